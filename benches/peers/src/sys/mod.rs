@@ -1,0 +1,12 @@
+pub mod actix;
+pub mod calloop;
+pub mod kameo;
+pub mod limit;
+pub mod ours;
+pub mod proto;
+pub mod proto_timer;
+pub mod proto_x;
+pub mod ractor;
+pub mod raw_tokio;
+pub mod tokio_dq;
+pub mod xtra;

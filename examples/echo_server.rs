@@ -1,0 +1,63 @@
+//! A line echo server.
+//!
+//! `cargo run --release --example echo_server -- 127.0.0.1:7777 [--max-line N]` prints `listening on ADDR` first. A line
+//! that is longer than the limit (default 64 KiB) gets a message on standard error and a closed connection. SIGINT and
+//! SIGTERM end the server in good order: what was put is written, then the connections close.
+
+use poe::Kernel;
+use poe::component::TcpServer;
+use poe::filter::Line;
+use std::time::Duration;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let mut address = String::from("127.0.0.1:0");
+    let mut max_line = 65_536;
+    let mut args = std::env::args().skip(1);
+    while let Some(arg) = args.next() {
+        match &*arg {
+            "--max-line" => max_line = args.next().ok_or("--max-line wants a number")?.parse()?,
+            _ => address = arg,
+        }
+    }
+
+    let kernel = Kernel::new();
+    let server = TcpServer::builder(address)
+        .filter(move || Line::bytes().literal("\n").max_length(max_line))
+        .client_heap(|peer| peer.to_string())
+        .client_input(|cx, line| cx.client().put(line))
+        .client_error(|cx, error| {
+            if !error.is_eof() {
+                let peer: &String = &cx.heap;
+                eprintln!("{peer}: {error}");
+            }
+        })
+        .start(&kernel)
+        .await?;
+    println!("listening on {}", server.local_addr());
+
+    tokio::select! {
+        served = kernel.serve() => served?,
+        signal = ended() => signal?,
+    }
+    let report = kernel.shutdown(Duration::from_secs(5)).await;
+    if !report.is_clean() {
+        eprintln!("{report}");
+    }
+    Ok(())
+}
+
+/// Returns when the process is asked to end.
+#[cfg(unix)]
+async fn ended() -> std::io::Result<()> {
+    let mut term = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+    tokio::select! {
+        _ = term.recv() => Ok(()),
+        interrupted = tokio::signal::ctrl_c() => interrupted,
+    }
+}
+
+#[cfg(not(unix))]
+async fn ended() -> std::io::Result<()> {
+    tokio::signal::ctrl_c().await
+}

@@ -1,0 +1,337 @@
+//! What an event carries: one value of any type, held without an allocation where it is small and common.
+
+use crate::id::{AlarmId, SessionId, TaskId, WheelId};
+use std::any::{Any, TypeId, type_name};
+use std::fmt;
+
+/// A type-erased argument or answer: what comes back from a removed timer, reaches `_default`, or travels as the
+/// result of `_start` and `_stop`.
+///
+/// `()`, numbers, `bool`, `char`, identifiers, `&'static str`, `String` and pairs of `u64` or `u32` are held
+/// in place; any other type costs one box.
+///
+/// ```
+/// use poe::AnyArg;
+/// let arg = AnyArg::new(String::from("hello"));
+/// assert!(arg.is::<String>());
+/// assert_eq!(arg.type_name(), "alloc::string::String");
+/// let back = arg.downcast::<u8>().unwrap_err(); // not lost
+/// assert_eq!(back.downcast::<String>().unwrap(), "hello");
+/// ```
+pub struct AnyArg(Repr<Box<dyn Erased>>);
+
+/// The same for values that may cross threads.
+pub(crate) struct SendArg(Repr<Box<dyn ErasedSend>>);
+
+/// An `Any` that remembers the name of its type, for the error that says what was sent.
+trait Erased: Any {
+    fn type_name(&self) -> &'static str;
+}
+
+impl<T: Any> Erased for T {
+    fn type_name(&self) -> &'static str {
+        type_name::<T>()
+    }
+}
+
+trait ErasedSend: Erased + Send {}
+
+impl<T: Any + Send> ErasedSend for T {}
+
+// Only one variant may be as large as a `String`: the others live in what it leaves of 24 bytes.
+macro_rules! kinds {
+    ($($variant:ident($ty:ty)),* $(,)?) => {
+        enum Repr<B> {
+            $($variant($ty),)*
+            Boxed(B),
+        }
+
+        impl<B> Repr<B> {
+            /// The comparisons are between constants of one instantiation, so that a single branch is left of them.
+            #[inline]
+            fn pack<A: 'static>(value: A, boxed: impl FnOnce(A) -> B) -> Self {
+                let mut slot = Some(value);
+                {
+                    let any: &mut dyn Any = &mut slot;
+                    $(if TypeId::of::<A>() == TypeId::of::<$ty>()
+                        && let Some(Some(v)) = any.downcast_mut::<Option<$ty>>().map(Option::take) {
+                        return Repr::$variant(v);
+                    })*
+                }
+                match slot {
+                    Some(value) => Repr::Boxed(boxed(value)),
+                    // `take` above empties the slot only on the way out.
+                    None => unreachable!("the value was taken and not returned"),
+                }
+            }
+
+            /// The value if it is held in place and of type `A`; `Err` gives everything else back.
+            #[inline]
+            fn unpack<A: 'static>(self) -> Result<A, Self> {
+                $(if TypeId::of::<A>() == TypeId::of::<$ty>() {
+                    return match self {
+                        Repr::$variant(v) => {
+                            let mut slot = Some(v);
+                            let any: &mut dyn Any = &mut slot;
+                            match any.downcast_mut::<Option<A>>().and_then(Option::take) {
+                                Some(value) => Ok(value),
+                                None => unreachable!("two names of one type"),
+                            }
+                        }
+                        other => Err(other),
+                    };
+                })*
+                Err(self)
+            }
+
+            /// The same in place: a value that is taken leaves `()` behind. Nothing is moved that is not wanted, which
+            /// is what an event's argument is passed by on the hot path.
+            #[inline(always)]
+            fn take<A: 'static>(&mut self) -> Option<A> {
+                $(if TypeId::of::<A>() == TypeId::of::<$ty>() {
+                    return match self {
+                        Repr::$variant(v) => Some(same(v.take_out())),
+                        _ => None,
+                    };
+                })*
+                None
+            }
+
+            fn in_place(&self) -> Option<&dyn Any> {
+                match self {
+                    $(Repr::$variant(v) => Some(v),)*
+                    Repr::Boxed(_) => None,
+                }
+            }
+
+            fn in_place_name(&self) -> Option<&'static str> {
+                match self {
+                    $(Repr::$variant(_) => Some(type_name::<$ty>()),)*
+                    Repr::Boxed(_) => None,
+                }
+            }
+
+            fn rebox<C>(self, f: impl FnOnce(B) -> C) -> Repr<C> {
+                match self {
+                    $(Repr::$variant(v) => Repr::$variant(v),)*
+                    Repr::Boxed(b) => Repr::Boxed(f(b)),
+                }
+            }
+        }
+    };
+}
+
+kinds! {
+    Unit(()), Bool(bool), Char(char),
+    U8(u8), U16(u16), U32(u32), U64(u64), Usize(usize),
+    I8(i8), I16(i16), I32(i32), I64(i64), Isize(isize), F64(f64),
+    Session(SessionId), Wheel(WheelId), Alarm(AlarmId), Task(TaskId),
+    Str(&'static str), String(String),
+    PairU64((u64, u64)), PairU32((u32, u32)),
+}
+
+const _: () = assert!(size_of::<AnyArg>() == 24, "an event must stay at or under 56 bytes");
+
+impl AnyArg {
+    /// Erases a value. One that is erased already stays as it is.
+    #[inline]
+    pub fn new<A: 'static>(value: A) -> Self {
+        if TypeId::of::<A>() == TypeId::of::<AnyArg>() {
+            return same(value);
+        }
+        AnyArg(Repr::pack(value, |v| Box::new(v) as Box<dyn Erased>))
+    }
+
+    pub(crate) const UNIT: AnyArg = AnyArg(Repr::Unit(()));
+
+    /// Whether it is a type of the user's, whose `Drop` may do anything.
+    #[inline]
+    pub(crate) fn is_boxed(&self) -> bool {
+        matches!(&self.0, Repr::Boxed(_))
+    }
+
+    /// Whether the value is an `A`.
+    #[must_use]
+    pub fn is<A: 'static>(&self) -> bool {
+        self.as_any().is::<A>()
+    }
+
+    /// The value, if it is an `A`.
+    #[must_use]
+    pub fn downcast_ref<A: 'static>(&self) -> Option<&A> {
+        self.as_any().downcast_ref()
+    }
+
+    /// Takes the value out.
+    ///
+    /// # Errors
+    /// Gives itself back when the value is of another type.
+    #[inline]
+    pub fn downcast<A: 'static>(self) -> Result<A, AnyArg> {
+        if TypeId::of::<A>() == TypeId::of::<AnyArg>() {
+            return Ok(same(self));
+        }
+        match self.0.unpack::<A>() {
+            Ok(value) => Ok(value),
+            Err(Repr::Boxed(b)) => {
+                if (&*b as &dyn Any).is::<A>() {
+                    match (b as Box<dyn Any>).downcast::<A>() {
+                        Ok(value) => Ok(*value),
+                        Err(_) => unreachable!("the type was just compared"),
+                    }
+                } else {
+                    Err(AnyArg(Repr::Boxed(b)))
+                }
+            }
+            Err(other) => Err(AnyArg(other)),
+        }
+    }
+
+    /// Takes the value out if it is an `A`, and leaves `()` behind; otherwise nothing is changed.
+    #[inline(always)]
+    pub fn take<A: 'static>(&mut self) -> Option<A> {
+        if TypeId::of::<A>() == TypeId::of::<AnyArg>() {
+            return Some(same(std::mem::replace(self, AnyArg::UNIT)));
+        }
+        if let Some(value) = self.0.take::<A>() {
+            return Some(value);
+        }
+        match &self.0 {
+            Repr::Boxed(b) if (&**b as &dyn Any).is::<A>() => std::mem::replace(self, AnyArg::UNIT).downcast().ok(),
+            _ => None,
+        }
+    }
+
+    /// The name of the value's type, for messages to people.
+    #[must_use]
+    pub fn type_name(&self) -> &'static str {
+        match &self.0 {
+            Repr::Boxed(b) => (**b).type_name(),
+            other => other.in_place_name().unwrap_or("?"),
+        }
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        match &self.0 {
+            Repr::Boxed(b) => &**b as &dyn Any,
+            other => other.in_place().unwrap_or(&()),
+        }
+    }
+}
+
+/// Taking a value that stays where it is: a copy of what is `Copy`, the text of a `String`.
+trait TakeOut {
+    fn take_out(&mut self) -> Self;
+}
+
+macro_rules! copied {
+    ($($ty:ty),*) => {$(
+        impl TakeOut for $ty {
+            #[inline]
+            fn take_out(&mut self) -> Self {
+                *self
+            }
+        }
+    )*};
+}
+
+copied!(
+    (),
+    bool,
+    char,
+    u8,
+    u16,
+    u32,
+    u64,
+    usize,
+    i8,
+    i16,
+    i32,
+    i64,
+    isize,
+    f64,
+    &'static str
+);
+copied!(SessionId, WheelId, AlarmId, TaskId, (u64, u64), (u32, u32));
+
+impl TakeOut for String {
+    #[inline]
+    fn take_out(&mut self) -> Self {
+        std::mem::take(self)
+    }
+}
+
+/// A value as what it is: `A` and `B` are one type.
+#[inline]
+fn same<A: 'static, B: 'static>(value: A) -> B {
+    let mut slot = Some(value);
+    let any: &mut dyn Any = &mut slot;
+    match any.downcast_mut::<Option<B>>().and_then(Option::take) {
+        Some(value) => value,
+        None => unreachable!("two names of one type"),
+    }
+}
+
+impl Default for AnyArg {
+    /// `()`.
+    fn default() -> Self {
+        AnyArg::UNIT
+    }
+}
+
+impl fmt::Debug for AnyArg {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "AnyArg({})", self.type_name())
+    }
+}
+
+impl SendArg {
+    #[inline]
+    pub(crate) fn new<A: Send + 'static>(value: A) -> Self {
+        SendArg(Repr::pack(value, |v| Box::new(v) as Box<dyn ErasedSend>))
+    }
+
+    #[inline]
+    pub(crate) fn into_any(self) -> AnyArg {
+        AnyArg(self.0.rebox(|b| b as Box<dyn Erased>))
+    }
+
+    /// The value back, for a post that was refused.
+    pub(crate) fn take<A: Send + 'static>(self) -> Option<A> {
+        self.into_any().downcast().ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn there_and_back<A: 'static + PartialEq + fmt::Debug + Clone>(value: A) {
+        let arg = AnyArg::new(value.clone());
+        assert_eq!(arg.downcast_ref::<A>(), Some(&value));
+        assert_eq!(arg.type_name(), type_name::<A>());
+        let arg = arg.downcast::<std::cell::Cell<u8>>().unwrap_err();
+        assert_eq!(arg.downcast::<A>().unwrap(), value);
+    }
+
+    #[test]
+    fn every_kind_comes_back_as_it_went() {
+        there_and_back(());
+        there_and_back(7_u64);
+        there_and_back(-7_i32);
+        there_and_back('x');
+        there_and_back("static");
+        there_and_back(String::from("owned"));
+        there_and_back((1_u64, 2_u64));
+        there_and_back(vec![1_u8]);
+        there_and_back(std::rc::Rc::new(5_u8));
+        there_and_back(Some(String::new()));
+    }
+
+    #[test]
+    fn a_value_that_crossed_threads_is_the_same() {
+        let sent = SendArg::new(vec![1_u64]);
+        assert_eq!(sent.into_any().downcast::<Vec<u64>>().unwrap(), [1]);
+        assert_eq!(SendArg::new(3_u8).take::<u8>(), Some(3));
+    }
+}

@@ -1,0 +1,202 @@
+//! The kernel's clock: nanoseconds on a scale of its own, wide enough for times before the kernel began.
+
+use std::cell::Cell;
+use std::time::{Duration, SystemTime};
+
+/// The kernel's beginning on its scale, so that past alarms need no sign.
+const ORIGIN: u64 = 1 << 62;
+
+/// How far the wall clock may drift from the kept offset before an alarm is converted by a new one.
+const STEP: i64 = 10_000_000;
+
+pub(crate) struct Clock {
+    source: Source,
+    wall_base: SystemTime,
+    /// Wall time minus kernel time, in nanoseconds, as of the last conversion. Kept while the two clocks agree, so that
+    /// two alarms for one instant are due at one instant (law L89).
+    wall_offset: Cell<i64>,
+    /// The last reading. It is never later than now, and costs nothing.
+    latest: Cell<u64>,
+}
+
+enum Source {
+    #[cfg(target_os = "linux")]
+    System { base: i128 },
+    #[cfg(not(target_os = "linux"))]
+    System { base: std::time::Instant },
+    /// Tokio's clock, which `tokio::time::pause` stops.
+    #[cfg_attr(not(feature = "testing"), allow(dead_code))]
+    Tokio { base: tokio::time::Instant },
+}
+
+#[cfg(target_os = "linux")]
+fn read(id: rustix::time::ClockId) -> i128 {
+    let t = rustix::time::clock_gettime(id);
+    i128::from(t.tv_sec) * 1_000_000_000 + i128::from(t.tv_nsec)
+}
+
+impl Clock {
+    /// The system's monotonic clock.
+    pub(crate) fn system() -> Self {
+        #[cfg(target_os = "linux")]
+        let base = read(rustix::time::ClockId::Monotonic);
+        #[cfg(not(target_os = "linux"))]
+        let base = std::time::Instant::now();
+        Self::new(Source::System { base })
+    }
+
+    /// Tokio's clock, for virtual time.
+    #[cfg(feature = "testing")]
+    pub(crate) fn tokio() -> Self {
+        Self::new(Source::Tokio {
+            base: tokio::time::Instant::now(),
+        })
+    }
+
+    fn new(source: Source) -> Self {
+        let wall_base = SystemTime::now();
+        Clock {
+            source,
+            wall_base,
+            wall_offset: Cell::new(0),
+            latest: Cell::new(ORIGIN),
+        }
+    }
+
+    /// Whether time is Tokio's, so that its timers must be used and not the system's.
+    pub(crate) fn is_tokio(&self) -> bool {
+        matches!(self.source, Source::Tokio { .. })
+    }
+
+    /// The precise time.
+    #[inline]
+    pub(crate) fn now(&self) -> u64 {
+        let now = match &self.source {
+            #[cfg(target_os = "linux")]
+            Source::System { base } => ORIGIN + (read(rustix::time::ClockId::Monotonic) - base) as u64,
+            #[cfg(not(target_os = "linux"))]
+            Source::System { base } => ORIGIN + base.elapsed().as_nanos() as u64,
+            Source::Tokio { base } => ORIGIN + base.elapsed().as_nanos() as u64,
+        };
+        self.latest.set(now);
+        now
+    }
+
+    /// A time that has passed for certain: the last reading.
+    #[inline]
+    pub(crate) fn passed(&self) -> u64 {
+        self.latest.get()
+    }
+
+    /// Brings [`passed`](Self::passed) up to date, roughly where that is cheaper.
+    #[inline]
+    pub(crate) fn glance(&self) {
+        self.reached(u64::MAX);
+    }
+
+    /// The precise time if it has reached `due`. Where a coarse clock is cheaper it is asked first: it can only be
+    /// late, by at most a tick, so that most deadlines are ruled out for a fifth of the price.
+    #[inline]
+    pub(crate) fn reached(&self, due: u64) -> Option<u64> {
+        #[cfg(target_os = "linux")]
+        if let Source::System { base } = &self.source {
+            const TICK: u64 = 10_500_000;
+            let coarse = ORIGIN + (read(rustix::time::ClockId::MonotonicCoarse) - base).max(0) as u64;
+            if coarse + TICK < due {
+                self.latest.set(self.latest.get().max(coarse));
+                return None;
+            }
+        }
+        let now = self.now();
+        (now >= due).then_some(now)
+    }
+
+    /// The precise time if the last reading was already past `due`: free where it was not. For what happens so often that
+    /// somebody else has just looked.
+    #[inline]
+    pub(crate) fn reached_as_seen(&self, due: u64) -> Option<u64> {
+        (self.latest.get() >= due).then(|| self.now())
+    }
+
+    /// How long it is from `now` to `due`.
+    pub(crate) fn until(now: u64, due: u64) -> Duration {
+        Duration::from_nanos(due.saturating_sub(now))
+    }
+
+    /// Kernel time `delta` nanoseconds away from `now`.
+    pub(crate) fn shifted(now: u64, delta: i128) -> u64 {
+        // The upper end is kept for "never".
+        (i128::from(now) + delta).clamp(0, i128::from(u64::MAX - 1)) as u64
+    }
+
+    /// The kept offset; taken now if it never was.
+    fn offset(&self) -> i64 {
+        match self.wall_offset.get() {
+            0 => self.fresh_offset(),
+            kept => kept,
+        }
+    }
+
+    /// The offset after a look at both clocks.
+    fn fresh_offset(&self) -> i64 {
+        let fresh = match &self.source {
+            Source::Tokio { .. } => nanos_since_epoch(self.wall_base) - ORIGIN as i64,
+            Source::System { .. } => nanos_since_epoch(SystemTime::now()) - self.now() as i64,
+        };
+        if (fresh - self.wall_offset.get()).abs() > STEP {
+            self.wall_offset.set(fresh);
+        }
+        self.wall_offset.get()
+    }
+
+    /// The kernel time of a wall time: converted once, so that a later step of the wall clock moves nothing.
+    pub(crate) fn due_at(&self, wall: SystemTime) -> u64 {
+        nanos_since_epoch(wall).saturating_sub(self.fresh_offset()).max(0) as u64
+    }
+
+    /// The wall time of a kernel time, by the offset of the last alarm: telling it must not cost a look at the clocks.
+    pub(crate) fn wall(&self, due: u64) -> SystemTime {
+        let nanos = (due.min(i64::MAX as u64) as i64).saturating_add(self.offset());
+        let magnitude = Duration::from_nanos(nanos.unsigned_abs());
+        if nanos >= 0 {
+            SystemTime::UNIX_EPOCH + magnitude
+        } else {
+            SystemTime::UNIX_EPOCH - magnitude
+        }
+    }
+}
+
+/// Nanoseconds since 1970, as far as 64 bits reach: from 1678 to 2262. Times beyond are cut to that.
+fn nanos_since_epoch(wall: SystemTime) -> i64 {
+    match wall.duration_since(SystemTime::UNIX_EPOCH) {
+        Ok(after) => i64::try_from(after.as_nanos()).unwrap_or(i64::MAX),
+        Err(before) => i64::try_from(before.duration().as_nanos()).map_or(i64::MIN, |n| -n),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wall_times_convert_there_and_back() {
+        let clock = Clock::system();
+        let wall = SystemTime::UNIX_EPOCH + Duration::from_nanos(1_234_567_890_123_456_789);
+        let due = clock.due_at(wall);
+        assert_eq!(due, clock.due_at(wall), "one instant is one due time");
+        let back = clock.wall(due);
+        assert!(
+            due == 0 || back == wall,
+            "a time before the scale is clamped to its beginning"
+        );
+    }
+
+    #[test]
+    fn a_deadline_is_reached_neither_early_nor_never() {
+        let clock = Clock::system();
+        let now = clock.now();
+        assert!(clock.reached(now).is_some());
+        assert_eq!(clock.reached(now + 3_600_000_000_000), None);
+        assert!(clock.reached(now + 3_000_000).is_none_or(|at| at >= now + 3_000_000));
+    }
+}

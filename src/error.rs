@@ -1,0 +1,645 @@
+//! Errors: typed, with their cause, and with the caller's argument inside where there was one.
+
+use crate::id::SessionId;
+use std::any::Any;
+use std::error::Error as StdError;
+use std::fmt;
+use std::sync::Arc;
+
+/// What a handler that uses `?` returns.
+///
+/// ```
+/// use poe::{Kernel, Session, event::START};
+/// # tokio_test::block_on(async {
+/// let kernel = Kernel::new();
+/// Session::builder(String::new())
+///     .on(START, |cx, path: String| -> poe::Handled {
+///         *cx.heap = std::fs::read_to_string(path)?;
+///         Ok(())
+///     })
+///     .args(String::from("/no/such/file"))
+///     .create(&kernel).unwrap();
+/// assert!(kernel.run().await.unwrap_err().is_died());
+/// # });
+/// ```
+pub type Handled<T = ()> = Result<T, Failure>;
+
+/// Why a handler did not succeed: any error it met by `?`, or its panic. It becomes the `DIE` signal.
+///
+/// Made from every `Error + Send + Sync + 'static` and from every refused post or call. It is cheap to clone, and it
+/// is not an `Error` itself (that is what lets `?` make it from all of them); [`source`](Failure::source) gives the cause.
+///
+/// ```
+/// let failure = poe::Failure::msg("out of cheese");
+/// assert_eq!(failure.to_string(), "out of cheese");
+/// assert!(!failure.is_panic());
+/// ```
+#[derive(Clone)]
+pub struct Failure(Arc<FailureKind>);
+
+enum FailureKind {
+    Error(Box<dyn StdError + Send + Sync>),
+    Message(String),
+    Panic(String),
+    WrongArgument(WrongArgument),
+}
+
+/// A bare name was posted with a value that its handler does not take.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WrongArgument {
+    /// The event.
+    pub event: String,
+    /// The type that the handler takes.
+    pub expected: &'static str,
+    /// The type that was sent.
+    pub sent: &'static str,
+    /// The poster's file and line.
+    pub place: String,
+}
+
+impl fmt::Display for WrongArgument {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "event `{}` takes `{}` but was sent `{}` at {}",
+            self.event, self.expected, self.sent, self.place
+        )
+    }
+}
+
+impl Failure {
+    /// A failure that is only a message.
+    pub fn msg(text: impl Into<String>) -> Self {
+        Failure(Arc::new(FailureKind::Message(text.into())))
+    }
+
+    pub(crate) fn wrong_argument(what: WrongArgument) -> Self {
+        Failure(Arc::new(FailureKind::WrongArgument(what)))
+    }
+
+    pub(crate) fn from_panic(payload: Box<dyn Any + Send>) -> Self {
+        let text = match payload.downcast::<String>() {
+            Ok(text) => *text,
+            Err(payload) => match payload.downcast::<&'static str>() {
+                Ok(text) => (*text).to_owned(),
+                Err(other) => {
+                    // Dropping a payload of the user's may panic in its turn; it is not worth a process.
+                    drop_quietly(other);
+                    String::from("a panic without a text")
+                }
+            },
+        };
+        Failure(Arc::new(FailureKind::Panic(text)))
+    }
+
+    /// The error that `?` met, if that is what this is.
+    #[must_use]
+    pub fn source(&self) -> Option<&(dyn StdError + Send + Sync + 'static)> {
+        match &*self.0 {
+            FailureKind::Error(e) => Some(&**e),
+            _ => None,
+        }
+    }
+
+    /// Whether the handler panicked.
+    #[must_use]
+    pub fn is_panic(&self) -> bool {
+        matches!(&*self.0, FailureKind::Panic(_))
+    }
+
+    /// The details, if a bare name was sent a value of the wrong type.
+    #[must_use]
+    pub fn wrong_type(&self) -> Option<&WrongArgument> {
+        match &*self.0 {
+            FailureKind::WrongArgument(w) => Some(w),
+            _ => None,
+        }
+    }
+
+    /// One failure that tells of two: the first, and what was thrown while it was handled (law L70).
+    pub(crate) fn followed_by(&self, second: &Failure) -> Self {
+        Failure::msg(format!(
+            "{self}\nAdditional error thrown in handler for previous error:\n{second}"
+        ))
+    }
+}
+
+/// Drops a value of the user's whose `Drop` may panic, and keeps that panic from taking the kernel along.
+pub(crate) fn drop_quietly<T>(value: T) {
+    quietly("a value panicked while it was dropped", || drop(value));
+}
+
+/// Runs code of the user's that is no handler, so that its panic is nobody's `DIE`: it is logged, as `what`.
+pub(crate) fn quietly(what: &'static str, code: impl FnOnce()) {
+    if std::panic::catch_unwind(std::panic::AssertUnwindSafe(code)).is_err() {
+        tracing::error!(target: "poe::sessions", "{what}");
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &*self.0 {
+            FailureKind::Error(e) => e.fmt(f),
+            FailureKind::Message(m) => f.write_str(m),
+            FailureKind::Panic(m) => write!(f, "panicked: {m}"),
+            FailureKind::WrongArgument(w) => w.fmt(f),
+        }
+    }
+}
+
+impl fmt::Debug for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Failure({self})")
+    }
+}
+
+impl<E: StdError + Send + Sync + 'static> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Failure(Arc::new(FailureKind::Error(Box::new(error))))
+    }
+}
+
+impl<A> From<PostError<A>> for Failure {
+    fn from(error: PostError<A>) -> Self {
+        Failure::from(error.without_arg())
+    }
+}
+
+impl<A> From<CallError<A>> for Failure {
+    fn from(error: CallError<A>) -> Self {
+        match error.kind {
+            CallErrorKind::Failed(failure) => failure,
+            _ => Failure::from(error.without_arg()),
+        }
+    }
+}
+
+/// What a caller named: kept for the message of an error.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Wanted {
+    Id(SessionId),
+    Alias(String),
+}
+
+impl fmt::Display for Wanted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Wanted::Id(id) => write!(f, "no session {id}"),
+            Wanted::Alias(a) => write!(f, "no session has the alias `{a}`"),
+        }
+    }
+}
+
+/// A post that was refused, with its argument. Turn it into [`Error`] or [`Failure`] with `?`; it is not an
+/// `Error` itself, so that the argument's type needs no bound.
+///
+/// ```
+/// use poe::{Event, Kernel};
+/// const GREET: Event<String> = Event::new("greet");
+/// let kernel = Kernel::new();
+/// let refused = kernel.post("nobody", GREET, "hello".to_owned()).unwrap_err();
+/// assert!(refused.is_no_such_session());
+/// assert_eq!(refused.to_string(), "cannot post `greet`: no session has the alias `nobody`");
+/// assert_eq!(refused.into_arg(), "hello");
+/// ```
+pub struct PostError<A> {
+    event: String,
+    kind: PostErrorKind,
+    arg: A,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum PostErrorKind {
+    NoSuchSession(Wanted),
+    Full(usize),
+    Closed,
+}
+
+impl<A> PostError<A> {
+    pub(crate) fn new(event: &str, kind: PostErrorKind, arg: A) -> Self {
+        PostError {
+            event: event.to_owned(),
+            kind,
+            arg,
+        }
+    }
+
+    /// The argument that was not delivered.
+    pub fn into_arg(self) -> A {
+        self.arg
+    }
+
+    /// The same refusal around what `f` makes of the argument.
+    pub fn map<B>(self, f: impl FnOnce(A) -> B) -> PostError<B> {
+        PostError {
+            event: self.event,
+            kind: self.kind,
+            arg: f(self.arg),
+        }
+    }
+
+    /// POE's `ESRCH`: the target is not there, or not any more.
+    #[doc(alias = "ESRCH")]
+    pub fn is_no_such_session(&self) -> bool {
+        matches!(self.kind, PostErrorKind::NoSuchSession(_))
+    }
+
+    /// The inbox of a [`KernelHandle`](crate::KernelHandle) is full: try again later.
+    pub fn is_full(&self) -> bool {
+        matches!(self.kind, PostErrorKind::Full(_))
+    }
+
+    /// The kernel behind a [`KernelHandle`](crate::KernelHandle) is gone.
+    pub fn is_closed(&self) -> bool {
+        matches!(self.kind, PostErrorKind::Closed)
+    }
+
+    fn without_arg(self) -> Error {
+        Error(Arc::new(ErrorKind::Post {
+            event: self.event,
+            kind: self.kind,
+        }))
+    }
+}
+
+impl fmt::Display for PostErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            PostErrorKind::NoSuchSession(w) => w.fmt(f),
+            PostErrorKind::Full(n) => write!(f, "the kernel's inbox is full ({n} messages)"),
+            PostErrorKind::Closed => f.write_str("the kernel is gone"),
+        }
+    }
+}
+
+impl<A> fmt::Display for PostError<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "cannot post `{}`: {}", self.event, self.kind)
+    }
+}
+
+impl<A> fmt::Debug for PostError<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PostError({self})")
+    }
+}
+
+/// A call that gave no answer.
+///
+/// ```
+/// use poe::{Event, Kernel};
+/// const COUNT: Event<u8, u64> = Event::new("count");
+/// let kernel = Kernel::new();
+/// let error = kernel.call("nobody", COUNT, 7).unwrap_err();
+/// assert!(error.is_no_such_session());
+/// assert_eq!(error.into_arg(), Some(7));
+/// ```
+pub struct CallError<A> {
+    event: String,
+    pub(crate) kind: CallErrorKind,
+    arg: Option<A>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum CallErrorKind {
+    NoSuchSession(Wanted),
+    Unhandled(SessionId),
+    Died(SessionId),
+    Failed(Failure),
+    WrongAnswer { expected: &'static str, got: &'static str },
+    Busy,
+    Full(usize),
+    Closed,
+}
+
+impl<A> CallError<A> {
+    pub(crate) fn new(event: &str, kind: CallErrorKind, arg: Option<A>) -> Self {
+        CallError {
+            event: event.to_owned(),
+            kind,
+            arg,
+        }
+    }
+
+    /// The argument, where no handler took it.
+    pub fn into_arg(self) -> Option<A> {
+        self.arg
+    }
+
+    /// The same refusal around what `f` makes of the argument.
+    pub fn map<B>(self, f: impl FnOnce(A) -> B) -> CallError<B> {
+        CallError {
+            event: self.event,
+            kind: self.kind,
+            arg: self.arg.map(f),
+        }
+    }
+
+    /// POE's `ESRCH`: the target is not there, or not any more.
+    #[doc(alias = "ESRCH")]
+    pub fn is_no_such_session(&self) -> bool {
+        matches!(self.kind, CallErrorKind::NoSuchSession(_))
+    }
+
+    /// The session has neither a handler of that name nor a `_default` (decision D6 of the conformance table).
+    #[doc(alias = "ENOSYS")]
+    pub fn is_unhandled(&self) -> bool {
+        matches!(self.kind, CallErrorKind::Unhandled(_))
+    }
+
+    /// The handler failed or panicked. In another session that session has a `DIE` signal on its way (law L15); in a
+    /// call to oneself the failure itself is inside, and `?` passes it on (law L13).
+    pub fn is_died(&self) -> bool {
+        matches!(self.kind, CallErrorKind::Died(_) | CallErrorKind::Failed(_))
+    }
+
+    /// The handler answered with another type than the key or the annotation expects.
+    pub fn is_wrong_answer(&self) -> bool {
+        matches!(self.kind, CallErrorKind::WrongAnswer { .. })
+    }
+
+    /// A handler is running: from inside it use `cx.call`, not a cloned [`Kernel`](crate::Kernel).
+    pub fn is_busy(&self) -> bool {
+        matches!(self.kind, CallErrorKind::Busy)
+    }
+
+    /// The inbox of a [`KernelHandle`](crate::KernelHandle) is full.
+    pub fn is_full(&self) -> bool {
+        matches!(self.kind, CallErrorKind::Full(_))
+    }
+
+    /// The kernel behind a [`KernelHandle`](crate::KernelHandle) is gone, or it dropped the call.
+    pub fn is_closed(&self) -> bool {
+        matches!(self.kind, CallErrorKind::Closed)
+    }
+
+    fn without_arg(self) -> Error {
+        Error(Arc::new(ErrorKind::Call {
+            event: self.event,
+            kind: self.kind,
+        }))
+    }
+}
+
+impl fmt::Display for CallErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            CallErrorKind::NoSuchSession(w) => w.fmt(f),
+            CallErrorKind::Unhandled(id) => write!(f, "session {id} has no handler for it"),
+            CallErrorKind::Died(id) => write!(f, "its handler in session {id} failed (a DIE signal tells why)"),
+            CallErrorKind::Failed(e) => e.fmt(f),
+            CallErrorKind::WrongAnswer { expected, got } => {
+                write!(f, "the answer is `{got}`, not `{expected}`")
+            }
+            CallErrorKind::Busy => f.write_str("the kernel is running a handler: call by the handler's context"),
+            CallErrorKind::Full(n) => write!(f, "the kernel's inbox is full ({n} messages)"),
+            CallErrorKind::Closed => f.write_str("the kernel is gone"),
+        }
+    }
+}
+
+impl<A> fmt::Display for CallError<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "cannot call `{}`: {}", self.event, self.kind)
+    }
+}
+
+impl<A> fmt::Debug for CallError<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "CallError({self})")
+    }
+}
+
+/// Everything else that can go wrong. Ask it with its predicates; the kinds are private.
+///
+/// ```
+/// use poe::{Kernel, Session, event::START};
+/// # tokio_test::block_on(async {
+/// let kernel = Kernel::new();
+/// let error = Session::builder(()).create(&kernel).unwrap_err();
+/// assert!(error.is_no_start());
+/// # });
+/// ```
+#[derive(Clone)]
+pub struct Error(pub(crate) Arc<ErrorKind>);
+
+#[derive(Debug)]
+pub(crate) enum ErrorKind {
+    Post {
+        event: String,
+        kind: PostErrorKind,
+    },
+    Call {
+        event: String,
+        kind: CallErrorKind,
+    },
+    NoSuchSession(String),
+    NoSuchAlias(String),
+    AliasTaken {
+        alias: String,
+        owner: SessionId,
+    },
+    NotPermitted(&'static str),
+    NoSuchAlarm(u64),
+    NoSuchTag {
+        session: SessionId,
+        tag: String,
+    },
+    NoStart {
+        place: String,
+    },
+    Busy(&'static str),
+    ShuttingDown,
+    AlreadyRunning,
+    Died {
+        failure: Failure,
+        session: SessionId,
+        event: String,
+    },
+    Io {
+        operation: &'static str,
+        error: std::io::Error,
+    },
+    Invalid(String),
+}
+
+impl From<ErrorKind> for Error {
+    fn from(kind: ErrorKind) -> Self {
+        Error(Arc::new(kind))
+    }
+}
+
+impl Error {
+    /// POE's `ESRCH` for sessions: there is none of that name or ID.
+    #[doc(alias = "ESRCH")]
+    #[must_use]
+    pub fn is_no_such_session(&self) -> bool {
+        matches!(
+            &*self.0,
+            ErrorKind::NoSuchSession(_)
+                | ErrorKind::Post {
+                    kind: PostErrorKind::NoSuchSession(_),
+                    ..
+                }
+                | ErrorKind::Call {
+                    kind: CallErrorKind::NoSuchSession(_),
+                    ..
+                }
+        )
+    }
+
+    /// POE's `ESRCH` for aliases: nobody has that one.
+    #[must_use]
+    pub fn is_no_such_alias(&self) -> bool {
+        matches!(&*self.0, ErrorKind::NoSuchAlias(_))
+    }
+
+    /// POE's `ESRCH` for timers: it has fired, was removed, or never was.
+    #[must_use]
+    pub fn is_no_such_alarm(&self) -> bool {
+        matches!(&*self.0, ErrorKind::NoSuchAlarm(_))
+    }
+
+    /// A reference count of that tag is not held.
+    #[must_use]
+    pub fn is_no_such_tag(&self) -> bool {
+        matches!(&*self.0, ErrorKind::NoSuchTag { .. })
+    }
+
+    /// POE's `EPERM`: it belongs to another session.
+    #[doc(alias = "EPERM")]
+    #[must_use]
+    pub fn is_not_permitted(&self) -> bool {
+        matches!(&*self.0, ErrorKind::NotPermitted(_))
+    }
+
+    /// POE's `EEXIST`: another session has the alias.
+    #[doc(alias = "EEXIST")]
+    #[must_use]
+    pub fn is_alias_taken(&self) -> bool {
+        matches!(&*self.0, ErrorKind::AliasTaken { .. })
+    }
+
+    /// The session was given no `_start` handler, so nothing was created (law L22).
+    #[must_use]
+    pub fn is_no_start(&self) -> bool {
+        matches!(&*self.0, ErrorKind::NoStart { .. })
+    }
+
+    /// What runs handlers at once was asked for through a cloned [`Kernel`](crate::Kernel) while a handler runs.
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
+        matches!(
+            &*self.0,
+            ErrorKind::Busy(_)
+                | ErrorKind::Call {
+                    kind: CallErrorKind::Busy,
+                    ..
+                }
+        )
+    }
+
+    /// The kernel is shutting down and takes no new session.
+    #[must_use]
+    pub fn is_shutting_down(&self) -> bool {
+        matches!(&*self.0, ErrorKind::ShuttingDown)
+    }
+
+    /// `run` or `serve` was asked for while one of them is under way.
+    #[must_use]
+    pub fn is_already_running(&self) -> bool {
+        matches!(&*self.0, ErrorKind::AlreadyRunning)
+    }
+
+    /// A handler failed and nobody handled its `DIE`.
+    #[must_use]
+    pub fn is_died(&self) -> bool {
+        matches!(&*self.0, ErrorKind::Died { .. })
+    }
+
+    /// The failure that nobody handled, if that is what this is.
+    #[must_use]
+    pub fn failure(&self) -> Option<&Failure> {
+        match &*self.0 {
+            ErrorKind::Died { failure, .. } => Some(failure),
+            _ => None,
+        }
+    }
+
+    /// The operating system's error, if that is the cause.
+    #[must_use]
+    pub fn io(&self) -> Option<&std::io::Error> {
+        match &*self.0 {
+            ErrorKind::Io { error, .. } => Some(error),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &*self.0 {
+            ErrorKind::Post { event, kind } => write!(f, "cannot post `{event}`: {kind}"),
+            ErrorKind::Call { event, kind } => write!(f, "cannot call `{event}`: {kind}"),
+            ErrorKind::NoSuchSession(what) => write!(f, "no such session: {what}"),
+            ErrorKind::NoSuchAlias(alias) => write!(f, "no session has the alias `{alias}`"),
+            ErrorKind::AliasTaken { alias, owner } => {
+                write!(f, "the alias `{alias}` is taken by session {owner}")
+            }
+            ErrorKind::NotPermitted(what) => write!(f, "not permitted: {what}"),
+            ErrorKind::NoSuchAlarm(id) => write!(f, "no timer {id}: it has fired or was removed"),
+            ErrorKind::NoSuchTag { session, tag } => {
+                write!(f, "session {session} holds no reference count `{tag}`")
+            }
+            ErrorKind::NoStart { place } => {
+                write!(
+                    f,
+                    "the session made at {place} has no `_start` handler: add `.on(START, ..)`"
+                )
+            }
+            ErrorKind::Busy(what) => write!(
+                f,
+                "the kernel is running a handler: {what} runs handlers at once, so it must go through that handler's context"
+            ),
+            ErrorKind::ShuttingDown => f.write_str("the kernel is shutting down and takes no new session"),
+            ErrorKind::AlreadyRunning => f.write_str("the kernel is running already: `run` inside `run`"),
+            ErrorKind::Died {
+                failure,
+                session,
+                event,
+            } => {
+                write!(f, "event `{event}` of session {session} failed: {failure}")
+            }
+            ErrorKind::Io { operation, error } => write!(f, "{operation}: {error}"),
+            ErrorKind::Invalid(what) => f.write_str(what),
+        }
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Error({self})")
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        match &*self.0 {
+            ErrorKind::Died { failure, .. } => failure.source().map(|e| e as &(dyn StdError + 'static)),
+            ErrorKind::Io { error, .. } => Some(error),
+            _ => None,
+        }
+    }
+}
+
+impl<A> From<PostError<A>> for Error {
+    fn from(error: PostError<A>) -> Self {
+        error.without_arg()
+    }
+}
+
+impl<A> From<CallError<A>> for Error {
+    fn from(error: CallError<A>) -> Self {
+        error.without_arg()
+    }
+}

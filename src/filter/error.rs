@@ -1,0 +1,178 @@
+//! What a filter says in the place of a record: opaque, asked by predicates, with the octets it is about.
+
+use bytes::Bytes;
+use std::error::Error;
+use std::fmt;
+
+type Cause = Box<dyn Error + Send + Sync + 'static>;
+
+/// Why a filter could not make a record of octets, or octets of a record.
+///
+/// Unless it [is fatal](Self::is_fatal), it stands for one record and parsing goes on behind it. The octets that would
+/// have been the record are [inside](Self::octets). It is one word wide, so a `Result` of a record stays small.
+///
+/// ```
+/// use poe::filter::{Filter, Line};
+/// let mut filter = Line::new();
+/// filter.get_one_start(b"caf\xe9\r\n");
+/// let error = filter.get_one().unwrap_err();
+/// assert!(error.is_invalid_utf8() && !error.is_fatal());
+/// assert_eq!(error.octets(), b"caf\xe9");
+/// ```
+pub struct FilterError(Box<Inner>);
+
+struct Inner {
+    kind: Kind,
+    octets: Bytes,
+    fatal: bool,
+}
+
+enum Kind {
+    /// A record of more octets than the limit allows.
+    TooLong(usize),
+    /// More octets waiting than the limit allows.
+    Overflow(usize),
+    InvalidUtf8(std::str::Utf8Error),
+    Setting(&'static str),
+    /// A pattern that cannot be a terminator; the reason, if it is the pattern compiler's.
+    Pattern(&'static str, Option<Cause>),
+    Custom(Cause),
+}
+
+impl FilterError {
+    /// The error of a filter of your own: not fatal and without octets, until [`fatal`](Self::fatal) and
+    /// [`with_octets`](Self::with_octets) say otherwise. The cause is what [`source`](Error::source) gives.
+    ///
+    /// ```
+    /// use poe::filter::FilterError;
+    /// let error = FilterError::custom("bad checksum").with_octets(&b"\x00\x17"[..]).fatal();
+    /// assert_eq!(error.to_string(), "bad checksum");
+    /// assert!(error.is_fatal() && !error.is_too_long());
+    /// ```
+    pub fn custom(cause: impl Into<Box<dyn Error + Send + Sync + 'static>>) -> Self {
+        Self::new(Kind::Custom(cause.into()), Bytes::new(), false)
+    }
+
+    /// The same error, carrying the octets that it is about.
+    #[must_use]
+    pub fn with_octets(mut self, octets: impl Into<Bytes>) -> Self {
+        self.0.octets = octets.into();
+        self
+    }
+
+    /// The same error, after which parsing cannot go on.
+    #[must_use]
+    pub fn fatal(mut self) -> Self {
+        self.0.fatal = true;
+        self
+    }
+
+    pub(super) fn too_long(limit: usize, octets: Bytes) -> Self {
+        Self::new(Kind::TooLong(limit), octets, false)
+    }
+
+    pub(super) fn overflow(limit: usize, octets: Bytes) -> Self {
+        Self::new(Kind::Overflow(limit), octets, true)
+    }
+
+    pub(super) fn invalid_utf8(cause: std::str::Utf8Error, octets: Bytes) -> Self {
+        Self::new(Kind::InvalidUtf8(cause), octets, false)
+    }
+
+    pub(super) fn setting(what: &'static str) -> Self {
+        Self::new(Kind::Setting(what), Bytes::new(), true)
+    }
+
+    pub(super) fn pattern(what: &'static str, cause: Option<Cause>) -> Self {
+        Self::new(Kind::Pattern(what, cause), Bytes::new(), true)
+    }
+
+    fn new(kind: Kind, octets: Bytes, fatal: bool) -> Self {
+        FilterError(Box::new(Inner { kind, octets, fatal }))
+    }
+
+    /// Whether parsing cannot go on: the filter answers every further `get_one` with a fatal error and takes no more
+    /// input, until it is replaced or its pending octets are taken.
+    #[must_use]
+    pub fn is_fatal(&self) -> bool {
+        self.0.fatal
+    }
+
+    /// Whether one record was longer than allowed (`MaxLength`).
+    #[must_use]
+    #[doc(alias = "MaxLength")]
+    pub fn is_too_long(&self) -> bool {
+        matches!(self.0.kind, Kind::TooLong(_))
+    }
+
+    /// Whether more octets waited to be parsed than allowed (`MaxBuffer`).
+    #[must_use]
+    #[doc(alias = "MaxBuffer")]
+    pub fn is_overflow(&self) -> bool {
+        matches!(self.0.kind, Kind::Overflow(_))
+    }
+
+    /// Whether a record that should be text was not UTF-8.
+    #[must_use]
+    pub fn is_invalid_utf8(&self) -> bool {
+        matches!(self.0.kind, Kind::InvalidUtf8(_))
+    }
+
+    /// Whether the filter's own settings are at fault, and not the input: an empty literal, a limit of zero, a pattern
+    /// that cannot end a line.
+    #[must_use]
+    pub fn is_invalid_setting(&self) -> bool {
+        matches!(self.0.kind, Kind::Setting(_) | Kind::Pattern(..))
+    }
+
+    /// The octets that the error is about, as they came; empty when there are none to tell of.
+    #[must_use]
+    pub fn octets(&self) -> &[u8] {
+        &self.0.octets
+    }
+
+    /// The same octets, without a copy.
+    #[must_use]
+    pub fn into_octets(self) -> Bytes {
+        self.0.octets
+    }
+}
+
+impl fmt::Display for FilterError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0.kind {
+            Kind::TooLong(limit) => {
+                write!(f, "the record exceeds the maximum length of {limit} octets")
+            }
+            Kind::Overflow(limit) => {
+                write!(f, "the input buffer exceeds its limit of {limit} octets")
+            }
+            Kind::InvalidUtf8(cause) => write!(f, "the record is not UTF-8: {cause}"),
+            Kind::Setting(what) | Kind::Pattern(what, _) => f.write_str(what),
+            Kind::Custom(cause) => cause.fmt(f),
+        }
+    }
+}
+
+impl fmt::Debug for FilterError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The octets can be many megabytes; who is stuck wants to see how they begin and how many they are.
+        let shown = &self.0.octets[..self.0.octets.len().min(64)];
+        f.debug_struct("FilterError")
+            .field("reason", &format_args!("{self}"))
+            .field("fatal", &self.0.fatal)
+            .field("octets", &format_args!("\"{}\"", shown.escape_ascii()))
+            .field("len", &self.0.octets.len())
+            .finish()
+    }
+}
+
+impl Error for FilterError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match &self.0.kind {
+            Kind::InvalidUtf8(cause) => Some(cause),
+            Kind::Pattern(_, Some(cause)) | Kind::Custom(cause) => Some(cause.as_ref()),
+            _ => None,
+        }
+    }
+}

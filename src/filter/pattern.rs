@@ -1,0 +1,223 @@
+//! A terminator given as a pattern, searched for in a stream that arrives in pieces.
+//!
+//! A search in a buffer can be wrong about a stream: `\r\n?` finds `\r`, and then the `\n` comes. So the pattern is run
+//! as an automaton, one octet after the other and never twice, that also tells whether anything yet to come could change
+//! its answer. `Line` drives it with a [`Walk`], one for each line.
+
+use super::FilterError;
+use regex_automata::dfa::{Automaton, StartKind, dense};
+use regex_automata::nfa::thompson::{self, WhichCaptures};
+use regex_automata::util::primitives::StateID;
+use regex_automata::util::syntax;
+use regex_automata::{Anchored, Input, MatchKind};
+
+/// How many octets a terminator may take, and how many the search may look ahead to make sure of its end. Without it,
+/// the peer could make us keep a line for ever that is over but for its newline.
+pub(super) const MAX_TERMINATOR: usize = 4096;
+
+/// Terminators are small; a pattern that needs more than this is a mistake.
+const MAX_AUTOMATON: usize = 2 << 20;
+
+/// A compiled terminator; immutable, so that filters share it.
+pub(super) struct Pattern {
+    source: String,
+    /// Finds the leftmost match's end. It has no start, hence the second automaton.
+    forward: dense::DFA<Vec<u32>>,
+    /// Run backwards from that end, finds the match's start.
+    backward: dense::DFA<Vec<u32>>,
+    start: StateID,
+}
+
+/// One search, which begins where a line does and may pause at the end of any read.
+#[derive(Clone)]
+pub(super) struct Walk {
+    state: StateID,
+    /// Octets seen, counted from where the search began.
+    walked: usize,
+    /// The end of the best match that an octet behind it has confirmed.
+    end: Option<usize>,
+    /// Where the search settles for what it has.
+    deadline: usize,
+}
+
+/// Where a [`Walk`] stands when its octets are used up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Progress {
+    /// No match so far.
+    Nothing,
+    /// The match that ends here is the one, whatever follows.
+    Settled(usize),
+    /// A match ends here, but what follows may change it.
+    Open(usize),
+    /// The deadline passed without a match.
+    TooFar,
+}
+
+impl Pattern {
+    pub(super) fn new(source: &str) -> Result<Self, FilterError> {
+        let compile = |reverse| {
+            thompson::Compiler::new()
+                // Octets, not characters: the filter cuts before anyone knows whether the stream is text.
+                .syntax(syntax::Config::new().unicode(false).utf8(false))
+                .configure(
+                    thompson::Config::new()
+                        .utf8(false)
+                        .reverse(reverse)
+                        .which_captures(WhichCaptures::None)
+                        .nfa_size_limit(Some(MAX_AUTOMATON)),
+                )
+                .build(source)
+                .map_err(|cause| FilterError::pattern("the pattern does not compile", Some(cause.into())))
+        };
+        let (ahead, back) = (compile(false)?, compile(true)?);
+        if ahead.has_empty() {
+            return Err(FilterError::pattern(
+                "a pattern that matches the empty string cannot end a line",
+                None,
+            ));
+        }
+        if !ahead.look_set_any().is_empty() {
+            // An end of text or a word's edge would be wherever a read happens to stop.
+            return Err(FilterError::pattern(
+                "a line terminator cannot hold anchors or word boundaries",
+                None,
+            ));
+        }
+        let determinize = |nfa, start_kind, match_kind| {
+            let config = dense::Config::new()
+                .start_kind(start_kind)
+                .match_kind(match_kind)
+                .dfa_size_limit(Some(MAX_AUTOMATON))
+                .determinize_size_limit(Some(MAX_AUTOMATON));
+            dense::Builder::new()
+                .configure(config)
+                .build_from_nfa(nfa)
+                .map_err(|cause| FilterError::pattern("the pattern is too large", Some(cause.into())))
+        };
+        let forward = determinize(&ahead, StartKind::Unanchored, MatchKind::LeftmostFirst)?;
+        let backward = determinize(&back, StartKind::Anchored, MatchKind::All)?;
+        let start = forward
+            .universal_start_state(Anchored::No)
+            .ok_or_else(|| FilterError::pattern("a line terminator cannot hold anchors or word boundaries", None))?;
+        Ok(Pattern {
+            source: source.to_owned(),
+            forward,
+            backward,
+            start,
+        })
+    }
+
+    pub(super) fn as_str(&self) -> &str {
+        &self.source
+    }
+
+    /// A search whose line is known to be too long once `max_line` octets and a terminator's worth have gone by.
+    pub(super) fn walk(&self, max_line: usize) -> Walk {
+        Walk {
+            state: self.start,
+            walked: 0,
+            end: None,
+            deadline: max_line.saturating_add(MAX_TERMINATOR),
+        }
+    }
+
+    /// Walks over octets that follow those of the last call.
+    pub(super) fn advance(&self, walk: &mut Walk, octets: &[u8]) -> Progress {
+        let dfa = &self.forward;
+        let mut left = octets;
+        // The state of a dense automaton tells of a match one octet late: arriving in a match state means that a match
+        // ended *before* the octet that led there.
+        while let Some((&octet, rest)) = left.split_first() {
+            if walk.walked >= walk.deadline {
+                break;
+            }
+            let state = dfa.next_state(walk.state, octet);
+            let mut needles: &[u8] = &[];
+            if dfa.is_special_state(state) {
+                if dfa.is_dead_state(state) {
+                    break;
+                } else if !dfa.is_match_state(state) {
+                    needles = dfa.accelerator(state);
+                } else {
+                    if walk.end.is_none() {
+                        walk.deadline = walk.walked.saturating_add(MAX_TERMINATOR);
+                    }
+                    walk.end = Some(walk.walked);
+                }
+            }
+            walk.state = state;
+            walk.walked += 1;
+            left = rest;
+            if !needles.is_empty() {
+                // All octets but these few lead back to the same state.
+                let room = left.len().min(walk.deadline - walk.walked);
+                let skip = find_any(needles, &left[..room]).unwrap_or(room);
+                walk.walked += skip;
+                left = &left[skip..];
+            }
+        }
+        // A match that ends just here has no octet behind it yet to tell of it.
+        let paused = left.is_empty() || walk.walked >= walk.deadline;
+        let ends_here = paused && dfa.is_match_state(dfa.next_eoi_state(walk.state));
+        let stopped = !left.is_empty() || walk.walked >= walk.deadline;
+        match if ends_here { Some(walk.walked) } else { walk.end } {
+            Some(end) if stopped || self.is_closed(walk.state) => Progress::Settled(end),
+            Some(end) => Progress::Open(end),
+            None if stopped => Progress::TooFar,
+            None => Progress::Nothing,
+        }
+    }
+
+    /// Whether no octets that could follow would make another match out of what is there.
+    fn is_closed(&self, state: StateID) -> bool {
+        let dfa = &self.forward;
+        let mut last = None;
+        (0..=u8::MAX).all(|octet| {
+            let next = dfa.next_state(state, octet);
+            // Neighbouring octets mostly lead to the same state, which need not be looked at again.
+            dfa.is_dead_state(next)
+                || last.replace(next) == Some(next)
+                || (0..=u8::MAX).all(|octet| dfa.is_dead_state(dfa.next_state(next, octet)))
+        })
+    }
+
+    /// Where the match that ends with `line` begins.
+    pub(super) fn start_of(&self, line: &[u8]) -> usize {
+        match self.backward.try_search_rev(&Input::new(line).anchored(Anchored::Yes)) {
+            Ok(Some(found)) => found.offset(),
+            // Both automata come from one pattern, and neither has a state that gives up.
+            Ok(None) | Err(_) => line.len(),
+        }
+    }
+
+    /// Whether a match that begins behind `line` is sure to begin there: nothing in `line` could be the start of an
+    /// earlier one. May say no where a closer look would say yes; then the line is given a little later.
+    pub(super) fn starts_fresh(&self, line: &[u8]) -> bool {
+        let dfa = &self.forward;
+        line.iter()
+            .fold(self.start, |state, &octet| dfa.next_state(state, octet))
+            == self.start
+    }
+}
+
+impl Walk {
+    pub(super) fn walked(&self) -> usize {
+        self.walked
+    }
+
+    /// Lifts the deadline for a line that is too long already: now it only matters where it ends.
+    pub(super) fn discard(&mut self) {
+        if self.end.is_none() {
+            self.deadline = usize::MAX;
+        }
+    }
+}
+
+fn find_any(needles: &[u8], octets: &[u8]) -> Option<usize> {
+    match *needles {
+        [a] => memchr::memchr(a, octets),
+        [a, b] => memchr::memchr2(a, b, octets),
+        [a, b, c] => memchr::memchr3(a, b, c, octets),
+        _ => Some(0),
+    }
+}

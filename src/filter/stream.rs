@@ -1,0 +1,70 @@
+//! POE::Filter::Stream: whatever has come is one record; what is put goes out as it is.
+
+use super::buffer::Buffer;
+use super::{Filter, FilterError};
+use bytes::{Bytes, BytesMut};
+use std::fmt;
+
+/// Passes octets through: a record is all that is buffered when it is asked for (`POE::Filter::Stream`).
+///
+/// In and out go [`Bytes`]. It has no settings and no limit of its own: it holds what was appended since the last
+/// `get_one`, which takes it all without a copy. Record boundaries mean nothing here and depend on the reads; only the
+/// concatenation is the peer's. It never fails.
+///
+/// ```
+/// use poe::filter::{Filter, Stream};
+/// let mut filter = Stream::new();
+/// filter.get_one_start(b"any");
+/// filter.get_one_start(b"thing");
+/// assert_eq!(filter.get_one().unwrap().unwrap(), "anything");
+/// assert!(filter.get_one().unwrap().is_none());
+/// ```
+#[doc(alias = "POE::Filter::Stream")]
+#[derive(Default)]
+pub struct Stream {
+    buffer: Buffer,
+}
+
+impl Stream {
+    /// A pass-through filter.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+}
+
+impl Filter for Stream {
+    type Input = Bytes;
+    type Output = Bytes;
+
+    fn get_one_start(&mut self, octets: &[u8]) {
+        self.buffer.append(octets);
+    }
+
+    fn get_one(&mut self) -> Result<Option<Bytes>, FilterError> {
+        Ok((self.buffer.len() > 0).then(|| self.buffer.take()))
+    }
+
+    fn put(&mut self, record: Bytes, out: &mut BytesMut) -> Result<(), FilterError> {
+        out.extend_from_slice(&record);
+        Ok(())
+    }
+
+    fn get_pending(&self) -> &[u8] {
+        self.buffer.as_slice()
+    }
+
+    fn take_pending(&mut self) -> Bytes {
+        self.buffer.take()
+    }
+
+    fn fresh(&self) -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Stream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stream").field("pending", &self.buffer.len()).finish()
+    }
+}

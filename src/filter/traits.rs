@@ -1,0 +1,163 @@
+//! The contract between a wheel, which has octets, and a protocol, which has records.
+
+use super::FilterError;
+use bytes::{Bytes, BytesMut};
+
+/// Turns a stream of octets into records, and records into octets (`POE::Filter`).
+///
+/// # The contract
+///
+/// | step | call | what happens |
+/// |---|---|---|
+/// | start | [`get_one_start`](Self::get_one_start) | octets join the input buffer; nothing is parsed yet |
+/// | one | [`get_one`](Self::get_one) | one record leaves the buffer, or `None`: the rest needs more octets |
+/// | pending | [`get_pending`](Self::get_pending) | the octets no record was made of; looking does not drain |
+/// | switch | [`owed`](Self::owed), [`take_pending`](Self::take_pending) | the same octets, drained, for the filter that follows |
+/// | put | [`put`](Self::put) | a record becomes octets at the end of `out` |
+///
+/// A filter is a pure state machine, and four laws hold for it:
+///
+/// 1. *Chunks do not matter.* The records depend on the octets alone, not on how reads cut them.
+/// 2. *Octets leave the buffer only in a record or an error.* Whatever is neither is pending.
+/// 3. *`get_one` takes no more than it gives.* What follows the record stays untouched, because the very next octet may
+///    belong to another filter.
+/// 4. *No input panics, and memory is bounded* by the filter's limits, whatever the peer sends.
+///
+/// # States
+///
+/// A filter is *at a boundary* when its buffer is empty, *inside a record* when some octets are pending, and *broken*
+/// after an error whose [`is_fatal`](FilterError::is_fatal) is true. Any other error stands in the place of one record
+/// and the next `get_one` goes on behind it. A broken filter answers every `get_one` with a fatal error.
+///
+/// # The trap: pending octets must survive a switch
+///
+/// A protocol changes its filter in the middle of a stream: lines for the head, blocks for the body. One read often
+/// brings the end of the head *and* the start of the body, so the old filter holds octets that are the new one's.
+///
+/// ```
+/// use poe::filter::{Filter, Line, Stream};
+/// let mut head = Line::new();
+/// head.get_one_start(b"LENGTH 4\r\nbody");
+/// assert_eq!(head.get_one().unwrap().unwrap(), "LENGTH 4");
+/// let mut body = Stream::new();               // Wrong: go on with `body` and the next read; four octets are lost.
+/// body.get_one_start(&head.take_pending());   // Right: what is pending goes in first.
+/// assert_eq!(body.get_one().unwrap().unwrap(), "body");
+/// ```
+///
+/// It follows that a filter must not take a frame's header out of its buffer before the frame is complete, and must not
+/// parse ahead of the record it gives: both would leave octets that no other filter can have. [`Seam`](super::Seam) does
+/// the switch for whoever reads the stream, the [owed](Self::owed) octet included.
+///
+/// # Implementing one
+///
+/// ```
+/// use bytes::{Buf, Bytes, BytesMut};
+/// use poe::filter::{Filter, FilterError};
+///
+/// /// Pairs of octets.
+/// struct Pairs(BytesMut);
+/// impl Filter for Pairs {
+///     type Input = [u8; 2];
+///     type Output = [u8; 2];
+///     fn get_one_start(&mut self, octets: &[u8]) { self.0.extend_from_slice(octets) }
+///     fn get_one(&mut self) -> Result<Option<[u8; 2]>, FilterError> {
+///         Ok((self.0.len() >= 2).then(|| self.0.get_u16().to_be_bytes()))
+///     }
+///     fn put(&mut self, pair: [u8; 2], out: &mut BytesMut) -> Result<(), FilterError> {
+///         Ok(out.extend_from_slice(&pair))
+///     }
+///     fn get_pending(&self) -> &[u8] { &self.0 }
+///     fn take_pending(&mut self) -> Bytes { self.0.split().freeze() }
+///     fn fresh(&self) -> Self { Pairs(BytesMut::new()) }
+/// }
+/// assert_eq!(Pairs(BytesMut::new()).get(b"abc").len(), 1);
+/// ```
+#[doc(alias = "POE::Filter")]
+pub trait Filter: 'static {
+    /// The record that parsing yields.
+    type Input: 'static;
+
+    /// The record that [`put`](Self::put) takes.
+    type Output: 'static;
+
+    /// Appends octets to the input buffer.
+    ///
+    /// It cannot fail: a filter that may hold no more keeps what fits, gives the records in it, and then a fatal error.
+    fn get_one_start(&mut self, octets: &[u8]);
+
+    /// Takes one record out of the buffer; `None` when what is there is not a whole record.
+    ///
+    /// # Errors
+    /// What stands in the place of a record that could not be made. Go on unless it
+    /// [is fatal](FilterError::is_fatal).
+    fn get_one(&mut self) -> Result<Option<Self::Input>, FilterError>;
+
+    /// Appends the octets of one record to `out`.
+    ///
+    /// # Errors
+    /// If this record has no form in the protocol; `out` is then as it was.
+    fn put(&mut self, record: Self::Output, out: &mut BytesMut) -> Result<(), FilterError>;
+
+    /// The octets in the buffer that are part of no record yet, as the peer sent them; empty at a boundary.
+    ///
+    /// It does not drain: two calls give the same answer. It is one slice because a filter's buffer is one run of wire
+    /// octets; a filter made of filters keeps the wire octets of whatever it has not given away yet.
+    fn get_pending(&self) -> &[u8];
+
+    /// Takes what [`get_pending`](Self::get_pending) shows, for the filter that follows; the buffer is empty afterwards.
+    ///
+    /// The filter is then at a boundary and may be used again. A broken one is whole again, but the octets it refused are
+    /// gone.
+    fn take_pending(&mut self) -> Bytes;
+
+    /// The octet that, should it come next, still belongs to the last record; `None` for most filters, always.
+    ///
+    /// A filter that gives a record before it knows whether its terminator is complete (a line that ends in CR, when the
+    /// LF of a CR LF may yet come) says here what it would swallow. A switch of filters must swallow it too, or the new
+    /// filter's first octet is the old one's last. Never `Some` while octets are pending.
+    fn owed(&self) -> Option<u8> {
+        None
+    }
+
+    /// Another filter of the same settings that has seen no input and shares no buffer (`clone`).
+    ///
+    /// Unlike `clone` in POE it takes over no parser state either, such as a newline that was detected.
+    #[doc(alias = "clone")]
+    fn fresh(&self) -> Self
+    where
+        Self: Sized;
+
+    /// Whether the settings make sense together; wheels ask it when they are made.
+    ///
+    /// # Errors
+    /// A fatal error that [is about a setting](FilterError::is_invalid_setting). Unless you override it, there is none.
+    fn check(&self) -> Result<(), FilterError> {
+        Ok(())
+    }
+
+    /// Appends octets and takes every record that is complete, in order.
+    ///
+    /// An error stands where its record would have stood, so nothing before or behind it is lost; a fatal one comes last.
+    /// `.into_iter().collect::<Result<Vec<_>, _>>()` stops at the first instead.
+    ///
+    /// ```
+    /// use poe::filter::{Filter, Line};
+    /// let mut lines = Line::new().get(b"one\r\n\xff\r\ntwo\r\nthr").into_iter();
+    /// assert_eq!(lines.next().unwrap().unwrap(), "one");
+    /// assert!(lines.next().unwrap().unwrap_err().is_invalid_utf8());
+    /// assert_eq!(lines.next().unwrap().unwrap(), "two");
+    /// assert!(lines.next().is_none());
+    /// ```
+    fn get(&mut self, octets: &[u8]) -> Vec<Result<Self::Input, FilterError>> {
+        self.get_one_start(octets);
+        let mut records = Vec::new();
+        while let Some(record) = self.get_one().transpose() {
+            let broken = record.as_ref().is_err_and(FilterError::is_fatal);
+            records.push(record);
+            if broken {
+                break;
+            }
+        }
+        records
+    }
+}

@@ -1,0 +1,176 @@
+//! Identifiers: typed, small, `Copy`, and never reissued in the life of a kernel.
+//!
+//! Each carries the serial number that people see and the table slot where the thing lives, so that a lookup is
+//! one index and one comparison, and an identifier whose thing is gone is a cheap, certain "no".
+
+use std::fmt;
+use std::num::NonZeroU64;
+
+/// Names one session of one kernel (POE's session ID).
+///
+/// Serials count from 1 and are never reused; the kernel itself has serial 0 and prints as `kernel`. Holding an
+/// identifier does not keep the session alive.
+///
+/// ```
+/// use poe::{Kernel, Session, event::START};
+/// # tokio_test::block_on(async {
+/// let kernel = Kernel::new();
+/// let id = Session::builder(()).on(START, |_, ()| ()).create(&kernel).unwrap();
+/// assert_eq!(id.to_string(), "1");
+/// assert_eq!(kernel.id().to_string(), "kernel");
+/// # });
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[doc(alias = "ID")]
+pub struct SessionId {
+    pub(crate) serial: u64,
+    pub(crate) slot: u32,
+    /// Which kernel of this process: an identifier of another kernel must not name a session here.
+    pub(crate) kernel: u32,
+}
+
+impl SessionId {
+    /// The serial number: 1 for a kernel's first session, 0 for the kernel itself.
+    #[must_use]
+    pub fn get(self) -> u64 {
+        self.serial
+    }
+
+    /// Whether this names the kernel and not one of its sessions.
+    #[must_use]
+    pub fn is_kernel(self) -> bool {
+        self.serial == 0
+    }
+}
+
+impl fmt::Display for SessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_kernel() {
+            f.pad("kernel")
+        } else {
+            fmt::Display::fmt(&self.serial, f)
+        }
+    }
+}
+
+impl fmt::Debug for SessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SessionId({self})")
+    }
+}
+
+impl PartialOrd for SessionId {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for SessionId {
+    /// By serial, that is by age; identifiers of different kernels by kernel first.
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        (self.kernel, self.serial).cmp(&(other.kernel, other.serial))
+    }
+}
+
+macro_rules! serial_id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub struct $name {
+            pub(crate) serial: NonZeroU64,
+            pub(crate) slot: u32,
+        }
+
+        impl $name {
+            /// The serial number, from 1 upwards.
+            #[must_use]
+            pub fn get(self) -> u64 {
+                self.serial.get()
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(&self.serial, f)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, concat!(stringify!($name), "({})"), self.serial)
+            }
+        }
+    };
+}
+
+serial_id! {
+    /// Names one timer (POE's alarm ID); dead once the timer has fired or was removed.
+    ///
+    /// ```
+    /// use poe::{Event, Kernel, Session, event::START};
+    /// # use std::time::Duration;
+    /// const TICK: Event<()> = Event::new("tick");
+    /// # tokio_test::block_on(async {
+    /// let kernel = Kernel::new();
+    /// Session::builder(())
+    ///     .on(START, |cx, ()| {
+    ///         let id: poe::AlarmId = cx.delay_set(TICK, Duration::from_secs(60), ());
+    ///         assert!(cx.alarm_remove(id).is_ok());
+    ///         assert!(cx.alarm_remove(id).unwrap_err().is_no_such_alarm());
+    ///     })
+    ///     .create(&kernel).unwrap();
+    /// # });
+    /// ```
+    AlarmId
+}
+
+serial_id! {
+    /// Names one piece of spawned work: what [`spawn`](crate::Turn::spawn), [`attach`](crate::Turn::attach) and
+    /// [`blocking`](crate::Turn::blocking) return, and [`cancel`](crate::Turn::cancel) takes.
+    ///
+    /// ```
+    /// use poe::{Event, Kernel, Session, event::START};
+    /// const DONE: Event<u8> = Event::new("done");
+    /// # tokio_test::block_on(async {
+    /// let kernel = Kernel::new();
+    /// Session::builder(())
+    ///     .on(START, |cx, ()| {
+    ///         let id: poe::TaskId = cx.spawn(async { 7_u8 }, DONE);
+    ///         assert!(cx.cancel(id));
+    ///     })
+    ///     .create(&kernel).unwrap();
+    /// kernel.run().await.unwrap();
+    /// # });
+    /// ```
+    TaskId
+}
+
+/// Names one wheel (POE's wheel ID): unique in its kernel, from 1 upwards.
+///
+/// ```
+/// fn log(id: poe::WheelId) {
+///     println!("wheel {id}");
+/// }
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct WheelId(pub(crate) u64);
+
+impl WheelId {
+    /// The serial number, from 1 upwards.
+    #[must_use]
+    pub fn get(self) -> u64 {
+        self.0
+    }
+}
+
+impl fmt::Display for WheelId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
+impl fmt::Debug for WheelId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "WheelId({})", self.0)
+    }
+}

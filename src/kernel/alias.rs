@@ -1,0 +1,112 @@
+//! Aliases: names for sessions. One keeps its session alive, but only as long as something else can still act (law L90).
+
+use super::{Core, Target, Turn};
+use crate::error::{Error, ErrorKind};
+use crate::id::SessionId;
+use crate::name::Name;
+use std::panic::Location;
+
+impl Core {
+    pub(crate) fn alias_set(&self, slot: u32, alias: &str, place: &'static Location<'static>) -> Result<(), Error> {
+        let owner = self.aliases.borrow().resolve(alias);
+        match owner {
+            Some(owner) if owner == slot => Ok(()),
+            Some(owner) => {
+                let owner = self.sessions.borrow().id(owner);
+                Err(ErrorKind::AliasTaken {
+                    alias: alias.to_owned(),
+                    owner,
+                }
+                .into())
+            }
+            None => {
+                self.aliases.borrow_mut().set(slot, Name::from(alias), place);
+                self.sessions.borrow_mut().hold(slot);
+                Ok(())
+            }
+        }
+    }
+
+    pub(crate) fn alias_remove(&self, slot: u32, alias: &str) -> Result<(), Error> {
+        if self.aliases.borrow().resolve(alias).is_none() {
+            return Err(ErrorKind::NoSuchAlias(alias.to_owned()).into());
+        }
+        if !self.aliases.borrow_mut().remove(slot, alias) {
+            return Err(ErrorKind::NotPermitted("the alias belongs to another session").into());
+        }
+        self.sessions.borrow_mut().release(slot);
+        Ok(())
+    }
+}
+
+impl Turn<'_> {
+    /// Gives the session a name by which others can reach it; no effect if it has that name already.
+    ///
+    /// # Errors
+    /// The name is another session's (`EEXIST`); the session has been stopped.
+    ///
+    /// ```
+    /// use poe::{Kernel, Session, event::START};
+    /// # tokio_test::block_on(async {
+    /// let kernel = Kernel::new();
+    /// let logger = || Session::builder(()).on(START, |cx, ()| cx.alias_set("logger"));
+    /// let first = logger().create(&kernel).unwrap();
+    /// assert_eq!(kernel.resolve("logger"), Some(first));
+    /// logger().create(&kernel).unwrap();
+    /// // The second one's `_start` failed, and nobody handled it:
+    /// let error = kernel.run().await.unwrap_err();
+    /// assert!(error.to_string().ends_with("the alias `logger` is taken by session 1"));
+    /// # });
+    /// ```
+    #[track_caller]
+    pub fn alias_set(self, alias: &str) -> Result<(), Error> {
+        let place = Location::caller();
+        let slot = self.slot().ok_or_else(|| gone(self.frame.session))?;
+        self.core.alias_set(slot, alias, place)
+    }
+
+    /// Takes one of the session's own names away. Events that were posted by it still arrive.
+    ///
+    /// # Errors
+    /// Nobody has it (`ESRCH`); another session has it (`EPERM`).
+    pub fn alias_remove(self, alias: &str) -> Result<(), Error> {
+        let slot = self.slot().ok_or_else(|| gone(self.frame.session))?;
+        self.core.alias_remove(slot, alias)
+    }
+
+    /// The session that has an alias, or the one of that ID if it is alive.
+    ///
+    /// # Errors
+    /// There is none (decision D1: POE leaves the reason out).
+    pub fn alias_resolve<'t>(self, target: impl Into<Target<'t>>) -> Result<SessionId, Error> {
+        let target = target.into();
+        match self.core.resolve(&target) {
+            Some(slot) => Ok(self.core.sessions.borrow().id(slot)),
+            None => Err(ErrorKind::NoSuchSession(target.wanted().to_string()).into()),
+        }
+    }
+
+    /// The session's aliases, sorted.
+    #[must_use]
+    pub fn alias_list(self) -> Vec<Name> {
+        self.slot()
+            .map_or_else(Vec::new, |slot| self.core.aliases.borrow().list(slot))
+    }
+
+    /// Another session's aliases, sorted.
+    ///
+    /// # Errors
+    /// There is no such session.
+    #[doc(alias = "alias_list")]
+    pub fn alias_list_of<'t>(self, target: impl Into<Target<'t>>) -> Result<Vec<Name>, Error> {
+        let target = target.into();
+        match self.core.resolve(&target) {
+            Some(slot) => Ok(self.core.aliases.borrow().list(slot)),
+            None => Err(ErrorKind::NoSuchSession(target.wanted().to_string()).into()),
+        }
+    }
+}
+
+fn gone(id: SessionId) -> Error {
+    ErrorKind::NoSuchSession(format!("{id} (it was stopped)")).into()
+}

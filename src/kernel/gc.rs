@@ -1,0 +1,116 @@
+//! When sessions end: the sweep, and the one place where reference counts of all tables meet.
+
+use super::Core;
+use crate::error::drop_quietly;
+use crate::queue::Entry;
+use crate::resource::sessions::KERNEL;
+
+impl Core {
+    /// Stops every session that nothing keeps alive, the last marked first, until no mark is left (laws L28, L29).
+    #[inline]
+    pub(crate) fn sweep(&self) {
+        if self.sessions.borrow().has_marks() {
+            self.sweep_marked();
+        }
+    }
+
+    fn sweep_marked(&self) {
+        let mut round = Vec::new();
+        loop {
+            {
+                let mut sessions = self.sessions.borrow_mut();
+                if !sessions.has_marks() {
+                    return;
+                }
+                sessions.take_marked(&mut round);
+            }
+            // The round is a snapshot, as POE's is: who is revived by another's `_stop` in it goes all the same.
+            for id in round.drain(..) {
+                let slot = self.sessions.borrow().resolve(id);
+                if let Some(slot) = slot {
+                    self.stop_session(slot);
+                }
+            }
+        }
+    }
+
+    /// Takes a session out of every table. What it held is dropped at the end, when all tables are whole again.
+    pub(super) fn free_session(&self, slot: u32) {
+        let id = self.sessions.borrow().id(slot);
+        let parent = self.sessions.borrow().parent(slot).unwrap_or(KERNEL);
+        let children: Vec<u32> = self.sessions.borrow().children(slot).collect();
+        for child in children {
+            self.sessions.borrow_mut().move_child(child, parent);
+        }
+        let watchers = self.signals.borrow_mut().clear(slot);
+        let mut released = self.aliases.borrow_mut().clear(slot);
+        released += self.extrefs.borrow_mut().clear(slot);
+        let tasks = self.tasks.clear(slot);
+        released += tasks.len() as u32;
+        // What is left now is events.
+        let queued = self.sessions.borrow().refs(slot) - released;
+        let events = if queued > 0 { self.purge(slot) } else { Vec::new() };
+        let object = {
+            let mut sessions = self.sessions.borrow_mut();
+            debug_assert!(
+                sessions.refs(slot) == released,
+                "session {id} is freed with unexplained references"
+            );
+            sessions.free(slot)
+        };
+        self.trace_session("freed", id);
+        drop_quietly(tasks);
+        drop_quietly(events);
+        drop_quietly(watchers);
+        drop_quietly(object);
+    }
+
+    /// Takes every event to and from a session out of the queue (law L9); the other ends let go of them.
+    fn purge(&self, slot: u32) -> Vec<Entry> {
+        let mut events = Vec::new();
+        {
+            let mut sessions = self.sessions.borrow_mut();
+            let mut queue = self.queue.borrow_mut();
+            let refs = sessions.refs(slot);
+            let record = sessions.get_mut(slot);
+            while let Some(id) = record.first_timer {
+                match queue.remove_timer(&mut record.first_timer, id) {
+                    Some(removed) => events.push(removed.entry),
+                    None => break,
+                }
+            }
+            if refs as usize > events.len() {
+                events.extend(queue.purge(slot));
+            }
+        }
+        for entry in &events {
+            self.release_ends(entry.to, entry.from);
+            self.names.release(entry.name);
+            self.names.release(entry.caller);
+        }
+        events
+    }
+
+    /// The end of the kernel: no handler runs, every heap is dropped, no cycle of references stays.
+    pub(super) fn teardown(&self) {
+        self.busy.set(true);
+        self.inbox.close();
+        let alive = self.why_alive();
+        if !alive.is_empty() {
+            tracing::warn!(target: "poe::sessions", "kernel dropped while sessions are alive:\n{alive}");
+        }
+        let slots: Vec<u32> = self.sessions.borrow().slots().collect();
+        // Children first, so that nobody is moved about.
+        let mut ordered = slots;
+        ordered.sort_by_key(|s| std::cmp::Reverse(self.sessions.borrow().id(*s).serial));
+        for slot in ordered {
+            self.free_session(slot);
+        }
+        let events = self.queue.borrow_mut().drain();
+        for entry in &events {
+            self.names.release(entry.name);
+            self.names.release(entry.caller);
+        }
+        drop_quietly(events);
+    }
+}

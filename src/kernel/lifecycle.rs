@@ -1,0 +1,222 @@
+//! How sessions begin, end, and change parents: laws L18 to L39.
+
+use super::invoke::sealed::Caller as _;
+use super::{Active, Caller, Core, Invoke, Kernel, Target};
+use crate::arg::AnyArg;
+use crate::error::{Error, ErrorKind};
+use crate::event::{Child, ChildReason, Parent};
+use crate::id::SessionId;
+use crate::name::NameIdx;
+use crate::resource::sessions::KERNEL;
+use std::panic::Location;
+use std::rc::Rc;
+
+impl Core {
+    /// Enters a session and runs its `_start`; its parent is the active session.
+    pub(crate) fn create(
+        &self,
+        object: Rc<dyn Invoke>,
+        args: AnyArg,
+        place: &'static Location<'static>,
+    ) -> Result<SessionId, Error> {
+        if self.is_shutting_down() {
+            return Err(ErrorKind::ShuttingDown.into());
+        }
+        let creator = self.active_slot();
+        let creator_id = self.sessions.borrow().id(creator);
+        let id = self.sessions.borrow_mut().allocate(creator, object, place);
+        self.trace_session("created", id);
+        let result = self.dispatch_to(id.slot, creator_id, NameIdx::START, NameIdx::NONE, args, place, false);
+        let Some(slot) = self.sessions.borrow().resolve(id) else {
+            return Ok(id);
+        };
+        self.sessions.borrow_mut().get_mut(slot).starting = false;
+        // Not the creator if the session detached itself in `_start` (law L25).
+        let parent = self.sessions.borrow().parent(slot).unwrap_or(KERNEL);
+        let child = Child {
+            reason: ChildReason::Create,
+            session: id,
+            result,
+        };
+        self.notify(parent, NameIdx::CHILD, AnyArg::new(child));
+        if self.sessions.borrow().resolve(id).is_some() {
+            self.enqueue_known(slot, slot, NameIdx::GC, NameIdx::NONE, AnyArg::UNIT, place);
+        }
+        Ok(id)
+    }
+
+    /// Ends a session: its children are passed on, `_stop` runs, its parent is told, everything it held is let go.
+    pub(crate) fn stop_session(&self, slot: u32) {
+        {
+            let mut sessions = self.sessions.borrow_mut();
+            let record = sessions.get_mut(slot);
+            if std::mem::replace(&mut record.stopping, true) {
+                return;
+            }
+        }
+        let (id, parent) = {
+            let sessions = self.sessions.borrow();
+            (sessions.id(slot), sessions.parent(slot).unwrap_or(KERNEL))
+        };
+        self.trace_session("stopping", id);
+        let parent_id = self.sessions.borrow().id(parent);
+        let children: Vec<SessionId> = {
+            let sessions = self.sessions.borrow();
+            sessions.children(slot).map(|c| sessions.id(c)).collect()
+        };
+        for child in children {
+            let gain = Child {
+                reason: ChildReason::Gain,
+                session: child,
+                result: None,
+            };
+            self.notify(parent, NameIdx::CHILD, AnyArg::new(gain));
+            let child_slot = self.sessions.borrow().resolve(child);
+            if let Some(child_slot) = child_slot {
+                self.notify(
+                    child_slot,
+                    NameIdx::PARENT,
+                    AnyArg::new(Parent {
+                        old: id,
+                        new: parent_id,
+                    }),
+                );
+            }
+        }
+        let active = self.active.get().session;
+        let place = Location::caller();
+        let result = self.dispatch_to(slot, active, NameIdx::STOP, NameIdx::NONE, AnyArg::UNIT, place, true);
+        let lose = Child {
+            reason: ChildReason::Lose,
+            session: id,
+            result,
+        };
+        self.notify(parent, NameIdx::CHILD, AnyArg::new(lose));
+        // A `stop` inside those handlers passes this session over, so it is still here.
+        self.free_session(slot);
+    }
+
+    /// POE's `stop`: every session, children before parents; the queue is empty then and the kernel is active.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn stop_all(&self) {
+        let order: Vec<SessionId> = {
+            let sessions = self.sessions.borrow();
+            let mut order: Vec<u32> = sessions.children(KERNEL).collect();
+            let mut at = 0;
+            while let Some(slot) = order.get(at) {
+                let children: Vec<u32> = sessions.children(*slot).collect();
+                order.extend(children);
+                at += 1;
+            }
+            order.into_iter().rev().map(|s| sessions.id(s)).collect()
+        };
+        for id in order {
+            let slot = self.sessions.borrow().resolve(id);
+            if let Some(slot) = slot {
+                self.stop_session(slot);
+            }
+        }
+        // The handler that called this runs on: its event stays the active one, only its session is gone.
+        self.active.set(Active {
+            session: self.id(),
+            ..self.active.get()
+        });
+        self.sweep();
+        self.run.stop_asked.set(true);
+        self.wake_host();
+    }
+
+    /// Gives a session to the kernel: by itself, or by its parent. The old parent is told first, then the child; the
+    /// tree changes last (law L39).
+    pub(crate) fn detach(&self, child: SessionId, itself: bool) -> Result<(), Error> {
+        let (slot, parent) = {
+            let sessions = self.sessions.borrow();
+            let slot = sessions
+                .resolve(child)
+                .ok_or_else(|| ErrorKind::NoSuchSession(format!("{child}")))?;
+            (slot, sessions.parent(slot).unwrap_or(KERNEL))
+        };
+        let old = self.sessions.borrow().id(parent);
+        if itself {
+            if parent == KERNEL {
+                return Err(ErrorKind::NotPermitted("a child of the kernel cannot detach itself").into());
+            }
+        } else if old != self.active.get().session || parent == KERNEL {
+            return Err(ErrorKind::NotPermitted("only a session's own child can be detached").into());
+        }
+        // No `lose` without a `create` before it: a session that detaches itself in `_start` was never announced.
+        // (A `_start` that was posted is an event like others.)
+        let starting = self.sessions.borrow().get(slot).starting && self.active.get().event == NameIdx::START;
+        if !(itself && starting) {
+            let lose = Child {
+                reason: ChildReason::Lose,
+                session: child,
+                result: None,
+            };
+            self.notify(parent, NameIdx::CHILD, AnyArg::new(lose));
+        }
+        if self.sessions.borrow().resolve(child).is_none() {
+            return Ok(());
+        }
+        self.notify(slot, NameIdx::PARENT, AnyArg::new(Parent { old, new: self.id() }));
+        if self.sessions.borrow().resolve(child).is_some() {
+            self.sessions.borrow_mut().move_child(slot, KERNEL);
+        }
+        Ok(())
+    }
+}
+
+impl Kernel {
+    /// Enters a session of a kind of one's own; `Session::builder` and `Nfa::builder` come here in the end.
+    ///
+    /// # Errors
+    /// Busy, inside a handler; shutting down.
+    #[track_caller]
+    pub fn session_alloc(&self, session: Rc<dyn Invoke>, args: AnyArg) -> Result<SessionId, Error> {
+        let mut caller = self;
+        create_at_once(&mut caller, session, args, Location::caller())
+    }
+
+    /// Stops every session, children first; each gets its `_stop`, and the queue is empty afterwards (law L87).
+    /// Under [`serve`](Kernel::serve) that ends the serving.
+    ///
+    /// # Errors
+    /// Busy, inside a handler: use [`Context::stop`](crate::Context::stop).
+    pub fn stop(&self) -> Result<(), Error> {
+        let mut caller = self;
+        caller.at_once("stop", Core::stop_all)
+    }
+
+    /// Whether that session is alive.
+    #[doc(alias = "ID_id_to_session")]
+    #[must_use]
+    pub fn is_alive(&self, id: SessionId) -> bool {
+        self.core().sessions.borrow().resolve(id).is_some()
+    }
+
+    /// The ID of the session with that serial number, as printed in logs.
+    #[must_use]
+    pub fn session_by_number(&self, serial: u64) -> Option<SessionId> {
+        self.core().sessions.borrow().find(serial)
+    }
+
+    /// The session that has an alias, or the one of that ID if it is alive.
+    #[doc(alias = "alias_resolve")]
+    #[must_use]
+    pub fn resolve<'t>(&self, target: impl Into<Target<'t>>) -> Option<SessionId> {
+        let core = self.core();
+        let slot = core.resolve(&target.into())?;
+        Some(core.sessions.borrow().id(slot))
+    }
+}
+
+/// The one road to creating a session, for a kernel and for a context.
+pub(crate) fn create_at_once(
+    caller: &mut impl Caller,
+    session: Rc<dyn Invoke>,
+    args: AnyArg,
+    place: &'static Location<'static>,
+) -> Result<SessionId, Error> {
+    caller.at_once("creating a session", |core| core.create(session, args, place))?
+}

@@ -1,0 +1,394 @@
+//! Messages: post, yield, call, and how a target is found.
+
+use super::{Active, Caller, Core, Frame, Invoked, Kernel, Turn};
+use crate::arg::AnyArg;
+use crate::error::{CallError, CallErrorKind, PostError, PostErrorKind, Wanted};
+use crate::event::{Calls, Posts};
+use crate::id::SessionId;
+use crate::name::{Key, Name, NameIdx};
+use crate::queue::{Entry, Queue};
+use crate::resource::sessions::KERNEL;
+use std::borrow::Cow;
+use std::panic::Location;
+use std::rc::Rc;
+
+/// Where a message goes: a session by its ID, or whoever has an alias; made from either by `into`.
+///
+/// ```
+/// use poe::{Kernel, Target};
+/// let kernel = Kernel::new();
+/// assert!(matches!(Target::from("logger"), Target::Alias(_)));
+/// assert!(matches!(Target::from(kernel.id()), Target::Id(_)));
+/// ```
+#[derive(Clone, Debug)]
+pub enum Target<'a> {
+    /// By ID.
+    Id(SessionId),
+    /// By alias.
+    Alias(Cow<'a, str>),
+}
+
+impl From<SessionId> for Target<'_> {
+    #[inline]
+    fn from(id: SessionId) -> Self {
+        Target::Id(id)
+    }
+}
+
+impl<'a> From<&'a str> for Target<'a> {
+    fn from(alias: &'a str) -> Self {
+        Target::Alias(Cow::Borrowed(alias))
+    }
+}
+
+impl<'a> From<&'a String> for Target<'a> {
+    fn from(alias: &'a String) -> Self {
+        Target::Alias(Cow::Borrowed(alias))
+    }
+}
+
+impl From<String> for Target<'_> {
+    fn from(alias: String) -> Self {
+        Target::Alias(Cow::Owned(alias))
+    }
+}
+
+impl<'a> From<&'a Name> for Target<'a> {
+    fn from(alias: &'a Name) -> Self {
+        Target::Alias(Cow::Borrowed(alias.as_str()))
+    }
+}
+
+impl Target<'_> {
+    pub(crate) fn wanted(&self) -> Wanted {
+        match self {
+            Target::Id(id) => Wanted::Id(*id),
+            Target::Alias(alias) => Wanted::Alias(alias.to_string()),
+        }
+    }
+}
+
+impl Core {
+    /// The slot behind a target.
+    #[inline]
+    pub(crate) fn resolve(&self, target: &Target<'_>) -> Option<u32> {
+        match target {
+            Target::Id(id) => self.sessions.borrow().resolve(*id),
+            Target::Alias(alias) => self.aliases.borrow().resolve(alias),
+        }
+    }
+
+    /// The slot of whoever sends now: the active session, or the kernel when there is none (any more).
+    pub(crate) fn active_slot(&self) -> u32 {
+        self.sessions
+            .borrow()
+            .resolve(self.active.get().session)
+            .unwrap_or(KERNEL)
+    }
+
+    /// Queues an event. Both ends hold it until it is taken out for dispatch (laws L7, L26).
+    #[inline]
+    pub(crate) fn enqueue(
+        &self,
+        to: u32,
+        from: u32,
+        key: Key<'_>,
+        caller: NameIdx,
+        arg: AnyArg,
+        place: &'static Location<'static>,
+    ) {
+        let name = self.names.acquire_pair(key, caller);
+        self.hold_ends(to, from);
+        self.push(Entry {
+            to,
+            from,
+            name,
+            caller,
+            place,
+            arg,
+        });
+    }
+
+    /// The same with a name that is in use already.
+    #[inline]
+    pub(crate) fn enqueue_known(
+        &self,
+        to: u32,
+        from: u32,
+        name: NameIdx,
+        caller: NameIdx,
+        arg: AnyArg,
+        place: &'static Location<'static>,
+    ) {
+        self.names.retain_pair(name, caller);
+        self.hold_ends(to, from);
+        self.push(Entry {
+            to,
+            from,
+            name,
+            caller,
+            place,
+            arg,
+        });
+    }
+
+    /// The last step of every post: behind all that was posted before, and behind every timer that is due by now.
+    #[inline(always)]
+    fn push(&self, entry: Entry) {
+        if self.is_watching() {
+            self.trace_post(&entry);
+        }
+        let mut queue = self.queue.borrow_mut();
+        if queue.next_due() != u64::MAX {
+            self.stamp(&mut queue);
+        }
+        queue.post(entry);
+        drop(queue);
+        self.wake_host();
+    }
+
+    #[inline]
+    fn stamp(&self, queue: &mut Queue) {
+        if let Some(now) = self.clock.reached(queue.next_due()) {
+            queue.stamp(now);
+        }
+    }
+
+    #[inline]
+    fn hold_ends(&self, to: u32, from: u32) {
+        self.sessions.borrow_mut().hold_ends(to, from);
+    }
+
+    /// Gives back what an entry that leaves the queue held of its ends, the receiver first, as POE does.
+    #[inline]
+    pub(super) fn release_ends(&self, to: u32, from: u32) {
+        self.sessions.borrow_mut().release_ends(to, from);
+    }
+
+    #[inline]
+    pub(crate) fn post_from<A: 'static>(
+        &self,
+        frame: Option<&Frame>,
+        target: Target<'_>,
+        key: Key<'_>,
+        arg: A,
+        place: &'static Location<'static>,
+    ) -> Result<(), PostError<A>> {
+        let active = self.active.get();
+        let sender = frame.map_or(active.session, |frame| frame.session);
+        let mut sessions = self.sessions.borrow_mut();
+        let to = match &target {
+            Target::Id(id) => sessions.resolve(*id),
+            Target::Alias(alias) => self.aliases.borrow().resolve(alias),
+        };
+        let Some(to) = to else {
+            return Err(refuse(key, &target, arg));
+        };
+        if to == KERNEL {
+            // The kernel has no handlers: it swallows what it is sent (law L16).
+            drop(sessions);
+            drop(arg);
+            return Ok(());
+        }
+        // A session that was stopped in its own handler posts as the kernel (law L87).
+        let from = sessions.resolve(sender).unwrap_or(KERNEL);
+        sessions.hold_ends(to, from);
+        drop(sessions);
+        let caller = active.event;
+        let name = self.names.acquire_pair(key, caller);
+        self.push(Entry {
+            to,
+            from,
+            name,
+            caller,
+            place,
+            arg: AnyArg::new(arg),
+        });
+        Ok(())
+    }
+
+    /// Runs a handler now and gives its answer (laws L12 to L16).
+    pub(crate) fn call_from<A: 'static, R: 'static>(
+        &self,
+        from: SessionId,
+        target: Target<'_>,
+        key: Key<'_>,
+        arg: A,
+        place: &'static Location<'static>,
+    ) -> Result<R, CallError<A>> {
+        let refuse = |kind, arg| Err(CallError::new(key.as_str(), kind, arg));
+        let found = {
+            let sessions = self.sessions.borrow();
+            let slot = match &target {
+                Target::Id(id) => sessions.resolve(*id),
+                Target::Alias(alias) => self.aliases.borrow().resolve(alias),
+            };
+            slot.map(|slot| (sessions.id(slot), sessions.object(slot)))
+        };
+        let (callee, object) = match found {
+            Some((callee, Some(object))) => (callee, object),
+            // Only the kernel has no object, and it handles nothing.
+            Some((kernel, None)) => return refuse(CallErrorKind::Unhandled(kernel), Some(arg)),
+            None => return refuse(CallErrorKind::NoSuchSession(target.wanted()), Some(arg)),
+        };
+        let active = self.active.get();
+        let name = self.names.acquire(key);
+        let mut arg = AnyArg::new(arg);
+        let frame = Frame::new(callee, name, from, active.event, place);
+        let invoked = if callee == active.session {
+            self.invoke_self(object, &frame, &mut arg)
+        } else {
+            self.dispatch(object, &frame, &mut arg, false)
+        };
+        self.names.release(name);
+        match invoked {
+            Invoked::Returned => {
+                let mut answer = frame.answer.take();
+                match answer.take::<R>() {
+                    Some(answer) => Ok(answer),
+                    None => {
+                        let (expected, got) = (std::any::type_name::<R>(), answer.type_name());
+                        refuse(CallErrorKind::WrongAnswer { expected, got }, None)
+                    }
+                }
+            }
+            Invoked::Unhandled => refuse(CallErrorKind::Unhandled(callee), arg.take()),
+            Invoked::Failed(failure) if callee == self.active.get().session => {
+                refuse(CallErrorKind::Failed(failure), None)
+            }
+            Invoked::Failed(failure) => match self.die.take_if_not_catching(self.catching.get()) {
+                // Without catching the failure is the caller's to meet, and no longer the kernel's (law L15).
+                true => refuse(CallErrorKind::Failed(failure), None),
+                false => refuse(CallErrorKind::Died(callee), None),
+            },
+        }
+    }
+
+    /// A call to oneself is a bare invocation: the active event stays, and a failure or panic goes straight to the
+    /// caller (law L13).
+    fn invoke_self(&self, object: Rc<dyn super::Invoke>, frame: &Frame, arg: &mut AnyArg) -> Invoked {
+        if self.is_watching() {
+            self.observe(frame, false);
+        }
+        object.invoke(Turn { core: self, frame }, arg)
+    }
+
+    pub(crate) fn active_event(&self) -> Option<Name> {
+        let Active { event, .. } = self.active.get();
+        (event != NameIdx::NONE).then(|| self.names.name(event))
+    }
+}
+
+#[cold]
+fn refuse<A>(key: Key<'_>, target: &Target<'_>, arg: A) -> PostError<A> {
+    PostError::new(key.as_str(), PostErrorKind::NoSuchSession(target.wanted()), arg)
+}
+
+impl Turn<'_> {
+    /// Queues an event for a session, named by ID or alias; the target is found now, its handler when the event's turn
+    /// has come (law L8). Never blocks and is not bounded (law L10).
+    ///
+    /// # Errors
+    /// [`PostError`] with the argument, when the target is not there. A post to the kernel itself is swallowed.
+    #[track_caller]
+    #[inline]
+    pub fn post<'t, A: 'static>(
+        self,
+        target: impl Into<Target<'t>>,
+        event: impl Posts<A>,
+        arg: A,
+    ) -> Result<(), PostError<A>> {
+        self.core
+            .post_from(Some(self.frame), target.into(), event.key(), arg, Location::caller())
+    }
+
+    /// Queues an event for the running session itself (POE's `yield`, which is a keyword in Rust).
+    #[doc(alias = "yield")]
+    #[track_caller]
+    #[inline]
+    pub fn yield_to<A: 'static>(self, event: impl Posts<A>, arg: A) {
+        let core = self.core;
+        // A session that was stopped in its own handler yields into nothing (law L87).
+        let Some(slot) = core.sessions.borrow_mut().hold_self(self.frame.session) else {
+            return;
+        };
+        let caller = core.active.get().event;
+        let name = core.names.acquire_pair(event.key(), caller);
+        let place = Location::caller();
+        core.push(Entry {
+            to: slot,
+            from: slot,
+            name,
+            caller,
+            place,
+            arg: AnyArg::new(arg),
+        });
+    }
+}
+
+impl Kernel {
+    /// Queues an event for a session from outside of it, with the kernel (or the session that is running) as sender.
+    ///
+    /// # Errors
+    /// [`PostError`] with the argument, when the target is not there.
+    ///
+    /// ```
+    /// use poe::{Event, Kernel, Session, event::START};
+    /// const GREET: Event<&'static str> = Event::new("greet");
+    /// # tokio_test::block_on(async {
+    /// let kernel = Kernel::new();
+    /// let id = Session::builder(())
+    ///     .on(START, |_, ()| ())
+    ///     .on(GREET, |_, whom| println!("hello, {whom}"))
+    ///     .create(&kernel)?;
+    /// kernel.post(id, GREET, "world")?;
+    /// kernel.run().await
+    /// # }).unwrap();
+    /// ```
+    #[track_caller]
+    pub fn post<'t, A: 'static>(
+        &self,
+        target: impl Into<Target<'t>>,
+        event: impl Posts<A>,
+        arg: A,
+    ) -> Result<(), PostError<A>> {
+        self.core()
+            .post_from(None, target.into(), event.key(), arg, Location::caller())
+    }
+
+    /// Runs a session's handler now and gives its answer, with the kernel as sender. Inside a handler use
+    /// [`Context::call`](crate::Context::call).
+    ///
+    /// # Errors
+    /// [`CallError`]: no such session (with the argument), no handler, a failed handler, an answer of another type, or
+    /// busy, when a handler is running.
+    #[track_caller]
+    pub fn call<'t, A: 'static, R: 'static>(
+        &self,
+        target: impl Into<Target<'t>>,
+        event: impl Calls<A, R>,
+        arg: A,
+    ) -> Result<R, CallError<A>> {
+        let mut caller = self;
+        call_at_once(&mut caller, target.into(), event.key(), arg, Location::caller())
+    }
+}
+
+/// The one road to a synchronous call, for a kernel and for a context.
+pub(crate) fn call_at_once<A: 'static, R: 'static>(
+    caller: &mut impl Caller,
+    target: Target<'_>,
+    key: Key<'_>,
+    arg: A,
+    place: &'static Location<'static>,
+) -> Result<R, CallError<A>> {
+    let mut arg = Some(arg);
+    let done = caller.at_once("a call", |core| {
+        let arg = arg.take()?;
+        Some(core.call_from(core.active.get().session, target, key, arg, place))
+    });
+    match done {
+        Ok(Some(result)) => result,
+        _ => Err(CallError::new(key.as_str(), CallErrorKind::Busy, arg)),
+    }
+}

@@ -1,0 +1,116 @@
+//! Reference counts that programs take, and the one tag of them that all postbacks of a session share.
+
+use super::{Core, Kernel, Turn};
+use crate::error::{Error, ErrorKind};
+use crate::id::SessionId;
+use crate::resource::HoldKind;
+use std::panic::Location;
+
+/// What a reference count is called.
+pub(crate) struct Tag<'a> {
+    pub(crate) kind: HoldKind,
+    pub(crate) name: &'a str,
+}
+
+impl<'a> Tag<'a> {
+    fn user(name: &'a str) -> Self {
+        Tag {
+            kind: HoldKind::Refcount,
+            name,
+        }
+    }
+}
+
+/// The tag of postbacks that post (or callbacks that call) an event.
+pub(crate) fn postback_tag(event: &str) -> Tag<'_> {
+    Tag {
+        kind: HoldKind::Postback,
+        name: event,
+    }
+}
+
+impl Core {
+    pub(crate) fn refcount_increment(
+        &self,
+        id: SessionId,
+        tag: &Tag<'_>,
+        place: &'static Location<'static>,
+    ) -> Result<u64, Error> {
+        let slot = self.slot_of(id)?;
+        let change = self.extrefs.borrow_mut().increment(slot, tag.kind, tag.name, place);
+        if change.edge {
+            self.sessions.borrow_mut().hold(slot);
+        }
+        Ok(change.count)
+    }
+
+    pub(crate) fn refcount_decrement(&self, id: SessionId, tag: &Tag<'_>) -> Result<u64, Error> {
+        let slot = self.slot_of(id)?;
+        let Some(change) = self.extrefs.borrow_mut().decrement(slot, tag.kind, tag.name) else {
+            return Err(ErrorKind::NoSuchTag {
+                session: id,
+                tag: tag.name.to_owned(),
+            }
+            .into());
+        };
+        if change.edge {
+            self.sessions.borrow_mut().release(slot);
+            // Nobody need be in a handler: the future must look whether this was the last reason to live.
+            self.wake_host();
+        }
+        Ok(change.count)
+    }
+
+    fn slot_of(&self, id: SessionId) -> Result<u32, Error> {
+        let slot = self.sessions.borrow().resolve(id).filter(|_| !id.is_kernel());
+        slot.ok_or_else(|| ErrorKind::NoSuchSession(id.to_string()).into())
+    }
+}
+
+impl Turn<'_> {
+    /// Raises a session's count of that tag and gives the new count. A count above zero keeps the session alive. Any
+    /// session may raise any other's, by its ID.
+    ///
+    /// # Errors
+    /// There is no such session.
+    #[track_caller]
+    pub fn refcount_increment(self, id: SessionId, tag: &str) -> Result<u64, Error> {
+        self.core.refcount_increment(id, &Tag::user(tag), Location::caller())
+    }
+
+    /// Lowers a session's count of that tag and gives the new count; at zero the tag is gone.
+    ///
+    /// # Errors
+    /// There is no such session, or it holds no such tag (decision D5: a count does not go below zero).
+    pub fn refcount_decrement(self, id: SessionId, tag: &str) -> Result<u64, Error> {
+        self.core.refcount_decrement(id, &Tag::user(tag))
+    }
+}
+
+impl Kernel {
+    /// Raises a session's count of that tag from outside: see [`Turn::refcount_increment`].
+    ///
+    /// # Errors
+    /// There is no such session.
+    ///
+    /// ```
+    /// use poe::{Kernel, Session, event::START};
+    /// let kernel = Kernel::new();
+    /// let id = Session::builder(()).on(START, |_, ()| ()).create(&kernel).unwrap();
+    /// assert_eq!(kernel.refcount_increment(id, "mine").unwrap(), 1);
+    /// assert_eq!(kernel.refcount_decrement(id, "mine").unwrap(), 0);
+    /// assert!(kernel.refcount_decrement(id, "mine").unwrap_err().is_no_such_tag());
+    /// ```
+    #[track_caller]
+    pub fn refcount_increment(&self, id: SessionId, tag: &str) -> Result<u64, Error> {
+        self.core().refcount_increment(id, &Tag::user(tag), Location::caller())
+    }
+
+    /// Lowers a session's count of that tag from outside: see [`Turn::refcount_decrement`].
+    ///
+    /// # Errors
+    /// There is no such session, or it holds no such tag.
+    pub fn refcount_decrement(&self, id: SessionId, tag: &str) -> Result<u64, Error> {
+        self.core().refcount_decrement(id, &Tag::user(tag))
+    }
+}

@@ -1,0 +1,451 @@
+//! Running. One turn of the loop, a *slice*, is:
+//!
+//! 1. Messages from other threads are taken in, and tasks that were woken are polled: I/O events run their handlers
+//!    now, ahead of the queue. A sweep follows.
+//! 2. If nothing is queued, watched, held or spawned, the signal IDLE is queued (laws L40 to L44).
+//! 3. If nothing is due, the future arms the wake-up for the first timer and waits.
+//! 4. What is due now is the slice's *generation*: its events are dispatched in order. What they post belongs to the
+//!    next one; a timer that they set in the past still runs in this one, first (law L6).
+//! 5. A sweep stops the sessions that nothing keeps alive (laws L28, L29).
+//!
+//! After `budget` events or about 100 µs the future gives way to its host, and goes on in the same generation.
+
+use super::{Core, Kernel};
+use crate::error::{Error, ErrorKind};
+use crate::queue::{Generation, Next};
+use crate::resource::sessions::KERNEL;
+use std::cell::Cell;
+use std::future::{Future, poll_fn};
+use std::task::{Context, Poll};
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    /// Until nothing can happen any more.
+    Run,
+    /// Until it is stopped.
+    Serve,
+    /// One slice.
+    Slice,
+}
+
+enum Step {
+    /// The host's turn; there is more to do.
+    GiveWay,
+    /// The mode's end.
+    Done,
+}
+
+impl Core {
+    /// As many slices as the budget allows.
+    fn poll_run(&self, mode: Mode, cx: &mut Context<'_>) -> Poll<Step> {
+        self.shared.register(cx.waker());
+        self.refresh_watching();
+        let _polling = Polling::enter(self);
+        self.clock.glance();
+        let mut pace = Pace::new(self);
+        loop {
+            let mut generation = match self.run.unfinished.take() {
+                Some(generation) => generation,
+                None => {
+                    self.io_phase();
+                    if self.is_over(mode) {
+                        return Poll::Ready(Step::Done);
+                    }
+                    let now = match self.due_now() {
+                        Some(now) => now,
+                        None => {
+                            if self.test_idle(mode) {
+                                0
+                            } else {
+                                match self.wait(cx) {
+                                    Poll::Ready(()) => continue,
+                                    Poll::Pending => return Poll::Pending,
+                                }
+                            }
+                        }
+                    };
+                    self.queue.borrow().generation(now)
+                }
+            };
+            loop {
+                if pace.is_spent() {
+                    self.run.unfinished.set(Some(generation));
+                    return Poll::Ready(Step::GiveWay);
+                }
+                let mut queue = self.queue.borrow_mut();
+                match queue.next(generation) {
+                    Next::Post => {
+                        let Some(entry) = queue.pop_post() else { break };
+                        drop(queue);
+                        self.dispatch_post(entry);
+                    }
+                    Next::Timer => {
+                        let Some((entry, fired)) = queue.pop_timer() else { break };
+                        drop(queue);
+                        self.dispatch_timer(entry, &fired);
+                    }
+                    Next::Nothing => {
+                        drop(queue);
+                        match self.next_generation(mode) {
+                            Some(next) => generation = next,
+                            None => break,
+                        }
+                        continue;
+                    }
+                }
+                if self.tasks.has_intake() {
+                    self.poll_intake();
+                }
+                pace.step(self);
+            }
+            self.sweep();
+            if mode == Mode::Slice {
+                return Poll::Ready(Step::Done);
+            }
+        }
+    }
+
+    /// The next slice's generation, where nothing but its queue phase has anything to do: the short way round for
+    /// sessions that keep the queue busy.
+    #[inline]
+    fn next_generation(&self, mode: Mode) -> Option<Generation> {
+        if mode == Mode::Slice
+            || self.shared.wants_attention()
+            || self.tasks.has_intake()
+            || self.run.over.get()
+            || self.is_shutting_down()
+            || self.sessions.borrow_mut().settle_marks()
+        {
+            return None;
+        }
+        let queue = self.queue.borrow();
+        if !queue.has_posts() {
+            return None;
+        }
+        // The posts of the generation that has just ended have looked at the clock, if a timer was pending.
+        let now = self.clock.reached_as_seen(queue.next_due());
+        // A timer that this generation's handlers set in the past belongs to it, so its time is never "none".
+        let now = now.unwrap_or_else(|| self.clock.passed());
+        Some(queue.generation(now))
+    }
+
+    #[inline]
+    fn io_phase(&self) {
+        if self.shared.wants_attention() && self.shared.attend() {
+            self.drain_inbox();
+            self.poll_tasks();
+            self.after_io();
+        } else if self.tasks.has_intake() {
+            self.poll_intake();
+            self.after_io();
+        }
+        if self.is_shutting_down() {
+            self.check_shutdown();
+        }
+    }
+
+    fn after_io(&self) {
+        if self.die.is_fatal() {
+            self.stop_all();
+        }
+        self.sweep();
+    }
+
+    /// The time to which timers are due, if anything is due at all. With posts waiting and a timer far away, the clock is
+    /// not read: a time that has passed will do for the timers that handlers are going to set in the past (law L6).
+    #[inline]
+    fn due_now(&self) -> Option<u64> {
+        let queue = self.queue.borrow();
+        let next = queue.next_due();
+        if queue.has_posts() {
+            let now = if next == u64::MAX {
+                None
+            } else {
+                self.clock.reached(next)
+            };
+            return Some(now.unwrap_or_else(|| self.clock.passed()));
+        }
+        if next == u64::MAX {
+            return None;
+        }
+        self.clock.reached(next)
+    }
+
+    #[inline]
+    fn is_over(&self, mode: Mode) -> bool {
+        if self.run.over.get() {
+            return true;
+        }
+        let sessions = self.sessions.borrow().count();
+        if sessions > 0 {
+            return false;
+        }
+        match mode {
+            Mode::Run | Mode::Slice => !self.queue.borrow().has_posts(),
+            Mode::Serve => {
+                self.run.stop_asked.get() || self.is_shutting_down() || self.inbox.is_abandoned() || self.die.is_fatal()
+            }
+        }
+    }
+
+    /// Queues IDLE if nothing can happen any more by itself.
+    fn test_idle(&self, mode: Mode) -> bool {
+        if mode == Mode::Serve && !self.is_shutting_down() {
+            return false;
+        }
+        let idle = self.queue.borrow().len() == 0
+            && self.tasks.count() == 0
+            && self.extrefs.borrow().session_count() == 0
+            && self.sessions.borrow().count() > 0;
+        if idle {
+            self.kernel_signal(KERNEL, "IDLE");
+        }
+        idle
+    }
+
+    /// Waits for the next timer or for a waker. Ready means: look again.
+    fn wait(&self, cx: &mut Context<'_>) -> Poll<()> {
+        // A timer that set itself while the clock moved on must not be slept on by an old reading: `poll` reads anew.
+        let due = self.queue.borrow().next_due().min(self.shutdown_due());
+        let polled = self
+            .deadline
+            .borrow_mut()
+            .poll(&self.clock, due, self.config.timer_slack, cx);
+        if polled.is_ready() || self.shared.wants_attention() || self.tasks.has_intake() {
+            return Poll::Ready(());
+        }
+        Poll::Pending
+    }
+}
+
+/// While the future's poll is on the stack: nobody need wake it, and only contexts may run handlers.
+struct Polling<'a>(&'a Core);
+
+impl<'a> Polling<'a> {
+    fn enter(core: &'a Core) -> Self {
+        core.run.asleep.set(false);
+        core.busy.set(true);
+        Polling(core)
+    }
+}
+
+impl Drop for Polling<'_> {
+    fn drop(&mut self) {
+        self.0.run.asleep.set(true);
+        self.0.busy.set(false);
+    }
+}
+
+/// How much longer this poll may go on: so many events, and so long.
+struct Pace {
+    left: u32,
+    /// Events until the clock is looked at again.
+    until_check: u32,
+    checked: u32,
+    began: u64,
+    last: u64,
+    limit: u64,
+}
+
+impl Pace {
+    fn new(core: &Core) -> Self {
+        let limit = core.config.slice_nanos;
+        // The first look comes early, in case each handler takes long; then as seldom as their pace allows.
+        Pace {
+            left: core.config.budget,
+            until_check: 2,
+            checked: 2,
+            began: 0,
+            last: 0,
+            limit,
+        }
+    }
+
+    #[inline]
+    fn is_spent(&self) -> bool {
+        self.left == 0
+    }
+
+    #[inline]
+    fn step(&mut self, core: &Core) {
+        self.left -= 1;
+        self.until_check -= 1;
+        if self.until_check == 0 {
+            self.check(core);
+        }
+    }
+
+    #[cold]
+    fn check(&mut self, core: &Core) {
+        let now = core.clock.now();
+        if self.began == 0 {
+            (self.began, self.last) = (now, now);
+        }
+        let each = ((now - self.last) / u64::from(self.checked)).max(1);
+        self.last = now;
+        let room = self.limit.saturating_sub(now - self.began);
+        if room == 0 {
+            self.left = 0;
+        }
+        // Twice as far as last time, unless the time may run out before.
+        self.checked = (room / each).clamp(1, u64::from(self.checked) * 2).min(64) as u32;
+        self.until_check = self.checked;
+    }
+}
+
+/// Marks a kernel as running for as long as the future lives.
+struct Running<'a>(&'a Core);
+
+impl<'a> Running<'a> {
+    fn enter(core: &'a Core, idle_watch: bool) -> Result<Self, Error> {
+        if core.busy.get() || core.run.running.replace(true) {
+            return Err(ErrorKind::AlreadyRunning.into());
+        }
+        core.run.asleep.set(true);
+        core.run.over.set(false);
+        core.run.stop_asked.set(false);
+        core.run.idle_watch.set(idle_watch);
+        Ok(Running(core))
+    }
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.0.run.running.set(false);
+        self.0.run.asleep.set(false);
+        self.0.run.idle_watch.set(false);
+        for waker in self.0.run.waiting.take() {
+            waker.wake();
+        }
+    }
+}
+
+impl Kernel {
+    /// Runs until nothing can happen any more, as POE does: when no event waits, nothing is watched, spawned or held by
+    /// a reference count, the signal IDLE (and, if it is handled in vain, ZOMBIE) ends the sessions that are left.
+    /// Without sessions it returns at once. It may be called again, with new sessions.
+    ///
+    /// The sessions and their work belong to the kernel, not to this future: dropping it (in a `select!`, by a timeout)
+    /// loses nothing, and a later `run` goes on where it stopped. It is `!Send`: await it on a current-thread runtime,
+    /// in a `LocalSet`, or on a thread of its own. The runtime needs its time and I/O drivers (`enable_all`).
+    ///
+    /// # Errors
+    /// The failure of a handler whose `DIE` nobody handled, after every session had its `_stop`; or that the kernel is
+    /// running already.
+    ///
+    /// # Panics
+    /// Outside a Tokio runtime, as soon as there is a timer to wait for.
+    pub async fn run(&self) -> Result<(), Error> {
+        if self.core().sessions.borrow().count() == 0
+            && self.core().run.unfinished.get().is_none()
+            && !self.core().busy.get()
+        {
+            return self.core().die.take_error().map_or(Ok(()), Err);
+        }
+        self.drive(Mode::Run).await
+    }
+
+    /// Runs like [`run`](Self::run), but stays up while nothing happens: for a kernel inside a service, which waits for
+    /// messages by its [`KernelHandle`](super::KernelHandle). Ends by [`stop`](Self::stop) or
+    /// [`shutdown`](Self::shutdown), by a terminal signal to the kernel that nobody handles, or when the last handle is
+    /// dropped and no session is left.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    ///
+    /// ```
+    /// use poe::{Event, Kernel, Reply, Session, event::START};
+    /// const DOUBLE: Event<u32, u32> = Event::new("double");
+    /// # tokio_test::block_on(async {
+    /// let kernel = Kernel::new();
+    /// Session::builder(())
+    ///     .on(START, |cx, ()| cx.alias_set("doubler"))
+    ///     .on(DOUBLE, |_, n| Reply(2 * n))
+    ///     .create(&kernel)?;
+    /// let handle = kernel.handle();
+    /// let asked = std::thread::spawn(move || futures_util::future::FutureExt::now_or_never(async {}).and(
+    ///     Some(tokio_test::block_on(handle.call("doubler", DOUBLE, 21)).unwrap())));
+    /// tokio::select! {
+    ///     served = kernel.serve() => served?,
+    ///     () = async { while !asked.is_finished() { tokio::task::yield_now().await } } => {}
+    /// }
+    /// assert_eq!(asked.join().unwrap(), Some(42));
+    /// # Ok::<(), poe::Error>(()) }).unwrap();
+    /// ```
+    pub async fn serve(&self) -> Result<(), Error> {
+        self.drive(Mode::Serve).await
+    }
+
+    /// Runs one slice: waits until something is due or ready, dispatches that, and sweeps. False when no session is
+    /// left. It does not arm the escalation from IDLE to ZOMBIE (law L43).
+    ///
+    /// # Errors
+    /// As [`run`](Self::run); inside a handler, that the kernel is running.
+    pub async fn run_one_timeslice(&self) -> Result<bool, Error> {
+        if self.session_count() == 0 && !self.core().busy.get() {
+            return self.core().die.take_error().map_or(Ok(false), Err);
+        }
+        self.drive(Mode::Slice).await?;
+        Ok(true)
+    }
+
+    /// Runs slices while the flag is set and sessions are left; the flag is looked at before each.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    pub async fn run_while(&self, flag: &Cell<bool>) -> Result<(), Error> {
+        while flag.get() && self.session_count() > 0 {
+            self.run_one_timeslice().await?;
+        }
+        Ok(())
+    }
+
+    /// [`run`](Self::run) for a program that has no runtime of its own: makes a current-thread one for as long as it lasts.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run), and the system's when it refuses the runtime.
+    ///
+    /// # Panics
+    /// Inside a Tokio runtime, which must not be blocked.
+    ///
+    /// ```
+    /// use poe::{Kernel, Session, event::START};
+    /// let kernel = Kernel::new();
+    /// Session::builder(()).on(START, |_, ()| println!("hello")).create(&kernel).unwrap();
+    /// kernel.run_blocking().unwrap();
+    /// ```
+    pub fn run_blocking(&self) -> Result<(), Error> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| ErrorKind::Io {
+                operation: "building a runtime",
+                error,
+            })?;
+        runtime.block_on(self.run())
+    }
+
+    async fn drive(&self, mode: Mode) -> Result<(), Error> {
+        let core = self.core();
+        let running = Running::enter(core, mode == Mode::Run)?;
+        // The kernel has a budget of its own; Tokio's would cut a turn into pieces of 128 and starve the I/O in them.
+        tokio::task::unconstrained(async {
+            loop {
+                let step: Step = poll_fn(|cx| core.poll_run(mode, cx)).await;
+                match step {
+                    // Not by waking ourselves: that would be sixty polls ahead of the I/O driver.
+                    Step::GiveWay => give_way().await,
+                    Step::Done => break,
+                }
+            }
+        })
+        .await;
+        drop(running);
+        core.finish_shutdown();
+        core.die.take_error().map_or(Ok(()), Err)
+    }
+}
+
+fn give_way() -> impl Future<Output = ()> {
+    tokio::task::yield_now()
+}

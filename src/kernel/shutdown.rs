@@ -1,0 +1,154 @@
+//! Ordered shutdown with a deadline: listeners close, sessions are asked to end, those that do not are stopped.
+
+use super::{Core, Kernel, SessionHolds, WhyAlive};
+use crate::bridge::clock::Clock;
+use crate::error::Error;
+use crate::resource::sessions::KERNEL;
+use std::fmt;
+use std::future::poll_fn;
+use std::task::Poll;
+use std::time::Duration;
+
+pub(super) struct Shutdown {
+    due: u64,
+    /// Those that had to be stopped, once the deadline has passed.
+    stopped: Option<WhyAlive>,
+}
+
+/// How a [`Kernel::shutdown`] went.
+#[derive(Debug)]
+pub struct ShutdownReport {
+    /// The sessions that were still alive at the limit and were stopped then, with what kept them.
+    pub stopped: Vec<SessionHolds>,
+    /// The error with which the run ended, if the shutdown drove it.
+    pub error: Option<Error>,
+}
+
+impl ShutdownReport {
+    /// Whether every session ended by itself in time.
+    #[must_use]
+    pub fn is_clean(&self) -> bool {
+        self.stopped.is_empty() && self.error.is_none()
+    }
+}
+
+impl fmt::Display for ShutdownReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.stopped.is_empty() {
+            f.write_str("every session ended in time")?;
+        } else {
+            writeln!(f, "{} sessions had to be stopped:", self.stopped.len())?;
+            for session in &self.stopped {
+                writeln!(f, "{session}")?;
+            }
+        }
+        match &self.error {
+            Some(error) => write!(f, "; the run ended with an error: {error}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Core {
+    pub(crate) fn is_shutting_down(&self) -> bool {
+        self.run.shutting_down.get()
+    }
+
+    /// When a shutdown runs out of patience; never, without one.
+    pub(super) fn shutdown_due(&self) -> u64 {
+        if !self.is_shutting_down() {
+            return u64::MAX;
+        }
+        match &*self.run.shutdown.borrow() {
+            Some(Shutdown { due, stopped: None }) => *due,
+            _ => u64::MAX,
+        }
+    }
+
+    fn begin_shutdown(&self, limit: Duration) {
+        let due = Clock::shifted(self.clock.now(), limit.as_nanos() as i128);
+        {
+            let mut shutdown = self.run.shutdown.borrow_mut();
+            if let Some(running) = &mut *shutdown {
+                running.due = running.due.min(due);
+                return;
+            }
+            *shutdown = Some(Shutdown { due, stopped: None });
+            self.run.shutting_down.set(true);
+        }
+        for listener in self.tasks.listeners() {
+            self.cancel_task(listener);
+        }
+        // One TERM for each tree, so that a tree that handles it does not keep the others.
+        let trees: Vec<u32> = self.sessions.borrow().children(KERNEL).collect();
+        for tree in trees {
+            self.kernel_signal(tree, "TERM");
+        }
+        self.shared.notify();
+    }
+
+    /// Stops who is left when the limit has passed.
+    pub(super) fn check_shutdown(&self) {
+        if self.clock.reached(self.shutdown_due()).is_none() {
+            return;
+        }
+        let alive = self.why_alive();
+        if let Some(shutdown) = &mut *self.run.shutdown.borrow_mut() {
+            shutdown.stopped = Some(alive);
+        }
+        self.stop_all();
+    }
+
+    /// Wakes those who wait for the end of the shutdown; the report stays for them.
+    pub(super) fn finish_shutdown(&self) {
+        for waker in self.run.waiting.take() {
+            waker.wake();
+        }
+    }
+}
+
+impl Kernel {
+    /// Ends the kernel's work in order: listeners close, each tree of sessions gets the signal `TERM` (those that do
+    /// not handle it stop), and no session can be created any more. Posts still run, so that sessions that handle
+    /// `TERM` can finish. At the limit whoever is left is stopped; every `_stop` runs.
+    ///
+    /// Call it beside a `run` or `serve` that is under way, which then ends, or alone: then it drives the kernel itself.
+    /// Afterwards the kernel is as new.
+    ///
+    /// ```
+    /// use poe::{Kernel, Session, event::START};
+    /// use std::time::Duration;
+    /// # tokio_test::block_on(async {
+    /// let kernel = Kernel::new();
+    /// Session::builder(()).on(START, |cx, ()| cx.alias_set("daemon")).create(&kernel)?;
+    /// let report = kernel.shutdown(Duration::from_secs(5)).await;
+    /// assert!(report.is_clean(), "{report}");
+    /// assert!(kernel.why_alive().is_empty());
+    /// # Ok::<(), poe::Error>(()) }).unwrap();
+    /// ```
+    pub async fn shutdown(&self, limit: Duration) -> ShutdownReport {
+        let core = self.core();
+        core.begin_shutdown(limit);
+        let mut error = None;
+        while self.session_count() > 0 {
+            if core.run.running.get() {
+                poll_fn(|cx| {
+                    if !core.run.running.get() {
+                        return Poll::Ready(());
+                    }
+                    core.run.waiting.borrow_mut().push(cx.waker().clone());
+                    Poll::Pending
+                })
+                .await;
+            } else if let Err(e) = self.run().await {
+                error = Some(e);
+            }
+        }
+        let stopped = core.run.shutdown.borrow_mut().take().and_then(|s| s.stopped);
+        core.run.shutting_down.set(false);
+        ShutdownReport {
+            stopped: stopped.map_or_else(Vec::new, |s| s.sessions),
+            error,
+        }
+    }
+}

@@ -1,0 +1,302 @@
+//! Signals: POE's own, through the tree of sessions, deepest first (laws L45 to L52).
+
+use super::dispatch::discard;
+use super::{Core, Die, Kernel, Target, Turn};
+use crate::arg::AnyArg;
+use crate::error::{PostError, PostErrorKind, drop_quietly};
+use crate::event::Posts;
+use crate::name::{HeldName, Name, NameIdx};
+use crate::resource::sessions::KERNEL;
+use crate::resource::signals::{SignalClass, Watcher};
+use std::panic::Location;
+use std::rc::Rc;
+
+/// What a signal's watcher is given.
+///
+/// ```
+/// use poe::{Event, Kernel, Session, Signal, event::START};
+/// const ON_RELOAD: Event<Signal> = Event::new("on reload");
+/// # tokio_test::block_on(async {
+/// let kernel = Kernel::new();
+/// let id = Session::builder(())
+///     .on(START, |cx, ()| cx.sig("reload", ON_RELOAD))
+///     .on(ON_RELOAD, |_, signal| {
+///         assert_eq!(signal.name(), "reload");
+///         assert_eq!(signal.arg::<String>().unwrap(), "config.toml");
+///     })
+///     .create(&kernel).unwrap();
+/// kernel.signal(id, "reload", String::from("config.toml")).unwrap();
+/// kernel.run().await.unwrap();
+/// # });
+/// ```
+#[derive(Clone, Debug)]
+pub struct Signal {
+    name: Name,
+    arg: Rc<AnyArg>,
+    extra: Rc<AnyArg>,
+}
+
+impl Signal {
+    /// The signal's name: `TERM`, `IDLE`, `DIE`, one of your own.
+    #[must_use]
+    pub fn name(&self) -> &Name {
+        &self.name
+    }
+
+    /// What the signal was raised with, if it is an `A`.
+    #[must_use]
+    pub fn arg<A: 'static>(&self) -> Option<&A> {
+        self.arg.downcast_ref()
+    }
+
+    /// What the watcher gave to [`Turn::sig_with`], if it is an `A`.
+    #[must_use]
+    pub fn extra<A: 'static>(&self) -> Option<&A> {
+        self.extra.downcast_ref()
+    }
+
+    /// The record of a failed handler, if this is a `DIE`.
+    #[must_use]
+    pub fn die(&self) -> Option<&Die> {
+        self.arg()
+    }
+}
+
+/// A signal on its way through the queue.
+pub(super) struct Raised {
+    pub(super) name: Name,
+    pub(super) arg: Rc<AnyArg>,
+}
+
+impl Core {
+    fn raise_signal(&self, to: u32, signal: &str, arg: AnyArg, place: &'static Location<'static>) {
+        let raised = Raised {
+            name: Name::from(signal),
+            arg: Rc::new(arg),
+        };
+        let caller = self.active.get().event;
+        self.enqueue_known(
+            to,
+            self.active_slot(),
+            NameIdx::SIGNAL,
+            caller,
+            AnyArg::new(raised),
+            place,
+        );
+    }
+
+    /// A signal that the kernel itself sends, as IDLE and ZOMBIE.
+    #[track_caller]
+    pub(super) fn kernel_signal(&self, to: u32, signal: &'static str) {
+        let raised = Raised {
+            name: Name::from_static(signal),
+            arg: Rc::new(AnyArg::UNIT),
+        };
+        self.enqueue_known(
+            to,
+            KERNEL,
+            NameIdx::SIGNAL,
+            NameIdx::NONE,
+            AnyArg::new(raised),
+            Location::caller(),
+        );
+    }
+
+    /// Takes a signal to its target and all below it, the deepest generation first, and then stops whom its class and
+    /// the handlers' word condemn.
+    pub(super) fn dispatch_signal(&self, target: u32, caller: NameIdx, arg: AnyArg, place: &'static Location<'static>) {
+        let Ok(Raised { name: signal, arg }) = arg.downcast::<Raised>() else {
+            // Nobody but the kernel can register for `_signal`, so an event that only has its name finds no handler.
+            return;
+        };
+        let is_die = signal == "DIE";
+        tracing::trace!(target: "poe::signals", %signal, to = %self.sessions.borrow().id(target), "dispatch");
+        // In the order in which they are visited. Siblings: the youngest first.
+        let touched: Vec<_> = {
+            let sessions = self.sessions.borrow();
+            let mut found = vec![target];
+            let mut at = 0;
+            while let Some(slot) = found.get(at) {
+                let children: Vec<u32> = sessions.children(*slot).collect();
+                found.extend(children);
+                at += 1;
+            }
+            found.reverse();
+            if is_die {
+                let mut ancestor = sessions.parent(target);
+                while let Some(slot) = ancestor.filter(|s| *s != KERNEL) {
+                    found.push(slot);
+                    ancestor = sessions.parent(slot);
+                }
+            }
+            found.into_iter().map(|s| sessions.id(s)).collect()
+        };
+        let watchers = self.signals.borrow().watchers(&signal);
+        let outer = self.handled.replace(Some(0));
+        for id in &touched {
+            if id.is_kernel() {
+                self.kernel_watches(&signal);
+                continue;
+            }
+            // Gone, if a watcher before it stopped it (decision D18).
+            let Some(slot) = self.sessions.borrow().resolve(*id) else {
+                continue;
+            };
+            let Some(watcher) = watchers.get(&slot) else { continue };
+            let given = Signal {
+                name: signal.clone(),
+                arg: arg.clone(),
+                extra: watcher.extra.clone(),
+            };
+            let answer = self.dispatch_to(
+                slot,
+                self.id(),
+                watcher.event.idx(),
+                caller,
+                AnyArg::new(given),
+                place,
+                is_die,
+            );
+            if let Some(value) = answer {
+                discard(value);
+            }
+        }
+        let handled = self.handled.replace(outer).unwrap_or(0);
+        let condemned = match SignalClass::of(&signal) {
+            SignalClass::NonMaskable => true,
+            SignalClass::Terminal => handled == 0,
+            SignalClass::Benign => false,
+        };
+        if condemned {
+            for id in touched {
+                if id.is_kernel() {
+                    self.stop_kernel();
+                    continue;
+                }
+                let slot = self.sessions.borrow().resolve(id);
+                if let Some(slot) = slot {
+                    self.stop_session(slot);
+                }
+            }
+        }
+        if is_die
+            && handled == 0
+            && let Some(die) = arg.downcast_ref::<Die>()
+        {
+            self.fail_unhandled(die);
+        }
+        // Their last owners may be here, and their drops may panic.
+        drop_quietly((watchers, arg));
+    }
+
+    /// The kernel is the last that IDLE visits: if nobody has found anything to do by then, it is the turn of ZOMBIE.
+    fn kernel_watches(&self, signal: &str) {
+        if signal == "IDLE" && self.run.idle_watch.get() && self.queue.borrow().len() == 0 && self.tasks.count() == 0 {
+            self.kernel_signal(KERNEL, "ZOMBIE");
+        }
+    }
+
+    /// A terminal signal reached the kernel itself: the run is over, and whatever waited is lost. A session that another's
+    /// `_stop` has just made is the kernel's child now and goes on (law L35), so the run does.
+    fn stop_kernel(&self) {
+        if self.sessions.borrow().count() > 0 {
+            return;
+        }
+        self.run.over.set(true);
+        let events = self.queue.borrow_mut().drain();
+        for entry in &events {
+            self.release_ends(entry.to, entry.from);
+            self.names.release(entry.name);
+            self.names.release(entry.caller);
+        }
+        drop_quietly(events);
+    }
+}
+
+impl Turn<'_> {
+    /// Watches a signal: from now on it comes as an event. A session has one watcher for a signal; a later one replaces
+    /// it. Watching does not keep the session alive (law L27).
+    pub fn sig(self, signal: &str, event: impl Posts<Signal>) {
+        self.sig_with(signal, event, ());
+    }
+
+    /// The same with an argument of the watcher's own, which each event carries as [`Signal::extra`].
+    #[doc(alias = "sig")]
+    pub fn sig_with<X: 'static>(self, signal: &str, event: impl Posts<Signal>, extra: X) {
+        if let Some(slot) = self.slot() {
+            let watcher = Watcher {
+                event: HeldName::new(event.key()),
+                extra: Rc::new(AnyArg::new(extra)),
+            };
+            let old = self.core.signals.borrow_mut().watch(slot, signal, watcher);
+            drop(old);
+        }
+    }
+
+    /// Watches a signal no longer; harmless if it was not watched.
+    #[doc(alias = "sig")]
+    pub fn sig_ignore(self, signal: &str) {
+        if let Some(slot) = self.slot() {
+            let old = self.core.signals.borrow_mut().ignore(slot, signal);
+            drop(old);
+        }
+    }
+
+    /// Marks the signal that is being dispatched as handled, so that a terminal one stops nobody. No effect outside a
+    /// dispatch, so not in an event that a signal's handler only posted (law L50).
+    pub fn sig_handled(self) {
+        if let Some(count) = self.core.handled.get() {
+            self.core.handled.set(Some(count + 1));
+        }
+    }
+
+    /// Queues a signal for a session and all below it; to the kernel, for everybody (law L45).
+    ///
+    /// # Errors
+    /// [`PostError`] with the argument, when the target is not there.
+    #[track_caller]
+    pub fn signal<'t, A: 'static>(
+        self,
+        target: impl Into<Target<'t>>,
+        signal: &str,
+        arg: A,
+    ) -> Result<(), PostError<A>> {
+        signal_from(self.core, target.into(), signal, arg, Location::caller())
+    }
+}
+
+impl Kernel {
+    /// Queues a signal for a session and all below it; to [`Kernel::id`], for everybody.
+    ///
+    /// # Errors
+    /// [`PostError`] with the argument, when the target is not there.
+    #[track_caller]
+    pub fn signal<'t, A: 'static>(
+        &self,
+        target: impl Into<Target<'t>>,
+        signal: &str,
+        arg: A,
+    ) -> Result<(), PostError<A>> {
+        signal_from(self.core(), target.into(), signal, arg, Location::caller())
+    }
+}
+
+pub(super) fn signal_from<A: 'static>(
+    core: &Core,
+    target: Target<'_>,
+    signal: &str,
+    arg: A,
+    place: &'static Location<'static>,
+) -> Result<(), PostError<A>> {
+    match core.resolve(&target) {
+        Some(to) => {
+            core.raise_signal(to, signal, AnyArg::new(arg), place);
+            Ok(())
+        }
+        None => Err(PostError::new(
+            signal,
+            PostErrorKind::NoSuchSession(target.wanted()),
+            arg,
+        )),
+    }
+}

@@ -1,0 +1,621 @@
+//! The kernel's own tasks: futures, streams and blocking work of sessions, and the I/O of wheels.
+//!
+//! The kernel's future polls them, in its I/O phase, each by a waker of its own; no host needs `spawn_local`. A task is
+//! out of its slot while it is polled, so that whatever it runs may cancel it or start others.
+
+use super::{Core, Turn};
+use crate::arg::AnyArg;
+use crate::bridge::wake::{Shared, TaskWaker};
+use crate::error::{Error, ErrorKind, Failure, drop_quietly};
+use crate::event::Posts;
+use crate::id::{SessionId, TaskId};
+use crate::name::{HeldName, Name, NameIdx};
+use crate::resource::{Hold, HoldKind, Resource};
+use futures_util::Stream;
+use std::cell::{Cell, RefCell};
+use std::future::Future;
+use std::num::NonZeroU64;
+use std::panic::{AssertUnwindSafe, Location, catch_unwind};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+/// Something that the kernel's I/O phase polls.
+pub(crate) trait Task {
+    /// Ready when it is over. Nothing of the kernel is borrowed, so it may dispatch events.
+    fn poll(&mut self, core: &Core, cx: &mut Context<'_>) -> Poll<()>;
+}
+
+/// What a task is called in reports, and whom it holds.
+pub(crate) struct Purpose {
+    pub(crate) owner: SessionId,
+    pub(crate) kind: HoldKind,
+    /// What it does: the event's name, the wheel's description.
+    pub(crate) what: Name,
+    pub(crate) place: &'static Location<'static>,
+    /// It takes new clients: the first thing that a shutdown closes.
+    pub(crate) listener: bool,
+}
+
+struct Slot {
+    serial: NonZeroU64,
+    purpose: Purpose,
+    waker: Arc<TaskWaker>,
+    /// Out while it is polled.
+    body: Option<(Box<dyn Task>, Waker)>,
+    /// Stands in the intake.
+    scheduled: bool,
+}
+
+pub(crate) struct Tasks {
+    shared: Arc<Shared>,
+    slots: RefCell<Vec<Option<Slot>>>,
+    free: RefCell<Vec<u32>>,
+    serial: Cell<u64>,
+    count: Cell<usize>,
+    /// Tasks to be polled without having been woken: new ones, and wheels that have something to write.
+    intake: RefCell<Vec<u64>>,
+    /// `intake` is not empty: looked at after each event.
+    has_intake: Cell<bool>,
+    woken: RefCell<Vec<u64>>,
+}
+
+fn key(slot: u32, serial: NonZeroU64) -> u64 {
+    u64::from(slot) << 32 | (serial.get() & 0xffff_ffff)
+}
+
+impl Tasks {
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        Tasks {
+            shared,
+            slots: RefCell::default(),
+            free: RefCell::default(),
+            serial: Cell::new(0),
+            count: Cell::new(0),
+            intake: RefCell::default(),
+            has_intake: Cell::new(false),
+            woken: RefCell::default(),
+        }
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.count.get()
+    }
+
+    /// Whether a task waits that no waker announces.
+    #[inline]
+    pub(super) fn has_intake(&self) -> bool {
+        self.has_intake.get()
+    }
+
+    fn insert(&self, purpose: Purpose, body: Box<dyn Task>) -> TaskId {
+        let serial = self.serial.get() + 1;
+        self.serial.set(serial);
+        let serial = NonZeroU64::new(serial).unwrap_or(NonZeroU64::MIN);
+        let mut slots = self.slots.borrow_mut();
+        let slot = self.free.borrow_mut().pop().unwrap_or_else(|| {
+            slots.push(None);
+            slots.len() as u32 - 1
+        });
+        let waker = TaskWaker::new(self.shared.clone(), key(slot, serial));
+        let std_waker = Waker::from(waker.clone());
+        slots[slot as usize] = Some(Slot {
+            serial,
+            purpose,
+            waker,
+            body: Some((body, std_waker)),
+            scheduled: true,
+        });
+        self.count.set(self.count.get() + 1);
+        self.put_in(key(slot, serial));
+        TaskId { serial, slot }
+    }
+
+    fn put_in(&self, key: u64) {
+        self.intake.borrow_mut().push(key);
+        self.has_intake.set(true);
+    }
+
+    fn remove(&self, id: TaskId) -> Option<Slot> {
+        let mut slots = self.slots.borrow_mut();
+        let place = slots.get_mut(id.slot as usize)?;
+        if place.as_ref()?.serial != id.serial {
+            return None;
+        }
+        let slot = place.take();
+        self.free.borrow_mut().push(id.slot);
+        self.count.set(self.count.get() - 1);
+        slot
+    }
+
+    /// Has the task polled as soon as the current handler returns.
+    pub(crate) fn schedule(&self, id: TaskId) {
+        let mut slots = self.slots.borrow_mut();
+        if let Some(Some(slot)) = slots.get_mut(id.slot as usize)
+            && slot.serial == id.serial
+            && !std::mem::replace(&mut slot.scheduled, true)
+        {
+            self.put_in(key(id.slot, id.serial));
+        }
+    }
+
+    /// Takes out every task of a session; they come back to be dropped by the caller.
+    #[must_use]
+    pub(super) fn clear(&self, session: u32) -> Vec<impl Sized + use<>> {
+        if self.count.get() == 0 {
+            return Vec::new();
+        }
+        let ids: Vec<TaskId> = self
+            .slots
+            .borrow()
+            .iter()
+            .enumerate()
+            .filter_map(|(i, s)| s.as_ref().map(|s| (i as u32, s)))
+            .filter(|(_, s)| s.purpose.owner.slot == session)
+            .map(|(slot, s)| TaskId { serial: s.serial, slot })
+            .collect();
+        ids.into_iter().filter_map(|id| self.remove(id)).collect()
+    }
+
+    /// The tasks that take new clients.
+    pub(super) fn listeners(&self) -> Vec<TaskId> {
+        let slots = self.slots.borrow();
+        let found = slots
+            .iter()
+            .enumerate()
+            .filter_map(|(i, s)| s.as_ref().map(|s| (i as u32, s)));
+        found
+            .filter(|(_, s)| s.purpose.listener)
+            .map(|(slot, s)| TaskId { serial: s.serial, slot })
+            .collect()
+    }
+
+    /// Takes the task with that key out for a poll.
+    fn take(&self, key: u64) -> Option<(TaskId, Box<dyn Task>, Waker)> {
+        let index = (key >> 32) as u32;
+        let mut slots = self.slots.borrow_mut();
+        let slot = slots.get_mut(index as usize)?.as_mut()?;
+        if slot.serial.get() & 0xffff_ffff != key & 0xffff_ffff {
+            return None;
+        }
+        slot.scheduled = false;
+        slot.waker.rearm();
+        let (body, waker) = slot.body.take()?;
+        Some((
+            TaskId {
+                serial: slot.serial,
+                slot: index,
+            },
+            body,
+            waker,
+        ))
+    }
+
+    /// Puts a task back behind its poll, or gives it back if it was cancelled meanwhile.
+    fn put_back(&self, id: TaskId, body: Box<dyn Task>, waker: Waker) -> Option<Box<dyn Task>> {
+        match self.slots.borrow_mut().get_mut(id.slot as usize) {
+            Some(Some(slot)) if slot.serial == id.serial => {
+                slot.body = Some((body, waker));
+                None
+            }
+            _ => Some(body),
+        }
+    }
+}
+
+impl Resource for Tasks {
+    fn holds(&self, session: u32, out: &mut Vec<Hold>) {
+        for slot in self.slots.borrow().iter().flatten() {
+            let p = &slot.purpose;
+            if p.owner.slot == session {
+                out.push(Hold {
+                    kind: p.kind,
+                    name: p.what.to_string(),
+                    count: 1,
+                    place: p.place,
+                });
+            }
+        }
+    }
+}
+
+impl Core {
+    /// Starts a task for a session, which holds one thing more; nothing if the session is gone.
+    pub(crate) fn start_task(&self, purpose: Purpose, body: Box<dyn Task>) -> Option<TaskId> {
+        let slot = self.sessions.borrow().resolve(purpose.owner)?;
+        self.sessions.borrow_mut().hold(slot);
+        let id = self.tasks.insert(purpose, body);
+        self.wake_host();
+        Some(id)
+    }
+
+    /// Ends a task; false if it is over already. Its drop may run user code, so nothing is borrowed then.
+    pub(crate) fn cancel_task(&self, id: TaskId) -> bool {
+        match self.tasks.remove(id) {
+            Some(slot) => {
+                self.release_task_owner(slot.purpose.owner);
+                drop_quietly(slot);
+                true
+            }
+            None => false,
+        }
+    }
+
+    fn release_task_owner(&self, owner: SessionId) {
+        {
+            let mut sessions = self.sessions.borrow_mut();
+            if let Some(slot) = sessions.resolve(owner) {
+                sessions.release(slot);
+            }
+        }
+        self.wake_host();
+    }
+
+    /// Polls the tasks that were woken and those that are new.
+    pub(super) fn poll_tasks(&self) {
+        let mut woken = std::mem::take(&mut *self.tasks.woken.borrow_mut());
+        self.shared.take_woken(&mut woken);
+        for key in woken.drain(..) {
+            self.poll_task(key);
+        }
+        *self.tasks.woken.borrow_mut() = woken;
+        self.poll_intake();
+    }
+
+    /// Polls new tasks, and wheels that were put something. Those that appear meanwhile are polled, too, but only
+    /// as many rounds as a chain of handlers needs; a task that schedules itself for ever waits for the next slice.
+    pub(super) fn poll_intake(&self) {
+        for _ in 0..4 {
+            if !self.tasks.has_intake.replace(false) {
+                return;
+            }
+            let keys = std::mem::take(&mut *self.tasks.intake.borrow_mut());
+            for key in keys {
+                self.poll_task(key);
+            }
+        }
+    }
+
+    fn poll_task(&self, key: u64) {
+        let Some((id, mut body, waker)) = self.tasks.take(key) else {
+            return;
+        };
+        let mut cx = Context::from_waker(&waker);
+        match catch_unwind(AssertUnwindSafe(|| body.poll(self, &mut cx))) {
+            Ok(Poll::Pending) => {
+                let cancelled = self.tasks.put_back(id, body, waker);
+                drop_quietly(cancelled);
+            }
+            Ok(Poll::Ready(())) => {
+                self.finish_task(id);
+                drop_quietly(body);
+            }
+            Err(payload) => {
+                let failure = Failure::from_panic(payload);
+                self.task_failed(id, &failure);
+                self.finish_task(id);
+                drop_quietly(body);
+            }
+        }
+    }
+
+    fn finish_task(&self, id: TaskId) {
+        if let Some(slot) = self.tasks.remove(id) {
+            self.release_task_owner(slot.purpose.owner);
+        }
+    }
+
+    fn task_failed(&self, id: TaskId, failure: &Failure) {
+        let found = {
+            let slots = self.tasks.slots.borrow();
+            let slot = slots
+                .get(id.slot as usize)
+                .and_then(Option::as_ref)
+                .filter(|s| s.serial == id.serial);
+            slot.map(|s| (s.purpose.owner, s.purpose.what.clone(), s.purpose.place))
+        };
+        if let Some((owner, event, place)) = found {
+            self.raise_for_task(owner, event, failure, place);
+        }
+    }
+
+    /// The panic or failure of a session's task is a DIE of the session, as a handler's is.
+    pub(crate) fn raise_for_task(
+        &self,
+        owner: SessionId,
+        event: Name,
+        failure: &Failure,
+        place: &'static Location<'static>,
+    ) {
+        let slot = self.sessions.borrow().resolve(owner);
+        match slot.filter(|_| self.catching.get()) {
+            Some(slot) => {
+                let die = super::Die {
+                    failure: failure.clone(),
+                    event,
+                    session: owner,
+                    sender: owner,
+                    caller_state: None,
+                    place,
+                };
+                self.enqueue_die(slot, die);
+            }
+            None => self.fail_run(failure.clone(), owner, event),
+        }
+    }
+
+    /// The sessions directly below one, the oldest first: for components that look after their own.
+    pub(crate) fn children_of(&self, session: SessionId) -> Vec<SessionId> {
+        let sessions = self.sessions.borrow();
+        let slot = sessions.resolve(session);
+        slot.map_or_else(Vec::new, |slot| {
+            sessions.children(slot).map(|c| sessions.id(c)).collect()
+        })
+    }
+
+    /// Refuses an alias that somebody has, before a session is made for it.
+    pub(crate) fn check_alias(&self, alias: Option<&str>) -> Result<(), Error> {
+        let taken = alias.and_then(|alias| Some((alias, self.aliases.borrow().resolve(alias)?)));
+        match taken {
+            Some((alias, owner)) => {
+                let owner = self.sessions.borrow().id(owner);
+                Err(ErrorKind::AliasTaken {
+                    alias: alias.to_owned(),
+                    owner,
+                }
+                .into())
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Dispatches an event of a task to its session at once, from the session itself, as POE's watchers do (law L75).
+    /// False if nothing more may come: the session is gone, or the kernel is about to stop.
+    pub(crate) fn deliver_now(
+        &self,
+        owner: SessionId,
+        event: NameIdx,
+        arg: AnyArg,
+        place: &'static Location<'static>,
+    ) -> bool {
+        let slot = self.sessions.borrow().resolve(owner);
+        let Some(slot) = slot else {
+            drop_quietly(arg);
+            return false;
+        };
+        // The handler may make the wheel forget the name.
+        self.names.retain(event);
+        self.dispatch_to(slot, owner, event, NameIdx::NONE, arg, place, false);
+        self.names.release(event);
+        !self.die.is_fatal()
+    }
+
+    /// Posts a task's result to its session.
+    pub(crate) fn deliver(
+        &self,
+        owner: SessionId,
+        event: &HeldName,
+        arg: AnyArg,
+        place: &'static Location<'static>,
+    ) -> bool {
+        let Some(slot) = self.sessions.borrow().resolve(owner) else {
+            return false;
+        };
+        self.enqueue_known(slot, slot, event.idx(), NameIdx::NONE, arg, place);
+        true
+    }
+}
+
+struct SpawnTask<F> {
+    future: Pin<Box<F>>,
+    owner: SessionId,
+    event: HeldName,
+    place: &'static Location<'static>,
+}
+
+impl<F> Task for SpawnTask<F>
+where
+    F: Future,
+    F::Output: 'static,
+{
+    fn poll(&mut self, core: &Core, cx: &mut Context<'_>) -> Poll<()> {
+        self.future.as_mut().poll(cx).map(|output| {
+            core.deliver(self.owner, &self.event, AnyArg::new(output), self.place);
+        })
+    }
+}
+
+struct StreamTask<S> {
+    stream: Pin<Box<S>>,
+    owner: SessionId,
+    event: HeldName,
+    place: &'static Location<'static>,
+    /// How many events had been taken out of the queue once the item that is in flight will have been.
+    in_flight: Option<u64>,
+}
+
+impl<S> Task for StreamTask<S>
+where
+    S: Stream,
+    S::Item: 'static,
+{
+    fn poll(&mut self, core: &Core, cx: &mut Context<'_>) -> Poll<()> {
+        if let Some(position) = self.in_flight {
+            if !core.queue.borrow().has_passed(position) {
+                // The item waits in the queue: look again when this slice is over.
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            self.in_flight = None;
+        }
+        match self.stream.as_mut().poll_next(cx) {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(item) => {
+                let over = item.is_none();
+                core.deliver(self.owner, &self.event, AnyArg::new(item), self.place);
+                if over {
+                    return Poll::Ready(());
+                }
+                self.in_flight = Some(core.queue.borrow().position());
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+        }
+    }
+}
+
+impl Turn<'_> {
+    #[track_caller]
+    fn start<A>(
+        self,
+        event: impl Posts<A>,
+        make: impl FnOnce(HeldName, &'static Location<'static>) -> Box<dyn Task>,
+    ) -> TaskId {
+        let place = Location::caller();
+        let purpose = Purpose {
+            owner: self.frame.session,
+            kind: HoldKind::Task,
+            what: event.key().to_name(),
+            place,
+            listener: false,
+        };
+        let body = make(HeldName::new(event.key()), place);
+        // A session that was stopped in its own handler starts nothing; the ID names nothing then.
+        self.core.start_task(purpose, body).unwrap_or(TaskId {
+            serial: NonZeroU64::MAX,
+            slot: u32::MAX,
+        })
+    }
+
+    /// Runs a future beside the sessions; its output comes as an event. It keeps the session alive until then, and is
+    /// dropped with it. Its panic is a `DIE` of the session.
+    ///
+    /// ```
+    /// use poe::{Event, Kernel, Session, event::START};
+    /// use std::time::Duration;
+    /// const SLEPT: Event<&'static str> = Event::new("slept");
+    /// # tokio_test::block_on(async {
+    /// let kernel = Kernel::new();
+    /// Session::builder(())
+    ///     .on(START, |cx, ()| {
+    ///         cx.spawn(async { tokio::time::sleep(Duration::from_millis(1)).await; "well" }, SLEPT);
+    ///     })
+    ///     .on(SLEPT, |_, how| assert_eq!(how, "well"))
+    ///     .create(&kernel).unwrap();
+    /// kernel.run().await.unwrap();
+    /// # });
+    /// ```
+    #[track_caller]
+    pub fn spawn<F>(self, future: F, event: impl Posts<F::Output>) -> TaskId
+    where
+        F: Future + 'static,
+        F::Output: 'static,
+    {
+        let owner = self.frame.session;
+        self.start(event, |event, place| {
+            Box::new(SpawnTask {
+                future: Box::pin(future),
+                owner,
+                event,
+                place,
+            })
+        })
+    }
+
+    /// Reads a stream: each item comes as an event with `Some(item)`, its end with `None`. One item is in flight at a
+    /// time: the stream is polled again when the last one has been dispatched, so that it cannot flood the queue.
+    ///
+    /// ```
+    /// use poe::{Event, Kernel, Session, event::START};
+    /// const ITEM: Event<Option<u8>> = Event::new("item");
+    /// # tokio_test::block_on(async {
+    /// let kernel = Kernel::new();
+    /// Session::builder(Vec::new())
+    ///     .on(START, |cx, ()| {
+    ///         cx.attach(futures_util::stream::iter([1, 2, 3]), ITEM);
+    ///     })
+    ///     .on(ITEM, |cx, item| match item {
+    ///         Some(n) => cx.heap.push(n),
+    ///         None => assert_eq!(*cx.heap, [1, 2, 3]),
+    ///     })
+    ///     .create(&kernel).unwrap();
+    /// kernel.run().await.unwrap();
+    /// # });
+    /// ```
+    #[track_caller]
+    pub fn attach<S>(self, stream: S, event: impl Posts<Option<S::Item>>) -> TaskId
+    where
+        S: Stream + 'static,
+        S::Item: 'static,
+    {
+        let owner = self.frame.session;
+        self.start(event, |event, place| {
+            Box::new(StreamTask {
+                stream: Box::pin(stream),
+                owner,
+                event,
+                place,
+                in_flight: None,
+            })
+        })
+    }
+
+    /// Runs blocking work on Tokio's threads for that; its result comes as an event. Cancelling forgets the result,
+    /// but cannot stop work that has begun.
+    ///
+    /// # Panics
+    /// Outside a Tokio runtime.
+    #[track_caller]
+    pub fn blocking<T: Send + 'static>(
+        self,
+        work: impl FnOnce() -> T + Send + 'static,
+        event: impl Posts<T>,
+    ) -> TaskId {
+        let owner = self.frame.session;
+        let handle = tokio::task::spawn_blocking(work);
+        self.start(event, |event, place| {
+            Box::new(BlockingTask {
+                handle,
+                owner,
+                event,
+                place,
+            })
+        })
+    }
+
+    /// Ends a task of [`spawn`](Self::spawn), [`attach`](Self::attach) or [`blocking`](Self::blocking) and drops it at
+    /// once; false if it was over. A result that was posted already still arrives.
+    pub fn cancel(self, id: TaskId) -> bool {
+        self.core.cancel_task(id)
+    }
+}
+
+struct BlockingTask<T> {
+    handle: tokio::task::JoinHandle<T>,
+    owner: SessionId,
+    event: HeldName,
+    place: &'static Location<'static>,
+}
+
+impl<T> Drop for BlockingTask<T> {
+    fn drop(&mut self) {
+        self.handle.abort();
+    }
+}
+
+impl<T: 'static> Task for BlockingTask<T> {
+    fn poll(&mut self, core: &Core, cx: &mut Context<'_>) -> Poll<()> {
+        Pin::new(&mut self.handle).poll(cx).map(|result| match result {
+            Ok(value) => {
+                core.deliver(self.owner, &self.event, AnyArg::new(value), self.place);
+            }
+            Err(error) => {
+                let failure = match error.try_into_panic() {
+                    Ok(payload) => Failure::from_panic(payload),
+                    Err(error) => Failure::from(error),
+                };
+                core.raise_for_task(self.owner, self.event.name(), &failure, self.place);
+            }
+        })
+    }
+}

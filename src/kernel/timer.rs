@@ -1,0 +1,285 @@
+//! Timers: POE's alarms (at a wall time) and delays (after a while), by name and by ID.
+//!
+//! A timer belongs to the session that set it. By name: [`alarm`](Turn::alarm) and [`delay`](Turn::delay) replace every
+//! timer of that name, the `_add` forms do not. By ID: the `_set` forms give an [`AlarmId`] for adjusting and removing.
+
+use super::{Core, Turn};
+use crate::arg::AnyArg;
+use crate::bridge::clock::Clock;
+use crate::error::{Error, ErrorKind};
+use crate::event::Posts;
+use crate::id::AlarmId;
+use crate::name::{Key, Name, NameIdx};
+use crate::queue::{Entry, Removed};
+use std::num::NonZeroU64;
+use std::panic::Location;
+use std::time::{Duration, SystemTime};
+
+/// A signed span of time: made from a [`Duration`], or from seconds as `f64`, which may be negative (not a number
+/// counts as zero).
+///
+/// ```
+/// use poe::{AlarmId, Event, Turn};
+/// use std::time::Duration;
+/// const TICK: Event<()> = Event::new("tick");
+/// fn handler(turn: Turn<'_>, id: AlarmId) -> poe::Handled {
+///     turn.delay_set(TICK, Duration::from_millis(1500), ());
+///     turn.delay_set(TICK, 1.5, ());
+///     turn.alarm_adjust(id, -0.25)?; // a quarter of a second earlier
+///     Ok(())
+/// }
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Delta(i128);
+
+impl From<Duration> for Delta {
+    #[inline]
+    fn from(d: Duration) -> Self {
+        Delta(i128::from(d.as_secs()) * 1_000_000_000 + i128::from(d.subsec_nanos()))
+    }
+}
+
+impl From<f64> for Delta {
+    fn from(seconds: f64) -> Self {
+        // The cast saturates and sends NaN to zero.
+        Delta((seconds * 1e9).round() as i128)
+    }
+}
+
+/// A timer that was removed before it fired: everything that was given when it was set.
+#[derive(Debug)]
+pub struct Alarm {
+    /// Its ID, which is dead now.
+    pub id: AlarmId,
+    /// The event that it would have sent.
+    pub event: Name,
+    /// When it was due, on the wall clock, also for delays (decision D3).
+    pub due: SystemTime,
+    /// The argument, to be downcast or posted on.
+    pub arg: AnyArg,
+}
+
+impl Core {
+    fn set_timer(
+        &self,
+        turn: Turn<'_>,
+        key: Key<'_>,
+        due: u64,
+        now: u64,
+        arg: AnyArg,
+        place: &'static Location<'static>,
+    ) -> AlarmId {
+        let name = self.names.acquire(key);
+        let caller = self.active.get().event;
+        self.names.retain(caller);
+        let mut sessions = self.sessions.borrow_mut();
+        let Some(slot) = sessions.resolve(turn.frame.session) else {
+            // The session was stopped in its own handler: the timer goes nowhere, its ID names nothing.
+            drop(sessions);
+            self.names.release(name);
+            self.names.release(caller);
+            return AlarmId {
+                serial: NonZeroU64::MAX,
+                slot: u32::MAX,
+            };
+        };
+        sessions.hold(slot);
+        let record = sessions.get_mut(slot);
+        let entry = Entry {
+            to: slot,
+            from: slot,
+            name,
+            caller,
+            place,
+            arg,
+        };
+        if self.is_watching() {
+            self.trace_timer(&entry, due);
+        }
+        let id = self
+            .queue
+            .borrow_mut()
+            .set_timer(&mut record.first_timer, entry, due, now);
+        drop(sessions);
+        self.wake_host();
+        id
+    }
+
+    /// Gives back what a removed timer held and makes of it what the user sees.
+    fn removed(&self, removed: Removed) -> Alarm {
+        let Removed { id, due, entry } = removed;
+        let event = self.names.take_pair(entry.name, entry.caller);
+        Alarm {
+            id,
+            event,
+            due: self.clock.wall(due),
+            arg: entry.arg,
+        }
+    }
+
+    /// Removes the timers of a session, all of them or those of one name, in due order.
+    fn clear_timers(&self, slot: u32, name: Option<NameIdx>) -> Vec<Alarm> {
+        let removed: Vec<Removed> = {
+            let mut sessions = self.sessions.borrow_mut();
+            let mut queue = self.queue.borrow_mut();
+            let record = sessions.get_mut(slot);
+            let ids: Vec<AlarmId> = queue
+                .timers_of(record.first_timer)
+                .into_iter()
+                .filter(|(_, _, e)| name.is_none_or(|n| n == e.name))
+                .map(|(id, _, _)| id)
+                .collect();
+            let removed: Vec<_> = ids
+                .into_iter()
+                .filter_map(|id| queue.remove_timer(&mut record.first_timer, id))
+                .collect();
+            if !removed.is_empty() {
+                sessions.release_many(slot, removed.len() as u32);
+            }
+            removed
+        };
+        removed.into_iter().map(|r| self.removed(r)).collect()
+    }
+
+    fn clear_by_name(&self, turn: Turn<'_>, key: Key<'_>) -> Vec<Alarm> {
+        match (turn.slot(), self.names.lookup(key)) {
+            (Some(slot), Some(name)) => self.clear_timers(slot, Some(name)),
+            _ => Vec::new(),
+        }
+    }
+
+    /// Moves a timer of the running session to where `due` says from where it is.
+    fn move_timer(&self, turn: Turn<'_>, id: AlarmId, due: impl FnOnce(u64) -> u64) -> Result<SystemTime, Error> {
+        let mut queue = self.queue.borrow_mut();
+        let Some((old, entry)) = queue.timer(id) else {
+            return Err(no_such_alarm(id));
+        };
+        if self.sessions.borrow().id(entry.to) != turn.frame.session {
+            return Err(not_ours());
+        }
+        let due = due(old);
+        // Only a timer that is overdue where it is put needs the true time, to date the posts before it.
+        let now = self.clock.reached(due).unwrap_or(0);
+        queue.set_due(id, due, now);
+        drop(queue);
+        self.wake_host();
+        Ok(self.clock.wall(due))
+    }
+}
+
+#[cold]
+fn no_such_alarm(id: AlarmId) -> Error {
+    ErrorKind::NoSuchAlarm(id.get()).into()
+}
+
+#[cold]
+fn not_ours() -> Error {
+    ErrorKind::NotPermitted("the timer belongs to another session").into()
+}
+
+impl Turn<'_> {
+    /// Sets the one timer of that name to a wall time, in place of every other timer of the name, whatever set it.
+    /// Posted events of the name are not touched. A time that is past is due at once, ahead of all that waits.
+    #[track_caller]
+    pub fn alarm<A: 'static>(self, event: impl Posts<A>, when: SystemTime, arg: A) {
+        drop(self.core.clear_by_name(self, event.key()));
+        self.alarm_set(event, when, arg);
+    }
+
+    /// Removes every timer of that name (POE's `alarm` or `delay` without a time); says how many there were.
+    #[doc(alias = "alarm")]
+    #[doc(alias = "delay")]
+    pub fn alarm_clear(self, event: impl Posts<()>) -> usize {
+        let cleared = self.core.clear_by_name(self, event.key());
+        cleared.len()
+    }
+
+    /// Sets one more timer of that name to a wall time.
+    #[track_caller]
+    pub fn alarm_add<A: 'static>(self, event: impl Posts<A>, when: SystemTime, arg: A) {
+        self.alarm_set(event, when, arg);
+    }
+
+    /// Sets the one timer of that name to a while from now, in place of every other timer of the name.
+    #[track_caller]
+    pub fn delay<A: 'static>(self, event: impl Posts<A>, after: impl Into<Delta>, arg: A) {
+        let now = self.core.clock.now();
+        drop(self.core.clear_by_name(self, event.key()));
+        let due = Clock::shifted(now, after.into().0);
+        self.core
+            .set_timer(self, event.key(), due, now, AnyArg::new(arg), Location::caller());
+    }
+
+    /// Sets one more timer of that name to a while from now.
+    #[track_caller]
+    pub fn delay_add<A: 'static>(self, event: impl Posts<A>, after: impl Into<Delta>, arg: A) {
+        self.delay_set(event, after, arg);
+    }
+
+    /// Sets a timer to a wall time, which is converted once: a later step of the wall clock does not move it (law L89).
+    #[track_caller]
+    pub fn alarm_set<A: 'static>(self, event: impl Posts<A>, when: SystemTime, arg: A) -> AlarmId {
+        let due = self.core.clock.due_at(when);
+        let now = self.core.clock.reached(due).unwrap_or(0);
+        self.core
+            .set_timer(self, event.key(), due, now, AnyArg::new(arg), Location::caller())
+    }
+
+    /// Sets a timer to a while from now, by the monotonic clock. A negative while is due at once, ahead of all that waits.
+    #[track_caller]
+    #[inline]
+    pub fn delay_set<A: 'static>(self, event: impl Posts<A>, after: impl Into<Delta>, arg: A) -> AlarmId {
+        let now = self.core.clock.now();
+        let due = Clock::shifted(now, after.into().0);
+        self.core
+            .set_timer(self, event.key(), due, now, AnyArg::new(arg), Location::caller())
+    }
+
+    /// Moves a timer by a signed span and gives its new wall time. Zero leaves it in its place among equals; any other
+    /// move puts it behind those that are due at the same time (law L3).
+    ///
+    /// # Errors
+    /// No such timer (`ESRCH`); another session's (`EPERM`).
+    pub fn alarm_adjust(self, id: AlarmId, by: impl Into<Delta>) -> Result<SystemTime, Error> {
+        let by = by.into().0;
+        self.core.move_timer(self, id, |due| Clock::shifted(due, by))
+    }
+
+    /// Moves a timer to a while from now and gives its new wall time.
+    ///
+    /// # Errors
+    /// No such timer; another session's (decision D2: POE is silent about both).
+    pub fn delay_adjust(self, id: AlarmId, after: impl Into<Delta>) -> Result<SystemTime, Error> {
+        let due = Clock::shifted(self.core.clock.now(), after.into().0);
+        self.core.move_timer(self, id, |_| due)
+    }
+
+    /// Removes a timer and gives it back.
+    ///
+    /// # Errors
+    /// No such timer, which a timer that has fired is, too (`ESRCH`); another session's (`EPERM`).
+    pub fn alarm_remove(self, id: AlarmId) -> Result<Alarm, Error> {
+        let core = self.core;
+        let removed = {
+            let mut sessions = core.sessions.borrow_mut();
+            let mut queue = core.queue.borrow_mut();
+            let Some((_, entry)) = queue.timer(id) else {
+                return Err(no_such_alarm(id));
+            };
+            let slot = entry.to;
+            if sessions.id(slot) != self.frame.session {
+                return Err(not_ours());
+            }
+            let removed = queue.remove_timer(&mut sessions.get_mut(slot).first_timer, id);
+            sessions.release(slot);
+            removed
+        };
+        removed.map(|r| core.removed(r)).ok_or_else(|| no_such_alarm(id))
+    }
+
+    /// Removes every timer of the session and gives them back, in due order.
+    pub fn alarm_remove_all(self) -> Vec<Alarm> {
+        self.slot()
+            .map_or_else(Vec::new, |slot| self.core.clear_timers(slot, None))
+    }
+}

@@ -1,0 +1,166 @@
+//! What a handler is given of the kernel: who it is, what came from whom, and everything that runs no handler.
+
+use super::Core;
+use crate::arg::AnyArg;
+use crate::id::SessionId;
+use crate::name::{Name, NameIdx};
+use std::cell::Cell;
+use std::panic::Location;
+
+/// One dispatch, on the stack of the dispatcher.
+pub(crate) struct Frame {
+    pub(crate) session: SessionId,
+    /// The event as the handler sees it: `_default` after a redirection.
+    pub(crate) event: Cell<NameIdx>,
+    pub(crate) sender: SessionId,
+    /// The event that was being handled when this one was made.
+    pub(crate) caller: NameIdx,
+    pub(crate) place: &'static Location<'static>,
+    /// What the handler answers, if anything: left here, so that no value travels up through every layer by copies.
+    pub(crate) answer: Cell<AnyArg>,
+}
+
+impl Frame {
+    #[inline]
+    pub(crate) fn new(
+        session: SessionId,
+        event: NameIdx,
+        sender: SessionId,
+        caller: NameIdx,
+        place: &'static Location<'static>,
+    ) -> Self {
+        Frame {
+            session,
+            event: Cell::new(event),
+            sender,
+            caller,
+            place,
+            answer: Cell::new(AnyArg::UNIT),
+        }
+    }
+}
+
+/// The kernel as the session that is running sees it: all that runs no handler at once.
+///
+/// It is `Copy` and apart from the heap, so that a loop over the heap may post as it goes. A [`Context`](crate::Context)
+/// derefs to it; wheels are given it.
+///
+/// ```
+/// use poe::{Event, Kernel, Session, event::START};
+/// const PING: Event<u64> = Event::new("ping");
+/// # tokio_test::block_on(async {
+/// let kernel = Kernel::new();
+/// Session::builder(vec![1_u64, 2, 3])
+///     .on(START, |cx, ()| {
+///         let turn = cx.kernel;
+///         for peer in cx.heap.iter_mut() {
+///             *peer += 1;
+///             turn.yield_to(PING, *peer);
+///         }
+///     })
+///     .on(PING, |_, n| assert!((2..=4).contains(&n)))
+///     .create(&kernel).unwrap();
+/// kernel.run().await.unwrap();
+/// # });
+/// ```
+#[derive(Clone, Copy)]
+pub struct Turn<'k> {
+    pub(crate) core: &'k Core,
+    pub(crate) frame: &'k Frame,
+}
+
+impl<'k> Turn<'k> {
+    /// The session that is running.
+    #[doc(alias = "SESSION")]
+    #[must_use]
+    pub fn session_id(self) -> SessionId {
+        self.frame.session
+    }
+
+    /// The name of the event that is being handled; `_default` if that is what handles it.
+    #[doc(alias = "STATE")]
+    #[must_use]
+    pub fn event(self) -> Name {
+        self.core.names.name(self.frame.event.get())
+    }
+
+    /// Who sent it: the poster or caller; the session itself for timers and I/O; the kernel for signals and life-cycle
+    /// events; the creator for `_start` (law L65).
+    #[doc(alias = "SENDER")]
+    #[must_use]
+    pub fn sender(self) -> SessionId {
+        self.frame.sender
+    }
+
+    /// The event that was being handled when this one was sent; `None` for what did not come from a handler (law L64).
+    #[doc(alias = "CALLER_STATE")]
+    #[must_use]
+    pub fn caller_state(self) -> Option<Name> {
+        (self.frame.caller != NameIdx::NONE).then(|| self.core.names.name(self.frame.caller))
+    }
+
+    /// The file and line that sent it.
+    #[doc(alias = "CALLER_FILE")]
+    #[doc(alias = "CALLER_LINE")]
+    #[must_use]
+    pub fn caller_place(self) -> &'static Location<'static> {
+        self.frame.place
+    }
+
+    /// Leaves the answer of the handler that is running, for whoever called it: what a session type of one's own does
+    /// before it returns [`Invoked::Returned`](crate::Invoked::Returned). Without it the answer is `()`.
+    #[inline]
+    pub fn answer(self, value: AnyArg) {
+        self.frame.answer.set(value);
+    }
+
+    /// The event that the kernel is dispatching: during a call to oneself still the outer one (law L13).
+    #[doc(alias = "get_active_event")]
+    #[must_use]
+    pub fn active_event(self) -> Option<Name> {
+        self.core.active_event()
+    }
+
+    /// The session for which the kernel is at work: the running one, or the kernel itself once the handler has called
+    /// `stop` (law L87).
+    #[doc(alias = "get_active_session")]
+    #[must_use]
+    pub fn active_session(self) -> SessionId {
+        self.core.active.get().session
+    }
+
+    /// The kernel's ID, for use as a target.
+    #[must_use]
+    pub fn kernel_id(self) -> SessionId {
+        self.core.id()
+    }
+
+    /// Events that wait in the kernel, timers included.
+    #[doc(alias = "get_event_count")]
+    #[must_use]
+    pub fn event_count(self) -> usize {
+        self.core.queue.borrow().len()
+    }
+
+    /// Whether that session is alive.
+    #[doc(alias = "ID_id_to_session")]
+    #[must_use]
+    pub fn is_alive(self, id: SessionId) -> bool {
+        self.core.sessions.borrow().resolve(id).is_some()
+    }
+
+    /// The running session's slot, unless it was stopped meanwhile.
+    pub(crate) fn slot(self) -> Option<u32> {
+        self.core.sessions.borrow().resolve(self.frame.session)
+    }
+}
+
+impl std::fmt::Debug for Turn<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Turn")
+            .field("session", &self.frame.session)
+            .field("event", &self.event())
+            .field("sender", &self.frame.sender)
+            .finish()
+    }
+}

@@ -1,0 +1,92 @@
+//! POE, the Perl Object Environment, on Tokio: cooperative, event-driven programs in one total order.
+//!
+//! One [`Kernel`] drains one event queue ordered by time. *Sessions* own a heap and a table of named handlers, closures
+//! that the kernel calls one at a time, on one thread. Whatever happens outside (sockets, timers, futures, other threads)
+//! becomes an event. The semantics are those of Perl's POE 1.370, law by law; the tests run both side by side.
+//!
+//! ```
+//! use poe::{Event, Kernel, Session, States, event::{START, STOP}};
+//!
+//! const INCREMENT: Event<()> = Event::new("increment");
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), poe::Error> {
+//! let kernel = Kernel::new();
+//! let counter = States::<u32>::new() // the heap type comes first, so closures infer
+//!     .on(START, |cx, ()| cx.yield_to(INCREMENT, ()))
+//!     .on(INCREMENT, |cx, ()| {
+//!         *cx.heap += 1;
+//!         println!("Session {} counted to {}.", cx.session_id(), *cx.heap);
+//!         if *cx.heap < 10 {
+//!             cx.yield_to(INCREMENT, ());
+//!         }
+//!     })
+//!     .on(STOP, |cx, ()| println!("Session {} has stopped.", cx.session_id()));
+//! for _ in 0..10 {
+//!     Session::builder(0_u32).inline_states(&counter).create(&kernel)?;
+//! }
+//! kernel.run().await
+//! # }
+//! ```
+//!
+//! # In reading order
+//!
+//! 1. [`Kernel`] runs: [`run`](Kernel::run) until nothing can happen any more, [`serve`](Kernel::serve) inside a service,
+//!    [`shutdown`](Kernel::shutdown) in good order. [`KernelHandle`] is its door for other threads.
+//! 2. [`Session`], [`States`] and [`Context`]: how sessions are made, and what a handler is given. [`Turn`] has all that
+//!    runs no other handler: posts, timers, aliases, reference counts, signals, futures.
+//! 3. [`Event`]: typed keys over dynamic names; [`event`] has the life-cycle events.
+//! 4. [`filter`]: octets to records and back. [`wheel`]: I/O that lives in a heap. [`component`]: whole sessions ready
+//!    made, a TCP server and a TCP client.
+//! 5. `testing` (a cargo feature): virtual time, transcripts, and a check that nothing is left behind.
+//!
+//! # What keeps a session alive
+//!
+//! Queued events to it or from it, timers, aliases, children, reference counts, postbacks, spawned work, wheels. When
+//! nothing does, the next sweep stops it; [`Kernel::why_alive`] says what does, with file and line.
+//!
+//! # Errors
+//!
+//! A handler that fails, panics, or is sent a value of the wrong type by a bare name raises the signal `DIE` to its
+//! session, its children and its parents. Who handles it goes on; if nobody does, every session is stopped and
+//! [`Kernel::run`] returns the error.
+//!
+//! # What the host must be
+//!
+//! A Tokio runtime with its time and I/O drivers (`enable_all`). The kernel's futures are `!Send`: await them on a
+//! current-thread runtime, in a `LocalSet`, or on a thread of their own. Timers are exact to some 30 µs on Linux (a
+//! timerfd), to a millisecond elsewhere.
+//!
+//! # Features
+//!
+//! The default is the core. `testing` adds the test kit, and Tokio's `test-util` with it.
+
+mod arg;
+mod bridge;
+pub mod component;
+mod driver;
+mod error;
+pub mod event;
+pub mod filter;
+mod id;
+mod kernel;
+mod name;
+mod queue;
+mod resource;
+mod session;
+#[cfg(feature = "testing")]
+pub mod testing;
+pub mod wheel;
+
+pub use arg::AnyArg;
+pub use error::{CallError, Error, Failure, Handled, PostError, WrongArgument};
+pub use event::Event;
+pub use id::{AlarmId, SessionId, TaskId, WheelId};
+pub use kernel::{
+    Alarm, Answer, Caller, DeadLetter, Delta, Die, Invoke, Invoked, Kernel, KernelBuilder, KernelHandle, SessionHolds,
+    ShutdownReport, Signal, Target, Turn, WhyAlive,
+};
+pub use name::Name;
+pub use resource::signals::SignalClass;
+pub use resource::{Hold, HoldKind};
+pub use session::{Callback, Context, Heap, IntoReply, Postback, Reply, SendPostback, Session, SessionBuilder, States};

@@ -1,0 +1,532 @@
+//! Event names: what people write is text, what the kernel compares is a number.
+//!
+//! One table per thread gives each name that is *in use* an index: a name is in use while a state table has a handler
+//! for it or an event of that name is queued. Each use holds one reference; the last one frees the index, so names made
+//! at run time are not interned for ever. Kernels and state tables are both bound to their thread, which is why one
+//! table can serve all of a thread's kernels without any of them seeing another.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::ops::Deref;
+use std::rc::Rc;
+
+/// The name of an event, a signal or a state, as handlers and reports see it. Reads like a `str`.
+///
+/// ```
+/// use poe::{Kernel, Session, event::START};
+/// # tokio_test::block_on(async {
+/// let kernel = Kernel::new();
+/// Session::builder(())
+///     .on(START, |cx, ()| assert_eq!(&*cx.event(), "_start"))
+///     .create(&kernel).unwrap();
+/// # });
+/// ```
+#[derive(Clone)]
+pub struct Name(Text);
+
+#[derive(Clone)]
+enum Text {
+    Static(&'static str),
+    Shared(Rc<str>),
+}
+
+impl Name {
+    pub(crate) const fn from_static(text: &'static str) -> Self {
+        Name(Text::Static(text))
+    }
+
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        match &self.0 {
+            Text::Static(s) => s,
+            Text::Shared(s) => s,
+        }
+    }
+}
+
+impl Deref for Name {
+    type Target = str;
+    fn deref(&self) -> &str {
+        self.as_str()
+    }
+}
+
+impl From<&str> for Name {
+    fn from(s: &str) -> Self {
+        Name(Text::Shared(s.into()))
+    }
+}
+
+impl PartialEq for Name {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_str() == other.as_str()
+    }
+}
+
+impl Eq for Name {}
+
+impl PartialEq<str> for Name {
+    fn eq(&self, other: &str) -> bool {
+        self.as_str() == other
+    }
+}
+
+impl PartialEq<&str> for Name {
+    fn eq(&self, other: &&str) -> bool {
+        self.as_str() == *other
+    }
+}
+
+impl PartialOrd for Name {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Name {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.as_str().cmp(other.as_str())
+    }
+}
+
+impl std::hash::Hash for Name {
+    fn hash<S: std::hash::Hasher>(&self, state: &mut S) {
+        self.as_str().hash(state);
+    }
+}
+
+impl std::borrow::Borrow<str> for Name {
+    fn borrow(&self) -> &str {
+        self.as_str()
+    }
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl fmt::Debug for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self.as_str(), f)
+    }
+}
+
+/// A name on its way to the table: its text with the hash that was computed when the key was made.
+#[derive(Clone, Copy, Debug)]
+pub struct Key<'a> {
+    text: KeyText<'a>,
+    hash: u32,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum KeyText<'a> {
+    /// It lives for ever, so that the table need not copy it.
+    Fixed(&'static str),
+    Borrowed(&'a str),
+}
+
+impl Key<'static> {
+    pub(crate) const fn fixed(text: &'static str, hash: u32) -> Self {
+        Key {
+            text: KeyText::Fixed(text),
+            hash,
+        }
+    }
+}
+
+impl<'a> Key<'a> {
+    pub(crate) fn new(text: &'a str) -> Self {
+        Key {
+            text: KeyText::Borrowed(text),
+            hash: hash(text),
+        }
+    }
+
+    /// The name's text.
+    #[must_use]
+    #[inline]
+    pub fn as_str(&self) -> &'a str {
+        match self.text {
+            KeyText::Fixed(text) => text,
+            KeyText::Borrowed(text) => text,
+        }
+    }
+
+    /// The key itself, if its text lives for ever.
+    pub(crate) fn as_fixed(self) -> Option<Key<'static>> {
+        match self.text {
+            KeyText::Fixed(text) => Some(Key::fixed(text, self.hash)),
+            KeyText::Borrowed(_) => None,
+        }
+    }
+
+    pub(crate) fn to_name(self) -> Name {
+        match self.text {
+            KeyText::Fixed(text) => Name::from_static(text),
+            KeyText::Borrowed(text) => Name::from(text),
+        }
+    }
+}
+
+/// FNV-1a, folded to 32 bits: computable in a `const`, good enough for identifiers.
+pub(crate) const fn hash(text: &str) -> u32 {
+    let bytes = text.as_bytes();
+    let mut h: u64 = 0xcbf2_9ce4_8422_2325;
+    let mut i = 0;
+    while i < bytes.len() {
+        h = (h ^ bytes[i] as u64).wrapping_mul(0x0000_0100_0000_01b3);
+        i += 1;
+    }
+    (h ^ (h >> 32)) as u32
+}
+
+/// A name's index in the thread's table. Plain data: whoever stores one must hold a reference for it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, PartialOrd, Ord)]
+pub(crate) struct NameIdx(pub(crate) u32);
+
+impl NameIdx {
+    /// No name: the caller state of an event that was not sent from a handler.
+    pub(crate) const NONE: NameIdx = NameIdx(0);
+    pub(crate) const START: NameIdx = NameIdx(1);
+    pub(crate) const STOP: NameIdx = NameIdx(2);
+    pub(crate) const CHILD: NameIdx = NameIdx(3);
+    pub(crate) const PARENT: NameIdx = NameIdx(4);
+    pub(crate) const DEFAULT: NameIdx = NameIdx(5);
+    /// The kernel's own queue items; a handler cannot be registered for them.
+    pub(crate) const SIGNAL: NameIdx = NameIdx(6);
+    pub(crate) const GC: NameIdx = NameIdx(7);
+}
+
+/// Names that live as long as the table, which keeps one reference to each.
+const PERMANENT: [&str; 8] = [
+    "",
+    "_start",
+    "_stop",
+    "_child",
+    "_parent",
+    "_default",
+    "_signal",
+    "_garbage_collect",
+];
+
+struct Record {
+    name: Name,
+    /// Where the name's text stands, to be compared before the text is read: the same constant is the same address
+    /// nearly always.
+    address: usize,
+    length: usize,
+    hash: u32,
+    /// Uses: handlers in state tables, queued events (twice: as a name, and as the caller's), postbacks. Zero only in
+    /// a free record.
+    uses: u64,
+}
+
+struct Table {
+    records: Vec<Record>,
+    free: Vec<u32>,
+    /// Open addressing with linear probing: hash in the upper half, index + 1 in the lower, 0 for empty.
+    buckets: Vec<u64>,
+}
+
+/// The thread's table of names in use.
+pub(crate) struct Names {
+    table: RefCell<Table>,
+}
+
+thread_local! {
+    static NAMES: Rc<Names> = Rc::new(Names::new());
+}
+
+impl Names {
+    /// The table of this thread.
+    pub(crate) fn current() -> Rc<Names> {
+        NAMES.with(Rc::clone)
+    }
+
+    fn new() -> Self {
+        let mut table = Table {
+            records: Vec::new(),
+            free: Vec::new(),
+            buckets: vec![0; 64],
+        };
+        for text in PERMANENT {
+            table.insert(Key::fixed(text, hash(text)));
+        }
+        Names {
+            table: RefCell::new(table),
+        }
+    }
+
+    /// The index of a name, with one reference for the caller.
+    #[inline]
+    pub(crate) fn acquire(&self, key: Key<'_>) -> NameIdx {
+        self.table.borrow_mut().acquire(key)
+    }
+
+    /// What a queued event needs: a reference to its own name, and one to that of the event it was made in.
+    #[inline(always)]
+    pub(crate) fn acquire_pair(&self, key: Key<'_>, caller: NameIdx) -> NameIdx {
+        let mut table = self.table.borrow_mut();
+        table.records[caller.0 as usize].uses += 1;
+        table.acquire(key)
+    }
+
+    /// The same for a name that the caller knows to be in use.
+    pub(crate) fn retain_pair(&self, name: NameIdx, caller: NameIdx) {
+        self.retain(name);
+        self.retain(caller);
+    }
+
+    /// Gives back what [`acquire_pair`](Self::acquire_pair) took.
+    #[inline]
+    pub(crate) fn release_pair(&self, name: NameIdx, caller: NameIdx) {
+        let mut table = self.table.borrow_mut();
+        table.release(name.0);
+        table.release(caller.0);
+    }
+
+    /// Gives back a pair, and what the event was called.
+    pub(crate) fn take_pair(&self, name: NameIdx, caller: NameIdx) -> Name {
+        let mut table = self.table.borrow_mut();
+        let text = table.records[name.0 as usize].name.clone();
+        table.release(name.0);
+        table.release(caller.0);
+        text
+    }
+
+    /// One more reference to a name that the caller knows to be in use.
+    #[inline]
+    pub(crate) fn retain(&self, idx: NameIdx) {
+        self.table.borrow_mut().records[idx.0 as usize].uses += 1;
+    }
+
+    /// Gives one reference back.
+    #[inline]
+    pub(crate) fn release(&self, idx: NameIdx) {
+        self.table.borrow_mut().release(idx.0);
+    }
+
+    /// The index of a name, without a reference, if it is in use at all.
+    pub(crate) fn lookup(&self, key: Key<'_>) -> Option<NameIdx> {
+        self.table.borrow().find(key).map(NameIdx)
+    }
+
+    pub(crate) fn name(&self, idx: NameIdx) -> Name {
+        self.table.borrow().records[idx.0 as usize].name.clone()
+    }
+
+    /// How many names are in use, the permanent ones included.
+    #[cfg(test)]
+    fn len(&self) -> usize {
+        let table = self.table.borrow();
+        table.records.len() - table.free.len()
+    }
+}
+
+impl Table {
+    /// The short way first: the very constant that the name was entered by, at its first bucket.
+    #[inline(always)]
+    fn acquire(&mut self, key: Key<'_>) -> NameIdx {
+        let bucket = self.buckets[key.hash as usize & (self.buckets.len() - 1)];
+        if (bucket >> 32) as u32 == key.hash
+            && let Some(record) = self.records.get_mut((bucket as u32).wrapping_sub(1) as usize)
+            && record.address == key.as_str().as_ptr().addr()
+            && record.length == key.as_str().len()
+        {
+            record.uses += 1;
+            return NameIdx(bucket as u32 - 1);
+        }
+        self.acquire_slowly(key)
+    }
+
+    #[inline(never)]
+    fn acquire_slowly(&mut self, key: Key<'_>) -> NameIdx {
+        match self.find(key) {
+            Some(i) => {
+                self.records[i as usize].uses += 1;
+                NameIdx(i)
+            }
+            None => self.insert(key),
+        }
+    }
+
+    fn find(&self, key: Key<'_>) -> Option<u32> {
+        let mask = self.buckets.len() - 1;
+        let mut at = key.hash as usize & mask;
+        loop {
+            let bucket = self.buckets[at];
+            if bucket == 0 {
+                return None;
+            }
+            if (bucket >> 32) as u32 == key.hash {
+                let i = bucket as u32 - 1;
+                let record = &self.records[i as usize];
+                if record.name.as_str() == key.as_str() {
+                    return Some(i);
+                }
+            }
+            at = (at + 1) & mask;
+        }
+    }
+
+    #[inline]
+    fn release(&mut self, i: u32) {
+        let record = &mut self.records[i as usize];
+        record.uses -= 1;
+        if record.uses == 0 {
+            self.remove(i);
+        }
+    }
+
+    #[cold]
+    fn insert(&mut self, key: Key<'_>) -> NameIdx {
+        if (self.records.len() - self.free.len() + 1) * 2 > self.buckets.len() {
+            self.grow();
+        }
+        let name = key.to_name();
+        let address = name.as_str().as_ptr().addr();
+        let length = name.as_str().len();
+        let record = Record {
+            name,
+            address,
+            length,
+            hash: key.hash,
+            uses: 1,
+        };
+        let i = match self.free.pop() {
+            Some(i) => {
+                self.records[i as usize] = record;
+                i
+            }
+            None => {
+                self.records.push(record);
+                self.records.len() as u32 - 1
+            }
+        };
+        self.place(key.hash, i);
+        NameIdx(i)
+    }
+
+    fn place(&mut self, hash: u32, i: u32) {
+        let mask = self.buckets.len() - 1;
+        let mut at = hash as usize & mask;
+        while self.buckets[at] != 0 {
+            at = (at + 1) & mask;
+        }
+        self.buckets[at] = u64::from(hash) << 32 | u64::from(i + 1);
+    }
+
+    fn grow(&mut self) {
+        let old = std::mem::take(&mut self.buckets);
+        self.buckets = vec![0; old.len() * 2];
+        for bucket in old.into_iter().filter(|b| *b != 0) {
+            self.place((bucket >> 32) as u32, bucket as u32 - 1);
+        }
+    }
+
+    #[cold]
+    fn remove(&mut self, i: u32) {
+        let mask = self.buckets.len() - 1;
+        let hash = self.records[i as usize].hash;
+        let wanted = u64::from(hash) << 32 | u64::from(i + 1);
+        let mut hole = hash as usize & mask;
+        while self.buckets[hole] != wanted {
+            hole = (hole + 1) & mask;
+        }
+        // Close the gap, so that a probe never stops early: pull back every follower that may stand in the hole.
+        let mut at = hole;
+        loop {
+            at = (at + 1) & mask;
+            let bucket = self.buckets[at];
+            if bucket == 0 {
+                break;
+            }
+            let home = (bucket >> 32) as usize & mask;
+            if (at.wrapping_sub(home) & mask) >= (at.wrapping_sub(hole) & mask) {
+                self.buckets[hole] = bucket;
+                hole = at;
+            }
+        }
+        self.buckets[hole] = 0;
+        self.records[i as usize].name = Name::from_static("");
+        self.free.push(i);
+    }
+}
+
+/// A name with the reference that keeps its index: for what stores a name outside the queue.
+pub(crate) struct HeldName {
+    names: Rc<Names>,
+    idx: NameIdx,
+}
+
+impl HeldName {
+    pub(crate) fn new(key: Key<'_>) -> Self {
+        let names = Names::current();
+        let idx = names.acquire(key);
+        HeldName { names, idx }
+    }
+
+    pub(crate) fn idx(&self) -> NameIdx {
+        self.idx
+    }
+
+    pub(crate) fn name(&self) -> Name {
+        self.names.name(self.idx)
+    }
+}
+
+impl Clone for HeldName {
+    fn clone(&self) -> Self {
+        self.names.retain(self.idx);
+        HeldName {
+            names: self.names.clone(),
+            idx: self.idx,
+        }
+    }
+}
+
+impl Drop for HeldName {
+    fn drop(&mut self) {
+        self.names.release(self.idx);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_forgotten_with_its_last_use() {
+        let names = Names::new();
+        let before = names.len();
+        let texts: Vec<String> = (0..5000).map(|i| format!("event {i}")).collect();
+        let ids: Vec<_> = texts.iter().map(|t| names.acquire(Key::new(t))).collect();
+        for (text, id) in texts.iter().zip(&ids) {
+            assert_eq!(names.acquire(Key::new(text)), *id);
+            assert_eq!(names.name(*id), **text);
+            names.release(*id);
+        }
+        // Every other one goes; the rest must still be found, whatever gaps were closed.
+        for id in ids.iter().step_by(2) {
+            names.release(*id);
+        }
+        for (text, id) in texts.iter().zip(&ids).skip(1).step_by(2) {
+            assert_eq!(names.lookup(Key::new(text)), Some(*id));
+            names.release(*id);
+        }
+        assert_eq!(names.len(), before);
+        assert_eq!(names.lookup(Key::new("event 1")), None);
+    }
+
+    #[test]
+    fn the_reserved_names_have_fixed_places() {
+        let names = Names::new();
+        assert_eq!(names.acquire(Key::new("_start")), NameIdx::START);
+        assert_eq!(names.acquire(Key::new("_garbage_collect")), NameIdx::GC);
+        names.release(NameIdx::START);
+        assert_eq!(names.name(NameIdx::START), "_start");
+    }
+}

@@ -1,0 +1,79 @@
+//! Who has which alias: a session may have many, an alias has one session.
+
+use super::{Hold, HoldKind, Resource};
+use crate::name::Name;
+use std::collections::HashMap;
+use std::panic::Location;
+
+#[derive(Default)]
+pub(crate) struct Aliases {
+    /// Written by `set` and `remove`; empty when no session has an alias.
+    owners: HashMap<Name, Alias>,
+    /// The same by session; an entry goes with the session's last alias.
+    by_session: HashMap<u32, Vec<Name>>,
+}
+
+struct Alias {
+    session: u32,
+    place: &'static Location<'static>,
+}
+
+impl Aliases {
+    pub(crate) fn resolve(&self, alias: &str) -> Option<u32> {
+        self.owners.get(alias).map(|a| a.session)
+    }
+
+    /// Enters an alias that nobody has: the session holds one thing more.
+    pub(crate) fn set(&mut self, session: u32, alias: Name, place: &'static Location<'static>) {
+        self.by_session.entry(session).or_default().push(alias.clone());
+        self.owners.insert(alias, Alias { session, place });
+    }
+
+    /// Takes an alias away; true if the session had it and so holds one thing less.
+    #[must_use]
+    pub(crate) fn remove(&mut self, session: u32, alias: &str) -> bool {
+        if self.resolve(alias) != Some(session) {
+            return false;
+        }
+        self.owners.remove(alias);
+        if let Some(list) = self.by_session.get_mut(&session) {
+            list.retain(|a| a != alias);
+            if list.is_empty() {
+                self.by_session.remove(&session);
+            }
+        }
+        true
+    }
+
+    /// The session's aliases, sorted.
+    pub(crate) fn list(&self, session: u32) -> Vec<Name> {
+        let mut list = self.by_session.get(&session).cloned().unwrap_or_default();
+        list.sort();
+        list
+    }
+
+    /// Forgets a session; says how many things less it holds.
+    #[must_use]
+    pub(crate) fn clear(&mut self, session: u32) -> u32 {
+        let list = self.by_session.remove(&session).unwrap_or_default();
+        for alias in &list {
+            self.owners.remove(alias.as_str());
+        }
+        list.len() as u32
+    }
+}
+
+impl Resource for Aliases {
+    fn holds(&self, session: u32, out: &mut Vec<Hold>) {
+        for name in self.list(session) {
+            if let Some(alias) = self.owners.get(name.as_str()) {
+                out.push(Hold {
+                    kind: HoldKind::Alias,
+                    name: name.to_string(),
+                    count: 1,
+                    place: alias.place,
+                });
+            }
+        }
+    }
+}

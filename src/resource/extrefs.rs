@@ -1,0 +1,105 @@
+//! Reference counts by tag, which programs take to keep a session alive; postbacks are one tag of them.
+
+use super::{Hold, HoldKind, Resource};
+use crate::name::Name;
+use std::collections::HashMap;
+use std::panic::Location;
+
+#[derive(Default)]
+pub(crate) struct Extrefs {
+    /// Only sessions that hold a tag stand here: the number of entries decides whether the kernel can be idle.
+    by_session: HashMap<u32, Vec<Tag>>,
+    /// The tag that was taken last.
+    last: Option<Name>,
+}
+
+struct Tag {
+    kind: HoldKind,
+    name: Name,
+    count: u64,
+    /// Where the count was last raised.
+    place: &'static Location<'static>,
+}
+
+/// What a change did to a tag.
+pub(crate) struct Change {
+    pub(crate) count: u64,
+    /// The tag appeared or vanished, so that the session holds one thing more or less.
+    pub(crate) edge: bool,
+}
+
+impl Extrefs {
+    #[must_use]
+    pub(crate) fn increment(
+        &mut self,
+        session: u32,
+        kind: HoldKind,
+        name: &str,
+        place: &'static Location<'static>,
+    ) -> Change {
+        let tags = self.by_session.entry(session).or_insert_with(|| Vec::with_capacity(1));
+        if let Some(tag) = tags.iter_mut().find(|t| t.kind == kind && t.name == name) {
+            tag.count += 1;
+            tag.place = place;
+            return Change {
+                count: tag.count,
+                edge: false,
+            };
+        }
+        // Many sessions take the same tag one after another: they share its text.
+        let name = match &self.last {
+            Some(last) if *last == name => last.clone(),
+            _ => self.last.insert(Name::from(name)).clone(),
+        };
+        tags.push(Tag {
+            kind,
+            name,
+            count: 1,
+            place,
+        });
+        Change { count: 1, edge: true }
+    }
+
+    /// Lowers a count; nothing if the tag is not held (decision D5: a count does not go below zero).
+    #[must_use]
+    pub(crate) fn decrement(&mut self, session: u32, kind: HoldKind, name: &str) -> Option<Change> {
+        let tags = self.by_session.get_mut(&session)?;
+        let at = tags.iter().position(|t| t.kind == kind && t.name == name)?;
+        tags[at].count -= 1;
+        let count = tags[at].count;
+        if count == 0 {
+            tags.remove(at);
+            if tags.is_empty() {
+                self.by_session.remove(&session);
+            }
+        }
+        Some(Change {
+            count,
+            edge: count == 0,
+        })
+    }
+
+    /// Sessions that hold any tag.
+    pub(crate) fn session_count(&self) -> usize {
+        self.by_session.len()
+    }
+
+    /// Forgets a session; says how many things less it holds.
+    #[must_use]
+    pub(crate) fn clear(&mut self, session: u32) -> u32 {
+        self.by_session.remove(&session).map_or(0, |tags| tags.len() as u32)
+    }
+}
+
+impl Resource for Extrefs {
+    fn holds(&self, session: u32, out: &mut Vec<Hold>) {
+        for tag in self.by_session.get(&session).into_iter().flatten() {
+            out.push(Hold {
+                kind: tag.kind,
+                name: tag.name.to_string(),
+                count: tag.count as usize,
+                place: tag.place,
+            });
+        }
+    }
+}

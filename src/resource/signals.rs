@@ -1,0 +1,92 @@
+//! Who watches which signal. Watching keeps nobody alive (law L27), so nothing here is counted.
+
+use crate::arg::AnyArg;
+use crate::name::{HeldName, Name};
+use std::collections::HashMap;
+use std::rc::Rc;
+
+/// What the kernel does with the sessions that a signal touched (POE's SIGTYPE).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+#[non_exhaustive]
+pub enum SignalClass {
+    /// Stops nobody.
+    #[doc(alias = "SIGTYPE_BENIGN")]
+    Benign,
+    /// Stops every session that it touched, unless one of their handlers called `sig_handled`.
+    #[doc(alias = "SIGTYPE_TERMINAL")]
+    Terminal,
+    /// Stops every session that it touched.
+    #[doc(alias = "SIGTYPE_NONMASKABLE")]
+    NonMaskable,
+}
+
+impl SignalClass {
+    /// The class of a signal by its name.
+    ///
+    /// ```
+    /// use poe::SignalClass;
+    /// assert_eq!(SignalClass::of("TERM"), SignalClass::Terminal);
+    /// assert_eq!(SignalClass::of("ZOMBIE"), SignalClass::NonMaskable);
+    /// assert_eq!(SignalClass::of("my own"), SignalClass::Benign);
+    /// ```
+    #[must_use]
+    pub fn of(signal: &str) -> Self {
+        match signal {
+            "HUP" | "INT" | "QUIT" | "TERM" | "KILL" | "IDLE" | "DIE" => SignalClass::Terminal,
+            "ZOMBIE" | "UIDESTROY" => SignalClass::NonMaskable,
+            _ => SignalClass::Benign,
+        }
+    }
+}
+
+#[derive(Clone)]
+pub(crate) struct Watcher {
+    pub(crate) event: HeldName,
+    /// The watcher's own argument; shared, since a signal may come many times.
+    pub(crate) extra: Rc<AnyArg>,
+}
+
+#[derive(Default)]
+pub(crate) struct Signals {
+    /// By signal, then by session: at most one watcher each.
+    watchers: HashMap<Name, HashMap<u32, Watcher>>,
+}
+
+impl Signals {
+    /// Sets or replaces; the old watcher comes back, so that its argument is dropped by the caller.
+    #[must_use]
+    pub(crate) fn watch(&mut self, session: u32, signal: &str, watcher: Watcher) -> Option<Watcher> {
+        if let Some(sessions) = self.watchers.get_mut(signal) {
+            return sessions.insert(session, watcher);
+        }
+        self.watchers
+            .insert(Name::from(signal), HashMap::from([(session, watcher)]));
+        None
+    }
+
+    #[must_use]
+    pub(crate) fn ignore(&mut self, session: u32, signal: &str) -> Option<Watcher> {
+        let sessions = self.watchers.get_mut(signal)?;
+        let watcher = sessions.remove(&session);
+        if sessions.is_empty() {
+            self.watchers.remove(signal);
+        }
+        watcher
+    }
+
+    /// The watchers of a signal as they stand now: dispatch works on this snapshot (law L48).
+    pub(crate) fn watchers(&self, signal: &str) -> HashMap<u32, Watcher> {
+        self.watchers.get(signal).cloned().unwrap_or_default()
+    }
+
+    /// Forgets a session; its watchers come back to be dropped by the caller.
+    #[must_use]
+    pub(crate) fn clear(&mut self, session: u32) -> Vec<Watcher> {
+        let mut out = Vec::new();
+        self.watchers.retain(|_, sessions| {
+            out.extend(sessions.remove(&session));
+            !sessions.is_empty()
+        });
+        out
+    }
+}

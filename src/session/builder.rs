@@ -1,0 +1,147 @@
+//! Making sessions.
+
+use super::context::{Context, SessionCell};
+use super::options::Options;
+use super::reply::IntoReply;
+use super::states::States;
+use crate::arg::AnyArg;
+use crate::error::{Error, ErrorKind};
+use crate::event::Calls;
+use crate::id::SessionId;
+use crate::kernel::{Caller, Kernel, create_at_once};
+use crate::name::NameIdx;
+use std::fmt;
+use std::panic::Location;
+use std::rc::Rc;
+
+/// Where sessions come from; see [`Session::builder`].
+#[doc(alias = "POE::Session")]
+#[derive(Debug)]
+pub struct Session(());
+
+impl Session {
+    /// A session with that heap, yet without handlers.
+    ///
+    /// ```
+    /// use poe::{Kernel, Session, event::START};
+    /// # tokio_test::block_on(async {
+    /// let kernel = Kernel::new();
+    /// let id = Session::builder(Vec::<String>::new())
+    ///     .on(START, |cx, ()| cx.yield_to("greet", String::from("world")))
+    ///     .on("greet", |cx, whom: String| cx.heap.push(whom))
+    ///     .create(&kernel)?;
+    /// println!("made session {id}");
+    /// kernel.run().await
+    /// # }).unwrap();
+    /// ```
+    #[doc(alias = "create")]
+    pub fn builder<H: 'static>(heap: H) -> SessionBuilder<H> {
+        SessionBuilder {
+            heap,
+            states: None,
+            args: AnyArg::UNIT,
+            options: Options::default(),
+        }
+    }
+}
+
+/// A session about to be created.
+#[must_use = "a session lives only after `create`"]
+pub struct SessionBuilder<H: 'static> {
+    heap: H,
+    states: Option<States<H>>,
+    args: AnyArg,
+    options: Options,
+}
+
+impl<H: 'static> SessionBuilder<H> {
+    /// Adds the handlers of a table, in place of earlier ones of the same names. Sessions made with one table share it.
+    pub fn inline_states(mut self, states: &States<H>) -> Self {
+        self.states = Some(match self.states {
+            Some(own) => own.with(states),
+            None => states.clone(),
+        });
+        self
+    }
+
+    /// Adds a handler, in place of an earlier one of the same name.
+    pub fn on<A: 'static, Ret: IntoReply>(
+        mut self,
+        event: impl Calls<A, Ret::Value>,
+        handler: impl Fn(&mut Context<'_, H>, A) -> Ret + 'static,
+    ) -> Self {
+        self.states = Some(self.states.unwrap_or_default().on(event, handler));
+        self
+    }
+
+    /// The argument of `_start`; `()` unless given.
+    pub fn args<A: 'static>(mut self, args: A) -> Self {
+        self.args = AnyArg::new(args);
+        self
+    }
+
+    /// Sets an option: see [`Context::set_option`].
+    #[doc(alias = "options")]
+    pub fn option(self, name: &str, value: impl ToString) -> Self {
+        self.options.set(name, Some(&value.to_string()));
+        self
+    }
+
+    /// Creates the session as a child of the kernel and runs its `_start`.
+    ///
+    /// # Errors
+    /// There is no `_start` handler, and nothing is created (law L22); a handler is running (use
+    /// [`create_in`](Self::create_in)); the kernel is shutting down.
+    #[track_caller]
+    pub fn create(self, kernel: &Kernel) -> Result<SessionId, Error> {
+        let mut kernel = kernel;
+        self.create_by(&mut kernel, Location::caller())
+    }
+
+    /// Creates the session inside a handler, as a child of that handler's session, and runs its `_start` before it returns.
+    ///
+    /// # Errors
+    /// There is no `_start` handler, and nothing is created; the kernel is shutting down.
+    ///
+    /// ```
+    /// use poe::{Kernel, Session, event::START};
+    /// # tokio_test::block_on(async {
+    /// let kernel = Kernel::new();
+    /// Session::builder(())
+    ///     .on(START, |cx, ()| -> poe::Handled {
+    ///         Session::builder(()).on(START, |_, ()| println!("a child")).create_in(cx)?;
+    ///         Ok(())
+    ///     })
+    ///     .create(&kernel)?;
+    /// kernel.run().await
+    /// # }).unwrap();
+    /// ```
+    #[track_caller]
+    pub fn create_in<P: 'static>(self, cx: &mut Context<'_, P>) -> Result<SessionId, Error> {
+        self.create_by(cx, Location::caller())
+    }
+
+    pub(crate) fn create_by(
+        self,
+        caller: &mut impl Caller,
+        place: &'static Location<'static>,
+    ) -> Result<SessionId, Error> {
+        let Some(states) = self.states.filter(|states| states.has(NameIdx::START)) else {
+            return Err(ErrorKind::NoStart {
+                place: place.to_string(),
+            }
+            .into());
+        };
+        let cell = SessionCell::new(self.heap, states, self.options);
+        create_at_once(caller, Rc::new(cell), self.args, place)
+    }
+}
+
+impl<H: fmt::Debug> fmt::Debug for SessionBuilder<H> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SessionBuilder")
+            .field("heap", &self.heap)
+            .field("states", &self.states)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,313 @@
+//! The context of a running handler: its heap, the kernel as it sees it, and what runs other handlers at once.
+
+use super::options::Options;
+use super::reply::IntoReply;
+use super::states::{States, TableSlot, erase};
+use crate::arg::AnyArg;
+use crate::error::{CallError, Error, Failure};
+use crate::event::{Calls, Unhandled};
+use crate::id::SessionId;
+use crate::kernel::invoke::sealed;
+use crate::kernel::{Caller, Core, Invoke, Invoked, Target, Turn, call_at_once};
+use crate::name::{Name, NameIdx};
+use std::cell::Cell;
+use std::fmt;
+use std::ops::{Deref, DerefMut};
+use std::panic::Location;
+
+/// A session as the kernel holds it: its heap, while no handler has it, and its table.
+pub(super) struct SessionCell<H: 'static> {
+    /// Empty while a handler's context has the heap.
+    heap: Cell<Option<Box<H>>>,
+    pub(super) table: TableSlot<H>,
+    pub(super) options: Options,
+}
+
+impl<H> SessionCell<H> {
+    pub(super) fn new(heap: H, states: States<H>, options: Options) -> Self {
+        SessionCell {
+            heap: Cell::new(Some(Box::new(heap))),
+            table: TableSlot::new(states),
+            options,
+        }
+    }
+}
+
+impl<H: 'static> Invoke for SessionCell<H> {
+    #[inline]
+    fn invoke(&self, turn: Turn<'_>, arg: &mut AnyArg) -> Invoked {
+        let table = self.table.get();
+        let flags = self.options.flags();
+        let name = turn.frame.event.get();
+        if flags.trace {
+            let (session, place) = (turn.session_id(), turn.caller_place());
+            tracing::info!(target: "poe::sessions", "{session} -> {} (from {place})", turn.event());
+        }
+        let handler = match table.find(name) {
+            Some(handler) => handler,
+            None => match table.find(NameIdx::DEFAULT) {
+                Some(handler) => {
+                    if flags.trace {
+                        tracing::info!(target: "poe::sessions", "{} -> {} redirected to _default", turn.session_id(), turn.event());
+                    }
+                    let given = std::mem::take(arg);
+                    *arg = AnyArg::new(Unhandled {
+                        event: turn.event(),
+                        arg: given,
+                    });
+                    turn.frame.event.set(NameIdx::DEFAULT);
+                    handler
+                }
+                None => {
+                    if flags.default {
+                        warn_of_unhandled(turn);
+                    }
+                    return Invoked::Unhandled;
+                }
+            },
+        };
+        let Some(heap) = self.heap.take() else {
+            return Invoked::Failed(Failure::msg("the session's heap is in use further up the stack"));
+        };
+        let mut cx = Context {
+            heap: Heap(Some(heap)),
+            kernel: turn,
+            cell: self,
+        };
+        handler(&mut cx, arg)
+    }
+
+    fn event_names(&self) -> Vec<Name> {
+        self.table.get().event_names()
+    }
+}
+
+#[cold]
+fn warn_of_unhandled(turn: Turn<'_>) {
+    tracing::warn!(
+        target: "poe::sessions",
+        "event `{}` was sent from {} to session {}, which has neither a handler for it nor a _default",
+        turn.event(),
+        turn.caller_place(),
+        turn.session_id()
+    );
+}
+
+/// What a handler is given: its session's heap, and the kernel.
+///
+/// It derefs to [`Turn`], so that `cx.post(..)`, `cx.yield_to(..)`, `cx.delay_set(..)` and all that runs no handler are at hand;
+/// here are the methods that run handlers before they return. While they do, the heap is back in the session, so that
+/// those handlers may be the session's own.
+///
+/// ```
+/// use poe::{Event, Kernel, Reply, Session, event::START};
+/// const TOTAL: Event<(), u64> = Event::new("total");
+/// # tokio_test::block_on(async {
+/// let kernel = Kernel::new();
+/// Session::builder(41_u64)
+///     .on(START, |cx, ()| -> poe::Handled {
+///         *cx.heap += 1;
+///         let me = cx.session_id();
+///         assert_eq!(cx.call(me, TOTAL, ())?, 42);
+///         Ok(())
+///     })
+///     .on(TOTAL, |cx, ()| Reply(*cx.heap))
+///     .create(&kernel)?;
+/// kernel.run().await
+/// # }).unwrap();
+/// ```
+pub struct Context<'k, H: 'static> {
+    /// The session's heap.
+    #[doc(alias = "HEAP")]
+    pub heap: Heap<H>,
+    /// The kernel, apart from the heap and `Copy`.
+    #[doc(alias = "KERNEL")]
+    pub kernel: Turn<'k>,
+    cell: &'k SessionCell<H>,
+}
+
+/// A session's heap in the hands of its running handler; derefs to it.
+pub struct Heap<H>(Option<Box<H>>);
+
+impl<H> Deref for Heap<H> {
+    type Target = H;
+    #[inline]
+    fn deref(&self) -> &H {
+        match &self.0 {
+            Some(heap) => heap,
+            None => lent(),
+        }
+    }
+}
+
+impl<H> DerefMut for Heap<H> {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut H {
+        match &mut self.0 {
+            Some(heap) => heap,
+            None => lent(),
+        }
+    }
+}
+
+/// A context is borrowed for as long as its heap is lent, so nobody can look at it then.
+#[cold]
+fn lent() -> ! {
+    unreachable!("the heap is lent to another handler of the session")
+}
+
+impl<H: fmt::Debug> fmt::Debug for Heap<H> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
+    }
+}
+
+impl<H: fmt::Display> fmt::Display for Heap<H> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
+    }
+}
+
+impl<H: 'static> Drop for Context<'_, H> {
+    /// Puts the heap back, also when the handler panics.
+    #[inline]
+    fn drop(&mut self) {
+        if let Some(heap) = self.heap.0.take() {
+            self.cell.heap.set(Some(heap));
+        }
+    }
+}
+
+impl<'k, H> Deref for Context<'k, H> {
+    type Target = Turn<'k>;
+    #[inline]
+    fn deref(&self) -> &Turn<'k> {
+        &self.kernel
+    }
+}
+
+impl<H> fmt::Debug for Context<'_, H> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.kernel.fmt(f)
+    }
+}
+
+impl<H: 'static> Caller for Context<'_, H> {}
+impl<H: 'static> Caller for &mut Context<'_, H> {}
+
+impl<H: 'static> sealed::Caller for Context<'_, H> {
+    #[inline]
+    fn at_once<T>(&mut self, _what: &'static str, f: impl FnOnce(&Core) -> T) -> Result<T, Error> {
+        /// Takes the heap back, also when a handler of a call to oneself panics.
+        struct Lent<'a, H: 'static>(&'a SessionCell<H>, &'a mut Option<Box<H>>);
+        impl<H> Drop for Lent<'_, H> {
+            #[inline]
+            fn drop(&mut self) {
+                *self.1 = self.0.heap.take();
+            }
+        }
+        self.cell.heap.set(self.heap.0.take());
+        let _lent = Lent(self.cell, &mut self.heap.0);
+        Ok(f(self.kernel.core))
+    }
+}
+
+impl<H: 'static> sealed::Caller for &mut Context<'_, H> {
+    fn at_once<T>(&mut self, what: &'static str, f: impl FnOnce(&Core) -> T) -> Result<T, Error> {
+        (**self).at_once(what, f)
+    }
+}
+
+impl<H: 'static> Context<'_, H> {
+    /// Runs a session's handler now, ahead of everything that waits, and gives its answer (laws L12 to L17). It may
+    /// call back, also into this session.
+    ///
+    /// # Errors
+    /// [`CallError`]: no such session (with the argument), no handler, a failed handler, an answer of another type. In
+    /// another session a failed handler has its `DIE` on the way; in a call to oneself the failure is inside, for `?`.
+    ///
+    /// # Panics
+    /// When a handler of the session itself panics: a call to oneself is a bare invocation (law L13).
+    #[track_caller]
+    #[inline]
+    pub fn call<'t, A: 'static, R: 'static>(
+        &mut self,
+        target: impl Into<Target<'t>>,
+        event: impl Calls<A, R>,
+        arg: A,
+    ) -> Result<R, CallError<A>> {
+        call_at_once(self, target.into(), event.key(), arg, Location::caller())
+    }
+
+    /// Makes the session a child of the kernel. Its parent is told (`_child lose`), then the session (`_parent`).
+    ///
+    /// # Errors
+    /// It is the kernel's child already (`EPERM`).
+    pub fn detach_myself(&mut self) -> Result<(), Error> {
+        let me = self.session_id();
+        sealed::Caller::at_once(self, "detaching", |core| core.detach(me, true))?
+    }
+
+    /// Makes a child of this session a child of the kernel. This session is told (`_child lose`), then the child
+    /// (`_parent`).
+    ///
+    /// # Errors
+    /// There is no such session (`ESRCH`), or it is not a child of this one (`EPERM`).
+    pub fn detach_child(&mut self, child: SessionId) -> Result<(), Error> {
+        sealed::Caller::at_once(self, "detaching", |core| core.detach(child, false))?
+    }
+
+    /// Stops every session, this one included, children first; each gets its `_stop`. Afterwards the kernel is the
+    /// active session: what this handler still posts or sets goes nowhere, but sessions that it creates run (law L87).
+    pub fn stop(&mut self) {
+        // A context is never busy.
+        let _ = sealed::Caller::at_once(self, "stop", Core::stop_all);
+    }
+
+    /// Sets or replaces a handler of this session, also for events that are queued already (law L60). A table that is
+    /// shared with other sessions is copied first; a handler may replace itself while it runs.
+    pub fn state<A: 'static, Ret: IntoReply>(
+        &self,
+        event: impl Calls<A, Ret::Value>,
+        handler: impl Fn(&mut Context<'_, H>, A) -> Ret + 'static,
+    ) {
+        let replaced = self.cell.change_table(|table| table.set(event.key(), erase(handler)));
+        if replaced && self.cell.options.flags().debug {
+            tracing::warn!(target: "poe::sessions", "session {} replaces its handler of `{}`", self.session_id(), event.key().as_str());
+        }
+    }
+
+    /// Removes a handler of this session; false if there was none. Events of that name go to `_default` from now on, or
+    /// nowhere.
+    #[doc(alias = "state")]
+    pub fn state_remove(&self, event: &str) -> bool {
+        self.cell
+            .change_table(|table| table.remove(crate::name::Key::new(event)))
+    }
+
+    /// The names that have a handler in this session, sorted.
+    #[must_use]
+    pub fn event_names(&self) -> Vec<Name> {
+        self.cell.table.get().event_names()
+    }
+
+    /// Sets an option of this session and gives its old value. Names are lower-cased; `on`, `yes` and `true` become
+    /// `1`, `off`, `no` and `false` become `0`. The session heeds `trace` (log each dispatch), `debug` (warn when a
+    /// handler is replaced) and `default` (warn when an event finds no handler); others are the program's own.
+    #[doc(alias = "option")]
+    pub fn set_option(&self, name: &str, value: impl ToString) -> Option<String> {
+        self.cell.options.set(name, Some(&value.to_string()))
+    }
+
+    /// Deletes an option and gives its old value.
+    #[doc(alias = "option")]
+    pub fn remove_option(&self, name: &str) -> Option<String> {
+        self.cell.options.set(name, None)
+    }
+
+    /// The value of an option.
+    #[must_use]
+    pub fn option(&self, name: &str) -> Option<String> {
+        self.cell.options.get(name)
+    }
+}

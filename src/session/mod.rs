@@ -1,0 +1,14 @@
+//! POE::Session: a heap, a table of handlers, and the context in which a handler runs.
+
+mod builder;
+mod context;
+mod options;
+mod postback;
+mod reply;
+mod states;
+
+pub use builder::{Session, SessionBuilder};
+pub use context::{Context, Heap};
+pub use postback::{Callback, Postback, SendPostback};
+pub use reply::{IntoReply, Reply};
+pub use states::States;

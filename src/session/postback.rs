@@ -1,0 +1,319 @@
+//! Postbacks and callbacks: events as values, for code that knows nothing of sessions (laws L72 to L74).
+
+use super::context::Context;
+use crate::error::{CallError, PostError};
+use crate::event::{Calls, Posts};
+use crate::id::SessionId;
+use crate::kernel::{Caller, Core, KernelHandle, call_at_once, postback_tag};
+use crate::name::{HeldName, Key, Name};
+use std::cell::Cell;
+use std::fmt;
+use std::marker::PhantomData;
+use std::panic::Location;
+use std::rc::Weak;
+
+/// One count on the postback tag of a session; released once, on drop or before.
+struct Hold {
+    core: Weak<Core>,
+    session: SessionId,
+    event: HeldName,
+    place: &'static Location<'static>,
+    holds: Cell<bool>,
+}
+
+impl Hold {
+    fn new(core: &Core, session: SessionId, key: Key<'_>, place: &'static Location<'static>) -> Self {
+        let event = HeldName::new(key);
+        let holds = core
+            .refcount_increment(session, &postback_tag(key.as_str()), place)
+            .is_ok();
+        Hold {
+            core: core.weak(),
+            session,
+            event,
+            place,
+            holds: Cell::new(holds),
+        }
+    }
+
+    fn release(&self) {
+        if self.holds.replace(false)
+            && let Some(core) = self.core.upgrade()
+        {
+            // A session that has died meanwhile has taken its counts along.
+            let _ = core.refcount_decrement(self.session, &postback_tag(&self.event.name()));
+        }
+    }
+
+    fn name(&self) -> Name {
+        self.event.name()
+    }
+}
+
+impl Clone for Hold {
+    fn clone(&self) -> Self {
+        let holds = self.holds.get()
+            && self.core.upgrade().is_some_and(|core| {
+                core.refcount_increment(self.session, &postback_tag(&self.event.name()), self.place)
+                    .is_ok()
+            });
+        Hold {
+            core: self.core.clone(),
+            session: self.session,
+            event: self.event.clone(),
+            place: self.place,
+            holds: Cell::new(holds),
+        }
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.release();
+    }
+}
+
+/// A value that posts an event to the session that made it, with what it was made with and what it is called with.
+/// It keeps the session alive until it is dropped or [weakened](Self::weaken).
+///
+/// ```
+/// use poe::{Event, Kernel, Session, event::START};
+/// const DONE: Event<(&'static str, u32)> = Event::new("done");
+/// # tokio_test::block_on(async {
+/// let kernel = Kernel::new();
+/// Session::builder(())
+///     .on(START, |cx, ()| {
+///         let postback = cx.postback(DONE, "job 1");
+///         let library_callback: Box<dyn FnOnce(u32)> = Box::new(move |n| { let _ = postback.post(n); });
+///         library_callback(42);
+///     })
+///     .on(DONE, |_, (job, n)| assert_eq!((job, n), ("job 1", 42)))
+///     .create(&kernel).unwrap();
+/// kernel.run().await.unwrap();
+/// # });
+/// ```
+#[doc(alias = "postback")]
+pub struct Postback<M, A> {
+    hold: Hold,
+    mine: M,
+    types: PhantomData<fn(A)>,
+}
+
+impl<M: Clone + 'static, A: 'static> Postback<M, A> {
+    /// Posts the event. The sender is the session that is active now, or the kernel.
+    ///
+    /// # Errors
+    /// [`PostError`] with the argument, when the session is dead (POE does nothing then, silently).
+    #[track_caller]
+    pub fn post(&self, arg: A) -> Result<(), PostError<A>> {
+        let name = self.hold.name();
+        let Some(core) = self.hold.core.upgrade() else {
+            return Err(PostError::new(&name, crate::error::PostErrorKind::Closed, arg));
+        };
+        let both = (self.mine.clone(), arg);
+        core.post_from(
+            None,
+            self.hold.session.into(),
+            Key::new(&name),
+            both,
+            Location::caller(),
+        )
+        .map_err(|refused| refused.map(|(_, arg)| arg))
+    }
+
+    /// Lets go of the session now: the postback still posts as long as the session lives, but no longer keeps it alive.
+    #[must_use]
+    pub fn weaken(self) -> Self {
+        self.hold.release();
+        self
+    }
+}
+
+impl<M: Clone, A> Clone for Postback<M, A> {
+    /// A clone holds the session on its own account.
+    fn clone(&self) -> Self {
+        Postback {
+            hold: self.hold.clone(),
+            mine: self.mine.clone(),
+            types: PhantomData,
+        }
+    }
+}
+
+impl<M, A> fmt::Debug for Postback<M, A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Postback({} of session {})", self.hold.name(), self.hold.session)
+    }
+}
+
+/// Like a [`Postback`], but it calls: the handler runs at once, and its answer comes back.
+///
+/// ```
+/// use poe::{Event, Kernel, Reply, Session, event::START};
+/// const ADD: Event<(u32, u32), u32> = Event::new("add");
+/// # tokio_test::block_on(async {
+/// let kernel = Kernel::new();
+/// Session::builder(())
+///     .on(START, |cx, ()| -> poe::Handled {
+///         let add_two = cx.callback(ADD, 2);
+///         assert_eq!(add_two.call(cx, 3)?, 5);
+///         Ok(())
+///     })
+///     .on(ADD, |_, (a, b)| Reply(a + b))
+///     .create(&kernel).unwrap();
+/// kernel.run().await.unwrap();
+/// # });
+/// ```
+#[doc(alias = "callback")]
+pub struct Callback<M, A, R> {
+    hold: Hold,
+    mine: M,
+    types: PhantomData<fn(A) -> R>,
+}
+
+impl<M: Clone + 'static, A: 'static, R: 'static> Callback<M, A, R> {
+    /// Runs the handler and gives its answer. `caller` is a handler's context, or the kernel while no handler runs.
+    ///
+    /// # Errors
+    /// [`CallError`], as [`Context::call`]; of a dead session with the argument.
+    #[track_caller]
+    pub fn call(&self, caller: &mut impl Caller, arg: A) -> Result<R, CallError<A>> {
+        let name = self.hold.name();
+        let both = (self.mine.clone(), arg);
+        call_at_once(
+            caller,
+            self.hold.session.into(),
+            Key::new(&name),
+            both,
+            Location::caller(),
+        )
+        .map_err(|refused| refused.map(|(_, arg)| arg))
+    }
+
+    /// Lets go of the session now, as [`Postback::weaken`].
+    #[must_use]
+    pub fn weaken(self) -> Self {
+        self.hold.release();
+        self
+    }
+}
+
+impl<M: Clone, A, R> Clone for Callback<M, A, R> {
+    /// A clone holds the session on its own account.
+    fn clone(&self) -> Self {
+        Callback {
+            hold: self.hold.clone(),
+            mine: self.mine.clone(),
+            types: PhantomData,
+        }
+    }
+}
+
+impl<M, A, R> fmt::Debug for Callback<M, A, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Callback({} of session {})", self.hold.name(), self.hold.session)
+    }
+}
+
+/// A [`Postback`] for other threads. Dropping it lets go of the session as soon as the kernel looks at its inbox.
+///
+/// ```
+/// use poe::{Event, Kernel, Session, event::START};
+/// const DONE: Event<(u8, String)> = Event::new("done");
+/// # tokio_test::block_on(async {
+/// let kernel = Kernel::new();
+/// Session::builder(())
+///     .on(START, |cx, ()| {
+///         let postback = cx.send_postback(DONE, 7);
+///         std::thread::spawn(move || postback.post("from a thread".to_owned()));
+///     })
+///     .on(DONE, |_, (n, text)| assert_eq!((n, &*text), (7, "from a thread")))
+///     .create(&kernel).unwrap();
+/// kernel.run().await.unwrap();
+/// # });
+/// ```
+pub struct SendPostback<M, A> {
+    handle: KernelHandle,
+    session: SessionId,
+    event: String,
+    mine: M,
+    types: PhantomData<fn(A)>,
+}
+
+impl<M: Clone + Send + 'static, A: Send + 'static> SendPostback<M, A> {
+    /// Posts the event; the sender is the kernel.
+    ///
+    /// # Errors
+    /// [`PostError`] with the argument, when the kernel's inbox is full or the kernel is gone.
+    #[track_caller]
+    pub fn post(&self, arg: A) -> Result<(), PostError<A>> {
+        let both = (self.mine.clone(), arg);
+        self.handle
+            .post(self.session, &self.event, both)
+            .map_err(|refused| refused.map(|(_, arg)| arg))
+    }
+}
+
+impl<M, A> Drop for SendPostback<M, A> {
+    fn drop(&mut self) {
+        let (session, event) = (self.session, std::mem::take(&mut self.event));
+        self.handle.put_always(Box::new(move |core: &Core| {
+            let _ = core.refcount_decrement(session, &postback_tag(&event));
+        }));
+    }
+}
+
+impl<M, A> fmt::Debug for SendPostback<M, A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SendPostback({} of session {})", self.event, self.session)
+    }
+}
+
+impl<H: 'static> Context<'_, H> {
+    /// A value that posts `event` to this session, with `mine` and what it is given then.
+    #[track_caller]
+    pub fn postback<M: Clone + 'static, A: 'static>(&self, event: impl Posts<(M, A)>, mine: M) -> Postback<M, A> {
+        let hold = Hold::new(self.kernel.core, self.session_id(), event.key(), Location::caller());
+        Postback {
+            hold,
+            mine,
+            types: PhantomData,
+        }
+    }
+
+    /// A value that calls `event` of this session, with `mine` and what it is given then.
+    #[track_caller]
+    pub fn callback<M: Clone + 'static, A: 'static, R: 'static>(
+        &self,
+        event: impl Calls<(M, A), R>,
+        mine: M,
+    ) -> Callback<M, A, R> {
+        let hold = Hold::new(self.kernel.core, self.session_id(), event.key(), Location::caller());
+        Callback {
+            hold,
+            mine,
+            types: PhantomData,
+        }
+    }
+
+    /// A postback for other threads.
+    #[doc(alias = "postback")]
+    #[track_caller]
+    pub fn send_postback<M: Clone + Send + 'static, A: Send + 'static>(
+        &self,
+        event: impl Posts<(M, A)>,
+        mine: M,
+    ) -> SendPostback<M, A> {
+        let event = event.key().as_str().to_owned();
+        let core = self.kernel.core;
+        // Of a session that was stopped in its own handler it holds nothing, and posts into nothing.
+        let _ = core.refcount_increment(self.session_id(), &postback_tag(&event), Location::caller());
+        SendPostback {
+            handle: KernelHandle::of(core),
+            session: self.session_id(),
+            event,
+            mine,
+            types: PhantomData,
+        }
+    }
+}

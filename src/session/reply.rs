@@ -1,0 +1,70 @@
+//! What a handler may return.
+
+use crate::error::Failure;
+
+/// A handler's answer to a [`call`](crate::Context::call).
+///
+/// ```
+/// use poe::{Event, Reply, States};
+/// const LENGTH: Event<String, usize> = Event::new("length");
+/// let states = States::<()>::new().on(LENGTH, |_, text| Reply(text.len()));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reply<T>(pub T);
+
+/// What a handler may return: nothing, `!`, a [`Reply`], or a `Result` of these whose error [`Failure`] can be made from.
+#[diagnostic::on_unimplemented(
+    message = "a handler cannot answer with `{Self}`",
+    label = "this is not an answer",
+    note = "return nothing, or wrap the value: `Reply(value)`",
+    note = "a handler that uses `?` says so: `|cx, arg| -> poe::Handled {{ .. Ok(()) }}`, or `-> poe::Handled<Reply<T>>`"
+)]
+pub trait IntoReply {
+    /// What the caller gets.
+    type Value: 'static;
+
+    /// The answer, or the failure that becomes a `DIE`.
+    ///
+    /// # Errors
+    /// The handler's own.
+    fn into_reply(self) -> Result<Self::Value, Failure>;
+}
+
+impl IntoReply for () {
+    type Value = ();
+    fn into_reply(self) -> Result<(), Failure> {
+        Ok(())
+    }
+}
+
+impl<T: 'static> IntoReply for Reply<T> {
+    type Value = T;
+    fn into_reply(self) -> Result<T, Failure> {
+        Ok(self.0)
+    }
+}
+
+impl<T: IntoReply, E: Into<Failure>> IntoReply for Result<T, E> {
+    type Value = T::Value;
+    fn into_reply(self) -> Result<T::Value, Failure> {
+        self.map_err(Into::into)?.into_reply()
+    }
+}
+
+/// `!` has no name on stable Rust, but the return type of `fn() -> !` has.
+#[doc(hidden)]
+pub trait FnOut {
+    #[doc(hidden)]
+    type Out;
+}
+
+impl<T> FnOut for fn() -> T {
+    type Out = T;
+}
+
+impl IntoReply for <fn() -> ! as FnOut>::Out {
+    type Value = ();
+    fn into_reply(self) -> Result<(), Failure> {
+        self
+    }
+}

@@ -1,0 +1,264 @@
+//! State tables: which handler an event's name finds. Shared by all sessions that are made with them.
+
+use super::context::{Context, SessionCell};
+use super::reply::IntoReply;
+use crate::arg::AnyArg;
+use crate::error::{Failure, WrongArgument};
+use crate::event::Calls;
+use crate::kernel::Invoked;
+use crate::name::{Key, Name, NameIdx, Names};
+use std::any::{TypeId, type_name};
+use std::fmt;
+use std::rc::Rc;
+
+/// A handler with its types erased.
+pub(super) type Handler<H> = dyn Fn(&mut Context<'_, H>, &mut AnyArg) -> Invoked;
+
+/// A table of handlers for sessions with a heap `H` (POE's `inline_states`).
+///
+/// Name the heap's type first, and the closures' types are inferred: `cx` from the table, the argument from the key, or
+/// from an annotation where the key is a bare name. A later handler of the same name replaces the earlier one. Making
+/// many sessions with one table shares it.
+///
+/// ```
+/// use poe::{Event, Reply, States};
+/// const ADD: Event<u64> = Event::new("add");
+/// const TOTAL: Event<(), u64> = Event::new("total");
+/// let states = States::<u64>::new()
+///     .on(ADD, |cx, n| *cx.heap += n)
+///     .on(TOTAL, |cx, ()| Reply(*cx.heap))
+///     .on("rename", |_, name: String| println!("now called {name}"));
+/// assert_eq!(states.event_names(), ["add", "rename", "total"]);
+/// ```
+#[doc(alias = "inline_states")]
+pub struct States<H: 'static> {
+    pub(super) table: Rc<Table<H>>,
+}
+
+/// The handlers, found by their names' indices; holds one reference to each name.
+pub(super) struct Table<H: 'static> {
+    names: Rc<Names>,
+    /// Sorted, and parallel to `handlers`: a look-up reads nothing else.
+    keys: Vec<NameIdx>,
+    handlers: Vec<Rc<Handler<H>>>,
+}
+
+impl<H> Table<H> {
+    fn new() -> Self {
+        Table {
+            names: Names::current(),
+            keys: Vec::new(),
+            handlers: Vec::new(),
+        }
+    }
+
+    #[inline]
+    pub(super) fn find(&self, name: NameIdx) -> Option<&Rc<Handler<H>>> {
+        let at = if self.keys.len() <= 12 {
+            self.keys.iter().position(|k| *k == name)?
+        } else {
+            self.keys.binary_search(&name).ok()?
+        };
+        self.handlers.get(at)
+    }
+
+    /// Sets or replaces a handler; the old one comes back, so that the caller drops it with nothing borrowed.
+    pub(super) fn set(&mut self, key: Key<'_>, handler: Rc<Handler<H>>) -> Option<Rc<Handler<H>>> {
+        let name = self.names.acquire(key);
+        match self.keys.binary_search(&name) {
+            Ok(at) => {
+                self.names.release(name);
+                Some(std::mem::replace(&mut self.handlers[at], handler))
+            }
+            Err(at) => {
+                self.keys.insert(at, name);
+                self.handlers.insert(at, handler);
+                None
+            }
+        }
+    }
+
+    pub(super) fn remove(&mut self, key: Key<'_>) -> Option<Rc<Handler<H>>> {
+        let name = self.names.lookup(key)?;
+        let at = self.keys.binary_search(&name).ok()?;
+        self.keys.remove(at);
+        self.names.release(name);
+        Some(self.handlers.remove(at))
+    }
+
+    pub(super) fn event_names(&self) -> Vec<Name> {
+        let mut names: Vec<Name> = self.keys.iter().map(|k| self.names.name(*k)).collect();
+        names.sort();
+        names
+    }
+
+    /// Takes over every handler of another table.
+    fn extend(&mut self, other: &Table<H>) {
+        for (key, handler) in other.keys.iter().zip(&other.handlers) {
+            let name = other.names.name(*key);
+            drop(self.set(Key::new(&name), handler.clone()));
+        }
+    }
+}
+
+impl<H> Clone for Table<H> {
+    fn clone(&self) -> Self {
+        for key in &self.keys {
+            self.names.retain(*key);
+        }
+        Table {
+            names: self.names.clone(),
+            keys: self.keys.clone(),
+            handlers: self.handlers.clone(),
+        }
+    }
+}
+
+impl<H> Drop for Table<H> {
+    fn drop(&mut self) {
+        for key in &self.keys {
+            self.names.release(*key);
+        }
+    }
+}
+
+/// Makes the erased handler of a typed closure. A value of the wrong type can come by a bare name only; it is an error
+/// that names all there is to know.
+pub(super) fn erase<H, A, Ret>(f: impl Fn(&mut Context<'_, H>, A) -> Ret + 'static) -> Rc<Handler<H>>
+where
+    H: 'static,
+    A: 'static,
+    Ret: IntoReply,
+{
+    Rc::new(move |cx: &mut Context<'_, H>, arg: &mut AnyArg| {
+        let Some(arg) = arg.take::<A>() else {
+            return Invoked::Failed(wrong_argument(cx, type_name::<A>(), arg));
+        };
+        match f(cx, arg).into_reply() {
+            Ok(value) => {
+                // `()` is what stands there already.
+                if TypeId::of::<Ret::Value>() != TypeId::of::<()>() {
+                    cx.kernel.answer(AnyArg::new(value));
+                }
+                Invoked::Returned
+            }
+            Err(failure) => Invoked::Failed(failure),
+        }
+    })
+}
+
+#[cold]
+fn wrong_argument<H>(cx: &Context<'_, H>, expected: &'static str, arg: &AnyArg) -> Failure {
+    Failure::wrong_argument(WrongArgument {
+        event: cx.event().to_string(),
+        expected,
+        sent: arg.type_name(),
+        place: cx.caller_place().to_string(),
+    })
+}
+
+impl<H: 'static> States<H> {
+    /// An empty table.
+    #[must_use]
+    pub fn new() -> Self {
+        States {
+            table: Rc::new(Table::new()),
+        }
+    }
+
+    /// Adds a handler, in place of an earlier one of the same name. It is an `Fn`: what changes lives in the heap, so
+    /// that a session may be entered again while one of its handlers is still on the stack.
+    #[must_use]
+    pub fn on<A: 'static, Ret: IntoReply>(
+        mut self,
+        event: impl Calls<A, Ret::Value>,
+        handler: impl Fn(&mut Context<'_, H>, A) -> Ret + 'static,
+    ) -> Self {
+        self.set(event.key(), erase(handler));
+        self
+    }
+
+    /// Adds every handler of another table, in place of earlier ones of the same names.
+    #[must_use]
+    pub fn with(mut self, other: &States<H>) -> Self {
+        if self.table.keys.is_empty() {
+            self.table = other.table.clone();
+        } else {
+            Rc::make_mut(&mut self.table).extend(&other.table);
+        }
+        self
+    }
+
+    /// The names that have a handler, sorted.
+    #[must_use]
+    pub fn event_names(&self) -> Vec<Name> {
+        self.table.event_names()
+    }
+
+    fn set(&mut self, key: Key<'_>, handler: Rc<Handler<H>>) {
+        // The kernel's own name: nothing would ever come by it.
+        debug_assert!(
+            key.as_str() != "_signal",
+            "`_signal` is reserved: watch signals with `cx.sig`"
+        );
+        drop(Rc::make_mut(&mut self.table).set(key, handler));
+    }
+
+    pub(super) fn has(&self, name: NameIdx) -> bool {
+        self.table.find(name).is_some()
+    }
+}
+
+impl<H> Default for States<H> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<H> Clone for States<H> {
+    fn clone(&self) -> Self {
+        States {
+            table: self.table.clone(),
+        }
+    }
+}
+
+impl<H> fmt::Debug for States<H> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("States").field(&self.event_names()).finish()
+    }
+}
+
+impl<H: 'static> SessionCell<H> {
+    /// Changes the session's own table, which is a copy from then on if others share it.
+    pub(super) fn change_table(&self, change: impl FnOnce(&mut Table<H>) -> Option<Rc<Handler<H>>>) -> bool {
+        let mut table = self.table.take_or_empty();
+        let old = change(Rc::make_mut(&mut table));
+        self.table.put(table);
+        let replaced = old.is_some();
+        drop(old);
+        replaced
+    }
+}
+
+/// The slot for a session's table: taken out while it is changed, so that nothing is borrowed when a closure is dropped.
+pub(super) struct TableSlot<H: 'static>(std::cell::RefCell<Rc<Table<H>>>);
+
+impl<H> TableSlot<H> {
+    pub(super) fn new(states: States<H>) -> Self {
+        TableSlot(std::cell::RefCell::new(states.table))
+    }
+
+    #[inline]
+    pub(super) fn get(&self) -> Rc<Table<H>> {
+        self.0.borrow().clone()
+    }
+
+    fn take_or_empty(&self) -> Rc<Table<H>> {
+        self.0.replace(Rc::new(Table::new()))
+    }
+
+    fn put(&self, table: Rc<Table<H>>) {
+        drop(self.0.replace(table));
+    }
+}

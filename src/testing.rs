@@ -1,0 +1,462 @@
+//! The test kit: kernels on virtual time, transcripts of what they dispatched, and checks that nothing is left.
+//!
+//! Needs the crate's feature `testing`, which a `dev-dependency` asks for. A test with timers of hours then takes no
+//! time, and what it saw is the same on every machine:
+//!
+//! ```
+//! use poe::{Event, Kernel, Session, event::START, testing::{self, Transcript}};
+//! use std::time::Duration;
+//!
+//! const TICK: Event<u32> = Event::new("tick");
+//!
+//! /// What is tested: a session that ticks every hour.
+//! fn start_clock(kernel: &Kernel, ticks: u32) {
+//!     Session::builder(())
+//!         .on(START, |cx, n: u32| cx.yield_to(TICK, n))
+//!         .on(TICK, |cx, n| if n > 1 { cx.delay(TICK, Duration::from_secs(3600), n - 1) })
+//!         .args(ticks)
+//!         .create(kernel)
+//!         .unwrap();
+//! }
+//!
+//! // In a test of your own: #[tokio::test(start_paused = true)]
+//! # tokio_test::block_on(async { tokio::time::pause();
+//! let kernel = testing::kernel();
+//! let transcript = Transcript::of(&kernel);
+//! start_clock(&kernel, 3);
+//! kernel.run().await.unwrap();
+//! transcript.assert_eq_without_places(
+//!     "0.000 1 _start kernel
+//!      0.000 1 tick 1
+//!      3600.000 1 tick 1
+//!      7200.000 1 tick 1
+//!      7200.000 1 _stop kernel",
+//! );
+//! testing::assert_no_leaks(&kernel);
+//! # });
+//! ```
+//!
+//! Virtual time is Tokio's: it stands still while anything can run and jumps to the next timer when nothing can, in
+//! steps of a millisecond. Real sockets, files, children and terminals do not wait for it, so wheels refuse them on
+//! such a kernel; in-memory streams are welcome. Test what needs the real ones on [`Kernel::new`] with deadlines.
+
+use crate::error::Error;
+use crate::id::SessionId;
+use crate::kernel::{Dispatched, Kernel, KernelBuilder};
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::panic::Location;
+use std::rc::Rc;
+use std::time::Duration;
+
+/// A kernel on Tokio's clock, which must be paused.
+///
+/// # Panics
+/// When Tokio's clock runs: use `#[tokio::test(start_paused = true)]`, or call `tokio::time::pause` first.
+///
+/// ```
+/// use poe::{Session, event::START, testing};
+/// use std::time::Duration;
+/// # tokio_test::block_on(async {
+/// tokio::time::pause();
+/// let kernel = testing::kernel();
+/// Session::builder(())
+///     .on(START, |cx, ()| cx.delay("tomorrow", Duration::from_secs(86_400), ()))
+///     .on("tomorrow", |_, ()| println!("already"))
+///     .create(&kernel).unwrap();
+/// kernel.run().await.unwrap();
+/// # });
+/// ```
+#[must_use]
+#[track_caller]
+pub fn kernel() -> Kernel {
+    builder().build()
+}
+
+/// Settings for a kernel on Tokio's clock, which must be paused.
+///
+/// # Panics
+/// When Tokio's clock runs: see [`kernel`].
+///
+/// ```
+/// # tokio_test::block_on(async {
+/// tokio::time::pause();
+/// let kernel = poe::testing::builder().budget(1).build();
+/// # });
+/// ```
+#[track_caller]
+pub fn builder() -> KernelBuilder {
+    assert!(
+        clock_is_paused(),
+        "a kernel on virtual time needs Tokio's clock to be paused: \
+         `#[tokio::test(start_paused = true)]`, or `tokio::time::pause()` first"
+    );
+    let mut builder = Kernel::builder();
+    builder.config.virtual_time = true;
+    builder
+}
+
+/// Tokio does not say, but a clock that runs is seen to move.
+fn clock_is_paused() -> bool {
+    let virtual_start = tokio::time::Instant::now();
+    let start = std::time::Instant::now();
+    while start.elapsed() < Duration::from_micros(2) {
+        std::hint::spin_loop();
+    }
+    tokio::time::Instant::now() == virtual_start
+}
+
+/// Runs a kernel for so much time at most; then, or when the run ends by itself, looks can be taken and a later call
+/// goes on.
+///
+/// # Errors
+/// As [`Kernel::run`].
+///
+/// ```
+/// use poe::{Session, event::START, testing};
+/// use std::time::Duration;
+/// # tokio_test::block_on(async { tokio::time::pause();
+/// let kernel = testing::kernel();
+/// Session::builder(())
+///     .on(START, |cx, ()| cx.delay("done", Duration::from_secs(60), ()))
+///     .on("done", |_, ()| ())
+///     .create(&kernel).unwrap();
+/// testing::run_for(&kernel, Duration::from_secs(59)).await.unwrap();
+/// assert_eq!(kernel.session_count(), 1);
+/// testing::run_for(&kernel, Duration::from_secs(2)).await.unwrap();
+/// assert_eq!(kernel.session_count(), 0);
+/// # });
+/// ```
+pub async fn run_for(kernel: &Kernel, time: Duration) -> Result<(), Error> {
+    tokio::time::timeout(time, kernel.run()).await.unwrap_or(Ok(()))
+}
+
+/// Fails if a session is alive, and says what keeps each: [`Kernel::why_alive`].
+///
+/// # Panics
+/// When a session is alive.
+///
+/// ```should_panic
+/// use poe::{Kernel, Session, event::START};
+/// let kernel = Kernel::new();
+/// Session::builder(()).on(START, |cx, ()| cx.alias_set("daemon")).create(&kernel).unwrap();
+/// poe::testing::assert_no_leaks(&kernel); // … is kept alive by alias `daemon`
+/// ```
+#[track_caller]
+pub fn assert_no_leaks(kernel: &Kernel) {
+    let alive = kernel.why_alive();
+    assert!(
+        alive.is_empty(),
+        "{} sessions are left behind:\n{alive}",
+        alive.sessions.len()
+    );
+}
+
+/// Fails a test that leaves sessions behind: it checks when it is dropped, unless the test has failed already.
+///
+/// ```should_panic
+/// use poe::{Kernel, Session, event::START, testing::LeakCheck};
+/// let kernel = Kernel::new();
+/// let _check = LeakCheck::of(&kernel);
+/// Session::builder(()).on(START, |cx, ()| cx.alias_set("daemon")).create(&kernel).unwrap();
+/// // The test forgets to run the kernel.
+/// ```
+#[derive(Debug)]
+#[must_use = "it checks when it is dropped"]
+pub struct LeakCheck {
+    kernel: Kernel,
+    place: &'static Location<'static>,
+}
+
+impl LeakCheck {
+    /// A check of that kernel at the end of the scope.
+    #[track_caller]
+    pub fn of(kernel: &Kernel) -> Self {
+        LeakCheck {
+            kernel: kernel.clone(),
+            place: Location::caller(),
+        }
+    }
+}
+
+impl Drop for LeakCheck {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            return;
+        }
+        let alive = self.kernel.why_alive();
+        assert!(
+            alive.is_empty(),
+            "the test behind {} leaves {} sessions behind:\n{alive}",
+            self.place,
+            alive.sessions.len()
+        );
+    }
+}
+
+/// One dispatch, as a [`Transcript`] recorded it. Prints as `time session event sender file:line`, with the
+/// alternative flag (`{:#}`) without the place.
+///
+/// ```
+/// use poe::{Kernel, Session, event::START, testing::Transcript};
+/// let kernel = Kernel::new();
+/// let transcript = Transcript::of(&kernel);
+/// Session::builder(()).on(START, |_, ()| ()).create(&kernel).unwrap();
+/// let record = &transcript.records()[0];
+/// assert_eq!((&*record.event, record.session.get()), ("_start", 1));
+/// ```
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Record {
+    /// Time since the recording began.
+    pub time: Duration,
+    /// The session to which the event was dispatched.
+    pub session: SessionId,
+    /// The event's name, whether or not it found a handler.
+    pub event: String,
+    /// Its sender.
+    pub sender: SessionId,
+    /// Where it was sent; `None` for what the kernel or a component sent by itself.
+    pub place: Option<&'static Location<'static>>,
+}
+
+impl fmt::Display for Record {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (seconds, millis) = (self.time.as_secs(), self.time.subsec_millis());
+        write!(
+            f,
+            "{seconds}.{millis:03} {} {} {}",
+            self.session, self.event, self.sender
+        )?;
+        if f.alternate() {
+            return Ok(());
+        }
+        match self.place {
+            // Without directories, so that a golden log does not depend on where the project lies.
+            Some(place) => {
+                let file = place.file().rsplit(['/', '\\']).next().unwrap_or_default();
+                write!(f, " {file}:{}", place.line())
+            }
+            None => f.write_str(" -"),
+        }
+    }
+}
+
+/// Everything that a kernel dispatches, in order: `time session event sender file:line`, one line each.
+///
+/// Sessions are named by serial number, the kernel by `kernel`; the time is seconds and milliseconds since the
+/// recording began; what the kernel sends by itself has `-` for a place. A kernel has one transcript at a time: a new
+/// one ends the recording of the one before.
+///
+/// ```
+/// use poe::{Kernel, Session, event::START, testing::Transcript};
+/// # tokio_test::block_on(async {
+/// let kernel = Kernel::new();
+/// let transcript = Transcript::of(&kernel);
+/// Session::builder(()).on(START, |_, ()| ()).create(&kernel).unwrap();
+/// kernel.run().await.unwrap();
+/// print!("{transcript}");
+/// assert_eq!(transcript.lines().len(), 2);
+/// transcript.assert_eq_without_places("0.000 1 _start kernel\n0.000 1 _stop kernel");
+/// # });
+/// ```
+#[derive(Debug)]
+pub struct Transcript {
+    records: Rc<RefCell<Vec<Record>>>,
+}
+
+impl Transcript {
+    /// Records what that kernel dispatches from now on, until the transcript is dropped.
+    #[must_use]
+    pub fn of(kernel: &Kernel) -> Self {
+        let core = kernel.core();
+        let began = core.now();
+        let records = Rc::new(RefCell::new(Vec::new()));
+        // The kernel does not keep the records of a transcript that is gone.
+        let weak = Rc::downgrade(&records);
+        core.set_observer(Rc::new(move |dispatched: &Dispatched<'_>| {
+            if let Some(records) = weak.upgrade() {
+                records.borrow_mut().push(record(dispatched, began));
+            }
+        }));
+        Transcript { records }
+    }
+
+    /// What was recorded until now.
+    #[must_use]
+    pub fn records(&self) -> Vec<Record> {
+        self.records.borrow().clone()
+    }
+
+    /// What was recorded until now, as `time session event sender file:line`.
+    #[must_use]
+    pub fn lines(&self) -> Vec<String> {
+        self.records.borrow().iter().map(|r| format!("{r}")).collect()
+    }
+
+    /// The same without places, for tests in which lines of code come and go.
+    #[must_use]
+    pub fn lines_without_places(&self) -> Vec<String> {
+        self.records.borrow().iter().map(|r| format!("{r:#}")).collect()
+    }
+
+    /// Forgets what was recorded; the time goes on.
+    pub fn clear(&self) {
+        self.records.borrow_mut().clear();
+    }
+
+    /// Compares with a golden log; space around lines and empty lines do not count.
+    ///
+    /// # Panics
+    /// With the difference, when there is one.
+    #[track_caller]
+    pub fn assert_eq(&self, golden: &str) {
+        assert_same(golden, &self.lines());
+    }
+
+    /// The same for a golden log without places.
+    ///
+    /// # Panics
+    /// With the difference, when there is one.
+    #[track_caller]
+    pub fn assert_eq_without_places(&self, golden: &str) {
+        assert_same(golden, &self.lines_without_places());
+    }
+}
+
+impl fmt::Display for Transcript {
+    /// All lines, each with its end of line.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for record in &*self.records.borrow() {
+            writeln!(f, "{record}")?;
+        }
+        Ok(())
+    }
+}
+
+fn record(dispatched: &Dispatched<'_>, began: u64) -> Record {
+    // What this crate sends by itself would name lines of its own source, which no golden log should hold.
+    let own_sources = file!().strip_suffix("testing.rs").unwrap_or(file!());
+    let place = Some(dispatched.place).filter(|p| !p.file().starts_with(own_sources));
+    Record {
+        time: Duration::from_nanos(dispatched.time.saturating_sub(began)),
+        session: dispatched.session,
+        event: dispatched.event.to_owned(),
+        sender: dispatched.sender,
+        place,
+    }
+}
+
+#[track_caller]
+fn assert_same(golden: &str, got: &[String]) {
+    let golden: Vec<&str> = golden.lines().map(str::trim).filter(|l| !l.is_empty()).collect();
+    let got: Vec<&str> = got.iter().map(String::as_str).collect();
+    if golden != got {
+        panic!(
+            "the transcript differs (- expected, + recorded):\n{}",
+            difference(&golden, &got)
+        );
+    }
+}
+
+/// The shortest way from one list of lines to another: `  ` in both, `- ` only expected, `+ ` only recorded.
+fn difference(expected: &[&str], recorded: &[&str]) -> String {
+    let (rows, columns) = (expected.len(), recorded.len());
+    // The length of what the ends of both, from each pair of places on, have in common.
+    let mut common = vec![vec![0_usize; columns + 1]; rows + 1];
+    for e in (0..rows).rev() {
+        for r in (0..columns).rev() {
+            common[e][r] = match expected[e] == recorded[r] {
+                true => common[e + 1][r + 1] + 1,
+                false => common[e + 1][r].max(common[e][r + 1]),
+            };
+        }
+    }
+    let mut out = String::new();
+    let (mut e, mut r) = (0, 0);
+    while e < rows || r < columns {
+        let (sign, line) = match (expected.get(e), recorded.get(r)) {
+            (Some(a), Some(b)) if a == b => {
+                (e, r) = (e + 1, r + 1);
+                ("  ", a)
+            }
+            (Some(a), _) if r == columns || common[e + 1][r] >= common[e][r + 1] => {
+                e += 1;
+                ("- ", a)
+            }
+            (_, Some(b)) => {
+                r += 1;
+                ("+ ", b)
+            }
+            (_, None) => break,
+        };
+        out.push_str(sign);
+        out.push_str(line);
+        out.push('\n');
+    }
+    out
+}
+
+/// Steps that must be reached in one order, wherever in a program they are (POE::Test::Sequence). A clone is the same
+/// sequence, for handlers to keep.
+///
+/// ```
+/// use poe::{Session, event::{START, STOP}, testing::{self, Sequence}};
+/// # tokio_test::block_on(async { tokio::time::pause();
+/// let kernel = testing::kernel();
+/// let steps = Sequence::of(["started", "asked", "stopped"]);
+/// let [a, b, c] = [steps.clone(), steps.clone(), steps.clone()];
+/// Session::builder(())
+///     .on(START, move |cx, ()| {
+///         a.reach("started");
+///         cx.yield_to("ask", ());
+///     })
+///     .on("ask", move |_, ()| b.reach("asked"))
+///     .on(STOP, move |_, ()| c.reach("stopped"))
+///     .create(&kernel).unwrap();
+/// kernel.run().await.unwrap(); // a step out of order is a panic in a handler, so an error here
+/// steps.assert_over();
+/// # });
+/// ```
+#[derive(Clone, Debug)]
+#[doc(alias = "POE::Test::Sequence")]
+pub struct Sequence {
+    steps: Rc<[String]>,
+    next: Rc<Cell<usize>>,
+}
+
+impl Sequence {
+    /// A sequence of those steps; a step may stand in it more than once.
+    pub fn of<S: Into<String>>(steps: impl IntoIterator<Item = S>) -> Self {
+        Sequence {
+            steps: steps.into_iter().map(Into::into).collect(),
+            next: Rc::default(),
+        }
+    }
+
+    /// Notes that a step was reached.
+    ///
+    /// # Panics
+    /// When it is not its turn.
+    #[track_caller]
+    pub fn reach(&self, step: &str) {
+        let at = self.next.get();
+        match self.steps.get(at) {
+            Some(expected) if expected == step => self.next.set(at + 1),
+            Some(expected) => panic!("`{step}` was reached, but step {} is `{expected}`", at + 1),
+            None => panic!("`{step}` was reached after all {at} steps"),
+        }
+    }
+
+    /// Checks that every step was reached.
+    ///
+    /// # Panics
+    /// When one is missing.
+    #[track_caller]
+    pub fn assert_over(&self) {
+        let at = self.next.get();
+        if let Some(missing) = self.steps.get(at) {
+            panic!("step {} of {} was not reached: `{missing}`", at + 1, self.steps.len());
+        }
+    }
+}

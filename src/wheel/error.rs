@@ -1,0 +1,278 @@
+//! What wheels report: an operation that failed, the end of the input, and a record that could not be put.
+
+use crate::error::{Error, ErrorKind, Failure};
+use crate::filter::FilterError;
+use crate::id::WheelId;
+use std::error::Error as StdError;
+use std::fmt;
+use std::io;
+
+/// The argument of a wheel's error event: what was tried, by which wheel, and what came of it. The end of the input is
+/// one of them ([`is_eof`](Self::is_eof)), as in POE.
+///
+/// ```
+/// use poe::wheel::IoError;
+/// fn log(error: IoError) {
+///     if !error.is_eof() {
+///         eprintln!("wheel {}: {error}", error.wheel());
+///     }
+/// }
+/// ```
+#[derive(Debug)]
+#[doc(alias = "ErrorEvent")]
+pub struct IoError {
+    operation: &'static str,
+    wheel: WheelId,
+    kind: IoErrorKind,
+}
+
+#[derive(Debug)]
+enum IoErrorKind {
+    Eof,
+    Io(io::Error),
+    Filter(FilterError),
+}
+
+impl IoError {
+    pub(crate) fn eof(wheel: WheelId) -> Self {
+        IoError {
+            operation: "read",
+            wheel,
+            kind: IoErrorKind::Eof,
+        }
+    }
+
+    pub(crate) fn io(operation: &'static str, wheel: WheelId, error: io::Error) -> Self {
+        IoError {
+            operation,
+            wheel,
+            kind: IoErrorKind::Io(error),
+        }
+    }
+
+    pub(crate) fn filter(operation: &'static str, wheel: WheelId, error: FilterError) -> Self {
+        IoError {
+            operation,
+            wheel,
+            kind: IoErrorKind::Filter(error),
+        }
+    }
+
+    /// `"read"` or `"write"`: the direction that it is about.
+    #[must_use]
+    pub fn operation(&self) -> &'static str {
+        self.operation
+    }
+
+    /// The wheel that reports it.
+    #[must_use]
+    pub fn wheel(&self) -> WheelId {
+        self.wheel
+    }
+
+    /// Whether the peer has ended its output, after whole records or in the middle of one.
+    #[must_use]
+    pub fn is_eof(&self) -> bool {
+        matches!(self.kind, IoErrorKind::Eof)
+    }
+
+    /// Whether the peer broke the connection (`ECONNRESET`, or `EPIPE` on writing).
+    #[must_use]
+    #[doc(alias = "ECONNRESET")]
+    pub fn is_reset(&self) -> bool {
+        use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset};
+        matches!(&self.kind, IoErrorKind::Io(e) if matches!(e.kind(), ConnectionReset | BrokenPipe | ConnectionAborted))
+    }
+
+    /// Whether nothing more will come (or go) in this direction. Only some errors of filters leave it open.
+    #[must_use]
+    pub fn is_final(&self) -> bool {
+        match &self.kind {
+            IoErrorKind::Filter(error) => error.is_fatal(),
+            IoErrorKind::Eof | IoErrorKind::Io(_) => true,
+        }
+    }
+
+    /// The system's error, if that is what it is.
+    #[must_use]
+    pub fn as_io(&self) -> Option<&io::Error> {
+        match &self.kind {
+            IoErrorKind::Io(error) => Some(error),
+            _ => None,
+        }
+    }
+
+    /// The filter's error, with the octets that are no record, if that is what it is.
+    #[must_use]
+    pub fn as_filter(&self) -> Option<&FilterError> {
+        match &self.kind {
+            IoErrorKind::Filter(error) => Some(error),
+            _ => None,
+        }
+    }
+
+    /// POE's `$!`: the system's number, 0 at the end of the input, `None` where the system had no part in it.
+    #[must_use]
+    pub fn errno(&self) -> Option<i32> {
+        match &self.kind {
+            IoErrorKind::Eof => Some(0),
+            IoErrorKind::Io(error) => error.raw_os_error(),
+            IoErrorKind::Filter(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for IoError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let operation = self.operation;
+        match &self.kind {
+            IoErrorKind::Eof => write!(f, "{operation}: end of input"),
+            IoErrorKind::Io(error) => write!(f, "{operation}: {error}"),
+            IoErrorKind::Filter(error) => write!(f, "{operation}: {error}"),
+        }
+    }
+}
+
+impl StdError for IoError {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        match &self.kind {
+            IoErrorKind::Eof => None,
+            IoErrorKind::Io(error) => Some(error),
+            IoErrorKind::Filter(error) => Some(error),
+        }
+    }
+}
+
+/// The argument of a [`SocketFactory`](super::SocketFactory)'s failure event: the operation, and the system's error.
+///
+/// The operations are POE's: `getaddrinfo`, `socket`, `setsockopt`, `bind`, `listen`, `connect` and `accept`.
+///
+/// ```
+/// use poe::wheel::SocketError;
+/// fn explain(error: &SocketError) -> String {
+///     format!("{} failed: {}", error.operation, error.error)
+/// }
+/// ```
+#[derive(Debug)]
+#[doc(alias = "FailureEvent")]
+pub struct SocketError {
+    /// What was tried.
+    pub operation: &'static str,
+    /// What the system said.
+    pub error: io::Error,
+    /// The wheel that reports it.
+    pub wheel: WheelId,
+}
+
+impl fmt::Display for SocketError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.operation, self.error)
+    }
+}
+
+impl StdError for SocketError {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        Some(&self.error)
+    }
+}
+
+/// A record that a wheel did not take, with the record where it is still there. Turn it into [`Failure`] or
+/// [`Error`](crate::Error) with `?`; it is not an `Error` itself, so that the record's type needs no bound.
+///
+/// ```
+/// use poe::wheel::{PutError, ReadWrite};
+/// fn send(wheel: &ReadWrite, record: String) -> Option<String> {
+///     wheel.put(record).err().filter(PutError::is_closed).and_then(PutError::into_record)
+/// }
+/// ```
+pub struct PutError<T> {
+    record: Option<T>,
+    kind: PutErrorKind,
+}
+
+pub(crate) enum PutErrorKind {
+    /// The direction is shut down, or a write has failed before.
+    Closed,
+    WrongType {
+        takes: &'static str,
+        given: &'static str,
+    },
+    Filter(FilterError),
+    /// The filter is at work further up the stack.
+    Busy,
+}
+
+impl<T> PutError<T> {
+    pub(crate) fn new(kind: PutErrorKind, record: Option<T>) -> Self {
+        PutError { record, kind }
+    }
+
+    pub(crate) fn closed(record: T) -> Self {
+        PutError::new(PutErrorKind::Closed, Some(record))
+    }
+
+    /// The record, unless the filter has taken it apart.
+    pub fn into_record(self) -> Option<T> {
+        self.record
+    }
+
+    /// The wheel writes nothing any more: it was shut down, or a write has failed.
+    pub fn is_closed(&self) -> bool {
+        matches!(self.kind, PutErrorKind::Closed)
+    }
+
+    /// The output filter takes records of another type.
+    pub fn is_wrong_type(&self) -> bool {
+        matches!(self.kind, PutErrorKind::WrongType { .. })
+    }
+
+    /// The filter's error, if it has no form for the record.
+    pub fn as_filter(&self) -> Option<&FilterError> {
+        match &self.kind {
+            PutErrorKind::Filter(error) => Some(error),
+            _ => None,
+        }
+    }
+
+    /// The filter's error by value, or nothing.
+    pub(crate) fn into_filter(self) -> Option<FilterError> {
+        match self.kind {
+            PutErrorKind::Filter(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+impl<T> fmt::Display for PutError<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.kind {
+            PutErrorKind::Closed => f.write_str("cannot put a record: the wheel's output is closed"),
+            PutErrorKind::WrongType { takes, given } => {
+                write!(
+                    f,
+                    "cannot put a record: the wheel's output filter takes `{takes}`, not `{given}`"
+                )
+            }
+            PutErrorKind::Filter(error) => write!(f, "cannot put a record: {error}"),
+            PutErrorKind::Busy => f.write_str("cannot put a record: the output filter is in use further up the stack"),
+        }
+    }
+}
+
+impl<T> fmt::Debug for PutError<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PutError({self})")
+    }
+}
+
+impl<T> From<PutError<T>> for Failure {
+    fn from(error: PutError<T>) -> Self {
+        Failure::from(Error::from(error))
+    }
+}
+
+impl<T> From<PutError<T>> for Error {
+    fn from(error: PutError<T>) -> Self {
+        ErrorKind::Invalid(error.to_string()).into()
+    }
+}

@@ -1,0 +1,14 @@
+//! POE::Wheel: I/O as events. A wheel lives in a heap, its events go to the session that made it, and dropping it stops it.
+
+mod address;
+mod error;
+mod pump;
+mod read_write;
+mod socket_factory;
+
+pub use address::Address;
+pub use error::{IoError, PutError, SocketError};
+pub use pump::{Input, Level};
+pub use read_write::{ReadWrite, ReadWriteBuilder};
+pub(crate) use socket_factory::listen_on;
+pub use socket_factory::{Connection, SocketFactory, SocketFactoryBuilder};

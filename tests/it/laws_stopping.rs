@@ -1,0 +1,320 @@
+//! Laws E: stopping and detaching.
+
+use crate::laws_kit::*;
+use poe::event::{CHILD, ChildReason, START, STOP};
+use poe::{Handled, Kernel, Signal};
+use std::cell::Cell;
+use std::rc::Rc;
+
+/// P with M as its child, where M is killed while it has a child C, which was made too late to be told of the signal.
+fn middle_is_killed(kernel: &Kernel) {
+    life("P", go)
+        .on("go", |cx, ()| {
+            let middle = life("M", |cx| cx.sig("TERM", "term"))
+                .on("term", |cx, _: Signal| {
+                    life("C", lives(20)).create_in(cx).unwrap();
+                    said();
+                })
+                .create_in(cx)
+                .unwrap();
+            cx.signal(middle, "TERM", ()).unwrap();
+        })
+        .create(kernel)
+        .unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn l32_gain_parent_stop_lose() {
+    let kernel = kernel();
+    middle_is_killed(&kernel);
+    run(&kernel).await;
+    assert_eq!(
+        said(),
+        [
+            "P gain C",
+            "C parent M to P",
+            "M stop",
+            "P lose M (M stopped)",
+            "C stop",
+            "P lose C (C stopped)",
+            "P stop"
+        ]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn l33_inside_stop_calls_work_and_posts_are_purged() {
+    let kernel = kernel();
+    let other = life("other", lives(50))
+        .on("hello", |_, ()| say("hello"))
+        .create(&kernel)
+        .unwrap();
+    let gone = Rc::new(Cell::new(None));
+    let id = gone.clone();
+    life("S", nothing)
+        .on("called", |_, ()| say("called"))
+        .on("posted", |_, ()| say("posted"))
+        .on(STOP, move |cx, ()| {
+            let me = cx.session_id();
+            id.set(Some(me));
+            assert!(cx.is_alive(me));
+            cx.call::<(), ()>(me, "called", ()).unwrap();
+            cx.call::<(), ()>(other, "hello", ()).unwrap();
+            cx.post(other, "hello", ()).unwrap();
+            cx.yield_to("posted", ());
+            cx.delay("posted", ms(5), ());
+            cx.alias_set("gone soon").unwrap();
+            cx.refcount_increment(me, "dropped").unwrap();
+        })
+        .create(&kernel)
+        .unwrap();
+    run(&kernel).await;
+    assert_eq!(said(), ["called", "hello", "other stop"]);
+    assert!(!kernel.is_alive(gone.get().unwrap()));
+    assert_eq!(kernel.resolve("gone soon"), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn l34_inside_lose_the_dead_may_still_be_called() {
+    let kernel = kernel();
+    let lost = Rc::new(Cell::new(None));
+    let id = lost.clone();
+    life("P", |cx| {
+        life("S", nothing)
+            .on("ask", |_, ()| say("S answers"))
+            .on("posted", |_, ()| say("posted"))
+            .create_in(cx)
+            .unwrap();
+        cx.delay("bye", ms(20), ());
+    })
+    .on(CHILD, move |cx, child| {
+        if child.reason == ChildReason::Lose {
+            cx.call::<(), ()>(child.session, "ask", ()).unwrap();
+            cx.post(child.session, "posted", ()).unwrap();
+            cx.refcount_increment(child.session, "dropped").unwrap();
+            id.set(Some(child.session));
+        }
+    })
+    .on("bye", move |cx, ()| assert!(!cx.is_alive(lost.get().unwrap())))
+    .create(&kernel)
+    .unwrap();
+    run(&kernel).await;
+    assert_eq!(said(), ["S stop", "S answers", "P stop"]);
+}
+
+/// A session whose `_stop` makes another one.
+fn leaves_a_late_one(cx: &mut Cx<'_>, late: &'static str) {
+    life(late, lives(20)).create_in(cx).unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn l35_a_session_made_in_stop_is_adopted_without_a_word() {
+    let kernel = kernel();
+    life("P", go)
+        .on("go", |cx, ()| {
+            life("S", nothing)
+                .on(STOP, |cx, ()| leaves_a_late_one(cx, "late"))
+                .create_in(cx)
+                .unwrap();
+        })
+        .create(&kernel)
+        .unwrap();
+    run(&kernel).await;
+    assert_eq!(
+        said(),
+        [
+            "P create S (S started)",
+            "S create late (late started)",
+            "P lose S (())",
+            "late stop",
+            "P lose late (late stopped)",
+            "P stop"
+        ]
+    );
+}
+
+/// D18: under a kernel-wide kill the late session crashes POE; here the kernel adopts it and it lives on.
+#[tokio::test(start_paused = true)]
+async fn l35_d18_a_session_made_in_stop_survives_a_kernel_wide_kill() {
+    let kernel = kernel();
+    life("S", |cx| cx.alias_set("S").unwrap())
+        .on(STOP, |cx, ()| leaves_a_late_one(cx, "late"))
+        .create(&kernel)
+        .unwrap();
+    kernel.signal(kernel.id(), "TERM", ()).unwrap();
+    run(&kernel).await;
+    assert_eq!(said(), ["S create late (late started)", "late stop"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn l36_stop_runs_once_whatever_it_does() {
+    let kernel = kernel();
+    life("calls stop", nothing)
+        .on(STOP, |cx, ()| {
+            say("once");
+            cx.stop();
+        })
+        .create(&kernel)
+        .unwrap();
+    run(&kernel).await;
+    assert_eq!(said(), ["once"]);
+    life("fails", nothing)
+        .on(STOP, |_, ()| {
+            say("once");
+            fail("in _stop")
+        })
+        .create(&kernel)
+        .unwrap();
+    assert_eq!(run_to_failure(&kernel).await, "in _stop");
+    assert_eq!(said(), ["once"]);
+    life("panics", nothing)
+        .on(STOP, |_, ()| {
+            say("once");
+            panic!("on purpose")
+        })
+        .create(&kernel)
+        .unwrap();
+    assert_eq!(run_to_failure(&kernel).await, "panicked: on purpose");
+    assert_eq!(said(), ["once"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn l37_a_failure_in_stop_is_no_die_and_comes_out_of_run() {
+    let kernel = kernel();
+    let dies = |name: &'static str, text: &'static str| {
+        life(name, |cx| cx.sig("DIE", "died"))
+            .on("died", |_, _: Signal| say("DIE"))
+            .on(STOP, move |_, ()| -> Handled {
+                say(text);
+                fail(text)
+            })
+    };
+    life("P", move |cx| {
+        dies("C", "stop of C").create_in(cx).unwrap();
+    })
+    .on(CHILD, |_, child| {
+        say(format!("{} {}", child.reason, child.result.is_some()))
+    })
+    .create(&kernel)
+    .unwrap();
+    assert_eq!(run_to_failure(&kernel).await, "stop of C");
+    assert_eq!(said(), ["create true", "stop of C", "lose false", "P stop"]);
+
+    // The next item is dispatched, then all stop.
+    life("other", |cx| {
+        cx.delay("timer", ms(30), ());
+        cx.delay("later", ms(60), ());
+    })
+    .on("timer", |_, ()| say("timer"))
+    .on("later", |_, ()| say("later"))
+    .create(&kernel)
+    .unwrap();
+    dies("S", "stop of S").create(&kernel).unwrap();
+    assert_eq!(run_to_failure(&kernel).await, "stop of S");
+    assert_eq!(said(), ["stop of S", "timer", "other stop"]);
+
+    // A later one takes the place of an earlier one.
+    dies("second", "second").create(&kernel).unwrap();
+    dies("first", "first").create(&kernel).unwrap();
+    assert_eq!(run_to_failure(&kernel).await, "second");
+    assert_eq!(said(), ["first", "second"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn l38_gain_takes_a_forced_stop_and_collection_never_gives_one() {
+    let kernel = kernel();
+    life("P", |cx| {
+        life("M", |cx| {
+            life("C", lives(20)).create_in(cx).unwrap();
+        })
+        .create_in(cx)
+        .unwrap();
+    })
+    .create(&kernel)
+    .unwrap();
+    run(&kernel).await;
+    assert!(!said().iter().any(|s| s.contains("gain") || s.contains("parent")));
+    middle_is_killed(&kernel);
+    run(&kernel).await;
+    assert!(said().contains(&"P gain C".to_owned()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn l39_detaching_tells_the_old_parent_then_the_child_and_moves_last() {
+    let kernel = kernel();
+    let make = |cx: &mut Cx<'_>| {
+        life("C", |cx| cx.delay("leave", ms(10), ()))
+            .on("leave", |cx, ()| cx.detach_myself())
+            .create_in(cx)
+    };
+    life("P", go)
+        .on("go", move |cx, ()| {
+            make(cx).unwrap();
+            cx.delay("bye", ms(20), ());
+        })
+        .create(&kernel)
+        .unwrap();
+    run(&kernel).await;
+    assert_eq!(
+        said(),
+        [
+            "P create C (C started)",
+            "P lose C (undef)",
+            "C parent P to kernel",
+            "C stop",
+            "P stop"
+        ]
+    );
+
+    life("P", go)
+        .on("go", |cx, ()| {
+            let me = cx.session_id();
+            cx.sig("HELLO", "heard");
+            let child = life("C", |cx| {
+                cx.sig("HELLO", "heard");
+                cx.delay("bye", ms(10), ());
+            })
+            .on("heard", |_, _: Signal| say("C hears it"))
+            .create_in(cx)
+            .unwrap();
+            cx.detach_child(child).unwrap();
+            cx.signal(me, "HELLO", ()).unwrap();
+            assert!(cx.detach_child(child).unwrap_err().is_not_permitted());
+            assert!(cx.detach_myself().unwrap_err().is_not_permitted());
+        })
+        .on("heard", |_, _: Signal| say("P hears it"))
+        .create(&kernel)
+        .unwrap();
+    run(&kernel).await;
+    assert_eq!(
+        said(),
+        [
+            "P create C (C started)",
+            "P lose C (undef)",
+            "C parent P to kernel",
+            "P hears it",
+            "P stop",
+            "C stop"
+        ]
+    );
+}
+
+/// D10: no `_parent` at creation; D9: `stop` sends `_stop` and `_child lose`.
+#[tokio::test(start_paused = true)]
+async fn d09_d10_stop_tells_parents_and_creation_sends_no_parent() {
+    let kernel = kernel();
+    life("P", |cx| {
+        cx.alias_set("P").unwrap();
+        life("C", |cx| cx.alias_set("C").unwrap()).create_in(cx).unwrap();
+    })
+    .on(START, |cx, ()| {
+        named(cx.session_id(), "P");
+        life("C", |cx| cx.alias_set("C").unwrap()).create_in(cx).unwrap();
+    })
+    .create(&kernel)
+    .unwrap();
+    assert_eq!(said(), ["P create C (C started)"]);
+    kernel.stop().unwrap();
+    assert_eq!(said(), ["C stop", "P lose C (C stopped)", "P stop"]);
+    run(&kernel).await;
+}
