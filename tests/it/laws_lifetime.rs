@@ -21,7 +21,7 @@ async fn held_by(session: SessionBuilder<()>) -> Vec<HoldKind> {
     session.create(&kernel).unwrap();
     let kinds = holds(&kernel, "S").await;
     if !kinds.is_empty() {
-        assert_eq!(kernel.session_count() >= 1, true);
+        assert!(kernel.session_count() >= 1);
         kernel.stop().unwrap();
     }
     run(&kernel).await;

@@ -23,7 +23,7 @@ async fn scenario_with(kernel: &Kernel, title: &str, start: impl Fn(&mut Cx<'_>)
 }
 
 /// Setting a timer cannot fail here, where POE answers 0.
-fn done(what: &str, (): ()) {
+fn done(what: &str) {
     out!("{what}: 0");
 }
 
@@ -34,14 +34,18 @@ fn in_ms(millis: u64) -> SystemTime {
 pub(crate) async fn play() {
     let kernel = kernel();
     scenario(&kernel, "alarm replaces alarm", |cx| {
-        done("alarm", cx.alarm("ring", in_ms(20), "1"));
-        done("alarm", cx.alarm("ring", in_ms(20), "2"));
+        cx.alarm("ring", in_ms(20), "1");
+        done("alarm");
+        cx.alarm("ring", in_ms(20), "2");
+        done("alarm");
     })
     .await;
     scenario(&kernel, "alarm_add adds", |cx| {
         let at = in_ms(20);
-        done("alarm_add", cx.alarm_add("ring", at, "1"));
-        done("alarm_add", cx.alarm_add("ring", at, "2"));
+        cx.alarm_add("ring", at, "1");
+        done("alarm_add");
+        cx.alarm_add("ring", at, "2");
+        done("alarm_add");
     })
     .await;
     scenario(&kernel, "alarm, alarm_add, alarm, alarm_add: the last two", |cx| {
@@ -53,13 +57,17 @@ pub(crate) async fn play() {
     })
     .await;
     scenario(&kernel, "delay replaces delay", |cx| {
-        done("delay", cx.delay("ring", soon(20), "1"));
-        done("delay", cx.delay("ring", soon(20), "2"));
+        cx.delay("ring", soon(20), "1");
+        done("delay");
+        cx.delay("ring", soon(20), "2");
+        done("delay");
     })
     .await;
     scenario(&kernel, "delay_add adds", |cx| {
-        done("delay_add", cx.delay_add("ring", soon(20), "1"));
-        done("delay_add", cx.delay_add("ring", soon(40), "2"));
+        cx.delay_add("ring", soon(20), "1");
+        done("delay_add");
+        cx.delay_add("ring", soon(40), "2");
+        done("delay_add");
     })
     .await;
     scenario(&kernel, "delay, delay_add, delay, delay_add: the last two", |cx| {
@@ -72,14 +80,14 @@ pub(crate) async fn play() {
     scenario(&kernel, "alarm without a time only clears", |cx| {
         cx.alarm("ring", in_ms(20), "1");
         assert_eq!(cx.alarm_clear("ring"), 1);
-        done("alarm", ());
+        done("alarm");
         cx.delay("other", soon(30), "is left alone");
     })
     .await;
     scenario(&kernel, "delay without seconds only clears", |cx| {
         cx.delay("ring", soon(20), "1");
         assert_eq!(cx.alarm_clear("ring"), 1);
-        done("delay", ());
+        done("delay");
         cx.delay("other", soon(30), "is left alone");
     })
     .await;
@@ -118,7 +126,8 @@ pub(crate) async fn play() {
     .await;
     scenario(&kernel, "epoch 0 is a time", |cx| {
         cx.yield_to("other", "post");
-        done("alarm", cx.alarm("ring", epoch(0), "epoch 0"));
+        cx.alarm("ring", epoch(0), "epoch 0");
+        done("alarm");
     })
     .await;
     let tick = States::new().on("tick", |cx, n: u32| {
