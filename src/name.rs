@@ -2,8 +2,9 @@
 //!
 //! One table per thread gives each name that is *in use* an index: a name is in use while a state table has a handler
 //! for it or an event of that name is queued. Each use holds one reference; the last one frees the index, so names made
-//! at run time are not interned for ever. Kernels and state tables are both bound to their thread, which is why one
-//! table can serve all of a thread's kernels without any of them seeing another.
+//! at run time are not interned for ever. A name that came as a constant of the program stays, uncounted: there are only
+//! so many, and they are what nearly every event is called by. Kernels and state tables are both bound to their thread,
+//! which is why one table can serve all of a thread's kernels without any of them seeing another.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -185,9 +186,22 @@ pub(crate) const fn hash(text: &str) -> u32 {
 
 /// A name's index in the thread's table. Plain data: whoever stores one must hold a reference for it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, PartialOrd, Ord)]
-pub(crate) struct NameIdx(pub(crate) u32);
+pub(crate) struct NameIdx(u32);
+
+/// Set in the index of a name that is forgotten with its last use.
+const COUNTED: u32 = 1 << 31;
 
 impl NameIdx {
+    #[inline]
+    fn is_counted(self) -> bool {
+        self.0 & COUNTED != 0
+    }
+
+    #[inline]
+    fn place(self) -> usize {
+        (self.0 & !COUNTED) as usize
+    }
+
     /// No name: the caller state of an event that was not sent from a handler.
     pub(crate) const NONE: NameIdx = NameIdx(0);
     pub(crate) const START: NameIdx = NameIdx(1);
@@ -219,8 +233,10 @@ struct Record {
     address: usize,
     length: usize,
     hash: u32,
-    /// Uses: handlers in state tables, queued events (twice: as a name, and as the caller's), postbacks. Zero only in
-    /// a free record.
+    /// Its index, with the mark that says whether uses are counted.
+    idx: NameIdx,
+    /// Uses of a counted name: handlers in state tables, queued events (twice: as a name, and as the caller's),
+    /// postbacks. Zero in a free record, and in one of a constant.
     uses: u64,
 }
 
@@ -261,17 +277,26 @@ impl Names {
     }
 
     /// The index of a name, with one reference for the caller.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn acquire(&self, key: Key<'_>) -> NameIdx {
+        // The short way first: the very constant that the name was entered by, at its first bucket.
+        let found = self.table.borrow().constant(key);
+        match found {
+            Some(idx) => idx,
+            None => self.acquire_slowly(key),
+        }
+    }
+
+    #[inline(never)]
+    fn acquire_slowly(&self, key: Key<'_>) -> NameIdx {
         self.table.borrow_mut().acquire(key)
     }
 
     /// What a queued event needs: a reference to its own name, and one to that of the event it was made in.
     #[inline(always)]
     pub(crate) fn acquire_pair(&self, key: Key<'_>, caller: NameIdx) -> NameIdx {
-        let mut table = self.table.borrow_mut();
-        table.records[caller.0 as usize].uses += 1;
-        table.acquire(key)
+        self.retain(caller);
+        self.acquire(key)
     }
 
     /// The same for a name that the caller knows to be in use.
@@ -283,39 +308,52 @@ impl Names {
     /// Gives back what [`acquire_pair`](Self::acquire_pair) took.
     #[inline]
     pub(crate) fn release_pair(&self, name: NameIdx, caller: NameIdx) {
-        let mut table = self.table.borrow_mut();
-        table.release(name.0);
-        table.release(caller.0);
+        if name.is_counted() || caller.is_counted() {
+            self.release_counted(name);
+            self.release_counted(caller);
+        }
     }
 
     /// Gives back a pair, and what the event was called.
     pub(crate) fn take_pair(&self, name: NameIdx, caller: NameIdx) -> Name {
-        let mut table = self.table.borrow_mut();
-        let text = table.records[name.0 as usize].name.clone();
-        table.release(name.0);
-        table.release(caller.0);
+        let text = self.name(name);
+        self.release_pair(name, caller);
         text
     }
 
     /// One more reference to a name that the caller knows to be in use.
     #[inline]
     pub(crate) fn retain(&self, idx: NameIdx) {
-        self.table.borrow_mut().records[idx.0 as usize].uses += 1;
+        if idx.is_counted() {
+            self.retain_counted(idx);
+        }
+    }
+
+    #[cold]
+    fn retain_counted(&self, idx: NameIdx) {
+        self.table.borrow_mut().records[idx.place()].uses += 1;
     }
 
     /// Gives one reference back.
     #[inline]
     pub(crate) fn release(&self, idx: NameIdx) {
-        self.table.borrow_mut().release(idx.0);
+        if idx.is_counted() {
+            self.release_counted(idx);
+        }
+    }
+
+    #[cold]
+    fn release_counted(&self, idx: NameIdx) {
+        self.table.borrow_mut().release(idx);
     }
 
     /// The index of a name, without a reference, if it is in use at all.
     pub(crate) fn lookup(&self, key: Key<'_>) -> Option<NameIdx> {
-        self.table.borrow().find(key).map(NameIdx)
+        self.table.borrow().find(key)
     }
 
     pub(crate) fn name(&self, idx: NameIdx) -> Name {
-        self.table.borrow().records[idx.0 as usize].name.clone()
+        self.table.borrow().records[idx.place()].name.clone()
     }
 
     /// How many names are in use, the permanent ones included.
@@ -327,33 +365,29 @@ impl Names {
 }
 
 impl Table {
-    /// The short way first: the very constant that the name was entered by, at its first bucket.
+    /// A name that was entered by this very constant and stands at its first bucket.
     #[inline(always)]
-    fn acquire(&mut self, key: Key<'_>) -> NameIdx {
+    fn constant(&self, key: Key<'_>) -> Option<NameIdx> {
         let bucket = self.buckets[key.hash as usize & (self.buckets.len() - 1)];
-        if (bucket >> 32) as u32 == key.hash
-            && let Some(record) = self.records.get_mut((bucket as u32).wrapping_sub(1) as usize)
-            && record.address == key.as_str().as_ptr().addr()
-            && record.length == key.as_str().len()
-        {
-            record.uses += 1;
-            return NameIdx(bucket as u32 - 1);
-        }
-        self.acquire_slowly(key)
+        let record = self.records.get((bucket as u32).wrapping_sub(1) as usize)?;
+        let text = key.as_str();
+        (record.address == text.as_ptr().addr() && record.length == text.len() && record.uses == 0)
+            .then_some(record.idx)
     }
 
-    #[inline(never)]
-    fn acquire_slowly(&mut self, key: Key<'_>) -> NameIdx {
+    fn acquire(&mut self, key: Key<'_>) -> NameIdx {
         match self.find(key) {
-            Some(i) => {
-                self.records[i as usize].uses += 1;
-                NameIdx(i)
+            Some(idx) => {
+                if idx.is_counted() {
+                    self.records[idx.place()].uses += 1;
+                }
+                idx
             }
             None => self.insert(key),
         }
     }
 
-    fn find(&self, key: Key<'_>) -> Option<u32> {
+    fn find(&self, key: Key<'_>) -> Option<NameIdx> {
         let mask = self.buckets.len() - 1;
         let mut at = key.hash as usize & mask;
         loop {
@@ -365,19 +399,22 @@ impl Table {
                 let i = bucket as u32 - 1;
                 let record = &self.records[i as usize];
                 if record.name.as_str() == key.as_str() {
-                    return Some(i);
+                    return Some(record.idx);
                 }
             }
             at = (at + 1) & mask;
         }
     }
 
-    #[inline]
-    fn release(&mut self, i: u32) {
-        let record = &mut self.records[i as usize];
+    /// Gives back a use of a name, if it is one whose uses are counted.
+    fn release(&mut self, idx: NameIdx) {
+        if !idx.is_counted() {
+            return;
+        }
+        let record = &mut self.records[idx.place()];
         record.uses -= 1;
         if record.uses == 0 {
-            self.remove(i);
+            self.remove(idx.place() as u32);
         }
     }
 
@@ -389,25 +426,25 @@ impl Table {
         let name = key.to_name();
         let address = name.as_str().as_ptr().addr();
         let length = name.as_str().len();
+        let i = self.free.pop().unwrap_or(self.records.len() as u32);
+        let (idx, uses) = match key.as_fixed() {
+            Some(_) => (NameIdx(i), 0),
+            None => (NameIdx(i | COUNTED), 1),
+        };
         let record = Record {
             name,
             address,
             length,
             hash: key.hash,
-            uses: 1,
+            idx,
+            uses,
         };
-        let i = match self.free.pop() {
-            Some(i) => {
-                self.records[i as usize] = record;
-                i
-            }
-            None => {
-                self.records.push(record);
-                self.records.len() as u32 - 1
-            }
-        };
+        match self.records.get_mut(i as usize) {
+            Some(free) => *free = record,
+            None => self.records.push(record),
+        }
         self.place(key.hash, i);
-        NameIdx(i)
+        idx
     }
 
     fn place(&mut self, hash: u32, i: u32) {

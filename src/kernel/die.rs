@@ -105,7 +105,7 @@ impl DieState {
 
 impl Core {
     /// A handler failed: queue its DIE behind what waits already, or let it end the run.
-    pub(super) fn raise(&self, failure: &Failure, frame: &Frame, event: NameIdx, fatal: bool) {
+    pub(super) fn raise(&self, failure: &Failure, frame: &Frame<'_>, event: NameIdx, fatal: bool) {
         let name = self.names.name(event);
         tracing::debug!(target: "poe::sessions", session = %frame.session, event = %name, %failure, "handler failed");
         let slot = self.sessions.borrow().resolve(frame.session);

@@ -7,6 +7,7 @@ use crate::id::SessionId;
 use crate::name::NameIdx;
 use crate::queue::{Entry, Fired};
 use crate::resource::sessions::KERNEL;
+use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::rc::Rc;
 
@@ -14,7 +15,7 @@ impl Core {
     /// Invokes a session's handler with the session as the active one. A failure becomes a `DIE` signal to it, or a
     /// fatal error where POE has it so: in `_stop` and in DIE handlers (`fatal`), after `stop`, and with catching off.
     #[inline(always)]
-    pub(crate) fn dispatch(&self, object: Rc<dyn Invoke>, frame: &Frame, arg: &mut AnyArg, fatal: bool) -> Invoked {
+    pub(crate) fn dispatch(&self, object: Rc<dyn Invoke>, frame: &Frame<'_>, arg: &mut AnyArg, fatal: bool) -> Invoked {
         let started = if self.is_watching() {
             self.observe(frame, true);
             self.slow_start()
@@ -22,7 +23,8 @@ impl Core {
             0
         };
         let name = frame.event.get();
-        let before = self.active.replace(Active {
+        let before = self.active.get();
+        self.active.set(Active {
             session: frame.session,
             event: name,
         });
@@ -45,8 +47,8 @@ impl Core {
 
     #[cold]
     #[inline(never)]
-    fn handler_failed(&self, failure: &Failure, frame: &Frame, name: NameIdx, fatal: bool) {
-        let stopped = self.active.get().session.is_kernel();
+    fn handler_failed(&self, failure: &Failure, frame: &Frame<'_>, name: NameIdx, fatal: bool) {
+        let stopped = self.active.session().is_kernel();
         self.raise(failure, frame, name, fatal || stopped);
     }
 
@@ -69,44 +71,66 @@ impl Core {
             let sessions = self.sessions.borrow();
             (sessions.object(to)?, sessions.id(to))
         };
-        let frame = Frame::new(session, name, sender, caller, place);
+        let answer = Cell::new(AnyArg::UNIT);
+        let frame = Frame {
+            session,
+            event: Cell::new(name),
+            sender,
+            caller,
+            place,
+            answer: Some(&answer),
+        };
         let invoked = self.dispatch(object, &frame, &mut arg, fatal);
-        discard(arg);
+        discard(&mut arg);
         match invoked {
-            Invoked::Returned => Some(frame.answer.into_inner()),
+            Invoked::Returned => Some(answer.into_inner()),
             Invoked::Unhandled | Invoked::Failed(_) => {
-                discard(frame.answer.into_inner());
+                discard(&mut answer.into_inner());
                 None
             }
         }
     }
 
     /// Dispatches what the queue gave: a signal, the marker of a new session, or an event for a handler.
-    #[inline]
-    pub(crate) fn dispatch_post(&self, mut entry: Entry) {
+    #[inline(always)]
+    pub(crate) fn dispatch_post(&self, entry: Entry) {
+        let Entry {
+            to,
+            from,
+            name,
+            caller,
+            place,
+            mut arg,
+        } = entry;
         let (object, session, sender, mark) = {
             let mut sessions = self.sessions.borrow_mut();
-            let sender = sessions.id(entry.from);
-            let (object, session, mark) = sessions.take_event(entry.to, entry.from);
+            let sender = sessions.id(from);
+            let (object, session, mark) = sessions.take_event(to, from);
             (object, session, sender, mark)
         };
         match object {
-            Some(object) if entry.name != NameIdx::SIGNAL && entry.name != NameIdx::GC => {
-                let frame = Frame::new(session, entry.name, sender, entry.caller, entry.place);
-                self.dispatch(object, &frame, &mut entry.arg, false);
-                discard(frame.answer.into_inner());
+            Some(object) if name != NameIdx::SIGNAL && name != NameIdx::GC => {
+                let frame = Frame {
+                    session,
+                    event: Cell::new(name),
+                    sender,
+                    caller,
+                    place,
+                    answer: None,
+                };
+                self.dispatch(object, &frame, &mut arg, false);
             }
             object => {
                 // A signal may end the session, whose heap must go with it and not with a look of ours.
                 drop(object);
-                self.dispatch_internal(&mut entry);
+                self.dispatch_internal(to, name, caller, place, &mut arg);
             }
         }
-        self.names.release_pair(entry.name, entry.caller);
+        self.names.release_pair(name, caller);
         if mark != 0 {
             self.sessions.borrow_mut().confirm_mark(session, mark);
         }
-        discard(entry.arg);
+        discard(&mut arg);
         if self.die.is_fatal() {
             self.stop_all();
         }
@@ -115,13 +139,22 @@ impl Core {
     /// The kernel's own queue items.
     #[cold]
     #[inline(never)]
-    fn dispatch_internal(&self, entry: &mut Entry) {
+    fn dispatch_internal(
+        &self,
+        to: u32,
+        name: NameIdx,
+        signal: NameIdx,
+        place: &'static Location<'static>,
+        arg: &mut AnyArg,
+    ) {
         // A marker only gave a new session time until the first sweep behind it (law L23).
-        if entry.name == NameIdx::SIGNAL {
-            self.dispatch_signal(entry.to, entry.caller, std::mem::take(&mut entry.arg), entry.place);
+        if name == NameIdx::SIGNAL {
+            self.dispatch_signal(to, signal, std::mem::take(arg), place);
         }
     }
 
+    /// The same for a timer, which is on its session's list yet.
+    #[inline(never)]
     pub(crate) fn dispatch_timer(&self, entry: Entry, fired: &Fired) {
         {
             let mut sessions = self.sessions.borrow_mut();
@@ -137,8 +170,8 @@ impl Core {
             KERNEL => Some(arg),
             to => self.dispatch_to(to, self.id(), name, NameIdx::NONE, arg, Location::caller(), false),
         };
-        if let Some(value) = answer {
-            discard(value);
+        if let Some(mut value) = answer {
+            discard(&mut value);
         }
     }
 }
@@ -152,7 +185,7 @@ fn failed(payload: Box<dyn std::any::Any + Send>) -> Invoked {
 /// Drops an argument that nobody took, or an answer that nobody wants. Its `Drop` is user code and may panic; that must
 /// not take the kernel along.
 #[inline]
-pub(super) fn discard(value: AnyArg) {
+pub(super) fn discard(value: &mut AnyArg) {
     if value.is_boxed() {
         discard_boxed(value);
     }
@@ -160,8 +193,8 @@ pub(super) fn discard(value: AnyArg) {
 
 #[cold]
 #[inline(never)]
-fn discard_boxed(value: AnyArg) {
-    crate::error::drop_quietly(value);
+fn discard_boxed(value: &mut AnyArg) {
+    crate::error::drop_quietly(std::mem::take(value));
 }
 
 /// A heap's `Drop` is user code and may panic; that must not take the kernel along.

@@ -287,7 +287,7 @@ impl Core {
             place,
         } = post;
         match self.resolve(&target.target()) {
-            Some(KERNEL) => discard(arg.into_any()),
+            Some(KERNEL) => discard(&mut arg.into_any()),
             Some(to) => self.enqueue(to, KERNEL, event.key(), NameIdx::NONE, arg.into_any(), place),
             None => self.dead_letter(&target.target(), event.key(), arg.into_any(), place),
         }

@@ -83,7 +83,7 @@ impl Core {
                 );
             }
         }
-        let active = self.active.get().session;
+        let active = self.active.session();
         let place = Location::caller();
         let result = self.dispatch_to(slot, active, NameIdx::STOP, NameIdx::NONE, AnyArg::UNIT, place, true);
         let lose = Child {
@@ -142,12 +142,12 @@ impl Core {
             if parent == KERNEL {
                 return Err(ErrorKind::NotPermitted("a child of the kernel cannot detach itself").into());
             }
-        } else if old != self.active.get().session || parent == KERNEL {
+        } else if old != self.active.session() || parent == KERNEL {
             return Err(ErrorKind::NotPermitted("only a session's own child can be detached").into());
         }
         // No `lose` without a `create` before it: a session that detaches itself in `_start` was never announced.
         // (A `_start` that was posted is an event like others.)
-        let starting = self.sessions.borrow().get(slot).starting && self.active.get().event == NameIdx::START;
+        let starting = self.sessions.borrow().get(slot).starting && self.active.event() == NameIdx::START;
         if !(itself && starting) {
             let lose = Child {
                 reason: ChildReason::Lose,

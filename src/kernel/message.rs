@@ -1,6 +1,6 @@
 //! Messages: post, yield, call, and how a target is found.
 
-use super::{Active, Caller, Core, Frame, Invoked, Kernel, Turn};
+use super::{Caller, Core, Frame, Invoked, Kernel, Turn};
 use crate::arg::AnyArg;
 use crate::error::{CallError, CallErrorKind, PostError, PostErrorKind, Wanted};
 use crate::event::{Calls, Posts};
@@ -9,6 +9,7 @@ use crate::name::{Key, Name, NameIdx};
 use crate::queue::{Entry, Queue};
 use crate::resource::sessions::KERNEL;
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::panic::Location;
 use std::rc::Rc;
 
@@ -80,10 +81,7 @@ impl Core {
 
     /// The slot of whoever sends now: the active session, or the kernel when there is none (any more).
     pub(crate) fn active_slot(&self) -> u32 {
-        self.sessions
-            .borrow()
-            .resolve(self.active.get().session)
-            .unwrap_or(KERNEL)
+        self.sessions.borrow().resolve(self.active.session()).unwrap_or(KERNEL)
     }
 
     /// Queues an event. Both ends hold it until it is taken out for dispatch (laws L7, L26).
@@ -99,14 +97,7 @@ impl Core {
     ) {
         let name = self.names.acquire_pair(key, caller);
         self.hold_ends(to, from);
-        self.push(Entry {
-            to,
-            from,
-            name,
-            caller,
-            place,
-            arg,
-        });
+        self.push(to, from, name, caller, place, arg);
     }
 
     /// The same with a name that is in use already.
@@ -122,7 +113,22 @@ impl Core {
     ) {
         self.names.retain_pair(name, caller);
         self.hold_ends(to, from);
-        self.push(Entry {
+        self.push(to, from, name, caller, place, arg);
+    }
+
+    /// The last step of every post: behind all that was posted before, and behind every timer that is due by now.
+    ///
+    /// The entry is made where it is stored, from its parts: see [`ActiveCell`](super::ActiveCell) for why.
+    #[inline(always)]
+    fn push(&self, to: u32, from: u32, name: NameIdx, caller: NameIdx, place: &'static Location<'static>, arg: AnyArg) {
+        if self.is_watching() {
+            self.trace_post(to, name, place);
+        }
+        let mut queue = self.queue.borrow_mut();
+        if queue.next_due() != u64::MAX {
+            self.stamp(&mut queue);
+        }
+        queue.post(Entry {
             to,
             from,
             name,
@@ -130,19 +136,6 @@ impl Core {
             place,
             arg,
         });
-    }
-
-    /// The last step of every post: behind all that was posted before, and behind every timer that is due by now.
-    #[inline(always)]
-    fn push(&self, entry: Entry) {
-        if self.is_watching() {
-            self.trace_post(&entry);
-        }
-        let mut queue = self.queue.borrow_mut();
-        if queue.next_due() != u64::MAX {
-            self.stamp(&mut queue);
-        }
-        queue.post(entry);
         drop(queue);
         self.wake_host();
     }
@@ -168,7 +161,7 @@ impl Core {
     #[inline]
     pub(crate) fn post_from<A: 'static>(
         &self,
-        frame: Option<&Frame>,
+        frame: Option<&Frame<'_>>,
         target: Target<'_>,
         key: Key<'_>,
         arg: A,
@@ -196,14 +189,7 @@ impl Core {
         drop(sessions);
         let caller = active.event;
         let name = self.names.acquire_pair(key, caller);
-        self.push(Entry {
-            to,
-            from,
-            name,
-            caller,
-            place,
-            arg: AnyArg::new(arg),
-        });
+        self.push(to, from, name, caller, place, AnyArg::new(arg));
         Ok(())
     }
 
@@ -234,7 +220,15 @@ impl Core {
         let active = self.active.get();
         let name = self.names.acquire(key);
         let mut arg = AnyArg::new(arg);
-        let frame = Frame::new(callee, name, from, active.event, place);
+        let answer = Cell::new(AnyArg::UNIT);
+        let frame = Frame {
+            session: callee,
+            event: Cell::new(name),
+            sender: from,
+            caller: active.event,
+            place,
+            answer: Some(&answer),
+        };
         let invoked = if callee == active.session {
             self.invoke_self(object, &frame, &mut arg)
         } else {
@@ -243,7 +237,7 @@ impl Core {
         self.names.release(name);
         match invoked {
             Invoked::Returned => {
-                let mut answer = frame.answer.take();
+                let mut answer = answer.into_inner();
                 match answer.take::<R>() {
                     Some(answer) => Ok(answer),
                     None => {
@@ -253,9 +247,7 @@ impl Core {
                 }
             }
             Invoked::Unhandled => refuse(CallErrorKind::Unhandled(callee), arg.take()),
-            Invoked::Failed(failure) if callee == self.active.get().session => {
-                refuse(CallErrorKind::Failed(failure), None)
-            }
+            Invoked::Failed(failure) if callee == self.active.session() => refuse(CallErrorKind::Failed(failure), None),
             Invoked::Failed(failure) => match self.die.take_if_not_catching(self.catching.get()) {
                 // Without catching the failure is the caller's to meet, and no longer the kernel's (law L15).
                 true => refuse(CallErrorKind::Failed(failure), None),
@@ -266,7 +258,7 @@ impl Core {
 
     /// A call to oneself is a bare invocation: the active event stays, and a failure or panic goes straight to the
     /// caller (law L13).
-    fn invoke_self(&self, object: Rc<dyn super::Invoke>, frame: &Frame, arg: &mut AnyArg) -> Invoked {
+    fn invoke_self(&self, object: Rc<dyn super::Invoke>, frame: &Frame<'_>, arg: &mut AnyArg) -> Invoked {
         if self.is_watching() {
             self.observe(frame, false);
         }
@@ -274,7 +266,7 @@ impl Core {
     }
 
     pub(crate) fn active_event(&self) -> Option<Name> {
-        let Active { event, .. } = self.active.get();
+        let event = self.active.event();
         (event != NameIdx::NONE).then(|| self.names.name(event))
     }
 }
@@ -312,17 +304,10 @@ impl Turn<'_> {
         let Some(slot) = core.sessions.borrow_mut().hold_self(self.frame.session) else {
             return;
         };
-        let caller = core.active.get().event;
+        let caller = core.active.event();
         let name = core.names.acquire_pair(event.key(), caller);
         let place = Location::caller();
-        core.push(Entry {
-            to: slot,
-            from: slot,
-            name,
-            caller,
-            place,
-            arg: AnyArg::new(arg),
-        });
+        core.push(slot, slot, name, caller, place, AnyArg::new(arg));
     }
 }
 
@@ -385,7 +370,7 @@ pub(crate) fn call_at_once<A: 'static, R: 'static>(
     let mut arg = Some(arg);
     let done = caller.at_once("a call", |core| {
         let arg = arg.take()?;
-        Some(core.call_from(core.active.get().session, target, key, arg, place))
+        Some(core.call_from(core.active.session(), target, key, arg, place))
     });
     match done {
         Ok(Some(result)) => result,

@@ -67,42 +67,51 @@ impl Core {
                     self.queue.borrow().generation(now)
                 }
             };
-            loop {
-                if pace.is_spent() {
-                    self.run.unfinished.set(Some(generation));
-                    return Poll::Ready(Step::GiveWay);
-                }
-                let mut queue = self.queue.borrow_mut();
-                match queue.next(generation) {
-                    Next::Post => {
-                        let Some(entry) = queue.pop_post() else { break };
-                        drop(queue);
-                        self.dispatch_post(entry);
-                    }
-                    Next::Timer => {
-                        let Some((entry, fired)) = queue.pop_timer() else { break };
-                        drop(queue);
-                        self.dispatch_timer(entry, &fired);
-                    }
-                    Next::Nothing => {
-                        drop(queue);
-                        match self.next_generation(mode) {
-                            Some(next) => generation = next,
-                            None => break,
-                        }
-                        continue;
-                    }
-                }
-                if self.tasks.has_intake() {
-                    self.poll_intake();
-                }
-                pace.step(self);
+            if !self.run_generations(&mut generation, &mut pace, mode) {
+                self.run.unfinished.set(Some(generation));
+                return Poll::Ready(Step::GiveWay);
             }
             self.sweep();
             if mode == Mode::Slice {
                 return Poll::Ready(Step::Done);
             }
         }
+    }
+
+    /// Dispatches what is left of a generation, and of those that follow while nothing else wants to be done. False when
+    /// the pace is spent before the end.
+    #[inline(never)]
+    fn run_generations(&self, generation: &mut Generation, pace: &mut Pace, mode: Mode) -> bool {
+        while !pace.is_spent() {
+            let mut queue = self.queue.borrow_mut();
+            match queue.next(*generation) {
+                Next::Post => {
+                    let Some(entry) = queue.pop_post() else { return true };
+                    drop(queue);
+                    self.dispatch_post(entry);
+                }
+                Next::Timer => {
+                    let Some((entry, fired)) = queue.pop_timer() else {
+                        return true;
+                    };
+                    drop(queue);
+                    self.dispatch_timer(entry, &fired);
+                }
+                Next::Nothing => {
+                    drop(queue);
+                    match self.next_generation(mode) {
+                        Some(next) => *generation = next,
+                        None => return true,
+                    }
+                    continue;
+                }
+            }
+            if self.tasks.has_intake() {
+                self.poll_intake();
+            }
+            pace.step(self);
+        }
+        false
     }
 
     /// The next slice's generation, where nothing but its queue phase has anything to do: the short way round for

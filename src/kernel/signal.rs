@@ -74,7 +74,7 @@ impl Core {
             name: Name::from(signal),
             arg: Rc::new(arg),
         };
-        let caller = self.active.get().event;
+        let caller = self.active.event();
         self.enqueue_known(
             to,
             self.active_slot(),
@@ -157,8 +157,8 @@ impl Core {
                 place,
                 is_die,
             );
-            if let Some(value) = answer {
-                discard(value);
+            if let Some(mut value) = answer {
+                discard(&mut value);
             }
         }
         let handled = self.handled.replace(outer).unwrap_or(0);

@@ -70,7 +70,7 @@ impl Core {
         place: &'static Location<'static>,
     ) -> AlarmId {
         let name = self.names.acquire(key);
-        let caller = self.active.get().event;
+        let caller = self.active.event();
         self.names.retain(caller);
         let mut sessions = self.sessions.borrow_mut();
         let Some(slot) = sessions.resolve(turn.frame.session) else {

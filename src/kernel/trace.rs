@@ -5,6 +5,7 @@
 
 use super::{Config, Core, Frame};
 use crate::id::SessionId;
+use crate::name::NameIdx;
 use crate::queue::Entry;
 use std::cell::{Cell, RefCell};
 use std::panic::Location;
@@ -72,14 +73,14 @@ impl Core {
 
     /// Tells those who listen of a dispatch.
     #[cold]
-    pub(super) fn observe(&self, frame: &Frame, queued: bool) {
+    pub(super) fn observe(&self, frame: &Frame<'_>, queued: bool) {
         if tracing::enabled!(target: "poe::events", Level::TRACE) {
             self.trace_dispatch(frame, queued);
         }
         self.record(frame);
     }
 
-    fn trace_dispatch(&self, frame: &Frame, queued: bool) {
+    fn trace_dispatch(&self, frame: &Frame<'_>, queued: bool) {
         tracing::trace!(
             target: "poe::events",
             session = %frame.session,
@@ -91,7 +92,7 @@ impl Core {
         );
     }
 
-    fn record(&self, frame: &Frame) {
+    fn record(&self, frame: &Frame<'_>) {
         let hook = self.observer.hook.borrow().clone();
         if let Some(hook) = hook {
             hook(&Dispatched {
@@ -105,9 +106,9 @@ impl Core {
     }
 
     #[cold]
-    pub(super) fn trace_post(&self, entry: &Entry) {
-        let names = &self.names;
-        tracing::trace!(target: "poe::events", to = entry.to, event = %names.name(entry.name), place = %entry.place, "post");
+    #[inline(never)]
+    pub(super) fn trace_post(&self, to: u32, name: NameIdx, place: &'static Location<'static>) {
+        tracing::trace!(target: "poe::events", to, event = %self.names.name(name), %place, "post");
     }
 
     #[cold]
@@ -130,7 +131,7 @@ impl Core {
     }
 
     #[cold]
-    pub(super) fn report_if_slow(&self, started: u64, frame: &Frame) {
+    pub(super) fn report_if_slow(&self, started: u64, frame: &Frame<'_>) {
         let took = self.clock.now().saturating_sub(started);
         if took > self.observer.slow {
             tracing::warn!(

@@ -8,7 +8,7 @@ use std::cell::Cell;
 use std::panic::Location;
 
 /// One dispatch, on the stack of the dispatcher.
-pub(crate) struct Frame {
+pub(crate) struct Frame<'f> {
     pub(crate) session: SessionId,
     /// The event as the handler sees it: `_default` after a redirection.
     pub(crate) event: Cell<NameIdx>,
@@ -16,28 +16,9 @@ pub(crate) struct Frame {
     /// The event that was being handled when this one was made.
     pub(crate) caller: NameIdx,
     pub(crate) place: &'static Location<'static>,
-    /// What the handler answers, if anything: left here, so that no value travels up through every layer by copies.
-    pub(crate) answer: Cell<AnyArg>,
-}
-
-impl Frame {
-    #[inline]
-    pub(crate) fn new(
-        session: SessionId,
-        event: NameIdx,
-        sender: SessionId,
-        caller: NameIdx,
-        place: &'static Location<'static>,
-    ) -> Self {
-        Frame {
-            session,
-            event: Cell::new(event),
-            sender,
-            caller,
-            place,
-            answer: Cell::new(AnyArg::UNIT),
-        }
-    }
+    /// Where whoever waits for the handler wants its answer, so that no value travels up through every layer by copies.
+    /// Nobody waits for a posted event's.
+    pub(crate) answer: Option<&'f Cell<AnyArg>>,
 }
 
 /// The kernel as the session that is running sees it: all that runs no handler at once.
@@ -66,7 +47,7 @@ impl Frame {
 #[derive(Clone, Copy)]
 pub struct Turn<'k> {
     pub(crate) core: &'k Core,
-    pub(crate) frame: &'k Frame,
+    pub(crate) frame: &'k Frame<'k>,
 }
 
 impl<'k> Turn<'k> {
@@ -111,7 +92,16 @@ impl<'k> Turn<'k> {
     /// before it returns [`Invoked::Returned`](crate::Invoked::Returned). Without it the answer is `()`.
     #[inline]
     pub fn answer(self, value: AnyArg) {
-        self.frame.answer.set(value);
+        match self.frame.answer {
+            Some(answer) => answer.set(value),
+            None => drop(value),
+        }
+    }
+
+    /// Whether anybody waits for an answer.
+    #[inline]
+    pub(crate) fn is_asked(self) -> bool {
+        self.frame.answer.is_some()
     }
 
     /// The event that the kernel is dispatching: during a call to oneself still the outer one (law L13).
@@ -126,7 +116,7 @@ impl<'k> Turn<'k> {
     #[doc(alias = "get_active_session")]
     #[must_use]
     pub fn active_session(self) -> SessionId {
-        self.core.active.get().session
+        self.core.active.session()
     }
 
     /// The kernel's ID, for use as a target.

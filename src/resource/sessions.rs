@@ -263,7 +263,7 @@ impl<O: Clone> Sessions<O> {
     /// Takes an event out for dispatch: gives back what it held, and says who handles it. Where that was the last that
     /// held the receiver, its mark is only dated here (not zero), and made by [`confirm_mark`](Self::confirm_mark) if its
     /// handler has found nothing to live for: a session that posts to itself would be marked by every event.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn take_event(&mut self, to: u32, from: u32) -> (Option<O>, SessionId, u64) {
         let kernel = self.kernel;
         let receiver = &mut self.records[to as usize];

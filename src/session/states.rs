@@ -136,8 +136,8 @@ where
         };
         match f(cx, arg).into_reply() {
             Ok(value) => {
-                // `()` is what stands there already.
-                if TypeId::of::<Ret::Value>() != TypeId::of::<()>() {
+                // `()` is what an answer is without being set.
+                if TypeId::of::<Ret::Value>() != TypeId::of::<()>() && cx.kernel.is_asked() {
                     cx.kernel.answer(AnyArg::new(value));
                 }
                 Invoked::Returned
