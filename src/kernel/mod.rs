@@ -418,6 +418,11 @@ impl Core {
         }
     }
 
+    /// The wall clock's time, or the virtual one's.
+    pub(crate) fn wall_now(&self) -> std::time::SystemTime {
+        self.clock.wall(self.clock.now())
+    }
+
     /// Whether time is virtual, so that real descriptors must keep out.
     pub(crate) fn is_virtual(&self) -> bool {
         self.clock.is_tokio()
