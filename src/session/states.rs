@@ -239,10 +239,7 @@ impl<H> fmt::Debug for States<H> {
 
 impl<H: 'static> SessionCell<H> {
     /// Changes the session's own table, which is a copy from then on if others share it.
-    pub(super) fn change_table(
-        &self,
-        change: impl FnOnce(&mut Table<Handler<H>>) -> Option<Rc<Handler<H>>>,
-    ) -> bool {
+    pub(super) fn change_table(&self, change: impl FnOnce(&mut Table<Handler<H>>) -> Option<Rc<Handler<H>>>) -> bool {
         self.table.change(change)
     }
 }

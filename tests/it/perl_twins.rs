@@ -89,6 +89,13 @@ const DEVIATIONS: &[(&str, &str, &str, &str)] = &[
         "[D6] call self missing: undef, error none",
         "[D6] call self missing: undef, error no handler",
     ),
+    // R1: what a handler is given does not change under it.
+    (
+        "nfa",
+        "",
+        "[R1] back in enter of second, now second",
+        "[R1] back in enter of outer, now second",
+    ),
     // An answer has a type, so the kernel, which has no handlers, cannot answer every call with 0.
     (
         "call_rules",
@@ -239,6 +246,7 @@ twins! {
     die_in_stop: transcript_die_in_stop, perl_twin_die_in_stop;
     idle_zombie: transcript_idle_zombie, perl_twin_idle_zombie;
     kogman_sig_order: transcript_kogman_sig_order, perl_twin_kogman_sig_order;
+    nfa: transcript_nfa, perl_twin_nfa;
     postbacks: transcript_postbacks, perl_twin_postbacks;
     refcounts: transcript_refcounts, perl_twin_refcounts;
     run_again: transcript_run_again, perl_twin_run_again;

@@ -5,6 +5,7 @@
 use strict;
 use warnings;
 use POE qw(NFA);
+use POE::Session ();
 
 $| = 1;
 sub out { print @_, "\n" }
@@ -153,7 +154,7 @@ machine(
         say_facts(@_);
         $_[KERNEL]->yield('later');
         $_[MACHINE]->goto_state(second => enter => 1);
-        out "back in ", $_[EVENT], " of $_[STATE], now ", $_[MACHINE]->get_current_state;
+        out "[R1] back in ", $_[EVENT], " of $_[STATE], now ", $_[MACHINE]->get_current_state;
       },
       leave => \&say_facts,
     },

@@ -1,6 +1,6 @@
 //! Making state machines, and what the rest of the program has of one.
 
-use super::cell::{Entry, Handler, Move, NfaCell, Plan, event_of};
+use super::cell::{Entry, Handler, Move, NfaCell, Plan, Tables, event_of};
 use super::history::Transition;
 use super::machine::Machine;
 use crate::arg::AnyArg;
@@ -147,7 +147,7 @@ impl<S, R> Debug for NfaState<S, R> {
 #[must_use = "a machine lives only after `start` or `spawn`"]
 pub struct NfaBuilder<S: 'static, R: 'static> {
     runstate: R,
-    states: Vec<(Rc<S>, Table<Handler<S, R>>)>,
+    states: Tables<S, R>,
     index: HashMap<Rc<S>, usize>,
     internal: Table<Handler<S, R>>,
     options: Options,
@@ -264,7 +264,10 @@ impl<S: Eq + Hash + Debug + 'static, R: 'static> NfaBuilder<S, R> {
             return Err(invalid(place, &format!("has no state {state:?}")));
         };
         if !event.as_str().is_empty() && !table.event_names().iter().any(|name| **name == *event.as_str()) {
-            let text = format!("cannot enter {state:?} by `{}`, which has no handler there", event.as_str());
+            let text = format!(
+                "cannot enter {state:?} by `{}`, which has no handler there",
+                event.as_str()
+            );
             return Err(invalid(place, &text));
         }
         let machine = self.spawn_at(caller, place)?;
@@ -298,12 +301,7 @@ impl<S: Eq + Hash + Debug + 'static, R: 'static> NfaBuilder<S, R> {
 
 #[cold]
 fn invalid(place: &Location<'_>, what: &str) -> Error {
-    ErrorKind::Invalid(format!(
-        "the machine made at {}:{} {what}",
-        place.file(),
-        place.line()
-    ))
-    .into()
+    ErrorKind::Invalid(format!("the machine made at {}:{} {what}", place.file(), place.line())).into()
 }
 
 impl<S: Debug, R> Debug for NfaBuilder<S, R> {
@@ -314,9 +312,7 @@ impl<S: Debug, R> Debug for NfaBuilder<S, R> {
 }
 
 /// Makes the erased handler of a typed closure, as `session/states.rs` does for sessions.
-pub(super) fn state_handler<S, R, A, Ret>(
-    f: impl Fn(&mut Machine<'_, S, R>, A) -> Ret + 'static,
-) -> Rc<Handler<S, R>>
+pub(super) fn state_handler<S, R, A, Ret>(f: impl Fn(&mut Machine<'_, S, R>, A) -> Ret + 'static) -> Rc<Handler<S, R>>
 where
     S: 'static,
     R: 'static,

@@ -20,13 +20,16 @@ use std::rc::Rc;
 /// A machine's handler with its types erased.
 pub(super) type Handler<S, R> = dyn Fn(&mut Machine<'_, S, R>, &mut AnyArg) -> Invoked;
 
+/// The states in the order in which they were named, each with its handlers.
+pub(super) type Tables<S, R> = Vec<(Rc<S>, Table<Handler<S, R>>)>;
+
 /// What a state may be: an enum of the user's, a name …
 pub(super) trait StateKey: Eq + Hash + Debug + 'static {}
 impl<S: Eq + Hash + Debug + 'static> StateKey for S {}
 
 /// The states of a machine with their handlers; fixed when it is made.
 pub(super) struct Plan<S: 'static, R: 'static> {
-    pub(super) states: Vec<(Rc<S>, Table<Handler<S, R>>)>,
+    pub(super) states: Tables<S, R>,
     pub(super) index: HashMap<Rc<S>, usize>,
 }
 
@@ -363,7 +366,13 @@ impl<S: StateKey, R: 'static> NfaCell<S, R> {
         if turn.core.is_watching() {
             turn.core.observe(&frame, false);
         }
-        let invoked = self.handle(Turn { core: turn.core, frame: &frame }, &mut arg);
+        let invoked = self.handle(
+            Turn {
+                core: turn.core,
+                frame: &frame,
+            },
+            &mut arg,
+        );
         drop_quietly(arg);
         drop_quietly(frame.answer.into_inner());
         invoked

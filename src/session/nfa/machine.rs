@@ -115,7 +115,7 @@ impl<'k, S: Eq + Hash + Debug + 'static, R: 'static> Machine<'k, S, R> {
     }
 
     /// Goes to another state from which [`return_state`](Self::return_state) comes back to this one, with the event
-    /// `back`. Calls nest (law L82).
+    /// `back` (if that is a bare name, say what it carries: `cx.call_state::<_, u32>("answer", ..)`). Calls nest (law L82).
     ///
     /// # Errors
     /// As [`goto_state`](Self::goto_state).
