@@ -87,6 +87,8 @@ pub use kernel::{
     Alarm, Answer, Caller, DeadLetter, Delta, Die, Invoke, Invoked, Kernel, KernelBuilder, KernelHandle, SessionHolds,
     ShutdownReport, Signal, Target, Turn, WhyAlive,
 };
+#[cfg(unix)]
+pub use kernel::{SelectMode, Selected, Watched};
 pub use name::Name;
 pub use resource::signals::SignalClass;
 pub use resource::{Hold, HoldKind};

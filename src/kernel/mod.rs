@@ -13,6 +13,8 @@ mod lifecycle;
 mod message;
 mod refcount;
 mod run;
+#[cfg(unix)]
+mod select;
 mod shutdown;
 mod signal;
 mod snapshot;
@@ -28,6 +30,8 @@ pub(crate) use lifecycle::create_at_once;
 pub use message::Target;
 pub(crate) use message::call_at_once;
 pub(crate) use refcount::postback_tag;
+#[cfg(unix)]
+pub use select::{SelectMode, Selected, Watched};
 pub use shutdown::ShutdownReport;
 pub use signal::Signal;
 pub use snapshot::{SessionHolds, WhyAlive};
@@ -276,6 +280,8 @@ pub struct Core {
     extrefs: RefCell<Extrefs>,
     signals: RefCell<Signals>,
     pub(crate) tasks: task::Tasks,
+    #[cfg(unix)]
+    selects: Rc<select::Selects>,
     inbox: Arc<handle::Inbox>,
     dead_letters: RefCell<Option<handle::DeadLetterHook>>,
     deadline: RefCell<Deadline>,
@@ -334,6 +340,8 @@ impl Core {
             extrefs: RefCell::default(),
             signals: RefCell::default(),
             tasks: task::Tasks::new(shared.clone()),
+            #[cfg(unix)]
+            selects: Rc::default(),
             inbox: handle::Inbox::new(shared.clone(), config.inbox, tag),
             dead_letters: RefCell::default(),
             shared,

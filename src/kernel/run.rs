@@ -47,17 +47,21 @@ impl Core {
             let mut generation = match self.run.unfinished.take() {
                 Some(generation) => generation,
                 None => {
-                    self.io_phase();
+                    let ready = self.io_phase();
                     if self.is_over(mode) {
                         return Poll::Ready(Step::Done);
                     }
                     let now = match self.due_now() {
                         Some(now) => now,
+                        // Ready descriptors are all that this slice had to offer.
+                        None if ready && mode == Mode::Slice => return Poll::Ready(Step::Done),
                         None => {
                             if self.test_idle(mode) {
                                 0
                             } else {
                                 match self.wait(cx) {
+                                    // A descriptor that stays ready must not shut out its host.
+                                    Poll::Ready(()) if self.has_ready_files() => return Poll::Ready(Step::GiveWay),
                                     Poll::Ready(()) => continue,
                                     Poll::Pending => return Poll::Pending,
                                 }
@@ -112,6 +116,7 @@ impl Core {
         if mode == Mode::Slice
             || self.shared.wants_attention()
             || self.tasks.has_intake()
+            || self.has_ready_files()
             || self.run.over.get()
             || self.is_shutting_down()
             || self.sessions.borrow_mut().settle_marks()
@@ -129,8 +134,9 @@ impl Core {
         Some(queue.generation(now))
     }
 
+    /// True if it had a descriptor's handler run.
     #[inline]
-    fn io_phase(&self) {
+    fn io_phase(&self) -> bool {
         if self.shared.wants_attention() && self.shared.attend() {
             self.drain_inbox();
             self.poll_tasks();
@@ -139,12 +145,24 @@ impl Core {
             self.poll_intake();
             self.after_io();
         }
+        let ready = self.has_ready_files() && self.dispatch_files();
         if self.is_shutting_down() {
             self.check_shutdown();
         }
+        ready
     }
 
-    fn after_io(&self) {
+    #[cfg(not(unix))]
+    fn has_ready_files(&self) -> bool {
+        false
+    }
+
+    #[cfg(not(unix))]
+    fn dispatch_files(&self) -> bool {
+        false
+    }
+
+    pub(super) fn after_io(&self) {
         if self.die.is_fatal() {
             self.stop_all();
         }
@@ -211,7 +229,7 @@ impl Core {
             .deadline
             .borrow_mut()
             .poll(&self.clock, due, self.config.timer_slack, cx);
-        if polled.is_ready() || self.shared.wants_attention() || self.tasks.has_intake() {
+        if polled.is_ready() || self.shared.wants_attention() || self.tasks.has_intake() || self.has_ready_files() {
             return Poll::Ready(());
         }
         Poll::Pending

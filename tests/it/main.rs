@@ -14,6 +14,10 @@ mod laws_stopping;
 mod nfa;
 mod perl_twins;
 mod properties;
+#[cfg(unix)]
+mod selects;
 mod testing;
 mod transcripts;
+#[cfg(unix)]
+mod upstream_k_selects;
 mod upstream_ses_nfa;
