@@ -40,6 +40,8 @@ pub(crate) mod nfa;
 pub(crate) mod postbacks;
 pub(crate) mod refcounts;
 pub(crate) mod run_again;
+#[cfg(unix)]
+pub(crate) mod selects;
 pub(crate) mod sender_purge;
 pub(crate) mod signals_order;
 pub(crate) mod slices;
