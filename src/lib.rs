@@ -56,7 +56,7 @@
 //!
 //! A Tokio runtime with its time and I/O drivers (`enable_all`). The kernel's futures are `!Send`: await them on a
 //! current-thread runtime, in a `LocalSet`, or on a thread of their own. Timers are exact to some 30 µs on Linux (a
-//! timerfd), to a millisecond elsewhere.
+//! timerfd), to a millisecond elsewhere. File watchers (`Watched`) are there on Unix only.
 //!
 //! # Features
 //!

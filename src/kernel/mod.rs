@@ -426,6 +426,11 @@ impl Core {
         }
     }
 
+    /// An error is ending the run: nothing more is to be delivered.
+    pub(crate) fn is_failing(&self) -> bool {
+        self.die.is_fatal()
+    }
+
     /// The wall clock's time, or the virtual one's.
     pub(crate) fn wall_now(&self) -> std::time::SystemTime {
         self.clock.wall(self.clock.now())

@@ -18,7 +18,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::panic::Location;
+use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
@@ -258,7 +258,16 @@ impl Core {
                     continue;
                 }
                 delivered = true;
-                self.deliver_now(watch.owner, watch.event.idx(), (watch.arg)(), watch.place);
+                match catch_unwind(AssertUnwindSafe(|| (watch.arg)())) {
+                    Ok(arg) => {
+                        self.deliver_now(watch.owner, watch.event.idx(), arg, watch.place);
+                    }
+                    // Cloning what the program gave the watcher is its own code.
+                    Err(payload) => {
+                        let failure = Failure::from_panic(payload);
+                        self.raise_for_task(watch.owner, watch.event.name(), &failure, watch.place);
+                    }
+                }
                 if self.die.is_fatal() {
                     break 'modes;
                 }

@@ -739,3 +739,27 @@ async fn the_log_keeps_the_newest_transitions() {
         ]
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn without_catching_a_failing_postponed_event_ends_the_delivery() {
+    let kernel = poe::testing::builder().catch_exceptions(false).build();
+    machine()
+        .state(Red, |s| {
+            s.on(ENTER, |cx, ()| {
+                cx.yield_to(JOB, 1);
+                cx.yield_to(JOB, 2);
+                cx.goto_state(Green, SILENT, ())
+            })
+            .postpone("job")
+        })
+        .state(Green, |s| {
+            s.on(JOB, |_, n| -> Handled {
+                say(n);
+                fail("one failed")
+            })
+        })
+        .start(&kernel, Red, ENTER, ())
+        .unwrap();
+    assert_eq!(run_to_failure(&kernel).await, "one failed");
+    assert_eq!(said(), ["1"]);
+}

@@ -377,3 +377,23 @@ async fn a_descriptor_that_is_always_ready_does_not_shut_out_the_host() {
     kernel.stop().unwrap();
     said();
 }
+
+#[tokio::test]
+async fn an_extra_whose_clone_panics_is_a_die_of_its_session() {
+    struct Bomb;
+    impl Clone for Bomb {
+        fn clone(&self) -> Self {
+            panic!("no clone")
+        }
+    }
+    let kernel = Kernel::new();
+    let (_reader, _writer, watched) = pipe("x");
+    life("A", move |cx| cx.select_read(&watched, "readable", Bomb).unwrap())
+        .on("readable", |_, _: Selected<Bomb>| say("never"))
+        .create(&kernel)
+        .unwrap();
+    let error = kernel.run().await.unwrap_err();
+    assert_eq!(error.failure().unwrap().to_string(), "panicked: no clone");
+    assert_no_leaks(&kernel);
+    assert_eq!(said(), ["A stop"]);
+}

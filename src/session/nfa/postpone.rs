@@ -54,7 +54,7 @@ impl Queue {
             return;
         }
         // Each is taken with no borrow left: its handler may postpone, and change the state.
-        while turn.slot().is_some() {
+        while turn.slot().is_some() && !turn.core.is_failing() {
             let next = self.ready.borrow_mut().pop_front();
             let Some(next) = next else { break };
             let (event, caller) = (next.event.idx(), next.caller.idx());
