@@ -150,6 +150,12 @@ impl AnyArg {
         matches!(&self.0, Repr::Boxed(_))
     }
 
+    /// Whether dropping it does anything.
+    #[inline]
+    pub(crate) fn is_heavy(&self) -> bool {
+        matches!(&self.0, Repr::Boxed(_) | Repr::String(_))
+    }
+
     /// Whether the value is an `A`.
     #[must_use]
     pub fn is<A: 'static>(&self) -> bool {

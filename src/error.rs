@@ -313,6 +313,14 @@ pub(crate) enum CallErrorKind {
 }
 
 impl<A> CallError<A> {
+    pub(crate) fn no_such_session(event: &str, session: SessionId, arg: A) -> Self {
+        Self::new(event, CallErrorKind::NoSuchSession(Wanted::Id(session)), Some(arg))
+    }
+
+    pub(crate) fn busy(event: &str, arg: Option<A>) -> Self {
+        Self::new(event, CallErrorKind::Busy, arg)
+    }
+
     pub(crate) fn new(event: &str, kind: CallErrorKind, arg: Option<A>) -> Self {
         CallError {
             event: event.to_owned(),

@@ -176,6 +176,25 @@ pub const PARENT: Reserved<Parent> = Reserved(Event::new("_parent"));
 #[doc(alias = "_default")]
 pub const DEFAULT: Reserved<Unhandled> = Reserved(Event::new("_default"));
 
+/// What a state machine's old state is told before the new one is entered; see [`Nfa`](crate::Nfa).
+///
+/// ```
+/// use poe::{NfaState, event::LEAVE};
+/// let state = NfaState::<&str, ()>::new().on(LEAVE, |_, ()| println!("left"));
+/// ```
+#[doc(alias = "leave")]
+pub const LEAVE: Reserved<()> = Reserved(Event::new("leave"));
+
+/// No event at all: for a change of a machine's state that calls no handler of the new state, or a return that the old
+/// one is not told of.
+///
+/// ```
+/// use poe::{Event, NfaState, event::SILENT};
+/// const NEXT: Event<()> = Event::new("next");
+/// let state = NfaState::<&str, ()>::new().on(NEXT, |cx, ()| cx.goto_state("other", SILENT, ()));
+/// ```
+pub const SILENT: Reserved<()> = Reserved(Event::new(""));
+
 /// The argument of [`CHILD`].
 #[derive(Debug)]
 pub struct Child {

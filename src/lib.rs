@@ -35,6 +35,7 @@
 //!    [`shutdown`](Kernel::shutdown) in good order. [`KernelHandle`] is its door for other threads.
 //! 2. [`Session`], [`States`] and [`Context`]: how sessions are made, and what a handler is given. [`Turn`] has all that
 //!    runs no other handler: posts, timers, aliases, reference counts, signals, futures.
+//!    [`Nfa`] is a session whose handlers depend on the state that it is in.
 //! 3. [`Event`]: typed keys over dynamic names; [`event`] has the life-cycle events.
 //! 4. [`filter`]: octets to records and back. [`wheel`]: I/O that lives in a heap. [`component`]: whole sessions ready
 //!    made, a TCP server and a TCP client.
@@ -55,7 +56,7 @@
 //!
 //! A Tokio runtime with its time and I/O drivers (`enable_all`). The kernel's futures are `!Send`: await them on a
 //! current-thread runtime, in a `LocalSet`, or on a thread of their own. Timers are exact to some 30 µs on Linux (a
-//! timerfd), to a millisecond elsewhere.
+//! timerfd), to a millisecond elsewhere. File watchers (`Watched`) are there on Unix only.
 //!
 //! # Features
 //!
@@ -86,7 +87,12 @@ pub use kernel::{
     Alarm, Answer, Caller, DeadLetter, Delta, Die, Invoke, Invoked, Kernel, KernelBuilder, KernelHandle, SessionHolds,
     ShutdownReport, Signal, Target, Turn, WhyAlive,
 };
+#[cfg(unix)]
+pub use kernel::{SelectMode, Selected, Watched};
 pub use name::Name;
 pub use resource::signals::SignalClass;
 pub use resource::{Hold, HoldKind};
-pub use session::{Callback, Context, Heap, IntoReply, Postback, Reply, SendPostback, Session, SessionBuilder, States};
+pub use session::{
+    Callback, Context, Heap, IntoReply, Machine, Nfa, NfaBuilder, NfaState, Postback, Reply, SendPostback, Session,
+    SessionBuilder, States, Transition, TransitionKind,
+};

@@ -6,7 +6,7 @@
 //! so many, and they are what nearly every event is called by. Kernels and state tables are both bound to their thread,
 //! which is why one table can serve all of a thread's kernels without any of them seeing another.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::ops::Deref;
 use std::rc::Rc;
@@ -228,10 +228,6 @@ const PERMANENT: [&str; 8] = [
 
 struct Record {
     name: Name,
-    /// Where the name's text stands, to be compared before the text is read: the same constant is the same address
-    /// nearly always.
-    address: usize,
-    length: usize,
     hash: u32,
     /// Its index, with the mark that says whether uses are counted.
     idx: NameIdx,
@@ -250,6 +246,18 @@ struct Table {
 /// The thread's table of names in use.
 pub(crate) struct Names {
     table: RefCell<Table>,
+    /// The constants that were looked up last, by their hashes: what a post asks first, with nothing borrowed.
+    recent: [Cell<Recent>; RECENT],
+}
+
+const RECENT: usize = 128;
+
+/// Where a constant's text stands, and its index, which never changes.
+#[derive(Clone, Copy)]
+struct Recent {
+    address: usize,
+    length: u32,
+    idx: NameIdx,
 }
 
 thread_local! {
@@ -271,25 +279,42 @@ impl Names {
         for text in PERMANENT {
             table.insert(Key::fixed(text, hash(text)));
         }
+        const NOTHING: Cell<Recent> = Cell::new(Recent {
+            address: 0,
+            length: 0,
+            idx: NameIdx::NONE,
+        });
         Names {
             table: RefCell::new(table),
+            recent: [NOTHING; RECENT],
         }
     }
 
     /// The index of a name, with one reference for the caller.
     #[inline(always)]
     pub(crate) fn acquire(&self, key: Key<'_>) -> NameIdx {
-        // The short way first: the very constant that the name was entered by, at its first bucket.
-        let found = self.table.borrow().constant(key);
-        match found {
-            Some(idx) => idx,
-            None => self.acquire_slowly(key),
+        let text = key.as_str();
+        let recent = self.recent[key.hash as usize % RECENT].get();
+        if recent.address == text.as_ptr().addr() && recent.length as usize == text.len() {
+            return recent.idx;
         }
+        self.acquire_slowly(key)
     }
 
     #[inline(never)]
     fn acquire_slowly(&self, key: Key<'_>) -> NameIdx {
-        self.table.borrow_mut().acquire(key)
+        let idx = self.table.borrow_mut().acquire(key);
+        if let Some(constant) = key.as_fixed()
+            && !idx.is_counted()
+        {
+            let text = constant.as_str();
+            self.recent[key.hash as usize % RECENT].set(Recent {
+                address: text.as_ptr().addr(),
+                length: u32::try_from(text.len()).unwrap_or(u32::MAX),
+                idx,
+            });
+        }
+        idx
     }
 
     /// What a queued event needs: a reference to its own name, and one to that of the event it was made in.
@@ -365,16 +390,6 @@ impl Names {
 }
 
 impl Table {
-    /// A name that was entered by this very constant and stands at its first bucket.
-    #[inline(always)]
-    fn constant(&self, key: Key<'_>) -> Option<NameIdx> {
-        let bucket = self.buckets[key.hash as usize & (self.buckets.len() - 1)];
-        let record = self.records.get((bucket as u32).wrapping_sub(1) as usize)?;
-        let text = key.as_str();
-        (record.address == text.as_ptr().addr() && record.length == text.len() && record.uses == 0)
-            .then_some(record.idx)
-    }
-
     fn acquire(&mut self, key: Key<'_>) -> NameIdx {
         match self.find(key) {
             Some(idx) => {
@@ -424,8 +439,6 @@ impl Table {
             self.grow();
         }
         let name = key.to_name();
-        let address = name.as_str().as_ptr().addr();
-        let length = name.as_str().len();
         let i = self.free.pop().unwrap_or(self.records.len() as u32);
         let (idx, uses) = match key.as_fixed() {
             Some(_) => (NameIdx(i), 0),
@@ -433,8 +446,6 @@ impl Table {
         };
         let record = Record {
             name,
-            address,
-            length,
             hash: key.hash,
             idx,
             uses,

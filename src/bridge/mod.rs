@@ -5,6 +5,8 @@
 
 pub(crate) mod clock;
 pub(crate) mod deadline;
-#[cfg(target_os = "linux")]
+#[cfg(unix)]
+pub(crate) mod files;
+#[cfg(unix)]
 mod reactor;
 pub(crate) mod wake;

@@ -1,74 +1,96 @@
-//! A timerfd in Tokio's reactor. The only file with unsafe code: registering a descriptor is an unsafe function.
+//! Our own descriptors in Tokio's reactor. The only file with unsafe code: registering is an unsafe function.
 
-use rustix::time::{
-    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create, timerfd_settime,
-};
 use std::io;
 use std::os::fd::OwnedFd;
-use std::task::{Context, Poll, ready};
-use std::time::Duration;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-pub(crate) struct Timer {
-    fd: AsyncFd<OwnedFd>,
+#[cfg(target_os = "linux")]
+pub(crate) use timer::Timer;
+
+/// # Errors
+/// The system's: that it has no room, or (`EPERM`) that a descriptor of this sort has no readiness.
+///
+/// # Panics
+/// Outside a Tokio runtime that drives I/O.
+#[allow(unsafe_code)]
+pub(super) fn register(fd: OwnedFd, interest: Interest) -> io::Result<AsyncFd<OwnedFd>> {
+    // SAFETY: the descriptor is owned by the `AsyncFd` alone until that is dropped, and an `OwnedFd` gives the same
+    // number at every call.
+    unsafe { AsyncFd::register_with_interest(fd, interest) }.map_err(io::Error::from)
 }
 
-impl Timer {
-    /// # Errors
-    /// The system's, when it has no descriptor left.
-    ///
-    /// # Panics
-    /// Outside a Tokio runtime that drives I/O.
-    #[allow(unsafe_code)]
-    pub(crate) fn new() -> io::Result<Self> {
-        let fd = timerfd_create(
-            TimerfdClockId::Monotonic,
-            TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC,
-        )?;
-        // SAFETY: the descriptor was just opened, is owned by the `AsyncFd` alone until that is dropped, and an
-        // `OwnedFd` gives the same number at every call.
-        let fd = unsafe { AsyncFd::register_with_interest(fd, Interest::READABLE) }.map_err(io::Error::from)?;
-        Ok(Timer { fd })
+#[cfg(target_os = "linux")]
+mod timer {
+    use super::register;
+    use rustix::time::{
+        Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create, timerfd_settime,
+    };
+    use std::io;
+    use std::os::fd::OwnedFd;
+    use std::task::{Context, Poll, ready};
+    use std::time::Duration;
+    use tokio::io::Interest;
+    use tokio::io::unix::AsyncFd;
+
+    /// A timerfd.
+    pub(crate) struct Timer {
+        fd: AsyncFd<OwnedFd>,
     }
 
-    /// Sets the one wake-up; an earlier one, also one that has come and was not read, is forgotten by the system.
-    pub(crate) fn arm(&mut self, after: Duration) {
-        // Zero would disarm it.
-        let after = after.max(Duration::from_nanos(1));
-        self.set(Timespec {
-            tv_sec: after.as_secs() as i64,
-            tv_nsec: after.subsec_nanos().into(),
-        });
-    }
-
-    pub(crate) fn disarm(&self) {
-        self.set(Timespec { tv_sec: 0, tv_nsec: 0 });
-    }
-
-    fn set(&self, value: Timespec) {
-        let zero = Timespec { tv_sec: 0, tv_nsec: 0 };
-        let spec = Itimerspec {
-            it_interval: zero,
-            it_value: value,
-        };
-        if let Err(error) = timerfd_settime(self.fd.get_ref(), TimerfdTimerFlags::empty(), &spec) {
-            // Only a bug can make the arguments invalid; without a wake-up the queue would hang, so say it loudly.
-            tracing::error!(target: "poe::timers", %error, "timerfd_settime");
+    impl Timer {
+        /// # Errors
+        /// The system's, when it has no descriptor left.
+        ///
+        /// # Panics
+        /// Outside a Tokio runtime that drives I/O.
+        pub(crate) fn new() -> io::Result<Self> {
+            let fd = timerfd_create(
+                TimerfdClockId::Monotonic,
+                TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC,
+            )?;
+            let fd = register(fd, Interest::READABLE)?;
+            Ok(Timer { fd })
         }
-    }
 
-    /// Ready when the timer has expired since it was armed.
-    pub(crate) fn poll_expired(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        loop {
-            let Ok(mut guard) = ready!(self.fd.poll_read_ready_mut(cx)) else {
-                return Poll::Ready(());
+        /// Sets the one wake-up; an earlier one, also one that has come and was not read, is forgotten by the system.
+        pub(crate) fn arm(&mut self, after: Duration) {
+            // Zero would disarm it.
+            let after = after.max(Duration::from_nanos(1));
+            self.set(Timespec {
+                tv_sec: after.as_secs() as i64,
+                tv_nsec: after.subsec_nanos().into(),
+            });
+        }
+
+        pub(crate) fn disarm(&self) {
+            self.set(Timespec { tv_sec: 0, tv_nsec: 0 });
+        }
+
+        fn set(&self, value: Timespec) {
+            let zero = Timespec { tv_sec: 0, tv_nsec: 0 };
+            let spec = Itimerspec {
+                it_interval: zero,
+                it_value: value,
             };
-            let mut expirations = [0_u8; 8];
-            match rustix::io::read(guard.get_inner(), &mut expirations) {
-                Ok(_) => return Poll::Ready(()),
-                Err(rustix::io::Errno::AGAIN) => guard.clear_ready(),
-                Err(_) => return Poll::Ready(()),
+            if let Err(error) = timerfd_settime(self.fd.get_ref(), TimerfdTimerFlags::empty(), &spec) {
+                // Only a bug can make the arguments invalid; without a wake-up the queue would hang, so say it loudly.
+                tracing::error!(target: "poe::timers", %error, "timerfd_settime");
+            }
+        }
+
+        /// Ready when the timer has expired since it was armed.
+        pub(crate) fn poll_expired(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+            loop {
+                let Ok(mut guard) = ready!(self.fd.poll_read_ready_mut(cx)) else {
+                    return Poll::Ready(());
+                };
+                let mut expirations = [0_u8; 8];
+                match rustix::io::read(guard.get_inner(), &mut expirations) {
+                    Ok(_) => return Poll::Ready(()),
+                    Err(rustix::io::Errno::AGAIN) => guard.clear_ready(),
+                    Err(_) => return Poll::Ready(()),
+                }
             }
         }
     }

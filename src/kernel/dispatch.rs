@@ -8,6 +8,7 @@ use crate::name::NameIdx;
 use crate::queue::{Entry, Fired};
 use crate::resource::sessions::KERNEL;
 use std::cell::Cell;
+use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::rc::Rc;
 
@@ -100,13 +101,15 @@ impl Core {
             name,
             caller,
             place,
-            mut arg,
+            arg,
         } = entry;
-        let (object, session, sender, mark) = {
+        // Nearly every argument has been taken by then, or needs no dropping: one look for both.
+        let mut arg = ManuallyDrop::new(arg);
+        let (object, session, sender) = {
             let mut sessions = self.sessions.borrow_mut();
             let sender = sessions.id(from);
-            let (object, session, mark) = sessions.take_event(to, from);
-            (object, session, sender, mark)
+            let (object, session) = sessions.take_event(to, from);
+            (object, session, sender)
         };
         match object {
             Some(object) if name != NameIdx::SIGNAL && name != NameIdx::GC => {
@@ -118,7 +121,11 @@ impl Core {
                     place,
                     answer: None,
                 };
-                self.dispatch(object, &frame, &mut arg, false);
+                if self.is_watching() {
+                    self.dispatch_watched(object, &frame, &mut arg);
+                } else {
+                    self.dispatch_plain(object, &frame, &mut arg);
+                }
             }
             object => {
                 // A signal may end the session, whose heap must go with it and not with a look of ours.
@@ -127,12 +134,41 @@ impl Core {
             }
         }
         self.names.release_pair(name, caller);
-        if mark != 0 {
-            self.sessions.borrow_mut().confirm_mark(session, mark);
+        if arg.is_heavy() {
+            discard_boxed(&mut ManuallyDrop::into_inner(arg));
         }
-        discard(&mut arg);
         if self.die.is_fatal() {
             self.stop_all();
+        }
+    }
+
+    /// [`dispatch`](Self::dispatch) from the loop, where no other handler is on the stack and nobody listens.
+    #[inline(always)]
+    fn dispatch_plain(&self, object: Rc<dyn Invoke>, frame: &Frame<'_>, arg: &mut AnyArg) {
+        let name = frame.event.get();
+        self.active.set(Active {
+            session: frame.session,
+            event: name,
+        });
+        match catch_unwind(AssertUnwindSafe(|| object.invoke(Turn { core: self, frame }, arg))) {
+            Ok(Invoked::Returned | Invoked::Unhandled) => {}
+            failed => self.post_failed(failed, frame, name),
+        }
+        drop_object(object);
+        self.active.set_idle();
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn dispatch_watched(&self, object: Rc<dyn Invoke>, frame: &Frame<'_>, arg: &mut AnyArg) {
+        self.dispatch(object, frame, arg, false);
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn post_failed(&self, result: std::thread::Result<Invoked>, frame: &Frame<'_>, name: NameIdx) {
+        if let Invoked::Failed(failure) = result.unwrap_or_else(failed) {
+            self.handler_failed(&failure, frame, name, false);
         }
     }
 

@@ -9,7 +9,7 @@ impl Core {
     /// Stops every session that nothing keeps alive, the last marked first, until no mark is left (laws L28, L29).
     #[inline]
     pub(crate) fn sweep(&self) {
-        if self.sessions.borrow().has_marks() {
+        if self.sessions.borrow_mut().has_marks() {
             self.sweep_marked();
         }
     }

@@ -13,6 +13,8 @@ mod lifecycle;
 mod message;
 mod refcount;
 mod run;
+#[cfg(unix)]
+mod select;
 mod shutdown;
 mod signal;
 mod snapshot;
@@ -28,6 +30,8 @@ pub(crate) use lifecycle::create_at_once;
 pub use message::Target;
 pub(crate) use message::call_at_once;
 pub(crate) use refcount::postback_tag;
+#[cfg(unix)]
+pub use select::{SelectMode, Selected, Watched};
 pub use shutdown::ShutdownReport;
 pub use signal::Signal;
 pub use snapshot::{SessionHolds, WhyAlive};
@@ -301,6 +305,14 @@ impl ActiveCell {
         }
     }
 
+    /// Nobody, outside handlers.
+    #[inline]
+    fn set_idle(&self) {
+        self.serial.set(0);
+        self.slot.set(KERNEL);
+        self.event.set(NameIdx::NONE);
+    }
+
     #[inline]
     fn set(&self, active: Active) {
         self.serial.set(active.session.serial);
@@ -327,6 +339,8 @@ pub struct Core {
     extrefs: RefCell<Extrefs>,
     signals: RefCell<Signals>,
     pub(crate) tasks: task::Tasks,
+    #[cfg(unix)]
+    selects: Rc<select::Selects>,
     inbox: Arc<handle::Inbox>,
     dead_letters: RefCell<Option<handle::DeadLetterHook>>,
     deadline: RefCell<Deadline>,
@@ -385,6 +399,8 @@ impl Core {
             extrefs: RefCell::default(),
             signals: RefCell::default(),
             tasks: task::Tasks::new(shared.clone()),
+            #[cfg(unix)]
+            selects: Rc::default(),
             inbox: handle::Inbox::new(shared.clone(), config.inbox, tag),
             dead_letters: RefCell::default(),
             shared,
@@ -460,6 +476,16 @@ impl Core {
         if self.run.asleep.get() {
             self.shared.notify();
         }
+    }
+
+    /// An error is ending the run: nothing more is to be delivered.
+    pub(crate) fn is_failing(&self) -> bool {
+        self.die.is_fatal()
+    }
+
+    /// The wall clock's time, or the virtual one's.
+    pub(crate) fn wall_now(&self) -> std::time::SystemTime {
+        self.clock.wall(self.clock.now())
     }
 
     /// Whether time is virtual, so that real descriptors must keep out.

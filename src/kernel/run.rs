@@ -47,17 +47,21 @@ impl Core {
             let mut generation = match self.run.unfinished.take() {
                 Some(generation) => generation,
                 None => {
-                    self.io_phase();
+                    let ready = self.io_phase();
                     if self.is_over(mode) {
                         return Poll::Ready(Step::Done);
                     }
                     let now = match self.due_now() {
                         Some(now) => now,
+                        // Ready descriptors are all that this slice had to offer.
+                        None if ready && mode == Mode::Slice => return Poll::Ready(Step::Done),
                         None => {
                             if self.test_idle(mode) {
                                 0
                             } else {
                                 match self.wait(cx) {
+                                    // A descriptor that stays ready must not shut out its host.
+                                    Poll::Ready(()) if self.has_ready_files() => return Poll::Ready(Step::GiveWay),
                                     Poll::Ready(()) => continue,
                                     Poll::Pending => return Poll::Pending,
                                 }
@@ -84,7 +88,17 @@ impl Core {
     fn run_generations(&self, generation: &mut Generation, pace: &mut Pace, mode: Mode) -> bool {
         while !pace.is_spent() {
             let mut queue = self.queue.borrow_mut();
-            match queue.next(*generation) {
+            let mut next = queue.next(*generation);
+            if next == Next::Nothing {
+                drop(queue);
+                match self.next_generation(mode) {
+                    Some(next) => *generation = next,
+                    None => return true,
+                }
+                queue = self.queue.borrow_mut();
+                next = queue.next(*generation);
+            }
+            match next {
                 Next::Post => {
                     let Some(entry) = queue.pop_post() else { return true };
                     drop(queue);
@@ -97,14 +111,7 @@ impl Core {
                     drop(queue);
                     self.dispatch_timer(entry, &fired);
                 }
-                Next::Nothing => {
-                    drop(queue);
-                    match self.next_generation(mode) {
-                        Some(next) => *generation = next,
-                        None => return true,
-                    }
-                    continue;
-                }
+                Next::Nothing => continue,
             }
             if self.tasks.has_intake() {
                 self.poll_intake();
@@ -121,6 +128,7 @@ impl Core {
         if mode == Mode::Slice
             || self.shared.wants_attention()
             || self.tasks.has_intake()
+            || self.has_ready_files()
             || self.run.over.get()
             || self.is_shutting_down()
             || self.sessions.borrow_mut().settle_marks()
@@ -138,8 +146,9 @@ impl Core {
         Some(queue.generation(now))
     }
 
+    /// True if it had a descriptor's handler run.
     #[inline]
-    fn io_phase(&self) {
+    fn io_phase(&self) -> bool {
         if self.shared.wants_attention() && self.shared.attend() {
             self.drain_inbox();
             self.poll_tasks();
@@ -148,12 +157,24 @@ impl Core {
             self.poll_intake();
             self.after_io();
         }
+        let ready = self.has_ready_files() && self.dispatch_files();
         if self.is_shutting_down() {
             self.check_shutdown();
         }
+        ready
     }
 
-    fn after_io(&self) {
+    #[cfg(not(unix))]
+    fn has_ready_files(&self) -> bool {
+        false
+    }
+
+    #[cfg(not(unix))]
+    fn dispatch_files(&self) -> bool {
+        false
+    }
+
+    pub(super) fn after_io(&self) {
         if self.die.is_fatal() {
             self.stop_all();
         }
@@ -220,7 +241,7 @@ impl Core {
             .deadline
             .borrow_mut()
             .poll(&self.clock, due, self.config.timer_slack, cx);
-        if polled.is_ready() || self.shared.wants_attention() || self.tasks.has_intake() {
+        if polled.is_ready() || self.shared.wants_attention() || self.tasks.has_intake() || self.has_ready_files() {
             return Poll::Ready(());
         }
         Poll::Pending

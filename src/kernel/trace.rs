@@ -61,7 +61,7 @@ impl Core {
     }
 
     #[inline(always)]
-    pub(super) fn is_watching(&self) -> bool {
+    pub(crate) fn is_watching(&self) -> bool {
         self.observer.watching.get()
     }
 
@@ -73,7 +73,7 @@ impl Core {
 
     /// Tells those who listen of a dispatch.
     #[cold]
-    pub(super) fn observe(&self, frame: &Frame<'_>, queued: bool) {
+    pub(crate) fn observe(&self, frame: &Frame<'_>, queued: bool) {
         if tracing::enabled!(target: "poe::events", Level::TRACE) {
             self.trace_dispatch(frame, queued);
         }

@@ -46,6 +46,8 @@ pub enum HoldKind {
     Task,
     /// A wheel.
     Wheel,
+    /// A watched descriptor, also while it is paused.
+    File,
 }
 
 impl fmt::Display for HoldKind {
@@ -60,6 +62,7 @@ impl fmt::Display for HoldKind {
             HoldKind::Postback => "postback",
             HoldKind::Task => "task",
             HoldKind::Wheel => "wheel",
+            HoldKind::File => "watched file",
         })
     }
 }

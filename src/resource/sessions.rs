@@ -44,6 +44,10 @@ pub(crate) struct Sessions<O> {
     next_serial: u64,
     marks: Vec<u32>,
     mark: u64,
+    /// A mark that is not made yet (0 for none), and whose.
+    dated: u64,
+    dated_slot: u32,
+    dated_serial: u64,
     kernel: u32,
 }
 
@@ -58,6 +62,9 @@ impl<O: Clone> Sessions<O> {
             next_serial: 1,
             marks: Vec::new(),
             mark: 0,
+            dated: 0,
+            dated_slot: KERNEL,
+            dated_serial: 0,
             kernel,
         };
         let root = table.blank(0, NONE, Location::caller());
@@ -261,45 +268,53 @@ impl<O: Clone> Sessions<O> {
     }
 
     /// Takes an event out for dispatch: gives back what it held, and says who handles it. Where that was the last that
-    /// held the receiver, its mark is only dated here (not zero), and made by [`confirm_mark`](Self::confirm_mark) if its
-    /// handler has found nothing to live for: a session that posts to itself would be marked by every event.
+    /// held the receiver, its mark is only dated here, and made once its handler has returned without finding anything
+    /// to live for: a session that posts to itself would be marked by every event.
     #[inline(always)]
-    pub(crate) fn take_event(&mut self, to: u32, from: u32) -> (Option<O>, SessionId, u64) {
+    pub(crate) fn take_event(&mut self, to: u32, from: u32) -> (Option<O>, SessionId) {
+        self.confirm_mark();
         let kernel = self.kernel;
         let receiver = &mut self.records[to as usize];
-        receiver.refs -= 1;
-        let mark = if receiver.refs == 0 {
-            self.mark += 1;
-            self.mark
-        } else {
-            0
+        let session = SessionId {
+            serial: receiver.serial,
+            slot: to,
+            kernel,
         };
-        let found = (
-            receiver.object.clone(),
-            SessionId {
-                serial: receiver.serial,
-                slot: to,
-                kernel,
-            },
-            mark,
-        );
+        receiver.refs -= 1;
+        if receiver.refs == 0 {
+            self.mark += 1;
+            self.dated = self.mark;
+            self.dated_slot = to;
+            self.dated_serial = session.serial;
+        }
+        let object = receiver.object.clone();
         if from != to {
             self.release(from);
         }
-        found
+        (object, session)
     }
 
-    /// Marks a session for the sweep by an earlier date, if it is still there, nothing holds it, and no later mark was made.
+    /// Makes the mark that the last event of the loop has left dated, if its session is still there, nothing holds it, and
+    /// it has no later mark. To be called when no handler runs.
     #[inline]
-    pub(crate) fn confirm_mark(&mut self, id: SessionId, mark: u64) {
-        let record = &mut self.records[id.slot as usize];
-        if record.refs == 0 && record.serial == id.serial && id.slot != KERNEL {
-            // It may stand in the list by an older mark, which no longer counts.
-            record.mark = record.mark.max(mark);
-            if !record.marked {
-                record.marked = true;
-                self.marks.push(id.slot);
+    fn confirm_mark(&mut self) {
+        if self.dated != 0 {
+            let date = std::mem::take(&mut self.dated);
+            let record = &self.records[self.dated_slot as usize];
+            if record.refs == 0 && record.serial == self.dated_serial && self.dated_slot != KERNEL {
+                self.mark_as_of(date);
             }
+        }
+    }
+
+    #[cold]
+    fn mark_as_of(&mut self, date: u64) {
+        let record = &mut self.records[self.dated_slot as usize];
+        // It may stand in the list by an older mark, which no longer counts.
+        record.mark = record.mark.max(date);
+        if !record.marked {
+            record.marked = true;
+            self.marks.push(self.dated_slot);
         }
     }
 
@@ -356,6 +371,7 @@ impl<O: Clone> Sessions<O> {
     /// other are marked by every event.
     #[inline]
     pub(crate) fn settle_marks(&mut self) -> bool {
+        self.confirm_mark();
         while let Some(slot) = self.marks.last() {
             let record = &mut self.records[*slot as usize];
             if record.refs == 0 {
@@ -369,7 +385,8 @@ impl<O: Clone> Sessions<O> {
 
     /// Whether a sweep may have something to do.
     #[inline]
-    pub(crate) fn has_marks(&self) -> bool {
+    pub(crate) fn has_marks(&mut self) -> bool {
+        self.confirm_mark();
         !self.marks.is_empty()
     }
 

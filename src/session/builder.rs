@@ -117,7 +117,7 @@ impl<H: 'static> SessionBuilder<H> {
     /// # }).unwrap();
     /// ```
     #[track_caller]
-    pub fn create_in<P: 'static>(self, cx: &mut Context<'_, P>) -> Result<SessionId, Error> {
+    pub fn create_in(self, cx: &mut impl Caller) -> Result<SessionId, Error> {
         self.create_by(cx, Location::caller())
     }
 

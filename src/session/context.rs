@@ -2,7 +2,7 @@
 
 use super::options::Options;
 use super::reply::IntoReply;
-use super::states::{States, TableSlot, erase};
+use super::states::{Handler, States, TableSlot, erase};
 use crate::arg::AnyArg;
 use crate::error::{CallError, Error, Failure};
 use crate::event::{Calls, Unhandled};
@@ -19,7 +19,7 @@ use std::panic::Location;
 pub(super) struct SessionCell<H: 'static> {
     /// Empty while a handler's context has the heap.
     heap: Cell<Option<Box<H>>>,
-    pub(super) table: TableSlot<H>,
+    pub(super) table: TableSlot<Handler<H>>,
     pub(super) options: Options,
 }
 
@@ -27,7 +27,7 @@ impl<H> SessionCell<H> {
     pub(super) fn new(heap: H, states: States<H>, options: Options) -> Self {
         SessionCell {
             heap: Cell::new(Some(Box::new(heap))),
-            table: TableSlot::new(states),
+            table: TableSlot::new(states.table),
             options,
         }
     }
@@ -127,7 +127,7 @@ pub struct Context<'k, H: 'static> {
 }
 
 /// A session's heap in the hands of its running handler; derefs to it.
-pub struct Heap<H>(Option<Box<H>>);
+pub struct Heap<H>(pub(super) Option<Box<H>>);
 
 impl<H> Deref for Heap<H> {
     type Target = H;

@@ -1,7 +1,8 @@
-//! POE::Session: a heap, a table of handlers, and the context in which a handler runs.
+//! POE::Session and POE::NFA: a heap, tables of handlers, and the context in which a handler runs.
 
 mod builder;
 mod context;
+mod nfa;
 mod options;
 mod postback;
 mod reply;
@@ -9,6 +10,7 @@ mod states;
 
 pub use builder::{Session, SessionBuilder};
 pub use context::{Context, Heap};
+pub use nfa::{Machine, Nfa, NfaBuilder, NfaState, Transition, TransitionKind};
 pub use postback::{Callback, Postback, SendPostback};
 pub use reply::{IntoReply, Reply};
 pub use states::States;

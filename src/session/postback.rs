@@ -1,10 +1,11 @@
 //! Postbacks and callbacks: events as values, for code that knows nothing of sessions (laws L72 to L74).
 
 use super::context::Context;
+use super::nfa::Machine;
 use crate::error::{CallError, PostError};
 use crate::event::{Calls, Posts};
 use crate::id::SessionId;
-use crate::kernel::{Caller, Core, KernelHandle, call_at_once, postback_tag};
+use crate::kernel::{Caller, Core, KernelHandle, Turn, call_at_once, postback_tag};
 use crate::name::{HeldName, Key, Name};
 use std::cell::Cell;
 use std::fmt;
@@ -269,51 +270,80 @@ impl<M, A> fmt::Debug for SendPostback<M, A> {
     }
 }
 
-impl<H: 'static> Context<'_, H> {
-    /// A value that posts `event` to this session, with `mine` and what it is given then.
-    #[track_caller]
-    pub fn postback<M: Clone + 'static, A: 'static>(&self, event: impl Posts<(M, A)>, mine: M) -> Postback<M, A> {
-        let hold = Hold::new(self.kernel.core, self.session_id(), event.key(), Location::caller());
+impl<M, A> Postback<M, A> {
+    fn of(turn: Turn<'_>, key: Key<'_>, mine: M, place: &'static Location<'static>) -> Self {
         Postback {
-            hold,
+            hold: Hold::new(turn.core, turn.session_id(), key, place),
             mine,
             types: PhantomData,
         }
     }
+}
 
-    /// A value that calls `event` of this session, with `mine` and what it is given then.
-    #[track_caller]
-    pub fn callback<M: Clone + 'static, A: 'static, R: 'static>(
-        &self,
-        event: impl Calls<(M, A), R>,
-        mine: M,
-    ) -> Callback<M, A, R> {
-        let hold = Hold::new(self.kernel.core, self.session_id(), event.key(), Location::caller());
+impl<M, A, R> Callback<M, A, R> {
+    fn of(turn: Turn<'_>, key: Key<'_>, mine: M, place: &'static Location<'static>) -> Self {
         Callback {
-            hold,
+            hold: Hold::new(turn.core, turn.session_id(), key, place),
             mine,
             types: PhantomData,
         }
     }
+}
 
-    /// A postback for other threads.
-    #[doc(alias = "postback")]
-    #[track_caller]
-    pub fn send_postback<M: Clone + Send + 'static, A: Send + 'static>(
-        &self,
-        event: impl Posts<(M, A)>,
-        mine: M,
-    ) -> SendPostback<M, A> {
-        let event = event.key().as_str().to_owned();
-        let core = self.kernel.core;
+impl<M, A> SendPostback<M, A> {
+    fn of(turn: Turn<'_>, key: Key<'_>, mine: M, place: &'static Location<'static>) -> Self {
+        let event = key.as_str().to_owned();
         // Of a session that was stopped in its own handler it holds nothing, and posts into nothing.
-        let _ = core.refcount_increment(self.session_id(), &postback_tag(&event), Location::caller());
+        let _ = turn
+            .core
+            .refcount_increment(turn.session_id(), &postback_tag(&event), place);
         SendPostback {
-            handle: KernelHandle::of(core),
-            session: self.session_id(),
+            handle: KernelHandle::of(turn.core),
+            session: turn.session_id(),
             event,
             mine,
             types: PhantomData,
         }
     }
 }
+
+/// The same methods for both kinds of context.
+macro_rules! makes_postbacks {
+    ($context:ident: $($heap:ident),*) => {
+        impl<$($heap: 'static),*> $context<'_, $($heap),*> {
+            /// A value that posts `event` to this session, with `mine` and what it is given then.
+            #[track_caller]
+            pub fn postback<M: Clone + 'static, A: 'static>(
+                &self,
+                event: impl Posts<(M, A)>,
+                mine: M,
+            ) -> Postback<M, A> {
+                Postback::of(self.kernel, event.key(), mine, Location::caller())
+            }
+
+            /// A value that calls `event` of this session, with `mine` and what it is given then.
+            #[track_caller]
+            pub fn callback<M: Clone + 'static, A: 'static, R: 'static>(
+                &self,
+                event: impl Calls<(M, A), R>,
+                mine: M,
+            ) -> Callback<M, A, R> {
+                Callback::of(self.kernel, event.key(), mine, Location::caller())
+            }
+
+            /// A postback for other threads.
+            #[doc(alias = "postback")]
+            #[track_caller]
+            pub fn send_postback<M: Clone + Send + 'static, A: Send + 'static>(
+                &self,
+                event: impl Posts<(M, A)>,
+                mine: M,
+            ) -> SendPostback<M, A> {
+                SendPostback::of(self.kernel, event.key(), mine, Location::caller())
+            }
+        }
+    };
+}
+
+makes_postbacks!(Context: H);
+makes_postbacks!(Machine: S, Q);

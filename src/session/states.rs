@@ -5,7 +5,7 @@ use super::reply::IntoReply;
 use crate::arg::AnyArg;
 use crate::error::{Failure, WrongArgument};
 use crate::event::Calls;
-use crate::kernel::Invoked;
+use crate::kernel::{Invoked, Turn};
 use crate::name::{Key, Name, NameIdx, Names};
 use std::any::{TypeId, type_name};
 use std::fmt;
@@ -32,19 +32,20 @@ pub(super) type Handler<H> = dyn Fn(&mut Context<'_, H>, &mut AnyArg) -> Invoked
 /// ```
 #[doc(alias = "inline_states")]
 pub struct States<H: 'static> {
-    pub(super) table: Rc<Table<H>>,
+    pub(super) table: Rc<Table<Handler<H>>>,
 }
 
-/// The handlers, found by their names' indices; holds one reference to each name.
-pub(super) struct Table<H: 'static> {
+/// The handlers, found by their names' indices; holds one reference to each name. `F` is what a handler looks like
+/// without its types: those of sessions and of state machines differ in their contexts.
+pub(super) struct Table<F: ?Sized> {
     names: Rc<Names>,
     /// Sorted, and parallel to `handlers`: a look-up reads nothing else.
     keys: Vec<NameIdx>,
-    handlers: Vec<Rc<Handler<H>>>,
+    handlers: Vec<Rc<F>>,
 }
 
-impl<H> Table<H> {
-    fn new() -> Self {
+impl<F: ?Sized> Table<F> {
+    pub(super) fn new() -> Self {
         Table {
             names: Names::current(),
             keys: Vec::new(),
@@ -53,7 +54,7 @@ impl<H> Table<H> {
     }
 
     #[inline]
-    pub(super) fn find(&self, name: NameIdx) -> Option<&Rc<Handler<H>>> {
+    pub(super) fn find(&self, name: NameIdx) -> Option<&Rc<F>> {
         let at = if self.keys.len() <= 12 {
             self.keys.iter().position(|k| *k == name)?
         } else {
@@ -63,7 +64,7 @@ impl<H> Table<H> {
     }
 
     /// Sets or replaces a handler; the old one comes back, so that the caller drops it with nothing borrowed.
-    pub(super) fn set(&mut self, key: Key<'_>, handler: Rc<Handler<H>>) -> Option<Rc<Handler<H>>> {
+    pub(super) fn set(&mut self, key: Key<'_>, handler: Rc<F>) -> Option<Rc<F>> {
         let name = self.names.acquire(key);
         match self.keys.binary_search(&name) {
             Ok(at) => {
@@ -78,7 +79,7 @@ impl<H> Table<H> {
         }
     }
 
-    pub(super) fn remove(&mut self, key: Key<'_>) -> Option<Rc<Handler<H>>> {
+    pub(super) fn remove(&mut self, key: Key<'_>) -> Option<Rc<F>> {
         let name = self.names.lookup(key)?;
         let at = self.keys.binary_search(&name).ok()?;
         self.keys.remove(at);
@@ -93,7 +94,7 @@ impl<H> Table<H> {
     }
 
     /// Takes over every handler of another table.
-    fn extend(&mut self, other: &Table<H>) {
+    fn extend(&mut self, other: &Table<F>) {
         for (key, handler) in other.keys.iter().zip(&other.handlers) {
             let name = other.names.name(*key);
             drop(self.set(Key::new(&name), handler.clone()));
@@ -101,7 +102,7 @@ impl<H> Table<H> {
     }
 }
 
-impl<H> Clone for Table<H> {
+impl<F: ?Sized> Clone for Table<F> {
     fn clone(&self) -> Self {
         for key in &self.keys {
             self.names.retain(*key);
@@ -114,7 +115,7 @@ impl<H> Clone for Table<H> {
     }
 }
 
-impl<H> Drop for Table<H> {
+impl<F: ?Sized> Drop for Table<F> {
     fn drop(&mut self) {
         for key in &self.keys {
             self.names.release(*key);
@@ -132,29 +133,36 @@ where
 {
     Rc::new(move |cx: &mut Context<'_, H>, arg: &mut AnyArg| {
         let Some(arg) = arg.take::<A>() else {
-            return Invoked::Failed(wrong_argument(cx, type_name::<A>(), arg));
+            return wrong_argument(cx.kernel, type_name::<A>(), arg);
         };
-        match f(cx, arg).into_reply() {
-            Ok(value) => {
-                // `()` is what an answer is without being set.
-                if TypeId::of::<Ret::Value>() != TypeId::of::<()>() && cx.kernel.is_asked() {
-                    cx.kernel.answer(AnyArg::new(value));
-                }
-                Invoked::Returned
-            }
-            Err(failure) => Invoked::Failed(failure),
-        }
+        let reply = f(cx, arg);
+        answered(cx.kernel, reply)
     })
 }
 
+/// What came of a handler that returned.
+#[inline(always)]
+pub(super) fn answered<R: IntoReply>(turn: Turn<'_>, reply: R) -> Invoked {
+    match reply.into_reply() {
+        Ok(value) => {
+            // `()` is what an answer is without being set.
+            if TypeId::of::<R::Value>() != TypeId::of::<()>() && turn.is_asked() {
+                turn.answer(AnyArg::new(value));
+            }
+            Invoked::Returned
+        }
+        Err(failure) => Invoked::Failed(failure),
+    }
+}
+
 #[cold]
-fn wrong_argument<H>(cx: &Context<'_, H>, expected: &'static str, arg: &AnyArg) -> Failure {
-    Failure::wrong_argument(WrongArgument {
-        event: cx.event().to_string(),
+pub(super) fn wrong_argument(turn: Turn<'_>, expected: &'static str, arg: &AnyArg) -> Invoked {
+    Invoked::Failed(Failure::wrong_argument(WrongArgument {
+        event: turn.event().to_string(),
         expected,
         sent: arg.type_name(),
-        place: cx.caller_place().to_string(),
-    })
+        place: turn.caller_place().to_string(),
+    }))
 }
 
 impl<H: 'static> States<H> {
@@ -231,34 +239,31 @@ impl<H> fmt::Debug for States<H> {
 
 impl<H: 'static> SessionCell<H> {
     /// Changes the session's own table, which is a copy from then on if others share it.
-    pub(super) fn change_table(&self, change: impl FnOnce(&mut Table<H>) -> Option<Rc<Handler<H>>>) -> bool {
-        let mut table = self.table.take_or_empty();
-        let old = change(Rc::make_mut(&mut table));
-        self.table.put(table);
-        let replaced = old.is_some();
-        drop(old);
-        replaced
+    pub(super) fn change_table(&self, change: impl FnOnce(&mut Table<Handler<H>>) -> Option<Rc<Handler<H>>>) -> bool {
+        self.table.change(change)
     }
 }
 
 /// The slot for a session's table: taken out while it is changed, so that nothing is borrowed when a closure is dropped.
-pub(super) struct TableSlot<H: 'static>(std::cell::RefCell<Rc<Table<H>>>);
+pub(super) struct TableSlot<F: ?Sized>(std::cell::RefCell<Rc<Table<F>>>);
 
-impl<H> TableSlot<H> {
-    pub(super) fn new(states: States<H>) -> Self {
-        TableSlot(std::cell::RefCell::new(states.table))
+impl<F: ?Sized> TableSlot<F> {
+    pub(super) fn new(table: Rc<Table<F>>) -> Self {
+        TableSlot(std::cell::RefCell::new(table))
     }
 
     #[inline]
-    pub(super) fn get(&self) -> Rc<Table<H>> {
+    pub(super) fn get(&self) -> Rc<Table<F>> {
         self.0.borrow().clone()
     }
 
-    fn take_or_empty(&self) -> Rc<Table<H>> {
-        self.0.replace(Rc::new(Table::new()))
-    }
-
-    fn put(&self, table: Rc<Table<H>>) {
+    /// Changes the table, or a copy of it if others share it. True if that let go of a handler.
+    pub(super) fn change(&self, change: impl FnOnce(&mut Table<F>) -> Option<Rc<F>>) -> bool {
+        let mut table = self.0.replace(Rc::new(Table::new()));
+        let old = change(Rc::make_mut(&mut table));
         drop(self.0.replace(table));
+        let replaced = old.is_some();
+        drop(old);
+        replaced
     }
 }

@@ -11,7 +11,13 @@ mod laws_kit;
 mod laws_lifetime;
 mod laws_queue;
 mod laws_stopping;
+mod nfa;
 mod perl_twins;
 mod properties;
+#[cfg(unix)]
+mod selects;
 mod testing;
 mod transcripts;
+#[cfg(unix)]
+mod upstream_k_selects;
+mod upstream_ses_nfa;

@@ -36,9 +36,12 @@ pub(crate) mod die_in_start;
 pub(crate) mod die_in_stop;
 pub(crate) mod idle_zombie;
 pub(crate) mod kogman_sig_order;
+pub(crate) mod nfa;
 pub(crate) mod postbacks;
 pub(crate) mod refcounts;
 pub(crate) mod run_again;
+#[cfg(unix)]
+pub(crate) mod selects;
 pub(crate) mod sender_purge;
 pub(crate) mod signals_order;
 pub(crate) mod slices;

@@ -1,0 +1,120 @@
+//! Whether descriptors are ready: Tokio's reactor wakes us, and a poll without waiting says how things stand now.
+//!
+//! The reactor tells of changes only, and only once; what the kernel promises is the level. So a wake-up is a hint here.
+
+use super::reactor::register;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use std::future::Future;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+/// What is waited for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Want {
+    Read,
+    Write,
+    Priority,
+}
+
+impl Want {
+    /// Hang-ups and errors are readiness: the read or write that follows tells of them (law L79).
+    fn flags(self) -> PollFlags {
+        match self {
+            Want::Read => PollFlags::IN | PollFlags::HUP | PollFlags::ERR,
+            Want::Write => PollFlags::OUT | PollFlags::HUP | PollFlags::ERR,
+            Want::Priority => PollFlags::PRI,
+        }
+    }
+
+    fn interest(self) -> Interest {
+        match self {
+            Want::Read => Interest::READABLE,
+            Want::Write => Interest::WRITABLE,
+            #[cfg(any(target_os = "linux", target_os = "android"))]
+            Want::Priority => Interest::PRIORITY,
+            // No other system's reactor tells of it: only what else happens there wakes the kernel.
+            #[cfg(not(any(target_os = "linux", target_os = "android")))]
+            Want::Priority => Interest::READABLE,
+        }
+    }
+}
+
+/// How things stand now, for each descriptor.
+pub(crate) fn levels(files: &[(BorrowedFd<'_>, Want)]) -> Vec<bool> {
+    let mut fds: Vec<PollFd<'_>> = files
+        .iter()
+        .map(|(fd, want)| PollFd::from_borrowed_fd(*fd, want.flags()))
+        .collect();
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    while let Err(error) = poll(&mut fds, Some(&now)) {
+        if error != rustix::io::Errno::INTR {
+            tracing::error!(target: "poe::files", %error, "poll");
+            return vec![false; files.len()];
+        }
+    }
+    let ready = fds.iter().zip(files);
+    ready
+        .map(|(fd, (_, want))| fd.revents().intersects(want.flags()))
+        .collect()
+}
+
+/// # Errors
+/// The system's.
+pub(crate) fn set_nonblocking(fd: BorrowedFd<'_>) -> io::Result<()> {
+    Ok(rustix::io::ioctl_fionbio(fd, true)?)
+}
+
+/// One descriptor of our own in the reactor.
+pub(crate) struct Readiness {
+    fd: Rc<AsyncFd<OwnedFd>>,
+    want: Want,
+    /// Under way from the first poll until the descriptor is ready.
+    waiting: Option<Pin<Box<dyn Future<Output = ()>>>>,
+}
+
+impl Readiness {
+    /// None for a descriptor that is always ready, such as a regular file's.
+    ///
+    /// # Errors
+    /// The system's.
+    pub(crate) fn new(fd: BorrowedFd<'_>, want: Want) -> io::Result<Option<Self>> {
+        match register(fd.try_clone_to_owned()?, want.interest()) {
+            Ok(fd) => Ok(Some(Readiness {
+                fd: Rc::new(fd),
+                want,
+                waiting: None,
+            })),
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    pub(crate) fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let (fd, want) = (&self.fd, self.want);
+        let waiting = self
+            .waiting
+            .get_or_insert_with(|| Box::pin(until_ready(fd.clone(), want)));
+        let polled = waiting.as_mut().poll(cx);
+        if polled.is_ready() {
+            self.waiting = None;
+        }
+        polled
+    }
+}
+
+async fn until_ready(fd: Rc<AsyncFd<OwnedFd>>, want: Want) {
+    while let Ok(mut guard) = fd.ready(want.interest()).await {
+        if levels(&[(fd.get_ref().as_fd(), want)]) == [true] {
+            return;
+        }
+        // What the reactor remembers is over; a change in the meantime is not forgotten by this.
+        guard.clear_ready();
+    }
+    // The runtime is shutting down: nothing will happen any more.
+    std::future::pending::<()>().await;
+}

@@ -1,0 +1,125 @@
+//! The last transitions of a machine, for people and for tests.
+
+use crate::name::Name;
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::fmt;
+use std::panic::Location;
+use std::rc::Rc;
+use std::time::SystemTime;
+
+/// One change of a machine's state, as its log keeps it: see [`Machine::transitions`](crate::Machine::transitions).
+///
+/// ```
+/// use poe::{Event, Kernel, Nfa};
+/// const ENTER: Event<()> = Event::new("enter");
+/// # tokio_test::block_on(async {
+/// let kernel = Kernel::new();
+/// let machine = Nfa::builder(())
+///     .state("idle", |s| s.on(ENTER, |cx, ()| cx.goto_state("busy", ENTER, ())))
+///     .state("busy", |s| s.on(ENTER, |cx, ()| {
+///         let log: Vec<String> = cx.transitions().iter().map(ToString::to_string).collect();
+///         assert_eq!(log, [r#"start -> "idle" (enter)"#, r#"goto "idle" -> "busy" (enter)"#]);
+///     }))
+///     .start(&kernel, "idle", ENTER, ())
+///     .unwrap();
+/// kernel.run().await.unwrap();
+/// # });
+/// ```
+#[derive(Debug)]
+pub struct Transition<S> {
+    /// How it came about.
+    pub kind: TransitionKind,
+    /// The state before; `None` at the start.
+    pub from: Option<Rc<S>>,
+    /// The state after.
+    pub to: Rc<S>,
+    /// The entry event, if there was one.
+    pub event: Option<Name>,
+    /// When.
+    pub at: SystemTime,
+    /// The line that asked for it.
+    pub place: &'static Location<'static>,
+}
+
+impl<S> Clone for Transition<S> {
+    fn clone(&self) -> Self {
+        Transition {
+            kind: self.kind,
+            from: self.from.clone(),
+            to: self.to.clone(),
+            event: self.event.clone(),
+            at: self.at,
+            place: self.place,
+        }
+    }
+}
+
+/// What made a machine change its state.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+#[non_exhaustive]
+pub enum TransitionKind {
+    /// The first state of all.
+    Start,
+    /// [`goto_state`](crate::Machine::goto_state).
+    Goto,
+    /// [`call_state`](crate::Machine::call_state).
+    Call,
+    /// [`return_state`](crate::Machine::return_state).
+    Return,
+}
+
+impl<S: fmt::Debug> fmt::Display for Transition<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.kind {
+            TransitionKind::Start => "start",
+            TransitionKind::Goto => "goto",
+            TransitionKind::Call => "call",
+            TransitionKind::Return => "return",
+        })?;
+        if let Some(from) = &self.from {
+            write!(f, " {from:?}")?;
+        }
+        write!(f, " -> {:?}", self.to)?;
+        match &self.event {
+            Some(event) => write!(f, " ({event})"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The newest transitions, oldest first.
+pub(super) struct History<S> {
+    limit: usize,
+    entries: RefCell<VecDeque<Transition<S>>>,
+}
+
+impl<S> History<S> {
+    pub(super) fn new(limit: usize) -> Self {
+        History {
+            limit,
+            entries: RefCell::default(),
+        }
+    }
+
+    /// Makes the entry only if it is going to be kept.
+    pub(super) fn add(&self, entry: impl FnOnce() -> Transition<S>) {
+        if self.limit == 0 {
+            return;
+        }
+        let entry = entry();
+        let mut entries = self.entries.borrow_mut();
+        let oldest = if entries.len() == self.limit {
+            entries.pop_front()
+        } else {
+            None
+        };
+        entries.push_back(entry);
+        drop(entries);
+        drop(oldest);
+    }
+
+    pub(super) fn list(&self) -> Vec<Transition<S>> {
+        self.entries.borrow().iter().cloned().collect()
+    }
+}

@@ -1,0 +1,394 @@
+//! The context of a machine's running handler.
+
+use super::builder::state_handler;
+use super::cell::{Entry, Handler, Move, NfaCell, event_of};
+use super::history::Transition;
+use super::postpone::Postponed;
+use crate::arg::AnyArg;
+use crate::error::{CallError, Error, Failure, Handled};
+use crate::event::{Calls, Posts, Unhandled};
+use crate::id::SessionId;
+use crate::kernel::invoke::sealed;
+use crate::kernel::{Caller, Core, Delta, Target, Turn, call_at_once};
+use crate::name::{HeldName, Key, Name, NameIdx};
+use crate::session::IntoReply;
+use crate::session::context::Heap;
+use std::fmt::{self, Debug};
+use std::hash::Hash;
+use std::ops::Deref;
+use std::panic::Location;
+use std::rc::Rc;
+
+/// What a state machine's handler is given: the run state, the kernel, and the machine itself.
+///
+/// It derefs to [`Turn`], as a session's [`Context`](crate::Context) does. `S` is what states are named by, `R` the run
+/// state. See [`Nfa`](crate::Nfa) for what a machine is.
+#[doc(alias = "MACHINE")]
+pub struct Machine<'k, S: 'static, R: 'static> {
+    /// What the machine keeps through all its states.
+    #[doc(alias = "RUNSTATE")]
+    #[doc(alias = "get_runstate")]
+    pub runstate: Heap<R>,
+    /// The kernel, apart from the run state and `Copy`.
+    #[doc(alias = "KERNEL")]
+    pub kernel: Turn<'k>,
+    cell: &'k NfaCell<S, R>,
+    /// The state in which the handler was found.
+    state: Option<usize>,
+}
+
+impl<'k, S, R> Machine<'k, S, R> {
+    /// None while the run state is out.
+    pub(super) fn enter(cell: &'k NfaCell<S, R>, turn: Turn<'k>) -> Option<Self> {
+        Some(Machine {
+            runstate: Heap(Some(cell.runstate.take()?)),
+            kernel: turn,
+            cell,
+            state: cell.current.get(),
+        })
+    }
+}
+
+impl<S: 'static, R: 'static> Drop for Machine<'_, S, R> {
+    /// Puts the run state back, also when the handler panics.
+    fn drop(&mut self) {
+        if let Some(runstate) = self.runstate.0.take() {
+            self.cell.runstate.set(Some(runstate));
+        }
+    }
+}
+
+impl<'k, S, R> Deref for Machine<'k, S, R> {
+    type Target = Turn<'k>;
+    fn deref(&self) -> &Turn<'k> {
+        &self.kernel
+    }
+}
+
+impl<S, R> Debug for Machine<'_, S, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.kernel.fmt(f)
+    }
+}
+
+impl<S: 'static, R: 'static> Caller for Machine<'_, S, R> {}
+impl<S: 'static, R: 'static> Caller for &mut Machine<'_, S, R> {}
+
+impl<S: 'static, R: 'static> sealed::Caller for Machine<'_, S, R> {
+    fn at_once<T>(&mut self, _what: &'static str, f: impl FnOnce(&Core) -> T) -> Result<T, Error> {
+        /// Takes the run state back, also when a handler of a call to oneself panics.
+        struct Lent<'a, S: 'static, R: 'static>(&'a NfaCell<S, R>, &'a mut Option<Box<R>>);
+        impl<S, R> Drop for Lent<'_, S, R> {
+            fn drop(&mut self) {
+                *self.1 = self.0.runstate.take();
+            }
+        }
+        self.cell.runstate.set(self.runstate.0.take());
+        let _lent = Lent(self.cell, &mut self.runstate.0);
+        Ok(f(self.kernel.core))
+    }
+}
+
+impl<S: 'static, R: 'static> sealed::Caller for &mut Machine<'_, S, R> {
+    fn at_once<T>(&mut self, what: &'static str, f: impl FnOnce(&Core) -> T) -> Result<T, Error> {
+        (**self).at_once(what, f)
+    }
+}
+
+/// Changing the state.
+impl<'k, S: Eq + Hash + Debug + 'static, R: 'static> Machine<'k, S, R> {
+    /// Goes to another state: the old one's [`LEAVE`](crate::event::LEAVE) handler runs, then the new one's handler of
+    /// the entry event, if that is not [`SILENT`](crate::event::SILENT) (law L81).
+    ///
+    /// The change is queued behind the events that wait already, and this handler runs on in the old state. With the
+    /// option `immediate`, or while the machine is in no state yet, all that happens before this returns (laws L80, L83).
+    ///
+    /// # Errors
+    /// Only where it acts at once: there is no such state, or it has no handler of the entry event, and the machine
+    /// stays where it is; or one of the two handlers failed. Queued, these are failures of the queued change and raise
+    /// `DIE`.
+    #[track_caller]
+    pub fn goto_state<A: 'static>(&mut self, state: impl Into<S>, event: impl Posts<A>, args: A) -> Handled {
+        let entry = Entry::new(event.key(), AnyArg::new(args));
+        let state = state.into();
+        self.ask(Move::Goto { state, entry }, Location::caller())
+    }
+
+    /// Goes to another state from which [`return_state`](Self::return_state) comes back to this one, with the event
+    /// `back` (if that is a bare name, say what it carries: `cx.call_state::<_, u32>("answer", ..)`). Calls nest (law L82).
+    ///
+    /// # Errors
+    /// As [`goto_state`](Self::goto_state).
+    ///
+    /// ```
+    /// use poe::{Event, Kernel, Nfa, event::SILENT};
+    /// const START: Event<()> = Event::new("start");
+    /// const DOUBLE: Event<u32> = Event::new("double");
+    /// const ANSWER: Event<u32> = Event::new("answer");
+    /// # tokio_test::block_on(async {
+    /// let kernel = Kernel::new();
+    /// Nfa::builder(())
+    ///     .state("asks", |s| {
+    ///         s.on(START, |cx, ()| cx.call_state(ANSWER, "computes", DOUBLE, 21))
+    ///             .on(ANSWER, |_, n| assert_eq!(n, 42))
+    ///     })
+    ///     .state("computes", |s| s.on(DOUBLE, |cx, n| cx.return_state(2 * n)))
+    ///     .start(&kernel, "asks", START, ())
+    ///     .unwrap();
+    /// kernel.run().await.unwrap();
+    /// # });
+    /// ```
+    #[track_caller]
+    pub fn call_state<A: 'static, B: 'static>(
+        &mut self,
+        back: impl Posts<B>,
+        state: impl Into<S>,
+        event: impl Posts<A>,
+        args: A,
+    ) -> Handled {
+        let entry = Entry::new(event.key(), AnyArg::new(args));
+        let (back, state) = (event_of(back.key()), state.into());
+        self.ask(Move::Push { back, state, entry }, Location::caller())
+    }
+
+    /// Goes back to the state that has called this one, where the event it has named is delivered with `args`.
+    ///
+    /// # Errors
+    /// As [`goto_state`](Self::goto_state); or no state was called.
+    #[track_caller]
+    pub fn return_state<A: 'static>(&mut self, args: A) -> Handled {
+        let args = AnyArg::new(args);
+        self.ask(Move::Pop { args }, Location::caller())
+    }
+
+    /// Ends the machine, whatever keeps it alive, as soon as the events that wait already have been delivered. No
+    /// handler of its own is told, what is queued behind is lost, its children go to its parent.
+    #[track_caller]
+    pub fn stop(&self) {
+        let _ = self.post_move(Move::Stop, Location::caller());
+    }
+
+    fn ask(&mut self, change: Move<S>, place: &'static Location<'static>) -> Handled {
+        if !self.cell.acts_at_once() {
+            return self.post_move(change, place);
+        }
+        let (me, key) = (self.session_id(), change.key());
+        call_at_once::<_, ()>(self, me.into(), key.key(), change, place).map_err(Failure::from)
+    }
+
+    fn post_move(&self, change: Move<S>, place: &'static Location<'static>) -> Handled {
+        let (me, key) = (self.session_id(), change.key());
+        let (turn, to) = (self.kernel, Target::from(me));
+        // A machine that was stopped in its own handler goes nowhere.
+        let _ = turn.core.post_from(Some(turn.frame), to, key.key(), change, place);
+        Ok(())
+    }
+
+    /// The state that the machine is in; `None` before the first.
+    #[must_use]
+    pub fn get_current_state(&self) -> Option<&'k S> {
+        self.cell.state_at(self.cell.current.get()).map(|state| &**state)
+    }
+
+    /// The state that the machine was in when this handler began: another one than
+    /// [`get_current_state`](Self::get_current_state) after a change with the option `immediate`.
+    #[doc(alias = "STATE")]
+    #[must_use]
+    pub fn state_of_event(&self) -> Option<&'k S> {
+        self.cell.state_at(self.state).map(|state| &**state)
+    }
+
+    /// The last changes of the state, oldest first: as many as [`NfaBuilder::log`](crate::NfaBuilder::log) says.
+    #[must_use]
+    pub fn transitions(&self) -> Vec<Transition<S>> {
+        self.cell.history.list()
+    }
+}
+
+/// What OTP's gen_statem has and POE has not.
+impl<S: Eq + Hash + Debug + 'static, R: 'static> Machine<'_, S, R> {
+    /// Delivers the event that is being handled once more, with `arg`, when the state has changed: ahead of all that is
+    /// queued, and after what was postponed before it. In a `_default` handler, what it was given says which event.
+    ///
+    /// A postponed event keeps nobody alive. Its sender and its place stay what they were; one that was called has had
+    /// its answer. Going to the state that the machine is in already is no change.
+    ///
+    /// ```
+    /// use poe::{Event, Kernel, Nfa, event::SILENT};
+    /// const START: Event<()> = Event::new("start");
+    /// const JOB: Event<u32> = Event::new("job");
+    /// # tokio_test::block_on(async {
+    /// let kernel = Kernel::new();
+    /// Nfa::builder(())
+    ///     .state("connecting", |s| {
+    ///         s.on(START, |cx, ()| {
+    ///             cx.yield_to(JOB, 7); // comes too early
+    ///             cx.goto_state("connected", SILENT, ())
+    ///         })
+    ///         .on(JOB, |cx, n| cx.postpone(n))
+    ///     })
+    ///     .state("connected", |s| s.on(JOB, |_, n| assert_eq!(n, 7)))
+    ///     .start(&kernel, "connecting", START, ())
+    ///     .unwrap();
+    /// kernel.run().await.unwrap();
+    /// # });
+    /// ```
+    pub fn postpone<A: 'static>(&self, arg: A) {
+        self.postpone_any(AnyArg::new(arg));
+    }
+
+    pub(super) fn postpone_any(&self, mut arg: AnyArg) {
+        let frame = self.kernel.frame;
+        let names = &self.kernel.core.names;
+        let mut event = names.name(frame.event.get());
+        if frame.event.get() == NameIdx::DEFAULT
+            && let Some(unhandled) = arg.take::<Unhandled>()
+        {
+            event = unhandled.event;
+            arg = unhandled.arg;
+        }
+        self.cell.postponed.push(Postponed {
+            event: HeldName::new(Key::new(&event)),
+            arg,
+            sender: frame.sender,
+            caller: HeldName::new(Key::new(&names.name(frame.caller))),
+            place: frame.place,
+        });
+    }
+
+    /// How many events are postponed.
+    #[must_use]
+    pub fn postponed_count(&self) -> usize {
+        self.cell.postponed.len()
+    }
+
+    /// Sets a timer that ends with the state: if the machine goes to another one before it is due, it is removed. There
+    /// is one per event; setting it again replaces it.
+    ///
+    /// ```
+    /// use poe::{Event, Kernel, Nfa, event::SILENT};
+    /// use std::time::Duration;
+    /// const ENTER: Event<()> = Event::new("enter");
+    /// const LATE: Event<()> = Event::new("late");
+    /// # tokio_test::block_on(async {
+    /// let kernel = Kernel::new();
+    /// Nfa::builder(())
+    ///     .state("waiting", |s| {
+    ///         s.on(ENTER, |cx, ()| cx.state_timeout(LATE, Duration::from_millis(5), ()))
+    ///             .on(LATE, |cx, ()| cx.goto_state("failed", SILENT, ()))
+    ///     })
+    ///     .state("failed", |s| s)
+    ///     .start(&kernel, "waiting", ENTER, ())
+    ///     .unwrap();
+    /// kernel.run().await.unwrap();
+    /// # });
+    /// ```
+    #[track_caller]
+    pub fn state_timeout<A: 'static>(&self, event: impl Posts<A>, after: impl Into<Delta>, arg: A) {
+        let name = HeldName::new(event.key());
+        self.end_timeout(&name);
+        let id = self.kernel.delay_set(event, after, arg);
+        self.cell.timeouts.borrow_mut().push((name, id));
+    }
+
+    /// Removes a state's timer; false if there is none, or it has fired.
+    #[doc(alias = "state_timeout")]
+    pub fn state_timeout_clear(&self, event: impl Posts<()>) -> bool {
+        self.end_timeout(&HeldName::new(event.key()))
+    }
+
+    fn end_timeout(&self, name: &HeldName) -> bool {
+        let old = {
+            let mut timeouts = self.cell.timeouts.borrow_mut();
+            let at = timeouts.iter().position(|(own, _)| own.idx() == name.idx());
+            at.map(|at| timeouts.swap_remove(at))
+        };
+        // What comes back is the timer's argument, dropped here with nothing borrowed.
+        old.is_some_and(|(_, id)| self.kernel.alarm_remove(id).is_ok())
+    }
+}
+
+/// What machines share with sessions.
+impl<S: Eq + Hash + Debug + 'static, R: 'static> Machine<'_, S, R> {
+    /// Runs a session's handler now; see [`Context::call`](crate::Context::call).
+    ///
+    /// # Errors
+    /// As [`Context::call`](crate::Context::call).
+    #[track_caller]
+    pub fn call<'t, A: 'static, B: 'static>(
+        &mut self,
+        target: impl Into<Target<'t>>,
+        event: impl Calls<A, B>,
+        arg: A,
+    ) -> Result<B, CallError<A>> {
+        call_at_once(self, target.into(), event.key(), arg, Location::caller())
+    }
+
+    /// Makes the machine a child of the kernel; see [`Context::detach_myself`](crate::Context::detach_myself).
+    ///
+    /// # Errors
+    /// It is the kernel's child already (`EPERM`).
+    pub fn detach_myself(&mut self) -> Result<(), Error> {
+        let me = self.session_id();
+        sealed::Caller::at_once(self, "detaching", |core| core.detach(me, true))?
+    }
+
+    /// Makes a child of the machine a child of the kernel; see [`Context::detach_child`](crate::Context::detach_child).
+    ///
+    /// # Errors
+    /// There is no such session (`ESRCH`), or it is not a child of this one (`EPERM`).
+    pub fn detach_child(&mut self, child: SessionId) -> Result<(), Error> {
+        sealed::Caller::at_once(self, "detaching", |core| core.detach(child, false))?
+    }
+
+    /// Stops every session of the kernel, as [`Context::stop`](crate::Context::stop) does.
+    #[doc(alias = "stop")]
+    pub fn stop_kernel(&mut self) {
+        // A context is never busy.
+        let _ = sealed::Caller::at_once(self, "stop", Core::stop_all);
+    }
+
+    /// Sets or replaces a handler that every state has, unless it has one of its own for that event.
+    pub fn state<A: 'static, Ret: IntoReply>(
+        &self,
+        event: impl Calls<A, Ret::Value>,
+        handler: impl Fn(&mut Machine<'_, S, R>, A) -> Ret + 'static,
+    ) {
+        let handler: Rc<Handler<S, R>> = state_handler(handler);
+        let replaced = self.cell.internal.change(|table| table.set(event.key(), handler));
+        if replaced && self.cell.options.flags().debug {
+            tracing::warn!(target: "poe::sessions", "machine {} replaces its handler of `{}`", self.session_id(), event.key().as_str());
+        }
+    }
+
+    /// Removes a handler that every state has; false if there was none.
+    #[doc(alias = "state")]
+    pub fn state_remove(&self, event: &str) -> bool {
+        self.cell.internal.change(|table| table.remove(Key::new(event)))
+    }
+
+    /// The names that have a handler in any state, sorted.
+    #[must_use]
+    pub fn event_names(&self) -> Vec<Name> {
+        crate::kernel::Invoke::event_names(self.cell)
+    }
+
+    /// Sets an option and gives its old value; spelled as by [`Context::set_option`](crate::Context::set_option). A
+    /// machine heeds `trace`, `debug` and `immediate`.
+    #[doc(alias = "option")]
+    pub fn set_option(&self, name: &str, value: impl ToString) -> Option<String> {
+        self.cell.options.set(name, Some(&value.to_string()))
+    }
+
+    /// Deletes an option and gives its old value.
+    #[doc(alias = "option")]
+    pub fn remove_option(&self, name: &str) -> Option<String> {
+        self.cell.options.set(name, None)
+    }
+
+    /// The value of an option.
+    #[must_use]
+    pub fn option(&self, name: &str) -> Option<String> {
+        self.cell.options.get(name)
+    }
+}

@@ -1,0 +1,74 @@
+//! Postponed events: what a state cannot deal with waits here until the state changes, as in OTP's gen_statem.
+//!
+//! A change of the state puts all that was postponed, oldest first, ahead of everything queued. What is postponed again
+//! waits for the next change, in its old place. These events hold nobody: a machine that nothing else keeps alive can
+//! not change its state any more.
+
+use crate::arg::AnyArg;
+use crate::id::SessionId;
+use crate::kernel::Turn;
+use crate::name::HeldName;
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::panic::Location;
+
+/// An event as it was delivered, to be delivered again.
+pub(super) struct Postponed {
+    pub(super) event: HeldName,
+    pub(super) arg: AnyArg,
+    pub(super) sender: SessionId,
+    pub(super) caller: HeldName,
+    pub(super) place: &'static Location<'static>,
+}
+
+#[derive(Default)]
+pub(super) struct Queue {
+    /// Waiting for a change of the state; filled by `postpone`.
+    waiting: RefCell<VecDeque<Postponed>>,
+    /// To be delivered now; filled by a change of the state.
+    ready: RefCell<VecDeque<Postponed>>,
+    /// Somebody further up the stack is delivering.
+    delivering: Cell<bool>,
+}
+
+impl Queue {
+    pub(super) fn push(&self, event: Postponed) {
+        self.waiting.borrow_mut().push_back(event);
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.waiting.borrow().len() + self.ready.borrow().len()
+    }
+
+    /// The state has changed: those that were postponed first come first.
+    pub(super) fn release(&self) {
+        let mut waiting = self.waiting.borrow_mut();
+        let mut ready = self.ready.borrow_mut();
+        waiting.append(&mut ready);
+        std::mem::swap(&mut *waiting, &mut *ready);
+    }
+
+    /// Delivers what is ready, each as an event of its own: a failure is the event's own, and ends no other.
+    pub(super) fn deliver(&self, turn: Turn<'_>) {
+        if self.ready.borrow().is_empty() || self.delivering.replace(true) {
+            return;
+        }
+        // Each is taken with no borrow left: its handler may postpone, and change the state.
+        while turn.slot().is_some() && !turn.core.is_failing() {
+            let next = self.ready.borrow_mut().pop_front();
+            let Some(next) = next else { break };
+            let (event, caller) = (next.event.idx(), next.caller.idx());
+            let answer = turn.core.dispatch_to(
+                turn.frame.session.slot,
+                next.sender,
+                event,
+                caller,
+                next.arg,
+                next.place,
+                false,
+            );
+            crate::error::drop_quietly(answer);
+        }
+        self.delivering.set(false);
+    }
+}
