@@ -2,7 +2,7 @@
 
 use super::options::Options;
 use super::reply::IntoReply;
-use super::states::{Handler, States, TableSlot, erase};
+use super::states::{Handler, States, Table, TableSlot, erase};
 use crate::arg::AnyArg;
 use crate::error::{CallError, Error, Failure};
 use crate::event::{Calls, Unhandled};
@@ -14,6 +14,7 @@ use std::cell::Cell;
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::panic::Location;
+use std::rc::Rc;
 
 /// A session as the kernel holds it: its heap, while no handler has it, and its table.
 pub(super) struct SessionCell<H: 'static> {
@@ -33,41 +34,12 @@ impl<H> SessionCell<H> {
     }
 }
 
-impl<H: 'static> Invoke for SessionCell<H> {
-    #[inline]
-    fn invoke(&self, turn: Turn<'_>, arg: &mut AnyArg) -> Invoked {
-        let table = self.table.get();
-        let flags = self.options.flags();
-        let name = turn.frame.event.get();
-        if flags.trace {
-            let (session, place) = (turn.session_id(), turn.caller_place());
-            tracing::info!(target: "poe::sessions", "{session} -> {} (from {place})", turn.event());
-        }
-        let handler = match table.find(name) {
-            Some(handler) => handler,
-            None => match table.find(NameIdx::DEFAULT) {
-                Some(handler) => {
-                    if flags.trace {
-                        tracing::info!(target: "poe::sessions", "{} -> {} redirected to _default", turn.session_id(), turn.event());
-                    }
-                    let given = std::mem::take(arg);
-                    *arg = AnyArg::new(Unhandled {
-                        event: turn.event(),
-                        arg: given,
-                    });
-                    turn.frame.event.set(NameIdx::DEFAULT);
-                    handler
-                }
-                None => {
-                    if flags.default {
-                        warn_of_unhandled(turn);
-                    }
-                    return Invoked::Unhandled;
-                }
-            },
-        };
+impl<H: 'static> SessionCell<H> {
+    /// Gives the handler the heap for as long as it runs.
+    #[inline(always)]
+    fn enter(&self, handler: &Rc<Handler<H>>, turn: Turn<'_>, arg: &mut AnyArg) -> Invoked {
         let Some(heap) = self.heap.take() else {
-            return Invoked::Failed(Failure::msg("the session's heap is in use further up the stack"));
+            return heap_in_use();
         };
         let mut cx = Context {
             heap: Heap(Some(heap)),
@@ -75,6 +47,59 @@ impl<H: 'static> Invoke for SessionCell<H> {
             cell: self,
         };
         handler(&mut cx, arg)
+    }
+
+    /// An event that no handler is for, or one that is to be logged.
+    #[cold]
+    #[inline(never)]
+    fn invoke_otherwise(
+        &self,
+        found: Option<&Rc<Handler<H>>>,
+        table: &Table<Handler<H>>,
+        turn: Turn<'_>,
+        arg: &mut AnyArg,
+    ) -> Invoked {
+        let flags = self.options.flags();
+        if flags.trace {
+            let (session, place) = (turn.session_id(), turn.caller_place());
+            tracing::info!(target: "poe::sessions", "{session} -> {} (from {place})", turn.event());
+        }
+        if let Some(handler) = found {
+            return self.enter(handler, turn, arg);
+        }
+        let Some(handler) = table.find(NameIdx::DEFAULT) else {
+            if flags.default {
+                warn_of_unhandled(turn);
+            }
+            return Invoked::Unhandled;
+        };
+        if flags.trace {
+            tracing::info!(target: "poe::sessions", "{} -> {} redirected to _default", turn.session_id(), turn.event());
+        }
+        let given = std::mem::take(arg);
+        *arg = AnyArg::new(Unhandled {
+            event: turn.event(),
+            arg: given,
+        });
+        turn.frame.event.set(NameIdx::DEFAULT);
+        self.enter(handler, turn, arg)
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn heap_in_use() -> Invoked {
+    Invoked::Failed(Failure::msg("the session's heap is in use further up the stack"))
+}
+
+impl<H: 'static> Invoke for SessionCell<H> {
+    #[inline]
+    fn invoke(&self, turn: Turn<'_>, arg: &mut AnyArg) -> Invoked {
+        let table = self.table.get();
+        match table.find(turn.frame.event.get()) {
+            Some(handler) if !self.options.is_traced() => self.enter(handler, turn, arg),
+            found => self.invoke_otherwise(found, &table, turn, arg),
+        }
     }
 
     fn event_names(&self) -> Vec<Name> {

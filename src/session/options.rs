@@ -25,6 +25,11 @@ impl Options {
         self.flags.get()
     }
 
+    #[inline]
+    pub(super) fn is_traced(&self) -> bool {
+        self.flags.get().trace
+    }
+
     pub(super) fn get(&self, name: &str) -> Option<String> {
         let name = name.to_lowercase();
         let values = self.values.borrow();
