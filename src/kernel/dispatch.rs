@@ -5,7 +5,7 @@ use crate::arg::AnyArg;
 use crate::error::Failure;
 use crate::id::SessionId;
 use crate::name::NameIdx;
-use crate::queue::{Entry, Fired};
+use crate::queue::{Entry, Fired, Post};
 use crate::resource::sessions::KERNEL;
 use std::cell::Cell;
 use std::mem::ManuallyDrop;
@@ -94,17 +94,15 @@ impl Core {
 
     /// Dispatches what the queue gave: a signal, the marker of a new session, or an event for a handler.
     #[inline(always)]
-    pub(crate) fn dispatch_post(&self, entry: Entry) {
-        let Entry {
+    pub(crate) fn dispatch_post(&self, post: Post) {
+        let Post {
             to,
             from,
             name,
             caller,
             place,
-            arg,
-        } = entry;
-        // Nearly every argument has been taken by then, or needs no dropping: one look for both.
-        let mut arg = ManuallyDrop::new(arg);
+            mut arg,
+        } = post;
         let (object, session, sender) = {
             let mut sessions = self.sessions.borrow_mut();
             let sender = sessions.id(from);
@@ -134,6 +132,7 @@ impl Core {
             }
         }
         self.names.release_pair(name, caller);
+        // Nearly every argument has been taken by now, or needs no dropping: one look for both.
         if arg.is_heavy() {
             discard_boxed(&mut ManuallyDrop::into_inner(arg));
         }
@@ -197,7 +196,7 @@ impl Core {
             let record = sessions.get_mut(entry.to);
             self.queue.borrow_mut().unlink_fired(&mut record.first_timer, fired);
         }
-        self.dispatch_post(entry);
+        self.dispatch_post(entry.into());
     }
 
     /// A life-cycle event, sent by the kernel.

@@ -6,10 +6,11 @@ use crate::error::{CallError, CallErrorKind, PostError, PostErrorKind, Wanted};
 use crate::event::{Calls, Posts};
 use crate::id::SessionId;
 use crate::name::{Key, Name, NameIdx};
-use crate::queue::{Entry, Queue};
+use crate::queue::{Post, Queue};
 use crate::resource::sessions::KERNEL;
 use std::borrow::Cow;
 use std::cell::Cell;
+use std::mem::ManuallyDrop;
 use std::panic::Location;
 use std::rc::Rc;
 
@@ -120,7 +121,15 @@ impl Core {
     ///
     /// The entry is made where it is stored, from its parts: see [`ActiveCell`](super::ActiveCell) for why.
     #[inline(always)]
-    fn push(&self, to: u32, from: u32, name: NameIdx, caller: NameIdx, place: &'static Location<'static>, arg: AnyArg) {
+    fn push<A: 'static>(
+        &self,
+        to: u32,
+        from: u32,
+        name: NameIdx,
+        caller: NameIdx,
+        place: &'static Location<'static>,
+        arg: A,
+    ) {
         if self.is_watching() {
             self.trace_post(to, name, place);
         }
@@ -128,13 +137,13 @@ impl Core {
         if queue.next_due() != u64::MAX {
             self.stamp(&mut queue);
         }
-        queue.post(Entry {
+        queue.post(Post {
             to,
             from,
             name,
             caller,
             place,
-            arg,
+            arg: ManuallyDrop::new(AnyArg::new(arg)),
         });
         drop(queue);
         self.wake_host();
@@ -189,7 +198,7 @@ impl Core {
         drop(sessions);
         let caller = active.event;
         let name = self.names.acquire_pair(key, caller);
-        self.push(to, from, name, caller, place, AnyArg::new(arg));
+        self.push(to, from, name, caller, place, arg);
         Ok(())
     }
 
@@ -307,7 +316,7 @@ impl Turn<'_> {
         let caller = core.active.event();
         let name = core.names.acquire_pair(event.key(), caller);
         let place = Location::caller();
-        core.push(slot, slot, name, caller, place, AnyArg::new(arg));
+        core.push(slot, slot, name, caller, place, arg);
     }
 }
 

@@ -16,11 +16,12 @@ use crate::id::AlarmId;
 use crate::name::NameIdx;
 use heap::{HeapId, TimerHeap};
 use std::collections::VecDeque;
+use std::mem::ManuallyDrop;
 use std::panic::Location;
 
 /// An event on its way.
 #[derive(Debug)]
-pub(crate) struct Entry {
+pub(crate) struct Entry<A = AnyArg> {
     /// Slot of the receiver, or [`DEAD`] once the event was purged.
     pub(crate) to: u32,
     /// Slot of the sender.
@@ -31,7 +32,54 @@ pub(crate) struct Entry {
     pub(crate) caller: NameIdx,
     /// Where it was posted.
     pub(crate) place: &'static Location<'static>,
-    pub(crate) arg: AnyArg,
+    pub(crate) arg: A,
+}
+
+/// An entry of the ring. It has no destructor, so that it can be made in its place there: a value that had to be dropped
+/// when the ring cannot grow would be put together elsewhere first, and the copy of what was just written in smaller
+/// pieces costs more than all the rest of a post. Whoever takes it out must see to its argument.
+pub(crate) type Post = Entry<ManuallyDrop<AnyArg>>;
+
+impl From<Post> for Entry {
+    fn from(post: Post) -> Self {
+        let Entry {
+            to,
+            from,
+            name,
+            caller,
+            place,
+            arg,
+        } = post;
+        Entry {
+            to,
+            from,
+            name,
+            caller,
+            place,
+            arg: ManuallyDrop::into_inner(arg),
+        }
+    }
+}
+
+impl From<Entry> for Post {
+    fn from(entry: Entry) -> Self {
+        let Entry {
+            to,
+            from,
+            name,
+            caller,
+            place,
+            arg,
+        } = entry;
+        Entry {
+            to,
+            from,
+            name,
+            caller,
+            place,
+            arg: ManuallyDrop::new(arg),
+        }
+    }
 }
 
 const _: () = assert!(size_of::<Entry>() <= 48, "W6 pays for every byte here");
@@ -92,7 +140,7 @@ pub(crate) struct Generation {
 }
 
 pub(crate) struct Queue {
-    ring: VecDeque<Entry>,
+    ring: VecDeque<Post>,
     /// Ring position of the front entry; counts every post that ever left.
     head: u64,
     /// Purged entries that still stand in the ring.
@@ -154,9 +202,9 @@ impl Queue {
     }
 
     /// Appends a post to the current run. Call [`stamp`](Self::stamp) first if a timer has become due.
-    #[inline]
-    pub(crate) fn post(&mut self, entry: Entry) {
-        self.ring.push_back(entry);
+    #[inline(always)]
+    pub(crate) fn post(&mut self, post: Post) {
+        self.ring.push_back(post);
     }
 
     /// Begins a new run at `now`, because a timer is due by then: later posts go behind it, earlier ones stay ahead of it.
@@ -296,7 +344,7 @@ impl Queue {
 
     /// Takes out the first post.
     #[inline]
-    pub(crate) fn pop_post(&mut self) -> Option<Entry> {
+    pub(crate) fn pop_post(&mut self) -> Option<Post> {
         let entry = self.ring.pop_front()?;
         self.head += 1;
         if self.runs.len() > 1 {
@@ -352,15 +400,15 @@ impl Queue {
         let mut out = Vec::new();
         for entry in self.ring.iter_mut() {
             if entry.to != DEAD && (entry.to == session || entry.from == session) {
-                let corpse = Entry {
+                let corpse = Post {
                     to: DEAD,
                     from: DEAD,
                     name: NameIdx::NONE,
                     caller: NameIdx::NONE,
                     place: entry.place,
-                    arg: AnyArg::UNIT,
+                    arg: ManuallyDrop::new(AnyArg::UNIT),
                 };
-                out.push(std::mem::replace(entry, corpse));
+                out.push(std::mem::replace(entry, corpse).into());
                 self.dead += 1;
             }
         }
@@ -368,7 +416,7 @@ impl Queue {
     }
 
     /// The posts that wait, in order.
-    pub(crate) fn posts(&self) -> impl Iterator<Item = &Entry> {
+    pub(crate) fn posts(&self) -> impl Iterator<Item = &Post> {
         self.ring.iter().filter(|e| e.to != DEAD)
     }
 
@@ -382,11 +430,17 @@ impl Queue {
             .map(|(_, _, t)| t.entry)
             .collect();
         self.head += self.ring.len() as u64;
-        out.extend(self.ring.drain(..).filter(|e| e.to != DEAD));
+        out.extend(self.ring.drain(..).filter(|e| e.to != DEAD).map(Entry::from));
         self.dead = 0;
         self.next_due = u64::MAX;
         self.drop_old_runs();
         out
+    }
+}
+
+impl Drop for Queue {
+    fn drop(&mut self) {
+        drop(self.drain());
     }
 }
 
