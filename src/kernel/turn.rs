@@ -55,7 +55,7 @@ impl<'k> Turn<'k> {
     #[doc(alias = "SESSION")]
     #[must_use]
     pub fn session_id(self) -> SessionId {
-        self.frame.session
+        by_parts(&self.frame.session)
     }
 
     /// The name of the event that is being handled; `_default` if that is what handles it.
@@ -70,7 +70,7 @@ impl<'k> Turn<'k> {
     #[doc(alias = "SENDER")]
     #[must_use]
     pub fn sender(self) -> SessionId {
-        self.frame.sender
+        by_parts(&self.frame.sender)
     }
 
     /// The event that was being handled when this one was sent; `None` for what did not come from a handler (law L64).
@@ -142,6 +142,16 @@ impl<'k> Turn<'k> {
     /// The running session's slot, unless it was stopped meanwhile.
     pub(crate) fn slot(self) -> Option<u32> {
         self.core.sessions.borrow().resolve(self.frame.session)
+    }
+}
+
+/// A copy in the steps by which it was written a moment ago: see [`ActiveCell`](super::ActiveCell).
+#[inline(always)]
+fn by_parts(id: &SessionId) -> SessionId {
+    SessionId {
+        serial: id.serial,
+        slot: id.slot,
+        kernel: id.kernel,
     }
 }
 
