@@ -5,7 +5,7 @@ use crate::arg::AnyArg;
 use crate::error::Failure;
 use crate::id::SessionId;
 use crate::name::NameIdx;
-use crate::queue::{Entry, Fired, Post};
+use crate::queue::{Fired, Post};
 use crate::resource::sessions::KERNEL;
 use std::cell::Cell;
 use std::mem::ManuallyDrop;
@@ -190,13 +190,13 @@ impl Core {
 
     /// The same for a timer, which is on its session's list yet.
     #[inline(never)]
-    pub(crate) fn dispatch_timer(&self, entry: Entry, fired: &Fired) {
+    pub(crate) fn dispatch_timer(&self, post: Post, fired: &Fired) {
         {
             let mut sessions = self.sessions.borrow_mut();
-            let record = sessions.get_mut(entry.to);
+            let record = sessions.get_mut(post.to);
             self.queue.borrow_mut().unlink_fired(&mut record.first_timer, fired);
         }
-        self.dispatch_post(entry.into());
+        self.dispatch_post(post);
     }
 
     /// A life-cycle event, sent by the kernel.

@@ -75,7 +75,7 @@ impl Core {
             let record = sessions.get_mut(slot);
             while let Some(id) = record.first_timer {
                 match queue.remove_timer(&mut record.first_timer, id) {
-                    Some(removed) => events.push(removed.entry),
+                    Some(removed) => events.push(removed.entry.into()),
                     None => break,
                 }
             }

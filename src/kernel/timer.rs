@@ -10,7 +10,8 @@ use crate::error::{Error, ErrorKind};
 use crate::event::Posts;
 use crate::id::AlarmId;
 use crate::name::{Key, Name, NameIdx};
-use crate::queue::{Entry, Removed};
+use crate::queue::{Post, Removed};
+use std::mem::ManuallyDrop;
 use std::num::NonZeroU64;
 use std::panic::Location;
 use std::time::{Duration, SystemTime};
@@ -60,13 +61,14 @@ pub struct Alarm {
 }
 
 impl Core {
-    fn set_timer(
+    #[inline(always)]
+    fn set_timer<A: 'static>(
         &self,
         turn: Turn<'_>,
         key: Key<'_>,
         due: u64,
         now: u64,
-        arg: AnyArg,
+        arg: A,
         place: &'static Location<'static>,
     ) -> AlarmId {
         let name = self.names.acquire(key);
@@ -85,27 +87,28 @@ impl Core {
         };
         sessions.hold(slot);
         let record = sessions.get_mut(slot);
-        let entry = Entry {
+        if self.is_watching() {
+            self.trace_timer(slot, name, place, due);
+        }
+        let post = Post {
             to: slot,
             from: slot,
             name,
             caller,
             place,
-            arg,
+            arg: ManuallyDrop::new(AnyArg::new(arg)),
         };
-        if self.is_watching() {
-            self.trace_timer(&entry, due);
-        }
         let id = self
             .queue
             .borrow_mut()
-            .set_timer(&mut record.first_timer, entry, due, now);
+            .set_timer(&mut record.first_timer, post, due, now);
         drop(sessions);
         self.wake_host();
         id
     }
 
     /// Gives back what a removed timer held and makes of it what the user sees.
+    #[inline(always)]
     fn removed(&self, removed: Removed) -> Alarm {
         let Removed { id, due, entry } = removed;
         let event = self.names.take_pair(entry.name, entry.caller);
@@ -113,7 +116,7 @@ impl Core {
             id,
             event,
             due: self.clock.wall(due),
-            arg: entry.arg,
+            arg: ManuallyDrop::into_inner(entry.arg),
         }
     }
 
@@ -207,7 +210,7 @@ impl Turn<'_> {
         drop(self.core.clear_by_name(self, event.key()));
         let due = Clock::shifted(now, after.into().0);
         self.core
-            .set_timer(self, event.key(), due, now, AnyArg::new(arg), Location::caller());
+            .set_timer(self, event.key(), due, now, arg, Location::caller());
     }
 
     /// Sets one more timer of that name to a while from now.
@@ -222,7 +225,7 @@ impl Turn<'_> {
         let due = self.core.clock.due_at(when);
         let now = self.core.clock.reached(due).unwrap_or(0);
         self.core
-            .set_timer(self, event.key(), due, now, AnyArg::new(arg), Location::caller())
+            .set_timer(self, event.key(), due, now, arg, Location::caller())
     }
 
     /// Sets a timer to a while from now, by the monotonic clock. A negative while is due at once, ahead of all that waits.
@@ -232,7 +235,7 @@ impl Turn<'_> {
         let now = self.core.clock.now();
         let due = Clock::shifted(now, after.into().0);
         self.core
-            .set_timer(self, event.key(), due, now, AnyArg::new(arg), Location::caller())
+            .set_timer(self, event.key(), due, now, arg, Location::caller())
     }
 
     /// Moves a timer by a signed span and gives its new wall time. Zero leaves it in its place among equals; any other

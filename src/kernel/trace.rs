@@ -6,7 +6,6 @@
 use super::{Config, Core, Frame};
 use crate::id::SessionId;
 use crate::name::NameIdx;
-use crate::queue::Entry;
 use std::cell::{Cell, RefCell};
 use std::panic::Location;
 use std::rc::Rc;
@@ -112,9 +111,9 @@ impl Core {
     }
 
     #[cold]
-    pub(super) fn trace_timer(&self, entry: &Entry, due: u64) {
-        let names = &self.names;
-        tracing::trace!(target: "poe::timers", to = entry.to, event = %names.name(entry.name), place = %entry.place, due, "set");
+    #[inline(never)]
+    pub(super) fn trace_timer(&self, to: u32, name: NameIdx, place: &'static Location<'static>, due: u64) {
+        tracing::trace!(target: "poe::timers", to, event = %self.names.name(name), %place, due, "set");
     }
 
     pub(super) fn trace_session(&self, what: &'static str, id: SessionId) {

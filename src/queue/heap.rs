@@ -106,7 +106,7 @@ impl<T> TimerHeap<T> {
     /// `order` must be greater than any that was given to this heap before, here or to
     /// [`set_due`](Self::set_due); a smaller one is not found out, it only goes to a wrong place
     /// among equals. `serial` must not be zero, and must not have been used before.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn push(&mut self, due: u64, order: u64, serial: u64, item: T) -> HeapId {
         let serial = NonZeroU64::new(serial).expect("a serial is not zero");
         let sequence = self.sequence(order);
@@ -178,21 +178,27 @@ impl<T> TimerHeap<T> {
     }
 
     /// Takes one item out, wherever it is.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn remove(&mut self, id: HeapId) -> Option<(u64, T)> {
-        let slot = self.slots.get_mut(id.slot as usize)?;
-        if slot.serial != id.serial {
+        let due = self.unkey(id)?;
+        let item = self.slots[id.slot as usize].item.take()?;
+        self.vacate(id.slot);
+        Some((due, item))
+    }
+
+    /// Takes an item's key out of the heap, and leaves the item in its slot: it is moved once, at the very end.
+    fn unkey(&mut self, id: HeapId) -> Option<u64> {
+        let slot = self.slots.get(id.slot as usize)?;
+        if slot.serial != id.serial || slot.item.is_none() {
             return None;
         }
-        let item = slot.item.take()?;
         let place = self.place_of(id.slot);
         let key = self.key(place);
         let last = self.take_last();
         if last != key {
             self.sift(place, last);
         }
-        self.vacate(id.slot);
-        Some((due_of(key), item))
+        Some(due_of(key))
     }
 
     /// Moves an item to another time, where it goes behind its equals as if it had arrived now. An
@@ -372,7 +378,7 @@ impl<T> TimerHeap<T> {
 
 // Slots.
 impl<T> TimerHeap<T> {
-    #[inline]
+    #[inline(always)]
     fn fill_slot(&mut self, slot: Slot<T>) -> u32 {
         let half = usize::from(self.vacant[LOWER].first == NO_SLOT);
         let vacant = &mut self.vacant[half];

@@ -35,9 +35,9 @@ pub(crate) struct Entry<A = AnyArg> {
     pub(crate) arg: A,
 }
 
-/// An entry of the ring. It has no destructor, so that it can be made in its place there: a value that had to be dropped
-/// when the ring cannot grow would be put together elsewhere first, and the copy of what was just written in smaller
-/// pieces costs more than all the rest of a post. Whoever takes it out must see to its argument.
+/// An entry as the lanes hold it. It has no destructor, so that it can be made in its place there: a value that had to be
+/// dropped when a lane cannot grow would be put together elsewhere first, and the copy of what was just written in
+/// smaller pieces costs more than all the rest of a post. Whoever takes it out must see to its argument.
 pub(crate) type Post = Entry<ManuallyDrop<AnyArg>>;
 
 impl From<Post> for Entry {
@@ -98,7 +98,7 @@ struct Run {
 
 /// A timer's event, linked with the other timers of its session.
 struct Timer {
-    entry: Entry,
+    entry: Post,
     links: Links,
 }
 
@@ -127,7 +127,7 @@ struct Links {
 pub(crate) struct Removed {
     pub(crate) id: AlarmId,
     pub(crate) due: u64,
-    pub(crate) entry: Entry,
+    pub(crate) entry: Post,
 }
 
 /// Where a slice stops: everything that was due when its queue phase began (law L6).
@@ -240,7 +240,8 @@ impl Queue {
     }
 
     /// Sets a timer. `first` is the head of the session's list of timers, kept by the caller.
-    pub(crate) fn set_timer(&mut self, first: &mut Option<AlarmId>, entry: Entry, due: u64, now: u64) -> AlarmId {
+    #[inline(always)]
+    pub(crate) fn set_timer(&mut self, first: &mut Option<AlarmId>, entry: Post, due: u64, now: u64) -> AlarmId {
         self.date_current_run(now);
         self.order += 1;
         self.serial += 1;
@@ -265,7 +266,7 @@ impl Queue {
     }
 
     /// The timer's due time and event.
-    pub(crate) fn timer(&self, id: AlarmId) -> Option<(u64, &Entry)> {
+    pub(crate) fn timer(&self, id: AlarmId) -> Option<(u64, &Post)> {
         self.timers.get(id.into()).map(|(due, t)| (due, &t.entry))
     }
 
@@ -278,6 +279,7 @@ impl Queue {
         found
     }
 
+    #[inline(always)]
     pub(crate) fn remove_timer(&mut self, first: &mut Option<AlarmId>, id: AlarmId) -> Option<Removed> {
         let (due, timer) = self.timers.remove(id.into())?;
         self.next_due = self.timers.next_due().unwrap_or(u64::MAX);
@@ -306,7 +308,7 @@ impl Queue {
     }
 
     /// The timers of a session in due order, by the head of its list.
-    pub(crate) fn timers_of(&self, first: Option<AlarmId>) -> Vec<(AlarmId, u64, &Entry)> {
+    pub(crate) fn timers_of(&self, first: Option<AlarmId>) -> Vec<(AlarmId, u64, &Post)> {
         let mut found = Vec::new();
         let mut at = first.map(HeapId::from);
         while let Some(id) = at
@@ -354,7 +356,7 @@ impl Queue {
     }
 
     /// Takes out the first timer. It is still on its session's list: [`unlink_fired`](Self::unlink_fired) takes it off.
-    pub(crate) fn pop_timer(&mut self) -> Option<(Entry, Fired)> {
+    pub(crate) fn pop_timer(&mut self) -> Option<(Post, Fired)> {
         let (_, _, timer) = self.timers.pop()?;
         self.next_due = self.timers.next_due().unwrap_or(u64::MAX);
         Some((timer.entry, Fired { links: timer.links }))
@@ -427,7 +429,7 @@ impl Queue {
             .timers
             .drain_where(|_| true)
             .into_iter()
-            .map(|(_, _, t)| t.entry)
+            .map(|(_, _, t)| t.entry.into())
             .collect();
         self.head += self.ring.len() as u64;
         out.extend(self.ring.drain(..).filter(|e| e.to != DEAD).map(Entry::from));
