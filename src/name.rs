@@ -279,14 +279,14 @@ impl Names {
         for text in PERMANENT {
             table.insert(Key::fixed(text, hash(text)));
         }
-        const NOTHING: Cell<Recent> = Cell::new(Recent {
+        let nothing = Recent {
             address: 0,
             length: 0,
             idx: NameIdx::NONE,
-        });
+        };
         Names {
             table: RefCell::new(table),
-            recent: [NOTHING; RECENT],
+            recent: std::array::from_fn(|_| Cell::new(nothing)),
         }
     }
 

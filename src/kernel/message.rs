@@ -167,7 +167,8 @@ impl Core {
         self.sessions.borrow_mut().release_ends(to, from);
     }
 
-    #[inline]
+    /// Posts as the session of `frame`, or as the active one.
+    #[inline(always)]
     pub(crate) fn post_from<A: 'static>(
         &self,
         frame: Option<&Frame<'_>>,
@@ -176,15 +177,33 @@ impl Core {
         arg: A,
         place: &'static Location<'static>,
     ) -> Result<(), PostError<A>> {
-        let active = self.active.get();
-        let sender = frame.map_or(active.session, |frame| frame.session);
+        match target {
+            Target::Id(id) => self.post_to(frame, id, key, arg, place),
+            Target::Alias(alias) => {
+                let slot = self.aliases.borrow().resolve(&alias);
+                match slot {
+                    Some(slot) => {
+                        let id = self.sessions.borrow().id(slot);
+                        self.post_to(frame, id, key, arg, place)
+                    }
+                    None => Err(refuse(key, &Target::Alias(alias), arg)),
+                }
+            }
+        }
+    }
+
+    #[inline]
+    fn post_to<A: 'static>(
+        &self,
+        frame: Option<&Frame<'_>>,
+        target: SessionId,
+        key: Key<'_>,
+        arg: A,
+        place: &'static Location<'static>,
+    ) -> Result<(), PostError<A>> {
         let mut sessions = self.sessions.borrow_mut();
-        let to = match &target {
-            Target::Id(id) => sessions.resolve(*id),
-            Target::Alias(alias) => self.aliases.borrow().resolve(alias),
-        };
-        let Some(to) = to else {
-            return Err(refuse(key, &target, arg));
+        let Some(to) = sessions.resolve(target) else {
+            return Err(refuse(key, &Target::Id(target), arg));
         };
         if to == KERNEL {
             // The kernel has no handlers: it swallows what it is sent (law L16).
@@ -193,10 +212,15 @@ impl Core {
             return Ok(());
         }
         // A session that was stopped in its own handler posts as the kernel (law L87).
-        let from = sessions.resolve(sender).unwrap_or(KERNEL);
-        sessions.hold_ends(to, from);
+        let from = match frame {
+            Some(frame) => sessions.hold_pair(to, frame.session.slot, frame.session.serial),
+            None => {
+                let active = self.active.session();
+                sessions.hold_pair(to, active.slot, active.serial)
+            }
+        };
         drop(sessions);
-        let caller = active.event;
+        let caller = self.active.event();
         let name = self.names.acquire_pair(key, caller);
         self.push(to, from, name, caller, place, arg);
         Ok(())

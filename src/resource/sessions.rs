@@ -256,6 +256,15 @@ impl<O: Clone> Sessions<O> {
         }
     }
 
+    /// The same for a sender by its parts, in whose place the kernel sends if it is gone; gives the sender's slot.
+    #[inline(always)]
+    pub(crate) fn hold_pair(&mut self, to: u32, from: u32, from_serial: u64) -> u32 {
+        let alive = self.records[from as usize].serial == from_serial;
+        let from = if alive { from } else { KERNEL };
+        self.hold_ends(to, from);
+        from
+    }
+
     /// The same for an event to oneself; `None` if the session is gone.
     #[inline]
     pub(crate) fn hold_self(&mut self, id: SessionId) -> Option<u32> {
