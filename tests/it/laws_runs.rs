@@ -1,0 +1,183 @@
+//! Laws L: running, ending, and running again; what dropping a run means.
+
+use crate::laws_kit::*;
+use poe::event::{START, STOP};
+use poe::{Handled, Session};
+use std::cell::Cell;
+use std::rc::Rc;
+use std::time::SystemTime;
+
+#[tokio::test(start_paused = true)]
+async fn l85_run_returns_at_once_without_sessions_and_after_the_last_one_with() {
+    let kernel = kernel();
+    let began = tokio::time::Instant::now();
+    run(&kernel).await;
+    assert_eq!(began.elapsed(), ms(0));
+    life("S", lives(30)).create(&kernel).unwrap();
+    run(&kernel).await;
+    assert_eq!((began.elapsed(), said()), (ms(30), vec!["S stop".to_owned()]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn l86_it_runs_again_also_after_a_failure_and_ids_go_on() {
+    let kernel = kernel();
+    let first = life("first", lives(1)).create(&kernel).unwrap();
+    run(&kernel).await;
+    let second = life("second", go)
+        .on("go", |_, ()| fail("on purpose"))
+        .create(&kernel)
+        .unwrap();
+    assert_eq!(run_to_failure(&kernel).await, "on purpose");
+    let third = life("third", lives(1)).create(&kernel).unwrap();
+    run(&kernel).await;
+    assert_eq!((first.get(), second.get(), third.get()), (1, 2, 3));
+    assert_eq!(said(), ["first stop", "second stop", "third stop"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn l87_after_stop_the_rest_of_the_handler_speaks_for_the_kernel() {
+    let kernel = kernel();
+    life("A", lives(50)).create(&kernel).unwrap();
+    life("B", go)
+        .on("go", |cx, ()| -> Handled {
+            cx.yield_to("never", ());
+            cx.stop();
+            assert!(cx.active_session().is_kernel());
+            assert_eq!((cx.active_event().unwrap().as_str(), cx.event_count()), ("go", 0));
+            cx.yield_to("never", ());
+            life("C", go)
+                .on("go", |cx, ()| say(format!("C go, made by {}", nm(cx.sender()))))
+                .create_in(cx)?;
+            Ok(())
+        })
+        .on("never", |_, ()| say("never"))
+        .create(&kernel)
+        .unwrap();
+    run(&kernel).await;
+    assert_eq!(said(), ["B stop", "A stop", "C go, made by C", "C stop"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn l89_two_alarms_for_one_instant_stay_in_order_and_an_alarm_is_a_wall_time() {
+    let kernel = kernel();
+    let when = SystemTime::now() + ms(20);
+    echo(move |cx| {
+        cx.alarm_add("first", when, ());
+        cx.delay_add("delay", ms(10), ());
+        cx.alarm_add("second", when, ());
+        let id = cx.alarm_set("third", when, ());
+        // A move by nothing keeps its place among equals, and says the wall time.
+        let due = cx.alarm_adjust(id, 0.0).unwrap();
+        let apart = due.duration_since(when).unwrap_or_else(|e| e.duration());
+        assert!(apart < ms(2), "{apart:?} apart");
+    })
+    .create(&kernel)
+    .unwrap();
+    run(&kernel).await;
+    assert_eq!(said(), ["delay", "first", "second", "third"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn l90_many_aliases_for_a_session_one_session_for_an_alias() {
+    let kernel = kernel();
+    let one = life("one", |cx| {
+        cx.alias_set("a").unwrap();
+        cx.alias_set("b").unwrap();
+        cx.delay("bye", ms(5), ());
+    })
+    .create(&kernel)
+    .unwrap();
+    life("two", move |cx| {
+        assert!(cx.alias_set("a").unwrap_err().is_alias_taken());
+        // Removal is private to the owner.
+        assert!(cx.alias_remove("a").unwrap_err().is_not_permitted());
+        assert_eq!(cx.alias_resolve("b").unwrap(), one);
+    })
+    .create(&kernel)
+    .unwrap();
+    // An alias keeps its session only while something else can still act.
+    run(&kernel).await;
+    assert_eq!(kernel.resolve("a"), None);
+    assert_eq!(said(), ["two stop", "one stop"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_inside_a_run_is_refused() {
+    let kernel = kernel();
+    let inner = kernel.clone();
+    life("S", go)
+        .on("go", move |_, ()| {
+            let refused = poll_once(inner.run()).unwrap().unwrap_err();
+            assert!(refused.is_already_running());
+            assert!(inner.stop().unwrap_err().is_busy());
+            say("refused twice");
+        })
+        .create(&kernel)
+        .unwrap();
+    run(&kernel).await;
+    assert_eq!(said(), ["refused twice", "S stop"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_is_dropped_loses_nothing() {
+    let kernel = kernel();
+    life("S", |cx| {
+        cx.delay_add("tick", ms(10), 1_u32);
+        cx.delay_add("tick", ms(30), 2_u32);
+    })
+    .on("tick", |_, n: u32| say(n))
+    .create(&kernel)
+    .unwrap();
+    assert!(tokio::time::timeout(ms(20), kernel.run()).await.is_err());
+    assert_eq!(said(), ["1"]);
+    run(&kernel).await;
+    assert_eq!(said(), ["2", "S stop"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn run_while_looks_at_its_flag_before_each_slice() {
+    let kernel = kernel();
+    let flag = Rc::new(Cell::new(true));
+    let lower = flag.clone();
+    Session::builder(0_u32)
+        .on(START, |cx, ()| cx.yield_to("step", ()))
+        .on("step", move |cx, ()| {
+            *cx.heap += 1;
+            lower.set(*cx.heap < 3);
+            cx.yield_to("step", ());
+        })
+        .on(STOP, |cx, ()| say(*cx.heap))
+        .create(&kernel)
+        .unwrap();
+    kernel.run_while(&flag).await.unwrap();
+    assert_eq!(kernel.session_count(), 1);
+    kernel.stop().unwrap();
+    assert_eq!(said(), ["3"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn shutdown_waits_for_those_who_end_and_stops_the_rest_at_its_limit() {
+    let kernel = kernel();
+    life("quick", |cx| cx.sig("TERM", "term"))
+        .on("term", |cx, _: poe::Signal| {
+            cx.sig_handled();
+            cx.sig_ignore("TERM");
+            cx.delay("bye", ms(10), ());
+        })
+        .create(&kernel)
+        .unwrap();
+    life("stubborn", |cx| {
+        cx.sig("TERM", "term");
+        cx.delay("bye", ms(10_000), ());
+    })
+    .on("term", |cx, _: poe::Signal| cx.sig_handled())
+    .create(&kernel)
+    .unwrap();
+    let began = tokio::time::Instant::now();
+    let (served, report) = tokio::join!(kernel.serve(), kernel.shutdown(ms(100)));
+    served.unwrap();
+    assert!(!report.is_clean());
+    assert_eq!(began.elapsed(), ms(100));
+    assert_eq!(said(), ["quick stop", "stubborn stop"]);
+    assert_eq!(kernel.session_count(), 0);
+}
