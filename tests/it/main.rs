@@ -13,5 +13,6 @@ mod laws_queue;
 mod laws_stopping;
 mod perl_twins;
 mod properties;
+mod properties_sessions;
 mod testing;
 mod transcripts;
