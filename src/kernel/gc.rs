@@ -1,7 +1,7 @@
 //! When sessions end: the sweep, and the one place where reference counts of all tables meet.
 
 use super::Core;
-use crate::error::drop_quietly;
+use crate::error::{drop_each_quietly, drop_quietly};
 use crate::queue::Entry;
 use crate::resource::sessions::KERNEL;
 
@@ -59,9 +59,9 @@ impl Core {
             sessions.free(slot)
         };
         self.trace_session("freed", id);
-        drop_quietly(tasks);
-        drop_quietly(events);
-        drop_quietly(watchers);
+        drop_each_quietly(tasks);
+        drop_each_quietly(events);
+        drop_each_quietly(watchers);
         drop_quietly(object);
     }
 
@@ -111,6 +111,6 @@ impl Core {
             self.names.release(entry.name);
             self.names.release(entry.caller);
         }
-        drop_quietly(events);
+        drop_each_quietly(events);
     }
 }

@@ -4,7 +4,7 @@ use super::dispatch::discard;
 use super::{Core, Kernel, Target};
 use crate::arg::{AnyArg, SendArg};
 use crate::bridge::wake::Shared;
-use crate::error::{CallError, CallErrorKind, PostError, PostErrorKind, drop_quietly, quietly};
+use crate::error::{CallError, CallErrorKind, PostError, PostErrorKind, drop_each_quietly, drop_quietly, quietly};
 use crate::event::{Calls, Posts};
 use crate::id::SessionId;
 use crate::name::{Key, Name, NameIdx};
@@ -173,7 +173,7 @@ impl Inbox {
             letters.closed = true;
             std::mem::take(&mut letters.waiting)
         };
-        drop_quietly(left);
+        drop_each_quietly(left);
     }
 
     /// No handle is left that could put anything in.

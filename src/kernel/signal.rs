@@ -3,7 +3,7 @@
 use super::dispatch::discard;
 use super::{Core, Die, Kernel, Target, Turn};
 use crate::arg::AnyArg;
-use crate::error::{PostError, PostErrorKind, drop_quietly};
+use crate::error::{PostError, PostErrorKind, drop_each_quietly, drop_quietly};
 use crate::event::Posts;
 use crate::name::{HeldName, Name, NameIdx};
 use crate::resource::sessions::KERNEL;
@@ -186,7 +186,8 @@ impl Core {
             self.fail_unhandled(die);
         }
         // Their last owners may be here, and their drops may panic.
-        drop_quietly((watchers, arg));
+        drop_each_quietly(watchers);
+        drop_quietly(arg);
     }
 
     /// The kernel is the last that IDLE visits: if nobody has found anything to do by then, it is the turn of ZOMBIE.
@@ -209,7 +210,7 @@ impl Core {
             self.names.release(entry.name);
             self.names.release(entry.caller);
         }
-        drop_quietly(events);
+        drop_each_quietly(events);
     }
 }
 

@@ -119,7 +119,7 @@ impl<M: Clone + 'static, A: 'static> Postback<M, A> {
             both,
             Location::caller(),
         )
-        .map_err(|refused| refused.map(|(_, arg)| arg))
+        .map_err(|refused| refused.map(argument))
     }
 
     /// Lets go of the session now: the postback still posts as long as the session lives, but no longer keeps it alive.
@@ -145,6 +145,13 @@ impl<M, A> fmt::Debug for Postback<M, A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Postback({} of session {})", self.hold.name(), self.hold.session)
     }
+}
+
+/// The caller's own half of a refused argument. The other is dropped first: if its `Drop` panics, this one is dropped with
+/// it and not lost, as a value that is being returned would be.
+fn argument<M, A>((mine, arg): (M, A)) -> A {
+    drop(mine);
+    arg
 }
 
 /// Like a [`Postback`], but it calls: the handler runs at once, and its answer comes back.
@@ -188,7 +195,7 @@ impl<M: Clone + 'static, A: 'static, R: 'static> Callback<M, A, R> {
             both,
             Location::caller(),
         )
-        .map_err(|refused| refused.map(|(_, arg)| arg))
+        .map_err(|refused| refused.map(argument))
     }
 
     /// Lets go of the session now, as [`Postback::weaken`].
@@ -251,7 +258,7 @@ impl<M: Clone + Send + 'static, A: Send + 'static> SendPostback<M, A> {
         let both = (self.mine.clone(), arg);
         self.handle
             .post(self.session, &self.event, both)
-            .map_err(|refused| refused.map(|(_, arg)| arg))
+            .map_err(|refused| refused.map(argument))
     }
 }
 

@@ -18,6 +18,7 @@ mod laws_stopping;
 mod nfa;
 mod perl_twins;
 mod properties;
+mod properties_sessions;
 #[cfg(unix)]
 mod selects;
 mod testing;
