@@ -23,6 +23,7 @@ mod properties_sessions;
 mod selects;
 mod testing;
 mod transcripts;
+mod upstream;
 #[cfg(unix)]
 mod upstream_k_selects;
 mod upstream_ses_nfa;

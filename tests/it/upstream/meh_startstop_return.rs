@@ -1,0 +1,22 @@
+//! `t/90_regression/meh-startstop-return.t`
+
+use crate::laws_kit::*;
+
+#[tokio::test(start_paused = true)]
+async fn child_events_carry_what_start_and_stop_answered() {
+    let kernel = kernel();
+    life("parent", go)
+        .on("go", |cx, ()| life("child", nothing).create_in(cx).map(|_| ()))
+        .create(&kernel)
+        .unwrap();
+    run(&kernel).await;
+    assert_eq!(
+        said(),
+        [
+            "parent create child (child started)",
+            "child stop",
+            "parent lose child (child stopped)",
+            "parent stop"
+        ]
+    );
+}

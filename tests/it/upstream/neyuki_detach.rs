@@ -1,0 +1,38 @@
+//! `t/90_regression/neyuki_detach.t`
+
+use crate::laws_kit::*;
+use poe::Handled;
+
+#[tokio::test(start_paused = true)]
+async fn a_child_that_detaches_itself_later_is_lost_then_told() {
+    let kernel = kernel();
+    life("parent", go)
+        .on("go", |cx, ()| -> Handled {
+            say("spawning");
+            life("child", go)
+                .on("go", |cx, ()| -> Handled {
+                    say("detaching");
+                    cx.detach_myself()?;
+                    cx.yield_to("bye", ());
+                    Ok(())
+                })
+                .create_in(cx)?;
+            cx.yield_to("bye", ());
+            Ok(())
+        })
+        .create(&kernel)
+        .unwrap();
+    run(&kernel).await;
+    let mut said = said();
+    said.retain(|line| !line.ends_with(" stop"));
+    assert_eq!(
+        said,
+        [
+            "spawning",
+            "parent create child (child started)",
+            "detaching",
+            "parent lose child (undef)",
+            "child parent parent to kernel"
+        ]
+    );
+}
