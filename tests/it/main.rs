@@ -16,3 +16,5 @@ mod properties;
 mod properties_sessions;
 mod testing;
 mod transcripts;
+mod wheel_readwrite;
+mod wheel_socket_factory;
