@@ -363,6 +363,48 @@ async fn an_over_long_line_closes_its_connection_with_one_error_event() {
 }
 
 #[tokio::test]
+async fn a_server_that_shuts_down_frees_its_port_at_once_and_its_clients_live_on() {
+    // Not where the other tests get their ports, so that none of them takes this one meanwhile.
+    let alone = if cfg!(target_os = "linux") {
+        "127.84.1.10:0"
+    } else {
+        "127.0.0.1:0"
+    };
+    let kernel = Kernel::new();
+    let (disconnected, stopped) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(false)));
+    let (gone, over) = (disconnected.clone(), stopped.clone());
+    let server = TcpServer::builder(alone)
+        .client_input(|cx, line| cx.client().put(line))
+        .client_disconnected(move |_| gone.set(gone.get() + 1))
+        .stopped(move |_| over.set(true))
+        .start(&kernel)
+        .await
+        .unwrap();
+    let address = server.local_addr();
+    let talk = async {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let mut got = [0; 7];
+        stream.write_all(b"first\r\n").await.unwrap();
+        stream.read_exact(&mut got).await.unwrap();
+        assert_eq!(server.connections(), 1);
+        server.shutdown();
+        let refused = TcpStream::connect(address).await.unwrap_err();
+        assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused);
+        drop(std::net::TcpListener::bind(address).unwrap());
+        stream.write_all(b"after\r\n").await.unwrap();
+        stream.read_exact(&mut got).await.unwrap();
+        assert_eq!(&got, b"after\r\n");
+        assert_eq!((server.connections(), disconnected.get()), (1, 0));
+        // A second time is as good as the first.
+        server.shutdown();
+    };
+    within(async { tokio::join!(talk, kernel.run()) }).await.1.unwrap();
+    assert_eq!((server.connections(), disconnected.get()), (0, 1));
+    assert!(stopped.get());
+    assert!(kernel.why_alive().is_empty());
+}
+
+#[tokio::test]
 #[ignore = "needs Perl's POE; .ci/run installs it and runs these"]
 async fn a_perl_client_is_served() {
     let kernel = Kernel::new();
