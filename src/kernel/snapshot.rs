@@ -4,6 +4,7 @@ use super::{Core, Kernel};
 use crate::id::SessionId;
 use crate::name::{Name, NameIdx};
 use crate::resource::{Hold, HoldKind, Resource};
+use std::collections::HashMap;
 use std::fmt;
 use std::panic::Location;
 
@@ -86,17 +87,39 @@ impl fmt::Display for SessionHolds {
     }
 }
 
+/// An event that holds a session: how, its name, and where it was made.
+type Held = (HoldKind, NameIdx, &'static Location<'static>);
+
 impl Core {
     pub(crate) fn why_alive(&self) -> WhyAlive {
         let slots: Vec<u32> = self.sessions.borrow().slots().collect();
-        let mut sessions: Vec<_> = slots.into_iter().map(|slot| self.holds_of(slot)).collect();
+        let mut posts = self.posts_by_session();
+        let mut sessions: Vec<_> = slots
+            .into_iter()
+            .map(|slot| self.holds_of(slot, posts.remove(&slot).unwrap_or_default()))
+            .collect();
         sessions.sort_by_key(|s| s.session);
         WhyAlive { sessions }
     }
 
-    fn holds_of(&self, slot: u32) -> SessionHolds {
+    /// The posts that wait, with the sessions that they hold. One look at the queue serves all sessions.
+    fn posts_by_session(&self) -> HashMap<u32, Vec<Held>> {
+        let mut found: HashMap<u32, Vec<Held>> = HashMap::new();
+        for e in self.queue.borrow().posts() {
+            found.entry(e.to).or_default().push((HoldKind::Event, e.name, e.place));
+            if e.from != e.to {
+                found
+                    .entry(e.from)
+                    .or_default()
+                    .push((HoldKind::SentEvent, e.name, e.place));
+            }
+        }
+        found
+    }
+
+    fn holds_of(&self, slot: u32, posts: Vec<Held>) -> SessionHolds {
         let mut holds = Vec::new();
-        self.event_holds(slot, &mut holds);
+        self.event_holds(slot, posts, &mut holds);
         let tables: [&dyn Resource; 4] = [
             &*self.aliases.borrow(),
             &*self.sessions.borrow(),
@@ -117,22 +140,18 @@ impl Core {
     }
 
     /// The events that wait for a session or that it has sent, those of one name and place together.
-    fn event_holds(&self, slot: u32, holds: &mut Vec<Hold>) {
-        let queue = self.queue.borrow();
-        let posts = queue.posts().filter_map(|e| {
-            let kind = match (e.to == slot, e.from == slot) {
-                (true, _) => HoldKind::Event,
-                (_, true) => HoldKind::SentEvent,
-                _ => return None,
-            };
-            Some((kind, e.name, e.place))
-        });
-        let first = self.sessions.borrow().get(slot).first_timer;
-        let timers = queue
-            .timers_of(first)
-            .into_iter()
-            .map(|(_, _, e)| (HoldKind::Timer, e.name, e.place));
-        let found: Vec<(HoldKind, NameIdx, &'static Location<'static>)> = posts.chain(timers).collect();
+    fn event_holds(&self, slot: u32, posts: Vec<Held>, holds: &mut Vec<Hold>) {
+        let mut found = posts;
+        {
+            let first = self.sessions.borrow().get(slot).first_timer;
+            let queue = self.queue.borrow();
+            found.extend(
+                queue
+                    .timers_of(first)
+                    .into_iter()
+                    .map(|(_, _, e)| (HoldKind::Timer, e.name, e.place)),
+            );
+        }
         for (kind, name, place) in found {
             let name = self.names.name(name);
             match holds

@@ -255,6 +255,155 @@ async fn sessions_of_clients_take_events_of_their_own() {
     within(async { tokio::join!(talk, kernel.run()) }).await.1.unwrap();
 }
 
+/// POE calls Disconnected again for a connection that was lost and then shut down; here the two come in pairs.
+#[tokio::test]
+async fn reconnecting_gives_each_connected_its_disconnected() {
+    let kernel = Kernel::new();
+    let (log, ours) = (Log::default(), Log::default());
+    let server = shouting(&kernel, &log).await;
+    let (connected, disconnected, listener) = (ours.clone(), ours.clone(), server.clone());
+    TcpClient::builder(server.local_addr())
+        .heap(0)
+        .connected(move |cx| {
+            **cx.heap += 1;
+            connected.say("connected");
+        })
+        .server_input(|cx, line| match (&*line, **cx.heap) {
+            ("hello", n) => cx.server().put(format!("connection {n}")),
+            ("CONNECTION 3", _) => {
+                cx.server().shutdown();
+                cx.server().shutdown();
+            }
+            _ => cx.reconnect(),
+        })
+        .disconnected(move |cx| {
+            disconnected.say("disconnected");
+            if **cx.heap == 3 {
+                listener.shutdown();
+            }
+        })
+        .start(&kernel)
+        .unwrap();
+    within(kernel.run()).await.unwrap();
+    assert_eq!(*ours.0.borrow(), ["connected", "disconnected"].repeat(3));
+    for n in 1..=3 {
+        assert_eq!(log.count(&format!("input connection {n}")), 1);
+    }
+    assert_eq!((log.count("connected"), log.count("disconnected")), (3, 3));
+    assert!(kernel.why_alive().is_empty());
+}
+
+#[tokio::test]
+async fn a_client_whose_server_hangs_up_may_reconnect_from_disconnected() {
+    let kernel = Kernel::new();
+    let server = TcpServer::builder("127.0.0.1:0")
+        .client_connected(|cx| cx.client().shutdown())
+        .client_input(|_, _| ())
+        .start(&kernel)
+        .await
+        .unwrap();
+    let log = Log::default();
+    let (connected, failed, disconnected, listener) = (log.clone(), log.clone(), log.clone(), server.clone());
+    TcpClient::builder(server.local_addr())
+        .heap(0)
+        .connected(move |_| connected.say("connected"))
+        .server_input(|_, _| ())
+        .server_error(move |_, error| failed.say(error.to_string()))
+        .disconnected(move |cx| {
+            disconnected.say("disconnected");
+            **cx.heap += 1;
+            match **cx.heap {
+                3 => listener.shutdown(),
+                _ => cx.reconnect(),
+            }
+        })
+        .start(&kernel)
+        .unwrap();
+    within(kernel.run()).await.unwrap();
+    assert_eq!(
+        *log.0.borrow(),
+        ["connected", "read: end of input", "disconnected"].repeat(3)
+    );
+    assert!(kernel.why_alive().is_empty());
+}
+
+/// The error comes with the filter's own words, before `disconnected`, and to that client's session only.
+#[tokio::test]
+async fn an_over_long_line_closes_its_connection_with_one_error_event() {
+    let kernel = Kernel::new();
+    let log = Log::default();
+    let (input, failed, disconnected) = (log.clone(), log.clone(), log.clone());
+    let server = TcpServer::builder("127.0.0.1:0")
+        .filter(|| Line::new().max_length(10))
+        .client_input(move |_, line| input.say(line))
+        .client_error(move |_, error| {
+            assert!(
+                error.as_filter().is_some_and(poe::filter::FilterError::is_too_long),
+                "{error}"
+            );
+            failed.say("too long");
+        })
+        .client_disconnected(move |_| disconnected.say("disconnected"))
+        .start(&kernel)
+        .await
+        .unwrap();
+    let address = server.local_addr();
+    let talk = async {
+        let mut bad = TcpStream::connect(address).await.unwrap();
+        bad.write_all(b"before\r\nmore than ten octets\r\nafter\r\n")
+            .await
+            .unwrap();
+        let mut all = Vec::new();
+        let _ = bad.read_to_end(&mut all).await;
+        server.shutdown();
+    };
+    within(async { tokio::join!(talk, kernel.run()) }).await.1.unwrap();
+    assert_eq!(*log.0.borrow(), ["before", "too long", "disconnected"]);
+    assert!(kernel.why_alive().is_empty());
+}
+
+#[tokio::test]
+async fn a_server_that_shuts_down_frees_its_port_at_once_and_its_clients_live_on() {
+    // Not where the other tests get their ports, so that none of them takes this one meanwhile.
+    let alone = if cfg!(target_os = "linux") {
+        "127.84.1.10:0"
+    } else {
+        "127.0.0.1:0"
+    };
+    let kernel = Kernel::new();
+    let (disconnected, stopped) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(false)));
+    let (gone, over) = (disconnected.clone(), stopped.clone());
+    let server = TcpServer::builder(alone)
+        .client_input(|cx, line| cx.client().put(line))
+        .client_disconnected(move |_| gone.set(gone.get() + 1))
+        .stopped(move |_| over.set(true))
+        .start(&kernel)
+        .await
+        .unwrap();
+    let address = server.local_addr();
+    let talk = async {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let mut got = [0; 7];
+        stream.write_all(b"first\r\n").await.unwrap();
+        stream.read_exact(&mut got).await.unwrap();
+        assert_eq!(server.connections(), 1);
+        server.shutdown();
+        let refused = TcpStream::connect(address).await.unwrap_err();
+        assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused);
+        drop(std::net::TcpListener::bind(address).unwrap());
+        stream.write_all(b"after\r\n").await.unwrap();
+        stream.read_exact(&mut got).await.unwrap();
+        assert_eq!(&got, b"after\r\n");
+        assert_eq!((server.connections(), disconnected.get()), (1, 0));
+        // A second time is as good as the first.
+        server.shutdown();
+    };
+    within(async { tokio::join!(talk, kernel.run()) }).await.1.unwrap();
+    assert_eq!((server.connections(), disconnected.get()), (0, 1));
+    assert!(stopped.get());
+    assert!(kernel.why_alive().is_empty());
+}
+
 #[tokio::test]
 #[ignore = "needs Perl's POE; .ci/run installs it and runs these"]
 async fn a_perl_client_is_served() {

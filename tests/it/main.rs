@@ -27,3 +27,5 @@ mod upstream;
 #[cfg(unix)]
 mod upstream_k_selects;
 mod upstream_ses_nfa;
+mod wheel_readwrite;
+mod wheel_socket_factory;
