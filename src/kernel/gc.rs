@@ -99,6 +99,12 @@ impl Core {
         if !alive.is_empty() {
             tracing::warn!(target: "poe::sessions", "kernel dropped while sessions are alive:\n{alive}");
         }
+        // Out of the queue first, all at once: looking for each session's events in it would take the square of it.
+        let queued = self.queue.borrow_mut().drain();
+        for entry in &queued {
+            self.release_ends(entry.to, entry.from);
+            self.names.release_pair(entry.name, entry.caller);
+        }
         let slots: Vec<u32> = self.sessions.borrow().slots().collect();
         // Children first, so that nobody is moved about.
         let mut ordered = slots;
@@ -106,11 +112,12 @@ impl Core {
         for slot in ordered {
             self.free_session(slot);
         }
-        let events = self.queue.borrow_mut().drain();
-        for entry in &events {
-            self.names.release(entry.name);
-            self.names.release(entry.caller);
+        drop_each_quietly(queued);
+        // What those drops have posted meanwhile.
+        let late = self.queue.borrow_mut().drain();
+        for entry in &late {
+            self.names.release_pair(entry.name, entry.caller);
         }
-        drop_each_quietly(events);
+        drop_each_quietly(late);
     }
 }

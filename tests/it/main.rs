@@ -4,6 +4,8 @@ mod bad_use;
 mod component_tcp;
 mod filter_line;
 mod filter_stream;
+mod handles;
+mod hosts;
 mod laws_call;
 mod laws_creation;
 mod laws_die;
@@ -21,7 +23,9 @@ mod properties;
 mod properties_sessions;
 #[cfg(unix)]
 mod selects;
+mod tasks;
 mod testing;
+mod tidy;
 mod transcripts;
 mod upstream;
 #[cfg(unix)]

@@ -1,0 +1,102 @@
+//! The kernel from other threads.
+
+use crate::laws_kit::*;
+use poe::{Event, Kernel, Reply, Signal};
+use std::cell::RefCell;
+use std::rc::Rc;
+
+const ADD: Event<u64> = Event::new("add");
+const TOTAL: Event<(), u64> = Event::new("total");
+
+#[tokio::test]
+async fn posts_of_each_thread_arrive_whole_and_in_its_order() {
+    const EACH: u64 = 2_000;
+    let kernel = Kernel::new();
+    let last = Rc::new(RefCell::new([0; 4]));
+    let seen = last.clone();
+    let id = life("S", |cx| {
+        cx.refcount_increment(cx.session_id(), "open").map(|_| ()).unwrap()
+    })
+    .on("from", move |cx, (thread, n): (u64, u64)| {
+        let mut seen = seen.borrow_mut();
+        assert_eq!(seen[thread as usize] + 1, n, "thread {thread} was overtaken by itself");
+        seen[thread as usize] = n;
+        if seen.iter().sum::<u64>() == 4 * EACH {
+            cx.refcount_decrement(cx.session_id(), "open").unwrap();
+        }
+    })
+    .create(&kernel)
+    .unwrap();
+    let threads: Vec<_> = (0..4_u64)
+        .map(|thread| {
+            let handle = kernel.handle();
+            std::thread::spawn(move || (1..=EACH).for_each(|n| handle.post(id, "from", (thread, n)).unwrap()))
+        })
+        .collect();
+    run(&kernel).await;
+    threads.into_iter().for_each(|t| t.join().unwrap());
+    assert_eq!((*last.borrow(), said()), ([EACH; 4], vec!["S stop".to_owned()]));
+}
+
+#[tokio::test]
+async fn a_full_inbox_gives_the_argument_back() {
+    let kernel = Kernel::builder().inbox_capacity(2).build();
+    let handle = kernel.handle();
+    let id = life("S", nothing).on(ADD, |_, n| say(n)).create(&kernel).unwrap();
+    handle.post(id, ADD, 1).unwrap();
+    handle.post(id, ADD, 2).unwrap();
+    let refused = handle.post(id, ADD, 3).unwrap_err();
+    assert!(refused.is_full());
+    assert_eq!(refused.into_arg(), 3);
+    assert!(handle.call(id, TOTAL, ()).await.unwrap_err().is_full());
+    run(&kernel).await;
+    assert_eq!(said(), ["1", "2", "S stop"]);
+}
+
+#[tokio::test]
+async fn a_call_is_answered_and_a_dead_target_is_said() {
+    let kernel = Kernel::new();
+    let handle = kernel.handle();
+    let id = life("S", |cx| cx.sig("TERM", "term"))
+        .on(TOTAL, |_, ()| Reply(5))
+        .on("term", |_, signal: Signal| say(signal.name()))
+        .create(&kernel)
+        .unwrap();
+    let asked = handle.call(id, TOTAL, ());
+    let nobody = handle.call("nobody", TOTAL, ());
+    handle.signal(handle.kernel_id(), "TERM", ()).unwrap();
+    kernel.run().await.unwrap();
+    assert_eq!(asked.await.unwrap(), 5);
+    assert!(nobody.await.unwrap_err().is_no_such_session());
+    assert_eq!(said(), ["TERM", "S stop"]);
+}
+
+#[tokio::test]
+async fn a_message_for_nobody_is_a_dead_letter() {
+    let kernel = Kernel::new();
+    let letters = Rc::new(RefCell::new(Vec::new()));
+    let put = letters.clone();
+    kernel.on_dead_letter(move |letter| {
+        let mut arg = letter.arg;
+        put.borrow_mut()
+            .push((letter.target, letter.event.to_string(), arg.take::<u64>()));
+    });
+    kernel.handle().post("nobody", ADD, 9).unwrap();
+    life("S", nothing).create(&kernel).unwrap();
+    run(&kernel).await;
+    let letters = letters.borrow();
+    assert_eq!(letters.len(), 1);
+    assert!(letters[0].0.contains("nobody"));
+    assert_eq!((letters[0].1.as_str(), letters[0].2), ("add", Some(9)));
+}
+
+#[tokio::test]
+async fn without_its_kernel_a_handle_is_closed() {
+    let kernel = Kernel::new();
+    let handle = kernel.handle();
+    let waiting = handle.call("anybody", TOTAL, ());
+    drop(kernel);
+    assert!(handle.is_closed());
+    assert!(waiting.await.unwrap_err().is_closed());
+    assert_eq!(handle.post("anybody", ADD, 1).unwrap_err().into_arg(), 1);
+}
