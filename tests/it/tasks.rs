@@ -78,11 +78,8 @@ impl Drop for Guard {
     }
 }
 
-fn endless(guard: Guard) -> impl Future<Output = ()> {
-    async move {
-        let _guard = guard;
-        std::future::pending::<()>().await;
-    }
+async fn endless(_guard: Guard) {
+    std::future::pending::<()>().await;
 }
 
 #[tokio::test(start_paused = true)]

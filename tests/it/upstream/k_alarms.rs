@@ -108,7 +108,7 @@ async fn alarms_are_kept_in_order_among_many() {
                 cx.alarm(name, at(1 + n as u64 * 7919 % 299), ());
             }
             for second in [100, 200, 300, 50, 150, 250, 350, 75, 175, 275, 325, 225, 125] {
-                cx.alarm(&format!("{second:03}"), at(second), ());
+                cx.alarm(format!("{second:03}"), at(second), ());
             }
             let two_hundred_five = at(205);
             let [c, _, a] = ["206", "205", "204"].map(|name| cx.alarm_set(name, two_hundred_five, ()));

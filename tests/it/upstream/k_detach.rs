@@ -73,11 +73,11 @@ async fn the_old_parent_is_told_first_then_the_detached_then_destruction_in_orde
         .on("run_tests", |cx, ()| -> Handled {
             said();
             for n in ["1", "2", "3"] {
-                cx.call::<(), ()>(&format!("a{n}_1"), "detach_self", ())?;
+                cx.call::<(), ()>(format!("a{n}_1"), "detach_self", ())?;
                 assert_eq!(said(), [format!("c {n} lose a{n}_1"), format!("p a{n}_1 {n} kernel")]);
             }
             for (n, child) in [("1", "a1_2"), ("2", "a2_2"), ("3", "a3_2")] {
-                cx.call(&format!("a{n}"), DETACH_CHILD, child)?;
+                cx.call(format!("a{n}"), DETACH_CHILD, child)?;
                 assert_eq!(said(), [format!("c {n} lose {child}"), format!("p {child} {n} kernel")]);
             }
             cx.call::<(), ()>("a1", "detach_self", ())?;
