@@ -127,7 +127,7 @@ pub(crate) struct Config {
 impl Default for Config {
     fn default() -> Self {
         Config {
-            budget: 256,
+            budget: 1024,
             slice_nanos: 100_000,
             timer_slack: 0,
             slow_nanos: u64::MAX,
@@ -139,7 +139,8 @@ impl Default for Config {
 }
 
 impl KernelBuilder {
-    /// How many events the kernel handles at most before it gives way to its host; default 256, at least 1.
+    /// How many events the kernel handles at most before it gives way to its host; default 1024, at least 1. What bounds
+    /// the wait of other tasks is [`slice`](Self::slice); this only spares the kernel from looking at the clock for each event.
     ///
     /// With 1 the host's I/O is polled after every event, exactly as POE does between generations (law L6), for about
     /// thirty times the price of an event.

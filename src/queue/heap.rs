@@ -168,13 +168,21 @@ impl<T> TimerHeap<T> {
             .map(|s| s.order)
     }
 
-    /// Like [`get`](Self::get). The due time is not changed through this but by
-    /// [`set_due`](Self::set_due).
+    /// The item of a filled slot, by a caller who knows that the slot has not changed hands. The due time is not changed
+    /// through this but by [`set_due`](Self::set_due).
     #[inline]
-    pub(crate) fn get_mut(&mut self, id: HeapId) -> Option<(u64, &mut T)> {
-        let due = self.get(id)?.0;
-        let item = self.slots[id.slot as usize].item.as_mut()?;
-        Some((due, item))
+    pub(crate) fn item_mut(&mut self, slot: u32) -> Option<&mut T> {
+        self.slots.get_mut(slot as usize)?.item.as_mut()
+    }
+
+    /// The id of what is in a filled slot.
+    #[inline]
+    pub(crate) fn id_in(&self, slot: u32) -> Option<HeapId> {
+        let filled = self.slots.get(slot as usize).filter(|s| s.item.is_some())?;
+        Some(HeapId {
+            serial: filled.serial,
+            slot,
+        })
     }
 
     /// Takes one item out, wherever it is.
@@ -623,7 +631,8 @@ mod tests {
             assert_eq!(all, expected);
             for &(due, _, id) in list {
                 assert_eq!(heap.get(id), Some((due, &id.serial())));
-                assert_eq!(heap.get_mut(id), Some((due, &mut id.serial())));
+                assert_eq!(heap.item_mut(id.slot), Some(&mut id.serial()));
+                assert_eq!(heap.id_in(id.slot), Some(id));
             }
             for &id in &self.gone {
                 assert_eq!(heap.get(id), None);

@@ -116,12 +116,15 @@ pub(crate) struct Fired {
     links: Links,
 }
 
-/// A timer's neighbours on its session's list.
+/// The slots of a timer's neighbours on its session's list, where they stay as long as it does.
 #[derive(Clone, Copy)]
 struct Links {
-    next: Option<HeapId>,
-    previous: Option<HeapId>,
+    next: u32,
+    previous: u32,
 }
+
+/// No neighbour.
+const NOBODY: u32 = u32::MAX;
 
 /// A timer that was taken out before it fired.
 pub(crate) struct Removed {
@@ -245,20 +248,18 @@ impl Queue {
         self.date_current_run(now);
         self.order += 1;
         self.serial += 1;
-        let next = first.map(HeapId::from);
+        let next = first.map_or(NOBODY, |id| id.slot);
         let id = self.timers.push(
             due,
             self.order,
             self.serial,
             Timer {
                 entry,
-                links: Links { next, previous: None },
+                links: Links { next, previous: NOBODY },
             },
         );
-        if let Some(next) = next
-            && let Some((_, timer)) = self.timers.get_mut(next)
-        {
-            timer.links.previous = Some(id);
+        if let Some(timer) = self.timers.item_mut(next) {
+            timer.links.previous = id.slot;
         }
         self.next_due = self.next_due.min(due);
         *first = Some(id.into());
@@ -292,18 +293,12 @@ impl Queue {
     }
 
     fn unlink(&mut self, first: &mut Option<AlarmId>, links: Links) {
-        if let Some(next) = links.next
-            && let Some((_, t)) = self.timers.get_mut(next)
-        {
-            t.links.previous = links.previous;
+        if let Some(timer) = self.timers.item_mut(links.next) {
+            timer.links.previous = links.previous;
         }
-        match links.previous {
-            Some(previous) => {
-                if let Some((_, t)) = self.timers.get_mut(previous) {
-                    t.links.next = links.next;
-                }
-            }
-            None => *first = links.next.map(AlarmId::from),
+        match self.timers.item_mut(links.previous) {
+            Some(timer) => timer.links.next = links.next,
+            None => *first = self.timers.id_in(links.next).map(AlarmId::from),
         }
     }
 
@@ -315,7 +310,7 @@ impl Queue {
             && let Some((due, timer)) = self.timers.get(id)
         {
             found.push((AlarmId::from(id), due, &timer.entry));
-            at = timer.links.next;
+            at = self.timers.id_in(timer.links.next);
         }
         found.sort_by_key(|(id, due, _)| (*due, self.timers.order(HeapId::from(*id))));
         found
