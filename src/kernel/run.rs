@@ -318,7 +318,7 @@ impl Pace {
             self.left = 0;
         }
         // Twice as far as last time, unless the time may run out before.
-        self.checked = (room / each).clamp(1, u64::from(self.checked) * 2).min(64) as u32;
+        self.checked = (room / each).clamp(1, u64::from(self.checked) * 2).min(128) as u32;
         self.until_check = self.checked;
     }
 }
