@@ -301,11 +301,6 @@ impl SendArg {
     pub(crate) fn into_any(self) -> AnyArg {
         AnyArg(self.0.rebox(|b| b as Box<dyn Erased>))
     }
-
-    /// The value back, for a post that was refused.
-    pub(crate) fn take<A: Send + 'static>(self) -> Option<A> {
-        self.into_any().downcast().ok()
-    }
 }
 
 #[cfg(test)]
@@ -338,6 +333,6 @@ mod tests {
     fn a_value_that_crossed_threads_is_the_same() {
         let sent = SendArg::new(vec![1_u64]);
         assert_eq!(sent.into_any().downcast::<Vec<u64>>().unwrap(), [1]);
-        assert_eq!(SendArg::new(3_u8).take::<u8>(), Some(3));
+        assert_eq!(SendArg::new(3_u8).into_any().downcast::<u8>().unwrap(), 3);
     }
 }

@@ -181,18 +181,18 @@ impl Inbox {
         Arc::strong_count(self) == 1 && self.letters().waiting.is_empty()
     }
 
-    /// Puts a letter in; a refused one comes back.
+    /// Puts a letter in. It is written only if it is taken, so that whoever is refused still has what was to be in it.
     #[inline]
-    fn put(&self, letter: Letter) -> Result<(), (Letter, PostErrorKind)> {
+    fn put(&self, write: impl FnOnce() -> Letter) -> Result<(), PostErrorKind> {
         let told = {
             let mut letters = self.letters();
             if letters.closed {
-                return Err((letter, PostErrorKind::Closed));
+                return Err(PostErrorKind::Closed);
             }
             if letters.waiting.len() >= self.capacity {
-                return Err((letter, PostErrorKind::Full(self.capacity)));
+                return Err(PostErrorKind::Full(self.capacity));
             }
-            letters.waiting.push(letter);
+            letters.waiting.push(write());
             std::mem::replace(&mut letters.told, true)
         };
         if !told {
@@ -217,11 +217,16 @@ impl Inbox {
     }
 }
 
+type Awaited<A, R> = tokio::sync::oneshot::Receiver<Result<R, CallError<A>>>;
+
+/// A refused call has its argument still.
+type Refused<A> = (PostErrorKind, Option<A>);
+
 /// The answer to [`KernelHandle::call`], on its way: a future that any task may await.
 #[must_use = "the call is under way, but its answer is lost"]
 pub struct Answer<A, R> {
     event: String,
-    answered: Result<tokio::sync::oneshot::Receiver<Result<R, CallError<A>>>, PostErrorKind>,
+    answered: Result<Awaited<A, R>, Refused<A>>,
 }
 
 impl<A, R> Unpin for Answer<A, R> {}
@@ -230,15 +235,15 @@ impl<A, R> Future for Answer<A, R> {
     type Output = Result<R, CallError<A>>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<Self::Output> {
-        let kind = match &mut self.answered {
+        let (kind, arg) = match &mut self.answered {
             Ok(answered) => match ready!(Pin::new(answered).poll(cx)) {
                 Ok(result) => return Poll::Ready(result),
-                Err(_) => CallErrorKind::Closed,
+                Err(_) => (CallErrorKind::Closed, None),
             },
-            Err(PostErrorKind::Full(n)) => CallErrorKind::Full(*n),
-            Err(_) => CallErrorKind::Closed,
+            Err((PostErrorKind::Full(n), arg)) => (CallErrorKind::Full(*n), arg.take()),
+            Err((_, arg)) => (CallErrorKind::Closed, arg.take()),
         };
-        Poll::Ready(Err(CallError::new(&self.event, kind, None)))
+        Poll::Ready(Err(CallError::new(&self.event, kind, arg)))
     }
 }
 
@@ -358,19 +363,24 @@ impl KernelHandle {
         event: impl Posts<A>,
         arg: A,
     ) -> Result<(), PostError<A>> {
-        let post = Post {
-            target: SendTarget::new(target.into()),
-            event: SendName::new(event.key()),
-            arg: SendArg::new(arg),
-            place: Location::caller(),
-        };
-        match self.inbox.put(Letter::Post(post)) {
-            Ok(()) => Ok(()),
-            Err((Letter::Post(post), kind)) => match post.arg.take() {
-                Some(arg) => Err(PostError::new(event.key().as_str(), kind, arg)),
-                None => Ok(()),
-            },
-            Err((Letter::Run(_), _)) => Ok(()),
+        let (target, name, place) = (
+            SendTarget::new(target.into()),
+            SendName::new(event.key()),
+            Location::caller(),
+        );
+        let mut arg = Some(arg);
+        let put = self.inbox.put(|| match arg.take() {
+            Some(arg) => Letter::Post(Post {
+                target,
+                event: name,
+                arg: SendArg::new(arg),
+                place,
+            }),
+            None => unreachable!("a letter is written once"),
+        });
+        match (put, arg) {
+            (Err(kind), Some(arg)) => Err(PostError::new(event.key().as_str(), kind, arg)),
+            _ => Ok(()),
         }
     }
 
@@ -390,18 +400,18 @@ impl KernelHandle {
         let key = SendName::new(event.key());
         let event = event.key().as_str().to_owned();
         let (answer, answered) = tokio::sync::oneshot::channel();
-        let letter = Letter::Run(Box::new(move |core: &Core| {
-            let result = core.call_from::<A, R>(core.id(), target.target(), key.key(), arg, place);
-            // Whoever asked may have gone away.
-            drop_quietly(answer.send(result));
-        }));
-        let answered = match self.inbox.put(letter) {
-            Ok(()) => Ok(answered),
-            Err((refused, kind)) => {
-                drop(refused);
-                Err(kind)
-            }
-        };
+        let mut arg = Some(arg);
+        let put = self.inbox.put(|| {
+            let arg = arg.take();
+            Letter::Run(Box::new(move |core: &Core| {
+                if let Some(arg) = arg {
+                    let result = core.call_from::<A, R>(core.id(), target.target(), key.key(), arg, place);
+                    // Whoever asked may have gone away.
+                    drop_quietly(answer.send(result));
+                }
+            }))
+        });
+        let answered = put.map(|()| answered).map_err(|kind| (kind, arg));
         Answer { event, answered }
     }
 
@@ -419,15 +429,14 @@ impl KernelHandle {
         let target = SendTarget::new(target.into());
         let name = signal.to_owned();
         let place = Location::caller();
-        let work = Letter::Run(Box::new(move |core: &Core| {
-            if let Err(refused) = super::signal::signal_from(core, target.target(), &name, arg, place) {
-                tracing::warn!(target: "poe::signals", %place, "{refused}");
-            }
-        }));
-        self.inbox.put(work).map_err(|(letter, kind)| {
-            drop(letter);
-            PostError::new(signal, kind, ())
-        })
+        let work = move || {
+            Letter::Run(Box::new(move |core: &Core| {
+                if let Err(refused) = super::signal::signal_from(core, target.target(), &name, arg, place) {
+                    tracing::warn!(target: "poe::signals", %place, "{refused}");
+                }
+            }))
+        };
+        self.inbox.put(work).map_err(|kind| PostError::new(signal, kind, ()))
     }
 
     /// The kernel's ID, for use as a target.

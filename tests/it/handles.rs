@@ -48,7 +48,12 @@ async fn a_full_inbox_gives_the_argument_back() {
     let refused = handle.post(id, ADD, 3).unwrap_err();
     assert!(refused.is_full());
     assert_eq!(refused.into_arg(), 3);
-    assert!(handle.call(id, TOTAL, ()).await.unwrap_err().is_full());
+    let refused = handle
+        .call::<_, ()>(id, "ask", "a question".to_owned())
+        .await
+        .unwrap_err();
+    assert!(refused.is_full());
+    assert_eq!(refused.into_arg().unwrap(), "a question");
     run(&kernel).await;
     assert_eq!(said(), ["1", "2", "S stop"]);
 }
