@@ -42,42 +42,13 @@ pub(crate) type Post = Entry<ManuallyDrop<AnyArg>>;
 
 impl From<Post> for Entry {
     fn from(post: Post) -> Self {
-        let Entry {
-            to,
-            from,
-            name,
-            caller,
-            place,
-            arg,
-        } = post;
         Entry {
-            to,
-            from,
-            name,
-            caller,
-            place,
-            arg: ManuallyDrop::into_inner(arg),
-        }
-    }
-}
-
-impl From<Entry> for Post {
-    fn from(entry: Entry) -> Self {
-        let Entry {
-            to,
-            from,
-            name,
-            caller,
-            place,
-            arg,
-        } = entry;
-        Entry {
-            to,
-            from,
-            name,
-            caller,
-            place,
-            arg: ManuallyDrop::new(arg),
+            to: post.to,
+            from: post.from,
+            name: post.name,
+            caller: post.caller,
+            place: post.place,
+            arg: ManuallyDrop::into_inner(post.arg),
         }
     }
 }
