@@ -455,6 +455,7 @@ pub(crate) enum ErrorKind {
     },
     NotPermitted(&'static str),
     NoSuchAlarm(u64),
+    NoSuchProcess(u32),
     NoSuchTag {
         session: SessionId,
         tag: String,
@@ -512,6 +513,12 @@ impl Error {
     #[must_use]
     pub fn is_no_such_alarm(&self) -> bool {
         matches!(&*self.0, ErrorKind::NoSuchAlarm(_))
+    }
+
+    /// There is no process of that number.
+    #[must_use]
+    pub fn is_no_such_process(&self) -> bool {
+        matches!(&*self.0, ErrorKind::NoSuchProcess(_))
     }
 
     /// A reference count of that tag is not held.
@@ -601,6 +608,7 @@ impl fmt::Display for Error {
                 write!(f, "the alias `{alias}` is taken by session {owner}")
             }
             ErrorKind::NotPermitted(what) => write!(f, "not permitted: {what}"),
+            ErrorKind::NoSuchProcess(pid) => write!(f, "there is no process {pid}"),
             ErrorKind::NoSuchAlarm(id) => write!(f, "no timer {id}: it has fired or was removed"),
             ErrorKind::NoSuchTag { session, tag } => {
                 write!(f, "session {session} holds no reference count `{tag}`")

@@ -88,7 +88,7 @@ pub use kernel::{
     ShutdownReport, Signal, Target, Turn, WhyAlive,
 };
 #[cfg(unix)]
-pub use kernel::{SelectMode, Selected, Watched};
+pub use kernel::{ChildExit, ChildProcess, SelectMode, Selected, Watched};
 pub use name::Name;
 pub use resource::signals::SignalClass;
 pub use resource::{Hold, HoldKind};

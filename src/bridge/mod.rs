@@ -7,6 +7,9 @@ pub(crate) mod clock;
 pub(crate) mod deadline;
 #[cfg(unix)]
 pub(crate) mod files;
+pub(crate) mod os_signals;
+#[cfg(unix)]
+pub(crate) mod processes;
 #[cfg(unix)]
 mod reactor;
 pub(crate) mod wake;

@@ -43,10 +43,12 @@ impl Core {
             self.sessions.borrow_mut().move_child(child, parent);
         }
         let watchers = self.signals.borrow_mut().clear(slot);
+        self.settle_listeners();
         let mut released = self.aliases.borrow_mut().clear(slot);
         released += self.extrefs.borrow_mut().clear(slot);
+        let awaiters = self.clear_children(slot);
         let tasks = self.tasks.clear(slot);
-        released += tasks.len() as u32;
+        released += (awaiters.len() + tasks.len()) as u32;
         // What is left now is events.
         let queued = self.sessions.borrow().refs(slot) - released;
         let events = if queued > 0 { self.purge(slot) } else { Vec::new() };
@@ -60,6 +62,7 @@ impl Core {
         };
         self.trace_session("freed", id);
         drop_each_quietly(tasks);
+        drop_each_quietly(awaiters);
         drop_each_quietly(events);
         drop_each_quietly(watchers);
         drop_quietly(object);

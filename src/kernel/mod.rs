@@ -4,6 +4,8 @@
 //! [`KernelHandle`] what other threads see. The files follow the headings of POE::Kernel's manual.
 
 mod alias;
+#[cfg(unix)]
+mod child;
 mod die;
 mod dispatch;
 mod gc;
@@ -11,6 +13,7 @@ mod handle;
 pub(crate) mod invoke;
 mod lifecycle;
 mod message;
+mod os_signal;
 mod refcount;
 mod run;
 #[cfg(unix)]
@@ -23,6 +26,8 @@ mod timer;
 mod trace;
 mod turn;
 
+#[cfg(unix)]
+pub use child::{ChildExit, ChildProcess};
 pub use die::Die;
 pub use handle::{Answer, DeadLetter, KernelHandle};
 pub use invoke::{Caller, Invoke, Invoked};
@@ -339,6 +344,11 @@ pub struct Core {
     aliases: RefCell<Aliases>,
     extrefs: RefCell<Extrefs>,
     signals: RefCell<Signals>,
+    listeners: os_signal::Listeners,
+    #[cfg(unix)]
+    children: RefCell<crate::resource::children::Children>,
+    #[cfg(unix)]
+    processes: child::Processes,
     pub(crate) tasks: task::Tasks,
     #[cfg(unix)]
     selects: Rc<select::Selects>,
@@ -399,6 +409,11 @@ impl Core {
             aliases: RefCell::default(),
             extrefs: RefCell::default(),
             signals: RefCell::default(),
+            listeners: os_signal::Listeners::default(),
+            #[cfg(unix)]
+            children: RefCell::default(),
+            #[cfg(unix)]
+            processes: child::Processes::default(),
             tasks: task::Tasks::new(shared.clone()),
             #[cfg(unix)]
             selects: Rc::default(),

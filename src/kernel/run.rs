@@ -11,6 +11,7 @@
 //! After `budget` events or about 100 µs the future gives way to its host, and goes on in the same generation.
 
 use super::{Core, Kernel};
+use crate::arg::AnyArg;
 use crate::error::{Error, ErrorKind};
 use crate::queue::{Generation, Next};
 use crate::resource::sessions::KERNEL;
@@ -226,9 +227,10 @@ impl Core {
         let idle = self.queue.borrow().len() == 0
             && self.tasks.count() == 0
             && self.extrefs.borrow().session_count() == 0
-            && self.sessions.borrow().count() > 0;
+            && self.sessions.borrow().count() > 0
+            && !self.awaits_children();
         if idle {
-            self.kernel_signal(KERNEL, "IDLE");
+            self.kernel_signal(KERNEL, "IDLE", AnyArg::UNIT);
         }
         idle
     }

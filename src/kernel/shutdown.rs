@@ -1,6 +1,7 @@
 //! Ordered shutdown with a deadline: listeners close, sessions are asked to end, those that do not are stopped.
 
 use super::{Core, Kernel, SessionHolds, WhyAlive};
+use crate::arg::AnyArg;
 use crate::bridge::clock::Clock;
 use crate::error::Error;
 use crate::resource::sessions::KERNEL;
@@ -82,7 +83,7 @@ impl Core {
         // One TERM for each tree, so that a tree that handles it does not keep the others.
         let trees: Vec<u32> = self.sessions.borrow().children(KERNEL).collect();
         for tree in trees {
-            self.kernel_signal(tree, "TERM");
+            self.kernel_signal(tree, "TERM", AnyArg::UNIT);
         }
         self.shared.notify();
     }

@@ -55,11 +55,23 @@ impl Signal {
         self.extra.downcast_ref()
     }
 
+    /// Which child process has ended, if this is a `CHLD` that tells.
+    #[cfg(unix)]
+    #[must_use]
+    pub fn child(&self) -> Option<&super::ChildExit> {
+        self.arg()
+    }
+
     /// The record of a failed handler, if this is a `DIE`.
     #[must_use]
     pub fn die(&self) -> Option<&Die> {
         self.arg()
     }
+}
+
+/// CLD is an older name of CHLD (decision D14: with POE it names nothing).
+fn by_one_name(signal: &str) -> &str {
+    if signal == "CLD" { "CHLD" } else { signal }
 }
 
 /// A signal on its way through the queue.
@@ -71,7 +83,7 @@ pub(super) struct Raised {
 impl Core {
     fn raise_signal(&self, to: u32, signal: &str, arg: AnyArg, place: &'static Location<'static>) {
         let raised = Raised {
-            name: Name::from(signal),
+            name: Name::from(by_one_name(signal)),
             arg: Rc::new(arg),
         };
         let caller = self.active.event();
@@ -85,12 +97,12 @@ impl Core {
         );
     }
 
-    /// A signal that the kernel itself sends, as IDLE and ZOMBIE.
+    /// A signal that the kernel itself sends, as IDLE and ZOMBIE, or that has come from the system.
     #[track_caller]
-    pub(super) fn kernel_signal(&self, to: u32, signal: &'static str) {
+    pub(super) fn kernel_signal(&self, to: u32, signal: &'static str, arg: AnyArg) {
         let raised = Raised {
             name: Name::from_static(signal),
-            arg: Rc::new(AnyArg::UNIT),
+            arg: Rc::new(arg),
         };
         self.enqueue_known(
             to,
@@ -193,7 +205,7 @@ impl Core {
     /// The kernel is the last that IDLE visits: if nobody has found anything to do by then, it is the turn of ZOMBIE.
     fn kernel_watches(&self, signal: &str) {
         if signal == "IDLE" && self.run.idle_watch.get() && self.queue.borrow().len() == 0 && self.tasks.count() == 0 {
-            self.kernel_signal(KERNEL, "ZOMBIE");
+            self.kernel_signal(KERNEL, "ZOMBIE", AnyArg::UNIT);
         }
     }
 
@@ -217,6 +229,41 @@ impl Core {
 impl Turn<'_> {
     /// Watches a signal: from now on it comes as an event. A session has one watcher for a signal; a later one replaces
     /// it. Watching does not keep the session alive (law L27).
+    ///
+    /// Any name will do. One of the operating system's ([`Kernel::safe_signals`]: `INT`, `USR1` …) is listened for from
+    /// the first watcher to the last, and is for everybody, as if it was sent to the kernel (law L53). Three things are
+    /// Tokio's way and not POE's: equal signals that come close together are one; once listened for, a signal is ignored,
+    /// and not the end of the process, when nobody watches it any more; and nothing is listened for on virtual time.
+    ///
+    /// `CHLD` comes once for each child process that ends, with a `ChildExit` in [`Signal::arg`], whoever
+    /// started it; it is not reaped by that. (Where the system does not list its children, that is elsewhere than on
+    /// Linux, only those of `sig_child` are told of, and for others it comes without an argument.) A child whose owner
+    /// is waiting for it may be gone before it can be told of.
+    ///
+    /// ```
+    /// use poe::{Event, Kernel, Session, Signal, event::START};
+    /// const ON_INT: Event<Signal> = Event::new("on int");
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), poe::Error> {
+    /// let kernel = Kernel::new();
+    /// Session::builder(())
+    ///     .on(START, |cx, ()| {
+    ///         cx.sig("INT", ON_INT);
+    ///         cx.alias_set("server")
+    ///     })
+    ///     .on(ON_INT, |cx, _| {
+    ///         println!("interrupted: a last word");
+    ///         // Not handled: INT is terminal, and every session stops.
+    ///         let _ = cx;
+    ///     })
+    ///     .create(&kernel)?;
+    /// # kernel.signal(kernel.id(), "INT", ()).unwrap();
+    /// kernel.run().await
+    /// # }
+    /// ```
+    ///
+    /// # Panics
+    /// For a signal of the system, in a Tokio runtime without its I/O driver.
     pub fn sig(self, signal: &str, event: impl Posts<Signal>) {
         self.sig_with(signal, event, ());
     }
@@ -229,8 +276,10 @@ impl Turn<'_> {
                 event: HeldName::new(event.key()),
                 extra: Rc::new(AnyArg::new(extra)),
             };
+            let signal = by_one_name(signal);
             let old = self.core.signals.borrow_mut().watch(slot, signal, watcher);
-            drop(old);
+            drop_quietly(old);
+            self.core.listen(self.frame.session, signal);
         }
     }
 
@@ -238,8 +287,9 @@ impl Turn<'_> {
     #[doc(alias = "sig")]
     pub fn sig_ignore(self, signal: &str) {
         if let Some(slot) = self.slot() {
-            let old = self.core.signals.borrow_mut().ignore(slot, signal);
-            drop(old);
+            let old = self.core.signals.borrow_mut().ignore(slot, by_one_name(signal));
+            self.core.settle_listeners();
+            drop_quietly(old);
         }
     }
 

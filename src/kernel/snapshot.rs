@@ -129,6 +129,8 @@ impl Core {
         for table in tables {
             table.holds(slot, &mut holds);
         }
+        #[cfg(unix)]
+        self.children.borrow().holds(slot, &mut holds);
         let sessions = self.sessions.borrow();
         SessionHolds {
             session: sessions.id(slot),

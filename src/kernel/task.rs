@@ -52,6 +52,7 @@ pub(crate) struct Tasks {
     slots: RefCell<Vec<Option<Slot>>>,
     free: RefCell<Vec<u32>>,
     serial: Cell<u64>,
+    /// Those of sessions. The kernel's own, which listen for signals, keep nothing alive.
     count: Cell<usize>,
     /// Tasks to be polled without having been woken: new ones, and wheels that have something to write.
     intake: RefCell<Vec<u64>>,
@@ -78,6 +79,7 @@ impl Tasks {
         }
     }
 
+    /// The tasks of sessions: while there is one the kernel is not idle.
     pub(crate) fn count(&self) -> usize {
         self.count.get()
     }
@@ -97,6 +99,9 @@ impl Tasks {
             slots.push(None);
             slots.len() as u32 - 1
         });
+        if !purpose.owner.is_kernel() {
+            self.count.set(self.count.get() + 1);
+        }
         let waker = TaskWaker::new(self.shared.clone(), key(slot, serial));
         let std_waker = Waker::from(waker.clone());
         slots[slot as usize] = Some(Slot {
@@ -106,7 +111,6 @@ impl Tasks {
             body: Some((body, std_waker)),
             scheduled: true,
         });
-        self.count.set(self.count.get() + 1);
         self.put_in(key(slot, serial));
         TaskId { serial, slot }
     }
@@ -122,10 +126,12 @@ impl Tasks {
         if place.as_ref()?.serial != id.serial {
             return None;
         }
-        let slot = place.take();
+        let slot = place.take()?;
         self.free.borrow_mut().push(id.slot);
-        self.count.set(self.count.get() - 1);
-        slot
+        if !slot.purpose.owner.is_kernel() {
+            self.count.set(self.count.get() - 1);
+        }
+        Some(slot)
     }
 
     /// Has the task polled as soon as the current handler returns.

@@ -4,6 +4,8 @@
 //! is what its methods return; the kernel applies it to the one count per session, in `kernel/gc.rs`.
 
 pub(crate) mod aliases;
+#[cfg(unix)]
+pub(crate) mod children;
 pub(crate) mod extrefs;
 pub(crate) mod sessions;
 pub(crate) mod signals;
@@ -48,6 +50,8 @@ pub enum HoldKind {
     Wheel,
     /// A watched descriptor, also while it is paused.
     File,
+    /// A process whose end is awaited.
+    Process,
 }
 
 impl fmt::Display for HoldKind {
@@ -63,6 +67,7 @@ impl fmt::Display for HoldKind {
             HoldKind::Task => "task",
             HoldKind::Wheel => "wheel",
             HoldKind::File => "watched file",
+            HoldKind::Process => "awaited process",
         })
     }
 }

@@ -74,6 +74,11 @@ impl Signals {
         watcher
     }
 
+    /// Whether any session watches the signal.
+    pub(crate) fn is_watched(&self, signal: &str) -> bool {
+        self.watchers.contains_key(signal)
+    }
+
     /// The watchers of a signal as they stand now: dispatch works on this snapshot (law L48).
     pub(crate) fn watchers(&self, signal: &str) -> HashMap<u32, Watcher> {
         self.watchers.get(signal).cloned().unwrap_or_default()

@@ -6,6 +6,8 @@ mod filter_line;
 mod filter_stream;
 mod handles;
 mod hosts;
+#[cfg(unix)]
+mod in_child;
 mod laws_call;
 mod laws_creation;
 mod laws_die;
@@ -16,8 +18,11 @@ mod laws_lifetime;
 mod laws_postbacks;
 mod laws_queue;
 mod laws_runs;
+mod laws_signals;
 mod laws_stopping;
 mod nfa;
+#[cfg(unix)]
+mod os_signals;
 mod perl_twins;
 mod properties;
 mod properties_sessions;

@@ -260,3 +260,28 @@ twins! {
     synopsis: transcript_synopsis, perl_twin_synopsis;
     timers_order: transcript_timers_order, perl_twin_timers_order;
 }
+
+/// Those that send themselves signals, or look at all their children, and so want a process of their own.
+#[cfg(unix)]
+macro_rules! twins_of_processes {
+    ($($name:ident: $transcript:ident, $twin:ident;)*) => {$(
+        #[test]
+        fn $transcript() {
+            crate::in_child::in_child!();
+            against_golden(stringify!($name), transcripts::$name::play);
+        }
+
+        #[test]
+        #[ignore = "needs Perl's POE; .ci/run installs it and runs these"]
+        fn $twin() {
+            crate::in_child::in_child!();
+            against_perl(stringify!($name), transcripts::$name::play);
+        }
+    )*};
+}
+
+#[cfg(unix)]
+twins_of_processes! {
+    k_sig_child: transcript_k_sig_child, perl_twin_k_sig_child;
+    k_signals: transcript_k_signals, perl_twin_k_signals;
+}

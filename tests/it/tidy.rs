@@ -98,7 +98,8 @@ fn each_law_of_the_kernel_has_a_test_of_its_number() {
             }
         }
     }
-    let wanted = (1..=44).chain(58..=87).chain([89, 90]);
+    // L88 is about fork, which a process with threads cannot do.
+    let wanted = (1..=87).chain([89, 90]);
     let missing: Vec<u32> = wanted.filter(|law| !tested.contains(law)).collect();
     assert_eq!(missing, [0; 0], "laws without a test");
 }

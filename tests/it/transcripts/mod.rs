@@ -35,6 +35,10 @@ pub(crate) mod die_in_die;
 pub(crate) mod die_in_start;
 pub(crate) mod die_in_stop;
 pub(crate) mod idle_zombie;
+#[cfg(unix)]
+pub(crate) mod k_sig_child;
+#[cfg(unix)]
+pub(crate) mod k_signals;
 pub(crate) mod kogman_sig_order;
 pub(crate) mod nfa;
 pub(crate) mod postbacks;

@@ -1,0 +1,157 @@
+//! Signals of the operating system: which of them a program may watch, and the arrivals of each.
+
+use std::io;
+use std::task::{Context, Poll};
+
+/// Those that may be watched, by name without `SIG`.
+///
+/// Not those that no handler can catch (KILL, STOP), nor those that the processor raises at an instruction, which a handler
+/// would return to (SEGV, BUS, ILL, FPE, TRAP).
+#[cfg(unix)]
+pub(crate) const SAFE: &[&str] = &[
+    "ABRT", "ALRM", "CHLD", "CONT", "HUP", "INT", "IO", "PIPE", "PROF", "QUIT", "SYS", "TERM", "TSTP", "TTIN", "TTOU",
+    "URG", "USR1", "USR2", "VTALRM", "WINCH", "XCPU", "XFSZ",
+];
+
+/// What a console tells its programs: Ctrl-C, Ctrl-Break, and that it is being closed.
+#[cfg(windows)]
+pub(crate) const SAFE: &[&str] = &["BREAK", "INT", "TERM"];
+
+#[cfg(not(any(unix, windows)))]
+pub(crate) const SAFE: &[&str] = &[];
+
+/// The arrivals of one signal. Tokio's handler, once installed, stays for the rest of the process.
+pub(crate) struct Arrivals(imp::Stream);
+
+impl Arrivals {
+    /// # Errors
+    /// The system's; or that there is no such signal.
+    ///
+    /// # Panics
+    /// Outside a Tokio runtime that drives I/O.
+    pub(crate) fn of(signal: &str) -> io::Result<Self> {
+        imp::open(signal).map(Arrivals)
+    }
+
+    /// Ready once for all that came since the last time.
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match imp::poll(&mut self.0, cx) {
+            Poll::Ready(Some(())) => Poll::Ready(()),
+            // The end means that the runtime shuts down: nothing will come any more.
+            Poll::Ready(None) | Poll::Pending => Poll::Pending,
+        }
+    }
+}
+
+fn unknown(signal: &str) -> io::Error {
+    io::Error::new(
+        io::ErrorKind::InvalidInput,
+        format!("no signal {signal} can be watched"),
+    )
+}
+
+#[cfg(unix)]
+mod imp {
+    use super::unknown;
+    use rustix::process::Signal as Number;
+    use std::io;
+    use std::task::{Context, Poll};
+    use tokio::signal::unix::{Signal, SignalKind, signal};
+
+    pub(super) type Stream = Signal;
+
+    fn number(name: &str) -> Option<Number> {
+        Some(match name {
+            "ABRT" => Number::ABORT,
+            "ALRM" => Number::ALARM,
+            "CHLD" => Number::CHILD,
+            "CONT" => Number::CONT,
+            "HUP" => Number::HUP,
+            "INT" => Number::INT,
+            #[cfg(not(target_os = "haiku"))]
+            "IO" => Number::IO,
+            "PIPE" => Number::PIPE,
+            "PROF" => Number::PROF,
+            "QUIT" => Number::QUIT,
+            "SYS" => Number::SYS,
+            "TERM" => Number::TERM,
+            "TSTP" => Number::TSTP,
+            "TTIN" => Number::TTIN,
+            "TTOU" => Number::TTOU,
+            "URG" => Number::URG,
+            "USR1" => Number::USR1,
+            "USR2" => Number::USR2,
+            "VTALRM" => Number::VTALARM,
+            "WINCH" => Number::WINCH,
+            "XCPU" => Number::XCPU,
+            "XFSZ" => Number::XFSZ,
+            _ => return None,
+        })
+    }
+
+    pub(super) fn open(name: &str) -> io::Result<Stream> {
+        let number = number(name).ok_or_else(|| unknown(name))?;
+        signal(SignalKind::from_raw(number.as_raw()))
+    }
+
+    pub(super) fn poll(stream: &mut Stream, cx: &mut Context<'_>) -> Poll<Option<()>> {
+        stream.poll_recv(cx)
+    }
+
+    #[cfg(test)]
+    #[test]
+    fn each_safe_signal_has_a_number() {
+        for name in super::SAFE {
+            assert!(number(name).is_some(), "{name}");
+        }
+        assert!(number("KILL").is_none());
+    }
+}
+
+#[cfg(windows)]
+mod imp {
+    use super::unknown;
+    use std::io;
+    use std::task::{Context, Poll};
+    use tokio::signal::windows::{CtrlBreak, CtrlC, CtrlClose, ctrl_break, ctrl_c, ctrl_close};
+
+    pub(super) enum Stream {
+        C(CtrlC),
+        Break(CtrlBreak),
+        Close(CtrlClose),
+    }
+
+    pub(super) fn open(name: &str) -> io::Result<Stream> {
+        match name {
+            "INT" => ctrl_c().map(Stream::C),
+            "BREAK" => ctrl_break().map(Stream::Break),
+            "TERM" => ctrl_close().map(Stream::Close),
+            _ => Err(unknown(name)),
+        }
+    }
+
+    pub(super) fn poll(stream: &mut Stream, cx: &mut Context<'_>) -> Poll<Option<()>> {
+        match stream {
+            Stream::C(c) => c.poll_recv(cx),
+            Stream::Break(b) => b.poll_recv(cx),
+            Stream::Close(c) => c.poll_recv(cx),
+        }
+    }
+}
+
+#[cfg(not(any(unix, windows)))]
+mod imp {
+    use super::unknown;
+    use std::io;
+    use std::task::{Context, Poll};
+
+    pub(super) enum Stream {}
+
+    pub(super) fn open(name: &str) -> io::Result<Stream> {
+        Err(unknown(name))
+    }
+
+    pub(super) fn poll(stream: &mut Stream, _: &mut Context<'_>) -> Poll<Option<()>> {
+        match *stream {}
+    }
+}

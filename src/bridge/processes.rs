@@ -1,0 +1,137 @@
+//! Child processes, looked at and never taken from whoever waits for them.
+//!
+//! The status of one that has exited is read with `WNOWAIT`, which leaves it to be reaped: by the `std::process::Child` or
+//! Tokio's that stands for it, or by whatever else started it.
+
+use super::files::{Readiness, Want};
+use rustix::io::Errno;
+use rustix::process::{Pid, test_kill_process};
+use std::io;
+use std::process::ExitStatus;
+
+/// How things stand with a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// A child of ours that runs, or is stopped.
+    Running,
+    /// A child of ours that has ended and is not reaped yet.
+    Exited(ExitStatus),
+    /// No child of ours, at least not any more.
+    NotOurs,
+}
+
+fn pid_of(pid: u32) -> Option<Pid> {
+    i32::try_from(pid).ok().and_then(Pid::from_raw)
+}
+
+/// # Errors
+/// The system's, other than that it is no child of ours.
+pub(crate) fn standing(pid: u32) -> io::Result<Standing> {
+    match pid_of(pid) {
+        Some(pid) => imp::peek(Some(pid)),
+        None => Ok(Standing::NotOurs),
+    }
+}
+
+/// Whether any child runs, where the system does not list them: not if one has ended that nobody has reaped, since its
+/// end has been told already.
+pub(crate) fn any_runs() -> bool {
+    matches!(imp::peek(None), Ok(Standing::Running))
+}
+
+/// Whether there is a process of that number, ours or not.
+pub(crate) fn exists(pid: u32) -> bool {
+    match pid_of(pid).map(test_kill_process) {
+        None | Some(Err(Errno::SRCH)) => false,
+        Some(_) => true,
+    }
+}
+
+/// All children, also those that have ended and are not reaped; nothing where the system does not list them.
+#[cfg(target_os = "linux")]
+pub(crate) fn children() -> Option<Vec<u32>> {
+    let mut found = Vec::new();
+    // A child belongs to the thread that made it.
+    for thread in std::fs::read_dir("/proc/self/task").ok()? {
+        let list = std::fs::read_to_string(thread.ok()?.path().join("children"));
+        // The thread may have ended meanwhile, and its children belong to another one then.
+        let Ok(list) = list else { continue };
+        found.extend(list.split_ascii_whitespace().filter_map(|pid| pid.parse::<u32>().ok()));
+    }
+    found.sort_unstable();
+    found.dedup();
+    Some(found)
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn children() -> Option<Vec<u32>> {
+    None
+}
+
+/// What becomes ready when the process ends.
+///
+/// # Errors
+/// The system's: there is no such process (`ESRCH`), it has no such thing (`ENOSYS`), no descriptor is left.
+///
+/// # Panics
+/// Outside a Tokio runtime that drives I/O.
+#[cfg(target_os = "linux")]
+pub(crate) fn end_of(pid: u32) -> io::Result<Readiness> {
+    use rustix::process::{PidfdFlags, pidfd_open};
+    use std::os::fd::AsFd;
+
+    let pid = pid_of(pid).ok_or(Errno::SRCH)?;
+    let fd = pidfd_open(pid, PidfdFlags::NONBLOCK)?;
+    Readiness::new(fd.as_fd(), Want::Read)?.ok_or_else(|| Errno::NOSYS.into())
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn end_of(_: u32) -> io::Result<Readiness> {
+    let _ = Want::Read;
+    Err(Errno::NOSYS.into())
+}
+
+#[cfg(not(any(target_os = "openbsd", target_os = "redox", target_os = "netbsd")))]
+mod imp {
+    use super::Standing;
+    use rustix::io::Errno;
+    use rustix::process::{Pid, WaitId, WaitIdOptions, WaitIdStatus, waitid};
+    use std::io;
+    use std::os::unix::process::ExitStatusExt;
+    use std::process::ExitStatus;
+
+    /// Of one child, or of any.
+    pub(super) fn peek(pid: Option<Pid>) -> io::Result<Standing> {
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        loop {
+            match waitid(pid.map_or(WaitId::All, WaitId::Pid), options) {
+                Ok(Some(found)) => return Ok(Standing::Exited(status(&found))),
+                Ok(None) => return Ok(Standing::Running),
+                Err(Errno::CHILD) => return Ok(Standing::NotOurs),
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Put together as `wait` would have given it.
+    fn status(found: &WaitIdStatus) -> ExitStatus {
+        let core = if found.dumped() { 0x80 } else { 0 };
+        ExitStatus::from_raw(match found.exit_status() {
+            Some(code) => (code & 0xff) << 8,
+            None => found.terminating_signal().unwrap_or(0) & 0x7f | core,
+        })
+    }
+}
+
+/// No way to look without taking.
+#[cfg(any(target_os = "openbsd", target_os = "redox", target_os = "netbsd"))]
+mod imp {
+    use super::Standing;
+    use rustix::process::Pid;
+    use std::io;
+
+    pub(super) fn peek(_: Option<Pid>) -> io::Result<Standing> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+}

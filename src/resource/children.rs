@@ -1,0 +1,88 @@
+//! Who awaits the end of which process (POE's pid watchers). Unlike a signal's watcher, each keeps its session alive.
+
+use super::{Hold, HoldKind, Resource};
+use crate::arg::AnyArg;
+use crate::name::HeldName;
+use std::collections::BTreeMap;
+use std::panic::Location;
+use std::process::ExitStatus;
+
+/// One session's wait for one process.
+pub(crate) struct Awaiter {
+    pub(crate) session: u32,
+    pub(crate) event: HeldName,
+    /// Puts the event's argument together, around what the watcher gave of its own.
+    pub(crate) arg: Box<dyn FnOnce(u32, Option<ExitStatus>) -> AnyArg>,
+    pub(crate) place: &'static Location<'static>,
+}
+
+#[derive(Default)]
+pub(crate) struct Children {
+    /// By process, in the order of their numbers, then in the order in which they were entered.
+    awaiters: BTreeMap<u32, Vec<Awaiter>>,
+}
+
+impl Children {
+    /// Enters a wait. The one that it replaces comes back; without one the session holds one thing more.
+    #[must_use]
+    pub(crate) fn enter(&mut self, pid: u32, awaiter: Awaiter) -> Option<Awaiter> {
+        let awaiters = self.awaiters.entry(pid).or_default();
+        match awaiters.iter_mut().find(|a| a.session == awaiter.session) {
+            Some(old) => Some(std::mem::replace(old, awaiter)),
+            None => {
+                awaiters.push(awaiter);
+                None
+            }
+        }
+    }
+
+    /// Removes a wait; the session holds one thing less if there was one.
+    #[must_use]
+    pub(crate) fn remove(&mut self, pid: u32, session: u32) -> Option<Awaiter> {
+        let awaiters = self.awaiters.get_mut(&pid)?;
+        let at = awaiters.iter().position(|a| a.session == session)?;
+        let removed = awaiters.remove(at);
+        if awaiters.is_empty() {
+            self.awaiters.remove(&pid);
+        }
+        Some(removed)
+    }
+
+    /// The process has ended: each of their sessions holds one thing less.
+    #[must_use]
+    pub(crate) fn take(&mut self, pid: u32) -> Vec<Awaiter> {
+        self.awaiters.remove(&pid).unwrap_or_default()
+    }
+
+    /// Forgets a session; says what it held, which is for the caller to drop.
+    #[must_use]
+    pub(crate) fn clear(&mut self, session: u32) -> Vec<(u32, Awaiter)> {
+        if self.awaiters.is_empty() {
+            return Vec::new();
+        }
+        let pids: Vec<u32> = self.awaiters.keys().copied().collect();
+        let removed = pids
+            .into_iter()
+            .filter_map(|pid| Some((pid, self.remove(pid, session)?)));
+        removed.collect()
+    }
+
+    pub(crate) fn is_awaited(&self, pid: u32) -> bool {
+        self.awaiters.contains_key(&pid)
+    }
+}
+
+impl Resource for Children {
+    fn holds(&self, session: u32, out: &mut Vec<Hold>) {
+        for (pid, awaiters) in &self.awaiters {
+            for awaiter in awaiters.iter().filter(|a| a.session == session) {
+                out.push(Hold {
+                    kind: HoldKind::Process,
+                    name: pid.to_string(),
+                    count: 1,
+                    place: awaiter.place,
+                });
+            }
+        }
+    }
+}
