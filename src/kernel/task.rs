@@ -134,6 +134,17 @@ impl Tasks {
         Some(slot)
     }
 
+    /// Enters another owner; gives the old one, or nothing if the task is over.
+    fn set_owner(&self, id: TaskId, to: SessionId, place: &'static Location<'static>) -> Option<SessionId> {
+        let mut slots = self.slots.borrow_mut();
+        let slot = slots.get_mut(id.slot as usize)?.as_mut()?;
+        if slot.serial != id.serial {
+            return None;
+        }
+        slot.purpose.place = place;
+        Some(std::mem::replace(&mut slot.purpose.owner, to))
+    }
+
     /// Has the task polled as soon as the current handler returns.
     pub(crate) fn schedule(&self, id: TaskId) {
         let mut slots = self.slots.borrow_mut();
@@ -245,6 +256,19 @@ impl Core {
             }
             None => false,
         }
+    }
+
+    /// Has a task hold another session from now on; ends it if that one is gone.
+    pub(crate) fn move_task(&self, id: TaskId, to: SessionId, place: &'static Location<'static>) {
+        let Some(slot) = self.sessions.borrow().resolve(to) else {
+            self.cancel_task(id);
+            return;
+        };
+        let Some(from) = self.tasks.set_owner(id, to, place) else {
+            return;
+        };
+        self.sessions.borrow_mut().hold(slot);
+        self.release_task_owner(from);
     }
 
     fn release_task_owner(&self, owner: SessionId) {

@@ -1,6 +1,7 @@
 //! POE::Wheel: I/O as events. A wheel lives in a heap, its events go to the session that made it, and dropping it stops it.
 
 mod address;
+mod base;
 mod error;
 mod pump;
 mod read_write;

@@ -9,13 +9,14 @@
 //! costs no system call and registers the waker; what comes of that waits for the next poll. So there is one block per
 //! poll, and the queue's events go in between (driver row D6).
 
+use super::base::Base;
 use super::error::{IoError, PutError, PutErrorKind};
 use crate::arg::AnyArg;
 use crate::driver::Output;
 use crate::error::{Failure, drop_quietly};
 use crate::event::Posts;
 use crate::filter::{Filter, FilterError, Seam};
-use crate::id::{SessionId, TaskId, WheelId};
+use crate::id::{TaskId, WheelId};
 use crate::kernel::task::Task;
 use crate::kernel::{Core, READ_BUFFER};
 use crate::name::{HeldName, Name, NameIdx};
@@ -24,7 +25,6 @@ use std::any::{Any, type_name};
 use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::io;
-use std::panic::Location;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
@@ -272,9 +272,7 @@ enum Sending {
 
 /// What a wheel's value and its task share.
 pub(crate) struct State {
-    pub(crate) id: WheelId,
-    owner: SessionId,
-    place: &'static Location<'static>,
+    pub(crate) base: Base,
     /// Empty while the filter is in use, and for wheels that do not read.
     parser: Cell<Option<Box<dyn Parser>>>,
     formatter: Cell<Option<Box<dyn Formatter>>>,
@@ -295,8 +293,6 @@ pub(crate) struct State {
     /// The filter can go no further.
     broken: Cell<bool>,
     sending: Cell<Sending>,
-    /// The value is there and wants events.
-    alive: Cell<bool>,
     /// The task is gone, and the stream with it.
     over: Cell<bool>,
     /// Set by `close`: how long to be polite.
@@ -313,18 +309,14 @@ pub(crate) struct State {
 
 impl State {
     pub(crate) fn new(
-        id: WheelId,
-        owner: SessionId,
-        place: &'static Location<'static>,
+        base: Base,
         parser: Option<Box<dyn Parser>>,
         formatter: Box<dyn Formatter>,
         events: Events,
         marks: Option<(usize, usize)>,
     ) -> Rc<Self> {
         Rc::new(State {
-            id,
-            owner,
-            place,
+            base,
             parser: Cell::new(parser),
             formatter: Cell::new(Some(formatter)),
             seam: Cell::new(Seam::new()),
@@ -338,7 +330,6 @@ impl State {
             input_shut: Cell::new(false),
             broken: Cell::new(false),
             sending: Cell::new(Sending::Open),
-            alive: Cell::new(true),
             over: Cell::new(false),
             closing: Cell::new(None),
             polling: Cell::new(false),
@@ -349,10 +340,9 @@ impl State {
     }
 
     /// Has the task polled when the current handler returns.
-    pub(crate) fn schedule(&self, core: &Core, task: TaskId) {
+    pub(crate) fn schedule(&self, task: Option<TaskId>) {
         if !self.polling.get() && !self.over.get() {
-            core.tasks.schedule(task);
-            core.wake_host();
+            self.base.schedule(task);
         }
     }
 
@@ -443,11 +433,6 @@ impl State {
             self.output.borrow_mut().discard();
         }
         self.sending.set(next);
-    }
-
-    /// No event any more.
-    pub(crate) fn silence(&self) {
-        self.alive.set(false);
     }
 
     /// No event any more, but the output is written and the connection ended in good order.
@@ -689,13 +674,13 @@ impl Pump {
             if state.input_shut.get() || state.broken.get() {
                 return Some(());
             }
-            let next = state.with_parser(|parser| (parser.event(), parser.next(state.id)));
+            let next = state.with_parser(|parser| (parser.event(), parser.next(state.base.id())));
             match next {
                 None | Some((_, Ok(None))) => return Some(()),
                 Some((event, Ok(Some(arg)))) => deliver(state, core, event, arg)?,
                 Some((_, Err(error))) => {
                     state.broken.set(error.is_fatal());
-                    report(state, core, IoError::filter("read", state.id, error))?;
+                    report(state, core, IoError::filter("read", state.base.id(), error))?;
                 }
             }
             tell_high(state, core)?;
@@ -708,8 +693,8 @@ impl Pump {
     fn end_input(&mut self, state: &State, core: &Core, end: End) -> Option<()> {
         state.ended.set(true);
         let error = match end {
-            End::Eof => IoError::eof(state.id),
-            End::Error(error) => IoError::io("read", state.id, error),
+            End::Eof => IoError::eof(state.base.id()),
+            End::Error(error) => IoError::io("read", state.base.id(), error),
         };
         report(state, core, error)
     }
@@ -739,7 +724,7 @@ impl Pump {
             let written = self.flush(state, cx);
             if let Poll::Ready(Err(error)) = written {
                 state.sending.set(Sending::Failed);
-                return report(state, core, IoError::io("write", state.id, error));
+                return report(state, core, IoError::io("write", state.base.id(), error));
             }
             tell_low(state, core)?;
             match written {
@@ -836,15 +821,14 @@ impl Pump {
 
 /// Dispatches an event to the wheel's session. `None`: the wheel is gone.
 fn deliver(state: &State, core: &Core, event: NameIdx, arg: AnyArg) -> Option<()> {
-    let more = core.deliver_now(state.owner, event, arg, state.place);
-    (more && state.alive.get()).then_some(())
+    state.base.deliver(core, event, arg)
 }
 
 /// Dispatches an event that carries the wheel's ID, if the wheel has it.
 fn tell(state: &State, core: &Core, which: impl FnOnce(&Events) -> &Option<HeldName>) -> Option<()> {
     let event = which(&state.events.borrow()).as_ref().map(HeldName::idx);
     match event {
-        Some(event) => deliver(state, core, event, AnyArg::new(state.id)),
+        Some(event) => deliver(state, core, event, AnyArg::new(state.base.id())),
         None => Some(()),
     }
 }
@@ -874,10 +858,10 @@ fn report(state: &State, core: &Core, error: IoError) -> Option<()> {
         return deliver(state, core, event, AnyArg::new(error));
     }
     if error.as_filter().is_some() {
-        let what = Name::from(&*format!("ReadWrite {}", state.id));
-        core.raise_for_task(state.owner, what, &Failure::from(error), state.place);
+        let what = Name::from(&*format!("ReadWrite {}", state.base.id()));
+        core.raise_for_task(state.base.owner(), what, &Failure::from(error), state.base.place());
     } else {
         drop_quietly(error);
     }
-    state.alive.get().then_some(())
+    state.base.is_alive().then_some(())
 }

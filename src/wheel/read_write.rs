@@ -10,20 +10,19 @@
 //!
 //! All go to the session that made the wheel, ahead of what is queued; none comes inside a method of the wheel.
 
+use super::base::{Base, wheel_methods};
 use super::error::{IoError, PutError};
 use super::pump::{BoxedDuplex, Events, Formatter, Input, Level, Parser, Pump, State, TypedFormatter, TypedParser};
 use crate::error::{Error, ErrorKind};
 use crate::event::Posts;
 use crate::filter::{Filter, FilterError, Line};
 use crate::id::{TaskId, WheelId};
-use crate::kernel::task::Purpose;
-use crate::kernel::{Core, Turn};
-use crate::name::{HeldName, Name};
-use crate::resource::HoldKind;
+use crate::kernel::Turn;
+use crate::name::HeldName;
 use bytes::Bytes;
 use std::fmt;
 use std::panic::Location;
-use std::rc::{Rc, Weak};
+use std::rc::Rc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -70,7 +69,6 @@ use tokio::io::{AsyncRead, AsyncWrite};
 #[doc(alias = "POE::Wheel::ReadWrite")]
 pub struct ReadWrite {
     state: Rc<State>,
-    core: Weak<Core>,
     task: Option<TaskId>,
 }
 
@@ -113,13 +111,6 @@ impl ReadWrite {
             marks: None,
             fault: None,
         }
-    }
-
-    /// The wheel's ID, which its events carry.
-    #[doc(alias = "ID")]
-    #[must_use]
-    pub fn id(&self) -> WheelId {
-        self.state.id
     }
 
     /// Puts a record: the output filter turns it into octets, which are written when the current handler returns (or,
@@ -304,28 +295,23 @@ impl ReadWrite {
         if self.state.is_closable()
             && let Some(task) = self.task.take()
         {
-            self.state.silence();
+            self.state.base.silence();
             self.state.close(linger);
-            if let Some(core) = self.core.upgrade() {
-                self.state.schedule(&core, task);
-            }
+            self.state.schedule(Some(task));
         }
     }
 
     fn schedule(&self) {
-        if let (Some(core), Some(task)) = (self.core.upgrade(), self.task) {
-            self.state.schedule(&core, task);
-        }
+        self.state.schedule(self.task);
     }
 }
+
+wheel_methods!(ReadWrite, |wheel| wheel.state.base, wheel.task);
 
 impl Drop for ReadWrite {
     fn drop(&mut self) {
         if let Some(task) = self.task.take() {
-            self.state.silence();
-            if let Some(core) = self.core.upgrade() {
-                core.cancel_task(task);
-            }
+            self.state.base.end([task]);
         }
     }
 }
@@ -445,26 +431,13 @@ impl ReadWriteBuilder {
             }
             None => {}
         }
-        let id = turn.core.new_wheel_id();
-        let owner = turn.session_id();
         let formatter = self.formatter.unwrap_or_else(|| Box::new(TypedFormatter(Line::new())));
-        let state = State::new(id, owner, place, self.parser, formatter, self.events, self.marks);
-        let purpose = Purpose {
-            owner,
-            kind: HoldKind::Wheel,
-            what: Name::from(&*format!("ReadWrite {id}")),
-            place,
-            listener: false,
-        };
-        // A session that was stopped in its own handler gets a wheel that does nothing.
-        let task = turn
-            .core
-            .start_task(purpose, Box::new(Pump::new(state.clone(), self.io)));
-        Ok(ReadWrite {
-            state,
-            core: turn.core.weak(),
-            task,
-        })
+        let base = Base::new(turn, place);
+        let what = format!("ReadWrite {}", base.id());
+        let state = State::new(base, self.parser, formatter, self.events, self.marks);
+        let body = Box::new(Pump::new(state.clone(), self.io));
+        let task = state.base.start(&what, false, body);
+        Ok(ReadWrite { state, task })
     }
 }
 

@@ -1,7 +1,7 @@
 //! POE's `wheel_readwrite` (POE::Test::Loops) and the rows RW of the specification: what a ReadWrite tells, and when.
 
 use crate::laws_kit::{ms, said, say};
-use poe::event::START;
+use poe::event::{START, STOP};
 use poe::filter::{Line, Stream};
 use poe::testing::assert_no_leaks;
 use poe::wheel::{Input, IoError, ReadWrite, ReadWriteBuilder};
@@ -320,4 +320,77 @@ async fn dropping_the_wheel_closes_the_descriptor() {
     });
     assert_eq!(beside_on(&Kernel::new(), session, all(peer)).await, "");
     assert_eq!(said(), Vec::<String>::new());
+}
+
+/// A wheel can be given away: its events go to the session that adopts it, which it holds alive from then on.
+#[tokio::test(start_paused = true)]
+async fn w2_an_adopted_wheel_tells_its_new_session_and_holds_that_one() {
+    const GIFT: Event<ReadWrite> = Event::new("gift");
+    let kernel = poe::testing::kernel();
+    let heir = Session::builder(None::<ReadWrite>)
+        .on(START, |cx, ()| cx.alias_set("heir"))
+        .on(GIFT, |cx, wheel: ReadWrite| -> poe::Handled {
+            wheel.adopt(cx)?;
+            assert_eq!(wheel.session_id(), cx.session_id());
+            *cx.heap = Some(wheel);
+            cx.alias_remove("heir")?;
+            Ok(())
+        })
+        .on(LINE, |_, input| say(format!("heir {}", input.record)))
+        .on(ERROR, |cx, error| {
+            say(format!("heir {}", told(&error)));
+            *cx.heap = None;
+        })
+        .on(STOP, |_, ()| say("heir stops"))
+        .create(&kernel)
+        .unwrap();
+    let (mut peer, ours) = duplex(64);
+    let giver = talker(ours, lines)
+        .on(LINE, move |cx, input| -> poe::Handled {
+            say(input.record);
+            let wheel = cx.heap.take().expect("the wheel is there");
+            cx.post(heir, GIFT, wheel).map_err(poe::Failure::from)
+        })
+        .on(STOP, |_, ()| say("giver stops"));
+    beside_on(&kernel, giver, async {
+        peer.write_all(b"one\r\n").await.unwrap();
+        tokio::time::sleep(ms(10)).await;
+        peer.write_all(b"two\r\n").await.unwrap();
+        tokio::time::sleep(ms(10)).await;
+        drop(peer);
+    })
+    .await;
+    assert_eq!(
+        said(),
+        ["one", "giver stops", "heir two", "heir read end", "heir stops"]
+    );
+}
+
+/// Given away inside its own input event, the rest of the same read goes to the new session.
+#[tokio::test(start_paused = true)]
+async fn w2_a_wheel_that_is_adopted_while_it_delivers() {
+    const GIFT: Event<ReadWrite, ()> = Event::new("gift");
+    let kernel = poe::testing::kernel();
+    let heir = Session::builder(None::<ReadWrite>)
+        .on(START, |cx, ()| cx.alias_set("heir"))
+        .on(GIFT, |cx, wheel: ReadWrite| -> poe::Handled {
+            cx.alias_remove("heir")?;
+            wheel.adopt(cx)?;
+            *cx.heap = Some(wheel);
+            Ok(())
+        })
+        .on(LINE, |_, input| say(format!("heir {}", input.record)))
+        .on(ERROR, |cx, _| *cx.heap = None)
+        .create(&kernel)
+        .unwrap();
+    let (mut peer, ours) = duplex(64);
+    peer.write_all(b"one\r\ntwo\r\nthree\r\n").await.unwrap();
+    let giver = talker(ours, lines).on(LINE, move |cx, input| -> poe::Handled {
+        say(input.record);
+        let wheel = cx.heap.take().expect("the wheel is there");
+        cx.call(heir, GIFT, wheel)?;
+        Ok(())
+    });
+    beside_on(&kernel, giver, async move { drop(peer) }).await;
+    assert_eq!(said(), ["one", "heir two", "heir three"]);
 }

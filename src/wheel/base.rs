@@ -1,0 +1,163 @@
+//! POE::Wheel: what every wheel is, whatever it does: an ID, the session that its events go to, and its tasks.
+//!
+//! A wheel's value and its tasks share a `Base`, inside whatever else they share. The value offers `id`, `session_id` and
+//! `adopt` by [`wheel_methods`], and calls [`Base::end`] when it is dropped.
+
+use crate::arg::AnyArg;
+use crate::error::{Error, ErrorKind};
+use crate::id::{SessionId, TaskId, WheelId};
+use crate::kernel::task::{Purpose, Task};
+use crate::kernel::{Core, Turn};
+use crate::name::{HeldName, Name, NameIdx};
+use crate::resource::HoldKind;
+use std::cell::Cell;
+use std::panic::Location;
+use std::rc::{Rc, Weak};
+
+pub(crate) struct Base {
+    id: WheelId,
+    owner: Cell<SessionId>,
+    place: Cell<&'static Location<'static>>,
+    /// The value is there and wants events.
+    alive: Cell<bool>,
+    core: Weak<Core>,
+}
+
+impl Base {
+    /// A wheel for the session that is running.
+    pub(crate) fn new(turn: &Turn<'_>, place: &'static Location<'static>) -> Self {
+        Base {
+            id: turn.core.new_wheel_id(),
+            owner: Cell::new(turn.session_id()),
+            place: Cell::new(place),
+            alive: Cell::new(true),
+            core: turn.core.weak(),
+        }
+    }
+
+    pub(crate) fn id(&self) -> WheelId {
+        self.id
+    }
+
+    /// The session that the events go to.
+    pub(crate) fn owner(&self) -> SessionId {
+        self.owner.get()
+    }
+
+    /// Where the wheel was started, or adopted.
+    pub(crate) fn place(&self) -> &'static Location<'static> {
+        self.place.get()
+    }
+
+    /// The kernel, unless it is gone.
+    pub(crate) fn core(&self) -> Option<Rc<Core>> {
+        self.core.upgrade()
+    }
+
+    /// Whether the value is there and wants events.
+    pub(crate) fn is_alive(&self) -> bool {
+        self.alive.get()
+    }
+
+    /// No event any more.
+    pub(crate) fn silence(&self) {
+        self.alive.set(false);
+    }
+
+    /// Starts a task that holds the wheel's session; `what` names it in reports: `ReadWrite 3`. Nothing if the session is
+    /// gone, stopped by its own handler: the wheel does nothing then.
+    pub(crate) fn start(&self, what: &str, listener: bool, body: Box<dyn Task>) -> Option<TaskId> {
+        let purpose = Purpose {
+            owner: self.owner(),
+            kind: HoldKind::Wheel,
+            what: Name::from(what),
+            place: self.place(),
+            listener,
+        };
+        self.core()?.start_task(purpose, body)
+    }
+
+    /// Has a task polled as soon as the current handler returns.
+    pub(crate) fn schedule(&self, task: Option<TaskId>) {
+        if let (Some(core), Some(task)) = (self.core(), task) {
+            core.tasks.schedule(task);
+            core.wake_host();
+        }
+    }
+
+    /// The end of the value, which takes its tasks with it.
+    pub(crate) fn end(&self, tasks: impl IntoIterator<Item = TaskId>) {
+        self.silence();
+        if let Some(core) = self.core() {
+            for task in tasks {
+                core.cancel_task(task);
+            }
+        }
+    }
+
+    /// Moves the wheel to the session that is running: its events go there from now on, and its tasks hold that one.
+    /// Events that were posted already still go to the old one. Tasks that are over are passed by.
+    pub(crate) fn adopt(
+        &self,
+        turn: &Turn<'_>,
+        place: &'static Location<'static>,
+        tasks: impl IntoIterator<Item = TaskId>,
+    ) -> Result<(), Error> {
+        if !std::ptr::eq(self.core.as_ptr(), turn.core) {
+            return Err(ErrorKind::Invalid("a wheel cannot move to a session of another kernel".to_owned()).into());
+        }
+        self.owner.set(turn.session_id());
+        self.place.set(place);
+        for task in tasks {
+            turn.core.move_task(task, turn.session_id(), place);
+        }
+        Ok(())
+    }
+
+    /// Dispatches an event to the wheel's session at once. `None`: the wheel or its session is gone, stop here.
+    pub(crate) fn deliver(&self, core: &Core, event: NameIdx, arg: AnyArg) -> Option<()> {
+        let more = core.deliver_now(self.owner(), event, arg, self.place());
+        (more && self.is_alive()).then_some(())
+    }
+
+    /// Posts an event to the wheel's session.
+    #[allow(dead_code)] // Wheels that post are to come.
+    pub(crate) fn post(&self, core: &Core, event: &HeldName, arg: AnyArg) {
+        core.deliver(self.owner(), event, arg, self.place());
+    }
+}
+
+/// The methods that every wheel has: `wheel_methods!(Type, |wheel| base, |wheel| tasks);`.
+macro_rules! wheel_methods {
+    ($wheel:ty, |$this:ident| $base:expr, $tasks:expr) => {
+        impl $wheel {
+            /// The wheel's ID, which its events carry.
+            #[doc(alias = "ID")]
+            #[must_use]
+            pub fn id(&self) -> $crate::id::WheelId {
+                let $this = self;
+                $base.id()
+            }
+
+            /// The session that its events go to: the one that started it, or adopted it last.
+            #[must_use]
+            pub fn session_id(&self) -> $crate::id::SessionId {
+                let $this = self;
+                $base.owner()
+            }
+
+            /// Moves the wheel to the session that is running; pass the handler's context. Its events go there from now
+            /// on, by the names that they have, and what it holds alive is that session. Events that were posted already
+            /// still go to the old one. POE cannot do this.
+            ///
+            /// # Errors
+            /// The session is of another kernel; nothing has changed then.
+            #[track_caller]
+            pub fn adopt(&self, turn: &$crate::kernel::Turn<'_>) -> Result<(), $crate::error::Error> {
+                let $this = self;
+                $base.adopt(turn, ::std::panic::Location::caller(), $tasks)
+            }
+        }
+    };
+}
+pub(crate) use wheel_methods;
