@@ -59,6 +59,14 @@ impl fmt::Debug for SessionId {
     }
 }
 
+/// The serial number.
+#[cfg(feature = "serde")]
+impl serde::Serialize for SessionId {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_u64(self.serial)
+    }
+}
+
 impl PartialOrd for SessionId {
     fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
         Some(self.cmp(other))
@@ -86,6 +94,14 @@ macro_rules! serial_id {
             #[must_use]
             pub fn get(self) -> u64 {
                 self.serial.get()
+            }
+        }
+
+        /// The serial number.
+        #[cfg(feature = "serde")]
+        impl serde::Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_u64(self.get())
             }
         }
 
@@ -160,6 +176,14 @@ impl WheelId {
     #[must_use]
     pub fn get(self) -> u64 {
         self.0
+    }
+}
+
+/// The serial number.
+#[cfg(feature = "serde")]
+impl serde::Serialize for WheelId {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_u64(self.0)
     }
 }
 

@@ -84,8 +84,9 @@ pub use error::{CallError, Error, Failure, Handled, PostError, WrongArgument};
 pub use event::Event;
 pub use id::{AlarmId, SessionId, TaskId, WheelId};
 pub use kernel::{
-    Alarm, Answer, Caller, DeadLetter, Delta, Die, Invoke, Invoked, Kernel, KernelBuilder, KernelHandle, SessionHolds,
-    ShutdownReport, Signal, Target, Turn, WhyAlive,
+    Alarm, Answer, AwaitedProcess, Caller, DeadLetter, Delta, Die, EventId, EventType, Invoke, Invoked, Kernel,
+    KernelBuilder, KernelHandle, QueuedEvent, Refcount, SessionHolds, SessionSnapshot, ShutdownReport, Signal,
+    Snapshot, Target, TaskSnapshot, Turn, WatchedFile, WhyAlive,
 };
 #[cfg(unix)]
 pub use kernel::{ChildExit, ChildProcess, SelectMode, Selected, Watched};

@@ -41,6 +41,31 @@ pub trait Invoke: 'static {
 
     /// The names that have a handler, in any order: for introspection.
     fn event_names(&self) -> Vec<Name>;
+
+    /// What a [`Snapshot`](crate::Snapshot) calls the session's heap; the type of session itself unless it says otherwise.
+    fn heap_type(&self) -> &'static str {
+        std::any::type_name::<Self>()
+    }
+
+    /// Octets of the heap, without what it points to.
+    fn heap_size(&self) -> usize {
+        size_of_val(self)
+    }
+
+    /// The session's options, in any order; none unless it has any.
+    #[doc(alias = "option")]
+    fn options(&self) -> Vec<(String, String)> {
+        Vec::new()
+    }
+
+    /// Sets an option, or deletes it with `None`, and gives its old value; of no effect in a session without options.
+    /// The kernel sets `default` in new sessions if it was built so
+    /// ([`assert_states`](crate::KernelBuilder::assert_states)).
+    #[doc(alias = "option")]
+    fn set_option(&self, name: &str, value: Option<&str>) -> Option<String> {
+        let _ = (name, value);
+        None
+    }
 }
 
 /// What came of invoking a handler.

@@ -22,6 +22,10 @@ impl Core {
         if self.is_shutting_down() {
             return Err(ErrorKind::ShuttingDown.into());
         }
+        // What was set for the session itself goes first.
+        if self.config.assert_states && !object.options().iter().any(|(name, _)| name == "default") {
+            drop(object.set_option("default", Some("1")));
+        }
         let creator = self.active_slot();
         let creator_id = self.sessions.borrow().id(creator);
         let id = self.sessions.borrow_mut().allocate(creator, object, place);

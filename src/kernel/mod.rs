@@ -39,7 +39,10 @@ pub(crate) use refcount::postback_tag;
 pub use select::{SelectMode, Selected, Watched};
 pub use shutdown::ShutdownReport;
 pub use signal::Signal;
-pub use snapshot::{SessionHolds, WhyAlive};
+pub use snapshot::{
+    AwaitedProcess, EventId, EventType, QueuedEvent, Refcount, SessionHolds, SessionSnapshot, Snapshot, TaskSnapshot,
+    WatchedFile, WhyAlive,
+};
 pub use timer::{Alarm, Delta};
 #[cfg(feature = "testing")]
 pub(crate) use trace::Dispatched;
@@ -123,6 +126,8 @@ pub(crate) struct Config {
     /// Report handlers that run longer than this many nanoseconds; `u64::MAX` for never.
     pub(crate) slow_nanos: u64,
     pub(crate) catch_exceptions: bool,
+    /// New sessions have the option `default`.
+    pub(crate) assert_states: bool,
     /// Messages from other threads that may wait.
     pub(crate) inbox: usize,
     #[cfg_attr(not(feature = "testing"), allow(dead_code))]
@@ -137,6 +142,7 @@ impl Default for Config {
             timer_slack: 0,
             slow_nanos: u64::MAX,
             catch_exceptions: true,
+            assert_states: false,
             inbox: 65_536,
             virtual_time: false,
         }
@@ -179,6 +185,14 @@ impl KernelBuilder {
     #[doc(alias = "CATCH_EXCEPTIONS")]
     pub fn catch_exceptions(mut self, catch: bool) -> Self {
         self.config.catch_exceptions = catch;
+        self
+    }
+
+    /// POE's `ASSERT_STATES`; default false. With true every new session has the option `default`, and so warns of events
+    /// that it has no handler for; a session may still delete it.
+    #[doc(alias = "ASSERT_STATES")]
+    pub fn assert_states(mut self, assert: bool) -> Self {
+        self.config.assert_states = assert;
         self
     }
 

@@ -17,7 +17,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::fmt;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -97,6 +97,7 @@ impl fmt::Debug for Watched {
 
 /// What a descriptor may be ready for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, PartialOrd, Ord)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub enum SelectMode {
     /// Octets, the end, or an error can be read.
     #[doc(alias = "MODE_RD")]
@@ -173,6 +174,20 @@ impl Selects {
     fn of(&self, watched: &Watched, mode: SelectMode) -> Vec<Rc<Watch>> {
         let table = self.table.borrow();
         table.get(&watched.key(mode)).cloned().unwrap_or_default()
+    }
+
+    /// The watchers of a session.
+    pub(super) fn of_session(&self, session: SessionId) -> Vec<super::WatchedFile> {
+        let table = self.table.borrow();
+        let own = table.values().flatten().filter(|watch| watch.owner == session);
+        own.map(|watch| super::WatchedFile {
+            descriptor: watch.watched.as_fd().as_raw_fd(),
+            mode: watch.mode,
+            event: watch.event.name().to_string(),
+            is_paused: watch.paused.get(),
+            place: watch.place,
+        })
+        .collect()
     }
 
     fn insert(&self, watch: &Rc<Watch>) {

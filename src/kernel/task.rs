@@ -220,19 +220,31 @@ impl Tasks {
     }
 }
 
-impl Resource for Tasks {
-    fn holds(&self, session: u32, out: &mut Vec<Hold>) {
-        for slot in self.slots.borrow().iter().flatten() {
-            let p = &slot.purpose;
-            if p.owner.slot == session {
-                out.push(Hold {
-                    kind: p.kind,
-                    name: p.what.to_string(),
-                    count: 1,
-                    place: p.place,
-                });
+impl Tasks {
+    /// Calls `f` for each task of a session.
+    pub(super) fn each_of(&self, session: u32, mut f: impl FnMut(TaskId, &Purpose)) {
+        for (i, slot) in self.slots.borrow().iter().enumerate() {
+            if let Some(slot) = slot.as_ref().filter(|s| s.purpose.owner.slot == session) {
+                let id = TaskId {
+                    serial: slot.serial,
+                    slot: i as u32,
+                };
+                f(id, &slot.purpose);
             }
         }
+    }
+}
+
+impl Resource for Tasks {
+    fn holds(&self, session: u32, out: &mut Vec<Hold>) {
+        self.each_of(session, |_, purpose| {
+            out.push(Hold {
+                kind: purpose.kind,
+                name: purpose.what.to_string(),
+                count: 1,
+                place: purpose.place,
+            });
+        });
     }
 }
 

@@ -232,7 +232,6 @@ impl<T> TimerHeap<T> {
         self.keys().filter_map(|key| self.read(key))
     }
 
-    #[cfg(test)]
     /// All items' times and ids, in the order in which they would be popped.
     pub(crate) fn sorted(&self) -> Vec<(u64, HeapId)> {
         let mut keys: Vec<u128> = self.keys().collect();

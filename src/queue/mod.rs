@@ -82,6 +82,14 @@ pub(crate) enum Next {
     Nothing,
 }
 
+/// Something that waits, for those who only look.
+pub(crate) enum Waiting<'a> {
+    /// By its number among all posts.
+    Post(u64, &'a Post),
+    /// By its ID, with the time when it is due.
+    Timer(AlarmId, u64, &'a Post),
+}
+
 /// A timer whose time has come, which is on its session's list yet.
 pub(crate) struct Fired {
     links: Links,
@@ -386,6 +394,38 @@ impl Queue {
     /// The posts that wait, in order.
     pub(crate) fn posts(&self) -> impl Iterator<Item = &Post> {
         self.ring.iter().filter(|e| e.to != DEAD)
+    }
+
+    /// All that waits, in the order in which it would be dispatched if every timer were due.
+    pub(crate) fn in_order(&self) -> Vec<Waiting<'_>> {
+        let mut out = Vec::with_capacity(self.len());
+        let mut timers = self.timers.sorted().into_iter().peekable();
+        let mut runs = self.runs.iter().peekable();
+        let mut stamp = (0, 0);
+        for (at, post) in (self.head..).zip(&self.ring) {
+            while let Some(run) = runs.next_if(|run| run.start <= at) {
+                stamp = (run.time, run.order);
+            }
+            let first = |due: u64, id: HeapId| self.timers.order(id).is_some_and(|order| (due, order) < stamp);
+            while let Some((due, id)) = timers.next_if(|(due, id)| first(*due, *id)) {
+                out.extend(self.waiting_timer(due, id));
+            }
+            if post.to != DEAD {
+                out.push(Waiting::Post(at, post));
+            }
+        }
+        out.extend(timers.filter_map(|(due, id)| self.waiting_timer(due, id)));
+        out
+    }
+
+    fn waiting_timer(&self, due: u64, id: HeapId) -> Option<Waiting<'_>> {
+        let (_, timer) = self.timers.get(id)?;
+        Some(Waiting::Timer(id.into(), due, &timer.entry))
+    }
+
+    /// Octets that the lanes take.
+    pub(crate) fn memory_size(&self) -> usize {
+        self.ring.capacity() * size_of::<Post>() + self.timers.len() * size_of::<Timer>()
     }
 
     /// Everything that is left, for the end of a kernel.

@@ -67,6 +67,13 @@ impl Children {
         removed.collect()
     }
 
+    /// What a session awaits, by the number of the process.
+    pub(crate) fn of(&self, session: u32) -> impl Iterator<Item = (u32, &Awaiter)> {
+        let all = self.awaiters.iter();
+        all.flat_map(|(pid, awaiters)| awaiters.iter().map(|awaiter| (*pid, awaiter)))
+            .filter(move |(_, awaiter)| awaiter.session == session)
+    }
+
     pub(crate) fn is_awaited(&self, pid: u32) -> bool {
         self.awaiters.contains_key(&pid)
     }
@@ -74,15 +81,11 @@ impl Children {
 
 impl Resource for Children {
     fn holds(&self, session: u32, out: &mut Vec<Hold>) {
-        for (pid, awaiters) in &self.awaiters {
-            for awaiter in awaiters.iter().filter(|a| a.session == session) {
-                out.push(Hold {
-                    kind: HoldKind::Process,
-                    name: pid.to_string(),
-                    count: 1,
-                    place: awaiter.place,
-                });
-            }
-        }
+        out.extend(self.of(session).map(|(pid, awaiter)| Hold {
+            kind: HoldKind::Process,
+            name: pid.to_string(),
+            count: 1,
+            place: awaiter.place,
+        }));
     }
 }

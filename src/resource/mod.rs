@@ -14,7 +14,8 @@ use std::fmt;
 use std::panic::Location;
 
 /// One reason why a session is alive: a line of [`why_alive`](crate::Kernel::why_alive).
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Hold {
     /// What sort of thing it is.
     pub kind: HoldKind,
@@ -23,6 +24,7 @@ pub struct Hold {
     /// How many of the same kind, name and place.
     pub count: usize,
     /// Where it was taken.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "serialize_place"))]
     pub place: &'static Location<'static>,
 }
 
@@ -52,6 +54,23 @@ pub enum HoldKind {
     File,
     /// A process whose end is awaited.
     Process,
+}
+
+/// A place as `file:line`.
+#[cfg(feature = "serde")]
+pub(crate) fn serialize_place<S: serde::Serializer>(
+    place: &&'static Location<'static>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&format_args!("{}:{}", place.file(), place.line()))
+}
+
+/// As it prints.
+#[cfg(feature = "serde")]
+impl serde::Serialize for HoldKind {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
 }
 
 impl fmt::Display for HoldKind {

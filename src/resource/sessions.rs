@@ -243,6 +243,16 @@ impl<O: Clone> Sessions<O> {
         (1..self.records.len() as u32).filter(|s| self.records[*s as usize].serial != u64::MAX)
     }
 
+    /// Octets that the table takes.
+    pub(crate) fn memory_size(&self) -> usize {
+        self.records.capacity() * self.record_size()
+    }
+
+    /// Octets of one session's record.
+    pub(crate) fn record_size(&self) -> usize {
+        size_of::<Record<O>>()
+    }
+
     pub(crate) fn refs(&self, slot: u32) -> u32 {
         self.records[slot as usize].refs
     }

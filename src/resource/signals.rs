@@ -2,7 +2,7 @@
 
 use crate::arg::AnyArg;
 use crate::name::{HeldName, Name};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 
 /// What the kernel does with the sessions that a signal touched (POE's SIGTYPE).
@@ -82,6 +82,17 @@ impl Signals {
     /// The watchers of a signal as they stand now: dispatch works on this snapshot (law L48).
     pub(crate) fn watchers(&self, signal: &str) -> HashMap<u32, Watcher> {
         self.watchers.get(signal).cloned().unwrap_or_default()
+    }
+
+    /// The signals that a session watches, with the events that they become.
+    pub(crate) fn of(&self, session: u32) -> BTreeMap<String, String> {
+        let watchers = self.watchers.iter();
+        watchers
+            .filter_map(|(signal, sessions)| {
+                let watcher = sessions.get(&session)?;
+                Some((signal.to_string(), watcher.event.name().to_string()))
+            })
+            .collect()
     }
 
     /// Forgets a session; its watchers come back to be dropped by the caller.

@@ -105,6 +105,22 @@ impl<H: 'static> Invoke for SessionCell<H> {
     fn event_names(&self) -> Vec<Name> {
         self.table.get().event_names()
     }
+
+    fn heap_type(&self) -> &'static str {
+        std::any::type_name::<H>()
+    }
+
+    fn heap_size(&self) -> usize {
+        size_of::<H>()
+    }
+
+    fn options(&self) -> Vec<(String, String)> {
+        self.options.all()
+    }
+
+    fn set_option(&self, name: &str, value: Option<&str>) -> Option<String> {
+        self.options.set(name, value)
+    }
 }
 
 #[cold]

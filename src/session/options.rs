@@ -40,6 +40,10 @@ impl Options {
             .map(|(_, v)| v.clone())
     }
 
+    pub(super) fn all(&self) -> Vec<(String, String)> {
+        self.values.borrow().as_deref().cloned().unwrap_or_default()
+    }
+
     /// Sets an option, or deletes it with `None`; gives the old value.
     pub(super) fn set(&self, name: &str, value: Option<&str>) -> Option<String> {
         let name = name.to_lowercase();

@@ -1,5 +1,6 @@
 //! The crate's own suite, in one binary. Modules are named after POE's tests where they follow one.
 
+mod api_peek;
 mod bad_use;
 mod component_tcp;
 mod filter_line;

@@ -151,6 +151,22 @@ impl<S: StateKey, R: 'static> Invoke for NfaCell<S, R> {
         names.dedup();
         names
     }
+
+    fn heap_type(&self) -> &'static str {
+        std::any::type_name::<R>()
+    }
+
+    fn heap_size(&self) -> usize {
+        size_of::<R>()
+    }
+
+    fn options(&self) -> Vec<(String, String)> {
+        self.options.all()
+    }
+
+    fn set_option(&self, name: &str, value: Option<&str>) -> Option<String> {
+        self.options.set(name, value)
+    }
 }
 
 impl<S: StateKey, R: 'static> NfaCell<S, R> {

@@ -1,6 +1,6 @@
 //! What is alive, and why: the kernel's answer to the session that will not stop.
 
-use super::{Core, Kernel};
+use super::super::{Core, Kernel};
 use crate::id::SessionId;
 use crate::name::{Name, NameIdx};
 use crate::resource::{Hold, HoldKind, Resource};

@@ -1,0 +1,225 @@
+//! Gathering a snapshot. What sessions say of themselves is asked with nothing borrowed: it may be a user's code.
+
+use super::super::signal::Raised;
+use super::super::{Core, Invoke, Kernel, Turn};
+use super::data::{
+    AwaitedProcess, EventId, EventType, QueuedEvent, Refcount, SessionSnapshot, Snapshot, TaskSnapshot, WatchedFile,
+};
+use super::why_alive::SessionHolds;
+use crate::id::SessionId;
+use crate::name::NameIdx;
+use crate::queue::{Post, Waiting};
+use crate::resource::{Hold, HoldKind};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+impl Core {
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        let queue = self.queued_events();
+        let why = self.why_alive();
+        let sessions = why
+            .sessions
+            .into_iter()
+            .filter_map(|holds| self.session_snapshot(holds, &queue));
+        let sessions: Vec<_> = sessions.collect();
+        Snapshot {
+            kernel_id: self.id(),
+            is_running: self.run.running.get(),
+            which_loop: "Tokio",
+            active_session: self.active.session(),
+            active_event: self.active_event().map(|name| name.to_string()),
+            kernel_refcount: self.sessions.borrow().refs(crate::resource::sessions::KERNEL) as usize,
+            memory_size: size_of::<Core>() + self.queue.borrow().memory_size() + self.sessions.borrow().memory_size(),
+            sessions,
+            queue,
+        }
+    }
+
+    fn queued_events(&self) -> Vec<QueuedEvent> {
+        let sessions = self.sessions.borrow();
+        let queue = self.queue.borrow();
+        let events = queue.in_order().into_iter().enumerate().map(|(index, waiting)| {
+            let (id, due, post) = match waiting {
+                Waiting::Post(number, post) => (EventId::Post(number), None, post),
+                Waiting::Timer(id, due, post) => (EventId::Alarm(id), Some(self.clock.wall(due)), post),
+            };
+            let (kind, event) = self.kind_of(post, due.is_some());
+            QueuedEvent {
+                id,
+                index,
+                due,
+                event,
+                source: sessions.id(post.from),
+                destination: sessions.id(post.to),
+                kind,
+                place: post.place,
+            }
+        });
+        events.collect()
+    }
+
+    fn kind_of(&self, post: &Post, timer: bool) -> (EventType, String) {
+        let name = self.names.name(post.name).to_string();
+        if timer {
+            return (EventType::Alarm, name);
+        }
+        // A user's event may have one of the kernel's names, but not what the kernel sends by it.
+        match post.name {
+            NameIdx::SIGNAL => match post.arg.downcast_ref::<Raised>() {
+                Some(raised) => (EventType::Signal, raised.name.to_string()),
+                None => (EventType::User, name),
+            },
+            NameIdx::GC => (EventType::GarbageCollect, name),
+            _ => (EventType::User, name),
+        }
+    }
+
+    fn session_snapshot(&self, why: SessionHolds, queue: &[QueuedEvent]) -> Option<SessionSnapshot> {
+        let id = why.session;
+        let (slot, object) = {
+            let sessions = self.sessions.borrow();
+            let slot = sessions.resolve(id)?;
+            (slot, sessions.object(slot)?)
+        };
+        let said = Said::by(&object);
+        drop(object);
+        // What it said of itself may have ended it.
+        let sessions = self.sessions.borrow();
+        let slot = sessions.resolve(id).filter(|found| *found == slot)?;
+        let events_to = queue.iter().filter(|e| e.destination == id).count();
+        let events_from = queue.iter().filter(|e| e.source == id && e.destination != id).count();
+        Some(SessionSnapshot {
+            id,
+            parent: why.parent,
+            children: sessions.children(slot).map(|child| sessions.id(child)).collect(),
+            aliases: why.aliases.iter().map(ToString::to_string).collect(),
+            refcount: sessions.refs(slot) as usize,
+            heap_type: said.heap_type,
+            memory_size: said.heap_size + sessions.record_size() + events_to * size_of::<Post>(),
+            events: said.events,
+            options: said.options,
+            place: why.place,
+            is_stopping: sessions.get(slot).stopping,
+            events_to,
+            events_from,
+            refcounts: counts(&why.holds, HoldKind::Refcount),
+            postbacks: counts(&why.holds, HoldKind::Postback),
+            files: self.watched_files(id),
+            wheels: self.tasks_of(slot, |kind| kind == HoldKind::Wheel),
+            tasks: self.tasks_of(slot, |kind| kind == HoldKind::Task),
+            pids: self.awaited_processes(slot),
+            signals: self.signals.borrow().of(slot),
+            holds: why.holds,
+        })
+    }
+
+    fn tasks_of(&self, slot: u32, wanted: impl Fn(HoldKind) -> bool) -> Vec<TaskSnapshot> {
+        let mut found = Vec::new();
+        self.tasks.each_of(slot, |id, purpose| {
+            if wanted(purpose.kind) {
+                found.push(TaskSnapshot {
+                    id,
+                    kind: purpose.kind,
+                    name: purpose.what.to_string(),
+                    place: purpose.place,
+                });
+            }
+        });
+        found.sort_by_key(|task| task.id);
+        found
+    }
+
+    #[cfg(unix)]
+    fn watched_files(&self, id: SessionId) -> Vec<WatchedFile> {
+        let mut files = self.selects.of_session(id);
+        files.sort_by_key(|file| (file.descriptor, file.mode));
+        files
+    }
+
+    #[cfg(unix)]
+    fn awaited_processes(&self, slot: u32) -> Vec<AwaitedProcess> {
+        let children = self.children.borrow();
+        let awaited = children.of(slot).map(|(pid, awaiter)| AwaitedProcess {
+            pid,
+            event: awaiter.event.name().to_string(),
+            place: awaiter.place,
+        });
+        awaited.collect()
+    }
+
+    #[cfg(not(unix))]
+    fn watched_files(&self, _: SessionId) -> Vec<WatchedFile> {
+        Vec::new()
+    }
+
+    #[cfg(not(unix))]
+    fn awaited_processes(&self, _: u32) -> Vec<AwaitedProcess> {
+        Vec::new()
+    }
+}
+
+fn counts(holds: &[Hold], kind: HoldKind) -> Vec<Refcount> {
+    let of_kind = holds.iter().filter(|hold| hold.kind == kind);
+    let counts = of_kind.map(|hold| Refcount {
+        tag: hold.name.clone(),
+        count: hold.count,
+        place: hold.place,
+    });
+    counts.collect()
+}
+
+/// What a session says of itself.
+struct Said {
+    heap_type: &'static str,
+    heap_size: usize,
+    events: Vec<String>,
+    options: BTreeMap<String, String>,
+}
+
+impl Said {
+    fn by(object: &Rc<dyn Invoke>) -> Self {
+        let mut events: Vec<_> = object.event_names().iter().map(ToString::to_string).collect();
+        events.sort();
+        Said {
+            heap_type: object.heap_type(),
+            heap_size: object.heap_size(),
+            events,
+            options: object.options().into_iter().collect(),
+        }
+    }
+}
+
+impl Kernel {
+    /// All that the kernel knows, as plain data. It takes time that grows with the number of events and sessions; what
+    /// it costs otherwise is nothing.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        self.core().snapshot()
+    }
+}
+
+impl Turn<'_> {
+    /// All that the kernel knows, as plain data, seen from inside a handler: see [`Kernel::snapshot`].
+    ///
+    /// ```
+    /// use poe::{Kernel, Session, event::START};
+    /// let kernel = Kernel::new();
+    /// Session::builder(())
+    ///     .on(START, |cx, ()| {
+    ///         let snapshot = cx.snapshot();
+    ///         assert_eq!(snapshot.active_session, cx.session_id());
+    ///         assert_eq!(snapshot.active_event.as_deref(), Some("_start"));
+    ///     })
+    ///     .create(&kernel).unwrap();
+    /// ```
+    #[must_use]
+    pub fn snapshot(self) -> Snapshot {
+        self.core.snapshot()
+    }
+
+    /// What keeps each session alive: see [`Kernel::why_alive`].
+    #[must_use]
+    pub fn why_alive(self) -> super::WhyAlive {
+        self.core.why_alive()
+    }
+}

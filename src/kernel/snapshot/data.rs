@@ -1,0 +1,255 @@
+//! What a snapshot consists of. All of it is owned, so that it can be kept, compared, printed and sent to other threads.
+
+use crate::id::{AlarmId, SessionId, TaskId};
+use crate::resource::{Hold, HoldKind};
+use std::collections::BTreeMap;
+use std::panic::Location;
+use std::time::SystemTime;
+
+#[cfg(unix)]
+use super::super::SelectMode;
+
+/// All that a kernel knows, at one moment, as plain data: POE::API::Peek.
+///
+/// It is made by [`Kernel::snapshot`](crate::Kernel::snapshot) or, inside a handler, by
+/// [`Turn::snapshot`](crate::Turn::snapshot). It prints as a report, answers the questions of POE::API::Peek by its
+/// methods, and with the feature `serde` it serializes; identifiers are then their serial numbers (0 is the kernel) and
+/// places `file:line`.
+///
+/// ```
+/// use poe::{Kernel, Session, event::START};
+/// let kernel = Kernel::new();
+/// let id = Session::builder(String::from("heap"))
+///     .on(START, |cx, ()| -> poe::Handled {
+///         cx.alias_set("logger")?;
+///         cx.delay_set("tick", std::time::Duration::from_secs(60), ());
+///         Ok(())
+///     })
+///     .create(&kernel).unwrap();
+/// let snapshot = kernel.snapshot();
+/// assert_eq!(snapshot.resolve_alias("logger"), Some(id));
+/// assert_eq!(snapshot.event_count_to(id), 2); // the timer, and the marker of a new session
+/// assert_eq!(snapshot.session(id).unwrap().heap_type, "alloc::string::String");
+/// println!("{snapshot}");
+/// ```
+#[derive(Clone, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+#[doc(alias = "POE::API::Peek")]
+pub struct Snapshot {
+    /// The kernel's own ID.
+    #[doc(alias = "id")]
+    pub kernel_id: SessionId,
+    /// A future of `run` or `serve` is alive. (POE::API::Peek says so always, by a mistake.)
+    #[doc(alias = "is_kernel_running")]
+    pub is_running: bool,
+    /// What drives the kernel.
+    pub which_loop: &'static str,
+    /// Whose handler is running; the kernel when none is.
+    #[doc(alias = "current_session")]
+    pub active_session: SessionId,
+    /// The event that is being handled.
+    pub active_event: Option<String>,
+    /// What keeps the kernel itself, counted as for a session: its children, and the events that it has sent.
+    pub kernel_refcount: usize,
+    /// Octets that the kernel's tables take, without what heaps and arguments point to.
+    #[doc(alias = "kernel_memory_size")]
+    pub memory_size: usize,
+    /// The sessions that are alive, the oldest first; the kernel is not among them.
+    #[doc(alias = "session_list")]
+    pub sessions: Vec<SessionSnapshot>,
+    /// What waits, in the order in which it would be dispatched.
+    #[doc(alias = "event_queue_dump")]
+    #[doc(alias = "event_queue")]
+    pub queue: Vec<QueuedEvent>,
+}
+
+/// One session in a [`Snapshot`].
+#[derive(Clone, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct SessionSnapshot {
+    /// Which.
+    pub id: SessionId,
+    /// Its parent.
+    #[doc(alias = "get_session_parent")]
+    pub parent: SessionId,
+    /// Its children, the oldest first.
+    #[doc(alias = "get_session_children")]
+    pub children: Vec<SessionId>,
+    /// Its aliases, sorted.
+    #[doc(alias = "session_alias_list")]
+    pub aliases: Vec<String>,
+    /// How many things keep it alive; at zero the next sweep takes it.
+    #[doc(alias = "get_session_refcount")]
+    pub refcount: usize,
+    /// The type of its heap, a machine's run state, or a session type of one's own.
+    pub heap_type: &'static str,
+    /// Octets of the heap and the kernel's entries for the session, without what the heap points to.
+    #[doc(alias = "session_memory_size")]
+    pub memory_size: usize,
+    /// The events that have a handler, sorted.
+    #[doc(alias = "session_event_list")]
+    pub events: Vec<String>,
+    /// Its options.
+    pub options: BTreeMap<String, String>,
+    /// Where it was created.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::resource::serialize_place"))]
+    pub place: &'static Location<'static>,
+    /// Its `_stop` is under way.
+    pub is_stopping: bool,
+    /// Events that wait for it, timers included.
+    pub events_to: usize,
+    /// Events that it has sent to others and that wait there.
+    pub events_from: usize,
+    /// Reference counts that were taken by tag.
+    #[doc(alias = "extref")]
+    pub refcounts: Vec<Refcount>,
+    /// Postbacks and callbacks that are alive, by the event that they deliver.
+    pub postbacks: Vec<Refcount>,
+    /// Descriptors that it watches, one entry for each mode. (A wheel's descriptors are the wheel's.)
+    pub files: Vec<WatchedFile>,
+    /// Its wheels.
+    pub wheels: Vec<TaskSnapshot>,
+    /// Its futures, streams and blocking calls.
+    pub tasks: Vec<TaskSnapshot>,
+    /// Processes whose end it awaits.
+    pub pids: Vec<AwaitedProcess>,
+    /// The signals that it watches, with the events that they become.
+    #[doc(alias = "signals_watched_by_session")]
+    pub signals: BTreeMap<String, String>,
+    /// All that keeps it alive, as [`why_alive`](crate::Kernel::why_alive) has it.
+    pub holds: Vec<Hold>,
+}
+
+/// An event that waits in the queue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct QueuedEvent {
+    /// What the queue knows it by.
+    pub id: EventId,
+    /// Its place: 0 is dispatched first.
+    pub index: usize,
+    /// When it is due, if it is a timer. A post is due at once and carries no time of its own.
+    #[doc(alias = "priority")]
+    pub due: Option<SystemTime>,
+    /// Its name; of a signal, the signal's.
+    pub event: String,
+    /// Who sent it.
+    pub source: SessionId,
+    /// Whom it is for.
+    pub destination: SessionId,
+    /// Of which kind it is.
+    pub kind: EventType,
+    /// Where it was posted or set.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::resource::serialize_place"))]
+    pub place: &'static Location<'static>,
+}
+
+/// What the queue knows an event by; never reissued.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
+pub enum EventId {
+    /// A post, by its number among the posts of its kernel.
+    Post(u64),
+    /// A timer, by the ID that removes and moves it.
+    Alarm(AlarmId),
+}
+
+/// The kinds of events that can stand in the queue. Calls, life-cycle events and those of files are delivered without
+/// standing there, and nobody polls for the ends of processes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub enum EventType {
+    /// Posted by a program, by a future or by another thread.
+    #[doc(alias = "ET_POST")]
+    User,
+    /// A signal on its way through the tree.
+    #[doc(alias = "ET_SIGNAL")]
+    Signal,
+    /// What gives a new session time until the first sweep behind it.
+    #[doc(alias = "ET_GC")]
+    GarbageCollect,
+    /// A timer.
+    #[doc(alias = "ET_ALARM")]
+    Alarm,
+}
+
+impl EventType {
+    /// The word that POE::API::Peek has for it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            EventType::User => "User",
+            EventType::Signal => "_signal",
+            EventType::GarbageCollect => "_garbage_collect",
+            EventType::Alarm => "Alarm",
+        }
+    }
+}
+
+/// A reference count of one tag.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct Refcount {
+    /// What it is called.
+    pub tag: String,
+    /// How often it was taken.
+    pub count: usize,
+    /// Where it was last raised.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::resource::serialize_place"))]
+    pub place: &'static Location<'static>,
+}
+
+/// A watcher of a descriptor.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct WatchedFile {
+    /// The number of the [`Watched`](crate::Watched), which is a duplicate of the program's own descriptor.
+    pub descriptor: i32,
+    /// What it waits for.
+    #[cfg(unix)]
+    pub mode: SelectMode,
+    /// The event that it becomes.
+    pub event: String,
+    /// It was paused.
+    pub is_paused: bool,
+    /// Where it was set.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::resource::serialize_place"))]
+    pub place: &'static Location<'static>,
+}
+
+/// A wheel, a future, a stream or a blocking call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct TaskSnapshot {
+    /// What cancels it.
+    pub id: TaskId,
+    /// Which of these.
+    pub kind: HoldKind,
+    /// The event that it becomes, or a wheel's type and ID.
+    pub name: String,
+    /// Where it was started.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::resource::serialize_place"))]
+    pub place: &'static Location<'static>,
+}
+
+/// A process whose end is awaited by `sig_child`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct AwaitedProcess {
+    /// Its number.
+    pub pid: u32,
+    /// The event that its end becomes.
+    pub event: String,
+    /// Where it was asked for.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::resource::serialize_place"))]
+    pub place: &'static Location<'static>,
+}
