@@ -351,7 +351,7 @@ pub struct Core {
     config: Config,
     catching: Cell<bool>,
     pub(crate) names: Rc<Names>,
-    clock: Clock,
+    pub(crate) clock: Clock,
     pub(crate) shared: Arc<Shared>,
     pub(crate) sessions: RefCell<Sessions<Rc<dyn Invoke>>>,
     queue: RefCell<Queue>,

@@ -58,7 +58,7 @@ impl IoError {
         }
     }
 
-    /// `"read"` or `"write"`: the direction that it is about.
+    /// `"read"` or `"write"`: the direction that it is about. Of a `FollowTail` also `"stat"` and `"open"`.
     #[must_use]
     pub fn operation(&self) -> &'static str {
         self.operation
@@ -89,7 +89,9 @@ impl IoError {
     pub fn is_final(&self) -> bool {
         match &self.kind {
             IoErrorKind::Filter(error) => error.is_fatal(),
-            IoErrorKind::Eof | IoErrorKind::Io(_) => true,
+            // A file that cannot be opened is tried again.
+            IoErrorKind::Io(_) => self.operation != "open",
+            IoErrorKind::Eof => true,
         }
     }
 

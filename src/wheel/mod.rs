@@ -3,12 +3,16 @@
 mod address;
 mod base;
 mod error;
+#[cfg(unix)]
+mod follow_tail;
 mod pump;
 mod read_write;
 mod socket_factory;
 
 pub use address::Address;
 pub use error::{IoError, PutError, SocketError};
+#[cfg(unix)]
+pub use follow_tail::{FollowTail, FollowTailBuilder};
 pub use pump::{Input, Level};
 pub use read_write::{ReadWrite, ReadWriteBuilder};
 pub(crate) use socket_factory::listen_on;

@@ -37,5 +37,7 @@ mod upstream;
 #[cfg(unix)]
 mod upstream_k_selects;
 mod upstream_ses_nfa;
+#[cfg(unix)]
+mod wheel_follow_tail;
 mod wheel_readwrite;
 mod wheel_socket_factory;

@@ -1,0 +1,219 @@
+//! What is followed: a plain file, which is polled, or a stream, which is read when it is ready.
+
+use crate::bridge::files::{Readiness, Want, set_nonblocking};
+use std::fs::{File, Metadata, OpenOptions};
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Waker;
+
+/// Octets that are read, to find where the last record begins, before the end of a file whose content is skipped.
+pub(super) const BACK: u64 = 4096;
+
+/// What the builder was given.
+#[derive(Debug)]
+pub(super) enum Place {
+    Name(PathBuf),
+    Handle(OwnedFd),
+}
+
+/// Where reading begins.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Start {
+    /// Behind what is there.
+    Skip,
+    /// So far from the beginning.
+    At(u64),
+    /// So far before the end.
+    Back(u64),
+}
+
+impl Start {
+    /// In a file of that size.
+    pub(super) fn offset(self, size: u64) -> u64 {
+        match self {
+            Start::Skip => size.saturating_sub(BACK),
+            Start::At(octets) => octets.min(size),
+            Start::Back(octets) => size.saturating_sub(octets),
+        }
+    }
+}
+
+pub(super) enum Source {
+    File(File, Metadata),
+    Stream(Stream),
+}
+
+pub(super) struct Stream {
+    pub(super) file: File,
+    pub(super) ready: Readiness,
+    /// A pipe's end is no error.
+    pub(super) is_pipe: bool,
+}
+
+impl Place {
+    /// The name, if it is followed by name, and what stands there now.
+    pub(super) fn open(self) -> io::Result<(Option<PathBuf>, Option<Source>)> {
+        match self {
+            Place::Handle(fd) => Ok((None, Some(of_file(File::from(fd))?))),
+            Place::Name(path) => match open(&path) {
+                Ok(source) => Ok((Some(path), Some(source))),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok((Some(path), None)),
+                Err(error) => Err(error),
+            },
+        }
+    }
+}
+
+/// Opens what stands at that name.
+pub(super) fn open(path: &Path) -> io::Result<Source> {
+    let kind = std::fs::metadata(path)?.file_type();
+    if kind.is_dir() {
+        return Err(io::ErrorKind::IsADirectory.into());
+    }
+    let mut options = OpenOptions::new();
+    // A fifo that we could write to ourselves has no end when its writers leave.
+    options.read(true).write(kind.is_fifo());
+    if !kind.is_file() {
+        let flags = rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOCTTY;
+        options.custom_flags(flags.bits() as i32);
+    }
+    of_file(options.open(path)?)
+}
+
+fn of_file(file: File) -> io::Result<Source> {
+    let found = file.metadata()?;
+    let kind = found.file_type();
+    if kind.is_dir() {
+        return Err(io::ErrorKind::IsADirectory.into());
+    }
+    if kind.is_file() || kind.is_block_device() {
+        return Ok(Source::File(file, found));
+    }
+    if tokio::runtime::Handle::try_current().is_err() {
+        return Err(io::Error::other("sockets, pipes and terminals want a Tokio runtime"));
+    }
+    set_nonblocking(file.as_fd())?;
+    match Readiness::new(file.as_fd(), Want::Read)? {
+        Some(ready) => Ok(Source::Stream(Stream {
+            file,
+            ready,
+            is_pipe: kind.is_fifo(),
+        })),
+        None => Err(io::Error::new(
+            io::ErrorKind::Unsupported,
+            "it is no plain file and cannot be waited for",
+        )),
+    }
+}
+
+/// What tells a file from another and an older state from a newer one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Seen {
+    device: u64,
+    inode: u64,
+    /// Of device files only.
+    special: u64,
+    links: u64,
+    pub(super) size: u64,
+}
+
+impl Seen {
+    pub(super) fn of(found: &Metadata) -> Self {
+        let kind = found.file_type();
+        let is_device = kind.is_block_device() || kind.is_char_device();
+        Seen {
+            device: found.dev(),
+            inode: found.ino(),
+            special: if is_device { found.rdev() } else { 0 },
+            links: found.nlink(),
+            size: found.size(),
+        }
+    }
+
+    pub(super) fn is_same_file(&self, other: &Seen) -> bool {
+        (self.device, self.inode, self.special) == (other.device, other.inode, other.special)
+    }
+
+    pub(super) fn same_links(&self, other: &Seen) -> bool {
+        self.links == other.links
+    }
+}
+
+/// Something that wakes the wheel before its time: the system's file events, if they were asked for.
+#[derive(Default)]
+pub(super) struct Hint {
+    shared: Option<Arc<Shared>>,
+    #[cfg(feature = "notify")]
+    _watcher: Option<notify::RecommendedWatcher>,
+}
+
+#[derive(Default)]
+struct Shared {
+    changed: AtomicBool,
+    waker: std::sync::Mutex<Option<Waker>>,
+}
+
+impl Hint {
+    /// Watches the folder, since the file itself may be another one later. Without the system's help it never wakes.
+    #[cfg(feature = "notify")]
+    pub(super) fn watching(path: &Path) -> Self {
+        use notify::{RecursiveMode, Watcher};
+        let shared = Arc::new(Shared::default());
+        let told = shared.clone();
+        let name = path.file_name().map(ToOwned::to_owned);
+        let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+            // Our own reading is an event, too.
+            let is_ours = event.is_ok_and(|event| {
+                !event.kind.is_access() && event.paths.iter().any(|path| path.file_name() == name.as_deref())
+            });
+            if is_ours {
+                told.tell();
+            }
+        });
+        let folder = match path.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder,
+            _ => Path::new("."),
+        };
+        let watching = watcher.and_then(|mut watcher| {
+            watcher.watch(folder, RecursiveMode::NonRecursive)?;
+            Ok(watcher)
+        });
+        match watching {
+            Ok(watcher) => Hint {
+                shared: Some(shared),
+                _watcher: Some(watcher),
+            },
+            Err(error) => {
+                tracing::debug!(target: "poe::files", %error, "no file events: polling alone");
+                Hint::default()
+            }
+        }
+    }
+
+    /// True if something has changed since the last call; otherwise that waker will be woken.
+    pub(super) fn take(&self, waker: &Waker) -> bool {
+        let Some(shared) = &self.shared else { return false };
+        if let Ok(mut slot) = shared.waker.lock() {
+            match &*slot {
+                Some(old) if old.will_wake(waker) => {}
+                _ => *slot = Some(waker.clone()),
+            }
+        }
+        shared.changed.swap(false, Ordering::AcqRel)
+    }
+}
+
+impl Shared {
+    #[cfg_attr(not(feature = "notify"), allow(dead_code))]
+    fn tell(&self) {
+        self.changed.store(true, Ordering::Release);
+        let waker = self.waker.lock().ok().and_then(|mut slot| slot.take());
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+}

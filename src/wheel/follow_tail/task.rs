@@ -1,0 +1,436 @@
+//! The task of a FollowTail: looks at the file, reads it, and sees when it is another one.
+//!
+//! One poll reads one block, so that the queue's events go in between; at the end of the file a look at its name says
+//! whether it is still the same, and the timer is set.
+
+use super::super::error::IoError;
+use super::State;
+use super::source::{Hint, Seen, Source, Start, Stream, open};
+use crate::arg::AnyArg;
+use crate::bridge::clock::Clock;
+use crate::bridge::deadline::Deadline;
+use crate::error::{Failure, drop_quietly};
+use crate::kernel::Core;
+use crate::kernel::task::Task;
+use crate::name::{HeldName, Name, NameIdx};
+use std::fs::File;
+use std::io::{self, IsTerminal, Read};
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+/// Records that are delivered in one go; the rest waits until the queue has had its turn.
+const RECORDS: usize = 256;
+
+pub(super) struct TailTask {
+    state: Rc<State>,
+    /// None: it is followed by its handle.
+    path: Option<PathBuf>,
+    interval: i128,
+    links_count: bool,
+    hint: Hint,
+    timer: Deadline,
+    /// When the next look is due; none while there is something to do.
+    due: Option<u64>,
+    file: Option<Opened>,
+    stream: Option<Stream>,
+    /// Records may be left in the filter.
+    backlog: bool,
+    /// The filter can go no further.
+    broken: bool,
+    /// Opening has failed, was reported, and has not succeeded since.
+    failing: bool,
+}
+
+struct Opened {
+    file: File,
+    offset: u64,
+    seen: Seen,
+    /// It was seen to have been replaced, and is being read to its end.
+    leaving: bool,
+}
+
+/// What a step came to.
+enum Step {
+    /// More to do at once, when others have had their turn.
+    Again,
+    /// Nothing until the next look.
+    Wait,
+    /// Nothing any more.
+    Over,
+}
+
+impl TailTask {
+    pub(super) fn new(
+        state: Rc<State>,
+        path: Option<PathBuf>,
+        interval: Duration,
+        links_count: bool,
+        hint: Hint,
+    ) -> Self {
+        TailTask {
+            state,
+            path,
+            interval: i128::try_from(interval.as_nanos()).unwrap_or(i128::MAX),
+            links_count,
+            hint,
+            timer: Deadline::default(),
+            due: None,
+            file: None,
+            stream: None,
+            backlog: false,
+            broken: false,
+            failing: false,
+        }
+    }
+
+    /// Takes what was opened, and skips what is not wanted of it.
+    pub(super) fn begin(&mut self, core: &Core, source: Option<Source>, start: Start) -> io::Result<()> {
+        match source {
+            None => {}
+            Some(Source::Stream(stream)) => self.stream = Some(stream),
+            Some(Source::File(file, found)) => {
+                let seen = Seen::of(&found);
+                let mut opened = Opened {
+                    file,
+                    offset: start.offset(seen.size),
+                    seen,
+                    leaving: false,
+                };
+                if matches!(start, Start::Skip) {
+                    self.skip(core, &mut opened)?;
+                }
+                self.state.offset.set(Some(opened.offset));
+                self.file = Some(opened);
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads to the end and keeps of it only the beginning of the record that is not finished.
+    fn skip(&self, core: &Core, opened: &mut Opened) -> io::Result<()> {
+        while let octets @ 1.. = opened.read(&self.state, core)? {
+            debug_assert!(octets > 0);
+            self.state.with_parser(|parser| {
+                loop {
+                    match parser.next(self.state.id) {
+                        Ok(None) => break,
+                        Ok(Some(record)) => drop_quietly(record),
+                        // The first octets may be the middle of something. What the filter refuses is skipped as well.
+                        Err(error) if error.is_fatal() => {
+                            drop(parser.take_pending());
+                            break;
+                        }
+                        Err(_) => {}
+                    }
+                }
+            });
+        }
+        Ok(())
+    }
+}
+
+impl Opened {
+    /// Reads a block into the filter; 0 at the end.
+    fn read(&mut self, state: &State, core: &Core) -> io::Result<usize> {
+        let octets = core.with_read_buffer(|buffer| {
+            let octets = loop {
+                match self.file.read_at(buffer, self.offset) {
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    read => break read?,
+                }
+            };
+            feed(state, &buffer[..octets]);
+            io::Result::Ok(octets)
+        })?;
+        self.offset += octets as u64;
+        Ok(octets)
+    }
+}
+
+/// Gives octets to the filter, but for one that belonged to the filter before it.
+fn feed(state: &State, mut octets: &[u8]) {
+    if let Some((first, rest)) = octets.split_first()
+        && state.owed.take() == Some(*first)
+    {
+        octets = rest;
+    }
+    state.with_parser(|parser| parser.start(octets));
+}
+
+impl Task for TailTask {
+    fn poll(&mut self, core: &Core, cx: &mut Context<'_>) -> Poll<()> {
+        let state = self.state.clone();
+        // Nothing: a handler has dropped the wheel.
+        let Some(step) = self.turn(&state, core, cx) else {
+            return Poll::Pending;
+        };
+        match step {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(Step::Over) => {
+                self.file = None;
+                state.offset.set(None);
+                Poll::Ready(())
+            }
+            Poll::Ready(Step::Again) => {
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+            Poll::Ready(Step::Wait) => {
+                self.due = Some(Clock::shifted(core.clock.now(), self.interval));
+                match self.wait(core, cx) {
+                    Poll::Pending => Poll::Pending,
+                    Poll::Ready(()) => {
+                        cx.waker().wake_by_ref();
+                        Poll::Pending
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl TailTask {
+    fn turn(&mut self, state: &State, core: &Core, cx: &mut Context<'_>) -> Option<Poll<Step>> {
+        if self.backlog || state.reparse.take() {
+            self.broken = false;
+            self.records(state, core)?;
+            if self.backlog {
+                return Some(Poll::Ready(Step::Again));
+            }
+        }
+        if self.stream.is_some() {
+            return self.stream_step(state, core, cx);
+        }
+        if self.wait(core, cx).is_pending() {
+            return Some(Poll::Pending);
+        }
+        self.step(state, core).map(Poll::Ready)
+    }
+
+    /// Ready when it is time for a look.
+    fn wait(&mut self, core: &Core, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(due) = self.due else { return Poll::Ready(()) };
+        if !self.hint.take(cx.waker()) {
+            // On the real clock a millisecond does not matter, and saves each wheel a timerfd.
+            let slack = if core.clock.is_tokio() { 0 } else { 1_000_000 };
+            while core.clock.now() < due {
+                ready!(self.timer.poll(&core.clock, due, slack, cx));
+            }
+        }
+        self.due = None;
+        Poll::Ready(())
+    }
+
+    /// A look at a plain file.
+    fn step(&mut self, state: &State, core: &Core) -> Option<Step> {
+        if self.file.is_none() {
+            return self.appear(state, core);
+        }
+        let read = self.file.as_mut().map_or(Ok(0), |opened| opened.read(state, core));
+        state.offset.set(self.file.as_ref().map(|opened| opened.offset));
+        match read {
+            Err(error) => {
+                report(state, core, IoError::io("read", state.id, error))?;
+                Some(Step::Over)
+            }
+            Ok(0) => self.at_end(state, core),
+            Ok(_) => {
+                self.records(state, core)?;
+                Some(Step::Again)
+            }
+        }
+    }
+
+    /// There is no file: is there one now?
+    fn appear(&mut self, state: &State, core: &Core) -> Option<Step> {
+        let Some(path) = &self.path else { return Some(Step::Over) };
+        match open(path) {
+            Ok(source) => {
+                self.failing = false;
+                if matches!(source, Source::Stream(_)) && core.is_virtual() {
+                    return self.unopened(state, core, io::ErrorKind::Unsupported.into());
+                }
+                // Its beginning is what is wanted of it.
+                if let Err(error) = self.begin(core, Some(source), Start::At(0)) {
+                    return self.unopened(state, core, error);
+                }
+                tell(state, core, |events| &events.reset)?;
+                Some(Step::Again)
+            }
+            Err(error) => self.unopened(state, core, error),
+        }
+    }
+
+    /// A file that is missing is nothing to speak of; one that may not be read is told of once.
+    fn unopened(&mut self, state: &State, core: &Core, error: io::Error) -> Option<Step> {
+        let missing = error.kind() == io::ErrorKind::NotFound;
+        if !missing && !std::mem::replace(&mut self.failing, true) {
+            report(state, core, IoError::io("open", state.id, error))?;
+        }
+        tell(state, core, |events| &events.idle)?;
+        Some(Step::Wait)
+    }
+
+    /// The file was read to its end: is it still the one that is meant?
+    fn at_end(&mut self, state: &State, core: &Core) -> Option<Step> {
+        let Some(opened) = &mut self.file else {
+            return Some(Step::Again);
+        };
+        let found = match &self.path {
+            Some(path) => std::fs::metadata(path),
+            None => opened.file.metadata(),
+        };
+        let now = match found {
+            Ok(found) => Seen::of(&found),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                // The name is gone. What is written to the old file is still read until the name comes back.
+                opened.leaving = false;
+                tell(state, core, |events| &events.idle)?;
+                return Some(Step::Wait);
+            }
+            Err(error) => {
+                report(state, core, IoError::io("stat", state.id, error))?;
+                return Some(Step::Over);
+            }
+        };
+        if opened.seen.is_same_file(&now) {
+            let shorter = now.size < opened.seen.size.max(opened.offset);
+            if !shorter && (!self.links_count || opened.seen.same_links(&now)) {
+                opened.seen = now;
+                opened.leaving = false;
+                tell(state, core, |events| &events.idle)?;
+                return Some(Step::Wait);
+            }
+        } else if now.size == 0 {
+            // The writer may not know yet, and write to the old one until it does; here is nothing to miss.
+            opened.leaving = false;
+            tell(state, core, |events| &events.idle)?;
+            return Some(Step::Wait);
+        }
+        if !opened.leaving {
+            // What was written between the last read and this look.
+            opened.leaving = true;
+            return Some(Step::Again);
+        }
+        self.reset(state, core, now)
+    }
+
+    /// Begins anew, with the same file or another.
+    fn reset(&mut self, state: &State, core: &Core, now: Seen) -> Option<Step> {
+        self.flush(state, core)?;
+        if std::mem::take(&mut self.broken) {
+            // What the filter choked on was in the old file; without it the filter is whole again.
+            state.with_parser(|parser| drop(parser.take_pending()));
+        }
+        if self.path.is_some() {
+            self.file = None;
+            state.offset.set(None);
+            return self.appear(state, core);
+        }
+        if let Some(opened) = &mut self.file {
+            opened.seen = now;
+            opened.offset = 0;
+            opened.leaving = false;
+            state.offset.set(Some(0));
+        }
+        tell(state, core, |events| &events.reset)?;
+        Some(Step::Again)
+    }
+
+    /// Makes a record of what the old file left unfinished, if that was asked for.
+    fn flush(&mut self, state: &State, core: &Core) -> Option<()> {
+        let Some(flush) = &state.flush else { return Some(()) };
+        let rest = state.with_parser(|parser| (parser.event(), parser.take_pending()));
+        match rest {
+            Some((event, octets)) if !octets.is_empty() => match flush(octets, state.id) {
+                Some(arg) => deliver(state, core, event, arg),
+                None => Some(()),
+            },
+            _ => Some(()),
+        }
+    }
+
+    /// A stream: reads a block when there is one.
+    fn stream_step(&mut self, state: &State, core: &Core, cx: &mut Context<'_>) -> Option<Poll<Step>> {
+        let stream = self.stream.as_mut()?;
+        let read = loop {
+            if stream.ready.poll_ready(cx).is_pending() {
+                return Some(Poll::Pending);
+            }
+            let read = core.with_read_buffer(|buffer| {
+                let octets = stream.file.read(buffer)?;
+                feed(state, &buffer[..octets]);
+                io::Result::Ok(octets)
+            });
+            match read {
+                Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
+                read => break read,
+            }
+        };
+        match read {
+            Ok(1..) => {
+                self.records(state, core)?;
+                return Some(Poll::Ready(Step::Again));
+            }
+            Ok(0) if stream.is_pipe && !stream.file.is_terminal() => tell(state, core, |events| &events.idle)?,
+            Ok(0) => report(state, core, IoError::eof(state.id))?,
+            Err(error) => report(state, core, IoError::io("read", state.id, error))?,
+        }
+        self.stream = None;
+        Some(Poll::Ready(Step::Over))
+    }
+
+    /// Delivers the records that the filter sees.
+    fn records(&mut self, state: &State, core: &Core) -> Option<()> {
+        self.backlog = false;
+        for _ in 0..RECORDS {
+            if self.broken {
+                return Some(());
+            }
+            let next = state.with_parser(|parser| (parser.event(), parser.next(state.id)));
+            match next {
+                None | Some((_, Ok(None))) => return Some(()),
+                Some((event, Ok(Some(arg)))) => deliver(state, core, event, arg)?,
+                Some((_, Err(error))) => {
+                    self.broken = error.is_fatal();
+                    report(state, core, IoError::filter("read", state.id, error))?;
+                }
+            }
+        }
+        self.backlog = true;
+        Some(())
+    }
+}
+
+/// Dispatches an event to the wheel's session. `None`: the wheel is gone.
+fn deliver(state: &State, core: &Core, event: NameIdx, arg: AnyArg) -> Option<()> {
+    let more = core.deliver_now(state.owner, event, arg, state.place);
+    (more && state.alive.get()).then_some(())
+}
+
+/// Dispatches an event that carries the wheel's ID, if the wheel has it.
+fn tell(state: &State, core: &Core, which: impl FnOnce(&super::Events) -> &Option<HeldName>) -> Option<()> {
+    let event = which(&state.events.borrow()).as_ref().map(HeldName::idx);
+    match event {
+        Some(event) => deliver(state, core, event, AnyArg::new(state.id)),
+        None => Some(()),
+    }
+}
+
+/// Dispatches an error event. Without one, an error of the filter is a `DIE` of the session; others are silent.
+fn report(state: &State, core: &Core, error: IoError) -> Option<()> {
+    let event = state.events.borrow().error.as_ref().map(HeldName::idx);
+    if let Some(event) = event {
+        return deliver(state, core, event, AnyArg::new(error));
+    }
+    if error.as_filter().is_some() {
+        let what = Name::from(&*format!("FollowTail {}", state.id));
+        core.raise_for_task(state.owner, what, &Failure::from(error), state.place);
+    } else {
+        drop_quietly(error);
+    }
+    state.alive.get().then_some(())
+}
