@@ -12,17 +12,16 @@
 mod source;
 mod task;
 
+use super::base::{Base, wheel_methods};
 use super::error::IoError;
 use super::pump::{Input, Parser, TypedParser};
 use crate::arg::AnyArg;
 use crate::error::{Error, ErrorKind};
 use crate::event::Posts;
 use crate::filter::{Filter, FilterError};
-use crate::id::{SessionId, TaskId, WheelId};
-use crate::kernel::task::Purpose;
-use crate::kernel::{Core, Turn};
-use crate::name::{HeldName, Name};
-use crate::resource::HoldKind;
+use crate::id::{TaskId, WheelId};
+use crate::kernel::Turn;
+use crate::name::HeldName;
 use bytes::Bytes;
 use source::{Place, Source, Start};
 use std::cell::{Cell, RefCell};
@@ -30,7 +29,7 @@ use std::fmt;
 use std::os::fd::OwnedFd;
 use std::panic::Location;
 use std::path::PathBuf;
-use std::rc::{Rc, Weak};
+use std::rc::Rc;
 use std::time::Duration;
 use task::TailTask;
 
@@ -78,7 +77,6 @@ const SHORTEST: Duration = Duration::from_millis(1);
 #[doc(alias = "POE::Wheel::FollowTail")]
 pub struct FollowTail {
     state: Rc<State>,
-    core: Weak<Core>,
     task: Option<TaskId>,
 }
 
@@ -127,15 +125,11 @@ struct Events {
 
 /// What the wheel's value and its task share.
 struct State {
-    id: WheelId,
-    owner: SessionId,
-    place: &'static Location<'static>,
+    base: Base,
     /// Empty while the filter is in use.
     parser: Cell<Option<Box<dyn Parser>>>,
     flush: Option<Flush>,
     events: RefCell<Events>,
-    /// The value is there.
-    alive: Cell<bool>,
     /// Where reading goes on, if the file is open and has places.
     offset: Cell<Option<u64>>,
     /// A new filter may see records in what the old one left.
@@ -157,13 +151,6 @@ impl FollowTail {
     #[doc(alias = "Handle")]
     pub fn handle(file: impl Into<OwnedFd>) -> FollowTailBuilder {
         FollowTailBuilder::new(Place::Handle(file.into()))
-    }
-
-    /// The wheel's ID, which its events carry.
-    #[doc(alias = "ID")]
-    #[must_use]
-    pub fn id(&self) -> WheelId {
-        self.state.id
     }
 
     /// Where reading goes on, in octets from the file's beginning: ahead of the last record by what is in the filter.
@@ -191,10 +178,7 @@ impl FollowTail {
     pub fn set_filter<F: Filter>(&self, filter: F, event: impl Posts<Input<F::Input>>) -> Result<(), FilterError> {
         filter.check()?;
         drop(self.state.set_parser(Box::new(TypedParser::new(filter, event))));
-        if let (Some(core), Some(task)) = (self.core.upgrade(), self.task) {
-            core.tasks.schedule(task);
-            core.wake_host();
-        }
+        self.state.base.schedule(self.task);
         Ok(())
     }
 
@@ -223,12 +207,11 @@ impl FollowTail {
     }
 }
 
+wheel_methods!(FollowTail, |wheel| wheel.state.base, wheel.task);
+
 impl Drop for FollowTail {
     fn drop(&mut self) {
-        self.state.alive.set(false);
-        if let (Some(core), Some(task)) = (self.core.upgrade(), self.task) {
-            core.cancel_task(task);
-        }
+        self.state.base.end(self.task);
     }
 }
 
@@ -390,15 +373,13 @@ impl FollowTailBuilder {
             let why = "a kernel on virtual time follows plain files only";
             return Err(open_failed(std::io::Error::new(std::io::ErrorKind::Unsupported, why)));
         }
-        let id = turn.core.new_wheel_id();
+        let base = Base::new(turn, place);
+        let what = format!("FollowTail {} ({what})", base.id());
         let state = Rc::new(State {
-            id,
-            owner: turn.session_id(),
-            place,
+            base,
             parser: Cell::new(Some(parser)),
             flush: self.flush,
             events: RefCell::new(self.events),
-            alive: Cell::new(true),
             offset: Cell::new(None),
             reparse: Cell::new(false),
             owed: Cell::new(None),
@@ -412,19 +393,8 @@ impl FollowTailBuilder {
         let hint = source::Hint::default();
         let mut task = TailTask::new(state.clone(), path, self.interval, self.links_count, hint);
         task.begin(turn.core, source, start).map_err(open_failed)?;
-        let purpose = Purpose {
-            owner: state.owner,
-            kind: HoldKind::Wheel,
-            what: Name::from(&*format!("FollowTail {id} ({what})")),
-            place,
-            listener: false,
-        };
-        let task = turn.core.start_task(purpose, Box::new(task));
-        Ok(FollowTail {
-            state,
-            core: turn.core.weak(),
-            task,
-        })
+        let task = state.base.start(&what, false, Box::new(task));
+        Ok(FollowTail { state, task })
     }
 }
 

@@ -115,7 +115,7 @@ impl TailTask {
             debug_assert!(octets > 0);
             self.state.with_parser(|parser| {
                 loop {
-                    match parser.next(self.state.id) {
+                    match parser.next(self.state.base.id()) {
                         Ok(None) => break,
                         Ok(Some(record)) => drop_quietly(record),
                         // The first octets may be the middle of something. What the filter refuses is skipped as well.
@@ -233,7 +233,7 @@ impl TailTask {
         state.offset.set(self.file.as_ref().map(|opened| opened.offset));
         match read {
             Err(error) => {
-                report(state, core, IoError::io("read", state.id, error))?;
+                report(state, core, IoError::io("read", state.base.id(), error))?;
                 Some(Step::Over)
             }
             Ok(0) => self.at_end(state, core),
@@ -246,7 +246,9 @@ impl TailTask {
 
     /// There is no file: is there one now?
     fn appear(&mut self, state: &State, core: &Core) -> Option<Step> {
-        let Some(path) = &self.path else { return Some(Step::Over) };
+        let Some(path) = &self.path else {
+            return Some(Step::Over);
+        };
         match open(path) {
             Ok(source) => {
                 self.failing = false;
@@ -268,7 +270,7 @@ impl TailTask {
     fn unopened(&mut self, state: &State, core: &Core, error: io::Error) -> Option<Step> {
         let missing = error.kind() == io::ErrorKind::NotFound;
         if !missing && !std::mem::replace(&mut self.failing, true) {
-            report(state, core, IoError::io("open", state.id, error))?;
+            report(state, core, IoError::io("open", state.base.id(), error))?;
         }
         tell(state, core, |events| &events.idle)?;
         Some(Step::Wait)
@@ -292,7 +294,7 @@ impl TailTask {
                 return Some(Step::Wait);
             }
             Err(error) => {
-                report(state, core, IoError::io("stat", state.id, error))?;
+                report(state, core, IoError::io("stat", state.base.id(), error))?;
                 return Some(Step::Over);
             }
         };
@@ -345,7 +347,7 @@ impl TailTask {
         let Some(flush) = &state.flush else { return Some(()) };
         let rest = state.with_parser(|parser| (parser.event(), parser.take_pending()));
         match rest {
-            Some((event, octets)) if !octets.is_empty() => match flush(octets, state.id) {
+            Some((event, octets)) if !octets.is_empty() => match flush(octets, state.base.id()) {
                 Some(arg) => deliver(state, core, event, arg),
                 None => Some(()),
             },
@@ -376,8 +378,8 @@ impl TailTask {
                 return Some(Poll::Ready(Step::Again));
             }
             Ok(0) if stream.is_pipe && !stream.file.is_terminal() => tell(state, core, |events| &events.idle)?,
-            Ok(0) => report(state, core, IoError::eof(state.id))?,
-            Err(error) => report(state, core, IoError::io("read", state.id, error))?,
+            Ok(0) => report(state, core, IoError::eof(state.base.id()))?,
+            Err(error) => report(state, core, IoError::io("read", state.base.id(), error))?,
         }
         self.stream = None;
         Some(Poll::Ready(Step::Over))
@@ -390,13 +392,13 @@ impl TailTask {
             if self.broken {
                 return Some(());
             }
-            let next = state.with_parser(|parser| (parser.event(), parser.next(state.id)));
+            let next = state.with_parser(|parser| (parser.event(), parser.next(state.base.id())));
             match next {
                 None | Some((_, Ok(None))) => return Some(()),
                 Some((event, Ok(Some(arg)))) => deliver(state, core, event, arg)?,
                 Some((_, Err(error))) => {
                     self.broken = error.is_fatal();
-                    report(state, core, IoError::filter("read", state.id, error))?;
+                    report(state, core, IoError::filter("read", state.base.id(), error))?;
                 }
             }
         }
@@ -407,15 +409,14 @@ impl TailTask {
 
 /// Dispatches an event to the wheel's session. `None`: the wheel is gone.
 fn deliver(state: &State, core: &Core, event: NameIdx, arg: AnyArg) -> Option<()> {
-    let more = core.deliver_now(state.owner, event, arg, state.place);
-    (more && state.alive.get()).then_some(())
+    state.base.deliver(core, event, arg)
 }
 
 /// Dispatches an event that carries the wheel's ID, if the wheel has it.
 fn tell(state: &State, core: &Core, which: impl FnOnce(&super::Events) -> &Option<HeldName>) -> Option<()> {
     let event = which(&state.events.borrow()).as_ref().map(HeldName::idx);
     match event {
-        Some(event) => deliver(state, core, event, AnyArg::new(state.id)),
+        Some(event) => deliver(state, core, event, AnyArg::new(state.base.id())),
         None => Some(()),
     }
 }
@@ -427,10 +428,10 @@ fn report(state: &State, core: &Core, error: IoError) -> Option<()> {
         return deliver(state, core, event, AnyArg::new(error));
     }
     if error.as_filter().is_some() {
-        let what = Name::from(&*format!("FollowTail {}", state.id));
-        core.raise_for_task(state.owner, what, &Failure::from(error), state.place);
+        let what = Name::from(&*format!("FollowTail {}", state.base.id()));
+        core.raise_for_task(state.base.owner(), what, &Failure::from(error), state.base.place());
     } else {
         drop_quietly(error);
     }
-    state.alive.get().then_some(())
+    state.base.is_alive().then_some(())
 }
