@@ -417,28 +417,28 @@ async fn while_the_new_file_is_empty_or_missing_the_old_one_is_read() {
     let looks = std::cell::Cell::new(0);
     let session = follower(
         move || lines(&path),
-        move |cx, what| match what {
-            "idle" => {
-                looks.set(looks.get() + 1);
-                match looks.get() {
-                    // The name is gone; the writer does not know.
-                    1 => {
-                        std::fs::rename(&log, &old).unwrap();
-                        append(&old, "a\n");
-                    }
-                    // The name is back, and the writer still does not know.
-                    2 => {
-                        append(&log, "");
-                        append(&old, "b\n");
-                    }
-                    3 => {
-                        append(&old, "c\n");
-                        append(&log, "d\n");
-                    }
-                    _ => *cx.heap = None,
-                }
+        move |cx, what| {
+            if what != "idle" {
+                return;
             }
-            _ => {}
+            looks.set(looks.get() + 1);
+            match looks.get() {
+                // The name is gone; the writer does not know.
+                1 => {
+                    std::fs::rename(&log, &old).unwrap();
+                    append(&old, "a\n");
+                }
+                // The name is back, and the writer still does not know.
+                2 => {
+                    append(&log, "");
+                    append(&old, "b\n");
+                }
+                3 => {
+                    append(&old, "c\n");
+                    append(&log, "d\n");
+                }
+                _ => *cx.heap = None,
+            }
         },
     );
     let expected = ["idle", "a", "idle", "b", "idle", "c", "reset", "d", "idle"];
