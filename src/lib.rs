@@ -94,6 +94,6 @@ pub use name::Name;
 pub use resource::signals::SignalClass;
 pub use resource::{Hold, HoldKind};
 pub use session::{
-    Callback, Context, Heap, IntoReply, Machine, Nfa, NfaBuilder, NfaState, Postback, Reply, SendPostback, Session,
-    SessionBuilder, States, Transition, TransitionKind,
+    Callback, Context, Heap, IntoReply, Machine, Nfa, NfaBuilder, NfaObjectStates, NfaState, ObjectStates, Package,
+    Postback, Reply, SendPostback, Session, SessionBuilder, States, Transition, TransitionKind,
 };

@@ -64,14 +64,18 @@ impl<H: 'static> SessionBuilder<H> {
         self
     }
 
+    pub(super) fn map_states(mut self, change: impl FnOnce(States<H>) -> States<H>) -> Self {
+        self.states = Some(change(self.states.unwrap_or_default()));
+        self
+    }
+
     /// Adds a handler, in place of an earlier one of the same name.
     pub fn on<A: 'static, Ret: IntoReply>(
-        mut self,
+        self,
         event: impl Calls<A, Ret::Value>,
         handler: impl Fn(&mut Context<'_, H>, A) -> Ret + 'static,
     ) -> Self {
-        self.states = Some(self.states.unwrap_or_default().on(event, handler));
-        self
+        self.map_states(|states| states.on(event, handler))
     }
 
     /// The argument of `_start`; `()` unless given.

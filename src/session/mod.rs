@@ -3,6 +3,7 @@
 mod builder;
 mod context;
 mod nfa;
+mod objects;
 mod options;
 mod postback;
 mod reply;
@@ -11,6 +12,7 @@ mod states;
 pub use builder::{Session, SessionBuilder};
 pub use context::{Context, Heap};
 pub use nfa::{Machine, Nfa, NfaBuilder, NfaState, Transition, TransitionKind};
+pub use objects::{NfaObjectStates, ObjectStates, Package};
 pub use postback::{Callback, Postback, SendPostback};
 pub use reply::{IntoReply, Reply};
 pub use states::States;

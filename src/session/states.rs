@@ -203,13 +203,22 @@ impl<H: 'static> States<H> {
         self.table.event_names()
     }
 
-    fn set(&mut self, key: Key<'_>, handler: Rc<Handler<H>>) {
+    pub(super) fn set(&mut self, key: Key<'_>, handler: Rc<Handler<H>>) {
         // The kernel's own name: nothing would ever come by it.
         debug_assert!(
             key.as_str() != "_signal",
             "`_signal` is reserved: watch signals with `cx.sig`"
         );
         drop(Rc::make_mut(&mut self.table).set(key, handler));
+    }
+
+    pub(super) fn unset(&mut self, key: Key<'_>) {
+        drop(Rc::make_mut(&mut self.table).remove(key));
+    }
+
+    pub(super) fn find(&self, key: Key<'_>) -> Option<Rc<Handler<H>>> {
+        let name = self.table.names.lookup(key)?;
+        self.table.find(name).cloned()
     }
 
     pub(super) fn has(&self, name: NameIdx) -> bool {

@@ -29,9 +29,11 @@ mod properties;
 mod properties_sessions;
 #[cfg(unix)]
 mod selects;
+mod session_states;
 mod tasks;
 mod testing;
 mod tidy;
+mod traced;
 mod transcripts;
 mod upstream;
 #[cfg(unix)]

@@ -1,0 +1,269 @@
+//! Handlers that are methods of an object (POE's `object_states`), and handlers that come as a set (`package_states`).
+
+use super::builder::SessionBuilder;
+use super::context::Context;
+use super::nfa::{Machine, NfaState};
+use super::reply::IntoReply;
+use super::states::States;
+use crate::error::{Error, ErrorKind};
+use crate::event::Calls;
+use crate::name::Key;
+use std::fmt;
+use std::rc::Rc;
+
+/// The methods of one object that become handlers: what [`States::object_states`] has its closure fill.
+pub struct ObjectStates<T: ?Sized + 'static, H: 'static> {
+    object: Rc<T>,
+    states: States<H>,
+}
+
+impl<T: ?Sized + 'static, H: 'static> ObjectStates<T, H> {
+    /// Makes a method the handler of an event, in place of an earlier one of that event. A closure that is given the
+    /// object first will do, too.
+    #[must_use]
+    pub fn on<A: 'static, Ret: IntoReply>(
+        mut self,
+        event: impl Calls<A, Ret::Value>,
+        method: impl Fn(&T, &mut Context<'_, H>, A) -> Ret + 'static,
+    ) -> Self {
+        let object = self.object.clone();
+        self.states = self.states.on(event, move |cx, arg| method(&object, cx, arg));
+        self
+    }
+}
+
+impl<T: ?Sized, H> fmt::Debug for ObjectStates<T, H> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("ObjectStates").field(&self.states).finish()
+    }
+}
+
+/// A set of handlers that any session can take in whose heap has what they need: POE's `package_states`.
+///
+/// A package is written against a bound and not against a heap, so that it can come from another crate.
+///
+/// ```
+/// use poe::{Event, Kernel, Package, Session, States, event::START};
+///
+/// // In the package's crate:
+/// const LOG: Event<String> = Event::new("log");
+/// struct Logging { prefix: &'static str }
+/// impl<H: AsMut<Vec<String>> + 'static> Package<H> for Logging {
+///     fn states(&self) -> States<H> {
+///         let prefix = self.prefix;
+///         States::<H>::new().on(LOG, move |cx, line| cx.heap.as_mut().push(format!("{prefix}: {line}")))
+///     }
+/// }
+///
+/// // In the program:
+/// # tokio_test::block_on(async {
+/// let kernel = Kernel::new();
+/// Session::builder(Vec::new())
+///     .package_states(&Logging { prefix: "news" })
+///     .on(START, |cx, ()| cx.yield_to(LOG, "hello".to_owned()))
+///     .on("_stop", |cx, ()| assert_eq!(*cx.heap, ["news: hello"]))
+///     .create(&kernel)?;
+/// kernel.run().await
+/// # }).unwrap();
+/// ```
+#[doc(alias = "package_states")]
+pub trait Package<H: 'static> {
+    /// The handlers.
+    fn states(&self) -> States<H>;
+}
+
+impl<H: 'static> States<H> {
+    /// Adds methods of an object as handlers, in place of earlier ones of the same events. The table shares the object
+    /// with whoever else has it: one object may serve many sessions, and many objects one session.
+    ///
+    /// ```
+    /// use poe::{Context, Event, Reply, States};
+    /// use std::{cell::Cell, rc::Rc};
+    /// const ADD: Event<u64> = Event::new("add");
+    /// const TOTAL: Event<(), u64> = Event::new("total");
+    ///
+    /// #[derive(Default)]
+    /// struct Sum(Cell<u64>);
+    /// impl Sum {
+    ///     fn add(&self, _cx: &mut Context<'_, ()>, n: u64) {
+    ///         self.0.set(self.0.get() + n);
+    ///     }
+    /// }
+    ///
+    /// let sum = Rc::new(Sum::default());
+    /// let states = States::<()>::new().object_states(&sum, |o| {
+    ///     o.on(ADD, Sum::add).on(TOTAL, |sum, _, ()| Reply(sum.0.get()))
+    /// });
+    /// assert_eq!(states.event_names(), ["add", "total"]);
+    /// ```
+    #[must_use]
+    pub fn object_states<T: ?Sized + 'static>(
+        self,
+        object: &Rc<T>,
+        methods: impl FnOnce(ObjectStates<T, H>) -> ObjectStates<T, H>,
+    ) -> Self {
+        let object = object.clone();
+        methods(ObjectStates { object, states: self }).states
+    }
+
+    /// Adds a package's handlers, in place of earlier ones of the same events.
+    #[must_use]
+    pub fn package_states(self, package: &(impl Package<H> + ?Sized)) -> Self {
+        self.with(&package.states())
+    }
+
+    /// The handlers of those events alone: POE's list of method names.
+    ///
+    /// # Errors
+    /// There is no handler of one of them.
+    ///
+    /// ```
+    /// use poe::States;
+    /// let states = States::<()>::new().on("a", |_, ()| ()).on("b", |_, ()| ()).on("c", |_, ()| ());
+    /// assert_eq!(states.only(["c", "a"]).unwrap().event_names(), ["a", "c"]);
+    /// assert!(states.only(["d"]).unwrap_err().to_string().contains("`d`"));
+    /// ```
+    pub fn only<'n>(&self, events: impl IntoIterator<Item = &'n str>) -> Result<Self, Error> {
+        let mut chosen = States::new();
+        for event in events {
+            let handler = self.handler(event)?;
+            chosen.set(Key::new(event), handler);
+        }
+        Ok(chosen)
+    }
+
+    /// The same handlers, of which that of `method` is for `event` from now on: POE's pairs of event and method.
+    ///
+    /// # Errors
+    /// There is no handler of `method`.
+    ///
+    /// ```
+    /// use poe::States;
+    /// let states = States::<()>::new().on("a", |_, ()| ()).renamed("a", "b").unwrap();
+    /// assert_eq!(states.event_names(), ["b"]);
+    /// ```
+    pub fn renamed(mut self, method: &str, event: &str) -> Result<Self, Error> {
+        let handler = self.handler(method)?;
+        self.unset(Key::new(method));
+        self.set(Key::new(event), handler);
+        Ok(self)
+    }
+
+    fn handler(&self, event: &str) -> Result<Rc<super::states::Handler<H>>, Error> {
+        let found = self.find(Key::new(event));
+        found.ok_or_else(|| ErrorKind::Invalid(format!("the table has no handler of `{event}`")).into())
+    }
+}
+
+impl<H: 'static> SessionBuilder<H> {
+    /// Adds methods of an object as handlers: see [`States::object_states`].
+    pub fn object_states<T: ?Sized + 'static>(
+        self,
+        object: &Rc<T>,
+        methods: impl FnOnce(ObjectStates<T, H>) -> ObjectStates<T, H>,
+    ) -> Self {
+        self.map_states(|states| states.object_states(object, methods))
+    }
+
+    /// Adds a package's handlers: see [`Package`].
+    pub fn package_states(self, package: &(impl Package<H> + ?Sized)) -> Self {
+        self.map_states(|states| states.package_states(package))
+    }
+}
+
+impl<H: 'static> Context<'_, H> {
+    /// Sets or replaces a handler of this session by a method of an object: see [`state`](Self::state).
+    ///
+    /// ```
+    /// use poe::{Context, Kernel, Session, event::START};
+    /// struct Door;
+    /// impl Door {
+    ///     fn open(&self, _cx: &mut Context<'_, ()>, who: String) {
+    ///         println!("open for {who}");
+    ///     }
+    /// }
+    /// # tokio_test::block_on(async {
+    /// let kernel = Kernel::new();
+    /// Session::builder(())
+    ///     .on(START, |cx, ()| {
+    ///         cx.object_state(&std::rc::Rc::new(Door), "knock", Door::open);
+    ///         cx.yield_to("knock", "you".to_owned());
+    ///     })
+    ///     .create(&kernel)?;
+    /// kernel.run().await
+    /// # }).unwrap();
+    /// ```
+    #[doc(alias = "state")]
+    pub fn object_state<T: ?Sized + 'static, A: 'static, Ret: IntoReply>(
+        &self,
+        object: &Rc<T>,
+        event: impl Calls<A, Ret::Value>,
+        method: impl Fn(&T, &mut Context<'_, H>, A) -> Ret + 'static,
+    ) {
+        let object = object.clone();
+        self.state(event, move |cx, arg| method(&object, cx, arg));
+    }
+}
+
+/// The methods of one object that become handlers of one state: what [`NfaState::object_states`] has its closure fill.
+pub struct NfaObjectStates<T: ?Sized + 'static, S: 'static, R: 'static> {
+    object: Rc<T>,
+    state: NfaState<S, R>,
+}
+
+impl<T: ?Sized + 'static, S: Eq + std::hash::Hash + fmt::Debug + 'static, R: 'static> NfaObjectStates<T, S, R> {
+    /// Makes a method the handler of an event in this state, in place of an earlier one of that event.
+    #[must_use]
+    pub fn on<A: 'static, Ret: IntoReply>(
+        mut self,
+        event: impl Calls<A, Ret::Value>,
+        method: impl Fn(&T, &mut Machine<'_, S, R>, A) -> Ret + 'static,
+    ) -> Self {
+        let object = self.object.clone();
+        self.state = self.state.on(event, move |cx, arg| method(&object, cx, arg));
+        self
+    }
+}
+
+impl<T: ?Sized, S, R> fmt::Debug for NfaObjectStates<T, S, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("NfaObjectStates").field(&self.state).finish()
+    }
+}
+
+impl<S: Eq + std::hash::Hash + fmt::Debug + 'static, R: 'static> NfaState<S, R> {
+    /// Adds methods of an object as handlers of this state, in place of earlier ones of the same events.
+    ///
+    /// A reusable set of a state's handlers, POE's `package_states`, is a function from `NfaState` to `NfaState`, which
+    /// [`NfaBuilder::state`](crate::NfaBuilder::state) takes as it is.
+    ///
+    /// ```
+    /// use poe::{Event, Kernel, Machine, Nfa, event::SILENT};
+    /// const OPEN: Event<u32> = Event::new("open");
+    /// struct Lock { code: u32 }
+    /// impl Lock {
+    ///     fn open(&self, cx: &mut Machine<'_, &'static str, ()>, code: u32) -> poe::Handled {
+    ///         if code == self.code { cx.goto_state("open", SILENT, ()) } else { Ok(()) }
+    ///     }
+    /// }
+    /// # tokio_test::block_on(async {
+    /// let kernel = Kernel::new();
+    /// let lock = std::rc::Rc::new(Lock { code: 1234 });
+    /// Nfa::builder(())
+    ///     .state("closed", |s| s.object_states(&lock, |o| o.on(OPEN, Lock::open)))
+    ///     .state("open", |s| s)
+    ///     .start(&kernel, "closed", OPEN, 1234)?;
+    /// kernel.run().await
+    /// # }).unwrap();
+    /// ```
+    #[doc(alias = "package_states")]
+    #[must_use]
+    pub fn object_states<T: ?Sized + 'static>(
+        self,
+        object: &Rc<T>,
+        methods: impl FnOnce(NfaObjectStates<T, S, R>) -> NfaObjectStates<T, S, R>,
+    ) -> Self {
+        let object = object.clone();
+        methods(NfaObjectStates { object, state: self }).state
+    }
+}

@@ -1,0 +1,49 @@
+//! What the crate says by `tracing`, caught for the test that runs on this thread.
+
+use std::io::Write;
+use std::sync::{Arc, Mutex};
+use tracing_subscriber::filter::EnvFilter;
+
+#[derive(Clone, Default)]
+struct Caught(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Caught {
+    fn write(&mut self, octets: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(octets)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A subscriber of this thread, until it is dropped.
+pub(crate) struct Trace {
+    caught: Caught,
+    _guard: tracing::subscriber::DefaultGuard,
+}
+
+impl Trace {
+    /// Listens to what the filter says, such as `poe::events=trace`.
+    pub(crate) fn of(filter: &str) -> Self {
+        let caught = Caught::default();
+        let writer = caught.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_env_filter(EnvFilter::new(filter))
+            .with_ansi(false)
+            .without_time()
+            .with_writer(move || writer.clone())
+            .finish();
+        Trace {
+            caught,
+            _guard: tracing::subscriber::set_default(subscriber),
+        }
+    }
+
+    /// The lines since the last call.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        let octets = std::mem::take(&mut *self.caught.0.lock().unwrap());
+        let text = String::from_utf8(octets).unwrap();
+        text.lines().map(|line| line.trim().to_owned()).collect()
+    }
+}
