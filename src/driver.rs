@@ -1,9 +1,10 @@
-//! POE::Driver::SysRW: what was put and has not been written yet, and how a stream takes it.
+//! POE::Driver: how octets get from a handle, and what was put and has not been written yet.
 //!
-//! One queue of octets per wheel, with the ends of its messages. Reading has no queue: a read goes from the kernel's one
-//! buffer straight into the filter.
+//! One queue of octets, with the ends of its messages. Reading has no queue: a wheel reads into its kernel's one buffer,
+//! and from there straight into the filter.
 
-use bytes::{Buf, BytesMut};
+use crate::error::{Error, ErrorKind};
+use bytes::{Buf, Bytes, BytesMut};
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::io;
@@ -15,8 +16,156 @@ const IDLE_CAPACITY: usize = 4096;
 /// Writes in one go at most; then others have their turn.
 const WRITES: usize = 16;
 
+/// Octets that one read takes at most, unless the driver says otherwise.
+pub(crate) const BLOCK_SIZE: usize = 65_536;
+
+/// Reads blocks, and queues what is to be written (`POE::Driver::SysRW`).
+///
+/// Each [`ReadWrite`](crate::wheel::ReadWrite) has one; give it your own for another block size
+/// ([`driver`](crate::wheel::ReadWriteBuilder::driver)). By itself it serves whoever watches a non-blocking handle of the
+/// standard library with [`select_read`](crate::Turn::select_read) and its like.
+///
+/// ```
+/// use poe::driver::{Chunk, SysRW};
+/// use std::os::unix::net::UnixStream;
+/// let (mut ours, mut theirs) = UnixStream::pair()?;
+/// ours.set_nonblocking(true)?;
+/// theirs.set_nonblocking(true)?;
+/// let mut driver = SysRW::new();
+/// assert_eq!(driver.put(b"hello"), 5); // octets that wait now
+/// assert_eq!(driver.flush(&mut ours)?, 0);
+/// assert_eq!(driver.get(&mut theirs)?, Chunk::Octets("hello".into()));
+/// assert_eq!(driver.get(&mut theirs)?, Chunk::NotReady);
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Debug)]
+#[doc(alias = "POE::Driver::SysRW")]
+#[doc(alias = "POE::Driver")]
+pub struct SysRW {
+    block_size: usize,
+    output: RefCell<Output>,
+    /// For `get`; a wheel uses its kernel's.
+    buffer: Vec<u8>,
+}
+
+/// What one read has brought.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Chunk {
+    /// Octets, at most as many as the block size.
+    Octets(Bytes),
+    /// There is nothing yet.
+    NotReady,
+    /// The other end will send nothing more.
+    End,
+}
+
+impl Default for SysRW {
+    fn default() -> Self {
+        SysRW::new()
+    }
+}
+
+impl SysRW {
+    /// A driver that reads up to 65 536 octets at a time.
+    #[must_use]
+    pub fn new() -> Self {
+        SysRW {
+            block_size: BLOCK_SIZE,
+            output: RefCell::default(),
+            buffer: Vec::new(),
+        }
+    }
+
+    /// A driver that reads up to so many octets at a time. In a wheel the kernel's buffer is a limit, too: 65 536.
+    ///
+    /// # Errors
+    /// Zero octets are no block.
+    ///
+    /// ```
+    /// use poe::driver::SysRW;
+    /// assert_eq!(SysRW::with_block_size(512)?.block_size(), 512);
+    /// assert!(SysRW::with_block_size(0).is_err());
+    /// # Ok::<(), poe::Error>(())
+    /// ```
+    #[doc(alias = "BlockSize")]
+    pub fn with_block_size(octets: usize) -> Result<Self, Error> {
+        if octets == 0 {
+            return Err(ErrorKind::Invalid("a driver's block size must be above 0".to_owned()).into());
+        }
+        Ok(SysRW {
+            block_size: octets,
+            ..SysRW::new()
+        })
+    }
+
+    /// Octets that one read takes at most.
+    #[must_use]
+    pub fn block_size(&self) -> usize {
+        self.block_size
+    }
+
+    /// Reads once.
+    ///
+    /// # Errors
+    /// The system's; to be interrupted, or that nothing is there yet, is none.
+    pub fn get(&mut self, handle: &mut impl io::Read) -> io::Result<Chunk> {
+        self.buffer.resize(self.block_size, 0);
+        loop {
+            match handle.read(&mut self.buffer) {
+                Ok(0) => return Ok(Chunk::End),
+                Ok(octets) => return Ok(Chunk::Octets(Bytes::copy_from_slice(&self.buffer[..octets]))),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Chunk::NotReady),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Queues a message to be written; says how many octets wait now. An empty one is no message.
+    pub fn put(&mut self, octets: &[u8]) -> usize {
+        Output::append(&self.output, |out| out.extend_from_slice(octets));
+        self.out_octets()
+    }
+
+    /// Writes until nothing waits or the handle takes no more for now; says how many octets still wait.
+    ///
+    /// # Errors
+    /// The system's; the octets are kept. That the handle takes no more is none.
+    pub fn flush(&mut self, handle: &mut impl io::Write) -> io::Result<usize> {
+        loop {
+            let step = Output::flush(&self.output, |octets| match handle.write(octets) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => Poll::Pending,
+                written => Poll::Ready(written),
+            });
+            match step {
+                Poll::Ready(Ok(false)) => {}
+                Poll::Ready(Err(error)) => return Err(error),
+                Poll::Ready(Ok(true)) | Poll::Pending => return Ok(self.out_octets()),
+            }
+        }
+    }
+
+    /// Octets that were put and not written.
+    #[must_use]
+    pub fn out_octets(&self) -> usize {
+        self.output.borrow().octets()
+    }
+
+    /// Messages that were put and not wholly written.
+    #[doc(alias = "get_out_messages_buffered")]
+    #[must_use]
+    pub fn out_messages(&self) -> usize {
+        self.output.borrow().messages()
+    }
+
+    /// The queue, for wheels.
+    pub(crate) fn output(&self) -> &RefCell<Output> {
+        &self.output
+    }
+}
+
 /// The octets of one direction that wait to be written.
-#[derive(Default)]
+#[derive(Default, Debug)]
 pub(crate) struct Output {
     /// Out while a filter adds to it or a stream takes from it.
     octets: BytesMut,
@@ -43,6 +192,13 @@ impl Output {
         self.octets = BytesMut::new();
         self.ends = VecDeque::new();
         self.written = self.put;
+    }
+
+    /// Takes what was not written out of the queue.
+    pub(crate) fn take(&mut self) -> Bytes {
+        let octets = std::mem::take(&mut self.octets).freeze();
+        self.discard();
+        octets
     }
 
     /// Has `f` append one message. The queue is not borrowed meanwhile: `f` may be anybody's filter.

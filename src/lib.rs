@@ -37,7 +37,7 @@
 //!    runs no other handler: posts, timers, aliases, reference counts, signals, futures.
 //!    [`Nfa`] is a session whose handlers depend on the state that it is in.
 //! 3. [`Event`]: typed keys over dynamic names; [`event`] has the life-cycle events.
-//! 4. [`filter`]: octets to records and back. [`wheel`]: I/O that lives in a heap. [`component`]: whole sessions ready
+//! 4. [`filter`]: octets to records and back. [`driver`]: octets that wait. [`pipe`]: two connected ends. [`wheel`]: I/O that lives in a heap. [`component`]: whole sessions ready
 //!    made, a TCP server and a TCP client.
 //! 5. `testing` (a cargo feature): virtual time, transcripts, and a check that nothing is left behind.
 //!
@@ -65,13 +65,14 @@
 mod arg;
 mod bridge;
 pub mod component;
-mod driver;
+pub mod driver;
 mod error;
 pub mod event;
 pub mod filter;
 mod id;
 mod kernel;
 mod name;
+pub mod pipe;
 mod queue;
 mod resource;
 mod session;

@@ -134,6 +134,13 @@ impl Tasks {
         Some(slot)
     }
 
+    /// The waker of a task, for who does some of its work in its stead; nothing if it is over.
+    pub(crate) fn waker(&self, id: TaskId) -> Option<Waker> {
+        let slots = self.slots.borrow();
+        let slot = slots.get(id.slot as usize)?.as_ref()?;
+        (slot.serial == id.serial).then(|| Waker::from(slot.waker.clone()))
+    }
+
     /// Enters another owner; gives the old one, or nothing if the task is over.
     fn set_owner(&self, id: TaskId, to: SessionId, place: &'static Location<'static>) -> Option<SessionId> {
         let mut slots = self.slots.borrow_mut();

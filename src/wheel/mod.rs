@@ -8,12 +8,14 @@ mod follow_tail;
 mod pump;
 mod read_write;
 mod socket_factory;
+mod splice;
 
 pub use address::Address;
 pub use error::{IoError, PutError, SocketError};
 #[cfg(unix)]
 pub use follow_tail::{FollowTail, FollowTailBuilder};
 pub use pump::{Input, Level};
-pub use read_write::{ReadWrite, ReadWriteBuilder};
+pub use read_write::{Parts, ReadWrite, ReadWriteBuilder};
 pub(crate) use socket_factory::listen_on;
 pub use socket_factory::{Connection, SocketFactory, SocketFactoryBuilder};
+pub use splice::{Splice, SpliceBuilder, Spliced, splice};

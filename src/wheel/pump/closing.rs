@@ -1,0 +1,98 @@
+//! The orderly end of a connection: what was put is written, and the peer is heard out.
+
+use super::state::{Sending, State};
+use super::{PASSES, Pump};
+use crate::kernel::Core;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+use tokio::io::ReadBuf;
+use tokio::time::Sleep;
+
+/// Octets that a closing wheel takes from its peer at most before it gives up being polite.
+const DRAINED: usize = 16 * 1024 * 1024;
+
+/// A wheel that is being closed in good order.
+pub(super) struct Closing {
+    linger: Duration,
+    timer: Option<Pin<Box<Sleep>>>,
+    drained: usize,
+    /// The stream's output is shut down.
+    shut: bool,
+}
+
+impl Pump {
+    /// Writes the rest, says goodbye, and reads what the peer still had to say: closing a socket with unread input
+    /// makes the system reset it, and the peer may lose what was written before.
+    pub(super) fn poll_close(
+        &mut self,
+        state: &State,
+        linger: Duration,
+        core: &Core,
+        cx: &mut Context<'_>,
+    ) -> Poll<()> {
+        let mut closing = self.closing.take().unwrap_or(Closing {
+            linger,
+            timer: None,
+            drained: 0,
+            shut: false,
+        });
+        let result = self.close_step(state, &mut closing, core, cx);
+        self.closing = Some(closing);
+        result
+    }
+
+    fn close_step(&mut self, state: &State, closing: &mut Closing, core: &Core, cx: &mut Context<'_>) -> Poll<()> {
+        if !closing.shut {
+            if !matches!(state.sending.get(), Sending::Shut | Sending::Failed) {
+                match ready!(state.flush(cx)) {
+                    Ok(true) => {}
+                    Ok(false) => {
+                        cx.waker().wake_by_ref();
+                        return Poll::Pending;
+                    }
+                    Err(_) => return Poll::Ready(()),
+                }
+                let Some(shut) = state.with_io(|io| io.as_mut().poll_shutdown(cx)) else {
+                    return Poll::Ready(());
+                };
+                if ready!(shut).is_err() {
+                    return Poll::Ready(());
+                }
+                state.with_io(|io| io.as_mut().close_output());
+            }
+            closing.shut = true;
+        }
+        if state.ended.get() || self.end.is_some() || closing.linger.is_zero() {
+            return Poll::Ready(());
+        }
+        for _ in 0..PASSES {
+            let read = core.with_read_buffer(|buffer| {
+                let mut buffer = ReadBuf::new(buffer);
+                let Some(read) = state.with_io(|io| io.as_mut().poll_read(cx, &mut buffer)) else {
+                    return Poll::Ready(0);
+                };
+                Poll::Ready(ready!(read).map_or(0, |()| buffer.filled().len()))
+            });
+            match read {
+                Poll::Ready(0) => return Poll::Ready(()),
+                Poll::Ready(octets) => closing.drained += octets,
+                // Only a peer that is still sending could be hurt; one that is silent need not be waited for.
+                Poll::Pending if closing.drained == 0 => return Poll::Ready(()),
+                Poll::Pending => {
+                    let linger = closing.linger;
+                    let timer = closing
+                        .timer
+                        .get_or_insert_with(|| Box::pin(tokio::time::sleep(linger)));
+                    return timer.as_mut().poll(cx);
+                }
+            }
+            if closing.drained > DRAINED {
+                return Poll::Ready(());
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+}

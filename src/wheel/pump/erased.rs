@@ -1,0 +1,212 @@
+//! Filters whose types are forgotten, so that a wheel may change them while it sits in a heap.
+
+use crate::arg::AnyArg;
+use crate::event::Posts;
+use crate::filter::{Filter, FilterError};
+use crate::id::WheelId;
+use crate::name::{HeldName, NameIdx};
+use crate::wheel::error::PutErrorKind;
+use bytes::{Bytes, BytesMut};
+use std::any::{Any, TypeId, type_name};
+
+/// The argument of an input event: a record, and the wheel that read it.
+///
+/// ```
+/// use poe::{Event, States, wheel::Input};
+/// const LINE: Event<Input<String>> = Event::new("line");
+/// let states = States::<Vec<String>>::new().on(LINE, |cx, input| cx.heap.push(input.record));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[doc(alias = "InputEvent")]
+pub struct Input<T> {
+    /// What the filter made of the octets.
+    pub record: T,
+    /// The wheel's ID, for sessions that have several.
+    pub wheel: WheelId,
+}
+
+/// An input filter whose type is forgotten, with the event that takes its records.
+pub(crate) trait Parser {
+    fn start(&mut self, octets: &[u8]);
+    fn next(&mut self, wheel: WheelId) -> Result<Option<AnyArg>, FilterError>;
+    fn event(&self) -> NameIdx;
+    /// Renames the event of records of that type; false if the filter's are of another.
+    fn set_event(&mut self, event: HeldName, record: TypeId) -> bool;
+    /// The filter itself; nothing for what is none.
+    fn filter(&mut self) -> Option<&mut dyn Any>;
+    fn pending(&self) -> &[u8];
+    fn take_pending(&mut self) -> Bytes;
+    fn owed(&self) -> Option<u8>;
+}
+
+pub(crate) struct TypedParser<F: Filter> {
+    filter: F,
+    event: HeldName,
+    /// Makes the event's argument of a record.
+    wrap: fn(F::Input, WheelId) -> AnyArg,
+}
+
+fn wrapped<F: Filter>(record: F::Input, wheel: WheelId) -> AnyArg {
+    AnyArg::new(Input { record, wheel })
+}
+
+impl<F: Filter> TypedParser<F> {
+    pub(crate) fn new(filter: F, event: impl Posts<Input<F::Input>>) -> Self {
+        TypedParser {
+            filter,
+            event: HeldName::new(event.key()),
+            wrap: wrapped::<F>,
+        }
+    }
+
+    /// One whose event takes the bare record: for sessions with one wheel.
+    pub(crate) fn bare(filter: F, event: impl Posts<F::Input>) -> Self {
+        TypedParser {
+            filter,
+            event: HeldName::new(event.key()),
+            wrap: |record, _| AnyArg::new(record),
+        }
+    }
+}
+
+impl<F: Filter> Parser for TypedParser<F> {
+    fn start(&mut self, octets: &[u8]) {
+        self.filter.get_one_start(octets);
+    }
+    fn next(&mut self, wheel: WheelId) -> Result<Option<AnyArg>, FilterError> {
+        let record = self.filter.get_one()?;
+        Ok(record.map(|record| (self.wrap)(record, wheel)))
+    }
+    fn event(&self) -> NameIdx {
+        self.event.idx()
+    }
+    fn set_event(&mut self, event: HeldName, record: TypeId) -> bool {
+        let fits = record == TypeId::of::<F::Input>();
+        if fits {
+            self.event = event;
+            self.wrap = wrapped::<F>;
+        }
+        fits
+    }
+    fn filter(&mut self) -> Option<&mut dyn Any> {
+        Some(&mut self.filter)
+    }
+    fn pending(&self) -> &[u8] {
+        self.filter.get_pending()
+    }
+    fn take_pending(&mut self) -> Bytes {
+        self.filter.take_pending()
+    }
+    fn owed(&self) -> Option<u8> {
+        self.filter.owed()
+    }
+}
+
+/// The old side of a switch, as [`Seam`] wants it.
+pub(super) struct Leaving(pub(super) Box<dyn Parser>);
+
+impl Filter for Leaving {
+    type Input = ();
+    type Output = ();
+    fn get_one_start(&mut self, octets: &[u8]) {
+        self.0.start(octets);
+    }
+    fn get_one(&mut self) -> Result<Option<()>, FilterError> {
+        Ok(None)
+    }
+    fn put(&mut self, (): (), _: &mut BytesMut) -> Result<(), FilterError> {
+        Ok(())
+    }
+    fn get_pending(&self) -> &[u8] {
+        self.0.pending()
+    }
+    fn take_pending(&mut self) -> Bytes {
+        self.0.take_pending()
+    }
+    fn owed(&self) -> Option<u8> {
+        self.0.owed()
+    }
+    fn fresh(&self) -> Self {
+        unreachable!("the old side of a switch is not copied")
+    }
+}
+
+/// The new side of it.
+pub(super) struct Entering(pub(super) Box<dyn Parser>);
+
+impl Filter for Entering {
+    type Input = ();
+    type Output = ();
+    fn get_one_start(&mut self, octets: &[u8]) {
+        self.0.start(octets);
+    }
+    fn get_one(&mut self) -> Result<Option<()>, FilterError> {
+        Ok(None)
+    }
+    fn put(&mut self, (): (), _: &mut BytesMut) -> Result<(), FilterError> {
+        Ok(())
+    }
+    fn get_pending(&self) -> &[u8] {
+        self.0.pending()
+    }
+    fn take_pending(&mut self) -> Bytes {
+        self.0.take_pending()
+    }
+    fn fresh(&self) -> Self {
+        unreachable!("the new side of a switch is not copied")
+    }
+}
+
+/// An output filter whose type is forgotten.
+pub(crate) trait Formatter {
+    /// Takes the record out of an `Option` of its type; leaves it there if it is of another.
+    fn put(&mut self, record: &mut dyn Any, out: &mut BytesMut) -> Result<(), PutErrorKind>;
+    /// The filter itself.
+    fn filter(&mut self) -> &mut dyn Any;
+}
+
+pub(crate) struct TypedFormatter<F>(pub(crate) F);
+
+impl<F: Filter> Formatter for TypedFormatter<F> {
+    fn put(&mut self, record: &mut dyn Any, out: &mut BytesMut) -> Result<(), PutErrorKind> {
+        let given = match record.downcast_mut::<Option<F::Output>>() {
+            Some(slot) => slot.take(),
+            None => converted(record),
+        };
+        match given {
+            Some(record) => self.0.put(record, out).map_err(PutErrorKind::Filter),
+            None => Err(PutErrorKind::WrongType {
+                takes: type_name::<F::Output>(),
+                given: "",
+            }),
+        }
+    }
+    fn filter(&mut self) -> &mut dyn Any {
+        &mut self.0
+    }
+}
+
+/// Literals and owned text or octets for filters that take `String` or `Bytes`: what one would write `into()` for.
+fn converted<O: 'static>(record: &mut dyn Any) -> Option<O> {
+    fn same<T: 'static, O: 'static>(value: T) -> Option<O> {
+        let mut slot = Some(value);
+        let slot: &mut dyn Any = &mut slot;
+        slot.downcast_mut::<Option<O>>()?.take()
+    }
+    let takes = TypeId::of::<O>();
+    if takes == TypeId::of::<String>() {
+        let text = record.downcast_mut::<Option<&'static str>>()?.take()?;
+        return same(text.to_owned());
+    }
+    if takes == TypeId::of::<Bytes>() {
+        let octets = if let Some(slot) = record.downcast_mut::<Option<&'static str>>() {
+            Bytes::from_static(slot.take()?.as_bytes())
+        } else if let Some(slot) = record.downcast_mut::<Option<String>>() {
+            Bytes::from(slot.take()?)
+        } else {
+            Bytes::from(record.downcast_mut::<Option<Vec<u8>>>()?.take()?)
+        };
+        return same(octets);
+    }
+    None
+}

@@ -1,0 +1,327 @@
+//! What ReadWrite and Run share: a stream, its filters, the octets that wait, and the task that moves them.
+//!
+//! The wheel's value and its task share a [`State`]. The value sets flags and has the task polled as soon as the current
+//! handler returns; but for an explicit flush it leaves the stream alone. Neither keeps a borrow while a handler, a filter
+//! or a drop of the user's runs: filters and the stream are taken out of their cells, used, and put back.
+//!
+//! One poll is: what the methods asked for (marks, records of a new filter); a write pass; one read, its records, and a
+//! write pass for what their handlers put. A short read has emptied the socket, so the stream is asked once more, which
+//! costs no system call and registers the waker; what comes of that waits for the next poll. So there is one block per
+//! poll, and the queue's events go in between (driver row D6).
+
+mod closing;
+mod erased;
+pub(crate) mod handle;
+mod state;
+mod tell;
+
+pub use erased::Input;
+pub(crate) use erased::{Formatter, Parser, TypedFormatter, TypedParser};
+pub use state::Level;
+pub(crate) use state::{Link, Setup, State};
+pub(crate) use tell::Events;
+
+use super::error::IoError;
+use crate::error::Failure;
+use crate::kernel::Core;
+use crate::kernel::task::Task;
+use closing::Closing;
+use state::Sending;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+use tell::{deliver, die, report, tell, tell_high, tell_low};
+use tokio::io::ReadBuf;
+
+/// Records of one read that are delivered in one go; the rest waits until the queue has had its turn.
+const RECORDS: usize = 256;
+
+/// Write passes in one poll: each can be caused by the events of the one before.
+const PASSES: usize = 8;
+
+/// Octets in the filter that nobody has looked at.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Backlog {
+    None,
+    /// A block of which some records were delivered.
+    Begun,
+    /// A whole block, read ahead.
+    Ahead,
+}
+
+enum End {
+    Eof,
+    Error(io::Error),
+}
+
+/// The wheel's task.
+pub(crate) struct Pump {
+    state: Rc<State>,
+    /// The stream has the waker for input.
+    armed: bool,
+    backlog: Backlog,
+    /// The end that was met when reading ahead.
+    end: Option<End>,
+    closing: Option<Closing>,
+}
+
+impl Pump {
+    pub(crate) fn new(state: Rc<State>) -> Self {
+        Pump {
+            state,
+            armed: false,
+            backlog: Backlog::None,
+            end: None,
+            closing: None,
+        }
+    }
+}
+
+impl Drop for Pump {
+    fn drop(&mut self) {
+        self.state.over.set(true);
+        drop(self.state.take_io());
+        let link = self.state.link.take();
+        if let Some(link) = link {
+            link.drained(&self.state);
+        }
+    }
+}
+
+/// While the task's poll is on the stack.
+struct Polling<'a>(&'a State);
+
+impl<'a> Polling<'a> {
+    fn enter(state: &'a State) -> Self {
+        state.polling.set(true);
+        Polling(state)
+    }
+}
+
+impl Drop for Polling<'_> {
+    fn drop(&mut self) {
+        self.0.polling.set(false);
+    }
+}
+
+impl Task for Pump {
+    fn poll(&mut self, core: &Core, cx: &mut Context<'_>) -> Poll<()> {
+        let state = self.state.clone();
+        let _polling = Polling::enter(&state);
+        if state.closing.get().is_none() {
+            // Nothing: the wheel was dropped or closed by a handler.
+            let _: Option<()> = self.run(&state, core, cx);
+            state.put_only.set(false);
+            let link = state.link.borrow().clone();
+            if let Some(link) = link {
+                link.settle(core);
+            }
+        }
+        if let Some(linger) = state.closing.get() {
+            return self.poll_close(&state, linger, core, cx);
+        }
+        let sent = state.sending.get() == Sending::Shut;
+        if sent && state.is_input_shut() {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
+    }
+}
+
+impl Pump {
+    /// One poll's work. `None`: the wheel is gone, stop at once.
+    fn run(&mut self, state: &State, core: &Core, cx: &mut Context<'_>) -> Option<()> {
+        let put_only = state.put_only.take();
+        if !put_only {
+            self.armed = false;
+        }
+        tell_high(state, core)?;
+        let ahead = self.backlog == Backlog::Ahead && !state.is_paused();
+        if state.reparse.take() || ahead || self.backlog == Backlog::Begun {
+            self.records(state, core, cx)?;
+        }
+        self.write(state, core, cx)?;
+        if self.backlog == Backlog::None
+            && state.is_reading()
+            && let Some(end) = self.end.take()
+        {
+            self.end_input(state, core, end)?;
+            return self.write(state, core, cx);
+        }
+        if self.backlog != Backlog::None || (put_only && self.armed) || !state.is_reading() {
+            return Some(());
+        }
+        let block = state.block();
+        let Poll::Ready(read) = self.read(state, core, cx) else {
+            self.armed = true;
+            return Some(());
+        };
+        let octets = match read {
+            Ok(octets) => octets,
+            Err(end) => {
+                self.end_input(state, core, end)?;
+                return self.write(state, core, cx);
+            }
+        };
+        self.records(state, core, cx)?;
+        self.write(state, core, cx)?;
+        if self.backlog != Backlog::None || !state.is_reading() {
+            return Some(());
+        }
+        if octets == block {
+            // There is certainly more; others first.
+            cx.waker().wake_by_ref();
+            return Some(());
+        }
+        match self.read(state, core, cx) {
+            Poll::Pending => self.armed = true,
+            Poll::Ready(read) => {
+                match read {
+                    Ok(_) => self.backlog = Backlog::Ahead,
+                    Err(end) => self.end = Some(end),
+                }
+                cx.waker().wake_by_ref();
+            }
+        }
+        Some(())
+    }
+
+    /// Reads once, straight into the filter.
+    fn read(&mut self, state: &State, core: &Core, cx: &mut Context<'_>) -> Poll<Result<usize, End>> {
+        let block = state.block();
+        core.with_read_buffer(|buffer| {
+            let mut buffer = ReadBuf::new(&mut buffer[..block]);
+            loop {
+                let Some(read) = state.with_io(|io| io.as_mut().poll_read(cx, &mut buffer)) else {
+                    return Poll::Pending;
+                };
+                match ready!(read) {
+                    Ok(()) => break,
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    Err(error) => return Poll::Ready(Err(End::Error(error))),
+                }
+            }
+            let read = buffer.filled();
+            if read.is_empty() {
+                return Poll::Ready(Err(End::Eof));
+            }
+            let mut seam = state.seam.get();
+            let octets = seam.trim(read);
+            state.seam.set(seam);
+            let _ = guarded(state, core, || state.with_parser(|parser| parser.start(octets)));
+            Poll::Ready(Ok(read.len()))
+        })
+    }
+
+    /// Delivers the records that the filter sees.
+    fn records(&mut self, state: &State, core: &Core, cx: &mut Context<'_>) -> Option<()> {
+        self.backlog = Backlog::None;
+        for _ in 0..RECORDS {
+            if state.is_input_shut() || state.broken.get() || !state.listens() {
+                return Some(());
+            }
+            let id = state.base.id();
+            let next = guarded(state, core, || {
+                state.with_parser(|parser| (parser.next(id), parser.event()))
+            });
+            match next.flatten() {
+                None | Some((Ok(None), _)) => return Some(()),
+                Some((Ok(Some(arg)), event)) => deliver(state, core, event, arg)?,
+                Some((Err(error), _)) => {
+                    state.broken.set(error.is_fatal());
+                    report(state, core, IoError::filter("read", id, error))?;
+                }
+            }
+            tell_high(state, core)?;
+        }
+        self.backlog = Backlog::Begun;
+        cx.waker().wake_by_ref();
+        Some(())
+    }
+
+    fn end_input(&mut self, state: &State, core: &Core, end: End) -> Option<()> {
+        state.ended.set(true);
+        let link = state.link.borrow().clone();
+        if let Some(link) = link {
+            link.ended(state);
+        }
+        let error = match end {
+            End::Eof => IoError::eof(state.base.id()),
+            End::Error(error) => IoError::io("read", state.base.id(), error),
+        };
+        report(state, core, error)
+    }
+
+    /// Writes what waits, tells of it, and writes what was put when it was told.
+    fn write(&mut self, state: &State, core: &Core, cx: &mut Context<'_>) -> Option<()> {
+        for _ in 0..PASSES {
+            if let Some(error) = state.write_error.take() {
+                return report(state, core, IoError::io("write", state.base.id(), error));
+            }
+            match state.sending.get() {
+                Sending::Shut | Sending::Failed => return Some(()),
+                Sending::Shutting => {
+                    let shut = state.with_io(|io| io.as_mut().poll_shutdown(cx).map(|_| io.as_mut().close_output()));
+                    if matches!(shut, Some(Poll::Ready(()))) {
+                        // An error here means that there is no peer left to tell.
+                        state.sending.set(Sending::Shut);
+                        drained(state);
+                    }
+                    return Some(());
+                }
+                Sending::Open | Sending::Finishing => {}
+            }
+            let waiting = state.out_octets() > 0;
+            if !waiting && !state.unflushed.get() && !state.flush_due.get() {
+                if state.sending.get() == Sending::Open {
+                    return Some(());
+                }
+                state.sending.set(Sending::Shutting);
+                continue;
+            }
+            let written = state.flush(cx);
+            if let Poll::Ready(Err(error)) = written {
+                state.sending.set(Sending::Failed);
+                drained(state);
+                return report(state, core, IoError::io("write", state.base.id(), error));
+            }
+            drained(state);
+            tell_low(state, core)?;
+            match written {
+                Poll::Ready(Ok(true)) => {}
+                Poll::Ready(_) => break,
+                Poll::Pending => return Some(()),
+            }
+            if state.out_octets() == 0 {
+                state.flush_due.set(false);
+                tell(state, core, |events| &events.flushed)?;
+            }
+            tell_high(state, core)?;
+        }
+        cx.waker().wake_by_ref();
+        Some(())
+    }
+}
+
+/// Tells a splice how the output stands.
+fn drained(state: &State) {
+    let link = state.link.borrow().clone();
+    if let Some(link) = link {
+        link.drained(state);
+    }
+}
+
+/// Uses the input filter. If it panics that is a `DIE` of the session, as a handler's would be, and the end of the input;
+/// the output goes on.
+fn guarded<T>(state: &State, core: &Core, f: impl FnOnce() -> Option<T>) -> Option<Option<T>> {
+    match catch_unwind(AssertUnwindSafe(f)) {
+        Ok(result) => Some(result),
+        Err(payload) => {
+            state.broken.set(true);
+            die(state, core, &Failure::from_panic(payload));
+            None
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! What a pump tells the wheel's session.
+
+use super::state::State;
+use crate::arg::AnyArg;
+use crate::error::{Failure, drop_quietly};
+use crate::kernel::Core;
+use crate::name::{HeldName, Name, NameIdx};
+use crate::wheel::error::IoError;
+
+/// The names of a wheel's events, but for the input's, which goes with the filter.
+#[derive(Default)]
+pub(crate) struct Events {
+    pub(crate) error: Option<HeldName>,
+    pub(crate) flushed: Option<HeldName>,
+    pub(crate) high: Option<HeldName>,
+    pub(crate) low: Option<HeldName>,
+}
+
+/// Dispatches an event to the wheel's session. `None`: the wheel is gone.
+pub(super) fn deliver(state: &State, core: &Core, event: NameIdx, arg: AnyArg) -> Option<()> {
+    state.base.deliver(core, event, arg)
+}
+
+/// Dispatches an event that carries the wheel's ID, if the wheel has it.
+pub(super) fn tell(state: &State, core: &Core, which: impl FnOnce(&Events) -> &Option<HeldName>) -> Option<()> {
+    let event = which(&state.events.borrow()).as_ref().map(HeldName::idx);
+    match event {
+        Some(event) => deliver(state, core, event, AnyArg::new(state.base.id())),
+        None => Some(()),
+    }
+}
+
+pub(super) fn tell_high(state: &State, core: &Core) -> Option<()> {
+    if state.high_due.take() {
+        tell(state, core, |events| &events.high)?;
+    }
+    Some(())
+}
+
+pub(super) fn tell_low(state: &State, core: &Core) -> Option<()> {
+    if let Some((_, low)) = state.marks.get()
+        && state.high.get()
+        && state.out_octets() <= low
+    {
+        state.high.set(false);
+        tell(state, core, |events| &events.low)?;
+    }
+    Some(())
+}
+
+/// Dispatches an error event. Without one, an error of the filter is a `DIE` of the session; others are silent.
+pub(super) fn report(state: &State, core: &Core, error: IoError) -> Option<()> {
+    let link = state.link.borrow().clone();
+    if let Some(link) = link {
+        link.failed(error);
+        return state.base.is_alive().then_some(());
+    }
+    let event = state.events.borrow().error.as_ref().map(HeldName::idx);
+    if let Some(event) = event {
+        return deliver(state, core, event, AnyArg::new(error));
+    }
+    if error.as_filter().is_some() {
+        die(state, core, &Failure::from(error));
+    } else {
+        drop_quietly(error);
+    }
+    state.base.is_alive().then_some(())
+}
+
+/// Raises a `DIE` of the session, in the wheel's name.
+pub(super) fn die(state: &State, core: &Core, failure: &Failure) {
+    let what = Name::from(&*format!("ReadWrite {}", state.base.id()));
+    core.raise_for_task(state.base.owner(), what, failure, state.base.place());
+}
