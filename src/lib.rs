@@ -64,6 +64,8 @@
 
 mod arg;
 mod bridge;
+#[cfg(feature = "codec")]
+pub mod codec;
 pub mod component;
 pub mod driver;
 mod error;

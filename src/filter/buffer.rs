@@ -5,6 +5,9 @@ use bytes::{Buf, Bytes};
 /// An empty buffer keeps no more than this: ten thousand idle connections must not hold a read's worth each.
 const IDLE_CAPACITY: usize = 1024;
 
+/// Records from this size on are worth the whole allocation that they came in.
+const LARGE: usize = 16 * 1024;
+
 /// A queue of octets whose front moves without moving the octets.
 #[derive(Default)]
 pub(super) struct Buffer {
@@ -40,6 +43,30 @@ impl Buffer {
     /// Copies the first `count` octets out.
     pub(super) fn copy_front(&self, count: usize) -> Bytes {
         Bytes::copy_from_slice(&self.as_slice()[..count])
+    }
+
+    /// Takes the first `count` octets out: a copy of few, the memory itself of many that are all there is.
+    pub(super) fn take_front(&mut self, count: usize) -> Bytes {
+        if count == self.len() && count >= LARGE {
+            return self.take();
+        }
+        let octets = self.copy_front(count);
+        self.consume(count);
+        octets
+    }
+
+    /// Drops octets from the middle.
+    pub(super) fn remove(&mut self, at: usize, count: usize) {
+        if at == 0 {
+            self.consume(count);
+        } else {
+            self.octets.drain(self.head + at..self.head + at + count);
+        }
+    }
+
+    /// Drops octets from the end.
+    pub(super) fn drop_back(&mut self, count: usize) {
+        self.octets.truncate(self.octets.len() - count);
     }
 
     /// Takes everything, without a copy.

@@ -1,6 +1,7 @@
 //! What a filter says in the place of a record: opaque, asked by predicates, with the octets it is about.
 
 use bytes::Bytes;
+use std::borrow::Cow;
 use std::error::Error;
 use std::fmt;
 
@@ -33,7 +34,7 @@ enum Kind {
     /// More octets waiting than the limit allows.
     Overflow(usize),
     InvalidUtf8(std::str::Utf8Error),
-    Setting(&'static str),
+    Setting(Cow<'static, str>),
     /// A pattern that cannot be a terminator; the reason, if it is the pattern compiler's.
     Pattern(&'static str, Option<Cause>),
     Custom(Cause),
@@ -79,8 +80,8 @@ impl FilterError {
         Self::new(Kind::InvalidUtf8(cause), octets, false)
     }
 
-    pub(super) fn setting(what: &'static str) -> Self {
-        Self::new(Kind::Setting(what), Bytes::new(), true)
+    pub(super) fn setting(what: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(Kind::Setting(what.into()), Bytes::new(), true)
     }
 
     pub(super) fn pattern(what: &'static str, cause: Option<Cause>) -> Self {
@@ -148,7 +149,8 @@ impl fmt::Display for FilterError {
                 write!(f, "the input buffer exceeds its limit of {limit} octets")
             }
             Kind::InvalidUtf8(cause) => write!(f, "the record is not UTF-8: {cause}"),
-            Kind::Setting(what) | Kind::Pattern(what, _) => f.write_str(what),
+            Kind::Setting(what) => f.write_str(what),
+            Kind::Pattern(what, _) => f.write_str(what),
             Kind::Custom(cause) => cause.fmt(f),
         }
     }

@@ -1,18 +1,36 @@
 //! POE::Filter: octets in, records out, and back; pure state, no kernel, no runtime, no I/O.
 //!
-//! [`Line`] cuts a stream into lines, [`Stream`] takes it as it comes, and your own protocol implements [`Filter`].
+//! | wire side: octets to records | above it: records to records | stacks |
+//! |---|---|---|
+//! | [`Line`], [`Block`], [`Stream`], your own [`Filter`] | [`Map`], [`Grep`], [`RecordBlock`], your own [`Stage`] | [`Chain`], typed, by [`Filter::then`]; [`Stackable`], edited at run time |
+//!
 //! Wheels call filters; nothing keeps you from calling one yourself, which is also how they are tested.
 
+mod block;
 mod buffer;
+mod chain;
 mod error;
+mod grep;
+mod ledger;
 mod line;
+mod map;
 mod pattern;
+mod record_block;
 mod seam;
+mod stackable;
+mod stage;
 mod stream;
 mod traits;
 
+pub use block::{Block, DecimalLength, LengthCodec};
+pub use chain::Chain;
 pub use error::FilterError;
+pub use grep::Grep;
 pub use line::{Line, LineRecord};
+pub use map::Map;
+pub use record_block::RecordBlock;
 pub use seam::Seam;
+pub use stackable::{Layer, Stackable};
+pub use stage::{Octets, Stage};
 pub use stream::Stream;
 pub use traits::Filter;

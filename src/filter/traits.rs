@@ -1,6 +1,6 @@
 //! The contract between a wheel, which has octets, and a protocol, which has records.
 
-use super::FilterError;
+use super::{Chain, FilterError, Grep, Map, Stage};
 use bytes::{Bytes, BytesMut};
 
 /// Turns a stream of octets into records, and records into octets (`POE::Filter`).
@@ -133,6 +133,57 @@ pub trait Filter: 'static {
     /// A fatal error that [is about a setting](FilterError::is_invalid_setting). Unless you override it, there is none.
     fn check(&self) -> Result<(), FilterError> {
         Ok(())
+    }
+
+    /// Puts a stage above this filter; the two are a filter. See [`Chain`].
+    ///
+    /// ```
+    /// use poe::filter::{Filter, Line, RecordBlock};
+    /// let mut pairs = Line::new().then(RecordBlock::new(2));
+    /// assert_eq!(pairs.get(b"a\nb\n").remove(0).unwrap(), ["a", "b"]);
+    /// ```
+    fn then<S>(self, stage: S) -> Chain<Self, S>
+    where
+        Self: Sized,
+        S: Stage<RawInput = Self::Input, RawOutput = Self::Output>,
+    {
+        Chain::new(self, stage)
+    }
+
+    /// Puts a [`Map`] above this filter: each record is replaced, on its way in and on its way out.
+    ///
+    /// ```
+    /// use bytes::BytesMut;
+    /// use poe::filter::{Filter, Line};
+    /// let mut lengths = Line::new().map(|line| line.len(), |length: usize| length.to_string());
+    /// assert_eq!(lengths.get(b"four\n").remove(0).unwrap(), 4);
+    /// let mut out = BytesMut::new();
+    /// lengths.put(12, &mut out).unwrap();
+    /// assert_eq!(&out[..], b"12\r\n");
+    /// ```
+    fn map<I: 'static, O: 'static>(
+        self,
+        get: impl Fn(Self::Input) -> I + 'static,
+        put: impl Fn(O) -> Self::Output + 'static,
+    ) -> Chain<Self, Map<Self::Input, I, O, Self::Output>>
+    where
+        Self: Sized,
+    {
+        self.then(Map::new(get, put))
+    }
+
+    /// Puts a [`Grep`] above this filter: only the records for which this holds come in. What is put goes out.
+    ///
+    /// ```
+    /// use poe::filter::{Filter, Line};
+    /// let mut filter = Line::new().grep(|line| !line.is_empty());
+    /// assert_eq!(filter.get(b"\n\nline\n").remove(0).unwrap(), "line");
+    /// ```
+    fn grep(self, get: impl Fn(&Self::Input) -> bool + 'static) -> Chain<Self, Grep<Self::Input, Self::Output>>
+    where
+        Self: Sized,
+    {
+        self.then(Grep::new(get, |_| true))
     }
 
     /// Appends octets and takes every record that is complete, in order.

@@ -3,7 +3,14 @@
 mod api_peek;
 mod bad_use;
 mod component_tcp;
+mod filter_block;
+mod filter_codec;
+mod filter_grep;
+mod filter_kit;
 mod filter_line;
+mod filter_map;
+mod filter_recordblock;
+mod filter_stackable;
 mod filter_stream;
 mod handles;
 mod hosts;

@@ -31,7 +31,7 @@ fn layer(module: &str) -> usize {
     match module {
         "id" | "name" | "arg" | "event" | "error" => 0,
         "queue" | "resource" | "bridge" | "filter" | "pipe" => 1,
-        "kernel" => 2,
+        "kernel" | "codec" => 2,
         "session" | "driver" => 3,
         "wheel" => 4,
         "component" | "testing" => 5,

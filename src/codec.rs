@@ -1,0 +1,222 @@
+//! `tokio_util::codec` and filters, one as the other (feature `codec`).
+//!
+//! [`CodecFilter`] makes a filter of any `Decoder` and `Encoder`, so that a protocol written for Tokio can be put under a
+//! wheel. [`FilterCodec`] makes both of any filter, so that a filter can be put into `Framed`.
+
+use crate::filter::{Filter, FilterError};
+use bytes::{Buf, Bytes, BytesMut};
+use std::error::Error;
+use std::fmt;
+use std::io;
+use std::marker::PhantomData;
+use std::rc::Rc;
+use tokio_util::codec::{Decoder, Encoder};
+
+/// More than this in wait for a decoder that never gives anything is an error, unless you say otherwise.
+const MAX_BUFFER: usize = 512 * 1024 * 1024;
+
+/// A Tokio codec as a [`Filter`]. Records are the decoder's items on the way in and `T` on the way out.
+///
+/// ```
+/// use bytes::{Bytes, BytesMut};
+/// use poe::{codec::CodecFilter, filter::Filter};
+/// use tokio_util::codec::LengthDelimitedCodec;
+/// let mut filter = CodecFilter::<_, Bytes>::new(LengthDelimitedCodec::new);
+/// let mut wire = BytesMut::new();
+/// filter.put("hello".into(), &mut wire).unwrap();
+/// assert_eq!(&wire[..], b"\0\0\0\x05hello");
+/// filter.get_one_start(&wire[..7]);
+/// assert!(filter.get_one().unwrap().is_none());
+/// assert_eq!(filter.get_pending(), b"\0\0\0\x05hel"); // the header as well, which the codec has taken
+/// filter.get_one_start(b"lo");
+/// assert_eq!(filter.get_one().unwrap().unwrap(), "hello");
+/// ```
+///
+/// An error of the decoder stands in the place of a frame, and is fatal if no octet was used since the one before. A
+/// filter does not learn of the end of a stream, so `decode_eof` is never called.
+pub struct CodecFilter<C, T> {
+    codec: C,
+    make: Rc<dyn Fn() -> C>,
+    /// What the decoder has. Its own idea of what it needs no more.
+    source: BytesMut,
+    /// All octets that no frame was made of: what the decoder has, behind what it has taken ahead of time.
+    wire: BytesMut,
+    max_buffer: usize,
+    overflowed: bool,
+    /// An error came, and no octet was used since.
+    stuck: bool,
+    record: PhantomData<fn(T)>,
+}
+
+impl<C: Decoder + 'static, T> CodecFilter<C, T> {
+    /// A filter of the codec that this makes; it is called again for each `fresh` one, and when pending octets are taken.
+    pub fn new(make: impl Fn() -> C + 'static) -> Self {
+        Self::shared(Rc::new(make), MAX_BUFFER)
+    }
+
+    /// The most octets that may wait to be decoded; 512 MiB by default. More is a fatal error.
+    #[must_use]
+    pub fn max_buffer(mut self, octets: usize) -> Self {
+        self.max_buffer = octets;
+        self
+    }
+
+    fn shared(make: Rc<dyn Fn() -> C>, max_buffer: usize) -> Self {
+        CodecFilter {
+            codec: make(),
+            make,
+            source: BytesMut::new(),
+            wire: BytesMut::new(),
+            max_buffer,
+            overflowed: false,
+            stuck: false,
+            record: PhantomData,
+        }
+    }
+
+    /// Lets go of what the decoder has made a frame or an error of; whether that was anything.
+    fn settle(&mut self) -> bool {
+        let used = self.wire.len().saturating_sub(self.source.len());
+        self.wire.advance(used);
+        used > 0
+    }
+
+    fn restart(&mut self) -> Bytes {
+        self.codec = (self.make)();
+        self.source.clear();
+        self.stuck = false;
+        self.wire.split().freeze()
+    }
+}
+
+impl<C, T> Filter for CodecFilter<C, T>
+where
+    C: Decoder + Encoder<T> + 'static,
+    C::Item: 'static,
+    <C as Decoder>::Error: Error + Send + Sync + 'static,
+    <C as Encoder<T>>::Error: Error + Send + Sync + 'static,
+    T: 'static,
+{
+    type Input = C::Item;
+    type Output = T;
+
+    fn get_one_start(&mut self, mut octets: &[u8]) {
+        if self.overflowed {
+            return;
+        }
+        let room = self.max_buffer.saturating_sub(self.wire.len());
+        if octets.len() > room {
+            self.overflowed = true;
+            octets = &octets[..room];
+        }
+        self.source.extend_from_slice(octets);
+        self.wire.extend_from_slice(octets);
+    }
+
+    fn get_one(&mut self) -> Result<Option<C::Item>, FilterError> {
+        match self.codec.decode(&mut self.source) {
+            Ok(Some(item)) => {
+                self.settle();
+                self.stuck = false;
+                Ok(Some(item))
+            }
+            Ok(None) if self.overflowed => {
+                let octets = self.restart();
+                let what = format!("the input buffer exceeds its limit of {} octets", self.max_buffer);
+                Err(FilterError::custom(what).with_octets(octets).fatal())
+            }
+            Ok(None) => Ok(None),
+            Err(cause) => {
+                let error = FilterError::custom(cause);
+                if self.settle() {
+                    self.stuck = false;
+                } else if std::mem::replace(&mut self.stuck, true) {
+                    return Err(error.fatal());
+                }
+                Err(error)
+            }
+        }
+    }
+
+    fn put(&mut self, record: T, out: &mut BytesMut) -> Result<(), FilterError> {
+        let before = out.len();
+        self.codec.encode(record, out).map_err(|cause| {
+            out.truncate(before);
+            FilterError::custom(cause)
+        })
+    }
+
+    fn get_pending(&self) -> &[u8] {
+        &self.wire
+    }
+
+    fn take_pending(&mut self) -> Bytes {
+        self.overflowed = false;
+        self.restart()
+    }
+
+    fn fresh(&self) -> Self {
+        Self::shared(self.make.clone(), self.max_buffer)
+    }
+}
+
+impl<C: fmt::Debug, T> fmt::Debug for CodecFilter<C, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CodecFilter")
+            .field("codec", &self.codec)
+            .field("pending", &self.wire.len())
+            .finish()
+    }
+}
+
+/// A filter as a Tokio `Decoder` and `Encoder`, for `Framed` and the like.
+///
+/// Its errors are `io::Error`s of the kind `InvalidData` around the [`FilterError`]. `Framed` stops at the first, also at
+/// one that is not fatal. What the filter has not used when the stream ends is an error, as with other codecs.
+///
+/// ```
+/// use bytes::BytesMut;
+/// use poe::{codec::FilterCodec, filter::Line};
+/// use tokio_util::codec::{Decoder, Encoder};
+/// let mut codec = FilterCodec(Line::new());
+/// let mut octets = BytesMut::from("one\ntw");
+/// assert_eq!(codec.decode(&mut octets).unwrap().unwrap(), "one");
+/// assert!(codec.decode(&mut octets).unwrap().is_none());
+/// assert!(codec.decode_eof(&mut octets).is_err());
+/// codec.encode("two".to_owned(), &mut octets).unwrap();
+/// assert_eq!(&octets[..], b"two\r\n");
+/// ```
+#[derive(Debug)]
+pub struct FilterCodec<F>(pub F);
+
+impl<F: Filter> Decoder for FilterCodec<F> {
+    type Item = F::Input;
+    type Error = io::Error;
+
+    fn decode(&mut self, octets: &mut BytesMut) -> io::Result<Option<F::Input>> {
+        if !octets.is_empty() {
+            self.0.get_one_start(octets);
+            octets.clear();
+        }
+        self.0.get_one().map_err(invalid)
+    }
+
+    fn decode_eof(&mut self, octets: &mut BytesMut) -> io::Result<Option<F::Input>> {
+        match self.decode(octets)? {
+            None if !self.0.get_pending().is_empty() => Err(io::ErrorKind::UnexpectedEof.into()),
+            record => Ok(record),
+        }
+    }
+}
+
+impl<F: Filter> Encoder<F::Output> for FilterCodec<F> {
+    type Error = io::Error;
+
+    fn encode(&mut self, record: F::Output, out: &mut BytesMut) -> io::Result<()> {
+        self.0.put(record, out).map_err(invalid)
+    }
+}
+
+fn invalid(error: FilterError) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, error)
+}

@@ -1,0 +1,381 @@
+//! POE::Filter::Block: frames of a fixed size, or of a length that stands before each.
+
+use super::buffer::Buffer;
+use super::{Filter, FilterError};
+use bytes::{Bytes, BytesMut};
+use std::fmt;
+use std::sync::Arc;
+
+/// The settings of a filter on which no setter was called, all in one place.
+mod default {
+    pub(super) const MAX_LENGTH: usize = 64 * 1024 * 1024;
+    pub(super) const MAX_BUFFER: usize = 512 * 1024 * 1024;
+}
+
+/// More digits than this before the NUL say nothing that a length needs.
+const MAX_DIGITS: usize = 32;
+
+/// Cuts a stream into frames (`POE::Filter::Block`); records are [`Bytes`], both ways.
+///
+/// [`Block::new()`] has a length before each frame, by default in decimal and ended by a NUL, as POE has it;
+/// [`Block::fixed()`] has frames of one size. A frame's header stays in the buffer until the frame is complete, so
+/// nothing is lost when the filter is changed in its middle.
+///
+/// ```
+/// use bytes::BytesMut;
+/// use poe::filter::{Block, Filter};
+/// let (mut filter, mut out) = (Block::new(), BytesMut::new());
+/// filter.put("hello".into(), &mut out).unwrap();
+/// assert_eq!(&out[..], b"5\0hello");
+/// filter.get_one_start(b"5\0hello3\0ab");
+/// assert_eq!(filter.get_one().unwrap().unwrap(), "hello");
+/// assert!(filter.get_one().unwrap().is_none() && filter.get_pending() == b"3\0ab");
+/// ```
+///
+/// # Junk where a length should be
+///
+/// Octets that are no digit, and digits that are followed by something else than a NUL, are an error that is not fatal;
+/// what then comes up to the next digit is dropped, and parsing goes on there. (POE drops them with a warning, and stalls
+/// for ever on the digits.) A codec of your own decides for itself.
+///
+/// # Limits
+///
+/// A frame that says it is longer than [`max_length`](Self::max_length) is a fatal error, which every further `get_one`
+/// repeats: the stream cannot be trusted any more. (POE delivers the frame with the next read.) The error carries the
+/// header, and what has come stays pending. More than [`max_buffer`](Self::max_buffer) octets that wait are a fatal
+/// error, too, behind the complete frames in what fits.
+#[doc(alias = "POE::Filter::Block")]
+pub struct Block {
+    buffer: Buffer,
+    framing: Framing,
+    max_length: usize,
+    /// Set by the user, which fixed frames do not allow.
+    limited: bool,
+    max_buffer: usize,
+    /// What the header at the front of the buffer says, once it is complete: its own size and the payload's.
+    header: Option<(usize, usize)>,
+    /// Junk was reported; the rest of it goes as it comes.
+    skipping: bool,
+    /// The frame at the front is too long for us. Ends only with `take_pending`.
+    poisoned: bool,
+    /// Octets were refused. Ends only with `take_pending`.
+    overflowed: bool,
+}
+
+#[derive(Clone)]
+enum Framing {
+    Fixed(usize),
+    Decimal,
+    Custom(Arc<dyn LengthCodec>),
+}
+
+/// How a frame's length is written before it (`LengthCodec`). A pair of closures is one.
+///
+/// ```
+/// use bytes::{BufMut, BytesMut};
+/// use poe::filter::{Block, Filter};
+/// let codec = (
+///     |length: usize, out: &mut BytesMut| out.put_u16(length as u16),
+///     |octets: &[u8]| Ok(octets.first_chunk().map(|length| (2, u16::from_be_bytes(*length).into()))),
+/// );
+/// let mut filter = Block::new().length_codec(codec).max_length(65_535);
+/// assert_eq!(filter.get(b"\0\x02ab\0").remove(0).unwrap(), "ab");
+/// ```
+pub trait LengthCodec: Send + Sync + 'static {
+    /// Writes the header of a frame whose payload has `length` octets.
+    fn encode(&self, length: usize, out: &mut BytesMut);
+
+    /// Reads the header at the front: how many octets it takes itself, and how many the payload has; `None` when it is
+    /// not complete.
+    ///
+    /// # Errors
+    /// If no header begins like this. What the error's [`octets`](FilterError::octets) hold is taken off the front, and
+    /// at least one octet, unless it [is fatal](FilterError::is_fatal).
+    fn decode(&self, octets: &[u8]) -> Result<Option<(usize, usize)>, FilterError>;
+}
+
+impl<E, D> LengthCodec for (E, D)
+where
+    E: Fn(usize, &mut BytesMut) + Send + Sync + 'static,
+    D: Fn(&[u8]) -> Result<Option<(usize, usize)>, FilterError> + Send + Sync + 'static,
+{
+    fn encode(&self, length: usize, out: &mut BytesMut) {
+        self.0(length, out);
+    }
+
+    fn decode(&self, octets: &[u8]) -> Result<Option<(usize, usize)>, FilterError> {
+        self.1(octets)
+    }
+}
+
+/// The codec that [`Block::new`] has: the length in decimal digits, and a NUL.
+///
+/// ```
+/// use poe::filter::{DecimalLength, LengthCodec};
+/// assert_eq!(DecimalLength.decode(b"007\0rest").unwrap(), Some((4, 7)));
+/// assert_eq!(DecimalLength.decode(b"12").unwrap(), None);
+/// assert_eq!(DecimalLength.decode(b"12!").unwrap_err().octets(), b"12!");
+/// ```
+#[derive(Clone, Copy, Debug, Default)]
+pub struct DecimalLength;
+
+impl LengthCodec for DecimalLength {
+    fn encode(&self, mut length: usize, out: &mut BytesMut) {
+        let mut digits = [0; 21];
+        let mut at = 20;
+        loop {
+            at -= 1;
+            // A remainder of ten is a digit.
+            digits[at] = b'0' + (length % 10) as u8;
+            length /= 10;
+            if length == 0 {
+                break;
+            }
+        }
+        out.extend_from_slice(&digits[at..]);
+    }
+
+    fn decode(&self, octets: &[u8]) -> Result<Option<(usize, usize)>, FilterError> {
+        let mut length = 0_usize;
+        for (at, &octet) in octets.iter().enumerate() {
+            match octet {
+                b'0'..=b'9' if at < MAX_DIGITS => {
+                    length = length.saturating_mul(10).saturating_add((octet - b'0').into());
+                }
+                0 if at > 0 => return Ok(Some((at + 1, length))),
+                _ => {
+                    let junk = Bytes::copy_from_slice(&octets[..=at]);
+                    return Err(FilterError::custom("no length stands before the frame").with_octets(junk));
+                }
+            }
+        }
+        Ok(None)
+    }
+}
+
+impl Block {
+    /// Frames with their length before them, in decimal and ended by a NUL; 64 MiB is the longest.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::framed(Framing::Decimal)
+    }
+
+    /// Frames of so many octets. `put` neither pads nor cuts: what is put simply goes out. Zero is an error at
+    /// [`check`](Filter::check).
+    ///
+    /// ```
+    /// use poe::filter::{Block, Filter};
+    /// let frames: Vec<_> = Block::fixed(4).get(b"12345678").into_iter().map(Result::unwrap).collect();
+    /// assert_eq!(frames, ["1234", "5678"]);
+    /// ```
+    #[must_use]
+    #[doc(alias = "BlockSize")]
+    pub fn fixed(octets: usize) -> Self {
+        Self::framed(Framing::Fixed(octets))
+    }
+
+    /// Writes and reads lengths in another way. See [`LengthCodec`].
+    #[must_use]
+    #[doc(alias = "LengthCodec")]
+    pub fn length_codec(mut self, codec: impl LengthCodec) -> Self {
+        self.framing = Framing::Custom(Arc::new(codec));
+        self
+    }
+
+    /// The longest frame in octets, header not counted; 64 MiB by default. Zero is an error at [`check`](Filter::check),
+    /// and so is any limit for frames of a fixed size.
+    ///
+    /// ```
+    /// use poe::filter::{Block, Filter};
+    /// let error = Block::new().max_length(10).get(b"134\0a bunch of data").remove(0).unwrap_err();
+    /// assert!(error.is_too_long() && error.is_fatal());
+    /// ```
+    #[must_use]
+    #[doc(alias = "MaxLength")]
+    pub fn max_length(mut self, octets: usize) -> Self {
+        self.max_length = octets;
+        self.limited = true;
+        self
+    }
+
+    /// The most octets that may wait to be parsed; 512 MiB by default. It must hold a frame of the maximum length with a
+    /// decimal header (or one of the fixed size), or it is an error at [`check`](Filter::check).
+    ///
+    /// ```
+    /// use poe::filter::{Block, Filter};
+    /// assert!(Block::new().max_length(10).max_buffer(12).check().unwrap_err().is_invalid_setting());
+    /// assert!(Block::new().max_length(10).max_buffer(13).check().is_ok());
+    /// ```
+    #[must_use]
+    #[doc(alias = "MaxBuffer")]
+    pub fn max_buffer(mut self, octets: usize) -> Self {
+        self.max_buffer = octets;
+        self
+    }
+
+    fn framed(framing: Framing) -> Self {
+        Block {
+            buffer: Buffer::default(),
+            framing,
+            max_length: default::MAX_LENGTH,
+            limited: false,
+            max_buffer: default::MAX_BUFFER,
+            header: None,
+            skipping: false,
+            poisoned: false,
+            overflowed: false,
+        }
+    }
+
+    /// The sizes of the header and of the payload at the front, if they are known.
+    fn sizes(&mut self) -> Result<Option<(usize, usize)>, FilterError> {
+        let codec: &dyn LengthCodec = match &self.framing {
+            Framing::Fixed(size) => return Ok(Some((0, *size))),
+            Framing::Decimal => &DecimalLength,
+            Framing::Custom(codec) => &**codec,
+        };
+        if self.header.is_none() {
+            if self.skipping {
+                let octets = self.buffer.as_slice();
+                let junk = octets.iter().take_while(|octet| !octet.is_ascii_digit()).count();
+                self.skipping = junk == octets.len();
+                self.buffer.consume(junk);
+            }
+            let octets = self.buffer.as_slice();
+            if octets.is_empty() {
+                return Ok(None);
+            }
+            match codec.decode(octets) {
+                Ok(header) => self.header = header,
+                Err(error) if error.is_fatal() => {
+                    self.poisoned = true;
+                    return Err(error);
+                }
+                Err(error) => {
+                    let junk = error.octets().len().clamp(1, octets.len());
+                    self.buffer.consume(junk);
+                    self.skipping = matches!(self.framing, Framing::Decimal);
+                    return Err(error);
+                }
+            }
+        }
+        match self.header {
+            Some((header, length)) if length > self.max_length => {
+                self.poisoned = true;
+                let header = self.buffer.copy_front(header.min(self.buffer.len()));
+                Err(FilterError::too_long(self.max_length, header).fatal())
+            }
+            header => Ok(header),
+        }
+    }
+
+    fn restart(&mut self) -> Bytes {
+        self.header = None;
+        self.skipping = false;
+        self.poisoned = false;
+        self.buffer.take()
+    }
+}
+
+impl Filter for Block {
+    type Input = Bytes;
+    type Output = Bytes;
+
+    fn get_one_start(&mut self, mut octets: &[u8]) {
+        if self.overflowed || self.poisoned {
+            return;
+        }
+        let room = self.max_buffer.saturating_sub(self.buffer.len());
+        if octets.len() > room {
+            self.overflowed = true;
+            octets = &octets[..room];
+        }
+        self.buffer.append(octets);
+    }
+
+    fn get_one(&mut self) -> Result<Option<Bytes>, FilterError> {
+        self.check()?;
+        match self.sizes()? {
+            Some((header, length)) if self.buffer.len() >= header.saturating_add(length) => {
+                self.header = None;
+                self.buffer.consume(header);
+                Ok(Some(self.buffer.take_front(length)))
+            }
+            _ if self.overflowed => Err(FilterError::overflow(self.max_buffer, self.restart())),
+            _ => {
+                self.buffer.release();
+                Ok(None)
+            }
+        }
+    }
+
+    fn put(&mut self, record: Bytes, out: &mut BytesMut) -> Result<(), FilterError> {
+        self.check()?;
+        match &self.framing {
+            Framing::Fixed(_) => {}
+            Framing::Decimal => DecimalLength.encode(record.len(), out),
+            Framing::Custom(codec) => codec.encode(record.len(), out),
+        }
+        out.extend_from_slice(&record);
+        Ok(())
+    }
+
+    fn get_pending(&self) -> &[u8] {
+        self.buffer.as_slice()
+    }
+
+    fn take_pending(&mut self) -> Bytes {
+        self.overflowed = false;
+        self.restart()
+    }
+
+    fn fresh(&self) -> Self {
+        Block {
+            max_length: self.max_length,
+            limited: self.limited,
+            max_buffer: self.max_buffer,
+            ..Self::framed(self.framing.clone())
+        }
+    }
+
+    fn check(&self) -> Result<(), FilterError> {
+        let digits = self.max_length.checked_ilog10().unwrap_or(0) as usize + 1;
+        let fault = match &self.framing {
+            Framing::Fixed(0) => "a block needs at least one octet",
+            Framing::Fixed(_) if self.limited => "blocks of a fixed size have no maximum length",
+            Framing::Fixed(size) if self.max_buffer < *size => "the buffer's limit must be at least a block",
+            Framing::Fixed(_) => return Ok(()),
+            _ if self.max_length == 0 || self.max_buffer == 0 => "a limit must be at least one octet",
+            _ if self.max_buffer < self.max_length.saturating_add(digits + 1) => {
+                "the buffer's limit must be at least the limit of a block and its header"
+            }
+            _ => return Ok(()),
+        };
+        Err(FilterError::setting(fault))
+    }
+}
+
+impl Default for Block {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Block {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let framing: &dyn fmt::Debug = match &self.framing {
+            Framing::Fixed(size) => size,
+            Framing::Decimal => &"decimal and NUL",
+            Framing::Custom(_) => &"custom",
+        };
+        f.debug_struct("Block")
+            .field("framing", framing)
+            .field("pending", &self.buffer.len())
+            .field("header", &self.header)
+            .field("poisoned", &self.poisoned)
+            .field("overflowed", &self.overflowed)
+            .field("max_length", &self.max_length)
+            .field("max_buffer", &self.max_buffer)
+            .finish()
+    }
+}

@@ -1,0 +1,163 @@
+//! Filters above filters: records in, records out; and an octet filter as one of them.
+
+use super::{Filter, FilterError};
+use bytes::{Bytes, BytesMut};
+use std::fmt;
+
+/// Turns records into records, above a [`Filter`]: what [`Map`](super::Map), [`Grep`](super::Grep) and
+/// [`RecordBlock`](super::RecordBlock) are.
+///
+/// It has the steps of a filter, but is fed records instead of octets. [`Filter::then`] puts one above a filter, and the
+/// two are a filter again. A stage can also be used by itself:
+///
+/// ```
+/// use poe::filter::{RecordBlock, Stage};
+/// let mut pairs = RecordBlock::<u8>::new(2);
+/// assert_eq!(pairs.get([1, 2, 3]).into_iter().map(Result::unwrap).collect::<Vec<_>>(), [[1, 2]]);
+/// assert_eq!(pairs.waiting(), 1);
+/// let mut under = Vec::new();
+/// pairs.put(vec![8, 9], &mut under).unwrap();
+/// assert_eq!(under, [8, 9]);
+/// ```
+///
+/// Laws 1 and 2 of filters hold with records for octets. A stage takes no more than it needs: it is asked before it is
+/// fed, and fed one record at a time, so that a switch of filters finds the rest in the filter below.
+#[doc(alias = "POE::Filter")]
+pub trait Stage: 'static {
+    /// The record that the filter below yields.
+    type RawInput: 'static;
+
+    /// The record that this yields.
+    type Input: 'static;
+
+    /// The record that [`put`](Self::put) takes.
+    type Output: 'static;
+
+    /// The record that the filter below takes.
+    type RawOutput: 'static;
+
+    /// Whether records may still wait in it after [`get_one`](Self::get_one) has said `None`. Then whoever drives it
+    /// keeps a copy of what they were on the wire, for a switch of filters. True, unless you know better.
+    const KEEPS: bool = true;
+
+    /// Appends a record to those that wait.
+    fn get_one_start(&mut self, record: Self::RawInput);
+
+    /// Takes one record; `None` when more is needed.
+    ///
+    /// # Errors
+    /// What stands in the place of a record.
+    fn get_one(&mut self) -> Result<Option<Self::Input>, FilterError>;
+
+    /// Appends what the filter below is to put for this record: one record, or several, or none.
+    ///
+    /// # Errors
+    /// If the record has no form below; `under` is then as it was.
+    fn put(&mut self, record: Self::Output, under: &mut Vec<Self::RawOutput>) -> Result<(), FilterError>;
+
+    /// How many records it was fed and has not used. (For [`Octets`]: how many octets of them.)
+    fn waiting(&self) -> usize;
+
+    /// Takes what waits; it is at a boundary afterwards. Results of a record of which some were given are dropped.
+    fn take_pending(&mut self) -> Vec<Self::RawInput>;
+
+    /// As [`Filter::owed`]; `None` for all but [`Octets`].
+    fn owed(&self) -> Option<u8> {
+        None
+    }
+
+    /// Another stage of the same settings that has seen no record (`clone`).
+    fn fresh(&self) -> Self
+    where
+        Self: Sized;
+
+    /// Whether the settings make sense.
+    ///
+    /// # Errors
+    /// A fatal error that [is about a setting](FilterError::is_invalid_setting). Unless you override it, there is none.
+    fn check(&self) -> Result<(), FilterError> {
+        Ok(())
+    }
+
+    /// Feeds records and takes every one that comes of it, in order.
+    fn get(&mut self, records: impl IntoIterator<Item = Self::RawInput>) -> Vec<Result<Self::Input, FilterError>>
+    where
+        Self: Sized,
+    {
+        for record in records {
+            self.get_one_start(record);
+        }
+        let mut given = Vec::new();
+        while let Some(record) = self.get_one().transpose() {
+            let broken = record.as_ref().is_err_and(FilterError::is_fatal);
+            given.push(record);
+            if broken {
+                break;
+            }
+        }
+        given
+    }
+}
+
+/// A filter of octets above one that yields octets: lines inside blocks, say.
+///
+/// How frames and records are cut has nothing to do with each other: a record may begin in one frame and end in the next.
+/// A frame of which a record was given counts as used up; to change only the upper filter and lose nothing, use
+/// [`Stackable::pop`](super::Stackable::pop).
+///
+/// ```
+/// use poe::filter::{Block, Filter, Line, Octets};
+/// let mut filter = Block::new().then(Octets(Line::new()));
+/// let lines: Vec<String> = filter.get(b"3\0one2\0\n\n4\0two\n").into_iter().map(Result::unwrap).collect();
+/// assert_eq!(lines, ["one", "", "two"]);
+/// ```
+pub struct Octets<F>(pub F);
+
+impl<F: Filter> Stage for Octets<F> {
+    type RawInput = Bytes;
+    type Input = F::Input;
+    type Output = F::Output;
+    type RawOutput = Bytes;
+
+    fn get_one_start(&mut self, record: Bytes) {
+        self.0.get_one_start(&record);
+    }
+
+    fn get_one(&mut self) -> Result<Option<F::Input>, FilterError> {
+        self.0.get_one()
+    }
+
+    fn put(&mut self, record: F::Output, under: &mut Vec<Bytes>) -> Result<(), FilterError> {
+        let mut out = BytesMut::new();
+        self.0.put(record, &mut out)?;
+        under.push(out.freeze());
+        Ok(())
+    }
+
+    fn waiting(&self) -> usize {
+        self.0.get_pending().len()
+    }
+
+    fn take_pending(&mut self) -> Vec<Bytes> {
+        let octets = self.0.take_pending();
+        if octets.is_empty() { Vec::new() } else { vec![octets] }
+    }
+
+    fn owed(&self) -> Option<u8> {
+        self.0.owed()
+    }
+
+    fn fresh(&self) -> Self {
+        Octets(self.0.fresh())
+    }
+
+    fn check(&self) -> Result<(), FilterError> {
+        self.0.check()
+    }
+}
+
+impl<F: fmt::Debug> fmt::Debug for Octets<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Octets").field(&self.0).finish()
+    }
+}
