@@ -88,14 +88,14 @@ pub use event::Event;
 pub use id::{AlarmId, SessionId, TaskId, WheelId};
 pub use kernel::{
     Alarm, Answer, AwaitedProcess, Caller, DeadLetter, Delta, Die, EventId, EventType, Invoke, Invoked, Kernel,
-    KernelBuilder, KernelHandle, QueuedEvent, Refcount, SessionHolds, SessionSnapshot, ShutdownReport, Signal,
-    Snapshot, Target, TaskSnapshot, Turn, WatchedFile, WhyAlive,
+    KernelBuilder, KernelHandle, Nested, QueuedEvent, Refcount, SessionHold, SessionHolds, SessionSnapshot,
+    ShutdownReport, Signal, Snapshot, Target, TaskSnapshot, Turn, WatchedFile, WhyAlive,
 };
 #[cfg(unix)]
 pub use kernel::{ChildExit, ChildProcess, SelectMode, Selected, Watched};
 pub use name::Name;
 pub use resource::signals::SignalClass;
-pub use resource::{Hold, HoldKind};
+pub use resource::{Hold, HoldKind, Resource};
 pub use session::{
     Callback, Context, Heap, IntoReply, Machine, Nfa, NfaBuilder, NfaObjectStates, NfaState, ObjectStates, Package,
     Postback, Reply, SendPostback, Session, SessionBuilder, States, Transition, TransitionKind,

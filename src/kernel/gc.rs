@@ -37,6 +37,7 @@ impl Core {
     /// Takes a session out of every table. What it held is dropped at the end, when all tables are whole again.
     pub(super) fn free_session(&self, slot: u32) {
         let id = self.sessions.borrow().id(slot);
+        self.clear_resources(id);
         let parent = self.sessions.borrow().parent(slot).unwrap_or(KERNEL);
         let children: Vec<u32> = self.sessions.borrow().children(slot).collect();
         for child in children {
@@ -46,6 +47,7 @@ impl Core {
         self.settle_listeners();
         let mut released = self.aliases.borrow_mut().clear(slot);
         released += self.extrefs.borrow_mut().clear(slot);
+        released += self.outside.borrow_mut().clear(slot);
         let awaiters = self.clear_children(slot);
         let tasks = self.tasks.clear(slot);
         released += (awaiters.len() + tasks.len()) as u32;

@@ -1,9 +1,15 @@
 //! The seam between the kernel and whatever kind of session it runs: `POE::Session`, `POE::NFA`, or one of a user's own.
 
-use super::{Core, Kernel, Turn};
+use super::{Core, Kernel, Target, Turn, call_at_once};
 use crate::arg::AnyArg;
-use crate::error::{Error, ErrorKind, Failure};
+use crate::error::{CallError, Error, ErrorKind, Failure};
+use crate::event::Calls;
+use crate::id::SessionId;
 use crate::name::Name;
+use std::fmt;
+use std::ops::Deref;
+use std::panic::Location;
+use std::rc::Rc;
 
 /// A kind of session, as the kernel sees it.
 ///
@@ -80,7 +86,8 @@ pub enum Invoked {
 }
 
 /// Who can run handlers at once: a [`Kernel`] while no handler runs, and a handler's
-/// [`Context`](crate::Context), which lends its heap back for as long as the others run.
+/// [`Context`](crate::Context), which lends its heap back for as long as the others run. ([`Nested`] is for session types
+/// of one's own.)
 ///
 /// Creating, calling, detaching and stopping run handlers before they return, as in POE. A cloned `Kernel` cannot do
 /// that from inside a handler, whose heap would be in the way: it gives an error then ([`Error::is_busy`]).
@@ -95,6 +102,116 @@ pub(crate) mod sealed {
         fn at_once<T>(&mut self, what: &'static str, f: impl FnOnce(&Core) -> T) -> Result<T, Error>
         where
             Self: Sized;
+    }
+}
+
+/// What a session type of one's own runs other handlers with, in the middle of its own.
+///
+/// It is to such a type what [`Context`](crate::Context) is to a session: it derefs to [`Turn`], has what runs handlers
+/// at once, and is a [`Caller`], so that sessions can be created in it. Those handlers may be the session's own: what its
+/// `invoke` holds meanwhile, it must be ready to be entered again without.
+///
+/// ```
+/// use poe::{AnyArg, Event, Invoke, Invoked, Kernel, Name, Reply, Session, Turn, event::START};
+/// const DOUBLE: Event<u64, u64> = Event::new("double");
+///
+/// struct Asker;
+/// impl Invoke for Asker {
+///     fn invoke(&self, turn: Turn<'_>, _arg: &mut AnyArg) -> Invoked {
+///         if turn.event() == "_start" {
+///             let Ok(mut nested) = turn.nested(self) else { return Invoked::Unhandled };
+///             let child = Session::builder(()).on(START, |_, ()| ()).on(DOUBLE, |_, n| Reply(2 * n));
+///             let child = child.create_in(&mut nested).unwrap();
+///             assert_eq!(nested.call(child, DOUBLE, 21).unwrap(), 42);
+///         }
+///         Invoked::Returned
+///     }
+///     fn event_names(&self) -> Vec<Name> {
+///         Vec::new()
+///     }
+/// }
+/// let kernel = Kernel::new();
+/// kernel.session_alloc(std::rc::Rc::new(Asker), AnyArg::new(())).unwrap();
+/// ```
+pub struct Nested<'k> {
+    turn: Turn<'k>,
+}
+
+impl<'k> Turn<'k> {
+    /// What a session type of one's own runs other handlers with: `session` is the object itself, on which the kernel has
+    /// called [`invoke`](Invoke::invoke).
+    ///
+    /// # Errors
+    /// Busy: it is not the object of the session that is running, or that session is gone.
+    pub fn nested(self, session: &impl Invoke) -> Result<Nested<'k>, Error> {
+        let sessions = self.core.sessions.borrow();
+        let object = sessions
+            .resolve(self.frame.session)
+            .and_then(|slot| sessions.object(slot));
+        drop(sessions);
+        // Nobody but the type itself has that reference, so that no session's handler gets past its heap by this.
+        match object {
+            Some(object) if std::ptr::addr_eq(Rc::as_ptr(&object), session) => Ok(Nested { turn: self }),
+            _ => Err(ErrorKind::Busy("nesting handlers").into()),
+        }
+    }
+}
+
+impl<'k> Deref for Nested<'k> {
+    type Target = Turn<'k>;
+    fn deref(&self) -> &Turn<'k> {
+        &self.turn
+    }
+}
+
+impl fmt::Debug for Nested<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.turn.fmt(f)
+    }
+}
+
+impl Caller for Nested<'_> {}
+
+impl sealed::Caller for Nested<'_> {
+    fn at_once<T>(&mut self, _what: &'static str, f: impl FnOnce(&Core) -> T) -> Result<T, Error> {
+        Ok(f(self.turn.core))
+    }
+}
+
+impl Nested<'_> {
+    /// Runs a session's handler now and gives its answer: see [`Context::call`](crate::Context::call).
+    ///
+    /// # Errors
+    /// As [`Context::call`](crate::Context::call).
+    #[track_caller]
+    pub fn call<'t, A: 'static, R: 'static>(
+        &mut self,
+        target: impl Into<Target<'t>>,
+        event: impl Calls<A, R>,
+        arg: A,
+    ) -> Result<R, CallError<A>> {
+        call_at_once(self, target.into(), event.key(), arg, Location::caller())
+    }
+
+    /// Makes the session a child of the kernel: see [`Context::detach_myself`](crate::Context::detach_myself).
+    ///
+    /// # Errors
+    /// It is the kernel's child already (`EPERM`).
+    pub fn detach_myself(&mut self) -> Result<(), Error> {
+        self.turn.core.detach(self.turn.session_id(), true)
+    }
+
+    /// Makes a child of this session a child of the kernel: see [`Context::detach_child`](crate::Context::detach_child).
+    ///
+    /// # Errors
+    /// There is no such session (`ESRCH`), or it is not a child of this one (`EPERM`).
+    pub fn detach_child(&mut self, child: SessionId) -> Result<(), Error> {
+        self.turn.core.detach(child, false)
+    }
+
+    /// Stops every session, this one included: see [`Context::stop`](crate::Context::stop).
+    pub fn stop(&mut self) {
+        self.turn.core.stop_all();
     }
 }
 

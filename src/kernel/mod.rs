@@ -15,6 +15,7 @@ mod lifecycle;
 mod message;
 mod os_signal;
 mod refcount;
+mod resource;
 mod run;
 #[cfg(unix)]
 mod select;
@@ -30,11 +31,12 @@ mod turn;
 pub use child::{ChildExit, ChildProcess};
 pub use die::Die;
 pub use handle::{Answer, DeadLetter, KernelHandle};
-pub use invoke::{Caller, Invoke, Invoked};
+pub use invoke::{Caller, Invoke, Invoked, Nested};
 pub(crate) use lifecycle::create_at_once;
 pub use message::Target;
 pub(crate) use message::call_at_once;
 pub(crate) use refcount::postback_tag;
+pub use resource::SessionHold;
 #[cfg(unix)]
 pub use select::{SelectMode, Selected, Watched};
 pub use shutdown::ShutdownReport;
@@ -57,6 +59,7 @@ use crate::name::{NameIdx, Names};
 use crate::queue::{Generation, Queue};
 use crate::resource::aliases::Aliases;
 use crate::resource::extrefs::Extrefs;
+use crate::resource::outside::Outside;
 use crate::resource::sessions::{KERNEL, Sessions};
 use crate::resource::signals::Signals;
 use std::cell::{Cell, RefCell};
@@ -357,6 +360,10 @@ pub struct Core {
     queue: RefCell<Queue>,
     aliases: RefCell<Aliases>,
     extrefs: RefCell<Extrefs>,
+    /// What other crates' resources hold …
+    outside: RefCell<Outside>,
+    /// … and these themselves.
+    resources: resource::Resources,
     signals: RefCell<Signals>,
     listeners: os_signal::Listeners,
     #[cfg(unix)]
@@ -422,6 +429,8 @@ impl Core {
             queue: RefCell::new(Queue::new()),
             aliases: RefCell::default(),
             extrefs: RefCell::default(),
+            outside: RefCell::default(),
+            resources: resource::Resources::default(),
             signals: RefCell::default(),
             listeners: os_signal::Listeners::default(),
             #[cfg(unix)]

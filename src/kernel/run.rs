@@ -227,6 +227,7 @@ impl Core {
         let idle = self.queue.borrow().len() == 0
             && self.tasks.count() == 0
             && self.extrefs.borrow().session_count() == 0
+            && self.outside.borrow().is_empty()
             && self.sessions.borrow().count() > 0
             && !self.awaits_children();
         if idle {

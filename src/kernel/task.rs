@@ -243,8 +243,8 @@ impl Tasks {
 }
 
 impl Resource for Tasks {
-    fn holds(&self, session: u32, out: &mut Vec<Hold>) {
-        self.each_of(session, |_, purpose| {
+    fn holds(&self, session: SessionId, out: &mut Vec<Hold>) {
+        self.each_of(session.slot, |_, purpose| {
             out.push(Hold {
                 kind: purpose.kind,
                 name: purpose.what.to_string(),

@@ -1,6 +1,7 @@
 //! Who has which alias: a session may have many, an alias has one session.
 
 use super::{Hold, HoldKind, Resource};
+use crate::id::SessionId;
 use crate::name::Name;
 use std::collections::HashMap;
 use std::panic::Location;
@@ -64,8 +65,8 @@ impl Aliases {
 }
 
 impl Resource for Aliases {
-    fn holds(&self, session: u32, out: &mut Vec<Hold>) {
-        for name in self.list(session) {
+    fn holds(&self, session: SessionId, out: &mut Vec<Hold>) {
+        for name in self.list(session.slot) {
             if let Some(alias) = self.owners.get(name.as_str()) {
                 out.push(Hold {
                     kind: HoldKind::Alias,

@@ -2,6 +2,7 @@
 
 use super::{Hold, HoldKind, Resource};
 use crate::arg::AnyArg;
+use crate::id::SessionId;
 use crate::name::HeldName;
 use std::collections::BTreeMap;
 use std::panic::Location;
@@ -80,8 +81,8 @@ impl Children {
 }
 
 impl Resource for Children {
-    fn holds(&self, session: u32, out: &mut Vec<Hold>) {
-        out.extend(self.of(session).map(|(pid, awaiter)| Hold {
+    fn holds(&self, session: SessionId, out: &mut Vec<Hold>) {
+        out.extend(self.of(session.slot).map(|(pid, awaiter)| Hold {
             kind: HoldKind::Process,
             name: pid.to_string(),
             count: 1,

@@ -1,6 +1,7 @@
 //! Reference counts by tag, which programs take to keep a session alive; postbacks are one tag of them.
 
 use super::{Hold, HoldKind, Resource};
+use crate::id::SessionId;
 use crate::name::Name;
 use std::collections::HashMap;
 use std::panic::Location;
@@ -92,8 +93,8 @@ impl Extrefs {
 }
 
 impl Resource for Extrefs {
-    fn holds(&self, session: u32, out: &mut Vec<Hold>) {
-        for tag in self.by_session.get(&session).into_iter().flatten() {
+    fn holds(&self, session: SessionId, out: &mut Vec<Hold>) {
+        for tag in self.by_session.get(&session.slot).into_iter().flatten() {
             out.push(Hold {
                 kind: tag.kind,
                 name: tag.name.to_string(),

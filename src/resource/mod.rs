@@ -7,9 +7,11 @@ pub(crate) mod aliases;
 #[cfg(unix)]
 pub(crate) mod children;
 pub(crate) mod extrefs;
+pub(crate) mod outside;
 pub(crate) mod sessions;
 pub(crate) mod signals;
 
+use crate::id::SessionId;
 use std::fmt;
 use std::panic::Location;
 
@@ -54,6 +56,8 @@ pub enum HoldKind {
     File,
     /// A process whose end is awaited.
     Process,
+    /// Something of a [`Resource`] from outside the crate, which says what it is.
+    Other(&'static str),
 }
 
 /// A place as `file:line`.
@@ -87,6 +91,7 @@ impl fmt::Display for HoldKind {
             HoldKind::Wheel => "wheel",
             HoldKind::File => "watched file",
             HoldKind::Process => "awaited process",
+            HoldKind::Other(kind) => kind,
         })
     }
 }
@@ -101,8 +106,58 @@ impl fmt::Display for Hold {
     }
 }
 
-/// A table of things that sessions hold.
-pub(crate) trait Resource {
-    /// Appends what the session in that slot holds here.
-    fn holds(&self, session: u32, out: &mut Vec<Hold>);
+/// A table of things that sessions hold, and that keep them alive: what does it hold, for whom, since where; and let go
+/// of it. (POE::Resource.)
+///
+/// Aliases, reference counts and the like are such tables. One that is written outside the crate is a type of its own,
+/// of which each kernel makes one when it is first asked for ([`Kernel::resource`](crate::Kernel::resource)). Its entries
+/// have a [`SessionHold`](crate::SessionHold) each: by that they keep the session alive, and are seen by
+/// [`why_alive`](crate::Kernel::why_alive) and in a [`Snapshot`](crate::Snapshot). The methods that programs use it by
+/// are an extension trait over [`Turn`](crate::Turn), [`Kernel`](crate::Kernel), or both, as POE's mix-ins are.
+///
+/// Nothing of the kernel is borrowed while these methods run. A resource must not keep a `Kernel`, which would keep it.
+///
+/// ```
+/// use poe::{Hold, Kernel, Resource, Session, SessionHold, SessionId, Turn, event::START};
+/// use std::cell::RefCell;
+///
+/// #[derive(Default)]
+/// struct Leases(RefCell<Vec<(String, SessionHold)>>);
+///
+/// impl Resource for Leases {
+///     fn holds(&self, session: SessionId, holds: &mut Vec<Hold>) {
+///         let leases = self.0.borrow();
+///         let own = leases.iter().filter(|(_, hold)| hold.session() == session);
+///         holds.extend(own.map(|(name, hold)| hold.report("lease", name)));
+///     }
+///     fn clear(&self, session: SessionId) {
+///         self.0.borrow_mut().retain(|(_, hold)| hold.session() != session);
+///     }
+/// }
+///
+/// trait LeaseApi {
+///     fn lease(self, name: &str) -> poe::Handled;
+/// }
+/// impl LeaseApi for Turn<'_> {
+///     #[track_caller]
+///     fn lease(self, name: &str) -> poe::Handled {
+///         let hold = self.hold_session(self.session_id())?;
+///         self.resource::<Leases>().0.borrow_mut().push((name.to_owned(), hold));
+///         Ok(())
+///     }
+/// }
+///
+/// let kernel = Kernel::new();
+/// Session::builder(()).on(START, |cx, ()| cx.lease("printer")).create(&kernel).unwrap();
+/// assert!(kernel.why_alive().to_string().contains("lease `printer`"));
+/// ```
+#[doc(alias = "POE::Resource")]
+pub trait Resource: 'static {
+    /// Appends what a session holds here: an entry each, or one for several of the same name and place.
+    fn holds(&self, session: SessionId, holds: &mut Vec<Hold>);
+
+    /// Lets go of all that a session holds here, because it is at its end: its `_stop` has run.
+    fn clear(&self, session: SessionId) {
+        let _ = session;
+    }
 }

@@ -433,9 +433,9 @@ impl<O: Clone> Sessions<O> {
     }
 }
 
-impl<O: Clone> Resource for Sessions<O> {
-    fn holds(&self, session: u32, out: &mut Vec<Hold>) {
-        for child in self.children(session) {
+impl<O: Clone + 'static> Resource for Sessions<O> {
+    fn holds(&self, session: SessionId, out: &mut Vec<Hold>) {
+        for child in self.children(session.slot) {
             out.push(Hold {
                 kind: HoldKind::Child,
                 name: format!("session {}", self.id(child)),

@@ -1,7 +1,5 @@
 //! Postbacks and callbacks: events as values, for code that knows nothing of sessions (laws L72 to L74).
 
-use super::context::Context;
-use super::nfa::Machine;
 use crate::error::{CallError, PostError};
 use crate::event::{Calls, Posts};
 use crate::id::SessionId;
@@ -314,43 +312,32 @@ impl<M, A> SendPostback<M, A> {
     }
 }
 
-/// The same methods for both kinds of context.
-macro_rules! makes_postbacks {
-    ($context:ident: $($heap:ident),*) => {
-        impl<$($heap: 'static),*> $context<'_, $($heap),*> {
-            /// A value that posts `event` to this session, with `mine` and what it is given then.
-            #[track_caller]
-            pub fn postback<M: Clone + 'static, A: 'static>(
-                &self,
-                event: impl Posts<(M, A)>,
-                mine: M,
-            ) -> Postback<M, A> {
-                Postback::of(self.kernel, event.key(), mine, Location::caller())
-            }
+/// Postbacks and callbacks of the running session, whatever its kind.
+impl Turn<'_> {
+    /// A value that posts `event` to this session, with `mine` and what it is given then.
+    #[track_caller]
+    pub fn postback<M: Clone + 'static, A: 'static>(self, event: impl Posts<(M, A)>, mine: M) -> Postback<M, A> {
+        Postback::of(self, event.key(), mine, Location::caller())
+    }
 
-            /// A value that calls `event` of this session, with `mine` and what it is given then.
-            #[track_caller]
-            pub fn callback<M: Clone + 'static, A: 'static, R: 'static>(
-                &self,
-                event: impl Calls<(M, A), R>,
-                mine: M,
-            ) -> Callback<M, A, R> {
-                Callback::of(self.kernel, event.key(), mine, Location::caller())
-            }
+    /// A value that calls `event` of this session, with `mine` and what it is given then.
+    #[track_caller]
+    pub fn callback<M: Clone + 'static, A: 'static, R: 'static>(
+        self,
+        event: impl Calls<(M, A), R>,
+        mine: M,
+    ) -> Callback<M, A, R> {
+        Callback::of(self, event.key(), mine, Location::caller())
+    }
 
-            /// A postback for other threads.
-            #[doc(alias = "postback")]
-            #[track_caller]
-            pub fn send_postback<M: Clone + Send + 'static, A: Send + 'static>(
-                &self,
-                event: impl Posts<(M, A)>,
-                mine: M,
-            ) -> SendPostback<M, A> {
-                SendPostback::of(self.kernel, event.key(), mine, Location::caller())
-            }
-        }
-    };
+    /// A postback for other threads.
+    #[doc(alias = "postback")]
+    #[track_caller]
+    pub fn send_postback<M: Clone + Send + 'static, A: Send + 'static>(
+        self,
+        event: impl Posts<(M, A)>,
+        mine: M,
+    ) -> SendPostback<M, A> {
+        SendPostback::of(self, event.key(), mine, Location::caller())
+    }
 }
-
-makes_postbacks!(Context: H);
-makes_postbacks!(Machine: S, Q);

@@ -31,6 +31,8 @@ mod laws_stopping;
 mod nfa;
 #[cfg(unix)]
 mod os_signals;
+mod own_resources;
+mod own_sessions;
 mod perl_twins;
 mod properties;
 mod properties_sessions;

@@ -99,6 +99,10 @@ impl Core {
             .map(|slot| self.holds_of(slot, posts.remove(&slot).unwrap_or_default()))
             .collect();
         sessions.sort_by_key(|s| s.session);
+        // Asked last and with nothing borrowed: these are not ours.
+        for SessionHolds { session, holds, .. } in &mut sessions {
+            self.outside_holds(session.slot, *session, holds);
+        }
         WhyAlive { sessions }
     }
 
@@ -126,14 +130,15 @@ impl Core {
             &*self.extrefs.borrow(),
             &self.tasks,
         ];
+        let sessions = self.sessions.borrow();
+        let id = sessions.id(slot);
         for table in tables {
-            table.holds(slot, &mut holds);
+            table.holds(id, &mut holds);
         }
         #[cfg(unix)]
-        self.children.borrow().holds(slot, &mut holds);
-        let sessions = self.sessions.borrow();
+        self.children.borrow().holds(id, &mut holds);
         SessionHolds {
-            session: sessions.id(slot),
+            session: id,
             aliases: self.aliases.borrow().list(slot),
             parent: sessions.id(sessions.parent(slot).unwrap_or(crate::resource::sessions::KERNEL)),
             place: sessions.place(slot),

@@ -1,0 +1,220 @@
+//! Resources from outside the crate (POE::Resource): one of each type per kernel, made when it is first asked for.
+
+use super::{Core, Kernel, Target, Turn};
+use crate::error::{Error, ErrorKind, PostError, PostErrorKind, quietly};
+use crate::event::Posts;
+use crate::id::SessionId;
+use crate::resource::{Hold, HoldKind, Resource};
+use std::any::{Any, TypeId};
+use std::cell::RefCell;
+use std::fmt;
+use std::panic::Location;
+use std::rc::{Rc, Weak};
+
+/// The kernel's resources of other crates, in the order in which they were made.
+#[derive(Default)]
+pub(super) struct Resources(RefCell<Vec<Entry>>);
+
+#[derive(Clone)]
+struct Entry {
+    kind: TypeId,
+    itself: Rc<dyn Any>,
+    table: Rc<dyn Resource>,
+}
+
+impl Resources {
+    fn find<R: Resource>(&self) -> Option<Rc<R>> {
+        let entries = self.0.borrow();
+        let entry = entries.iter().find(|entry| entry.kind == TypeId::of::<R>())?;
+        entry.itself.clone().downcast().ok()
+    }
+
+    fn all(&self) -> Vec<Rc<dyn Resource>> {
+        self.0.borrow().iter().map(|entry| entry.table.clone()).collect()
+    }
+}
+
+/// One reason more for a session to live, until it is dropped: what a [`Resource`] keeps in its entries.
+///
+/// It is made by [`Turn::hold_session`] or [`Kernel::hold_session`]. While there is one the kernel is not idle, as with
+/// a reference count. When its session is stopped all the same it holds nothing any more.
+pub struct SessionHold {
+    core: Weak<Core>,
+    session: SessionId,
+    place: &'static Location<'static>,
+}
+
+impl SessionHold {
+    /// The session that it holds.
+    #[must_use]
+    pub fn session(&self) -> SessionId {
+        self.session
+    }
+
+    /// The file and line that took it.
+    #[must_use]
+    pub fn place(&self) -> &'static Location<'static> {
+        self.place
+    }
+
+    /// Queues an event for the session: how a resource tells it of something. The sender is the session that is running,
+    /// or the kernel.
+    ///
+    /// # Errors
+    /// [`PostError`] with the argument, when the session is gone.
+    #[track_caller]
+    pub fn post<A: 'static>(&self, event: impl Posts<A>, arg: A) -> Result<(), PostError<A>> {
+        let (place, to) = (Location::caller(), self.session);
+        match self.core.upgrade() {
+            Some(core) => core.post_from(None, to.into(), event.key(), arg, place),
+            None => Err(PostError::new(
+                event.key().as_str(),
+                PostErrorKind::NoSuchSession(Target::from(to).wanted()),
+                arg,
+            )),
+        }
+    }
+
+    /// A line for [`Resource::holds`]: of that sort, by that name, taken where this was.
+    #[must_use]
+    pub fn report(&self, kind: &'static str, name: impl Into<String>) -> Hold {
+        Hold {
+            kind: HoldKind::Other(kind),
+            name: name.into(),
+            count: 1,
+            place: self.place,
+        }
+    }
+}
+
+impl Drop for SessionHold {
+    fn drop(&mut self) {
+        if let Some(core) = self.core.upgrade() {
+            core.release_outside(self.session, self.place);
+        }
+    }
+}
+
+impl fmt::Debug for SessionHold {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SessionHold")
+            .field("session", &self.session)
+            .field("place", &self.place)
+            .finish()
+    }
+}
+
+impl Core {
+    fn resource<R: Resource + Default>(&self) -> Rc<R> {
+        if let Some(resource) = self.resources.find() {
+            return resource;
+        }
+        let made = Rc::new(R::default());
+        // Its `default` may have asked for the same one.
+        if let Some(resource) = self.resources.find() {
+            return resource;
+        }
+        self.resources.0.borrow_mut().push(Entry {
+            kind: TypeId::of::<R>(),
+            itself: made.clone(),
+            table: made.clone(),
+        });
+        made
+    }
+
+    fn hold_session(&self, id: SessionId, place: &'static Location<'static>) -> Result<SessionHold, Error> {
+        let slot = self.sessions.borrow().resolve(id).filter(|_| !id.is_kernel());
+        let Some(slot) = slot else {
+            return Err(ErrorKind::NoSuchSession(id.to_string()).into());
+        };
+        self.outside.borrow_mut().take(slot, place);
+        self.sessions.borrow_mut().hold(slot);
+        Ok(SessionHold {
+            core: self.weak(),
+            session: id,
+            place,
+        })
+    }
+
+    fn release_outside(&self, id: SessionId, place: &'static Location<'static>) {
+        let slot = self.sessions.borrow().resolve(id);
+        if let Some(slot) = slot
+            && self.outside.borrow_mut().release(slot, place)
+        {
+            self.sessions.borrow_mut().release(slot);
+            self.wake_host();
+        }
+    }
+
+    /// Tells every resource that a session is at its end.
+    pub(super) fn clear_resources(&self, id: SessionId) {
+        for resource in self.resources.all() {
+            quietly("a resource panicked when it was to let go of a session", || {
+                resource.clear(id)
+            });
+        }
+    }
+
+    /// What resources hold a session by; and, should they not tell of all, where the rest was taken.
+    pub(super) fn outside_holds(&self, slot: u32, id: SessionId, holds: &mut Vec<Hold>) {
+        let mut places = self.outside.borrow().places(slot);
+        for resource in self.resources.all() {
+            let mut told = Vec::new();
+            quietly("a resource panicked when it was to tell what it holds", || {
+                resource.holds(id, &mut told);
+            });
+            for hold in &told {
+                for _ in 0..hold.count {
+                    if let Some(at) = places.iter().position(|place| *place == hold.place) {
+                        places.swap_remove(at);
+                    }
+                }
+            }
+            holds.append(&mut told);
+        }
+        holds.extend(places.into_iter().map(|place| Hold {
+            kind: HoldKind::Other("hold"),
+            name: "of no resource that tells".to_owned(),
+            count: 1,
+            place,
+        }));
+    }
+}
+
+impl Kernel {
+    /// The kernel's own resource of that type, made when it is first asked for. It is by this that another crate adds a
+    /// kind of resource to kernels: see [`Resource`].
+    #[doc(alias = "POE::Resource")]
+    #[must_use]
+    pub fn resource<R: Resource + Default>(&self) -> Rc<R> {
+        self.core().resource()
+    }
+
+    /// Keeps a session alive until what this gives is dropped: for resources of other crates. (Programs have
+    /// [`refcount_increment`](Self::refcount_increment).)
+    ///
+    /// # Errors
+    /// There is no such session.
+    #[track_caller]
+    pub fn hold_session(&self, id: SessionId) -> Result<SessionHold, Error> {
+        self.core().hold_session(id, Location::caller())
+    }
+}
+
+impl Turn<'_> {
+    /// The kernel's own resource of that type: see [`Kernel::resource`].
+    #[doc(alias = "POE::Resource")]
+    #[must_use]
+    pub fn resource<R: Resource + Default>(self) -> Rc<R> {
+        self.core.resource()
+    }
+
+    /// Keeps a session alive until what this gives is dropped: see [`Kernel::hold_session`].
+    ///
+    /// # Errors
+    /// There is no such session.
+    #[track_caller]
+    pub fn hold_session(self, id: SessionId) -> Result<SessionHold, Error> {
+        self.core.hold_session(id, Location::caller())
+    }
+}
