@@ -2,20 +2,31 @@
 
 mod address;
 mod base;
+#[cfg(feature = "curses")]
+mod curses;
 mod error;
 #[cfg(unix)]
 mod follow_tail;
 mod pump;
+#[cfg(feature = "readline")]
+mod read_line;
 mod read_write;
 mod socket_factory;
 mod splice;
+#[cfg(any(feature = "curses", feature = "readline"))]
+mod terminal;
 
 pub use address::Address;
+#[cfg(feature = "curses")]
+pub use curses::{Curses, CursesBuilder, CursesInput};
 pub use error::{IoError, PutError, SocketError};
 #[cfg(unix)]
 pub use follow_tail::{FollowTail, FollowTailBuilder};
 pub use pump::{Input, Level};
+#[cfg(feature = "readline")]
+pub use read_line::{KeyBinding, PutMode, ReadLine, ReadLineBuilder, ReadLineInput, ReadLineMode, Typed};
 pub use read_write::{Parts, ReadWrite, ReadWriteBuilder};
+pub use read_write::{ReadWrite, ReadWriteBuilder};
 pub(crate) use socket_factory::listen_on;
 pub use socket_factory::{Connection, SocketFactory, SocketFactoryBuilder};
 pub use splice::{Splice, SpliceBuilder, Spliced, splice};

@@ -20,6 +20,7 @@ pub(crate) fn is_child(name: &str) -> bool {
             "--test-threads=1",
         ])
         .env(MARK, name)
+        .stdin(std::process::Stdio::null())
         .output()
         .unwrap();
     let told = String::from_utf8_lossy(&output.stdout);

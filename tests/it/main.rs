@@ -40,6 +40,8 @@ mod properties_sessions;
 mod selects;
 mod session_states;
 mod tasks;
+#[cfg(all(unix, feature = "pty", any(feature = "readline", feature = "curses")))]
+mod terminal;
 mod testing;
 mod tidy;
 mod traced;
@@ -48,7 +50,11 @@ mod upstream;
 #[cfg(unix)]
 mod upstream_k_selects;
 mod upstream_ses_nfa;
+#[cfg(all(unix, feature = "pty", feature = "curses"))]
+mod wheel_curses;
 #[cfg(unix)]
 mod wheel_follow_tail;
+#[cfg(all(unix, feature = "pty", feature = "readline"))]
+mod wheel_readline;
 mod wheel_readwrite;
 mod wheel_socket_factory;

@@ -1,0 +1,270 @@
+//! POE::Wheel::Curses: keys as they are pressed, the mouse, and changes of the terminal's size.
+//!
+//! | event | argument | when |
+//! |---|---|---|
+//! | input | [`CursesInput`] | a key, a movement of the mouse, a new size |
+//! | error | [`IoError`] | the terminal has gone |
+//!
+//! The wheel owns the terminal's mode and reads; what stands on the screen is the application's, drawn for example with ratatui.
+
+use super::base::{Base, wheel_methods};
+use super::error::IoError;
+use super::terminal::Claim;
+use crate::arg::AnyArg;
+use crate::error::{Error, ErrorKind};
+use crate::event::Posts;
+use crate::id::{TaskId, WheelId};
+use crate::kernel::task::Task;
+use crate::kernel::{Core, Turn};
+use crate::name::HeldName;
+use crossterm::event::{
+    DisableBracketedPaste, DisableMouseCapture, EnableBracketedPaste, EnableMouseCapture, Event, EventStream,
+};
+use crossterm::terminal::{Clear, ClearType, EnterAlternateScreen, LeaveAlternateScreen, enable_raw_mode};
+use crossterm::{cursor, execute};
+use futures_util::Stream;
+use std::fmt;
+use std::io;
+use std::panic::Location;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+/// Events of one turn at most; then others have theirs. A paste brings many.
+const EVENTS: usize = 256;
+
+/// What the terminal tells: a key, the mouse, a size (the event is crossterm's), and the wheel.
+///
+/// ```
+/// use poe::wheel::CursesInput;
+/// use crossterm::event::{Event, KeyCode};
+/// fn is_quit(input: &CursesInput) -> bool {
+///     matches!(&input.event, Event::Key(key) if key.code == KeyCode::Char('q'))
+/// }
+/// ```
+#[derive(Clone, Debug)]
+pub struct CursesInput {
+    /// What has come.
+    pub event: Event,
+    /// By which wheel.
+    pub wheel: WheelId,
+}
+
+struct State {
+    base: Base,
+    input: HeldName,
+    error: Option<HeldName>,
+}
+
+/// Raw keys from the terminal (`POE::Wheel::Curses`).
+///
+/// While it is there the terminal is in raw mode, on its alternate screen, which is clear; C-c is a key and no signal. Dropping it
+/// brings the mode and the screen back, also when a panic unwinds. A process has one such wheel, or one
+/// `ReadLine`, at a time. It keeps its session alive.
+///
+/// ```no_run
+/// use poe::{Event, Kernel, Session, event::START};
+/// use poe::wheel::{Curses, CursesInput};
+/// use crossterm::event::{Event as Terminal, KeyCode};
+/// const KEY: Event<CursesInput> = Event::new("key");
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), poe::Error> {
+/// let kernel = Kernel::new();
+/// Session::builder(None::<Curses>)
+///     .on(START, |cx, ()| -> poe::Handled {
+///         *cx.heap = Some(Curses::builder().input(KEY).start(cx)?);
+///         Ok(())
+///     })
+///     .on(KEY, |cx, input| match input.event {
+///         Terminal::Key(key) if key.code == KeyCode::Char('q') => *cx.heap = None,
+///         other => print!("{other:?}\r\n"),
+///     })
+///     .create(&kernel)?;
+/// kernel.run().await
+/// # }
+/// ```
+#[doc(alias = "POE::Wheel::Curses")]
+pub struct Curses {
+    state: Rc<State>,
+    task: Option<TaskId>,
+    _claim: Claim,
+}
+
+/// Settings of a [`Curses`]: the input event is wanted; the mouse and pastes are not told of unless asked for.
+///
+/// ```
+/// use poe::{Event, wheel::{Curses, CursesInput}};
+/// const KEY: Event<CursesInput> = Event::new("key");
+/// let builder = Curses::builder().input(KEY).mouse(true);
+/// ```
+#[derive(Default)]
+#[must_use = "a wheel turns only after `start`"]
+pub struct CursesBuilder {
+    input: Option<HeldName>,
+    error: Option<HeldName>,
+    mouse: bool,
+    paste: bool,
+}
+
+impl Curses {
+    /// Settings for a wheel on the process's terminal.
+    pub fn builder() -> CursesBuilder {
+        CursesBuilder::default()
+    }
+}
+
+wheel_methods!(Curses, |wheel| wheel.state.base, wheel.task);
+
+impl CursesBuilder {
+    /// Tells of keys and sizes, and of the mouse if that was asked for; at once, ahead of the queue.
+    #[doc(alias = "InputEvent")]
+    pub fn input(mut self, event: impl Posts<CursesInput>) -> Self {
+        self.input = Some(HeldName::new(event.key()));
+        self
+    }
+
+    /// Tells once when the terminal cannot be read any more.
+    pub fn error(mut self, event: impl Posts<IoError>) -> Self {
+        self.error = Some(HeldName::new(event.key()));
+        self
+    }
+
+    /// Whether the mouse is told of; default false.
+    pub fn mouse(mut self, mouse: bool) -> Self {
+        self.mouse = mouse;
+        self
+    }
+
+    /// Whether a pasted text comes as one event and not as its keys; default false.
+    pub fn bracketed_paste(mut self, paste: bool) -> Self {
+        self.paste = paste;
+        self
+    }
+
+    /// Starts the wheel for the session that is running; pass the handler's context.
+    ///
+    /// # Errors
+    /// No input event; standard input is no terminal; another wheel has it; the terminal refuses the mode.
+    ///
+    /// # Panics
+    /// Outside a Tokio runtime.
+    #[track_caller]
+    pub fn start(self, turn: &Turn<'_>) -> Result<Curses, Error> {
+        let Some(input) = self.input else {
+            return Err(
+                ErrorKind::Invalid("a Curses wheel wants an input event: add `.input(EVENT)`".to_owned()).into(),
+            );
+        };
+        let claim = Claim::take(leave_screen)?;
+        enter_screen(self.mouse, self.paste).map_err(|error| ErrorKind::Io {
+            operation: "preparing the terminal",
+            error,
+        })?;
+        let state = Rc::new(State {
+            base: Base::new(turn, Location::caller()),
+            input,
+            error: self.error,
+        });
+        let body = KeyTask {
+            state: state.clone(),
+            events: EventStream::new(),
+        };
+        let task = state
+            .base
+            .start(&format!("Curses {}", state.base.id()), false, Box::new(body));
+        Ok(Curses {
+            state,
+            task,
+            _claim: claim,
+        })
+    }
+}
+
+impl fmt::Debug for CursesBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CursesBuilder")
+            .field("mouse", &self.mouse)
+            .field("paste", &self.paste)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Drop for Curses {
+    fn drop(&mut self) {
+        self.state.base.end(self.task);
+    }
+}
+
+impl fmt::Debug for Curses {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Curses").field("id", &self.id()).finish_non_exhaustive()
+    }
+}
+
+fn enter_screen(mouse: bool, paste: bool) -> io::Result<()> {
+    enable_raw_mode()?;
+    let mut out = io::stdout();
+    execute!(out, EnterAlternateScreen, Clear(ClearType::All), cursor::MoveTo(0, 0))?;
+    if mouse {
+        execute!(out, EnableMouseCapture)?;
+    }
+    if paste {
+        execute!(out, EnableBracketedPaste)?;
+    }
+    Ok(())
+}
+
+/// Undoes all that might have been asked for: to disable what is not enabled does no harm.
+fn leave_screen() {
+    let _ = execute!(
+        io::stdout(),
+        DisableMouseCapture,
+        DisableBracketedPaste,
+        LeaveAlternateScreen,
+        cursor::Show
+    );
+}
+
+struct KeyTask {
+    state: Rc<State>,
+    events: EventStream,
+}
+
+impl Task for KeyTask {
+    fn poll(&mut self, core: &Core, cx: &mut Context<'_>) -> Poll<()> {
+        let state = self.state.clone();
+        let base = &state.base;
+        for _ in 0..EVENTS {
+            match Pin::new(&mut self.events).poll_next(cx) {
+                Poll::Ready(Some(Ok(event))) => {
+                    let input = CursesInput {
+                        event,
+                        wheel: base.id(),
+                    };
+                    if base.deliver(core, state.input.idx(), AnyArg::new(input)).is_none() {
+                        return Poll::Ready(());
+                    }
+                }
+                Poll::Ready(Some(Err(error))) => return self.ended(core, Some(error)),
+                Poll::Ready(None) => return self.ended(core, None),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+}
+
+impl KeyTask {
+    fn ended(&self, core: &Core, error: Option<io::Error>) -> Poll<()> {
+        let base = &self.state.base;
+        if let Some(event) = &self.state.error {
+            let error = match error {
+                Some(error) => IoError::io("read", base.id(), error),
+                None => IoError::eof(base.id()),
+            };
+            let _ = base.deliver(core, event.idx(), AnyArg::new(error));
+        }
+        Poll::Ready(())
+    }
+}

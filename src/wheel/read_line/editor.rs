@@ -1,0 +1,279 @@
+//! The editor's thread: a line editor blocks, so it has a thread of its own, and does what it is told one thing after another.
+
+use super::history::SharedHistory;
+use super::{Completer, Typed};
+use reedline::{
+    EditCommand, EditMode, ExternalPrinter, Prompt, PromptEditMode, PromptHistorySearch, Reedline, ReedlineEvent,
+    ReedlineRawEvent, Signal, Span, Suggestion,
+};
+use std::borrow::Cow;
+use std::io::{self, Write};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::time::{Duration, Instant};
+use tokio::sync::mpsc::UnboundedSender;
+
+/// What the editor hands out in the place of a line; no key types the first character.
+pub(super) const ABORT: &str = "\u{1}abort";
+pub(super) const KEY: &str = "\u{1}key:";
+
+pub(super) const MENU: &str = "completions";
+
+/// How long the editor waits for a key before it looks for something to print, or for a reason to stop.
+const POLL: Duration = Duration::from_millis(25);
+
+pub(super) enum Command {
+    /// Reads one line, and says what was typed.
+    Read(UnboundedSender<Answer>),
+    Print(String),
+    Clear,
+}
+
+pub(super) enum Answer {
+    Typed(Typed),
+    Failed(io::Error),
+}
+
+impl Answer {
+    /// Whether the line is over.
+    pub(super) fn is_last(&self) -> bool {
+        !matches!(self, Answer::Typed(Typed::Key { .. }))
+    }
+}
+
+/// What the wheel and the thread both see.
+pub(super) struct Shared {
+    prompt: Mutex<String>,
+    last_key: Mutex<Instant>,
+    /// Has the editor come out of its waiting.
+    interrupt: Arc<AtomicBool>,
+    /// … because the screen is to be cleared …
+    clear: AtomicBool,
+    /// … or because the wheel has gone.
+    stop: AtomicBool,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Shared {
+    pub(super) fn new() -> Self {
+        Shared {
+            prompt: Mutex::new(String::new()),
+            last_key: Mutex::new(Instant::now()),
+            interrupt: Arc::default(),
+            clear: AtomicBool::new(false),
+            stop: AtomicBool::new(false),
+        }
+    }
+
+    pub(super) fn set_prompt(&self, prompt: &str) {
+        // Readline marks what has no width; here that is found out.
+        *lock(&self.prompt) = prompt.replace("\\[", "").replace("\\]", "");
+    }
+
+    pub(super) fn redraw(&self) {
+        self.interrupt.store(true, Ordering::Release);
+    }
+
+    pub(super) fn clear(&self) {
+        self.clear.store(true, Ordering::Release);
+        self.redraw();
+    }
+
+    pub(super) fn stop(&self) {
+        self.stop.store(true, Ordering::Release);
+        self.redraw();
+    }
+
+    /// For how long no key has been pressed.
+    pub(super) fn idle_for(&self) -> Duration {
+        lock(&self.last_key).elapsed()
+    }
+}
+
+/// The editor as the thread has it.
+pub(super) struct Setup {
+    pub(super) mode: Box<dyn EditMode>,
+    pub(super) completer: Option<Completer>,
+    pub(super) history: SharedHistory,
+    pub(super) printer: ExternalPrinter<String>,
+}
+
+/// Starts the thread. What it gives back is closed when the thread is over and the terminal as it was.
+pub(super) fn spawn(
+    setup: Setup,
+    shared: Arc<Shared>,
+    commands: mpsc::Receiver<Command>,
+) -> io::Result<mpsc::Receiver<()>> {
+    let (over, is_over) = mpsc::channel();
+    let thread = std::thread::Builder::new().name("poe-readline".to_owned());
+    thread.spawn(move || {
+        let mut editor = build(setup, &shared);
+        while let Ok(command) = commands.recv() {
+            if shared.stop.load(Ordering::Acquire) {
+                break;
+            }
+            obey(&mut editor, &shared, command);
+        }
+        drop(over);
+    })?;
+    Ok(is_over)
+}
+
+fn build(setup: Setup, shared: &Arc<Shared>) -> Reedline {
+    let mode = Watched {
+        inner: setup.mode,
+        shared: shared.clone(),
+    };
+    let editor = Reedline::create()
+        .with_ansi_colors(false)
+        .with_history(Box::new(setup.history))
+        .with_edit_mode(Box::new(mode))
+        .with_external_printer(setup.printer)
+        .with_poll_interval(POLL)
+        .with_break_signal(shared.interrupt.clone());
+    match setup.completer {
+        Some(completer) => {
+            let menu = reedline::ColumnarMenu::default();
+            let menu = reedline::MenuBuilder::with_name(menu, MENU);
+            editor
+                .with_completer(Box::new(Words(completer)))
+                .with_quick_completions(true)
+                .with_partial_completions(true)
+                .with_menu(reedline::ReedlineMenu::EngineCompleter(Box::new(menu)))
+        }
+        None => editor,
+    }
+}
+
+fn obey(editor: &mut Reedline, shared: &Arc<Shared>, command: Command) {
+    match command {
+        Command::Read(answers) => {
+            // A completer is the user's code. Its panic must not leave the terminal raw.
+            let read = catch_unwind(AssertUnwindSafe(|| read(editor, shared, &answers)));
+            if read.is_err() {
+                let _ = crossterm::terminal::disable_raw_mode();
+                let why = io::Error::other("the line editor has panicked");
+                let _ = answers.send(Answer::Failed(why));
+            }
+        }
+        Command::Print(text) => {
+            let mut out = io::stdout().lock();
+            let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+        }
+        Command::Clear => {
+            let _ = editor.clear_screen();
+        }
+    }
+}
+
+fn read(editor: &mut Reedline, shared: &Arc<Shared>, answers: &UnboundedSender<Answer>) {
+    let prompt = SharedPrompt(shared.clone());
+    loop {
+        let answer = match editor.read_line(&prompt) {
+            Ok(Signal::Success(text)) if text == ABORT => {
+                abandon(editor);
+                Answer::Typed(Typed::Cancel)
+            }
+            Ok(Signal::Success(text)) => match text.strip_prefix(KEY) {
+                Some(name) => Answer::Typed(Typed::Key {
+                    name: name.to_owned(),
+                    line: editor.current_buffer_contents().to_owned(),
+                }),
+                None => Answer::Typed(Typed::Line(text)),
+            },
+            Ok(Signal::CtrlC) => {
+                abandon(editor);
+                Answer::Typed(Typed::Interrupt)
+            }
+            Ok(Signal::CtrlD) => Answer::Typed(Typed::Eot),
+            Ok(_) => {
+                if shared.stop.load(Ordering::Acquire) {
+                    abandon(editor);
+                    return;
+                }
+                if shared.clear.swap(false, Ordering::AcqRel) {
+                    let _ = editor.clear_screen();
+                }
+                continue;
+            }
+            Err(error) => Answer::Failed(error),
+        };
+        let is_last = answer.is_last();
+        let _ = answers.send(answer);
+        if is_last {
+            return;
+        }
+    }
+}
+
+/// Leaves a line that is not finished: what was typed is gone, and the cursor stands on a line of its own.
+fn abandon(editor: &mut Reedline) {
+    editor.run_edit_commands(&[EditCommand::Clear]);
+    let mut out = io::stdout().lock();
+    let _ = out.write_all(b"\r\n").and_then(|()| out.flush());
+}
+
+/// Notes when a key was pressed.
+struct Watched {
+    inner: Box<dyn EditMode>,
+    shared: Arc<Shared>,
+}
+
+impl EditMode for Watched {
+    fn parse_event(&mut self, event: ReedlineRawEvent) -> ReedlineEvent {
+        *lock(&self.shared.last_key) = Instant::now();
+        self.inner.parse_event(event)
+    }
+
+    fn edit_mode(&self) -> PromptEditMode {
+        self.inner.edit_mode()
+    }
+}
+
+struct SharedPrompt(Arc<Shared>);
+
+impl Prompt for SharedPrompt {
+    fn render_prompt_left(&self) -> Cow<'_, str> {
+        lock(&self.0.prompt).clone().into()
+    }
+
+    fn render_prompt_right(&self) -> Cow<'_, str> {
+        "".into()
+    }
+
+    fn render_prompt_indicator(&self, _: PromptEditMode) -> Cow<'_, str> {
+        "".into()
+    }
+
+    fn render_prompt_multiline_indicator(&self) -> Cow<'_, str> {
+        "".into()
+    }
+
+    fn render_prompt_history_search_indicator(&self, search: PromptHistorySearch) -> Cow<'_, str> {
+        format!("(reverse-i-search)`{}': ", search.term).into()
+    }
+}
+
+/// Completes the word before the cursor.
+struct Words(Completer);
+
+impl reedline::Completer for Words {
+    fn complete(&mut self, line: &str, pos: usize) -> Vec<Suggestion> {
+        let start = line[..pos]
+            .rfind(char::is_whitespace)
+            .map_or(0, |at| at + line[at..].chars().next().map_or(1, char::len_utf8));
+        let found = (self.0)(&line[start..pos], line, pos);
+        let unique = found.len() == 1;
+        let suggestion = |value| Suggestion {
+            value,
+            span: Span::new(start, pos),
+            append_whitespace: unique,
+            ..Suggestion::default()
+        };
+        found.into_iter().map(suggestion).collect()
+    }
+}

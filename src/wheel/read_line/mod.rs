@@ -1,0 +1,395 @@
+//! POE::Wheel::ReadLine: lines that a person types, with a line editor.
+//!
+//! | event | argument | when |
+//! |---|---|---|
+//! | input | [`ReadLineInput`] | a line was accepted or given up, or a key was pressed that is the program's; posted |
+//! | error | [`IoError`] | the terminal cannot be read; posted |
+
+mod editor;
+mod history;
+mod inputrc;
+mod keys;
+mod settings;
+
+pub use keys::KeyBinding;
+pub use settings::{ReadLineBuilder, ReadLineMode};
+
+use super::base::{Base, wheel_methods};
+use super::error::IoError;
+use super::terminal::Claim;
+use crate::arg::AnyArg;
+use crate::id::{TaskId, WheelId};
+use crate::kernel::Core;
+use crate::kernel::task::Task;
+use crate::name::HeldName;
+use editor::{Answer, Command, Shared};
+use history::SharedHistory;
+use reedline::ExternalPrinter;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::{Arc, mpsc};
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+
+/// The word before the cursor, the whole line, where in it the cursor is: what could stand there.
+type Completer = Box<dyn FnMut(&str, &str, usize) -> Vec<String> + Send>;
+
+/// How long the end of a wheel waits for the editor, which may be in a completer of the user's.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// What was typed, by which wheel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReadLineInput {
+    /// What.
+    pub typed: Typed,
+    /// By which wheel.
+    pub wheel: WheelId,
+}
+
+/// What came of a [`get`](ReadLine::get).
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Typed {
+    /// A line, without its end; it may be empty.
+    Line(String),
+    /// C-g: the line was given up (`cancel`).
+    Cancel,
+    /// C-c (`interrupt`).
+    Interrupt,
+    /// C-d in an empty line (`eot`).
+    Eot,
+    /// A key that was bound to [`KeyBinding::Event`]; the line is edited on.
+    Key {
+        /// The binding's.
+        name: String,
+        /// The line as it stands.
+        line: String,
+    },
+}
+
+/// When what was [put](ReadLine::put) is shown while a line is edited.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PutMode {
+    /// At once.
+    Immediate,
+    /// When no key has been pressed for the idle time, or the line is over. The default.
+    #[default]
+    Idle,
+    /// When the line is over.
+    After,
+}
+
+struct State {
+    base: Base,
+    input: HeldName,
+    error: Option<HeldName>,
+    shared: Arc<Shared>,
+    printer: ExternalPrinter<String>,
+    history: SharedHistory,
+    mode: PutMode,
+    idle_time: Duration,
+    /// What was put and is not to be shown yet.
+    held: RefCell<Vec<String>>,
+    /// Stands from a `get` to its event.
+    task: Cell<Option<TaskId>>,
+}
+
+/// Reads lines with an editor: history, completion, emacs' or vi's keys (`POE::Wheel::ReadLine`).
+///
+/// One [`get`](Self::get) reads one line and gives one event. Between them the terminal is as it was, so that C-c is a signal again;
+/// what is typed then waits for the next `get`. Dropping the wheel restores the terminal, also when a panic unwinds. A process has one
+/// such wheel, or one `Curses`, at a time. It keeps its session alive from `get` to the event.
+///
+/// The editor is reedline's; the init file is readline's (`$INPUTRC`, `~/.inputrc`), as far as keys of one stroke and the settings
+/// `editing-mode` go. It draws on standard error, and what is put goes to standard output while no line is edited.
+///
+/// ```no_run
+/// use poe::{Event, Kernel, Session, event::START};
+/// use poe::wheel::{ReadLine, ReadLineInput, Typed};
+/// const LINE: Event<ReadLineInput> = Event::new("line");
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), poe::Error> {
+/// let kernel = Kernel::new();
+/// Session::builder(None::<ReadLine>)
+///     .on(START, |cx, ()| -> poe::Handled {
+///         let wheel = ReadLine::builder().input(LINE).start(cx)?;
+///         wheel.get("name> ");
+///         *cx.heap = Some(wheel);
+///         Ok(())
+///     })
+///     .on(LINE, |cx, input| match (input.typed, &*cx.heap) {
+///         (Typed::Line(name), Some(wheel)) => {
+///             wheel.add_history(&name);
+///             wheel.put(format!("hello, {name}"));
+///             wheel.get("name> ");
+///         }
+///         _ => *cx.heap = None,
+///     })
+///     .create(&kernel)?;
+/// kernel.run().await
+/// # }
+/// ```
+#[doc(alias = "POE::Wheel::ReadLine")]
+pub struct ReadLine {
+    state: Rc<State>,
+    /// Gone when the wheel goes, which ends the thread.
+    commands: Option<mpsc::Sender<Command>>,
+    over: mpsc::Receiver<()>,
+    attribs: BTreeMap<String, String>,
+    _claim: Claim,
+}
+
+wheel_methods!(ReadLine, |wheel| wheel.state.base, wheel.state.task.get());
+
+impl ReadLine {
+    /// Settings for a wheel on the process's terminal.
+    pub fn builder() -> ReadLineBuilder {
+        ReadLineBuilder::default()
+    }
+
+    /// Reads one line; its event says what was typed. During a read it only changes the prompt.
+    ///
+    /// POE's default prompt is `> `. Parts between `\[` and `\]` have no width.
+    pub fn get(&self, prompt: &str) {
+        let state = &self.state;
+        state.shared.set_prompt(prompt);
+        if state.task.get().is_some() {
+            state.shared.redraw();
+            return;
+        }
+        let (answers, typed) = unbounded_channel();
+        self.tell(Command::Read(answers));
+        let body = ReadTask {
+            state: state.clone(),
+            typed,
+            idle: None,
+        };
+        let what = format!("ReadLine {}", state.base.id());
+        state.task.set(state.base.start(&what, false, Box::new(body)));
+    }
+
+    /// Shows a line: at once if none is edited, else above it, when the [mode](ReadLineBuilder::put_mode) says.
+    pub fn put(&self, line: impl fmt::Display) {
+        let state = &self.state;
+        let line = format!("{line}\r\n");
+        if state.task.get().is_none() {
+            self.tell(Command::Print(line));
+            return;
+        }
+        state.held.borrow_mut().push(line);
+        // The task shows it, or sees to it that it is shown in time.
+        state.base.schedule(state.task.get());
+    }
+
+    /// Clears the screen; a line that is edited is drawn again on top.
+    pub fn clear(&self) {
+        if self.state.task.get().is_some() {
+            self.state.shared.clear();
+        } else {
+            self.tell(Command::Clear);
+        }
+    }
+
+    /// The terminal's columns and rows.
+    ///
+    /// # Errors
+    /// The terminal does not tell.
+    pub fn terminal_size(&self) -> io::Result<(u16, u16)> {
+        crossterm::terminal::size()
+    }
+
+    /// Adds a line to the history, which nothing else does.
+    #[doc(alias = "addhistory")]
+    pub fn add_history(&self, line: &str) {
+        self.state.history.add(line);
+    }
+
+    /// The history, oldest first.
+    #[doc(alias = "GetHistory")]
+    #[must_use]
+    pub fn get_history(&self) -> Vec<String> {
+        self.state.history.lines()
+    }
+
+    /// Forgets the history.
+    pub fn clear_history(&self) {
+        self.state.history.clear();
+    }
+
+    /// Adds lines of a file to the history, those in the range (all: `0..usize::MAX`); gives how many. Without a file it is
+    /// `.history` in the home directory.
+    ///
+    /// # Errors
+    /// The file cannot be read, or there is no home.
+    #[doc(alias = "ReadHistory")]
+    pub fn read_history(&self, file: Option<&Path>, range: Range<usize>) -> io::Result<usize> {
+        self.state.history.read(&history_file(file)?, range)
+    }
+
+    /// Writes the history to a file, in the place of what it had.
+    ///
+    /// # Errors
+    /// The file cannot be written, or there is no home.
+    #[doc(alias = "WriteHistory")]
+    pub fn write_history(&self, file: Option<&Path>) -> io::Result<()> {
+        self.state.history.write(&history_file(file)?)
+    }
+
+    /// Keeps the last lines of a history file; with 0 it is empty afterwards.
+    ///
+    /// # Errors
+    /// The file cannot be read or written, or there is no home.
+    pub fn history_truncate_file(&self, file: Option<&Path>, lines: usize) -> io::Result<()> {
+        history::truncate(&history_file(file)?, lines)
+    }
+
+    /// The settings, those of the init file and those of the builder.
+    #[must_use]
+    pub fn attribs(&self) -> &BTreeMap<String, String> {
+        &self.attribs
+    }
+
+    /// One setting, by its name in any case.
+    #[must_use]
+    pub fn option(&self, name: &str) -> Option<&str> {
+        self.attribs.get(&name.to_ascii_lowercase()).map(String::as_str)
+    }
+
+    fn tell(&self, command: Command) {
+        if let Some(commands) = &self.commands {
+            // The thread has gone only if it has panicked, which the next read tells.
+            let _ = commands.send(command);
+        }
+    }
+}
+
+fn history_file(file: Option<&Path>) -> io::Result<PathBuf> {
+    match (file, std::env::var_os("HOME")) {
+        (Some(file), _) => Ok(file.to_owned()),
+        (None, Some(home)) => Ok(PathBuf::from(home).join(".history")),
+        (None, None) => Err(io::Error::new(io::ErrorKind::NotFound, "there is no home directory")),
+    }
+}
+
+impl Drop for ReadLine {
+    fn drop(&mut self) {
+        self.state.base.end(self.state.task.take());
+        self.state.shared.stop();
+        self.commands = None;
+        // Ready when the thread has let go of its end, having restored the terminal.
+        let _ = self.over.recv_timeout(PATIENCE);
+    }
+}
+
+impl fmt::Debug for ReadLine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ReadLine")
+            .field("id", &self.id())
+            .field("reading", &self.state.task.get().is_some())
+            .finish_non_exhaustive()
+    }
+}
+
+/// From a `get` to its event.
+struct ReadTask {
+    state: Rc<State>,
+    typed: UnboundedReceiver<Answer>,
+    /// Until what was put may be shown.
+    idle: Option<Pin<Box<tokio::time::Sleep>>>,
+}
+
+impl Task for ReadTask {
+    fn poll(&mut self, core: &Core, cx: &mut Context<'_>) -> Poll<()> {
+        let state = self.state.clone();
+        loop {
+            match self.typed.poll_recv(cx) {
+                Poll::Ready(Some(Answer::Typed(typed))) => {
+                    let is_last = !matches!(typed, Typed::Key { .. });
+                    if is_last {
+                        state.line_is_over();
+                    }
+                    let wheel = state.base.id();
+                    let input = ReadLineInput { typed, wheel };
+                    state.base.post(core, &state.input, AnyArg::new(input));
+                    if is_last {
+                        return Poll::Ready(());
+                    }
+                }
+                Poll::Ready(Some(Answer::Failed(error))) => return state.failed(core, error),
+                Poll::Ready(None) => return state.failed(core, io::Error::other("the line editor has ended")),
+                Poll::Pending => break,
+            }
+        }
+        self.show_held(cx);
+        Poll::Pending
+    }
+}
+
+impl ReadTask {
+    /// Shows what was put, as far as the mode and the editor's queue allow; sees to it that the rest has its turn.
+    fn show_held(&mut self, cx: &mut Context<'_>) {
+        let state = &self.state;
+        loop {
+            if state.held.borrow().is_empty() || state.mode == PutMode::After {
+                return;
+            }
+            let idle_for = state.shared.idle_for();
+            let wait = if state.mode == PutMode::Immediate || idle_for >= state.idle_time {
+                if state.show() {
+                    return;
+                }
+                Duration::from_millis(25)
+            } else {
+                state.idle_time - idle_for
+            };
+            let sleep = self.idle.insert(Box::pin(tokio::time::sleep(wait)));
+            if sleep.as_mut().poll(cx).is_pending() {
+                return;
+            }
+        }
+    }
+}
+
+impl State {
+    /// Hands what was put to the editor; false if its queue is full.
+    fn show(&self) -> bool {
+        let mut held = self.held.borrow_mut();
+        let printer = self.printer.sender();
+        while !held.is_empty() {
+            // The editor ends each message itself.
+            let line = held[0].trim_end_matches("\r\n").to_owned();
+            if printer.try_send(line).is_err() {
+                return false;
+            }
+            held.remove(0);
+        }
+        true
+    }
+
+    /// What is still held is shown now.
+    fn line_is_over(&self) {
+        self.task.set(None);
+        for line in self.held.take() {
+            let mut out = io::stdout().lock();
+            let _ = io::Write::write_all(&mut out, line.as_bytes());
+            let _ = io::Write::flush(&mut out);
+        }
+    }
+
+    fn failed(&self, core: &Core, error: io::Error) -> Poll<()> {
+        self.line_is_over();
+        if let Some(event) = &self.error {
+            let error = IoError::io("read", self.base.id(), error);
+            self.base.post(core, event, AnyArg::new(error));
+        }
+        Poll::Ready(())
+    }
+}

@@ -1,0 +1,297 @@
+//! Settings of a [`ReadLine`].
+
+use super::editor::{self, Setup, Shared};
+use super::history::SharedHistory;
+use super::inputrc::{Conditions, Inputrc, users_file};
+use super::keys::{KeyBinding, action, complete, parse_key};
+use super::{Completer, PutMode, ReadLine, ReadLineInput, State};
+use crate::error::{Error, ErrorKind};
+use crate::event::Posts;
+use crate::kernel::Turn;
+use crate::name::HeldName;
+use crate::wheel::base::Base;
+use crate::wheel::error::IoError;
+use crate::wheel::terminal::Claim;
+use crossterm::event::{KeyCode, KeyModifiers};
+use reedline::{EditMode, Emacs, ExternalPrinter, Keybindings, Vi};
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::panic::Location;
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
+
+/// Lines that the editor may be asked to show before it has shown the first.
+const SHOWN: usize = 1024;
+
+/// Whose keys the editor has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReadLineMode {
+    /// Emacs'. The default, unless the init file says otherwise.
+    Emacs,
+    /// Vi's, beginning in insert mode.
+    Vi,
+}
+
+/// Settings of a [`ReadLine`].
+///
+/// | setting | default |
+/// |---|---|
+/// | [`input`](Self::input) | must be given |
+/// | [`put_mode`](Self::put_mode), [`idle_time`](Self::idle_time) | [`PutMode::Idle`], 2 s |
+/// | [`app_name`](Self::app_name) | `poe-readline` |
+/// | [`mode`](Self::mode) | the init file's, or emacs' |
+/// | [`inputrc`](Self::inputrc) | `$INPUTRC`, or `.inputrc` at home |
+///
+/// ```
+/// use poe::{Event, wheel::{PutMode, ReadLine, ReadLineInput}};
+/// const LINE: Event<ReadLineInput> = Event::new("line");
+/// let builder = ReadLine::builder()
+///     .input(LINE)
+///     .put_mode(PutMode::Immediate)
+///     .completer(|word, _line, _cursor| {
+///         ["help", "quit"].iter().filter(|w| w.starts_with(word)).map(|w| w.to_string()).collect()
+///     });
+/// ```
+#[must_use = "a wheel turns only after `start`"]
+pub struct ReadLineBuilder {
+    input: Option<HeldName>,
+    error: Option<HeldName>,
+    put_mode: PutMode,
+    idle_time: Duration,
+    app_name: String,
+    mode: Option<ReadLineMode>,
+    inputrc: Option<PathBuf>,
+    attribs: Vec<(String, String)>,
+    bindings: Vec<(String, KeyBinding)>,
+    completer: Option<Completer>,
+}
+
+impl Default for ReadLineBuilder {
+    fn default() -> Self {
+        ReadLineBuilder {
+            input: None,
+            error: None,
+            put_mode: PutMode::default(),
+            idle_time: Duration::from_secs(2),
+            app_name: "poe-readline".to_owned(),
+            mode: None,
+            inputrc: users_file(),
+            attribs: Vec::new(),
+            bindings: Vec::new(),
+            completer: None,
+        }
+    }
+}
+
+impl ReadLineBuilder {
+    /// Tells what was typed. It must be there.
+    #[doc(alias = "InputEvent")]
+    pub fn input(mut self, event: impl Posts<ReadLineInput>) -> Self {
+        self.input = Some(HeldName::new(event.key()));
+        self
+    }
+
+    /// Tells that the terminal could not be read; the line is over then.
+    pub fn error(mut self, event: impl Posts<IoError>) -> Self {
+        self.error = Some(HeldName::new(event.key()));
+        self
+    }
+
+    /// When what is put is shown while a line is edited.
+    #[doc(alias = "PutMode")]
+    pub fn put_mode(mut self, mode: PutMode) -> Self {
+        self.put_mode = mode;
+        self
+    }
+
+    /// For how long no key must have been pressed in [`PutMode::Idle`].
+    #[doc(alias = "IdleTime")]
+    pub fn idle_time(mut self, time: Duration) -> Self {
+        self.idle_time = time;
+        self
+    }
+
+    /// What `$if` in the init file knows the program by.
+    #[doc(alias = "AppName")]
+    pub fn app_name(mut self, name: impl Into<String>) -> Self {
+        self.app_name = name.into();
+        self
+    }
+
+    /// Whose keys the editor has, whatever the init file says.
+    pub fn mode(mut self, mode: ReadLineMode) -> Self {
+        self.mode = Some(mode);
+        self
+    }
+
+    /// Reads another init file, or none.
+    pub fn inputrc(mut self, file: Option<impl Into<PathBuf>>) -> Self {
+        self.inputrc = file.map(Into::into);
+        self
+    }
+
+    /// A setting as in the init file, which it goes before.
+    #[doc(alias = "attribs")]
+    pub fn attrib(mut self, name: &str, value: impl Into<String>) -> Self {
+        self.attribs.push((name.to_ascii_lowercase(), value.into()));
+        self
+    }
+
+    /// Has a key do something: `C-x`, `M-x`, `up`, `f1`, or one character.
+    pub fn bind_key(mut self, key: impl Into<String>, binding: KeyBinding) -> Self {
+        self.bindings.push((key.into(), binding));
+        self
+    }
+
+    /// Completes words, on the tab key: the function is given the word before the cursor, the whole line, and where in it (in octets)
+    /// the cursor is. It runs on the editor's thread. One candidate is inserted; of several, what they have in common, and a second tab
+    /// shows them.
+    #[doc(alias = "completion_function")]
+    pub fn completer(mut self, f: impl FnMut(&str, &str, usize) -> Vec<String> + Send + 'static) -> Self {
+        self.completer = Some(Box::new(f));
+        self
+    }
+
+    /// Starts the wheel for the session that is running; pass the handler's context. Nothing is read before
+    /// [`ReadLine::get`].
+    ///
+    /// # Errors
+    /// No input event; a key or function of a binding that is not known; standard input is no terminal; another wheel has it.
+    #[track_caller]
+    pub fn start(self, turn: &Turn<'_>) -> Result<ReadLine, Error> {
+        let Some(input) = self.input else {
+            let why = "a ReadLine wheel wants an input event: add `.input(EVENT)`";
+            return Err(ErrorKind::Invalid(why.to_owned()).into());
+        };
+        let mut rc = Inputrc::default();
+        if let Some(file) = &self.inputrc {
+            let term = std::env::var("TERM").unwrap_or_default();
+            let conditions = Conditions {
+                app: &self.app_name,
+                term: &term,
+            };
+            rc.read(file, &conditions);
+        }
+        rc.settings.extend(self.attribs);
+        let mode = edit_mode(self.mode, &rc, &self.bindings, self.completer.is_some())?;
+        let claim = Claim::take(|| {})?;
+        let shared = Arc::new(Shared::new());
+        let history = SharedHistory::new();
+        let printer = ExternalPrinter::new(SHOWN);
+        let setup = Setup {
+            mode,
+            completer: self.completer,
+            history: history.clone(),
+            printer: printer.clone(),
+        };
+        let (commands, received) = mpsc::channel();
+        let over = editor::spawn(setup, shared.clone(), received).map_err(|error| ErrorKind::Io {
+            operation: "starting the line editor",
+            error,
+        })?;
+        Ok(ReadLine {
+            state: Rc::new(State {
+                base: Base::new(turn, Location::caller()),
+                input,
+                error: self.error,
+                shared,
+                printer,
+                history,
+                mode: self.put_mode,
+                idle_time: self.idle_time,
+                held: RefCell::default(),
+                task: Cell::new(None),
+            }),
+            commands: Some(commands),
+            over,
+            attribs: rc.settings,
+            _claim: claim,
+        })
+    }
+}
+
+impl fmt::Debug for ReadLineBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ReadLineBuilder")
+            .field("put_mode", &self.put_mode)
+            .field("idle_time", &self.idle_time)
+            .field("bindings", &self.bindings)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The keys: the editor's own, those that POE has beside them, the init file's, the program's.
+fn edit_mode(
+    chosen: Option<ReadLineMode>,
+    rc: &Inputrc,
+    bindings: &[(String, KeyBinding)],
+    completes: bool,
+) -> Result<Box<dyn EditMode>, Error> {
+    let vi = match chosen {
+        Some(mode) => mode == ReadLineMode::Vi,
+        None => rc.settings.get("editing-mode").is_some_and(|mode| mode == "vi"),
+    };
+    let mut tables = if vi {
+        vec![
+            reedline::default_vi_insert_keybindings(),
+            reedline::default_vi_normal_keybindings(),
+        ]
+    } else {
+        vec![reedline::default_emacs_keybindings()]
+    };
+    for table in &mut tables {
+        bind_own(table, vi, completes);
+        for (key, binding) in &rc.bindings {
+            // What this editor does not have is not the program's fault.
+            let _ = bind(table, key, binding);
+        }
+        for (key, binding) in bindings {
+            bind(table, key, binding)?;
+        }
+    }
+    let last = tables.pop().unwrap_or_default();
+    Ok(match tables.pop() {
+        Some(insert) => Box::new(Vi::new(insert, last)),
+        None => Box::new(Emacs::new(last)),
+    })
+}
+
+fn bind(table: &mut Keybindings, key: &str, binding: &KeyBinding) -> Result<(), Error> {
+    let Some((modifiers, code)) = parse_key(key) else {
+        return Err(ErrorKind::Invalid(format!("`{key}` is no key")).into());
+    };
+    let Some(does) = action(binding) else {
+        return Err(ErrorKind::Invalid(format!("the line editor has nothing for {binding:?}")).into());
+    };
+    table.add_binding(modifiers, code, does);
+    Ok(())
+}
+
+/// POE's keys where the editor's differ.
+fn bind_own(table: &mut Keybindings, vi: bool, completes: bool) {
+    let mut own = BTreeMap::from([("C-g", "abort"), ("C-j", "accept-line")]);
+    if !vi {
+        own.extend([
+            ("C-_", "undo"),
+            // What most terminals send for it.
+            ("C-7", "undo"),
+            ("M-t", "transpose-words"),
+            ("M-r", "revert-line"),
+            ("C-k", "kill-line"),
+            ("C-u", "backward-kill-line"),
+            ("C-w", "unix-word-rubout"),
+            ("C-h", "backward-delete-char"),
+            ("C-p", "previous-history"),
+            ("C-n", "next-history"),
+        ]);
+    }
+    for (key, name) in own {
+        let _ = bind(table, key, &KeyBinding::Function(name.to_owned()));
+    }
+    if completes {
+        table.add_binding(KeyModifiers::NONE, KeyCode::Tab, complete());
+    }
+}

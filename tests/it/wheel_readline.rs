@@ -1,0 +1,387 @@
+//! POE::Wheel::ReadLine on a pseudo terminal: the facts of upstream's wheel_readline, and what the specification has beyond it.
+
+use crate::terminal::on_terminal;
+use poe::event::START;
+use poe::wheel::{IoError, KeyBinding, PutMode, ReadLine, ReadLineBuilder, ReadLineInput, ReadLineMode, Typed};
+use poe::{Context, Event, Kernel, Session, SessionBuilder};
+use std::time::Duration;
+
+const LINE: Event<ReadLineInput> = Event::new("line");
+const ERROR: Event<IoError> = Event::new("error");
+
+type Heap = Option<ReadLine>;
+
+fn say(what: impl std::fmt::Display) {
+    // Standard error is the terminal; the test harness captures neither.
+    eprint!("\r\n<{what}>\r\n");
+}
+
+fn wheel(cx: &Context<'_, Heap>) -> &ReadLine {
+    cx.heap.as_ref().unwrap()
+}
+
+/// A session that shows what was typed and reads on, until C-d.
+fn reader(build: impl Fn(ReadLineBuilder) -> ReadLineBuilder + 'static) -> SessionBuilder<Heap> {
+    Session::builder(None::<ReadLine>)
+        .on(START, move |cx, ()| -> poe::Handled {
+            let builder = build(ReadLine::builder().input(LINE).error(ERROR));
+            *cx.heap = Some(builder.start(cx)?);
+            wheel(cx).get("p> ");
+            Ok(())
+        })
+        .on(ERROR, |cx, error| {
+            say(error);
+            *cx.heap = None;
+        })
+        .on(LINE, |cx, input| {
+            assert_eq!(input.wheel, wheel(cx).id());
+            say(format_args!("{:?}", input.typed));
+            match input.typed {
+                Typed::Eot => *cx.heap = None,
+                // The line is edited on.
+                Typed::Key { .. } => {}
+                Typed::Line(line) => {
+                    wheel(cx).add_history(&line);
+                    wheel(cx).get("p> ");
+                }
+                _ => wheel(cx).get("p> "),
+            }
+        })
+}
+
+async fn run(session: SessionBuilder<Heap>) {
+    let kernel = Kernel::new();
+    session.create(&kernel).unwrap();
+    tokio::time::timeout(Duration::from_secs(30), kernel.run())
+        .await
+        .unwrap()
+        .unwrap();
+    assert!(!crossterm::terminal::is_raw_mode_enabled().unwrap());
+}
+
+/// What is typed, one burst after another, and the line that comes of it.
+const EDITS: &[(&str, &[&str], &str)] = &[
+    ("plain typing", &["this is a test", "\n"], "this is a test"),
+    ("return accepts too", &["x", "\r"], "x"),
+    ("backspace", &["this is a test", "\x08\x08\x08\x08", "\n"], "this is a "),
+    ("rubout", &["abc", "\x7f", "\x7f\x7f\x7f", "d\n"], "d"),
+    (
+        "motion",
+        &[
+            "one three",
+            "\x01",
+            "\x02",
+            "\x1b[C\x1b[C\x1b[C two",
+            "\x05\x05\x06",
+            " four",
+            "\x02\x02\x02\x02",
+            "x",
+            "\n",
+        ],
+        "one two three xfour",
+    ),
+    (
+        "words",
+        &["one three", "\x1bb", "two ", "\x1bf", "!", "\n"],
+        "one two three!",
+    ),
+    ("delete a character", &["abc", "\x02\x02", "\x04", "\n"], "ac"),
+    (
+        "kill to the end and yank",
+        &["abcdef", "\x02\x02\x02\x0b", "\x01\x19", "\n"],
+        "defabc",
+    ),
+    ("kill to the start", &["abcdef", "\x02\x15", "\n"], "f"),
+    ("kill a word before", &["one two", "\x17", "three", "\n"], "one three"),
+    ("kill a word behind", &["one two", "\x01\x1bd", "\n"], " two"),
+    ("case", &["LOWER upper", "\x01\x1bl", "\x1bu", "\n"], "lower UPPER"),
+    ("transpose characters", &["one two 12", "\x14", "\n"], "one two 21"),
+    ("transpose words", &["one two", "\x02\x1bt", "\n"], "two one"),
+    ("undo", &["abc", "\x17", "\x1f", "\n"], "abc"),
+    ("text beyond ASCII", &["caf\u{e9} \u{263a}", "\n"], "caf\u{e9} \u{263a}"),
+];
+
+#[tokio::test]
+async fn lines_are_edited() {
+    on_terminal!(|terminal| {
+        for (name, bursts, line) in EDITS {
+            terminal.wait_for("p> ");
+            for burst in *bursts {
+                terminal.press(burst);
+            }
+            eprintln!("{name}");
+            terminal.wait_for(&format!("<Line({line:?})>"));
+        }
+        terminal.wait_for("p> ");
+        terminal.press("\x04");
+        terminal.wait_for("<Eot>");
+    });
+    run(reader(|b| b)).await;
+}
+
+#[tokio::test]
+async fn cancel_interrupt_and_the_end_are_told_and_history_goes_back() {
+    on_terminal!(|terminal| {
+        terminal.wait_for("p> ");
+        terminal.press("half a li\x07");
+        terminal.wait_for("<Cancel>");
+        terminal.wait_for("p> ");
+        terminal.press("another\x03");
+        terminal.wait_for("<Interrupt>");
+        terminal.wait_for("p> ");
+        terminal.press("first\r");
+        terminal.wait_for("<Line(\"first\")>");
+        terminal.wait_for("p> ");
+        terminal.press("\r");
+        terminal.wait_for("<Line(\"\")>");
+        terminal.wait_for("p> ");
+        // Up.
+        terminal.press("\x1b[A");
+        terminal.wait_for("first");
+        terminal.press(" again\r");
+        terminal.wait_for("<Line(\"first again\")>");
+        terminal.wait_for("p> ");
+        terminal.press("\x04");
+        terminal.wait_for("<Eot>");
+    });
+    run(reader(|b| b)).await;
+}
+
+#[tokio::test]
+async fn rl4_what_is_typed_ahead_in_one_burst_waits_for_the_next_get() {
+    on_terminal!(|terminal| {
+        terminal.wait_for("p> ");
+        terminal.press("one\rtwo\rthree\r\x04");
+        terminal.wait_for("<Line(\"one\")>");
+        terminal.wait_for("<Line(\"two\")>");
+        terminal.wait_for("<Line(\"three\")>");
+        terminal.wait_for("<Eot>");
+    });
+    run(reader(|b| b)).await;
+}
+
+#[tokio::test]
+async fn rl5_what_is_put_is_shown_when_the_mode_says() {
+    on_terminal!(|terminal| {
+        // At once, while a line is edited.
+        terminal.wait_for("p> ");
+        terminal.press("abc");
+        terminal.wait_for("put 1");
+        terminal.press("\r");
+        terminal.wait_for("<Line(\"abc\")>");
+        // None is edited.
+        terminal.wait_for("put 2");
+    });
+    const TICK: Event<()> = Event::new("tick");
+    let session = Session::builder(None::<ReadLine>)
+        .on(START, |cx, ()| -> poe::Handled {
+            *cx.heap = Some(ReadLine::builder().input(LINE).put_mode(PutMode::Immediate).start(cx)?);
+            wheel(cx).get("p> ");
+            cx.delay(TICK, Duration::from_millis(100), ());
+            Ok(())
+        })
+        .on(TICK, |cx, ()| wheel(cx).put("put 1"))
+        .on(LINE, |cx, input| {
+            say(format_args!("{:?}", input.typed));
+            wheel(cx).put("put 2");
+            *cx.heap = None;
+        });
+    run(session).await;
+}
+
+#[tokio::test]
+async fn rl5_idle_waits_for_a_pause_and_after_for_the_end_of_the_line() {
+    on_terminal!(|terminal| {
+        for mode in ["Idle", "After"] {
+            terminal.wait_for(&format!("{mode}> "));
+            terminal.press("ab");
+            if mode == "Idle" {
+                terminal.wait_for("put while editing");
+                terminal.press("\r");
+                terminal.wait_for("<Line(\"ab\")>");
+            } else {
+                terminal.press("\r");
+                terminal.wait_for("put while editing");
+                terminal.wait_for("<Line(\"ab\")>");
+            }
+        }
+    });
+    for mode in [PutMode::Idle, PutMode::After] {
+        let session = Session::builder(None::<ReadLine>)
+            .on(START, move |cx, ()| -> poe::Handled {
+                let builder = ReadLine::builder().input(LINE).put_mode(mode);
+                *cx.heap = Some(builder.idle_time(Duration::from_millis(200)).start(cx)?);
+                wheel(cx).get(&format!("{mode:?}> "));
+                wheel(cx).put("put while editing");
+                Ok(())
+            })
+            .on(LINE, |cx, input| {
+                say(format_args!("{:?}", input.typed));
+                *cx.heap = None;
+            });
+        run(session).await;
+    }
+}
+
+#[tokio::test]
+async fn rl3_get_during_a_read_changes_the_prompt_and_clear_keeps_the_line() {
+    on_terminal!(|terminal| {
+        terminal.wait_for("first> ");
+        terminal.press("kept");
+        terminal.wait_for("second> ");
+        terminal.wait_for("kept");
+        // The screen is cleared and the line drawn again.
+        terminal.wait_for("\x1b[2J");
+        terminal.wait_for("second> ");
+        terminal.press("!\r");
+        terminal.wait_for("<Line(\"kept!\")>");
+    });
+    let session = Session::builder(None::<ReadLine>)
+        .on(START, |cx, ()| -> poe::Handled {
+            *cx.heap = Some(ReadLine::builder().input(LINE).start(cx)?);
+            wheel(cx).get("first> ");
+            assert_eq!(wheel(cx).terminal_size()?, (80, 24));
+            cx.delay("prompt", Duration::from_millis(150), ());
+            cx.delay("clear", Duration::from_millis(300), ());
+            Ok(())
+        })
+        .on("prompt", |cx, ()| wheel(cx).get("\\[\\]second> "))
+        .on("clear", |cx, ()| wheel(cx).clear())
+        .on(LINE, |cx, input| {
+            say(format_args!("{:?}", input.typed));
+            *cx.heap = None;
+        });
+    run(session).await;
+}
+
+#[tokio::test]
+async fn rl9_rl10_words_are_completed_and_keys_are_bound() {
+    on_terminal!(|terminal| {
+        terminal.wait_for("p> ");
+        terminal.press("say he\t");
+        terminal.wait_for("hello");
+        terminal.press("\r");
+        terminal.wait_for("<Line(\"say hello \")>");
+        terminal.wait_for("p> ");
+        // What the candidates have in common.
+        terminal.press("wo\t");
+        terminal.wait_for("wor");
+        terminal.press("ld\r");
+        terminal.wait_for("<Line(\"world\")>");
+        terminal.wait_for("p> ");
+        terminal.press("ab\x18\x1bg");
+        terminal.wait_for("<Key { name: \"help\", line: \"git \" }>");
+        terminal.press("x\r");
+        terminal.wait_for("<Line(\"git x\")>");
+        terminal.wait_for("p> ");
+        terminal.press("\x04");
+        terminal.wait_for("<Eot>");
+    });
+    run(reader(|builder| {
+        builder
+            .completer(|word, line, cursor| {
+                assert!(line[..cursor].ends_with(word));
+                let words = ["hello", "world", "worth"].into_iter();
+                words.filter(|w| w.starts_with(word)).map(str::to_owned).collect()
+            })
+            .bind_key("C-x", KeyBinding::Function("kill-whole-line".to_owned()))
+            .bind_key("M-g", KeyBinding::Text("git ".to_owned()))
+            .bind_key("f1", KeyBinding::Event("help".to_owned()))
+    }))
+    .await;
+}
+
+#[tokio::test]
+async fn vi_has_its_own_keys() {
+    on_terminal!(|terminal| {
+        terminal.wait_for("p> ");
+        terminal.press("abc");
+        terminal.wait_for("abc");
+        // Escape is a key of its own only if nothing follows at once.
+        terminal.press("\x1b");
+        terminal.wait_for("<escaped>");
+        terminal.press("0xA!\r");
+        terminal.wait_for("<Line(\"bc!\")>");
+        terminal.wait_for("p> ");
+        terminal.press("\x04");
+        terminal.wait_for("<Eot>");
+    });
+    let session = reader(|builder| builder.mode(ReadLineMode::Vi)).on("escaped", |_, ()| say("escaped"));
+    let kernel = Kernel::new();
+    let id = session.create(&kernel).unwrap();
+    let handle = kernel.handle();
+    tokio::spawn(async move {
+        tokio::time::sleep(Duration::from_millis(700)).await;
+        let _ = handle.post(id, "escaped", ());
+    });
+    kernel.run().await.unwrap();
+}
+
+#[tokio::test]
+async fn rl12_one_wheel_at_a_time_and_a_failing_handler_leaves_the_terminal_as_it_was() {
+    on_terminal!(|terminal| {
+        terminal.wait_for("p> ");
+        terminal.press("x");
+        terminal.wait_for("<restored>");
+    });
+    let session = Session::builder(None::<ReadLine>)
+        .on(START, |cx, ()| -> poe::Handled {
+            *cx.heap = Some(ReadLine::builder().input(LINE).start(cx)?);
+            let second = ReadLine::builder().input(LINE).start(cx).unwrap_err();
+            assert!(
+                second.to_string().contains("another wheel has the terminal"),
+                "{second}"
+            );
+            wheel(cx).get("p> ");
+            cx.delay("fail", Duration::from_millis(200), ());
+            Ok(())
+        })
+        .on("fail", |_, ()| panic!("while a line is edited"))
+        .on(LINE, |_, _| {});
+    let kernel = Kernel::new();
+    session.create(&kernel).unwrap();
+    assert!(kernel.run().await.is_err());
+    assert!(!crossterm::terminal::is_raw_mode_enabled().unwrap());
+    say("restored");
+}
+
+#[tokio::test]
+async fn settings_that_cannot_be_are_refused() {
+    on_terminal!(|_| {});
+    let session = Session::builder(None::<ReadLine>)
+        .on(START, |cx, ()| {
+            let no_input = ReadLine::builder().start(cx).unwrap_err();
+            assert!(no_input.to_string().contains(".input(EVENT)"));
+            let key = ReadLine::builder()
+                .input(LINE)
+                .bind_key("C-", KeyBinding::Text("x".into()));
+            assert!(key.start(cx).unwrap_err().to_string().contains("`C-` is no key"));
+            let function = KeyBinding::Function("make-coffee".into());
+            let function = ReadLine::builder().input(LINE).bind_key("C-t", function);
+            assert!(function.start(cx).unwrap_err().to_string().contains("make-coffee"));
+            // Nothing of that has kept the terminal, nor does a wheel that has gone.
+            drop(ReadLine::builder().input(LINE).start(cx).unwrap());
+            *cx.heap = Some(
+                ReadLine::builder()
+                    .input(LINE)
+                    .app_name("x")
+                    .attrib("Bell-Style", "none")
+                    .start(cx)
+                    .unwrap(),
+            );
+            assert_eq!(wheel(cx).option("bell-STYLE"), Some("none"));
+        })
+        .on(LINE, |_, _| {});
+    run(session).await;
+}
+
+#[tokio::test]
+async fn without_a_terminal_a_wheel_is_refused() {
+    crate::in_child::in_child!();
+    // The test's own process has no terminal as its input: in_child gives it none.
+    let session = Session::builder(None::<ReadLine>).on(START, |cx, ()| {
+        let refused = ReadLine::builder().input(LINE).start(cx).unwrap_err();
+        assert!(refused.to_string().contains("no terminal"), "{refused}");
+    });
+    run(session).await;
+}
