@@ -16,7 +16,7 @@ fn say(what: impl std::fmt::Display) {
     eprint!("\r\n<{what}>\r\n");
 }
 
-fn wheel(cx: &Context<'_, Heap>) -> &ReadLine {
+fn wheel<'a>(cx: &'a Context<'_, Heap>) -> &'a ReadLine {
     cx.heap.as_ref().unwrap()
 }
 
@@ -96,7 +96,7 @@ const EDITS: &[(&str, &[&str], &str)] = &[
     ("kill a word behind", &["one two", "\x01\x1bd", "\n"], " two"),
     ("case", &["LOWER upper", "\x01\x1bl", "\x1bu", "\n"], "lower UPPER"),
     ("transpose characters", &["one two 12", "\x14", "\n"], "one two 21"),
-    ("transpose words", &["one two", "\x02\x1bt", "\n"], "two one"),
+    ("transpose words", &["one two", "\x1bb\x1bb", "\x1bt", "\n"], "two one"),
     ("undo", &["abc", "\x17", "\x1f", "\n"], "abc"),
     ("text beyond ASCII", &["caf\u{e9} \u{263a}", "\n"], "caf\u{e9} \u{263a}"),
 ];
@@ -266,10 +266,13 @@ async fn rl9_rl10_words_are_completed_and_keys_are_bound() {
         // What the candidates have in common.
         terminal.press("wo\t");
         terminal.wait_for("wor");
-        terminal.press("ld\r");
-        terminal.wait_for("<Line(\"world\")>");
+        // The first return takes what the list has come down to.
+        terminal.press("ld\r\r");
+        terminal.wait_for("<Line(\"world \")>");
         terminal.wait_for("p> ");
         terminal.press("ab\x18\x1bg");
+        terminal.wait_for("git ");
+        terminal.press("\x1bOP");
         terminal.wait_for("<Key { name: \"help\", line: \"git \" }>");
         terminal.press("x\r");
         terminal.wait_for("<Line(\"git x\")>");

@@ -14,9 +14,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc::UnboundedSender;
 
-/// What the editor hands out in the place of a line; no key types the first character.
-pub(super) const ABORT: &str = "\u{1}abort";
-pub(super) const KEY: &str = "\u{1}key:";
+/// What keys have the editor hand out without the line being over.
+pub(super) const ABORT: &str = "abort";
+pub(super) const KEY: &str = "key:";
 
 pub(super) const MENU: &str = "completions";
 
@@ -113,10 +113,10 @@ pub(super) fn spawn(
     thread.spawn(move || {
         let mut editor = build(setup, &shared);
         while let Ok(command) = commands.recv() {
-            if shared.stop.load(Ordering::Acquire) {
-                break;
+            // What was put before the end is shown all the same.
+            if !shared.stop.load(Ordering::Acquire) || matches!(command, Command::Print(_)) {
+                obey(&mut editor, &shared, command);
             }
-            obey(&mut editor, &shared, command);
         }
         drop(over);
     })?;
@@ -174,16 +174,16 @@ fn read(editor: &mut Reedline, shared: &Arc<Shared>, answers: &UnboundedSender<A
     let prompt = SharedPrompt(shared.clone());
     loop {
         let answer = match editor.read_line(&prompt) {
-            Ok(Signal::Success(text)) if text == ABORT => {
-                abandon(editor);
-                Answer::Typed(Typed::Cancel)
-            }
-            Ok(Signal::Success(text)) => match text.strip_prefix(KEY) {
+            Ok(Signal::Success(line)) => Answer::Typed(Typed::Line(line)),
+            Ok(Signal::HostCommand(command)) => match command.strip_prefix(KEY) {
                 Some(name) => Answer::Typed(Typed::Key {
                     name: name.to_owned(),
                     line: editor.current_buffer_contents().to_owned(),
                 }),
-                None => Answer::Typed(Typed::Line(text)),
+                None => {
+                    abandon(editor);
+                    Answer::Typed(Typed::Cancel)
+                }
             },
             Ok(Signal::CtrlC) => {
                 abandon(editor);
