@@ -26,7 +26,6 @@ pub use pump::{Input, Level};
 #[cfg(feature = "readline")]
 pub use read_line::{KeyBinding, PutMode, ReadLine, ReadLineBuilder, ReadLineInput, ReadLineMode, Typed};
 pub use read_write::{Parts, ReadWrite, ReadWriteBuilder};
-pub use read_write::{ReadWrite, ReadWriteBuilder};
 pub(crate) use socket_factory::listen_on;
 pub use socket_factory::{Connection, SocketFactory, SocketFactoryBuilder};
 pub use splice::{Splice, SpliceBuilder, Spliced, splice};
