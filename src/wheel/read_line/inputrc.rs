@@ -102,10 +102,9 @@ impl Inputrc {
 
 /// `"\C-x": kill-line` or `Control-x: kill-line`. The key may be a colon, in quotes.
 fn key_and_action(line: &str) -> Option<(&str, &str)> {
-    let from = if line.starts_with('"') {
-        line[1..].find('"')? + 2
-    } else {
-        0
+    let from = match line.strip_prefix('"') {
+        Some(quoted) => quoted.find('"')? + 2,
+        None => 0,
     };
     let colon = from + line[from..].find(':')?;
     Some((line[..colon].trim(), line[colon + 1..].trim()))
