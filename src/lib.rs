@@ -71,6 +71,7 @@ pub mod driver;
 mod error;
 pub mod event;
 pub mod filter;
+pub mod guide;
 mod id;
 mod kernel;
 mod name;

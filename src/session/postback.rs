@@ -181,7 +181,7 @@ impl<M: Clone + 'static, A: 'static, R: 'static> Callback<M, A, R> {
     /// Runs the handler and gives its answer. `caller` is a handler's context, or the kernel while no handler runs.
     ///
     /// # Errors
-    /// [`CallError`], as [`Context::call`]; of a dead session with the argument.
+    /// [`CallError`], as [`Context::call`](crate::Context::call); of a dead session with the argument.
     #[track_caller]
     pub fn call(&self, caller: &mut impl Caller, arg: A) -> Result<R, CallError<A>> {
         let name = self.hold.name();
