@@ -561,7 +561,7 @@ impl<H: 'static, F: Filter> Client<H, F> {
     fn let_go(&self, cx: Cx<'_, '_, H, F>) {
         if let Some(timer) = cx.heap.timer.take() {
             // It has gone off, if that is what ends the attempt.
-            let _ = cx.alarm_remove(timer);
+            let _ = cx.alarm_remove_if_set(timer);
         }
         let factory = cx.heap.factory.take();
         drop(factory);

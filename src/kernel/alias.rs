@@ -4,6 +4,7 @@ use super::{Core, Target, Turn};
 use crate::error::{Error, ErrorKind};
 use crate::id::SessionId;
 use crate::name::Name;
+use crate::resource::HoldKind;
 use std::panic::Location;
 
 impl Core {
@@ -22,6 +23,7 @@ impl Core {
             None => {
                 self.aliases.borrow_mut().set(slot, Name::from(alias), place);
                 self.sessions.borrow_mut().hold(slot);
+                self.trace_held(slot, HoldKind::Alias, alias);
                 Ok(())
             }
         }
@@ -35,7 +37,13 @@ impl Core {
             return Err(ErrorKind::NotPermitted("the alias belongs to another session").into());
         }
         self.sessions.borrow_mut().release(slot);
+        self.trace_released(slot, HoldKind::Alias, alias);
         Ok(())
+    }
+
+    fn named(&self, target: &Target<'_>) -> Result<u32, Error> {
+        let slot = self.resolve(target);
+        slot.ok_or_else(|| ErrorKind::NoSuchSession(target.wanted().to_string()).into())
     }
 }
 
@@ -61,29 +69,32 @@ impl Turn<'_> {
     #[track_caller]
     pub fn alias_set(self, alias: &str) -> Result<(), Error> {
         let place = Location::caller();
-        let slot = self.slot().ok_or_else(|| gone(self.frame.session))?;
-        self.core.alias_set(slot, alias, place)
+        let slot = self.slot().ok_or_else(|| gone(self.frame.session));
+        let set = slot.and_then(|slot| self.core.alias_set(slot, alias, place));
+        self.core.told("alias_set", set)
     }
 
     /// Takes one of the session's own names away. Events that were posted by it still arrive.
     ///
     /// # Errors
     /// Nobody has it (`ESRCH`); another session has it (`EPERM`).
+    #[track_caller]
     pub fn alias_remove(self, alias: &str) -> Result<(), Error> {
-        let slot = self.slot().ok_or_else(|| gone(self.frame.session))?;
-        self.core.alias_remove(slot, alias)
+        let slot = self.slot().ok_or_else(|| gone(self.frame.session));
+        let removed = slot.and_then(|slot| self.core.alias_remove(slot, alias));
+        self.core.told("alias_remove", removed)
     }
 
     /// The session that has an alias, or the one of that ID if it is alive.
     ///
     /// # Errors
     /// There is none (decision D1: POE leaves the reason out).
+    #[track_caller]
     pub fn alias_resolve<'t>(self, target: impl Into<Target<'t>>) -> Result<SessionId, Error> {
         let target = target.into();
-        match self.core.resolve(&target) {
-            Some(slot) => Ok(self.core.sessions.borrow().id(slot)),
-            None => Err(ErrorKind::NoSuchSession(target.wanted().to_string()).into()),
-        }
+        let slot = self.core.named(&target);
+        let found = slot.map(|slot| self.core.sessions.borrow().id(slot));
+        self.core.told("alias_resolve", found)
     }
 
     /// The session's aliases, sorted.
@@ -98,12 +109,12 @@ impl Turn<'_> {
     /// # Errors
     /// There is no such session.
     #[doc(alias = "alias_list")]
+    #[track_caller]
     pub fn alias_list_of<'t>(self, target: impl Into<Target<'t>>) -> Result<Vec<Name>, Error> {
         let target = target.into();
-        match self.core.resolve(&target) {
-            Some(slot) => Ok(self.core.aliases.borrow().list(slot)),
-            None => Err(ErrorKind::NoSuchSession(target.wanted().to_string()).into()),
-        }
+        let slot = self.core.named(&target);
+        let found = slot.map(|slot| self.core.aliases.borrow().list(slot));
+        self.core.told("alias_list_of", found)
     }
 }
 

@@ -169,6 +169,7 @@ impl Core {
         let replaced = self.children.borrow_mut().enter(pid, awaiter);
         if replaced.is_none() {
             self.sessions.borrow_mut().hold(session);
+            self.trace_held(session, HoldKind::Process, &pid.to_string());
         }
         drop_quietly(replaced);
         let is_new = {
@@ -266,6 +267,7 @@ impl Core {
             let slot = awaiter.session;
             self.enqueue_known(slot, KERNEL, awaiter.event.idx(), NameIdx::NONE, arg, awaiter.place);
             self.sessions.borrow_mut().release(slot);
+            self.trace_released(slot, HoldKind::Process, &pid.to_string());
         }
         let known = self.processes.known.borrow_mut().remove(&pid);
         let (task, reaped) = known.map_or((None, false), |k| (k.task, k.child.is_some()));
@@ -403,7 +405,8 @@ impl Turn<'_> {
             arg: Box::new(move |pid, status| AnyArg::new(ChildExit { pid, status, extra })),
             place: Location::caller(),
         };
-        self.core.await_process(process, awaiter)
+        let awaited = self.core.await_process(process, awaiter);
+        self.core.told("sig_child", awaited)
     }
 
     /// Awaits a process no longer; false if this session did not.
@@ -413,6 +416,7 @@ impl Turn<'_> {
         let removed = self.core.children.borrow_mut().remove(pid, slot);
         let Some(awaiter) = removed else { return false };
         self.core.sessions.borrow_mut().release(slot);
+        self.core.trace_released(slot, HoldKind::Process, &pid.to_string());
         self.core.settle_process(pid);
         drop_quietly(awaiter);
         true

@@ -37,6 +37,7 @@ impl Core {
     /// Takes a session out of every table. What it held is dropped at the end, when all tables are whole again.
     pub(super) fn free_session(&self, slot: u32) {
         let id = self.sessions.borrow().id(slot);
+        self.trace_destroy(slot);
         self.clear_resources(id);
         let parent = self.sessions.borrow().parent(slot).unwrap_or(KERNEL);
         let children: Vec<u32> = self.sessions.borrow().children(slot).collect();

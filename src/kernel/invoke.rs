@@ -197,16 +197,20 @@ impl Nested<'_> {
     ///
     /// # Errors
     /// It is the kernel's child already (`EPERM`).
+    #[track_caller]
     pub fn detach_myself(&mut self) -> Result<(), Error> {
-        self.turn.core.detach(self.turn.session_id(), true)
+        let core = self.turn.core;
+        core.told("detach_myself", core.detach(self.turn.session_id(), true))
     }
 
     /// Makes a child of this session a child of the kernel: see [`Context::detach_child`](crate::Context::detach_child).
     ///
     /// # Errors
     /// There is no such session (`ESRCH`), or it is not a child of this one (`EPERM`).
+    #[track_caller]
     pub fn detach_child(&mut self, child: SessionId) -> Result<(), Error> {
-        self.turn.core.detach(child, false)
+        let core = self.turn.core;
+        core.told("detach_child", core.detach(child, false))
     }
 
     /// Stops every session, this one included: see [`Context::stop`](crate::Context::stop).
@@ -230,6 +234,7 @@ impl sealed::Caller for &Kernel {
         if core.busy.replace(true) {
             return Err(ErrorKind::Busy(what).into());
         }
+        core.refresh_watching();
         let reset = Reset(core);
         let result = f(core);
         drop(reset);

@@ -7,6 +7,7 @@ use crate::error::{Error, ErrorKind};
 use crate::event::{Child, ChildReason, Parent};
 use crate::id::SessionId;
 use crate::name::NameIdx;
+use crate::resource::HoldKind;
 use crate::resource::sessions::KERNEL;
 use std::panic::Location;
 use std::rc::Rc;
@@ -30,6 +31,7 @@ impl Core {
         let creator_id = self.sessions.borrow().id(creator);
         let id = self.sessions.borrow_mut().allocate(creator, object, place);
         self.trace_session("created", id);
+        self.trace_held(creator, HoldKind::Child, "a session");
         let result = self.dispatch_to(id.slot, creator_id, NameIdx::START, NameIdx::NONE, args, place, false);
         let Some(slot) = self.sessions.borrow().resolve(id) else {
             return Ok(id);

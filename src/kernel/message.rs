@@ -131,7 +131,7 @@ impl Core {
         arg: A,
     ) {
         if self.is_watching() {
-            self.trace_post(to, name, place);
+            self.trace_post(to, from, name, place);
         }
         let mut queue = self.queue.borrow_mut();
         if queue.next_due() != u64::MAX {
@@ -323,8 +323,10 @@ impl Turn<'_> {
         event: impl Posts<A>,
         arg: A,
     ) -> Result<(), PostError<A>> {
-        self.core
-            .post_from(Some(self.frame), target.into(), event.key(), arg, Location::caller())
+        let posted = self
+            .core
+            .post_from(Some(self.frame), target.into(), event.key(), arg, Location::caller());
+        self.core.told("post", posted)
     }
 
     /// Queues an event for the running session itself (POE's `yield`, which is a keyword in Rust).
@@ -370,8 +372,9 @@ impl Kernel {
         event: impl Posts<A>,
         arg: A,
     ) -> Result<(), PostError<A>> {
-        self.core()
-            .post_from(None, target.into(), event.key(), arg, Location::caller())
+        let core = self.core();
+        let posted = core.post_from(None, target.into(), event.key(), arg, Location::caller());
+        core.told("post", posted)
     }
 
     /// Runs a session's handler now and gives its answer, with the kernel as sender. Inside a handler use
@@ -403,7 +406,14 @@ pub(crate) fn call_at_once<A: 'static, R: 'static>(
     let mut arg = Some(arg);
     let done = caller.at_once("a call", |core| {
         let arg = arg.take()?;
-        Some(core.call_from(core.active.session(), target, key, arg, place))
+        let result = core.call_from(core.active.session(), target, key, arg, place);
+        // What the handler makes of it is no mistake of the call's.
+        if let Err(error) = &result
+            && error.is_no_such_session()
+        {
+            core.tell_of_error("call", error, place);
+        }
+        Some(result)
     });
     match done {
         Ok(Some(result)) => result,

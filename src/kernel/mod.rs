@@ -4,6 +4,7 @@
 //! [`KernelHandle`] what other threads see. The files follow the headings of POE::Kernel's manual.
 
 mod alias;
+mod assert;
 #[cfg(unix)]
 mod child;
 mod die;
@@ -111,6 +112,48 @@ impl Drop for Owner {
 ///     .report_slow_handlers(Duration::from_millis(5))
 ///     .build();
 /// ```
+///
+/// # What POE's constants have become
+///
+/// POE's switches are constants of a program's compilation, which write to the standard error. Here traces are `tracing`
+/// events, at the level TRACE, of a target per subsystem; a subscriber says what is heard and where it goes, and costs
+/// nothing while there is none. Checks are settings of the kernel.
+///
+/// | POE | here | what it tells or checks |
+/// |---|---|---|
+/// | `TRACE_DEFAULT` | every target: the filter `poe=trace` | |
+/// | `TRACE_EVENTS` | `poe::events`, `poe::timers` | each post, each timer that is set, each dispatch, with file and line |
+/// | `TRACE_FILES` | `poe::files` | watchers that are set, removed, paused, resumed; each readiness |
+/// | `TRACE_REFCNT` | `poe::refcnt` | what holds a session from now on or no longer, and its count then |
+/// | `TRACE_RETVALS` | `poe::retvals` | each error that a method returns, with the file and line of the call |
+/// | `TRACE_SESSIONS` | `poe::sessions` | sessions that begin, stop and are freed; handlers that fail (DEBUG); the options' logs (INFO, WARN) |
+/// | `TRACE_SIGNALS` | `poe::signals` | watchers set and removed, arrivals, each delivery, whom a signal stops |
+/// | `TRACE_DESTROY` | `poe::destroy` | of a session that is taken apart: the heap's type, options, handlers, what still held it |
+/// | `TRACE_FILENAME` | the subscriber's writer | |
+/// | `TRACE_PROFILE`, `TRACE_STATISTICS` | (without effect in POE, too) `poe::slow` | see [`report_slow_handlers`](Self::report_slow_handlers) |
+/// | `ASSERT_DEFAULT` | all three of those below | |
+/// | `ASSERT_DATA`, `ASSERT_EVENTS`, `ASSERT_FILES` | [`assert_data`](Self::assert_data), [`Kernel::check`] | that the kernel's tables agree |
+/// | `ASSERT_RETVALS` | [`assert_retvals`](Self::assert_retvals) | that no method fails |
+/// | `ASSERT_STATES` | [`assert_states`](Self::assert_states) | that each event finds a handler |
+/// | `ASSERT_USAGE` | the types | what is left, such as an unknown ID, is an error that names it, in every build |
+/// | `POE_`*name* in the environment | [`environment`](Self::environment) | |
+///
+/// ```
+/// // A program that shows the events and nothing else, if it is started with `RUST_LOG=poe::events=trace`.
+/// use tracing_subscriber::EnvFilter;
+/// tracing_subscriber::fmt().with_env_filter(EnvFilter::from_default_env()).init();
+/// # let kernel = poe::Kernel::new();
+/// ```
+#[doc(alias = "TRACE_DEFAULT")]
+#[doc(alias = "TRACE_EVENTS")]
+#[doc(alias = "TRACE_FILES")]
+#[doc(alias = "TRACE_REFCNT")]
+#[doc(alias = "TRACE_RETVALS")]
+#[doc(alias = "TRACE_SESSIONS")]
+#[doc(alias = "TRACE_SIGNALS")]
+#[doc(alias = "TRACE_DESTROY")]
+#[doc(alias = "ASSERT_DEFAULT")]
+#[doc(alias = "ASSERT_USAGE")]
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct KernelBuilder {
@@ -131,6 +174,10 @@ pub(crate) struct Config {
     pub(crate) catch_exceptions: bool,
     /// New sessions have the option `default`.
     pub(crate) assert_states: bool,
+    /// An error that a method returns is a panic.
+    pub(crate) assert_retvals: bool,
+    /// The tables are checked after each slice.
+    pub(crate) assert_data: bool,
     /// Messages from other threads that may wait.
     pub(crate) inbox: usize,
     #[cfg_attr(not(feature = "testing"), allow(dead_code))]
@@ -146,6 +193,8 @@ impl Default for Config {
             slow_nanos: u64::MAX,
             catch_exceptions: true,
             assert_states: false,
+            assert_retvals: false,
+            assert_data: false,
             inbox: 65_536,
             virtual_time: false,
         }
@@ -191,14 +240,6 @@ impl KernelBuilder {
         self
     }
 
-    /// POE's `ASSERT_STATES`; default false. With true every new session has the option `default`, and so warns of events
-    /// that it has no handler for; a session may still delete it.
-    #[doc(alias = "ASSERT_STATES")]
-    pub fn assert_states(mut self, assert: bool) -> Self {
-        self.config.assert_states = assert;
-        self
-    }
-
     /// How many messages of [`KernelHandle`]s may wait; default 65 536. A post to a full inbox is refused.
     pub fn inbox_capacity(mut self, messages: usize) -> Self {
         self.config.inbox = messages.max(1);
@@ -207,10 +248,10 @@ impl KernelBuilder {
 
     /// Makes the kernel.
     pub fn build(self) -> Kernel {
+        let core = Core::new(self.config);
+        core.refresh_watching();
         Kernel {
-            owner: Rc::new(Owner {
-                core: Core::new(self.config),
-            }),
+            owner: Rc::new(Owner { core }),
         }
     }
 }

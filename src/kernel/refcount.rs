@@ -40,6 +40,7 @@ impl Core {
         let change = self.extrefs.borrow_mut().increment(slot, tag.kind, tag.name, place);
         if change.edge {
             self.sessions.borrow_mut().hold(slot);
+            self.trace_held(slot, tag.kind, tag.name);
         }
         Ok(change.count)
     }
@@ -55,6 +56,7 @@ impl Core {
         };
         if change.edge {
             self.sessions.borrow_mut().release(slot);
+            self.trace_released(slot, tag.kind, tag.name);
             // Nobody need be in a handler: the future must look whether this was the last reason to live.
             self.wake_host();
         }
@@ -75,15 +77,18 @@ impl Turn<'_> {
     /// There is no such session.
     #[track_caller]
     pub fn refcount_increment(self, id: SessionId, tag: &str) -> Result<u64, Error> {
-        self.core.refcount_increment(id, &Tag::user(tag), Location::caller())
+        let count = self.core.refcount_increment(id, &Tag::user(tag), Location::caller());
+        self.core.told("refcount_increment", count)
     }
 
     /// Lowers a session's count of that tag and gives the new count; at zero the tag is gone.
     ///
     /// # Errors
     /// There is no such session, or it holds no such tag (decision D5: a count does not go below zero).
+    #[track_caller]
     pub fn refcount_decrement(self, id: SessionId, tag: &str) -> Result<u64, Error> {
-        self.core.refcount_decrement(id, &Tag::user(tag))
+        let count = self.core.refcount_decrement(id, &Tag::user(tag));
+        self.core.told("refcount_decrement", count)
     }
 }
 
@@ -103,14 +108,19 @@ impl Kernel {
     /// ```
     #[track_caller]
     pub fn refcount_increment(&self, id: SessionId, tag: &str) -> Result<u64, Error> {
-        self.core().refcount_increment(id, &Tag::user(tag), Location::caller())
+        let core = self.core();
+        let count = core.refcount_increment(id, &Tag::user(tag), Location::caller());
+        core.told("refcount_increment", count)
     }
 
     /// Lowers a session's count of that tag from outside: see [`Turn::refcount_decrement`].
     ///
     /// # Errors
     /// There is no such session, or it holds no such tag.
+    #[track_caller]
     pub fn refcount_decrement(&self, id: SessionId, tag: &str) -> Result<u64, Error> {
-        self.core().refcount_decrement(id, &Tag::user(tag))
+        let core = self.core();
+        let count = core.refcount_decrement(id, &Tag::user(tag));
+        core.told("refcount_decrement", count)
     }
 }

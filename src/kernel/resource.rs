@@ -129,6 +129,7 @@ impl Core {
         };
         self.outside.borrow_mut().take(slot, place);
         self.sessions.borrow_mut().hold(slot);
+        self.trace_held(slot, HoldKind::Other("hold"), "of a resource");
         Ok(SessionHold {
             core: self.weak(),
             session: id,
@@ -142,6 +143,7 @@ impl Core {
             && self.outside.borrow_mut().release(slot, place)
         {
             self.sessions.borrow_mut().release(slot);
+            self.trace_released(slot, HoldKind::Other("hold"), "of a resource");
             self.wake_host();
         }
     }
@@ -197,7 +199,9 @@ impl Kernel {
     /// There is no such session.
     #[track_caller]
     pub fn hold_session(&self, id: SessionId) -> Result<SessionHold, Error> {
-        self.core().hold_session(id, Location::caller())
+        let core = self.core();
+        let held = core.hold_session(id, Location::caller());
+        core.told("hold_session", held)
     }
 }
 
@@ -215,6 +219,7 @@ impl Turn<'_> {
     /// There is no such session.
     #[track_caller]
     pub fn hold_session(self, id: SessionId) -> Result<SessionHold, Error> {
-        self.core.hold_session(id, Location::caller())
+        let held = self.core.hold_session(id, Location::caller());
+        self.core.told("hold_session", held)
     }
 }

@@ -77,6 +77,9 @@ impl Core {
                 return Poll::Ready(Step::GiveWay);
             }
             self.sweep();
+            if self.config.assert_data {
+                self.assert_data();
+            }
             if mode == Mode::Slice {
                 return Poll::Ready(Step::Done);
             }

@@ -245,8 +245,17 @@ impl Task for WatchTask {
     }
 }
 
+impl Watch {
+    fn trace(&self, what: &'static str) {
+        let (session, place) = (self.owner, self.place);
+        let (descriptor, mode) = (self.watched.as_fd().as_raw_fd(), self.mode);
+        tracing::trace!(target: "poe::files", descriptor, ?mode, %session, event = %self.event.name(), %place, "{what}");
+    }
+}
+
 impl Drop for WatchTask {
     fn drop(&mut self) {
+        self.watch.trace("ignored");
         self.selects.remove(&self.watch);
     }
 }
@@ -273,6 +282,7 @@ impl Core {
                     continue;
                 }
                 delivered = true;
+                watch.trace("ready");
                 match catch_unwind(AssertUnwindSafe(|| (watch.arg)())) {
                     Ok(arg) => {
                         self.deliver_now(watch.owner, watch.event.idx(), arg, watch.place);
@@ -350,6 +360,7 @@ impl Core {
             place,
             listener: false,
         };
+        watch.trace("watched");
         self.selects.insert(&watch);
         let body = WatchTask {
             watch: watch.clone(),
@@ -384,6 +395,9 @@ impl Core {
     fn pause_files(&self, watched: &Watched, mode: SelectMode, pause: bool) -> bool {
         let watches = self.selects.of(watched, mode);
         for watch in &watches {
+            if watch.paused.get() != pause {
+                watch.trace(if pause { "paused" } else { "resumed" });
+            }
             watch.paused.set(pause);
             if !pause {
                 self.selects.heat(watch);
@@ -474,6 +488,7 @@ impl Turn<'_> {
         Ok(())
     }
 
+    #[track_caller]
     fn select_mode<X: Clone + 'static>(
         self,
         file: &Watched,
@@ -482,7 +497,8 @@ impl Turn<'_> {
         extra: X,
         place: &'static Location<'static>,
     ) -> Result<(), Error> {
-        self.core.watch(self.frame.session, file, mode, key, extra, place)
+        let watched = self.core.watch(self.frame.session, file, mode, key, extra, place);
+        self.core.told("select", watched)
     }
 
     /// Stops watching for something to read, also if that is found ready already (law L76); false if this session did

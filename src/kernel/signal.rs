@@ -122,7 +122,8 @@ impl Core {
             return;
         };
         let is_die = signal == "DIE";
-        tracing::trace!(target: "poe::signals", %signal, to = %self.sessions.borrow().id(target), "dispatch");
+        let to = self.sessions.borrow().id(target);
+        tracing::trace!(target: "poe::signals", %signal, %to, "dispatch");
         // In the order in which they are visited. Siblings: the youngest first.
         let touched: Vec<_> = {
             let sessions = self.sessions.borrow();
@@ -155,6 +156,7 @@ impl Core {
                 continue;
             };
             let Some(watcher) = watchers.get(&slot) else { continue };
+            tracing::trace!(target: "poe::signals", %signal, session = %id, event = %watcher.event.name(), "delivered");
             let given = Signal {
                 name: signal.clone(),
                 arg: arg.clone(),
@@ -181,6 +183,7 @@ impl Core {
         };
         if condemned {
             for id in touched {
+                tracing::trace!(target: "poe::signals", %signal, session = %id, "stops");
                 if id.is_kernel() {
                     self.stop_kernel();
                     continue;
@@ -277,6 +280,8 @@ impl Turn<'_> {
                 extra: Rc::new(AnyArg::new(extra)),
             };
             let signal = by_one_name(signal);
+            let session = self.frame.session;
+            tracing::trace!(target: "poe::signals", signal, %session, event = event.key().as_str(), "watched");
             let old = self.core.signals.borrow_mut().watch(slot, signal, watcher);
             drop_quietly(old);
             self.core.listen(self.frame.session, signal);
@@ -287,6 +292,8 @@ impl Turn<'_> {
     #[doc(alias = "sig")]
     pub fn sig_ignore(self, signal: &str) {
         if let Some(slot) = self.slot() {
+            let session = self.frame.session;
+            tracing::trace!(target: "poe::signals", signal, %session, "ignored");
             let old = self.core.signals.borrow_mut().ignore(slot, by_one_name(signal));
             self.core.settle_listeners();
             drop_quietly(old);
@@ -312,7 +319,8 @@ impl Turn<'_> {
         signal: &str,
         arg: A,
     ) -> Result<(), PostError<A>> {
-        signal_from(self.core, target.into(), signal, arg, Location::caller())
+        let raised = signal_from(self.core, target.into(), signal, arg, Location::caller());
+        self.core.told("signal", raised)
     }
 }
 
@@ -328,7 +336,9 @@ impl Kernel {
         signal: &str,
         arg: A,
     ) -> Result<(), PostError<A>> {
-        signal_from(self.core(), target.into(), signal, arg, Location::caller())
+        let core = self.core();
+        let raised = signal_from(core, target.into(), signal, arg, Location::caller());
+        core.told("signal", raised)
     }
 }
 

@@ -260,6 +260,7 @@ impl Core {
     pub(crate) fn start_task(&self, purpose: Purpose, body: Box<dyn Task>) -> Option<TaskId> {
         let slot = self.sessions.borrow().resolve(purpose.owner)?;
         self.sessions.borrow_mut().hold(slot);
+        self.trace_held(slot, purpose.kind, &purpose.what);
         let id = self.tasks.insert(purpose, body);
         self.wake_host();
         Some(id)
@@ -269,7 +270,7 @@ impl Core {
     pub(crate) fn cancel_task(&self, id: TaskId) -> bool {
         match self.tasks.remove(id) {
             Some(slot) => {
-                self.release_task_owner(slot.purpose.owner);
+                self.release_task_owner(slot.purpose.owner, slot.purpose.kind, &slot.purpose.what);
                 drop_quietly(slot);
                 true
             }
@@ -287,15 +288,15 @@ impl Core {
             return;
         };
         self.sessions.borrow_mut().hold(slot);
-        self.release_task_owner(from);
+        self.trace_held(slot, HoldKind::Wheel, "of another session");
+        self.release_task_owner(from, HoldKind::Wheel, "given away");
     }
 
-    fn release_task_owner(&self, owner: SessionId) {
-        {
-            let mut sessions = self.sessions.borrow_mut();
-            if let Some(slot) = sessions.resolve(owner) {
-                sessions.release(slot);
-            }
+    fn release_task_owner(&self, owner: SessionId, kind: HoldKind, what: &str) {
+        let slot = self.sessions.borrow().resolve(owner);
+        if let Some(slot) = slot {
+            self.sessions.borrow_mut().release(slot);
+            self.trace_released(slot, kind, what);
         }
         self.wake_host();
     }
@@ -350,7 +351,7 @@ impl Core {
 
     fn finish_task(&self, id: TaskId) {
         if let Some(slot) = self.tasks.remove(id) {
-            self.release_task_owner(slot.purpose.owner);
+            self.release_task_owner(slot.purpose.owner, slot.purpose.kind, &slot.purpose.what);
         }
     }
 

@@ -11,6 +11,7 @@ use crate::event::Posts;
 use crate::id::AlarmId;
 use crate::name::{Key, Name, NameIdx};
 use crate::queue::{Post, Removed};
+use crate::resource::HoldKind;
 use std::mem::ManuallyDrop;
 use std::num::NonZeroU64;
 use std::panic::Location;
@@ -87,9 +88,6 @@ impl Core {
         };
         sessions.hold(slot);
         let record = sessions.get_mut(slot);
-        if self.is_watching() {
-            self.trace_timer(slot, name, place, due);
-        }
         let post = Post {
             to: slot,
             from: slot,
@@ -103,6 +101,9 @@ impl Core {
             .borrow_mut()
             .set_timer(&mut record.first_timer, post, due, now);
         drop(sessions);
+        if self.is_watching() {
+            self.trace_timer(slot, name, place, due);
+        }
         self.wake_host();
         id
     }
@@ -112,6 +113,9 @@ impl Core {
     fn removed(&self, removed: Removed) -> Alarm {
         let Removed { id, due, entry } = removed;
         let event = self.names.take_pair(entry.name, entry.caller);
+        if self.is_watching() {
+            self.trace_released(entry.to, HoldKind::Timer, &event);
+        }
         Alarm {
             id,
             event,
@@ -243,25 +247,37 @@ impl Turn<'_> {
     ///
     /// # Errors
     /// No such timer (`ESRCH`); another session's (`EPERM`).
+    #[track_caller]
     pub fn alarm_adjust(self, id: AlarmId, by: impl Into<Delta>) -> Result<SystemTime, Error> {
         let by = by.into().0;
-        self.core.move_timer(self, id, |due| Clock::shifted(due, by))
+        let moved = self.core.move_timer(self, id, |due| Clock::shifted(due, by));
+        self.core.told("alarm_adjust", moved)
     }
 
     /// Moves a timer to a while from now and gives its new wall time.
     ///
     /// # Errors
     /// No such timer; another session's (decision D2: POE is silent about both).
+    #[track_caller]
     pub fn delay_adjust(self, id: AlarmId, after: impl Into<Delta>) -> Result<SystemTime, Error> {
         let due = Clock::shifted(self.core.clock.now(), after.into().0);
-        self.core.move_timer(self, id, |_| due)
+        let moved = self.core.move_timer(self, id, |_| due);
+        self.core.told("delay_adjust", moved)
     }
 
     /// Removes a timer and gives it back.
     ///
     /// # Errors
     /// No such timer, which a timer that has fired is, too (`ESRCH`); another session's (`EPERM`).
+    #[track_caller]
     pub fn alarm_remove(self, id: AlarmId) -> Result<Alarm, Error> {
+        let removed = self.alarm_remove_if_set(id);
+        self.core.told("alarm_remove", removed)
+    }
+
+    /// The same where it is no mistake if the timer has fired.
+    #[inline(always)]
+    pub(crate) fn alarm_remove_if_set(self, id: AlarmId) -> Result<Alarm, Error> {
         let core = self.core;
         let removed = {
             let mut sessions = core.sessions.borrow_mut();

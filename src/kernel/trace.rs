@@ -1,11 +1,12 @@
 //! What the kernel tells of itself: `tracing` events by subsystem (POE's TRACE_*), slow handlers, and transcripts.
 //!
-//! Targets: `poe::events`, `poe::sessions`, `poe::signals`, `poe::timers`, `poe::slow`. Where nobody listens a trace
-//! costs one load and one comparison.
+//! The targets stand in the documentation of [`KernelBuilder`](super::KernelBuilder). Where nobody listens a trace costs
+//! one load and one comparison; those of each single event are asked for once a poll.
 
 use super::{Config, Core, Frame};
 use crate::id::SessionId;
 use crate::name::NameIdx;
+use crate::resource::{Hold, HoldKind};
 use std::cell::{Cell, RefCell};
 use std::panic::Location;
 use std::rc::Rc;
@@ -26,7 +27,7 @@ type Hook = Rc<dyn Fn(&Dispatched<'_>)>;
 
 pub(super) struct Observer {
     /// Somebody listens: a `tracing` subscriber, a hook, or the watch for slow handlers. It is the one thing that each
-    /// event looks at, and brought up to date whenever the kernel is polled or called from outside.
+    /// event looks at, and brought up to date whenever the kernel is made, is polled, or runs a handler for somebody outside.
     watching: Cell<bool>,
     slow: u64,
     hook: RefCell<Option<Hook>>,
@@ -54,7 +55,8 @@ impl Core {
     /// Looks anew who listens.
     pub(crate) fn refresh_watching(&self) {
         let traced = tracing::enabled!(target: "poe::events", Level::TRACE)
-            || tracing::enabled!(target: "poe::timers", Level::TRACE);
+            || tracing::enabled!(target: "poe::timers", Level::TRACE)
+            || tracing::enabled!(target: "poe::refcnt", Level::TRACE);
         let watching = traced || self.observer.slow != u64::MAX || self.observer.hook.borrow().is_some();
         self.observer.watching.set(watching);
     }
@@ -75,6 +77,17 @@ impl Core {
     pub(crate) fn observe(&self, frame: &Frame<'_>, queued: bool) {
         if tracing::enabled!(target: "poe::events", Level::TRACE) {
             self.trace_dispatch(frame, queued);
+        }
+        if queued && tracing::enabled!(target: "poe::refcnt", Level::TRACE) {
+            let slot = self.sessions.borrow().resolve(frame.session);
+            if let Some(slot) = slot {
+                self.trace_refcnt(
+                    "dispatching",
+                    slot,
+                    HoldKind::Event,
+                    &self.names.name(frame.event.get()),
+                );
+            }
         }
         self.record(frame);
     }
@@ -106,18 +119,81 @@ impl Core {
 
     #[cold]
     #[inline(never)]
-    pub(super) fn trace_post(&self, to: u32, name: NameIdx, place: &'static Location<'static>) {
-        tracing::trace!(target: "poe::events", to, event = %self.names.name(name), %place, "post");
+    pub(super) fn trace_post(&self, to: u32, from: u32, name: NameIdx, place: &'static Location<'static>) {
+        let event = self.names.name(name);
+        if tracing::enabled!(target: "poe::events", Level::TRACE) {
+            let (to, from) = {
+                let sessions = self.sessions.borrow();
+                (sessions.id(to), sessions.id(from))
+            };
+            tracing::trace!(target: "poe::events", %to, %from, %event, %place, "post");
+        }
+        self.trace_held(to, HoldKind::Event, &event);
+        if from != to {
+            self.trace_held(from, HoldKind::SentEvent, &event);
+        }
     }
 
     #[cold]
     #[inline(never)]
     pub(super) fn trace_timer(&self, to: u32, name: NameIdx, place: &'static Location<'static>, due: u64) {
-        tracing::trace!(target: "poe::timers", to, event = %self.names.name(name), %place, due, "set");
+        let event = self.names.name(name);
+        if tracing::enabled!(target: "poe::timers", Level::TRACE) {
+            let session = self.sessions.borrow().id(to);
+            tracing::trace!(target: "poe::timers", %session, %event, %place, due, "set");
+        }
+        self.trace_held(to, HoldKind::Timer, &event);
     }
 
     pub(super) fn trace_session(&self, what: &'static str, id: SessionId) {
         tracing::trace!(target: "poe::sessions", session = %id, "{what}");
+    }
+
+    /// A session is held by one thing more, which is counted already. Nothing of the kernel is borrowed while a
+    /// subscriber is told: it is a user's code.
+    #[inline]
+    pub(super) fn trace_held(&self, slot: u32, kind: HoldKind, name: &str) {
+        if tracing::enabled!(target: "poe::refcnt", Level::TRACE) {
+            self.trace_refcnt("held", slot, kind, name);
+        }
+    }
+
+    /// … or by one thing less.
+    #[inline]
+    pub(super) fn trace_released(&self, slot: u32, kind: HoldKind, name: &str) {
+        if tracing::enabled!(target: "poe::refcnt", Level::TRACE) {
+            self.trace_refcnt("released", slot, kind, name);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn trace_refcnt(&self, what: &'static str, slot: u32, kind: HoldKind, name: &str) {
+        let (session, refs) = {
+            let sessions = self.sessions.borrow();
+            (sessions.id(slot), sessions.refs(slot))
+        };
+        tracing::trace!(target: "poe::refcnt", %session, refs, %kind, name, "{what}");
+    }
+
+    /// What a session was, before it is taken apart.
+    pub(super) fn trace_destroy(&self, slot: u32) {
+        if !tracing::enabled!(target: "poe::destroy", Level::TRACE) {
+            return;
+        }
+        let (id, object, place) = {
+            let sessions = self.sessions.borrow();
+            (sessions.id(slot), sessions.object(slot), sessions.place(slot))
+        };
+        let Some(object) = object else { return };
+        let (heap, options, handlers) = (object.heap_type(), object.options(), object.event_names());
+        let handlers: Vec<&str> = handlers.iter().map(|name| name.as_str()).collect();
+        tracing::trace!(target: "poe::destroy", session = %id, heap, ?options, ?handlers, created = %place, "destroyed");
+        let mut holds: Vec<Hold> = Vec::new();
+        self.outside_holds(slot, id, &mut holds);
+        for hold in holds {
+            tracing::trace!(target: "poe::destroy", session = %id, "still held by {hold}");
+        }
     }
 
     /// When a handler begins, if anybody wants to know.

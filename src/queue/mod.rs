@@ -90,6 +90,14 @@ pub(crate) enum Waiting<'a> {
     Timer(AlarmId, u64, &'a Post),
 }
 
+impl<'a> Waiting<'a> {
+    pub(crate) fn post(&self) -> &'a Post {
+        match self {
+            Waiting::Post(_, post) | Waiting::Timer(_, _, post) => post,
+        }
+    }
+}
+
 /// A timer whose time has come, which is on its session's list yet.
 pub(crate) struct Fired {
     links: Links,

@@ -53,6 +53,11 @@ impl Aliases {
         list
     }
 
+    /// Every alias with its session's slot.
+    pub(crate) fn all(&self) -> impl Iterator<Item = (&Name, u32)> {
+        self.owners.iter().map(|(name, alias)| (name, alias.session))
+    }
+
     /// Forgets a session; says how many things less it holds.
     #[must_use]
     pub(crate) fn clear(&mut self, session: u32) -> u32 {

@@ -284,9 +284,11 @@ impl<H: 'static> Context<'_, H> {
     ///
     /// # Errors
     /// It is the kernel's child already (`EPERM`).
+    #[track_caller]
     pub fn detach_myself(&mut self) -> Result<(), Error> {
         let me = self.session_id();
-        sealed::Caller::at_once(self, "detaching", |core| core.detach(me, true))?
+        let detached = sealed::Caller::at_once(self, "detaching", |core| core.detach(me, true))?;
+        self.kernel.core.told("detach_myself", detached)
     }
 
     /// Makes a child of this session a child of the kernel. This session is told (`_child lose`), then the child
@@ -294,8 +296,10 @@ impl<H: 'static> Context<'_, H> {
     ///
     /// # Errors
     /// There is no such session (`ESRCH`), or it is not a child of this one (`EPERM`).
+    #[track_caller]
     pub fn detach_child(&mut self, child: SessionId) -> Result<(), Error> {
-        sealed::Caller::at_once(self, "detaching", |core| core.detach(child, false))?
+        let detached = sealed::Caller::at_once(self, "detaching", |core| core.detach(child, false))?;
+        self.kernel.core.told("detach_child", detached)
     }
 
     /// Stops every session, this one included, children first; each gets its `_stop`. Afterwards the kernel is the

@@ -45,6 +45,7 @@ mod terminal;
 mod testing;
 mod tidy;
 mod traced;
+mod traces;
 mod transcripts;
 mod upstream;
 #[cfg(unix)]

@@ -357,7 +357,7 @@ impl<S: StateKey, R: 'static> NfaCell<S, R> {
             let timeouts = self.timeouts.take();
             for (_, id) in timeouts {
                 // Those that have fired are gone already.
-                drop(turn.alarm_remove(id));
+                drop(turn.alarm_remove_if_set(id));
             }
             self.postponed.release();
         }

@@ -304,7 +304,7 @@ impl<S: Eq + Hash + Debug + 'static, R: 'static> Machine<'_, S, R> {
             at.map(|at| timeouts.swap_remove(at))
         };
         // What comes back is the timer's argument, dropped here with nothing borrowed.
-        old.is_some_and(|(_, id)| self.kernel.alarm_remove(id).is_ok())
+        old.is_some_and(|(_, id)| self.kernel.alarm_remove_if_set(id).is_ok())
     }
 }
 
@@ -328,17 +328,21 @@ impl<S: Eq + Hash + Debug + 'static, R: 'static> Machine<'_, S, R> {
     ///
     /// # Errors
     /// It is the kernel's child already (`EPERM`).
+    #[track_caller]
     pub fn detach_myself(&mut self) -> Result<(), Error> {
         let me = self.session_id();
-        sealed::Caller::at_once(self, "detaching", |core| core.detach(me, true))?
+        let detached = sealed::Caller::at_once(self, "detaching", |core| core.detach(me, true))?;
+        self.kernel.core.told("detach_myself", detached)
     }
 
     /// Makes a child of the machine a child of the kernel; see [`Context::detach_child`](crate::Context::detach_child).
     ///
     /// # Errors
     /// There is no such session (`ESRCH`), or it is not a child of this one (`EPERM`).
+    #[track_caller]
     pub fn detach_child(&mut self, child: SessionId) -> Result<(), Error> {
-        sealed::Caller::at_once(self, "detaching", |core| core.detach(child, false))?
+        let detached = sealed::Caller::at_once(self, "detaching", |core| core.detach(child, false))?;
+        self.kernel.core.told("detach_child", detached)
     }
 
     /// Stops every session of the kernel, as [`Context::stop`](crate::Context::stop) does.
