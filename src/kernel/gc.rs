@@ -34,13 +34,16 @@ impl Core {
         }
     }
 
-    /// Takes a session out of every table. What it held is dropped at the end, when all tables are whole again.
+    /// Takes a session out of every table: first out of the tree, and then its events out of the queue, those to it
+    /// before those from it, which is the order in which others lose their last hold and are collected (laws L29, L32).
+    /// What it held is dropped at the end, when all tables are whole again.
     pub(super) fn free_session(&self, slot: u32) {
         let id = self.sessions.borrow().id(slot);
         self.trace_destroy(slot);
         self.clear_resources(id);
         let parent = self.sessions.borrow().parent(slot).unwrap_or(KERNEL);
         let children: Vec<u32> = self.sessions.borrow().children(slot).collect();
+        self.sessions.borrow_mut().orphan(slot);
         for child in children {
             self.sessions.borrow_mut().move_child(child, parent);
         }
@@ -89,10 +92,10 @@ impl Core {
                 events.extend(queue.purge(slot));
             }
         }
-        for entry in &events {
+        let (to_it, from_it): (Vec<&Entry>, Vec<&Entry>) = events.iter().partition(|e| e.to == slot);
+        for entry in to_it.into_iter().chain(from_it) {
             self.release_ends(entry.to, entry.from);
-            self.names.release(entry.name);
-            self.names.release(entry.caller);
+            self.names.release_pair(entry.name, entry.caller);
         }
         events
     }

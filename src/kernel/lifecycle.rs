@@ -1,5 +1,6 @@
 //! How sessions begin, end, and change parents: laws L18 to L39.
 
+use super::dispatch::discard;
 use super::invoke::sealed::Caller as _;
 use super::{Active, Caller, Core, Invoke, Kernel, Target};
 use crate::arg::AnyArg;
@@ -76,7 +77,7 @@ impl Core {
                 session: child,
                 result: None,
             };
-            self.notify(parent, NameIdx::CHILD, AnyArg::new(gain));
+            self.notify_session(parent_id, NameIdx::CHILD, AnyArg::new(gain));
             let child_slot = self.sessions.borrow().resolve(child);
             if let Some(child_slot) = child_slot {
                 self.notify(
@@ -97,9 +98,18 @@ impl Core {
             session: id,
             result,
         };
-        self.notify(parent, NameIdx::CHILD, AnyArg::new(lose));
+        self.notify_session(parent_id, NameIdx::CHILD, AnyArg::new(lose));
         // A `stop` inside those handlers passes this session over, so it is still here.
         self.free_session(slot);
+    }
+
+    /// A life-cycle event for a session that may be gone, by the handlers of those told before it; its slot may be another's.
+    fn notify_session(&self, to: SessionId, name: NameIdx, mut arg: AnyArg) {
+        let slot = self.sessions.borrow().resolve(to);
+        match slot {
+            Some(slot) => self.notify(slot, name, arg),
+            None => discard(&mut arg),
+        }
     }
 
     /// POE's `stop`: every session, children before parents; the queue is empty then and the kernel is active.

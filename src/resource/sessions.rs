@@ -131,8 +131,8 @@ impl<O: Clone> Sessions<O> {
         object
     }
 
-    /// Takes a session from its parent, which holds one thing less.
-    fn orphan(&mut self, slot: u32) {
+    /// Takes a session from its parent, if it has one yet, which holds one thing less.
+    pub(crate) fn orphan(&mut self, slot: u32) {
         let (parent, older, younger) = {
             let r = &self.records[slot as usize];
             (r.parent, r.older, r.younger)

@@ -299,6 +299,28 @@ async fn l39_detaching_tells_the_old_parent_then_the_child_and_moves_last() {
     );
 }
 
+/// The parent of a session that is being stopped may be gone before it can be told, and its place another's.
+#[tokio::test(start_paused = true)]
+async fn l32_nobody_is_told_of_the_child_of_a_parent_that_is_gone() {
+    let kernel = kernel();
+    life("P", |cx| {
+        life("C", lives(20))
+            .on(STOP, |cx, ()| {
+                cx.stop();
+                // In the slot that P has left.
+                life("new", |cx| cx.yield_to("bye", ())).create_in(cx).unwrap();
+            })
+            .create_in(cx)
+            .unwrap();
+    })
+    .create(&kernel)
+    .unwrap();
+    kernel.stop().unwrap();
+    assert_eq!(said(), ["P create C (C started)", "C parent P to kernel", "P stop"]);
+    run(&kernel).await;
+    assert_eq!(said(), ["new stop"]);
+}
+
 /// D10: no `_parent` at creation; D9: `stop` sends `_stop` and `_child lose`.
 #[tokio::test(start_paused = true)]
 async fn d09_d10_stop_tells_parents_and_creation_sends_no_parent() {

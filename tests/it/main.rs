@@ -35,7 +35,7 @@ mod own_resources;
 mod own_sessions;
 mod perl_twins;
 mod properties;
-mod properties_sessions;
+mod schedules;
 #[cfg(unix)]
 mod selects;
 mod session_states;

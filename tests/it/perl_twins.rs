@@ -246,6 +246,7 @@ twins! {
     die_in_die: transcript_die_in_die, perl_twin_die_in_die;
     die_in_start: transcript_die_in_start, perl_twin_die_in_start;
     die_in_stop: transcript_die_in_stop, perl_twin_die_in_stop;
+    forced_stop: transcript_forced_stop, perl_twin_forced_stop;
     idle_zombie: transcript_idle_zombie, perl_twin_idle_zombie;
     kogman_sig_order: transcript_kogman_sig_order, perl_twin_kogman_sig_order;
     nfa: transcript_nfa, perl_twin_nfa;

@@ -34,6 +34,7 @@ pub(crate) mod die_basic;
 pub(crate) mod die_in_die;
 pub(crate) mod die_in_start;
 pub(crate) mod die_in_stop;
+pub(crate) mod forced_stop;
 pub(crate) mod idle_zombie;
 #[cfg(unix)]
 pub(crate) mod k_sig_child;
