@@ -1,0 +1,125 @@
+//! A kernel inside a GLib main loop, as a GTK program has one: the loop polls the kernel's future on its own thread, so
+//! that handlers may touch whatever belongs to that thread. Tokio's drivers run elsewhere, on a runtime with one worker.
+//!
+//! It needs GLib (`libglib2.0-dev`) but no display. It lets a session tick beside a timeout of GLib's own, sends lines
+//! through a TCP server of its own and back, answers a question from another thread, and ends.
+
+use glib::{ControlFlow, MainContext, MainLoop};
+use poe::component::{TcpClient, TcpServer};
+use poe::event::START;
+use poe::{Event, Handled, Kernel, Reply, Session};
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::time::Duration;
+
+const TICK: Event<u32> = Event::new("tick");
+const ECHOED: Event<String> = Event::new("echoed");
+const TOTAL: Event<(), usize> = Event::new("total");
+const DONE: Event<&'static str> = Event::new("done");
+
+/// A label in a window would be such a thing: it belongs to GLib's thread.
+#[derive(Clone, Default)]
+struct Label(Rc<RefCell<Vec<String>>>);
+
+impl Label {
+    fn show(&self, text: String) {
+        println!("{text}");
+        self.0.borrow_mut().push(text);
+    }
+}
+
+fn main() {
+    let drivers = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    // Timers and sockets that are made on this thread find their drivers by this.
+    let _entered = drivers.enter();
+    let context = MainContext::default();
+    let main_loop = MainLoop::new(Some(&context), false);
+    let label = Label::default();
+
+    // GLib's own work goes on while the kernel is busy.
+    let glib_ticks = Rc::new(Cell::new(0));
+    let ticks = glib_ticks.clone();
+    glib::timeout_add_local(Duration::from_millis(5), move || {
+        ticks.set(ticks.get() + 1);
+        ControlFlow::Continue
+    });
+
+    let (the_loop, shown) = (main_loop.clone(), label.clone());
+    context.spawn_local(async move {
+        let result = serve(&shown).await;
+        if let Err(error) = result {
+            shown.show(format!("failed: {error}"));
+        }
+        the_loop.quit();
+    });
+    main_loop.run();
+
+    assert!(glib_ticks.get() >= 5, "GLib's timeout fired {} times", glib_ticks.get());
+    let shown = label.0.borrow();
+    assert!(!shown.iter().any(|line| line.starts_with("failed")));
+    println!("done: {} lines were shown, and GLib's loop ran on", shown.len());
+}
+
+async fn serve(label: &Label) -> Result<(), poe::Error> {
+    let kernel = Kernel::new();
+    let server = TcpServer::builder("127.0.0.1:0")
+        .client_input(|cx, line: String| cx.client().put(line.to_uppercase()))
+        .start(&kernel)
+        .await?;
+    let address = server.local_addr();
+
+    let shown = label.clone();
+    Session::builder(vec!["ticks", "echo", "thread"])
+        .on(START, |cx, ()| {
+            cx.delay(TICK, Duration::from_millis(10), 1);
+            cx.alias_set("window")
+        })
+        .on(TICK, {
+            let shown = shown.clone();
+            move |cx, n| -> Handled {
+                shown.show(format!("tick {n}"));
+                match n {
+                    5 => cx.yield_to(DONE, "ticks"),
+                    _ => cx.delay(TICK, Duration::from_millis(10), n + 1),
+                }
+                Ok(())
+            }
+        })
+        .on(ECHOED, move |cx, line| {
+            shown.show(format!("the server says {line}"));
+            cx.yield_to(DONE, "echo");
+        })
+        .on(TOTAL, |cx, ()| Reply(cx.heap.len()))
+        .on(DONE, |cx, what| {
+            cx.heap.retain(|left| *left != what);
+            if cx.heap.is_empty() {
+                cx.stop();
+            }
+        })
+        .create(&kernel)?;
+
+    TcpClient::builder(address)
+        .connected(|cx| cx.server().put("hello from glib"))
+        .server_input(|cx, line: String| -> Handled {
+            cx.server().shutdown();
+            cx.post("window", ECHOED, line)?;
+            Ok(())
+        })
+        .start(&kernel)?;
+
+    // Any thread asks by a handle.
+    let handle = kernel.handle();
+    let asking = tokio::spawn(async move {
+        let left = handle.call("window", TOTAL, ()).await.expect("the window is there");
+        handle.post("window", DONE, "thread").expect("an open kernel");
+        left
+    });
+    kernel.serve().await?;
+    let left = asking.await.expect("the task answers");
+    label.show(format!("another thread was told that {left} things were left"));
+    Ok(())
+}
