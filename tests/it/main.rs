@@ -48,9 +48,6 @@ mod traced;
 mod traces;
 mod transcripts;
 mod upstream;
-#[cfg(unix)]
-mod upstream_k_selects;
-mod upstream_ses_nfa;
 #[cfg(all(unix, feature = "pty", feature = "curses"))]
 mod wheel_curses;
 #[cfg(unix)]

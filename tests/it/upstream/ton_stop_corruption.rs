@@ -1,0 +1,43 @@
+//! `t/90_regression/ton-stop-corruption.t`: `stop` from the handler of a descriptor.
+
+use crate::laws_kit::{said, say};
+use poe::event::{START, STOP};
+use poe::testing::assert_no_leaks;
+use poe::{Event, Handled, Kernel, Selected, Session, Watched};
+use std::time::Duration;
+
+const READABLE: Event<Selected> = Event::new("readable");
+
+async fn stops(stop_watching: bool) {
+    let kernel = Kernel::new();
+    let (reader, writer) = std::io::pipe().unwrap();
+    Session::builder(())
+        .on(START, move |cx, ()| -> Handled {
+            Ok(cx.select_read(&Watched::new(&reader)?, READABLE, ())?)
+        })
+        .on(READABLE, move |cx, selected| {
+            say("readable");
+            if stop_watching {
+                assert!(cx.select_read_clear(&selected.handle));
+            }
+            cx.stop();
+        })
+        .on(STOP, |_, ()| say("stop"))
+        .create(&kernel)
+        .unwrap();
+    drop(writer);
+    let run = tokio::time::timeout(Duration::from_secs(10), kernel.run());
+    run.await.expect("it hangs").unwrap();
+    assert_no_leaks(&kernel);
+    assert_eq!(said(), ["readable", "stop"]);
+}
+
+#[tokio::test]
+async fn stop_in_a_descriptors_handler_gives_exactly_one_stop() {
+    stops(true).await;
+}
+
+#[tokio::test]
+async fn also_while_the_descriptor_is_still_watched() {
+    stops(false).await;
+}
