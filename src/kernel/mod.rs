@@ -438,6 +438,8 @@ struct RunState {
     asleep: Cell<bool>,
     /// The kernel watches IDLE, as it does under `run` only (law L43).
     idle_watch: Cell<bool>,
+    /// The host has had a turn since something was due.
+    host_asked: Cell<bool>,
     /// A signal has stopped the kernel itself: the run is over.
     over: Cell<bool>,
     /// `stop` was called, which ends `serve`.
@@ -491,6 +493,7 @@ impl Core {
                 running: Cell::new(false),
                 asleep: Cell::new(false),
                 idle_watch: Cell::new(false),
+                host_asked: Cell::new(false),
                 over: Cell::new(false),
                 stop_asked: Cell::new(false),
                 unfinished: Cell::new(None),

@@ -101,6 +101,11 @@ impl Core {
         self.raise_for_task(watcher, Name::from_static(signal), &failure, Location::caller());
     }
 
+    /// Whether signals of the system are listened for.
+    pub(super) fn listens(&self) -> bool {
+        !self.listeners.0.borrow().is_empty()
+    }
+
     /// Ends the listeners of signals that no session watches any more.
     pub(super) fn settle_listeners(&self) {
         if self.listeners.0.borrow().is_empty() {

@@ -53,11 +53,18 @@ impl Core {
                         return Poll::Ready(Step::Done);
                     }
                     let now = match self.due_now() {
-                        Some(now) => now,
+                        Some(now) => {
+                            self.run.host_asked.set(false);
+                            now
+                        }
                         // Ready descriptors are all that this slice had to offer.
                         None if ready && mode == Mode::Slice => return Poll::Ready(Step::Done),
                         None => {
-                            if self.test_idle(mode) {
+                            if self.is_idle(mode) {
+                                if self.must_ask_host() {
+                                    return Poll::Ready(Step::GiveWay);
+                                }
+                                self.kernel_signal(KERNEL, "IDLE", AnyArg::UNIT);
                                 0
                             } else {
                                 match self.wait(cx) {
@@ -222,21 +229,26 @@ impl Core {
         }
     }
 
-    /// Queues IDLE if nothing can happen any more by itself.
-    fn test_idle(&self, mode: Mode) -> bool {
+    /// Whether nothing can happen any more by itself.
+    fn is_idle(&self, mode: Mode) -> bool {
         if mode == Mode::Serve && !self.is_shutting_down() {
             return false;
         }
-        let idle = self.queue.borrow().len() == 0
+        self.queue.borrow().len() == 0
             && self.tasks.count() == 0
             && self.extrefs.borrow().session_count() == 0
             && self.outside.borrow().is_empty()
             && self.sessions.borrow().count() > 0
-            && !self.awaits_children();
-        if idle {
-            self.kernel_signal(KERNEL, "IDLE", AnyArg::UNIT);
+            && !self.awaits_children()
+    }
+
+    /// Whether the host is to have a turn before the kernel calls itself idle: a signal of the system may have come that
+    /// only the host's I/O driver can tell of. Once for each time that it would be idle.
+    fn must_ask_host(&self) -> bool {
+        self.listens() && !self.run.host_asked.replace(true) || {
+            self.run.host_asked.set(false);
+            false
         }
-        idle
     }
 
     /// Waits for the next timer or for a waker. Ready means: look again.

@@ -34,6 +34,7 @@ mod os_signals;
 mod own_resources;
 mod own_sessions;
 mod perl_twins;
+mod phrasebook;
 mod properties;
 mod schedules;
 #[cfg(unix)]

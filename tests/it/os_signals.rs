@@ -86,6 +86,31 @@ async fn l53_a_watched_signal_of_the_system_is_for_everybody() {
 }
 
 #[tokio::test]
+async fn l53_a_signal_that_has_come_is_told_of_before_the_kernel_calls_itself_idle() {
+    in_child!();
+    let kernel = Kernel::new();
+    // Nothing but an alias keeps the session, and each signal comes in the last handler that there is.
+    Session::builder(0)
+        .on(START, |cx, ()| -> poe::Handled {
+            cx.alias_set("idle")?;
+            cx.sig("USR1", HEARD);
+            raise(Number::USR1);
+            Ok(())
+        })
+        .on(HEARD, |cx, _| {
+            *cx.heap += 1;
+            say(&format!("signal {}", cx.heap));
+            if *cx.heap < 3 {
+                raise(Number::USR1);
+            }
+        })
+        .create(&kernel)
+        .unwrap();
+    run(&kernel).await;
+    assert_eq!(said(), ["signal 1", "signal 2", "signal 3"]);
+}
+
+#[tokio::test]
 async fn l53_a_terminal_signal_of_the_system_stops_everybody() {
     in_child!();
     let kernel = Kernel::new();

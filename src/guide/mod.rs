@@ -9,33 +9,35 @@
 //! 7. [`embedding`]: a kernel inside a Tokio service
 //! 8. [`migration`]: from Perl's POE
 //!
-//! And for the reference, [`rules`]: order and lifetime on one page.
+//! And for reference: [`rules`], order and lifetime on one page; [`phrasebook`], POE's synopses beside ours.
 
-#[doc = include_str!("../docs/guide/embedding.md")]
+pub mod phrasebook;
+
+#[doc = include_str!("../../docs/guide/embedding.md")]
 pub mod embedding {}
 
-#[doc = include_str!("../docs/guide/errors.md")]
+#[doc = include_str!("../../docs/guide/errors.md")]
 pub mod errors {}
 
-#[doc = include_str!("../docs/guide/events.md")]
+#[doc = include_str!("../../docs/guide/events.md")]
 pub mod events {}
 
-#[doc = include_str!("../docs/guide/io.md")]
+#[doc = include_str!("../../docs/guide/io.md")]
 pub mod io {}
 
-#[doc = include_str!("../docs/guide/lifetimes.md")]
+#[doc = include_str!("../../docs/guide/lifetimes.md")]
 pub mod lifetimes {}
 
-#[doc = include_str!("../docs/guide/migration.md")]
+#[doc = include_str!("../../docs/guide/migration.md")]
 pub mod migration {}
 
-#[doc = include_str!("../docs/guide/rules.md")]
+#[doc = include_str!("../../docs/guide/rules.md")]
 pub mod rules {}
 
 #[cfg(feature = "testing")]
-#[doc = include_str!("../docs/guide/testing.md")]
+#[doc = include_str!("../../docs/guide/testing.md")]
 pub mod testing {}
 
 #[cfg(feature = "testing")]
-#[doc = include_str!("../docs/guide/timers.md")]
+#[doc = include_str!("../../docs/guide/timers.md")]
 pub mod timers {}

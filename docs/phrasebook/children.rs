@@ -1,0 +1,19 @@
+use poe::{ChildExit, Event, Kernel, Session, event::START};
+
+const ENDED: Event<ChildExit<&str>> = Event::new("ended");
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), poe::Error> {
+    let kernel = Kernel::new();
+    Session::builder(())
+        .on(START, |cx, ()| -> poe::Handled {
+            let child = std::process::Command::new("sh").args(["-c", "exit 3"]).spawn()?;
+            Ok(cx.sig_child(child, ENDED, "the third")?) // given away: the kernel reaps it
+        })
+        .on(ENDED, |_, exit| {
+            let code = exit.status.and_then(|s| s.code()).unwrap();
+            println!("{} exits with {code}", exit.extra);
+        })
+        .create(&kernel)?;
+    kernel.run().await
+}

@@ -1,0 +1,42 @@
+use poe::{Event, Kernel, Selected, Session, Watched, event::START};
+use std::io::{PipeReader, PipeWriter, Read, Write};
+
+const READABLE: Event<Selected<&str>> = Event::new("readable");
+const WRITABLE: Event<Selected> = Event::new("writable");
+
+struct Heap {
+    reader: PipeReader,
+    writer: Option<PipeWriter>,
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), poe::Error> {
+    let kernel = Kernel::new();
+    let (reader, writer) = std::io::pipe().expect("no pipe");
+    Session::builder(Heap { reader, writer: Some(writer) })
+        .on(START, |cx, ()| -> poe::Handled {
+            cx.select_read(&Watched::new(&cx.heap.reader)?, READABLE, "extra")?;
+            cx.select_write(&Watched::new(cx.heap.writer.as_ref().unwrap())?, WRITABLE, ())?;
+            Ok(())
+        })
+        .on(WRITABLE, |cx, ready| -> poe::Handled {
+            cx.select_write_clear(&ready.handle);
+            if let Some(mut writer) = cx.heap.writer.take() {
+                writer.write_all(b"octets")?;
+            }
+            Ok(())
+        })
+        .on(READABLE, |cx, ready| -> poe::Handled {
+            let mut octets = [0; 100];
+            let n = cx.heap.reader.read(&mut octets)?;
+            if n > 0 {
+                println!("read: {}, {}", String::from_utf8_lossy(&octets[..n]), ready.extra);
+                return Ok(());
+            }
+            println!("the end");
+            cx.select_read_clear(&ready.handle);
+            Ok(())
+        })
+        .create(&kernel)?;
+    kernel.run().await
+}
