@@ -99,7 +99,7 @@ async fn l53_a_signal_that_has_come_is_told_of_before_the_kernel_calls_itself_id
         })
         .on(HEARD, |cx, _| {
             *cx.heap += 1;
-            say(&format!("signal {}", cx.heap));
+            say(format!("signal {}", cx.heap));
             if *cx.heap < 3 {
                 raise(Number::USR1);
             }
