@@ -12,4 +12,6 @@ pub(crate) mod os_signals;
 pub(crate) mod processes;
 #[cfg(unix)]
 mod reactor;
+#[cfg(unix)]
+pub(crate) mod streams;
 pub(crate) mod wake;

@@ -43,6 +43,12 @@ impl Arrivals {
     }
 }
 
+/// The number of one of [`SAFE`].
+#[cfg(unix)]
+pub(crate) fn number(name: &str) -> Option<rustix::process::Signal> {
+    imp::number(name)
+}
+
 fn unknown(signal: &str) -> io::Error {
     io::Error::new(
         io::ErrorKind::InvalidInput,
@@ -60,7 +66,7 @@ mod imp {
 
     pub(super) type Stream = Signal;
 
-    fn number(name: &str) -> Option<Number> {
+    pub(super) fn number(name: &str) -> Option<Number> {
         Some(match name {
             "ABRT" => Number::ABORT,
             "ALRM" => Number::ALARM,

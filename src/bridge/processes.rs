@@ -4,8 +4,9 @@
 //! Tokio's that stands for it, or by whatever else started it.
 
 use super::files::{Readiness, Want};
+use super::os_signals;
 use rustix::io::Errno;
-use rustix::process::{Pid, test_kill_process};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group, test_kill_process};
 use std::io;
 use std::process::ExitStatus;
 
@@ -44,6 +45,59 @@ pub(crate) fn exists(pid: u32) -> bool {
     match pid_of(pid).map(test_kill_process) {
         None | Some(Err(Errno::SRCH)) => false,
         Some(_) => true,
+    }
+}
+
+/// A signal's number by its name, with or without `SIG`.
+pub(crate) fn signal_number(name: &str) -> Option<Signal> {
+    let name = name.strip_prefix("SIG").unwrap_or(name);
+    match name {
+        "KILL" => Some(Signal::KILL),
+        "STOP" => Some(Signal::STOP),
+        _ => os_signals::number(name),
+    }
+}
+
+/// Sends a signal to a process, or to the process group that it leads. False: there is none.
+///
+/// # Errors
+/// The system's.
+pub(crate) fn send_signal(pid: u32, signal: Signal, group: bool) -> io::Result<bool> {
+    let Some(pid) = pid_of(pid) else { return Ok(false) };
+    let sent = match group {
+        true => kill_process_group(pid, signal),
+        false => kill_process(pid, signal),
+    };
+    match sent {
+        Ok(()) => Ok(true),
+        Err(Errno::SRCH) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Runs `f` with that much added to its priority number, as far as the system lets us; what it starts inherits that.
+///
+/// Priorities are a thread's on Linux, so it runs on a thread that goes afterwards. Elsewhere they are the process's, and
+/// `f` runs as it is.
+pub(crate) fn with_priority<T: Send>(added: i32, f: impl FnOnce() -> T + Send) -> T {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    {
+        use rustix::process::{getpriority_process, setpriority_process};
+        std::thread::scope(|scope| {
+            let thread = scope.spawn(|| {
+                let own = getpriority_process(None).unwrap_or(0);
+                if let Err(error) = setpriority_process(None, own.saturating_add(added)) {
+                    tracing::debug!(target: "poe::processes", %error, "the priority stays as it is");
+                }
+                f()
+            });
+            thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        })
+    }
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    {
+        let _ = added;
+        f()
     }
 }
 

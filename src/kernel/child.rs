@@ -93,13 +93,34 @@ struct Known {
     ours: bool,
     /// Given away to the kernel, which reaps it.
     child: Option<Child>,
+    /// Wheels that want to know of its end.
+    ended: Vec<EndHook>,
 }
+
+/// Called with what is known of how a process ended; it runs no handler.
+pub(crate) type EndHook = Box<dyn FnOnce(Option<ExitStatus>)>;
 
 #[derive(Default)]
 pub(super) struct Processes {
     known: RefCell<BTreeMap<u32, Known>>,
     /// Those whose end has been told, and which their owners have not reaped yet.
     told: RefCell<BTreeSet<u32>>,
+}
+
+/// Children that still run when their kernel goes are waited for by threads, so that none is left unreaped.
+impl Drop for Processes {
+    fn drop(&mut self) {
+        let known = std::mem::take(self.known.get_mut());
+        for mut child in known.into_values().filter_map(|known| known.child) {
+            if matches!(child.try_wait(), Ok(None)) {
+                let reaper = std::thread::Builder::new()
+                    .name("poe-reaper".to_owned())
+                    .stack_size(64 * 1024);
+                // Without a thread to be had the child stays unreaped until this process ends, as without us.
+                let _ = reaper.spawn(move || child.wait());
+            }
+        }
+    }
 }
 
 impl Processes {
@@ -172,6 +193,17 @@ impl Core {
             self.trace_held(session, HoldKind::Process, &pid.to_string());
         }
         drop_quietly(replaced);
+        let child = match process.0 {
+            Which::Given(child) => Some(child),
+            Which::Number(_) => None,
+        };
+        self.enter_process(pid, ours, child);
+        Ok(())
+    }
+
+    /// Begins to look for the end of a process, unless that is done already.
+    #[track_caller]
+    fn enter_process(&self, pid: u32, ours: bool, child: Option<Child>) {
         let is_new = {
             let mut known = self.processes.known.borrow_mut();
             let is_new = !known.contains_key(&pid);
@@ -180,9 +212,10 @@ impl Core {
                 by_signal: false,
                 ours,
                 child: None,
+                ended: Vec::new(),
             });
-            if let Which::Given(child) = process.0 {
-                entry.child = Some(child);
+            if child.is_some() {
+                entry.child = child;
             }
             is_new
         };
@@ -199,7 +232,30 @@ impl Core {
                 known.task = task;
             }
         }
-        Ok(())
+    }
+
+    /// Takes over a child that was just started: it will be reaped, whether anybody awaits it or not.
+    pub(crate) fn adopt_child(&self, child: Child) {
+        let pid = child.id();
+        self.processes.told.borrow_mut().remove(&pid);
+        self.enter_process(pid, true, Some(child));
+    }
+
+    /// Has a wheel told of the end of a child that was adopted; false if it was reaped already.
+    pub(crate) fn on_child_end(&self, pid: u32, hook: EndHook) -> bool {
+        match self.processes.known.borrow_mut().get_mut(&pid) {
+            Some(known) if known.child.is_some() => {
+                known.ended.push(hook);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether an adopted child is not reaped, so that its number is still its own.
+    pub(crate) fn is_child_there(&self, pid: u32) -> bool {
+        let known = self.processes.known.borrow();
+        known.get(&pid).is_some_and(|known| known.child.is_some())
     }
 
     /// Awaits a process no longer, unless somebody else does, or it is the kernel's to reap.
@@ -270,7 +326,10 @@ impl Core {
             self.trace_released(slot, HoldKind::Process, &pid.to_string());
         }
         let known = self.processes.known.borrow_mut().remove(&pid);
-        let (task, reaped) = known.map_or((None, false), |k| (k.task, k.child.is_some()));
+        let (task, reaped, hooks) = known.map_or((None, false, Vec::new()), |k| (k.task, k.child.is_some(), k.ended));
+        for hook in hooks {
+            hook(status);
+        }
         if let Some(task) = task {
             self.cancel_task(task);
         }

@@ -11,6 +11,8 @@ mod pump;
 #[cfg(feature = "readline")]
 mod read_line;
 mod read_write;
+#[cfg(unix)]
+mod run;
 mod socket_factory;
 mod splice;
 #[cfg(any(feature = "curses", feature = "readline"))]
@@ -26,6 +28,12 @@ pub use pump::{Input, Level};
 #[cfg(feature = "readline")]
 pub use read_line::{KeyBinding, PutMode, ReadLine, ReadLineBuilder, ReadLineInput, ReadLineMode, Typed};
 pub use read_write::{Parts, ReadWrite, ReadWriteBuilder};
+#[cfg(all(unix, feature = "pty"))]
+pub use run::Winsize;
+#[cfg(unix)]
+pub use run::{
+    CallbackIo, CallbackStdin, CallbackStdout, Conduit, Exited, Redirect, Run, RunBuilder, RunError, StdStream,
+};
 pub(crate) use socket_factory::listen_on;
 pub use socket_factory::{Connection, SocketFactory, SocketFactoryBuilder};
 pub use splice::{Splice, SpliceBuilder, Spliced, splice};

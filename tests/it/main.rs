@@ -56,4 +56,8 @@ mod wheel_follow_tail;
 #[cfg(all(unix, feature = "pty", feature = "readline"))]
 mod wheel_readline;
 mod wheel_readwrite;
+#[cfg(unix)]
+mod wheel_run;
+#[cfg(all(unix, feature = "pty"))]
+mod wheel_run_pty;
 mod wheel_socket_factory;

@@ -18,6 +18,8 @@ mod tell;
 pub use erased::Input;
 pub(crate) use erased::{Formatter, Parser, TypedFormatter, TypedParser};
 pub use state::Level;
+#[cfg(unix)]
+pub(crate) use state::Part;
 pub(crate) use state::{Link, Setup, State};
 pub(crate) use tell::Events;
 
@@ -121,7 +123,11 @@ impl Task for Pump {
         if let Some(linger) = state.closing.get() {
             return self.poll_close(&state, linger, core, cx);
         }
-        let sent = state.sending.get() == Sending::Shut;
+        let sent = match state.sending.get() {
+            Sending::Shut => true,
+            Sending::Failed => state.part.get().is_some(),
+            _ => false,
+        };
         if sent && state.is_input_shut() {
             Poll::Ready(())
         } else {
@@ -251,7 +257,14 @@ impl Pump {
             End::Eof => IoError::eof(state.base.id()),
             End::Error(error) => IoError::io("read", state.base.id(), error),
         };
-        report(state, core, error)
+        report(state, core, error)?;
+        match state.part.get() {
+            Some(part) => {
+                state.shut_input();
+                part.ended(core)
+            }
+            None => Some(()),
+        }
     }
 
     /// Writes what waits, tells of it, and writes what was put when it was told.

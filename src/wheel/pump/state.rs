@@ -7,11 +7,12 @@ use crate::driver::{BLOCK_SIZE, Output, SysRW};
 use crate::filter::{Filter, Seam, Stream};
 use crate::id::TaskId;
 use crate::kernel::Core;
+use crate::name::Name;
 use crate::wheel::base::Base;
 use crate::wheel::error::{PutError, PutErrorKind};
 use bytes::{Bytes, BytesMut};
 use std::any::type_name;
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::io;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
@@ -54,7 +55,8 @@ pub(super) enum Sending {
 
 /// What a wheel's value and its task share.
 pub(crate) struct State {
-    pub(crate) base: Base,
+    /// Shared by the pumps of one wheel.
+    pub(crate) base: Rc<Base>,
     /// Nothing before the task is started, or if there is no session for it.
     pub(crate) task: Cell<Option<TaskId>>,
     /// Out while it is in use; gone when the task is over, or the stream was taken from the wheel.
@@ -105,6 +107,18 @@ pub(crate) struct State {
     pub(super) flush_due: Cell<bool>,
     /// The splice that the wheel is part of.
     pub(crate) link: RefCell<Option<Rc<dyn Link>>>,
+    /// The wheel of which this is one pump of several.
+    pub(super) part: OnceCell<Box<dyn Part>>,
+}
+
+/// What a wheel with several pumps does otherwise than one that is a pump and nothing else.
+pub(crate) trait Part {
+    /// Tells of an error, or of the end of the input. `None`: the wheel is gone.
+    fn failed(&self, core: &Core, error: crate::wheel::IoError) -> Option<()>;
+    /// The end of the input has been told. `None`: the wheel is gone.
+    fn ended(&self, core: &Core) -> Option<()>;
+    /// The wheel's name in reports.
+    fn name(&self) -> Name;
 }
 
 /// What a splice wants to know of its wheels.
@@ -131,9 +145,9 @@ pub(crate) struct Setup {
 }
 
 impl State {
-    pub(crate) fn new(base: Base, setup: Setup) -> Rc<Self> {
+    pub(crate) fn new(base: impl Into<Rc<Base>>, setup: Setup) -> Rc<Self> {
         Rc::new(State {
-            base,
+            base: base.into(),
             task: Cell::new(None),
             io: Cell::new(Some(setup.io)),
             listens: Cell::new(setup.parser.is_some()),
@@ -162,7 +176,14 @@ impl State {
             reparse: Cell::new(false),
             flush_due: Cell::new(false),
             link: RefCell::default(),
+            part: OnceCell::new(),
         })
+    }
+
+    /// Makes it a pump of several; they are over when both directions are, in whatever way.
+    #[cfg_attr(not(unix), allow(dead_code))]
+    pub(crate) fn set_part(&self, part: Box<dyn Part>) {
+        let _already_one = self.part.set(part);
     }
 
     /// Has the task polled when the current handler returns.
@@ -464,6 +485,12 @@ impl State {
         let result = f(&mut **lent.1.as_mut()?);
         drop(lent);
         Some(result)
+    }
+
+    /// Whether there is an input filter.
+    #[cfg_attr(not(unix), allow(dead_code))]
+    pub(crate) fn has_parser(&self) -> bool {
+        self.with_parser(|_| ()).is_some()
     }
 
     /// Whether a filter waits for input that may come.

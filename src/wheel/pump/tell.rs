@@ -50,6 +50,9 @@ pub(super) fn tell_low(state: &State, core: &Core) -> Option<()> {
 
 /// Dispatches an error event. Without one, an error of the filter is a `DIE` of the session; others are silent.
 pub(super) fn report(state: &State, core: &Core, error: IoError) -> Option<()> {
+    if let Some(part) = state.part.get() {
+        return part.failed(core, error);
+    }
     let link = state.link.borrow().clone();
     if let Some(link) = link {
         link.failed(error);
@@ -69,6 +72,9 @@ pub(super) fn report(state: &State, core: &Core, error: IoError) -> Option<()> {
 
 /// Raises a `DIE` of the session, in the wheel's name.
 pub(super) fn die(state: &State, core: &Core, failure: &Failure) {
-    let what = Name::from(&*format!("ReadWrite {}", state.base.id()));
+    let what = match state.part.get() {
+        Some(part) => part.name(),
+        None => Name::from(&*format!("ReadWrite {}", state.base.id())),
+    };
     core.raise_for_task(state.base.owner(), what, failure, state.base.place());
 }

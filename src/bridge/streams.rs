@@ -1,0 +1,88 @@
+//! Descriptors of our own as streams: the ends of pipes, socket pairs and pseudo terminals.
+
+use super::files::set_nonblocking;
+use super::reactor::register;
+use std::io;
+use std::net::Shutdown;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+use tokio::io::unix::AsyncFd;
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
+
+/// What the end of the output means for the descriptor.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Ends {
+    /// Nothing but that it is closed when both directions are.
+    Plain,
+    /// A socket, of which each direction can be shut down.
+    Socket,
+}
+
+/// One descriptor, or a half of it: clones share it.
+#[derive(Clone)]
+pub(crate) struct FdStream {
+    fd: Rc<AsyncFd<OwnedFd>>,
+    ends: Ends,
+}
+
+impl FdStream {
+    /// It becomes non-blocking.
+    ///
+    /// # Errors
+    /// The system's.
+    ///
+    /// # Panics
+    /// Outside a Tokio runtime that drives I/O.
+    pub(crate) fn new(fd: OwnedFd, interest: Interest, ends: Ends) -> io::Result<Self> {
+        set_nonblocking(fd.as_fd())?;
+        let fd = Rc::new(register(fd, interest)?);
+        Ok(FdStream { fd, ends })
+    }
+}
+
+impl AsFd for FdStream {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.get_ref().as_fd()
+    }
+}
+
+impl AsyncRead for FdStream {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        loop {
+            let mut guard = ready!(self.fd.poll_read_ready(cx))?;
+            let room = buf.initialize_unfilled();
+            match guard.try_io(|fd| Ok(rustix::io::read(fd.get_ref(), room)?)) {
+                Ok(read) => {
+                    buf.advance(read?);
+                    return Poll::Ready(Ok(()));
+                }
+                Err(_would_block) => {}
+            }
+        }
+    }
+}
+
+impl AsyncWrite for FdStream {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, octets: &[u8]) -> Poll<io::Result<usize>> {
+        loop {
+            let mut guard = ready!(self.fd.poll_write_ready(cx))?;
+            match guard.try_io(|fd| Ok(rustix::io::write(fd.get_ref(), octets)?)) {
+                Ok(written) => return Poll::Ready(written),
+                Err(_would_block) => {}
+            }
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(match self.ends {
+            Ends::Plain => Ok(()),
+            Ends::Socket => socket2::SockRef::from(&*self).shutdown(Shutdown::Write),
+        })
+    }
+}

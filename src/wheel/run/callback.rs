@@ -1,0 +1,148 @@
+//! Programs that are functions of ours: they run beside the kernel as blocking work, with pipes in memory.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::unix::process::ExitStatusExt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::process::ExitStatus;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::Thread;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+
+/// Octets that a pipe in memory holds, as one of the system's does.
+pub(super) const PIPE: usize = 65_536;
+
+/// The standard streams of a program that is a function ([`Run::callback`](super::Run::callback)).
+///
+/// Their reads and writes block, as a program's do. When the wheel is gone, or was told to end the program, input is at its
+/// end and output is a broken pipe.
+///
+/// ```
+/// use poe::wheel::Run;
+/// use std::io::{BufRead, BufReader, Write};
+/// let builder = Run::callback(|io| {
+///     for line in BufReader::new(&mut io.stdin).lines() {
+///         writeln!(io.stdout, "{}", line?.to_uppercase())?;
+///     }
+///     Ok(())
+/// });
+/// ```
+#[derive(Debug)]
+pub struct CallbackIo {
+    /// Standard input.
+    pub stdin: CallbackStdin,
+    /// Standard output.
+    pub stdout: CallbackStdout,
+    /// Standard error.
+    pub stderr: CallbackStdout,
+    pub(super) killed: Arc<AtomicBool>,
+}
+
+impl CallbackIo {
+    /// Whether the wheel was told to end the program (`kill`, `stop`). A function cannot be ended from outside: look at
+    /// this now and then.
+    #[must_use]
+    pub fn is_killed(&self) -> bool {
+        self.killed.load(Ordering::Acquire)
+    }
+}
+
+/// Standard input of a [`CallbackIo`].
+pub struct CallbackStdin(pub(super) Source);
+
+pub(super) enum Source {
+    Pipe(DuplexStream),
+    File(File),
+    Inherited,
+}
+
+/// Standard output, or standard error, of a [`CallbackIo`].
+pub struct CallbackStdout(pub(super) Sink);
+
+pub(super) enum Sink {
+    Pipe(DuplexStream),
+    File(File),
+    InheritedOutput,
+    InheritedError,
+}
+
+impl Read for CallbackStdin {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        match &mut self.0 {
+            Source::Pipe(pipe) => wait_for(pipe.read(buf)),
+            Source::File(file) => file.read(buf),
+            Source::Inherited => io::stdin().read(buf),
+        }
+    }
+}
+
+impl Write for CallbackStdout {
+    fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
+        match &mut self.0 {
+            Sink::Pipe(pipe) => wait_for(pipe.write(octets)),
+            Sink::File(file) => file.write(octets),
+            Sink::InheritedOutput => io::stdout().write(octets),
+            Sink::InheritedError => io::stderr().write(octets),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match &mut self.0 {
+            Sink::Pipe(_) => Ok(()),
+            Sink::File(file) => file.flush(),
+            Sink::InheritedOutput => io::stdout().flush(),
+            Sink::InheritedError => io::stderr().flush(),
+        }
+    }
+}
+
+impl fmt::Debug for CallbackStdin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CallbackStdin").finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for CallbackStdout {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CallbackStdout").finish_non_exhaustive()
+    }
+}
+
+/// Waits on this thread, which is one for blocking work. The future may want no reactor, only wakers.
+fn wait_for<F: Future>(future: F) -> F::Output {
+    struct Unpark(Thread);
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+    let mut future = pin!(future);
+    loop {
+        // Tokio's budget is for tasks, and this is none.
+        if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            return output;
+        }
+        std::thread::park();
+    }
+}
+
+pub(super) type Callback = Box<dyn FnOnce(&mut CallbackIo) -> io::Result<()> + Send>;
+
+/// Runs it to its end. It answers as a program of POE's would: what it fails with is a line on its standard error, and the
+/// status 255.
+pub(super) fn run(callback: Callback, mut io: CallbackIo) -> ExitStatus {
+    let result = catch_unwind(AssertUnwindSafe(|| callback(&mut io)));
+    let complaint = match result {
+        Ok(Ok(())) => return ExitStatus::from_raw(0),
+        Ok(Err(error)) => error.to_string(),
+        Err(payload) => crate::error::Failure::from_panic(payload).to_string(),
+    };
+    // Nobody may be listening any more.
+    let _ = writeln!(io.stderr, "{complaint}");
+    ExitStatus::from_raw(255 << 8)
+}

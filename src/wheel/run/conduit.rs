@@ -1,0 +1,141 @@
+//! Between us and the program: pipes, sockets or a pseudo terminal, made in pairs of an end for either side.
+
+use crate::bridge::streams::{Ends, FdStream};
+use std::io;
+use std::os::fd::OwnedFd;
+use tokio::io::Interest;
+
+/// What connects a [`Run`](super::Run) with its program.
+///
+/// ```
+/// use poe::wheel::{Conduit, Run};
+/// let builder = Run::shell("read line; echo got $line").conduit(Conduit::Socketpair);
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Conduit {
+    /// A pipe for each stream.
+    #[default]
+    Pipe,
+    /// A pair of UNIX sockets for standard input and output together, another for standard error.
+    Socketpair,
+    /// The same by TCP on the loopback address.
+    Inet,
+    /// A pseudo terminal for all three streams: what the program writes to standard error comes with its output.
+    #[cfg(feature = "pty")]
+    Pty,
+    /// A pseudo terminal for standard input and output, a pipe for standard error.
+    #[cfg(feature = "pty")]
+    PtyPipe,
+}
+
+impl Conduit {
+    pub(super) fn is_pty(self) -> bool {
+        match self {
+            Conduit::Pipe | Conduit::Socketpair | Conduit::Inet => false,
+            #[cfg(feature = "pty")]
+            Conduit::Pty | Conduit::PtyPipe => true,
+        }
+    }
+
+    /// Whether standard error has a way of its own.
+    pub(super) fn has_stderr(self) -> bool {
+        match self {
+            #[cfg(feature = "pty")]
+            Conduit::Pty => false,
+            _ => true,
+        }
+    }
+}
+
+/// Our ends. None of a stream that is not ours.
+#[derive(Default)]
+pub(super) struct Ours {
+    pub(super) stdin: Option<FdStream>,
+    pub(super) stdout: Option<FdStream>,
+    pub(super) stderr: Option<FdStream>,
+}
+
+/// The program's ends, where they are ours to give.
+#[derive(Default)]
+pub(super) struct Theirs {
+    pub(super) stdin: Option<OwnedFd>,
+    pub(super) stdout: Option<OwnedFd>,
+    pub(super) stderr: Option<OwnedFd>,
+}
+
+/// Which of the streams the wheel wants.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Wanted {
+    pub(super) stdin: bool,
+    pub(super) stdout: bool,
+    pub(super) stderr: bool,
+}
+
+/// Pipes and sockets.
+pub(super) fn connect(conduit: Conduit, wanted: Wanted) -> io::Result<(Ours, Theirs)> {
+    let (mut ours, mut theirs) = (Ours::default(), Theirs::default());
+    match conduit {
+        Conduit::Socketpair | Conduit::Inet => {
+            if wanted.stdin || wanted.stdout {
+                let (our, their) = sockets(conduit)?;
+                let our = FdStream::new(our, Interest::READABLE | Interest::WRITABLE, Ends::Socket)?;
+                if wanted.stdin {
+                    theirs.stdin = Some(their.try_clone()?);
+                    ours.stdin = Some(our.clone());
+                }
+                if wanted.stdout {
+                    theirs.stdout = Some(their);
+                    ours.stdout = Some(our);
+                }
+            }
+            if wanted.stderr {
+                let (our, their) = sockets(conduit)?;
+                ours.stderr = Some(FdStream::new(our, Interest::READABLE, Ends::Socket)?);
+                theirs.stderr = Some(their);
+            }
+        }
+        _ => {
+            if wanted.stdin {
+                let (reader, writer) = io::pipe()?;
+                theirs.stdin = Some(reader.into());
+                ours.stdin = Some(FdStream::new(writer.into(), Interest::WRITABLE, Ends::Plain)?);
+            }
+            if wanted.stdout {
+                let (our, their) = from_pipe()?;
+                (ours.stdout, theirs.stdout) = (Some(our), Some(their));
+            }
+            if wanted.stderr {
+                let (our, their) = from_pipe()?;
+                (ours.stderr, theirs.stderr) = (Some(our), Some(their));
+            }
+        }
+    }
+    Ok((ours, theirs))
+}
+
+/// A pipe that we read.
+pub(super) fn from_pipe() -> io::Result<(FdStream, OwnedFd)> {
+    let (reader, writer) = io::pipe()?;
+    let our = FdStream::new(reader.into(), Interest::READABLE, Ends::Plain)?;
+    Ok((our, writer.into()))
+}
+
+fn sockets(conduit: Conduit) -> io::Result<(OwnedFd, OwnedFd)> {
+    if conduit == Conduit::Socketpair {
+        let (our, their) = std::os::unix::net::UnixStream::pair()?;
+        return Ok((our.into(), their.into()));
+    }
+    let listener = std::net::TcpListener::bind(("127.0.0.1", 0))?;
+    let our = std::net::TcpStream::connect(listener.local_addr()?)?;
+    let expected = our.local_addr()?;
+    // Anybody on this machine may have connected meanwhile; only our own connection is taken.
+    loop {
+        let (their, peer) = listener.accept()?;
+        if peer == expected {
+            our.set_nodelay(true)?;
+            their.set_nodelay(true)?;
+            return Ok((our.into(), their.into()));
+        }
+    }
+}

@@ -1,0 +1,546 @@
+//! POE::Wheel::Run: a program as events, in a process of its own or as a function beside the kernel.
+//!
+//! | event | argument | when |
+//! |---|---|---|
+//! | stdout, stderr | [`Input`] | a record was read |
+//! | stdin flushed | [`WheelId`] | everything that was put has been written |
+//! | error | [`RunError`] | an output has ended, an operation failed, or a filter met something that is no record |
+//! | close | [`WheelId`] | all outputs have ended; the last of these events but for the exit |
+//! | exit | [`Exited`] | the program has ended |
+//! | high, low | [`WheelId`] | what waits to be written has reached the high mark, has fallen to the low one |
+//!
+//! All go to the session that made the wheel, ahead of what is queued; none comes inside a method of the wheel.
+
+mod builder;
+mod callback;
+mod conduit;
+mod ending;
+mod events;
+#[cfg(feature = "pty")]
+mod terminal;
+
+pub use builder::{Redirect, RunBuilder};
+pub use callback::{CallbackIo, CallbackStdin, CallbackStdout};
+pub use conduit::Conduit;
+pub use events::{Exited, RunError, StdStream};
+#[cfg(feature = "pty")]
+pub use terminal::Winsize;
+
+use super::base::{Base, wheel_methods};
+use super::error::{IoError, PutError};
+use super::pump::{self, Input, Level, State, TypedFormatter, TypedParser};
+use crate::arg::AnyArg;
+use crate::bridge::processes::{send_signal, signal_number};
+use crate::error::{Error, ErrorKind, Failure, drop_quietly};
+use crate::event::Posts;
+use crate::filter::{Filter, FilterError};
+use crate::id::WheelId;
+use crate::kernel::Core;
+use crate::name::{HeldName, Name};
+use builder::Program;
+use bytes::{Bytes, BytesMut};
+use ending::{Ending, StopTask};
+use std::cell::{Cell, RefCell};
+use std::ffi::OsString;
+use std::fmt;
+use std::io;
+use std::process::Command;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// Runs a program (`POE::Wheel::Run`, on Unix).
+///
+/// The program is a [`Command`], a line for the shell, or a function that runs on a thread for blocking work, with pipes in
+/// memory in place of a process. Keep the wheel in the heap. It keeps its session alive while the program's standard input
+/// is open to it, or an output has not ended, or the exit event is to come. Dropping it closes its ends of the streams: the
+/// program is not killed, but sees the end of its input, and what it writes fails.
+///
+/// The kernel reaps the process when it ends, whether the wheel is there by then or not, and no other child of this
+/// process is ever taken from whoever waits for it. [`Turn::sig_child`](crate::Turn::sig_child) with the wheel's
+/// [`pid`](Self::pid) works in the handler that started it and as long as it runs.
+///
+/// ```
+/// use poe::{Event, Kernel, Session, event::START};
+/// use poe::filter::Line;
+/// use poe::wheel::{Exited, Input, Run};
+/// const LINE: Event<Input<String>> = Event::new("line");
+/// const EXITED: Event<Exited> = Event::new("exited");
+/// # tokio_test::block_on(async {
+/// let kernel = Kernel::new();
+/// Session::builder(None::<Run>)
+///     .on(START, |cx, ()| -> poe::Handled {
+///         let run = Run::shell("read name; echo hello $name").stdout(Line::new(), LINE).exit(EXITED).start(cx)?;
+///         run.put("world")?;
+///         *cx.heap = Some(run);
+///         Ok(())
+///     })
+///     .on(LINE, |_, input| assert_eq!(input.record, "hello world"))
+///     .on(EXITED, |cx, exited| {
+///         assert!(exited.status.unwrap().success());
+///         *cx.heap = None; // its standard input is still open
+///     })
+///     .create(&kernel)?;
+/// kernel.run().await?;
+/// # Ok::<(), poe::Error>(()) }).unwrap();
+/// ```
+#[doc(alias = "POE::Wheel::Run")]
+pub struct Run {
+    shared: Rc<Shared>,
+    /// Standard input and output, as far as they are the wheel's.
+    stdio: Option<Rc<State>>,
+    stderr: Option<Rc<State>>,
+    ending: Ending,
+    process: Process,
+    #[cfg(feature = "pty")]
+    terminal: Option<crate::bridge::streams::FdStream>,
+}
+
+enum Process {
+    Child {
+        pid: u32,
+        /// It leads a process group.
+        leads: bool,
+    },
+    Function {
+        killed: Arc<AtomicBool>,
+    },
+}
+
+/// What the wheel's value and its tasks share.
+struct Shared {
+    base: Rc<Base>,
+    /// Outputs that have not ended.
+    outputs: Cell<u8>,
+    names: RefCell<Names>,
+}
+
+#[derive(Default)]
+struct Names {
+    error: Option<HeldName>,
+    close: Option<HeldName>,
+    exit: Option<HeldName>,
+}
+
+/// What one of the pumps is in the whole.
+struct Part {
+    shared: Rc<Shared>,
+    output: StdStream,
+}
+
+impl pump::Part for Part {
+    fn failed(&self, core: &Core, error: IoError) -> Option<()> {
+        let base = &self.shared.base;
+        let stream = match error.operation() {
+            "write" => StdStream::Stdin,
+            _ => self.output,
+        };
+        let event = self.shared.names.borrow().error.as_ref().map(HeldName::idx);
+        match event {
+            Some(event) => base.deliver(core, event, AnyArg::new(RunError { stream, error })),
+            None => {
+                match error.as_filter() {
+                    Some(_) => core.raise_for_task(base.owner(), self.name(), &Failure::from(error), base.place()),
+                    None => drop_quietly(error),
+                }
+                base.is_alive().then_some(())
+            }
+        }
+    }
+
+    fn ended(&self, core: &Core) -> Option<()> {
+        let left = self.shared.outputs.get() - 1;
+        self.shared.outputs.set(left);
+        if left > 0 {
+            return Some(());
+        }
+        let event = self.shared.names.borrow().close.as_ref().map(HeldName::idx);
+        match event {
+            Some(event) => self
+                .shared
+                .base
+                .deliver(core, event, AnyArg::new(self.shared.base.id())),
+            None => Some(()),
+        }
+    }
+
+    fn name(&self) -> Name {
+        Name::from(&*format!("Run {}", self.shared.base.id()))
+    }
+}
+
+impl Run {
+    /// Settings for a program with its arguments, environment and folder. What the command says of standard streams is
+    /// heeded for those that are not the wheel's.
+    #[doc(alias = "Program")]
+    pub fn builder(program: Command) -> RunBuilder {
+        RunBuilder::new(Program::Command(program))
+    }
+
+    /// Settings for a line that `/bin/sh` runs. What the shell cannot find or run is told of by it: on standard error, and
+    /// by the exit status.
+    #[doc(alias = "Program")]
+    pub fn shell(line: impl Into<OsString>) -> RunBuilder {
+        RunBuilder::new(Program::Shell(line.into()))
+    }
+
+    /// Settings for a function, which runs on one of Tokio's threads for blocking work. In POE it would be a forked child;
+    /// a process with threads cannot be forked, and so it shares our memory, and has no process number, user or priority of
+    /// its own. If it fails or panics, its exit status is 255, and the text is on its standard error.
+    #[doc(alias = "Program")]
+    pub fn callback(function: impl FnOnce(&mut CallbackIo) -> io::Result<()> + Send + 'static) -> RunBuilder {
+        RunBuilder::new(Program::Callback(Box::new(function)))
+    }
+
+    /// The process's number; `None` for a function.
+    #[doc(alias = "PID")]
+    #[must_use]
+    pub fn pid(&self) -> Option<u32> {
+        match self.process {
+            Process::Child { pid, .. } => Some(pid),
+            Process::Function { .. } => None,
+        }
+    }
+
+    /// Whether the program has not ended yet, as far as the kernel has seen.
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        self.ending.running.get()
+    }
+
+    /// Puts a record: the filter of standard input turns it into octets, which are written when the current handler returns.
+    /// The record must be of the type that the filter takes; for those that take `String` or `Bytes` a literal will do.
+    ///
+    /// There is no limit but memory: heed the answer, which says whether the [high mark](RunBuilder::watermarks) is reached.
+    ///
+    /// # Errors
+    /// The record, if standard input is closed or not the wheel's, if it is of another type, or if the filter has no form
+    /// for it.
+    pub fn put<T: 'static>(&self, record: T) -> Result<Level, PutError<T>> {
+        match &self.stdio {
+            Some(stdio) => stdio.put(record),
+            None => Err(PutError::closed(record)),
+        }
+    }
+
+    /// Ends standard input at once; what waits is not written. The program sees the end of its input, unless it is on a
+    /// terminal, where there is none. Later puts are refused.
+    pub fn shutdown_stdin(&self) {
+        self.shut_stdin(false);
+    }
+
+    /// Ends standard input when everything that was put has been written.
+    #[doc(alias = "shutdown_stdin")]
+    pub fn shutdown_stdin_after_flush(&self) {
+        self.shut_stdin(true);
+    }
+
+    fn shut_stdin(&self, flush: bool) {
+        if let Some(stdio) = &self.stdio {
+            stdio.shut_output(flush);
+            stdio.schedule();
+        }
+    }
+
+    /// Reads no output for now, which also holds back its end and the close event. Records that were read are still
+    /// delivered.
+    pub fn pause_stdout(&self) {
+        pause(self.stdio.as_deref(), true);
+    }
+
+    /// Reads output again.
+    pub fn resume_stdout(&self) {
+        pause(self.stdio.as_deref(), false);
+    }
+
+    /// Reads nothing from standard error for now.
+    pub fn pause_stderr(&self) {
+        pause(self.stderr.as_deref(), true);
+    }
+
+    /// Reads from standard error again.
+    pub fn resume_stderr(&self) {
+        pause(self.stderr.as_deref(), false);
+    }
+
+    /// Changes the filter of standard input, for later puts.
+    ///
+    /// # Errors
+    /// The filter's settings make no sense; nothing has changed then.
+    pub fn set_stdin_filter<F: Filter>(&self, filter: F) -> Result<(), FilterError> {
+        filter.check()?;
+        if let Some(stdio) = &self.stdio {
+            stdio.set_formatter(Box::new(TypedFormatter(filter)));
+        }
+        Ok(())
+    }
+
+    /// Changes the filter of standard output, and the event with it. Octets that the old filter has not used move to the
+    /// new one; the records that it sees in them come directly after the current handler. Nothing is lost and nothing
+    /// comes twice, other than in POE.
+    ///
+    /// # Errors
+    /// The filter's settings make no sense, and nothing has changed. An output that is not the wheel's is passed by.
+    #[doc(alias = "event")]
+    pub fn set_stdout_filter<F: Filter>(
+        &self,
+        filter: F,
+        event: impl Posts<Input<F::Input>>,
+    ) -> Result<(), FilterError> {
+        set_filter(self.stdio.as_deref().filter(|stdio| stdio.has_parser()), filter, event)
+    }
+
+    /// Changes the filter of standard error, likewise.
+    ///
+    /// # Errors
+    /// As [`set_stdout_filter`](Self::set_stdout_filter).
+    #[doc(alias = "event")]
+    pub fn set_stderr_filter<F: Filter>(
+        &self,
+        filter: F,
+        event: impl Posts<Input<F::Input>>,
+    ) -> Result<(), FilterError> {
+        set_filter(self.stderr.as_deref(), filter, event)
+    }
+
+    /// Changes the filters of standard input and output to one protocol.
+    ///
+    /// # Errors
+    /// As [`set_stdout_filter`](Self::set_stdout_filter).
+    pub fn set_stdio_filter<F: Filter>(
+        &self,
+        filter: F,
+        event: impl Posts<Input<F::Input>>,
+    ) -> Result<(), FilterError> {
+        let input = filter.fresh();
+        self.set_stdout_filter(filter, event)?;
+        self.set_stdin_filter(input)
+    }
+
+    /// Reads output and drops it, until [`set_stdout_filter`](Self::set_stdout_filter); its end is still told.
+    #[doc(alias = "event")]
+    pub fn discard_stdout(&self) {
+        let _: Result<(), FilterError> = self.set_stdout_filter(Discard, "");
+    }
+
+    /// Reads standard error and drops it, likewise.
+    #[doc(alias = "event")]
+    pub fn discard_stderr(&self) {
+        let _: Result<(), FilterError> = self.set_stderr_filter(Discard, "");
+    }
+
+    /// A copy of the octets of standard output that its filter has not made a record of.
+    #[doc(alias = "get_stdout_filter")]
+    #[must_use]
+    pub fn stdout_pending(&self) -> Bytes {
+        pending(self.stdio.as_deref())
+    }
+
+    /// A copy of the octets of standard error that its filter has not made a record of.
+    #[doc(alias = "get_stderr_filter")]
+    #[must_use]
+    pub fn stderr_pending(&self) -> Bytes {
+        pending(self.stderr.as_deref())
+    }
+
+    /// Octets that were put and not written.
+    #[doc(alias = "get_driver_out_octets")]
+    #[must_use]
+    pub fn out_octets(&self) -> usize {
+        self.stdio.as_ref().map_or(0, |stdio| stdio.out_octets())
+    }
+
+    /// Records that were put and not wholly written.
+    #[doc(alias = "get_driver_out_messages")]
+    #[must_use]
+    pub fn out_messages(&self) -> usize {
+        self.stdio.as_ref().map_or(0, |stdio| stdio.driver.out_messages())
+    }
+
+    /// Has errors come as that event from now on, or not at all.
+    #[doc(alias = "event")]
+    pub fn set_error_event<K: Posts<RunError>>(&self, event: Option<K>) {
+        let event = event.map(|event| HeldName::new(event.key()));
+        let old = std::mem::replace(&mut self.shared.names.borrow_mut().error, event);
+        drop(old);
+    }
+
+    /// Has the close event come by that name, or not at all. Which outputs have ended is not forgotten by that, other than
+    /// in POE.
+    #[doc(alias = "event")]
+    pub fn set_close_event<K: Posts<WheelId>>(&self, event: Option<K>) {
+        let event = event.map(|event| HeldName::new(event.key()));
+        let old = std::mem::replace(&mut self.shared.names.borrow_mut().close, event);
+        drop(old);
+    }
+
+    /// Has flushes of standard input come as that event from now on, or not at all.
+    #[doc(alias = "event")]
+    pub fn set_stdin_event<K: Posts<WheelId>>(&self, event: Option<K>) {
+        let event = event.map(|event| HeldName::new(event.key()));
+        if let Some(stdio) = &self.stdio {
+            let old = std::mem::replace(&mut stdio.events.borrow_mut().flushed, event);
+            drop(old);
+        }
+    }
+
+    /// Sends a signal to the program, by its name (`"TERM"`, `"KILL"`, with or without `SIG`); false if it has ended. The
+    /// other processes of its group are not touched.
+    ///
+    /// To a function every signal means that its input ends and [`CallbackIo::is_killed`] is true.
+    ///
+    /// # Errors
+    /// There is no such signal; the program has become another user's.
+    pub fn kill(&self, signal: &str) -> Result<bool, Error> {
+        self.signal(signal, false)
+    }
+
+    /// Sends a signal to the program and all its group, if it leads one (it does unless
+    /// [`process_group(false)`](RunBuilder::process_group) was set); also when the program itself has ended but one of the
+    /// outputs is still open. Else like [`kill`](Self::kill).
+    ///
+    /// # Errors
+    /// As [`kill`](Self::kill).
+    #[doc(alias = "kill")]
+    pub fn kill_group(&self, signal: &str) -> Result<bool, Error> {
+        self.signal(signal, true)
+    }
+
+    fn signal(&self, name: &str, group: bool) -> Result<bool, Error> {
+        let Some(number) = signal_number(name) else {
+            return Err(ErrorKind::Invalid(format!("there is no signal {name}")).into());
+        };
+        let (pid, leads) = match &self.process {
+            Process::Function { killed } => {
+                killed.store(true, Ordering::Release);
+                self.shutdown_stdin();
+                return Ok(self.is_running());
+            }
+            Process::Child { pid, leads } => (*pid, *leads),
+        };
+        // The number is the program's until it is reaped, and the group's for as long as somebody is in it.
+        let is_there = self.shared.base.core().is_some_and(|core| core.is_child_there(pid));
+        let group = group && leads;
+        if !is_there && !(group && self.shared.outputs.get() > 0) {
+            return Ok(false);
+        }
+        send_signal(pid, number, group).map_err(|error| {
+            ErrorKind::Io {
+                operation: "sending a signal",
+                error,
+            }
+            .into()
+        })
+    }
+
+    /// Ends the program in good order: its group (or it alone, if it leads none) is sent TERM now, and KILL if it is still
+    /// there after `grace`. That goes on if the wheel is dropped; its session is kept alive until the program is reaped.
+    /// A function's input ends, and [`CallbackIo::is_killed`] is true; there is no way to end it.
+    pub fn stop(&self, grace: Duration) {
+        match &self.process {
+            Process::Function { .. } => {
+                let _: Result<bool, Error> = self.kill("TERM");
+            }
+            Process::Child { pid, leads } => {
+                if let Some(core) = self.shared.base.core() {
+                    StopTask::start(&self.shared.base, &core, *pid, *leads, grace);
+                }
+            }
+        }
+    }
+
+    /// Changes the size of the program's terminal; the program is told by SIGWINCH. False if it has no terminal.
+    ///
+    /// # Errors
+    /// The system's.
+    #[cfg(feature = "pty")]
+    #[doc(alias = "Winsize")]
+    pub fn resize(&self, size: impl Into<Winsize>) -> Result<bool, Error> {
+        let Some(terminal) = &self.terminal else {
+            return Ok(false);
+        };
+        terminal::resize(terminal, size.into()).map_err(|error| ErrorKind::Io {
+            operation: "resizing a terminal",
+            error,
+        })?;
+        Ok(true)
+    }
+
+    fn tasks(&self) -> impl Iterator<Item = crate::id::TaskId> {
+        let of = |state: &Option<Rc<State>>| state.as_ref().and_then(|state| state.task.get());
+        [of(&self.stdio), of(&self.stderr), self.ending.task]
+            .into_iter()
+            .flatten()
+    }
+}
+
+wheel_methods!(Run, |wheel| wheel.shared.base, wheel.tasks());
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        self.shared.base.end(self.tasks());
+    }
+}
+
+impl fmt::Debug for Run {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Run")
+            .field("id", &self.id())
+            .field("pid", &self.pid())
+            .field("running", &self.is_running())
+            .field("outputs", &self.shared.outputs.get())
+            .field("out_octets", &self.out_octets())
+            .finish_non_exhaustive()
+    }
+}
+
+fn pause(state: Option<&State>, paused: bool) {
+    if let Some(state) = state {
+        state.pause(paused);
+        state.schedule();
+    }
+}
+
+fn set_filter<F: Filter>(
+    state: Option<&State>,
+    filter: F,
+    event: impl Posts<Input<F::Input>>,
+) -> Result<(), FilterError> {
+    filter.check()?;
+    if let Some(state) = state {
+        drop(state.set_parser(Box::new(TypedParser::new(filter, event))));
+        state.schedule();
+    }
+    Ok(())
+}
+
+fn pending(state: Option<&State>) -> Bytes {
+    state
+        .and_then(|state| state.with_parser(|parser| Bytes::copy_from_slice(parser.pending())))
+        .unwrap_or_default()
+}
+
+/// The filter of an output that nobody wants.
+struct Discard;
+
+impl Filter for Discard {
+    type Input = ();
+    type Output = ();
+    fn get_one_start(&mut self, _: &[u8]) {}
+    fn get_one(&mut self) -> Result<Option<()>, FilterError> {
+        Ok(None)
+    }
+    fn put(&mut self, (): (), _: &mut BytesMut) -> Result<(), FilterError> {
+        Ok(())
+    }
+    fn get_pending(&self) -> &[u8] {
+        &[]
+    }
+    fn take_pending(&mut self) -> Bytes {
+        Bytes::new()
+    }
+    fn fresh(&self) -> Self {
+        Discard
+    }
+}

@@ -1,0 +1,187 @@
+//! Pseudo terminals: their size, and programs that run on them.
+
+use super::conduit::{Conduit, Ours, Theirs, Wanted, from_pipe};
+use crate::bridge::processes::with_priority;
+use crate::bridge::streams::{Ends, FdStream};
+use pty_process::blocking::{Command, Pts};
+use rustix::termios::{OptionalActions, isatty, tcgetattr, tcgetwinsize, tcsetattr, tcsetwinsize};
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::process::{Child, Stdio};
+use tokio::io::Interest;
+
+/// The size of a terminal: in characters, and in pixels for those that care.
+///
+/// ```
+/// use poe::wheel::Winsize;
+/// let size = Winsize::from((24, 80));
+/// assert_eq!((size.rows, size.cols, size.xpixels, size.ypixels), (24, 80, 720, 384)); // POE's guess
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Winsize {
+    /// Lines.
+    pub rows: u16,
+    /// Characters in a line.
+    pub cols: u16,
+    /// Width in pixels.
+    pub xpixels: u16,
+    /// Height in pixels.
+    pub ypixels: u16,
+}
+
+/// Rows and columns; the pixels are guessed, 9 by 16 for a character.
+impl From<(u16, u16)> for Winsize {
+    fn from((rows, cols): (u16, u16)) -> Self {
+        Winsize {
+            rows,
+            cols,
+            xpixels: cols.saturating_mul(9),
+            ypixels: rows.saturating_mul(16),
+        }
+    }
+}
+
+/// Rows, columns, and the pixels across and down.
+impl From<(u16, u16, u16, u16)> for Winsize {
+    fn from((rows, cols, xpixels, ypixels): (u16, u16, u16, u16)) -> Self {
+        Winsize {
+            rows,
+            cols,
+            xpixels,
+            ypixels,
+        }
+    }
+}
+
+impl Winsize {
+    /// The size of the terminal that this process stands on, if it does.
+    #[must_use]
+    pub fn of_this_process() -> Option<Self> {
+        of(io::stdout())
+            .or_else(|| of(io::stdin()))
+            .or_else(|| of(io::stderr()))
+    }
+}
+
+fn of(terminal: impl AsFd) -> Option<Winsize> {
+    let size = isatty(&terminal).then(|| tcgetwinsize(&terminal).ok()).flatten()?;
+    Some(Winsize {
+        rows: size.ws_row,
+        cols: size.ws_col,
+        xpixels: size.ws_xpixel,
+        ypixels: size.ws_ypixel,
+    })
+}
+
+/// The program on the terminal is told by SIGWINCH.
+pub(super) fn resize(terminal: impl AsFd, size: Winsize) -> io::Result<()> {
+    let size = rustix::termios::Winsize {
+        ws_row: size.rows,
+        ws_col: size.cols,
+        ws_xpixel: size.xpixels,
+        ws_ypixel: size.ypixels,
+    };
+    Ok(tcsetwinsize(terminal, size)?)
+}
+
+/// How a terminal is to be at first.
+#[derive(Clone, Copy)]
+pub(super) struct Setup {
+    /// Else it is as large as ours.
+    pub(super) size: Option<Winsize>,
+    pub(super) raw: bool,
+}
+
+struct Opened {
+    ours: Ours,
+    /// Held for as long as the wheel, to change the size.
+    terminal: FdStream,
+    program_side: Pts,
+    stderr: Option<OwnedFd>,
+}
+
+fn open(conduit: Conduit, wanted: Wanted, setup: Setup) -> io::Result<Opened> {
+    let (terminal, program_side) = pty_process::blocking::open().map_err(io_error)?;
+    if setup.raw {
+        let mut modes = tcgetattr(&program_side)?;
+        modes.make_raw();
+        tcsetattr(&program_side, OptionalActions::Now, &modes)?;
+    }
+    if let Some(size) = setup.size.or_else(Winsize::of_this_process) {
+        resize(&terminal, size)?;
+    }
+    let both = Interest::READABLE | Interest::WRITABLE;
+    let terminal = FdStream::new(OwnedFd::from(terminal), both, Ends::Plain)?;
+    let mut ours = Ours {
+        stdin: wanted.stdin.then(|| terminal.clone()),
+        stdout: wanted.stdout.then(|| terminal.clone()),
+        stderr: None,
+    };
+    let mut stderr = None;
+    if conduit == Conduit::PtyPipe && wanted.stderr {
+        let (our, their) = from_pipe()?;
+        (ours.stderr, stderr) = (Some(our), Some(their));
+    }
+    Ok(Opened {
+        ours,
+        terminal,
+        program_side,
+        stderr,
+    })
+}
+
+/// A terminal for a function of ours.
+pub(super) fn connect(conduit: Conduit, wanted: Wanted, setup: Setup) -> io::Result<(Ours, Theirs, FdStream)> {
+    let opened = open(conduit, wanted, setup)?;
+    let end = |wanted: bool| {
+        wanted
+            .then(|| opened.program_side.as_fd().try_clone_to_owned())
+            .transpose()
+    };
+    let theirs = Theirs {
+        stdin: end(wanted.stdin)?,
+        stdout: end(wanted.stdout)?,
+        stderr: match conduit {
+            Conduit::Pty => end(wanted.stdout)?,
+            _ => opened.stderr,
+        },
+    };
+    Ok((opened.ours, theirs, opened.terminal))
+}
+
+/// Runs the command on a new terminal, as the leader of a session of its own.
+pub(super) fn spawn(
+    command: std::process::Command,
+    conduit: Conduit,
+    wanted: Wanted,
+    setup: Setup,
+    priority: Option<i32>,
+) -> io::Result<(Child, Ours, FdStream)> {
+    let opened = open(conduit, wanted, setup)?;
+    let mut command = Command::from(command);
+    if !wanted.stdin {
+        command = command.stdin(Stdio::inherit());
+    }
+    if !wanted.stdout {
+        command = command.stdout(Stdio::inherit());
+    }
+    command = match (conduit, opened.stderr) {
+        (_, Some(fd)) => command.stderr(fd),
+        (Conduit::Pty, None) if wanted.stdout => command,
+        _ => command.stderr(Stdio::inherit()),
+    };
+    let program_side = opened.program_side;
+    let child = match priority {
+        Some(added) => with_priority(added, || command.spawn(program_side)),
+        None => command.spawn(program_side),
+    };
+    Ok((child.map_err(io_error)?, opened.ours, opened.terminal))
+}
+
+fn io_error(error: pty_process::Error) -> io::Error {
+    match error {
+        pty_process::Error::Io(error) => error,
+        pty_process::Error::Rustix(errno) => errno.into(),
+        other => io::Error::other(other),
+    }
+}
