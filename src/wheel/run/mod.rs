@@ -422,7 +422,8 @@ impl Run {
         // The number is the program's until it is reaped, and the group's for as long as somebody is in it.
         let is_there = self.shared.base.core().is_some_and(|core| core.is_child_there(pid));
         let group = group && leads;
-        if !is_there && !(group && self.shared.outputs.get() > 0) {
+        let is_held = group && self.shared.outputs.get() > 0;
+        if !is_there && !is_held {
             return Ok(false);
         }
         send_signal(pid, number, group).map_err(|error| {
