@@ -120,19 +120,9 @@ where
 pub struct DecimalLength;
 
 impl LengthCodec for DecimalLength {
-    fn encode(&self, mut length: usize, out: &mut BytesMut) {
-        let mut digits = [0; 21];
-        let mut at = 20;
-        loop {
-            at -= 1;
-            // A remainder of ten is a digit.
-            digits[at] = b'0' + (length % 10) as u8;
-            length /= 10;
-            if length == 0 {
-                break;
-            }
-        }
-        out.extend_from_slice(&digits[at..]);
+    fn encode(&self, length: usize, out: &mut BytesMut) {
+        put_decimal(length, out);
+        out.extend_from_slice(b"\0");
     }
 
     fn decode(&self, octets: &[u8]) -> Result<Option<(usize, usize)>, FilterError> {
@@ -151,6 +141,22 @@ impl LengthCodec for DecimalLength {
         }
         Ok(None)
     }
+}
+
+/// Writes a number in decimal digits.
+pub(super) fn put_decimal(mut number: usize, out: &mut BytesMut) {
+    let mut digits = [0; 20];
+    let mut at = digits.len();
+    loop {
+        at -= 1;
+        // A remainder of ten is a digit.
+        digits[at] = b'0' + (number % 10) as u8;
+        number /= 10;
+        if number == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(&digits[at..]);
 }
 
 impl Block {

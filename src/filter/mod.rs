@@ -2,7 +2,7 @@
 //!
 //! | wire side: octets to records | above it: records to records | stacks |
 //! |---|---|---|
-//! | [`Line`], [`Block`], [`Stream`], your own [`Filter`] | [`Map`], [`Grep`], [`RecordBlock`], your own [`Stage`] | [`Chain`], typed, by [`Filter::then`]; [`Stackable`], edited at run time |
+//! | [`Line`], [`Block`], [`Stream`], `Httpd` (feature `httpd`), your own [`Filter`] | [`Map`], [`Grep`], [`RecordBlock`], your own [`Stage`] | [`Chain`], typed, by [`Filter::then`]; [`Stackable`], edited at run time |
 //!
 //! Wheels call filters; nothing keeps you from calling one yourself, which is also how they are tested.
 
@@ -11,6 +11,8 @@ mod buffer;
 mod chain;
 mod error;
 mod grep;
+#[cfg(feature = "httpd")]
+pub mod httpd;
 mod ledger;
 mod line;
 mod map;
@@ -26,6 +28,8 @@ pub use block::{Block, DecimalLength, LengthCodec};
 pub use chain::Chain;
 pub use error::FilterError;
 pub use grep::Grep;
+#[cfg(feature = "httpd")]
+pub use httpd::Httpd;
 pub use line::{Line, LineRecord};
 pub use map::Map;
 pub use record_block::RecordBlock;

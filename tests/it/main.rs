@@ -4,8 +4,11 @@ mod api_peek;
 mod bad_use;
 mod component_tcp;
 mod filter_block;
+#[cfg(feature = "codec")]
 mod filter_codec;
 mod filter_grep;
+#[cfg(feature = "httpd")]
+mod filter_httpd;
 mod filter_kit;
 mod filter_line;
 mod filter_map;

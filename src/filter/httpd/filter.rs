@@ -1,0 +1,526 @@
+//! Where a request begins and ends, and what it becomes.
+
+use super::super::buffer::Buffer;
+use super::super::{Filter, FilterError};
+use super::chunks::{Chunks, Piece};
+use super::head::{self, Body, Head};
+use super::refused::Refused;
+use super::response;
+use bytes::{Bytes, BytesMut};
+use http::{Request, Response, StatusCode};
+use std::fmt;
+
+/// The settings of a filter on which no setter was called, all in one place.
+mod default {
+    pub(super) const MAX_CONTENT: usize = 1024 * 1024;
+    pub(super) const MAX_HEAD: usize = 64 * 1024;
+    pub(super) const MAX_BUFFER: usize = 512 * 1024 * 1024;
+}
+
+/// The server's side of HTTP/1 (`POE::Filter::HTTPD`): octets in, [`Incoming`] out; `http::Response<Bytes>` is put.
+///
+/// ```
+/// use bytes::{Bytes, BytesMut};
+/// use http::Response;
+/// use poe::filter::{Filter, httpd::{Httpd, Incoming}};
+/// let mut filter = Httpd::new();
+/// filter.get_one_start(b"POST /pie HTTP/1.1\r\nContent-Length: 4\r\n\r\nwith");
+/// let Some(Incoming::Request(request)) = filter.get_one().unwrap() else { panic!() };
+/// assert_eq!((request.uri().path(), &request.body()[..]), ("/pie", &b"with"[..]));
+/// let mut out = BytesMut::new();
+/// filter.put(Response::new(Bytes::from("peas")), &mut out).unwrap();
+/// assert_eq!(&out[..], b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\npeas");
+/// ```
+///
+/// # What comes in
+///
+/// Whole requests, one at a time, with their bodies; requests may be pipelined. A body is there if `Content-Length` or
+/// `Transfer-Encoding: chunked` says so, whatever the method; chunks are joined and trailers dropped. Blanks and newlines
+/// before a request are skipped. Lines end in CR LF or LF. A request without a version is HTTP/0.9 but may have headers,
+/// folded headers are joined, and slashes that begin a target become one, as in POE.
+///
+/// What is not accepted is [`Incoming::Refused`] with a response to put, and not an error: 400, 411, 413, 431, 501, 505.
+/// Whatever two readers could understand differently is refused (two lengths, a length and chunks, a bad header), because
+/// requests can be hidden there. POE takes the first length and reads chunks as requests.
+///
+/// With [`streaming`](Self::streaming) a request comes without its body, and then the body piece by piece.
+///
+/// # What goes out
+///
+/// A response with its headers, as they are, and a `content-length` if it has neither that nor `transfer-encoding` and
+/// its status allows one. A body that is not as long as the header says is an error. To answer HEAD, put an empty body
+/// with the `content-length` that GET would have. No `Date` is added, for a filter has no clock. What [`keeps_alive`]
+/// says is for you to act on.
+///
+/// [`keeps_alive`]: super::keeps_alive
+///
+/// # Pending octets and limits
+///
+/// A request's head stays in the buffer until its body is complete (unless it is streamed), so all of it is pending, and
+/// a switch of filters loses nothing. That makes an upgrade simple: what follows the request is the next filter's.
+/// Memory is bounded by [`max_head`](Self::max_head) and [`max_content`](Self::max_content), and, with chunks, by
+/// [`max_buffer`](Self::max_buffer).
+#[doc(alias = "POE::Filter::HTTPD")]
+pub struct Httpd {
+    buffer: Buffer,
+    max_content: usize,
+    max_head: usize,
+    max_buffer: usize,
+    streaming: bool,
+    state: State,
+    /// What follows the record given last, ahead of what is in the buffer.
+    next: Option<Incoming>,
+    /// How far into the buffer the end of the head was looked for; 0 before the first look.
+    scanned: usize,
+    /// Octets were refused. Ends only with `take_pending`.
+    overflowed: bool,
+}
+
+/// What [`Httpd`] yields.
+///
+/// A server that does not stream can put whatever is in any of them:
+///
+/// ```
+/// use bytes::Bytes;
+/// use http::Response;
+/// use poe::filter::httpd::Incoming;
+/// fn answer(incoming: Incoming) -> Option<Response<Bytes>> {
+///     match incoming {
+///         Incoming::Request(request) => Some(Response::new(request.into_body())),
+///         Incoming::Expect(go_on) => Some(go_on),
+///         Incoming::Refused(refused) => Some(refused.response),
+///         Incoming::Chunk(_) | Incoming::End => None,
+///     }
+/// }
+/// ```
+#[derive(Debug)]
+pub enum Incoming {
+    /// A request, with its body unless the filter streams.
+    Request(Request<Bytes>),
+    /// The client waits for this response (`100 Continue`) before it sends a body. Put it, or wait: clients lose patience.
+    Expect(Response<Bytes>),
+    /// Streaming: a piece of the body, as it came.
+    Chunk(Bytes),
+    /// Streaming: the body of a request that has one is over.
+    End,
+    /// A request that is not accepted.
+    Refused(Refused),
+}
+
+#[derive(Default)]
+enum State {
+    /// Between requests, or in a head.
+    #[default]
+    Head,
+    /// The head at the front of the buffer was read, and its body is awaited.
+    Body(Box<Waiting>),
+    /// Streaming: so much of the body is still to come.
+    Length(u64),
+    /// Streaming.
+    Chunks(Chunks),
+    /// So much of a body that was refused is still to come.
+    Skip(u64),
+    /// Nobody knows where the next request begins.
+    Over,
+}
+
+/// A request whose body is not complete.
+struct Waiting {
+    request: Request<Bytes>,
+    body: Body,
+    /// Where in the buffer the body begins.
+    begin: usize,
+    /// How far the chunks were read, from the start of the buffer.
+    at: usize,
+    chunks: Chunks,
+    /// Octets of the body in the chunks so far.
+    content: u64,
+}
+
+impl Httpd {
+    /// Whole requests with bodies of up to 1 MiB.
+    #[must_use]
+    pub fn new() -> Self {
+        Httpd {
+            buffer: Buffer::default(),
+            max_content: default::MAX_CONTENT,
+            max_head: default::MAX_HEAD,
+            max_buffer: default::MAX_BUFFER,
+            streaming: false,
+            state: State::Head,
+            next: None,
+            scanned: 0,
+            overflowed: false,
+        }
+    }
+
+    /// The largest body in octets, 1 MiB by default; larger ones are refused by a 413. No limit when streaming. Zero is
+    /// an error at [`check`](Filter::check).
+    #[must_use]
+    #[doc(alias = "MaxContent")]
+    pub fn max_content(mut self, octets: usize) -> Self {
+        self.max_content = octets;
+        self
+    }
+
+    /// The largest head in octets, 64 KiB by default; larger ones are refused by a 431.
+    #[must_use]
+    pub fn max_head(mut self, octets: usize) -> Self {
+        self.max_head = octets;
+        self
+    }
+
+    /// The most octets that may wait to be parsed, 512 MiB by default; more is a fatal error. It must be larger than
+    /// [`max_content`](Self::max_content) by that number's digits and one, or it is an error at
+    /// [`check`](Filter::check).
+    #[must_use]
+    #[doc(alias = "MaxBuffer")]
+    pub fn max_buffer(mut self, octets: usize) -> Self {
+        self.max_buffer = octets;
+        self
+    }
+
+    /// Gives requests without their bodies, and then the bodies as they come: [`Incoming::Chunk`], [`Incoming::End`].
+    ///
+    /// ```
+    /// use poe::filter::{Filter, httpd::{Httpd, Incoming}};
+    /// let mut filter = Httpd::new().streaming(true);
+    /// let got = filter.get(b"PUT /a HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3\r\none\r\n0\r\n\r\n");
+    /// let got: Vec<Incoming> = got.into_iter().map(Result::unwrap).collect();
+    /// assert!(matches!(&got[..], [Incoming::Request(_), Incoming::Chunk(chunk), Incoming::End] if chunk == "one"));
+    /// ```
+    #[must_use]
+    #[doc(alias = "Streaming")]
+    pub fn streaming(mut self, streaming: bool) -> Self {
+        self.streaming = streaming;
+        self
+    }
+
+    /// Reads a head, if one is complete.
+    fn head(&mut self) -> Option<Incoming> {
+        if self.scanned == 0 {
+            let blank = |octet: &&u8| matches!(octet, b' ' | b'\t' | b'\r' | b'\n');
+            let blanks = self.buffer.as_slice().iter().take_while(blank).count();
+            self.buffer.consume(blanks);
+        }
+        let octets = self.buffer.as_slice();
+        let usual = if self.scanned == 0 && !octets.is_empty() {
+            head::parse(octets)
+        } else {
+            None
+        };
+        let (size, parsed) = match usual {
+            Some(parsed) => parsed,
+            // A newline may be the last but one octet that was seen.
+            None => match head::end(octets, self.scanned.saturating_sub(2)) {
+                Ok(size) => {
+                    let head = &octets[..size.min(self.max_head)];
+                    let (_, parsed) = head::parse(head).unwrap_or_else(|| (size, head::parse_odd(head)));
+                    (size, parsed)
+                }
+                Err(scanned) if octets.len() <= self.max_head => {
+                    self.scanned = scanned;
+                    return None;
+                }
+                Err(_) => (usize::MAX, Err(head::too_large())),
+            },
+        };
+        self.scanned = 0;
+        let parsed = if size > self.max_head {
+            Err(head::too_large())
+        } else {
+            parsed
+        };
+        match parsed {
+            Ok(head) => self.accept(size, head),
+            Err(refused) => Some(self.refuse(refused)),
+        }
+    }
+
+    /// A head of this size was read.
+    fn accept(&mut self, size: usize, head: Head) -> Option<Incoming> {
+        let Head { request, body, expects } = head;
+        if body == Body::None || body == Body::Length(0) {
+            self.buffer.consume(size);
+            self.next = (self.streaming && body != Body::None).then_some(Incoming::End);
+            return Some(Incoming::Request(request));
+        }
+        let go_on = expects.then(|| {
+            let mut response = Response::new(Bytes::new());
+            *response.status_mut() = StatusCode::CONTINUE;
+            Incoming::Expect(response)
+        });
+        if self.streaming {
+            self.buffer.consume(size);
+            self.next = go_on;
+            self.state = match body {
+                Body::Length(length) => State::Length(length),
+                _ => State::Chunks(Chunks::Size),
+            };
+            return Some(Incoming::Request(request));
+        }
+        if let Body::Length(length) = body
+            && length > self.max_content as u64
+        {
+            let refused = if expects || length == u64::MAX {
+                // A client that waits may send the body or not.
+                Refused::last(StatusCode::PAYLOAD_TOO_LARGE, &too_large(length))
+            } else {
+                Refused::new(StatusCode::PAYLOAD_TOO_LARGE, &too_large(length))
+            };
+            let refused = refused.with_request(request);
+            if refused.is_last() {
+                return Some(self.refuse(refused));
+            }
+            self.buffer.consume(size);
+            self.state = State::Skip(length);
+            return Some(Incoming::Refused(refused));
+        }
+        self.state = State::Body(Box::new(Waiting {
+            request,
+            body,
+            begin: size,
+            at: size,
+            chunks: Chunks::Size,
+            content: 0,
+        }));
+        go_on
+    }
+
+    /// The stream is of no use any more.
+    fn refuse(&mut self, refused: Refused) -> Incoming {
+        self.state = State::Over;
+        drop(self.buffer.take());
+        Incoming::Refused(refused)
+    }
+
+    /// Goes on with a request whose head was read.
+    fn body(&mut self, mut waiting: Box<Waiting>) -> Option<Incoming> {
+        if let Body::Length(length) = waiting.body {
+            // It is within the limit, which is of this type.
+            let length = length as usize;
+            if self.buffer.len() < waiting.begin.saturating_add(length) {
+                self.state = State::Body(waiting);
+                return None;
+            }
+            self.buffer.consume(waiting.begin);
+            *waiting.request.body_mut() = self.buffer.take_front(length);
+            return Some(Incoming::Request(waiting.request));
+        }
+        loop {
+            match waiting.chunks.next(&self.buffer.as_slice()[waiting.at..]) {
+                Ok(Piece::More) => {
+                    self.state = State::Body(waiting);
+                    return None;
+                }
+                Ok(Piece::Framing(size, chunk)) => {
+                    waiting.at += size;
+                    let content = waiting.content.saturating_add(chunk);
+                    if content > self.max_content as u64 {
+                        let refused = Refused::last(StatusCode::PAYLOAD_TOO_LARGE, &too_large(content));
+                        return Some(self.refuse(refused.with_request(waiting.request)));
+                    }
+                    waiting.content = content;
+                }
+                Ok(Piece::Data(size)) => waiting.at += size,
+                Ok(Piece::End(size)) => {
+                    let end = waiting.at + size;
+                    let body = joined(&self.buffer.as_slice()[waiting.begin..end], waiting.content as usize);
+                    self.buffer.consume(end);
+                    *waiting.request.body_mut() = body;
+                    return Some(Incoming::Request(waiting.request));
+                }
+                Err(why) => {
+                    let refused = Refused::last(StatusCode::BAD_REQUEST, why);
+                    return Some(self.refuse(refused.with_request(waiting.request)));
+                }
+            }
+        }
+    }
+
+    /// Goes on with chunks that are given as they come.
+    fn stream_chunks(&mut self, mut chunks: Chunks) -> Option<Incoming> {
+        loop {
+            match chunks.next(self.buffer.as_slice()) {
+                Ok(Piece::More) => {
+                    self.state = State::Chunks(chunks);
+                    return None;
+                }
+                Ok(Piece::Framing(size, _)) => self.buffer.consume(size),
+                Ok(Piece::Data(size)) => {
+                    self.state = State::Chunks(chunks);
+                    return Some(Incoming::Chunk(self.buffer.take_front(size)));
+                }
+                Ok(Piece::End(size)) => {
+                    self.buffer.consume(size);
+                    return Some(Incoming::End);
+                }
+                Err(why) => return Some(self.refuse(Refused::last(StatusCode::BAD_REQUEST, why))),
+            }
+        }
+    }
+
+    /// Takes what is there of this many octets.
+    fn take_some(&mut self, left: u64) -> Bytes {
+        let here = left.min(self.buffer.len() as u64) as usize;
+        self.buffer.take_front(here)
+    }
+
+    fn restart(&mut self) -> Bytes {
+        self.state = State::Head;
+        self.next = None;
+        self.scanned = 0;
+        self.buffer.take()
+    }
+}
+
+fn too_large(length: u64) -> String {
+    format!("Content of {length} octets is not accepted.")
+}
+
+/// The body in these chunks, which are complete and in order.
+fn joined(mut octets: &[u8], content: usize) -> Bytes {
+    let mut body = Vec::with_capacity(content);
+    let mut chunks = Chunks::Size;
+    loop {
+        match chunks.next(octets) {
+            Ok(Piece::Framing(size, _)) => octets = &octets[size..],
+            Ok(Piece::Data(size)) => {
+                body.extend_from_slice(&octets[..size]);
+                octets = &octets[size..];
+            }
+            Ok(Piece::More | Piece::End(_)) | Err(_) => return body.into(),
+        }
+    }
+}
+
+impl Filter for Httpd {
+    type Input = Incoming;
+    type Output = Response<Bytes>;
+
+    fn get_one_start(&mut self, mut octets: &[u8]) {
+        if self.overflowed || matches!(self.state, State::Over) {
+            return;
+        }
+        let room = self.max_buffer.saturating_sub(self.buffer.len());
+        if octets.len() > room {
+            self.overflowed = true;
+            octets = &octets[..room];
+        }
+        self.buffer.append(octets);
+    }
+
+    fn get_one(&mut self) -> Result<Option<Incoming>, FilterError> {
+        self.check()?;
+        if let Some(next) = self.next.take() {
+            return Ok(Some(next));
+        }
+        loop {
+            let given = match std::mem::take(&mut self.state) {
+                State::Head => {
+                    let given = self.head();
+                    if given.is_none() && matches!(self.state, State::Body(_)) {
+                        continue;
+                    }
+                    given
+                }
+                State::Body(waiting) => self.body(waiting),
+                State::Chunks(chunks) => self.stream_chunks(chunks),
+                State::Length(left) => {
+                    let chunk = self.take_some(left);
+                    match left - chunk.len() as u64 {
+                        0 => self.next = Some(Incoming::End),
+                        left => self.state = State::Length(left),
+                    }
+                    (!chunk.is_empty()).then_some(Incoming::Chunk(chunk))
+                }
+                State::Skip(left) => {
+                    let skipped = left.min(self.buffer.len() as u64);
+                    self.buffer.consume(skipped as usize);
+                    if skipped == left {
+                        continue;
+                    }
+                    self.state = State::Skip(left - skipped);
+                    None
+                }
+                State::Over => {
+                    self.state = State::Over;
+                    None
+                }
+            };
+            match given {
+                Some(_) => return Ok(given),
+                None => break,
+            }
+        }
+        if self.overflowed {
+            return Err(FilterError::overflow(self.max_buffer, self.restart()));
+        }
+        self.buffer.release();
+        Ok(None)
+    }
+
+    fn put(&mut self, record: Response<Bytes>, out: &mut BytesMut) -> Result<(), FilterError> {
+        self.check()?;
+        response::write(&record, out)
+    }
+
+    fn get_pending(&self) -> &[u8] {
+        self.buffer.as_slice()
+    }
+
+    fn take_pending(&mut self) -> Bytes {
+        self.overflowed = false;
+        self.restart()
+    }
+
+    fn fresh(&self) -> Self {
+        Httpd {
+            max_content: self.max_content,
+            max_head: self.max_head,
+            max_buffer: self.max_buffer,
+            streaming: self.streaming,
+            ..Self::new()
+        }
+    }
+
+    fn check(&self) -> Result<(), FilterError> {
+        let digits = self.max_content.checked_ilog10().unwrap_or(0) as usize + 1;
+        if self.max_content == 0 || self.max_head == 0 || self.max_buffer == 0 {
+            return Err(FilterError::setting("a limit must be at least one octet"));
+        }
+        if self.max_buffer < self.max_content.saturating_add(digits + 1) {
+            return Err(FilterError::setting(
+                "the buffer's limit must be larger than that of the content",
+            ));
+        }
+        Ok(())
+    }
+}
+
+impl Default for Httpd {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Httpd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = match &self.state {
+            State::Head => "between requests or in a head",
+            State::Body(_) => "in a body",
+            State::Length(_) | State::Chunks(_) => "in a streamed body",
+            State::Skip(_) => "in a body that was refused",
+            State::Over => "over",
+        };
+        f.debug_struct("Httpd")
+            .field("state", &format_args!("{state}"))
+            .field("pending", &self.buffer.len())
+            .field("streaming", &self.streaming)
+            .field("overflowed", &self.overflowed)
+            .field("max_content", &self.max_content)
+            .field("max_head", &self.max_head)
+            .field("max_buffer", &self.max_buffer)
+            .finish()
+    }
+}

@@ -1,0 +1,254 @@
+//! A request's head: request line and headers, and what they say of the body.
+//!
+//! Most heads are read by `httparse` at once. What it does not take and POE does (requests without a version, tabs and
+//! runs of blanks in the request line, folded headers) is read by hand, from a head that is known to be complete.
+
+use super::refused::Refused;
+use bytes::{Bytes, BytesMut};
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, EXPECT, TRANSFER_ENCODING};
+use http::uri::PathAndQuery;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri, Version};
+use httparse::{EMPTY_HEADER, Header, Status};
+use std::mem::MaybeUninit;
+use std::ops::Range;
+
+/// More headers than this are refused.
+const MAX_HEADERS: usize = 100;
+
+/// A head that was accepted.
+pub(super) struct Head {
+    pub(super) request: Request<Bytes>,
+    pub(super) body: Body,
+    /// The client waits for `100 Continue` before it sends the body.
+    pub(super) expects: bool,
+}
+
+/// How a request's body ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Body {
+    /// There is none.
+    None,
+    Length(u64),
+    Chunked,
+}
+
+/// Reads the head at the front, in one go; `None` when it is not complete, or not of the usual form.
+pub(super) fn parse(octets: &[u8]) -> Option<(usize, Result<Head, Refused>)> {
+    let mut headers = [const { MaybeUninit::uninit() }; MAX_HEADERS];
+    let mut parsed = httparse::Request::new(&mut []);
+    let Ok(Status::Complete(size)) = parsed.parse_with_uninit_headers(octets, &mut headers) else {
+        return None;
+    };
+    let head = Bytes::copy_from_slice(&octets[..size]);
+    let version = match parsed.version {
+        Some(0) => Version::HTTP_10,
+        _ => Version::HTTP_11,
+    };
+    let target = within(octets, parsed.path?.as_bytes());
+    let built = build(
+        octets,
+        &head,
+        parsed.method?.as_bytes(),
+        target,
+        version,
+        parsed.headers,
+    );
+    Some((size, built))
+}
+
+/// Where the head ends, looking from `from` on, or how far was looked.
+pub(super) fn end(octets: &[u8], from: usize) -> Result<usize, usize> {
+    for newline in memchr::memchr_iter(b'\n', &octets[from..]) {
+        let at = from + newline;
+        match &octets[at + 1..] {
+            [b'\n', ..] => return Ok(at + 2),
+            [b'\r', b'\n', ..] => return Ok(at + 3),
+            [] | [b'\r'] => return Err(at),
+            _ => {}
+        }
+    }
+    Err(octets.len())
+}
+
+/// Reads a complete head that [`parse`] did not take.
+pub(super) fn parse_odd(head: &[u8]) -> Result<Head, Refused> {
+    let unfolded = unfold(head);
+    if unfolded.len() != head.len()
+        && let Some((_, built)) = parse(&unfolded)
+    {
+        return built;
+    }
+    let head = Bytes::from(unfolded);
+    let line_end = memchr::memchr(b'\n', &head).unwrap_or(head.len());
+    let line = head[..line_end].strip_suffix(b"\r").unwrap_or(&head[..line_end]);
+    let mut words = line
+        .split(|octet| matches!(octet, b' ' | b'\t'))
+        .filter(|word| !word.is_empty());
+    let (method, target, version, more) = (words.next(), words.next(), words.next(), words.next());
+    let (Some(method), Some(target), None) = (method, target, more) else {
+        return Err(bad_line(line));
+    };
+    if line.contains(&b'\r') {
+        return Err(bad_line(line));
+    }
+    let version = match version {
+        None => Version::HTTP_09,
+        Some(word) => match word.strip_prefix(b"HTTP/") {
+            // Not a version at all: POE does not look at it either.
+            None => Version::HTTP_09,
+            Some(b"1.0") => Version::HTTP_10,
+            Some([b'1', b'.', b'0'..=b'9']) => Version::HTTP_11,
+            Some([b'0', b'.', b'0'..=b'9']) => Version::HTTP_09,
+            Some([b'2'..=b'9', b'.', b'0'..=b'9']) => {
+                let status = StatusCode::HTTP_VERSION_NOT_SUPPORTED;
+                return Err(Refused::last(status, "This server speaks HTTP/1."));
+            }
+            Some(_) => return Err(bad_line(line)),
+        },
+    };
+    let mut headers = [EMPTY_HEADER; MAX_HEADERS];
+    let headers = match httparse::parse_headers(&head[(line_end + 1).min(head.len())..], &mut headers) {
+        Ok(Status::Complete((_, headers))) => headers,
+        Err(httparse::Error::TooManyHeaders) => return Err(too_large()),
+        _ => return Err(Refused::last(StatusCode::BAD_REQUEST, "The headers cannot be read.")),
+    };
+    build(&head, &head, method, within(&head, target), version, headers)
+}
+
+/// The head is longer than the filter takes.
+pub(super) fn too_large() -> Refused {
+    let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+    Refused::last(status, "The request's head is too long.")
+}
+
+fn bad_line(line: &[u8]) -> Refused {
+    let line = String::from_utf8_lossy(&line[..line.len().min(256)]);
+    Refused::last(
+        StatusCode::BAD_REQUEST,
+        &format!("The request line cannot be read: {line}"),
+    )
+}
+
+/// A header that goes on in the next line becomes one line, joined by one blank.
+fn unfold(head: &[u8]) -> BytesMut {
+    let mut out = BytesMut::with_capacity(head.len());
+    let mut left = head;
+    let mut first_line = true;
+    while let Some(at) = memchr::memchr(b'\n', left) {
+        let (line, rest) = left.split_at(at + 1);
+        let folded = matches!(rest.first(), Some(b' ' | b'\t')) && !first_line;
+        first_line = false;
+        if folded {
+            let line = &line[..at];
+            out.extend_from_slice(line.strip_suffix(b"\r").unwrap_or(line).trim_ascii_end());
+            out.extend_from_slice(b" ");
+            let blanks = rest.iter().take_while(|octet| matches!(octet, b' ' | b'\t')).count();
+            left = &rest[blanks..];
+        } else {
+            out.extend_from_slice(line);
+            left = rest;
+        }
+    }
+    out.extend_from_slice(left);
+    out
+}
+
+/// Where a part lies in what it is a part of.
+fn within(whole: &[u8], part: &[u8]) -> Range<usize> {
+    let from = part.as_ptr() as usize - whole.as_ptr() as usize;
+    from..from + part.len()
+}
+
+/// Makes a request of what was read in `octets`, sharing the memory of `head`, which holds the same.
+fn build(
+    octets: &[u8],
+    head: &Bytes,
+    method: &[u8],
+    mut target: Range<usize>,
+    version: Version,
+    parsed: &[Header<'_>],
+) -> Result<Head, Refused> {
+    let bad = |why: &str| Refused::last(StatusCode::BAD_REQUEST, why);
+    let mut request = Request::new(Bytes::new());
+    *request.version_mut() = version;
+    *request.method_mut() = Method::from_bytes(method).map_err(|_| bad("The method is not a token."))?;
+
+    // Two clients of old began all targets with two slashes. As the authority of a host they would be misread.
+    let slashes = octets[target.clone()]
+        .iter()
+        .take_while(|octet| **octet == b'/')
+        .count();
+    target.start += slashes.saturating_sub(1);
+    let uri = if slashes > 0 {
+        PathAndQuery::from_maybe_shared(head.slice(target)).map(Uri::from)
+    } else {
+        Uri::from_maybe_shared(head.slice(target))
+    };
+    let uri = uri.map_err(|_| bad("The target is not a URI."))?;
+    let is_host_alone = uri.authority().is_some() && uri.scheme().is_none();
+    if is_host_alone != (request.method() == Method::CONNECT) {
+        return Err(bad("The target is not of the form that the method needs."));
+    }
+    *request.uri_mut() = uri;
+
+    let mut headers = HeaderMap::with_capacity(parsed.len());
+    for header in parsed {
+        let name = HeaderName::from_bytes(header.name.as_bytes());
+        let value = HeaderValue::from_maybe_shared(head.slice(within(octets, header.value)));
+        match (name, value) {
+            (Ok(name), Ok(value)) => headers.append(name, value),
+            _ => return Err(bad("A header cannot be read.")),
+        };
+    }
+    *request.headers_mut() = headers;
+    match body_of(&request) {
+        Ok(body) => {
+            let expects = version >= Version::HTTP_11
+                && !matches!(body, Body::None | Body::Length(0))
+                && request
+                    .headers()
+                    .get(EXPECT)
+                    .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"));
+            Ok(Head { request, body, expects })
+        }
+        Err(refused) => Err(refused.with_request(request)),
+    }
+}
+
+/// What the headers say of the body. Whatever two readers could understand differently is refused: an attacker would
+/// hide a request in it.
+fn body_of(request: &Request<Bytes>) -> Result<Body, Refused> {
+    let bad = |why| Err(Refused::last(StatusCode::BAD_REQUEST, why));
+    let headers = request.headers();
+    let mut lengths = headers.get_all(CONTENT_LENGTH).into_iter();
+    let mut codings = headers.get_all(TRANSFER_ENCODING).into_iter();
+    match (lengths.next(), codings.next()) {
+        (None, None) if headers.contains_key(CONTENT_ENCODING) && request.version() >= Version::HTTP_11 => {
+            let status = StatusCode::LENGTH_REQUIRED;
+            Err(Refused::last(status, "There is an encoding of a body, but no length."))
+        }
+        (None, None) => Ok(Body::None),
+        (Some(_), None) if lengths.next().is_some() => bad("There is more than one Content-Length."),
+        (Some(length), None) => {
+            let digits = length.as_bytes();
+            if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
+                return bad("Content-Length is not a number.");
+            }
+            // Digits only, so what does not fit is too large.
+            let number = str::from_utf8(digits).ok().and_then(|digits| digits.parse().ok());
+            Ok(Body::Length(number.unwrap_or(u64::MAX)))
+        }
+        (Some(_), Some(_)) => bad("There are both Content-Length and Transfer-Encoding."),
+        (None, Some(_)) if request.version() < Version::HTTP_11 => bad("Transfer-Encoding is not of this version."),
+        (None, Some(coding)) if coding.as_bytes().eq_ignore_ascii_case(b"chunked") && codings.next().is_none() => {
+            Ok(Body::Chunked)
+        }
+        (None, Some(_)) => {
+            let status = StatusCode::NOT_IMPLEMENTED;
+            Err(Refused::last(
+                status,
+                "The only transfer coding that is understood is chunked.",
+            ))
+        }
+    }
+}

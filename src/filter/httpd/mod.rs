@@ -1,0 +1,19 @@
+//! POE::Filter::HTTPD: the server's side of HTTP/1; requests in, responses out, with the types of the `http` crate.
+//!
+//! | file | what it is |
+//! |---|---|
+//! | `filter.rs` | [`Httpd`]: where a request begins and ends, and what it becomes |
+//! | `head.rs` | a request's head, by `httparse`, with what POE accepts beyond |
+//! | `chunks.rs` | bodies that come in chunks |
+//! | `refused.rs` | requests that are answered by an error page |
+//! | `response.rs` | responses as octets |
+
+mod chunks;
+mod filter;
+mod head;
+mod refused;
+mod response;
+
+pub use filter::{Httpd, Incoming};
+pub use refused::Refused;
+pub use response::{Reason, keeps_alive};

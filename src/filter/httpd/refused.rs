@@ -1,0 +1,84 @@
+//! A request that is not accepted, and the page that says so.
+
+use bytes::Bytes;
+use http::header::{CONNECTION, CONTENT_TYPE};
+use http::{HeaderValue, Request, Response, StatusCode};
+
+/// So much of what a client sent is shown to it at most.
+const SHOWN: usize = 200;
+
+/// A request that the filter does not accept, with the response that says why. Put the response.
+///
+/// ```
+/// use poe::filter::{Filter, httpd::{Httpd, Incoming}};
+/// let Incoming::Refused(refused) = Httpd::new().get(b"<oops>\r\n\r\n").remove(0).unwrap() else { panic!() };
+/// assert_eq!(refused.response.status(), 400);
+/// assert!(refused.is_last() && refused.request.is_none());
+/// ```
+#[derive(Debug)]
+pub struct Refused {
+    /// An error page; with `Connection: close` if this is the last.
+    pub response: Response<Bytes>,
+    /// The request, without its body, as far as it could be read.
+    pub request: Option<Request<Bytes>>,
+    last: bool,
+}
+
+impl Refused {
+    /// Whether the filter cannot know where another request would begin. It ignores whatever comes after; close the
+    /// connection once the response is written.
+    #[must_use]
+    pub fn is_last(&self) -> bool {
+        self.last
+    }
+
+    /// A refusal after which nothing can be read.
+    pub(super) fn last(status: StatusCode, why: &str) -> Self {
+        let mut refused = Self::new(status, why);
+        refused.last = true;
+        let headers = refused.response.headers_mut();
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        refused
+    }
+
+    /// A refusal after which the next request can be read.
+    pub(super) fn new(status: StatusCode, why: &str) -> Self {
+        let title = format!(
+            "Error {}: {}",
+            status.as_u16(),
+            status.canonical_reason().unwrap_or("Error")
+        );
+        let why = escaped(why);
+        let page = format!("<html><head><title>{title}</title></head><body><h1>{title}</h1><p>{why}</p></body></html>");
+        let mut response = Response::new(Bytes::from(page));
+        *response.status_mut() = status;
+        let html = HeaderValue::from_static("text/html; charset=utf-8");
+        response.headers_mut().insert(CONTENT_TYPE, html);
+        Refused {
+            response,
+            request: None,
+            last: false,
+        }
+    }
+
+    pub(super) fn with_request(mut self, request: Request<Bytes>) -> Self {
+        self.request = Some(request);
+        self
+    }
+}
+
+/// What came from the client must not become markup in the page that it is shown on.
+fn escaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars().take(SHOWN) {
+        match c {
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '&' => out.push_str("&amp;"),
+            '"' => out.push_str("&quot;"),
+            '\'' => out.push_str("&#39;"),
+            c => out.push(c),
+        }
+    }
+    out
+}
