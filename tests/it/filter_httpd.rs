@@ -25,7 +25,7 @@ fn request(incoming: Incoming) -> Request<Bytes> {
     }
 }
 
-fn refused(incoming: Incoming) -> Refused {
+fn refused(incoming: Incoming) -> Box<Refused> {
     match incoming {
         Incoming::Refused(refused) => refused,
         other => panic!("not refused: {other:?}"),
@@ -33,7 +33,7 @@ fn refused(incoming: Incoming) -> Refused {
 }
 
 /// One request that is refused, the last thing that is read.
-fn refusal(octets: impl AsRef<[u8]>) -> Refused {
+fn refusal(octets: impl AsRef<[u8]>) -> Box<Refused> {
     let mut given = incoming(&mut Httpd::new(), octets);
     assert_eq!(given.len(), 1, "{given:?}");
     refused(given.remove(0))

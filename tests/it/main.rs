@@ -4,6 +4,7 @@ mod api_peek;
 mod bad_use;
 mod component_tcp;
 mod filter_block;
+mod filter_change;
 #[cfg(feature = "codec")]
 mod filter_codec;
 mod filter_grep;

@@ -107,6 +107,62 @@ const DEVIATIONS: &[(&str, &str, &str, &str)] = &[
     ),
     // A failed call says so; POE leaves errno at 0.
     ("call_rules", "", "call: undef, error none", "call: undef, error died"),
+    // Filters: the quirks that are mended. A newline cut in two is one.
+    (
+        "filters",
+        "",
+        r#"[Q10] "\nb\r\n" gives "", "b""#,
+        r#"[Q10] "\nb\r\n" gives "b""#,
+    ),
+    // Pending octets are those of the wire, header and all.
+    ("filters", "", r#"[Q8] pending "ab""#, r#"[Q8] pending "3\x00ab""#),
+    (
+        "filters",
+        "== recordblock, above lines",
+        "[Q7] pending died",
+        r#"[Q7] pending "e!f""#,
+    ),
+    // Junk is an error, and what follows it is not kept waiting.
+    (
+        "filters",
+        "",
+        r#"[B4] "!?1\x00a" gives nothing"#,
+        r#"[B4] "!?1\x00a" gives error, "a""#,
+    ),
+    ("filters", "", r#"[B4] pending "1\x00a""#, "[B4] pending nothing"),
+    // Chunks are a body, an empty body does not take the next request along, a method is a token, two lengths are none.
+    (
+        "filters",
+        "",
+        r#"[Q14] "POST /p HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0\r\n\r\n" gives request POST /p HTTP/1.1 "", response 400"#,
+        r#"[Q14] "POST /p HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0\r\n\r\n" gives request POST /p HTTP/1.1 "ab""#,
+    ),
+    (
+        "filters",
+        "",
+        r#"[Q15] "POST /1 HTTP/1.1\r\nContent-Length: 0\r\n\r\nGET /2 HTTP/1.1\r\n\r\n" gives request POST /1 HTTP/1.1 """#,
+        r#"[Q15] "POST /1 HTTP/1.1\r\nContent-Length: 0\r\n\r\nGET /2 HTTP/1.1\r\n\r\n" gives request POST /1 HTTP/1.1 "", request GET /2 HTTP/1.1 """#,
+    ),
+    (
+        "filters",
+        "",
+        r#"[H4] "M-SEARCH * HTTP/1.1\r\n\r\n" gives response 400"#,
+        r#"[H4] "M-SEARCH * HTTP/1.1\r\n\r\n" gives request M-SEARCH * HTTP/1.1 """#,
+    ),
+    (
+        "filters",
+        "",
+        r#"[H9] "POST /p HTTP/1.1\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nabc" gives request POST /p HTTP/1.1 "ab""#,
+        r#"[H9] "POST /p HTTP/1.1\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nabc" gives response 400"#,
+    ),
+    ("filters", "", r#"[H9] pending "c""#, "[H9] pending nothing"),
+    // A streamed body says when it is over.
+    (
+        "filters",
+        "",
+        r#"[H2] "two" gives "two""#,
+        r#"[H2] "two" gives "two", end"#,
+    ),
     // A postback of a dead session hands its argument back.
     (
         "postbacks",
@@ -260,6 +316,11 @@ twins! {
     stopping: transcript_stopping, perl_twin_stopping;
     synopsis: transcript_synopsis, perl_twin_synopsis;
     timers_order: transcript_timers_order, perl_twin_timers_order;
+}
+
+#[cfg(feature = "httpd")]
+twins! {
+    filters: transcript_filters, perl_twin_filters;
 }
 
 /// Those that send themselves signals, or look at all their children, and so want a process of their own.

@@ -104,7 +104,7 @@ pub enum Incoming {
     /// Streaming: the body of a request that has one is over.
     End,
     /// A request that is not accepted.
-    Refused(Refused),
+    Refused(Box<Refused>),
 }
 
 #[derive(Default)]
@@ -288,7 +288,7 @@ impl Httpd {
     }
 
     /// The stream is of no use any more.
-    fn refuse(&mut self, refused: Refused) -> Incoming {
+    fn refuse(&mut self, refused: Box<Refused>) -> Incoming {
         self.state = State::Over;
         drop(self.buffer.take());
         Incoming::Refused(refused)

@@ -33,7 +33,7 @@ pub(super) enum Body {
 }
 
 /// Reads the head at the front, in one go; `None` when it is not complete, or not of the usual form.
-pub(super) fn parse(octets: &[u8]) -> Option<(usize, Result<Head, Refused>)> {
+pub(super) fn parse(octets: &[u8]) -> Option<(usize, Result<Head, Box<Refused>>)> {
     let mut headers = [const { MaybeUninit::uninit() }; MAX_HEADERS];
     let mut parsed = httparse::Request::new(&mut []);
     let Ok(Status::Complete(size)) = parsed.parse_with_uninit_headers(octets, &mut headers) else {
@@ -71,7 +71,7 @@ pub(super) fn end(octets: &[u8], from: usize) -> Result<usize, usize> {
 }
 
 /// Reads a complete head that [`parse`] did not take.
-pub(super) fn parse_odd(head: &[u8]) -> Result<Head, Refused> {
+pub(super) fn parse_odd(head: &[u8]) -> Result<Head, Box<Refused>> {
     let unfolded = unfold(head);
     if unfolded.len() != head.len()
         && let Some((_, built)) = parse(&unfolded)
@@ -116,12 +116,12 @@ pub(super) fn parse_odd(head: &[u8]) -> Result<Head, Refused> {
 }
 
 /// The head is longer than the filter takes.
-pub(super) fn too_large() -> Refused {
+pub(super) fn too_large() -> Box<Refused> {
     let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
     Refused::last(status, "The request's head is too long.")
 }
 
-fn bad_line(line: &[u8]) -> Refused {
+fn bad_line(line: &[u8]) -> Box<Refused> {
     let line = String::from_utf8_lossy(&line[..line.len().min(256)]);
     Refused::last(
         StatusCode::BAD_REQUEST,
@@ -167,7 +167,7 @@ fn build(
     mut target: Range<usize>,
     version: Version,
     parsed: &[Header<'_>],
-) -> Result<Head, Refused> {
+) -> Result<Head, Box<Refused>> {
     let bad = |why: &str| Refused::last(StatusCode::BAD_REQUEST, why);
     let mut request = Request::new(Bytes::new());
     *request.version_mut() = version;
@@ -217,7 +217,7 @@ fn build(
 
 /// What the headers say of the body. Whatever two readers could understand differently is refused: an attacker would
 /// hide a request in it.
-fn body_of(request: &Request<Bytes>) -> Result<Body, Refused> {
+fn body_of(request: &Request<Bytes>) -> Result<Body, Box<Refused>> {
     let bad = |why| Err(Refused::last(StatusCode::BAD_REQUEST, why));
     let headers = request.headers();
     let mut lengths = headers.get_all(CONTENT_LENGTH).into_iter();

@@ -33,7 +33,7 @@ impl Refused {
     }
 
     /// A refusal after which nothing can be read.
-    pub(super) fn last(status: StatusCode, why: &str) -> Self {
+    pub(super) fn last(status: StatusCode, why: &str) -> Box<Self> {
         let mut refused = Self::new(status, why);
         refused.last = true;
         let headers = refused.response.headers_mut();
@@ -42,7 +42,7 @@ impl Refused {
     }
 
     /// A refusal after which the next request can be read.
-    pub(super) fn new(status: StatusCode, why: &str) -> Self {
+    pub(super) fn new(status: StatusCode, why: &str) -> Box<Self> {
         let title = format!(
             "Error {}: {}",
             status.as_u16(),
@@ -54,14 +54,14 @@ impl Refused {
         *response.status_mut() = status;
         let html = HeaderValue::from_static("text/html; charset=utf-8");
         response.headers_mut().insert(CONTENT_TYPE, html);
-        Refused {
+        Box::new(Refused {
             response,
             request: None,
             last: false,
-        }
+        })
     }
 
-    pub(super) fn with_request(mut self, request: Request<Bytes>) -> Self {
+    pub(super) fn with_request(mut self: Box<Self>, request: Request<Bytes>) -> Box<Self> {
         self.request = Some(request);
         self
     }

@@ -34,6 +34,8 @@ pub(crate) mod die_basic;
 pub(crate) mod die_in_die;
 pub(crate) mod die_in_start;
 pub(crate) mod die_in_stop;
+#[cfg(feature = "httpd")]
+pub(crate) mod filters;
 pub(crate) mod forced_stop;
 pub(crate) mod idle_zombie;
 #[cfg(unix)]
