@@ -52,10 +52,16 @@
 //! session, its children and its parents. Who handles it goes on; if nobody does, every session is stopped and
 //! [`Kernel::run`] returns the error.
 //!
+//! In a program that is built with `panic = "abort"` errors go this way as ever, whether a handler returns them or is sent
+//! the wrong type. A panic is no error there: it ends the process where it happens, in a handler, in a future, or in
+//! the `Drop` of a value that the kernel lets go of. No `DIE` is raised, no `_stop` runs, nothing is dropped.
+//!
 //! # What the host must be
 //!
 //! A Tokio runtime with its time and I/O drivers (`enable_all`). The kernel's futures are `!Send`: await them on a
-//! current-thread runtime, in a `LocalSet`, or on a thread of their own. Timers are exact to some 30 µs on Linux (a
+//! current-thread runtime, in a `LocalSet` or a `LocalRuntime`, or on a thread of their own. Any other executor of local
+//! futures will do as well, a GLib main loop among them, if a runtime that is driven by threads of its own is entered
+//! on the kernel's thread (`examples/hosts`). Timers are exact to some 30 µs on Linux (a
 //! timerfd), to a millisecond elsewhere. File watchers (`Watched`) are there on Unix only.
 //!
 //! # Features
