@@ -397,6 +397,9 @@ impl Core {
     #[must_use]
     pub(super) fn clear_children(&self, slot: u32) -> Vec<Awaiter> {
         let cleared = self.children.borrow_mut().clear(slot);
+        if cleared.is_empty() {
+            return Vec::new();
+        }
         let (pids, awaiters): (Vec<u32>, Vec<Awaiter>) = cleared.into_iter().unzip();
         for pid in pids {
             self.settle_process(pid);

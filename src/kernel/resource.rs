@@ -150,6 +150,9 @@ impl Core {
 
     /// Tells every resource that a session is at its end.
     pub(super) fn clear_resources(&self, id: SessionId) {
+        if self.resources.0.borrow().is_empty() {
+            return;
+        }
         for resource in self.resources.all() {
             quietly("a resource panicked when it was to let go of a session", || {
                 resource.clear(id)

@@ -61,6 +61,9 @@ impl Aliases {
     /// Forgets a session; says how many things less it holds.
     #[must_use]
     pub(crate) fn clear(&mut self, session: u32) -> u32 {
+        if self.by_session.is_empty() {
+            return 0;
+        }
         let list = self.by_session.remove(&session).unwrap_or_default();
         for alias in &list {
             self.owners.remove(alias.as_str());

@@ -88,6 +88,9 @@ impl Extrefs {
     /// Forgets a session; says how many things less it holds.
     #[must_use]
     pub(crate) fn clear(&mut self, session: u32) -> u32 {
+        if self.by_session.is_empty() {
+            return 0;
+        }
         self.by_session.remove(&session).map_or(0, |tags| tags.len() as u32)
     }
 }

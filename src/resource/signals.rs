@@ -99,6 +99,9 @@ impl Signals {
     #[must_use]
     pub(crate) fn clear(&mut self, session: u32) -> Vec<Watcher> {
         let mut out = Vec::new();
+        if self.watchers.is_empty() {
+            return out;
+        }
         self.watchers.retain(|_, sessions| {
             out.extend(sessions.remove(&session));
             !sessions.is_empty()
