@@ -149,7 +149,7 @@ fn op() -> impl Strategy<Value = Op> {
             2 => n().prop_map(Op::Resolve),
             1 => n().prop_map(Op::Cancel),
         ],
-        2 => prop_oneof![1 => Just(Op::Stop), 2 => Just(Op::Fail), 1 => Just(Op::Panic)],
+        3 => prop_oneof![2 => Just(Op::Stop), 2 => Just(Op::Fail), 1 => Just(Op::Panic)],
     ]
 }
 
