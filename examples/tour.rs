@@ -7,8 +7,8 @@
 use poe::component::{TcpClient, TcpServer};
 use poe::event::{START, STOP};
 use poe::filter::Line;
+use poe::wheel::SocketName;
 use poe::{Context, Event, Kernel, Session};
-use std::net::SocketAddr;
 use std::time::Duration;
 
 // An event's key is its name and the type that it carries.
@@ -25,7 +25,7 @@ struct Conductor {
 
 /// The heap of one connection's session in the server.
 struct Peer {
-    address: SocketAddr,
+    address: SocketName,
 }
 
 /// The heap of a client's session.

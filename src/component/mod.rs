@@ -1,9 +1,15 @@
 //! POE::Component: whole sessions ready made: a TCP server, and a TCP client.
 
+mod backoff;
+mod callbacks;
 mod connection;
+mod link;
+mod settings;
 mod tcp_client;
 mod tcp_server;
 
-pub use connection::{Link, SHUTDOWN};
+pub use backoff::Backoff;
+pub use connection::SHUTDOWN;
+pub use link::Link;
 pub use tcp_client::{CONNECT, RECONNECT, ServerHeap, TcpClient, TcpClientBuilder};
 pub use tcp_server::{ClientHeap, DISCONNECTED, Listener, SET_CONCURRENCY, TcpServer, TcpServerBuilder};

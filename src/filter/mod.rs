@@ -16,6 +16,7 @@ pub mod httpd;
 mod ledger;
 mod line;
 mod map;
+mod pair;
 mod pattern;
 mod record_block;
 mod seam;

@@ -1,16 +1,21 @@
 //! Where to listen or whom to connect to: a number, or a name that is looked up when it is needed.
 
+use super::socket::SocketName;
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
 
-/// A host and a port. Made from a [`SocketAddr`], from text (`"127.0.0.1:7"`, `"[::1]:7"`, `"localhost:7"`) and from a
-/// pair of host and port; text that is no number is a name, and looked up without blocking when it is used.
+/// A host and a port, or the path of a UNIX socket. Made from a [`SocketAddr`], from text (`"127.0.0.1:7"`, `"[::1]:7"`,
+/// `"localhost:7"`, `"unix:/run/service"`), from a pair of host and port, and from a `Path`. Text that is none of these is
+/// a name, and looked up without blocking when it is used.
 ///
 /// ```
 /// use poe::wheel::Address;
+/// use std::path::Path;
 /// assert_eq!(Address::from(("localhost", 80)).to_string(), "localhost:80");
 /// assert!(Address::from("127.0.0.1:80").as_socket_addr().is_some());
+/// assert_eq!(Address::from(Path::new("/run/service")), Address::from("unix:/run/service"));
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[doc(alias = "BindAddress")]
@@ -22,6 +27,14 @@ pub struct Address(Kind);
 enum Kind {
     Number(SocketAddr),
     Name(String),
+    Unix(PathBuf),
+}
+
+/// One of the places that an address means.
+#[derive(Clone, Debug)]
+pub(crate) enum Spot {
+    Ip(SocketAddr),
+    Unix(PathBuf),
 }
 
 impl Address {
@@ -30,22 +43,44 @@ impl Address {
     pub fn as_socket_addr(&self) -> Option<SocketAddr> {
         match &self.0 {
             Kind::Number(addr) => Some(*addr),
+            Kind::Name(_) | Kind::Unix(_) => None,
+        }
+    }
+
+    /// The path, if it is a UNIX socket's.
+    #[must_use]
+    pub fn as_path(&self) -> Option<&Path> {
+        match &self.0 {
+            Kind::Unix(path) => Some(path),
+            Kind::Number(_) | Kind::Name(_) => None,
+        }
+    }
+
+    /// The place, if no name has to be looked up.
+    pub(crate) fn spot(&self) -> Option<Spot> {
+        match &self.0 {
+            Kind::Number(addr) => Some(Spot::Ip(*addr)),
+            Kind::Unix(path) => Some(Spot::Unix(path.clone())),
             Kind::Name(_) => None,
         }
     }
 
-    /// All addresses of the name, in the resolver's order; at least one.
-    pub(crate) async fn resolve(&self) -> io::Result<Vec<SocketAddr>> {
+    /// All places that it means, in the resolver's order; at least one. Whatever is wrong with a name, the error is of
+    /// the kind `AddrNotAvailable`, as POE has it, with the resolver's own words.
+    pub(crate) async fn resolve(&self) -> io::Result<Vec<Spot>> {
         let name = match &self.0 {
-            Kind::Number(addr) => return Ok(vec![*addr]),
             Kind::Name(name) => name,
+            Kind::Number(addr) => return Ok(vec![Spot::Ip(*addr)]),
+            Kind::Unix(path) => return Ok(vec![Spot::Unix(path.clone())]),
         };
-        let found: Vec<SocketAddr> = tokio::net::lookup_host(name).await?.collect();
+        let unknown = |why: &dyn fmt::Display| {
+            let what = format!("`{name}`: {why}");
+            io::Error::new(io::ErrorKind::AddrNotAvailable, what)
+        };
+        let found = tokio::net::lookup_host(name).await.map_err(|e| unknown(&e))?;
+        let found: Vec<Spot> = found.map(Spot::Ip).collect();
         if found.is_empty() {
-            return Err(io::Error::new(
-                io::ErrorKind::AddrNotAvailable,
-                "the name has no address",
-            ));
+            return Err(unknown(&"the name has no address"));
         }
         Ok(found)
     }
@@ -59,7 +94,10 @@ impl From<SocketAddr> for Address {
 
 impl From<String> for Address {
     fn from(text: String) -> Self {
-        Address(text.parse().map_or(Kind::Name(text), Kind::Number))
+        match text.strip_prefix("unix:") {
+            Some(path) => Address(Kind::Unix(path.into())),
+            None => Address(text.parse().map_or(Kind::Name(text), Kind::Number)),
+        }
     }
 }
 
@@ -90,11 +128,40 @@ impl From<(&str, u16)> for Address {
     }
 }
 
+impl From<PathBuf> for Address {
+    fn from(path: PathBuf) -> Self {
+        Address(Kind::Unix(path))
+    }
+}
+
+impl From<&Path> for Address {
+    fn from(path: &Path) -> Self {
+        Address::from(path.to_owned())
+    }
+}
+
+/// Of a UNIX socket without a path nothing can be said but that: connecting to it fails.
+impl From<SocketName> for Address {
+    fn from(name: SocketName) -> Self {
+        match name {
+            SocketName::Ip(addr) => Address::from(addr),
+            SocketName::Unix(path) => Address::from(path.unwrap_or_default()),
+        }
+    }
+}
+
+impl From<&SocketName> for Address {
+    fn from(name: &SocketName) -> Self {
+        Address::from(name.clone())
+    }
+}
+
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             Kind::Number(addr) => addr.fmt(f),
             Kind::Name(name) => name.fmt(f),
+            Kind::Unix(path) => write!(f, "unix:{}", path.display()),
         }
     }
 }

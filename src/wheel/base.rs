@@ -121,7 +121,6 @@ impl Base {
     }
 
     /// Posts an event to the wheel's session.
-    #[allow(dead_code)] // Wheels that post are to come.
     pub(crate) fn post(&self, core: &Core, event: &HeldName, arg: AnyArg) {
         core.deliver(self.owner(), event, arg, self.place());
     }

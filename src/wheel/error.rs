@@ -1,5 +1,6 @@
 //! What wheels report: an operation that failed, the end of the input, and a record that could not be put.
 
+use super::socket::accept::Trouble;
 use crate::error::{Error, ErrorKind, Failure};
 use crate::filter::FilterError;
 use crate::id::WheelId;
@@ -164,6 +165,30 @@ pub struct SocketError {
     pub error: io::Error,
     /// The wheel that reports it.
     pub wheel: WheelId,
+}
+
+impl SocketError {
+    /// Whether the time for it was over.
+    #[doc(alias = "ETIMEDOUT")]
+    #[must_use]
+    pub fn is_timeout(&self) -> bool {
+        self.error.kind() == io::ErrorKind::TimedOut
+    }
+
+    /// Whether nobody listens there.
+    #[doc(alias = "ECONNREFUSED")]
+    #[must_use]
+    pub fn is_refused(&self) -> bool {
+        self.error.kind() == io::ErrorKind::ConnectionRefused
+    }
+
+    /// Whether accepting has failed for want of something, descriptors most often. The listener is well, and tries again
+    /// by itself; this is told once, however often it fails until it works again.
+    #[doc(alias = "EMFILE")]
+    #[must_use]
+    pub fn is_shortage(&self) -> bool {
+        self.operation == "accept" && Trouble::of(&self.error) == Trouble::Shortage
+    }
 }
 
 impl fmt::Display for SocketError {

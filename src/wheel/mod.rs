@@ -7,12 +7,14 @@ mod curses;
 mod error;
 #[cfg(unix)]
 mod follow_tail;
+mod listen_accept;
 mod pump;
 #[cfg(feature = "readline")]
 mod read_line;
 mod read_write;
 #[cfg(unix)]
 mod run;
+mod socket;
 mod socket_factory;
 mod splice;
 #[cfg(any(feature = "curses", feature = "readline"))]
@@ -24,6 +26,7 @@ pub use curses::{Curses, CursesBuilder, CursesInput};
 pub use error::{IoError, PutError, SocketError};
 #[cfg(unix)]
 pub use follow_tail::{FollowTail, FollowTailBuilder};
+pub use listen_accept::{ListenAccept, ListenAcceptBuilder};
 pub use pump::{Input, Level};
 #[cfg(feature = "readline")]
 pub use read_line::{KeyBinding, PutMode, ReadLine, ReadLineBuilder, ReadLineInput, ReadLineMode, Typed};
@@ -36,4 +39,7 @@ pub use run::{
 };
 pub(crate) use socket_factory::listen_on;
 pub use socket_factory::{Connection, SocketFactory, SocketFactoryBuilder};
+pub(crate) use socket::make;
+pub use socket::{DatagramSocket, Domain, ListenSocket, Packet, SocketName, SocketStream};
+pub use socket_factory::{Connection, Datagram, SocketFactory, SocketFactoryBuilder};
 pub use splice::{Splice, SpliceBuilder, Spliced, splice};

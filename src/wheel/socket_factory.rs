@@ -1,42 +1,38 @@
-//! POE::Wheel::SocketFactory: connections made, and connections taken, over TCP.
+//! POE::Wheel::SocketFactory: connections made, connections taken, and datagram sockets; over IPv4, IPv6 and UNIX.
 //!
 //! | event | argument | when |
 //! |---|---|---|
 //! | success | [`Connection`] | connected, or somebody was accepted |
+//! | success | [`Datagram`] | the datagram socket is there |
 //! | failure | [`SocketError`] | it could not be set up, or `accept` failed |
 //!
-//! A failure to set up is posted, however early it is found; all else is dispatched when it happens. A connecting wheel
-//! has exactly one event, and holds its session until then; a listening one holds it for as long as it listens.
+//! What is known before `start` returns is posted: a failure to set up, a datagram socket without a peer. All else is
+//! dispatched when it happens. A wheel that connects, or makes a datagram socket, has exactly one event, and holds its
+//! session until then; a listening one holds it for as long as it listens.
 
 use super::address::Address;
+use super::base::{Base, wheel_methods};
 use super::error::SocketError;
+use super::socket::accept::{Accepting, State};
+use super::socket::make::{self, Options};
+use super::socket::{DatagramSocket, Domain, Failed, ListenSocket, SocketName, SocketStream};
 use crate::arg::AnyArg;
 use crate::event::Posts;
-use crate::id::{SessionId, TaskId, WheelId};
-use crate::kernel::task::{Purpose, Task};
+use crate::id::{TaskId, WheelId};
+use crate::kernel::task::Task;
 use crate::kernel::{Core, Turn};
-use crate::name::{HeldName, Name};
-use crate::resource::HoldKind;
-use std::cell::Cell;
+use crate::name::HeldName;
 use std::fmt;
 use std::future::Future;
 use std::io;
+use std::marker::PhantomData;
 use std::net::SocketAddr;
 use std::panic::Location;
 use std::pin::Pin;
-use std::rc::{Rc, Weak};
+use std::rc::Rc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::time::Sleep;
 
-/// Clients taken in one go; then others have their turn.
-const ACCEPTS: usize = 32;
-
-/// How long a listener waits when `accept` has failed: without descriptors every try fails at once.
-const RETRY: Duration = Duration::from_millis(100);
-
-/// Makes or takes TCP connections (`POE::Wheel::SocketFactory`).
+/// Makes or takes connections, and makes datagram sockets (`POE::Wheel::SocketFactory`).
 ///
 /// ```
 /// use poe::{Event, Kernel, Session, event::START};
@@ -64,7 +60,6 @@ const RETRY: Duration = Duration::from_millis(100);
 #[doc(alias = "POE::Wheel::SocketFactory")]
 pub struct SocketFactory {
     state: Rc<State>,
-    core: Weak<Core>,
     task: Option<TaskId>,
 }
 
@@ -83,20 +78,41 @@ pub struct SocketFactory {
 #[non_exhaustive]
 pub struct Connection {
     /// The socket, in Tokio's hands; goes into a [`ReadWrite`](super::ReadWrite).
-    pub stream: TcpStream,
-    /// The address at the other end.
-    pub peer: SocketAddr,
+    pub stream: SocketStream,
+    /// The name of the other end.
+    pub peer: SocketName,
     /// The wheel that reports it.
     pub wheel: WheelId,
 }
 
-/// Settings of a [`SocketFactory`].
+/// The argument of the success event of a datagram socket.
+///
+/// ```
+/// fn on_bound(bound: poe::wheel::Datagram) -> std::io::Result<()> {
+///     println!("bound to {}", bound.socket.local_name()?);
+///     Ok(())
+/// }
+/// ```
+#[derive(Debug)]
+#[doc(alias = "SuccessEvent")]
+#[non_exhaustive]
+pub struct Datagram {
+    /// The socket.
+    pub socket: DatagramSocket,
+    /// Whom it is connected to, if it is.
+    pub peer: Option<SocketName>,
+    /// The wheel that reports it.
+    pub wheel: WheelId,
+}
+
+/// Settings of a [`SocketFactory`]. `T` is what its success event brings: a [`Connection`] or a [`Datagram`].
 ///
 /// | setting | default |
 /// |---|---|
 /// | [`success`](Self::success), [`failure`](Self::failure) | not told: name both |
-/// | [`bind`](Self::bind) | any address and port (when connecting) |
-/// | [`reuse`](Self::reuse) | `SO_REUSEADDR` on |
+/// | [`bind`](Self::bind) | any address and port (but for listeners) |
+/// | [`domain`](Self::domain) | whatever a name's addresses are, in their order |
+/// | [`reuse`](Self::reuse) | `SO_REUSEADDR` on, but for datagrams |
 /// | [`backlog`](Self::backlog) | 4096, which the system cuts to its own limit |
 /// | [`nodelay`](Self::nodelay) | `TCP_NODELAY` on |
 ///
@@ -105,45 +121,24 @@ pub struct Connection {
 /// let settings = SocketFactory::listen("[::1]:0").backlog(16).nodelay(false);
 /// ```
 #[must_use = "a wheel turns only after `start`"]
-pub struct SocketFactoryBuilder {
-    config: Config,
+pub struct SocketFactoryBuilder<T = Connection> {
+    role: Role,
+    options: Options,
     success: Option<HeldName>,
     failure: Option<HeldName>,
-}
-
-#[derive(Clone, Debug)]
-struct Config {
-    role: Role,
-    bind: Option<Address>,
-    reuse: bool,
-    backlog: u32,
-    nodelay: bool,
+    brings: PhantomData<fn(T)>,
 }
 
 #[derive(Clone, Debug)]
 enum Role {
     Listen(Address),
     Connect(Address),
-}
-
-/// What is wrong, and with which operation.
-type Failed = (&'static str, io::Error);
-
-struct State {
-    id: WheelId,
-    owner: SessionId,
-    place: &'static Location<'static>,
-    success: Option<HeldName>,
-    failure: Option<HeldName>,
-    nodelay: bool,
-    paused: Cell<bool>,
-    /// The value is there and wants events.
-    alive: Cell<bool>,
-    local: Cell<Option<SocketAddr>>,
+    Datagram(Option<Address>),
 }
 
 impl SocketFactory {
-    /// Settings for a wheel that listens on an address; port 0 is any free one.
+    /// Settings for a wheel that listens on an address; port 0 is any free one. A UNIX socket's path must not exist yet:
+    /// it is not removed for you, neither before nor afterwards.
     #[doc(alias = "BindAddress")]
     #[doc(alias = "BindPort")]
     pub fn listen(addr: impl Into<Address>) -> SocketFactoryBuilder {
@@ -157,19 +152,28 @@ impl SocketFactory {
         SocketFactoryBuilder::new(Role::Connect(addr.into()))
     }
 
-    /// The wheel's ID, which its events carry.
-    #[doc(alias = "ID")]
-    #[must_use]
-    pub fn id(&self) -> WheelId {
-        self.state.id
+    /// Settings for a wheel that makes a datagram socket: UDP, or UNIX if an address of it is a path. It may be bound,
+    /// connected, both or neither.
+    #[doc(alias = "SocketProtocol")]
+    #[doc(alias = "udp")]
+    pub fn datagram() -> SocketFactoryBuilder<Datagram> {
+        SocketFactoryBuilder::new(Role::Datagram(None)).reuse(false)
     }
 
-    /// The address of our end: of a listener as soon as it is bound, which is at once unless a name must be looked up
-    /// first; of a connection when its success event comes.
+    /// The IP address of our end: of a listener as soon as it is bound, which is at once unless a name must be looked up
+    /// first; of others when the success event comes. `None` for UNIX sockets, which have a
+    /// [`local_name`](Self::local_name).
     #[doc(alias = "getsockname")]
     #[must_use]
     pub fn local_addr(&self) -> Option<SocketAddr> {
-        self.state.local.get()
+        self.state.local.borrow().as_ref().and_then(SocketName::as_socket_addr)
+    }
+
+    /// The name of our end, in any family.
+    #[doc(alias = "getsockname")]
+    #[must_use]
+    pub fn local_name(&self) -> Option<SocketName> {
+        self.state.local.borrow().clone()
     }
 
     /// Takes no more clients for now; they wait in the system's backlog.
@@ -179,58 +183,42 @@ impl SocketFactory {
 
     /// Takes clients again, those in the backlog first.
     pub fn resume_accept(&self) {
-        if self.state.paused.replace(false)
-            && let (Some(core), Some(task)) = (self.core.upgrade(), self.task)
-        {
-            core.tasks.schedule(task);
-            core.wake_host();
+        if self.state.paused.replace(false) {
+            self.state.base.schedule(self.task);
         }
     }
 
     /// A wheel that listens on a socket that is bound already.
-    pub(crate) fn adopt(
-        listener: TcpListener,
+    pub(crate) fn on_listener(
+        listener: ListenSocket,
         nodelay: bool,
         events: (HeldName, HeldName),
         turn: &Turn<'_>,
         place: &'static Location<'static>,
     ) -> Self {
         let (success, failure) = events;
-        let state = State::new(turn, place, nodelay, Some(success), Some(failure));
-        state.local.set(listener.local_addr().ok());
+        let state = State::new(Base::new(turn, place), Some(success), Some(failure), nodelay);
+        state.set_local(listener.local_name());
         let phase = Phase::Accepting(Accepting::new(listener));
-        Self::start_task(turn, state, "listening", true, phase)
+        Self::start_task(state, "listening", true, phase)
     }
 
-    fn start_task(turn: &Turn<'_>, state: Rc<State>, what: &str, listener: bool, phase: Phase) -> Self {
-        let purpose = Purpose {
-            owner: state.owner,
-            kind: HoldKind::Wheel,
-            what: Name::from(&*format!("SocketFactory {} ({what})", state.id)),
-            place: state.place,
-            listener,
-        };
-        let task = turn.core.start_task(
-            purpose,
-            Box::new(FactoryTask {
-                state: state.clone(),
-                phase,
-            }),
-        );
-        SocketFactory {
-            state,
-            core: turn.core.weak(),
-            task,
-        }
+    fn start_task(state: Rc<State>, what: &str, listener: bool, phase: Phase) -> Self {
+        let what = format!("SocketFactory {} ({what})", state.base.id());
+        let body = Box::new(FactoryTask {
+            state: state.clone(),
+            phase,
+        });
+        let task = state.base.start(&what, listener, body);
+        SocketFactory { state, task }
     }
 }
 
+wheel_methods!(SocketFactory, |wheel| wheel.state.base, wheel.task);
+
 impl Drop for SocketFactory {
     fn drop(&mut self) {
-        self.state.alive.set(false);
-        if let (Some(core), Some(task)) = (self.core.upgrade(), self.task) {
-            core.cancel_task(task);
-        }
+        self.state.base.end(self.task);
     }
 }
 
@@ -238,31 +226,26 @@ impl fmt::Debug for SocketFactory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SocketFactory")
             .field("id", &self.id())
-            .field("local_addr", &self.local_addr())
+            .field("local_name", &self.local_name())
             .field("paused", &self.state.paused.get())
             .finish_non_exhaustive()
     }
 }
 
-impl SocketFactoryBuilder {
+impl<T: 'static> SocketFactoryBuilder<T> {
     fn new(role: Role) -> Self {
-        let config = Config {
-            role,
-            bind: None,
-            reuse: true,
-            backlog: 4096,
-            nodelay: true,
-        };
         SocketFactoryBuilder {
-            config,
+            role,
+            options: Options::default(),
             success: None,
             failure: None,
+            brings: PhantomData,
         }
     }
 
-    /// Tells of connections.
+    /// Tells of connections, or of the datagram socket.
     #[doc(alias = "SuccessEvent")]
-    pub fn success(mut self, event: impl Posts<Connection>) -> Self {
+    pub fn success(mut self, event: impl Posts<T>) -> Self {
         self.success = Some(HeldName::new(event.key()));
         self
     }
@@ -274,31 +257,26 @@ impl SocketFactoryBuilder {
         self
     }
 
-    /// Connects from that address, or port.
+    /// Binds our end to that address, or port; a listener has its own address.
     #[doc(alias = "BindAddress")]
     #[doc(alias = "BindPort")]
     pub fn bind(mut self, addr: impl Into<Address>) -> Self {
-        self.config.bind = Some(addr.into());
+        self.options.bind = Some(addr.into());
         self
     }
 
-    /// Whether an address may be bound that an old connection still has; default true.
+    /// Uses only that kind of a name's addresses.
+    #[doc(alias = "SocketDomain")]
+    pub fn domain(mut self, domain: Domain) -> Self {
+        self.options.domain = Some(domain);
+        self
+    }
+
+    /// Whether an address may be bound that an old connection still has (`SO_REUSEADDR`); default true. For datagrams it
+    /// lets several programs share an address; default false.
     #[doc(alias = "Reuse")]
     pub fn reuse(mut self, reuse: bool) -> Self {
-        self.config.reuse = reuse;
-        self
-    }
-
-    /// How many clients may wait to be accepted; default 4096, and at most what the system allows.
-    #[doc(alias = "ListenQueue")]
-    pub fn backlog(mut self, clients: u32) -> Self {
-        self.config.backlog = clients;
-        self
-    }
-
-    /// Whether small writes leave at once (`TCP_NODELAY`); default true.
-    pub fn nodelay(mut self, nodelay: bool) -> Self {
-        self.config.nodelay = nodelay;
+        self.options.reuse = reuse;
         self
     }
 
@@ -306,189 +284,106 @@ impl SocketFactoryBuilder {
     /// comes as a failure event.
     #[track_caller]
     pub fn start(self, turn: &Turn<'_>) -> SocketFactory {
-        let place = Location::caller();
-        let config = self.config;
-        let state = State::new(turn, place, config.nodelay, self.success, self.failure);
-        let phase = begin(turn.core, &config);
-        let what = match &config.role {
+        let base = Base::new(turn, Location::caller());
+        let state = State::new(base, self.success, self.failure, self.options.nodelay);
+        let what = match &self.role {
             Role::Listen(addr) => format!("listening on {addr}"),
             Role::Connect(addr) => format!("connecting to {addr}"),
+            Role::Datagram(Some(addr)) => format!("datagrams to {addr}"),
+            Role::Datagram(None) => "datagrams".to_owned(),
         };
-        match phase {
-            Ok(phase) => {
+        let listens = matches!(self.role, Role::Listen(_));
+        match begin(turn.core, self.role, self.options) {
+            Ok(Begun::Phase(phase)) => {
                 if let Phase::Accepting(accepting) = &phase {
-                    state.local.set(accepting.listener.local_addr().ok());
+                    state.set_local(accepting.local_name());
                 }
-                let listens = matches!(config.role, Role::Listen(_));
-                SocketFactory::start_task(turn, state, &what, listens, phase)
+                SocketFactory::start_task(state, &what, listens, phase)
+            }
+            Ok(Begun::Datagram(socket)) => {
+                let made = datagram(&state, socket);
+                if let Some(event) = &state.success {
+                    state.base.post(turn.core, event, made);
+                }
+                SocketFactory { state, task: None }
             }
             Err(failed) => {
                 state.post_failure(turn.core, failed);
-                SocketFactory {
-                    state,
-                    core: turn.core.weak(),
-                    task: None,
-                }
+                SocketFactory { state, task: None }
             }
         }
     }
 }
 
-impl fmt::Debug for SocketFactoryBuilder {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.config.fmt(f)
+impl SocketFactoryBuilder<Connection> {
+    /// How many clients may wait to be accepted; default 4096, and at most what the system allows.
+    #[doc(alias = "ListenQueue")]
+    pub fn backlog(mut self, clients: u32) -> Self {
+        self.options.backlog = clients;
+        self
     }
+
+    /// Whether small writes leave at once (`TCP_NODELAY`); default true. Means nothing to UNIX sockets.
+    pub fn nodelay(mut self, nodelay: bool) -> Self {
+        self.options.nodelay = nodelay;
+        self
+    }
+}
+
+impl SocketFactoryBuilder<Datagram> {
+    /// Connects the socket: it sends to that address and hears from it alone.
+    #[doc(alias = "RemoteAddress")]
+    #[doc(alias = "RemotePort")]
+    pub fn remote(mut self, addr: impl Into<Address>) -> Self {
+        self.role = Role::Datagram(Some(addr.into()));
+        self
+    }
+}
+
+impl<T> fmt::Debug for SocketFactoryBuilder<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SocketFactoryBuilder")
+            .field("role", &self.role)
+            .field("options", &self.options)
+            .finish_non_exhaustive()
+    }
+}
+
+enum Begun {
+    Phase(Phase),
+    /// Made without waiting.
+    Datagram(DatagramSocket),
 }
 
 /// The first step. A listener on a number is bound at once, so that its port is known when `start` returns; without a
 /// runtime it cannot be, and the task does it.
-fn begin(core: &Core, config: &Config) -> Result<Phase, Failed> {
+fn begin(core: &Core, role: Role, options: Options) -> Result<Begun, Failed> {
     if core.is_virtual() {
         let why = "a kernel in virtual time takes no real sockets";
         return Err(("socket", io::Error::new(io::ErrorKind::Unsupported, why)));
     }
-    let config = config.clone();
-    match &config.role {
-        Role::Listen(addr) => match addr.as_socket_addr() {
-            Some(addr) if tokio::runtime::Handle::try_current().is_ok() => {
-                let listener = listen_on(addr, config.reuse, config.backlog)?;
-                Ok(Phase::Accepting(Accepting::new(listener)))
-            }
-            _ => Ok(Phase::Binding(Box::pin(bind_listener(config)))),
+    let in_runtime = tokio::runtime::Handle::try_current().is_ok();
+    let phase = match role {
+        Role::Listen(addr) => match addr.spot() {
+            Some(spot) if in_runtime => Phase::Accepting(Accepting::new(make::listen_at(&spot, &options)?)),
+            _ => Phase::Binding(Box::pin(make::listen(addr, options))),
         },
-        Role::Connect(_) => Ok(Phase::Connecting(Box::pin(connect(config)))),
-    }
-}
-
-/// Binds and listens.
-pub(crate) fn listen_on(addr: SocketAddr, reuse: bool, backlog: u32) -> Result<TcpListener, Failed> {
-    let socket = new_socket(addr, reuse)?;
-    socket.bind(addr).map_err(|e| ("bind", e))?;
-    socket.listen(backlog).map_err(|e| ("listen", e))
-}
-
-fn new_socket(addr: SocketAddr, reuse: bool) -> Result<TcpSocket, Failed> {
-    let socket = if addr.is_ipv4() {
-        TcpSocket::new_v4()
-    } else {
-        TcpSocket::new_v6()
+        Role::Connect(addr) => Phase::Connecting(Box::pin(make::connect(addr, options))),
+        Role::Datagram(None) if in_runtime && options.bind.as_ref().is_none_or(|b| b.spot().is_some()) => {
+            let sources: Vec<_> = options.bind.iter().filter_map(Address::spot).collect();
+            return make::datagram_at(&sources, None, &options).map(Begun::Datagram);
+        }
+        Role::Datagram(remote) => Phase::Datagram(Box::pin(make::datagram(remote, options))),
     };
-    let socket = socket.map_err(|e| ("socket", e))?;
-    // On Windows the option means something else: that another's address may be taken from it.
-    socket
-        .set_reuseaddr(reuse && cfg!(unix))
-        .map_err(|e| ("setsockopt", e))?;
-    Ok(socket)
+    Ok(Begun::Phase(phase))
 }
 
-async fn bind_listener(config: Config) -> Result<TcpListener, Failed> {
-    let (Role::Listen(addr) | Role::Connect(addr)) = &config.role;
-    let mut failed = None;
-    for addr in addr.resolve().await.map_err(|e| ("getaddrinfo", e))? {
-        match listen_on(addr, config.reuse, config.backlog) {
-            Ok(listener) => return Ok(listener),
-            Err(error) => failed = Some(error),
-        }
-    }
-    Err(failed.unwrap_or_else(no_address))
-}
-
-async fn connect(config: Config) -> Result<TcpStream, Failed> {
-    let (Role::Listen(addr) | Role::Connect(addr)) = &config.role;
-    let sources = match &config.bind {
-        Some(bind) => bind.resolve().await.map_err(|e| ("getaddrinfo", e))?,
-        None => Vec::new(),
-    };
-    let mut failed = None;
-    for addr in addr.resolve().await.map_err(|e| ("getaddrinfo", e))? {
-        match connect_to(addr, &sources, &config).await {
-            Ok(stream) => return Ok(stream),
-            Err(error) => failed = Some(error),
-        }
-    }
-    Err(failed.unwrap_or_else(no_address))
-}
-
-async fn connect_to(addr: SocketAddr, sources: &[SocketAddr], config: &Config) -> Result<TcpStream, Failed> {
-    let socket = new_socket(addr, config.reuse)?;
-    if !sources.is_empty() {
-        // Of a name's addresses, one of the right family; else let the system say what is wrong.
-        let source = sources
-            .iter()
-            .find(|s| s.is_ipv4() == addr.is_ipv4())
-            .unwrap_or(&sources[0]);
-        socket.bind(*source).map_err(|e| ("bind", e))?;
-    }
-    let stream = socket.connect(addr).await.map_err(|e| ("connect", e))?;
-    stream.set_nodelay(config.nodelay).map_err(|e| ("setsockopt", e))?;
-    Ok(stream)
-}
-
-fn no_address() -> Failed {
-    ("getaddrinfo", io::ErrorKind::AddrNotAvailable.into())
-}
-
-impl State {
-    fn new(
-        turn: &Turn<'_>,
-        place: &'static Location<'static>,
-        nodelay: bool,
-        success: Option<HeldName>,
-        failure: Option<HeldName>,
-    ) -> Rc<Self> {
-        Rc::new(State {
-            id: turn.core.new_wheel_id(),
-            owner: turn.session_id(),
-            place,
-            success,
-            failure,
-            nodelay,
-            paused: Cell::new(false),
-            alive: Cell::new(true),
-            local: Cell::new(None),
-        })
-    }
-
-    /// Dispatches an event. False: the wheel is gone.
-    fn deliver<A: 'static>(&self, core: &Core, event: Option<&HeldName>, arg: A) -> bool {
-        let Some(event) = event else { return true };
-        core.deliver_now(self.owner, event.idx(), AnyArg::new(arg), self.place) && self.alive.get()
-    }
-
-    fn succeed(&self, core: &Core, stream: TcpStream, peer: SocketAddr) -> bool {
-        self.deliver(
-            core,
-            self.success.as_ref(),
-            Connection {
-                stream,
-                peer,
-                wheel: self.id,
-            },
-        )
-    }
-
-    fn fail(&self, core: &Core, (operation, error): Failed) -> bool {
-        self.deliver(
-            core,
-            self.failure.as_ref(),
-            SocketError {
-                operation,
-                error,
-                wheel: self.id,
-            },
-        )
-    }
-
-    fn post_failure(&self, core: &Core, (operation, error): Failed) {
-        if let Some(event) = &self.failure {
-            let error = SocketError {
-                operation,
-                error,
-                wheel: self.id,
-            };
-            core.deliver(self.owner, event, AnyArg::new(error), self.place);
-        }
-    }
+/// The argument of a datagram socket's success event.
+fn datagram(state: &State, socket: DatagramSocket) -> AnyArg {
+    state.set_local(socket.local_name());
+    let peer = socket.peer_name().ok();
+    let wheel = state.base.id();
+    AnyArg::new(Datagram { socket, peer, wheel })
 }
 
 struct FactoryTask {
@@ -499,105 +394,45 @@ struct FactoryTask {
 type Making<T> = Pin<Box<dyn Future<Output = Result<T, Failed>>>>;
 
 enum Phase {
-    Binding(Making<TcpListener>),
+    Binding(Making<ListenSocket>),
     Accepting(Accepting),
-    Connecting(Making<TcpStream>),
+    Connecting(Making<SocketStream>),
+    Datagram(Making<DatagramSocket>),
 }
 
-struct Accepting {
-    listener: TcpListener,
-    /// Runs while `accept` is given a rest.
-    retry: Option<Pin<Box<Sleep>>>,
-    /// `accept` has failed and not succeeded since: it was reported already.
-    failing: bool,
-}
-
-impl Accepting {
-    fn new(listener: TcpListener) -> Self {
-        Accepting {
-            listener,
-            retry: None,
-            failing: false,
-        }
+impl FactoryTask {
+    fn connected(&self, stream: SocketStream) -> Result<AnyArg, Failed> {
+        let peer = stream.peer_name().map_err(|e| ("getpeername", e))?;
+        self.state.set_local(stream.local_name());
+        let wheel = self.state.base.id();
+        Ok(AnyArg::new(Connection { stream, peer, wheel }))
     }
-
-    fn poll(&mut self, state: &State, core: &Core, cx: &mut Context<'_>) -> Poll<()> {
-        for _ in 0..ACCEPTS {
-            if state.paused.get() {
-                return Poll::Pending;
-            }
-            if let Some(retry) = &mut self.retry {
-                ready!(retry.as_mut().poll(cx));
-                self.retry = None;
-            }
-            let going_on = match ready!(self.listener.poll_accept(cx)) {
-                Ok((stream, peer)) => {
-                    self.failing = false;
-                    // Fails only on a connection that is gone; whoever reads it will see that.
-                    let _ = stream.set_nodelay(state.nodelay);
-                    state.succeed(core, stream, peer)
-                }
-                Err(error) if is_about_the_client(&error) => true,
-                Err(error) => {
-                    self.retry = Some(Box::pin(tokio::time::sleep(RETRY)));
-                    std::mem::replace(&mut self.failing, true) || state.fail(core, ("accept", error))
-                }
-            };
-            if !going_on {
-                return Poll::Pending;
-            }
-        }
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    }
-}
-
-/// The client went away before it was accepted; the listener itself is well.
-fn is_about_the_client(error: &io::Error) -> bool {
-    use io::ErrorKind::{
-        ConnectionAborted, ConnectionReset, HostUnreachable, Interrupted, NetworkDown, NetworkUnreachable, WouldBlock,
-    };
-    matches!(
-        error.kind(),
-        ConnectionAborted
-            | ConnectionReset
-            | HostUnreachable
-            | Interrupted
-            | NetworkDown
-            | NetworkUnreachable
-            | WouldBlock
-    )
 }
 
 impl Task for FactoryTask {
     fn poll(&mut self, core: &Core, cx: &mut Context<'_>) -> Poll<()> {
         loop {
-            match &mut self.phase {
+            let made = match &mut self.phase {
                 Phase::Accepting(accepting) => return accepting.poll(&self.state, core, cx),
                 Phase::Binding(binding) => match ready!(binding.as_mut().poll(cx)) {
                     Ok(listener) => {
-                        self.state.local.set(listener.local_addr().ok());
+                        self.state.set_local(listener.local_name());
                         self.phase = Phase::Accepting(Accepting::new(listener));
+                        continue;
                     }
-                    Err(failed) => {
-                        self.state.post_failure(core, failed);
-                        return Poll::Ready(());
-                    }
+                    Err(failed) => Err(failed),
                 },
                 Phase::Connecting(connecting) => {
-                    let result = ready!(connecting.as_mut().poll(cx));
-                    match result.and_then(|stream| Ok((stream.peer_addr().map_err(|e| ("getpeername", e))?, stream))) {
-                        Ok((peer, stream)) => {
-                            self.state.local.set(stream.local_addr().ok());
-                            self.state.succeed(core, stream, peer);
-                        }
-                        Err(failed) => {
-                            self.state.fail(core, failed);
-                        }
-                    }
-                    return Poll::Ready(());
+                    let stream = ready!(connecting.as_mut().poll(cx));
+                    stream.and_then(|stream| self.connected(stream))
                 }
-            }
+                Phase::Datagram(making) => ready!(making.as_mut().poll(cx)).map(|socket| datagram(&self.state, socket)),
+            };
+            match made {
+                Ok(made) => self.state.succeed(core, made),
+                Err(failed) => self.state.fail(core, failed),
+            };
+            return Poll::Ready(());
         }
     }
 }

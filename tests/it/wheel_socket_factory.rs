@@ -117,7 +117,7 @@ async fn a_listener_and_a_client_talk_and_end() {
         .on(CONNECTED, |cx, connection| {
             say("accepted");
             assert_eq!(Some(connection.wheel), cx.heap.as_ref().map(SocketFactory::id));
-            assert_eq!(connection.peer, connection.stream.peer_addr().unwrap());
+            assert_eq!(connection.peer, connection.stream.peer_name().unwrap());
             serves(cx, connection)?;
             // One client is enough. The connection lives on without the listener.
             *cx.heap = None;

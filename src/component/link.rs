@@ -1,0 +1,108 @@
+//! The connection, as a handler of its session sees it.
+
+use super::connection::{CUT, ERROR, SHUTDOWN, Wire};
+use crate::filter::Filter;
+use crate::kernel::Turn;
+use crate::wheel::{IoError, Level, PutError, ReadWrite, SocketName};
+use std::fmt;
+use std::net::SocketAddr;
+
+/// The connection, as a handler of its session sees it: [`cx.client()`](Context::client) in a server,
+/// [`cx.server()`](Context::server) in a client.
+///
+/// ```
+/// # use poe::component::TcpServer;
+/// TcpServer::builder("127.0.0.1:0").client_input(|cx, line: String| {
+///     cx.client().put(format!("{} octets", line.len())); // the server's filter says what can be put
+///     if line == "quit" {
+///         cx.client().shutdown(); // once that is written
+///     }
+/// });
+/// ```
+pub struct Link<'a, F: Filter> {
+    wire: &'a Wire<F>,
+    turn: Turn<'a>,
+}
+
+impl<'a, F: Filter> Link<'a, F> {
+    pub(super) fn new(wire: &'a Wire<F>, turn: Turn<'a>) -> Self {
+        Link { wire, turn }
+    }
+
+    /// Puts a record: it is written when the handler returns. On a connection that has ended it goes nowhere; a record
+    /// for which the filter has no form comes back as an error to the error callback. See [`try_put`](Self::try_put).
+    #[track_caller]
+    pub fn put(&self, record: impl Into<F::Output>) {
+        let Err(refused) = self.try_put(record) else { return };
+        match (&self.wire.wheel, refused.into_filter()) {
+            (Some(wheel), Some(error)) => self.turn.yield_to(ERROR, IoError::filter("write", wheel.id(), error)),
+            _ => tracing::debug!(target: "poe::wheels", "put on a connection that has ended"),
+        }
+    }
+
+    /// Puts a record, and says whether the high mark is reached.
+    ///
+    /// # Errors
+    /// The record, if the connection has ended or the filter has no form for it.
+    pub fn try_put(&self, record: impl Into<F::Output>) -> Result<Level, PutError<F::Output>> {
+        match &self.wire.wheel {
+            Some(wheel) => wheel.put(record.into()),
+            None => Err(PutError::closed(record.into())),
+        }
+    }
+
+    /// Ends the connection in good order: no input callback any more, what was put is written, and then the
+    /// `disconnected` callback runs.
+    #[track_caller]
+    pub fn shutdown(&self) {
+        self.wire.shutdown.set(true);
+        self.turn.yield_to(SHUTDOWN, ());
+    }
+
+    /// Ends the connection at once: what was put and not written is lost. The `disconnected` callback runs when the
+    /// handler has returned.
+    #[track_caller]
+    pub fn cut(&self) {
+        self.wire.shutdown.set(true);
+        self.turn.yield_to(CUT, ());
+    }
+
+    /// Whether there is a connection, and its end was not asked for.
+    #[must_use]
+    pub fn is_connected(&self) -> bool {
+        self.wire.wheel.is_some() && !self.wire.shutdown.get()
+    }
+
+    /// The name of the other end, in any family; `None` before there was a connection.
+    #[doc(alias = "remote_ip")]
+    #[doc(alias = "remote_port")]
+    #[must_use]
+    pub fn peer(&self) -> Option<&'a SocketName> {
+        self.wire.peer.as_ref()
+    }
+
+    /// The IP address of the other end; `None` before there was a connection, and for UNIX sockets.
+    #[doc(alias = "remote_addr")]
+    #[must_use]
+    pub fn peer_addr(&self) -> Option<SocketAddr> {
+        self.peer().and_then(SocketName::as_socket_addr)
+    }
+
+    /// The wheel behind it, for what is not repeated here: pausing the input, marks, changing filters. (A change of the
+    /// output filter to one for other records makes `put` fail; change the input filter to one for other records
+    /// together with its event.) `None` before and after the connection.
+    #[must_use]
+    pub fn wheel(&self) -> Option<&'a ReadWrite> {
+        self.wire.wheel.as_ref()
+    }
+}
+
+impl<F: Filter> fmt::Debug for Link<'_, F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Link")
+            .field("peer", &self.wire.peer)
+            .field("wheel", &self.wire.wheel)
+            .field("shutdown", &self.wire.shutdown.get())
+            .finish()
+    }
+}

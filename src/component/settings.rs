@@ -1,0 +1,77 @@
+//! What servers and clients have alike: the settings of a connection, with their defaults, and how they are set.
+
+use std::time::Duration;
+
+/// All settings of a connection.
+#[derive(Clone, Debug)]
+pub(super) struct Settings {
+    /// Send small writes at once.
+    pub(super) nodelay: bool,
+    /// High and low, in octets.
+    pub(super) marks: Option<(usize, usize)>,
+    /// End the connection after an error.
+    pub(super) shutdown_on_error: bool,
+    /// How long a peer that is still sending is heard out when the connection is closed.
+    pub(super) linger: Duration,
+    /// Of the session that is the component.
+    pub(super) alias: Option<String>,
+    /// Options of its sessions.
+    pub(super) options: Vec<(String, String)>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings {
+            nodelay: true,
+            marks: None,
+            shutdown_on_error: true,
+            linger: Duration::from_secs(1),
+            alias: None,
+            options: Vec::new(),
+        }
+    }
+}
+
+/// The methods of a builder with a field `settings` that say them: `connection_settings!("client");`, by what is at the
+/// other end.
+macro_rules! connection_settings {
+    ($peer:literal) => {
+        /// Whether small writes leave at once (`TCP_NODELAY`); default true.
+        pub fn nodelay(mut self, nodelay: bool) -> Self {
+            self.settings.nodelay = nodelay;
+            self
+        }
+
+        /// Whether a connection ends after an error; default true.
+        #[doc(alias = "ClientShutdownOnError")]
+        pub fn shutdown_on_error(mut self, shutdown: bool) -> Self {
+            self.settings.shutdown_on_error = shutdown;
+            self
+        }
+
+        #[doc = concat!("How long a ", $peer, " that is still sending is heard out when we close, so that the system does not")]
+        #[doc = concat!("reset the connection and the ", $peer, " loses what we wrote; default one second, zero: not at all. See")]
+        /// [`ReadWrite::close`](crate::wheel::ReadWrite::close).
+        pub fn linger(mut self, limit: Duration) -> Self {
+            self.settings.linger = limit;
+            self
+        }
+
+        /// Watches how much waits to be written, in octets. Goes with
+        #[doc = concat!("[`", $peer, "_high`](Self::", $peer, "_high) and [`", $peer, "_low`](Self::", $peer, "_low): all three or none.")]
+        #[doc(alias = "HighMark")]
+        #[doc(alias = "LowMark")]
+        pub fn watermarks(mut self, high: usize, low: usize) -> Self {
+            self.settings.marks = Some((high, low));
+            self
+        }
+
+        /// Sets an option of the component's sessions, such as `trace`.
+        #[doc(alias = "SessionParams")]
+        pub fn option(mut self, name: &str, value: impl ToString) -> Self {
+            self.settings.options.push((name.to_owned(), value.to_string()));
+            self
+        }
+    };
+}
+pub(super) use connection_settings;

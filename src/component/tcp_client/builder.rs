@@ -1,0 +1,398 @@
+//! The settings of a client, and its start.
+
+use super::session::{Client, retrying, states};
+use super::{ServerHeap, TcpClient};
+use crate::component::backoff::Backoff;
+use crate::component::callbacks::{Callback, Callbacks, callback, plain, pre_connect};
+use crate::component::connection::{Plan, Wire};
+use crate::component::settings::{Settings, connection_settings};
+use crate::error::{Error, ErrorKind};
+use crate::event::Calls;
+use crate::filter::{Filter, Line};
+use crate::kernel::{Caller, Core, Kernel};
+use crate::session::{Context, IntoReply, Session, States};
+use crate::wheel::{Address, Domain, IoError, SocketError, SocketStream};
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::panic::Location;
+use std::rc::{Rc, Weak};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+/// Settings of a [`TcpClient`]. Name [`filter`](Self::filter) and [`heap`](Self::heap) first: they say what the handlers
+/// are given.
+///
+/// | setting | default |
+/// |---|---|
+/// | [`filter`](Self::filter) | [`Line::new`] |
+/// | [`heap`](Self::heap) | `()` |
+/// | [`server_input`](Self::server_input) | required |
+/// | [`server_error`](Self::server_error) | logs, but for the end of the input and a reset |
+/// | [`connect_error`](Self::connect_error) | logs |
+/// | [`pre_connect`](Self::pre_connect) | the socket as it is |
+/// | other callbacks | nothing |
+/// | [`connect_timeout`](Self::connect_timeout) | the system's own |
+/// | [`backoff`](Self::backoff) | does not connect again by itself |
+/// | [`bind`](Self::bind), [`domain`](Self::domain) | any address and port |
+/// | [`nodelay`](Self::nodelay), [`shutdown_on_error`](Self::shutdown_on_error) | true |
+/// | [`linger`](Self::linger) | 1 s |
+/// | [`watermarks`](Self::watermarks), [`alias`](Self::alias) | none |
+///
+/// ```
+/// use poe::{component::TcpClient, filter::Line};
+/// use std::time::Duration;
+/// let settings = TcpClient::builder("localhost:7")
+///     .filter(|| Line::new().literal("\n"))
+///     .heap(0_u32)
+///     .connect_timeout(Duration::from_secs(5))
+///     .connected(|cx| cx.server().put("hello"))
+///     .server_input(|cx, _line| **cx.heap += 1);
+/// ```
+#[must_use = "a client connects only after `start`"]
+pub struct TcpClientBuilder<H: 'static, F: Filter> {
+    addr: Address,
+    bind: Option<Address>,
+    domain: Option<Domain>,
+    timeout: Option<Duration>,
+    backoff: Option<Backoff>,
+    settings: Settings,
+    filter: Rc<dyn Fn() -> F>,
+    heap: H,
+    callbacks: Callbacks<ServerHeap<H, F>>,
+    states: States<ServerHeap<H, F>>,
+    /// A state was added.
+    stateful: bool,
+    /// The filter or the heap was changed behind handlers for the old one.
+    misordered: bool,
+    started: Option<Callback<ServerHeap<H, F>, ()>>,
+    failed: Option<Callback<ServerHeap<H, F>, SocketError>>,
+}
+
+impl TcpClientBuilder<(), Line> {
+    pub(super) fn new(addr: Address) -> Self {
+        TcpClientBuilder {
+            addr,
+            bind: None,
+            domain: None,
+            timeout: None,
+            backoff: None,
+            settings: Settings::default(),
+            filter: Rc::new(Line::new),
+            heap: (),
+            callbacks: Callbacks::new(),
+            states: States::new(),
+            stateful: false,
+            misordered: false,
+            started: None,
+            failed: None,
+        }
+    }
+}
+
+impl<H: 'static, F: Filter> TcpClientBuilder<H, F> {
+    /// How octets become records and back: makes a filter per connection.
+    /// A pair of filters reads by the first and writes by the second.
+    #[doc(alias = "Filter")]
+    pub fn filter<G: Filter>(self, filter: impl Fn() -> G + 'static) -> TcpClientBuilder<H, G> {
+        self.retype(Rc::new(filter), |heap| heap)
+    }
+
+    /// The session's heap.
+    #[doc(alias = "HEAP")]
+    pub fn heap<I: 'static>(self, heap: I) -> TcpClientBuilder<I, F> {
+        let filter = self.filter.clone();
+        self.retype(filter, |_| heap)
+    }
+
+    fn retype<I: 'static, G: Filter>(
+        self,
+        filter: Rc<dyn Fn() -> G>,
+        heap: impl FnOnce(H) -> I,
+    ) -> TcpClientBuilder<I, G> {
+        let handlers = self.callbacks.is_any() || self.started.is_some() || self.failed.is_some();
+        TcpClientBuilder {
+            addr: self.addr,
+            bind: self.bind,
+            domain: self.domain,
+            timeout: self.timeout,
+            backoff: self.backoff,
+            settings: self.settings,
+            filter,
+            heap: heap(self.heap),
+            callbacks: Callbacks::new(),
+            states: States::new(),
+            stateful: false,
+            misordered: self.misordered || self.stateful || handlers,
+            started: None,
+            failed: None,
+        }
+    }
+
+    /// The session has started, and is about to connect. Runs inside its `_start`.
+    #[doc(alias = "Started")]
+    pub fn started<R: IntoReply>(mut self, f: impl Fn(&mut Context<'_, ServerHeap<H, F>>) -> R + 'static) -> Self {
+        self.started = Some(plain(f));
+        self
+    }
+
+    /// Makes of the socket the stream that is read and written: the place for TLS, or for giving up, by an error. Runs
+    /// when the socket has connected; `connected` comes when the future is done. An error is a connect error with the
+    /// operation `preconnect`. What the future takes counts for the [limit](Self::connect_timeout).
+    ///
+    /// ```
+    /// use poe::component::TcpClient;
+    /// use tokio::io::AsyncWriteExt;
+    /// TcpClient::builder("localhost:7777")
+    ///     .pre_connect(|_, mut stream| async move {
+    ///         stream.write_all(b"CONNECT example.org:80 HTTP/1.0\r\n\r\n").await?;
+    ///         Ok(stream)
+    ///     })
+    ///     .server_input(|_, line| println!("{line}"));
+    /// ```
+    #[doc(alias = "PreConnect")]
+    pub fn pre_connect<Fut, S>(
+        mut self,
+        f: impl Fn(&mut Context<'_, ServerHeap<H, F>>, SocketStream) -> Fut + 'static,
+    ) -> Self
+    where
+        Fut: Future<Output = io::Result<S>> + 'static,
+        S: AsyncRead + AsyncWrite + 'static,
+    {
+        self.callbacks.pre_connect = Some(pre_connect(f));
+        self
+    }
+
+    /// It has connected.
+    #[doc(alias = "Connected")]
+    pub fn connected<R: IntoReply>(mut self, f: impl Fn(&mut Context<'_, ServerHeap<H, F>>) -> R + 'static) -> Self {
+        self.callbacks.connected = Some(plain(f));
+        self
+    }
+
+    /// It could not connect; a timeout has the operation `connect` and [says so](SocketError::is_timeout). The session
+    /// ends then, unless there is a [`backoff`](Self::backoff), or something else keeps it, such as a timer for
+    /// [`RECONNECT`](super::RECONNECT).
+    #[doc(alias = "ConnectError")]
+    pub fn connect_error<R: IntoReply>(
+        mut self,
+        f: impl Fn(&mut Context<'_, ServerHeap<H, F>>, SocketError) -> R + 'static,
+    ) -> Self {
+        self.failed = Some(callback(f));
+        self
+    }
+
+    /// The server has sent a record. Not called any more once the connection is to end.
+    #[doc(alias = "ServerInput")]
+    pub fn server_input<R: IntoReply>(
+        mut self,
+        f: impl Fn(&mut Context<'_, ServerHeap<H, F>>, F::Input) -> R + 'static,
+    ) -> Self {
+        self.callbacks.input = Some(callback(f));
+        self
+    }
+
+    /// Everything that was put has been written.
+    #[doc(alias = "ServerFlushed")]
+    pub fn server_flushed<R: IntoReply>(
+        mut self,
+        f: impl Fn(&mut Context<'_, ServerHeap<H, F>>) -> R + 'static,
+    ) -> Self {
+        self.callbacks.flushed = Some(plain(f));
+        self
+    }
+
+    /// The connection has failed or ended, or the server has sent what is no record. Unless
+    /// [`shutdown_on_error`](Self::shutdown_on_error) is off the connection ends then, but for a single bad record after
+    /// which the filter can go on (not an over-long one: that ends it, too).
+    #[doc(alias = "ServerError")]
+    pub fn server_error<R: IntoReply>(
+        mut self,
+        f: impl Fn(&mut Context<'_, ServerHeap<H, F>>, IoError) -> R + 'static,
+    ) -> Self {
+        self.callbacks.error = Some(callback(f));
+        self
+    }
+
+    /// The connection is gone: once for each `connected`.
+    #[doc(alias = "Disconnected")]
+    pub fn disconnected<R: IntoReply>(mut self, f: impl Fn(&mut Context<'_, ServerHeap<H, F>>) -> R + 'static) -> Self {
+        self.callbacks.disconnected = Some(plain(f));
+        self
+    }
+
+    /// What waits to be written has reached the high mark.
+    #[doc(alias = "ServerHigh")]
+    pub fn server_high<R: IntoReply>(mut self, f: impl Fn(&mut Context<'_, ServerHeap<H, F>>) -> R + 'static) -> Self {
+        self.callbacks.high = Some(plain(f));
+        self
+    }
+
+    /// … and has fallen to the low mark.
+    #[doc(alias = "ServerLow")]
+    pub fn server_low<R: IntoReply>(mut self, f: impl Fn(&mut Context<'_, ServerHeap<H, F>>) -> R + 'static) -> Self {
+        self.callbacks.low = Some(plain(f));
+        self
+    }
+
+    /// Adds a handler of one's own.
+    #[doc(alias = "InlineStates")]
+    pub fn state<A: 'static, R: IntoReply>(
+        mut self,
+        event: impl Calls<A, R::Value>,
+        f: impl Fn(&mut Context<'_, ServerHeap<H, F>>, A) -> R + 'static,
+    ) -> Self {
+        self.states = self.states.on(event, f);
+        self.stateful = true;
+        self
+    }
+
+    /// Adds a table of handlers of one's own.
+    #[doc(alias = "InlineStates")]
+    pub fn inline_states(mut self, states: &States<ServerHeap<H, F>>) -> Self {
+        self.states = self.states.with(states);
+        self.stateful = true;
+        self
+    }
+
+    /// The session's alias; given up at a shutdown, taken again at a reconnect.
+    #[doc(alias = "Alias")]
+    pub fn alias(mut self, alias: impl Into<String>) -> Self {
+        self.settings.alias = Some(alias.into());
+        self
+    }
+
+    /// How long connecting may take, looking the name up included.
+    #[doc(alias = "ConnectTimeout")]
+    pub fn connect_timeout(mut self, limit: Duration) -> Self {
+        self.timeout = Some(limit);
+        self
+    }
+
+    /// Connects again by itself after each failure and each lost connection, with waits that grow. It ends when it is
+    /// asked to ([`shutdown`](TcpClient::shutdown), [`Link::shutdown`](crate::component::Link::shutdown)), or when the
+    /// attempts are used up. A record from the server starts the waits over.
+    ///
+    /// ```
+    /// use poe::component::{Backoff, TcpClient};
+    /// TcpClient::builder("localhost:7777")
+    ///     .backoff(Backoff::new().attempts(10))
+    ///     .connected(|cx| cx.server().put("hello"))
+    ///     .server_input(|_, line| println!("{line}"));
+    /// ```
+    pub fn backoff(mut self, backoff: Backoff) -> Self {
+        self.backoff = Some(backoff);
+        self
+    }
+
+    /// Uses only that kind of a name's addresses.
+    #[doc(alias = "Domain")]
+    pub fn domain(mut self, domain: Domain) -> Self {
+        self.domain = Some(domain);
+        self
+    }
+
+    /// Connects from that address, or port.
+    #[doc(alias = "BindAddress")]
+    #[doc(alias = "BindPort")]
+    pub fn bind(mut self, addr: impl Into<Address>) -> Self {
+        self.bind = Some(addr.into());
+        self
+    }
+
+    connection_settings!("server");
+
+    /// Makes the session, below the kernel; it connects as soon as the kernel runs.
+    ///
+    /// On a shutdown of the kernel it handles `TERM`: the connection ends in good order.
+    ///
+    /// # Errors
+    /// Settings that make no sense; an alias that is taken; a handler is running (use [`start_in`](Self::start_in)).
+    #[track_caller]
+    pub fn start(self, kernel: &Kernel) -> Result<TcpClient, Error> {
+        let core = kernel.core().weak();
+        let mut kernel = kernel;
+        self.launch(&mut kernel, core, true, Location::caller())
+    }
+
+    /// The same inside a handler, with the session below that handler's.
+    ///
+    /// # Errors
+    /// Settings that make no sense; an alias that is taken.
+    #[track_caller]
+    pub fn start_in<P: 'static>(self, cx: &mut Context<'_, P>) -> Result<TcpClient, Error> {
+        let core = cx.kernel.core.weak();
+        self.launch(cx, core, false, Location::caller())
+    }
+
+    fn launch(
+        self,
+        caller: &mut impl Caller,
+        core: Weak<Core>,
+        top: bool,
+        place: &'static Location<'static>,
+    ) -> Result<TcpClient, Error> {
+        let invalid = |what: &str| Err(ErrorKind::Invalid(what.to_owned()).into());
+        if self.misordered {
+            return invalid("`filter` and `heap` say what the handlers are given: name them before any handler");
+        }
+        if self.callbacks.input.is_none() {
+            return invalid("a client needs to know what to do with what the server sends: add `server_input`");
+        }
+        if let Some(core) = core.upgrade() {
+            core.check_alias(self.settings.alias.as_deref())?;
+        }
+        Plan::check(
+            &self.settings,
+            &self.callbacks,
+            &*self.filter,
+            &self.states,
+            &["connect", "reconnect"],
+        )?;
+        let options = self.settings.options.clone();
+        let alias = self.settings.alias.clone();
+        let retry = self.backoff.map(|backoff| retrying(backoff, alias));
+        let client = Rc::new(Client {
+            plan: Rc::new(Plan {
+                settings: self.settings,
+                callbacks: self.callbacks,
+                filter: self.filter,
+                ended: retry.clone(),
+            }),
+            bind: self.bind,
+            domain: self.domain,
+            timeout: self.timeout,
+            retry,
+            handles_term: top,
+            started: self.started,
+            failed: self.failed,
+        });
+        let heap = ServerHeap {
+            heap: self.heap,
+            wire: Wire::new(),
+            target: self.addr,
+            factory: None,
+            timer: None,
+            retry: None,
+            failures: 0,
+            wanted: true,
+        };
+        let mut session = Session::builder(heap).inline_states(&states(&client, self.states));
+        for (name, value) in &options {
+            session = session.option(name, value);
+        }
+        let session = session.create_by(caller, place)?;
+        Ok(TcpClient { core, session })
+    }
+}
+
+impl<H, F: Filter> fmt::Debug for TcpClientBuilder<H, F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TcpClientBuilder")
+            .field("addr", &self.addr)
+            .field("bind", &self.bind)
+            .field("timeout", &self.timeout)
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,203 @@
+//! POE::Component::Client::TCP: one session with a connection that it makes itself.
+//!
+//! `started`, then `connected` or `connect_error`; between `connected` and `disconnected`, which come in pairs, the records.
+
+mod builder;
+mod session;
+
+pub use builder::TcpClientBuilder;
+
+use super::connection::{CUT, SHUTDOWN, Wire, Wired};
+use super::link::Link;
+use crate::event::{Event, Posts};
+use crate::filter::{Filter, Line};
+use crate::id::{AlarmId, SessionId};
+use crate::kernel::Core;
+use crate::session::Context;
+use crate::wheel::{Address, SocketFactory};
+use std::fmt;
+use std::ops::{Deref, DerefMut};
+use std::panic::Location;
+use std::rc::Weak;
+
+/// Connects again, to the same address; what was not written is lost. To a [`TcpClient`]'s session.
+pub const RECONNECT: Event<()> = Event::new("reconnect");
+
+/// Connects to another address, which [`RECONNECT`] uses from then on. To a [`TcpClient`]'s session.
+pub const CONNECT: Event<Address> = Event::new("connect");
+
+/// A client for TCP and UNIX sockets (`POE::Component::Client::TCP`). This value only refers to it: dropping it changes nothing.
+///
+/// ```
+/// use poe::{Kernel, component::TcpClient};
+/// # tokio_test::block_on(async {
+/// # let busy = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+/// # let addr = busy.local_addr().unwrap();
+/// # drop(busy);
+/// let kernel = Kernel::new();
+/// TcpClient::builder(addr)
+///     .connected(|cx| cx.server().put("GET / HTTP/1.0\r\n"))
+///     .server_input(|_, line| println!("{line}"))
+///     .connect_error(|_, error| println!("nobody there: {error}"))
+///     .start(&kernel)?;
+/// kernel.run().await
+/// # }).unwrap();
+/// ```
+#[doc(alias = "POE::Component::Client::TCP")]
+#[derive(Clone)]
+pub struct TcpClient {
+    core: Weak<Core>,
+    session: SessionId,
+}
+
+impl TcpClient {
+    /// Settings for a client of the server at that address.
+    #[doc(alias = "new")]
+    #[doc(alias = "RemoteAddress")]
+    #[doc(alias = "RemotePort")]
+    pub fn builder(addr: impl Into<Address>) -> TcpClientBuilder<(), Line> {
+        TcpClientBuilder::new(addr.into())
+    }
+
+    /// The client's session.
+    #[must_use]
+    pub fn session_id(&self) -> SessionId {
+        self.session
+    }
+
+    /// Ends the connection in good order, or the attempt to make one, or the wait for the next attempt.
+    #[track_caller]
+    pub fn shutdown(&self) {
+        self.post(&SHUTDOWN, ());
+    }
+
+    /// The same at once: what was put and not written is lost.
+    #[track_caller]
+    pub fn cut(&self) {
+        self.post(&CUT, ());
+    }
+
+    /// Connects again; what was not written is lost.
+    #[track_caller]
+    pub fn reconnect(&self) {
+        self.post(&RECONNECT, ());
+    }
+
+    /// Connects to another address; what was not written is lost.
+    #[track_caller]
+    pub fn connect(&self, addr: impl Into<Address>) {
+        self.post(&CONNECT, addr.into());
+    }
+
+    #[track_caller]
+    fn post<A: 'static>(&self, event: &impl Posts<A>, arg: A) {
+        if let Some(core) = self.core.upgrade() {
+            // It may have ended before.
+            let _ = core.post_from(None, self.session.into(), event.key(), arg, Location::caller());
+        }
+    }
+}
+
+impl fmt::Debug for TcpClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TcpClient").field("session", &self.session).finish()
+    }
+}
+
+/// The heap of a [`TcpClient`]'s session; derefs to the heap that [`heap`](TcpClientBuilder::heap) was given.
+///
+/// ```
+/// use poe::{Context, component::ServerHeap, filter::Line};
+/// fn ask(cx: &mut Context<'_, ServerHeap<u32, Line>>) {
+///     **cx.heap += 1; // the user's heap, a number here
+///     cx.server().put(format!("question {}", **cx.heap));
+/// }
+/// ```
+pub struct ServerHeap<H, F: Filter> {
+    heap: H,
+    wire: Wire<F>,
+    target: Address,
+    /// Alive while it connects.
+    factory: Option<SocketFactory>,
+    /// Set while it connects, if there is a limit.
+    timer: Option<AlarmId>,
+    /// Set while it waits for its next attempt.
+    retry: Option<AlarmId>,
+    /// Attempts in a row that have brought no record.
+    failures: u32,
+    /// Nobody has asked for its end.
+    wanted: bool,
+}
+
+impl<H, F: Filter> Deref for ServerHeap<H, F> {
+    type Target = H;
+    fn deref(&self) -> &H {
+        &self.heap
+    }
+}
+
+impl<H, F: Filter> DerefMut for ServerHeap<H, F> {
+    fn deref_mut(&mut self) -> &mut H {
+        &mut self.heap
+    }
+}
+
+impl<H: fmt::Debug, F: Filter> fmt::Debug for ServerHeap<H, F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.heap.fmt(f)
+    }
+}
+
+impl<H: 'static, F: Filter> Wired for ServerHeap<H, F> {
+    type Filter = F;
+    const CLOSES_FIRST: bool = true;
+    const PEER: &'static str = "server";
+    fn wire(&self) -> &Wire<F> {
+        &self.wire
+    }
+    fn wire_mut(&mut self) -> &mut Wire<F> {
+        &mut self.wire
+    }
+}
+
+impl<H: 'static, F: Filter> Context<'_, ServerHeap<H, F>> {
+    /// The connection of a [`TcpClient`].
+    #[must_use]
+    pub fn server(&self) -> Link<'_, F> {
+        Link::new(&self.heap.wire, self.kernel)
+    }
+
+    /// Connects again, when this handler has returned; what was not written is lost. `disconnected` is called if there
+    /// is a connection.
+    #[track_caller]
+    pub fn reconnect(&self) {
+        self.yield_to(RECONNECT, ());
+    }
+
+    /// Connects to another address, as [`reconnect`](Self::reconnect) does to the same.
+    #[track_caller]
+    pub fn connect(&self, addr: impl Into<Address>) {
+        self.yield_to(CONNECT, addr.into());
+    }
+}
+
+impl<H, F: Filter> ServerHeap<H, F> {
+    /// Whether there is a connection.
+    #[doc(alias = "connected")]
+    #[must_use]
+    pub fn is_connected(&self) -> bool {
+        self.wire.is_up()
+    }
+
+    /// Whom it is connected to, or connects to next.
+    #[must_use]
+    pub fn target(&self) -> &Address {
+        &self.target
+    }
+
+    /// Attempts in a row that have brought no record.
+    #[must_use]
+    pub fn failures(&self) -> u32 {
+        self.failures
+    }
+}

@@ -1,0 +1,236 @@
+//! The client's session: its attempts, its one connection, and the waits in between.
+
+use super::{CONNECT, RECONNECT, ServerHeap};
+use crate::component::backoff::Backoff;
+use crate::component::callbacks::Callback;
+use crate::component::connection::{CUT, LOST, PRE_CONNECTED, Plan, SHUTDOWN, Wire};
+use crate::error::Handled;
+use crate::event::{Event, START};
+use crate::filter::Filter;
+use crate::id::WheelId;
+use crate::kernel::Signal;
+use crate::session::{Context, States};
+use crate::wheel::{Address, Connection, Domain, SocketError, SocketFactory};
+use std::io;
+use std::rc::Rc;
+use std::time::Duration;
+
+const CONNECTED: Event<Connection> = Event::new("tcp_client_connected");
+const FAILED: Event<SocketError> = Event::new("tcp_client_failed");
+const TIMED_OUT: Event<WheelId> = Event::new("tcp_client_timed_out");
+const TERMINATED: Event<Signal> = Event::new("tcp_client_got_term");
+
+/// What a client works by.
+pub(super) struct Client<H: 'static, F: Filter> {
+    pub(super) plan: Rc<Plan<ServerHeap<H, F>>>,
+    pub(super) bind: Option<Address>,
+    pub(super) domain: Option<Domain>,
+    pub(super) timeout: Option<Duration>,
+    /// Sees to the next attempt, if there is to be one.
+    pub(super) retry: Option<Retry<H, F>>,
+    pub(super) handles_term: bool,
+    pub(super) started: Option<Callback<ServerHeap<H, F>, ()>>,
+    pub(super) failed: Option<Callback<ServerHeap<H, F>, SocketError>>,
+}
+
+pub(super) fn states<H: 'static, F: Filter>(
+    client: &Rc<Client<H, F>>,
+    user: States<ServerHeap<H, F>>,
+) -> States<ServerHeap<H, F>> {
+    let (on_start, on_connected, on_failed) = (client.clone(), client.clone(), client.clone());
+    let (on_timeout, on_shutdown) = (client.clone(), client.clone());
+    let (on_reconnect, on_connect) = (client.clone(), client.clone());
+    let (on_pre_connected, on_lost, on_cut) = (client.clone(), client.clone(), client.clone());
+    Plan::states(&client.plan, user)
+        .on(START, move |cx, ()| -> Handled {
+            on_start.take_alias(cx)?;
+            if on_start.handles_term {
+                cx.sig("TERM", TERMINATED);
+            }
+            let result = on_start.started.as_ref().map_or(Ok(()), |f| f(cx, ()));
+            on_start.connect(cx);
+            result
+        })
+        .on(CONNECTED, move |cx, connection| {
+            let factory = cx.heap.factory.take();
+            drop(factory);
+            if on_connected.plan.callbacks.pre_connect.is_none() {
+                on_connected.stop_timer(cx);
+            }
+            on_connected.plan.take(cx, connection)
+        })
+        .on(PRE_CONNECTED, move |cx, (wheel, made)| {
+            if cx.heap.wire.is_pre_connecting(wheel) {
+                on_pre_connected.stop_timer(cx);
+            }
+            let plan = &on_pre_connected.plan;
+            plan.pre_connected(cx, (wheel, made)).unwrap_or_else(|error| {
+                let operation = "preconnect";
+                on_pre_connected.fail(
+                    cx,
+                    SocketError {
+                        operation,
+                        error,
+                        wheel,
+                    },
+                )
+            })
+        })
+        .on(FAILED, move |cx, error| on_failed.failed(cx, error))
+        .on(TIMED_OUT, move |cx, wheel| {
+            let error = io::Error::new(io::ErrorKind::TimedOut, "the time for connecting is over");
+            let operation = "connect";
+            on_timeout.failed(
+                cx,
+                SocketError {
+                    operation,
+                    error,
+                    wheel,
+                },
+            )
+        })
+        .on(SHUTDOWN, move |cx, ()| {
+            on_shutdown.give_up(cx);
+            on_shutdown.plan.shutdown(cx)
+        })
+        .on(CUT, move |cx, ()| {
+            on_cut.give_up(cx);
+            on_cut.plan.cut(cx)
+        })
+        .on(LOST, move |cx, ()| {
+            if on_lost.retry.is_none() {
+                on_lost.give_up(cx);
+            }
+            on_lost.plan.shutdown(cx)
+        })
+        .on(TERMINATED, |cx, _| {
+            // What was put must still be written: end in good order, instead of being stopped.
+            cx.sig_handled();
+            cx.yield_to(SHUTDOWN, ());
+        })
+        .on(RECONNECT, move |cx, ()| on_reconnect.reconnect(cx))
+        .on(CONNECT, move |cx, target| {
+            cx.heap.target = target;
+            on_connect.reconnect(cx)
+        })
+}
+
+type Cx<'a, 'k, H, F> = &'a mut Context<'k, ServerHeap<H, F>>;
+
+impl<H: 'static, F: Filter> Client<H, F> {
+    fn take_alias(&self, cx: Cx<'_, '_, H, F>) -> Handled {
+        if let Some(alias) = &self.plan.settings.alias {
+            cx.alias_set(alias)?;
+        }
+        Ok(())
+    }
+
+    fn connect(&self, cx: Cx<'_, '_, H, F>) {
+        let mut builder = SocketFactory::connect(cx.heap.target.clone())
+            .nodelay(self.plan.settings.nodelay)
+            .success(CONNECTED)
+            .failure(FAILED);
+        if let Some(bind) = &self.bind {
+            builder = builder.bind(bind.clone());
+        }
+        if let Some(domain) = self.domain {
+            builder = builder.domain(domain);
+        }
+        let factory = builder.start(cx);
+        cx.heap.wanted = true;
+        cx.heap.timer = self.timeout.map(|limit| cx.delay_set(TIMED_OUT, limit, factory.id()));
+        cx.heap.factory = Some(factory);
+    }
+
+    fn stop_timer(&self, cx: Cx<'_, '_, H, F>) {
+        if let Some(timer) = cx.heap.timer.take() {
+            // It has gone off, if that is what ends the attempt.
+            let _ = cx.alarm_remove_if_set(timer);
+        }
+    }
+
+    /// Ends the attempt to connect, if one is under way or waited for.
+    fn let_go(&self, cx: Cx<'_, '_, H, F>) {
+        self.stop_timer(cx);
+        if let Some(retry) = cx.heap.retry.take() {
+            // It is what has brought us here, perhaps.
+            let _ = cx.alarm_remove_if_set(retry);
+        }
+        let factory = cx.heap.factory.take();
+        drop(factory);
+        self.plan.let_go(cx);
+    }
+
+    /// The end is wanted: no attempt any more, and no alias.
+    fn give_up(&self, cx: Cx<'_, '_, H, F>) {
+        cx.heap.wanted = false;
+        self.let_go(cx);
+        if let Some(alias) = &self.plan.settings.alias {
+            // The second shutdown finds none.
+            let _ = cx.alias_remove(alias);
+        }
+    }
+
+    fn failed(&self, cx: Cx<'_, '_, H, F>, error: SocketError) -> Handled {
+        // A failure that was posted, of an attempt that was given up since.
+        let current = cx.heap.factory.as_ref().is_some_and(|f| f.id() == error.wheel);
+        if !current && !cx.heap.wire.is_pre_connecting(error.wheel) {
+            return Ok(());
+        }
+        self.fail(cx, error)
+    }
+
+    fn fail(&self, cx: Cx<'_, '_, H, F>, error: SocketError) -> Handled {
+        self.let_go(cx);
+        let result = match &self.failed {
+            Some(callback) => callback(cx, error),
+            None => {
+                let target = &cx.heap.target;
+                tracing::warn!(target: "poe::wheels", session = %cx.session_id(), "cannot connect to {target}: {error}");
+                Ok(())
+            }
+        };
+        if let Some(retry) = &self.retry {
+            retry(cx);
+        }
+        result
+    }
+
+    fn reconnect(&self, cx: Cx<'_, '_, H, F>) -> Handled {
+        self.let_go(cx);
+        let result = self.plan.cut(cx);
+        self.take_alias(cx)?;
+        cx.heap.wire = Wire::new();
+        self.connect(cx);
+        result
+    }
+}
+
+/// What sees to the next attempt.
+pub(super) type Retry<H, F> = Rc<dyn Fn(&mut Context<'_, ServerHeap<H, F>>)>;
+
+/// Has the client connect again after the wait that is due.
+pub(super) fn retrying<H: 'static, F: Filter>(backoff: Backoff, alias: Option<String>) -> Retry<H, F> {
+    Rc::new(move |cx| {
+        if !cx.heap.wanted || cx.heap.factory.is_some() || cx.heap.retry.is_some() {
+            return;
+        }
+        if std::mem::take(&mut cx.heap.wire.heard) {
+            cx.heap.failures = 0;
+        }
+        let wait = backoff.wait(cx.heap.failures);
+        cx.heap.failures = cx.heap.failures.saturating_add(1);
+        match wait {
+            Some(wait) => cx.heap.retry = Some(cx.delay_set(RECONNECT, wait, ())),
+            None => {
+                let (target, failures) = (&cx.heap.target, cx.heap.failures);
+                tracing::warn!(target: "poe::wheels", session = %cx.session_id(), "gives up on {target} after {failures} attempts");
+                cx.heap.wanted = false;
+                if let Some(alias) = &alias {
+                    // The user may have given it up before.
+                    let _ = cx.alias_remove(alias);
+                }
+            }
+        }
+    })
+}

@@ -1,0 +1,227 @@
+//! The listener: the session with the listening wheels, and what it shares with its clients.
+
+use super::{DISCONNECTED, END_ALL, SET_CONCURRENCY, key};
+use crate::component::callbacks::Callback;
+use crate::component::connection::{CUT, SHUTDOWN};
+use crate::error::Handled;
+use crate::event::{Event, START, STOP};
+use crate::id::WheelId;
+use crate::kernel::Signal;
+use crate::name::HeldName;
+use crate::session::{Context, States};
+use crate::wheel::{Connection, ListenSocket, SocketError, SocketFactory, SocketName};
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::net::SocketAddr;
+use std::panic::Location;
+use std::rc::Rc;
+
+const ACCEPTED: Event<Connection> = Event::new("tcp_server_got_connection");
+const FAILED: Event<SocketError> = Event::new("tcp_server_got_failure");
+const TERMINATED: Event<Signal> = Event::new("tcp_server_got_term");
+
+/// What the listener, its clients and the `TcpServer` values share.
+pub(super) struct Shared {
+    /// Where it listens, or has listened.
+    pub(super) local: Vec<SocketName>,
+    /// One for each place. They go when the server is shut down, or its session ends.
+    pub(super) factories: RefCell<Vec<SocketFactory>>,
+    /// Clients that live: one up per accepted connection, one down when its session is gone.
+    pub(super) connections: Cell<usize>,
+    pub(super) limit: Cell<usize>,
+}
+
+impl Shared {
+    pub(super) fn close(&self) {
+        let factories = self.factories.take();
+        drop(factories);
+    }
+
+    /// One of its sockets is of no use any more.
+    fn close_one(&self, wheel: WheelId) {
+        let mut factories = self.factories.borrow_mut();
+        let at = factories.iter().position(|f| f.id() == wheel);
+        let factory = at.map(|at| factories.swap_remove(at));
+        drop(factories);
+        drop(factory);
+    }
+
+    /// The first IP address.
+    pub(super) fn local_addr(&self) -> Option<SocketAddr> {
+        self.local.iter().find_map(SocketName::as_socket_addr)
+    }
+
+    /// Pauses or resumes accepting, as the number of clients wants it.
+    fn balance(&self) {
+        for factory in &*self.factories.borrow() {
+            if self.connections.get() >= self.limit.get() {
+                factory.pause_accept();
+            } else {
+                factory.resume_accept();
+            }
+        }
+    }
+
+    pub(super) fn joined(&self) {
+        self.connections.set(self.connections.get() + 1);
+        self.balance();
+    }
+
+    pub(super) fn left(&self) {
+        self.connections.set(self.connections.get().saturating_sub(1));
+        self.balance();
+    }
+}
+
+/// The heap of a server's listener: what [`acceptor`](TcpServerBuilder::acceptor), [`started`](TcpServerBuilder::started)
+/// and the like are given.
+///
+/// ```
+/// # use poe::component::TcpServer;
+/// TcpServer::builder("127.0.0.1:0").started(|cx| println!("listening on {}", cx.heap.local_names()[0]));
+/// ```
+pub struct Listener {
+    pub(super) shared: Rc<Shared>,
+    pub(super) alias: Option<String>,
+}
+
+impl Listener {
+    /// The IP address it listens on, the first if there are several; `None` if there are UNIX sockets only.
+    #[doc(alias = "getsockname")]
+    #[must_use]
+    pub fn local_addr(&self) -> Option<SocketAddr> {
+        self.shared.local_addr()
+    }
+
+    /// All that it listens on, or has listened on, in the order in which they were given.
+    #[must_use]
+    pub fn local_names(&self) -> &[SocketName] {
+        &self.shared.local
+    }
+
+    /// How many clients are connected.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.shared.connections.get()
+    }
+
+    /// Whether it still listens.
+    #[must_use]
+    pub fn is_listening(&self) -> bool {
+        !self.shared.factories.borrow().is_empty()
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        self.shared.close();
+    }
+}
+
+impl fmt::Debug for Listener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Listener")
+            .field("local_names", &self.local_names())
+            .field("connections", &self.connections())
+            .field("listening", &self.is_listening())
+            .finish_non_exhaustive()
+    }
+}
+
+/// What kind of listener it is.
+pub(super) struct Role {
+    pub(super) acceptor: Callback<Listener, Connection>,
+    /// Connections are sessions of ours, which count themselves out.
+    pub(super) serves: bool,
+    pub(super) handles_term: bool,
+    pub(super) nodelay: bool,
+    pub(super) place: &'static Location<'static>,
+}
+
+pub(super) fn listener_states(
+    role: Role,
+    started: Option<Callback<Listener, ()>>,
+    stopped: Option<Callback<Listener, ()>>,
+    failed: Option<Callback<Listener, SocketError>>,
+) -> States<Listener> {
+    let Role {
+        acceptor,
+        serves,
+        handles_term,
+        nodelay,
+        place,
+    } = role;
+    States::<Listener>::new()
+        .on(START, move |cx, listeners: Vec<ListenSocket>| -> Handled {
+            for listener in listeners {
+                let events = (HeldName::new(key(&ACCEPTED)), HeldName::new(key(&FAILED)));
+                let factory = SocketFactory::on_listener(listener, nodelay, events, cx, place);
+                cx.heap.shared.factories.borrow_mut().push(factory);
+            }
+            cx.heap.shared.balance();
+            if let Some(alias) = &cx.heap.alias {
+                cx.alias_set(alias)?;
+            }
+            if handles_term {
+                cx.sig("TERM", TERMINATED);
+            }
+            started.as_ref().map_or(Ok(()), |f| f(cx, ()))
+        })
+        .on(ACCEPTED, move |cx, connection| {
+            if !serves {
+                cx.heap.shared.joined();
+            }
+            acceptor(cx, connection)
+        })
+        .on(FAILED, move |cx, error| {
+            let shortage = error.is_shortage();
+            if !shortage {
+                cx.heap.shared.close_one(error.wheel);
+            }
+            match &failed {
+                Some(callback) => callback(cx, error),
+                None if shortage => {
+                    tracing::warn!(target: "poe::wheels", session = %cx.session_id(), "no client can be taken for now: {error}");
+                    Ok(())
+                }
+                None => {
+                    tracing::warn!(target: "poe::wheels", session = %cx.session_id(), "the listener closes: {error}");
+                    cx.heap.shared.close();
+                    Ok(())
+                }
+            }
+        })
+        .on(SHUTDOWN, |cx, ()| close_listener(cx))
+        .on(SET_CONCURRENCY, |cx, clients| {
+            cx.heap.shared.limit.set(clients);
+            cx.heap.shared.balance();
+        })
+        .on(DISCONNECTED, |cx, ()| cx.heap.shared.left())
+        .on(TERMINATED, |cx, _| {
+            // What was put must still be written: end each connection in good order, instead of being stopped.
+            cx.sig_handled();
+            end_all(cx, &SHUTDOWN);
+        })
+        .on(END_ALL, |cx, now| end_all(cx, if now { &CUT } else { &SHUTDOWN }))
+        .on(STOP, move |cx, ()| stopped.as_ref().map_or(Ok(()), |f| f(cx, ())))
+}
+
+/// Closes the listener and sends an event to each client.
+fn end_all(cx: &mut Context<'_, Listener>, event: &Event<()>) {
+    close_listener(cx);
+    for client in cx.kernel.core.children_of(cx.session_id()) {
+        // None of them can be gone.
+        let _ = cx
+            .kernel
+            .core
+            .post_from(None, client.into(), key(event), (), Location::caller());
+    }
+}
+
+fn close_listener(cx: &mut Context<'_, Listener>) {
+    cx.heap.shared.close();
+    if let Some(alias) = cx.heap.alias.take() {
+        // The second shutdown finds none.
+        let _ = cx.alias_remove(&alias);
+    }
+}

@@ -1,0 +1,163 @@
+//! POE::Component::Server::TCP: a session that listens, and one session per client, made by it and below it.
+//!
+//! | role | what it is |
+//! |---|---|
+//! | listener | the session with the listening wheel; its heap is [`Listener`] |
+//! | acceptor | what the listener does with a connection: makes a client's session, or the user's own [`acceptor`](TcpServerBuilder::acceptor) |
+//! | client | the session of one connection; its heap is [`ClientHeap`], which derefs to the user's |
+
+mod builder;
+mod client;
+mod listener;
+
+pub use builder::TcpServerBuilder;
+pub use client::ClientHeap;
+pub use listener::Listener;
+
+use super::connection::SHUTDOWN;
+use crate::event::{Event, Posts};
+use crate::filter::Line;
+use crate::id::SessionId;
+use crate::kernel::Core;
+use crate::name::Key;
+use crate::wheel::{Address, ListenSocket, SocketName};
+use listener::Shared;
+use std::fmt;
+use std::net::SocketAddr;
+use std::panic::Location;
+use std::rc::{Rc, Weak};
+
+/// Changes how many clients a server has at most; to the listener. At 0 it pauses.
+pub const SET_CONCURRENCY: Event<usize> = Event::new("set_concurrency");
+
+/// Tells a listener with an [`acceptor`](TcpServerBuilder::acceptor) of its own that a client has left.
+pub const DISCONNECTED: Event<()> = Event::new("disconnected");
+
+/// Ends the clients, too: now (true), or in good order.
+const END_ALL: Event<bool> = Event::new("tcp_server_end_all");
+
+/// A server for TCP and UNIX sockets (`POE::Component::Server::TCP`). This value only refers to it: dropping it changes nothing.
+///
+/// ```
+/// use poe::{Kernel, component::{TcpClient, TcpServer}, filter::Line};
+/// # tokio_test::block_on(async {
+/// let kernel = Kernel::new();
+/// let server = TcpServer::builder("127.0.0.1:0")
+///     .filter(|| Line::new())
+///     .client_connected(|cx| cx.client().put("hello"))
+///     .client_input(|cx, line| cx.client().put(line.to_uppercase()))
+///     .start(&kernel)
+///     .await?;
+/// TcpClient::builder(server.local_addr())
+///     .server_input(move |cx, line| match &*line {
+///         "hello" => cx.server().put("how are you?"),
+///         answer => {
+///             assert_eq!(answer, "HOW ARE YOU?");
+///             cx.server().shutdown();
+///             server.shutdown();
+///         }
+///     })
+///     .start(&kernel)?;
+/// kernel.run().await
+/// # }).unwrap();
+/// ```
+#[doc(alias = "POE::Component::Server::TCP")]
+#[derive(Clone)]
+pub struct TcpServer {
+    core: Weak<Core>,
+    session: SessionId,
+    shared: Rc<Shared>,
+}
+
+impl TcpServer {
+    /// Settings for a server on an address; port 0 is any free one. [`listen`](TcpServerBuilder::listen) adds others.
+    #[doc(alias = "new")]
+    #[doc(alias = "Address")]
+    #[doc(alias = "Hostname")]
+    #[doc(alias = "Port")]
+    #[doc(alias = "Domain")]
+    pub fn builder(addr: impl Into<Address>) -> TcpServerBuilder<(), Line> {
+        TcpServerBuilder::new().listen(addr)
+    }
+
+    /// Settings for a server on a socket that listens already.
+    pub fn on(listener: impl Into<ListenSocket>) -> TcpServerBuilder<(), Line> {
+        TcpServerBuilder::new().listener(listener)
+    }
+
+    /// The address it listens on, with the port that the system chose; the first if there are several.
+    ///
+    /// # Panics
+    /// If it listens on UNIX sockets only; see [`local_names`](Self::local_names).
+    #[must_use]
+    #[track_caller]
+    pub fn local_addr(&self) -> SocketAddr {
+        self.shared
+            .local_addr()
+            .expect("this server listens on UNIX sockets only: ask `local_names`")
+    }
+
+    /// All that it listens on, in the order in which they were given.
+    #[doc(alias = "getsockname")]
+    #[must_use]
+    pub fn local_names(&self) -> &[SocketName] {
+        &self.shared.local
+    }
+
+    /// The listener's session.
+    #[must_use]
+    pub fn session_id(&self) -> SessionId {
+        self.session
+    }
+
+    /// How many clients are connected.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.shared.connections.get()
+    }
+
+    /// Listens no more and gives the alias up; clients live on. The port is free when this returns.
+    #[track_caller]
+    pub fn shutdown(&self) {
+        self.shared.close();
+        self.post(&SHUTDOWN, ());
+    }
+
+    /// The same, and each connection is ended in good order: no input any more, what was put is written, then the client
+    /// sees the end.
+    #[track_caller]
+    pub fn shutdown_clients(&self) {
+        self.shared.close();
+        self.post(&END_ALL, false);
+    }
+
+    /// The same, and each connection is ended at once: what was put and not written is lost.
+    #[track_caller]
+    pub fn cut_clients(&self) {
+        self.shared.close();
+        self.post(&END_ALL, true);
+    }
+
+    #[track_caller]
+    fn post<A: 'static>(&self, event: &Event<A>, arg: A) {
+        if let Some(core) = self.core.upgrade() {
+            // It may have ended before.
+            let _ = core.post_from(None, self.session.into(), key(event), arg, Location::caller());
+        }
+    }
+}
+
+impl fmt::Debug for TcpServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TcpServer")
+            .field("local_names", &self.local_names())
+            .field("session", &self.session)
+            .field("connections", &self.connections())
+            .finish()
+    }
+}
+
+/// A typed key's name: `Event` is a key in one way only, unlike a bare name.
+fn key<A>(event: &Event<A>) -> Key<'_> {
+    Posts::<A>::key(event)
+}

@@ -1,0 +1,53 @@
+//! Two filters, one for each direction.
+
+use super::{Filter, FilterError};
+use bytes::{Bytes, BytesMut};
+
+/// A pair reads by the first filter and writes by the second.
+///
+/// ```
+/// use bytes::BytesMut;
+/// use poe::filter::{Filter, Line, Stream};
+/// let mut pair = (Line::new(), Stream::new());
+/// assert_eq!(pair.get(b"a line\r\n").remove(0).unwrap(), "a line");
+/// let mut out = BytesMut::new();
+/// pair.put("as it is".into(), &mut out).unwrap();
+/// assert_eq!(out, "as it is");
+/// ```
+impl<I: Filter, O: Filter> Filter for (I, O) {
+    type Input = I::Input;
+    type Output = O::Output;
+
+    fn get_one_start(&mut self, octets: &[u8]) {
+        self.0.get_one_start(octets);
+    }
+
+    fn get_one(&mut self) -> Result<Option<I::Input>, FilterError> {
+        self.0.get_one()
+    }
+
+    fn put(&mut self, record: O::Output, out: &mut BytesMut) -> Result<(), FilterError> {
+        self.1.put(record, out)
+    }
+
+    fn get_pending(&self) -> &[u8] {
+        self.0.get_pending()
+    }
+
+    fn take_pending(&mut self) -> Bytes {
+        self.0.take_pending()
+    }
+
+    fn owed(&self) -> Option<u8> {
+        self.0.owed()
+    }
+
+    fn fresh(&self) -> Self {
+        (self.0.fresh(), self.1.fresh())
+    }
+
+    fn check(&self) -> Result<(), FilterError> {
+        self.0.check()?;
+        self.1.check()
+    }
+}

@@ -1,0 +1,324 @@
+//! Taking clients: what SocketFactory and ListenAccept share.
+//!
+//! An error of `accept` is one of three kinds. *The peer's*: that client is gone, the next one is as welcome. *A
+//! shortage* (no descriptors, no memory): every further try fails at once, so accepting rests and is tried again by a
+//! timer; one event tells of each episode, however long it lasts. *The listener's own*: nothing will come any more, and
+//! the wheel is over.
+
+use super::super::base::Base;
+use super::super::error::SocketError;
+use super::super::socket_factory::Connection;
+use super::{Failed, SocketName, SocketStream};
+use crate::arg::AnyArg;
+use crate::kernel::Core;
+use crate::name::HeldName;
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+use tokio::net::TcpListener;
+#[cfg(unix)]
+use tokio::net::UnixListener;
+use tokio::time::Sleep;
+
+/// Clients taken in one go; then others have their turn.
+const ACCEPTS: usize = 32;
+
+/// How long a listener rests in a shortage.
+const RETRY: Duration = Duration::from_millis(100);
+
+/// A listening socket, TCP or UNIX, in Tokio's hands. Made from Tokio's listeners, by value or shared as an `Rc`.
+///
+/// ```
+/// use poe::wheel::{ListenAccept, ListenSocket};
+/// # tokio_test::block_on(async {
+/// let listener = ListenSocket::from(tokio::net::TcpListener::bind("127.0.0.1:0").await?);
+/// println!("listening on {}", listener.local_name()?);
+/// let settings = ListenAccept::builder(listener);
+/// # Ok::<(), std::io::Error>(()) }).unwrap();
+/// ```
+#[derive(Clone)]
+pub struct ListenSocket(Kind);
+
+#[derive(Clone)]
+enum Kind {
+    Tcp(Rc<TcpListener>),
+    #[cfg(unix)]
+    Unix(Rc<UnixListener>),
+}
+
+impl ListenSocket {
+    /// Where it listens.
+    ///
+    /// # Errors
+    /// The system's.
+    #[doc(alias = "getsockname")]
+    pub fn local_name(&self) -> io::Result<SocketName> {
+        match &self.0 {
+            Kind::Tcp(listener) => listener.local_addr().map(SocketName::Ip),
+            #[cfg(unix)]
+            Kind::Unix(listener) => listener.local_addr().map(|name| SocketName::of_unix(&name)),
+        }
+    }
+
+    fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<(SocketStream, SocketName)>> {
+        match &self.0 {
+            Kind::Tcp(listener) => {
+                let (stream, peer) = ready!(listener.poll_accept(cx))?;
+                Poll::Ready(Ok((stream.into(), SocketName::Ip(peer))))
+            }
+            #[cfg(unix)]
+            Kind::Unix(listener) => {
+                let (stream, peer) = ready!(listener.poll_accept(cx))?;
+                Poll::Ready(Ok((stream.into(), SocketName::of_unix(&peer))))
+            }
+        }
+    }
+}
+
+impl From<TcpListener> for ListenSocket {
+    fn from(listener: TcpListener) -> Self {
+        Rc::new(listener).into()
+    }
+}
+
+impl From<Rc<TcpListener>> for ListenSocket {
+    fn from(listener: Rc<TcpListener>) -> Self {
+        ListenSocket(Kind::Tcp(listener))
+    }
+}
+
+#[cfg(unix)]
+impl From<UnixListener> for ListenSocket {
+    fn from(listener: UnixListener) -> Self {
+        Rc::new(listener).into()
+    }
+}
+
+#[cfg(unix)]
+impl From<Rc<UnixListener>> for ListenSocket {
+    fn from(listener: Rc<UnixListener>) -> Self {
+        ListenSocket(Kind::Unix(listener))
+    }
+}
+
+impl fmt::Debug for ListenSocket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Kind::Tcp(listener) => listener.fmt(f),
+            #[cfg(unix)]
+            Kind::Unix(listener) => listener.fmt(f),
+        }
+    }
+}
+
+/// What a wheel's value and its task share.
+pub(crate) struct State {
+    pub(crate) base: Base,
+    pub(crate) success: Option<HeldName>,
+    pub(crate) failure: Option<HeldName>,
+    pub(crate) nodelay: bool,
+    pub(crate) paused: Cell<bool>,
+    pub(crate) local: RefCell<Option<SocketName>>,
+}
+
+impl State {
+    pub(crate) fn new(base: Base, success: Option<HeldName>, failure: Option<HeldName>, nodelay: bool) -> Rc<Self> {
+        Rc::new(State {
+            base,
+            success,
+            failure,
+            nodelay,
+            paused: Cell::new(false),
+            local: RefCell::default(),
+        })
+    }
+
+    pub(crate) fn set_local(&self, local: io::Result<SocketName>) {
+        *self.local.borrow_mut() = local.ok();
+    }
+
+    /// Dispatches a success. `None`: the wheel is gone.
+    pub(crate) fn succeed(&self, core: &Core, made: AnyArg) -> Option<()> {
+        match &self.success {
+            Some(event) => self.base.deliver(core, event.idx(), made),
+            None => Some(()),
+        }
+    }
+
+    pub(crate) fn fail(&self, core: &Core, failed: Failed) -> Option<()> {
+        match &self.failure {
+            Some(event) => self.base.deliver(core, event.idx(), self.error(failed)),
+            None => Some(()),
+        }
+    }
+
+    /// Posts a failure that was found while the wheel was made.
+    pub(crate) fn post_failure(&self, core: &Core, failed: Failed) {
+        if let Some(event) = &self.failure {
+            self.base.post(core, event, self.error(failed));
+        }
+    }
+
+    fn error(&self, (operation, error): Failed) -> AnyArg {
+        AnyArg::new(SocketError {
+            operation,
+            error,
+            wheel: self.base.id(),
+        })
+    }
+}
+
+pub(crate) struct Accepting {
+    listener: ListenSocket,
+    /// Runs while `accept` is given a rest.
+    retry: Option<Pin<Box<Sleep>>>,
+    /// `accept` has failed and not succeeded since: it was reported already.
+    failing: bool,
+}
+
+impl Accepting {
+    pub(crate) fn new(listener: ListenSocket) -> Self {
+        Accepting {
+            listener,
+            retry: None,
+            failing: false,
+        }
+    }
+
+    pub(crate) fn local_name(&self) -> io::Result<SocketName> {
+        self.listener.local_name()
+    }
+
+    /// Ready when the listener is of no use any more.
+    pub(crate) fn poll(&mut self, state: &State, core: &Core, cx: &mut Context<'_>) -> Poll<()> {
+        for _ in 0..ACCEPTS {
+            if state.paused.get() {
+                return Poll::Pending;
+            }
+            if let Some(retry) = &mut self.retry {
+                ready!(retry.as_mut().poll(cx));
+                self.retry = None;
+            }
+            let going_on = match ready!(self.listener.poll_accept(cx)) {
+                Ok((stream, peer)) => {
+                    self.failing = false;
+                    if let Some(tcp) = stream.as_tcp() {
+                        // Fails only on a connection that is gone; whoever reads it will see that.
+                        let _ = tcp.set_nodelay(state.nodelay);
+                    }
+                    let wheel = state.base.id();
+                    state.succeed(core, AnyArg::new(Connection { stream, peer, wheel }))
+                }
+                Err(error) => match Trouble::of(&error) {
+                    Trouble::Peer => Some(()),
+                    Trouble::Shortage => {
+                        self.retry = Some(Box::pin(tokio::time::sleep(RETRY)));
+                        match std::mem::replace(&mut self.failing, true) {
+                            true => Some(()),
+                            false => state.fail(core, ("accept", error)),
+                        }
+                    }
+                    Trouble::Listener => {
+                        state.fail(core, ("accept", error));
+                        return Poll::Ready(());
+                    }
+                },
+            };
+            if going_on.is_none() {
+                return Poll::Pending;
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+}
+
+/// Whose trouble an error of `accept` is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Trouble {
+    /// The client went away before it was accepted; the listener itself is well.
+    Peer,
+    /// Something is used up, or unknown: later it may work again.
+    Shortage,
+    /// It is no listening socket (any more).
+    Listener,
+}
+
+impl Trouble {
+    pub(crate) fn of(error: &io::Error) -> Self {
+        #[cfg(unix)]
+        if let Some(trouble) = error.raw_os_error().and_then(Self::of_errno) {
+            return trouble;
+        }
+        use io::ErrorKind::{
+            ConnectionAborted, ConnectionReset, HostUnreachable, Interrupted, InvalidInput, NetworkDown,
+            NetworkUnreachable, NotConnected, WouldBlock,
+        };
+        match error.kind() {
+            ConnectionAborted | ConnectionReset | HostUnreachable | Interrupted | NetworkDown | NetworkUnreachable
+            | WouldBlock => Trouble::Peer,
+            InvalidInput | NotConnected => Trouble::Listener,
+            _ => Trouble::Shortage,
+        }
+    }
+
+    #[cfg(unix)]
+    fn of_errno(errno: i32) -> Option<Self> {
+        use rustix::io::Errno;
+        let errno = Errno::from_raw_os_error(errno);
+        // Linux reports what is wrong with the new connection through `accept`; its manual says to take that as EAGAIN.
+        let peer = [
+            Errno::PROTO,
+            Errno::HOSTDOWN,
+            Errno::NOPROTOOPT,
+            Errno::PERM,
+            Errno::SPIPE,
+        ];
+        let listener = [
+            Errno::BADF,
+            Errno::NOTSOCK,
+            Errno::INVAL,
+            Errno::OPNOTSUPP,
+            Errno::FAULT,
+        ];
+        if peer.contains(&errno) {
+            Some(Trouble::Peer)
+        } else if listener.contains(&errno) {
+            Some(Trouble::Listener)
+        } else {
+            None
+        }
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+    use rustix::io::Errno;
+
+    #[test]
+    fn errors_of_accept_are_sorted_by_whose_trouble_they_are() {
+        let of = |errno: Errno| Trouble::of(&errno.into());
+        for errno in [
+            Errno::CONNABORTED,
+            Errno::AGAIN,
+            Errno::INTR,
+            Errno::PROTO,
+            Errno::NETUNREACH,
+            Errno::SPIPE,
+        ] {
+            assert_eq!(of(errno), Trouble::Peer, "{errno}");
+        }
+        for errno in [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM] {
+            assert_eq!(of(errno), Trouble::Shortage, "{errno}");
+        }
+        for errno in [Errno::BADF, Errno::INVAL, Errno::NOTSOCK, Errno::OPNOTSUPP] {
+            assert_eq!(of(errno), Trouble::Listener, "{errno}");
+        }
+    }
+}

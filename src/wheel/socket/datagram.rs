@@ -1,0 +1,186 @@
+//! A datagram socket, UDP or UNIX.
+
+use super::SocketName;
+use bytes::Bytes;
+use futures_util::Stream;
+use std::fmt;
+use std::io;
+use std::rc::Rc;
+use tokio::net::UdpSocket;
+#[cfg(unix)]
+use tokio::net::UnixDatagram;
+
+/// The largest datagram there is.
+const LARGEST: usize = 65_536;
+
+/// A datagram socket that a [`SocketFactory`](super::super::SocketFactory) has made; a clone is the same socket.
+///
+/// No wheel reads it: have its [packets](Self::packets) come as events by [`attach`](crate::Turn::attach). Sending is
+/// done at once.
+///
+/// ```
+/// use poe::{Event, Kernel, Session, event::START};
+/// use poe::wheel::{Datagram, Packet, SocketFactory};
+/// const BOUND: Event<Datagram> = Event::new("bound");
+/// const PACKET: Event<Option<std::io::Result<Packet>>> = Event::new("packet");
+/// # tokio_test::block_on(async {
+/// let kernel = Kernel::new();
+/// Session::builder(None)
+///     .on(START, |cx, ()| *cx.heap = Some(SocketFactory::datagram().bind("127.0.0.1:0").success(BOUND).start(cx)))
+///     .on(BOUND, |cx, bound| -> poe::Handled {
+///         let to_itself = bound.socket.local_name()?;
+///         cx.attach(bound.socket.packets(), PACKET);
+///         bound.socket.send_to(b"hello", &to_itself)?;
+///         Ok(())
+///     })
+///     .on(PACKET, |cx, packet| -> poe::Handled {
+///         let Some(packet) = packet else { return Ok(()) };
+///         assert_eq!(packet?.octets, "hello");
+///         cx.stop(); // packets never end by themselves
+///         Ok(())
+///     })
+///     .create(&kernel)?;
+/// kernel.run().await
+/// # }).unwrap();
+/// ```
+#[derive(Clone)]
+pub struct DatagramSocket(Rc<Kind>);
+
+enum Kind {
+    Udp(UdpSocket),
+    #[cfg(unix)]
+    Unix(UnixDatagram),
+}
+
+/// A datagram, and who has sent it.
+///
+/// ```
+/// fn log(packet: poe::wheel::Packet) {
+///     println!("{} octets from {}", packet.octets.len(), packet.from);
+/// }
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Packet {
+    /// What was sent, whole.
+    pub octets: Bytes,
+    /// The sender; answer by [`DatagramSocket::send_to`].
+    pub from: SocketName,
+}
+
+impl DatagramSocket {
+    pub(super) fn udp(socket: UdpSocket) -> Self {
+        DatagramSocket(Rc::new(Kind::Udp(socket)))
+    }
+
+    #[cfg(unix)]
+    pub(super) fn unix(socket: UnixDatagram) -> Self {
+        DatagramSocket(Rc::new(Kind::Unix(socket)))
+    }
+
+    /// The name of our end.
+    ///
+    /// # Errors
+    /// The system's.
+    #[doc(alias = "getsockname")]
+    pub fn local_name(&self) -> io::Result<SocketName> {
+        match &*self.0 {
+            Kind::Udp(socket) => socket.local_addr().map(SocketName::Ip),
+            #[cfg(unix)]
+            Kind::Unix(socket) => socket.local_addr().map(|name| SocketName::of_unix(&name)),
+        }
+    }
+
+    /// The name of the one peer, if the socket is connected.
+    ///
+    /// # Errors
+    /// The system's: it is not connected.
+    #[doc(alias = "getpeername")]
+    pub fn peer_name(&self) -> io::Result<SocketName> {
+        match &*self.0 {
+            Kind::Udp(socket) => socket.peer_addr().map(SocketName::Ip),
+            #[cfg(unix)]
+            Kind::Unix(socket) => socket.peer_addr().map(|name| SocketName::of_unix(&name)),
+        }
+    }
+
+    /// Sends a datagram to the peer of a connected socket, at once.
+    ///
+    /// # Errors
+    /// The system's. `WouldBlock`: its buffer is full, and the datagram is as lost as if the network had dropped it.
+    pub fn send(&self, octets: &[u8]) -> io::Result<usize> {
+        self.raw().send(octets)
+    }
+
+    /// Sends a datagram to anybody, at once.
+    ///
+    /// # Errors
+    /// The system's, as with [`send`](Self::send); a UNIX socket without a path.
+    #[doc(alias = "sendto")]
+    pub fn send_to(&self, octets: &[u8], to: &SocketName) -> io::Result<usize> {
+        self.raw().send_to(octets, &to.to_raw()?)
+    }
+
+    /// Waits for one datagram. What does not fit into the buffer is lost.
+    ///
+    /// # Errors
+    /// The system's: a connected socket may learn here that nobody has its peer's port.
+    #[doc(alias = "recvfrom")]
+    pub async fn recv_from(&self, buffer: &mut [u8]) -> io::Result<(usize, SocketName)> {
+        match &*self.0 {
+            Kind::Udp(socket) => {
+                let (octets, from) = socket.recv_from(buffer).await?;
+                Ok((octets, SocketName::Ip(from)))
+            }
+            #[cfg(unix)]
+            Kind::Unix(socket) => {
+                let (octets, from) = socket.recv_from(buffer).await?;
+                Ok((octets, SocketName::of_unix(&from)))
+            }
+        }
+    }
+
+    /// All datagrams that come, for [`attach`](crate::Turn::attach). It never ends; an error stands for itself, and more
+    /// may come behind it.
+    #[must_use = "a stream does nothing unless it is attached or polled"]
+    pub fn packets(&self) -> impl Stream<Item = io::Result<Packet>> + 'static {
+        let start = (self.clone(), vec![0; LARGEST]);
+        futures_util::stream::unfold(start, |(socket, mut buffer)| async move {
+            let packet = socket.recv_from(&mut buffer).await;
+            let packet = packet.map(|(octets, from)| Packet {
+                octets: Bytes::copy_from_slice(&buffer[..octets]),
+                from,
+            });
+            Some((packet, (socket, buffer)))
+        })
+    }
+
+    /// The socket itself: Tokio tries nothing before it has seen that the socket is ready, which a new one is at once.
+    fn raw(&self) -> socket2::SockRef<'_> {
+        match &*self.0 {
+            Kind::Udp(socket) => socket2::SockRef::from(socket),
+            #[cfg(unix)]
+            Kind::Unix(socket) => socket2::SockRef::from(socket),
+        }
+    }
+}
+
+#[cfg(unix)]
+impl std::os::fd::AsFd for DatagramSocket {
+    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        match &*self.0 {
+            Kind::Udp(socket) => socket.as_fd(),
+            Kind::Unix(socket) => socket.as_fd(),
+        }
+    }
+}
+
+impl fmt::Debug for DatagramSocket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &*self.0 {
+            Kind::Udp(socket) => socket.fmt(f),
+            #[cfg(unix)]
+            Kind::Unix(socket) => socket.fmt(f),
+        }
+    }
+}

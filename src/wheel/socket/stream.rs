@@ -1,0 +1,168 @@
+//! A connected stream socket of any family.
+
+use super::SocketName;
+use std::fmt;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+#[cfg(unix)]
+use tokio::net::UnixStream;
+
+/// A connected socket, TCP or UNIX, in Tokio's hands. It goes into a [`ReadWrite`](super::super::ReadWrite), into a TLS
+/// acceptor, or anywhere else where something can be read and written.
+///
+/// ```
+/// use poe::wheel::SocketStream;
+/// # tokio_test::block_on(async {
+/// let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+/// let stream = SocketStream::from(tokio::net::TcpStream::connect(listener.local_addr()?).await?);
+/// assert_eq!(stream.peer_name()?, listener.local_addr()?);
+/// stream.as_tcp().unwrap().set_nodelay(true)?;
+/// # Ok::<(), std::io::Error>(()) }).unwrap();
+/// ```
+#[non_exhaustive]
+pub enum SocketStream {
+    /// A TCP connection.
+    Tcp(TcpStream),
+    /// A UNIX stream connection.
+    #[cfg(unix)]
+    Unix(UnixStream),
+}
+
+impl SocketStream {
+    /// The name of the other end.
+    ///
+    /// # Errors
+    /// The system's: the connection is gone.
+    #[doc(alias = "getpeername")]
+    pub fn peer_name(&self) -> io::Result<SocketName> {
+        match self {
+            SocketStream::Tcp(stream) => stream.peer_addr().map(SocketName::Ip),
+            #[cfg(unix)]
+            SocketStream::Unix(stream) => stream.peer_addr().map(|name| SocketName::of_unix(&name)),
+        }
+    }
+
+    /// The name of our end.
+    ///
+    /// # Errors
+    /// The system's.
+    #[doc(alias = "getsockname")]
+    pub fn local_name(&self) -> io::Result<SocketName> {
+        match self {
+            SocketStream::Tcp(stream) => stream.local_addr().map(SocketName::Ip),
+            #[cfg(unix)]
+            SocketStream::Unix(stream) => stream.local_addr().map(|name| SocketName::of_unix(&name)),
+        }
+    }
+
+    /// Tokio's stream, if it is TCP: for options of the socket.
+    #[must_use]
+    pub fn as_tcp(&self) -> Option<&TcpStream> {
+        match self {
+            SocketStream::Tcp(stream) => Some(stream),
+            #[cfg(unix)]
+            SocketStream::Unix(_) => None,
+        }
+    }
+
+    /// Tokio's stream by value.
+    ///
+    /// # Errors
+    /// This stream itself, if it is not TCP.
+    pub fn into_tcp(self) -> Result<TcpStream, SocketStream> {
+        match self {
+            SocketStream::Tcp(stream) => Ok(stream),
+            #[cfg(unix)]
+            other => Err(other),
+        }
+    }
+
+    /// Tokio's stream, if it is a UNIX one: for the peer's credentials.
+    #[cfg(unix)]
+    #[must_use]
+    pub fn as_unix(&self) -> Option<&UnixStream> {
+        match self {
+            SocketStream::Unix(stream) => Some(stream),
+            SocketStream::Tcp(_) => None,
+        }
+    }
+}
+
+impl From<TcpStream> for SocketStream {
+    fn from(stream: TcpStream) -> Self {
+        SocketStream::Tcp(stream)
+    }
+}
+
+#[cfg(unix)]
+impl From<UnixStream> for SocketStream {
+    fn from(stream: UnixStream) -> Self {
+        SocketStream::Unix(stream)
+    }
+}
+
+#[cfg(unix)]
+impl std::os::fd::AsFd for SocketStream {
+    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        match self {
+            SocketStream::Tcp(stream) => stream.as_fd(),
+            SocketStream::Unix(stream) => stream.as_fd(),
+        }
+    }
+}
+
+impl fmt::Debug for SocketStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            SocketStream::Tcp(stream) => stream.fmt(f),
+            #[cfg(unix)]
+            SocketStream::Unix(stream) => stream.fmt(f),
+        }
+    }
+}
+
+/// Asks the one that it is.
+macro_rules! either {
+    ($this:expr, $stream:ident => $answer:expr) => {
+        match $this {
+            SocketStream::Tcp($stream) => $answer,
+            #[cfg(unix)]
+            SocketStream::Unix($stream) => $answer,
+        }
+    };
+}
+
+impl AsyncRead for SocketStream {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        either!(self.get_mut(), stream => Pin::new(stream).poll_read(cx, buffer))
+    }
+}
+
+impl AsyncWrite for SocketStream {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, octets: &[u8]) -> Poll<io::Result<usize>> {
+        either!(self.get_mut(), stream => Pin::new(stream).poll_write(cx, octets))
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        octets: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        either!(self.get_mut(), stream => Pin::new(stream).poll_write_vectored(cx, octets))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        either!(self, stream => stream.is_write_vectored())
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        either!(self.get_mut(), stream => Pin::new(stream).poll_flush(cx))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        either!(self.get_mut(), stream => Pin::new(stream).poll_shutdown(cx))
+    }
+}
