@@ -95,13 +95,16 @@ impl<F> Wire<F> {
     }
 }
 
+/// What is to happen when a connection is over.
+pub(super) type Ended<T> = Rc<dyn Fn(&mut Context<'_, T>)>;
+
 /// What a connection's session works by; the same for all that one builder makes.
 pub(super) struct Plan<T: Wired> {
     pub(super) settings: Settings,
     pub(super) callbacks: Callbacks<T>,
     pub(super) filter: Rc<dyn Fn() -> T::Filter>,
     /// Called at the end of each connection, behind `disconnected`.
-    pub(super) ended: Option<Rc<dyn Fn(&mut Context<'_, T>)>>,
+    pub(super) ended: Option<Ended<T>>,
 }
 
 impl<T: Wired> Plan<T> {

@@ -3,7 +3,7 @@
 use super::{CONNECT, RECONNECT, ServerHeap};
 use crate::component::backoff::Backoff;
 use crate::component::callbacks::Callback;
-use crate::component::connection::{CUT, LOST, PRE_CONNECTED, Plan, SHUTDOWN, Wire};
+use crate::component::connection::{CUT, Ended, LOST, PRE_CONNECTED, Plan, SHUTDOWN, Wire};
 use crate::error::Handled;
 use crate::event::{Event, START};
 use crate::filter::Filter;
@@ -207,7 +207,7 @@ impl<H: 'static, F: Filter> Client<H, F> {
 }
 
 /// What sees to the next attempt.
-pub(super) type Retry<H, F> = Rc<dyn Fn(&mut Context<'_, ServerHeap<H, F>>)>;
+pub(super) type Retry<H, F> = Ended<ServerHeap<H, F>>;
 
 /// Has the client connect again after the wait that is due.
 pub(super) fn retrying<H: 'static, F: Filter>(backoff: Backoff, alias: Option<String>) -> Retry<H, F> {
