@@ -23,7 +23,7 @@ async fn main() -> Result<(), poe::Error> {
             cx.heap.client = Some(SocketFactory::connect(address).success(CONNECTED).failure(FAILED).start(cx));
         })
         .on(ACCEPTED, |cx, connection| {
-            println!("accepted from {}", connection.peer.ip());
+            println!("accepted from {}", connection.peer.as_socket_addr().unwrap().ip());
             cx.heap.server = None;
         })
         .on(CONNECTED, |cx, _connection| {
