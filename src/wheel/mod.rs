@@ -37,8 +37,6 @@ pub use run::Winsize;
 pub use run::{
     CallbackIo, CallbackStdin, CallbackStdout, Conduit, Exited, Redirect, Run, RunBuilder, RunError, StdStream,
 };
-pub(crate) use socket_factory::listen_on;
-pub use socket_factory::{Connection, SocketFactory, SocketFactoryBuilder};
 pub(crate) use socket::make;
 pub use socket::{DatagramSocket, Domain, ListenSocket, Packet, SocketName, SocketStream};
 pub use socket_factory::{Connection, Datagram, SocketFactory, SocketFactoryBuilder};
