@@ -85,6 +85,8 @@ pub mod pipe;
 mod queue;
 mod resource;
 mod session;
+#[cfg(feature = "storable")]
+pub mod storable;
 #[cfg(feature = "testing")]
 pub mod testing;
 pub mod wheel;

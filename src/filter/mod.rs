@@ -4,6 +4,9 @@
 //! |---|---|---|
 //! | [`Line`], [`Block`], [`Stream`], `Httpd` (feature `httpd`), your own [`Filter`] | [`Map`], [`Grep`], [`RecordBlock`], your own [`Stage`] | [`Chain`], typed, by [`Filter::then`]; [`Stackable`], edited at run time |
 //!
+//! With the feature `reference`, `Reference` sends data structures, frozen by `Storable` (which Perl's POE understands),
+//! `Json`, `MsgPack`, `Cbor`, or a `Serializer` of your own.
+//!
 //! Wheels call filters; nothing keeps you from calling one yourself, which is also how they are tested.
 
 mod block;
@@ -19,6 +22,8 @@ mod map;
 mod pair;
 mod pattern;
 mod record_block;
+#[cfg(feature = "reference")]
+mod reference;
 mod seam;
 mod stackable;
 mod stage;
@@ -34,6 +39,16 @@ pub use httpd::Httpd;
 pub use line::{Line, LineRecord};
 pub use map::Map;
 pub use record_block::RecordBlock;
+#[cfg(feature = "cbor")]
+pub use reference::Cbor;
+#[cfg(feature = "json")]
+pub use reference::Json;
+#[cfg(feature = "msgpack")]
+pub use reference::MsgPack;
+#[cfg(feature = "storable")]
+pub use reference::Storable;
+#[cfg(feature = "reference")]
+pub use reference::{Reference, Serializer};
 pub use seam::Seam;
 pub use stackable::{Layer, Stackable};
 pub use stage::{Octets, Stage};

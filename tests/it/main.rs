@@ -14,6 +14,7 @@ mod filter_kit;
 mod filter_line;
 mod filter_map;
 mod filter_recordblock;
+mod filter_reference;
 mod filter_stackable;
 mod filter_stream;
 mod handles;
@@ -44,6 +45,7 @@ mod schedules;
 #[cfg(unix)]
 mod selects;
 mod session_states;
+mod storable_vectors;
 mod tasks;
 #[cfg(all(unix, feature = "pty", any(feature = "readline", feature = "curses")))]
 mod terminal;

@@ -29,7 +29,7 @@ fn files(folder: &str) -> Vec<PathBuf> {
 /// A layer's number: a file imports from its own and from lower ones.
 fn layer(module: &str) -> usize {
     match module {
-        "id" | "name" | "arg" | "event" | "error" => 0,
+        "id" | "name" | "arg" | "event" | "error" | "storable" => 0,
         "queue" | "resource" | "bridge" | "filter" | "pipe" => 1,
         "kernel" | "codec" => 2,
         "session" | "driver" => 3,

@@ -1,0 +1,51 @@
+//! JSON for POE::Filter::Reference.
+
+use super::Serializer;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::error::Error;
+use std::fmt;
+use std::marker::PhantomData;
+
+/// Freezes records as JSON text; the record is any type that serde knows. Text behind the record is an error.
+///
+/// ```
+/// use poe::filter::{Filter, Reference, Json};
+/// let mut filter = Reference::new(Json::<(String, u8)>::new());
+/// let mut out = bytes::BytesMut::new();
+/// filter.put(("one".into(), 1), &mut out).unwrap();
+/// assert_eq!(filter.get(&out).remove(0).unwrap(), ("one".into(), 1));
+/// ```
+pub struct Json<T>(PhantomData<fn() -> T>);
+
+impl<T> Json<T> {
+    /// A serializer of records of this type.
+    #[must_use]
+    pub fn new() -> Self {
+        Json(PhantomData)
+    }
+}
+
+impl<T> Default for Json<T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<T> fmt::Debug for Json<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Json<{}>", std::any::type_name::<T>())
+    }
+}
+
+impl<T: Serialize + DeserializeOwned + 'static> Serializer for Json<T> {
+    type Record = T;
+
+    fn freeze(&self, record: &T) -> Result<Vec<u8>, Box<dyn Error + Send + Sync>> {
+        Ok(serde_json::to_vec(record)?)
+    }
+
+    fn thaw(&self, octets: &[u8]) -> Result<T, Box<dyn Error + Send + Sync>> {
+        Ok(serde_json::from_slice(octets)?)
+    }
+}

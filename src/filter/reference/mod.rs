@@ -1,0 +1,25 @@
+//! POE::Filter::Reference: frames of data structures, frozen by a serializer, if wanted compressed.
+
+mod filter;
+mod serializer;
+mod zlib;
+
+#[cfg(feature = "cbor")]
+mod cbor;
+#[cfg(feature = "json")]
+mod json;
+#[cfg(feature = "msgpack")]
+mod msgpack;
+#[cfg(feature = "storable")]
+mod storable;
+
+#[cfg(feature = "cbor")]
+pub use cbor::Cbor;
+pub use filter::Reference;
+#[cfg(feature = "json")]
+pub use json::Json;
+#[cfg(feature = "msgpack")]
+pub use msgpack::MsgPack;
+pub use serializer::Serializer;
+#[cfg(feature = "storable")]
+pub use storable::Storable;

@@ -1,0 +1,46 @@
+//! What makes octets of a record and records of octets.
+
+use std::error::Error;
+
+/// Freezes records and thaws them (`Serializer` of POE::Filter::Reference).
+///
+/// Ready made are `Storable`, `Json`, `MsgPack` and `Cbor`, each behind a feature of its name in small letters. It gets
+/// and gives whole payloads; framing, compression and limits are the filter's. Octets come from the peer, so `thaw` must
+/// not panic on any, and must not make much more of them than they are.
+///
+/// ```
+/// use poe::filter::{Filter, Reference, Serializer};
+/// type Cause = Box<dyn std::error::Error + Send + Sync>;
+///
+/// /// Text, backwards.
+/// struct Backwards;
+/// impl Serializer for Backwards {
+///     type Record = String;
+///     fn freeze(&self, record: &String) -> Result<Vec<u8>, Cause> {
+///         Ok(record.chars().rev().collect::<String>().into_bytes())
+///     }
+///     fn thaw(&self, octets: &[u8]) -> Result<String, Cause> {
+///         Ok(str::from_utf8(octets)?.chars().rev().collect())
+///     }
+/// }
+/// let mut filter = Reference::new(Backwards);
+/// assert_eq!(filter.get(b"3\0cba").remove(0).unwrap(), "abc");
+/// assert!(filter.get(b"1\0\xff").remove(0).is_err_and(|error| !error.is_fatal()));
+/// ```
+pub trait Serializer: 'static {
+    /// What is frozen and thawed.
+    type Record: 'static;
+
+    /// The octets of a record.
+    ///
+    /// # Errors
+    /// If the record has no form in them.
+    #[doc(alias = "nfreeze")]
+    fn freeze(&self, record: &Self::Record) -> Result<Vec<u8>, Box<dyn Error + Send + Sync>>;
+
+    /// The record that octets stand for.
+    ///
+    /// # Errors
+    /// If they stand for none.
+    fn thaw(&self, octets: &[u8]) -> Result<Self::Record, Box<dyn Error + Send + Sync>>;
+}

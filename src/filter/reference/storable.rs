@@ -1,0 +1,93 @@
+//! Perl's Storable for POE::Filter::Reference, whose default it is.
+
+use super::Serializer;
+use crate::storable::{Settings, Value};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::error::Error;
+use std::fmt;
+use std::marker::PhantomData;
+
+/// Freezes records as images of Perl's Storable (`nfreeze`).
+///
+/// The record is any type that serde knows, or [`Value`] for data as Perl has it: shared, cyclic, blessed.
+///
+/// ```
+/// use poe::filter::{Filter, Reference, Storable};
+/// use poe::storable::Value;
+/// let frame = b"14\0\x05\x0b\x03\0\0\0\x01\x08\x81\0\0\0\x01a";
+/// let mut filter = Reference::new(Storable::<Value>::new());
+/// let hash = filter.get(frame).remove(0).unwrap();
+/// assert_eq!(hash.field("a").unwrap().as_i64(), Some(1));
+///
+/// type Map = std::collections::HashMap<String, i32>;
+/// let mut filter = Reference::new(Storable::<Map>::new());
+/// assert_eq!(filter.get(frame).remove(0).unwrap()["a"], 1);
+/// ```
+pub struct Storable<T> {
+    settings: Settings,
+    record: PhantomData<fn() -> T>,
+}
+
+impl<T> Storable<T> {
+    /// A serializer of records of this type, with the default [`Settings`].
+    #[must_use]
+    pub fn new() -> Self {
+        Self::with(Settings::new())
+    }
+
+    /// A serializer with settings of your own.
+    ///
+    /// ```
+    /// use poe::filter::{Reference, Storable};
+    /// use poe::storable::{Settings, Value};
+    /// let filter = Reference::new(Storable::<Value>::with(Settings::new().max_depth(20).strict(true)));
+    /// ```
+    #[must_use]
+    pub fn with(settings: Settings) -> Self {
+        Storable {
+            settings,
+            record: PhantomData,
+        }
+    }
+}
+
+impl<T> Default for Storable<T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<T> fmt::Debug for Storable<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Storable")
+            .field("record", &std::any::type_name::<T>())
+            .field("settings", &self.settings)
+            .finish()
+    }
+}
+
+impl<T: Serialize + DeserializeOwned + 'static> Serializer for Storable<T> {
+    type Record = T;
+
+    fn freeze(&self, record: &T) -> Result<Vec<u8>, Box<dyn Error + Send + Sync>> {
+        Ok(self.settings.to_vec(record)?)
+    }
+
+    fn thaw(&self, octets: &[u8]) -> Result<T, Box<dyn Error + Send + Sync>> {
+        Ok(self.settings.from_slice(octets)?)
+    }
+}
+
+/// [`Value`] is no type of serde's, because it is no tree.
+impl Serializer for Storable<Value> {
+    type Record = Value;
+
+    fn freeze(&self, record: &Value) -> Result<Vec<u8>, Box<dyn Error + Send + Sync>> {
+        Ok(self.settings.freeze(record)?)
+    }
+
+    fn thaw(&self, octets: &[u8]) -> Result<Value, Box<dyn Error + Send + Sync>> {
+        Ok(self.settings.thaw(octets)?)
+    }
+}

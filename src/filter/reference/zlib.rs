@@ -1,0 +1,48 @@
+//! Payloads as one zlib stream (RFC 1950), bounded on the way back.
+
+use flate2::write::ZlibEncoder;
+use flate2::{Compression, Decompress, FlushDecompress, Status};
+use std::io::{self, Write};
+
+/// What is made room for at a time while nobody knows how much will come.
+const STEP: usize = 32 * 1024;
+
+pub(super) fn deflate(octets: &[u8]) -> io::Result<Vec<u8>> {
+    let mut encoder = ZlibEncoder::new(Vec::new(), Compression::default());
+    encoder.write_all(octets)?;
+    encoder.finish()
+}
+
+/// Why a payload could not be inflated.
+pub(super) enum Refused {
+    /// It would have been longer than the limit.
+    TooLong,
+    /// It is no zlib stream.
+    Bad(String),
+}
+
+/// Never holds more than about twice the limit, whatever the payload says it is. Octets behind the stream are ignored,
+/// as Perl's `uncompress` does.
+pub(super) fn inflate(octets: &[u8], limit: usize) -> Result<Vec<u8>, Refused> {
+    let mut stream = Decompress::new(true);
+    let mut out = Vec::new();
+    loop {
+        // One octet of room beyond the limit tells "just as long" from "longer".
+        let room = (limit - out.len()).saturating_add(1);
+        out.reserve(STEP.min(room));
+        let read = usize::try_from(stream.total_in()).map_or(octets.len(), |read| read.min(octets.len()));
+        let (had, length) = (stream.total_in(), out.len());
+        let status = stream.decompress_vec(&octets[read..], &mut out, FlushDecompress::Finish);
+        if out.len() > limit {
+            return Err(Refused::TooLong);
+        }
+        match status {
+            Ok(Status::StreamEnd) => return Ok(out),
+            Ok(_) if stream.total_in() == had && out.len() == length => {
+                return Err(Refused::Bad("the zlib stream ends too early".to_owned()));
+            }
+            Ok(_) => {}
+            Err(error) => return Err(Refused::Bad(format!("the payload is no zlib stream: {error}"))),
+        }
+    }
+}

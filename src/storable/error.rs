@@ -1,0 +1,122 @@
+//! Why an image could not be read, or data could not be written as one.
+
+use std::borrow::Cow;
+use std::fmt;
+
+/// Why an image could not be read, or data not be written as one; opaque, asked by predicates.
+///
+/// ```
+/// use poe::storable::{self, Value};
+/// let error = storable::thaw(b"\x05\x0b\x02\0\0\0\x07\x05").unwrap_err();
+/// assert!(error.is_truncated() && error.offset() == Some(7));
+/// let error = storable::thaw(b"\x05\x0b\x1a\x0a\x01x").unwrap_err();
+/// assert!(error.is_unsupported() && error.to_string().contains("code"));
+/// ```
+#[derive(Debug)]
+pub struct Error(Box<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    kind: Kind,
+    what: Cow<'static, str>,
+    /// Where in the image; `None` when the data is at fault and not the octets.
+    offset: Option<usize>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Truncated,
+    Unsupported,
+    Malformed,
+    TooDeep,
+    Cyclic,
+    /// What the type wants and what there is differ.
+    Data,
+}
+
+impl Error {
+    fn new(kind: Kind, what: impl Into<Cow<'static, str>>, offset: Option<usize>) -> Self {
+        Error(Box::new(Inner {
+            kind,
+            what: what.into(),
+            offset,
+        }))
+    }
+
+    pub(super) fn truncated(offset: usize) -> Self {
+        Self::new(Kind::Truncated, "the image ends inside an item", Some(offset))
+    }
+
+    pub(super) fn unsupported(what: impl Into<Cow<'static, str>>, offset: usize) -> Self {
+        Self::new(Kind::Unsupported, what, Some(offset))
+    }
+
+    pub(super) fn malformed(what: impl Into<Cow<'static, str>>, offset: usize) -> Self {
+        Self::new(Kind::Malformed, what, Some(offset))
+    }
+
+    pub(super) fn too_deep(limit: usize) -> Self {
+        Self::new(Kind::TooDeep, format!("nested deeper than {limit} levels"), None)
+    }
+
+    pub(super) fn cyclic(what: &'static str) -> Self {
+        Self::new(Kind::Cyclic, what, None)
+    }
+
+    pub(super) fn data(what: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(Kind::Data, what, None)
+    }
+
+    /// Whether the image ends too early.
+    #[must_use]
+    pub fn is_truncated(&self) -> bool {
+        self.0.kind == Kind::Truncated
+    }
+
+    /// Whether the image holds what has no meaning outside the Perl that made it: code, hooks, tied things, native order.
+    #[must_use]
+    pub fn is_unsupported(&self) -> bool {
+        self.0.kind == Kind::Unsupported
+    }
+
+    /// Whether nesting exceeds [`Settings::max_depth`](super::Settings::max_depth).
+    #[must_use]
+    pub fn is_too_deep(&self) -> bool {
+        self.0.kind == Kind::TooDeep
+    }
+
+    /// Whether something contains itself where that is not wanted.
+    #[must_use]
+    pub fn is_cyclic(&self) -> bool {
+        self.0.kind == Kind::Cyclic
+    }
+
+    /// Which octet of the image is at fault, from 0, if one is.
+    #[must_use]
+    pub fn offset(&self) -> Option<usize> {
+        self.0.offset
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.offset {
+            Some(offset) => write!(f, "{} (at octet {offset})", self.0.what),
+            None => f.write_str(&self.0.what),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl serde::ser::Error for Error {
+    fn custom<T: fmt::Display>(what: T) -> Self {
+        Self::data(what.to_string())
+    }
+}
+
+impl serde::de::Error for Error {
+    fn custom<T: fmt::Display>(what: T) -> Self {
+        Self::data(what.to_string())
+    }
+}
