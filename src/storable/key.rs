@@ -64,6 +64,12 @@ impl Key {
         text(self.flags(), &self.octets)
     }
 
+    /// Whether the key was a character string when it was stored, and not octets.
+    #[must_use]
+    pub fn is_text(&self) -> bool {
+        self.form != Form::Octets
+    }
+
     fn chars(&self) -> impl Iterator<Item = u32> + '_ {
         let utf8 = (self.form == Form::Utf8)
             .then(|| str::from_utf8(&self.octets).ok())

@@ -175,18 +175,23 @@ impl Value {
         Self::of(Body::Version(written.as_ref().into(), characters))
     }
 
-    /// The same thing, of a class now. Of a reference, it is what it points to that is blessed.
+    /// The same thing, of a class now. A reference is blessed itself, not what it points to.
     #[must_use]
     pub fn bless(self, class: impl AsRef<[u8]>) -> Self {
-        *self.target().0.class.borrow_mut() = Some(class.as_ref().into());
+        *self.0.class.borrow_mut() = Some(class.as_ref().into());
         self
     }
 
     /// The class of what is blessed, references followed. Octets that are not UTF-8 are replaced.
     #[must_use]
     pub fn class(&self) -> Option<String> {
-        let target = self.target();
-        let class = target.0.class.borrow();
+        self.target().own_class()
+    }
+
+    /// The class of this very thing; that of a reference is mostly none, for it is its target that is blessed.
+    #[must_use]
+    pub fn own_class(&self) -> Option<String> {
+        let class = self.0.class.borrow();
         class.as_ref().map(|name| String::from_utf8_lossy(name).into_owned())
     }
 
@@ -236,6 +241,12 @@ impl Value {
     #[must_use]
     pub fn is_same(&self, other: &Value) -> bool {
         Rc::ptr_eq(&self.target().0, &other.target().0)
+    }
+
+    /// Whether both are this very thing, references not followed.
+    #[must_use]
+    pub fn ptr_eq(&self, other: &Value) -> bool {
+        Rc::ptr_eq(&self.0, &other.0)
     }
 
     /// Whether it is undef, references followed.
@@ -346,8 +357,10 @@ impl Value {
 
     /// Appends to an array; says whether it is one.
     pub fn push(&self, item: Value) -> bool {
+        // Before the borrow: what is pushed may be the array itself.
+        let item = item.element();
         match &mut *self.target().0.body.borrow_mut() {
-            Body::Array(items) => items.push(item.element()),
+            Body::Array(items) => items.push(item),
             _ => return false,
         }
         true
@@ -355,8 +368,9 @@ impl Value {
 
     /// Sets a value of a hash; says whether it is one.
     pub fn insert(&self, key: impl Into<Key>, value: Value) -> bool {
+        let (key, entry) = (key.into(), Entry::plain(value));
         let old = match &mut *self.target().0.body.borrow_mut() {
-            Body::Hash(entries, _) => entries.insert(key.into(), Entry::plain(value)),
+            Body::Hash(entries, _) => entries.insert(key, entry),
             _ => return false,
         };
         drop(old);

@@ -114,7 +114,10 @@ fn what_is_pending_can_be_read_again() {
 fn compression_makes_it_another_and_a_shorter_frame() {
     let record = vec!["honk honk honk honk".to_owned()];
     let plain = put(&mut Reference::new(Storable::<Vec<String>>::new()), record.clone());
-    let short = put(&mut Reference::new(Storable::new()).compression(true), record.clone());
+    let short = put(
+        &mut Reference::new(Storable::<Vec<String>>::new()).compression(true),
+        record.clone(),
+    );
     assert!(plain.len() > short.len());
     assert_eq!(put(&mut Reference::new(Storable::<Vec<String>>::new()), record), plain);
 }
@@ -216,7 +219,7 @@ fn what_cannot_be_frozen_leaves_nothing_behind() {
 
 /// A record of anything that the serializers must keep.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-struct Record {
+pub(crate) struct Record {
     flag: bool,
     small: i8,
     integer: i64,
@@ -264,7 +267,7 @@ fn unit() -> impl Strategy<Value = Unit> {
     ]
 }
 
-fn record() -> impl Strategy<Value = Record> {
+pub(crate) fn record() -> impl Strategy<Value = Record> {
     let scalars = (any::<bool>(), any::<i8>(), any::<i64>(), any::<u64>(), float());
     let narrow = proptest::num::f32::NORMAL | proptest::num::f32::ZERO;
     let strings = (narrow, any::<char>(), any::<String>(), any::<Option<i32>>());

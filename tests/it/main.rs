@@ -45,6 +45,7 @@ mod schedules;
 #[cfg(unix)]
 mod selects;
 mod session_states;
+mod storable_perl;
 mod storable_vectors;
 mod tasks;
 #[cfg(all(unix, feature = "pty", any(feature = "readline", feature = "curses")))]

@@ -22,4 +22,4 @@ pub use json::Json;
 pub use msgpack::MsgPack;
 pub use serializer::Serializer;
 #[cfg(feature = "storable")]
-pub use storable::Storable;
+pub use storable::{Storable, StorableRecord};

@@ -67,27 +67,51 @@ impl<T> fmt::Debug for Storable<T> {
     }
 }
 
-impl<T: Serialize + DeserializeOwned + 'static> Serializer for Storable<T> {
+impl<T: StorableRecord> Serializer for Storable<T> {
     type Record = T;
 
     fn freeze(&self, record: &T) -> Result<Vec<u8>, Box<dyn Error + Send + Sync>> {
-        Ok(self.settings.to_vec(record)?)
+        Ok(record.freeze(&self.settings)?)
     }
 
     fn thaw(&self, octets: &[u8]) -> Result<T, Box<dyn Error + Send + Sync>> {
-        Ok(self.settings.from_slice(octets)?)
+        Ok(T::thaw(octets, &self.settings)?)
     }
 }
 
-/// [`Value`] is no type of serde's, because it is no tree.
-impl Serializer for Storable<Value> {
-    type Record = Value;
+/// What records of [`Storable`] can be: any type that serde knows, or [`Value`]. Sealed.
+pub trait StorableRecord: sealed::Sealed {}
 
-    fn freeze(&self, record: &Value) -> Result<Vec<u8>, Box<dyn Error + Send + Sync>> {
-        Ok(self.settings.freeze(record)?)
+impl<T: sealed::Sealed> StorableRecord for T {}
+
+/// One trait for both, so that the type of the records is inferred from their use.
+mod sealed {
+    use super::{DeserializeOwned, Serialize, Settings, Value};
+    use crate::storable::Error;
+
+    pub trait Sealed: Sized + 'static {
+        fn freeze(&self, settings: &Settings) -> Result<Vec<u8>, Error>;
+        fn thaw(octets: &[u8], settings: &Settings) -> Result<Self, Error>;
     }
 
-    fn thaw(&self, octets: &[u8]) -> Result<Value, Box<dyn Error + Send + Sync>> {
-        Ok(self.settings.thaw(octets)?)
+    impl<T: Serialize + DeserializeOwned + 'static> Sealed for T {
+        fn freeze(&self, settings: &Settings) -> Result<Vec<u8>, Error> {
+            settings.to_vec(self)
+        }
+
+        fn thaw(octets: &[u8], settings: &Settings) -> Result<T, Error> {
+            settings.from_slice(octets)
+        }
+    }
+
+    /// It is no type of serde's, because it is no tree.
+    impl Sealed for Value {
+        fn freeze(&self, settings: &Settings) -> Result<Vec<u8>, Error> {
+            settings.freeze(self)
+        }
+
+        fn thaw(octets: &[u8], settings: &Settings) -> Result<Value, Error> {
+            settings.thaw(octets)
+        }
     }
 }

@@ -1,0 +1,41 @@
+//! Any octets as a Storable image, read in every way: an error or a value, and what was read can be written and read
+//! again as the same.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use poe::storable::{self, Settings, Value};
+use std::collections::BTreeMap;
+
+fuzz_target!(|image: &[u8]| {
+    if let Ok(value) = storable::thaw(image) {
+        again(&value, &Settings::new());
+    }
+    let cycles = Settings::new().cycles(true);
+    if let Ok(value) = cycles.thaw(image) {
+        again(&value, &cycles);
+        value.unlink();
+    }
+    if let Ok(data) = storable::from_slice::<BTreeMap<String, Vec<Option<f64>>>>(image) {
+        let canonical = Settings::new().canonical(true);
+        let written = canonical.to_vec(&data).expect("what was read can be written");
+        let data: BTreeMap<String, Vec<Option<f64>>> = canonical.from_slice(&written).expect("and read");
+        assert_eq!(canonical.to_vec(&data).expect("and written"), written);
+    }
+    let _ = storable::from_slice::<storable::Blessed<(bool, char, u64)>>(image);
+    let _ = storable::from_slice::<Result<Box<(i8, String)>, f32>>(image);
+    let _ = storable::from_slice::<serde::de::IgnoredAny>(image);
+});
+
+fn again(value: &Value, settings: &Settings) {
+    // Sharing can make it deeper than the image was.
+    let Ok(written) = settings.freeze(value) else {
+        return;
+    };
+    let value = settings.thaw(&written).expect("what was written can be read");
+    assert_eq!(settings.freeze(&value).expect("and written again"), written);
+    if settings.thaw(&written[..written.len() - 1]).is_ok() {
+        panic!("a part of an image is no image");
+    }
+    value.unlink();
+}
