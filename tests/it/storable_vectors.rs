@@ -205,7 +205,7 @@ fn v10_long_strings() {
 #[test]
 fn v11_to_v13_arrays() {
     assert!(written(&Value::array([]), "05 0b 02 00 00 00 00").is_empty());
-    assert!(written(&Value::hash([("", Value::undef()); 0]), "05 0b 03 00 00 00 00").is_empty());
+    assert!(written(&Value::hash::<Key>([]), "05 0b 03 00 00 00 00").is_empty());
     let image = "05 0b 02 00 00 00 03 08 81 0a 01 61 05";
     written(&Value::array([1.into(), "a".into(), Value::undef()]), image);
     assert_eq!(storable::to_vec(&(1, "a", ())).unwrap(), hex(image));
@@ -257,7 +257,7 @@ fn v16_to_v18_flags_of_hashes() {
 #[test]
 fn v19_v20_nesting() {
     let image = "05 0b 02 00 00 00 02 04 02 00 00 00 01 08 81 04 03 00 00 00 00";
-    let empty = Value::hash([("", Value::undef()); 0]);
+    let empty = Value::hash::<Key>([]);
     written(&Value::array([Value::array([1.into()]), empty]), image);
     let pair = (vec![1], std::collections::BTreeMap::<String, u8>::new());
     assert_eq!(storable::to_vec(&pair).unwrap(), hex(image));
