@@ -302,9 +302,17 @@ twins! {
     die_in_die: transcript_die_in_die, perl_twin_die_in_die;
     die_in_start: transcript_die_in_start, perl_twin_die_in_start;
     die_in_stop: transcript_die_in_stop, perl_twin_die_in_stop;
+    drops: transcript_drops, perl_twin_drops;
+    exceptions_off: transcript_exceptions_off, perl_twin_exceptions_off;
+    failing_stops: transcript_failing_stops, perl_twin_failing_stops;
     forced_stop: transcript_forced_stop, perl_twin_forced_stop;
     idle_zombie: transcript_idle_zombie, perl_twin_idle_zombie;
+    k_alarms: transcript_k_alarms, perl_twin_k_alarms;
+    k_detach: transcript_k_detach, perl_twin_k_detach;
     kogman_sig_order: transcript_kogman_sig_order, perl_twin_kogman_sig_order;
+    light_switch: transcript_light_switch, perl_twin_light_switch;
+    machines: transcript_machines, perl_twin_machines;
+    nested_stop: transcript_nested_stop, perl_twin_nested_stop;
     nfa: transcript_nfa, perl_twin_nfa;
     postbacks: transcript_postbacks, perl_twin_postbacks;
     refcounts: transcript_refcounts, perl_twin_refcounts;
@@ -313,9 +321,11 @@ twins! {
     sender_purge: transcript_sender_purge, perl_twin_sender_purge;
     signals_order: transcript_signals_order, perl_twin_signals_order;
     slices: transcript_slices, perl_twin_slices;
+    steinert_signals: transcript_steinert_signals, perl_twin_steinert_signals;
     stopping: transcript_stopping, perl_twin_stopping;
     synopsis: transcript_synopsis, perl_twin_synopsis;
     timers_order: transcript_timers_order, perl_twin_timers_order;
+    whelan_grinnz: transcript_whelan_grinnz, perl_twin_whelan_grinnz;
 }
 
 #[cfg(feature = "httpd")]

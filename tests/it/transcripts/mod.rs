@@ -4,7 +4,7 @@
 //! test has one of its own.
 
 use poe::event::Child;
-use poe::{AnyArg, CallError, Context, Error, Kernel, PostError, SessionId};
+use poe::{AnyArg, CallError, Context, Error, Kernel, KernelBuilder, PostError, SessionId};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::future::Future;
@@ -34,15 +34,23 @@ pub(crate) mod die_basic;
 pub(crate) mod die_in_die;
 pub(crate) mod die_in_start;
 pub(crate) mod die_in_stop;
+pub(crate) mod drops;
+pub(crate) mod exceptions_off;
+pub(crate) mod failing_stops;
 #[cfg(feature = "httpd")]
 pub(crate) mod filters;
 pub(crate) mod forced_stop;
 pub(crate) mod idle_zombie;
+pub(crate) mod k_alarms;
+pub(crate) mod k_detach;
 #[cfg(unix)]
 pub(crate) mod k_sig_child;
 #[cfg(unix)]
 pub(crate) mod k_signals;
 pub(crate) mod kogman_sig_order;
+pub(crate) mod light_switch;
+pub(crate) mod machines;
+pub(crate) mod nested_stop;
 pub(crate) mod nfa;
 pub(crate) mod postbacks;
 pub(crate) mod refcounts;
@@ -52,30 +60,31 @@ pub(crate) mod selects;
 pub(crate) mod sender_purge;
 pub(crate) mod signals_order;
 pub(crate) mod slices;
+pub(crate) mod steinert_signals;
 pub(crate) mod stopping;
 pub(crate) mod synopsis;
 pub(crate) mod timers_order;
+pub(crate) mod whelan_grinnz;
 
 /// The context of a session without a heap.
 type Cx<'k> = Context<'k, ()>;
 
 /// The kernel that the scenarios run on: one on virtual time, or on the real clock beside Perl.
 fn kernel() -> Kernel {
-    if VIRTUAL.get() {
-        poe::testing::kernel()
-    } else {
-        Kernel::new()
-    }
+    kernel_builder().build()
 }
 
 /// One that polls its host after each event, as POE does between generations (law L6).
 fn exact_kernel() -> Kernel {
-    let builder = if VIRTUAL.get() {
+    kernel_builder().budget(1).build()
+}
+
+fn kernel_builder() -> KernelBuilder {
+    if VIRTUAL.get() {
         poe::testing::builder()
     } else {
         Kernel::builder()
-    };
-    builder.budget(1).build()
+    }
 }
 
 /// A handler that takes long.
