@@ -158,3 +158,57 @@ async fn a_removed_alarm_comes_back_with_all_it_was_set_with() {
     run(&kernel).await;
     assert_eq!(said(), ["_stop"]);
 }
+
+/// A time since the epoch in seconds, which may lie before it.
+fn since_epoch(time: SystemTime) -> i64 {
+    match time.duration_since(SystemTime::UNIX_EPOCH) {
+        Ok(after) => after.as_secs_f64().round() as i64,
+        Err(before) => -(before.duration().as_secs_f64().round() as i64),
+    }
+}
+
+/// Alarms of the years about 1970 are overdue, and ring in the order of their times after they were moved about.
+#[tokio::test(start_paused = true)]
+async fn overdue_alarms_are_moved_and_ring_in_their_order() {
+    let kernel = kernel();
+    Session::builder(())
+        .on(START, |cx, ()| {
+            cx.alarm_set("test_13", epoch(1), 13);
+        })
+        .on("test_13", |cx, n: i32| -> Handled {
+            assert_eq!(n, 13);
+            cx.delay("test_16", ms(500), 16);
+            cx.delay("test_17", ms(500), 17);
+            assert_eq!(cx.alarm_remove_all().len(), 2);
+
+            let mut filler = Vec::new();
+            for (n, at, moves) in [
+                (18, 50, &[(-1.0, 49), (1.0, 50)][..]),
+                (19, 52, &[(-4.0, 48), (4.0, 52)]),
+                (20, 49, &[(2.0, 51), (2.0, 53), (-2.0, 51)]),
+                (21, 50, &[(-10.0, 40), (20.0, 60), (-100.0, -40)]),
+                (22, 50, &[(100.0, 150)]),
+            ] {
+                if n == 21 {
+                    filler.extend((1..=100).map(|at| cx.alarm_set("filler", epoch(at), 0)));
+                }
+                let id = cx.alarm_set(format!("test_{n}"), epoch(at), n);
+                for (by, new) in moves {
+                    assert_eq!(since_epoch(cx.alarm_adjust(id, *by)?), *new, "alarm {n} by {by}");
+                }
+            }
+            for id in filler {
+                cx.alarm_remove(id)?;
+            }
+            Ok(())
+        })
+        .on(DEFAULT, |_, mut unhandled| {
+            if unhandled.event.starts_with("test_") {
+                say(unhandled.arg.take::<i32>().unwrap());
+            }
+        })
+        .create(&kernel)
+        .unwrap();
+    run(&kernel).await;
+    assert_eq!(said(), ["21", "18", "20", "19", "22"]);
+}

@@ -1,4 +1,80 @@
 //! POE's own test files, one module each: the same facts, by our names.
+//!
+//! "Twin" is a scenario that `perl_twins` compares with what Perl prints, line by line.
+//!
+//! | POE's file | Module here | Twin |
+//! |---|---|---|
+//! | `t/10_units/03_base/10_wheel.t` | `wheel` | |
+//! | `t/10_units/03_base/11_assert_usage.t` | `assert_usage` | |
+//! | `t/10_units/03_base/12_assert_retval.t` | `assert_retval` | |
+//! | `t/10_units/03_base/13_assert_data.t` | `assert_data` | |
+//! | `t/10_units/03_base/15_kernel_internal.t` | `kernel_internal` (the count of idle items) | |
+//! | `t/10_units/03_base/16_nfa_usage.t` | `nfa_usage` | |
+//! | `t/10_units/03_base/17_detach_start.t` | `detach_start` | `creation` |
+//! | `t/10_units/06_queues/01_array.t` | `queue_array` | |
+//! | `t/10_units/07_exceptions/01_normal.t` | `exceptions_normal` | `whelan_grinnz` |
+//! | `t/10_units/07_exceptions/02_turn_off.t` | `exceptions_turn_off` | `exceptions_off` |
+//! | `t/10_units/07_exceptions/03_not_handled.t` | `exceptions_not_handled` | `whelan_grinnz` |
+//! | `t/20_resources/00_base/aliases.pm` | `aliases` | `aliases` |
+//! | `t/20_resources/00_base/caller_state.pm` | `caller_state` | `callbacks`, `postbacks` |
+//! | `t/20_resources/00_base/events.pm` | `events` | `sender_purge` |
+//! | `t/20_resources/00_base/extrefs.pm` | `extrefs` | `refcounts` |
+//! | `t/20_resources/00_base/extrefs_gc.pm` | `extrefs_gc` | `refcounts` |
+//! | `t/20_resources/00_base/filehandles.pm` | `filehandles` (without tied handles) | `selects` |
+//! | `t/20_resources/00_base/sessions.pm` | `sessions` | `stopping` |
+//! | `t/20_resources/00_base/sids.pm` | `sids` | |
+//! | `t/20_resources/00_base/signals.pm` | `signals` | `signals_order` |
+//! | `t/90_regression/averell-callback-ret.t` | `averell_callback_ret` | `callbacks` |
+//! | `t/90_regression/grinnz-die-in-die.t` | `grinnz_die_in_die` | `whelan_grinnz` |
+//! | `t/90_regression/hinrik-wheel-run-die.t` | `hinrik_wheel_run_die` (the kernel's part) | |
+//! | `t/90_regression/kjeldahl-stop-start-*.t` (three files) | `kjeldahl_stop_start` (without a fork) | `run_again` |
+//! | `t/90_regression/leolo-alarm-adjust.t` | `leolo_alarm_adjust` | |
+//! | `t/90_regression/leolo-sig-die.t` | `leolo_sig_die` (results of calls) | `exceptions_off` |
+//! | `t/90_regression/meh-startstop-return.t` | `meh_startstop_return` | `creation` |
+//! | `t/90_regression/neyuki_detach.t` | `neyuki_detach` | `detach` |
+//! | `t/90_regression/rt14444-arg1.t` | `rt14444_arg1` | |
+//! | `t/90_regression/rt19908-merlyn-stop.t` | `rt19908_merlyn_stop` | `die_in_stop` |
+//! | `t/90_regression/rt23181-sigchld-rc.t` | `rt23181_sigchld_rc` | |
+//! | `t/90_regression/rt47966-sigchld.t` | `rt47966_sigchld` | |
+//! | `t/90_regression/steinert-passed-wheel.t` | `steinert_passed_wheel` | `drops` |
+//! | `t/90_regression/suzman_windows.t` | `suzman_windows` | |
+//! | `t/90_regression/ton-stop-corruption.t` | `ton_stop_corruption` | |
+//! | `t/90_regression/tracing-sane-exit.t` | `tracing_sane_exit` | |
+//! | `t/90_regression/whelan-dieprop.t` | `whelan_dieprop` | `whelan_grinnz` |
+//! | `POE::Test::Loops::k_alarms` | `k_alarms` | `k_alarms` |
+//! | `POE::Test::Loops::k_aliases` | `k_aliases` | `aliases` |
+//! | `POE::Test::Loops::k_detach` | `k_detach` | `k_detach` |
+//! | `POE::Test::Loops::k_run_returns` | `k_run_returns` | `run_again` |
+//! | `POE::Test::Loops::k_selects` | `k_selects` | `selects` |
+//! | `POE::Test::Loops::k_sig_child` | `k_sig_child` | `k_sig_child` |
+//! | `POE::Test::Loops::k_signals` | `k_signals` | `k_signals` |
+//! | `POE::Test::Loops::k_signals_rerun` | `k_signals_rerun` | `failing_stops` |
+//! | `POE::Test::Loops::sbk_signal_init` | `sbk_signal_init` | |
+//! | `POE::Test::Loops::ses_nfa` | `ses_nfa` | `light_switch` |
+//! | `POE::Test::Loops::ses_session` | `ses_session` | `machines`, `nested_stop` |
+//! | `POE::Test::Loops::z_kogman_sig_order` | `z_kogman_sig_order` | `kogman_sig_order` |
+//! | `POE::Test::Loops::z_merijn_sigchld_system` | `z_merijn_sigchld_system` | |
+//! | `POE::Test::Loops::z_rt39872_sigchld` | `z_rt39872_sigchld` | |
+//! | `POE::Test::Loops::z_rt39872_sigchld_stop` | `z_rt39872_sigchld_stop` (without a fork) | |
+//! | `POE::Test::Loops::z_rt53302_fh_watchers` | `z_rt53302_fh_watchers` | |
+//! | `POE::Test::Loops::z_steinert_signal_integrity` | `z_steinert_signal_integrity` | `steinert_signals` |
+//!
+//! These say nothing about a program in Rust, for the reason that is given:
+//!
+//! | POE's file | Reason |
+//! |---|---|
+//! | `t/00_info.t`, `POE::Test::Loops::00_info` | a report on the installation |
+//! | `t/10_units/03_base/01_poe.t` | which modules `use POE` loads |
+//! | `t/10_units/03_base/03_component.t`, `04_driver.t`, `05_filter.t`, `07_queue.t` | abstract classes refuse `new`: traits have none |
+//! | `t/10_units/03_base/06_loop.t`, `08_resource.t` | the modules compile |
+//! | `t/10_units/03_base/09_resources.t` | the loader's fallback from XS to Perl |
+//! | `t/10_units/03_base/14_kernel.t` | the arguments of `use POE::Kernel`, and its one global kernel |
+//! | `t/10_units/08_loops/*.t` | the choice of an event loop by what is loaded |
+//! | `t/90_regression/rt1648-tied-stderr.t` | tied handles |
+//! | `t/90_regression/rt65460-forking.t` | `fork` without `exec` |
+//! | `t/90_regression/broeren-win32-nbio.t`, `prumike-win32-stat.t` | Perl's own layer on Windows |
+//!
+//! Wheels, filters and components have their tests in modules of their own (`wheel_…`, `filter_…`, `component_…`).
 
 mod aliases;
 mod assert_data;
@@ -69,4 +145,5 @@ mod z_merijn_sigchld_system;
 mod z_rt39872_sigchld;
 #[cfg(unix)]
 mod z_rt39872_sigchld_stop;
+mod z_rt53302_fh_watchers;
 mod z_steinert_signal_integrity;
