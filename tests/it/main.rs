@@ -3,6 +3,8 @@
 mod api_peek;
 mod bad_use;
 mod component_tcp;
+#[cfg(unix)]
+mod examples_processes;
 mod filter_block;
 mod filter_change;
 #[cfg(feature = "codec")]

@@ -354,6 +354,8 @@ macro_rules! twins_of_processes {
 
 #[cfg(unix)]
 twins_of_processes! {
+    follow_tail: transcript_follow_tail, perl_twin_follow_tail;
     k_sig_child: transcript_k_sig_child, perl_twin_k_sig_child;
     k_signals: transcript_k_signals, perl_twin_k_signals;
+    run_order: transcript_run_order, perl_twin_run_order;
 }

@@ -39,6 +39,8 @@ pub(crate) mod exceptions_off;
 pub(crate) mod failing_stops;
 #[cfg(feature = "httpd")]
 pub(crate) mod filters;
+#[cfg(unix)]
+pub(crate) mod follow_tail;
 pub(crate) mod forced_stop;
 pub(crate) mod idle_zombie;
 pub(crate) mod k_alarms;
@@ -55,6 +57,8 @@ pub(crate) mod nfa;
 pub(crate) mod postbacks;
 pub(crate) mod refcounts;
 pub(crate) mod run_again;
+#[cfg(unix)]
+pub(crate) mod run_order;
 #[cfg(unix)]
 pub(crate) mod selects;
 pub(crate) mod sender_purge;

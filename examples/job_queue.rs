@@ -1,0 +1,221 @@
+//! A queue of jobs: lines for the shell, so many of them at a time, each with a time limit, with progress as it comes.
+//!
+//! `cargo run --example job_queue -- [--at-once N] [--limit SECONDS] 'sleep 1; echo done' 'make' …` (on Unix). A job that
+//! takes too long is asked to end, and ended two seconds later if it will not. The exit status is 1 if a job failed.
+
+#![cfg_attr(not(unix), allow(unused))]
+
+#[cfg(unix)]
+pub use queue::run_jobs;
+
+#[cfg(unix)]
+mod queue {
+    use poe::event::START;
+    use poe::filter::Line;
+    use poe::wheel::{Exited, Input, Run};
+    use poe::{AlarmId, Context, Event, Handled, Kernel, Session, WheelId};
+    use std::collections::{HashMap, VecDeque};
+    use std::rc::Rc;
+    use std::time::Duration;
+
+    /// How long a job that was asked to end may take over it.
+    const GRACE: Duration = Duration::from_secs(2);
+
+    const NEXT: Event<()> = Event::new("next");
+    const OUTPUT: Event<Input<String>> = Event::new("output");
+    const COMPLAINT: Event<Input<String>> = Event::new("complaint");
+    const CLOSED: Event<WheelId> = Event::new("closed");
+    const EXITED: Event<Exited> = Event::new("exited");
+    const TOO_LATE: Event<WheelId> = Event::new("too late");
+
+    /// What has become of a job.
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    pub struct Outcome {
+        /// The line.
+        pub job: String,
+        /// What it has written to standard output.
+        pub lines: Vec<String>,
+        /// `None` if it could not be started.
+        pub code: Option<i32>,
+        /// It took longer than it may.
+        pub timed_out: bool,
+    }
+
+    impl Outcome {
+        pub fn is_good(&self) -> bool {
+            self.code == Some(0) && !self.timed_out
+        }
+    }
+
+    /// A job that runs. It is over when its outputs are closed and it has ended, in whatever order.
+    struct Running {
+        number: usize,
+        wheel: Run,
+        alarm: AlarmId,
+        closed: bool,
+        ended: bool,
+    }
+
+    struct Queue {
+        waiting: VecDeque<usize>,
+        running: HashMap<WheelId, Running>,
+        outcomes: Vec<Outcome>,
+        at_once: usize,
+        limit: Duration,
+        progress: Rc<dyn Fn(&str)>,
+        done: Option<tokio::sync::oneshot::Sender<Vec<Outcome>>>,
+    }
+
+    type Cx<'k> = Context<'k, Queue>;
+
+    /// Runs the jobs, at most `at_once` at a time, each for at most `limit`; says how it goes as it goes.
+    pub async fn run_jobs(
+        jobs: impl IntoIterator<Item = String>,
+        at_once: usize,
+        limit: Duration,
+        progress: impl Fn(&str) + 'static,
+    ) -> Result<Vec<Outcome>, poe::Error> {
+        let outcomes: Vec<Outcome> = jobs
+            .into_iter()
+            .map(|job| Outcome {
+                job,
+                lines: Vec::new(),
+                code: None,
+                timed_out: false,
+            })
+            .collect();
+        let (done, result) = tokio::sync::oneshot::channel();
+        let queue = Queue {
+            waiting: (0..outcomes.len()).collect(),
+            running: HashMap::new(),
+            outcomes,
+            at_once: at_once.max(1),
+            limit,
+            progress: Rc::new(progress),
+            done: Some(done),
+        };
+        let kernel = Kernel::new();
+        Session::builder(queue)
+            .on(START, |cx, ()| cx.yield_to(NEXT, ()))
+            .on(NEXT, |cx, ()| start_some(cx))
+            .on(OUTPUT, |cx, input| {
+                if let Some(number) = cx.heap.number(input.wheel) {
+                    cx.heap.say(number, &format!("| {}", input.record));
+                    cx.heap.outcomes[number].lines.push(input.record);
+                }
+            })
+            .on(COMPLAINT, |cx, input| {
+                if let Some(number) = cx.heap.number(input.wheel) {
+                    cx.heap.say(number, &format!("! {}", input.record));
+                }
+            })
+            .on(TOO_LATE, |cx, wheel| {
+                if let Some(running) = cx.heap.running.get(&wheel) {
+                    let number = running.number;
+                    running.wheel.stop(GRACE);
+                    cx.heap.outcomes[number].timed_out = true;
+                    cx.heap.say(number, "takes too long");
+                }
+            })
+            .on(CLOSED, |cx, wheel| {
+                if let Some(running) = cx.heap.running.get_mut(&wheel) {
+                    running.closed = true;
+                }
+                end_if_over(cx, wheel);
+            })
+            .on(EXITED, |cx, exited| {
+                if let Some(running) = cx.heap.running.get_mut(&exited.wheel) {
+                    running.ended = true;
+                    let number = running.number;
+                    // A program that a signal has ended has none; the shell would say 128 and more.
+                    cx.heap.outcomes[number].code = exited.status.map(|status| status.code().unwrap_or(128));
+                }
+                end_if_over(cx, exited.wheel);
+            })
+            .create(&kernel)?;
+        kernel.run().await?;
+        Ok(result.await.unwrap_or_default())
+    }
+
+    fn start_some(cx: &mut Cx<'_>) -> Handled {
+        while cx.heap.running.len() < cx.heap.at_once
+            && let Some(number) = cx.heap.waiting.pop_front()
+        {
+            let job = Run::shell(cx.heap.outcomes[number].job.clone()).no_stdin();
+            let job = job.stdout(Line::new(), OUTPUT).stderr(Line::new(), COMPLAINT);
+            match job.close(CLOSED).exit(EXITED).start(cx) {
+                Ok(wheel) => {
+                    let (id, limit) = (wheel.id(), cx.heap.limit);
+                    let running = Running {
+                        number,
+                        wheel,
+                        alarm: cx.delay_set(TOO_LATE, limit, id),
+                        closed: false,
+                        ended: false,
+                    };
+                    cx.heap.running.insert(id, running);
+                    cx.heap.say(number, "starts");
+                }
+                Err(error) => cx.heap.say(number, &format!("cannot start: {error}")),
+            }
+        }
+        if cx.heap.running.is_empty()
+            && let Some(done) = cx.heap.done.take()
+        {
+            // Whoever asked may have gone.
+            let _ = done.send(std::mem::take(&mut cx.heap.outcomes));
+        }
+        Ok(())
+    }
+
+    fn end_if_over(cx: &mut Cx<'_>, wheel: WheelId) {
+        if cx
+            .heap
+            .running
+            .get(&wheel)
+            .is_some_and(|running| running.closed && running.ended)
+        {
+            let running = cx.heap.running.remove(&wheel).expect("it was just there");
+            // The alarm has fired if it took too long.
+            let _ = cx.alarm_remove(running.alarm);
+            let good = cx.heap.outcomes[running.number].is_good();
+            cx.heap.say(running.number, if good { "is done" } else { "has failed" });
+            cx.yield_to(NEXT, ());
+        }
+    }
+
+    impl Queue {
+        fn number(&self, wheel: WheelId) -> Option<usize> {
+            self.running.get(&wheel).map(|running| running.number)
+        }
+
+        fn say(&self, number: usize, what: &str) {
+            let (left, all) = (self.waiting.len() + self.running.len(), self.outcomes.len());
+            (self.progress)(&format!("[{}/{all}] job {}: {what}", all - left, number + 1));
+        }
+    }
+}
+
+#[cfg(unix)]
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let (mut at_once, mut limit, mut jobs) = (2, 60.0, Vec::new());
+    let mut args = std::env::args().skip(1);
+    while let Some(arg) = args.next() {
+        match &*arg {
+            "--at-once" => at_once = args.next().ok_or("--at-once wants a number")?.parse()?,
+            "--limit" => limit = args.next().ok_or("--limit wants seconds")?.parse()?,
+            _ => jobs.push(arg),
+        }
+    }
+    let limit = std::time::Duration::try_from_secs_f64(limit)?;
+    let outcomes = run_jobs(jobs, at_once, limit, |line| println!("{line}")).await?;
+    let failed = outcomes.iter().filter(|outcome| !outcome.is_good()).count();
+    println!("{} done, {failed} failed", outcomes.len() - failed);
+    std::process::exit(i32::from(failed > 0))
+}
+
+#[cfg(not(unix))]
+fn main() {
+    eprintln!("programs are run on Unix only");
+}
