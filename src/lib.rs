@@ -66,7 +66,8 @@
 //!
 //! # Features
 //!
-//! The default is the core. `testing` adds the test kit, and Tokio's `test-util` with it.
+//! The default is the core. `testing` adds the test kit, and Tokio's `test-util` with it; `pty` lets programs run on
+//! terminals; `notify` has files that are followed tell of their changes.
 
 mod arg;
 mod bridge;

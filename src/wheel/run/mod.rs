@@ -54,7 +54,7 @@ use std::time::Duration;
 ///
 /// The program is a [`Command`], a line for the shell, or a function that runs on a thread for blocking work, with pipes in
 /// memory in place of a process. Keep the wheel in the heap. It keeps its session alive while the program's standard input
-/// is open to it, or an output has not ended, or the exit event is to come. Dropping it closes its ends of the streams: the
+/// is open to it, or an output has not ended, or the exit event is to come, or a function has not returned. Dropping it closes its ends of the streams: the
 /// program is not killed, but sees the end of its input, and what it writes fails.
 ///
 /// The kernel reaps the process when it ends, whether the wheel is there by then or not, and no other child of this
