@@ -83,7 +83,7 @@ mod id;
 mod kernel;
 mod name;
 pub mod pipe;
-mod queue;
+pub mod queue;
 mod resource;
 mod session;
 #[cfg(feature = "storable")]

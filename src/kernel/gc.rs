@@ -2,7 +2,7 @@
 
 use super::Core;
 use crate::error::{drop_each_quietly, drop_quietly};
-use crate::queue::Entry;
+use crate::queue::lanes::Entry;
 use crate::resource::sessions::KERNEL;
 
 impl Core {

@@ -6,7 +6,7 @@ use crate::error::{CallError, CallErrorKind, PostError, PostErrorKind, Wanted};
 use crate::event::{Calls, Posts};
 use crate::id::SessionId;
 use crate::name::{Key, Name, NameIdx};
-use crate::queue::{Post, Queue};
+use crate::queue::lanes::{Post, Queue};
 use crate::resource::sessions::KERNEL;
 use std::borrow::Cow;
 use std::cell::Cell;
@@ -248,7 +248,12 @@ impl Core {
             Some((callee, Some(object))) => (callee, object),
             // Only the kernel has no object, and it handles nothing.
             Some((kernel, None)) => return refuse(CallErrorKind::Unhandled(kernel), Some(arg)),
-            None => return refuse(CallErrorKind::NoSuchSession(target.wanted()), Some(arg)),
+            None => {
+                // Of all errors this one is the caller's mistake, and not what a handler makes of the call.
+                let error = CallError::new(key.as_str(), CallErrorKind::NoSuchSession(target.wanted()), Some(arg));
+                self.tell_of_error("call", &error, place);
+                return Err(error);
+            }
         };
         let active = self.active.get();
         let name = self.names.acquire(key);
@@ -406,14 +411,7 @@ pub(crate) fn call_at_once<A: 'static, R: 'static>(
     let mut arg = Some(arg);
     let done = caller.at_once("a call", |core| {
         let arg = arg.take()?;
-        let result = core.call_from(core.active.session(), target, key, arg, place);
-        // What the handler makes of it is no mistake of the call's.
-        if let Err(error) = &result
-            && error.is_no_such_session()
-        {
-            core.tell_of_error("call", error, place);
-        }
-        Some(result)
+        Some(core.call_from(core.active.session(), target, key, arg, place))
     });
     match done {
         Ok(Some(result)) => result,

@@ -57,7 +57,7 @@ use crate::bridge::deadline::Deadline;
 use crate::bridge::wake::Shared;
 use crate::id::{SessionId, WheelId};
 use crate::name::{NameIdx, Names};
-use crate::queue::{Generation, Queue};
+use crate::queue::lanes::{Generation, Queue};
 use crate::resource::aliases::Aliases;
 use crate::resource::extrefs::Extrefs;
 use crate::resource::outside::Outside;

@@ -13,7 +13,7 @@
 use super::{Core, Kernel};
 use crate::arg::AnyArg;
 use crate::error::{Error, ErrorKind};
-use crate::queue::{Generation, Next};
+use crate::queue::lanes::{Generation, Next};
 use crate::resource::sessions::KERNEL;
 use std::cell::Cell;
 use std::future::{Future, poll_fn};

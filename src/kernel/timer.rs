@@ -10,8 +10,7 @@ use crate::error::{Error, ErrorKind};
 use crate::event::Posts;
 use crate::id::AlarmId;
 use crate::name::{Key, Name, NameIdx};
-use crate::queue::{Post, Removed};
-use crate::resource::HoldKind;
+use crate::queue::lanes::{Post, Removed};
 use std::mem::ManuallyDrop;
 use std::num::NonZeroU64;
 use std::panic::Location;
@@ -114,7 +113,7 @@ impl Core {
         let Removed { id, due, entry } = removed;
         let event = self.names.take_pair(entry.name, entry.caller);
         if self.is_watching() {
-            self.trace_released(entry.to, HoldKind::Timer, &event);
+            self.trace_timer_removed(entry.to, &event);
         }
         Alarm {
             id,
@@ -271,29 +270,39 @@ impl Turn<'_> {
     /// No such timer, which a timer that has fired is, too (`ESRCH`); another session's (`EPERM`).
     #[track_caller]
     pub fn alarm_remove(self, id: AlarmId) -> Result<Alarm, Error> {
-        let removed = self.alarm_remove_if_set(id);
-        self.core.told("alarm_remove", removed)
+        let place = Location::caller();
+        self.take_alarm(id, |error| self.core.tell_of_error("alarm_remove", error, place))
     }
 
     /// The same where it is no mistake if the timer has fired.
-    #[inline(always)]
     pub(crate) fn alarm_remove_if_set(self, id: AlarmId) -> Result<Alarm, Error> {
+        self.take_alarm(id, |_| ())
+    }
+
+    #[inline(always)]
+    fn take_alarm(self, id: AlarmId, failed: impl FnOnce(&Error)) -> Result<Alarm, Error> {
         let core = self.core;
-        let removed = {
+        let removed = 'removed: {
             let mut sessions = core.sessions.borrow_mut();
             let mut queue = core.queue.borrow_mut();
             let Some((_, entry)) = queue.timer(id) else {
-                return Err(no_such_alarm(id));
+                break 'removed Err(no_such_alarm(id));
             };
             let slot = entry.to;
             if sessions.id(slot) != self.frame.session {
-                return Err(not_ours());
+                break 'removed Err(not_ours());
             }
             let removed = queue.remove_timer(&mut sessions.get_mut(slot).first_timer, id);
             sessions.release(slot);
-            removed
+            removed.ok_or_else(|| no_such_alarm(id))
         };
-        removed.map(|r| core.removed(r)).ok_or_else(|| no_such_alarm(id))
+        match removed {
+            Ok(removed) => Ok(core.removed(removed)),
+            Err(error) => {
+                failed(&error);
+                Err(error)
+            }
+        }
     }
 
     /// Removes every timer of the session and gives them back, in due order.

@@ -145,6 +145,12 @@ impl Core {
         self.trace_held(to, HoldKind::Timer, &event);
     }
 
+    #[cold]
+    #[inline(never)]
+    pub(super) fn trace_timer_removed(&self, to: u32, event: &str) {
+        self.trace_released(to, HoldKind::Timer, event);
+    }
+
     pub(super) fn trace_session(&self, what: &'static str, id: SessionId) {
         tracing::trace!(target: "poe::sessions", session = %id, "{what}");
     }

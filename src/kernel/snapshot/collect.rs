@@ -8,7 +8,7 @@ use super::data::{
 use super::why_alive::SessionHolds;
 use crate::id::SessionId;
 use crate::name::NameIdx;
-use crate::queue::{Post, Waiting};
+use crate::queue::lanes::{Post, Waiting};
 use crate::resource::{Hold, HoldKind};
 use std::collections::BTreeMap;
 use std::rc::Rc;

@@ -1,0 +1,477 @@
+//! The kernel's pending events in one exact order: due time first, then order of arrival.
+//!
+//! Two lanes make one queue. What is due now stands in a ring, first in, first out; what is due later stands in an
+//! indexed heap, from which a timer is really removed. The next event is the smaller of the two fronts.
+//!
+//! A ring entry carries no time of its own. Posts come in *runs* of one time stamp, and a new run begins only when the
+//! order could depend on it: when a timer may have become due since the last stamp. That spares the clock, which is the
+//! dearest part of a post, and it keeps an entry at 48 bytes.
+//!
+//! Nothing here reads a clock or drops what a user gave: times come in as arguments, entries go out by value.
+
+use super::heap::{HeapId, TimerHeap};
+use crate::arg::AnyArg;
+use crate::id::AlarmId;
+use crate::name::NameIdx;
+use std::collections::VecDeque;
+use std::mem::ManuallyDrop;
+use std::panic::Location;
+
+/// An event on its way.
+#[derive(Debug)]
+pub(crate) struct Entry<A = AnyArg> {
+    /// Slot of the receiver, or [`DEAD`] once the event was purged.
+    pub(crate) to: u32,
+    /// Slot of the sender.
+    pub(crate) from: u32,
+    /// The event's name; the entry holds one reference to it.
+    pub(crate) name: NameIdx,
+    /// The event that was being handled when this one was made; one reference, too.
+    pub(crate) caller: NameIdx,
+    /// Where it was posted.
+    pub(crate) place: &'static Location<'static>,
+    pub(crate) arg: A,
+}
+
+/// An entry as the lanes hold it. It has no destructor, so that it can be made in its place there: a value that had to be
+/// dropped when a lane cannot grow would be put together elsewhere first, and the copy of what was just written in
+/// smaller pieces costs more than all the rest of a post. Whoever takes it out must see to its argument.
+pub(crate) type Post = Entry<ManuallyDrop<AnyArg>>;
+
+impl From<Post> for Entry {
+    fn from(post: Post) -> Self {
+        Entry {
+            to: post.to,
+            from: post.from,
+            name: post.name,
+            caller: post.caller,
+            place: post.place,
+            arg: ManuallyDrop::into_inner(post.arg),
+        }
+    }
+}
+
+const _: () = assert!(size_of::<Entry>() <= 48, "W6 pays for every byte here");
+
+/// No receiver: the entry was purged and only keeps its place in the ring.
+const DEAD: u32 = u32::MAX;
+
+/// Posts that share a time stamp.
+struct Run {
+    /// Ring position of the first of them.
+    start: u64,
+    time: u64,
+    /// The arrival order of the stamp: a timer of the same due time goes first if it was set before.
+    order: u64,
+}
+
+/// A timer's event, linked with the other timers of its session.
+struct Timer {
+    entry: Post,
+    links: Links,
+}
+
+/// Which lane has the next event.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Next {
+    Post,
+    Timer,
+    /// The generation is over.
+    Nothing,
+}
+
+/// Something that waits, for those who only look.
+pub(crate) enum Waiting<'a> {
+    /// By its number among all posts.
+    Post(u64, &'a Post),
+    /// By its ID, with the time when it is due.
+    Timer(AlarmId, u64, &'a Post),
+}
+
+impl<'a> Waiting<'a> {
+    pub(crate) fn post(&self) -> &'a Post {
+        match self {
+            Waiting::Post(_, post) | Waiting::Timer(_, _, post) => post,
+        }
+    }
+}
+
+/// A timer whose time has come, which is on its session's list yet.
+pub(crate) struct Fired {
+    links: Links,
+}
+
+/// The slots of a timer's neighbours on its session's list, where they stay as long as it does.
+#[derive(Clone, Copy)]
+struct Links {
+    next: u32,
+    previous: u32,
+}
+
+/// No neighbour.
+const NOBODY: u32 = u32::MAX;
+
+/// A timer that was taken out before it fired.
+pub(crate) struct Removed {
+    pub(crate) id: AlarmId,
+    pub(crate) due: u64,
+    pub(crate) entry: Post,
+}
+
+/// Where a slice stops: everything that was due when its queue phase began (law L6).
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Generation {
+    /// Ring position behind the last post of the generation.
+    end: u64,
+    /// Timers due until then belong to it.
+    now: u64,
+}
+
+pub(crate) struct Queue {
+    ring: VecDeque<Post>,
+    /// Ring position of the front entry; counts every post that ever left.
+    head: u64,
+    /// Purged entries that still stand in the ring.
+    dead: usize,
+    /// Never empty; the last one is what the next post joins.
+    runs: VecDeque<Run>,
+    timers: TimerHeap<Timer>,
+    /// Arrival counter over both lanes; moves with every timer and every run.
+    order: u64,
+    /// Alarm serials given out.
+    serial: u64,
+    /// Due time of the first timer, or `u64::MAX`: what each post looks at.
+    next_due: u64,
+}
+
+impl Queue {
+    pub(crate) fn new() -> Self {
+        Queue {
+            ring: VecDeque::new(),
+            head: 0,
+            dead: 0,
+            runs: VecDeque::from([Run {
+                start: 0,
+                time: 0,
+                order: 0,
+            }]),
+            timers: TimerHeap::new(),
+            order: 0,
+            serial: 0,
+            next_due: u64::MAX,
+        }
+    }
+
+    /// Events that wait, timers included.
+    pub(crate) fn len(&self) -> usize {
+        self.ring.len() - self.dead + self.timers.len()
+    }
+
+    /// Behind the last post that was made: to be asked [`has_passed`](Self::has_passed) later.
+    pub(crate) fn position(&self) -> u64 {
+        self.head + self.ring.len() as u64
+    }
+
+    /// Whether everything that was posted before that position has left the ring.
+    pub(crate) fn has_passed(&self, position: u64) -> bool {
+        self.head >= position
+    }
+
+    /// Whether a post waits, that is, something that is due already.
+    #[inline]
+    pub(crate) fn has_posts(&self) -> bool {
+        self.ring.len() > self.dead
+    }
+
+    /// When the first timer is due; `u64::MAX` without timers.
+    #[inline]
+    pub(crate) fn next_due(&self) -> u64 {
+        self.next_due
+    }
+
+    /// Appends a post to the current run. Call [`stamp`](Self::stamp) first if a timer has become due.
+    #[inline(always)]
+    pub(crate) fn post(&mut self, post: Post) {
+        self.ring.push_back(post);
+    }
+
+    /// Begins a new run at `now`, because a timer is due by then: later posts go behind it, earlier ones stay ahead of it.
+    #[cold]
+    pub(crate) fn stamp(&mut self, now: u64) {
+        let start = self.head + self.ring.len() as u64;
+        self.order += 1;
+        let order = self.order;
+        match self.runs.back_mut() {
+            Some(last) if last.start == start => {
+                last.time = last.time.max(now);
+                last.order = order;
+            }
+            Some(last) => {
+                let time = last.time.max(now);
+                self.runs.push_back(Run { start, time, order });
+            }
+            None => self.runs.push_back(Run {
+                start,
+                time: now,
+                order,
+            }),
+        }
+    }
+
+    /// Posts of the current run were made at some time since its stamp, nobody knows when. Before a timer enters (or
+    /// moves), they are dated as late as they can be: a timer that is overdue when it is set goes before them, one that
+    /// is due just now goes behind them, and none that was pending when they were made changes its place.
+    fn date_current_run(&mut self, now: u64) {
+        if let Some(last) = self.runs.back_mut() {
+            last.time = last.time.max(now.min(self.next_due.saturating_sub(1)));
+        }
+    }
+
+    /// Sets a timer. `first` is the head of the session's list of timers, kept by the caller.
+    #[inline(always)]
+    pub(crate) fn set_timer(&mut self, first: &mut Option<AlarmId>, entry: Post, due: u64, now: u64) -> AlarmId {
+        self.date_current_run(now);
+        self.order += 1;
+        self.serial += 1;
+        let next = first.map_or(NOBODY, |id| id.slot);
+        let id = self.timers.push(
+            due,
+            self.order,
+            self.serial,
+            Timer {
+                entry,
+                links: Links { next, previous: NOBODY },
+            },
+        );
+        if let Some(timer) = self.timers.item_mut(next) {
+            timer.links.previous = id.slot;
+        }
+        self.next_due = self.next_due.min(due);
+        *first = Some(id.into());
+        id.into()
+    }
+
+    /// The timer's due time and event.
+    pub(crate) fn timer(&self, id: AlarmId) -> Option<(u64, &Post)> {
+        self.timers.get(id.into()).map(|(due, t)| (due, &t.entry))
+    }
+
+    /// Moves a timer; to its own due time it keeps its place, otherwise it goes behind its equals.
+    pub(crate) fn set_due(&mut self, id: AlarmId, due: u64, now: u64) -> bool {
+        self.date_current_run(now);
+        self.order += 1;
+        let found = self.timers.set_due(id.into(), due, self.order);
+        self.next_due = self.timers.next_due().unwrap_or(u64::MAX);
+        found
+    }
+
+    #[inline(always)]
+    pub(crate) fn remove_timer(&mut self, first: &mut Option<AlarmId>, id: AlarmId) -> Option<Removed> {
+        let (due, timer) = self.timers.remove(id.into())?;
+        self.next_due = self.timers.next_due().unwrap_or(u64::MAX);
+        self.unlink(first, timer.links);
+        Some(Removed {
+            id,
+            due,
+            entry: timer.entry,
+        })
+    }
+
+    fn unlink(&mut self, first: &mut Option<AlarmId>, links: Links) {
+        if let Some(timer) = self.timers.item_mut(links.next) {
+            timer.links.previous = links.previous;
+        }
+        match self.timers.item_mut(links.previous) {
+            Some(timer) => timer.links.next = links.next,
+            None => *first = self.timers.id_in(links.next).map(AlarmId::from),
+        }
+    }
+
+    /// The timers of a session in due order, by the head of its list.
+    pub(crate) fn timers_of(&self, first: Option<AlarmId>) -> Vec<(AlarmId, u64, &Post)> {
+        let mut found = Vec::new();
+        let mut at = first.map(HeapId::from);
+        while let Some(id) = at
+            && let Some((due, timer)) = self.timers.get(id)
+        {
+            found.push((AlarmId::from(id), due, &timer.entry));
+            at = self.timers.id_in(timer.links.next);
+        }
+        found.sort_by_key(|(id, due, _)| (*due, self.timers.order(HeapId::from(*id))));
+        found
+    }
+
+    /// What was due when this is called: the extent of a slice's queue phase.
+    #[inline]
+    pub(crate) fn generation(&self, now: u64) -> Generation {
+        Generation {
+            end: self.head + self.ring.len() as u64,
+            now,
+        }
+    }
+
+    /// Where the next event of the generation is.
+    #[inline]
+    pub(crate) fn next(&mut self, generation: Generation) -> Next {
+        if self.dead > 0 {
+            self.skip_dead();
+        }
+        let posted = self.head < generation.end && !self.ring.is_empty();
+        // Also a post of the next generation goes before a timer that was set behind it for this very instant.
+        if self.next_due <= generation.now && (self.ring.is_empty() || self.timer_goes_first()) {
+            return Next::Timer;
+        }
+        if posted { Next::Post } else { Next::Nothing }
+    }
+
+    /// Takes out the first post.
+    #[inline]
+    pub(crate) fn pop_post(&mut self) -> Option<Post> {
+        let entry = self.ring.pop_front()?;
+        self.head += 1;
+        if self.runs.len() > 1 {
+            self.drop_old_runs();
+        }
+        Some(entry)
+    }
+
+    /// Takes out the first timer. It is still on its session's list: [`unlink_fired`](Self::unlink_fired) takes it off.
+    pub(crate) fn pop_timer(&mut self) -> Option<(Post, Fired)> {
+        let (_, _, timer) = self.timers.pop()?;
+        self.next_due = self.timers.next_due().unwrap_or(u64::MAX);
+        Some((timer.entry, Fired { links: timer.links }))
+    }
+
+    /// Takes a timer that has left the heap off its session's list, which begins at `first`.
+    pub(crate) fn unlink_fired(&mut self, first: &mut Option<AlarmId>, fired: &Fired) {
+        self.unlink(first, fired.links);
+    }
+
+    fn timer_goes_first(&self) -> bool {
+        match (self.timers.next_key(), self.front_run()) {
+            (Some(key), Some(run)) => key < (run.time, run.order),
+            _ => false,
+        }
+    }
+
+    /// The run of the ring's front entry.
+    fn front_run(&self) -> Option<&Run> {
+        self.runs.iter().take_while(|r| r.start <= self.head).last()
+    }
+
+    fn drop_old_runs(&mut self) {
+        while self.runs.len() > 1 && self.runs[1].start <= self.head {
+            self.runs.pop_front();
+        }
+    }
+
+    #[cold]
+    fn skip_dead(&mut self) {
+        while self.ring.front().is_some_and(|e| e.to == DEAD) {
+            self.ring.pop_front();
+            self.head += 1;
+            self.dead -= 1;
+        }
+        self.drop_old_runs();
+    }
+
+    /// Takes out every post to or from a session (law L9); timers go by [`remove_timer`](Self::remove_timer).
+    /// The entries come back so that the caller can give back what they hold and drop their arguments.
+    #[must_use]
+    pub(crate) fn purge(&mut self, session: u32) -> Vec<Entry> {
+        let mut out = Vec::new();
+        for entry in self.ring.iter_mut() {
+            if entry.to != DEAD && (entry.to == session || entry.from == session) {
+                let corpse = Post {
+                    to: DEAD,
+                    from: DEAD,
+                    name: NameIdx::NONE,
+                    caller: NameIdx::NONE,
+                    place: entry.place,
+                    arg: ManuallyDrop::new(AnyArg::UNIT),
+                };
+                out.push(std::mem::replace(entry, corpse).into());
+                self.dead += 1;
+            }
+        }
+        out
+    }
+
+    /// The posts that wait, in order.
+    pub(crate) fn posts(&self) -> impl Iterator<Item = &Post> {
+        self.ring.iter().filter(|e| e.to != DEAD)
+    }
+
+    /// All that waits, in the order in which it would be dispatched if every timer were due.
+    pub(crate) fn in_order(&self) -> Vec<Waiting<'_>> {
+        let mut out = Vec::with_capacity(self.len());
+        let mut timers = self.timers.sorted().into_iter().peekable();
+        let mut runs = self.runs.iter().peekable();
+        let mut stamp = (0, 0);
+        for (at, post) in (self.head..).zip(&self.ring) {
+            while let Some(run) = runs.next_if(|run| run.start <= at) {
+                stamp = (run.time, run.order);
+            }
+            let first = |due: u64, id: HeapId| self.timers.order(id).is_some_and(|order| (due, order) < stamp);
+            while let Some((due, id)) = timers.next_if(|(due, id)| first(*due, *id)) {
+                out.extend(self.waiting_timer(due, id));
+            }
+            if post.to != DEAD {
+                out.push(Waiting::Post(at, post));
+            }
+        }
+        out.extend(timers.filter_map(|(due, id)| self.waiting_timer(due, id)));
+        out
+    }
+
+    fn waiting_timer(&self, due: u64, id: HeapId) -> Option<Waiting<'_>> {
+        let (_, timer) = self.timers.get(id)?;
+        Some(Waiting::Timer(id.into(), due, &timer.entry))
+    }
+
+    /// Octets that the lanes take.
+    pub(crate) fn memory_size(&self) -> usize {
+        self.ring.capacity() * size_of::<Post>() + self.timers.len() * size_of::<Timer>()
+    }
+
+    /// Everything that is left, for the end of a kernel.
+    #[must_use]
+    pub(crate) fn drain(&mut self) -> Vec<Entry> {
+        let mut out: Vec<_> = self
+            .timers
+            .drain_where(|_| true)
+            .into_iter()
+            .map(|(_, _, t)| t.entry.into())
+            .collect();
+        self.head += self.ring.len() as u64;
+        out.extend(self.ring.drain(..).filter(|e| e.to != DEAD).map(Entry::from));
+        self.dead = 0;
+        self.next_due = u64::MAX;
+        self.drop_old_runs();
+        out
+    }
+}
+
+impl Drop for Queue {
+    fn drop(&mut self) {
+        drop(self.drain());
+    }
+}
+
+impl From<HeapId> for AlarmId {
+    fn from(id: HeapId) -> Self {
+        AlarmId {
+            serial: id.serial,
+            slot: id.slot,
+        }
+    }
+}
+
+impl From<AlarmId> for HeapId {
+    fn from(id: AlarmId) -> Self {
+        HeapId {
+            serial: id.serial,
+            slot: id.slot,
+        }
+    }
+}
