@@ -70,3 +70,4 @@ mod wheel_run;
 #[cfg(all(unix, feature = "pty"))]
 mod wheel_run_pty;
 mod wheel_socket_factory;
+mod why_alive;
