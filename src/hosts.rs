@@ -24,7 +24,8 @@
 //!
 //! # Which hosts are tested
 //!
-//! Each by a test of `tests/it/hosts.rs`, with timers, tasks, and calls from another thread:
+//! The first five by a test each of `tests/it/hosts.rs`, with timers, tasks, and calls from another thread; the last two are
+//! packages under `examples/hosts`, which the full check of the repository runs:
 //!
 //! | host | what to know |
 //! |---|---|
@@ -33,6 +34,8 @@
 //! | a `LocalSet` in a multi-threaded runtime | beside other local tasks, which have their turn |
 //! | a thread of its own inside a service | the service talks to it by a [`KernelHandle`](crate::KernelHandle) |
 //! | an executor that knows nothing of Tokio | enters a runtime that is driven elsewhere |
+//! | GLib's main loop (GTK) | the same; handlers may touch what belongs to the loop's thread |
+//! | axum | the service is spawned beside the kernel, and asks it by a handle |
 //!
 //! A program without any runtime gets an error that says what is missing. That posts, timers and generations are in
 //! POE's order (laws L1 to L5) holds on each of them; that I/O is polled between two generations with a budget of 1

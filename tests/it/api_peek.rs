@@ -515,7 +515,7 @@ async fn a_snapshot_prints_for_people() {
     let wanted = [
         "kernel on Tokio, not running; 3 sessions, 3 events\n",
         "session 2 (a parent, parent), child of kernel, heap (), created at ",
-        "4 references, 1 events to it and 0 from it\n  handles _start, _stop, later, ping\n",
+        "4 references, 1 event to it and 0 from it\n  handles _start, _stop, later, ping\n",
         "  alias `parent` (",
         "\nqueue:\n  0: Alarm `later`, 1 to 1, alarm 1 (",
     ];

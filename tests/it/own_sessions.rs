@@ -170,6 +170,7 @@ async fn it_does_all_that_runs_no_handler() {
     assert_eq!(kernel.resolve("dynamic"), Some(id));
     let postback = postback.borrow_mut().take().unwrap();
     postback.post(2).unwrap();
+    drop(postback);
     kernel.signal(id, "USR1", ()).unwrap();
     run(&kernel).await;
     let mut said = said();

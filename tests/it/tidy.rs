@@ -34,7 +34,7 @@ fn layer(module: &str) -> usize {
         "kernel" | "codec" => 2,
         "session" | "driver" => 3,
         "wheel" => 4,
-        "component" | "guide" | "testing" => 5,
+        "component" | "hosts" | "guide" | "testing" => 5,
         other => panic!("src/{other} has no layer: give it one here and in ARCHITECTURE.md"),
     }
 }

@@ -28,6 +28,7 @@ async fn ends(kernel: &Kernel) {
 fn says(why: &str, session: u64, what: &str, line: u32) {
     let of_session = why
         .split("session ")
+        .skip(1)
         .find(|part| part.starts_with(&format!("{session}")));
     let of_session = of_session.unwrap_or_else(|| panic!("session {session} is not in\n{why}"));
     let hold = format!("{what} (tests/it/why_alive.rs:{line})");

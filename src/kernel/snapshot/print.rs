@@ -10,7 +10,8 @@ impl fmt::Display for Snapshot {
         if let Some(event) = &self.active_event {
             write!(f, ", session {} handles `{event}`", self.active_session)?;
         }
-        write!(f, "; {} sessions, {} events", self.sessions.len(), self.queue.len())?;
+        let (sessions, events) = (self.sessions.len(), self.queue.len());
+        write!(f, "; {}, {}", number(sessions, "session"), number(events, "event"))?;
         for session in &self.sessions {
             write!(f, "\n{session}")?;
         }
@@ -32,13 +33,13 @@ impl fmt::Display for SessionSnapshot {
         }
         write!(
             f,
-            ", child of {}, heap {}, created at {}:{}, {} references, {} events to it and {} from it",
+            ", child of {}, heap {}, created at {}:{}, {}, {} to it and {} from it",
             self.parent,
             self.heap_type,
             self.place.file(),
             self.place.line(),
-            self.refcount,
-            self.events_to,
+            number(self.refcount, "reference"),
+            number(self.events_to, "event"),
             self.events_from
         )?;
         if self.is_stopping {
@@ -61,6 +62,11 @@ impl fmt::Display for SessionSnapshot {
         }
         Ok(())
     }
+}
+
+fn number(count: usize, what: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {what}{plural}")
 }
 
 fn list(f: &mut fmt::Formatter<'_>, what: &str, items: impl Iterator<Item = impl fmt::Display>) -> fmt::Result {
