@@ -24,7 +24,7 @@
 //!
 //! # Which hosts are tested
 //!
-//! The first five by a test each of `tests/it/hosts.rs`, with timers, tasks, and calls from another thread; the last two are
+//! The first five by a test each of `tests/it/hosts.rs`, with timers, tasks, and calls from another thread; the others are
 //! packages under `examples/hosts`, which the full check of the repository runs:
 //!
 //! | host | what to know |
@@ -34,7 +34,8 @@
 //! | a `LocalSet` in a multi-threaded runtime | beside other local tasks, which have their turn |
 //! | a thread of its own inside a service | the service talks to it by a [`KernelHandle`](crate::KernelHandle) |
 //! | an executor that knows nothing of Tokio | enters a runtime that is driven elsewhere |
-//! | GLib's main loop (GTK) | the same; handlers may touch what belongs to the loop's thread |
+//! | a `LocalRuntime` (needs `tokio_unstable`), and executors of other crates | `examples/hosts/executors` |
+//! | GLib's main loop (GTK) | as any other executor; handlers may touch what belongs to the loop's thread |
 //! | axum | the service is spawned beside the kernel, and asks it by a handle |
 //!
 //! A program without any runtime gets an error that says what is missing. That posts, timers and generations are in

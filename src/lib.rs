@@ -58,8 +58,8 @@
 //!
 //! # What the host must be
 //!
-//! [`hosts`] says it in full. A Tokio runtime with its time and I/O drivers (`enable_all`). The kernel's futures are `!Send`: await them on a
-//! current-thread runtime, in a `LocalSet` or a `LocalRuntime`, or on a thread of their own. Any other executor of local
+//! A Tokio runtime with its time and I/O drivers (`enable_all`); [`hosts`] says it in full. The kernel's futures are
+//! `!Send`: await them on a current-thread runtime, in a `LocalSet` or a `LocalRuntime`, or on a thread of their own. Any other executor of local
 //! futures will do as well, a GLib main loop among them, if a runtime that is driven by threads of its own is entered
 //! on the kernel's thread (`examples/hosts`). Timers are exact to some 30 µs on Linux (a
 //! timerfd), to a millisecond elsewhere. File watchers (`Watched`) are there on Unix only.
