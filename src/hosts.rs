@@ -34,7 +34,7 @@
 //! | a `LocalSet` in a multi-threaded runtime | beside other local tasks, which have their turn |
 //! | a thread of its own inside a service | the service talks to it by a [`KernelHandle`](crate::KernelHandle) |
 //! | an executor that knows nothing of Tokio | enters a runtime that is driven elsewhere |
-//! | a `LocalRuntime` (needs `tokio_unstable`), and executors of other crates | `examples/hosts/executors` |
+//! | a `LocalRuntime`, and executors of other crates | `examples/hosts/executors` |
 //! | GLib's main loop (GTK) | as any other executor; handlers may touch what belongs to the loop's thread |
 //! | axum | the service is spawned beside the kernel, and asks it by a handle |
 //!

@@ -134,13 +134,11 @@ fn moves_are_refused_as_removals_are_and_to_the_same_priority_nobody_is_asked() 
     assert_eq!(queue.set_priority(ids[0], |_| false, 9.0), refused);
     assert_eq!(queue.set_priority(ids[0], |_| panic!("asked"), 1.0), Ok(1.0));
     queue.dequeue_next();
-    let gone = Err(QueueError::NoSuchItem(ids[0]));
-    assert_eq!(queue.adjust_priority(ids[0], always, 1.0), gone);
-    assert_eq!(queue.set_priority(ids[0], always, 1.0), gone);
-    assert_eq!(
-        gone.unwrap_err().to_string(),
-        format!("the queue has no item {}", ids[0].get())
-    );
+    let gone = QueueError::NoSuchItem(ids[0]);
+    assert_eq!(queue.adjust_priority(ids[0], always, 1.0), Err(gone));
+    assert_eq!(queue.set_priority(ids[0], always, 1.0), Err(gone));
+    let text = format!("the queue has no item {}", ids[0].get());
+    assert_eq!(gone.to_string(), text);
 }
 
 /// A thousand in no order, moved in two halves; they must come out in order, each as far from its payload as asked.
