@@ -5,6 +5,7 @@ mod bad_use;
 mod component_tcp;
 #[cfg(unix)]
 mod examples_processes;
+mod examples_small;
 mod filter_block;
 mod filter_change;
 #[cfg(feature = "codec")]

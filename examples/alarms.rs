@@ -1,0 +1,76 @@
+//! Alarms and delays: an egg timer for several eggs, on the terminal. Run it with `cargo run --example alarms`.
+//!
+//! Each egg has a timer of its own, by identifier; one time-out, by name, is put off by everything that happens. With an argument
+//! (`cargo run --example alarms -- 3`) a second of cooking takes so many milliseconds; without one, ten.
+
+use poe::event::{START, STOP};
+use poe::{AlarmId, Event, Kernel, Session};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+const READY: Event<&'static str> = Event::new("ready");
+const COLD_WATER: Event<&'static str> = Event::new("cold water");
+const TAKE_OUT: Event<&'static str> = Event::new("take out");
+const QUIET: Event<()> = Event::new("quiet");
+
+/// The cook's heap.
+struct Cook {
+    /// What a second of the recipe takes.
+    second: Duration,
+    /// The timer of each egg that is in the pot.
+    pot: BTreeMap<&'static str, AlarmId>,
+    told: fn(&str),
+}
+
+/// A session that cooks three eggs, and says what happens.
+pub fn start_cook(kernel: &Kernel, second: Duration, told: fn(&str)) -> Result<(), poe::Error> {
+    Session::builder(Cook {
+        second,
+        pot: BTreeMap::new(),
+        told,
+    })
+    .on(START, |cx, ()| {
+        for (egg, seconds) in [("soft", 240), ("medium", 360), ("hard", 600)] {
+            let id = cx.delay_set(READY, cx.heap.second * seconds, egg);
+            cx.heap.pot.insert(egg, id);
+        }
+        // What the recipe says beside: by identifiers that nobody needs again.
+        cx.delay_add(COLD_WATER, cx.heap.second * 300, "medium");
+        cx.delay_add(TAKE_OUT, cx.heap.second * 420, "hard");
+        cx.delay(QUIET, cx.heap.second * 400, ());
+    })
+    .on(COLD_WATER, |cx, egg| -> poe::Handled {
+        // It takes a minute longer than it would have taken.
+        let longer = cx.heap.second * 60;
+        cx.alarm_adjust(cx.heap.pot[egg], longer)?;
+        (cx.heap.told)(&format!("cold water: {egg} takes a minute longer"));
+        Ok(())
+    })
+    .on(TAKE_OUT, |cx, egg| -> poe::Handled {
+        // The timer comes back with all that it was set with.
+        let Some(id) = cx.heap.pot.remove(egg) else {
+            return Ok(());
+        };
+        let alarm = cx.alarm_remove(id)?;
+        (cx.heap.told)(&format!("taken out before it was {}: {egg}", alarm.event));
+        Ok(())
+    })
+    .on(READY, |cx, egg| {
+        cx.heap.pot.remove(egg);
+        (cx.heap.told)(&format!("ready: {egg}"));
+        // By name: in the place of the one that runs.
+        cx.delay(QUIET, cx.heap.second * 400, ());
+    })
+    .on(QUIET, |cx, ()| (cx.heap.told)("nothing has happened for a long time"))
+    .on(STOP, |cx, ()| (cx.heap.told)("the pot is empty"))
+    .create(kernel)?;
+    Ok(())
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), poe::Error> {
+    let millis = std::env::args().nth(1).and_then(|arg| arg.parse().ok()).unwrap_or(10);
+    let kernel = Kernel::new();
+    start_cook(&kernel, Duration::from_millis(millis), |line| println!("{line}"))?;
+    kernel.run().await
+}

@@ -1,0 +1,139 @@
+//! A filter of one's own: netstrings (`5:hello,`), and a server that speaks them. Run it with
+//! `cargo run --example custom_filter`; it prints `listening on ADDRESS` and ends with Ctrl-C.
+//!
+//! A filter is a pure state machine, so it is tested without a kernel, octets in and records out; the contract is on the page of
+//! [`Filter`]. By the `printf '5:hello,' | nc 127.0.0.1 PORT` of another terminal you see it at work.
+
+use bytes::{Buf, Bytes, BytesMut};
+use poe::Kernel;
+use poe::component::TcpServer;
+use poe::filter::{Filter, FilterError};
+
+/// Netstrings: the length in decimal digits, a colon, the octets, a comma.
+#[derive(Debug)]
+pub struct Netstring {
+    buffer: BytesMut,
+    /// The longest string that is taken.
+    limit: usize,
+    /// After an error nobody knows where the next string begins.
+    broken: bool,
+}
+
+impl Netstring {
+    /// Strings of so many octets at most.
+    pub fn new(limit: usize) -> Self {
+        Netstring {
+            buffer: BytesMut::new(),
+            limit,
+            broken: false,
+        }
+    }
+
+    /// The length that the buffer begins with, and where the octets begin; `None` if the colon is to come.
+    fn header(&self) -> Result<Option<(usize, usize)>, FilterError> {
+        // No more digits than the limit has, so that an endless number is refused early.
+        let most = self.limit.to_string().len();
+        let head = &self.buffer[..self.buffer.len().min(most + 1)];
+        let Some(colon) = head.iter().position(|octet| !octet.is_ascii_digit()) else {
+            return if head.len() > most {
+                Err(self.refuse("a length beyond the limit"))
+            } else {
+                Ok(None)
+            };
+        };
+        let length = str::from_utf8(&head[..colon])
+            .ok()
+            .and_then(|digits| digits.parse().ok());
+        match length {
+            Some(length) if head[colon] == b':' && length <= self.limit => Ok(Some((length, colon + 1))),
+            _ => Err(self.refuse("no netstring begins here")),
+        }
+    }
+
+    fn refuse(&self, why: &str) -> FilterError {
+        FilterError::custom(why)
+            .with_octets(self.buffer.clone().freeze())
+            .fatal()
+    }
+}
+
+impl Filter for Netstring {
+    type Input = Bytes;
+    type Output = Bytes;
+
+    fn get_one_start(&mut self, octets: &[u8]) {
+        self.buffer.extend_from_slice(octets);
+    }
+
+    fn get_one(&mut self) -> Result<Option<Bytes>, FilterError> {
+        let parsed = if self.broken {
+            Err(self.refuse("broken before"))
+        } else {
+            self.header()
+        };
+        let (length, start) = match parsed {
+            Ok(Some(header)) => header,
+            Ok(None) => return Ok(None),
+            Err(error) => {
+                self.broken = true;
+                return Err(error);
+            }
+        };
+        // The header stays in the buffer until the string is whole: it is pending like the rest.
+        if self.buffer.len() <= start + length {
+            return Ok(None);
+        }
+        if self.buffer[start + length] != b',' {
+            self.broken = true;
+            return Err(self.refuse("no comma behind the octets"));
+        }
+        self.buffer.advance(start);
+        let record = self.buffer.split_to(length).freeze();
+        self.buffer.advance(1);
+        Ok(Some(record))
+    }
+
+    fn put(&mut self, record: Bytes, out: &mut BytesMut) -> Result<(), FilterError> {
+        out.extend_from_slice(format!("{}:", record.len()).as_bytes());
+        out.extend_from_slice(&record);
+        out.extend_from_slice(b",");
+        Ok(())
+    }
+
+    fn get_pending(&self) -> &[u8] {
+        &self.buffer
+    }
+
+    fn take_pending(&mut self) -> Bytes {
+        self.broken = false;
+        self.buffer.split().freeze()
+    }
+
+    fn fresh(&self) -> Self {
+        Netstring::new(self.limit)
+    }
+}
+
+/// A server that gives each string back with its octets the other way round.
+pub async fn start_server(kernel: &Kernel, address: &str) -> Result<TcpServer, poe::Error> {
+    TcpServer::builder(address)
+        .filter(|| Netstring::new(1 << 20))
+        .client_input(|cx, record| {
+            let mut octets = record.to_vec();
+            octets.reverse();
+            cx.client().put(Bytes::from(octets));
+        })
+        .start(kernel)
+        .await
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), poe::Error> {
+    let kernel = Kernel::new();
+    let server = start_server(&kernel, "127.0.0.1:0").await?;
+    println!("listening on {}", server.local_addr());
+    tokio::select! {
+        served = kernel.serve() => served,
+        _ = tokio::signal::ctrl_c() => Ok(()),
+    }
+}
