@@ -1,10 +1,10 @@
-//! Changing filters in the middle of a stream: upstream's `05_filters/99_filterchange.t`, all switches among lines,
-//! streams and blocks; and that a switch at any octet loses nothing.
+//! Changing filters in the middle of a stream: upstream's `05_filters/99_filterchange.t`, all sixteen switches among
+//! lines, streams, references and blocks; and that a switch at any octet loses nothing.
 
 use crate::filter_kit::{chunks, cuts, good, put};
 use bytes::Bytes;
 use poe::event::START;
-use poe::filter::{Block, Filter, FilterError, Line, Seam, Stream};
+use poe::filter::{Block, Filter, FilterError, Json, Line, Reference, Seam, Stream};
 use poe::wheel::{Input, ReadWrite};
 use poe::{Context, Event, Session, SessionBuilder};
 use proptest::prelude::*;
@@ -16,7 +16,7 @@ const INPUT: Event<Input<Bytes>> = Event::new("input");
 const NEXT: Event<()> = Event::new("next");
 
 /// The client's script: `do MODE` switches both ends, the rest is answered in the current mode.
-const HANDSHAKES: [&str; 19] = [
+const HANDSHAKES: [&str; 33] = [
     "do line",
     "rot13 1 kyriel",
     "do stream",
@@ -25,32 +25,62 @@ const HANDSHAKES: [&str; 19] = [
     "rot13 3 attyz",
     "do line",
     "rot13 4 crimson",
-    "do block",
-    "rot13 5 halfjack",
-    "do block",
-    "rot13 6 lenzo",
-    "do stream",
-    "rot13 7 mendel",
-    "do block",
-    "rot13 8 sky",
+    "do reference",
+    "rot13 5 crysflame",
+    "do reference",
+    "rot13 6 dngor",
     "do line",
-    "rot13 9 stimps",
+    "rot13 7 freeside",
+    "do block",
+    "rot13 8 halfjack",
+    "do block",
+    "rot13 9 lenzo",
+    "do stream",
+    "rot13 10 mendel",
+    "do reference",
+    "rot13 11 purl",
+    "do block",
+    "rot13 12 roderick",
+    "do reference",
+    "rot13 13 shizukesa",
+    "do stream",
+    "rot13 14 simon",
+    "do block",
+    "rot13 15 sky",
+    "do line",
+    "rot13 16 stimps",
     "done",
 ];
 
 /// The same without streams, which take all that is there, whoever it is for.
-const GLUED: [&str; 10] = [
+const GLUED: [&str; 19] = [
     "do line",
     "kyriel",
-    "do block",
+    "do reference",
     "coral",
+    "do reference",
+    "drforr",
     "do block",
     "fimmtiu",
+    "do block",
+    "sungo",
+    "do reference",
+    "dynweb",
     "do line",
+    "sky",
+    "do block",
     "braderuna",
+    "do line",
     "caf\u{e9}",
     "done",
 ];
+
+/// Frozen strings, as octets like all the others.
+fn reference() -> impl Filter<Input = Bytes, Output = Bytes> {
+    Reference::new(Json::<String>::new()).map(Bytes::from, |octets: Bytes| {
+        String::from_utf8(octets.to_vec()).expect("it is text")
+    })
+}
 
 #[derive(Default)]
 struct End {
@@ -63,6 +93,7 @@ fn switch(wheel: &ReadWrite, mode: &str) -> Result<(), FilterError> {
         "line" => wheel.set_filter(Line::bytes(), INPUT),
         "stream" => wheel.set_filter(Stream::new(), INPUT),
         "block" => wheel.set_filter(Block::new(), INPUT),
+        "reference" => wheel.set_filter(reference(), INPUT),
         other => panic!("no mode {other}"),
     }
 }
@@ -165,7 +196,8 @@ async fn one_stream_in_many_filters_is_taken_apart_by_as_many() {
                 wheel(cx).put(Bytes::from(line))?;
                 match line.strip_prefix("do ") {
                     Some("line") => wheel(cx).set_output_filter(Line::bytes())?,
-                    Some(_) => wheel(cx).set_output_filter(Block::new())?,
+                    Some("block") => wheel(cx).set_output_filter(Block::new())?,
+                    Some(_) => wheel(cx).set_output_filter(reference())?,
                     None => {}
                 }
             }

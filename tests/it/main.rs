@@ -7,6 +7,7 @@ mod component_tcp;
 mod examples_processes;
 mod examples_small;
 mod filter_block;
+#[cfg(feature = "json")]
 mod filter_change;
 #[cfg(feature = "codec")]
 mod filter_codec;
