@@ -70,8 +70,9 @@ async fn hyper() {
                         headers.insert("content-type", HeaderValue::from_static("text/plain"));
                         Ok::<_, Infallible>(response)
                     });
-                    let connection = hyper::server::conn::http1::Builder::new().pipeline_flush(true);
-                    let _ = { connection }.serve_connection(TokioIo::new(stream), service).await;
+                    let mut builder = hyper::server::conn::http1::Builder::new();
+                    builder.pipeline_flush(true);
+                    let _ = builder.serve_connection(TokioIo::new(stream), service).await;
                 });
             }
         })
