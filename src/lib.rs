@@ -67,7 +67,7 @@
 //! # Features
 //!
 //! The default is the core. `testing` adds the test kit, and Tokio's `test-util` with it; `pty` lets programs run on
-//! terminals; `notify` has files that are followed tell of their changes.
+//! terminals; `notify` has files that are followed tell of their changes; `tls` puts rustls under a wheel.
 
 mod arg;
 mod bridge;
@@ -91,6 +91,8 @@ mod session;
 pub mod storable;
 #[cfg(feature = "testing")]
 pub mod testing;
+#[cfg(feature = "tls")]
+pub mod tls;
 pub mod wheel;
 
 pub use arg::AnyArg;

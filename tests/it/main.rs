@@ -56,6 +56,8 @@ mod tasks;
 mod terminal;
 mod testing;
 mod tidy;
+#[cfg(feature = "tls")]
+mod tls;
 mod traced;
 mod traces;
 mod transcripts;

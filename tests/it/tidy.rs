@@ -30,7 +30,7 @@ fn files(folder: &str) -> Vec<PathBuf> {
 fn layer(module: &str) -> usize {
     match module {
         "id" | "name" | "arg" | "event" | "error" | "storable" => 0,
-        "queue" | "resource" | "bridge" | "filter" | "pipe" => 1,
+        "queue" | "resource" | "bridge" | "filter" | "pipe" | "tls" => 1,
         "kernel" | "codec" => 2,
         "session" | "driver" => 3,
         "wheel" => 4,

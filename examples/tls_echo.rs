@@ -1,0 +1,89 @@
+//! A TLS server that answers each line with the same line. `tls_echo ADDRESS CERTIFICATE.pem KEY.pem`, then
+//! `openssl s_client -connect ADDRESS`. It prints `listening on ADDRESS` first, and ends by SIGTERM or SIGINT.
+
+use poe::event::START;
+use poe::filter::Line;
+use poe::wheel::{Connection, Input, IoError, ReadWrite, SocketError, SocketFactory};
+use poe::{Context, Event, Handled, Kernel, Session, Signal, WheelId, tls};
+use std::collections::HashMap;
+use std::io;
+use std::time::Duration;
+use tokio::net::TcpStream;
+
+const CLIENT: Event<Connection> = Event::new("client");
+const FAILED: Event<SocketError> = Event::new("failed");
+const SECURED: Event<io::Result<tls::ServerStream<TcpStream>>> = Event::new("secured");
+const LINE: Event<Input<String>> = Event::new("line");
+const ERROR: Event<IoError> = Event::new("error");
+const ASKED_TO_END: Event<Signal> = Event::new("asked to end");
+
+struct Server {
+    listener: Option<SocketFactory>,
+    tls: tls::Acceptor,
+    clients: HashMap<WheelId, ReadWrite>,
+}
+
+fn start(cx: &mut Context<'_, Server>, address: String) -> Handled {
+    let listener = SocketFactory::listen(address).success(CLIENT).failure(FAILED).start(cx);
+    if let Some(address) = listener.local_addr() {
+        println!("listening on {address}");
+    }
+    cx.heap.listener = Some(listener);
+    cx.sig("INT", ASKED_TO_END);
+    cx.sig("TERM", ASKED_TO_END);
+    Ok(())
+}
+
+fn secured(cx: &mut Context<'_, Server>, stream: io::Result<tls::ServerStream<TcpStream>>) -> Handled {
+    match stream {
+        Ok(stream) => {
+            let wheel = ReadWrite::builder(stream)
+                .input(Line::new(), LINE)
+                .error(ERROR)
+                .start(cx)?;
+            cx.heap.clients.insert(wheel.id(), wheel);
+        }
+        // One client's hand-shake is no concern of the others.
+        Err(error) => eprintln!("hand-shake: {error}"),
+    }
+    Ok(())
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let mut args = std::env::args().skip(1);
+    let (Some(address), Some(certificate), Some(key)) = (args.next(), args.next(), args.next()) else {
+        return Err("usage: tls_echo ADDRESS CERTIFICATE.pem KEY.pem".into());
+    };
+    let server = Server {
+        listener: None,
+        tls: tls::Acceptor::from_pem(&std::fs::read(certificate)?, &std::fs::read(key)?)?,
+        clients: HashMap::new(),
+    };
+    let kernel = Kernel::new();
+    Session::builder(server)
+        .on(START, start)
+        .on(CLIENT, |cx, client| {
+            let hand_shake = cx.heap.tls.accept(client.stream);
+            cx.spawn(hand_shake, SECURED);
+        })
+        .on(SECURED, secured)
+        .on(LINE, |cx, input| -> Handled {
+            if let Some(client) = cx.heap.clients.get(&input.wheel) {
+                client.put(input.record)?;
+            }
+            Ok(())
+        })
+        .on(ERROR, |cx, error| {
+            if let Some(client) = cx.heap.clients.remove(&error.wheel()) {
+                client.close(Duration::from_secs(1));
+            }
+        })
+        // Not handled: both are terminal, and the session stops.
+        .on(ASKED_TO_END, |_, _| ())
+        .on(FAILED, |_, error| eprintln!("{error}"))
+        .args(address)
+        .create(&kernel)?;
+    kernel.run().await?;
+    Ok(())
+}

@@ -1,0 +1,229 @@
+//! TLS under a wheel, by rustls (feature `tls`): what POE::Filter::SSL and POE::Component::SSLify are for.
+//!
+//! A hand-shake is a future: [`Acceptor::accept`] and [`Connector::connect`] take any stream and give an encrypted one,
+//! which goes into a [`ReadWrite`](crate::wheel::ReadWrite) as any other. Spawn it, and its end is an event.
+//!
+//! The keys and certificates of both come as PEM text, or as a configuration of [`rustls`] that you have made yourself.
+//! A peer that ends the connection without saying goodbye (`close_notify`) is an error event of the wheel
+//! ([`UnexpectedEof`](std::io::ErrorKind::UnexpectedEof)) and not the end of the input: somebody may have cut it short.
+
+use crate::error::{Error, ErrorKind};
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_rustls::rustls::crypto::CryptoProvider;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use tokio_rustls::rustls::{ClientConfig, RootCertStore, ServerConfig};
+use tokio_rustls::{TlsAcceptor, TlsConnector};
+
+pub use tokio_rustls::client::TlsStream as ClientStream;
+pub use tokio_rustls::rustls;
+pub use tokio_rustls::server::TlsStream as ServerStream;
+
+/// How long a hand-shake may take. A peer that says nothing would hold its descriptor for ever.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+
+/// The server's side: makes encrypted streams of accepted ones. A clone shares the configuration.
+///
+/// ```no_run
+/// use poe::{Context, Event, filter::Line, tls, wheel::{Connection, Input, ReadWrite}};
+/// use std::io;
+/// use tokio::net::TcpStream;
+///
+/// const SECURED: Event<io::Result<tls::ServerStream<TcpStream>>> = Event::new("secured");
+/// const LINE: Event<Input<String>> = Event::new("line");
+///
+/// struct Server { tls: tls::Acceptor, clients: Vec<ReadWrite> }
+///
+/// fn on_client(cx: &mut Context<'_, Server>, client: Connection) {
+///     let hand_shake = cx.heap.tls.accept(client.stream);
+///     cx.spawn(hand_shake, SECURED);
+/// }
+///
+/// fn on_secured(cx: &mut Context<'_, Server>, stream: io::Result<tls::ServerStream<TcpStream>>) -> poe::Handled {
+///     let wheel = ReadWrite::builder(stream?).input(Line::new(), LINE).start(cx)?;
+///     Ok(cx.heap.clients.push(wheel))
+/// }
+/// ```
+#[derive(Clone)]
+#[doc(alias = "Server_SSLify")]
+#[doc(alias = "POE::Component::SSLify")]
+pub struct Acceptor {
+    inner: TlsAcceptor,
+    limit: Duration,
+}
+
+/// The client's side: makes encrypted streams of connected ones. A clone shares the configuration.
+///
+/// ```no_run
+/// use poe::{Context, Event, tls, wheel::Connection};
+/// use std::io;
+/// use tokio::net::TcpStream;
+/// const SECURED: Event<io::Result<tls::ClientStream<TcpStream>>> = Event::new("secured");
+/// fn on_connected(cx: &mut Context<'_, tls::Connector>, server: Connection) {
+///     let hand_shake = cx.heap.connect("www.example.org", server.stream);
+///     cx.spawn(hand_shake, SECURED);
+/// }
+/// ```
+#[derive(Clone)]
+#[doc(alias = "Client_SSLify")]
+pub struct Connector {
+    inner: TlsConnector,
+    limit: Duration,
+}
+
+fn provider() -> Arc<CryptoProvider> {
+    // By name: which one is the process's default depends on what other crates have switched on.
+    Arc::new(rustls::crypto::ring::default_provider())
+}
+
+fn invalid(what: &str, error: impl fmt::Display) -> Error {
+    ErrorKind::Invalid(format!("{what}: {error}")).into()
+}
+
+fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, Error> {
+    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
+    let found = found.map_err(|e| invalid("the certificates are no PEM", e))?;
+    if found.is_empty() {
+        return Err(invalid("the certificates are no PEM", "there is none in it"));
+    }
+    Ok(found)
+}
+
+/// Gives up a hand-shake that takes too long.
+async fn within<S>(limit: Duration, shake: impl Future<Output = io::Result<S>>) -> io::Result<S> {
+    match tokio::time::timeout(limit, shake).await {
+        Ok(shaken) => shaken,
+        Err(_) => Err(io::Error::new(
+            io::ErrorKind::TimedOut,
+            "the TLS hand-shake took too long",
+        )),
+    }
+}
+
+impl Acceptor {
+    /// A server with that certificate, those that lead to its root behind it, and its private key (PKCS #8, PKCS #1 or
+    /// SEC 1), all as PEM. Clients are not asked for a certificate.
+    ///
+    /// # Errors
+    /// Either is no PEM, or they do not belong together.
+    pub fn from_pem(certificates_pem: &[u8], key_pem: &[u8]) -> Result<Self, Error> {
+        let chain = certificates(certificates_pem)?;
+        let key = PrivateKeyDer::from_pem_slice(key_pem).map_err(|e| invalid("the private key is no PEM", e))?;
+        let config = ServerConfig::builder_with_provider(provider())
+            .with_safe_default_protocol_versions()
+            .map_err(|e| invalid("TLS", e))?
+            .with_no_client_auth()
+            .with_single_cert(chain, key)
+            .map_err(|e| invalid("the certificate and its key", e))?;
+        Ok(Acceptor::from(Arc::new(config)))
+    }
+
+    /// Gives up hand-shakes that take longer; default 10 seconds.
+    #[must_use]
+    pub fn handshake_limit(mut self, limit: Duration) -> Self {
+        self.limit = limit;
+        self
+    }
+
+    /// Makes an encrypted stream of an accepted one. What was read from it before must not have been more than the peer
+    /// sent in clear.
+    ///
+    /// # Errors
+    /// The future's: what rustls says ([`InvalidData`](io::ErrorKind::InvalidData)), what the stream says, or
+    /// [`TimedOut`](io::ErrorKind::TimedOut).
+    pub fn accept<S>(&self, stream: S) -> impl Future<Output = io::Result<ServerStream<S>>> + use<S>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        within(self.limit, self.inner.accept(stream))
+    }
+}
+
+impl Connector {
+    /// A client that trusts the certificates in this PEM text, and those that lead to them. The system's own are mostly
+    /// in a file such as `/etc/ssl/certs/ca-certificates.crt`.
+    ///
+    /// # Errors
+    /// It is no PEM, or has no certificate that could be a root.
+    pub fn from_pem(roots_pem: &[u8]) -> Result<Self, Error> {
+        let mut roots = RootCertStore::empty();
+        // A store of the system has one or the other that rustls does not take.
+        let (taken, _) = roots.add_parsable_certificates(certificates(roots_pem)?);
+        if taken == 0 {
+            return Err(invalid("the certificates", "none can be a root"));
+        }
+        let config = ClientConfig::builder_with_provider(provider())
+            .with_safe_default_protocol_versions()
+            .map_err(|e| invalid("TLS", e))?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        Ok(Connector::from(Arc::new(config)))
+    }
+
+    /// Gives up hand-shakes that take longer; default 10 seconds.
+    #[must_use]
+    pub fn handshake_limit(mut self, limit: Duration) -> Self {
+        self.limit = limit;
+        self
+    }
+
+    /// Makes an encrypted stream of a connected one, to the server of that name (or address), which its certificate must
+    /// say.
+    ///
+    /// # Errors
+    /// The future's: the name is none ([`InvalidInput`](io::ErrorKind::InvalidInput)), the server's certificate is not to
+    /// be trusted ([`InvalidData`](io::ErrorKind::InvalidData)), what the stream says, or
+    /// [`TimedOut`](io::ErrorKind::TimedOut).
+    pub fn connect<S>(&self, server: &str, stream: S) -> impl Future<Output = io::Result<ClientStream<S>>> + use<S>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let name = ServerName::try_from(server.to_owned());
+        let (inner, limit) = (self.inner.clone(), self.limit);
+        async move {
+            let name = name.map_err(|e| io::Error::new(io::ErrorKind::InvalidInput, e))?;
+            within(limit, inner.connect(name, stream)).await
+        }
+    }
+}
+
+impl From<Arc<ServerConfig>> for Acceptor {
+    /// A configuration of your own: client certificates, several names, session tickets, ALPN.
+    fn from(config: Arc<ServerConfig>) -> Self {
+        Acceptor {
+            inner: TlsAcceptor::from(config),
+            limit: HANDSHAKE,
+        }
+    }
+}
+
+impl From<Arc<ClientConfig>> for Connector {
+    /// A configuration of your own: another verifier, a client certificate, ALPN.
+    fn from(config: Arc<ClientConfig>) -> Self {
+        Connector {
+            inner: TlsConnector::from(config),
+            limit: HANDSHAKE,
+        }
+    }
+}
+
+impl fmt::Debug for Acceptor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Acceptor")
+            .field("handshake_limit", &self.limit)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Connector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connector")
+            .field("handshake_limit", &self.limit)
+            .finish_non_exhaustive()
+    }
+}
