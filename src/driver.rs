@@ -201,18 +201,40 @@ impl Output {
         octets
     }
 
-    /// Has `f` append one message. The queue is not borrowed meanwhile: `f` may be anybody's filter.
+    /// Has `f` append one message. The queue is not borrowed meanwhile: `f` may be anybody's filter. If it panics, the
+    /// message is none, and what was put before is kept.
     pub(crate) fn append<T>(queue: &RefCell<Output>, f: impl FnOnce(&mut BytesMut) -> T) -> T {
-        let mut octets = std::mem::take(&mut queue.borrow_mut().octets);
-        let before = octets.len();
-        let result = f(&mut octets);
-        let mut queue = queue.borrow_mut();
-        queue.put += octets.len().saturating_sub(before) as u64;
-        let end = queue.put;
-        if octets.len() > before {
-            queue.ends.push_back(end);
+        struct Lent<'a> {
+            queue: &'a RefCell<Output>,
+            octets: BytesMut,
+            before: usize,
         }
-        queue.give_back(octets);
+        impl Drop for Lent<'_> {
+            fn drop(&mut self) {
+                // Only after a panic: else it is `before` that was moved up.
+                self.octets.truncate(self.before);
+                let octets = std::mem::take(&mut self.octets);
+                self.queue.borrow_mut().give_back(octets);
+            }
+        }
+        let octets = std::mem::take(&mut queue.borrow_mut().octets);
+        let before = octets.len();
+        let mut lent = Lent { queue, octets, before };
+        let result = f(&mut lent.octets);
+        let now = lent.octets.len();
+        if now > before {
+            let mut queue = queue.borrow_mut();
+            queue.put += (now - before) as u64;
+            let end = queue.put;
+            queue.ends.push_back(end);
+            lent.before = now;
+        } else if now < before {
+            // A filter that takes away what others have put breaks its contract; the counts stay true.
+            let mut queue = queue.borrow_mut();
+            queue.put -= (before - now) as u64;
+            let end = queue.put;
+            queue.ends.retain(|e| *e <= end);
+        }
         result
     }
 

@@ -141,6 +141,13 @@ def table(name):
         t += row("echo", fast, ["ours", "raw-tokio", "actix", "calloop", "limit", "proto-x-mpsc", "proto-x-batch"], str(c))
         t += row("echo", slow * 5, TW, str(c))
         t += row("echo", slow, POE + ["ioasync"], str(c))
+    elif name in ("W7c", "W7d", "W7e", "W7f"):
+        c = {"W7c": 100, "W7d": 1000, "W7e": 100, "W7f": 1000}[name]
+        flight = 1 if name in ("W7c", "W7d") else 16
+        m = (4000 if c == 100 else 400) * (1 if flight == 1 else 8)
+        t += row("echo", m, ["ours", "raw-tokio", "lines-codec"], str(c), str(flight))
+        t += row("echo", m, ["ours@rw"], str(c), str(flight), "--variant", "rw")
+        t += row("echo", m, ["lines-codec@forward"], str(c), str(flight), "--variant", "forward")
     elif name == "BATCH":
         for b in (1, 4, 16, 64, 256, 1024, 8192):
             t.append((f"proto-ring@batch{b}", "yield", 3_000_000, ["--batch", str(b)]))
@@ -166,13 +173,14 @@ def table(name):
     return t
 
 
-ALL = ["W1", "W1p", "W2", "W3", "W4", "W4m", "W5", "W5L", "W5b", "W5bL", "W5c", "W6", "W7a", "W7b", "W8", "W9a", "W9b", "W9c", "BATCH", "SMALL", "EVSIZE", "STARVE"]
+ALL = ["W1", "W1p", "W2", "W3", "W4", "W4m", "W5", "W5L", "W5b", "W5bL", "W5c", "W6", "W7a", "W7b", "W7c", "W7d", "W7e", "W7f", "W8", "W9a", "W9b", "W9c", "BATCH", "SMALL", "EVSIZE", "STARVE"]
 
 
 def one(system, work, n, extra):
     try:
         if work == "echo":
-            return echo(system, n, int(extra[0]))
+            flight = int(extra[1]) if len(extra) > 1 else 1
+            return echo(system, n, int(extra[0]), flight, extra[2:])
         p = subprocess.run(cmd(system, work, n, extra), capture_output=True, text=True, timeout=180)
         for l in reversed(p.stdout.splitlines()):
             if l.startswith("{"):
@@ -184,16 +192,16 @@ def one(system, work, n, extra):
         return {"skip": "over 180 s"}
 
 
-def echo(system, m, c):
+def echo(system, m, c, flight=1, more=()):
     """Server on CPU 0, load on CPU 1."""
-    s = subprocess.Popen(["taskset", "-c", "0", *cmd(system, "echo", 1, [])], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    s = subprocess.Popen(["taskset", "-c", "0", *cmd(system, "echo", 1, list(more))], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     try:
         l = s.stdout.readline()
         if not l.startswith("PORT"):
             return {"skip": l.strip() or "no port"}
         port = l.split()[1]
         p = subprocess.run(
-            ["taskset", "-c", "1", PEERS, "load", f"127.0.0.1:{port}", str(c), str(m), "--server-pid", str(s.pid), "--label", system],
+            ["taskset", "-c", "1", PEERS, "load", f"127.0.0.1:{port}", str(c), str(m), "--server-pid", str(s.pid), "--label", system, "--flight", str(flight)],
             capture_output=True, text=True, timeout=180,
         )
         return json.loads(p.stdout) if p.stdout.startswith("{") else {"skip": p.stderr[-120:]}

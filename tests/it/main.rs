@@ -3,6 +3,7 @@
 mod api_peek;
 mod bad_use;
 mod component_tcp;
+mod driver_sysrw;
 #[cfg(unix)]
 mod examples_processes;
 mod examples_small;
@@ -44,6 +45,7 @@ mod own_resources;
 mod own_sessions;
 mod perl_twins;
 mod phrasebook;
+mod pipes;
 mod properties;
 mod schedules;
 #[cfg(unix)]
@@ -69,9 +71,12 @@ mod wheel_follow_tail;
 #[cfg(all(unix, feature = "pty", feature = "readline"))]
 mod wheel_readline;
 mod wheel_readwrite;
+mod wheel_readwrite_faults;
+mod wheel_readwrite_rows;
 #[cfg(unix)]
 mod wheel_run;
 #[cfg(all(unix, feature = "pty"))]
 mod wheel_run_pty;
 mod wheel_socket_factory;
+mod wheel_splice;
 mod why_alive;

@@ -9,20 +9,20 @@ use poe::{Context, Event, Kernel, Session, SessionBuilder, WheelId};
 use std::io;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, duplex};
 
-const LINE: Event<Input<String>> = Event::new("line");
-const RAW: Event<Input<bytes::Bytes>> = Event::new("raw");
-const ERROR: Event<IoError> = Event::new("error");
-const FLUSHED: Event<WheelId> = Event::new("flushed");
-const HIGH: Event<WheelId> = Event::new("high");
-const LOW: Event<WheelId> = Event::new("low");
+pub(crate) const LINE: Event<Input<String>> = Event::new("line");
+pub(crate) const RAW: Event<Input<bytes::Bytes>> = Event::new("raw");
+pub(crate) const ERROR: Event<IoError> = Event::new("error");
+pub(crate) const FLUSHED: Event<WheelId> = Event::new("flushed");
+pub(crate) const HIGH: Event<WheelId> = Event::new("high");
+pub(crate) const LOW: Event<WheelId> = Event::new("low");
 
-type Cx<'k> = Context<'k, Option<ReadWrite>>;
+pub(crate) type Cx<'k> = Context<'k, Option<ReadWrite>>;
 
-fn wheel<'a>(cx: &'a Cx<'_>) -> &'a ReadWrite {
+pub(crate) fn wheel<'a>(cx: &'a Cx<'_>) -> &'a ReadWrite {
     cx.heap.as_ref().expect("the wheel is there")
 }
 
-fn told(error: &IoError) -> String {
+pub(crate) fn told(error: &IoError) -> String {
     let what = match error.as_filter() {
         Some(filter) if filter.is_too_long() => "too long",
         Some(_) => "another filter error",
@@ -35,7 +35,7 @@ fn told(error: &IoError) -> String {
 
 /// A session with a wheel on that stream. It says what it is told, and drops the wheel at the end of the input; its
 /// first event is `go`.
-fn talker(
+pub(crate) fn talker(
     io: impl AsyncRead + AsyncWrite + 'static,
     build: impl Fn(ReadWriteBuilder) -> ReadWriteBuilder + 'static,
 ) -> SessionBuilder<Option<ReadWrite>> {
@@ -61,16 +61,20 @@ fn talker(
         })
 }
 
-fn lines(builder: ReadWriteBuilder) -> ReadWriteBuilder {
+pub(crate) fn lines(builder: ReadWriteBuilder) -> ReadWriteBuilder {
     builder.input(Line::new(), LINE)
 }
 
 /// Runs the session to its end beside its peer.
-async fn beside<T>(session: SessionBuilder<Option<ReadWrite>>, peer: impl Future<Output = T>) -> T {
+pub(crate) async fn beside<T>(session: SessionBuilder<Option<ReadWrite>>, peer: impl Future<Output = T>) -> T {
     beside_on(&poe::testing::kernel(), session, peer).await
 }
 
-async fn beside_on<T>(kernel: &Kernel, session: SessionBuilder<Option<ReadWrite>>, peer: impl Future<Output = T>) -> T {
+pub(crate) async fn beside_on<T>(
+    kernel: &Kernel,
+    session: SessionBuilder<Option<ReadWrite>>,
+    peer: impl Future<Output = T>,
+) -> T {
     session.create(kernel).unwrap();
     let both = async { tokio::join!(kernel.run(), peer) };
     let (ran, answer) = tokio::time::timeout(ms(60_000), both).await.expect("it ends");
@@ -79,7 +83,7 @@ async fn beside_on<T>(kernel: &Kernel, session: SessionBuilder<Option<ReadWrite>
     answer
 }
 
-async fn all(mut stream: impl AsyncRead + Unpin) -> String {
+pub(crate) async fn all(mut stream: impl AsyncRead + Unpin) -> String {
     let mut text = String::new();
     stream.read_to_string(&mut text).await.unwrap();
     text

@@ -1,5 +1,5 @@
 //! W7 load generator: C connections, each sends M 64-byte lines, one in
-//! flight at a time. One single-threaded tokio program for every server.
+//! flight at a time, or F at once (`--flight`). One single-threaded tokio program for every server.
 
 use std::time::Instant;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -23,11 +23,13 @@ pub fn main(a: &[String]) {
     let c: usize = a[1].parse().unwrap();
     let m: u64 = a[2].parse().unwrap();
     let mut pid = 0u32;
+    let mut flight = 1usize;
     let mut label = String::from("?");
     let mut i = 3;
     while i + 1 < a.len() {
         match a[i].as_str() {
             "--server-pid" => pid = a[i + 1].parse().unwrap(),
+            "--flight" => flight = a[i + 1].parse().unwrap(),
             "--label" => label = a[i + 1].clone(),
             _ => {}
         }
@@ -58,11 +60,11 @@ pub fn main(a: &[String]) {
         let t0 = Instant::now();
         let mut tasks = Vec::with_capacity(c);
         for mut s in conns {
-            let line = line.clone();
+            let line = line.repeat(flight);
             tasks.push(tokio::task::spawn_local(async move {
-                let mut b = [0u8; 64];
+                let mut b = vec![0u8; 64 * flight];
                 let mut lat = Vec::with_capacity((m / 16) as usize + 1);
-                for k in 0..m {
+                for k in 0..m / flight as u64 {
                     let sample = k % 16 == 0;
                     let t = sample.then(Instant::now);
                     s.write_all(&line).await.unwrap();
@@ -82,9 +84,10 @@ pub fn main(a: &[String]) {
         let cpu = proc_cpu(pid) - cpu0;
         let own = crate::common::cpu_seconds() - own0;
         lat.sort_by(|a, b| a.partial_cmp(b).unwrap());
-        let n = c as u64 * m;
+        let n = c as u64 * (m / flight as u64) * flight as u64;
         let s = crate::common::Sample::new(n, d)
             .with("conns", c as f64)
+            .with("flight", flight as f64)
             .with("server_cpu_us_per_rt", cpu * 1e6 / n as f64)
             .with("client_cpu_us_per_rt", own * 1e6 / n as f64)
             .with("server_busy", cpu / d.as_secs_f64())

@@ -9,6 +9,7 @@ use common::*;
 static SYSTEMS: &[&dyn Peer] = &[
     &sys::ours::Ours,
     &sys::raw_tokio::RawTokio,
+    &sys::lines_codec::LinesCodecEcho,
     &sys::tokio_dq::TokioDelayQueue,
     &sys::actix::Actix,
     &sys::ractor::Ractor,
@@ -48,7 +49,9 @@ static SYSTEMS: &[&dyn Peer] = &[
 
 fn usage() -> ! {
     eprintln!("usage: peers <system> <workload> <N> [--size K] [--lead S] [--batch B] [--pending K] [--variant V]");
-    eprintln!("       peers load <addr> <connections> <lines per connection> [--server-pid P] [--label L]");
+    eprintln!(
+        "       peers load <addr> <connections> <lines per connection> [--server-pid P] [--label L] [--flight F]"
+    );
     eprintln!("       peers list");
     eprintln!(
         "systems: {}",

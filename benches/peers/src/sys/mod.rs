@@ -2,6 +2,7 @@ pub mod actix;
 pub mod calloop;
 pub mod kameo;
 pub mod limit;
+pub mod lines_codec;
 pub mod ours;
 pub mod proto;
 pub mod proto_timer;

@@ -5,6 +5,7 @@ use crate::common::*;
 use poe::component::TcpServer;
 use poe::event::START;
 use poe::filter::Line;
+use poe::wheel::{Connection, Input, IoError, ReadWrite, SocketError, SocketFactory};
 use poe::{Event, Kernel, Reply, Session, SessionId, States};
 use std::cell::{Cell, RefCell};
 use std::future::Future;
@@ -42,6 +43,7 @@ impl Peer for Ours {
             Work::TimersCancel => block(cancel(n)),
             Work::TimersAdjust => block(adjust(n)),
             Work::Fanout => block(fanout(n)),
+            Work::Echo if o.variant == "rw" => block(echo_by_wheels()),
             Work::Echo => block(echo()),
             Work::XThread => block(xthread(n)),
             Work::Starve => block(starve(n, &o.variant)),
@@ -367,5 +369,46 @@ async fn echo() -> Sample {
         .unwrap();
     println!("PORT {}", server.local_addr().port());
     kernel.serve().await.unwrap();
+    Sample::new(1, Duration::from_secs(1))
+}
+
+const CLIENT: Event<Connection> = Event::new("client");
+const FAILED: Event<SocketError> = Event::new("failed");
+const LINE: Event<Input<String>> = Event::new("line");
+const ERROR: Event<IoError> = Event::new("error");
+
+/// By a SocketFactory and a ReadWrite each, all in one session, with lines as text.
+async fn echo_by_wheels() -> Sample {
+    type Clients = std::collections::HashMap<poe::WheelId, ReadWrite>;
+    let kernel = Kernel::new();
+    Session::builder((None::<SocketFactory>, Clients::new()))
+        .on(START, |cx, ()| {
+            let listener = SocketFactory::listen("127.0.0.1:0")
+                .success(CLIENT)
+                .failure(FAILED)
+                .start(cx);
+            println!("PORT {}", listener.local_addr().unwrap().port());
+            cx.heap.0 = Some(listener);
+        })
+        .on(CLIENT, |cx, client| -> poe::Handled {
+            let line = Line::new().literal("\n");
+            let wheel = ReadWrite::builder(client.stream)
+                .input(line, LINE)
+                .error(ERROR)
+                .start(cx)?;
+            cx.heap.1.insert(wheel.id(), wheel);
+            Ok(())
+        })
+        .on(LINE, |cx, input| -> poe::Handled {
+            if let Some(client) = cx.heap.1.get(&input.wheel) {
+                client.put(input.record)?;
+            }
+            Ok(())
+        })
+        .on(ERROR, |cx, error| drop(cx.heap.1.remove(&error.wheel())))
+        .on(FAILED, |_, error| panic!("{error}"))
+        .create(&kernel)
+        .unwrap();
+    kernel.run().await.unwrap();
     Sample::new(1, Duration::from_secs(1))
 }
