@@ -104,6 +104,7 @@ pub struct ReadWriteBuilder {
     driver: SysRW,
     auto_flush: bool,
     unread: Bytes,
+    unwritten: Bytes,
     seam: Seam,
     fault: Option<FilterError>,
 }
@@ -529,6 +530,7 @@ impl ReadWriteBuilder {
             driver: SysRW::new(),
             auto_flush: false,
             unread: Bytes::new(),
+            unwritten: Bytes::new(),
             seam: Seam::new(),
             fault: None,
         }
@@ -625,9 +627,9 @@ impl ReadWriteBuilder {
         self
     }
 
-    /// Octets that are to be written first, as they are.
+    /// Octets that are to be written first, as they are; behind those of a [driver](Self::driver) of your own.
     pub fn unwritten(mut self, octets: impl AsRef<[u8]>) -> Self {
-        self.driver.put(octets.as_ref());
+        self.unwritten = Bytes::copy_from_slice(octets.as_ref());
         self
     }
 
@@ -656,13 +658,15 @@ impl ReadWriteBuilder {
             }
             None => {}
         }
+        let mut driver = self.driver;
+        driver.put(&self.unwritten);
         let setup = Setup {
             io: self.io,
             parser: self.parser,
             formatter: self.formatter.unwrap_or_else(|| Box::new(TypedFormatter(Line::new()))),
             events: self.events,
             marks: self.marks,
-            driver: self.driver,
+            driver,
             auto_flush: self.auto_flush,
         };
         let state = State::new(Base::new(turn, place), setup);

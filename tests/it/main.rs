@@ -47,6 +47,7 @@ mod perl_twins;
 mod phrasebook;
 mod pipes;
 mod properties;
+mod properties_wheels;
 mod schedules;
 #[cfg(unix)]
 mod selects;
@@ -64,6 +65,7 @@ mod traced;
 mod traces;
 mod transcripts;
 mod upstream;
+mod upstream_wheel_readwrite;
 #[cfg(all(unix, feature = "pty", feature = "curses"))]
 mod wheel_curses;
 #[cfg(unix)]

@@ -173,7 +173,8 @@ fn law_14_after_a_thousand_connections_everything_is_as_it_was() {
                     .error(ERROR)
                     .start(cx)?;
                 wheel.put("hello")?;
-                Ok(cx.heap.push(wheel))
+                cx.heap.push(wheel);
+                Ok(())
             })
             .on(ONE, |cx, input| -> Handled {
                 let wheel = cx.heap.iter().find(|w| w.id() == input.wheel).expect("it is there");

@@ -55,6 +55,7 @@ pub(crate) mod machines;
 pub(crate) mod nested_stop;
 pub(crate) mod nfa;
 pub(crate) mod postbacks;
+pub(crate) mod readwrite;
 pub(crate) mod refcounts;
 pub(crate) mod run_again;
 #[cfg(unix)]
