@@ -3,16 +3,15 @@
 
 use poe::event::START;
 use poe::filter::Line;
-use poe::wheel::{Connection, Input, IoError, ReadWrite, SocketError, SocketFactory};
+use poe::wheel::{Connection, Input, IoError, ReadWrite, SocketError, SocketFactory, SocketStream};
 use poe::{Context, Event, Handled, Kernel, Session, Signal, WheelId, tls};
 use std::collections::HashMap;
 use std::io;
 use std::time::Duration;
-use tokio::net::TcpStream;
 
 const CLIENT: Event<Connection> = Event::new("client");
 const FAILED: Event<SocketError> = Event::new("failed");
-const SECURED: Event<io::Result<tls::ServerStream<TcpStream>>> = Event::new("secured");
+const SECURED: Event<io::Result<tls::ServerStream<SocketStream>>> = Event::new("secured");
 const LINE: Event<Input<String>> = Event::new("line");
 const ERROR: Event<IoError> = Event::new("error");
 const ASKED_TO_END: Event<Signal> = Event::new("asked to end");
@@ -34,7 +33,7 @@ fn start(cx: &mut Context<'_, Server>, address: String) -> Handled {
     Ok(())
 }
 
-fn secured(cx: &mut Context<'_, Server>, stream: io::Result<tls::ServerStream<TcpStream>>) -> Handled {
+fn secured(cx: &mut Context<'_, Server>, stream: io::Result<tls::ServerStream<SocketStream>>) -> Handled {
     match stream {
         Ok(stream) => {
             let wheel = ReadWrite::builder(stream)

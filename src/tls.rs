@@ -30,11 +30,10 @@ const HANDSHAKE: Duration = Duration::from_secs(10);
 /// The server's side: makes encrypted streams of accepted ones. A clone shares the configuration.
 ///
 /// ```no_run
-/// use poe::{Context, Event, filter::Line, tls, wheel::{Connection, Input, ReadWrite}};
+/// use poe::{Context, Event, filter::Line, tls, wheel::{Connection, Input, ReadWrite, SocketStream}};
 /// use std::io;
-/// use tokio::net::TcpStream;
 ///
-/// const SECURED: Event<io::Result<tls::ServerStream<TcpStream>>> = Event::new("secured");
+/// const SECURED: Event<io::Result<tls::ServerStream<SocketStream>>> = Event::new("secured");
 /// const LINE: Event<Input<String>> = Event::new("line");
 ///
 /// struct Server { tls: tls::Acceptor, clients: Vec<ReadWrite> }
@@ -44,7 +43,7 @@ const HANDSHAKE: Duration = Duration::from_secs(10);
 ///     cx.spawn(hand_shake, SECURED);
 /// }
 ///
-/// fn on_secured(cx: &mut Context<'_, Server>, stream: io::Result<tls::ServerStream<TcpStream>>) -> poe::Handled {
+/// fn on_secured(cx: &mut Context<'_, Server>, stream: io::Result<tls::ServerStream<SocketStream>>) -> poe::Handled {
 ///     let wheel = ReadWrite::builder(stream?).input(Line::new(), LINE).start(cx)?;
 ///     Ok(cx.heap.clients.push(wheel))
 /// }
@@ -60,10 +59,9 @@ pub struct Acceptor {
 /// The client's side: makes encrypted streams of connected ones. A clone shares the configuration.
 ///
 /// ```no_run
-/// use poe::{Context, Event, tls, wheel::Connection};
+/// use poe::{Context, Event, tls, wheel::{Connection, SocketStream}};
 /// use std::io;
-/// use tokio::net::TcpStream;
-/// const SECURED: Event<io::Result<tls::ClientStream<TcpStream>>> = Event::new("secured");
+/// const SECURED: Event<io::Result<tls::ClientStream<SocketStream>>> = Event::new("secured");
 /// fn on_connected(cx: &mut Context<'_, tls::Connector>, server: Connection) {
 ///     let hand_shake = cx.heap.connect("www.example.org", server.stream);
 ///     cx.spawn(hand_shake, SECURED);

@@ -296,10 +296,9 @@ impl ReadWrite {
     /// is not of that type, or gone.
     ///
     /// ```
-    /// # use poe::wheel::ReadWrite;
-    /// use tokio::net::TcpStream;
-    /// fn peer(wheel: &ReadWrite) -> Option<std::net::SocketAddr> {
-    ///     wheel.with_input_handle(|socket: &TcpStream| socket.peer_addr().ok())?
+    /// use poe::wheel::{ReadWrite, SocketName, SocketStream};
+    /// fn peer(wheel: &ReadWrite) -> Option<SocketName> {
+    ///     wheel.with_input_handle(|socket: &SocketStream| socket.peer_name().ok())?
     /// }
     /// ```
     #[doc(alias = "get_input_handle")]
@@ -321,10 +320,9 @@ impl ReadWrite {
     /// The wheel itself, if the stream is not a `T`, is one of two handles, or is gone.
     ///
     /// ```
-    /// # use poe::wheel::{Parts, ReadWrite};
-    /// use tokio::net::TcpStream;
-    /// fn start_tls(wheel: ReadWrite) -> Option<TcpStream> {
-    ///     let parts = wheel.into_parts::<TcpStream>().ok()?;
+    /// use poe::wheel::{ReadWrite, SocketStream};
+    /// fn start_tls(wheel: ReadWrite) -> Option<SocketStream> {
+    ///     let parts = wheel.into_parts::<SocketStream>().ok()?;
     ///     // What came before the hand-shake was not protected by it, and must not be taken for what comes after it.
     ///     parts.unread.is_empty().then_some(parts.io)
     /// }

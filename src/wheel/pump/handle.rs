@@ -1,5 +1,7 @@
 //! The stream under a wheel: one handle for both directions, or one for each.
 
+#[cfg(unix)]
+use crate::wheel::SocketStream;
 use pin_project_lite::pin_project;
 use std::any::Any;
 use std::io;
@@ -69,9 +71,13 @@ impl<T: AsyncRead + AsyncWrite + 'static> Duplex for Whole<T> {
     fn close_input(self: Pin<&mut Self>) {
         // A TCP peer would learn nothing of it, and what it is sending could not be drained in `close` any more.
         #[cfg(unix)]
-        if let Some(stream) = (&self.io as &dyn Any).downcast_ref::<tokio::net::UnixStream>() {
-            // It fails if the peer is gone, and then there is nobody to tell.
-            let _ = socket2::SockRef::from(stream).shutdown(std::net::Shutdown::Read);
+        {
+            let io: &dyn Any = &self.io;
+            let local = io.downcast_ref::<SocketStream>().and_then(SocketStream::as_unix);
+            if let Some(stream) = local.or_else(|| io.downcast_ref()) {
+                // It fails if the peer is gone, and then there is nobody to tell.
+                let _ = socket2::SockRef::from(stream).shutdown(std::net::Shutdown::Read);
+            }
         }
     }
     fn close_output(self: Pin<&mut Self>) {}
