@@ -125,29 +125,40 @@ mod follower {
             heap.waiting.drain(..heap.waiting.len() - WAITING);
             eprintln!("{} lines were dropped so far", heap.dropped);
         }
-        let Some(connection) = &heap.connection else { return };
-        while connection.out_octets() < 65_536
-            && let Some(line) = heap.waiting.pop_front()
-        {
-            // A line that cannot be put any more comes back, and waits for the next connection.
-            if let Err(refused) = connection.put(line) {
-                heap.waiting.extend(refused.into_record());
-                heap.waiting.rotate_right(1);
-                return;
+        if let Some(connection) = &heap.connection {
+            while connection.out_octets() < 65_536
+                && let Some(line) = heap.waiting.pop_front()
+            {
+                // A line that cannot be put any more comes back, and waits for the next connection.
+                if let Err(refused) = connection.put(line) {
+                    heap.waiting.extend(refused.into_record());
+                    heap.waiting.rotate_right(1);
+                    return;
+                }
             }
         }
-        if heap.ending
-            && heap.waiting.is_empty()
-            && connection.out_octets() == 0
-            && let Some(connection) = heap.connection.take()
-        {
-            connection.close(Duration::from_secs(1));
+        if heap.ending && heap.waiting.is_empty() {
+            end(cx);
+        }
+    }
+
+    /// There is nothing left to send, but for what the connection still has to write.
+    fn end(cx: &mut Cx<'_>) {
+        match cx.heap.connection.take() {
+            Some(connection) if connection.out_octets() > 0 => cx.heap.connection = Some(connection),
+            Some(connection) => connection.close(Duration::from_secs(1)),
+            None => {
+                cx.heap.factory = None;
+                cx.alarm_clear(CONNECT);
+            }
         }
     }
 
     fn again(cx: &mut Cx<'_>) {
         (cx.heap.factory, cx.heap.connection) = (None, None);
-        cx.delay(CONNECT, RETRY, ());
+        if !cx.heap.ending || !cx.heap.waiting.is_empty() {
+            cx.delay(CONNECT, RETRY, ());
+        }
     }
 }
 
