@@ -1,8 +1,9 @@
-//! POE::Component: whole sessions ready made: a TCP server, and a TCP client.
+//! POE::Component: whole sessions ready made: a TCP server, and a TCP client; and kernels on several cores.
 
 mod backoff;
 mod callbacks;
 mod connection;
+mod kernel_pool;
 mod link;
 mod settings;
 mod tcp_client;
@@ -10,6 +11,7 @@ mod tcp_server;
 
 pub use backoff::Backoff;
 pub use connection::SHUTDOWN;
+pub use kernel_pool::{KernelPool, PoolHandle, PoolReport, PoolServer};
 pub use link::Link;
 pub use tcp_client::{CONNECT, RECONNECT, ServerHeap, TcpClient, TcpClientBuilder};
 pub use tcp_server::{ClientHeap, DISCONNECTED, Listener, SET_CONCURRENCY, TcpServer, TcpServerBuilder};

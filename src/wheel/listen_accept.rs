@@ -85,6 +85,18 @@ impl ListenAccept {
         }
     }
 
+    /// Has connections come as that event from now on.
+    #[doc(alias = "event")]
+    pub fn set_accept_event(&self, event: impl Posts<Connection>) {
+        self.state.set_success(HeldName::new(event.key()));
+    }
+
+    /// Has failures come as that event from now on.
+    #[doc(alias = "event")]
+    pub fn set_error_event(&self, event: impl Posts<SocketError>) {
+        self.state.set_failure(HeldName::new(event.key()));
+    }
+
     /// Takes no more clients for now; they wait in the system's backlog.
     pub fn pause_accept(&self) {
         self.state.paused.set(true);

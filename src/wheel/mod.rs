@@ -37,7 +37,7 @@ pub use run::Winsize;
 pub use run::{
     CallbackIo, CallbackStdin, CallbackStdout, Conduit, Exited, Redirect, Run, RunBuilder, RunError, StdStream,
 };
-pub(crate) use socket::make;
 pub use socket::{DatagramSocket, Domain, ListenSocket, Packet, SocketName, SocketStream};
+pub(crate) use socket::{Spread, make};
 pub use socket_factory::{Connection, Datagram, SocketFactory, SocketFactoryBuilder};
 pub use splice::{Splice, SpliceBuilder, Spliced, splice};

@@ -188,6 +188,18 @@ impl SocketFactory {
         }
     }
 
+    /// Has connections come as that event from now on.
+    #[doc(alias = "event")]
+    pub fn set_success_event(&self, event: impl Posts<Connection>) {
+        self.state.set_success(HeldName::new(event.key()));
+    }
+
+    /// Has failures come as that event from now on.
+    #[doc(alias = "event")]
+    pub fn set_failure_event(&self, event: impl Posts<SocketError>) {
+        self.state.set_failure(HeldName::new(event.key()));
+    }
+
     /// A wheel that listens on a socket that is bound already.
     pub(crate) fn on_listener(
         listener: ListenSocket,
@@ -302,9 +314,7 @@ impl<T: 'static> SocketFactoryBuilder<T> {
             }
             Ok(Begun::Datagram(socket)) => {
                 let made = datagram(&state, socket);
-                if let Some(event) = &state.success {
-                    state.base.post(turn.core, event, made);
-                }
+                state.post_success(turn.core, made);
                 SocketFactory { state, task: None }
             }
             Err(failed) => {

@@ -272,8 +272,9 @@ impl<H: 'static, F: Filter> TcpServerBuilder<H, F> {
     }
 
     /// Takes connections oneself, in the listener's session, instead of a session for each. Goes with none of the
-    /// `client_` callbacks. Tell the listener by [`DISCONNECTED`] of each that has left, if there is a
-    /// [limit](Self::concurrency).
+    /// `client_` callbacks. Tell the listener by
+    /// [`DISCONNECTED`](super::DISCONNECTED) of each that has left, if there is a [limit](Self::concurrency); but not from
+    /// the `_stop` of a session of yours, since what is posted there goes with the session.
     /// It may make sessions of any kind, such as an [`Nfa`](crate::Nfa).
     #[doc(alias = "Acceptor")]
     #[doc(alias = "SessionType")]

@@ -119,8 +119,8 @@ impl fmt::Debug for ListenSocket {
 /// What a wheel's value and its task share.
 pub(crate) struct State {
     pub(crate) base: Base,
-    pub(crate) success: Option<HeldName>,
-    pub(crate) failure: Option<HeldName>,
+    success: RefCell<Option<HeldName>>,
+    failure: RefCell<Option<HeldName>>,
     pub(crate) nodelay: bool,
     pub(crate) paused: Cell<bool>,
     pub(crate) local: RefCell<Option<SocketName>>,
@@ -130,8 +130,8 @@ impl State {
     pub(crate) fn new(base: Base, success: Option<HeldName>, failure: Option<HeldName>, nodelay: bool) -> Rc<Self> {
         Rc::new(State {
             base,
-            success,
-            failure,
+            success: RefCell::new(success),
+            failure: RefCell::new(failure),
             nodelay,
             paused: Cell::new(false),
             local: RefCell::default(),
@@ -142,24 +142,37 @@ impl State {
         *self.local.borrow_mut() = local.ok();
     }
 
+    pub(crate) fn set_success(&self, event: HeldName) {
+        let old = self.success.replace(Some(event));
+        drop(old);
+    }
+
+    pub(crate) fn set_failure(&self, event: HeldName) {
+        let old = self.failure.replace(Some(event));
+        drop(old);
+    }
+
     /// Dispatches a success. `None`: the wheel is gone.
     pub(crate) fn succeed(&self, core: &Core, made: AnyArg) -> Option<()> {
-        match &self.success {
-            Some(event) => self.base.deliver(core, event.idx(), made),
-            None => Some(()),
-        }
+        let event = self.success.borrow().as_ref().map(HeldName::idx);
+        event.map_or(Some(()), |event| self.base.deliver(core, event, made))
     }
 
     pub(crate) fn fail(&self, core: &Core, failed: Failed) -> Option<()> {
-        match &self.failure {
-            Some(event) => self.base.deliver(core, event.idx(), self.error(failed)),
-            None => Some(()),
+        let event = self.failure.borrow().as_ref().map(HeldName::idx);
+        event.map_or(Some(()), |event| self.base.deliver(core, event, self.error(failed)))
+    }
+
+    /// Posts what was made while the wheel was.
+    pub(crate) fn post_success(&self, core: &Core, made: AnyArg) {
+        if let Some(event) = &*self.success.borrow() {
+            self.base.post(core, event, made);
         }
     }
 
     /// Posts a failure that was found while the wheel was made.
     pub(crate) fn post_failure(&self, core: &Core, failed: Failed) {
-        if let Some(event) = &self.failure {
+        if let Some(event) = &*self.failure.borrow() {
             self.base.post(core, event, self.error(failed));
         }
     }

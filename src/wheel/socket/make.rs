@@ -17,7 +17,6 @@ pub(crate) struct Options {
     pub(crate) bind: Option<Address>,
     pub(crate) domain: Option<Domain>,
     pub(crate) reuse: bool,
-    pub(crate) reuse_port: bool,
     pub(crate) backlog: u32,
     pub(crate) nodelay: bool,
 }
@@ -28,7 +27,6 @@ impl Default for Options {
             bind: None,
             domain: None,
             reuse: true,
-            reuse_port: false,
             backlog: 4096,
             nodelay: true,
         }
@@ -108,10 +106,6 @@ fn tcp_socket(addr: SocketAddr, options: &Options) -> Result<TcpSocket, Failed> 
     socket
         .set_reuseaddr(options.reuse && cfg!(unix))
         .map_err(|e| ("setsockopt", e))?;
-    #[cfg(all(unix, not(any(target_os = "solaris", target_os = "illumos", target_os = "cygwin"))))]
-    if options.reuse_port {
-        socket.set_reuseport(true).map_err(|e| ("setsockopt", e))?;
-    }
     Ok(socket)
 }
 

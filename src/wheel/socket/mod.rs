@@ -5,11 +5,13 @@ pub(crate) mod accept;
 mod datagram;
 pub(crate) mod make;
 mod name;
+mod spread;
 mod stream;
 
 pub use accept::ListenSocket;
 pub use datagram::{DatagramSocket, Packet};
 pub use name::{Domain, SocketName};
+pub(crate) use spread::Spread;
 pub use stream::SocketStream;
 
 /// What is wrong, and with which operation.
