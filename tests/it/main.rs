@@ -2,11 +2,15 @@
 
 mod api_peek;
 mod bad_use;
+#[cfg(unix)]
+#[cfg(unix)]
+mod component_rows;
 mod component_tcp;
 mod driver_sysrw;
 #[cfg(unix)]
 mod examples_processes;
 mod examples_small;
+mod examples_tcp;
 mod filter_block;
 #[cfg(feature = "json")]
 mod filter_change;
@@ -26,6 +30,7 @@ mod handles;
 mod hosts;
 #[cfg(unix)]
 mod in_child;
+mod kernel_pool;
 mod laws_call;
 mod laws_creation;
 mod laws_die;
@@ -48,10 +53,12 @@ mod phrasebook;
 mod pipes;
 mod properties;
 mod properties_wheels;
+mod properties_tcp;
 mod schedules;
 #[cfg(unix)]
 mod selects;
 mod session_states;
+mod socket_kit;
 mod storable_perl;
 mod storable_vectors;
 mod tasks;
@@ -79,6 +86,7 @@ mod wheel_readwrite_rows;
 mod wheel_run;
 #[cfg(all(unix, feature = "pty"))]
 mod wheel_run_pty;
+#[cfg(unix)]
 mod wheel_socket_factory;
 mod wheel_splice;
 mod why_alive;

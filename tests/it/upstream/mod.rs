@@ -84,6 +84,10 @@ mod averell_callback_ret;
 mod caller_state;
 #[cfg(unix)]
 mod children;
+#[cfg(unix)]
+mod comp_tcp;
+mod comp_tcp_concurrent;
+mod connect_errors;
 mod detach_start;
 mod events;
 mod exceptions_normal;
@@ -91,6 +95,8 @@ mod exceptions_not_handled;
 mod exceptions_turn_off;
 mod extrefs;
 mod extrefs_gc;
+#[cfg(unix)]
+mod ferrari_server_unix;
 #[cfg(unix)]
 mod filehandles;
 mod grinnz_die_in_die;
@@ -130,6 +136,8 @@ mod ses_session;
 mod sessions;
 mod sids;
 mod signals;
+mod socketfactory_timeout;
+mod somni_poco_server_tcp;
 mod steinert_passed_wheel;
 #[cfg(unix)]
 mod suzman_windows;
@@ -137,6 +145,13 @@ mod suzman_windows;
 mod ton_stop_corruption;
 mod tracing_sane_exit;
 mod wheel;
+mod wheel_accept;
+mod wheel_sf_ipv6;
+mod wheel_sf_tcp;
+#[cfg(unix)]
+mod wheel_sf_udp;
+#[cfg(unix)]
+mod wheel_sf_unix;
 mod whelan_dieprop;
 mod z_kogman_sig_order;
 #[cfg(unix)]

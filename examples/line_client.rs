@@ -1,0 +1,85 @@
+//! A line client that comes back by itself.
+//!
+//! `cargo run --example line_client -- 127.0.0.1:7777` sends each line of its standard input to the server and prints what
+//! it answers. While the server is away it waits for it, longer each time; lines that are typed meanwhile are sent when it
+//! is back. The end of the input ends the client, when everything is sent and answered: a second of silence says so.
+
+use poe::component::{Backoff, SHUTDOWN, ServerHeap, TcpClient};
+use poe::filter::Line;
+use poe::wheel::Address;
+use poe::{Context, Event, Kernel};
+use std::io::BufRead;
+use std::time::Duration;
+
+/// A line to be sent; nothing at the end of the input.
+const TYPED: Event<Option<String>> = Event::new("typed");
+
+/// What waits until there is a connection.
+#[derive(Default)]
+struct Typist {
+    waiting: Vec<String>,
+    over: bool,
+}
+
+const SILENCE: Duration = Duration::from_secs(1);
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), poe::Error> {
+    let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:7777".into());
+    let lines = || std::io::stdin().lock().lines().map_while(Result::ok);
+    talk(address.into(), lines, |line| println!("{line}")).await
+}
+
+/// Sends the lines to the server and shows what it answers.
+pub(crate) async fn talk<I: Iterator<Item = String>>(
+    address: Address,
+    lines: impl FnOnce() -> I + Send + 'static,
+    show: impl Fn(&str) + 'static,
+) -> Result<(), poe::Error> {
+    let kernel = Kernel::new();
+    let client = TcpClient::builder(address)
+        .heap(Typist::default())
+        .backoff(Backoff::new().longest(Duration::from_secs(10)))
+        .connect_timeout(Duration::from_secs(5))
+        .started(|cx| eprintln!("connecting to {}", cx.heap.target()))
+        .connected(|cx| {
+            eprintln!("connected");
+            for line in std::mem::take(&mut cx.heap.waiting) {
+                cx.server().put(line);
+            }
+            end_in_silence(cx);
+        })
+        .server_input(move |cx, line| {
+            show(&line);
+            end_in_silence(cx);
+        })
+        .state(TYPED, |cx, typed: Option<String>| match typed {
+            Some(line) if cx.heap.is_connected() => cx.server().put(line),
+            Some(line) => cx.heap.waiting.push(line),
+            None => {
+                cx.heap.over = true;
+                end_in_silence(cx);
+            }
+        })
+        .connect_error(|cx, error| eprintln!("attempt {}: {error}", cx.heap.failures() + 1))
+        .disconnected(|_| eprintln!("disconnected"))
+        .start(&kernel)?
+        .session_id();
+    // A thread reads the input: a terminal cannot be read without waiting.
+    let handle = kernel.handle();
+    std::thread::spawn(move || {
+        for typed in lines().map(Some).chain([None]) {
+            if handle.post(client, TYPED, typed).is_err() {
+                return;
+            }
+        }
+    });
+    kernel.run().await
+}
+
+/// Once the input is over, the next silence is the end. A delay of the same name takes the place of the one before.
+fn end_in_silence(cx: &Context<'_, ServerHeap<Typist, Line>>) {
+    if cx.heap.over && cx.heap.is_connected() {
+        cx.delay(SHUTDOWN, SILENCE, ());
+    }
+}

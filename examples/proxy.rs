@@ -1,0 +1,110 @@
+//! A TCP proxy: octet for octet, with back-pressure both ways.
+//!
+//! `cargo run --example proxy -- 127.0.0.1:7777 example.org:80` prints `listening on ADDR` first. No more than 64 KiB wait
+//! in each direction of a connection, however fast one side sends and however slowly the other reads. SIGINT and SIGTERM
+//! end it.
+
+use poe::component::TcpServer;
+use poe::event::START;
+use poe::filter::Stream;
+use poe::wheel::{Address, Connection, ReadWrite, SocketError, SocketFactory, SocketStream, Splice, Spliced, splice};
+use poe::{Context, Event, Handled, Kernel, Session};
+use std::cell::Cell;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+const CONNECTED: Event<Connection> = Event::new("connected");
+const FAILED: Event<SocketError> = Event::new("failed");
+const ENDED: Event<Spliced> = Event::new("ended");
+
+/// The heap of a session that joins two connections: first what connects, then what joins.
+#[derive(Default)]
+struct Joint {
+    client: Cell<Option<SocketStream>>,
+    connecting: Option<SocketFactory>,
+    splice: Option<Splice>,
+}
+
+fn connected(cx: &mut Context<'_, Joint>, server: Connection) -> Handled {
+    cx.heap.connecting = None;
+    let Some(client) = cx.heap.client.take() else {
+        return Ok(());
+    };
+    let client = ReadWrite::builder(client).output(Stream::new()).start(cx)?;
+    let server = ReadWrite::builder(server.stream).output(Stream::new()).start(cx)?;
+    cx.heap.splice = Some(splice(client, server).ended(ENDED).start(cx)?);
+    Ok(())
+}
+
+/// A session for one client, which connects to the target and joins the two.
+fn join(cx: &mut Context<'_, poe::component::Listener>, client: Connection, target: Address) -> Handled {
+    let heap = Joint {
+        client: Cell::new(Some(client.stream)),
+        ..Joint::default()
+    };
+    Session::builder(heap)
+        .on(START, move |cx, ()| {
+            let factory = SocketFactory::connect(target.clone())
+                .success(CONNECTED)
+                .failure(FAILED);
+            cx.heap.connecting = Some(factory.start(cx));
+        })
+        .on(CONNECTED, connected)
+        .on(FAILED, |cx, error| {
+            eprintln!("{error}");
+            *cx.heap = Joint::default();
+        })
+        .on(ENDED, |cx, ended| {
+            for error in ended.errors.iter().filter(|error| !error.is_reset()) {
+                eprintln!("{error}");
+            }
+            cx.heap.splice = None;
+        })
+        .create_in(cx)?;
+    Ok(())
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let mut args = std::env::args().skip(1);
+    let (Some(listen), Some(target)) = (args.next(), args.next()) else {
+        return Err("usage: proxy LISTEN TARGET".into());
+    };
+    serve(&listen, target.into(), ended(), |addr| println!("listening on {addr}")).await
+}
+
+/// Serves until it is told to end.
+pub(crate) async fn serve(
+    listen: &str,
+    target: Address,
+    end: impl Future<Output = std::io::Result<()>>,
+    listening: impl FnOnce(SocketAddr),
+) -> Result<(), Box<dyn std::error::Error>> {
+    let kernel = Kernel::new();
+    let server = TcpServer::builder(listen)
+        .acceptor(move |cx, client| join(cx, client, target.clone()))
+        .start(&kernel)
+        .await?;
+    listening(server.local_addr());
+    tokio::select! {
+        served = kernel.serve() => served?,
+        told = end => told?,
+    }
+    kernel.shutdown(Duration::from_secs(1)).await;
+    Ok(())
+}
+
+/// Returns when the process is asked to end.
+#[cfg(unix)]
+async fn ended() -> std::io::Result<()> {
+    let mut term = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+    tokio::select! {
+        _ = term.recv() => Ok(()),
+        interrupted = tokio::signal::ctrl_c() => interrupted,
+    }
+}
+
+#[cfg(not(unix))]
+async fn ended() -> std::io::Result<()> {
+    tokio::signal::ctrl_c().await
+}
