@@ -52,8 +52,8 @@ mod perl_twins;
 mod phrasebook;
 mod pipes;
 mod properties;
-mod properties_wheels;
 mod properties_tcp;
+mod properties_wheels;
 mod schedules;
 #[cfg(unix)]
 mod selects;
