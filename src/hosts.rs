@@ -53,6 +53,7 @@
 //!     Session::builder(())
 //!         .on(START, |cx, ()| cx.alias_set("doubler"))
 //!         .on("double", |_, n: u32| poe::Reply(2 * n))
+//!         .on("stop", |cx, ()| cx.stop())
 //!         .create(&kernel).unwrap();
 //!     tell.send(kernel.handle()).unwrap();
 //!     runtime.block_on(kernel.serve())
@@ -60,7 +61,7 @@
 //! let handle = hear.recv().unwrap();
 //! let answer = tokio_test::block_on(handle.call::<u32, u32>("doubler", "double", 21));
 //! assert_eq!(answer.unwrap(), 42);
-//! handle.stop().unwrap();
+//! handle.post("doubler", "stop", ()).unwrap();
 //! host.join().unwrap().unwrap();
 //! ```
 //!
