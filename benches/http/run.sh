@@ -19,7 +19,9 @@ end
 request = function() return requests end
 LUA
 ask() { # SYSTEM CONNECTIONS PIPELINE
-  taskset -c 0 "$bin" "$1" >/tmp/http-peers.$$ & local pid=$!
+  # The file of the server before must not be read for this one's.
+  : >/tmp/http-peers.$$
+  taskset -c 0 "$bin" "$1" >>/tmp/http-peers.$$ & local pid=$!
   until grep -q '^listening on ' /tmp/http-peers.$$; do sleep 0.02; done
   local address; address=$(sed -n 's/^listening on //p;q' /tmp/http-peers.$$)
   local out; out=$(taskset -c 1 wrk -t1 -c"$2" -d"${seconds}s" -s "$script" "http://$address/" -- "$3")
