@@ -74,6 +74,10 @@ mod bridge;
 #[cfg(feature = "codec")]
 pub mod codec;
 pub mod component;
+// With every feature, since it links to what they add.
+#[cfg(all(doc, unix, feature = "testing", feature = "httpd", feature = "storable", feature = "readline"))]
+#[doc = include_str!("../docs/conformance.md")]
+pub mod conformance {}
 pub mod driver;
 mod error;
 pub mod event;

@@ -11,6 +11,7 @@ mod driver_sysrw;
 mod examples_processes;
 mod examples_small;
 mod examples_tcp;
+mod conformance;
 mod filter_block;
 #[cfg(feature = "json")]
 mod filter_change;
