@@ -75,7 +75,14 @@ mod bridge;
 pub mod codec;
 pub mod component;
 // With every feature, since it links to what they add.
-#[cfg(all(doc, unix, feature = "testing", feature = "httpd", feature = "storable", feature = "readline"))]
+#[cfg(all(
+    doc,
+    unix,
+    feature = "testing",
+    feature = "httpd",
+    feature = "storable",
+    feature = "readline"
+))]
 #[doc = include_str!("../docs/conformance.md")]
 pub mod conformance {}
 pub mod driver;

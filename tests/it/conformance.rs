@@ -72,7 +72,9 @@ fn module(path: &Path) -> String {
 /// The word behind `before`, if the line has it.
 fn word_after<'l>(line: &'l str, before: &str) -> Option<&'l str> {
     let rest = &line[line.find(before)? + before.len()..];
-    let end = rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len());
+    let end = rest
+        .find(|c: char| !c.is_alphanumeric() && c != '_')
+        .unwrap_or(rest.len());
     (end > 0).then(|| &rest[..end])
 }
 
@@ -121,7 +123,16 @@ fn items() -> BTreeSet<String> {
     for (module, text) in sources("src") {
         found.extend(module.split("::").map(str::to_owned));
         for line in text.lines() {
-            for word in ["fn ", "struct ", "enum ", "trait ", "const ", "type ", "mod ", "macro_rules! "] {
+            for word in [
+                "fn ",
+                "struct ",
+                "enum ",
+                "trait ",
+                "const ",
+                "type ",
+                "mod ",
+                "macro_rules! ",
+            ] {
                 found.extend(word_after(line, word).map(str::to_owned));
             }
             // Variants of enums and fields.
@@ -179,7 +190,11 @@ fn every_row_has_an_item_or_a_reason_and_a_test_unless_it_is_not_applicable() {
         if row.here.is_empty() {
             wrong.push(format!("{} {}: empty", row.part, row.name));
         }
-        if row.tests.is_empty() && !not_applicable && !row.here.contains("in POE either") && !row.here.contains("gone in POE") {
+        if row.tests.is_empty()
+            && !not_applicable
+            && !row.here.contains("in POE either")
+            && !row.here.contains("gone in POE")
+        {
             wrong.push(format!("{} {}: no test", row.part, row.name));
         }
     }
@@ -214,6 +229,9 @@ fn every_row_of_the_specification_has_its_line() {
     let named: BTreeSet<&str> = rows.iter().map(|row| row.name.as_str()).collect();
     let laws = (1..=90).map(|n| format!("L{n}"));
     let decisions = (1..=18).map(|n| format!("D{n}"));
-    let missing: Vec<String> = laws.chain(decisions).filter(|name| !named.contains(name.as_str())).collect();
+    let missing: Vec<String> = laws
+        .chain(decisions)
+        .filter(|name| !named.contains(name.as_str()))
+        .collect();
     assert_eq!(missing, [""; 0]);
 }

@@ -181,3 +181,17 @@ async fn shutdown_waits_for_those_who_end_and_stops_the_rest_at_its_limit() {
     assert_eq!(said(), ["quick stop", "stubborn stop"]);
     assert_eq!(kernel.session_count(), 0);
 }
+
+#[test]
+fn a_kernel_that_never_ran_says_whom_it_drops_and_why_they_were_alive() {
+    let trace = crate::traced::Trace::of("poe::sessions=warn");
+    let kernel = Kernel::new();
+    Session::builder(())
+        .on(START, |cx, ()| cx.alias_set("forgotten"))
+        .create(&kernel)
+        .unwrap();
+    drop(kernel);
+    let told = trace.lines().join("\n");
+    assert!(told.contains("kernel dropped while sessions are alive"), "{told}");
+    assert!(told.contains("alias `forgotten`") && told.contains("laws_runs.rs:"), "{told}");
+}
