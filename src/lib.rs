@@ -112,7 +112,7 @@ pub use event::Event;
 pub use id::{AlarmId, SessionId, TaskId, WheelId};
 pub use kernel::{
     Alarm, Answer, AwaitedProcess, Caller, DeadLetter, Delta, Die, EventId, EventType, Invoke, Invoked, Kernel,
-    KernelBuilder, KernelHandle, Nested, QueuedEvent, Refcount, SessionHold, SessionHolds, SessionSnapshot,
+    KernelBuilder, KernelHandle, Nested, QueuedEvent, Refcount, Run, SessionHold, SessionHolds, SessionSnapshot,
     ShutdownReport, Signal, Snapshot, Target, TaskSnapshot, Turn, WatchedFile, WhyAlive,
 };
 #[cfg(unix)]

@@ -38,6 +38,7 @@ pub use message::Target;
 pub(crate) use message::call_at_once;
 pub(crate) use refcount::postback_tag;
 pub use resource::SessionHold;
+pub use run::Run;
 #[cfg(unix)]
 pub use select::{SelectMode, Selected, Watched};
 pub use shutdown::ShutdownReport;

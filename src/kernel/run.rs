@@ -16,7 +16,9 @@ use crate::error::{Error, ErrorKind};
 use crate::queue::lanes::{Generation, Next};
 use crate::resource::sessions::KERNEL;
 use std::cell::Cell;
+use std::fmt;
 use std::future::{Future, poll_fn};
+use std::pin::Pin;
 use std::task::{Context, Poll};
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -368,6 +370,41 @@ impl Drop for Running<'_> {
     }
 }
 
+/// A kernel that runs: the future of [`Kernel::run`] and [`Kernel::serve`]. It stays on its thread.
+///
+/// It is boxed, once a run, so that whoever sends it to another thread by mistake is told of this type, and not of every cell
+/// inside the kernel.
+///
+/// ```
+/// # tokio_test::block_on(async {
+/// let kernel = poe::Kernel::new();
+/// let running: poe::Run<'_> = kernel.run();
+/// running.await
+/// # }).unwrap();
+/// ```
+#[must_use = "a kernel runs only while this is awaited"]
+pub struct Run<'k>(Pin<Box<dyn Future<Output = Result<(), Error>> + 'k>>);
+
+impl<'k> Run<'k> {
+    fn of(future: impl Future<Output = Result<(), Error>> + 'k) -> Self {
+        Run(Box::pin(future))
+    }
+}
+
+impl Future for Run<'_> {
+    type Output = Result<(), Error>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.0.as_mut().poll(cx)
+    }
+}
+
+impl fmt::Debug for Run<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Run").finish_non_exhaustive()
+    }
+}
+
 impl Kernel {
     /// Runs until nothing can happen any more, as POE does: when no event waits, nothing is watched, spawned or held by
     /// a reference count, the signal IDLE (and, if it is handled in vain, ZOMBIE) ends the sessions that are left.
@@ -383,14 +420,14 @@ impl Kernel {
     ///
     /// # Panics
     /// Outside a Tokio runtime, as soon as there is a timer to wait for.
-    pub async fn run(&self) -> Result<(), Error> {
-        if self.core().sessions.borrow().count() == 0
-            && self.core().run.unfinished.get().is_none()
-            && !self.core().busy.get()
-        {
-            return self.core().die.take_error().map_or(Ok(()), Err);
-        }
-        self.drive(Mode::Run).await
+    pub fn run(&self) -> Run<'_> {
+        Run::of(async {
+            let core = self.core();
+            if core.sessions.borrow().count() == 0 && core.run.unfinished.get().is_none() && !core.busy.get() {
+                return core.die.take_error().map_or(Ok(()), Err);
+            }
+            self.drive(Mode::Run).await
+        })
     }
 
     /// Runs like [`run`](Self::run), but stays up while nothing happens: for a kernel inside a service, which waits for
@@ -420,8 +457,8 @@ impl Kernel {
     /// assert_eq!(asked.join().unwrap(), Some(42));
     /// # Ok::<(), poe::Error>(()) }).unwrap();
     /// ```
-    pub async fn serve(&self) -> Result<(), Error> {
-        self.drive(Mode::Serve).await
+    pub fn serve(&self) -> Run<'_> {
+        Run::of(self.drive(Mode::Serve))
     }
 
     /// Runs one slice: waits until something is due or ready, dispatches that, and sweeps. False when no session is

@@ -185,7 +185,7 @@ async fn shutdown_waits_for_those_who_end_and_stops_the_rest_at_its_limit() {
 #[test]
 fn a_kernel_that_never_ran_says_whom_it_drops_and_why_they_were_alive() {
     let trace = crate::traced::Trace::of("poe::sessions=warn");
-    let kernel = Kernel::new();
+    let kernel = poe::Kernel::new();
     Session::builder(())
         .on(START, |cx, ()| cx.alias_set("forgotten"))
         .create(&kernel)
@@ -193,5 +193,8 @@ fn a_kernel_that_never_ran_says_whom_it_drops_and_why_they_were_alive() {
     drop(kernel);
     let told = trace.lines().join("\n");
     assert!(told.contains("kernel dropped while sessions are alive"), "{told}");
-    assert!(told.contains("alias `forgotten`") && told.contains("laws_runs.rs:"), "{told}");
+    assert!(
+        told.contains("alias `forgotten`") && told.contains("laws_runs.rs:"),
+        "{told}"
+    );
 }
