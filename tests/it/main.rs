@@ -6,12 +6,12 @@ mod bad_use;
 #[cfg(unix)]
 mod component_rows;
 mod component_tcp;
+mod conformance;
 mod driver_sysrw;
 #[cfg(unix)]
 mod examples_processes;
 mod examples_small;
 mod examples_tcp;
-mod conformance;
 mod filter_block;
 #[cfg(feature = "json")]
 mod filter_change;
