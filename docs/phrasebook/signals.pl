@@ -8,8 +8,10 @@ POE::Session->create(
       $kernel->alias_set('watcher');
       $kernel->sig(USR1 => 'usr1');
       $kernel->sig(INT => 'int');
+      $kernel->delay(late => 20);
       kill USR1 => $$;
     },
+    late => sub { print "no signal has come\n" },
     usr1 => sub {
       print "got SIG$_[ARG0]\n";
       $_[KERNEL]->signal($_[KERNEL], 'INT');

@@ -11,9 +11,11 @@ async fn main() -> Result<(), poe::Error> {
             cx.alias_set("watcher")?;
             cx.sig("USR1", USR1);
             cx.sig("INT", INT);
+            cx.delay("late", std::time::Duration::from_secs(20), ());
             std::process::Command::new("kill").args(["-USR1", &std::process::id().to_string()]).status()?;
             Ok(())
         })
+        .on("late", |_, ()| println!("no signal has come"))
         .on(USR1, |cx, signal| {
             println!("got SIG{}", signal.name());
             cx.signal(cx.kernel_id(), "INT", ())

@@ -10,6 +10,8 @@ use rustix::process::{Pid, Signal as Number, getpid, kill_process};
 use std::cell::Cell;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 const HEARD: Event<Signal> = Event::new("heard");
@@ -88,20 +90,32 @@ async fn l53_a_watched_signal_of_the_system_is_for_everybody() {
 #[tokio::test]
 async fn l53_a_signal_that_has_come_is_told_of_before_the_kernel_calls_itself_idle() {
     in_child!();
+    // The system gives the signal to whichever thread it likes, and that may take a while. Tokio's action is the older one, so
+    // when this one has been taken the signal has come.
+    fn raise_and_wait(come: &Arc<AtomicBool>) {
+        come.store(false, Ordering::SeqCst);
+        raise(Number::USR1);
+        while !come.load(Ordering::SeqCst) {
+            std::thread::yield_now();
+        }
+    }
     let kernel = Kernel::new();
+    let come = Arc::new(AtomicBool::new(false));
+    let again = come.clone();
     // Nothing but an alias keeps the session, and each signal comes in the last handler that there is.
     Session::builder(0)
-        .on(START, |cx, ()| -> poe::Handled {
+        .on(START, move |cx, ()| -> poe::Handled {
             cx.alias_set("idle")?;
             cx.sig("USR1", HEARD);
-            raise(Number::USR1);
+            signal_hook::flag::register(signal_hook::consts::SIGUSR1, come.clone())?;
+            raise_and_wait(&come);
             Ok(())
         })
-        .on(HEARD, |cx, _| {
+        .on(HEARD, move |cx, _| {
             *cx.heap += 1;
             say(format!("signal {}", cx.heap));
             if *cx.heap < 3 {
-                raise(Number::USR1);
+                raise_and_wait(&again);
             }
         })
         .create(&kernel)
