@@ -11,12 +11,13 @@ use crate::id::SessionId;
 use crate::kernel::{Kernel, KernelHandle};
 use crate::wheel::make::Options;
 use crate::wheel::{Address, Spread};
+use futures_util::future::{Either, select};
 use std::cell::RefCell;
 use std::fmt;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::thread;
@@ -430,9 +431,11 @@ fn work(
                 }
             }
         };
-        let last = tokio::select! {
-            last = ordered => last,
-            () = serving => None,
+        let (serving, ordered) = (pin!(serving), pin!(ordered));
+        // Orders first. Serving has no end.
+        let last = match select(ordered, serving).await {
+            Either::Left((last, _)) => last,
+            Either::Right(((), _)) => None,
         };
         if let Some((limit, answer)) = last {
             let report = kernel.shutdown(limit).await;

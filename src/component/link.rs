@@ -7,8 +7,8 @@ use crate::wheel::{IoError, Level, PutError, ReadWrite, SocketName};
 use std::fmt;
 use std::net::SocketAddr;
 
-/// The connection, as a handler of its session sees it: [`cx.client()`](Context::client) in a server,
-/// [`cx.server()`](Context::server) in a client.
+/// The connection, as a handler of its session sees it: [`cx.client()`](crate::Context::client) in a server,
+/// [`cx.server()`](crate::Context::server) in a client.
 ///
 /// ```
 /// # use poe::component::TcpServer;

@@ -24,7 +24,7 @@ impl Drop for Place {
     }
 }
 
-/// The heap of a client's session; derefs to the heap that [`client_heap`](TcpServerBuilder::client_heap) has made.
+/// The heap of a client's session; derefs to the heap that [`client_heap`](super::TcpServerBuilder::client_heap) has made.
 ///
 /// ```
 /// use poe::{Context, component::ClientHeap, filter::Line};
@@ -71,7 +71,7 @@ impl<H: 'static, F: Filter> Wired for ClientHeap<H, F> {
 }
 
 impl<H: 'static, F: Filter> Context<'_, ClientHeap<H, F>> {
-    /// The connection of a [`TcpServer`]'s client.
+    /// The connection of a [`TcpServer`](super::TcpServer)'s client.
     #[must_use]
     pub fn client(&self) -> Link<'_, F> {
         Link::new(&self.heap.wire, self.kernel)

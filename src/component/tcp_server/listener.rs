@@ -73,7 +73,7 @@ impl Shared {
     }
 }
 
-/// The heap of a server's listener: what [`acceptor`](TcpServerBuilder::acceptor), [`started`](TcpServerBuilder::started)
+/// The heap of a server's listener: what [`acceptor`](super::TcpServerBuilder::acceptor), [`started`](super::TcpServerBuilder::started)
 /// and the like are given.
 ///
 /// ```
