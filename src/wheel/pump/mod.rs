@@ -62,6 +62,9 @@ pub(crate) struct Pump {
     state: Rc<State>,
     /// The stream has the waker for input.
     armed: bool,
+    /// It has woken itself to go on reading in the next I/O phase. A put before that only writes: otherwise handlers that
+    /// put would draw in input faster than the queue can take what it leads to.
+    again: bool,
     backlog: Backlog,
     /// The end that was met when reading ahead.
     end: Option<End>,
@@ -73,6 +76,7 @@ impl Pump {
         Pump {
             state,
             armed: false,
+            again: false,
             backlog: Backlog::None,
             end: None,
             closing: None,
@@ -142,8 +146,12 @@ impl Pump {
         let put_only = state.put_only.take();
         if !put_only {
             self.armed = false;
+            self.again = false;
         }
         tell_high(state, core)?;
+        if put_only && self.again && !state.reparse.get() {
+            return self.write(state, core, cx);
+        }
         let ahead = self.backlog == Backlog::Ahead && !state.is_paused();
         if state.reparse.take() || ahead || self.backlog == Backlog::Begun {
             self.records(state, core, cx)?;
@@ -178,6 +186,7 @@ impl Pump {
         }
         if octets == block {
             // There is certainly more; others first.
+            self.again = true;
             cx.waker().wake_by_ref();
             return Some(());
         }
@@ -188,6 +197,7 @@ impl Pump {
                     Ok(_) => self.backlog = Backlog::Ahead,
                     Err(end) => self.end = Some(end),
                 }
+                self.again = true;
                 cx.waker().wake_by_ref();
             }
         }
@@ -243,6 +253,7 @@ impl Pump {
             tell_high(state, core)?;
         }
         self.backlog = Backlog::Begun;
+        self.again = true;
         cx.waker().wake_by_ref();
         Some(())
     }
