@@ -576,6 +576,128 @@ async fn st_p15_options_reach_the_listener_and_the_clients() {
     assert_eq!(log.lines(), ["listener Some(\"green\")", "client Some(\"green\")"]);
 }
 
+/// ST.p4: an error of one socket is told, and that socket is closed; without the callback all of the listener is.
+#[tokio::test]
+async fn st_p4_an_error_of_accept_is_told_or_ends_the_listener() {
+    for told in [true, false] {
+        let kernel = Kernel::new();
+        let log = Log::default();
+        // Bound, and never told to listen: `accept` says EINVAL.
+        let broken = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+        broken
+            .bind(&"127.0.0.1:0".parse::<std::net::SocketAddr>().unwrap().into())
+            .unwrap();
+        broken.set_nonblocking(true).unwrap();
+        let broken = tokio::net::TcpListener::from_std(broken.into()).unwrap();
+        let mut builder = TcpServer::builder(alone(6)).listener(broken).client_input(|cx, line| {
+            cx.client().put(line);
+            cx.client().shutdown();
+        });
+        if told {
+            let failed = log.clone();
+            builder = builder.error(move |_, error| failed.say(error.operation));
+        }
+        let server = builder.start(&kernel).await.unwrap();
+        let addr = server.local_addr();
+        let talk = async {
+            pause(30).await;
+            let client = TcpStream::connect(addr).await;
+            if told {
+                let mut stream = client.unwrap();
+                stream.write_all(b"still here\r\n").await.unwrap();
+                assert_eq!(all_of(&mut stream).await, "still here\r\n");
+                server.shutdown();
+            } else {
+                assert_eq!(client.unwrap_err().kind(), io::ErrorKind::ConnectionRefused);
+            }
+        };
+        run_with(&kernel, talk).await;
+        assert_eq!(log.lines(), if told { vec!["accept"] } else { vec![] });
+    }
+}
+
+/// ST.p13: a client that has said all it has to say is let go, or not.
+#[tokio::test]
+async fn st_p13_an_error_ends_the_connection_unless_it_is_not_to() {
+    const LATER: Event<()> = Event::new("later");
+    for ends in [true, false] {
+        let kernel = Kernel::new();
+        let log = Log::default();
+        let [failed, gone] = std::array::from_fn(|_| log.clone());
+        let server = TcpServer::builder("127.0.0.1:0")
+            .shutdown_on_error(ends)
+            .client_input(|_, _| ())
+            .client_error(move |cx, error| {
+                assert!(error.is_eof());
+                failed.say("the end");
+                cx.delay(LATER, Duration::from_millis(50), ());
+            })
+            .state(LATER, |cx, ()| {
+                if cx.client().is_connected() {
+                    cx.client().put("an answer");
+                    cx.client().shutdown();
+                }
+            })
+            .client_disconnected(move |_| gone.say("disconnected"))
+            .start(&kernel)
+            .await
+            .unwrap();
+        let addr = server.local_addr();
+        let talk = async {
+            let mut stream = TcpStream::connect(addr).await.unwrap();
+            stream.shutdown().await.unwrap();
+            assert_eq!(all_of(&mut stream).await, if ends { "" } else { "an answer\r\n" });
+            server.shutdown();
+        };
+        run_with(&kernel, talk).await;
+        assert_eq!(log.lines(), ["the end", "disconnected"], "ends: {ends}");
+    }
+}
+
+/// CT.p2, CT.p11: our end of a client's connection, the family of a name's addresses, states of one's own, options.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn ct_p2_and_ct_p11_a_clients_end_its_states_and_its_options() {
+    const TELL: Event<()> = Event::new("tell");
+    const TABLE: Event<()> = Event::new("table");
+    let kernel = Kernel::new();
+    let log = Log::default();
+    let (accepted, told, table) = (log.clone(), log.clone(), log.clone());
+    let server = TcpServer::builder("127.0.0.1:0")
+        .client_connected(move |cx| {
+            let peer = cx.client().peer_addr().expect("an address");
+            accepted.say(format!("from {}", peer.ip()));
+        })
+        .client_input(|_, _| ())
+        .start(&kernel)
+        .await
+        .unwrap();
+    let listener = server.clone();
+    let states = poe::States::new().on(TABLE, move |cx, ()| {
+        table.say("table");
+        cx.server().shutdown();
+    });
+    TcpClient::builder(("localhost", server.local_addr().port()))
+        .domain(poe::wheel::Domain::Inet)
+        .bind("127.77.0.6:0")
+        .option("colour", "green")
+        .connected(|cx| {
+            cx.delay(TELL, Duration::from_millis(20), ());
+        })
+        .connect_error(|_, error| panic!("{error}"))
+        .server_input(|_, _| ())
+        .state(TELL, move |cx, ()| {
+            told.say(format!("client {:?}", cx.option("colour")));
+            cx.yield_to(TABLE, ());
+        })
+        .inline_states(&states)
+        .disconnected(move |_| listener.shutdown())
+        .start(&kernel)
+        .unwrap();
+    run(&kernel).await;
+    assert_eq!(log.lines(), ["from 127.77.0.6", "client Some(\"green\")", "table"]);
+}
+
 /// A thousand clients with requests in flight: each gets every answer that was put before the shutdown, then the end.
 #[tokio::test]
 async fn a_shutdown_under_load_gives_a_thousand_clients_every_answer() {

@@ -3,7 +3,6 @@
 mod api_peek;
 mod bad_use;
 #[cfg(unix)]
-#[cfg(unix)]
 mod component_rows;
 mod component_tcp;
 mod conformance;

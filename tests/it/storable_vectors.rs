@@ -366,6 +366,22 @@ fn v29_to_v32_what_only_perl_has() {
     assert!(value.get(1).unwrap().is_same(&value.get(0).unwrap()));
 }
 
+/// Codes that no vector has: the immortal undef as an element, a weak reference to what is overloaded, a long version
+/// string.
+#[test]
+fn codes_beyond_the_vectors_are_read_and_written_again() {
+    for image in [
+        "05 0b 02 00 00 00 02 1f 08 81",
+        "05 0b 02 00 00 00 02 14 11 02 4f 76 02 00 00 00 00 1c 00 00 00 00 02",
+        "05 0b 1e 00 00 01 2c 31*300 0a 01 61",
+    ] {
+        let value = storable::thaw(&hex(image)).unwrap();
+        assert_eq!(storable::freeze(&value).unwrap(), hex(image), "{image}");
+    }
+    let undef = storable::thaw(&hex("05 0b 02 00 00 00 01 1f")).unwrap();
+    assert!(undef.get(0).unwrap().is_undef());
+}
+
 #[test]
 fn v33_what_is_refused_says_why() {
     let errors = REFUSED.iter().map(|image| storable::thaw(&hex(image)).unwrap_err());

@@ -344,6 +344,46 @@ async fn a_file_that_is_cut_short_is_read_from_its_beginning() {
     }
 }
 
+/// FT4: blocks follow each other without a wait; the next look is after the end.
+#[tokio::test(start_paused = true)]
+async fn ft4_a_long_file_is_read_to_its_end_in_one_look() {
+    let folder = Folder::new();
+    let path = folder.path("log");
+    let written: Vec<String> = (0..40_000).map(|number| format!("line {number}")).collect();
+    append(&path, &(written.join("\n") + "\n"));
+    let begin = tokio::time::Instant::now();
+    let session = follower(
+        move || lines(&path).seek(0),
+        move |cx, what| {
+            if what == "idle" {
+                assert!(begin.elapsed() < ms(1000), "{:?}", begin.elapsed());
+                *cx.heap = None;
+            }
+        },
+    );
+    let mut told = play(session).await;
+    assert_eq!(told.pop().unwrap(), "idle");
+    assert!(told == written, "{} lines", told.len());
+}
+
+/// FT9: what was cut short and has grown beyond its old size meanwhile looks as if it had only grown.
+#[tokio::test(start_paused = true)]
+async fn ft9_a_file_that_was_refilled_between_two_looks_is_read_on() {
+    let folder = Folder::new();
+    let log = folder.path("log");
+    append(&log, "old\n");
+    let path = log.clone();
+    let session = follower(
+        move || lines(&path),
+        move |cx, what| match what {
+            "idle" => File::create(&log).unwrap().write_all(b"a\nb\nlonger\n").unwrap(),
+            "longer" => *cx.heap = None,
+            _ => {}
+        },
+    );
+    assert_eq!(play(session).await, ["idle", "longer"]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn q6_a_hard_link_is_a_reset_unless_links_are_ignored() {
     for ignored in [false, true] {

@@ -294,6 +294,63 @@ async fn rl9_rl10_words_are_completed_and_keys_are_bound() {
     .await;
 }
 
+/// RL6: lines of the history go to a file and come back; nothing is added by itself.
+#[tokio::test]
+async fn rl6_the_history_is_the_programs() {
+    on_terminal!(|_| {});
+    let file = std::env::temp_dir().join(format!("poe-readline-history-{}", std::process::id()));
+    let path = file.clone();
+    let session = Session::builder(None::<ReadLine>)
+        .on(START, move |cx, ()| -> poe::Handled {
+            let history = ReadLine::builder().input(LINE).start(cx)?;
+            history.add_history("one");
+            history.add_history("two");
+            history.write_history(Some(&path))?;
+            history.clear_history();
+            assert!(history.get_history().is_empty());
+            assert_eq!(history.read_history(Some(&path), 1..usize::MAX)?, 1);
+            assert_eq!(history.get_history(), ["two"]);
+            history.history_truncate_file(Some(&path), 1)?;
+            assert_eq!(std::fs::read_to_string(&path)?, "two\n");
+            Ok(())
+        })
+        .on(LINE, |_, _| {});
+    run(session).await;
+    std::fs::remove_file(file).unwrap();
+}
+
+/// RL11, RL.p3: the init file sets, binds, and asks for the program's name.
+#[tokio::test]
+async fn rl11_the_init_file_sets_and_binds() {
+    on_terminal!(|terminal| {
+        terminal.wait_for("p> ");
+        terminal.press("\x0f\r");
+        terminal.wait_for("<Line(\"typed by the file\")>");
+        terminal.wait_for("p> ");
+        terminal.press("\x04");
+        terminal.wait_for("<Eot>");
+    });
+    let file = std::env::temp_dir().join(format!("poe-readline-inputrc-{}", std::process::id()));
+    std::fs::write(
+        &file,
+        "set bell-style none\n$if my-app\n\"\\C-o\": \"typed by the file\"\n$else\n\"\\C-o\": \"no\"\n$endif\n",
+    )
+    .unwrap();
+    let path = file.clone();
+    let session = reader(move |builder| builder.app_name("my-app").inputrc(Some(path.clone()))).on("ask", |cx, ()| {
+        assert_eq!(wheel(cx).option("bell-style"), Some("none"));
+        assert_eq!(wheel(cx).attribs().len(), 1);
+    });
+    let kernel = Kernel::new();
+    let id = session.create(&kernel).unwrap();
+    kernel.post(id, "ask", ()).unwrap();
+    tokio::time::timeout(Duration::from_secs(30), kernel.run())
+        .await
+        .unwrap()
+        .unwrap();
+    std::fs::remove_file(file).unwrap();
+}
+
 #[tokio::test]
 async fn vi_has_its_own_keys() {
     on_terminal!(|terminal| {

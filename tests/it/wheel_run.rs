@@ -737,6 +737,90 @@ async fn q21_an_output_that_is_discarded_and_events_that_are_renamed_do_not_dist
     assert!(!told.iter().any(|what| what == "out c" || what == "close"), "{told:?}");
 }
 
+/// RU.p2: a program has its arguments as they are; a line for the shell is taken apart once more.
+#[tokio::test]
+async fn ru_p2_arguments_are_the_programs_or_more_of_the_line() {
+    let program = || both(Run::builder(sh("echo \"$0,$1\"")).args(["a   b", "c"]));
+    let told = play(talker(program, until_over())).await;
+    assert!(told.contains(&"out a   b,c".to_owned()), "{told:?}");
+    let told = play(talker(|| both(Run::shell("echo").args(["a   b", "c"])), until_over())).await;
+    assert!(told.contains(&"out a b c".to_owned()), "{told:?}");
+}
+
+/// RU12: as long as an output is paused its end is not seen, and the close waits for it.
+#[tokio::test]
+async fn ru12_a_paused_output_holds_back_the_close() {
+    let session = talker(
+        || Run::shell("echo a").stdout(Line::new(), OUT).close(CLOSE).exit(EXIT),
+        |cx, what| match what {
+            "begun" => wheel(cx).pause_stdout(),
+            "exit 0" => cx.delay("resume", Duration::from_millis(50), ()),
+            "close" => *cx.heap = None,
+            _ => {}
+        },
+    );
+    let session = session.on("resume", |cx, ()| {
+        say("resume");
+        wheel(cx).resume_stdout();
+    });
+    assert_eq!(play(session).await, ["exit 0", "resume", "out a", "close"]);
+}
+
+/// RU14, RU15: a new filter of standard input is for later puts; one for both directions gets what the old one had left.
+#[tokio::test]
+async fn ru14_new_filters_are_for_later_puts_and_for_what_is_not_yet_read() {
+    const WORD: Event<Input<String>> = Event::new("word");
+    let session = talker(|| both(Run::shell("cat")), {
+        let over = until_over();
+        move |cx, what| {
+            let bars = || Line::new().literal("|");
+            match what {
+                "begun" => {
+                    wheel(cx).put("a").unwrap();
+                    wheel(cx).set_stdin_filter(bars()).unwrap();
+                    wheel(cx).put("b").unwrap();
+                }
+                "out a" => {
+                    wheel(cx).set_stdio_filter(bars(), WORD).unwrap();
+                    wheel(cx).put("c").unwrap();
+                    wheel(cx).shutdown_stdin_after_flush();
+                }
+                _ => {}
+            }
+            over(cx, what);
+        }
+    });
+    let session = session.on(WORD, |_, input| say(format!("<{}>", input.record)));
+    let told = play(session).await;
+    assert_eq!(told[..3], ["out a", "<b>", "<c>"]);
+}
+
+/// RU18: no signal is blocked for the program, and a broken pipe is not ignored, as it is in a program of Rust's.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn ru18_the_program_has_the_systems_signal_handlers() {
+    for conduit in [
+        Conduit::Pipe,
+        #[cfg(feature = "pty")]
+        Conduit::PtyPipe,
+    ] {
+        let program = move || {
+            let mut grep = Command::new("grep");
+            grep.args(["-E", "^Sig(Blk|Ign)", "/proc/self/status"]);
+            both(Run::builder(grep).conduit(conduit))
+        };
+        let told = play(talker(program, until_over())).await;
+        let mask = |name: &str| {
+            let line = told
+                .iter()
+                .find_map(|what| what.strip_prefix("out ")?.strip_prefix(name));
+            u64::from_str_radix(line.unwrap().trim(), 16).unwrap()
+        };
+        const SIGPIPE: u64 = 1 << 12;
+        assert_eq!((mask("SigBlk:"), mask("SigIgn:") & SIGPIPE), (0, 0), "{conduit:?}");
+    }
+}
+
 #[tokio::test]
 async fn ru_p15_the_program_leads_a_group_unless_it_is_not_to() {
     let group_of = |own: bool| async move {

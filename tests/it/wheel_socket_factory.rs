@@ -256,6 +256,110 @@ async fn w4_dropping_a_wheel_that_connects_sends_nothing_and_ends_its_session() 
     run(&kernel).await;
 }
 
+/// SF.p4: whether several sockets may have one address. For listeners it is on, or a server could not be started again.
+#[cfg(unix)]
+#[tokio::test]
+async fn sf_p4_an_address_is_shared_by_those_who_say_so() {
+    const MADE: Event<Datagram> = Event::new("made");
+    for reuse in [true, false] {
+        let kernel = Kernel::new();
+        let log = Log::default();
+        let (made, failed) = (log.clone(), log.clone());
+        Session::builder(Vec::new())
+            .on(START, move |cx, ()| {
+                let bound = |addr| {
+                    let builder = SocketFactory::datagram().bind(addr).reuse(reuse);
+                    builder.success(MADE).failure(FAILED).start(cx)
+                };
+                let first = bound("127.0.0.1:0".parse::<SocketAddr>().unwrap());
+                bound(first.local_addr().expect("bound at once"));
+            })
+            .on(MADE, move |cx, datagram| {
+                made.say("made");
+                cx.heap.push(datagram.socket);
+            })
+            .on(FAILED, move |_, error| {
+                failed.say(format!("{} {:?}", error.operation, error.error.kind()))
+            })
+            .create(&kernel)
+            .unwrap();
+        run(&kernel).await;
+        let second = if reuse { "made" } else { "bind AddrInUse" };
+        assert_eq!(log.lines(), ["made", second]);
+    }
+}
+
+/// SF.p5, SF9: our end of a connection has the address that was asked for, or it is a failure to bind.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn sf_p5_our_end_is_bound_where_it_was_asked_for() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    // The last is of a net for documentation: no machine has it.
+    for ours in ["127.77.0.5:0", "203.0.113.1:0"] {
+        let kernel = Kernel::new();
+        let log = Log::default();
+        let (connected, failed) = (log.clone(), log.clone());
+        Session::builder(None::<SocketFactory>)
+            .on(START, move |cx, ()| {
+                let builder = SocketFactory::connect(addr).bind(ours);
+                *cx.heap = Some(builder.success(CLIENT).failure(FAILED).start(cx));
+            })
+            .on(CLIENT, move |_, connection| -> poe::Handled {
+                let local = connection.stream.local_name()?.as_socket_addr().expect("an address");
+                connected.say(format!("from {}", local.ip()));
+                Ok(())
+            })
+            .on(FAILED, move |_, error| {
+                failed.say(format!("{} {:?}", error.operation, error.error.kind()))
+            })
+            .create(&kernel)
+            .unwrap();
+        run(&kernel).await;
+        if ours.starts_with("127") {
+            assert_eq!(log.lines(), ["from 127.77.0.5"]);
+            assert_eq!(listener.accept().await.unwrap().1.ip().to_string(), "127.77.0.5");
+        } else {
+            assert_eq!(log.lines(), ["bind AddrNotAvailable"]);
+        }
+    }
+}
+
+/// SF.p7: so many wait to be accepted, and no more.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn sf_p7_the_backlog_is_as_long_as_it_was_asked_for() {
+    const CLIENTS: usize = 20;
+    for backlog in [1, 100] {
+        let kernel = Kernel::new();
+        let wheel = Rc::new(RefCell::new(None::<SocketFactory>));
+        let made = wheel.clone();
+        Session::builder(())
+            .on(START, move |cx, ()| {
+                let builder = SocketFactory::listen("127.0.0.1:0").backlog(backlog);
+                let factory = builder.success(CLIENT).failure(FAILED).start(cx);
+                factory.pause_accept();
+                *made.borrow_mut() = Some(factory);
+            })
+            .create(&kernel)
+            .unwrap();
+        let addr = wheel.borrow().as_ref().and_then(SocketFactory::local_addr).unwrap();
+        let talk = async {
+            // Whom the system has no place for it lets wait.
+            let client = || tokio::time::timeout(Duration::from_millis(500), TcpStream::connect(addr));
+            let clients = futures_util::future::join_all((0..CLIENTS).map(|_| client())).await;
+            let up = clients.iter().filter(|client| matches!(client, Ok(Ok(_)))).count();
+            match backlog {
+                1 => assert!((1..CLIENTS).contains(&up), "{up}"),
+                _ => assert_eq!(up, CLIENTS),
+            }
+            let gone = wheel.take();
+            drop(gone);
+        };
+        run_with(&kernel, talk).await;
+    }
+}
+
 /// LA2: a socket that cannot be accepted from is told of once, and the wheel is over.
 #[tokio::test]
 async fn la2_a_listener_that_is_none_fails_once_and_lets_its_session_go() {

@@ -25,6 +25,7 @@
 //! | `t/20_resources/00_base/sids.pm` | `sids` | |
 //! | `t/20_resources/00_base/signals.pm` | `signals` | `signals_order` |
 //! | `t/90_regression/averell-callback-ret.t` | `averell_callback_ret` | `callbacks` |
+//! | `t/90_regression/cfedde-filter-httpd.t` | `cfedde_filter_httpd` | |
 //! | `t/90_regression/grinnz-die-in-die.t` | `grinnz_die_in_die` | `whelan_grinnz` |
 //! | `t/90_regression/hinrik-wheel-run-die.t` | `hinrik_wheel_run_die` (the kernel's part) | |
 //! | `t/90_regression/kjeldahl-stop-start-*.t` (three files) | `kjeldahl_stop_start` (without a fork) | `run_again` |
@@ -36,6 +37,7 @@
 //! | `t/90_regression/rt19908-merlyn-stop.t` | `rt19908_merlyn_stop` | `die_in_stop` |
 //! | `t/90_regression/rt23181-sigchld-rc.t` | `rt23181_sigchld_rc` | |
 //! | `t/90_regression/rt47966-sigchld.t` | `rt47966_sigchld` | |
+//! | `t/90_regression/rt65460-forking.t` | `rt65460_forking` (without a fork) | |
 //! | `t/90_regression/steinert-passed-wheel.t` | `steinert_passed_wheel` | `drops` |
 //! | `t/90_regression/suzman_windows.t` | `suzman_windows` | |
 //! | `t/90_regression/ton-stop-corruption.t` | `ton_stop_corruption` | |
@@ -71,7 +73,6 @@
 //! | `t/10_units/03_base/14_kernel.t` | the arguments of `use POE::Kernel`, and its one global kernel |
 //! | `t/10_units/08_loops/*.t` | the choice of an event loop by what is loaded |
 //! | `t/90_regression/rt1648-tied-stderr.t` | tied handles |
-//! | `t/90_regression/rt65460-forking.t` | `fork` without `exec` |
 //! | `t/90_regression/broeren-win32-nbio.t`, `prumike-win32-stat.t` | Perl's own layer on Windows |
 //!
 //! Wheels, filters and components have their tests in modules of their own (`wheel_…`, `filter_…`, `component_…`).
@@ -82,6 +83,8 @@ mod assert_retval;
 mod assert_usage;
 mod averell_callback_ret;
 mod caller_state;
+#[cfg(feature = "httpd")]
+mod cfedde_filter_httpd;
 #[cfg(unix)]
 mod children;
 #[cfg(unix)]
@@ -129,6 +132,8 @@ mod rt19908_merlyn_stop;
 mod rt23181_sigchld_rc;
 #[cfg(unix)]
 mod rt47966_sigchld;
+#[cfg(all(unix, feature = "storable"))]
+mod rt65460_forking;
 #[cfg(unix)]
 mod sbk_signal_init;
 mod ses_nfa;
