@@ -79,9 +79,16 @@ pub mod component;
     doc,
     unix,
     feature = "testing",
+    feature = "codec",
     feature = "httpd",
     feature = "storable",
-    feature = "readline"
+    feature = "json",
+    feature = "msgpack",
+    feature = "cbor",
+    feature = "pty",
+    feature = "notify",
+    feature = "readline",
+    feature = "curses"
 ))]
 #[doc = include_str!("../docs/conformance.md")]
 pub mod conformance {}
