@@ -75,7 +75,8 @@
 //! | `t/90_regression/rt1648-tied-stderr.t` | tied handles |
 //! | `t/90_regression/broeren-win32-nbio.t`, `prumike-win32-stat.t` | Perl's own layer on Windows |
 //!
-//! Wheels, filters and components have their tests in modules of their own (`wheel_…`, `filter_…`, `component_…`).
+//! Wheels, filters and components have their tests in modules of their own (`wheel_…`, `filter_…`, `component_…`);
+//! docs/conformance.md names all of POE's files, and `conformance` checks it.
 
 mod aliases;
 mod assert_data;
