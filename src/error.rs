@@ -475,6 +475,12 @@ pub(crate) enum ErrorKind {
         operation: &'static str,
         error: std::io::Error,
     },
+    /// The same, of a server; the system does not say where.
+    Listen {
+        addr: String,
+        operation: &'static str,
+        error: std::io::Error,
+    },
     Invalid(String),
 }
 
@@ -591,7 +597,7 @@ impl Error {
     #[must_use]
     pub fn io(&self) -> Option<&std::io::Error> {
         match &*self.0 {
-            ErrorKind::Io { error, .. } => Some(error),
+            ErrorKind::Io { error, .. } | ErrorKind::Listen { error, .. } => Some(error),
             _ => None,
         }
     }
@@ -633,6 +639,9 @@ impl fmt::Display for Error {
                 write!(f, "event `{event}` of session {session} failed: {failure}")
             }
             ErrorKind::Io { operation, error } => write!(f, "{operation}: {error}"),
+            ErrorKind::Listen { addr, operation, error } => {
+                write!(f, "cannot listen at {addr}: {operation}: {error}")
+            }
             ErrorKind::Invalid(what) => f.write_str(what),
         }
     }
@@ -648,7 +657,7 @@ impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         match &*self.0 {
             ErrorKind::Died { failure, .. } => failure.source().map(|e| e as &(dyn StdError + 'static)),
-            ErrorKind::Io { error, .. } => Some(error),
+            ErrorKind::Io { error, .. } | ErrorKind::Listen { error, .. } => Some(error),
             _ => None,
         }
     }

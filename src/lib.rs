@@ -37,9 +37,31 @@
 //!    runs no other handler: posts, timers, aliases, reference counts, signals, futures.
 //!    [`Nfa`] is a session whose handlers depend on the state that it is in.
 //! 3. [`Event`]: typed keys over dynamic names; [`event`] has the life-cycle events.
-//! 4. [`filter`]: octets to records and back. [`driver`]: octets that wait. [`pipe`]: two connected ends. [`wheel`]: I/O that lives in a heap. [`component`]: whole sessions ready
-//!    made, a TCP server and a TCP client.
-//! 5. `testing` (a cargo feature): virtual time, transcripts, and a check that nothing is left behind.
+//! 4. [`component`]: whole sessions ready made, a TCP server and a TCP client, and [`KernelPool`](component::KernelPool):
+//!    servers on several cores. [`wheel`]: I/O that lives in a heap, which components are made of. [`filter`]: octets to
+//!    records and back; by `codec` (a cargo feature) tokio-util's codecs as well.
+//! 5. Beneath: [`driver`], octets that wait; [`pipe`], two connected ends; [`queue`], priority queues for programs' own
+//!    use; `tls` and `storable` (features): rustls under a wheel, and Perl's frozen data.
+//! 6. `testing` (a feature): virtual time, transcripts, and a check that nothing is left behind.
+//! 7. [`hosts`]: what may drive a kernel, and what it must do.
+//!
+//! The [`guide`] tells the same in chapters; a server or client starts best with [`guide::components`], and a program that
+//! comes from Perl with [`guide::migration`] and [`guide::phrasebook`].
+//!
+//! ```no_run
+//! # use poe::Kernel;
+//! use poe::component::TcpServer;
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), poe::Error> {
+//! # let kernel = Kernel::new();
+//! TcpServer::builder("127.0.0.1:7777") // an echo server
+//!     .client_input(|cx, line| cx.client().put(line))
+//!     .start(&kernel)
+//!     .await?;
+//! kernel.run().await
+//! # }
+//! ```
 //!
 //! # What keeps a session alive
 //!
@@ -66,8 +88,21 @@
 //!
 //! # Features
 //!
-//! The default is the core. `testing` adds the test kit, and Tokio's `test-util` with it; `pty` lets programs run on
-//! terminals; `notify` has files that are followed tell of their changes; `tls` puts rustls under a wheel.
+//! The default is the core: none is on. Each adds, and alters nothing.
+//!
+//! | feature | what it adds |
+//! |---|---|
+//! | `testing` | module `testing`, and Tokio's `test-util` with it; for `[dev-dependencies]` |
+//! | `serde` | [`Snapshot`] and its parts are `Serialize` |
+//! | `codec` | module `codec`: tokio-util's codecs as filters, filters as codecs |
+//! | `httpd` | `filter::Httpd`: requests and responses of the `http` crate |
+//! | `reference` | `filter::Reference`: frames of frozen values, with zlib; each serializer is a feature of its own |
+//! | `storable`, `json`, `msgpack`, `cbor` | the serializers; with the first the module `storable`, Perl's format |
+//! | `pty` | `wheel::Run` on pseudo terminals (Unix) |
+//! | `notify` | `wheel::FollowTail` is woken by the system's file events, beside its polling |
+//! | `readline` | `wheel::ReadLine`, a line editor |
+//! | `curses` | `wheel::Curses`, raw keys |
+//! | `tls` | module `tls`: rustls under a wheel or a component |
 
 mod arg;
 mod bridge;
@@ -103,6 +138,10 @@ mod kernel;
 mod name;
 pub mod pipe;
 pub mod queue;
+// The README's code, compiled and run with the other examples.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}
 mod resource;
 mod session;
 #[cfg(feature = "storable")]

@@ -231,9 +231,13 @@ impl KernelPool {
         G: Filter,
         F: Fn(TcpServerBuilder<(), Line>) -> TcpServerBuilder<H, G> + Send + Sync + 'static,
     {
-        let io_error = |(operation, error)| Error::from(ErrorKind::Io { operation, error });
-        let spread = Spread::bind(&addr.into(), &Options::default(), self.workers.len()).await;
-        let (local, listeners) = spread.map_err(io_error)?.into_parts();
+        let addr = addr.into();
+        let spread = Spread::bind(&addr, &Options::default(), self.workers.len()).await;
+        let spread = spread.map_err(|(operation, error)| {
+            let addr = addr.to_string();
+            Error::from(ErrorKind::Listen { addr, operation, error })
+        })?;
+        let (local, listeners) = spread.into_parts();
         let server = Arc::new(server);
         let number = next_number();
         let asked = self.workers.iter().zip(listeners).map(|(worker, listener)| {
@@ -241,7 +245,10 @@ impl KernelPool {
             worker.ask(move |local: Rc<Local>| {
                 Box::pin(async move {
                     let listener = tokio::net::TcpListener::from_std(listener);
-                    let listener = listener.map_err(|e| io_error(("listen", e)))?;
+                    let listener = listener.map_err(|error| ErrorKind::Io {
+                        operation: "listen",
+                        error,
+                    })?;
                     let started = server(TcpServer::on(listener)).start(&local.kernel).await?;
                     local.servers.borrow_mut().push((number, started));
                     Ok(())

@@ -4,14 +4,18 @@
 //! 2. [`lifetimes`]: what holds a session, and `why_alive`
 //! 3. [`timers`]
 //! 4. [`io`]: wheels and filters
-//! 5. [`errors`]: refusals, failures, `DIE`
-//! 6. `testing`: virtual time and transcripts (with the feature of that name)
-//! 7. [`embedding`]: a kernel inside a Tokio service
-//! 8. [`migration`]: from Perl's POE
+//! 5. [`components`]: servers and clients, from an echo server to a chat; Ctrl-C
+//! 6. [`errors`]: refusals, failures, `DIE`
+//! 7. `testing`: virtual time and transcripts (with the feature of that name)
+//! 8. [`embedding`]: a kernel inside a Tokio service
+//! 9. [`migration`]: from Perl's POE
 //!
 //! And for reference: [`rules`], order and lifetime on one page; [`phrasebook`], POE's synopses beside ours.
 
 pub mod phrasebook;
+
+#[doc = include_str!("../../docs/guide/components.md")]
+pub mod components {}
 
 #[doc = include_str!("../../docs/guide/embedding.md")]
 pub mod embedding {}

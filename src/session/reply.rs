@@ -17,7 +17,8 @@ pub struct Reply<T>(pub T);
     message = "a handler cannot answer with `{Self}`",
     label = "this is not an answer",
     note = "return nothing, or wrap the value: `Reply(value)`",
-    note = "a handler that uses `?` says so: `|cx, arg| -> poe::Handled {{ .. Ok(()) }}`, or `-> poe::Handled<Reply<T>>`"
+    note = "a handler that uses `?` says so: `|cx, arg| -> poe::Handled {{ .. Ok(()) }}`, or `-> poe::Handled<Reply<T>>`",
+    note = "handlers do not await: `cx.spawn(future, EVENT)` sends what a future gives as an event"
 )]
 pub trait IntoReply {
     /// What the caller gets.

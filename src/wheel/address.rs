@@ -77,6 +77,9 @@ impl Address {
             let what = format!("`{name}`: {why}");
             io::Error::new(io::ErrorKind::AddrNotAvailable, what)
         };
+        if !name.contains(':') || name.parse::<IpAddr>().is_ok() {
+            return Err(unknown(&"a port is missing, as in `localhost:80` or `[::1]:80`"));
+        }
         let found = tokio::net::lookup_host(name).await.map_err(|e| unknown(&e))?;
         let found: Vec<Spot> = found.map(Spot::Ip).collect();
         if found.is_empty() {

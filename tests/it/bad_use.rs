@@ -1,6 +1,7 @@
 //! Bad use gets a clear word: each mistake, and the exact text that a person reads. What must not even compile is in
 //! `tests/ui`.
 
+use poe::component::TcpServer;
 use poe::event::START;
 use poe::testing;
 use poe::{AlarmId, Event, Kernel, KernelHandle, Reply, Session, SessionId, Signal};
@@ -398,6 +399,23 @@ async fn a_failure_passed_on_by_question_mark_keeps_its_words() {
         error.to_string(),
         "event `_start` of session 1 failed: cannot post `greet`: no session has the alias `logger`"
     );
+}
+
+#[tokio::test]
+async fn an_address_that_is_taken_or_has_no_port_is_named() {
+    let kernel = Kernel::new();
+    let server = |addr: String| TcpServer::builder(addr).client_input(|cx, line| cx.client().put(line));
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = taken.local_addr().unwrap().to_string();
+    let error = server(addr.clone()).start(&kernel).await.unwrap_err();
+    let text = error.to_string();
+    assert!(text.starts_with(&format!("cannot listen at {addr}: ")), "{text}");
+    assert_eq!(error.io().unwrap().kind(), std::io::ErrorKind::AddrInUse);
+    for name in ["127.0.0.1", "localhost", "::1"] {
+        let error = server(name.to_owned()).start(&kernel).await.unwrap_err();
+        let text = error.to_string();
+        assert!(text.contains(&format!("`{name}`: a port is missing")), "{text}");
+    }
 }
 
 /// What must not compile, and what the compiler says then. Its words change from version to version, so they are

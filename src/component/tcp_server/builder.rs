@@ -227,7 +227,8 @@ impl<H: 'static, F: Filter> TcpServerBuilder<H, F> {
         self
     }
 
-    /// A client has gone: once for each that connected, also when its session is stopped from outside.
+    /// A client has gone: once for each that connected, also when its session is stopped from outside. The session ends
+    /// then, unless something holds it: clear timers here ([`alarm_clear`](crate::Turn::alarm_clear)).
     #[doc(alias = "ClientDisconnected")]
     pub fn client_disconnected<R: IntoReply>(
         mut self,
@@ -353,7 +354,7 @@ impl<H: 'static, F: Filter> TcpServerBuilder<H, F> {
                 let listener = match place {
                     Where::At(addr) => make::listen(addr.clone(), self.sockets.clone())
                         .await
-                        .map_err(io_error)?,
+                        .map_err(|failed| cannot_listen(addr, failed))?,
                     Where::On(listener) => listener.clone(),
                 };
                 listeners.push(listener);
@@ -377,7 +378,9 @@ impl<H: 'static, F: Filter> TcpServerBuilder<H, F> {
         for place in &self.places {
             let listener = match place {
                 Where::At(addr) => match addr.spot() {
-                    Some(spot) => make::listen_at(&spot, &self.sockets).map_err(io_error)?,
+                    Some(spot) => {
+                        make::listen_at(&spot, &self.sockets).map_err(|failed| cannot_listen(addr, failed))?
+                    }
                     None => {
                         let what = format!("`start_in` needs an address, not the name `{addr}`: look it up before");
                         return Err(ErrorKind::Invalid(what).into());
@@ -432,7 +435,10 @@ impl<H: 'static, F: Filter> TcpServerBuilder<H, F> {
             .iter()
             .map(ListenSocket::local_name)
             .collect::<io::Result<_>>();
-        let local = local.map_err(|e| io_error(("getsockname", e)))?;
+        let local = local.map_err(|error| ErrorKind::Io {
+            operation: "getsockname",
+            error,
+        })?;
         let (settings, serves) = (self.settings.clone(), self.acceptor.is_none());
         let acceptor = match self.acceptor {
             Some(acceptor) => acceptor,
@@ -483,6 +489,8 @@ impl<H, F: Filter> fmt::Debug for TcpServerBuilder<H, F> {
     }
 }
 
-fn io_error((operation, error): (&'static str, io::Error)) -> Error {
-    ErrorKind::Io { operation, error }.into()
+/// The system does not say which address it was, and with several the user would have to guess.
+fn cannot_listen(addr: &Address, (operation, error): (&'static str, io::Error)) -> Error {
+    let addr = addr.to_string();
+    ErrorKind::Listen { addr, operation, error }.into()
 }
