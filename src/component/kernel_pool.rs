@@ -438,11 +438,13 @@ fn work(
                 }
             }
         };
-        let (serving, ordered) = (pin!(serving), pin!(ordered));
-        // Orders first. Serving has no end.
-        let last = match select(ordered, serving).await {
-            Either::Left((last, _)) => last,
-            Either::Right(((), _)) => None,
+        // Orders first; serving has no end. Both are dropped here, since a kernel that serves cannot be shut down by another.
+        let last = {
+            let (serving, ordered) = (pin!(serving), pin!(ordered));
+            match select(ordered, serving).await {
+                Either::Left((last, _)) => last,
+                Either::Right(((), _)) => None,
+            }
         };
         if let Some((limit, answer)) = last {
             let report = kernel.shutdown(limit).await;
