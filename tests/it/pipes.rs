@@ -165,3 +165,30 @@ async fn p4_a_wheel_between_two_pipes() {
         assert_no_leaks(&kernel);
     }
 }
+
+/// P3: without descriptors each kind fails, and says so; then none is left half made.
+#[cfg(unix)]
+#[tokio::test]
+async fn p3_a_kind_that_fails_is_an_error() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    crate::in_child::in_child!();
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    let current = Some(64);
+    setrlimit(Resource::Nofile, Rlimit { current, maximum }).unwrap();
+    // All but one: no pipe has only one end.
+    let mut files = Vec::new();
+    while let Ok(file) = std::fs::File::open("/dev/null") {
+        files.push(file);
+    }
+    files.pop();
+    for _ in 0..3 {
+        for kind in KINDS {
+            assert!(OneWay::of(kind).is_err(), "{kind}");
+            assert!(TwoWay::of(kind).is_err(), "{kind}");
+        }
+        assert!(OneWay::new().is_err() && TwoWay::new().is_err());
+    }
+    files.push(std::fs::File::open("/dev/null").unwrap());
+    drop(files);
+    assert!(OneWay::new().is_ok() && TwoWay::new().is_ok());
+}

@@ -528,3 +528,44 @@ async fn w1_w4_w5_ids_and_wheels_that_nobody_keeps() {
     assert_eq!(said(), ["stops"]);
     assert_no_leaks(&kernel);
 }
+
+/// W2, law 16: whoever puts, the owner is told.
+#[tokio::test(start_paused = true)]
+async fn w2_law_16_the_owner_is_told_whoever_puts() {
+    const PUT: Event<Rc<ReadWrite>> = Event::new("put");
+    let (peer, ours) = duplex(64);
+    let kernel = poe::testing::kernel();
+    let ours = Cell::new(Some(ours));
+    Session::builder(())
+        .on(START, |cx, ()| cx.alias_set("other"))
+        .on(PUT, |cx, wheel| -> poe::Handled {
+            assert_ne!(wheel.session_id(), cx.session_id());
+            wheel.put("from another session")?;
+            cx.alias_remove("other")?;
+            Ok(())
+        })
+        .on(FLUSHED, |_, _| say("another session is told"))
+        .create(&kernel)
+        .unwrap();
+    Session::builder(None::<Rc<ReadWrite>>)
+        .on(START, move |cx, ()| -> poe::Handled {
+            let ours = ours.take().expect("a session starts once");
+            let wheel = Rc::new(ReadWrite::builder(ours).flushed(FLUSHED).start(cx)?);
+            *cx.heap = Some(wheel.clone());
+            cx.post("other", PUT, wheel)?;
+            Ok(())
+        })
+        .on(FLUSHED, |cx, id| {
+            assert_eq!(Some(id), cx.heap.as_ref().map(|wheel| wheel.id()));
+            say("the owner is told");
+            *cx.heap = None;
+        })
+        .create(&kernel)
+        .unwrap();
+    let both = async { tokio::join!(kernel.run(), all(peer)) };
+    let (ran, got) = tokio::time::timeout(ms(60_000), both).await.expect("it ends");
+    ran.unwrap();
+    assert_eq!(got, "from another session\r\n");
+    assert_eq!(said(), ["the owner is told"]);
+    assert_no_leaks(&kernel);
+}
