@@ -30,6 +30,7 @@
 //! | `t/90_regression/hinrik-wheel-run-die.t` | `hinrik_wheel_run_die` (the kernel's part) | |
 //! | `t/90_regression/kjeldahl-stop-start-*.t` (three files) | `kjeldahl_stop_start` (without a fork) | `run_again` |
 //! | `t/90_regression/leolo-alarm-adjust.t` | `leolo_alarm_adjust` | |
+//! | `t/90_regression/leolo-filter-httpd.t` | `leolo_filter_httpd` | |
 //! | `t/90_regression/leolo-sig-die.t` | `leolo_sig_die` (results of calls) | `exceptions_off` |
 //! | `t/90_regression/meh-startstop-return.t` | `meh_startstop_return` | `creation` |
 //! | `t/90_regression/neyuki_detach.t` | `neyuki_detach` | `detach` |
@@ -122,6 +123,8 @@ mod k_signals_rerun;
 mod kernel_internal;
 mod kjeldahl_stop_start;
 mod leolo_alarm_adjust;
+#[cfg(feature = "httpd")]
+mod leolo_filter_httpd;
 mod leolo_sig_die;
 mod meh_startstop_return;
 mod neyuki_detach;
