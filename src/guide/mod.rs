@@ -42,6 +42,5 @@ pub mod rules {}
 #[doc = include_str!("../../docs/guide/testing.md")]
 pub mod testing {}
 
-#[cfg(feature = "testing")]
 #[doc = include_str!("../../docs/guide/timers.md")]
 pub mod timers {}

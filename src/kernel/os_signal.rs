@@ -118,12 +118,16 @@ impl Core {
             listeners.retain(|(name, id)| {
                 let wanted = signals.is_watched(name) || *name == "CHLD" && self.awaits_by_signal();
                 if !wanted {
-                    ended.push(*id);
+                    ended.push((*name, *id));
                 }
                 wanted
             });
         }
-        for id in ended {
+        for (signal, id) in ended {
+            if signal != "CHLD" {
+                // The user who presses Ctrl-C in vain can find out why.
+                tracing::debug!(target: "poe::signals", signal, "watched by no session any more: from now on it is ignored");
+            }
             self.cancel_task(id);
         }
     }

@@ -208,7 +208,7 @@ impl RunBuilder {
         self
     }
 
-    /// Reads what the program writes to standard error, likewise. On [`Conduit::Pty`] there is no such stream of its own,
+    /// Reads what the program writes to standard error, likewise. On `Conduit::Pty` there is no such stream of its own,
     /// and this is ignored with a warning.
     #[doc(alias = "StderrEvent")]
     #[doc(alias = "StderrFilter")]
