@@ -50,6 +50,10 @@ macro_rules! kinds {
             /// The comparisons are between constants of one instantiation, so that a single branch is left of them.
             #[inline]
             fn pack<A: 'static>(value: A, boxed: impl FnOnce(A) -> B) -> Self {
+                // Larger than all that is held in place: straight into its box, for each move costs.
+                if size_of::<A>() > size_of::<String>() {
+                    return Repr::Boxed(boxed(value));
+                }
                 let mut slot = Some(value);
                 {
                     let any: &mut dyn Any = &mut slot;

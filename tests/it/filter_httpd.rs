@@ -199,6 +199,38 @@ fn requests_may_be_pipelined_also_behind_an_empty_body() {
 }
 
 #[test]
+fn a_long_pipeline_gives_each_request_its_own_head() {
+    let mut stream = Vec::new();
+    for n in 0..300 {
+        let blank = ["", "\r\n", " \n"][n % 3];
+        let line = match n % 5 {
+            // Of a form that is read by hand, folded, with a body, in chunks, and the usual one.
+            0 => format!("GET\t/{n} HTTP/1.1\r\nX-N: {n}\r\n\r\n"),
+            1 => format!("GET /{n} HTTP/1.1\r\nX-N:\r\n  {n}\r\n\r\n"),
+            2 => format!("POST /{n} HTTP/1.1\r\nX-N: {n}\r\nContent-Length: 4\r\n\r\nbody"),
+            3 => format!("PUT /{n} HTTP/1.1\r\nTransfer-Encoding: chunked\r\nX-N: {n}\r\n\r\n1\r\nb\r\n0\r\n\r\n"),
+            _ => format!("GET /{n} HTTP/1.1\r\nX-N: {n}\r\n\r\n"),
+        };
+        stream.extend_from_slice(format!("{blank}{line}{line}").as_bytes());
+    }
+    for size in [stream.len(), 5000, 333, 1] {
+        let mut filter = Httpd::new();
+        let got: Vec<_> = stream
+            .chunks(size)
+            .flat_map(|chunk| incoming(&mut filter, chunk))
+            .map(request)
+            .collect();
+        assert_eq!(got.len(), 600);
+        for (n, request) in got.iter().enumerate() {
+            let n = (n / 2).to_string();
+            assert_eq!(&request.uri().path()[1..], n);
+            assert_eq!(request.headers()["x-n"].to_str().unwrap(), n);
+        }
+        assert!(filter.get_pending().is_empty());
+    }
+}
+
+#[test]
 fn the_last_newline_of_a_head_does_not_become_the_bodys_first_octet() {
     let mut filter = Httpd::new();
     assert!(incoming(&mut filter, "POST / HTTP/1.1\r\nContent-Length: 2\r\n\r").is_empty());

@@ -32,14 +32,21 @@ pub(super) enum Body {
     Chunked,
 }
 
-/// Reads the head at the front, in one go; `None` when it is not complete, or not of the usual form.
-pub(super) fn parse(octets: &[u8]) -> Option<(usize, Result<Head, Box<Refused>>)> {
+/// So much is copied at once for several heads to share: few allocations for pipelined requests, and little memory that a
+/// request keeps which outlives the others.
+const SHARED: usize = 2048;
+
+/// Reads the head at the front, in one go; `None` when it is not complete, or not of the usual form. `shared` is a copy of
+/// the front, as far as there is one.
+pub(super) fn parse(octets: &[u8], shared: &mut Bytes) -> Option<(usize, Result<Head, Box<Refused>>)> {
     let mut headers = [const { MaybeUninit::uninit() }; MAX_HEADERS];
     let mut parsed = httparse::Request::new(&mut []);
     let Ok(Status::Complete(size)) = parsed.parse_with_uninit_headers(octets, &mut headers) else {
         return None;
     };
-    let head = Bytes::copy_from_slice(&octets[..size]);
+    if shared.len() < size {
+        *shared = Bytes::copy_from_slice(&octets[..octets.len().min(SHARED).max(size)]);
+    }
     let version = match parsed.version {
         Some(0) => Version::HTTP_10,
         _ => Version::HTTP_11,
@@ -47,7 +54,7 @@ pub(super) fn parse(octets: &[u8]) -> Option<(usize, Result<Head, Box<Refused>>)
     let target = within(octets, parsed.path?.as_bytes());
     let built = build(
         octets,
-        &head,
+        shared,
         parsed.method?.as_bytes(),
         target,
         version,
@@ -74,7 +81,7 @@ pub(super) fn end(octets: &[u8], from: usize) -> Result<usize, usize> {
 pub(super) fn parse_odd(head: &[u8]) -> Result<Head, Box<Refused>> {
     let unfolded = unfold(head);
     if unfolded.len() != head.len()
-        && let Some((_, built)) = parse(&unfolded)
+        && let Some((_, built)) = parse(&unfolded, &mut Bytes::new())
     {
         return built;
     }
@@ -192,15 +199,25 @@ fn build(
     *request.uri_mut() = uri;
 
     let mut headers = HeaderMap::with_capacity(parsed.len());
+    // Most requests have no body, and nothing has to be looked up for them.
+    let mut speaks_of_body = false;
     for header in parsed {
         let name = HeaderName::from_bytes(header.name.as_bytes());
         let value = HeaderValue::from_maybe_shared(head.slice(within(octets, header.value)));
-        match (name, value) {
-            (Ok(name), Ok(value)) => headers.append(name, value),
-            _ => return Err(bad("A header cannot be read.")),
+        let (Ok(name), Ok(value)) = (name, value) else {
+            return Err(bad("A header cannot be read."));
         };
+        speaks_of_body |= name == CONTENT_LENGTH || name == TRANSFER_ENCODING || name == CONTENT_ENCODING;
+        headers.append(name, value);
     }
     *request.headers_mut() = headers;
+    if !speaks_of_body {
+        return Ok(Head {
+            request,
+            body: Body::None,
+            expects: false,
+        });
+    }
     match body_of(&request) {
         Ok(body) => {
             let expects = version >= Version::HTTP_11

@@ -32,6 +32,9 @@ pub struct Reason(pub HeaderValue);
 /// ```
 #[must_use]
 pub fn keeps_alive<T>(request: &Request<T>) -> bool {
+    if request.version() >= Version::HTTP_11 && !request.headers().contains_key(CONNECTION) {
+        return true;
+    }
     let says = |token: &str| {
         let values = request.headers().get_all(CONNECTION).into_iter();
         let mut tokens = values
@@ -52,7 +55,15 @@ pub(super) fn write(response: &Response<Bytes>, out: &mut BytesMut) -> Result<()
     if bodiless && !body.is_empty() {
         return Err(FilterError::custom("a response with this status has no body"));
     }
-    let said = headers.get(CONTENT_LENGTH);
+    // One walk over the headers costs less than looking two of them up.
+    let (mut size, mut said, mut coded) = (body.len() + 96, None, false);
+    for (name, value) in headers {
+        size += name.as_str().len() + value.len() + 4;
+        if name == CONTENT_LENGTH {
+            said = said.or(Some(value));
+        }
+        coded |= name == TRANSFER_ENCODING;
+    }
     if let Some(said) = said
         && !body.is_empty()
         && said.to_str().ok().and_then(|said| said.parse().ok()) != Some(body.len())
@@ -63,32 +74,34 @@ pub(super) fn write(response: &Response<Bytes>, out: &mut BytesMut) -> Result<()
         ));
     }
 
-    let size: usize = headers
-        .iter()
-        .map(|(name, value)| name.as_str().len() + value.len() + 4)
-        .sum();
-    out.reserve(size + body.len() + 96);
+    out.reserve(size);
     let old = response.version() <= Version::HTTP_10;
-    out.extend_from_slice(if old { b"HTTP/1.0 " } else { b"HTTP/1.1 " });
-    out.extend_from_slice(status.as_str().as_bytes());
-    out.extend_from_slice(b" ");
     match response.extensions().get::<Reason>() {
-        Some(Reason(reason)) => out.extend_from_slice(reason.as_bytes()),
-        None => out.extend_from_slice(status.canonical_reason().unwrap_or("Unknown Error").as_bytes()),
+        None if status == StatusCode::OK && !old => out.extend_from_slice(b"HTTP/1.1 200 OK\r\n"),
+        reason => {
+            out.extend_from_slice(if old { b"HTTP/1.0 " } else { b"HTTP/1.1 " });
+            out.extend_from_slice(status.as_str().as_bytes());
+            out.extend_from_slice(b" ");
+            out.extend_from_slice(match reason {
+                Some(Reason(reason)) => reason.as_bytes(),
+                None => status.canonical_reason().unwrap_or("Unknown Error").as_bytes(),
+            });
+            out.extend_from_slice(b"\r\n");
+        }
     }
-    out.extend_from_slice(b"\r\n");
     for (name, value) in headers {
         out.extend_from_slice(name.as_str().as_bytes());
         out.extend_from_slice(b": ");
         out.extend_from_slice(value.as_bytes());
         out.extend_from_slice(b"\r\n");
     }
-    if said.is_none() && !bodiless && !headers.contains_key(TRANSFER_ENCODING) {
+    if said.is_none() && !bodiless && !coded {
         out.extend_from_slice(b"content-length: ");
         put_decimal(body.len(), out);
+        out.extend_from_slice(b"\r\n\r\n");
+    } else {
         out.extend_from_slice(b"\r\n");
     }
-    out.extend_from_slice(b"\r\n");
     out.extend_from_slice(body);
     Ok(())
 }
