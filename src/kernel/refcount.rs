@@ -3,19 +3,19 @@
 use super::{Core, Kernel, Turn};
 use crate::error::{Error, ErrorKind};
 use crate::id::SessionId;
-use crate::resource::HoldKind;
+use crate::resource::extrefs::TagKind;
 use std::panic::Location;
 
 /// What a reference count is called.
 pub(crate) struct Tag<'a> {
-    pub(crate) kind: HoldKind,
+    pub(crate) kind: TagKind,
     pub(crate) name: &'a str,
 }
 
 impl<'a> Tag<'a> {
     fn user(name: &'a str) -> Self {
         Tag {
-            kind: HoldKind::Refcount,
+            kind: TagKind::Refcount,
             name,
         }
     }
@@ -24,7 +24,7 @@ impl<'a> Tag<'a> {
 /// The tag of postbacks that post (or callbacks that call) an event.
 pub(crate) fn postback_tag(event: &str) -> Tag<'_> {
     Tag {
-        kind: HoldKind::Postback,
+        kind: TagKind::Postback,
         name: event,
     }
 }
@@ -40,7 +40,7 @@ impl Core {
         let change = self.extrefs.borrow_mut().increment(slot, tag.kind, tag.name, place);
         if change.edge {
             self.sessions.borrow_mut().hold(slot);
-            self.trace_held(slot, tag.kind, tag.name);
+            self.trace_held(slot, tag.kind.into(), tag.name);
         }
         Ok(change.count)
     }
@@ -56,7 +56,7 @@ impl Core {
         };
         if change.edge {
             self.sessions.borrow_mut().release(slot);
-            self.trace_released(slot, tag.kind, tag.name);
+            self.trace_released(slot, tag.kind.into(), tag.name);
             // Nobody need be in a handler: the future must look whether this was the last reason to live.
             self.wake_host();
         }

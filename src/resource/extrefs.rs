@@ -14,8 +14,24 @@ pub(crate) struct Extrefs {
     last: Option<Name>,
 }
 
+/// Whose tag it is: one octet beside the count, where a [`HoldKind`] has words of its own.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum TagKind {
+    Refcount,
+    Postback,
+}
+
+impl From<TagKind> for HoldKind {
+    fn from(kind: TagKind) -> Self {
+        match kind {
+            TagKind::Refcount => HoldKind::Refcount,
+            TagKind::Postback => HoldKind::Postback,
+        }
+    }
+}
+
 struct Tag {
-    kind: HoldKind,
+    kind: TagKind,
     name: Name,
     count: u64,
     /// Where the count was last raised.
@@ -34,7 +50,7 @@ impl Extrefs {
     pub(crate) fn increment(
         &mut self,
         session: u32,
-        kind: HoldKind,
+        kind: TagKind,
         name: &str,
         place: &'static Location<'static>,
     ) -> Change {
@@ -63,7 +79,7 @@ impl Extrefs {
 
     /// Lowers a count; nothing if the tag is not held (decision D5: a count does not go below zero).
     #[must_use]
-    pub(crate) fn decrement(&mut self, session: u32, kind: HoldKind, name: &str) -> Option<Change> {
+    pub(crate) fn decrement(&mut self, session: u32, kind: TagKind, name: &str) -> Option<Change> {
         let tags = self.by_session.get_mut(&session)?;
         let at = tags.iter().position(|t| t.kind == kind && t.name == name)?;
         tags[at].count -= 1;
@@ -99,7 +115,7 @@ impl Resource for Extrefs {
     fn holds(&self, session: SessionId, out: &mut Vec<Hold>) {
         for tag in self.by_session.get(&session.slot).into_iter().flatten() {
             out.push(Hold {
-                kind: tag.kind,
+                kind: tag.kind.into(),
                 name: tag.name.to_string(),
                 count: tag.count as usize,
                 place: tag.place,
