@@ -649,7 +649,8 @@ impl fmt::Display for Error {
 
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Error({self})")
+        // The text alone: it is what a `main` that returns the error prints, behind its own `Error: `.
+        fmt::Display::fmt(self, f)
     }
 }
 

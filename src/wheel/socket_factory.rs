@@ -369,7 +369,7 @@ enum Begun {
 /// runtime it cannot be, and the task does it.
 fn begin(core: &Core, role: Role, options: Options) -> Result<Begun, Failed> {
     if core.is_virtual() {
-        let why = "a kernel in virtual time takes no real sockets";
+        let why = "a kernel in virtual time takes no real sockets: use `Kernel::new`, or a `ReadWrite` over `tokio::io::duplex`";
         return Err(("socket", io::Error::new(io::ErrorKind::Unsupported, why)));
     }
     let in_runtime = tokio::runtime::Handle::try_current().is_ok();

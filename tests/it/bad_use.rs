@@ -411,6 +411,7 @@ async fn an_address_that_is_taken_or_has_no_port_is_named() {
     let text = error.to_string();
     assert!(text.starts_with(&format!("cannot listen at {addr}: ")), "{text}");
     assert_eq!(error.io().unwrap().kind(), std::io::ErrorKind::AddrInUse);
+    assert_eq!(format!("{error:?}"), text, "what `main` prints");
     for name in ["127.0.0.1", "localhost", "::1"] {
         let error = server(name.to_owned()).start(&kernel).await.unwrap_err();
         let text = error.to_string();
