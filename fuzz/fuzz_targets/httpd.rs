@@ -14,10 +14,13 @@ fuzz_target!(|data: &[u8]| {
     };
     let (cuts, stream) = rest.split_at((cuts as usize).min(rest.len()));
     let limit = limit as usize + 1;
-    let filter = Httpd::new().streaming(mode & 1 == 1).max_content(limit).max_head(match mode & 2 {
-        0 => 64 * 1024,
-        _ => 100,
-    });
+    let filter = Httpd::new()
+        .streaming(mode & 1 == 1)
+        .max_content(limit)
+        .max_head(match mode & 2 {
+            0 => 64 * 1024,
+            _ => 100,
+        });
 
     let mut expected = Vec::new();
     let mut whole = filter.fresh();

@@ -38,7 +38,8 @@ impl fmt::Display for ShutdownReport {
         if self.stopped.is_empty() {
             f.write_str("every session ended in time")?;
         } else {
-            writeln!(f, "{} sessions had to be stopped:", self.stopped.len())?;
+            let s = if self.stopped.len() == 1 { "" } else { "s" };
+            writeln!(f, "{} session{s} had to be stopped:", self.stopped.len())?;
             for session in &self.stopped {
                 writeln!(f, "{session}")?;
             }

@@ -288,6 +288,8 @@ fn bind_own(table: &mut Keybindings, vi: bool, completes: bool) {
             ("C-n", "next-history"),
         ]);
     }
+    // It would start an editor of the environment's.
+    table.remove_binding(KeyModifiers::CONTROL, KeyCode::Char('o'));
     for (key, name) in own {
         let _ = bind(table, key, &KeyBinding::Function(name.to_owned()));
     }
