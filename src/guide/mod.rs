@@ -3,8 +3,8 @@
 //! 1. [`events`]: names and types, the three ways to send, what a handler is given
 //! 2. [`lifetimes`]: what holds a session, and `why_alive`
 //! 3. [`timers`]
-//! 4. [`io`]: wheels and filters
-//! 5. [`components`]: servers and clients, from an echo server to a chat; Ctrl-C
+//! 4. [`components`]: servers and clients, from an echo server to a chat; Ctrl-C
+//! 5. [`io`]: wheels and filters
 //! 6. [`errors`]: refusals, failures, `DIE`
 //! 7. `testing`: virtual time and transcripts (with the feature of that name)
 //! 8. [`embedding`]: a kernel inside a Tokio service

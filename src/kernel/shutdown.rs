@@ -115,6 +115,8 @@ impl Kernel {
     /// `TERM` can finish. At the limit whoever is left is stopped; every `_stop` runs.
     ///
     /// Call it beside a `run` or `serve` that is under way, which then ends, or alone: then it drives the kernel itself.
+    /// A `run` or `serve` that was begun, is not polled any more and was not dropped keeps it waiting, beyond the limit:
+    /// in a hand-made `select` drop it first (`tokio::select!` does).
     /// Afterwards the kernel is as new.
     ///
     /// ```
