@@ -86,11 +86,12 @@ impl Deadline {
             return Poll::Ready(());
         }
         let mut wait = Clock::until(now, due);
-        if clock.is_tokio() && wait.subsec_nanos().is_multiple_of(MILLISECOND) {
+        if clock.is_tokio() {
             // A paused clock goes by whole milliseconds from where it was paused, but sleeps are rounded up by a grid
-            // that begins elsewhere, which would make each a millisecond late. Asked for by the beginning of its last
-            // millisecond, it ends on the dot.
-            wait -= Duration::from_nanos(u64::from(MILLISECOND) - 1);
+            // that begins elsewhere, which would make some a millisecond late. Asked for by the beginning of its last
+            // millisecond, each ends on the first one that is not too early.
+            let last = wait.as_nanos().div_ceil(u128::from(MILLISECOND)) - 1;
+            wait = Duration::from_nanos(1) + Duration::from_millis(u64::try_from(last).unwrap_or(u64::MAX));
         }
         let sleep = match &mut self.sleep {
             Some(sleep) => {
