@@ -137,6 +137,15 @@ async fn what_cannot_be_started_is_an_error_and_a_failed_kernel_goes_on() {
     })
     .await
     .unwrap();
+    // A server that was there when it failed would be stopped as well.
+    pool.each(|kernel, _| async move {
+        while kernel.session_count() > 0 {
+            tokio::task::yield_now().await;
+        }
+        Ok::<(), poe::Error>(())
+    })
+    .await
+    .unwrap();
     let server = pool.serve("127.0.0.1:0", who_am_i).await.unwrap();
     within(async {
         for _ in 0..20 {

@@ -184,6 +184,8 @@ async fn shutdown_waits_for_those_who_end_and_stops_the_rest_at_its_limit() {
 
 #[test]
 fn a_kernel_that_never_ran_says_whom_it_drops_and_why_they_were_alive() {
+    #[cfg(unix)]
+    crate::in_child::in_child!();
     let trace = crate::traced::Trace::of("poe::sessions=warn");
     let kernel = poe::Kernel::new();
     Session::builder(())

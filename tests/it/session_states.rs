@@ -262,6 +262,8 @@ fn after<'a>(line: &'a str, target: &str) -> &'a str {
 
 #[tokio::test(start_paused = true)]
 async fn the_option_trace_logs_each_dispatch_and_each_redirection() {
+    #[cfg(unix)]
+    crate::in_child::in_child!();
     let trace = Trace::of("poe::sessions=info");
     let kernel = kernel();
     Session::builder(())
@@ -291,6 +293,8 @@ async fn the_option_trace_logs_each_dispatch_and_each_redirection() {
 
 #[tokio::test(start_paused = true)]
 async fn the_option_debug_warns_of_a_handler_that_is_replaced() {
+    #[cfg(unix)]
+    crate::in_child::in_child!();
     let trace = Trace::of("poe::sessions=warn");
     let kernel = kernel();
     Session::builder(())

@@ -1,4 +1,7 @@
 //! What the crate says by `tracing`, caught for the test that runs on this thread.
+//!
+//! Such a test runs in a process of its own (`in_child`): what `tracing` keeps of who listens is global, and a place that another
+//! test comes by for the first time while a subscriber is entered may be taken for one that nobody listens to.
 
 use std::io::Write;
 use std::sync::{Arc, Mutex};

@@ -53,6 +53,8 @@ fn in_order(lines: &[String], wanted: &[&str]) {
 
 #[tokio::test(start_paused = true)]
 async fn events_are_told_when_they_are_posted_and_when_they_are_dispatched() {
+    #[cfg(unix)]
+    crate::in_child::in_child!();
     let lines = traced("poe::events=trace").await;
     in_order(
         &lines,
@@ -69,6 +71,8 @@ async fn events_are_told_when_they_are_posted_and_when_they_are_dispatched() {
 
 #[tokio::test(start_paused = true)]
 async fn timers_are_told_when_they_are_set() {
+    #[cfg(unix)]
+    crate::in_child::in_child!();
     in_order(
         &traced("poe::timers=trace").await,
         &["poe::timers: set session=1 event=tick"],
@@ -77,6 +81,8 @@ async fn timers_are_told_when_they_are_set() {
 
 #[tokio::test(start_paused = true)]
 async fn reference_counts_are_told_with_what_holds_and_what_is_left() {
+    #[cfg(unix)]
+    crate::in_child::in_child!();
     let lines = traced("poe::refcnt=trace").await;
     in_order(
         &lines,
@@ -94,12 +100,16 @@ async fn reference_counts_are_told_with_what_holds_and_what_is_left() {
 
 #[tokio::test(start_paused = true)]
 async fn sessions_are_told_from_birth_to_end() {
+    #[cfg(unix)]
+    crate::in_child::in_child!();
     let wanted = ["created session=1", "stopping session=1", "freed session=1"];
     in_order(&traced("poe::sessions=trace").await, &wanted);
 }
 
 #[tokio::test(start_paused = true)]
 async fn signals_are_told_from_the_watcher_to_whom_they_stop() {
+    #[cfg(unix)]
+    crate::in_child::in_child!();
     let trace = Trace::of("poe::signals=trace");
     let kernel = kernel();
     let id = busy_session().create(&kernel).unwrap();
@@ -121,6 +131,8 @@ async fn signals_are_told_from_the_watcher_to_whom_they_stop() {
 #[cfg(unix)]
 #[tokio::test]
 async fn files_are_told_from_the_watcher_to_its_end() {
+    #[cfg(unix)]
+    crate::in_child::in_child!();
     use poe::{Selected, Watched};
     const READY: Event<Selected> = Event::new("ready");
     let trace = Trace::of("poe::files=trace");
@@ -157,6 +169,8 @@ async fn files_are_told_from_the_watcher_to_its_end() {
 
 #[tokio::test(start_paused = true)]
 async fn a_session_that_is_destroyed_tells_what_it_was() {
+    #[cfg(unix)]
+    crate::in_child::in_child!();
     let lines = traced("poe::destroy=trace").await;
     assert_eq!(lines.len(), 1, "{lines:?}");
     let wanted = "destroyed session=1 heap=\"u32\" options=[] handlers=[\"_start\", \"_stop\", ";
@@ -209,6 +223,8 @@ const MISTAKES: [&str; 5] = [
 
 #[tokio::test(start_paused = true)]
 async fn return_values_that_are_errors_are_told_with_the_place_of_the_call() {
+    #[cfg(unix)]
+    crate::in_child::in_child!();
     let trace = Trace::of("poe::retvals=trace");
     mistakes(&kernel()).await.unwrap();
     let lines = trace.lines();
@@ -283,6 +299,8 @@ async fn assert_data_finds_nothing_in_a_kernel_that_is_whole() {
 /// `tracing-sane-exit`: with everything traced the same happens, and the end comes as soon.
 #[tokio::test(start_paused = true)]
 async fn everything_traced_ends_as_well() {
+    #[cfg(unix)]
+    crate::in_child::in_child!();
     let started = tokio::time::Instant::now();
     let lines = traced("poe=trace").await;
     assert!(lines.len() > 20, "{lines:?}");

@@ -6,6 +6,8 @@ use tokio::time::Instant;
 
 #[tokio::test(start_paused = true)]
 async fn full_tracing_does_not_delay_the_end() {
+    #[cfg(unix)]
+    crate::in_child::in_child!();
     let trace = Trace::of("poe=trace");
     let kernel = kernel();
     let began = Instant::now();
