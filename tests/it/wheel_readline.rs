@@ -266,8 +266,13 @@ async fn rl9_rl10_words_are_completed_and_keys_are_bound() {
         // What the candidates have in common.
         terminal.press("wo\t");
         terminal.wait_for("wor");
-        // The first return takes what the list has come down to.
-        terminal.press("ld\r\r");
+        // The list comes down to one, which the first return takes.
+        terminal.wait_for(">WORLD");
+        terminal.press("ld");
+        terminal.wait_for(">WORLD");
+        terminal.press("\r");
+        terminal.wait_for("world ");
+        terminal.press("\r");
         terminal.wait_for("<Line(\"world \")>");
         terminal.wait_for("p> ");
         terminal.press("ab\x18\x1bg");
