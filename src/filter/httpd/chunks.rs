@@ -42,7 +42,8 @@ impl Chunks {
             Chunks::Size if octets.first().is_some_and(|octet| !octet.is_ascii_hexdigit()) => {
                 Err("A chunk has no size.")
             }
-            Chunks::Size => match parse_chunk_size(octets) {
+            // No more than a line's length is looked at, so that the reason is the same however the line was cut.
+            Chunks::Size => match parse_chunk_size(&octets[..octets.len().min(MAX_LINE + 1)]) {
                 Ok(Status::Complete((line, _))) if line > MAX_LINE => Err("The line of a chunk's size is too long."),
                 Ok(Status::Complete((line, 0))) => {
                     *self = Chunks::Trailers;
