@@ -247,10 +247,9 @@ impl Core {
     /// Whether the host is to have a turn before the kernel calls itself idle: a signal of the system may have come that
     /// only the host's I/O driver can tell of. Once for each time that it would be idle.
     fn must_ask_host(&self) -> bool {
-        self.listens() && !self.run.host_asked.replace(true) || {
-            self.run.host_asked.set(false);
-            false
-        }
+        let ask = self.listens() && !self.run.host_asked.get();
+        self.run.host_asked.set(ask);
+        ask
     }
 
     /// Waits for the next timer or for a waker. Ready means: look again.

@@ -161,8 +161,7 @@ fn obey(editor: &mut Reedline, shared: &Arc<Shared>, command: Command) {
             }
         }
         Command::Print(text) => {
-            let mut out = io::stdout().lock();
-            let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+            show(&text);
         }
         Command::Clear => {
             let _ = editor.clear_screen();
@@ -213,8 +212,13 @@ fn read(editor: &mut Reedline, shared: &Arc<Shared>, answers: &UnboundedSender<A
 /// Leaves a line that is not finished: what was typed is gone, and the cursor stands on a line of its own.
 fn abandon(editor: &mut Reedline) {
     editor.run_edit_commands(&[EditCommand::Clear]);
+    show("\r\n");
+}
+
+/// Writes to the terminal while no line is edited. If it has gone, the next read tells.
+pub(super) fn show(text: &str) {
     let mut out = io::stdout().lock();
-    let _ = out.write_all(b"\r\n").and_then(|()| out.flush());
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }
 
 /// Notes when a key was pressed.

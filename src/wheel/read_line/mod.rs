@@ -378,9 +378,7 @@ impl State {
     fn line_is_over(&self) {
         self.task.set(None);
         for line in self.held.take() {
-            let mut out = io::stdout().lock();
-            let _ = io::Write::write_all(&mut out, line.as_bytes());
-            let _ = io::Write::flush(&mut out);
+            editor::show(&line);
         }
     }
 
