@@ -23,20 +23,51 @@ pub struct AnyArg(Repr<Box<dyn Erased>>);
 /// The same for values that may cross threads.
 pub(crate) struct SendArg(Repr<Box<dyn ErasedSend>>);
 
-/// An `Any` that remembers the name of its type, for the error that says what was sent.
+/// What a box holds: a value, and the name of its type for the error that says what was sent.
 trait Erased: Any {
+    fn value(&self) -> &dyn Any;
     fn type_name(&self) -> &'static str;
-}
-
-impl<T: Any> Erased for T {
-    fn type_name(&self) -> &'static str {
-        type_name::<T>()
-    }
+    /// The value was taken, and the box is kept for the next one.
+    fn is_spent(&self) -> bool;
 }
 
 trait ErasedSend: Erased + Send {}
 
-impl<T: Any + Send> ErasedSend for T {}
+/// A value in a box that goes with it.
+struct Whole<A>(A);
+
+/// A value in a box that stays when it is taken: for a series of events of one kind, see [`AnyArg::refill`]. To everybody
+/// else what is left is `()`, as ever.
+struct Refillable<A>(Option<A>);
+
+impl<A: Any> Erased for Whole<A> {
+    fn value(&self) -> &dyn Any {
+        &self.0
+    }
+    fn type_name(&self) -> &'static str {
+        type_name::<A>()
+    }
+    fn is_spent(&self) -> bool {
+        false
+    }
+}
+
+impl<A: Any + Send> ErasedSend for Whole<A> {}
+
+impl<A: Any> Erased for Refillable<A> {
+    fn value(&self) -> &dyn Any {
+        self.0.as_ref().map_or(&(), |value| value)
+    }
+    fn type_name(&self) -> &'static str {
+        match self.0 {
+            Some(_) => type_name::<A>(),
+            None => type_name::<()>(),
+        }
+    }
+    fn is_spent(&self) -> bool {
+        self.0.is_none()
+    }
+}
 
 // Only one variant may be as large as a `String`: the others live in what it leaves of 24 bytes.
 macro_rules! kinds {
@@ -143,7 +174,25 @@ impl AnyArg {
         if TypeId::of::<A>() == TypeId::of::<AnyArg>() {
             return same(value);
         }
-        AnyArg(Repr::pack(value, |v| Box::new(v) as Box<dyn Erased>))
+        AnyArg(Repr::pack(value, |v| Box::new(Whole(v)) as Box<dyn Erased>))
+    }
+
+    /// Puts a value where one of the same type was taken, without an allocation. The first of a series makes the box that
+    /// the others use.
+    #[inline]
+    pub(crate) fn refill<A: 'static>(&mut self, value: A) {
+        if let Repr::Boxed(b) = &mut self.0
+            && let Some(Refillable(slot)) = (&mut **b as &mut dyn Any).downcast_mut()
+        {
+            *slot = Some(value);
+        } else {
+            self.fill(value);
+        }
+    }
+
+    #[inline(never)]
+    fn fill<A: 'static>(&mut self, value: A) {
+        self.0 = Repr::pack(value, |v| Box::new(Refillable(Some(v))) as Box<dyn Erased>);
     }
 
     pub(crate) const UNIT: AnyArg = AnyArg(Repr::Unit(()));
@@ -151,7 +200,7 @@ impl AnyArg {
     /// Whether it is a type of the user's, whose `Drop` may do anything.
     #[inline]
     pub(crate) fn is_boxed(&self) -> bool {
-        matches!(&self.0, Repr::Boxed(_))
+        matches!(&self.0, Repr::Boxed(b) if !b.is_spent())
     }
 
     /// Whether dropping it does anything.
@@ -183,14 +232,20 @@ impl AnyArg {
         }
         match self.0.unpack::<A>() {
             Ok(value) => Ok(value),
-            Err(Repr::Boxed(b)) => {
-                if (&*b as &dyn Any).is::<A>() {
-                    match (b as Box<dyn Any>).downcast::<A>() {
-                        Ok(value) => Ok(*value),
+            Err(Repr::Boxed(mut b)) => {
+                if (&*b as &dyn Any).is::<Whole<A>>() {
+                    return match (b as Box<dyn Any>).downcast::<Whole<A>>() {
+                        Ok(whole) => Ok(whole.0),
                         Err(_) => unreachable!("the type was just compared"),
-                    }
-                } else {
-                    Err(AnyArg(Repr::Boxed(b)))
+                    };
+                }
+                if b.is_spent() {
+                    return AnyArg::UNIT.downcast();
+                }
+                let slot = (&mut *b as &mut dyn Any).downcast_mut::<Refillable<A>>();
+                match slot.and_then(|slot| slot.0.take()) {
+                    Some(value) => Ok(value),
+                    None => Err(AnyArg(Repr::Boxed(b))),
                 }
             }
             Err(other) => Err(AnyArg(other)),
@@ -206,10 +261,15 @@ impl AnyArg {
         if let Some(value) = self.0.take::<A>() {
             return Some(value);
         }
-        match &self.0 {
-            Repr::Boxed(b) if (&**b as &dyn Any).is::<A>() => std::mem::replace(self, AnyArg::UNIT).downcast().ok(),
-            _ => None,
+        let Repr::Boxed(b) = &mut self.0 else { return None };
+        let held: &mut dyn Any = &mut **b;
+        if let Some(Refillable(slot)) = held.downcast_mut::<Refillable<A>>() {
+            return slot.take();
         }
+        if held.is::<Whole<A>>() || (TypeId::of::<A>() == TypeId::of::<()>() && b.is_spent()) {
+            return std::mem::replace(self, AnyArg::UNIT).downcast().ok();
+        }
+        None
     }
 
     /// The name of the value's type, for messages to people.
@@ -223,7 +283,7 @@ impl AnyArg {
 
     fn as_any(&self) -> &dyn Any {
         match &self.0 {
-            Repr::Boxed(b) => &**b as &dyn Any,
+            Repr::Boxed(b) => b.value(),
             other => other.in_place().unwrap_or(&()),
         }
     }
@@ -298,7 +358,7 @@ impl fmt::Debug for AnyArg {
 impl SendArg {
     #[inline]
     pub(crate) fn new<A: Send + 'static>(value: A) -> Self {
-        SendArg(Repr::pack(value, |v| Box::new(v) as Box<dyn ErasedSend>))
+        SendArg(Repr::pack(value, |v| Box::new(Whole(v)) as Box<dyn ErasedSend>))
     }
 
     #[inline]
@@ -312,11 +372,14 @@ mod tests {
     use super::*;
 
     fn there_and_back<A: 'static + PartialEq + fmt::Debug + Clone>(value: A) {
-        let arg = AnyArg::new(value.clone());
-        assert_eq!(arg.downcast_ref::<A>(), Some(&value));
+        there_and_back_again(AnyArg::new(value.clone()), &value);
+    }
+
+    fn there_and_back_again<A: 'static + PartialEq + fmt::Debug>(arg: AnyArg, value: &A) {
+        assert_eq!(arg.downcast_ref::<A>(), Some(value));
         assert_eq!(arg.type_name(), type_name::<A>());
         let arg = arg.downcast::<std::cell::Cell<u8>>().unwrap_err();
-        assert_eq!(arg.downcast::<A>().unwrap(), value);
+        assert_eq!(arg.downcast::<A>().unwrap(), *value);
     }
 
     #[test]
@@ -331,6 +394,32 @@ mod tests {
         there_and_back(vec![1_u8]);
         there_and_back(std::rc::Rc::new(5_u8));
         there_and_back(Some(String::new()));
+    }
+
+    #[test]
+    fn a_box_that_is_refilled_is_like_any_other() {
+        let mut arg = AnyArg::UNIT;
+        for n in 0..3_u8 {
+            arg.refill(vec![n]);
+            assert!(arg.is_boxed() && arg.is::<Vec<u8>>() && !arg.is::<()>());
+            assert_eq!(arg.type_name(), type_name::<Vec<u8>>());
+            assert!(arg.take::<String>().is_none() && arg.take::<()>().is_none());
+            assert_eq!(arg.take::<Vec<u8>>(), Some(vec![n]));
+            assert!(!arg.is_boxed() && arg.is::<()>());
+            assert_eq!(arg.type_name(), "()");
+            assert!(arg.take::<Vec<u8>>().is_none());
+        }
+        assert_eq!(arg.take::<()>(), Some(()));
+        arg.refill(vec![7_u8]);
+        there_and_back_again(arg, &vec![7_u8]);
+        let mut arg = AnyArg::UNIT;
+        arg.refill(vec![1_u8]);
+        drop(arg.take::<Vec<u8>>());
+        assert!(arg.downcast::<Vec<u8>>().unwrap_err().is::<()>());
+        let mut arg = AnyArg::UNIT;
+        arg.refill(vec![1_u8]);
+        arg.refill("of another type".to_owned());
+        assert_eq!(arg.take::<String>().unwrap(), "of another type");
     }
 
     #[test]

@@ -167,8 +167,9 @@ impl SysRW {
 /// The octets of one direction that wait to be written.
 #[derive(Default, Debug)]
 pub(crate) struct Output {
-    /// Out while a filter adds to it or a stream takes from it.
-    octets: BytesMut,
+    /// Out while a filter adds to it or a stream takes from it. Boxed for that: a pointer is cheap to move, a `BytesMut`
+    /// that was just written to stalls the processor.
+    octets: Option<Box<BytesMut>>,
     /// Octets that ever were put, and that were written of them.
     put: u64,
     written: u64,
@@ -189,16 +190,16 @@ impl Output {
 
     /// Forgets what was not written.
     pub(crate) fn discard(&mut self) {
-        self.octets = BytesMut::new();
+        self.octets = None;
         self.ends = VecDeque::new();
         self.written = self.put;
     }
 
     /// Takes what was not written out of the queue.
     pub(crate) fn take(&mut self) -> Bytes {
-        let octets = std::mem::take(&mut self.octets).freeze();
+        let octets = self.octets.take();
         self.discard();
-        octets
+        octets.map(|octets| octets.freeze()).unwrap_or_default()
     }
 
     /// Has `f` append one message. The queue is not borrowed meanwhile: `f` may be anybody's filter. If it panics, the
@@ -206,22 +207,25 @@ impl Output {
     pub(crate) fn append<T>(queue: &RefCell<Output>, f: impl FnOnce(&mut BytesMut) -> T) -> T {
         struct Lent<'a> {
             queue: &'a RefCell<Output>,
-            octets: BytesMut,
+            octets: Option<Box<BytesMut>>,
             before: usize,
         }
         impl Drop for Lent<'_> {
+            #[inline]
             fn drop(&mut self) {
-                // Only after a panic: else it is `before` that was moved up.
-                self.octets.truncate(self.before);
-                let octets = std::mem::take(&mut self.octets);
-                self.queue.borrow_mut().give_back(octets);
+                if let Some(mut octets) = self.octets.take() {
+                    // Only after a panic: else it is `before` that was moved up.
+                    octets.truncate(self.before);
+                    self.queue.borrow_mut().give_back(octets);
+                }
             }
         }
-        let octets = std::mem::take(&mut queue.borrow_mut().octets);
+        let octets = queue.borrow_mut().octets.take().unwrap_or_default();
         let before = octets.len();
-        let mut lent = Lent { queue, octets, before };
-        let result = f(&mut lent.octets);
-        let now = lent.octets.len();
+        let mut lent = Lent { queue, octets: Some(octets), before };
+        let out = lent.octets.get_or_insert_default();
+        let result = f(out);
+        let now = out.len();
         if now > before {
             let mut queue = queue.borrow_mut();
             queue.put += (now - before) as u64;
@@ -243,7 +247,9 @@ impl Output {
         queue: &RefCell<Output>,
         mut write: impl FnMut(&[u8]) -> Poll<io::Result<usize>>,
     ) -> Poll<io::Result<bool>> {
-        let mut octets = std::mem::take(&mut queue.borrow_mut().octets);
+        let Some(mut octets) = queue.borrow_mut().octets.take() else {
+            return Poll::Ready(Ok(true));
+        };
         let result = Self::write_out(queue, &mut octets, &mut write);
         queue.borrow_mut().give_back(octets);
         result
@@ -283,13 +289,14 @@ impl Output {
         }
     }
 
-    fn give_back(&mut self, mut octets: BytesMut) {
-        if !self.octets.is_empty() {
-            // Something was put while the octets were out.
-            octets.unsplit(std::mem::take(&mut self.octets));
+    #[inline]
+    fn give_back(&mut self, mut octets: Box<BytesMut>) {
+        if let Some(later) = self.octets.take() {
+            // Put while the octets were out.
+            octets.unsplit(*later);
         }
         if !octets.is_empty() || octets.capacity() <= IDLE_CAPACITY {
-            self.octets = octets;
+            self.octets = Some(octets);
         }
     }
 }
@@ -359,6 +366,6 @@ mod tests {
             Output::flush(&queue, taking(100_000, &mut taken)),
             Poll::Ready(Ok(true))
         ));
-        assert!(queue.borrow().octets.capacity() <= IDLE_CAPACITY);
+        assert!(queue.borrow().octets.is_none());
     }
 }

@@ -138,6 +138,8 @@ mod sealed {
     }
 
     impl Sealed for String {
+        // A `Result` that goes through memory is read back in other pieces than it was written in, which stalls.
+        #[inline(always)]
         fn from_line(octets: &[u8]) -> Result<Self, FilterError> {
             match str::from_utf8(octets) {
                 Ok(text) => Ok(text.to_owned()),
@@ -152,6 +154,7 @@ mod sealed {
 
     impl Sealed for Bytes {
         // A copy, for a slice of the read buffer would keep all of it in memory as long as one line lives.
+        #[inline(always)]
         fn from_line(octets: &[u8]) -> Result<Self, FilterError> {
             Ok(Bytes::copy_from_slice(octets))
         }

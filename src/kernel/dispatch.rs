@@ -220,7 +220,7 @@ fn failed(payload: Box<dyn std::any::Any + Send>) -> Invoked {
 /// Drops an argument that nobody took, or an answer that nobody wants. Its `Drop` is user code and may panic; that must
 /// not take the kernel along.
 #[inline]
-pub(super) fn discard(value: &mut AnyArg) {
+pub(crate) fn discard(value: &mut AnyArg) {
     if value.is_boxed() {
         discard_boxed(value);
     }

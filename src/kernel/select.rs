@@ -284,8 +284,8 @@ impl Core {
                 delivered = true;
                 watch.trace("ready");
                 match catch_unwind(AssertUnwindSafe(|| (watch.arg)())) {
-                    Ok(arg) => {
-                        self.deliver_now(watch.owner, watch.event.idx(), arg, watch.place);
+                    Ok(mut arg) => {
+                        self.deliver_now(watch.owner, watch.event.idx(), &mut arg, watch.place);
                     }
                     // Cloning what the program gave the watcher is its own code.
                     Err(payload) => {

@@ -3,7 +3,8 @@
 //! The kernel's future polls them, in its I/O phase, each by a waker of its own; no host needs `spawn_local`. A task is
 //! out of its slot while it is polled, so that whatever it runs may cancel it or start others.
 
-use super::{Core, Turn};
+use super::dispatch::discard;
+use super::{Core, Frame, Turn};
 use crate::arg::AnyArg;
 use crate::bridge::wake::{Shared, TaskWaker};
 use crate::error::{Error, ErrorKind, Failure, drop_quietly};
@@ -425,17 +426,26 @@ impl Core {
         &self,
         owner: SessionId,
         event: NameIdx,
-        arg: AnyArg,
+        arg: &mut AnyArg,
         place: &'static Location<'static>,
     ) -> bool {
-        let slot = self.sessions.borrow().resolve(owner);
-        let Some(slot) = slot else {
-            drop_quietly(arg);
+        let object = self.sessions.borrow().object_of(owner);
+        let Some(object) = object else {
+            drop_quietly(std::mem::take(arg));
             return false;
         };
         // The handler may make the wheel forget the name.
         self.names.retain(event);
-        self.dispatch_to(slot, owner, event, NameIdx::NONE, arg, place, false);
+        let frame = Frame {
+            session: owner,
+            event: Cell::new(event),
+            sender: owner,
+            caller: NameIdx::NONE,
+            place,
+            answer: None,
+        };
+        self.dispatch(object, &frame, arg, false);
+        discard(arg);
         self.names.release(event);
         !self.die.is_fatal()
     }

@@ -206,6 +206,16 @@ impl<O: Clone> Sessions<O> {
         }
     }
 
+    /// The object of a session that is alive.
+    #[inline]
+    pub(crate) fn object_of(&self, id: SessionId) -> Option<O> {
+        let record = self.records.get(id.slot as usize)?;
+        if record.serial != id.serial || id.kernel != self.kernel {
+            return None;
+        }
+        record.object.clone()
+    }
+
     #[inline]
     pub(crate) fn object(&self, slot: u32) -> Option<O> {
         self.records[slot as usize].object.clone()

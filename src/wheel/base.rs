@@ -10,6 +10,7 @@ use crate::kernel::task::{Purpose, Task};
 use crate::kernel::{Core, Turn};
 use crate::name::{HeldName, Name, NameIdx};
 use crate::resource::HoldKind;
+use crate::wheel::pump::Record;
 use std::cell::Cell;
 use std::panic::Location;
 use std::rc::{Rc, Weak};
@@ -115,7 +116,18 @@ impl Base {
     }
 
     /// Dispatches an event to the wheel's session at once. `None`: the wheel or its session is gone, stop here.
-    pub(crate) fn deliver(&self, core: &Core, event: NameIdx, arg: AnyArg) -> Option<()> {
+    pub(crate) fn deliver(&self, core: &Core, event: NameIdx, mut arg: AnyArg) -> Option<()> {
+        self.deliver_in_place(core, event, &mut arg)
+    }
+
+    /// The same for a record, whose place can be filled anew then.
+    #[inline]
+    pub(crate) fn deliver_from(&self, core: &Core, record: &mut Record) -> Option<()> {
+        self.deliver_in_place(core, record.event, &mut record.arg)
+    }
+
+    #[inline]
+    fn deliver_in_place(&self, core: &Core, event: NameIdx, arg: &mut AnyArg) -> Option<()> {
         let more = core.deliver_now(self.owner(), event, arg, self.place());
         (more && self.is_alive()).then_some(())
     }

@@ -10,7 +10,7 @@
 
 use super::base::Base;
 use super::error::IoError;
-use super::pump::{Events, Link, Parser, State};
+use super::pump::{Events, Link, Parser, Record, State};
 use super::read_write::{ReadWrite, check_marks};
 use crate::arg::AnyArg;
 use crate::error::Error;
@@ -323,8 +323,8 @@ impl Parser for Conduit {
         }
         self.shared.regulate(&from, &to);
     }
-    fn next(&mut self, _: WheelId) -> Result<Option<AnyArg>, FilterError> {
-        Ok(None)
+    fn next(&mut self, _: WheelId, _: &mut Record) -> Option<Result<(), FilterError>> {
+        None
     }
     fn event(&self) -> NameIdx {
         NameIdx::NONE

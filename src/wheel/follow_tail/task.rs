@@ -4,6 +4,7 @@
 //! whether it is still the same, and the timer is set.
 
 use super::super::error::IoError;
+use super::super::pump::Record;
 use super::State;
 use super::source::{Hint, Seen, Source, Start, Stream, open};
 use crate::arg::AnyArg;
@@ -115,15 +116,16 @@ impl TailTask {
             debug_assert!(octets > 0);
             self.state.with_parser(|parser| {
                 loop {
-                    match parser.next(self.state.base.id()) {
-                        Ok(None) => break,
-                        Ok(Some(record)) => drop_quietly(record),
+                    let mut record = Record::NONE;
+                    match parser.next(self.state.base.id(), &mut record) {
+                        None => break,
+                        Some(Ok(())) => drop_quietly(record.arg),
                         // The first octets may be the middle of something. What the filter refuses is skipped as well.
-                        Err(error) if error.is_fatal() => {
+                        Some(Err(error)) if error.is_fatal() => {
                             drop(parser.take_pending());
                             break;
                         }
-                        Err(_) => {}
+                        Some(Err(_)) => {}
                     }
                 }
             });
@@ -388,15 +390,16 @@ impl TailTask {
     /// Delivers the records that the filter sees.
     fn records(&mut self, state: &State, core: &Core) -> Option<()> {
         self.backlog = false;
+        let mut place = Record::NONE;
         for _ in 0..RECORDS {
             if self.broken {
                 return Some(());
             }
-            let next = state.with_parser(|parser| (parser.event(), parser.next(state.base.id())));
-            match next {
-                None | Some((_, Ok(None))) => return Some(()),
-                Some((event, Ok(Some(arg)))) => deliver(state, core, event, arg)?,
-                Some((_, Err(error))) => {
+            let next = state.with_parser(|parser| parser.next(state.base.id(), &mut place));
+            match next.flatten() {
+                None => return Some(()),
+                Some(Ok(())) => state.base.deliver_from(core, &mut place)?,
+                Some(Err(error)) => {
                     self.broken = error.is_fatal();
                     report(state, core, IoError::filter("read", state.base.id(), error))?;
                 }

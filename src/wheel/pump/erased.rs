@@ -25,10 +25,25 @@ pub struct Input<T> {
     pub wheel: WheelId,
 }
 
+/// A record on its way to the session. One place serves all of a read, so that nothing is moved and no box made anew.
+pub(crate) struct Record {
+    pub(crate) event: NameIdx,
+    pub(crate) arg: AnyArg,
+}
+
+impl Record {
+    /// A place without a record.
+    pub(crate) const NONE: Record = Record {
+        event: NameIdx::NONE,
+        arg: AnyArg::UNIT,
+    };
+}
+
 /// An input filter whose type is forgotten, with the event that takes its records.
 pub(crate) trait Parser {
     fn start(&mut self, octets: &[u8]);
-    fn next(&mut self, wheel: WheelId) -> Result<Option<AnyArg>, FilterError>;
+    /// Puts the next record into its place; nothing if there is none.
+    fn next(&mut self, wheel: WheelId, place: &mut Record) -> Option<Result<(), FilterError>>;
     fn event(&self) -> NameIdx;
     /// Renames the event of records of that type; false if the filter's are of another.
     fn set_event(&mut self, event: HeldName, record: TypeId) -> bool;
@@ -42,12 +57,8 @@ pub(crate) trait Parser {
 pub(crate) struct TypedParser<F: Filter> {
     filter: F,
     event: HeldName,
-    /// Makes the event's argument of a record.
-    wrap: fn(F::Input, WheelId) -> AnyArg,
-}
-
-fn wrapped<F: Filter>(record: F::Input, wheel: WheelId) -> AnyArg {
-    AnyArg::new(Input { record, wheel })
+    /// The event takes the bare record, without the wheel's ID.
+    bare: bool,
 }
 
 impl<F: Filter> TypedParser<F> {
@@ -55,7 +66,7 @@ impl<F: Filter> TypedParser<F> {
         TypedParser {
             filter,
             event: HeldName::new(event.key()),
-            wrap: wrapped::<F>,
+            bare: false,
         }
     }
 
@@ -64,7 +75,7 @@ impl<F: Filter> TypedParser<F> {
         TypedParser {
             filter,
             event: HeldName::new(event.key()),
-            wrap: |record, _| AnyArg::new(record),
+            bare: true,
         }
     }
 }
@@ -73,9 +84,20 @@ impl<F: Filter> Parser for TypedParser<F> {
     fn start(&mut self, octets: &[u8]) {
         self.filter.get_one_start(octets);
     }
-    fn next(&mut self, wheel: WheelId) -> Result<Option<AnyArg>, FilterError> {
-        let record = self.filter.get_one()?;
-        Ok(record.map(|record| (self.wrap)(record, wheel)))
+    fn next(&mut self, wheel: WheelId, place: &mut Record) -> Option<Result<(), FilterError>> {
+        match self.filter.get_one() {
+            Ok(Some(record)) => {
+                place.event = self.event.idx();
+                if self.bare {
+                    place.arg.refill(record);
+                } else {
+                    place.arg.refill(Input { record, wheel });
+                }
+                Some(Ok(()))
+            }
+            Ok(None) => None,
+            Err(error) => Some(Err(error)),
+        }
     }
     fn event(&self) -> NameIdx {
         self.event.idx()
@@ -84,7 +106,7 @@ impl<F: Filter> Parser for TypedParser<F> {
         let fits = record == TypeId::of::<F::Input>();
         if fits {
             self.event = event;
-            self.wrap = wrapped::<F>;
+            self.bare = false;
         }
         fits
     }

@@ -16,7 +16,7 @@ mod state;
 mod tell;
 
 pub use erased::Input;
-pub(crate) use erased::{Formatter, Parser, TypedFormatter, TypedParser};
+pub(crate) use erased::{Formatter, Parser, Record, TypedFormatter, TypedParser};
 pub use state::Level;
 #[cfg(unix)]
 pub(crate) use state::Part;
@@ -33,7 +33,7 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
-use tell::{deliver, die, report, tell, tell_high, tell_low};
+use tell::{die, report, tell, tell_high, tell_low};
 use tokio::io::ReadBuf;
 
 /// Records of one read that are delivered in one go; the rest waits until the queue has had its turn.
@@ -234,18 +234,19 @@ impl Pump {
     /// Delivers the records that the filter sees.
     fn records(&mut self, state: &State, core: &Core, cx: &mut Context<'_>) -> Option<()> {
         self.backlog = Backlog::None;
+        let id = state.base.id();
+        let mut place = Record::NONE;
         for _ in 0..RECORDS {
             if state.is_input_shut() || state.broken.get() || !state.listens() {
                 return Some(());
             }
-            let id = state.base.id();
             let next = guarded(state, core, || {
-                state.with_parser(|parser| (parser.next(id), parser.event()))
+                state.with_parser(|parser| parser.next(id, &mut place)).flatten()
             });
             match next.flatten() {
-                None | Some((Ok(None), _)) => return Some(()),
-                Some((Ok(Some(arg)), event)) => deliver(state, core, event, arg)?,
-                Some((Err(error), _)) => {
+                None => return Some(()),
+                Some(Ok(())) => state.base.deliver_from(core, &mut place)?,
+                Some(Err(error)) => {
                     state.broken.set(error.is_fatal());
                     report(state, core, IoError::filter("read", id, error))?;
                 }

@@ -44,6 +44,7 @@ impl Peer for Ours {
             Work::TimersAdjust => block(adjust(n)),
             Work::Fanout => block(fanout(n)),
             Work::Echo if o.variant == "rw" => block(echo_by_wheels()),
+            Work::Echo if o.variant == "rw-one" => block(echo_by_one_session()),
             Work::Echo => block(echo()),
             Work::XThread => block(xthread(n)),
             Work::Starve => block(starve(n, &o.variant)),
@@ -377,8 +378,50 @@ const FAILED: Event<SocketError> = Event::new("failed");
 const LINE: Event<Input<String>> = Event::new("line");
 const ERROR: Event<IoError> = Event::new("error");
 
-/// By a SocketFactory and a ReadWrite each, all in one session, with lines as text.
+/// By a SocketFactory and a ReadWrite each, with lines as text. The same shape as one task a connection: a session for each, which owns its wheel.
 async fn echo_by_wheels() -> Sample {
+    let kernel = Kernel::new();
+    let client = poe::States::<Option<ReadWrite>>::new()
+        .on(START, |cx, stream: poe::wheel::SocketStream| -> poe::Handled {
+            let wheel = ReadWrite::builder(stream)
+                .input(Line::new().literal("\n"), LINE)
+                .error(ERROR)
+                .start(cx)?;
+            *cx.heap = Some(wheel);
+            Ok(())
+        })
+        .on(LINE, |cx, input| -> poe::Handled {
+            if let Some(wheel) = &*cx.heap {
+                wheel.put(input.record)?;
+            }
+            Ok(())
+        })
+        .on(ERROR, |cx, _| *cx.heap = None);
+    Session::builder(None::<SocketFactory>)
+        .on(START, |cx, ()| {
+            let listener = SocketFactory::listen("127.0.0.1:0")
+                .success(CLIENT)
+                .failure(FAILED)
+                .start(cx);
+            println!("PORT {}", listener.local_addr().unwrap().port());
+            *cx.heap = Some(listener);
+        })
+        .on(CLIENT, move |cx, accepted| -> poe::Handled {
+            Session::builder(None)
+                .inline_states(&client)
+                .args(accepted.stream)
+                .create_in(cx)?;
+            Ok(())
+        })
+        .on(FAILED, |_, error| panic!("{error}"))
+        .create(&kernel)
+        .unwrap();
+    kernel.run().await.unwrap();
+    Sample::new(1, Duration::from_secs(1))
+}
+
+/// One session that holds all wheels, by their IDs.
+async fn echo_by_one_session() -> Sample {
     type Clients = std::collections::HashMap<poe::WheelId, ReadWrite>;
     let kernel = Kernel::new();
     Session::builder((None::<SocketFactory>, Clients::new()))
