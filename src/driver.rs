@@ -222,7 +222,11 @@ impl Output {
         }
         let octets = queue.borrow_mut().octets.take().unwrap_or_default();
         let before = octets.len();
-        let mut lent = Lent { queue, octets: Some(octets), before };
+        let mut lent = Lent {
+            queue,
+            octets: Some(octets),
+            before,
+        };
         let out = lent.octets.get_or_insert_default();
         let result = f(out);
         let now = out.len();
