@@ -15,6 +15,7 @@ use std::fmt;
 /// let arg = AnyArg::new(String::from("hello"));
 /// assert!(arg.is::<String>());
 /// assert_eq!(arg.type_name(), "alloc::string::String");
+/// assert_eq!(arg.downcast_ref::<String>().map(String::len), Some(5));
 /// let back = arg.downcast::<u8>().unwrap_err(); // not lost
 /// assert_eq!(back.downcast::<String>().unwrap(), "hello");
 /// ```
@@ -119,8 +120,8 @@ macro_rules! kinds {
                 Err(self)
             }
 
-            /// The same in place: a value that is taken leaves `()` behind. Nothing is moved that is not wanted, which
-            /// is what an event's argument is passed by on the hot path.
+            /// The same in place: what is taken leaves itself behind, or an empty `String`. Nothing is moved that is not
+            /// wanted, which is what an event's argument is passed by on the hot path.
             #[inline(always)]
             fn take<A: 'static>(&mut self) -> Option<A> {
                 $(if TypeId::of::<A>() == TypeId::of::<$ty>() {
@@ -252,7 +253,15 @@ impl AnyArg {
         }
     }
 
-    /// Takes the value out if it is an `A`, and leaves `()` behind; otherwise nothing is changed.
+    /// Takes the value out if it is an `A`; otherwise nothing is changed. What is left behind is not to be looked at: `()`
+    /// in place of what was boxed, but a copy of a number, and an empty `String`.
+    ///
+    /// ```
+    /// use poe::AnyArg;
+    /// let mut arg = AnyArg::new(String::from("hello"));
+    /// assert_eq!(arg.take::<u8>(), None);
+    /// assert_eq!(arg.take::<String>().as_deref(), Some("hello")); // it was still there
+    /// ```
     #[inline(always)]
     pub fn take<A: 'static>(&mut self) -> Option<A> {
         if TypeId::of::<A>() == TypeId::of::<AnyArg>() {
