@@ -32,7 +32,13 @@ pub type Handled<T = ()> = Result<T, Failure>;
 /// ```
 /// let failure = poe::Failure::msg("out of cheese");
 /// assert_eq!(failure.to_string(), "out of cheese");
-/// assert!(!failure.is_panic());
+/// assert!(failure.source().is_none() && !failure.is_panic());
+///
+/// fn number(text: &str) -> poe::Handled<u8> {
+///     Ok(text.parse()?)
+/// }
+/// let failure = number("300").unwrap_err();
+/// assert!(failure.source().unwrap().is::<std::num::ParseIntError>());
 /// ```
 #[derive(Clone)]
 pub struct Failure(Arc<FailureKind>);
@@ -45,6 +51,21 @@ enum FailureKind {
 }
 
 /// A bare name was posted with a value that its handler does not take.
+///
+/// ```
+/// use poe::{Kernel, Session, event::START};
+/// # tokio_test::block_on(async {
+/// let kernel = Kernel::new();
+/// let id = Session::builder(())
+///     .on(START, |_, ()| ())
+///     .on("resize", |_, size: (u32, u32)| println!("now {size:?}"))
+///     .create(&kernel)?;
+/// kernel.post(id, "resize", "80x24")?; // no key that would know better
+/// let error = kernel.run().await.unwrap_err();
+/// let wrong = error.failure().and_then(|failure| failure.wrong_type()).unwrap();
+/// assert_eq!((&*wrong.event, wrong.expected, wrong.sent), ("resize", "(u32, u32)", "&str"));
+/// # Ok::<(), poe::Error>(()) }).unwrap();
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WrongArgument {
     /// The event.
@@ -108,6 +129,26 @@ impl Failure {
     }
 
     /// The details, if a bare name was sent a value of the wrong type.
+    ///
+    /// ```
+    /// use poe::{Kernel, Session, Signal, event::START};
+    /// # tokio_test::block_on(async {
+    /// let kernel = Kernel::new();
+    /// Session::builder(())
+    ///     .on(START, |cx, ()| {
+    ///         cx.sig("DIE", "on die");
+    ///         cx.yield_to("count", "three");
+    ///     })
+    ///     .on("count", |_, n: u64| println!("{n}"))
+    ///     .on("on die", |cx, signal: Signal| {
+    ///         let wrong = signal.die().and_then(|die| die.failure.wrong_type()).unwrap();
+    ///         assert_eq!((wrong.expected, wrong.sent), ("u64", "&str"));
+    ///         cx.sig_handled();
+    ///     })
+    ///     .create(&kernel)?;
+    /// kernel.run().await
+    /// # }).unwrap();
+    /// ```
     #[must_use]
     pub fn wrong_type(&self) -> Option<&WrongArgument> {
         match &*self.0 {
@@ -208,6 +249,20 @@ impl fmt::Display for Wanted {
 /// assert_eq!(refused.to_string(), "cannot post `greet`: no session has the alias `nobody`");
 /// assert_eq!(refused.into_arg(), "hello");
 /// ```
+///
+///
+/// ```
+/// use poe::{Event, Kernel};
+/// const GREET: Event<String> = Event::new("greet");
+/// // By a handle a post can also come too early or too late.
+/// let kernel = Kernel::builder().inbox_capacity(1).build();
+/// let handle = kernel.handle();
+/// handle.post("greeter", GREET, "first".to_owned()).unwrap();
+/// let refused = handle.post("greeter", GREET, "second".to_owned()).unwrap_err();
+/// assert!(refused.is_full() && refused.into_arg() == "second");
+/// drop(kernel);
+/// assert!(handle.post("greeter", GREET, "third".to_owned()).unwrap_err().is_closed());
+/// ```
 pub struct PostError<A> {
     event: String,
     kind: PostErrorKind,
@@ -236,6 +291,20 @@ impl<A> PostError<A> {
     }
 
     /// The same refusal around what `f` makes of the argument.
+    ///
+    /// ```
+    /// use poe::{Event, Kernel, PostError};
+    /// use std::time::SystemTime;
+    /// const LOG: Event<(SystemTime, String)> = Event::new("log");
+    ///
+    /// fn log(kernel: &Kernel, line: String) -> Result<(), PostError<String>> {
+    ///     let posted = kernel.post("logger", LOG, (SystemTime::now(), line));
+    ///     posted.map_err(|refused| refused.map(|(_, line)| line))
+    /// }
+    /// let refused = log(&Kernel::new(), "hello".to_owned()).unwrap_err();
+    /// assert!(refused.is_no_such_session());
+    /// assert_eq!(refused.into_arg(), "hello");
+    /// ```
     pub fn map<B>(self, f: impl FnOnce(A) -> B) -> PostError<B> {
         PostError {
             event: self.event,
@@ -300,6 +369,22 @@ impl<A> fmt::Debug for PostError<A> {
 /// assert!(error.is_no_such_session());
 /// assert_eq!(error.into_arg(), Some(7));
 /// ```
+///
+///
+/// ```
+/// use poe::{Failure, Kernel, Reply, Session, event::START};
+/// let kernel = Kernel::new();
+/// let id = Session::builder(())
+///     .on(START, |_, ()| ())
+///     .on("fail", |_, ()| -> poe::Handled { Err(Failure::msg("on purpose")) })
+///     .on("name", |_, ()| Reply("poe"))
+///     .create(&kernel)?;
+/// let call = |event: &str| kernel.call::<_, u64>(id, event, ()).unwrap_err();
+/// assert!(call("unknown").is_unhandled());
+/// assert!(call("fail").is_died());
+/// assert!(call("name").is_wrong_answer());
+/// # Ok::<(), poe::Error>(())
+/// ```
 pub struct CallError<A> {
     event: String,
     pub(crate) kind: CallErrorKind,
@@ -341,6 +426,18 @@ impl<A> CallError<A> {
     }
 
     /// The same refusal around what `f` makes of the argument.
+    ///
+    /// ```
+    /// use poe::{CallError, Event, Kernel};
+    /// const GET: Event<(&'static str, String), String> = Event::new("get");
+    ///
+    /// fn user(kernel: &Kernel, name: String) -> Result<String, CallError<String>> {
+    ///     kernel.call("store", GET, ("users", name)).map_err(|error| error.map(|(_, name)| name))
+    /// }
+    /// let error = user(&Kernel::new(), "root".to_owned()).unwrap_err();
+    /// assert!(error.is_no_such_session());
+    /// assert_eq!(error.into_arg().as_deref(), Some("root"));
+    /// ```
     pub fn map<B>(self, f: impl FnOnce(A) -> B) -> CallError<B> {
         CallError {
             event: self.event,
@@ -373,16 +470,61 @@ impl<A> CallError<A> {
     }
 
     /// A handler is running: from inside it use `cx.call`, not a cloned [`Kernel`](crate::Kernel).
+    ///
+    /// ```
+    /// use poe::{Event, Kernel, Reply, Session, event::START};
+    /// const SIZE: Event<(), usize> = Event::new("size");
+    /// # tokio_test::block_on(async {
+    /// let kernel = Kernel::new();
+    /// Session::builder(())
+    ///     .on(START, |cx, kernel: Kernel| -> poe::Handled {
+    ///         let me = cx.session_id();
+    ///         assert!(kernel.call(me, SIZE, ()).unwrap_err().is_busy());
+    ///         assert_eq!(cx.call(me, SIZE, ())?, 3);
+    ///         Ok(())
+    ///     })
+    ///     .on(SIZE, |_, ()| Reply(3))
+    ///     .args(kernel.clone())
+    ///     .create(&kernel)?;
+    /// kernel.run().await
+    /// # }).unwrap();
+    /// ```
     pub fn is_busy(&self) -> bool {
         matches!(self.kind, CallErrorKind::Busy)
     }
 
     /// The inbox of a [`KernelHandle`](crate::KernelHandle) is full.
+    ///
+    /// ```
+    /// use poe::{Event, Kernel};
+    /// const COUNT: Event<u8, u64> = Event::new("count");
+    /// # tokio_test::block_on(async {
+    /// let kernel = Kernel::builder().inbox_capacity(1).build();
+    /// let handle = kernel.handle();
+    /// let first = handle.call("counter", COUNT, 1); // waits to be taken in
+    /// let error = handle.call("counter", COUNT, 2).await.unwrap_err();
+    /// assert!(error.is_full());
+    /// assert_eq!(error.into_arg(), Some(2));
+    /// # drop(first);
+    /// # });
+    /// ```
     pub fn is_full(&self) -> bool {
         matches!(self.kind, CallErrorKind::Full(_))
     }
 
     /// The kernel behind a [`KernelHandle`](crate::KernelHandle) is gone, or it dropped the call.
+    ///
+    /// ```
+    /// use poe::{Event, Kernel};
+    /// const COUNT: Event<u8, u64> = Event::new("count");
+    /// # tokio_test::block_on(async {
+    /// let kernel = Kernel::new();
+    /// let handle = kernel.handle();
+    /// let answer = handle.call("counter", COUNT, 1);
+    /// drop(kernel);
+    /// assert!(answer.await.unwrap_err().is_closed());
+    /// # });
+    /// ```
     pub fn is_closed(&self) -> bool {
         matches!(self.kind, CallErrorKind::Closed)
     }
@@ -433,6 +575,30 @@ impl<A> fmt::Debug for CallError<A> {
 /// let error = Session::builder(()).create(&kernel).unwrap_err();
 /// assert!(error.is_no_start());
 /// # });
+/// ```
+///
+///
+/// What a handler is refused:
+///
+/// ```
+/// use poe::{Kernel, Session, event::START};
+/// use std::time::Duration;
+/// # tokio_test::block_on(async {
+/// let kernel = Kernel::new();
+/// Session::builder(())
+///     .on(START, |cx, ()| -> poe::Handled {
+///         let timer = cx.delay_set("late", Duration::from_secs(60), ());
+///         cx.alarm_remove(timer)?;
+///         assert!(cx.alarm_remove(timer).unwrap_err().is_no_such_alarm());
+///         assert!(cx.alias_remove("nobody").unwrap_err().is_no_such_alias());
+///         assert!(cx.alias_resolve("nobody").unwrap_err().is_no_such_session());
+///         assert!(cx.refcount_decrement(cx.session_id(), "none").unwrap_err().is_no_such_tag());
+///         assert!(cx.detach_myself().unwrap_err().is_not_permitted()); // it is the kernel's child
+///         Ok(())
+///     })
+///     .create(&kernel)?;
+/// kernel.run().await
+/// # }).unwrap();
 /// ```
 #[derive(Clone)]
 pub struct Error(pub(crate) Arc<ErrorKind>);
@@ -522,6 +688,22 @@ impl Error {
     }
 
     /// There is no process of that number.
+    ///
+    /// ```
+    /// # #[cfg(unix)] {
+    /// use poe::{Kernel, Session, event::START};
+    /// # tokio_test::block_on(async {
+    /// let kernel = Kernel::new();
+    /// Session::builder(())
+    ///     .on(START, |cx, ()| {
+    ///         let error = cx.sig_child(i32::MAX as u32, "ended", ()).unwrap_err();
+    ///         assert!(error.is_no_such_process());
+    ///     })
+    ///     .create(&kernel)?;
+    /// kernel.run().await
+    /// # }).unwrap();
+    /// # }
+    /// ```
     #[must_use]
     pub fn is_no_such_process(&self) -> bool {
         matches!(&*self.0, ErrorKind::NoSuchProcess(_))
@@ -541,6 +723,22 @@ impl Error {
     }
 
     /// POE's `EEXIST`: another session has the alias.
+    ///
+    /// ```
+    /// use poe::{Kernel, Session, event::START};
+    /// # tokio_test::block_on(async {
+    /// let kernel = Kernel::new();
+    /// for taken in [false, true] {
+    ///     Session::builder(())
+    ///         .on(START, move |cx, ()| {
+    ///             let set = cx.alias_set("logger");
+    ///             assert_eq!(set.is_err_and(|error| error.is_alias_taken()), taken);
+    ///         })
+    ///         .create(&kernel)?;
+    /// }
+    /// kernel.run().await
+    /// # }).unwrap();
+    /// ```
     #[doc(alias = "EEXIST")]
     #[must_use]
     pub fn is_alias_taken(&self) -> bool {
@@ -554,6 +752,23 @@ impl Error {
     }
 
     /// What runs handlers at once was asked for through a cloned [`Kernel`](crate::Kernel) while a handler runs.
+    ///
+    /// ```
+    /// use poe::{Kernel, Session, event::START};
+    /// # tokio_test::block_on(async {
+    /// let kernel = Kernel::new();
+    /// Session::builder(())
+    ///     .on(START, |cx, kernel: Kernel| -> poe::Handled {
+    ///         let child = || Session::builder(()).on(START, |_, ()| ());
+    ///         assert!(child().create(&kernel).unwrap_err().is_busy());
+    ///         child().create_in(cx)?;
+    ///         Ok(())
+    ///     })
+    ///     .args(kernel.clone())
+    ///     .create(&kernel)?;
+    /// kernel.run().await
+    /// # }).unwrap();
+    /// ```
     #[must_use]
     pub fn is_busy(&self) -> bool {
         matches!(
@@ -567,24 +782,86 @@ impl Error {
     }
 
     /// The kernel is shutting down and takes no new session.
+    ///
+    /// ```
+    /// use poe::{Kernel, Session, Signal, event::START};
+    /// use std::time::Duration;
+    /// # tokio_test::block_on(async {
+    /// let kernel = Kernel::new();
+    /// Session::builder(())
+    ///     .on(START, |cx, ()| {
+    ///         cx.sig("TERM", "asked to end");
+    ///         cx.alias_set("server")
+    ///     })
+    ///     .on("asked to end", |cx, _: Signal| {
+    ///         let late = Session::builder(()).on(START, |_, ()| ()).create_in(cx);
+    ///         assert!(late.unwrap_err().is_shutting_down());
+    ///     })
+    ///     .create(&kernel)?;
+    /// assert!(kernel.shutdown(Duration::from_secs(5)).await.is_clean());
+    /// # Ok::<(), poe::Error>(()) }).unwrap();
+    /// ```
     #[must_use]
     pub fn is_shutting_down(&self) -> bool {
         matches!(&*self.0, ErrorKind::ShuttingDown)
     }
 
     /// `run` or `serve` was asked for while one of them is under way.
+    ///
+    /// ```
+    /// use poe::{Kernel, Session, event::START};
+    /// # use std::time::Duration;
+    /// # tokio_test::block_on(async {
+    /// let kernel = Kernel::new();
+    /// Session::builder(())
+    ///     .on(START, |cx, ()| cx.delay("done", Duration::from_millis(1), ()))
+    ///     .on("done", |_, ()| ())
+    ///     .create(&kernel)?;
+    /// let (first, second) = tokio::join!(kernel.run(), kernel.run());
+    /// assert!(first.is_ok());
+    /// assert!(second.unwrap_err().is_already_running());
+    /// # Ok::<(), poe::Error>(()) }).unwrap();
+    /// ```
     #[must_use]
     pub fn is_already_running(&self) -> bool {
         matches!(&*self.0, ErrorKind::AlreadyRunning)
     }
 
     /// A handler failed and nobody handled its `DIE`.
+    ///
+    /// ```
+    /// use poe::{Kernel, Session, event::START};
+    /// # tokio_test::block_on(async {
+    /// let kernel = Kernel::new();
+    /// Session::builder(()).on(START, |_, ()| panic!("on purpose")).create(&kernel)?;
+    /// let error = kernel.run().await.unwrap_err();
+    /// assert!(error.is_died());
+    /// assert_eq!(error.to_string(), "event `_start` of session 1 failed: panicked: on purpose");
+    /// # Ok::<(), poe::Error>(()) }).unwrap();
+    /// ```
     #[must_use]
     pub fn is_died(&self) -> bool {
         matches!(&*self.0, ErrorKind::Died { .. })
     }
 
     /// The failure that nobody handled, if that is what this is.
+    ///
+    /// ```
+    /// use poe::{Kernel, Session, event::START};
+    /// # tokio_test::block_on(async {
+    /// let kernel = Kernel::new();
+    /// Session::builder(())
+    ///     .on(START, |_, text: &'static str| -> poe::Handled {
+    ///         let _: u8 = text.parse()?;
+    ///         Ok(())
+    ///     })
+    ///     .args("300")
+    ///     .create(&kernel)?;
+    /// let error = kernel.run().await.unwrap_err();
+    /// let cause = error.failure().and_then(|failure| failure.source()).unwrap();
+    /// assert!(cause.is::<std::num::ParseIntError>());
+    /// # Ok::<(), poe::Error>(()) }).unwrap();
+    /// ```
     #[must_use]
     pub fn failure(&self) -> Option<&Failure> {
         match &*self.0 {
@@ -594,6 +871,20 @@ impl Error {
     }
 
     /// The operating system's error, if that is the cause.
+    ///
+    /// ```
+    /// use poe::{Kernel, component::TcpServer};
+    /// # tokio_test::block_on(async {
+    /// let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    /// let kernel = Kernel::new();
+    /// let server = TcpServer::builder(taken.local_addr().unwrap())
+    ///     .client_input(|cx, line| cx.client().put(line))
+    ///     .start(&kernel)
+    ///     .await;
+    /// let error = server.unwrap_err();
+    /// assert_eq!(error.io().unwrap().kind(), std::io::ErrorKind::AddrInUse);
+    /// # });
+    /// ```
     #[must_use]
     pub fn io(&self) -> Option<&std::io::Error> {
         match &*self.0 {

@@ -21,6 +21,7 @@ use std::marker::PhantomData;
 ///     .on(ADD, |_, (a, b)| Reply(a + b))
 ///     .create(&kernel).unwrap();
 /// assert_eq!(kernel.call(adder, ADD, (2, 3)).unwrap(), 5);
+/// assert_eq!(ADD.name(), "add");
 /// # });
 /// ```
 pub struct Event<A, R = ()> {
@@ -62,6 +63,27 @@ impl<A, R> fmt::Debug for Event<A, R> {
 }
 
 /// What can name an event that carries an `A`: a typed [`Event`], a `&str` or a `String`.
+///
+/// ```
+/// use poe::{Event, Kernel, Session, SessionId, event::{Posts, START}};
+/// const NEWS: Event<String> = Event::new("news");
+///
+/// /// Tells everybody, by an event that the caller chooses; gives the number of those who are left.
+/// fn broadcast(kernel: &Kernel, to: &[SessionId], event: impl Posts<String> + Copy, text: &str) -> usize {
+///     println!("{}: {text}", event.key().as_str());
+///     to.iter().filter(|id| kernel.post(**id, event, text.to_owned()).is_ok()).count()
+/// }
+/// # tokio_test::block_on(async {
+/// let kernel = Kernel::new();
+/// let reader = || Session::builder(())
+///     .on(START, |_, ()| ())
+///     .on(NEWS, |_, text| assert_eq!(text, "hello"));
+/// let readers = [reader().create(&kernel)?, reader().create(&kernel)?];
+/// assert_eq!(broadcast(&kernel, &readers, NEWS, "hello"), 2); // or "news", unchecked
+/// kernel.run().await?;
+/// assert_eq!(broadcast(&kernel, &readers, "news", "too late"), 0);
+/// # Ok::<(), poe::Error>(()) }).unwrap();
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a key for an event that carries `{A}`",
     note = "use the `Event<{A}>` constant of that name, or a bare name (`&str` or `String`)"
@@ -72,6 +94,23 @@ pub trait Posts<A> {
 }
 
 /// What can name an event that carries an `A` and is answered with an `R`.
+///
+/// ```
+/// use poe::{Event, Kernel, Reply, Session, SessionId, event::{Calls, START}};
+/// const LOAD: Event<(), u64> = Event::new("load");
+///
+/// fn sum(kernel: &Kernel, of: &[SessionId], event: impl Calls<(), u64> + Copy) -> u64 {
+///     of.iter().filter_map(|id| kernel.call(*id, event, ()).ok()).sum()
+/// }
+/// let kernel = Kernel::new();
+/// let worker = |load: u64| Session::builder(load)
+///     .on(START, |_, ()| ())
+///     .on(LOAD, |cx, ()| Reply(*cx.heap))
+///     .create(&kernel);
+/// let workers = [worker(2)?, worker(3)?];
+/// assert_eq!(sum(&kernel, &workers, LOAD), 5);
+/// # Ok::<(), poe::Error>(())
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a key for an event that carries `{A}` and is answered with `{R}`",
     note = "the handler must return what the key says: `Reply(value)` for an `Event<{A}, {R}>`, nothing for an `Event<{A}>`"
@@ -121,6 +160,13 @@ impl<A> Posts<A> for &Name {
 impl<A, R> Calls<A, R> for &Name {}
 
 /// The key of a life-cycle event that the kernel sends: its argument's type is fixed, its answer is free.
+///
+/// ```
+/// use poe::{Reply, States, event::{Reserved, STOP}};
+/// const LAST: Reserved<()> = STOP;
+/// let states = States::<u32>::new().on(LAST, |cx, ()| Reply(*cx.heap)); // any answer will do
+/// assert_eq!(states.event_names(), ["_stop"]);
+/// ```
 pub struct Reserved<A>(Event<A>);
 
 impl<A> Clone for Reserved<A> {
@@ -145,6 +191,19 @@ impl<A> Posts<A> for Reserved<A> {
 impl<A, R> Calls<A, R> for Reserved<A> {}
 
 /// The key of `_start`, whose argument is whatever the builder's `args` was given.
+///
+/// ```
+/// use poe::{Kernel, Session, event::{START, Start}};
+/// const FIRST: Start = START;
+/// # tokio_test::block_on(async {
+/// let kernel = Kernel::new();
+/// Session::builder(())
+///     .on(FIRST, |_, (host, port): (&'static str, u16)| assert_eq!((host, port), ("localhost", 80)))
+///     .args(("localhost", 80_u16))
+///     .create(&kernel)?;
+/// kernel.run().await
+/// # }).unwrap();
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Start(());
 
@@ -157,22 +216,119 @@ impl<A, R> Calls<A, R> for Start {}
 
 /// `_start`: runs inside `create`, before it returns. Its argument is what the builder's `args` was given, or `()`;
 /// what it returns goes to the parent's [`CHILD`].
+///
+/// ```
+/// use poe::{Event, Kernel, Reply, Session, event::START};
+/// const FIRST: Event<(), u32> = Event::new("first");
+/// let kernel = Kernel::new();
+/// let id = Session::builder(0)
+///     .on(START, |cx, first: u32| *cx.heap = first)
+///     .on(FIRST, |cx, ()| Reply(*cx.heap))
+///     .args(7_u32)
+///     .create(&kernel)?;
+/// // `create` has returned, so `_start` has run.
+/// assert_eq!(kernel.call(id, FIRST, ())?, 7);
+/// # Ok::<(), poe::Error>(())
+/// ```
 #[doc(alias = "_start")]
 pub const START: Start = Start(());
 
 /// `_stop`: a session's last event. What it returns goes to the parent's [`CHILD`].
+///
+/// ```
+/// use poe::{Kernel, Session, event::{START, STOP}};
+/// use std::{cell::Cell, rc::Rc};
+/// # tokio_test::block_on(async {
+/// let saved = Rc::new(Cell::new(0));
+/// let kernel = Kernel::new();
+/// Session::builder(saved.clone())
+///     .on(START, |cx, ()| cx.yield_to("work", ()))
+///     .on("work", |_, ()| println!("nothing is left to do after this"))
+///     .on(STOP, |cx, ()| cx.heap.set(1))
+///     .create(&kernel)?;
+/// kernel.run().await?;
+/// assert_eq!(saved.get(), 1);
+/// # Ok::<(), poe::Error>(()) }).unwrap();
+/// ```
 #[doc(alias = "_stop")]
 pub const STOP: Reserved<()> = Reserved(Event::new("_stop"));
 
 /// `_child`: a session gained or lost a child.
+///
+/// ```
+/// use poe::{Kernel, Reply, Session, event::{CHILD, START, STOP}};
+/// # tokio_test::block_on(async {
+/// let kernel = Kernel::new();
+/// Session::builder(Vec::new())
+///     .on(START, |cx, ()| -> poe::Handled {
+///         let child = Session::builder(()).on(START, |_, ()| Reply("hello")).on(STOP, |_, ()| Reply("goodbye"));
+///         child.create_in(cx)?;
+///         Ok(())
+///     })
+///     .on(CHILD, |cx, child| {
+///         let said = child.result.and_then(|result| result.downcast::<&str>().ok());
+///         cx.heap.push((child.reason.to_string(), said.unwrap_or("nothing")));
+///     })
+///     .on(STOP, |cx, ()| {
+///         let told = [("create".to_owned(), "hello"), ("lose".to_owned(), "goodbye")];
+///         assert_eq!(*cx.heap, told);
+///     })
+///     .create(&kernel)?;
+/// kernel.run().await
+/// # }).unwrap();
+/// ```
 #[doc(alias = "_child")]
 pub const CHILD: Reserved<Child> = Reserved(Event::new("_child"));
 
 /// `_parent`: a session got another parent, by detaching or by adoption; never sent at creation.
+///
+/// ```
+/// use poe::{Kernel, Session, event::{PARENT, START}};
+/// # tokio_test::block_on(async {
+/// let kernel = Kernel::new();
+/// Session::builder(())
+///     .on(START, |cx, ()| -> poe::Handled {
+///         Session::builder(cx.session_id())
+///             .on(START, |cx, ()| cx.yield_to("go", ()))
+///             .on("go", |cx, ()| cx.detach_myself())
+///             .on(PARENT, |cx, parent| {
+///                 assert_eq!((parent.old, parent.new), (*cx.heap, cx.kernel_id()));
+///             })
+///             .create_in(cx)?;
+///         Ok(())
+///     })
+///     .create(&kernel)?;
+/// kernel.run().await
+/// # }).unwrap();
+/// ```
 #[doc(alias = "_parent")]
 pub const PARENT: Reserved<Parent> = Reserved(Event::new("_parent"));
 
 /// `_default`: whatever came by a name that has no handler here.
+///
+/// ```
+/// // A session that passes on what it does not know.
+/// use poe::{Event, Kernel, Session, event::{DEFAULT, START, STOP}};
+/// const GREET: Event<String> = Event::new("greet");
+/// # tokio_test::block_on(async {
+/// let kernel = Kernel::new();
+/// let greeter = Session::builder(String::new())
+///     .on(START, |cx, ()| cx.alias_set("greeter"))
+///     .on(GREET, |cx, whom| *cx.heap = whom)
+///     .on(STOP, |cx, ()| assert_eq!(*cx.heap, "world"))
+///     .create(&kernel)?;
+/// Session::builder(())
+///     .on(START, |cx, ()| cx.yield_to(GREET, "world".to_owned()))
+///     .on(DEFAULT, move |cx, unhandled| -> poe::Handled {
+///         if unhandled.event == GREET.name() {
+///             cx.post(greeter, &unhandled.event, unhandled.arg)?;
+///         }
+///         Ok(())
+///     })
+///     .create(&kernel)?;
+/// kernel.run().await
+/// # }).unwrap();
+/// ```
 #[doc(alias = "_default")]
 pub const DEFAULT: Reserved<Unhandled> = Reserved(Event::new("_default"));
 
@@ -196,6 +352,32 @@ pub const LEAVE: Reserved<()> = Reserved(Event::new("leave"));
 pub const SILENT: Reserved<()> = Reserved(Event::new(""));
 
 /// The argument of [`CHILD`].
+///
+/// ```
+/// use poe::{Context, Kernel, Session, SessionId, event::{CHILD, Child, ChildReason, START, STOP}};
+/// use std::collections::HashSet;
+///
+/// /// Keeps the set of those that are below the session.
+/// fn on_child(cx: &mut Context<'_, HashSet<SessionId>>, child: Child) {
+///     match child.reason {
+///         ChildReason::Create | ChildReason::Gain => cx.heap.insert(child.session),
+///         ChildReason::Lose => cx.heap.remove(&child.session),
+///     };
+/// }
+/// # tokio_test::block_on(async {
+/// let kernel = Kernel::new();
+/// Session::builder(HashSet::new())
+///     .on(START, |cx, ()| -> poe::Handled {
+///         let child = Session::builder(()).on(START, |_, ()| ()).create_in(cx)?;
+///         assert!(cx.heap.contains(&child)); // it was told before `create_in` returned
+///         Ok(())
+///     })
+///     .on(CHILD, on_child)
+///     .on(STOP, |cx, ()| assert!(cx.heap.is_empty()))
+///     .create(&kernel)?;
+/// kernel.run().await
+/// # }).unwrap();
+/// ```
 #[derive(Debug)]
 pub struct Child {
     /// What happened.
@@ -207,6 +389,12 @@ pub struct Child {
 }
 
 /// Why a [`CHILD`] event was sent.
+///
+/// ```
+/// use poe::event::ChildReason;
+/// let words = [ChildReason::Create, ChildReason::Gain, ChildReason::Lose].map(|reason| reason.to_string());
+/// assert_eq!(words, ["create", "gain", "lose"]); // as POE has them
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
 pub enum ChildReason {
     /// The active session made it.
@@ -232,6 +420,29 @@ impl fmt::Display for ChildReason {
 }
 
 /// The argument of [`PARENT`].
+///
+/// ```
+/// use poe::{Context, Kernel, Session, SessionId, event::{PARENT, Parent, START, STOP}};
+///
+/// fn on_parent(cx: &mut Context<'_, Option<SessionId>>, parent: Parent) {
+///     println!("{} has given me to {}", parent.old, parent.new);
+///     *cx.heap = Some(parent.new);
+/// }
+/// # tokio_test::block_on(async {
+/// let kernel = Kernel::new();
+/// Session::builder(())
+///     .on(START, |cx, ()| -> poe::Handled {
+///         let child = Session::builder(None)
+///             .on(START, |_, ()| ())
+///             .on(PARENT, on_parent)
+///             .on(STOP, |cx, ()| assert_eq!(*cx.heap, Some(cx.kernel_id())))
+///             .create_in(cx)?;
+///         Ok(cx.detach_child(child)?)
+///     })
+///     .create(&kernel)?;
+/// kernel.run().await
+/// # }).unwrap();
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Parent {
     /// The parent until now.

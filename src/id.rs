@@ -17,7 +17,9 @@ use std::num::NonZeroU64;
 /// let kernel = Kernel::new();
 /// let id = Session::builder(()).on(START, |_, ()| ()).create(&kernel).unwrap();
 /// assert_eq!(id.to_string(), "1");
+/// assert_eq!(id.get(), 1);
 /// assert_eq!(kernel.id().to_string(), "kernel");
+/// assert!(kernel.id().is_kernel() && !id.is_kernel());
 /// # });
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -133,9 +135,13 @@ serial_id! {
     ///         let id: poe::AlarmId = cx.delay_set(TICK, Duration::from_secs(60), ());
     ///         assert!(cx.alarm_remove(id).is_ok());
     ///         assert!(cx.alarm_remove(id).unwrap_err().is_no_such_alarm());
+    ///         let later = cx.delay_set(TICK, Duration::from_millis(1), ());
+    ///         assert!(later.get() > id.get());
     ///     })
-    ///     .create(&kernel).unwrap();
-    /// # });
+    ///     .on(TICK, |_, ()| ())
+    ///     .create(&kernel)?;
+    /// kernel.run().await
+    /// # }).unwrap();
     /// ```
     AlarmId
 }
@@ -153,7 +159,10 @@ serial_id! {
     ///     .on(START, |cx, ()| {
     ///         let id: poe::TaskId = cx.spawn(async { 7_u8 }, DONE);
     ///         assert!(cx.cancel(id));
+    ///         let other = cx.spawn(async { 8_u8 }, DONE);
+    ///         assert!(other.get() > id.get());
     ///     })
+    ///     .on(DONE, |_, n| assert_eq!(n, 8))
     ///     .create(&kernel).unwrap();
     /// kernel.run().await.unwrap();
     /// # });
@@ -164,9 +173,28 @@ serial_id! {
 /// Names one wheel (POE's wheel ID): unique in its kernel, from 1 upwards.
 ///
 /// ```
-/// fn log(id: poe::WheelId) {
-///     println!("wheel {id}");
-/// }
+/// // The same event for every wheel of a session: the ID says which one it was.
+/// use poe::{Event, Kernel, Session, WheelId, event::START};
+/// use poe::{filter::Line, wheel::{Input, ReadWrite}};
+/// use std::collections::HashMap;
+/// use tokio::io::{AsyncWriteExt, DuplexStream};
+/// const LINE: Event<Input<String>> = Event::new("line");
+/// # tokio_test::block_on(async {
+/// let kernel = Kernel::new();
+/// let (mut peer, ours) = tokio::io::duplex(64);
+/// Session::builder(HashMap::<WheelId, ReadWrite>::new())
+///     .on(START, |cx, io: DuplexStream| -> poe::Handled {
+///         let wheel = ReadWrite::builder(io).input(Line::new(), LINE).start(cx)?;
+///         assert_eq!(wheel.id().get(), 1); // the kernel's first
+///         cx.heap.insert(wheel.id(), wheel);
+///         Ok(())
+///     })
+///     .on(LINE, |cx, input| assert!(cx.heap.remove(&input.wheel).is_some()))
+///     .args(ours)
+///     .create(&kernel)?;
+/// peer.write_all(b"bye\n").await.unwrap();
+/// kernel.run().await
+/// # }).unwrap();
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct WheelId(pub(crate) u64);

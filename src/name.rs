@@ -18,9 +18,14 @@ use std::rc::Rc;
 /// # tokio_test::block_on(async {
 /// let kernel = Kernel::new();
 /// Session::builder(())
-///     .on(START, |cx, ()| assert_eq!(&*cx.event(), "_start"))
-///     .create(&kernel).unwrap();
-/// # });
+///     .on(START, |cx, ()| {
+///         let name = cx.event();
+///         assert!(name == "_start" && name.starts_with('_'));
+///         assert_eq!(name.as_str().len(), 6);
+///     })
+///     .create(&kernel)?;
+/// kernel.run().await
+/// # }).unwrap();
 /// ```
 #[derive(Clone)]
 pub struct Name(Text);
