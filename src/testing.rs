@@ -249,15 +249,18 @@ impl fmt::Display for Record {
 /// one ends the recording of the one before.
 ///
 /// ```
-/// use poe::{Kernel, Session, event::START, testing::Transcript};
-/// # tokio_test::block_on(async {
-/// let kernel = Kernel::new();
+/// use poe::{Session, event::START, testing::{self, Transcript}};
+/// # tokio_test::block_on(async { tokio::time::pause();
+/// let kernel = testing::kernel();
 /// let transcript = Transcript::of(&kernel);
 /// Session::builder(()).on(START, |_, ()| ()).create(&kernel).unwrap();
+/// assert_eq!(transcript.lines_without_places(), ["0.000 1 _start kernel"]);
+/// transcript.clear();
 /// kernel.run().await.unwrap();
-/// print!("{transcript}");
-/// assert_eq!(transcript.lines().len(), 2);
-/// transcript.assert_eq_without_places("0.000 1 _start kernel\n0.000 1 _stop kernel");
+/// assert_eq!(transcript.records()[0].event, "_stop");
+/// assert_eq!(transcript.lines().len(), 1);
+/// transcript.assert_eq("0.000 1 _stop kernel -"); // the kernel sent it, from no line of the program
+/// transcript.assert_eq_without_places("0.000 1 _stop kernel");
 /// # });
 /// ```
 #[derive(Debug)]

@@ -23,6 +23,27 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// let order: Vec<_> = std::iter::from_fn(|| queue.dequeue_next()).map(|item| item.payload).collect();
 /// assert_eq!(order, ["second", "third", "first"]);
 /// ```
+///
+///
+/// With a filter for each owner of items:
+///
+/// ```
+/// use poe::queue::{PriorityQueue, Queue, QueueError};
+/// fn annas(item: &(&str, &str)) -> bool {
+///     item.0 == "anna"
+/// }
+/// let mut queue = PriorityQueue::new();
+/// let tea = queue.enqueue(5.0, ("anna", "tea"));
+/// let cake = queue.enqueue(6.0, ("ben", "cake"));
+/// queue.enqueue(7.0, ("anna", "jam"));
+///
+/// assert_eq!(queue.remove_item(cake, annas), Err(QueueError::NotPermitted(cake)));
+/// assert_eq!(queue.set_priority(tea, annas, 8.0), Ok(8.0));
+/// let waiting: Vec<_> = queue.peek_items(annas, None).iter().map(|item| item.payload.1).collect();
+/// assert_eq!(waiting, ["jam", "tea"]);
+/// assert_eq!(queue.remove_items(annas, None).len(), 2);
+/// assert_eq!((queue.get_item_count(), queue.get_next_priority()), (1, Some(6.0)));
+/// ```
 #[doc(alias = "POE::Queue")]
 pub trait Queue<T> {
     /// Puts an item in, behind those of the same priority.
@@ -66,6 +87,14 @@ pub trait Queue<T> {
 }
 
 /// What a queue gives back.
+///
+/// ```
+/// use poe::queue::{Item, PriorityQueue, Queue};
+/// let mut queue = PriorityQueue::new();
+/// let tea = queue.enqueue(2.5, "tea");
+/// assert_eq!(queue.dequeue_next(), Some(Item { priority: 2.5, id: tea, payload: "tea" }));
+/// assert_eq!(queue.dequeue_next(), None);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Item<T> {
     /// Its priority.
@@ -106,6 +135,15 @@ impl ItemId {
 }
 
 /// Why an item was not removed or moved.
+///
+/// ```
+/// use poe::queue::{PriorityQueue, Queue, QueueError};
+/// let mut queue = PriorityQueue::new();
+/// let tea = queue.enqueue(1.0, "tea");
+/// assert_eq!(queue.remove_item(tea, |_| false), Err(QueueError::NotPermitted(tea)));
+/// queue.dequeue_next();
+/// assert_eq!(queue.remove_item(tea, |_| true), Err(QueueError::NoSuchItem(tea)));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum QueueError {
@@ -132,6 +170,16 @@ impl StdError for QueueError {}
 /// logarithm of their number. Memory follows the number of items, also downwards.
 ///
 /// Priorities are any numbers. Not-a-number sorts behind infinity, and if it is negative ahead of all.
+///
+/// ```
+/// use poe::queue::{PriorityQueue, Queue};
+/// let mut queue = PriorityQueue::new();
+/// for priority in [f64::INFINITY, 1.5, -0.0, 0.0, f64::NAN, -7.0] {
+///     queue.enqueue(priority, priority.to_string());
+/// }
+/// let order: Vec<_> = queue.remove_items(|_| true, None).into_iter().map(|item| item.payload).collect();
+/// assert_eq!(order, ["-7", "-0", "0", "1.5", "inf", "NaN"]);
+/// ```
 #[doc(alias = "POE::Queue::Array")]
 pub struct PriorityQueue<T> {
     items: TimerHeap<T>,

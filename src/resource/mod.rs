@@ -16,6 +16,18 @@ use std::fmt;
 use std::panic::Location;
 
 /// One reason why a session is alive: a line of [`why_alive`](crate::Kernel::why_alive).
+///
+/// ```
+/// use poe::{HoldKind, Kernel, Session, event::START};
+/// let kernel = Kernel::new();
+/// Session::builder(()).on(START, |cx, ()| cx.alias_set("logger")).create(&kernel)?;
+/// let report = kernel.why_alive();
+/// let hold = report.sessions[0].holds.iter().find(|hold| hold.kind == HoldKind::Alias).unwrap();
+/// assert_eq!((&*hold.name, hold.count), ("logger", 1));
+/// println!("{hold}"); // alias `logger` (src/main.rs:3)
+/// # assert!(hold.to_string().starts_with("alias `logger` ("));
+/// # Ok::<(), poe::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Hold {
@@ -31,6 +43,25 @@ pub struct Hold {
 }
 
 /// The sorts of things that keep a session alive (law L26).
+///
+/// ```
+/// // How many timers has the session?
+/// use poe::{HoldKind, Kernel, Session, event::START};
+/// use std::time::Duration;
+/// let kernel = Kernel::new();
+/// Session::builder(())
+///     .on(START, |cx, ()| {
+///         for seconds in [1, 2, 3] {
+///             cx.delay_add("tick", Duration::from_secs(seconds), ());
+///         }
+///     })
+///     .create(&kernel)?;
+/// let report = kernel.why_alive();
+/// let holds = &report.sessions[0].holds;
+/// let count = |kind| holds.iter().filter(|hold| hold.kind == kind).map(|hold| hold.count).sum::<usize>();
+/// assert_eq!((count(HoldKind::Timer), count(HoldKind::Wheel)), (3, 0));
+/// # Ok::<(), poe::Error>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum HoldKind {

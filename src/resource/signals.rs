@@ -6,6 +6,33 @@ use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 
 /// What the kernel does with the sessions that a signal touched (POE's SIGTYPE).
+///
+/// ```
+/// use poe::{Kernel, Session, Signal, SignalClass, event::{START, STOP}};
+/// # tokio_test::block_on(async {
+/// let kernel = Kernel::new();
+/// Session::builder(Vec::new())
+///     .on(START, |cx, ()| -> poe::Handled {
+///         for signal in ["my own", "TERM", "UIDESTROY"] {
+///             cx.sig(signal, "asked");
+///             cx.signal(cx.session_id(), signal, ())?;
+///         }
+///         cx.yield_to("afterwards", ());
+///         Ok(())
+///     })
+///     .on("asked", |cx, signal: Signal| {
+///         cx.heap.push(SignalClass::of(signal.name()));
+///         cx.sig_handled(); // which saves it from TERM alone
+///     })
+///     .on("afterwards", |_, ()| unreachable!("UIDESTROY has stopped the session"))
+///     .on(STOP, |cx, ()| {
+///         use SignalClass::{Benign, NonMaskable, Terminal};
+///         assert_eq!(*cx.heap, [Benign, Terminal, NonMaskable]);
+///     })
+///     .create(&kernel)?;
+/// kernel.run().await
+/// # }).unwrap();
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
 #[non_exhaustive]
 pub enum SignalClass {
