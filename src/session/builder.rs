@@ -15,6 +15,25 @@ use std::panic::Location;
 use std::rc::Rc;
 
 /// Where sessions come from; see [`Session::builder`].
+///
+/// ```
+/// use poe::{Event, Kernel, Session, event::{START, STOP}};
+/// const COUNT: Event<u32> = Event::new("count");
+/// # tokio_test::block_on(async {
+/// let kernel = Kernel::new();
+/// Session::builder(Vec::new()) // the heap
+///     .on(START, |cx, ()| cx.yield_to(COUNT, 3))
+///     .on(COUNT, |cx, n| {
+///         cx.heap.push(n);
+///         if n > 1 {
+///             cx.yield_to(COUNT, n - 1);
+///         }
+///     })
+///     .on(STOP, |cx, ()| assert_eq!(*cx.heap, [3, 2, 1]))
+///     .create(&kernel)?;
+/// kernel.run().await
+/// # }).unwrap();
+/// ```
 #[doc(alias = "POE::Session")]
 #[derive(Debug)]
 pub struct Session(());
@@ -46,6 +65,31 @@ impl Session {
 }
 
 /// A session about to be created.
+///
+/// ```
+/// use poe::{Event, Kernel, Reply, Session, States, event::START};
+/// const ADD: Event<u64> = Event::new("add");
+/// const TOTAL: Event<(), u64> = Event::new("total");
+/// let counting = States::<u64>::new()
+///     .on(START, |cx, first: u64| *cx.heap = first)
+///     .on(ADD, |cx, n| *cx.heap += n)
+///     .on(TOTAL, |cx, ()| Reply(*cx.heap));
+///
+/// let kernel = Kernel::new();
+/// let plain = Session::builder(0).inline_states(&counting).args(5_u64).create(&kernel)?;
+/// let double = Session::builder(0)
+///     .inline_states(&counting)
+///     .on(ADD, |cx, n| *cx.heap += 2 * n) // in place of the table's
+///     .args(5_u64)
+///     .option("default", true) // warns of events without a handler
+///     .create(&kernel)?;
+/// for id in [plain, double] {
+///     kernel.call(id, ADD, 3)?;
+/// }
+/// assert_eq!(kernel.call(plain, TOTAL, ())?, 8);
+/// assert_eq!(kernel.call(double, TOTAL, ())?, 11);
+/// # Ok::<(), poe::Error>(())
+/// ```
 #[must_use = "a session lives only after `create`"]
 pub struct SessionBuilder<H: 'static> {
     heap: H,

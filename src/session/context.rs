@@ -168,6 +168,31 @@ pub struct Context<'k, H: 'static> {
 }
 
 /// A session's heap in the hands of its running handler; derefs to it.
+///
+/// ```
+/// use poe::{Kernel, Session, event::START};
+/// fn add(scores: &mut Vec<u32>, score: u32) {
+///     scores.push(score);
+/// }
+/// # tokio_test::block_on(async {
+/// let kernel = Kernel::new();
+/// Session::builder(vec![7])
+///     .on(START, |cx, ()| {
+///         add(&mut cx.heap, 8); // as the thing itself
+///         let turn = cx.kernel; // apart from the heap, which may stay borrowed
+///         for score in cx.heap.iter() {
+///             turn.yield_to("score", *score);
+///         }
+///         assert_eq!(std::mem::take(&mut *cx.heap), [7, 8]);
+///     })
+///     .on("score", |cx, score: u32| {
+///         assert!(cx.heap.is_empty());
+///         println!("{score}");
+///     })
+///     .create(&kernel)?;
+/// kernel.run().await
+/// # }).unwrap();
+/// ```
 pub struct Heap<H>(pub(super) Option<Box<H>>);
 
 impl<H> Deref for Heap<H> {
@@ -284,6 +309,27 @@ impl<H: 'static> Context<'_, H> {
     ///
     /// # Errors
     /// It is the kernel's child already (`EPERM`).
+    ///
+    /// ```
+    /// use poe::{Kernel, Session, event::START};
+    /// # tokio_test::block_on(async {
+    /// let kernel = Kernel::new();
+    /// Session::builder(())
+    ///     .on(START, |cx, ()| -> poe::Handled {
+    ///         Session::builder(())
+    ///             .on(START, |cx, ()| cx.yield_to("go", ()))
+    ///             .on("go", |cx, ()| -> poe::Handled {
+    ///                 cx.detach_myself()?;
+    ///                 assert!(cx.detach_myself().unwrap_err().is_not_permitted());
+    ///                 Ok(())
+    ///             })
+    ///             .create_in(cx)?;
+    ///         Ok(())
+    ///     })
+    ///     .create(&kernel)?;
+    /// kernel.run().await
+    /// # }).unwrap();
+    /// ```
     #[track_caller]
     pub fn detach_myself(&mut self) -> Result<(), Error> {
         let me = self.session_id();
@@ -296,6 +342,22 @@ impl<H: 'static> Context<'_, H> {
     ///
     /// # Errors
     /// There is no such session (`ESRCH`), or it is not a child of this one (`EPERM`).
+    ///
+    /// ```
+    /// use poe::{Kernel, Session, event::START};
+    /// let kernel = Kernel::new();
+    /// Session::builder(())
+    ///     .on(START, |cx, ()| -> poe::Handled {
+    ///         let worker = Session::builder(()).on(START, |cx, ()| cx.alias_set("worker"));
+    ///         let worker = worker.create_in(cx)?;
+    ///         Ok(cx.detach_child(worker)?)
+    ///     })
+    ///     .create(&kernel)?;
+    /// let report = kernel.why_alive();
+    /// let parents: Vec<_> = report.sessions.iter().map(|session| session.parent).collect();
+    /// assert_eq!(parents, [kernel.id(), kernel.id()]);
+    /// # Ok::<(), poe::Error>(())
+    /// ```
     #[track_caller]
     pub fn detach_child(&mut self, child: SessionId) -> Result<(), Error> {
         let detached = sealed::Caller::at_once(self, "detaching", |core| core.detach(child, false))?;
@@ -304,11 +366,57 @@ impl<H: 'static> Context<'_, H> {
 
     /// Stops every session, this one included, children first; each gets its `_stop`. Afterwards the kernel is the
     /// active session: what this handler still posts or sets goes nowhere, but sessions that it creates run (law L87).
+    ///
+    /// ```
+    /// use poe::{Kernel, Session, event::{START, STOP}};
+    /// # tokio_test::block_on(async {
+    /// let kernel = Kernel::new();
+    /// Session::builder(()).on(START, |cx, ()| cx.alias_set("daemon")).create(&kernel)?;
+    /// Session::builder(false)
+    ///     .on(START, |cx, ()| cx.yield_to("quit", ()))
+    ///     .on("quit", |cx, ()| {
+    ///         cx.stop();
+    ///         assert!(*cx.heap); // `_stop` has run
+    ///         cx.yield_to("later", ());
+    ///     })
+    ///     .on("later", |_, ()| unreachable!("nobody is there to get it"))
+    ///     .on(STOP, |cx, ()| *cx.heap = true)
+    ///     .create(&kernel)?;
+    /// kernel.run().await?;
+    /// assert_eq!(kernel.session_count(), 0);
+    /// # Ok::<(), poe::Error>(()) }).unwrap();
+    /// ```
     pub fn stop(&mut self) {
         // A context is never busy.
         let _ = sealed::Caller::at_once(self, "stop", Core::stop_all);
     }
+}
 
+/// The session's own handlers, which come and go while it lives.
+///
+/// ```
+/// use poe::{Event, Kernel, Session, event::{START, STOP}};
+/// const COUNT: Event<u32> = Event::new("count");
+/// # tokio_test::block_on(async {
+/// let kernel = Kernel::new();
+/// Session::builder(0)
+///     .on(START, |cx, ()| {
+///         cx.yield_to(COUNT, 5);
+///         cx.yield_to(COUNT, 6);
+///         // In time for both, though they are queued.
+///         cx.state(COUNT, |cx, n| {
+///             *cx.heap += n;
+///             assert!(cx.state_remove("count")); // once is enough
+///             assert!(!cx.state_remove("count"));
+///         });
+///         assert_eq!(cx.event_names(), ["_start", "_stop", "count"]);
+///     })
+///     .on(STOP, |cx, ()| assert_eq!(*cx.heap, 5))
+///     .create(&kernel)?;
+/// kernel.run().await
+/// # }).unwrap();
+/// ```
+impl<H: 'static> Context<'_, H> {
     /// Sets or replaces a handler of this session, also for events that are queued already (law L60). A table that is
     /// shared with other sessions is copied first; a handler may replace itself while it runs.
     pub fn state<A: 'static, Ret: IntoReply>(
@@ -335,7 +443,28 @@ impl<H: 'static> Context<'_, H> {
     pub fn event_names(&self) -> Vec<Name> {
         self.cell.table.get().event_names()
     }
+}
 
+/// The session's options.
+///
+/// ```
+/// use poe::{Kernel, Session, event::START};
+/// # tokio_test::block_on(async {
+/// let kernel = Kernel::new();
+/// Session::builder(())
+///     .option("colour", "red")
+///     .on(START, |cx, ()| {
+///         assert_eq!(cx.option("colour").as_deref(), Some("red"));
+///         assert_eq!(cx.set_option("Debug", "on"), None); // it had no value yet
+///         assert_eq!(cx.option("debug").as_deref(), Some("1"));
+///         assert_eq!(cx.remove_option("colour").as_deref(), Some("red"));
+///         assert_eq!(cx.option("colour"), None);
+///     })
+///     .create(&kernel)?;
+/// kernel.run().await
+/// # }).unwrap();
+/// ```
+impl<H: 'static> Context<'_, H> {
     /// Sets an option of this session and gives its old value. Names are lower-cased; `on`, `yes` and `true` become
     /// `1`, `off`, `no` and `false` become `0`. The session heeds `trace` (log each dispatch), `debug` (warn when a
     /// handler is replaced) and `default` (warn when an event finds no handler); others are the program's own.

@@ -12,6 +12,27 @@ use std::fmt;
 use std::rc::Rc;
 
 /// The methods of one object that become handlers: what [`States::object_states`] has its closure fill.
+///
+/// ```
+/// use poe::{Context, Event, ObjectStates, States};
+/// const OPEN: Event<()> = Event::new("open");
+/// const CLOSE: Event<()> = Event::new("close");
+/// struct Door;
+/// impl Door {
+///     fn open(&self, cx: &mut Context<'_, bool>, (): ()) {
+///         *cx.heap = true;
+///     }
+///     fn close(&self, cx: &mut Context<'_, bool>, (): ()) {
+///         *cx.heap = false;
+///     }
+///     /// What a table takes from a door, in one place for all tables.
+///     fn states(methods: ObjectStates<Door, bool>) -> ObjectStates<Door, bool> {
+///         methods.on(OPEN, Door::open).on(CLOSE, Door::close)
+///     }
+/// }
+/// let states = States::new().object_states(&std::rc::Rc::new(Door), Door::states);
+/// assert_eq!(states.event_names(), ["close", "open"]);
+/// ```
 pub struct ObjectStates<T: ?Sized + 'static, H: 'static> {
     object: Rc<T>,
     states: States<H>,
@@ -107,6 +128,18 @@ impl<H: 'static> States<H> {
     }
 
     /// Adds a package's handlers, in place of earlier ones of the same events.
+    ///
+    /// ```
+    /// use poe::{Package, Reply, States};
+    /// struct Clock;
+    /// impl<H: 'static> Package<H> for Clock {
+    ///     fn states(&self) -> States<H> {
+    ///         States::<H>::new().on("hour", |_, ()| Reply(12_u8)).on("minute", |_, ()| Reply(30_u8))
+    ///     }
+    /// }
+    /// let states = States::<()>::new().package_states(&Clock).on("second", |_, ()| Reply(0_u8));
+    /// assert_eq!(states.event_names(), ["hour", "minute", "second"]);
+    /// ```
     #[must_use]
     pub fn package_states(self, package: &(impl Package<H> + ?Sized)) -> Self {
         self.with(&package.states())
@@ -157,6 +190,31 @@ impl<H: 'static> States<H> {
 
 impl<H: 'static> SessionBuilder<H> {
     /// Adds methods of an object as handlers: see [`States::object_states`].
+    ///
+    /// ```
+    /// // One journal, two sessions that write in it.
+    /// use poe::{Context, Kernel, Session, event::START};
+    /// use std::{cell::RefCell, rc::Rc};
+    /// #[derive(Default)]
+    /// struct Journal(RefCell<Vec<String>>);
+    /// impl Journal {
+    ///     fn write(&self, cx: &mut Context<'_, ()>, line: String) {
+    ///         self.0.borrow_mut().push(format!("{}: {line}", cx.session_id()));
+    ///     }
+    /// }
+    /// # tokio_test::block_on(async {
+    /// let journal = Rc::new(Journal::default());
+    /// let kernel = Kernel::new();
+    /// for word in ["hello", "world"] {
+    ///     Session::builder(())
+    ///         .object_states(&journal, |o| o.on("write", Journal::write))
+    ///         .on(START, move |cx, ()| cx.yield_to("write", word.to_owned()))
+    ///         .create(&kernel)?;
+    /// }
+    /// kernel.run().await?;
+    /// assert_eq!(*journal.0.borrow(), ["1: hello", "2: world"]);
+    /// # Ok::<(), poe::Error>(()) }).unwrap();
+    /// ```
     pub fn object_states<T: ?Sized + 'static>(
         self,
         object: &Rc<T>,
@@ -166,6 +224,25 @@ impl<H: 'static> SessionBuilder<H> {
     }
 
     /// Adds a package's handlers: see [`Package`].
+    ///
+    /// ```
+    /// use poe::{Kernel, Package, Reply, Session, States, event::START};
+    /// struct Clock;
+    /// impl<H: 'static> Package<H> for Clock {
+    ///     fn states(&self) -> States<H> {
+    ///         States::<H>::new().on("hour", |_, ()| Reply(12_u8)).on("minute", |_, ()| Reply(30_u8))
+    ///     }
+    /// }
+    /// let kernel = Kernel::new();
+    /// let id = Session::builder(())
+    ///     .on(START, |_, ()| ())
+    ///     .package_states(&Clock)
+    ///     .on("hour", |_, ()| Reply(13_u8)) // in place of the package's
+    ///     .create(&kernel)?;
+    /// assert_eq!(kernel.call::<_, u8>(id, "hour", ())?, 13);
+    /// assert_eq!(kernel.call::<_, u8>(id, "minute", ())?, 30);
+    /// # Ok::<(), poe::Error>(())
+    /// ```
     pub fn package_states(self, package: &(impl Package<H> + ?Sized)) -> Self {
         self.map_states(|states| states.package_states(package))
     }
@@ -206,6 +283,37 @@ impl<H: 'static> Context<'_, H> {
 }
 
 /// The methods of one object that become handlers of one state: what [`NfaState::object_states`] has its closure fill.
+///
+/// ```
+/// // The same methods in more than one state.
+/// use poe::{Event, Kernel, Machine, Nfa, NfaObjectStates, event::SILENT};
+/// const PRESS: Event<()> = Event::new("press");
+/// struct Button;
+/// impl Button {
+///     fn press(&self, cx: &mut Machine<'_, bool, u32>, (): ()) -> poe::Handled {
+///         *cx.runstate += 1;
+///         let on = cx.get_current_state() == Some(&true);
+///         cx.goto_state(!on, SILENT, ())
+///     }
+///     fn states(methods: NfaObjectStates<Button, bool, u32>) -> NfaObjectStates<Button, bool, u32> {
+///         methods.on(PRESS, Button::press)
+///     }
+/// }
+/// let kernel = Kernel::new();
+/// let button = std::rc::Rc::new(Button);
+/// let lamp = Nfa::builder(0)
+///     .state(false, |s| s.object_states(&button, Button::states))
+///     .state(true, |s| s.object_states(&button, Button::states))
+///     .immediate()
+///     .spawn(&kernel)?;
+/// lamp.goto_state(&mut &kernel, false, SILENT, ())?;
+/// for _ in 0..3 {
+///     kernel.call(lamp.id(), PRESS, ())?;
+/// }
+/// assert_eq!(lamp.get_current_state().as_deref(), Some(&true));
+/// assert_eq!(lamp.with_runstate(|presses| *presses), Some(3));
+/// # Ok::<(), poe::Error>(())
+/// ```
 pub struct NfaObjectStates<T: ?Sized + 'static, S: 'static, R: 'static> {
     object: Rc<T>,
     state: NfaState<S, R>,

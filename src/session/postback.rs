@@ -121,6 +121,24 @@ impl<M: Clone + 'static, A: 'static> Postback<M, A> {
     }
 
     /// Lets go of the session now: the postback still posts as long as the session lives, but no longer keeps it alive.
+    ///
+    /// ```
+    /// use poe::{Event, Kernel, Session, event::START};
+    /// use std::{cell::RefCell, rc::Rc};
+    /// const DONE: Event<(&'static str, u32)> = Event::new("done");
+    /// # tokio_test::block_on(async {
+    /// let kernel = Kernel::new();
+    /// let given = Rc::new(RefCell::new(None));
+    /// let give = given.clone();
+    /// Session::builder(())
+    ///     .on(START, move |cx, ()| *give.borrow_mut() = Some(cx.postback(DONE, "job 1").weaken()))
+    ///     .on(DONE, |_, (job, n)| println!("{job}: {n}"))
+    ///     .create(&kernel)?;
+    /// kernel.run().await?; // ends, for the postback keeps nobody
+    /// let postback = given.take().unwrap();
+    /// assert_eq!(postback.post(42).unwrap_err().into_arg(), 42);
+    /// # Ok::<(), poe::Error>(()) }).unwrap();
+    /// ```
     #[must_use]
     pub fn weaken(self) -> Self {
         self.hold.release();
@@ -197,6 +215,25 @@ impl<M: Clone + 'static, A: 'static, R: 'static> Callback<M, A, R> {
     }
 
     /// Lets go of the session now, as [`Postback::weaken`].
+    ///
+    /// ```
+    /// use poe::{Event, Kernel, Reply, Session, event::START};
+    /// use std::{cell::RefCell, rc::Rc};
+    /// const ADD: Event<(u32, u32), u32> = Event::new("add");
+    /// # tokio_test::block_on(async {
+    /// let kernel = Kernel::new();
+    /// let given = Rc::new(RefCell::new(None));
+    /// let give = given.clone();
+    /// Session::builder(())
+    ///     .on(START, move |cx, ()| *give.borrow_mut() = Some(cx.callback(ADD, 2).weaken()))
+    ///     .on(ADD, |_, (a, b)| Reply(a + b))
+    ///     .create(&kernel)?;
+    /// let add_two = given.take().unwrap();
+    /// assert_eq!(add_two.call(&mut &kernel, 3)?, 5);
+    /// kernel.run().await?; // ends, for the callback keeps nobody
+    /// assert!(add_two.call(&mut &kernel, 3).unwrap_err().is_no_such_session());
+    /// # Ok::<(), poe::Error>(()) }).unwrap();
+    /// ```
     #[must_use]
     pub fn weaken(self) -> Self {
         self.hold.release();
@@ -313,6 +350,30 @@ impl<M, A> SendPostback<M, A> {
 }
 
 /// Postbacks and callbacks of the running session, whatever its kind.
+///
+/// ```
+/// use poe::{Event, Kernel, Reply, Session, event::{START, STOP}};
+/// const DONE: Event<(&'static str, u32)> = Event::new("done");
+/// const ADD: Event<(u32, u32), u32> = Event::new("add");
+/// # tokio_test::block_on(async {
+/// let kernel = Kernel::new();
+/// Session::builder(Vec::new())
+///     .on(START, |cx, ()| -> poe::Handled {
+///         let posts = cx.postback(DONE, "here");
+///         let calls = cx.callback(ADD, 2);
+///         let sends = cx.send_postback(DONE, "on a thread");
+///         posts.post(1)?;
+///         let five = calls.call(cx, 3)?;
+///         std::thread::spawn(move || sends.post(five));
+///         Ok(())
+///     })
+///     .on(ADD, |_, (a, b)| Reply(a + b))
+///     .on(DONE, |cx, done| cx.heap.push(done))
+///     .on(STOP, |cx, ()| assert_eq!(*cx.heap, [("here", 1), ("on a thread", 5)]))
+///     .create(&kernel)?;
+/// kernel.run().await
+/// # }).unwrap();
+/// ```
 impl Turn<'_> {
     /// A value that posts `event` to this session, with `mine` and what it is given then.
     #[track_caller]

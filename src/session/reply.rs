@@ -13,6 +13,19 @@ use crate::error::Failure;
 pub struct Reply<T>(pub T);
 
 /// What a handler may return: nothing, `!`, a [`Reply`], or a `Result` of these whose error [`Failure`] can be made from.
+///
+/// ```
+/// use poe::{Failure, Handled, IntoReply, Reply, States};
+/// fn length(text: Option<&str>) -> Handled<Reply<usize>> {
+///     let text = text.ok_or_else(|| Failure::msg("no text"))?;
+///     Ok(Reply(text.len()))
+/// }
+/// let states = States::<()>::new().on("length", |_, text: Option<&'static str>| length(text));
+/// assert_eq!(states.event_names(), ["length"]);
+///
+/// assert_eq!(length(Some("poe")).into_reply().unwrap(), 3);
+/// assert_eq!(length(None).into_reply().unwrap_err().to_string(), "no text");
+/// ```
 #[diagnostic::on_unimplemented(
     message = "a handler cannot answer with `{Self}`",
     label = "this is not an answer",

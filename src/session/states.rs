@@ -187,6 +187,20 @@ impl<H: 'static> States<H> {
     }
 
     /// Adds every handler of another table, in place of earlier ones of the same names.
+    ///
+    /// ```
+    /// use poe::{Event, Kernel, Reply, Session, States, event::START};
+    /// const GET: Event<(), u32> = Event::new("get");
+    /// const RESET: Event<()> = Event::new("reset");
+    /// let common = States::<u32>::new().on(GET, |cx, ()| Reply(*cx.heap)).on(RESET, |cx, ()| *cx.heap = 0);
+    /// let states = States::new().on(START, |_, ()| ()).on(RESET, |cx, ()| *cx.heap = 100).with(&common);
+    ///
+    /// let kernel = Kernel::new();
+    /// let id = Session::builder(7).inline_states(&states).create(&kernel)?;
+    /// kernel.call(id, RESET, ())?;
+    /// assert_eq!(kernel.call(id, GET, ())?, 0); // the later `reset` counts
+    /// # Ok::<(), poe::Error>(())
+    /// ```
     #[must_use]
     pub fn with(mut self, other: &States<H>) -> Self {
         if self.table.keys.is_empty() {

@@ -108,12 +108,62 @@ impl<S: Eq + Hash + Debug + 'static, R: 'static> NfaState<S, R> {
     }
 
     /// Postpones that event while the machine is in this state: see [`Machine::postpone`].
+    ///
+    /// ```
+    /// use poe::{Event, Kernel, Nfa, event::SILENT};
+    /// use std::{cell::RefCell, rc::Rc};
+    /// const ENTER: Event<()> = Event::new("enter");
+    /// const JOB: Event<u32> = Event::new("job");
+    /// # tokio_test::block_on(async {
+    /// let kernel = Kernel::new();
+    /// let done = Rc::new(RefCell::new(Vec::new()));
+    /// Nfa::builder(done.clone())
+    ///     .state("connecting", |s| {
+    ///         s.postpone("job").on(ENTER, |cx, ()| {
+    ///             cx.yield_to(JOB, 1);
+    ///             cx.yield_to(JOB, 2);
+    ///             cx.goto_state("connected", SILENT, ())
+    ///         })
+    ///     })
+    ///     .state("connected", |s| s.on(JOB, |cx, n| cx.runstate.borrow_mut().push(n)))
+    ///     .start(&kernel, "connecting", ENTER, ())?;
+    /// kernel.run().await?;
+    /// assert_eq!(*done.borrow(), [1, 2]);
+    /// # Ok::<(), poe::Error>(()) }).unwrap();
+    /// ```
     #[must_use]
     pub fn postpone(self, event: &str) -> Self {
         self.postponing(Key::new(event))
     }
 
     /// Postpones every event that has no handler in this state and none that all states share.
+    ///
+    /// ```
+    /// use poe::{Event, Kernel, Nfa, event::SILENT};
+    /// use std::{cell::RefCell, rc::Rc};
+    /// const ENTER: Event<()> = Event::new("enter");
+    /// const LOGIN: Event<&'static str> = Event::new("login");
+    /// # tokio_test::block_on(async {
+    /// let kernel = Kernel::new();
+    /// let done = Rc::new(RefCell::new(Vec::new()));
+    /// Nfa::builder(done.clone())
+    ///     .state("nobody", |s| {
+    ///         s.postpone_others()
+    ///             .on(ENTER, |cx, ()| {
+    ///                 cx.yield_to("read", "mail"); // nobody could read it yet
+    ///                 cx.yield_to(LOGIN, "root");
+    ///             })
+    ///             .on(LOGIN, |cx, who| {
+    ///                 cx.runstate.borrow_mut().push(who);
+    ///                 cx.goto_state("somebody", SILENT, ())
+    ///             })
+    ///     })
+    ///     .state("somebody", |s| s.on("read", |cx, what: &'static str| cx.runstate.borrow_mut().push(what)))
+    ///     .start(&kernel, "nobody", ENTER, ())?;
+    /// kernel.run().await?;
+    /// assert_eq!(*done.borrow(), ["root", "mail"]);
+    /// # Ok::<(), poe::Error>(()) }).unwrap();
+    /// ```
     #[must_use]
     pub fn postpone_others(self) -> Self {
         self.postponing(Posts::<crate::event::Unhandled>::key(&DEFAULT))
@@ -144,6 +194,34 @@ impl<S, R> Debug for NfaState<S, R> {
 }
 
 /// A state machine about to be made; see [`Nfa::builder`].
+///
+/// ```
+/// use poe::{Event, Kernel, Nfa, Reply, event::SILENT};
+/// const ENTER: Event<()> = Event::new("enter");
+/// const PRESS: Event<()> = Event::new("press");
+/// const COUNT: Event<(), u32> = Event::new("count");
+/// let kernel = Kernel::new();
+/// let lamp = Nfa::builder(0_u32)
+///     .state("off", |s| s.on(PRESS, |cx, ()| cx.goto_state("on", ENTER, ())))
+///     .state("on", |s| {
+///         s.on(ENTER, |cx, ()| *cx.runstate += 1)
+///             .on(PRESS, |cx, ()| cx.goto_state("off", SILENT, ()))
+///     })
+///     .on(COUNT, |cx, ()| Reply(*cx.runstate)) // in both
+///     .immediate()
+///     .log(2)
+///     .option("debug", true)
+///     .spawn(&kernel)?;
+///
+/// lamp.goto_state(&mut &kernel, "off", SILENT, ())?;
+/// for _ in 0..3 {
+///     kernel.call(lamp.id(), PRESS, ())?;
+/// }
+/// assert_eq!(lamp.get_current_state().as_deref(), Some(&"on"));
+/// assert_eq!(kernel.call(lamp.id(), COUNT, ())?, 2);
+/// assert_eq!(lamp.transitions().len(), 2); // of four
+/// # Ok::<(), poe::Error>(())
+/// ```
 #[must_use = "a machine lives only after `start` or `spawn`"]
 pub struct NfaBuilder<S: 'static, R: 'static> {
     runstate: R,
@@ -204,6 +282,19 @@ impl<S: Eq + Hash + Debug + 'static, R: 'static> NfaBuilder<S, R> {
     /// There is no such state, or it has no handler of the entry event, and nothing is made; a handler is running (use
     /// [`start_in`](Self::start_in)); the kernel is shutting down. A failure of the entry event's handler is a `DIE`, as
     /// one in a session's `_start` is.
+    ///
+    /// ```
+    /// use poe::{Event, Kernel, Nfa, event::SILENT};
+    /// const ENTER: Event<u32> = Event::new("enter");
+    /// let kernel = Kernel::new();
+    /// let machine = || Nfa::builder(0_u32).state("only", |s| s.on(ENTER, |cx, n| *cx.runstate = n));
+    /// let id = machine().start(&kernel, "only", ENTER, 7)?; // entered by now
+    /// assert!(kernel.is_alive(id));
+    /// assert!(machine().start(&kernel, "other", SILENT, ()).is_err());
+    /// assert!(machine().start(&kernel, "only", "unknown", ()).is_err());
+    /// assert_eq!(kernel.session_count(), 1);
+    /// # Ok::<(), poe::Error>(())
+    /// ```
     #[track_caller]
     pub fn start<A: 'static>(
         self,
@@ -220,6 +311,27 @@ impl<S: Eq + Hash + Debug + 'static, R: 'static> NfaBuilder<S, R> {
     ///
     /// # Errors
     /// As [`start`](Self::start), but never busy.
+    ///
+    /// ```
+    /// use poe::{Event, Kernel, Nfa, Session, event::{CHILD, ChildReason, START}};
+    /// const ENTER: Event<u32> = Event::new("enter");
+    /// # tokio_test::block_on(async {
+    /// let kernel = Kernel::new();
+    /// Session::builder(None)
+    ///     .on(START, |cx, ()| -> poe::Handled {
+    ///         let machine = Nfa::builder(()).state("only", |s| s.on(ENTER, |_, n| assert_eq!(n, 7)));
+    ///         let id = machine.start_in(cx, "only", ENTER, 7)?;
+    ///         assert_eq!(*cx.heap, Some(id)); // told before `start_in` returned
+    ///         Ok(())
+    ///     })
+    ///     .on(CHILD, |cx, child| match child.reason {
+    ///         ChildReason::Create => *cx.heap = Some(child.session),
+    ///         _ => *cx.heap = None,
+    ///     })
+    ///     .create(&kernel)?;
+    /// kernel.run().await
+    /// # }).unwrap();
+    /// ```
     #[track_caller]
     pub fn start_in<A: 'static>(
         self,
@@ -236,6 +348,18 @@ impl<S: Eq + Hash + Debug + 'static, R: 'static> NfaBuilder<S, R> {
     ///
     /// # Errors
     /// It has no states; a handler is running; the kernel is shutting down.
+    ///
+    /// ```
+    /// use poe::{Event, Kernel, Nfa};
+    /// const ENTER: Event<()> = Event::new("enter");
+    /// let kernel = Kernel::new();
+    /// let machine = Nfa::builder(0_u32).state("first", |s| s.on(ENTER, |cx, ()| *cx.runstate += 1)).spawn(&kernel)?;
+    /// assert_eq!(machine.get_current_state(), None);
+    /// machine.goto_state(&mut &kernel, "first", ENTER, ())?;
+    /// assert_eq!(machine.get_current_state().as_deref(), Some(&"first"));
+    /// assert_eq!(machine.with_runstate(|entered| *entered), Some(1));
+    /// # Ok::<(), poe::Error>(())
+    /// ```
     #[track_caller]
     pub fn spawn(self, kernel: &Kernel) -> Result<Nfa<S, R>, Error> {
         let mut kernel = kernel;
@@ -246,6 +370,31 @@ impl<S: Eq + Hash + Debug + 'static, R: 'static> NfaBuilder<S, R> {
     ///
     /// # Errors
     /// As [`spawn`](Self::spawn), but never busy.
+    ///
+    /// ```
+    /// // A session with a machine in its heap, which it tells what to do.
+    /// use poe::{Event, Kernel, Nfa, Session, event::{SILENT, START, STOP}};
+    /// const OPEN: Event<()> = Event::new("open");
+    /// # tokio_test::block_on(async {
+    /// let kernel = Kernel::new();
+    /// Session::builder(None::<Nfa<&'static str, u32>>)
+    ///     .on(START, |cx, ()| -> poe::Handled {
+    ///         let door = Nfa::builder(0)
+    ///             .state("shut", |s| s)
+    ///             .state("open", |s| s.on(OPEN, |cx, ()| *cx.runstate += 1))
+    ///             .immediate()
+    ///             .spawn_in(cx)?;
+    ///         door.goto_state(cx, "shut", SILENT, ())?;
+    ///         door.goto_state(cx, "open", OPEN, ())?;
+    ///         assert_eq!(door.with_runstate(|times| *times), Some(1));
+    ///         *cx.heap = Some(door);
+    ///         Ok(())
+    ///     })
+    ///     .on(STOP, |cx, ()| assert!(cx.heap.as_ref().is_some_and(|door| door.get_current_state().is_none())))
+    ///     .create(&kernel)?;
+    /// kernel.run().await
+    /// # }).unwrap();
+    /// ```
     #[track_caller]
     pub fn spawn_in(self, cx: &mut impl Caller) -> Result<Nfa<S, R>, Error> {
         self.spawn_at(cx, Location::caller())
@@ -329,6 +478,34 @@ where
 }
 
 /// A machine from outside. `caller` is the running handler's context, or the kernel (`&mut &kernel`) while none runs.
+///
+/// ```
+/// use poe::{Event, Kernel, Nfa, TransitionKind, event::SILENT};
+/// const HUNG_UP: Event<u32> = Event::new("hung up");
+/// # tokio_test::block_on(async {
+/// let kernel = Kernel::new();
+/// let phone = Nfa::builder(Vec::new())
+///     .state("idle", |s| s.on(HUNG_UP, |cx, minutes| cx.runstate.push(minutes)))
+///     .state("talking", |s| s)
+///     .immediate()
+///     .spawn(&kernel)?;
+/// assert_eq!(phone.event_names(), ["hung up"]);
+///
+/// let mut caller = &kernel;
+/// phone.goto_state(&mut caller, "idle", SILENT, ())?;
+/// phone.call_state(&mut caller, HUNG_UP, "talking", SILENT, ())?;
+/// assert_eq!(phone.get_current_state().as_deref(), Some(&"talking"));
+/// phone.return_state(&mut caller, 3_u32)?;
+/// assert_eq!(phone.get_current_state().as_deref(), Some(&"idle"));
+/// assert_eq!(phone.with_runstate(|minutes| minutes.clone()), Some(vec![3]));
+/// let kinds: Vec<_> = phone.transitions().iter().map(|transition| transition.kind).collect();
+/// assert_eq!(kinds, [TransitionKind::Start, TransitionKind::Call, TransitionKind::Return]);
+///
+/// phone.stop(&mut caller)?;
+/// kernel.run().await?;
+/// assert!(!kernel.is_alive(phone.id()));
+/// # Ok::<(), poe::Error>(()) }).unwrap();
+/// ```
 impl<S: Eq + Hash + Debug + 'static, R: 'static> Nfa<S, R> {
     /// The machine as a session.
     #[doc(alias = "ID")]

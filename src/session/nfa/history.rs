@@ -56,6 +56,22 @@ impl<S> Clone for Transition<S> {
 }
 
 /// What made a machine change its state.
+///
+/// ```
+/// use poe::{Event, Kernel, Nfa, TransitionKind, event::SILENT};
+/// const NEXT: Event<()> = Event::new("next");
+/// let kernel = Kernel::new();
+/// let machine = Nfa::builder(())
+///     .state(1, |s| s.on(NEXT, |cx, ()| cx.goto_state(2, SILENT, ())))
+///     .state(2, |s| s)
+///     .immediate()
+///     .spawn(&kernel)?;
+/// machine.goto_state(&mut &kernel, 1, SILENT, ())?;
+/// kernel.call(machine.id(), NEXT, ())?;
+/// let kinds: Vec<_> = machine.transitions().iter().map(|transition| transition.kind).collect();
+/// assert_eq!(kinds, [TransitionKind::Start, TransitionKind::Goto]);
+/// # Ok::<(), poe::Error>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
 #[non_exhaustive]
 pub enum TransitionKind {

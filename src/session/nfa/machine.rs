@@ -23,6 +23,35 @@ use std::rc::Rc;
 ///
 /// It derefs to [`Turn`], as a session's [`Context`](crate::Context) does. `S` is what states are named by, `R` the run
 /// state. See [`Nfa`](crate::Nfa) for what a machine is.
+///
+/// ```
+/// use poe::{Event, Kernel, Machine, Nfa, event::SILENT};
+/// const KNOCK: Event<&'static str> = Event::new("knock");
+///
+/// fn knock(cx: &mut Machine<'_, &'static str, Vec<String>>, who: &'static str) {
+///     let state = cx.get_current_state().copied().unwrap_or("nowhere");
+///     cx.runstate.push(format!("{who} knocks at the {state} door"));
+///     if who == "anna" {
+///         cx.yield_to("friend", ());
+///     }
+/// }
+/// # tokio_test::block_on(async {
+/// let kernel = Kernel::new();
+/// let door = Nfa::builder(Vec::new())
+///     .on(KNOCK, knock)
+///     .state("shut", |s| s.on("friend", |cx, ()| cx.goto_state("open", KNOCK, "ben")))
+///     .state("open", |s| {
+///         s.on(KNOCK, |cx, who| {
+///             knock(cx, who);
+///             assert_eq!(*cx.runstate, ["anna knocks at the shut door", "ben knocks at the open door"]);
+///         })
+///     })
+///     .spawn(&kernel)?;
+/// door.goto_state(&mut &kernel, "shut", SILENT, ())?;
+/// kernel.post(door.id(), KNOCK, "anna")?;
+/// kernel.run().await
+/// # }).unwrap();
+/// ```
 #[doc(alias = "MACHINE")]
 pub struct Machine<'k, S: 'static, R: 'static> {
     /// What the machine keeps through all its states.
@@ -96,6 +125,26 @@ impl<S: 'static, R: 'static> sealed::Caller for &mut Machine<'_, S, R> {
 }
 
 /// Changing the state.
+///
+/// ```
+/// use poe::{Event, Kernel, Nfa, event::SILENT};
+/// const ENTER: Event<()> = Event::new("enter");
+/// const BACK: Event<&'static str> = Event::new("back");
+/// # tokio_test::block_on(async {
+/// let kernel = Kernel::new();
+/// Nfa::builder(())
+///     .state("menu", |s| {
+///         s.on(ENTER, |cx, ()| cx.call_state(BACK, "settings", ENTER, ())).on(BACK, |cx, saved| {
+///             assert_eq!((saved, cx.get_current_state()), ("saved", Some(&"menu")));
+///             let log: Vec<_> = cx.transitions().iter().map(ToString::to_string).collect();
+///             assert_eq!(log[1..], [r#"call "menu" -> "settings" (enter)"#, r#"return "settings" -> "menu" (back)"#]);
+///         })
+///     })
+///     .state("settings", |s| s.on(ENTER, |cx, ()| cx.return_state("saved")))
+///     .start(&kernel, "menu", ENTER, ())?;
+/// kernel.run().await
+/// # }).unwrap();
+/// ```
 impl<'k, S: Eq + Hash + Debug + 'static, R: 'static> Machine<'k, S, R> {
     /// Goes to another state: the old one's [`LEAVE`](crate::event::LEAVE) handler runs, then the new one's handler of
     /// the entry event, if that is not [`SILENT`](crate::event::SILENT) (law L81).
@@ -107,6 +156,26 @@ impl<'k, S: Eq + Hash + Debug + 'static, R: 'static> Machine<'k, S, R> {
     /// Only where it acts at once: there is no such state, or it has no handler of the entry event, and the machine
     /// stays where it is; or one of the two handlers failed. Queued, these are failures of the queued change and raise
     /// `DIE`.
+    ///
+    /// ```
+    /// use poe::{Event, Kernel, Nfa, event::LEAVE};
+    /// const ENTER: Event<()> = Event::new("enter");
+    /// # tokio_test::block_on(async {
+    /// let kernel = Kernel::new();
+    /// Nfa::builder(Vec::new())
+    ///     .state("red", |s| {
+    ///         s.on(ENTER, |cx, ()| -> poe::Handled {
+    ///             cx.goto_state("green", ENTER, ())?; // once this handler and what waits are done
+    ///             cx.runstate.push("still red");
+    ///             Ok(())
+    ///         })
+    ///         .on(LEAVE, |cx, ()| cx.runstate.push("left"))
+    ///     })
+    ///     .state("green", |s| s.on(ENTER, |cx, ()| assert_eq!(*cx.runstate, ["still red", "left"])))
+    ///     .start(&kernel, "red", ENTER, ())?;
+    /// kernel.run().await
+    /// # }).unwrap();
+    /// ```
     #[track_caller]
     pub fn goto_state<A: 'static>(&mut self, state: impl Into<S>, event: impl Posts<A>, args: A) -> Handled {
         let entry = Entry::new(event.key(), AnyArg::new(args));
@@ -163,6 +232,32 @@ impl<'k, S: Eq + Hash + Debug + 'static, R: 'static> Machine<'k, S, R> {
 
     /// Ends the machine, whatever keeps it alive, as soon as the events that wait already have been delivered. No
     /// handler of its own is told, what is queued behind is lost, its children go to its parent.
+    ///
+    /// ```
+    /// // What the machine leaves behind goes to its parent.
+    /// use poe::{Event, Kernel, Nfa, Session, event::{CHILD, START, STOP}};
+    /// use std::time::Duration;
+    /// const ENTER: Event<()> = Event::new("enter");
+    /// # tokio_test::block_on(async {
+    /// let kernel = Kernel::new();
+    /// Session::builder(Vec::new())
+    ///     .on(START, |cx, ()| -> poe::Handled {
+    ///         let machine = Nfa::builder(()).state("only", |s| s.on(ENTER, |cx, ()| -> poe::Handled {
+    ///             Session::builder(()).on(START, |cx, ()| cx.alias_set("orphan")).create_in(cx)?;
+    ///             cx.stop();
+    ///             cx.yield_to("lost", ()); // behind it
+    ///             Ok(())
+    ///         }));
+    ///         machine.start_in(cx, "only", ENTER, ())?;
+    ///         cx.delay("late", Duration::from_millis(1), ());
+    ///         Ok(())
+    ///     })
+    ///     .on(CHILD, |cx, child| cx.heap.push(child.reason.to_string()))
+    ///     .on("late", |cx, ()| assert_eq!(*cx.heap, ["create", "gain", "lose"]))
+    ///     .create(&kernel)?;
+    /// kernel.run().await
+    /// # }).unwrap();
+    /// ```
     #[track_caller]
     pub fn stop(&self) {
         let _ = self.post_move(Move::Stop, Location::caller());
@@ -192,6 +287,25 @@ impl<'k, S: Eq + Hash + Debug + 'static, R: 'static> Machine<'k, S, R> {
 
     /// The state that the machine was in when this handler began: another one than
     /// [`get_current_state`](Self::get_current_state) after a change with the option `immediate`.
+    ///
+    /// ```
+    /// use poe::{Event, Kernel, Nfa, event::SILENT};
+    /// const ENTER: Event<()> = Event::new("enter");
+    /// # tokio_test::block_on(async {
+    /// let kernel = Kernel::new();
+    /// Nfa::builder(())
+    ///     .immediate()
+    ///     .state("red", |s| s.on(ENTER, |cx, ()| -> poe::Handled {
+    ///         cx.goto_state("green", SILENT, ())?;
+    ///         assert_eq!(cx.state_of_event(), Some(&"red"));
+    ///         assert_eq!(cx.get_current_state(), Some(&"green"));
+    ///         Ok(())
+    ///     }))
+    ///     .state("green", |s| s)
+    ///     .start(&kernel, "red", ENTER, ())?;
+    /// kernel.run().await
+    /// # }).unwrap();
+    /// ```
     #[doc(alias = "STATE")]
     #[must_use]
     pub fn state_of_event(&self) -> Option<&'k S> {
@@ -257,6 +371,28 @@ impl<S: Eq + Hash + Debug + 'static, R: 'static> Machine<'_, S, R> {
     }
 
     /// How many events are postponed.
+    ///
+    /// ```
+    /// use poe::{Event, Kernel, Nfa, event::SILENT};
+    /// const ENTER: Event<()> = Event::new("enter");
+    /// const CAR: Event<usize> = Event::new("car");
+    /// # tokio_test::block_on(async {
+    /// let kernel = Kernel::new();
+    /// Nfa::builder(())
+    ///     .state("red", |s| {
+    ///         s.on(ENTER, |cx, ()| (1..=3).for_each(|car| cx.yield_to(CAR, car))).on(CAR, |cx, car| {
+    ///             cx.postpone(car);
+    ///             match cx.postponed_count() {
+    ///                 3 => cx.goto_state("green", SILENT, ()), // a jam
+    ///                 _ => Ok(()),
+    ///             }
+    ///         })
+    ///     })
+    ///     .state("green", |s| s.on(CAR, |cx, car| assert_eq!(cx.postponed_count(), 3 - car)))
+    ///     .start(&kernel, "red", ENTER, ())?;
+    /// kernel.run().await
+    /// # }).unwrap();
+    /// ```
     #[must_use]
     pub fn postponed_count(&self) -> usize {
         self.cell.postponed.len()
@@ -292,6 +428,26 @@ impl<S: Eq + Hash + Debug + 'static, R: 'static> Machine<'_, S, R> {
     }
 
     /// Removes a state's timer; false if there is none, or it has fired.
+    ///
+    /// ```
+    /// use poe::{Event, Kernel, Nfa};
+    /// use std::time::Duration;
+    /// const ENTER: Event<()> = Event::new("enter");
+    /// const LATE: Event<()> = Event::new("late");
+    /// # tokio_test::block_on(async {
+    /// let kernel = Kernel::new();
+    /// Nfa::builder(())
+    ///     .state("waiting", |s| {
+    ///         s.on(ENTER, |cx, ()| {
+    ///             cx.state_timeout(LATE, Duration::from_secs(60), ());
+    ///             assert!(cx.state_timeout_clear(LATE)); // it has come already
+    ///             assert!(!cx.state_timeout_clear(LATE));
+    ///         })
+    ///     })
+    ///     .start(&kernel, "waiting", ENTER, ())?;
+    /// kernel.run().await
+    /// # }).unwrap();
+    /// ```
     #[doc(alias = "state_timeout")]
     pub fn state_timeout_clear(&self, event: impl Posts<()>) -> bool {
         self.end_timeout(&HeldName::new(event.key()))
@@ -309,6 +465,32 @@ impl<S: Eq + Hash + Debug + 'static, R: 'static> Machine<'_, S, R> {
 }
 
 /// What machines share with sessions.
+///
+/// ```
+/// use poe::{Event, Kernel, Nfa, Reply};
+/// const ENTER: Event<()> = Event::new("enter");
+/// const COUNT: Event<(), u32> = Event::new("count");
+/// # tokio_test::block_on(async {
+/// let kernel = Kernel::new();
+/// Nfa::builder(7)
+///     .state("only", |s| {
+///         s.on(ENTER, |cx, ()| -> poe::Handled {
+///             cx.state(COUNT, |cx, ()| Reply(*cx.runstate)); // in every state, from now on
+///             assert_eq!(cx.event_names(), ["count", "enter"]);
+///             let me = cx.session_id();
+///             assert_eq!(cx.call(me, COUNT, ())?, 7);
+///             assert!(cx.state_remove("count"));
+///
+///             assert_eq!(cx.set_option("immediate", true), None);
+///             assert_eq!(cx.option("immediate").as_deref(), Some("1"));
+///             assert_eq!(cx.remove_option("immediate").as_deref(), Some("1"));
+///             Ok(())
+///         })
+///     })
+///     .start(&kernel, "only", ENTER, ())?;
+/// kernel.run().await
+/// # }).unwrap();
+/// ```
 impl<S: Eq + Hash + Debug + 'static, R: 'static> Machine<'_, S, R> {
     /// Runs a session's handler now; see [`Context::call`](crate::Context::call).
     ///
@@ -328,6 +510,27 @@ impl<S: Eq + Hash + Debug + 'static, R: 'static> Machine<'_, S, R> {
     ///
     /// # Errors
     /// It is the kernel's child already (`EPERM`).
+    ///
+    /// ```
+    /// use poe::{Event, Kernel, Nfa, Session, event::{PARENT, START}};
+    /// const ENTER: Event<()> = Event::new("enter");
+    /// # tokio_test::block_on(async {
+    /// let kernel = Kernel::new();
+    /// Session::builder(())
+    ///     .on(START, |cx, ()| -> poe::Handled {
+    ///         Nfa::builder(())
+    ///             .state("only", |s| {
+    ///                 s.on(ENTER, |cx, ()| cx.yield_to("go", ()))
+    ///                     .on("go", |cx, ()| cx.detach_myself())
+    ///                     .on(PARENT, |cx, parent| assert_eq!(parent.new, cx.kernel_id()))
+    ///             })
+    ///             .start_in(cx, "only", ENTER, ())?;
+    ///         Ok(())
+    ///     })
+    ///     .create(&kernel)?;
+    /// kernel.run().await
+    /// # }).unwrap();
+    /// ```
     #[track_caller]
     pub fn detach_myself(&mut self) -> Result<(), Error> {
         let me = self.session_id();
@@ -339,6 +542,23 @@ impl<S: Eq + Hash + Debug + 'static, R: 'static> Machine<'_, S, R> {
     ///
     /// # Errors
     /// There is no such session (`ESRCH`), or it is not a child of this one (`EPERM`).
+    ///
+    /// ```
+    /// use poe::{Event, Kernel, Nfa, Session, event::START};
+    /// const ENTER: Event<()> = Event::new("enter");
+    /// let kernel = Kernel::new();
+    /// Nfa::builder(())
+    ///     .state("only", |s| s.on(ENTER, |cx, ()| -> poe::Handled {
+    ///         let worker = Session::builder(()).on(START, |cx, ()| cx.alias_set("worker"));
+    ///         let worker = worker.create_in(cx)?;
+    ///         Ok(cx.detach_child(worker)?)
+    ///     }))
+    ///     .start(&kernel, "only", ENTER, ())?;
+    /// let report = kernel.why_alive();
+    /// let parents: Vec<_> = report.sessions.iter().map(|session| session.parent).collect();
+    /// assert_eq!(parents, [kernel.id(), kernel.id()]);
+    /// # Ok::<(), poe::Error>(())
+    /// ```
     #[track_caller]
     pub fn detach_child(&mut self, child: SessionId) -> Result<(), Error> {
         let detached = sealed::Caller::at_once(self, "detaching", |core| core.detach(child, false))?;
@@ -346,6 +566,20 @@ impl<S: Eq + Hash + Debug + 'static, R: 'static> Machine<'_, S, R> {
     }
 
     /// Stops every session of the kernel, as [`Context::stop`](crate::Context::stop) does.
+    ///
+    /// ```
+    /// use poe::{Event, Kernel, Nfa, Session, event::START};
+    /// const ENTER: Event<()> = Event::new("enter");
+    /// # tokio_test::block_on(async {
+    /// let kernel = Kernel::new();
+    /// Session::builder(()).on(START, |cx, ()| cx.alias_set("daemon")).create(&kernel)?;
+    /// Nfa::builder(())
+    ///     .state("last", |s| s.on(ENTER, |cx, ()| cx.stop_kernel()))
+    ///     .start(&kernel, "last", ENTER, ())?;
+    /// assert_eq!(kernel.session_count(), 0);
+    /// kernel.run().await
+    /// # }).unwrap();
+    /// ```
     #[doc(alias = "stop")]
     pub fn stop_kernel(&mut self) {
         // A context is never busy.
