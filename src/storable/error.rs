@@ -6,11 +6,15 @@ use std::fmt;
 /// Why an image could not be read, or data not be written as one; opaque, asked by predicates.
 ///
 /// ```
-/// use poe::storable::{self, Value};
+/// use poe::storable::{self, Settings};
 /// let error = storable::thaw(b"\x05\x0b\x02\0\0\0\x07\x05").unwrap_err();
 /// assert!(error.is_truncated() && error.offset() == Some(7));
 /// let error = storable::thaw(b"\x05\x0b\x1a\x0a\x01x").unwrap_err();
 /// assert!(error.is_unsupported() && error.to_string().contains("code"));
+/// let error = storable::thaw(b"\x05\x0b\x02\0\0\0\x01\x04\0\0\0\0\0").unwrap_err();
+/// assert!(error.is_cyclic()); // an array that contains itself
+/// let error = Settings::new().max_depth(2).to_vec(&[[1]]).unwrap_err();
+/// assert!(error.is_too_deep() && error.offset().is_none());
 /// ```
 #[derive(Debug)]
 pub struct Error(Box<Inner>);

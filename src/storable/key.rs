@@ -13,6 +13,7 @@ use std::fmt;
 /// ```
 /// use poe::storable::Key;
 /// assert_eq!(Key::from("caf\u{e9}"), Key::from(&b"caf\xe9"[..]));
+/// assert!(Key::from("caf\u{e9}").is_text() && !Key::from(&b"caf\xe9"[..]).is_text());
 /// assert_eq!(Key::from("caf\u{e9}").octets(), b"caf\xe9");
 /// assert_eq!(Key::from("\u{263a}").text(), "\u{263a}");
 /// ```

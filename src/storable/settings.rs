@@ -24,6 +24,15 @@ mod default {
 /// let image = canonical.to_vec(&map).unwrap();
 /// assert_eq!(image, canonical.to_vec(&map.into_iter().collect::<std::collections::BTreeMap<_, _>>()).unwrap());
 /// ```
+///
+///
+/// ```
+/// use poe::storable::{Settings, Value};
+/// let settings = Settings::new().strict(true).max_depth(32);
+/// let image = settings.freeze(&Value::array([1.into(), "two".into()])).unwrap();
+/// assert_eq!(settings.thaw(&image).unwrap().len(), Some(2));
+/// assert_eq!(settings.from_slice::<(u8, String)>(&image).unwrap(), (1, "two".to_owned()));
+/// ```
 #[derive(Clone, Debug)]
 pub struct Settings {
     pub(super) canonical: bool,
@@ -60,6 +69,13 @@ impl Settings {
     }
 
     /// Refuses octets behind the image, which Perl ignores, as the default does.
+    ///
+    /// ```
+    /// use poe::storable::{Settings, from_slice};
+    /// let octets = b"\x05\x0b\x08\x87 and more";
+    /// assert_eq!(from_slice::<u8>(octets).unwrap(), 7);
+    /// assert!(Settings::new().strict(true).from_slice::<u8>(octets).is_err());
+    /// ```
     #[must_use]
     pub fn strict(mut self, on: bool) -> Self {
         self.strict = on;
@@ -88,6 +104,13 @@ impl Settings {
     /// there is a reference between them; a class name is one more.
     ///
     /// Typed data is read by recursion, so a much greater depth needs a greater stack.
+    ///
+    /// ```
+    /// use poe::storable::Settings;
+    /// let nested = [[1]];
+    /// assert!(Settings::new().max_depth(3).to_vec(&nested).is_ok());
+    /// assert!(Settings::new().max_depth(2).to_vec(&nested).unwrap_err().is_too_deep());
+    /// ```
     #[must_use]
     pub fn max_depth(mut self, levels: usize) -> Self {
         self.max_depth = levels;
@@ -142,6 +165,11 @@ impl Settings {
 ///
 /// # Errors
 /// See [`Settings::to_vec`].
+///
+/// ```
+/// let image = poe::storable::to_vec(&["one", "two"]).unwrap();
+/// assert_eq!(image, b"\x05\x0b\x02\0\0\0\x02\x0a\x03one\x0a\x03two");
+/// ```
 pub fn to_vec<T: Serialize + ?Sized>(data: &T) -> Result<Vec<u8>, Error> {
     Settings::new().to_vec(data)
 }
@@ -150,6 +178,15 @@ pub fn to_vec<T: Serialize + ?Sized>(data: &T) -> Result<Vec<u8>, Error> {
 ///
 /// # Errors
 /// See [`Settings::from_slice`].
+///
+/// ```
+/// use poe::storable;
+/// #[derive(serde::Serialize, serde::Deserialize, PartialEq, Debug)]
+/// struct Point { x: i32, y: i32 }
+/// let image = storable::to_vec(&Point { x: 3, y: -4 }).unwrap();
+/// assert_eq!(storable::from_slice::<Point>(&image).unwrap(), Point { x: 3, y: -4 });
+/// assert!(storable::from_slice::<String>(&image).is_err()); // it is a hash
+/// ```
 pub fn from_slice<T: DeserializeOwned>(octets: &[u8]) -> Result<T, Error> {
     Settings::new().from_slice(octets)
 }
@@ -158,6 +195,15 @@ pub fn from_slice<T: DeserializeOwned>(octets: &[u8]) -> Result<T, Error> {
 ///
 /// # Errors
 /// See [`Settings::freeze`].
+///
+/// ```
+/// use poe::storable::{self, Value};
+/// let shared = Value::array([1.into()]);
+/// let pair = Value::array([shared.clone(), shared]);
+/// let image = storable::freeze(&pair).unwrap();
+/// let pair = storable::thaw(&image).unwrap();
+/// assert!(pair.get(0).unwrap().is_same(&pair.get(1).unwrap()));
+/// ```
 #[doc(alias = "nfreeze")]
 pub fn freeze(value: &Value) -> Result<Vec<u8>, Error> {
     Settings::new().freeze(value)
@@ -167,6 +213,15 @@ pub fn freeze(value: &Value) -> Result<Vec<u8>, Error> {
 ///
 /// # Errors
 /// See [`Settings::thaw`].
+///
+/// ```
+/// use poe::storable;
+/// let image = b"\x05\x0b\x11\x05Point\x03\0\0\0\x01\x08\x83\0\0\0\x01x"; // nfreeze(bless {x => 3}, 'Point')
+/// let point = storable::thaw(image).unwrap();
+/// assert_eq!(point.class().as_deref(), Some("Point"));
+/// assert_eq!(point.field("x").unwrap().as_i64(), Some(3));
+/// assert!(storable::thaw(&image[..9]).unwrap_err().is_truncated());
+/// ```
 pub fn thaw(octets: &[u8]) -> Result<Value, Error> {
     Settings::new().thaw(octets)
 }

@@ -64,6 +64,20 @@ pub(super) struct Entry {
 }
 
 /// What a [`Value`] is.
+///
+/// ```
+/// use poe::storable::{Kind, Value};
+/// fn show(value: &Value) -> String {
+///     match value.target().kind() {
+///         Kind::Undef => "nothing".to_owned(),
+///         Kind::Integer => value.as_i64().unwrap_or_default().to_string(),
+///         Kind::Array => format!("{:?}", value.items().iter().map(show).collect::<Vec<_>>()),
+///         _ => value.as_text().unwrap_or_default(),
+///     }
+/// }
+/// let list = Value::array([1.into(), "two".into(), Value::undef(), Value::array([3.into()])]);
+/// assert_eq!(show(&list), r#"["1", "two", "nothing", "[\"3\"]"]"#);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Kind {
@@ -89,6 +103,28 @@ pub enum Kind {
     Regexp,
 }
 
+/// Making things.
+///
+/// ```
+/// use poe::storable::{Kind, Value};
+/// let made = Value::array([
+///     Value::undef(),
+///     Value::hole(),
+///     Value::from(true),
+///     Value::from(-1),
+///     Value::from(0.5),
+///     Value::octets(b"\xff\0"),
+///     Value::text("caf\u{e9}"),
+///     Value::version("v1.2", [1, 2]),
+///     Value::reference(&Value::from("a string")),
+///     Value::regexp("^a+$", "i"),
+///     Value::hash([("key", Value::from("value"))]),
+/// ]);
+/// let kinds = made.items().iter().map(|item| item.target().kind()).collect::<Vec<_>>();
+/// use Kind::{Float, Hash, Integer, Octets, Regexp, Text, Undef};
+/// // In an array Perl's true is a copy of it, `"1"`.
+/// assert_eq!(kinds, [Undef, Undef, Octets, Integer, Float, Octets, Text, Octets, Octets, Regexp, Hash]);
+/// ```
 impl Value {
     pub(super) fn of(body: Body) -> Self {
         Value(Rc::new(Thing {
@@ -116,18 +152,44 @@ impl Value {
     }
 
     /// A character string, even if it is ASCII. `Value::from("text")` makes octets of ASCII, which is shorter and alike.
+    ///
+    /// ```
+    /// use poe::storable::{Kind, Value};
+    /// assert_eq!(Value::from("plain").kind(), Kind::Octets);
+    /// assert_eq!(Value::text("plain").kind(), Kind::Text);
+    /// assert_eq!(Value::text("plain").as_text(), Value::from("plain").as_text());
+    /// ```
     #[must_use]
     pub fn text(text: impl Into<String>) -> Self {
         Self::of(Body::Text(text.into().into()))
     }
 
     /// A reference to a value, with no overloading; two make a reference to a reference.
+    ///
+    /// ```
+    /// use poe::storable::{Kind, Value};
+    /// let value = Value::from(7);
+    /// let twice = Value::reference(&Value::reference(&value));
+    /// assert_eq!(twice.referent().unwrap().kind(), Kind::Reference);
+    /// assert!(twice.target().ptr_eq(&value));
+    /// assert_eq!(twice.as_i64(), Some(7));
+    /// ```
     #[must_use]
     pub fn reference(to: &Value) -> Self {
         Self::of(Body::Ref(to.clone(), false))
     }
 
     /// A reference to an object whose class overloads operators, which Perl must be told of.
+    ///
+    /// ```
+    /// use poe::storable::{self, Value};
+    /// let price = Value::hash([("cents", 250.into())]).bless("Money");
+    /// let bill = Value::array([Value::overloaded(&price)]);
+    /// let image = storable::freeze(&bill).unwrap();
+    /// assert!(image.starts_with(b"\x05\x0b\x02\0\0\0\x01\x14\x11\x05Money"));
+    /// let bill = storable::thaw(&image).unwrap();
+    /// assert_eq!(bill.get(0).unwrap().class().as_deref(), Some("Money"));
+    /// ```
     #[must_use]
     pub fn overloaded(to: &Value) -> Self {
         Self::of(Body::Ref(to.clone(), true))
@@ -181,7 +243,34 @@ impl Value {
         *self.0.class.borrow_mut() = Some(class.as_ref().into());
         self
     }
+}
 
+/// Looking at things.
+///
+/// ```
+/// use poe::storable::{Kind, Value};
+/// let scores = Value::array([1.into(), "2.5".into(), Value::undef()]);
+/// let game = Value::hash([("scores", scores.clone()), ("name", "chess".into()), ("rest", Value::array([]))]);
+/// let keys: Vec<_> = game.entries().iter().map(|(key, _)| key.text().into_owned()).collect();
+/// assert_eq!(keys, ["name", "rest", "scores"]);
+/// let name = game.field("name").unwrap();
+/// assert_eq!(name.as_text().as_deref(), Some("chess"));
+/// assert_eq!(name.as_octets().as_deref(), Some(&b"chess"[..]));
+/// assert!(game.field("rest").unwrap().is_empty());
+///
+/// // What stands in the hash is a reference, and all of these look through it:
+/// let list = game.field("scores").unwrap();
+/// assert_eq!(list.len(), Some(3));
+/// assert_eq!(list.get(1).unwrap().as_f64(), Some(2.5));
+/// assert!(list.get(2).unwrap().is_undef());
+/// assert_eq!(list.items().iter().filter(|score| score.is_true()).count(), 2);
+/// assert!(list.is_same(&scores));
+/// // These do not:
+/// assert_eq!(list.kind(), Kind::Reference);
+/// assert!(!list.ptr_eq(&scores) && list.referent().unwrap().ptr_eq(&scores));
+/// assert!(list.target().ptr_eq(&scores)); // as far as it goes
+/// ```
+impl Value {
     /// The class of what is blessed, references followed. Octets that are not UTF-8 are replaced.
     #[must_use]
     pub fn class(&self) -> Option<String> {
@@ -189,6 +278,15 @@ impl Value {
     }
 
     /// The class of this very thing; that of a reference is mostly none, for it is its target that is blessed.
+    ///
+    /// ```
+    /// use poe::storable::Value;
+    /// let list = Value::array([Value::hash([("x", 3.into())]).bless("Point")]);
+    /// let element = list.get(0).unwrap(); // a reference to the hash
+    /// assert_eq!(element.class().as_deref(), Some("Point"));
+    /// assert_eq!(element.own_class(), None);
+    /// assert_eq!(element.target().own_class().as_deref(), Some("Point"));
+    /// ```
     #[must_use]
     pub fn own_class(&self) -> Option<String> {
         let class = self.0.class.borrow();
@@ -256,6 +354,14 @@ impl Value {
     }
 
     /// What Perl calls true: all but undef, `""`, `"0"` and 0.
+    ///
+    /// ```
+    /// use poe::storable::Value;
+    /// let falses = [Value::undef(), "".into(), "0".into(), 0.into(), false.into()];
+    /// assert!(!falses.iter().any(Value::is_true));
+    /// let trues = ["0.0".into(), "00".into(), " ".into(), 1.into(), Value::array([])];
+    /// assert!(trues.iter().all(Value::is_true));
+    /// ```
     #[must_use]
     pub fn is_true(&self) -> bool {
         match &*self.0.body.borrow() {
@@ -354,7 +460,27 @@ impl Value {
             _ => Vec::new(),
         }
     }
+}
 
+/// Changing things, which every clone and every reference sees.
+///
+/// ```
+/// use poe::storable::Value;
+/// let jobs = Value::array([]);
+/// let state = Value::hash([("jobs", jobs.clone())]);
+/// assert!(jobs.push("first".into()));
+/// assert!(!jobs.insert("key", 1.into())); // it is no hash
+/// assert!(state.insert("limit", 10.into()));
+/// assert_eq!(state.field("jobs").unwrap().len(), Some(1)); // one and the same array
+///
+/// let state = state.lock();
+/// assert!(state.is_locked() && !jobs.is_locked());
+///
+/// jobs.push(state.clone()); // a circle, which nothing frees but this:
+/// state.unlink();
+/// assert!(state.is_undef() && jobs.is_undef());
+/// ```
+impl Value {
     /// Appends to an array; says whether it is one.
     pub fn push(&self, item: Value) -> bool {
         // Before the borrow: what is pushed may be the array itself.
@@ -404,7 +530,9 @@ impl Value {
             body.release(&mut open);
         }
     }
+}
 
+impl Value {
     /// As something inside an array, a hash or a reference stands: containers behind a reference.
     /// Perl's true and false become copies of them.
     fn element(self) -> Self {
