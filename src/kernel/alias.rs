@@ -78,6 +78,27 @@ impl Turn<'_> {
     ///
     /// # Errors
     /// Nobody has it (`ESRCH`); another session has it (`EPERM`).
+    ///
+    /// ```
+    /// use poe::{Event, Kernel, Session, event::{START, STOP}};
+    /// const JOB: Event<u32> = Event::new("job");
+    /// # tokio_test::block_on(async {
+    /// let kernel = Kernel::new();
+    /// Session::builder(0)
+    ///     .on(START, |cx, ()| -> poe::Handled {
+    ///         cx.alias_set("worker")?;
+    ///         cx.post("worker", JOB, 7)?; // the session is found now, and stays the target
+    ///         cx.alias_remove("worker")?;
+    ///         assert!(cx.alias_remove("worker").unwrap_err().is_no_such_alias());
+    ///         assert!(cx.post("worker", JOB, 8).unwrap_err().is_no_such_session());
+    ///         Ok(())
+    ///     })
+    ///     .on(JOB, |cx, n| *cx.heap += n)
+    ///     .on(STOP, |cx, ()| assert_eq!(*cx.heap, 7))
+    ///     .create(&kernel)?;
+    /// kernel.run().await
+    /// # }).unwrap();
+    /// ```
     #[track_caller]
     pub fn alias_remove(self, alias: &str) -> Result<(), Error> {
         let slot = self.slot().ok_or_else(|| gone(self.frame.session));
@@ -89,6 +110,24 @@ impl Turn<'_> {
     ///
     /// # Errors
     /// There is none (decision D1: POE leaves the reason out).
+    ///
+    /// ```
+    /// use poe::{Kernel, Session, event::START};
+    /// # tokio_test::block_on(async {
+    /// let kernel = Kernel::new();
+    /// Session::builder(()).on(START, |cx, ()| cx.alias_set("logger")).create(&kernel)?;
+    /// Session::builder(())
+    ///     .on(START, |cx, ()| -> poe::Handled {
+    ///         let logger = cx.alias_resolve("logger")?;
+    ///         assert_eq!(logger.get(), 1);
+    ///         assert_eq!(cx.alias_resolve(logger)?, logger); // an ID that is alive is itself
+    ///         assert!(cx.alias_resolve("nobody").unwrap_err().is_no_such_session());
+    ///         Ok(())
+    ///     })
+    ///     .create(&kernel)?;
+    /// kernel.run().await
+    /// # }).unwrap();
+    /// ```
     #[track_caller]
     pub fn alias_resolve<'t>(self, target: impl Into<Target<'t>>) -> Result<SessionId, Error> {
         let target = target.into();
@@ -98,6 +137,26 @@ impl Turn<'_> {
     }
 
     /// The session's aliases, sorted.
+    ///
+    /// ```
+    /// use poe::{Kernel, Session, event::START};
+    /// # tokio_test::block_on(async {
+    /// let kernel = Kernel::new();
+    /// Session::builder(())
+    ///     .on(START, |cx, ()| -> poe::Handled {
+    ///         cx.alias_set("web")?;
+    ///         cx.alias_set("api")?;
+    ///         assert_eq!(cx.alias_list(), ["api", "web"]);
+    ///         for alias in cx.alias_list() {
+    ///             cx.alias_remove(&alias)?;
+    ///         }
+    ///         assert!(cx.alias_list().is_empty());
+    ///         Ok(())
+    ///     })
+    ///     .create(&kernel)?;
+    /// kernel.run().await
+    /// # }).unwrap();
+    /// ```
     #[must_use]
     pub fn alias_list(self) -> Vec<Name> {
         self.slot()
@@ -108,6 +167,23 @@ impl Turn<'_> {
     ///
     /// # Errors
     /// There is no such session.
+    ///
+    /// ```
+    /// use poe::{Kernel, Session, event::START};
+    /// # tokio_test::block_on(async {
+    /// let kernel = Kernel::new();
+    /// Session::builder(()).on(START, |cx, ()| cx.alias_set("logger")).create(&kernel)?;
+    /// Session::builder(())
+    ///     .on(START, |cx, ()| -> poe::Handled {
+    ///         let logger = cx.alias_resolve("logger")?;
+    ///         assert_eq!(cx.alias_list_of(logger)?, ["logger"]);
+    ///         assert!(cx.alias_list().is_empty()); // this session has none
+    ///         Ok(())
+    ///     })
+    ///     .create(&kernel)?;
+    /// kernel.run().await
+    /// # }).unwrap();
+    /// ```
     #[doc(alias = "alias_list")]
     #[track_caller]
     pub fn alias_list_of<'t>(self, target: impl Into<Target<'t>>) -> Result<Vec<Name>, Error> {

@@ -117,6 +117,23 @@ impl Kernel {
 }
 
 /// POE's ASSERT_* and CATCH_EXCEPTIONS.
+///
+/// ```
+/// use poe::{Kernel, Session, event::START};
+/// # tokio_test::block_on(async {
+/// // For tests: the kernel checks itself after each slice, and mistakes of sessions do not pass in silence.
+/// let kernel = Kernel::builder().assert_data(true).assert_states(true).assert_retvals(true).build();
+/// let id = Session::builder(())
+///     .on(START, |cx, ()| {
+///         let _ = cx.post("nobody", "hello", ()); // nobody looks at the result
+///     })
+///     .create(&kernel)?;
+/// assert_eq!(kernel.snapshot().session(id).unwrap().options["default"], "1"); // by `assert_states`
+/// let error = kernel.run().await.unwrap_err(); // by `assert_retvals`
+/// assert!(error.failure().unwrap().is_panic());
+/// assert!(error.to_string().ends_with("cannot post `hello`: no session has the alias `nobody`"));
+/// # Ok::<(), poe::Error>(()) }).unwrap();
+/// ```
 impl KernelBuilder {
     /// POE's `ASSERT_RETVALS`; default false. With true an error that a method of [`Turn`](crate::Turn), of a context or of [`Kernel`]
     /// is about to return is a panic there, which names the method, the file and the line; in a handler it becomes a

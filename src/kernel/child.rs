@@ -23,6 +23,30 @@ use std::process::{Child, ExitStatus};
 use std::task::{Context, Poll};
 
 /// The end of a process: what [`Turn::sig_child`]'s event carries, and the signal `CHLD` ([`Signal::child`](crate::Signal::child)).
+///
+/// ```
+/// use poe::{ChildExit, Event, Kernel, Session, event::START};
+/// use std::process::Command;
+/// const ENDED: Event<ChildExit<&'static str>> = Event::new("ended");
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), poe::Error> {
+/// let kernel = Kernel::new();
+/// Session::builder(0)
+///     .on(START, |cx, ()| -> poe::Handled {
+///         let child = Command::new("sh").args(["-c", "kill -KILL $$"]).spawn()?;
+///         *cx.heap = child.id();
+///         Ok(cx.sig_child(child, ENDED, "the worker")?)
+///     })
+///     .on(ENDED, |cx, exit| {
+///         let ChildExit { pid, status, extra } = exit;
+///         assert_eq!((pid, extra), (*cx.heap, "the worker"));
+///         // Reaped by the kernel, to which it was given away, so that the status is known.
+///         assert_eq!(status.unwrap().to_string(), "signal: 9 (SIGKILL)");
+///     })
+///     .create(&kernel)?;
+/// kernel.run().await
+/// # }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChildExit<X = ()> {
     /// The process's number, as [`Child::id`] gives it.
@@ -472,6 +496,28 @@ impl Turn<'_> {
     }
 
     /// Awaits a process no longer; false if this session did not.
+    ///
+    /// ```
+    /// use poe::{ChildExit, Event, Kernel, Session, event::START};
+    /// const ENDED: Event<ChildExit> = Event::new("ended");
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), poe::Error> {
+    /// let kernel = Kernel::new();
+    /// Session::builder(())
+    ///     .on(START, |cx, ()| -> poe::Handled {
+    ///         let mut child = std::process::Command::new("sleep").arg("3600").spawn()?;
+    ///         cx.sig_child(&child, ENDED, ())?; // looked at, and still the program's own
+    ///         assert!(cx.sig_child_clear(child.id()));
+    ///         assert!(!cx.sig_child_clear(child.id()));
+    ///         child.kill()?;
+    ///         child.wait()?;
+    ///         Ok(())
+    ///     })
+    ///     .on(ENDED, |_, _| panic!("nobody awaits it"))
+    ///     .create(&kernel)?;
+    /// kernel.run().await // nothing keeps the session any more
+    /// # }
+    /// ```
     #[doc(alias = "sig_child")]
     pub fn sig_child_clear(self, pid: u32) -> bool {
         let Some(slot) = self.slot() else { return false };

@@ -68,6 +68,25 @@ impl fmt::Debug for KernelHandle {
 }
 
 /// A message from a [`KernelHandle`] whose target was not there when the kernel took it in.
+///
+/// ```
+/// use poe::{DeadLetter, Event, Kernel};
+/// use std::{cell::RefCell, rc::Rc};
+/// const JOB: Event<u32> = Event::new("job");
+/// # tokio_test::block_on(async {
+/// let kernel = Kernel::new();
+/// let letters = Rc::new(RefCell::new(Vec::new()));
+/// let kept = letters.clone();
+/// kernel.on_dead_letter(move |letter| kept.borrow_mut().push(letter));
+/// kernel.handle().post("nobody", JOB, 7).unwrap();
+/// kernel.serve().await?; // takes in what has come; nobody is left who could send more
+/// let DeadLetter { target, event, arg, place } = letters.borrow_mut().remove(0);
+/// assert_eq!(target, "no session has the alias `nobody`");
+/// assert_eq!(event, "job");
+/// assert_eq!(arg.downcast::<u32>().unwrap(), 7); // nothing is lost
+/// println!("posted at {place}");
+/// # Ok::<(), poe::Error>(()) }).unwrap();
+/// ```
 #[derive(Debug)]
 pub struct DeadLetter {
     /// Whom it was for, in words.
@@ -223,6 +242,29 @@ type Awaited<A, R> = tokio::sync::oneshot::Receiver<Result<R, CallError<A>>>;
 type Refused<A> = (PostErrorKind, Option<A>);
 
 /// The answer to [`KernelHandle::call`], on its way: a future that any task may await.
+///
+/// ```
+/// use poe::{Answer, Event, Kernel, Reply, Session, event::START};
+/// const DOUBLE: Event<u32, u32> = Event::new("double");
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), poe::Error> {
+/// let kernel = Kernel::new();
+/// Session::builder(())
+///     .on(START, |cx, ()| cx.alias_set("doubler"))
+///     .on(DOUBLE, |_, n| Reply(2 * n))
+///     .create(&kernel)?;
+/// let handle = kernel.handle();
+/// let first: Answer<u32, u32> = handle.call("doubler", DOUBLE, 1);
+/// let second = handle.call("doubler", DOUBLE, 2); // both are under way, neither was awaited
+/// tokio::select! {
+///     answers = async { tokio::join!(first, second) } => {
+///         assert_eq!((answers.0.unwrap(), answers.1.unwrap()), (2, 4));
+///     }
+///     served = kernel.serve() => served?, // does not end: it could be asked for more
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[must_use = "the call is under way, but its answer is lost"]
 pub struct Answer<A, R> {
     event: String,
@@ -324,6 +366,28 @@ impl Core {
 
 impl Kernel {
     /// A handle for other threads.
+    ///
+    /// ```
+    /// use poe::{Event, Kernel, Session, event::{START, STOP}};
+    /// const LINE: Event<String> = Event::new("line");
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), poe::Error> {
+    /// let kernel = Kernel::new();
+    /// let id = Session::builder(String::new())
+    ///     .on(START, |cx, ()| cx.alias_set("log"))
+    ///     .on(LINE, |cx, line| *cx.heap += &line)
+    ///     .on(STOP, |cx, ()| assert_eq!(*cx.heap, "from a thread"))
+    ///     .create(&kernel)?;
+    /// let handle = kernel.handle();
+    /// let thread = std::thread::spawn(move || {
+    ///     handle.post("log", LINE, String::from("from a thread")).unwrap();
+    ///     handle.signal(id, "TERM", ()).unwrap(); // for the session alone
+    /// }); // the handle is dropped here, the last one
+    /// kernel.serve().await?; // until there is neither a session nor a handle
+    /// thread.join().unwrap();
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn handle(&self) -> KernelHandle {
         KernelHandle {
@@ -332,7 +396,31 @@ impl Kernel {
     }
 
     /// Calls `hook` with each message of a [`KernelHandle`] whose target is not there; a later hook replaces it. Without
-    /// one they are only logged. The hook runs between handlers: what it posts by a cloned kernel is queued.
+    /// one they are only logged. The hook runs between handlers.
+    ///
+    /// It belongs to the kernel: a clone of the kernel in it would keep both for ever.
+    ///
+    /// ```
+    /// use poe::{Event, Kernel};
+    /// use std::{cell::Cell, rc::Rc};
+    /// const JOB: Event<u32> = Event::new("job");
+    /// # tokio_test::block_on(async {
+    /// let kernel = Kernel::new();
+    /// let lost = Rc::new(Cell::new(0));
+    /// let sum = lost.clone();
+    /// kernel.on_dead_letter(move |letter| {
+    ///     if letter.event == "job" {
+    ///         sum.set(sum.get() + letter.arg.downcast::<u32>().unwrap_or(0));
+    ///     }
+    /// });
+    /// let handle = kernel.handle();
+    /// handle.post("nobody", JOB, 3).unwrap(); // refused only if the inbox is full or the kernel gone
+    /// handle.post("nobody", JOB, 4).unwrap();
+    /// drop(handle);
+    /// kernel.serve().await?;
+    /// assert_eq!(lost.get(), 7);
+    /// # Ok::<(), poe::Error>(()) }).unwrap();
+    /// ```
     pub fn on_dead_letter(&self, hook: impl Fn(DeadLetter) + 'static) {
         let old = self.core().dead_letters.replace(Some(Rc::new(hook)));
         drop(old);
@@ -388,6 +476,29 @@ impl KernelHandle {
     ///
     /// # Errors
     /// [`CallError`]: what can go wrong with [`Kernel::call`], a full inbox, or a kernel that is gone before it answers.
+    ///
+    /// ```
+    /// use poe::{Event, Kernel, Reply, Session, event::START};
+    /// const DOUBLE: Event<u32, u32> = Event::new("double");
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), poe::Error> {
+    /// let kernel = Kernel::new();
+    /// Session::builder(())
+    ///     .on(START, |cx, ()| cx.alias_set("doubler"))
+    ///     .on(DOUBLE, |_, n| Reply(2 * n))
+    ///     .create(&kernel)?;
+    /// let handle = kernel.handle();
+    /// tokio::select! {
+    ///     () = async {
+    ///         assert_eq!(handle.call("doubler", DOUBLE, 21).await.unwrap(), 42);
+    ///         let refused = handle.call("nobody", DOUBLE, 21).await.unwrap_err();
+    ///         assert_eq!(refused.into_arg(), Some(21)); // no handler took it
+    ///     } => {}
+    ///     served = kernel.serve() => served?,
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     #[track_caller]
     pub fn call<'t, A: Send + 'static, R: Send + 'static>(
         &self,
@@ -418,28 +529,66 @@ impl KernelHandle {
     /// Raises a signal from any thread; to [`kernel_id`](Self::kernel_id), for everybody.
     ///
     /// # Errors
-    /// [`PostError`] when the inbox is full or the kernel is gone. (A target that is not there is only logged.)
+    /// [`PostError`] with the argument, when the inbox is full or the kernel is gone. (A target that is not there is only
+    /// logged.)
+    ///
+    /// ```
+    /// use poe::{Kernel, Session, Signal, event::{START, STOP}};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), poe::Error> {
+    /// let kernel = Kernel::new();
+    /// Session::builder(0)
+    ///     .on(START, |cx, ()| {
+    ///         cx.sig("reload", "on reload");
+    ///         cx.alias_set("server")
+    ///     })
+    ///     .on("on reload", |cx, signal: Signal| *cx.heap += signal.arg::<u32>().unwrap())
+    ///     .on(STOP, |cx, ()| assert_eq!(*cx.heap, 7))
+    ///     .create(&kernel)?;
+    /// let handle = kernel.handle();
+    /// std::thread::spawn(move || {
+    ///     handle.signal("server", "reload", 7_u32).unwrap();
+    ///     handle.signal(handle.kernel_id(), "TERM", ()).unwrap(); // for everybody, and the kernel's own end
+    /// });
+    /// kernel.serve().await
+    /// # }
+    /// ```
     #[track_caller]
     pub fn signal<'t, A: Send + 'static>(
         &self,
         target: impl Into<Target<'t>>,
         signal: &str,
         arg: A,
-    ) -> Result<(), PostError<()>> {
+    ) -> Result<(), PostError<A>> {
         let target = SendTarget::new(target.into());
         let name = signal.to_owned();
         let place = Location::caller();
-        let work = move || {
+        let mut arg = Some(arg);
+        let put = self.inbox.put(|| {
+            let arg = arg.take();
             Letter::Run(Box::new(move |core: &Core| {
-                if let Err(refused) = super::signal::signal_from(core, target.target(), &name, arg, place) {
+                if let Some(arg) = arg
+                    && let Err(refused) = super::signal::signal_from(core, target.target(), &name, arg, place)
+                {
                     tracing::warn!(target: "poe::signals", %place, "{refused}");
                 }
             }))
-        };
-        self.inbox.put(work).map_err(|kind| PostError::new(signal, kind, ()))
+        });
+        match (put, arg) {
+            (Err(kind), Some(arg)) => Err(PostError::new(signal, kind, arg)),
+            _ => Ok(()),
+        }
     }
 
     /// The kernel's ID, for use as a target.
+    ///
+    /// ```
+    /// let kernel = poe::Kernel::new();
+    /// let handle = kernel.handle();
+    /// assert_eq!(handle.kernel_id(), kernel.id());
+    /// handle.signal(handle.kernel_id(), "TERM", ()).unwrap(); // for everybody
+    /// handle.post(handle.kernel_id(), "anything", ()).unwrap(); // swallowed: the kernel has no handlers
+    /// ```
     #[must_use]
     pub fn kernel_id(&self) -> SessionId {
         SessionId {
@@ -450,6 +599,17 @@ impl KernelHandle {
     }
 
     /// Whether the kernel is gone.
+    ///
+    /// ```
+    /// let kernel = poe::Kernel::new();
+    /// let handle = kernel.handle();
+    /// assert!(!handle.is_closed());
+    /// drop(kernel); // the handle does not keep it
+    /// assert!(handle.is_closed());
+    /// let refused = handle.post("worker", "job", 7).unwrap_err();
+    /// assert!(refused.is_closed());
+    /// assert_eq!(refused.into_arg(), 7);
+    /// ```
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.inbox.letters().closed

@@ -39,6 +39,50 @@ use std::rc::Rc;
 /// let n: u64 = kernel.call(id, "anything", ()).unwrap();
 /// assert_eq!(n, 2); // `_start` was the first
 /// ```
+///
+/// One that has options, and says more of itself to a [`Snapshot`](crate::Snapshot):
+///
+/// ```
+/// # use poe::{AnyArg, Invoke, Invoked, Kernel, Name, Turn};
+/// # use std::{cell::RefCell, collections::BTreeMap, rc::Rc};
+/// #[derive(Default)]
+/// struct Tunable(RefCell<BTreeMap<String, String>>);
+///
+/// impl Invoke for Tunable {
+///     fn heap_type(&self) -> &'static str {
+///         "tunable"
+///     }
+/// #   fn heap_size(&self) -> usize {
+/// #       0 // nothing but options
+/// #   }
+///     fn options(&self) -> Vec<(String, String)> {
+///         self.0.borrow().clone().into_iter().collect()
+///     }
+///     fn set_option(&self, name: &str, value: Option<&str>) -> Option<String> {
+///         let mut options = self.0.borrow_mut();
+///         match value {
+///             Some(value) => options.insert(name.to_owned(), value.to_owned()),
+///             None => options.remove(name),
+///         }
+///     }
+///     // …
+/// #     fn invoke(&self, _: Turn<'_>, _: &mut AnyArg) -> Invoked {
+/// #         Invoked::Returned
+/// #     }
+/// #     fn event_names(&self) -> Vec<Name> {
+/// #         Vec::new()
+/// #     }
+/// }
+///
+/// // Such a kernel sets `default` in every new session.
+/// let kernel = Kernel::builder().assert_states(true).build();
+/// let id = kernel.session_alloc(Rc::new(Tunable::default()), AnyArg::new(()))?;
+/// let snapshot = kernel.snapshot();
+/// let session = snapshot.session(id).unwrap();
+/// assert_eq!(session.heap_type, "tunable");
+/// assert_eq!(session.options["default"], "1");
+/// # Ok::<(), poe::Error>(())
+/// ```
 #[doc(alias = "_invoke_state")]
 pub trait Invoke: 'static {
     /// Runs the handler of `turn.event()`, which takes the argument out of its place ([`AnyArg::take`]) and leaves its
@@ -75,6 +119,34 @@ pub trait Invoke: 'static {
 }
 
 /// What came of invoking a handler.
+///
+/// ```
+/// use poe::{AnyArg, Event, Failure, Invoke, Invoked, Kernel, Name, Turn};
+/// const FAIL: Event<u32> = Event::new("fail");
+/// const OTHER: Event<u32> = Event::new("other");
+///
+/// struct Grump;
+/// impl Invoke for Grump {
+///     fn invoke(&self, turn: Turn<'_>, _: &mut AnyArg) -> Invoked {
+///         match turn.event().as_str() {
+///             "_start" => Invoked::Returned,
+///             "fail" => Invoked::Failed(Failure::msg("as you wish")),
+///             _ => Invoked::Unhandled,
+///         }
+///     }
+/// #     fn event_names(&self) -> Vec<Name> {
+/// #         Vec::new()
+/// #     }
+///     // …
+/// }
+/// let kernel = Kernel::new();
+/// let grump = kernel.session_alloc(std::rc::Rc::new(Grump), AnyArg::new(()))?;
+/// assert!(kernel.call(grump, FAIL, 7).unwrap_err().is_died());
+/// let unhandled = kernel.call(grump, OTHER, 7).unwrap_err();
+/// assert!(unhandled.is_unhandled());
+/// assert_eq!(unhandled.into_arg(), Some(7)); // it was left in its place
+/// # Ok::<(), poe::Error>(())
+/// ```
 #[derive(Debug)]
 pub enum Invoked {
     /// It ran.
@@ -91,6 +163,30 @@ pub enum Invoked {
 ///
 /// Creating, calling, detaching and stopping run handlers before they return, as in POE. A cloned `Kernel` cannot do
 /// that from inside a handler, whose heap would be in the way: it gives an error then ([`Error::is_busy`]).
+///
+/// ```
+/// use poe::{Caller, Error, Kernel, Session, SessionId, event::START};
+/// /// For programs and for handlers alike.
+/// fn start_worker(caller: &mut impl Caller) -> Result<SessionId, Error> {
+///     Session::builder(()).on(START, |cx, ()| cx.alias_set(&format!("worker {}", cx.session_id()))).create_in(caller)
+/// }
+/// # tokio_test::block_on(async {
+/// let kernel = Kernel::new();
+/// let first = start_worker(&mut &kernel)?; // a child of the kernel
+/// let clone = kernel.clone();
+/// Session::builder(())
+///     .on(START, move |cx, ()| -> poe::Handled {
+///         start_worker(cx)?; // a child of this session
+///         assert!(start_worker(&mut &clone).unwrap_err().is_busy());
+///         Ok(())
+///     })
+///     .create(&kernel)?;
+/// let snapshot = kernel.snapshot();
+/// assert_eq!(snapshot.get_session_parent(first), Some(kernel.id()));
+/// assert_eq!(snapshot.get_session_parent("worker 3"), kernel.session_by_number(2));
+/// kernel.run().await
+/// # }).unwrap();
+/// ```
 pub trait Caller: sealed::Caller {}
 
 pub(crate) mod sealed {
@@ -130,8 +226,11 @@ pub(crate) mod sealed {
 ///         Vec::new()
 ///     }
 /// }
+/// # tokio_test::block_on(async {
 /// let kernel = Kernel::new();
-/// kernel.session_alloc(std::rc::Rc::new(Asker), AnyArg::new(())).unwrap();
+/// kernel.session_alloc(std::rc::Rc::new(Asker), AnyArg::new(()))?;
+/// kernel.run().await
+/// # }).unwrap();
 /// ```
 pub struct Nested<'k> {
     turn: Turn<'k>,
@@ -143,6 +242,44 @@ impl<'k> Turn<'k> {
     ///
     /// # Errors
     /// Busy: it is not the object of the session that is running, or that session is gone.
+    ///
+    /// ```
+    /// # use poe::{AnyArg, Event, Invoke, Invoked, Kernel, Name, Turn};
+    /// const ASK: Event<(), u32> = Event::new("ask");
+    /// const TELL: Event<(), u32> = Event::new("tell");
+    ///
+    /// # struct Asker;
+    /// impl Invoke for Asker {
+    ///     fn invoke(&self, turn: Turn<'_>, _: &mut AnyArg) -> Invoked {
+    ///         if turn.event() == "ask" {
+    ///             assert!(turn.nested(&Other).unwrap_err().is_busy()); // only the object that is running gets it
+    ///             let Ok(mut nested) = turn.nested(self) else { return Invoked::Unhandled };
+    ///             let told = nested.call(turn.session_id(), TELL, ()).unwrap(); // enters this object again
+    ///             turn.answer(AnyArg::new(told + 1));
+    ///         } else {
+    ///             turn.answer(AnyArg::new(41_u32));
+    ///         }
+    ///         Invoked::Returned
+    ///     }
+    /// #     fn event_names(&self) -> Vec<Name> {
+    /// #         Vec::new()
+    /// #     }
+    ///     // …
+    /// }
+    /// # struct Other;
+    /// # impl Invoke for Other {
+    /// #     fn invoke(&self, _: Turn<'_>, _: &mut AnyArg) -> Invoked {
+    /// #         Invoked::Unhandled
+    /// #     }
+    /// #     fn event_names(&self) -> Vec<Name> {
+    /// #         Vec::new()
+    /// #     }
+    /// # }
+    /// # let kernel = Kernel::new();
+    /// # let asker = kernel.session_alloc(std::rc::Rc::new(Asker), AnyArg::new(()))?;
+    /// assert_eq!(kernel.call(asker, ASK, ())?, 42);
+    /// # Ok::<(), poe::Error>(())
+    /// ```
     pub fn nested(self, session: &impl Invoke) -> Result<Nested<'k>, Error> {
         let sessions = self.core.sessions.borrow();
         let object = sessions
@@ -178,6 +315,50 @@ impl sealed::Caller for Nested<'_> {
     }
 }
 
+/// What runs handlers at once, in a session type of one's own.
+///
+/// ```
+/// use poe::{AnyArg, Error, Invoke, Invoked, Kernel, Name, Nested, Session, Turn, event::START};
+///
+/// /// Has a child, and lets go of it when it is told so.
+/// struct Keeper;
+///
+/// fn handle(nested: &mut Nested<'_>, arg: &mut AnyArg) -> Result<(), Error> {
+///     match nested.event().as_str() {
+///         "_start" => Session::builder(()).on(START, |cx, ()| cx.alias_set("child")).create_in(nested).map(drop),
+///         "let go" => nested.detach_child(nested.alias_resolve("child")?), // now it is the kernel's
+///         "leave" => nested.detach_myself(), // fails: the keeper is the kernel's child already
+///         "end" => {
+///             nested.stop(); // everybody
+///             Ok(())
+///         }
+///         _ => Ok(()),
+///     }
+/// }
+/// # impl Invoke for Keeper {
+/// #     fn invoke(&self, turn: Turn<'_>, arg: &mut AnyArg) -> Invoked {
+/// #         match turn.nested(self).and_then(|mut nested| handle(&mut nested, arg)) {
+/// #             Ok(()) => Invoked::Returned,
+/// #             Err(error) => Invoked::Failed(error.into()),
+/// #         }
+/// #     }
+/// #     fn event_names(&self) -> Vec<Name> {
+/// #         Vec::new()
+/// #     }
+/// # }
+/// # const LET_GO: poe::Event<()> = poe::Event::new("let go");
+/// # const LEAVE: poe::Event<()> = poe::Event::new("leave");
+/// # const END: poe::Event<()> = poe::Event::new("end");
+/// let kernel = Kernel::new();
+/// let keeper = kernel.session_alloc(std::rc::Rc::new(Keeper), AnyArg::new(()))?;
+/// assert_eq!(kernel.snapshot().get_session_parent("child"), Some(keeper));
+/// kernel.call(keeper, LET_GO, ())?;
+/// assert_eq!(kernel.snapshot().get_session_parent("child"), Some(kernel.id()));
+/// assert!(kernel.call(keeper, LEAVE, ()).unwrap_err().is_died());
+/// kernel.call(keeper, END, ())?;
+/// assert_eq!(kernel.session_count(), 0);
+/// # Ok::<(), poe::Error>(())
+/// ```
 impl Nested<'_> {
     /// Runs a session's handler now and gives its answer: see [`Context::call`](crate::Context::call).
     ///

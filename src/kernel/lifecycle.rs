@@ -183,11 +183,53 @@ impl Core {
     }
 }
 
+/// ```
+/// use poe::{Kernel, Session, event::START};
+/// # tokio_test::block_on(async {
+/// let kernel = Kernel::new();
+/// let id = Session::builder(()).on(START, |cx, ()| cx.alias_set("logger")).create(&kernel)?;
+/// assert_eq!(kernel.resolve("logger"), Some(id)); // by alias
+/// assert_eq!(kernel.resolve(id), Some(id)); // by ID
+/// assert_eq!(kernel.session_by_number(1), Some(id)); // by what a log says
+/// assert!(kernel.is_alive(id));
+/// kernel.run().await?; // an alias alone does not keep a kernel busy
+/// assert!(!kernel.is_alive(id));
+/// assert_eq!(kernel.resolve("logger"), None);
+/// assert_eq!(kernel.session_by_number(1), None);
+/// # Ok::<(), poe::Error>(()) }).unwrap();
+/// ```
 impl Kernel {
     /// Enters a session of a kind of one's own; `Session::builder` and `Nfa::builder` come here in the end.
     ///
     /// # Errors
     /// Busy, inside a handler; shutting down.
+    ///
+    /// ```
+    /// use poe::{AnyArg, Invoke, Invoked, Kernel, Name, Turn};
+    /// use std::{cell::RefCell, rc::Rc};
+    ///
+    /// /// Keeps the names of all that it is sent.
+    /// #[derive(Default)]
+    /// struct Recorder(RefCell<Vec<String>>);
+    ///
+    /// impl Invoke for Recorder {
+    ///     fn invoke(&self, turn: Turn<'_>, _: &mut AnyArg) -> Invoked {
+    ///         self.0.borrow_mut().push(turn.event().to_string());
+    ///         Invoked::Returned
+    ///     }
+    ///     fn event_names(&self) -> Vec<Name> {
+    ///         Vec::new()
+    ///     }
+    /// }
+    /// # tokio_test::block_on(async {
+    /// let kernel = Kernel::new();
+    /// let recorder = Rc::new(Recorder::default());
+    /// let id = kernel.session_alloc(recorder.clone(), AnyArg::new("what `_start` is given"))?;
+    /// kernel.post(id, "hello", ())?;
+    /// kernel.run().await?;
+    /// assert_eq!(*recorder.0.borrow(), ["_start", "hello", "_stop"]);
+    /// # Ok::<(), poe::Error>(()) }).unwrap();
+    /// ```
     #[track_caller]
     pub fn session_alloc(&self, session: Rc<dyn Invoke>, args: AnyArg) -> Result<SessionId, Error> {
         let mut caller = self;
@@ -199,6 +241,28 @@ impl Kernel {
     ///
     /// # Errors
     /// Busy, inside a handler: use [`Context::stop`](crate::Context::stop).
+    ///
+    /// ```
+    /// use poe::{Kernel, Session, event::{START, STOP}, testing::Sequence};
+    /// # tokio_test::block_on(async {
+    /// let kernel = Kernel::new();
+    /// let stops = Sequence::of(["child", "parent"]);
+    /// let [child, parent] = [stops.clone(), stops.clone()];
+    /// Session::builder(())
+    ///     .on(START, move |cx, ()| -> poe::Handled {
+    ///         let child = child.clone();
+    ///         Session::builder(()).on(START, |_, ()| ()).on(STOP, move |_, ()| child.reach("child")).create_in(cx)?;
+    ///         cx.delay("work", 3600.0, ());
+    ///         Ok(())
+    ///     })
+    ///     .on(STOP, move |_, ()| parent.reach("parent"))
+    ///     .create(&kernel)?;
+    /// kernel.stop()?;
+    /// stops.assert_over();
+    /// assert_eq!(kernel.session_count(), 0);
+    /// kernel.run().await // at its end at once: the timer is gone, too
+    /// # }).unwrap();
+    /// ```
     pub fn stop(&self) -> Result<(), Error> {
         let mut caller = self;
         caller.at_once("stop", Core::stop_all)

@@ -320,6 +320,30 @@ impl Turn<'_> {
     ///
     /// # Errors
     /// [`PostError`] with the argument, when the target is not there. A post to the kernel itself is swallowed.
+    ///
+    /// ```
+    /// use poe::{Event, Kernel, Session, event::{START, STOP}};
+    /// const SQUARE: Event<u32> = Event::new("square");
+    /// const RESULT: Event<u32> = Event::new("result");
+    /// # tokio_test::block_on(async {
+    /// let kernel = Kernel::new();
+    /// Session::builder(())
+    ///     .on(START, |cx, ()| cx.alias_set("calculator"))
+    ///     .on(SQUARE, |cx, n| -> poe::Handled { Ok(cx.post(cx.sender(), RESULT, n * n)?) })
+    ///     .create(&kernel)?;
+    /// Session::builder(0)
+    ///     .on(START, |cx, ()| -> poe::Handled {
+    ///         cx.post("calculator", SQUARE, 7)?; // by alias
+    ///         let refused = cx.post("abacus", SQUARE, 8).unwrap_err();
+    ///         assert_eq!(refused.into_arg(), 8);
+    ///         Ok(())
+    ///     })
+    ///     .on(RESULT, |cx, n| *cx.heap = n)
+    ///     .on(STOP, |cx, ()| assert_eq!(*cx.heap, 49))
+    ///     .create(&kernel)?;
+    /// kernel.run().await
+    /// # }).unwrap();
+    /// ```
     #[track_caller]
     #[inline]
     pub fn post<'t, A: 'static>(
@@ -335,6 +359,25 @@ impl Turn<'_> {
     }
 
     /// Queues an event for the running session itself (POE's `yield`, which is a keyword in Rust).
+    ///
+    /// ```
+    /// use poe::{Event, Kernel, Session, event::{START, STOP}};
+    /// const COUNT: Event<u32> = Event::new("count");
+    /// # tokio_test::block_on(async {
+    /// let kernel = Kernel::new();
+    /// Session::builder(Vec::new())
+    ///     .on(START, |cx, ()| cx.yield_to(COUNT, 3))
+    ///     .on(COUNT, |cx, n| {
+    ///         cx.heap.push(n);
+    ///         if n > 1 {
+    ///             cx.yield_to(COUNT, n - 1); // others have their turn in between
+    ///         }
+    ///     })
+    ///     .on(STOP, |cx, ()| assert_eq!(*cx.heap, [3, 2, 1]))
+    ///     .create(&kernel)?;
+    /// kernel.run().await
+    /// # }).unwrap();
+    /// ```
     #[doc(alias = "yield")]
     #[track_caller]
     #[inline]
@@ -388,6 +431,22 @@ impl Kernel {
     /// # Errors
     /// [`CallError`]: no such session (with the argument), no handler, a failed handler, an answer of another type, or
     /// busy, when a handler is running.
+    ///
+    /// ```
+    /// use poe::{Event, Kernel, Reply, Session, event::START};
+    /// const ADD: Event<(u32, u32), u32> = Event::new("add");
+    /// const SUBTRACT: Event<(u32, u32), u32> = Event::new("subtract");
+    /// let kernel = Kernel::new();
+    /// let adder = Session::builder(())
+    ///     .on(START, |_, ()| ())
+    ///     .on(ADD, |_, (a, b)| Reply(a + b))
+    ///     .create(&kernel)?;
+    /// assert_eq!(kernel.call(adder, ADD, (2, 3))?, 5); // the kernel need not run for that
+    /// let refused = kernel.call(adder, SUBTRACT, (3, 2)).unwrap_err();
+    /// assert!(refused.is_unhandled());
+    /// assert_eq!(refused.into_arg(), Some((3, 2)));
+    /// # Ok::<(), poe::Error>(())
+    /// ```
     #[track_caller]
     pub fn call<'t, A: 'static, R: 'static>(
         &self,

@@ -109,9 +109,15 @@ impl Drop for Owner {
 /// ```
 /// use std::time::Duration;
 /// let kernel = poe::Kernel::builder()
-///     .budget(64)
+///     .budget(64) // events at most, …
+///     .slice(Duration::from_micros(50)) // … and no longer than that, until others have their turn
+///     .timer_slack(Duration::from_millis(2))
 ///     .report_slow_handlers(Duration::from_millis(5))
+///     .inbox_capacity(1)
 ///     .build();
+/// let handle = kernel.handle();
+/// handle.post("worker", "job", 1).unwrap();
+/// assert!(handle.post("worker", "job", 2).unwrap_err().is_full());
 /// ```
 ///
 /// # What POE's constants have become
@@ -235,6 +241,24 @@ impl KernelBuilder {
 
     /// POE's `CATCH_EXCEPTIONS`; default true. With false a failing handler raises no `DIE`: all sessions are stopped
     /// and [`Kernel::run`] returns the failure (law L68).
+    ///
+    /// ```
+    /// use poe::{Kernel, Session, Signal, event::START};
+    /// # tokio_test::block_on(async {
+    /// let kernel = Kernel::builder().catch_exceptions(false).build();
+    /// Session::builder(())
+    ///     .on(START, |cx, ()| {
+    ///         cx.sig("DIE", "on die");
+    ///         cx.yield_to("fail", ());
+    ///     })
+    ///     .on("fail", |_, ()| -> poe::Handled { Err(poe::Failure::msg("out of paper")) })
+    ///     .on("on die", |_, _: Signal| unreachable!("nobody is asked"))
+    ///     .create(&kernel)?;
+    /// let error = kernel.run().await.unwrap_err();
+    /// assert_eq!(error.to_string(), "event `fail` of session 1 failed: out of paper");
+    /// assert_eq!(kernel.session_count(), 0);
+    /// # Ok::<(), poe::Error>(()) }).unwrap();
+    /// ```
     #[doc(alias = "CATCH_EXCEPTIONS")]
     pub fn catch_exceptions(mut self, catch: bool) -> Self {
         self.config.catch_exceptions = catch;
@@ -280,6 +304,15 @@ impl Kernel {
     }
 
     /// The kernel's own ID: the sender of what comes from outside, and a target to which every post is swallowed.
+    ///
+    /// ```
+    /// let kernel = poe::Kernel::new();
+    /// assert!(kernel.id().is_kernel());
+    /// kernel.post(kernel.id(), "anything", ())?; // swallowed
+    /// kernel.signal(kernel.id(), "TERM", ())?; // for everybody
+    /// assert_ne!(kernel.id(), poe::Kernel::new().id()); // kernels do not take each other's
+    /// # Ok::<(), poe::Error>(())
+    /// ```
     #[doc(alias = "ID")]
     #[must_use]
     pub fn id(&self) -> SessionId {
@@ -287,6 +320,19 @@ impl Kernel {
     }
 
     /// The session whose handler is running, or the kernel's own ID when none is.
+    ///
+    /// ```
+    /// use poe::{Kernel, Session, event::START};
+    /// # tokio_test::block_on(async {
+    /// let kernel = Kernel::new();
+    /// let clone = kernel.clone();
+    /// Session::builder(())
+    ///     .on(START, move |cx, ()| assert_eq!(clone.active_session(), cx.session_id()))
+    ///     .create(&kernel)?;
+    /// assert_eq!(kernel.active_session(), kernel.id());
+    /// kernel.run().await
+    /// # }).unwrap();
+    /// ```
     #[doc(alias = "get_active_session")]
     #[must_use]
     pub fn active_session(&self) -> SessionId {
@@ -294,6 +340,19 @@ impl Kernel {
     }
 
     /// How many sessions are alive.
+    ///
+    /// ```
+    /// use poe::{Kernel, Session, event::START};
+    /// # tokio_test::block_on(async {
+    /// let kernel = Kernel::new();
+    /// for _ in 0..3 {
+    ///     Session::builder(()).on(START, |_, ()| ()).create(&kernel)?;
+    /// }
+    /// assert_eq!(kernel.session_count(), 3); // the kernel itself does not count
+    /// kernel.run().await?;
+    /// assert_eq!(kernel.session_count(), 0);
+    /// # Ok::<(), poe::Error>(()) }).unwrap();
+    /// ```
     #[must_use]
     pub fn session_count(&self) -> usize {
         self.core().sessions.borrow().count()

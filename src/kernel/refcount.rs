@@ -69,6 +69,32 @@ impl Core {
     }
 }
 
+/// ```
+/// use poe::{Event, Session, event::{START, STOP}};
+/// const DONE: Event<()> = Event::new("done");
+/// # tokio_test::block_on(async { tokio::time::pause();
+/// let kernel = poe::testing::kernel();
+/// let server = Session::builder(false)
+///     .on(START, |_, ()| ())
+///     .on(DONE, |cx, ()| *cx.heap = true)
+///     .on(STOP, |cx, ()| assert!(*cx.heap))
+///     .create(&kernel)?;
+/// Session::builder(())
+///     .on(START, move |cx, ()| -> poe::Handled {
+///         assert_eq!(cx.refcount_increment(server, "client")?, 1); // of that tag, and not of all
+///         cx.delay("work", 60.0, ());
+///         Ok(())
+///     })
+///     .on("work", move |cx, ()| -> poe::Handled {
+///         cx.post(server, DONE, ())?; // nothing else has kept it
+///         assert_eq!(cx.refcount_decrement(server, "client")?, 0);
+///         assert!(cx.refcount_decrement(server, "client").unwrap_err().is_no_such_tag());
+///         Ok(())
+///     })
+///     .create(&kernel)?;
+/// kernel.run().await
+/// # }).unwrap();
+/// ```
 impl Turn<'_> {
     /// Raises a session's count of that tag and gives the new count. A count above zero keeps the session alive. Any
     /// session may raise any other's, by its ID.
@@ -117,6 +143,20 @@ impl Kernel {
     ///
     /// # Errors
     /// There is no such session, or it holds no such tag.
+    ///
+    /// ```
+    /// use poe::{Kernel, Session, event::START};
+    /// # tokio_test::block_on(async {
+    /// let kernel = Kernel::new();
+    /// let id = Session::builder(()).on(START, |_, ()| ()).create(&kernel)?;
+    /// kernel.refcount_increment(id, "guest")?;
+    /// kernel.refcount_increment(id, "guest")?;
+    /// assert_eq!(kernel.refcount_decrement(id, "guest")?, 1);
+    /// assert_eq!(kernel.refcount_decrement(id, "guest")?, 0); // the tag is gone, and so is the hold
+    /// kernel.run().await?;
+    /// assert!(kernel.refcount_decrement(id, "guest").unwrap_err().is_no_such_session());
+    /// # Ok::<(), poe::Error>(()) }).unwrap();
+    /// ```
     #[track_caller]
     pub fn refcount_decrement(&self, id: SessionId, tag: &str) -> Result<u64, Error> {
         let core = self.core();

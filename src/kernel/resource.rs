@@ -38,6 +38,25 @@ impl Resources {
 ///
 /// It is made by [`Turn::hold_session`] or [`Kernel::hold_session`]. While there is one the kernel is not idle, as with
 /// a reference count. When its session is stopped all the same it holds nothing any more.
+///
+/// ```
+/// use poe::{Event, Kernel, Session, event::START};
+/// const EXPIRED: Event<&'static str> = Event::new("expired");
+/// # tokio_test::block_on(async {
+/// let kernel = Kernel::new();
+/// let id = Session::builder(())
+///     .on(START, |_, ()| ())
+///     .on(EXPIRED, |_, what| assert_eq!(what, "the lease"))
+///     .create(&kernel)?;
+/// let hold = kernel.hold_session(id)?; // what an entry of a resource keeps
+/// assert_eq!(hold.session(), id);
+/// let line = hold.report("lease", "printer"); // what the resource's `holds` tells of the entry
+/// assert_eq!(line.to_string(), format!("lease `printer` ({}:{})", hold.place().file(), hold.place().line()));
+/// hold.post(EXPIRED, "the lease")?;
+/// drop(hold); // with the entry
+/// kernel.run().await
+/// # }).unwrap();
+/// ```
 pub struct SessionHold {
     core: Weak<Core>,
     session: SessionId,
@@ -189,6 +208,21 @@ impl Core {
 impl Kernel {
     /// The kernel's own resource of that type, made when it is first asked for. It is by this that another crate adds a
     /// kind of resource to kernels: see [`Resource`].
+    ///
+    /// ```
+    /// use poe::{Hold, Kernel, Resource, SessionId};
+    /// use std::cell::Cell;
+    ///
+    /// #[derive(Default)]
+    /// struct Tickets(Cell<u32>);
+    /// impl Resource for Tickets {
+    ///     fn holds(&self, _: SessionId, _: &mut Vec<Hold>) {} // keeps nobody
+    /// }
+    /// let kernel = Kernel::new();
+    /// kernel.resource::<Tickets>().0.set(7);
+    /// assert_eq!(kernel.resource::<Tickets>().0.get(), 7); // one for the kernel …
+    /// assert_eq!(Kernel::new().resource::<Tickets>().0.get(), 0); // … and one for each other
+    /// ```
     #[doc(alias = "POE::Resource")]
     #[must_use]
     pub fn resource<R: Resource + Default>(&self) -> Rc<R> {
@@ -200,6 +234,19 @@ impl Kernel {
     ///
     /// # Errors
     /// There is no such session.
+    ///
+    /// ```
+    /// use poe::{Kernel, Session, event::START};
+    /// # tokio_test::block_on(async {
+    /// let kernel = Kernel::new();
+    /// let id = Session::builder(()).on(START, |_, ()| ()).create(&kernel)?;
+    /// let hold = kernel.hold_session(id)?;
+    /// assert!(kernel.why_alive().to_string().contains("hold `of no resource that tells`"));
+    /// drop(hold);
+    /// kernel.run().await?;
+    /// assert!(kernel.hold_session(id).unwrap_err().is_no_such_session());
+    /// # Ok::<(), poe::Error>(()) }).unwrap();
+    /// ```
     #[track_caller]
     pub fn hold_session(&self, id: SessionId) -> Result<SessionHold, Error> {
         let core = self.core();
@@ -208,6 +255,54 @@ impl Kernel {
     }
 }
 
+/// Resources of other crates, as their extension traits use them:
+///
+/// ```
+/// # use poe::{Hold, Resource, Session, SessionHold, SessionId, Turn, event::START};
+/// # use std::cell::RefCell;
+/// /// Sessions that must not end yet, a [`Resource`].
+/// #[derive(Default)]
+/// struct Pins(RefCell<Vec<SessionHold>>);
+/// # impl Resource for Pins {
+/// #     fn holds(&self, session: SessionId, holds: &mut Vec<Hold>) {
+/// #         let pins = self.0.borrow();
+/// #         holds.extend(pins.iter().filter(|pin| pin.session() == session).map(|pin| pin.report("pin", "here")));
+/// #     }
+/// #     fn clear(&self, session: SessionId) {
+/// #         self.0.borrow_mut().retain(|pin| pin.session() != session);
+/// #     }
+/// # }
+/// # trait PinApi {
+/// #     fn pin(self) -> Result<(), poe::Error>;
+/// #     fn unpin(self);
+/// # }
+///
+/// impl PinApi for Turn<'_> {
+///     #[track_caller] // so that `why_alive` names the line of the program
+///     fn pin(self) -> Result<(), poe::Error> {
+///         let hold = self.hold_session(self.session_id())?;
+///         self.resource::<Pins>().0.borrow_mut().push(hold);
+///         Ok(())
+///     }
+///     fn unpin(self) {
+///         self.resource::<Pins>().clear(self.session_id());
+///     }
+/// }
+/// # tokio_test::block_on(async { tokio::time::pause();
+/// let kernel = poe::testing::kernel();
+/// Session::builder(())
+///     .on(START, |cx, ()| {
+///         cx.delay("tired", 60.0, ());
+///         cx.pin()
+///     })
+///     .on("tired", |cx, ()| {
+///         assert!(cx.why_alive().to_string().contains("pin `here`"));
+///         cx.unpin(); // its last reason to live
+///     })
+///     .create(&kernel)?;
+/// kernel.run().await
+/// # }).unwrap();
+/// ```
 impl Turn<'_> {
     /// The kernel's own resource of that type: see [`Kernel::resource`].
     #[doc(alias = "POE::Resource")]

@@ -447,13 +447,13 @@ impl Kernel {
     ///     .on(DOUBLE, |_, n| Reply(2 * n))
     ///     .create(&kernel)?;
     /// let handle = kernel.handle();
-    /// let asked = std::thread::spawn(move || futures_util::future::FutureExt::now_or_never(async {}).and(
-    ///     Some(tokio_test::block_on(handle.call("doubler", DOUBLE, 21)).unwrap())));
-    /// tokio::select! {
-    ///     served = kernel.serve() => served?,
-    ///     () = async { while !asked.is_finished() { tokio::task::yield_now().await } } => {}
-    /// }
-    /// assert_eq!(asked.join().unwrap(), Some(42));
+    /// let client = tokio::spawn(async move {
+    ///     let answer = handle.call("doubler", DOUBLE, 21).await;
+    ///     handle.signal(handle.kernel_id(), "TERM", ()).unwrap(); // that is enough
+    ///     answer
+    /// });
+    /// kernel.serve().await?;
+    /// assert_eq!(client.await.unwrap().unwrap(), 42);
     /// # Ok::<(), poe::Error>(()) }).unwrap();
     /// ```
     pub fn serve(&self) -> Run<'_> {
@@ -465,6 +465,23 @@ impl Kernel {
     ///
     /// # Errors
     /// As [`run`](Self::run); inside a handler, that the kernel is running.
+    ///
+    /// ```
+    /// use poe::{Event, Kernel, Session, event::START};
+    /// const COUNT: Event<u32> = Event::new("count");
+    /// # tokio_test::block_on(async {
+    /// let kernel = Kernel::new();
+    /// Session::builder(())
+    ///     .on(START, |cx, ()| cx.yield_to(COUNT, 3))
+    ///     .on(COUNT, |cx, n| if n > 1 { cx.yield_to(COUNT, n - 1) })
+    ///     .create(&kernel)?;
+    /// let mut slices = 0;
+    /// while kernel.run_one_timeslice().await? {
+    ///     slices += 1; // here the program does what is its own
+    /// }
+    /// assert_eq!(slices, 3); // what a handler posts belongs to the next slice
+    /// # Ok::<(), poe::Error>(()) }).unwrap();
+    /// ```
     pub async fn run_one_timeslice(&self) -> Result<bool, Error> {
         if self.session_count() == 0 && !self.core().busy.get() {
             return self.core().die.take_error().map_or(Ok(false), Err);
@@ -477,6 +494,29 @@ impl Kernel {
     ///
     /// # Errors
     /// As [`run`](Self::run).
+    ///
+    /// ```
+    /// use poe::{Kernel, Session, event::{START, STOP}};
+    /// use std::{cell::Cell, rc::Rc};
+    /// # tokio_test::block_on(async {
+    /// let kernel = Kernel::new();
+    /// let busy = Rc::new(Cell::new(true));
+    /// let flag = busy.clone();
+    /// Session::builder(0)
+    ///     .on(START, |cx, ()| cx.yield_to("work", ()))
+    ///     .on("work", move |cx, ()| {
+    ///         *cx.heap += 1;
+    ///         flag.set(*cx.heap < 3);
+    ///         cx.yield_to("work", ()); // for ever, if it goes by the session
+    ///     })
+    ///     .on(STOP, |cx, ()| assert_eq!(*cx.heap, 3))
+    ///     .create(&kernel)?;
+    /// kernel.run_while(&busy).await?;
+    /// assert_eq!(kernel.session_count(), 1); // it waits, and a later run would go on
+    /// kernel.stop()?;
+    /// kernel.run().await // tells what went wrong in a `_stop`
+    /// # }).unwrap();
+    /// ```
     pub async fn run_while(&self, flag: &Cell<bool>) -> Result<(), Error> {
         while flag.get() && self.session_count() > 0 {
             self.run_one_timeslice().await?;

@@ -96,6 +96,33 @@ impl fmt::Debug for Watched {
 }
 
 /// What a descriptor may be ready for.
+///
+/// ```
+/// use poe::{Event, Kernel, SelectMode, Selected, Session, Watched, event::START};
+/// const READY: Event<Selected> = Event::new("ready");
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let kernel = Kernel::new();
+/// let (near, far) = std::os::unix::net::UnixStream::pair()?;
+/// drop(far);
+/// Session::builder(near)
+///     .on(START, |cx, ()| {
+///         let file = Watched::new(&*cx.heap)?;
+///         cx.select_read(&file, READY, ())?;
+///         cx.select_write(&file, READY, ())
+///     })
+///     .on(READY, |cx, selected| match selected.mode {
+///         SelectMode::Read => assert!(cx.select_read_clear(&selected.handle)), // the end can be read
+///         other => {
+///             assert_eq!(other, SelectMode::Write); // an error can be met
+///             cx.select_write_clear(&selected.handle);
+///         }
+///     })
+///     .create(&kernel)?;
+/// kernel.run().await?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, PartialOrd, Ord)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub enum SelectMode {
@@ -121,6 +148,32 @@ impl SelectMode {
 }
 
 /// The argument of a watcher's event.
+///
+/// ```
+/// use poe::{Event, Kernel, Selected, Session, Watched, event::START};
+/// use std::io::Read;
+/// const READABLE: Event<Selected<usize>> = Event::new("readable");
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let kernel = Kernel::new();
+/// # let (a, b) = (std::io::pipe()?.0, std::io::pipe()?.0);
+/// Session::builder(vec![a, b]) // two pipes at their ends
+///     .on(START, |cx, ()| -> poe::Handled {
+///         for (n, reader) in cx.heap.iter().enumerate() {
+///             cx.kernel.select_read(&Watched::new(reader)?, READABLE, n)?;
+///         }
+///         Ok(())
+///     })
+///     .on(READABLE, |cx, Selected { handle, extra: n, .. }| -> poe::Handled {
+///         assert_eq!(cx.heap[n].read(&mut [0; 80])?, 0); // of the one that is ready
+///         cx.select_read_clear(&handle);
+///         Ok(())
+///     })
+///     .create(&kernel)?;
+/// kernel.run().await?; // until both are cleared
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Selected<X = ()> {
     /// The descriptor that is ready.
@@ -416,6 +469,72 @@ fn io_error(operation: &'static str, error: io::Error) -> Error {
 
 /// File watchers. Each keeps its session alive, paused or not. (On Unix only: elsewhere wheels do this, or
 /// [`spawn`](Turn::spawn) with Tokio's own I/O.)
+///
+/// ```
+/// # use poe::{Event, Kernel, Selected, Session, Watched, event::{START, STOP}};
+/// # use std::io::{Read, Write};
+/// const READABLE: Event<Selected> = Event::new("readable");
+/// const GO_ON: Event<Watched> = Event::new("go on");
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let kernel = Kernel::new();
+/// # let (reader, mut writer) = std::io::pipe()?;
+/// # writer.write_all(b"hello")?;
+/// # drop(writer);
+/// Session::builder((reader, String::new()))
+///     .on(START, |cx, ()| -> poe::Handled {
+///         let file = Watched::new(&cx.heap.0)?;
+///         cx.select_read(&file, READABLE, ())?;
+///         assert!(cx.select_pause_read(&file)); // the session lives on, and nothing comes
+///         cx.yield_to(GO_ON, file);
+///         Ok(())
+///     })
+///     .on(GO_ON, |cx, file| {
+///         cx.heap.1 += "resumed: ";
+///         assert!(cx.select_resume_read(&file));
+///     })
+///     .on(READABLE, |cx, selected| -> poe::Handled {
+///         let (reader, text) = &mut *cx.heap;
+///         reader.read_to_string(text)?;
+///         assert!(cx.select_read_clear(&selected.handle)); // or its end would be told of in every slice
+///         Ok(())
+///     })
+///     .on(STOP, |cx, ()| assert_eq!(cx.heap.1, "resumed: hello"))
+///     .create(&kernel)?;
+/// # kernel.run().await?;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// Each mode of a descriptor is for itself:
+///
+/// ```
+/// # use poe::{Event, Kernel, Selected, Session, Watched, event::START};
+/// # const READY: Event<Selected> = Event::new("ready");
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), poe::Error> {
+/// # let kernel = Kernel::new();
+/// # let stream = std::os::unix::net::UnixStream::pair().unwrap().0;
+/// # Session::builder(stream)
+/// # .on(START, |cx, ()| -> poe::Handled {
+/// let file = Watched::new(&*cx.heap)?;
+/// assert!(!cx.select_pause_write(&file)); // nobody watches it in that mode
+/// cx.select_write(&file, READY, ())?;
+/// cx.select_expedite(&file, READY, ())?;
+/// assert!(cx.select_pause_write(&file)); // there is nothing to write …
+/// assert!(cx.select_resume_write(&file)); // … and now there is
+/// assert!(cx.select_write_clear(&file));
+/// assert!(cx.select_expedite_clear(&file));
+/// assert!(!cx.select_expedite_clear(&file)); // this session watches it no longer
+/// cx.select_clear(&file); // whatever is left
+/// # assert_eq!(cx.snapshot().handle_count(), 0);
+/// # Ok(())
+/// # })
+/// # .on(READY, |_, _| panic!("nobody watches"))
+/// # .create(&kernel)?;
+/// # kernel.run().await
+/// # }
+/// ```
 impl Turn<'_> {
     /// Delivers `event`, in the I/O phase of each slice and ahead of the queue, for as long as there is something to
     /// read: octets, the end, or an error (laws L75, L79). A regular file always has.
@@ -438,6 +557,32 @@ impl Turn<'_> {
     ///
     /// # Errors
     /// As [`select_read`](Self::select_read).
+    ///
+    /// ```
+    /// use poe::{Event, Kernel, Selected, Session, Watched, event::START};
+    /// use std::io::{Read, Write};
+    /// const ROOM: Event<Selected> = Event::new("room");
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let kernel = Kernel::new();
+    /// let (mut reader, writer) = std::io::pipe()?;
+    /// Session::builder((writer, &b"a long text"[..]))
+    ///     .on(START, |cx, ()| cx.select_write(&Watched::new(&cx.heap.0)?, ROOM, ()))
+    ///     .on(ROOM, |cx, selected| -> poe::Handled {
+    ///         let (writer, rest) = &mut *cx.heap;
+    ///         let written = writer.write(&rest[..rest.len().min(4)])?;
+    ///         *rest = &rest[written..];
+    ///         if rest.is_empty() {
+    ///             cx.select_write_clear(&selected.handle); // there will be room for a long time
+    ///         }
+    ///         Ok(())
+    ///     })
+    ///     .create(&kernel)?;
+    /// kernel.run().await?;
+    /// assert_eq!(std::io::read_to_string(&mut reader)?, "a long text");
+    /// # Ok(())
+    /// # }
+    /// ```
     #[track_caller]
     pub fn select_write<X: Clone + 'static>(
         self,
@@ -452,6 +597,29 @@ impl Turn<'_> {
     ///
     /// # Errors
     /// As [`select_read`](Self::select_read).
+    ///
+    /// ```
+    /// use poe::{Event, Kernel, Selected, Session, Watched, event::{START, STOP}};
+    /// use std::net::{TcpListener, TcpStream};
+    /// const URGENT: Event<Selected> = Event::new("urgent");
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let kernel = Kernel::new();
+    /// let listener = TcpListener::bind("127.0.0.1:0")?;
+    /// let client = TcpStream::connect(listener.local_addr()?)?;
+    /// Session::builder((listener.accept()?.0, 0))
+    ///     .on(START, |cx, ()| cx.select_expedite(&Watched::new(&cx.heap.0)?, URGENT, ()))
+    ///     .on(URGENT, |cx, selected| {
+    ///         cx.heap.1 += 1;
+    ///         cx.select_expedite_clear(&selected.handle);
+    ///     })
+    ///     .on(STOP, |cx, ()| assert_eq!(cx.heap.1, 1))
+    ///     .create(&kernel)?;
+    /// socket2::SockRef::from(&client).send_out_of_band(b"!")?;
+    /// kernel.run().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     #[track_caller]
     pub fn select_expedite<X: Clone + 'static>(
         self,
@@ -466,6 +634,29 @@ impl Turn<'_> {
     ///
     /// # Errors
     /// As [`select_read`](Self::select_read).
+    ///
+    /// ```
+    /// use poe::{Event, Kernel, SelectMode, Selected, Session, Watched, event::{START, STOP}};
+    /// const READY: Event<Selected> = Event::new("ready");
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let kernel = Kernel::new();
+    /// let (near, far) = std::os::unix::net::UnixStream::pair()?;
+    /// drop(far); // so there is its end to be read, and an error to be met by writing
+    /// Session::builder((near, Vec::new()))
+    ///     .on(START, |cx, ()| cx.select(&Watched::new(&cx.heap.0)?, Some(READY), Some(READY), None, ()))
+    ///     .on(READY, |cx, selected| {
+    ///         cx.heap.1.push(selected.mode);
+    ///         if cx.heap.1.len() == 2 {
+    ///             cx.select_clear(&selected.handle); // or `select` with three times `None`
+    ///         }
+    ///     })
+    ///     .on(STOP, |cx, ()| assert_eq!(cx.heap.1, [SelectMode::Read, SelectMode::Write]))
+    ///     .create(&kernel)?;
+    /// kernel.run().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     #[track_caller]
     pub fn select<X: Clone + 'static, K: Posts<Selected<X>>>(
         self,

@@ -17,6 +17,26 @@ pub(super) struct Shutdown {
 }
 
 /// How a [`Kernel::shutdown`] went.
+///
+/// ```
+/// use poe::{Session, Signal, event::START, testing};
+/// use std::time::Duration;
+/// # tokio_test::block_on(async { tokio::time::pause();
+/// let kernel = testing::kernel();
+/// Session::builder(())
+///     .on(START, |cx, ()| {
+///         cx.sig("TERM", "on term");
+///         cx.delay("work", Duration::from_secs(3600), ());
+///     })
+///     .on("on term", |cx, _: Signal| cx.sig_handled()) // and works on
+///     .create(&kernel)?;
+/// let report = kernel.shutdown(Duration::from_secs(5)).await;
+/// assert!(!report.is_clean());
+/// assert!(report.error.is_none());
+/// assert_eq!(report.stopped[0].holds[0].name, "work"); // the timer, with the line that set it
+/// println!("{report}"); // 1 session had to be stopped: …
+/// # Ok::<(), poe::Error>(()) }).unwrap();
+/// ```
 #[derive(Debug)]
 pub struct ShutdownReport {
     /// The sessions that were still alive at the limit and were stopped then, with what kept them.

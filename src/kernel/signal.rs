@@ -36,6 +36,29 @@ pub struct Signal {
     extra: Rc<AnyArg>,
 }
 
+/// ```
+/// use poe::{Event, Kernel, Session, Signal, event::START};
+/// const ON_SIGNAL: Event<Signal> = Event::new("on signal");
+/// # tokio_test::block_on(async {
+/// let kernel = Kernel::new();
+/// Session::builder(())
+///     .on(START, |cx, ()| {
+///         cx.sig_with("DIE", ON_SIGNAL, "of the handlers");
+///         cx.sig_with("CHLD", ON_SIGNAL, "of the processes");
+///         panic!("on purpose");
+///     })
+///     .on(ON_SIGNAL, |cx, signal| {
+///         // One handler for all: the name says which, what comes with it is of that signal's type.
+///         assert_eq!((signal.name().as_str(), signal.extra::<&str>()), ("DIE", Some(&"of the handlers")));
+///         assert_eq!(signal.die().unwrap().event, "_start");
+///         assert!(signal.child().is_none());
+///         assert!(signal.arg::<u32>().is_none());
+///         cx.sig_handled();
+///     })
+///     .create(&kernel)?;
+/// kernel.run().await
+/// # }).unwrap();
+/// ```
 impl Signal {
     /// The signal's name: `TERM`, `IDLE`, `DIE`, one of your own.
     #[must_use]
@@ -56,6 +79,32 @@ impl Signal {
     }
 
     /// Which child process has ended, if this is a `CHLD` that tells.
+    ///
+    /// ```
+    /// use poe::{Event, Kernel, Session, Signal, event::START};
+    /// use std::process::Command;
+    /// const ON_CHLD: Event<Signal> = Event::new("on CHLD");
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let kernel = Kernel::new();
+    /// let child = Command::new("sh").args(["-c", "exit 3"]).spawn()?;
+    /// Session::builder(child)
+    ///     .on(START, |cx, ()| {
+    ///         cx.sig("CHLD", ON_CHLD);
+    ///         cx.alias_set("watcher") // watching alone keeps no session
+    ///     })
+    ///     .on(ON_CHLD, |cx, signal| -> poe::Handled {
+    ///         let exit = signal.child().unwrap();
+    ///         assert_eq!(exit.pid, cx.heap.id());
+    ///         assert_eq!(exit.status.unwrap().code(), Some(3));
+    ///         assert_eq!(cx.heap.wait()?.code(), Some(3)); // not reaped: that is its owner's as ever
+    ///         Ok(())
+    ///     })
+    ///     .create(&kernel)?;
+    /// kernel.run().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     #[cfg(unix)]
     #[must_use]
     pub fn child(&self) -> Option<&super::ChildExit> {
@@ -272,6 +321,25 @@ impl Turn<'_> {
     }
 
     /// The same with an argument of the watcher's own, which each event carries as [`Signal::extra`].
+    ///
+    /// ```
+    /// use poe::{Event, Kernel, Session, Signal, event::{START, STOP}};
+    /// const ON_SIGNAL: Event<Signal> = Event::new("on signal");
+    /// # tokio_test::block_on(async {
+    /// let kernel = Kernel::new();
+    /// let id = Session::builder(Vec::new())
+    ///     .on(START, |cx, ()| {
+    ///         cx.sig_with("reload", ON_SIGNAL, "app.toml");
+    ///         cx.sig_with("rotate", ON_SIGNAL, "app.log");
+    ///     })
+    ///     .on(ON_SIGNAL, |cx, signal| cx.heap.extend(signal.extra::<&str>().copied()))
+    ///     .on(STOP, |cx, ()| assert_eq!(*cx.heap, ["app.log", "app.toml"]))
+    ///     .create(&kernel)?;
+    /// kernel.signal(id, "rotate", ())?;
+    /// kernel.signal(id, "reload", ())?;
+    /// kernel.run().await
+    /// # }).unwrap();
+    /// ```
     #[doc(alias = "sig")]
     pub fn sig_with<X: 'static>(self, signal: &str, event: impl Posts<Signal>, extra: X) {
         if let Some(slot) = self.slot() {
@@ -289,6 +357,25 @@ impl Turn<'_> {
     }
 
     /// Watches a signal no longer; harmless if it was not watched.
+    ///
+    /// ```
+    /// use poe::{Event, Kernel, Session, Signal, event::{START, STOP}};
+    /// const ON_RELOAD: Event<Signal> = Event::new("on reload");
+    /// # tokio_test::block_on(async {
+    /// let kernel = Kernel::new();
+    /// let id = Session::builder(0)
+    ///     .on(START, |cx, ()| cx.sig("reload", ON_RELOAD))
+    ///     .on(ON_RELOAD, |cx, _| {
+    ///         *cx.heap += 1;
+    ///         cx.sig_ignore("reload");
+    ///     })
+    ///     .on(STOP, |cx, ()| assert_eq!(*cx.heap, 1))
+    ///     .create(&kernel)?;
+    /// kernel.signal(id, "reload", ())?;
+    /// kernel.signal(id, "reload", ())?; // finds no watcher any more
+    /// kernel.run().await
+    /// # }).unwrap();
+    /// ```
     #[doc(alias = "sig")]
     pub fn sig_ignore(self, signal: &str) {
         if let Some(slot) = self.slot() {
@@ -302,6 +389,29 @@ impl Turn<'_> {
 
     /// Marks the signal that is being dispatched as handled, so that a terminal one stops nobody. No effect outside a
     /// dispatch, so not in an event that a signal's handler only posted (law L50).
+    ///
+    /// ```
+    /// use poe::{Event, Session, Signal, event::{START, STOP}};
+    /// const ON_TERM: Event<Signal> = Event::new("on TERM");
+    /// # tokio_test::block_on(async { tokio::time::pause();
+    /// let kernel = poe::testing::kernel();
+    /// let server = Session::builder(Vec::new())
+    ///     .on(START, |cx, ()| {
+    ///         cx.sig("TERM", ON_TERM);
+    ///         cx.delay("work", 3600.0, ());
+    ///     })
+    ///     .on(ON_TERM, |cx, _| {
+    ///         cx.heap.push("goodbye");
+    ///         cx.sig_handled(); // it ends when it likes
+    ///         cx.delay("work", 1.0, ());
+    ///     })
+    ///     .on("work", |cx, ()| cx.heap.push("the last piece"))
+    ///     .on(STOP, |cx, ()| assert_eq!(*cx.heap, ["goodbye", "the last piece"]))
+    ///     .create(&kernel)?;
+    /// kernel.signal(server, "TERM", ())?;
+    /// kernel.run().await
+    /// # }).unwrap();
+    /// ```
     pub fn sig_handled(self) {
         if let Some(count) = self.core.handled.get() {
             self.core.handled.set(Some(count + 1));
@@ -312,6 +422,28 @@ impl Turn<'_> {
     ///
     /// # Errors
     /// [`PostError`] with the argument, when the target is not there.
+    ///
+    /// ```
+    /// use poe::{Event, Kernel, Session, Signal, event::{START, STOP}};
+    /// const ON_NEWS: Event<Signal> = Event::new("on news");
+    /// # tokio_test::block_on(async {
+    /// let kernel = Kernel::new();
+    /// Session::builder(())
+    ///     .on(START, |cx, ()| -> poe::Handled {
+    ///         let child = Session::builder(0)
+    ///             .on(START, |cx, ()| cx.sig("news", ON_NEWS))
+    ///             .on(ON_NEWS, |cx, signal| *cx.heap += signal.arg::<u32>().unwrap())
+    ///             .on(STOP, |cx, ()| assert_eq!(*cx.heap, 3));
+    ///         child.create_in(cx)?;
+    ///         cx.signal(cx.session_id(), "news", 1_u32)?; // for this session and the child
+    ///         cx.signal(cx.kernel_id(), "news", 2_u32)?; // for everybody
+    ///         assert_eq!(cx.signal("nobody", "news", 4_u32).unwrap_err().into_arg(), 4);
+    ///         Ok(())
+    ///     })
+    ///     .create(&kernel)?;
+    /// kernel.run().await
+    /// # }).unwrap();
+    /// ```
     #[track_caller]
     pub fn signal<'t, A: 'static>(
         self,
@@ -329,6 +461,21 @@ impl Kernel {
     ///
     /// # Errors
     /// [`PostError`] with the argument, when the target is not there.
+    ///
+    /// ```
+    /// use poe::{Kernel, Session, event::START};
+    /// # tokio_test::block_on(async {
+    /// let kernel = Kernel::new();
+    /// for _ in 0..2 {
+    ///     Session::builder(()).on(START, |cx, ()| cx.delay("work", 3600.0, ())).create(&kernel)?;
+    /// }
+    /// kernel.signal(kernel.session_by_number(1).unwrap(), "TERM", ())?; // for that one
+    /// kernel.run_one_timeslice().await?;
+    /// assert_eq!(kernel.session_count(), 1);
+    /// kernel.signal(kernel.id(), "TERM", ())?; // for everybody: nobody handles it, and all is over
+    /// kernel.run().await
+    /// # }).unwrap();
+    /// ```
     #[track_caller]
     pub fn signal<'t, A: 'static>(
         &self,

@@ -625,6 +625,25 @@ impl Turn<'_> {
     ///
     /// # Panics
     /// Outside a Tokio runtime.
+    ///
+    /// ```
+    /// use poe::{Event, Kernel, Session, event::START};
+    /// const READ: Event<std::io::Result<String>> = Event::new("read");
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), poe::Error> {
+    /// let kernel = Kernel::new();
+    /// Session::builder(())
+    ///     .on(START, |cx, ()| {
+    ///         cx.blocking(|| std::fs::read_to_string("Cargo.toml"), READ); // on a thread where waiting harms nobody
+    ///     })
+    ///     .on(READ, |_, text| -> poe::Handled {
+    ///         assert!(text?.contains("[package]"));
+    ///         Ok(())
+    ///     })
+    ///     .create(&kernel)?;
+    /// kernel.run().await
+    /// # }
+    /// ```
     #[track_caller]
     pub fn blocking<T: Send + 'static>(
         self,
@@ -645,6 +664,29 @@ impl Turn<'_> {
 
     /// Ends a task of [`spawn`](Self::spawn), [`attach`](Self::attach) or [`blocking`](Self::blocking) and drops it at
     /// once; false if it was over. A result that was posted already still arrives.
+    ///
+    /// ```
+    /// use poe::{Event, Session, event::START};
+    /// const ANSWER: Event<&'static str> = Event::new("answer");
+    /// # tokio_test::block_on(async { tokio::time::pause();
+    /// let kernel = poe::testing::kernel();
+    /// Session::builder(None)
+    ///     .on(START, |cx, ()| {
+    ///         let task = cx.spawn(std::future::pending::<&str>(), ANSWER);
+    ///         *cx.heap = Some(task);
+    ///         cx.delay("too late", 5.0, ());
+    ///     })
+    ///     .on(ANSWER, |_, _| panic!("there is none"))
+    ///     .on("too late", |cx, ()| {
+    ///         if let Some(task) = cx.heap.take() {
+    ///             assert!(cx.cancel(task)); // the future is dropped now, and does not keep the session
+    ///             assert!(!cx.cancel(task));
+    ///         }
+    ///     })
+    ///     .create(&kernel)?;
+    /// kernel.run().await
+    /// # }).unwrap();
+    /// ```
     pub fn cancel(self, id: TaskId) -> bool {
         self.core.cancel_task(id)
     }

@@ -48,6 +48,25 @@ impl From<f64> for Delta {
 }
 
 /// A timer that was removed before it fired: everything that was given when it was set.
+///
+/// ```
+/// use poe::{Alarm, Event, Session, event::{START, STOP}, testing};
+/// const NOTE: Event<String> = Event::new("note");
+/// # tokio_test::block_on(async { tokio::time::pause();
+/// let kernel = testing::kernel();
+/// Session::builder(Vec::new())
+///     .on(START, |cx, ()| -> poe::Handled {
+///         let id = cx.delay_set(NOTE, 60.0, String::from("hello"));
+///         let Alarm { event, arg, .. } = cx.alarm_remove(id)?;
+///         cx.yield_to(&event, arg); // now instead of then, whatever it is
+///         Ok(())
+///     })
+///     .on(NOTE, |cx, text| cx.heap.push(text))
+///     .on(STOP, |cx, ()| assert_eq!(*cx.heap, ["hello"]))
+///     .create(&kernel)?;
+/// kernel.run().await
+/// # }).unwrap();
+/// ```
 #[derive(Debug)]
 pub struct Alarm {
     /// Its ID, which is dead now.
@@ -183,9 +202,84 @@ fn not_ours() -> Error {
     ErrorKind::NotPermitted("the timer belongs to another session").into()
 }
 
+/// Timers. By name a session has one timer, or several:
+///
+/// ```
+/// use poe::{Event, Session, event::{START, STOP}, testing};
+/// use std::time::{Duration, SystemTime};
+/// const NOTE: Event<&'static str> = Event::new("note");
+/// const GIVE_UP: Event<()> = Event::new("give up");
+/// # tokio_test::block_on(async { tokio::time::pause();
+/// let kernel = testing::kernel(); // on virtual time
+/// Session::builder(Vec::new())
+///     .on(START, |cx, ()| {
+///         cx.delay(NOTE, Duration::from_secs(60), "replaced");
+///         cx.delay(NOTE, Duration::from_secs(10), "the one of its name");
+///         cx.delay_add(NOTE, 20.0, "one more");
+///         cx.alarm_add(NOTE, SystemTime::now() + Duration::from_secs(30), "and one by the wall clock");
+///         cx.delay_add(GIVE_UP, 1.0, ());
+///         cx.delay_add(GIVE_UP, 2.0, ());
+///         assert_eq!(cx.alarm_clear(GIVE_UP), 2);
+///     })
+///     .on(NOTE, |cx, text| cx.heap.push(text))
+///     .on(GIVE_UP, |_, ()| panic!("it was cleared"))
+///     .on(STOP, |cx, ()| {
+///         assert_eq!(*cx.heap, ["the one of its name", "one more", "and one by the wall clock"]);
+///     })
+///     .create(&kernel)?;
+/// kernel.run().await
+/// # }).unwrap();
+/// ```
+///
+/// By ID each is moved or removed for itself:
+///
+/// ```
+/// use poe::{Event, Session, event::{START, STOP}, testing};
+/// use std::time::{Duration, SystemTime};
+/// const NOTE: Event<&'static str> = Event::new("note");
+/// # tokio_test::block_on(async { tokio::time::pause();
+/// let kernel = testing::kernel();
+/// Session::builder(Vec::new())
+///     .on(START, |cx, ()| -> poe::Handled {
+///         let first = cx.delay_set(NOTE, 10.0, "first");
+///         let second = cx.alarm_set(NOTE, SystemTime::now() + Duration::from_secs(20), "second");
+///         let never = cx.delay_set(NOTE, 30.0, "never");
+///         cx.delay_adjust(first, 60.0)?; // in a minute from now
+///         cx.alarm_adjust(second, 5.0)?; // five seconds later than it was
+///         cx.alarm_remove(never)?;
+///         Ok(())
+///     })
+///     .on(NOTE, |cx, text| cx.heap.push(text))
+///     .on(STOP, |cx, ()| assert_eq!(*cx.heap, ["second", "first"]))
+///     .create(&kernel)?;
+/// kernel.run().await
+/// # }).unwrap();
+/// ```
 impl Turn<'_> {
     /// Sets the one timer of that name to a wall time, in place of every other timer of the name, whatever set it.
     /// Posted events of the name are not touched. A time that is past is due at once, ahead of all that waits.
+    ///
+    /// ```
+    /// use poe::{Event, Session, event::{START, STOP}, testing};
+    /// use std::time::{Duration, SystemTime};
+    /// const NOTE: Event<&'static str> = Event::new("note");
+    /// const LATE: Event<()> = Event::new("late");
+    /// # tokio_test::block_on(async { tokio::time::pause();
+    /// let kernel = testing::kernel();
+    /// Session::builder(Vec::new())
+    ///     .on(START, |cx, ()| {
+    ///         cx.alarm(NOTE, SystemTime::now() + Duration::from_secs(60), "replaced");
+    ///         cx.alarm(NOTE, SystemTime::now() + Duration::from_secs(10), "in its place");
+    ///         cx.yield_to(NOTE, "posted");
+    ///         cx.alarm(LATE, SystemTime::UNIX_EPOCH, ()); // overdue
+    ///     })
+    ///     .on(NOTE, |cx, text| cx.heap.push(text))
+    ///     .on(LATE, |cx, ()| cx.heap.push("late"))
+    ///     .on(STOP, |cx, ()| assert_eq!(*cx.heap, ["late", "posted", "in its place"]))
+    ///     .create(&kernel)?;
+    /// kernel.run().await
+    /// # }).unwrap();
+    /// ```
     #[track_caller]
     pub fn alarm<A: 'static>(self, event: impl Posts<A>, when: SystemTime, arg: A) {
         drop(self.core.clear_by_name(self, event.key()));
@@ -246,6 +340,29 @@ impl Turn<'_> {
     ///
     /// # Errors
     /// No such timer (`ESRCH`); another session's (`EPERM`).
+    ///
+    /// ```
+    /// use poe::{Event, Session, event::{START, STOP}, testing};
+    /// use std::time::Duration;
+    /// const NOTE: Event<&'static str> = Event::new("note");
+    /// # tokio_test::block_on(async { tokio::time::pause();
+    /// let kernel = testing::kernel();
+    /// Session::builder(Vec::new())
+    ///     .on(START, |cx, ()| -> poe::Handled {
+    ///         let a = cx.delay_set(NOTE, 10.0, "a");
+    ///         cx.delay_set(NOTE, 10.0, "b");
+    ///         let due = cx.alarm_adjust(a, 0.0)?; // asks, and leaves it ahead of `b`
+    ///         let later = cx.alarm_adjust(a, Duration::from_secs(5))?;
+    ///         assert_eq!(later.duration_since(due)?, Duration::from_secs(5));
+    ///         cx.alarm_adjust(a, -5.0)?; // back at the old time, but behind `b`
+    ///         Ok(())
+    ///     })
+    ///     .on(NOTE, |cx, text| cx.heap.push(text))
+    ///     .on(STOP, |cx, ()| assert_eq!(*cx.heap, ["b", "a"]))
+    ///     .create(&kernel)?;
+    /// kernel.run().await
+    /// # }).unwrap();
+    /// ```
     #[track_caller]
     pub fn alarm_adjust(self, id: AlarmId, by: impl Into<Delta>) -> Result<SystemTime, Error> {
         let by = by.into().0;
@@ -257,6 +374,35 @@ impl Turn<'_> {
     ///
     /// # Errors
     /// No such timer; another session's (decision D2: POE is silent about both).
+    ///
+    /// ```
+    /// use poe::{Event, Session, event::{START, STOP}, testing};
+    /// const INPUT: Event<()> = Event::new("input");
+    /// const QUIET: Event<()> = Event::new("quiet");
+    /// # tokio_test::block_on(async { tokio::time::pause();
+    /// let kernel = testing::kernel();
+    /// Session::builder(None)
+    ///     .on(START, |cx, ()| {
+    ///         *cx.heap = Some(cx.delay_set(QUIET, 10.0, ()));
+    ///         cx.delay_add(INPUT, 5.0, ());
+    ///         cx.delay_add(INPUT, 12.0, ());
+    ///     })
+    ///     .on(INPUT, |cx, ()| -> poe::Handled {
+    ///         let quiet = cx.heap.unwrap();
+    ///         cx.delay_adjust(quiet, 10.0)?; // not before ten seconds without input
+    ///         Ok(())
+    ///     })
+    ///     .on(QUIET, |cx, ()| {
+    ///         let fired = cx.heap.take().unwrap();
+    ///         assert!(cx.delay_adjust(fired, 10.0).unwrap_err().is_no_such_alarm());
+    ///     })
+    ///     .on(STOP, |cx, ()| assert!(cx.heap.is_none()))
+    ///     .create(&kernel)?;
+    /// let began = tokio::time::Instant::now();
+    /// kernel.run().await?;
+    /// assert_eq!(began.elapsed().as_secs(), 22);
+    /// # Ok::<(), poe::Error>(()) }).unwrap();
+    /// ```
     #[track_caller]
     pub fn delay_adjust(self, id: AlarmId, after: impl Into<Delta>) -> Result<SystemTime, Error> {
         let due = Clock::shifted(self.core.clock.now(), after.into().0);
@@ -268,6 +414,26 @@ impl Turn<'_> {
     ///
     /// # Errors
     /// No such timer, which a timer that has fired is, too (`ESRCH`); another session's (`EPERM`).
+    ///
+    /// ```
+    /// use poe::{Event, Kernel, Session, event::START};
+    /// const TIMEOUT: Event<String> = Event::new("timeout");
+    /// # tokio_test::block_on(async {
+    /// let kernel = Kernel::new();
+    /// Session::builder(())
+    ///     .on(START, |cx, ()| -> poe::Handled {
+    ///         let id = cx.delay_set(TIMEOUT, 60.0, String::from("job 7"));
+    ///         let removed = cx.alarm_remove(id)?; // the job was done in time
+    ///         assert_eq!((removed.id, removed.event.as_str()), (id, "timeout"));
+    ///         assert_eq!(removed.arg.downcast::<String>().unwrap(), "job 7");
+    ///         assert!(cx.alarm_remove(id).unwrap_err().is_no_such_alarm());
+    ///         Ok(())
+    ///     })
+    ///     .on(TIMEOUT, |_, _| panic!("it was removed"))
+    ///     .create(&kernel)?;
+    /// kernel.run().await // does not wait for it
+    /// # }).unwrap();
+    /// ```
     #[track_caller]
     pub fn alarm_remove(self, id: AlarmId) -> Result<Alarm, Error> {
         let place = Location::caller();
@@ -306,6 +472,24 @@ impl Turn<'_> {
     }
 
     /// Removes every timer of the session and gives them back, in due order.
+    ///
+    /// ```
+    /// use poe::{Kernel, Session, event::START};
+    /// # tokio_test::block_on(async {
+    /// let kernel = Kernel::new();
+    /// Session::builder(())
+    ///     .on(START, |cx, ()| {
+    ///         cx.delay("stop", 7200.0, ());
+    ///         cx.delay("break", 3600.0, ());
+    ///         let removed = cx.alarm_remove_all();
+    ///         assert_eq!(removed.len(), 2);
+    ///         assert_eq!(removed[0].event, "break"); // the next one first
+    ///         assert!(removed[0].due < removed[1].due);
+    ///     })
+    ///     .create(&kernel)?;
+    /// kernel.run().await
+    /// # }).unwrap();
+    /// ```
     pub fn alarm_remove_all(self) -> Vec<Alarm> {
         self.slot()
             .map_or_else(Vec::new, |slot| self.core.clear_timers(slot, None))

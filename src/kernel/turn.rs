@@ -50,6 +50,29 @@ pub struct Turn<'k> {
     pub(crate) frame: &'k Frame<'k>,
 }
 
+/// Who is running, and where the event has come from:
+///
+/// ```
+/// use poe::{Event, Kernel, Session, event::{START, STOP}};
+/// const HELLO: Event<u32> = Event::new("hello");
+/// # tokio_test::block_on(async {
+/// let kernel = Kernel::new();
+/// Session::builder(())
+///     .on(START, |cx, ()| cx.alias_set("greeted"))
+///     .on(HELLO, |cx, line| {
+///         assert_eq!((cx.session_id().get(), cx.event().as_str()), (1, "hello"));
+///         assert_eq!((cx.sender().get(), cx.caller_state().unwrap().as_str()), (2, "_start"));
+///         assert_eq!(cx.caller_place().line(), line);
+///         assert!(cx.is_alive(cx.sender())); // what it has sent kept it until now
+///     })
+///     .on(STOP, |cx, ()| assert_eq!(cx.sender(), cx.kernel_id()))
+///     .create(&kernel)?;
+/// Session::builder(())
+///     .on(START, |cx, ()| cx.post("greeted", HELLO, line!()))
+///     .create(&kernel)?;
+/// kernel.run().await
+/// # }).unwrap();
+/// ```
 impl<'k> Turn<'k> {
     /// The session that is running.
     #[doc(alias = "SESSION")]
@@ -90,6 +113,29 @@ impl<'k> Turn<'k> {
 
     /// Leaves the answer of the handler that is running, for whoever called it: what a session type of one's own does
     /// before it returns [`Invoked::Returned`](crate::Invoked::Returned). Without it the answer is `()`.
+    ///
+    /// ```
+    /// use poe::{AnyArg, Event, Invoke, Invoked, Kernel, Name, Turn};
+    /// const LENGTH: Event<String, usize> = Event::new("length");
+    ///
+    /// struct Measure;
+    /// impl Invoke for Measure {
+    ///     fn invoke(&self, turn: Turn<'_>, arg: &mut AnyArg) -> Invoked {
+    ///         if let Some(text) = arg.take::<String>() {
+    ///             turn.answer(AnyArg::new(text.len()));
+    ///         }
+    ///         Invoked::Returned
+    ///     }
+    ///     fn event_names(&self) -> Vec<Name> {
+    ///         vec![LENGTH.name().into()]
+    ///     }
+    /// }
+    /// let kernel = Kernel::new();
+    /// let id = kernel.session_alloc(std::rc::Rc::new(Measure), AnyArg::new(()))?;
+    /// assert_eq!(kernel.call(id, LENGTH, String::from("four"))?, 4);
+    /// let () = kernel.call(id, "something else", 4)?; // no answer is `()`
+    /// # Ok::<(), poe::Error>(())
+    /// ```
     #[inline]
     pub fn answer(self, value: AnyArg) {
         match self.frame.answer {
@@ -105,6 +151,22 @@ impl<'k> Turn<'k> {
     }
 
     /// The event that the kernel is dispatching: during a call to oneself still the outer one (law L13).
+    ///
+    /// ```
+    /// use poe::{Event, Kernel, Session, event::START};
+    /// const INNER: Event<()> = Event::new("inner");
+    /// # tokio_test::block_on(async {
+    /// let kernel = Kernel::new();
+    /// Session::builder(())
+    ///     .on(START, |cx, ()| -> poe::Handled { Ok(cx.call(cx.session_id(), INNER, ())?) })
+    ///     .on(INNER, |cx, ()| {
+    ///         assert_eq!(cx.event(), "inner");
+    ///         assert_eq!(cx.active_event().unwrap(), "_start");
+    ///     })
+    ///     .create(&kernel)?;
+    /// kernel.run().await
+    /// # }).unwrap();
+    /// ```
     #[doc(alias = "get_active_event")]
     #[must_use]
     pub fn active_event(self) -> Option<Name> {
@@ -113,6 +175,23 @@ impl<'k> Turn<'k> {
 
     /// The session for which the kernel is at work: the running one, or the kernel itself once the handler has called
     /// `stop` (law L87).
+    ///
+    /// ```
+    /// use poe::{Kernel, Session, event::START};
+    /// # tokio_test::block_on(async {
+    /// let kernel = Kernel::new();
+    /// Session::builder(())
+    ///     .on(START, |cx, ()| cx.yield_to("end", ()))
+    ///     .on("end", |cx, ()| {
+    ///         assert_eq!(cx.active_session(), cx.session_id());
+    ///         cx.stop();
+    ///         assert_eq!(cx.active_session(), cx.kernel_id());
+    ///         assert!(!cx.is_alive(cx.session_id())); // it was this one
+    ///     })
+    ///     .create(&kernel)?;
+    /// kernel.run().await
+    /// # }).unwrap();
+    /// ```
     #[doc(alias = "get_active_session")]
     #[must_use]
     pub fn active_session(self) -> SessionId {
@@ -126,6 +205,23 @@ impl<'k> Turn<'k> {
     }
 
     /// Events that wait in the kernel, timers included.
+    ///
+    /// ```
+    /// use poe::{Kernel, Session, event::START};
+    /// # tokio_test::block_on(async {
+    /// let kernel = Kernel::new();
+    /// Session::builder(())
+    ///     .on(START, |cx, ()| {
+    ///         cx.yield_to("soon", ());
+    ///         cx.delay("later", 60.0, ());
+    ///         assert_eq!(cx.event_count(), 2);
+    ///         cx.alarm_remove_all();
+    ///         assert_eq!(cx.event_count(), 1);
+    ///     })
+    ///     .create(&kernel)?;
+    /// kernel.run().await
+    /// # }).unwrap();
+    /// ```
     #[doc(alias = "get_event_count")]
     #[must_use]
     pub fn event_count(self) -> usize {

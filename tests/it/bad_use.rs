@@ -380,8 +380,9 @@ fn a_handle_to_a_kernel_that_is_gone_says_so() {
     assert!(refused.is_closed());
     assert_eq!(refused.to_string(), "cannot post `greet`: the kernel is gone");
     assert_eq!(refused.into_arg(), "hello");
-    let refused = handle.signal("anybody", "TERM", ()).unwrap_err();
+    let refused = handle.signal("anybody", "TERM", "bye".to_owned()).unwrap_err();
     assert_eq!(refused.to_string(), "cannot post `TERM`: the kernel is gone");
+    assert_eq!(refused.into_arg(), "bye");
 }
 
 #[tokio::test(start_paused = true)]

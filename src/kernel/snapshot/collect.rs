@@ -192,6 +192,17 @@ impl Said {
 impl Kernel {
     /// All that the kernel knows, as plain data. It takes time that grows with the number of events and sessions; what
     /// it costs otherwise is nothing.
+    ///
+    /// ```
+    /// use poe::{Kernel, Session, event::START};
+    /// let kernel = Kernel::new();
+    /// let id = Session::builder(()).on(START, |cx, ()| cx.delay("tick", 60.0, ())).create(&kernel)?;
+    /// let snapshot = kernel.snapshot();
+    /// assert_eq!(snapshot.session_list(), [id]);
+    /// assert_eq!(snapshot.timers_of(id)[0].event, "tick");
+    /// println!("{snapshot}"); // a report for people
+    /// # Ok::<(), poe::Error>(())
+    /// ```
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
         self.core().snapshot()
@@ -203,6 +214,7 @@ impl Turn<'_> {
     ///
     /// ```
     /// use poe::{Kernel, Session, event::START};
+    /// # tokio_test::block_on(async {
     /// let kernel = Kernel::new();
     /// Session::builder(())
     ///     .on(START, |cx, ()| {
@@ -210,7 +222,9 @@ impl Turn<'_> {
     ///         assert_eq!(snapshot.active_session, cx.session_id());
     ///         assert_eq!(snapshot.active_event.as_deref(), Some("_start"));
     ///     })
-    ///     .create(&kernel).unwrap();
+    ///     .create(&kernel)?;
+    /// kernel.run().await
+    /// # }).unwrap();
     /// ```
     #[must_use]
     pub fn snapshot(self) -> Snapshot {
@@ -218,6 +232,21 @@ impl Turn<'_> {
     }
 
     /// What keeps each session alive: see [`Kernel::why_alive`].
+    ///
+    /// ```
+    /// use poe::{Session, event::START};
+    /// # tokio_test::block_on(async { tokio::time::pause();
+    /// let kernel = poe::testing::kernel();
+    /// Session::builder(())
+    ///     .on(START, |cx, ()| {
+    ///         cx.delay("tick", 60.0, ());
+    ///         assert!(cx.why_alive().to_string().contains("timer `tick`"));
+    ///     })
+    ///     .on("tick", |cx, ()| assert!(cx.why_alive().sessions[0].holds.is_empty())) // it ends after this
+    ///     .create(&kernel)?;
+    /// kernel.run().await
+    /// # }).unwrap();
+    /// ```
     #[must_use]
     pub fn why_alive(self) -> super::WhyAlive {
         self.core.why_alive()

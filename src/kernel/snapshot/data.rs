@@ -65,6 +65,30 @@ pub struct Snapshot {
 }
 
 /// One session in a [`Snapshot`].
+///
+/// ```
+/// use poe::{Kernel, Session, event::START};
+/// let kernel = Kernel::new();
+/// let id = Session::builder(vec![1_u8])
+///     .on(START, |cx, ()| -> poe::Handled {
+///         cx.alias_set("server")?;
+///         cx.sig("reload", "on reload");
+///         cx.spawn(std::future::pending::<()>(), "answered");
+///         Ok(())
+///     })
+///     .option("trace", "on")
+///     .create(&kernel)?;
+/// let snapshot = kernel.snapshot();
+/// let server = snapshot.session("server").unwrap();
+/// assert_eq!((server.id, server.parent), (id, kernel.id()));
+/// assert_eq!(server.heap_type, "alloc::vec::Vec<u8>");
+/// assert_eq!((&*server.events[0], &*server.options["trace"]), ("_start", "1"));
+/// assert_eq!(server.signals["reload"], "on reload");
+/// assert_eq!(server.tasks[0].name, "answered");
+/// assert_eq!(server.holds.len(), 3); // the alias, the task, and the marker of a new session
+/// println!("{server}, created at {}", server.place);
+/// # Ok::<(), poe::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
@@ -123,6 +147,25 @@ pub struct SessionSnapshot {
 }
 
 /// An event that waits in the queue.
+///
+/// ```
+/// use poe::{EventType, Kernel, Session, event::START};
+/// let kernel = Kernel::new();
+/// let id = Session::builder(())
+///     .on(START, |cx, ()| {
+///         cx.delay("later", 60.0, ());
+///         cx.yield_to("soon", ());
+///     })
+///     .create(&kernel)?;
+/// let snapshot = kernel.snapshot();
+/// let [soon, _marker, later] = &snapshot.queue[..] else { panic!("{snapshot}") };
+/// assert_eq!((soon.event.as_str(), soon.kind, soon.due), ("soon", EventType::User, None));
+/// assert_eq!((soon.source, soon.destination), (id, id));
+/// assert_eq!((later.event.as_str(), later.kind, later.index), ("later", EventType::Alarm, 2));
+/// assert!(later.due.unwrap() > std::time::SystemTime::now());
+/// println!("{later}"); // 2: Alarm `later`, 1 to 1, alarm 1 (src/main.rs:6)
+/// # Ok::<(), poe::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
@@ -148,6 +191,27 @@ pub struct QueuedEvent {
 }
 
 /// What the queue knows an event by; never reissued.
+///
+/// ```
+/// use poe::{EventId, Kernel, Session, event::START};
+/// # tokio_test::block_on(async {
+/// let kernel = Kernel::new();
+/// Session::builder(())
+///     .on(START, |cx, ()| {
+///         let alarm = cx.delay_set("later", 60.0, ());
+///         assert_eq!(cx.snapshot().queue[0].id, EventId::Alarm(alarm));
+///     })
+///     .create(&kernel)?;
+/// for event in kernel.snapshot().queue {
+///     match event.id {
+///         EventId::Post(number) => println!("{} is post {number} of this kernel", event.event),
+///         EventId::Alarm(id) => println!("{} can be removed by {id}", event.event),
+///     }
+/// }
+/// # kernel.stop()?;
+/// # kernel.run().await
+/// # }).unwrap();
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
@@ -160,6 +224,22 @@ pub enum EventId {
 
 /// The kinds of events that can stand in the queue. Calls, life-cycle events and those of files are delivered without
 /// standing there, and nobody polls for the ends of processes.
+///
+/// ```
+/// use poe::{EventType, Kernel, Session, event::START};
+/// let kernel = Kernel::new();
+/// let id = Session::builder(())
+///     .on(START, |cx, ()| {
+///         cx.yield_to("soon", ());
+///         cx.delay("later", 60.0, ());
+///     })
+///     .create(&kernel)?;
+/// kernel.signal(id, "reload", ())?;
+/// let words: Vec<_> = kernel.snapshot().queue.iter().map(|event| event.kind.as_str()).collect();
+/// assert_eq!(words, ["User", "_garbage_collect", "_signal", "Alarm"]);
+/// assert_eq!(EventType::Alarm.to_string(), "Alarm");
+/// # Ok::<(), poe::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
@@ -180,6 +260,14 @@ pub enum EventType {
 
 impl EventType {
     /// The word that POE::API::Peek has for it.
+    ///
+    /// ```
+    /// use poe::EventType;
+    /// assert_eq!(EventType::User.as_str(), "User");
+    /// assert_eq!(EventType::Signal.as_str(), "_signal");
+    /// assert_eq!(EventType::GarbageCollect.as_str(), "_garbage_collect");
+    /// assert_eq!(EventType::Alarm.as_str(), "Alarm");
+    /// ```
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -192,6 +280,19 @@ impl EventType {
 }
 
 /// A reference count of one tag.
+///
+/// ```
+/// use poe::{Kernel, Session, event::START};
+/// let kernel = Kernel::new();
+/// let id = Session::builder(()).on(START, |_, ()| ()).create(&kernel)?;
+/// kernel.refcount_increment(id, "client")?;
+/// kernel.refcount_increment(id, "client")?;
+/// let snapshot = kernel.snapshot();
+/// let refcount = &snapshot.session(id).unwrap().refcounts[0];
+/// assert_eq!((refcount.tag.as_str(), refcount.count), ("client", 2));
+/// println!("last raised at {}", refcount.place);
+/// # Ok::<(), poe::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
@@ -206,6 +307,29 @@ pub struct Refcount {
 }
 
 /// A watcher of a descriptor.
+///
+/// ```
+/// use poe::{Event, Kernel, SelectMode, Selected, Session, Watched, event::START};
+/// const READABLE: Event<Selected> = Event::new("readable");
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let kernel = Kernel::new();
+/// let (reader, _writer) = std::io::pipe()?;
+/// let id = Session::builder(())
+///     .on(START, move |cx, ()| -> poe::Handled {
+///         let file = Watched::new(&reader)?;
+///         cx.select_read(&file, READABLE, ())?;
+///         cx.select_pause_read(&file);
+///         Ok(())
+///     })
+///     .create(&kernel)?;
+/// let snapshot = kernel.snapshot();
+/// let file = &snapshot.session(id).unwrap().files[0];
+/// assert_eq!((file.mode, file.event.as_str(), file.is_paused), (SelectMode::Read, "readable", true));
+/// println!("descriptor {}, watched since {}", file.descriptor, file.place);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
@@ -225,6 +349,27 @@ pub struct WatchedFile {
 }
 
 /// A wheel, a future, a stream or a blocking call.
+///
+/// ```
+/// use poe::{Event, HoldKind, Kernel, Session, event::START};
+/// const GIVE_UP: Event<()> = Event::new("give up");
+/// # tokio_test::block_on(async {
+/// let kernel = Kernel::new();
+/// let id = Session::builder(())
+///     .on(START, |cx, ()| drop(cx.spawn(std::future::pending::<()>(), "answered")))
+///     .on(GIVE_UP, |cx, ()| {
+///         for task in &cx.snapshot().session(cx.session_id()).unwrap().tasks {
+///             assert_eq!((task.kind, task.name.as_str()), (HoldKind::Task, "answered"));
+///             println!("task {}, started at {}, is given up", task.id, task.place);
+///             cx.cancel(task.id);
+///         }
+///     })
+///     .create(&kernel)?;
+/// kernel.call(id, GIVE_UP, ())?;
+/// assert!(kernel.snapshot().session(id).unwrap().tasks.is_empty());
+/// kernel.run().await // does not wait for the future
+/// # }).unwrap();
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
@@ -241,6 +386,30 @@ pub struct TaskSnapshot {
 }
 
 /// A process whose end is awaited by `sig_child`.
+///
+/// ```
+/// use poe::{ChildExit, Event, Kernel, Session, event::START};
+/// const ENDED: Event<ChildExit> = Event::new("ended");
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let kernel = Kernel::new();
+/// let child = std::process::Command::new("true").spawn()?;
+/// let pid = child.id();
+/// let id = Session::builder(Some(child))
+///     .on(START, |cx, ()| -> poe::Handled {
+///         let child = cx.heap.take().unwrap();
+///         Ok(cx.sig_child(child, ENDED, ())?)
+///     })
+///     .on(ENDED, |_, _| ())
+///     .create(&kernel)?;
+/// let snapshot = kernel.snapshot();
+/// let process = &snapshot.session(id).unwrap().pids[0];
+/// assert_eq!((process.pid, process.event.as_str()), (pid, "ended"));
+/// println!("awaited since {}", process.place);
+/// kernel.run().await?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]

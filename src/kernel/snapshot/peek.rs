@@ -15,6 +15,109 @@ use std::os::fd::{AsFd, AsRawFd};
 /// The questions of POE::API::Peek. A session is named by its ID or by an alias, as it was at that moment; for one that
 /// was not alive numbers are 0, lists empty, and the rest is `None` or false. The kernel is asked about by
 /// [`kernel_id`](Self::kernel_id).
+///
+/// Sessions, their family and what they handle:
+///
+/// ```
+/// use poe::{Kernel, Session, event::START};
+/// let kernel = Kernel::new();
+/// let parent = Session::builder(())
+///     .on(START, |cx, ()| -> poe::Handled {
+///         cx.alias_set("parent")?;
+///         Session::builder(()).on(START, |cx, ()| cx.alias_set("child")).create_in(cx)?;
+///         Ok(())
+///     })
+///     .create(&kernel)?;
+/// let snapshot = kernel.snapshot();
+/// let child = snapshot.resolve("child").unwrap();
+/// assert_eq!(snapshot.resolve("nobody"), None);
+/// assert_eq!(snapshot.session_count(), 2);
+/// assert_eq!(snapshot.session_list(), [parent, child]);
+/// assert_eq!(snapshot.get_session_children("parent"), [child]);
+/// assert_eq!(snapshot.get_session_children(snapshot.kernel_id), [parent]);
+/// assert!(snapshot.is_session_child("parent", "child"));
+/// assert_eq!(snapshot.get_session_parent(parent), Some(snapshot.kernel_id));
+/// assert_eq!(snapshot.session_alias_list(child), ["child"]);
+/// assert_eq!(snapshot.session_alias_count("nobody"), 0);
+/// assert_eq!(snapshot.session_event_list(child), ["_start"]);
+/// assert_eq!(snapshot.event_list()[&parent], ["_start"]);
+/// # Ok::<(), poe::Error>(())
+/// ```
+///
+/// What waits, and what is counted:
+///
+/// ```
+/// use poe::{Event, Kernel, Session, event::START};
+/// const LINE: Event<&'static str> = Event::new("line");
+/// let kernel = Kernel::new();
+/// let log = Session::builder(()).on(START, |cx, ()| cx.alias_set("log")).create(&kernel)?;
+/// let id = Session::builder(())
+///     .on(START, move |cx, ()| -> poe::Handled {
+///         cx.delay("tick", 60.0, ());
+///         cx.refcount_increment(log, "client")?;
+///         Ok(cx.post("log", LINE, "hello")?)
+///     })
+///     .create(&kernel)?;
+/// let snapshot = kernel.snapshot();
+/// assert_eq!(snapshot.event_count_from(id), 1); // `line`: what it sends itself does not count
+/// assert_eq!(snapshot.event_count_to("log"), 2); // that, and the marker of a new session
+/// assert_eq!(snapshot.timers_of(id)[0].event, "tick");
+/// assert_eq!(snapshot.extref_count(), 1); // one session has some
+/// assert_eq!(snapshot.get_session_extref_count("log"), 1); // of one tag
+/// assert_eq!(snapshot.get_session_refcount("log"), 4); // its alias, the tag, and the two events
+/// # Ok::<(), poe::Error>(())
+/// ```
+///
+/// Files and processes:
+///
+/// ```
+/// # #[cfg(unix)]
+/// # mod unix {
+/// use poe::{ChildExit, Event, Kernel, SelectMode, Selected, Session, Watched, event::START};
+/// const READABLE: Event<Selected> = Event::new("readable");
+/// const ENDED: Event<ChildExit> = Event::new("ended");
+/// # #[tokio::main(flavor = "current_thread")]
+/// # pub async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let kernel = Kernel::new();
+/// let (reader, _writer) = std::io::pipe()?;
+/// let file = Watched::new(&reader)?;
+/// let (watched, mut child) = (file.clone(), std::process::Command::new("true").spawn()?);
+/// let pid = child.id();
+/// let id = Session::builder(())
+///     .on(START, move |cx, ()| {
+///         cx.select_read(&watched, READABLE, ())?;
+///         cx.sig_child(pid, ENDED, ())
+///     })
+///     .create(&kernel)?;
+/// let snapshot = kernel.snapshot();
+/// assert!(snapshot.is_handle_tracked(&file, SelectMode::Read));
+/// assert!(!snapshot.is_handle_tracked(&file, SelectMode::Write));
+/// assert_eq!((snapshot.handle_count(), snapshot.session_handle_count(id)), (1, 1));
+/// assert_eq!(snapshot.session_pid_count(id), 1);
+/// child.wait()?;
+/// # Ok(())
+/// # }
+/// # }
+/// # #[cfg(unix)]
+/// # fn main() { unix::main().unwrap() }
+/// # #[cfg(not(unix))]
+/// # fn main() {}
+/// ```
+///
+/// Signals:
+///
+/// ```
+/// use poe::{Kernel, Session, SignalClass, event::START};
+/// let kernel = Kernel::new();
+/// let id = Session::builder(()).on(START, |cx, ()| cx.sig("reload", "on reload")).create(&kernel)?;
+/// let snapshot = kernel.snapshot();
+/// assert!(snapshot.is_signal_watched("reload"));
+/// assert!(!snapshot.is_signal_watched_by_session("reload", "nobody"));
+/// assert_eq!(snapshot.signals_watched_by_session(id)["reload"], "on reload");
+/// assert_eq!(snapshot.signal_watchers("reload")[&id], "on reload");
+/// assert_eq!(snapshot.get_signal_type("reload"), SignalClass::Benign);
+/// # Ok::<(), poe::Error>(())
+/// ```
 impl Snapshot {
     /// That session.
     #[doc(alias = "resolve_session_to_ref")]

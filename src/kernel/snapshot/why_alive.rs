@@ -26,6 +26,18 @@ pub struct WhyAlive {
 
 impl WhyAlive {
     /// Whether no session is alive.
+    ///
+    /// ```
+    /// use poe::{Kernel, Session, event::START};
+    /// # tokio_test::block_on(async {
+    /// let kernel = Kernel::new();
+    /// Session::builder(()).on(START, |_, ()| ()).create(&kernel)?;
+    /// assert!(!kernel.why_alive().is_empty());
+    /// kernel.run().await?;
+    /// assert!(kernel.why_alive().is_empty());
+    /// assert_eq!(kernel.why_alive().to_string(), "no session is alive");
+    /// # Ok::<(), poe::Error>(()) }).unwrap();
+    /// ```
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.sessions.is_empty()
@@ -48,6 +60,25 @@ impl fmt::Display for WhyAlive {
 }
 
 /// One session and what keeps it alive.
+///
+/// ```
+/// use poe::{HoldKind, Kernel, Session, event::START};
+/// let kernel = Kernel::new();
+/// let id = Session::builder(())
+///     .on(START, |cx, ()| -> poe::Handled {
+///         cx.alias_set("daemon")?;
+///         cx.refcount_increment(cx.session_id(), "client")?;
+///         Ok(())
+///     })
+///     .create(&kernel)?;
+/// let daemon = &kernel.why_alive().sessions[0];
+/// assert_eq!((daemon.session, daemon.parent), (id, kernel.id()));
+/// assert_eq!(daemon.aliases, ["daemon"]);
+/// let client = daemon.holds.iter().find(|hold| hold.kind == HoldKind::Refcount).unwrap();
+/// assert_eq!((client.name.as_str(), client.count), ("client", 1));
+/// println!("created at {}, counted at {}", daemon.place, client.place);
+/// # Ok::<(), poe::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct SessionHolds {
     /// Which.
@@ -180,6 +211,19 @@ impl Core {
 impl Kernel {
     /// Says of every session that is alive what keeps it so: each event, timer, alias, child, reference count,
     /// postback, task and wheel, with its name, its number, and the file and line that took it.
+    ///
+    /// ```
+    /// use poe::{Session, event::START, testing};
+    /// use std::time::Duration;
+    /// # tokio_test::block_on(async { tokio::time::pause();
+    /// let kernel = testing::kernel();
+    /// Session::builder(()).on(START, |cx, ()| cx.delay("retry", 3600.0, ())).create(&kernel)?;
+    /// testing::run_for(&kernel, Duration::from_secs(60)).await?; // it should have ended by now
+    /// let why = kernel.why_alive();
+    /// assert_eq!(why.sessions[0].holds[0].name, "retry");
+    /// println!("{why}"); // session 1, child of kernel, created at …, is kept alive by timer `retry` (…)
+    /// # Ok::<(), poe::Error>(()) }).unwrap();
+    /// ```
     #[must_use]
     pub fn why_alive(&self) -> WhyAlive {
         self.core().why_alive()
