@@ -32,7 +32,9 @@ pub(crate) const BLOCK_SIZE: usize = 65_536;
 /// ours.set_nonblocking(true)?;
 /// theirs.set_nonblocking(true)?;
 /// let mut driver = SysRW::new();
+/// assert_eq!(driver.block_size(), 65_536);
 /// assert_eq!(driver.put(b"hello"), 5); // octets that wait now
+/// assert_eq!((driver.out_octets(), driver.out_messages()), (5, 1));
 /// assert_eq!(driver.flush(&mut ours)?, 0);
 /// assert_eq!(driver.get(&mut theirs)?, Chunk::Octets("hello".into()));
 /// assert_eq!(driver.get(&mut theirs)?, Chunk::NotReady);
@@ -49,6 +51,23 @@ pub struct SysRW {
 }
 
 /// What one read has brought.
+///
+/// ```
+/// use poe::driver::{Chunk, SysRW};
+/// let mut driver = SysRW::with_block_size(6)?;
+/// let mut handle = &b"octets in blocks"[..]; // anything that can be read
+/// let mut blocks = Vec::new();
+/// let at_end = loop {
+///     match driver.get(&mut handle)? {
+///         Chunk::Octets(octets) => blocks.push(octets),
+///         Chunk::NotReady => break false, // until `select_read` tells of more
+///         Chunk::End => break true,
+///     }
+/// };
+/// assert!(at_end);
+/// assert_eq!(blocks, ["octets", " in bl", "ocks"]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Chunk {
     /// Octets, at most as many as the block size.

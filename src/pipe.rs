@@ -84,6 +84,16 @@ impl OneWay {
     ///
     /// # Panics
     /// Outside a Tokio runtime.
+    ///
+    /// ```
+    /// use poe::pipe::{Kind, OneWay};
+    /// # tokio_test::block_on(async {
+    /// for kind in [Kind::Pipe, Kind::SocketPair, Kind::Inet] {
+    ///     let (reader, writer) = OneWay::of(kind)?;
+    ///     assert_eq!((reader.kind(), writer.kind()), (kind, kind));
+    /// }
+    /// # std::io::Result::Ok(()) }).unwrap();
+    /// ```
     pub fn of(kind: Kind) -> io::Result<(PipeReader, PipeWriter)> {
         let (reader, writer) = match kind {
             #[cfg(unix)]
@@ -149,6 +159,20 @@ impl TwoWay {
     ///
     /// # Panics
     /// Outside a Tokio runtime.
+    ///
+    /// ```
+    /// use poe::pipe::{Kind, TwoWay};
+    /// use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    /// # tokio_test::block_on(async {
+    /// let (mut ours, mut theirs) = TwoWay::of(Kind::Pipe)?; // two of the system's, one for each way
+    /// ours.write_all(b"there").await?;
+    /// theirs.write_all(b"back").await?;
+    /// let (mut there, mut back) = ([0; 5], [0; 4]);
+    /// theirs.read_exact(&mut there).await?;
+    /// ours.read_exact(&mut back).await?;
+    /// assert_eq!((&there, &back), (b"there", b"back"));
+    /// # std::io::Result::Ok(()) }).unwrap();
+    /// ```
     pub fn of(kind: Kind) -> io::Result<(PipeEnd, PipeEnd)> {
         let (one, other) = match kind {
             #[cfg(unix)]
@@ -281,14 +305,58 @@ impl End {
 }
 
 /// The end of a [`OneWay`] that octets come out of. Dropping it makes the writer fail.
+///
+/// ```
+/// use poe::pipe::{Kind, OneWay, PipeReader};
+/// use tokio::io::AsyncWriteExt;
+/// # tokio_test::block_on(async {
+/// let (reader, mut writer): (PipeReader, _) = OneWay::new()?;
+/// assert_eq!(reader.kind(), Kind::Pipe);
+/// drop(reader);
+/// let refused = writer.write_all(b"hello").await.unwrap_err();
+/// assert_eq!(refused.kind(), std::io::ErrorKind::BrokenPipe);
+/// # std::io::Result::Ok(()) }).unwrap();
+/// ```
 #[derive(Debug)]
 pub struct PipeReader(End, Kind);
 
 /// The end of a [`OneWay`] that octets go into. Dropping or shutting it down is the end of the reader's input.
+///
+/// ```
+/// use poe::pipe::{Kind, OneWay, PipeWriter};
+/// use tokio::io::{AsyncReadExt, AsyncWriteExt};
+/// # tokio_test::block_on(async {
+/// let (mut reader, mut writer): (_, PipeWriter) = OneWay::new()?;
+/// assert_eq!(writer.kind(), Kind::Pipe);
+/// writer.write_all(b"all of it").await?;
+/// writer.shutdown().await?;
+/// let mut text = String::new();
+/// reader.read_to_string(&mut text).await?;
+/// assert_eq!(text, "all of it");
+/// assert!(writer.write_all(b"more").await.is_err());
+/// # std::io::Result::Ok(()) }).unwrap();
+/// ```
 #[derive(Debug)]
 pub struct PipeWriter(End, Kind);
 
 /// One end of a [`TwoWay`]. Shutting it down ends the other's input, and leaves its own open.
+///
+/// ```
+/// use poe::pipe::{Kind, PipeEnd, TwoWay};
+/// use tokio::io::{AsyncReadExt, AsyncWriteExt};
+/// # tokio_test::block_on(async {
+/// let (mut ours, mut theirs): (PipeEnd, PipeEnd) = TwoWay::new()?;
+/// assert_eq!(ours.kind(), Kind::SocketPair);
+/// ours.write_all(b"a question").await?;
+/// ours.shutdown().await?;
+/// let mut text = String::new();
+/// theirs.read_to_string(&mut text).await?; // which sees the end
+/// theirs.write_all(b", an answer").await?;
+/// drop(theirs);
+/// ours.read_to_string(&mut text).await?;
+/// assert_eq!(text, "a question, an answer");
+/// # std::io::Result::Ok(()) }).unwrap();
+/// ```
 #[derive(Debug)]
 pub struct PipeEnd(End, End, Kind);
 
@@ -303,6 +371,19 @@ impl PipeReader {
     ///
     /// # Errors
     /// The system's.
+    ///
+    /// ```
+    /// use poe::pipe::OneWay;
+    /// use std::process::{Command, Stdio};
+    /// use tokio::io::AsyncWriteExt;
+    /// # tokio_test::block_on(async {
+    /// let (reader, mut writer) = OneWay::new()?;
+    /// let cat = Command::new("cat").stdin(reader.into_blocking_fd()?).stdout(Stdio::piped()).spawn()?;
+    /// writer.write_all(b"hello").await?;
+    /// drop(writer); // the end of its input
+    /// assert_eq!(cat.wait_with_output()?.stdout, b"hello");
+    /// # std::io::Result::Ok(()) }).unwrap();
+    /// ```
     #[cfg(unix)]
     pub fn into_blocking_fd(self) -> io::Result<std::os::fd::OwnedFd> {
         self.0.into_fd()
@@ -320,6 +401,18 @@ impl PipeWriter {
     ///
     /// # Errors
     /// The system's; [`NotConnected`](io::ErrorKind::NotConnected) if it was shut down.
+    ///
+    /// ```
+    /// use poe::pipe::OneWay;
+    /// use tokio::io::AsyncReadExt;
+    /// # tokio_test::block_on(async {
+    /// let (mut reader, writer) = OneWay::new()?;
+    /// std::process::Command::new("echo").arg("hello").stdout(writer.into_blocking_fd()?).status()?;
+    /// let mut text = String::new();
+    /// reader.read_to_string(&mut text).await?;
+    /// assert_eq!(text, "hello\n");
+    /// # std::io::Result::Ok(()) }).unwrap();
+    /// ```
     #[cfg(unix)]
     pub fn into_blocking_fd(self) -> io::Result<std::os::fd::OwnedFd> {
         self.0.into_fd()
@@ -337,6 +430,22 @@ impl PipeEnd {
     ///
     /// # Errors
     /// The system's; [`NotConnected`](io::ErrorKind::NotConnected) if it is of two pipes and was shut down.
+    ///
+    /// ```
+    /// use poe::pipe::TwoWay;
+    /// use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    /// # tokio_test::block_on(async {
+    /// let (mut ours, theirs) = TwoWay::new()?;
+    /// let (stdin, stdout) = theirs.into_blocking_fds()?;
+    /// let mut child = std::process::Command::new("tr").args(["a-z", "A-Z"]).stdin(stdin).stdout(stdout).spawn()?;
+    /// ours.write_all(b"hello").await?;
+    /// ours.shutdown().await?;
+    /// let mut text = String::new();
+    /// ours.read_to_string(&mut text).await?;
+    /// assert_eq!(text, "HELLO");
+    /// assert!(child.wait()?.success());
+    /// # std::io::Result::Ok(()) }).unwrap();
+    /// ```
     #[cfg(unix)]
     pub fn into_blocking_fds(self) -> io::Result<(std::os::fd::OwnedFd, std::os::fd::OwnedFd)> {
         let input = self.0.into_fd()?;

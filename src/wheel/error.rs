@@ -12,12 +12,43 @@ use std::io;
 /// one of them ([`is_eof`](Self::is_eof)), as in POE.
 ///
 /// ```
-/// use poe::wheel::IoError;
-/// fn log(error: IoError) {
-///     if !error.is_eof() {
-///         eprintln!("wheel {}: {error}", error.wheel());
+/// # use poe::{Context, Event, Kernel, Session, event::START, filter::Line};
+/// # use poe::wheel::{Input, IoError, ReadWrite};
+/// # use std::io;
+/// # const LINE: Event<Input<String>> = Event::new("line");
+/// # const ERROR: Event<IoError> = Event::new("error");
+/// fn on_error(cx: &mut Context<'_, Option<ReadWrite>>, error: IoError) {
+///     assert_eq!(error.operation(), "read");
+///     if let Some(no_text) = error.as_filter() {
+///         assert_eq!(no_text.octets(), b"caf\xe9"); // one line of many
+///         assert!(!error.is_final() && error.errno().is_none());
+///     } else if error.is_reset() {
+///         assert_eq!(error.as_io().map(io::Error::kind), Some(io::ErrorKind::ConnectionReset));
+///     } else {
+///         assert!(error.is_eof() && error.errno() == Some(0));
+///     }
+///     if error.is_final() {
+///         println!("wheel {} is over: {error}", error.wheel());
+///         *cx.heap = None;
 ///     }
 /// }
+/// # tokio_test::block_on(async {
+/// # let kernel = Kernel::new();
+/// # let transcript = poe::testing::Transcript::of(&kernel);
+/// # for last in [None, Some(io::ErrorKind::ConnectionReset)] {
+/// # let mut stream = tokio_test::io::Builder::new();
+/// # stream.read(b"caf\xe9\r\n");
+/// # if let Some(kind) = last { stream.read_error(kind.into()); }
+/// # Session::builder(None::<ReadWrite>)
+/// # .on(START, |cx, io: tokio_test::io::Mock| -> poe::Handled {
+/// #     *cx.heap = Some(ReadWrite::builder(io).input(Line::new(), LINE).error(ERROR).start(cx)?);
+/// #     Ok(())
+/// # })
+/// # .on(ERROR, on_error).args(stream.build()).create(&kernel)?;
+/// # }
+/// # kernel.run().await?;
+/// # assert_eq!(transcript.records().iter().filter(|record| record.event == "error").count(), 4);
+/// # Ok::<(), poe::Error>(()) }).unwrap();
 /// ```
 #[derive(Debug)]
 #[doc(alias = "ErrorEvent")]
@@ -151,10 +182,34 @@ impl StdError for IoError {
 /// The operations are POE's: `getaddrinfo`, `socket`, `setsockopt`, `bind`, `listen`, `connect` and `accept`.
 ///
 /// ```
-/// use poe::wheel::SocketError;
-/// fn explain(error: &SocketError) -> String {
-///     format!("{} failed: {}", error.operation, error.error)
+/// use poe::wheel::{SocketError, SocketFactory};
+/// # use poe::{Event, Kernel, Session, event::START};
+/// # const FAILED: Event<SocketError> = Event::new("failed");
+/// fn advice(failed: &SocketError) -> &'static str {
+///     match failed {
+///         failed if failed.is_refused() => "is the server running?",
+///         failed if failed.is_timeout() => "does a firewall drop what is sent there?",
+///         failed if failed.is_shortage() => "clients wait until a descriptor is free",
+///         _ => "see the system's error",
+///     }
 /// }
+/// # tokio_test::block_on(async {
+/// # let kernel = Kernel::new();
+/// let bound = tokio::net::TcpSocket::new_v4()?;
+/// bound.bind(([127, 0, 0, 1], 0).into())?; // a port that nobody listens on
+/// let addr = bound.local_addr()?;
+/// # Session::builder(None::<SocketFactory>)
+/// # .on(START, move |cx, ()| {
+/// #     *cx.heap = Some(SocketFactory::connect(addr).failure(FAILED).start(cx));
+/// # })
+/// # .on(FAILED, |cx, failed| {
+/// // What the failure event of a wheel that connects there brings:
+/// assert_eq!((failed.operation, advice(&failed)), ("connect", "is the server running?"));
+/// #     *cx.heap = None;
+/// # })
+/// # .create(&kernel)?;
+/// # kernel.run().await?;
+/// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
 /// ```
 #[derive(Debug)]
 #[doc(alias = "FailureEvent")]
@@ -207,10 +262,32 @@ impl StdError for SocketError {
 /// [`Error`](crate::Error) with `?`; it is not an `Error` itself, so that the record's type needs no bound.
 ///
 /// ```
-/// use poe::wheel::{PutError, ReadWrite};
-/// fn send(wheel: &ReadWrite, record: String) -> Option<String> {
-///     wheel.put(record).err().filter(PutError::is_closed).and_then(PutError::into_record)
-/// }
+/// use poe::filter::{Filter, FilterError, Line, Map};
+/// # use poe::{Kernel, Session, event::START, wheel::ReadWrite};
+/// # tokio_test::block_on(async {
+/// # let kernel = Kernel::new();
+/// # Session::builder(()).on(START, |cx, ()| -> poe::Handled {
+/// # let (_peer, io) = tokio::io::duplex(64);
+/// let one_line = |text: String| match text.contains('\n') {
+///     true => Err(FilterError::custom("more than one line")),
+///     false => Ok(text),
+/// };
+/// let wheel = ReadWrite::builder(io).output(Line::new().then(Map::fallible(Ok, one_line))).start(cx)?;
+/// wheel.put("a line")?;
+///
+/// let refused = wheel.put("two\nlines").unwrap_err();
+/// assert_eq!(refused.as_filter().map(ToString::to_string).as_deref(), Some("more than one line"));
+///
+/// let refused = wheel.put(17_u8).unwrap_err();
+/// assert!(refused.is_wrong_type());
+/// assert_eq!(refused.into_record(), Some(17));
+///
+/// wheel.shutdown_output();
+/// let refused = wheel.put("too late").unwrap_err();
+/// assert!(refused.is_closed());
+/// assert_eq!(refused.into_record(), Some("too late"));
+/// # Ok(()) }).create(&kernel)?;
+/// # kernel.run().await }).unwrap();
 /// ```
 pub struct PutError<T> {
     record: Option<T>,

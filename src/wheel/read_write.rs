@@ -69,6 +69,119 @@ use tokio::io::{AsyncRead, AsyncWrite};
 /// assert_eq!(answer, "HELLO\r\n");
 /// # Ok::<(), poe::Error>(()) }).unwrap();
 /// ```
+///
+/// # What waits to be written
+///
+/// ```
+/// # use poe::{Kernel, Session, event::START, wheel::{Level, ReadWrite}};
+/// # tokio_test::block_on(async {
+/// # let kernel = Kernel::new();
+/// # Session::builder(()).on(START, |cx, ()| -> poe::Handled {
+/// # let (_peer, io) = tokio::io::duplex(64);
+/// let wheel = ReadWrite::builder(io).watermarks(16, 4).start(cx)?;
+/// assert_eq!(wheel.put("0123456789")?, Level::Normal);
+/// assert_eq!((wheel.out_octets(), wheel.out_messages()), (12, 1)); // with CR LF
+/// assert_eq!(wheel.put("ab")?, Level::High);
+/// wheel.flush(); // at once, and not when the handler returns
+/// assert_eq!((wheel.out_octets(), wheel.out_messages()), (0, 0));
+/// wheel.set_high_mark(64)?;
+/// wheel.set_low_mark(32)?;
+/// assert!(wheel.set_low_mark(64).is_err()); // not below the high mark
+/// wheel.shutdown_output();
+/// assert!(wheel.is_output_closed() && wheel.put("more").is_err());
+/// # Ok(()) }).create(&kernel)?;
+/// # kernel.run().await }).unwrap();
+/// ```
+///
+/// # A pause of the input
+///
+/// ```
+/// # use poe::{Event, Kernel, Session, event::START, filter::Line, testing::{self, Transcript}, wheel::{Input, ReadWrite}};
+/// # use std::time::Duration;
+/// # use tokio::io::{AsyncWriteExt, DuplexStream};
+/// const LINE: Event<Input<String>> = Event::new("line");
+/// # tokio_test::block_on(async { tokio::time::pause();
+/// # let kernel = testing::kernel();
+/// # let transcript = Transcript::of(&kernel);
+/// # let (mut peer, ours) = tokio::io::duplex(64);
+/// # peer.write_all(b"hello\n").await.unwrap();
+/// # Session::builder(None::<ReadWrite>)
+///     .on(START, |cx, io: DuplexStream| -> poe::Handled {
+///         let wheel = ReadWrite::builder(io).input(Line::new(), LINE).start(cx)?;
+///         wheel.pause_input();
+///         assert!(wheel.is_input_paused());
+///         *cx.heap = Some(wheel);
+///         cx.delay("go on", Duration::from_secs(60), ());
+///         Ok(())
+///     })
+///     .on("go on", |cx, ()| cx.heap.as_ref().map_or((), ReadWrite::resume_input))
+///     .on(LINE, |cx, _hello| *cx.heap = None) // after a minute
+/// # .args(ours).create(&kernel)?;
+/// # kernel.run().await?;
+/// # let times: Vec<u64> = transcript.records().iter().map(|record| record.time.as_secs()).collect();
+/// # assert_eq!(times, [0, 60, 60, 60], "{transcript}");
+/// # Ok::<(), poe::Error>(()) }).unwrap();
+/// ```
+///
+/// # Events by other names
+///
+/// ```
+/// # use poe::{Event, Kernel, Session, event::START, testing::Transcript, wheel::{IoError, ReadWrite}};
+/// # use tokio::io::{AsyncWriteExt, DuplexStream};
+/// const END: Event<IoError> = Event::new("the end");
+/// # tokio_test::block_on(async {
+/// # let kernel = Kernel::new();
+/// # let transcript = Transcript::of(&kernel);
+/// # let (mut peer, ours) = tokio::io::duplex(64);
+/// # Session::builder(None::<ReadWrite>)
+/// #   .on(START, |cx, io: DuplexStream| -> poe::Handled {
+/// # let builder = ReadWrite::builder(io).input(poe::filter::Line::new(), "line");
+/// let wheel = builder.watermarks(8, 4).error("error").start(cx)?;
+/// wheel.set_error_event(Some(END));
+/// wheel.set_high_event(Some("full"));
+/// wheel.set_low_event(Some("room"));
+/// wheel.set_flushed_event(Some("written")); // `None::<&str>`: none any more
+/// wheel.put("0123456789")?;
+/// # *cx.heap = Some(wheel);
+/// # Ok(()) })
+/// # .on("written", |cx, _: poe::WheelId| cx.heap.as_ref().map_or((), |wheel| wheel.set_flushed_event(None::<&str>)))
+/// # .on(END, |cx, _| *cx.heap = None)
+/// # .args(ours).create(&kernel)?;
+/// # peer.shutdown().await.unwrap();
+/// # kernel.run().await?;
+/// # let events: Vec<String> = transcript.records().into_iter().map(|record| record.event).collect();
+/// assert_eq!(events, ["_start", "full", "room", "written", "the end", "_stop"]);
+/// # Ok::<(), poe::Error>(()) }).unwrap();
+/// ```
+///
+/// # In another session's hands
+///
+/// ```
+/// # use poe::{Event, Kernel, Session, event::START, wheel::ReadWrite};
+/// const TAKE_OVER: Event<ReadWrite> = Event::new("take over");
+/// # tokio_test::block_on(async {
+/// # let kernel = Kernel::new();
+/// let keeper = Session::builder(None::<ReadWrite>)
+/// #   .on(START, |cx, ()| cx.alias_set("keeper"))
+///     .on(TAKE_OVER, |cx, wheel| -> poe::Handled {
+///         let made_by = wheel.session_id();
+///         wheel.adopt(cx)?;
+///         assert_eq!((made_by, wheel.session_id()), (cx.sender(), cx.session_id()));
+///         println!("wheel {} has moved", wheel.id()); // the same as before
+///         *cx.heap = Some(wheel);
+/// #       cx.alias_remove("keeper")?;
+/// #       *cx.heap = None;
+///         Ok(())
+///     })
+///     .create(&kernel)?;
+/// # Session::builder(()).on(START, move |cx, ()| -> poe::Handled {
+/// # let (_peer, io) = tokio::io::duplex(64);
+/// // In a handler of the session that has it:
+/// let wheel = ReadWrite::builder(io).start(cx)?;
+/// cx.post(keeper, TAKE_OVER, wheel)?;
+/// # Ok(()) }).create(&kernel)?;
+/// # kernel.run().await }).unwrap();
+/// ```
 #[doc(alias = "POE::Wheel::ReadWrite")]
 pub struct ReadWrite {
     state: Rc<State>,
@@ -87,10 +200,46 @@ pub struct ReadWrite {
 /// | [`unread`](Self::unread), [`unwritten`](Self::unwritten) | nothing |
 ///
 /// ```
-/// use poe::{Event, filter::Line, wheel::{Input, ReadWrite}};
-/// const LINE: Event<Input<String>> = Event::new("line");
-/// let (_peer, io) = tokio::io::duplex(64);
-/// let builder = ReadWrite::builder(io).input(Line::new(), LINE).watermarks(65_536, 4096);
+/// # use poe::{Event, Kernel, Session, WheelId, event::START, driver::SysRW, filter::{Line, Stream}};
+/// # use poe::{testing::Transcript, wheel::{Input, IoError, ReadWrite}};
+/// # use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+/// # const LINE: Event<Input<String>> = Event::new("line");
+/// # const ERROR: Event<IoError> = Event::new("error");
+/// # const FLUSHED: Event<WheelId> = Event::new("flushed");
+/// # const HIGH: Event<WheelId> = Event::new("high");
+/// # const LOW: Event<WheelId> = Event::new("low");
+/// # tokio_test::block_on(async {
+/// # let kernel = Kernel::new();
+/// # let transcript = Transcript::of(&kernel);
+/// # let (mut peer, ours) = tokio::io::duplex(64);
+/// # Session::builder(None::<ReadWrite>)
+/// # .on(START, |cx, io: DuplexStream| -> poe::Handled {
+/// let wheel = ReadWrite::builder(io)
+///     .input(Line::new(), LINE)
+///     .output(Stream::new()) // octets as they are; else lines as well
+///     .error(ERROR)
+///     .flushed(FLUSHED)
+///     .watermarks(8, 4).high(HIGH).low(LOW)
+///     .driver(SysRW::with_block_size(1024)?)
+///     .unread("read ahead\r\n") // by whoever had the stream before
+///     .unwritten("220 ready\r\n")
+///     .auto_flush(true)
+///     .start(cx)?;
+/// assert!(wheel.put("hello\r\n")?.is_high());
+/// assert_eq!(wheel.out_octets(), 18);
+/// # *cx.heap = Some(wheel);
+/// # Ok(()) })
+/// # .on(LINE, |_, input| assert_eq!(input.record, "read ahead"))
+/// # .on(ERROR, |cx, _| *cx.heap = None)
+/// # .args(ours).create(&kernel)?;
+/// # peer.shutdown().await?;
+/// # kernel.run().await?;
+/// # let events: Vec<String> = transcript.records().into_iter().map(|record| record.event).collect();
+/// assert_eq!(events, ["_start", "high", "line", "low", "flushed", "error", "_stop"]);
+/// # let mut text = String::new();
+/// # peer.read_to_string(&mut text).await?;
+/// # assert_eq!(text, "220 ready\r\nhello\r\n");
+/// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
 /// ```
 #[must_use = "a wheel turns only after `start`"]
 pub struct ReadWriteBuilder {
@@ -110,6 +259,22 @@ pub struct ReadWriteBuilder {
 }
 
 /// What a wheel was made of, when it is [taken apart](ReadWrite::into_parts).
+///
+/// ```
+/// # use poe::{Kernel, Session, event::START, filter::Line, wheel::{Parts, ReadWrite}};
+/// # use tokio::io::DuplexStream;
+/// # tokio_test::block_on(async {
+/// # let kernel = Kernel::new();
+/// # Session::builder(()).on(START, |cx, ()| -> poe::Handled {
+/// # let (_peer, io) = tokio::io::duplex(64);
+/// # let wheel = ReadWrite::builder(io).input(Line::new(), "line").unread("half a li").start(cx)?;
+/// wheel.put("a whole line")?;
+/// let parts: Parts<DuplexStream> = wheel.into_parts().expect("the stream is of this type");
+/// assert_eq!(parts.unread, "half a li"); // came, and was no record yet
+/// assert_eq!(parts.unwritten, "a whole line\r\n");
+/// # Ok(()) }).create(&kernel)?;
+/// # kernel.run().await }).unwrap();
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Parts<T> {
@@ -151,6 +316,43 @@ impl ReadWrite {
 
     /// Settings for a wheel that goes on where [another](Self::into_parts) was, with what that one had read and not
     /// written. Name its events and filters as usual.
+    ///
+    /// ```
+    /// # use poe::{Event, Kernel, Session, event::START, filter::{Line, Stream}, wheel::{Input, ReadWrite}};
+    /// # use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+    /// # use std::time::Duration;
+    /// # use bytes::Bytes;
+    /// # const LINE: Event<Input<String>> = Event::new("line");
+    /// const OCTETS: Event<Input<Bytes>> = Event::new("octets");
+    /// # tokio_test::block_on(async {
+    /// # let kernel = Kernel::new();
+    /// # let (mut peer, ours) = tokio::io::duplex(64);
+    /// # peer.write_all(b"UPGRADE\r\n\x01\x02").await?;
+    /// # Session::builder(None::<ReadWrite>)
+    /// # .on(START, |cx, io: DuplexStream| -> poe::Handled {
+    /// #     *cx.heap = Some(ReadWrite::builder(io).input(Line::new(), LINE).start(cx)?);
+    /// #     Ok(())
+    /// # })
+    /// // The peer has sent b"UPGRADE\r\n\x01\x02" in one piece.
+    ///     .on(LINE, |cx, upgrade| -> poe::Handled {
+    ///         let Some(wheel) = cx.heap.take() else { return Ok(()) };
+    ///         wheel.put("upgraded")?;
+    ///         let parts = wheel.into_parts::<DuplexStream>().expect("the stream is of this type");
+    ///         *cx.heap = Some(ReadWrite::from_parts(parts).input(Stream::new(), OCTETS).start(cx)?);
+    ///         Ok(())
+    ///     })
+    ///     .on(OCTETS, |cx, input| {
+    ///         assert_eq!(input.record, &b"\x01\x02"[..]);
+    ///         // Not dropped: the answer waits in this wheel now.
+    ///         cx.heap.take().map_or((), |wheel| wheel.close(Duration::ZERO))
+    ///     })
+    /// # .args(ours).create(&kernel)?;
+    /// # kernel.run().await?;
+    /// # let mut text = String::new();
+    /// # peer.read_to_string(&mut text).await?;
+    /// # assert_eq!(text, "upgraded\r\n");
+    /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+    /// ```
     pub fn from_parts<T: AsyncRead + AsyncWrite + 'static>(parts: Parts<T>) -> ReadWriteBuilder {
         let mut builder = ReadWrite::builder(parts.io)
             .unread(parts.unread)
@@ -195,6 +397,38 @@ impl ReadWrite {
     ///
     /// # Errors
     /// The filter's settings make no sense; nothing has changed then.
+    ///
+    /// ```
+    /// # use poe::{Event, Kernel, Session, event::START, filter::{Block, Line}, wheel::{Input, ReadWrite}};
+    /// # use tokio::io::{AsyncWriteExt, DuplexStream};
+    /// # use bytes::Bytes;
+    /// # const LINE: Event<Input<String>> = Event::new("line");
+    /// const BODY: Event<Input<Bytes>> = Event::new("body");
+    /// # tokio_test::block_on(async {
+    /// # let kernel = Kernel::new();
+    /// # let (mut peer, ours) = tokio::io::duplex(64);
+    /// # peer.write_all(b"LENGTH 6\r\na\nbody").await?;
+    /// # Session::builder(None::<ReadWrite>)
+    /// # .on(START, |cx, io: DuplexStream| -> poe::Handled {
+    /// #     *cx.heap = Some(ReadWrite::builder(io).input(Line::new(), LINE).start(cx)?);
+    /// #     Ok(())
+    /// # })
+    /// // The peer has sent b"LENGTH 6\r\na\nbody" in one piece.
+    ///     .on(LINE, |cx, input| -> poe::Handled {
+    ///         let length = input.record.trim_start_matches("LENGTH ").parse()?;
+    ///         if let Some(wheel) = &*cx.heap {
+    ///             wheel.set_input_filter(Block::fixed(length), BODY)?;
+    ///         }
+    ///         Ok(())
+    ///     })
+    ///     .on(BODY, |cx, input| {
+    ///         assert_eq!(input.record, "a\nbody");
+    ///         *cx.heap = None;
+    ///     })
+    /// # .args(ours).create(&kernel)?;
+    /// # kernel.run().await?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+    /// ```
     pub fn set_input_filter<F: Filter>(
         &self,
         filter: F,
@@ -211,6 +445,28 @@ impl ReadWrite {
     ///
     /// # Errors
     /// The filter's settings make no sense; nothing has changed then.
+    ///
+    /// ```
+    /// # use poe::{Kernel, Session, event::START, filter::{Block, Line}, wheel::ReadWrite};
+    /// # use tokio::io::{AsyncReadExt, DuplexStream};
+    /// # tokio_test::block_on(async {
+    /// # let kernel = Kernel::new();
+    /// # let (mut peer, ours) = tokio::io::duplex(64);
+    /// # Session::builder(()).on(START, |cx, io: DuplexStream| -> poe::Handled {
+    /// let wheel = ReadWrite::builder(io).output(Line::new()).start(cx)?;
+    /// wheel.put("blocks from now on")?;
+    /// wheel.set_output_filter(Block::new())?;
+    /// wheel.put("a block\n")?;
+    /// assert!(wheel.set_output_filter(Line::new().literal("")).is_err()); // the old one stays
+    /// wheel.put("another")?;
+    /// # wheel.flush();
+    /// # Ok(()) }).args(ours).create(&kernel)?;
+    /// # kernel.run().await?;
+    /// # let mut text = String::new();
+    /// # peer.read_to_string(&mut text).await?;
+    /// assert_eq!(text, "blocks from now on\r\n8\0a block\n7\0another");
+    /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+    /// ```
     pub fn set_output_filter<F: Filter>(&self, filter: F) -> Result<(), FilterError> {
         filter.check()?;
         self.state.set_formatter(Box::new(TypedFormatter(filter)));
@@ -221,6 +477,42 @@ impl ReadWrite {
     ///
     /// # Errors
     /// The filter's settings make no sense; nothing has changed then.
+    ///
+    /// ```
+    /// # use poe::{Event, Kernel, Session, event::START, filter::{Block, Line}, wheel::{Input, ReadWrite}};
+    /// # use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+    /// # use std::time::Duration;
+    /// # use bytes::Bytes;
+    /// # const LINE: Event<Input<String>> = Event::new("line");
+    /// const BLOCK: Event<Input<Bytes>> = Event::new("block");
+    /// # tokio_test::block_on(async {
+    /// # let kernel = Kernel::new();
+    /// # let (mut peer, ours) = tokio::io::duplex(64);
+    /// # peer.write_all(b"BLOCKS\r\n5\0hello").await?;
+    /// # Session::builder(None::<ReadWrite>)
+    /// # .on(START, |cx, io: DuplexStream| -> poe::Handled {
+    /// #     *cx.heap = Some(ReadWrite::builder(io).input(Line::new(), LINE).start(cx)?);
+    /// #     Ok(())
+    /// # })
+    /// // The peer has sent b"BLOCKS\r\n5\0hello" in one piece.
+    ///     .on(LINE, |cx, _blocks| -> poe::Handled {
+    ///         if let Some(wheel) = &*cx.heap {
+    ///             wheel.set_filter(Block::new(), BLOCK)?;
+    ///             wheel.put("blocks it is")?;
+    ///         }
+    ///         Ok(())
+    ///     })
+    ///     .on(BLOCK, |cx, input| {
+    ///         assert_eq!(input.record, "hello");
+    ///         cx.heap.take().map_or((), |wheel| wheel.close(Duration::ZERO))
+    ///     })
+    /// # .args(ours).create(&kernel)?;
+    /// # kernel.run().await?;
+    /// # let mut answer = String::new();
+    /// # peer.read_to_string(&mut answer).await?;
+    /// assert_eq!(answer, "12\0blocks it is");
+    /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+    /// ```
     pub fn set_filter<F: Filter>(&self, filter: F, event: impl Posts<Input<F::Input>>) -> Result<(), FilterError> {
         let output = filter.fresh();
         self.set_input_filter(filter, event)?;
@@ -285,6 +577,27 @@ impl ReadWrite {
     }
 
     /// Lends the output filter to `f`, likewise.
+    ///
+    /// ```
+    /// # use poe::{Kernel, Session, event::START, filter::{Line, Stream}, wheel::ReadWrite};
+    /// # use tokio::io::{AsyncReadExt, DuplexStream};
+    /// # tokio_test::block_on(async {
+    /// # let kernel = Kernel::new();
+    /// # let (mut peer, ours) = tokio::io::duplex(64);
+    /// # Session::builder(()).on(START, |cx, io: DuplexStream| -> poe::Handled {
+    /// let wheel = ReadWrite::builder(io).output(Line::new()).start(cx)?;
+    /// let changed = wheel.with_output_filter(|line: &mut Line| *line = Line::new().output_literal("\n"));
+    /// assert_eq!(changed, Some(()));
+    /// assert!(wheel.with_output_filter(|_: &mut Stream| ()).is_none()); // it is a `Line`
+    /// wheel.put("hello")?;
+    /// # wheel.flush();
+    /// # Ok(()) }).args(ours).create(&kernel)?;
+    /// # kernel.run().await?;
+    /// # let mut text = String::new();
+    /// # peer.read_to_string(&mut text).await?;
+    /// assert_eq!(text, "hello\n");
+    /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+    /// ```
     #[doc(alias = "get_output_filter")]
     pub fn with_output_filter<F: Filter, T>(&self, f: impl FnOnce(&mut F) -> T) -> Option<T> {
         self.state
@@ -307,6 +620,20 @@ impl ReadWrite {
     }
 
     /// Lends the handle that is written to to `f`, likewise.
+    ///
+    /// ```
+    /// # use poe::{Kernel, Session, event::START, wheel::ReadWrite};
+    /// use poe::pipe::{Kind, OneWay, PipeReader, PipeWriter};
+    /// # tokio_test::block_on(async {
+    /// # let kernel = Kernel::new();
+    /// # Session::builder(()).on(START, |cx, ()| -> poe::Handled {
+    /// let (reader, writer) = OneWay::new()?;
+    /// let wheel = ReadWrite::with_handles(reader, writer).start(cx)?; // talks to itself
+    /// assert_eq!(wheel.with_output_handle(|pipe: &PipeWriter| pipe.kind()), Some(Kind::Pipe));
+    /// assert_eq!(wheel.with_output_handle(|pipe: &PipeReader| pipe.kind()), None);
+    /// # Ok(()) }).create(&kernel)?;
+    /// # kernel.run().await }).unwrap();
+    /// ```
     #[doc(alias = "get_output_handle")]
     pub fn with_output_handle<H: 'static, T>(&self, f: impl FnOnce(&H) -> T) -> Option<T> {
         self.state.with_io(|io| io.output()?.downcast_ref().map(f)).flatten()
@@ -347,6 +674,33 @@ impl ReadWrite {
     }
 
     /// A copy of the octets that the input filter has not made a record of: after an end of input, what was left.
+    ///
+    /// ```
+    /// # use poe::{Event, Kernel, Session, event::START, filter::Line, wheel::{Input, IoError, ReadWrite}};
+    /// # use tokio::io::{AsyncWriteExt, DuplexStream};
+    /// # const LINE: Event<Input<String>> = Event::new("line");
+    /// # const ERROR: Event<IoError> = Event::new("error");
+    /// # tokio_test::block_on(async {
+    /// # let kernel = Kernel::new();
+    /// # let (mut peer, ours) = tokio::io::duplex(64);
+    /// # peer.write_all(b"a line\r\nhalf a li").await?;
+    /// # drop(peer);
+    /// # Session::builder(None::<ReadWrite>)
+    /// # .on(START, |cx, io: DuplexStream| -> poe::Handled {
+    /// #     *cx.heap = Some(ReadWrite::builder(io).input(Line::new(), LINE).error(ERROR).start(cx)?);
+    /// #     Ok(())
+    /// # })
+    /// // The peer has sent b"a line\r\nhalf a li", and no more.
+    ///     .on(LINE, |_, input| assert_eq!(input.record, "a line"))
+    ///     .on(ERROR, |cx, error| {
+    ///         let left = cx.heap.take().map(|wheel| wheel.input_pending()).unwrap_or_default();
+    ///         assert!(error.is_eof());
+    ///         assert_eq!(left, "half a li");
+    ///     })
+    /// # .args(ours).create(&kernel)?;
+    /// # kernel.run().await?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+    /// ```
     #[doc(alias = "get_input_filter")]
     #[doc(alias = "get_pending")]
     #[must_use]
@@ -358,18 +712,95 @@ impl ReadWrite {
 
     /// Ends reading for good, without an event; what was read and not delivered is dropped. A handle of its own goes; a
     /// local socket tells the other end, which a TCP socket cannot.
+    ///
+    /// ```
+    /// # use poe::{Event, Kernel, Session, event::START, filter::Line, wheel::{Input, ReadWrite}};
+    /// # use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+    /// # const LINE: Event<Input<String>> = Event::new("line");
+    /// # tokio_test::block_on(async {
+    /// # let kernel = Kernel::new();
+    /// # let (mut peer, ours) = tokio::io::duplex(64);
+    /// # peer.write_all(b"one\r\ntwo\r\n").await?;
+    /// # Session::builder(None::<ReadWrite>)
+    /// # .on(START, |cx, io: DuplexStream| -> poe::Handled {
+    /// #     *cx.heap = Some(ReadWrite::builder(io).input(Line::new(), LINE).start(cx)?);
+    /// #     Ok(())
+    /// # })
+    /// // The peer has sent b"one\r\ntwo\r\n".
+    ///     .on(LINE, |cx, input| -> poe::Handled {
+    ///         assert_eq!(input.record, "one"); // and never "two"
+    ///         if let Some(wheel) = &*cx.heap {
+    ///             wheel.shutdown_input();
+    ///             wheel.put("enough")?; // the other direction is open
+    ///             wheel.shutdown_output_after_flush();
+    ///         }
+    ///         Ok(())
+    ///     })
+    /// # .args(ours).create(&kernel)?;
+    /// # kernel.run().await?; // both directions are over: the wheel keeps nothing alive
+    /// # let mut text = String::new();
+    /// # peer.read_to_string(&mut text).await?;
+    /// assert_eq!(text, "enough\r\n");
+    /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+    /// ```
     pub fn shutdown_input(&self) {
         self.state.shut_input();
         self.state.schedule();
     }
 
     /// Ends writing for good, without an event. What waits is *not* written: the peer sees the end of its input next.
+    ///
+    /// ```
+    /// # use poe::{Kernel, Session, event::START, wheel::ReadWrite};
+    /// # use tokio::io::{AsyncReadExt, DuplexStream};
+    /// # tokio_test::block_on(async {
+    /// # let kernel = Kernel::new();
+    /// # let (mut peer, ours) = tokio::io::duplex(64);
+    /// # Session::builder(None::<ReadWrite>)
+    /// # .on(START, |cx, io: DuplexStream| -> poe::Handled {
+    /// let wheel = ReadWrite::builder(io).start(cx)?;
+    /// wheel.put("written")?;
+    /// wheel.flush();
+    /// wheel.put("still waiting")?;
+    /// wheel.shutdown_output();
+    /// assert_eq!(wheel.out_octets(), 0); // dropped
+    /// # wheel.shutdown_input();
+    /// # *cx.heap = Some(wheel);
+    /// # Ok(()) }).args(ours).create(&kernel)?;
+    /// # kernel.run().await?;
+    /// # let mut text = String::new();
+    /// # peer.read_to_string(&mut text).await?;
+    /// assert_eq!(text, "written\r\n");
+    /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+    /// ```
     pub fn shutdown_output(&self) {
         self.state.shut_output(false);
         self.state.schedule();
     }
 
     /// Ends writing once everything that was put has been written; nothing more can be put.
+    ///
+    /// ```
+    /// # use poe::{Kernel, Session, event::START, wheel::ReadWrite};
+    /// # use tokio::io::{AsyncReadExt, DuplexStream};
+    /// # tokio_test::block_on(async {
+    /// # let kernel = Kernel::new();
+    /// # let (mut peer, ours) = tokio::io::duplex(64);
+    /// # Session::builder(None::<ReadWrite>)
+    /// # .on(START, |cx, io: DuplexStream| -> poe::Handled {
+    /// let wheel = ReadWrite::builder(io).start(cx)?;
+    /// wheel.put("goodbye")?;
+    /// wheel.shutdown_output_after_flush();
+    /// assert!(wheel.put("and another thing").unwrap_err().is_closed());
+    /// # wheel.shutdown_input();
+    /// # *cx.heap = Some(wheel);
+    /// # Ok(()) }).args(ours).create(&kernel)?;
+    /// # kernel.run().await?;
+    /// # let mut text = String::new();
+    /// # peer.read_to_string(&mut text).await?;
+    /// assert_eq!(text, "goodbye\r\n");
+    /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+    /// ```
     #[doc(alias = "shutdown_output")]
     pub fn shutdown_output_after_flush(&self) {
         self.state.shut_output(true);
@@ -474,6 +905,35 @@ impl ReadWrite {
     /// is still sending is read and dropped for up to `linger`, so that closing does not reset the connection and cost
     /// the peer what was written. A silent peer is not waited for; zero waits for none. The session is kept alive until
     /// that is done.
+    ///
+    /// ```
+    /// # use poe::{Event, Kernel, Session, event::START, filter::Line, wheel::{Input, ReadWrite}};
+    /// # use std::time::Duration;
+    /// # use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+    /// # const LINE: Event<Input<String>> = Event::new("line");
+    /// # tokio_test::block_on(async {
+    /// # let kernel = Kernel::new();
+    /// # let (mut peer, ours) = tokio::io::duplex(64);
+    /// # peer.write_all(b"one\r\ntwo\r\n").await?;
+    /// # Session::builder(None::<ReadWrite>)
+    /// # .on(START, |cx, io: DuplexStream| -> poe::Handled {
+    /// #     *cx.heap = Some(ReadWrite::builder(io).input(Line::new(), LINE).start(cx)?);
+    /// #     Ok(())
+    /// # })
+    ///     .on(LINE, |cx, _request| -> poe::Handled {
+    ///         if let Some(wheel) = cx.heap.take() {
+    ///             wheel.put("the only answer")?;
+    ///             wheel.close(Duration::from_secs(2));
+    ///         }
+    ///         Ok(())
+    ///     })
+    /// # .args(ours).create(&kernel)?;
+    /// # kernel.run().await?;
+    /// # let mut text = String::new();
+    /// # peer.read_to_string(&mut text).await?;
+    /// assert_eq!(text, "the only answer\r\n");
+    /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+    /// ```
     pub fn close(self, linger: Duration) {
         if self.state.is_closable()
             && let Some(task) = self.state.task.take()

@@ -54,6 +54,22 @@ pub fn splice(one: ReadWrite, other: ReadWrite) -> SpliceBuilder {
 }
 
 /// Settings of a [`Splice`]; see [`splice`].
+///
+/// ```
+/// # use poe::{Event, Kernel, Session, event::START};
+/// # use poe::wheel::{ReadWrite, Spliced, SpliceBuilder, splice};
+/// # const ENDED: Event<Spliced> = Event::new("ended");
+/// # tokio_test::block_on(async {
+/// # let kernel = Kernel::new();
+/// # Session::builder(()).on(START, |cx, ()| -> poe::Handled {
+/// # let ((_, one), (_, other)) = (tokio::io::duplex(64), tokio::io::duplex(64));
+/// let (client, server) = (ReadWrite::builder(one).start(cx)?, ReadWrite::builder(other).start(cx)?);
+/// let joined: SpliceBuilder = splice(client, server).watermarks(65_536, 0).ended(ENDED);
+/// let refused = joined.start(cx).unwrap_err();
+/// assert!(refused.to_string().contains("0 < low < high"));
+/// # Ok(()) }).create(&kernel)?;
+/// # kernel.run().await }).unwrap();
+/// ```
 #[must_use = "a splice begins only with `start`"]
 pub struct SpliceBuilder {
     one: ReadWrite,
@@ -63,6 +79,44 @@ pub struct SpliceBuilder {
 }
 
 /// Two wheels that are joined. Dropping it stops both at once and closes the streams.
+///
+/// ```
+/// # use poe::{Event, Kernel, Session, event::START};
+/// # use poe::wheel::{ReadWrite, Splice, Spliced, splice};
+/// # use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+/// # const ENDED: Event<Spliced> = Event::new("ended");
+/// # tokio_test::block_on(async {
+/// # let kernel = Kernel::new();
+/// let ((mut client, to_client), (mut server, to_server)) = (tokio::io::duplex(64), tokio::io::duplex(64));
+/// # Session::builder(None::<Splice>)
+/// # .on(START, |cx, (one, other): (DuplexStream, DuplexStream)| -> poe::Handled {
+/// #     let (one, other) = (ReadWrite::builder(one).start(cx)?, ReadWrite::builder(other).start(cx)?);
+/// // In a handler of the proxy:
+/// let joined = splice(one, other).ended(ENDED).start(cx)?;
+/// assert_eq!(joined.session_id(), cx.session_id());
+/// *cx.heap = Some(joined);
+/// #     Ok(())
+/// # })
+/// # .on(ENDED, |cx, ended| {
+/// // In the handler of `ENDED`:
+/// if let Some(joined) = cx.heap.take() {
+///     assert_eq!(ended.wheel, joined.id());
+///     assert_eq!((joined.octets(), joined.out_octets()), ((10, 9), (0, 0))); // there and back; none waits
+/// }
+/// # })
+/// # .args((to_client, to_server)).create(&kernel)?;
+///
+/// client.write_all(b"a question").await?;
+/// client.shutdown().await?;
+/// server.write_all(b"an answer").await?;
+/// server.shutdown().await?;
+/// kernel.run().await?;
+/// let (mut there, mut back) = (String::new(), String::new());
+/// server.read_to_string(&mut there).await?;
+/// client.read_to_string(&mut back).await?;
+/// assert_eq!((&*there, &*back), ("a question", "an answer"));
+/// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+/// ```
 #[derive(Debug)]
 pub struct Splice {
     one: ReadWrite,
@@ -71,6 +125,38 @@ pub struct Splice {
 }
 
 /// The argument of a splice's event: both directions are over.
+///
+/// ```
+/// # use poe::{Context, Event, Kernel, Session, event::START};
+/// # use poe::wheel::{ReadWrite, Splice, Spliced, splice};
+/// # use tokio::io::{AsyncWriteExt, DuplexStream};
+/// # const ENDED: Event<Spliced> = Event::new("ended");
+/// fn on_ended(cx: &mut Context<'_, Option<Splice>>, ended: Spliced) {
+///     assert_eq!(cx.heap.as_ref().map(Splice::id), Some(ended.wheel));
+///     // The server was gone: its wheel could not write.
+///     assert_eq!((ended.there, ended.back), (10, 0));
+///     assert_eq!(ended.errors.len(), 1);
+///     assert!(ended.errors[0].is_reset() && ended.errors[0].operation() == "write");
+///     *cx.heap = None;
+/// }
+/// # tokio_test::block_on(async {
+/// # let kernel = Kernel::new();
+/// # let transcript = poe::testing::Transcript::of(&kernel);
+/// # let ((mut client, one), (server, other)) = (tokio::io::duplex(64), tokio::io::duplex(64));
+/// # client.write_all(b"a question").await?;
+/// # drop(server);
+/// # Session::builder(None::<Splice>)
+/// # .on(START, |cx, (one, other): (DuplexStream, DuplexStream)| -> poe::Handled {
+/// #     let (one, other) = (ReadWrite::builder(one).start(cx)?, ReadWrite::builder(other).start(cx)?);
+/// #     *cx.heap = Some(splice(one, other).ended(ENDED).start(cx)?);
+/// #     Ok(())
+/// # })
+/// # .on(ENDED, on_ended)
+/// # .args((one, other)).create(&kernel)?;
+/// # kernel.run().await?;
+/// # assert!(transcript.records().iter().any(|record| record.event == "ended"));
+/// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Spliced {
@@ -150,6 +236,34 @@ impl Splice {
     ///
     /// # Errors
     /// The session is of another kernel; nothing has changed then.
+    ///
+    /// ```
+    /// # use poe::{Event, Kernel, Session, event::START};
+    /// # use poe::wheel::{ReadWrite, Splice, splice};
+    /// const TAKE_OVER: Event<Splice> = Event::new("take over");
+    /// # tokio_test::block_on(async {
+    /// # let kernel = Kernel::new();
+    /// # Session::builder(None::<Splice>)
+    /// # .on(START, |cx, ()| -> poe::Handled {
+    /// #     let ((_, one), (_, other)) = (tokio::io::duplex(64), tokio::io::duplex(64));
+    /// #     let joined = splice(ReadWrite::builder(one).start(cx)?, ReadWrite::builder(other).start(cx)?).start(cx)?;
+    /// #     let keeper = Session::builder(None::<Splice>)
+    /// #     .on(START, |cx, ()| ())
+    /// // In the session that is to keep what another has made:
+    ///     .on(TAKE_OVER, |cx, joined| -> poe::Handled {
+    ///         joined.adopt(cx)?;
+    ///         assert_eq!(joined.session_id(), cx.session_id());
+    ///         *cx.heap = Some(joined); // its `ended` comes here, too
+    /// #       *cx.heap = None;
+    ///         Ok(())
+    ///     })
+    /// #     .create_in(cx)?;
+    /// #     cx.post(keeper, TAKE_OVER, joined)?;
+    /// #     Ok(())
+    /// # })
+    /// # .create(&kernel)?;
+    /// # kernel.run().await }).unwrap();
+    /// ```
     #[track_caller]
     pub fn adopt(&self, turn: &Turn<'_>) -> Result<(), Error> {
         let place = Location::caller();

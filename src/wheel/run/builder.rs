@@ -122,6 +122,52 @@ pub(super) enum Program {
 /// ls.arg("-l").current_dir("/");
 /// let builder = Run::builder(ls).stdout(Line::new(), LINE).close(CLOSED).no_stdin();
 /// ```
+///
+/// All that it can tell, of a program that gives back what it is given:
+///
+/// ```
+/// # use poe::{Event, Kernel, Session, WheelId, event::START, filter::Line, testing::Transcript};
+/// # use poe::wheel::{Exited, Input, Run, RunError};
+/// # const OUT: Event<Input<String>> = Event::new("out");
+/// # const ERR: Event<Input<String>> = Event::new("err");
+/// # const ERROR: Event<RunError> = Event::new("error");
+/// # const CLOSED: Event<WheelId> = Event::new("closed");
+/// # const EXITED: Event<Exited> = Event::new("exited");
+/// # const FLUSHED: Event<WheelId> = Event::new("flushed");
+/// # const HIGH: Event<WheelId> = Event::new("high");
+/// # const LOW: Event<WheelId> = Event::new("low");
+/// # tokio_test::block_on(async {
+/// # let kernel = Kernel::new();
+/// # let transcript = Transcript::of(&kernel);
+/// # Session::builder((None::<Run>, 2))
+/// # .on(START, |cx, ()| -> poe::Handled {
+/// let run = Run::shell("cat; echo done >&2")
+///     .stdin_filter(Line::new().output_literal("\n"))
+///     .stdin_flushed(FLUSHED)
+///     .watermarks(6, 2).high(HIGH).low(LOW)
+///     .stdout(Line::new(), OUT)
+///     .stderr(Line::new(), ERR)
+///     .error(ERROR)
+///     .close(CLOSED)
+///     .exit(EXITED)
+///     .start(cx)?;
+/// assert!(run.put("hello")?.is_high());
+/// run.shutdown_stdin_after_flush();
+/// # cx.heap.0 = Some(run);
+/// # Ok(()) })
+/// # .on(ERROR, |_, failed| assert!(failed.is_eof()))
+/// # .on(CLOSED, |cx, _| { cx.heap.1 -= 1; if cx.heap.1 == 0 { cx.heap.0 = None } })
+/// # .on(EXITED, |cx, _| { cx.heap.1 -= 1; if cx.heap.1 == 0 { cx.heap.0 = None } })
+/// # .create(&kernel)?;
+/// # kernel.run().await?;
+/// # let mut events: Vec<String> = transcript.records().into_iter().map(|record| record.event).collect();
+/// assert_eq!(events[..4], ["_start", "high", "low", "flushed"]);
+/// # let mut events = events.split_off(4);
+/// # events.sort();
+/// // What the program does comes in its own order, the exit before or after the close; each output has its end.
+/// assert_eq!(events, ["_stop", "closed", "err", "error", "error", "exited", "out"]); // sorted
+/// # Ok::<(), poe::Error>(()) }).unwrap();
+/// ```
 #[must_use = "a program runs only after `start`"]
 pub struct RunBuilder {
     program: Program,
@@ -180,6 +226,30 @@ impl RunBuilder {
 
     /// Adds arguments. To a line for the shell they are added with blanks between, for the shell to take apart again; a
     /// function takes none.
+    ///
+    /// ```
+    /// # use poe::{Event, Kernel, Session, event::START, filter::Line, wheel::{Input, Run}};
+    /// # use std::process::Command;
+    /// # const COMMAND: Event<Input<String>> = Event::new("command");
+    /// # const SHELL: Event<Input<String>> = Event::new("shell");
+    /// # tokio_test::block_on(async {
+    /// # let kernel = Kernel::new();
+    /// # let transcript = poe::testing::Transcript::of(&kernel);
+    /// # Session::builder(Vec::<Run>::new())
+    ///     .on(START, |cx, ()| -> poe::Handled {
+    ///         let of_command = Run::builder(Command::new("echo")).no_stdin().args(["two  blanks", "; true"]);
+    ///         let of_shell = Run::shell("echo").no_stdin().args(["two  blanks", "; true"]);
+    ///         let (of_command, of_shell) = (of_command.stdout(Line::new(), COMMAND), of_shell.stdout(Line::new(), SHELL));
+    ///         *cx.heap = vec![of_command.start(cx)?, of_shell.start(cx)?];
+    ///         Ok(())
+    ///     })
+    ///     .on(COMMAND, |_, input| assert_eq!(input.record, "two  blanks ; true"))
+    ///     .on(SHELL, |_, input| assert_eq!(input.record, "two blanks"))
+    /// #   .create(&kernel)?;
+    /// # kernel.run().await?;
+    /// # assert_eq!(transcript.records().len(), 4); // _start and _stop
+    /// # Ok::<(), poe::Error>(()) }).unwrap();
+    /// ```
     #[doc(alias = "ProgramArgs")]
     pub fn args<S: AsRef<OsStr>>(mut self, args: impl IntoIterator<Item = S>) -> Self {
         match &mut self.program {
@@ -282,12 +352,50 @@ impl RunBuilder {
     }
 
     /// What connects us with the program.
+    ///
+    /// ```
+    /// # use poe::{Event, Kernel, Session, event::START, filter::Line, wheel::{Conduit, Input, Run}};
+    /// # const OUT: Event<Input<String>> = Event::new("out");
+    /// # tokio_test::block_on(async {
+    /// # let kernel = Kernel::new();
+    /// # Session::builder(None::<Run>)
+    ///     .on(START, |cx, ()| -> poe::Handled {
+    ///         let builder = Run::shell("test -S /dev/stdin && echo a socket").conduit(Conduit::Socketpair);
+    ///         *cx.heap = Some(builder.stdout(Line::new(), OUT).start(cx)?);
+    ///         Ok(())
+    ///     })
+    ///     .on(OUT, |cx, input| {
+    ///         assert_eq!(input.record, "a socket");
+    ///         *cx.heap = None;
+    ///     })
+    /// #   .create(&kernel)?;
+    /// # kernel.run().await }).unwrap();
+    /// ```
     pub fn conduit(mut self, conduit: Conduit) -> Self {
         self.conduit = conduit;
         self
     }
 
     /// The size of the program's terminal; only for conduits that are terminals, with a warning for others.
+    ///
+    /// ```
+    /// # use poe::{Event, Kernel, Session, event::START, filter::Line, wheel::{Conduit, Input, Run}};
+    /// # const OUT: Event<Input<String>> = Event::new("out");
+    /// # tokio_test::block_on(async {
+    /// # let kernel = Kernel::new();
+    /// # Session::builder(None::<Run>)
+    ///     .on(START, |cx, ()| -> poe::Handled {
+    ///         let builder = Run::shell("stty size").conduit(Conduit::Pty).winsize((24, 80));
+    ///         *cx.heap = Some(builder.stdout(Line::new(), OUT).start(cx)?);
+    ///         Ok(())
+    ///     })
+    ///     .on(OUT, |cx, input| {
+    ///         assert_eq!(input.record, "24 80");
+    ///         *cx.heap = None;
+    ///     })
+    /// #   .create(&kernel)?;
+    /// # kernel.run().await }).unwrap();
+    /// ```
     #[cfg(feature = "pty")]
     pub fn winsize(mut self, size: impl Into<Winsize>) -> Self {
         self.winsize = Some(size.into());
@@ -296,6 +404,30 @@ impl RunBuilder {
 
     /// Whether the terminal is raw at first, as in POE: no echo, no line editing, no keys that are signals. Default true;
     /// many programs change it anyway.
+    ///
+    /// ```
+    /// # use poe::{Event, Kernel, Session, event::START, filter::Line, wheel::{Conduit, Input, Run}};
+    /// # const OUT: Event<Input<String>> = Event::new("out");
+    /// # tokio_test::block_on(async {
+    /// # let kernel = Kernel::new();
+    /// # Session::builder((None::<Run>, Vec::new()))
+    ///     .on(START, |cx, ()| -> poe::Handled {
+    ///         let builder = Run::shell("read name; echo hello $name").conduit(Conduit::Pty).raw(false);
+    ///         let run = builder.stdout(Line::new(), OUT).start(cx)?;
+    ///         run.put("world")?;
+    ///         cx.heap.0 = Some(run);
+    ///         Ok(())
+    ///     })
+    ///     .on(OUT, |cx, input| {
+    ///         cx.heap.1.push(input.record);
+    ///         if cx.heap.1.len() == 2 {
+    ///             assert_eq!(cx.heap.1, ["world", "hello world"]); // the terminal has shown what was typed
+    ///             cx.heap.0 = None;
+    ///         }
+    ///     })
+    /// #   .create(&kernel)?;
+    /// # kernel.run().await }).unwrap();
+    /// ```
     #[cfg(feature = "pty")]
     pub fn raw(mut self, raw: bool) -> Self {
         self.raw = raw;
@@ -310,6 +442,30 @@ impl RunBuilder {
     }
 
     /// The program reads from there; nothing can be put.
+    ///
+    /// ```
+    /// # use poe::{Event, Kernel, Session, event::START, filter::Line, wheel::{Input, Redirect, Run}};
+    /// # use std::io::Write;
+    /// # const OUT: Event<Input<String>> = Event::new("out");
+    /// # tokio_test::block_on(async {
+    /// # let kernel = Kernel::new();
+    /// # Session::builder(None::<Run>)
+    ///     .on(START, |cx, ()| -> poe::Handled {
+    ///         let (reader, mut writer) = std::io::pipe()?;
+    ///         writer.write_all(b"hello\n")?;
+    ///         let builder = Run::shell("cat").redirect_stdin(Redirect::handle(reader)); // or a file's name
+    ///         let run = builder.stdout(Line::new(), OUT).start(cx)?;
+    ///         assert!(run.put("more").unwrap_err().is_closed());
+    ///         *cx.heap = Some(run);
+    ///         Ok(())
+    ///     })
+    ///     .on(OUT, |cx, input| {
+    ///         assert_eq!(input.record, "hello");
+    ///         *cx.heap = None;
+    ///     })
+    /// #   .create(&kernel)?;
+    /// # kernel.run().await }).unwrap();
+    /// ```
     #[doc(alias = "RedirectStdin")]
     pub fn redirect_stdin(mut self, from: impl Into<Redirect>) -> Self {
         self.redirects[0] = Some(from.into());
@@ -317,12 +473,58 @@ impl RunBuilder {
     }
 
     /// The program's output goes there.
+    ///
+    /// ```
+    /// # use poe::{Event, Kernel, Session, event::START, wheel::{Exited, Run}};
+    /// # const EXITED: Event<Exited> = Event::new("exited");
+    /// # tokio_test::block_on(async {
+    /// # let kernel = Kernel::new();
+    /// let log = std::env::temp_dir().join(format!("poe-{}.log", std::process::id()));
+    /// # let file = log.clone();
+    /// # Session::builder(None::<Run>)
+    /// # .on(START, move |cx, ()| -> poe::Handled {
+    /// #     let log = file.as_path();
+    /// let run = Run::shell("echo hello").redirect_stdout(log).exit(EXITED).start(cx)?;
+    /// #     *cx.heap = Some(run);
+    /// #     Ok(())
+    /// # })
+    /// # .on(EXITED, |cx, _| *cx.heap = None)
+    /// # .create(&kernel)?;
+    /// # kernel.run().await?;
+    /// // When it has ended:
+    /// assert_eq!(std::fs::read_to_string(&log)?, "hello\n");
+    /// # std::fs::remove_file(&log)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+    /// ```
     pub fn redirect_stdout(mut self, to: impl Into<Redirect>) -> Self {
         self.redirects[1] = Some(to.into());
         self
     }
 
     /// What the program writes to standard error goes there.
+    ///
+    /// ```
+    /// # use poe::{Event, Kernel, Session, event::START, filter::Line, wheel::{Input, Redirect, Run}};
+    /// # use std::io::Read;
+    /// # const OUT: Event<Input<String>> = Event::new("out");
+    /// # tokio_test::block_on(async {
+    /// # let kernel = Kernel::new();
+    /// let (mut reader, writer) = std::io::pipe()?;
+    /// # Session::builder(None::<Run>)
+    /// # .on(START, |cx, writer: std::io::PipeWriter| -> poe::Handled {
+    /// let builder = Run::shell("echo oh no >&2; echo done").redirect_stderr(Redirect::handle(writer));
+    /// let run = builder.stdout(Line::new(), OUT).start(cx)?;
+    /// #     *cx.heap = Some(run);
+    /// #     Ok(())
+    /// # })
+    /// # .on(OUT, |cx, _| *cx.heap = None)
+    /// # .args(writer).create(&kernel)?;
+    /// # kernel.run().await?;
+    /// let mut complaints = String::new();
+    /// reader.read_to_string(&mut complaints)?; // until the program has ended
+    /// assert_eq!(complaints, "oh no\n");
+    /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+    /// ```
     #[doc(alias = "RedirectStderr")]
     pub fn redirect_stderr(mut self, to: impl Into<Redirect>) -> Self {
         self.redirect_stderr = Some(RedirectStderr::Away(to.into()));
@@ -330,6 +532,25 @@ impl RunBuilder {
     }
 
     /// Both outputs of the program go there.
+    ///
+    /// ```
+    /// # use poe::{Kernel, Session, event::START, wheel::{Redirect, Run}};
+    /// # use std::io::Read;
+    /// # tokio_test::block_on(async {
+    /// # let kernel = Kernel::new();
+    /// let (mut reader, writer) = std::io::pipe()?;
+    /// # Session::builder(())
+    /// # .on(START, |cx, writer: std::io::PipeWriter| -> poe::Handled {
+    /// let run = Run::shell("echo one; echo two >&2").no_stdin().redirect_output(Redirect::handle(writer)).start(cx)?;
+    /// #     Ok(())
+    /// # })
+    /// # .args(writer).create(&kernel)?;
+    /// # kernel.run().await?;
+    /// let mut text = String::new();
+    /// reader.read_to_string(&mut text)?; // until the program has ended
+    /// assert_eq!(text, "one\ntwo\n");
+    /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+    /// ```
     #[doc(alias = "RedirectOutput")]
     pub fn redirect_output(mut self, to: impl Into<Redirect>) -> Self {
         self.redirects[1] = Some(to.into());
@@ -338,6 +559,17 @@ impl RunBuilder {
     }
 
     /// Runs the program as that user, by number: real, effective and saved, and without our further groups if we are root.
+    ///
+    /// ```no_run
+    /// # use poe::{Context, filter::Line, wheel::Run};
+    /// # use std::process::Command;
+    /// fn on_start(cx: &mut Context<'_, Option<Run>>, (): ()) -> poe::Handled {
+    ///     // Only root may do this.
+    ///     let builder = Run::builder(Command::new("id")).user(65_534).group(65_534);
+    ///     *cx.heap = Some(builder.stdout(Line::new(), "line").start(cx)?);
+    ///     Ok(())
+    /// }
+    /// ```
     #[doc(alias = "User")]
     pub fn user(mut self, uid: u32) -> Self {
         self.user = Some(uid);
@@ -345,6 +577,15 @@ impl RunBuilder {
     }
 
     /// Runs the program in that group, by number.
+    ///
+    /// ```no_run
+    /// # use poe::{Context, filter::Line, wheel::Run};
+    /// fn on_start(cx: &mut Context<'_, Option<Run>>, (): ()) -> poe::Handled {
+    ///     // Only root may choose a group that it is not in itself.
+    ///     *cx.heap = Some(Run::shell("id -g").group(65_534).stdout(Line::new(), "line").start(cx)?);
+    ///     Ok(())
+    /// }
+    /// ```
     #[doc(alias = "Group")]
     pub fn group(mut self, gid: u32) -> Self {
         self.group = Some(gid);
@@ -353,6 +594,30 @@ impl RunBuilder {
 
     /// Adds so much to the program's priority number, its niceness. What the system does not allow is silently not done.
     /// On other systems than Linux the program's first moments have ours.
+    ///
+    /// ```
+    /// # use poe::{Event, Kernel, Session, event::START, filter::Line, wheel::{Input, Run}};
+    /// # use std::process::Command;
+    /// # const OUT: Event<Input<String>> = Event::new("out");
+    /// # tokio_test::block_on(async {
+    /// # let kernel = Kernel::new();
+    /// // `nice` alone prints its number; ours is most often 0, and 19 is the last.
+    /// let ours: i32 = String::from_utf8(Command::new("nice").output()?.stdout)?.trim().parse()?;
+    /// # Session::builder(None::<Run>)
+    /// # .on(START, |cx, ()| -> poe::Handled {
+    /// let run = Run::builder(Command::new("nice")).priority(5).stdout(Line::new(), OUT).start(cx)?;
+    /// #     *cx.heap = Some(run);
+    /// #     Ok(())
+    /// # })
+    /// # .on(OUT, move |cx, input| {
+    /// // What comes:
+    /// assert_eq!(input.record, (ours + 5).min(19).to_string());
+    /// #     *cx.heap = None;
+    /// # })
+    /// # .create(&kernel)?;
+    /// # kernel.run().await?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+    /// ```
     #[doc(alias = "Priority")]
     pub fn priority(mut self, added: i32) -> Self {
         self.priority = Some(added);
@@ -361,6 +626,28 @@ impl RunBuilder {
 
     /// Whether the program leads a process group of its own; default true. One on a terminal leads a session of its own in
     /// any case.
+    ///
+    /// ```
+    /// # use poe::{Event, Kernel, Session, event::START, filter::Line, wheel::{Input, Run}};
+    /// # const LEADER: Event<Input<String>> = Event::new("leader");
+    /// # const FOLLOWER: Event<Input<String>> = Event::new("follower");
+    /// # tokio_test::block_on(async {
+    /// # let kernel = Kernel::new();
+    /// # let transcript = poe::testing::Transcript::of(&kernel);
+    /// # Session::builder(Vec::<Run>::new())
+    ///     .on(START, |cx, ()| -> poe::Handled {
+    ///         let run = || Run::shell("kill -0 -$$ 2>/dev/null && echo leads || echo follows").no_stdin();
+    ///         let follower = run().process_group(false).stdout(Line::new(), FOLLOWER);
+    ///         *cx.heap = vec![run().stdout(Line::new(), LEADER).start(cx)?, follower.start(cx)?];
+    ///         Ok(())
+    ///     })
+    ///     .on(LEADER, |_, input| assert_eq!(input.record, "leads"))
+    ///     .on(FOLLOWER, |_, input| assert_eq!(input.record, "follows"))
+    /// #   .create(&kernel)?;
+    /// # kernel.run().await?;
+    /// # assert_eq!(transcript.records().len(), 4);
+    /// # Ok::<(), poe::Error>(()) }).unwrap();
+    /// ```
     #[doc(alias = "NoSetPgrp")]
     #[doc(alias = "NoSetSid")]
     pub fn process_group(mut self, own: bool) -> Self {

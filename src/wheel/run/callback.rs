@@ -18,8 +18,8 @@ pub(super) const PIPE: usize = 65_536;
 
 /// The standard streams of a program that is a function ([`Run::callback`](super::Run::callback)).
 ///
-/// Their reads and writes block, as a program's do. When the wheel is gone, or was told to end the program, input is at its
-/// end and output is a broken pipe.
+/// Their reads and writes block, as a program's do. When the wheel was told to end the program, input is at its end; when
+/// the wheel is gone, output is a broken pipe as well.
 ///
 /// ```
 /// use poe::wheel::Run;
@@ -30,6 +30,40 @@ pub(super) const PIPE: usize = 65_536;
 ///     }
 ///     Ok(())
 /// });
+/// ```
+///
+/// One that computes, and reads nothing, has to ask:
+///
+/// ```
+/// # use poe::{Event, Kernel, Session, event::START, filter::Line, wheel::{Input, Run}};
+/// # use std::{io::Write, thread};
+/// # const OUT: Event<Input<String>> = Event::new("out");
+/// # tokio_test::block_on(async {
+/// # let kernel = Kernel::new();
+/// # let transcript = poe::testing::Transcript::of(&kernel);
+/// # Session::builder(None::<Run>)
+///     .on(START, |cx, ()| -> poe::Handled {
+///         let builder = Run::callback(|io| {
+///             writeln!(io.stdout, "begun")?;
+///             while !io.is_killed() {
+///                 thread::yield_now(); // or some work
+///             }
+///             writeln!(io.stdout, "told to end")
+///         });
+///         *cx.heap = Some(builder.stdout(Line::new(), OUT).start(cx)?);
+///         Ok(())
+///     })
+///     .on(OUT, |cx, input| -> poe::Handled {
+///         match (&*cx.heap, &*input.record) {
+///             (Some(run), "begun") => assert!(run.kill("TERM")?),
+///             _ => *cx.heap = None,
+///         }
+///         Ok(())
+///     })
+/// #   .create(&kernel)?;
+/// # kernel.run().await?;
+/// # assert_eq!(transcript.records().len(), 4); // _start and _stop
+/// # Ok::<(), poe::Error>(()) }).unwrap();
 /// ```
 #[derive(Debug)]
 pub struct CallbackIo {
@@ -52,6 +86,38 @@ impl CallbackIo {
 }
 
 /// Standard input of a [`CallbackIo`].
+///
+/// ```
+/// use poe::wheel::CallbackStdin;
+/// use std::io::{self, BufRead, BufReader};
+/// # use poe::{Event, Kernel, Session, event::START, wheel::{Exited, Run}};
+/// # const EXITED: Event<Exited> = Event::new("exited");
+/// fn longest_line(stdin: &mut CallbackStdin) -> io::Result<usize> {
+///     let lines: io::Result<Vec<String>> = BufReader::new(stdin).lines().collect(); // until its end
+///     Ok(lines?.iter().map(String::len).max().unwrap_or(0))
+/// }
+/// # tokio_test::block_on(async {
+/// # let kernel = Kernel::new();
+/// # Session::builder(None::<Run>)
+/// # .on(START, |cx, ()| -> poe::Handled {
+/// let builder = Run::callback(|io| {
+///     assert_eq!(longest_line(&mut io.stdin)?, 5);
+///     Ok(())
+/// });
+/// #     let run = builder.exit(EXITED).start(cx)?;
+/// #     run.put("one")?;
+/// #     run.put("three")?;
+/// #     run.shutdown_stdin_after_flush();
+/// #     *cx.heap = Some(run);
+/// #     Ok(())
+/// # })
+/// # .on(EXITED, |cx, exited| {
+/// #     assert!(exited.status.unwrap().success());
+/// #     *cx.heap = None;
+/// # })
+/// # .create(&kernel)?;
+/// # kernel.run().await }).unwrap();
+/// ```
 pub struct CallbackStdin(pub(super) Source);
 
 pub(super) enum Source {
@@ -61,6 +127,31 @@ pub(super) enum Source {
 }
 
 /// Standard output, or standard error, of a [`CallbackIo`].
+///
+/// ```
+/// use poe::wheel::CallbackStdout;
+/// use std::io::{self, Write};
+/// # use poe::{Event, Kernel, Session, event::START, filter::Line, wheel::{Input, Run}};
+/// # const OUT: Event<Input<String>> = Event::new("out");
+/// fn report(stdout: &mut CallbackStdout, percent: u32) -> io::Result<()> {
+///     writeln!(stdout, "{percent} % done") // waits while the wheel takes no more
+/// }
+/// # tokio_test::block_on(async {
+/// # let kernel = Kernel::new();
+/// # Session::builder(None::<Run>)
+/// # .on(START, |cx, ()| -> poe::Handled {
+/// let builder = Run::callback(|io| report(&mut io.stdout, 100)).stdout(Line::new(), OUT);
+/// #     *cx.heap = Some(builder.start(cx)?);
+/// #     Ok(())
+/// # })
+/// # .on(OUT, |cx, input| {
+/// // What comes of it as an event:
+/// assert_eq!(input.record, "100 % done");
+/// #     *cx.heap = None;
+/// # })
+/// # .create(&kernel)?;
+/// # kernel.run().await }).unwrap();
+/// ```
 pub struct CallbackStdout(pub(super) Sink);
 
 pub(super) enum Sink {

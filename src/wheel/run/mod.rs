@@ -52,10 +52,11 @@ use std::time::Duration;
 
 /// Runs a program (`POE::Wheel::Run`, on Unix).
 ///
-/// The program is a [`Command`], a line for the shell, or a function that runs on a thread for blocking work, with pipes in
-/// memory in place of a process. Keep the wheel in the heap. It keeps its session alive while the program's standard input
-/// is open to it, or an output has not ended, or the exit event is to come, or a function has not returned. Dropping it closes its ends of the streams: the
-/// program is not killed, but sees the end of its input, and what it writes fails.
+/// The program is a [`Command`], a line for the shell, or a function that runs on a thread for blocking work, with
+/// pipes in memory in place of a process. Keep the wheel in the heap. It keeps its session alive while the program's
+/// standard input is open to it, or an output has not ended, or the exit event is to come, or a function has not
+/// returned. Dropping it closes its ends of the streams: the program is not killed, but sees the end of its input, and
+/// what it writes fails.
 ///
 /// The kernel reaps the process when it ends, whether the wheel is there by then or not, and no other child of this
 /// process is ever taken from whoever waits for it. [`Turn::sig_child`](crate::Turn::sig_child) with the wheel's
@@ -84,6 +85,122 @@ use std::time::Duration;
 ///     .create(&kernel)?;
 /// kernel.run().await?;
 /// # Ok::<(), poe::Error>(()) }).unwrap();
+/// ```
+///
+/// # Pauses
+///
+/// ```
+/// # use poe::{Event, Kernel, Session, event::START, filter::Line, testing::Transcript, wheel::{Input, Run}};
+/// # const OUT: Event<Input<String>> = Event::new("out");
+/// # const ERR: Event<Input<String>> = Event::new("err");
+/// # tokio_test::block_on(async {
+/// # let kernel = Kernel::new();
+/// # let transcript = Transcript::of(&kernel);
+/// # Session::builder(None::<Run>)
+///     .on(START, |cx, ()| -> poe::Handled {
+///         let builder = Run::shell("echo hello; echo oh no >&2").stdout(Line::new(), OUT).stderr(Line::new(), ERR);
+///         let run = builder.start(cx)?;
+///         run.pause_stdout();
+///         run.pause_stderr();
+///         *cx.heap = Some(run);
+///         cx.yield_to("complaints first", ());
+///         Ok(())
+///     })
+///     .on("complaints first", |cx, ()| cx.heap.as_ref().map_or((), Run::resume_stderr))
+///     .on(ERR, |cx, _oh_no| cx.heap.as_ref().map_or((), Run::resume_stdout))
+///     .on(OUT, |cx, _hello| *cx.heap = None)
+/// # .create(&kernel)?;
+/// # kernel.run().await?;
+/// # let events: Vec<String> = transcript.records().into_iter().map(|record| record.event).collect();
+/// # assert_eq!(events, ["_start", "complaints first", "err", "out", "_stop"]);
+/// # Ok::<(), poe::Error>(()) }).unwrap();
+/// ```
+///
+/// # What waits, and what is left
+///
+/// ```
+/// # use poe::{Event, Kernel, Session, WheelId, event::START, filter::Line};
+/// use poe::wheel::{Run, RunError, StdStream};
+/// # const ERROR: Event<RunError> = Event::new("error");
+/// # const CLOSED: Event<WheelId> = Event::new("closed");
+/// # tokio_test::block_on(async {
+/// # let kernel = Kernel::new();
+/// # let transcript = poe::testing::Transcript::of(&kernel);
+/// # Session::builder(None::<Run>)
+///     .on(START, |cx, ()| -> poe::Handled {
+///         let builder = Run::shell("printf 'no newline'; printf 'nor here' >&2; cat").error(ERROR).close(CLOSED);
+///         let run = builder.stdout(Line::new(), "out").stderr(Line::new(), "err").start(cx)?;
+///         run.put("hello")?;
+///         assert_eq!((run.out_octets(), run.out_messages()), (6, 1)); // until the handler returns
+///         run.shutdown_stdin();
+///         *cx.heap = Some(run);
+///         Ok(())
+///     })
+///     .on(ERROR, |cx, failed| match (failed.is_eof(), failed.stream, &*cx.heap) {
+///         (true, StdStream::Stdout, Some(run)) => assert_eq!(run.stdout_pending(), "no newline"),
+///         (true, StdStream::Stderr, Some(run)) => assert_eq!(run.stderr_pending(), "nor here"),
+///         _ => panic!("{failed}"),
+///     })
+///     .on(CLOSED, |cx, _| *cx.heap = None)
+/// # .create(&kernel)?;
+/// # kernel.run().await?;
+/// # assert_eq!(transcript.records().iter().filter(|record| record.event == "error").count(), 2);
+/// # Ok::<(), poe::Error>(()) }).unwrap();
+/// ```
+///
+/// # Events by other names
+///
+/// ```
+/// # use poe::{Event, Kernel, Session, WheelId, event::START, filter::Line, testing::Transcript, wheel::{Run, RunError}};
+/// const OVER: Event<WheelId> = Event::new("over");
+/// # tokio_test::block_on(async {
+/// # let kernel = Kernel::new();
+/// # let transcript = Transcript::of(&kernel);
+/// # Session::builder(None::<Run>)
+/// # .on(START, |cx, ()| -> poe::Handled {
+/// let run = Run::shell("cat").stdout(Line::new(), "line").close("closed").start(cx)?;
+/// run.set_stdin_event(Some("written"));
+/// run.set_error_event(Some("an end"));
+/// run.set_close_event(Some(OVER)); // `None::<&str>`: none from now on
+/// run.put("hello")?;
+/// run.shutdown_stdin_after_flush();
+/// #     *cx.heap = Some(run);
+/// #     Ok(())
+/// # })
+/// # .on(OVER, |cx, _| *cx.heap = None)
+/// # .create(&kernel)?;
+/// # kernel.run().await?;
+/// # let events: Vec<String> = transcript.records().into_iter().map(|record| record.event).collect();
+/// assert_eq!(events, ["_start", "written", "line", "an end", "over", "_stop"]);
+/// # Ok::<(), poe::Error>(()) }).unwrap();
+/// ```
+///
+/// # In another session's hands
+///
+/// ```
+/// # use poe::{Event, Kernel, Session, event::START, wheel::Run};
+/// const TAKE_OVER: Event<Run> = Event::new("take over");
+/// # tokio_test::block_on(async {
+/// # let kernel = Kernel::new();
+/// let keeper = Session::builder(None::<Run>)
+/// #   .on(START, |cx, ()| cx.alias_set("keeper"))
+///     .on(TAKE_OVER, |cx, run| -> poe::Handled {
+///         let made_by = run.session_id();
+///         run.adopt(cx)?;
+///         assert_eq!((made_by, run.session_id()), (cx.sender(), cx.session_id()));
+///         println!("wheel {} has moved", run.id()); // the same as before
+///         *cx.heap = Some(run);
+/// #       cx.alias_remove("keeper")?;
+/// #       *cx.heap = None;
+///         Ok(())
+///     })
+///     .create(&kernel)?;
+/// # Session::builder(()).on(START, move |cx, ()| -> poe::Handled {
+/// // In a handler of the session that has it:
+/// let run = Run::shell("cat").start(cx)?;
+/// cx.post(keeper, TAKE_OVER, run)?;
+/// # Ok(()) }).create(&kernel)?;
+/// # kernel.run().await }).unwrap();
 /// ```
 #[doc(alias = "POE::Wheel::Run")]
 pub struct Run {
@@ -188,12 +305,68 @@ impl Run {
     /// Settings for a function, which runs on one of Tokio's threads for blocking work. In POE it would be a forked child;
     /// a process with threads cannot be forked, and so it shares our memory, and has no process number, user or priority of
     /// its own. If it fails or panics, its exit status is 255, and the text is on its standard error.
+    ///
+    /// ```
+    /// # use poe::{Event, Kernel, Session, event::START, filter::Line, wheel::{Exited, Input, Run}};
+    /// # use std::io::{self, Write};
+    /// # const OUT: Event<Input<String>> = Event::new("out");
+    /// # const ERR: Event<Input<String>> = Event::new("err");
+    /// # const EXITED: Event<Exited> = Event::new("exited");
+    /// # tokio_test::block_on(async {
+    /// # let kernel = Kernel::new();
+    /// # let transcript = poe::testing::Transcript::of(&kernel);
+    /// # Session::builder(None::<Run>)
+    ///     .on(START, |cx, ()| -> poe::Handled {
+    ///         let builder = Run::callback(|io| {
+    ///             writeln!(io.stdout, "half way")?;
+    ///             Err(io::Error::other("out of luck"))
+    ///         });
+    ///         let run = builder.stdout(Line::new(), OUT).stderr(Line::new(), ERR).exit(EXITED).start(cx)?;
+    ///         assert_eq!(run.pid(), None);
+    ///         run.shutdown_stdin();
+    ///         *cx.heap = Some(run);
+    ///         Ok(())
+    ///     })
+    ///     .on(OUT, |_, input| assert_eq!(input.record, "half way"))
+    ///     .on(ERR, |_, input| assert_eq!(input.record, "out of luck"))
+    ///     .on(EXITED, |_, exited| assert_eq!(exited.status.and_then(|status| status.code()), Some(255)))
+    /// #   .create(&kernel)?;
+    /// # kernel.run().await?;
+    /// # assert_eq!(transcript.records().len(), 5); // _start and _stop
+    /// # Ok::<(), poe::Error>(()) }).unwrap();
+    /// ```
     #[doc(alias = "Program")]
     pub fn callback(function: impl FnOnce(&mut CallbackIo) -> io::Result<()> + Send + 'static) -> RunBuilder {
         RunBuilder::new(Program::Callback(Box::new(function)))
     }
 
     /// The process's number; `None` for a function.
+    ///
+    /// ```
+    /// use poe::{ChildExit, Event, Kernel, Session, event::START, wheel::Run};
+    /// const ENDED: Event<ChildExit> = Event::new("ended");
+    /// # tokio_test::block_on(async {
+    /// # let kernel = Kernel::new();
+    /// # let transcript = poe::testing::Transcript::of(&kernel);
+    /// # Session::builder(None::<Run>)
+    ///     .on(START, |cx, ()| -> poe::Handled {
+    ///         let run = Run::shell("exit 3").start(cx)?;
+    ///         if let Some(pid) = run.pid() {
+    ///             cx.sig_child(pid, ENDED, ())?; // as in POE
+    ///         }
+    ///         *cx.heap = Some(run);
+    ///         Ok(())
+    ///     })
+    ///     .on(ENDED, |cx, ended| {
+    ///         let run = cx.heap.take();
+    ///         assert_eq!(run.and_then(|run| run.pid()), Some(ended.pid));
+    ///         assert_eq!(ended.status.and_then(|status| status.code()), Some(3));
+    ///     })
+    /// #   .create(&kernel)?;
+    /// # kernel.run().await?;
+    /// # assert!(transcript.records().iter().any(|record| record.event == "ended"));
+    /// # Ok::<(), poe::Error>(()) }).unwrap();
+    /// ```
     #[doc(alias = "PID")]
     #[must_use]
     pub fn pid(&self) -> Option<u32> {
@@ -204,6 +377,25 @@ impl Run {
     }
 
     /// Whether the program has not ended yet, as far as the kernel has seen.
+    ///
+    /// ```
+    /// # use poe::{Event, Kernel, Session, event::START, wheel::{Exited, Run}};
+    /// # const EXITED: Event<Exited> = Event::new("exited");
+    /// # tokio_test::block_on(async {
+    /// # let kernel = Kernel::new();
+    /// # Session::builder(None::<Run>)
+    ///     .on(START, |cx, ()| -> poe::Handled {
+    ///         let run = Run::shell("true").exit(EXITED).start(cx)?;
+    ///         assert!(run.is_running()); // whatever it has done by now, the kernel has seen nothing of it
+    ///         *cx.heap = Some(run);
+    ///         Ok(())
+    ///     })
+    ///     .on(EXITED, |cx, _| {
+    ///         assert!(cx.heap.take().is_some_and(|run| !run.is_running()));
+    ///     })
+    /// #   .create(&kernel)?;
+    /// # kernel.run().await }).unwrap();
+    /// ```
     #[must_use]
     pub fn is_running(&self) -> bool {
         self.ending.running.get()
@@ -226,11 +418,57 @@ impl Run {
 
     /// Ends standard input at once; what waits is not written. The program sees the end of its input, unless it is on a
     /// terminal, where there is none. Later puts are refused.
+    ///
+    /// ```
+    /// # use poe::{Event, Kernel, Session, WheelId, event::START, filter::Line, wheel::Run};
+    /// # const CLOSED: Event<WheelId> = Event::new("closed");
+    /// # tokio_test::block_on(async {
+    /// # let kernel = Kernel::new();
+    /// # let transcript = poe::testing::Transcript::of(&kernel);
+    /// # Session::builder(None::<Run>)
+    /// # .on(START, |cx, ()| -> poe::Handled {
+    /// let run = Run::shell("cat").stdout(Line::new(), "line").close(CLOSED).start(cx)?;
+    /// run.put("never written")?;
+    /// run.shutdown_stdin();
+    /// assert!(run.put("too late").unwrap_err().is_closed());
+    /// #     *cx.heap = Some(run);
+    /// #     Ok(())
+    /// # })
+    /// # .on(CLOSED, |cx, _| *cx.heap = None)
+    /// # .create(&kernel)?;
+    /// # kernel.run().await?;
+    /// # let events: Vec<String> = transcript.records().into_iter().map(|record| record.event).collect();
+    /// assert_eq!(events, ["_start", "closed", "_stop"]); // no line
+    /// # Ok::<(), poe::Error>(()) }).unwrap();
+    /// ```
     pub fn shutdown_stdin(&self) {
         self.shut_stdin(false);
     }
 
     /// Ends standard input when everything that was put has been written.
+    ///
+    /// ```
+    /// # use poe::{Event, Kernel, Session, event::START, filter::Line, wheel::{Input, Run}};
+    /// # const OUT: Event<Input<String>> = Event::new("out");
+    /// # tokio_test::block_on(async {
+    /// # let kernel = Kernel::new();
+    /// # Session::builder(None::<Run>)
+    ///     .on(START, |cx, ()| -> poe::Handled {
+    ///         let run = Run::shell("sort | xargs").stdout(Line::new(), OUT).start(cx)?;
+    ///         for fruit in ["pear", "apple", "lemon"] {
+    ///             run.put(fruit)?;
+    ///         }
+    ///         run.shutdown_stdin_after_flush(); // now they can be sorted
+    ///         *cx.heap = Some(run);
+    ///         Ok(())
+    ///     })
+    ///     .on(OUT, |cx, input| {
+    ///         assert_eq!(input.record, "apple lemon pear");
+    ///         *cx.heap = None;
+    ///     })
+    /// #   .create(&kernel)?;
+    /// # kernel.run().await }).unwrap();
+    /// ```
     #[doc(alias = "shutdown_stdin")]
     pub fn shutdown_stdin_after_flush(&self) {
         self.shut_stdin(true);
@@ -268,6 +506,30 @@ impl Run {
     ///
     /// # Errors
     /// The filter's settings make no sense; nothing has changed then.
+    ///
+    /// ```
+    /// # use poe::{Event, Kernel, Session, event::START, filter::{Line, Stream}, wheel::{Input, Run}};
+    /// # const OUT: Event<Input<String>> = Event::new("out");
+    /// # tokio_test::block_on(async {
+    /// # let kernel = Kernel::new();
+    /// # Session::builder(None::<Run>)
+    /// # .on(START, |cx, ()| -> poe::Handled {
+    /// let run = Run::shell("wc -c").stdout(Line::new(), OUT).start(cx)?;
+    /// run.put("line")?; // 5 octets
+    /// run.set_stdin_filter(Stream::new())?;
+    /// run.put("octets")?; // 6
+    /// run.shutdown_stdin_after_flush();
+    /// #     *cx.heap = Some(run);
+    /// #     Ok(())
+    /// # })
+    /// # .on(OUT, |cx, input| {
+    /// // What comes:
+    /// assert_eq!(input.record.trim(), "11");
+    /// #     *cx.heap = None;
+    /// # })
+    /// #   .create(&kernel)?;
+    /// # kernel.run().await }).unwrap();
+    /// ```
     pub fn set_stdin_filter<F: Filter>(&self, filter: F) -> Result<(), FilterError> {
         filter.check()?;
         if let Some(stdio) = &self.stdio {
@@ -282,6 +544,36 @@ impl Run {
     ///
     /// # Errors
     /// The filter's settings make no sense, and nothing has changed. An output that is not the wheel's is passed by.
+    ///
+    /// ```
+    /// # use poe::{Event, Kernel, Session, WheelId, event::START, filter::Line, wheel::{Input, Run}};
+    /// # const TITLE: Event<Input<String>> = Event::new("title");
+    /// # const NAME: Event<Input<String>> = Event::new("name");
+    /// # const CLOSED: Event<WheelId> = Event::new("closed");
+    /// # tokio_test::block_on(async {
+    /// # let kernel = Kernel::new();
+    /// # let transcript = poe::testing::Transcript::of(&kernel);
+    /// # Session::builder(None::<Run>)
+    ///     .on(START, |cx, ()| -> poe::Handled {
+    ///         let files = r"echo files; printf 'a name\0two\nlines\0'";
+    ///         *cx.heap = Some(Run::shell(files).stdout(Line::new(), TITLE).close(CLOSED).start(cx)?);
+    ///         Ok(())
+    ///     })
+    ///     .on(TITLE, |cx, input| -> poe::Handled {
+    ///         assert_eq!(input.record, "files");
+    ///         if let Some(run) = &*cx.heap {
+    ///             run.set_stdout_filter(Line::new().input_literal("\0"), NAME)?;
+    ///         }
+    ///         Ok(())
+    ///     })
+    ///     .on(NAME, |_, input| assert!(["a name", "two\nlines"].contains(&&*input.record)))
+    ///     .on(CLOSED, |cx, _| *cx.heap = None)
+    /// #   .create(&kernel)?;
+    /// # kernel.run().await?;
+    /// # let events: Vec<String> = transcript.records().into_iter().map(|record| record.event).collect();
+    /// # assert_eq!(events, ["_start", "title", "name", "name", "closed", "_stop"]);
+    /// # Ok::<(), poe::Error>(()) }).unwrap();
+    /// ```
     #[doc(alias = "event")]
     pub fn set_stdout_filter<F: Filter>(
         &self,
@@ -295,6 +587,34 @@ impl Run {
     ///
     /// # Errors
     /// As [`set_stdout_filter`](Self::set_stdout_filter).
+    ///
+    /// ```
+    /// # use poe::{Event, Kernel, Session, event::START, filter::{Block, Line}, wheel::{Input, Run}};
+    /// # use bytes::Bytes;
+    /// # const LENGTH: Event<Input<String>> = Event::new("length");
+    /// # const REPORT: Event<Input<Bytes>> = Event::new("report");
+    /// # tokio_test::block_on(async {
+    /// # let kernel = Kernel::new();
+    /// # Session::builder(None::<Run>)
+    ///     .on(START, |cx, ()| -> poe::Handled {
+    ///         let run = Run::shell(r"printf '9\ntwo\nlines' >&2").stderr(Line::new(), LENGTH).start(cx)?;
+    ///         *cx.heap = Some(run);
+    ///         Ok(())
+    ///     })
+    ///     .on(LENGTH, |cx, input| -> poe::Handled {
+    ///         let length = input.record.parse()?;
+    ///         if let Some(run) = &*cx.heap {
+    ///             run.set_stderr_filter(Block::fixed(length), REPORT)?;
+    ///         }
+    ///         Ok(())
+    ///     })
+    ///     .on(REPORT, |cx, input| {
+    ///         assert_eq!(input.record, "two\nlines");
+    ///         *cx.heap = None;
+    ///     })
+    /// #   .create(&kernel)?;
+    /// # kernel.run().await }).unwrap();
+    /// ```
     #[doc(alias = "event")]
     pub fn set_stderr_filter<F: Filter>(
         &self,
@@ -308,6 +628,28 @@ impl Run {
     ///
     /// # Errors
     /// As [`set_stdout_filter`](Self::set_stdout_filter).
+    ///
+    /// ```
+    /// # use poe::{Event, Kernel, Session, event::START, filter::{Block, Line}, wheel::{Input, Run}};
+    /// # use bytes::Bytes;
+    /// # const BLOCK: Event<Input<Bytes>> = Event::new("block");
+    /// # tokio_test::block_on(async {
+    /// # let kernel = Kernel::new();
+    /// # Session::builder(None::<Run>)
+    ///     .on(START, |cx, ()| -> poe::Handled {
+    ///         let run = Run::shell("cat").stdout(Line::new(), "line").start(cx)?;
+    ///         run.set_stdio_filter(Block::new(), BLOCK)?;
+    ///         run.put("two\nlines")?; // `cat` gets them, and gives them back, with their length before them
+    ///         *cx.heap = Some(run);
+    ///         Ok(())
+    ///     })
+    ///     .on(BLOCK, |cx, input| {
+    ///         assert_eq!(input.record, "two\nlines");
+    ///         *cx.heap = None;
+    ///     })
+    /// #   .create(&kernel)?;
+    /// # kernel.run().await }).unwrap();
+    /// ```
     pub fn set_stdio_filter<F: Filter>(
         &self,
         filter: F,
@@ -319,12 +661,60 @@ impl Run {
     }
 
     /// Reads output and drops it, until [`set_stdout_filter`](Self::set_stdout_filter); its end is still told.
+    ///
+    /// ```
+    /// # use poe::{Event, Kernel, Session, WheelId, event::START, filter::Line, wheel::{Input, Run}};
+    /// # const OUT: Event<Input<String>> = Event::new("out");
+    /// # const CLOSED: Event<WheelId> = Event::new("closed");
+    /// # tokio_test::block_on(async {
+    /// # let kernel = Kernel::new();
+    /// # let transcript = poe::testing::Transcript::of(&kernel);
+    /// # Session::builder(None::<Run>)
+    /// # .on(START, |cx, ()| -> poe::Handled {
+    /// #     let builder = Run::shell("echo version 7; echo and so on").stdout(Line::new(), OUT).close(CLOSED);
+    /// #     *cx.heap = Some(builder.start(cx)?);
+    /// #     Ok(())
+    /// # })
+    ///     .on(OUT, |cx, input| {
+    ///         assert_eq!(input.record, "version 7"); // all that was to be known
+    ///         if let Some(run) = &*cx.heap {
+    ///             run.discard_stdout(); // the program goes on, and does not wait for a reader
+    ///         }
+    ///     })
+    ///     .on(CLOSED, |cx, _| *cx.heap = None)
+    /// #   .create(&kernel)?;
+    /// # kernel.run().await?;
+    /// # let events: Vec<String> = transcript.records().into_iter().map(|record| record.event).collect();
+    /// # assert_eq!(events, ["_start", "out", "closed", "_stop"]);
+    /// # Ok::<(), poe::Error>(()) }).unwrap();
+    /// ```
     #[doc(alias = "event")]
     pub fn discard_stdout(&self) {
         let _: Result<(), FilterError> = self.set_stdout_filter(Discard, "");
     }
 
     /// Reads standard error and drops it, likewise.
+    ///
+    /// ```
+    /// # use poe::{Event, Kernel, Session, WheelId, event::START, filter::Line, wheel::Run};
+    /// # const CLOSED: Event<WheelId> = Event::new("closed");
+    /// # tokio_test::block_on(async {
+    /// # let kernel = Kernel::new();
+    /// # let transcript = poe::testing::Transcript::of(&kernel);
+    /// # Session::builder(None::<Run>)
+    /// # .on(START, |cx, ()| -> poe::Handled {
+    /// let run = Run::shell("echo never mind >&2").stderr(Line::new(), "complaint").close(CLOSED).start(cx)?;
+    /// run.discard_stderr();
+    /// #     *cx.heap = Some(run);
+    /// #     Ok(())
+    /// # })
+    /// # .on(CLOSED, |cx, _| *cx.heap = None)
+    /// # .create(&kernel)?;
+    /// # kernel.run().await?;
+    /// # let events: Vec<String> = transcript.records().into_iter().map(|record| record.event).collect();
+    /// assert_eq!(events, ["_start", "closed", "_stop"]); // no complaint
+    /// # Ok::<(), poe::Error>(()) }).unwrap();
+    /// ```
     #[doc(alias = "event")]
     pub fn discard_stderr(&self) {
         let _: Result<(), FilterError> = self.set_stderr_filter(Discard, "");
@@ -392,6 +782,31 @@ impl Run {
     ///
     /// # Errors
     /// There is no such signal; the program has become another user's.
+    ///
+    /// ```
+    /// # use poe::{Event, Kernel, Session, event::START, wheel::{Exited, Run}};
+    /// # use std::os::unix::process::ExitStatusExt;
+    /// # const EXITED: Event<Exited> = Event::new("exited");
+    /// # tokio_test::block_on(async {
+    /// # let kernel = Kernel::new();
+    /// # Session::builder(None::<Run>)
+    ///     .on(START, |cx, ()| -> poe::Handled {
+    ///         let run = Run::shell("exec sleep 600").exit(EXITED).start(cx)?;
+    ///         assert!(run.kill("no such signal").is_err());
+    ///         assert!(run.kill("TERM")?);
+    ///         *cx.heap = Some(run);
+    ///         Ok(())
+    ///     })
+    ///     .on(EXITED, |cx, exited| -> poe::Handled {
+    ///         assert_eq!(exited.status.and_then(|status| status.signal()), Some(15));
+    ///         if let Some(run) = cx.heap.take() {
+    ///             assert!(!run.kill("TERM")?); // it has ended
+    ///         }
+    ///         Ok(())
+    ///     })
+    /// #   .create(&kernel)?;
+    /// # kernel.run().await }).unwrap();
+    /// ```
     pub fn kill(&self, signal: &str) -> Result<bool, Error> {
         self.signal(signal, false)
     }
@@ -402,6 +817,29 @@ impl Run {
     ///
     /// # Errors
     /// As [`kill`](Self::kill).
+    ///
+    /// ```
+    /// # use poe::{Event, Kernel, Session, WheelId, event::START, filter::Line, wheel::{Input, Run}};
+    /// # const OUT: Event<Input<String>> = Event::new("out");
+    /// # const CLOSED: Event<WheelId> = Event::new("closed");
+    /// # tokio_test::block_on(async {
+    /// # let kernel = Kernel::new();
+    /// # Session::builder(None::<Run>)
+    ///     .on(START, |cx, ()| -> poe::Handled {
+    ///         // A shell and a `sleep` that holds its output: ending the shell alone would leave it open for ten minutes.
+    ///         let run = Run::shell("sleep 600 & echo ready; wait").stdout(Line::new(), OUT).close(CLOSED).start(cx)?;
+    ///         *cx.heap = Some(run);
+    ///         Ok(())
+    ///     })
+    ///     .on(OUT, |cx, _ready| -> poe::Handled {
+    ///         let run = cx.heap.as_ref();
+    ///         assert!(run.map_or(Ok(false), |run| run.kill_group("TERM"))?);
+    ///         Ok(())
+    ///     })
+    ///     .on(CLOSED, |cx, _| *cx.heap = None)
+    /// #   .create(&kernel)?;
+    /// # kernel.run().await }).unwrap();
+    /// ```
     #[doc(alias = "kill")]
     pub fn kill_group(&self, signal: &str) -> Result<bool, Error> {
         self.signal(signal, true)
@@ -438,6 +876,28 @@ impl Run {
     /// Ends the program in good order: its group (or it alone, if it leads none) is sent TERM now, and KILL if it is still
     /// there after `grace`. That goes on if the wheel is dropped; its session is kept alive until the program is reaped.
     /// A function's input ends, and [`CallbackIo::is_killed`] is true; there is no way to end it.
+    ///
+    /// ```
+    /// # use poe::{Event, Kernel, Session, event::START, filter::Line, wheel::{Exited, Input, Run}};
+    /// # use std::{os::unix::process::ExitStatusExt, time::Duration};
+    /// # const OUT: Event<Input<String>> = Event::new("out");
+    /// # const EXITED: Event<Exited> = Event::new("exited");
+    /// # tokio_test::block_on(async {
+    /// # let kernel = Kernel::new();
+    /// # Session::builder(None::<Run>)
+    ///     .on(START, |cx, ()| -> poe::Handled {
+    ///         let stubborn = "trap '' TERM; echo ready; exec sleep 600";
+    ///         *cx.heap = Some(Run::shell(stubborn).stdout(Line::new(), OUT).exit(EXITED).start(cx)?);
+    ///         Ok(())
+    ///     })
+    ///     .on(OUT, |cx, _ready| cx.heap.as_ref().map_or((), |run| run.stop(Duration::from_millis(50))))
+    ///     .on(EXITED, |cx, exited| {
+    ///         assert_eq!(exited.status.and_then(|status| status.signal()), Some(9)); // TERM was not enough
+    ///         *cx.heap = None;
+    ///     })
+    /// #   .create(&kernel)?;
+    /// # kernel.run().await }).unwrap();
+    /// ```
     pub fn stop(&self, grace: Duration) {
         match &self.process {
             Process::Function { .. } => {
@@ -455,6 +915,28 @@ impl Run {
     ///
     /// # Errors
     /// The system's.
+    ///
+    /// ```
+    /// # use poe::{Event, Kernel, Session, event::START, filter::Line, wheel::{Conduit, Input, Run}};
+    /// # const OUT: Event<Input<String>> = Event::new("out");
+    /// # tokio_test::block_on(async {
+    /// # let kernel = Kernel::new();
+    /// # Session::builder(None::<Run>)
+    ///     .on(START, |cx, ()| -> poe::Handled {
+    ///         let builder = Run::shell("read go; stty size").conduit(Conduit::Pty).winsize((24, 80));
+    ///         let run = builder.stdout(Line::new(), OUT).start(cx)?;
+    ///         assert!(run.resize((50, 132))?);
+    ///         run.put("go")?;
+    ///         *cx.heap = Some(run);
+    ///         Ok(())
+    ///     })
+    ///     .on(OUT, |cx, input| {
+    ///         assert_eq!(input.record, "50 132");
+    ///         *cx.heap = None;
+    ///     })
+    /// #   .create(&kernel)?;
+    /// # kernel.run().await }).unwrap();
+    /// ```
     #[cfg(feature = "pty")]
     #[doc(alias = "Winsize")]
     pub fn resize(&self, size: impl Into<Winsize>) -> Result<bool, Error> {

@@ -55,6 +55,12 @@ impl From<(u16, u16, u16, u16)> for Winsize {
 
 impl Winsize {
     /// The size of the terminal that this process stands on, if it does.
+    ///
+    /// ```
+    /// use poe::wheel::Winsize;
+    /// let columns = Winsize::of_this_process().map_or(80, |size| size.cols); // or a file, or a pipe
+    /// println!("{}", "=".repeat(columns.into())); // a line across it
+    /// ```
     #[must_use]
     pub fn of_this_process() -> Option<Self> {
         of(io::stdout())
