@@ -14,9 +14,9 @@
 use bytes::Bytes;
 use http::header::{ALLOW, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
-use poe::component::{ClientHeap, SHUTDOWN, TcpServer};
+use poe::Kernel;
+use poe::component::TcpServer;
 use poe::filter::httpd::{Httpd, Incoming, keeps_alive};
-use poe::{Context, Kernel};
 use std::time::Duration;
 
 #[tokio::main(flavor = "current_thread")]
@@ -34,6 +34,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let kernel = Kernel::new();
     let server = TcpServer::builder(address)
         .filter(move || Httpd::new().max_content(max_content))
+        .linger(Duration::from_secs(2))
         .client_input(|cx, incoming| match incoming {
             Incoming::Request(request) => {
                 let goes_on = keeps_alive(&request);
@@ -48,7 +49,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
                 let last = refused.is_last();
                 cx.client().put(refused.response);
                 if last {
-                    hang_up(cx);
+                    // It may still be sending: what comes is dropped, so that it gets the answer and not a reset.
+                    cx.client().shutdown();
                 }
             }
             // For filters that stream.
@@ -67,16 +69,6 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         eprintln!("{report}");
     }
     Ok(())
-}
-
-/// Ends the connection of a client that may still be sending. If it were closed at once, the client could lose the
-/// answer: so only our side is closed, and the rest is read and ignored until the client has done the same, or too long
-/// has gone by.
-fn hang_up(cx: &mut Context<'_, ClientHeap<(), Httpd>>) {
-    if let Some(wheel) = cx.client().wheel() {
-        wheel.shutdown_output_after_flush();
-    }
-    cx.delay(SHUTDOWN, Duration::from_secs(2), ());
 }
 
 fn answer(request: Request<Bytes>, goes_on: bool) -> Response<Bytes> {

@@ -11,7 +11,7 @@ pub(super) struct Settings {
     pub(super) marks: Option<(usize, usize)>,
     /// End the connection after an error.
     pub(super) shutdown_on_error: bool,
-    /// How long a peer that is still sending is heard out when the connection is closed.
+    /// How long a peer is heard out when the connection is closed.
     pub(super) linger: Duration,
     /// Of the session that is the component.
     pub(super) alias: Option<String>,
@@ -49,9 +49,10 @@ macro_rules! connection_settings {
             self
         }
 
-        #[doc = concat!("How long a ", $peer, " that is still sending is heard out when we close, so that the system does not")]
-        #[doc = concat!("reset the connection and the ", $peer, " loses what we wrote; default one second, zero: not at all. See")]
-        /// [`ReadWrite::close`](crate::wheel::ReadWrite::close).
+        #[doc = concat!("How long we wait for the ", $peer, "'s end of a connection that we have ended, and drop what comes, so that the")]
+        #[doc = concat!("system does not reset the connection and the ", $peer, " loses what we wrote; default one second, zero: not at")]
+        /// all. The session lives until then; `disconnected` is called before. See
+        /// [`ReadWrite::close`](crate::wheel::ReadWrite::close) for how many wait at a time.
         pub fn linger(mut self, limit: Duration) -> Self {
             self.settings.linger = limit;
             self

@@ -114,6 +114,11 @@ impl Core {
         if self.clock.reached(self.shutdown_due()).is_none() {
             return;
         }
+        // Those that wait for a peer's goodbye have done what they had to; nobody need hear of them.
+        for task in self.tasks.lingerers() {
+            self.cancel_task(task);
+        }
+        self.sweep();
         let alive = self.why_alive();
         if let Some(shutdown) = &mut *self.run.shutdown.borrow_mut() {
             shutdown.stopped = Some(alive);

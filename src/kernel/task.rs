@@ -46,7 +46,12 @@ struct Slot {
     body: Option<(Box<dyn Task>, Waker)>,
     /// Stands in the intake.
     scheduled: bool,
+    /// It only waits for a peer's goodbye.
+    lingers: bool,
 }
+
+/// Tasks of a kernel that may wait at a time for what peers have still to say: each keeps a descriptor.
+const LINGERING: usize = 1024;
 
 pub(crate) struct Tasks {
     shared: Arc<Shared>,
@@ -55,6 +60,8 @@ pub(crate) struct Tasks {
     serial: Cell<u64>,
     /// Those of sessions. The kernel's own, which listen for signals, keep nothing alive.
     count: Cell<usize>,
+    /// Those that linger.
+    lingering: Cell<usize>,
     /// Tasks to be polled without having been woken: new ones, and wheels that have something to write.
     intake: RefCell<Vec<u64>>,
     /// `intake` is not empty: looked at after each event.
@@ -74,6 +81,7 @@ impl Tasks {
             free: RefCell::default(),
             serial: Cell::new(0),
             count: Cell::new(0),
+            lingering: Cell::new(0),
             intake: RefCell::default(),
             has_intake: Cell::new(false),
             woken: RefCell::default(),
@@ -111,6 +119,7 @@ impl Tasks {
             waker,
             body: Some((body, std_waker)),
             scheduled: true,
+            lingers: false,
         });
         self.put_in(key(slot, serial));
         TaskId { serial, slot }
@@ -131,6 +140,9 @@ impl Tasks {
         self.free.borrow_mut().push(id.slot);
         if !slot.purpose.owner.is_kernel() {
             self.count.set(self.count.get() - 1);
+        }
+        if slot.lingers {
+            self.lingering.set(self.lingering.get() - 1);
         }
         Some(slot)
     }
@@ -164,6 +176,21 @@ impl Tasks {
         }
     }
 
+    /// Notes that a task waits for nothing but its peer's goodbye. False if so many do that it must not.
+    pub(crate) fn linger(&self, id: TaskId) -> bool {
+        let mut slots = self.slots.borrow_mut();
+        match slots.get_mut(id.slot as usize) {
+            Some(Some(slot)) if slot.serial == id.serial => {
+                if !slot.lingers && self.lingering.get() < LINGERING {
+                    slot.lingers = true;
+                    self.lingering.set(self.lingering.get() + 1);
+                }
+                slot.lingers
+            }
+            _ => false,
+        }
+    }
+
     /// Takes out every task of a session; they come back to be dropped by the caller.
     #[must_use]
     pub(super) fn clear(&self, session: u32) -> Vec<impl Sized + use<>> {
@@ -184,13 +211,22 @@ impl Tasks {
 
     /// The tasks that take new clients.
     pub(super) fn listeners(&self) -> Vec<TaskId> {
+        self.those(|slot| slot.purpose.listener)
+    }
+
+    /// The tasks that only wait for a peer's goodbye.
+    pub(super) fn lingerers(&self) -> Vec<TaskId> {
+        self.those(|slot| slot.lingers)
+    }
+
+    fn those(&self, wanted: impl Fn(&Slot) -> bool) -> Vec<TaskId> {
         let slots = self.slots.borrow();
         let found = slots
             .iter()
             .enumerate()
             .filter_map(|(i, s)| s.as_ref().map(|s| (i as u32, s)));
         found
-            .filter(|(_, s)| s.purpose.listener)
+            .filter(|(_, s)| wanted(s))
             .map(|(slot, s)| TaskId { serial: s.serial, slot })
             .collect()
     }
@@ -245,14 +281,22 @@ impl Tasks {
 
 impl Resource for Tasks {
     fn holds(&self, session: SessionId, out: &mut Vec<Hold>) {
-        self.each_of(session.slot, |_, purpose| {
-            out.push(Hold {
-                kind: purpose.kind,
-                name: purpose.what.to_string(),
-                count: 1,
-                place: purpose.place,
-            });
-        });
+        for slot in self.slots.borrow().iter().flatten() {
+            let purpose = &slot.purpose;
+            if purpose.owner.slot == session.slot {
+                let lingers = if slot.lingers {
+                    ", closed: its peer is heard out"
+                } else {
+                    ""
+                };
+                out.push(Hold {
+                    kind: purpose.kind,
+                    name: format!("{}{lingers}", purpose.what),
+                    count: 1,
+                    place: purpose.place,
+                });
+            }
+        }
     }
 }
 

@@ -902,9 +902,14 @@ impl ReadWrite {
     }
 
     /// Ends the wheel in good order, without further events: what was put is written, the peer sees the end, and what it
-    /// is still sending is read and dropped for up to `linger`, so that closing does not reset the connection and cost
-    /// the peer what was written. A silent peer is not waited for; zero waits for none. The session is kept alive until
-    /// that is done.
+    /// still sends is read and dropped until it ends, too, or `linger` is over. A socket that was closed answers what comes
+    /// late by a reset, and the peer may lose what it has not yet received by that; zero takes the risk and waits for nothing.
+    /// The session is kept alive until all of this is done.
+    ///
+    /// `linger` counts from when there is nothing to be read, and a peer that sends more than 16 MiB is not heard out. Of a
+    /// kernel's wheels 1024 wait like this at a time; one that is closed meanwhile reads what is there and goes. Writing has
+    /// no limit of time. A [shutdown](crate::Kernel::shutdown) that has come to its limit ends the waiting, and does not
+    /// complain of it.
     ///
     /// ```
     /// # use poe::{Event, Kernel, Session, event::START, filter::Line, wheel::{Input, ReadWrite}};
@@ -915,6 +920,7 @@ impl ReadWrite {
     /// # let kernel = Kernel::new();
     /// # let (mut peer, ours) = tokio::io::duplex(64);
     /// # peer.write_all(b"one\r\ntwo\r\n").await?;
+    /// # peer.shutdown().await?;
     /// # Session::builder(None::<ReadWrite>)
     /// # .on(START, |cx, io: DuplexStream| -> poe::Handled {
     /// #     *cx.heap = Some(ReadWrite::builder(io).input(Line::new(), LINE).start(cx)?);
@@ -936,7 +942,7 @@ impl ReadWrite {
     /// ```
     pub fn close(self, linger: Duration) {
         if self.state.is_closable()
-            && let Some(task) = self.state.task.take()
+            && let Some(task) = self.state.task.get()
         {
             self.state.base.silence();
             self.state.close(linger);
@@ -951,7 +957,10 @@ wheel_methods!(ReadWrite, |wheel| wheel.state.base, wheel.state.task.get());
 
 impl Drop for ReadWrite {
     fn drop(&mut self) {
-        if let Some(task) = self.state.task.take() {
+        // A closed wheel's task goes on alone.
+        if self.state.base.is_alive()
+            && let Some(task) = self.state.task.take()
+        {
             self.state.base.end([task]);
         }
     }

@@ -80,6 +80,8 @@ mod wheel_follow_tail;
 #[cfg(all(unix, feature = "pty", feature = "readline"))]
 mod wheel_readline;
 mod wheel_readwrite;
+#[cfg(unix)]
+mod wheel_readwrite_close;
 mod wheel_readwrite_faults;
 mod wheel_readwrite_rows;
 #[cfg(unix)]

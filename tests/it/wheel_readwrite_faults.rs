@@ -17,7 +17,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// A connection over the loopback address: the peer's end, and ours in Tokio's hands.
-fn connection() -> (TcpStream, tokio::net::TcpStream) {
+pub(crate) fn connection() -> (TcpStream, tokio::net::TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
     let (ours, _) = listener.accept().unwrap();

@@ -313,8 +313,8 @@ impl<H: 'static, F: Filter> TcpServerBuilder<H, F> {
         self
     }
 
-    /// How many clients there may be at a time; others wait in the system's backlog. With 0 the server starts paused,
-    /// until [`SET_CONCURRENCY`](super::SET_CONCURRENCY) says otherwise.
+    /// How many clients there may be at a time; others wait in the system's backlog. One that is [heard out](Self::linger)
+    /// still counts. With 0 the server starts paused, until [`SET_CONCURRENCY`](super::SET_CONCURRENCY) says otherwise.
     #[doc(alias = "Concurrency")]
     pub fn concurrency(mut self, clients: usize) -> Self {
         self.concurrency = clients;

@@ -10,12 +10,13 @@ use std::time::Duration;
 use tokio::io::ReadBuf;
 use tokio::time::Sleep;
 
-/// Octets that a closing wheel takes from its peer at most before it gives up being polite.
+/// Octets that a closing wheel takes from its peer at most, before it hangs up.
 const DRAINED: usize = 16 * 1024 * 1024;
 
 /// A wheel that is being closed in good order.
 pub(super) struct Closing {
     linger: Duration,
+    /// Runs from the first time that the peer has nothing to say.
     timer: Option<Pin<Box<Sleep>>>,
     drained: usize,
     /// The stream's output is shut down.
@@ -23,8 +24,9 @@ pub(super) struct Closing {
 }
 
 impl Pump {
-    /// Writes the rest, says goodbye, and reads what the peer still had to say: closing a socket with unread input
-    /// makes the system reset it, and the peer may lose what was written before.
+    /// Writes the rest, says goodbye, and reads what the peer still says until it says goodbye, too. A socket that is closed
+    /// with unread input, or that gets input after it was closed, is reset by the system, which then forgets what was
+    /// written and has not arrived.
     pub(super) fn poll_close(
         &mut self,
         state: &State,
@@ -78,8 +80,9 @@ impl Pump {
             match read {
                 Poll::Ready(0) => return Poll::Ready(()),
                 Poll::Ready(octets) => closing.drained += octets,
-                // Only a peer that is still sending could be hurt; one that is silent need not be waited for.
-                Poll::Pending if closing.drained == 0 => return Poll::Ready(()),
+                Poll::Pending if !state.task.get().is_some_and(|task| core.tasks.linger(task)) => {
+                    return Poll::Ready(());
+                }
                 Poll::Pending => {
                     let linger = closing.linger;
                     let timer = closing

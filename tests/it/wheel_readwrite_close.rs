@@ -1,0 +1,221 @@
+//! The orderly end of a wheel: who is heard out, for how long, and how many at a time.
+
+use crate::laws_kit::{ms, said, say};
+use crate::socket_kit::{Log, run_with};
+use crate::wheel_readwrite::{beside, beside_on, lines, talker};
+use crate::wheel_readwrite_faults::connection;
+use poe::component::TcpServer;
+use poe::testing::assert_no_leaks;
+use poe::wheel::ReadWrite;
+use poe::{Kernel, SessionBuilder, Signal};
+use std::cell::Cell;
+use std::io::{self, Write};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context as Waiting, Poll};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf, duplex};
+use tokio::time::{Instant, sleep};
+
+/// A session that closes its wheel as soon as it is there.
+fn closer(io: impl AsyncRead + AsyncWrite + 'static, linger: Duration) -> SessionBuilder<Option<ReadWrite>> {
+    talker(io, lines).on("go", move |cx, ()| -> poe::Handled {
+        let Some(wheel) = cx.heap.take() else { return Ok(()) };
+        wheel.put("goodbye")?;
+        wheel.close(linger);
+        Ok(())
+    })
+}
+
+/// The system resets a closed socket that gets something, and forgets what it had still to send.
+#[tokio::test]
+async fn a_peer_that_speaks_after_the_close_gets_all_that_was_written() {
+    const OCTETS: usize = 150_000;
+    let (mut peer, ours) = connection();
+    // The peer's system takes some of it, the rest waits in ours.
+    socket2::SockRef::from(&peer).set_recv_buffer_size(4096).unwrap();
+    socket2::SockRef::from(&ours).set_send_buffer_size(1 << 20).unwrap();
+    let session = talker(ours, lines).on("go", |cx, ()| -> poe::Handled {
+        let Some(wheel) = cx.heap.take() else { return Ok(()) };
+        wheel.put("x".repeat(OCTETS - 2))?;
+        wheel.close(Duration::from_secs(600));
+        say("closed");
+        Ok(())
+    });
+    let got = beside_on(&Kernel::new(), session, async move {
+        while said().is_empty() {
+            sleep(ms(1)).await;
+        }
+        sleep(ms(50)).await;
+        for _ in 0..10 {
+            // The first that comes too late is answered by the reset, the second meets it.
+            peer.write_all(b"late\r\n").unwrap();
+            sleep(ms(5)).await;
+        }
+        peer.set_nonblocking(true).unwrap();
+        let mut peer = tokio::net::TcpStream::from_std(peer).unwrap();
+        let mut got = Vec::new();
+        peer.read_to_end(&mut got).await.unwrap();
+        got.len()
+    })
+    .await;
+    assert_eq!(got, OCTETS);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_peer_is_waited_for_until_it_ends_or_the_time_is_over() {
+    for (ends, expected) in [(ms(30), ms(30)), (ms(9000), ms(2000))] {
+        let (mut peer, ours) = duplex(64);
+        let began = Instant::now();
+        let took = Rc::new(Cell::new(None));
+        let noted = took.clone();
+        let session = closer(ours, ms(2000)).on("_stop", move |_, ()| noted.set(Some(began.elapsed())));
+        beside(session, async move {
+            sleep(ends).await;
+            let mut all = String::new();
+            peer.shutdown().await.unwrap();
+            peer.read_to_string(&mut all).await.unwrap();
+            assert_eq!(all, "goodbye\r\n");
+        })
+        .await;
+        assert_eq!(took.get(), Some(expected));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_linger_of_zero_waits_for_nobody() {
+    let (peer, ours) = duplex(64);
+    let began = Instant::now();
+    beside(closer(ours, Duration::ZERO), async {}).await;
+    assert_eq!(began.elapsed(), Duration::ZERO);
+    drop(peer);
+}
+
+/// A stream with endless input.
+struct Endless(Rc<Cell<usize>>);
+
+impl AsyncRead for Endless {
+    fn poll_read(self: Pin<&mut Self>, _: &mut Waiting<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        self.0.set(self.0.get() + buf.remaining());
+        let octets = buf.initialize_unfilled().len();
+        buf.advance(octets);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Endless {
+    fn poll_write(self: Pin<&mut Self>, _: &mut Waiting<'_>, octets: &[u8]) -> Poll<io::Result<usize>> {
+        Poll::Ready(Ok(octets.len()))
+    }
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Waiting<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Waiting<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_does_not_stop_is_not_heard_out() {
+    let read = Rc::new(Cell::new(0));
+    beside(closer(Endless(read.clone()), ms(60_000)), async {}).await;
+    assert!((16 << 20..17 << 20).contains(&read.get()), "{} octets", read.get());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_kernel_hears_out_1024_at_a_time() {
+    let kernel = poe::testing::kernel();
+    let peers: Vec<_> = (0..1100)
+        .map(|_| {
+            let (peer, ours) = duplex(64);
+            closer(ours, ms(2000)).create(&kernel).unwrap();
+            peer
+        })
+        .collect();
+    let look = async {
+        sleep(ms(1000)).await;
+        kernel.session_count()
+    };
+    let (ran, at_half_time) = tokio::join!(kernel.run(), look);
+    ran.unwrap();
+    assert_eq!(at_half_time, 1024);
+    // And again: the places were given back.
+    let (peer, ours) = duplex(64);
+    let began = Instant::now();
+    beside_on(&kernel, closer(ours, ms(2000)), async {}).await;
+    assert_eq!(began.elapsed(), ms(2000));
+    drop((peer, peers));
+}
+
+/// Its wheel has done all that it had to: nobody is stopped before the end of its work.
+#[tokio::test(start_paused = true)]
+async fn a_shutdown_at_its_limit_does_not_complain_of_whoever_is_only_heard_out() {
+    let kernel = poe::testing::kernel();
+    let (mut peer, ours) = duplex(64);
+    talker(ours, lines)
+        .on("go", |cx, ()| -> poe::Handled {
+            cx.sig("TERM", "term");
+            let Some(wheel) = cx.heap.take() else { return Ok(()) };
+            wheel.put("goodbye")?;
+            wheel.close(ms(60_000));
+            Ok(())
+        })
+        .on("term", |cx, _: Signal| cx.sig_handled())
+        .on("_stop", |_, ()| say("stop"))
+        .create(&kernel)
+        .unwrap();
+    let work = async {
+        sleep(ms(10)).await;
+        let why = kernel.why_alive().to_string();
+        assert!(
+            why.contains("ReadWrite") && why.contains("its peer is heard out"),
+            "{why}"
+        );
+        let began = Instant::now();
+        let report = kernel.shutdown(ms(100)).await;
+        assert!(report.is_clean(), "{report}");
+        assert_eq!(began.elapsed(), ms(100));
+    };
+    let (ran, ()) = tokio::join!(kernel.run(), work);
+    ran.unwrap();
+    assert_no_leaks(&kernel);
+    assert_eq!(said(), ["stop"]);
+    let mut all = String::new();
+    peer.read_to_string(&mut all).await.unwrap();
+    assert_eq!(all, "goodbye\r\n");
+}
+
+/// A server's client that does not end its side is told as gone at once, and counts until it is.
+#[tokio::test]
+async fn a_server_counts_a_client_that_it_hears_out() {
+    let kernel = Kernel::new();
+    let log = Log::default();
+    let gone = log.clone();
+    let server = TcpServer::builder("127.0.0.1:0")
+        .linger(Duration::from_secs(600))
+        .client_connected(|cx| {
+            cx.client().put("goodbye");
+            cx.client().shutdown();
+        })
+        .client_input(|_, _| panic!("nothing is to come"))
+        .client_disconnected(move |_| gone.say("gone"))
+        .start(&kernel)
+        .await
+        .unwrap();
+    let addr = server.local_addr();
+    let talk = async {
+        let mut stream = tokio::net::TcpStream::connect(addr).await.unwrap();
+        let mut all = String::new();
+        stream.read_to_string(&mut all).await.unwrap();
+        assert_eq!(all, "goodbye\r\n");
+        for _ in 0..5 {
+            stream.write_all(b"late\r\n").await.unwrap();
+            sleep(ms(5)).await;
+        }
+        assert_eq!((log.lines().len(), server.connections()), (1, 1));
+        drop(stream);
+        server.shutdown();
+    };
+    run_with(&kernel, talk).await;
+    assert_eq!(server.connections(), 0);
+}
