@@ -1,5 +1,6 @@
 //! Aliases: names for sessions. One keeps its session alive, but only as long as something else can still act (law L90).
 
+use super::turn::gone;
 use super::{Core, Target, Turn};
 use crate::error::{Error, ErrorKind};
 use crate::id::SessionId;
@@ -192,8 +193,4 @@ impl Turn<'_> {
         let found = slot.map(|slot| self.core.aliases.borrow().list(slot));
         self.core.told("alias_list_of", found)
     }
-}
-
-fn gone(id: SessionId) -> Error {
-    ErrorKind::NoSuchSession(format!("{id} (it was stopped)")).into()
 }

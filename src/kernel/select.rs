@@ -5,6 +5,7 @@
 //! Those that are not go back to waiting.
 
 use super::task::{Purpose, Task};
+use super::turn::gone;
 use super::{Core, Turn};
 use crate::arg::AnyArg;
 use crate::bridge::files::{Readiness, Want, levels, set_nonblocking};
@@ -385,6 +386,9 @@ impl Core {
             let error = io::Error::new(io::ErrorKind::Unsupported, why);
             return Err(io_error("watching a descriptor", error));
         }
+        if self.sessions.borrow().resolve(owner).is_none() {
+            return Err(gone(owner));
+        }
         let handle = watched.clone();
         let watch = Rc::new(Watch {
             owner,
@@ -420,7 +424,6 @@ impl Core {
             selects: self.selects.clone(),
             readiness: None,
         };
-        // A session that was stopped in its own handler watches nothing; the body is dropped, and the entry with it.
         watch.task.set(self.start_task(purpose, Box::new(body)));
         // The first look is for free, and often the descriptor is ready.
         self.selects.heat(&watch);
@@ -542,7 +545,7 @@ impl Turn<'_> {
     /// A second call for the same descriptor replaces event and extra, and resumes it.
     ///
     /// # Errors
-    /// The kernel is on virtual time. (The system's refusal comes as a `DIE`.)
+    /// The session has been stopped; the kernel is on virtual time. (The system's refusal comes as a `DIE`.)
     #[track_caller]
     pub fn select_read<X: Clone + 'static>(
         self,

@@ -2,6 +2,7 @@
 
 use super::Core;
 use crate::arg::AnyArg;
+use crate::error::{Error, ErrorKind};
 use crate::id::SessionId;
 use crate::name::{Name, NameIdx};
 use std::cell::Cell;
@@ -249,6 +250,12 @@ fn by_parts(id: &SessionId) -> SessionId {
         slot: id.slot,
         kernel: id.kernel,
     }
+}
+
+/// The error of what a session asks for that `stop` has ended in its own handler.
+#[cold]
+pub(super) fn gone(id: SessionId) -> Error {
+    ErrorKind::NoSuchSession(format!("{id} (it was stopped)")).into()
 }
 
 impl std::fmt::Debug for Turn<'_> {
