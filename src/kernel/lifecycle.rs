@@ -132,6 +132,10 @@ impl Core {
             if let Some(slot) = slot {
                 self.stop_session(slot);
             }
+            let mut sessions = self.sessions.borrow_mut();
+            if let Some(slot) = sessions.resolve(id) {
+                sessions.get_mut(slot).passed_over = true;
+            }
         }
         // The handler that called this runs on: its event stays the active one, only its session is gone.
         self.active.set(Active {

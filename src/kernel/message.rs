@@ -212,11 +212,12 @@ impl Core {
             return Ok(());
         }
         // A session that was stopped in its own handler posts as the kernel (law L87).
+        let speaks = || !self.active.session().is_kernel();
         let from = match frame {
-            Some(frame) => sessions.hold_pair(to, frame.session.slot, frame.session.serial),
+            Some(frame) => sessions.hold_pair(to, frame.session.slot, frame.session.serial, speaks),
             None => {
                 let active = self.active.session();
-                sessions.hold_pair(to, active.slot, active.serial)
+                sessions.hold_pair(to, active.slot, active.serial, speaks)
             }
         };
         drop(sessions);

@@ -27,6 +27,8 @@ pub(crate) struct Record<O> {
     marked: bool,
     /// Its `_stop` is under way, or over.
     pub(crate) stopping: bool,
+    /// … and a `stop` of everything has found it so. It still speaks for itself in handlers that are called from now on.
+    pub(crate) passed_over: bool,
     /// Its first `_start` is under way, so that its parent has not heard of it.
     pub(crate) starting: bool,
     /// The head of its list of timers, which the queue links.
@@ -84,6 +86,7 @@ impl<O: Clone> Sessions<O> {
             mark: 0,
             marked: false,
             stopping: false,
+            passed_over: false,
             starting: false,
             first_timer: None,
             object: None,
@@ -276,11 +279,13 @@ impl<O: Clone> Sessions<O> {
         }
     }
 
-    /// The same for a sender by its parts, in whose place the kernel sends if it is gone; gives the sender's slot.
+    /// The same for a sender by its parts, in whose place the kernel sends if it is gone; gives the sender's slot. One that
+    /// `stop` has found in its `_stop` is asked whether it still speaks for itself.
     #[inline(always)]
-    pub(crate) fn hold_pair(&mut self, to: u32, from: u32, from_serial: u64) -> u32 {
-        let alive = self.records[from as usize].serial == from_serial;
-        let from = if alive { from } else { KERNEL };
+    pub(crate) fn hold_pair(&mut self, to: u32, from: u32, from_serial: u64, speaks: impl FnOnce() -> bool) -> u32 {
+        let sender = &self.records[from as usize];
+        let itself = sender.serial == from_serial && (!sender.passed_over || speaks());
+        let from = if itself { from } else { KERNEL };
         self.hold_ends(to, from);
         from
     }

@@ -57,6 +57,34 @@ async fn l87_after_stop_the_rest_of_the_handler_speaks_for_the_kernel() {
     assert_eq!(said(), ["B stop", "A stop", "C go, made by C", "C stop"]);
 }
 
+/// Also in a `_stop`, after which its session is still there for a while: what it posts then is the kernel's, and stays when
+/// the session goes. In a handler that is called from there the session speaks again.
+#[tokio::test(start_paused = true)]
+async fn l87_in_ones_own_stop_too() {
+    let kernel = kernel();
+    life("S", nothing)
+        .on(STOP, |cx, ()| -> Handled {
+            cx.stop();
+            let new = life("new", |cx| cx.delay("bye", ms(5), ()))
+                .on("hello", |cx, how: &str| say(format!("{how} from {}", nm(cx.sender()))))
+                .create_in(cx)?;
+            cx.post(new, "hello", "hello")?;
+            cx.yield_to("never", ());
+            cx.call::<(), ()>(cx.session_id(), "called", ())?;
+            cx.post(new, "hello", "goodbye")?;
+            Ok(())
+        })
+        .on("called", |cx, ()| {
+            // With the session, which has only its end before it, this goes.
+            cx.post(cx.session_id(), "never", ()).unwrap();
+        })
+        .on("never", |_, ()| say("never"))
+        .create(&kernel)
+        .unwrap();
+    run(&kernel).await;
+    assert_eq!(said(), ["hello from kernel", "goodbye from kernel", "new stop"]);
+}
+
 #[cfg(unix)]
 #[tokio::test]
 async fn l87_a_stopped_session_watches_no_file_and_is_told_so() {

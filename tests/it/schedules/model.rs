@@ -621,8 +621,13 @@ impl Model {
                 if to == KERNEL {
                     self.drop_arg(arg);
                 } else {
-                    let (from, by) = (self.or_kernel(me), self.active_event);
-                    self.post(to, from, event, by, arg);
+                    // After a `stop` in its own `_stop` it is still there, and the kernel speaks (law L87).
+                    let from = if self.active == KERNEL {
+                        KERNEL
+                    } else {
+                        self.or_kernel(me)
+                    };
+                    self.post(to, from, event, self.active_event, arg);
                 }
                 "ok".into()
             }
