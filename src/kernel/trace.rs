@@ -140,7 +140,9 @@ impl Core {
         let event = self.names.name(name);
         if tracing::enabled!(target: "poe::timers", Level::TRACE) {
             let session = self.sessions.borrow().id(to);
-            tracing::trace!(target: "poe::timers", %session, %event, %place, due, "set");
+            // From now on; before now for one that is past. The kernel's own scale would tell nobody anything.
+            let seconds = (i128::from(due) - i128::from(self.clock.now())) as f64 / 1e9;
+            tracing::trace!(target: "poe::timers", %session, %event, %place, due_in = %format_args!("{seconds:.6}s"), "set");
         }
         self.trace_held(to, HoldKind::Timer, &event);
     }

@@ -73,10 +73,32 @@ async fn events_are_told_when_they_are_posted_and_when_they_are_dispatched() {
 async fn timers_are_told_when_they_are_set() {
     #[cfg(unix)]
     crate::in_child::in_child!();
-    in_order(
-        &traced("poe::timers=trace").await,
-        &["poe::timers: set session=1 event=tick"],
+    let lines = traced("poe::timers=trace").await;
+    in_order(&lines, &["poe::timers: set session=1 event=tick"]);
+    assert!(lines[0].ends_with(" due_in=0.005000s"), "{lines:?}");
+
+    let trace = Trace::of("poe::timers=trace");
+    let kernel = kernel();
+    Session::builder(())
+        .on(START, |cx, ()| {
+            cx.delay("long", 7200.5, ());
+            cx.delay("short", std::time::Duration::from_nanos(1600), ());
+            cx.alarm("past", std::time::UNIX_EPOCH, ());
+            cx.delay("overdue", -0.25, ());
+        })
+        .create(&kernel)
+        .unwrap();
+    kernel.stop().unwrap();
+    let due: Vec<String> = trace
+        .lines()
+        .iter()
+        .filter_map(|line| line.split("due_in=").nth(1).map(str::to_owned))
+        .collect();
+    assert_eq!(
+        (&*due[0], &*due[1], &*due[3]),
+        ("7200.500000s", "0.000002s", "-0.250000s")
     );
+    assert!(due[2].starts_with('-') && due[2].len() > 15, "{due:?}");
 }
 
 #[tokio::test(start_paused = true)]
