@@ -52,6 +52,7 @@ pub struct Die {
 }
 
 /// The failure that will end the run.
+#[derive(Clone)]
 struct Fatal {
     failure: Failure,
     session: SessionId,
@@ -63,6 +64,24 @@ pub(super) struct DieState {
     fatal: RefCell<Option<Fatal>>,
     /// `fatal` is set: looked at after each event.
     is_fatal: Cell<bool>,
+    /// A shutdown has told of it; the run that it ends may yet do so.
+    told: Cell<bool>,
+}
+
+impl From<Fatal> for Error {
+    fn from(fatal: Fatal) -> Self {
+        let Fatal {
+            failure,
+            session,
+            event,
+        } = fatal;
+        ErrorKind::Died {
+            failure,
+            session,
+            event,
+        }
+        .into()
+    }
 }
 
 impl DieState {
@@ -73,6 +92,7 @@ impl DieState {
 
     fn set(&self, fatal: Fatal) {
         self.is_fatal.set(true);
+        self.told.set(false);
         *self.fatal.borrow_mut() = Some(fatal);
     }
 
@@ -87,19 +107,20 @@ impl DieState {
     }
 
     pub(super) fn take_error(&self) -> Option<Error> {
-        let Fatal {
-            failure,
-            session,
-            event,
-        } = self.take()?;
-        Some(
-            ErrorKind::Died {
-                failure,
-                session,
-                event,
-            }
-            .into(),
-        )
+        self.take().map(Error::from)
+    }
+
+    /// The error, which stays for the run that it ends.
+    pub(super) fn tell_error(&self) -> Option<Error> {
+        self.told.set(self.is_fatal.get());
+        self.fatal.borrow().clone().map(Error::from)
+    }
+
+    /// Drops what was told, where no run will tell it any more.
+    pub(super) fn forget_told(&self) {
+        if self.told.take() {
+            drop(self.take());
+        }
     }
 }
 

@@ -509,7 +509,11 @@ struct RunState {
     shutdown: RefCell<Option<shutdown::Shutdown>>,
     /// `shutdown` is set.
     shutting_down: Cell<bool>,
-    /// Those who wait for the end of a run.
+    /// The ticket of the shutdown that drives the kernel in the place of a run; 0 if none does.
+    seat: Cell<u64>,
+    /// The last ticket for it.
+    tickets: Cell<u64>,
+    /// Those who wait for the end of a run, or for the seat.
     waiting: RefCell<Vec<Waker>>,
 }
 
@@ -559,6 +563,8 @@ impl Core {
                 unfinished: Cell::new(None),
                 shutdown: RefCell::new(None),
                 shutting_down: Cell::new(false),
+                seat: Cell::new(0),
+                tickets: Cell::new(0),
                 waiting: RefCell::default(),
             },
             die: die::DieState::default(),

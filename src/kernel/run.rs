@@ -38,7 +38,47 @@ enum Step {
     Done,
 }
 
+/// What one of several futures that could drive the kernel does in a poll.
+enum Part {
+    Drive,
+    Wait,
+    Leave,
+}
+
 impl Core {
+    /// Slices until the mode's end, in those polls that `part` says are ours.
+    async fn slices(&self, mode: Mode, mut part: impl FnMut() -> Part) {
+        // The kernel has a budget of its own; Tokio's would cut a turn into pieces of 128 and starve the I/O in them.
+        tokio::task::unconstrained(async {
+            loop {
+                let step = poll_fn(|cx| match part() {
+                    Part::Drive => self.poll_run(mode, cx),
+                    Part::Wait => {
+                        let mut waiting = self.run.waiting.borrow_mut();
+                        if !waiting.iter().any(|waker| waker.will_wake(cx.waker())) {
+                            waiting.push(cx.waker().clone());
+                        }
+                        Poll::Pending
+                    }
+                    Part::Leave => Poll::Ready(Step::Done),
+                });
+                match step.await {
+                    // Not by waking ourselves: that would be sixty polls ahead of the I/O driver.
+                    Step::GiveWay => give_way().await,
+                    Step::Done => break,
+                }
+            }
+        })
+        .await;
+    }
+
+    /// Wakes those who wait for the end of a run, or for the seat of its driver.
+    fn wake_waiting(&self) {
+        for waker in self.run.waiting.take() {
+            waker.wake();
+        }
+    }
+
     /// As many slices as the budget allows.
     fn poll_run(&self, mode: Mode, cx: &mut Context<'_>) -> Poll<Step> {
         self.shared.register(cx.waker());
@@ -360,12 +400,64 @@ impl<'a> Running<'a> {
 
 impl Drop for Running<'_> {
     fn drop(&mut self) {
-        self.0.run.running.set(false);
-        self.0.run.asleep.set(false);
-        self.0.run.idle_watch.set(false);
-        for waker in self.0.run.waiting.take() {
-            waker.wake();
+        let run = &self.0.run;
+        run.running.set(false);
+        run.asleep.set(run.seat.get() != 0);
+        run.idle_watch.set(false);
+        // A failure that ended the run, and that the shutdown has told, is no matter of the next one.
+        self.0.die.forget_told();
+        self.0.wake_waiting();
+    }
+}
+
+/// The place of a run's driver, taken by a shutdown. The run that is under way may be one that is kept and not polled any
+/// more, and nobody can know that; so it waits, and ends when the shutdown has.
+struct Seat<'a> {
+    core: &'a Core,
+    /// Zero before the seat was taken for the first time.
+    ticket: u64,
+}
+
+impl Seat<'_> {
+    /// Takes the seat if it is to be had. A newcomer gets it in any case: another shutdown may be one that is not polled
+    /// any more, too.
+    fn take(&mut self) -> Part {
+        let run = &self.core.run;
+        if !self.core.is_shutting_down() {
+            // Another shutdown has done it.
+            return Part::Leave;
         }
+        if self.core.busy.get() {
+            // We are polled inside the kernel itself, by a run that is well, and must go on.
+            self.leave();
+            return Part::Wait;
+        }
+        if self.ticket == 0 || run.seat.get() == 0 {
+            self.ticket = run.tickets.get() + 1;
+            run.tickets.set(self.ticket);
+            run.seat.set(self.ticket);
+            run.over.set(false);
+        }
+        if run.seat.get() == self.ticket {
+            Part::Drive
+        } else {
+            Part::Wait
+        }
+    }
+
+    fn leave(&self) {
+        let run = &self.core.run;
+        if self.ticket != 0 && run.seat.get() == self.ticket {
+            run.seat.set(0);
+            run.asleep.set(run.running.get());
+            self.core.wake_waiting();
+        }
+    }
+}
+
+impl Drop for Seat<'_> {
+    fn drop(&mut self) {
+        self.leave();
     }
 }
 
@@ -552,21 +644,29 @@ impl Kernel {
     async fn drive(&self, mode: Mode) -> Result<(), Error> {
         let core = self.core();
         let running = Running::enter(core, mode == Mode::Run)?;
-        // The kernel has a budget of its own; Tokio's would cut a turn into pieces of 128 and starve the I/O in them.
-        tokio::task::unconstrained(async {
-            loop {
-                let step: Step = poll_fn(|cx| core.poll_run(mode, cx)).await;
-                match step {
-                    // Not by waking ourselves: that would be sixty polls ahead of the I/O driver.
-                    Step::GiveWay => give_way().await,
-                    Step::Done => break,
-                }
-            }
-        })
-        .await;
+        let part = || match core.run.seat.get() {
+            0 => Part::Drive,
+            _ => Part::Wait,
+        };
+        core.slices(mode, part).await;
+        let error = core.die.take_error();
         drop(running);
-        core.finish_shutdown();
-        core.die.take_error().map_or(Ok(()), Err)
+        core.wake_waiting();
+        error.map_or(Ok(()), Err)
+    }
+
+    /// Drives the kernel to its end in the place of a run that is under way, which then ends as well.
+    pub(super) async fn drive_for_run(&self) -> Result<(), Error> {
+        let core = self.core();
+        let mut seat = Seat { core, ticket: 0 };
+        core.slices(Mode::Run, || seat.take()).await;
+        let error = match (core.is_shutting_down(), core.run.running.get()) {
+            (false, _) => None,
+            (true, false) => core.die.take_error(),
+            (true, true) => core.die.tell_error(),
+        };
+        drop(seat);
+        error.map_or(Ok(()), Err)
     }
 }
 

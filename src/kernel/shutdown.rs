@@ -6,8 +6,6 @@ use crate::bridge::clock::Clock;
 use crate::error::Error;
 use crate::resource::sessions::KERNEL;
 use std::fmt;
-use std::future::poll_fn;
-use std::task::Poll;
 use std::time::Duration;
 
 pub(super) struct Shutdown {
@@ -41,7 +39,7 @@ pub(super) struct Shutdown {
 pub struct ShutdownReport {
     /// The sessions that were still alive at the limit and were stopped then, with what kept them.
     pub stopped: Vec<SessionHolds>,
-    /// The error with which the run ended, if the shutdown drove it.
+    /// The error with which the run ended. A `run` or `serve` that was under way answers with it, too.
     pub error: Option<Error>,
 }
 
@@ -126,11 +124,14 @@ impl Core {
         self.stop_all();
     }
 
-    /// Wakes those who wait for the end of the shutdown; the report stays for them.
-    pub(super) fn finish_shutdown(&self) {
-        for waker in self.run.waiting.take() {
-            waker.wake();
+    /// The kernel is as new, and a run that is under way ends. Gives those who had to be stopped.
+    fn end_shutdown(&self) -> Option<WhyAlive> {
+        self.run.shutting_down.set(false);
+        if self.run.running.get() {
+            self.run.over.set(true);
+            self.shared.notify();
         }
+        self.run.shutdown.borrow_mut().take()?.stopped
     }
 }
 
@@ -139,9 +140,8 @@ impl Kernel {
     /// not handle it stop), and no session can be created any more. Posts still run, so that sessions that handle
     /// `TERM` can finish. At the limit whoever is left is stopped; every `_stop` runs.
     ///
-    /// Call it beside a `run` or `serve` that is under way, which then ends, or alone: then it drives the kernel itself.
-    /// A `run` or `serve` that was begun, is not polled any more and was not dropped keeps it waiting, beyond the limit:
-    /// in a hand-made `select` drop it first (`tokio::select!` does).
+    /// Call it alone or beside a `run` or `serve` that is under way: it drives the kernel itself, and so needs nobody to
+    /// poll that one, which ends with it. If it is dropped before its end, the run goes on, and shuts the kernel down.
     /// Afterwards the kernel is as new.
     ///
     /// ```
@@ -159,22 +159,18 @@ impl Kernel {
         let core = self.core();
         core.begin_shutdown(limit);
         let mut error = None;
-        while self.session_count() > 0 {
-            if core.run.running.get() {
-                poll_fn(|cx| {
-                    if !core.run.running.get() {
-                        return Poll::Ready(());
-                    }
-                    core.run.waiting.borrow_mut().push(cx.waker().clone());
-                    Poll::Pending
-                })
-                .await;
-            } else if let Err(e) = self.run().await {
+        while core.is_shutting_down() && self.session_count() > 0 {
+            let ended = if core.run.running.get() || core.busy.get() {
+                self.drive_for_run().await
+            } else {
+                self.run().await
+            };
+            if let Err(e) = ended {
                 error = Some(e);
             }
         }
-        let stopped = core.run.shutdown.borrow_mut().take().and_then(|s| s.stopped);
-        core.run.shutting_down.set(false);
+        // Unless another shutdown has finished this one's work.
+        let stopped = core.is_shutting_down().then(|| core.end_shutdown()).flatten();
         ShutdownReport {
             stopped: stopped.map_or_else(Vec::new, |s| s.sessions),
             error,

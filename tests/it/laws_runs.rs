@@ -242,6 +242,159 @@ async fn shutdown_waits_for_those_who_end_and_stops_the_rest_at_its_limit() {
     assert_eq!(kernel.session_count(), 0);
 }
 
+/// Someone who ends by himself when he is asked to, and someone who does not.
+fn quick_and_stubborn(kernel: &poe::Kernel) {
+    life("quick", |cx| {
+        cx.sig("TERM", "term");
+        cx.delay("bye", ms(10_000), ());
+    })
+    .on("term", |cx, _: poe::Signal| {
+        cx.sig_handled();
+        cx.delay("bye", ms(10), ());
+    })
+    .create(kernel)
+    .unwrap();
+    life("stubborn", |cx| {
+        cx.sig("TERM", "term");
+        cx.delay("bye", ms(10_000), ());
+    })
+    .on("term", |cx, _: poe::Signal| cx.sig_handled())
+    .create(kernel)
+    .unwrap();
+}
+
+/// As in a hand-made `select` that goes on to the shutdown with the other future still in its hands.
+#[tokio::test(start_paused = true)]
+async fn shutdown_needs_nobody_to_poll_the_run_that_is_under_way() {
+    let kernel = kernel();
+    for serve in [true, false] {
+        quick_and_stubborn(&kernel);
+        let mut run = if serve { kernel.serve() } else { kernel.run() };
+        assert!(poll_once(&mut run).is_none());
+        let began = tokio::time::Instant::now();
+        let shutdown = tokio::time::timeout(ms(5000), kernel.shutdown(ms(100)));
+        let report = shutdown.await.expect("the limit holds");
+        assert_eq!((report.stopped.len(), began.elapsed()), (1, ms(100)), "{report}");
+        assert_eq!(said(), ["quick stop", "stubborn stop"]);
+        // The run ends when somebody looks, even if there is something new to do.
+        let late = life("late", lives(20)).create(&kernel).unwrap();
+        poll_once(&mut run).expect("it has ended").unwrap();
+        kernel.run().await.unwrap();
+        assert!(!kernel.is_alive(late));
+        assert_eq!(said(), ["late stop"]);
+    }
+}
+
+/// There is nobody to be stopped, but somebody who waits for sessions to come.
+#[tokio::test(start_paused = true)]
+async fn a_shutdown_ends_a_kernel_that_serves_nobody() {
+    let kernel = kernel();
+    let both = async { tokio::join!(kernel.serve(), kernel.shutdown(ms(100))) };
+    let (served, report) = tokio::time::timeout(ms(1000), both).await.expect("it ends");
+    served.unwrap();
+    assert!(report.is_clean());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shutdown_that_is_given_up_leaves_its_work_to_the_run() {
+    let kernel = kernel();
+    quick_and_stubborn(&kernel);
+    let began = tokio::time::Instant::now();
+    let run = async {
+        kernel.run().await.unwrap();
+        began.elapsed()
+    };
+    let (took, given_up) = tokio::join!(run, tokio::time::timeout(ms(5), kernel.shutdown(ms(100))));
+    assert!(given_up.is_err());
+    assert_eq!(
+        (took, said()),
+        (ms(100), vec!["quick stop".to_owned(), "stubborn stop".into()])
+    );
+    assert!(
+        !kernel.shutdown(ms(100)).await.is_clean(),
+        "the report stays for who asks again"
+    );
+
+    // And to the next shutdown, while the first is kept.
+    quick_and_stubborn(&kernel);
+    let mut run = kernel.serve();
+    assert!(poll_once(&mut run).is_none());
+    let mut first = Box::pin(kernel.shutdown(ms(100)));
+    assert!(poll_once(&mut first).is_none());
+    assert_eq!(kernel.shutdown(ms(50)).await.stopped.len(), 1);
+    assert!(first.await.is_clean());
+    run.await.unwrap();
+}
+
+/// The run is a task of its own: it waits for the shutdown, and is woken by its end.
+#[tokio::test(start_paused = true)]
+async fn shutdown_and_run_may_be_tasks_of_their_own() {
+    let kernel = std::rc::Rc::new(kernel());
+    quick_and_stubborn(&kernel);
+    let local = tokio::task::LocalSet::new();
+    let (for_run, for_shutdown) = (kernel.clone(), kernel.clone());
+    let run = local.spawn_local(async move { for_run.serve().await });
+    let shutdown = local.spawn_local(async move {
+        tokio::time::sleep(ms(10)).await;
+        for_shutdown.shutdown(ms(100)).await
+    });
+    local.await;
+    run.await.unwrap().unwrap();
+    assert_eq!(shutdown.await.unwrap().stopped.len(), 1);
+}
+
+/// Nothing is lost of a failure, and nothing is left of it.
+#[tokio::test(start_paused = true)]
+async fn a_failure_during_a_shutdown_is_told_by_the_report_and_by_the_run() {
+    let kernel = kernel();
+    let fails = |kernel: &poe::Kernel| {
+        life("fails", |cx| {
+            cx.sig("TERM", "term");
+            cx.delay("bye", ms(10_000), ());
+        })
+        .on("term", |cx, _: poe::Signal| {
+            cx.sig_handled();
+            fail("at the end")
+        })
+        .create(kernel)
+        .unwrap();
+    };
+    fails(&kernel);
+    let (served, report) = tokio::join!(kernel.serve(), kernel.shutdown(ms(100)));
+    assert!(served.unwrap_err().to_string().contains("at the end"));
+    assert!(report.error.unwrap().to_string().contains("at the end"));
+
+    fails(&kernel);
+    let mut run = kernel.run();
+    assert!(poll_once(&mut run).is_none());
+    let report = kernel.shutdown(ms(100)).await;
+    assert!(report.error.unwrap().to_string().contains("at the end"));
+    drop(run);
+    kernel.run().await.unwrap();
+}
+
+/// A shutdown that one of the kernel's own tasks waits for is driven by the run.
+#[tokio::test(start_paused = true)]
+async fn a_task_of_the_kernel_may_shut_it_down() {
+    let kernel = kernel();
+    let inner = kernel.clone();
+    quick_and_stubborn(&kernel);
+    life("asks", move |cx| {
+        let kernel = inner.clone();
+        cx.sig("TERM", "term");
+        cx.spawn(async move { kernel.shutdown(ms(100)).await.stopped.len() }, "shut");
+    })
+    .on("term", |cx, _: poe::Signal| cx.sig_handled())
+    .on("shut", |_, _: usize| say("never: it is stopped with the others"))
+    .create(&kernel)
+    .unwrap();
+    tokio::time::timeout(ms(5000), kernel.run())
+        .await
+        .expect("the limit holds")
+        .unwrap();
+    assert_eq!(said(), ["quick stop", "asks stop", "stubborn stop"]);
+}
+
 #[test]
 fn a_kernel_that_never_ran_says_whom_it_drops_and_why_they_were_alive() {
     #[cfg(unix)]
