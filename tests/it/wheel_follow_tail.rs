@@ -2,6 +2,7 @@
 //! specification: what a FollowTail tells of files that grow, shrink, go and come.
 
 use crate::laws_kit::{ms, said, say};
+use bytes::Bytes;
 use poe::event::START;
 use poe::filter::Line;
 use poe::testing::assert_no_leaks;
@@ -446,6 +447,36 @@ async fn q17_an_unfinished_line_is_glued_to_the_next_file_or_delivered_before_it
         };
         assert_eq!(play(session).await, expected);
     }
+}
+
+/// What it makes are records of the old filter's type, which the new event need not carry.
+#[tokio::test(start_paused = true)]
+async fn q17_a_change_of_filter_ends_the_flushing_of_the_old_one() {
+    const OCTETS: Event<Input<Bytes>> = Event::new("octets");
+    let folder = Folder::new();
+    let (log, old) = (folder.path("log"), folder.path("log.1"));
+    append(&log, "");
+    let path = log.clone();
+    let session = follower(
+        move || {
+            let flush = |_| panic!("its filter is gone");
+            FollowTail::builder(&path).input_flushing(Line::new(), LINE, flush)
+        },
+        move |cx, what| match what {
+            "begun" => cx.heap.as_ref().unwrap().set_filter(Line::bytes(), OCTETS).unwrap(),
+            "idle" => {
+                append(&log, "half");
+                std::fs::rename(&log, &old).unwrap();
+                append(&log, "new\n");
+            }
+            _ => {}
+        },
+    );
+    let session = session.on(OCTETS, |cx, input| {
+        say(format!("{:?}", input.record));
+        *cx.heap = None;
+    });
+    assert_eq!(play(session).await, ["idle", "reset", "b\"halfnew\""]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -74,6 +74,72 @@ const SHORTEST: Duration = Duration::from_millis(1);
 /// # std::fs::remove_file(log).unwrap();
 /// # Ok::<(), poe::Error>(()) }).unwrap();
 /// ```
+///
+/// A program that is to go on where it stopped keeps how far it has come: to where the wheel has read, less what is no
+/// record yet.
+///
+/// ```
+/// use poe::{Event, Session, event::START, filter::Line, testing, wheel::{FollowTail, Input}};
+/// const LINE: Event<Input<String>> = Event::new("line");
+/// # tokio_test::block_on(async { tokio::time::pause();
+/// let kernel = testing::kernel();
+/// # let log = std::env::temp_dir().join(format!("poe-doc-tell-{}", std::process::id()));
+/// # let path = log.clone();
+/// std::fs::write(&log, "one\ntwo\nthr").unwrap();
+/// Session::builder(())
+///     .on(START, move |cx, ()| -> poe::Handled {
+///         let tail = FollowTail::builder(&log).input(Line::new(), LINE).start(cx)?;
+///         assert_eq!((tail.tell(), tail.pending()), (Some(11), "thr".into()));
+///         let go_on_at = tail.tell().map(|octets| octets - tail.pending().len() as u64);
+///         assert_eq!(go_on_at, Some(8)); // for `seek`, the next time
+///         Ok(())
+///     })
+///     .create(&kernel)?;
+/// kernel.run().await?;
+/// # std::fs::remove_file(path).unwrap();
+/// # Ok::<(), poe::Error>(()) }).unwrap();
+/// ```
+///
+/// A wheel can be given away, and can tell of more, or of less, from then on:
+///
+/// ```
+/// use poe::{Event, Session, WheelId, event::START, filter::Line, testing};
+/// use poe::wheel::{FollowTail, Input, IoError};
+/// const TAIL: Event<FollowTail> = Event::new("tail");
+/// const LINE: Event<Input<String>> = Event::new("line");
+/// const RESET: Event<WheelId> = Event::new("reset");
+/// const ERROR: Event<IoError> = Event::new("error");
+/// # tokio_test::block_on(async { tokio::time::pause();
+/// let kernel = testing::kernel();
+/// # let log = std::env::temp_dir().join(format!("poe-doc-adopt-{}", std::process::id()));
+/// # let path = log.clone();
+/// # std::fs::write(&log, "a line\n").unwrap();
+/// let reader = Session::builder(None::<FollowTail>)
+///     .on(START, |cx, ()| cx.alias_set("reader"))
+///     .on(TAIL, |cx, tail: FollowTail| -> poe::Handled {
+///         cx.alias_remove("reader")?; // it is the wheel that keeps the session alive from here on
+///         tail.adopt(cx)?;
+///         assert_eq!(tail.session_id(), cx.session_id());
+///         tail.set_reset_event(Some(RESET));
+///         tail.set_error_event(Some(ERROR));
+///         *cx.heap = Some(tail);
+///         Ok(())
+///     })
+///     .on(LINE, |cx, input| {
+///         assert_eq!((&*input.record, Some(input.wheel)), ("a line", cx.heap.as_ref().map(FollowTail::id)));
+///         *cx.heap = None;
+///     })
+///     .create(&kernel)?;
+/// Session::builder(())
+///     .on(START, move |cx, ()| -> poe::Handled {
+///         let tail = FollowTail::builder(&log).input(Line::new(), LINE).seek(0).start(cx)?;
+///         Ok(cx.call(reader, TAIL, tail)?) // at once, before it has told anything to this session
+///     })
+///     .create(&kernel)?;
+/// kernel.run().await?;
+/// # std::fs::remove_file(path).unwrap();
+/// # Ok::<(), poe::Error>(()) }).unwrap();
+/// ```
 #[doc(alias = "POE::Wheel::FollowTail")]
 pub struct FollowTail {
     state: Rc<State>,
@@ -91,12 +157,72 @@ pub struct FollowTail {
 /// | [`ignore_link_count`](Self::ignore_link_count) | a link made or removed is a reset |
 ///
 /// ```
-/// use poe::{Event, filter::Line, wheel::{FollowTail, Input}};
+/// use poe::{Event, Session, WheelId, event::START, filter::Line, testing::{self, Transcript}};
+/// use poe::wheel::{FollowTail, Input, IoError};
 /// use std::time::Duration;
 /// const LINE: Event<Input<String>> = Event::new("line");
-/// let builder = FollowTail::builder("/var/log/syslog")
-///     .input(Line::new(), LINE)
-///     .poll_interval(Duration::from_millis(250));
+/// const IDLE: Event<WheelId> = Event::new("idle");
+/// const RESET: Event<WheelId> = Event::new("reset");
+/// const ERROR: Event<IoError> = Event::new("error");
+/// # tokio_test::block_on(async { tokio::time::pause();
+/// let kernel = testing::kernel();
+/// let transcript = Transcript::of(&kernel);
+/// # let log = std::env::temp_dir().join(format!("poe-doc-reset-{}", std::process::id()));
+/// # let file = log.clone();
+/// std::fs::write(&log, "what was there before\n").unwrap();
+/// let path = log.clone();
+/// Session::builder(None)
+///     .on(START, move |cx, ()| -> poe::Handled {
+///         let tail = FollowTail::builder(&path)
+///             .input(Line::new(), LINE)
+///             .idle(IDLE).reset(RESET).error(ERROR)
+///             .poll_interval(Duration::from_millis(250))
+///             .ignore_link_count(); // a backup may link to it
+///         *cx.heap = Some(tail.start(cx)?);
+///         Ok(())
+///     })
+///     .on(IDLE, move |_, _| std::fs::write(&log, "anew\n").unwrap()) // cuts it short
+///     .on(LINE, |cx, _line| *cx.heap = None)
+///     .on(RESET, |_, _| ())
+///     .on(ERROR, |_, error| panic!("{error}"))
+///     .create(&kernel)?;
+/// kernel.run().await?;
+/// transcript.assert_eq_without_places(
+///     "0.000 1 _start kernel
+///      0.000 1 idle 1
+///      0.250 1 reset 1
+///      0.250 1 line 1
+///      0.250 1 _stop kernel",
+/// );
+/// # std::fs::remove_file(file).unwrap();
+/// # Ok::<(), poe::Error>(()) }).unwrap();
+/// ```
+///
+/// Where it begins:
+///
+/// ```
+/// use poe::{Event, Session, event::START, filter::Line, testing, wheel::{FollowTail, Input}};
+/// const LINE: Event<Input<String>> = Event::new("line");
+/// # tokio_test::block_on(async { tokio::time::pause();
+/// let kernel = testing::kernel();
+/// # let log = std::env::temp_dir().join(format!("poe-doc-seek-{}", std::process::id()));
+/// # let path = log.clone();
+/// std::fs::write(&log, "1\n2\n3\n").unwrap();
+/// Session::builder(())
+///     .on(START, move |cx, ()| -> poe::Handled {
+///         let tail = || FollowTail::builder(&log).input(Line::new(), LINE);
+///         assert_eq!(tail().start(cx)?.tell(), Some(6));
+///         assert_eq!(tail().seek(2).start(cx)?.tell(), Some(2));
+///         assert_eq!(tail().seek(-2).start(cx)?.tell(), Some(4));
+///         assert_eq!(tail().seek_back(2).start(cx)?.tell(), Some(4));
+///         assert_eq!(tail().seek(1000).start(cx)?.tell(), Some(6)); // not beyond the end
+///         assert!(tail().seek(2).seek_back(2).start(cx).is_err());
+///         Ok(())
+///     })
+///     .create(&kernel)?;
+/// kernel.run().await?;
+/// # std::fs::remove_file(path).unwrap();
+/// # Ok::<(), poe::Error>(()) }).unwrap();
 /// ```
 #[must_use = "a wheel turns only after `start`"]
 pub struct FollowTailBuilder {
@@ -114,7 +240,7 @@ pub struct FollowTailBuilder {
 }
 
 /// Makes an event's argument of the octets of a record that was never finished.
-type Flush = Box<dyn Fn(Bytes, WheelId) -> Option<AnyArg>>;
+type Flush = Rc<dyn Fn(Bytes, WheelId) -> Option<AnyArg>>;
 
 #[derive(Default)]
 struct Events {
@@ -128,7 +254,8 @@ struct State {
     base: Base,
     /// Empty while the filter is in use.
     parser: Cell<Option<Box<dyn Parser>>>,
-    flush: Option<Flush>,
+    /// Of the filter that the wheel was made with; gone when that is changed.
+    flush: RefCell<Option<Flush>>,
     events: RefCell<Events>,
     /// Where reading goes on, if the file is open and has places.
     offset: Cell<Option<u64>>,
@@ -148,6 +275,29 @@ impl FollowTail {
     /// Settings for a wheel on something that is open: a [`File`](std::fs::File), the reading end of a pipe, a socket.
     /// It stays this one file, whatever becomes of its name. The wheel has the handle for itself, and sockets and pipes
     /// become non-blocking.
+    ///
+    /// ```
+    /// use poe::{Event, Kernel, Session, WheelId, event::START, filter::Line, wheel::{FollowTail, Input}};
+    /// use std::io::{PipeReader, Write};
+    /// const LINE: Event<Input<String>> = Event::new("line");
+    /// const END: Event<WheelId> = Event::new("end");
+    /// # tokio_test::block_on(async {
+    /// let kernel = Kernel::new();
+    /// let (reader, mut writer) = std::io::pipe().unwrap();
+    /// writer.write_all(b"a line\n").unwrap();
+    /// drop(writer);
+    /// Session::builder(None)
+    ///     .on(START, |cx, reader: PipeReader| -> poe::Handled {
+    ///         *cx.heap = Some(FollowTail::handle(reader).input(Line::new(), LINE).idle(END).start(cx)?);
+    ///         Ok(())
+    ///     })
+    ///     .on(LINE, |_, input| assert_eq!(input.record, "a line"))
+    ///     .on(END, |cx, _| *cx.heap = None) // the end of a pipe is idleness, as in POE
+    ///     .args(reader)
+    ///     .create(&kernel)?;
+    /// kernel.run().await
+    /// # }).unwrap();
+    /// ```
     #[doc(alias = "Handle")]
     pub fn handle(file: impl Into<OwnedFd>) -> FollowTailBuilder {
         FollowTailBuilder::new(Place::Handle(file.into()))
@@ -172,12 +322,39 @@ impl FollowTail {
     /// it sees in them come directly after the current handler. What [`input_flushing`](FollowTailBuilder::input_flushing)
     /// was given is of the old filter, and not called any more.
     ///
+    /// ```
+    /// use poe::{Event, Session, event::START, filter::Line, testing, wheel::{FollowTail, Input}};
+    /// const HEAD: Event<Input<String>> = Event::new("head");
+    /// const WORD: Event<Input<String>> = Event::new("word");
+    /// # tokio_test::block_on(async { tokio::time::pause();
+    /// let kernel = testing::kernel();
+    /// # let log = std::env::temp_dir().join(format!("poe-doc-switch-{}", std::process::id()));
+    /// # let path = log.clone();
+    /// std::fs::write(&log, "words follow\none;two;").unwrap();
+    /// Session::builder(None::<FollowTail>)
+    ///     .on(START, move |cx, ()| -> poe::Handled {
+    ///         *cx.heap = Some(FollowTail::builder(&log).input(Line::new(), HEAD).seek(0).start(cx)?);
+    ///         Ok(())
+    ///     })
+    ///     .on(HEAD, |cx, head| -> poe::Handled {
+    ///         assert_eq!(head.record, "words follow");
+    ///         let Some(tail) = &*cx.heap else { return Ok(()) };
+    ///         Ok(tail.set_filter(Line::new().literal(";"), WORD)?)
+    ///     })
+    ///     .on(WORD, |cx, word| if word.record == "two" { *cx.heap = None })
+    ///     .create(&kernel)?;
+    /// kernel.run().await?;
+    /// # std::fs::remove_file(path).unwrap();
+    /// # Ok::<(), poe::Error>(()) }).unwrap();
+    /// ```
+    ///
     /// # Errors
     /// The filter's settings make no sense; nothing has changed then.
     #[doc(alias = "event")]
     pub fn set_filter<F: Filter>(&self, filter: F, event: impl Posts<Input<F::Input>>) -> Result<(), FilterError> {
         filter.check()?;
         drop(self.state.set_parser(Box::new(TypedParser::new(filter, event))));
+        drop(self.state.flush.take());
         self.state.base.schedule(self.task);
         Ok(())
     }
@@ -199,6 +376,37 @@ impl FollowTail {
     }
 
     /// Has idle looks come as that event from now on, or not at all.
+    ///
+    /// ```
+    /// use poe::{Event, Session, WheelId, event::START, filter::Line, testing, wheel::{FollowTail, Input}};
+    /// use std::{fs::File, io::Write};
+    /// const LINE: Event<Input<String>> = Event::new("line");
+    /// const CAUGHT_UP: Event<WheelId> = Event::new("caught up");
+    /// # tokio_test::block_on(async { tokio::time::pause();
+    /// let kernel = testing::kernel();
+    /// # let log = std::env::temp_dir().join(format!("poe-doc-idle-{}", std::process::id()));
+    /// # let path = log.clone();
+    /// let writer = File::create(&log).unwrap();
+    /// Session::builder(None::<FollowTail>)
+    ///     .on(START, move |cx, ()| -> poe::Handled {
+    ///         *cx.heap = Some(FollowTail::builder(&log).input(Line::new(), LINE).idle(CAUGHT_UP).start(cx)?);
+    ///         cx.delay("write", std::time::Duration::from_secs(60), ());
+    ///         Ok(())
+    ///     })
+    ///     .on(CAUGHT_UP, |cx, _| {
+    ///         // Once is enough: what follows is new.
+    ///         let tail = cx.heap.as_ref().expect("it is here until the line comes");
+    ///         tail.set_idle_event(None::<Event<WheelId>>);
+    ///     })
+    ///     .on("write", move |_, ()| (&writer).write_all(b"new\n").unwrap())
+    ///     .on(LINE, |cx, _| *cx.heap = None)
+    ///     .create(&kernel)?;
+    /// let transcript = testing::Transcript::of(&kernel);
+    /// kernel.run().await?;
+    /// assert_eq!(transcript.records().iter().filter(|record| record.event == "caught up").count(), 1);
+    /// # std::fs::remove_file(path).unwrap();
+    /// # Ok::<(), poe::Error>(()) }).unwrap();
+    /// ```
     #[doc(alias = "event")]
     pub fn set_idle_event<K: Posts<WheelId>>(&self, event: Option<K>) {
         let event = event.map(|event| HeldName::new(event.key()));
@@ -268,7 +476,7 @@ impl FollowTailBuilder {
         partial: impl Fn(Bytes) -> Option<F::Input> + 'static,
     ) -> Self {
         let mut builder = self.input(filter, event);
-        builder.flush = Some(Box::new(move |octets, wheel| {
+        builder.flush = Some(Rc::new(move |octets, wheel| {
             let record = partial(octets)?;
             Some(AnyArg::new(Input { record, wheel }))
         }));
@@ -327,6 +535,30 @@ impl FollowTailBuilder {
 
     /// Has the system tell of changes beside the polling, so that they are seen at once; the semantics stay those of
     /// polling, and where the system cannot tell, so does the rest. On virtual time it does nothing.
+    ///
+    /// ```
+    /// use poe::{Event, Kernel, Session, event::START, filter::Line, wheel::{FollowTail, Input}};
+    /// use std::{fs::File, io::Write, time::Duration};
+    /// const LINE: Event<Input<String>> = Event::new("line");
+    /// # tokio_test::block_on(async {
+    /// let kernel = Kernel::new();
+    /// # let log = std::env::temp_dir().join(format!("poe-doc-notify-{}", std::process::id()));
+    /// # let path = log.clone();
+    /// let writer = File::create(&log).unwrap();
+    /// Session::builder(None)
+    ///     .on(START, move |cx, ()| -> poe::Handled {
+    ///         let tail = FollowTail::builder(&log).input(Line::new(), LINE).notify();
+    ///         *cx.heap = Some(tail.poll_interval(Duration::from_secs(60)).start(cx)?);
+    ///         cx.delay("write", Duration::from_millis(20), ());
+    ///         Ok(())
+    ///     })
+    ///     .on("write", move |_, ()| (&writer).write_all(b"a line\n").unwrap())
+    ///     .on(LINE, |cx, _| *cx.heap = None) // long before a minute is over
+    ///     .create(&kernel)?;
+    /// kernel.run().await?;
+    /// # std::fs::remove_file(path).unwrap();
+    /// # Ok::<(), poe::Error>(()) }).unwrap();
+    /// ```
     #[cfg(feature = "notify")]
     pub fn notify(mut self) -> Self {
         self.notified = true;
@@ -378,7 +610,7 @@ impl FollowTailBuilder {
         let state = Rc::new(State {
             base,
             parser: Cell::new(Some(parser)),
-            flush: self.flush,
+            flush: RefCell::new(self.flush),
             events: RefCell::new(self.events),
             offset: Cell::new(None),
             reparse: Cell::new(false),

@@ -346,7 +346,9 @@ impl TailTask {
 
     /// Makes a record of what the old file left unfinished, if that was asked for.
     fn flush(&mut self, state: &State, core: &Core) -> Option<()> {
-        let Some(flush) = &state.flush else { return Some(()) };
+        let Some(flush) = state.flush.borrow().clone() else {
+            return Some(());
+        };
         let rest = state.with_parser(|parser| (parser.event(), parser.take_pending()));
         match rest {
             Some((event, octets)) if !octets.is_empty() => match flush(octets, state.base.id()) {
