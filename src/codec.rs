@@ -55,6 +55,15 @@ impl<C: Decoder + 'static, T> CodecFilter<C, T> {
     }
 
     /// The most octets that may wait to be decoded; 512 MiB by default. More is a fatal error.
+    ///
+    /// ```
+    /// use poe::{codec::CodecFilter, filter::Filter};
+    /// use tokio_util::codec::LinesCodec;
+    /// let mut filter = CodecFilter::<_, String>::new(LinesCodec::new).max_buffer(12);
+    /// let got = filter.get(b"one\nthis line has no end");
+    /// assert_eq!(got[0].as_ref().unwrap(), "one"); // what came before is not lost
+    /// assert!(got[1].as_ref().is_err_and(|error| error.is_overflow() && error.is_fatal()));
+    /// ```
     #[must_use]
     pub fn max_buffer(mut self, octets: usize) -> Self {
         self.max_buffer = octets;
@@ -122,8 +131,7 @@ where
             }
             Ok(None) if self.overflowed => {
                 let octets = self.restart();
-                let what = format!("the input buffer exceeds its limit of {} octets", self.max_buffer);
-                Err(FilterError::custom(what).with_octets(octets).fatal())
+                Err(FilterError::overflow(self.max_buffer, octets))
             }
             Ok(None) => Ok(None),
             Err(cause) => {

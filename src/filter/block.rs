@@ -81,6 +81,30 @@ enum Framing {
 /// let mut filter = Block::new().length_codec(codec).max_length(65_535);
 /// assert_eq!(filter.get(b"\0\x02ab\0").remove(0).unwrap(), "ab");
 /// ```
+///
+/// Lengths that are not to be had are errors of `decode`:
+///
+/// ```
+/// use bytes::BytesMut;
+/// use poe::filter::{Block, Filter, FilterError, LengthCodec};
+/// /// One octet, which is not zero.
+/// struct OneOctet;
+/// impl LengthCodec for OneOctet {
+///     fn encode(&self, length: usize, out: &mut BytesMut) {
+///         out.extend_from_slice(&[length as u8]);
+///     }
+///     fn decode(&self, octets: &[u8]) -> Result<Option<(usize, usize)>, FilterError> {
+///         match octets {
+///             [] => Ok(None), // not complete
+///             [0, ..] => Err(FilterError::custom("an empty frame").with_octets(&b"\0"[..])),
+///             [length, ..] => Ok(Some((1, (*length).into()))),
+///         }
+///     }
+/// }
+/// let got = Block::new().length_codec(OneOctet).max_length(255).get(b"\x02ab\0\x01c");
+/// assert!(got[0].is_ok() && got[1].is_err());
+/// assert_eq!(got[2].as_ref().unwrap(), "c");
+/// ```
 pub trait LengthCodec: Send + Sync + 'static {
     /// Writes the header of a frame whose payload has `length` octets.
     fn encode(&self, length: usize, out: &mut BytesMut);
@@ -180,7 +204,28 @@ impl Block {
         Self::framed(Framing::Fixed(octets))
     }
 
-    /// Writes and reads lengths in another way. See [`LengthCodec`].
+    /// Writes and reads lengths in another way. See [`LengthCodec`]. Unless it has room for 64 MiB, say how long a frame
+    /// may be by [`max_length`](Self::max_length): `put` does not look.
+    ///
+    /// ```
+    /// use bytes::{BufMut, BytesMut};
+    /// use poe::filter::{Block, Filter, FilterError};
+    /// let magic = (
+    ///     |length: usize, out: &mut BytesMut| out.put_slice(&[0xAB, length as u8]),
+    ///     |octets: &[u8]| match octets {
+    ///         [] | [0xAB] => Ok(None),
+    ///         [0xAB, length, ..] => Ok(Some((2, usize::from(*length)))),
+    ///         _ => Err(FilterError::custom("no frame begins here").fatal()),
+    ///     },
+    /// );
+    /// let mut filter = Block::new().length_codec(magic).max_length(255);
+    /// let mut out = BytesMut::new();
+    /// filter.put("ok".into(), &mut out).unwrap();
+    /// assert_eq!(&out[..], b"\xAB\x02ok");
+    /// let got = filter.get(b"\xAB\x02ok?\xAB\x02no");
+    /// assert_eq!(got.len(), 2); // the second is fatal
+    /// assert!(got[0].is_ok() && got[1].is_err());
+    /// ```
     #[must_use]
     #[doc(alias = "LengthCodec")]
     pub fn length_codec(mut self, codec: impl LengthCodec) -> Self {
@@ -357,7 +402,7 @@ impl Filter for Block {
             }
             _ => return Ok(()),
         };
-        Err(FilterError::setting(fault))
+        Err(FilterError::invalid_setting(fault))
     }
 }
 

@@ -59,6 +59,15 @@ where
     }
 
     /// The stage above.
+    ///
+    /// ```
+    /// use poe::filter::{Filter, Line, RecordBlock};
+    /// let mut pairs = Line::new().then(RecordBlock::new(2));
+    /// assert!(pairs.get(b"one\n").is_empty());
+    /// assert_eq!(pairs.stage().get_pending().collect::<Vec<_>>(), ["one"]);
+    /// assert_eq!(pairs.filter().get_pending(), b""); // the octets are the stage's by now,
+    /// assert_eq!(pairs.get_pending(), b"one\n"); // and pending all the same
+    /// ```
     pub fn stage(&self) -> &S {
         &self.stage
     }

@@ -20,6 +20,37 @@ type Cause = Box<dyn Error + Send + Sync + 'static>;
 /// assert!(error.is_invalid_utf8() && !error.is_fatal());
 /// assert_eq!(error.octets(), b"caf\xe9");
 /// ```
+///
+/// Predicates tell what it is about:
+///
+/// ```
+/// use poe::filter::{Block, Filter, Line};
+/// let long_line = Line::new().max_length(3).get(b"long\n").remove(0).unwrap_err();
+/// assert!(long_line.is_too_long() && !long_line.is_fatal()); // the next line follows
+/// let long_block = Block::new().max_length(3).get(b"4\0").remove(0).unwrap_err();
+/// assert!(long_block.is_too_long() && long_block.is_fatal()); // the stream is not to be trusted any more
+/// let flood = Line::new().max_length(3).max_buffer(3).get(b"a\nbcd\n").remove(1).unwrap_err();
+/// assert!(flood.is_overflow() && flood.is_fatal());
+/// let setting = Line::new().literal("").check().unwrap_err();
+/// assert!(setting.is_invalid_setting() && setting.octets().is_empty());
+/// ```
+///
+/// A filter of your own makes one of any cause, or of a text:
+///
+/// ```
+/// use poe::filter::FilterError;
+/// fn length(header: [u8; 2]) -> Result<usize, FilterError> {
+///     match header {
+///         [b'v', length] => Ok(length.into()),
+///         // Nobody knows where the next frame begins.
+///         _ => Err(FilterError::custom("no such version").with_octets(header.to_vec()).fatal()),
+///     }
+/// }
+/// assert_eq!(length(*b"v\x07").unwrap(), 7);
+/// let error = length(*b"x\x07").unwrap_err();
+/// assert!(error.is_fatal() && !error.is_too_long());
+/// assert_eq!(error.into_octets(), "x\x07");
+/// ```
 pub struct FilterError(Box<Inner>);
 
 struct Inner {
@@ -68,19 +99,49 @@ impl FilterError {
         self
     }
 
-    pub(super) fn too_long(limit: usize, octets: Bytes) -> Self {
-        Self::new(Kind::TooLong(limit), octets, false)
+    /// The error of a record of more octets than a filter of your own allows, with those that have come of it. It is not
+    /// fatal, until [`fatal`](Self::fatal) says otherwise.
+    ///
+    /// ```
+    /// use poe::filter::FilterError;
+    /// let error = FilterError::too_long(3, "long".as_bytes());
+    /// assert!(error.is_too_long() && !error.is_fatal());
+    /// assert_eq!(error.to_string(), "the record exceeds the maximum length of 3 octets");
+    /// ```
+    pub fn too_long(limit: usize, octets: impl Into<Bytes>) -> Self {
+        Self::new(Kind::TooLong(limit), octets.into(), false)
     }
 
-    pub(super) fn overflow(limit: usize, octets: Bytes) -> Self {
-        Self::new(Kind::Overflow(limit), octets, true)
+    /// The error of a filter of your own that was given more octets than may wait in it, with those that it has kept.
+    /// It is fatal.
+    ///
+    /// ```
+    /// use poe::filter::FilterError;
+    /// let error = FilterError::overflow(4, "endl".as_bytes());
+    /// assert!(error.is_overflow() && error.is_fatal());
+    /// assert_eq!(error.to_string(), "the input buffer exceeds its limit of 4 octets");
+    /// ```
+    pub fn overflow(limit: usize, octets: impl Into<Bytes>) -> Self {
+        Self::new(Kind::Overflow(limit), octets.into(), true)
     }
 
     pub(super) fn invalid_utf8(cause: std::str::Utf8Error, octets: Bytes) -> Self {
         Self::new(Kind::InvalidUtf8(cause), octets, false)
     }
 
-    pub(super) fn setting(what: impl Into<Cow<'static, str>>) -> Self {
+    /// What [`Filter::check`](super::Filter::check) of a filter of your own says of its settings. It is fatal.
+    ///
+    /// ```
+    /// use poe::filter::FilterError;
+    /// fn check(limit: usize) -> Result<(), FilterError> {
+    ///     match limit {
+    ///         0 => Err(FilterError::invalid_setting("a limit must be at least one octet")),
+    ///         _ => Ok(()),
+    ///     }
+    /// }
+    /// assert!(check(0).is_err_and(|error| error.is_invalid_setting() && error.is_fatal()));
+    /// ```
+    pub fn invalid_setting(what: impl Into<Cow<'static, str>>) -> Self {
         Self::new(Kind::Setting(what.into()), Bytes::new(), true)
     }
 

@@ -18,6 +18,26 @@ type Holds<T> = Rc<dyn Fn(&T) -> bool>;
 /// let got: Vec<u32> = odd.get([1, 1, 2, 3, 5]).into_iter().map(Result::unwrap).collect();
 /// assert_eq!(got, [1, 1, 3, 5]);
 /// ```
+///
+/// Each way can have a closure of its own, which holds until it is changed:
+///
+/// ```
+/// use poe::filter::{Grep, Stage};
+/// let mut stage = Grep::new(|n: &u32| *n >= 10, |text: &String| !text.is_empty());
+/// stage.get_one_start(9);
+/// stage.get_one_start(3);
+/// assert_eq!(stage.get_pending().collect::<Vec<_>>(), [&9, &3]);
+/// stage.modify_get(|n| *n >= 9); // also for what waits
+/// assert_eq!(stage.get_one().unwrap(), Some(9));
+/// assert_eq!(stage.get_one().unwrap(), None);
+///
+/// let mut under = Vec::new();
+/// stage.put(String::new(), &mut under).unwrap();
+/// assert!(under.is_empty());
+/// stage.modify_put(|_| true);
+/// stage.put(String::new(), &mut under).unwrap();
+/// assert_eq!(under, [""]);
+/// ```
 #[doc(alias = "POE::Filter::Grep")]
 pub struct Grep<I, O = I> {
     get: Holds<I>,
@@ -70,6 +90,16 @@ impl<T: 'static> Grep<T> {
     }
 
     /// Changes the closure for both ways.
+    ///
+    /// ```
+    /// use poe::filter::{Grep, Stage};
+    /// let mut grep = Grep::code(|n: &u32| *n < 10);
+    /// grep.modify_code(|n| *n < 3);
+    /// assert_eq!(grep.get([2, 5]).len(), 1);
+    /// let mut under = Vec::new();
+    /// grep.put(5, &mut under).unwrap();
+    /// assert!(under.is_empty());
+    /// ```
     #[doc(alias = "modify")]
     pub fn modify_code(&mut self, code: impl Fn(&T) -> bool + 'static) {
         self.get = Rc::new(code);

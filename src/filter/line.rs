@@ -124,6 +124,15 @@ enum Found {
 }
 
 /// What lines can be: `String` or [`Bytes`]. Sealed.
+///
+/// ```
+/// use poe::filter::{Filter, Line, LineRecord};
+/// fn good_lines<T: LineRecord>(mut filter: Line<T>, octets: &[u8]) -> usize {
+///     filter.get(octets).iter().filter(|line| line.is_ok()).count()
+/// }
+/// assert_eq!(good_lines(Line::new(), b"caf\xe9\ntea\n"), 1); // `String`
+/// assert_eq!(good_lines(Line::bytes(), b"caf\xe9\ntea\n"), 2); // `Bytes`
+/// ```
 pub trait LineRecord: sealed::Sealed {}
 
 impl LineRecord for String {}
@@ -626,7 +635,8 @@ impl<T: LineRecord> Filter for Line<T> {
     }
 
     fn check(&self) -> Result<(), FilterError> {
-        self.fault.map_or(Ok(()), |what| Err(FilterError::setting(what)))
+        self.fault
+            .map_or(Ok(()), |what| Err(FilterError::invalid_setting(what)))
     }
 }
 

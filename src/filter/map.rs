@@ -25,6 +25,27 @@ type Put<C, D> = Rc<dyn Fn(C, &mut Vec<D>) -> Result<(), FilterError>>;
 /// ```
 ///
 /// A record of which nothing is made is gone, and the next one follows at once. (POE then waits for more input first.)
+///
+/// The two ways can have records of different types, and their closures can be changed:
+///
+/// ```
+/// use poe::filter::{Map, Stage};
+/// let mut stage = Map::new(
+///     |line: String| line.split(' ').map(str::to_owned).collect::<Vec<_>>(),
+///     |words: Vec<String>| words.join(" "),
+/// );
+/// stage.get_one_start("GET /Pie".to_owned());
+/// stage.get_one_start("GET /Peas".to_owned());
+/// assert_eq!(stage.get_one().unwrap().unwrap(), ["GET", "/Pie"]);
+/// assert_eq!(stage.get_pending().collect::<Vec<_>>(), ["GET /Peas"]);
+/// stage.modify_get(|line| [vec![line.to_lowercase()]]); // any number of records, here one
+/// assert_eq!(stage.get_one().unwrap().unwrap(), ["get /peas"]);
+///
+/// stage.modify_put(|words| words); // a record of each word
+/// let mut under = Vec::new();
+/// stage.put(vec!["200".to_owned(), "OK".to_owned()], &mut under).unwrap();
+/// assert_eq!(under, ["200", "OK"]);
+/// ```
 #[doc(alias = "POE::Filter::Map")]
 pub struct Map<RawI, I = RawI, O = I, RawO = O> {
     get: Get<RawI, I>,

@@ -21,6 +21,19 @@ use std::num::NonZeroUsize;
 ///
 /// Lists of any length can be put. Usually their records go out at once; with [`check_put`](Self::check_put) only whole
 /// blocks do, and the rest [waits](Self::put_pending) for what is put next.
+///
+/// ```
+/// use poe::filter::{RecordBlock, Stage};
+/// let mut blocks = RecordBlock::<u8>::new(2).check_put(true);
+/// assert!(blocks.blocksize() == 2 && blocks.checkput());
+/// let mut under = Vec::new();
+/// blocks.put(vec![1, 2, 3], &mut under).unwrap();
+/// assert_eq!(under, [1, 2]);
+/// assert_eq!(blocks.put_pending().collect::<Vec<_>>(), [&3]);
+/// blocks.set_checkput(false);
+/// blocks.put(vec![4], &mut under).unwrap();
+/// assert_eq!(under, [1, 2, 3, 4]);
+/// ```
 #[doc(alias = "POE::Filter::RecordBlock")]
 pub struct RecordBlock<I, O = I> {
     size: usize,
@@ -135,7 +148,7 @@ impl<I: 'static, O: 'static> Stage for RecordBlock<I, O> {
 
     fn check(&self) -> Result<(), FilterError> {
         if self.size == 0 {
-            return Err(FilterError::setting("a block of records needs at least one"));
+            return Err(FilterError::invalid_setting("a block of records needs at least one"));
         }
         Ok(())
     }

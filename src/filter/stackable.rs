@@ -35,6 +35,19 @@ type Record = Box<dyn Any>;
 /// What a removed layer had not used is there for those that stay: octets of the first go to the next, records of the
 /// last come out as they are. A layer that is put below gets the octets that the one above had. [Pending](Filter::get_pending)
 /// are always the octets on the wire of what was not given away. (POE shows the last layer's, and drops the others.)
+///
+/// ```
+/// use bytes::Bytes;
+/// use poe::filter::{Block, Filter, Layer, Line, Stackable};
+/// let mut stack = Stackable::<Bytes>::new([Layer::filter(Line::bytes())]);
+/// stack.get_one_start(b"BLOCKS\n3\0one");
+/// assert_eq!(stack.get_one().unwrap().unwrap(), "BLOCKS");
+/// stack.shift();
+/// assert_eq!((stack.filters().len(), stack.get_pending()), (0, &b"3\0one"[..]));
+/// stack.unshift(Layer::filter(Block::new()));
+/// assert!(stack.filter_types()[0].ends_with("Block"));
+/// assert_eq!(stack.get_one().unwrap().unwrap(), "one");
+/// ```
 #[doc(alias = "POE::Filter::Stackable")]
 pub struct Stackable<I = Bytes, O = I> {
     slots: Vec<Slot>,
@@ -60,10 +73,15 @@ struct Slot {
 /// A filter or a stage whose type is forgotten, to be stacked.
 ///
 /// ```
-/// use poe::filter::{Layer, Line};
-/// let mut layer = Layer::filter(Line::new());
-/// assert!(layer.downcast_mut::<Line>().is_some());
-/// assert!(layer.type_name().contains("Line"));
+/// use poe::filter::{Layer, Line, RecordBlock};
+/// let line = Layer::filter(Line::new());
+/// assert!(line.type_name().contains("Line"));
+/// let mut pairs = Layer::stage(RecordBlock::<String>::new(2));
+/// assert!(pairs.downcast_ref::<Line>().is_none());
+/// if let Some(pairs) = pairs.downcast_mut::<RecordBlock<String>>() {
+///     pairs.set_checkput(true);
+/// }
+/// assert!(pairs.downcast_ref::<RecordBlock<String>>().is_some_and(RecordBlock::checkput));
 /// ```
 pub struct Layer(Box<dyn Erased>);
 
@@ -248,6 +266,17 @@ impl<I: 'static, O: 'static> Stackable<I, O> {
     }
 
     /// Takes the layer on the application's side away. The records that it had not used come out as they are.
+    ///
+    /// ```
+    /// use bytes::Bytes;
+    /// use poe::filter::{Block, Filter, Layer, Line, Stackable};
+    /// let mut stack = Stackable::<Bytes>::new([Layer::filter(Block::new()), Layer::filter(Line::bytes())]);
+    /// stack.get_one_start(b"4\0a\nbc2\0de"); // two blocks, in which are a line and a half
+    /// assert_eq!(stack.get_one().unwrap().unwrap(), "a");
+    /// assert!(stack.pop().is_some()); // no lines any more
+    /// assert_eq!(stack.get_one().unwrap().unwrap(), "bc");
+    /// assert_eq!(stack.get_one().unwrap().unwrap(), "de");
+    /// ```
     pub fn pop(&mut self) -> Option<Layer> {
         if !self.returned.is_empty() {
             self.rewind();
@@ -425,7 +454,7 @@ fn mismatch(who: &str, wants: Kind, has: Kind, verb: &str, but: &str) -> Result<
     if wants.0 == has.0 {
         return Ok(());
     }
-    Err(FilterError::setting(format!(
+    Err(FilterError::invalid_setting(format!(
         "{who} {verb} {}, but {but} {}",
         wants.1, has.1
     )))

@@ -22,6 +22,53 @@ use std::fmt;
 ///
 /// Laws 1 and 2 of filters hold with records for octets. A stage takes no more than it needs: it is asked before it is
 /// fed, and fed one record at a time, so that a switch of filters finds the rest in the filter below.
+///
+/// # Implementing one
+///
+/// ```
+/// use poe::filter::{Filter, FilterError, Line, Stage};
+/// use std::collections::VecDeque;
+///
+/// /// Every n-th line is a sample; what is put goes out as it is.
+/// struct Sample { n: usize, seen: usize, waiting: VecDeque<String> }
+/// impl Sample {
+///     fn of(n: usize) -> Self { Sample { n, seen: 0, waiting: VecDeque::new() } }
+/// }
+/// impl Stage for Sample {
+///     type RawInput = String;
+///     type Input = String;
+///     type Output = String;
+///     type RawOutput = String;
+///     const KEEPS: bool = false; // `None` says that nothing waits
+///     fn get_one_start(&mut self, line: String) { self.waiting.push_back(line) }
+///     fn get_one(&mut self) -> Result<Option<String>, FilterError> {
+///         self.check()?;
+///         while let Some(line) = self.waiting.pop_front() {
+///             self.seen += 1;
+///             if self.seen % self.n == 0 {
+///                 return Ok(Some(line));
+///             }
+///         }
+///         Ok(None)
+///     }
+///     fn put(&mut self, line: String, under: &mut Vec<String>) -> Result<(), FilterError> { Ok(under.push(line)) }
+///     fn waiting(&self) -> usize { self.waiting.len() }
+///     fn take_pending(&mut self) -> Vec<String> { self.waiting.drain(..).collect() }
+///     fn owed(&self) -> Option<u8> { None } // as for all stages that know no octets
+///     fn fresh(&self) -> Self { Sample::of(self.n) }
+///     fn check(&self) -> Result<(), FilterError> {
+///         if self.n == 0 {
+///             return Err(FilterError::invalid_setting("a sample of none"));
+///         }
+///         Ok(())
+///     }
+/// }
+/// let mut filter = Line::new().then(Sample::of(2));
+/// let got: Vec<String> = filter.get(b"a\nb\nc\nd\n").into_iter().map(Result::unwrap).collect();
+/// assert_eq!(got, ["b", "d"]);
+/// assert!(filter.fresh().get(b"a\n").is_empty()); // it counts anew
+/// assert!(Line::new().then(Sample::of(0)).check().is_err());
+/// ```
 #[doc(alias = "POE::Filter")]
 pub trait Stage: 'static {
     /// The record that the filter below yields.
@@ -74,7 +121,7 @@ pub trait Stage: 'static {
     /// Whether the settings make sense.
     ///
     /// # Errors
-    /// A fatal error that [is about a setting](FilterError::is_invalid_setting). Unless you override it, there is none.
+    /// A fatal error that [is about a setting](FilterError::invalid_setting). Unless you override it, there is none.
     fn check(&self) -> Result<(), FilterError> {
         Ok(())
     }

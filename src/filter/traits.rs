@@ -115,6 +115,16 @@ pub trait Filter: 'static {
     /// A filter that gives a record before it knows whether its terminator is complete (a line that ends in CR, when the
     /// LF of a CR LF may yet come) says here what it would swallow. A switch of filters must swallow it too, or the new
     /// filter's first octet is the old one's last. Never `Some` while octets are pending.
+    ///
+    /// ```
+    /// use poe::filter::{Filter, Line};
+    /// let mut lines = Line::new();
+    /// lines.get_one_start(b"one\r");
+    /// assert_eq!(lines.get_one().unwrap().unwrap(), "one"); // at once, for the peer may wait for an answer
+    /// assert_eq!(lines.owed(), Some(b'\n'));
+    /// lines.get_one_start(b"\n");
+    /// assert!(lines.owed().is_none() && lines.get_one().unwrap().is_none());
+    /// ```
     fn owed(&self) -> Option<u8> {
         None
     }
@@ -129,8 +139,15 @@ pub trait Filter: 'static {
 
     /// Whether the settings make sense together; wheels ask it when they are made.
     ///
+    /// ```
+    /// use poe::filter::{Filter, Line};
+    /// assert!(Line::new().max_length(80).check().is_ok());
+    /// let error = Line::new().max_length(0).check().unwrap_err();
+    /// assert!(error.is_invalid_setting() && error.is_fatal());
+    /// ```
+    ///
     /// # Errors
-    /// A fatal error that [is about a setting](FilterError::is_invalid_setting). Unless you override it, there is none.
+    /// A fatal error that [is about a setting](FilterError::invalid_setting). Unless you override it, there is none.
     fn check(&self) -> Result<(), FilterError> {
         Ok(())
     }

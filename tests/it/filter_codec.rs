@@ -76,7 +76,9 @@ fn a_decoder_that_only_collects_is_bounded() {
         filter.get_one_start(b"\0\x10\0\0");
     }
     assert_eq!(filter.get_pending().len(), 10);
-    assert!(filter.get_one().unwrap_err().is_fatal());
+    let error = filter.get_one().unwrap_err();
+    assert!(error.is_overflow() && error.is_fatal());
+    assert_eq!(error.octets().len(), 10);
 }
 
 #[tokio::test]

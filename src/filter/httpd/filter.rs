@@ -162,6 +162,14 @@ impl Httpd {
 
     /// The largest body in octets, 1 MiB by default; larger ones are refused by a 413. No limit when streaming. Zero is
     /// an error at [`check`](Filter::check).
+    ///
+    /// ```
+    /// use poe::filter::{Filter, httpd::{Httpd, Incoming}};
+    /// let mut filter = Httpd::new().max_content(3);
+    /// let got = filter.get(b"PUT /a HTTP/1.1\r\nContent-Length: 4\r\n\r\nmuchGET /b HTTP/1.1\r\n\r\n");
+    /// assert!(matches!(&got[0], Ok(Incoming::Refused(refused)) if refused.response.status() == 413));
+    /// assert!(matches!(&got[1], Ok(Incoming::Request(request)) if request.uri() == "/b")); // the body was skipped
+    /// ```
     #[must_use]
     #[doc(alias = "MaxContent")]
     pub fn max_content(mut self, octets: usize) -> Self {
@@ -171,6 +179,14 @@ impl Httpd {
     }
 
     /// The largest head in octets, 64 KiB by default; larger ones are refused by a 431.
+    ///
+    /// ```
+    /// use poe::filter::{Filter, httpd::{Httpd, Incoming}};
+    /// let mut filter = Httpd::new().max_head(32);
+    /// let got = filter.get(b"GET /a HTTP/1.1\r\nX-Filler: and no end of it yet");
+    /// let Ok(Incoming::Refused(refused)) = &got[0] else { panic!() };
+    /// assert!(refused.response.status() == 431 && refused.is_last());
+    /// ```
     #[must_use]
     pub fn max_head(mut self, octets: usize) -> Self {
         self.max_head = octets;
@@ -181,6 +197,14 @@ impl Httpd {
     /// The most octets that may wait to be parsed, 512 MiB by default; more is a fatal error. It must be larger than
     /// [`max_content`](Self::max_content) by that number's digits and one, or it is an error at
     /// [`check`](Filter::check).
+    ///
+    /// ```
+    /// use poe::filter::{Filter, httpd::Httpd};
+    /// let mut filter = Httpd::new().max_content(9).max_buffer(40);
+    /// let got = filter.get(&b"GET /a HTTP/1.1\r\n\r\n".repeat(3)); // 57 octets at once
+    /// assert!(got[0].is_ok() && got[1].is_ok());
+    /// assert!(got[2].as_ref().is_err_and(|error| error.is_overflow() && error.is_fatal()));
+    /// ```
     #[must_use]
     #[doc(alias = "MaxBuffer")]
     pub fn max_buffer(mut self, octets: usize) -> Self {
@@ -526,10 +550,10 @@ impl Filter for Httpd {
     fn check(&self) -> Result<(), FilterError> {
         let digits = self.max_content.checked_ilog10().unwrap_or(0) as usize + 1;
         if self.max_content == 0 || self.max_head == 0 || self.max_buffer == 0 {
-            return Err(FilterError::setting("a limit must be at least one octet"));
+            return Err(FilterError::invalid_setting("a limit must be at least one octet"));
         }
         if self.max_buffer < self.max_content.saturating_add(digits + 1) {
-            return Err(FilterError::setting(
+            return Err(FilterError::invalid_setting(
                 "the buffer's limit must be larger than that of the content",
             ));
         }

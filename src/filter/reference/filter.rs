@@ -105,6 +105,16 @@ impl<S: Serializer> Reference<S> {
 
     /// The most octets that may wait to be parsed, and so the longest frame; 512 MiB by default. Less than three is an
     /// error at [`check`](Filter::check).
+    ///
+    /// ```
+    /// # #[cfg(feature = "json")] {
+    /// use poe::filter::{Filter, Json, Reference};
+    /// let mut filter = Reference::new(Json::<Vec<u8>>::new()).max_buffer(16);
+    /// let got = filter.get(b"5\0[1,2]99\0"); // the second frame need not come to be refused
+    /// assert_eq!(got[0].as_ref().unwrap(), &[1, 2]);
+    /// assert!(got[1].as_ref().is_err_and(|error| error.is_too_long() && error.is_fatal()));
+    /// # }
+    /// ```
     #[must_use]
     #[doc(alias = "MaxBuffer")]
     pub fn max_buffer(mut self, octets: usize) -> Self {
@@ -191,7 +201,7 @@ impl<S: Serializer> Filter for Reference<S> {
 
     fn check(&self) -> Result<(), FilterError> {
         if self.max_inflated == 0 {
-            return Err(FilterError::setting("a limit must be at least one octet"));
+            return Err(FilterError::invalid_setting("a limit must be at least one octet"));
         }
         self.frames.check()
     }

@@ -80,6 +80,20 @@ impl<T: StorableRecord> Serializer for Storable<T> {
 }
 
 /// What records of [`Storable`] can be: any type that serde knows, or [`Value`]. Sealed.
+///
+/// ```
+/// use bytes::BytesMut;
+/// use poe::filter::{Filter, Reference, Storable, StorableRecord};
+/// use poe::storable::Value;
+/// /// What every connection to Perl has, whatever its records.
+/// fn perl<T: StorableRecord>() -> Reference<Storable<T>> {
+///     Reference::new(Storable::new()).max_buffer(65_536)
+/// }
+/// let mut out = BytesMut::new();
+/// perl().put(vec![7, 8], &mut out).unwrap();
+/// let array = perl::<Value>().get(&out).remove(0).unwrap();
+/// assert_eq!(array.get(1).unwrap().as_i64(), Some(8));
+/// ```
 pub trait StorableRecord: sealed::Sealed {}
 
 impl<T: sealed::Sealed> StorableRecord for T {}
