@@ -107,6 +107,26 @@ impl Acceptor {
     /// A server with that certificate, those that lead to its root behind it, and its private key (PKCS #8, PKCS #1 or
     /// SEC 1), all as PEM. Clients are not asked for a certificate.
     ///
+    /// ```
+    /// use poe::tls::{Acceptor, Connector};
+    /// use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    /// # tokio_test::block_on(async {
+    /// # let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    /// # let (certificate, key) = (made.cert.pem(), made.signing_key.serialize_pem());
+    /// let acceptor = Acceptor::from_pem(certificate.as_bytes(), key.as_bytes())?;
+    /// let connector = Connector::from_pem(certificate.as_bytes())?;
+    /// let (client, server) = tokio::io::duplex(4096);
+    /// let (client, server) = tokio::join!(connector.connect("localhost", client), acceptor.accept(server));
+    /// let (mut client, mut server) = (client.unwrap(), server.unwrap());
+    /// client.write_all(b"in secret").await.unwrap();
+    /// client.flush().await.unwrap();
+    /// let mut octets = [0; 9];
+    /// server.read_exact(&mut octets).await.unwrap();
+    /// assert_eq!(&octets, b"in secret");
+    /// assert!(Acceptor::from_pem(key.as_bytes(), certificate.as_bytes()).is_err()); // the wrong way round
+    /// # Ok::<(), poe::Error>(()) }).unwrap();
+    /// ```
+    ///
     /// # Errors
     /// Either is no PEM, or they do not belong together.
     pub fn from_pem(certificates_pem: &[u8], key_pem: &[u8]) -> Result<Self, Error> {
@@ -122,6 +142,20 @@ impl Acceptor {
     }
 
     /// Gives up hand-shakes that take longer; default 10 seconds.
+    ///
+    /// ```
+    /// use poe::tls::Acceptor;
+    /// use std::{io::ErrorKind, time::Duration};
+    /// # tokio_test::block_on(async { tokio::time::pause();
+    /// # let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    /// # let (certificate, key) = (made.cert.pem(), made.signing_key.serialize_pem());
+    /// let acceptor = Acceptor::from_pem(certificate.as_bytes(), key.as_bytes())?;
+    /// let acceptor = acceptor.handshake_limit(Duration::from_secs(3));
+    /// let (_silent, stream) = tokio::io::duplex(4096);
+    /// let error = acceptor.accept(stream).await.unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::TimedOut);
+    /// # Ok::<(), poe::Error>(()) }).unwrap();
+    /// ```
     #[must_use]
     pub fn handshake_limit(mut self, limit: Duration) -> Self {
         self.limit = limit;
@@ -146,6 +180,23 @@ impl Connector {
     /// A client that trusts the certificates in this PEM text, and those that lead to them. The system's own are mostly
     /// in a file such as `/etc/ssl/certs/ca-certificates.crt`.
     ///
+    /// ```
+    /// use poe::tls::{Acceptor, Connector};
+    /// use std::io::ErrorKind;
+    /// # tokio_test::block_on(async {
+    /// # let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    /// # let (certificate, key) = (made.cert.pem(), made.signing_key.serialize_pem());
+    /// # let another = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap().cert.pem();
+    /// let acceptor = Acceptor::from_pem(certificate.as_bytes(), key.as_bytes())?;
+    /// let stranger = Connector::from_pem(another.as_bytes())?; // trusts somebody else
+    /// let (client, server) = tokio::io::duplex(4096);
+    /// let (client, server) = tokio::join!(stranger.connect("localhost", client), acceptor.accept(server));
+    /// assert_eq!(client.unwrap_err().kind(), ErrorKind::InvalidData);
+    /// assert!(server.is_err());
+    /// assert!(Connector::from_pem(b"no PEM").is_err());
+    /// # Ok::<(), poe::Error>(()) }).unwrap();
+    /// ```
+    ///
     /// # Errors
     /// It is no PEM, or has no certificate that could be a root.
     pub fn from_pem(roots_pem: &[u8]) -> Result<Self, Error> {
@@ -164,6 +215,19 @@ impl Connector {
     }
 
     /// Gives up hand-shakes that take longer; default 10 seconds.
+    ///
+    /// ```
+    /// use poe::tls::Connector;
+    /// use std::{io::ErrorKind, time::Duration};
+    /// # tokio_test::block_on(async { tokio::time::pause();
+    /// # let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    /// # let certificate = made.cert.pem();
+    /// let connector = Connector::from_pem(certificate.as_bytes())?.handshake_limit(Duration::from_secs(3));
+    /// let (_silent, stream) = tokio::io::duplex(4096);
+    /// let error = connector.connect("localhost", stream).await.unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::TimedOut);
+    /// # Ok::<(), poe::Error>(()) }).unwrap();
+    /// ```
     #[must_use]
     pub fn handshake_limit(mut self, limit: Duration) -> Self {
         self.limit = limit;

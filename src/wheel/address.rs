@@ -15,7 +15,9 @@ use std::path::{Path, PathBuf};
 /// use std::path::Path;
 /// assert_eq!(Address::from(("localhost", 80)).to_string(), "localhost:80");
 /// assert!(Address::from("127.0.0.1:80").as_socket_addr().is_some());
-/// assert_eq!(Address::from(Path::new("/run/service")), Address::from("unix:/run/service"));
+/// let service = Path::new("/run/service");
+/// assert_eq!(Address::from(service), Address::from("unix:/run/service"));
+/// assert_eq!(Address::from("unix:/run/service").as_path(), Some(service));
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[doc(alias = "BindAddress")]

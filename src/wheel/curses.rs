@@ -83,6 +83,21 @@ struct State {
 /// kernel.run().await
 /// # }
 /// ```
+///
+/// Another session can have the keys, a menu say:
+///
+/// ```
+/// use poe::{Context, wheel::{Curses, CursesInput}};
+/// fn on_keyboard(cx: &mut Context<'_, Option<Curses>>, wheel: Curses) -> poe::Handled {
+///     wheel.adopt(cx)?;
+///     assert_eq!(wheel.session_id(), cx.session_id());
+///     *cx.heap = Some(wheel);
+///     Ok(())
+/// }
+/// fn on_key(cx: &mut Context<'_, Option<Curses>>, input: CursesInput) {
+///     assert_eq!(Some(input.wheel), cx.heap.as_ref().map(Curses::id));
+/// }
+/// ```
 #[doc(alias = "POE::Wheel::Curses")]
 pub struct Curses {
     state: Rc<State>,
@@ -93,9 +108,10 @@ pub struct Curses {
 /// Settings of a [`Curses`]: the input event is wanted; the mouse and pastes are not told of unless asked for.
 ///
 /// ```
-/// use poe::{Event, wheel::{Curses, CursesInput}};
+/// use poe::{Event, wheel::{Curses, CursesInput, IoError}};
 /// const KEY: Event<CursesInput> = Event::new("key");
-/// let builder = Curses::builder().input(KEY).mouse(true);
+/// const GONE: Event<IoError> = Event::new("gone");
+/// let editor = Curses::builder().input(KEY).error(GONE).mouse(true).bracketed_paste(true);
 /// ```
 #[derive(Default)]
 #[must_use = "a wheel turns only after `start`"]
@@ -142,6 +158,20 @@ impl CursesBuilder {
     }
 
     /// Starts the wheel for the session that is running; pass the handler's context.
+    ///
+    /// ```
+    /// use poe::{Kernel, Session, event::START, wheel::Curses};
+    /// # tokio_test::block_on(async {
+    /// let kernel = Kernel::new();
+    /// Session::builder(())
+    ///     .on(START, |cx, ()| {
+    ///         let error = Curses::builder().start(cx).unwrap_err();
+    ///         assert!(error.to_string().contains(".input(EVENT)")); // whatever the terminal
+    ///     })
+    ///     .create(&kernel)?;
+    /// kernel.run().await
+    /// # }).unwrap();
+    /// ```
     ///
     /// # Errors
     /// No input event; standard input is no terminal; another wheel has it; the terminal refuses the mode.

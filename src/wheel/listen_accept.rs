@@ -44,6 +44,49 @@ use std::task::{Context, Poll};
 /// kernel.run().await
 /// # }).unwrap();
 /// ```
+///
+/// One session can set it up and another serve it. While it is paused, those who connect wait in the system's backlog:
+///
+/// ```
+/// use poe::{Event, Kernel, Session, event::START, wheel::{Connection, ListenAccept, SocketError}};
+/// use tokio::net::TcpListener;
+/// const WHEEL: Event<ListenAccept> = Event::new("wheel");
+/// const CLIENT: Event<Connection> = Event::new("client");
+/// const FAILED: Event<SocketError> = Event::new("failed");
+/// # tokio_test::block_on(async {
+/// let kernel = Kernel::new();
+/// let server = Session::builder(None::<ListenAccept>)
+///     .on(START, |cx, ()| cx.alias_set("server"))
+///     .on(WHEEL, |cx, wheel: ListenAccept| -> poe::Handled {
+///         cx.alias_remove("server")?; // it is the wheel that keeps the session alive from here on
+///         wheel.adopt(cx)?;
+///         assert_eq!(wheel.session_id(), cx.session_id());
+///         wheel.set_accept_event(CLIENT);
+///         wheel.set_error_event(FAILED);
+///         wheel.resume_accept();
+///         *cx.heap = Some(wheel);
+///         Ok(())
+///     })
+///     .on(CLIENT, |cx, client| {
+///         assert_eq!(Some(client.wheel), cx.heap.as_ref().map(ListenAccept::id));
+///         *cx.heap = None;
+///     })
+///     .on(FAILED, |_, error| panic!("{error}"))
+///     .create(&kernel)?;
+/// let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+/// let addr = listener.local_addr().unwrap();
+/// std::thread::spawn(move || std::net::TcpStream::connect(addr));
+/// Session::builder(())
+///     .on(START, move |cx, listener: TcpListener| -> poe::Handled {
+///         let wheel = ListenAccept::builder(listener).start(cx);
+///         wheel.pause_accept();
+///         Ok(cx.call(server, WHEEL, wheel)?)
+///     })
+///     .args(listener)
+///     .create(&kernel)?;
+/// kernel.run().await
+/// # }).unwrap();
+/// ```
 #[doc(alias = "POE::Wheel::ListenAccept")]
 pub struct ListenAccept {
     state: Rc<State>,
@@ -58,12 +101,13 @@ pub struct ListenAccept {
 /// | [`nodelay`](Self::nodelay) | `TCP_NODELAY` on |
 ///
 /// ```
-/// use poe::{Event, wheel::{Connection, ListenAccept}};
+/// use poe::{Context, Event, wheel::{Connection, ListenAccept, SocketError}};
 /// const CLIENT: Event<Connection> = Event::new("client");
-/// # tokio_test::block_on(async {
-/// let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-/// let settings = ListenAccept::builder(listener).accept(CLIENT).nodelay(false);
-/// # });
+/// const FAILED: Event<SocketError> = Event::new("failed");
+/// fn on_listener(cx: &mut Context<'_, Option<ListenAccept>>, listener: tokio::net::TcpListener) {
+///     let settings = ListenAccept::builder(listener).accept(CLIENT).error(FAILED).nodelay(false);
+///     *cx.heap = Some(settings.start(cx));
+/// }
 /// ```
 #[must_use = "a wheel turns only after `start`"]
 pub struct ListenAcceptBuilder {

@@ -57,6 +57,48 @@ use std::task::{Context, Poll, ready};
 /// kernel.run().await
 /// # }).unwrap();
 /// ```
+///
+/// One session can set up a listener and another serve it. While it is paused, those who connect wait in the system's
+/// backlog:
+///
+/// ```
+/// use poe::{Event, Kernel, Session, event::START};
+/// use poe::wheel::{Connection, SocketError, SocketFactory};
+/// const LISTENER: Event<SocketFactory> = Event::new("listener");
+/// const CLIENT: Event<Connection> = Event::new("client");
+/// const FAILED: Event<SocketError> = Event::new("failed");
+/// # tokio_test::block_on(async {
+/// let kernel = Kernel::new();
+/// let server = Session::builder(None::<SocketFactory>)
+///     .on(START, |cx, ()| cx.alias_set("server"))
+///     .on(LISTENER, |cx, listener: SocketFactory| -> poe::Handled {
+///         cx.alias_remove("server")?; // it is the wheel that keeps the session alive from here on
+///         listener.adopt(cx)?;
+///         assert_eq!(listener.session_id(), cx.session_id());
+///         listener.set_success_event(CLIENT);
+///         listener.set_failure_event(FAILED);
+///         listener.resume_accept();
+///         *cx.heap = Some(listener);
+///         Ok(())
+///     })
+///     .on(CLIENT, |cx, client| {
+///         assert_eq!(Some(client.wheel), cx.heap.as_ref().map(SocketFactory::id));
+///         *cx.heap = None;
+///     })
+///     .on(FAILED, |_, error| panic!("{error}"))
+///     .create(&kernel)?;
+/// Session::builder(())
+///     .on(START, move |cx, ()| -> poe::Handled {
+///         let listener = SocketFactory::listen("127.0.0.1:0").start(cx);
+///         listener.pause_accept();
+///         let name = listener.local_name().expect("bound at once");
+///         std::thread::spawn(move || std::net::TcpStream::connect(name.to_string()));
+///         Ok(cx.call(server, LISTENER, listener)?)
+///     })
+///     .create(&kernel)?;
+/// kernel.run().await
+/// # }).unwrap();
+/// ```
 #[doc(alias = "POE::Wheel::SocketFactory")]
 pub struct SocketFactory {
     state: Rc<State>,
@@ -117,8 +159,33 @@ pub struct Datagram {
 /// | [`nodelay`](Self::nodelay) | `TCP_NODELAY` on |
 ///
 /// ```
-/// use poe::wheel::SocketFactory;
-/// let settings = SocketFactory::listen("[::1]:0").backlog(16).nodelay(false);
+/// use poe::{Event, Kernel, Session, event::START};
+/// use poe::wheel::{Connection, Domain, SocketError, SocketFactory};
+/// const CLIENT: Event<Connection> = Event::new("client");
+/// const CONNECTED: Event<Connection> = Event::new("connected");
+/// const FAILED: Event<SocketError> = Event::new("failed");
+/// # tokio_test::block_on(async {
+/// let kernel = Kernel::new();
+/// Session::builder(Vec::new())
+///     .on(START, |cx, ()| {
+///         let server = SocketFactory::listen("127.0.0.1:0").backlog(16).nodelay(false).reuse(true);
+///         let server = server.success(CLIENT).failure(FAILED).start(cx);
+///         let port = server.local_addr().map_or(0, |addr| addr.port());
+///         let client = SocketFactory::connect(("localhost", port))
+///             .domain(Domain::Inet) // the name has an address of IPv6 as well
+///             .bind("127.0.0.1:0"); // our end
+///         let client = client.success(CONNECTED).failure(FAILED).start(cx);
+///         cx.heap.extend([server, client]);
+///     })
+///     .on(CLIENT, |cx, client| {
+///         assert!(client.peer.to_string().starts_with("127.0.0.1:"));
+///         cx.heap.clear();
+///     })
+///     .on(CONNECTED, |_, server| println!("connected to {}", server.peer))
+///     .on(FAILED, |_, error| panic!("{error}"))
+///     .create(&kernel)?;
+/// kernel.run().await
+/// # }).unwrap();
 /// ```
 #[must_use = "a wheel turns only after `start`"]
 pub struct SocketFactoryBuilder<T = Connection> {
@@ -154,6 +221,27 @@ impl SocketFactory {
 
     /// Settings for a wheel that makes a datagram socket: UDP, or UNIX if an address of it is a path. It may be bound,
     /// connected, both or neither.
+    ///
+    /// ```
+    /// use poe::{Event, Kernel, Session, event::START, wheel::{Datagram, SocketFactory}};
+    /// const MADE: Event<Datagram> = Event::new("made");
+    /// # tokio_test::block_on(async {
+    /// let kernel = Kernel::new();
+    /// let receiver = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    /// let to = receiver.local_addr().unwrap().into();
+    /// Session::builder(())
+    ///     .on(START, |cx, ()| drop(SocketFactory::datagram().success(MADE).start(cx))) // its event is posted
+    ///     .on(MADE, move |_, made| -> poe::Handled {
+    ///         assert!(made.peer.is_none());
+    ///         made.socket.send_to(b"hello", &to)?;
+    ///         Ok(())
+    ///     })
+    ///     .create(&kernel)?;
+    /// kernel.run().await?;
+    /// let mut octets = [0; 16];
+    /// assert_eq!(receiver.recv(&mut octets).unwrap(), 5);
+    /// # Ok::<(), poe::Error>(()) }).unwrap();
+    /// ```
     #[doc(alias = "SocketProtocol")]
     #[doc(alias = "udp")]
     pub fn datagram() -> SocketFactoryBuilder<Datagram> {
@@ -342,6 +430,27 @@ impl SocketFactoryBuilder<Connection> {
 
 impl SocketFactoryBuilder<Datagram> {
     /// Connects the socket: it sends to that address and hears from it alone.
+    ///
+    /// ```
+    /// use poe::{Event, Kernel, Session, event::START, wheel::{Datagram, SocketFactory}};
+    /// const MADE: Event<Datagram> = Event::new("made");
+    /// # tokio_test::block_on(async {
+    /// let kernel = Kernel::new();
+    /// let receiver = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    /// let addr = receiver.local_addr().unwrap();
+    /// Session::builder(None)
+    ///     .on(START, move |cx, ()| *cx.heap = Some(SocketFactory::datagram().remote(addr).success(MADE).start(cx)))
+    ///     .on(MADE, move |_, made| -> poe::Handled {
+    ///         assert_eq!(made.peer, Some(addr.into()));
+    ///         made.socket.send(b"hello")?;
+    ///         Ok(())
+    ///     })
+    ///     .create(&kernel)?;
+    /// kernel.run().await?;
+    /// let mut octets = [0; 16];
+    /// assert_eq!(receiver.recv(&mut octets).unwrap(), 5);
+    /// # Ok::<(), poe::Error>(()) }).unwrap();
+    /// ```
     #[doc(alias = "RemoteAddress")]
     #[doc(alias = "RemotePort")]
     pub fn remote(mut self, addr: impl Into<Address>) -> Self {

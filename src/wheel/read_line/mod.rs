@@ -46,6 +46,17 @@ type Completer = Box<dyn FnMut(&str, &str, usize) -> Vec<String> + Send>;
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// What was typed, by which wheel.
+///
+/// ```
+/// use poe::{Context, wheel::{ReadLine, ReadLineInput, Typed}};
+/// fn on_line(cx: &mut Context<'_, Vec<ReadLine>>, input: ReadLineInput) {
+///     match input.typed {
+///         Typed::Line(line) => println!("a line of {} octets", line.len()),
+///         Typed::Eot => cx.heap.retain(|wheel| wheel.id() != input.wheel), // the terminal is as it was
+///         _ => {}
+///     }
+/// }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReadLineInput {
     /// What.
@@ -55,6 +66,23 @@ pub struct ReadLineInput {
 }
 
 /// What came of a [`get`](ReadLine::get).
+///
+/// ```
+/// use poe::wheel::Typed;
+/// /// What a shell does then; `None` ends it.
+/// fn command(typed: Typed) -> Option<String> {
+///     match typed {
+///         Typed::Line(line) => Some(line),
+///         Typed::Key { name, line } => Some(format!("{name} {line}")),
+///         Typed::Cancel | Typed::Interrupt => Some(String::new()),
+///         Typed::Eot => None,
+///         _ => None,
+///     }
+/// }
+/// let key = Typed::Key { name: "help".into(), line: "cop".into() };
+/// assert_eq!(command(key).as_deref(), Some("help cop"));
+/// assert_eq!(command(Typed::Eot), None);
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Typed {
@@ -76,6 +104,13 @@ pub enum Typed {
 }
 
 /// When what was [put](ReadLine::put) is shown while a line is edited.
+///
+/// ```
+/// use poe::wheel::{PutMode, ReadLine};
+/// assert_eq!(PutMode::default(), PutMode::Idle);
+/// let chat = ReadLine::builder().put_mode(PutMode::Immediate); // what others say, while one types
+/// let shell = ReadLine::builder().put_mode(PutMode::After); // what jobs say, behind the command
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum PutMode {
     /// At once.
@@ -136,6 +171,52 @@ struct State {
 ///     .create(&kernel)?;
 /// kernel.run().await
 /// # }
+/// ```
+///
+/// The rest of it, as the commands of a shell that keeps its history in a file:
+///
+/// ```
+/// use poe::{Context, wheel::ReadLine};
+/// use std::path::Path;
+/// const HISTORY: Option<&str> = Some(".shell_history");
+/// fn on_command(cx: &mut Context<'_, Option<ReadLine>>, command: String) -> poe::Handled {
+///     let Some(wheel) = &*cx.heap else { return Ok(()) };
+///     let file = HISTORY.map(Path::new); // `None` would be the user's `.history`
+///     match &*command {
+///         "clear" => wheel.clear(),
+///         "forget" => wheel.clear_history(),
+///         "history" => wheel.get_history().iter().for_each(|line| wheel.put(line)),
+///         "load" => wheel.put(wheel.read_history(file, 0..usize::MAX)?),
+///         "save" => {
+///             wheel.write_history(file)?;
+///             wheel.history_truncate_file(file, 500)?;
+///         }
+///         "settings" => wheel.attribs().iter().for_each(|(name, value)| wheel.put(format!("{name} {value}"))),
+///         "size" => {
+///             let (columns, rows) = wheel.terminal_size()?;
+///             wheel.put(format!("{columns} by {rows}"));
+///         }
+///         _ => wheel.put(format!("what? bell: {}", wheel.option("bell-style").unwrap_or("audible"))),
+///     }
+///     wheel.get("$ ");
+///     Ok(())
+/// }
+/// ```
+///
+/// Another session can have it, for a dialog of its own:
+///
+/// ```
+/// use poe::{Context, wheel::{ReadLine, ReadLineInput}};
+/// fn on_terminal(cx: &mut Context<'_, Option<ReadLine>>, wheel: ReadLine) -> poe::Handled {
+///     wheel.adopt(cx)?;
+///     assert_eq!(wheel.session_id(), cx.session_id());
+///     wheel.get("password> ");
+///     *cx.heap = Some(wheel);
+///     Ok(())
+/// }
+/// fn on_line(cx: &mut Context<'_, Option<ReadLine>>, input: ReadLineInput) {
+///     assert_eq!(Some(input.wheel), cx.heap.as_ref().map(ReadLine::id));
+/// }
 /// ```
 #[doc(alias = "POE::Wheel::ReadLine")]
 pub struct ReadLine {

@@ -27,6 +27,15 @@ use std::time::Duration;
 const SHOWN: usize = 1024;
 
 /// Whose keys the editor has.
+///
+/// ```
+/// use poe::wheel::{ReadLine, ReadLineMode};
+/// let mode = match std::env::var("EDITOR").as_deref() {
+///     Ok("vi") => ReadLineMode::Vi,
+///     _ => ReadLineMode::Emacs,
+/// };
+/// let builder = ReadLine::builder().mode(mode); // whatever the init file says
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReadLineMode {
     /// Emacs'. The default, unless the init file says otherwise.
@@ -46,11 +55,20 @@ pub enum ReadLineMode {
 /// | [`inputrc`](Self::inputrc) | `$INPUTRC`, or `.inputrc` at home |
 ///
 /// ```
-/// use poe::{Event, wheel::{PutMode, ReadLine, ReadLineInput}};
+/// use poe::{Event, wheel::{IoError, KeyBinding, PutMode, ReadLine, ReadLineInput, ReadLineMode}};
+/// use std::time::Duration;
 /// const LINE: Event<ReadLineInput> = Event::new("line");
+/// const ERROR: Event<IoError> = Event::new("error");
 /// let builder = ReadLine::builder()
 ///     .input(LINE)
-///     .put_mode(PutMode::Immediate)
+///     .error(ERROR)
+///     .put_mode(PutMode::Idle)
+///     .idle_time(Duration::from_millis(500))
+///     .app_name("shell") // `$if shell` holds in the init file
+///     .inputrc(Some("/etc/shell.inputrc"))
+///     .attrib("bell-style", "none") // whatever the file says
+///     .mode(ReadLineMode::Vi)
+///     .bind_key("f1", KeyBinding::Event("help".into()))
 ///     .completer(|word, _line, _cursor| {
 ///         ["help", "quit"].iter().filter(|w| w.starts_with(word)).map(|w| w.to_string()).collect()
 ///     });
@@ -141,6 +159,23 @@ impl ReadLineBuilder {
     }
 
     /// Has a key do something: `C-x`, `M-x`, `up`, `f1`, or one character.
+    ///
+    /// ```
+    /// use poe::{Event, Kernel, Session, event::START, wheel::{KeyBinding, ReadLine, ReadLineInput}};
+    /// const LINE: Event<ReadLineInput> = Event::new("line");
+    /// # tokio_test::block_on(async {
+    /// let kernel = Kernel::new();
+    /// Session::builder(())
+    ///     .on(START, |cx, ()| {
+    ///         let help = KeyBinding::Event("help".into());
+    ///         let wheel = ReadLine::builder().input(LINE).bind_key("F1", help.clone()).bind_key("hyper-x", help);
+    ///         let error = wheel.start(cx).unwrap_err();
+    ///         assert_eq!(error.to_string(), "`hyper-x` is no key");
+    ///     })
+    ///     .create(&kernel)?;
+    /// kernel.run().await
+    /// # }).unwrap();
+    /// ```
     pub fn bind_key(mut self, key: impl Into<String>, binding: KeyBinding) -> Self {
         self.bindings.push((key.into(), binding));
         self
@@ -157,6 +192,20 @@ impl ReadLineBuilder {
 
     /// Starts the wheel for the session that is running; pass the handler's context. Nothing is read before
     /// [`ReadLine::get`].
+    ///
+    /// ```
+    /// use poe::{Kernel, Session, event::START, wheel::ReadLine};
+    /// # tokio_test::block_on(async {
+    /// let kernel = Kernel::new();
+    /// Session::builder(())
+    ///     .on(START, |cx, ()| {
+    ///         let error = ReadLine::builder().start(cx).unwrap_err();
+    ///         assert!(error.to_string().contains(".input(EVENT)")); // whatever the terminal
+    ///     })
+    ///     .create(&kernel)?;
+    /// kernel.run().await
+    /// # }).unwrap();
+    /// ```
     ///
     /// # Errors
     /// No input event; a key or function of a binding that is not known; standard input is no terminal; another wheel has it.

@@ -43,6 +43,42 @@ const LARGEST: usize = 65_536;
 /// kernel.run().await
 /// # }).unwrap();
 /// ```
+///
+/// Of a question with one answer no stream is needed:
+///
+/// ```
+/// use poe::{Event, Kernel, Session, event::START, wheel::{Datagram, SocketFactory}};
+/// const MADE: Event<Datagram> = Event::new("made");
+/// const ANSWER: Event<std::io::Result<Vec<u8>>> = Event::new("answer");
+/// # tokio_test::block_on(async {
+/// let kernel = Kernel::new();
+/// let server = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+/// let addr = server.local_addr().unwrap();
+/// Session::builder(None)
+///     .on(START, move |cx, ()| *cx.heap = Some(SocketFactory::datagram().remote(addr).success(MADE).start(cx)))
+///     .on(MADE, move |cx, made| -> poe::Handled {
+///         assert_eq!(made.socket.peer_name()?, addr);
+///         made.socket.send(b"ping")?;
+///         let answer = async move {
+///             let mut octets = vec![0; 512];
+///             let (len, _from) = made.socket.recv_from(&mut octets).await?;
+///             octets.truncate(len);
+///             Ok(octets)
+///         };
+///         cx.spawn(answer, ANSWER);
+///         Ok(())
+///     })
+///     .on(ANSWER, |_, answer| assert_eq!(answer.unwrap(), b"pong"))
+///     .create(&kernel)?;
+/// let serve = async {
+///     let (_, client) = server.recv_from(&mut [0; 512]).await?;
+///     server.send_to(b"pong", client).await
+/// };
+/// let (ran, served) = tokio::join!(kernel.run(), serve);
+/// assert_eq!(served.unwrap(), 4);
+/// ran
+/// # }).unwrap();
+/// ```
 #[derive(Clone)]
 pub struct DatagramSocket(Rc<Kind>);
 

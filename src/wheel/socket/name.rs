@@ -13,12 +13,15 @@ use std::path::{Path, PathBuf};
 ///
 /// ```
 /// use poe::wheel::SocketName;
-/// use std::net::SocketAddr;
+/// use std::{net::SocketAddr, path::Path};
 /// let addr: SocketAddr = "[::1]:80".parse().unwrap();
 /// let name = SocketName::from(addr);
 /// assert_eq!(name.to_string(), "[::1]:80");
 /// assert_eq!(name, addr);
-/// assert!(!name.is_unix());
+/// assert_eq!(name.as_socket_addr().map(|addr| addr.port()), Some(80));
+/// let service = SocketName::Unix(Some("/run/service".into()));
+/// assert_eq!(service.as_path(), Some(Path::new("/run/service")));
+/// assert!(service.is_unix() && service.as_socket_addr().is_none());
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[doc(alias = "getsockname")]

@@ -19,6 +19,8 @@ use tokio::net::UnixStream;
 /// let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
 /// let stream = SocketStream::from(tokio::net::TcpStream::connect(listener.local_addr()?).await?);
 /// assert_eq!(stream.peer_name()?, listener.local_addr()?);
+/// let (_, client) = listener.accept().await?;
+/// assert_eq!(stream.local_name()?, client);
 /// stream.as_tcp().unwrap().set_nodelay(true)?;
 /// # Ok::<(), std::io::Error>(()) }).unwrap();
 /// ```
@@ -70,6 +72,20 @@ impl SocketStream {
 
     /// Tokio's stream by value.
     ///
+    /// ```
+    /// use poe::wheel::SocketStream;
+    /// # tokio_test::block_on(async {
+    /// # let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+    /// let stream = SocketStream::from(tokio::net::TcpStream::connect(listener.local_addr()?).await?);
+    /// let stream: tokio::net::TcpStream = stream.into_tcp().unwrap();
+    /// # #[cfg(unix)] {
+    /// let (ours, _theirs) = tokio::net::UnixStream::pair()?;
+    /// let kept = SocketStream::from(ours).into_tcp().unwrap_err();
+    /// assert!(kept.as_unix().is_some());
+    /// # }
+    /// # Ok::<(), std::io::Error>(()) }).unwrap();
+    /// ```
+    ///
     /// # Errors
     /// This stream itself, if it is not TCP.
     pub fn into_tcp(self) -> Result<TcpStream, SocketStream> {
@@ -81,6 +97,16 @@ impl SocketStream {
     }
 
     /// Tokio's stream, if it is a UNIX one: for the peer's credentials.
+    ///
+    /// ```
+    /// use poe::wheel::SocketStream;
+    /// # tokio_test::block_on(async {
+    /// let (ours, _theirs) = tokio::net::UnixStream::pair()?;
+    /// let stream = SocketStream::from(ours);
+    /// let peer = stream.as_unix().expect("it is one").peer_cred()?;
+    /// assert!(peer.pid().is_none_or(|pid| pid as u32 == std::process::id())); // we talk to ourselves
+    /// # Ok::<(), std::io::Error>(()) }).unwrap();
+    /// ```
     #[cfg(unix)]
     #[must_use]
     pub fn as_unix(&self) -> Option<&UnixStream> {
