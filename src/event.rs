@@ -335,8 +335,17 @@ pub const DEFAULT: Reserved<Unhandled> = Reserved(Event::new("_default"));
 /// What a state machine's old state is told before the new one is entered; see [`Nfa`](crate::Nfa).
 ///
 /// ```
-/// use poe::{NfaState, event::LEAVE};
-/// let state = NfaState::<&str, ()>::new().on(LEAVE, |_, ()| println!("left"));
+/// use poe::{Kernel, Nfa, event::{LEAVE, SILENT}};
+/// let kernel = Kernel::new();
+/// let lamp = Nfa::builder(0)
+///     .state("on", |s| s.on(LEAVE, |cx, ()| *cx.runstate += 1))
+///     .state("off", |s| s)
+///     .immediate()
+///     .spawn(&kernel)?;
+/// lamp.goto_state(&mut &kernel, "on", SILENT, ())?;
+/// lamp.goto_state(&mut &kernel, "off", SILENT, ())?;
+/// assert_eq!(lamp.with_runstate(|left| *left), Some(1));
+/// # Ok::<(), poe::Error>(())
 /// ```
 #[doc(alias = "leave")]
 pub const LEAVE: Reserved<()> = Reserved(Event::new("leave"));
@@ -345,9 +354,19 @@ pub const LEAVE: Reserved<()> = Reserved(Event::new("leave"));
 /// one is not told of.
 ///
 /// ```
-/// use poe::{Event, NfaState, event::SILENT};
-/// const NEXT: Event<()> = Event::new("next");
-/// let state = NfaState::<&str, ()>::new().on(NEXT, |cx, ()| cx.goto_state("other", SILENT, ()));
+/// use poe::{Event, Kernel, Nfa, event::SILENT};
+/// const ENTER: Event<()> = Event::new("enter");
+/// let kernel = Kernel::new();
+/// let lamp = Nfa::builder(0)
+///     .state("on", |s| s.on(ENTER, |cx, ()| *cx.runstate += 1))
+///     .state("off", |s| s)
+///     .immediate()
+///     .spawn(&kernel)?;
+/// lamp.goto_state(&mut &kernel, "on", ENTER, ())?;
+/// lamp.goto_state(&mut &kernel, "off", SILENT, ())?;
+/// lamp.goto_state(&mut &kernel, "on", SILENT, ())?;
+/// assert_eq!(lamp.with_runstate(|entered| *entered), Some(1));
+/// # Ok::<(), poe::Error>(())
 /// ```
 pub const SILENT: Reserved<()> = Reserved(Event::new(""));
 

@@ -56,7 +56,7 @@ use std::time::Duration;
 ///
 /// ```
 /// use poe::{Session, event::START, testing};
-/// use std::time::Duration;
+/// use std::time::{Duration, Instant};
 /// # tokio_test::block_on(async {
 /// tokio::time::pause();
 /// let kernel = testing::kernel();
@@ -64,7 +64,9 @@ use std::time::Duration;
 ///     .on(START, |cx, ()| cx.delay("tomorrow", Duration::from_secs(86_400), ()))
 ///     .on("tomorrow", |_, ()| println!("already"))
 ///     .create(&kernel).unwrap();
+/// let began = Instant::now();
 /// kernel.run().await.unwrap();
+/// assert!(began.elapsed() < Duration::from_secs(3600));
 /// # });
 /// ```
 #[must_use]
@@ -79,9 +81,13 @@ pub fn kernel() -> Kernel {
 /// When Tokio's clock runs: see [`kernel`].
 ///
 /// ```
+/// use poe::testing;
 /// # tokio_test::block_on(async {
 /// tokio::time::pause();
-/// let kernel = poe::testing::builder().budget(1).build();
+/// let kernel = testing::builder().inbox_capacity(1).build();
+/// let handle = kernel.handle();
+/// handle.post("logger", "line", 1).unwrap();
+/// assert!(handle.post("logger", "line", 2).unwrap_err().is_full());
 /// # });
 /// ```
 #[track_caller]

@@ -42,12 +42,13 @@ impl Session {
     /// A session with that heap, yet without handlers.
     ///
     /// ```
-    /// use poe::{Kernel, Session, event::START};
+    /// use poe::{Kernel, Session, event::{START, STOP}};
     /// # tokio_test::block_on(async {
     /// let kernel = Kernel::new();
     /// let id = Session::builder(Vec::<String>::new())
     ///     .on(START, |cx, ()| cx.yield_to("greet", String::from("world")))
     ///     .on("greet", |cx, whom: String| cx.heap.push(whom))
+    ///     .on(STOP, |cx, ()| assert_eq!(*cx.heap, ["world"]))
     ///     .create(&kernel)?;
     /// println!("made session {id}");
     /// kernel.run().await
@@ -155,12 +156,13 @@ impl<H: 'static> SessionBuilder<H> {
     /// use poe::{Kernel, Session, event::START};
     /// # tokio_test::block_on(async {
     /// let kernel = Kernel::new();
-    /// Session::builder(())
+    /// let parent = Session::builder(())
     ///     .on(START, |cx, ()| -> poe::Handled {
     ///         Session::builder(()).on(START, |_, ()| println!("a child")).create_in(cx)?;
     ///         Ok(())
     ///     })
     ///     .create(&kernel)?;
+    /// assert_eq!(kernel.why_alive().sessions[1].parent, parent);
     /// kernel.run().await
     /// # }).unwrap();
     /// ```

@@ -252,20 +252,21 @@ impl<H: 'static> Context<'_, H> {
     /// Sets or replaces a handler of this session by a method of an object: see [`state`](Self::state).
     ///
     /// ```
-    /// use poe::{Context, Kernel, Session, event::START};
+    /// use poe::{Context, Kernel, Session, event::{START, STOP}};
     /// struct Door;
     /// impl Door {
-    ///     fn open(&self, _cx: &mut Context<'_, ()>, who: String) {
-    ///         println!("open for {who}");
+    ///     fn open(&self, cx: &mut Context<'_, String>, who: String) {
+    ///         *cx.heap = who;
     ///     }
     /// }
     /// # tokio_test::block_on(async {
     /// let kernel = Kernel::new();
-    /// Session::builder(())
+    /// Session::builder(String::new())
     ///     .on(START, |cx, ()| {
     ///         cx.object_state(&std::rc::Rc::new(Door), "knock", Door::open);
     ///         cx.yield_to("knock", "you".to_owned());
     ///     })
+    ///     .on(STOP, |cx, ()| assert_eq!(*cx.heap, "you"))
     ///     .create(&kernel)?;
     /// kernel.run().await
     /// # }).unwrap();
@@ -354,15 +355,18 @@ impl<S: Eq + std::hash::Hash + fmt::Debug + 'static, R: 'static> NfaState<S, R> 
     ///         if code == self.code { cx.goto_state("open", SILENT, ()) } else { Ok(()) }
     ///     }
     /// }
-    /// # tokio_test::block_on(async {
     /// let kernel = Kernel::new();
     /// let lock = std::rc::Rc::new(Lock { code: 1234 });
-    /// Nfa::builder(())
+    /// let door = Nfa::builder(())
     ///     .state("closed", |s| s.object_states(&lock, |o| o.on(OPEN, Lock::open)))
     ///     .state("open", |s| s)
-    ///     .start(&kernel, "closed", OPEN, 1234)?;
-    /// kernel.run().await
-    /// # }).unwrap();
+    ///     .immediate()
+    ///     .spawn(&kernel)?;
+    /// door.goto_state(&mut &kernel, "closed", OPEN, 1111)?;
+    /// assert_eq!(door.get_current_state().as_deref(), Some(&"closed"));
+    /// kernel.call(door.id(), OPEN, 1234)?;
+    /// assert_eq!(door.get_current_state().as_deref(), Some(&"open"));
+    /// # Ok::<(), poe::Error>(())
     /// ```
     #[doc(alias = "package_states")]
     #[must_use]

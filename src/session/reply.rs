@@ -5,9 +5,15 @@ use crate::error::Failure;
 /// A handler's answer to a [`call`](crate::Context::call).
 ///
 /// ```
-/// use poe::{Event, Reply, States};
+/// use poe::{Event, Kernel, Reply, Session, event::START};
 /// const LENGTH: Event<String, usize> = Event::new("length");
-/// let states = States::<()>::new().on(LENGTH, |_, text| Reply(text.len()));
+/// let kernel = Kernel::new();
+/// let id = Session::builder(())
+///     .on(START, |_, ()| ())
+///     .on(LENGTH, |_, text| Reply(text.len()))
+///     .create(&kernel)?;
+/// assert_eq!(kernel.call(id, LENGTH, "poe".to_owned())?, 3);
+/// # Ok::<(), poe::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reply<T>(pub T);

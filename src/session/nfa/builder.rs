@@ -81,9 +81,21 @@ impl Nfa<(), ()> {
 /// The handlers of one state, given to [`NfaBuilder::state`].
 ///
 /// ```
-/// use poe::{Event, NfaState, Reply};
+/// use poe::{Event, Kernel, Nfa, NfaState, Reply, event::SILENT};
 /// const SIZE: Event<(), usize> = Event::new("size");
-/// let state = NfaState::<&str, Vec<u8>>::new().on(SIZE, |cx, ()| Reply(cx.runstate.len()));
+///
+/// /// What more than one state has.
+/// fn sized(state: NfaState<&'static str, Vec<u8>>) -> NfaState<&'static str, Vec<u8>> {
+///     state.on(SIZE, |cx, ()| Reply(cx.runstate.len()))
+/// }
+/// let kernel = Kernel::new();
+/// let machine = Nfa::builder(vec![1, 2, 3])
+///     .state("idle", sized)
+///     .state("busy", |s| sized(s).postpone("job"))
+///     .spawn(&kernel)?;
+/// machine.goto_state(&mut &kernel, "busy", SILENT, ())?;
+/// assert_eq!(kernel.call(machine.id(), SIZE, ())?, 3);
+/// # Ok::<(), poe::Error>(())
 /// ```
 pub struct NfaState<S: 'static, R: 'static> {
     table: Table<Handler<S, R>>,

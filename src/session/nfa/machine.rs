@@ -402,22 +402,23 @@ impl<S: Eq + Hash + Debug + 'static, R: 'static> Machine<'_, S, R> {
     /// is one per event; setting it again replaces it.
     ///
     /// ```
-    /// use poe::{Event, Kernel, Nfa, event::SILENT};
-    /// use std::time::Duration;
+    /// use poe::{Event, Kernel, Nfa};
+    /// use std::{cell::Cell, rc::Rc, time::Duration};
     /// const ENTER: Event<()> = Event::new("enter");
     /// const LATE: Event<()> = Event::new("late");
     /// # tokio_test::block_on(async {
+    /// let failed = Rc::new(Cell::new(false));
     /// let kernel = Kernel::new();
-    /// Nfa::builder(())
+    /// Nfa::builder(failed.clone())
     ///     .state("waiting", |s| {
     ///         s.on(ENTER, |cx, ()| cx.state_timeout(LATE, Duration::from_millis(5), ()))
-    ///             .on(LATE, |cx, ()| cx.goto_state("failed", SILENT, ()))
+    ///             .on(LATE, |cx, ()| cx.goto_state("failed", ENTER, ()))
     ///     })
-    ///     .state("failed", |s| s)
-    ///     .start(&kernel, "waiting", ENTER, ())
-    ///     .unwrap();
-    /// kernel.run().await.unwrap();
-    /// # });
+    ///     .state("failed", |s| s.on(ENTER, |cx, ()| cx.runstate.set(true)))
+    ///     .start(&kernel, "waiting", ENTER, ())?;
+    /// kernel.run().await?;
+    /// assert!(failed.get());
+    /// # Ok::<(), poe::Error>(()) }).unwrap();
     /// ```
     #[track_caller]
     pub fn state_timeout<A: 'static>(&self, event: impl Posts<A>, after: impl Into<Delta>, arg: A) {
