@@ -1,5 +1,9 @@
 //! What servers and clients have alike: the settings of a connection, with their defaults, and how they are set.
 
+use crate::kernel::Invoke;
+use crate::session::{Session, SessionBuilder, States};
+use std::fmt;
+use std::rc::Rc;
 use std::time::Duration;
 
 /// All settings of a connection.
@@ -17,6 +21,38 @@ pub(super) struct Settings {
     pub(super) alias: Option<String>,
     /// Options of its sessions.
     pub(super) options: Vec<(String, String)>,
+    /// Of its sessions.
+    pub(super) session_type: Option<SessionType>,
+}
+
+/// Makes of a session of the component's the object that the kernel is to run.
+#[derive(Clone)]
+pub(super) struct SessionType(Rc<dyn Fn(Rc<dyn Invoke>) -> Rc<dyn Invoke>>);
+
+impl SessionType {
+    pub(super) fn new(session_type: impl Fn(Rc<dyn Invoke>) -> Rc<dyn Invoke> + 'static) -> Self {
+        SessionType(Rc::new(session_type))
+    }
+}
+
+impl fmt::Debug for SessionType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SessionType(..)")
+    }
+}
+
+impl Settings {
+    /// A session of the component's, as the settings want it.
+    pub(super) fn session<H: 'static>(&self, heap: H, states: &States<H>) -> SessionBuilder<H> {
+        let mut session = Session::builder(heap).inline_states(states);
+        for (name, value) in &self.options {
+            session = session.option(name, value);
+        }
+        match self.session_type.clone() {
+            Some(SessionType(session_type)) => session.session_type(move |own| session_type(own)),
+            None => session,
+        }
+    }
 }
 
 impl Default for Settings {
@@ -28,6 +64,7 @@ impl Default for Settings {
             linger: Duration::from_secs(1),
             alias: None,
             options: Vec::new(),
+            session_type: None,
         }
     }
 }
@@ -69,6 +106,7 @@ macro_rules! connection_settings {
 
         /// Sets an option of the component's sessions, such as `trace`.
         #[doc(alias = "SessionParams")]
+        #[doc(alias = "options")]
         pub fn option(mut self, name: &str, value: impl ToString) -> Self {
             self.settings.options.push((name.to_owned(), value.to_string()));
             self

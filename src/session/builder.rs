@@ -8,7 +8,7 @@ use crate::arg::AnyArg;
 use crate::error::{Error, ErrorKind};
 use crate::event::Calls;
 use crate::id::SessionId;
-use crate::kernel::{Caller, Kernel, create_at_once};
+use crate::kernel::{Caller, Invoke, Kernel, create_at_once};
 use crate::name::NameIdx;
 use std::fmt;
 use std::panic::Location;
@@ -61,6 +61,7 @@ impl Session {
             states: None,
             args: AnyArg::UNIT,
             options: Options::default(),
+            session_type: None,
         }
     }
 }
@@ -97,7 +98,11 @@ pub struct SessionBuilder<H: 'static> {
     states: Option<States<H>>,
     args: AnyArg,
     options: Options,
+    session_type: Option<Box<SessionType>>,
 }
+
+/// Makes of the session's own object the one that the kernel is to run.
+type SessionType = dyn FnOnce(Rc<dyn Invoke>) -> Rc<dyn Invoke>;
 
 impl<H: 'static> SessionBuilder<H> {
     /// Adds the handlers of a table, in place of earlier ones of the same names. Sessions made with one table share it.
@@ -133,6 +138,67 @@ impl<H: 'static> SessionBuilder<H> {
     #[doc(alias = "options")]
     pub fn option(self, name: &str, value: impl ToString) -> Self {
         self.options.set(name, Some(&value.to_string()));
+        self
+    }
+
+    /// Has the kernel run another object in place of the session's own: a session type of one's own, which does a few
+    /// things by itself and leaves the rest to the session that it is given. It is what a subclass of POE::Session is; its
+    /// parameters are what the closure brings along. A later one takes the place of an earlier one.
+    ///
+    /// Everything of the session goes through that object: life-cycle events, posts, timers, I/O, and calls, also those to
+    /// itself. What it does not do with an event, the session does not do either. It has all of [`Invoke`]'s methods to
+    /// pass on, or else a snapshot tells of the object in place of the session.
+    ///
+    /// ```
+    /// use poe::{AnyArg, Event, Invoke, Invoked, Kernel, Name, Reply, Session, Turn, event::START};
+    /// use std::cell::Cell;
+    /// use std::rc::Rc;
+    /// const TOTAL: Event<(), u64> = Event::new("total");
+    ///
+    /// /// A session that counts its events.
+    /// struct Counted {
+    ///     session: Rc<dyn Invoke>,
+    ///     events: Rc<Cell<u64>>,
+    /// }
+    ///
+    /// impl Invoke for Counted {
+    ///     fn invoke(&self, turn: Turn<'_>, arg: &mut AnyArg) -> Invoked {
+    ///         self.events.set(self.events.get() + 1);
+    ///         self.session.invoke(turn, arg)
+    ///     }
+    ///     fn event_names(&self) -> Vec<Name> {
+    ///         self.session.event_names()
+    ///     }
+    ///     fn heap_type(&self) -> &'static str {
+    ///         self.session.heap_type()
+    ///     }
+    ///     fn heap_size(&self) -> usize {
+    ///         self.session.heap_size()
+    ///     }
+    ///     fn options(&self) -> Vec<(String, String)> {
+    ///         self.session.options()
+    ///     }
+    ///     fn set_option(&self, name: &str, value: Option<&str>) -> Option<String> {
+    ///         self.session.set_option(name, value)
+    ///     }
+    /// }
+    ///
+    /// let kernel = Kernel::new();
+    /// let events = Rc::new(Cell::new(0));
+    /// let counter = events.clone();
+    /// let id = Session::builder(42_u64)
+    ///     .on(START, |_, ()| ())
+    ///     .on(TOTAL, |cx, ()| Reply(*cx.heap))
+    ///     .session_type(move |session| Rc::new(Counted { session, events: counter }))
+    ///     .create(&kernel)?;
+    /// assert_eq!(kernel.call(id, TOTAL, ())?, 42);
+    /// assert_eq!(events.get(), 2); // `_start` was the first
+    /// # Ok::<(), poe::Error>(())
+    /// ```
+    #[doc(alias = "SessionType")]
+    #[doc(alias = "SessionParams")]
+    pub fn session_type(mut self, session_type: impl FnOnce(Rc<dyn Invoke>) -> Rc<dyn Invoke> + 'static) -> Self {
+        self.session_type = Some(Box::new(session_type));
         self
     }
 
@@ -182,8 +248,12 @@ impl<H: 'static> SessionBuilder<H> {
             }
             .into());
         };
-        let cell = SessionCell::new(self.heap, states, self.options);
-        create_at_once(caller, Rc::new(cell), self.args, place)
+        let session: Rc<dyn Invoke> = Rc::new(SessionCell::new(self.heap, states, self.options));
+        let object = match self.session_type {
+            Some(session_type) => session_type(session),
+            None => session,
+        };
+        create_at_once(caller, object, self.args, place)
     }
 }
 

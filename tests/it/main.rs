@@ -58,6 +58,7 @@ mod schedules;
 #[cfg(unix)]
 mod selects;
 mod session_states;
+mod session_types;
 mod socket_kit;
 mod storable_perl;
 mod storable_vectors;

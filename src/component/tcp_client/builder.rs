@@ -5,12 +5,12 @@ use super::{ServerHeap, TcpClient};
 use crate::component::backoff::Backoff;
 use crate::component::callbacks::{Callback, Callbacks, callback, plain, pre_connect};
 use crate::component::connection::{Plan, Wire};
-use crate::component::settings::{Settings, connection_settings};
+use crate::component::settings::{SessionType, Settings, connection_settings};
 use crate::error::{Error, ErrorKind};
 use crate::event::Calls;
 use crate::filter::{Filter, Line};
-use crate::kernel::{Caller, Core, Kernel};
-use crate::session::{Context, IntoReply, Session, States};
+use crate::kernel::{Caller, Core, Invoke, Kernel};
+use crate::session::{Context, IntoReply, States};
 use crate::wheel::{Address, Domain, IoError, SocketError, SocketStream};
 use std::fmt;
 use std::future::Future;
@@ -300,6 +300,64 @@ impl<H: 'static, F: Filter> TcpClientBuilder<H, F> {
         self
     }
 
+    /// Has the kernel run a session type of one's own: the closure is given the session's own object and returns the one to
+    /// run, which does a few things by itself and leaves the rest to the other: see
+    /// [`SessionBuilder::session_type`](crate::SessionBuilder::session_type). What POE has as `SessionParams` is captured by
+    /// the closure.
+    ///
+    /// ```
+    /// # use poe::component::TcpClient;
+    /// # use poe::{AnyArg, Invoke, Invoked, Kernel, Name, Turn};
+    /// # use std::{cell::RefCell, rc::Rc};
+    /// /// A session that writes down what it is sent.
+    /// struct Logged(Rc<dyn Invoke>, Rc<RefCell<Vec<Name>>>);
+    ///
+    /// impl Invoke for Logged {
+    ///     fn invoke(&self, turn: Turn<'_>, arg: &mut AnyArg) -> Invoked {
+    ///         self.1.borrow_mut().push(turn.event());
+    ///         self.0.invoke(turn, arg)
+    ///     }
+    ///     // … and the other methods, each passed on
+    /// #     fn event_names(&self) -> Vec<Name> {
+    /// #         self.0.event_names()
+    /// #     }
+    /// #     fn heap_type(&self) -> &'static str {
+    /// #         self.0.heap_type()
+    /// #     }
+    /// #     fn heap_size(&self) -> usize {
+    /// #         self.0.heap_size()
+    /// #     }
+    /// #     fn options(&self) -> Vec<(String, String)> {
+    /// #         self.0.options()
+    /// #     }
+    /// #     fn set_option(&self, name: &str, value: Option<&str>) -> Option<String> {
+    /// #         self.0.set_option(name, value)
+    /// #     }
+    /// }
+    /// # tokio_test::block_on(async {
+    /// # let busy = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    /// # let nobody = busy.local_addr().unwrap();
+    /// # drop(busy);
+    /// let kernel = Kernel::new();
+    /// let log = Rc::new(RefCell::new(Vec::new()));
+    /// let kept = log.clone();
+    /// TcpClient::builder(nobody)
+    ///     .session_type(move |session| Rc::new(Logged(session, kept.clone())))
+    ///     .connect_error(|cx, _| cx.yield_to("sulk", ()))
+    ///     .server_input(|_, _| ())
+    ///     .start(&kernel)?;
+    /// kernel.run().await?;
+    /// let log = log.borrow();
+    /// assert_eq!([&*log[0], &*log[log.len() - 2], &*log[log.len() - 1]], ["_start", "sulk", "_stop"]);
+    /// # Ok::<(), poe::Error>(()) }).unwrap();
+    /// ```
+    #[doc(alias = "SessionType")]
+    #[doc(alias = "SessionParams")]
+    pub fn session_type(mut self, session_type: impl Fn(Rc<dyn Invoke>) -> Rc<dyn Invoke> + 'static) -> Self {
+        self.settings.session_type = Some(SessionType::new(session_type));
+        self
+    }
+
     connection_settings!("server");
 
     /// Makes the session, below the kernel; it connects as soon as the kernel runs.
@@ -349,7 +407,6 @@ impl<H: 'static, F: Filter> TcpClientBuilder<H, F> {
             &self.states,
             &["connect", "reconnect"],
         )?;
-        let options = self.settings.options.clone();
         let alias = self.settings.alias.clone();
         let retry = self.backoff.map(|backoff| retrying(backoff, alias));
         let client = Rc::new(Client {
@@ -377,11 +434,8 @@ impl<H: 'static, F: Filter> TcpClientBuilder<H, F> {
             failures: 0,
             wanted: true,
         };
-        let mut session = Session::builder(heap).inline_states(&states(&client, self.states));
-        for (name, value) in &options {
-            session = session.option(name, value);
-        }
-        let session = session.create_by(caller, place)?;
+        let states = states(&client, self.states);
+        let session = client.plan.settings.session(heap, &states).create_by(caller, place)?;
         Ok(TcpClient { core, session })
     }
 }

@@ -5,12 +5,12 @@ use super::client::{ClientHeap, HeapMaker, client_maker};
 use super::listener::{Listener, Role, Shared, listener_states};
 use crate::component::callbacks::{Callback, Callbacks, callback, plain, pre_connect};
 use crate::component::connection::Plan;
-use crate::component::settings::{Settings, connection_settings};
+use crate::component::settings::{SessionType, Settings, connection_settings};
 use crate::error::{Error, ErrorKind};
 use crate::event::Calls;
 use crate::filter::{Filter, Line};
-use crate::kernel::{Caller, Core, Kernel};
-use crate::session::{Context, IntoReply, Session, States};
+use crate::kernel::{Caller, Core, Invoke, Kernel};
+use crate::session::{Context, IntoReply, States};
 use crate::wheel::make::{self, Options};
 use crate::wheel::{Address, Connection, IoError, ListenSocket, SocketError, SocketName, SocketStream};
 use std::cell::{Cell, RefCell};
@@ -276,9 +276,9 @@ impl<H: 'static, F: Filter> TcpServerBuilder<H, F> {
     /// `client_` callbacks. Tell the listener by
     /// [`DISCONNECTED`](super::DISCONNECTED) of each that has left, if there is a [limit](Self::concurrency); but not from
     /// the `_stop` of a session of yours, since what is posted there goes with the session.
-    /// It may make sessions of any kind, such as an [`Nfa`](crate::Nfa).
+    /// It may make sessions of any kind, such as an [`Nfa`](crate::Nfa). (A [`session_type`](Self::session_type) is for
+    /// the sessions that the component makes.)
     #[doc(alias = "Acceptor")]
-    #[doc(alias = "SessionType")]
     pub fn acceptor<R: IntoReply>(mut self, f: impl Fn(&mut Context<'_, Listener>, Connection) -> R + 'static) -> Self {
         self.acceptor = Some(callback(f));
         self
@@ -331,6 +331,78 @@ impl<H: 'static, F: Filter> TcpServerBuilder<H, F> {
     /// Whether an address may be bound that an old connection still has (`SO_REUSEADDR`); default true.
     pub fn reuse(mut self, reuse: bool) -> Self {
         self.sockets.reuse = reuse;
+        self
+    }
+
+    /// Has the kernel run session types of one's own: for each session that the component makes, the listener's and then
+    /// each client's, the closure is given the session's own object and returns the one to run, which does a few things
+    /// by itself and leaves the rest to the other: see [`SessionBuilder::session_type`](crate::SessionBuilder::session_type).
+    /// What POE has as `SessionParams` is captured by the closure.
+    ///
+    /// ```
+    /// use poe::component::{TcpClient, TcpServer};
+    /// use poe::{AnyArg, Invoke, Invoked, Kernel, Name, Turn};
+    /// use std::rc::Rc;
+    ///
+    /// /// A session whose failures end nothing.
+    /// struct Forgiving(Rc<dyn Invoke>);
+    ///
+    /// impl Invoke for Forgiving {
+    ///     fn invoke(&self, turn: Turn<'_>, arg: &mut AnyArg) -> Invoked {
+    ///         match self.0.invoke(turn, arg) {
+    ///             Invoked::Failed(failure) => {
+    ///                 eprintln!("session {}: {failure}", turn.session_id());
+    ///                 Invoked::Returned
+    ///             }
+    ///             other => other,
+    ///         }
+    ///     }
+    ///     // … and the other methods, each passed on
+    /// #     fn event_names(&self) -> Vec<Name> {
+    /// #         self.0.event_names()
+    /// #     }
+    /// #     fn heap_type(&self) -> &'static str {
+    /// #         self.0.heap_type()
+    /// #     }
+    /// #     fn heap_size(&self) -> usize {
+    /// #         self.0.heap_size()
+    /// #     }
+    /// #     fn options(&self) -> Vec<(String, String)> {
+    /// #         self.0.options()
+    /// #     }
+    /// #     fn set_option(&self, name: &str, value: Option<&str>) -> Option<String> {
+    /// #         self.0.set_option(name, value)
+    /// #     }
+    /// }
+    /// # tokio_test::block_on(async {
+    /// let kernel = Kernel::new();
+    /// let server = TcpServer::builder("127.0.0.1:0")
+    ///     .session_type(|session| Rc::new(Forgiving(session)))
+    ///     .client_input(|cx, line| -> poe::Handled {
+    ///         let number: u64 = line.parse()?;
+    ///         cx.client().put((2 * number).to_string());
+    ///         Ok(())
+    ///     })
+    ///     .start(&kernel)
+    ///     .await?;
+    /// TcpClient::builder(server.local_addr())
+    ///     .connected(|cx| {
+    ///         cx.server().put("one"); // which is no number
+    ///         cx.server().put("21");
+    ///     })
+    ///     .server_input(move |cx, answer| {
+    ///         assert_eq!(answer, "42");
+    ///         cx.server().shutdown();
+    ///         server.shutdown();
+    ///     })
+    ///     .start(&kernel)?;
+    /// kernel.run().await
+    /// # }).unwrap();
+    /// ```
+    #[doc(alias = "SessionType")]
+    #[doc(alias = "SessionParams")]
+    pub fn session_type(mut self, session_type: impl Fn(Rc<dyn Invoke>) -> Rc<dyn Invoke> + 'static) -> Self {
+        self.settings.session_type = Some(SessionType::new(session_type));
         self
     }
 
@@ -469,14 +541,11 @@ impl<H: 'static, F: Filter> TcpServerBuilder<H, F> {
         };
         let listener = Listener {
             shared: shared.clone(),
-            alias: settings.alias,
+            alias: settings.alias.clone(),
         };
-        let mut session =
-            Session::builder(listener).inline_states(&listener_states(role, self.started, self.stopped, self.failed));
-        for (name, value) in &settings.options {
-            session = session.option(name, value);
-        }
-        let session = session.args(listeners).create_by(caller, place)?;
+        let states = listener_states(role, self.started, self.stopped, self.failed);
+        let session = settings.session(listener, &states).args(listeners);
+        let session = session.create_by(caller, place)?;
         Ok(TcpServer { core, session, shared })
     }
 }

@@ -6,7 +6,7 @@ use crate::component::connection::{LOST, PRE_CONNECTED, Plan, SHUTDOWN, Wire, Wi
 use crate::component::link::Link;
 use crate::event::START;
 use crate::filter::Filter;
-use crate::session::{Context, Session, States};
+use crate::session::{Context, States};
 use crate::wheel::{Connection, SocketName};
 use std::fmt;
 use std::ops::{Deref, DerefMut};
@@ -86,7 +86,7 @@ pub(super) fn client_maker<H: 'static, F: Filter>(
 ) -> Callback<Listener, Connection> {
     let plan = Rc::new(plan);
     let (on_start, on_pre_connected) = (plan.clone(), plan.clone());
-    let (on_shutdown, on_lost, options) = (plan.clone(), plan.clone(), plan.settings.options.clone());
+    let (on_shutdown, on_lost) = (plan.clone(), plan.clone());
     let states = Plan::states(&plan, states)
         .on(START, move |cx, connection: Connection| on_start.take(cx, connection))
         .on(PRE_CONNECTED, move |cx, made| {
@@ -108,11 +108,8 @@ pub(super) fn client_maker<H: 'static, F: Filter>(
             wire: Wire::new(),
             _place: place,
         };
-        let mut session = Session::builder(heap).inline_states(&states);
-        for (name, value) in &options {
-            session = session.option(name, value);
-        }
-        match session.args(connection).create_in(cx) {
+        let session = plan.settings.session(heap, &states).args(connection);
+        match session.create_in(cx) {
             // The system had it accepted before the listener was closed.
             Err(error) if error.is_shutting_down() => Ok(()),
             created => Ok(created.map(drop)?),
