@@ -48,6 +48,11 @@ enum FailureKind {
     Message(String),
     Panic(String),
     WrongArgument(WrongArgument),
+    /// Any of these, of a component's callback.
+    Callback {
+        callback: String,
+        failure: Failure,
+    },
 }
 
 /// A bare name was posted with a value that its handler does not take.
@@ -99,6 +104,11 @@ impl Failure {
     }
 
     pub(crate) fn from_panic(payload: Box<dyn Any + Send>) -> Self {
+        // Caught once already, and given the name of a callback on its way.
+        let payload = match payload.downcast::<Failure>() {
+            Ok(failure) => return *failure,
+            Err(payload) => payload,
+        };
         let text = match payload.downcast::<String>() {
             Ok(text) => *text,
             Err(payload) => match payload.downcast::<&'static str>() {
@@ -113,10 +123,54 @@ impl Failure {
         Failure(Arc::new(FailureKind::Panic(text)))
     }
 
+    /// The same, as that of a component's callback. If it has come through several, the innermost is the one that failed.
+    pub(crate) fn of_callback(self, callback: impl FnOnce() -> String) -> Self {
+        if self.callback().is_some() {
+            return self;
+        }
+        let (callback, failure) = (callback(), self);
+        Failure(Arc::new(FailureKind::Callback { callback, failure }))
+    }
+
+    /// What went wrong, wherever that was.
+    fn kind(&self) -> &FailureKind {
+        match &*self.0 {
+            FailureKind::Callback { failure, .. } => failure.kind(),
+            kind => kind,
+        }
+    }
+
+    /// The component's callback that has failed, as the program has named it, and whose it is: "`client_input` of the
+    /// server `echo` (client 127.0.0.1:50312)". `None` if it was another handler. [`Error`]'s text begins with it; this
+    /// one's has only what went wrong.
+    ///
+    /// ```
+    /// use poe::{Kernel, component::{TcpClient, TcpServer}};
+    /// # tokio_test::block_on(async {
+    /// let kernel = Kernel::new();
+    /// let server = TcpServer::builder("127.0.0.1:0").alias("echo").client_input(|_, _| panic!("no echo")).start(&kernel).await?;
+    /// TcpClient::builder(server.local_addr())
+    ///     .connected(|cx| cx.server().put("hello"))
+    ///     .server_input(|_, _| ())
+    ///     .start(&kernel)?;
+    /// let error = kernel.run().await.unwrap_err();
+    /// let failure = error.failure().unwrap();
+    /// assert!(failure.callback().unwrap().starts_with("`client_input` of the server `echo`"));
+    /// assert_eq!(failure.to_string(), "panicked: no echo");
+    /// # Ok::<(), poe::Error>(()) }).unwrap();
+    /// ```
+    #[must_use]
+    pub fn callback(&self) -> Option<&str> {
+        match &*self.0 {
+            FailureKind::Callback { callback, .. } => Some(callback),
+            _ => None,
+        }
+    }
+
     /// The error that `?` met, if that is what this is.
     #[must_use]
     pub fn source(&self) -> Option<&(dyn StdError + Send + Sync + 'static)> {
-        match &*self.0 {
+        match self.kind() {
             FailureKind::Error(e) => Some(&**e),
             _ => None,
         }
@@ -125,7 +179,7 @@ impl Failure {
     /// Whether the handler panicked.
     #[must_use]
     pub fn is_panic(&self) -> bool {
-        matches!(&*self.0, FailureKind::Panic(_))
+        matches!(self.kind(), FailureKind::Panic(_))
     }
 
     /// The details, if a bare name was sent a value of the wrong type.
@@ -151,7 +205,7 @@ impl Failure {
     /// ```
     #[must_use]
     pub fn wrong_type(&self) -> Option<&WrongArgument> {
-        match &*self.0 {
+        match self.kind() {
             FailureKind::WrongArgument(w) => Some(w),
             _ => None,
         }
@@ -159,9 +213,13 @@ impl Failure {
 
     /// One failure that tells of two: the first, and what was thrown while it was handled (law L70).
     pub(crate) fn followed_by(&self, second: &Failure) -> Self {
-        Failure::msg(format!(
+        let both = Failure::msg(format!(
             "{self}\nAdditional error thrown in handler for previous error:\n{second}"
-        ))
+        ));
+        match self.callback() {
+            Some(callback) => both.of_callback(|| callback.to_owned()),
+            None => both,
+        }
     }
 }
 
@@ -190,6 +248,7 @@ impl fmt::Display for Failure {
             FailureKind::Message(m) => f.write_str(m),
             FailureKind::Panic(m) => write!(f, "panicked: {m}"),
             FailureKind::WrongArgument(w) => w.fmt(f),
+            FailureKind::Callback { failure, .. } => failure.fmt(f),
         }
     }
 }
@@ -926,9 +985,13 @@ impl fmt::Display for Error {
                 failure,
                 session,
                 event,
-            } => {
-                write!(f, "event `{event}` of session {session} failed: {failure}")
-            }
+            } => match failure.callback() {
+                Some(callback) => write!(
+                    f,
+                    "{callback} failed (event `{event}` of session {session}): {failure}"
+                ),
+                None => write!(f, "event `{event}` of session {session} failed: {failure}"),
+            },
             ErrorKind::Io { operation, error } => write!(f, "{operation}: {error}"),
             ErrorKind::Listen { addr, operation, error } => {
                 write!(f, "cannot listen at {addr}: {operation}: {error}")

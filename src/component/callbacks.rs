@@ -1,27 +1,59 @@
 //! What a user has to say: the callbacks of a connection.
 
 use super::connection::Wired;
-use crate::error::Handled;
+use crate::error::{Failure, Handled};
 use crate::filter::Filter;
 use crate::session::{Context, IntoReply};
 use crate::wheel::{IoError, SocketStream};
+use futures_util::FutureExt;
 use std::future::Future;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
 use std::rc::Rc;
 use tokio::io::{AsyncRead, AsyncWrite};
 
+/// The heap of a component's session.
+pub(super) trait Component: 'static {
+    /// Whose session it is, for a text: "the server `echo`".
+    fn whose(&self) -> String;
+}
+
 /// A user's callback, whatever it returns.
 pub(super) type Callback<T, A> = Rc<dyn Fn(&mut Context<'_, T>, A) -> Handled>;
 
-pub(super) fn callback<T: 'static, A: 'static, Ret: IntoReply>(
+pub(super) fn callback<T: Component, A: 'static, Ret: IntoReply>(
+    name: &'static str,
     f: impl Fn(&mut Context<'_, T>, A) -> Ret + 'static,
 ) -> Callback<T, A> {
-    Rc::new(move |cx, arg| f(cx, arg).into_reply().map(drop))
+    Rc::new(move |cx, arg| named(name, cx, |cx| f(cx, arg).into_reply().map(drop)))
 }
 
-pub(super) fn plain<T: 'static, Ret: IntoReply>(f: impl Fn(&mut Context<'_, T>) -> Ret + 'static) -> Callback<T, ()> {
-    Rc::new(move |cx, ()| f(cx).into_reply().map(drop))
+pub(super) fn plain<T: Component, Ret: IntoReply>(
+    name: &'static str,
+    f: impl Fn(&mut Context<'_, T>) -> Ret + 'static,
+) -> Callback<T, ()> {
+    callback(name, move |cx, ()| f(cx))
+}
+
+/// Runs what a user has given to a builder. The event that it failed at is the component's own, so a failure, and a panic,
+/// gets the name that the user knows.
+pub(super) fn named<T: Component, R>(
+    name: &'static str,
+    cx: &mut Context<'_, T>,
+    f: impl FnOnce(&mut Context<'_, T>) -> Handled<R>,
+) -> Handled<R> {
+    let failure = match catch_unwind(AssertUnwindSafe(|| f(cx))) {
+        Ok(Ok(done)) => return Ok(done),
+        Ok(Err(failure)) => failure,
+        Err(payload) => Failure::from_panic(payload),
+    };
+    Err(failure.of_callback(|| full_name(name, &*cx.heap)))
+}
+
+#[cold]
+fn full_name(name: &str, heap: &impl Component) -> String {
+    format!("`{name}` of {}", heap.whose())
 }
 
 /// Whatever can be read from and written to.
@@ -32,19 +64,29 @@ impl<T: AsyncRead + AsyncWrite> Duplex for T {}
 pub(super) type BoxedDuplex = Pin<Box<dyn Duplex>>;
 
 /// Makes of a socket the stream that is read and written, or refuses it.
-pub(super) type PreConnect<T> = Rc<dyn Fn(&mut Context<'_, T>, SocketStream) -> PreConnecting>;
+pub(super) type PreConnect<T> = Rc<dyn Fn(&mut Context<'_, T>, SocketStream) -> Handled<PreConnecting>>;
 
 pub(super) type PreConnecting = Pin<Box<dyn Future<Output = io::Result<BoxedDuplex>>>>;
 
-pub(super) fn pre_connect<T, Fut, S>(f: impl Fn(&mut Context<'_, T>, SocketStream) -> Fut + 'static) -> PreConnect<T>
+pub(super) fn pre_connect<T, Fut, S>(
+    name: &'static str,
+    f: impl Fn(&mut Context<'_, T>, SocketStream) -> Fut + 'static,
+) -> PreConnect<T>
 where
-    T: 'static,
+    T: Component,
     Fut: Future<Output = io::Result<S>> + 'static,
     S: AsyncRead + AsyncWrite + 'static,
 {
     Rc::new(move |cx, stream| {
-        let made = f(cx, stream);
-        Box::pin(async move { Ok(Box::pin(made.await?) as BoxedDuplex) })
+        let making = named(name, cx, |cx| Ok(f(cx, stream)))?;
+        let name = full_name(name, &*cx.heap);
+        Ok(Box::pin(async move {
+            match AssertUnwindSafe(making).catch_unwind().await {
+                Ok(made) => Ok(Box::pin(made?) as BoxedDuplex),
+                // It is the session's task that has panicked, as any other may.
+                Err(payload) => resume_unwind(Box::new(Failure::from_panic(payload).of_callback(|| name))),
+            }
+        }))
     })
 }
 

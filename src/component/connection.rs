@@ -3,12 +3,13 @@
 //! The end of a connection, whoever wants it, is the event [`SHUTDOWN`]: no more input, then what was put is written,
 //! then the `disconnected` callback runs, once, and the wheel goes.
 
-use super::callbacks::{BoxedDuplex, Callbacks, call};
+use super::callbacks::{BoxedDuplex, Callbacks, Component, call, named};
 use super::settings::Settings;
 use crate::error::{Error, ErrorKind, Handled};
 use crate::event::{Event, STOP};
 use crate::filter::Filter;
 use crate::id::{TaskId, WheelId};
+use crate::kernel::Turn;
 use crate::session::{Context, States};
 use crate::wheel::{Connection, IoError, ReadWrite, ReadWriteBuilder, SocketName};
 use std::cell::Cell;
@@ -40,7 +41,7 @@ fn input<F: Filter>() -> Event<F::Input> {
 }
 
 /// A heap with a connection in it.
-pub(super) trait Wired: Sized + 'static {
+pub(super) trait Wired: Component + Sized {
     type Filter: Filter;
     /// The wheel goes before the `disconnected` callback, and not behind it.
     const CLOSES_FIRST: bool;
@@ -92,6 +93,13 @@ impl<F> Wire<F> {
     /// Whether PreConnect is at work on what that wheel has brought.
     pub(super) fn is_pre_connecting(&self, wheel: WheelId) -> bool {
         self.pre.is_some_and(|(_, current)| current == wheel)
+    }
+}
+
+/// A component gives its alias up, which the user may have done before it: that is no error to tell of.
+pub(super) fn give_up_alias(turn: Turn<'_>, alias: &str) {
+    if let Some(slot) = turn.slot() {
+        let _ = turn.core.alias_remove(slot, alias);
     }
 }
 
@@ -170,7 +178,7 @@ impl<T: Wired> Plan<T> {
         let Some(pre_connect) = &self.callbacks.pre_connect else {
             return self.connect(cx, ReadWrite::builder(stream));
         };
-        let making = pre_connect(cx, stream);
+        let making = pre_connect(cx, stream)?;
         let task = cx.spawn(async move { (wheel, making.await) }, PRE_CONNECTED);
         cx.heap.wire_mut().pre = Some((task, wheel));
         Ok(())
@@ -192,7 +200,8 @@ impl<T: Wired> Plan<T> {
 
     /// Makes the wheel, then calls `connected`.
     fn connect(&self, cx: &mut Context<'_, T>, builder: ReadWriteBuilder) -> Handled {
-        let mut builder = builder.bare_input((self.filter)(), input::<T::Filter>()).error(ERROR);
+        let filter = named("filter", cx, |_| Ok((self.filter)()))?;
+        let mut builder = builder.bare_input(filter, input::<T::Filter>()).error(ERROR);
         if self.callbacks.flushed.is_some() {
             builder = builder.flushed(FLUSHED);
         }

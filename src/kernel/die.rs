@@ -33,7 +33,8 @@ use std::rc::Rc;
 /// ```
 #[derive(Clone, Debug)]
 pub struct Die {
-    /// What the handler returned, or its panic.
+    /// What the handler returned, or its panic. If it was a component's, it also has the
+    /// [name of the callback](Failure::callback).
     #[doc(alias = "error_str")]
     pub failure: Failure,
     /// The event whose handler failed.
@@ -128,7 +129,8 @@ impl Core {
     /// A handler failed: queue its DIE behind what waits already, or let it end the run.
     pub(super) fn raise(&self, failure: &Failure, frame: &Frame<'_>, event: NameIdx, fatal: bool) {
         let name = self.names.name(event);
-        tracing::debug!(target: "poe::sessions", session = %frame.session, event = %name, %failure, "handler failed");
+        let callback = failure.callback();
+        tracing::debug!(target: "poe::sessions", session = %frame.session, event = %name, callback, %failure, "handler failed");
         let slot = self.sessions.borrow().resolve(frame.session);
         let Some(slot) = slot.filter(|_| !fatal && self.catching.get()) else {
             self.fail_run(failure.clone(), frame.session, name);

@@ -2,6 +2,7 @@
 
 mod api_peek;
 mod bad_use;
+mod component_failures;
 #[cfg(unix)]
 mod component_rows;
 mod component_tcp;

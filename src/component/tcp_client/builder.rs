@@ -132,7 +132,7 @@ impl<H: 'static, F: Filter> TcpClientBuilder<H, F> {
     /// The session has started, and is about to connect. Runs inside its `_start`.
     #[doc(alias = "Started")]
     pub fn started<R: IntoReply>(mut self, f: impl Fn(&mut Context<'_, ServerHeap<H, F>>) -> R + 'static) -> Self {
-        self.started = Some(plain(f));
+        self.started = Some(plain("started", f));
         self
     }
 
@@ -159,14 +159,14 @@ impl<H: 'static, F: Filter> TcpClientBuilder<H, F> {
         Fut: Future<Output = io::Result<S>> + 'static,
         S: AsyncRead + AsyncWrite + 'static,
     {
-        self.callbacks.pre_connect = Some(pre_connect(f));
+        self.callbacks.pre_connect = Some(pre_connect("pre_connect", f));
         self
     }
 
     /// It has connected.
     #[doc(alias = "Connected")]
     pub fn connected<R: IntoReply>(mut self, f: impl Fn(&mut Context<'_, ServerHeap<H, F>>) -> R + 'static) -> Self {
-        self.callbacks.connected = Some(plain(f));
+        self.callbacks.connected = Some(plain("connected", f));
         self
     }
 
@@ -178,7 +178,7 @@ impl<H: 'static, F: Filter> TcpClientBuilder<H, F> {
         mut self,
         f: impl Fn(&mut Context<'_, ServerHeap<H, F>>, SocketError) -> R + 'static,
     ) -> Self {
-        self.failed = Some(callback(f));
+        self.failed = Some(callback("connect_error", f));
         self
     }
 
@@ -188,7 +188,7 @@ impl<H: 'static, F: Filter> TcpClientBuilder<H, F> {
         mut self,
         f: impl Fn(&mut Context<'_, ServerHeap<H, F>>, F::Input) -> R + 'static,
     ) -> Self {
-        self.callbacks.input = Some(callback(f));
+        self.callbacks.input = Some(callback("server_input", f));
         self
     }
 
@@ -198,7 +198,7 @@ impl<H: 'static, F: Filter> TcpClientBuilder<H, F> {
         mut self,
         f: impl Fn(&mut Context<'_, ServerHeap<H, F>>) -> R + 'static,
     ) -> Self {
-        self.callbacks.flushed = Some(plain(f));
+        self.callbacks.flushed = Some(plain("server_flushed", f));
         self
     }
 
@@ -210,28 +210,28 @@ impl<H: 'static, F: Filter> TcpClientBuilder<H, F> {
         mut self,
         f: impl Fn(&mut Context<'_, ServerHeap<H, F>>, IoError) -> R + 'static,
     ) -> Self {
-        self.callbacks.error = Some(callback(f));
+        self.callbacks.error = Some(callback("server_error", f));
         self
     }
 
     /// The connection is gone: once for each `connected`.
     #[doc(alias = "Disconnected")]
     pub fn disconnected<R: IntoReply>(mut self, f: impl Fn(&mut Context<'_, ServerHeap<H, F>>) -> R + 'static) -> Self {
-        self.callbacks.disconnected = Some(plain(f));
+        self.callbacks.disconnected = Some(plain("disconnected", f));
         self
     }
 
     /// What waits to be written has reached the high mark.
     #[doc(alias = "ServerHigh")]
     pub fn server_high<R: IntoReply>(mut self, f: impl Fn(&mut Context<'_, ServerHeap<H, F>>) -> R + 'static) -> Self {
-        self.callbacks.high = Some(plain(f));
+        self.callbacks.high = Some(plain("server_high", f));
         self
     }
 
     /// … and has fallen to the low mark.
     #[doc(alias = "ServerLow")]
     pub fn server_low<R: IntoReply>(mut self, f: impl Fn(&mut Context<'_, ServerHeap<H, F>>) -> R + 'static) -> Self {
-        self.callbacks.low = Some(plain(f));
+        self.callbacks.low = Some(plain("server_low", f));
         self
     }
 
@@ -408,7 +408,7 @@ impl<H: 'static, F: Filter> TcpClientBuilder<H, F> {
             &["connect", "reconnect"],
         )?;
         let alias = self.settings.alias.clone();
-        let retry = self.backoff.map(|backoff| retrying(backoff, alias));
+        let retry = self.backoff.map(retrying);
         let client = Rc::new(Client {
             plan: Rc::new(Plan {
                 settings: self.settings,
@@ -427,6 +427,7 @@ impl<H: 'static, F: Filter> TcpClientBuilder<H, F> {
         let heap = ServerHeap {
             heap: self.heap,
             wire: Wire::new(),
+            alias,
             target: self.addr,
             factory: None,
             timer: None,

@@ -7,6 +7,7 @@ mod session;
 
 pub use builder::TcpClientBuilder;
 
+use super::callbacks::Component;
 use super::connection::{CUT, SHUTDOWN, Wire, Wired};
 use super::link::Link;
 use crate::event::{Event, Posts};
@@ -116,6 +117,8 @@ impl fmt::Debug for TcpClient {
 pub struct ServerHeap<H, F: Filter> {
     heap: H,
     wire: Wire<F>,
+    /// Which it has while its end is not wanted.
+    alias: Option<String>,
     target: Address,
     /// Alive while it connects.
     factory: Option<SocketFactory>,
@@ -145,6 +148,15 @@ impl<H, F: Filter> DerefMut for ServerHeap<H, F> {
 impl<H: fmt::Debug, F: Filter> fmt::Debug for ServerHeap<H, F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.heap.fmt(f)
+    }
+}
+
+impl<H: 'static, F: Filter> Component for ServerHeap<H, F> {
+    fn whose(&self) -> String {
+        match &self.alias {
+            Some(alias) => format!("the client `{alias}`"),
+            None => format!("the client of {}", self.target),
+        }
     }
 }
 

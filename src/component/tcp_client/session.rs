@@ -3,7 +3,7 @@
 use super::{CONNECT, RECONNECT, ServerHeap};
 use crate::component::backoff::Backoff;
 use crate::component::callbacks::Callback;
-use crate::component::connection::{CUT, Ended, LOST, PRE_CONNECTED, Plan, SHUTDOWN, Wire};
+use crate::component::connection::{CUT, Ended, LOST, PRE_CONNECTED, Plan, SHUTDOWN, Wire, give_up_alias};
 use crate::error::Handled;
 use crate::event::{Event, START};
 use crate::filter::Filter;
@@ -43,7 +43,7 @@ pub(super) fn states<H: 'static, F: Filter>(
     let (on_pre_connected, on_lost, on_cut) = (client.clone(), client.clone(), client.clone());
     Plan::states(&client.plan, user)
         .on(START, move |cx, ()| -> Handled {
-            on_start.take_alias(cx)?;
+            take_alias(cx)?;
             if on_start.handles_term {
                 cx.sig("TERM", TERMINATED);
             }
@@ -117,14 +117,20 @@ pub(super) fn states<H: 'static, F: Filter>(
 
 type Cx<'a, 'k, H, F> = &'a mut Context<'k, ServerHeap<H, F>>;
 
-impl<H: 'static, F: Filter> Client<H, F> {
-    fn take_alias(&self, cx: Cx<'_, '_, H, F>) -> Handled {
-        if let Some(alias) = &self.plan.settings.alias {
-            cx.alias_set(alias)?;
-        }
-        Ok(())
+fn take_alias<H: 'static, F: Filter>(cx: Cx<'_, '_, H, F>) -> Handled {
+    if let Some(alias) = &cx.heap.alias {
+        cx.alias_set(alias)?;
     }
+    Ok(())
+}
 
+fn leave_alias<H: 'static, F: Filter>(cx: Cx<'_, '_, H, F>) {
+    if let Some(alias) = &cx.heap.alias {
+        give_up_alias(cx.kernel, alias);
+    }
+}
+
+impl<H: 'static, F: Filter> Client<H, F> {
     fn connect(&self, cx: Cx<'_, '_, H, F>) {
         let mut builder = SocketFactory::connect(cx.heap.target.clone())
             .nodelay(self.plan.settings.nodelay)
@@ -165,10 +171,7 @@ impl<H: 'static, F: Filter> Client<H, F> {
     fn give_up(&self, cx: Cx<'_, '_, H, F>) {
         cx.heap.wanted = false;
         self.let_go(cx);
-        if let Some(alias) = &self.plan.settings.alias {
-            // The second shutdown finds none.
-            let _ = cx.alias_remove(alias);
-        }
+        leave_alias(cx);
     }
 
     fn failed(&self, cx: Cx<'_, '_, H, F>, error: SocketError) -> Handled {
@@ -199,7 +202,7 @@ impl<H: 'static, F: Filter> Client<H, F> {
     fn reconnect(&self, cx: Cx<'_, '_, H, F>) -> Handled {
         self.let_go(cx);
         let result = self.plan.cut(cx);
-        self.take_alias(cx)?;
+        take_alias(cx)?;
         cx.heap.wire = Wire::new();
         self.connect(cx);
         result
@@ -210,7 +213,7 @@ impl<H: 'static, F: Filter> Client<H, F> {
 pub(super) type Retry<H, F> = Ended<ServerHeap<H, F>>;
 
 /// Has the client connect again after the wait that is due.
-pub(super) fn retrying<H: 'static, F: Filter>(backoff: Backoff, alias: Option<String>) -> Retry<H, F> {
+pub(super) fn retrying<H: 'static, F: Filter>(backoff: Backoff) -> Retry<H, F> {
     Rc::new(move |cx| {
         if !cx.heap.wanted || cx.heap.factory.is_some() || cx.heap.retry.is_some() {
             return;
@@ -226,10 +229,7 @@ pub(super) fn retrying<H: 'static, F: Filter>(backoff: Backoff, alias: Option<St
                 let (target, failures) = (&cx.heap.target, cx.heap.failures);
                 tracing::warn!(target: "poe::wheels", session = %cx.session_id(), "gives up on {target} after {failures} attempts");
                 cx.heap.wanted = false;
-                if let Some(alias) = &alias {
-                    // The user may have given it up before.
-                    let _ = cx.alias_remove(alias);
-                }
+                leave_alias(cx);
             }
         }
     })

@@ -181,7 +181,7 @@ impl<H: 'static, F: Filter> TcpServerBuilder<H, F> {
         Fut: Future<Output = io::Result<S>> + 'static,
         S: AsyncRead + AsyncWrite + 'static,
     {
-        self.callbacks.pre_connect = Some(pre_connect(f));
+        self.callbacks.pre_connect = Some(pre_connect("client_pre_connect", f));
         self
     }
 
@@ -191,7 +191,7 @@ impl<H: 'static, F: Filter> TcpServerBuilder<H, F> {
         mut self,
         f: impl Fn(&mut Context<'_, ClientHeap<H, F>>) -> R + 'static,
     ) -> Self {
-        self.callbacks.connected = Some(plain(f));
+        self.callbacks.connected = Some(plain("client_connected", f));
         self
     }
 
@@ -201,7 +201,7 @@ impl<H: 'static, F: Filter> TcpServerBuilder<H, F> {
         mut self,
         f: impl Fn(&mut Context<'_, ClientHeap<H, F>>, F::Input) -> R + 'static,
     ) -> Self {
-        self.callbacks.input = Some(callback(f));
+        self.callbacks.input = Some(callback("client_input", f));
         self
     }
 
@@ -211,7 +211,7 @@ impl<H: 'static, F: Filter> TcpServerBuilder<H, F> {
         mut self,
         f: impl Fn(&mut Context<'_, ClientHeap<H, F>>) -> R + 'static,
     ) -> Self {
-        self.callbacks.flushed = Some(plain(f));
+        self.callbacks.flushed = Some(plain("client_flushed", f));
         self
     }
 
@@ -223,7 +223,7 @@ impl<H: 'static, F: Filter> TcpServerBuilder<H, F> {
         mut self,
         f: impl Fn(&mut Context<'_, ClientHeap<H, F>>, IoError) -> R + 'static,
     ) -> Self {
-        self.callbacks.error = Some(callback(f));
+        self.callbacks.error = Some(callback("client_error", f));
         self
     }
 
@@ -234,21 +234,21 @@ impl<H: 'static, F: Filter> TcpServerBuilder<H, F> {
         mut self,
         f: impl Fn(&mut Context<'_, ClientHeap<H, F>>) -> R + 'static,
     ) -> Self {
-        self.callbacks.disconnected = Some(plain(f));
+        self.callbacks.disconnected = Some(plain("client_disconnected", f));
         self
     }
 
     /// What waits to be written to a client has reached the high mark.
     #[doc(alias = "ClientHigh")]
     pub fn client_high<R: IntoReply>(mut self, f: impl Fn(&mut Context<'_, ClientHeap<H, F>>) -> R + 'static) -> Self {
-        self.callbacks.high = Some(plain(f));
+        self.callbacks.high = Some(plain("client_high", f));
         self
     }
 
     /// … and has fallen to the low mark.
     #[doc(alias = "ClientLow")]
     pub fn client_low<R: IntoReply>(mut self, f: impl Fn(&mut Context<'_, ClientHeap<H, F>>) -> R + 'static) -> Self {
-        self.callbacks.low = Some(plain(f));
+        self.callbacks.low = Some(plain("client_low", f));
         self
     }
 
@@ -280,21 +280,21 @@ impl<H: 'static, F: Filter> TcpServerBuilder<H, F> {
     /// the sessions that the component makes.)
     #[doc(alias = "Acceptor")]
     pub fn acceptor<R: IntoReply>(mut self, f: impl Fn(&mut Context<'_, Listener>, Connection) -> R + 'static) -> Self {
-        self.acceptor = Some(callback(f));
+        self.acceptor = Some(callback("acceptor", f));
         self
     }
 
     /// The listener has started. Runs inside its `_start`.
     #[doc(alias = "Started")]
     pub fn started<R: IntoReply>(mut self, f: impl Fn(&mut Context<'_, Listener>) -> R + 'static) -> Self {
-        self.started = Some(plain(f));
+        self.started = Some(plain("started", f));
         self
     }
 
     /// The listener ends. Runs inside its `_stop`.
     #[doc(alias = "Stopped")]
     pub fn stopped<R: IntoReply>(mut self, f: impl Fn(&mut Context<'_, Listener>) -> R + 'static) -> Self {
-        self.stopped = Some(plain(f));
+        self.stopped = Some(plain("stopped", f));
         self
     }
 
@@ -302,7 +302,7 @@ impl<H: 'static, F: Filter> TcpServerBuilder<H, F> {
     /// socket is closed. Without this callback a failure is logged, and one that is no shortage closes the listener.
     #[doc(alias = "Error")]
     pub fn error<R: IntoReply>(mut self, f: impl Fn(&mut Context<'_, Listener>, SocketError) -> R + 'static) -> Self {
-        self.failed = Some(callback(f));
+        self.failed = Some(callback("error", f));
         self
     }
 
@@ -508,7 +508,7 @@ impl<H: 'static, F: Filter> TcpServerBuilder<H, F> {
         let local = listeners
             .iter()
             .map(ListenSocket::local_name)
-            .collect::<io::Result<_>>();
+            .collect::<io::Result<Vec<_>>>();
         let local = local.map_err(|error| ErrorKind::Io {
             operation: "getsockname",
             error,
@@ -526,7 +526,13 @@ impl<H: 'static, F: Filter> TcpServerBuilder<H, F> {
                 client_maker(plan, self.heap, self.states)
             }
         };
+        let name = match (&settings.alias, local.first()) {
+            (Some(alias), _) => format!("the server `{alias}`"),
+            (None, Some(local)) => format!("the server at {local}"),
+            (None, None) => "the server".to_owned(),
+        };
         let shared = Rc::new(Shared {
+            name,
             local,
             factories: RefCell::default(),
             connections: Cell::new(0),

@@ -1,7 +1,7 @@
 //! The client: the session of one connection.
 
 use super::listener::{Listener, Shared};
-use crate::component::callbacks::Callback;
+use crate::component::callbacks::{Callback, Component, named};
 use crate::component::connection::{LOST, PRE_CONNECTED, Plan, SHUTDOWN, Wire, Wired};
 use crate::component::link::Link;
 use crate::event::START;
@@ -36,7 +36,7 @@ impl Drop for Place {
 pub struct ClientHeap<H, F: Filter> {
     heap: H,
     wire: Wire<F>,
-    _place: Place,
+    place: Place,
 }
 
 impl<H, F: Filter> Deref for ClientHeap<H, F> {
@@ -55,6 +55,16 @@ impl<H, F: Filter> DerefMut for ClientHeap<H, F> {
 impl<H: fmt::Debug, F: Filter> fmt::Debug for ClientHeap<H, F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.heap.fmt(f)
+    }
+}
+
+impl<H: 'static, F: Filter> Component for ClientHeap<H, F> {
+    fn whose(&self) -> String {
+        let server = &self.place.0.name;
+        match &self.wire.peer {
+            Some(peer) if *peer != SocketName::Unix(None) => format!("{server} (client {peer})"),
+            _ => server.clone(),
+        }
     }
 }
 
@@ -104,9 +114,9 @@ pub(super) fn client_maker<H: 'static, F: Filter>(
         shared.joined();
         let place = Place(shared);
         let heap = ClientHeap {
-            heap: heap(connection.peer.clone()),
+            heap: named("client_heap", cx, |_| Ok(heap(connection.peer.clone())))?,
             wire: Wire::new(),
-            _place: place,
+            place,
         };
         let session = plan.settings.session(heap, &states).args(connection);
         match session.create_in(cx) {

@@ -1,8 +1,8 @@
 //! The listener: the session with the listening wheels, and what it shares with its clients.
 
 use super::{DISCONNECTED, END_ALL, SET_CONCURRENCY, key};
-use crate::component::callbacks::Callback;
-use crate::component::connection::{CUT, SHUTDOWN};
+use crate::component::callbacks::{Callback, Component};
+use crate::component::connection::{CUT, SHUTDOWN, give_up_alias};
 use crate::error::Handled;
 use crate::event::{Event, START, STOP};
 use crate::id::WheelId;
@@ -22,6 +22,8 @@ const TERMINATED: Event<Signal> = Event::new("tcp_server_got_term");
 
 /// What the listener, its clients and the `TcpServer` values share.
 pub(super) struct Shared {
+    /// What it is called in a text.
+    pub(super) name: String,
     /// Where it listens, or has listened.
     pub(super) local: Vec<SocketName>,
     /// One for each place. They go when the server is shut down, or its session ends.
@@ -109,6 +111,12 @@ impl Listener {
     #[must_use]
     pub fn is_listening(&self) -> bool {
         !self.shared.factories.borrow().is_empty()
+    }
+}
+
+impl Component for Listener {
+    fn whose(&self) -> String {
+        self.shared.name.clone()
     }
 }
 
@@ -221,7 +229,6 @@ fn end_all(cx: &mut Context<'_, Listener>, event: &Event<()>) {
 fn close_listener(cx: &mut Context<'_, Listener>) {
     cx.heap.shared.close();
     if let Some(alias) = cx.heap.alias.take() {
-        // The second shutdown finds none.
-        let _ = cx.alias_remove(&alias);
+        give_up_alias(cx.kernel, &alias);
     }
 }

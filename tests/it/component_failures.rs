@@ -1,0 +1,340 @@
+//! A failure in a component's callback names the callback, and whose it is, as the program has named them: the event is the
+//! component's own and says nothing to whoever wrote the callback.
+
+use crate::socket_kit::{Log, nobody, run, within};
+#[cfg(unix)]
+use crate::traced::Trace;
+use poe::component::{SHUTDOWN, TcpClient, TcpServer};
+use poe::{Error, Event, Failure, Handled, Kernel, Signal};
+use std::io;
+use std::rc::Rc;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+
+const DIED: Event<Signal> = Event::new("died");
+
+fn on_purpose() -> Handled {
+    Err(Failure::msg("on purpose"))
+}
+
+/// Runs to the failure that ends it, with somebody who connects, sends a line and reads on.
+async fn failed(kernel: &Kernel, server: &TcpServer) -> Error {
+    let talk = async {
+        let mut stream = TcpStream::connect(server.local_addr()).await.unwrap();
+        let _ = stream.write_all(b"hello\n").await;
+        let peer = stream.local_addr().unwrap();
+        let _ = tokio::io::copy(&mut stream, &mut tokio::io::sink()).await;
+        peer
+    };
+    let (peer, ran) = within(async { tokio::join!(talk, kernel.run()) }).await;
+    let error = ran.unwrap_err();
+    let callback = error.failure().unwrap().callback().unwrap();
+    if callback.contains(" (client ") {
+        assert!(callback.ends_with(&format!(" (client {peer})")), "{callback}");
+    }
+    error
+}
+
+/// The callback that has failed, without the client's address.
+fn callback(error: &Error) -> String {
+    let callback = error.failure().unwrap().callback().unwrap_or("none");
+    callback.split(" (").next().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn each_callback_of_a_server_is_named_in_the_error() {
+    let server = || TcpServer::builder("127.0.0.1:0").alias("echo");
+    let quiet = || server().client_input(|cx, _| cx.client().shutdown());
+    let cases = [
+        ("client_input", server().client_input(|_, _| on_purpose())),
+        ("client_connected", quiet().client_connected(|_| on_purpose())),
+        ("client_disconnected", quiet().client_disconnected(|_| on_purpose())),
+        (
+            "client_flushed",
+            server()
+                .client_input(|cx, line| cx.client().put(line))
+                .client_flushed(|_| on_purpose()),
+        ),
+        (
+            "client_high",
+            server()
+                .client_input(|cx, line| cx.client().put(line))
+                .watermarks(2, 1)
+                .client_high(|_| on_purpose())
+                .client_low(|_| ()),
+        ),
+        (
+            "client_error",
+            server()
+                .filter(|| poe::filter::Line::new().max_length(1))
+                .client_input(|_, _| ())
+                .client_error(|_, _| on_purpose()),
+        ),
+        ("started", quiet().started(|_| on_purpose())),
+        ("stopped", {
+            quiet()
+                .stopped(|_| on_purpose())
+                .client_disconnected(|cx| cx.post("echo", SHUTDOWN, ()))
+        }),
+        ("acceptor", server().acceptor(|_, _| on_purpose())),
+    ];
+    for (name, builder) in cases {
+        let kernel = Kernel::new();
+        let server = builder.start(&kernel).await.unwrap();
+        let error = failed(&kernel, &server).await;
+        assert_eq!(callback(&error), format!("`{name}` of the server `echo`"));
+        assert_eq!(error.failure().unwrap().to_string(), "on purpose");
+        let text = error.to_string();
+        assert!(text.starts_with(&format!("`{name}` of the server `echo`")), "{text}");
+        assert!(text.ends_with("): on purpose"), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn what_makes_heaps_and_filters_for_a_server_is_named_too() {
+    let kernel = Kernel::new();
+    let server = TcpServer::builder("127.0.0.1:0")
+        .client_heap(|_| -> u8 { panic!("no heap") })
+        .client_input(|_, _| ())
+        .start(&kernel)
+        .await
+        .unwrap();
+    let error = failed(&kernel, &server).await;
+    let name = format!("`client_heap` of the server at {}", server.local_addr());
+    assert_eq!(callback(&error), name);
+    assert!(error.failure().unwrap().is_panic());
+    let kernel = Kernel::new();
+    let made = std::cell::Cell::new(0);
+    let server = TcpServer::builder("127.0.0.1:0")
+        .filter(move || {
+            made.set(made.get() + 1);
+            assert!(made.get() < 2, "the first is looked at by `start`");
+            poe::filter::Line::new()
+        })
+        .client_input(|_, _| ())
+        .start(&kernel)
+        .await
+        .unwrap();
+    let error = failed(&kernel, &server).await;
+    assert_eq!(
+        callback(&error),
+        format!("`filter` of the server at {}", server.local_addr())
+    );
+}
+
+#[tokio::test]
+async fn a_panic_of_pre_connect_is_named_wherever_it_is() {
+    for early in [true, false] {
+        let kernel = Kernel::new();
+        let server = TcpServer::builder("127.0.0.1:0")
+            .alias("echo")
+            .client_pre_connect(move |_, stream| {
+                assert!(!early, "in the closure");
+                async move {
+                    assert!(early, "in the future");
+                    Ok(stream)
+                }
+            })
+            .client_input(|_, _| ())
+            .start(&kernel)
+            .await
+            .unwrap();
+        let error = failed(&kernel, &server).await;
+        assert_eq!(callback(&error), "`client_pre_connect` of the server `echo`");
+        let failure = error.failure().unwrap();
+        let text = if early { "in the closure" } else { "in the future" };
+        assert!(failure.is_panic() && failure.to_string().ends_with(text), "{failure}");
+    }
+}
+
+#[tokio::test]
+async fn each_callback_of_a_client_is_named_in_the_error() {
+    for alias in [Some("ann"), None] {
+        for name in [
+            "started",
+            "connected",
+            "server_input",
+            "server_flushed",
+            "server_high",
+            "server_error",
+            "disconnected",
+        ] {
+            let kernel = Kernel::new();
+            let server = TcpServer::builder("127.0.0.1:0")
+                .client_connected(|cx| cx.client().put("hello"))
+                .client_input(|cx, _| cx.client().shutdown())
+                .start(&kernel)
+                .await
+                .unwrap();
+            let fails = move |callback: &str| {
+                if callback == name { on_purpose() } else { Ok(()) }
+            };
+            let mut client = TcpClient::builder(server.local_addr())
+                .started(move |_| fails("started"))
+                .connected(move |_| fails("connected"))
+                .server_input(move |cx, _| {
+                    cx.server().put("answer");
+                    fails("server_input")
+                })
+                .server_flushed(move |_| fails("server_flushed"))
+                .watermarks(2, 1)
+                .server_high(move |_| fails("server_high"))
+                .server_low(|_| ())
+                .server_error(move |_, _| fails("server_error"))
+                .disconnected(move |_| fails("disconnected"));
+            if let Some(alias) = alias {
+                client = client.alias(alias);
+            }
+            client.start(&kernel).unwrap();
+            let error = within(kernel.run()).await.unwrap_err();
+            let whose = match alias {
+                Some(alias) => format!("the client `{alias}`"),
+                None => format!("the client of {}", server.local_addr()),
+            };
+            assert_eq!(callback(&error), format!("`{name}` of {whose}"));
+        }
+    }
+    let (kernel, addr) = (Kernel::new(), nobody(93));
+    TcpClient::builder(addr)
+        .connect_error(|_, _| on_purpose())
+        .server_input(|_, _| ())
+        .start(&kernel)
+        .unwrap();
+    let error = within(kernel.run()).await.unwrap_err();
+    assert_eq!(callback(&error), format!("`connect_error` of the client of {addr}"));
+}
+
+/// The failure itself is told as it is, for whoever passes it on; its cause can be got at.
+#[tokio::test]
+async fn a_die_handler_has_the_callback_the_event_and_the_cause() {
+    let kernel = Kernel::new();
+    let log = Log::default();
+    let told = log.clone();
+    let server = TcpServer::builder("127.0.0.1:0")
+        .alias("adder")
+        .client_connected(|cx| cx.sig("DIE", DIED))
+        .client_input(|_, line| -> Handled {
+            line.parse::<u64>()?;
+            Ok(())
+        })
+        .state(DIED, move |cx, signal| {
+            cx.sig_handled();
+            let die = signal.die().unwrap();
+            assert!(die.failure.callback().unwrap().starts_with("`client_input` of"));
+            assert!(die.failure.source().unwrap().is::<std::num::ParseIntError>());
+            assert!(!die.failure.is_panic() && die.failure.wrong_type().is_none());
+            told.say(format!("{}: {}", die.event, die.failure));
+            cx.client().shutdown();
+        })
+        .start(&kernel)
+        .await
+        .unwrap();
+    TcpClient::builder(server.local_addr())
+        .connected(|cx| cx.server().put("one"))
+        .server_input(|_, _| ())
+        .disconnected(move |_| server.shutdown())
+        .start(&kernel)
+        .unwrap();
+    run(&kernel).await;
+    assert_eq!(log.lines(), ["tcp_got_input: invalid digit found in string"]);
+}
+
+/// A callback that is reached by way of another is the one that failed; a state of the user's is no callback.
+#[tokio::test]
+async fn the_innermost_callback_is_named_and_a_state_has_its_own_name() {
+    let kernel = Kernel::new();
+    let server = TcpServer::builder("127.0.0.1:0")
+        .client_input(|cx, _| -> Handled {
+            let me = cx.session_id();
+            cx.call(me, SHUTDOWN, ())?;
+            Ok(())
+        })
+        .client_disconnected(|_| on_purpose())
+        .start(&kernel)
+        .await
+        .unwrap();
+    let error = failed(&kernel, &server).await;
+    assert!(
+        callback(&error).starts_with("`client_disconnected` of the server at 127."),
+        "{error}"
+    );
+
+    let kernel = Kernel::new();
+    TcpClient::builder(nobody(94))
+        .started(|cx| cx.yield_to("a state", ()))
+        .state("a state", |_, ()| on_purpose())
+        .connect_error(|_, _: poe::wheel::SocketError| ())
+        .server_input(|_, _| ())
+        .start(&kernel)
+        .unwrap();
+    let error = within(kernel.run()).await.unwrap_err();
+    assert!(error.failure().unwrap().callback().is_none());
+    assert_eq!(error.to_string(), "event `a state` of session 1 failed: on purpose");
+}
+
+/// L70: two failures in one, the first one's.
+#[tokio::test]
+async fn a_failure_while_one_is_handled_keeps_the_first_ones_callback() {
+    let kernel = Kernel::new();
+    TcpClient::builder(nobody(95))
+        .alias("ann")
+        .started(|cx| cx.sig("DIE", DIED))
+        .state(DIED, |_, _| Err::<(), _>(io::Error::other("once more")))
+        .connect_error(|_, _| on_purpose())
+        .server_input(|_, _| ())
+        .start(&kernel)
+        .unwrap();
+    let text = within(kernel.run()).await.unwrap_err().to_string();
+    assert!(text.starts_with("`connect_error` of the client `ann` failed (event `"), "{text}");
+    assert!(text.contains("on purpose") && text.ends_with("once more"), "{text}");
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn the_trace_of_a_failure_names_the_callback() {
+    crate::in_child::in_child!();
+    let trace = Trace::of("poe::sessions=debug");
+    let kernel = Kernel::new();
+    let server = TcpServer::builder("127.0.0.1:0")
+        .alias("echo")
+        .client_input(|_, _| on_purpose())
+        .start(&kernel)
+        .await
+        .unwrap();
+    failed(&kernel, &server).await;
+    let lines = trace.lines();
+    let line = lines.iter().find(|line| line.contains("handler failed")).unwrap();
+    assert!(
+        line.contains("event=tcp_got_input callback=\"`client_input` of the server `echo` (client 127."),
+        "{line}"
+    );
+}
+
+/// An alias that is given up already is nobody's mistake.
+#[tokio::test]
+async fn a_component_that_is_shut_down_twice_has_no_error_to_tell_of() {
+    let kernel = Kernel::builder().assert_retvals(true).build();
+    let server = TcpServer::builder("127.0.0.1:0")
+        .alias("server")
+        .client_input(|_, _| ())
+        .start(&kernel)
+        .await
+        .unwrap();
+    let held = Rc::new(std::cell::RefCell::new(None));
+    let own = held.clone();
+    let client = TcpClient::builder(server.local_addr())
+        .alias("client")
+        .server_input(|_, _| ())
+        .connected(move |_| {
+            let client: Option<TcpClient> = own.borrow_mut().take();
+            let client = client.unwrap();
+            for _ in 0..2 {
+                client.shutdown();
+                server.shutdown();
+            }
+        })
+        .start(&kernel)
+        .unwrap();
+    *held.borrow_mut() = Some(client);
+    run(&kernel).await;
+}
