@@ -6,10 +6,10 @@
 
 use poe::component::{ClientHeap, Link, SHUTDOWN, TcpServer};
 use poe::filter::Line;
+use poe::wheel::SocketName;
 use poe::{Context, Event, Kernel, SessionId};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -123,7 +123,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 pub(crate) async fn serve(
     address: &str,
     end: impl Future<Output = std::io::Result<()>>,
-    listening: impl FnOnce(SocketAddr),
+    listening: impl FnOnce(SocketName),
 ) -> Result<(), Box<dyn std::error::Error>> {
     let kernel = Kernel::new();
     let rooms = Rc::new(RefCell::new(Rooms::default()));
@@ -151,7 +151,7 @@ pub(crate) async fn serve(
         .client_disconnected(leave)
         .start(&kernel)
         .await?;
-    listening(server.local_addr());
+    listening(server.local_name().clone());
     tokio::select! {
         served = kernel.serve() => served?,
         told = end => told?,

@@ -131,7 +131,7 @@ pub async fn start_server(kernel: &Kernel, address: &str) -> Result<TcpServer, p
 async fn main() -> Result<(), poe::Error> {
     let kernel = Kernel::new();
     let server = start_server(&kernel, "127.0.0.1:0").await?;
-    println!("listening on {}", server.local_addr());
+    println!("listening on {}", server.local_name());
     tokio::select! {
         served = kernel.serve() => served,
         _ = tokio::signal::ctrl_c() => Ok(()),

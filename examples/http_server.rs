@@ -58,7 +58,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         })
         .start(&kernel)
         .await?;
-    println!("listening on {}", server.local_addr());
+    println!("listening on {}", server.local_name());
 
     tokio::select! {
         served = kernel.serve() => served?,

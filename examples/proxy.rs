@@ -7,10 +7,11 @@
 use poe::component::TcpServer;
 use poe::event::START;
 use poe::filter::Stream;
-use poe::wheel::{Address, Connection, ReadWrite, SocketError, SocketFactory, SocketStream, Splice, Spliced, splice};
+use poe::wheel::{
+    Address, Connection, ReadWrite, SocketError, SocketFactory, SocketName, SocketStream, Splice, Spliced, splice,
+};
 use poe::{Context, Event, Handled, Kernel, Session};
 use std::cell::Cell;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 const CONNECTED: Event<Connection> = Event::new("connected");
@@ -78,14 +79,14 @@ pub(crate) async fn serve(
     listen: &str,
     target: Address,
     end: impl Future<Output = std::io::Result<()>>,
-    listening: impl FnOnce(SocketAddr),
+    listening: impl FnOnce(SocketName),
 ) -> Result<(), Box<dyn std::error::Error>> {
     let kernel = Kernel::new();
     let server = TcpServer::builder(listen)
         .acceptor(move |cx, client| join(cx, client, target.clone()))
         .start(&kernel)
         .await?;
-    listening(server.local_addr());
+    listening(server.local_name().clone());
     tokio::select! {
         served = kernel.serve() => served?,
         told = end => told?,

@@ -46,9 +46,9 @@ async fn main() -> Result<(), poe::Error> {
         .client_disconnected(|cx| println!("  server: {} has left", cx.heap.address))
         .start(&kernel)
         .await?;
-    println!("A server listens on {}.", server.local_addr());
+    println!("A server listens on {}.", server.local_name());
 
-    let address = server.local_addr();
+    let address = server.local_name().clone();
     let conductor = Session::builder(Conductor {
         waiting_for: Vec::new(),
         server,
@@ -91,7 +91,7 @@ async fn main() -> Result<(), poe::Error> {
 
     // Three clients. They find the conductor by its alias.
     for name in ["ann", "bob", "cleo"] {
-        TcpClient::builder(address)
+        TcpClient::builder(&address)
             .heap(Visitor { name })
             .server_input(|cx, line| -> poe::Handled {
                 let name = cx.heap.name;

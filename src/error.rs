@@ -149,7 +149,7 @@ impl Failure {
     /// # tokio_test::block_on(async {
     /// let kernel = Kernel::new();
     /// let server = TcpServer::builder("127.0.0.1:0").alias("echo").client_input(|_, _| panic!("no echo")).start(&kernel).await?;
-    /// TcpClient::builder(server.local_addr())
+    /// TcpClient::builder(server.local_name())
     ///     .connected(|cx| cx.server().put("hello"))
     ///     .server_input(|_, _| ())
     ///     .start(&kernel)?;

@@ -51,11 +51,11 @@ async fn st_p1_a_server_listens_in_several_places_of_several_families() {
         .unwrap();
     let names = server.local_names().to_vec();
     assert_eq!(
-        (names.len(), server.local_addr()),
-        (4, names[0].as_socket_addr().unwrap())
+        (names.len(), server.local_addr(), server.local_name()),
+        (4, names[0].as_socket_addr(), &names[0])
     );
     let talk = async {
-        for addr in [server.local_addr(), names[1].as_socket_addr().unwrap(), by_hand] {
+        for addr in [server.local_addr().unwrap(), names[1].as_socket_addr().unwrap(), by_hand] {
             let said = all_of(&mut TcpStream::connect(addr).await.unwrap()).await;
             assert_eq!(said, if addr.is_ipv4() { "IPv4\r\n" } else { "IPv6\r\n" });
         }
@@ -103,7 +103,7 @@ async fn st_p6_pre_connect_refuses_waits_and_makes_another_stream() {
         .start(&kernel)
         .await
         .unwrap();
-    let addr = server.local_addr();
+    let addr = server.local_addr().unwrap();
     let talk = async {
         let refused = all_of(&mut TcpStream::connect(addr).await.unwrap()).await;
         assert_eq!(refused, "");
@@ -143,7 +143,7 @@ async fn st_p12_filters_per_direction() {
         .start(&kernel)
         .await
         .unwrap();
-    let addr = server.local_addr();
+    let addr = server.local_addr().unwrap();
     let talk = async {
         let mut stream = TcpStream::connect(addr).await.unwrap();
         stream.write_all(b"line\r\n").await.unwrap();
@@ -170,7 +170,7 @@ async fn st6_a_server_with_no_places_starts_paused_and_is_told_otherwise() {
         .start(&kernel)
         .await
         .unwrap();
-    let addr = server.local_addr();
+    let addr = server.local_addr().unwrap();
     let kernel_too = kernel.clone();
     let talk = async {
         let mut stream = TcpStream::connect(addr).await.unwrap();
@@ -196,7 +196,7 @@ async fn st8_a_client_that_is_still_sending_when_we_close_loses_nothing() {
         .start(&kernel)
         .await
         .unwrap();
-    let addr = server.local_addr();
+    let addr = server.local_addr().unwrap();
     let talk = async {
         for _ in 0..20 {
             let mut stream = TcpStream::connect(addr).await.unwrap();
@@ -230,7 +230,7 @@ async fn a_server_ends_its_clients_in_good_order_or_at_once() {
             .start(&kernel)
             .await
             .unwrap();
-        let addr = server.local_addr();
+        let addr = server.local_addr().unwrap();
         let talk = async {
             let mut streams = Vec::new();
             for _ in 0..3 {
@@ -274,7 +274,7 @@ async fn a_client_is_cut_off_by_its_own_handler() {
         .start(&kernel)
         .await
         .unwrap();
-    let addr = server.local_addr();
+    let addr = server.local_addr().unwrap();
     let talk = async {
         let mut stream = TcpStream::connect(addr).await.unwrap();
         stream.write_all(b"one\r\ntwo\r\n").await.unwrap();
@@ -307,7 +307,7 @@ async fn st_p10_watermarks_tell_of_a_slow_client_and_of_its_recovery() {
         .start(&kernel)
         .await
         .unwrap();
-    let addr = server.local_addr();
+    let addr = server.local_addr().unwrap();
     let talk = async {
         let mut stream = TcpStream::connect(addr).await.unwrap();
         pause(20).await;
@@ -334,9 +334,9 @@ async fn ct3_connect_goes_to_another_server_and_reconnect_stays_there() {
         servers.push(server);
     }
     let (connected, input, gone) = (log.clone(), log.clone(), log.clone());
-    let second = servers[1].local_addr();
+    let second = servers[1].local_addr().unwrap();
     let targets = servers.clone();
-    TcpClient::builder(servers[0].local_addr())
+    TcpClient::builder(servers[0].local_name())
         .heap(0)
         .connected(move |_| connected.say("connected"))
         .server_input(move |cx, line| {
@@ -496,7 +496,7 @@ async fn a_shutdown_from_disconnected_ends_the_coming_back() {
         .await
         .unwrap();
     let gone = log.clone();
-    TcpClient::builder(server.local_addr())
+    TcpClient::builder(server.local_name())
         .backoff(Backoff::new().first(Duration::from_millis(1)))
         .heap(0)
         .server_input(|_, _| ())
@@ -567,7 +567,7 @@ async fn st_p15_options_reach_the_listener_and_the_clients() {
         .start(&kernel)
         .await
         .unwrap();
-    let addr = server.local_addr();
+    let addr = server.local_addr().unwrap();
     let talk = async {
         all_of(&mut TcpStream::connect(addr).await.unwrap()).await;
         server.shutdown();
@@ -598,7 +598,7 @@ async fn st_p4_an_error_of_accept_is_told_or_ends_the_listener() {
             builder = builder.error(move |_, error| failed.say(error.operation));
         }
         let server = builder.start(&kernel).await.unwrap();
-        let addr = server.local_addr();
+        let addr = server.local_addr().unwrap();
         let talk = async {
             if told {
                 while log.lines().is_empty() {
@@ -647,7 +647,7 @@ async fn st_p13_an_error_ends_the_connection_unless_it_is_not_to() {
             .start(&kernel)
             .await
             .unwrap();
-        let addr = server.local_addr();
+        let addr = server.local_addr().unwrap();
         let talk = async {
             let mut stream = TcpStream::connect(addr).await.unwrap();
             stream.shutdown().await.unwrap();
@@ -683,7 +683,7 @@ async fn ct_p2_and_ct_p11_a_clients_end_its_states_and_its_options() {
         table.say("table");
         cx.server().shutdown();
     });
-    TcpClient::builder(("localhost", server.local_addr().port()))
+    TcpClient::builder(("localhost", server.local_addr().unwrap().port()))
         .domain(poe::wheel::Domain::Inet)
         .bind("127.77.0.6:0")
         .option("colour", "green")
@@ -717,7 +717,7 @@ async fn a_shutdown_under_load_gives_a_thousand_clients_every_answer() {
         .start(&kernel)
         .await
         .unwrap();
-    let addr = server.local_addr();
+    let addr = server.local_addr().unwrap();
     let ends = Rc::new(Cell::new(0));
     let talk = async {
         let client = |n: usize| {

@@ -58,7 +58,7 @@ async fn client_and_server_talk_and_end_by_themselves() {
     let client = log.clone();
     let gone = log.clone();
     let listener = server.clone();
-    TcpClient::builder(server.local_addr())
+    TcpClient::builder(server.local_name())
         .server_input(move |cx, line| {
             client.say(format!("client got {line}"));
             match &*line {
@@ -113,7 +113,7 @@ async fn a_thousand_clients_at_once_each_get_their_own_answer() {
     let kernel = Kernel::new();
     let log = Log::default();
     let server = shouting(&kernel, &log).await;
-    let address = server.local_addr();
+    let address = server.local_addr().unwrap();
     let talk = async {
         let clients = (0..1000).map(|i| async move {
             let mut stream = TcpStream::connect(address).await.unwrap();
@@ -139,7 +139,7 @@ async fn an_over_long_line_costs_that_connection_only() {
     let kernel = Kernel::new();
     let log = Log::default();
     let server = shouting(&kernel, &log).await;
-    let address = server.local_addr();
+    let address = server.local_addr().unwrap();
     let talk = async {
         let mut good = TcpStream::connect(address).await.unwrap();
         let mut bad = TcpStream::connect(address).await.unwrap();
@@ -178,7 +178,7 @@ async fn a_graceful_shutdown_writes_what_was_put_before_it() {
         .start(&kernel)
         .await
         .unwrap();
-    let address = server.local_addr();
+    let address = server.local_addr().unwrap();
     let talk = async {
         let mut stream = TcpStream::connect(address).await.unwrap();
         let mut all = String::new();
@@ -213,7 +213,7 @@ async fn concurrency_is_never_exceeded_and_everybody_is_served() {
         .start(&kernel)
         .await
         .unwrap();
-    let address = server.local_addr();
+    let address = server.local_addr().unwrap();
     let talk = async {
         let clients = (0..9).map(|_| async move {
             let mut stream = TcpStream::connect(address).await.unwrap();
@@ -244,7 +244,7 @@ async fn sessions_of_clients_take_events_of_their_own() {
         .start(&kernel)
         .await
         .unwrap();
-    let address = server.local_addr();
+    let address = server.local_addr().unwrap();
     let talk = async {
         let mut all = String::new();
         let mut stream = TcpStream::connect(address).await.unwrap();
@@ -262,7 +262,7 @@ async fn reconnecting_gives_each_connected_its_disconnected() {
     let (log, ours) = (Log::default(), Log::default());
     let server = shouting(&kernel, &log).await;
     let (connected, disconnected, listener) = (ours.clone(), ours.clone(), server.clone());
-    TcpClient::builder(server.local_addr())
+    TcpClient::builder(server.local_name())
         .heap(0)
         .connected(move |cx| {
             **cx.heap += 1;
@@ -304,7 +304,7 @@ async fn a_client_whose_server_hangs_up_may_reconnect_from_disconnected() {
         .unwrap();
     let log = Log::default();
     let (connected, failed, disconnected, listener) = (log.clone(), log.clone(), log.clone(), server.clone());
-    TcpClient::builder(server.local_addr())
+    TcpClient::builder(server.local_name())
         .heap(0)
         .connected(move |_| connected.say("connected"))
         .server_input(|_, _| ())
@@ -347,7 +347,7 @@ async fn an_over_long_line_closes_its_connection_with_one_error_event() {
         .start(&kernel)
         .await
         .unwrap();
-    let address = server.local_addr();
+    let address = server.local_addr().unwrap();
     let talk = async {
         let mut bad = TcpStream::connect(address).await.unwrap();
         bad.write_all(b"before\r\nmore than ten octets\r\nafter\r\n")
@@ -380,7 +380,7 @@ async fn a_server_that_shuts_down_frees_its_port_at_once_and_its_clients_live_on
         .start(&kernel)
         .await
         .unwrap();
-    let address = server.local_addr();
+    let address = server.local_addr().unwrap();
     let talk = async {
         let mut stream = TcpStream::connect(address).await.unwrap();
         let mut got = [0; 7];
@@ -414,7 +414,7 @@ async fn a_perl_client_is_served() {
         .start(&kernel)
         .await
         .unwrap();
-    let port = server.local_addr().port().to_string();
+    let port = server.local_addr().unwrap().port().to_string();
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/perl/echo_client.pl");
     let perl = async {
         let ran = tokio::process::Command::new("perl")

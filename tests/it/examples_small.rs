@@ -68,7 +68,7 @@ fn custom_filter_keeps_the_contract() {
 async fn custom_filter_serves() {
     let kernel = Kernel::new();
     let server = custom_filter::start_server(&kernel, "127.0.0.1:0").await.unwrap();
-    let address = server.local_addr();
+    let address = server.local_name();
     let client = async {
         let mut stream = TcpStream::connect(address.to_string()).await.unwrap();
         stream.write_all(b"5:hello,3:abc,").await.unwrap();

@@ -1,6 +1,7 @@
 //! The examples that talk over TCP, run as they are.
 
 use crate::socket_kit::within;
+use poe::wheel::SocketName;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -30,7 +31,10 @@ macro_rules! beside {
             let _ = stopped.await;
             Ok(())
         };
-        let $listening = |addr: SocketAddr| tell.send(addr).unwrap();
+        let $listening = |name| {
+            let name = SocketName::from(name);
+            tell.send(name.as_socket_addr().unwrap()).unwrap();
+        };
         let work = async {
             let $addr = told.await.unwrap();
             let done = $work.await;

@@ -167,7 +167,7 @@ async fn the_same_code_serves_on_one_kernel() {
         .await
         .unwrap();
     let talk = async {
-        assert!(!served_by(server.local_addr()).await.is_empty());
+        assert!(!served_by(server.local_addr().unwrap()).await.is_empty());
         server.shutdown();
     };
     crate::socket_kit::run_with(&kernel, talk).await;

@@ -160,7 +160,7 @@ proptest! {
                 .start(&kernel)
                 .await
                 .unwrap();
-            let addr = server.local_addr();
+            let addr = server.local_addr().unwrap();
             let count = plans.len();
             let talk = async {
                 let clients = plans.into_iter().map(|(plan, end)| behave(addr, plan, end));

@@ -197,7 +197,7 @@ async fn st_p15_a_session_type_is_of_the_listener_and_of_each_client() {
     );
     let talk = async {
         for clients in 1..=2 {
-            let mut stream = TcpStream::connect(server.local_addr()).await.unwrap();
+            let mut stream = TcpStream::connect(server.local_addr().unwrap()).await.unwrap();
             stream.write_all(b"enough\n").await.unwrap();
             assert_eq!(stream.read(&mut [0]).await.unwrap(), 0);
             assert_eq!(made(&log), 1 + clients);
@@ -259,7 +259,7 @@ async fn st_p15_a_client_of_a_session_type_does_all_that_a_client_does() {
         .await
         .unwrap();
     let talk = async {
-        let mut stream = TcpStream::connect(server.local_addr()).await.unwrap();
+        let mut stream = TcpStream::connect(server.local_addr().unwrap()).await.unwrap();
         while !log.lines().iter().any(|line| line == "fail") {
             tokio::task::yield_now().await;
         }
@@ -292,7 +292,7 @@ async fn ct_p11_a_client_has_a_session_type_with_its_parameters() {
         .start(&kernel)
         .await
         .unwrap();
-    TcpClient::builder(server.local_addr())
+    TcpClient::builder(server.local_name())
         .heap(0_u64)
         .alias("the client")
         .session_type(Special::around("client", &log))

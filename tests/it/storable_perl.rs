@@ -175,7 +175,7 @@ async fn perl_client(compression: bool) {
         .start(&kernel)
         .await
         .unwrap();
-    let port = server.local_addr().port().to_string();
+    let port = server.local_addr().unwrap().port().to_string();
     let asked = async {
         let flag = if compression { "1" } else { "0" };
         let arguments = ["client", &port, flag];

@@ -461,7 +461,7 @@ async fn a_server_survives_a_shortage_of_descriptors() {
         .start(&kernel)
         .await
         .unwrap();
-    let addr = server.local_addr();
+    let addr = server.local_addr().unwrap();
     let talk = async {
         let client = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
         let exhausted = Exhausted::new();
@@ -493,7 +493,7 @@ async fn no_descriptor_is_left_over_of_connections_that_came_and_went() {
         .start(&kernel)
         .await
         .unwrap();
-    let addr = server.local_addr();
+    let addr = server.local_addr().unwrap();
     let before = descriptors();
     let talk = async {
         for round in 0..10 {

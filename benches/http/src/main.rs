@@ -47,7 +47,7 @@ async fn ours() {
         .start(&kernel)
         .await
         .expect("it listens");
-    println!("listening on {}", server.local_addr());
+    println!("listening on {}", server.local_name());
     kernel.serve().await.expect("it serves");
 }
 

@@ -385,7 +385,7 @@ impl<H: 'static, F: Filter> TcpServerBuilder<H, F> {
     ///     })
     ///     .start(&kernel)
     ///     .await?;
-    /// TcpClient::builder(server.local_addr())
+    /// TcpClient::builder(server.local_name())
     ///     .connected(|cx| {
     ///         cx.server().put("one"); // which is no number
     ///         cx.server().put("21");
@@ -508,7 +508,7 @@ impl<H: 'static, F: Filter> TcpServerBuilder<H, F> {
         let local = listeners
             .iter()
             .map(ListenSocket::local_name)
-            .collect::<io::Result<Vec<_>>>();
+            .collect::<io::Result<_>>();
         let local = local.map_err(|error| ErrorKind::Io {
             operation: "getsockname",
             error,
@@ -526,13 +526,8 @@ impl<H: 'static, F: Filter> TcpServerBuilder<H, F> {
                 client_maker(plan, self.heap, self.states)
             }
         };
-        let name = match (&settings.alias, local.first()) {
-            (Some(alias), _) => format!("the server `{alias}`"),
-            (None, Some(local)) => format!("the server at {local}"),
-            (None, None) => "the server".to_owned(),
-        };
         let shared = Rc::new(Shared {
-            name,
+            alias: settings.alias.clone(),
             local,
             factories: RefCell::default(),
             connections: Cell::new(0),
@@ -547,7 +542,6 @@ impl<H: 'static, F: Filter> TcpServerBuilder<H, F> {
         };
         let listener = Listener {
             shared: shared.clone(),
-            alias: settings.alias.clone(),
         };
         let states = listener_states(role, self.started, self.stopped, self.failed);
         let session = settings.session(listener, &states).args(listeners);

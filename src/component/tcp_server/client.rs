@@ -60,10 +60,10 @@ impl<H: fmt::Debug, F: Filter> fmt::Debug for ClientHeap<H, F> {
 
 impl<H: 'static, F: Filter> Component for ClientHeap<H, F> {
     fn whose(&self) -> String {
-        let server = &self.place.0.name;
+        let server = self.place.0.whose();
         match &self.wire.peer {
             Some(peer) if *peer != SocketName::Unix(None) => format!("{server} (client {peer})"),
-            _ => server.clone(),
+            _ => server,
         }
     }
 }

@@ -22,9 +22,9 @@ const TERMINATED: Event<Signal> = Event::new("tcp_server_got_term");
 
 /// What the listener, its clients and the `TcpServer` values share.
 pub(super) struct Shared {
-    /// What it is called in a text.
-    pub(super) name: String,
-    /// Where it listens, or has listened.
+    /// What it is called, also when it has given that up.
+    pub(super) alias: Option<String>,
+    /// Where it listens, or has listened; one at the least, since a builder begins with one.
     pub(super) local: Vec<SocketName>,
     /// One for each place. They go when the server is shut down, or its session ends.
     pub(super) factories: RefCell<Vec<SocketFactory>>,
@@ -48,9 +48,21 @@ impl Shared {
         drop(factory);
     }
 
+    pub(super) fn local_name(&self) -> &SocketName {
+        &self.local[0]
+    }
+
     /// The first IP address.
     pub(super) fn local_addr(&self) -> Option<SocketAddr> {
         self.local.iter().find_map(SocketName::as_socket_addr)
+    }
+
+    /// What it is called in a text.
+    pub(super) fn whose(&self) -> String {
+        match &self.alias {
+            Some(alias) => format!("the server `{alias}`"),
+            None => format!("the server at {}", self.local_name()),
+        }
     }
 
     /// Pauses or resumes accepting, as the number of clients wants it.
@@ -84,10 +96,16 @@ impl Shared {
 /// ```
 pub struct Listener {
     pub(super) shared: Rc<Shared>,
-    pub(super) alias: Option<String>,
 }
 
 impl Listener {
+    /// What it listens on, with the port that the system chose; the first if there are several.
+    #[doc(alias = "getsockname")]
+    #[must_use]
+    pub fn local_name(&self) -> &SocketName {
+        self.shared.local_name()
+    }
+
     /// The IP address it listens on, the first if there are several; `None` if there are UNIX sockets only.
     #[doc(alias = "getsockname")]
     #[must_use]
@@ -116,7 +134,7 @@ impl Listener {
 
 impl Component for Listener {
     fn whose(&self) -> String {
-        self.shared.name.clone()
+        self.shared.whose()
     }
 }
 
@@ -167,7 +185,7 @@ pub(super) fn listener_states(
                 cx.heap.shared.factories.borrow_mut().push(factory);
             }
             cx.heap.shared.balance();
-            if let Some(alias) = &cx.heap.alias {
+            if let Some(alias) = &cx.heap.shared.alias {
                 cx.alias_set(alias)?;
             }
             if handles_term {
@@ -228,7 +246,7 @@ fn end_all(cx: &mut Context<'_, Listener>, event: &Event<()>) {
 
 fn close_listener(cx: &mut Context<'_, Listener>) {
     cx.heap.shared.close();
-    if let Some(alias) = cx.heap.alias.take() {
-        give_up_alias(cx.kernel, &alias);
+    if let Some(alias) = &cx.heap.shared.alias {
+        give_up_alias(cx.kernel, alias);
     }
 }

@@ -48,7 +48,7 @@ const END_ALL: Event<bool> = Event::new("tcp_server_end_all");
 ///     .client_input(|cx, line| cx.client().put(line.to_uppercase()))
 ///     .start(&kernel)
 ///     .await?;
-/// TcpClient::builder(server.local_addr())
+/// TcpClient::builder(server.local_name())
 ///     .server_input(move |cx, line| match &*line {
 ///         "hello" => cx.server().put("how are you?"),
 ///         answer => {
@@ -85,16 +85,38 @@ impl TcpServer {
         TcpServerBuilder::new().listener(listener)
     }
 
-    /// The address it listens on, with the port that the system chose; the first if there are several.
+    /// What it listens on, with the port that the system chose; the first if there are several. It prints as an address,
+    /// and is one for a client.
     ///
-    /// # Panics
-    /// If it listens on UNIX sockets only; see [`local_names`](Self::local_names).
+    /// ```
+    /// # use poe::{Kernel, component::TcpServer};
+    /// # tokio_test::block_on(async {
+    /// # let kernel = Kernel::new();
+    /// let server = TcpServer::builder("127.0.0.1:0").client_input(|_, _| ()).start(&kernel).await?;
+    /// assert!(server.local_name().to_string().starts_with("127.0.0.1:"));
+    /// # Ok::<(), poe::Error>(()) }).unwrap();
+    /// ```
+    #[doc(alias = "getsockname")]
     #[must_use]
-    #[track_caller]
-    pub fn local_addr(&self) -> SocketAddr {
-        self.shared
-            .local_addr()
-            .expect("this server listens on UNIX sockets only: ask `local_names`")
+    pub fn local_name(&self) -> &SocketName {
+        self.shared.local_name()
+    }
+
+    /// The IP address that it listens on, the first if there are several; `None` if there are UNIX sockets only.
+    ///
+    /// ```
+    /// # use poe::{Kernel, component::TcpServer};
+    /// # tokio_test::block_on(async {
+    /// # let kernel = Kernel::new();
+    /// let server = TcpServer::builder("127.0.0.1:0").client_input(|_, _| ()).start(&kernel).await?;
+    /// let addr = server.local_addr().expect("it listens by IP");
+    /// assert!(addr.ip().is_loopback() && addr.port() != 0);
+    /// # Ok::<(), poe::Error>(()) }).unwrap();
+    /// ```
+    #[doc(alias = "getsockname")]
+    #[must_use]
+    pub fn local_addr(&self) -> Option<SocketAddr> {
+        self.shared.local_addr()
     }
 
     /// All that it listens on, in the order in which they were given.

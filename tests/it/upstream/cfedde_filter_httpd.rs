@@ -33,7 +33,7 @@ async fn two_clients_are_answered_and_a_signal_ends_the_server() {
         .unwrap();
     let talk = async {
         for path in ["/", "/again"] {
-            let mut stream = TcpStream::connect(server.local_addr()).await.unwrap();
+            let mut stream = TcpStream::connect(server.local_addr().unwrap()).await.unwrap();
             // No version, but something in its place.
             stream
                 .write_all(format!("GET {path} 1.0\r\n\r\n").as_bytes())

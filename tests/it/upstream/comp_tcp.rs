@@ -74,7 +74,7 @@ fn quitter(
         tally.clone(),
         tally.clone(),
     );
-    TcpClient::builder(server.local_addr())
+    TcpClient::builder(server.local_name())
         .filter(filter)
         .connected(move |cx| {
             connected.add(format!("{name} client connected"));

@@ -16,7 +16,7 @@ const ERROR: Event<IoError> = Event::new("got_error");
 fn clients(kernel: &Kernel, server: &TcpServer, kind: &'static str, tally: &Tally) {
     for n in 1..=CLIENTS {
         let (answered, gone, listener) = (tally.clone(), tally.clone(), server.clone());
-        TcpClient::builder(server.local_addr())
+        TcpClient::builder(server.local_name())
             .alias(format!("{kind} client {n}"))
             .connected(move |cx| cx.server().put(format!("hello {n}")))
             .connect_error(|_, error| panic!("{error}"))

@@ -44,7 +44,7 @@ async fn uploads_are_streamed_over_one_connection() {
         .await
         .unwrap();
     let talk = async {
-        let mut stream = TcpStream::connect(server.local_addr()).await.unwrap();
+        let mut stream = TcpStream::connect(server.local_addr().unwrap()).await.unwrap();
         for path in ["/upload", "/other"] {
             let head = format!("POST {path} HTTP/1.1\r\nContent-Length: {SIZE}\r\n\r\n");
             stream.write_all(head.as_bytes()).await.unwrap();

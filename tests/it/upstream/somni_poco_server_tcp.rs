@@ -179,7 +179,7 @@ async fn callbacks() -> String {
         .await
         .unwrap();
     let [l1, l2, l3, l4, l5, l6, _] = std::array::from_fn(|_| log.clone());
-    TcpClient::builder(server.local_addr())
+    TcpClient::builder(server.local_name())
         .heap(0)
         .started(move |_| l1.say("client: started"))
         .connected(move |cx| {

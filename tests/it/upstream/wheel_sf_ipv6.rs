@@ -28,7 +28,7 @@ async fn both_components_talk_over_ipv6_and_know_their_peers() {
         .await
         .unwrap();
     let (received, gone) = (tally.clone(), tally.clone());
-    TcpClient::builder(server.local_addr())
+    TcpClient::builder(server.local_name())
         .heap((0, 0))
         .domain(Domain::Inet6)
         .bind("[::1]:0")

@@ -53,7 +53,7 @@ async fn server(kernel: &Kernel, counts: &Rc<Counts>) -> TcpServer {
 
 fn client(kernel: &Kernel, server: &TcpServer, counts: &Rc<Counts>) {
     let [connects, inputs, flushes, disconnects] = [(); 4].map(|()| counts.clone());
-    TcpClient::builder(server.local_addr())
+    TcpClient::builder(server.local_name())
         .connect_timeout(Duration::from_secs(10))
         .connected(move |cx| {
             more(&connects.connects);

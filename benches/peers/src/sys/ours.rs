@@ -368,7 +368,7 @@ async fn echo() -> Sample {
         .start(&kernel)
         .await
         .unwrap();
-    println!("PORT {}", server.local_addr().port());
+    println!("PORT {}", server.local_addr().unwrap().port());
     kernel.serve().await.unwrap();
     Sample::new(1, Duration::from_secs(1))
 }

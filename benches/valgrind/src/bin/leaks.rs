@@ -284,11 +284,11 @@ async fn echo(kernel: &Kernel) {
         .start(kernel)
         .await
         .expect("a server");
-    let address = server.local_addr();
+    let address = server.local_name().clone();
     let left = Rc::new(Cell::new(CLIENTS));
     for n in 0..CLIENTS {
         let (left, server) = (left.clone(), server.clone());
-        TcpClient::builder(address)
+        TcpClient::builder(&address)
             .heap(0_u32)
             .connected(move |cx| cx.server().put(text_of(n)))
             .server_input(move |cx, line: String| {

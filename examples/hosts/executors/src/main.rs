@@ -95,7 +95,7 @@ async fn serves() {
         .start(&kernel)
         .await
         .expect("a server");
-    let address = server.local_addr();
+    let address = server.local_name().clone();
     Session::builder(vec!["timer", "future", "echo", "thread"])
         .on(START, |cx, ()| {
             cx.delay(TICK, Duration::from_millis(2), 1);

@@ -70,7 +70,7 @@ async fn serve(label: &Label) -> Result<(), poe::Error> {
         .client_input(|cx, line: String| cx.client().put(line.to_uppercase()))
         .start(&kernel)
         .await?;
-    let address = server.local_addr();
+    let address = server.local_name().clone();
 
     let shown = label.clone();
     Session::builder(vec!["ticks", "echo", "thread"])
