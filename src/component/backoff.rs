@@ -17,9 +17,14 @@ use std::time::Duration;
 /// ```
 /// use poe::component::Backoff;
 /// use std::time::Duration;
-/// let waits = Backoff::new().first(Duration::from_secs(1)).longest(Duration::from_secs(5)).jitter(0.0);
-/// let waits: Vec<_> = (0..4).map(|failures| waits.wait(failures).unwrap().as_secs()).collect();
-/// assert_eq!(waits, [1, 2, 4, 5]);
+/// let backoff = Backoff::new()
+///     .first(Duration::from_secs(1))
+///     .longest(Duration::from_secs(10))
+///     .factor(3.0)
+///     .jitter(0.0)
+///     .attempts(5);
+/// let waits: Vec<_> = (0..5).map(|failures| backoff.wait(failures).map(|wait| wait.as_secs())).collect();
+/// assert_eq!(waits, [Some(1), Some(3), Some(9), Some(10), None]);
 /// ```
 #[derive(Clone, Debug)]
 pub struct Backoff {

@@ -18,7 +18,18 @@ use std::marker::PhantomData;
 use std::rc::Rc;
 
 /// Ends a connection in good order: what was put before is written. To a server's listener: listen no more, but let the
-/// clients live on. Post it from anywhere: `cx.post("an alias", SHUTDOWN, ())`.
+/// clients live on. Post it from anywhere.
+///
+/// ```
+/// use poe::{Kernel, component::{SHUTDOWN, TcpServer}};
+/// # tokio_test::block_on(async {
+/// let kernel = Kernel::new();
+/// let server = TcpServer::builder("127.0.0.1:0").alias("echo").client_input(|cx, line| cx.client().put(line));
+/// server.start(&kernel).await?;
+/// kernel.post("echo", SHUTDOWN, ())?;
+/// kernel.run().await                                      // or else this would not end
+/// # }).unwrap();
+/// ```
 pub const SHUTDOWN: Event<()> = Event::new("shutdown");
 
 /// Ends it at once.

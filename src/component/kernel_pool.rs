@@ -34,7 +34,7 @@ use tokio::sync::{mpsc, oneshot};
 /// let server = pool
 ///     .serve("127.0.0.1:0", |server| server.client_input(|cx, line| cx.client().put(line)))
 ///     .await?;
-/// println!("listening on {}", server.local_addr());
+/// println!("listening on {}, with {} kernels", server.local_addr(), pool.kernels());
 /// let report = pool.shutdown(Duration::from_secs(5)).await;
 /// assert!(report.is_clean(), "{report}");
 /// # Ok::<(), poe::Error>(()) }).unwrap();
@@ -82,7 +82,28 @@ struct Local {
 #[derive(Clone, Debug)]
 pub struct PoolHandle(Arc<[KernelHandle]>);
 
-/// A server that a pool's kernels serve together.
+/// A server that a pool's kernels serve together. Dropping this value changes nothing.
+///
+/// ```
+/// use poe::component::KernelPool;
+/// use tokio::{io::{AsyncBufReadExt, AsyncWriteExt, BufReader}, net::TcpStream};
+/// # tokio_test::block_on(async {
+/// let pool = KernelPool::new(2)?;
+/// let server = pool
+///     .serve("127.0.0.1:0", |server| server.client_input(|cx, line| cx.client().put(line.to_uppercase())))
+///     .await?;
+/// let mut client = BufReader::new(TcpStream::connect(server.local_addr()).await?);
+/// client.write_all(b"hello\n").await?;
+/// let mut line = String::new();
+/// client.read_line(&mut line).await?;
+/// assert_eq!(line, "HELLO\r\n");
+/// assert_eq!(server.connections().await.iter().sum::<usize>(), 1); // one of the two has it
+/// server.shutdown();                                          // nobody else comes …
+/// server.shutdown_clients();                                  // … and who is there is let go
+/// line.clear();
+/// assert_eq!(client.read_line(&mut line).await?, 0);
+/// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+/// ```
 pub struct PoolServer {
     local: SocketAddr,
     number: usize,
@@ -90,6 +111,27 @@ pub struct PoolServer {
 }
 
 /// How a [`KernelPool::shutdown`] went.
+///
+/// ```
+/// use poe::{Session, component::KernelPool, event::START};
+/// use std::time::Duration;
+/// # tokio_test::block_on(async {
+/// let pool = KernelPool::new(2)?;
+/// pool.each(|kernel, number| async move {
+///     let session = Session::builder(()).on(START, |cx, ()| {
+///         cx.delay("much later", Duration::from_secs(3600), ());
+///         cx.sig("TERM", "on term"); // which only puts it off
+///     });
+///     let session = session.on("on term", |cx, _: poe::Signal| cx.sig_handled());
+///     if number == 1 { session.create(&kernel).map(drop) } else { Ok(()) }
+/// })
+/// .await?;
+/// let report = pool.shutdown(Duration::from_millis(10)).await;
+/// assert!(!report.is_clean());
+/// assert_eq!(report.unclean.len(), 1);
+/// assert!(report.to_string().starts_with("kernel 1: "), "{report}");
+/// # Ok::<(), poe::Error>(()) }).unwrap();
+/// ```
 #[derive(Debug)]
 pub struct PoolReport {
     /// What was not clean, by the number of the kernel: a [`ShutdownReport`](crate::ShutdownReport) in words, or that
@@ -130,13 +172,35 @@ impl PoolHandle {
         kernel.unwrap_or(&self.0[0]).post(to, event, arg)
     }
 
-    /// The handle of one kernel, counted from 0.
+    /// The handle of one kernel, counted from 0: for aliases, and for calls.
+    ///
+    /// ```
+    /// use poe::{Event, Reply, Session, component::KernelPool, event::START};
+    /// const NUMBER: Event<(), usize> = Event::new("number");
+    /// # tokio_test::block_on(async {
+    /// let pool = KernelPool::new(2)?;
+    /// pool.each(|kernel, number| async move {
+    ///     let session = Session::builder(number).on(START, |cx, ()| cx.alias_set("who"));
+    ///     session.on(NUMBER, |cx, ()| Reply(*cx.heap)).create(&kernel)
+    /// })
+    /// .await?;
+    /// assert_eq!(pool.handle().kernel(1).unwrap().call("who", NUMBER, ()).await?, 1);
+    /// assert!(pool.handle().kernel(2).is_none());
+    /// # Ok::<(), poe::Error>(()) }).unwrap();
+    /// ```
     #[must_use]
     pub fn kernel(&self, index: usize) -> Option<&KernelHandle> {
         self.0.get(index)
     }
 
     /// The handles of all kernels.
+    ///
+    /// ```
+    /// # use poe::component::KernelPool;
+    /// let pool = KernelPool::new(3)?;
+    /// assert_eq!(pool.handle().iter().count(), 3);
+    /// # Ok::<(), poe::Error>(())
+    /// ```
     pub fn iter(&self) -> impl Iterator<Item = &KernelHandle> {
         self.0.iter()
     }
@@ -175,7 +239,19 @@ impl KernelPool {
         self.workers.len()
     }
 
-    /// The way to post to them, for sessions and for other threads.
+    /// The way to post to them, for sessions and for other threads; it holds no kernel up.
+    ///
+    /// ```
+    /// # use poe::component::KernelPool;
+    /// # use std::time::Duration;
+    /// # tokio_test::block_on(async {
+    /// let pool = KernelPool::new(2)?;
+    /// let handle = pool.handle();
+    /// assert_eq!(handle.iter().count(), pool.kernels());
+    /// pool.shutdown(Duration::from_secs(5)).await;
+    /// assert!(handle.kernel(0).unwrap().post("anybody", "hello", ()).unwrap_err().is_closed());
+    /// # Ok::<(), poe::Error>(()) }).unwrap();
+    /// ```
     #[must_use]
     pub fn handle(&self) -> PoolHandle {
         self.handle.clone()

@@ -11,13 +11,29 @@ use std::net::SocketAddr;
 /// [`cx.server()`](crate::Context::server) in a client.
 ///
 /// ```
-/// # use poe::component::TcpServer;
-/// TcpServer::builder("127.0.0.1:0").client_input(|cx, line: String| {
-///     cx.client().put(format!("{} octets", line.len())); // the server's filter says what can be put
-///     if line == "quit" {
-///         cx.client().shutdown(); // once that is written
-///     }
-/// });
+/// use poe::{Kernel, component::{TcpClient, TcpServer}};
+/// # tokio_test::block_on(async {
+/// let kernel = Kernel::new();
+/// let server = TcpServer::builder("127.0.0.1:0")
+///     .client_input(|cx, line: String| {
+///         let client = cx.client();
+///         assert!(client.is_connected() && client.peer_addr().is_some_and(|addr| addr.ip().is_loopback()));
+///         client.put(format!("{} octets", line.len()));       // the server's filter says what can be put
+///         if line == "quit" {
+///             client.shutdown();                              // once that is written
+///             assert!(!client.is_connected());
+///         }
+///     })
+///     .client_disconnected(|cx| println!("{:?} is gone", cx.client().peer()))
+///     .start(&kernel)
+///     .await?;
+/// TcpClient::builder(server.local_name())
+///     .connected(|cx| cx.server().put("quit"))
+///     .server_input(|_, line| assert_eq!(line, "4 octets"))
+///     .disconnected(move |_| server.shutdown())
+///     .start(&kernel)?;
+/// kernel.run().await
+/// # }).unwrap();
 /// ```
 pub struct Link<'a, F: Filter> {
     wire: &'a Wire<F>,
@@ -30,7 +46,38 @@ impl<'a, F: Filter> Link<'a, F> {
     }
 
     /// Puts a record: it is written when the handler returns. On a connection that has ended it goes nowhere; a record
-    /// for which the filter has no form comes back as an error to the error callback. See [`try_put`](Self::try_put).
+    /// for which the filter has no form comes back as an error to the error callback. See [`try_put`](Self::try_put), which
+    /// gives it back.
+    ///
+    /// ```
+    /// use poe::component::{TcpClient, TcpServer};
+    /// use poe::filter::{Filter, FilterError, Line, Map};
+    /// # use poe::Kernel;
+    /// fn single(line: String) -> Result<String, FilterError> {
+    ///     if line.contains('\n') { Err(FilterError::custom("two lines in one")) } else { Ok(line) }
+    /// }
+    /// # tokio_test::block_on(async {
+    /// # let kernel = Kernel::new();
+    /// let server = TcpServer::builder("127.0.0.1:0")
+    ///     .filter(|| Line::new().then(Map::fallible(Ok, single)))
+    ///     .client_connected(|cx| {
+    ///         cx.client().put("good");
+    ///         cx.client().put("not\ngood");
+    ///     })
+    ///     .client_error(|cx, error| {
+    ///         assert_eq!(error.operation(), "write");
+    ///         cx.client().shutdown();
+    ///     })
+    ///     .client_input(|_, _| ())
+    ///     .start(&kernel)
+    ///     .await?;
+    /// TcpClient::builder(server.local_name())
+    ///     .server_input(|_, line| assert_eq!(line, "good"))
+    ///     .disconnected(move |_| server.shutdown())
+    ///     .start(&kernel)?;
+    /// kernel.run().await
+    /// # }).unwrap();
+    /// ```
     #[track_caller]
     pub fn put(&self, record: impl Into<F::Output>) {
         let Err(refused) = self.try_put(record) else { return };
@@ -44,6 +91,23 @@ impl<'a, F: Filter> Link<'a, F> {
     ///
     /// # Errors
     /// The record, if the connection has ended or the filter has no form for it.
+    ///
+    /// ```
+    /// use poe::{Kernel, component::TcpClient};
+    /// # tokio_test::block_on(async {
+    /// # let kernel = Kernel::new();
+    /// TcpClient::builder("127.0.0.1:7")
+    ///     .started(|cx| {
+    ///         let refused = cx.server().try_put("too early").unwrap_err();
+    ///         assert!(refused.is_closed());
+    ///         assert_eq!(refused.into_record().unwrap(), "too early");
+    ///         cx.server().shutdown();
+    ///     })
+    ///     .server_input(|_, _| ())
+    ///     .start(&kernel)?;
+    /// # kernel.run().await
+    /// # }).unwrap();
+    /// ```
     pub fn try_put(&self, record: impl Into<F::Output>) -> Result<Level, PutError<F::Output>> {
         match &self.wire.wheel {
             Some(wheel) => wheel.put(record.into()),
@@ -61,6 +125,26 @@ impl<'a, F: Filter> Link<'a, F> {
 
     /// Ends the connection at once: what was put and not written is lost. The `disconnected` callback runs when the
     /// handler has returned.
+    ///
+    /// ```
+    /// use poe::{Kernel, component::{TcpClient, TcpServer}};
+    /// # tokio_test::block_on(async {
+    /// let kernel = Kernel::new();
+    /// let server = TcpServer::builder("127.0.0.1:0")
+    ///     .client_connected(|cx| {
+    ///         cx.client().put("which nobody reads");
+    ///         cx.client().cut();
+    ///     })
+    ///     .client_input(|_, _| ())
+    ///     .start(&kernel)
+    ///     .await?;
+    /// TcpClient::builder(server.local_name())
+    ///     .server_input(|_, line| println!("in time after all: {line}"))
+    ///     .disconnected(move |_| server.shutdown())
+    ///     .start(&kernel)?;
+    /// kernel.run().await
+    /// # }).unwrap();
+    /// ```
     #[track_caller]
     pub fn cut(&self) {
         self.wire.shutdown.set(true);
@@ -91,6 +175,15 @@ impl<'a, F: Filter> Link<'a, F> {
     /// The wheel behind it, for what is not repeated here: pausing the input, marks, changing filters. (A change of the
     /// output filter to one for other records makes `put` fail; change the input filter to one for other records
     /// together with its event.) `None` before and after the connection.
+    ///
+    /// ```
+    /// # use poe::component::TcpServer;
+    /// TcpServer::builder("127.0.0.1:0")
+    ///     .watermarks(64 * 1024, 1024)
+    ///     .client_high(|cx| cx.client().wheel().unwrap().pause_input())   // who does not read is not heard
+    ///     .client_low(|cx| cx.client().wheel().unwrap().resume_input())
+    ///     .client_input(|cx, line| cx.client().put(line.repeat(1000)));
+    /// ```
     #[must_use]
     pub fn wheel(&self) -> Option<&'a ReadWrite> {
         self.wire.wheel.as_ref()

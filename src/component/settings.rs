@@ -69,47 +69,126 @@ impl Default for Settings {
     }
 }
 
-/// The methods of a builder with a field `settings` that say them: `connection_settings!("client");`, by what is at the
-/// other end.
+/// The methods that the builders of servers and of clients have alike, but for what is at the other end, by which the
+/// callbacks are named. The builder has the fields `settings`, `callbacks`, `states` and `stateful`; examples of these are in
+/// its own documentation.
 macro_rules! connection_settings {
-    ($peer:literal) => {
-        /// Whether small writes leave at once (`TCP_NODELAY`); default true.
-        pub fn nodelay(mut self, nodelay: bool) -> Self {
-            self.settings.nodelay = nodelay;
-            self
-        }
+    (
+        $builder:ident, $heap:ident, $peer:literal,
+        $flushed:ident = $flushed_alias:literal, $error:ident = $error_alias:literal,
+        $high:ident = $high_alias:literal, $low:ident = $low_alias:literal
+    ) => {
+        impl<H: 'static, F: Filter> $builder<H, F> {
+            #[doc = concat!("Everything that was put for the ", $peer, " has been written.")]
+            #[doc(alias = $flushed_alias)]
+            pub fn $flushed<R: IntoReply>(mut self, f: impl Fn(&mut Context<'_, $heap<H, F>>) -> R + 'static) -> Self {
+                self.callbacks.flushed = Some(plain(stringify!($flushed), f));
+                self
+            }
 
-        /// Whether a connection ends after an error; default true.
-        #[doc(alias = "ClientShutdownOnError")]
-        pub fn shutdown_on_error(mut self, shutdown: bool) -> Self {
-            self.settings.shutdown_on_error = shutdown;
-            self
-        }
+            #[doc = concat!("The connection has failed or ended, or the ", $peer, " has sent what is no record. Unless")]
+            /// [`shutdown_on_error`](Self::shutdown_on_error) is off the connection ends then, but for a single bad record
+            /// after which the filter can go on (not an over-long one: that ends it, too). Without this callback errors are
+            /// logged, but for the end of the input and a reset.
+            #[doc(alias = $error_alias)]
+            pub fn $error<R: IntoReply>(
+                mut self,
+                f: impl Fn(&mut Context<'_, $heap<H, F>>, IoError) -> R + 'static,
+            ) -> Self {
+                self.callbacks.error = Some(callback(stringify!($error), f));
+                self
+            }
 
-        #[doc = concat!("How long we wait for the ", $peer, "'s end of a connection that we have ended, and drop what comes, so that the")]
-        #[doc = concat!("system does not reset the connection and the ", $peer, " loses what we wrote; default one second, zero: not at")]
-        /// all. The session lives until then; `disconnected` is called before. See
-        /// [`ReadWrite::close`](crate::wheel::ReadWrite::close) for how many wait at a time.
-        pub fn linger(mut self, limit: Duration) -> Self {
-            self.settings.linger = limit;
-            self
-        }
+            #[doc = concat!("What waits to be written to the ", $peer, " has reached the high mark of")]
+            /// [`watermarks`](Self::watermarks).
+            #[doc(alias = $high_alias)]
+            pub fn $high<R: IntoReply>(mut self, f: impl Fn(&mut Context<'_, $heap<H, F>>) -> R + 'static) -> Self {
+                self.callbacks.high = Some(plain(stringify!($high), f));
+                self
+            }
 
-        /// Watches how much waits to be written, in octets. Goes with
-        #[doc = concat!("[`", $peer, "_high`](Self::", $peer, "_high) and [`", $peer, "_low`](Self::", $peer, "_low): all three or none.")]
-        #[doc(alias = "HighMark")]
-        #[doc(alias = "LowMark")]
-        pub fn watermarks(mut self, high: usize, low: usize) -> Self {
-            self.settings.marks = Some((high, low));
-            self
-        }
+            #[doc = concat!("What waits to be written to the ", $peer, " had reached the high mark, and has fallen to the low")]
+            /// one.
+            #[doc(alias = $low_alias)]
+            pub fn $low<R: IntoReply>(mut self, f: impl Fn(&mut Context<'_, $heap<H, F>>) -> R + 'static) -> Self {
+                self.callbacks.low = Some(plain(stringify!($low), f));
+                self
+            }
 
-        /// Sets an option of the component's sessions, such as `trace`.
-        #[doc(alias = "SessionParams")]
-        #[doc(alias = "options")]
-        pub fn option(mut self, name: &str, value: impl ToString) -> Self {
-            self.settings.options.push((name.to_owned(), value.to_string()));
-            self
+            /// Watches how much waits to be written, in octets; `0 < low < high`. Goes with
+            #[doc = concat!("[`", $peer, "_high`](Self::", $peer, "_high) and [`", $peer, "_low`](Self::", $peer, "_low): all three or none.")]
+            #[doc(alias = "HighMark")]
+            #[doc(alias = "LowMark")]
+            pub fn watermarks(mut self, high: usize, low: usize) -> Self {
+                self.settings.marks = Some((high, low));
+                self
+            }
+
+            /// Adds a handler of one's own to the sessions of connections, beside the callbacks.
+            #[doc(alias = "InlineStates")]
+            pub fn state<A: 'static, R: IntoReply>(
+                mut self,
+                event: impl Calls<A, R::Value>,
+                f: impl Fn(&mut Context<'_, $heap<H, F>>, A) -> R + 'static,
+            ) -> Self {
+                self.states = self.states.on(event, f);
+                self.stateful = true;
+                self
+            }
+
+            /// Adds a table of handlers of one's own to them.
+            #[doc(alias = "InlineStates")]
+            pub fn inline_states(mut self, states: &States<$heap<H, F>>) -> Self {
+                self.states = self.states.with(states);
+                self.stateful = true;
+                self
+            }
+
+            /// Whether small writes leave at once (`TCP_NODELAY`); default true.
+            pub fn nodelay(mut self, nodelay: bool) -> Self {
+                self.settings.nodelay = nodelay;
+                self
+            }
+
+            /// Whether a connection ends after an error; default true.
+            #[doc(alias = "ClientShutdownOnError")]
+            pub fn shutdown_on_error(mut self, shutdown: bool) -> Self {
+                self.settings.shutdown_on_error = shutdown;
+                self
+            }
+
+            #[doc = concat!("How long we wait for the ", $peer, "'s end of a connection that we have ended, and drop what comes, so that the")]
+            #[doc = concat!("system does not reset the connection and the ", $peer, " loses what we wrote; default one second, zero: not at")]
+            /// all. The session lives until then; `disconnected` is called before. See
+            /// [`ReadWrite::close`](crate::wheel::ReadWrite::close) for how many wait at a time.
+            pub fn linger(mut self, limit: Duration) -> Self {
+                self.settings.linger = limit;
+                self
+            }
+
+            /// Sets an option of the component's sessions, such as `trace`: see
+            /// [`Context::set_option`](crate::Context::set_option).
+            #[doc(alias = "SessionParams")]
+            #[doc(alias = "options")]
+            pub fn option(mut self, name: &str, value: impl ToString) -> Self {
+                self.settings.options.push((name.to_owned(), value.to_string()));
+                self
+            }
+
+            /// Has the kernel run session types of one's own: for each session that the component makes (a server makes its
+            /// listener's first), the closure is given the session's own object and returns the one to run, which does a few
+            /// things by itself and leaves the rest to the other. See
+            /// [`SessionBuilder::session_type`](crate::SessionBuilder::session_type). What POE has as `SessionParams` is
+            /// captured by the closure.
+            #[doc(alias = "SessionType")]
+            #[doc(alias = "SessionParams")]
+            pub fn session_type(
+                mut self,
+                session_type: impl Fn(Rc<dyn Invoke>) -> Rc<dyn Invoke> + 'static,
+            ) -> Self {
+                self.settings.session_type = Some(SessionType::new(session_type));
+                self
+            }
         }
     };
 }

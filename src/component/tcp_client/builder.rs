@@ -40,14 +40,137 @@ use tokio::io::{AsyncRead, AsyncWrite};
 /// | [`watermarks`](Self::watermarks), [`alias`](Self::alias) | none |
 ///
 /// ```
-/// use poe::{component::TcpClient, filter::Line};
+/// use poe::{Kernel, component::{TcpClient, TcpServer}, filter::Line};
 /// use std::time::Duration;
-/// let settings = TcpClient::builder("localhost:7")
+/// # tokio_test::block_on(async {
+/// let kernel = Kernel::new();
+/// # let echo = TcpServer::builder("127.0.0.1:0").client_input(|cx, line| cx.client().put(line)).start(&kernel).await?;
+/// # let port = echo.local_addr().unwrap().port();
+/// TcpClient::builder(("localhost", port))
+///     .domain(poe::wheel::Domain::Inet)
+///     .bind("127.0.0.1:0")
 ///     .filter(|| Line::new().literal("\n"))
-///     .heap(0_u32)
+///     .heap(Vec::new())                                       // what the server has said
+///     .alias("echo")
 ///     .connect_timeout(Duration::from_secs(5))
-///     .connected(|cx| cx.server().put("hello"))
-///     .server_input(|cx, _line| **cx.heap += 1);
+///     .nodelay(false)
+///     .started(|cx| println!("connecting to {}", cx.heap.target()))
+///     .connected(|cx| {
+///         cx.server().put("hello");
+///         cx.server().put("goodbye");
+///     })
+///     .server_input(|cx, line| {
+///         cx.heap.push(line.trim_end().to_owned());
+///         if cx.heap.len() == 2 {
+///             cx.server().shutdown();
+///         }
+///     })
+///     .disconnected(move |cx| {
+///         assert_eq!(**cx.heap, ["hello", "goodbye"]);
+/// #       echo.shutdown();
+///     })
+///     .start(&kernel)?;
+/// assert!(kernel.resolve("echo").is_some());
+/// kernel.run().await
+/// # }).unwrap();
+/// ```
+///
+/// Handlers of one's own, and a server that is sent only as much as it takes:
+///
+/// ```
+/// use poe::component::{ServerHeap, TcpClient, TcpServer};
+/// use poe::{Event, Kernel, States, filter::Line};
+/// use std::time::Duration;
+/// const MORE: Event<()> = Event::new("more");
+/// const DONE: Event<()> = Event::new("done");
+/// # tokio_test::block_on(async {
+/// let kernel = Kernel::new();
+/// let others = States::<ServerHeap<u32, Line>>::new().on(DONE, |cx, ()| cx.server().put("that was all"));
+/// # let sink = TcpServer::builder("127.0.0.1:0").client_heap(|_| 0).client_input(|cx, line: String| match &*line {
+/// #     "that was all" => { cx.client().put(cx.heap.to_string()); cx.client().shutdown() }
+/// #     line => **cx.heap += line.len(),
+/// # }).start(&kernel).await?;
+/// # let addr = sink.local_name().clone();
+/// TcpClient::builder(addr)
+///     .heap(100)                                              // records that are still to be sent
+///     .watermarks(64 * 1024, 1024)
+///     .connected(|cx| cx.yield_to(MORE, ()))
+///     .state(MORE, |cx, ()| -> poe::Handled {
+///         if **cx.heap == 0 {
+///             cx.yield_to(DONE, ());
+///             return Ok(());
+///         }
+///         **cx.heap -= 1;
+///         if !cx.server().try_put("x".repeat(50_000))?.is_high() {
+///             cx.yield_to(MORE, ());                          // or else `server_low` goes on
+///         }
+///         Ok(())
+///     })
+///     .inline_states(&others)
+///     .server_high(|_| println!("the server does not keep up"))
+///     .server_low(|cx| cx.yield_to(MORE, ()))
+///     .server_flushed(|cx| println!("all of it is written, {} to come", **cx.heap))
+///     .server_input(|_, octets| assert_eq!(octets, "5000000"))
+///     .shutdown_on_error(true)
+///     .server_error(|_, error| assert!(error.is_eof()))
+///     .linger(Duration::ZERO)
+/// #   .disconnected(move |_| sink.shutdown())
+///     .start(&kernel)?;
+/// kernel.run().await
+/// # }).unwrap();
+/// ```
+///
+/// A session type of one's own, which sees each event before the component does:
+///
+/// ```
+/// # use poe::component::TcpClient;
+/// # use poe::{AnyArg, Invoke, Invoked, Kernel, Name, Turn};
+/// # use std::{cell::RefCell, rc::Rc};
+/// /// A session that writes down what it is sent.
+/// struct Logged(Rc<dyn Invoke>, Rc<RefCell<Vec<Name>>>);
+///
+/// impl Invoke for Logged {
+///     fn invoke(&self, turn: Turn<'_>, arg: &mut AnyArg) -> Invoked {
+///         self.1.borrow_mut().push(turn.event());
+///         self.0.invoke(turn, arg)
+///     }
+///     // … and the other methods, each passed on
+/// #     fn event_names(&self) -> Vec<Name> {
+/// #         self.0.event_names()
+/// #     }
+/// #     fn heap_type(&self) -> &'static str {
+/// #         self.0.heap_type()
+/// #     }
+/// #     fn heap_size(&self) -> usize {
+/// #         self.0.heap_size()
+/// #     }
+/// #     fn options(&self) -> Vec<(String, String)> {
+/// #         self.0.options()
+/// #     }
+/// #     fn set_option(&self, name: &str, value: Option<&str>) -> Option<String> {
+/// #         self.0.set_option(name, value)
+/// #     }
+/// }
+/// # tokio_test::block_on(async {
+/// # let busy = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+/// # let nobody = busy.local_addr().unwrap();
+/// # drop(busy);
+/// let kernel = Kernel::new();
+/// let log = Rc::new(RefCell::new(Vec::new()));
+/// let kept = log.clone();
+/// TcpClient::builder(nobody)
+///     .session_type(move |session| Rc::new(Logged(session, kept.clone())))
+///     .option("trace", true)
+///     .connect_error(|cx, error| {
+///         assert!(error.is_refused());
+///         cx.yield_to("sulk", ());
+///     })
+///     .server_input(|_, _| ())
+///     .start(&kernel)?;
+/// kernel.run().await?;
+/// let log = log.borrow();
+/// assert_eq!([&*log[0], &*log[log.len() - 2], &*log[log.len() - 1]], ["_start", "sulk", "_stop"]);
+/// # Ok::<(), poe::Error>(()) }).unwrap();
 /// ```
 #[must_use = "a client connects only after `start`"]
 pub struct TcpClientBuilder<H: 'static, F: Filter> {
@@ -192,66 +315,10 @@ impl<H: 'static, F: Filter> TcpClientBuilder<H, F> {
         self
     }
 
-    /// Everything that was put has been written.
-    #[doc(alias = "ServerFlushed")]
-    pub fn server_flushed<R: IntoReply>(
-        mut self,
-        f: impl Fn(&mut Context<'_, ServerHeap<H, F>>) -> R + 'static,
-    ) -> Self {
-        self.callbacks.flushed = Some(plain("server_flushed", f));
-        self
-    }
-
-    /// The connection has failed or ended, or the server has sent what is no record. Unless
-    /// [`shutdown_on_error`](Self::shutdown_on_error) is off the connection ends then, but for a single bad record after
-    /// which the filter can go on (not an over-long one: that ends it, too).
-    #[doc(alias = "ServerError")]
-    pub fn server_error<R: IntoReply>(
-        mut self,
-        f: impl Fn(&mut Context<'_, ServerHeap<H, F>>, IoError) -> R + 'static,
-    ) -> Self {
-        self.callbacks.error = Some(callback("server_error", f));
-        self
-    }
-
     /// The connection is gone: once for each `connected`.
     #[doc(alias = "Disconnected")]
     pub fn disconnected<R: IntoReply>(mut self, f: impl Fn(&mut Context<'_, ServerHeap<H, F>>) -> R + 'static) -> Self {
         self.callbacks.disconnected = Some(plain("disconnected", f));
-        self
-    }
-
-    /// What waits to be written has reached the high mark.
-    #[doc(alias = "ServerHigh")]
-    pub fn server_high<R: IntoReply>(mut self, f: impl Fn(&mut Context<'_, ServerHeap<H, F>>) -> R + 'static) -> Self {
-        self.callbacks.high = Some(plain("server_high", f));
-        self
-    }
-
-    /// … and has fallen to the low mark.
-    #[doc(alias = "ServerLow")]
-    pub fn server_low<R: IntoReply>(mut self, f: impl Fn(&mut Context<'_, ServerHeap<H, F>>) -> R + 'static) -> Self {
-        self.callbacks.low = Some(plain("server_low", f));
-        self
-    }
-
-    /// Adds a handler of one's own.
-    #[doc(alias = "InlineStates")]
-    pub fn state<A: 'static, R: IntoReply>(
-        mut self,
-        event: impl Calls<A, R::Value>,
-        f: impl Fn(&mut Context<'_, ServerHeap<H, F>>, A) -> R + 'static,
-    ) -> Self {
-        self.states = self.states.on(event, f);
-        self.stateful = true;
-        self
-    }
-
-    /// Adds a table of handlers of one's own.
-    #[doc(alias = "InlineStates")]
-    pub fn inline_states(mut self, states: &States<ServerHeap<H, F>>) -> Self {
-        self.states = self.states.with(states);
-        self.stateful = true;
         self
     }
 
@@ -300,66 +367,17 @@ impl<H: 'static, F: Filter> TcpClientBuilder<H, F> {
         self
     }
 
-    /// Has the kernel run a session type of one's own: the closure is given the session's own object and returns the one to
-    /// run, which does a few things by itself and leaves the rest to the other: see
-    /// [`SessionBuilder::session_type`](crate::SessionBuilder::session_type). What POE has as `SessionParams` is captured by
-    /// the closure.
-    ///
-    /// ```
-    /// # use poe::component::TcpClient;
-    /// # use poe::{AnyArg, Invoke, Invoked, Kernel, Name, Turn};
-    /// # use std::{cell::RefCell, rc::Rc};
-    /// /// A session that writes down what it is sent.
-    /// struct Logged(Rc<dyn Invoke>, Rc<RefCell<Vec<Name>>>);
-    ///
-    /// impl Invoke for Logged {
-    ///     fn invoke(&self, turn: Turn<'_>, arg: &mut AnyArg) -> Invoked {
-    ///         self.1.borrow_mut().push(turn.event());
-    ///         self.0.invoke(turn, arg)
-    ///     }
-    ///     // … and the other methods, each passed on
-    /// #     fn event_names(&self) -> Vec<Name> {
-    /// #         self.0.event_names()
-    /// #     }
-    /// #     fn heap_type(&self) -> &'static str {
-    /// #         self.0.heap_type()
-    /// #     }
-    /// #     fn heap_size(&self) -> usize {
-    /// #         self.0.heap_size()
-    /// #     }
-    /// #     fn options(&self) -> Vec<(String, String)> {
-    /// #         self.0.options()
-    /// #     }
-    /// #     fn set_option(&self, name: &str, value: Option<&str>) -> Option<String> {
-    /// #         self.0.set_option(name, value)
-    /// #     }
-    /// }
-    /// # tokio_test::block_on(async {
-    /// # let busy = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    /// # let nobody = busy.local_addr().unwrap();
-    /// # drop(busy);
-    /// let kernel = Kernel::new();
-    /// let log = Rc::new(RefCell::new(Vec::new()));
-    /// let kept = log.clone();
-    /// TcpClient::builder(nobody)
-    ///     .session_type(move |session| Rc::new(Logged(session, kept.clone())))
-    ///     .connect_error(|cx, _| cx.yield_to("sulk", ()))
-    ///     .server_input(|_, _| ())
-    ///     .start(&kernel)?;
-    /// kernel.run().await?;
-    /// let log = log.borrow();
-    /// assert_eq!([&*log[0], &*log[log.len() - 2], &*log[log.len() - 1]], ["_start", "sulk", "_stop"]);
-    /// # Ok::<(), poe::Error>(()) }).unwrap();
-    /// ```
-    #[doc(alias = "SessionType")]
-    #[doc(alias = "SessionParams")]
-    pub fn session_type(mut self, session_type: impl Fn(Rc<dyn Invoke>) -> Rc<dyn Invoke> + 'static) -> Self {
-        self.settings.session_type = Some(SessionType::new(session_type));
-        self
-    }
+}
 
-    connection_settings!("server");
+connection_settings! {
+    TcpClientBuilder, ServerHeap, "server",
+    server_flushed = "ServerFlushed",
+    server_error = "ServerError",
+    server_high = "ServerHigh",
+    server_low = "ServerLow"
+}
 
+impl<H: 'static, F: Filter> TcpClientBuilder<H, F> {
     /// Makes the session, below the kernel; it connects as soon as the kernel runs.
     ///
     /// On a shutdown of the kernel it handles `TERM`: the connection ends in good order.
@@ -377,6 +395,24 @@ impl<H: 'static, F: Filter> TcpClientBuilder<H, F> {
     ///
     /// # Errors
     /// Settings that make no sense; an alias that is taken.
+    ///
+    /// ```
+    /// use poe::{Kernel, Session, component::TcpClient, event::START};
+    /// # tokio_test::block_on(async {
+    /// let kernel = Kernel::new();
+    /// Session::builder(())
+    ///     .on(START, |cx, ()| -> poe::Handled {
+    ///         let settings = || TcpClient::builder("localhost:7").alias("ann").server_input(|_, line| println!("{line}"));
+    ///         let client = settings().start_in(cx)?;
+    ///         assert_eq!(cx.snapshot().session(client.session_id()).unwrap().parent, cx.session_id());
+    ///         assert!(settings().start_in(cx).unwrap_err().is_alias_taken());
+    ///         client.shutdown();
+    ///         Ok(())
+    ///     })
+    ///     .create(&kernel)?;
+    /// kernel.run().await
+    /// # }).unwrap();
+    /// ```
     #[track_caller]
     pub fn start_in<P: 'static>(self, cx: &mut Context<'_, P>) -> Result<TcpClient, Error> {
         let core = cx.kernel.core.weak();

@@ -22,9 +22,51 @@ use std::panic::Location;
 use std::rc::Weak;
 
 /// Connects again, to the same address; what was not written is lost. To a [`TcpClient`]'s session.
+///
+/// ```
+/// use poe::{Kernel, component::{RECONNECT, TcpClient}};
+/// use std::time::Duration;
+/// # tokio_test::block_on(async {
+/// # let busy = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+/// # let nobody = busy.local_addr().unwrap();
+/// # drop(busy);
+/// let kernel = Kernel::new();
+/// TcpClient::builder(nobody)
+///     .heap(0)
+///     .connect_error(|cx, error| {
+///         **cx.heap += 1;
+///         match **cx.heap {
+///             3 => println!("gives up: {error}"),
+///             n => cx.delay(RECONNECT, Duration::from_millis(n), ()),
+///         }
+///     })
+///     .server_input(|_, _| ())
+///     .start(&kernel)?;
+/// kernel.run().await
+/// # }).unwrap();
+/// ```
 pub const RECONNECT: Event<()> = Event::new("reconnect");
 
 /// Connects to another address, which [`RECONNECT`] uses from then on. To a [`TcpClient`]'s session.
+///
+/// ```
+/// use poe::{Kernel, component::{CONNECT, TcpClient}, wheel::Address};
+/// # tokio_test::block_on(async {
+/// # let busy = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+/// # let nobody = busy.local_addr().unwrap();
+/// # drop(busy);
+/// let kernel = Kernel::new();
+/// TcpClient::builder(nobody)
+///     .alias("client")
+///     .connect_error(move |cx, _| match cx.heap.target() == &Address::from("127.0.0.1:1") {
+///         false => cx.yield_to(CONNECT, Address::from("127.0.0.1:1")),
+///         true => cx.server().shutdown(),
+///     })
+///     .server_input(|_, _| ())
+///     .start(&kernel)?;
+/// kernel.run().await
+/// # }).unwrap();
+/// ```
 pub const CONNECT: Event<Address> = Event::new("connect");
 
 /// A client for TCP and UNIX sockets (`POE::Component::Client::TCP`). This value only refers to it: dropping it changes nothing.
@@ -43,6 +85,42 @@ pub const CONNECT: Event<Address> = Event::new("connect");
 ///     .start(&kernel)?;
 /// kernel.run().await
 /// # }).unwrap();
+/// ```
+///
+/// What can be asked for from outside:
+///
+/// ```
+/// use poe::{Kernel, component::{TcpClient, TcpServer}};
+/// use std::{cell::RefCell, rc::Rc};
+/// # tokio_test::block_on(async {
+/// let kernel = Kernel::new();
+/// let greeter = |name: &'static str| TcpServer::builder("127.0.0.1:0")
+///     .client_connected(move |cx| cx.client().put(name))
+///     .client_input(|_, _| ())
+///     .start(&kernel);
+/// let (first, second) = (greeter("first").await?, greeter("second").await?);
+/// let heard = Rc::new(RefCell::new(Vec::new()));
+/// let log = heard.clone();
+/// let client = TcpClient::builder(first.local_name())
+///     .server_input(move |_, line| log.borrow_mut().push(line))
+///     .start(&kernel)?;
+/// # let servers = [first, second.clone()];
+/// # let heard_by_then = heard.clone();
+/// # let until = async move |count| while heard_by_then.borrow().len() < count { tokio::task::yield_now().await };
+/// let talk = async {
+/// #   until(1).await;
+///     client.reconnect();                                     // when it has heard from the first
+/// #   until(2).await;
+///     client.connect(second.local_name());                    // and once more
+/// #   until(3).await;
+///     client.shutdown();
+///     client.cut();                                           // which changes nothing any more
+/// #   servers.iter().for_each(TcpServer::shutdown_clients);
+/// };
+/// tokio::join!(async { kernel.run().await.unwrap() }, talk);
+/// assert_eq!(*heard.borrow(), ["first", "first", "second"]);
+/// assert!(!kernel.is_alive(client.session_id()));
+/// # Ok::<(), poe::Error>(()) }).unwrap();
 /// ```
 #[doc(alias = "POE::Component::Client::TCP")]
 #[derive(Clone)]
@@ -108,11 +186,30 @@ impl fmt::Debug for TcpClient {
 /// The heap of a [`TcpClient`]'s session; derefs to the heap that [`heap`](TcpClientBuilder::heap) was given.
 ///
 /// ```
-/// use poe::{Context, component::ServerHeap, filter::Line};
+/// use poe::{Context, Kernel, component::{ServerHeap, TcpClient, TcpServer}, filter::Line};
 /// fn ask(cx: &mut Context<'_, ServerHeap<u32, Line>>) {
-///     **cx.heap += 1; // the user's heap, a number here
+///     **cx.heap += 1;                                         // the user's heap, a number here
 ///     cx.server().put(format!("question {}", **cx.heap));
 /// }
+/// # tokio_test::block_on(async {
+/// # let kernel = Kernel::new();
+/// # let server = TcpServer::builder("127.0.0.1:0").client_input(|cx, line| cx.client().put(line)).start(&kernel).await?;
+/// TcpClient::builder(server.local_name())
+///     .heap(0_u32)
+///     .connected(ask)
+///     .server_input(|cx, answer| {
+///         assert_eq!(answer, "question 1");
+///         assert!(cx.heap.is_connected() && cx.heap.failures() == 0);
+///         println!("{} has answered", cx.heap.target());
+///         cx.server().shutdown();
+///     })
+///     .disconnected(move |cx| {
+///         assert!(!cx.heap.is_connected());
+///         server.shutdown();
+///     })
+///     .start(&kernel)?;
+/// # kernel.run().await
+/// # }).unwrap();
 /// ```
 pub struct ServerHeap<H, F: Filter> {
     heap: H,
@@ -172,6 +269,34 @@ impl<H: 'static, F: Filter> Wired for ServerHeap<H, F> {
     }
 }
 
+/// Of a [`TcpClient`]'s session.
+///
+/// ```
+/// use poe::{Kernel, component::{TcpClient, TcpServer}};
+/// # tokio_test::block_on(async {
+/// # let kernel = Kernel::new();
+/// # let server = TcpServer::builder("127.0.0.1:0").client_input(|cx, line| cx.client().put(line)).start(&kernel).await?;
+/// # let other = server.local_name().clone();
+/// TcpClient::builder(server.local_name())
+///     .heap(0)
+///     .connected(|cx| cx.server().put("hello"))
+///     .server_input(move |cx, _| {
+///         **cx.heap += 1;
+///         match **cx.heap {
+///             1 => cx.reconnect(),
+///             2 => cx.connect(&other),                        // another address
+///             _ => cx.server().shutdown(),
+///         }
+///     })
+///     .disconnected(move |cx| {
+///         if **cx.heap == 3 {
+///             server.shutdown();
+///         }
+///     })
+///     .start(&kernel)?;
+/// # kernel.run().await
+/// # }).unwrap();
+/// ```
 impl<H: 'static, F: Filter> Context<'_, ServerHeap<H, F>> {
     /// The connection of a [`TcpClient`].
     #[must_use]

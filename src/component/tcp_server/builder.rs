@@ -1,28 +1,23 @@
-//! The settings of a server, and its start.
+//! The settings of a server.
 
-use super::TcpServer;
-use super::client::{ClientHeap, HeapMaker, client_maker};
-use super::listener::{Listener, Role, Shared, listener_states};
+use super::client::{ClientHeap, HeapMaker};
+use super::listener::Listener;
 use crate::component::callbacks::{Callback, Callbacks, callback, plain, pre_connect};
-use crate::component::connection::Plan;
 use crate::component::settings::{SessionType, Settings, connection_settings};
-use crate::error::{Error, ErrorKind};
 use crate::event::Calls;
 use crate::filter::{Filter, Line};
-use crate::kernel::{Caller, Core, Invoke, Kernel};
+use crate::kernel::Invoke;
 use crate::session::{Context, IntoReply, States};
-use crate::wheel::make::{self, Options};
+use crate::wheel::make::Options;
 use crate::wheel::{Address, Connection, IoError, ListenSocket, SocketError, SocketName, SocketStream};
-use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::future::Future;
 use std::io;
-use std::panic::Location;
-use std::rc::{Rc, Weak};
+use std::rc::Rc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-/// Settings of a [`TcpServer`]. Name [`filter`](Self::filter) and [`client_heap`](Self::client_heap) first: they say what
+/// Settings of a [`TcpServer`](super::TcpServer). Name [`filter`](Self::filter) and [`client_heap`](Self::client_heap) first: they say what
 /// the handlers are given.
 ///
 /// | setting | default |
@@ -41,37 +36,204 @@ use tokio::io::{AsyncRead, AsyncWrite};
 /// | [`watermarks`](Self::watermarks), [`alias`](Self::alias) | none |
 ///
 /// ```
-/// use poe::{component::TcpServer, filter::Line};
-/// let settings = TcpServer::builder("127.0.0.1:0")
-///     .filter(|| Line::bytes().max_length(1024))
-///     .client_heap(|peer| format!("client at {peer}"))
+/// use poe::{Kernel, component::{TcpClient, TcpServer}, filter::Line};
+/// # tokio_test::block_on(async {
+/// let kernel = Kernel::new();
+/// let server = TcpServer::builder("127.0.0.1:0")
+///     .filter(|| Line::new().max_length(1024))
+///     .client_heap(|_peer| 0_u32)                             // lines of this client
+///     .alias("shout")
 ///     .concurrency(100)
+///     .client_connected(|cx| cx.client().put("hello"))
+///     .client_input(|cx, line| {
+///         **cx.heap += 1;
+///         cx.client().put(line.to_uppercase());
+///     })
+///     .client_disconnected(|cx| assert_eq!(**cx.heap, 1))
+///     .start(&kernel)
+///     .await?;
+/// TcpClient::builder(server.local_name())
+///     .server_input(move |cx, line| match &*line {
+///         "hello" => cx.server().put("is anybody there?"),
+///         answer => {
+///             assert_eq!(answer, "IS ANYBODY THERE?");
+///             cx.server().shutdown();
+///             server.shutdown();
+///         }
+///     })
+///     .start(&kernel)?;
+/// kernel.run().await
+/// # }).unwrap();
+/// ```
+///
+/// Handlers of one's own, and a client that is sent only as much as it takes:
+///
+/// ```
+/// use poe::component::{ClientHeap, TcpClient, TcpServer};
+/// use poe::{Event, Kernel, States, filter::Line};
+/// const MORE: Event<()> = Event::new("more");
+/// const DONE: Event<()> = Event::new("done");
+/// # tokio_test::block_on(async {
+/// let kernel = Kernel::new();
+/// let others = States::<ClientHeap<u32, Line>>::new().on(DONE, |cx, ()| cx.client().shutdown());
+/// let server = TcpServer::builder("127.0.0.1:0")
+///     .client_heap(|_| 100)                                   // records that are still to be sent
+///     .watermarks(64 * 1024, 1024)
+///     .client_connected(|cx| cx.yield_to(MORE, ()))
+///     .state(MORE, |cx, ()| -> poe::Handled {
+///         if **cx.heap == 0 {
+///             cx.yield_to(DONE, ());
+///             return Ok(());
+///         }
+///         **cx.heap -= 1;
+///         if !cx.client().try_put("x".repeat(50_000))?.is_high() {
+///             cx.yield_to(MORE, ());                          // or else `client_low` goes on
+///         }
+///         Ok(())
+///     })
+///     .inline_states(&others)
+///     .client_high(|cx| println!("{:?} does not keep up", cx.client().peer()))
+///     .client_low(|cx| cx.yield_to(MORE, ()))
+///     .client_flushed(|cx| println!("all of it is written, {} to come", **cx.heap))
+///     .client_input(|_, _| ())
+///     .start(&kernel)
+///     .await?;
+/// TcpClient::builder(server.local_name())
+///     .heap(0)
+///     .server_input(|cx, line| **cx.heap += line.len())
+///     .disconnected(move |cx| {
+///         assert_eq!(**cx.heap, 100 * 50_000);
+///         server.shutdown();
+///     })
+///     .start(&kernel)?;
+/// kernel.run().await
+/// # }).unwrap();
+/// ```
+///
+/// What is no record is told, and ends nothing if the filter can go on:
+///
+/// ```
+/// use poe::{Kernel, component::{TcpClient, TcpServer}, filter::Line};
+/// use std::time::Duration;
+/// # tokio_test::block_on(async {
+/// let kernel = Kernel::new();
+/// let server = TcpServer::builder("127.0.0.1:0")
+///     .shutdown_on_error(false)                               // so the end of the input is ours to heed
+///     .client_error(|cx, error| match error.as_filter() {
+///         Some(wrong) if wrong.is_invalid_utf8() => cx.client().put("no text"),
+///         _ => cx.client().shutdown(),
+///     })
 ///     .client_input(|cx, line| cx.client().put(line))
-///     .client_disconnected(|cx| println!("{} left", **cx.heap));
+///     .nodelay(false)
+///     .linger(Duration::ZERO)
+///     .start(&kernel)
+///     .await?;
+/// TcpClient::builder(server.local_name())
+///     .filter(Line::bytes)
+///     .heap(Vec::new())
+///     .connected(|cx| {
+///         cx.server().put(&b"\xff\xfe"[..]);
+///         cx.server().put(&b"a text"[..]);
+///     })
+///     .server_input(move |cx, line| {
+///         cx.heap.push(line);
+///         if cx.heap.len() == 2 {
+///             assert_eq!(**cx.heap, ["no text", "a text"]);
+///             cx.server().shutdown();
+///             server.shutdown();
+///         }
+///     })
+///     .start(&kernel)?;
+/// kernel.run().await
+/// # }).unwrap();
+/// ```
+///
+/// A session type of one's own, which sees each event before the component does, and what has come of it behind it:
+///
+/// ```
+/// use poe::component::{TcpClient, TcpServer};
+/// use poe::{AnyArg, Invoke, Invoked, Kernel, Name, Turn};
+/// use std::rc::Rc;
+///
+/// /// A session whose failures end nothing.
+/// struct Forgiving(Rc<dyn Invoke>);
+///
+/// impl Invoke for Forgiving {
+///     fn invoke(&self, turn: Turn<'_>, arg: &mut AnyArg) -> Invoked {
+///         match self.0.invoke(turn, arg) {
+///             Invoked::Failed(failure) => {
+///                 eprintln!("session {}: {failure}", turn.session_id());
+///                 Invoked::Returned
+///             }
+///             other => other,
+///         }
+///     }
+///     // … and the other methods, each passed on
+/// #     fn event_names(&self) -> Vec<Name> {
+/// #         self.0.event_names()
+/// #     }
+/// #     fn heap_type(&self) -> &'static str {
+/// #         self.0.heap_type()
+/// #     }
+/// #     fn heap_size(&self) -> usize {
+/// #         self.0.heap_size()
+/// #     }
+/// #     fn options(&self) -> Vec<(String, String)> {
+/// #         self.0.options()
+/// #     }
+/// #     fn set_option(&self, name: &str, value: Option<&str>) -> Option<String> {
+/// #         self.0.set_option(name, value)
+/// #     }
+/// }
+/// # tokio_test::block_on(async {
+/// let kernel = Kernel::new();
+/// let server = TcpServer::builder("127.0.0.1:0")
+///     .session_type(|session| Rc::new(Forgiving(session)))
+///     .option("trace", true)
+///     .client_input(|cx, line| -> poe::Handled {
+///         let number: u64 = line.parse()?;
+///         cx.client().put((2 * number).to_string());
+///         Ok(())
+///     })
+///     .start(&kernel)
+///     .await?;
+/// TcpClient::builder(server.local_name())
+///     .connected(|cx| {
+///         cx.server().put("one");                             // which is no number
+///         cx.server().put("21");
+///     })
+///     .server_input(move |cx, answer| {
+///         assert_eq!(answer, "42");
+///         cx.server().shutdown();
+///         server.shutdown();
+///     })
+///     .start(&kernel)?;
+/// kernel.run().await
+/// # }).unwrap();
 /// ```
 #[must_use = "a server listens only after `start`"]
 pub struct TcpServerBuilder<H: 'static, F: Filter> {
-    places: Vec<Where>,
-    sockets: Options,
-    concurrency: usize,
-    settings: Settings,
-    filter: Rc<dyn Fn() -> F>,
-    heap: HeapMaker<H>,
-    callbacks: Callbacks<ClientHeap<H, F>>,
-    states: States<ClientHeap<H, F>>,
+    pub(super) places: Vec<Where>,
+    pub(super) sockets: Options,
+    pub(super) concurrency: usize,
+    pub(super) settings: Settings,
+    pub(super) filter: Rc<dyn Fn() -> F>,
+    pub(super) heap: HeapMaker<H>,
+    pub(super) callbacks: Callbacks<ClientHeap<H, F>>,
+    pub(super) states: States<ClientHeap<H, F>>,
     /// A state was added.
-    stateful: bool,
+    pub(super) stateful: bool,
     /// The filter or the heap was changed behind handlers for the old one.
-    misordered: bool,
-    acceptor: Option<Callback<Listener, Connection>>,
-    started: Option<Callback<Listener, ()>>,
-    stopped: Option<Callback<Listener, ()>>,
-    failed: Option<Callback<Listener, SocketError>>,
+    pub(super) misordered: bool,
+    pub(super) acceptor: Option<Callback<Listener, Connection>>,
+    pub(super) started: Option<Callback<Listener, ()>>,
+    pub(super) stopped: Option<Callback<Listener, ()>>,
+    pub(super) failed: Option<Callback<Listener, SocketError>>,
 }
 
 /// Where it is to listen.
 #[derive(Debug)]
-enum Where {
+pub(super) enum Where {
     At(Address),
     On(ListenSocket),
 }
@@ -112,7 +274,18 @@ impl<H: 'static, F: Filter> TcpServerBuilder<H, F> {
         self
     }
 
-    /// Takes clients from a socket that listens already, too.
+    /// Takes clients from a socket that listens already, too: one of Tokio's, or one that the process was started with.
+    ///
+    /// ```
+    /// # use poe::{Kernel, component::TcpServer};
+    /// # tokio_test::block_on(async {
+    /// # let kernel = Kernel::new();
+    /// let socket = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    /// let port = socket.local_addr().unwrap().port();
+    /// let server = TcpServer::builder("[::1]:0").listener(socket).client_input(|_, _| ()).start(&kernel).await?;
+    /// assert!(server.local_names()[1].to_string().ends_with(&format!(":{port}")));
+    /// # Ok::<(), poe::Error>(()) }).unwrap();
+    /// ```
     pub fn listener(mut self, listener: impl Into<ListenSocket>) -> Self {
         self.places.push(Where::On(listener.into()));
         self
@@ -120,6 +293,13 @@ impl<H: 'static, F: Filter> TcpServerBuilder<H, F> {
 
     /// How each client's octets become records and back: makes a filter per connection.
     /// A pair of filters reads by the first and writes by the second.
+    ///
+    /// ```
+    /// # use poe::{component::TcpServer, filter::{Line, Stream}};
+    /// TcpServer::builder("127.0.0.1:0")
+    ///     .filter(|| (Line::new(), Stream::new()))
+    ///     .client_input(|cx, line: String| cx.client().put(vec![b'x'; line.len()]));
+    /// ```
     #[doc(alias = "ClientFilter")]
     #[doc(alias = "ClientInputFilter")]
     #[doc(alias = "ClientOutputFilter")]
@@ -205,28 +385,6 @@ impl<H: 'static, F: Filter> TcpServerBuilder<H, F> {
         self
     }
 
-    /// Everything that was put for a client has been written.
-    #[doc(alias = "ClientFlushed")]
-    pub fn client_flushed<R: IntoReply>(
-        mut self,
-        f: impl Fn(&mut Context<'_, ClientHeap<H, F>>) -> R + 'static,
-    ) -> Self {
-        self.callbacks.flushed = Some(plain("client_flushed", f));
-        self
-    }
-
-    /// A client's connection has failed or ended, or it has sent what is no record. Unless
-    /// [`shutdown_on_error`](Self::shutdown_on_error) is off the connection ends then, but for a single bad record after
-    /// which the filter can go on (not an over-long one: that ends it, too).
-    #[doc(alias = "ClientError")]
-    pub fn client_error<R: IntoReply>(
-        mut self,
-        f: impl Fn(&mut Context<'_, ClientHeap<H, F>>, IoError) -> R + 'static,
-    ) -> Self {
-        self.callbacks.error = Some(callback("client_error", f));
-        self
-    }
-
     /// A client has gone: once for each that connected, also when its session is stopped from outside. The session ends
     /// then, unless something holds it: clear timers here ([`alarm_clear`](crate::Turn::alarm_clear)).
     #[doc(alias = "ClientDisconnected")]
@@ -238,46 +396,76 @@ impl<H: 'static, F: Filter> TcpServerBuilder<H, F> {
         self
     }
 
-    /// What waits to be written to a client has reached the high mark.
-    #[doc(alias = "ClientHigh")]
-    pub fn client_high<R: IntoReply>(mut self, f: impl Fn(&mut Context<'_, ClientHeap<H, F>>) -> R + 'static) -> Self {
-        self.callbacks.high = Some(plain("client_high", f));
-        self
-    }
+}
 
-    /// … and has fallen to the low mark.
-    #[doc(alias = "ClientLow")]
-    pub fn client_low<R: IntoReply>(mut self, f: impl Fn(&mut Context<'_, ClientHeap<H, F>>) -> R + 'static) -> Self {
-        self.callbacks.low = Some(plain("client_low", f));
-        self
-    }
-
-    /// Adds a handler of one's own to the clients' sessions.
-    #[doc(alias = "InlineStates")]
-    pub fn state<A: 'static, R: IntoReply>(
-        mut self,
-        event: impl Calls<A, R::Value>,
-        f: impl Fn(&mut Context<'_, ClientHeap<H, F>>, A) -> R + 'static,
-    ) -> Self {
-        self.states = self.states.on(event, f);
-        self.stateful = true;
-        self
-    }
-
-    /// Adds a table of handlers to the clients' sessions.
-    #[doc(alias = "InlineStates")]
-    pub fn inline_states(mut self, states: &States<ClientHeap<H, F>>) -> Self {
-        self.states = self.states.with(states);
-        self.stateful = true;
-        self
-    }
-
+/// The listener's session.
+///
+/// ```
+/// use poe::{Kernel, component::{SHUTDOWN, TcpServer}};
+/// # tokio_test::block_on(async {
+/// let kernel = Kernel::new();
+/// TcpServer::builder("127.0.0.1:0")
+///     .alias("greeter")
+///     .backlog(128)                                           // how many the system lets wait
+///     .reuse(true)
+///     .concurrency(10)                                        // how many are served at a time
+///     .started(|cx| {
+///         println!("listening on {}", cx.heap.local_name());
+///         cx.yield_to(SHUTDOWN, ());                          // so that this ends
+///     })
+///     .error(|_, error| eprintln!("no client can be taken: {error}"))
+///     .stopped(|cx| assert!(!cx.heap.is_listening()))
+///     .client_input(|_, _| ())
+///     .start(&kernel)
+///     .await?;
+/// assert!(kernel.resolve("greeter").is_some());
+/// kernel.run().await
+/// # }).unwrap();
+/// ```
+impl<H: 'static, F: Filter> TcpServerBuilder<H, F> {
     /// Takes connections oneself, in the listener's session, instead of a session for each. Goes with none of the
     /// `client_` callbacks. Tell the listener by
     /// [`DISCONNECTED`](super::DISCONNECTED) of each that has left, if there is a [limit](Self::concurrency); but not from
     /// the `_stop` of a session of yours, since what is posted there goes with the session.
     /// It may make sessions of any kind, such as an [`Nfa`](crate::Nfa). (A [`session_type`](Self::session_type) is for
     /// the sessions that the component makes.)
+    ///
+    /// ```
+    /// use poe::component::{DISCONNECTED, TcpClient, TcpServer};
+    /// use poe::{Event, Kernel, Session, event::START, filter::Line, wheel::{Connection, Input, ReadWrite}};
+    /// const LINE: Event<Input<String>> = Event::new("line");
+    /// # tokio_test::block_on(async {
+    /// let kernel = Kernel::new();
+    /// let server = TcpServer::builder("127.0.0.1:0")
+    ///     .concurrency(1)
+    ///     .acceptor(|cx, connection| -> poe::Handled {
+    ///         let listener = cx.session_id();
+    ///         Session::builder(None::<ReadWrite>)
+    ///             .on(START, |cx, connection: Connection| -> poe::Handled {
+    ///                 let wheel = ReadWrite::builder(connection.stream).input(Line::new(), LINE).start(cx)?;
+    ///                 *cx.heap = Some(wheel);
+    ///                 Ok(())
+    ///             })
+    ///             .on(LINE, move |cx, input| -> poe::Handled {
+    ///                 assert_eq!(input.record, "one line is enough");
+    ///                 *cx.heap = None;
+    ///                 cx.post(listener, DISCONNECTED, ())?;
+    ///                 Ok(())
+    ///             })
+    ///             .args(connection)
+    ///             .create_in(cx)?;
+    ///         Ok(())
+    ///     })
+    ///     .start(&kernel)
+    ///     .await?;
+    /// TcpClient::builder(server.local_name())
+    ///     .connected(|cx| cx.server().put("one line is enough"))
+    ///     .server_input(|_, _| ())
+    ///     .disconnected(move |_| server.shutdown())
+    ///     .start(&kernel)?;
+    /// kernel.run().await
+    /// # }).unwrap();
+    /// ```
     #[doc(alias = "Acceptor")]
     pub fn acceptor<R: IntoReply>(mut self, f: impl Fn(&mut Context<'_, Listener>, Connection) -> R + 'static) -> Self {
         self.acceptor = Some(callback("acceptor", f));
@@ -334,220 +522,14 @@ impl<H: 'static, F: Filter> TcpServerBuilder<H, F> {
         self
     }
 
-    /// Has the kernel run session types of one's own: for each session that the component makes, the listener's and then
-    /// each client's, the closure is given the session's own object and returns the one to run, which does a few things
-    /// by itself and leaves the rest to the other: see [`SessionBuilder::session_type`](crate::SessionBuilder::session_type).
-    /// What POE has as `SessionParams` is captured by the closure.
-    ///
-    /// ```
-    /// use poe::component::{TcpClient, TcpServer};
-    /// use poe::{AnyArg, Invoke, Invoked, Kernel, Name, Turn};
-    /// use std::rc::Rc;
-    ///
-    /// /// A session whose failures end nothing.
-    /// struct Forgiving(Rc<dyn Invoke>);
-    ///
-    /// impl Invoke for Forgiving {
-    ///     fn invoke(&self, turn: Turn<'_>, arg: &mut AnyArg) -> Invoked {
-    ///         match self.0.invoke(turn, arg) {
-    ///             Invoked::Failed(failure) => {
-    ///                 eprintln!("session {}: {failure}", turn.session_id());
-    ///                 Invoked::Returned
-    ///             }
-    ///             other => other,
-    ///         }
-    ///     }
-    ///     // … and the other methods, each passed on
-    /// #     fn event_names(&self) -> Vec<Name> {
-    /// #         self.0.event_names()
-    /// #     }
-    /// #     fn heap_type(&self) -> &'static str {
-    /// #         self.0.heap_type()
-    /// #     }
-    /// #     fn heap_size(&self) -> usize {
-    /// #         self.0.heap_size()
-    /// #     }
-    /// #     fn options(&self) -> Vec<(String, String)> {
-    /// #         self.0.options()
-    /// #     }
-    /// #     fn set_option(&self, name: &str, value: Option<&str>) -> Option<String> {
-    /// #         self.0.set_option(name, value)
-    /// #     }
-    /// }
-    /// # tokio_test::block_on(async {
-    /// let kernel = Kernel::new();
-    /// let server = TcpServer::builder("127.0.0.1:0")
-    ///     .session_type(|session| Rc::new(Forgiving(session)))
-    ///     .client_input(|cx, line| -> poe::Handled {
-    ///         let number: u64 = line.parse()?;
-    ///         cx.client().put((2 * number).to_string());
-    ///         Ok(())
-    ///     })
-    ///     .start(&kernel)
-    ///     .await?;
-    /// TcpClient::builder(server.local_name())
-    ///     .connected(|cx| {
-    ///         cx.server().put("one"); // which is no number
-    ///         cx.server().put("21");
-    ///     })
-    ///     .server_input(move |cx, answer| {
-    ///         assert_eq!(answer, "42");
-    ///         cx.server().shutdown();
-    ///         server.shutdown();
-    ///     })
-    ///     .start(&kernel)?;
-    /// kernel.run().await
-    /// # }).unwrap();
-    /// ```
-    #[doc(alias = "SessionType")]
-    #[doc(alias = "SessionParams")]
-    pub fn session_type(mut self, session_type: impl Fn(Rc<dyn Invoke>) -> Rc<dyn Invoke> + 'static) -> Self {
-        self.settings.session_type = Some(SessionType::new(session_type));
-        self
-    }
+}
 
-    connection_settings!("client");
-
-    /// Binds, listens, and makes the listener's session, below the kernel. When it returns, clients can connect; they
-    /// are served as soon as the kernel runs.
-    ///
-    /// On a shutdown of the kernel it handles `TERM`: the listener closes and each connection ends in good order.
-    ///
-    /// # Errors
-    /// The system's, if it cannot listen there ([`Error::io`]); settings that make no sense; an alias that is taken; a
-    /// handler is running (use [`start_in`](Self::start_in)).
-    #[track_caller]
-    pub fn start(self, kernel: &Kernel) -> impl Future<Output = Result<TcpServer, Error>> {
-        let place = Location::caller();
-        async move {
-            self.check(&kernel.core().weak())?;
-            let mut listeners = Vec::new();
-            for place in &self.places {
-                let listener = match place {
-                    Where::At(addr) => make::listen(addr.clone(), self.sockets.clone())
-                        .await
-                        .map_err(|failed| cannot_listen(addr, failed))?,
-                    Where::On(listener) => listener.clone(),
-                };
-                listeners.push(listener);
-            }
-            let mut kernel = kernel;
-            let core = kernel.core().weak();
-            self.launch(listeners, &mut kernel, core, true, place)
-        }
-    }
-
-    /// The same inside a handler, with the listener's session below that handler's. The address must be a number or a
-    /// path: a name cannot be looked up without waiting.
-    ///
-    /// # Errors
-    /// As [`start`](Self::start); a name for an address.
-    #[track_caller]
-    pub fn start_in<P: 'static>(self, cx: &mut Context<'_, P>) -> Result<TcpServer, Error> {
-        let core = cx.kernel.core.weak();
-        self.check(&core)?;
-        let mut listeners = Vec::new();
-        for place in &self.places {
-            let listener = match place {
-                Where::At(addr) => match addr.spot() {
-                    Some(spot) => {
-                        make::listen_at(&spot, &self.sockets).map_err(|failed| cannot_listen(addr, failed))?
-                    }
-                    None => {
-                        let what = format!("`start_in` needs an address, not the name `{addr}`: look it up before");
-                        return Err(ErrorKind::Invalid(what).into());
-                    }
-                },
-                Where::On(listener) => listener.clone(),
-            };
-            listeners.push(listener);
-        }
-        self.launch(listeners, cx, core, false, Location::caller())
-    }
-
-    /// What can be said before anything is bound.
-    fn check(&self, core: &Weak<Core>) -> Result<(), Error> {
-        let invalid = |what: &str| Err(ErrorKind::Invalid(what.to_owned()).into());
-        if self.misordered {
-            return invalid("`filter` and `client_heap` say what the handlers are given: name them before any handler");
-        }
-        let client = self.callbacks.is_any() || self.stateful;
-        match (&self.acceptor, client, &self.callbacks.input) {
-            (Some(_), true, _) => {
-                return invalid(
-                    "an `acceptor` makes its own sessions, to which the `client_` callbacks and states are nothing: \
-                     leave out one or the other",
-                );
-            }
-            (None, _, None) => {
-                return invalid(
-                    "a server needs to know what to do with its clients: add `client_input`, or an `acceptor`",
-                );
-            }
-            _ => {}
-        }
-        if let Some(core) = core.upgrade() {
-            if core.is_virtual() {
-                return invalid(
-                    "a kernel in virtual time takes no real sockets: use `Kernel::new`, or a `ReadWrite` over `tokio::io::duplex`",
-                );
-            }
-            core.check_alias(self.settings.alias.as_deref())?;
-        }
-        Plan::check(&self.settings, &self.callbacks, &*self.filter, &self.states, &[])
-    }
-
-    fn launch(
-        self,
-        listeners: Vec<ListenSocket>,
-        caller: &mut impl Caller,
-        core: Weak<Core>,
-        top: bool,
-        place: &'static Location<'static>,
-    ) -> Result<TcpServer, Error> {
-        let local = listeners
-            .iter()
-            .map(ListenSocket::local_name)
-            .collect::<io::Result<_>>();
-        let local = local.map_err(|error| ErrorKind::Io {
-            operation: "getsockname",
-            error,
-        })?;
-        let (settings, serves) = (self.settings.clone(), self.acceptor.is_none());
-        let acceptor = match self.acceptor {
-            Some(acceptor) => acceptor,
-            None => {
-                let plan = Plan {
-                    settings: self.settings,
-                    callbacks: self.callbacks,
-                    filter: self.filter,
-                    ended: None,
-                };
-                client_maker(plan, self.heap, self.states)
-            }
-        };
-        let shared = Rc::new(Shared {
-            alias: settings.alias.clone(),
-            local,
-            factories: RefCell::default(),
-            connections: Cell::new(0),
-            limit: Cell::new(self.concurrency),
-        });
-        let role = Role {
-            acceptor,
-            serves,
-            handles_term: serves && top,
-            nodelay: settings.nodelay,
-            place,
-        };
-        let listener = Listener {
-            shared: shared.clone(),
-        };
-        let states = listener_states(role, self.started, self.stopped, self.failed);
-        let session = settings.session(listener, &states).args(listeners);
-        let session = session.create_by(caller, place)?;
-        Ok(TcpServer { core, session, shared })
-    }
+connection_settings! {
+    TcpServerBuilder, ClientHeap, "client",
+    client_flushed = "ClientFlushed",
+    client_error = "ClientError",
+    client_high = "ClientHigh",
+    client_low = "ClientLow"
 }
 
 impl<H, F: Filter> fmt::Debug for TcpServerBuilder<H, F> {
@@ -558,10 +540,4 @@ impl<H, F: Filter> fmt::Debug for TcpServerBuilder<H, F> {
             .field("settings", &self.settings)
             .finish_non_exhaustive()
     }
-}
-
-/// The system does not say which address it was, and with several the user would have to guess.
-fn cannot_listen(addr: &Address, (operation, error): (&'static str, io::Error)) -> Error {
-    let addr = addr.to_string();
-    ErrorKind::Listen { addr, operation, error }.into()
 }

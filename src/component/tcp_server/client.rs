@@ -82,6 +82,11 @@ impl<H: 'static, F: Filter> Wired for ClientHeap<H, F> {
 
 impl<H: 'static, F: Filter> Context<'_, ClientHeap<H, F>> {
     /// The connection of a [`TcpServer`](super::TcpServer)'s client.
+    ///
+    /// ```
+    /// # use poe::component::TcpServer;
+    /// TcpServer::builder("127.0.0.1:0").client_input(|cx, line| cx.client().put(line));
+    /// ```
     #[must_use]
     pub fn client(&self) -> Link<'_, F> {
         Link::new(&self.heap.wire, self.kernel)

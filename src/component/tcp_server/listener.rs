@@ -91,8 +91,24 @@ impl Shared {
 /// and the like are given.
 ///
 /// ```
-/// # use poe::component::TcpServer;
-/// TcpServer::builder("127.0.0.1:0").started(|cx| println!("listening on {}", cx.heap.local_names()[0]));
+/// use poe::{Kernel, component::{SHUTDOWN, TcpServer}};
+/// # tokio_test::block_on(async {
+/// let kernel = Kernel::new();
+/// TcpServer::builder("127.0.0.1:0")
+///     .listen("127.0.0.1:0")
+///     .started(|cx| {
+///         println!("listening on {}", cx.heap.local_name());
+///         assert_eq!(cx.heap.local_names().len(), 2);
+///         assert_eq!(cx.heap.local_addr(), cx.heap.local_name().as_socket_addr());
+///         assert!(cx.heap.is_listening() && cx.heap.connections() == 0);
+///         cx.yield_to(SHUTDOWN, ());
+///     })
+///     .stopped(|cx| assert!(!cx.heap.is_listening()))
+///     .client_input(|_, _| ())
+///     .start(&kernel)
+///     .await?;
+/// kernel.run().await
+/// # }).unwrap();
 /// ```
 pub struct Listener {
     pub(super) shared: Rc<Shared>,

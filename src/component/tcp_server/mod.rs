@@ -8,6 +8,7 @@
 
 mod builder;
 mod client;
+mod launch;
 mod listener;
 
 pub use builder::TcpServerBuilder;
@@ -28,9 +29,36 @@ use std::panic::Location;
 use std::rc::{Rc, Weak};
 
 /// Changes how many clients a server has at most; to the listener. At 0 it pauses.
+///
+/// ```
+/// use poe::{Kernel, component::{SET_CONCURRENCY, TcpClient, TcpServer}};
+/// # tokio_test::block_on(async {
+/// let kernel = Kernel::new();
+/// let server = TcpServer::builder("127.0.0.1:0")
+///     .concurrency(0)                                         // clients wait
+///     .client_connected(|cx| cx.client().shutdown())
+///     .client_input(|_, _| ())
+///     .start(&kernel)
+///     .await?;
+/// kernel.post(server.session_id(), SET_CONCURRENCY, 1000)?;
+/// TcpClient::builder(server.local_name())
+///     .server_input(|_, _| ())
+///     .disconnected(move |_| server.shutdown())
+///     .start(&kernel)?;
+/// kernel.run().await
+/// # }).unwrap();
+/// ```
 pub const SET_CONCURRENCY: Event<usize> = Event::new("set_concurrency");
 
-/// Tells a listener with an [`acceptor`](TcpServerBuilder::acceptor) of its own that a client has left.
+/// Tells a listener with an [`acceptor`](TcpServerBuilder::acceptor) of its own that a client has left; an example is there.
+///
+/// ```
+/// # use poe::component::{DISCONNECTED, TcpServer};
+/// TcpServer::builder("127.0.0.1:0").concurrency(1).acceptor(|cx, connection| {
+///     println!("{} is not served", connection.peer);
+///     cx.yield_to(DISCONNECTED, ());                          // and so makes room
+/// });
+/// ```
 pub const DISCONNECTED: Event<()> = Event::new("disconnected");
 
 /// Ends the clients, too: now (true), or in good order.
@@ -61,6 +89,32 @@ const END_ALL: Event<bool> = Event::new("tcp_server_end_all");
 /// kernel.run().await
 /// # }).unwrap();
 /// ```
+///
+/// A server that goes with its clients, at once or in good order:
+///
+/// ```
+/// use poe::{Kernel, component::{TcpClient, TcpServer}};
+/// # tokio_test::block_on(async {
+/// for now in [true, false] {
+///     let kernel = Kernel::new();
+///     let server = TcpServer::builder("127.0.0.1:0")
+///         .client_connected(|cx| cx.client().put("wait"))
+///         .client_input(|_, _| ())
+///         .start(&kernel)
+///         .await?;
+///     let handle = server.clone();
+///     TcpClient::builder(server.local_name())
+///         .server_input(move |_, _| {
+///             assert_eq!(handle.connections(), 1);
+///             if now { handle.cut_clients() } else { handle.shutdown_clients() }
+///         })
+///         .start(&kernel)?;
+///     kernel.run().await?;
+///     assert_eq!(server.connections(), 0);
+///     assert!(!kernel.is_alive(server.session_id()));
+/// }
+/// # Ok::<(), poe::Error>(()) }).unwrap();
+/// ```
 #[doc(alias = "POE::Component::Server::TCP")]
 #[derive(Clone)]
 pub struct TcpServer {
@@ -81,6 +135,17 @@ impl TcpServer {
     }
 
     /// Settings for a server on a socket that listens already.
+    ///
+    /// ```
+    /// # use poe::{Kernel, component::TcpServer};
+    /// # tokio_test::block_on(async {
+    /// # let kernel = Kernel::new();
+    /// let socket = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    /// let addr = socket.local_addr().unwrap();
+    /// let server = TcpServer::on(socket).client_input(|cx, line| cx.client().put(line)).start(&kernel).await?;
+    /// assert_eq!(server.local_addr(), Some(addr));
+    /// # Ok::<(), poe::Error>(()) }).unwrap();
+    /// ```
     pub fn on(listener: impl Into<ListenSocket>) -> TcpServerBuilder<(), Line> {
         TcpServerBuilder::new().listener(listener)
     }
@@ -120,6 +185,17 @@ impl TcpServer {
     }
 
     /// All that it listens on, in the order in which they were given.
+    ///
+    /// ```
+    /// # use poe::{Kernel, component::TcpServer};
+    /// # tokio_test::block_on(async {
+    /// # let kernel = Kernel::new();
+    /// let server = TcpServer::builder("127.0.0.1:0").listen("127.0.0.1:0").client_input(|_, _| ()).start(&kernel).await?;
+    /// let names = server.local_names();
+    /// assert_eq!(names.len(), 2);
+    /// assert_ne!(names[0], names[1]); // each has a port of its own
+    /// # Ok::<(), poe::Error>(()) }).unwrap();
+    /// ```
     #[doc(alias = "getsockname")]
     #[must_use]
     pub fn local_names(&self) -> &[SocketName] {

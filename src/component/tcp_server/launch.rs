@@ -1,0 +1,183 @@
+//! How a server comes to be: its settings are checked, it listens, and the listener's session is made.
+
+use super::builder::{TcpServerBuilder, Where};
+use super::client::client_maker;
+use super::listener::{Listener, Role, Shared, listener_states};
+use super::TcpServer;
+use crate::component::connection::Plan;
+use crate::error::{Error, ErrorKind};
+use crate::filter::Filter;
+use crate::kernel::{Caller, Core, Kernel};
+use crate::session::Context;
+use crate::wheel::make;
+use crate::wheel::{Address, ListenSocket};
+use std::cell::{Cell, RefCell};
+use std::future::Future;
+use std::io;
+use std::panic::Location;
+use std::rc::{Rc, Weak};
+
+impl<H: 'static, F: Filter> TcpServerBuilder<H, F> {
+    /// Binds, listens, and makes the listener's session, below the kernel. When it returns, clients can connect; they
+    /// are served as soon as the kernel runs.
+    ///
+    /// On a shutdown of the kernel it handles `TERM`: the listener closes and each connection ends in good order.
+    ///
+    /// # Errors
+    /// The system's, if it cannot listen there ([`Error::io`]); settings that make no sense; an alias that is taken; a
+    /// handler is running (use [`start_in`](Self::start_in)).
+    #[track_caller]
+    pub fn start(self, kernel: &Kernel) -> impl Future<Output = Result<TcpServer, Error>> {
+        let place = Location::caller();
+        async move {
+            self.check(&kernel.core().weak())?;
+            let mut listeners = Vec::new();
+            for place in &self.places {
+                let listener = match place {
+                    Where::At(addr) => make::listen(addr.clone(), self.sockets.clone())
+                        .await
+                        .map_err(|failed| cannot_listen(addr, failed))?,
+                    Where::On(listener) => listener.clone(),
+                };
+                listeners.push(listener);
+            }
+            let mut kernel = kernel;
+            let core = kernel.core().weak();
+            self.launch(listeners, &mut kernel, core, true, place)
+        }
+    }
+
+    /// The same inside a handler, with the listener's session below that handler's. The address must be a number or a
+    /// path: a name cannot be looked up without waiting.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start); a name for an address.
+    ///
+    /// ```
+    /// use poe::{Kernel, Session, component::TcpServer, event::START};
+    /// # tokio_test::block_on(async {
+    /// let kernel = Kernel::new();
+    /// Session::builder(())
+    ///     .on(START, |cx, ()| -> poe::Handled {
+    ///         let server = TcpServer::builder("127.0.0.1:0").client_input(|_, _| ()).start_in(cx)?;
+    ///         assert_eq!(cx.snapshot().session(server.session_id()).unwrap().parent, cx.session_id());
+    ///         server.shutdown();
+    ///         Ok(())
+    ///     })
+    ///     .create(&kernel)?;
+    /// kernel.run().await
+    /// # }).unwrap();
+    /// ```
+    #[track_caller]
+    pub fn start_in<P: 'static>(self, cx: &mut Context<'_, P>) -> Result<TcpServer, Error> {
+        let core = cx.kernel.core.weak();
+        self.check(&core)?;
+        let mut listeners = Vec::new();
+        for place in &self.places {
+            let listener = match place {
+                Where::At(addr) => match addr.spot() {
+                    Some(spot) => {
+                        make::listen_at(&spot, &self.sockets).map_err(|failed| cannot_listen(addr, failed))?
+                    }
+                    None => {
+                        let what = format!("`start_in` needs an address, not the name `{addr}`: look it up before");
+                        return Err(ErrorKind::Invalid(what).into());
+                    }
+                },
+                Where::On(listener) => listener.clone(),
+            };
+            listeners.push(listener);
+        }
+        self.launch(listeners, cx, core, false, Location::caller())
+    }
+
+    /// What can be said before anything is bound.
+    fn check(&self, core: &Weak<Core>) -> Result<(), Error> {
+        let invalid = |what: &str| Err(ErrorKind::Invalid(what.to_owned()).into());
+        if self.misordered {
+            return invalid("`filter` and `client_heap` say what the handlers are given: name them before any handler");
+        }
+        let client = self.callbacks.is_any() || self.stateful;
+        match (&self.acceptor, client, &self.callbacks.input) {
+            (Some(_), true, _) => {
+                return invalid(
+                    "an `acceptor` makes its own sessions, to which the `client_` callbacks and states are nothing: \
+                     leave out one or the other",
+                );
+            }
+            (None, _, None) => {
+                return invalid(
+                    "a server needs to know what to do with its clients: add `client_input`, or an `acceptor`",
+                );
+            }
+            _ => {}
+        }
+        if let Some(core) = core.upgrade() {
+            if core.is_virtual() {
+                return invalid(
+                    "a kernel in virtual time takes no real sockets: use `Kernel::new`, or a `ReadWrite` over `tokio::io::duplex`",
+                );
+            }
+            core.check_alias(self.settings.alias.as_deref())?;
+        }
+        Plan::check(&self.settings, &self.callbacks, &*self.filter, &self.states, &[])
+    }
+
+    fn launch(
+        self,
+        listeners: Vec<ListenSocket>,
+        caller: &mut impl Caller,
+        core: Weak<Core>,
+        top: bool,
+        place: &'static Location<'static>,
+    ) -> Result<TcpServer, Error> {
+        let local = listeners
+            .iter()
+            .map(ListenSocket::local_name)
+            .collect::<io::Result<_>>();
+        let local = local.map_err(|error| ErrorKind::Io {
+            operation: "getsockname",
+            error,
+        })?;
+        let (settings, serves) = (self.settings.clone(), self.acceptor.is_none());
+        let acceptor = match self.acceptor {
+            Some(acceptor) => acceptor,
+            None => {
+                let plan = Plan {
+                    settings: self.settings,
+                    callbacks: self.callbacks,
+                    filter: self.filter,
+                    ended: None,
+                };
+                client_maker(plan, self.heap, self.states)
+            }
+        };
+        let shared = Rc::new(Shared {
+            alias: settings.alias.clone(),
+            local,
+            factories: RefCell::default(),
+            connections: Cell::new(0),
+            limit: Cell::new(self.concurrency),
+        });
+        let role = Role {
+            acceptor,
+            serves,
+            handles_term: serves && top,
+            nodelay: settings.nodelay,
+            place,
+        };
+        let listener = Listener {
+            shared: shared.clone(),
+        };
+        let states = listener_states(role, self.started, self.stopped, self.failed);
+        let session = settings.session(listener, &states).args(listeners);
+        let session = session.create_by(caller, place)?;
+        Ok(TcpServer { core, session, shared })
+    }
+}
+
+/// The system does not say which address it was, and with several the user would have to guess.
+fn cannot_listen(addr: &Address, (operation, error): (&'static str, io::Error)) -> Error {
+    let addr = addr.to_string();
+    ErrorKind::Listen { addr, operation, error }.into()
+}
