@@ -202,7 +202,7 @@ async fn a_server_counts_a_client_that_it_hears_out() {
         .start(&kernel)
         .await
         .unwrap();
-    let addr = server.local_addr();
+    let addr = server.local_addr().unwrap();
     let talk = async {
         let mut stream = tokio::net::TcpStream::connect(addr).await.unwrap();
         let mut all = String::new();
