@@ -986,10 +986,7 @@ impl fmt::Display for Error {
                 session,
                 event,
             } => match failure.callback() {
-                Some(callback) => write!(
-                    f,
-                    "{callback} failed (event `{event}` of session {session}): {failure}"
-                ),
+                Some(callback) => write!(f, "{callback} failed (event `{event}` of session {session}): {failure}"),
                 None => write!(f, "event `{event}` of session {session} failed: {failure}"),
             },
             ErrorKind::Io { operation, error } => write!(f, "{operation}: {error}"),

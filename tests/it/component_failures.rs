@@ -31,7 +31,10 @@ async fn failed(kernel: &Kernel, server: &TcpServer) -> Error {
     let error = ran.unwrap_err();
     let callback = error.failure().unwrap().callback().unwrap();
     if callback.contains(" (client ") {
-        assert!(callback.ends_with(&format!(" (client {})", peer.unwrap())), "{callback}");
+        assert!(
+            callback.ends_with(&format!(" (client {})", peer.unwrap())),
+            "{callback}"
+        );
     }
     error
 }
@@ -286,7 +289,10 @@ async fn a_failure_while_one_is_handled_keeps_the_first_ones_callback() {
         .start(&kernel)
         .unwrap();
     let text = within(kernel.run()).await.unwrap_err().to_string();
-    assert!(text.starts_with("`connect_error` of the client `ann` failed (event `"), "{text}");
+    assert!(
+        text.starts_with("`connect_error` of the client `ann` failed (event `"),
+        "{text}"
+    );
     assert!(text.contains("on purpose") && text.ends_with("once more"), "{text}");
 }
 

@@ -55,7 +55,11 @@ async fn st_p1_a_server_listens_in_several_places_of_several_families() {
         (4, names[0].as_socket_addr(), &names[0])
     );
     let talk = async {
-        for addr in [server.local_addr().unwrap(), names[1].as_socket_addr().unwrap(), by_hand] {
+        for addr in [
+            server.local_addr().unwrap(),
+            names[1].as_socket_addr().unwrap(),
+            by_hand,
+        ] {
             let said = all_of(&mut TcpStream::connect(addr).await.unwrap()).await;
             assert_eq!(said, if addr.is_ipv4() { "IPv4\r\n" } else { "IPv6\r\n" });
         }

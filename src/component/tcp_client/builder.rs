@@ -366,7 +366,6 @@ impl<H: 'static, F: Filter> TcpClientBuilder<H, F> {
         self.bind = Some(addr.into());
         self
     }
-
 }
 
 connection_settings! {

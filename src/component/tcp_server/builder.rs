@@ -395,7 +395,6 @@ impl<H: 'static, F: Filter> TcpServerBuilder<H, F> {
         self.callbacks.disconnected = Some(plain("client_disconnected", f));
         self
     }
-
 }
 
 /// The listener's session.
@@ -521,7 +520,6 @@ impl<H: 'static, F: Filter> TcpServerBuilder<H, F> {
         self.sockets.reuse = reuse;
         self
     }
-
 }
 
 connection_settings! {

@@ -1,9 +1,9 @@
 //! How a server comes to be: its settings are checked, it listens, and the listener's session is made.
 
+use super::TcpServer;
 use super::builder::{TcpServerBuilder, Where};
 use super::client::client_maker;
 use super::listener::{Listener, Role, Shared, listener_states};
-use super::TcpServer;
 use crate::component::connection::Plan;
 use crate::error::{Error, ErrorKind};
 use crate::filter::Filter;
@@ -166,9 +166,7 @@ impl<H: 'static, F: Filter> TcpServerBuilder<H, F> {
             nodelay: settings.nodelay,
             place,
         };
-        let listener = Listener {
-            shared: shared.clone(),
-        };
+        let listener = Listener { shared: shared.clone() };
         let states = listener_states(role, self.started, self.stopped, self.failed);
         let session = settings.session(listener, &states).args(listeners);
         let session = session.create_by(caller, place)?;
