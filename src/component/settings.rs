@@ -27,7 +27,9 @@ pub(super) struct Settings {
 
 /// Makes of a session of the component's the object that the kernel is to run.
 #[derive(Clone)]
-pub(super) struct SessionType(Rc<dyn Fn(Rc<dyn Invoke>) -> Rc<dyn Invoke>>);
+pub(super) struct SessionType(Rc<Around>);
+
+type Around = dyn Fn(Rc<dyn Invoke>) -> Rc<dyn Invoke>;
 
 impl SessionType {
     pub(super) fn new(session_type: impl Fn(Rc<dyn Invoke>) -> Rc<dyn Invoke> + 'static) -> Self {
