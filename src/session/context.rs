@@ -365,7 +365,9 @@ impl<H: 'static> Context<'_, H> {
     }
 
     /// Stops every session, this one included, children first; each gets its `_stop`. Afterwards the kernel is the
-    /// active session: what this handler still posts or sets goes nowhere, but sessions that it creates run (law L87).
+    /// active session: sessions that this handler still creates are its children, run, and get what is posted to them as from
+    /// it. What the handler sets for its own session goes nowhere, and what has an error to return says that the session
+    /// was stopped (law L87).
     ///
     /// ```
     /// use poe::{Kernel, Session, event::{START, STOP}};

@@ -85,38 +85,6 @@ async fn l87_in_ones_own_stop_too() {
     assert_eq!(said(), ["hello from kernel", "goodbye from kernel", "new stop"]);
 }
 
-#[cfg(unix)]
-#[tokio::test]
-async fn l87_a_stopped_session_watches_no_file_and_is_told_so() {
-    use poe::{SelectMode, Selected, Watched};
-    const READY: poe::Event<Selected> = poe::Event::new("ready");
-    let kernel = poe::Kernel::new();
-    let (reader, _writer) = std::io::pipe().unwrap();
-    Session::builder(Watched::new(reader).unwrap())
-        .on(START, |cx, ()| {
-            cx.stop();
-            let file = cx.heap.clone();
-            for mode in [SelectMode::Read, SelectMode::Write, SelectMode::Expedite] {
-                let refused = match mode {
-                    SelectMode::Read => cx.select_read(&file, READY, ()),
-                    SelectMode::Write => cx.select_write(&file, READY, ()),
-                    SelectMode::Expedite => cx.select_expedite(&file, READY, ()),
-                };
-                let refused = refused.unwrap_err();
-                assert!(
-                    refused.is_no_such_session() && refused.to_string().contains("stopped"),
-                    "{refused}"
-                );
-            }
-            assert!(cx.select(&file, Some(READY), None, None, ()).is_err());
-            assert!(cx.alias_set("me").unwrap_err().is_no_such_session());
-            assert!(!cx.select_pause_read(&file), "nobody watches");
-        })
-        .create(&kernel)
-        .unwrap();
-    kernel.run().await.unwrap();
-}
-
 #[tokio::test(start_paused = true)]
 async fn l89_two_alarms_for_one_instant_stay_in_order_and_an_alarm_is_a_wall_time() {
     let kernel = kernel();

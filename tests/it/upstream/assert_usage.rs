@@ -74,10 +74,16 @@ async fn without_a_running_session_no_descriptor_is_watched() {
             let file = Watched::new(&reader)?;
             cx.stop();
             // There is nobody to be told, so nothing is watched.
-            cx.select_read(&file, READY, ())?;
-            cx.select_write(&file, READY, ())?;
-            cx.select_expedite(&file, READY, ())?;
-            cx.select(&file, Some(READY), Some(READY), Some(READY), ())?;
+            for refused in [
+                cx.select_read(&file, READY, ()),
+                cx.select_write(&file, READY, ()),
+                cx.select_expedite(&file, READY, ()),
+                cx.select(&file, Some(READY), Some(READY), Some(READY), ()),
+            ] {
+                let refused = refused.unwrap_err();
+                assert!(refused.is_no_such_session(), "{refused}");
+                assert!(refused.to_string().ends_with("(it was stopped)"), "{refused}");
+            }
             assert_eq!(cx.snapshot().handle_count(), 0);
             assert!(!cx.select_pause_read(&file) && !cx.select_resume_read(&file));
             assert!(!cx.select_pause_write(&file) && !cx.select_resume_write(&file));
