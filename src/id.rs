@@ -125,12 +125,12 @@ serial_id! {
     /// Names one timer (POE's alarm ID); dead once the timer has fired or was removed.
     ///
     /// ```
-    /// use poe::{Event, Kernel, Session, event::START};
+    /// use poe::{Event, Kernel, Session, event::{START, STOP}};
     /// # use std::time::Duration;
     /// const TICK: Event<()> = Event::new("tick");
     /// # tokio_test::block_on(async {
     /// let kernel = Kernel::new();
-    /// Session::builder(())
+    /// Session::builder(0)
     ///     .on(START, |cx, ()| {
     ///         let id: poe::AlarmId = cx.delay_set(TICK, Duration::from_secs(60), ());
     ///         assert!(cx.alarm_remove(id).is_ok());
@@ -138,7 +138,8 @@ serial_id! {
     ///         let later = cx.delay_set(TICK, Duration::from_millis(1), ());
     ///         assert!(later.get() > id.get());
     ///     })
-    ///     .on(TICK, |_, ()| ())
+    ///     .on(TICK, |cx, ()| *cx.heap += 1)
+    ///     .on(STOP, |cx, ()| assert_eq!(*cx.heap, 1))
     ///     .create(&kernel)?;
     /// kernel.run().await
     /// # }).unwrap();
@@ -151,18 +152,19 @@ serial_id! {
     /// [`blocking`](crate::Turn::blocking) return, and [`cancel`](crate::Turn::cancel) takes.
     ///
     /// ```
-    /// use poe::{Event, Kernel, Session, event::START};
+    /// use poe::{Event, Kernel, Session, event::{START, STOP}};
     /// const DONE: Event<u8> = Event::new("done");
     /// # tokio_test::block_on(async {
     /// let kernel = Kernel::new();
-    /// Session::builder(())
+    /// Session::builder(Vec::new())
     ///     .on(START, |cx, ()| {
     ///         let id: poe::TaskId = cx.spawn(async { 7_u8 }, DONE);
     ///         assert!(cx.cancel(id));
     ///         let other = cx.spawn(async { 8_u8 }, DONE);
     ///         assert!(other.get() > id.get());
     ///     })
-    ///     .on(DONE, |_, n| assert_eq!(n, 8))
+    ///     .on(DONE, |cx, n| cx.heap.push(n))
+    ///     .on(STOP, |cx, ()| assert_eq!(*cx.heap, [8]))
     ///     .create(&kernel).unwrap();
     /// kernel.run().await.unwrap();
     /// # });

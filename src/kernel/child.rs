@@ -25,24 +25,25 @@ use std::task::{Context, Poll};
 /// The end of a process: what [`Turn::sig_child`]'s event carries, and the signal `CHLD` ([`Signal::child`](crate::Signal::child)).
 ///
 /// ```
-/// use poe::{ChildExit, Event, Kernel, Session, event::START};
+/// use poe::{ChildExit, Event, Kernel, Session, event::{START, STOP}};
 /// use std::process::Command;
 /// const ENDED: Event<ChildExit<&'static str>> = Event::new("ended");
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), poe::Error> {
 /// let kernel = Kernel::new();
-/// Session::builder(0)
+/// Session::builder(None)
 ///     .on(START, |cx, ()| -> poe::Handled {
 ///         let child = Command::new("sh").args(["-c", "kill -KILL $$"]).spawn()?;
-///         *cx.heap = child.id();
+///         *cx.heap = Some(child.id());
 ///         Ok(cx.sig_child(child, ENDED, "the worker")?)
 ///     })
 ///     .on(ENDED, |cx, exit| {
 ///         let ChildExit { pid, status, extra } = exit;
-///         assert_eq!((pid, extra), (*cx.heap, "the worker"));
+///         assert_eq!((Some(pid), extra), (cx.heap.take(), "the worker"));
 ///         // Reaped by the kernel, to which it was given away, so that the status is known.
 ///         assert_eq!(status.unwrap().to_string(), "signal: 9 (SIGKILL)");
 ///     })
+///     .on(STOP, |cx, ()| assert!(cx.heap.is_none()))
 ///     .create(&kernel)?;
 /// kernel.run().await
 /// # }
@@ -456,20 +457,21 @@ impl Turn<'_> {
     /// There is no such process ([`Error::is_no_such_process`]); the kernel is on virtual time.
     ///
     /// ```
-    /// use poe::{ChildExit, Event, Kernel, Session, event::START};
+    /// use poe::{ChildExit, Event, Kernel, Session, event::{START, STOP}};
     /// const ENDED: Event<ChildExit<&'static str>> = Event::new("ended");
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), poe::Error> {
     /// let kernel = Kernel::new();
-    /// Session::builder(())
+    /// Session::builder(None)
     ///     .on(START, |cx, ()| -> poe::Handled {
     ///         let child = std::process::Command::new("sh").args(["-c", "exit 3"]).spawn()?;
     ///         Ok(cx.sig_child(child, ENDED, "the third")?)
     ///     })
-    ///     .on(ENDED, |_, exit| {
-    ///         assert_eq!(exit.status.unwrap().code(), Some(3));
+    ///     .on(ENDED, |cx, exit| {
     ///         assert_eq!(exit.extra, "the third");
+    ///         *cx.heap = exit.status;
     ///     })
+    ///     .on(STOP, |cx, ()| assert_eq!(cx.heap.unwrap().code(), Some(3)))
     ///     .create(&kernel)?;
     /// kernel.run().await
     /// # }

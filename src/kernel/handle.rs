@@ -398,7 +398,9 @@ impl Kernel {
     /// Calls `hook` with each message of a [`KernelHandle`] whose target is not there; a later hook replaces it. Without
     /// one they are only logged. The hook runs between handlers.
     ///
-    /// It belongs to the kernel: a clone of the kernel in it would keep both for ever.
+    /// It belongs to the kernel: a clone of the kernel in it would keep both for ever. A [`KernelHandle`] in it keeps
+    /// neither, but counts for [`serve`](Kernel::serve): it is a handle that is not dropped until another hook takes this
+    /// one's place.
     ///
     /// ```
     /// use poe::{Event, Kernel};

@@ -243,6 +243,9 @@ impl Kernel {
     /// Stops every session, children first; each gets its `_stop`, and the queue is empty afterwards (law L87).
     /// Under [`serve`](Kernel::serve) that ends the serving.
     ///
+    /// A `_stop` that fails or panics does not keep the others from theirs, and is no error of this: the run that is under
+    /// way, or the next one, ends with it.
+    ///
     /// # Errors
     /// Busy, inside a handler: use [`Context::stop`](crate::Context::stop).
     ///

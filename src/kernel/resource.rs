@@ -40,13 +40,14 @@ impl Resources {
 /// a reference count. When its session is stopped all the same it holds nothing any more.
 ///
 /// ```
-/// use poe::{Event, Kernel, Session, event::START};
+/// use poe::{Event, Kernel, Session, event::{START, STOP}};
 /// const EXPIRED: Event<&'static str> = Event::new("expired");
 /// # tokio_test::block_on(async {
 /// let kernel = Kernel::new();
-/// let id = Session::builder(())
+/// let id = Session::builder("nothing")
 ///     .on(START, |_, ()| ())
-///     .on(EXPIRED, |_, what| assert_eq!(what, "the lease"))
+///     .on(EXPIRED, |cx, what| *cx.heap = what)
+///     .on(STOP, |cx, ()| assert_eq!(*cx.heap, "the lease"))
 ///     .create(&kernel)?;
 /// let hold = kernel.hold_session(id)?; // what an entry of a resource keeps
 /// assert_eq!(hold.session(), id);

@@ -14,16 +14,17 @@ use std::rc::Rc;
 /// What a signal's watcher is given.
 ///
 /// ```
-/// use poe::{Event, Kernel, Session, Signal, event::START};
+/// use poe::{Event, Kernel, Session, Signal, event::{START, STOP}};
 /// const ON_RELOAD: Event<Signal> = Event::new("on reload");
 /// # tokio_test::block_on(async {
 /// let kernel = Kernel::new();
-/// let id = Session::builder(())
+/// let id = Session::builder(String::new())
 ///     .on(START, |cx, ()| cx.sig("reload", ON_RELOAD))
-///     .on(ON_RELOAD, |_, signal| {
+///     .on(ON_RELOAD, |cx, signal| {
 ///         assert_eq!(signal.name(), "reload");
-///         assert_eq!(signal.arg::<String>().unwrap(), "config.toml");
+///         *cx.heap = signal.arg::<String>().unwrap().clone();
 ///     })
+///     .on(STOP, |cx, ()| assert_eq!(*cx.heap, "config.toml"))
 ///     .create(&kernel).unwrap();
 /// kernel.signal(id, "reload", String::from("config.toml")).unwrap();
 /// kernel.run().await.unwrap();
@@ -81,25 +82,26 @@ impl Signal {
     /// Which child process has ended, if this is a `CHLD` that tells.
     ///
     /// ```
-    /// use poe::{Event, Kernel, Session, Signal, event::START};
+    /// use poe::{Event, Kernel, Session, Signal, event::{START, STOP}};
     /// use std::process::Command;
     /// const ON_CHLD: Event<Signal> = Event::new("on CHLD");
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// let kernel = Kernel::new();
     /// let child = Command::new("sh").args(["-c", "exit 3"]).spawn()?;
-    /// Session::builder(child)
+    /// Session::builder(Some(child))
     ///     .on(START, |cx, ()| {
     ///         cx.sig("CHLD", ON_CHLD);
     ///         cx.alias_set("watcher") // watching alone keeps no session
     ///     })
     ///     .on(ON_CHLD, |cx, signal| -> poe::Handled {
-    ///         let exit = signal.child().unwrap();
-    ///         assert_eq!(exit.pid, cx.heap.id());
+    ///         let (mut child, exit) = (cx.heap.take().unwrap(), signal.child().unwrap());
+    ///         assert_eq!(exit.pid, child.id());
     ///         assert_eq!(exit.status.unwrap().code(), Some(3));
-    ///         assert_eq!(cx.heap.wait()?.code(), Some(3)); // not reaped: that is its owner's as ever
+    ///         assert_eq!(child.wait()?.code(), Some(3)); // not reaped: that is its owner's as ever
     ///         Ok(())
     ///     })
+    ///     .on(STOP, |cx, ()| assert!(cx.heap.is_none()))
     ///     .create(&kernel)?;
     /// kernel.run().await?;
     /// # Ok(())

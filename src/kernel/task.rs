@@ -595,16 +595,17 @@ impl Turn<'_> {
     /// dropped with it. Its panic is a `DIE` of the session.
     ///
     /// ```
-    /// use poe::{Event, Kernel, Session, event::START};
+    /// use poe::{Event, Kernel, Session, event::{START, STOP}};
     /// use std::time::Duration;
     /// const SLEPT: Event<&'static str> = Event::new("slept");
     /// # tokio_test::block_on(async {
     /// let kernel = Kernel::new();
-    /// Session::builder(())
+    /// Session::builder("not at all")
     ///     .on(START, |cx, ()| {
     ///         cx.spawn(async { tokio::time::sleep(Duration::from_millis(1)).await; "well" }, SLEPT);
     ///     })
-    ///     .on(SLEPT, |_, how| assert_eq!(how, "well"))
+    ///     .on(SLEPT, |cx, how| *cx.heap = how)
+    ///     .on(STOP, |cx, ()| assert_eq!(*cx.heap, "well"))
     ///     .create(&kernel).unwrap();
     /// kernel.run().await.unwrap();
     /// # });
@@ -630,7 +631,7 @@ impl Turn<'_> {
     /// time: the stream is polled again when the last one has been dispatched, so that it cannot flood the queue.
     ///
     /// ```
-    /// use poe::{Event, Kernel, Session, event::START};
+    /// use poe::{Event, Kernel, Session, event::{START, STOP}};
     /// const ITEM: Event<Option<u8>> = Event::new("item");
     /// # tokio_test::block_on(async {
     /// let kernel = Kernel::new();
@@ -638,10 +639,8 @@ impl Turn<'_> {
     ///     .on(START, |cx, ()| {
     ///         cx.attach(futures_util::stream::iter([1, 2, 3]), ITEM);
     ///     })
-    ///     .on(ITEM, |cx, item| match item {
-    ///         Some(n) => cx.heap.push(n),
-    ///         None => assert_eq!(*cx.heap, [1, 2, 3]),
-    ///     })
+    ///     .on(ITEM, |cx, item| cx.heap.push(item))
+    ///     .on(STOP, |cx, ()| assert_eq!(*cx.heap, [Some(1), Some(2), Some(3), None]))
     ///     .create(&kernel).unwrap();
     /// kernel.run().await.unwrap();
     /// # });
@@ -671,19 +670,20 @@ impl Turn<'_> {
     /// Outside a Tokio runtime.
     ///
     /// ```
-    /// use poe::{Event, Kernel, Session, event::START};
+    /// use poe::{Event, Kernel, Session, event::{START, STOP}};
     /// const READ: Event<std::io::Result<String>> = Event::new("read");
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), poe::Error> {
     /// let kernel = Kernel::new();
-    /// Session::builder(())
+    /// Session::builder(String::new())
     ///     .on(START, |cx, ()| {
     ///         cx.blocking(|| std::fs::read_to_string("Cargo.toml"), READ); // on a thread where waiting harms nobody
     ///     })
-    ///     .on(READ, |_, text| -> poe::Handled {
-    ///         assert!(text?.contains("[package]"));
+    ///     .on(READ, |cx, text| -> poe::Handled {
+    ///         *cx.heap = text?;
     ///         Ok(())
     ///     })
+    ///     .on(STOP, |cx, ()| assert!(cx.heap.contains("[package]")))
     ///     .create(&kernel)?;
     /// kernel.run().await
     /// # }

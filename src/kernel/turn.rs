@@ -28,7 +28,7 @@ pub(crate) struct Frame<'f> {
 /// derefs to it; wheels are given it.
 ///
 /// ```
-/// use poe::{Event, Kernel, Session, event::START};
+/// use poe::{Event, Kernel, Session, event::{START, STOP}};
 /// const PING: Event<u64> = Event::new("ping");
 /// # tokio_test::block_on(async {
 /// let kernel = Kernel::new();
@@ -40,7 +40,8 @@ pub(crate) struct Frame<'f> {
 ///             turn.yield_to(PING, *peer);
 ///         }
 ///     })
-///     .on(PING, |_, n| assert!((2..=4).contains(&n)))
+///     .on(PING, |cx, n| cx.heap.retain(|peer| *peer != n))
+///     .on(STOP, |cx, ()| assert!(cx.heap.is_empty()))
 ///     .create(&kernel).unwrap();
 /// kernel.run().await.unwrap();
 /// # });
@@ -58,15 +59,15 @@ pub struct Turn<'k> {
 /// const HELLO: Event<u32> = Event::new("hello");
 /// # tokio_test::block_on(async {
 /// let kernel = Kernel::new();
-/// Session::builder(())
+/// Session::builder(false)
 ///     .on(START, |cx, ()| cx.alias_set("greeted"))
 ///     .on(HELLO, |cx, line| {
 ///         assert_eq!((cx.session_id().get(), cx.event().as_str()), (1, "hello"));
 ///         assert_eq!((cx.sender().get(), cx.caller_state().unwrap().as_str()), (2, "_start"));
 ///         assert_eq!(cx.caller_place().line(), line);
-///         assert!(cx.is_alive(cx.sender())); // what it has sent kept it until now
+///         *cx.heap = cx.is_alive(cx.sender()); // what it has sent kept it until now
 ///     })
-///     .on(STOP, |cx, ()| assert_eq!(cx.sender(), cx.kernel_id()))
+///     .on(STOP, |cx, ()| assert_eq!((*cx.heap, cx.sender()), (true, cx.kernel_id())))
 ///     .create(&kernel)?;
 /// Session::builder(())
 ///     .on(START, |cx, ()| cx.post("greeted", HELLO, line!()))
@@ -178,20 +179,20 @@ impl<'k> Turn<'k> {
     /// `stop` (law L87).
     ///
     /// ```
-    /// use poe::{Kernel, Session, event::START};
-    /// # tokio_test::block_on(async {
+    /// use poe::{Event, Kernel, Session, event::START};
+    /// const END: Event<()> = Event::new("end");
     /// let kernel = Kernel::new();
-    /// Session::builder(())
-    ///     .on(START, |cx, ()| cx.yield_to("end", ()))
-    ///     .on("end", |cx, ()| {
+    /// let id = Session::builder(())
+    ///     .on(START, |_, ()| ())
+    ///     .on(END, |cx, ()| {
     ///         assert_eq!(cx.active_session(), cx.session_id());
     ///         cx.stop();
     ///         assert_eq!(cx.active_session(), cx.kernel_id());
     ///         assert!(!cx.is_alive(cx.session_id())); // it was this one
     ///     })
     ///     .create(&kernel)?;
-    /// kernel.run().await
-    /// # }).unwrap();
+    /// kernel.call(id, END, ())?;
+    /// # Ok::<(), poe::Error>(())
     /// ```
     #[doc(alias = "get_active_session")]
     #[must_use]

@@ -4,6 +4,7 @@ use crate::laws_kit::*;
 use poe::{Event, Kernel, Reply, Signal};
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::time::Duration;
 
 const ADD: Event<u64> = Event::new("add");
 const TOTAL: Event<(), u64> = Event::new("total");
@@ -93,6 +94,28 @@ async fn a_message_for_nobody_is_a_dead_letter() {
     assert_eq!(letters.len(), 1);
     assert!(letters[0].0.contains("nobody"));
     assert_eq!((letters[0].1.as_str(), letters[0].2), ("add", Some(9)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handle_in_the_hook_for_dead_letters_keeps_serving_and_not_the_kernel() {
+    let kernel = Kernel::new();
+    let handle = kernel.handle();
+    let watch = handle.clone();
+    kernel.on_dead_letter(move |_| say(handle.is_closed()));
+    watch.post("nobody", ADD, 1).unwrap();
+    drop(watch);
+    let mut serving = kernel.serve();
+    let limit = Duration::from_secs(60);
+    assert!(tokio::time::timeout(limit, &mut serving).await.is_err());
+    assert_eq!(said(), ["false"]);
+    kernel.on_dead_letter(drop);
+    tokio::time::timeout(limit, serving).await.unwrap().unwrap();
+
+    let handle = kernel.handle();
+    let watch = handle.clone();
+    kernel.on_dead_letter(move |_| say(handle.is_closed()));
+    drop(kernel);
+    assert!(watch.is_closed());
 }
 
 #[tokio::test]

@@ -179,6 +179,46 @@ async fn l36_stop_runs_once_whatever_it_does() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_failure_in_a_stop_that_the_program_asked_for_is_the_runs() {
+    let kernel = kernel();
+    let two_that_fail = || {
+        for name in ["A", "B"] {
+            life(name, |cx| cx.alias_set(name).unwrap())
+                .on(STOP, move |_, ()| {
+                    say(name);
+                    panic!("{name} on purpose")
+                })
+                .create(&kernel)
+                .unwrap();
+        }
+    };
+    two_that_fail();
+    kernel.stop().unwrap();
+    assert_eq!(
+        (said(), kernel.session_count()),
+        (vec!["B".to_owned(), "A".to_owned()], 0)
+    );
+    assert_eq!(run_to_failure(&kernel).await, "panicked: A on purpose");
+    assert!(kernel.run().await.is_ok());
+
+    // Beside a run that is under way it is that one's.
+    two_that_fail();
+    let handle = kernel.handle();
+    let serving = async { kernel.serve().await };
+    let stopping = async {
+        tokio::task::yield_now().await;
+        kernel.stop().unwrap();
+        drop(handle);
+    };
+    let (served, ()) = tokio::join!(serving, stopping);
+    assert!(served.unwrap_err().is_died());
+    assert_eq!(
+        (said(), kernel.session_count()),
+        (vec!["B".to_owned(), "A".to_owned()], 0)
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn l37_a_failure_in_stop_is_no_die_and_comes_out_of_run() {
     let kernel = kernel();
     let dies = |name: &'static str, text: &'static str| {

@@ -234,15 +234,16 @@ impl Turn<'_> {
     /// What keeps each session alive: see [`Kernel::why_alive`].
     ///
     /// ```
-    /// use poe::{Session, event::START};
+    /// use poe::{Session, event::{START, STOP}};
     /// # tokio_test::block_on(async { tokio::time::pause();
     /// let kernel = poe::testing::kernel();
-    /// Session::builder(())
+    /// Session::builder(false)
     ///     .on(START, |cx, ()| {
     ///         cx.delay("tick", 60.0, ());
     ///         assert!(cx.why_alive().to_string().contains("timer `tick`"));
     ///     })
-    ///     .on("tick", |cx, ()| assert!(cx.why_alive().sessions[0].holds.is_empty())) // it ends after this
+    ///     .on("tick", |cx, ()| *cx.heap = cx.why_alive().sessions[0].holds.is_empty()) // it ends after this
+    ///     .on(STOP, |cx, ()| assert!(*cx.heap))
     ///     .create(&kernel)?;
     /// kernel.run().await
     /// # }).unwrap();
