@@ -119,7 +119,7 @@ impl Core {
 
     /// The last step of every post: behind all that was posted before, and behind every timer that is due by now.
     ///
-    /// The entry is made where it is stored, from its parts: see [`ActiveCell`](super::ActiveCell) for why.
+    /// The entry is made where it is stored, from its parts: see [`ActiveCell`](super::active::ActiveCell) for why.
     #[inline(always)]
     fn push<A: 'static>(
         &self,

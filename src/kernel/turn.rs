@@ -243,7 +243,7 @@ impl<'k> Turn<'k> {
     }
 }
 
-/// A copy in the steps by which it was written a moment ago: see [`ActiveCell`](super::ActiveCell).
+/// A copy in the steps by which it was written a moment ago: see [`ActiveCell`](super::active::ActiveCell).
 #[inline(always)]
 fn by_parts(id: &SessionId) -> SessionId {
     SessionId {

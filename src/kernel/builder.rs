@@ -1,0 +1,186 @@
+//! A kernel's settings. (Those of its checks, POE's ASSERT_*, are in `assert.rs`.)
+
+use super::{Core, Kernel, Owner};
+use std::rc::Rc;
+use std::time::Duration;
+
+/// Settings of a [`Kernel`]; the defaults are those of [`Kernel::new`].
+///
+/// ```
+/// use std::time::Duration;
+/// let kernel = poe::Kernel::builder()
+///     .budget(64) // events at most, …
+///     .slice(Duration::from_micros(50)) // … and no longer than that, until others have their turn
+///     .timer_slack(Duration::from_millis(2))
+///     .report_slow_handlers(Duration::from_millis(5))
+///     .inbox_capacity(1)
+///     .build();
+/// let handle = kernel.handle();
+/// handle.post("worker", "job", 1).unwrap();
+/// assert!(handle.post("worker", "job", 2).unwrap_err().is_full());
+/// ```
+///
+/// # What POE's constants have become
+///
+/// POE's switches are constants of a program's compilation, which write to the standard error. Here traces are `tracing`
+/// events, at the level TRACE, of a target per subsystem; a subscriber says what is heard and where it goes, and costs
+/// nothing while there is none. Checks are settings of the kernel.
+///
+/// | POE | here | what it tells or checks |
+/// |---|---|---|
+/// | `TRACE_DEFAULT` | every target: the filter `poe=trace` | |
+/// | `TRACE_EVENTS` | `poe::events`, `poe::timers` | each post, each timer that is set and how long from then it is due, each dispatch, with file and line |
+/// | `TRACE_FILES` | `poe::files` | watchers that are set, removed, paused, resumed; each readiness |
+/// | `TRACE_REFCNT` | `poe::refcnt` | what holds a session from now on or no longer, and its count then |
+/// | `TRACE_RETVALS` | `poe::retvals` | each error that a method returns, with the file and line of the call |
+/// | `TRACE_SESSIONS` | `poe::sessions` | sessions that begin, stop and are freed; handlers that fail (DEBUG); the options' logs (INFO, WARN) |
+/// | `TRACE_SIGNALS` | `poe::signals` | watchers set and removed, arrivals, each delivery, whom a signal stops |
+/// | `TRACE_DESTROY` | `poe::destroy` | of a session that is taken apart: the heap's type, options, handlers, what still held it |
+/// | `TRACE_FILENAME` | the subscriber's writer | |
+/// | `TRACE_PROFILE`, `TRACE_STATISTICS` | (without effect in POE, too) `poe::slow` | see [`report_slow_handlers`](Self::report_slow_handlers) |
+/// | `ASSERT_DEFAULT` | all three of those below | |
+/// | `ASSERT_DATA`, `ASSERT_EVENTS`, `ASSERT_FILES` | [`assert_data`](Self::assert_data), [`Kernel::check`] | that the kernel's tables agree |
+/// | `ASSERT_RETVALS` | [`assert_retvals`](Self::assert_retvals) | that no method fails |
+/// | `ASSERT_STATES` | [`assert_states`](Self::assert_states) | that each event finds a handler |
+/// | `ASSERT_USAGE` | the types | what is left, such as an unknown ID, is an error that names it, in every build |
+/// | `POE_`*name* in the environment | [`environment`](Self::environment) | |
+///
+/// ```
+/// // A program that shows the events and nothing else, if it is started with `RUST_LOG=poe::events=trace`.
+/// use tracing_subscriber::EnvFilter;
+/// tracing_subscriber::fmt().with_env_filter(EnvFilter::from_default_env()).init();
+/// # let kernel = poe::Kernel::new();
+/// ```
+#[doc(alias = "TRACE_DEFAULT")]
+#[doc(alias = "TRACE_EVENTS")]
+#[doc(alias = "TRACE_FILES")]
+#[doc(alias = "TRACE_REFCNT")]
+#[doc(alias = "TRACE_RETVALS")]
+#[doc(alias = "TRACE_SESSIONS")]
+#[doc(alias = "TRACE_SIGNALS")]
+#[doc(alias = "TRACE_DESTROY")]
+#[doc(alias = "ASSERT_DEFAULT")]
+#[doc(alias = "ASSERT_USAGE")]
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct KernelBuilder {
+    pub(crate) config: Config,
+}
+
+/// All settings with their defaults in one place.
+#[derive(Clone, Debug)]
+pub(crate) struct Config {
+    /// Events handled before the kernel gives way to its host.
+    pub(crate) budget: u32,
+    /// … and the time after which it does so in any case, in nanoseconds.
+    pub(crate) slice_nanos: u64,
+    /// How much later than asked a timer may be woken for, in nanoseconds.
+    pub(crate) timer_slack: u64,
+    /// Report handlers that run longer than this many nanoseconds; `u64::MAX` for never.
+    pub(crate) slow_nanos: u64,
+    pub(crate) catch_exceptions: bool,
+    /// New sessions have the option `default`.
+    pub(crate) assert_states: bool,
+    /// An error that a method returns is a panic.
+    pub(crate) assert_retvals: bool,
+    /// The tables are checked after each slice.
+    pub(crate) assert_data: bool,
+    /// Messages from other threads that may wait.
+    pub(crate) inbox: usize,
+    #[cfg_attr(not(feature = "testing"), allow(dead_code))]
+    pub(crate) virtual_time: bool,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config {
+            budget: 1024,
+            slice_nanos: 100_000,
+            timer_slack: 0,
+            slow_nanos: u64::MAX,
+            catch_exceptions: true,
+            assert_states: false,
+            assert_retvals: false,
+            assert_data: false,
+            inbox: 65_536,
+            virtual_time: false,
+        }
+    }
+}
+
+impl KernelBuilder {
+    /// How many events the kernel handles at most before it gives way to its host; default 1024, at least 1. What bounds
+    /// the wait of other tasks is [`slice`](Self::slice); this only spares the kernel from looking at the clock for each event.
+    ///
+    /// With 1 the host's I/O is polled after every event, exactly as POE does between generations (law L6), for about
+    /// thirty times the price of an event.
+    pub fn budget(mut self, events: u32) -> Self {
+        self.config.budget = events.max(1);
+        self
+    }
+
+    /// How long the kernel handles events at most before it gives way to its host; default 100 µs.
+    pub fn slice(mut self, limit: Duration) -> Self {
+        self.config.slice_nanos = nanos(limit);
+        self
+    }
+
+    /// How much later than asked for a timer may be woken for; default 0. From 1 ms on, Tokio's own coarse timers are
+    /// used instead of a timerfd: fewer wake-ups, later timers.
+    pub fn timer_slack(mut self, slack: Duration) -> Self {
+        self.config.timer_slack = nanos(slack);
+        self
+    }
+
+    /// Warns, by a `tracing` event of target `poe::slow`, of each handler that runs longer than this; default never.
+    /// It costs two readings of the clock per event.
+    pub fn report_slow_handlers(mut self, longer_than: Duration) -> Self {
+        self.config.slow_nanos = nanos(longer_than);
+        self
+    }
+
+    /// POE's `CATCH_EXCEPTIONS`; default true. With false a failing handler raises no `DIE`: all sessions are stopped
+    /// and [`Kernel::run`] returns the failure (law L68).
+    ///
+    /// ```
+    /// use poe::{Kernel, Session, Signal, event::START};
+    /// # tokio_test::block_on(async {
+    /// let kernel = Kernel::builder().catch_exceptions(false).build();
+    /// Session::builder(())
+    ///     .on(START, |cx, ()| {
+    ///         cx.sig("DIE", "on die");
+    ///         cx.yield_to("fail", ());
+    ///     })
+    ///     .on("fail", |_, ()| -> poe::Handled { Err(poe::Failure::msg("out of paper")) })
+    ///     .on("on die", |_, _: Signal| unreachable!("nobody is asked"))
+    ///     .create(&kernel)?;
+    /// let error = kernel.run().await.unwrap_err();
+    /// assert_eq!(error.to_string(), "event `fail` of session 1 failed: out of paper");
+    /// assert_eq!(kernel.session_count(), 0);
+    /// # Ok::<(), poe::Error>(()) }).unwrap();
+    /// ```
+    #[doc(alias = "CATCH_EXCEPTIONS")]
+    pub fn catch_exceptions(mut self, catch: bool) -> Self {
+        self.config.catch_exceptions = catch;
+        self
+    }
+
+    /// How many messages of [`KernelHandle`]s may wait; default 65 536. A post to a full inbox is refused.
+    pub fn inbox_capacity(mut self, messages: usize) -> Self {
+        self.config.inbox = messages.max(1);
+        self
+    }
+
+    /// Makes the kernel.
+    pub fn build(self) -> Kernel {
+        let core = Core::new(self.config);
+        core.refresh_watching();
+        Kernel {
+            owner: Rc::new(Owner { core }),
+        }
+    }
+}
+
+fn nanos(d: Duration) -> u64 {
+    u64::try_from(d.as_nanos()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,223 @@
+//! The inside of a kernel, by its parts, and what belongs to none of them.
+
+use super::active::ActiveCell;
+use super::{Config, Invoke, die, handle, os_signal, resource, shutdown, task, trace};
+#[cfg(unix)]
+use super::{child, select};
+use crate::bridge::clock::Clock;
+use crate::bridge::deadline::Deadline;
+use crate::bridge::wake::Shared;
+use crate::id::{SessionId, WheelId};
+use crate::name::Names;
+use crate::queue::lanes::{Generation, Queue};
+use crate::resource::aliases::Aliases;
+#[cfg(unix)]
+use crate::resource::children::Children;
+use crate::resource::extrefs::Extrefs;
+use crate::resource::outside::Outside;
+use crate::resource::sessions::{KERNEL, Sessions};
+use crate::resource::signals::Signals;
+use std::cell::{Cell, RefCell};
+use std::rc::{Rc, Weak};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::task::Waker;
+
+/// Everything inside a kernel. (`pub` only for the sealed half of [`Caller`](super::Caller); no path leads here.) No method
+/// keeps a borrow of these while it calls a handler or drops what a user gave.
+#[allow(unreachable_pub)]
+pub struct Core {
+    /// For what must outlive a borrow (postbacks, wheels) without keeping the kernel.
+    me: Weak<Core>,
+    /// Tells this kernel's identifiers from those of others in the process.
+    tag: u32,
+    pub(super) config: Config,
+    pub(super) catching: Cell<bool>,
+    pub(crate) names: Rc<Names>,
+    pub(crate) clock: Clock,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) sessions: RefCell<Sessions<Rc<dyn Invoke>>>,
+    pub(super) queue: RefCell<Queue>,
+    pub(super) aliases: RefCell<Aliases>,
+    pub(super) extrefs: RefCell<Extrefs>,
+    /// What other crates' resources hold …
+    pub(super) outside: RefCell<Outside>,
+    /// … and these themselves.
+    pub(super) resources: resource::Resources,
+    pub(super) signals: RefCell<Signals>,
+    pub(super) listeners: os_signal::Listeners,
+    #[cfg(unix)]
+    pub(super) children: RefCell<Children>,
+    #[cfg(unix)]
+    pub(super) processes: child::Processes,
+    pub(crate) tasks: task::Tasks,
+    #[cfg(unix)]
+    pub(super) selects: Rc<select::Selects>,
+    pub(super) inbox: Arc<handle::Inbox>,
+    pub(super) dead_letters: RefCell<Option<handle::DeadLetterHook>>,
+    pub(super) deadline: RefCell<Deadline>,
+    pub(crate) active: ActiveCell,
+    /// Handlers, or the kernel's own work between them, are on the stack: what runs handlers at once must come by a context.
+    pub(crate) busy: Cell<bool>,
+    pub(super) run: RunState,
+    pub(super) die: die::DieState,
+    /// How often the signal that is being dispatched was handled; `None` outside.
+    pub(super) handled: Cell<Option<u32>>,
+    pub(super) observer: trace::Observer,
+    next_wheel: Cell<u64>,
+    /// The one read buffer of all wheels, out while one of them reads.
+    read_buffer: Cell<Option<Box<[u8]>>>,
+}
+
+/// Where `run` stands.
+pub(super) struct RunState {
+    /// A future of `run` or `serve` is alive.
+    pub(super) running: Cell<bool>,
+    /// A future is alive and its poll is not on the stack: whoever gives the kernel something to do must wake it.
+    pub(super) asleep: Cell<bool>,
+    /// The kernel watches IDLE, as it does under `run` only (law L43).
+    pub(super) idle_watch: Cell<bool>,
+    /// The host has had a turn since something was due.
+    pub(super) host_asked: Cell<bool>,
+    /// A signal has stopped the kernel itself: the run is over.
+    pub(super) over: Cell<bool>,
+    /// `stop` was called, which ends `serve`.
+    pub(super) stop_asked: Cell<bool>,
+    /// A generation that giving way to the host has cut in two.
+    pub(super) unfinished: Cell<Option<Generation>>,
+    pub(super) shutdown: RefCell<Option<shutdown::Shutdown>>,
+    /// `shutdown` is set.
+    pub(super) shutting_down: Cell<bool>,
+    /// The ticket of the shutdown that drives the kernel in the place of a run; 0 if none does.
+    pub(super) seat: Cell<u64>,
+    /// The last ticket for it.
+    pub(super) tickets: Cell<u64>,
+    /// Those who wait for the end of a run, or for the seat.
+    pub(super) waiting: RefCell<Vec<Waker>>,
+}
+
+static KERNELS: AtomicU32 = AtomicU32::new(1);
+
+/// Octets that one read of a wheel takes at most (POE's default block size).
+const READ_BUFFER: usize = 65_536;
+
+impl Core {
+    pub(super) fn new(config: Config) -> Rc<Self> {
+        let tag = KERNELS.fetch_add(1, Ordering::Relaxed);
+        let shared = Arc::new(Shared::default());
+        Rc::new_cyclic(|me| Core {
+            me: me.clone(),
+            tag,
+            catching: Cell::new(config.catch_exceptions),
+            names: Names::current(),
+            clock: Self::clock_for(&config),
+            sessions: RefCell::new(Sessions::new(tag)),
+            queue: RefCell::new(Queue::new()),
+            aliases: RefCell::default(),
+            extrefs: RefCell::default(),
+            outside: RefCell::default(),
+            resources: resource::Resources::default(),
+            signals: RefCell::default(),
+            listeners: os_signal::Listeners::default(),
+            #[cfg(unix)]
+            children: RefCell::default(),
+            #[cfg(unix)]
+            processes: child::Processes::default(),
+            tasks: task::Tasks::new(shared.clone()),
+            #[cfg(unix)]
+            selects: Rc::default(),
+            inbox: handle::Inbox::new(shared.clone(), config.inbox, tag),
+            dead_letters: RefCell::default(),
+            shared,
+            deadline: RefCell::default(),
+            active: ActiveCell::new(tag),
+            busy: Cell::new(false),
+            run: RunState {
+                running: Cell::new(false),
+                asleep: Cell::new(false),
+                idle_watch: Cell::new(false),
+                host_asked: Cell::new(false),
+                over: Cell::new(false),
+                stop_asked: Cell::new(false),
+                unfinished: Cell::new(None),
+                shutdown: RefCell::new(None),
+                shutting_down: Cell::new(false),
+                seat: Cell::new(0),
+                tickets: Cell::new(0),
+                waiting: RefCell::default(),
+            },
+            die: die::DieState::default(),
+            handled: Cell::new(None),
+            observer: trace::Observer::new(&config),
+            next_wheel: Cell::new(1),
+            read_buffer: Cell::new(None),
+            config,
+        })
+    }
+
+    #[cfg(feature = "testing")]
+    fn clock_for(config: &Config) -> Clock {
+        if config.virtual_time {
+            Clock::tokio()
+        } else {
+            Clock::system()
+        }
+    }
+
+    #[cfg(not(feature = "testing"))]
+    fn clock_for(_: &Config) -> Clock {
+        Clock::system()
+    }
+
+    pub(crate) fn weak(&self) -> Weak<Core> {
+        self.me.clone()
+    }
+
+    pub(crate) fn id(&self) -> SessionId {
+        SessionId {
+            serial: 0,
+            slot: KERNEL,
+            kernel: self.tag,
+        }
+    }
+
+    pub(crate) fn new_wheel_id(&self) -> WheelId {
+        let id = self.next_wheel.get();
+        self.next_wheel.set(id + 1);
+        WheelId(id)
+    }
+
+    /// Lends the kernel's read buffer to `f`; a wheel that reads inside another's reading gets one of its own.
+    pub(crate) fn with_read_buffer<T>(&self, f: impl FnOnce(&mut [u8]) -> T) -> T {
+        let mut buffer = self
+            .read_buffer
+            .take()
+            .unwrap_or_else(|| vec![0; READ_BUFFER].into_boxed_slice());
+        let result = f(&mut buffer);
+        self.read_buffer.set(Some(buffer));
+        result
+    }
+
+    /// Wakes the kernel's future, unless its poll is what we are in.
+    #[inline]
+    pub(crate) fn wake_host(&self) {
+        if self.run.asleep.get() {
+            self.shared.notify();
+        }
+    }
+
+    /// An error is ending the run: nothing more is to be delivered.
+    pub(crate) fn is_failing(&self) -> bool {
+        self.die.is_fatal()
+    }
+
+    /// The wall clock's time, or the virtual one's.
+    pub(crate) fn wall_now(&self) -> std::time::SystemTime {
+        self.clock.wall(self.clock.now())
+    }
+
+    /// Whether time is virtual, so that real descriptors must keep out.
+    pub(crate) fn is_virtual(&self) -> bool {
+        self.clock.is_tokio()
+    }
+}
