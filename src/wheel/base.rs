@@ -138,10 +138,10 @@ impl Base {
     }
 }
 
-/// The methods that every wheel has: `wheel_methods!(Type, |wheel| base, |wheel| tasks);`.
+/// The methods that every wheel has: `wheel_methods!(Type, |wheel| base, tasks);`, or `Type<T>` if it has a parameter.
 macro_rules! wheel_methods {
-    ($wheel:ty, |$this:ident| $base:expr, $tasks:expr) => {
-        impl $wheel {
+    ($wheel:ident $(<$param:ident>)?, |$this:ident| $base:expr, $tasks:expr) => {
+        impl $(<$param>)? $wheel $(<$param>)? {
             /// The wheel's ID, which its events carry.
             #[doc(alias = "ID")]
             #[must_use]
@@ -160,6 +160,9 @@ macro_rules! wheel_methods {
             /// Moves the wheel to the session that is running; pass the handler's context. Its events go there from now
             /// on, by the names that they have, and what it holds alive is that session. Events that were posted already
             /// still go to the old one. POE cannot do this.
+            ///
+            /// Hand the wheel over by [`call`](crate::Context::call), not by `post`: it delivers as soon as the giver's
+            /// handler returns, ahead of the queue, so that with `post` the first record still goes to the giver.
             ///
             /// # Errors
             /// The session is of another kernel; nothing has changed then.

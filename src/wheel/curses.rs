@@ -36,11 +36,19 @@ const EVENTS: usize = 256;
 /// What the terminal tells: a key, the mouse, a size (the event is crossterm's), and the wheel.
 ///
 /// ```
-/// use poe::wheel::CursesInput;
+/// use poe::{Context, wheel::{Curses, CursesInput}};
 /// use crossterm::event::{Event, KeyCode};
-/// fn is_quit(input: &CursesInput) -> bool {
-///     matches!(&input.event, Event::Key(key) if key.code == KeyCode::Char('q'))
+/// fn is_quit(event: &Event) -> bool {
+///     event.as_key_press_event().is_some_and(|key| key.code == KeyCode::Char('q'))
 /// }
+/// fn on_input(cx: &mut Context<'_, Option<Curses>>, input: CursesInput) {
+///     assert_eq!(Some(input.wheel), cx.heap.as_ref().map(Curses::id));
+///     if is_quit(&input.event) {
+///         *cx.heap = None; // the screen is as it was before
+///     }
+/// }
+/// assert!(is_quit(&Event::Key(KeyCode::Char('q').into())));
+/// assert!(!is_quit(&Event::Resize(80, 24)));
 /// ```
 #[derive(Clone, Debug)]
 pub struct CursesInput {
@@ -87,16 +95,32 @@ struct State {
 /// Another session can have the keys, a menu say:
 ///
 /// ```
-/// use poe::{Context, wheel::{Curses, CursesInput}};
-/// fn on_keyboard(cx: &mut Context<'_, Option<Curses>>, wheel: Curses) -> poe::Handled {
-///     wheel.adopt(cx)?;
-///     assert_eq!(wheel.session_id(), cx.session_id());
-///     *cx.heap = Some(wheel);
-///     Ok(())
-/// }
-/// fn on_key(cx: &mut Context<'_, Option<Curses>>, input: CursesInput) {
-///     assert_eq!(Some(input.wheel), cx.heap.as_ref().map(Curses::id));
-/// }
+/// use poe::{Event, Kernel, Session, event::START, wheel::{Curses, CursesInput}};
+/// const KEYBOARD: Event<Curses> = Event::new("keyboard");
+/// const KEY: Event<CursesInput> = Event::new("key");
+/// # tokio_test::block_on(async {
+/// let kernel = Kernel::new();
+/// let menu = Session::builder(None::<Curses>)
+///     .on(START, |cx, ()| cx.alias_set("menu"))
+///     .on(KEYBOARD, |cx, wheel| -> poe::Handled {
+///         wheel.adopt(cx)?;
+///         assert_eq!(wheel.session_id(), cx.session_id());
+///         *cx.heap = Some(wheel);
+/// #       *cx.heap = None; // for there is nobody to press a key
+///         Ok(())
+///     })
+///     .on(KEY, |cx, _key| *cx.heap = None)
+///     .create(&kernel)?;
+/// Session::builder(())
+///     .on(START, move |cx, ()| -> poe::Handled {
+///         match Curses::builder().input(KEY).start(cx) {
+///             Ok(wheel) => Ok(cx.call(menu, KEYBOARD, wheel)?),
+///             Err(error) => Ok(println!("no menu: {error}")), // there is no terminal
+///         }
+///     })
+///     .create(&kernel)?;
+/// kernel.run().await
+/// # }).unwrap();
 /// ```
 #[doc(alias = "POE::Wheel::Curses")]
 pub struct Curses {
@@ -108,10 +132,24 @@ pub struct Curses {
 /// Settings of a [`Curses`]: the input event is wanted; the mouse and pastes are not told of unless asked for.
 ///
 /// ```
-/// use poe::{Event, wheel::{Curses, CursesInput, IoError}};
+/// use poe::{Event, Kernel, Session, event::START, wheel::{Curses, CursesInput, IoError}};
 /// const KEY: Event<CursesInput> = Event::new("key");
 /// const GONE: Event<IoError> = Event::new("gone");
-/// let editor = Curses::builder().input(KEY).error(GONE).mouse(true).bracketed_paste(true);
+/// # tokio_test::block_on(async {
+/// let kernel = Kernel::new();
+/// Session::builder(None)
+///     .on(START, |cx, ()| {
+///         match Curses::builder().input(KEY).error(GONE).mouse(true).bracketed_paste(true).start(cx) {
+///             Ok(wheel) => *cx.heap = Some(wheel),
+///             Err(error) => println!("it goes without an editor: {error}"), // there is no terminal
+///         }
+/// #       *cx.heap = None; // for there is nobody to press a key
+///     })
+///     .on(KEY, |cx, _key| *cx.heap = None)
+///     .on(GONE, |cx, _error| *cx.heap = None)
+///     .create(&kernel)?;
+/// kernel.run().await
+/// # }).unwrap();
 /// ```
 #[derive(Default)]
 #[must_use = "a wheel turns only after `start`"]

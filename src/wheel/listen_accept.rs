@@ -101,13 +101,30 @@ pub struct ListenAccept {
 /// | [`nodelay`](Self::nodelay) | `TCP_NODELAY` on |
 ///
 /// ```
-/// use poe::{Context, Event, wheel::{Connection, ListenAccept, SocketError}};
+/// use poe::{Event, Kernel, Session, event::START, wheel::{Connection, ListenAccept, SocketError}};
+/// use tokio::net::TcpListener;
 /// const CLIENT: Event<Connection> = Event::new("client");
 /// const FAILED: Event<SocketError> = Event::new("failed");
-/// fn on_listener(cx: &mut Context<'_, Option<ListenAccept>>, listener: tokio::net::TcpListener) {
-///     let settings = ListenAccept::builder(listener).accept(CLIENT).error(FAILED).nodelay(false);
-///     *cx.heap = Some(settings.start(cx));
-/// }
+/// # tokio_test::block_on(async {
+/// let kernel = Kernel::new();
+/// let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+/// let addr = listener.local_addr().unwrap();
+/// Session::builder(None)
+///     .on(START, |cx, listener: TcpListener| {
+///         let settings = ListenAccept::builder(listener).accept(CLIENT).error(FAILED).nodelay(false);
+///         *cx.heap = Some(settings.start(cx));
+///     })
+///     .on(CLIENT, |cx, client| -> poe::Handled {
+///         assert!(!client.stream.as_tcp().expect("it came over TCP").nodelay()?);
+///         *cx.heap = None;
+///         Ok(())
+///     })
+///     .on(FAILED, |_, error| panic!("{error}"))
+///     .args(listener)
+///     .create(&kernel)?;
+/// std::thread::spawn(move || std::net::TcpStream::connect(addr));
+/// kernel.run().await
+/// # }).unwrap();
 /// ```
 #[must_use = "a wheel turns only after `start`"]
 pub struct ListenAcceptBuilder {

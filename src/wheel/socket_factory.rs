@@ -32,7 +32,8 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
-/// Makes or takes connections, and makes datagram sockets (`POE::Wheel::SocketFactory`).
+/// Makes or takes connections, and makes datagram sockets (`POE::Wheel::SocketFactory`). `T` is what its success event
+/// brings: a [`Connection`] or, of a wheel by [`datagram`](SocketFactory::datagram), a [`Datagram`].
 ///
 /// ```
 /// use poe::{Event, Kernel, Session, event::START};
@@ -100,9 +101,10 @@ use std::task::{Context, Poll, ready};
 /// # }).unwrap();
 /// ```
 #[doc(alias = "POE::Wheel::SocketFactory")]
-pub struct SocketFactory {
+pub struct SocketFactory<T = Connection> {
     state: Rc<State>,
     task: Option<TaskId>,
+    brings: PhantomData<fn(T)>,
 }
 
 /// The argument of a success event: a connection, who is at its other end, and which wheel has made it.
@@ -219,6 +221,35 @@ impl SocketFactory {
         SocketFactoryBuilder::new(Role::Connect(addr.into()))
     }
 
+    /// Takes no more clients for now; they wait in the system's backlog.
+    pub fn pause_accept(&self) {
+        self.state.paused.set(true);
+    }
+
+    /// Takes clients again, those in the backlog first.
+    pub fn resume_accept(&self) {
+        if self.state.paused.replace(false) {
+            self.state.base.schedule(self.task);
+        }
+    }
+
+    /// A wheel that listens on a socket that is bound already.
+    pub(crate) fn on_listener(
+        listener: ListenSocket,
+        nodelay: bool,
+        events: (HeldName, HeldName),
+        turn: &Turn<'_>,
+        place: &'static Location<'static>,
+    ) -> Self {
+        let (success, failure) = events;
+        let state = State::new(Base::new(turn, place), Some(success), Some(failure), nodelay);
+        state.set_local(listener.local_name());
+        let phase = Phase::Accepting(Accepting::new(listener));
+        Self::start_task(state, "listening", true, phase)
+    }
+}
+
+impl SocketFactory<Datagram> {
     /// Settings for a wheel that makes a datagram socket: UDP, or UNIX if an address of it is a path. It may be bound,
     /// connected, both or neither.
     ///
@@ -247,7 +278,9 @@ impl SocketFactory {
     pub fn datagram() -> SocketFactoryBuilder<Datagram> {
         SocketFactoryBuilder::new(Role::Datagram(None)).reuse(false)
     }
+}
 
+impl<T> SocketFactory<T> {
     /// The IP address of our end: of a listener as soon as it is bound, which is at once unless a name must be looked up
     /// first; of others when the success event comes. `None` for UNIX sockets, which have a
     /// [`local_name`](Self::local_name).
@@ -264,21 +297,26 @@ impl SocketFactory {
         self.state.local.borrow().clone()
     }
 
-    /// Takes no more clients for now; they wait in the system's backlog.
-    pub fn pause_accept(&self) {
-        self.state.paused.set(true);
-    }
-
-    /// Takes clients again, those in the backlog first.
-    pub fn resume_accept(&self) {
-        if self.state.paused.replace(false) {
-            self.state.base.schedule(self.task);
-        }
-    }
-
-    /// Has connections come as that event from now on.
+    /// Has connections, or the datagram socket, come as that event from now on. What was posted already comes by the old name.
+    ///
+    /// ```
+    /// use poe::{Event, Kernel, Session, event::START, wheel::{Datagram, SocketFactory}};
+    /// const MADE: Event<Datagram> = Event::new("made");
+    /// # tokio_test::block_on(async {
+    /// let kernel = Kernel::new();
+    /// Session::builder(None::<SocketFactory<Datagram>>)
+    ///     .on(START, |cx, ()| {
+    ///         let wheel = SocketFactory::datagram().bind("localhost:0").start(cx); // the name is looked up, which takes its time
+    ///         wheel.set_success_event(MADE);
+    ///         *cx.heap = Some(wheel);
+    ///     })
+    ///     .on(MADE, |cx, made| assert_eq!(Some(made.wheel), cx.heap.as_ref().map(SocketFactory::id)))
+    ///     .create(&kernel)?;
+    /// kernel.run().await
+    /// # }).unwrap();
+    /// ```
     #[doc(alias = "event")]
-    pub fn set_success_event(&self, event: impl Posts<Connection>) {
+    pub fn set_success_event(&self, event: impl Posts<T>) {
         self.state.set_success(HeldName::new(event.key()));
     }
 
@@ -288,21 +326,6 @@ impl SocketFactory {
         self.state.set_failure(HeldName::new(event.key()));
     }
 
-    /// A wheel that listens on a socket that is bound already.
-    pub(crate) fn on_listener(
-        listener: ListenSocket,
-        nodelay: bool,
-        events: (HeldName, HeldName),
-        turn: &Turn<'_>,
-        place: &'static Location<'static>,
-    ) -> Self {
-        let (success, failure) = events;
-        let state = State::new(Base::new(turn, place), Some(success), Some(failure), nodelay);
-        state.set_local(listener.local_name());
-        let phase = Phase::Accepting(Accepting::new(listener));
-        Self::start_task(state, "listening", true, phase)
-    }
-
     fn start_task(state: Rc<State>, what: &str, listener: bool, phase: Phase) -> Self {
         let what = format!("SocketFactory {} ({what})", state.base.id());
         let body = Box::new(FactoryTask {
@@ -310,19 +333,24 @@ impl SocketFactory {
             phase,
         });
         let task = state.base.start(&what, listener, body);
-        SocketFactory { state, task }
+        Self::of(state, task)
+    }
+
+    fn of(state: Rc<State>, task: Option<TaskId>) -> Self {
+        let brings = PhantomData;
+        SocketFactory { state, task, brings }
     }
 }
 
-wheel_methods!(SocketFactory, |wheel| wheel.state.base, wheel.task);
+wheel_methods!(SocketFactory<T>, |wheel| wheel.state.base, wheel.task);
 
-impl Drop for SocketFactory {
+impl<T> Drop for SocketFactory<T> {
     fn drop(&mut self) {
         self.state.base.end(self.task);
     }
 }
 
-impl fmt::Debug for SocketFactory {
+impl<T> fmt::Debug for SocketFactory<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SocketFactory")
             .field("id", &self.id())
@@ -383,7 +411,7 @@ impl<T: 'static> SocketFactoryBuilder<T> {
     /// Starts the wheel for the session that is running; pass the handler's context. It never fails: whatever goes wrong
     /// comes as a failure event.
     #[track_caller]
-    pub fn start(self, turn: &Turn<'_>) -> SocketFactory {
+    pub fn start(self, turn: &Turn<'_>) -> SocketFactory<T> {
         let base = Base::new(turn, Location::caller());
         let state = State::new(base, self.success, self.failure, self.options.nodelay);
         let what = match &self.role {
@@ -403,11 +431,11 @@ impl<T: 'static> SocketFactoryBuilder<T> {
             Ok(Begun::Datagram(socket)) => {
                 let made = datagram(&state, socket);
                 state.post_success(turn.core, made);
-                SocketFactory { state, task: None }
+                SocketFactory::of(state, None)
             }
             Err(failed) => {
                 state.post_failure(turn.core, failed);
-                SocketFactory { state, task: None }
+                SocketFactory::of(state, None)
             }
         }
     }

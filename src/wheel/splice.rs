@@ -258,7 +258,7 @@ impl Splice {
     ///         Ok(())
     ///     })
     /// #     .create_in(cx)?;
-    /// #     cx.post(keeper, TAKE_OVER, joined)?;
+    /// #     cx.call(keeper, TAKE_OVER, joined)?;
     /// #     Ok(())
     /// # })
     /// # .create(&kernel)?;

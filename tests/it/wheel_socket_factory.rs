@@ -188,7 +188,7 @@ async fn sf8_a_datagram_socket_without_a_peer_is_posted() {
     let kernel = Kernel::new();
     let log = Log::default();
     let (queued, made) = (log.clone(), log.clone());
-    Session::builder(None::<SocketFactory>)
+    Session::builder(())
         .on(START, move |cx, ()| {
             cx.yield_to("queued", ());
             let wheel = SocketFactory::datagram()
@@ -206,6 +206,35 @@ async fn sf8_a_datagram_socket_without_a_peer_is_posted() {
         .unwrap();
     run(&kernel).await;
     assert_eq!(log.lines(), ["queued", "made, peer None"]);
+}
+
+/// SF.p8: a wheel on a datagram socket has its success event changed by a key of its own type. What was posted when the
+/// wheel was made has its name already; what waits for a look-up has it when it comes.
+#[tokio::test]
+async fn sf_p8_a_datagram_sockets_success_event_is_changed() {
+    const MADE: Event<Datagram> = Event::new("made");
+    for (ours, told) in [("127.0.0.1:0", "old name"), ("localhost:0", "made")] {
+        let kernel = Kernel::new();
+        let log = Log::default();
+        let (before, after) = (log.clone(), log.clone());
+        Session::builder(None::<SocketFactory<Datagram>>)
+            .on(START, move |cx, ()| {
+                let builder = SocketFactory::datagram().bind(ours).success("old name");
+                let wheel = builder.failure(FAILED).start(cx);
+                wheel.set_success_event(MADE);
+                *cx.heap = Some(wheel);
+            })
+            .on("old name", move |_, _: Datagram| before.say("old name"))
+            .on(MADE, move |cx, made| {
+                assert_eq!(Some(made.wheel), cx.heap.as_ref().map(SocketFactory::id));
+                after.say("made");
+            })
+            .on(FAILED, |_, error| panic!("{error}"))
+            .create(&kernel)
+            .unwrap();
+        run(&kernel).await;
+        assert_eq!(log.lines(), [told], "{ours}");
+    }
 }
 
 #[tokio::test]

@@ -14,7 +14,7 @@ const B: Event<Option<io::Result<Packet>>> = Event::new("ev_peer_b_input");
 
 #[derive(Default)]
 struct Peers {
-    wheels: Vec<SocketFactory>,
+    wheels: Vec<SocketFactory<Datagram>>,
     sockets: Vec<DatagramSocket>,
     readers: Vec<TaskId>,
     sent: [usize; 2],
@@ -99,7 +99,7 @@ async fn a_connected_datagram_socket_has_a_peer_and_hears_nobody_else() {
     let stranger = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
     let addr = friend.local_addr().unwrap();
     let said = log.clone();
-    Session::builder((None::<SocketFactory>, None::<DatagramSocket>))
+    Session::builder((None::<SocketFactory<Datagram>>, None::<DatagramSocket>))
         .on(START, move |cx, ()| {
             let wheel = SocketFactory::datagram().remote(addr).success(MADE).failure(FAILED);
             cx.heap.0 = Some(wheel.start(cx));
