@@ -276,6 +276,27 @@ async fn the_innermost_callback_is_named_and_a_state_has_its_own_name() {
     assert_eq!(error.to_string(), "event `a state` of session 1 failed: on purpose");
 }
 
+/// A server that has no alias goes by what it listens on; a client that has no name is not named.
+#[cfg(unix)]
+#[tokio::test]
+async fn a_server_on_a_unix_socket_is_named_by_its_path() {
+    let kernel = Kernel::new();
+    let path = crate::socket_kit::SocketPath::new("fails");
+    let server = TcpServer::builder(&*path.0)
+        .client_input(|_, _| on_purpose())
+        .start(&kernel)
+        .await
+        .unwrap();
+    TcpClient::builder(server.local_name())
+        .connected(|cx| cx.server().put("hello"))
+        .server_input(|_, _| ())
+        .start(&kernel)
+        .unwrap();
+    let error = within(kernel.run()).await.unwrap_err();
+    let name = format!("`client_input` of the server at unix:{}", path.0.display());
+    assert_eq!(error.failure().unwrap().callback(), Some(&*name));
+}
+
 /// L70: two failures in one, the first one's.
 #[tokio::test]
 async fn a_failure_while_one_is_handled_keeps_the_first_ones_callback() {

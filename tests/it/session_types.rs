@@ -177,6 +177,49 @@ async fn a_session_type_sees_failures_and_may_keep_them_to_itself() {
     }
 }
 
+/// What it runs at once it runs as the object that the kernel knows, so that the session may be among it.
+#[tokio::test(start_paused = true)]
+async fn a_session_type_runs_handlers_at_once_also_its_sessions_own() {
+    struct Twice(Rc<dyn Invoke>);
+    impl Invoke for Twice {
+        fn invoke(&self, turn: Turn<'_>, arg: &mut AnyArg) -> Invoked {
+            if turn.event() != "twice" {
+                return self.0.invoke(turn, arg);
+            }
+            let mut nested = turn.nested(self).unwrap();
+            let child = Session::builder(()).on(START, |_, ()| ()).on(ADD, |_, n| Reply(n + 1));
+            let child = child.create_in(&mut nested).unwrap();
+            let me = nested.session_id();
+            let first = nested.call(me, ADD, 20).unwrap();
+            let second = nested.call(me, ADD, first).unwrap();
+            turn.answer(AnyArg::new(nested.call(child, ADD, second).unwrap()));
+            Invoked::Returned
+        }
+        fn event_names(&self) -> Vec<Name> {
+            self.0.event_names()
+        }
+    }
+    let kernel = laws_kit::kernel();
+    let id = Session::builder(1_u64)
+        .on(START, |cx, ()| cx.yield_to(POSTED, ()))
+        .on(ADD, |cx, n| {
+            *cx.heap += n;
+            Reply(*cx.heap)
+        })
+        .on(POSTED, |cx, ()| -> Handled {
+            let me = cx.session_id();
+            // From inside a handler, whose heap is lent to those that it leads to.
+            assert_eq!(cx.call::<_, u64>(me, "twice", ())?, 125);
+            assert_eq!(*cx.heap, 124);
+            Ok(())
+        })
+        .session_type(|session| Rc::new(Twice(session)))
+        .create(&kernel)
+        .unwrap();
+    assert_eq!(kernel.call::<_, u64>(id, "twice", ()).unwrap(), 43);
+    laws_kit::run(&kernel).await;
+}
+
 /// POE makes the listener and every client by the same class, with the same parameters.
 #[tokio::test]
 async fn st_p15_a_session_type_is_of_the_listener_and_of_each_client() {

@@ -40,8 +40,10 @@ async fn a_server_on_a_unix_socket_serves_and_knows_the_family_of_its_client() {
         .await
         .unwrap();
     assert_eq!(server.local_names(), [SocketName::Unix(Some(path.0.clone()))]);
+    assert_eq!(server.local_name().as_path(), Some(&*path.0));
+    assert_eq!(server.local_addr(), None);
     let listener = server.clone();
-    TcpClient::builder(&server.local_names()[0])
+    TcpClient::builder(server.local_name())
         .connected(|cx| cx.server().put("hello"))
         .server_input(move |cx, line| {
             answers.add(line);
