@@ -55,7 +55,8 @@ enum FailureKind {
     },
 }
 
-/// A bare name was posted with a value that its handler does not take.
+/// A bare name was posted with a value that its handler does not take. Where a number that was written without its type
+/// is all that is wrong, the text says so.
 ///
 /// ```
 /// use poe::{Kernel, Session, event::START};
@@ -89,8 +90,36 @@ impl fmt::Display for WrongArgument {
             f,
             "event `{}` takes `{}` but was sent `{}` at {}",
             self.event, self.expected, self.sent, self.place
-        )
+        )?;
+        match mistaken_literal(self.expected, self.sent) {
+            Some(("i32", meant)) => write!(
+                f,
+                " (an integer literal is `i32` unless it says otherwise: use a typed key, or write `5_{meant}`)"
+            ),
+            Some((_, meant)) => write!(
+                f,
+                " (a float literal is `f64` unless it says otherwise: use a typed key, or write `0.5_{meant}`)"
+            ),
+            None => Ok(()),
+        }
     }
+}
+
+/// The first number in a type that has come from a literal without a suffix, and the type that it should have had, if
+/// nothing else is wrong.
+fn mistaken_literal(expected: &'static str, sent: &'static str) -> Option<(&'static str, &'static str)> {
+    let words = |name: &'static str| name.split(|c: char| !c.is_alphanumeric() && c != '_');
+    if words(expected).count() != words(sent).count() {
+        return None;
+    }
+    let differing = || words(sent).zip(words(expected)).filter(|(sent, expected)| sent != expected);
+    let literals = differing().all(|(sent, expected)| match (sent, expected) {
+        ("i32", "i8" | "i16" | "i64" | "i128" | "isize") => true,
+        ("i32", "u8" | "u16" | "u32" | "u64" | "u128" | "usize") => true,
+        ("i32", "f32" | "f64") | ("f64", "f32") => true,
+        _ => false,
+    });
+    differing().next().filter(|_| literals)
 }
 
 impl Failure {

@@ -87,6 +87,10 @@ pub enum HoldKind {
     File,
     /// A process whose end is awaited.
     Process,
+    /// It is new: no sweep has looked yet whether anything else keeps it (law L23). In the queue this is POE's event
+    /// `_garbage_collect`, which is the hold's name.
+    #[doc(alias = "_garbage_collect")]
+    Creation,
     /// Something of a [`Resource`] from outside the crate, which says what it is.
     Other(&'static str),
 }
@@ -122,6 +126,7 @@ impl fmt::Display for HoldKind {
             HoldKind::Wheel => "wheel",
             HoldKind::File => "watched file",
             HoldKind::Process => "awaited process",
+            HoldKind::Creation => "creation",
             HoldKind::Other(kind) => kind,
         })
     }
@@ -129,7 +134,11 @@ impl fmt::Display for HoldKind {
 
 impl fmt::Display for Hold {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} `{}`", self.kind, self.name)?;
+        match self.kind {
+            // The queue's name for it would only puzzle.
+            HoldKind::Creation => f.write_str("its creation, which no sweep has looked at yet")?,
+            kind => write!(f, "{kind} `{}`", self.name)?,
+        }
         if self.count != 1 {
             write!(f, " × {}", self.count)?;
         }

@@ -160,6 +160,36 @@ async fn a_wrong_argument_that_nobody_handles_ends_the_run_with_the_same_words()
     assert!(text.starts_with(expected), "{text}");
 }
 
+/// A number that says nothing of its type is the usual cause, and the text knows it.
+#[tokio::test(start_paused = true)]
+async fn a_literal_of_the_wrong_type_has_its_remedy_in_the_error() {
+    async fn text<Sent: Copy + 'static, Taken: 'static>(arg: Sent) -> String {
+        let kernel = testing::kernel();
+        Session::builder(())
+            .on(START, move |cx, ()| cx.yield_to("count", arg))
+            .on("count", |_, _: Taken| ())
+            .create(&kernel)
+            .unwrap();
+        let error = kernel.run().await.unwrap_err();
+        let text = error.failure().unwrap().to_string();
+        text.split_once(" (").map_or(String::new(), |(_, hint)| hint.to_owned())
+    }
+    let integer = "an integer literal is `i32` unless it says otherwise: use a typed key, or write";
+    assert_eq!(text::<_, u32>(5).await, format!("{integer} `5_u32`)"));
+    assert_eq!(text::<_, f64>(5).await, format!("{integer} `5_f64`)"));
+    assert_eq!(text::<_, (&str, u64)>(("five", 5)).await, format!("{integer} `5_u64`)"));
+    assert_eq!(text::<_, Option<[u8; 3]>>(Some([1, 2, 3])).await, format!("{integer} `5_u8`)"));
+    assert_eq!(
+        text::<_, f32>(0.5).await,
+        "a float literal is `f64` unless it says otherwise: use a typed key, or write `0.5_f32`)"
+    );
+    // Where something else is wrong, too, or no literal is to blame:
+    assert_eq!(text::<_, (u64, String)>((5, "five")).await, "");
+    assert_eq!(text::<_, u32>(Some(5)).await, "");
+    assert_eq!(text::<_, i32>(5_u32).await, "");
+    assert_eq!(text::<_, u32>((5,)).await, "");
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_answer_of_another_type_names_both() {
     let kernel = testing::kernel();

@@ -3,7 +3,7 @@
 
 use crate::laws_kit::{kernel, ms};
 use poe::event::{START, STOP};
-use poe::{Event, Kernel, Postback, Session};
+use poe::{Event, HoldKind, Kernel, Postback, Session};
 use std::cell::Cell;
 use std::rc::Rc;
 
@@ -158,6 +158,22 @@ async fn a_postback_that_is_kept_in_its_own_sessions_heap() {
     let why = hangs(&kernel).await;
     says(&why, 1, "postback `done`", line.get());
     kernel.post(id, "forget", ()).unwrap();
+    ends(&kernel).await;
+}
+
+/// Who was made a moment ago may hold nothing yet: it is told in words, and not by the event of the kernel's own.
+#[tokio::test(start_paused = true)]
+async fn a_session_that_is_new() {
+    let kernel = kernel();
+    let line = line!() + 1;
+    let id = Session::builder(()).on(START, |_, ()| ()).create(&kernel).unwrap();
+    let why = kernel.why_alive();
+    let kinds: Vec<_> = why.sessions[0].holds.iter().map(|hold| hold.kind).collect();
+    assert_eq!(kinds, [HoldKind::Creation]);
+    let text = format!("is kept alive by\n  its creation, which no sweep has looked at yet (tests/it/why_alive.rs:{line})");
+    assert!(why.to_string().ends_with(&text), "{why}");
+    assert_eq!(kernel.snapshot().event_count_to(id), 1);
+    assert_eq!(kernel.snapshot().queue[0].event, "_garbage_collect");
     ends(&kernel).await;
 }
 

@@ -141,7 +141,11 @@ impl Core {
     fn posts_by_session(&self) -> HashMap<u32, Vec<Held>> {
         let mut found: HashMap<u32, Vec<Held>> = HashMap::new();
         for e in self.queue.borrow().posts() {
-            found.entry(e.to).or_default().push((HoldKind::Event, e.name, e.place));
+            let kind = match e.name {
+                NameIdx::GC if e.from == e.to => HoldKind::Creation,
+                _ => HoldKind::Event,
+            };
+            found.entry(e.to).or_default().push((kind, e.name, e.place));
             if e.from != e.to {
                 found
                     .entry(e.from)
