@@ -105,6 +105,11 @@ impl fmt::Display for WrongArgument {
     }
 }
 
+/// What an integer literal can be, apart from an `i32`.
+const NUMBERS: [&str; 13] = [
+    "i8", "i16", "i64", "i128", "isize", "u8", "u16", "u32", "u64", "u128", "usize", "f32", "f64",
+];
+
 /// The first number in a type that has come from a literal without a suffix, and the type that it should have had, if
 /// nothing else is wrong.
 fn mistaken_literal(expected: &'static str, sent: &'static str) -> Option<(&'static str, &'static str)> {
@@ -112,11 +117,14 @@ fn mistaken_literal(expected: &'static str, sent: &'static str) -> Option<(&'sta
     if words(expected).count() != words(sent).count() {
         return None;
     }
-    let differing = || words(sent).zip(words(expected)).filter(|(sent, expected)| sent != expected);
-    let literals = differing().all(|(sent, expected)| match (sent, expected) {
-        ("i32", "i8" | "i16" | "i64" | "i128" | "isize") => true,
-        ("i32", "u8" | "u16" | "u32" | "u64" | "u128" | "usize") => true,
-        ("i32", "f32" | "f64") | ("f64", "f32") => true,
+    let differing = || {
+        words(sent)
+            .zip(words(expected))
+            .filter(|(sent, expected)| sent != expected)
+    };
+    let literals = differing().all(|(sent, expected)| match sent {
+        "i32" => NUMBERS.contains(&expected),
+        "f64" => expected == "f32",
         _ => false,
     });
     differing().next().filter(|_| literals)

@@ -6,6 +6,7 @@
 use crate::arg::AnyArg;
 use crate::id::SessionId;
 use crate::name::{Key, Name, hash};
+pub(crate) use sealed::Keyed;
 use std::fmt;
 use std::marker::PhantomData;
 
@@ -62,7 +63,18 @@ impl<A, R> fmt::Debug for Event<A, R> {
     }
 }
 
-/// What can name an event that carries an `A`: a typed [`Event`], a `&str` or a `String`.
+mod sealed {
+    use crate::name::Key;
+
+    /// What has a name. It is apart from [`Posts`](super::Posts) because it is the kernel's business alone, and because a
+    /// name does not depend on what the event carries.
+    pub trait Keyed {
+        /// The name, ready for the kernel's table.
+        fn key(&self) -> Key<'_>;
+    }
+}
+
+/// What can name an event that carries an `A`: a typed [`Event`], a `&str` or a `String`. No other type can.
 ///
 /// ```
 /// use poe::{Event, Kernel, Session, SessionId, event::{Posts, START}};
@@ -70,7 +82,6 @@ impl<A, R> fmt::Debug for Event<A, R> {
 ///
 /// /// Tells everybody, by an event that the caller chooses; gives the number of those who are left.
 /// fn broadcast(kernel: &Kernel, to: &[SessionId], event: impl Posts<String> + Copy, text: &str) -> usize {
-///     println!("{}: {text}", event.key().as_str());
 ///     to.iter().filter(|id| kernel.post(**id, event, text.to_owned()).is_ok()).count()
 /// }
 /// # tokio_test::block_on(async {
@@ -88,10 +99,7 @@ impl<A, R> fmt::Debug for Event<A, R> {
     message = "`{Self}` is not a key for an event that carries `{A}`",
     note = "use the `Event<{A}>` constant of that name, or a bare name (`&str` or `String`)"
 )]
-pub trait Posts<A> {
-    /// The name, ready for the kernel's table.
-    fn key(&self) -> Key<'_>;
-}
+pub trait Posts<A>: Keyed {}
 
 /// What can name an event that carries an `A` and is answered with an `R`.
 ///
@@ -117,46 +125,58 @@ pub trait Posts<A> {
 )]
 pub trait Calls<A, R>: Posts<A> {}
 
-impl<A, R> Posts<A> for Event<A, R> {
+impl<A, R> Keyed for Event<A, R> {
+    #[inline]
     fn key(&self) -> Key<'_> {
         Key::fixed(self.name, self.hash)
     }
 }
+impl<A, R> Posts<A> for Event<A, R> {}
 impl<A, R> Calls<A, R> for Event<A, R> {}
 
-impl<A> Posts<A> for &str {
+impl Keyed for &str {
+    #[inline]
     fn key(&self) -> Key<'_> {
         Key::new(self)
     }
 }
+impl<A> Posts<A> for &str {}
 impl<A, R> Calls<A, R> for &str {}
 
-impl<A> Posts<A> for String {
+impl Keyed for String {
+    #[inline]
     fn key(&self) -> Key<'_> {
         Key::new(self)
     }
 }
+impl<A> Posts<A> for String {}
 impl<A, R> Calls<A, R> for String {}
 
-impl<A> Posts<A> for &String {
+impl Keyed for &String {
+    #[inline]
     fn key(&self) -> Key<'_> {
         Key::new(self)
     }
 }
+impl<A> Posts<A> for &String {}
 impl<A, R> Calls<A, R> for &String {}
 
-impl<A> Posts<A> for Name {
+impl Keyed for Name {
+    #[inline]
     fn key(&self) -> Key<'_> {
         Key::new(self)
     }
 }
+impl<A> Posts<A> for Name {}
 impl<A, R> Calls<A, R> for Name {}
 
-impl<A> Posts<A> for &Name {
+impl Keyed for &Name {
+    #[inline]
     fn key(&self) -> Key<'_> {
         Key::new(self)
     }
 }
+impl<A> Posts<A> for &Name {}
 impl<A, R> Calls<A, R> for &Name {}
 
 /// The key of a life-cycle event that the kernel sends: its argument's type is fixed, its answer is free.
@@ -183,11 +203,13 @@ impl<A> fmt::Debug for Reserved<A> {
     }
 }
 
-impl<A> Posts<A> for Reserved<A> {
+impl<A> Keyed for Reserved<A> {
+    #[inline]
     fn key(&self) -> Key<'_> {
         Key::fixed(self.0.name, self.0.hash)
     }
 }
+impl<A> Posts<A> for Reserved<A> {}
 impl<A, R> Calls<A, R> for Reserved<A> {}
 
 /// The key of `_start`, whose argument is whatever the builder's `args` was given.
@@ -207,11 +229,13 @@ impl<A, R> Calls<A, R> for Reserved<A> {}
 #[derive(Clone, Copy, Debug)]
 pub struct Start(());
 
-impl<A> Posts<A> for Start {
+impl Keyed for Start {
+    #[inline]
     fn key(&self) -> Key<'_> {
         Key::fixed("_start", const { hash("_start") })
     }
 }
+impl<A> Posts<A> for Start {}
 impl<A, R> Calls<A, R> for Start {}
 
 /// `_start`: runs inside `create`, before it returns. Its argument is what the builder's `args` was given, or `()`;

@@ -178,7 +178,10 @@ async fn a_literal_of_the_wrong_type_has_its_remedy_in_the_error() {
     assert_eq!(text::<_, u32>(5).await, format!("{integer} `5_u32`)"));
     assert_eq!(text::<_, f64>(5).await, format!("{integer} `5_f64`)"));
     assert_eq!(text::<_, (&str, u64)>(("five", 5)).await, format!("{integer} `5_u64`)"));
-    assert_eq!(text::<_, Option<[u8; 3]>>(Some([1, 2, 3])).await, format!("{integer} `5_u8`)"));
+    assert_eq!(
+        text::<_, Option<[u8; 3]>>(Some([1, 2, 3])).await,
+        format!("{integer} `5_u8`)")
+    );
     assert_eq!(
         text::<_, f32>(0.5).await,
         "a float literal is `f64` unless it says otherwise: use a typed key, or write `0.5_f32`)"

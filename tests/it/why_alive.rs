@@ -170,7 +170,8 @@ async fn a_session_that_is_new() {
     let why = kernel.why_alive();
     let kinds: Vec<_> = why.sessions[0].holds.iter().map(|hold| hold.kind).collect();
     assert_eq!(kinds, [HoldKind::Creation]);
-    let text = format!("is kept alive by\n  its creation, which no sweep has looked at yet (tests/it/why_alive.rs:{line})");
+    let text =
+        format!("is kept alive by\n  its creation, which no sweep has looked at yet (tests/it/why_alive.rs:{line})");
     assert!(why.to_string().ends_with(&text), "{why}");
     assert_eq!(kernel.snapshot().event_count_to(id), 1);
     assert_eq!(kernel.snapshot().queue[0].event, "_garbage_collect");

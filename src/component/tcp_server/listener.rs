@@ -1,10 +1,10 @@
 //! The listener: the session with the listening wheels, and what it shares with its clients.
 
-use super::{DISCONNECTED, END_ALL, SET_CONCURRENCY, key};
+use super::{DISCONNECTED, END_ALL, SET_CONCURRENCY};
 use crate::component::callbacks::{Callback, Component};
 use crate::component::connection::{CUT, SHUTDOWN, give_up_alias};
 use crate::error::Handled;
-use crate::event::{Event, START, STOP};
+use crate::event::{Event, Keyed, START, STOP};
 use crate::id::WheelId;
 use crate::kernel::Signal;
 use crate::name::HeldName;
@@ -196,7 +196,7 @@ pub(super) fn listener_states(
     States::<Listener>::new()
         .on(START, move |cx, listeners: Vec<ListenSocket>| -> Handled {
             for listener in listeners {
-                let events = (HeldName::new(key(&ACCEPTED)), HeldName::new(key(&FAILED)));
+                let events = (HeldName::new(ACCEPTED.key()), HeldName::new(FAILED.key()));
                 let factory = SocketFactory::on_listener(listener, nodelay, events, cx, place);
                 cx.heap.shared.factories.borrow_mut().push(factory);
             }
@@ -256,7 +256,7 @@ fn end_all(cx: &mut Context<'_, Listener>, event: &Event<()>) {
         let _ = cx
             .kernel
             .core
-            .post_from(None, client.into(), key(event), (), Location::caller());
+            .post_from(None, client.into(), event.key(), (), Location::caller());
     }
 }
 

@@ -16,11 +16,10 @@ pub use client::ClientHeap;
 pub use listener::Listener;
 
 use super::connection::SHUTDOWN;
-use crate::event::{Event, Posts};
+use crate::event::{Event, Keyed};
 use crate::filter::Line;
 use crate::id::SessionId;
 use crate::kernel::Core;
-use crate::name::Key;
 use crate::wheel::{Address, ListenSocket, SocketName};
 use listener::Shared;
 use std::fmt;
@@ -240,7 +239,7 @@ impl TcpServer {
     fn post<A: 'static>(&self, event: &Event<A>, arg: A) {
         if let Some(core) = self.core.upgrade() {
             // It may have ended before.
-            let _ = core.post_from(None, self.session.into(), key(event), arg, Location::caller());
+            let _ = core.post_from(None, self.session.into(), event.key(), arg, Location::caller());
         }
     }
 }
@@ -253,9 +252,4 @@ impl fmt::Debug for TcpServer {
             .field("connections", &self.connections())
             .finish()
     }
-}
-
-/// A typed key's name: `Event` is a key in one way only, unlike a bare name.
-fn key<A>(event: &Event<A>) -> Key<'_> {
-    Posts::<A>::key(event)
 }

@@ -5,7 +5,7 @@ use super::history::Transition;
 use super::machine::Machine;
 use crate::arg::AnyArg;
 use crate::error::{CallError, Error, ErrorKind};
-use crate::event::{Calls, DEFAULT, Posts};
+use crate::event::{Calls, DEFAULT, Keyed, Posts};
 use crate::id::SessionId;
 use crate::kernel::{Caller, Invoked, Kernel, call_at_once, create_at_once};
 use crate::name::{Key, Name};
@@ -178,7 +178,7 @@ impl<S: Eq + Hash + Debug + 'static, R: 'static> NfaState<S, R> {
     /// ```
     #[must_use]
     pub fn postpone_others(self) -> Self {
-        self.postponing(Posts::<crate::event::Unhandled>::key(&DEFAULT))
+        self.postponing(DEFAULT.key())
     }
 
     fn postponing(mut self, key: Key<'_>) -> Self {

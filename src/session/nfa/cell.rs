@@ -5,7 +5,7 @@ use super::machine::Machine;
 use super::postpone::Queue;
 use crate::arg::AnyArg;
 use crate::error::{Failure, drop_quietly};
-use crate::event::{Event, LEAVE, Posts, Unhandled};
+use crate::event::{Event, Keyed, LEAVE, Unhandled};
 use crate::id::AlarmId;
 use crate::kernel::{Frame, Invoke, Invoked, Turn};
 use crate::name::{HeldName, Key, Name, NameIdx};

@@ -6,7 +6,7 @@ use super::history::Transition;
 use super::postpone::Postponed;
 use crate::arg::AnyArg;
 use crate::error::{CallError, Error, Failure, Handled};
-use crate::event::{Calls, Posts, Unhandled};
+use crate::event::{Calls, Keyed, Posts, Unhandled};
 use crate::id::SessionId;
 use crate::kernel::invoke::sealed;
 use crate::kernel::{Caller, Core, Delta, Target, Turn, call_at_once};
