@@ -1,0 +1,13 @@
+//! The kernel's door for other threads: an inbox that is swapped whole, and one wake-up for all that waits in it.
+
+mod answer;
+mod dead_letter;
+mod inbox;
+mod kernel_handle;
+mod letter;
+
+pub use answer::Answer;
+pub use dead_letter::DeadLetter;
+pub(super) use dead_letter::DeadLetterHook;
+pub(super) use inbox::Inbox;
+pub use kernel_handle::KernelHandle;
