@@ -1,0 +1,187 @@
+//! The processes that are awaited, or are the kernel's to reap, and the task that waits for one.
+
+use crate::bridge::files::Readiness;
+use crate::bridge::processes::{Standing, end_of, standing};
+use crate::id::TaskId;
+use crate::kernel::Core;
+use crate::kernel::task::{Purpose, Task};
+use crate::name::Name;
+use crate::resource::HoldKind;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::panic::Location;
+use std::process::{Child, ExitStatus};
+use std::task::{Context, Poll};
+
+/// A process that is awaited, or is the kernel's to reap.
+pub(super) struct Known {
+    /// What waits for its end.
+    pub(super) task: Option<TaskId>,
+    /// No pidfd could be had: SIGCHLD tells.
+    pub(super) by_signal: bool,
+    /// A child of this process, as it was when it was entered: only such a one can be waited for to the end.
+    pub(super) ours: bool,
+    /// Given away to the kernel, which reaps it.
+    pub(super) child: Option<Child>,
+    /// Wheels that want to know of its end.
+    pub(super) ended: Vec<EndHook>,
+}
+
+/// Called with what is known of how a process ended; it runs no handler.
+pub(crate) type EndHook = Box<dyn FnOnce(Option<ExitStatus>)>;
+
+#[derive(Default)]
+pub(crate) struct Processes {
+    pub(super) known: RefCell<BTreeMap<u32, Known>>,
+    /// Those whose end has been told, and which their owners have not reaped yet.
+    pub(super) told: RefCell<BTreeSet<u32>>,
+}
+
+/// Children that still run when their kernel goes are waited for by threads, so that none is left unreaped.
+impl Drop for Processes {
+    fn drop(&mut self) {
+        let known = std::mem::take(self.known.get_mut());
+        for mut child in known.into_values().filter_map(|known| known.child) {
+            if matches!(child.try_wait(), Ok(None)) {
+                let reaper = std::thread::Builder::new()
+                    .name("poe-reaper".to_owned())
+                    .stack_size(64 * 1024);
+                // Without a thread to be had the child stays unreaped until this process ends, as without us.
+                let _ = reaper.spawn(move || child.wait());
+            }
+        }
+    }
+}
+
+impl Processes {
+    /// True if the end of that process had not been told yet.
+    pub(super) fn tell(&self, pid: u32) -> bool {
+        let mut told = self.told.borrow_mut();
+        // Now and then those are forgotten that their owners have reaped meanwhile.
+        if told.len() >= 64 && told.len().is_power_of_two() {
+            told.retain(|pid| matches!(standing(*pid), Ok(Standing::Exited(_))));
+        }
+        told.insert(pid)
+    }
+}
+
+pub(super) struct ProcessTask {
+    pub(super) pid: u32,
+    pub(super) end: Option<Readiness>,
+}
+
+impl Task for ProcessTask {
+    fn poll(&mut self, core: &Core, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            let end = match &mut self.end {
+                Some(end) => end,
+                none => match end_of(self.pid) {
+                    Ok(end) => none.insert(end),
+                    // Gone by now, or the system has no such thing: look, and let SIGCHLD tell if it is still there.
+                    Err(_) => {
+                        core.look_by_signal(self.pid);
+                        return Poll::Pending;
+                    }
+                },
+            };
+            if end.poll_ready(cx).is_pending() {
+                return Poll::Pending;
+            }
+            if core.look_at_process(self.pid, true) {
+                return Poll::Ready(());
+            }
+            // As long as one of its threads runs it has not ended.
+            self.end = None;
+        }
+    }
+}
+
+impl Core {
+    /// Begins to look for the end of a process, unless that is done already.
+    #[track_caller]
+    pub(super) fn enter_process(&self, pid: u32, ours: bool, child: Option<Child>) {
+        let is_new = {
+            let mut known = self.processes.known.borrow_mut();
+            let is_new = !known.contains_key(&pid);
+            let entry = known.entry(pid).or_insert(Known {
+                task: None,
+                by_signal: false,
+                ours,
+                child: None,
+                ended: Vec::new(),
+            });
+            if child.is_some() {
+                entry.child = child;
+            }
+            is_new
+        };
+        if is_new {
+            let purpose = Purpose {
+                owner: self.id(),
+                kind: HoldKind::Process,
+                what: Name::from(pid.to_string().as_str()),
+                place: Location::caller(),
+                listener: false,
+            };
+            let task = self.start_task(purpose, Box::new(ProcessTask { pid, end: None }));
+            if let Some(known) = self.processes.known.borrow_mut().get_mut(&pid) {
+                known.task = task;
+            }
+        }
+    }
+
+    /// Takes over a child that was just started: it will be reaped, whether anybody awaits it or not.
+    pub(crate) fn adopt_child(&self, child: Child) {
+        let pid = child.id();
+        self.processes.told.borrow_mut().remove(&pid);
+        self.enter_process(pid, true, Some(child));
+    }
+
+    /// Has a wheel told of the end of a child that was adopted; false if it was reaped already.
+    pub(crate) fn on_child_end(&self, pid: u32, hook: EndHook) -> bool {
+        match self.processes.known.borrow_mut().get_mut(&pid) {
+            Some(known) if known.child.is_some() => {
+                known.ended.push(hook);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether an adopted child is not reaped, so that its number is still its own.
+    pub(crate) fn is_child_there(&self, pid: u32) -> bool {
+        let known = self.processes.known.borrow();
+        known.get(&pid).is_some_and(|known| known.child.is_some())
+    }
+
+    /// Awaits a process no longer, unless somebody else does, or it is the kernel's to reap.
+    pub(super) fn settle_process(&self, pid: u32) {
+        if self.children.borrow().is_awaited(pid) {
+            return;
+        }
+        let task = {
+            let mut known = self.processes.known.borrow_mut();
+            match known.get(&pid) {
+                Some(process) if process.child.is_none() => known.remove(&pid).and_then(|known| known.task),
+                _ => return,
+            }
+        };
+        if let Some(task) = task {
+            self.cancel_task(task);
+        }
+        self.settle_listeners();
+    }
+
+    pub(super) fn look_by_signal(&self, pid: u32) {
+        if let Some(known) = self.processes.known.borrow_mut().get_mut(&pid) {
+            known.by_signal = true;
+        }
+        self.listen(self.id(), "CHLD");
+        self.look_at_process(pid, false);
+    }
+
+    /// Whether some process can only be awaited by SIGCHLD.
+    pub(crate) fn awaits_by_signal(&self) -> bool {
+        self.processes.known.borrow().values().any(|known| known.by_signal)
+    }
+}

@@ -1,0 +1,150 @@
+//! Awaiting a process (POE's `sig_child`).
+
+use super::child_process::Which;
+use super::{ChildExit, ChildProcess};
+use crate::arg::AnyArg;
+use crate::bridge::processes::{Standing, exists, standing};
+use crate::error::{Error, ErrorKind, drop_quietly};
+use crate::event::Posts;
+use crate::kernel::{Core, Turn};
+use crate::name::HeldName;
+use crate::resource::HoldKind;
+use crate::resource::children::Awaiter;
+use std::io;
+use std::panic::Location;
+
+/// Child processes (on Unix only).
+impl Turn<'_> {
+    /// Delivers `event`, once, when a process ends (laws L55, L56). That keeps the session alive, and the kernel from being
+    /// idle, until then. A process that has ended already, and was not reaped, is told of as well.
+    ///
+    /// By its number, a process is only looked at: whoever started it waits for it as ever. A
+    /// [`std::process::Child`] that is given away is reaped by the kernel, also if the session ends before it; such of its
+    /// pipes as were not taken out before are closed. A second wait of the same session for the same process replaces the event and extra.
+    ///
+    /// Any process can be awaited on Linux; of one that is no child of this one the status is not known, and waiting for it
+    /// does not keep the kernel from being idle.
+    ///
+    /// # Errors
+    /// There is no such process ([`Error::is_no_such_process`]); the kernel is on virtual time.
+    ///
+    /// ```
+    /// use poe::{ChildExit, Event, Kernel, Session, event::{START, STOP}};
+    /// const ENDED: Event<ChildExit<&'static str>> = Event::new("ended");
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), poe::Error> {
+    /// let kernel = Kernel::new();
+    /// Session::builder(None)
+    ///     .on(START, |cx, ()| -> poe::Handled {
+    ///         let child = std::process::Command::new("sh").args(["-c", "exit 3"]).spawn()?;
+    ///         Ok(cx.sig_child(child, ENDED, "the third")?)
+    ///     })
+    ///     .on(ENDED, |cx, exit| {
+    ///         assert_eq!(exit.extra, "the third");
+    ///         *cx.heap = exit.status;
+    ///     })
+    ///     .on(STOP, |cx, ()| assert_eq!(cx.heap.unwrap().code(), Some(3)))
+    ///     .create(&kernel)?;
+    /// kernel.run().await
+    /// # }
+    /// ```
+    #[track_caller]
+    pub fn sig_child<X: 'static>(
+        self,
+        process: impl Into<ChildProcess>,
+        event: impl Posts<ChildExit<X>>,
+        extra: X,
+    ) -> Result<(), Error> {
+        let process = process.into();
+        let Some(session) = self.slot() else {
+            return Ok(());
+        };
+        let awaiter = Awaiter {
+            session,
+            event: HeldName::new(event.key()),
+            arg: Box::new(move |pid, status| AnyArg::new(ChildExit { pid, status, extra })),
+            place: Location::caller(),
+        };
+        let awaited = self.core.await_process(process, awaiter);
+        self.core.told("sig_child", awaited)
+    }
+
+    /// Awaits a process no longer; false if this session did not.
+    ///
+    /// ```
+    /// use poe::{ChildExit, Event, Kernel, Session, event::START};
+    /// const ENDED: Event<ChildExit> = Event::new("ended");
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), poe::Error> {
+    /// let kernel = Kernel::new();
+    /// Session::builder(())
+    ///     .on(START, |cx, ()| -> poe::Handled {
+    ///         let mut child = std::process::Command::new("sleep").arg("3600").spawn()?;
+    ///         cx.sig_child(&child, ENDED, ())?; // looked at, and still the program's own
+    ///         assert!(cx.sig_child_clear(child.id()));
+    ///         assert!(!cx.sig_child_clear(child.id()));
+    ///         child.kill()?;
+    ///         child.wait()?;
+    ///         Ok(())
+    ///     })
+    ///     .on(ENDED, |_, _| panic!("nobody awaits it"))
+    ///     .create(&kernel)?;
+    /// kernel.run().await // nothing keeps the session any more
+    /// # }
+    /// ```
+    #[doc(alias = "sig_child")]
+    pub fn sig_child_clear(self, pid: u32) -> bool {
+        let Some(slot) = self.slot() else { return false };
+        let removed = self.core.children.borrow_mut().remove(pid, slot);
+        let Some(awaiter) = removed else { return false };
+        self.core.sessions.borrow_mut().release(slot);
+        self.core.trace_released(slot, HoldKind::Process, &pid.to_string());
+        self.core.settle_process(pid);
+        drop_quietly(awaiter);
+        true
+    }
+}
+
+impl Core {
+    fn await_process(&self, process: ChildProcess, awaiter: Awaiter) -> Result<(), Error> {
+        let pid = process.id();
+        if self.is_virtual() {
+            let why = "a kernel on virtual time awaits no process: use one on the real clock";
+            return Err(io_error(io::Error::new(io::ErrorKind::Unsupported, why)));
+        }
+        let given = matches!(process.0, Which::Given(_));
+        let now = match standing(pid) {
+            Err(error) if !given => return Err(io_error(error)),
+            now => now.unwrap_or(Standing::Running),
+        };
+        let ours = given || now != Standing::NotOurs;
+        if !ours && !exists(pid) {
+            return Err(ErrorKind::NoSuchProcess(pid).into());
+        }
+        if now == Standing::Running {
+            // What was told was of an earlier process of the same number.
+            self.processes.told.borrow_mut().remove(&pid);
+        }
+        let session = awaiter.session;
+        let replaced = self.children.borrow_mut().enter(pid, awaiter);
+        if replaced.is_none() {
+            self.sessions.borrow_mut().hold(session);
+            self.trace_held(session, HoldKind::Process, &pid.to_string());
+        }
+        drop_quietly(replaced);
+        let child = match process.0 {
+            Which::Given(child) => Some(child),
+            Which::Number(_) => None,
+        };
+        self.enter_process(pid, ours, child);
+        Ok(())
+    }
+}
+
+fn io_error(error: io::Error) -> Error {
+    ErrorKind::Io {
+        operation: "awaiting a process",
+        error,
+    }
+    .into()
+}
