@@ -1,0 +1,127 @@
+//! A signal's way through the tree of sessions, and whom it stops at its end.
+
+use super::{Raised, Signal};
+use crate::arg::AnyArg;
+use crate::error::{drop_each_quietly, drop_quietly};
+use crate::kernel::dispatch::discard;
+use crate::kernel::{Core, Die};
+use crate::name::NameIdx;
+use crate::resource::sessions::KERNEL;
+use crate::resource::signals::SignalClass;
+use std::panic::Location;
+
+impl Core {
+    /// Takes a signal to its target and all below it, the deepest generation first, and then stops whom its class and
+    /// the handlers' word condemn.
+    pub(crate) fn dispatch_signal(&self, target: u32, caller: NameIdx, arg: AnyArg, place: &'static Location<'static>) {
+        let Ok(Raised { name: signal, arg }) = arg.downcast::<Raised>() else {
+            // Nobody but the kernel can register for `_signal`, so an event that only has its name finds no handler.
+            return;
+        };
+        let is_die = signal == "DIE";
+        let to = self.sessions.borrow().id(target);
+        tracing::trace!(target: "poe::signals", %signal, %to, "dispatch");
+        // In the order in which they are visited. Siblings: the youngest first.
+        let touched: Vec<_> = {
+            let sessions = self.sessions.borrow();
+            let mut found = vec![target];
+            let mut at = 0;
+            while let Some(slot) = found.get(at) {
+                let children: Vec<u32> = sessions.children(*slot).collect();
+                found.extend(children);
+                at += 1;
+            }
+            found.reverse();
+            if is_die {
+                let mut ancestor = sessions.parent(target);
+                while let Some(slot) = ancestor.filter(|s| *s != KERNEL) {
+                    found.push(slot);
+                    ancestor = sessions.parent(slot);
+                }
+            }
+            found.into_iter().map(|s| sessions.id(s)).collect()
+        };
+        let watchers = self.signals.borrow().watchers(&signal);
+        let outer = self.handled.replace(Some(0));
+        for id in &touched {
+            if id.is_kernel() {
+                self.kernel_watches(&signal);
+                continue;
+            }
+            // Gone, if a watcher before it stopped it (decision D18).
+            let Some(slot) = self.sessions.borrow().resolve(*id) else {
+                continue;
+            };
+            let Some(watcher) = watchers.get(&slot) else { continue };
+            tracing::trace!(target: "poe::signals", %signal, session = %id, event = %watcher.event.name(), "delivered");
+            let given = Signal {
+                name: signal.clone(),
+                arg: arg.clone(),
+                extra: watcher.extra.clone(),
+            };
+            let answer = self.dispatch_to(
+                slot,
+                self.id(),
+                watcher.event.idx(),
+                caller,
+                AnyArg::new(given),
+                place,
+                is_die,
+            );
+            if let Some(mut value) = answer {
+                discard(&mut value);
+            }
+        }
+        let handled = self.handled.replace(outer).unwrap_or(0);
+        let condemned = match SignalClass::of(&signal) {
+            SignalClass::NonMaskable => true,
+            SignalClass::Terminal => handled == 0,
+            SignalClass::Benign => false,
+        };
+        if condemned {
+            for id in touched {
+                tracing::trace!(target: "poe::signals", %signal, session = %id, "stops");
+                if id.is_kernel() {
+                    self.stop_kernel();
+                    continue;
+                }
+                let slot = self.sessions.borrow().resolve(id);
+                if let Some(slot) = slot {
+                    self.stop_session(slot);
+                }
+            }
+        }
+        if is_die
+            && handled == 0
+            && let Some(die) = arg.downcast_ref::<Die>()
+        {
+            self.fail_unhandled(die);
+        }
+        // Their last owners may be here, and their drops may panic.
+        drop_each_quietly(watchers);
+        drop_quietly(arg);
+    }
+
+    /// The kernel is the last that IDLE visits: if nobody has found anything to do by then, it is the turn of ZOMBIE.
+    fn kernel_watches(&self, signal: &str) {
+        if signal == "IDLE" && self.run.idle_watch.get() && self.queue.borrow().len() == 0 && self.tasks.count() == 0 {
+            self.kernel_signal(KERNEL, "ZOMBIE", AnyArg::UNIT);
+        }
+    }
+
+    /// A terminal signal reached the kernel itself: the run is over, and whatever waited is lost. A session that another's
+    /// `_stop` has just made is the kernel's child now and goes on (law L35), so the run does.
+    fn stop_kernel(&self) {
+        if self.sessions.borrow().count() > 0 {
+            return;
+        }
+        self.run.over.set(true);
+        let events = self.queue.borrow_mut().drain();
+        for entry in &events {
+            self.release_ends(entry.to, entry.from);
+            self.names.release(entry.name);
+            self.names.release(entry.caller);
+        }
+        drop_each_quietly(events);
+    }
+}

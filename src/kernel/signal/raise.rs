@@ -1,0 +1,143 @@
+//! Raising signals: each is an event of the kernel's own until its turn has come.
+
+use super::by_one_name;
+use crate::arg::AnyArg;
+use crate::error::{PostError, PostErrorKind};
+use crate::kernel::{Core, Kernel, Target, Turn};
+use crate::name::{Name, NameIdx};
+use crate::resource::sessions::KERNEL;
+use std::panic::Location;
+use std::rc::Rc;
+
+impl Turn<'_> {
+    /// Queues a signal for a session and all below it; to the kernel, for everybody (law L45).
+    ///
+    /// # Errors
+    /// [`PostError`] with the argument, when the target is not there.
+    ///
+    /// ```
+    /// use poe::{Event, Kernel, Session, Signal, event::{START, STOP}};
+    /// const ON_NEWS: Event<Signal> = Event::new("on news");
+    /// # tokio_test::block_on(async {
+    /// let kernel = Kernel::new();
+    /// Session::builder(())
+    ///     .on(START, |cx, ()| -> poe::Handled {
+    ///         let child = Session::builder(0)
+    ///             .on(START, |cx, ()| cx.sig("news", ON_NEWS))
+    ///             .on(ON_NEWS, |cx, signal| *cx.heap += signal.arg::<u32>().unwrap())
+    ///             .on(STOP, |cx, ()| assert_eq!(*cx.heap, 3));
+    ///         child.create_in(cx)?;
+    ///         cx.signal(cx.session_id(), "news", 1_u32)?; // for this session and the child
+    ///         cx.signal(cx.kernel_id(), "news", 2_u32)?; // for everybody
+    ///         assert_eq!(cx.signal("nobody", "news", 4_u32).unwrap_err().into_arg(), 4);
+    ///         Ok(())
+    ///     })
+    ///     .create(&kernel)?;
+    /// kernel.run().await
+    /// # }).unwrap();
+    /// ```
+    #[track_caller]
+    pub fn signal<'t, A: 'static>(
+        self,
+        target: impl Into<Target<'t>>,
+        signal: &str,
+        arg: A,
+    ) -> Result<(), PostError<A>> {
+        let raised = signal_from(self.core, target.into(), signal, arg, Location::caller());
+        self.core.told("signal", raised)
+    }
+}
+
+impl Kernel {
+    /// Queues a signal for a session and all below it; to [`Kernel::id`], for everybody.
+    ///
+    /// # Errors
+    /// [`PostError`] with the argument, when the target is not there.
+    ///
+    /// ```
+    /// use poe::{Kernel, Session, event::START};
+    /// # tokio_test::block_on(async {
+    /// let kernel = Kernel::new();
+    /// for _ in 0..2 {
+    ///     Session::builder(()).on(START, |cx, ()| cx.delay("work", 3600.0, ())).create(&kernel)?;
+    /// }
+    /// kernel.signal(kernel.session_by_number(1).unwrap(), "TERM", ())?; // for that one
+    /// kernel.run_one_timeslice().await?;
+    /// assert_eq!(kernel.session_count(), 1);
+    /// kernel.signal(kernel.id(), "TERM", ())?; // for everybody: nobody handles it, and all is over
+    /// kernel.run().await
+    /// # }).unwrap();
+    /// ```
+    #[track_caller]
+    pub fn signal<'t, A: 'static>(
+        &self,
+        target: impl Into<Target<'t>>,
+        signal: &str,
+        arg: A,
+    ) -> Result<(), PostError<A>> {
+        let core = self.core();
+        let raised = signal_from(core, target.into(), signal, arg, Location::caller());
+        core.told("signal", raised)
+    }
+}
+
+pub(crate) fn signal_from<A: 'static>(
+    core: &Core,
+    target: Target<'_>,
+    signal: &str,
+    arg: A,
+    place: &'static Location<'static>,
+) -> Result<(), PostError<A>> {
+    match core.resolve(&target) {
+        Some(to) => {
+            core.raise_signal(to, signal, AnyArg::new(arg), place);
+            Ok(())
+        }
+        None => Err(PostError::new(
+            signal,
+            PostErrorKind::NoSuchSession(target.wanted()),
+            arg,
+        )),
+    }
+}
+
+/// A signal on its way through the queue.
+pub(crate) struct Raised {
+    pub(crate) name: Name,
+    pub(crate) arg: Rc<AnyArg>,
+}
+
+impl Core {
+    fn raise_signal(&self, to: u32, signal: &str, arg: AnyArg, place: &'static Location<'static>) {
+        let raised = Raised {
+            name: Name::from(by_one_name(signal)),
+            arg: Rc::new(arg),
+        };
+        let caller = self.active.event();
+        self.enqueue_known(
+            to,
+            self.active_slot(),
+            NameIdx::SIGNAL,
+            caller,
+            AnyArg::new(raised),
+            place,
+        );
+    }
+
+    /// A signal that the kernel itself sends, as IDLE and ZOMBIE, or that has come from the system.
+    #[track_caller]
+    pub(crate) fn kernel_signal(&self, to: u32, signal: &'static str, arg: AnyArg) {
+        let raised = Raised {
+            name: Name::from_static(signal),
+            arg: Rc::new(arg),
+        };
+        self.enqueue_known(
+            to,
+            KERNEL,
+            NameIdx::SIGNAL,
+            NameIdx::NONE,
+            AnyArg::new(raised),
+            Location::caller(),
+        );
+    }
+}

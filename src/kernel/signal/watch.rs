@@ -1,0 +1,151 @@
+//! Watching signals, and answering for them.
+
+use super::{Signal, by_one_name};
+use crate::arg::AnyArg;
+use crate::error::drop_quietly;
+use crate::event::Posts;
+use crate::kernel::Turn;
+use crate::name::HeldName;
+use crate::resource::signals::Watcher;
+use std::rc::Rc;
+
+impl Turn<'_> {
+    /// Watches a signal: from now on it comes as an event. A session has one watcher for a signal; a later one replaces
+    /// it. Watching does not keep the session alive (law L27).
+    ///
+    /// Any name will do. One of the operating system's ([`Kernel::safe_signals`]: `INT`, `USR1` …) is listened for from
+    /// the first watcher to the last, and is for everybody, as if it was sent to the kernel (law L53). Three things are
+    /// Tokio's way and not POE's: equal signals that come close together are one; once listened for, a signal is ignored,
+    /// and not the end of the process, when nobody watches it any more; and nothing is listened for on virtual time.
+    ///
+    /// `CHLD` comes once for each child process that ends, with a `ChildExit` in [`Signal::arg`], whoever
+    /// started it; it is not reaped by that. (Where the system does not list its children, that is elsewhere than on
+    /// Linux, only those of `sig_child` are told of, and for others it comes without an argument.) A child whose owner
+    /// is waiting for it may be gone before it can be told of.
+    ///
+    /// ```
+    /// use poe::{Event, Kernel, Session, Signal, event::START};
+    /// const ON_INT: Event<Signal> = Event::new("on int");
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), poe::Error> {
+    /// let kernel = Kernel::new();
+    /// Session::builder(())
+    ///     .on(START, |cx, ()| {
+    ///         cx.sig("INT", ON_INT);
+    ///         cx.alias_set("server")
+    ///     })
+    ///     .on(ON_INT, |cx, _| {
+    ///         println!("interrupted: a last word");
+    ///         // Not handled: INT is terminal, and every session stops.
+    ///         let _ = cx;
+    ///     })
+    ///     .create(&kernel)?;
+    /// # kernel.signal(kernel.id(), "INT", ()).unwrap();
+    /// kernel.run().await
+    /// # }
+    /// ```
+    ///
+    /// # Panics
+    /// For a signal of the system, in a Tokio runtime without its I/O driver.
+    pub fn sig(self, signal: &str, event: impl Posts<Signal>) {
+        self.sig_with(signal, event, ());
+    }
+
+    /// The same with an argument of the watcher's own, which each event carries as [`Signal::extra`].
+    ///
+    /// ```
+    /// use poe::{Event, Kernel, Session, Signal, event::{START, STOP}};
+    /// const ON_SIGNAL: Event<Signal> = Event::new("on signal");
+    /// # tokio_test::block_on(async {
+    /// let kernel = Kernel::new();
+    /// let id = Session::builder(Vec::new())
+    ///     .on(START, |cx, ()| {
+    ///         cx.sig_with("reload", ON_SIGNAL, "app.toml");
+    ///         cx.sig_with("rotate", ON_SIGNAL, "app.log");
+    ///     })
+    ///     .on(ON_SIGNAL, |cx, signal| cx.heap.extend(signal.extra::<&str>().copied()))
+    ///     .on(STOP, |cx, ()| assert_eq!(*cx.heap, ["app.log", "app.toml"]))
+    ///     .create(&kernel)?;
+    /// kernel.signal(id, "rotate", ())?;
+    /// kernel.signal(id, "reload", ())?;
+    /// kernel.run().await
+    /// # }).unwrap();
+    /// ```
+    #[doc(alias = "sig")]
+    pub fn sig_with<X: 'static>(self, signal: &str, event: impl Posts<Signal>, extra: X) {
+        if let Some(slot) = self.slot() {
+            let watcher = Watcher {
+                event: HeldName::new(event.key()),
+                extra: Rc::new(AnyArg::new(extra)),
+            };
+            let signal = by_one_name(signal);
+            let session = self.frame.session;
+            tracing::trace!(target: "poe::signals", signal, %session, event = event.key().as_str(), "watched");
+            let old = self.core.signals.borrow_mut().watch(slot, signal, watcher);
+            drop_quietly(old);
+            self.core.listen(self.frame.session, signal);
+        }
+    }
+
+    /// Watches a signal no longer; harmless if it was not watched.
+    ///
+    /// ```
+    /// use poe::{Event, Kernel, Session, Signal, event::{START, STOP}};
+    /// const ON_RELOAD: Event<Signal> = Event::new("on reload");
+    /// # tokio_test::block_on(async {
+    /// let kernel = Kernel::new();
+    /// let id = Session::builder(0)
+    ///     .on(START, |cx, ()| cx.sig("reload", ON_RELOAD))
+    ///     .on(ON_RELOAD, |cx, _| {
+    ///         *cx.heap += 1;
+    ///         cx.sig_ignore("reload");
+    ///     })
+    ///     .on(STOP, |cx, ()| assert_eq!(*cx.heap, 1))
+    ///     .create(&kernel)?;
+    /// kernel.signal(id, "reload", ())?;
+    /// kernel.signal(id, "reload", ())?; // finds no watcher any more
+    /// kernel.run().await
+    /// # }).unwrap();
+    /// ```
+    #[doc(alias = "sig")]
+    pub fn sig_ignore(self, signal: &str) {
+        if let Some(slot) = self.slot() {
+            let session = self.frame.session;
+            tracing::trace!(target: "poe::signals", signal, %session, "ignored");
+            let old = self.core.signals.borrow_mut().ignore(slot, by_one_name(signal));
+            self.core.settle_listeners();
+            drop_quietly(old);
+        }
+    }
+
+    /// Marks the signal that is being dispatched as handled, so that a terminal one stops nobody. No effect outside a
+    /// dispatch, so not in an event that a signal's handler only posted (law L50).
+    ///
+    /// ```
+    /// use poe::{Event, Session, Signal, event::{START, STOP}};
+    /// const ON_TERM: Event<Signal> = Event::new("on TERM");
+    /// # tokio_test::block_on(async { tokio::time::pause();
+    /// let kernel = poe::testing::kernel();
+    /// let server = Session::builder(Vec::new())
+    ///     .on(START, |cx, ()| {
+    ///         cx.sig("TERM", ON_TERM);
+    ///         cx.delay("work", 3600.0, ());
+    ///     })
+    ///     .on(ON_TERM, |cx, _| {
+    ///         cx.heap.push("goodbye");
+    ///         cx.sig_handled(); // it ends when it likes
+    ///         cx.delay("work", 1.0, ());
+    ///     })
+    ///     .on("work", |cx, ()| cx.heap.push("the last piece"))
+    ///     .on(STOP, |cx, ()| assert_eq!(*cx.heap, ["goodbye", "the last piece"]))
+    ///     .create(&kernel)?;
+    /// kernel.signal(server, "TERM", ())?;
+    /// kernel.run().await
+    /// # }).unwrap();
+    /// ```
+    pub fn sig_handled(self) {
+        if let Some(count) = self.core.handled.get() {
+            self.core.handled.set(Some(count + 1));
+        }
+    }
+}
