@@ -5,8 +5,8 @@
 
 use super::super::error::IoError;
 use super::super::pump::Record;
-use super::State;
 use super::source::{Hint, Seen, Source, Start, Stream, open};
+use super::state::{Events, State};
 use crate::arg::AnyArg;
 use crate::bridge::clock::Clock;
 use crate::bridge::deadline::Deadline;
@@ -418,7 +418,7 @@ fn deliver(state: &State, core: &Core, event: NameIdx, arg: AnyArg) -> Option<()
 }
 
 /// Dispatches an event that carries the wheel's ID, if the wheel has it.
-fn tell(state: &State, core: &Core, which: impl FnOnce(&super::Events) -> &Option<HeldName>) -> Option<()> {
+fn tell(state: &State, core: &Core, which: impl FnOnce(&Events) -> &Option<HeldName>) -> Option<()> {
     let event = which(&state.events.borrow()).as_ref().map(HeldName::idx);
     match event {
         Some(event) => deliver(state, core, event, AnyArg::new(state.base.id())),
