@@ -1,0 +1,230 @@
+//! A call that gave no answer.
+
+use super::failure::Failure;
+use super::general::Error;
+use super::kind::ErrorKind;
+use super::post::Wanted;
+use crate::id::SessionId;
+use std::fmt;
+
+/// A call that gave no answer.
+///
+/// ```
+/// use poe::{Event, Kernel};
+/// const COUNT: Event<u8, u64> = Event::new("count");
+/// let kernel = Kernel::new();
+/// let error = kernel.call("nobody", COUNT, 7).unwrap_err();
+/// assert!(error.is_no_such_session());
+/// assert_eq!(error.into_arg(), Some(7));
+/// ```
+///
+/// ```
+/// use poe::{Failure, Kernel, Reply, Session, event::START};
+/// let kernel = Kernel::new();
+/// let id = Session::builder(())
+///     .on(START, |_, ()| ())
+///     .on("fail", |_, ()| -> poe::Handled { Err(Failure::msg("on purpose")) })
+///     .on("name", |_, ()| Reply("poe"))
+///     .create(&kernel)?;
+/// let call = |event: &str| kernel.call::<_, u64>(id, event, ()).unwrap_err();
+/// assert!(call("unknown").is_unhandled());
+/// assert!(call("fail").is_died());
+/// assert!(call("name").is_wrong_answer());
+/// # Ok::<(), poe::Error>(())
+/// ```
+pub struct CallError<A> {
+    event: String,
+    pub(crate) kind: CallErrorKind,
+    arg: Option<A>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum CallErrorKind {
+    NoSuchSession(Wanted),
+    Unhandled(SessionId),
+    Died(SessionId),
+    Failed(Failure),
+    WrongAnswer { expected: &'static str, got: &'static str },
+    Busy,
+    Full(usize),
+    Closed,
+}
+
+impl<A> CallError<A> {
+    pub(crate) fn no_such_session(event: &str, session: SessionId, arg: A) -> Self {
+        Self::new(event, CallErrorKind::NoSuchSession(Wanted::Id(session)), Some(arg))
+    }
+
+    pub(crate) fn busy(event: &str, arg: Option<A>) -> Self {
+        Self::new(event, CallErrorKind::Busy, arg)
+    }
+
+    pub(crate) fn new(event: &str, kind: CallErrorKind, arg: Option<A>) -> Self {
+        CallError {
+            event: event.to_owned(),
+            kind,
+            arg,
+        }
+    }
+
+    /// The argument, where no handler took it.
+    pub fn into_arg(self) -> Option<A> {
+        self.arg
+    }
+
+    /// The same refusal around what `f` makes of the argument.
+    ///
+    /// ```
+    /// use poe::{CallError, Event, Kernel};
+    /// const GET: Event<(&'static str, String), String> = Event::new("get");
+    ///
+    /// fn user(kernel: &Kernel, name: String) -> Result<String, CallError<String>> {
+    ///     kernel.call("store", GET, ("users", name)).map_err(|error| error.map(|(_, name)| name))
+    /// }
+    /// let error = user(&Kernel::new(), "root".to_owned()).unwrap_err();
+    /// assert!(error.is_no_such_session());
+    /// assert_eq!(error.into_arg().as_deref(), Some("root"));
+    /// ```
+    pub fn map<B>(self, f: impl FnOnce(A) -> B) -> CallError<B> {
+        CallError {
+            event: self.event,
+            kind: self.kind,
+            arg: self.arg.map(f),
+        }
+    }
+
+    /// POE's `ESRCH`: the target is not there, or not any more.
+    #[doc(alias = "ESRCH")]
+    pub fn is_no_such_session(&self) -> bool {
+        matches!(self.kind, CallErrorKind::NoSuchSession(_))
+    }
+
+    /// The session has neither a handler of that name nor a `_default` (decision D6 of the conformance table).
+    #[doc(alias = "ENOSYS")]
+    pub fn is_unhandled(&self) -> bool {
+        matches!(self.kind, CallErrorKind::Unhandled(_))
+    }
+
+    /// The handler failed or panicked. In another session that session has a `DIE` signal on its way (law L15); in a
+    /// call to oneself the failure itself is inside, and `?` passes it on (law L13).
+    pub fn is_died(&self) -> bool {
+        matches!(self.kind, CallErrorKind::Died(_) | CallErrorKind::Failed(_))
+    }
+
+    /// The handler answered with another type than the key or the annotation expects.
+    pub fn is_wrong_answer(&self) -> bool {
+        matches!(self.kind, CallErrorKind::WrongAnswer { .. })
+    }
+
+    /// A handler is running: from inside it use `cx.call`, not a cloned [`Kernel`](crate::Kernel).
+    ///
+    /// ```
+    /// use poe::{Event, Kernel, Reply, Session, event::START};
+    /// const SIZE: Event<(), usize> = Event::new("size");
+    /// # tokio_test::block_on(async {
+    /// let kernel = Kernel::new();
+    /// Session::builder(())
+    ///     .on(START, |cx, kernel: Kernel| -> poe::Handled {
+    ///         let me = cx.session_id();
+    ///         assert!(kernel.call(me, SIZE, ()).unwrap_err().is_busy());
+    ///         assert_eq!(cx.call(me, SIZE, ())?, 3);
+    ///         Ok(())
+    ///     })
+    ///     .on(SIZE, |_, ()| Reply(3))
+    ///     .args(kernel.clone())
+    ///     .create(&kernel)?;
+    /// kernel.run().await
+    /// # }).unwrap();
+    /// ```
+    pub fn is_busy(&self) -> bool {
+        matches!(self.kind, CallErrorKind::Busy)
+    }
+
+    /// The inbox of a [`KernelHandle`](crate::KernelHandle) is full.
+    ///
+    /// ```
+    /// use poe::{Event, Kernel};
+    /// const COUNT: Event<u8, u64> = Event::new("count");
+    /// # tokio_test::block_on(async {
+    /// let kernel = Kernel::builder().inbox_capacity(1).build();
+    /// let handle = kernel.handle();
+    /// let first = handle.call("counter", COUNT, 1); // waits to be taken in
+    /// let error = handle.call("counter", COUNT, 2).await.unwrap_err();
+    /// assert!(error.is_full());
+    /// assert_eq!(error.into_arg(), Some(2));
+    /// # drop(first);
+    /// # });
+    /// ```
+    pub fn is_full(&self) -> bool {
+        matches!(self.kind, CallErrorKind::Full(_))
+    }
+
+    /// The kernel behind a [`KernelHandle`](crate::KernelHandle) is gone, or it dropped the call.
+    ///
+    /// ```
+    /// use poe::{Event, Kernel};
+    /// const COUNT: Event<u8, u64> = Event::new("count");
+    /// # tokio_test::block_on(async {
+    /// let kernel = Kernel::new();
+    /// let handle = kernel.handle();
+    /// let answer = handle.call("counter", COUNT, 1);
+    /// drop(kernel);
+    /// assert!(answer.await.unwrap_err().is_closed());
+    /// # });
+    /// ```
+    pub fn is_closed(&self) -> bool {
+        matches!(self.kind, CallErrorKind::Closed)
+    }
+
+    fn without_arg(self) -> Error {
+        ErrorKind::Call {
+            event: self.event,
+            kind: self.kind,
+        }
+        .into()
+    }
+}
+
+impl fmt::Display for CallErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            CallErrorKind::NoSuchSession(w) => w.fmt(f),
+            CallErrorKind::Unhandled(id) => write!(f, "session {id} has no handler for it"),
+            CallErrorKind::Died(id) => write!(f, "its handler in session {id} failed (a DIE signal tells why)"),
+            CallErrorKind::Failed(e) => e.fmt(f),
+            CallErrorKind::WrongAnswer { expected, got } => {
+                write!(f, "the answer is `{got}`, not `{expected}`")
+            }
+            CallErrorKind::Busy => f.write_str("the kernel is running a handler: call by the handler's context"),
+            CallErrorKind::Full(n) => write!(f, "the kernel's inbox is full ({n} messages)"),
+            CallErrorKind::Closed => f.write_str("the kernel is gone"),
+        }
+    }
+}
+
+impl<A> fmt::Display for CallError<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "cannot call `{}`: {}", self.event, self.kind)
+    }
+}
+
+impl<A> fmt::Debug for CallError<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "CallError({self})")
+    }
+}
+
+impl<A> From<CallError<A>> for Error {
+    fn from(error: CallError<A>) -> Self {
+        error.without_arg()
+    }
+}
+
+impl<A> From<CallError<A>> for Failure {
+    fn from(error: CallError<A>) -> Self {
+        match error.kind {
+            CallErrorKind::Failed(failure) => failure,
+            _ => Failure::from(error.without_arg()),
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! What can be inside an [`Error`](super::Error), with its words.
+
+use super::call::CallErrorKind;
+use super::failure::Failure;
+use super::post::PostErrorKind;
+use crate::id::SessionId;
+use std::fmt;
+
+#[derive(Debug)]
+pub(crate) enum ErrorKind {
+    Post {
+        event: String,
+        kind: PostErrorKind,
+    },
+    Call {
+        event: String,
+        kind: CallErrorKind,
+    },
+    NoSuchSession(String),
+    NoSuchAlias(String),
+    AliasTaken {
+        alias: String,
+        owner: SessionId,
+    },
+    NotPermitted(&'static str),
+    NoSuchAlarm(u64),
+    NoSuchProcess(u32),
+    NoSuchTag {
+        session: SessionId,
+        tag: String,
+    },
+    NoStart {
+        place: String,
+    },
+    Busy(&'static str),
+    ShuttingDown,
+    AlreadyRunning,
+    Died {
+        failure: Failure,
+        session: SessionId,
+        event: String,
+    },
+    Io {
+        operation: &'static str,
+        error: std::io::Error,
+    },
+    /// The same, of a server; the system does not say where.
+    Listen {
+        addr: String,
+        operation: &'static str,
+        error: std::io::Error,
+    },
+    Invalid(String),
+}
+
+impl fmt::Display for ErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ErrorKind::Post { event, kind } => write!(f, "cannot post `{event}`: {kind}"),
+            ErrorKind::Call { event, kind } => write!(f, "cannot call `{event}`: {kind}"),
+            ErrorKind::NoSuchSession(what) => write!(f, "no such session: {what}"),
+            ErrorKind::NoSuchAlias(alias) => write!(f, "no session has the alias `{alias}`"),
+            ErrorKind::AliasTaken { alias, owner } => {
+                write!(f, "the alias `{alias}` is taken by session {owner}")
+            }
+            ErrorKind::NotPermitted(what) => write!(f, "not permitted: {what}"),
+            ErrorKind::NoSuchProcess(pid) => write!(f, "there is no process {pid}"),
+            ErrorKind::NoSuchAlarm(id) => write!(f, "no timer {id}: it has fired or was removed"),
+            ErrorKind::NoSuchTag { session, tag } => {
+                write!(f, "session {session} holds no reference count `{tag}`")
+            }
+            ErrorKind::NoStart { place } => {
+                write!(
+                    f,
+                    "the session made at {place} has no `_start` handler: add `.on(START, ..)`"
+                )
+            }
+            ErrorKind::Busy(what) => write!(
+                f,
+                "the kernel is running a handler: {what} runs handlers at once, so it must go through that handler's context"
+            ),
+            ErrorKind::ShuttingDown => f.write_str("the kernel is shutting down and takes no new session"),
+            ErrorKind::AlreadyRunning => f.write_str("the kernel is running already: `run` inside `run`"),
+            ErrorKind::Died {
+                failure,
+                session,
+                event,
+            } => match failure.callback() {
+                Some(callback) => write!(f, "{callback} failed (event `{event}` of session {session}): {failure}"),
+                None => write!(f, "event `{event}` of session {session} failed: {failure}"),
+            },
+            ErrorKind::Io { operation, error } => write!(f, "{operation}: {error}"),
+            ErrorKind::Listen { addr, operation, error } => {
+                write!(f, "cannot listen at {addr}: {operation}: {error}")
+            }
+            ErrorKind::Invalid(what) => f.write_str(what),
+        }
+    }
+}

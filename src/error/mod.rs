@@ -1,0 +1,20 @@
+//! Errors: typed, with their cause, and with the caller's argument inside where there was one.
+
+mod call;
+mod failure;
+mod general;
+mod kind;
+mod post;
+mod quiet;
+mod wrong_argument;
+
+pub use call::CallError;
+pub use failure::{Failure, Handled};
+pub use general::Error;
+pub use post::PostError;
+pub use wrong_argument::WrongArgument;
+
+pub(crate) use call::CallErrorKind;
+pub(crate) use kind::ErrorKind;
+pub(crate) use post::{PostErrorKind, Wanted};
+pub(crate) use quiet::{drop_each_quietly, drop_quietly, quietly};
