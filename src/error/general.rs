@@ -204,16 +204,14 @@ impl Error {
     ///
     /// ```
     /// use poe::{Kernel, Session, event::START};
-    /// # use std::time::Duration;
     /// # tokio_test::block_on(async {
     /// let kernel = Kernel::new();
-    /// Session::builder(())
-    ///     .on(START, |cx, ()| cx.delay("done", Duration::from_millis(1), ()))
-    ///     .on("done", |_, ()| ())
-    ///     .create(&kernel)?;
-    /// let (first, second) = tokio::join!(kernel.run(), kernel.run());
-    /// assert!(first.is_ok());
-    /// assert!(second.unwrap_err().is_already_running());
+    /// Session::builder(()).on(START, |cx, ()| cx.alias_set("daemon")).create(&kernel)?;
+    /// tokio::select! {
+    ///     biased;
+    ///     served = kernel.serve() => served?, // goes on until it is stopped
+    ///     second = kernel.run() => assert!(second.unwrap_err().is_already_running()),
+    /// }
     /// # Ok::<(), poe::Error>(()) }).unwrap();
     /// ```
     #[must_use]

@@ -1,6 +1,5 @@
 //! Aliases: names for sessions. One keeps its session alive, but only as long as something else can still act (law L90).
 
-use super::turn::gone;
 use super::{Core, Target, Turn};
 use crate::error::{Error, ErrorKind};
 use crate::id::SessionId;
@@ -70,7 +69,7 @@ impl Turn<'_> {
     #[track_caller]
     pub fn alias_set(self, alias: &str) -> Result<(), Error> {
         let place = Location::caller();
-        let slot = self.slot().ok_or_else(|| gone(self.frame.session));
+        let slot = self.own_slot();
         let set = slot.and_then(|slot| self.core.alias_set(slot, alias, place));
         self.core.told("alias_set", set)
     }
@@ -102,7 +101,7 @@ impl Turn<'_> {
     /// ```
     #[track_caller]
     pub fn alias_remove(self, alias: &str) -> Result<(), Error> {
-        let slot = self.slot().ok_or_else(|| gone(self.frame.session));
+        let slot = self.own_slot();
         let removed = slot.and_then(|slot| self.core.alias_remove(slot, alias));
         self.core.told("alias_remove", removed)
     }

@@ -5,7 +5,6 @@
 //! Those that are not go back to waiting.
 
 use super::task::{Purpose, Task};
-use super::turn::gone;
 use super::{Core, Turn};
 use crate::arg::AnyArg;
 use crate::bridge::files::{Readiness, Want, levels, set_nonblocking};
@@ -386,9 +385,6 @@ impl Core {
             let error = io::Error::new(io::ErrorKind::Unsupported, why);
             return Err(io_error("watching a descriptor", error));
         }
-        if self.sessions.borrow().resolve(owner).is_none() {
-            return Err(gone(owner));
-        }
         let handle = watched.clone();
         let watch = Rc::new(Watch {
             owner,
@@ -691,7 +687,8 @@ impl Turn<'_> {
         extra: X,
         place: &'static Location<'static>,
     ) -> Result<(), Error> {
-        let watched = self.core.watch(self.frame.session, file, mode, key, extra, place);
+        let alive = self.own_slot();
+        let watched = alive.and_then(|_| self.core.watch(self.frame.session, file, mode, key, extra, place));
         self.core.told("select", watched)
     }
 

@@ -141,8 +141,8 @@ impl Kernel {
     /// `TERM` can finish. At the limit whoever is left is stopped; every `_stop` runs.
     ///
     /// Call it alone or beside a `run` or `serve` that is under way: it drives the kernel itself, and so needs nobody to
-    /// poll that one, which ends with it. If it is dropped before its end, the run goes on, and shuts the kernel down.
-    /// Afterwards the kernel is as new.
+    /// poll that one, which ends with it. Afterwards the kernel is as new. If it is dropped before its end, the run goes on
+    /// and shuts the kernel down; the report is kept for the next shutdown, and until then no session can be created.
     ///
     /// ```
     /// use poe::{Kernel, Session, event::START};

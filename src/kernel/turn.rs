@@ -241,6 +241,11 @@ impl<'k> Turn<'k> {
     pub(crate) fn slot(self) -> Option<u32> {
         self.core.sessions.borrow().resolve(self.frame.session)
     }
+
+    /// The same for what has an error to return.
+    pub(crate) fn own_slot(self) -> Result<u32, Error> {
+        self.slot().ok_or_else(|| gone(self.frame.session))
+    }
 }
 
 /// A copy in the steps by which it was written a moment ago: see [`ActiveCell`](super::active::ActiveCell).
@@ -255,7 +260,7 @@ fn by_parts(id: &SessionId) -> SessionId {
 
 /// The error of what a session asks for that `stop` has ended in its own handler.
 #[cold]
-pub(super) fn gone(id: SessionId) -> Error {
+fn gone(id: SessionId) -> Error {
     ErrorKind::NoSuchSession(format!("{id} (it was stopped)")).into()
 }
 

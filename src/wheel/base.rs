@@ -66,7 +66,7 @@ impl Base {
     }
 
     /// Starts a task that holds the wheel's session; `what` names it in reports: `ReadWrite 3`. Nothing if the session is
-    /// gone, stopped by its own handler: the wheel does nothing then.
+    /// gone, stopped by its own handler: a wheel whose `start` cannot fail does nothing then.
     pub(crate) fn start(&self, what: &str, listener: bool, body: Box<dyn Task>) -> Option<TaskId> {
         let purpose = Purpose {
             owner: self.owner(),
@@ -107,6 +107,7 @@ impl Base {
         if !std::ptr::eq(self.core.as_ptr(), turn.core) {
             return Err(ErrorKind::Invalid("a wheel cannot move to a session of another kernel".to_owned()).into());
         }
+        turn.own_slot()?;
         self.owner.set(turn.session_id());
         self.place.set(place);
         for task in tasks {
@@ -165,7 +166,7 @@ macro_rules! wheel_methods {
             /// handler returns, ahead of the queue, so that with `post` the first record still goes to the giver.
             ///
             /// # Errors
-            /// The session is of another kernel; nothing has changed then.
+            /// The session is of another kernel, or has been stopped; nothing has changed then.
             #[track_caller]
             pub fn adopt(&self, turn: &$crate::kernel::Turn<'_>) -> Result<(), $crate::error::Error> {
                 let $this = self;

@@ -212,12 +212,14 @@ impl CursesBuilder {
     /// ```
     ///
     /// # Errors
-    /// No input event; standard input is no terminal; another wheel has it; the terminal refuses the mode.
+    /// No input event; standard input is no terminal; another wheel has it; the terminal refuses the mode; the session
+    /// has been stopped.
     ///
     /// # Panics
     /// Outside a Tokio runtime.
     #[track_caller]
     pub fn start(self, turn: &Turn<'_>) -> Result<Curses, Error> {
+        turn.own_slot()?;
         let Some(input) = self.input else {
             return Err(
                 ErrorKind::Invalid("a Curses wheel wants an input event: add `.input(EVENT)`".to_owned()).into(),

@@ -1111,7 +1111,7 @@ impl ReadWriteBuilder {
     ///
     /// # Errors
     /// A filter's settings make no sense; the marks are not `0 < low < high`, or there is a high or low event without
-    /// them.
+    /// them; the session has been stopped.
     #[track_caller]
     pub fn start(self, turn: &Turn<'_>) -> Result<ReadWrite, Error> {
         let place = Location::caller();
@@ -1125,6 +1125,7 @@ impl ReadWriteBuilder {
             }
             None => {}
         }
+        turn.own_slot()?;
         let mut driver = self.driver;
         driver.put(&self.unwritten);
         let setup = Setup {

@@ -190,7 +190,7 @@ impl SpliceBuilder {
     /// this one.
     ///
     /// # Errors
-    /// The marks are not `0 < low < high`, or a wheel is of another kernel.
+    /// The marks are not `0 < low < high`, a wheel is of another kernel, or the session has been stopped.
     #[track_caller]
     pub fn start(self, turn: &Turn<'_>) -> Result<Splice, Error> {
         let place = Location::caller();
@@ -235,7 +235,7 @@ impl Splice {
     /// Moves the splice to the session that is running; see [`ReadWrite::adopt`].
     ///
     /// # Errors
-    /// The session is of another kernel; nothing has changed then.
+    /// The session is of another kernel, or has been stopped; nothing has changed then.
     ///
     /// ```
     /// # use poe::{Event, Kernel, Session, event::START};

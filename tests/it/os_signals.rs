@@ -241,6 +241,34 @@ async fn l55_watching_again_replaces_the_event_and_the_first_is_not_owed_a_refer
     assert_eq!(said(), ["second", "A stop"]);
 }
 
+/// Whom nobody can be told of is not awaited; but a child that was given to the kernel is no zombie for that.
+#[tokio::test]
+async fn a_stopped_session_awaits_no_child_and_the_kernel_reaps_it() {
+    in_child!();
+    let kernel = Kernel::new();
+    life("A", |cx| {
+        let child = sh("exit 3");
+        let pid = child.id();
+        cx.stop();
+        let refused = cx.sig_child(child, ENDED, "").unwrap_err();
+        assert!(refused.is_no_such_session(), "{refused}");
+        life("B", |cx| cx.yield_to("look", ()))
+            .on("look", move |cx, ()| match cx.sig_child(pid, ENDED, "") {
+                Ok(()) => {
+                    assert!(cx.sig_child_clear(pid));
+                    cx.delay("look", ms(5), ());
+                }
+                Err(error) => assert!(error.is_no_such_process(), "{error}"),
+            })
+            .create_in(cx)
+            .unwrap();
+    })
+    .create(&kernel)
+    .unwrap();
+    run(&kernel).await;
+    assert_eq!(said(), ["A stop", "B stop"]);
+}
+
 #[tokio::test]
 async fn l55_an_end_before_the_watch_is_told_as_long_as_nobody_has_reaped() {
     in_child!();

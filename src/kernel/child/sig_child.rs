@@ -26,7 +26,8 @@ impl Turn<'_> {
     /// does not keep the kernel from being idle.
     ///
     /// # Errors
-    /// There is no such process ([`Error::is_no_such_process`]); the kernel is on virtual time.
+    /// There is no such process ([`Error::is_no_such_process`]); the session has been stopped (a child that is given away is
+    /// reaped all the same); the kernel is on virtual time.
     ///
     /// ```
     /// use poe::{ChildExit, Event, Kernel, Session, event::{START, STOP}};
@@ -56,8 +57,14 @@ impl Turn<'_> {
         extra: X,
     ) -> Result<(), Error> {
         let process = process.into();
-        let Some(session) = self.slot() else {
-            return Ok(());
+        let session = match self.own_slot() {
+            Ok(slot) => slot,
+            Err(gone) => {
+                if let (Which::Given(child), false) = (process.0, self.core.is_virtual()) {
+                    self.core.adopt_child(child);
+                }
+                return self.core.told("sig_child", Err(gone));
+            }
         };
         let awaiter = Awaiter {
             session,

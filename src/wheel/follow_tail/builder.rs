@@ -260,7 +260,8 @@ impl FollowTailBuilder {
     ///
     /// # Errors
     /// There is no input event, or a filter's settings make no sense; both `seek` and `seek_back` were given; it is a
-    /// directory; the file is there and cannot be read; it is a socket, pipe or terminal and the kernel on virtual time.
+    /// directory; the file is there and cannot be read; it is a socket, pipe or terminal and the kernel on virtual time;
+    /// the session has been stopped.
     #[track_caller]
     pub fn start(self, turn: &Turn<'_>) -> Result<FollowTail, Error> {
         let place = Location::caller();
@@ -284,6 +285,7 @@ impl FollowTailBuilder {
             Place::Name(path) => format!("following {}", path.display()),
             Place::Handle(_) => "following a handle".to_owned(),
         };
+        turn.own_slot()?;
         let (path, source) = self.place.open().map_err(open_failed)?;
         if turn.core.is_virtual() && matches!(source, Some(Source::Stream(_))) {
             let why = "a kernel on virtual time follows plain files only";

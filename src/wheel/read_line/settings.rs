@@ -208,9 +208,11 @@ impl ReadLineBuilder {
     /// ```
     ///
     /// # Errors
-    /// No input event; a key or function of a binding that is not known; standard input is no terminal; another wheel has it.
+    /// No input event; a key or function of a binding that is not known; standard input is no terminal; another wheel has it;
+    /// the session has been stopped.
     #[track_caller]
     pub fn start(self, turn: &Turn<'_>) -> Result<ReadLine, Error> {
+        turn.own_slot()?;
         let Some(input) = self.input else {
             let why = "a ReadLine wheel wants an input event: add `.input(EVENT)`";
             return Err(ErrorKind::Invalid(why.to_owned()).into());

@@ -709,7 +709,7 @@ impl RunBuilder {
     /// The program cannot be run: it is not there, or may not be executed (POE tells of that by the exit status; a line
     /// for the shell still does). A file for a redirect cannot be opened. Settings do not go together. No descriptor is
     /// left. There is no Tokio runtime, or the kernel is on virtual time, which only functions on
-    /// pipes can run on. Nothing is left behind.
+    /// pipes can run on. The session has been stopped. Nothing is left behind.
     #[track_caller]
     pub fn start(mut self, turn: &Turn<'_>) -> Result<Run, Error> {
         let place = Location::caller();
@@ -717,6 +717,7 @@ impl RunBuilder {
         if let Some(fault) = self.fault.take() {
             return Err(ErrorKind::Invalid(fault).into());
         }
+        turn.own_slot()?;
         self.launch(turn, place).map_err(|error| {
             ErrorKind::Io {
                 operation: "running a program",

@@ -96,6 +96,47 @@ async fn without_a_running_session_no_descriptor_is_watched() {
     assert_eq!(said(), ["asked"]);
 }
 
+#[cfg(unix)]
+#[tokio::test]
+async fn without_a_running_session_no_wheel_starts() {
+    use poe::filter::Line;
+    use poe::wheel::{FollowTail, Input, ReadWrite, Run};
+    use poe::{Event, Kernel, Session};
+    const LINE: Event<Input<String>> = Event::new("line");
+    let kernel = Kernel::new();
+    Session::builder(())
+        .on(START, |cx, ()| cx.yield_to("go", ()))
+        .on("go", |cx, ()| -> Handled {
+            let wheel = |cx: &mut crate::laws_kit::Cx<'_>| {
+                let (_peer, io) = tokio::io::duplex(64);
+                ReadWrite::builder(io).input(Line::new(), LINE).start(cx)
+            };
+            let mine = wheel(cx)?;
+            cx.stop();
+            for refused in [
+                wheel(cx).map(drop),
+                Run::shell("touch /nowhere")
+                    .stdout(Line::new(), LINE)
+                    .start(cx)
+                    .map(drop),
+                FollowTail::builder(file!())
+                    .input(Line::new(), LINE)
+                    .start(cx)
+                    .map(drop),
+                mine.adopt(cx),
+            ] {
+                let refused = refused.unwrap_err();
+                assert!(refused.is_no_such_session(), "{refused}");
+            }
+            say("asked");
+            Ok(())
+        })
+        .create(&kernel)
+        .unwrap();
+    run(&kernel).await;
+    assert_eq!(said(), ["asked"]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_alias_may_be_anothers_or_nobodys() {
     let kernel = kernel();
