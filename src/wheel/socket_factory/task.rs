@@ -1,0 +1,116 @@
+//! What a SocketFactory does: its first step, which may be all, and the task that goes on from there.
+
+use super::{Connection, Datagram};
+use crate::arg::AnyArg;
+use crate::kernel::Core;
+use crate::kernel::task::Task;
+use crate::wheel::address::Address;
+use crate::wheel::socket::accept::{Accepting, State};
+use crate::wheel::socket::make::{self, Options};
+use crate::wheel::socket::{DatagramSocket, Failed, ListenSocket, SocketStream};
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+/// What the wheel is for.
+#[derive(Clone, Debug)]
+pub(super) enum Role {
+    Listen(Address),
+    Connect(Address),
+    Datagram(Option<Address>),
+}
+
+/// How far the first step has come.
+pub(super) enum Begun {
+    Phase(Phase),
+    /// Made without waiting.
+    Datagram(DatagramSocket),
+}
+
+/// The first step. A listener on a number is bound at once, so that its port is known when `start` returns; without a
+/// runtime it cannot be, and the task does it.
+pub(super) fn begin(core: &Core, role: Role, options: Options) -> Result<Begun, Failed> {
+    if core.is_virtual() {
+        let why = "a kernel in virtual time takes no real sockets: use `Kernel::new`, or a `ReadWrite` over `tokio::io::duplex`";
+        return Err(("socket", io::Error::new(io::ErrorKind::Unsupported, why)));
+    }
+    let in_runtime = tokio::runtime::Handle::try_current().is_ok();
+    let phase = match role {
+        Role::Listen(addr) => match addr.spot() {
+            Some(spot) if in_runtime => Phase::Accepting(Accepting::new(make::listen_at(&spot, &options)?)),
+            _ => Phase::Binding(Box::pin(make::listen(addr, options))),
+        },
+        Role::Connect(addr) => Phase::Connecting(Box::pin(make::connect(addr, options))),
+        Role::Datagram(None) if in_runtime && options.bind.as_ref().is_none_or(|b| b.spot().is_some()) => {
+            let sources: Vec<_> = options.bind.iter().filter_map(Address::spot).collect();
+            return make::datagram_at(&sources, None, &options).map(Begun::Datagram);
+        }
+        Role::Datagram(remote) => Phase::Datagram(Box::pin(make::datagram(remote, options))),
+    };
+    Ok(Begun::Phase(phase))
+}
+
+/// The argument of a datagram socket's success event.
+pub(super) fn datagram(state: &State, socket: DatagramSocket) -> AnyArg {
+    state.set_local(socket.local_name());
+    let peer = socket.peer_name().ok();
+    let wheel = state.base.id();
+    AnyArg::new(Datagram { socket, peer, wheel })
+}
+
+pub(super) struct FactoryTask {
+    state: Rc<State>,
+    phase: Phase,
+}
+
+type Making<T> = Pin<Box<dyn Future<Output = Result<T, Failed>>>>;
+
+pub(super) enum Phase {
+    Binding(Making<ListenSocket>),
+    Accepting(Accepting),
+    Connecting(Making<SocketStream>),
+    Datagram(Making<DatagramSocket>),
+}
+
+impl FactoryTask {
+    pub(super) fn new(state: Rc<State>, phase: Phase) -> Self {
+        FactoryTask { state, phase }
+    }
+
+    fn connected(&self, stream: SocketStream) -> Result<AnyArg, Failed> {
+        let peer = stream.peer_name().map_err(|e| ("getpeername", e))?;
+        self.state.set_local(stream.local_name());
+        let wheel = self.state.base.id();
+        Ok(AnyArg::new(Connection { stream, peer, wheel }))
+    }
+}
+
+impl Task for FactoryTask {
+    fn poll(&mut self, core: &Core, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            let made = match &mut self.phase {
+                Phase::Accepting(accepting) => return accepting.poll(&self.state, core, cx),
+                Phase::Binding(binding) => match ready!(binding.as_mut().poll(cx)) {
+                    Ok(listener) => {
+                        self.state.set_local(listener.local_name());
+                        self.phase = Phase::Accepting(Accepting::new(listener));
+                        continue;
+                    }
+                    Err(failed) => Err(failed),
+                },
+                Phase::Connecting(connecting) => {
+                    let stream = ready!(connecting.as_mut().poll(cx));
+                    stream.and_then(|stream| self.connected(stream))
+                }
+                Phase::Datagram(making) => ready!(making.as_mut().poll(cx)).map(|socket| datagram(&self.state, socket)),
+            };
+            match made {
+                Ok(made) => self.state.succeed(core, made),
+                Err(failed) => self.state.fail(core, failed),
+            };
+            return Poll::Ready(());
+        }
+    }
+}
