@@ -13,7 +13,7 @@
 use super::base::{Base, wheel_methods};
 use super::error::{IoError, PutError};
 use super::pump::handle::{self, BoxedDuplex};
-use super::pump::{Events, Formatter, Input, Level, Parser, Pump, Setup, State, TypedFormatter, TypedParser};
+use super::pump::{Events, Formatter, Input, Level, Owed, Parser, Pump, Setup, State, TypedFormatter, TypedParser};
 use crate::driver::SysRW;
 use crate::error::{Error, ErrorKind};
 use crate::event::Posts;
@@ -255,6 +255,7 @@ pub struct ReadWriteBuilder {
     unread: Bytes,
     unwritten: Bytes,
     seam: Seam,
+    owed: Owed,
     fault: Option<FilterError>,
 }
 
@@ -287,6 +288,7 @@ pub struct Parts<T> {
     pub unwritten: Bytes,
     /// A newline may be half read: the filter that follows must not see its other half.
     seam: Seam,
+    owed: Owed,
 }
 
 impl ReadWrite {
@@ -358,6 +360,7 @@ impl ReadWrite {
             .unread(parts.unread)
             .unwritten(parts.unwritten);
         builder.seam = parts.seam;
+        builder.owed = parts.owed;
         builder
     }
 
@@ -663,6 +666,7 @@ impl ReadWrite {
         }
         let Some(io) = handle::unwrap(io) else { return Err(self) };
         let (unread, seam) = state.leave();
+        let owed = state.owes();
         let unwritten = state.driver.output().borrow_mut().take();
         drop(self);
         Ok(Parts {
@@ -670,6 +674,7 @@ impl ReadWrite {
             unread,
             unwritten,
             seam,
+            owed,
         })
     }
 
@@ -999,6 +1004,7 @@ impl ReadWriteBuilder {
             unread: Bytes::new(),
             unwritten: Bytes::new(),
             seam: Seam::new(),
+            owed: Owed::default(),
             fault: None,
         }
     }
@@ -1051,7 +1057,9 @@ impl ReadWriteBuilder {
         self
     }
 
-    /// Watches how much waits to be written, in octets: at `high` the high event comes, back at `low` the low event.
+    /// Watches how much waits to be written, in octets: at `high` the high event comes, back at `low` the low event. A wheel
+    /// that starts with so much tells of it, too; the low event comes also for a high mark of which the wheel
+    /// [before](ReadWrite::from_parts) has told.
     #[doc(alias = "HighMark")]
     #[doc(alias = "LowMark")]
     pub fn watermarks(mut self, high: usize, low: usize) -> Self {
@@ -1139,6 +1147,7 @@ impl ReadWriteBuilder {
         };
         let state = State::new(Base::new(turn, place), setup);
         state.seam.set(self.seam);
+        state.take_up(self.owed);
         if !self.unread.is_empty() {
             state.with_parser(|parser| parser.start(&self.unread));
             state.note_reparse();

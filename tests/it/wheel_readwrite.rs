@@ -1,13 +1,14 @@
 //! POE's `wheel_readwrite` (POE::Test::Loops) and the rows RW of the specification: what a ReadWrite tells, and when.
 
 use crate::laws_kit::{ms, said, say};
+use poe::driver::SysRW;
 use poe::event::{START, STOP};
 use poe::filter::{Line, Stream};
 use poe::testing::assert_no_leaks;
 use poe::wheel::{Input, IoError, ReadWrite, ReadWriteBuilder};
 use poe::{Context, Event, Kernel, Session, SessionBuilder, WheelId};
 use std::io;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, duplex};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufStream, DuplexStream, duplex};
 
 pub(crate) const LINE: Event<Input<String>> = Event::new("line");
 pub(crate) const RAW: Event<Input<bytes::Bytes>> = Event::new("raw");
@@ -114,6 +115,127 @@ async fn rw10_flushed_comes_once_per_drain() {
     let got = beside(session, all(peer)).await;
     assert_eq!(got.lines().count(), 52);
     assert_eq!(said(), ["flushed", "more", "flushed"]);
+}
+
+/// A stream that waits before it is read, and how its session begins.
+fn full(
+    build: impl Fn(ReadWriteBuilder) -> ReadWriteBuilder + 'static,
+) -> (DuplexStream, SessionBuilder<Option<ReadWrite>>) {
+    let (peer, ours) = duplex(16);
+    let session = talker(ours, move |b| {
+        build(b.output(Stream::new()).watermarks(100, 20).high(HIGH).low(LOW))
+    });
+    (peer, session.on("end", |cx, ()| *cx.heap = None))
+}
+
+/// RW15, RW16: a wheel that has enough to write from its start is at its high mark; who waits for the low one must not
+/// wait for ever.
+#[tokio::test(start_paused = true)]
+async fn rw15_rw16_a_wheel_that_starts_full_tells_so() {
+    async fn tells(build: impl Fn(ReadWriteBuilder) -> ReadWriteBuilder + 'static, octets: usize) -> Vec<String> {
+        let (peer, session) = full(build);
+        let session = session.on("go", |cx, ()| cx.delay("end", ms(1000), ()));
+        assert_eq!(beside(session, all(peer)).await.len(), octets);
+        said()
+    }
+    let by_driver = |b: ReadWriteBuilder| {
+        let mut driver = SysRW::new();
+        driver.put(&[b'x'; 100]);
+        b.driver(driver)
+    };
+    assert_eq!(tells(by_driver, 100).await, ["high", "low", "flushed"]);
+    assert_eq!(
+        tells(|b| b.unwritten([b'x'; 100]), 100).await,
+        ["high", "low", "flushed"]
+    );
+    assert_eq!(tells(|b| b.unwritten([b'x'; 99]), 99).await, ["flushed"]);
+}
+
+/// Has another wheel go on where the session's was.
+fn replace(cx: &mut Cx<'_>) -> poe::Handled {
+    let wheel = cx.heap.take().expect("the wheel is there");
+    let parts = wheel.into_parts::<DuplexStream>().expect("it is a duplex stream");
+    let builder = ReadWrite::from_parts(parts).output(Stream::new()).watermarks(100, 20);
+    *cx.heap = Some(builder.high(HIGH).low(LOW).flushed(FLUSHED).start(cx)?);
+    cx.delay("end", ms(1000), ());
+    Ok(())
+}
+
+/// RW15, RW16, RW18: the wheel before has told of the high mark, so the one after it tells of the low mark, once.
+#[tokio::test(start_paused = true)]
+async fn rw15_rw16_rw18_the_next_wheel_tells_of_the_low_mark() {
+    // While as much waits as at first.
+    let (peer, session) = full(|b| b);
+    let session = session
+        .on("go", |cx, ()| _ = wheel(cx).put([b'x'; 150].to_vec()).unwrap())
+        .on(HIGH, |cx, _| -> poe::Handled {
+            say("high");
+            // The second one has no news.
+            if wheel(cx).id().to_string() == "1" {
+                replace(cx)
+            } else {
+                Ok(())
+            }
+        });
+    assert_eq!(beside(session, all(peer)).await.len(), 150);
+    assert_eq!(said(), ["high", "low", "flushed"]);
+
+    // On the way from the one to the other.
+    let (mut peer, session) = full(|b| b);
+    let session = session
+        .on("go", |cx, ()| {
+            wheel(cx).put([b'x'; 150].to_vec()).unwrap();
+            cx.delay("half way", ms(500), ());
+        })
+        .on("half way", |cx, ()| {
+            assert_eq!(wheel(cx).out_octets(), 150 - 90 - 16);
+            replace(cx)
+        });
+    let got = beside(session, async move {
+        peer.read_exact(&mut [0; 90]).await.unwrap();
+        tokio::time::sleep(ms(600)).await;
+        all(peer).await
+    })
+    .await;
+    assert_eq!(got.len(), 60);
+    assert_eq!(said(), ["high", "low", "flushed"]);
+
+    // When the one before has written it all, but had no time to say so.
+    let (peer, ours) = duplex(1024);
+    let session = talker(ours, |b| {
+        b.output(Stream::new()).watermarks(100, 20).high(HIGH).low(LOW)
+    });
+    let session = session
+        .on("go", |cx, ()| _ = wheel(cx).put([b'x'; 150].to_vec()).unwrap())
+        .on(HIGH, |cx, _| {
+            say("high");
+            wheel(cx).flush();
+            assert_eq!(wheel(cx).out_octets(), 0);
+            replace(cx)
+        })
+        .on("end", |cx, ()| *cx.heap = None);
+    assert_eq!(beside(session, all(peer)).await.len(), 150);
+    assert_eq!(said(), ["high", "low", "flushed"]);
+}
+
+/// RW18: what the wheel before has written into a stream that keeps it, the next one flushes out of it.
+#[tokio::test(start_paused = true)]
+async fn rw18_the_next_wheel_flushes_the_stream() {
+    let (peer, ours) = duplex(16);
+    let session = talker(BufStream::new(ours), |b| b.output(Stream::new()))
+        .on("go", |cx, ()| -> poe::Handled {
+            wheel(cx).put([b'x'; 50].to_vec())?;
+            wheel(cx).flush();
+            let wheel = cx.heap.take().expect("the wheel is there");
+            let parts = wheel.into_parts::<BufStream<DuplexStream>>().expect("it is one");
+            assert!(parts.unwritten.is_empty(), "the stream has it");
+            *cx.heap = Some(ReadWrite::from_parts(parts).flushed(FLUSHED).start(cx)?);
+            cx.delay("end", ms(1000), ());
+            Ok(())
+        })
+        .on("end", |cx, ()| *cx.heap = None);
+    assert_eq!(beside(session, all(peer)).await.len(), 50);
+    assert_eq!(said(), ["flushed"]);
 }
 
 /// High is told once on the way up, low once on the way down, in turn (POE tells of neither reliably: RW15, RW16).

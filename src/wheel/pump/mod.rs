@@ -20,7 +20,7 @@ pub(crate) use erased::{Formatter, Parser, Record, TypedFormatter, TypedParser};
 pub use state::Level;
 #[cfg(unix)]
 pub(crate) use state::Part;
-pub(crate) use state::{Link, Setup, State};
+pub(crate) use state::{Link, Owed, Setup, State};
 pub(crate) use tell::Events;
 
 use super::error::IoError;

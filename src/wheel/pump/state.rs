@@ -133,6 +133,15 @@ pub(crate) trait Link {
     fn settle(&self, core: &Core);
 }
 
+/// What a wheel that is taken apart has not come to, and the next one on its stream is to do.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Owed {
+    /// The high mark was told of, and who puts waits for the low one.
+    low: bool,
+    /// Something was written that the stream may still hold.
+    flush: bool,
+}
+
 /// All that a wheel is started with.
 pub(crate) struct Setup {
     pub(crate) io: BoxedDuplex,
@@ -306,6 +315,22 @@ impl State {
             }
             _ => Level::Normal,
         }
+    }
+
+    /// What the next wheel is to do.
+    pub(crate) fn owes(&self) -> Owed {
+        Owed {
+            low: self.high.get() && !self.high_due.get(),
+            flush: self.unflushed.get() || self.flush_due.get(),
+        }
+    }
+
+    /// Begins where another wheel was, and with octets that wait: who waits for the low mark must hear of it, and nobody
+    /// need put anything for that.
+    pub(crate) fn take_up(&self, owed: Owed) {
+        self.high.set(owed.low);
+        self.flush_due.set(owed.flush);
+        self.level();
     }
 
     /// Something is to be told that has to do with the output alone.
