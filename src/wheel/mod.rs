@@ -35,7 +35,8 @@ pub use read_write::{Parts, ReadWrite, ReadWriteBuilder};
 pub use run::Winsize;
 #[cfg(unix)]
 pub use run::{
-    CallbackIo, CallbackStdin, CallbackStdout, Conduit, Exited, Redirect, Run, RunBuilder, RunError, StdStream,
+    CallbackIo, CallbackStdin, CallbackStdout, Conduit, Exited, KillFlag, Redirect, Run, RunBuilder, RunError,
+    StdStream,
 };
 pub use socket::{DatagramSocket, Domain, ListenSocket, Packet, SocketName, SocketStream};
 pub(crate) use socket::{Spread, make};

@@ -1,6 +1,6 @@
 //! How a program is to be run: the settings of a Run, and its start.
 
-use super::callback::{self, Callback, CallbackIo, CallbackStdin, CallbackStdout, PIPE, Sink, Source};
+use super::callback::{self, Callback, CallbackIo, CallbackStdin, CallbackStdout, KillFlag, PIPE, Sink, Source};
 use super::conduit::{self, Conduit, Ours, Theirs, Wanted};
 #[cfg(feature = "pty")]
 use super::terminal::{self, Winsize};
@@ -26,8 +26,6 @@ use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::process::{Command, Stdio};
 use std::rc::Rc;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 /// Where a stream of the program goes instead of to the wheel: a file by name, which is opened when the program starts
@@ -829,7 +827,7 @@ impl RunBuilder {
 
     /// Runs a function on a thread for blocking work.
     fn call(&self, callback: Callback, wanted: Wanted, away: Theirs) -> io::Result<Launched> {
-        let killed = Arc::new(AtomicBool::new(false));
+        let killed = KillFlag::new();
         let mut streams = Streams::default();
         let mut theirs = Theirs::default();
         let mut memory = [None, None, None];

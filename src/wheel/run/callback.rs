@@ -22,17 +22,34 @@ pub(super) const PIPE: usize = 65_536;
 /// the wheel is gone, output is a broken pipe as well.
 ///
 /// ```
-/// use poe::wheel::Run;
+/// # use poe::{Event, Kernel, Session, event::START, filter::Line, wheel::{Input, Run}};
 /// use std::io::{BufRead, BufReader, Write};
+/// # const OUT: Event<Input<String>> = Event::new("out");
+/// # tokio_test::block_on(async {
+/// # let kernel = Kernel::new();
+/// # Session::builder(None::<Run>)
+/// # .on(START, |cx, ()| -> poe::Handled {
 /// let builder = Run::callback(|io| {
 ///     for line in BufReader::new(&mut io.stdin).lines() {
 ///         writeln!(io.stdout, "{}", line?.to_uppercase())?;
 ///     }
 ///     Ok(())
 /// });
+/// let run = builder.stdout(Line::new(), OUT).start(cx)?;
+/// run.put("hello")?;
+/// #     *cx.heap = Some(run);
+/// #     Ok(())
+/// # })
+/// # .on(OUT, |cx, input| {
+/// // What comes:
+/// assert_eq!(input.record, "HELLO");
+/// #     *cx.heap = None;
+/// # })
+/// # .create(&kernel)?;
+/// # kernel.run().await }).unwrap();
 /// ```
 ///
-/// One that computes, and reads nothing, has to ask:
+/// One that computes, and reads nothing, has to ask; one that reads and computes has a [`KillFlag`] for that.
 ///
 /// ```
 /// # use poe::{Event, Kernel, Session, event::START, filter::Line, wheel::{Input, Run}};
@@ -73,7 +90,7 @@ pub struct CallbackIo {
     pub stdout: CallbackStdout,
     /// Standard error.
     pub stderr: CallbackStdout,
-    pub(super) killed: Arc<AtomicBool>,
+    pub(super) killed: KillFlag,
 }
 
 impl CallbackIo {
@@ -81,7 +98,70 @@ impl CallbackIo {
     /// this now and then.
     #[must_use]
     pub fn is_killed(&self) -> bool {
-        self.killed.load(Ordering::Acquire)
+        self.killed.is_killed()
+    }
+
+    /// What can be asked the same while a stream is borrowed, or on a thread that the function has started.
+    #[must_use]
+    pub fn kill_flag(&self) -> KillFlag {
+        self.killed.clone()
+    }
+}
+
+/// Whether a program that is a function was told to end, for whoever in it wants to know; see [`CallbackIo::kill_flag`].
+///
+/// ```
+/// # use poe::{Event, Kernel, Session, event::START, filter::Line, wheel::{Input, KillFlag, Run}};
+/// # use std::{io::{BufRead, BufReader, Write}, thread};
+/// # const OUT: Event<Input<String>> = Event::new("out");
+/// # tokio_test::block_on(async {
+/// # let kernel = Kernel::new();
+/// # let transcript = poe::testing::Transcript::of(&kernel);
+/// # Session::builder(None::<Run>)
+///     .on(START, |cx, ()| -> poe::Handled {
+///         let builder = Run::callback(|io| {
+///             let flag: KillFlag = io.kill_flag();
+///             for task in BufReader::new(&mut io.stdin).lines() {
+///                 writeln!(io.stdout, "at work on {}", task?)?;
+///                 while !flag.is_killed() { // `io` cannot be asked: its input is borrowed
+///                     thread::yield_now(); // or some of the work
+///                 }
+///             }
+///             writeln!(io.stdout, "told to end")
+///         });
+///         let run = builder.stdout(Line::new(), OUT).start(cx)?;
+///         run.put("a task")?;
+///         *cx.heap = Some(run);
+///         Ok(())
+///     })
+///     .on(OUT, |cx, input| -> poe::Handled {
+///         match (&*cx.heap, &*input.record) {
+///             (Some(run), "at work on a task") => assert!(run.kill("TERM")?),
+///             _ => *cx.heap = None,
+///         }
+///         Ok(())
+///     })
+/// #   .create(&kernel)?;
+/// # kernel.run().await?;
+/// # assert_eq!(transcript.records().len(), 4); // _start and _stop
+/// # Ok::<(), poe::Error>(()) }).unwrap();
+/// ```
+#[derive(Clone, Debug)]
+pub struct KillFlag(Arc<AtomicBool>);
+
+impl KillFlag {
+    pub(super) fn new() -> Self {
+        KillFlag(Arc::new(AtomicBool::new(false)))
+    }
+
+    /// As [`CallbackIo::is_killed`].
+    #[must_use]
+    pub fn is_killed(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+
+    pub(super) fn set(&self) {
+        self.0.store(true, Ordering::Release);
     }
 }
 

@@ -20,7 +20,7 @@ mod events;
 mod terminal;
 
 pub use builder::{Redirect, RunBuilder};
-pub use callback::{CallbackIo, CallbackStdin, CallbackStdout};
+pub use callback::{CallbackIo, CallbackStdin, CallbackStdout, KillFlag};
 pub use conduit::Conduit;
 pub use events::{Exited, RunError, StdStream};
 #[cfg(feature = "pty")]
@@ -46,8 +46,6 @@ use std::fmt;
 use std::io;
 use std::process::Command;
 use std::rc::Rc;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// Runs a program (`POE::Wheel::Run`, on Unix).
@@ -221,7 +219,7 @@ enum Process {
         leads: bool,
     },
     Function {
-        killed: Arc<AtomicBool>,
+        killed: KillFlag,
     },
 }
 
@@ -851,7 +849,7 @@ impl Run {
         };
         let (pid, leads) = match &self.process {
             Process::Function { killed } => {
-                killed.store(true, Ordering::Release);
+                killed.set();
                 self.shutdown_stdin();
                 return Ok(self.is_running());
             }
