@@ -303,12 +303,24 @@ impl ReadWrite {
     /// [`tokio::io::sink`] will do.
     ///
     /// ```
-    /// use poe::{pipe::OneWay, wheel::ReadWrite};
+    /// use poe::{Event, Kernel, Session, event::START, filter::Line, pipe::OneWay, wheel::{Input, ReadWrite}};
+    /// const LINE: Event<Input<String>> = Event::new("line");
     /// # tokio_test::block_on(async {
-    /// let (from_child, _) = OneWay::new()?;
-    /// let (_, to_child) = OneWay::new()?;
-    /// let builder = ReadWrite::with_handles(from_child, to_child);
-    /// # std::io::Result::Ok(()) }).unwrap();
+    /// # let kernel = Kernel::new();
+    /// # Session::builder(None::<ReadWrite>)
+    ///     .on(START, |cx, ()| -> poe::Handled {
+    ///         let (reader, writer) = OneWay::new()?;
+    ///         let wheel = ReadWrite::with_handles(reader, writer).input(Line::new(), LINE).start(cx)?;
+    ///         wheel.put("to myself")?;
+    ///         *cx.heap = Some(wheel);
+    ///         Ok(())
+    ///     })
+    ///     .on(LINE, |cx, input| {
+    ///         assert_eq!(input.record, "to myself");
+    ///         *cx.heap = None;
+    ///     })
+    /// # .create(&kernel)?;
+    /// # kernel.run().await }).unwrap();
     /// ```
     #[doc(alias = "InputHandle")]
     #[doc(alias = "OutputHandle")]
@@ -529,11 +541,34 @@ impl ReadWrite {
     /// The wheel has no input filter, or its records are not of that type; nothing has changed then.
     ///
     /// ```
-    /// # use poe::{Event, wheel::{Input, ReadWrite}};
+    /// # use poe::{Event, Kernel, Session, event::START, filter::Line, wheel::{Input, ReadWrite}};
+    /// # use tokio::io::{AsyncWriteExt, DuplexStream};
+    /// const HEADER: Event<Input<String>> = Event::new("header");
     /// const BODY: Event<Input<String>> = Event::new("body");
-    /// fn headers_are_over(wheel: &ReadWrite) -> Result<(), poe::Error> {
-    ///     wheel.set_input_event(Some(BODY))
-    /// }
+    /// # tokio_test::block_on(async {
+    /// # let kernel = Kernel::new();
+    /// # let (mut peer, ours) = tokio::io::duplex(64);
+    /// # peer.write_all(b"Subject: none\r\n\r\nthe text\r\n").await?;
+    /// # Session::builder(None::<ReadWrite>)
+    /// # .on(START, |cx, io: DuplexStream| -> poe::Handled {
+    /// #     *cx.heap = Some(ReadWrite::builder(io).input(Line::new(), HEADER).start(cx)?);
+    /// #     Ok(())
+    /// # })
+    /// // The peer has sent b"Subject: none\r\n\r\nthe text\r\n" in one piece.
+    ///     .on(HEADER, |cx, line| -> poe::Handled {
+    ///         match &*cx.heap {
+    ///             Some(wheel) if line.record.is_empty() => wheel.set_input_event(Some(BODY))?,
+    ///             _ => assert_eq!(line.record, "Subject: none"),
+    ///         }
+    ///         Ok(())
+    ///     })
+    ///     .on(BODY, |cx, line| {
+    ///         assert_eq!(line.record, "the text");
+    ///         *cx.heap = None;
+    ///     })
+    /// # .args(ours).create(&kernel)?;
+    /// # kernel.run().await?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
     /// ```
     #[doc(alias = "event")]
     pub fn set_input_event<T: 'static, K: Posts<Input<T>>>(&self, event: Option<K>) -> Result<(), Error> {
@@ -563,10 +598,29 @@ impl ReadWrite {
     /// handler.
     ///
     /// ```
-    /// # use poe::{filter::{Filter, Line}, wheel::ReadWrite};
-    /// fn half_a_line(wheel: &ReadWrite) -> Option<Vec<u8>> {
-    ///     wheel.with_input_filter(|line: &mut Line| line.get_pending().to_vec())
-    /// }
+    /// # use poe::{Event, Kernel, Session, event::START, filter::{Filter, Line, Stream}, wheel::{Input, ReadWrite}};
+    /// # use tokio::io::{AsyncWriteExt, DuplexStream};
+    /// # const LINE: Event<Input<String>> = Event::new("line");
+    /// # tokio_test::block_on(async {
+    /// # let kernel = Kernel::new();
+    /// # let (mut peer, ours) = tokio::io::duplex(64);
+    /// # peer.write_all(b"a line\r\nhalf a li").await?;
+    /// # Session::builder(None::<ReadWrite>)
+    /// # .on(START, |cx, io: DuplexStream| -> poe::Handled {
+    /// #     *cx.heap = Some(ReadWrite::builder(io).input(Line::new(), LINE).start(cx)?);
+    /// #     Ok(())
+    /// # })
+    /// // The peer has sent b"a line\r\nhalf a li" in one piece.
+    ///     .on(LINE, |cx, _a_line| {
+    ///         if let Some(wheel) = cx.heap.take() {
+    ///             let waits = wheel.with_input_filter(|line: &mut Line| line.get_pending().len());
+    ///             assert_eq!(waits, Some(9));
+    ///             assert!(wheel.with_input_filter(|_: &mut Stream| ()).is_none()); // it is a `Line`
+    ///         }
+    ///     })
+    /// # .args(ours).create(&kernel)?;
+    /// # kernel.run().await?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
     /// ```
     #[doc(alias = "get_input_filter")]
     pub fn with_input_filter<F: Filter, T>(&self, f: impl FnOnce(&mut F) -> T) -> Option<T> {
@@ -612,10 +666,20 @@ impl ReadWrite {
     /// is not of that type, or gone.
     ///
     /// ```
-    /// use poe::wheel::{ReadWrite, SocketName, SocketStream};
-    /// fn peer(wheel: &ReadWrite) -> Option<SocketName> {
-    ///     wheel.with_input_handle(|socket: &SocketStream| socket.peer_name().ok())?
-    /// }
+    /// # use poe::{Kernel, Session, event::START, wheel::ReadWrite};
+    /// use tokio::net::{TcpListener, TcpStream};
+    /// # tokio_test::block_on(async {
+    /// # let kernel = Kernel::new();
+    /// let listener = TcpListener::bind("127.0.0.1:0").await?;
+    /// let there = listener.local_addr()?;
+    /// # let ours = TcpStream::connect(there).await?;
+    /// # Session::builder(()).on(START, move |cx, stream: TcpStream| -> poe::Handled {
+    /// // With a stream that was connected to the listener:
+    /// let wheel = ReadWrite::builder(stream).start(cx)?;
+    /// assert_eq!(wheel.with_input_handle(|socket: &TcpStream| socket.peer_addr().ok()), Some(Some(there)));
+    /// # Ok(()) }).args(ours).create(&kernel)?;
+    /// # kernel.run().await?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
     /// ```
     #[doc(alias = "get_input_handle")]
     pub fn with_input_handle<H: 'static, T>(&self, f: impl FnOnce(&H) -> T) -> Option<T> {
@@ -650,12 +714,31 @@ impl ReadWrite {
     /// The wheel itself, if the stream is not a `T`, is one of two handles, or is gone.
     ///
     /// ```
-    /// use poe::wheel::{ReadWrite, SocketStream};
-    /// fn start_tls(wheel: ReadWrite) -> Option<SocketStream> {
-    ///     let parts = wheel.into_parts::<SocketStream>().ok()?;
+    /// # use poe::{Event, Kernel, Session, event::START, filter::Line, wheel::{Input, ReadWrite}};
+    /// # use tokio::io::{AsyncWriteExt, DuplexStream};
+    /// # const LINE: Event<Input<String>> = Event::new("line");
+    /// fn start_tls(wheel: ReadWrite) -> Option<DuplexStream> {
+    ///     let parts = wheel.into_parts::<DuplexStream>().ok()?;
     ///     // What came before the hand-shake was not protected by it, and must not be taken for what comes after it.
     ///     parts.unread.is_empty().then_some(parts.io)
     /// }
+    /// # tokio_test::block_on(async {
+    /// # let kernel = Kernel::new();
+    /// # let (mut peer, ours) = tokio::io::duplex(64);
+    /// # peer.write_all(b"STARTTLS\r\nNOT YET").await?;
+    /// # Session::builder(None::<ReadWrite>)
+    /// # .on(START, |cx, io: DuplexStream| -> poe::Handled {
+    /// #     *cx.heap = Some(ReadWrite::builder(io).input(Line::new(), LINE).start(cx)?);
+    /// #     Ok(())
+    /// # })
+    /// // The peer has sent b"STARTTLS\r\nNOT YET" in one piece.
+    ///     .on(LINE, |cx, command| {
+    ///         assert_eq!(command.record, "STARTTLS");
+    ///         assert!(cx.heap.take().and_then(start_tls).is_none()); // the connection is closed
+    ///     })
+    /// # .args(ours).create(&kernel)?;
+    /// # kernel.run().await?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
     /// ```
     pub fn into_parts<T: Unpin + 'static>(self) -> Result<Parts<T>, ReadWrite> {
         let state = self.state.clone();

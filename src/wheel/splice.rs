@@ -34,6 +34,9 @@ use std::rc::{Rc, Weak};
 ///
 /// ```
 /// use poe::{Context, Event, wheel::{ReadWrite, Splice, Spliced, splice}};
+/// # use poe::{Kernel, Session, event::START};
+/// # use tokio::io::{AsyncReadExt, AsyncWriteExt};
+/// const CONNECTED: Event<(ReadWrite, ReadWrite)> = Event::new("connected");
 /// const ENDED: Event<Spliced> = Event::new("ended");
 /// fn on_connected(cx: &mut Context<'_, Option<Splice>>, (client, server): (ReadWrite, ReadWrite)) -> poe::Handled {
 ///     *cx.heap = Some(splice(client, server).watermarks(65_536, 16_384).ended(ENDED).start(cx)?);
@@ -41,8 +44,29 @@ use std::rc::{Rc, Weak};
 /// }
 /// fn on_ended(cx: &mut Context<'_, Option<Splice>>, ended: Spliced) {
 ///     println!("{} octets there, {} back", ended.there, ended.back);
+/// #     assert_eq!((ended.there, ended.back), (10, 0));
 ///     *cx.heap = None;
 /// }
+/// # tokio_test::block_on(async {
+/// # let kernel = Kernel::new();
+/// # let ((mut client, one), (mut server, other)) = (tokio::io::duplex(64), tokio::io::duplex(64));
+/// # Session::builder(None::<Splice>)
+/// #     .on(START, |cx, (one, other)| -> poe::Handled {
+/// #         let (one, other): (tokio::io::DuplexStream, tokio::io::DuplexStream) = (one, other);
+/// #         cx.yield_to(CONNECTED, (ReadWrite::builder(one).start(cx)?, ReadWrite::builder(other).start(cx)?));
+/// #         Ok(())
+/// #     })
+///     .on(CONNECTED, on_connected)
+///     .on(ENDED, on_ended)
+/// #     .args((one, other)).create(&kernel)?;
+/// # client.write_all(b"a question").await?;
+/// # client.shutdown().await?;
+/// # server.shutdown().await?;
+/// # kernel.run().await?;
+/// # let mut got = String::new();
+/// # server.read_to_string(&mut got).await?;
+/// # assert_eq!(got, "a question");
+/// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
 /// ```
 pub fn splice(one: ReadWrite, other: ReadWrite) -> SpliceBuilder {
     SpliceBuilder {

@@ -32,11 +32,27 @@ use tokio::io::{AsyncRead, AsyncWrite};
 /// (and emptied, if it is for output), or something that is open.
 ///
 /// ```
+/// # use poe::{Kernel, Session, event::START};
 /// use poe::wheel::{Redirect, Run};
-/// # fn main() -> std::io::Result<()> {
-/// let (_reader, writer) = std::io::pipe()?;
-/// let builder = Run::shell("make").redirect_stdout("/tmp/make.log").redirect_stderr(Redirect::handle(writer));
-/// # Ok(()) }
+/// # use std::io::Read;
+/// # tokio_test::block_on(async {
+/// # let kernel = Kernel::new();
+/// # let log = std::env::temp_dir().join(format!("poe-doc-redirect-{}", std::process::id()));
+/// # let path = log.clone();
+/// let (mut reader, writer) = std::io::pipe()?;
+/// # Session::builder(None::<Run>)
+/// # .on(START, move |cx, writer: std::io::PipeWriter| -> poe::Handled {
+/// let builder = Run::shell("echo made; echo not quite >&2").no_stdin();
+/// let run = builder.redirect_stdout(&*log).redirect_stderr(Redirect::handle(writer)).start(cx)?;
+/// # Ok(()) })
+/// # .args(writer).create(&kernel)?;
+/// # kernel.run().await?;
+/// let mut complaints = String::new();
+/// reader.read_to_string(&mut complaints)?; // until the program has ended
+/// assert_eq!(complaints, "not quite\n");
+/// # assert_eq!(std::fs::read_to_string(&path)?, "made\n");
+/// # std::fs::remove_file(&path)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
 /// ```
 #[derive(Debug)]
 #[doc(alias = "RedirectStdout")]

@@ -8,8 +8,28 @@ use tokio::io::Interest;
 /// What connects a [`Run`](super::Run) with its program.
 ///
 /// ```
-/// use poe::wheel::{Conduit, Run};
-/// let builder = Run::shell("read line; echo got $line").conduit(Conduit::Socketpair);
+/// # use poe::{Event, Kernel, Session, event::START, filter::Line, wheel::{Conduit, Input, Run}};
+/// # const OUT: Event<Input<String>> = Event::new("out");
+/// # tokio_test::block_on(async {
+/// # let kernel = Kernel::new();
+/// # let transcript = poe::testing::Transcript::of(&kernel);
+/// # Session::builder(Vec::<Run>::new())
+///     .on(START, |cx, ()| -> poe::Handled {
+///         for conduit in [Conduit::Pipe, Conduit::Socketpair, Conduit::Inet, Conduit::Pty] {
+///             let run = Run::shell("read line; echo got $line").conduit(conduit).stdout(Line::new(), OUT).start(cx)?;
+///             run.put("a line")?;
+///             cx.heap.push(run);
+///         }
+///         Ok(())
+///     })
+///     .on(OUT, |cx, input| {
+///         assert_eq!(input.record, "got a line");
+///         cx.heap.retain(|run| run.id() != input.wheel);
+///     })
+/// #   .create(&kernel)?;
+/// # kernel.run().await?;
+/// # assert_eq!(transcript.records().len(), 6); // _start and _stop
+/// # Ok::<(), poe::Error>(()) }).unwrap();
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]

@@ -35,12 +35,32 @@ impl fmt::Display for StdStream {
 /// The argument of a [`Run`](super::Run)'s error event: what came of which stream. The end of an output is one of them.
 ///
 /// ```
-/// use poe::wheel::RunError;
-/// fn log(failed: RunError) {
-///     if !failed.is_eof() {
-///         eprintln!("{failed}");
-///     }
-/// }
+/// # use poe::{Event, Kernel, Session, WheelId, event::START, filter::Line, wheel::Run};
+/// use poe::wheel::{RunError, StdStream};
+/// const ERROR: Event<RunError> = Event::new("error");
+/// # const CLOSED: Event<WheelId> = Event::new("closed");
+/// # tokio_test::block_on(async {
+/// # let kernel = Kernel::new();
+/// # let transcript = poe::testing::Transcript::of(&kernel);
+/// # Session::builder(None::<Run>)
+/// # .on(START, |cx, ()| -> poe::Handled {
+/// let lines = Line::new().max_length(5);
+/// let run = Run::shell("echo short; echo long enough").stdout(lines, "line").error(ERROR).close(CLOSED).start(cx)?;
+/// #     *cx.heap = Some(run);
+/// #     Ok(())
+/// # })
+///     .on(ERROR, |_, failed| {
+///         assert_eq!(failed.stream, StdStream::Stdout);
+///         if !failed.is_eof() {
+///             let too_long = failed.error.as_filter().expect("the program can do nothing else wrong");
+///             assert_eq!(too_long.octets(), b"long ");
+///         }
+///     })
+/// # .on(CLOSED, |cx, _| *cx.heap = None)
+/// # .create(&kernel)?;
+/// # kernel.run().await?;
+/// # assert_eq!(transcript.records().iter().filter(|record| record.event == "error").count(), 2);
+/// # Ok::<(), poe::Error>(()) }).unwrap();
 /// ```
 #[derive(Debug)]
 #[doc(alias = "ErrorEvent")]
@@ -76,13 +96,25 @@ impl StdError for RunError {
 /// The argument of a [`Run`](super::Run)'s exit event: how the program ended.
 ///
 /// ```
-/// use poe::wheel::Exited;
-/// fn log(exited: Exited) {
-///     match exited.status {
-///         Some(status) => println!("wheel {}: {status}", exited.wheel),
-///         None => println!("wheel {}: somebody else has waited for it", exited.wheel),
-///     }
-/// }
+/// # use poe::{Event, Kernel, Session, event::START, wheel::{Exited, Run}};
+/// # const EXITED: Event<Exited> = Event::new("exited");
+/// # tokio_test::block_on(async {
+/// # let kernel = Kernel::new();
+/// # let transcript = poe::testing::Transcript::of(&kernel);
+/// # Session::builder(None::<Run>)
+///     .on(START, |cx, ()| -> poe::Handled {
+///         *cx.heap = Some(Run::shell("exit 3").exit(EXITED).start(cx)?);
+///         Ok(())
+///     })
+///     .on(EXITED, |cx, exited| {
+///         let run = cx.heap.take();
+///         assert_eq!(run.map(|run| (run.id(), run.pid())), Some((exited.wheel, exited.pid)));
+///         assert_eq!(exited.status.and_then(|status| status.code()), Some(3));
+///     })
+/// #   .create(&kernel)?;
+/// # kernel.run().await?;
+/// # assert_eq!(transcript.records().len(), 3); // _start and _stop
+/// # Ok::<(), poe::Error>(()) }).unwrap();
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
