@@ -13,7 +13,10 @@
 use super::base::{Base, wheel_methods};
 use super::error::{IoError, PutError};
 use super::pump::handle::{self, BoxedDuplex};
-use super::pump::{Events, Formatter, Input, Level, Owed, Parser, Pump, Setup, State, TypedFormatter, TypedParser};
+use super::pump::{
+    Events, Formatter, Input, Level, Owed, Parser, Pump, Settings, Setup, State, TypedFormatter, TypedParser,
+    check_marks, watermark_settings,
+};
 use crate::driver::SysRW;
 use crate::error::{Error, ErrorKind};
 use crate::event::Posts;
@@ -248,15 +251,13 @@ pub struct ReadWriteBuilder {
     formatter: Option<Box<dyn Formatter>>,
     /// The output filter was chosen, and does not follow the input's.
     chosen: bool,
-    events: Events,
-    marks: Option<(usize, usize)>,
+    settings: Settings,
     driver: SysRW,
     auto_flush: bool,
     unread: Bytes,
     unwritten: Bytes,
     seam: Seam,
     owed: Owed,
-    fault: Option<FilterError>,
 }
 
 /// What a wheel was made of, when it is [taken apart](ReadWrite::into_parts).
@@ -329,7 +330,8 @@ impl ReadWrite {
     }
 
     /// Settings for a wheel that goes on where [another](Self::into_parts) was, with what that one had read and not
-    /// written. Name its events and filters as usual.
+    /// written. Name its events and filters as usual. If that one has told of its high mark and not of the low one, this
+    /// one does.
     ///
     /// ```
     /// # use poe::{Event, Kernel, Session, event::START, filter::{Line, Stream}, wheel::{Input, ReadWrite}};
@@ -1065,14 +1067,6 @@ impl fmt::Debug for ReadWrite {
     }
 }
 
-pub(super) fn check_marks(high: usize, low: usize) -> Result<(), Error> {
-    if 0 < low && low < high {
-        return Ok(());
-    }
-    let what = format!("watermarks must be 0 < low < high, not low {low} and high {high}");
-    Err(ErrorKind::Invalid(what).into())
-}
-
 impl ReadWriteBuilder {
     fn new(io: BoxedDuplex) -> Self {
         ReadWriteBuilder {
@@ -1080,15 +1074,13 @@ impl ReadWriteBuilder {
             parser: None,
             formatter: None,
             chosen: false,
-            events: Events::default(),
-            marks: None,
+            settings: Settings::default(),
             driver: SysRW::new(),
             auto_flush: false,
             unread: Bytes::new(),
             unwritten: Bytes::new(),
             seam: Seam::new(),
             owed: Owed::default(),
-            fault: None,
         }
     }
 
@@ -1108,7 +1100,7 @@ impl ReadWriteBuilder {
     }
 
     fn reads<F: Filter>(mut self, filter: F, output: Option<F>, parser: impl FnOnce(F) -> TypedParser<F>) -> Self {
-        self.check(&filter);
+        self.settings.check(&filter);
         if let Some(output) = output {
             self.formatter = Some(Box::new(TypedFormatter(output)));
         }
@@ -1119,7 +1111,7 @@ impl ReadWriteBuilder {
     /// Writes by that filter.
     #[doc(alias = "OutputFilter")]
     pub fn output<F: Filter>(mut self, filter: F) -> Self {
-        self.check(&filter);
+        self.settings.check(&filter);
         self.formatter = Some(Box::new(TypedFormatter(filter)));
         self.chosen = true;
         self
@@ -1129,38 +1121,14 @@ impl ReadWriteBuilder {
     /// a `DIE` of the session then.
     #[doc(alias = "ErrorEvent")]
     pub fn error(mut self, event: impl Posts<IoError>) -> Self {
-        self.events.error = Some(HeldName::new(event.key()));
+        self.settings.events.error = Some(HeldName::new(event.key()));
         self
     }
 
     /// Tells when everything that was put has been written.
     #[doc(alias = "FlushedEvent")]
     pub fn flushed(mut self, event: impl Posts<WheelId>) -> Self {
-        self.events.flushed = Some(HeldName::new(event.key()));
-        self
-    }
-
-    /// Watches how much waits to be written, in octets: at `high` the high event comes, back at `low` the low event. A wheel
-    /// that starts with so much tells of it, too; the low event comes also for a high mark of which the wheel
-    /// [before](ReadWrite::from_parts) has told.
-    #[doc(alias = "HighMark")]
-    #[doc(alias = "LowMark")]
-    pub fn watermarks(mut self, high: usize, low: usize) -> Self {
-        self.marks = Some((high, low));
-        self
-    }
-
-    /// Tells when the high mark is reached; needs [`watermarks`](Self::watermarks).
-    #[doc(alias = "HighEvent")]
-    pub fn high(mut self, event: impl Posts<WheelId>) -> Self {
-        self.events.high = Some(HeldName::new(event.key()));
-        self
-    }
-
-    /// Tells when the output has fallen to the low mark; needs [`watermarks`](Self::watermarks).
-    #[doc(alias = "LowEvent")]
-    pub fn low(mut self, event: impl Posts<WheelId>) -> Self {
-        self.events.low = Some(HeldName::new(event.key()));
+        self.settings.events.flushed = Some(HeldName::new(event.key()));
         self
     }
 
@@ -1185,16 +1153,11 @@ impl ReadWriteBuilder {
         self
     }
 
-    /// Octets that are to be written first, as they are; behind those of a [driver](Self::driver) of your own.
+    /// Octets that are to be written first, as they are; behind those of a [driver](Self::driver) of your own. If they are
+    /// as many as the high mark, the wheel tells so.
     pub fn unwritten(mut self, octets: impl AsRef<[u8]>) -> Self {
         self.unwritten = Bytes::copy_from_slice(octets.as_ref());
         self
-    }
-
-    fn check<F: Filter>(&mut self, filter: &F) {
-        if let Err(error) = filter.check() {
-            self.fault.get_or_insert(error);
-        }
     }
 
     /// Starts the wheel for the session that is running; pass the handler's context. It reads and writes as soon as the
@@ -1206,16 +1169,7 @@ impl ReadWriteBuilder {
     #[track_caller]
     pub fn start(self, turn: &Turn<'_>) -> Result<ReadWrite, Error> {
         let place = Location::caller();
-        if let Some(fault) = self.fault {
-            return Err(ErrorKind::Invalid(fault.to_string()).into());
-        }
-        match self.marks {
-            Some((high, low)) => check_marks(high, low)?,
-            None if self.events.high.is_some() || self.events.low.is_some() => {
-                return Err(ErrorKind::Invalid("high and low events need watermarks".to_owned()).into());
-            }
-            None => {}
-        }
+        self.settings.verdict()?;
         turn.own_slot()?;
         let mut driver = self.driver;
         driver.put(&self.unwritten);
@@ -1223,8 +1177,8 @@ impl ReadWriteBuilder {
             io: self.io,
             parser: self.parser,
             formatter: self.formatter.unwrap_or_else(|| Box::new(TypedFormatter(Line::new()))),
-            events: self.events,
-            marks: self.marks,
+            events: self.settings.events,
+            marks: self.settings.marks,
             driver,
             auto_flush: self.auto_flush,
         };
@@ -1242,10 +1196,12 @@ impl ReadWriteBuilder {
     }
 }
 
+watermark_settings!(ReadWriteBuilder);
+
 impl fmt::Debug for ReadWriteBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ReadWriteBuilder")
-            .field("watermarks", &self.marks)
+            .field("watermarks", &self.settings.marks)
             .finish_non_exhaustive()
     }
 }

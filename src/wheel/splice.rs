@@ -10,8 +10,8 @@
 
 use super::base::Base;
 use super::error::IoError;
-use super::pump::{Events, Link, Parser, Record, State};
-use super::read_write::{ReadWrite, check_marks};
+use super::pump::{Events, Link, Parser, Record, State, check_marks};
+use super::read_write::ReadWrite;
 use crate::arg::AnyArg;
 use crate::error::Error;
 use crate::event::Posts;

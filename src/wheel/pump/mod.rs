@@ -12,11 +12,13 @@
 mod closing;
 mod erased;
 pub(crate) mod handle;
+mod settings;
 mod state;
 mod tell;
 
 pub use erased::Input;
 pub(crate) use erased::{Formatter, Parser, Record, TypedFormatter, TypedParser};
+pub(crate) use settings::{Settings, check_marks, watermark_settings};
 pub use state::Level;
 #[cfg(unix)]
 pub(crate) use state::Part;

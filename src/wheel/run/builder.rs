@@ -8,12 +8,15 @@ use super::{Ending, Exited, Names, Part, Process, Run, RunError, Shared, StdStre
 use crate::bridge::processes::with_priority;
 use crate::error::{Error, ErrorKind};
 use crate::event::Posts;
-use crate::filter::{Filter, FilterError, Line};
+use crate::filter::{Filter, Line};
 use crate::id::WheelId;
 use crate::kernel::Turn;
 use crate::name::HeldName;
 use crate::wheel::base::Base;
-use crate::wheel::pump::{Events, Formatter, Input, Parser, Pump, Setup, State, TypedFormatter, TypedParser, handle};
+use crate::wheel::pump::{
+    Events, Formatter, Input, Parser, Pump, Settings, Setup, State, TypedFormatter, TypedParser, handle,
+    watermark_settings,
+};
 use std::cell::{Cell, RefCell};
 use std::ffi::{OsStr, OsString};
 use std::fmt;
@@ -189,8 +192,7 @@ pub struct RunBuilder {
     stdout: Option<Box<dyn Parser>>,
     stderr: Option<Box<dyn Parser>>,
     names: Names,
-    pump: Events,
-    marks: Option<(usize, usize)>,
+    settings: Settings,
     conduit: Conduit,
     no_stdin: bool,
     redirects: [Option<Redirect>; 2],
@@ -203,7 +205,6 @@ pub struct RunBuilder {
     winsize: Option<Winsize>,
     #[cfg(feature = "pty")]
     raw: bool,
-    fault: Option<String>,
 }
 
 enum RedirectStderr {
@@ -220,8 +221,7 @@ impl RunBuilder {
             stdout: None,
             stderr: None,
             names: Names::default(),
-            pump: Events::default(),
-            marks: None,
+            settings: Settings::default(),
             conduit: Conduit::Pipe,
             no_stdin: false,
             redirects: [None, None],
@@ -234,7 +234,6 @@ impl RunBuilder {
             winsize: None,
             #[cfg(feature = "pty")]
             raw: true,
-            fault: None,
         }
     }
 
@@ -276,7 +275,9 @@ impl RunBuilder {
                     line.push(arg);
                 }
             }
-            Program::Callback(_) => self.refuse("a function takes no arguments: have it capture them"),
+            Program::Callback(_) => self
+                .settings
+                .refuse("a function takes no arguments: have it capture them"),
         }
         self
     }
@@ -287,7 +288,7 @@ impl RunBuilder {
     #[doc(alias = "StdoutFilter")]
     #[doc(alias = "StdioFilter")]
     pub fn stdout<F: Filter>(mut self, filter: F, event: impl Posts<Input<F::Input>>) -> Self {
-        self.check(&filter);
+        self.settings.check(&filter);
         self.stdout = Some(Box::new(TypedParser::new(filter, event)));
         self
     }
@@ -297,7 +298,7 @@ impl RunBuilder {
     #[doc(alias = "StderrEvent")]
     #[doc(alias = "StderrFilter")]
     pub fn stderr<F: Filter>(mut self, filter: F, event: impl Posts<Input<F::Input>>) -> Self {
-        self.check(&filter);
+        self.settings.check(&filter);
         self.stderr = Some(Box::new(TypedParser::new(filter, event)));
         self
     }
@@ -306,7 +307,7 @@ impl RunBuilder {
     #[doc(alias = "StdinFilter")]
     #[doc(alias = "StdioFilter")]
     pub fn stdin_filter<F: Filter>(mut self, filter: F) -> Self {
-        self.check(&filter);
+        self.settings.check(&filter);
         self.stdin = Some(Box::new(TypedFormatter(filter)));
         self
     }
@@ -314,7 +315,7 @@ impl RunBuilder {
     /// Tells when everything that was put has been written.
     #[doc(alias = "StdinEvent")]
     pub fn stdin_flushed(mut self, event: impl Posts<WheelId>) -> Self {
-        self.pump.flushed = Some(HeldName::new(event.key()));
+        self.settings.events.flushed = Some(HeldName::new(event.key()));
         self
     }
 
@@ -339,29 +340,6 @@ impl RunBuilder {
     #[doc(alias = "sig_child")]
     pub fn exit(mut self, event: impl Posts<Exited>) -> Self {
         self.names.exit = Some(HeldName::new(event.key()));
-        self
-    }
-
-    /// Watches how much waits to be written to the program, in octets: at `high` the high event comes, back at `low` the
-    /// low event.
-    #[doc(alias = "HighMark")]
-    #[doc(alias = "LowMark")]
-    pub fn watermarks(mut self, high: usize, low: usize) -> Self {
-        self.marks = Some((high, low));
-        self
-    }
-
-    /// Tells when the high mark is reached; needs [`watermarks`](Self::watermarks).
-    #[doc(alias = "HighEvent")]
-    pub fn high(mut self, event: impl Posts<WheelId>) -> Self {
-        self.pump.high = Some(HeldName::new(event.key()));
-        self
-    }
-
-    /// Tells when what waits has fallen to the low mark; needs [`watermarks`](Self::watermarks).
-    #[doc(alias = "LowEvent")]
-    pub fn low(mut self, event: impl Posts<WheelId>) -> Self {
-        self.pump.low = Some(HeldName::new(event.key()));
         self
     }
 
@@ -669,43 +647,25 @@ impl RunBuilder {
         self
     }
 
-    fn check<F: Filter>(&mut self, filter: &F) {
-        if let Err(error) = filter.check() {
-            let error: FilterError = error;
-            self.fault.get_or_insert(error.to_string());
-        }
-    }
-
-    fn refuse(&mut self, why: &str) {
-        self.fault.get_or_insert(why.to_owned());
-    }
-
     /// What does not go together.
     fn check_settings(&mut self) {
         if self.conduit.is_pty() && (self.redirects.iter().any(Option::is_some) || self.redirect_stderr.is_some()) {
-            self.refuse("a program on a terminal cannot have its streams redirected");
+            self.settings
+                .refuse("a program on a terminal cannot have its streams redirected");
         }
         if self.stdout.is_some() && self.redirects[1].is_some() {
-            self.refuse("standard output cannot both have an event and be redirected");
+            self.settings
+                .refuse("standard output cannot both have an event and be redirected");
         }
         if self.stderr.is_some() && self.redirect_stderr.is_some() {
-            self.refuse("standard error cannot both have an event and be redirected");
-        }
-        match self.marks {
-            Some((high, low)) if !(0 < low && low < high) => {
-                self.refuse(&format!(
-                    "watermarks must be 0 < low < high, not low {low} and high {high}"
-                ));
-            }
-            None if self.pump.high.is_some() || self.pump.low.is_some() => {
-                self.refuse("high and low events need watermarks");
-            }
-            _ => {}
+            self.settings
+                .refuse("standard error cannot both have an event and be redirected");
         }
         if let Program::Callback(_) = self.program
             && (self.user.is_some() || self.group.is_some() || self.priority.is_some())
         {
-            self.refuse("a function runs as this process does: no user, group or priority of its own");
+            self.settings
+                .refuse("a function runs as this process does: no user, group or priority of its own");
         }
         if self.stderr.is_some() && !self.conduit.has_stderr() {
             tracing::warn!(target: "poe::wheels", "a pseudo terminal has no standard error of its own: its event is ignored");
@@ -728,9 +688,7 @@ impl RunBuilder {
     pub fn start(mut self, turn: &Turn<'_>) -> Result<Run, Error> {
         let place = Location::caller();
         self.check_settings();
-        if let Some(fault) = self.fault.take() {
-            return Err(ErrorKind::Invalid(fault).into());
-        }
+        self.settings.verdict()?;
         turn.own_slot()?;
         self.launch(turn, place).map_err(|error| {
             ErrorKind::Io {
@@ -949,8 +907,8 @@ impl RunBuilder {
                 formatter: self
                     .stdin
                     .unwrap_or_else(|| Box::new(TypedFormatter(Line::new().output_literal("\n")))),
-                events: self.pump,
-                marks: self.marks,
+                events: self.settings.events,
+                marks: self.settings.marks,
                 driver: crate::driver::SysRW::new(),
                 auto_flush: false,
             };
@@ -980,6 +938,8 @@ impl RunBuilder {
         }
     }
 }
+
+watermark_settings!(RunBuilder);
 
 impl fmt::Debug for RunBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

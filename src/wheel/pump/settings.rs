@@ -1,0 +1,82 @@
+//! What the builders of ReadWrite and Run have alike: who is told of what waits to be written, and what is wrong with the
+//! settings.
+
+use super::tell::Events;
+use crate::error::{Error, ErrorKind};
+use crate::filter::Filter;
+
+/// Of a wheel that is not started yet.
+#[derive(Default)]
+pub(crate) struct Settings {
+    pub(crate) events: Events,
+    /// High and low, in octets.
+    pub(crate) marks: Option<(usize, usize)>,
+    /// What was wrong first; told when the wheel is to start.
+    fault: Option<String>,
+}
+
+impl Settings {
+    /// Looks at a filter's settings.
+    pub(crate) fn check<F: Filter>(&mut self, filter: &F) {
+        if let Err(error) = filter.check() {
+            self.refuse(&error.to_string());
+        }
+    }
+
+    pub(crate) fn refuse(&mut self, why: &str) {
+        self.fault.get_or_insert_with(|| why.to_owned());
+    }
+
+    /// Looks at all of them together.
+    pub(crate) fn verdict(&self) -> Result<(), Error> {
+        if let Some(fault) = &self.fault {
+            return Err(ErrorKind::Invalid(fault.clone()).into());
+        }
+        match self.marks {
+            Some((high, low)) => check_marks(high, low),
+            None if self.events.high.is_some() || self.events.low.is_some() => {
+                Err(ErrorKind::Invalid("high and low events need watermarks".to_owned()).into())
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+pub(crate) fn check_marks(high: usize, low: usize) -> Result<(), Error> {
+    if 0 < low && low < high {
+        return Ok(());
+    }
+    let what = format!("watermarks must be 0 < low < high, not low {low} and high {high}");
+    Err(ErrorKind::Invalid(what).into())
+}
+
+/// The setters of the watermarks, of a builder whose field `settings` is [`Settings`]; examples of these are in its own
+/// documentation.
+macro_rules! watermark_settings {
+    ($builder:ty) => {
+        impl $builder {
+            /// Watches how much waits to be written, in octets: at `high` the high event comes, back at `low` the low event.
+            #[doc(alias = "HighMark")]
+            #[doc(alias = "LowMark")]
+            pub fn watermarks(mut self, high: usize, low: usize) -> Self {
+                self.settings.marks = Some((high, low));
+                self
+            }
+
+            /// Tells when the high mark is reached; needs [`watermarks`](Self::watermarks).
+            #[doc(alias = "HighEvent")]
+            pub fn high(mut self, event: impl $crate::event::Posts<$crate::id::WheelId>) -> Self {
+                self.settings.events.high = Some($crate::name::HeldName::new(event.key()));
+                self
+            }
+
+            /// Tells when what waits has fallen to the low mark; needs [`watermarks`](Self::watermarks).
+            #[doc(alias = "LowEvent")]
+            pub fn low(mut self, event: impl $crate::event::Posts<$crate::id::WheelId>) -> Self {
+                self.settings.events.low = Some($crate::name::HeldName::new(event.key()));
+                self
+            }
+        }
+    };
+}
+pub(crate) use watermark_settings;
