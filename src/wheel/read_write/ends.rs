@@ -1,0 +1,154 @@
+//! The end of a ReadWrite: of one direction, or of both in good order.
+
+use super::ReadWrite;
+use std::time::Duration;
+
+impl ReadWrite {
+    /// Ends reading for good, without an event; what was read and not delivered is dropped. A handle of its own goes; a
+    /// local socket tells the other end, which a TCP socket cannot.
+    ///
+    /// ```
+    /// # use poe::{Event, Kernel, Session, event::START, filter::Line, wheel::{Input, ReadWrite}};
+    /// # use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+    /// # const LINE: Event<Input<String>> = Event::new("line");
+    /// # tokio_test::block_on(async {
+    /// # let kernel = Kernel::new();
+    /// # let (mut peer, ours) = tokio::io::duplex(64);
+    /// # peer.write_all(b"one\r\ntwo\r\n").await?;
+    /// # Session::builder(None::<ReadWrite>)
+    /// # .on(START, |cx, io: DuplexStream| -> poe::Handled {
+    /// #     *cx.heap = Some(ReadWrite::builder(io).input(Line::new(), LINE).start(cx)?);
+    /// #     Ok(())
+    /// # })
+    /// // The peer has sent b"one\r\ntwo\r\n".
+    ///     .on(LINE, |cx, input| -> poe::Handled {
+    ///         assert_eq!(input.record, "one"); // and never "two"
+    ///         if let Some(wheel) = &*cx.heap {
+    ///             wheel.shutdown_input();
+    ///             wheel.put("enough")?; // the other direction is open
+    ///             wheel.shutdown_output_after_flush();
+    ///         }
+    ///         Ok(())
+    ///     })
+    /// # .args(ours).create(&kernel)?;
+    /// # kernel.run().await?; // both directions are over: the wheel keeps nothing alive
+    /// # let mut text = String::new();
+    /// # peer.read_to_string(&mut text).await?;
+    /// assert_eq!(text, "enough\r\n");
+    /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+    /// ```
+    pub fn shutdown_input(&self) {
+        self.state.shut_input();
+        self.state.schedule();
+    }
+
+    /// Ends writing for good, without an event. What waits is *not* written: the peer sees the end of its input next.
+    ///
+    /// ```
+    /// # use poe::{Kernel, Session, event::START, wheel::ReadWrite};
+    /// # use tokio::io::{AsyncReadExt, DuplexStream};
+    /// # tokio_test::block_on(async {
+    /// # let kernel = Kernel::new();
+    /// # let (mut peer, ours) = tokio::io::duplex(64);
+    /// # Session::builder(None::<ReadWrite>)
+    /// # .on(START, |cx, io: DuplexStream| -> poe::Handled {
+    /// let wheel = ReadWrite::builder(io).start(cx)?;
+    /// wheel.put("written")?;
+    /// wheel.flush();
+    /// wheel.put("still waiting")?;
+    /// wheel.shutdown_output();
+    /// assert_eq!(wheel.out_octets(), 0); // dropped
+    /// # wheel.shutdown_input();
+    /// # *cx.heap = Some(wheel);
+    /// # Ok(()) }).args(ours).create(&kernel)?;
+    /// # kernel.run().await?;
+    /// # let mut text = String::new();
+    /// # peer.read_to_string(&mut text).await?;
+    /// assert_eq!(text, "written\r\n");
+    /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+    /// ```
+    pub fn shutdown_output(&self) {
+        self.state.shut_output(false);
+        self.state.schedule();
+    }
+
+    /// Ends writing once everything that was put has been written; nothing more can be put.
+    ///
+    /// ```
+    /// # use poe::{Kernel, Session, event::START, wheel::ReadWrite};
+    /// # use tokio::io::{AsyncReadExt, DuplexStream};
+    /// # tokio_test::block_on(async {
+    /// # let kernel = Kernel::new();
+    /// # let (mut peer, ours) = tokio::io::duplex(64);
+    /// # Session::builder(None::<ReadWrite>)
+    /// # .on(START, |cx, io: DuplexStream| -> poe::Handled {
+    /// let wheel = ReadWrite::builder(io).start(cx)?;
+    /// wheel.put("goodbye")?;
+    /// wheel.shutdown_output_after_flush();
+    /// assert!(wheel.put("and another thing").unwrap_err().is_closed());
+    /// # wheel.shutdown_input();
+    /// # *cx.heap = Some(wheel);
+    /// # Ok(()) }).args(ours).create(&kernel)?;
+    /// # kernel.run().await?;
+    /// # let mut text = String::new();
+    /// # peer.read_to_string(&mut text).await?;
+    /// assert_eq!(text, "goodbye\r\n");
+    /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+    /// ```
+    #[doc(alias = "shutdown_output")]
+    pub fn shutdown_output_after_flush(&self) {
+        self.state.shut_output(true);
+        self.state.schedule();
+    }
+
+    /// Ends the wheel in good order, without further events: what was put is written, the peer sees the end, and what it
+    /// still sends is read and dropped until it ends, too, or `linger` is over. A socket that was closed answers what comes
+    /// late by a reset, and the peer may lose what it has not yet received by that; zero takes the risk and waits for nothing.
+    /// The session is kept alive until all of this is done.
+    ///
+    /// `linger` counts from when there is nothing to be read, and a peer that sends more than 16 MiB is not heard out. Of a
+    /// kernel's wheels 1024 wait like this at a time; one that is closed meanwhile reads what is there and goes. Writing has
+    /// no limit of time. A [shutdown](crate::Kernel::shutdown) that has come to its limit ends the waiting, and does not
+    /// complain of it.
+    ///
+    /// ```
+    /// # use poe::{Event, Kernel, Session, event::START, filter::Line, wheel::{Input, ReadWrite}};
+    /// # use std::time::Duration;
+    /// # use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+    /// # const LINE: Event<Input<String>> = Event::new("line");
+    /// # tokio_test::block_on(async {
+    /// # let kernel = Kernel::new();
+    /// # let (mut peer, ours) = tokio::io::duplex(64);
+    /// # peer.write_all(b"one\r\ntwo\r\n").await?;
+    /// # peer.shutdown().await?;
+    /// # Session::builder(None::<ReadWrite>)
+    /// # .on(START, |cx, io: DuplexStream| -> poe::Handled {
+    /// #     *cx.heap = Some(ReadWrite::builder(io).input(Line::new(), LINE).start(cx)?);
+    /// #     Ok(())
+    /// # })
+    ///     .on(LINE, |cx, _request| -> poe::Handled {
+    ///         if let Some(wheel) = cx.heap.take() {
+    ///             wheel.put("the only answer")?;
+    ///             wheel.close(Duration::from_secs(2));
+    ///         }
+    ///         Ok(())
+    ///     })
+    /// # .args(ours).create(&kernel)?;
+    /// # kernel.run().await?;
+    /// # let mut text = String::new();
+    /// # peer.read_to_string(&mut text).await?;
+    /// assert_eq!(text, "the only answer\r\n");
+    /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+    /// ```
+    pub fn close(self, linger: Duration) {
+        if self.state.is_closable()
+            && let Some(task) = self.state.task.get()
+        {
+            self.state.base.silence();
+            self.state.close(linger);
+            if !self.state.is_polling() {
+                self.state.base.schedule(Some(task));
+            }
+        }
+    }
+}
