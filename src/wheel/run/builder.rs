@@ -1,123 +1,22 @@
-//! How a program is to be run: the settings of a Run, and its start.
+//! How a program is to be run: the settings of a Run.
 
-use super::callback::{self, Callback, CallbackIo, CallbackStdin, CallbackStdout, KillFlag, PIPE, Sink, Source};
-use super::conduit::{self, Conduit, Ours, Theirs, Wanted};
+use super::callback::Callback;
+use super::conduit::Conduit;
+use super::redirect::{Redirect, RedirectStderr};
 #[cfg(feature = "pty")]
-use super::terminal::{self, Winsize};
-use super::{Ending, Exited, Names, Part, Process, Run, RunError, Shared, StdStream};
-use crate::bridge::processes::with_priority;
+use super::terminal::Winsize;
+use super::{Exited, Names, Run, RunError};
 use crate::error::{Error, ErrorKind};
 use crate::event::Posts;
-use crate::filter::{Filter, Line};
+use crate::filter::Filter;
 use crate::id::WheelId;
 use crate::kernel::Turn;
 use crate::name::HeldName;
-use crate::wheel::base::Base;
-use crate::wheel::pump::{
-    Events, Formatter, Input, Parser, Pump, Settings, Setup, State, TypedFormatter, TypedParser, handle,
-    watermark_settings,
-};
-use std::cell::{Cell, RefCell};
+use crate::wheel::pump::{Formatter, Input, Parser, Settings, TypedFormatter, TypedParser, watermark_settings};
 use std::ffi::{OsStr, OsString};
 use std::fmt;
-use std::fs::File;
-use std::io;
-use std::os::fd::OwnedFd;
-use std::os::unix::process::CommandExt;
 use std::panic::Location;
-use std::path::{Path, PathBuf};
-use std::pin::Pin;
-use std::process::{Command, Stdio};
-use std::rc::Rc;
-use tokio::io::{AsyncRead, AsyncWrite};
-
-/// Where a stream of the program goes instead of to the wheel: a file by name, which is opened when the program starts
-/// (and emptied, if it is for output), or something that is open.
-///
-/// ```
-/// # use poe::{Kernel, Session, event::START};
-/// use poe::wheel::{Redirect, Run};
-/// # use std::io::Read;
-/// # tokio_test::block_on(async {
-/// # let kernel = Kernel::new();
-/// # let log = std::env::temp_dir().join(format!("poe-doc-redirect-{}", std::process::id()));
-/// # let path = log.clone();
-/// let (mut reader, writer) = std::io::pipe()?;
-/// # Session::builder(None::<Run>)
-/// # .on(START, move |cx, writer: std::io::PipeWriter| -> poe::Handled {
-/// let builder = Run::shell("echo made; echo not quite >&2").no_stdin();
-/// let run = builder.redirect_stdout(&*log).redirect_stderr(Redirect::handle(writer)).start(cx)?;
-/// # Ok(()) })
-/// # .args(writer).create(&kernel)?;
-/// # kernel.run().await?;
-/// let mut complaints = String::new();
-/// reader.read_to_string(&mut complaints)?; // until the program has ended
-/// assert_eq!(complaints, "not quite\n");
-/// # assert_eq!(std::fs::read_to_string(&path)?, "made\n");
-/// # std::fs::remove_file(&path)?;
-/// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
-/// ```
-#[derive(Debug)]
-#[doc(alias = "RedirectStdout")]
-pub struct Redirect(To);
-
-#[derive(Debug)]
-enum To {
-    Path(PathBuf),
-    Handle(OwnedFd),
-}
-
-impl Redirect {
-    /// To something that is open: a file, the end of a pipe, a socket.
-    pub fn handle(open: impl Into<OwnedFd>) -> Self {
-        Redirect(To::Handle(open.into()))
-    }
-
-    fn open(self, for_output: bool) -> io::Result<OwnedFd> {
-        match self.0 {
-            To::Handle(fd) => Ok(fd),
-            To::Path(path) if for_output => Ok(File::create(path)?.into()),
-            To::Path(path) => Ok(File::open(path)?.into()),
-        }
-    }
-}
-
-impl From<PathBuf> for Redirect {
-    fn from(path: PathBuf) -> Self {
-        Redirect(To::Path(path))
-    }
-}
-
-impl From<&Path> for Redirect {
-    fn from(path: &Path) -> Self {
-        Redirect(To::Path(path.to_owned()))
-    }
-}
-
-impl From<&str> for Redirect {
-    fn from(path: &str) -> Self {
-        Redirect(To::Path(path.into()))
-    }
-}
-
-impl From<String> for Redirect {
-    fn from(path: String) -> Self {
-        Redirect(To::Path(path.into()))
-    }
-}
-
-impl From<File> for Redirect {
-    fn from(file: File) -> Self {
-        Redirect::handle(file)
-    }
-}
-
-pub(super) enum Program {
-    Command(Command),
-    /// A line for the shell, as it was given, and what is added to it.
-    Shell(OsString),
-    Callback(Callback),
-}
+use std::process::Command;
 
 /// Settings of a [`Run`].
 ///
@@ -187,30 +86,24 @@ pub(super) enum Program {
 /// ```
 #[must_use = "a program runs only after `start`"]
 pub struct RunBuilder {
-    program: Program,
-    stdin: Option<Box<dyn Formatter>>,
-    stdout: Option<Box<dyn Parser>>,
-    stderr: Option<Box<dyn Parser>>,
-    names: Names,
-    settings: Settings,
-    conduit: Conduit,
-    no_stdin: bool,
-    redirects: [Option<Redirect>; 2],
-    redirect_stderr: Option<RedirectStderr>,
-    user: Option<u32>,
-    group: Option<u32>,
-    priority: Option<i32>,
-    own_group: bool,
+    pub(super) program: Program,
+    pub(super) stdin: Option<Box<dyn Formatter>>,
+    pub(super) stdout: Option<Box<dyn Parser>>,
+    pub(super) stderr: Option<Box<dyn Parser>>,
+    pub(super) names: Names,
+    pub(super) settings: Settings,
+    pub(super) conduit: Conduit,
+    pub(super) no_stdin: bool,
+    pub(super) redirects: [Option<Redirect>; 2],
+    pub(super) redirect_stderr: Option<RedirectStderr>,
+    pub(super) user: Option<u32>,
+    pub(super) group: Option<u32>,
+    pub(super) priority: Option<i32>,
+    pub(super) own_group: bool,
     #[cfg(feature = "pty")]
-    winsize: Option<Winsize>,
+    pub(super) winsize: Option<Winsize>,
     #[cfg(feature = "pty")]
-    raw: bool,
-}
-
-enum RedirectStderr {
-    Away(Redirect),
-    /// To wherever standard output goes.
-    WithStdout,
+    pub(super) raw: bool,
 }
 
 impl RunBuilder {
@@ -368,185 +261,10 @@ impl RunBuilder {
         self
     }
 
-    /// The size of the program's terminal; only for conduits that are terminals, with a warning for others.
-    ///
-    /// ```
-    /// # use poe::{Event, Kernel, Session, event::START, filter::Line, wheel::{Conduit, Input, Run}};
-    /// # const OUT: Event<Input<String>> = Event::new("out");
-    /// # tokio_test::block_on(async {
-    /// # let kernel = Kernel::new();
-    /// # Session::builder(None::<Run>)
-    ///     .on(START, |cx, ()| -> poe::Handled {
-    ///         let builder = Run::shell("stty size").conduit(Conduit::Pty).winsize((24, 80));
-    ///         *cx.heap = Some(builder.stdout(Line::new(), OUT).start(cx)?);
-    ///         Ok(())
-    ///     })
-    ///     .on(OUT, |cx, input| {
-    ///         assert_eq!(input.record, "24 80");
-    ///         *cx.heap = None;
-    ///     })
-    /// #   .create(&kernel)?;
-    /// # kernel.run().await }).unwrap();
-    /// ```
-    #[cfg(feature = "pty")]
-    pub fn winsize(mut self, size: impl Into<Winsize>) -> Self {
-        self.winsize = Some(size.into());
-        self
-    }
-
-    /// Whether the terminal is raw at first, as in POE: no echo, no line editing, no keys that are signals. Default true;
-    /// many programs change it anyway.
-    ///
-    /// ```
-    /// # use poe::{Event, Kernel, Session, event::START, filter::Line, wheel::{Conduit, Input, Run}};
-    /// # const OUT: Event<Input<String>> = Event::new("out");
-    /// # tokio_test::block_on(async {
-    /// # let kernel = Kernel::new();
-    /// # Session::builder((None::<Run>, Vec::new()))
-    ///     .on(START, |cx, ()| -> poe::Handled {
-    ///         let builder = Run::shell("read name; echo hello $name").conduit(Conduit::Pty).raw(false);
-    ///         let run = builder.stdout(Line::new(), OUT).start(cx)?;
-    ///         run.put("world")?;
-    ///         cx.heap.0 = Some(run);
-    ///         Ok(())
-    ///     })
-    ///     .on(OUT, |cx, input| {
-    ///         cx.heap.1.push(input.record);
-    ///         if cx.heap.1.len() == 2 {
-    ///             assert_eq!(cx.heap.1, ["world", "hello world"]); // the terminal has shown what was typed
-    ///             cx.heap.0 = None;
-    ///         }
-    ///     })
-    /// #   .create(&kernel)?;
-    /// # kernel.run().await }).unwrap();
-    /// ```
-    #[cfg(feature = "pty")]
-    pub fn raw(mut self, raw: bool) -> Self {
-        self.raw = raw;
-        self
-    }
-
     /// The program has our standard input, and nothing can be put.
     #[doc(alias = "NoStdin")]
     pub fn no_stdin(mut self) -> Self {
         self.no_stdin = true;
-        self
-    }
-
-    /// The program reads from there; nothing can be put.
-    ///
-    /// ```
-    /// # use poe::{Event, Kernel, Session, event::START, filter::Line, wheel::{Input, Redirect, Run}};
-    /// # use std::io::Write;
-    /// # const OUT: Event<Input<String>> = Event::new("out");
-    /// # tokio_test::block_on(async {
-    /// # let kernel = Kernel::new();
-    /// # Session::builder(None::<Run>)
-    ///     .on(START, |cx, ()| -> poe::Handled {
-    ///         let (reader, mut writer) = std::io::pipe()?;
-    ///         writer.write_all(b"hello\n")?;
-    ///         let builder = Run::shell("cat").redirect_stdin(Redirect::handle(reader)); // or a file's name
-    ///         let run = builder.stdout(Line::new(), OUT).start(cx)?;
-    ///         assert!(run.put("more").unwrap_err().is_closed());
-    ///         *cx.heap = Some(run);
-    ///         Ok(())
-    ///     })
-    ///     .on(OUT, |cx, input| {
-    ///         assert_eq!(input.record, "hello");
-    ///         *cx.heap = None;
-    ///     })
-    /// #   .create(&kernel)?;
-    /// # kernel.run().await }).unwrap();
-    /// ```
-    #[doc(alias = "RedirectStdin")]
-    pub fn redirect_stdin(mut self, from: impl Into<Redirect>) -> Self {
-        self.redirects[0] = Some(from.into());
-        self
-    }
-
-    /// The program's output goes there.
-    ///
-    /// ```
-    /// # use poe::{Event, Kernel, Session, event::START, wheel::{Exited, Run}};
-    /// # const EXITED: Event<Exited> = Event::new("exited");
-    /// # tokio_test::block_on(async {
-    /// # let kernel = Kernel::new();
-    /// let log = std::env::temp_dir().join(format!("poe-{}.log", std::process::id()));
-    /// # let file = log.clone();
-    /// # Session::builder(None::<Run>)
-    /// # .on(START, move |cx, ()| -> poe::Handled {
-    /// #     let log = file.as_path();
-    /// let run = Run::shell("echo hello").redirect_stdout(log).exit(EXITED).start(cx)?;
-    /// #     *cx.heap = Some(run);
-    /// #     Ok(())
-    /// # })
-    /// # .on(EXITED, |cx, _| *cx.heap = None)
-    /// # .create(&kernel)?;
-    /// # kernel.run().await?;
-    /// // When it has ended:
-    /// assert_eq!(std::fs::read_to_string(&log)?, "hello\n");
-    /// # std::fs::remove_file(&log)?;
-    /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
-    /// ```
-    pub fn redirect_stdout(mut self, to: impl Into<Redirect>) -> Self {
-        self.redirects[1] = Some(to.into());
-        self
-    }
-
-    /// What the program writes to standard error goes there.
-    ///
-    /// ```
-    /// # use poe::{Event, Kernel, Session, event::START, filter::Line, wheel::{Input, Redirect, Run}};
-    /// # use std::io::Read;
-    /// # const OUT: Event<Input<String>> = Event::new("out");
-    /// # tokio_test::block_on(async {
-    /// # let kernel = Kernel::new();
-    /// let (mut reader, writer) = std::io::pipe()?;
-    /// # Session::builder(None::<Run>)
-    /// # .on(START, |cx, writer: std::io::PipeWriter| -> poe::Handled {
-    /// let builder = Run::shell("echo oh no >&2; echo done").redirect_stderr(Redirect::handle(writer));
-    /// let run = builder.stdout(Line::new(), OUT).start(cx)?;
-    /// #     *cx.heap = Some(run);
-    /// #     Ok(())
-    /// # })
-    /// # .on(OUT, |cx, _| *cx.heap = None)
-    /// # .args(writer).create(&kernel)?;
-    /// # kernel.run().await?;
-    /// let mut complaints = String::new();
-    /// reader.read_to_string(&mut complaints)?; // until the program has ended
-    /// assert_eq!(complaints, "oh no\n");
-    /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
-    /// ```
-    #[doc(alias = "RedirectStderr")]
-    pub fn redirect_stderr(mut self, to: impl Into<Redirect>) -> Self {
-        self.redirect_stderr = Some(RedirectStderr::Away(to.into()));
-        self
-    }
-
-    /// Both outputs of the program go there.
-    ///
-    /// ```
-    /// # use poe::{Kernel, Session, event::START, wheel::{Redirect, Run}};
-    /// # use std::io::Read;
-    /// # tokio_test::block_on(async {
-    /// # let kernel = Kernel::new();
-    /// let (mut reader, writer) = std::io::pipe()?;
-    /// # Session::builder(())
-    /// # .on(START, |cx, writer: std::io::PipeWriter| -> poe::Handled {
-    /// let run = Run::shell("echo one; echo two >&2").no_stdin().redirect_output(Redirect::handle(writer)).start(cx)?;
-    /// #     Ok(())
-    /// # })
-    /// # .args(writer).create(&kernel)?;
-    /// # kernel.run().await?;
-    /// let mut text = String::new();
-    /// reader.read_to_string(&mut text)?; // until the program has ended
-    /// assert_eq!(text, "one\ntwo\n");
-    /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
-    /// ```
-    #[doc(alias = "RedirectOutput")]
-    pub fn redirect_output(mut self, to: impl Into<Redirect>) -> Self {
-        self.redirects[1] = Some(to.into());
-        self.redirect_stderr = Some(RedirectStderr::WithStdout);
         self
     }
 
@@ -698,248 +416,16 @@ impl RunBuilder {
             .into()
         })
     }
-
-    fn launch(mut self, turn: &Turn<'_>, place: &'static Location<'static>) -> io::Result<Run> {
-        if tokio::runtime::Handle::try_current().is_err() {
-            return Err(io::Error::other("there is no Tokio runtime"));
-        }
-        let in_memory = matches!(self.program, Program::Callback(_)) && self.conduit == Conduit::Pipe;
-        if turn.core.is_virtual() && !in_memory {
-            let why = "a kernel on virtual time runs functions on pipes only";
-            return Err(io::Error::new(io::ErrorKind::Unsupported, why));
-        }
-        let wanted = Wanted {
-            stdin: !self.no_stdin && self.redirects[0].is_none(),
-            stdout: self.stdout.is_some(),
-            stderr: self.stderr.is_some(),
-        };
-        let away = self.open_redirects()?;
-        let program = std::mem::replace(&mut self.program, Program::Shell(OsString::new()));
-        let launched = match program {
-            Program::Callback(callback) => self.call(callback, wanted, away)?,
-            Program::Command(command) => self.spawn(command, wanted, away)?,
-            Program::Shell(line) => {
-                let mut command = Command::new("/bin/sh");
-                command.arg("-c").arg(line);
-                self.spawn(command, wanted, away)?
-            }
-        };
-        Ok(self.connect(turn, place, wanted, launched))
-    }
-
-    fn open_redirects(&mut self) -> io::Result<Theirs> {
-        let [stdin, stdout] = &mut self.redirects;
-        let stdin = stdin.take().map(|from| from.open(false)).transpose()?;
-        let stdout = stdout.take().map(|to| to.open(true)).transpose()?;
-        let stderr = match (self.redirect_stderr.take(), &stdout) {
-            (Some(RedirectStderr::Away(to)), _) => Some(to.open(true)?),
-            (Some(RedirectStderr::WithStdout), Some(stdout)) => Some(stdout.try_clone()?),
-            _ => None,
-        };
-        Ok(Theirs { stdin, stdout, stderr })
-    }
-
-    /// Runs a program in a process of its own.
-    fn spawn(&self, mut command: Command, wanted: Wanted, away: Theirs) -> io::Result<Launched> {
-        if let Some(gid) = self.group {
-            command.gid(gid);
-        }
-        if let Some(uid) = self.user {
-            command.uid(uid);
-        }
-        #[cfg(feature = "pty")]
-        if self.conduit.is_pty() {
-            let (child, ours, terminal) = terminal::spawn(command, self.conduit, wanted, self.size(), self.priority)?;
-            return Ok(Launched {
-                process: Process::Child {
-                    pid: child.id(),
-                    leads: true,
-                },
-                child: Some(child),
-                streams: Streams::of(ours),
-                terminal: Some(terminal),
-                function: None,
-            });
-        }
-        if self.own_group {
-            command.process_group(0);
-        }
-        let (ours, theirs) = conduit::connect(self.conduit, wanted)?;
-        if let Some(fd) = theirs.stdin.or(away.stdin) {
-            command.stdin(Stdio::from(fd));
-        }
-        if let Some(fd) = theirs.stdout.or(away.stdout) {
-            command.stdout(Stdio::from(fd));
-        }
-        if let Some(fd) = theirs.stderr.or(away.stderr) {
-            command.stderr(Stdio::from(fd));
-        }
-        let child = match self.priority {
-            Some(added) => with_priority(added, || command.spawn())?,
-            None => command.spawn()?,
-        };
-        Ok(Launched {
-            process: Process::Child {
-                pid: child.id(),
-                leads: self.own_group,
-            },
-            child: Some(child),
-            streams: Streams::of(ours),
-            #[cfg(feature = "pty")]
-            terminal: None,
-            function: None,
-        })
-    }
-
-    #[cfg(feature = "pty")]
-    fn size(&self) -> terminal::Setup {
-        terminal::Setup {
-            size: self.winsize,
-            raw: self.raw,
-        }
-    }
-
-    /// Runs a function on a thread for blocking work.
-    fn call(&self, callback: Callback, wanted: Wanted, away: Theirs) -> io::Result<Launched> {
-        let killed = KillFlag::new();
-        let mut streams = Streams::default();
-        let mut theirs = Theirs::default();
-        let mut memory = [None, None, None];
-        #[cfg(feature = "pty")]
-        let mut terminal = None;
-        match self.conduit {
-            Conduit::Pipe => {
-                if wanted.stdin {
-                    let (our, their) = tokio::io::duplex(PIPE);
-                    streams.stdin = Some(Box::pin(our));
-                    memory[0] = Some(their);
-                }
-                if wanted.stdout {
-                    let (our, their) = tokio::io::duplex(PIPE);
-                    streams.stdout = Some(Box::pin(our));
-                    memory[1] = Some(their);
-                }
-                if wanted.stderr {
-                    let (our, their) = tokio::io::duplex(PIPE);
-                    streams.stderr = Some(Box::pin(our));
-                    memory[2] = Some(their);
-                }
-            }
-            #[cfg(feature = "pty")]
-            conduit if conduit.is_pty() => {
-                let (ours, on_terminal, our_terminal) = terminal::connect(conduit, wanted, self.size())?;
-                streams = Streams::of(ours);
-                theirs = on_terminal;
-                terminal = Some(our_terminal);
-            }
-            conduit => {
-                let (ours, on_sockets) = conduit::connect(conduit, wanted)?;
-                streams = Streams::of(ours);
-                theirs = on_sockets;
-            }
-        }
-        let [stdin, stdout, stderr] = memory;
-        let file = |theirs: Option<OwnedFd>, away: Option<OwnedFd>| theirs.or(away).map(File::from);
-        let output = |memory, file: Option<File>, inherited| match (memory, file) {
-            (Some(pipe), _) => Sink::Pipe(pipe),
-            (None, Some(file)) => Sink::File(file),
-            (None, None) => inherited,
-        };
-        let io = CallbackIo {
-            stdin: CallbackStdin(match (stdin, file(theirs.stdin, away.stdin)) {
-                (Some(pipe), _) => Source::Pipe(pipe),
-                (None, Some(file)) => Source::File(file),
-                (None, None) => Source::Inherited,
-            }),
-            stdout: CallbackStdout(output(stdout, file(theirs.stdout, away.stdout), Sink::InheritedOutput)),
-            stderr: CallbackStdout(output(stderr, file(theirs.stderr, away.stderr), Sink::InheritedError)),
-            killed: killed.clone(),
-        };
-        let function = tokio::task::spawn_blocking(move || callback::run(callback, io));
-        Ok(Launched {
-            process: Process::Function { killed },
-            child: None,
-            streams,
-            #[cfg(feature = "pty")]
-            terminal,
-            function: Some(function),
-        })
-    }
-
-    /// Makes the wheel around what runs.
-    fn connect(self, turn: &Turn<'_>, place: &'static Location<'static>, wanted: Wanted, launched: Launched) -> Run {
-        let base = Rc::new(Base::new(turn, place));
-        let what = format!("Run {}", base.id());
-        let shared = Rc::new(Shared {
-            base: base.clone(),
-            outputs: Cell::new(u8::from(wanted.stdout) + u8::from(wanted.stderr)),
-            names: RefCell::new(self.names),
-        });
-        let pid = launched.child.as_ref().map(std::process::Child::id);
-        if let Some(child) = launched.child {
-            turn.core.adopt_child(child);
-        }
-        let streams = launched.streams;
-        let pump = |name: &str, part, setup: Setup, reads: bool, writes: bool| {
-            let state = State::new(base.clone(), setup);
-            state.set_part(Box::new(Part {
-                shared: shared.clone(),
-                output: part,
-            }));
-            if !reads {
-                state.shut_input();
-            }
-            if !writes {
-                state.shut_output(false);
-            }
-            state
-                .task
-                .set(base.start(name, false, Box::new(Pump::new(state.clone()))));
-            state
-        };
-        let stdio = (wanted.stdin || wanted.stdout).then(|| {
-            let (reads, writes) = (streams.stdout.is_some(), streams.stdin.is_some());
-            let input = streams.stdout.unwrap_or_else(|| Box::pin(tokio::io::empty()));
-            let output = streams.stdin.unwrap_or_else(|| Box::pin(tokio::io::sink()));
-            let setup = Setup {
-                io: handle::pair(input, output),
-                parser: self.stdout,
-                formatter: self
-                    .stdin
-                    .unwrap_or_else(|| Box::new(TypedFormatter(Line::new().output_literal("\n")))),
-                events: self.settings.events,
-                marks: self.settings.marks,
-                driver: crate::driver::SysRW::new(),
-                auto_flush: false,
-            };
-            pump(&what, StdStream::Stdout, setup, reads, writes)
-        });
-        let stderr = streams.stderr.map(|input| {
-            let setup = Setup {
-                io: handle::pair(input, tokio::io::sink()),
-                parser: self.stderr,
-                formatter: Box::new(TypedFormatter(Line::new())),
-                events: Events::default(),
-                marks: None,
-                driver: crate::driver::SysRW::new(),
-                auto_flush: false,
-            };
-            pump(&format!("{what} (STDERR)"), StdStream::Stderr, setup, true, false)
-        });
-        let ending = Ending::start(turn.core, &shared, pid, launched.function);
-        Run {
-            shared,
-            stdio,
-            stderr,
-            ending,
-            process: launched.process,
-            #[cfg(feature = "pty")]
-            terminal: launched.terminal,
-        }
-    }
 }
 
 watermark_settings!(RunBuilder);
+
+pub(super) enum Program {
+    Command(Command),
+    /// A line for the shell, as it was given, and what is added to it.
+    Shell(OsString),
+    Callback(Callback),
+}
 
 impl fmt::Debug for RunBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -950,34 +436,5 @@ impl fmt::Debug for RunBuilder {
             Program::Callback(_) => out.field("program", &"a function"),
         };
         out.field("conduit", &self.conduit).finish_non_exhaustive()
-    }
-}
-
-struct Launched {
-    process: Process,
-    child: Option<std::process::Child>,
-    streams: Streams,
-    #[cfg(feature = "pty")]
-    terminal: Option<crate::bridge::streams::FdStream>,
-    function: Option<tokio::task::JoinHandle<std::process::ExitStatus>>,
-}
-
-type BoxedRead = Pin<Box<dyn AsyncRead>>;
-
-/// Our ends, whatever they are made of.
-#[derive(Default)]
-struct Streams {
-    stdin: Option<Pin<Box<dyn AsyncWrite>>>,
-    stdout: Option<BoxedRead>,
-    stderr: Option<BoxedRead>,
-}
-
-impl Streams {
-    fn of(ours: Ours) -> Self {
-        Streams {
-            stdin: ours.stdin.map(|end| Box::pin(end) as Pin<Box<dyn AsyncWrite>>),
-            stdout: ours.stdout.map(|end| Box::pin(end) as BoxedRead),
-            stderr: ours.stderr.map(|end| Box::pin(end) as BoxedRead),
-        }
     }
 }

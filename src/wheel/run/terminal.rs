@@ -1,8 +1,10 @@
 //! Pseudo terminals: their size, and programs that run on them.
 
 use super::conduit::{Conduit, Ours, Theirs, Wanted, from_pipe};
+use super::{Run, RunBuilder};
 use crate::bridge::processes::with_priority;
 use crate::bridge::streams::{Ends, FdStream};
+use crate::error::{Error, ErrorKind};
 use pty_process::blocking::{Command, Pts};
 use rustix::termios::{OptionalActions, isatty, tcgetattr, tcgetwinsize, tcsetattr, tcsetwinsize};
 use std::io;
@@ -69,6 +71,111 @@ impl Winsize {
     }
 }
 
+impl RunBuilder {
+    /// The size of the program's terminal; only for conduits that are terminals, with a warning for others.
+    ///
+    /// ```
+    /// # use poe::{Event, Kernel, Session, event::START, filter::Line, wheel::{Conduit, Input, Run}};
+    /// # const OUT: Event<Input<String>> = Event::new("out");
+    /// # tokio_test::block_on(async {
+    /// # let kernel = Kernel::new();
+    /// # Session::builder(None::<Run>)
+    ///     .on(START, |cx, ()| -> poe::Handled {
+    ///         let builder = Run::shell("stty size").conduit(Conduit::Pty).winsize((24, 80));
+    ///         *cx.heap = Some(builder.stdout(Line::new(), OUT).start(cx)?);
+    ///         Ok(())
+    ///     })
+    ///     .on(OUT, |cx, input| {
+    ///         assert_eq!(input.record, "24 80");
+    ///         *cx.heap = None;
+    ///     })
+    /// #   .create(&kernel)?;
+    /// # kernel.run().await }).unwrap();
+    /// ```
+    pub fn winsize(mut self, size: impl Into<Winsize>) -> Self {
+        self.winsize = Some(size.into());
+        self
+    }
+
+    /// Whether the terminal is raw at first, as in POE: no echo, no line editing, no keys that are signals. Default true;
+    /// many programs change it anyway.
+    ///
+    /// ```
+    /// # use poe::{Event, Kernel, Session, event::START, filter::Line, wheel::{Conduit, Input, Run}};
+    /// # const OUT: Event<Input<String>> = Event::new("out");
+    /// # tokio_test::block_on(async {
+    /// # let kernel = Kernel::new();
+    /// # Session::builder((None::<Run>, Vec::new()))
+    ///     .on(START, |cx, ()| -> poe::Handled {
+    ///         let builder = Run::shell("read name; echo hello $name").conduit(Conduit::Pty).raw(false);
+    ///         let run = builder.stdout(Line::new(), OUT).start(cx)?;
+    ///         run.put("world")?;
+    ///         cx.heap.0 = Some(run);
+    ///         Ok(())
+    ///     })
+    ///     .on(OUT, |cx, input| {
+    ///         cx.heap.1.push(input.record);
+    ///         if cx.heap.1.len() == 2 {
+    ///             assert_eq!(cx.heap.1, ["world", "hello world"]); // the terminal has shown what was typed
+    ///             cx.heap.0 = None;
+    ///         }
+    ///     })
+    /// #   .create(&kernel)?;
+    /// # kernel.run().await }).unwrap();
+    /// ```
+    pub fn raw(mut self, raw: bool) -> Self {
+        self.raw = raw;
+        self
+    }
+
+    pub(super) fn size(&self) -> Setup {
+        Setup {
+            size: self.winsize,
+            raw: self.raw,
+        }
+    }
+}
+
+impl Run {
+    /// Changes the size of the program's terminal; the program is told by SIGWINCH. False if it has no terminal.
+    ///
+    /// # Errors
+    /// The system's.
+    ///
+    /// ```
+    /// # use poe::{Event, Kernel, Session, event::START, filter::Line, wheel::{Conduit, Input, Run}};
+    /// # const OUT: Event<Input<String>> = Event::new("out");
+    /// # tokio_test::block_on(async {
+    /// # let kernel = Kernel::new();
+    /// # Session::builder(None::<Run>)
+    ///     .on(START, |cx, ()| -> poe::Handled {
+    ///         let builder = Run::shell("read go; stty size").conduit(Conduit::Pty).winsize((24, 80));
+    ///         let run = builder.stdout(Line::new(), OUT).start(cx)?;
+    ///         assert!(run.resize((50, 132))?);
+    ///         run.put("go")?;
+    ///         *cx.heap = Some(run);
+    ///         Ok(())
+    ///     })
+    ///     .on(OUT, |cx, input| {
+    ///         assert_eq!(input.record, "50 132");
+    ///         *cx.heap = None;
+    ///     })
+    /// #   .create(&kernel)?;
+    /// # kernel.run().await }).unwrap();
+    /// ```
+    #[doc(alias = "Winsize")]
+    pub fn resize(&self, size: impl Into<Winsize>) -> Result<bool, Error> {
+        let Some(terminal) = &self.terminal else {
+            return Ok(false);
+        };
+        resize(terminal, size.into()).map_err(|error| ErrorKind::Io {
+            operation: "resizing a terminal",
+            error,
+        })?;
+        Ok(true)
+    }
+}
+
 fn of(terminal: impl AsFd) -> Option<Winsize> {
     let size = isatty(&terminal).then(|| tcgetwinsize(&terminal).ok()).flatten()?;
     Some(Winsize {
@@ -80,7 +187,7 @@ fn of(terminal: impl AsFd) -> Option<Winsize> {
 }
 
 /// The program on the terminal is told by SIGWINCH.
-pub(super) fn resize(terminal: impl AsFd, size: Winsize) -> io::Result<()> {
+fn resize(terminal: impl AsFd, size: Winsize) -> io::Result<()> {
     let size = rustix::termios::Winsize {
         ws_row: size.rows,
         ws_col: size.cols,

@@ -1,0 +1,274 @@
+//! The start of a Run: the program and its streams first, and the wheel around them.
+
+use super::builder::Program;
+use super::callback::{self, Callback, CallbackIo, CallbackStdin, CallbackStdout, KillFlag, PIPE, Sink, Source};
+use super::conduit::{self, Conduit, Ours, Theirs, Wanted};
+#[cfg(feature = "pty")]
+use super::terminal;
+use super::{Ending, Part, Process, Run, RunBuilder, Shared, StdStream};
+use crate::bridge::processes::with_priority;
+use crate::filter::Line;
+use crate::kernel::Turn;
+use crate::wheel::base::Base;
+use crate::wheel::pump::{Events, Pump, Setup, State, TypedFormatter, handle};
+use std::cell::{Cell, RefCell};
+use std::ffi::OsString;
+use std::fs::File;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::process::CommandExt;
+use std::panic::Location;
+use std::pin::Pin;
+use std::process::{Command, Stdio};
+use std::rc::Rc;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+impl RunBuilder {
+    pub(super) fn launch(mut self, turn: &Turn<'_>, place: &'static Location<'static>) -> io::Result<Run> {
+        if tokio::runtime::Handle::try_current().is_err() {
+            return Err(io::Error::other("there is no Tokio runtime"));
+        }
+        let in_memory = matches!(self.program, Program::Callback(_)) && self.conduit == Conduit::Pipe;
+        if turn.core.is_virtual() && !in_memory {
+            let why = "a kernel on virtual time runs functions on pipes only";
+            return Err(io::Error::new(io::ErrorKind::Unsupported, why));
+        }
+        let wanted = Wanted {
+            stdin: !self.no_stdin && self.redirects[0].is_none(),
+            stdout: self.stdout.is_some(),
+            stderr: self.stderr.is_some(),
+        };
+        let away = self.open_redirects()?;
+        let program = std::mem::replace(&mut self.program, Program::Shell(OsString::new()));
+        let launched = match program {
+            Program::Callback(callback) => self.call(callback, wanted, away)?,
+            Program::Command(command) => self.spawn(command, wanted, away)?,
+            Program::Shell(line) => {
+                let mut command = Command::new("/bin/sh");
+                command.arg("-c").arg(line);
+                self.spawn(command, wanted, away)?
+            }
+        };
+        Ok(self.connect(turn, place, wanted, launched))
+    }
+
+    /// Runs a program in a process of its own.
+    fn spawn(&self, mut command: Command, wanted: Wanted, away: Theirs) -> io::Result<Launched> {
+        if let Some(gid) = self.group {
+            command.gid(gid);
+        }
+        if let Some(uid) = self.user {
+            command.uid(uid);
+        }
+        #[cfg(feature = "pty")]
+        if self.conduit.is_pty() {
+            let (child, ours, terminal) = terminal::spawn(command, self.conduit, wanted, self.size(), self.priority)?;
+            return Ok(Launched {
+                process: Process::Child {
+                    pid: child.id(),
+                    leads: true,
+                },
+                child: Some(child),
+                streams: Streams::of(ours),
+                terminal: Some(terminal),
+                function: None,
+            });
+        }
+        if self.own_group {
+            command.process_group(0);
+        }
+        let (ours, theirs) = conduit::connect(self.conduit, wanted)?;
+        if let Some(fd) = theirs.stdin.or(away.stdin) {
+            command.stdin(Stdio::from(fd));
+        }
+        if let Some(fd) = theirs.stdout.or(away.stdout) {
+            command.stdout(Stdio::from(fd));
+        }
+        if let Some(fd) = theirs.stderr.or(away.stderr) {
+            command.stderr(Stdio::from(fd));
+        }
+        let child = match self.priority {
+            Some(added) => with_priority(added, || command.spawn())?,
+            None => command.spawn()?,
+        };
+        Ok(Launched {
+            process: Process::Child {
+                pid: child.id(),
+                leads: self.own_group,
+            },
+            child: Some(child),
+            streams: Streams::of(ours),
+            #[cfg(feature = "pty")]
+            terminal: None,
+            function: None,
+        })
+    }
+
+    /// Runs a function on a thread for blocking work.
+    fn call(&self, callback: Callback, wanted: Wanted, away: Theirs) -> io::Result<Launched> {
+        let killed = KillFlag::new();
+        let mut streams = Streams::default();
+        let mut theirs = Theirs::default();
+        let mut memory = [None, None, None];
+        #[cfg(feature = "pty")]
+        let mut terminal = None;
+        match self.conduit {
+            Conduit::Pipe => {
+                if wanted.stdin {
+                    let (our, their) = tokio::io::duplex(PIPE);
+                    streams.stdin = Some(Box::pin(our));
+                    memory[0] = Some(their);
+                }
+                if wanted.stdout {
+                    let (our, their) = tokio::io::duplex(PIPE);
+                    streams.stdout = Some(Box::pin(our));
+                    memory[1] = Some(their);
+                }
+                if wanted.stderr {
+                    let (our, their) = tokio::io::duplex(PIPE);
+                    streams.stderr = Some(Box::pin(our));
+                    memory[2] = Some(their);
+                }
+            }
+            #[cfg(feature = "pty")]
+            conduit if conduit.is_pty() => {
+                let (ours, on_terminal, our_terminal) = terminal::connect(conduit, wanted, self.size())?;
+                streams = Streams::of(ours);
+                theirs = on_terminal;
+                terminal = Some(our_terminal);
+            }
+            conduit => {
+                let (ours, on_sockets) = conduit::connect(conduit, wanted)?;
+                streams = Streams::of(ours);
+                theirs = on_sockets;
+            }
+        }
+        let [stdin, stdout, stderr] = memory;
+        let file = |theirs: Option<OwnedFd>, away: Option<OwnedFd>| theirs.or(away).map(File::from);
+        let output = |memory, file: Option<File>, inherited| match (memory, file) {
+            (Some(pipe), _) => Sink::Pipe(pipe),
+            (None, Some(file)) => Sink::File(file),
+            (None, None) => inherited,
+        };
+        let io = CallbackIo {
+            stdin: CallbackStdin(match (stdin, file(theirs.stdin, away.stdin)) {
+                (Some(pipe), _) => Source::Pipe(pipe),
+                (None, Some(file)) => Source::File(file),
+                (None, None) => Source::Inherited,
+            }),
+            stdout: CallbackStdout(output(stdout, file(theirs.stdout, away.stdout), Sink::InheritedOutput)),
+            stderr: CallbackStdout(output(stderr, file(theirs.stderr, away.stderr), Sink::InheritedError)),
+            killed: killed.clone(),
+        };
+        let function = tokio::task::spawn_blocking(move || callback::run(callback, io));
+        Ok(Launched {
+            process: Process::Function { killed },
+            child: None,
+            streams,
+            #[cfg(feature = "pty")]
+            terminal,
+            function: Some(function),
+        })
+    }
+
+    /// Makes the wheel around what runs.
+    fn connect(self, turn: &Turn<'_>, place: &'static Location<'static>, wanted: Wanted, launched: Launched) -> Run {
+        let base = Rc::new(Base::new(turn, place));
+        let what = format!("Run {}", base.id());
+        let shared = Rc::new(Shared {
+            base: base.clone(),
+            outputs: Cell::new(u8::from(wanted.stdout) + u8::from(wanted.stderr)),
+            names: RefCell::new(self.names),
+        });
+        let pid = launched.child.as_ref().map(std::process::Child::id);
+        if let Some(child) = launched.child {
+            turn.core.adopt_child(child);
+        }
+        let streams = launched.streams;
+        let pump = |name: &str, part, setup: Setup, reads: bool, writes: bool| {
+            let state = State::new(base.clone(), setup);
+            state.set_part(Box::new(Part {
+                shared: shared.clone(),
+                output: part,
+            }));
+            if !reads {
+                state.shut_input();
+            }
+            if !writes {
+                state.shut_output(false);
+            }
+            state
+                .task
+                .set(base.start(name, false, Box::new(Pump::new(state.clone()))));
+            state
+        };
+        let stdio = (wanted.stdin || wanted.stdout).then(|| {
+            let (reads, writes) = (streams.stdout.is_some(), streams.stdin.is_some());
+            let input = streams.stdout.unwrap_or_else(|| Box::pin(tokio::io::empty()));
+            let output = streams.stdin.unwrap_or_else(|| Box::pin(tokio::io::sink()));
+            let setup = Setup {
+                io: handle::pair(input, output),
+                parser: self.stdout,
+                formatter: self
+                    .stdin
+                    .unwrap_or_else(|| Box::new(TypedFormatter(Line::new().output_literal("\n")))),
+                events: self.settings.events,
+                marks: self.settings.marks,
+                driver: crate::driver::SysRW::new(),
+                auto_flush: false,
+            };
+            pump(&what, StdStream::Stdout, setup, reads, writes)
+        });
+        let stderr = streams.stderr.map(|input| {
+            let setup = Setup {
+                io: handle::pair(input, tokio::io::sink()),
+                parser: self.stderr,
+                formatter: Box::new(TypedFormatter(Line::new())),
+                events: Events::default(),
+                marks: None,
+                driver: crate::driver::SysRW::new(),
+                auto_flush: false,
+            };
+            pump(&format!("{what} (STDERR)"), StdStream::Stderr, setup, true, false)
+        });
+        let ending = Ending::start(turn.core, &shared, pid, launched.function);
+        Run {
+            shared,
+            stdio,
+            stderr,
+            ending,
+            process: launched.process,
+            #[cfg(feature = "pty")]
+            terminal: launched.terminal,
+        }
+    }
+}
+
+struct Launched {
+    process: Process,
+    child: Option<std::process::Child>,
+    streams: Streams,
+    #[cfg(feature = "pty")]
+    terminal: Option<crate::bridge::streams::FdStream>,
+    function: Option<tokio::task::JoinHandle<std::process::ExitStatus>>,
+}
+
+type BoxedRead = Pin<Box<dyn AsyncRead>>;
+
+/// Our ends, whatever they are made of.
+#[derive(Default)]
+struct Streams {
+    stdin: Option<Pin<Box<dyn AsyncWrite>>>,
+    stdout: Option<BoxedRead>,
+    stderr: Option<BoxedRead>,
+}
+
+impl Streams {
+    fn of(ours: Ours) -> Self {
+        Streams {
+            stdin: ours.stdin.map(|end| Box::pin(end) as Pin<Box<dyn AsyncWrite>>),
+            stdout: ours.stdout.map(|end| Box::pin(end) as BoxedRead),
+            stderr: ours.stderr.map(|end| Box::pin(end) as BoxedRead),
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! What a Run's value and its tasks share, and what its pumps tell by it.
+
+use super::{RunError, StdStream};
+use crate::arg::AnyArg;
+use crate::error::{Failure, drop_quietly};
+use crate::kernel::Core;
+use crate::name::{HeldName, Name};
+use crate::wheel::base::Base;
+use crate::wheel::error::IoError;
+use crate::wheel::pump;
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+/// What the wheel's value and its tasks share.
+pub(super) struct Shared {
+    pub(super) base: Rc<Base>,
+    /// Outputs that have not ended.
+    pub(super) outputs: Cell<u8>,
+    pub(super) names: RefCell<Names>,
+}
+
+#[derive(Default)]
+pub(super) struct Names {
+    pub(super) error: Option<HeldName>,
+    pub(super) close: Option<HeldName>,
+    pub(super) exit: Option<HeldName>,
+}
+
+/// What one of the pumps is in the whole.
+pub(super) struct Part {
+    pub(super) shared: Rc<Shared>,
+    pub(super) output: StdStream,
+}
+
+impl pump::Part for Part {
+    fn failed(&self, core: &Core, error: IoError) -> Option<()> {
+        let base = &self.shared.base;
+        let stream = match error.operation() {
+            "write" => StdStream::Stdin,
+            _ => self.output,
+        };
+        let event = self.shared.names.borrow().error.as_ref().map(HeldName::idx);
+        match event {
+            Some(event) => base.deliver(core, event, AnyArg::new(RunError { stream, error })),
+            None => {
+                match error.as_filter() {
+                    Some(_) => core.raise_for_task(base.owner(), self.name(), &Failure::from(error), base.place()),
+                    None => drop_quietly(error),
+                }
+                base.is_alive().then_some(())
+            }
+        }
+    }
+
+    fn ended(&self, core: &Core) -> Option<()> {
+        let left = self.shared.outputs.get() - 1;
+        self.shared.outputs.set(left);
+        if left > 0 {
+            return Some(());
+        }
+        let event = self.shared.names.borrow().close.as_ref().map(HeldName::idx);
+        match event {
+            Some(event) => self
+                .shared
+                .base
+                .deliver(core, event, AnyArg::new(self.shared.base.id())),
+            None => Some(()),
+        }
+    }
+
+    fn name(&self) -> Name {
+        Name::from(&*format!("Run {}", self.shared.base.id()))
+    }
+}
