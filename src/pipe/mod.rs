@@ -1,0 +1,204 @@
+//! POE::Pipe: two ends that are connected, within the process or to one that is started with the other end.
+//!
+//! [`OneWay`] makes a reader and a writer, [`TwoWay`] two ends that both read and write. All are Tokio's handles, so they
+//! go into a [`ReadWrite`](crate::wheel::ReadWrite) as they are. They must be made within a Tokio runtime.
+
+mod end;
+mod ends;
+mod kind;
+
+pub use ends::{PipeEnd, PipeReader, PipeWriter};
+pub use kind::Kind;
+
+use end::End;
+use std::io;
+use std::net::{Ipv4Addr, Shutdown};
+use tokio::net::TcpStream;
+#[cfg(unix)]
+use tokio::net::{UnixStream, unix::pipe};
+
+/// Makes pipes that carry octets one way (`POE::Pipe::OneWay`).
+///
+/// ```
+/// use poe::pipe::OneWay;
+/// use tokio::io::{AsyncReadExt, AsyncWriteExt};
+/// # tokio_test::block_on(async {
+/// let (mut reader, mut writer) = OneWay::new()?;
+/// writer.write_all(b"hello").await?;
+/// drop(writer);
+/// let mut text = String::new();
+/// reader.read_to_string(&mut text).await?;
+/// assert_eq!(text, "hello");
+/// # std::io::Result::Ok(()) }).unwrap();
+/// ```
+#[derive(Debug)]
+#[doc(alias = "POE::Pipe::OneWay")]
+pub struct OneWay(());
+
+impl OneWay {
+    /// A reader and a writer, of the first kind that the system has: a pipe, a pair of local sockets, a loopback connection.
+    ///
+    /// # Errors
+    /// The system's, of the last kind that was tried.
+    ///
+    /// # Panics
+    /// Outside a Tokio runtime.
+    #[allow(clippy::new_ret_no_self, reason = "POE's name; a pipe is its two ends")]
+    pub fn new() -> io::Result<(PipeReader, PipeWriter)> {
+        first_of([Kind::Pipe, Kind::SocketPair, Kind::Inet], OneWay::of)
+    }
+
+    /// A reader and a writer of that kind, and no other (POE's falls back to the others).
+    ///
+    /// # Errors
+    /// The system's; [`Unsupported`](io::ErrorKind::Unsupported) if it has no such kind.
+    ///
+    /// # Panics
+    /// Outside a Tokio runtime.
+    ///
+    /// ```
+    /// use poe::pipe::{Kind, OneWay};
+    /// # tokio_test::block_on(async {
+    /// for kind in [Kind::Pipe, Kind::SocketPair, Kind::Inet] {
+    ///     let (reader, writer) = OneWay::of(kind)?;
+    ///     assert_eq!((reader.kind(), writer.kind()), (kind, kind));
+    /// }
+    /// # std::io::Result::Ok(()) }).unwrap();
+    /// ```
+    pub fn of(kind: Kind) -> io::Result<(PipeReader, PipeWriter)> {
+        let (reader, writer) = match kind {
+            #[cfg(unix)]
+            Kind::Pipe => {
+                let (writer, reader) = pipe::pipe()?;
+                (End::Reader(reader), End::Writer(writer))
+            }
+            #[cfg(unix)]
+            Kind::SocketPair => {
+                let (reader, writer) = UnixStream::pair()?;
+                socket2::SockRef::from(&reader).shutdown(Shutdown::Write)?;
+                socket2::SockRef::from(&writer).shutdown(Shutdown::Read)?;
+                (End::Unix(reader), End::Unix(writer))
+            }
+            Kind::Inet => {
+                let (reader, writer) = loopback()?;
+                socket2::SockRef::from(&reader).shutdown(Shutdown::Write)?;
+                socket2::SockRef::from(&writer).shutdown(Shutdown::Read)?;
+                (End::Tcp(reader), End::Tcp(writer))
+            }
+            #[cfg(not(unix))]
+            Kind::Pipe | Kind::SocketPair => return Err(unsupported(kind)),
+        };
+        Ok((PipeReader(reader, kind), PipeWriter(writer, kind)))
+    }
+}
+
+/// Makes pairs of ends that both read and write (`POE::Pipe::TwoWay`).
+///
+/// ```
+/// use poe::pipe::TwoWay;
+/// use tokio::io::{AsyncReadExt, AsyncWriteExt};
+/// # tokio_test::block_on(async {
+/// let (mut ours, mut theirs) = TwoWay::new()?;
+/// ours.write_all(b"ask").await?;
+/// let mut octets = [0; 3];
+/// theirs.read_exact(&mut octets).await?;
+/// theirs.write_all(&octets).await?;
+/// ours.read_exact(&mut octets).await?;
+/// # std::io::Result::Ok(()) }).unwrap();
+/// ```
+#[derive(Debug)]
+#[doc(alias = "POE::Pipe::TwoWay")]
+pub struct TwoWay(());
+
+impl TwoWay {
+    /// Two ends, of the first kind that the system has: a pair of local sockets, a loopback connection, two pipes.
+    ///
+    /// # Errors
+    /// The system's, of the last kind that was tried.
+    ///
+    /// # Panics
+    /// Outside a Tokio runtime.
+    #[allow(clippy::new_ret_no_self, reason = "POE's name; a pipe is its two ends")]
+    pub fn new() -> io::Result<(PipeEnd, PipeEnd)> {
+        first_of([Kind::SocketPair, Kind::Inet, Kind::Pipe], TwoWay::of)
+    }
+
+    /// Two ends of that kind, and no other.
+    ///
+    /// # Errors
+    /// The system's; [`Unsupported`](io::ErrorKind::Unsupported) if it has no such kind.
+    ///
+    /// # Panics
+    /// Outside a Tokio runtime.
+    ///
+    /// ```
+    /// use poe::pipe::{Kind, TwoWay};
+    /// use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    /// # tokio_test::block_on(async {
+    /// let (mut ours, mut theirs) = TwoWay::of(Kind::Pipe)?; // two of the system's, one for each way
+    /// ours.write_all(b"there").await?;
+    /// theirs.write_all(b"back").await?;
+    /// let (mut there, mut back) = ([0; 5], [0; 4]);
+    /// theirs.read_exact(&mut there).await?;
+    /// ours.read_exact(&mut back).await?;
+    /// assert_eq!((&there, &back), (b"there", b"back"));
+    /// # std::io::Result::Ok(()) }).unwrap();
+    /// ```
+    pub fn of(kind: Kind) -> io::Result<(PipeEnd, PipeEnd)> {
+        let (one, other) = match kind {
+            #[cfg(unix)]
+            Kind::Pipe => {
+                let ((there, from_other), (back, from_one)) = (pipe::pipe()?, pipe::pipe()?);
+                let one = (End::Reader(from_other), End::Writer(back));
+                let other = (End::Reader(from_one), End::Writer(there));
+                (one, other)
+            }
+            #[cfg(unix)]
+            Kind::SocketPair => {
+                let (one, other) = UnixStream::pair()?;
+                ((End::Unix(one), End::Same), (End::Unix(other), End::Same))
+            }
+            Kind::Inet => {
+                let (one, other) = loopback()?;
+                ((End::Tcp(one), End::Same), (End::Tcp(other), End::Same))
+            }
+            #[cfg(not(unix))]
+            Kind::Pipe | Kind::SocketPair => return Err(unsupported(kind)),
+        };
+        Ok((PipeEnd(one.0, one.1, kind), PipeEnd(other.0, other.1, kind)))
+    }
+}
+
+fn first_of<T>(kinds: [Kind; 3], of: impl Fn(Kind) -> io::Result<T>) -> io::Result<T> {
+    let mut failed = None;
+    for kind in kinds {
+        match of(kind) {
+            Ok(made) => return Ok(made),
+            Err(error) => failed = Some(error),
+        }
+    }
+    Err(failed.unwrap_or_else(|| io::ErrorKind::Unsupported.into()))
+}
+
+#[cfg(not(unix))]
+fn unsupported(kind: Kind) -> io::Error {
+    io::Error::new(io::ErrorKind::Unsupported, format!("this system has no {kind}"))
+}
+
+/// Two ends of a TCP connection. Somebody else may connect to the port in the meantime, and is sent away.
+fn loopback() -> io::Result<(TcpStream, TcpStream)> {
+    let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    let one = std::net::TcpStream::connect(listener.local_addr()?)?;
+    let ours = one.local_addr()?;
+    loop {
+        let (other, peer) = listener.accept()?;
+        if peer != ours {
+            continue;
+        }
+        for stream in [&one, &other] {
+            stream.set_nonblocking(true)?;
+            stream.set_nodelay(true)?;
+        }
+        return Ok((TcpStream::from_std(one)?, TcpStream::from_std(other)?));
+    }
+}
