@@ -1,6 +1,7 @@
 //! The orderly end of a connection: what was put is written, and the peer is heard out.
 
-use super::state::{Sending, State};
+use super::output::Sending;
+use super::state::State;
 use super::{PASSES, Pump};
 use crate::kernel::Core;
 use std::future::Future;

@@ -12,17 +12,19 @@
 mod closing;
 mod erased;
 pub(crate) mod handle;
+mod output;
 mod settings;
 mod state;
 mod tell;
 
 pub use erased::Input;
 pub(crate) use erased::{Formatter, Parser, Record, TypedFormatter, TypedParser};
+pub use output::Level;
+pub(crate) use output::Owed;
 pub(crate) use settings::{Settings, check_marks, watermark_settings};
-pub use state::Level;
 #[cfg(unix)]
 pub(crate) use state::Part;
-pub(crate) use state::{Link, Owed, Setup, State};
+pub(crate) use state::{Link, Setup, State};
 pub(crate) use tell::Events;
 
 use super::error::IoError;
@@ -30,7 +32,7 @@ use crate::error::Failure;
 use crate::kernel::Core;
 use crate::kernel::task::Task;
 use closing::Closing;
-use state::Sending;
+use output::Sending;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;

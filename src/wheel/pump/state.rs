@@ -2,56 +2,19 @@
 
 use super::erased::{Entering, Formatter, Leaving, Parser};
 use super::handle::BoxedDuplex;
+use super::output::Sending;
 use super::tell::Events;
-use crate::driver::{BLOCK_SIZE, Output, SysRW};
+use crate::driver::{BLOCK_SIZE, SysRW};
 use crate::filter::{Filter, Seam, Stream};
 use crate::id::TaskId;
 use crate::kernel::Core;
 use crate::name::Name;
 use crate::wheel::base::Base;
-use crate::wheel::error::{PutError, PutErrorKind};
-use bytes::{Bytes, BytesMut};
-use std::any::type_name;
+use bytes::Bytes;
 use std::cell::{Cell, OnceCell, RefCell};
 use std::io;
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
 use std::time::Duration;
-
-/// How full a wheel's output is, as its watermarks see it; the answer of `put`.
-///
-/// ```
-/// assert!(!poe::wheel::Level::Normal.is_high());
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Level {
-    /// Below the high mark, or there is none.
-    Normal,
-    /// At or above the high mark: better wait for the low event.
-    High,
-}
-
-impl Level {
-    /// Whether the high mark is reached.
-    #[must_use]
-    pub fn is_high(self) -> bool {
-        self == Level::High
-    }
-}
-
-/// Where the output stands.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Sending {
-    Open,
-    /// Takes nothing more; shut down as soon as everything is written.
-    Finishing,
-    /// To be shut down at once.
-    Shutting,
-    /// Shut down.
-    Shut,
-    /// A write has failed: what is queued stays.
-    Failed,
-}
 
 /// What a wheel's value and its task share.
 pub(crate) struct State {
@@ -92,7 +55,7 @@ pub(crate) struct State {
     /// Something was written that the stream may still hold.
     pub(super) unflushed: Cell<bool>,
     /// Each put into an empty queue is written at once.
-    auto_flush: bool,
+    pub(super) auto_flush: bool,
     /// The task is gone, and the stream with it.
     pub(super) over: Cell<bool>,
     /// Set by `close`: how long to be polite.
@@ -131,15 +94,6 @@ pub(crate) trait Link {
     fn failed(&self, error: crate::wheel::IoError);
     /// The wheel's poll is over: the time to tell of the end of it all.
     fn settle(&self, core: &Core);
-}
-
-/// What a wheel that is taken apart has not come to, and the next one on its stream is to do.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Owed {
-    /// The high mark was told of, and who puts waits for the low one.
-    low: bool,
-    /// Something was written that the stream may still hold.
-    flush: bool,
 }
 
 /// All that a wheel is started with.
@@ -224,125 +178,6 @@ impl State {
         self.io.set(Some(io));
     }
 
-    /// Puts a record, by the output filter.
-    pub(crate) fn put<T: 'static>(&self, record: T) -> Result<Level, PutError<T>> {
-        if self.is_output_closed() {
-            return Err(PutError::new(PutErrorKind::Closed, Some(record)));
-        }
-        let before = self.out_octets();
-        let mut record = Some(record);
-        let result = self.with_formatter(|formatter| self.append(|out| formatter.put(&mut record, out)));
-        match result {
-            Some(Ok(())) => {
-                let level = self.level();
-                if self.out_octets() != before {
-                    self.put_only.set(true);
-                    if before == 0 && self.auto_flush {
-                        self.write_now();
-                    }
-                    self.schedule();
-                }
-                Ok(level)
-            }
-            Some(Err(PutErrorKind::WrongType { takes, .. })) => {
-                let given = type_name::<T>();
-                Err(PutError::new(PutErrorKind::WrongType { takes, given }, record))
-            }
-            Some(Err(kind)) => Err(PutError::new(kind, record)),
-            None => Err(PutError::new(PutErrorKind::Busy, record)),
-        }
-    }
-
-    fn append<T>(&self, f: impl FnOnce(&mut BytesMut) -> T) -> T {
-        Output::append(self.driver.output(), f)
-    }
-
-    /// Octets that come from another wheel, as they are.
-    pub(crate) fn pass(&self, octets: &[u8]) {
-        if !octets.is_empty() && !self.is_output_closed() {
-            self.append(|out| out.extend_from_slice(octets));
-            self.put_only.set(true);
-            self.schedule();
-        }
-    }
-
-    pub(crate) fn out_octets(&self) -> usize {
-        self.driver.out_octets()
-    }
-
-    /// One write pass outside the task. What comes of it is told when the task is polled next.
-    pub(crate) fn write_now(&self) {
-        let open = matches!(self.sending.get(), Sending::Open | Sending::Finishing);
-        let (Some(core), Some(task), true) = (self.base.core(), self.task.get(), open) else {
-            return;
-        };
-        let Some(waker) = core.tasks.waker(task) else { return };
-        self.put_only.set(true);
-        match self.flush(&mut Context::from_waker(&waker)) {
-            Poll::Ready(Ok(true)) => self.flush_due.set(true),
-            Poll::Ready(Err(error)) => {
-                self.sending.set(Sending::Failed);
-                self.write_error.set(Some(error));
-            }
-            Poll::Ready(Ok(false)) | Poll::Pending => {}
-        }
-        self.schedule();
-    }
-
-    /// Writes until everything is in the system's hands, or it would block. `Ok(false)`: there is more, but others wait.
-    pub(super) fn flush(&self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
-        let flushed = self.with_io(|io| {
-            self.unflushed.set(true);
-            let write = |octets: &[u8]| io.as_mut().poll_write(cx, octets);
-            if !ready!(Output::flush(self.driver.output(), write))? {
-                return Poll::Ready(Ok(false));
-            }
-            ready!(io.as_mut().poll_flush(cx))?;
-            self.unflushed.set(false);
-            Poll::Ready(Ok(true))
-        });
-        flushed.unwrap_or(Poll::Pending)
-    }
-
-    /// Compares the output with the high mark, and notes a crossing.
-    pub(crate) fn level(&self) -> Level {
-        match self.marks.get() {
-            Some((high, _)) if self.out_octets() >= high => {
-                if !self.high.replace(true) {
-                    self.high_due.set(true);
-                }
-                Level::High
-            }
-            _ => Level::Normal,
-        }
-    }
-
-    /// What the next wheel is to do.
-    pub(crate) fn owes(&self) -> Owed {
-        Owed {
-            low: self.high.get() && !self.high_due.get(),
-            flush: self.unflushed.get() || self.flush_due.get(),
-        }
-    }
-
-    /// Begins where another wheel was, and with octets that wait: who waits for the low mark must hear of it, and nobody
-    /// need put anything for that.
-    pub(crate) fn take_up(&self, owed: Owed) {
-        self.high.set(owed.low);
-        self.flush_due.set(owed.flush);
-        self.level();
-    }
-
-    /// Something is to be told that has to do with the output alone.
-    pub(crate) fn note_output(&self) {
-        self.put_only.set(true);
-    }
-
-    /// A flushed event when nothing waits, whatever is written until then.
-    pub(crate) fn ask_flush(&self) {
-        self.flush_due.set(true);
-    }
-
     pub(crate) fn pause(&self, paused: bool) {
         self.paused.set(paused);
         // A resumed wheel has to read.
@@ -351,11 +186,6 @@ impl State {
 
     pub(crate) fn is_paused(&self) -> bool {
         self.paused.get()
-    }
-
-    /// Nothing can be put any more.
-    pub(crate) fn is_output_closed(&self) -> bool {
-        self.over.get() || self.sending.get() != Sending::Open
     }
 
     pub(crate) fn shut_input(&self) {
@@ -377,25 +207,6 @@ impl State {
     /// No input will be read any more.
     pub(crate) fn is_input_over(&self) -> bool {
         self.over.get() || self.ended.get() || self.input_shut.get() || self.broken.get()
-    }
-
-    /// The output has ended, and nothing more will be done about it.
-    pub(crate) fn is_output_over(&self) -> bool {
-        self.over.get() || matches!(self.sending.get(), Sending::Shut | Sending::Failed)
-    }
-
-    /// Ends the output; what was put is written before, or not.
-    pub(crate) fn shut_output(&self, flush: bool) {
-        let now = self.sending.get();
-        let next = match (now, flush) {
-            (Sending::Open, true) => Sending::Finishing,
-            (Sending::Open | Sending::Finishing, false) => Sending::Shutting,
-            _ => now,
-        };
-        if next == Sending::Shutting {
-            self.driver.output().borrow_mut().discard();
-        }
-        self.sending.set(next);
     }
 
     /// No event any more, but the output is written and the connection ended in good order.

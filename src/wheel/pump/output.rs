@@ -1,0 +1,198 @@
+//! The output of a wheel: what is put, how it is written, how full it is, and its end.
+
+use super::state::State;
+use crate::driver::Output;
+use crate::wheel::error::{PutError, PutErrorKind};
+use bytes::BytesMut;
+use std::any::type_name;
+use std::io;
+use std::task::{Context, Poll, ready};
+
+/// How full a wheel's output is, as its watermarks see it; the answer of `put`.
+///
+/// ```
+/// assert!(!poe::wheel::Level::Normal.is_high());
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Level {
+    /// Below the high mark, or there is none.
+    Normal,
+    /// At or above the high mark: better wait for the low event.
+    High,
+}
+
+impl Level {
+    /// Whether the high mark is reached.
+    #[must_use]
+    pub fn is_high(self) -> bool {
+        self == Level::High
+    }
+}
+
+/// Where the output stands.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sending {
+    Open,
+    /// Takes nothing more; shut down as soon as everything is written.
+    Finishing,
+    /// To be shut down at once.
+    Shutting,
+    /// Shut down.
+    Shut,
+    /// A write has failed: what is queued stays.
+    Failed,
+}
+
+/// What a wheel that is taken apart has not come to, and the next one on its stream is to do.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Owed {
+    /// The high mark was told of, and who puts waits for the low one.
+    low: bool,
+    /// Something was written that the stream may still hold.
+    flush: bool,
+}
+
+impl State {
+    /// Puts a record, by the output filter.
+    pub(crate) fn put<T: 'static>(&self, record: T) -> Result<Level, PutError<T>> {
+        if self.is_output_closed() {
+            return Err(PutError::new(PutErrorKind::Closed, Some(record)));
+        }
+        let before = self.out_octets();
+        let mut record = Some(record);
+        let result = self.with_formatter(|formatter| self.append(|out| formatter.put(&mut record, out)));
+        match result {
+            Some(Ok(())) => {
+                let level = self.level();
+                if self.out_octets() != before {
+                    self.put_only.set(true);
+                    if before == 0 && self.auto_flush {
+                        self.write_now();
+                    }
+                    self.schedule();
+                }
+                Ok(level)
+            }
+            Some(Err(PutErrorKind::WrongType { takes, .. })) => {
+                let given = type_name::<T>();
+                Err(PutError::new(PutErrorKind::WrongType { takes, given }, record))
+            }
+            Some(Err(kind)) => Err(PutError::new(kind, record)),
+            None => Err(PutError::new(PutErrorKind::Busy, record)),
+        }
+    }
+
+    fn append<T>(&self, f: impl FnOnce(&mut BytesMut) -> T) -> T {
+        Output::append(self.driver.output(), f)
+    }
+
+    /// Octets that come from another wheel, as they are.
+    pub(crate) fn pass(&self, octets: &[u8]) {
+        if !octets.is_empty() && !self.is_output_closed() {
+            self.append(|out| out.extend_from_slice(octets));
+            self.put_only.set(true);
+            self.schedule();
+        }
+    }
+
+    pub(crate) fn out_octets(&self) -> usize {
+        self.driver.out_octets()
+    }
+
+    /// One write pass outside the task. What comes of it is told when the task is polled next.
+    pub(crate) fn write_now(&self) {
+        let open = matches!(self.sending.get(), Sending::Open | Sending::Finishing);
+        let (Some(core), Some(task), true) = (self.base.core(), self.task.get(), open) else {
+            return;
+        };
+        let Some(waker) = core.tasks.waker(task) else { return };
+        self.put_only.set(true);
+        match self.flush(&mut Context::from_waker(&waker)) {
+            Poll::Ready(Ok(true)) => self.flush_due.set(true),
+            Poll::Ready(Err(error)) => {
+                self.sending.set(Sending::Failed);
+                self.write_error.set(Some(error));
+            }
+            Poll::Ready(Ok(false)) | Poll::Pending => {}
+        }
+        self.schedule();
+    }
+
+    /// Writes until everything is in the system's hands, or it would block. `Ok(false)`: there is more, but others wait.
+    pub(super) fn flush(&self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
+        let flushed = self.with_io(|io| {
+            self.unflushed.set(true);
+            let write = |octets: &[u8]| io.as_mut().poll_write(cx, octets);
+            if !ready!(Output::flush(self.driver.output(), write))? {
+                return Poll::Ready(Ok(false));
+            }
+            ready!(io.as_mut().poll_flush(cx))?;
+            self.unflushed.set(false);
+            Poll::Ready(Ok(true))
+        });
+        flushed.unwrap_or(Poll::Pending)
+    }
+
+    /// Compares the output with the high mark, and notes a crossing.
+    pub(crate) fn level(&self) -> Level {
+        match self.marks.get() {
+            Some((high, _)) if self.out_octets() >= high => {
+                if !self.high.replace(true) {
+                    self.high_due.set(true);
+                }
+                Level::High
+            }
+            _ => Level::Normal,
+        }
+    }
+
+    /// What the next wheel is to do.
+    pub(crate) fn owes(&self) -> Owed {
+        Owed {
+            low: self.high.get() && !self.high_due.get(),
+            flush: self.unflushed.get() || self.flush_due.get(),
+        }
+    }
+
+    /// Begins where another wheel was, and with octets that wait: who waits for the low mark must hear of it, and nobody
+    /// need put anything for that.
+    pub(crate) fn take_up(&self, owed: Owed) {
+        self.high.set(owed.low);
+        self.flush_due.set(owed.flush);
+        self.level();
+    }
+
+    /// Something is to be told that has to do with the output alone.
+    pub(crate) fn note_output(&self) {
+        self.put_only.set(true);
+    }
+
+    /// A flushed event when nothing waits, whatever is written until then.
+    pub(crate) fn ask_flush(&self) {
+        self.flush_due.set(true);
+    }
+
+    /// Nothing can be put any more.
+    pub(crate) fn is_output_closed(&self) -> bool {
+        self.over.get() || self.sending.get() != Sending::Open
+    }
+
+    /// The output has ended, and nothing more will be done about it.
+    pub(crate) fn is_output_over(&self) -> bool {
+        self.over.get() || matches!(self.sending.get(), Sending::Shut | Sending::Failed)
+    }
+
+    /// Ends the output; what was put is written before, or not.
+    pub(crate) fn shut_output(&self, flush: bool) {
+        let now = self.sending.get();
+        let next = match (now, flush) {
+            (Sending::Open, true) => Sending::Finishing,
+            (Sending::Open | Sending::Finishing, false) => Sending::Shutting,
+            _ => now,
+        };
+        if next == Sending::Shutting {
+            self.driver.output().borrow_mut().discard();
+        }
+        self.sending.set(next);
+    }
+}
