@@ -104,8 +104,8 @@ impl Failure {
     }
 
     /// The component's callback that has failed, as the program has named it, and whose it is: "`client_input` of the
-    /// server `echo` (client 127.0.0.1:50312)". `None` if it was another handler. [`Error`]'s text begins with it; this
-    /// one's has only what went wrong.
+    /// server `echo` (client 127.0.0.1:50312)". `None` if it was another handler. [`Error`](crate::Error)'s text begins
+    /// with it; this one's has only what went wrong.
     ///
     /// ```
     /// use poe::{Kernel, component::{TcpClient, TcpServer}};
