@@ -1,13 +1,12 @@
-//! Where a request begins and ends, and what it becomes.
+//! The filter, its settings, and the order in which its parts are asked.
 
 use super::super::buffer::Buffer;
 use super::super::{Filter, FilterError};
-use super::chunks::{Chunks, Piece};
-use super::head::{self, Body, Head};
-use super::refused::Refused;
+use super::incoming::Incoming;
+use super::reading::State;
 use super::response;
-use bytes::{Buf, Bytes, BytesMut};
-use http::{Request, Response, StatusCode};
+use bytes::{Bytes, BytesMut};
+use http::Response;
 use std::fmt;
 
 /// The settings of a filter on which no setter was called, all in one place.
@@ -62,83 +61,22 @@ mod default {
 /// [`max_buffer`](Self::max_buffer).
 #[doc(alias = "POE::Filter::HTTPD")]
 pub struct Httpd {
-    buffer: Buffer,
-    max_content: usize,
-    max_head: usize,
+    pub(super) buffer: Buffer,
+    pub(super) max_content: usize,
+    pub(super) max_head: usize,
     max_buffer: usize,
-    streaming: bool,
-    state: State,
+    pub(super) streaming: bool,
+    pub(super) state: State,
     /// What follows the record given last, ahead of what is in the buffer.
-    next: Option<Incoming>,
+    pub(super) next: Option<Incoming>,
     /// How far into the buffer the end of the head was looked for; 0 before the first look.
-    scanned: usize,
+    pub(super) scanned: usize,
     /// A copy of the front of the buffer for the heads to come; empty most of the time.
-    shared: Bytes,
+    pub(super) shared: Bytes,
     /// Octets were refused. Ends only with `take_pending`.
     overflowed: bool,
     /// The settings were checked.
     sound: bool,
-}
-
-/// What [`Httpd`] yields.
-///
-/// A server that does not stream can put whatever is in any of them:
-///
-/// ```
-/// use bytes::Bytes;
-/// use http::Response;
-/// use poe::filter::httpd::Incoming;
-/// fn answer(incoming: Incoming) -> Option<Response<Bytes>> {
-///     match incoming {
-///         Incoming::Request(request) => Some(Response::new(request.into_body())),
-///         Incoming::Expect(go_on) => Some(go_on),
-///         Incoming::Refused(refused) => Some(refused.response),
-///         Incoming::Chunk(_) | Incoming::End => None,
-///     }
-/// }
-/// ```
-#[derive(Debug)]
-pub enum Incoming {
-    /// A request, with its body unless the filter streams.
-    Request(Request<Bytes>),
-    /// The client waits for this response (`100 Continue`) before it sends a body. Put it, or wait: clients lose patience.
-    Expect(Response<Bytes>),
-    /// Streaming: a piece of the body, as it came.
-    Chunk(Bytes),
-    /// Streaming: the body of a request that has one is over.
-    End,
-    /// A request that is not accepted.
-    Refused(Box<Refused>),
-}
-
-#[derive(Default)]
-enum State {
-    /// Between requests, or in a head.
-    #[default]
-    Head,
-    /// The head at the front of the buffer was read, and its body is awaited.
-    Body(Box<Waiting>),
-    /// Streaming: so much of the body is still to come.
-    Length(u64),
-    /// Streaming.
-    Chunks(Chunks),
-    /// So much of a body that was refused is still to come.
-    Skip(u64),
-    /// Nobody knows where the next request begins.
-    Over,
-}
-
-/// A request whose body is not complete.
-struct Waiting {
-    request: Request<Bytes>,
-    body: Body,
-    /// Where in the buffer the body begins.
-    begin: usize,
-    /// How far the chunks were read, from the start of the buffer.
-    at: usize,
-    chunks: Chunks,
-    /// Octets of the body in the chunks so far.
-    content: u64,
 }
 
 impl Httpd {
@@ -229,189 +167,6 @@ impl Httpd {
         self
     }
 
-    /// Reads a head, if one is complete.
-    fn head(&mut self) -> Option<Incoming> {
-        // It stays only if it is known to be true still.
-        let mut shared = std::mem::take(&mut self.shared);
-        if self.scanned == 0 {
-            let blank = |octet: &&u8| matches!(octet, b' ' | b'\t' | b'\r' | b'\n');
-            let blanks = self.buffer.as_slice().iter().take_while(blank).count();
-            if blanks > 0 {
-                self.buffer.consume(blanks);
-                shared = Bytes::new();
-            }
-        }
-        let octets = self.buffer.as_slice();
-        let usual = if self.scanned == 0 && !octets.is_empty() {
-            match head::parse(octets, &mut shared) {
-                // Most of them, and each move of a request costs.
-                Some((size, Ok(head))) if size <= self.max_head => return self.accept(size, head, shared),
-                other => other,
-            }
-        } else {
-            None
-        };
-        let (size, parsed) = match usual {
-            Some(parsed) => parsed,
-            // A newline may be the last but one octet that was seen.
-            None => match head::end(octets, self.scanned.saturating_sub(2)) {
-                Ok(size) => {
-                    let head = &octets[..size.min(self.max_head)];
-                    let (_, parsed) = head::parse(head, &mut shared).unwrap_or_else(|| (size, head::parse_odd(head)));
-                    (size, parsed)
-                }
-                Err(scanned) if octets.len() <= self.max_head => {
-                    self.scanned = scanned;
-                    return None;
-                }
-                Err(_) => (usize::MAX, Err(head::too_large())),
-            },
-        };
-        self.scanned = 0;
-        let parsed = if size > self.max_head {
-            Err(head::too_large())
-        } else {
-            parsed
-        };
-        match parsed {
-            Ok(head) => self.accept(size, head, shared),
-            Err(refused) => Some(self.refuse(refused)),
-        }
-    }
-
-    /// A head of this size was read, and `shared` is a copy of what begins with it.
-    fn accept(&mut self, size: usize, head: Head, mut shared: Bytes) -> Option<Incoming> {
-        let Head { request, body, expects } = head;
-        if body == Body::None || body == Body::Length(0) {
-            self.buffer.consume(size);
-            if shared.len() > size {
-                shared.advance(size);
-                self.shared = shared;
-            }
-            self.next = (self.streaming && body != Body::None).then_some(Incoming::End);
-            return Some(Incoming::Request(request));
-        }
-        let go_on = expects.then(|| {
-            let mut response = Response::new(Bytes::new());
-            *response.status_mut() = StatusCode::CONTINUE;
-            Incoming::Expect(response)
-        });
-        if self.streaming {
-            self.buffer.consume(size);
-            self.next = go_on;
-            self.state = match body {
-                Body::Length(length) => State::Length(length),
-                _ => State::Chunks(Chunks::Size),
-            };
-            return Some(Incoming::Request(request));
-        }
-        if let Body::Length(length) = body
-            && length > self.max_content as u64
-        {
-            let refused = if expects || length == u64::MAX {
-                // A client that waits may send the body or not.
-                Refused::last(StatusCode::PAYLOAD_TOO_LARGE, &too_large(length))
-            } else {
-                Refused::new(StatusCode::PAYLOAD_TOO_LARGE, &too_large(length))
-            };
-            let refused = refused.with_request(request);
-            if refused.is_last() {
-                return Some(self.refuse(refused));
-            }
-            self.buffer.consume(size);
-            self.state = State::Skip(length);
-            return Some(Incoming::Refused(refused));
-        }
-        self.state = State::Body(Box::new(Waiting {
-            request,
-            body,
-            begin: size,
-            at: size,
-            chunks: Chunks::Size,
-            content: 0,
-        }));
-        go_on
-    }
-
-    /// The stream is of no use any more.
-    fn refuse(&mut self, refused: Box<Refused>) -> Incoming {
-        self.state = State::Over;
-        drop(self.buffer.take());
-        Incoming::Refused(refused)
-    }
-
-    /// Goes on with a request whose head was read.
-    fn body(&mut self, mut waiting: Box<Waiting>) -> Option<Incoming> {
-        if let Body::Length(length) = waiting.body {
-            // It is within the limit, which is of this type.
-            let length = length as usize;
-            if self.buffer.len() < waiting.begin.saturating_add(length) {
-                self.state = State::Body(waiting);
-                return None;
-            }
-            self.buffer.consume(waiting.begin);
-            *waiting.request.body_mut() = self.buffer.take_front(length);
-            return Some(Incoming::Request(waiting.request));
-        }
-        loop {
-            match waiting.chunks.next(&self.buffer.as_slice()[waiting.at..]) {
-                Ok(Piece::More) => {
-                    self.state = State::Body(waiting);
-                    return None;
-                }
-                Ok(Piece::Framing(size, chunk)) => {
-                    waiting.at += size;
-                    let content = waiting.content.saturating_add(chunk);
-                    if content > self.max_content as u64 {
-                        let refused = Refused::last(StatusCode::PAYLOAD_TOO_LARGE, &too_large(content));
-                        return Some(self.refuse(refused.with_request(waiting.request)));
-                    }
-                    waiting.content = content;
-                }
-                Ok(Piece::Data(size)) => waiting.at += size,
-                Ok(Piece::End(size)) => {
-                    let end = waiting.at + size;
-                    let body = joined(&self.buffer.as_slice()[waiting.begin..end], waiting.content as usize);
-                    self.buffer.consume(end);
-                    *waiting.request.body_mut() = body;
-                    return Some(Incoming::Request(waiting.request));
-                }
-                Err(why) => {
-                    let refused = Refused::last(StatusCode::BAD_REQUEST, why);
-                    return Some(self.refuse(refused.with_request(waiting.request)));
-                }
-            }
-        }
-    }
-
-    /// Goes on with chunks that are given as they come.
-    fn stream_chunks(&mut self, mut chunks: Chunks) -> Option<Incoming> {
-        loop {
-            match chunks.next(self.buffer.as_slice()) {
-                Ok(Piece::More) => {
-                    self.state = State::Chunks(chunks);
-                    return None;
-                }
-                Ok(Piece::Framing(size, _)) => self.buffer.consume(size),
-                Ok(Piece::Data(size)) => {
-                    self.state = State::Chunks(chunks);
-                    return Some(Incoming::Chunk(self.buffer.take_front(size)));
-                }
-                Ok(Piece::End(size)) => {
-                    self.buffer.consume(size);
-                    return Some(Incoming::End);
-                }
-                Err(why) => return Some(self.refuse(Refused::last(StatusCode::BAD_REQUEST, why))),
-            }
-        }
-    }
-
-    /// Takes what is there of this many octets.
-    fn take_some(&mut self, left: u64) -> Bytes {
-        let here = left.min(self.buffer.len() as u64) as usize;
-        self.buffer.take_front(here)
-    }
-
     /// Checks the settings, which are the same until a setter is called.
     fn ensure_sound(&mut self) -> Result<(), FilterError> {
         if !self.sound {
@@ -419,34 +174,6 @@ impl Httpd {
             self.sound = true;
         }
         Ok(())
-    }
-
-    fn restart(&mut self) -> Bytes {
-        self.state = State::Head;
-        self.next = None;
-        self.scanned = 0;
-        self.shared = Bytes::new();
-        self.buffer.take()
-    }
-}
-
-fn too_large(length: u64) -> String {
-    format!("Content of {length} octets is not accepted.")
-}
-
-/// The body in these chunks, which are complete and in order.
-fn joined(mut octets: &[u8], content: usize) -> Bytes {
-    let mut body = Vec::with_capacity(content);
-    let mut chunks = Chunks::Size;
-    loop {
-        match chunks.next(octets) {
-            Ok(Piece::Framing(size, _)) => octets = &octets[size..],
-            Ok(Piece::Data(size)) => {
-                body.extend_from_slice(&octets[..size]);
-                octets = &octets[size..];
-            }
-            Ok(Piece::More | Piece::End(_)) | Err(_) => return body.into(),
-        }
     }
 }
 

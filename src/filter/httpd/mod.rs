@@ -2,7 +2,9 @@
 //!
 //! | file | what it is |
 //! |---|---|
-//! | `filter.rs` | [`Httpd`]: where a request begins and ends, and what it becomes |
+//! | `filter.rs` | [`Httpd`]: its settings, and the order in which its parts are asked |
+//! | `incoming.rs` | [`Incoming`]: what it yields |
+//! | `reading.rs` | where a request begins and ends, and what it becomes |
 //! | `head.rs` | a request's head, by `httparse`, with what POE accepts beyond |
 //! | `chunks.rs` | bodies that come in chunks |
 //! | `refused.rs` | requests that are answered by an error page |
@@ -11,9 +13,12 @@
 mod chunks;
 mod filter;
 mod head;
+mod incoming;
+mod reading;
 mod refused;
 mod response;
 
-pub use filter::{Httpd, Incoming};
+pub use filter::Httpd;
+pub use incoming::Incoming;
 pub use refused::Refused;
 pub use response::{Reason, keeps_alive};
