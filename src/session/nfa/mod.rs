@@ -2,10 +2,14 @@
 
 mod builder;
 mod cell;
+mod handle;
 mod history;
 mod machine;
 mod postpone;
+mod state;
 
-pub use builder::{Nfa, NfaBuilder, NfaState};
+pub use builder::NfaBuilder;
+pub use handle::Nfa;
 pub use history::{Transition, TransitionKind};
 pub use machine::Machine;
+pub use state::NfaState;
