@@ -1,15 +1,17 @@
 //! POE::Filter::Stackable: a stack of filters that is put together, and changed, at run time.
 
+mod layer;
+
+pub use layer::Layer;
+
 use super::buffer::Buffer;
 use super::ledger::Ledger;
-use super::{Filter, FilterError, Octets, Stage};
+use super::{Filter, FilterError};
 use bytes::{Bytes, BytesMut};
-use std::any::{Any, TypeId, type_name};
+use layer::{Kind, Record};
 use std::collections::VecDeque;
 use std::fmt;
 use std::marker::PhantomData;
-
-type Record = Box<dyn Any>;
 
 /// A stack of filters and stages, wire side first (`POE::Filter::Stackable`), for those whose layers change while they
 /// are used. If yours do not, [`Filter::then`] is checked by the compiler and does not box each record.
@@ -68,169 +70,6 @@ pub struct Stackable<I = Bytes, O = I> {
 struct Slot {
     layer: Layer,
     ledger: Ledger,
-}
-
-/// A filter or a stage whose type is forgotten, to be stacked.
-///
-/// ```
-/// use poe::filter::{Layer, Line, RecordBlock};
-/// let line = Layer::filter(Line::new());
-/// assert!(line.type_name().contains("Line"));
-/// let mut pairs = Layer::stage(RecordBlock::<String>::new(2));
-/// assert!(pairs.downcast_ref::<Line>().is_none());
-/// if let Some(pairs) = pairs.downcast_mut::<RecordBlock<String>>() {
-///     pairs.set_checkput(true);
-/// }
-/// assert!(pairs.downcast_ref::<RecordBlock<String>>().is_some_and(RecordBlock::checkput));
-/// ```
-pub struct Layer(Box<dyn Erased>);
-
-impl Layer {
-    /// A filter. It takes octets, so it is the first, or stands on one that gives [`Bytes`].
-    pub fn filter<F: Filter>(filter: F) -> Self {
-        Layer(Box::new(Held(Octets(filter), type_name::<F>())))
-    }
-
-    /// A stage.
-    pub fn stage<S: Stage>(stage: S) -> Self {
-        Layer(Box::new(Held(stage, type_name::<S>())))
-    }
-
-    /// The name of the filter's type.
-    #[must_use]
-    pub fn type_name(&self) -> &'static str {
-        self.0.name()
-    }
-
-    /// The filter, if it is of this type.
-    #[must_use]
-    pub fn downcast_ref<T: 'static>(&self) -> Option<&T> {
-        let any = self.0.any();
-        any.downcast_ref::<T>()
-            .or_else(|| any.downcast_ref::<Octets<T>>().map(|octets| &octets.0))
-    }
-
-    /// The filter, if it is of this type, to change its settings.
-    #[must_use]
-    pub fn downcast_mut<T: 'static>(&mut self) -> Option<&mut T> {
-        if self.0.any().is::<T>() {
-            self.0.any_mut().downcast_mut()
-        } else {
-            let octets = self.0.any_mut().downcast_mut::<Octets<T>>();
-            octets.map(|octets| &mut octets.0)
-        }
-    }
-
-    fn fresh(&self) -> Self {
-        Layer(self.0.fresh())
-    }
-}
-
-impl fmt::Debug for Layer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ({} waiting)", self.type_name(), self.0.waiting())
-    }
-}
-
-/// A type as its identity and its name.
-#[derive(Clone, Copy)]
-struct Kind(TypeId, &'static str);
-
-impl Kind {
-    fn of<T: 'static>() -> Self {
-        Kind(TypeId::of::<T>(), type_name::<T>())
-    }
-}
-
-/// A stage's types on its four sides.
-struct Kinds {
-    raw_input: Kind,
-    input: Kind,
-    output: Kind,
-    raw_output: Kind,
-}
-
-trait Erased {
-    fn kinds(&self) -> Kinds;
-    /// A record of the type that it takes. The check of the stack rules out others.
-    fn start(&mut self, record: Record);
-    fn next(&mut self) -> Result<Option<Record>, FilterError>;
-    fn put(&mut self, record: Record, under: &mut Vec<Record>) -> Result<(), FilterError>;
-    fn waiting(&self) -> usize;
-    fn take_pending(&mut self) -> Vec<Record>;
-    fn owed(&self) -> Option<u8>;
-    fn fresh(&self) -> Box<dyn Erased>;
-    fn check(&self) -> Result<(), FilterError>;
-    fn name(&self) -> &'static str;
-    fn any(&self) -> &dyn Any;
-    fn any_mut(&mut self) -> &mut dyn Any;
-}
-
-/// A stage, and the name of the type that the user knows.
-struct Held<S>(S, &'static str);
-
-impl<S: Stage> Erased for Held<S> {
-    fn kinds(&self) -> Kinds {
-        Kinds {
-            raw_input: Kind::of::<S::RawInput>(),
-            input: Kind::of::<S::Input>(),
-            output: Kind::of::<S::Output>(),
-            raw_output: Kind::of::<S::RawOutput>(),
-        }
-    }
-
-    fn start(&mut self, record: Record) {
-        if let Ok(record) = record.downcast() {
-            self.0.get_one_start(*record);
-        }
-    }
-
-    fn next(&mut self) -> Result<Option<Record>, FilterError> {
-        let record = self.0.get_one()?;
-        Ok(record.map(|record| Box::new(record) as Record))
-    }
-
-    fn put(&mut self, record: Record, under: &mut Vec<Record>) -> Result<(), FilterError> {
-        if let Ok(record) = record.downcast() {
-            let mut records = Vec::new();
-            self.0.put(*record, &mut records)?;
-            under.extend(records.into_iter().map(|record| Box::new(record) as Record));
-        }
-        Ok(())
-    }
-
-    fn waiting(&self) -> usize {
-        self.0.waiting()
-    }
-
-    fn take_pending(&mut self) -> Vec<Record> {
-        let records = self.0.take_pending().into_iter();
-        records.map(|record| Box::new(record) as Record).collect()
-    }
-
-    fn owed(&self) -> Option<u8> {
-        self.0.owed()
-    }
-
-    fn fresh(&self) -> Box<dyn Erased> {
-        Box::new(Held(self.0.fresh(), self.1))
-    }
-
-    fn check(&self) -> Result<(), FilterError> {
-        self.0.check()
-    }
-
-    fn name(&self) -> &'static str {
-        self.1
-    }
-
-    fn any(&self) -> &dyn Any {
-        &self.0
-    }
-
-    fn any_mut(&mut self) -> &mut dyn Any {
-        &mut self.0
-    }
 }
 
 impl<I: 'static, O: 'static> Stackable<I, O> {

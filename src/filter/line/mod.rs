@@ -1,0 +1,337 @@
+//! POE::Filter::Line: a stream of octets in, lines without their terminators out; and a terminator behind each line put.
+
+mod filter;
+mod record;
+mod search;
+mod terminator;
+#[cfg(test)]
+mod tests;
+
+pub use record::LineRecord;
+
+use super::FilterError;
+use super::buffer::Buffer;
+use super::pattern::Pattern;
+use bytes::Bytes;
+use search::Search;
+use std::fmt;
+use std::marker::PhantomData;
+use std::sync::Arc;
+use terminator::Terminator;
+
+/// The settings of a filter on which no setter was called, all in one place.
+mod default {
+    pub(super) const OUTPUT: &[u8] = b"\r\n";
+    pub(super) const MAX_LENGTH: usize = 64 * 1024 * 1024;
+    pub(super) const MAX_BUFFER: usize = 512 * 1024 * 1024;
+}
+
+/// Cuts a stream into lines, and ends each line that is put (`POE::Filter::Line`).
+///
+/// [`Line::new()`] has `String` records: a line that is not UTF-8 is an error with its octets inside, and the next line
+/// follows. [`Line::bytes()`] has [`Bytes`] records and takes any octets. Records come without their terminator, and put
+/// leaves newlines inside a record alone.
+///
+/// ```
+/// use bytes::BytesMut;
+/// use poe::filter::{Filter, Line};
+/// let mut filter = Line::new();
+/// filter.get_one_start(b"one\r\ntwo\nthr");
+/// assert_eq!(filter.get_one().unwrap().unwrap(), "one");
+/// assert_eq!(filter.get_one().unwrap().unwrap(), "two");
+/// assert!(filter.get_one().unwrap().is_none() && filter.get_pending() == b"thr");
+/// let mut out = BytesMut::new();
+/// filter.put("ok".into(), &mut out).unwrap();
+/// assert_eq!(&out[..], b"ok\r\n");
+/// ```
+///
+/// # What ends a line
+///
+/// | setting | input | output |
+/// |---|---|---|
+/// | none | any of CR LF, LF CR, CR, LF, line by line | CR LF |
+/// | [`literal`](Self::literal) | these octets | the same octets |
+/// | [`input_literal`](Self::input_literal) | these octets; if empty, as `autodetect` | unchanged |
+/// | [`input_regexp`](Self::input_regexp) | whatever the pattern matches | unchanged |
+/// | [`autodetect`](Self::autodetect) | the newline that ends the first line, for good | unchanged |
+/// | [`output_literal`](Self::output_literal) | unchanged | these octets; may be empty |
+///
+/// The last setting for a direction holds. Settings that make no sense together (an empty `literal`, a limit of zero, a
+/// buffer smaller than a line) are found by [`check`](super::Filter::check), which wheels call when they are made; without it,
+/// the first `get_one` or `put` gives the same fatal error.
+///
+/// # Newlines that are cut in two
+///
+/// A peer that ends its lines in CR and waits for an answer must get one, so a CR at the end of a read gives its line at
+/// once. An LF that opens the next read is then swallowed, where POE gives an empty line. Until it comes it is
+/// [owed](super::Filter::owed), and a switch of filters must see to it; [`Seam`](super::Seam) does.
+///
+/// # Limits
+///
+/// A line of more than [`max_length`](Self::max_length) octets is an error that is not fatal, and the next line follows,
+/// however the reads were cut. The error comes as soon as the line is known to be too long, carries its first
+/// `max_length` octets, and the rest is dropped as it arrives, so an endless line costs no memory (POE lets it grow up to
+/// `MaxBuffer`). More than [`max_buffer`](Self::max_buffer) octets appended and not yet parsed are a fatal error: the
+/// complete lines in what fits come first, then the error with the rest, and further input is refused.
+#[doc(alias = "POE::Filter::Line")]
+pub struct Line<T = String> {
+    buffer: Buffer,
+    /// What the setters asked for; `fresh` starts from it.
+    setting: Terminator,
+    /// What ends lines now. Differs from the setting once a newline was detected.
+    terminator: Terminator,
+    output: Bytes,
+    max_length: usize,
+    max_buffer: usize,
+    /// What is wrong with the settings taken together; every setter brings it up to date.
+    fault: Option<&'static str>,
+    /// How far into the buffer the terminator was looked for. Back to zero with every line.
+    scanned: usize,
+    /// The other half of a newline that ended the buffer; swallowed or forgotten at the next octet. The buffer is empty
+    /// while it is set.
+    owed: Option<u8>,
+    /// With a pattern, the search for the end of this line; begins with the line's first `get_one`.
+    search: Option<Search>,
+    /// The line at the front was reported as too long; what is left of it goes, terminator included.
+    discarding: bool,
+    /// Octets were refused. Ends only with `take_pending`.
+    overflowed: bool,
+    record: PhantomData<fn() -> T>,
+}
+
+impl Line<String> {
+    /// Lines of text; any newline ends one, CR LF is put behind one, 64 MiB is the longest.
+    ///
+    /// ```
+    /// use poe::filter::{Filter, Line};
+    /// let records = Line::new().get(b"a\rb\nc\r\nd\n\r");
+    /// let lines: Vec<String> = records.into_iter().map(Result::unwrap).collect();
+    /// assert_eq!(lines, ["a", "b", "c", "d"]);
+    /// ```
+    #[must_use]
+    pub fn new() -> Self {
+        Self::with_defaults()
+    }
+}
+
+impl Line<Bytes> {
+    /// Lines of octets, with the defaults of [`Line::new`]; no content is an error.
+    ///
+    /// ```
+    /// use poe::filter::{Filter, Line};
+    /// let mut filter = Line::bytes();
+    /// filter.get_one_start(b"caf\xe9\n");
+    /// assert_eq!(filter.get_one().unwrap().unwrap(), &b"caf\xe9"[..]);
+    /// ```
+    #[must_use]
+    pub fn bytes() -> Self {
+        Self::with_defaults()
+    }
+}
+
+impl<T: LineRecord> Line<T> {
+    /// Ends lines with these octets, both ways. Empty is an error at [`check`](super::Filter::check).
+    ///
+    /// ```
+    /// use bytes::BytesMut;
+    /// use poe::filter::{Filter, Line};
+    /// let mut filter = Line::new().literal("\n");
+    /// assert_eq!(filter.get(b"a\rb\n").remove(0).unwrap(), "a\rb");
+    /// let mut out = BytesMut::new();
+    /// filter.put("c".into(), &mut out).unwrap();
+    /// assert_eq!(&out[..], b"c\n");
+    /// ```
+    #[must_use]
+    #[doc(alias = "Literal")]
+    pub fn literal(self, octets: impl AsRef<[u8]>) -> Self {
+        let octets = octets.as_ref();
+        self.input(Terminator::literal(octets)).output_literal(octets)
+    }
+
+    /// Ends incoming lines with these octets. Empty means [`autodetect`](Self::autodetect), as in POE.
+    ///
+    /// ```
+    /// use poe::filter::{Filter, Line};
+    /// let records = Line::new().input_literal("--").get(b"a-b--c--");
+    /// let lines: Vec<String> = records.into_iter().map(Result::unwrap).collect();
+    /// assert_eq!(lines, ["a-b", "c"]);
+    /// ```
+    #[must_use]
+    #[doc(alias = "InputLiteral")]
+    pub fn input_literal(self, octets: impl AsRef<[u8]>) -> Self {
+        match octets.as_ref() {
+            [] => self.autodetect(),
+            octets => self.input(Terminator::literal(octets)),
+        }
+    }
+
+    /// Ends incoming lines with whatever matches, leftmost and, among alternatives, first.
+    ///
+    /// The syntax is that of the `regex` crate, on octets: `.` is one octet but LF, `\w` and `\s` are ASCII, and flags
+    /// stand inside, as in `(?i)end`. Groups do no harm. Compile it once and give each connection a
+    /// [`fresh`](super::Filter::fresh) copy: copies share the compiled pattern.
+    ///
+    /// Two traps of POE are not here: in a pattern given as text its `.` takes LF as well (say `(?s)` for that), and it
+    /// does not take a bare `a|b` as a whole.
+    ///
+    /// How reads are cut makes no difference. A line is given as soon as nothing that follows could change it. Where only
+    /// the terminator may still grow (`\n+`) the line is given at once, too, and what then belongs to its terminator is
+    /// swallowed, unless the filter is switched in between. Where even the line may change (after `c` in `abcd|c`, for a
+    /// `d` would make it end earlier) it waits. The end of a terminator is settled at most 4096 octets behind
+    /// the first match.
+    ///
+    /// ```
+    /// use poe::filter::{Filter, Line};
+    /// let records = Line::new().input_regexp("[xy]").unwrap().get(b"axbyc");
+    /// let lines: Vec<String> = records.into_iter().map(Result::unwrap).collect();
+    /// assert_eq!(lines, ["a", "b"]);
+    /// assert!(Line::new().input_regexp(r"\n*").unwrap_err().is_invalid_setting());
+    /// ```
+    ///
+    /// # Errors
+    /// A pattern that does not compile, that needs more than some megabytes, that can match the empty string (POE gives
+    /// empty lines for ever), or that holds an anchor or a word boundary, which in a stream would match wherever a read
+    /// happens to end.
+    #[doc(alias = "InputRegexp")]
+    pub fn input_regexp(self, pattern: &str) -> Result<Self, FilterError> {
+        let pattern = Arc::new(Pattern::new(pattern)?);
+        Ok(self.input(Terminator::Regexp(pattern)))
+    }
+
+    /// Ends incoming lines with whichever newline ends the first: CR LF, LF CR, CR or LF, and no other from then on.
+    ///
+    /// Half a newline at the end of a read gives its line at once, and the first octet of the next read decides which it
+    /// was.
+    ///
+    /// ```
+    /// use poe::filter::{Filter, Line};
+    /// let records = Line::new().autodetect().get(b"a\nb\r\n");
+    /// let lines: Vec<String> = records.into_iter().map(Result::unwrap).collect();
+    /// assert_eq!(lines, ["a", "b\r"]);
+    /// ```
+    #[must_use]
+    #[doc(alias = "InputLiteral")]
+    pub fn autodetect(self) -> Self {
+        self.input(Terminator::Autodetect)
+    }
+
+    /// Puts these octets behind each outgoing line; CR LF by default, and none if empty.
+    ///
+    /// ```
+    /// use bytes::BytesMut;
+    /// use poe::filter::{Filter, Line};
+    /// let mut out = BytesMut::new();
+    /// Line::new().output_literal("!").put("stop".into(), &mut out).unwrap();
+    /// assert_eq!(&out[..], b"stop!");
+    /// ```
+    #[must_use]
+    #[doc(alias = "OutputLiteral")]
+    pub fn output_literal(mut self, octets: impl AsRef<[u8]>) -> Self {
+        self.output = Bytes::copy_from_slice(octets.as_ref());
+        self
+    }
+
+    /// The longest line in octets, terminator not counted; 64 MiB by default. Zero is an error at
+    /// [`check`](super::Filter::check).
+    ///
+    /// ```
+    /// use poe::filter::{Filter, Line};
+    /// let mut records = Line::new().max_length(4).get(b"toolong\nfine\n").into_iter();
+    /// assert!(records.next().unwrap().unwrap_err().is_too_long());
+    /// assert_eq!(records.next().unwrap().unwrap(), "fine");
+    /// ```
+    #[must_use]
+    #[doc(alias = "MaxLength")]
+    pub fn max_length(mut self, octets: usize) -> Self {
+        self.max_length = octets;
+        self.reconsider()
+    }
+
+    /// The most octets that may wait to be parsed; 512 MiB by default, and at least [`max_length`](Self::max_length), or
+    /// it is an error at [`check`](super::Filter::check).
+    ///
+    /// It bounds what a caller may append without taking the records out; an unterminated line is bounded by
+    /// `max_length` alone. With a pattern, leave room for 4096 octets more than a line.
+    ///
+    /// ```
+    /// use poe::filter::{Filter, Line};
+    /// assert!(Line::new().max_length(10).max_buffer(5).check().unwrap_err().is_invalid_setting());
+    /// let mut records = Line::new().max_length(5).max_buffer(5).get(b"one\ntwo\n").into_iter();
+    /// assert_eq!(records.next().unwrap().unwrap(), "one");
+    /// assert!(records.next().unwrap().is_err_and(|error| error.is_overflow() && error.is_fatal()));
+    /// ```
+    #[must_use]
+    #[doc(alias = "MaxBuffer")]
+    pub fn max_buffer(mut self, octets: usize) -> Self {
+        self.max_buffer = octets;
+        self.reconsider()
+    }
+
+    fn with_defaults() -> Self {
+        Line {
+            buffer: Buffer::default(),
+            setting: Terminator::Newline,
+            terminator: Terminator::Newline,
+            output: Bytes::from_static(default::OUTPUT),
+            max_length: default::MAX_LENGTH,
+            max_buffer: default::MAX_BUFFER,
+            fault: None,
+            scanned: 0,
+            owed: None,
+            search: None,
+            discarding: false,
+            overflowed: false,
+            record: PhantomData,
+        }
+    }
+
+    fn input(mut self, terminator: Terminator) -> Self {
+        self.terminator = terminator.clone();
+        self.setting = terminator;
+        self.reconsider()
+    }
+
+    /// Looks at the settings as a whole, and forgets how far a search under other settings had come.
+    fn reconsider(mut self) -> Self {
+        self.fault = if matches!(self.setting, Terminator::Missing) {
+            Some("a literal line terminator needs at least one octet")
+        } else if self.max_length == 0 || self.max_buffer == 0 {
+            Some("a limit must be at least one octet")
+        } else if self.max_buffer < self.max_length {
+            Some("the buffer's limit must be at least the limit of a line")
+        } else {
+            None
+        };
+        self.scanned = 0;
+        self.search = None;
+        self
+    }
+}
+
+impl Default for Line<String> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Default for Line<Bytes> {
+    fn default() -> Self {
+        Self::bytes()
+    }
+}
+
+impl<T> fmt::Debug for Line<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Line")
+            .field("input", &self.setting)
+            .field("now", &self.terminator)
+            .field("output", &format_args!("\"{}\"", self.output.escape_ascii()))
+            .field("pending", &self.buffer.len())
+            .field("owed", &self.owed.map(char::from))
+            .field("discarding", &self.discarding)
+            .field("overflowed", &self.overflowed)
+            .field("max_length", &self.max_length)
+            .field("max_buffer", &self.max_buffer)
+            .finish()
+    }
+}

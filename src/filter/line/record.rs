@@ -1,0 +1,56 @@
+//! What lines can be.
+
+use crate::filter::FilterError;
+use bytes::Bytes;
+
+/// What lines can be: `String` or [`Bytes`]. Sealed.
+///
+/// ```
+/// use poe::filter::{Filter, Line, LineRecord};
+/// fn good_lines<T: LineRecord>(mut filter: Line<T>, octets: &[u8]) -> usize {
+///     filter.get(octets).iter().filter(|line| line.is_ok()).count()
+/// }
+/// assert_eq!(good_lines(Line::new(), b"caf\xe9\ntea\n"), 1); // `String`
+/// assert_eq!(good_lines(Line::bytes(), b"caf\xe9\ntea\n"), 2); // `Bytes`
+/// ```
+pub trait LineRecord: sealed::Sealed {}
+
+impl LineRecord for String {}
+
+impl LineRecord for Bytes {}
+
+mod sealed {
+    use super::{Bytes, FilterError};
+
+    pub trait Sealed: Sized + 'static {
+        fn from_line(octets: &[u8]) -> Result<Self, FilterError>;
+        fn octets(&self) -> &[u8];
+    }
+
+    impl Sealed for String {
+        // A `Result` that goes through memory is read back in other pieces than it was written in, which stalls.
+        #[inline(always)]
+        fn from_line(octets: &[u8]) -> Result<Self, FilterError> {
+            match str::from_utf8(octets) {
+                Ok(text) => Ok(text.to_owned()),
+                Err(cause) => Err(FilterError::invalid_utf8(cause, Bytes::copy_from_slice(octets))),
+            }
+        }
+
+        fn octets(&self) -> &[u8] {
+            self.as_bytes()
+        }
+    }
+
+    impl Sealed for Bytes {
+        // A copy, for a slice of the read buffer would keep all of it in memory as long as one line lives.
+        #[inline(always)]
+        fn from_line(octets: &[u8]) -> Result<Self, FilterError> {
+            Ok(Bytes::copy_from_slice(octets))
+        }
+
+        fn octets(&self) -> &[u8] {
+            self
+        }
+    }
+}

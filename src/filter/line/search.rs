@@ -1,0 +1,179 @@
+//! The search for the end of a line, from where the last look ended.
+
+use super::terminator::Terminator;
+use super::{Line, LineRecord};
+use crate::filter::pattern::{Pattern, Progress, Walk};
+use std::sync::Arc;
+
+const CR: u8 = b'\r';
+const LF: u8 = b'\n';
+
+/// What a look into the buffer found.
+pub(super) enum Found {
+    /// A line, and where the next one begins.
+    Line { line: usize, rest: usize },
+    /// No end yet. So many octets are the line's own, whatever comes.
+    More { content: usize },
+}
+
+/// A pattern's search. Its positions count from where it began, the buffer's from what is left.
+pub(super) struct Search {
+    walk: Walk,
+    /// Octets seen by the walk that have left the buffer since.
+    dropped: usize,
+    /// The line was given already; only the end of its terminator is still open.
+    given: bool,
+    /// The end of a match whose start was found to be open, so that it is not looked at again.
+    held: usize,
+}
+
+impl Search {
+    pub(super) fn new(pattern: &Pattern, max_length: usize) -> Self {
+        Search {
+            walk: pattern.walk(max_length),
+            dropped: 0,
+            given: false,
+            held: 0,
+        }
+    }
+}
+
+impl<T: LineRecord> Line<T> {
+    /// Looks for the end of the line at the front of the buffer, from where the last look ended.
+    pub(super) fn find(&mut self) -> Found {
+        let octets = self.buffer.as_slice();
+        let len = octets.len();
+        let from = self.scanned;
+        let (line, terminator_len) = match &self.terminator {
+            Terminator::Newline | Terminator::Autodetect => {
+                let Some(at) = memchr::memchr2(CR, LF, &octets[from..]) else {
+                    self.scanned = len;
+                    return Found::More { content: len };
+                };
+                let line = from + at;
+                return Found::Line {
+                    line,
+                    rest: self.end_of_newline(line),
+                };
+            }
+            Terminator::One(octet) => match memchr::memchr(*octet, &octets[from..]) {
+                Some(at) => (from + at, 1),
+                None => {
+                    self.scanned = len;
+                    return Found::More { content: len };
+                }
+            },
+            &Terminator::Two([first, second]) => {
+                // What was scanned was looked at as the second of the two, so nothing is looked at again.
+                let mut from = from.max(1);
+                loop {
+                    let Some(at) = octets.get(from..).and_then(|octets| memchr::memchr(second, octets)) else {
+                        self.scanned = len;
+                        return Found::More {
+                            content: len.saturating_sub(1),
+                        };
+                    };
+                    if octets[from + at - 1] == first {
+                        break (from + at - 1, 2);
+                    }
+                    from += at + 1;
+                }
+            }
+            Terminator::Long(finder) => match finder.find(&octets[from..]) {
+                Some(at) => (from + at, finder.needle().len()),
+                None => {
+                    // The literal may have begun at the end of the buffer.
+                    self.scanned = len.saturating_sub(finder.needle().len() - 1).max(from);
+                    return Found::More { content: self.scanned };
+                }
+            },
+            Terminator::Regexp(pattern) => {
+                let pattern = Arc::clone(pattern);
+                return self.find_match(&pattern);
+            }
+            Terminator::Missing => return Found::More { content: 0 },
+        };
+        Found::Line {
+            line,
+            rest: line + terminator_len,
+        }
+    }
+
+    /// Where the newline at `at` ends. At the end of the buffer it may be half of one: then the other half is owed.
+    fn end_of_newline(&mut self, at: usize) -> usize {
+        let octets = self.buffer.as_slice();
+        let first = octets[at];
+        let second = if first == CR { LF } else { CR };
+        let (found, rest) = match octets.get(at + 1) {
+            Some(&next) if next == second => (Terminator::Two([first, second]), at + 2),
+            Some(_) => (Terminator::One(first), at + 1),
+            None => {
+                self.owed = Some(second);
+                (Terminator::One(first), at + 1)
+            }
+        };
+        if matches!(self.terminator, Terminator::Autodetect) {
+            self.terminator = found;
+        }
+        rest
+    }
+
+    fn find_match(&mut self, pattern: &Pattern) -> Found {
+        loop {
+            let max_length = self.max_length;
+            let search = self.search.get_or_insert_with(|| Search::new(pattern, max_length));
+            let octets = self.buffer.as_slice();
+            let seen = search.walk.walked() - search.dropped;
+            match pattern.advance(&mut search.walk, &octets[seen..]) {
+                Progress::Settled(end) if search.given => {
+                    self.buffer.consume(end - search.dropped);
+                    self.search = None;
+                }
+                Progress::Settled(end) => {
+                    let rest = end - search.dropped;
+                    // A line that is dropped has no beginning any more, and needs none.
+                    let line = if self.discarding {
+                        0
+                    } else {
+                        pattern.start_of(&octets[..rest])
+                    };
+                    self.search = None;
+                    return Found::Line { line, rest };
+                }
+                Progress::Open(end) if search.given || self.discarding => {
+                    // A match is only ever replaced by one that ends further on.
+                    self.buffer.consume(end - search.dropped);
+                    search.dropped = end;
+                    return Found::More { content: 0 };
+                }
+                Progress::Open(end) if search.held == end => return Found::More { content: 0 },
+                Progress::Open(end) => {
+                    let line = pattern.start_of(&octets[..end]);
+                    if !pattern.starts_fresh(&octets[..line]) {
+                        search.held = end;
+                        return Found::More { content: 0 };
+                    }
+                    search.given = true;
+                    search.dropped = end;
+                    return Found::Line { line, rest: end };
+                }
+                Progress::Nothing if !self.discarding => return Found::More { content: 0 },
+                Progress::Nothing | Progress::TooFar => {
+                    return Found::More {
+                        content: search.walk.walked() - search.dropped,
+                    };
+                }
+            }
+        }
+    }
+
+    /// Drops the front of a line that is too long; the search for its end goes on behind.
+    pub(super) fn discard(&mut self, count: usize) {
+        self.buffer.consume(count);
+        self.scanned = self.scanned.saturating_sub(count);
+        if let Some(search) = &mut self.search {
+            search.dropped += count;
+            search.walk.discard();
+        }
+    }
+}

@@ -1,0 +1,43 @@
+//! What ends a line.
+
+use crate::filter::pattern::Pattern;
+use memchr::memmem::Finder;
+use std::fmt;
+use std::sync::Arc;
+
+#[derive(Clone)]
+pub(super) enum Terminator {
+    Newline,
+    Autodetect,
+    One(u8),
+    Two([u8; 2]),
+    Long(Arc<Finder<'static>>),
+    Regexp(Arc<Pattern>),
+    /// An empty literal. The fault keeps it from being searched for.
+    Missing,
+}
+
+impl Terminator {
+    pub(super) fn literal(octets: &[u8]) -> Self {
+        match *octets {
+            [] => Terminator::Missing,
+            [octet] => Terminator::One(octet),
+            [first, second] => Terminator::Two([first, second]),
+            _ => Terminator::Long(Arc::new(Finder::new(octets).into_owned())),
+        }
+    }
+}
+
+impl fmt::Debug for Terminator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Terminator::Newline => f.write_str("any newline"),
+            Terminator::Autodetect => f.write_str("to be detected"),
+            Terminator::One(octet) => write!(f, "\"{}\"", octet.escape_ascii()),
+            Terminator::Two(octets) => write!(f, "\"{}\"", octets.escape_ascii()),
+            Terminator::Long(finder) => write!(f, "\"{}\"", finder.needle().escape_ascii()),
+            Terminator::Regexp(pattern) => write!(f, "/{}/", pattern.as_str()),
+            Terminator::Missing => f.write_str("\"\""),
+        }
+    }
+}
