@@ -1,0 +1,175 @@
+//! What names an event: a typed key, or a bare name.
+
+use crate::name::{Key, Name, hash};
+pub(crate) use sealed::Keyed;
+use std::fmt;
+use std::marker::PhantomData;
+
+/// A key: an event's name with the type `A` of its argument and the type `R` of its answer to a `call`.
+///
+/// ```
+/// use poe::{Event, Kernel, Reply, Session};
+/// const ADD: Event<(u64, u64), u64> = Event::new("add");
+/// # tokio_test::block_on(async {
+/// let kernel = Kernel::new();
+/// let adder = Session::builder(())
+///     .on(poe::event::START, |_, ()| ())
+///     .on(ADD, |_, (a, b)| Reply(a + b))
+///     .create(&kernel).unwrap();
+/// assert_eq!(kernel.call(adder, ADD, (2, 3)).unwrap(), 5);
+/// assert_eq!(ADD.name(), "add");
+/// # });
+/// ```
+pub struct Event<A, R = ()> {
+    name: &'static str,
+    hash: u32,
+    types: PhantomData<fn(A) -> R>,
+}
+
+impl<A, R> Event<A, R> {
+    /// A key of that name; the hash is computed at compile time in a `const`.
+    #[must_use]
+    pub const fn new(name: &'static str) -> Self {
+        Event {
+            name,
+            hash: hash(name),
+            types: PhantomData,
+        }
+    }
+
+    /// The event's name.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        self.name
+    }
+}
+
+impl<A, R> Clone for Event<A, R> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<A, R> Copy for Event<A, R> {}
+
+impl<A, R> fmt::Debug for Event<A, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Event({:?})", self.name)
+    }
+}
+
+mod sealed {
+    use crate::name::Key;
+
+    /// What has a name. It is apart from [`Posts`](super::Posts) because it is the kernel's business alone, and because a
+    /// name does not depend on what the event carries.
+    pub trait Keyed {
+        /// The name, ready for the kernel's table.
+        fn key(&self) -> Key<'_>;
+    }
+}
+
+/// What can name an event that carries an `A`: a typed [`Event`], a `&str` or a `String`. No other type can.
+///
+/// ```
+/// use poe::{Event, Kernel, Session, SessionId, event::{Posts, START}};
+/// const NEWS: Event<String> = Event::new("news");
+///
+/// /// Tells everybody, by an event that the caller chooses; gives the number of those who are left.
+/// fn broadcast(kernel: &Kernel, to: &[SessionId], event: impl Posts<String> + Copy, text: &str) -> usize {
+///     to.iter().filter(|id| kernel.post(**id, event, text.to_owned()).is_ok()).count()
+/// }
+/// # tokio_test::block_on(async {
+/// let kernel = Kernel::new();
+/// let reader = || Session::builder(())
+///     .on(START, |_, ()| ())
+///     .on(NEWS, |_, text| assert_eq!(text, "hello"));
+/// let readers = [reader().create(&kernel)?, reader().create(&kernel)?];
+/// assert_eq!(broadcast(&kernel, &readers, NEWS, "hello"), 2); // or "news", unchecked
+/// kernel.run().await?;
+/// assert_eq!(broadcast(&kernel, &readers, "news", "too late"), 0);
+/// # Ok::<(), poe::Error>(()) }).unwrap();
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a key for an event that carries `{A}`",
+    note = "use the `Event<{A}>` constant of that name, or a bare name (`&str` or `String`)"
+)]
+pub trait Posts<A>: Keyed {}
+
+/// What can name an event that carries an `A` and is answered with an `R`.
+///
+/// ```
+/// use poe::{Event, Kernel, Reply, Session, SessionId, event::{Calls, START}};
+/// const LOAD: Event<(), u64> = Event::new("load");
+///
+/// fn sum(kernel: &Kernel, of: &[SessionId], event: impl Calls<(), u64> + Copy) -> u64 {
+///     of.iter().filter_map(|id| kernel.call(*id, event, ()).ok()).sum()
+/// }
+/// let kernel = Kernel::new();
+/// let worker = |load: u64| Session::builder(load)
+///     .on(START, |_, ()| ())
+///     .on(LOAD, |cx, ()| Reply(*cx.heap))
+///     .create(&kernel);
+/// let workers = [worker(2)?, worker(3)?];
+/// assert_eq!(sum(&kernel, &workers, LOAD), 5);
+/// # Ok::<(), poe::Error>(())
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a key for an event that carries `{A}` and is answered with `{R}`",
+    note = "the handler must return what the key says: `Reply(value)` for an `Event<{A}, {R}>`, nothing for an `Event<{A}>`"
+)]
+pub trait Calls<A, R>: Posts<A> {}
+
+impl<A, R> Keyed for Event<A, R> {
+    #[inline]
+    fn key(&self) -> Key<'_> {
+        Key::fixed(self.name, self.hash)
+    }
+}
+impl<A, R> Posts<A> for Event<A, R> {}
+impl<A, R> Calls<A, R> for Event<A, R> {}
+
+impl Keyed for &str {
+    #[inline]
+    fn key(&self) -> Key<'_> {
+        Key::new(self)
+    }
+}
+impl<A> Posts<A> for &str {}
+impl<A, R> Calls<A, R> for &str {}
+
+impl Keyed for String {
+    #[inline]
+    fn key(&self) -> Key<'_> {
+        Key::new(self)
+    }
+}
+impl<A> Posts<A> for String {}
+impl<A, R> Calls<A, R> for String {}
+
+impl Keyed for &String {
+    #[inline]
+    fn key(&self) -> Key<'_> {
+        Key::new(self)
+    }
+}
+impl<A> Posts<A> for &String {}
+impl<A, R> Calls<A, R> for &String {}
+
+impl Keyed for Name {
+    #[inline]
+    fn key(&self) -> Key<'_> {
+        Key::new(self)
+    }
+}
+impl<A> Posts<A> for Name {}
+impl<A, R> Calls<A, R> for Name {}
+
+impl Keyed for &Name {
+    #[inline]
+    fn key(&self) -> Key<'_> {
+        Key::new(self)
+    }
+}
+impl<A> Posts<A> for &Name {}
+impl<A, R> Calls<A, R> for &Name {}
