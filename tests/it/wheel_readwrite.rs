@@ -492,6 +492,52 @@ async fn w2_an_adopted_wheel_tells_its_new_session_and_holds_that_one() {
     );
 }
 
+/// What is there already comes as soon as the handler that made the wheel has returned, ahead of a gift that is only posted.
+#[tokio::test(start_paused = true)]
+async fn w2_a_wheel_changes_hands_before_its_first_record_by_call_only() {
+    const GIFT: Event<ReadWrite> = Event::new("gift");
+    for (by_call, first) in [(true, "heir one"), (false, "giver one")] {
+        let kernel = poe::testing::kernel();
+        let heir = Session::builder(None::<ReadWrite>)
+            .on(START, |cx, ()| cx.alias_set("heir"))
+            .on(GIFT, |cx, wheel: ReadWrite| -> poe::Handled {
+                cx.alias_remove("heir")?;
+                wheel.adopt(cx)?;
+                *cx.heap = Some(wheel);
+                Ok(())
+            })
+            .on(LINE, |_, input| say(format!("heir {}", input.record)))
+            .on(ERROR, |cx, error| {
+                say(format!("heir {}", told(&error)));
+                *cx.heap = None;
+            })
+            .create(&kernel)
+            .unwrap();
+        let (mut peer, ours) = duplex(64);
+        peer.write_all(b"one\r\n").await.unwrap();
+        let ours = std::cell::Cell::new(Some(ours));
+        let giver = Session::builder(None::<ReadWrite>)
+            .on(START, move |cx, ()| -> poe::Handled {
+                let builder = ReadWrite::builder(ours.take().expect("a session starts once"));
+                let wheel = lines(builder).error(ERROR).start(cx)?;
+                if by_call {
+                    cx.call(heir, GIFT, wheel)?;
+                } else {
+                    cx.post(heir, GIFT, wheel)?;
+                }
+                Ok(())
+            })
+            .on(LINE, |_, input| say(format!("giver {}", input.record)))
+            .on(ERROR, |_, error| panic!("{error}"));
+        beside_on(&kernel, giver, async move {
+            tokio::time::sleep(ms(10)).await;
+            drop(peer);
+        })
+        .await;
+        assert_eq!(said(), [first, "heir read end"]);
+    }
+}
+
 /// Given away inside its own input event, the rest of the same read goes to the new session.
 #[tokio::test(start_paused = true)]
 async fn w2_a_wheel_that_is_adopted_while_it_delivers() {

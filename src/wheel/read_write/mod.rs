@@ -175,7 +175,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 /// # let (_peer, io) = tokio::io::duplex(64);
 /// // In a handler of the session that has it:
 /// let wheel = ReadWrite::builder(io).start(cx)?;
-/// cx.post(keeper, TAKE_OVER, wheel)?;
+/// cx.call(keeper, TAKE_OVER, wheel)?;
 /// # Ok(()) }).create(&kernel)?;
 /// # kernel.run().await }).unwrap();
 /// ```

@@ -195,7 +195,7 @@ use std::rc::Rc;
 /// # Session::builder(()).on(START, move |cx, ()| -> poe::Handled {
 /// // In a handler of the session that has it:
 /// let run = Run::shell("cat").start(cx)?;
-/// cx.post(keeper, TAKE_OVER, run)?;
+/// cx.call(keeper, TAKE_OVER, run)?;
 /// # Ok(()) }).create(&kernel)?;
 /// # kernel.run().await }).unwrap();
 /// ```
