@@ -165,7 +165,7 @@ impl KernelBuilder {
         self
     }
 
-    /// How many messages of [`KernelHandle`]s may wait; default 65 536. A post to a full inbox is refused.
+    /// How many messages of [`KernelHandle`](crate::KernelHandle)s may wait; default 65 536. A post to a full inbox is refused.
     pub fn inbox_capacity(mut self, messages: usize) -> Self {
         self.config.inbox = messages.max(1);
         self

@@ -10,7 +10,7 @@ pub(super) type Awaited<A, R> = tokio::sync::oneshot::Receiver<Result<R, CallErr
 /// A refused call has its argument still.
 pub(super) type Refused<A> = (PostErrorKind, Option<A>);
 
-/// The answer to [`KernelHandle::call`], on its way: a future that any task may await.
+/// The answer to [`KernelHandle::call`](crate::KernelHandle::call), on its way: a future that any task may await.
 ///
 /// ```
 /// use poe::{Answer, Event, Kernel, Reply, Session, event::START};

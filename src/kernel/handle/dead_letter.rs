@@ -7,7 +7,7 @@ use crate::name::{Key, Name};
 use std::panic::Location;
 use std::rc::Rc;
 
-/// A message from a [`KernelHandle`] whose target was not there when the kernel took it in.
+/// A message from a [`KernelHandle`](crate::KernelHandle) whose target was not there when the kernel took it in.
 ///
 /// ```
 /// use poe::{DeadLetter, Event, Kernel};
@@ -73,10 +73,10 @@ impl Core {
 }
 
 impl Kernel {
-    /// Calls `hook` with each message of a [`KernelHandle`] whose target is not there; a later hook replaces it. Without
-    /// one they are only logged. The hook runs between handlers.
+    /// Calls `hook` with each message of a [`KernelHandle`](crate::KernelHandle) whose target is not there; a later hook
+    /// replaces it. Without one they are only logged. The hook runs between handlers.
     ///
-    /// It belongs to the kernel: a clone of the kernel in it would keep both for ever. A [`KernelHandle`] in it keeps
+    /// It belongs to the kernel: a clone of the kernel in it would keep both for ever. A `KernelHandle` in it keeps
     /// neither, but counts for [`serve`](Kernel::serve): it is a handle that is not dropped until another hook takes this
     /// one's place.
     ///

@@ -144,7 +144,8 @@ impl KernelHandle {
     /// Asks a session and waits for its handler's answer.
     ///
     /// # Errors
-    /// [`CallError`]: what can go wrong with [`Kernel::call`], a full inbox, or a kernel that is gone before it answers.
+    /// [`CallError`](crate::CallError): what can go wrong with [`Kernel::call`], a full inbox, or a kernel that is gone
+    /// before it answers.
     ///
     /// ```
     /// use poe::{Event, Kernel, Reply, Session, event::START};

@@ -73,7 +73,7 @@ impl Signal {
         self.arg.downcast_ref()
     }
 
-    /// What the watcher gave to [`Turn::sig_with`], if it is an `A`.
+    /// What the watcher gave to [`Turn::sig_with`](crate::Turn::sig_with), if it is an `A`.
     #[must_use]
     pub fn extra<A: 'static>(&self) -> Option<&A> {
         self.extra.downcast_ref()

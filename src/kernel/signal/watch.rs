@@ -13,8 +13,8 @@ impl Turn<'_> {
     /// Watches a signal: from now on it comes as an event. A session has one watcher for a signal; a later one replaces
     /// it. Watching does not keep the session alive (law L27).
     ///
-    /// Any name will do. One of the operating system's ([`Kernel::safe_signals`]: `INT`, `USR1` …) is listened for from
-    /// the first watcher to the last, and is for everybody, as if it was sent to the kernel (law L53). Three things are
+    /// Any name will do. One of the operating system's ([`Kernel::safe_signals`](crate::Kernel::safe_signals): `INT`, `USR1` …)
+    /// is listened for from the first watcher to the last, and is for everybody, as if it was sent to the kernel (law L53). Three things are
     /// Tokio's way and not POE's: equal signals that come close together are one; once listened for, a signal is ignored,
     /// and not the end of the process, when nobody watches it any more; and nothing is listened for on virtual time.
     ///
