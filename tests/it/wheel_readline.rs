@@ -98,6 +98,50 @@ const EDITS: &[(&str, &[&str], &str)] = &[
     ("transpose characters", &["one two 12", "\x14", "\n"], "one two 21"),
     ("transpose words", &["one two", "\x1bb\x1bb", "\x1bt", "\n"], "two one"),
     ("undo", &["abc", "\x17", "\x1f", "\n"], "abc"),
+    (
+        "kill, yank and yank-pop in one burst",
+        &["one two\x17\x17<\x19\x1by>\n"],
+        "<two>",
+    ),
+    (
+        "kill a word before",
+        &["one two three\x1b\x08|\x1b\x7f!", "\n"],
+        "one two !",
+    ),
+    ("undo a yank", &["ab\x17x\x19\x1f\n"], "x"),
+    (
+        "the mark",
+        &["one two three\x01\x1bf\x00\x1bf\x18\x18<\x05>\n"],
+        "one< two three>",
+    ),
+    (
+        "the mark by another key, with a count",
+        &["abcdef\x1b3\x1b \x01\x18\x18|\n"],
+        "abc|def",
+    ),
+    ("delete blanks", &["a   b\x02\x02\x1b\\\n"], "ab"),
+    ("comment", &["rm x\x1b#"], "#rm x"),
+    ("a comment that goes", &["#rm x\x1b1\x1b#"], "rm x"),
+    ("literal insertion", &["a\x16\x01b\x16\tc\n"], "a\u{1}b\tc"),
+    ("literal insertion of several", &["\x1b3\x16\x02\n"], "\u{2}\u{2}\u{2}"),
+    ("character search", &["a.b.c\x01\x1d.<\x05\x1b\x1d.>\n"], "a<.b>.c"),
+    ("character search with a count", &["a.b.c\x01\x1b2\x1d.<\n"], "a.b<.c"),
+    (
+        "digit arguments",
+        &["\x1b1\x1b2x\x1b3\x02y\x1b-\x06z\n"],
+        "xxxxxxxxxzyxxx",
+    ),
+    (
+        "a negative argument turns",
+        &["one two three\x1b-\x1b2\x1bd!\n"],
+        "one !",
+    ),
+    ("overwriting", &["abcd\x01\x1b[2~xy\x1b[2~z\n"], "xyzcd"),
+    ("overwriting ends with the line", &["abcd\x01x\n"], "xabcd"),
+    ("a tab", &["a\x1b\tb\n"], "a\tb"),
+    ("revert", &["one two\x1bra\n"], "a"),
+    ("an unknown second stroke", &["a\x18zb\n"], "ab"),
+    ("kill by two strokes", &["ab\x18\x7fc\n"], "c"),
     ("text beyond ASCII", &["caf\u{e9} \u{263a}", "\n"], "caf\u{e9} \u{263a}"),
 ];
 
@@ -117,6 +161,75 @@ async fn lines_are_edited() {
         terminal.wait_for("<Eot>");
     });
     run(reader(|b| b)).await;
+}
+
+/// What is typed after the lines `cp one two` and `mv three four`, and what comes of it.
+const HISTORY: &[(&str, &str, &str)] = &[
+    ("the last argument", "cat \x1b.\n", "cat four"),
+    ("the last argument by its other key", "cat \x1b_\n", "cat four"),
+    ("the first argument", "cat \x1b\x19\n", "cat three"),
+    ("the nth argument", "cat \x1b0\x1b\x19\n", "cat mv"),
+    ("the nth argument from the end", "cat \x1b-\x1b2\x1b\x19\n", "cat three"),
+    ("the argument of a line further back", "\x10\x1b.\n", "mv three fourtwo"),
+    ("the first and the next line", "\x1b<\x0e!\n", "mv three four!"),
+    ("the last line", "\x1b>!\n", "mv three four!"),
+    ("the new line is kept", "new\x10\x10\x0e\x0e!\n", "new!"),
+    ("up from what is typed", "cp\x1b[A\n", "mv three four"),
+    ("prefix search", "cp\x1bp!\n", "cp! one two"),
+    ("prefix search and back", "cp\x1bp\x1bn!\n", "cp!"),
+    ("search", "\x12one\r", "cp one two"),
+    ("search goes on", "\x12o\x12\r", "cp one two"),
+    ("search turns", "\x12\x12o\x13\r", "mv three four"),
+    (
+        "a key ends a search and does what it does",
+        "\x12one\x05!\n",
+        "cp one two!",
+    ),
+    ("a terminator only ends a search", "\x12one\x0a\x05!\n", "cp one two!"),
+    ("the term is corrected", "\x12onx\x7fe\r", "cp one two"),
+    ("search forward", "\x1b<\x13four\r", "mv three four"),
+];
+
+#[tokio::test]
+async fn the_history_is_searched_and_taken_from() {
+    on_terminal!(|terminal| {
+        for (name, keys, line) in HISTORY {
+            terminal.wait_for("p> ");
+            terminal.press(keys);
+            eprintln!("{name}");
+            terminal.wait_for(&format!("<Line({line:?})>"));
+        }
+        terminal.wait_for("p> ");
+        terminal.press("\x12two");
+        terminal.wait_for("(reverse-i-search)`two': ");
+        terminal.wait_for("cp one two");
+        terminal.press("\x13");
+        terminal.wait_for("(forward-i-search)`two': ");
+        terminal.press("\x07");
+        terminal.wait_for("<Cancel>");
+        terminal.wait_for("p> ");
+        terminal.press("\x04");
+        terminal.wait_for("<Eot>");
+    });
+    let session = reader(|b| b).on(LINE, |cx, input| {
+        say(format_args!("{:?}", input.typed));
+        match input.typed {
+            Typed::Eot => *cx.heap = None,
+            _ => wheel(cx).get("p> "),
+        }
+    });
+    let session = session.on("lines", |cx, ()| {
+        for line in ["cp one two", "mv three four"] {
+            wheel(cx).add_history(line);
+        }
+    });
+    let kernel = Kernel::new();
+    let id = session.create(&kernel).unwrap();
+    kernel.post(id, "lines", ()).unwrap();
+    tokio::time::timeout(Duration::from_secs(30), kernel.run())
+        .await
+        .unwrap()
+        .unwrap();
 }
 
 #[tokio::test]
@@ -299,6 +412,102 @@ async fn rl9_rl10_words_are_completed_and_keys_are_bound() {
     .await;
 }
 
+#[tokio::test]
+async fn all_completions_are_listed_and_inserted() {
+    on_terminal!(|terminal| {
+        terminal.wait_for("p> ");
+        terminal.press("say wo\x1b?");
+        terminal.wait_for("world worth");
+        terminal.wait_for("p> ");
+        terminal.press("\x1b*!\r");
+        terminal.wait_for("<Line(\"say world worth!\")>");
+        terminal.wait_for("p> ");
+        // What is bound to the program's event does not lose what comes in the same burst.
+        terminal.press("ab\x1bOPcd\x1b?x\r");
+        terminal.wait_for("<Key { name: \"help\", line: \"ab\" }>");
+        terminal.wait_for("<Line(\"abcdx\")>");
+        terminal.wait_for("p> ");
+        terminal.press("\x04");
+        terminal.wait_for("<Eot>");
+    });
+    run(reader(|builder| {
+        builder
+            .completer(|word, _, _| {
+                let words = ["hello", "world", "worth"].into_iter();
+                words.filter(|w| w.starts_with(word)).map(str::to_owned).collect()
+            })
+            .attrib("print-completions-horizontally", "on")
+            .bind_key("f1", KeyBinding::Event("help".to_owned()))
+    }))
+    .await;
+}
+
+/// RL10, RL11: bindings of two strokes, dumps, and an init file that is read again.
+#[tokio::test]
+async fn rl11_two_strokes_and_an_init_file_that_changes() {
+    const FILE: &str = "poe-readline-reload-inputrc";
+    on_terminal!(|terminal| {
+        terminal.wait_for("p> ");
+        terminal.press("a\x18\x14b\x18cd\r");
+        terminal.wait_for("<Key { name: \"two\", line: \"a\" }>");
+        terminal.wait_for("<Line(\"abfirstd\")>");
+        terminal.wait_for("p> ");
+        terminal.press("\x18v");
+        terminal.wait_for("set comment-begin //");
+        terminal.press("\x18m");
+        terminal.wait_for("C-x c: \"first\"");
+        terminal.press("\x18k\x18c");
+        terminal.wait_for("C-x c: \"first\"");
+        terminal.press("\x18k\x0b");
+        terminal.wait_for("C-k: kill-line");
+        terminal.press("\x18kx");
+        terminal.wait_for("x: self-insert");
+        terminal.press("\x11");
+        terminal.wait_for("cursor_input(0) cursor_display(0) term_columns(80)");
+        terminal.press("rm\x1b#");
+        terminal.wait_for("<Line(\"//rm\")>");
+        // The session has changed the file meanwhile.
+        terminal.wait_for("p> ");
+        terminal.press("\x18\x12a\x18cb\x18\x14\r");
+        terminal.wait_for("<Key { name: \"two\", line: \"asecondb\" }>");
+        terminal.wait_for("<Line(\"asecondb\")>");
+        terminal.wait_for("<None>");
+        terminal.wait_for("p> ");
+        terminal.press("\x04");
+        terminal.wait_for("<Eot>");
+    });
+    let file = std::env::temp_dir().join(format!("{FILE}-{}", std::process::id()));
+    std::fs::write(
+        &file,
+        "set comment-begin //\nC-xc: \"first\"\nset keymap vi-insert\nC-a: undo\n",
+    )
+    .unwrap();
+    let (path, changed) = (file.clone(), file.clone());
+    let session = reader(move |builder| {
+        let two = KeyBinding::Event("two".to_owned());
+        builder.inputrc(Some(path.clone())).bind_key("C-xC-t", two)
+    })
+    .on(LINE, move |cx, input| {
+        say(format_args!("{:?}", input.typed));
+        match input.typed {
+            Typed::Eot => *cx.heap = None,
+            Typed::Key { .. } => {}
+            Typed::Line(line) => {
+                if line == "//rm" {
+                    std::fs::write(&changed, "\"\\C-xc\": \"second\"\n").unwrap();
+                }
+                if line == "asecondb" {
+                    say(format_args!("{:?}", wheel(cx).option("comment-begin")));
+                }
+                wheel(cx).get("p> ");
+            }
+            _ => wheel(cx).get("p> "),
+        }
+    });
+    run(session).await;
+    std::fs::remove_file(file).unwrap();
+}
+
 /// RL6: lines of the history go to a file and come back; nothing is added by itself.
 #[tokio::test]
 async fn rl6_the_history_is_the_programs() {
@@ -343,7 +552,7 @@ async fn rl11_the_init_file_sets_and_binds() {
     .unwrap();
     let path = file.clone();
     let session = reader(move |builder| builder.app_name("my-app").inputrc(Some(path.clone()))).on("ask", |cx, ()| {
-        assert_eq!(wheel(cx).option("bell-style"), Some("none"));
+        assert_eq!(wheel(cx).option("bell-style").as_deref(), Some("none"));
         assert_eq!(wheel(cx).attribs().len(), 1);
     });
     let kernel = Kernel::new();
@@ -380,6 +589,46 @@ async fn vi_has_its_own_keys() {
         let _ = handle.post(id, "escaped", ());
     });
     kernel.run().await.unwrap();
+}
+
+/// From emacs' keys to vi's and back; vi's insert mode is where its next line begins.
+#[tokio::test]
+async fn the_mode_changes_by_keys() {
+    on_terminal!(|terminal| {
+        terminal.wait_for("p> ");
+        terminal.press("one two");
+        terminal.wait_for("one two");
+        terminal.press("\x1b\x0a0dwA three\x17\x19\x19\r");
+        terminal.wait_for("<Line(\"two threethree\")>");
+        terminal.wait_for("p> ");
+        terminal.press("x\x1b");
+        terminal.wait_for("<escaped>");
+        terminal.press("#");
+        terminal.wait_for("<Line(\"#x\")>");
+        terminal.wait_for("p> ");
+        terminal.press("insert");
+        terminal.wait_for("insert");
+        terminal.press("\x1b");
+        terminal.wait_for("<escaped>");
+        terminal.press("0RIN\x05\x05!\r");
+        terminal.wait_for("<Line(\"INsert!\")>");
+        terminal.wait_for("p> ");
+        terminal.press("\x04");
+        terminal.wait_for("<Eot>");
+    });
+    let session = reader(|builder| builder).on("tick", |cx, ()| {
+        if cx.heap.is_some() {
+            say("escaped");
+            cx.delay("tick", Duration::from_millis(300), ());
+        }
+    });
+    let kernel = Kernel::new();
+    let id = session.create(&kernel).unwrap();
+    kernel.post(id, "tick", ()).unwrap();
+    tokio::time::timeout(Duration::from_secs(30), kernel.run())
+        .await
+        .unwrap()
+        .unwrap();
 }
 
 #[tokio::test]
@@ -434,7 +683,7 @@ async fn settings_that_cannot_be_are_refused() {
                     .start(cx)
                     .unwrap(),
             );
-            assert_eq!(wheel(cx).option("bell-STYLE"), Some("none"));
+            assert_eq!(wheel(cx).option("bell-STYLE").as_deref(), Some("none"));
         })
         .on(LINE, |_, _| {});
     run(session).await;

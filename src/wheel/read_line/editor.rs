@@ -1,22 +1,23 @@
 //! The editor's thread: a line editor blocks, so it has a thread of its own, and does what it is told one thing after another.
 
+use super::desk::{Desk, counters, lock};
 use super::history::SharedHistory;
+use super::keyboard::Keyboard;
 use super::{Completer, Typed};
 use reedline::{
-    EditCommand, EditMode, ExternalPrinter, Prompt, PromptEditMode, PromptHistorySearch, Reedline, ReedlineEvent,
-    ReedlineRawEvent, Signal, Span, Suggestion,
+    EditCommand, ExternalPrinter, Highlighter, Prompt, PromptEditMode, PromptHistorySearch, Reedline, Signal, Span,
+    StyledText, Suggestion,
 };
 use std::borrow::Cow;
 use std::io::{self, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc::UnboundedSender;
 
-/// What keys have the editor hand out without the line being over.
+/// What a key has the editor hand out that gives the line up.
 pub(super) const ABORT: &str = "abort";
-pub(super) const KEY: &str = "key:";
 
 pub(super) const MENU: &str = "completions";
 
@@ -35,13 +36,6 @@ pub(super) enum Answer {
     Failed(io::Error),
 }
 
-impl Answer {
-    /// Whether the line is over.
-    pub(super) fn is_last(&self) -> bool {
-        !matches!(self, Answer::Typed(Typed::Key { .. }))
-    }
-}
-
 /// What the wheel and the thread both see.
 pub(super) struct Shared {
     prompt: Mutex<String>,
@@ -52,10 +46,6 @@ pub(super) struct Shared {
     clear: AtomicBool,
     /// … or because the wheel has gone.
     stop: AtomicBool,
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Shared {
@@ -88,6 +78,10 @@ impl Shared {
         self.redraw();
     }
 
+    pub(super) fn key_pressed(&self) {
+        *lock(&self.last_key) = Instant::now();
+    }
+
     /// For how long no key has been pressed.
     pub(super) fn idle_for(&self) -> Duration {
         lock(&self.last_key).elapsed()
@@ -96,7 +90,8 @@ impl Shared {
 
 /// The editor as the thread has it.
 pub(super) struct Setup {
-    pub(super) mode: Box<dyn EditMode>,
+    pub(super) keyboard: Keyboard,
+    pub(super) desk: Arc<Desk>,
     pub(super) completer: Option<Completer>,
     pub(super) history: SharedHistory,
     pub(super) printer: ExternalPrinter<String>,
@@ -111,11 +106,12 @@ pub(super) fn spawn(
     let (over, is_over) = mpsc::channel();
     let thread = std::thread::Builder::new().name("poe-readline".to_owned());
     thread.spawn(move || {
+        let desk = setup.desk.clone();
         let mut editor = build(setup, &shared);
         while let Ok(command) = commands.recv() {
             // What was put before the end is shown all the same.
             if !shared.stop.load(Ordering::Acquire) || matches!(command, Command::Print(_)) {
-                obey(&mut editor, &shared, command);
+                obey(&mut editor, &shared, &desk, command);
             }
         }
         drop(over);
@@ -124,24 +120,25 @@ pub(super) fn spawn(
 }
 
 fn build(setup: Setup, shared: &Arc<Shared>) -> Reedline {
-    let mode = Watched {
-        inner: setup.mode,
-        shared: shared.clone(),
-    };
-    let editor = Reedline::create()
+    let mut editor = Reedline::create()
         .with_ansi_colors(false)
+        .with_highlighter(Box::new(Plain))
         .with_history(Box::new(setup.history))
-        .with_edit_mode(Box::new(mode))
+        .with_edit_mode(Box::new(setup.keyboard))
         .with_external_printer(setup.printer)
         .with_poll_interval(POLL)
-        .with_break_signal(shared.interrupt.clone());
+        .with_break_signal(shared.interrupt.clone())
+        // A menu with one entry takes it and is gone, as the desk's have it.
+        .with_quick_completions(true);
+    for counter in counters(&setup.desk) {
+        editor = editor.with_menu(counter);
+    }
     match setup.completer {
         Some(completer) => {
             let menu = reedline::ColumnarMenu::default();
             let menu = reedline::MenuBuilder::with_name(menu, MENU);
             editor
                 .with_completer(Box::new(Words(completer)))
-                .with_quick_completions(true)
                 .with_partial_completions(true)
                 .with_menu(reedline::ReedlineMenu::EngineCompleter(Box::new(menu)))
         }
@@ -149,11 +146,11 @@ fn build(setup: Setup, shared: &Arc<Shared>) -> Reedline {
     }
 }
 
-fn obey(editor: &mut Reedline, shared: &Arc<Shared>, command: Command) {
+fn obey(editor: &mut Reedline, shared: &Arc<Shared>, desk: &Arc<Desk>, command: Command) {
     match command {
         Command::Read(answers) => {
             // A completer is the user's code. Its panic must not leave the terminal raw.
-            let read = catch_unwind(AssertUnwindSafe(|| read(editor, shared, &answers)));
+            let read = catch_unwind(AssertUnwindSafe(|| read(editor, shared, desk, &answers)));
             if read.is_err() {
                 let _ = crossterm::terminal::disable_raw_mode();
                 let why = io::Error::other("the line editor has panicked");
@@ -169,21 +166,16 @@ fn obey(editor: &mut Reedline, shared: &Arc<Shared>, command: Command) {
     }
 }
 
-fn read(editor: &mut Reedline, shared: &Arc<Shared>, answers: &UnboundedSender<Answer>) {
-    let prompt = SharedPrompt(shared.clone());
-    loop {
-        let answer = match editor.read_line(&prompt) {
+fn read(editor: &mut Reedline, shared: &Arc<Shared>, desk: &Arc<Desk>, answers: &UnboundedSender<Answer>) {
+    let prompt = SharedPrompt(shared.clone(), desk.clone());
+    desk.begin_line(answers);
+    let answer = loop {
+        break match editor.read_line(&prompt) {
             Ok(Signal::Success(line)) => Answer::Typed(Typed::Line(line)),
-            Ok(Signal::HostCommand(command)) => match command.strip_prefix(KEY) {
-                Some(name) => Answer::Typed(Typed::Key {
-                    name: name.to_owned(),
-                    line: editor.current_buffer_contents().to_owned(),
-                }),
-                None => {
-                    abandon(editor);
-                    Answer::Typed(Typed::Cancel)
-                }
-            },
+            Ok(Signal::HostCommand(_)) => {
+                abandon(editor);
+                Answer::Typed(Typed::Cancel)
+            }
             Ok(Signal::CtrlC) => {
                 abandon(editor);
                 Answer::Typed(Typed::Interrupt)
@@ -201,12 +193,8 @@ fn read(editor: &mut Reedline, shared: &Arc<Shared>, answers: &UnboundedSender<A
             }
             Err(error) => Answer::Failed(error),
         };
-        let is_last = answer.is_last();
-        let _ = answers.send(answer);
-        if is_last {
-            return;
-        }
-    }
+    };
+    let _ = answers.send(answer);
 }
 
 /// Leaves a line that is not finished: what was typed is gone, and the cursor stands on a line of its own.
@@ -221,28 +209,12 @@ pub(super) fn show(text: &str) {
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }
 
-/// Notes when a key was pressed.
-struct Watched {
-    inner: Box<dyn EditMode>,
-    shared: Arc<Shared>,
-}
-
-impl EditMode for Watched {
-    fn parse_event(&mut self, event: ReedlineRawEvent) -> ReedlineEvent {
-        *lock(&self.shared.last_key) = Instant::now();
-        self.inner.parse_event(event)
-    }
-
-    fn edit_mode(&self) -> PromptEditMode {
-        self.inner.edit_mode()
-    }
-}
-
-struct SharedPrompt(Arc<Shared>);
+struct SharedPrompt(Arc<Shared>, Arc<Desk>);
 
 impl Prompt for SharedPrompt {
     fn render_prompt_left(&self) -> Cow<'_, str> {
-        lock(&self.0.prompt).clone().into()
+        let search = self.1.search_prompt();
+        search.unwrap_or_else(|| lock(&self.0.prompt).clone()).into()
     }
 
     fn render_prompt_right(&self) -> Cow<'_, str> {
@@ -257,8 +229,28 @@ impl Prompt for SharedPrompt {
         "".into()
     }
 
-    fn render_prompt_history_search_indicator(&self, search: PromptHistorySearch) -> Cow<'_, str> {
-        format!("(reverse-i-search)`{}': ", search.term).into()
+    /// Searches have a prompt of their own, above.
+    fn render_prompt_history_search_indicator(&self, _: PromptHistorySearch) -> Cow<'_, str> {
+        "".into()
+    }
+}
+
+/// Shows the line as it is. A control character must not reach the terminal; what stands for it is as long, since the editor goes by
+/// octets.
+struct Plain;
+
+impl Highlighter for Plain {
+    fn highlight(&self, line: &str, _: usize) -> StyledText {
+        let shown = line.chars().map(|c| match c {
+            '\n' => c,
+            '\t' => ' ',
+            c if c.is_ascii_control() => '^',
+            c if c.is_control() => '\u{bf}',
+            c => c,
+        });
+        StyledText {
+            buffer: vec![(Default::default(), shown.collect())],
+        }
     }
 }
 

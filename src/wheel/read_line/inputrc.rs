@@ -1,6 +1,6 @@
 //! Readline's init file: settings and bindings, with conditions and inclusions.
 
-use super::keys::KeyBinding;
+use super::functions::KeyBinding;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,8 +13,19 @@ const DEPTH: usize = 10;
 pub(super) struct Inputrc {
     /// Settings by lower-case name.
     pub(super) settings: BTreeMap<String, String>,
-    /// Keys as they are written, with what they do.
-    pub(super) bindings: Vec<(String, KeyBinding)>,
+    pub(super) bindings: Vec<InitBinding>,
+    /// Where bindings go.
+    keymap: Option<String>,
+}
+
+/// One binding.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct InitBinding {
+    /// By `set keymap`; `None` is every one.
+    pub(super) keymap: Option<String>,
+    /// As they are written.
+    pub(super) keys: String,
+    pub(super) binding: KeyBinding,
 }
 
 /// What `$if` asks for.
@@ -86,18 +97,45 @@ impl Inputrc {
                 .trim()
                 .split_once(char::is_whitespace)
                 .unwrap_or((setting.trim(), "on"));
-            self.settings.insert(name.to_ascii_lowercase(), value.trim().to_owned());
+            let (name, value) = (name.to_ascii_lowercase(), value.trim().to_owned());
+            if name == "keymap" {
+                self.keymap = Some(value.clone());
+            }
+            self.settings.insert(name, value);
             return;
         }
         let Some((key, does)) = key_and_action(line) else {
             return;
         };
         let binding = match does.strip_prefix('"').and_then(|text| text.strip_suffix('"')) {
-            Some(text) => KeyBinding::Text(text.replace("\\\"", "\"").replace("\\\\", "\\")),
+            Some(text) => KeyBinding::Text(unescape(text)),
             None => KeyBinding::Function(does.to_owned()),
         };
-        self.bindings.push((key.to_owned(), binding));
+        self.bindings.push(InitBinding {
+            keymap: self.keymap.clone(),
+            keys: key.to_owned(),
+            binding,
+        });
     }
+}
+
+fn unescape(text: &str) -> String {
+    let mut chars = text.chars();
+    let mut unescaped = String::new();
+    while let Some(c) = chars.next() {
+        unescaped.push(match (c, chars.clone().next()) {
+            ('\\', Some(escaped @ ('"' | '\\' | '\'' | 'n' | 't'))) => {
+                chars.next();
+                match escaped {
+                    'n' => '\n',
+                    't' => '\t',
+                    other => other,
+                }
+            }
+            _ => c,
+        });
+    }
+    unescaped
 }
 
 /// `"\C-x": kill-line` or `Control-x: kill-line`. The key may be a colon, in quotes.
@@ -131,14 +169,23 @@ mod tests {
         );
         assert_eq!(rc.settings["bell-style"], "none");
         assert_eq!(rc.settings["completion"], "on");
+        let bindings: Vec<_> = rc.bindings.iter().map(|b| (b.keys.as_str(), &b.binding)).collect();
         assert_eq!(
-            rc.bindings,
+            bindings,
             [
-                ("\"\\C-x\"".to_owned(), KeyBinding::Function("kill-line".to_owned())),
-                ("Meta-g".to_owned(), KeyBinding::Text("git \"x\"".to_owned())),
-                ("\":\"".to_owned(), KeyBinding::Function("undo".to_owned())),
+                ("\"\\C-x\"", &KeyBinding::Function("kill-line".to_owned())),
+                ("Meta-g", &KeyBinding::Text("git \"x\"".to_owned())),
+                ("\":\"", &KeyBinding::Function("undo".to_owned())),
             ]
         );
+    }
+
+    #[test]
+    fn bindings_go_to_the_keymap_that_was_set() {
+        let rc = parsed("C-a: undo\nset keymap vi-insert\nC-b: undo\nset keymap emacs\nC-c: \"a\\tb\"\n");
+        let keymaps: Vec<_> = rc.bindings.iter().map(|b| b.keymap.as_deref()).collect();
+        assert_eq!(keymaps, [None, Some("vi-insert"), Some("emacs")]);
+        assert_eq!(rc.bindings[2].binding, KeyBinding::Text("a\tb".to_owned()));
     }
 
     #[test]

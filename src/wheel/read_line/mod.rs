@@ -5,13 +5,18 @@
 //! | input | [`ReadLineInput`] | a line was accepted or given up, or a key was pressed that is the program's; posted |
 //! | error | [`IoError`] | the terminal cannot be read; posted |
 
+mod desk;
 mod editor;
+mod functions;
 mod history;
 mod inputrc;
-mod keys;
+mod key;
+mod keyboard;
+mod keymap;
+mod line;
 mod settings;
 
-pub use keys::KeyBinding;
+pub use functions::KeyBinding;
 pub use settings::{ReadLineBuilder, ReadLineMode};
 
 use super::base::{Base, wheel_methods};
@@ -22,6 +27,7 @@ use crate::id::{TaskId, WheelId};
 use crate::kernel::Core;
 use crate::kernel::task::Task;
 use crate::name::HeldName;
+use desk::{Settings, lock};
 use editor::{Answer, Command, Shared};
 use history::SharedHistory;
 use reedline::ExternalPrinter;
@@ -224,7 +230,7 @@ pub struct ReadLine {
     /// Gone when the wheel goes, which ends the thread.
     commands: Option<mpsc::Sender<Command>>,
     over: mpsc::Receiver<()>,
-    attribs: BTreeMap<String, String>,
+    attribs: Settings,
     _claim: Claim,
 }
 
@@ -332,16 +338,16 @@ impl ReadLine {
         history::truncate(&history_file(file)?, lines)
     }
 
-    /// The settings, those of the init file and those of the builder.
+    /// The settings, those of the init file and those of the builder, as they are now: the init file may be read again (C-x C-r).
     #[must_use]
-    pub fn attribs(&self) -> &BTreeMap<String, String> {
-        &self.attribs
+    pub fn attribs(&self) -> BTreeMap<String, String> {
+        lock(&self.attribs).clone()
     }
 
     /// One setting, by its name in any case.
     #[must_use]
-    pub fn option(&self, name: &str) -> Option<&str> {
-        self.attribs.get(&name.to_ascii_lowercase()).map(String::as_str)
+    pub fn option(&self, name: &str) -> Option<String> {
+        lock(&self.attribs).get(&name.to_ascii_lowercase()).cloned()
     }
 
     fn tell(&self, command: Command) {

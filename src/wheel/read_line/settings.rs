@@ -1,9 +1,11 @@
 //! Settings of a [`ReadLine`].
 
+use super::desk::Desk;
 use super::editor::{self, Setup, Shared};
+use super::functions::KeyBinding;
 use super::history::SharedHistory;
-use super::inputrc::{Conditions, Inputrc, users_file};
-use super::keys::{KeyBinding, action, complete, parse_key};
+use super::inputrc::users_file;
+use super::keyboard::{Keyboard, Sources};
 use super::{Completer, PutMode, ReadLine, ReadLineInput, State};
 use crate::error::{Error, ErrorKind};
 use crate::event::Posts;
@@ -12,15 +14,13 @@ use crate::name::HeldName;
 use crate::wheel::base::Base;
 use crate::wheel::error::IoError;
 use crate::wheel::terminal::Claim;
-use crossterm::event::{KeyCode, KeyModifiers};
-use reedline::{EditMode, Emacs, ExternalPrinter, Keybindings, Vi};
+use reedline::ExternalPrinter;
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
 use std::fmt;
 use std::panic::Location;
 use std::path::PathBuf;
 use std::rc::Rc;
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
 /// Lines that the editor may be asked to show before it has shown the first.
@@ -217,23 +217,30 @@ impl ReadLineBuilder {
             let why = "a ReadLine wheel wants an input event: add `.input(EVENT)`";
             return Err(ErrorKind::Invalid(why.to_owned()).into());
         };
-        let mut rc = Inputrc::default();
-        if let Some(file) = &self.inputrc {
-            let term = std::env::var("TERM").unwrap_or_default();
-            let conditions = Conditions {
-                app: &self.app_name,
-                term: &term,
-            };
-            rc.read(file, &conditions);
-        }
-        rc.settings.extend(self.attribs);
-        let mode = edit_mode(self.mode, &rc, &self.bindings, self.completer.is_some())?;
+        let sources = Sources {
+            mode: self.mode,
+            inputrc: self.inputrc,
+            app_name: self.app_name,
+            attribs: self.attribs,
+            bindings: self.bindings,
+            completes: self.completer.is_some(),
+        };
+        let keys = sources.read()?;
         let claim = Claim::take(|| {})?;
+        let base = Base::new(turn, Location::caller());
         let shared = Arc::new(Shared::new());
         let history = SharedHistory::new();
         let printer = ExternalPrinter::new(SHOWN);
+        let attribs = Arc::new(Mutex::new(keys.settings.clone()));
+        let desk = Arc::new(Desk::new(
+            base.id().to_string(),
+            history.clone(),
+            attribs.clone(),
+            printer.clone(),
+        ));
         let setup = Setup {
-            mode,
+            keyboard: Keyboard::new(desk.clone(), shared.clone(), sources, keys),
+            desk,
             completer: self.completer,
             history: history.clone(),
             printer: printer.clone(),
@@ -245,7 +252,7 @@ impl ReadLineBuilder {
         })?;
         Ok(ReadLine {
             state: Rc::new(State {
-                base: Base::new(turn, Location::caller()),
+                base,
                 input,
                 error: self.error,
                 shared,
@@ -258,7 +265,7 @@ impl ReadLineBuilder {
             }),
             commands: Some(commands),
             over,
-            attribs: rc.settings,
+            attribs,
             _claim: claim,
         })
     }
@@ -271,80 +278,5 @@ impl fmt::Debug for ReadLineBuilder {
             .field("idle_time", &self.idle_time)
             .field("bindings", &self.bindings)
             .finish_non_exhaustive()
-    }
-}
-
-/// The keys: the editor's own, those that POE has beside them, the init file's, the program's.
-fn edit_mode(
-    chosen: Option<ReadLineMode>,
-    rc: &Inputrc,
-    bindings: &[(String, KeyBinding)],
-    completes: bool,
-) -> Result<Box<dyn EditMode>, Error> {
-    let vi = match chosen {
-        Some(mode) => mode == ReadLineMode::Vi,
-        None => rc.settings.get("editing-mode").is_some_and(|mode| mode == "vi"),
-    };
-    let mut tables = if vi {
-        vec![
-            reedline::default_vi_insert_keybindings(),
-            reedline::default_vi_normal_keybindings(),
-        ]
-    } else {
-        vec![reedline::default_emacs_keybindings()]
-    };
-    for table in &mut tables {
-        bind_own(table, vi, completes);
-        for (key, binding) in &rc.bindings {
-            // What this editor does not have is not the program's fault.
-            let _ = bind(table, key, binding);
-        }
-        for (key, binding) in bindings {
-            bind(table, key, binding)?;
-        }
-    }
-    let last = tables.pop().unwrap_or_default();
-    Ok(match tables.pop() {
-        Some(insert) => Box::new(Vi::new(insert, last)),
-        None => Box::new(Emacs::new(last)),
-    })
-}
-
-fn bind(table: &mut Keybindings, key: &str, binding: &KeyBinding) -> Result<(), Error> {
-    let Some((modifiers, code)) = parse_key(key) else {
-        return Err(ErrorKind::Invalid(format!("`{key}` is no key")).into());
-    };
-    let Some(does) = action(binding) else {
-        return Err(ErrorKind::Invalid(format!("the line editor has nothing for {binding:?}")).into());
-    };
-    table.add_binding(modifiers, code, does);
-    Ok(())
-}
-
-/// POE's keys where the editor's differ.
-fn bind_own(table: &mut Keybindings, vi: bool, completes: bool) {
-    let mut own = BTreeMap::from([("C-g", "abort"), ("C-j", "accept-line")]);
-    if !vi {
-        own.extend([
-            ("C-_", "undo"),
-            // What most terminals send for it.
-            ("C-7", "undo"),
-            ("M-t", "transpose-words"),
-            ("M-r", "revert-line"),
-            ("C-k", "kill-line"),
-            ("C-u", "backward-kill-line"),
-            ("C-w", "unix-word-rubout"),
-            ("C-h", "backward-delete-char"),
-            ("C-p", "previous-history"),
-            ("C-n", "next-history"),
-        ]);
-    }
-    // It would start an editor of the environment's.
-    table.remove_binding(KeyModifiers::CONTROL, KeyCode::Char('o'));
-    for (key, name) in own {
-        let _ = bind(table, key, &KeyBinding::Function(name.to_owned()));
-    }
-    if completes {
-        table.add_binding(KeyModifiers::NONE, KeyCode::Tab, complete());
     }
 }

@@ -1,0 +1,802 @@
+//! What functions that the editor does not have do to a line: on the text and the cursor alone, without a terminal.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+
+/// Killed texts that are kept.
+const KILLS: usize = 64;
+
+/// The text, and where in it (in octets) the cursor is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Line {
+    pub(super) text: String,
+    pub(super) cursor: usize,
+}
+
+impl Line {
+    fn before(&self) -> &str {
+        &self.text[..self.cursor]
+    }
+
+    fn behind(&self) -> &str {
+        &self.text[self.cursor..]
+    }
+
+    fn insert(&mut self, text: &str) {
+        self.text.insert_str(self.cursor, text);
+        self.cursor += text.len();
+    }
+
+    fn replace(&mut self, range: Range<usize>, text: &str) {
+        self.text.replace_range(range.clone(), text);
+        self.cursor = range.start + text.len();
+    }
+
+    fn set(&mut self, text: &str) {
+        text.clone_into(&mut self.text);
+        self.cursor = text.len();
+    }
+
+    /// The nearest place at or before one in octets.
+    fn place(&self, mut at: usize) -> usize {
+        at = at.min(self.text.len());
+        while !self.text.is_char_boundary(at) {
+            at -= 1;
+        }
+        at
+    }
+}
+
+/// A function that takes the line and what has gone before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum LineFunction {
+    /// Puts the mark at the cursor, or behind so many characters.
+    SetMark(Option<i64>),
+    ExchangePointAndMark,
+    KillRegion,
+    CopyRegionAsKill,
+    DeleteHorizontalSpace,
+    /// Notes the line that the editor is about to kill something of …
+    BeforeKill,
+    /// … and then what is gone.
+    AfterKill,
+    Yank,
+    /// Whether a yank has just been done.
+    YankPop(bool),
+    YankLastArg(Option<i64>),
+    YankNthArg(Option<i64>),
+    /// With a count it takes away a comment that is there.
+    InsertComment(Option<i64>),
+    TildeExpand,
+    /// Types over what stands at the cursor.
+    Overwrite(char),
+    RevertLine,
+    PreviousHistory,
+    NextHistory,
+    BeginningOfHistory,
+    EndOfHistory,
+    /// To the line before, or behind, that begins like this one up to the cursor.
+    PrefixSearch {
+        backward: bool,
+    },
+    Search(SearchStep),
+    PossibleCompletions,
+    InsertCompletions,
+    Debug,
+    /// Tells the program, by its event.
+    Tell(String),
+}
+
+/// Incremental search.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum SearchStep {
+    Begin {
+        backward: bool,
+    },
+    Key(char),
+    /// Takes back the last character.
+    Rub,
+    Again {
+        backward: bool,
+    },
+    /// The line stays as it was found.
+    End,
+}
+
+/// What came of a function, beside the line.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    Done,
+    /// It could not be done.
+    Ding,
+    /// Lines for the screen, above the one that is edited.
+    Says(String),
+    /// It could not be done, and why.
+    Refuses(String),
+}
+
+/// What is kept from one function to the next.
+#[derive(Debug, Default)]
+pub(super) struct Memory {
+    /// The newest last.
+    kills: VecDeque<String>,
+    mark: usize,
+    /// The line before a kill.
+    before_kill: Option<Line>,
+    /// Where the last yank stands.
+    yanked: Range<usize>,
+    /// The line of the history that is shown; `None` is the new one.
+    at: Option<usize>,
+    /// The new line, while one of the history is shown.
+    held: String,
+    /// Stands while a search goes on.
+    search: Option<Search>,
+}
+
+#[derive(Debug)]
+struct Search {
+    term: String,
+    backward: bool,
+    at: usize,
+}
+
+/// What functions ask for.
+pub(super) struct Around<'a> {
+    pub(super) history: &'a [String],
+    pub(super) setting: &'a dyn Fn(&str) -> Option<String>,
+    /// The home directory of a user; of no name, one's own.
+    pub(super) home: &'a dyn Fn(&str) -> Option<String>,
+    /// What could stand in the place of the word that begins there.
+    pub(super) candidates: (usize, Vec<String>),
+    pub(super) columns: usize,
+    pub(super) wheel: &'a str,
+}
+
+impl LineFunction {
+    /// Whether it wants [candidates](Around::candidates).
+    pub(super) fn completes(&self) -> bool {
+        matches!(self, Self::PossibleCompletions | Self::InsertCompletions)
+    }
+
+    /// Whether it wants the [history](Around::history).
+    pub(super) fn looks_back(&self) -> bool {
+        self.goes_through_history() || matches!(self, Self::YankLastArg(_) | Self::YankNthArg(_) | Self::RevertLine)
+    }
+
+    /// Whether it shows another line, rather than changing this.
+    pub(super) fn goes_through_history(&self) -> bool {
+        matches!(
+            self,
+            Self::PreviousHistory
+                | Self::NextHistory
+                | Self::BeginningOfHistory
+                | Self::EndOfHistory
+                | Self::PrefixSearch { .. }
+                | Self::Search(_)
+        )
+    }
+
+    pub(super) fn apply(&self, line: &mut Line, memory: &mut Memory, around: &Around<'_>) -> Outcome {
+        match self {
+            Self::SetMark(count) => memory.set_mark(line, *count),
+            Self::ExchangePointAndMark => {
+                let mark = line.place(memory.mark);
+                memory.mark = std::mem::replace(&mut line.cursor, mark);
+                Outcome::Done
+            }
+            Self::KillRegion => {
+                let region = memory.region(line);
+                memory.push_kill(&line.text[region.clone()]);
+                line.replace(region, "");
+                Outcome::Done
+            }
+            Self::CopyRegionAsKill => {
+                memory.push_kill(&line.text[memory.region(line)]);
+                Outcome::Done
+            }
+            Self::DeleteHorizontalSpace => delete_horizontal_space(line),
+            Self::BeforeKill => {
+                memory.before_kill = Some(line.clone());
+                Outcome::Done
+            }
+            Self::AfterKill => memory.after_kill(line),
+            Self::Yank => memory.yank(line),
+            Self::YankPop(yanked) => memory.yank_pop(line, *yanked),
+            Self::YankLastArg(None) => memory.yank_arg(line, around, None),
+            Self::YankLastArg(count) | Self::YankNthArg(count) => {
+                memory.yank_arg(line, around, Some(count.unwrap_or(1)))
+            }
+            Self::InsertComment(count) => insert_comment(line, around, count.is_some()),
+            Self::TildeExpand => tilde_expand(line, around),
+            Self::Overwrite(c) => {
+                let over = line.behind().chars().next().map_or(0, char::len_utf8);
+                line.replace(line.cursor..line.cursor + over, c.encode_utf8(&mut [0; 4]));
+                Outcome::Done
+            }
+            Self::RevertLine => {
+                let original = memory.at.and_then(|at| around.history.get(at));
+                line.set(original.map_or("", String::as_str));
+                line.cursor = 0;
+                Outcome::Done
+            }
+            Self::PreviousHistory => match memory.index(around).checked_sub(1) {
+                Some(to) => memory.go(line, around, to),
+                None => Outcome::Ding,
+            },
+            Self::NextHistory => match memory.index(around) + 1 {
+                to if to > around.history.len() => Outcome::Ding,
+                to => memory.go(line, around, to),
+            },
+            Self::BeginningOfHistory if memory.index(around) == 0 => Outcome::Ding,
+            Self::BeginningOfHistory => memory.go(line, around, 0),
+            Self::EndOfHistory => match around.history.len().checked_sub(1) {
+                Some(last) if last != memory.index(around) => memory.go(line, around, last),
+                _ => Outcome::Ding,
+            },
+            Self::PrefixSearch { backward } => memory.prefix_search(line, around, *backward),
+            Self::Search(step) => memory.search_step(line, around, step),
+            Self::PossibleCompletions => possible_completions(around),
+            Self::InsertCompletions => insert_completions(line, around),
+            Self::Debug => Outcome::Says(format!(
+                "ID={} cursor_input({}) cursor_display({}) term_columns({})",
+                around.wheel,
+                line.cursor,
+                line.before().chars().count(),
+                around.columns
+            )),
+            // Its event is the answer.
+            Self::Tell(_) => Outcome::Done,
+        }
+    }
+}
+
+impl Memory {
+    /// Another line is begun; kills and the mark outlive it.
+    pub(super) fn begin_line(&mut self) {
+        self.at = None;
+        self.held.clear();
+        self.search = None;
+        self.before_kill = None;
+    }
+
+    /// What stands in the place of the prompt while a search goes on.
+    pub(super) fn search_prompt(&self) -> Option<String> {
+        let search = self.search.as_ref()?;
+        let direction = if search.backward { "reverse" } else { "forward" };
+        Some(format!("({direction}-i-search)`{}': ", search.term))
+    }
+
+    fn push_kill(&mut self, text: &str) {
+        if text.is_empty() {
+            return;
+        }
+        if self.kills.len() == KILLS {
+            self.kills.pop_front();
+        }
+        self.kills.push_back(text.to_owned());
+    }
+
+    fn set_mark(&mut self, line: &Line, count: Option<i64>) -> Outcome {
+        self.mark = match count.map(usize::try_from) {
+            Some(Ok(count)) if count > 0 => {
+                let mut places = line.text.char_indices().map(|(at, _)| at);
+                places.nth(count).unwrap_or(line.text.len())
+            }
+            _ => line.cursor,
+        };
+        Outcome::Done
+    }
+
+    fn region(&self, line: &Line) -> Range<usize> {
+        let mark = line.place(self.mark);
+        mark.min(line.cursor)..mark.max(line.cursor)
+    }
+
+    fn after_kill(&mut self, line: &Line) -> Outcome {
+        let Some(before) = self.before_kill.take() else {
+            return Outcome::Done;
+        };
+        let Some(gone) = before.text.len().checked_sub(line.text.len()) else {
+            return Outcome::Done;
+        };
+        // What is gone stood where the cursor is now. Where the editor has moved it on, as vi's does from the end of a line, the first
+        // difference tells.
+        let same = before.text.bytes().zip(line.text.bytes());
+        let differs = same.take_while(|(a, b)| a == b).count();
+        for start in [line.cursor, before.place(differs)] {
+            let mut without = before.text.clone();
+            if let Some(killed) = before.text.get(start..start + gone) {
+                without.replace_range(start..start + gone, "");
+                if without == line.text {
+                    self.push_kill(killed);
+                    break;
+                }
+            }
+        }
+        Outcome::Done
+    }
+
+    fn yank(&mut self, line: &mut Line) -> Outcome {
+        let Some(killed) = self.kills.back() else {
+            return Outcome::Ding;
+        };
+        self.yanked = line.cursor..line.cursor + killed.len();
+        line.insert(killed);
+        Outcome::Done
+    }
+
+    fn yank_pop(&mut self, line: &mut Line, yanked: bool) -> Outcome {
+        if !yanked || self.kills.is_empty() || line.text.get(self.yanked.clone()).is_none() {
+            return Outcome::Ding;
+        }
+        self.kills.rotate_right(1);
+        line.replace(self.yanked.clone(), "");
+        self.yank(line)
+    }
+
+    /// An argument of the line before, the last if none is named.
+    fn yank_arg(&mut self, line: &mut Line, around: &Around<'_>, nth: Option<i64>) -> Outcome {
+        let before = self.index(around).checked_sub(1);
+        let Some(before) = before.and_then(|at| around.history.get(at)) else {
+            return Outcome::Ding;
+        };
+        let words: Vec<&str> = before.split_whitespace().collect();
+        let from_the_end = |n: i64| words.len().checked_sub(usize::try_from(n.unsigned_abs()).ok()?);
+        let nth = match nth {
+            None => from_the_end(1),
+            Some(nth) if nth < 0 => from_the_end(nth),
+            Some(nth) => usize::try_from(nth).ok(),
+        };
+        let Some(word) = nth.and_then(|nth| words.get(nth)) else {
+            return Outcome::Ding;
+        };
+        line.insert(word);
+        Outcome::Done
+    }
+
+    /// Where in the history the line is; the new one is behind its end.
+    fn index(&self, around: &Around<'_>) -> usize {
+        let end = around.history.len();
+        self.at.map_or(end, |at| at.min(end))
+    }
+
+    fn go(&mut self, line: &mut Line, around: &Around<'_>, to: usize) -> Outcome {
+        if self.at.is_none() {
+            self.held.clone_from(&line.text);
+        }
+        match around.history.get(to) {
+            Some(text) => {
+                self.at = Some(to);
+                line.set(text);
+            }
+            None => {
+                self.at = None;
+                line.set(&self.held);
+            }
+        }
+        Outcome::Done
+    }
+
+    fn prefix_search(&mut self, line: &mut Line, around: &Around<'_>, backward: bool) -> Outcome {
+        let prefix = line.before().to_owned();
+        let from = self.index(around);
+        let is_like = |at: &usize| {
+            let text = around.history.get(*at).unwrap_or(&self.held);
+            text.starts_with(&prefix)
+        };
+        let found = if backward {
+            (0..from).rev().find(is_like)
+        } else {
+            (from + 1..=around.history.len()).find(is_like)
+        };
+        let Some(to) = found else { return Outcome::Ding };
+        self.go(line, around, to);
+        line.cursor = prefix.len();
+        Outcome::Done
+    }
+
+    fn search_step(&mut self, line: &mut Line, around: &Around<'_>, step: &SearchStep) -> Outcome {
+        let end = around.history.len();
+        let mut from = self.search.as_ref().map_or(end, |search| search.at);
+        match (step, &mut self.search) {
+            (SearchStep::Begin { backward }, search) => {
+                let at = match self.at {
+                    Some(at) => at.min(end),
+                    None => end,
+                };
+                *search = Some(Search {
+                    term: String::new(),
+                    backward: *backward,
+                    at: if *backward { at.saturating_sub(1) } else { at },
+                });
+                return Outcome::Done;
+            }
+            (SearchStep::End, search) => {
+                *search = None;
+                return Outcome::Done;
+            }
+            (SearchStep::Key(c), Some(search)) => search.term.push(*c),
+            (SearchStep::Rub, Some(search)) => {
+                return match search.term.pop() {
+                    Some(_) => Outcome::Done,
+                    None => Outcome::Ding,
+                };
+            }
+            (SearchStep::Again { backward }, Some(search)) => {
+                search.backward = *backward;
+                let next = if *backward {
+                    from.checked_sub(1)
+                } else {
+                    Some(from + 1).filter(|at| *at < end)
+                };
+                match next {
+                    Some(next) => from = next,
+                    None => return Outcome::Ding,
+                }
+            }
+            (_, None) => return Outcome::Ding,
+        }
+        let Some(search) = &mut self.search else {
+            return Outcome::Ding;
+        };
+        let fits = |at: &usize| around.history[*at].contains(&search.term);
+        let found = if search.backward {
+            (0..end.min(from.saturating_add(1))).rev().find(fits)
+        } else {
+            (from..end).find(fits)
+        };
+        let Some(at) = found else { return Outcome::Ding };
+        search.at = at;
+        self.go(line, around, at);
+        line.cursor = 0;
+        Outcome::Done
+    }
+}
+
+fn delete_horizontal_space(line: &mut Line) -> Outcome {
+    let start = line.before().trim_end().len();
+    let end = line.text.len() - line.behind().trim_start().len();
+    if start == end {
+        return Outcome::Ding;
+    }
+    line.replace(start..end, "");
+    Outcome::Done
+}
+
+fn insert_comment(line: &mut Line, around: &Around<'_>, toggle: bool) -> Outcome {
+    let comment = (around.setting)("comment-begin").unwrap_or_else(|| "#".to_owned());
+    if toggle && line.text.starts_with(&comment) {
+        line.text.drain(..comment.len());
+    } else {
+        line.text.insert_str(0, &comment);
+    }
+    line.cursor = line.text.len();
+    Outcome::Done
+}
+
+/// The word at the cursor, from its last tilde on.
+fn tilde_expand(line: &mut Line, around: &Around<'_>) -> Outcome {
+    let start = line.before().trim_end_matches(|c: char| !c.is_whitespace()).len();
+    let is_word = |c: char| c.is_alphanumeric() || c == '_';
+    let end = line.text.len() - line.behind().trim_start_matches(is_word).len();
+    let Some(tilde) = line.text[start..end].rfind('~').map(|at| start + at) else {
+        return Outcome::Ding;
+    };
+    let named = &line.text[tilde + 1..end];
+    let user = named.split('/').next().unwrap_or_default();
+    let Some(home) = (around.home)(user) else {
+        return Outcome::Refuses(format!("username '{user}' not found"));
+    };
+    let named_until = tilde + 1 + user.len();
+    let behind = line.cursor.saturating_sub(named_until);
+    line.replace(tilde..named_until, &home);
+    line.cursor += behind;
+    Outcome::Done
+}
+
+fn possible_completions(around: &Around<'_>) -> Outcome {
+    let words = &around.candidates.1;
+    if words.is_empty() {
+        return Outcome::Ding;
+    }
+    let across = (around.setting)("print-completions-horizontally").as_deref() == Some("on");
+    let longest = words.iter().map(|word| word.chars().count()).max().unwrap_or(0);
+    let in_a_row = if across {
+        (around.columns / (longest + 1)).max(1)
+    } else {
+        1
+    };
+    let rows = words.chunks(in_a_row).map(|row| {
+        let cells: Vec<String> = row.iter().map(|word| format!("{word:longest$}")).collect();
+        cells.join(" ").trim_end().to_owned()
+    });
+    Outcome::Says(rows.collect::<Vec<_>>().join("\n"))
+}
+
+fn insert_completions(line: &mut Line, around: &Around<'_>) -> Outcome {
+    let (start, words) = &around.candidates;
+    if words.is_empty() {
+        return Outcome::Ding;
+    }
+    line.replace(*start..line.cursor, &words.join(" "));
+    Outcome::Done
+}
+
+#[cfg(test)]
+mod tests {
+    use super::LineFunction as Does;
+    use super::*;
+
+    /// A line with its cursor, written `|`, and what has gone before.
+    struct Bench {
+        line: Line,
+        memory: Memory,
+        history: Vec<String>,
+        candidates: (usize, Vec<String>),
+        settings: Vec<(&'static str, &'static str)>,
+    }
+
+    fn line(shown: &str) -> Line {
+        let cursor = shown.find('|').unwrap();
+        Line {
+            text: shown.replacen('|', "", 1),
+            cursor,
+        }
+    }
+
+    fn bench(shown: &str, history: &[&str]) -> Bench {
+        Bench {
+            line: line(shown),
+            memory: Memory::default(),
+            history: history.iter().map(|line| (*line).to_owned()).collect(),
+            candidates: (0, Vec::new()),
+            settings: Vec::new(),
+        }
+    }
+
+    impl Bench {
+        fn does(&mut self, function: LineFunction) -> Outcome {
+            let settings = &self.settings;
+            let around = Around {
+                history: &self.history,
+                setting: &|name| {
+                    let found = settings.iter().find(|(known, _)| *known == name);
+                    found.map(|(_, value)| (*value).to_owned())
+                },
+                home: &|user| match user {
+                    "" => Some("/home/me".to_owned()),
+                    "ann" => Some("/home/ann".to_owned()),
+                    _ => None,
+                },
+                candidates: self.candidates.clone(),
+                columns: 20,
+                wheel: "7",
+            };
+            function.apply(&mut self.line, &mut self.memory, &around)
+        }
+
+        #[track_caller]
+        fn gives(&mut self, function: LineFunction, shown: &str) {
+            assert_eq!(self.does(function), Outcome::Done);
+            assert_eq!(self.line, line(shown));
+        }
+
+        #[track_caller]
+        fn refuses(&mut self, function: LineFunction) {
+            let before = self.line.clone();
+            assert_eq!(self.does(function), Outcome::Ding);
+            assert_eq!(self.line, before);
+        }
+
+        fn kills(&mut self, text: &str) {
+            self.memory.push_kill(text);
+        }
+    }
+
+    #[test]
+    fn the_mark_bounds_a_region() {
+        let mut bench = bench("one |two three", &[]);
+        bench.does(Does::SetMark(None));
+        bench.line.cursor = 8;
+        bench.gives(Does::ExchangePointAndMark, "one |two three");
+        bench.gives(Does::CopyRegionAsKill, "one |two three");
+        bench.gives(Does::KillRegion, "one |three");
+        bench.gives(Does::Yank, "one two |three");
+        bench.does(Does::SetMark(Some(1)));
+        bench.gives(Does::KillRegion, "o|three");
+    }
+
+    #[test]
+    fn a_mark_beyond_the_line_or_inside_a_character_is_moved() {
+        let mut bench = bench("caf\u{e9}s|", &[]);
+        bench.does(Does::SetMark(None));
+        bench.line = line("a\u{20ac}|");
+        bench.memory.mark = 2;
+        bench.gives(Does::ExchangePointAndMark, "a|\u{20ac}");
+        bench.memory.mark = 100;
+        bench.gives(Does::ExchangePointAndMark, "a\u{20ac}|");
+        bench.does(Does::SetMark(Some(100)));
+        bench.gives(Does::KillRegion, "a\u{20ac}|");
+    }
+
+    #[test]
+    fn kills_go_round_by_yank_pop() {
+        let mut bench = bench("<|>", &[]);
+        bench.refuses(Does::Yank);
+        bench.refuses(Does::YankPop(true));
+        for kill in ["1", "22", "333"] {
+            bench.kills(kill);
+        }
+        bench.refuses(Does::YankPop(false));
+        bench.gives(Does::Yank, "<333|>");
+        bench.gives(Does::YankPop(true), "<22|>");
+        bench.gives(Does::YankPop(true), "<1|>");
+        bench.gives(Does::YankPop(true), "<333|>");
+    }
+
+    #[test]
+    fn no_more_than_so_many_kills_are_kept() {
+        let mut bench = bench("|", &[]);
+        for n in 0..KILLS + 10 {
+            bench.kills(&n.to_string());
+        }
+        assert_eq!(bench.memory.kills.len(), KILLS);
+    }
+
+    #[test]
+    fn what_the_editor_kills_is_found_by_the_difference() {
+        for (before, after, killed) in [
+            ("one two|", "one |", "two"),
+            ("xa|bab", "xa|b", "ba"),
+            ("|one two", "| two", "one"),
+            ("one |two", "one| ", "two"),
+            ("\u{e9}|\u{e8}", "\u{e9}|", "\u{e8}"),
+        ] {
+            let mut bench = bench(before, &[]);
+            bench.does(Does::BeforeKill);
+            bench.line = line(after);
+            bench.does(Does::AfterKill);
+            assert_eq!(bench.memory.kills, [killed], "{before}");
+        }
+        // Nothing is gone, or something has come.
+        for after in ["one|", "one two|"] {
+            let mut bench = bench("one|", &[]);
+            bench.does(Does::BeforeKill);
+            bench.line = line(after);
+            bench.does(Does::AfterKill);
+            assert!(bench.memory.kills.is_empty());
+        }
+    }
+
+    #[test]
+    fn arguments_of_the_line_before_are_taken() {
+        let mut bench = bench("|", &["cp a b", "mv  c d"]);
+        bench.gives(Does::YankLastArg(None), "d|");
+        bench.gives(Does::YankNthArg(None), "dc|");
+        bench.gives(Does::YankNthArg(Some(0)), "dcmv|");
+        bench.gives(Does::YankLastArg(Some(-1)), "dcmvd|");
+        bench.refuses(Does::YankNthArg(Some(3)));
+        bench.refuses(Does::YankNthArg(Some(-4)));
+        bench.does(Does::PreviousHistory);
+        bench.gives(Does::YankLastArg(None), "mv  c db|");
+        bench.does(Does::PreviousHistory);
+        bench.refuses(Does::YankLastArg(None));
+    }
+
+    #[test]
+    fn blanks_at_the_cursor_go() {
+        let mut bench = bench("a  | \tb c", &[]);
+        bench.gives(Does::DeleteHorizontalSpace, "a|b c");
+        bench.refuses(Does::DeleteHorizontalSpace);
+    }
+
+    #[test]
+    fn a_comment_comes_and_goes() {
+        let mut bench = bench("li|ne", &[]);
+        bench.gives(Does::InsertComment(None), "#line|");
+        bench.gives(Does::InsertComment(None), "##line|");
+        bench.settings.push(("comment-begin", "//"));
+        bench.gives(Does::InsertComment(Some(1)), "//##line|");
+        bench.gives(Does::InsertComment(Some(1)), "##line|");
+    }
+
+    #[test]
+    fn tildes_become_homes() {
+        for (before, after) in [
+            ("ls ~|", "ls /home/me|"),
+            ("ls ~/x|", "ls /home/me/x|"),
+            ("ls ~ann| y", "ls /home/ann| y"),
+            ("ls ~a|nn/x", "ls /home/ann|/x"),
+            ("--dir=~ann/a|b", "--dir=/home/ann/a|b"),
+        ] {
+            bench(before, &[]).gives(Does::TildeExpand, after);
+        }
+        bench("ls x|", &[]).refuses(Does::TildeExpand);
+        let refused = bench("~nobody|", &[]).does(Does::TildeExpand);
+        assert_eq!(refused, Outcome::Refuses("username 'nobody' not found".to_owned()));
+    }
+
+    #[test]
+    fn a_character_is_typed_over_another() {
+        let mut bench = bench("|\u{e9}b", &[]);
+        bench.gives(Does::Overwrite('x'), "x|b");
+        bench.gives(Does::Overwrite('\u{e8}'), "x\u{e8}|");
+        bench.gives(Does::Overwrite('z'), "x\u{e8}z|");
+    }
+
+    #[test]
+    fn the_history_is_gone_through_and_the_new_line_is_kept() {
+        let mut bench = bench("ne|w", &["one", "two", "three"]);
+        bench.gives(Does::PreviousHistory, "three|");
+        bench.gives(Does::BeginningOfHistory, "one|");
+        bench.refuses(Does::BeginningOfHistory);
+        bench.refuses(Does::PreviousHistory);
+        bench.gives(Does::NextHistory, "two|");
+        bench.line = line("other|");
+        bench.gives(Does::RevertLine, "|two");
+        bench.gives(Does::EndOfHistory, "three|");
+        bench.refuses(Does::EndOfHistory);
+        bench.gives(Does::NextHistory, "new|");
+        bench.refuses(Does::NextHistory);
+        bench.gives(Does::RevertLine, "|");
+    }
+
+    #[test]
+    fn lines_that_begin_alike_are_found() {
+        let mut bench = bench("ls| x", &["ls a", "cd", "ls b"]);
+        let backward = || Does::PrefixSearch { backward: true };
+        let forward = || Does::PrefixSearch { backward: false };
+        bench.gives(backward(), "ls| b");
+        bench.gives(backward(), "ls| a");
+        bench.refuses(backward());
+        bench.gives(forward(), "ls| b");
+        bench.gives(forward(), "ls| x");
+        bench.refuses(forward());
+    }
+
+    #[test]
+    fn a_search_finds_while_its_term_is_typed() {
+        let step = Does::Search;
+        let mut bench = bench("new|", &["make", "cargo test", "cargo bench", "ls"]);
+        bench.gives(step(SearchStep::Begin { backward: true }), "new|");
+        assert_eq!(bench.memory.search_prompt().unwrap(), "(reverse-i-search)`': ");
+        bench.gives(step(SearchStep::Key('c')), "|cargo bench");
+        bench.gives(step(SearchStep::Key('a')), "|cargo bench");
+        bench.gives(step(SearchStep::Again { backward: true }), "|cargo test");
+        bench.refuses(step(SearchStep::Key('x')));
+        assert_eq!(bench.memory.search_prompt().unwrap(), "(reverse-i-search)`cax': ");
+        bench.gives(step(SearchStep::Rub), "|cargo test");
+        bench.gives(step(SearchStep::Again { backward: false }), "|cargo bench");
+        assert_eq!(bench.memory.search_prompt().unwrap(), "(forward-i-search)`ca': ");
+        bench.refuses(step(SearchStep::Again { backward: false }));
+        bench.gives(step(SearchStep::End), "|cargo bench");
+        assert_eq!(bench.memory.search_prompt(), None);
+        // The line found is where the history goes on.
+        bench.gives(Does::NextHistory, "ls|");
+        bench.gives(Does::NextHistory, "new|");
+        bench.gives(step(SearchStep::Begin { backward: false }), "new|");
+        bench.refuses(step(SearchStep::Key('c')));
+    }
+
+    #[test]
+    fn completions_are_listed_and_inserted() {
+        let mut bench = bench("say h|!", &[]);
+        bench.refuses(Does::PossibleCompletions);
+        bench.refuses(Does::InsertCompletions);
+        bench.candidates = (4, ["he", "hello", "help"].map(str::to_owned).into());
+        let says = |text: &str| Outcome::Says(text.to_owned());
+        assert_eq!(bench.does(Does::PossibleCompletions), says("he\nhello\nhelp"));
+        bench.settings.push(("print-completions-horizontally", "on"));
+        assert_eq!(bench.does(Does::PossibleCompletions), says("he    hello help"));
+        bench.gives(Does::InsertCompletions, "say he hello help|!");
+    }
+
+    #[test]
+    fn the_wheel_tells_where_it_is() {
+        let debug = bench("\u{e9}x|", &[]).does(Does::Debug);
+        assert_eq!(
+            debug,
+            Outcome::Says("ID=7 cursor_input(3) cursor_display(2) term_columns(20)".to_owned())
+        );
+    }
+}
