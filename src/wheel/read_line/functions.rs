@@ -17,7 +17,8 @@ use reedline::{EditCommand as Edit, ReedlineEvent as Does};
 /// ```
 ///
 /// # Functions
-/// Names are readline's, in any case. A function that can do nothing rings the bell, as the setting `bell-style` says.
+/// Names are readline's, in any case. A function that can do nothing rings the bell, as the setting `bell-style` says. What the keys are
+/// that have these functions, [`ReadLine`](super::ReadLine) lists.
 ///
 /// | | |
 /// |---|---|
@@ -28,7 +29,7 @@ use reedline::{EditCommand as Edit, ReedlineEvent as Does};
 /// | completing | `complete` `possible-completions` `insert-completions` |
 /// | the line | `accept-line` `abort` `interrupt` `end-of-file` `clear-screen` `redraw-current-line` |
 /// | others | `digit-argument` `ding` `re-read-init-file` `dump-key` `dump-macros` `dump-variables` `poe-wheel-debug` `emacs-editing-mode` `vi-editing-mode` |
-/// | vi's | `vi-append-eol` `vi-append-mode` `vi-arg-digit` `vi-change-case` `vi-change-char` `vi-change-to` `vi-char-search` `vi-complete` `vi-delete` `vi-delete-to` `vi-end-word` `vi-eof-maybe` `vi-fetch-history` `vi-first-print` `vi-insert-beg` `vi-insertion-mode` `vi-movement-mode` `vi-next-word` `vi-prev-word` `vi-put` `vi-redo` `vi-replace` `vi-search` `vi-subst` `vi-tilde-expand` `vi-undo` `vi-yank-arg` `vi-yank-to` |
+/// | vi's, in its command mode | `vi-append-eol` `vi-append-mode` `vi-arg-digit` `vi-change-case` `vi-change-char` `vi-change-to` `vi-char-search` `vi-complete` `vi-delete` `vi-delete-to` `vi-end-word` `vi-eof-maybe` `vi-fetch-history` `vi-first-print` `vi-insert-beg` `vi-insertion-mode` `vi-movement-mode` `vi-next-word` `vi-prev-word` `vi-put` `vi-redo` `vi-replace` `vi-search` `vi-subst` `vi-tilde-expand` `vi-undo` `vi-yank-arg` `vi-yank-to` |
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KeyBinding {
     /// A function of the editor, by readline's name: `kill-line`.

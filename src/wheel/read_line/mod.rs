@@ -149,8 +149,32 @@ struct State {
 /// what is typed then waits for the next `get`. Dropping the wheel restores the terminal, also when a panic unwinds. A process has one
 /// such wheel, or one `Curses`, at a time. It keeps its session alive from `get` to the event.
 ///
-/// The editor is reedline's; the init file is readline's (`$INPUTRC`, `~/.inputrc`), as far as keys of one stroke and the settings
-/// `editing-mode` go. It draws on standard error, and what is put goes to standard output while no line is edited.
+/// The editor is reedline's, with the keys and functions of POE that it lacks; the init file is readline's (`$INPUTRC`, `~/.inputrc`).
+/// It draws on standard error, and what is put goes to standard output while no line is edited.
+///
+/// # Keys
+/// In emacs' mode, the default; functions that keys can be [bound](ReadLineBuilder::bind_key) to are listed at [`KeyBinding`].
+///
+/// | keys | |
+/// |---|---|
+/// | C-a C-e, C-b C-f, M-b M-f, home, end, left, right | to the start and the end, by characters, by words |
+/// | C-] M-C-] | to the next such character as the next key, forward and backward |
+/// | C-@ or M-space, C-x C-x | sets the mark; goes there, the mark coming here |
+/// | C-d del, C-h rubout, M-\\ | deletes the character at the cursor and before it; the blanks around it |
+/// | C-k, C-u C-x rubout, C-w, M-d, M-C-h M-rubout | kills to the end, to the start, the blank-separated word before, the word behind, the word before |
+/// | C-y M-y | yanks what was killed last; what was killed before, in its place |
+/// | M-. or M-_, M-C-y | the last argument of the line before; the first, or with a count the nth |
+/// | C-t M-t, M-c M-l M-u | exchanges characters, words; the case of a word |
+/// | C-v, M-tab, ins | takes the next key literally; a tab; types over |
+/// | M-0 … M-9, M-- | a count for the next function, at most 1,000; if it is negative, for its opposite |
+/// | C-p C-n up down, M-< M-> | through the history; its first and last line |
+/// | C-r C-s, M-p M-n | searches the history for a text while it is typed; for lines that begin like this one up to the cursor |
+/// | tab, M-?, M-* | completes; lists and inserts all completions |
+/// | M-~ or M-&, M-# | the home directory of a `~user`; accepts the line as a comment (`comment-begin`) |
+/// | C-_, M-r M-C-r | undoes; the line as it was at first |
+/// | return C-j, C-g, C-c, C-d in an empty line | accepts; cancels; interrupts; ends |
+/// | C-l, C-x C-r, M-C-j | clears the screen; reads the init file again; goes over to vi's command mode (from there, C-e comes back) |
+/// | C-x k, C-x m, C-x v, C-q | shows what the next key does, texts on keys, settings, where the cursor is |
 ///
 /// ```no_run
 /// use poe::{Event, Kernel, Session, event::START};

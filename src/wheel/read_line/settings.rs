@@ -151,14 +151,17 @@ impl ReadLineBuilder {
         self
     }
 
-    /// A setting as in the init file, which it goes before.
+    /// A setting as in the init file, which it goes before. These do something: `editing-mode` (`vi`), `bell-style` (`audible`, `visible`,
+    /// `none`), `comment-begin` (`#`), `isearch-terminators` (`C-[ C-j`), `print-completions-horizontally` (`on`); the others are the
+    /// program's.
     #[doc(alias = "attribs")]
     pub fn attrib(mut self, name: &str, value: impl Into<String>) -> Self {
         self.attribs.push((name.to_ascii_lowercase(), value.into()));
         self
     }
 
-    /// Has a key do something: `C-x`, `M-x`, `up`, `f1`, or one character.
+    /// Has a key do something, in all modes: `C-x`, `M-x`, `M-C-x`, `up`, `f1`, or one character; or several keys one after the other:
+    /// `C-x C-r` (also `C-xC-r`, or as in an init file `"\C-x\C-r"`). Of two bindings of which one begins with the other the last holds.
     ///
     /// ```
     /// use poe::{Event, Kernel, Session, event::START, wheel::{KeyBinding, ReadLine, ReadLineInput}};
@@ -168,7 +171,7 @@ impl ReadLineBuilder {
     /// Session::builder(())
     ///     .on(START, |cx, ()| {
     ///         let help = KeyBinding::Event("help".into());
-    ///         let wheel = ReadLine::builder().input(LINE).bind_key("F1", help.clone()).bind_key("hyper-x", help);
+    ///         let wheel = ReadLine::builder().input(LINE).bind_key("C-x C-h", help.clone()).bind_key("hyper-x", help);
     ///         let error = wheel.start(cx).unwrap_err();
     ///         assert_eq!(error.to_string(), "`hyper-x` is no key");
     ///     })
