@@ -136,6 +136,7 @@ const EDITS: &[(&str, &[&str], &str)] = &[
         &["one two three\x1b-\x1b2\x1bd!\n"],
         "one !",
     ),
+    ("a count too big", &["abc\x01\x1b9\x04d\n"], "d"),
     ("overwriting", &["abcd\x01\x1b[2~xy\x1b[2~z\n"], "xyzcd"),
     ("overwriting ends with the line", &["abcd\x01x\n"], "xabcd"),
     ("a tab", &["a\x1b\tb\n"], "a\tb"),
@@ -600,6 +601,14 @@ async fn the_mode_changes_by_keys() {
         terminal.wait_for("one two");
         terminal.press("\x1b\x0a0dwA three\x17\x19\x19\r");
         terminal.wait_for("<Line(\"two threethree\")>");
+        terminal.wait_for("p> ");
+        // What vi's keys kill is yanked too.
+        terminal.press("one two");
+        terminal.wait_for("one two");
+        terminal.press("\x1b");
+        terminal.wait_for("<escaped>");
+        terminal.press("0dwA\x19!\r");
+        terminal.wait_for("<Line(\"twoone !\")>");
         terminal.wait_for("p> ");
         terminal.press("x\x1b");
         terminal.wait_for("<escaped>");

@@ -5,7 +5,8 @@
 use super::Typed;
 use super::editor::{Answer, show};
 use super::history::SharedHistory;
-use super::line::{Around, Line, LineFunction, Memory, Outcome};
+use super::line::{Around, Line, LineFunction, Outcome};
+use super::memory::Memory;
 use reedline::{
     Completer, Editor, ExternalPrinter, Menu, MenuEvent, Painter, ReedlineEvent as Does, ReedlineMenu, Suggestion,
     UndoBehavior,

@@ -296,6 +296,11 @@ impl Keyboard {
             Act::Vi(c) => self.of_vi(*c),
             Act::Editor(_) if times < 0 => self.refuse(),
             Act::Editor(Does::Enter) => self.accept(),
+            // A count that is too big does not end the file.
+            Act::Editor(Does::CtrlD) if times > 1 => {
+                let rest = self.repeat(Does::Edit(vec![Edit::Delete]), times - 1);
+                Does::Multiple(vec![Does::CtrlD, rest])
+            }
             Act::Editor(Does::Edit(commands)) if matches!(commands[..], [Edit::InsertChar(_)]) => match commands[0] {
                 Edit::InsertChar(c) => self.insert(c, times),
                 _ => Does::None,

@@ -1,10 +1,7 @@
 //! What functions that the editor does not have do to a line: on the text and the cursor alone, without a terminal.
 
-use std::collections::VecDeque;
+use super::memory::Memory;
 use std::ops::Range;
-
-/// Killed texts that are kept.
-const KILLS: usize = 64;
 
 /// The text, and where in it (in octets) the cursor is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -14,31 +11,31 @@ pub(super) struct Line {
 }
 
 impl Line {
-    fn before(&self) -> &str {
+    pub(super) fn before(&self) -> &str {
         &self.text[..self.cursor]
     }
 
-    fn behind(&self) -> &str {
+    pub(super) fn behind(&self) -> &str {
         &self.text[self.cursor..]
     }
 
-    fn insert(&mut self, text: &str) {
+    pub(super) fn insert(&mut self, text: &str) {
         self.text.insert_str(self.cursor, text);
         self.cursor += text.len();
     }
 
-    fn replace(&mut self, range: Range<usize>, text: &str) {
+    pub(super) fn replace(&mut self, range: Range<usize>, text: &str) {
         self.text.replace_range(range.clone(), text);
         self.cursor = range.start + text.len();
     }
 
-    fn set(&mut self, text: &str) {
+    pub(super) fn set(&mut self, text: &str) {
         text.clone_into(&mut self.text);
         self.cursor = text.len();
     }
 
     /// The nearest place at or before one in octets.
-    fn place(&self, mut at: usize) -> usize {
+    pub(super) fn place(&self, mut at: usize) -> usize {
         at = at.min(self.text.len());
         while !self.text.is_char_boundary(at) {
             at -= 1;
@@ -115,31 +112,6 @@ pub(super) enum Outcome {
     Refuses(String),
 }
 
-/// What is kept from one function to the next.
-#[derive(Debug, Default)]
-pub(super) struct Memory {
-    /// The newest last.
-    kills: VecDeque<String>,
-    mark: usize,
-    /// The line before a kill.
-    before_kill: Option<Line>,
-    /// Where the last yank stands.
-    yanked: Range<usize>,
-    /// The line of the history that is shown; `None` is the new one.
-    at: Option<usize>,
-    /// The new line, while one of the history is shown.
-    held: String,
-    /// Stands while a search goes on.
-    search: Option<Search>,
-}
-
-#[derive(Debug)]
-struct Search {
-    term: String,
-    backward: bool,
-    at: usize,
-}
-
 /// What functions ask for.
 pub(super) struct Around<'a> {
     pub(super) history: &'a [String],
@@ -179,26 +151,11 @@ impl LineFunction {
     pub(super) fn apply(&self, line: &mut Line, memory: &mut Memory, around: &Around<'_>) -> Outcome {
         match self {
             Self::SetMark(count) => memory.set_mark(line, *count),
-            Self::ExchangePointAndMark => {
-                let mark = line.place(memory.mark);
-                memory.mark = std::mem::replace(&mut line.cursor, mark);
-                Outcome::Done
-            }
-            Self::KillRegion => {
-                let region = memory.region(line);
-                memory.push_kill(&line.text[region.clone()]);
-                line.replace(region, "");
-                Outcome::Done
-            }
-            Self::CopyRegionAsKill => {
-                memory.push_kill(&line.text[memory.region(line)]);
-                Outcome::Done
-            }
+            Self::ExchangePointAndMark => memory.exchange_point_and_mark(line),
+            Self::KillRegion => memory.kill_region(line),
+            Self::CopyRegionAsKill => memory.copy_region(line),
             Self::DeleteHorizontalSpace => delete_horizontal_space(line),
-            Self::BeforeKill => {
-                memory.before_kill = Some(line.clone());
-                Outcome::Done
-            }
+            Self::BeforeKill => memory.before_kill(line),
             Self::AfterKill => memory.after_kill(line),
             Self::Yank => memory.yank(line),
             Self::YankPop(yanked) => memory.yank_pop(line, *yanked),
@@ -213,26 +170,11 @@ impl LineFunction {
                 line.replace(line.cursor..line.cursor + over, c.encode_utf8(&mut [0; 4]));
                 Outcome::Done
             }
-            Self::RevertLine => {
-                let original = memory.at.and_then(|at| around.history.get(at));
-                line.set(original.map_or("", String::as_str));
-                line.cursor = 0;
-                Outcome::Done
-            }
-            Self::PreviousHistory => match memory.index(around).checked_sub(1) {
-                Some(to) => memory.go(line, around, to),
-                None => Outcome::Ding,
-            },
-            Self::NextHistory => match memory.index(around) + 1 {
-                to if to > around.history.len() => Outcome::Ding,
-                to => memory.go(line, around, to),
-            },
-            Self::BeginningOfHistory if memory.index(around) == 0 => Outcome::Ding,
-            Self::BeginningOfHistory => memory.go(line, around, 0),
-            Self::EndOfHistory => match around.history.len().checked_sub(1) {
-                Some(last) if last != memory.index(around) => memory.go(line, around, last),
-                _ => Outcome::Ding,
-            },
+            Self::RevertLine => memory.revert_line(line, around),
+            Self::PreviousHistory => memory.previous_history(line, around),
+            Self::NextHistory => memory.next_history(line, around),
+            Self::BeginningOfHistory => memory.beginning_of_history(line, around),
+            Self::EndOfHistory => memory.end_of_history(line, around),
             Self::PrefixSearch { backward } => memory.prefix_search(line, around, *backward),
             Self::Search(step) => memory.search_step(line, around, step),
             Self::PossibleCompletions => possible_completions(around),
@@ -247,209 +189,6 @@ impl LineFunction {
             // Its event is the answer.
             Self::Tell(_) => Outcome::Done,
         }
-    }
-}
-
-impl Memory {
-    /// Another line is begun; kills and the mark outlive it.
-    pub(super) fn begin_line(&mut self) {
-        self.at = None;
-        self.held.clear();
-        self.search = None;
-        self.before_kill = None;
-    }
-
-    /// What stands in the place of the prompt while a search goes on.
-    pub(super) fn search_prompt(&self) -> Option<String> {
-        let search = self.search.as_ref()?;
-        let direction = if search.backward { "reverse" } else { "forward" };
-        Some(format!("({direction}-i-search)`{}': ", search.term))
-    }
-
-    fn push_kill(&mut self, text: &str) {
-        if text.is_empty() {
-            return;
-        }
-        if self.kills.len() == KILLS {
-            self.kills.pop_front();
-        }
-        self.kills.push_back(text.to_owned());
-    }
-
-    fn set_mark(&mut self, line: &Line, count: Option<i64>) -> Outcome {
-        self.mark = match count.map(usize::try_from) {
-            Some(Ok(count)) if count > 0 => {
-                let mut places = line.text.char_indices().map(|(at, _)| at);
-                places.nth(count).unwrap_or(line.text.len())
-            }
-            _ => line.cursor,
-        };
-        Outcome::Done
-    }
-
-    fn region(&self, line: &Line) -> Range<usize> {
-        let mark = line.place(self.mark);
-        mark.min(line.cursor)..mark.max(line.cursor)
-    }
-
-    fn after_kill(&mut self, line: &Line) -> Outcome {
-        let Some(before) = self.before_kill.take() else {
-            return Outcome::Done;
-        };
-        let Some(gone) = before.text.len().checked_sub(line.text.len()) else {
-            return Outcome::Done;
-        };
-        // What is gone stood where the cursor is now. Where the editor has moved it on, as vi's does from the end of a line, the first
-        // difference tells.
-        let same = before.text.bytes().zip(line.text.bytes());
-        let differs = same.take_while(|(a, b)| a == b).count();
-        for start in [line.cursor, before.place(differs)] {
-            let mut without = before.text.clone();
-            if let Some(killed) = before.text.get(start..start + gone) {
-                without.replace_range(start..start + gone, "");
-                if without == line.text {
-                    self.push_kill(killed);
-                    break;
-                }
-            }
-        }
-        Outcome::Done
-    }
-
-    fn yank(&mut self, line: &mut Line) -> Outcome {
-        let Some(killed) = self.kills.back() else {
-            return Outcome::Ding;
-        };
-        self.yanked = line.cursor..line.cursor + killed.len();
-        line.insert(killed);
-        Outcome::Done
-    }
-
-    fn yank_pop(&mut self, line: &mut Line, yanked: bool) -> Outcome {
-        if !yanked || self.kills.is_empty() || line.text.get(self.yanked.clone()).is_none() {
-            return Outcome::Ding;
-        }
-        self.kills.rotate_right(1);
-        line.replace(self.yanked.clone(), "");
-        self.yank(line)
-    }
-
-    /// An argument of the line before, the last if none is named.
-    fn yank_arg(&mut self, line: &mut Line, around: &Around<'_>, nth: Option<i64>) -> Outcome {
-        let before = self.index(around).checked_sub(1);
-        let Some(before) = before.and_then(|at| around.history.get(at)) else {
-            return Outcome::Ding;
-        };
-        let words: Vec<&str> = before.split_whitespace().collect();
-        let from_the_end = |n: i64| words.len().checked_sub(usize::try_from(n.unsigned_abs()).ok()?);
-        let nth = match nth {
-            None => from_the_end(1),
-            Some(nth) if nth < 0 => from_the_end(nth),
-            Some(nth) => usize::try_from(nth).ok(),
-        };
-        let Some(word) = nth.and_then(|nth| words.get(nth)) else {
-            return Outcome::Ding;
-        };
-        line.insert(word);
-        Outcome::Done
-    }
-
-    /// Where in the history the line is; the new one is behind its end.
-    fn index(&self, around: &Around<'_>) -> usize {
-        let end = around.history.len();
-        self.at.map_or(end, |at| at.min(end))
-    }
-
-    fn go(&mut self, line: &mut Line, around: &Around<'_>, to: usize) -> Outcome {
-        if self.at.is_none() {
-            self.held.clone_from(&line.text);
-        }
-        match around.history.get(to) {
-            Some(text) => {
-                self.at = Some(to);
-                line.set(text);
-            }
-            None => {
-                self.at = None;
-                line.set(&self.held);
-            }
-        }
-        Outcome::Done
-    }
-
-    fn prefix_search(&mut self, line: &mut Line, around: &Around<'_>, backward: bool) -> Outcome {
-        let prefix = line.before().to_owned();
-        let from = self.index(around);
-        let is_like = |at: &usize| {
-            let text = around.history.get(*at).unwrap_or(&self.held);
-            text.starts_with(&prefix)
-        };
-        let found = if backward {
-            (0..from).rev().find(is_like)
-        } else {
-            (from + 1..=around.history.len()).find(is_like)
-        };
-        let Some(to) = found else { return Outcome::Ding };
-        self.go(line, around, to);
-        line.cursor = prefix.len();
-        Outcome::Done
-    }
-
-    fn search_step(&mut self, line: &mut Line, around: &Around<'_>, step: &SearchStep) -> Outcome {
-        let end = around.history.len();
-        let mut from = self.search.as_ref().map_or(end, |search| search.at);
-        match (step, &mut self.search) {
-            (SearchStep::Begin { backward }, search) => {
-                let at = match self.at {
-                    Some(at) => at.min(end),
-                    None => end,
-                };
-                *search = Some(Search {
-                    term: String::new(),
-                    backward: *backward,
-                    at: if *backward { at.saturating_sub(1) } else { at },
-                });
-                return Outcome::Done;
-            }
-            (SearchStep::End, search) => {
-                *search = None;
-                return Outcome::Done;
-            }
-            (SearchStep::Key(c), Some(search)) => search.term.push(*c),
-            (SearchStep::Rub, Some(search)) => {
-                return match search.term.pop() {
-                    Some(_) => Outcome::Done,
-                    None => Outcome::Ding,
-                };
-            }
-            (SearchStep::Again { backward }, Some(search)) => {
-                search.backward = *backward;
-                let next = if *backward {
-                    from.checked_sub(1)
-                } else {
-                    Some(from + 1).filter(|at| *at < end)
-                };
-                match next {
-                    Some(next) => from = next,
-                    None => return Outcome::Ding,
-                }
-            }
-            (_, None) => return Outcome::Ding,
-        }
-        let Some(search) = &mut self.search else {
-            return Outcome::Ding;
-        };
-        let fits = |at: &usize| around.history[*at].contains(&search.term);
-        let found = if search.backward {
-            (0..end.min(from.saturating_add(1))).rev().find(fits)
-        } else {
-            (from..end).find(fits)
-        };
-        let Some(at) = found else { return Outcome::Ding };
-        search.at = at;
-        self.go(line, around, at);
-        line.cursor = 0;
-        Outcome::Done
     }
 }
 
@@ -637,10 +376,10 @@ mod tests {
     #[test]
     fn no_more_than_so_many_kills_are_kept() {
         let mut bench = bench("|", &[]);
-        for n in 0..KILLS + 10 {
+        for n in 0..1000 {
             bench.kills(&n.to_string());
         }
-        assert_eq!(bench.memory.kills.len(), KILLS);
+        assert_eq!(bench.memory.kills.len(), 64);
     }
 
     #[test]

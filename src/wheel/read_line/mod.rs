@@ -14,6 +14,7 @@ mod key;
 mod keyboard;
 mod keymap;
 mod line;
+mod memory;
 mod settings;
 
 pub use functions::KeyBinding;
