@@ -219,18 +219,15 @@ async fn the_history_is_searched_and_taken_from() {
             _ => wheel(cx).get("p> "),
         }
     });
-    let session = session.on("lines", |cx, ()| {
+    let session = session.on(START, |cx, ()| -> poe::Handled {
+        *cx.heap = Some(ReadLine::builder().input(LINE).start(cx)?);
         for line in ["cp one two", "mv three four"] {
             wheel(cx).add_history(line);
         }
+        wheel(cx).get("p> ");
+        Ok(())
     });
-    let kernel = Kernel::new();
-    let id = session.create(&kernel).unwrap();
-    kernel.post(id, "lines", ()).unwrap();
-    tokio::time::timeout(Duration::from_secs(30), kernel.run())
-        .await
-        .unwrap()
-        .unwrap();
+    run(session).await;
 }
 
 #[tokio::test]
