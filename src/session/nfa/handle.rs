@@ -18,8 +18,8 @@ use std::rc::{Rc, Weak};
 ///
 /// States are named by values of any type that is `Eq + Hash + Debug`: an enum, or text. Each has handlers of its own;
 /// the builder's [`on`](NfaBuilder::on) adds such as all states share. A handler asks for another state by
-/// [`goto_state`](Machine::goto_state), [`call_state`](Machine::call_state) and [`return_state`](Machine::return_state).
-/// `R`, the run state, is to a machine what the heap is to a session.
+/// [`goto_state`](crate::Machine::goto_state), [`call_state`](crate::Machine::call_state) and
+/// [`return_state`](crate::Machine::return_state). `R`, the run state, is to a machine what the heap is to a session.
 ///
 /// An event looks for the current state's handler, then for a shared one, then for the state's
 /// [`DEFAULT`](crate::event::DEFAULT); found nowhere it is a failure (law L84), but `_child` and `_parent` are not.
@@ -101,7 +101,7 @@ impl<S: Eq + Hash + Debug + 'static, R: 'static> Nfa<S, R> {
     }
 
     /// Brings the machine into a state: at once if it is in none yet, or with its option `immediate`; else as an event
-    /// behind those that wait (law L80). See [`Machine::goto_state`].
+    /// behind those that wait (law L80). See [`Machine::goto_state`](crate::Machine::goto_state).
     ///
     /// # Errors
     /// The machine is gone; or what it did at once failed, which is its `DIE`.
@@ -118,7 +118,7 @@ impl<S: Eq + Hash + Debug + 'static, R: 'static> Nfa<S, R> {
         Ok(self.ask(caller, Move::Goto { state, entry }, Location::caller())?)
     }
 
-    /// See [`Machine::call_state`].
+    /// See [`Machine::call_state`](crate::Machine::call_state).
     ///
     /// # Errors
     /// As [`goto_state`](Self::goto_state).
@@ -136,7 +136,7 @@ impl<S: Eq + Hash + Debug + 'static, R: 'static> Nfa<S, R> {
         Ok(self.ask(caller, Move::Push { back, state, entry }, Location::caller())?)
     }
 
-    /// See [`Machine::return_state`].
+    /// See [`Machine::return_state`](crate::Machine::return_state).
     ///
     /// # Errors
     /// As [`goto_state`](Self::goto_state).
@@ -146,7 +146,7 @@ impl<S: Eq + Hash + Debug + 'static, R: 'static> Nfa<S, R> {
         Ok(self.ask(caller, Move::Pop { args }, Location::caller())?)
     }
 
-    /// Ends the machine, behind the events that wait; see [`Machine::stop`].
+    /// Ends the machine, behind the events that wait; see [`Machine::stop`](crate::Machine::stop).
     ///
     /// # Errors
     /// The machine is gone.

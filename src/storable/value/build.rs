@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 /// Makes the graph of an image. Its list has parents before children and keys behind values, so one pass suffices.
-pub(crate) fn build(image: &Image<'_>, settings: &Settings) -> Result<Value, Error> {
+pub(in crate::storable) fn build(image: &Image<'_>, settings: &Settings) -> Result<Value, Error> {
     let mut builder = Builder {
         image,
         cycles: settings.cycles,

@@ -20,14 +20,14 @@ use std::rc::{Rc, Weak};
 /// assert_eq!(a.field("x").unwrap().as_i64(), Some(3));
 /// ```
 #[derive(Clone)]
-pub struct Value(pub(crate) Rc<Thing>);
+pub struct Value(pub(in crate::storable) Rc<Thing>);
 
-pub(crate) struct Thing {
-    pub(crate) body: RefCell<Body>,
-    pub(crate) class: RefCell<Option<Rc<[u8]>>>,
+pub(in crate::storable) struct Thing {
+    pub(in crate::storable) body: RefCell<Body>,
+    pub(in crate::storable) class: RefCell<Option<Rc<[u8]>>>,
 }
 
-pub(crate) enum Body {
+pub(in crate::storable) enum Body {
     Undef,
     Hole,
     HoleElement,
@@ -46,15 +46,15 @@ pub(crate) enum Body {
 }
 
 #[derive(Clone)]
-pub(crate) enum Scalar {
+pub(in crate::storable) enum Scalar {
     Octets(Box<[u8]>),
     Text(Box<str>),
 }
 
-pub(crate) struct Entry {
-    pub(crate) value: Value,
+pub(in crate::storable) struct Entry {
+    pub(in crate::storable) value: Value,
     /// Locked, or the place of a key that a locked hash may have.
-    pub(crate) flags: u8,
+    pub(in crate::storable) flags: u8,
 }
 
 impl Value {

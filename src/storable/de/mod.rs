@@ -1,0 +1,9 @@
+//! serde's data model, read from a parsed image.
+
+mod access;
+mod any;
+mod item;
+mod key;
+mod reader;
+
+pub(super) use reader::Reader;
