@@ -22,7 +22,7 @@ pub(super) type Record = Box<dyn Any>;
 pub struct Layer(pub(super) Box<dyn Erased>);
 
 impl Layer {
-    /// A filter. It takes octets, so it is the first, or stands on one that gives [`Bytes`].
+    /// A filter. It takes octets, so it is the first, or stands on one that gives [`Bytes`](bytes::Bytes).
     pub fn filter<F: Filter>(filter: F) -> Self {
         Layer(Box::new(Held(Octets(filter), type_name::<F>())))
     }

@@ -10,7 +10,7 @@ impl Run {
     /// Sends a signal to the program, by its name (`"TERM"`, `"KILL"`, with or without `SIG`); false if it has ended. The
     /// other processes of its group are not touched.
     ///
-    /// To a function every signal means that its input ends and [`CallbackIo::is_killed`] is true.
+    /// To a function every signal means that its input ends and [`CallbackIo::is_killed`](super::CallbackIo::is_killed) is true.
     ///
     /// # Errors
     /// There is no such signal; the program has become another user's.
@@ -44,7 +44,7 @@ impl Run {
     }
 
     /// Sends a signal to the program and all its group, if it leads one (it does unless
-    /// [`process_group(false)`](RunBuilder::process_group) was set); also when the program itself has ended but one of the
+    /// [`process_group(false)`](super::RunBuilder::process_group) was set); also when the program itself has ended but one of the
     /// outputs is still open. Else like [`kill`](Self::kill).
     ///
     /// # Errors
@@ -107,7 +107,7 @@ impl Run {
 
     /// Ends the program in good order: its group (or it alone, if it leads none) is sent TERM now, and KILL if it is still
     /// there after `grace`. That goes on if the wheel is dropped; its session is kept alive until the program is reaped.
-    /// A function's input ends, and [`CallbackIo::is_killed`] is true; there is no way to end it.
+    /// A function's input ends, and [`CallbackIo::is_killed`](super::CallbackIo::is_killed) is true; there is no way to end it.
     ///
     /// ```
     /// # use poe::{Event, Kernel, Session, event::START, filter::Line, wheel::{Exited, Input, Run}};

@@ -11,7 +11,7 @@ impl Run {
     /// Puts a record: the filter of standard input turns it into octets, which are written when the current handler returns.
     /// The record must be of the type that the filter takes; for those that take `String` or `Bytes` a literal will do.
     ///
-    /// There is no limit but memory: heed the answer, which says whether the [high mark](RunBuilder::watermarks) is reached.
+    /// There is no limit but memory: heed the answer, which says whether the [high mark](super::RunBuilder::watermarks) is reached.
     ///
     /// # Errors
     /// The record, if standard input is closed or not the wheel's, if it is of another type, or if the filter has no form

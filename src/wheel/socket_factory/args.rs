@@ -17,7 +17,7 @@ use crate::wheel::socket::{DatagramSocket, SocketName, SocketStream};
 #[doc(alias = "SuccessEvent")]
 #[non_exhaustive]
 pub struct Connection {
-    /// The socket, in Tokio's hands; goes into a [`ReadWrite`](super::ReadWrite).
+    /// The socket, in Tokio's hands; goes into a [`ReadWrite`](crate::wheel::ReadWrite).
     pub stream: SocketStream,
     /// The name of the other end.
     pub peer: SocketName,
