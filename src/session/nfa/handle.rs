@@ -118,7 +118,7 @@ impl<S: Eq + Hash + Debug + 'static, R: 'static> Nfa<S, R> {
         Ok(self.ask(caller, Move::Goto { state, entry }, Location::caller())?)
     }
 
-    /// See [`Machine::call_state`](super::Machine::call_state)(crate::Machine::call_state).
+    /// See [`Machine::call_state`](crate::Machine::call_state).
     ///
     /// # Errors
     /// As [`goto_state`](Self::goto_state).
@@ -136,7 +136,7 @@ impl<S: Eq + Hash + Debug + 'static, R: 'static> Nfa<S, R> {
         Ok(self.ask(caller, Move::Push { back, state, entry }, Location::caller())?)
     }
 
-    /// See [`Machine::return_state`](super::Machine::return_state)(crate::Machine::return_state).
+    /// See [`Machine::return_state`](crate::Machine::return_state).
     ///
     /// # Errors
     /// As [`goto_state`](Self::goto_state).
@@ -146,7 +146,7 @@ impl<S: Eq + Hash + Debug + 'static, R: 'static> Nfa<S, R> {
         Ok(self.ask(caller, Move::Pop { args }, Location::caller())?)
     }
 
-    /// Ends the machine, behind the events that wait; see [`Machine::stop`](super::Machine::stop)(crate::Machine::stop).
+    /// Ends the machine, behind the events that wait; see [`Machine::stop`](crate::Machine::stop).
     ///
     /// # Errors
     /// The machine is gone.

@@ -13,7 +13,7 @@ use std::fmt::{self, Debug};
 use std::hash::Hash;
 use std::rc::Rc;
 
-/// The handlers of one state, given to [`NfaBuilder::state`](super::NfaBuilder::state)(crate::NfaBuilder::state).
+/// The handlers of one state, given to [`NfaBuilder::state`](crate::NfaBuilder::state).
 ///
 /// ```
 /// use poe::{Event, Kernel, Nfa, NfaState, Reply, event::SILENT};
