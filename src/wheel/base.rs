@@ -5,13 +5,14 @@
 
 use crate::arg::AnyArg;
 use crate::error::{Error, ErrorKind};
+use crate::event::Posts;
 use crate::id::{SessionId, TaskId, WheelId};
 use crate::kernel::task::{Purpose, Task};
 use crate::kernel::{Core, Turn};
 use crate::name::{HeldName, Name, NameIdx};
 use crate::resource::HoldKind;
 use crate::wheel::pump::Record;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::panic::Location;
 use std::rc::{Rc, Weak};
 
@@ -137,6 +138,18 @@ impl Base {
     pub(crate) fn post(&self, core: &Core, event: &HeldName, arg: AnyArg) {
         core.deliver(self.owner(), event, arg, self.place());
     }
+}
+
+/// Has one of a wheel's events come by the name of that key from now on, or not at all.
+pub(crate) fn set_event<N, A, K: Posts<A>>(
+    names: &RefCell<N>,
+    which: fn(&mut N) -> &mut Option<HeldName>,
+    event: Option<K>,
+) {
+    let event = event.map(|event| HeldName::new(event.key()));
+    // What is dropped may look at the names.
+    let old = std::mem::replace(which(&mut names.borrow_mut()), event);
+    drop(old);
 }
 
 /// The methods that every wheel has: `wheel_methods!(Type, |wheel| base, tasks);`, or `Type<T>` if it has a parameter.

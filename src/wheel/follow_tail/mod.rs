@@ -14,13 +14,12 @@ mod source;
 mod state;
 mod task;
 
-use super::base::wheel_methods;
+use super::base::{set_event, wheel_methods};
 use super::error::IoError;
 use super::pump::{Input, TypedParser};
 use crate::event::Posts;
 use crate::filter::{Filter, FilterError};
 use crate::id::{TaskId, WheelId};
-use crate::name::HeldName;
 use bytes::Bytes;
 use source::Place;
 use state::State;
@@ -238,15 +237,13 @@ impl FollowTail {
     /// Has errors come as that event from now on, or not at all.
     #[doc(alias = "event")]
     pub fn set_error_event<K: Posts<IoError>>(&self, event: Option<K>) {
-        let event = event.map(|event| HeldName::new(event.key()));
-        self.state.set_event(|events| &mut events.error, event);
+        set_event(&self.state.events, |events| &mut events.error, event);
     }
 
     /// Has resets come as that event from now on, or not at all.
     #[doc(alias = "event")]
     pub fn set_reset_event<K: Posts<WheelId>>(&self, event: Option<K>) {
-        let event = event.map(|event| HeldName::new(event.key()));
-        self.state.set_event(|events| &mut events.reset, event);
+        set_event(&self.state.events, |events| &mut events.reset, event);
     }
 
     /// Has idle looks come as that event from now on, or not at all.
@@ -283,8 +280,7 @@ impl FollowTail {
     /// ```
     #[doc(alias = "event")]
     pub fn set_idle_event<K: Posts<WheelId>>(&self, event: Option<K>) {
-        let event = event.map(|event| HeldName::new(event.key()));
-        self.state.set_event(|events| &mut events.idle, event);
+        set_event(&self.state.events, |events| &mut events.idle, event);
     }
 }
 

@@ -49,12 +49,6 @@ impl State {
         })
     }
 
-    /// Has one of the events come by that name from now on, or not at all.
-    pub(super) fn set_event(&self, which: fn(&mut Events) -> &mut Option<HeldName>, event: Option<HeldName>) {
-        let old = std::mem::replace(which(&mut self.events.borrow_mut()), event);
-        drop(old);
-    }
-
     /// Uses the filter, out of its cell. Nothing if it is in use up the stack.
     pub(super) fn with_parser<T>(&self, f: impl FnOnce(&mut dyn Parser) -> T) -> Option<T> {
         let mut parser = self.parser.take()?;

@@ -4,9 +4,9 @@ use super::ReadWrite;
 use crate::error::{Error, ErrorKind};
 use crate::event::Posts;
 use crate::id::WheelId;
-use crate::name::HeldName;
+use crate::wheel::base::set_event;
 use crate::wheel::error::IoError;
-use crate::wheel::pump::{Events, check_marks};
+use crate::wheel::pump::check_marks;
 
 impl ReadWrite {
     /// Writes what waits at once, as far as the stream takes it, instead of when the handler returns. The flushed event
@@ -69,33 +69,24 @@ impl ReadWrite {
     /// Has errors come as that event from now on, or not at all: `None::<&str>`.
     #[doc(alias = "event")]
     pub fn set_error_event<K: Posts<IoError>>(&self, event: Option<K>) {
-        self.rename(event.map(|event| HeldName::new(event.key())), |events| {
-            &mut events.error
-        });
+        set_event(&self.state.events, |events| &mut events.error, event);
     }
 
     /// Has flushes come as that event from now on, or not at all.
     #[doc(alias = "event")]
     pub fn set_flushed_event<K: Posts<WheelId>>(&self, event: Option<K>) {
-        self.rename(event.map(|event| HeldName::new(event.key())), |events| {
-            &mut events.flushed
-        });
+        set_event(&self.state.events, |events| &mut events.flushed, event);
     }
 
     /// Has the rise to the high mark come as that event from now on, or not at all. It never comes on a wheel without marks.
     #[doc(alias = "event")]
     pub fn set_high_event<K: Posts<WheelId>>(&self, event: Option<K>) {
-        self.rename(event.map(|event| HeldName::new(event.key())), |events| &mut events.high);
+        set_event(&self.state.events, |events| &mut events.high, event);
     }
 
     /// Has the fall to the low mark come as that event from now on, or not at all.
     #[doc(alias = "event")]
     pub fn set_low_event<K: Posts<WheelId>>(&self, event: Option<K>) {
-        self.rename(event.map(|event| HeldName::new(event.key())), |events| &mut events.low);
-    }
-
-    fn rename(&self, event: Option<HeldName>, which: impl FnOnce(&mut Events) -> &mut Option<HeldName>) {
-        let old = std::mem::replace(which(&mut self.state.events.borrow_mut()), event);
-        drop(old);
+        set_event(&self.state.events, |events| &mut events.low, event);
     }
 }

@@ -33,11 +33,10 @@ pub use redirect::Redirect;
 #[cfg(feature = "pty")]
 pub use terminal::Winsize;
 
-use super::base::wheel_methods;
+use super::base::{set_event, wheel_methods};
 use super::pump::State;
 use crate::event::Posts;
 use crate::id::WheelId;
-use crate::name::HeldName;
 use builder::Program;
 use ending::Ending;
 use shared::{Names, Part, Shared};
@@ -360,18 +359,14 @@ impl Run {
     /// Has errors come as that event from now on, or not at all.
     #[doc(alias = "event")]
     pub fn set_error_event<K: Posts<RunError>>(&self, event: Option<K>) {
-        let event = event.map(|event| HeldName::new(event.key()));
-        let old = std::mem::replace(&mut self.shared.names.borrow_mut().error, event);
-        drop(old);
+        set_event(&self.shared.names, |names| &mut names.error, event);
     }
 
     /// Has the close event come by that name, or not at all. Which outputs have ended is not forgotten by that, other than
     /// in POE.
     #[doc(alias = "event")]
     pub fn set_close_event<K: Posts<WheelId>>(&self, event: Option<K>) {
-        let event = event.map(|event| HeldName::new(event.key()));
-        let old = std::mem::replace(&mut self.shared.names.borrow_mut().close, event);
-        drop(old);
+        set_event(&self.shared.names, |names| &mut names.close, event);
     }
 
     fn tasks(&self) -> impl Iterator<Item = crate::id::TaskId> {

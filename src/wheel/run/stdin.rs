@@ -3,7 +3,7 @@
 use super::Run;
 use crate::event::Posts;
 use crate::id::WheelId;
-use crate::name::HeldName;
+use crate::wheel::base::set_event;
 use crate::wheel::error::PutError;
 use crate::wheel::pump::Level;
 
@@ -105,10 +105,8 @@ impl Run {
     /// Has flushes of standard input come as that event from now on, or not at all.
     #[doc(alias = "event")]
     pub fn set_stdin_event<K: Posts<WheelId>>(&self, event: Option<K>) {
-        let event = event.map(|event| HeldName::new(event.key()));
         if let Some(stdio) = &self.stdio {
-            let old = std::mem::replace(&mut stdio.events.borrow_mut().flushed, event);
-            drop(old);
+            set_event(&stdio.events, |events| &mut events.flushed, event);
         }
     }
 }
