@@ -12,14 +12,7 @@ impl Core {
         let owner = self.aliases.borrow().resolve(alias);
         match owner {
             Some(owner) if owner == slot => Ok(()),
-            Some(owner) => {
-                let owner = self.sessions.borrow().id(owner);
-                Err(ErrorKind::AliasTaken {
-                    alias: alias.to_owned(),
-                    owner,
-                }
-                .into())
-            }
+            Some(owner) => Err(self.taken(alias, owner)),
             None => {
                 self.aliases.borrow_mut().set(slot, Name::from(alias), place);
                 self.sessions.borrow_mut().hold(slot);
@@ -27,6 +20,21 @@ impl Core {
                 Ok(())
             }
         }
+    }
+
+    /// Refuses an alias that somebody has, before a session is made for it.
+    pub(crate) fn check_alias(&self, alias: Option<&str>) -> Result<(), Error> {
+        let taken = alias.and_then(|alias| Some((alias, self.aliases.borrow().resolve(alias)?)));
+        match taken {
+            Some((alias, owner)) => Err(self.taken(alias, owner)),
+            None => Ok(()),
+        }
+    }
+
+    fn taken(&self, alias: &str, owner: u32) -> Error {
+        let owner = self.sessions.borrow().id(owner);
+        let alias = alias.to_owned();
+        ErrorKind::AliasTaken { alias, owner }.into()
     }
 
     pub(crate) fn alias_remove(&self, slot: u32, alias: &str) -> Result<(), Error> {

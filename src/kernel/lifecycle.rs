@@ -147,6 +147,15 @@ impl Core {
         self.wake_host();
     }
 
+    /// The sessions directly below one, the oldest first: for components that look after their own.
+    pub(crate) fn children_of(&self, session: SessionId) -> Vec<SessionId> {
+        let sessions = self.sessions.borrow();
+        let slot = sessions.resolve(session);
+        slot.map_or_else(Vec::new, |slot| {
+            sessions.children(slot).map(|c| sessions.id(c)).collect()
+        })
+    }
+
     /// Gives a session to the kernel: by itself, or by its parent. The old parent is told first, then the child; the
     /// tree changes last (law L39).
     pub(crate) fn detach(&self, child: SessionId, itself: bool) -> Result<(), Error> {

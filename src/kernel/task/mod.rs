@@ -1,0 +1,35 @@
+//! The kernel's own tasks: futures, streams and blocking work of sessions, and the I/O of wheels.
+//!
+//! The kernel's future polls them, in its I/O phase, each by a waker of its own; no host needs `spawn_local`. A task is
+//! out of its slot while it is polled, so that whatever it runs may cancel it or start others.
+
+mod deliver;
+mod poll;
+mod spawn;
+mod table;
+
+pub(super) use table::Tasks;
+
+use super::Core;
+use crate::id::SessionId;
+use crate::name::Name;
+use crate::resource::HoldKind;
+use std::panic::Location;
+use std::task::{Context, Poll};
+
+/// Something that the kernel's I/O phase polls.
+pub(crate) trait Task {
+    /// Ready when it is over. Nothing of the kernel is borrowed, so it may dispatch events.
+    fn poll(&mut self, core: &Core, cx: &mut Context<'_>) -> Poll<()>;
+}
+
+/// What a task is called in reports, and whom it holds.
+pub(crate) struct Purpose {
+    pub(crate) owner: SessionId,
+    pub(crate) kind: HoldKind,
+    /// What it does: the event's name, the wheel's description.
+    pub(crate) what: Name,
+    pub(crate) place: &'static Location<'static>,
+    /// It takes new clients: the first thing that a shutdown closes.
+    pub(crate) listener: bool,
+}

@@ -1,0 +1,272 @@
+//! Work of sessions: futures, streams, and what would block.
+
+use super::{Purpose, Task};
+use crate::arg::AnyArg;
+use crate::error::Failure;
+use crate::event::Posts;
+use crate::id::{SessionId, TaskId};
+use crate::kernel::{Core, Turn};
+use crate::name::HeldName;
+use crate::resource::HoldKind;
+use futures_util::Stream;
+use std::future::Future;
+use std::num::NonZeroU64;
+use std::panic::Location;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+impl Turn<'_> {
+    #[track_caller]
+    fn start<A>(
+        self,
+        event: impl Posts<A>,
+        make: impl FnOnce(HeldName, &'static Location<'static>) -> Box<dyn Task>,
+    ) -> TaskId {
+        let place = Location::caller();
+        let purpose = Purpose {
+            owner: self.frame.session,
+            kind: HoldKind::Task,
+            what: event.key().to_name(),
+            place,
+            listener: false,
+        };
+        let body = make(HeldName::new(event.key()), place);
+        // A session that was stopped in its own handler starts nothing; the ID names nothing then.
+        self.core.start_task(purpose, body).unwrap_or(TaskId {
+            serial: NonZeroU64::MAX,
+            slot: u32::MAX,
+        })
+    }
+
+    /// Runs a future beside the sessions; its output comes as an event. It keeps the session alive until then, and is
+    /// dropped with it. Its panic is a `DIE` of the session.
+    ///
+    /// ```
+    /// use poe::{Event, Kernel, Session, event::{START, STOP}};
+    /// use std::time::Duration;
+    /// const SLEPT: Event<&'static str> = Event::new("slept");
+    /// # tokio_test::block_on(async {
+    /// let kernel = Kernel::new();
+    /// Session::builder("not at all")
+    ///     .on(START, |cx, ()| {
+    ///         cx.spawn(async { tokio::time::sleep(Duration::from_millis(1)).await; "well" }, SLEPT);
+    ///     })
+    ///     .on(SLEPT, |cx, how| *cx.heap = how)
+    ///     .on(STOP, |cx, ()| assert_eq!(*cx.heap, "well"))
+    ///     .create(&kernel).unwrap();
+    /// kernel.run().await.unwrap();
+    /// # });
+    /// ```
+    #[track_caller]
+    pub fn spawn<F>(self, future: F, event: impl Posts<F::Output>) -> TaskId
+    where
+        F: Future + 'static,
+        F::Output: 'static,
+    {
+        let owner = self.frame.session;
+        self.start(event, |event, place| {
+            Box::new(SpawnTask {
+                future: Box::pin(future),
+                owner,
+                event,
+                place,
+            })
+        })
+    }
+
+    /// Reads a stream: each item comes as an event with `Some(item)`, its end with `None`. One item is in flight at a
+    /// time: the stream is polled again when the last one has been dispatched, so that it cannot flood the queue.
+    ///
+    /// ```
+    /// use poe::{Event, Kernel, Session, event::{START, STOP}};
+    /// const ITEM: Event<Option<u8>> = Event::new("item");
+    /// # tokio_test::block_on(async {
+    /// let kernel = Kernel::new();
+    /// Session::builder(Vec::new())
+    ///     .on(START, |cx, ()| {
+    ///         cx.attach(futures_util::stream::iter([1, 2, 3]), ITEM);
+    ///     })
+    ///     .on(ITEM, |cx, item| cx.heap.push(item))
+    ///     .on(STOP, |cx, ()| assert_eq!(*cx.heap, [Some(1), Some(2), Some(3), None]))
+    ///     .create(&kernel).unwrap();
+    /// kernel.run().await.unwrap();
+    /// # });
+    /// ```
+    #[track_caller]
+    pub fn attach<S>(self, stream: S, event: impl Posts<Option<S::Item>>) -> TaskId
+    where
+        S: Stream + 'static,
+        S::Item: 'static,
+    {
+        let owner = self.frame.session;
+        self.start(event, |event, place| {
+            Box::new(StreamTask {
+                stream: Box::pin(stream),
+                owner,
+                event,
+                place,
+                in_flight: None,
+            })
+        })
+    }
+
+    /// Runs blocking work on Tokio's threads for that; its result comes as an event. Cancelling forgets the result,
+    /// but cannot stop work that has begun.
+    ///
+    /// # Panics
+    /// Outside a Tokio runtime.
+    ///
+    /// ```
+    /// use poe::{Event, Kernel, Session, event::{START, STOP}};
+    /// const READ: Event<std::io::Result<String>> = Event::new("read");
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), poe::Error> {
+    /// let kernel = Kernel::new();
+    /// Session::builder(String::new())
+    ///     .on(START, |cx, ()| {
+    ///         cx.blocking(|| std::fs::read_to_string("Cargo.toml"), READ); // on a thread where waiting harms nobody
+    ///     })
+    ///     .on(READ, |cx, text| -> poe::Handled {
+    ///         *cx.heap = text?;
+    ///         Ok(())
+    ///     })
+    ///     .on(STOP, |cx, ()| assert!(cx.heap.contains("[package]")))
+    ///     .create(&kernel)?;
+    /// kernel.run().await
+    /// # }
+    /// ```
+    #[track_caller]
+    pub fn blocking<T: Send + 'static>(
+        self,
+        work: impl FnOnce() -> T + Send + 'static,
+        event: impl Posts<T>,
+    ) -> TaskId {
+        let owner = self.frame.session;
+        let handle = tokio::task::spawn_blocking(work);
+        self.start(event, |event, place| {
+            Box::new(BlockingTask {
+                handle,
+                owner,
+                event,
+                place,
+            })
+        })
+    }
+
+    /// Ends a task of [`spawn`](Self::spawn), [`attach`](Self::attach) or [`blocking`](Self::blocking) and drops it at
+    /// once; false if it was over. A result that was posted already still arrives.
+    ///
+    /// ```
+    /// use poe::{Event, Session, event::START};
+    /// const ANSWER: Event<&'static str> = Event::new("answer");
+    /// # tokio_test::block_on(async { tokio::time::pause();
+    /// let kernel = poe::testing::kernel();
+    /// Session::builder(None)
+    ///     .on(START, |cx, ()| {
+    ///         let task = cx.spawn(std::future::pending::<&str>(), ANSWER);
+    ///         *cx.heap = Some(task);
+    ///         cx.delay("too late", 5.0, ());
+    ///     })
+    ///     .on(ANSWER, |_, _| panic!("there is none"))
+    ///     .on("too late", |cx, ()| {
+    ///         if let Some(task) = cx.heap.take() {
+    ///             assert!(cx.cancel(task)); // the future is dropped now, and does not keep the session
+    ///             assert!(!cx.cancel(task));
+    ///         }
+    ///     })
+    ///     .create(&kernel)?;
+    /// kernel.run().await
+    /// # }).unwrap();
+    /// ```
+    pub fn cancel(self, id: TaskId) -> bool {
+        self.core.cancel_task(id)
+    }
+}
+
+struct SpawnTask<F> {
+    future: Pin<Box<F>>,
+    owner: SessionId,
+    event: HeldName,
+    place: &'static Location<'static>,
+}
+
+impl<F> Task for SpawnTask<F>
+where
+    F: Future,
+    F::Output: 'static,
+{
+    fn poll(&mut self, core: &Core, cx: &mut Context<'_>) -> Poll<()> {
+        self.future.as_mut().poll(cx).map(|output| {
+            core.deliver(self.owner, &self.event, AnyArg::new(output), self.place);
+        })
+    }
+}
+
+struct StreamTask<S> {
+    stream: Pin<Box<S>>,
+    owner: SessionId,
+    event: HeldName,
+    place: &'static Location<'static>,
+    /// How many events had been taken out of the queue once the item that is in flight will have been.
+    in_flight: Option<u64>,
+}
+
+impl<S> Task for StreamTask<S>
+where
+    S: Stream,
+    S::Item: 'static,
+{
+    fn poll(&mut self, core: &Core, cx: &mut Context<'_>) -> Poll<()> {
+        if let Some(position) = self.in_flight {
+            if !core.queue.borrow().has_passed(position) {
+                // The item waits in the queue: look again when this slice is over.
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            self.in_flight = None;
+        }
+        match self.stream.as_mut().poll_next(cx) {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(item) => {
+                let over = item.is_none();
+                core.deliver(self.owner, &self.event, AnyArg::new(item), self.place);
+                if over {
+                    return Poll::Ready(());
+                }
+                self.in_flight = Some(core.queue.borrow().position());
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+        }
+    }
+}
+
+struct BlockingTask<T> {
+    handle: tokio::task::JoinHandle<T>,
+    owner: SessionId,
+    event: HeldName,
+    place: &'static Location<'static>,
+}
+
+impl<T> Drop for BlockingTask<T> {
+    fn drop(&mut self) {
+        self.handle.abort();
+    }
+}
+
+impl<T: 'static> Task for BlockingTask<T> {
+    fn poll(&mut self, core: &Core, cx: &mut Context<'_>) -> Poll<()> {
+        Pin::new(&mut self.handle).poll(cx).map(|result| match result {
+            Ok(value) => {
+                core.deliver(self.owner, &self.event, AnyArg::new(value), self.place);
+            }
+            Err(error) => {
+                let failure = match error.try_into_panic() {
+                    Ok(payload) => Failure::from_panic(payload),
+                    Err(error) => Failure::from(error),
+                };
+                core.raise_for_task(self.owner, self.event.name(), &failure, self.place);
+            }
+        })
+    }
+}
