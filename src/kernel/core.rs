@@ -1,7 +1,8 @@
 //! The inside of a kernel, by its parts, and what belongs to none of them.
 
 use super::active::ActiveCell;
-use super::{Config, Invoke, die, handle, os_signal, resource, shutdown, task, trace};
+use super::run::RunState;
+use super::{Config, Invoke, die, handle, os_signal, resource, task, trace};
 #[cfg(unix)]
 use super::{child, select};
 use crate::bridge::clock::Clock;
@@ -9,7 +10,7 @@ use crate::bridge::deadline::Deadline;
 use crate::bridge::wake::Shared;
 use crate::id::{SessionId, WheelId};
 use crate::name::Names;
-use crate::queue::lanes::{Generation, Queue};
+use crate::queue::lanes::Queue;
 use crate::resource::aliases::Aliases;
 #[cfg(unix)]
 use crate::resource::children::Children;
@@ -21,7 +22,6 @@ use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::task::Waker;
 
 /// Everything inside a kernel. (`pub` only for the sealed half of [`Caller`](super::Caller); no path leads here.) No method
 /// keeps a borrow of these while it calls a handler or drops what a user gave.
@@ -69,33 +69,6 @@ pub struct Core {
     read_buffer: Cell<Option<Box<[u8]>>>,
 }
 
-/// Where `run` stands.
-pub(super) struct RunState {
-    /// A future of `run` or `serve` is alive.
-    pub(super) running: Cell<bool>,
-    /// A future is alive and its poll is not on the stack: whoever gives the kernel something to do must wake it.
-    pub(super) asleep: Cell<bool>,
-    /// The kernel watches IDLE, as it does under `run` only (law L43).
-    pub(super) idle_watch: Cell<bool>,
-    /// The host has had a turn since something was due.
-    pub(super) host_asked: Cell<bool>,
-    /// A signal has stopped the kernel itself: the run is over.
-    pub(super) over: Cell<bool>,
-    /// `stop` was called, which ends `serve`.
-    pub(super) stop_asked: Cell<bool>,
-    /// A generation that giving way to the host has cut in two.
-    pub(super) unfinished: Cell<Option<Generation>>,
-    pub(super) shutdown: RefCell<Option<shutdown::Shutdown>>,
-    /// `shutdown` is set.
-    pub(super) shutting_down: Cell<bool>,
-    /// The ticket of the shutdown that drives the kernel in the place of a run; 0 if none does.
-    pub(super) seat: Cell<u64>,
-    /// The last ticket for it.
-    pub(super) tickets: Cell<u64>,
-    /// Those who wait for the end of a run, or for the seat.
-    pub(super) waiting: RefCell<Vec<Waker>>,
-}
-
 static KERNELS: AtomicU32 = AtomicU32::new(1);
 
 /// Octets that one read of a wheel takes at most (POE's default block size).
@@ -132,20 +105,7 @@ impl Core {
             deadline: RefCell::default(),
             active: ActiveCell::new(tag),
             busy: Cell::new(false),
-            run: RunState {
-                running: Cell::new(false),
-                asleep: Cell::new(false),
-                idle_watch: Cell::new(false),
-                host_asked: Cell::new(false),
-                over: Cell::new(false),
-                stop_asked: Cell::new(false),
-                unfinished: Cell::new(None),
-                shutdown: RefCell::new(None),
-                shutting_down: Cell::new(false),
-                seat: Cell::new(0),
-                tickets: Cell::new(0),
-                waiting: RefCell::default(),
-            },
+            run: RunState::default(),
             die: die::DieState::default(),
             handled: Cell::new(None),
             observer: trace::Observer::new(&config),

@@ -1,0 +1,221 @@
+//! `run`, `serve`, and the ways to run by pieces.
+
+use super::running::Running;
+use super::seat::Seat;
+use super::{Mode, Part};
+use crate::error::{Error, ErrorKind};
+use crate::kernel::Kernel;
+use std::cell::Cell;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+/// A kernel that runs: the future of [`Kernel::run`] and [`Kernel::serve`]. It stays on its thread.
+///
+/// It is boxed, once a run, so that whoever sends it to another thread by mistake is told of this type, and not of every cell
+/// inside the kernel.
+///
+/// ```
+/// # tokio_test::block_on(async {
+/// let kernel = poe::Kernel::new();
+/// let running: poe::Run<'_> = kernel.run();
+/// running.await
+/// # }).unwrap();
+/// ```
+#[must_use = "a kernel runs only while this is awaited"]
+pub struct Run<'k>(Pin<Box<dyn Future<Output = Result<(), Error>> + 'k>>);
+
+impl<'k> Run<'k> {
+    fn of(future: impl Future<Output = Result<(), Error>> + 'k) -> Self {
+        Run(Box::pin(future))
+    }
+}
+
+impl Future for Run<'_> {
+    type Output = Result<(), Error>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.0.as_mut().poll(cx)
+    }
+}
+
+impl fmt::Debug for Run<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Run").finish_non_exhaustive()
+    }
+}
+
+impl Kernel {
+    /// Runs until nothing can happen any more, as POE does: when no event waits, nothing is watched, spawned or held by
+    /// a reference count, the signal IDLE (and, if it is handled in vain, ZOMBIE) ends the sessions that are left.
+    /// Without sessions it returns at once. It may be called again, with new sessions.
+    ///
+    /// The sessions and their work belong to the kernel, not to this future: dropping it (in a `select!`, by a timeout)
+    /// loses nothing, and a later `run` goes on where it stopped. It is `!Send`: await it on a current-thread runtime,
+    /// in a `LocalSet`, or on a thread of its own. The runtime needs its time and I/O drivers (`enable_all`).
+    ///
+    /// # Errors
+    /// The failure of a handler whose `DIE` nobody handled, after every session had its `_stop`; or that the kernel is
+    /// running already.
+    ///
+    /// # Panics
+    /// Outside a Tokio runtime, as soon as there is a timer to wait for.
+    pub fn run(&self) -> Run<'_> {
+        Run::of(async {
+            let core = self.core();
+            if core.sessions.borrow().count() == 0 && core.run.unfinished.get().is_none() && !core.busy.get() {
+                return core.die.take_error().map_or(Ok(()), Err);
+            }
+            self.drive(Mode::Run).await
+        })
+    }
+
+    /// Runs like [`run`](Self::run), but stays up while nothing happens: for a kernel inside a service, which waits for
+    /// messages by its [`KernelHandle`](crate::KernelHandle). Ends by [`stop`](Self::stop) or
+    /// [`shutdown`](Self::shutdown), by a terminal signal to the kernel that nobody handles, or when the last handle is
+    /// dropped and no session is left.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    ///
+    /// ```
+    /// use poe::{Event, Kernel, Reply, Session, event::START};
+    /// const DOUBLE: Event<u32, u32> = Event::new("double");
+    /// # tokio_test::block_on(async {
+    /// let kernel = Kernel::new();
+    /// Session::builder(())
+    ///     .on(START, |cx, ()| cx.alias_set("doubler"))
+    ///     .on(DOUBLE, |_, n| Reply(2 * n))
+    ///     .create(&kernel)?;
+    /// let handle = kernel.handle();
+    /// let client = tokio::spawn(async move {
+    ///     let answer = handle.call("doubler", DOUBLE, 21).await;
+    ///     handle.signal(handle.kernel_id(), "TERM", ()).unwrap(); // that is enough
+    ///     answer
+    /// });
+    /// kernel.serve().await?;
+    /// assert_eq!(client.await.unwrap().unwrap(), 42);
+    /// # Ok::<(), poe::Error>(()) }).unwrap();
+    /// ```
+    pub fn serve(&self) -> Run<'_> {
+        Run::of(self.drive(Mode::Serve))
+    }
+
+    /// Runs one slice: waits until something is due or ready, dispatches that, and sweeps. False when no session is
+    /// left. It does not arm the escalation from IDLE to ZOMBIE (law L43).
+    ///
+    /// # Errors
+    /// As [`run`](Self::run); inside a handler, that the kernel is running.
+    ///
+    /// ```
+    /// use poe::{Event, Kernel, Session, event::START};
+    /// const COUNT: Event<u32> = Event::new("count");
+    /// # tokio_test::block_on(async {
+    /// let kernel = Kernel::new();
+    /// Session::builder(())
+    ///     .on(START, |cx, ()| cx.yield_to(COUNT, 3))
+    ///     .on(COUNT, |cx, n| if n > 1 { cx.yield_to(COUNT, n - 1) })
+    ///     .create(&kernel)?;
+    /// let mut slices = 0;
+    /// while kernel.run_one_timeslice().await? {
+    ///     slices += 1; // here the program does what is its own
+    /// }
+    /// assert_eq!(slices, 3); // what a handler posts belongs to the next slice
+    /// # Ok::<(), poe::Error>(()) }).unwrap();
+    /// ```
+    pub async fn run_one_timeslice(&self) -> Result<bool, Error> {
+        if self.session_count() == 0 && !self.core().busy.get() {
+            return self.core().die.take_error().map_or(Ok(false), Err);
+        }
+        self.drive(Mode::Slice).await?;
+        Ok(true)
+    }
+
+    /// Runs slices while the flag is set and sessions are left; the flag is looked at before each.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    ///
+    /// ```
+    /// use poe::{Kernel, Session, event::{START, STOP}};
+    /// use std::{cell::Cell, rc::Rc};
+    /// # tokio_test::block_on(async {
+    /// let kernel = Kernel::new();
+    /// let busy = Rc::new(Cell::new(true));
+    /// let flag = busy.clone();
+    /// Session::builder(0)
+    ///     .on(START, |cx, ()| cx.yield_to("work", ()))
+    ///     .on("work", move |cx, ()| {
+    ///         *cx.heap += 1;
+    ///         flag.set(*cx.heap < 3);
+    ///         cx.yield_to("work", ()); // for ever, if it goes by the session
+    ///     })
+    ///     .on(STOP, |cx, ()| assert_eq!(*cx.heap, 3))
+    ///     .create(&kernel)?;
+    /// kernel.run_while(&busy).await?;
+    /// assert_eq!(kernel.session_count(), 1); // it waits, and a later run would go on
+    /// kernel.stop()?;
+    /// kernel.run().await // tells what went wrong in a `_stop`
+    /// # }).unwrap();
+    /// ```
+    pub async fn run_while(&self, flag: &Cell<bool>) -> Result<(), Error> {
+        while flag.get() && self.session_count() > 0 {
+            self.run_one_timeslice().await?;
+        }
+        Ok(())
+    }
+
+    /// [`run`](Self::run) for a program that has no runtime of its own: makes a current-thread one for as long as it lasts.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run), and the system's when it refuses the runtime.
+    ///
+    /// # Panics
+    /// Inside a Tokio runtime, which must not be blocked.
+    ///
+    /// ```
+    /// use poe::{Kernel, Session, event::START};
+    /// let kernel = Kernel::new();
+    /// Session::builder(()).on(START, |_, ()| println!("hello")).create(&kernel).unwrap();
+    /// kernel.run_blocking().unwrap();
+    /// ```
+    pub fn run_blocking(&self) -> Result<(), Error> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| ErrorKind::Io {
+                operation: "building a runtime",
+                error,
+            })?;
+        runtime.block_on(self.run())
+    }
+
+    async fn drive(&self, mode: Mode) -> Result<(), Error> {
+        let core = self.core();
+        let running = Running::enter(core, mode == Mode::Run)?;
+        let part = || match core.run.seat.get() {
+            0 => Part::Drive,
+            _ => Part::Wait,
+        };
+        core.slices(mode, part).await;
+        let error = core.die.take_error();
+        drop(running);
+        core.wake_waiting();
+        error.map_or(Ok(()), Err)
+    }
+
+    /// Drives the kernel to its end in the place of a run that is under way, which then ends as well.
+    pub(crate) async fn drive_for_run(&self) -> Result<(), Error> {
+        let core = self.core();
+        let mut seat = Seat { core, ticket: 0 };
+        core.slices(Mode::Run, || seat.take()).await;
+        let error = match (core.is_shutting_down(), core.run.running.get()) {
+            (false, _) => None,
+            (true, false) => core.die.take_error(),
+            (true, true) => core.die.tell_error(),
+        };
+        drop(seat);
+        error.map_or(Ok(()), Err)
+    }
+}
