@@ -1,0 +1,386 @@
+//! Watching descriptors, pausing that and ending it (POE's `select` and its kin).
+
+use super::watch::{Watch, WatchTask};
+use super::{SelectMode, Selected, Watched};
+use crate::arg::AnyArg;
+use crate::error::{Error, ErrorKind};
+use crate::event::Posts;
+use crate::id::SessionId;
+use crate::kernel::task::Purpose;
+use crate::kernel::{Core, Turn};
+use crate::name::{HeldName, Key};
+use crate::resource::HoldKind;
+use std::cell::Cell;
+use std::io;
+use std::panic::Location;
+use std::rc::Rc;
+
+/// File watchers. Each keeps its session alive, paused or not. (On Unix only: elsewhere wheels do this, or
+/// [`spawn`](Turn::spawn) with Tokio's own I/O.)
+///
+/// ```
+/// # use poe::{Event, Kernel, Selected, Session, Watched, event::{START, STOP}};
+/// # use std::io::{Read, Write};
+/// const READABLE: Event<Selected> = Event::new("readable");
+/// const GO_ON: Event<Watched> = Event::new("go on");
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let kernel = Kernel::new();
+/// # let (reader, mut writer) = std::io::pipe()?;
+/// # writer.write_all(b"hello")?;
+/// # drop(writer);
+/// Session::builder((reader, String::new()))
+///     .on(START, |cx, ()| -> poe::Handled {
+///         let file = Watched::new(&cx.heap.0)?;
+///         cx.select_read(&file, READABLE, ())?;
+///         assert!(cx.select_pause_read(&file)); // the session lives on, and nothing comes
+///         cx.yield_to(GO_ON, file);
+///         Ok(())
+///     })
+///     .on(GO_ON, |cx, file| {
+///         cx.heap.1 += "resumed: ";
+///         assert!(cx.select_resume_read(&file));
+///     })
+///     .on(READABLE, |cx, selected| -> poe::Handled {
+///         let (reader, text) = &mut *cx.heap;
+///         reader.read_to_string(text)?;
+///         assert!(cx.select_read_clear(&selected.handle)); // or its end would be told of in every slice
+///         Ok(())
+///     })
+///     .on(STOP, |cx, ()| assert_eq!(cx.heap.1, "resumed: hello"))
+///     .create(&kernel)?;
+/// # kernel.run().await?;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// Each mode of a descriptor is for itself:
+///
+/// ```
+/// # use poe::{Event, Kernel, Selected, Session, Watched, event::START};
+/// # const READY: Event<Selected> = Event::new("ready");
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), poe::Error> {
+/// # let kernel = Kernel::new();
+/// # let stream = std::os::unix::net::UnixStream::pair().unwrap().0;
+/// # Session::builder(stream)
+/// # .on(START, |cx, ()| -> poe::Handled {
+/// let file = Watched::new(&*cx.heap)?;
+/// assert!(!cx.select_pause_write(&file)); // nobody watches it in that mode
+/// cx.select_write(&file, READY, ())?;
+/// cx.select_expedite(&file, READY, ())?;
+/// assert!(cx.select_pause_write(&file)); // there is nothing to write …
+/// assert!(cx.select_resume_write(&file)); // … and now there is
+/// assert!(cx.select_write_clear(&file));
+/// assert!(cx.select_expedite_clear(&file));
+/// assert!(!cx.select_expedite_clear(&file)); // this session watches it no longer
+/// cx.select_clear(&file); // whatever is left
+/// # assert_eq!(cx.snapshot().handle_count(), 0);
+/// # Ok(())
+/// # })
+/// # .on(READY, |_, _| panic!("nobody watches"))
+/// # .create(&kernel)?;
+/// # kernel.run().await
+/// # }
+/// ```
+impl Turn<'_> {
+    /// Delivers `event`, in the I/O phase of each slice and ahead of the queue, for as long as there is something to
+    /// read: octets, the end, or an error (laws L75, L79). A regular file always has.
+    ///
+    /// A second call for the same descriptor replaces event and extra, and resumes it.
+    ///
+    /// # Errors
+    /// The session has been stopped; the kernel is on virtual time. (The system's refusal comes as a `DIE`.)
+    #[track_caller]
+    pub fn select_read<X: Clone + 'static>(
+        self,
+        file: &Watched,
+        event: impl Posts<Selected<X>>,
+        extra: X,
+    ) -> Result<(), Error> {
+        self.select_mode(file, SelectMode::Read, event.key(), extra, Location::caller())
+    }
+
+    /// The same for as long as there is room to write.
+    ///
+    /// # Errors
+    /// As [`select_read`](Self::select_read).
+    ///
+    /// ```
+    /// use poe::{Event, Kernel, Selected, Session, Watched, event::START};
+    /// use std::io::{Read, Write};
+    /// const ROOM: Event<Selected> = Event::new("room");
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let kernel = Kernel::new();
+    /// let (mut reader, writer) = std::io::pipe()?;
+    /// Session::builder((writer, &b"a long text"[..]))
+    ///     .on(START, |cx, ()| cx.select_write(&Watched::new(&cx.heap.0)?, ROOM, ()))
+    ///     .on(ROOM, |cx, selected| -> poe::Handled {
+    ///         let (writer, rest) = &mut *cx.heap;
+    ///         let written = writer.write(&rest[..rest.len().min(4)])?;
+    ///         *rest = &rest[written..];
+    ///         if rest.is_empty() {
+    ///             cx.select_write_clear(&selected.handle); // there will be room for a long time
+    ///         }
+    ///         Ok(())
+    ///     })
+    ///     .create(&kernel)?;
+    /// kernel.run().await?;
+    /// assert_eq!(std::io::read_to_string(&mut reader)?, "a long text");
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[track_caller]
+    pub fn select_write<X: Clone + 'static>(
+        self,
+        file: &Watched,
+        event: impl Posts<Selected<X>>,
+        extra: X,
+    ) -> Result<(), Error> {
+        self.select_mode(file, SelectMode::Write, event.key(), extra, Location::caller())
+    }
+
+    /// The same for as long as there is urgent data.
+    ///
+    /// # Errors
+    /// As [`select_read`](Self::select_read).
+    ///
+    /// ```
+    /// use poe::{Event, Kernel, Selected, Session, Watched, event::{START, STOP}};
+    /// use std::net::{TcpListener, TcpStream};
+    /// const URGENT: Event<Selected> = Event::new("urgent");
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let kernel = Kernel::new();
+    /// let listener = TcpListener::bind("127.0.0.1:0")?;
+    /// let client = TcpStream::connect(listener.local_addr()?)?;
+    /// Session::builder((listener.accept()?.0, 0))
+    ///     .on(START, |cx, ()| cx.select_expedite(&Watched::new(&cx.heap.0)?, URGENT, ()))
+    ///     .on(URGENT, |cx, selected| {
+    ///         cx.heap.1 += 1;
+    ///         cx.select_expedite_clear(&selected.handle);
+    ///     })
+    ///     .on(STOP, |cx, ()| assert_eq!(cx.heap.1, 1))
+    ///     .create(&kernel)?;
+    /// socket2::SockRef::from(&client).send_out_of_band(b"!")?;
+    /// kernel.run().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[track_caller]
+    pub fn select_expedite<X: Clone + 'static>(
+        self,
+        file: &Watched,
+        event: impl Posts<Selected<X>>,
+        extra: X,
+    ) -> Result<(), Error> {
+        self.select_mode(file, SelectMode::Expedite, event.key(), extra, Location::caller())
+    }
+
+    /// Sets or clears all three at once.
+    ///
+    /// # Errors
+    /// As [`select_read`](Self::select_read).
+    ///
+    /// ```
+    /// use poe::{Event, Kernel, SelectMode, Selected, Session, Watched, event::{START, STOP}};
+    /// const READY: Event<Selected> = Event::new("ready");
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let kernel = Kernel::new();
+    /// let (near, far) = std::os::unix::net::UnixStream::pair()?;
+    /// drop(far); // so there is its end to be read, and an error to be met by writing
+    /// Session::builder((near, Vec::new()))
+    ///     .on(START, |cx, ()| cx.select(&Watched::new(&cx.heap.0)?, Some(READY), Some(READY), None, ()))
+    ///     .on(READY, |cx, selected| {
+    ///         cx.heap.1.push(selected.mode);
+    ///         if cx.heap.1.len() == 2 {
+    ///             cx.select_clear(&selected.handle); // or `select` with three times `None`
+    ///         }
+    ///     })
+    ///     .on(STOP, |cx, ()| assert_eq!(cx.heap.1, [SelectMode::Read, SelectMode::Write]))
+    ///     .create(&kernel)?;
+    /// kernel.run().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[track_caller]
+    pub fn select<X: Clone + 'static, K: Posts<Selected<X>>>(
+        self,
+        file: &Watched,
+        read: Option<K>,
+        write: Option<K>,
+        expedite: Option<K>,
+        extra: X,
+    ) -> Result<(), Error> {
+        let place = Location::caller();
+        let modes = [SelectMode::Read, SelectMode::Write, SelectMode::Expedite];
+        for (mode, event) in modes.into_iter().zip([read, write, expedite]) {
+            match event {
+                Some(event) => self.select_mode(file, mode, event.key(), extra.clone(), place)?,
+                None => {
+                    self.core.unwatch(self.frame.session, file, mode);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    #[track_caller]
+    fn select_mode<X: Clone + 'static>(
+        self,
+        file: &Watched,
+        mode: SelectMode,
+        key: Key<'_>,
+        extra: X,
+        place: &'static Location<'static>,
+    ) -> Result<(), Error> {
+        let alive = self.own_slot();
+        let watched = alive.and_then(|_| self.core.watch(self.frame.session, file, mode, key, extra, place));
+        self.core.told("select", watched)
+    }
+
+    /// Stops watching for something to read, also if that is found ready already (law L76); false if this session did
+    /// not watch.
+    #[doc(alias = "select_read")]
+    pub fn select_read_clear(self, file: &Watched) -> bool {
+        self.core.unwatch(self.frame.session, file, SelectMode::Read)
+    }
+
+    /// Stops watching for room to write.
+    #[doc(alias = "select_write")]
+    pub fn select_write_clear(self, file: &Watched) -> bool {
+        self.core.unwatch(self.frame.session, file, SelectMode::Write)
+    }
+
+    /// Stops watching for urgent data.
+    #[doc(alias = "select_expedite")]
+    pub fn select_expedite_clear(self, file: &Watched) -> bool {
+        self.core.unwatch(self.frame.session, file, SelectMode::Expedite)
+    }
+
+    /// Stops watching the descriptor for anything.
+    #[doc(alias = "select")]
+    pub fn select_clear(self, file: &Watched) {
+        self.select_read_clear(file);
+        self.select_write_clear(file);
+        self.select_expedite_clear(file);
+    }
+
+    /// Holds back the events of something to read, those of every session that watches it (law L78); false if none does.
+    pub fn select_pause_read(self, file: &Watched) -> bool {
+        self.core.pause_files(file, SelectMode::Read, true)
+    }
+
+    /// Lets them come again; what came meanwhile is seen then. False if no session watches.
+    pub fn select_resume_read(self, file: &Watched) -> bool {
+        self.core.pause_files(file, SelectMode::Read, false)
+    }
+
+    /// Holds back the events of room to write.
+    pub fn select_pause_write(self, file: &Watched) -> bool {
+        self.core.pause_files(file, SelectMode::Write, true)
+    }
+
+    /// Lets them come again.
+    pub fn select_resume_write(self, file: &Watched) -> bool {
+        self.core.pause_files(file, SelectMode::Write, false)
+    }
+}
+
+impl Core {
+    fn watch<X: Clone + 'static>(
+        &self,
+        owner: SessionId,
+        watched: &Watched,
+        mode: SelectMode,
+        key: Key<'_>,
+        extra: X,
+        place: &'static Location<'static>,
+    ) -> Result<(), Error> {
+        if self.is_virtual() {
+            let why = "a kernel in virtual time takes no real descriptors";
+            let error = io::Error::new(io::ErrorKind::Unsupported, why);
+            return Err(io_error("watching a descriptor", error));
+        }
+        let handle = watched.clone();
+        let watch = Rc::new(Watch {
+            owner,
+            watched: watched.clone(),
+            mode,
+            event: HeldName::new(key),
+            place,
+            arg: Box::new(move || {
+                AnyArg::new(Selected {
+                    handle: handle.clone(),
+                    mode,
+                    extra: extra.clone(),
+                })
+            }),
+            task: Cell::new(None),
+            paused: Cell::new(false),
+            hot: Cell::new(false),
+            always: Cell::new(false),
+            gone: Cell::new(false),
+        });
+        let old = self.watch_of(owner, watched, mode);
+        let purpose = Purpose {
+            owner,
+            kind: HoldKind::File,
+            what: watch.event.name(),
+            place,
+            listener: false,
+        };
+        watch.trace("watched");
+        self.selects.insert(&watch);
+        let body = WatchTask {
+            watch: watch.clone(),
+            selects: self.selects.clone(),
+            readiness: None,
+        };
+        watch.task.set(self.start_task(purpose, Box::new(body)));
+        // The first look is for free, and often the descriptor is ready.
+        self.selects.heat(&watch);
+        if let Some(task) = old.and_then(|old| old.task.get()) {
+            self.cancel_task(task);
+        }
+        self.pause_files(watched, mode, false);
+        Ok(())
+    }
+
+    fn watch_of(&self, owner: SessionId, watched: &Watched, mode: SelectMode) -> Option<Rc<Watch>> {
+        let watches = self.selects.of(watched, mode);
+        watches.into_iter().find(|watch| watch.owner == owner)
+    }
+
+    fn unwatch(&self, owner: SessionId, watched: &Watched, mode: SelectMode) -> bool {
+        let watch = self.watch_of(owner, watched, mode);
+        match watch.and_then(|watch| watch.task.get()) {
+            Some(task) => self.cancel_task(task),
+            None => false,
+        }
+    }
+
+    /// False if nobody watches that.
+    fn pause_files(&self, watched: &Watched, mode: SelectMode, pause: bool) -> bool {
+        let watches = self.selects.of(watched, mode);
+        for watch in &watches {
+            if watch.paused.get() != pause {
+                watch.trace(if pause { "paused" } else { "resumed" });
+            }
+            watch.paused.set(pause);
+            if !pause {
+                self.selects.heat(watch);
+            }
+        }
+        if !pause {
+            self.wake_host();
+        }
+        !watches.is_empty()
+    }
+}
+
+pub(super) fn io_error(operation: &'static str, error: io::Error) -> Error {
+    ErrorKind::Io { operation, error }.into()
+}

@@ -1,0 +1,143 @@
+//! The watchers of a kernel, each with the task by which it holds its session and waits.
+
+use super::watched::FileKey;
+use super::{SelectMode, Watched};
+use crate::arg::AnyArg;
+use crate::bridge::files::Readiness;
+use crate::error::Failure;
+use crate::id::{SessionId, TaskId};
+use crate::kernel::task::Task;
+use crate::kernel::{Core, WatchedFile};
+use crate::name::HeldName;
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::os::fd::{AsFd, AsRawFd};
+use std::panic::Location;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+/// One session's watcher of one descriptor in one mode.
+pub(super) struct Watch {
+    pub(super) owner: SessionId,
+    pub(super) watched: Watched,
+    pub(super) mode: SelectMode,
+    pub(super) event: HeldName,
+    pub(super) place: &'static Location<'static>,
+    pub(super) arg: Box<dyn Fn() -> AnyArg>,
+    /// Known as soon as the task is started.
+    pub(super) task: Cell<Option<TaskId>>,
+    pub(super) paused: Cell<bool>,
+    /// It stands in the list of those that may be ready, and its task does not wait.
+    pub(super) hot: Cell<bool>,
+    /// The reactor does not take it: it is always ready.
+    pub(super) always: Cell<bool>,
+    /// Removed, or its session is gone; set by the task's end.
+    pub(super) gone: Cell<bool>,
+}
+
+impl Watch {
+    pub(super) fn trace(&self, what: &'static str) {
+        let (session, place) = (self.owner, self.place);
+        let (descriptor, mode) = (self.watched.as_fd().as_raw_fd(), self.mode);
+        tracing::trace!(target: "poe::files", descriptor, ?mode, %session, event = %self.event.name(), %place, "{what}");
+    }
+}
+
+/// All watchers of a kernel.
+#[derive(Default)]
+pub(crate) struct Selects {
+    /// By descriptor and mode, one per session.
+    table: RefCell<HashMap<FileKey, Vec<Rc<Watch>>>>,
+    pub(super) hot: RefCell<Vec<Rc<Watch>>>,
+    /// `hot` has entries.
+    pub(super) is_hot: Cell<bool>,
+}
+
+impl Selects {
+    pub(super) fn heat(&self, watch: &Rc<Watch>) {
+        if !watch.gone.get() && !watch.hot.replace(true) {
+            self.hot.borrow_mut().push(watch.clone());
+            self.is_hot.set(true);
+        }
+    }
+
+    pub(super) fn of(&self, watched: &Watched, mode: SelectMode) -> Vec<Rc<Watch>> {
+        let table = self.table.borrow();
+        table.get(&watched.key(mode)).cloned().unwrap_or_default()
+    }
+
+    /// The watchers of a session.
+    pub(crate) fn of_session(&self, session: SessionId) -> Vec<WatchedFile> {
+        let table = self.table.borrow();
+        let own = table.values().flatten().filter(|watch| watch.owner == session);
+        own.map(|watch| WatchedFile {
+            descriptor: watch.watched.as_fd().as_raw_fd(),
+            mode: watch.mode,
+            event: watch.event.name().to_string(),
+            is_paused: watch.paused.get(),
+            place: watch.place,
+        })
+        .collect()
+    }
+
+    pub(super) fn insert(&self, watch: &Rc<Watch>) {
+        let key = watch.watched.key(watch.mode);
+        self.table.borrow_mut().entry(key).or_default().push(watch.clone());
+    }
+
+    fn remove(&self, watch: &Rc<Watch>) {
+        watch.gone.set(true);
+        let key = watch.watched.key(watch.mode);
+        let mut table = self.table.borrow_mut();
+        if let Some(watches) = table.get_mut(&key) {
+            watches.retain(|other| !Rc::ptr_eq(other, watch));
+            if watches.is_empty() {
+                table.remove(&key);
+            }
+        }
+    }
+}
+
+/// A watcher's part in the kernel's tasks: it holds the session, waits, and ends with it.
+pub(super) struct WatchTask {
+    pub(super) watch: Rc<Watch>,
+    pub(super) selects: Rc<Selects>,
+    /// None before the first wait.
+    pub(super) readiness: Option<Readiness>,
+}
+
+impl Task for WatchTask {
+    fn poll(&mut self, core: &Core, cx: &mut Context<'_>) -> Poll<()> {
+        let watch = &self.watch;
+        if watch.hot.get() || watch.paused.get() {
+            return Poll::Pending;
+        }
+        let readiness = match &mut self.readiness {
+            Some(readiness) => readiness,
+            none => match Readiness::new(watch.watched.as_fd(), watch.mode.want()) {
+                Ok(Some(readiness)) => none.insert(readiness),
+                Ok(None) => {
+                    watch.always.set(true);
+                    self.selects.heat(watch);
+                    return Poll::Pending;
+                }
+                Err(error) => {
+                    let failure = Failure::from(error);
+                    core.raise_for_task(watch.owner, watch.event.name(), &failure, watch.place);
+                    return Poll::Ready(());
+                }
+            },
+        };
+        if readiness.poll_ready(cx).is_ready() {
+            self.selects.heat(watch);
+        }
+        Poll::Pending
+    }
+}
+
+impl Drop for WatchTask {
+    fn drop(&mut self) {
+        self.watch.trace("ignored");
+        self.selects.remove(&self.watch);
+    }
+}

@@ -1,0 +1,85 @@
+//! A descriptor that can be watched.
+
+use super::SelectMode;
+use super::select_files::io_error;
+use crate::bridge::files::set_nonblocking;
+use crate::error::Error;
+use std::fmt;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::rc::Rc;
+
+/// A descriptor that sessions watch: a duplicate of one's own, so that closing that one first does no harm.
+///
+/// A clone is the same descriptor. What sessions share (pausing is for all of them) is this value and not the number:
+/// two made from one file are two.
+///
+/// ```
+/// use poe::{Event, Kernel, Selected, Session, Watched, event::START};
+/// use std::io::{Read, Write};
+/// const READABLE: Event<Selected<&'static str>> = Event::new("readable");
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), poe::Error> {
+/// let kernel = Kernel::new();
+/// let (reader, mut writer) = std::io::pipe().unwrap();
+/// Session::builder(reader)
+///     .on(START, |cx, ()| cx.select_read(&Watched::new(&*cx.heap)?, READABLE, "extra"))
+///     .on(READABLE, |cx, selected| {
+///         let mut octets = [0; 80];
+///         match cx.heap.read(&mut octets) {
+///             Ok(0) => assert!(cx.select_read_clear(&selected.handle)), // the end
+///             Ok(n) => println!("{n} octets, {}", selected.extra),
+///             Err(error) => println!("{error}"),
+///         }
+///     })
+///     .create(&kernel)?;
+/// writer.write_all(b"hello").unwrap();
+/// drop(writer);
+/// kernel.run().await
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Watched(Rc<OwnedFd>);
+
+impl Watched {
+    /// Duplicates the descriptor and makes it non-blocking, as POE does; that concerns the original as well, and is never
+    /// undone.
+    ///
+    /// # Errors
+    /// The system's, when it has no descriptor left.
+    pub fn new(file: impl AsFd) -> Result<Self, Error> {
+        let made = file.as_fd().try_clone_to_owned().and_then(|fd| {
+            set_nonblocking(fd.as_fd())?;
+            Ok(Watched(Rc::new(fd)))
+        });
+        made.map_err(|error| io_error("duplicating a descriptor", error))
+    }
+
+    pub(super) fn key(&self, mode: SelectMode) -> FileKey {
+        (Rc::as_ptr(&self.0) as usize, mode)
+    }
+}
+
+impl AsFd for Watched {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+impl PartialEq for Watched {
+    /// Whether they are clones of one.
+    fn eq(&self, other: &Self) -> bool {
+        Rc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for Watched {}
+
+impl fmt::Debug for Watched {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Watched").field(&self.0).finish()
+    }
+}
+
+/// A descriptor's address, which is its own for as long as somebody watches it, and a mode.
+pub(super) type FileKey = (usize, SelectMode);
