@@ -227,7 +227,7 @@ struct State {
 ///             let (columns, rows) = wheel.terminal_size()?;
 ///             wheel.put(format!("{columns} by {rows}"));
 ///         }
-///         _ => wheel.put(format!("what? bell: {}", wheel.option("bell-style").unwrap_or("audible"))),
+///         _ => wheel.put(format!("what? bell: {}", wheel.option("bell-style").as_deref().unwrap_or("audible"))),
 ///     }
 ///     wheel.get("$ ");
 ///     Ok(())
