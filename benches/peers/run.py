@@ -147,7 +147,14 @@ def table(name):
         m = (4000 if c == 100 else 400) * (1 if flight == 1 else 8)
         t += row("echo", m, ["ours", "raw-tokio", "lines-codec"], str(c), str(flight))
         t += row("echo", m, ["ours@rw"], str(c), str(flight), "--variant", "rw")
+        t += row("echo", m, ["ours@rw-one"], str(c), str(flight), "--variant", "rw-one")
         t += row("echo", m, ["lines-codec@forward"], str(c), str(flight), "--variant", "forward")
+    elif name == "POOL":
+        for variant in ("yield", "posts"):
+            for k in range(1, (os.cpu_count() or 1) + 1):
+                t.append((f"ours@{variant}-{k}", "pool", 20_000_000 if variant == "yield" else 4_000_000, ["--size", str(k), "--variant", variant]))
+        for k in range(1, (os.cpu_count() or 1) + 1):
+            t.append((f"ours@work-{k}", "pool-work", 200, ["1000", str(k)]))
     elif name == "BATCH":
         for b in (1, 4, 16, 64, 256, 1024, 8192):
             t.append((f"proto-ring@batch{b}", "yield", 3_000_000, ["--batch", str(b)]))
@@ -173,7 +180,7 @@ def table(name):
     return t
 
 
-ALL = ["W1", "W1p", "W2", "W3", "W4", "W4m", "W5", "W5L", "W5b", "W5bL", "W5c", "W6", "W7a", "W7b", "W7c", "W7d", "W7e", "W7f", "W8", "W9a", "W9b", "W9c", "BATCH", "SMALL", "EVSIZE", "STARVE"]
+ALL = ["W1", "W1p", "W2", "W3", "W4", "W4m", "W5", "W5L", "W5b", "W5bL", "W5c", "W6", "W7a", "W7b", "W7c", "W7d", "W7e", "W7f", "W8", "W9a", "W9b", "W9c", "POOL", "BATCH", "SMALL", "EVSIZE", "STARVE"]
 
 
 def one(system, work, n, extra):
@@ -181,6 +188,8 @@ def one(system, work, n, extra):
         if work == "echo":
             flight = int(extra[1]) if len(extra) > 1 else 1
             return echo(system, n, int(extra[0]), flight, extra[2:])
+        if work == "pool-work":
+            return echo(system, n, int(extra[0]), more=["--size", extra[1], "--variant", "work"], work="pool", pin=False)
         p = subprocess.run(cmd(system, work, n, extra), capture_output=True, text=True, timeout=180)
         for l in reversed(p.stdout.splitlines()):
             if l.startswith("{"):
@@ -192,16 +201,17 @@ def one(system, work, n, extra):
         return {"skip": "over 180 s"}
 
 
-def echo(system, m, c, flight=1, more=()):
-    """Server on CPU 0, load on CPU 1."""
-    s = subprocess.Popen(["taskset", "-c", "0", *cmd(system, "echo", 1, list(more))], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+def echo(system, m, c, flight=1, more=(), work="echo", pin=True):
+    """Server on CPU 0, load on CPU 1, or both wherever there is room."""
+    on = lambda cpu: ["taskset", "-c", cpu] if pin else []
+    s = subprocess.Popen([*on("0"), *cmd(system, work, 1, list(more))], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     try:
         l = s.stdout.readline()
         if not l.startswith("PORT"):
             return {"skip": l.strip() or "no port"}
         port = l.split()[1]
         p = subprocess.run(
-            ["taskset", "-c", "1", PEERS, "load", f"127.0.0.1:{port}", str(c), str(m), "--server-pid", str(s.pid), "--label", system, "--flight", str(flight)],
+            [*on("1"), PEERS, "load", f"127.0.0.1:{port}", str(c), str(m), "--server-pid", str(s.pid), "--label", system, "--flight", str(flight)],
             capture_output=True, text=True, timeout=180,
         )
         return json.loads(p.stdout) if p.stdout.startswith("{") else {"skip": p.stderr[-120:]}

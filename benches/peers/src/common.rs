@@ -31,6 +31,8 @@ pub enum Work {
     Queue,
     /// W10: lateness of a 1 ms timer while an actor yields without end.
     Starve,
+    /// POOL: several kernels of ours (`opts.size`).
+    Pool,
 }
 
 pub const WORKS: &[(&str, Work)] = &[
@@ -47,6 +49,7 @@ pub const WORKS: &[(&str, Work)] = &[
     ("xthread", Work::XThread),
     ("queue", Work::Queue),
     ("starve", Work::Starve),
+    ("pool", Work::Pool),
 ];
 
 #[derive(Clone, Debug)]

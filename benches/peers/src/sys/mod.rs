@@ -4,6 +4,7 @@ pub mod kameo;
 pub mod limit;
 pub mod lines_codec;
 pub mod ours;
+pub mod pool;
 pub mod proto;
 pub mod proto_timer;
 pub mod proto_x;

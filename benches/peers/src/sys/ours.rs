@@ -48,6 +48,7 @@ impl Peer for Ours {
             Work::Echo => block(echo()),
             Work::XThread => block(xthread(n)),
             Work::Starve => block(starve(n, &o.variant)),
+            Work::Pool => return super::pool::run(n, o),
             Work::Queue => return Out::Skip("see the crate's own benches"),
         })
     }
@@ -378,7 +379,8 @@ const FAILED: Event<SocketError> = Event::new("failed");
 const LINE: Event<Input<String>> = Event::new("line");
 const ERROR: Event<IoError> = Event::new("error");
 
-/// By a SocketFactory and a ReadWrite each, with lines as text. The same shape as one task a connection: a session for each, which owns its wheel.
+/// By a SocketFactory and a ReadWrite each, with lines as text. The same shape as one task a connection: a session for
+/// each, which owns its wheel.
 async fn echo_by_wheels() -> Sample {
     let kernel = Kernel::new();
     let client = poe::States::<Option<ReadWrite>>::new()
@@ -420,7 +422,7 @@ async fn echo_by_wheels() -> Sample {
     Sample::new(1, Duration::from_secs(1))
 }
 
-/// One session that holds all wheels, by their IDs.
+/// The same with one session that finds its wheels by their IDs.
 async fn echo_by_one_session() -> Sample {
     type Clients = std::collections::HashMap<poe::WheelId, ReadWrite>;
     let kernel = Kernel::new();

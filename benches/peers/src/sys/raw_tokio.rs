@@ -38,6 +38,7 @@ impl Peer for RawTokio {
             Work::Echo => local(echo()),
             Work::XThread => local(xthread(n)),
             Work::Starve => local(starve(n)),
+            Work::Pool => return Out::Skip("one thread"),
             Work::Queue => return Out::Skip("see system queue"),
         })
     }
