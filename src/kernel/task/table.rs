@@ -13,6 +13,8 @@ use std::task::Waker;
 pub(crate) struct Tasks {
     shared: Arc<Shared>,
     pub(super) slots: RefCell<Vec<Option<Slot>>>,
+    /// The youngest task of each session, by the session's slot: whoever ends must not look through the tasks of all.
+    youngest: RefCell<Vec<u32>>,
     free: RefCell<Vec<u32>>,
     serial: Cell<u64>,
     /// Those of sessions. The kernel's own, which listen for signals, keep nothing alive.
@@ -36,7 +38,13 @@ pub(super) struct Slot {
     scheduled: bool,
     /// It only waits for a peer's goodbye.
     lingers: bool,
+    /// Its neighbours among the tasks of its session.
+    older: u32,
+    younger: u32,
 }
+
+/// No task, where a slot is asked for.
+const NONE: u32 = u32::MAX;
 
 /// Tasks of a kernel that may wait at a time for what peers have still to say: each keeps a descriptor.
 const LINGERING: usize = 1024;
@@ -50,6 +58,7 @@ impl Tasks {
         Tasks {
             shared,
             slots: RefCell::default(),
+            youngest: RefCell::default(),
             free: RefCell::default(),
             serial: Cell::new(0),
             count: Cell::new(0),
@@ -92,9 +101,57 @@ impl Tasks {
             body: Some((body, std_waker)),
             scheduled: true,
             lingers: false,
+            older: NONE,
+            younger: NONE,
         });
+        self.link(&mut slots, slot);
         self.put_in(key(slot, serial));
         TaskId { serial, slot }
+    }
+
+    /// Puts a task among those of its session.
+    fn link(&self, slots: &mut [Option<Slot>], at: u32) {
+        let Some(slot) = &mut slots[at as usize] else { return };
+        let session = slot.purpose.owner.slot as usize;
+        let mut youngest = self.youngest.borrow_mut();
+        if youngest.len() <= session {
+            youngest.resize(session + 1, NONE);
+        }
+        let older = std::mem::replace(&mut youngest[session], at);
+        (slot.older, slot.younger) = (older, NONE);
+        if let Some(Some(older)) = slots.get_mut(older as usize) {
+            older.younger = at;
+        }
+    }
+
+    /// Takes it out of them again.
+    fn unlink(&self, slots: &mut [Option<Slot>], at: u32) {
+        let Some(slot) = &slots[at as usize] else { return };
+        let (older, younger, session) = (slot.older, slot.younger, slot.purpose.owner.slot);
+        if let Some(Some(older)) = slots.get_mut(older as usize) {
+            older.younger = younger;
+        }
+        match slots.get_mut(younger as usize) {
+            Some(Some(younger)) => younger.older = older,
+            _ => self.youngest.borrow_mut()[session as usize] = older,
+        }
+    }
+
+    /// Calls `f` for each task of a session, the oldest first.
+    fn each(&self, session: u32, mut f: impl FnMut(TaskId, &Slot)) {
+        let slots = self.slots.borrow();
+        let look = |at: u32| slots.get(at as usize).and_then(Option::as_ref);
+        let mut at = self.youngest.borrow().get(session as usize).copied().unwrap_or(NONE);
+        while let Some(slot) = look(at)
+            && slot.older != NONE
+        {
+            at = slot.older;
+        }
+        while let Some(slot) = look(at) {
+            let serial = slot.serial;
+            f(TaskId { serial, slot: at }, slot);
+            at = slot.younger;
+        }
     }
 
     fn put_in(&self, key: u64) {
@@ -104,11 +161,11 @@ impl Tasks {
 
     pub(super) fn remove(&self, id: TaskId) -> Option<Slot> {
         let mut slots = self.slots.borrow_mut();
-        let place = slots.get_mut(id.slot as usize)?;
-        if place.as_ref()?.serial != id.serial {
+        if slots.get(id.slot as usize)?.as_ref()?.serial != id.serial {
             return None;
         }
-        let slot = place.take()?;
+        self.unlink(&mut slots, id.slot);
+        let slot = slots[id.slot as usize].take()?;
         self.free.borrow_mut().push(id.slot);
         if !slot.purpose.owner.is_kernel() {
             self.count.set(self.count.get() - 1);
@@ -129,12 +186,15 @@ impl Tasks {
     /// Enters another owner; gives the old one, or nothing if the task is over.
     pub(super) fn set_owner(&self, id: TaskId, to: SessionId, place: &'static Location<'static>) -> Option<SessionId> {
         let mut slots = self.slots.borrow_mut();
-        let slot = slots.get_mut(id.slot as usize)?.as_mut()?;
-        if slot.serial != id.serial {
+        if slots.get(id.slot as usize)?.as_ref()?.serial != id.serial {
             return None;
         }
+        self.unlink(&mut slots, id.slot);
+        let slot = slots[id.slot as usize].as_mut()?;
         slot.purpose.place = place;
-        Some(std::mem::replace(&mut slot.purpose.owner, to))
+        let from = std::mem::replace(&mut slot.purpose.owner, to);
+        self.link(&mut slots, id.slot);
+        Some(from)
     }
 
     /// Has the task polled as soon as the current handler returns.
@@ -169,15 +229,8 @@ impl Tasks {
         if self.count.get() == 0 {
             return Vec::new();
         }
-        let ids: Vec<TaskId> = self
-            .slots
-            .borrow()
-            .iter()
-            .enumerate()
-            .filter_map(|(i, s)| s.as_ref().map(|s| (i as u32, s)))
-            .filter(|(_, s)| s.purpose.owner.slot == session)
-            .map(|(slot, s)| TaskId { serial: s.serial, slot })
-            .collect();
+        let mut ids = Vec::new();
+        self.each(session, |id, _| ids.push(id));
         ids.into_iter().filter_map(|id| self.remove(id)).collect()
     }
 
@@ -237,34 +290,113 @@ impl Tasks {
 
     /// Calls `f` for each task of a session.
     pub(crate) fn each_of(&self, session: u32, mut f: impl FnMut(TaskId, &Purpose)) {
-        for (i, slot) in self.slots.borrow().iter().enumerate() {
-            if let Some(slot) = slot.as_ref().filter(|s| s.purpose.owner.slot == session) {
-                let id = TaskId {
-                    serial: slot.serial,
-                    slot: i as u32,
-                };
-                f(id, &slot.purpose);
-            }
-        }
+        self.each(session, |id, slot| f(id, &slot.purpose));
     }
 }
 
 impl Resource for Tasks {
     fn holds(&self, session: SessionId, out: &mut Vec<Hold>) {
-        for slot in self.slots.borrow().iter().flatten() {
+        self.each(session.slot, |_, slot| {
             let purpose = &slot.purpose;
-            if purpose.owner.slot == session.slot {
-                let lingers = if slot.lingers {
-                    ", closed: its peer is heard out"
-                } else {
-                    ""
-                };
-                out.push(Hold {
-                    kind: purpose.kind,
-                    name: format!("{}{lingers}", purpose.what),
-                    count: 1,
-                    place: purpose.place,
-                });
+            let lingers = if slot.lingers {
+                ", closed: its peer is heard out"
+            } else {
+                ""
+            };
+            out.push(Hold {
+                kind: purpose.kind,
+                name: format!("{}{lingers}", purpose.what),
+                count: 1,
+                place: purpose.place,
+            });
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::Core;
+    use crate::name::Name;
+    use crate::resource::HoldKind;
+    use proptest::prelude::*;
+    use std::task::{Context, Poll};
+
+    struct Never;
+
+    impl Task for Never {
+        fn poll(&mut self, _: &Core, _: &mut Context<'_>) -> Poll<()> {
+            Poll::Pending
+        }
+    }
+
+    fn session(slot: u32) -> SessionId {
+        SessionId {
+            serial: u64::from(slot) + 1,
+            slot,
+            kernel: 1,
+        }
+    }
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        Insert(u32),
+        Remove(usize),
+        Move(usize, u32),
+        Clear(u32),
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            4 => (1..5_u32).prop_map(Step::Insert),
+            2 => any::<usize>().prop_map(Step::Remove),
+            2 => (any::<usize>(), 1..5_u32).prop_map(|(which, to)| Step::Move(which, to)),
+            1 => (1..5_u32).prop_map(Step::Clear),
+        ]
+    }
+
+    proptest! {
+        /// Whatever becomes of tasks, each session has its own, the oldest first; one that moved comes last.
+        #[test]
+        fn each_session_has_its_own_tasks(steps in prop::collection::vec(step(), 1..80)) {
+            let tasks = Tasks::new(Arc::default());
+            let mut model: Vec<(u32, TaskId)> = Vec::new();
+            for step in steps {
+                match step {
+                    Step::Insert(owner) => {
+                        let purpose = Purpose {
+                            owner: session(owner),
+                            kind: HoldKind::Task,
+                            what: Name::from("never"),
+                            place: Location::caller(),
+                            listener: false,
+                        };
+                        model.push((owner, tasks.insert(purpose, Box::new(Never))));
+                    }
+                    Step::Remove(which) if !model.is_empty() => {
+                        let (_, id) = model.remove(which % model.len());
+                        prop_assert!(tasks.remove(id).is_some());
+                        prop_assert!(tasks.remove(id).is_none());
+                    }
+                    Step::Move(which, to) if !model.is_empty() => {
+                        let (from, id) = model.remove(which % model.len());
+                        let was = tasks.set_owner(id, session(to), Location::caller());
+                        prop_assert_eq!(was, Some(session(from)));
+                        model.push((to, id));
+                    }
+                    Step::Clear(owner) => {
+                        let those = model.extract_if(.., |(of, _)| *of == owner).count();
+                        prop_assert_eq!(tasks.clear(owner).len(), those);
+                    }
+                    Step::Remove(_) | Step::Move(..) => {}
+                }
+                prop_assert_eq!(tasks.count(), model.len());
+                for owner in 1..5 {
+                    let mut found = Vec::new();
+                    tasks.each_of(owner, |id, _| found.push(id));
+                    let of_it: Vec<TaskId> = model.iter().filter(|(of, _)| *of == owner).map(|(_, id)| *id).collect();
+                    prop_assert_eq!(found, of_it);
+                }
             }
         }
     }
