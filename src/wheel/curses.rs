@@ -105,6 +105,7 @@ struct State {
 ///     .on(KEYBOARD, |cx, wheel| -> poe::Handled {
 ///         wheel.adopt(cx)?;
 ///         assert_eq!(wheel.session_id(), cx.session_id());
+///         println!("keys come from wheel {}", wheel.id());
 ///         *cx.heap = Some(wheel);
 /// #       *cx.heap = None; // for there is nobody to press a key
 ///         Ok(())

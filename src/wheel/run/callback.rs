@@ -102,6 +102,15 @@ impl CallbackIo {
     }
 
     /// What can be asked the same while a stream is borrowed, or on a thread that the function has started.
+    ///
+    /// ```
+    /// use poe::wheel::{CallbackIo, KillFlag};
+    /// use std::thread;
+    /// fn work_beside(io: &CallbackIo) -> thread::JoinHandle<u64> {
+    ///     let flag: KillFlag = io.kill_flag();
+    ///     thread::spawn(move || (0..).take_while(|_| !flag.is_killed()).sum())
+    /// }
+    /// ```
     #[must_use]
     pub fn kill_flag(&self) -> KillFlag {
         self.killed.clone()
