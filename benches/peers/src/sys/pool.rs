@@ -119,12 +119,10 @@ fn digest(line: &[u8]) -> u64 {
 async fn work(pool: KernelPool) -> Sample {
     let server = pool
         .serve("127.0.0.1:0", |server| {
-            server
-                .filter(|| Line::bytes().literal("\n"))
-                .client_input(|cx, line| {
-                    std::hint::black_box(digest(&line));
-                    cx.client().put(line)
-                })
+            server.filter(|| Line::bytes().literal("\n")).client_input(|cx, line| {
+                std::hint::black_box(digest(&line));
+                cx.client().put(line)
+            })
         })
         .await
         .unwrap();
