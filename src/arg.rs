@@ -133,6 +133,12 @@ macro_rules! kinds {
                 None
             }
 
+            /// Whether values of that type are held in place: a constant of each instantiation.
+            #[inline(always)]
+            fn holds<A: 'static>() -> bool {
+                $(TypeId::of::<A>() == TypeId::of::<$ty>())||*
+            }
+
             fn in_place(&self) -> Option<&dyn Any> {
                 match self {
                     $(Repr::$variant(v) => Some(v),)*
@@ -204,6 +210,13 @@ impl AnyArg {
         matches!(&self.0, Repr::Boxed(b) if !b.is_spent())
     }
 
+    /// Whether it is a box whose value was taken.
+    #[cold]
+    #[inline(never)]
+    fn is_spent(&self) -> bool {
+        matches!(&self.0, Repr::Boxed(b) if b.is_spent())
+    }
+
     /// Whether dropping it does anything.
     #[inline]
     pub(crate) fn is_heavy(&self) -> bool {
@@ -270,12 +283,19 @@ impl AnyArg {
         if let Some(value) = self.0.take::<A>() {
             return Some(value);
         }
+        // A type that is held in place is in no box: without this every handler of one carries the code of the other.
+        if Repr::<Box<dyn Erased>>::holds::<A>() {
+            return match TypeId::of::<A>() == TypeId::of::<()>() && self.is_spent() {
+                true => Some(same(())),
+                false => None,
+            };
+        }
         let Repr::Boxed(b) = &mut self.0 else { return None };
         let held: &mut dyn Any = &mut **b;
         if let Some(Refillable(slot)) = held.downcast_mut::<Refillable<A>>() {
             return slot.take();
         }
-        if held.is::<Whole<A>>() || (TypeId::of::<A>() == TypeId::of::<()>() && b.is_spent()) {
+        if held.is::<Whole<A>>() {
             return std::mem::replace(self, AnyArg::UNIT).downcast().ok();
         }
         None

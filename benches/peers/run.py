@@ -216,7 +216,7 @@ def echo(system, m, c, flight=1, more=(), work="echo", pin=True):
         )
         return json.loads(p.stdout) if p.stdout.startswith("{") else {"skip": p.stderr[-120:]}
     finally:
-        s.terminate()
+        s.kill()  # a pool has signals of its own
         s.wait()
 
 

@@ -2,7 +2,7 @@
 //!
 //! * `yield`: each kernel's session posts to itself, N events in all: nothing is shared, so this is what the machine gives.
 //! * `posts`: 64 tokens a kernel go round the kernels, N posts from kernel to kernel in all.
-//! * `work`: a line server on all kernels whose every line costs some 20 µs of processor time; prints its port, serves
+//! * `work`: a line server on all kernels whose every line costs some 50 µs of processor time; prints its port, serves
 //!   until killed.
 
 use crate::common::*;
@@ -110,7 +110,7 @@ async fn posts(pool: KernelPool, n: u64) -> Sample {
 /// What a line is worth: a hash of it, time and again.
 fn digest(line: &[u8]) -> u64 {
     let mut hasher = DefaultHasher::new();
-    for _ in 0..400 {
+    for _ in 0..3000 {
         hasher.write(line);
     }
     hasher.finish()
