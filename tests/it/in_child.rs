@@ -10,7 +10,8 @@ pub(crate) fn is_child(name: &str) -> bool {
     if std::env::var(MARK).is_ok_and(|mark| mark == name) {
         return true;
     }
-    let name_in_binary = name.strip_prefix("it::").unwrap_or(name);
+    // The path begins with the name of the test's crate.
+    let name_in_binary = name.split_once("::").map_or(name, |(_, path)| path);
     let output = Command::new(std::env::current_exe().unwrap())
         .args([
             name_in_binary,

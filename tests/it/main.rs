@@ -77,6 +77,7 @@ mod upstream;
 mod upstream_wheel_readwrite;
 #[cfg(all(unix, feature = "pty", feature = "curses"))]
 mod wheel_curses;
+mod wheel_filter_errors;
 #[cfg(unix)]
 mod wheel_follow_tail;
 #[cfg(all(unix, feature = "pty", feature = "readline"))]

@@ -167,7 +167,10 @@ impl FollowTailBuilder {
         builder
     }
 
-    /// Tells of errors. Without it they are silent, but for errors of the filter, which are a `DIE` of the session then.
+    /// Sends this event for errors.
+    ///
+    /// Without it they are silent, except errors of the filter, which are logged: a record that is refused (a line that is
+    /// not UTF-8) at `warn!`, and the next one follows; a filter that cannot go on at `error!`, and no record comes any more.
     #[doc(alias = "ErrorEvent")]
     pub fn error(mut self, event: impl Posts<IoError>) -> Self {
         self.events.error = Some(HeldName::new(event.key()));

@@ -4,16 +4,16 @@
 //! whether it is still the same, and the timer is set.
 
 use super::super::error::IoError;
-use super::super::pump::Record;
+use super::super::pump::{Record, log_unreported};
 use super::source::{Hint, Seen, Source, Start, Stream, open};
 use super::state::{Events, State};
 use crate::arg::AnyArg;
 use crate::bridge::clock::Clock;
 use crate::bridge::deadline::Deadline;
-use crate::error::{Failure, drop_quietly};
+use crate::error::drop_quietly;
 use crate::kernel::Core;
 use crate::kernel::task::Task;
-use crate::name::{HeldName, Name, NameIdx};
+use crate::name::{HeldName, NameIdx};
 use std::fs::File;
 use std::io::{self, IsTerminal, Read};
 use std::os::unix::fs::FileExt;
@@ -41,6 +41,8 @@ pub(super) struct TailTask {
     backlog: bool,
     /// The filter can go no further.
     broken: bool,
+    /// Nothing more will be read; only what a filter that was changed at the end sees is still delivered.
+    over: bool,
     /// Opening has failed, was reported, and has not succeeded since.
     failing: bool,
 }
@@ -83,6 +85,7 @@ impl TailTask {
             stream: None,
             backlog: false,
             broken: false,
+            over: false,
             failing: false,
         }
     }
@@ -172,8 +175,13 @@ impl Task for TailTask {
         match step {
             Poll::Pending => Poll::Pending,
             Poll::Ready(Step::Over) => {
+                self.over = true;
                 self.file = None;
                 state.offset.set(None);
+                if state.reparse.get() {
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
                 Poll::Ready(())
             }
             Poll::Ready(Step::Again) => {
@@ -202,6 +210,9 @@ impl TailTask {
             if self.backlog {
                 return Some(Poll::Ready(Step::Again));
             }
+        }
+        if self.over {
+            return Some(Poll::Ready(Step::Over));
         }
         if self.stream.is_some() {
             return self.stream_step(state, core, cx);
@@ -426,17 +437,13 @@ fn tell(state: &State, core: &Core, which: impl FnOnce(&Events) -> &Option<HeldN
     }
 }
 
-/// Dispatches an error event. Without one, an error of the filter is a `DIE` of the session; others are silent.
+/// Dispatches an error event. Without one, an error of the filter is logged; others are silent.
 fn report(state: &State, core: &Core, error: IoError) -> Option<()> {
     let event = state.events.borrow().error.as_ref().map(HeldName::idx);
     if let Some(event) = event {
         return deliver(state, core, event, AnyArg::new(error));
     }
-    if error.as_filter().is_some() {
-        let what = Name::from(&*format!("FollowTail {}", state.base.id()));
-        core.raise_for_task(state.base.owner(), what, &Failure::from(error), state.base.place());
-    } else {
-        drop_quietly(error);
-    }
+    log_unreported(&state.base, "FollowTail", &error);
+    drop_quietly(error);
     state.base.is_alive().then_some(())
 }

@@ -25,7 +25,7 @@ pub(crate) use settings::{Settings, check_marks, watermark_settings};
 #[cfg(unix)]
 pub(crate) use state::Part;
 pub(crate) use state::{Link, Setup, State};
-pub(crate) use tell::Events;
+pub(crate) use tell::{Events, log_unreported};
 
 use super::error::IoError;
 use crate::error::Failure;
@@ -72,6 +72,8 @@ pub(crate) struct Pump {
     backlog: Backlog,
     /// The end that was met when reading ahead.
     end: Option<End>,
+    /// The end was told, and the wheel's other pumps are told of it once a filter changed at the end has given its records.
+    ending: bool,
     closing: Option<Closing>,
 }
 
@@ -83,6 +85,7 @@ impl Pump {
             again: false,
             backlog: Backlog::None,
             end: None,
+            ending: false,
             closing: None,
         }
     }
@@ -123,6 +126,10 @@ impl Task for Pump {
             // Nothing: the wheel was dropped or closed by a handler.
             let _: Option<()> = self.run(&state, core, cx);
             state.put_only.set(false);
+            if state.reparse.get() {
+                // A handler of this poll has changed the filter: at the end of the input, say.
+                cx.waker().wake_by_ref();
+            }
             let link = state.link.borrow().clone();
             if let Some(link) = link {
                 link.settle(core);
@@ -159,6 +166,9 @@ impl Pump {
         let ahead = self.backlog == Backlog::Ahead && !state.is_paused();
         if state.reparse.take() || ahead || self.backlog == Backlog::Begun {
             self.records(state, core, cx)?;
+        }
+        if self.ending {
+            self.end_part(state, core)?;
         }
         self.write(state, core, cx)?;
         if self.backlog == Backlog::None
@@ -274,13 +284,23 @@ impl Pump {
             End::Error(error) => IoError::io("read", state.base.id(), error),
         };
         report(state, core, error)?;
-        match state.part.get() {
-            Some(part) => {
-                state.shut_input();
-                part.ended(core)
-            }
-            None => Some(()),
+        self.ending = state.part.get().is_some();
+        self.end_part(state, core)
+    }
+
+    /// Tells the wheel's other pumps of the end of the input, unless a filter set at the end still has to look at what the
+    /// old one held.
+    fn end_part(&mut self, state: &State, core: &Core) -> Option<()> {
+        if state.reparse.get() || self.backlog != Backlog::None {
+            return Some(());
         }
+        if std::mem::take(&mut self.ending)
+            && let Some(part) = state.part.get()
+        {
+            state.shut_input();
+            return part.ended(core);
+        }
+        Some(())
     }
 
     /// Writes what waits, tells of it, and writes what was put when it was told.

@@ -76,6 +76,8 @@ pub(crate) struct State {
 
 /// What a wheel with several pumps does otherwise than one that is a pump and nothing else.
 pub(crate) trait Part {
+    /// Whether an event tells of errors.
+    fn has_error_event(&self) -> bool;
     /// Tells of an error, or of the end of the input. `None`: the wheel is gone.
     fn failed(&self, core: &Core, error: crate::wheel::IoError) -> Option<()>;
     /// The end of the input has been told. `None`: the wheel is gone.

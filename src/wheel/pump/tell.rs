@@ -3,8 +3,10 @@
 use super::state::State;
 use crate::arg::AnyArg;
 use crate::error::{Failure, drop_quietly};
+use crate::filter::FilterError;
 use crate::kernel::Core;
 use crate::name::{HeldName, Name, NameIdx};
+use crate::wheel::base::Base;
 use crate::wheel::error::IoError;
 
 /// The names of a wheel's events, but for the input's, which goes with the filter.
@@ -48,10 +50,17 @@ pub(super) fn tell_low(state: &State, core: &Core) -> Option<()> {
     Some(())
 }
 
-/// Dispatches an error event. Without one, an error of the filter is a `DIE` of the session; others are silent.
+/// Dispatches an error event. Without one, an error of the filter is logged; others are silent. A filter that can go no
+/// further ends the input then, because nobody is there who could replace it.
 pub(super) fn report(state: &State, core: &Core, error: IoError) -> Option<()> {
     if let Some(part) = state.part.get() {
-        return part.failed(core, error);
+        let ends_input = error.as_filter().is_some_and(FilterError::is_fatal) && !part.has_error_event();
+        part.failed(core, error)?;
+        if ends_input && !state.ended.replace(true) {
+            state.shut_input();
+            part.ended(core)?;
+        }
+        return Some(());
     }
     let link = state.link.borrow().clone();
     if let Some(link) = link {
@@ -62,12 +71,27 @@ pub(super) fn report(state: &State, core: &Core, error: IoError) -> Option<()> {
     if let Some(event) = event {
         return deliver(state, core, event, AnyArg::new(error));
     }
-    if error.as_filter().is_some() {
-        die(state, core, &Failure::from(error));
-    } else {
-        drop_quietly(error);
-    }
+    log_unreported(&state.base, "ReadWrite", &error);
+    drop_quietly(error);
     state.base.is_alive().then_some(())
+}
+
+/// Logs the error of a filter that no error event tells of: a record that could not be made is a peer's fault or a wrong
+/// filter, and must not end the program. The bytes stay out of the log.
+pub(crate) fn log_unreported(base: &Base, wheel: &str, error: &IoError) {
+    let Some(filter) = error.as_filter() else { return };
+    let (session, id, place, bytes) = (base.owner(), base.id(), base.place(), filter.octets().len());
+    if filter.is_fatal() {
+        tracing::error!(
+            target: "poe::wheels", %session, wheel = %id, %place, bytes,
+            "{wheel} {id} has no error event, and its filter cannot go on: {error}; no more input is read"
+        );
+    } else {
+        tracing::warn!(
+            target: "poe::wheels", %session, wheel = %id, %place, bytes,
+            "{wheel} {id} has no error event, and a record is skipped: {error}"
+        );
+    }
 }
 
 /// Raises a `DIE` of the session, in the wheel's name.

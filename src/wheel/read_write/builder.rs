@@ -138,8 +138,10 @@ impl ReadWriteBuilder {
         self
     }
 
-    /// Tells of errors and of the end of the input. Without it both are silent, but for errors of the filter, which are
-    /// a `DIE` of the session then.
+    /// Sends this event for errors and for the end of the input.
+    ///
+    /// Without it both are silent, except errors of the filter, which are logged: a record that is refused (a line that is
+    /// not UTF-8) at `warn!`, and the next one follows; a filter that cannot go on at `error!`, and nothing more is read.
     #[doc(alias = "ErrorEvent")]
     pub fn error(mut self, event: impl Posts<IoError>) -> Self {
         self.settings.events.error = Some(HeldName::new(event.key()));

@@ -212,8 +212,10 @@ impl RunBuilder {
         self
     }
 
-    /// Tells of errors and of the end of each output. Without it they are silent, but for errors of filters, which are a
-    /// `DIE` of the session then.
+    /// Sends this event for errors and for the end of each output.
+    ///
+    /// Without it they are silent, except errors of filters, which are logged: a record that is refused (a line that is not
+    /// UTF-8) at `warn!`, and the next one follows; a filter that cannot go on at `error!`, and that output is closed.
     #[doc(alias = "ErrorEvent")]
     pub fn error(mut self, event: impl Posts<RunError>) -> Self {
         self.names.error = Some(HeldName::new(event.key()));

@@ -2,7 +2,7 @@
 
 use super::{RunError, StdStream};
 use crate::arg::AnyArg;
-use crate::error::{Failure, drop_quietly};
+use crate::error::drop_quietly;
 use crate::kernel::Core;
 use crate::name::{HeldName, Name};
 use crate::wheel::base::Base;
@@ -33,6 +33,10 @@ pub(super) struct Part {
 }
 
 impl pump::Part for Part {
+    fn has_error_event(&self) -> bool {
+        self.shared.names.borrow().error.is_some()
+    }
+
     fn failed(&self, core: &Core, error: IoError) -> Option<()> {
         let base = &self.shared.base;
         let stream = match error.operation() {
@@ -43,10 +47,8 @@ impl pump::Part for Part {
         match event {
             Some(event) => base.deliver(core, event, AnyArg::new(RunError { stream, error })),
             None => {
-                match error.as_filter() {
-                    Some(_) => core.raise_for_task(base.owner(), self.name(), &Failure::from(error), base.place()),
-                    None => drop_quietly(error),
-                }
+                pump::log_unreported(base, "Run", &error);
+                drop_quietly(error);
                 base.is_alive().then_some(())
             }
         }
