@@ -7,7 +7,7 @@
 use poe::component::{ClientHeap, Link, SHUTDOWN, TcpServer};
 use poe::filter::Line;
 use poe::wheel::SocketName;
-use poe::{Context, Event, Kernel, SessionId};
+use poe::{Context, Event, Kernel, SessionId, hosts};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -116,13 +116,13 @@ fn heard(cx: &mut Cx<'_>, line: &str) {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:0".into());
-    serve(&address, ended(), |addr| println!("listening on {addr}")).await
+    serve(&address, hosts::terminated()?, |addr| println!("listening on {addr}")).await
 }
 
-/// Serves until it is told to end.
+/// Serves until `end` completes.
 pub(crate) async fn serve(
     address: &str,
-    end: impl Future<Output = std::io::Result<()>>,
+    end: impl Future,
     listening: impl FnOnce(SocketName),
 ) -> Result<(), Box<dyn std::error::Error>> {
     let kernel = Kernel::new();
@@ -152,28 +152,9 @@ pub(crate) async fn serve(
         .start(&kernel)
         .await?;
     listening(server.local_name().clone());
-    tokio::select! {
-        served = kernel.serve() => served?,
-        told = end => told?,
-    }
-    let report = kernel.shutdown(Duration::from_secs(5)).await;
+    let report = kernel.serve_until(end, Duration::from_secs(5)).await?;
     if !report.is_clean() {
         eprintln!("{report}");
     }
     Ok(())
-}
-
-/// Returns when the process is asked to end.
-#[cfg(unix)]
-async fn ended() -> std::io::Result<()> {
-    let mut term = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
-    tokio::select! {
-        _ = term.recv() => Ok(()),
-        interrupted = tokio::signal::ctrl_c() => interrupted,
-    }
-}
-
-#[cfg(not(unix))]
-async fn ended() -> std::io::Result<()> {
-    tokio::signal::ctrl_c().await
 }

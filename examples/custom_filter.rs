@@ -5,9 +5,10 @@
 //! [`Filter`]. By the `printf '5:hello,' | nc 127.0.0.1 PORT` of another terminal you see it at work.
 
 use bytes::{Buf, Bytes, BytesMut};
-use poe::Kernel;
 use poe::component::TcpServer;
 use poe::filter::{Filter, FilterError};
+use poe::{Kernel, hosts};
+use std::time::Duration;
 
 /// Netstrings: the length in decimal digits, a colon, the octets, a comma.
 #[derive(Debug)]
@@ -132,8 +133,9 @@ async fn main() -> Result<(), poe::Error> {
     let kernel = Kernel::new();
     let server = start_server(&kernel, "127.0.0.1:0").await?;
     println!("listening on {}", server.local_name());
-    tokio::select! {
-        served = kernel.serve() => served,
-        _ = tokio::signal::ctrl_c() => Ok(()),
+    let report = kernel.serve_until(hosts::terminated()?, Duration::from_secs(5)).await?;
+    if !report.is_clean() {
+        eprintln!("{report}");
     }
+    Ok(())
 }

@@ -4,9 +4,9 @@
 //! that is longer than the limit (default 64 KiB) gets a message on standard error and a closed connection. SIGINT and
 //! SIGTERM end the server in good order: what was put is written, then the connections close.
 
-use poe::Kernel;
 use poe::component::TcpServer;
 use poe::filter::Line;
+use poe::{Kernel, hosts};
 use std::time::Duration;
 
 #[tokio::main(flavor = "current_thread")]
@@ -36,28 +36,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .await?;
     println!("listening on {}", server.local_name());
 
-    tokio::select! {
-        served = kernel.serve() => served?,
-        signal = ended() => signal?,
-    }
-    let report = kernel.shutdown(Duration::from_secs(5)).await;
+    let report = kernel.serve_until(hosts::terminated()?, Duration::from_secs(5)).await?;
     if !report.is_clean() {
         eprintln!("{report}");
     }
     Ok(())
-}
-
-/// Returns when the process is asked to end.
-#[cfg(unix)]
-async fn ended() -> std::io::Result<()> {
-    let mut term = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
-    tokio::select! {
-        _ = term.recv() => Ok(()),
-        interrupted = tokio::signal::ctrl_c() => interrupted,
-    }
-}
-
-#[cfg(not(unix))]
-async fn ended() -> std::io::Result<()> {
-    tokio::signal::ctrl_c().await
 }

@@ -13,7 +13,7 @@ mod follower {
     use poe::event::START;
     use poe::filter::Line;
     use poe::wheel::{Connection, FollowTail, Input, IoError, ReadWrite, SocketError, SocketFactory};
-    use poe::{Context, Event, Handled, Kernel, Session, SessionId, WheelId};
+    use poe::{Context, Event, Handled, KERNEL_SHUTDOWN, Kernel, Session, SessionId, Signal, WheelId};
     use std::collections::VecDeque;
     use std::path::PathBuf;
     use std::time::Duration;
@@ -33,6 +33,7 @@ mod follower {
     const BROKEN: Event<IoError> = Event::new("broken");
     /// Ends it all, as soon as what was read has been sent.
     const END: Event<()> = Event::new("end");
+    const SHUTTING_DOWN: Event<Signal> = Event::new("shutting down");
 
     struct Heap {
         path: PathBuf,
@@ -49,7 +50,7 @@ mod follower {
 
     type Cx<'k> = Context<'k, Heap>;
 
-    /// Starts the session; post `"end"` to it to end it.
+    /// Starts the session; it ends when `"end"` is posted to it, or when the kernel is shut down.
     pub fn start(
         kernel: &Kernel,
         path: PathBuf,
@@ -74,6 +75,7 @@ mod follower {
                 let tail = FollowTail::builder(&cx.heap.path).input(Line::new(), LINE);
                 let tail = tail.poll_interval(cx.heap.interval).reset(ROTATED).error(TAIL_FAILED);
                 cx.heap.tail = Some(tail.start(cx)?);
+                cx.sig(KERNEL_SHUTDOWN, SHUTTING_DOWN);
                 cx.yield_to(CONNECT, ());
                 Ok(())
             })
@@ -109,6 +111,10 @@ mod follower {
             })
             .on(HEARD, |_, _| ())
             .on(FLUSHED, |cx, _| send(cx))
+            .on(SHUTTING_DOWN, |cx, _| {
+                cx.sig_handled();
+                cx.yield_to(END, ());
+            })
             .on(END, |cx, ()| {
                 cx.heap.tail = None;
                 cx.heap.ending = true;
@@ -171,21 +177,18 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     let kernel = poe::Kernel::new();
     let word = args.next().unwrap_or_default();
-    let session = start(
+    start(
         &kernel,
         path.into(),
         server,
         word,
         std::time::Duration::from_millis(250),
     )?;
-    let handle = kernel.handle();
-    tokio::select! {
-        ran = kernel.run() => return Ok(ran?),
-        interrupted = tokio::signal::ctrl_c() => interrupted?,
+    let limit = std::time::Duration::from_secs(5);
+    let report = kernel.serve_until(poe::hosts::terminated()?, limit).await?;
+    if !report.is_clean() {
+        eprintln!("{report}");
     }
-    // A session that is gone needs no asking.
-    let _ = handle.post(session, "end", ());
-    tokio::time::timeout(std::time::Duration::from_secs(5), kernel.run()).await??;
     Ok(())
 }
 

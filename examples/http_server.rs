@@ -14,9 +14,9 @@
 use bytes::Bytes;
 use http::header::{ALLOW, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
-use poe::Kernel;
 use poe::component::TcpServer;
 use poe::filter::httpd::{Httpd, Incoming, keeps_alive};
+use poe::{Kernel, hosts};
 use std::time::Duration;
 
 #[tokio::main(flavor = "current_thread")]
@@ -60,11 +60,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .await?;
     println!("listening on {}", server.local_name());
 
-    tokio::select! {
-        served = kernel.serve() => served?,
-        signal = ended() => signal?,
-    }
-    let report = kernel.shutdown(Duration::from_secs(5)).await;
+    let report = kernel.serve_until(hosts::terminated()?, Duration::from_secs(5)).await?;
     if !report.is_clean() {
         eprintln!("{report}");
     }
@@ -110,19 +106,4 @@ fn said(status: StatusCode) -> Response<Bytes> {
     let mut response = Response::new(Bytes::from(format!("{words}\n")));
     *response.status_mut() = status;
     response
-}
-
-/// Returns when the process is asked to end.
-#[cfg(unix)]
-async fn ended() -> std::io::Result<()> {
-    let mut term = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
-    tokio::select! {
-        _ = term.recv() => Ok(()),
-        interrupted = tokio::signal::ctrl_c() => interrupted,
-    }
-}
-
-#[cfg(not(unix))]
-async fn ended() -> std::io::Result<()> {
-    tokio::signal::ctrl_c().await
 }

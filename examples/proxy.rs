@@ -10,7 +10,7 @@ use poe::filter::Stream;
 use poe::wheel::{
     Address, Connection, ReadWrite, SocketError, SocketFactory, SocketName, SocketStream, Splice, Spliced, splice,
 };
-use poe::{Context, Event, Handled, Kernel, Session};
+use poe::{Context, Event, Handled, Kernel, Session, hosts};
 use std::cell::Cell;
 use std::time::Duration;
 
@@ -71,14 +71,15 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (Some(listen), Some(target)) = (args.next(), args.next()) else {
         return Err("usage: proxy LISTEN TARGET".into());
     };
-    serve(&listen, target.into(), ended(), |addr| println!("listening on {addr}")).await
+    let end = hosts::terminated()?;
+    serve(&listen, target.into(), end, |addr| println!("listening on {addr}")).await
 }
 
-/// Serves until it is told to end.
+/// Serves until `end` completes.
 pub(crate) async fn serve(
     listen: &str,
     target: Address,
-    end: impl Future<Output = std::io::Result<()>>,
+    end: impl Future,
     listening: impl FnOnce(SocketName),
 ) -> Result<(), Box<dyn std::error::Error>> {
     let kernel = Kernel::new();
@@ -87,25 +88,6 @@ pub(crate) async fn serve(
         .start(&kernel)
         .await?;
     listening(server.local_name().clone());
-    tokio::select! {
-        served = kernel.serve() => served?,
-        told = end => told?,
-    }
-    kernel.shutdown(Duration::from_secs(1)).await;
+    kernel.serve_until(end, Duration::from_secs(1)).await?;
     Ok(())
-}
-
-/// Returns when the process is asked to end.
-#[cfg(unix)]
-async fn ended() -> std::io::Result<()> {
-    let mut term = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
-    tokio::select! {
-        _ = term.recv() => Ok(()),
-        interrupted = tokio::signal::ctrl_c() => interrupted,
-    }
-}
-
-#[cfg(not(unix))]
-async fn ended() -> std::io::Result<()> {
-    tokio::signal::ctrl_c().await
 }

@@ -4,7 +4,7 @@
 use poe::event::START;
 use poe::filter::Line;
 use poe::wheel::{Connection, Input, IoError, ReadWrite, SocketError, SocketFactory, SocketStream};
-use poe::{Context, Event, Handled, Kernel, Session, Signal, WheelId, tls};
+use poe::{Context, Event, Handled, KERNEL_SHUTDOWN, Kernel, Session, Signal, WheelId, hosts, tls};
 use std::collections::HashMap;
 use std::io;
 use std::time::Duration;
@@ -14,7 +14,7 @@ const FAILED: Event<SocketError> = Event::new("failed");
 const SECURED: Event<io::Result<tls::ServerStream<SocketStream>>> = Event::new("secured");
 const LINE: Event<Input<String>> = Event::new("line");
 const ERROR: Event<IoError> = Event::new("error");
-const ASKED_TO_END: Event<Signal> = Event::new("asked to end");
+const SHUTTING_DOWN: Event<Signal> = Event::new("shutting down");
 
 struct Server {
     listener: Option<SocketFactory>,
@@ -28,8 +28,7 @@ fn start(cx: &mut Context<'_, Server>, address: String) -> Handled {
         println!("listening on {address}");
     }
     cx.heap.listener = Some(listener);
-    cx.sig("INT", ASKED_TO_END);
-    cx.sig("TERM", ASKED_TO_END);
+    cx.sig(KERNEL_SHUTDOWN, SHUTTING_DOWN);
     Ok(())
 }
 
@@ -78,11 +77,19 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
                 client.close(Duration::from_secs(1));
             }
         })
-        // Not handled: both are terminal, and the session stops.
-        .on(ASKED_TO_END, |_, _| ())
+        .on(SHUTTING_DOWN, |cx, _| {
+            cx.sig_handled();
+            cx.heap.listener = None;
+            for (_, client) in cx.heap.clients.drain() {
+                client.close(Duration::from_secs(1));
+            }
+        })
         .on(FAILED, |_, error| eprintln!("{error}"))
         .args(address)
         .create(&kernel)?;
-    kernel.run().await?;
+    let report = kernel.serve_until(hosts::terminated()?, Duration::from_secs(5)).await?;
+    if !report.is_clean() {
+        eprintln!("{report}");
+    }
     Ok(())
 }

@@ -7,7 +7,7 @@
 use poe::component::KernelPool;
 use poe::event::START;
 use poe::filter::Line;
-use poe::{Event, Session};
+use poe::{Event, Session, hosts};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -23,18 +23,18 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     serve(
         &address,
         kernels,
-        ended(),
+        hosts::terminated()?,
         |addr| println!("listening on {addr}"),
         shown,
     )
     .await
 }
 
-/// Serves until it is told to end, and shows how many lines there were, whenever that has changed.
+/// Serves until `end` completes, and shows how many lines there were, whenever that has changed.
 pub(crate) async fn serve(
     address: &str,
     kernels: usize,
-    end: impl Future<Output = std::io::Result<()>>,
+    end: impl Future,
     listening: impl FnOnce(SocketAddr),
     show: impl Fn(u64) + Clone + Send + Sync + 'static,
 ) -> Result<(), Box<dyn std::error::Error>> {
@@ -71,25 +71,11 @@ pub(crate) async fn serve(
         })
         .await?;
     listening(server.local_addr());
-    end.await?;
+    let mut end = std::pin::pin!(end);
+    end.as_mut().await;
     let report = pool.shutdown(Duration::from_secs(5)).await;
     if !report.is_clean() {
         eprintln!("{report}");
     }
     Ok(())
-}
-
-/// Returns when the process is asked to end.
-#[cfg(unix)]
-async fn ended() -> std::io::Result<()> {
-    let mut term = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
-    tokio::select! {
-        _ = term.recv() => Ok(()),
-        interrupted = tokio::signal::ctrl_c() => interrupted,
-    }
-}
-
-#[cfg(not(unix))]
-async fn ended() -> std::io::Result<()> {
-    tokio::signal::ctrl_c().await
 }

@@ -1,6 +1,7 @@
 //! What drives a kernel: the event loop that POE calls POE::Loop, and what a host must do for it.
 //!
-//! There is nothing to implement here and nothing to choose. A kernel is a plain future
+//! There is nothing to implement and nothing to choose; what this module has beside its text is [`terminated`], for hosts that
+//! end when the process is told to. A kernel is a plain future
 //! ([`Kernel::run`](crate::Kernel::run), [`serve`](crate::Kernel::serve)), and a *host* is whatever polls it. This page says
 //! what a host owes the kernel, which hosts are tested, and what has become of each method of a loop of POE's.
 //!
@@ -77,7 +78,92 @@
 //! | `loop_resume_time_watcher`, `loop_reset_time_watcher`, `loop_pause_time_watcher` | one wake-up for the head of the queue, set when the future goes to wait: a timerfd on Linux, Tokio's sleep elsewhere and on virtual time |
 //! | `loop_watch_filehandle`, `loop_ignore_filehandle` | a task of the kernel's own that waits in Tokio's reactor ([`select_read`](crate::Turn::select_read)); the level is asked for before each event |
 //! | `loop_pause_filehandle`, `loop_resume_filehandle` | the task stays, and is passed over ([`select_pause_read`](crate::Turn::select_pause_read)) |
-//! | `loop_watch_signal`, `loop_ignore_signal`, `loop_ignore_all_signals` | Tokio's signal streams, from the first watcher to the last ([`sig`](crate::Turn::sig)); the system's default action does not come back |
+//! | `loop_watch_signal`, `loop_ignore_signal`, `loop_ignore_all_signals` | Tokio's signal streams, from the first watcher to the last ([`sig`](crate::Turn::sig)); then the system's default action is back |
 //! | `loop_attach_uidestroy` | none: no toolkit. A program raises `UIDESTROY` itself ([`signal`](crate::Turn::signal)), and it is non-maskable as in POE |
 //! | hang-up, error, invalid descriptor | ready for whatever is watched; a descriptor cannot be invalid, since the watcher has a duplicate of its own |
 //! | the search for a loop: `use`, import, environment, a module that is loaded | none: the host is who polls |
+
+use crate::bridge::os_signals::Arrivals;
+use crate::error::{Error, ErrorKind};
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+/// Watches the signals that ask a process to end, and returns a future that completes at the first of them.
+///
+/// They are `TERM` and `INT`; on Windows Ctrl-C (`INT`) and the closing of the console (`TERM`). The future's output is the
+/// name of the one that came. They are watched from this call on, until the future is dropped; then their default action
+/// is back, and the next `TERM` or `INT` ends the process at once. [`Kernel::serve_until`](crate::Kernel::serve_until) keeps
+/// the future until the kernel has shut down.
+///
+/// # Errors
+/// There is no Tokio runtime to watch in; the operating system refuses it.
+///
+/// # Panics
+/// In a Tokio runtime without its I/O driver.
+///
+/// ```no_run
+/// use poe::{Kernel, component::TcpServer, hosts};
+/// use std::time::Duration;
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), poe::Error> {
+/// let kernel = Kernel::new();
+/// let server = TcpServer::builder("127.0.0.1:7777").client_input(|cx, line| cx.client().put(line));
+/// server.start(&kernel).await?;
+/// let report = kernel.serve_until(hosts::terminated()?, Duration::from_secs(5)).await?;
+/// println!("{report}");
+/// # Ok(()) }
+/// ```
+pub fn terminated() -> Result<Terminated, Error> {
+    let failed = |error| ErrorKind::Io {
+        operation: "watching the signals TERM and INT",
+        error,
+    };
+    if tokio::runtime::Handle::try_current().is_err() {
+        let why = "there is no Tokio runtime here: call `hosts::terminated` inside one, with its I/O driver";
+        return Err(failed(io::Error::other(why)).into());
+    }
+    let watched = ["TERM", "INT"].map(|name| Arrivals::of(name, false).map(|arrivals| (name, arrivals)));
+    let watched: Result<Vec<_>, _> = watched.into_iter().collect();
+    Ok(Terminated(watched.map_err(failed)?))
+}
+
+/// Completes when the process is asked to end: the future of [`terminated`].
+///
+/// It may be awaited again, by reference, for the next signal.
+///
+/// ```no_run
+/// use poe::hosts::{self, Terminated};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), poe::Error> {
+/// let mut asked: Terminated = hosts::terminated()?;
+/// println!("SIG{}: cleaning up; ask again to end now", (&mut asked).await);
+/// tokio::select! {
+///     () = std::future::pending() => {} // what cleans up
+///     _ = asked => {}
+/// }
+/// # Ok(()) }
+/// ```
+#[must_use = "the signals are watched only as long as this is kept"]
+pub struct Terminated(Vec<(&'static str, Arrivals)>);
+
+impl Future for Terminated {
+    type Output = &'static str;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<&'static str> {
+        for (name, arrivals) in &mut self.0 {
+            if arrivals.poll(cx).is_ready() {
+                return Poll::Ready(name);
+            }
+        }
+        Poll::Pending
+    }
+}
+
+impl fmt::Debug for Terminated {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Terminated").finish_non_exhaustive()
+    }
+}

@@ -164,7 +164,7 @@ pub use kernel::{
 #[cfg(unix)]
 pub use kernel::{ChildExit, ChildProcess, SelectMode, Selected, Watched};
 pub use name::Name;
-pub use resource::signals::SignalClass;
+pub use resource::signals::{KERNEL_SHUTDOWN, SignalClass};
 pub use resource::{Hold, HoldKind, Resource};
 pub use session::{
     Callback, Context, Heap, IntoReply, Machine, Nfa, NfaBuilder, NfaObjectStates, NfaState, ObjectStates, Package,

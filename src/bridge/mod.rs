@@ -6,6 +6,8 @@
 pub(crate) mod clock;
 pub(crate) mod deadline;
 #[cfg(unix)]
+mod default_action;
+#[cfg(unix)]
 pub(crate) mod files;
 pub(crate) mod os_signals;
 #[cfg(unix)]

@@ -1,5 +1,7 @@
 //! Signals of the operating system: which of them a program may watch, and the arrivals of each.
 
+#[cfg(unix)]
+use super::default_action::Watch;
 use std::io;
 use std::task::{Context, Poll};
 
@@ -20,22 +22,36 @@ pub(crate) const SAFE: &[&str] = &["BREAK", "INT", "TERM"];
 #[cfg(not(any(unix, windows)))]
 pub(crate) const SAFE: &[&str] = &[];
 
-/// The arrivals of one signal. Tokio's handler, once installed, stays for the rest of the process.
-pub(crate) struct Arrivals(imp::Stream);
+/// The arrivals of one signal. While there is one, in whichever kernel, the signal's default action is off.
+pub(crate) struct Arrivals {
+    stream: imp::Stream,
+    #[cfg(unix)]
+    _watch: Watch,
+}
 
 impl Arrivals {
+    /// With `keep` the default action does not come back after the last watcher.
+    ///
     /// # Errors
     /// The system's; or that there is no such signal.
     ///
     /// # Panics
     /// Outside a Tokio runtime that drives I/O.
-    pub(crate) fn of(signal: &str) -> io::Result<Self> {
-        imp::open(signal).map(Arrivals)
+    #[cfg(unix)]
+    pub(crate) fn of(signal: &str, keep: bool) -> io::Result<Self> {
+        let number = number(signal).ok_or_else(|| unknown(signal))?;
+        let (stream, watch) = Watch::open(number, keep, || imp::open(number))?;
+        Ok(Arrivals { stream, _watch: watch })
+    }
+
+    #[cfg(not(unix))]
+    pub(crate) fn of(signal: &str, _keep: bool) -> io::Result<Self> {
+        imp::open(signal).map(|stream| Arrivals { stream })
     }
 
     /// Ready once for all that came since the last time.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        match imp::poll(&mut self.0, cx) {
+        match imp::poll(&mut self.stream, cx) {
             Poll::Ready(Some(())) => Poll::Ready(()),
             // The end means that the runtime shuts down: nothing will come any more.
             Poll::Ready(None) | Poll::Pending => Poll::Pending,
@@ -58,7 +74,6 @@ fn unknown(signal: &str) -> io::Error {
 
 #[cfg(unix)]
 mod imp {
-    use super::unknown;
     use rustix::process::Signal as Number;
     use std::io;
     use std::task::{Context, Poll};
@@ -95,8 +110,7 @@ mod imp {
         })
     }
 
-    pub(super) fn open(name: &str) -> io::Result<Stream> {
-        let number = number(name).ok_or_else(|| unknown(name))?;
+    pub(super) fn open(number: Number) -> io::Result<Stream> {
         signal(SignalKind::from_raw(number.as_raw()))
     }
 

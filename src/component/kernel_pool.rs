@@ -113,16 +113,16 @@ pub struct PoolServer {
 /// How a [`KernelPool::shutdown`] went.
 ///
 /// ```
-/// use poe::{Session, component::KernelPool, event::START};
+/// use poe::{KERNEL_SHUTDOWN, Session, component::KernelPool, event::START};
 /// use std::time::Duration;
 /// # tokio_test::block_on(async {
 /// let pool = KernelPool::new(2)?;
 /// pool.each(|kernel, number| async move {
 ///     let session = Session::builder(()).on(START, |cx, ()| {
 ///         cx.delay("much later", Duration::from_secs(3600), ());
-///         cx.sig("TERM", "on term"); // which only puts it off
+///         cx.sig(KERNEL_SHUTDOWN, "shutting down"); // which only puts it off
 ///     });
-///     let session = session.on("on term", |cx, _: poe::Signal| cx.sig_handled());
+///     let session = session.on("shutting down", |cx, _: poe::Signal| cx.sig_handled());
 ///     if number == 1 { session.create(&kernel).map(drop) } else { Ok(()) }
 /// })
 /// .await?;

@@ -85,6 +85,8 @@ pub(crate) struct Config {
     pub(crate) assert_retvals: bool,
     /// The tables are checked after each slice.
     pub(crate) assert_data: bool,
+    /// The default action of a signal of the system stays off when its last watcher is gone.
+    pub(crate) keep_signal_handlers: bool,
     /// Messages from other threads that may wait.
     pub(crate) inbox: usize,
     #[cfg_attr(not(feature = "testing"), allow(dead_code))]
@@ -102,6 +104,7 @@ impl Default for Config {
             assert_states: false,
             assert_retvals: false,
             assert_data: false,
+            keep_signal_handlers: false,
             inbox: 65_536,
             virtual_time: false,
         }
@@ -162,6 +165,33 @@ impl KernelBuilder {
     #[doc(alias = "CATCH_EXCEPTIONS")]
     pub fn catch_exceptions(mut self, catch: bool) -> Self {
         self.config.catch_exceptions = catch;
+        self
+    }
+
+    /// Leaves a signal of the system without effect once the last session that watched it is gone.
+    ///
+    /// Without this the signal's default action is back then: `TERM` and `INT` end the process. Use it in a program that
+    /// takes such a signal itself, with Tokio or another crate, and begins to do so after a session of the kernel has.
+    /// (A handler that stood before is noticed, on Linux, and has the same effect.) It is for the whole process, and for
+    /// good: a signal that such a kernel has watched never gets its default action back.
+    ///
+    /// ```
+    /// # #[cfg(unix)] {
+    /// use poe::{Kernel, Session, Signal, event::START};
+    /// # tokio_test::block_on(async {
+    /// let kernel = Kernel::builder().keep_signal_handlers().build();
+    /// Session::builder(())
+    ///     .on(START, |cx, ()| cx.sig("USR1", "on usr1"))
+    ///     .on("on usr1", |_, _: Signal| ())
+    ///     .create(&kernel)?;
+    /// kernel.run().await?;
+    /// // Nobody watches any more. Without the setting this would end the process.
+    /// rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::USR1).unwrap();
+    /// # Ok::<(), poe::Error>(()) }).unwrap();
+    /// # }
+    /// ```
+    pub fn keep_signal_handlers(mut self) -> Self {
+        self.config.keep_signal_handlers = true;
         self
     }
 

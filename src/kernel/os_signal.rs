@@ -29,10 +29,10 @@ struct ListenTask {
 }
 
 impl ListenTask {
-    fn new(signal: &'static str) -> io::Result<Self> {
+    fn new(signal: &'static str, keep: bool) -> io::Result<Self> {
         // At once where that can be: the handler that watches may raise the signal before it returns.
         let inside = tokio::runtime::Handle::try_current().is_ok();
-        let arrivals = inside.then(|| Arrivals::of(signal)).transpose()?;
+        let arrivals = inside.then(|| Arrivals::of(signal, keep)).transpose()?;
         Ok(ListenTask {
             signal,
             arrivals,
@@ -45,7 +45,7 @@ impl Task for ListenTask {
     fn poll(&mut self, core: &Core, cx: &mut Context<'_>) -> Poll<()> {
         let arrivals = match &mut self.arrivals {
             Some(arrivals) => arrivals,
-            none => match Arrivals::of(self.signal) {
+            none => match Arrivals::of(self.signal, core.config.keep_signal_handlers) {
                 Ok(arrivals) => none.insert(arrivals),
                 Err(error) => {
                     core.listening_failed(core.id(), self.signal, error);
@@ -79,7 +79,7 @@ impl Core {
         if self.listeners.0.borrow().iter().any(|(name, _)| name == signal) {
             return;
         }
-        match ListenTask::new(signal) {
+        match ListenTask::new(signal, self.config.keep_signal_handlers) {
             Ok(task) => {
                 let purpose = Purpose {
                     owner: self.id(),
@@ -125,8 +125,7 @@ impl Core {
         }
         for (signal, id) in ended {
             if signal != "CHLD" {
-                // The user who presses Ctrl-C in vain can find out why.
-                tracing::debug!(target: "poe::signals", signal, "watched by no session any more: from now on it is ignored");
+                tracing::debug!(target: "poe::signals", signal, "no session of this kernel watches it any more");
             }
             self.cancel_task(id);
         }

@@ -5,7 +5,11 @@ use crate::arg::AnyArg;
 use crate::bridge::clock::Clock;
 use crate::error::Error;
 use crate::resource::sessions::KERNEL;
+use crate::resource::signals::KERNEL_SHUTDOWN;
 use std::fmt;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::task::Poll;
 use std::time::Duration;
 
 pub(super) struct Shutdown {
@@ -17,16 +21,16 @@ pub(super) struct Shutdown {
 /// How a [`Kernel::shutdown`] went.
 ///
 /// ```
-/// use poe::{Session, Signal, event::START, testing};
+/// use poe::{KERNEL_SHUTDOWN, Session, Signal, event::START, testing};
 /// use std::time::Duration;
 /// # tokio_test::block_on(async { tokio::time::pause();
 /// let kernel = testing::kernel();
 /// Session::builder(())
 ///     .on(START, |cx, ()| {
-///         cx.sig("TERM", "on term");
+///         cx.sig(KERNEL_SHUTDOWN, "shutting down");
 ///         cx.delay("work", Duration::from_secs(3600), ());
 ///     })
-///     .on("on term", |cx, _: Signal| cx.sig_handled()) // and works on
+///     .on("shutting down", |cx, _: Signal| cx.sig_handled()) // and works on
 ///     .create(&kernel)?;
 /// let report = kernel.shutdown(Duration::from_secs(5)).await;
 /// assert!(!report.is_clean());
@@ -44,6 +48,12 @@ pub struct ShutdownReport {
 }
 
 impl ShutdownReport {
+    /// There was nothing to shut down.
+    const CLEAN: Self = ShutdownReport {
+        stopped: Vec::new(),
+        error: None,
+    };
+
     /// Whether every session ended by itself in time.
     #[must_use]
     pub fn is_clean(&self) -> bool {
@@ -99,10 +109,10 @@ impl Core {
         for listener in self.tasks.listeners() {
             self.cancel_task(listener);
         }
-        // One TERM for each tree, so that a tree that handles it does not keep the others.
+        // One signal for each tree, so that a tree that handles it does not keep the others.
         let trees: Vec<u32> = self.sessions.borrow().children(KERNEL).collect();
         for tree in trees {
-            self.kernel_signal(tree, "TERM", AnyArg::UNIT);
+            self.kernel_signal(tree, KERNEL_SHUTDOWN, AnyArg::UNIT);
         }
         self.shared.notify();
     }
@@ -136,9 +146,12 @@ impl Core {
 }
 
 impl Kernel {
-    /// Ends the kernel's work in order: listeners close, each tree of sessions gets the signal `TERM` (those that do
-    /// not handle it stop), and no session can be created any more. Posts still run, so that sessions that handle
-    /// `TERM` can finish. At the limit whoever is left is stopped; every `_stop` runs.
+    /// Ends the kernel's work in order, within a limit.
+    ///
+    /// Listeners close, each tree of sessions gets the signal [`KERNEL_SHUTDOWN`], and no session can be created any more.
+    /// A tree in which nobody handles the signal stops at once. Posts still run, so that the others can finish; components
+    /// write what is buffered and close their connections. At the limit every session that is left is stopped. Every
+    /// `_stop` runs.
     ///
     /// Call it alone or beside a `run` or `serve` that is under way: it drives the kernel itself, and so needs nobody to
     /// poll that one, which ends with it. Afterwards the kernel is as new. If it is dropped before its end, the run goes on
@@ -155,6 +168,7 @@ impl Kernel {
     /// assert!(kernel.why_alive().is_empty());
     /// # Ok::<(), poe::Error>(()) }).unwrap();
     /// ```
+    #[doc(alias = "KERNEL_SHUTDOWN")]
     pub async fn shutdown(&self, limit: Duration) -> ShutdownReport {
         let core = self.core();
         core.begin_shutdown(limit);
@@ -174,6 +188,42 @@ impl Kernel {
         ShutdownReport {
             stopped: stopped.map_or_else(Vec::new, |s| s.sessions),
             error,
+        }
+    }
+
+    /// Serves until a future completes, then shuts down within a limit: the main loop of a service.
+    ///
+    /// The future is polled beside [`serve`](Self::serve) and may be anything: [`hosts::terminated`](crate::hosts::terminated)
+    /// for a program that ends at `TERM` or Ctrl-C, a channel, a timeout. Its output is not used. It is dropped when the
+    /// shutdown is over, so that a second `TERM` does not cut the shutdown short. If `serve` ends first, there is nothing
+    /// left to shut down, and the report is clean.
+    ///
+    /// # Errors
+    /// Those of [`serve`](Self::serve), as long as the future has not completed; afterwards the report has them.
+    ///
+    /// ```
+    /// use poe::{Kernel, component::TcpServer};
+    /// use std::time::Duration;
+    /// # tokio_test::block_on(async {
+    /// let kernel = Kernel::new();
+    /// TcpServer::builder("127.0.0.1:0").client_input(|cx, line| cx.client().put(line)).start(&kernel).await?;
+    /// let end = tokio::time::sleep(Duration::from_millis(10)); // a service has `hosts::terminated()?`
+    /// let report = kernel.serve_until(end, Duration::from_secs(5)).await?;
+    /// assert!(report.is_clean(), "{report}");
+    /// # Ok::<(), poe::Error>(()) }).unwrap();
+    /// ```
+    pub async fn serve_until<F: Future>(&self, end: F, limit: Duration) -> Result<ShutdownReport, Error> {
+        let mut end = std::pin::pin!(end);
+        let mut serve = self.serve();
+        let served = poll_fn(|cx| match end.as_mut().poll(cx) {
+            Poll::Ready(_) => Poll::Ready(None),
+            Poll::Pending => Pin::new(&mut serve).poll(cx).map(Some),
+        });
+        let served = served.await;
+        drop(serve);
+        match served {
+            Some(result) => result.map(|()| ShutdownReport::CLEAN),
+            None => Ok(self.shutdown(limit).await),
         }
     }
 }

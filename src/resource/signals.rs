@@ -5,6 +5,36 @@ use crate::name::{HeldName, Name};
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 
+/// The signal that [`Kernel::shutdown`](crate::Kernel::shutdown) sends to each tree of sessions.
+///
+/// It is terminal, like `TERM`, but no signal of the operating system maps to it, and watching it installs no handler. The
+/// components watch it: they stop listening, write what is buffered, and end. A session that has work to finish watches it
+/// too, and calls [`sig_handled`](crate::Turn::sig_handled). A tree in which nobody handles it is stopped.
+///
+/// ```
+/// use poe::{Event, KERNEL_SHUTDOWN, Kernel, Session, Signal, event::{START, STOP}};
+/// use std::time::Duration;
+/// const SHUTTING_DOWN: Event<Signal> = Event::new("shutting down");
+/// # tokio_test::block_on(async {
+/// let kernel = Kernel::new();
+/// Session::builder(Vec::new())
+///     .on(START, |cx, ()| {
+///         cx.sig(KERNEL_SHUTDOWN, SHUTTING_DOWN);
+///         cx.delay("next report", Duration::from_secs(3600), ());
+///     })
+///     .on(SHUTTING_DOWN, |cx, _| {
+///         cx.sig_handled(); // this session ends by itself, as soon as the last report is written
+///         cx.delay("next report", Duration::ZERO, ());
+///     })
+///     .on("next report", |cx, ()| cx.heap.push("report"))
+///     .on(STOP, |cx, ()| assert_eq!(*cx.heap, ["report"]))
+///     .create(&kernel)?;
+/// let report = kernel.shutdown(Duration::from_secs(5)).await;
+/// assert!(report.is_clean(), "{report}");
+/// # Ok::<(), poe::Error>(()) }).unwrap();
+/// ```
+pub const KERNEL_SHUTDOWN: &str = "KERNEL_SHUTDOWN";
+
 /// What the kernel does with the sessions that a signal touched (POE's SIGTYPE).
 ///
 /// ```
@@ -59,7 +89,7 @@ impl SignalClass {
     #[must_use]
     pub fn of(signal: &str) -> Self {
         match signal {
-            "HUP" | "INT" | "QUIT" | "TERM" | "KILL" | "IDLE" | "DIE" => SignalClass::Terminal,
+            "HUP" | "INT" | "QUIT" | "TERM" | "KILL" | "IDLE" | "DIE" | KERNEL_SHUTDOWN => SignalClass::Terminal,
             "ZOMBIE" | "UIDESTROY" => SignalClass::NonMaskable,
             _ => SignalClass::Benign,
         }

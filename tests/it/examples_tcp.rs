@@ -27,10 +27,7 @@ macro_rules! beside {
     (|$end:ident, $listening:ident| $serve:expr, |$addr:ident| $work:expr) => {{
         let (stop, stopped) = oneshot::channel::<()>();
         let (tell, told) = oneshot::channel::<SocketAddr>();
-        let $end = async {
-            let _ = stopped.await;
-            Ok(())
-        };
+        let $end = stopped;
         let $listening = |name| {
             let name = SocketName::from(name);
             tell.send(name.as_socket_addr().unwrap()).unwrap();

@@ -1,47 +1,150 @@
 //! Tests of what is global to a process (signals, children, descriptor limits) run in a process of their own: this test
-//! binary once more, with the one test.
+//! binary once more, with the one test. It leads a process group, has a deadline, and nothing of its group outlives it.
 
-use std::process::Command;
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
+use std::io::Read;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 const MARK: &str = "POE_TEST_IN_CHILD";
 
-/// Runs the test `name` (its full path) in a process of its own; true in that process, where it is to do its work.
+/// Longer than any test takes beside a loaded machine's other work.
+const DEADLINE: Duration = Duration::from_secs(180);
+
+/// What became of a test's own process.
+pub(crate) struct Ended {
+    pub(crate) status: ExitStatus,
+    /// A signal has stopped it meanwhile, and it was sent CONT.
+    pub(crate) was_stopped: bool,
+    pub(crate) told: String,
+}
+
+/// Whether this is the process that was made for the test `name` (its full path).
+pub(crate) fn is_in_child(name: &str) -> bool {
+    std::env::var(MARK).is_ok_and(|mark| mark == name)
+}
+
+/// Runs the test `name` in a process of its own; true in that process, where it is to do its work.
 pub(crate) fn is_child(name: &str) -> bool {
-    if std::env::var(MARK).is_ok_and(|mark| mark == name) {
+    if is_in_child(name) {
         return true;
     }
-    // The path begins with the name of the test's crate.
-    let name_in_binary = name.split_once("::").map_or(name, |(_, path)| path);
-    let output = Command::new(std::env::current_exe().unwrap())
-        .args([
-            name_in_binary,
-            "--exact",
-            "--include-ignored",
-            "--nocapture",
-            "--test-threads=1",
-        ])
-        .env(MARK, name)
-        .stdin(std::process::Stdio::null())
-        .output()
-        .unwrap();
-    let told = String::from_utf8_lossy(&output.stdout);
+    let ended = run(name, |_| ());
     assert!(
-        output.status.success() && told.contains("1 passed"),
-        "{name} in its own process: {}\n{told}\n{}",
-        output.status,
-        String::from_utf8_lossy(&output.stderr)
+        ended.status.success() && ended.told.contains("1 passed"),
+        "{name} in its own process: {}\n{}",
+        ended.status,
+        ended.told
     );
     false
 }
 
-/// Runs the rest of a test function in a process of its own.
+/// The same for a test whose process is to end by a signal.
+pub(crate) fn is_child_that_dies(name: &str, of: Signal) -> bool {
+    if is_in_child(name) {
+        return true;
+    }
+    let ended = run(name, |_| ());
+    assert_eq!(
+        ended.status.signal(),
+        Some(of.as_raw()),
+        "{name} in its own process: {}\n{}",
+        ended.status,
+        ended.told
+    );
+    false
+}
+
+/// Runs the test `name` in a process of its own to its end, however that comes.
+pub(crate) fn run(name: &str, set: impl FnOnce(&mut Command)) -> Ended {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(arguments(name));
+    set(&mut command);
+    let mut child = command
+        .env(MARK, name)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .process_group(0)
+        .spawn()
+        .unwrap();
+    let group = Pid::from_child(&child);
+    let stdout = reader(child.stdout.take().unwrap());
+    let stderr = reader(child.stderr.take().unwrap());
+    let (status, was_stopped) = wait(&mut child, name);
+    let _ = kill_process_group(group, Signal::KILL);
+    let told = format!("{}\n{}", stdout.join().unwrap(), stderr.join().unwrap());
+    Ended {
+        status,
+        was_stopped,
+        told,
+    }
+}
+
+/// What this test binary is to be told to run that one test.
+pub(crate) fn arguments(name: &str) -> [&str; 5] {
+    let name_in_binary = name.split_once("::").map_or(name, |(_, rest)| rest);
+    [
+        name_in_binary,
+        "--exact",
+        "--include-ignored",
+        "--nocapture",
+        "--test-threads=1",
+    ]
+}
+
+fn reader(mut pipe: impl Read + Send + 'static) -> JoinHandle<String> {
+    std::thread::spawn(move || {
+        let mut told = Vec::new();
+        let _ = pipe.read_to_end(&mut told);
+        String::from_utf8_lossy(&told).into_owned()
+    })
+}
+
+fn wait(child: &mut Child, name: &str) -> (ExitStatus, bool) {
+    let (pid, deadline) = (Pid::from_child(child), Instant::now() + DEADLINE);
+    let mut was_stopped = false;
+    loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            return (status, was_stopped);
+        }
+        let stopped = waitid(WaitId::Pid(pid), WaitIdOptions::STOPPED | WaitIdOptions::NOHANG);
+        if stopped.is_ok_and(|found| found.is_some()) {
+            was_stopped = true;
+            kill_process_group(pid, Signal::CONT).unwrap();
+        }
+        if Instant::now() > deadline {
+            let _ = kill_process_group(pid, Signal::KILL);
+            let _ = child.wait();
+            panic!("{name} in its own process: not done after {DEADLINE:?}");
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Runs the rest of a test function in a process of its own. With `dies: SIGNAL` that must end by the signal.
 macro_rules! in_child {
     () => {
-        fn here() {}
-        let name = std::any::type_name_of_val(&here);
-        if !$crate::in_child::is_child(name.trim_end_matches("::here").trim_end_matches("::{{closure}}")) {
+        if !$crate::in_child::is_child($crate::in_child::this_test!()) {
+            return;
+        }
+    };
+    (dies: $signal:expr) => {
+        if !$crate::in_child::is_child_that_dies($crate::in_child::this_test!(), $signal) {
             return;
         }
     };
 }
 pub(crate) use in_child;
+
+/// The full path of the test function that it stands in.
+macro_rules! this_test {
+    () => {{
+        fn here() {}
+        let name = std::any::type_name_of_val(&here);
+        name.trim_end_matches("::here").trim_end_matches("::{{closure}}")
+    }};
+}
+pub(crate) use this_test;

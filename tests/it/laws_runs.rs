@@ -2,7 +2,7 @@
 
 use crate::laws_kit::*;
 use poe::event::{START, STOP};
-use poe::{Handled, Session};
+use poe::{Handled, KERNEL_SHUTDOWN, Session};
 use std::cell::Cell;
 use std::rc::Rc;
 use std::time::SystemTime;
@@ -186,16 +186,16 @@ async fn run_while_looks_at_its_flag_before_each_slice() {
 #[tokio::test(start_paused = true)]
 async fn shutdown_waits_for_those_who_end_and_stops_the_rest_at_its_limit() {
     let kernel = kernel();
-    life("quick", |cx| cx.sig("TERM", "term"))
+    life("quick", |cx| cx.sig(KERNEL_SHUTDOWN, "term"))
         .on("term", |cx, _: poe::Signal| {
             cx.sig_handled();
-            cx.sig_ignore("TERM");
+            cx.sig_ignore(KERNEL_SHUTDOWN);
             cx.delay("bye", ms(10), ());
         })
         .create(&kernel)
         .unwrap();
     life("stubborn", |cx| {
-        cx.sig("TERM", "term");
+        cx.sig(KERNEL_SHUTDOWN, "term");
         cx.delay("bye", ms(10_000), ());
     })
     .on("term", |cx, _: poe::Signal| cx.sig_handled())
@@ -213,7 +213,7 @@ async fn shutdown_waits_for_those_who_end_and_stops_the_rest_at_its_limit() {
 /// Someone who ends by himself when he is asked to, and someone who does not.
 fn quick_and_stubborn(kernel: &poe::Kernel) {
     life("quick", |cx| {
-        cx.sig("TERM", "term");
+        cx.sig(KERNEL_SHUTDOWN, "term");
         cx.delay("bye", ms(10_000), ());
     })
     .on("term", |cx, _: poe::Signal| {
@@ -223,7 +223,7 @@ fn quick_and_stubborn(kernel: &poe::Kernel) {
     .create(kernel)
     .unwrap();
     life("stubborn", |cx| {
-        cx.sig("TERM", "term");
+        cx.sig(KERNEL_SHUTDOWN, "term");
         cx.delay("bye", ms(10_000), ());
     })
     .on("term", |cx, _: poe::Signal| cx.sig_handled())
@@ -317,7 +317,7 @@ async fn a_failure_during_a_shutdown_is_told_by_the_report_and_by_the_run() {
     let kernel = kernel();
     let fails = |kernel: &poe::Kernel| {
         life("fails", |cx| {
-            cx.sig("TERM", "term");
+            cx.sig(KERNEL_SHUTDOWN, "term");
             cx.delay("bye", ms(10_000), ());
         })
         .on("term", |cx, _: poe::Signal| {
@@ -349,7 +349,7 @@ async fn a_task_of_the_kernel_may_shut_it_down() {
     quick_and_stubborn(&kernel);
     life("asks", move |cx| {
         let kernel = inner.clone();
-        cx.sig("TERM", "term");
+        cx.sig(KERNEL_SHUTDOWN, "term");
         cx.spawn(async move { kernel.shutdown(ms(100)).await.stopped.len() }, "shut");
     })
     .on("term", |cx, _: poe::Signal| cx.sig_handled())
@@ -380,4 +380,97 @@ fn a_kernel_that_never_ran_says_whom_it_drops_and_why_they_were_alive() {
         told.contains("alias `forgotten`") && told.contains("laws_runs.rs:"),
         "{told}"
     );
+}
+
+/// It serves until the future completes, and not longer than the limit from then on.
+#[tokio::test(start_paused = true)]
+async fn serve_until_shuts_down_when_its_future_completes() {
+    let kernel = kernel();
+    quick_and_stubborn(&kernel);
+    let began = tokio::time::Instant::now();
+    let report = kernel.serve_until(tokio::time::sleep(ms(50)), ms(100)).await.unwrap();
+    assert_eq!((report.stopped.len(), began.elapsed()), (1, ms(150)), "{report}");
+    assert_eq!(said(), ["quick stop", "stubborn stop"]);
+    assert_eq!(kernel.session_count(), 0);
+    // It stays up without a session, for there is a handle; and the kernel is as new.
+    let handle = kernel.handle();
+    life("late", lives(10)).create(&kernel).unwrap();
+    let began = tokio::time::Instant::now();
+    let report = kernel.serve_until(tokio::time::sleep(ms(50)), ms(100)).await.unwrap();
+    assert!(report.is_clean(), "{report}");
+    assert_eq!((said(), began.elapsed()), (vec!["late stop".to_owned()], ms(50)));
+    drop(handle);
+}
+
+/// What is kept in the future, as the watching of a signal is, is kept until the shutdown is over.
+#[tokio::test(start_paused = true)]
+async fn serve_until_drops_its_future_after_the_shutdown() {
+    struct Guard;
+    impl Drop for Guard {
+        fn drop(&mut self) {
+            say("dropped");
+        }
+    }
+    let kernel = kernel();
+    quick_and_stubborn(&kernel);
+    let guard = Guard;
+    let end = std::future::poll_fn(move |_| {
+        let _kept = &guard;
+        std::task::Poll::Ready(())
+    });
+    kernel.serve_until(end, ms(100)).await.unwrap();
+    assert_eq!(said(), ["quick stop", "stubborn stop", "dropped"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn serve_until_ends_with_the_kernel_if_that_ends_first() {
+    let kernel = kernel();
+    life("A", |cx| cx.yield_to("go", ()))
+        .on("go", |_, ()| fail("before its end"))
+        .create(&kernel)
+        .unwrap();
+    let failed = kernel.serve_until(std::future::pending::<()>(), ms(100)).await;
+    assert!(failed.unwrap_err().to_string().contains("before its end"));
+    life("B", |cx| cx.stop()).create(&kernel).unwrap();
+    assert_eq!(said(), ["A stop", "B stop"]);
+    let handle = kernel.handle();
+    life("C", lives(10_000)).create(&kernel).unwrap();
+    handle.signal(handle.kernel_id(), "TERM", ()).unwrap();
+    let report = kernel.serve_until(std::future::pending::<()>(), ms(100)).await.unwrap();
+    assert!(report.is_clean(), "{report}");
+    assert_eq!(said(), ["C stop"]);
+    // A failure that the shutdown brings is in its report.
+    life("D", |cx| {
+        cx.sig(KERNEL_SHUTDOWN, "ends");
+        cx.delay("bye", ms(10_000), ());
+    })
+    .on("ends", |cx, _: poe::Signal| {
+        cx.sig_handled();
+        fail("at its end")
+    })
+    .create(&kernel)
+    .unwrap();
+    let report = kernel.serve_until(std::future::ready(()), ms(100)).await.unwrap();
+    assert!(report.error.unwrap().to_string().contains("at its end"));
+}
+
+/// TERM is nothing to a shutdown, and KERNEL_SHUTDOWN nothing to the system.
+#[tokio::test(start_paused = true)]
+async fn a_shutdown_sends_its_own_signal_and_no_term() {
+    let kernel = kernel();
+    life("A", |cx| {
+        for name in ["TERM", "INT", KERNEL_SHUTDOWN] {
+            cx.sig(name, "signal");
+        }
+        cx.delay("bye", ms(10), ());
+    })
+    .on("signal", |cx, signal: poe::Signal| {
+        say(signal.name());
+        cx.sig_handled();
+    })
+    .create(&kernel)
+    .unwrap();
+    let report = kernel.shutdown(ms(100)).await;
+    assert!(report.is_clean(), "{report}");
+    assert_eq!(said(), ["KERNEL_SHUTDOWN", "A stop"]);
 }

@@ -5,6 +5,8 @@ mod bad_use;
 mod component_failures;
 #[cfg(unix)]
 mod component_rows;
+#[cfg(unix)]
+mod component_shutdown;
 mod component_tcp;
 mod conformance;
 mod driver_sysrw;
@@ -52,6 +54,8 @@ mod own_sessions;
 mod perl_twins;
 mod phrasebook;
 mod pipes;
+#[cfg(unix)]
+mod process_signals;
 mod properties;
 mod properties_tcp;
 mod properties_wheels;

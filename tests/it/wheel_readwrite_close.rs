@@ -7,7 +7,7 @@ use crate::wheel_readwrite_faults::connection;
 use poe::component::TcpServer;
 use poe::testing::assert_no_leaks;
 use poe::wheel::ReadWrite;
-use poe::{Kernel, SessionBuilder, Signal};
+use poe::{KERNEL_SHUTDOWN, Kernel, SessionBuilder, Signal};
 use std::cell::Cell;
 use std::io::{self, Write};
 use std::pin::Pin;
@@ -154,7 +154,7 @@ async fn a_shutdown_at_its_limit_does_not_complain_of_whoever_is_only_heard_out(
     let (mut peer, ours) = duplex(64);
     talker(ours, lines)
         .on("go", |cx, ()| -> poe::Handled {
-            cx.sig("TERM", "term");
+            cx.sig(KERNEL_SHUTDOWN, "term");
             let Some(wheel) = cx.heap.take() else { return Ok(()) };
             wheel.put("goodbye")?;
             wheel.close(ms(60_000));

@@ -186,7 +186,7 @@ async fn the_report_of_a_shutdown_says_the_same() {
     let at = line.clone();
     Session::builder(())
         .on(START, move |cx, ()| {
-            cx.sig("TERM", "not yet");
+            cx.sig(poe::KERNEL_SHUTDOWN, "not yet");
             at.set(line!() + 1);
             cx.refcount_increment(cx.session_id(), "mine").unwrap();
         })

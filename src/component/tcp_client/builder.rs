@@ -379,7 +379,7 @@ connection_settings! {
 impl<H: 'static, F: Filter> TcpClientBuilder<H, F> {
     /// Makes the session, below the kernel; it connects as soon as the kernel runs.
     ///
-    /// On a shutdown of the kernel it handles `TERM`: the connection ends in good order.
+    /// When the kernel is shut down ([`Kernel::shutdown`]) the connection ends after what was put is written.
     ///
     /// # Errors
     /// Settings that make no sense; an alias that is taken; a handler is running (use [`start_in`](Self::start_in)).
@@ -387,7 +387,7 @@ impl<H: 'static, F: Filter> TcpClientBuilder<H, F> {
     pub fn start(self, kernel: &Kernel) -> Result<TcpClient, Error> {
         let core = kernel.core().weak();
         let mut kernel = kernel;
-        self.launch(&mut kernel, core, true, Location::caller())
+        self.launch(&mut kernel, core, Location::caller())
     }
 
     /// The same inside a handler, with the session below that handler's.
@@ -415,14 +415,13 @@ impl<H: 'static, F: Filter> TcpClientBuilder<H, F> {
     #[track_caller]
     pub fn start_in<P: 'static>(self, cx: &mut Context<'_, P>) -> Result<TcpClient, Error> {
         let core = cx.kernel.core.weak();
-        self.launch(cx, core, false, Location::caller())
+        self.launch(cx, core, Location::caller())
     }
 
     fn launch(
         self,
         caller: &mut impl Caller,
         core: Weak<Core>,
-        top: bool,
         place: &'static Location<'static>,
     ) -> Result<TcpClient, Error> {
         let invalid = |what: &str| Err(ErrorKind::Invalid(what.to_owned()).into());
@@ -455,7 +454,6 @@ impl<H: 'static, F: Filter> TcpClientBuilder<H, F> {
             domain: self.domain,
             timeout: self.timeout,
             retry,
-            handles_term: top,
             started: self.started,
             failed: self.failed,
         });

@@ -9,6 +9,7 @@ use crate::event::{Event, START};
 use crate::filter::Filter;
 use crate::id::WheelId;
 use crate::kernel::Signal;
+use crate::resource::signals::KERNEL_SHUTDOWN;
 use crate::session::{Context, States};
 use crate::wheel::{Address, Connection, Domain, SocketError, SocketFactory};
 use std::io;
@@ -18,7 +19,7 @@ use std::time::Duration;
 const CONNECTED: Event<Connection> = Event::new("tcp_client_connected");
 const FAILED: Event<SocketError> = Event::new("tcp_client_failed");
 const TIMED_OUT: Event<WheelId> = Event::new("tcp_client_timed_out");
-const TERMINATED: Event<Signal> = Event::new("tcp_client_got_term");
+const SHUTTING_DOWN: Event<Signal> = Event::new("tcp_client_got_kernel_shutdown");
 
 /// What a client works by.
 pub(super) struct Client<H: 'static, F: Filter> {
@@ -28,7 +29,6 @@ pub(super) struct Client<H: 'static, F: Filter> {
     pub(super) timeout: Option<Duration>,
     /// Sees to the next attempt, if there is to be one.
     pub(super) retry: Option<Retry<H, F>>,
-    pub(super) handles_term: bool,
     pub(super) started: Option<Callback<ServerHeap<H, F>, ()>>,
     pub(super) failed: Option<Callback<ServerHeap<H, F>, SocketError>>,
 }
@@ -44,9 +44,7 @@ pub(super) fn states<H: 'static, F: Filter>(
     Plan::states(&client.plan, user)
         .on(START, move |cx, ()| -> Handled {
             take_alias(cx)?;
-            if on_start.handles_term {
-                cx.sig("TERM", TERMINATED);
-            }
+            cx.sig(KERNEL_SHUTDOWN, SHUTTING_DOWN);
             let result = on_start.started.as_ref().map_or(Ok(()), |f| f(cx, ()));
             on_start.connect(cx);
             result
@@ -103,7 +101,7 @@ pub(super) fn states<H: 'static, F: Filter>(
             }
             on_lost.plan.shutdown(cx)
         })
-        .on(TERMINATED, |cx, _| {
+        .on(SHUTTING_DOWN, |cx, _| {
             // What was put must still be written: end in good order, instead of being stopped.
             cx.sig_handled();
             cx.yield_to(SHUTDOWN, ());

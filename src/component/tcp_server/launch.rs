@@ -21,7 +21,9 @@ impl<H: 'static, F: Filter> TcpServerBuilder<H, F> {
     /// Binds, listens, and makes the listener's session, below the kernel. When it returns, clients can connect; they
     /// are served as soon as the kernel runs.
     ///
-    /// On a shutdown of the kernel it handles `TERM`: the listener closes and each connection ends in good order.
+    /// When the kernel is shut down ([`Kernel::shutdown`]) the listener closes and each connection ends after what was put
+    /// is written. The server watches no signal of the process: what `TERM` and `INT` do is for the program to say
+    /// ([`Kernel::serve_until`]).
     ///
     /// # Errors
     /// The system's, if it cannot listen there ([`Error::io`]); settings that make no sense; an alias that is taken; a
@@ -43,7 +45,7 @@ impl<H: 'static, F: Filter> TcpServerBuilder<H, F> {
             }
             let mut kernel = kernel;
             let core = kernel.core().weak();
-            self.launch(listeners, &mut kernel, core, true, place)
+            self.launch(listeners, &mut kernel, core, place)
         }
     }
 
@@ -88,7 +90,7 @@ impl<H: 'static, F: Filter> TcpServerBuilder<H, F> {
             };
             listeners.push(listener);
         }
-        self.launch(listeners, cx, core, false, Location::caller())
+        self.launch(listeners, cx, core, Location::caller())
     }
 
     /// What can be said before anything is bound.
@@ -128,7 +130,6 @@ impl<H: 'static, F: Filter> TcpServerBuilder<H, F> {
         listeners: Vec<ListenSocket>,
         caller: &mut impl Caller,
         core: Weak<Core>,
-        top: bool,
         place: &'static Location<'static>,
     ) -> Result<TcpServer, Error> {
         let local = listeners
@@ -162,7 +163,6 @@ impl<H: 'static, F: Filter> TcpServerBuilder<H, F> {
         let role = Role {
             acceptor,
             serves,
-            handles_term: serves && top,
             nodelay: settings.nodelay,
             place,
         };

@@ -8,6 +8,7 @@ use crate::event::{Event, Keyed, START, STOP};
 use crate::id::WheelId;
 use crate::kernel::Signal;
 use crate::name::HeldName;
+use crate::resource::signals::KERNEL_SHUTDOWN;
 use crate::session::{Context, States};
 use crate::wheel::{Connection, ListenSocket, SocketError, SocketFactory, SocketName};
 use std::cell::{Cell, RefCell};
@@ -18,7 +19,7 @@ use std::rc::Rc;
 
 const ACCEPTED: Event<Connection> = Event::new("tcp_server_got_connection");
 const FAILED: Event<SocketError> = Event::new("tcp_server_got_failure");
-const TERMINATED: Event<Signal> = Event::new("tcp_server_got_term");
+const SHUTTING_DOWN: Event<Signal> = Event::new("tcp_server_got_kernel_shutdown");
 
 /// What the listener, its clients and the `TcpServer` values share.
 pub(super) struct Shared {
@@ -175,7 +176,6 @@ pub(super) struct Role {
     pub(super) acceptor: Callback<Listener, Connection>,
     /// Connections are sessions of ours, which count themselves out.
     pub(super) serves: bool,
-    pub(super) handles_term: bool,
     pub(super) nodelay: bool,
     pub(super) place: &'static Location<'static>,
 }
@@ -189,7 +189,6 @@ pub(super) fn listener_states(
     let Role {
         acceptor,
         serves,
-        handles_term,
         nodelay,
         place,
     } = role;
@@ -204,9 +203,7 @@ pub(super) fn listener_states(
             if let Some(alias) = &cx.heap.shared.alias {
                 cx.alias_set(alias)?;
             }
-            if handles_term {
-                cx.sig("TERM", TERMINATED);
-            }
+            cx.sig(KERNEL_SHUTDOWN, SHUTTING_DOWN);
             started.as_ref().map_or(Ok(()), |f| f(cx, ()))
         })
         .on(ACCEPTED, move |cx, connection| {
@@ -239,10 +236,15 @@ pub(super) fn listener_states(
             cx.heap.shared.balance();
         })
         .on(DISCONNECTED, |cx, ()| cx.heap.shared.left())
-        .on(TERMINATED, |cx, _| {
-            // What was put must still be written: end each connection in good order, instead of being stopped.
-            cx.sig_handled();
-            end_all(cx, &SHUTDOWN);
+        .on(SHUTTING_DOWN, move |cx, _| {
+            if serves {
+                // What was put must still be written: end each connection in good order, instead of being stopped.
+                cx.sig_handled();
+                end_all(cx, &SHUTDOWN);
+            } else {
+                // The connections are sessions of the program's, which watch the signal themselves if they have to.
+                close_listener(cx);
+            }
         })
         .on(END_ALL, |cx, now| end_all(cx, if now { &CUT } else { &SHUTDOWN }))
         .on(STOP, move |cx, ()| stopped.as_ref().map_or(Ok(()), |f| f(cx, ())))

@@ -9,9 +9,8 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::{get, post};
 use poe::event::START;
-use poe::{Event, Kernel, KernelHandle, Reply, Session};
+use poe::{Event, Kernel, KernelHandle, Reply, Session, hosts};
 use std::time::Duration;
-use tokio::signal::unix::{SignalKind, signal};
 
 const COUNT: Event<(), u64> = Event::new("count");
 const ADD: Event<u64, u64> = Event::new("add");
@@ -69,7 +68,10 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:0".to_owned());
     let listener = tokio::net::TcpListener::bind(address).await?;
     println!("listening on {}", listener.local_addr()?);
-    axum::serve(listener, app).with_graceful_shutdown(ended()).await?;
+    let asked_to_end = hosts::terminated()?;
+    axum::serve(listener, app)
+        .with_graceful_shutdown(async { _ = asked_to_end.await })
+        .await?;
     // A terminal signal to the kernel is for every session; nobody handles it, so all stop and `serve` returns.
     kernel
         .signal(kernel.kernel_id(), "TERM", ())
@@ -80,12 +82,4 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     thread.join().map_err(|_| "the kernel's thread panicked")??;
     println!("good bye");
     Ok(())
-}
-
-async fn ended() {
-    let mut term = signal(SignalKind::terminate()).expect("SIGTERM can be watched");
-    tokio::select! {
-        _ = term.recv() => {}
-        _ = tokio::signal::ctrl_c() => {}
-    }
 }

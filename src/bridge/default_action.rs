@@ -1,0 +1,144 @@
+//! What a signal does to the process when nobody watches it: the default action comes back after the last watcher.
+//!
+//! Tokio's handler, once installed, stays, and by itself it would swallow the signal for ever. Beside it stands one action of
+//! ours per signal, which carries out the default while its flag is set. All kernels of the process share the table:
+//!
+//! | at the first watcher in this process | after the last watcher is gone |
+//! |---|---|
+//! | the default action was in force | the default action is in force |
+//! | the signal was ignored (`nohup`, a background job, Rust's `PIPE`) | it is ignored |
+//! | somebody had a handler | that handler is called, and nothing else happens |
+//! | a watching kernel was built with `keep_signal_handlers` | it is ignored, from then on |
+//!
+//! Only Linux tells, in `/proc`, what was in force. Elsewhere every signal but `PIPE` counts as the first row.
+
+use rustix::process::Signal;
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+static TABLE: Mutex<BTreeMap<i32, Entry>> = Mutex::new(BTreeMap::new());
+
+struct Entry {
+    watchers: usize,
+    /// Set while nobody watches: the default action is carried out. `None` if it must not come back.
+    default: Option<Arc<AtomicBool>>,
+}
+
+impl Entry {
+    fn set_default(&self, wanted: bool) {
+        if let Some(flag) = &self.default {
+            flag.store(wanted, Ordering::SeqCst);
+        }
+    }
+}
+
+/// One watcher. The last one to be dropped brings the default action back.
+pub(crate) struct Watch(i32);
+
+impl Watch {
+    /// Counts a watcher in, whose stream of arrivals `open` makes; `keep` forbids the default action to come back.
+    ///
+    /// # Errors
+    /// Those of `open`, and the system's when it takes no action for the signal. Nothing is watched then.
+    pub(crate) fn open<T>(signal: Signal, keep: bool, open: impl FnOnce() -> io::Result<T>) -> io::Result<(T, Self)> {
+        let number = signal.as_raw();
+        let mut table = table();
+        // Looked at before Tokio installs its handler.
+        let before = (!table.contains_key(&number)).then(|| Before::of(signal));
+        let stream = open()?;
+        let default = match before {
+            Some(Before::Default) if !keep => Some(register(number)?),
+            _ => None,
+        };
+        let entry = table.entry(number).or_insert(Entry { watchers: 0, default });
+        entry.watchers += 1;
+        entry.set_default(false);
+        if keep {
+            entry.default = None;
+        }
+        Ok((stream, Watch(number)))
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        if let Some(entry) = table().get_mut(&self.0) {
+            entry.watchers -= 1;
+            entry.set_default(entry.watchers == 0);
+        }
+    }
+}
+
+/// A panic, which Tokio raises where there is no I/O driver, leaves no entry half made.
+fn table() -> MutexGuard<'static, BTreeMap<i32, Entry>> {
+    TABLE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn register(number: i32) -> io::Result<Arc<AtomicBool>> {
+    let flag = Arc::new(AtomicBool::new(false));
+    signal_hook::flag::register_conditional_default(number, flag.clone())?;
+    Ok(flag)
+}
+
+/// What was in force before the first watcher.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Before {
+    Default,
+    Ignored,
+    Handled,
+}
+
+impl Before {
+    fn of(signal: Signal) -> Self {
+        Self::from_proc(signal.as_raw()).unwrap_or(match signal {
+            // Rust's runtime ignores it at the start of the program.
+            Signal::PIPE => Before::Ignored,
+            _ => Before::Default,
+        })
+    }
+
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    fn from_proc(number: i32) -> Option<Self> {
+        Self::from_status(&std::fs::read_to_string("/proc/self/status").ok()?, number)
+    }
+
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    fn from_proc(_: i32) -> Option<Self> {
+        None
+    }
+
+    #[cfg(any(target_os = "linux", target_os = "android", test))]
+    fn from_status(status: &str, number: i32) -> Option<Self> {
+        let is_in = |mask: &str| {
+            let mut lines = status.lines();
+            let digits = lines.find_map(|line| line.strip_prefix(mask)?.strip_prefix(':'))?;
+            let bits = u128::from_str_radix(digits.trim(), 16).ok()?;
+            Some(bits >> u32::try_from(number).ok()?.checked_sub(1)? & 1 == 1)
+        };
+        Some(match (is_in("SigIgn")?, is_in("SigCgt")?) {
+            (true, _) => Before::Ignored,
+            (false, true) => Before::Handled,
+            (false, false) => Before::Default,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Before;
+
+    #[test]
+    fn the_masks_of_proc_say_what_is_in_force() {
+        let status = "Name:\tx\nSigBlk:\t0000000000000000\nSigIgn:\t0000000000001000\nSigCgt:\t0000000000014002\n";
+        assert_eq!(Before::from_status(status, 13), Some(Before::Ignored));
+        assert_eq!(Before::from_status(status, 2), Some(Before::Handled));
+        assert_eq!(Before::from_status(status, 15), Some(Before::Handled));
+        assert_eq!(Before::from_status(status, 1), Some(Before::Default));
+        assert_eq!(Before::from_status("SigIgn:\tzz\n", 1), None);
+        assert_eq!(Before::from_status("", 1), None);
+        assert_eq!(Before::from_status(status, 0), None);
+        assert_eq!(Before::from_status(status, 1000), None);
+    }
+}
