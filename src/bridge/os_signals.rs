@@ -123,6 +123,8 @@ mod imp {
     fn each_safe_signal_has_a_number() {
         for name in super::SAFE {
             assert!(number(name).is_some(), "{name}");
+            let long = format!("SIG{name}");
+            assert_eq!(crate::name::signal_name(&long), *name);
         }
         assert!(number("KILL").is_none());
     }

@@ -5,6 +5,7 @@
 
 use super::files::{Readiness, Want};
 use super::os_signals;
+use crate::name::signal_name;
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, kill_process, kill_process_group, test_kill_process};
 use std::io;
@@ -50,12 +51,16 @@ pub(crate) fn exists(pid: u32) -> bool {
 
 /// A signal's number by its name, with or without `SIG`.
 pub(crate) fn signal_number(name: &str) -> Option<Signal> {
-    let name = name.strip_prefix("SIG").unwrap_or(name);
-    match name {
-        "KILL" => Some(Signal::KILL),
-        "STOP" => Some(Signal::STOP),
-        _ => os_signals::number(name),
-    }
+    Some(match signal_name(name) {
+        "KILL" => Signal::KILL,
+        "STOP" => Signal::STOP,
+        "SEGV" => Signal::SEGV,
+        "BUS" => Signal::BUS,
+        "ILL" => Signal::ILL,
+        "FPE" => Signal::FPE,
+        "TRAP" => Signal::TRAP,
+        name => return os_signals::number(name),
+    })
 }
 
 /// Sends a signal to a process, or to the process group that it leads. False: there is none.

@@ -8,10 +8,12 @@
 
 mod held;
 mod key;
+mod signal;
 mod table;
 mod text;
 
 pub(crate) use held::HeldName;
 pub(crate) use key::{Key, hash};
+pub(crate) use signal::signal_name;
 pub(crate) use table::{NameIdx, Names};
 pub use text::Name;

@@ -1,7 +1,7 @@
 //! Who watches which signal. Watching keeps nobody alive (law L27), so nothing here is counted.
 
 use crate::arg::AnyArg;
-use crate::name::{HeldName, Name};
+use crate::name::{HeldName, Name, signal_name};
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 
@@ -78,17 +78,18 @@ pub enum SignalClass {
 }
 
 impl SignalClass {
-    /// The class of a signal by its name.
+    /// The class of a signal by its name; one of the system has the same with and without `SIG`.
     ///
     /// ```
     /// use poe::SignalClass;
     /// assert_eq!(SignalClass::of("TERM"), SignalClass::Terminal);
+    /// assert_eq!(SignalClass::of("SIGTERM"), SignalClass::Terminal);
     /// assert_eq!(SignalClass::of("ZOMBIE"), SignalClass::NonMaskable);
     /// assert_eq!(SignalClass::of("my own"), SignalClass::Benign);
     /// ```
     #[must_use]
     pub fn of(signal: &str) -> Self {
-        match signal {
+        match signal_name(signal) {
             "HUP" | "INT" | "QUIT" | "TERM" | "KILL" | "IDLE" | "DIE" | KERNEL_SHUTDOWN => SignalClass::Terminal,
             "ZOMBIE" | "UIDESTROY" => SignalClass::NonMaskable,
             _ => SignalClass::Benign,

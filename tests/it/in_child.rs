@@ -18,7 +18,14 @@ pub(crate) struct Ended {
     pub(crate) status: ExitStatus,
     /// A signal has stopped it meanwhile, and it was sent CONT.
     pub(crate) was_stopped: bool,
-    pub(crate) told: String,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Ended {
+    pub(crate) fn told(&self) -> String {
+        format!("{}\n{}", self.stdout, self.stderr)
+    }
 }
 
 /// Whether this is the process that was made for the test `name` (its full path).
@@ -33,10 +40,10 @@ pub(crate) fn is_child(name: &str) -> bool {
     }
     let ended = run(name, |_| ());
     assert!(
-        ended.status.success() && ended.told.contains("1 passed"),
+        ended.status.success() && ended.stdout.contains("1 passed"),
         "{name} in its own process: {}\n{}",
         ended.status,
-        ended.told
+        ended.told()
     );
     false
 }
@@ -52,7 +59,7 @@ pub(crate) fn is_child_that_dies(name: &str, of: Signal) -> bool {
         Some(of.as_raw()),
         "{name} in its own process: {}\n{}",
         ended.status,
-        ended.told
+        ended.told()
     );
     false
 }
@@ -62,8 +69,12 @@ pub(crate) fn run(name: &str, set: impl FnOnce(&mut Command)) -> Ended {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(arguments(name));
     set(&mut command);
+    output(command.env(MARK, name), name)
+}
+
+/// Runs a program to its end, which must come before the deadline. Nothing of its process group outlives it.
+pub(crate) fn output(command: &mut Command, name: &str) -> Ended {
     let mut child = command
-        .env(MARK, name)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -75,11 +86,11 @@ pub(crate) fn run(name: &str, set: impl FnOnce(&mut Command)) -> Ended {
     let stderr = reader(child.stderr.take().unwrap());
     let (status, was_stopped) = wait(&mut child, name);
     let _ = kill_process_group(group, Signal::KILL);
-    let told = format!("{}\n{}", stdout.join().unwrap(), stderr.join().unwrap());
     Ended {
         status,
         was_stopped,
-        told,
+        stdout: stdout.join().unwrap(),
+        stderr: stderr.join().unwrap(),
     }
 }
 
@@ -118,7 +129,7 @@ fn wait(child: &mut Child, name: &str) -> (ExitStatus, bool) {
         if Instant::now() > deadline {
             let _ = kill_process_group(pid, Signal::KILL);
             let _ = child.wait();
-            panic!("{name} in its own process: not done after {DEADLINE:?}");
+            panic!("{name}: its process is not done after {DEADLINE:?}");
         }
         std::thread::sleep(Duration::from_millis(5));
     }

@@ -1,7 +1,7 @@
 //! Laws G: signals through the tree of sessions. Those of the operating system are in `os_signals`.
 
 use crate::laws_kit::*;
-use poe::{Event, Handled, Kernel, SessionBuilder, Signal};
+use poe::{Event, Handled, Kernel, SessionBuilder, Signal, SignalClass};
 use std::cell::Cell;
 use std::rc::Rc;
 
@@ -271,4 +271,66 @@ async fn d14_cld_is_chld() {
     kernel.signal("A", "CLD", ()).unwrap();
     run(&kernel).await;
     assert_eq!(heard(), ["A hears CHLD", "A hears CHLD"]);
+}
+
+/// A signal of the system has one name, with and without SIG, wherever it is named. Case counts, as in POE.
+#[tokio::test(start_paused = true)]
+async fn a_signal_of_the_system_has_one_name_everywhere() {
+    for name in Kernel::safe_signals() {
+        let long = format!("SIG{name}");
+        for (watched, raised) in [(*name, &*long), (&*long, *name), (&*long, &*long)] {
+            let kernel = kernel();
+            let watched = watched.to_owned();
+            let ignored = if watched == *name {
+                long.clone()
+            } else {
+                (*name).to_owned()
+            };
+            let id = life("A", move |cx| {
+                cx.sig(&watched, HEARD);
+                cx.delay("ignore", ms(10), ());
+                cx.delay("bye", ms(50), ());
+            })
+            .on(HEARD, |cx, signal| {
+                say(signal.name());
+                cx.sig_handled();
+            })
+            .on("ignore", move |cx, ()| cx.sig_ignore(&ignored))
+            .create(&kernel)
+            .unwrap();
+            let snapshot = kernel.snapshot();
+            for spelled in [*name, &*long] {
+                assert!(snapshot.is_signal_watched(spelled));
+                assert!(snapshot.is_signal_watched_by_session(spelled, id));
+                assert_eq!(snapshot.signal_watchers(spelled)[&id], "heard");
+            }
+            assert_eq!(
+                snapshot.signals_watched_by_session(id).into_keys().collect::<Vec<_>>(),
+                [*name]
+            );
+            let handle = kernel.handle();
+            kernel.signal(id, raised, ()).unwrap();
+            handle.signal(id, raised, ()).unwrap();
+            kernel.run_one_timeslice().await.unwrap();
+            assert_eq!(said(), [*name; 2], "{raised}");
+            tokio::time::sleep(ms(20)).await;
+            kernel.run_one_timeslice().await.unwrap();
+            assert!(!kernel.snapshot().is_signal_watched(name));
+            kernel.signal(id, "KILL", ()).unwrap();
+            run(&kernel).await;
+            said();
+        }
+        assert_eq!(SignalClass::of(&long), SignalClass::of(name));
+        let refused = kernel().signal("nobody", &long, ()).unwrap_err();
+        assert!(refused.to_string().contains(&format!("`{name}`")), "{refused}");
+    }
+    assert_eq!(SignalClass::of("SIGKILL"), SignalClass::Terminal);
+    // Other names are names of the program's own.
+    let kernel = kernel();
+    hears("A", &["usr1", "SIGreload"]).create(&kernel).unwrap();
+    for raised in ["USR1", "SIGUSR1", "reload", "usr1", "SIGreload", "SIGusr1"] {
+        kernel.signal("A", raised, ()).unwrap();
+    }
+    run(&kernel).await;
+    assert_eq!(heard(), ["A hears usr1", "A hears SIGreload"]);
 }

@@ -309,7 +309,7 @@ async fn l56_the_pids_watchers_hear_before_the_blanket_ones_and_the_status_is_ra
     .unwrap();
     life("A", |cx| {
         let child = waiting(0);
-        kill(child.id(), Number::TERM);
+        kill(child.id(), Number::KILL);
         cx.sig_child(child, ENDED, "").unwrap();
     })
     .on(ENDED, |_, exit| {
@@ -319,7 +319,7 @@ async fn l56_the_pids_watchers_hear_before_the_blanket_ones_and_the_status_is_ra
     .unwrap();
     run(&kernel).await;
     let told: Vec<String> = said().into_iter().filter(|l| !l.contains("stop")).collect();
-    assert_eq!(told, ["sig_child 15", "CHLD 15"]);
+    assert_eq!(told, ["sig_child 9", "CHLD 9"]);
 }
 
 #[tokio::test]
@@ -350,7 +350,8 @@ async fn l57_a_blanket_watch_keeps_the_kernel_busy_but_not_its_session() {
     in_child!();
     let kernel = Kernel::new();
     // Its session is collected although a child is on its way.
-    let mut child = sh("sleep 0.05");
+    let mut child = waiting(0);
+    let stdin = Cell::new(child.stdin.take());
     life("gone", |cx| cx.sig("CHLD", HEARD))
         .on(HEARD, |_, _| say("never"))
         .create(&kernel)
@@ -359,10 +360,16 @@ async fn l57_a_blanket_watch_keeps_the_kernel_busy_but_not_its_session() {
     assert_eq!(said(), ["gone stop"]);
 
     // An alias would not keep the kernel from being idle; the child that runs does.
-    life("daemon", |cx| {
+    life("daemon", move |cx| {
         cx.sig("CHLD", HEARD);
         cx.sig("IDLE", "idle");
         cx.alias_set("daemon").unwrap();
+        // The child ends when the kernel has long had nothing else to wait for.
+        let stdin = stdin.take();
+        std::thread::spawn(move || {
+            std::thread::sleep(ms(50));
+            drop(stdin);
+        });
     })
     .on(HEARD, |_, signal: Signal| {
         say(format!("CHLD {}", signal.child().is_some()))

@@ -273,13 +273,9 @@ fn against_golden<F: Future>(name: &str, scenario: impl FnOnce() -> F) {
 
 fn against_perl<F: Future>(name: &str, scenario: impl FnOnce() -> F) {
     let script = in_tests(&format!("perl/{name}.pl"));
-    let ran = Command::new("perl").arg(&script).output().expect("perl with POE");
-    assert!(
-        ran.status.success(),
-        "{script:?} failed: {}",
-        String::from_utf8_lossy(&ran.stderr)
-    );
-    let perl = expected(name, &String::from_utf8(ran.stdout).unwrap());
+    let ran = crate::in_child::output(Command::new("perl").arg(&script), "Perl's POE");
+    assert!(ran.status.success(), "{script:?} failed: {}", ran.stderr);
+    let perl = expected(name, &ran.stdout);
     if std::env::var_os("POE_TWIN_WRITE").is_some() {
         std::fs::write(golden_path(name), perl.join("\n") + "\n").unwrap();
     }

@@ -1,5 +1,5 @@
 //! What the crate does to the signals of the process: nothing unless it is asked to, and nothing that stays. Each test has
-//! a process of its own; many of them must end by a signal.
+//! a process of its own; many of them must end by a signal, and by one that is not ignored in a background job or under `nohup`.
 
 use crate::in_child::{Ended, in_child, is_in_child, run, this_test};
 use crate::laws_kit::{life, ms, poll_once};
@@ -167,23 +167,23 @@ async fn the_default_action_is_back_when_the_last_session_ignores_the_signal() {
 
 #[tokio::test]
 async fn the_default_action_is_back_when_the_last_session_has_ended() {
-    in_child!(dies: Number::INT);
+    in_child!(dies: Number::ALARM);
     let kernel = Kernel::new();
-    watcher(&kernel, "INT");
-    survive(Number::INT).await;
+    watcher(&kernel, "ALRM");
+    survive(Number::ALARM).await;
     kernel.stop().unwrap();
     turn(&kernel).await;
-    die_of(Number::INT);
+    die_of(Number::ALARM);
 }
 
 #[tokio::test]
 async fn the_default_action_is_back_when_the_last_kernel_is_dropped() {
-    in_child!(dies: Number::HUP);
+    in_child!(dies: Number::PROF);
     let kernel = Kernel::new();
-    watcher(&kernel, "HUP");
-    survive(Number::HUP).await;
+    watcher(&kernel, "PROF");
+    survive(Number::PROF).await;
     drop(kernel);
-    die_of(Number::HUP);
+    die_of(Number::PROF);
 }
 
 #[test]
@@ -329,7 +329,7 @@ async fn a_signal_that_is_ignored_from_the_start_comes_to_who_watches_it_and_is_
                 .args(args);
             *command = shell;
         });
-        assert!(ended.status.success(), "{}\n{}", ended.status, ended.told);
+        assert!(ended.status.success(), "{}\n{}", ended.status, ended.told());
         return;
     }
     raise(Number::INT);
@@ -369,7 +369,7 @@ async fn a_signal_that_is_ignored_from_the_start_comes_to_who_watches_it_and_is_
 
 #[tokio::test]
 async fn a_process_is_asked_to_end_by_term_and_by_int() {
-    in_child!(dies: Number::INT);
+    in_child!(dies: Number::TERM);
     let mut asked = hosts::terminated().unwrap();
     for (number, name) in [(Number::TERM, "TERM"), (Number::INT, "INT"), (Number::TERM, "TERM")] {
         assert!(poll_once(&mut asked).is_none());
@@ -378,13 +378,13 @@ async fn a_process_is_asked_to_end_by_term_and_by_int() {
     }
     // Sessions may watch besides, and one of both is enough.
     let kernel = Kernel::new();
-    let session = watcher(&kernel, "INT");
+    let session = watcher(&kernel, "TERM");
     turn(&kernel).await;
     drop(asked);
-    survive(Number::INT).await;
+    survive(Number::TERM).await;
     kernel.post(session, GO, ()).unwrap();
     turn(&kernel).await;
-    die_of(Number::INT);
+    die_of(Number::TERM);
 }
 
 #[test]
@@ -440,4 +440,44 @@ async fn watching_kernel_shutdown_installs_no_handler() {
     assert!(!Kernel::safe_signals().contains(&KERNEL_SHUTDOWN));
     watcher(&Kernel::new(), "USR1");
     assert_ne!(caught(), before);
+}
+
+/// With SIG and without it is the same signal, and the process is told of it.
+#[tokio::test]
+async fn a_signal_of_the_process_may_be_watched_with_sig_before_its_name() {
+    in_child!(dies: Number::USR2);
+    let kernel = Kernel::new();
+    Session::builder(())
+        .on(START, |cx, ()| {
+            cx.sig("SIGUSR2", HEARD);
+            cx.refcount_increment(cx.session_id(), "waits").unwrap();
+            raise(Number::USR2);
+        })
+        .on(HEARD, |cx, signal| {
+            assert_eq!(signal.name(), "USR2");
+            cx.sig_ignore("SIGUSR2");
+            cx.refcount_decrement(cx.session_id(), "waits").unwrap();
+        })
+        .create(&kernel)
+        .unwrap();
+    within(kernel.run()).await.unwrap();
+    die_of(Number::USR2);
+}
+
+/// Who watches `usr2` waits for a signal that never comes; the log says so.
+#[tokio::test]
+async fn a_lookalike_of_a_signal_is_logged() {
+    in_child!();
+    let trace = crate::traced::Trace::of("poe=debug");
+    let kernel = Kernel::new();
+    life("A", |cx| {
+        cx.sig("reload", HEARD);
+        cx.sig("USR1", HEARD);
+        cx.sig("SIGusr2", HEARD);
+    })
+    .create(&kernel)
+    .unwrap();
+    let lines = trace.lines();
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    assert!(lines[0].contains("SIGusr2") && lines[0].contains("USR2"), "{lines:?}");
 }

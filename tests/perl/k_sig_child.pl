@@ -46,7 +46,7 @@ watcher('watcher', own => ['own']);
 POE::Session->create(
   inline_states => {
     _start => sub { $_[KERNEL]->sig(CHLD => 'ended'); $_[KERNEL]->alias_set('blanket'); $_[KERNEL]->yield('kill') },
-    kill   => sub { kill TERM => $pid },
+    kill   => sub { kill KILL => $pid },
     ended  => sub { told('blanket', @_[SENDER, ARG0 .. $#_]) },
     _stop  => sub { out 'blanket _stop' },
   },
@@ -62,7 +62,7 @@ out '== cancelled';
 $pid = child(qw(sleep 3600));
 watcher('A', start => sub { $_[0]->sig_child($pid) });
 POE::Kernel->run;
-kill TERM => $pid;
+kill KILL => $pid;
 waitpid $pid, 0;
 
 out '== an event name without a handler is no harm, and the session is let go';

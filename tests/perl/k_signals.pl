@@ -25,7 +25,8 @@ POE::Session->create(
       out 'made ', scalar keys %$heap;
       $kernel->yield('kill');
     },
-    kill  => sub { out 'killed ', kill INT => keys %{ $_[HEAP] } },
+    # Not by a signal that whoever started this may have had ignored.
+    kill  => sub { out 'killed ', kill KILL => keys %{ $_[HEAP] } },
     ended => sub {
       my ($kernel, $heap, $signal, $pid, $status) = @_[KERNEL, HEAP, ARG0 .. ARG2];
       out "$signal ", (delete $heap->{$pid} ? 'of mine' : 'of another'), ", status $status, left ", scalar keys %$heap;
@@ -67,17 +68,17 @@ POE::Session->create(
       $kernel->sig(USR1 => 'got', 'first');
       $kernel->sig(PIPE => 'got', 'second');
       $kernel->alias_set('waiting');
-      $kernel->delay(never => 10);
-      $kernel->yield('send');
+      $kernel->delay(never => 3600);
+      $kernel->yield(send => 'USR1');
     },
-    send => sub { out 'sent ', kill($_, $$) for qw(USR1 PIPE) },
+    send => sub { out 'sent ', kill($_[ARG0], $$) },
     got  => sub {
       my ($kernel, $heap, $sender, $signal, @own) = @_[KERNEL, HEAP, SENDER, ARG0 .. $#_];
       out "got $signal (@own) from ", ($sender == $kernel ? 'kernel' : 'another');
-      if (++$heap->{got} == 2) {
-        $kernel->alias_remove('waiting');
-        $kernel->delay('never');
-      }
+      # One after the other: the system promises no order of two.
+      return $kernel->yield(send => 'PIPE') if ++$heap->{got} == 1;
+      $kernel->alias_remove('waiting');
+      $kernel->delay('never');
     },
     _stop => sub { out '_stop' },
   },
@@ -98,12 +99,14 @@ sub generation {
         generation($depth + 1, $handler) if $depth < 2;
         $_[KERNEL]->yield('send') unless $depth;
       },
-      send => sub { kill TERM => $$; $_[KERNEL]->delay(again => 0.05) },
+      send => sub { kill TERM => $$; $_[KERNEL]->delay(never => 3600) },
       term => sub {
         out "$name hears $_[ARG0]";
         $_[KERNEL]->sig_handled if $name eq $handler;
+        # The parent is the last to hear it, and whether it lives on shows afterwards.
+        $_[KERNEL]->yield('again') unless $depth;
       },
-      again  => sub { out 'still here' },
+      again  => sub { out 'still here'; $_[KERNEL]->delay('never') },
       _child => sub { },
       _stop  => sub { out "$name _stop" },
     },

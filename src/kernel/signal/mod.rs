@@ -119,8 +119,3 @@ impl Signal {
         self.arg()
     }
 }
-
-/// CLD is an older name of CHLD (decision D14: with POE it names nothing).
-fn by_one_name(signal: &str) -> &str {
-    if signal == "CLD" { "CHLD" } else { signal }
-}

@@ -1,10 +1,9 @@
 //! Raising signals: each is an event of the kernel's own until its turn has come.
 
-use super::by_one_name;
 use crate::arg::AnyArg;
 use crate::error::{PostError, PostErrorKind};
 use crate::kernel::{Core, Kernel, Target, Turn};
-use crate::name::{Name, NameIdx};
+use crate::name::{Name, NameIdx, signal_name};
 use crate::resource::sessions::KERNEL;
 use std::panic::Location;
 use std::rc::Rc;
@@ -94,7 +93,7 @@ pub(crate) fn signal_from<A: 'static>(
             Ok(())
         }
         None => Err(PostError::new(
-            signal,
+            signal_name(signal),
             PostErrorKind::NoSuchSession(target.wanted()),
             arg,
         )),
@@ -110,7 +109,7 @@ pub(crate) struct Raised {
 impl Core {
     fn raise_signal(&self, to: u32, signal: &str, arg: AnyArg, place: &'static Location<'static>) {
         let raised = Raised {
-            name: Name::from(by_one_name(signal)),
+            name: Name::from(signal_name(signal)),
             arg: Rc::new(arg),
         };
         let caller = self.active.event();

@@ -1,11 +1,12 @@
 //! Watching signals, and answering for them.
 
-use super::{Signal, by_one_name};
+use super::Signal;
 use crate::arg::AnyArg;
+use crate::bridge::os_signals::SAFE;
 use crate::error::drop_quietly;
 use crate::event::Posts;
 use crate::kernel::Turn;
-use crate::name::HeldName;
+use crate::name::{HeldName, signal_name};
 use crate::resource::signals::Watcher;
 use std::rc::Rc;
 
@@ -13,10 +14,18 @@ impl Turn<'_> {
     /// Watches a signal: from now on it comes as an event. A session has one watcher for a signal; a later one replaces
     /// it. Watching does not keep the session alive (law L27).
     ///
-    /// Any name will do. One of the operating system's ([`Kernel::safe_signals`](crate::Kernel::safe_signals): `INT`, `USR1` …)
-    /// is listened for from the first watcher to the last, and is for everybody, as if it was sent to the kernel (law L53). Three things are
-    /// Tokio's way and not POE's: equal signals that come close together are one; once listened for, a signal is ignored,
-    /// and not the end of the process, when nobody watches it any more; and nothing is listened for on virtual time.
+    /// Any name will do. A signal of the operating system ([`Kernel::safe_signals`](crate::Kernel::safe_signals): `INT`, `USR1` …)
+    /// is received from the first watcher in the process to the last, and goes to all sessions, as if it was sent to the kernel
+    /// (law L53). It has one name, with or without `SIG` (`USR1` and `SIGUSR1` are the same signal, and [`Signal::name`] is
+    /// `USR1`). Case counts: `usr1` is a signal of your own, which the system never sends.
+    ///
+    /// Equal signals of the system that come close together are one, and none is received on virtual time. A signal that the
+    /// process ignores from its start, such as `HUP` under `nohup` or `INT` in a background job, is received like any other.
+    ///
+    /// After the last watcher the signal does what it did before the first: its default action, or nothing if it was ignored,
+    /// or what another handler in the process does. Exceptions are on
+    /// [`KernelBuilder::keep_signal_handlers`](crate::KernelBuilder::keep_signal_handlers). What was there before is known on Linux
+    /// only; elsewhere it counts as the default action. The default action of `IO` does not come back.
     ///
     /// `CHLD` comes once for each child process that ends, with a `ChildExit` in [`Signal::arg`], whoever
     /// started it; it is not reaped by that. (Where the system does not list its children, that is elsewhere than on
@@ -78,8 +87,9 @@ impl Turn<'_> {
                 event: HeldName::new(event.key()),
                 extra: Rc::new(AnyArg::new(extra)),
             };
-            let signal = by_one_name(signal);
+            let signal = signal_name(signal);
             let session = self.frame.session;
+            tell_of_lookalike(signal);
             tracing::trace!(target: "poe::signals", signal, %session, event = event.key().as_str(), "watched");
             let old = self.core.signals.borrow_mut().watch(slot, signal, watcher);
             drop_quietly(old);
@@ -110,9 +120,9 @@ impl Turn<'_> {
     #[doc(alias = "sig")]
     pub fn sig_ignore(self, signal: &str) {
         if let Some(slot) = self.slot() {
-            let session = self.frame.session;
+            let (signal, session) = (signal_name(signal), self.frame.session);
             tracing::trace!(target: "poe::signals", signal, %session, "ignored");
-            let old = self.core.signals.borrow_mut().ignore(slot, by_one_name(signal));
+            let old = self.core.signals.borrow_mut().ignore(slot, signal);
             self.core.settle_listeners();
             drop_quietly(old);
         }
@@ -146,6 +156,17 @@ impl Turn<'_> {
     pub fn sig_handled(self) {
         if let Some(count) = self.core.handled.get() {
             self.core.handled.set(Some(count + 1));
+        }
+    }
+}
+
+/// Case counts in names of signals; who has overlooked that waits for a signal that never comes.
+fn tell_of_lookalike(signal: &str) {
+    if tracing::enabled!(target: "poe::signals", tracing::Level::DEBUG) {
+        let upper = signal.to_uppercase();
+        let name = signal_name(&upper);
+        if name != signal && SAFE.contains(&name) {
+            tracing::debug!(target: "poe::signals", signal, "a signal of the program's own is watched; the system's is {name}");
         }
     }
 }

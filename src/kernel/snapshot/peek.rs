@@ -3,6 +3,7 @@
 use super::super::Target;
 use super::data::{EventType, QueuedEvent, SessionSnapshot, Snapshot};
 use crate::id::SessionId;
+use crate::name::signal_name;
 use crate::resource::signals::SignalClass;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -301,6 +302,7 @@ impl Snapshot {
     /// Whether any session watches a signal.
     #[must_use]
     pub fn is_signal_watched(&self, signal: &str) -> bool {
+        let signal = signal_name(signal);
         self.sessions.iter().any(|session| session.signals.contains_key(signal))
     }
 
@@ -308,7 +310,7 @@ impl Snapshot {
     #[must_use]
     pub fn is_signal_watched_by_session<'t>(&self, signal: &str, target: impl Into<Target<'t>>) -> bool {
         self.session(target)
-            .is_some_and(|session| session.signals.contains_key(signal))
+            .is_some_and(|session| session.signals.contains_key(signal_name(signal)))
     }
 
     /// The signals that a session watches, each with the event that it becomes.
@@ -323,7 +325,7 @@ impl Snapshot {
     pub fn signal_watchers(&self, signal: &str) -> BTreeMap<SessionId, &str> {
         let watchers = self.sessions.iter();
         watchers
-            .filter_map(|session| Some((session.id, &**session.signals.get(signal)?)))
+            .filter_map(|session| Some((session.id, &**session.signals.get(signal_name(signal))?)))
             .collect()
     }
 

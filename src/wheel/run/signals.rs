@@ -79,7 +79,8 @@ impl Run {
 
     fn signal(&self, name: &str, group: bool) -> Result<bool, Error> {
         let Some(number) = signal_number(name) else {
-            return Err(ErrorKind::Invalid(format!("there is no signal {name}")).into());
+            let why = format!("there is no signal `{name}`: names are in upper case, as TERM or SIGTERM");
+            return Err(ErrorKind::Invalid(why).into());
         };
         let (pid, leads) = match &self.process {
             Process::Function { killed } => {

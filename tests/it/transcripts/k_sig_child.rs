@@ -56,7 +56,7 @@ pub(crate) async fn play() {
             cx.yield_to("kill", ());
             Ok(())
         })
-        .on("kill", move |_, ()| kill_process(pid(of), Number::TERM).unwrap())
+        .on("kill", move |_, ()| kill_process(pid(of), Number::KILL).unwrap())
         .on("ended", move |cx, signal: Signal| {
             let ChildExit { pid, status, .. } = *signal.child().unwrap();
             told("blanket", cx.sender(), &ChildExit { pid, status, extra: "" }, of);

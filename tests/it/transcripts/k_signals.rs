@@ -10,6 +10,7 @@ use std::process::Child;
 
 const ENDED: Event<Signal> = Event::new("ended");
 const GOT: Event<Signal> = Event::new("got");
+const SEND: Event<Number> = Event::new("send");
 
 fn raise(number: Number) {
     kill_process(getpid(), number).unwrap();
@@ -41,7 +42,7 @@ async fn eight_children(kernel: &Kernel) {
                 .heap
                 .0
                 .iter()
-                .filter(|child| kill_process(pid(**child), Number::INT).is_ok());
+                .filter(|child| kill_process(pid(**child), Number::KILL).is_ok());
             out!("killed {}", killed.count());
         })
         .on(ENDED, |cx, signal| {
@@ -63,7 +64,7 @@ async fn eight_children(kernel: &Kernel) {
         })
         .on(STOP, |cx, ()| {
             for child in &mut cx.heap.1 {
-                assert_eq!(child.wait().unwrap().signal(), Some(Number::INT.as_raw()));
+                assert_eq!(child.wait().unwrap().signal(), Some(Number::KILL.as_raw()));
             }
             out!("_stop");
         })
@@ -104,15 +105,13 @@ async fn to_oneself(kernel: &Kernel) {
             cx.sig_with("USR1", GOT, "first");
             cx.sig_with("PIPE", GOT, "second");
             cx.alias_set("waiting")?;
-            cx.delay("never", soon(10_000), ());
-            cx.yield_to("send", ());
+            cx.delay("never", soon(3_600_000), ());
+            cx.yield_to(SEND, Number::USR1);
             Ok(())
         })
-        .on("send", |_, ()| {
-            for number in [Number::USR1, Number::PIPE] {
-                raise(number);
-                out!("sent 1");
-            }
+        .on(SEND, |_, number| {
+            raise(number);
+            out!("sent 1");
         })
         .on(GOT, |cx, signal| -> Handled {
             let from = nm(cx.sender());
@@ -122,10 +121,13 @@ async fn to_oneself(kernel: &Kernel) {
                 signal.extra::<&str>().unwrap()
             );
             *cx.heap += 1;
-            if *cx.heap == 2 {
-                cx.alias_remove("waiting")?;
-                cx.alarm_clear("never");
+            if *cx.heap == 1 {
+                // One after the other: the system promises no order of two.
+                cx.yield_to(SEND, Number::PIPE);
+                return Ok(());
             }
+            cx.alias_remove("waiting")?;
+            cx.alarm_clear("never");
             Ok(())
         })
         .on(STOP, |_, ()| out!("_stop"))
@@ -152,15 +154,22 @@ fn generation(depth: usize, handler: &'static str) -> poe::SessionBuilder<()> {
         })
         .on("send", |cx, ()| {
             raise(Number::TERM);
-            cx.delay("again", soon(50), ());
+            cx.delay("never", soon(3_600_000), ());
         })
         .on("term", move |cx, signal: Signal| {
             out!("{name} hears {}", signal.name());
             if name == handler {
                 cx.sig_handled();
             }
+            // The parent is the last to hear it, and whether it lives on shows afterwards.
+            if depth == 0 {
+                cx.yield_to("again", ());
+            }
         })
-        .on("again", |_, ()| out!("still here"))
+        .on("again", |cx, ()| {
+            out!("still here");
+            cx.alarm_clear("never");
+        })
         .on(CHILD, |_, _| ())
         .on(STOP, move |_, ()| out!("{name} _stop"))
 }

@@ -12,7 +12,7 @@ async fn all_are_forked_killed_and_reaped_and_both_signals_are_caught_once() {
     let lines = transcripts::take_lines();
     let count = |what: &str| lines.iter().filter(|line| line.starts_with(what)).count();
     assert!(lines.contains(&"made 8".to_owned()) && lines.contains(&"killed 8".to_owned()));
-    assert_eq!(count("CHLD of mine, status 2"), 8);
+    assert_eq!(count("CHLD of mine, status 9"), 8);
     assert_eq!(count("CHLD of another"), 0);
     assert_eq!((count("got USR1"), count("got PIPE")), (1, 1));
     assert_eq!((count("server _stop"), count("client _stop")), (1, 1));

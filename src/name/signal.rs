@@ -1,0 +1,60 @@
+//! Signals of the operating system have several names; the kernel knows each by one.
+
+/// What POSIX, Linux, the BSDs and Windows call their signals, without `SIG`. Real-time signals have no names.
+const OF_SYSTEMS: &[&str] = &[
+    "ABRT", "ALRM", "BREAK", "BUS", "CHLD", "CONT", "EMT", "FPE", "HUP", "ILL", "INFO", "INT", "IO", "KILL", "PIPE",
+    "PROF", "PWR", "QUIT", "SEGV", "STKFLT", "STOP", "SYS", "TERM", "TRAP", "TSTP", "TTIN", "TTOU", "URG", "USR1",
+    "USR2", "VTALRM", "WINCH", "XCPU", "XFSZ",
+];
+
+/// The one name of a signal: a signal of the system goes without `SIG` and by its newer name; any other name is its own.
+///
+/// Case counts, as in POE: `usr1` is a signal of the program's own. (Decision D14: with POE the older names name nothing.)
+pub(crate) fn signal_name(name: &str) -> &str {
+    let short = name.strip_prefix("SIG").unwrap_or(name);
+    let newer = match short {
+        "CLD" => "CHLD",
+        "IOT" => "ABRT",
+        "POLL" => "IO",
+        short => short,
+    };
+    if OF_SYSTEMS.contains(&newer) { newer } else { name }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{OF_SYSTEMS, signal_name};
+
+    #[test]
+    fn each_signal_of_the_system_has_one_name() {
+        for name in OF_SYSTEMS {
+            assert_eq!(signal_name(name), *name);
+            assert_eq!(signal_name(&format!("SIG{name}")), *name);
+            // Any other spelling is another name.
+            for other in [
+                format!("SIGSIG{name}"),
+                name.to_lowercase(),
+                format!("Sig{name}"),
+                format!("{name} "),
+            ] {
+                assert_eq!(signal_name(&other), other);
+            }
+        }
+        for (older, name) in [("CLD", "CHLD"), ("IOT", "ABRT"), ("POLL", "IO")] {
+            assert_eq!([signal_name(older), signal_name(&format!("SIG{older}"))], [name; 2]);
+        }
+        for own in [
+            "",
+            "SIG",
+            "SIGNAL",
+            "reload",
+            "SIGreload",
+            "IDLE",
+            "SIGIDLE",
+            "SIGKERNEL_SHUTDOWN",
+            "SIGé",
+        ] {
+            assert_eq!(signal_name(own), own);
+        }
+    }
+}
