@@ -6,8 +6,12 @@ use std::time::{Duration, SystemTime};
 /// The kernel's beginning on its scale, so that past alarms need no sign.
 const ORIGIN: u64 = 1 << 62;
 
+/// The last time on the scale, 438 years after the kernel's beginning. Later times are cut to it, and it is never reached:
+/// the wake-up is not armed for it. One more is the "no timer" of the queue.
+pub(crate) const LAST: u64 = u64::MAX - 1;
+
 /// How far the wall clock may drift from the kept offset before an alarm is converted by a new one.
-const STEP: i64 = 10_000_000;
+const STEP: u64 = 10_000_000;
 
 pub(crate) struct Clock {
     source: Source,
@@ -75,8 +79,9 @@ impl Clock {
             #[cfg(target_os = "linux")]
             Source::System { base } => ORIGIN + (read(rustix::time::ClockId::Monotonic) - base) as u64,
             #[cfg(not(target_os = "linux"))]
-            Source::System { base } => ORIGIN + base.elapsed().as_nanos() as u64,
-            Source::Tokio { base } => ORIGIN + base.elapsed().as_nanos() as u64,
+            Source::System { base } => since_origin(base.elapsed()),
+            // A test may have moved the paused clock by any span.
+            Source::Tokio { base } => since_origin(base.elapsed()),
         };
         self.latest.set(now);
         now
@@ -123,10 +128,9 @@ impl Clock {
         Duration::from_nanos(due.saturating_sub(now))
     }
 
-    /// Kernel time `delta` nanoseconds away from `now`.
+    /// Kernel time `delta` nanoseconds away from `now`, or the nearest end of the scale.
     pub(crate) fn shifted(now: u64, delta: i128) -> u64 {
-        // The upper end is kept for "never".
-        (i128::from(now) + delta).clamp(0, i128::from(u64::MAX - 1)) as u64
+        i128::from(now).saturating_add(delta).clamp(0, i128::from(LAST)) as u64
     }
 
     /// The kept offset; taken now if it never was.
@@ -140,10 +144,10 @@ impl Clock {
     /// The offset after a look at both clocks.
     fn fresh_offset(&self) -> i64 {
         let fresh = match &self.source {
-            Source::Tokio { .. } => nanos_since_epoch(self.wall_base) - ORIGIN as i64,
-            Source::System { .. } => nanos_since_epoch(SystemTime::now()) - self.now() as i64,
+            Source::Tokio { .. } => nanos_since_epoch(self.wall_base).saturating_sub(ORIGIN as i64),
+            Source::System { .. } => nanos_since_epoch(SystemTime::now()).saturating_sub_unsigned(self.now()),
         };
-        if (fresh - self.wall_offset.get()).abs() > STEP {
+        if fresh.abs_diff(self.wall_offset.get()) > STEP {
             self.wall_offset.set(fresh);
         }
         self.wall_offset.get()
@@ -151,19 +155,32 @@ impl Clock {
 
     /// The kernel time of a wall time: converted once, so that a later step of the wall clock moves nothing.
     pub(crate) fn due_at(&self, wall: SystemTime) -> u64 {
-        nanos_since_epoch(wall).saturating_sub(self.fresh_offset()).max(0) as u64
+        let nanos = match wall.duration_since(SystemTime::UNIX_EPOCH) {
+            Ok(after) => after.as_nanos().cast_signed(),
+            Err(before) => -before.duration().as_nanos().cast_signed(),
+        };
+        Clock::shifted(0, nanos - i128::from(self.fresh_offset()))
     }
 
     /// The wall time of a kernel time, by the offset of the last alarm: telling it must not cost a look at the clocks.
     pub(crate) fn wall(&self, due: u64) -> SystemTime {
-        let nanos = (due.min(i64::MAX as u64) as i64).saturating_add(self.offset());
-        let magnitude = Duration::from_nanos(nanos.unsigned_abs());
-        if nanos >= 0 {
-            SystemTime::UNIX_EPOCH + magnitude
+        let nanos = i128::from(due) + i128::from(self.offset());
+        let magnitude = Duration::from_nanos(u64::try_from(nanos.unsigned_abs()).unwrap_or(u64::MAX));
+        let wall = if nanos >= 0 {
+            SystemTime::UNIX_EPOCH.checked_add(magnitude)
         } else {
-            SystemTime::UNIX_EPOCH - magnitude
-        }
+            SystemTime::UNIX_EPOCH.checked_sub(magnitude)
+        };
+        // A system whose clock cannot say it: the year 1601 is the first on Windows.
+        wall.unwrap_or(SystemTime::UNIX_EPOCH)
     }
+}
+
+#[cfg_attr(not(any(not(target_os = "linux"), feature = "testing")), allow(dead_code))]
+fn since_origin(elapsed: Duration) -> u64 {
+    ORIGIN
+        .saturating_add(u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX))
+        .min(LAST)
 }
 
 /// Nanoseconds since 1970, as far as 64 bits reach: from 1678 to 2262. Times beyond are cut to that.
@@ -189,6 +206,25 @@ mod tests {
             due == 0 || back == wall,
             "a time before the scale is clamped to its beginning"
         );
+    }
+
+    #[test]
+    fn times_beyond_the_scale_are_cut_to_its_ends() {
+        for now in [0, ORIGIN, LAST] {
+            assert_eq!(Clock::shifted(now, i128::MAX), LAST);
+            assert_eq!(Clock::shifted(now, i128::MIN), 0);
+        }
+        let clock = Clock::system();
+        let in_years = |years: u64| SystemTime::UNIX_EPOCH + Duration::from_secs(years * 31_556_952);
+        let times = [0, 56, 230, 300, 400].map(|years| clock.due_at(in_years(years)));
+        assert!(
+            times.is_sorted() && times[2] < times[3] && times[3] < times[4],
+            "{times:?}"
+        );
+        let far = clock.due_at(in_years(5_000_000));
+        assert_eq!(far, LAST);
+        assert!(clock.wall(far) > in_years(400));
+        assert!(clock.wall(0) < in_years(0));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! On Linux it is a timerfd: Tokio's own timers round to a millisecond, which would make every timer some 0.6 ms late,
 //! seven times later than Perl's POE. Elsewhere, and under virtual time, it is Tokio's sleep.
 
-use crate::bridge::clock::Clock;
+use crate::bridge::clock::{Clock, LAST};
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -23,12 +23,13 @@ pub(crate) struct Deadline {
 }
 
 impl Deadline {
-    /// Sees to it that the task behind `cx` is woken at `due`; `u64::MAX` for never. Ready means: look at the clock now.
+    /// Sees to it that the task behind `cx` is woken at `due`; from [`LAST`] on, never. Ready means: look at the clock now.
     ///
     /// # Panics
     /// Outside a Tokio runtime, or in one without its time and I/O drivers.
     pub(crate) fn poll(&mut self, clock: &Clock, due: u64, slack: u64, cx: &mut Context<'_>) -> Poll<()> {
-        if due == u64::MAX {
+        // A timer at the end of the scale was asked for beyond it: it never rings.
+        if due >= LAST {
             self.disarm();
             return Poll::Pending;
         }

@@ -8,6 +8,8 @@ pub(crate) mod deadline;
 #[cfg(unix)]
 mod default_action;
 #[cfg(unix)]
+pub(crate) mod descriptor;
+#[cfg(unix)]
 pub(crate) mod files;
 pub(crate) mod os_signals;
 #[cfg(unix)]
@@ -16,4 +18,5 @@ pub(crate) mod processes;
 mod reactor;
 #[cfg(unix)]
 pub(crate) mod streams;
+pub(crate) mod threads;
 pub(crate) mod wake;

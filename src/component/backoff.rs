@@ -68,21 +68,22 @@ impl Backoff {
         self
     }
 
-    /// Each wait is that many times the one before; at least 1.
+    /// Each wait is that many times the one before; at least 1, which NaN counts as, too.
     #[must_use]
     pub fn factor(mut self, factor: f64) -> Self {
+        // The maximum of NaN and 1 is 1.
         self.factor = factor.max(1.0);
         self
     }
 
-    /// Which part of a wait may be cut off by chance, between 0 (none) and 1 (all of it).
+    /// Which part of a wait may be cut off by chance, between 0 (none, which NaN counts as, too) and 1 (all of it).
     #[must_use]
     pub fn jitter(mut self, part: f64) -> Self {
-        self.jitter = part.clamp(0.0, 1.0);
+        self.jitter = if part.is_nan() { 0.0 } else { part.clamp(0.0, 1.0) };
         self
     }
 
-    /// Gives up after that many attempts in a row that have come to nothing.
+    /// Gives up after that many attempts in a row that have come to nothing; 0 counts as 1.
     #[must_use]
     pub fn attempts(mut self, attempts: u32) -> Self {
         self.attempts = Some(attempts);
@@ -103,11 +104,22 @@ impl Backoff {
         {
             return None;
         }
-        let grown = self.first.as_secs_f64() * self.factor.powi(failures.min(1000) as i32);
-        let whole = grown.min(self.longest.as_secs_f64());
+        let first = self.first.min(self.longest);
+        let grown = match self.factor.powi(i32::try_from(failures).unwrap_or(i32::MAX)) {
+            factor if factor == 1.0 || first.is_zero() => first,
+            factor => self.longest.min(seconds(first.as_secs_f64() * factor)),
+        };
         let chance = chance as f64 / u64::MAX as f64;
-        Duration::try_from_secs_f64(whole * (1.0 - self.jitter * chance)).ok()
+        Some(match self.jitter * chance {
+            0.0 => grown,
+            cut => grown.min(seconds(grown.as_secs_f64() * (1.0 - cut))),
+        })
     }
+}
+
+/// So many seconds, or the most that there can be.
+fn seconds(seconds: f64) -> Duration {
+    Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)
 }
 
 #[cfg(test)]
@@ -140,5 +152,47 @@ mod tests {
         assert!(backoff.wait_by(3, 0).unwrap() >= Duration::from_millis(500));
         assert_eq!(backoff.wait_by(3, u64::MAX), Some(Duration::ZERO));
         assert!(backoff.wait(1000).is_some());
+    }
+
+    #[test]
+    fn no_setting_makes_it_give_up_or_exceed_the_limit() {
+        let odd = [
+            f64::NAN,
+            f64::INFINITY,
+            f64::NEG_INFINITY,
+            -1.0,
+            0.0,
+            0.5,
+            1.0,
+            1e300,
+            f64::MAX,
+        ];
+        let spans = [
+            Duration::ZERO,
+            Duration::from_nanos(1),
+            Duration::from_secs(30),
+            Duration::MAX,
+        ];
+        for (factor, jitter) in odd.iter().flat_map(|factor| odd.map(|jitter| (*factor, jitter))) {
+            for (first, longest) in spans.iter().flat_map(|first| spans.map(|longest| (*first, longest))) {
+                let backoff = Backoff::new()
+                    .factor(factor)
+                    .jitter(jitter)
+                    .first(first)
+                    .longest(longest);
+                for failures in [0, 1, 2, 1000, u32::MAX] {
+                    let (least, most) = (backoff.wait_by(failures, u64::MAX), backoff.wait_by(failures, 0));
+                    let (least, most) = (
+                        least.expect("no limit of attempts"),
+                        most.expect("no limit of attempts"),
+                    );
+                    assert!(
+                        least <= most && most <= longest,
+                        "{backoff:?} after {failures}: {least:?} to {most:?}"
+                    );
+                    assert!(most >= first.min(longest), "{backoff:?} after {failures}: {most:?}");
+                }
+            }
+        }
     }
 }

@@ -309,7 +309,8 @@ impl KernelPool {
     {
         let addr = addr.into();
         let spread = Spread::bind(&addr, &Options::default(), self.workers.len()).await;
-        let spread = spread.map_err(|(operation, error)| {
+        let spread = spread.map_err(|failed| {
+            let crate::wheel::Failed { operation, error, .. } = failed;
             let addr = addr.to_string();
             Error::from(ErrorKind::Listen { addr, operation, error })
         })?;

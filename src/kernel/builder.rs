@@ -89,6 +89,8 @@ pub(crate) struct Config {
     pub(crate) keep_signal_handlers: bool,
     /// Messages from other threads that may wait.
     pub(crate) inbox: usize,
+    /// Threads for work that blocks, at most.
+    pub(crate) blocking_threads: usize,
     #[cfg_attr(not(feature = "testing"), allow(dead_code))]
     pub(crate) virtual_time: bool,
 }
@@ -106,6 +108,7 @@ impl Default for Config {
             assert_data: false,
             keep_signal_handlers: false,
             inbox: 65_536,
+            blocking_threads: 64,
             virtual_time: false,
         }
     }
@@ -198,6 +201,29 @@ impl KernelBuilder {
     /// How many messages of [`KernelHandle`](crate::KernelHandle)s may wait; default 65 536. A post to a full inbox is refused.
     pub fn inbox_capacity(mut self, messages: usize) -> Self {
         self.config.inbox = messages.max(1);
+        self
+    }
+
+    /// The number of threads for work that blocks at most; default 64, at least 1.
+    ///
+    /// They run what is given to [`blocking`](crate::Turn::blocking) and look up the names of hosts. Work that finds all of
+    /// them busy waits for its turn. They are started when they are needed, end when they have been idle for 10 seconds, and
+    /// never keep the process from exiting. A kernel in virtual time uses Tokio's threads instead, whatever is set here.
+    ///
+    /// ```
+    /// use poe::{Event, Kernel, Session, event::START};
+    /// const ADDED: Event<u32> = Event::new("added");
+    /// # tokio_test::block_on(async {
+    /// let kernel = Kernel::builder().blocking_threads(4).build();
+    /// Session::builder(())
+    ///     .on(START, |cx, ()| { cx.blocking(|| (1..=100).sum(), ADDED); })
+    ///     .on(ADDED, |_, sum| assert_eq!(sum, 5050))
+    ///     .create(&kernel)?;
+    /// kernel.run().await
+    /// # }).unwrap();
+    /// ```
+    pub fn blocking_threads(mut self, threads: usize) -> Self {
+        self.config.blocking_threads = threads.max(1);
         self
     }
 

@@ -7,6 +7,7 @@ use super::{Config, Invoke, die, handle, os_signal, resource, task, trace};
 use super::{child, select};
 use crate::bridge::clock::Clock;
 use crate::bridge::deadline::Deadline;
+use crate::bridge::threads::Threads;
 use crate::bridge::wake::Shared;
 use crate::id::{SessionId, WheelId};
 use crate::name::Names;
@@ -51,6 +52,8 @@ pub struct Core {
     #[cfg(unix)]
     pub(super) processes: child::Processes,
     pub(crate) tasks: task::Tasks,
+    /// For work that blocks.
+    pub(crate) threads: Threads,
     #[cfg(unix)]
     pub(super) selects: Rc<select::Selects>,
     pub(super) inbox: Arc<handle::Inbox>,
@@ -97,6 +100,7 @@ impl Core {
             #[cfg(unix)]
             processes: child::Processes::default(),
             tasks: task::Tasks::new(shared.clone()),
+            threads: Threads::new(config.blocking_threads, config.virtual_time),
             #[cfg(unix)]
             selects: Rc::default(),
             inbox: handle::Inbox::new(shared.clone(), config.inbox, tag),

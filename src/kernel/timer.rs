@@ -16,8 +16,11 @@ use std::num::NonZeroU64;
 use std::panic::Location;
 use std::time::{Duration, SystemTime};
 
-/// A signed span of time: made from a [`Duration`], or from seconds as `f64`, which may be negative (not a number
-/// counts as zero).
+/// A signed span of time, made from a [`Duration`] or from seconds as `f64`.
+///
+/// Seconds may be negative. NaN counts as zero. A span that reaches beyond the kernel's scale (438 years after the kernel
+/// was made), infinity included, means never: the timer stays set and does not fire. A span that reaches far into the past
+/// means now.
 ///
 /// ```
 /// use poe::{AlarmId, Event, Turn};

@@ -1,19 +1,32 @@
 //! Where to listen or whom to connect to: a number, or a name that is looked up when it is needed.
 
 use super::socket::SocketName;
+use crate::bridge::threads::{Lost, Threads};
 use std::fmt;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 
-/// A host and a port, or the path of a UNIX socket. Made from a [`SocketAddr`], from text (`"127.0.0.1:7"`, `"[::1]:7"`,
-/// `"localhost:7"`, `"unix:/run/service"`), from a pair of host and port, and from a `Path`. Text that is none of these is
-/// a name, and looked up without blocking when it is used.
+/// A host and a port, or the path of a UNIX socket.
+///
+/// It is made from a [`SocketAddr`], from text, from a pair of host and port, and from a `Path`. Text is one of these;
+/// whatever else it says is told as an error when the address is used:
+///
+/// | text | means |
+/// |---|---|
+/// | `127.0.0.1:7`, `[::1]:7` | a number |
+/// | `[fe80::1%2]:7`, `[fe80::1%eth0]:7` | an IPv6 address on one interface, by its index or its name |
+/// | `localhost:7` | a name, looked up when it is used, without blocking the kernel |
+/// | `unix:/run/service` | a UNIX socket |
+///
+/// An address prints as the text that it can be made from again. There are two exceptions, which have no text: the flow
+/// label of an IPv6 address, and a path that is not UTF-8.
 ///
 /// ```
 /// use poe::wheel::Address;
 /// use std::path::Path;
 /// assert_eq!(Address::from(("localhost", 80)).to_string(), "localhost:80");
+/// assert_eq!(Address::from(("fe80::1%eth0", 80)), Address::from("[fe80::1%eth0]:80"));
 /// assert!(Address::from("127.0.0.1:80").as_socket_addr().is_some());
 /// let service = Path::new("/run/service");
 /// assert_eq!(Address::from(service), Address::from("unix:/run/service"));
@@ -28,15 +41,40 @@ pub struct Address(Kind);
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Kind {
     Number(SocketAddr),
-    Name(String),
+    /// An IPv6 address on the interface of that name.
+    Zone {
+        ip: Ipv6Addr,
+        zone: String,
+        port: u16,
+    },
+    Name {
+        host: String,
+        port: u16,
+    },
+    /// Neither of these: using it fails.
+    Text(String),
     Unix(PathBuf),
 }
 
 /// One of the places that an address means.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Spot {
     Ip(SocketAddr),
     Unix(PathBuf),
+}
+
+impl From<Spot> for Address {
+    fn from(spot: Spot) -> Self {
+        match spot {
+            Spot::Ip(addr) => Address::from(addr),
+            Spot::Unix(path) => Address::from(path),
+        }
+    }
+}
+
+/// What is wrong with a name, of the kind that POE has.
+fn unknown(why: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> io::Error {
+    io::Error::new(io::ErrorKind::AddrNotAvailable, why)
 }
 
 impl Address {
@@ -45,7 +83,7 @@ impl Address {
     pub fn as_socket_addr(&self) -> Option<SocketAddr> {
         match &self.0 {
             Kind::Number(addr) => Some(*addr),
-            Kind::Name(_) | Kind::Unix(_) => None,
+            _ => None,
         }
     }
 
@@ -54,41 +92,95 @@ impl Address {
     pub fn as_path(&self) -> Option<&Path> {
         match &self.0 {
             Kind::Unix(path) => Some(path),
-            Kind::Number(_) | Kind::Name(_) => None,
+            _ => None,
         }
     }
 
-    /// The place, if no name has to be looked up.
-    pub(crate) fn spot(&self) -> Option<Spot> {
+    /// The place, if no name of a host has to be looked up; that would block. Nothing for such a name.
+    ///
+    /// # Errors
+    /// There is no such interface, or the text is no address.
+    pub(crate) fn spot(&self) -> Option<io::Result<Spot>> {
         match &self.0 {
-            Kind::Number(addr) => Some(Spot::Ip(*addr)),
-            Kind::Unix(path) => Some(Spot::Unix(path.clone())),
-            Kind::Name(_) => None,
+            Kind::Number(addr) => Some(Ok(Spot::Ip(*addr))),
+            Kind::Unix(path) => Some(Ok(Spot::Unix(path.clone()))),
+            Kind::Zone { ip, zone, port } => {
+                Some(scope(zone).map(|scope| Spot::Ip(SocketAddrV6::new(*ip, *port, 0, scope).into())))
+            }
+            Kind::Text(text) => Some(Err(unknown(text_error(text)))),
+            Kind::Name { .. } => None,
         }
     }
 
-    /// All places that it means, in the resolver's order; at least one. Whatever is wrong with a name, the error is of
-    /// the kind `AddrNotAvailable`, as POE has it, with the resolver's own words.
-    pub(crate) async fn resolve(&self) -> io::Result<Vec<Spot>> {
-        let name = match &self.0 {
-            Kind::Name(name) => name,
-            Kind::Number(addr) => return Ok(vec![Spot::Ip(*addr)]),
-            Kind::Unix(path) => return Ok(vec![Spot::Unix(path.clone())]),
-        };
-        let unknown = |why: &dyn fmt::Display| {
-            let what = format!("`{name}`: {why}");
-            io::Error::new(io::ErrorKind::AddrNotAvailable, what)
-        };
-        if !name.contains(':') || name.parse::<IpAddr>().is_ok() {
-            return Err(unknown(&"a port is missing, as in `localhost:80` or `[::1]:80`"));
+    /// All places that it means, in the resolver's order; at least one.
+    ///
+    /// # Errors
+    /// Whatever is wrong with a name, the error is of the kind `AddrNotAvailable`, as POE has it, with the resolver's own
+    /// words.
+    pub(crate) async fn resolve(&self, threads: &Threads) -> io::Result<Vec<Spot>> {
+        if let Some(spot) = self.spot() {
+            return spot.map(|spot| vec![spot]);
         }
-        let found = tokio::net::lookup_host(name).await.map_err(|e| unknown(&e))?;
-        let found: Vec<Spot> = found.map(Spot::Ip).collect();
-        if found.is_empty() {
-            return Err(unknown(&"the name has no address"));
+        let Kind::Name { host, port } = &self.0 else {
+            return Err(unknown("it is no address"));
+        };
+        let (host, port) = (host.clone(), *port);
+        let look_up = move || (&*host, port).to_socket_addrs().map(Vec::from_iter);
+        let found = match threads.run(look_up).await {
+            Ok(found) => found.map_err(|error| unknown(error.to_string()))?,
+            Err(Lost::NotRun(error)) => return Err(error),
+            Err(Lost::Panicked(_)) => return Err(unknown("the resolver has panicked")),
+        };
+        // A resolver tells of an address once for each kind of socket, or for each line of its file.
+        let mut spots: Vec<Spot> = Vec::with_capacity(found.len());
+        for spot in found.into_iter().map(Spot::Ip) {
+            if !spots.contains(&spot) {
+                spots.push(spot);
+            }
         }
-        Ok(found)
+        if spots.is_empty() {
+            return Err(unknown("the name has no address"));
+        }
+        Ok(spots)
     }
+}
+
+/// The index of the interface of that name.
+fn scope(zone: &str) -> io::Result<u32> {
+    // The resolver knows the names of interfaces, and looks up nothing else for an address that is a number. Only of
+    // link-local addresses it takes a zone, which is why it is not asked for the address itself.
+    let link_local = (&*format!("fe80::1%{zone}"), 0_u16).to_socket_addrs();
+    let mut found = link_local.map_err(|_| unknown(format!("there is no network interface `{zone}`")))?;
+    let scope = found.find_map(|addr| match addr {
+        SocketAddr::V6(addr) => Some(addr.scope_id()),
+        SocketAddr::V4(_) => None,
+    });
+    scope.ok_or_else(|| unknown(format!("there is no network interface `{zone}`")))
+}
+
+/// What is wrong with a text that is no address.
+fn text_error(text: &str) -> &'static str {
+    match split(text) {
+        None => "a port is missing, as in `localhost:80` or `[::1]:80`",
+        Some((host, _)) if !text.starts_with('[') && host.contains(':') => {
+            "an IPv6 address needs brackets and a port, as in `[::1]:80`"
+        }
+        Some(_) => "the port is not a number from 0 to 65535",
+    }
+}
+
+/// The host and the port of a text.
+fn split(text: &str) -> Option<(&str, &str)> {
+    match text.strip_prefix('[').and_then(|rest| rest.rsplit_once("]:")) {
+        Some(parts) => Some(parts),
+        None => text.rsplit_once(':'),
+    }
+}
+
+/// A port by its number; `+80` is none.
+fn port(text: &str) -> Option<u16> {
+    let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    digits.then(|| text.parse().ok()).flatten()
 }
 
 impl From<SocketAddr> for Address {
@@ -99,9 +191,19 @@ impl From<SocketAddr> for Address {
 
 impl From<String> for Address {
     fn from(text: String) -> Self {
-        match text.strip_prefix("unix:") {
-            Some(path) => Address(Kind::Unix(path.into())),
-            None => Address(text.parse().map_or(Kind::Name(text), Kind::Number)),
+        if let Some(path) = text.strip_prefix("unix:") {
+            return Address(Kind::Unix(path.into()));
+        }
+        if let Ok(addr) = text.parse() {
+            return Address(Kind::Number(addr));
+        }
+        match split(&text) {
+            // An IPv6 address without brackets: which colon would be the port's is a guess.
+            Some((host, port_text)) if text.starts_with('[') || !host.contains(':') => match port(port_text) {
+                Some(port) => Address::from((host, port)),
+                None => Address(Kind::Text(text)),
+            },
+            _ => Address(Kind::Text(text)),
         }
     }
 }
@@ -126,10 +228,27 @@ impl From<(IpAddr, u16)> for Address {
 
 impl From<(&str, u16)> for Address {
     fn from((host, port): (&str, u16)) -> Self {
-        match host.parse::<IpAddr>() {
-            Ok(ip) => Address::from((ip, port)),
-            Err(_) => Address(Kind::Name(format!("{host}:{port}"))),
+        let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+        if let Ok(ip) = bare.unwrap_or(host).parse::<IpAddr>() {
+            return Address::from((ip, port));
         }
+        if let Some((ip, zone)) = host.split_once('%')
+            && let Ok(ip) = ip.parse::<Ipv6Addr>()
+        {
+            return match zone.parse() {
+                // Written as the system writes it, so that one interface is one address.
+                Ok(index) if zone.bytes().all(|b| b.is_ascii_digit()) => {
+                    Address(Kind::Number(SocketAddrV6::new(ip, port, 0, index).into()))
+                }
+                _ => Address(Kind::Zone {
+                    ip,
+                    zone: zone.to_owned(),
+                    port,
+                }),
+            };
+        }
+        let host = host.to_owned();
+        Address(Kind::Name { host, port })
     }
 }
 
@@ -165,7 +284,13 @@ impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             Kind::Number(addr) => addr.fmt(f),
-            Kind::Name(name) => name.fmt(f),
+            Kind::Zone { ip, zone, port } => write!(f, "[{ip}%{zone}]:{port}"),
+            // What looks like something else without brackets.
+            Kind::Name { host, port } if host.contains(':') || host.starts_with('[') || host == "unix" => {
+                write!(f, "[{host}]:{port}")
+            }
+            Kind::Name { host, port } => write!(f, "{host}:{port}"),
+            Kind::Text(text) => f.write_str(text),
             Kind::Unix(path) => write!(f, "unix:{}", path.display()),
         }
     }

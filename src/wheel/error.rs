@@ -1,5 +1,6 @@
 //! What wheels report: an operation that failed, the end of the input, and a record that could not be put.
 
+use super::address::Address;
 use super::socket::accept::Trouble;
 use crate::error::{Error, ErrorKind, Failure};
 use crate::filter::FilterError;
@@ -90,7 +91,8 @@ impl IoError {
         }
     }
 
-    /// `"read"` or `"write"`: the direction that it is about. Of a `FollowTail` also `"stat"` and `"open"`.
+    /// `"read"` or `"write"`: the direction that it is about. A `FollowTail` also has `"stat"` and `"open"`, and a splice
+    /// `"shutdown"`: the end of the output could not be sent.
     #[must_use]
     pub fn operation(&self) -> &'static str {
         self.operation
@@ -177,7 +179,7 @@ impl StdError for IoError {
     }
 }
 
-/// The argument of a [`SocketFactory`](super::SocketFactory)'s failure event: the operation, and the system's error.
+/// The argument of a [`SocketFactory`](super::SocketFactory)'s failure event: operation, address, and the system's error.
 ///
 /// The operations are POE's: `getaddrinfo`, `socket`, `setsockopt`, `bind`, `listen`, `connect` and `accept`.
 ///
@@ -205,6 +207,7 @@ impl StdError for IoError {
 /// # .on(FAILED, |cx, failed| {
 /// // What the failure event of a wheel that connects there brings:
 /// assert_eq!((failed.operation, advice(&failed)), ("connect", "is the server running?"));
+/// assert!(failed.to_string().starts_with(&format!("cannot connect to {addr}: ")));
 /// #     *cx.heap = None;
 /// # })
 /// # .create(&kernel)?;
@@ -212,6 +215,7 @@ impl StdError for IoError {
 /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
 /// ```
 #[derive(Debug)]
+#[non_exhaustive]
 #[doc(alias = "FailureEvent")]
 pub struct SocketError {
     /// What was tried.
@@ -220,6 +224,9 @@ pub struct SocketError {
     pub error: io::Error,
     /// The wheel that reports it.
     pub wheel: WheelId,
+    /// The address that it was for: the peer's, or the one to bind or to listen on. Nothing only for a datagram socket that
+    /// has neither.
+    pub address: Option<Address>,
 }
 
 impl SocketError {
@@ -248,7 +255,32 @@ impl SocketError {
 
 impl fmt::Display for SocketError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.operation, self.error)
+        let (operation, error) = (self.operation, &self.error);
+        let Some(address) = &self.address else {
+            return write!(f, "{operation}: {error}");
+        };
+        match operation {
+            "getaddrinfo" => write!(f, "cannot look up {address}: {error}")?,
+            "bind" => write!(f, "cannot bind a socket to {address}: {error}")?,
+            "listen" => write!(f, "cannot listen on {address}: {error}")?,
+            "accept" => write!(f, "cannot accept a connection on {address}: {error}")?,
+            "connect" => write!(f, "cannot connect to {address}: {error}")?,
+            "preconnect" => write!(f, "cannot set up the connection to {address}: preconnect: {error}")?,
+            _ => write!(f, "cannot make a socket for {address}: {operation}: {error}")?,
+        }
+        f.write_str(advice(operation, error))
+    }
+}
+
+/// How an error is cured whose text does not say it.
+pub(crate) fn advice(operation: &str, error: &io::Error) -> &'static str {
+    match (operation, error.kind()) {
+        ("bind", io::ErrorKind::PermissionDenied) => {
+            "; ports below 1024 need CAP_NET_BIND_SERVICE, paths a folder that may be written to"
+        }
+        ("bind", io::ErrorKind::AddrInUse) => "; another socket has it, or a UNIX socket's path is left over",
+        ("accept", _) if Trouble::of(error) == Trouble::Shortage => "; it is tried again as soon as there is room",
+        _ => "",
     }
 }
 

@@ -4,6 +4,8 @@ mod address;
 mod base;
 #[cfg(feature = "curses")]
 mod curses;
+#[cfg(unix)]
+mod descriptor;
 mod error;
 #[cfg(unix)]
 mod follow_tail;
@@ -23,6 +25,8 @@ mod terminal;
 pub use address::Address;
 #[cfg(feature = "curses")]
 pub use curses::{Curses, CursesBuilder, CursesInput};
+#[cfg(unix)]
+pub use descriptor::Descriptor;
 pub use error::{IoError, PutError, SocketError};
 #[cfg(unix)]
 pub use follow_tail::{FollowTail, FollowTailBuilder};
@@ -39,6 +43,6 @@ pub use run::{
     StdStream,
 };
 pub use socket::{DatagramSocket, Domain, ListenSocket, Packet, SocketName, SocketStream};
-pub(crate) use socket::{Spread, make};
+pub(crate) use socket::{Failed, Spread, make};
 pub use socket_factory::{Connection, Datagram, SocketFactory, SocketFactoryBuilder};
-pub use splice::{Splice, SpliceBuilder, Spliced, splice};
+pub use splice::{Splice, SpliceBuilder, SpliceSide, Spliced, splice};

@@ -402,7 +402,8 @@ async fn ct5_pre_connect_that_refuses_is_a_connect_error() {
     let log = Log::default();
     let failed = log.clone();
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    TcpClient::builder(listener.local_addr().unwrap())
+    let addr = listener.local_addr().unwrap();
+    TcpClient::builder(addr)
         .pre_connect(|_, stream| async move {
             drop(stream);
             Err::<SocketStream, _>(io::Error::other("not to my liking"))
@@ -412,7 +413,8 @@ async fn ct5_pre_connect_that_refuses_is_a_connect_error() {
         .start(&kernel)
         .unwrap();
     run(&kernel).await;
-    assert_eq!(log.lines(), ["preconnect: not to my liking"]);
+    let told = format!("cannot set up the connection to {addr}: preconnect: not to my liking");
+    assert_eq!(log.lines(), [told]);
 }
 
 #[tokio::test]

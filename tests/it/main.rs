@@ -1,5 +1,6 @@
 //! The crate's own suite, in one binary. Modules are named after POE's tests where they follow one.
 
+mod addresses;
 mod api_peek;
 mod bad_use;
 mod component_failures;
@@ -9,6 +10,8 @@ mod component_rows;
 mod component_shutdown;
 mod component_tcp;
 mod conformance;
+#[cfg(unix)]
+mod descriptors;
 mod driver_sysrw;
 #[cfg(unix)]
 mod examples_processes;
@@ -65,6 +68,7 @@ mod selects;
 mod session_states;
 mod session_types;
 mod socket_kit;
+mod splice_faults;
 mod storable_perl;
 mod storable_vectors;
 mod tasks;

@@ -63,29 +63,15 @@ pub(super) fn states<H: 'static, F: Filter>(
             }
             let plan = &on_pre_connected.plan;
             plan.pre_connected(cx, (wheel, made)).unwrap_or_else(|error| {
-                let operation = "preconnect";
-                on_pre_connected.fail(
-                    cx,
-                    SocketError {
-                        operation,
-                        error,
-                        wheel,
-                    },
-                )
+                let error = of_target(cx.heap.target.clone(), "preconnect", error, wheel);
+                on_pre_connected.fail(cx, error)
             })
         })
         .on(FAILED, move |cx, error| on_failed.failed(cx, error))
         .on(TIMED_OUT, move |cx, wheel| {
             let error = io::Error::new(io::ErrorKind::TimedOut, "the time for connecting is over");
-            let operation = "connect";
-            on_timeout.failed(
-                cx,
-                SocketError {
-                    operation,
-                    error,
-                    wheel,
-                },
-            )
+            let error = of_target(cx.heap.target.clone(), "connect", error, wheel);
+            on_timeout.failed(cx, error)
         })
         .on(SHUTDOWN, move |cx, ()| {
             on_shutdown.give_up(cx);
@@ -111,6 +97,16 @@ pub(super) fn states<H: 'static, F: Filter>(
             cx.heap.target = target;
             on_connect.reconnect(cx)
         })
+}
+
+/// A failure of the connection to the client's server.
+fn of_target(target: Address, operation: &'static str, error: io::Error, wheel: WheelId) -> SocketError {
+    SocketError {
+        operation,
+        error,
+        wheel,
+        address: Some(target),
+    }
 }
 
 type Cx<'a, 'k, H, F> = &'a mut Context<'k, ServerHeap<H, F>>;
@@ -139,6 +135,9 @@ impl<H: 'static, F: Filter> Client<H, F> {
         }
         if let Some(domain) = self.domain {
             builder = builder.domain(domain);
+        }
+        if let Some(limit) = self.timeout {
+            builder = builder.within(limit);
         }
         let factory = builder.start(cx);
         cx.heap.wanted = true;
@@ -186,8 +185,7 @@ impl<H: 'static, F: Filter> Client<H, F> {
         let result = match &self.failed {
             Some(callback) => callback(cx, error),
             None => {
-                let target = &cx.heap.target;
-                tracing::warn!(target: "poe::wheels", session = %cx.session_id(), "cannot connect to {target}: {error}");
+                tracing::warn!(target: "poe::wheels", session = %cx.session_id(), "{error}");
                 Ok(())
             }
         };

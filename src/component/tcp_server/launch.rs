@@ -9,8 +9,8 @@ use crate::error::{Error, ErrorKind};
 use crate::filter::Filter;
 use crate::kernel::{Caller, Core, Kernel};
 use crate::session::Context;
-use crate::wheel::make;
 use crate::wheel::{Address, ListenSocket};
+use crate::wheel::{Failed, make};
 use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::io;
@@ -33,10 +33,11 @@ impl<H: 'static, F: Filter> TcpServerBuilder<H, F> {
         let place = Location::caller();
         async move {
             self.check(&kernel.core().weak())?;
+            let threads = kernel.core().threads.clone();
             let mut listeners = Vec::new();
             for place in &self.places {
                 let listener = match place {
-                    Where::At(addr) => make::listen(addr.clone(), self.sockets.clone())
+                    Where::At(addr) => make::listen(addr.clone(), self.sockets.clone(), threads.clone())
                         .await
                         .map_err(|failed| cannot_listen(addr, failed))?,
                     Where::On(listener) => listener.clone(),
@@ -77,7 +78,7 @@ impl<H: 'static, F: Filter> TcpServerBuilder<H, F> {
         let mut listeners = Vec::new();
         for place in &self.places {
             let listener = match place {
-                Where::At(addr) => match addr.spot() {
+                Where::At(addr) => match make::spot(addr).map_err(|failed| cannot_listen(addr, failed))? {
                     Some(spot) => {
                         make::listen_at(&spot, &self.sockets).map_err(|failed| cannot_listen(addr, failed))?
                     }
@@ -175,7 +176,8 @@ impl<H: 'static, F: Filter> TcpServerBuilder<H, F> {
 }
 
 /// The system does not say which address it was, and with several the user would have to guess.
-fn cannot_listen(addr: &Address, (operation, error): (&'static str, io::Error)) -> Error {
+fn cannot_listen(addr: &Address, failed: Failed) -> Error {
+    let Failed { operation, error, .. } = failed;
     let addr = addr.to_string();
     ErrorKind::Listen { addr, operation, error }.into()
 }

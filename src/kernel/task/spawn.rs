@@ -2,6 +2,7 @@
 
 use super::{Purpose, Task};
 use crate::arg::AnyArg;
+use crate::bridge::threads::{Job, Lost};
 use crate::error::Failure;
 use crate::event::Posts;
 use crate::id::{SessionId, TaskId};
@@ -110,11 +111,17 @@ impl Turn<'_> {
         })
     }
 
-    /// Runs blocking work on Tokio's threads for that; its result comes as an event. Cancelling forgets the result,
-    /// but cannot stop work that has begun.
+    /// Runs blocking work on a thread of the kernel's; its result comes as an event.
+    ///
+    /// At most [`blocking_threads`](crate::KernelBuilder::blocking_threads) work at a time, the rest waits its turn.
+    /// Cancelling forgets the result, and work that has not begun does not begin. Work that has begun cannot be stopped, but
+    /// it keeps neither the kernel nor the process: a program that has given it up may exit.
+    ///
+    /// A panic of the work, or a system that refuses the thread, is a `DIE` of the session. A kernel in virtual time uses
+    /// Tokio's threads, because a paused clock stands still while those are busy.
     ///
     /// # Panics
-    /// Outside a Tokio runtime.
+    /// Under virtual time, outside a Tokio runtime.
     ///
     /// ```
     /// use poe::{Event, Kernel, Session, event::{START, STOP}};
@@ -142,10 +149,10 @@ impl Turn<'_> {
         event: impl Posts<T>,
     ) -> TaskId {
         let owner = self.frame.session;
-        let handle = tokio::task::spawn_blocking(work);
+        let job = self.core.threads.run(work);
         self.start(event, |event, place| {
             Box::new(BlockingTask {
-                handle,
+                job,
                 owner,
                 event,
                 place,
@@ -242,28 +249,22 @@ where
 }
 
 struct BlockingTask<T> {
-    handle: tokio::task::JoinHandle<T>,
+    job: Job<T>,
     owner: SessionId,
     event: HeldName,
     place: &'static Location<'static>,
 }
 
-impl<T> Drop for BlockingTask<T> {
-    fn drop(&mut self) {
-        self.handle.abort();
-    }
-}
-
 impl<T: 'static> Task for BlockingTask<T> {
     fn poll(&mut self, core: &Core, cx: &mut Context<'_>) -> Poll<()> {
-        Pin::new(&mut self.handle).poll(cx).map(|result| match result {
+        Pin::new(&mut self.job).poll(cx).map(|result| match result {
             Ok(value) => {
                 core.deliver(self.owner, &self.event, AnyArg::new(value), self.place);
             }
-            Err(error) => {
-                let failure = match error.try_into_panic() {
-                    Ok(payload) => Failure::from_panic(payload),
-                    Err(error) => Failure::from(error),
+            Err(lost) => {
+                let failure = match lost {
+                    Lost::Panicked(payload) => Failure::from_panic(payload),
+                    Lost::NotRun(error) => Failure::from(error),
                 };
                 core.raise_for_task(self.owner, self.event.name(), &failure, self.place);
             }

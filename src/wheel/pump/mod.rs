@@ -131,8 +131,10 @@ impl Task for Pump {
                 cx.waker().wake_by_ref();
             }
             let link = state.link.borrow().clone();
-            if let Some(link) = link {
-                link.settle(core);
+            if let Some(link) = link
+                && link.settle(&state, core, self.armed)
+            {
+                cx.waker().wake_by_ref();
             }
         }
         if let Some(linger) = state.closing.get() {
@@ -312,11 +314,17 @@ impl Pump {
             match state.sending.get() {
                 Sending::Shut | Sending::Failed => return Some(()),
                 Sending::Shutting => {
-                    let shut = state.with_io(|io| io.as_mut().poll_shutdown(cx).map(|_| io.as_mut().close_output()));
-                    if matches!(shut, Some(Poll::Ready(()))) {
-                        // An error here means that there is no peer left to tell.
+                    let shut = state.with_io(|io| {
+                        let shut = ready!(io.as_mut().poll_shutdown(cx));
+                        io.as_mut().close_output();
+                        Poll::Ready(shut)
+                    });
+                    if let Some(Poll::Ready(shut)) = shut {
                         state.sending.set(Sending::Shut);
                         drained(state);
+                        if let Err(error) = shut {
+                            report_shutdown(state, error);
+                        }
                     }
                     return Some(());
                 }
@@ -351,6 +359,18 @@ impl Pump {
         }
         cx.waker().wake_by_ref();
         Some(())
+    }
+}
+
+/// Tells a splice that the output's end did not reach the peer. A wheel by itself has nobody to tell: its peer is gone.
+fn report_shutdown(state: &State, error: io::Error) {
+    // A peer that has ended its side may have closed its socket altogether, which some systems report here.
+    let gone = state.ended.get() && error.kind() == io::ErrorKind::NotConnected;
+    let link = state.link.borrow().clone();
+    if let Some(link) = link
+        && !gone
+    {
+        link.failed(IoError::io("shutdown", state.base.id(), error));
     }
 }
 

@@ -92,10 +92,11 @@ pub(crate) trait Link {
     fn drained(&self, state: &State);
     /// The wheel's input has ended, well or by an error.
     fn ended(&self, state: &State);
-    /// An error, instead of the wheel's event.
+    /// An error, or the end of the input, instead of the wheel's event.
     fn failed(&self, error: crate::wheel::IoError);
-    /// The wheel's poll is over: the time to tell of the end of it all.
-    fn settle(&self, core: &Core);
+    /// The wheel's poll is over: the time to tell of the end of it all. `waits`: its stream had nothing more to read in
+    /// this poll. True asks for another poll.
+    fn settle(self: Rc<Self>, state: &State, core: &Core, waits: bool) -> bool;
 }
 
 /// All that a wheel is started with.

@@ -3,6 +3,7 @@
 use super::{Exited, Shared};
 use crate::arg::AnyArg;
 use crate::bridge::processes::{send_signal, signal_number};
+use crate::bridge::threads::Job;
 use crate::id::TaskId;
 use crate::kernel::Core;
 use crate::kernel::task::Task;
@@ -15,7 +16,6 @@ use std::process::ExitStatus;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
-use tokio::task::JoinHandle;
 use tokio::time::Sleep;
 
 /// What is known of the end of a program, and the task that tells of it.
@@ -30,16 +30,11 @@ struct EndTask {
     pid: Option<u32>,
     running: Rc<Cell<bool>>,
     status: Rc<Cell<Option<ExitStatus>>>,
-    function: Option<JoinHandle<ExitStatus>>,
+    function: Option<Job<ExitStatus>>,
 }
 
 impl Ending {
-    pub(super) fn start(
-        core: &Core,
-        shared: &Rc<Shared>,
-        pid: Option<u32>,
-        function: Option<JoinHandle<ExitStatus>>,
-    ) -> Self {
+    pub(super) fn start(core: &Core, shared: &Rc<Shared>, pid: Option<u32>, function: Option<Job<ExitStatus>>) -> Self {
         let running = Rc::new(Cell::new(true));
         let status = Rc::new(Cell::new(None));
         // A function has nobody else to look after it.
@@ -74,7 +69,7 @@ impl Task for EndTask {
     fn poll(&mut self, core: &Core, cx: &mut Context<'_>) -> Poll<()> {
         if let Some(function) = &mut self.function {
             let status = ready!(Pin::new(function).poll(cx));
-            // It fails only if the runtime is going down, and then there is nobody to tell.
+            // It fails only if no thread could be started for it, or the runtime of virtual time is going down.
             self.status.set(status.ok());
             self.running.set(false);
         }

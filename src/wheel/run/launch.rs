@@ -7,6 +7,7 @@ use super::conduit::{self, Conduit, Ours, Theirs, Wanted};
 use super::terminal;
 use super::{Ending, Part, Process, Run, RunBuilder, Shared, StdStream};
 use crate::bridge::processes::with_priority;
+use crate::bridge::threads::{Job, Threads};
 use crate::filter::Line;
 use crate::kernel::Turn;
 use crate::wheel::base::Base;
@@ -41,7 +42,7 @@ impl RunBuilder {
         let away = self.open_redirects()?;
         let program = std::mem::replace(&mut self.program, Program::Shell(OsString::new()));
         let launched = match program {
-            Program::Callback(callback) => self.call(callback, wanted, away)?,
+            Program::Callback(callback) => self.call(&turn.core.threads, callback, wanted, away)?,
             Program::Command(command) => self.spawn(command, wanted, away)?,
             Program::Shell(line) => {
                 let mut command = Command::new("/bin/sh");
@@ -104,8 +105,8 @@ impl RunBuilder {
         })
     }
 
-    /// Runs a function on a thread for blocking work.
-    fn call(&self, callback: Callback, wanted: Wanted, away: Theirs) -> io::Result<Launched> {
+    /// Runs a function on a thread of its own.
+    fn call(&self, threads: &Threads, callback: Callback, wanted: Wanted, away: Theirs) -> io::Result<Launched> {
         let killed = KillFlag::new();
         let mut streams = Streams::default();
         let mut theirs = Theirs::default();
@@ -160,7 +161,7 @@ impl RunBuilder {
             stderr: CallbackStdout(output(stderr, file(theirs.stderr, away.stderr), Sink::InheritedError)),
             killed: killed.clone(),
         };
-        let function = tokio::task::spawn_blocking(move || callback::run(callback, io));
+        let function = threads.run_apart(move || callback::run(callback, io));
         Ok(Launched {
             process: Process::Function { killed },
             child: None,
@@ -250,7 +251,7 @@ struct Launched {
     streams: Streams,
     #[cfg(feature = "pty")]
     terminal: Option<crate::bridge::streams::FdStream>,
-    function: Option<tokio::task::JoinHandle<std::process::ExitStatus>>,
+    function: Option<Job<std::process::ExitStatus>>,
 }
 
 type BoxedRead = Pin<Box<dyn AsyncRead>>;

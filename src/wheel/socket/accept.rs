@@ -5,6 +5,7 @@
 //! timer; one event tells of each episode, however long it lasts. *The listener's own*: nothing will come any more, and
 //! the wheel is over.
 
+use super::super::address::Address;
 use super::super::base::Base;
 use super::super::error::SocketError;
 use super::super::socket_factory::Connection;
@@ -177,11 +178,13 @@ impl State {
         }
     }
 
-    fn error(&self, (operation, error): Failed) -> AnyArg {
+    fn error(&self, failed: Failed) -> AnyArg {
+        let local = || self.local.borrow().as_ref().map(Address::from);
         AnyArg::new(SocketError {
-            operation,
-            error,
+            operation: failed.operation,
+            error: failed.error,
             wheel: self.base.id(),
+            address: failed.address.or_else(local),
         })
     }
 }
@@ -233,11 +236,11 @@ impl Accepting {
                         self.retry = Some(Box::pin(tokio::time::sleep(RETRY)));
                         match std::mem::replace(&mut self.failing, true) {
                             true => Some(()),
-                            false => state.fail(core, ("accept", error)),
+                            false => state.fail(core, ("accept", error).into()),
                         }
                     }
                     Trouble::Listener => {
-                        state.fail(core, ("accept", error));
+                        state.fail(core, ("accept", error).into());
                         return Poll::Ready(());
                     }
                 },

@@ -3,12 +3,16 @@
 use super::super::address::{Address, Spot};
 use super::accept::ListenSocket;
 use super::datagram::DatagramSocket;
-use super::{Domain, Failed, SocketStream};
+use super::{Domain, Failed};
+use crate::bridge::threads::Threads;
 use std::io;
 use std::net::SocketAddr;
+use std::time::Duration;
 #[cfg(unix)]
 use tokio::net::UnixSocket;
 use tokio::net::{TcpSocket, UdpSocket};
+
+pub(crate) use super::connect::connect;
 
 /// What sockets are made by, of every kind.
 #[derive(Clone, Debug)]
@@ -19,6 +23,8 @@ pub(crate) struct Options {
     pub(crate) reuse: bool,
     pub(crate) backlog: u32,
     pub(crate) nodelay: bool,
+    /// The time for connecting, which whoever connects looks after.
+    pub(crate) connect_timeout: Option<Duration>,
 }
 
 impl Default for Options {
@@ -29,48 +35,57 @@ impl Default for Options {
             reuse: true,
             backlog: 4096,
             nodelay: true,
+            connect_timeout: None,
         }
     }
 }
 
 impl Options {
     /// All that an address may mean, in the resolver's order; at least one.
-    pub(crate) async fn resolve(&self, addr: &Address) -> Result<Vec<Spot>, Failed> {
-        let mut found = addr.resolve().await.map_err(|e| ("getaddrinfo", e))?;
+    pub(crate) async fn resolve(&self, addr: &Address, threads: &Threads) -> Result<Vec<Spot>, Failed> {
+        let failed = |error| Failed::from(("getaddrinfo", error)).at(addr);
+        let mut found = addr.resolve(threads).await.map_err(failed)?;
         if let Some(domain) = self.domain {
             found.retain(|spot| matches!(spot, Spot::Ip(addr) if domain.has(addr)));
         }
         if found.is_empty() {
-            let what = format!("`{addr}` has no address of that domain");
-            return Err(("getaddrinfo", io::Error::new(io::ErrorKind::AddrNotAvailable, what)));
+            let what = "it has no address of the domain that was asked for";
+            return Err(failed(io::Error::new(io::ErrorKind::AddrNotAvailable, what)));
         }
         Ok(found)
     }
 }
 
-/// Uses the first that will do; the error is the last one's.
-async fn first<T, F: Future<Output = Result<T, Failed>>>(
-    spots: Vec<Spot>,
-    mut attempt: impl FnMut(Spot) -> F,
-) -> Result<T, Failed> {
-    let mut failed = ("getaddrinfo", io::ErrorKind::AddrNotAvailable.into());
+/// The place, if the address is no name that has to be looked up.
+pub(crate) fn spot(addr: &Address) -> Result<Option<Spot>, Failed> {
+    let spot = addr.spot().transpose();
+    spot.map_err(|error| Failed::from(("getaddrinfo", error)).at(addr))
+}
+
+/// Uses the first that will do; the error is the last one's, and names its place.
+fn first<T>(spots: Vec<Spot>, mut attempt: impl FnMut(&Spot) -> Result<T, Failed>) -> Result<T, Failed> {
+    let mut failed = Failed::from(("getaddrinfo", io::ErrorKind::AddrNotAvailable.into()));
     for spot in spots {
-        match attempt(spot).await {
+        match attempt(&spot) {
             Ok(made) => return Ok(made),
-            Err(error) => failed = error,
+            Err(error) => failed = error.at(&spot.into()),
         }
     }
     Err(failed)
 }
 
 #[cfg(not(unix))]
-fn no_unix<T>() -> Result<T, Failed> {
+pub(super) fn no_unix<T>() -> Result<T, Failed> {
     let what = "this system has no UNIX sockets";
-    Err(("domain", io::Error::new(io::ErrorKind::Unsupported, what)))
+    Err(("domain", io::Error::new(io::ErrorKind::Unsupported, what)).into())
 }
 
 /// Binds and listens.
 pub(crate) fn listen_at(spot: &Spot, options: &Options) -> Result<ListenSocket, Failed> {
+    bind_and_listen(spot, options).map_err(|failed| failed.at(&spot.clone().into()))
+}
+
+fn bind_and_listen(spot: &Spot, options: &Options) -> Result<ListenSocket, Failed> {
     match spot {
         Spot::Ip(addr) => {
             let socket = tcp_socket(*addr, options)?;
@@ -90,12 +105,12 @@ pub(crate) fn listen_at(spot: &Spot, options: &Options) -> Result<ListenSocket, 
     }
 }
 
-pub(crate) async fn listen(addr: Address, options: Options) -> Result<ListenSocket, Failed> {
-    let spots = options.resolve(&addr).await?;
-    first(spots, async |spot| listen_at(&spot, &options)).await
+pub(crate) async fn listen(addr: Address, options: Options, threads: Threads) -> Result<ListenSocket, Failed> {
+    let spots = options.resolve(&addr, &threads).await?;
+    first(spots, |spot| listen_at(spot, &options))
 }
 
-fn tcp_socket(addr: SocketAddr, options: &Options) -> Result<TcpSocket, Failed> {
+pub(super) fn tcp_socket(addr: SocketAddr, options: &Options) -> Result<TcpSocket, Failed> {
     let socket = if addr.is_ipv4() {
         TcpSocket::new_v4()
     } else {
@@ -110,7 +125,7 @@ fn tcp_socket(addr: SocketAddr, options: &Options) -> Result<TcpSocket, Failed> 
 }
 
 /// Of all that an address to be bound means, one of the right family; else let the system say what is wrong.
-fn source(sources: &[Spot], like: SocketAddr) -> Option<SocketAddr> {
+pub(super) fn source(sources: &[Spot], like: SocketAddr) -> Option<SocketAddr> {
     let addrs = || {
         sources.iter().filter_map(|spot| match spot {
             Spot::Ip(addr) => Some(*addr),
@@ -123,58 +138,36 @@ fn source(sources: &[Spot], like: SocketAddr) -> Option<SocketAddr> {
 }
 
 #[cfg(unix)]
-fn source_path(sources: &[Spot]) -> Option<&std::path::Path> {
+pub(super) fn source_path(sources: &[Spot]) -> Option<&std::path::Path> {
     sources.iter().find_map(|spot| match spot {
         Spot::Unix(path) => Some(&**path),
         Spot::Ip(_) => None,
     })
 }
 
-pub(crate) async fn connect(addr: Address, options: Options) -> Result<SocketStream, Failed> {
-    let sources = sources(&options).await?;
-    let spots = options.resolve(&addr).await?;
-    first(spots, async |spot| connect_to(spot, &sources, &options).await).await
-}
-
-async fn sources(options: &Options) -> Result<Vec<Spot>, Failed> {
+/// What a connecting socket may be bound to.
+pub(super) async fn sources(options: &Options, threads: &Threads) -> Result<Vec<Spot>, Failed> {
     match &options.bind {
-        Some(bind) => bind.resolve().await.map_err(|e| ("getaddrinfo", e)),
+        Some(bind) => {
+            let found = bind.resolve(threads).await;
+            found.map_err(|error| Failed::from(("getaddrinfo", error)).at(bind))
+        }
         None => Ok(Vec::new()),
     }
 }
 
-async fn connect_to(spot: Spot, sources: &[Spot], options: &Options) -> Result<SocketStream, Failed> {
-    match spot {
-        Spot::Ip(addr) => {
-            let socket = tcp_socket(addr, options)?;
-            if let Some(source) = source(sources, addr) {
-                socket.bind(source).map_err(|e| ("bind", e))?;
-            }
-            let stream = socket.connect(addr).await.map_err(|e| ("connect", e))?;
-            stream.set_nodelay(options.nodelay).map_err(|e| ("setsockopt", e))?;
-            Ok(stream.into())
-        }
-        #[cfg(unix)]
-        Spot::Unix(path) => {
-            let socket = UnixSocket::new_stream().map_err(|e| ("socket", e))?;
-            if let Some(source) = source_path(sources) {
-                socket.bind(source).map_err(|e| ("bind", e))?;
-            }
-            Ok(socket.connect(path).await.map_err(|e| ("connect", e))?.into())
-        }
-        #[cfg(not(unix))]
-        Spot::Unix(_) => no_unix(),
-    }
-}
-
 /// A datagram socket, bound, connected, both or neither.
-pub(crate) async fn datagram(remote: Option<Address>, options: Options) -> Result<DatagramSocket, Failed> {
-    let sources = sources(&options).await?;
+pub(crate) async fn datagram(
+    remote: Option<Address>,
+    options: Options,
+    threads: Threads,
+) -> Result<DatagramSocket, Failed> {
+    let sources = sources(&options, &threads).await?;
     let Some(remote) = remote else {
         return datagram_at(&sources, None, &options);
     };
-    let spots = options.resolve(&remote).await?;
-    first(spots, async |spot| datagram_at(&sources, Some(&spot), &options)).await
+    let spots = options.resolve(&remote, &threads).await?;
+    first(spots, |spot| datagram_at(&sources, Some(spot), &options))
 }
 
 /// The same without waiting. Connecting a datagram socket only notes the address.
@@ -183,6 +176,13 @@ pub(crate) fn datagram_at(
     remote: Option<&Spot>,
     options: &Options,
 ) -> Result<DatagramSocket, Failed> {
+    make_datagram(sources, remote, options).map_err(|failed| match remote.or(sources.first()) {
+        Some(spot) => failed.at(&spot.clone().into()),
+        None => failed,
+    })
+}
+
+fn make_datagram(sources: &[Spot], remote: Option<&Spot>, options: &Options) -> Result<DatagramSocket, Failed> {
     let unix = matches!(remote.or(sources.first()), Some(Spot::Unix(_)));
     if unix {
         #[cfg(unix)]
@@ -216,7 +216,8 @@ pub(crate) fn datagram_at(
     socket.set_nonblocking(true).map_err(|e| ("socket", e))?;
     socket.set_reuse_address(options.reuse).map_err(|e| ("setsockopt", e))?;
     if let Some(source) = source {
-        socket.bind(&source.into()).map_err(|e| ("bind", e))?;
+        let bound = socket.bind(&source.into());
+        bound.map_err(|e| Failed::from(("bind", e)).at(&source.into()))?;
     }
     if let Some(remote) = remote {
         socket.connect(&remote.into()).map_err(|e| ("connect", e))?;
@@ -229,7 +230,8 @@ pub(crate) fn datagram_at(
 fn unix_datagram(sources: &[Spot], remote: Option<&Spot>) -> Result<DatagramSocket, Failed> {
     let socket = UnixSocket::new_datagram().map_err(|e| ("socket", e))?;
     if let Some(source) = source_path(sources) {
-        socket.bind(source).map_err(|e| ("bind", e))?;
+        let bound = socket.bind(source);
+        bound.map_err(|e| Failed::from(("bind", e)).at(&source.into()))?;
     }
     let socket = socket.datagram().map_err(|e| ("socket", e))?;
     if let Some(Spot::Unix(path)) = remote {

@@ -3,6 +3,7 @@
 use super::super::address::{Address, Spot};
 use super::Failed;
 use super::make::Options;
+use crate::bridge::threads::Threads;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 
@@ -20,11 +21,16 @@ const DEALS: bool = cfg!(any(target_os = "linux", target_os = "android"));
 
 impl Spread {
     pub(crate) async fn bind(addr: &Address, options: &Options, count: usize) -> Result<Spread, Failed> {
-        let mut failed = ("getaddrinfo", io::ErrorKind::AddrNotAvailable.into());
-        for spot in options.resolve(addr).await? {
+        let mut failed = Failed::from(("getaddrinfo", io::ErrorKind::AddrNotAvailable.into()));
+        // It belongs to no kernel.
+        let threads = Threads::new(1, false);
+        for spot in options.resolve(addr, &threads).await? {
             let Spot::Ip(addr) = spot else {
                 let what = "one UNIX socket cannot be spread over several kernels";
-                return Err(("domain", io::Error::new(io::ErrorKind::Unsupported, what)));
+                return Err(Failed::from((
+                    "domain",
+                    io::Error::new(io::ErrorKind::Unsupported, what),
+                )));
             };
             match Self::bind_at(addr, options, count) {
                 Ok(spread) => return Ok(spread),

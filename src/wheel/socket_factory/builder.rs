@@ -14,6 +14,7 @@ use crate::wheel::socket::make::Options;
 use std::fmt;
 use std::marker::PhantomData;
 use std::panic::Location;
+use std::time::Duration;
 
 /// Settings of a [`SocketFactory`]. `T` is what its success event brings: a [`Connection`] or a [`Datagram`].
 ///
@@ -86,6 +87,12 @@ impl<T: 'static> SocketFactoryBuilder<T> {
     #[doc(alias = "FailureEvent")]
     pub fn failure(mut self, event: impl Posts<SocketError>) -> Self {
         self.failure = Some(HeldName::new(event.key()));
+        self
+    }
+
+    /// Says how long there is for connecting; to end it then is the caller's.
+    pub(crate) fn within(mut self, limit: Duration) -> Self {
+        self.options.connect_timeout = Some(limit);
         self
     }
 

@@ -117,7 +117,11 @@ impl SocketFactory {
         SocketFactoryBuilder::new(Role::Listen(addr.into()))
     }
 
-    /// Settings for a wheel that connects to an address. If it is a name with several addresses, they are tried in order.
+    /// Settings for a wheel that connects to an address.
+    ///
+    /// If it is a name with several addresses, all of them have their turn, IPv6 and IPv4 by turns: the next one when one
+    /// has failed, or after 250 ms beside those that are under way (RFC 8305). The first connection wins. A UNIX listener
+    /// that is busy is asked again, for two minutes.
     #[doc(alias = "RemoteAddress")]
     #[doc(alias = "RemotePort")]
     pub fn connect(addr: impl Into<Address>) -> SocketFactoryBuilder {

@@ -34,20 +34,29 @@ pub(super) enum Begun {
 pub(super) fn begin(core: &Core, role: Role, options: Options) -> Result<Begun, Failed> {
     if core.is_virtual() {
         let why = "a kernel in virtual time takes no real sockets: use `Kernel::new`, or a `ReadWrite` over `tokio::io::duplex`";
-        return Err(("socket", io::Error::new(io::ErrorKind::Unsupported, why)));
+        return Err(("socket", io::Error::new(io::ErrorKind::Unsupported, why)).into());
     }
+    let threads = core.threads.clone();
     let in_runtime = tokio::runtime::Handle::try_current().is_ok();
     let phase = match role {
-        Role::Listen(addr) => match addr.spot() {
+        Role::Listen(addr) => match make::spot(&addr)? {
             Some(spot) if in_runtime => Phase::Accepting(Accepting::new(make::listen_at(&spot, &options)?)),
-            _ => Phase::Binding(Box::pin(make::listen(addr, options))),
+            _ => Phase::Binding(Box::pin(make::listen(addr, options, threads))),
         },
-        Role::Connect(addr) => Phase::Connecting(Box::pin(make::connect(addr, options))),
-        Role::Datagram(None) if in_runtime && options.bind.as_ref().is_none_or(|b| b.spot().is_some()) => {
-            let sources: Vec<_> = options.bind.iter().filter_map(Address::spot).collect();
-            return make::datagram_at(&sources, None, &options).map(Begun::Datagram);
+        Role::Connect(addr) => {
+            let peer = addr.clone();
+            Phase::Connecting(peer, Box::pin(make::connect(addr, options, threads)))
         }
-        Role::Datagram(remote) => Phase::Datagram(Box::pin(make::datagram(remote, options))),
+        Role::Datagram(None) if in_runtime => {
+            let source = options.bind.as_ref().map(make::spot).transpose()?;
+            if source == Some(None) {
+                Phase::Datagram(Box::pin(make::datagram(None, options, threads)))
+            } else {
+                let sources = Vec::from_iter(source.flatten());
+                return make::datagram_at(&sources, None, &options).map(Begun::Datagram);
+            }
+        }
+        Role::Datagram(remote) => Phase::Datagram(Box::pin(make::datagram(remote, options, threads))),
     };
     Ok(Begun::Phase(phase))
 }
@@ -70,7 +79,7 @@ type Making<T> = Pin<Box<dyn Future<Output = Result<T, Failed>>>>;
 pub(super) enum Phase {
     Binding(Making<ListenSocket>),
     Accepting(Accepting),
-    Connecting(Making<SocketStream>),
+    Connecting(Address, Making<SocketStream>),
     Datagram(Making<DatagramSocket>),
 }
 
@@ -100,9 +109,11 @@ impl Task for FactoryTask {
                     }
                     Err(failed) => Err(failed),
                 },
-                Phase::Connecting(connecting) => {
+                Phase::Connecting(addr, connecting) => {
                     let stream = ready!(connecting.as_mut().poll(cx));
-                    stream.and_then(|stream| self.connected(stream))
+                    let addr = addr.clone();
+                    let connected = stream.and_then(|stream| self.connected(stream));
+                    connected.map_err(|failed| failed.at(&addr))
                 }
                 Phase::Datagram(making) => ready!(making.as_mut().poll(cx)).map(|socket| datagram(&self.state, socket)),
             };

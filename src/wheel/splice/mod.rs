@@ -2,35 +2,46 @@
 //!
 //! | event | argument | when |
 //! |---|---|---|
-//! | ended | [`Spliced`] | both directions are over |
+//! | ended | [`Spliced`] | both directions are over, or one side has failed |
 //!
 //! The input filter of each wheel is replaced by a conduit, which appends to the other's output what is read. It lets the
 //! next read take only as many octets as are left to the other's high mark, and stops at that mark until the output has
 //! fallen to the low one: so no more than the high mark ever waits, whatever the peers do.
+//!
+//! | what happens at one end | what the splice does |
+//! |---|---|
+//! | its input ends | the other's output ends once all is written; the other direction goes on (half-close), or both finish |
+//! | its input fails | nothing more is read from the other; what came before is written to it, for `drain_timeout` at most |
+//! | its output fails | the same, after reading what the system still holds of its input without waiting |
+//! | the end of its output cannot be sent | as if its output had failed |
+
+mod joined;
 
 use super::base::Base;
 use super::error::IoError;
-use super::pump::{Events, Link, Parser, Record, State, check_marks};
+use super::pump::check_marks;
 use super::read_write::ReadWrite;
-use crate::arg::AnyArg;
 use crate::error::Error;
 use crate::event::Posts;
-use crate::filter::FilterError;
 use crate::id::{SessionId, WheelId};
-use crate::kernel::{Core, Turn};
-use crate::name::{HeldName, NameIdx};
-use bytes::Bytes;
-use std::any::{Any, TypeId};
+use crate::kernel::Turn;
+use crate::name::HeldName;
+use joined::{Shared, Stage};
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::panic::Location;
-use std::rc::{Rc, Weak};
+use std::rc::Rc;
+use std::time::Duration;
 
 /// Joins two wheels, as a proxy does: what each reads the other writes, octet for octet, with back-pressure both ways.
 ///
-/// What their filters hold unread goes first, and behind what was put. The end of an input becomes the end of the other's
-/// output, once all is written; an output that fails ends the other's input. The wheels tell of nothing themselves any
-/// more; when both directions are over, one event says how it went.
+/// What their filters hold unread goes first, and behind what was put. The wheels send no events of their own any more; one
+/// event says how it went.
+///
+/// The end of one input becomes the end of the other's output, once all is written, and the other direction goes on until it
+/// ends, too ([`half_close`](SpliceBuilder::half_close) decides that). The first error, such as a reset, ends the splice:
+/// nothing more is read from the side that is well, and it is given what the other one sent before it failed, for at most
+/// the [`drain_timeout`](SpliceBuilder::drain_timeout).
 ///
 /// ```
 /// use poe::{Context, Event, wheel::{ReadWrite, Splice, Spliced, splice}};
@@ -73,6 +84,8 @@ pub fn splice(one: ReadWrite, other: ReadWrite) -> SpliceBuilder {
         one,
         other,
         marks: (65_536, 16_384),
+        half_close: true,
+        drain_timeout: Duration::from_secs(1),
         ended: None,
     }
 }
@@ -99,6 +112,8 @@ pub struct SpliceBuilder {
     one: ReadWrite,
     other: ReadWrite,
     marks: (usize, usize),
+    half_close: bool,
+    drain_timeout: Duration,
     ended: Option<HeldName>,
 }
 
@@ -148,18 +163,18 @@ pub struct Splice {
     shared: Rc<Shared>,
 }
 
-/// The argument of a splice's event: both directions are over.
+/// The argument of a splice's event: how it ended.
 ///
 /// ```
 /// # use poe::{Context, Event, Kernel, Session, event::START};
-/// # use poe::wheel::{ReadWrite, Splice, Spliced, splice};
+/// # use poe::wheel::{ReadWrite, Splice, SpliceSide, Spliced, splice};
 /// # use tokio::io::{AsyncWriteExt, DuplexStream};
 /// # const ENDED: Event<Spliced> = Event::new("ended");
 /// fn on_ended(cx: &mut Context<'_, Option<Splice>>, ended: Spliced) {
 ///     assert_eq!(cx.heap.as_ref().map(Splice::id), Some(ended.wheel));
 ///     // The server was gone: its wheel could not write.
 ///     assert_eq!((ended.there, ended.back), (10, 0));
-///     assert_eq!(ended.errors.len(), 1);
+///     assert_eq!((ended.failed, ended.errors.len()), (Some(SpliceSide::Second), 1));
 ///     assert!(ended.errors[0].is_reset() && ended.errors[0].operation() == "write");
 ///     *cx.heap = None;
 /// }
@@ -186,12 +201,35 @@ pub struct Splice {
 pub struct Spliced {
     /// The splice that it is about.
     pub wheel: WheelId,
-    /// Octets that went from the first wheel to the second.
+    /// Bytes that went from the first wheel to the second.
     pub there: u64,
     /// … and from the second to the first.
     pub back: u64,
-    /// What went wrong; empty if both ends have ended in good order. Each names its wheel.
+    /// The side whose connection failed first, if one did.
+    pub failed: Option<SpliceSide>,
+    /// The errors, the first one first; empty if both sides have ended in good order. Each has its wheel and the operation
+    /// that failed: `"read"`, `"write"` or `"shutdown"`.
     pub errors: Vec<IoError>,
+}
+
+/// One of the two wheels of a [`splice`].
+///
+/// ```
+/// use poe::wheel::{SpliceSide, Spliced};
+/// fn log(ended: &Spliced) {
+///     match (ended.failed, ended.errors.first()) {
+///         (Some(SpliceSide::First), Some(error)) => println!("the client's connection failed: {error}"),
+///         (Some(SpliceSide::Second), Some(error)) => println!("the server's connection failed: {error}"),
+///         _ => println!("{} bytes there, {} back", ended.there, ended.back),
+///     }
+/// }
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SpliceSide {
+    /// The first argument of [`splice`].
+    First,
+    /// The second.
+    Second,
 }
 
 impl SpliceBuilder {
@@ -204,7 +242,64 @@ impl SpliceBuilder {
         self
     }
 
-    /// Tells when both directions are over.
+    /// Whether one direction goes on after the other has ended in good order; default true.
+    ///
+    /// With false the end of one input is the end of the splice: what waits to be written is written, for as long as
+    /// [`drain_timeout`](Self::drain_timeout) allows, and both connections are closed.
+    ///
+    /// ```
+    /// # use poe::{Event, Kernel, Session, event::START};
+    /// # use poe::wheel::{ReadWrite, Splice, Spliced, splice};
+    /// # use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+    /// # const ENDED: Event<Spliced> = Event::new("ended");
+    /// # tokio_test::block_on(async {
+    /// # let kernel = Kernel::new();
+    /// # let ((mut client, one), (mut server, other)) = (tokio::io::duplex(64), tokio::io::duplex(64));
+    /// # Session::builder(None::<Splice>)
+    /// # .on(START, |cx, (client, server): (DuplexStream, DuplexStream)| -> poe::Handled {
+    /// # let (client, server) = (ReadWrite::builder(client).start(cx)?, ReadWrite::builder(server).start(cx)?);
+    /// *cx.heap = Some(splice(client, server).half_close(false).ended(ENDED).start(cx)?);
+    /// # Ok(()) })
+    /// # .on(ENDED, |cx, _| *cx.heap = None)
+    /// # .args((one, other)).create(&kernel)?;
+    /// # client.write_all(b"a question").await?;
+    /// # client.shutdown().await?; // the server never ends its side
+    /// # kernel.run().await?;
+    /// # let mut got = String::new();
+    /// # server.read_to_string(&mut got).await?;
+    /// # assert_eq!(got, "a question");
+    /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+    /// ```
+    pub fn half_close(mut self, half_close: bool) -> Self {
+        self.half_close = half_close;
+        self
+    }
+
+    /// How long the splice may take, once one side has failed, to write to the other what came before; default 1 s.
+    ///
+    /// The same limit applies after the end of one input when [`half_close`](Self::half_close) is off. What is not written
+    /// by then is lost, and an error with the kind `TimedOut` says so.
+    ///
+    /// ```
+    /// # use poe::{Event, Kernel, Session, event::START};
+    /// # use poe::wheel::{ReadWrite, splice};
+    /// # use std::time::Duration;
+    /// # tokio_test::block_on(async {
+    /// # let kernel = Kernel::new();
+    /// # Session::builder(()).on(START, |cx, ()| -> poe::Handled {
+    /// # let ((_, one), (_, other)) = (tokio::io::duplex(64), tokio::io::duplex(64));
+    /// # let (client, server) = (ReadWrite::builder(one).start(cx)?, ReadWrite::builder(other).start(cx)?);
+    /// let joined = splice(client, server).drain_timeout(Duration::from_secs(5)).start(cx)?;
+    /// # drop(joined);
+    /// # Ok(()) }).create(&kernel)?;
+    /// # kernel.run().await }).unwrap();
+    /// ```
+    pub fn drain_timeout(mut self, limit: Duration) -> Self {
+        self.drain_timeout = limit;
+        self
+    }
+
+    /// Sends this event when the splice has ended: both directions are over, or one side has failed.
     pub fn ended(mut self, event: impl Posts<Spliced>) -> Self {
         self.ended = Some(HeldName::new(event.key()));
         self
@@ -230,13 +325,18 @@ impl SpliceBuilder {
             ends: [Rc::downgrade(one.state()), Rc::downgrade(other.state())],
             high,
             low,
+            half_close: self.half_close,
+            drain_timeout: self.drain_timeout,
             moved: Default::default(),
+            stage: Cell::new(Stage::Joined),
             errors: RefCell::default(),
             ended: self.ended,
-            told: Cell::new(false),
+            timer: Cell::new(None),
         });
-        for (from, to, way) in [(&one, &other, 0), (&other, &one, 1)] {
-            shared.join(from.state(), to.state(), way);
+        let one_had_ended = shared.join(one.state(), other.state(), 0);
+        let other_had_ended = shared.join(other.state(), one.state(), 1);
+        if !shared.half_close && (one_had_ended || other_had_ended) {
+            shared.finish();
         }
         Ok(Splice { one, other, shared })
     }
@@ -291,7 +391,7 @@ impl Splice {
     #[track_caller]
     pub fn adopt(&self, turn: &Turn<'_>) -> Result<(), Error> {
         let place = Location::caller();
-        self.shared.base.adopt(turn, place, None)?;
+        self.shared.base.adopt(turn, place, self.shared.timer.get())?;
         for wheel in [&self.one, &self.other] {
             let state = wheel.state();
             state.base.adopt(turn, place, state.task.get())?;
@@ -318,168 +418,14 @@ impl fmt::Debug for SpliceBuilder {
             .field("one", &self.one)
             .field("other", &self.other)
             .field("marks", &self.marks)
+            .field("half_close", &self.half_close)
+            .field("drain_timeout", &self.drain_timeout)
             .finish_non_exhaustive()
     }
 }
 
 impl Drop for Splice {
     fn drop(&mut self) {
-        self.shared.base.silence();
-    }
-}
-
-struct Shared {
-    base: Base,
-    /// The first wheel and the second.
-    ends: [Weak<State>; 2],
-    high: usize,
-    low: usize,
-    /// Octets from the first, and from the second.
-    moved: [Cell<u64>; 2],
-    errors: RefCell<Vec<IoError>>,
-    ended: Option<HeldName>,
-    told: Cell<bool>,
-}
-
-impl fmt::Debug for Shared {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Shared")
-            .field("moved", &self.moved)
-            .field("errors", &self.errors)
-            .finish_non_exhaustive()
-    }
-}
-
-impl Shared {
-    fn join(self: &Rc<Self>, from: &Rc<State>, to: &Rc<State>, way: usize) {
-        let old_events = from.events.replace(Events::default());
-        *from.link.borrow_mut() = Some(self.clone());
-        let conduit = Conduit {
-            shared: self.clone(),
-            from: Rc::downgrade(from),
-            to: Rc::downgrade(to),
-            way,
-        };
-        let had_ended = from.is_input_over();
-        let old_filter = from.set_parser(Box::new(conduit));
-        self.regulate(from, to);
-        if had_ended {
-            to.shut_output(true);
-        }
-        if to.is_output_closed() && !had_ended {
-            from.shut_input();
-        }
-        from.pause(false);
-        from.schedule();
-        to.schedule();
-        drop((old_events, old_filter));
-    }
-
-    /// Lets the one read as much as the other has room for.
-    fn regulate(&self, from: &State, to: &State) {
-        let waits = to.out_octets();
-        if waits >= self.high {
-            from.throttle(true);
-        } else {
-            from.set_block(self.high - waits);
-            if waits <= self.low {
-                from.throttle(false);
-            }
-        }
-    }
-
-    /// The wheel at the other end.
-    fn other(&self, state: &State) -> Option<Rc<State>> {
-        let mut ends = self.ends.iter().filter_map(Weak::upgrade);
-        ends.find(|end| !std::ptr::eq(&**end, state))
-    }
-}
-
-impl Link for Shared {
-    fn drained(&self, state: &State) {
-        let Some(from) = self.other(state) else { return };
-        if state.is_output_over() {
-            from.shut_input();
-            from.schedule();
-        } else {
-            self.regulate(&from, state);
-        }
-    }
-
-    fn ended(&self, state: &State) {
-        if let Some(to) = self.other(state) {
-            to.shut_output(true);
-            to.schedule();
-        }
-    }
-
-    fn failed(&self, error: IoError) {
-        if !error.is_eof() {
-            self.errors.borrow_mut().push(error);
-        }
-    }
-
-    fn settle(&self, core: &Core) {
-        let ends: Vec<Rc<State>> = self.ends.iter().filter_map(Weak::upgrade).collect();
-        if !ends.iter().all(|end| end.is_output_over()) || self.told.replace(true) {
-            return;
-        }
-        let spliced = Spliced {
-            wheel: self.base.id(),
-            there: self.moved[0].get(),
-            back: self.moved[1].get(),
-            errors: self.errors.take(),
-        };
-        if let Some(event) = &self.ended
-            && self.base.is_alive()
-        {
-            let _: Option<()> = self.base.deliver(core, event.idx(), AnyArg::new(spliced));
-        }
-        for end in ends {
-            end.base.end(end.task.take());
-        }
-    }
-}
-
-/// What stands in the place of an input filter.
-struct Conduit {
-    shared: Rc<Shared>,
-    from: Weak<State>,
-    to: Weak<State>,
-    way: usize,
-}
-
-impl Parser for Conduit {
-    fn start(&mut self, octets: &[u8]) {
-        let (Some(from), Some(to)) = (self.from.upgrade(), self.to.upgrade()) else {
-            return;
-        };
-        if !to.is_output_closed() {
-            to.pass(octets);
-            let moved = &self.shared.moved[self.way];
-            moved.set(moved.get() + octets.len() as u64);
-        }
-        self.shared.regulate(&from, &to);
-    }
-    fn next(&mut self, _: WheelId, _: &mut Record) -> Option<Result<(), FilterError>> {
-        None
-    }
-    fn event(&self) -> NameIdx {
-        NameIdx::NONE
-    }
-    fn set_event(&mut self, _: HeldName, _: TypeId) -> bool {
-        false
-    }
-    fn filter(&mut self) -> Option<&mut dyn Any> {
-        None
-    }
-    fn pending(&self) -> &[u8] {
-        &[]
-    }
-    fn take_pending(&mut self) -> Bytes {
-        Bytes::new()
-    }
-    fn owed(&self) -> Option<u8> {
-        None
+        self.shared.base.end(self.shared.timer.take());
     }
 }

@@ -1,0 +1,340 @@
+//! Reading and writing descriptors that others may have, too: standard input, a terminal, a pipe, a plain file, a device.
+//!
+//! The flag that makes a read return at once (`O_NONBLOCK`) belongs to the open file, which other processes share: a shell
+//! whose terminal has it set reads the end of its input. So it is never set here. What a descriptor is decides how it is used:
+//!
+//! | what it is | how it is read and written |
+//! |---|---|
+//! | it does not block already | itself, by the reactor |
+//! | a pipe or a terminal, on Linux | an open file of our own (`/proc/self/fd`) that does not block, by the reactor |
+//! | anything else, and where that cannot be had | on a thread of its own, which waits for readiness before it reads |
+//!
+//! Such a thread is told to end by a pipe that it waits for as well, so a read that is given up takes no bytes. Nobody waits
+//! for it: also where it sits in a read that does not end, the process may exit.
+
+use super::reactor::register;
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::fs::{FileType, Mode, OFlags, fcntl_getfl, fstat};
+use rustix::io::Errno;
+use std::io::{self, IsTerminal, PipeReader, PipeWriter};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::pin::Pin;
+use std::sync::mpsc;
+use std::task::{Context, Poll, ready};
+use tokio::io::unix::AsyncFd;
+use tokio::io::{Interest, ReadBuf};
+use tokio::sync::oneshot;
+
+/// The most that one read of a thread takes.
+const BLOCK: usize = 65_536;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Direction {
+    Read,
+    Write,
+}
+
+impl Direction {
+    fn interest(self) -> Interest {
+        match self {
+            Direction::Read => Interest::READABLE,
+            Direction::Write => Interest::WRITABLE,
+        }
+    }
+
+    /// An open file for this direction alone, which does not block.
+    #[cfg(target_os = "linux")]
+    fn reopen(self) -> OFlags {
+        let way = match self {
+            Direction::Read => OFlags::RDONLY,
+            Direction::Write => OFlags::WRONLY,
+        };
+        way | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY
+    }
+}
+
+/// One direction of a descriptor.
+#[derive(Debug)]
+pub(crate) struct Flow {
+    direction: Direction,
+    way: Way,
+}
+
+#[derive(Debug)]
+enum Way {
+    /// Nobody has read or written yet.
+    New(OwnedFd),
+    Ready(AsyncFd<OwnedFd>),
+    Thread(Worker),
+    /// Using it has failed, or it was closed.
+    Over,
+}
+
+impl Flow {
+    pub(crate) fn new(fd: OwnedFd, direction: Direction) -> Self {
+        let way = Way::New(fd);
+        Flow { direction, way }
+    }
+
+    /// Finds out how it is to be used; in the runtime that polls it first.
+    fn begin(&mut self) -> io::Result<&mut Way> {
+        if let Way::New(_) = self.way {
+            let Way::New(fd) = std::mem::replace(&mut self.way, Way::Over) else {
+                return Ok(&mut self.way);
+            };
+            self.way = match self.without_blocking(&fd)? {
+                Some(ready) => Way::Ready(ready),
+                None => Way::Thread(Worker::start(fd, self.direction)?),
+            };
+        }
+        Ok(&mut self.way)
+    }
+
+    fn without_blocking(&self, fd: &OwnedFd) -> io::Result<Option<AsyncFd<OwnedFd>>> {
+        let own = if fcntl_getfl(fd)?.contains(OFlags::NONBLOCK) {
+            Some(fd.try_clone()?)
+        } else {
+            self.own_open_file(fd)
+        };
+        let Some(own) = own else { return Ok(None) };
+        match register(own, self.direction.interest()) {
+            Ok(ready) => Ok(Some(ready)),
+            // It has no readiness, as a plain file.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Opening is harmless for pipes and terminals only: a tape rewinds, and the master of pseudo terminals makes a new one.
+    #[cfg(target_os = "linux")]
+    fn own_open_file(&self, fd: &OwnedFd) -> Option<OwnedFd> {
+        const MASTER: (u32, u32) = (5, 2);
+        let stat = fstat(fd).ok()?;
+        let is_master = || (rustix::fs::major(stat.st_rdev), rustix::fs::minor(stat.st_rdev)) == MASTER;
+        match FileType::from_raw_mode(stat.st_mode) {
+            FileType::Fifo => {}
+            FileType::CharacterDevice if fd.is_terminal() && !is_master() => {}
+            _ => return None,
+        }
+        let path = format!("/proc/self/fd/{}", fd.as_raw_fd());
+        let own = rustix::fs::open(path, self.direction.reopen(), Mode::empty()).ok()?;
+        let same = fstat(&own).ok()?;
+        (same.st_dev == stat.st_dev && same.st_ino == stat.st_ino).then_some(own)
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn own_open_file(&self, _: &OwnedFd) -> Option<OwnedFd> {
+        None
+    }
+
+    /// Registers it with the runtime that polls now, if the one where it was registered has gone.
+    fn follow_runtime(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        let direction = self.direction;
+        let Way::Ready(fd) = self.begin()? else { return Ok(()) };
+        let polled = match direction {
+            Direction::Read => fd.poll_read_ready(cx).map_ok(drop),
+            Direction::Write => fd.poll_write_ready(cx).map_ok(drop),
+        };
+        if matches!(polled, Poll::Ready(Err(_)))
+            && let Way::Ready(fd) = std::mem::replace(&mut self.way, Way::Over)
+        {
+            self.way = Way::Ready(register(fd.into_inner(), direction.interest())?);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        self.follow_runtime(cx)?;
+        match self.begin()? {
+            Way::Ready(fd) => loop {
+                let mut guard = ready!(fd.poll_read_ready_mut(cx))?;
+                match rustix::io::read(guard.get_inner(), buffer.initialize_unfilled()) {
+                    Ok(read) => {
+                        buffer.advance(read);
+                        return Poll::Ready(Ok(()));
+                    }
+                    Err(Errno::AGAIN) => guard.clear_ready(),
+                    Err(Errno::INTR) => {}
+                    Err(error) => return Poll::Ready(Err(error.into())),
+                }
+            },
+            Way::Thread(worker) => worker.poll_read(cx, buffer),
+            Way::New(_) | Way::Over => Poll::Ready(Ok(())),
+        }
+    }
+
+    pub(crate) fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.follow_runtime(cx)?;
+        match self.begin()? {
+            Way::Ready(fd) => loop {
+                let mut guard = ready!(fd.poll_write_ready_mut(cx))?;
+                match rustix::io::write(guard.get_inner(), bytes) {
+                    Ok(written) => return Poll::Ready(Ok(written)),
+                    Err(Errno::AGAIN) => guard.clear_ready(),
+                    Err(Errno::INTR) => {}
+                    Err(error) => return Poll::Ready(Err(error.into())),
+                }
+            },
+            Way::Thread(worker) => worker.poll_write(cx, bytes),
+            Way::New(_) | Way::Over => Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
+        }
+    }
+
+    /// Waits until everything is in the system's hands.
+    pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.way {
+            Way::Thread(worker) => worker.poll_idle(cx),
+            Way::New(_) | Way::Ready(_) | Way::Over => Poll::Ready(Ok(())),
+        }
+    }
+
+    /// Closes our descriptor, for good.
+    pub(crate) fn close(&mut self) {
+        self.way = Way::Over;
+    }
+}
+
+/// A thread that reads or writes one descriptor, one request at a time. It ends when this is dropped, or as soon as the
+/// system lets it.
+#[derive(Debug)]
+struct Worker {
+    requests: mpsc::Sender<Request>,
+    under_way: Option<oneshot::Receiver<io::Result<Vec<u8>>>>,
+    /// Read, and not taken yet.
+    read: Vec<u8>,
+    taken: usize,
+    /// Its end is the sign to end.
+    _wake: PipeWriter,
+}
+
+enum Request {
+    Read(oneshot::Sender<io::Result<Vec<u8>>>),
+    Write(Vec<u8>, oneshot::Sender<io::Result<Vec<u8>>>),
+}
+
+impl Worker {
+    fn start(fd: OwnedFd, direction: Direction) -> io::Result<Self> {
+        let (woken, wake) = io::pipe()?;
+        let (requests, received) = mpsc::channel();
+        let name = match direction {
+            Direction::Read => "poe-input",
+            Direction::Write => "poe-output",
+        };
+        let thread = std::thread::Builder::new().name(name.to_owned());
+        let _detached = thread.spawn(move || serve(&fd, &woken, &received))?;
+        Ok(Worker {
+            requests,
+            under_way: None,
+            read: Vec::new(),
+            taken: 0,
+            _wake: wake,
+        })
+    }
+
+    fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.taken == self.read.len() {
+            if self.under_way.is_none() {
+                let (sender, result) = oneshot::channel();
+                // It fails only if the thread is gone; then the result does not come, either.
+                let _ = self.requests.send(Request::Read(sender));
+                self.under_way = Some(result);
+            }
+            self.read = ready!(self.poll_result(cx))?;
+            self.taken = 0;
+        }
+        let now = buffer.remaining().min(self.read.len() - self.taken);
+        buffer.put_slice(&self.read[self.taken..self.taken + now]);
+        self.taken += now;
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        ready!(self.poll_idle(cx))?;
+        let now = bytes.len().min(BLOCK);
+        let (sender, result) = oneshot::channel();
+        let _ = self.requests.send(Request::Write(bytes[..now].to_vec(), sender));
+        self.under_way = Some(result);
+        Poll::Ready(Ok(now))
+    }
+
+    /// Waits for the last write, and gives its error.
+    fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.under_way {
+            Some(_) => self.poll_result(cx).map_ok(drop),
+            None => Poll::Ready(Ok(())),
+        }
+    }
+
+    fn poll_result(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Vec<u8>>> {
+        let Some(under_way) = &mut self.under_way else {
+            return Poll::Ready(Ok(Vec::new()));
+        };
+        let result = ready!(Pin::new(under_way).poll(cx));
+        self.under_way = None;
+        Poll::Ready(result.unwrap_or_else(|_| Err(io::Error::other("the descriptor's thread has ended"))))
+    }
+}
+
+/// The thread's work.
+fn serve(fd: &OwnedFd, woken: &PipeReader, requests: &mpsc::Receiver<Request>) {
+    let mut buffer = Vec::new();
+    while let Ok(request) = requests.recv() {
+        match request {
+            Request::Read(reply) => {
+                buffer.resize(BLOCK, 0);
+                let result = match wait(fd, PollFlags::IN, woken) {
+                    Ok(true) => read(fd, &mut buffer).map(|read| buffer[..read].to_vec()),
+                    Ok(false) => return,
+                    Err(error) => Err(error),
+                };
+                let _given_up = reply.send(result);
+            }
+            Request::Write(bytes, reply) => {
+                let _given_up = reply.send(write_all(fd, &bytes).map(|()| Vec::new()));
+            }
+        }
+    }
+}
+
+/// Waits until the descriptor is ready. False: nobody wants to know any more.
+fn wait(fd: &OwnedFd, ready: PollFlags, woken: &PipeReader) -> io::Result<bool> {
+    loop {
+        let mut fds = [
+            PollFd::new(fd, ready),
+            PollFd::from_borrowed_fd(woken.as_fd(), PollFlags::IN),
+        ];
+        match poll(&mut fds, None) {
+            Ok(_) if !fds[1].revents().is_empty() => return Ok(false),
+            // Errors and the end of the input are what the read will tell.
+            Ok(_) if !fds[0].revents().is_empty() => return Ok(true),
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+fn read(fd: &OwnedFd, buffer: &mut [u8]) -> io::Result<usize> {
+    loop {
+        match rustix::io::read(fd, &mut *buffer) {
+            Err(Errno::INTR) => {}
+            result => return Ok(result?),
+        }
+    }
+}
+
+fn write_all(fd: &OwnedFd, mut bytes: &[u8]) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match rustix::io::write(fd, bytes) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(written) => bytes = &bytes[written..],
+            Err(Errno::INTR) => {}
+            // It was made so that it does not block after we looked.
+            Err(Errno::AGAIN) => {
+                let mut fds = [PollFd::new(fd, PollFlags::OUT)];
+                let _ready_or_interrupted = poll(&mut fds, None);
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}

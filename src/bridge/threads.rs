@@ -1,0 +1,307 @@
+//! Threads for work that blocks: lookups, and what sessions want done elsewhere.
+//!
+//! They belong to the kernel, and nobody waits for their end: a process may exit while one of them is at work that was
+//! given up, such as a lookup that no server replies to. Tokio's own pool for that is waited for when its runtime is
+//! dropped. A thread is started when there is work and none is idle, up to a limit; idle ones end after a while.
+//!
+//! Under virtual time the work is Tokio's to run, because a paused clock stands still only while that pool is busy.
+
+use crate::error::drop_quietly;
+use std::any::Any;
+use std::collections::VecDeque;
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+/// How long an idle thread waits for work before it ends.
+const IDLE: Duration = Duration::from_secs(10);
+
+type Work = Box<dyn FnOnce() + Send>;
+
+/// The threads of a kernel; a clone has the same ones. When the last clone is dropped, work that has not begun is dropped.
+#[derive(Clone)]
+pub(crate) struct Threads(Arc<Owner>);
+
+struct Owner {
+    pool: Arc<Pool>,
+    virtual_time: bool,
+}
+
+struct Pool {
+    limit: usize,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    waiting: VecDeque<Work>,
+    threads: usize,
+    idle: usize,
+    closed: bool,
+}
+
+impl Threads {
+    pub(crate) fn new(limit: usize, virtual_time: bool) -> Self {
+        let pool = Arc::new(Pool {
+            limit: limit.max(1),
+            state: Mutex::default(),
+            changed: Condvar::new(),
+        });
+        Threads(Arc::new(Owner { pool, virtual_time }))
+    }
+
+    /// Runs the work on one of the threads, as soon as one is free.
+    ///
+    /// # Panics
+    /// Under virtual time, outside a Tokio runtime.
+    pub(crate) fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Job<T> {
+        if self.0.virtual_time {
+            return Job(Place::Tokio(tokio::task::spawn_blocking(work)));
+        }
+        let (sender, result) = oneshot::channel();
+        let work = Box::new(move || {
+            if sender.is_closed() {
+                return drop_quietly(work);
+            }
+            // Nobody may want it any more, and then its destructor runs here.
+            if let Err(unwanted) = sender.send(catch_unwind(AssertUnwindSafe(work))) {
+                drop_quietly(unwanted);
+            }
+        });
+        Job(match self.0.pool.add(work) {
+            Ok(()) => Place::Ours(result),
+            Err(error) => Place::Refused(Some(error)),
+        })
+    }
+}
+
+impl Threads {
+    /// Runs the work on a thread of its own, outside the limit: for what may take as long as a program does.
+    ///
+    /// # Panics
+    /// Under virtual time, outside a Tokio runtime.
+    #[cfg_attr(not(unix), allow(dead_code))]
+    pub(crate) fn run_apart<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Job<T> {
+        if self.0.virtual_time {
+            return Job(Place::Tokio(tokio::task::spawn_blocking(work)));
+        }
+        let (sender, result) = oneshot::channel();
+        let work = move || {
+            if let Err(unwanted) = sender.send(catch_unwind(AssertUnwindSafe(work))) {
+                drop_quietly(unwanted);
+            }
+        };
+        Job(
+            match std::thread::Builder::new().name("poe-run".to_owned()).spawn(work) {
+                Ok(_detached) => Place::Ours(result),
+                Err(error) => Place::Refused(Some(error)),
+            },
+        )
+    }
+}
+
+impl fmt::Debug for Threads {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Threads")
+            .field("limit", &self.0.pool.limit)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        let waiting = {
+            let mut state = self.pool.lock();
+            state.closed = true;
+            std::mem::take(&mut state.waiting)
+        };
+        self.pool.changed.notify_all();
+        waiting.into_iter().for_each(drop_quietly);
+    }
+}
+
+impl Pool {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// # Errors
+    /// There is no thread, and the system refuses one.
+    fn add(self: &Arc<Self>, work: Work) -> io::Result<()> {
+        let mut state = self.lock();
+        state.waiting.push_back(work);
+        if state.idle >= state.waiting.len() || state.threads >= self.limit {
+            drop(state);
+            self.changed.notify_one();
+            return Ok(());
+        }
+        let pool = self.clone();
+        let thread = std::thread::Builder::new().name("poe-blocking".to_owned());
+        match thread.spawn(move || pool.serve()) {
+            Ok(_detached) => {
+                state.threads += 1;
+                Ok(())
+            }
+            // The others will come to it.
+            Err(_) if state.threads > 0 => Ok(()),
+            Err(error) => {
+                let work = state.waiting.pop_back();
+                drop(state);
+                drop_quietly(work);
+                Err(error)
+            }
+        }
+    }
+
+    fn serve(&self) {
+        let mut state = self.lock();
+        loop {
+            if let Some(work) = state.waiting.pop_front() {
+                drop(state);
+                work();
+                state = self.lock();
+                continue;
+            }
+            if state.closed {
+                break;
+            }
+            state.idle += 1;
+            let (woken, waited) = self
+                .changed
+                .wait_timeout(state, IDLE)
+                .unwrap_or_else(PoisonError::into_inner);
+            state = woken;
+            state.idle -= 1;
+            if waited.timed_out() && state.waiting.is_empty() {
+                break;
+            }
+        }
+        state.threads -= 1;
+    }
+}
+
+/// Work on its way; dropping it gives the work up. It is not run then if it has not begun.
+#[must_use = "dropping it gives the work up"]
+pub(crate) struct Job<T>(Place<T>);
+
+enum Place<T> {
+    Ours(oneshot::Receiver<Result<T, Payload>>),
+    Tokio(JoinHandle<T>),
+    Refused(Option<io::Error>),
+}
+
+type Payload = Box<dyn Any + Send>;
+
+/// Why work came to nothing.
+#[derive(Debug)]
+pub(crate) enum Lost {
+    Panicked(Payload),
+    /// It was never run: no thread could be started, or the kernel that it was for has gone.
+    NotRun(io::Error),
+}
+
+impl<T> Future for Job<T> {
+    type Output = Result<T, Lost>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let gone = || io::Error::other("the kernel whose threads were to do the work is gone");
+        match &mut self.0 {
+            Place::Ours(result) => Pin::new(result).poll(cx).map(|result| match result {
+                Ok(result) => result.map_err(Lost::Panicked),
+                Err(_) => Err(Lost::NotRun(gone())),
+            }),
+            Place::Tokio(handle) => Pin::new(handle).poll(cx).map(|result| {
+                result.map_err(|error| match error.try_into_panic() {
+                    Ok(payload) => Lost::Panicked(payload),
+                    Err(error) => Lost::NotRun(io::Error::other(error)),
+                })
+            }),
+            Place::Refused(error) => Poll::Ready(Err(Lost::NotRun(error.take().unwrap_or_else(gone)))),
+        }
+    }
+}
+
+impl<T> Drop for Job<T> {
+    fn drop(&mut self) {
+        if let Place::Tokio(handle) = &self.0 {
+            handle.abort();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::mpsc;
+
+    #[tokio::test]
+    async fn work_is_done_on_so_many_threads_at_most_and_none_is_lost() {
+        let threads = Threads::new(3, false);
+        let (running, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let jobs: Vec<Job<usize>> = (0..50)
+            .map(|n| {
+                let (running, most) = (running.clone(), most.clone());
+                threads.run(move || {
+                    most.fetch_max(running.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                    std::thread::sleep(Duration::from_millis(1));
+                    running.fetch_sub(1, Ordering::SeqCst);
+                    n
+                })
+            })
+            .collect();
+        for (n, job) in jobs.into_iter().enumerate() {
+            assert_eq!(job.await.unwrap(), n);
+        }
+        assert!((1..=3).contains(&most.load(Ordering::SeqCst)));
+    }
+
+    #[tokio::test]
+    async fn a_panic_comes_back_and_the_thread_lives_on() {
+        let threads = Threads::new(1, false);
+        let Err(Lost::Panicked(payload)) = threads.run(|| panic!("out of paper")).await else {
+            panic!("it has panicked");
+        };
+        assert_eq!(payload.downcast_ref::<&str>(), Some(&"out of paper"));
+        let name = threads.run(|| std::thread::current().name().map(str::to_owned));
+        assert_eq!(name.await.unwrap().as_deref(), Some("poe-blocking"));
+    }
+
+    #[tokio::test]
+    async fn work_that_was_given_up_before_it_began_is_not_run() {
+        let threads = Threads::new(1, false);
+        let (release, wait) = mpsc::channel::<()>();
+        let busy = threads.run(move || wait.recv().is_ok());
+        let (ran, was_run) = mpsc::channel::<()>();
+        drop(threads.run(move || ran.send(())));
+        let last = threads.run(|| ());
+        release.send(()).unwrap();
+        assert!(busy.await.unwrap());
+        last.await.unwrap();
+        assert!(was_run.recv().is_err(), "its closure is gone without having run");
+    }
+
+    #[tokio::test]
+    async fn dropping_the_threads_waits_for_nothing_and_tells_who_waits() {
+        let threads = Threads::new(1, false);
+        let (_release, wait) = mpsc::channel::<()>();
+        let (began, begun) = mpsc::channel();
+        let stuck = threads.run(move || {
+            began.send(()).unwrap();
+            wait.recv().is_ok()
+        });
+        begun.recv().unwrap();
+        let waiting = threads.run(|| ());
+        drop(threads);
+        assert!(matches!(waiting.await, Err(Lost::NotRun(_))));
+        drop(stuck);
+    }
+}

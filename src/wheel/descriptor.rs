@@ -1,0 +1,174 @@
+//! An existing descriptor as a stream for wheels.
+
+use crate::bridge::descriptor::{Direction, Flow};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// Standard input, or any descriptor that exists already, as a stream for a [`ReadWrite`](super::ReadWrite).
+///
+/// It may be a pipe, a terminal, a plain file, a device, a socket. Reading it never blocks the kernel, and a read that is
+/// under way ends at once with the wheel: it takes no bytes that somebody else could read later, and does not keep the
+/// process from exiting. `tokio::io::stdin()` can do neither, as it reads on a thread that Tokio waits for.
+///
+/// The open file behind a descriptor may be shared with other processes, the shell for one, so its flags are left alone. On
+/// Linux pipes and terminals are opened once more for that. What cannot be used without blocking is read and written on a
+/// thread of its own.
+///
+/// Bytes that [`std::io::stdin`] has buffered are not seen here: use one or the other. Under virtual time a descriptor
+/// does not hold the clock; use [`tokio::io::duplex`] in tests.
+///
+/// ```
+/// use poe::{Event, Kernel, Session, event::START, filter::Line};
+/// use poe::wheel::{Descriptor, Input, IoError, ReadWrite};
+/// const LINE: Event<Input<String>> = Event::new("line");
+/// const OVER: Event<IoError> = Event::new("over");
+/// # tokio_test::block_on(async {
+/// let kernel = Kernel::new();
+/// Session::builder(None::<ReadWrite>)
+///     .on(START, |cx, ()| -> poe::Handled {
+///         // `Descriptor::stdin()` for standard input.
+///         let file = Descriptor::new(std::fs::File::open("Cargo.toml")?)?;
+///         *cx.heap = Some(ReadWrite::builder(file).input(Line::new(), LINE).error(OVER).start(cx)?);
+///         Ok(())
+///     })
+///     .on(LINE, |cx, input| {
+///         println!("{}", input.record);
+///         *cx.heap = None; // one line is enough
+///     })
+///     .on(OVER, |cx, _| *cx.heap = None)
+///     .create(&kernel)?;
+/// kernel.run().await
+/// # }).unwrap();
+/// ```
+#[derive(Debug)]
+#[doc(alias = "InputHandle")]
+#[doc(alias = "OutputHandle")]
+pub struct Descriptor {
+    input: Option<Flow>,
+    output: Option<Flow>,
+}
+
+fn duplicate(fd: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    fd.try_clone_to_owned()
+}
+
+impl Descriptor {
+    /// Uses a descriptor in the directions that it was opened for.
+    ///
+    /// # Errors
+    /// The system's, if it is no open descriptor or the process has no descriptor left.
+    pub fn new(fd: impl Into<OwnedFd>) -> io::Result<Self> {
+        use rustix::fs::{OFlags, fcntl_getfl};
+        let fd = fd.into();
+        let mode = fcntl_getfl(&fd)? & OFlags::RWMODE;
+        let (input, output) = match mode {
+            OFlags::WRONLY => (None, Some(fd)),
+            OFlags::RDWR => (Some(duplicate(fd.as_fd())?), Some(fd)),
+            _ => (Some(fd), None),
+        };
+        Ok(Descriptor {
+            input: input.map(|fd| Flow::new(fd, Direction::Read)),
+            output: output.map(|fd| Flow::new(fd, Direction::Write)),
+        })
+    }
+
+    /// Reads standard input; writing is an error. The process's own descriptor 0 stays open.
+    ///
+    /// ```no_run
+    /// use poe::{Event, filter::Line, wheel::{Descriptor, Input, ReadWrite}};
+    /// const TYPED: Event<Input<String>> = Event::new("typed");
+    /// fn start(cx: &mut poe::Context<'_, Option<ReadWrite>>) -> poe::Handled {
+    ///     *cx.heap = Some(ReadWrite::builder(Descriptor::stdin()?).input(Line::new(), TYPED).start(cx)?);
+    ///     Ok(())
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// Standard input is closed, or the process has no descriptor left.
+    #[doc(alias = "STDIN")]
+    pub fn stdin() -> io::Result<Self> {
+        let input = duplicate(io::stdin().as_fd())?;
+        Ok(Descriptor {
+            input: Some(Flow::new(input, Direction::Read)),
+            output: None,
+        })
+    }
+
+    /// Reads standard input and writes standard output, as a filter in a pipeline does. The process's own descriptors stay
+    /// open.
+    ///
+    /// ```no_run
+    /// use poe::{Event, filter::Line, wheel::{Descriptor, Input, ReadWrite}};
+    /// const LINE: Event<Input<String>> = Event::new("line");
+    /// fn start(cx: &mut poe::Context<'_, Option<ReadWrite>>) -> poe::Handled {
+    ///     *cx.heap = Some(ReadWrite::builder(Descriptor::stdio()?).filter(Line::new(), LINE).start(cx)?);
+    ///     Ok(())
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// One of them is closed, or the process has no descriptor left.
+    #[doc(alias = "STDOUT")]
+    pub fn stdio() -> io::Result<Self> {
+        Descriptor::pair(duplicate(io::stdin().as_fd())?, duplicate(io::stdout().as_fd())?)
+    }
+
+    /// Reads one descriptor and writes another.
+    ///
+    /// ```
+    /// use poe::wheel::Descriptor;
+    /// let (input, output) = std::io::pipe()?;
+    /// let loop_back = Descriptor::pair(input, output)?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// None today; the system's, where one of them has to be looked at first.
+    pub fn pair(input: impl Into<OwnedFd>, output: impl Into<OwnedFd>) -> io::Result<Self> {
+        Ok(Descriptor {
+            input: Some(Flow::new(input.into(), Direction::Read)),
+            output: Some(Flow::new(output.into(), Direction::Write)),
+        })
+    }
+}
+
+impl AsyncRead for Descriptor {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match &mut self.input {
+            Some(input) => input.poll_read(cx, buffer),
+            None => Poll::Ready(Ok(())),
+        }
+    }
+}
+
+impl AsyncWrite for Descriptor {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match &mut self.output {
+            Some(output) => output.poll_write(cx, bytes),
+            None => {
+                let why = "the descriptor was not opened for writing";
+                Poll::Ready(Err(io::Error::new(io::ErrorKind::Unsupported, why)))
+            }
+        }
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.output {
+            Some(output) => output.poll_flush(cx),
+            None => Poll::Ready(Ok(())),
+        }
+    }
+
+    /// Closes the descriptor that is written to: by that the reader of a pipe knows the end.
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Some(output) = &mut self.output else {
+            return Poll::Ready(Ok(()));
+        };
+        std::task::ready!(output.poll_flush(cx))?;
+        output.close();
+        Poll::Ready(Ok(()))
+    }
+}

@@ -1,0 +1,258 @@
+//! Connecting to whatever a name means: every address has its turn (RFC 8305, "happy eyeballs").
+//!
+//! The addresses are tried in the resolver's order, IPv6 and IPv4 by turns. The next one has its turn as soon as one has
+//! failed, or 250 ms after the last one began: less, if the time for connecting would be over before the last one's turn.
+//! The first connection wins, and the other attempts are dropped.
+
+use super::super::address::{Address, Spot};
+use super::make::{Options, source, sources, tcp_socket};
+use super::{Failed, SocketStream};
+use crate::bridge::threads::Threads;
+use futures_util::future::{Either, select};
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use std::collections::VecDeque;
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::pin::pin;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// How long an attempt is waited for before the next one begins beside it (RFC 8305, section 5), and the least.
+const STAGGER: Duration = Duration::from_millis(250);
+const LEAST_STAGGER: Duration = Duration::from_millis(10);
+
+/// How long a UNIX listener that is busy is asked again where nobody has set a limit: as long as TCP tries.
+#[cfg(unix)]
+const PATIENCE: Duration = Duration::from_secs(127);
+
+pub(crate) async fn connect(addr: Address, options: Options, threads: Threads) -> Result<SocketStream, Failed> {
+    let sources = sources(&options, &threads).await?;
+    let spots = interleaved(options.resolve(&addr, &threads).await?);
+    let stagger = stagger(options.connect_timeout, spots.len());
+    let attempt = async |spot: Spot| {
+        connect_to(&spot, &sources, &options)
+            .await
+            .map_err(|failed| (spot, failed))
+    };
+    race(spots, stagger, attempt)
+        .await
+        .map_err(|failures| all_failed(&addr, failures))
+}
+
+/// The families by turns, the first one's first.
+fn interleaved(spots: Vec<Spot>) -> VecDeque<Spot> {
+    let is_v6 = |spot: &Spot| matches!(spot, Spot::Ip(addr) if addr.is_ipv6());
+    let first_is_v6 = spots.first().is_some_and(is_v6);
+    let (like_first, others): (Vec<_>, Vec<_>) = spots.into_iter().partition(|spot| is_v6(spot) == first_is_v6);
+    let (mut like_first, mut others) = (like_first.into_iter(), others.into_iter());
+    let mut order = VecDeque::new();
+    loop {
+        let pair = [like_first.next(), others.next()];
+        if pair.iter().all(Option::is_none) {
+            return order;
+        }
+        order.extend(pair.into_iter().flatten());
+    }
+}
+
+/// The wait between two attempts, so that the last of them has as long as the others.
+fn stagger(limit: Option<Duration>, attempts: usize) -> Duration {
+    let attempts = u32::try_from(attempts).unwrap_or(u32::MAX).max(1);
+    match limit {
+        Some(limit) => (limit / attempts).clamp(LEAST_STAGGER, STAGGER),
+        None => STAGGER,
+    }
+}
+
+/// The first success, or every failure in the order in which they came.
+async fn race<S, T, E, F: Future<Output = Result<T, E>>>(
+    mut waiting: VecDeque<S>,
+    stagger: Duration,
+    attempt: impl Fn(S) -> F,
+) -> Result<T, Vec<E>> {
+    let mut running = FuturesUnordered::new();
+    let mut failures = Vec::new();
+    loop {
+        if let Some(next) = waiting.pop_front() {
+            running.push(attempt(next));
+        }
+        let ended = if waiting.is_empty() {
+            running.next().await
+        } else {
+            let patience = pin!(tokio::time::sleep(stagger));
+            match select(running.next(), patience).await {
+                Either::Left((ended, _)) => ended,
+                Either::Right(_) => continue,
+            }
+        };
+        match ended {
+            Some(Ok(made)) => return Ok(made),
+            Some(Err(error)) => failures.push(error),
+            None if waiting.is_empty() => return Err(failures),
+            None => {}
+        }
+    }
+}
+
+/// One failure for all. With one address, or one and the same error of each, it is the system's own.
+fn all_failed(addr: &Address, failures: Vec<(Spot, Failed)>) -> Failed {
+    let like = |a: &Failed, b: &Failed| {
+        let known = a.error.raw_os_error().is_some() && a.address.is_none();
+        known && a.operation == b.operation && a.error.raw_os_error() == b.error.raw_os_error()
+    };
+    let alike = failures.iter().all(|(_, failed)| like(failed, &failures[0].1));
+    if failures.len() > 1 && !alike {
+        let last = failures
+            .last()
+            .map(|(_, failed)| (failed.operation, failed.error.kind()));
+        let (operation, kind) = last.unwrap_or(("connect", io::ErrorKind::Other));
+        let each = failures
+            .into_iter()
+            .map(|(spot, failed)| (spot.into(), failed))
+            .collect();
+        return Failed::from((operation, io::Error::new(kind, Attempts(each)))).at(addr);
+    }
+    match failures.into_iter().next_back() {
+        Some((_, failed)) => failed.at(addr),
+        None => Failed::from(("getaddrinfo", io::ErrorKind::AddrNotAvailable.into())).at(addr),
+    }
+}
+
+/// What came of each address of a name.
+#[derive(Debug)]
+struct Attempts(Vec<(Address, Failed)>);
+
+impl fmt::Display for Attempts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (n, (addr, failed)) in self.0.iter().enumerate() {
+            let separator = if n == 0 { "" } else { "; " };
+            write!(f, "{separator}{addr}: {}", failed.error)?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Attempts {}
+
+async fn connect_to(spot: &Spot, sources: &[Spot], options: &Options) -> Result<SocketStream, Failed> {
+    match spot {
+        Spot::Ip(addr) => {
+            let socket = tcp_socket(*addr, options)?;
+            if let Some(source) = source(sources, *addr) {
+                let bound = socket.bind(source);
+                bound.map_err(|e| Failed::from(("bind", e)).at(&source.into()))?;
+            }
+            let stream = socket.connect(*addr).await.map_err(|e| ("connect", e))?;
+            stream.set_nodelay(options.nodelay).map_err(|e| ("setsockopt", e))?;
+            Ok(stream.into())
+        }
+        #[cfg(unix)]
+        Spot::Unix(path) => unix_connect(path, sources, options).await,
+        #[cfg(not(unix))]
+        Spot::Unix(_) => super::make::no_unix(),
+    }
+}
+
+/// A UNIX listener whose backlog is full refuses at once, and nothing tells when there is room: it is asked again, for as
+/// long as there is time for connecting.
+#[cfg(unix)]
+async fn unix_connect(path: &std::path::Path, sources: &[Spot], options: &Options) -> Result<SocketStream, Failed> {
+    use socket2::{Domain, SockAddr, Socket, Type};
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None).map_err(|e| ("socket", e))?;
+    socket.set_nonblocking(true).map_err(|e| ("socket", e))?;
+    if let Some(source) = super::make::source_path(sources) {
+        let bound = SockAddr::unix(source).and_then(|name| socket.bind(&name));
+        bound.map_err(|e| Failed::from(("bind", e)).at(&source.into()))?;
+    }
+    let name = SockAddr::unix(path).map_err(|e| ("connect", e))?;
+    let give_up = Instant::now().checked_add(options.connect_timeout.unwrap_or(PATIENCE));
+    let mut wait = Duration::from_millis(2);
+    while let Err(error) = socket.connect(&name) {
+        if error.kind() == io::ErrorKind::Interrupted {
+            continue;
+        }
+        if error.kind() != io::ErrorKind::WouldBlock || give_up.is_some_and(|at| Instant::now() >= at) {
+            return Err(("connect", error).into());
+        }
+        tokio::time::sleep(wait).await;
+        wait = (wait * 2).min(Duration::from_millis(50));
+    }
+    let stream = std::os::unix::net::UnixStream::from(std::os::fd::OwnedFd::from(socket));
+    let stream = tokio::net::UnixStream::from_std(stream).map_err(|e| ("socket", e))?;
+    Ok(stream.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::RefCell;
+    use std::rc::Rc;
+
+    fn spots(texts: &[&str]) -> Vec<Spot> {
+        texts.iter().map(|text| Spot::Ip(text.parse().unwrap())).collect()
+    }
+
+    #[test]
+    fn families_take_turns_and_keep_the_resolvers_order() {
+        let found = spots(&["[::1]:1", "[::2]:1", "[::3]:1", "1.0.0.1:1", "1.0.0.2:1"]);
+        let order = spots(&["[::1]:1", "1.0.0.1:1", "[::2]:1", "1.0.0.2:1", "[::3]:1"]);
+        assert_eq!(Vec::from(interleaved(found)), order);
+        let found = spots(&["1.0.0.1:1", "1.0.0.2:1", "[::1]:1"]);
+        let order = spots(&["1.0.0.1:1", "[::1]:1", "1.0.0.2:1"]);
+        assert_eq!(Vec::from(interleaved(found)), order);
+    }
+
+    #[test]
+    fn the_last_address_has_its_turn_within_the_limit() {
+        assert_eq!(stagger(None, 100), STAGGER);
+        for limit in [50, 1000, 3000, 100_000].map(Duration::from_millis) {
+            for attempts in [1, 2, 7, 100_usize] {
+                let wait = stagger(Some(limit), attempts);
+                assert!(wait <= STAGGER && wait >= LEAST_STAGGER);
+                let last = wait * (attempts as u32 - 1);
+                assert!(last < limit || wait == LEAST_STAGGER, "{attempts} within {limit:?}");
+            }
+        }
+        assert_eq!(stagger(Some(Duration::MAX), 3), STAGGER);
+        assert_eq!(stagger(Some(Duration::ZERO), 3), LEAST_STAGGER);
+    }
+
+    /// What each attempt does: after so many milliseconds it succeeds or fails, or nothing ever comes of it.
+    type Attempt = Option<(u64, Result<(), ()>)>;
+
+    /// When each attempt began, and the result with the time when it came.
+    async fn raced(attempts: &[Attempt]) -> (Vec<u64>, Result<usize, usize>, u64) {
+        let begin = Instant::now();
+        let now = move || u64::try_from(begin.elapsed().as_millis()).unwrap();
+        let began = Rc::new(RefCell::new(Vec::new()));
+        let log = &began;
+        let attempt = |n: usize| async move {
+            log.borrow_mut().push(now());
+            match attempts[n] {
+                Some((after, result)) => {
+                    tokio::time::sleep(Duration::from_millis(after)).await;
+                    result.map(|()| n).map_err(|()| n)
+                }
+                None => std::future::pending().await,
+            }
+        };
+        let result = race((0..attempts.len()).collect(), STAGGER, attempt).await;
+        let began = began.borrow().clone();
+        (began, result.map_err(|failures| failures.len()), now())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_silent_address_keeps_nobody_waiting_and_a_failure_calls_the_next_at_once() {
+        let silent = None;
+        let (began, result, at) = raced(&[silent, silent, Some((30, Ok(())))]).await;
+        assert_eq!((began, result, at), (vec![0, 250, 500], Ok(2), 530));
+        let (began, result, at) = raced(&[Some((10, Err(()))), Some((400, Ok(()))), silent]).await;
+        assert_eq!((began, result, at), (vec![0, 10, 260], Ok(1), 410));
+        let (began, result, at) = raced(&[Some((10, Err(()))), Some((20, Err(())))]).await;
+        assert_eq!((began, result, at), (vec![0, 10], Err(2), 30));
+        // A slow first one wins all the same, if it is faster than those that came to its aid.
+        let (_, result, at) = raced(&[Some((300, Ok(()))), silent]).await;
+        assert_eq!((result, at), (Ok(0), 300));
+    }
+}
