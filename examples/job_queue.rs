@@ -24,8 +24,7 @@ mod queue {
     const NEXT: Event<()> = Event::new("next");
     const OUTPUT: Event<Input<String>> = Event::new("output");
     const COMPLAINT: Event<Input<String>> = Event::new("complaint");
-    const CLOSED: Event<WheelId> = Event::new("closed");
-    const EXITED: Event<Exited> = Event::new("exited");
+    const ENDED: Event<Exited> = Event::new("ended");
     const TOO_LATE: Event<WheelId> = Event::new("too late");
 
     /// What has become of a job.
@@ -47,13 +46,11 @@ mod queue {
         }
     }
 
-    /// A job that runs. It is over when its outputs are closed and it has ended, in whatever order.
+    /// A job that runs. It is over when it has ended and everything that it has started has let go of its outputs.
     struct Running {
         number: usize,
         wheel: Run,
         alarm: AlarmId,
-        closed: bool,
-        ended: bool,
     }
 
     struct Queue {
@@ -117,20 +114,18 @@ mod queue {
                     cx.heap.say(number, "takes too long");
                 }
             })
-            .on(CLOSED, |cx, wheel| {
-                if let Some(running) = cx.heap.running.get_mut(&wheel) {
-                    running.closed = true;
-                }
-                end_if_over(cx, wheel);
-            })
-            .on(EXITED, |cx, exited| {
-                if let Some(running) = cx.heap.running.get_mut(&exited.wheel) {
-                    running.ended = true;
-                    let number = running.number;
-                    // A program that a signal has ended has none; the shell would say 128 and more.
-                    cx.heap.outcomes[number].code = exited.status.map(|status| status.code().unwrap_or(128));
-                }
-                end_if_over(cx, exited.wheel);
+            .on(ENDED, |cx, exited| {
+                let Some(running) = cx.heap.running.remove(&exited.wheel) else {
+                    return;
+                };
+                // The alarm has fired if it took too long.
+                let _ = cx.alarm_remove(running.alarm);
+                let outcome = &mut cx.heap.outcomes[running.number];
+                // A program that a signal has ended has no code; the shell would say 128 and more.
+                outcome.code = exited.status.map(|status| status.code().unwrap_or(128));
+                let good = outcome.is_good();
+                cx.heap.say(running.number, if good { "is done" } else { "has failed" });
+                cx.yield_to(NEXT, ());
             })
             .create(&kernel)?;
         kernel.run().await?;
@@ -143,15 +138,13 @@ mod queue {
         {
             let job = Run::shell(cx.heap.outcomes[number].job.clone()).no_stdin();
             let job = job.stdout(Line::new(), OUTPUT).stderr(Line::new(), COMPLAINT);
-            match job.close(CLOSED).exit(EXITED).start(cx) {
+            match job.ended(ENDED).start(cx) {
                 Ok(wheel) => {
                     let (id, limit) = (wheel.id(), cx.heap.limit);
                     let running = Running {
                         number,
                         wheel,
                         alarm: cx.delay_set(TOO_LATE, limit, id),
-                        closed: false,
-                        ended: false,
                     };
                     cx.heap.running.insert(id, running);
                     cx.heap.say(number, "starts");
@@ -166,22 +159,6 @@ mod queue {
             let _ = done.send(std::mem::take(&mut cx.heap.outcomes));
         }
         Ok(())
-    }
-
-    fn end_if_over(cx: &mut Cx<'_>, wheel: WheelId) {
-        if cx
-            .heap
-            .running
-            .get(&wheel)
-            .is_some_and(|running| running.closed && running.ended)
-        {
-            let running = cx.heap.running.remove(&wheel).expect("it was just there");
-            // The alarm has fired if it took too long.
-            let _ = cx.alarm_remove(running.alarm);
-            let good = cx.heap.outcomes[running.number].is_good();
-            cx.heap.say(running.number, if good { "is done" } else { "has failed" });
-            cx.yield_to(NEXT, ());
-        }
     }
 
     impl Queue {

@@ -65,8 +65,8 @@ pub(crate) fn levels(files: &[(BorrowedFd<'_>, Want)]) -> Vec<bool> {
 
 /// # Errors
 /// The system's.
-pub(crate) fn set_nonblocking(fd: BorrowedFd<'_>) -> io::Result<()> {
-    Ok(rustix::io::ioctl_fionbio(fd, true)?)
+pub(crate) fn set_nonblocking(fd: BorrowedFd<'_>, on: bool) -> io::Result<()> {
+    Ok(rustix::io::ioctl_fionbio(fd, on)?)
 }
 
 /// One descriptor of our own in the reactor.

@@ -17,6 +17,8 @@ pub(crate) mod processes;
 #[cfg(unix)]
 mod reactor;
 #[cfg(unix)]
+pub(crate) mod reaper;
+#[cfg(unix)]
 pub(crate) mod streams;
 pub(crate) mod threads;
 pub(crate) mod wake;

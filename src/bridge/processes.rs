@@ -7,7 +7,7 @@ use super::files::{Readiness, Want};
 use super::os_signals;
 use crate::name::signal_name;
 use rustix::io::Errno;
-use rustix::process::{Pid, Signal, kill_process, kill_process_group, test_kill_process};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group, test_kill_process, test_kill_process_group};
 use std::io;
 use std::process::ExitStatus;
 
@@ -49,6 +49,14 @@ pub(crate) fn exists(pid: u32) -> bool {
     }
 }
 
+/// Whether the process group of that number has members, also such as have ended and are not reaped.
+pub(crate) fn group_exists(pid: u32) -> bool {
+    match pid_of(pid).map(test_kill_process_group) {
+        None | Some(Err(Errno::SRCH)) => false,
+        Some(_) => true,
+    }
+}
+
 /// A signal's number by its name, with or without `SIG`.
 pub(crate) fn signal_number(name: &str) -> Option<Signal> {
     Some(match signal_name(name) {
@@ -78,6 +86,40 @@ pub(crate) fn send_signal(pid: u32, signal: Signal, group: bool) -> io::Result<b
         Err(Errno::SRCH) => Ok(false),
         Err(error) => Err(error.into()),
     }
+}
+
+/// Sees to it that the system keeps the status of a child that ends, until it is asked for. A process that ignores SIGCHLD, because it
+/// was started so, would hear of none. Tokio's handler, which does nothing that matters here, takes the place of ignoring; where the
+/// signal has its default action already, nothing is changed.
+///
+/// # Panics
+/// In a Tokio runtime that does not drive I/O.
+pub(crate) fn keep_statuses() {
+    if !ignores_child_signal() || tokio::runtime::Handle::try_current().is_err() {
+        return;
+    }
+    use tokio::signal::unix::{SignalKind, signal};
+    // Nobody listens. The handler stays when this goes.
+    if let Err(error) = signal(SignalKind::child()) {
+        tracing::warn!(target: "poe::processes", %error, "SIGCHLD stays ignored: the statuses of children will not be known");
+    }
+}
+
+/// Whether SIGCHLD is ignored, as far as the system tells; where it does not, SIGCHLD is what tells of children anyway.
+fn ignores_child_signal() -> bool {
+    if !cfg!(target_os = "linux") {
+        return true;
+    }
+    let status = std::fs::read_to_string("/proc/self/status");
+    let ignored = status.as_deref().ok().and_then(ignored_signals);
+    ignored.is_none_or(|ignored| ignored >> (Signal::CHILD.as_raw() - 1) & 1 == 1)
+}
+
+/// The set of ignored signals in the text of a process's `status`, the lowest bit being signal 1.
+fn ignored_signals(status: &str) -> Option<u64> {
+    let digits = status.lines().find_map(|line| line.strip_prefix("SigIgn:"))?.trim();
+    // On MIPS there are 128 signals.
+    u64::from_str_radix(digits.get(digits.len().checked_sub(16)?..)?, 16).ok()
 }
 
 /// Runs `f` with that much added to its priority number, as far as the system lets us; what it starts inherits that.

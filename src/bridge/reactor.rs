@@ -1,4 +1,4 @@
-//! Our own descriptors in Tokio's reactor. The only file with unsafe code: registering is an unsafe function.
+//! Our own descriptors in Tokio's reactor. Beside `wheel/run/exec.rs` the only file with unsafe code: registering is an unsafe function.
 
 use std::io;
 use std::os::fd::OwnedFd;

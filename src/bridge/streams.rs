@@ -36,7 +36,7 @@ impl FdStream {
     /// # Panics
     /// Outside a Tokio runtime that drives I/O.
     pub(crate) fn new(fd: OwnedFd, interest: Interest, ends: Ends) -> io::Result<Self> {
-        set_nonblocking(fd.as_fd())?;
+        set_nonblocking(fd.as_fd(), true)?;
         let fd = Rc::new(register(fd, interest)?);
         Ok(FdStream { fd, ends })
     }

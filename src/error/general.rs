@@ -280,7 +280,9 @@ impl Error {
     #[must_use]
     pub fn io(&self) -> Option<&std::io::Error> {
         match &*self.0 {
-            ErrorKind::Io { error, .. } | ErrorKind::Listen { error, .. } => Some(error),
+            ErrorKind::Io { error, .. } | ErrorKind::IoOf { error, .. } | ErrorKind::Listen { error, .. } => {
+                Some(error)
+            }
             _ => None,
         }
     }
@@ -303,7 +305,9 @@ impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         match &*self.0 {
             ErrorKind::Died { failure, .. } => failure.source().map(|e| e as &(dyn StdError + 'static)),
-            ErrorKind::Io { error, .. } | ErrorKind::Listen { error, .. } => Some(error),
+            ErrorKind::Io { error, .. } | ErrorKind::IoOf { error, .. } | ErrorKind::Listen { error, .. } => {
+                Some(error)
+            }
             _ => None,
         }
     }

@@ -44,6 +44,14 @@ pub(crate) enum ErrorKind {
         operation: &'static str,
         error: std::io::Error,
     },
+    /// The same, about something that has a name: a program, a process, a file.
+    IoOf {
+        /// What could not be done to what: "cannot run `make`".
+        what: String,
+        error: std::io::Error,
+        /// What the reader may do about it; empty if there is nothing to say.
+        cure: &'static str,
+    },
     /// The same, of a server; the system does not say where.
     Listen {
         addr: String,
@@ -90,6 +98,8 @@ impl fmt::Display for ErrorKind {
                 None => write!(f, "event `{event}` of session {session} failed: {failure}"),
             },
             ErrorKind::Io { operation, error } => write!(f, "{operation}: {error}"),
+            ErrorKind::IoOf { what, error, cure: "" } => write!(f, "{what}: {error}"),
+            ErrorKind::IoOf { what, error, cure } => write!(f, "{what}: {error}; {cure}"),
             ErrorKind::Listen { addr, operation, error } => {
                 write!(f, "cannot listen at {addr}: {operation}: {error}")
             }

@@ -56,6 +56,8 @@ use std::io;
 pub struct IoError {
     operation: &'static str,
     wheel: WheelId,
+    /// What it is about, if that has a name.
+    subject: Option<Box<str>>,
     kind: IoErrorKind,
 }
 
@@ -71,6 +73,7 @@ impl IoError {
         IoError {
             operation: "read",
             wheel,
+            subject: None,
             kind: IoErrorKind::Eof,
         }
     }
@@ -79,6 +82,7 @@ impl IoError {
         IoError {
             operation,
             wheel,
+            subject: None,
             kind: IoErrorKind::Io(error),
         }
     }
@@ -87,8 +91,52 @@ impl IoError {
         IoError {
             operation,
             wheel,
+            subject: None,
             kind: IoErrorKind::Filter(error),
         }
+    }
+
+    /// The same, of something that has a name.
+    pub(crate) fn about(mut self, subject: impl Into<Box<str>>) -> Self {
+        self.subject = Some(subject.into());
+        self
+    }
+
+    /// What went wrong, for a text that says the rest in its own order.
+    pub(crate) fn cause(&self) -> impl fmt::Display + '_ {
+        &self.kind
+    }
+
+    /// What it is about, where that has a name: a [`FollowTail`](super::FollowTail)'s file, a [`Run`](super::Run)'s program.
+    ///
+    /// ```
+    /// # #[cfg(unix)] {
+    /// use poe::{Event, Kernel, Session, event::START, filter::Line, wheel::{FollowTail, Input, IoError}};
+    /// const LINE: Event<Input<String>> = Event::new("line");
+    /// const ERROR: Event<IoError> = Event::new("error");
+    /// # tokio_test::block_on(async {
+    /// let kernel = Kernel::new();
+    /// # let folder = std::env::temp_dir().join(format!("poe-doc-subject-{}", std::process::id()));
+    /// # let path = folder.clone();
+    /// Session::builder(None)
+    ///     .on(START, move |cx, ()| -> poe::Handled {
+    ///         *cx.heap = Some(FollowTail::builder(&path).input(Line::new(), LINE).error(ERROR).start(cx)?);
+    ///         std::fs::create_dir(&path)?; // a folder in the place of the file that is waited for
+    ///         Ok(())
+    ///     })
+    ///     .on(ERROR, |cx, error| {
+    ///         assert_eq!(error.to_string(), format!("open {}: is a directory", error.subject().unwrap()));
+    ///         *cx.heap = None;
+    ///     })
+    ///     .create(&kernel)?;
+    /// kernel.run().await?;
+    /// # std::fs::remove_dir(folder).unwrap();
+    /// # Ok::<(), poe::Error>(()) }).unwrap();
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn subject(&self) -> Option<&str> {
+        self.subject.as_deref()
     }
 
     /// `"read"` or `"write"`: the direction that it is about. A `FollowTail` also has `"stat"` and `"open"`, and a splice
@@ -160,11 +208,20 @@ impl IoError {
 
 impl fmt::Display for IoError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let operation = self.operation;
-        match &self.kind {
-            IoErrorKind::Eof => write!(f, "{operation}: end of input"),
-            IoErrorKind::Io(error) => write!(f, "{operation}: {error}"),
-            IoErrorKind::Filter(error) => write!(f, "{operation}: {error}"),
+        f.write_str(self.operation)?;
+        if let Some(subject) = &self.subject {
+            write!(f, " {subject}")?;
+        }
+        write!(f, ": {}", self.kind)
+    }
+}
+
+impl fmt::Display for IoErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            IoErrorKind::Eof => f.write_str("end of input"),
+            IoErrorKind::Io(error) => error.fmt(f),
+            IoErrorKind::Filter(error) => error.fmt(f),
         }
     }
 }

@@ -69,6 +69,8 @@ mod session_states;
 mod session_types;
 mod socket_kit;
 mod splice_faults;
+#[cfg(unix)]
+mod started_so;
 mod storable_perl;
 mod storable_vectors;
 mod tasks;
@@ -97,6 +99,10 @@ mod wheel_readwrite_faults;
 mod wheel_readwrite_rows;
 #[cfg(unix)]
 mod wheel_run;
+#[cfg(target_os = "linux")]
+mod wheel_run_ends;
+#[cfg(unix)]
+mod wheel_run_inherits;
 #[cfg(all(unix, feature = "pty"))]
 mod wheel_run_pty;
 #[cfg(unix)]

@@ -795,32 +795,6 @@ async fn ru14_new_filters_are_for_later_puts_and_for_what_is_not_yet_read() {
     assert_eq!(told[..3], ["out a", "<b>", "<c>"]);
 }
 
-/// RU18: no signal is blocked for the program, and a broken pipe is not ignored, as it is in a program of Rust's.
-#[cfg(target_os = "linux")]
-#[tokio::test]
-async fn ru18_the_program_has_the_systems_signal_handlers() {
-    for conduit in [
-        Conduit::Pipe,
-        #[cfg(feature = "pty")]
-        Conduit::PtyPipe,
-    ] {
-        let program = move || {
-            let mut grep = Command::new("grep");
-            grep.args(["-E", "^Sig(Blk|Ign)", "/proc/self/status"]);
-            both(Run::builder(grep).conduit(conduit))
-        };
-        let told = play(talker(program, until_over())).await;
-        let mask = |name: &str| {
-            let line = told
-                .iter()
-                .find_map(|what| what.strip_prefix("out ")?.strip_prefix(name));
-            u64::from_str_radix(line.unwrap().trim(), 16).unwrap()
-        };
-        const SIGPIPE: u64 = 1 << 12;
-        assert_eq!((mask("SigBlk:"), mask("SigIgn:") & SIGPIPE), (0, 0), "{conduit:?}");
-    }
-}
-
 #[tokio::test]
 async fn ru_p15_the_program_leads_a_group_unless_it_is_not_to() {
     let group_of = |own: bool| async move {
@@ -942,9 +916,9 @@ async fn law28_no_zombie_is_left_whoever_goes_first() {
         .unwrap();
     run(&kernel).await;
     drop(kernel);
-    // The kernel's reapers are threads.
+    // A thread reaps them, which has descriptors of its own until it is done.
     let end = std::time::Instant::now() + Duration::from_secs(30);
-    while children() > 0 && std::time::Instant::now() < end {
+    while (descriptors(), children()) != (before, 0) && std::time::Instant::now() < end {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     assert_eq!((descriptors(), children()), (before, 0));

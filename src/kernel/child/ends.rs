@@ -3,27 +3,27 @@
 use super::ChildExit;
 use crate::arg::AnyArg;
 use crate::bridge::processes::{Standing, any_runs, children, standing};
+use crate::bridge::reaper::OwnChild;
 use crate::kernel::Core;
 use crate::name::NameIdx;
 use crate::resource::HoldKind;
 use crate::resource::children::Awaiter;
 use crate::resource::sessions::KERNEL;
-use std::process::{Child, ExitStatus};
+use std::process::ExitStatus;
 
 impl Core {
     /// Tells of a process's end if it has come; `sure` if it has, whatever else can be found out. True if it was told.
     pub(super) fn look_at_process(&self, pid: u32, sure: bool) -> bool {
         let (given, ours) = {
-            let mut known = self.processes.known.borrow_mut();
-            let Some(known) = known.get_mut(&pid) else {
+            let known = self.processes.known.borrow();
+            let Some(known) = known.get(&pid) else {
                 return true;
             };
-            (known.child.as_mut().map(Child::try_wait), known.ours)
+            (known.child.as_ref().map(OwnChild::end), known.ours)
         };
         let status = match given {
-            Some(Ok(None)) => return false,
-            Some(Ok(status)) => status,
-            Some(Err(_)) => None,
+            Some(None) => return false,
+            Some(Some(status)) => status,
             None => match standing(pid) {
                 Ok(Standing::Running) => return false,
                 Ok(Standing::Exited(status)) => Some(status),

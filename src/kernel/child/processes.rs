@@ -2,6 +2,7 @@
 
 use crate::bridge::files::Readiness;
 use crate::bridge::processes::{Standing, end_of, standing};
+use crate::bridge::reaper::{OwnChild, reap_later};
 use crate::id::TaskId;
 use crate::kernel::Core;
 use crate::kernel::task::{Purpose, Task};
@@ -22,7 +23,7 @@ pub(super) struct Known {
     /// A child of this process, as it was when it was entered: only such a one can be waited for to the end.
     pub(super) ours: bool,
     /// Given away to the kernel, which reaps it.
-    pub(super) child: Option<Child>,
+    pub(super) child: Option<OwnChild>,
     /// Wheels that want to know of its end.
     pub(super) ended: Vec<EndHook>,
 }
@@ -37,19 +38,11 @@ pub(crate) struct Processes {
     pub(super) told: RefCell<BTreeSet<u32>>,
 }
 
-/// Children that still run when their kernel goes are waited for by threads, so that none is left unreaped.
+/// Children that still run when their kernel goes are reaped all the same.
 impl Drop for Processes {
     fn drop(&mut self) {
         let known = std::mem::take(self.known.get_mut());
-        for mut child in known.into_values().filter_map(|known| known.child) {
-            if matches!(child.try_wait(), Ok(None)) {
-                let reaper = std::thread::Builder::new()
-                    .name("poe-reaper".to_owned())
-                    .stack_size(64 * 1024);
-                // Without a thread to be had the child stays unreaped until this process ends, as without us.
-                let _ = reaper.spawn(move || child.wait());
-            }
-        }
+        reap_later(known.into_values().filter_map(|known| known.child));
     }
 }
 
@@ -99,7 +92,7 @@ impl Task for ProcessTask {
 impl Core {
     /// Begins to look for the end of a process, unless that is done already.
     #[track_caller]
-    pub(super) fn enter_process(&self, pid: u32, ours: bool, child: Option<Child>) {
+    pub(super) fn enter_process(&self, pid: u32, ours: bool, child: Option<OwnChild>) {
         let is_new = {
             let mut known = self.processes.known.borrow_mut();
             let is_new = !known.contains_key(&pid);
@@ -134,7 +127,17 @@ impl Core {
     pub(crate) fn adopt_child(&self, child: Child) {
         let pid = child.id();
         self.processes.told.borrow_mut().remove(&pid);
-        self.enter_process(pid, true, Some(child));
+        self.enter_process(pid, true, Some(OwnChild::new(child)));
+    }
+
+    /// A run is over, or is given up: children that go on are reaped when they end, though nobody polls the kernel then. The next
+    /// run tells of them.
+    pub(crate) fn leave_children(&self) {
+        let children: Vec<OwnChild> = {
+            let known = self.processes.known.borrow();
+            known.values().filter_map(|known| known.child.clone()).collect()
+        };
+        reap_later(children);
     }
 
     /// Has a wheel told of the end of a child that was adopted; false if it was reaped already.
@@ -148,10 +151,21 @@ impl Core {
         }
     }
 
-    /// Whether an adopted child is not reaped, so that its number is still its own.
-    pub(crate) fn is_child_there(&self, pid: u32) -> bool {
+    /// Whether a child was adopted and its end was not told yet.
+    pub(super) fn is_adopted(&self, pid: u32) -> bool {
         let known = self.processes.known.borrow();
         known.get(&pid).is_some_and(|known| known.child.is_some())
+    }
+
+    /// Calls `f` if an adopted child is not reaped, so that its number is still its own.
+    pub(crate) fn if_child_is_there<T>(&self, pid: u32, f: impl FnOnce() -> T) -> Option<T> {
+        let known = self.processes.known.borrow();
+        known.get(&pid)?.child.as_ref()?.if_there(f)
+    }
+
+    /// Whether an adopted child is not reaped.
+    pub(crate) fn is_child_there(&self, pid: u32) -> bool {
+        self.if_child_is_there(pid, || ()).is_some()
     }
 
     /// Awaits a process no longer, unless somebody else does, or it is the kernel's to reap.

@@ -3,7 +3,8 @@
 use super::child_process::Which;
 use super::{ChildExit, ChildProcess};
 use crate::arg::AnyArg;
-use crate::bridge::processes::{Standing, exists, standing};
+use crate::bridge::processes::{Standing, exists, keep_statuses, standing};
+use crate::bridge::reaper::OwnChild;
 use crate::error::{Error, ErrorKind, drop_quietly};
 use crate::event::Posts;
 use crate::kernel::{Core, Turn};
@@ -117,11 +118,14 @@ impl Core {
         let pid = process.id();
         if self.is_virtual() {
             let why = "a kernel on virtual time awaits no process: use one on the real clock";
-            return Err(io_error(io::Error::new(io::ErrorKind::Unsupported, why)));
+            return Err(cannot_await(pid, io::Error::new(io::ErrorKind::Unsupported, why)));
         }
+        keep_statuses();
         let given = matches!(process.0, Which::Given(_));
+        // What the kernel reaps itself it knows, whether that has ended meanwhile or not.
+        let given = given || self.is_adopted(pid);
         let now = match standing(pid) {
-            Err(error) if !given => return Err(io_error(error)),
+            Err(error) if !given => return Err(cannot_await(pid, error)),
             now => now.unwrap_or(Standing::Running),
         };
         let ours = given || now != Standing::NotOurs;
@@ -140,7 +144,7 @@ impl Core {
         }
         drop_quietly(replaced);
         let child = match process.0 {
-            Which::Given(child) => Some(child),
+            Which::Given(child) => Some(OwnChild::new(child)),
             Which::Number(_) => None,
         };
         self.enter_process(pid, ours, child);
@@ -148,10 +152,11 @@ impl Core {
     }
 }
 
-fn io_error(error: io::Error) -> Error {
-    ErrorKind::Io {
-        operation: "awaiting a process",
+fn cannot_await(pid: u32, error: io::Error) -> Error {
+    ErrorKind::IoOf {
+        what: format!("cannot await process {pid}"),
         error,
+        cure: "",
     }
     .into()
 }

@@ -193,7 +193,7 @@ impl Kernel {
 
     async fn drive(&self, mode: Mode) -> Result<(), Error> {
         let core = self.core();
-        let running = Running::enter(core, mode == Mode::Run)?;
+        let running = Running::enter(core, mode)?;
         let part = || match core.run.seat.get() {
             0 => Part::Drive,
             _ => Part::Wait,

@@ -1,5 +1,6 @@
 //! What holds as long as a run lives, and as long as its poll is on the stack.
 
+use super::Mode;
 use crate::error::{Error, ErrorKind};
 use crate::kernel::Core;
 
@@ -22,29 +23,39 @@ impl Drop for Polling<'_> {
 }
 
 /// Marks a kernel as running for as long as the future lives.
-pub(super) struct Running<'a>(&'a Core);
+pub(super) struct Running<'a> {
+    core: &'a Core,
+    #[cfg_attr(not(unix), allow(dead_code))]
+    mode: Mode,
+}
 
 impl<'a> Running<'a> {
-    pub(super) fn enter(core: &'a Core, idle_watch: bool) -> Result<Self, Error> {
+    pub(super) fn enter(core: &'a Core, mode: Mode) -> Result<Self, Error> {
         if core.busy.get() || core.run.running.replace(true) {
             return Err(ErrorKind::AlreadyRunning.into());
         }
         core.run.asleep.set(true);
         core.run.over.set(false);
         core.run.stop_asked.set(false);
-        core.run.idle_watch.set(idle_watch);
-        Ok(Running(core))
+        core.run.idle_watch.set(mode == Mode::Run);
+        Ok(Running { core, mode })
     }
 }
 
 impl Drop for Running<'_> {
     fn drop(&mut self) {
-        let run = &self.0.run;
+        let core = self.core;
+        let run = &core.run;
         run.running.set(false);
         run.asleep.set(run.seat.get() != 0);
         run.idle_watch.set(false);
         // A failure that ended the run, and that the shutdown has told, is no matter of the next one.
-        self.0.die.forget_told();
-        self.0.wake_waiting();
+        core.die.forget_told();
+        core.wake_waiting();
+        #[cfg(unix)]
+        // Behind a slice there is usually another one.
+        if self.mode != Mode::Slice || core.sessions.borrow().count() == 0 {
+            core.leave_children();
+        }
     }
 }

@@ -49,7 +49,7 @@ impl Watched {
     /// The system's, when it has no descriptor left.
     pub fn new(file: impl AsFd) -> Result<Self, Error> {
         let made = file.as_fd().try_clone_to_owned().and_then(|fd| {
-            set_nonblocking(fd.as_fd())?;
+            set_nonblocking(fd.as_fd(), true)?;
             Ok(Watched(Rc::new(fd)))
         });
         made.map_err(|error| io_error("duplicating a descriptor", error))

@@ -96,7 +96,7 @@ fn of_file(file: File) -> io::Result<Source> {
     if tokio::runtime::Handle::try_current().is_err() {
         return Err(io::Error::other("sockets, pipes and terminals want a Tokio runtime"));
     }
-    set_nonblocking(file.as_fd())?;
+    set_nonblocking(file.as_fd(), true)?;
     match Readiness::new(file.as_fd(), Want::Read)? {
         Some(ready) => Ok(Source::Stream(Stream {
             file,

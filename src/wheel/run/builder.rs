@@ -6,7 +6,7 @@ use super::redirect::{Redirect, RedirectStderr};
 #[cfg(feature = "pty")]
 use super::terminal::Winsize;
 use super::{Exited, Names, Run, RunError};
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 use crate::event::Posts;
 use crate::filter::Filter;
 use crate::id::WheelId;
@@ -25,7 +25,7 @@ use std::process::Command;
 /// | [`stdout`](Self::stdout), [`stderr`](Self::stderr) | the program has ours |
 /// | [`stdin_filter`](Self::stdin_filter) | lines that end in LF |
 /// | [`conduit`](Self::conduit) | pipes |
-/// | [`error`](Self::error), [`close`](Self::close), [`exit`](Self::exit), [`stdin_flushed`](Self::stdin_flushed) | not told |
+/// | [`error`](Self::error), [`close`](Self::close), [`exit`](Self::exit), [`ended`](Self::ended), [`stdin_flushed`](Self::stdin_flushed) | not told |
 /// | `winsize` | that of our own terminal, if there is one |
 /// | [`process_group`](Self::process_group) | one of its own |
 ///
@@ -238,6 +238,41 @@ impl RunBuilder {
         self
     }
 
+    /// Delivers `event` when the program has ended and all its outputs have ended, with the program's exit status.
+    ///
+    /// It is the last event of the wheel, after the exit event and the close event, so that everything that the program has said has
+    /// been delivered. An output that has no event of its own is not waited for; without any, the event comes when the program
+    /// has ended. What the program has started may hold an output open for longer than the program runs. Not told by default.
+    ///
+    /// ```
+    /// # use poe::{Event, Kernel, Session, event::START};
+    /// use poe::{filter::Line, wheel::{Exited, Input, Run}};
+    /// const LINE: Event<Input<String>> = Event::new("line");
+    /// const ENDED: Event<Exited> = Event::new("ended");
+    /// # tokio_test::block_on(async {
+    /// # let kernel = Kernel::new();
+    /// Session::builder((None::<Run>, Vec::new()))
+    ///     .on(START, |cx, ()| -> poe::Handled {
+    ///         let job = Run::shell("(sleep 0.1; echo from the background) & exit 3").no_stdin();
+    ///         cx.heap.0 = Some(job.stdout(Line::new(), LINE).ended(ENDED).start(cx)?);
+    ///         Ok(())
+    ///     })
+    ///     .on(LINE, |cx, input| cx.heap.1.push(input.record))
+    ///     .on(ENDED, |cx, exited| {
+    ///         cx.heap.0 = None;
+    ///         assert_eq!(exited.status.and_then(|status| status.code()), Some(3));
+    ///         assert_eq!(cx.heap.1, ["from the background"]);
+    ///     })
+    /// #   .create(&kernel)?;
+    /// # kernel.run().await }).unwrap();
+    /// ```
+    #[doc(alias = "CloseEvent")]
+    #[doc(alias = "sig_child")]
+    pub fn ended(mut self, event: impl Posts<Exited>) -> Self {
+        self.names.ended = Some(HeldName::new(event.key()));
+        self
+    }
+
     /// What connects us with the program.
     ///
     /// ```
@@ -410,13 +445,7 @@ impl RunBuilder {
         self.check_settings();
         self.settings.verdict()?;
         turn.own_slot()?;
-        self.launch(turn, place).map_err(|error| {
-            ErrorKind::Io {
-                operation: "running a program",
-                error,
-            }
-            .into()
-        })
+        self.launch(turn, place)
     }
 }
 
@@ -427,6 +456,25 @@ pub(super) enum Program {
     /// A line for the shell, as it was given, and what is added to it.
     Shell(OsString),
     Callback(Callback),
+}
+
+impl Program {
+    /// What it is called in errors: a program by its name, a line for the shell by its beginning, both without arguments of any
+    /// length.
+    pub(super) fn name(&self) -> String {
+        const SHOWN: usize = 60;
+        match self {
+            Program::Command(command) => format!("`{}`", command.get_program().display()),
+            Program::Shell(line) => {
+                let line = line.to_string_lossy();
+                match line.char_indices().nth(SHOWN) {
+                    Some((end, _)) => format!("`{} …`", &line[..end]),
+                    None => format!("`{line}`"),
+                }
+            }
+            Program::Callback(_) => "a function".to_owned(),
+        }
+    }
 }
 
 impl fmt::Debug for RunBuilder {

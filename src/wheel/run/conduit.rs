@@ -58,6 +58,17 @@ impl Conduit {
         }
     }
 
+    /// What the two ends are, in the text of an error.
+    pub(super) fn ends(self) -> &'static str {
+        match self {
+            Conduit::Pipe => "pipes",
+            Conduit::Socketpair => "pairs of sockets",
+            Conduit::Inet => "TCP connections",
+            #[cfg(feature = "pty")]
+            Conduit::Pty | Conduit::PtyPipe => "a pseudo terminal",
+        }
+    }
+
     /// Whether standard error has a way of its own.
     pub(super) fn has_stderr(self) -> bool {
         match self {
@@ -84,6 +95,18 @@ pub(super) struct Theirs {
     pub(super) stderr: Option<OwnedFd>,
 }
 
+/// Both sides.
+#[derive(Default)]
+pub(super) struct Connected {
+    pub(super) ours: Ours,
+    pub(super) theirs: Theirs,
+    /// Our side of the terminal, if it is one: held for as long as the wheel, to change its size …
+    #[cfg(feature = "pty")]
+    pub(super) terminal: Option<FdStream>,
+    /// … and the program's, which becomes its controlling terminal.
+    pub(super) program_side: Option<OwnedFd>,
+}
+
 /// Which of the streams the wheel wants.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Wanted {
@@ -93,7 +116,7 @@ pub(super) struct Wanted {
 }
 
 /// Pipes and sockets.
-pub(super) fn connect(conduit: Conduit, wanted: Wanted) -> io::Result<(Ours, Theirs)> {
+pub(super) fn connect(conduit: Conduit, wanted: Wanted) -> io::Result<Connected> {
     let (mut ours, mut theirs) = (Ours::default(), Theirs::default());
     match conduit {
         Conduit::Socketpair | Conduit::Inet => {
@@ -131,7 +154,11 @@ pub(super) fn connect(conduit: Conduit, wanted: Wanted) -> io::Result<(Ours, The
             }
         }
     }
-    Ok((ours, theirs))
+    Ok(Connected {
+        ours,
+        theirs,
+        ..Connected::default()
+    })
 }
 
 /// A pipe that we read.

@@ -2,7 +2,9 @@
 
 use super::{Exited, Shared};
 use crate::arg::AnyArg;
-use crate::bridge::processes::{send_signal, signal_number};
+use crate::bridge::clock::Clock;
+use crate::bridge::deadline::Deadline;
+use crate::bridge::processes::{group_exists, send_signal, signal_number};
 use crate::bridge::threads::Job;
 use crate::id::TaskId;
 use crate::kernel::Core;
@@ -16,7 +18,6 @@ use std::process::ExitStatus;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
-use tokio::time::Sleep;
 
 /// What is known of the end of a program, and the task that tells of it.
 pub(super) struct Ending {
@@ -24,21 +25,26 @@ pub(super) struct Ending {
     pub(super) running: Rc<Cell<bool>>,
 }
 
-/// Waits for the end. Without an exit event there is none for a process, which the kernel looks after anyway.
+/// Tells of the end. Without an event for it there is no such task for a process, which the kernel looks after anyway.
 struct EndTask {
     shared: Rc<Shared>,
     pid: Option<u32>,
     running: Rc<Cell<bool>>,
     status: Rc<Cell<Option<ExitStatus>>>,
     function: Option<Job<ExitStatus>>,
+    /// The exit event has been sent, if there is one; what is missing is that the outputs end.
+    has_exited: bool,
 }
 
 impl Ending {
     pub(super) fn start(core: &Core, shared: &Rc<Shared>, pid: Option<u32>, function: Option<Job<ExitStatus>>) -> Self {
         let running = Rc::new(Cell::new(true));
         let status = Rc::new(Cell::new(None));
-        // A function has nobody else to look after it.
-        let is_told = shared.names.borrow().exit.is_some() || function.is_some();
+        let is_told = {
+            let names = shared.names.borrow();
+            // A function has nobody else to look after it.
+            names.exit.is_some() || names.ended.is_some() || function.is_some()
+        };
         let task = is_told.then(|| {
             let body = Box::new(EndTask {
                 shared: shared.clone(),
@@ -46,12 +52,14 @@ impl Ending {
                 running: running.clone(),
                 status: status.clone(),
                 function,
+                has_exited: false,
             });
             shared
                 .base
                 .start(&format!("Run {} (its end)", shared.base.id()), false, body)
         });
         let task = task.flatten();
+        shared.end.set(task);
         if let Some(pid) = pid {
             let (base, running) = (shared.base.clone(), running.clone());
             let hook = move |ended| {
@@ -65,10 +73,24 @@ impl Ending {
     }
 }
 
+impl EndTask {
+    /// `None`: there is no such event, or the wheel is gone.
+    fn tell(&self, core: &Core, event: impl FnOnce(&super::Names) -> &Option<HeldName>) -> Option<()> {
+        let event = event(&self.shared.names.borrow()).as_ref().map(HeldName::idx)?;
+        let exited = Exited {
+            wheel: self.shared.base.id(),
+            pid: self.pid,
+            status: self.status.get(),
+        };
+        self.shared.base.deliver(core, event, AnyArg::new(exited))
+    }
+}
+
 impl Task for EndTask {
     fn poll(&mut self, core: &Core, cx: &mut Context<'_>) -> Poll<()> {
         if let Some(function) = &mut self.function {
             let status = ready!(Pin::new(function).poll(cx));
+            self.function = None;
             // It fails only if no thread could be started for it, or the runtime of virtual time is going down.
             self.status.set(status.ok());
             self.running.set(false);
@@ -76,82 +98,122 @@ impl Task for EndTask {
         if self.running.get() {
             return Poll::Pending;
         }
-        let event = self.shared.names.borrow().exit.as_ref().map(HeldName::idx);
-        if let Some(event) = event {
-            let exited = Exited {
-                wheel: self.shared.base.id(),
-                pid: self.pid,
-                status: self.status.get(),
-            };
-            let _: Option<()> = self.shared.base.deliver(core, event, AnyArg::new(exited));
+        if !std::mem::replace(&mut self.has_exited, true) {
+            self.tell(core, |names| &names.exit);
+        }
+        if self.shared.outputs.get() > 0 && self.shared.names.borrow().ended.is_some() {
+            // The last output that ends has us polled.
+            return Poll::Pending;
+        }
+        if self.shared.base.is_alive() {
+            self.tell(core, |names| &names.ended);
         }
         Poll::Ready(())
     }
 }
 
 /// Waits for a program that was asked to end, and ends it if it will not. It outlives the wheel.
+///
+/// | leader | group | before the grace time is over | then |
+/// |---|---|---|---|
+/// | not reaped | – | waits for its end | KILL to the group, waits until it is reaped |
+/// | reaped | has members | looks at the group now and then | KILL to the group, over |
+/// | reaped | empty | over | over |
+///
+/// A program that leads no group is a group of one. While a group has members the system gives its number to no other process, so that
+/// it can be asked for and signalled when its leader is gone.
 pub(super) struct StopTask {
-    base: Rc<Base>,
     pid: u32,
     group: bool,
-    timer: Pin<Box<Sleep>>,
+    /// The leader's end was seen.
+    reaped: Rc<Cell<bool>>,
+    timer: Deadline,
+    /// When the grace time is over.
+    due: u64,
+    /// How long until the next look at a group without its leader.
+    look: Duration,
     killed: bool,
 }
 
+/// The first look at a group without its leader comes after this time, and each after twice the time of the one before, …
+const FIRST_LOOK: Duration = Duration::from_millis(5);
+/// … but this at most.
+const LONGEST_LOOK: Duration = Duration::from_millis(100);
+
 impl StopTask {
-    /// Sends TERM and waits so long before it sends KILL.
-    pub(super) fn start(base: &Rc<Base>, core: &Core, pid: u32, group: bool, grace: Duration) {
-        if !core.is_child_there(pid) {
+    /// Sends TERM and waits so long before it sends KILL. `held`: the group has members, whatever has become of its leader.
+    pub(super) fn start(base: &Rc<Base>, core: &Core, pid: u32, group: bool, held: bool, grace: Duration) {
+        let reaped = !core.is_child_there(pid);
+        if reaped && !held {
             return;
         }
-        signal(core, pid, "TERM", group);
+        signal(pid, "TERM", group);
+        let grace = i128::try_from(grace.as_nanos()).unwrap_or(i128::MAX);
+        let reaped = Rc::new(Cell::new(reaped));
         let body = Box::new(StopTask {
-            base: base.clone(),
             pid,
             group,
-            timer: Box::pin(tokio::time::sleep(grace)),
+            reaped: reaped.clone(),
+            timer: Deadline::default(),
+            due: Clock::shifted(core.clock.now(), grace),
+            look: FIRST_LOOK,
             killed: false,
         });
         let task = base.start(&format!("Run {} (stopping process {pid})", base.id()), false, body);
         let base = base.clone();
-        core.on_child_end(pid, Box::new(move |_| base.schedule(task)));
+        let hook = move |_| {
+            reaped.set(true);
+            base.schedule(task);
+        };
+        core.on_child_end(pid, Box::new(hook));
+    }
+
+    fn is_over(&self) -> bool {
+        self.reaped.get() && (self.killed || !self.group || !group_exists(self.pid))
     }
 }
 
 impl Task for StopTask {
     fn poll(&mut self, core: &Core, cx: &mut Context<'_>) -> Poll<()> {
-        if !core.is_child_there(self.pid) {
-            self.killed = true;
-            return Poll::Ready(());
+        loop {
+            if self.is_over() {
+                self.killed = true;
+                return Poll::Ready(());
+            }
+            if self.killed {
+                // Until it is reaped.
+                return Poll::Pending;
+            }
+            let now = core.clock.now();
+            if now >= self.due {
+                self.killed = true;
+                signal(self.pid, "KILL", self.group);
+                continue;
+            }
+            let until = match self.reaped.get() {
+                true => self.due.min(Clock::shifted(now, self.look.as_nanos() as i128)),
+                false => self.due,
+            };
+            // A millisecond does not matter here.
+            ready!(self.timer.poll(&core.clock, until, 1_000_000, cx));
+            self.look = (self.look * 2).min(LONGEST_LOOK);
         }
-        if !self.killed {
-            ready!(self.timer.as_mut().poll(cx));
-            self.killed = true;
-            signal(core, self.pid, "KILL", self.group);
-        }
-        // Until it is reaped.
-        Poll::Pending
     }
 }
 
-/// Its session is gone before the time was over: there is nobody to wait any longer.
+/// Its session, or the kernel, is gone before the time was over: there is nobody to wait any longer.
 impl Drop for StopTask {
     fn drop(&mut self) {
-        if !self.killed
-            && let Some(core) = self.base.core()
-            && core.is_child_there(self.pid)
-        {
-            signal(&core, self.pid, "KILL", self.group);
+        if !self.killed && !self.is_over() {
+            signal(self.pid, "KILL", self.group);
         }
     }
 }
 
-/// To a child that was not reaped, so that the number is still its own. What cannot be signalled has ended, or has become
-/// somebody else's.
-fn signal(core: &Core, pid: u32, name: &str, group: bool) {
-    if let Some(number) = signal_number(name)
-        && core.is_child_there(pid)
-    {
+/// To a child that was not reaped, or a group that has members, so that the number is still its own. What cannot be signalled has
+/// ended, or has become somebody else's.
+fn signal(pid: u32, name: &str, group: bool) {
+    if let Some(number) = signal_number(name) {
         let _ = send_signal(pid, number, group);
     }
 }

@@ -83,7 +83,11 @@ impl RunError {
 
 impl fmt::Display for RunError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.stream, self.error)
+        write!(f, "{}", self.stream)?;
+        if let Some(program) = self.error.subject() {
+            write!(f, " of {program}")?;
+        }
+        write!(f, ": {}: {}", self.error.operation(), self.error.cause())
     }
 }
 

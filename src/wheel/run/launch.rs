@@ -2,83 +2,82 @@
 
 use super::builder::Program;
 use super::callback::{self, Callback, CallbackIo, CallbackStdin, CallbackStdout, KillFlag, PIPE, Sink, Source};
-use super::conduit::{self, Conduit, Ours, Theirs, Wanted};
+use super::conduit::{self, Conduit, Connected, Ours, Theirs, Wanted};
 #[cfg(feature = "pty")]
 use super::terminal;
-use super::{Ending, Part, Process, Run, RunBuilder, Shared, StdStream};
-use crate::bridge::processes::with_priority;
+use super::{Ending, Part, Process, Run, RunBuilder, Shared, StdStream, exec};
+use crate::bridge::processes::{keep_statuses, with_priority};
 use crate::bridge::threads::{Job, Threads};
+use crate::error::{Error, ErrorKind};
 use crate::filter::Line;
 use crate::kernel::Turn;
 use crate::wheel::base::Base;
 use crate::wheel::pump::{Events, Pump, Setup, State, TypedFormatter, handle};
 use std::cell::{Cell, RefCell};
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
 use std::panic::Location;
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::process::{Command, Stdio};
 use std::rc::Rc;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 impl RunBuilder {
-    pub(super) fn launch(mut self, turn: &Turn<'_>, place: &'static Location<'static>) -> io::Result<Run> {
+    pub(super) fn launch(mut self, turn: &Turn<'_>, place: &'static Location<'static>) -> Result<Run, Error> {
+        let name = self.program.name();
+        let cannot_run = |error, cure| Error::from(cannot_run(&name, error, cure));
         if tokio::runtime::Handle::try_current().is_err() {
-            return Err(io::Error::other("there is no Tokio runtime"));
+            let error = io::Error::other("there is no Tokio runtime");
+            return Err(cannot_run(error, "start it while the kernel runs"));
         }
         let in_memory = matches!(self.program, Program::Callback(_)) && self.conduit == Conduit::Pipe;
         if turn.core.is_virtual() && !in_memory {
             let why = "a kernel on virtual time runs functions on pipes only";
-            return Err(io::Error::new(io::ErrorKind::Unsupported, why));
+            return Err(cannot_run(io::Error::new(io::ErrorKind::Unsupported, why), ""));
         }
         let wanted = Wanted {
             stdin: !self.no_stdin && self.redirects[0].is_none(),
             stdout: self.stdout.is_some(),
             stderr: self.stderr.is_some(),
         };
-        let away = self.open_redirects()?;
+        let away = self.open_redirects(&name)?;
         let program = std::mem::replace(&mut self.program, Program::Shell(OsString::new()));
         let launched = match program {
-            Program::Callback(callback) => self.call(&turn.core.threads, callback, wanted, away)?,
-            Program::Command(command) => self.spawn(command, wanted, away)?,
+            Program::Callback(callback) => {
+                let called = self.call(&turn.core.threads, callback, wanted, away);
+                called.map_err(|error| cannot_run(error, ""))?
+            }
+            Program::Command(command) => self.spawn(command, &name, wanted, away)?,
             Program::Shell(line) => {
                 let mut command = Command::new("/bin/sh");
                 command.arg("-c").arg(line);
-                self.spawn(command, wanted, away)?
+                self.spawn(command, &name, wanted, away)?
             }
         };
-        Ok(self.connect(turn, place, wanted, launched))
+        Ok(self.connect(turn, place, name, wanted, launched))
     }
 
     /// Runs a program in a process of its own.
-    fn spawn(&self, mut command: Command, wanted: Wanted, away: Theirs) -> io::Result<Launched> {
+    fn spawn(&self, mut command: Command, name: &str, wanted: Wanted, away: Theirs) -> Result<Launched, Error> {
         if let Some(gid) = self.group {
             command.gid(gid);
         }
         if let Some(uid) = self.user {
             command.uid(uid);
         }
-        #[cfg(feature = "pty")]
-        if self.conduit.is_pty() {
-            let (child, ours, terminal) = terminal::spawn(command, self.conduit, wanted, self.size(), self.priority)?;
-            return Ok(Launched {
-                process: Process::Child {
-                    pid: child.id(),
-                    leads: true,
-                },
-                child: Some(child),
-                streams: Streams::of(ours),
-                terminal: Some(terminal),
-                function: None,
-            });
-        }
-        if self.own_group {
+        let ends = self
+            .ends(wanted)
+            .map_err(|error| cannot_connect(name, self.conduit, error))?;
+        // On a terminal it leads a session, and so a group as well.
+        if self.own_group && !self.conduit.is_pty() {
             command.process_group(0);
         }
-        let (ours, theirs) = conduit::connect(self.conduit, wanted)?;
+        let theirs = ends.theirs;
         if let Some(fd) = theirs.stdin.or(away.stdin) {
             command.stdin(Stdio::from(fd));
         }
@@ -88,19 +87,36 @@ impl RunBuilder {
         if let Some(fd) = theirs.stderr.or(away.stderr) {
             command.stderr(Stdio::from(fd));
         }
-        let child = match self.priority {
-            Some(added) => with_priority(added, || command.spawn())?,
-            None => command.spawn()?,
+        let (program, folder) = (
+            command.get_program().to_owned(),
+            command.get_current_dir().map(PathBuf::from),
+        );
+        keep_statuses();
+        let terminal = ends.program_side;
+        let spawned = match self.priority {
+            Some(added) => with_priority(added, move || exec::spawn(command, terminal)),
+            None => exec::spawn(command, terminal),
         };
+        let child = spawned.map_err(|error| match folder {
+            // The system has one number for both.
+            Some(folder) if !folder.is_dir() => {
+                let what = format!("cannot run {name} in the folder {}", folder.display());
+                ErrorKind::IoOf { what, error, cure: "" }
+            }
+            _ => {
+                let cure = cure(&error, &program);
+                cannot_run(name, error, cure)
+            }
+        })?;
         Ok(Launched {
             process: Process::Child {
                 pid: child.id(),
-                leads: self.own_group,
+                leads: self.own_group || self.conduit.is_pty(),
             },
             child: Some(child),
-            streams: Streams::of(ours),
+            streams: Streams::of(ends.ours),
             #[cfg(feature = "pty")]
-            terminal: None,
+            terminal: ends.terminal,
             function: None,
         })
     }
@@ -131,17 +147,14 @@ impl RunBuilder {
                     memory[2] = Some(their);
                 }
             }
-            #[cfg(feature = "pty")]
-            conduit if conduit.is_pty() => {
-                let (ours, on_terminal, our_terminal) = terminal::connect(conduit, wanted, self.size())?;
-                streams = Streams::of(ours);
-                theirs = on_terminal;
-                terminal = Some(our_terminal);
-            }
-            conduit => {
-                let (ours, on_sockets) = conduit::connect(conduit, wanted)?;
-                streams = Streams::of(ours);
-                theirs = on_sockets;
+            _ => {
+                let ends = self.ends(wanted)?;
+                streams = Streams::of(ends.ours);
+                theirs = ends.theirs;
+                #[cfg(feature = "pty")]
+                {
+                    terminal = ends.terminal;
+                }
             }
         }
         let [stdin, stdout, stderr] = memory;
@@ -172,14 +185,32 @@ impl RunBuilder {
         })
     }
 
+    /// Makes both ends of each stream that the wheel wants.
+    fn ends(&self, wanted: Wanted) -> io::Result<Connected> {
+        #[cfg(feature = "pty")]
+        if self.conduit.is_pty() {
+            return terminal::connect(self.conduit, wanted, self.size());
+        }
+        conduit::connect(self.conduit, wanted)
+    }
+
     /// Makes the wheel around what runs.
-    fn connect(self, turn: &Turn<'_>, place: &'static Location<'static>, wanted: Wanted, launched: Launched) -> Run {
+    fn connect(
+        self,
+        turn: &Turn<'_>,
+        place: &'static Location<'static>,
+        name: String,
+        wanted: Wanted,
+        launched: Launched,
+    ) -> Run {
         let base = Rc::new(Base::new(turn, place));
         let what = format!("Run {}", base.id());
         let shared = Rc::new(Shared {
             base: base.clone(),
+            program: name,
             outputs: Cell::new(u8::from(wanted.stdout) + u8::from(wanted.stderr)),
             names: RefCell::new(self.names),
+            end: Cell::new(None),
         });
         let pid = launched.child.as_ref().map(std::process::Child::id);
         if let Some(child) = launched.child {
@@ -242,6 +273,31 @@ impl RunBuilder {
             #[cfg(feature = "pty")]
             terminal: launched.terminal,
         }
+    }
+}
+
+fn cannot_run(name: &str, error: io::Error, cure: &'static str) -> ErrorKind {
+    let what = format!("cannot run {name}");
+    ErrorKind::IoOf { what, error, cure }
+}
+
+fn cannot_connect(name: &str, conduit: Conduit, error: io::Error) -> ErrorKind {
+    let what = format!("cannot connect {name} with {}", conduit.ends());
+    ErrorKind::IoOf { what, error, cure: "" }
+}
+
+/// What may be done about a program that the system does not run.
+fn cure(error: &io::Error, program: &OsStr) -> &'static str {
+    let is_path = program.as_bytes().contains(&b'/');
+    match error.kind() {
+        io::ErrorKind::NotFound if is_path => "the program, or the interpreter that its first line names, is not there",
+        io::ErrorKind::NotFound => "no folder of PATH has it",
+        io::ErrorKind::PermissionDenied => "is it a file that may be executed?",
+        io::ErrorKind::ArgumentListTooLong => {
+            "hand over less by arguments and environment, and the rest on standard input"
+        }
+        io::ErrorKind::WouldBlock => "no more processes may run: wait until some have ended, or raise the limit",
+        _ => "",
     }
 }
 

@@ -7,6 +7,7 @@
 //! | error | [`RunError`] | an output has ended, an operation failed, or a filter met something that is no record |
 //! | close | [`WheelId`](crate::WheelId) | all outputs have ended; the last of these events but for the exit |
 //! | exit | [`Exited`] | the program has ended |
+//! | ended | [`Exited`] | the program has ended and all outputs have ended: the last event of all |
 //! | high, low | [`WheelId`](crate::WheelId) | what waits to be written has reached the high mark, has fallen to the low one |
 //!
 //! All go to the session that made the wheel, ahead of what is queued; none comes inside a method of the wheel.
@@ -16,6 +17,7 @@ mod callback;
 mod conduit;
 mod ending;
 mod events;
+mod exec;
 mod filters;
 mod launch;
 mod redirect;
@@ -50,8 +52,8 @@ use std::rc::Rc;
 ///
 /// The program is a [`Command`], a line for the shell, or a function that runs on a thread for blocking work, with
 /// pipes in memory in place of a process. Keep the wheel in the heap. It keeps its session alive while the program's
-/// standard input is open to it, or an output has not ended, or the exit event is to come, or a function has not
-/// returned. Dropping it closes its ends of the streams: the program is not killed, but sees the end of its input, and
+/// standard input is open to it, or an output has not ended, or the exit event or the ended event is to come, or a function
+/// has not returned. Dropping it closes its ends of the streams: the program is not killed, but sees the end of its input, and
 /// what it writes fails.
 ///
 /// The kernel reaps the process when it ends, whether the wheel is there by then or not, and no other child of this

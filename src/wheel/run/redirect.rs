@@ -1,14 +1,20 @@
 //! Streams of a program that go somewhere else than to the wheel.
 
-use super::RunBuilder;
 use super::conduit::Theirs;
-use std::fs::File;
-use std::io;
-use std::os::fd::OwnedFd;
+use super::{RunBuilder, StdStream};
+use crate::bridge::files::set_nonblocking;
+use crate::error::ErrorKind;
+use rustix::fs::OFlags;
+use std::fs::{File, OpenOptions};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 /// Where a stream of the program goes instead of to the wheel: a file by name, which is opened when the program starts
 /// (and emptied, if it is for output), or something that is open.
+///
+/// Opening never waits for the other side of a fifo: one that nobody has open for writing is at its end, and one that nobody reads
+/// cannot be opened for output.
 ///
 /// ```
 /// # use poe::{Kernel, Session, event::START};
@@ -49,12 +55,29 @@ impl Redirect {
         Redirect(To::Handle(open.into()))
     }
 
-    fn open(self, for_output: bool) -> io::Result<OwnedFd> {
-        match self.0 {
-            To::Handle(fd) => Ok(fd),
-            To::Path(path) if for_output => Ok(File::create(path)?.into()),
-            To::Path(path) => Ok(File::open(path)?.into()),
-        }
+    /// The stream and the program are for the text of an error.
+    fn open(self, stream: StdStream, program: &str) -> Result<OwnedFd, ErrorKind> {
+        let path = match self.0 {
+            To::Handle(fd) => return Ok(fd),
+            To::Path(path) => path,
+        };
+        let mut options = OpenOptions::new();
+        match stream {
+            StdStream::Stdin => options.read(true),
+            StdStream::Stdout | StdStream::Stderr => options.write(true).create(true).truncate(true),
+        };
+        // A fifo must not have the kernel's thread wait for its other side.
+        options.custom_flags((OFlags::NONBLOCK | OFlags::NOCTTY).bits() as i32);
+        let opened = options.open(&path).and_then(|file| {
+            // The program knows nothing of that.
+            set_nonblocking(file.as_fd(), false)?;
+            Ok(file)
+        });
+        opened.map(OwnedFd::from).map_err(|error| ErrorKind::IoOf {
+            what: format!("cannot open {} as {stream} of {program}", path.display()),
+            error,
+            cure: "",
+        })
     }
 }
 
@@ -212,13 +235,21 @@ impl RunBuilder {
         self
     }
 
-    pub(super) fn open_redirects(&mut self) -> io::Result<Theirs> {
+    pub(super) fn open_redirects(&mut self, program: &str) -> Result<Theirs, ErrorKind> {
         let [stdin, stdout] = &mut self.redirects;
-        let stdin = stdin.take().map(|from| from.open(false)).transpose()?;
-        let stdout = stdout.take().map(|to| to.open(true)).transpose()?;
+        let open = |to: Redirect, stream| to.open(stream, program);
+        let stdin = stdin.take().map(|from| open(from, StdStream::Stdin)).transpose()?;
+        let stdout = stdout.take().map(|to| open(to, StdStream::Stdout)).transpose()?;
         let stderr = match (self.redirect_stderr.take(), &stdout) {
-            (Some(RedirectStderr::Away(to)), _) => Some(to.open(true)?),
-            (Some(RedirectStderr::WithStdout), Some(stdout)) => Some(stdout.try_clone()?),
+            (Some(RedirectStderr::Away(to)), _) => Some(open(to, StdStream::Stderr)?),
+            (Some(RedirectStderr::WithStdout), Some(stdout)) => {
+                let shared = stdout.try_clone().map_err(|error| ErrorKind::IoOf {
+                    what: format!("cannot share STDOUT of {program} with its STDERR"),
+                    error,
+                    cure: "",
+                })?;
+                Some(shared)
+            }
             _ => None,
         };
         Ok(Theirs { stdin, stdout, stderr })

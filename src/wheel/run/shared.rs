@@ -3,6 +3,7 @@
 use super::{RunError, StdStream};
 use crate::arg::AnyArg;
 use crate::error::drop_quietly;
+use crate::id::TaskId;
 use crate::kernel::Core;
 use crate::name::{HeldName, Name};
 use crate::wheel::base::Base;
@@ -14,9 +15,13 @@ use std::rc::Rc;
 /// What the wheel's value and its tasks share.
 pub(super) struct Shared {
     pub(super) base: Rc<Base>,
+    /// What the program is called in errors.
+    pub(super) program: String,
     /// Outputs that have not ended.
     pub(super) outputs: Cell<u8>,
     pub(super) names: RefCell<Names>,
+    /// The task that tells of the program's end.
+    pub(super) end: Cell<Option<TaskId>>,
 }
 
 #[derive(Default)]
@@ -24,6 +29,7 @@ pub(super) struct Names {
     pub(super) error: Option<HeldName>,
     pub(super) close: Option<HeldName>,
     pub(super) exit: Option<HeldName>,
+    pub(super) ended: Option<HeldName>,
 }
 
 /// What one of the pumps is in the whole.
@@ -45,7 +51,10 @@ impl pump::Part for Part {
         };
         let event = self.shared.names.borrow().error.as_ref().map(HeldName::idx);
         match event {
-            Some(event) => base.deliver(core, event, AnyArg::new(RunError { stream, error })),
+            Some(event) => {
+                let error = error.about(&*self.shared.program);
+                base.deliver(core, event, AnyArg::new(RunError { stream, error }))
+            }
             None => {
                 pump::log_unreported(base, "Run", &error);
                 drop_quietly(error);
@@ -60,14 +69,13 @@ impl pump::Part for Part {
         if left > 0 {
             return Some(());
         }
+        let base = &self.shared.base;
         let event = self.shared.names.borrow().close.as_ref().map(HeldName::idx);
-        match event {
-            Some(event) => self
-                .shared
-                .base
-                .deliver(core, event, AnyArg::new(self.shared.base.id())),
-            None => Some(()),
+        if let Some(event) = event {
+            base.deliver(core, event, AnyArg::new(base.id()))?;
         }
+        base.schedule(self.shared.end.get());
+        Some(())
     }
 
     fn name(&self) -> Name {

@@ -90,24 +90,34 @@ impl Run {
             }
             Process::Child { pid, leads } => (*pid, *leads),
         };
-        // The number is the program's until it is reaped, and the group's for as long as somebody is in it.
-        let is_there = self.shared.base.core().is_some_and(|core| core.is_child_there(pid));
         let group = group && leads;
-        let is_held = group && self.shared.outputs.get() > 0;
-        if !is_there && !is_held {
-            return Ok(false);
-        }
-        send_signal(pid, number, group).map_err(|error| {
-            ErrorKind::Io {
-                operation: "sending a signal",
+        let send = || send_signal(pid, number, group);
+        // The number is the program's until it is reaped, and the group's for as long as somebody is in it.
+        let core = self.shared.base.core();
+        let sent = match core.and_then(|core| core.if_child_is_there(pid, send)) {
+            Some(sent) => sent,
+            None if group && self.shared.outputs.get() > 0 => send(),
+            None => return Ok(false),
+        };
+        sent.map_err(|error| {
+            let whom = if group { "the group of " } else { "" };
+            ErrorKind::IoOf {
+                what: format!("cannot send {name} to {whom}process {pid} ({})", self.shared.program),
                 error,
+                cure: "",
             }
             .into()
         })
     }
 
-    /// Ends the program in good order: its group (or it alone, if it leads none) is sent TERM now, and KILL if it is still
-    /// there after `grace`. That goes on if the wheel is dropped; its session is kept alive until the program is reaped.
+    /// Ends the program and all its group: sends TERM now, and KILL after `grace` to those that are still there.
+    ///
+    /// It is for the whole group, if the program leads one, and not only for the program: also where that has ended by itself,
+    /// or at once, and others of its group go on and hold its outputs. It does nothing if the program has ended and all its outputs
+    /// are closed. A program that leads no group ([`process_group(false)`](super::RunBuilder::process_group)) is asked alone.
+    ///
+    /// This goes on if the wheel is dropped. Its session is kept alive until the group has gone, or KILL was sent and the program is
+    /// reaped; if the session is stopped before, KILL is sent at once. A grace time without end ([`Duration::MAX`]) never sends it.
     /// A function's input ends, and [`CallbackIo::is_killed`](super::CallbackIo::is_killed) is true; there is no way to end it.
     ///
     /// ```
@@ -138,7 +148,8 @@ impl Run {
             }
             Process::Child { pid, leads } => {
                 if let Some(core) = self.shared.base.core() {
-                    StopTask::start(&self.shared.base, &core, *pid, *leads, grace);
+                    let held = *leads && self.shared.outputs.get() > 0;
+                    StopTask::start(&self.shared.base, &core, *pid, *leads, held, grace);
                 }
             }
         }

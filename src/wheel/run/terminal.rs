@@ -1,15 +1,14 @@
 //! Pseudo terminals: their size, and programs that run on them.
 
-use super::conduit::{Conduit, Ours, Theirs, Wanted, from_pipe};
+use super::conduit::{Conduit, Connected, Ours, Theirs, Wanted, from_pipe};
 use super::{Run, RunBuilder};
-use crate::bridge::processes::with_priority;
 use crate::bridge::streams::{Ends, FdStream};
 use crate::error::{Error, ErrorKind};
-use pty_process::blocking::{Command, Pts};
+use rustix::fs::{Mode, OFlags};
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{OptionalActions, isatty, tcgetattr, tcgetwinsize, tcsetattr, tcsetwinsize};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::process::{Child, Stdio};
 use tokio::io::Interest;
 
 /// The size of a terminal: in characters, and in pixels for those that care.
@@ -168,9 +167,10 @@ impl Run {
         let Some(terminal) = &self.terminal else {
             return Ok(false);
         };
-        resize(terminal, size.into()).map_err(|error| ErrorKind::Io {
-            operation: "resizing a terminal",
+        resize(terminal, size.into()).map_err(|error| ErrorKind::IoOf {
+            what: format!("cannot resize the terminal of {}", self.shared.program),
             error,
+            cure: "",
         })?;
         Ok(true)
     }
@@ -205,16 +205,35 @@ pub(super) struct Setup {
     pub(super) raw: bool,
 }
 
-struct Opened {
-    ours: Ours,
-    /// Held for as long as the wheel, to change the size.
-    terminal: FdStream,
-    program_side: Pts,
-    stderr: Option<OwnedFd>,
+/// A pair of a terminal and the side that the program sees, which no program that another thread starts meanwhile inherits.
+fn open() -> io::Result<(OwnedFd, OwnedFd)> {
+    #[cfg(any(
+        target_os = "linux",
+        target_os = "android",
+        target_os = "freebsd",
+        target_os = "netbsd"
+    ))]
+    let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
+    #[cfg(not(any(
+        target_os = "linux",
+        target_os = "android",
+        target_os = "freebsd",
+        target_os = "netbsd"
+    )))]
+    let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY;
+    let terminal = openpt(flags)?;
+    rustix::io::fcntl_setfd(&terminal, rustix::io::FdFlags::CLOEXEC)?;
+    grantpt(&terminal)?;
+    unlockpt(&terminal)?;
+    let name = ptsname(&terminal, Vec::new())?;
+    let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let program_side = rustix::fs::open(name, flags, Mode::empty())?;
+    Ok((terminal, program_side))
 }
 
-fn open(conduit: Conduit, wanted: Wanted, setup: Setup) -> io::Result<Opened> {
-    let (terminal, program_side) = pty_process::blocking::open().map_err(io_error)?;
+/// A terminal for a program, or for a function of ours.
+pub(super) fn connect(conduit: Conduit, wanted: Wanted, setup: Setup) -> io::Result<Connected> {
+    let (terminal, program_side) = open()?;
     if setup.raw {
         let mut modes = tcgetattr(&program_side)?;
         modes.make_raw();
@@ -224,77 +243,26 @@ fn open(conduit: Conduit, wanted: Wanted, setup: Setup) -> io::Result<Opened> {
         resize(&terminal, size)?;
     }
     let both = Interest::READABLE | Interest::WRITABLE;
-    let terminal = FdStream::new(OwnedFd::from(terminal), both, Ends::Plain)?;
+    let terminal = FdStream::new(terminal, both, Ends::Plain)?;
     let mut ours = Ours {
         stdin: wanted.stdin.then(|| terminal.clone()),
         stdout: wanted.stdout.then(|| terminal.clone()),
         stderr: None,
     };
-    let mut stderr = None;
-    if conduit == Conduit::PtyPipe && wanted.stderr {
-        let (our, their) = from_pipe()?;
-        (ours.stderr, stderr) = (Some(our), Some(their));
-    }
-    Ok(Opened {
-        ours,
-        terminal,
-        program_side,
-        stderr,
-    })
-}
-
-/// A terminal for a function of ours.
-pub(super) fn connect(conduit: Conduit, wanted: Wanted, setup: Setup) -> io::Result<(Ours, Theirs, FdStream)> {
-    let opened = open(conduit, wanted, setup)?;
-    let end = |wanted: bool| {
-        wanted
-            .then(|| opened.program_side.as_fd().try_clone_to_owned())
-            .transpose()
-    };
-    let theirs = Theirs {
+    let end = |wanted: bool| wanted.then(|| program_side.try_clone()).transpose();
+    let mut theirs = Theirs {
         stdin: end(wanted.stdin)?,
         stdout: end(wanted.stdout)?,
-        stderr: match conduit {
-            Conduit::Pty => end(wanted.stdout)?,
-            _ => opened.stderr,
-        },
+        stderr: end(conduit == Conduit::Pty && wanted.stdout)?,
     };
-    Ok((opened.ours, theirs, opened.terminal))
-}
-
-/// Runs the command on a new terminal, as the leader of a session of its own.
-pub(super) fn spawn(
-    command: std::process::Command,
-    conduit: Conduit,
-    wanted: Wanted,
-    setup: Setup,
-    priority: Option<i32>,
-) -> io::Result<(Child, Ours, FdStream)> {
-    let opened = open(conduit, wanted, setup)?;
-    let mut command = Command::from(command);
-    if !wanted.stdin {
-        command = command.stdin(Stdio::inherit());
+    if conduit == Conduit::PtyPipe && wanted.stderr {
+        let (our, their) = from_pipe()?;
+        (ours.stderr, theirs.stderr) = (Some(our), Some(their));
     }
-    if !wanted.stdout {
-        command = command.stdout(Stdio::inherit());
-    }
-    command = match (conduit, opened.stderr) {
-        (_, Some(fd)) => command.stderr(fd),
-        (Conduit::Pty, None) if wanted.stdout => command,
-        _ => command.stderr(Stdio::inherit()),
-    };
-    let program_side = opened.program_side;
-    let child = match priority {
-        Some(added) => with_priority(added, || command.spawn(program_side)),
-        None => command.spawn(program_side),
-    };
-    Ok((child.map_err(io_error)?, opened.ours, opened.terminal))
-}
-
-fn io_error(error: pty_process::Error) -> io::Error {
-    match error {
-        pty_process::Error::Io(error) => error,
-        pty_process::Error::Rustix(errno) => errno.into(),
-        other => io::Error::other(other),
-    }
+    Ok(Connected {
+        ours,
+        theirs,
+        terminal: Some(terminal),
+        program_side: Some(program_side),
+    })
 }
