@@ -153,7 +153,7 @@ pub mod tls;
 pub mod wheel;
 
 pub use arg::AnyArg;
-pub use error::{CallError, Error, Failure, Handled, PostError, WrongArgument};
+pub use error::{CallError, Error, Failure, Handled, OnFailure, PostError, WrongArgument};
 pub use event::Event;
 pub use id::{AlarmId, SessionId, TaskId, WheelId};
 pub use kernel::{

@@ -1,6 +1,6 @@
 //! What a handler that did not succeed gives: any error, a message, or its panic.
 
-use super::quiet::drop_quietly;
+use super::quiet::{drop_payload, drop_quietly, text_of};
 use super::wrong_argument::WrongArgument;
 use std::any::Any;
 use std::error::Error as StdError;
@@ -45,7 +45,7 @@ pub type Handled<T = ()> = Result<T, Failure>;
 pub struct Failure(Arc<FailureKind>);
 
 enum FailureKind {
-    Error(Box<dyn StdError + Send + Sync>),
+    Error(UserError),
     Message(String),
     Panic(String),
     WrongArgument(WrongArgument),
@@ -54,6 +54,15 @@ enum FailureKind {
         callback: String,
         failure: Failure,
     },
+}
+
+/// An error of the user's, whose drop may panic wherever the last clone of the failure goes.
+struct UserError(Option<Box<dyn StdError + Send + Sync>>);
+
+impl Drop for UserError {
+    fn drop(&mut self) {
+        drop_quietly(self.0.take());
+    }
 }
 
 impl Failure {
@@ -77,8 +86,7 @@ impl Failure {
             Err(payload) => match payload.downcast::<&'static str>() {
                 Ok(text) => (*text).to_owned(),
                 Err(other) => {
-                    // Dropping a payload of the user's may panic in its turn; it is not worth a process.
-                    drop_quietly(other);
+                    drop_payload(other);
                     String::from("a panic without a text")
                 }
             },
@@ -134,7 +142,7 @@ impl Failure {
     #[must_use]
     pub fn source(&self) -> Option<&(dyn StdError + Send + Sync + 'static)> {
         match self.kind() {
-            FailureKind::Error(e) => Some(&**e),
+            FailureKind::Error(e) => e.0.as_deref(),
             _ => None,
         }
     }
@@ -189,7 +197,8 @@ impl Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &*self.0 {
-            FailureKind::Error(e) => e.fmt(f),
+            // Who formats this may be a subscriber, or the kernel itself.
+            FailureKind::Error(e) => f.pad(&e.0.as_ref().map_or_else(String::new, text_of)),
             FailureKind::Message(m) => f.write_str(m),
             FailureKind::Panic(m) => write!(f, "panicked: {m}"),
             FailureKind::WrongArgument(w) => w.fmt(f),
@@ -206,6 +215,6 @@ impl fmt::Debug for Failure {
 
 impl<E: StdError + Send + Sync + 'static> From<E> for Failure {
     fn from(error: E) -> Self {
-        Failure(Arc::new(FailureKind::Error(Box::new(error))))
+        Failure(Arc::new(FailureKind::Error(UserError(Some(Box::new(error))))))
     }
 }

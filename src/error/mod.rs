@@ -4,6 +4,7 @@ mod call;
 mod failure;
 mod general;
 mod kind;
+mod on_failure;
 mod post;
 mod quiet;
 mod wrong_argument;
@@ -11,6 +12,7 @@ mod wrong_argument;
 pub use call::CallError;
 pub use failure::{Failure, Handled};
 pub use general::Error;
+pub use on_failure::OnFailure;
 pub use post::PostError;
 pub use wrong_argument::WrongArgument;
 

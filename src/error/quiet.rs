@@ -1,4 +1,11 @@
-//! Code of the user's that is no handler, such as a `Drop`: its panic must not take the kernel along.
+//! User code that is not a handler, such as a `Drop` or a `Display`: its panic must not take the kernel along.
+//!
+//! The payload of a panic is the user's, too. Its own drop may panic, with a payload whose drop panics; so a payload is never
+//! dropped outside of a `catch_unwind`.
+
+use std::any::Any;
+use std::fmt::Display;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Drops a value of the user's whose `Drop` may panic, and keeps that panic from taking the kernel along.
 pub(crate) fn drop_quietly<T>(value: T) {
@@ -11,9 +18,60 @@ pub(crate) fn drop_each_quietly<T>(values: impl IntoIterator<Item = T>) {
     values.into_iter().for_each(drop_quietly);
 }
 
-/// Runs code of the user's that is no handler, so that its panic is nobody's `DIE`: it is logged, as `what`.
+/// Runs user code that is not a handler. Its panic becomes no `DIE`; it is logged, as `what`.
 pub(crate) fn quietly(what: &'static str, code: impl FnOnce()) {
-    if std::panic::catch_unwind(std::panic::AssertUnwindSafe(code)).is_err() {
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(code)) {
+        drop_payload(payload);
         tracing::error!(target: "poe::sessions", "{what}");
+    }
+}
+
+/// How many payloads of payloads are dropped before the next one is leaked.
+const PAYLOADS: usize = 16;
+
+/// Drops what a panic was thrown with, and what that drop throws in its turn, and so on.
+pub(crate) fn drop_payload(mut payload: Box<dyn Any + Send>) {
+    for _ in 0..PAYLOADS {
+        match catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+            Ok(()) => return,
+            Err(next) => payload = next,
+        }
+    }
+    // A drop that throws anew for ever: better a leak than a process that ends.
+    Box::leak(payload);
+}
+
+/// The text of a value of the user's, whose `Display` may panic. (It is formatted here, before a subscriber of `tracing` or a
+/// caller in the middle of something else would do it.)
+pub(crate) fn text_of(value: &(impl Display + ?Sized)) -> String {
+    match catch_unwind(AssertUnwindSafe(|| value.to_string())) {
+        Ok(text) => text,
+        Err(payload) => {
+            drop_payload(payload);
+            String::from("(an error whose text cannot be had: its `Display` panicked)")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Payload(u32);
+
+    impl Drop for Payload {
+        fn drop(&mut self) {
+            if self.0 > 0 {
+                std::panic::panic_any(Payload(self.0 - 1));
+            }
+        }
+    }
+
+    #[test]
+    fn a_payload_whose_drop_panics_is_dropped_however_often_that_repeats() {
+        for depth in [0, 1, 2, 15, 16, 17, 1000] {
+            drop_payload(Box::new(Payload(depth)));
+        }
+        quietly("with such a payload", || std::panic::panic_any(Payload(3)));
     }
 }

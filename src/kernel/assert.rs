@@ -1,6 +1,6 @@
 //! The kernel's checks of itself and of its users (POE's ASSERT_*): each names the culprit.
 
-use super::{Core, Kernel, KernelBuilder};
+use super::{Core, Die, Kernel, KernelBuilder};
 use crate::error::{Error, ErrorKind, Failure};
 use crate::name::Name;
 use crate::resource::HoldKind;
@@ -89,12 +89,15 @@ impl Core {
     #[inline(never)]
     pub(super) fn assert_data(&self) {
         if let Err(error) = self.check_data() {
-            self.fail_run(
-                Failure::from(error),
-                self.id(),
-                Name::from_static("a check of the kernel's tables"),
-            );
-            self.stop_all();
+            self.fail_run(Die {
+                failure: Failure::from(error),
+                event: Name::from_static("a check of the kernel's tables"),
+                session: self.id(),
+                sender: self.id(),
+                caller_state: None,
+                place: Location::caller(),
+            });
+            self.stop_failed();
         }
     }
 }

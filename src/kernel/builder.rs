@@ -1,6 +1,7 @@
 //! A kernel's settings. (Those of its checks, POE's ASSERT_*, are in `assert.rs`.)
 
 use super::{Core, Kernel, Owner};
+use crate::error::OnFailure;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -79,6 +80,8 @@ pub(crate) struct Config {
     /// Report handlers that run longer than this many nanoseconds; `u64::MAX` for never.
     pub(crate) slow_nanos: u64,
     pub(crate) catch_exceptions: bool,
+    /// The policy of sessions that have none and inherit none.
+    pub(crate) on_failure: OnFailure,
     /// New sessions have the option `default`.
     pub(crate) assert_states: bool,
     /// An error that a method returns is a panic.
@@ -103,6 +106,7 @@ impl Default for Config {
             timer_slack: 0,
             slow_nanos: u64::MAX,
             catch_exceptions: true,
+            on_failure: OnFailure::StopKernel,
             assert_states: false,
             assert_retvals: false,
             assert_data: false,
@@ -195,6 +199,24 @@ impl KernelBuilder {
     /// ```
     pub fn keep_signal_handlers(mut self) -> Self {
         self.config.keep_signal_handlers = true;
+        self
+    }
+
+    /// Sets what an unhandled failure stops: everything (the default, as in POE), or the session that failed.
+    ///
+    /// It is the policy of sessions that have none of their own and inherit none; see [`OnFailure`]. With
+    /// [`catch_exceptions(false)`](Self::catch_exceptions) no policy counts: each failure ends the run.
+    ///
+    /// ```
+    /// use poe::{Kernel, OnFailure, Session, event::START};
+    /// # tokio_test::block_on(async {
+    /// let kernel = Kernel::builder().on_failure(OnFailure::StopSession).build();
+    /// Session::builder(()).on(START, |_, ()| panic!("a bug")).create(&kernel)?;
+    /// kernel.run().await // logs the failure, and goes on without the session
+    /// # }).unwrap();
+    /// ```
+    pub fn on_failure(mut self, policy: OnFailure) -> Self {
+        self.config.on_failure = policy;
         self
     }
 

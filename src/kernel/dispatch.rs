@@ -137,7 +137,7 @@ impl Core {
             discard_boxed(&mut ManuallyDrop::into_inner(arg));
         }
         if self.die.is_fatal() {
-            self.stop_all();
+            self.stop_failed();
         }
     }
 

@@ -1,6 +1,7 @@
 //! When sessions end: the sweep, and the one place where reference counts of all tables meet.
 
 use super::Core;
+use super::handle::Lost;
 use crate::error::{drop_each_quietly, drop_quietly};
 use crate::queue::lanes::Entry;
 use crate::resource::sessions::KERNEL;
@@ -57,7 +58,11 @@ impl Core {
         released += (awaiters.len() + tasks.len()) as u32;
         // What is left now is events.
         let queued = self.sessions.borrow().refs(slot) - released;
-        let events = if queued > 0 { self.purge(slot) } else { Vec::new() };
+        let (events, lost) = if queued > 0 {
+            self.purge(slot)
+        } else {
+            Default::default()
+        };
         let object = {
             let mut sessions = self.sessions.borrow_mut();
             debug_assert!(
@@ -70,12 +75,16 @@ impl Core {
         drop_each_quietly(tasks);
         drop_each_quietly(awaiters);
         drop_each_quietly(events);
+        for lost in lost {
+            self.tell_lost(lost);
+        }
         drop_each_quietly(watchers);
         drop_quietly(object);
     }
 
-    /// Takes every event to and from a session out of the queue (law L9); the other ends let go of them.
-    fn purge(&self, slot: u32) -> Vec<Entry> {
+    /// Takes every event to and from a session out of the queue (law L9); the other ends let go of them. The second half are
+    /// those that somebody is to be told of.
+    fn purge(&self, slot: u32) -> (Vec<Entry>, Vec<Lost>) {
         let mut events = Vec::new();
         {
             let mut sessions = self.sessions.borrow_mut();
@@ -92,12 +101,18 @@ impl Core {
                 events.extend(queue.purge(slot));
             }
         }
-        let (to_it, from_it): (Vec<&Entry>, Vec<&Entry>) = events.iter().partition(|e| e.to == slot);
+        let (mut silent, mut lost) = (Vec::new(), Vec::new());
+        let (to_it, from_it): (Vec<Entry>, Vec<Entry>) = events.into_iter().partition(|e| e.to == slot);
         for entry in to_it.into_iter().chain(from_it) {
-            self.release_ends(entry.to, entry.from);
-            self.names.release_pair(entry.name, entry.caller);
+            let (to, from, name, caller) = (entry.to, entry.from, entry.name, entry.caller);
+            match self.lost(entry, slot) {
+                Ok(one) => lost.push(one),
+                Err(entry) => silent.push(entry),
+            }
+            self.release_ends(to, from);
+            self.names.release_pair(name, caller);
         }
-        events
+        (silent, lost)
     }
 
     /// The end of the kernel: no handler runs, every heap is dropped, no cycle of references stays.

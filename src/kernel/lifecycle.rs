@@ -4,7 +4,7 @@ use super::dispatch::discard;
 use super::invoke::sealed::Caller as _;
 use super::{Active, Caller, Core, Invoke, Kernel, Target};
 use crate::arg::AnyArg;
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, OnFailure};
 use crate::event::{Child, ChildReason, Parent};
 use crate::id::SessionId;
 use crate::name::NameIdx;
@@ -19,6 +19,7 @@ impl Core {
         &self,
         object: Rc<dyn Invoke>,
         args: AnyArg,
+        on_failure: Option<OnFailure>,
         place: &'static Location<'static>,
     ) -> Result<SessionId, Error> {
         if self.is_shutting_down() {
@@ -31,6 +32,7 @@ impl Core {
         let creator = self.active_slot();
         let creator_id = self.sessions.borrow().id(creator);
         let id = self.sessions.borrow_mut().allocate(creator, object, place);
+        self.sessions.borrow_mut().get_mut(id.slot).on_failure = on_failure;
         self.trace_session("created", id);
         self.trace_held(creator, HoldKind::Child, "a session");
         let result = self.dispatch_to(id.slot, creator_id, NameIdx::START, NameIdx::NONE, args, place, false);
@@ -127,6 +129,7 @@ impl Core {
             }
             order.into_iter().rev().map(|s| sessions.id(s)).collect()
         };
+        self.remember_policies(&order);
         for id in order {
             let slot = self.sessions.borrow().resolve(id);
             if let Some(slot) = slot {
@@ -246,7 +249,7 @@ impl Kernel {
     #[track_caller]
     pub fn session_alloc(&self, session: Rc<dyn Invoke>, args: AnyArg) -> Result<SessionId, Error> {
         let mut caller = self;
-        create_at_once(&mut caller, session, args, Location::caller())
+        create_at_once(&mut caller, session, args, None, Location::caller())
     }
 
     /// Stops every session, children first; each gets its `_stop`, and the queue is empty afterwards (law L87).
@@ -312,7 +315,10 @@ pub(crate) fn create_at_once(
     caller: &mut impl Caller,
     session: Rc<dyn Invoke>,
     args: AnyArg,
+    on_failure: Option<OnFailure>,
     place: &'static Location<'static>,
 ) -> Result<SessionId, Error> {
-    caller.at_once("creating a session", |core| core.create(session, args, place))?
+    caller.at_once("creating a session", |core| {
+        core.create(session, args, on_failure, place)
+    })?
 }

@@ -4,6 +4,7 @@
 //! comparison. The object behind a session is a type parameter: this table knows nothing of kinds of sessions.
 
 use super::{Hold, HoldKind, Resource};
+use crate::error::OnFailure;
 use crate::id::{AlarmId, SessionId};
 use std::panic::Location;
 
@@ -31,6 +32,8 @@ pub(crate) struct Record<O> {
     pub(crate) passed_over: bool,
     /// Its first `_start` is under way, so that its parent has not heard of it.
     pub(crate) starting: bool,
+    /// Its own policy for failures; without one it has its nearest ancestor's.
+    pub(crate) on_failure: Option<OnFailure>,
     /// The head of its list of timers, which the queue links.
     pub(crate) first_timer: Option<AlarmId>,
     /// Gone (`None`) once the session is freed.
@@ -88,6 +91,7 @@ impl<O: Clone> Sessions<O> {
             stopping: false,
             passed_over: false,
             starting: false,
+            on_failure: None,
             first_timer: None,
             object: None,
             place,

@@ -5,7 +5,7 @@ use super::options::Options;
 use super::reply::IntoReply;
 use super::states::States;
 use crate::arg::AnyArg;
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, OnFailure};
 use crate::event::Calls;
 use crate::id::SessionId;
 use crate::kernel::{Caller, Invoke, Kernel, create_at_once};
@@ -62,6 +62,7 @@ impl Session {
             args: AnyArg::UNIT,
             options: Options::default(),
             session_type: None,
+            on_failure: None,
         }
     }
 }
@@ -99,6 +100,7 @@ pub struct SessionBuilder<H: 'static> {
     args: AnyArg,
     options: Options,
     session_type: Option<Box<SessionType>>,
+    on_failure: Option<OnFailure>,
 }
 
 /// Makes of the session's own object the one that the kernel is to run.
@@ -131,6 +133,27 @@ impl<H: 'static> SessionBuilder<H> {
     /// The argument of `_start`; `()` unless given.
     pub fn args<A: 'static>(mut self, args: A) -> Self {
         self.args = AnyArg::new(args);
+        self
+    }
+
+    /// Sets what an unhandled failure of this session stops, and of its descendants without a policy of their own.
+    ///
+    /// Without it the session takes the policy of its nearest ancestor that has one, and then the kernel's
+    /// ([`KernelBuilder::on_failure`](crate::KernelBuilder::on_failure)). It is in force from `_start` on.
+    ///
+    /// ```
+    /// use poe::{Kernel, OnFailure, Session, event::START};
+    /// # tokio_test::block_on(async {
+    /// let kernel = Kernel::new();
+    /// Session::builder(())
+    ///     .on(START, |_, ()| panic!("a bug"))
+    ///     .on_failure(OnFailure::StopSession)
+    ///     .create(&kernel)?;
+    /// kernel.run().await // the failure is logged, and stops nobody else
+    /// # }).unwrap();
+    /// ```
+    pub fn on_failure(mut self, policy: OnFailure) -> Self {
+        self.on_failure = Some(policy);
         self
     }
 
@@ -253,7 +276,7 @@ impl<H: 'static> SessionBuilder<H> {
             Some(session_type) => session_type(session),
             None => session,
         };
-        create_at_once(caller, object, self.args, place)
+        create_at_once(caller, object, self.args, self.on_failure, place)
     }
 }
 

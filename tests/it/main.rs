@@ -17,6 +17,7 @@ mod driver_sysrw;
 mod examples_processes;
 mod examples_small;
 mod examples_tcp;
+mod failures;
 mod filter_block;
 #[cfg(feature = "json")]
 mod filter_change;

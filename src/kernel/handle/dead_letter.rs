@@ -1,9 +1,11 @@
 //! Messages whose target is not there when they are taken in.
 
 use crate::arg::AnyArg;
-use crate::error::quietly;
-use crate::kernel::{Core, Kernel, Target};
-use crate::name::{Key, Name};
+use crate::error::{drop_quietly, quietly};
+use crate::kernel::signal::Raised;
+use crate::kernel::{Core, Die, Kernel, Target};
+use crate::name::{Key, Name, NameIdx};
+use crate::queue::lanes::Entry;
 use std::panic::Location;
 use std::rc::Rc;
 
@@ -41,7 +43,73 @@ pub struct DeadLetter {
 
 pub(crate) type DeadLetterHook = Rc<dyn Fn(DeadLetter)>;
 
+/// An event that left the queue without reaching its handler.
+pub(in crate::kernel) enum Lost {
+    Letter(DeadLetter),
+    /// A DIE that nobody was asked to handle.
+    Failure(Die),
+}
+
 impl Core {
+    /// What is to be told of an event that goes with a session (law L9), if anything: that of a DIE, and of every event if a
+    /// failure stops the session.
+    pub(in crate::kernel) fn lost(&self, mut entry: Entry, stopped: u32) -> Result<Lost, Entry> {
+        if entry.name == NameIdx::SIGNAL {
+            return match entry.arg.take::<Raised>() {
+                Some(Raised { name, arg }) => self.lost_signal(entry, stopped, name, arg),
+                None => Err(entry),
+            };
+        }
+        if entry.name == NameIdx::GC || !self.die.burying.get() {
+            return Err(entry);
+        }
+        let event = self.names.name(entry.name);
+        let arg = std::mem::take(&mut entry.arg);
+        Ok(Lost::Letter(self.lost_letter(&entry, stopped, event, arg)))
+    }
+
+    fn lost_signal(&self, mut entry: Entry, stopped: u32, name: Name, arg: Rc<AnyArg>) -> Result<Lost, Entry> {
+        if let Some(die) = arg.downcast_ref::<Die>().filter(|_| name == "DIE") {
+            let die = die.clone();
+            entry.arg = AnyArg::new(arg);
+            return Ok(Lost::Failure(die));
+        }
+        match Rc::try_unwrap(arg) {
+            Ok(arg) if self.die.burying.get() => Ok(Lost::Letter(self.lost_letter(&entry, stopped, name, arg))),
+            Ok(arg) => {
+                entry.arg = arg;
+                Err(entry)
+            }
+            Err(arg) => {
+                entry.arg = AnyArg::new(arg);
+                Err(entry)
+            }
+        }
+    }
+
+    fn lost_letter(&self, entry: &Entry, stopped: u32, event: Name, arg: AnyArg) -> DeadLetter {
+        let sessions = self.sessions.borrow();
+        let (to, from) = (sessions.id(entry.to), sessions.id(entry.from));
+        let target = match entry.to == stopped {
+            true => format!("session {to} has stopped"),
+            false => format!("session {to}, but its sender, session {from}, has stopped"),
+        };
+        DeadLetter {
+            target,
+            event,
+            arg,
+            place: entry.place,
+        }
+    }
+
+    /// Tells of an event that is lost; its argument's drop is user code, and so is the hook.
+    pub(in crate::kernel) fn tell_lost(&self, lost: Lost) {
+        match lost {
+            Lost::Letter(letter) => self.send_dead_letter(letter),
+            Lost::Failure(die) => self.report_failure(&die, "its session was stopped before the DIE was dispatched"),
+        }
+    }
+
     #[cold]
     pub(super) fn dead_letter(
         &self,
@@ -50,12 +118,15 @@ impl Core {
         arg: AnyArg,
         place: &'static Location<'static>,
     ) {
-        let letter = DeadLetter {
+        self.send_dead_letter(DeadLetter {
             target: target.wanted().to_string(),
             event: event.to_name(),
             arg,
             place,
-        };
+        });
+    }
+
+    fn send_dead_letter(&self, letter: DeadLetter) {
         tracing::warn!(
             target: "poe::events",
             event = %letter.event,
@@ -103,6 +174,6 @@ impl Kernel {
     /// ```
     pub fn on_dead_letter(&self, hook: impl Fn(DeadLetter) + 'static) {
         let old = self.core().dead_letters.replace(Some(Rc::new(hook)));
-        drop(old);
+        drop_quietly(old);
     }
 }

@@ -8,6 +8,6 @@ mod letter;
 
 pub use answer::Answer;
 pub use dead_letter::DeadLetter;
-pub(super) use dead_letter::DeadLetterHook;
+pub(super) use dead_letter::{DeadLetterHook, Lost};
 pub(super) use inbox::Inbox;
 pub use kernel_handle::KernelHandle;

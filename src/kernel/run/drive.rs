@@ -65,7 +65,7 @@ impl Kernel {
         Run::of(async {
             let core = self.core();
             if core.sessions.borrow().count() == 0 && core.run.unfinished.get().is_none() && !core.busy.get() {
-                return core.die.take_error().map_or(Ok(()), Err);
+                return core.take_error().map_or(Ok(()), Err);
             }
             self.drive(Mode::Run).await
         })
@@ -126,7 +126,7 @@ impl Kernel {
     /// ```
     pub async fn run_one_timeslice(&self) -> Result<bool, Error> {
         if self.session_count() == 0 && !self.core().busy.get() {
-            return self.core().die.take_error().map_or(Ok(false), Err);
+            return self.core().take_error().map_or(Ok(false), Err);
         }
         self.drive(Mode::Slice).await?;
         Ok(true)
@@ -199,7 +199,7 @@ impl Kernel {
             _ => Part::Wait,
         };
         core.slices(mode, part).await;
-        let error = core.die.take_error();
+        let error = core.take_error();
         drop(running);
         core.wake_waiting();
         error.map_or(Ok(()), Err)
@@ -212,7 +212,7 @@ impl Kernel {
         core.slices(Mode::Run, || seat.take()).await;
         let error = match (core.is_shutting_down(), core.run.running.get()) {
             (false, _) => None,
-            (true, false) => core.die.take_error(),
+            (true, false) => core.take_error(),
             (true, true) => core.die.tell_error(),
         };
         drop(seat);

@@ -194,7 +194,7 @@ impl Core {
 
     pub(crate) fn after_io(&self) {
         if self.die.is_fatal() {
-            self.stop_all();
+            self.stop_failed();
         }
         self.sweep();
     }

@@ -2,9 +2,11 @@
 
 use super::{Raised, Signal};
 use crate::arg::AnyArg;
-use crate::error::{drop_each_quietly, drop_quietly};
+use crate::error::{OnFailure, drop_each_quietly, drop_quietly};
+use crate::id::SessionId;
+use crate::kernel::Core;
+use crate::kernel::die::DieVisit;
 use crate::kernel::dispatch::discard;
-use crate::kernel::{Core, Die};
 use crate::name::NameIdx;
 use crate::resource::sessions::KERNEL;
 use crate::resource::signals::SignalClass;
@@ -21,26 +23,21 @@ impl Core {
         let is_die = signal == "DIE";
         let to = self.sessions.borrow().id(target);
         tracing::trace!(target: "poe::signals", %signal, %to, "dispatch");
-        // In the order in which they are visited. Siblings: the youngest first.
-        let touched: Vec<_> = {
-            let sessions = self.sessions.borrow();
-            let mut found = vec![target];
-            let mut at = 0;
-            while let Some(slot) = found.get(at) {
-                let children: Vec<u32> = sessions.children(*slot).collect();
-                found.extend(children);
-                at += 1;
-            }
-            found.reverse();
-            if is_die {
-                let mut ancestor = sessions.parent(target);
-                while let Some(slot) = ancestor.filter(|s| *s != KERNEL) {
-                    found.push(slot);
-                    ancestor = sessions.parent(slot);
-                }
-            }
-            found.into_iter().map(|s| sessions.id(s)).collect()
+        let mut touched = self.tree_of(target);
+        let below = touched.len();
+        let policy = if is_die && target != KERNEL {
+            self.policy_of(to)
+        } else {
+            OnFailure::StopKernel
         };
+        if is_die {
+            let sessions = self.sessions.borrow();
+            let mut ancestor = sessions.parent(target);
+            while let Some(slot) = ancestor.filter(|s| *s != KERNEL) {
+                touched.push(sessions.id(slot));
+                ancestor = sessions.parent(slot);
+            }
+        }
         let watchers = self.signals.borrow().watchers(&signal);
         let outer = self.handled.replace(Some(0));
         for id in &touched {
@@ -78,28 +75,49 @@ impl Core {
             SignalClass::Terminal => handled == 0,
             SignalClass::Benign => false,
         };
-        if condemned {
-            for id in touched {
-                tracing::trace!(target: "poe::signals", %signal, session = %id, "stops");
-                if id.is_kernel() {
-                    self.stop_kernel();
-                    continue;
-                }
-                let slot = self.sessions.borrow().resolve(id);
-                if let Some(slot) = slot {
-                    self.stop_session(slot);
-                }
-            }
-        }
-        if is_die
-            && handled == 0
-            && let Some(die) = arg.downcast_ref::<Die>()
-        {
-            self.fail_unhandled(die);
+        if is_die {
+            let visit = DieVisit {
+                target: to,
+                policy,
+                touched: &touched,
+                below,
+            };
+            self.end_of_die(&visit, arg.downcast_ref(), handled > 0);
+        } else if condemned {
+            self.stop_touched(&signal, &touched);
         }
         // Their last owners may be here, and their drops may panic.
         drop_each_quietly(watchers);
         drop_quietly(arg);
+    }
+
+    /// A session and all below it, in the order in which a signal visits them: the deepest generation first, of siblings the
+    /// youngest, the session itself last.
+    pub(in crate::kernel) fn tree_of(&self, target: u32) -> Vec<SessionId> {
+        let sessions = self.sessions.borrow();
+        let mut found = vec![target];
+        let mut at = 0;
+        while let Some(slot) = found.get(at) {
+            let children: Vec<u32> = sessions.children(*slot).collect();
+            found.extend(children);
+            at += 1;
+        }
+        found.into_iter().rev().map(|slot| sessions.id(slot)).collect()
+    }
+
+    /// Stops those whom a signal has visited, as far as they are still there.
+    pub(in crate::kernel) fn stop_touched(&self, signal: &str, touched: &[SessionId]) {
+        for id in touched {
+            tracing::trace!(target: "poe::signals", %signal, session = %id, "stops");
+            if id.is_kernel() {
+                self.stop_kernel();
+                continue;
+            }
+            let slot = self.sessions.borrow().resolve(*id);
+            if let Some(slot) = slot {
+                self.stop_session(slot);
+            }
+        }
     }
 
     /// The kernel is the last that IDLE visits: if nobody has found anything to do by then, it is the turn of ZOMBIE.

@@ -18,21 +18,15 @@ impl Core {
         failure: &Failure,
         place: &'static Location<'static>,
     ) {
-        let slot = self.sessions.borrow().resolve(owner);
-        match slot.filter(|_| self.catching.get()) {
-            Some(slot) => {
-                let die = Die {
-                    failure: failure.clone(),
-                    event,
-                    session: owner,
-                    sender: owner,
-                    caller_state: None,
-                    place,
-                };
-                self.enqueue_die(slot, die);
-            }
-            None => self.fail_run(failure.clone(), owner, event),
-        }
+        let die = Die {
+            failure: failure.clone(),
+            event,
+            session: owner,
+            sender: owner,
+            caller_state: None,
+            place,
+        };
+        self.raise_die(die, false);
     }
 
     /// Dispatches an event of a task to its session at once, from the session itself, as POE's watchers do (law L75).

@@ -5,7 +5,7 @@ use super::handle::Nfa;
 use super::machine::Machine;
 use super::state::{NfaState, state_handler};
 use crate::arg::AnyArg;
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, OnFailure};
 use crate::event::{Calls, Posts};
 use crate::id::SessionId;
 use crate::kernel::{Caller, Kernel, create_at_once};
@@ -59,6 +59,7 @@ pub struct NfaBuilder<S: 'static, R: 'static> {
     internal: Table<Handler<S, R>>,
     options: Options,
     log: usize,
+    on_failure: Option<OnFailure>,
 }
 
 impl<S: Eq + Hash + Debug + 'static, R: 'static> NfaBuilder<S, R> {
@@ -70,6 +71,7 @@ impl<S: Eq + Hash + Debug + 'static, R: 'static> NfaBuilder<S, R> {
             internal: Table::new(),
             options: Options::default(),
             log: LOG,
+            on_failure: None,
         }
     }
 
@@ -113,6 +115,25 @@ impl<S: Eq + Hash + Debug + 'static, R: 'static> NfaBuilder<S, R> {
     /// How many changes of the state are remembered, the newest ones; default 16, 0 for none.
     pub fn log(mut self, transitions: usize) -> Self {
         self.log = transitions;
+        self
+    }
+
+    /// Sets what an unhandled failure of the machine stops: see [`SessionBuilder::on_failure`](crate::SessionBuilder::on_failure).
+    ///
+    /// ```
+    /// use poe::{Event, Kernel, Nfa, OnFailure};
+    /// const ENTER: Event<()> = Event::new("enter");
+    /// # tokio_test::block_on(async {
+    /// let kernel = Kernel::new();
+    /// Nfa::builder(())
+    ///     .state("only", |s| s.on(ENTER, |_, ()| panic!("a bug")))
+    ///     .on_failure(OnFailure::StopSession)
+    ///     .start(&kernel, "only", ENTER, ())?;
+    /// kernel.run().await
+    /// # }).unwrap();
+    /// ```
+    pub fn on_failure(mut self, policy: OnFailure) -> Self {
+        self.on_failure = Some(policy);
         self
     }
 
@@ -283,7 +304,7 @@ impl<S: Eq + Hash + Debug + 'static, R: 'static> NfaBuilder<S, R> {
             self.log,
         ));
         let weak = Rc::downgrade(&cell);
-        let id = create_at_once(caller, cell, AnyArg::UNIT, place)?;
+        let id = create_at_once(caller, cell, AnyArg::UNIT, self.on_failure, place)?;
         Ok(Nfa { id, cell: weak })
     }
 }

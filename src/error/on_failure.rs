@@ -1,0 +1,38 @@
+//! What an unhandled failure stops.
+
+/// What happens when a handler fails and nobody handles its `DIE`.
+///
+/// Each session may have its own policy ([`SessionBuilder::on_failure`](crate::SessionBuilder::on_failure)); one without takes
+/// that of its nearest ancestor that has one, and then the kernel's ([`KernelBuilder::on_failure`](crate::KernelBuilder::on_failure)),
+/// which is `StopKernel` unless the builder says otherwise.
+///
+/// Under both policies the failure first becomes the signal `DIE`, which is queued behind the events that wait already and
+/// visits the descendants of the failed session, the session, and its ancestors. A handler that calls
+/// [`sig_handled`](crate::Turn::sig_handled) keeps all of them alive, and the policy does not matter. An unhandled failure is
+/// logged at the level ERROR, and given to the hook of [`Kernel::on_unhandled_failure`](crate::Kernel::on_unhandled_failure).
+///
+/// ```
+/// use poe::{Kernel, OnFailure, Session, event::START};
+/// # tokio_test::block_on(async {
+/// let kernel = Kernel::builder().on_failure(OnFailure::StopSession).build();
+/// let bad = Session::builder(())
+///     .on(START, |cx, ()| cx.yield_to("fail", ()))
+///     .on("fail", |_, ()| panic!("a bug"))
+///     .create(&kernel)?;
+/// let good = Session::builder(()).on(START, |cx, ()| cx.delay("work", 1.0, ())).create(&kernel)?;
+/// # kernel.run_one_timeslice().await?;
+/// kernel.run_one_timeslice().await?;
+/// assert!(!kernel.is_alive(bad) && kernel.is_alive(good));
+/// # kernel.stop()?;
+/// kernel.run().await // the failure is not the run's
+/// # }).unwrap();
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnFailure {
+    /// Every session is stopped, and [`Kernel::run`](crate::Kernel::run) returns the failure. This is POE's rule (law L69).
+    #[default]
+    StopKernel,
+    /// The failed session and its descendants are stopped. Its ancestors have heard of it by `DIE` and `_child`; they and
+    /// all others go on.
+    StopSession,
+}
