@@ -4,7 +4,7 @@
 //! said to the room, `/nick NAME`, `/join ROOM`, `/who`, `/quit`. A client whose unread messages reach a megabyte is
 //! dropped, so that the others notice nothing and memory stays bounded. SIGINT and SIGTERM end it in good order.
 
-use poe::component::{ClientHeap, Link, SHUTDOWN, TcpServer};
+use poe::component::{Client, Link, SHUTDOWN, TcpServer};
 use poe::filter::Line;
 use poe::wheel::SocketName;
 use poe::{Context, Event, Kernel, SessionId, hosts};
@@ -27,7 +27,7 @@ struct Chatter {
     room: String,
 }
 
-type Cx<'a> = Context<'a, ClientHeap<Chatter, Line>>;
+type Cx<'a> = Context<'a, Chatter, Client<Line>>;
 
 impl Rooms {
     fn nicks(&self) -> impl Iterator<Item = &String> {
@@ -61,7 +61,7 @@ fn tell_room(cx: &Cx<'_>, what: &str) {
 
 fn enter(cx: &mut Cx<'_>, room: &str) {
     let session = cx.session_id();
-    let heap = &mut **cx.heap;
+    let heap = &mut *cx.heap;
     heap.room = room.to_owned();
     heap.rooms.borrow_mut().join(room, &heap.nick, session);
     let entered = format!("* {} has joined {room}", cx.heap.nick);
@@ -87,7 +87,7 @@ fn heard(cx: &mut Cx<'_>, line: &str) {
         "/nick" => {
             let renamed = format!("* {} is now {name}", cx.heap.nick);
             let session = cx.session_id();
-            let heap = &mut **cx.heap;
+            let heap = &mut *cx.heap;
             let mut rooms = heap.rooms.borrow_mut();
             rooms.leave(&heap.room, &heap.nick);
             rooms.join(&heap.room, name, session);

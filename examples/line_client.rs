@@ -4,7 +4,7 @@
 //! it answers. While the server is away it waits for it, longer each time; lines that are typed meanwhile are sent when it
 //! is back. The end of the input ends the client, when everything is sent and answered: a second of silence says so.
 
-use poe::component::{Backoff, SHUTDOWN, ServerHeap, TcpClient};
+use poe::component::{Backoff, SHUTDOWN, Server, TcpClient};
 use poe::filter::Line;
 use poe::wheel::Address;
 use poe::{Context, Event, Kernel};
@@ -41,7 +41,7 @@ pub(crate) async fn talk<I: Iterator<Item = String>>(
         .heap(Typist::default())
         .backoff(Backoff::new().longest(Duration::from_secs(10)))
         .connect_timeout(Duration::from_secs(5))
-        .started(|cx| eprintln!("connecting to {}", cx.heap.target()))
+        .started(|cx| eprintln!("connecting to {}", cx.target()))
         .connected(|cx| {
             eprintln!("connected");
             for line in std::mem::take(&mut cx.heap.waiting) {
@@ -54,14 +54,14 @@ pub(crate) async fn talk<I: Iterator<Item = String>>(
             end_in_silence(cx);
         })
         .state(TYPED, |cx, typed: Option<String>| match typed {
-            Some(line) if cx.heap.is_connected() => cx.server().put(line),
+            Some(line) if cx.server().is_connected() => cx.server().put(line),
             Some(line) => cx.heap.waiting.push(line),
             None => {
                 cx.heap.over = true;
                 end_in_silence(cx);
             }
         })
-        .connect_error(|cx, error| eprintln!("attempt {}: {error}", cx.heap.failures() + 1))
+        .connect_error(|cx, error| eprintln!("attempt {}: {error}", cx.failures() + 1))
         .disconnected(|_| eprintln!("disconnected"))
         .start(&kernel)?
         .session_id();
@@ -78,8 +78,8 @@ pub(crate) async fn talk<I: Iterator<Item = String>>(
 }
 
 /// Once the input is over, the next silence is the end. A delay of the same name takes the place of the one before.
-fn end_in_silence(cx: &Context<'_, ServerHeap<Typist, Line>>) {
-    if cx.heap.over && cx.heap.is_connected() {
+fn end_in_silence(cx: &Context<'_, Typist, Server<Line>>) {
+    if cx.heap.over && cx.server().is_connected() {
         cx.delay(SHUTDOWN, SILENCE, ());
     }
 }

@@ -38,7 +38,7 @@ fn connected(cx: &mut Context<'_, Joint>, server: Connection) -> Handled {
 }
 
 /// A session for one client, which connects to the target and joins the two.
-fn join(cx: &mut Context<'_, poe::component::Listener>, client: Connection, target: Address) -> Handled {
+fn join(cx: &mut Context<'_, (), poe::component::Listener>, client: Connection, target: Address) -> Handled {
     let heap = Joint {
         client: Cell::new(Some(client.stream)),
         ..Joint::default()

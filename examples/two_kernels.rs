@@ -61,11 +61,11 @@ pub(crate) async fn serve(
                 .filter(|| Line::bytes().literal("\n"))
                 .client_heap(|_| 0_u64)
                 .client_input(|cx, line| {
-                    **cx.heap += 1;
+                    *cx.heap += 1;
                     cx.client().put(line);
                 })
                 .client_disconnected(move |cx| -> poe::Handled {
-                    handle.post(counter, COUNT, **cx.heap)?;
+                    handle.post(counter, COUNT, *cx.heap)?;
                     Ok(())
                 })
         })

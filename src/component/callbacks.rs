@@ -13,47 +13,47 @@ use std::pin::Pin;
 use std::rc::Rc;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-/// The heap of a component's session.
+/// What a component keeps beside the heap of its session.
 pub(super) trait Component: 'static {
     /// Whose session it is, for a text: "the server `echo`".
     fn whose(&self) -> String;
 }
 
 /// A user's callback, whatever it returns.
-pub(super) type Callback<T, A> = Rc<dyn Fn(&mut Context<'_, T>, A) -> Handled>;
+pub(super) type Callback<H, X, A> = Rc<dyn Fn(&mut Context<'_, H, X>, A) -> Handled>;
 
-pub(super) fn callback<T: Component, A: 'static, Ret: IntoReply>(
+pub(super) fn callback<H: 'static, X: Component, A: 'static, Ret: IntoReply>(
     name: &'static str,
-    f: impl Fn(&mut Context<'_, T>, A) -> Ret + 'static,
-) -> Callback<T, A> {
+    f: impl Fn(&mut Context<'_, H, X>, A) -> Ret + 'static,
+) -> Callback<H, X, A> {
     Rc::new(move |cx, arg| named(name, cx, |cx| f(cx, arg).into_reply().map(drop)))
 }
 
-pub(super) fn plain<T: Component, Ret: IntoReply>(
+pub(super) fn plain<H: 'static, X: Component, Ret: IntoReply>(
     name: &'static str,
-    f: impl Fn(&mut Context<'_, T>) -> Ret + 'static,
-) -> Callback<T, ()> {
+    f: impl Fn(&mut Context<'_, H, X>) -> Ret + 'static,
+) -> Callback<H, X, ()> {
     callback(name, move |cx, ()| f(cx))
 }
 
 /// Runs what a user has given to a builder. The event that it failed at is the component's own, so a failure, and a panic,
 /// gets the name that the user knows.
-pub(super) fn named<T: Component, R>(
+pub(super) fn named<H: 'static, X: Component, R>(
     name: &'static str,
-    cx: &mut Context<'_, T>,
-    f: impl FnOnce(&mut Context<'_, T>) -> Handled<R>,
+    cx: &mut Context<'_, H, X>,
+    f: impl FnOnce(&mut Context<'_, H, X>) -> Handled<R>,
 ) -> Handled<R> {
     let failure = match catch_unwind(AssertUnwindSafe(|| f(cx))) {
         Ok(Ok(done)) => return Ok(done),
         Ok(Err(failure)) => failure,
         Err(payload) => Failure::from_panic(payload),
     };
-    Err(failure.of_callback(|| full_name(name, &*cx.heap)))
+    Err(failure.of_callback(|| full_name(name, cx.component())))
 }
 
 #[cold]
-fn full_name(name: &str, heap: &impl Component) -> String {
-    format!("`{name}` of {}", heap.whose())
+fn full_name(name: &str, component: &impl Component) -> String {
+    format!("`{name}` of {}", component.whose())
 }
 
 /// Whatever can be read from and written to.
@@ -64,22 +64,23 @@ impl<T: AsyncRead + AsyncWrite> Duplex for T {}
 pub(super) type BoxedDuplex = Pin<Box<dyn Duplex>>;
 
 /// Makes of a socket the stream that is read and written, or refuses it.
-pub(super) type PreConnect<T> = Rc<dyn Fn(&mut Context<'_, T>, SocketStream) -> Handled<PreConnecting>>;
+pub(super) type PreConnect<H, X> = Rc<dyn Fn(&mut Context<'_, H, X>, SocketStream) -> Handled<PreConnecting>>;
 
 pub(super) type PreConnecting = Pin<Box<dyn Future<Output = io::Result<BoxedDuplex>>>>;
 
-pub(super) fn pre_connect<T, Fut, S>(
+pub(super) fn pre_connect<H, X, Fut, S>(
     name: &'static str,
-    f: impl Fn(&mut Context<'_, T>, SocketStream) -> Fut + 'static,
-) -> PreConnect<T>
+    f: impl Fn(&mut Context<'_, H, X>, SocketStream) -> Fut + 'static,
+) -> PreConnect<H, X>
 where
-    T: Component,
+    H: 'static,
+    X: Component,
     Fut: Future<Output = io::Result<S>> + 'static,
     S: AsyncRead + AsyncWrite + 'static,
 {
     Rc::new(move |cx, stream| {
         let making = named(name, cx, |cx| Ok(f(cx, stream)))?;
-        let name = full_name(name, &*cx.heap);
+        let name = full_name(name, cx.component());
         Ok(Box::pin(async move {
             match AssertUnwindSafe(making).catch_unwind().await {
                 Ok(made) => Ok(Box::pin(made?) as BoxedDuplex),
@@ -91,18 +92,18 @@ where
 }
 
 /// What a user has asked to be told of. Nobody is told of what is `None`.
-pub(super) struct Callbacks<T: Wired> {
-    pub(super) pre_connect: Option<PreConnect<T>>,
-    pub(super) connected: Option<Callback<T, ()>>,
-    pub(super) input: Option<Callback<T, <T::Filter as Filter>::Input>>,
-    pub(super) flushed: Option<Callback<T, ()>>,
-    pub(super) error: Option<Callback<T, IoError>>,
-    pub(super) high: Option<Callback<T, ()>>,
-    pub(super) low: Option<Callback<T, ()>>,
-    pub(super) disconnected: Option<Callback<T, ()>>,
+pub(super) struct Callbacks<H: 'static, X: Wired> {
+    pub(super) pre_connect: Option<PreConnect<H, X>>,
+    pub(super) connected: Option<Callback<H, X, ()>>,
+    pub(super) input: Option<Callback<H, X, <X::Filter as Filter>::Input>>,
+    pub(super) flushed: Option<Callback<H, X, ()>>,
+    pub(super) error: Option<Callback<H, X, IoError>>,
+    pub(super) high: Option<Callback<H, X, ()>>,
+    pub(super) low: Option<Callback<H, X, ()>>,
+    pub(super) disconnected: Option<Callback<H, X, ()>>,
 }
 
-impl<T: Wired> Callbacks<T> {
+impl<H: 'static, X: Wired> Callbacks<H, X> {
     pub(super) fn new() -> Self {
         Callbacks {
             pre_connect: None,
@@ -129,7 +130,10 @@ impl<T: Wired> Callbacks<T> {
     }
 }
 
-pub(super) fn call<T: 'static>(callback: &Option<Callback<T, ()>>, cx: &mut Context<'_, T>) -> Handled {
+pub(super) fn call<H: 'static, X: 'static>(
+    callback: &Option<Callback<H, X, ()>>,
+    cx: &mut Context<'_, H, X>,
+) -> Handled {
     match callback {
         Some(callback) => callback(cx, ()),
         None => Ok(()),

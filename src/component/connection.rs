@@ -12,7 +12,7 @@ use crate::id::{TaskId, WheelId};
 use crate::kernel::Turn;
 use crate::session::{Context, States};
 use crate::wheel::{Connection, IoError, ReadWrite, ReadWriteBuilder, SocketName};
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::marker::PhantomData;
 use std::rc::Rc;
@@ -51,7 +51,7 @@ fn input<F: Filter>() -> Event<F::Input> {
     Event::new("tcp_got_input")
 }
 
-/// A heap with a connection in it.
+/// What a component keeps beside the heap, with a connection in it.
 pub(super) trait Wired: Component + Sized {
     type Filter: Filter;
     /// The wheel goes before the `disconnected` callback, and not behind it.
@@ -59,51 +59,82 @@ pub(super) trait Wired: Component + Sized {
     /// What is at the other end, as the names of the callbacks have it.
     const PEER: &'static str;
     fn wire(&self) -> &Wire<Self::Filter>;
-    fn wire_mut(&mut self) -> &mut Wire<Self::Filter>;
 }
 
-/// A connection in a heap.
+/// A connection, beside a session's heap. Handlers hold it by a shared reference, so everything in it is a cell.
 pub(super) struct Wire<F> {
-    /// Empty before the connection and after it.
-    pub(super) wheel: Option<ReadWrite>,
-    pub(super) peer: Option<SocketName>,
+    /// Empty before the connection and after it. Shared with a [`Link`](super::link::Link) that was asked for it, so it is ended, not only dropped.
+    wheel: RefCell<Option<Rc<ReadWrite>>>,
+    peer: RefCell<Option<SocketName>>,
     /// PreConnect is at work, on the connection of that wheel.
-    pre: Option<(TaskId, WheelId)>,
+    pre: Cell<Option<(TaskId, WheelId)>>,
     /// `connected` was called, and `disconnected` not yet.
-    up: bool,
+    up: Cell<bool>,
     /// The end was asked for: no input callback any more (law 33).
     pub(super) shutdown: Cell<bool>,
     /// A record has come.
-    pub(super) heard: bool,
+    pub(super) heard: Cell<bool>,
     /// It waits for the output to be written.
-    finishing: bool,
+    finishing: Cell<bool>,
     /// Nothing can be written any more.
-    broken: bool,
+    broken: Cell<bool>,
     filter: PhantomData<fn(F)>,
 }
 
 impl<F> Wire<F> {
     pub(super) fn new() -> Self {
         Wire {
-            wheel: None,
-            peer: None,
-            pre: None,
-            up: false,
+            wheel: RefCell::default(),
+            peer: RefCell::default(),
+            pre: Cell::new(None),
+            up: Cell::new(false),
             shutdown: Cell::new(false),
-            heard: false,
-            finishing: false,
-            broken: false,
+            heard: Cell::new(false),
+            finishing: Cell::new(false),
+            broken: Cell::new(false),
             filter: PhantomData,
         }
     }
 
+    pub(super) fn wheel(&self) -> Option<Rc<ReadWrite>> {
+        self.wheel.borrow().clone()
+    }
+
+    pub(super) fn peer(&self) -> Option<SocketName> {
+        self.peer.borrow().clone()
+    }
+
     pub(super) fn is_up(&self) -> bool {
-        self.up
+        self.up.get()
     }
 
     /// Whether PreConnect is at work on what that wheel has brought.
     pub(super) fn is_pre_connecting(&self, wheel: WheelId) -> bool {
-        self.pre.is_some_and(|(_, current)| current == wheel)
+        self.pre.get().is_some_and(|(_, current)| current == wheel)
+    }
+
+    /// As new, with the name of the peer that it has or is about to have.
+    pub(super) fn reset(&self, peer: Option<SocketName>) {
+        self.cut();
+        drop(self.peer.replace(peer));
+        self.pre.set(None);
+        for flag in [&self.up, &self.shutdown, &self.heard, &self.finishing, &self.broken] {
+            flag.set(false);
+        }
+    }
+
+    /// The wheel goes at once; what was put and not written is lost.
+    fn cut(&self) {
+        let wheel = self.wheel.take();
+        if let Some(wheel) = wheel {
+            wheel.end();
+        }
+    }
+}
+
+impl<F> Drop for Wire<F> {
+    fn drop(&mut self) {
+        self.cut();
     }
 }
 
@@ -115,24 +146,24 @@ pub(super) fn give_up_alias(turn: Turn<'_>, alias: &str) {
 }
 
 /// What is to happen when a connection is over.
-pub(super) type Ended<T> = Rc<dyn Fn(&mut Context<'_, T>)>;
+pub(super) type Ended<H, X> = Rc<dyn Fn(&mut Context<'_, H, X>)>;
 
 /// What a connection's session works by; the same for all that one builder makes.
-pub(super) struct Plan<T: Wired> {
+pub(super) struct Plan<H: 'static, X: Wired> {
     pub(super) settings: Settings,
-    pub(super) callbacks: Callbacks<T>,
-    pub(super) filter: Rc<dyn Fn() -> T::Filter>,
+    pub(super) callbacks: Callbacks<H, X>,
+    pub(super) filter: Rc<dyn Fn() -> X::Filter>,
     /// Called at the end of each connection, behind `disconnected`.
-    pub(super) ended: Option<Ended<T>>,
+    pub(super) ended: Option<Ended<H, X>>,
 }
 
-impl<T: Wired> Plan<T> {
+impl<H: 'static, X: Wired> Plan<H, X> {
     /// What must hold for every connection, so that it is said before the first one.
     pub(super) fn check(
         settings: &Settings,
-        callbacks: &Callbacks<T>,
-        filter: &dyn Fn() -> T::Filter,
-        states: &States<T>,
+        callbacks: &Callbacks<H, X>,
+        filter: &dyn Fn() -> X::Filter,
+        states: &States<H, X>,
         reserved: &[&str],
     ) -> Result<(), Error> {
         let invalid = |what: String| Err(ErrorKind::Invalid(what).into());
@@ -147,8 +178,8 @@ impl<T: Wired> Plan<T> {
         if marks || high || low {
             let parts = [
                 (marks, "watermarks".to_owned()),
-                (high, format!("{}_high", T::PEER)),
-                (low, format!("{}_low", T::PEER)),
+                (high, format!("{}_high", X::PEER)),
+                (low, format!("{}_low", X::PEER)),
             ];
             let missing: Vec<_> = parts
                 .iter()
@@ -181,38 +212,38 @@ impl<T: Wired> Plan<T> {
     }
 
     /// Takes a connection: PreConnect has it first, if there is one.
-    pub(super) fn take(&self, cx: &mut Context<'_, T>, connection: Connection) -> Handled {
+    pub(super) fn take(&self, cx: &mut Context<'_, H, X>, connection: Connection) -> Handled {
         let Connection {
             stream, peer, wheel, ..
         } = connection;
-        cx.heap.wire_mut().peer = Some(peer);
+        drop(cx.component().wire().peer.replace(Some(peer)));
         let Some(pre_connect) = &self.callbacks.pre_connect else {
             return self.connect(cx, ReadWrite::builder(stream));
         };
         let making = pre_connect(cx, stream)?;
         let task = cx.spawn(async move { (wheel, making.await) }, PRE_CONNECTED);
-        cx.heap.wire_mut().pre = Some((task, wheel));
+        cx.component().wire().pre.set(Some((task, wheel)));
         Ok(())
     }
 
     /// What PreConnect has made, unless that connection was given up meanwhile.
     pub(super) fn pre_connected(
         &self,
-        cx: &mut Context<'_, T>,
+        cx: &mut Context<'_, H, X>,
         (wheel, made): (WheelId, io::Result<BoxedDuplex>),
     ) -> Result<Handled, io::Error> {
-        let wire = cx.heap.wire_mut();
-        if wire.pre.is_none_or(|(_, current)| current != wheel) {
+        let wire = cx.component().wire();
+        if !wire.is_pre_connecting(wheel) {
             return Ok(Ok(()));
         }
-        wire.pre = None;
+        wire.pre.set(None);
         Ok(self.connect(cx, ReadWrite::builder(made?)))
     }
 
     /// Makes the wheel, then calls `connected`.
-    fn connect(&self, cx: &mut Context<'_, T>, builder: ReadWriteBuilder) -> Handled {
+    fn connect(&self, cx: &mut Context<'_, H, X>, builder: ReadWriteBuilder) -> Handled {
         let filter = named("filter", cx, |_| Ok((self.filter)()))?;
-        let mut builder = builder.bare_input(filter, input::<T::Filter>()).error(ERROR);
+        let mut builder = builder.bare_input(filter, input::<X::Filter>()).error(ERROR);
         if self.callbacks.flushed.is_some() {
             builder = builder.flushed(FLUSHED);
         }
@@ -220,44 +251,40 @@ impl<T: Wired> Plan<T> {
             builder = builder.watermarks(high, low).high(HIGH).low(LOW);
         }
         let wheel = builder.start(cx)?;
-        let up = Wire {
-            wheel: Some(wheel),
-            peer: cx.heap.wire_mut().peer.take(),
-            up: true,
-            ..Wire::new()
-        };
-        let old = std::mem::replace(cx.heap.wire_mut(), up);
-        drop(old);
+        let wire = cx.component().wire();
+        wire.reset(wire.peer());
+        wire.wheel.replace(Some(Rc::new(wheel)));
+        wire.up.set(true);
         call(&self.callbacks.connected, cx)
     }
 
     /// Gives up what PreConnect is at work on.
-    pub(super) fn let_go(&self, cx: &mut Context<'_, T>) {
-        if let Some((task, _)) = cx.heap.wire_mut().pre.take() {
+    pub(super) fn let_go(&self, cx: &mut Context<'_, H, X>) {
+        if let Some((task, _)) = cx.component().wire().pre.take() {
             // Its result may be on its way, and is dropped then.
             let _ = cx.kernel.cancel(task);
         }
     }
 
     /// Begins the end, and reaches it if nothing waits to be written.
-    pub(super) fn shutdown(&self, cx: &mut Context<'_, T>) -> Handled {
+    pub(super) fn shutdown(&self, cx: &mut Context<'_, H, X>) -> Handled {
         self.let_go(cx);
-        let wire = cx.heap.wire_mut();
+        let wire = cx.component().wire();
         wire.shutdown.set(true);
-        let Some(wheel) = &wire.wheel else { return Ok(()) };
+        let Some(wheel) = wire.wheel() else { return Ok(()) };
         wheel.shutdown_input();
-        if wire.broken || wheel.is_output_closed() || wheel.out_octets() == 0 {
+        if wire.broken.get() || wheel.is_output_closed() || wheel.out_octets() == 0 {
             return self.finish(cx);
         }
-        if !std::mem::replace(&mut wire.finishing, true) {
+        if !wire.finishing.replace(true) {
             wheel.set_flushed_event(Some(FLUSHED));
         }
         Ok(())
     }
 
     /// The end: `disconnected` is called, and the wheel goes.
-    fn finish(&self, cx: &mut Context<'_, T>) -> Handled {
-        let result = if T::CLOSES_FIRST {
+    fn finish(&self, cx: &mut Context<'_, H, X>) -> Handled {
+        let result = if X::CLOSES_FIRST {
             self.close(cx);
             self.disconnect(cx)
         } else {
@@ -269,42 +296,43 @@ impl<T: Wired> Plan<T> {
         result
     }
 
-    fn end(&self, cx: &mut Context<'_, T>) {
+    fn end(&self, cx: &mut Context<'_, H, X>) {
         if let Some(ended) = &self.ended {
             ended(cx);
         }
     }
 
-    fn close(&self, cx: &mut Context<'_, T>) {
-        let wire = cx.heap.wire_mut();
-        if let Some(wheel) = wire.wheel.take()
-            && !wire.broken
-        {
-            wheel.close(self.settings.linger);
+    fn close(&self, cx: &mut Context<'_, H, X>) {
+        let wire = cx.component().wire();
+        if wire.broken.get() {
+            return wire.cut();
+        }
+        let wheel = wire.wheel.take();
+        if let Some(wheel) = wheel {
+            wheel.close_gently(self.settings.linger);
         }
     }
 
     /// Calls `disconnected`, unless it was called for this connection or there was none.
-    fn disconnect(&self, cx: &mut Context<'_, T>) -> Handled {
-        if std::mem::take(&mut cx.heap.wire_mut().up) {
+    fn disconnect(&self, cx: &mut Context<'_, H, X>) -> Handled {
+        if cx.component().wire().up.take() {
             return call(&self.callbacks.disconnected, cx);
         }
         Ok(())
     }
 
     /// Ends the connection at once; what was put and not written is lost.
-    pub(super) fn cut(&self, cx: &mut Context<'_, T>) -> Handled {
+    pub(super) fn cut(&self, cx: &mut Context<'_, H, X>) -> Handled {
         self.let_go(cx);
-        let wheel = cx.heap.wire_mut().wheel.take();
-        drop(wheel);
+        cx.component().wire().cut();
         self.disconnect(cx)
     }
 
-    fn got_error(&self, cx: &mut Context<'_, T>, error: IoError) -> Handled {
+    fn got_error(&self, cx: &mut Context<'_, H, X>, error: IoError) -> Handled {
         let too_long = error.as_filter().is_some_and(|e| e.is_too_long() || e.is_overflow());
         let ends = (error.is_final() || too_long) && error.operation() == "read" || error.as_io().is_some();
-        let wire = cx.heap.wire_mut();
-        wire.broken |= error.as_io().is_some();
+        let wire = cx.component().wire();
+        wire.broken.set(wire.broken.get() || error.as_io().is_some());
         let ends = ends && (self.settings.shutdown_on_error || wire.shutdown.get());
         if ends {
             wire.shutdown.set(true);
@@ -313,7 +341,7 @@ impl<T: Wired> Plan<T> {
             Some(callback) => callback(cx, error),
             None => {
                 if !error.is_eof() && !error.is_reset() {
-                    let peer = cx.heap.wire().peer.as_ref().map(tracing::field::display);
+                    let peer = cx.component().wire().peer().map(tracing::field::display);
                     tracing::warn!(target: "poe::wheels", session = %cx.session_id(), peer, "{error}");
                 }
                 Ok(())
@@ -325,23 +353,24 @@ impl<T: Wired> Plan<T> {
         result
     }
 
-    fn got_flush(&self, cx: &mut Context<'_, T>) -> Handled {
+    fn got_flush(&self, cx: &mut Context<'_, H, X>) -> Handled {
         let result = call(&self.callbacks.flushed, cx);
-        if cx.heap.wire().finishing && cx.heap.wire().wheel.is_some() {
+        let wire = cx.component().wire();
+        if wire.finishing.get() && wire.wheel().is_some() {
             return self.finish(cx).and(result);
         }
         result
     }
 
     /// Adds the handlers of a connection to a user's own.
-    pub(super) fn states(plan: &Rc<Self>, user: States<T>) -> States<T> {
+    pub(super) fn states(plan: &Rc<Self>, user: States<H, X>) -> States<H, X> {
         let (on_input, on_error, on_flush) = (plan.clone(), plan.clone(), plan.clone());
         let (on_high, on_low, on_stop) = (plan.clone(), plan.clone(), plan.clone());
         let on_cut = plan.clone();
-        user.on(input::<T::Filter>(), move |cx, record| {
+        user.on(input::<X::Filter>(), move |cx, record| {
             match &on_input.callbacks.input {
-                Some(callback) if !cx.heap.wire().shutdown.get() => {
-                    cx.heap.wire_mut().heard = true;
+                Some(callback) if !cx.component().wire().shutdown.get() => {
+                    cx.component().wire().heard.set(true);
                     callback(cx, record)
                 }
                 _ => Ok(()),

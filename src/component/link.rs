@@ -4,8 +4,10 @@ use super::connection::{CUT, ERROR, SHUTDOWN, Wire};
 use crate::filter::Filter;
 use crate::kernel::Turn;
 use crate::wheel::{IoError, Level, PutError, ReadWrite, SocketName};
+use std::cell::OnceCell;
 use std::fmt;
 use std::net::SocketAddr;
+use std::rc::Rc;
 
 /// The connection, as a handler of its session sees it: [`cx.client()`](crate::Context::client) in a server,
 /// [`cx.server()`](crate::Context::server) in a client.
@@ -35,14 +37,22 @@ use std::net::SocketAddr;
 /// kernel.run().await
 /// # }).unwrap();
 /// ```
-pub struct Link<'a, F: Filter> {
-    wire: &'a Wire<F>,
-    turn: Turn<'a>,
+pub struct Link<'k, F: Filter> {
+    wire: &'k Wire<F>,
+    turn: Turn<'k>,
+    /// Once they were asked for: handed out by reference, for as long as this is there.
+    peer: OnceCell<SocketName>,
+    wheel: OnceCell<Rc<ReadWrite>>,
 }
 
-impl<'a, F: Filter> Link<'a, F> {
-    pub(super) fn new(wire: &'a Wire<F>, turn: Turn<'a>) -> Self {
-        Link { wire, turn }
+impl<'k, F: Filter> Link<'k, F> {
+    pub(super) fn new(wire: &'k Wire<F>, turn: Turn<'k>) -> Self {
+        Link {
+            wire,
+            turn,
+            peer: OnceCell::new(),
+            wheel: OnceCell::new(),
+        }
     }
 
     /// Puts a record: it is written when the handler returns. On a connection that has ended it goes nowhere; a record
@@ -81,7 +91,7 @@ impl<'a, F: Filter> Link<'a, F> {
     #[track_caller]
     pub fn put(&self, record: impl Into<F::Output>) {
         let Err(refused) = self.try_put(record) else { return };
-        match (&self.wire.wheel, refused.into_filter()) {
+        match (self.wire.wheel(), refused.into_filter()) {
             (Some(wheel), Some(error)) => self.turn.yield_to(ERROR, IoError::filter("write", wheel.id(), error)),
             _ => tracing::debug!(target: "poe::wheels", "put on a connection that has ended"),
         }
@@ -109,7 +119,7 @@ impl<'a, F: Filter> Link<'a, F> {
     /// # }).unwrap();
     /// ```
     pub fn try_put(&self, record: impl Into<F::Output>) -> Result<Level, PutError<F::Output>> {
-        match &self.wire.wheel {
+        match self.wire.wheel() {
             Some(wheel) => wheel.put(record.into()),
             None => Err(PutError::closed(record.into())),
         }
@@ -154,22 +164,22 @@ impl<'a, F: Filter> Link<'a, F> {
     /// Whether there is a connection, and its end was not asked for.
     #[must_use]
     pub fn is_connected(&self) -> bool {
-        self.wire.wheel.is_some() && !self.wire.shutdown.get()
+        self.wire.wheel().is_some() && !self.wire.shutdown.get()
     }
 
     /// The name of the other end, in any family; `None` before there was a connection.
     #[doc(alias = "remote_ip")]
     #[doc(alias = "remote_port")]
     #[must_use]
-    pub fn peer(&self) -> Option<&'a SocketName> {
-        self.wire.peer.as_ref()
+    pub fn peer(&self) -> Option<&SocketName> {
+        fetched(&self.peer, || self.wire.peer())
     }
 
     /// The IP address of the other end; `None` before there was a connection, and for UNIX sockets.
     #[doc(alias = "remote_addr")]
     #[must_use]
     pub fn peer_addr(&self) -> Option<SocketAddr> {
-        self.peer().and_then(SocketName::as_socket_addr)
+        self.peer()?.as_socket_addr()
     }
 
     /// The wheel behind it, for what is not repeated here: pausing the input, marks, changing filters. (A change of the
@@ -185,16 +195,24 @@ impl<'a, F: Filter> Link<'a, F> {
     ///     .client_input(|cx, line| cx.client().put(line.repeat(1000)));
     /// ```
     #[must_use]
-    pub fn wheel(&self) -> Option<&'a ReadWrite> {
-        self.wire.wheel.as_ref()
+    pub fn wheel(&self) -> Option<&ReadWrite> {
+        fetched(&self.wheel, || self.wire.wheel()).map(|wheel| &**wheel)
     }
+}
+
+/// What is in the cell, or comes into it now.
+fn fetched<T>(cell: &OnceCell<T>, fetch: impl FnOnce() -> Option<T>) -> Option<&T> {
+    if cell.get().is_none() {
+        let _empty_before = cell.set(fetch()?);
+    }
+    cell.get()
 }
 
 impl<F: Filter> fmt::Debug for Link<'_, F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Link")
-            .field("peer", &self.wire.peer)
-            .field("wheel", &self.wire.wheel)
+            .field("peer", &self.wire.peer())
+            .field("wheel", &self.wire.wheel())
             .field("shutdown", &self.wire.shutdown.get())
             .finish()
     }

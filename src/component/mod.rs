@@ -13,5 +13,5 @@ pub use backoff::Backoff;
 pub use connection::SHUTDOWN;
 pub use kernel_pool::{KernelPool, PoolHandle, PoolReport, PoolServer};
 pub use link::Link;
-pub use tcp_client::{CONNECT, RECONNECT, ServerHeap, TcpClient, TcpClientBuilder};
-pub use tcp_server::{ClientHeap, DISCONNECTED, Listener, SET_CONCURRENCY, TcpServer, TcpServerBuilder};
+pub use tcp_client::{CONNECT, RECONNECT, Server, TcpClient, TcpClientBuilder};
+pub use tcp_server::{Client, DISCONNECTED, Listener, SET_CONCURRENCY, TcpServer, TcpServerBuilder};

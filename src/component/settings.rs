@@ -45,8 +45,13 @@ impl fmt::Debug for SessionType {
 
 impl Settings {
     /// A session of the component's, as the settings want it.
-    pub(super) fn session<H: 'static>(&self, heap: H, states: &States<H>) -> SessionBuilder<H> {
-        let mut session = Session::builder(heap).inline_states(states);
+    pub(super) fn session<H: 'static, X: 'static>(
+        &self,
+        heap: H,
+        component: X,
+        states: &States<H, X>,
+    ) -> SessionBuilder<H, X> {
+        let mut session = Session::builder_with(heap, component).inline_states(states);
         for (name, value) in &self.options {
             session = session.option(name, value);
         }
@@ -76,14 +81,14 @@ impl Default for Settings {
 /// its own documentation.
 macro_rules! connection_settings {
     (
-        $builder:ident, $heap:ident, $peer:literal,
+        $builder:ident, $component:ident, $peer:literal,
         $flushed:ident = $flushed_alias:literal, $error:ident = $error_alias:literal,
         $high:ident = $high_alias:literal, $low:ident = $low_alias:literal
     ) => {
         impl<H: 'static, F: Filter> $builder<H, F> {
             #[doc = concat!("Everything that was put for the ", $peer, " has been written.")]
             #[doc(alias = $flushed_alias)]
-            pub fn $flushed<R: IntoReply>(mut self, f: impl Fn(&mut Context<'_, $heap<H, F>>) -> R + 'static) -> Self {
+            pub fn $flushed<R: IntoReply>(mut self, f: impl Fn(&mut Context<'_, H, $component<F>>) -> R + 'static) -> Self {
                 self.callbacks.flushed = Some(plain(stringify!($flushed), f));
                 self
             }
@@ -95,7 +100,7 @@ macro_rules! connection_settings {
             #[doc(alias = $error_alias)]
             pub fn $error<R: IntoReply>(
                 mut self,
-                f: impl Fn(&mut Context<'_, $heap<H, F>>, IoError) -> R + 'static,
+                f: impl Fn(&mut Context<'_, H, $component<F>>, IoError) -> R + 'static,
             ) -> Self {
                 self.callbacks.error = Some(callback(stringify!($error), f));
                 self
@@ -104,7 +109,7 @@ macro_rules! connection_settings {
             #[doc = concat!("What waits to be written to the ", $peer, " has reached the high mark of")]
             /// [`watermarks`](Self::watermarks).
             #[doc(alias = $high_alias)]
-            pub fn $high<R: IntoReply>(mut self, f: impl Fn(&mut Context<'_, $heap<H, F>>) -> R + 'static) -> Self {
+            pub fn $high<R: IntoReply>(mut self, f: impl Fn(&mut Context<'_, H, $component<F>>) -> R + 'static) -> Self {
                 self.callbacks.high = Some(plain(stringify!($high), f));
                 self
             }
@@ -112,7 +117,7 @@ macro_rules! connection_settings {
             #[doc = concat!("What waits to be written to the ", $peer, " had reached the high mark, and has fallen to the low")]
             /// one.
             #[doc(alias = $low_alias)]
-            pub fn $low<R: IntoReply>(mut self, f: impl Fn(&mut Context<'_, $heap<H, F>>) -> R + 'static) -> Self {
+            pub fn $low<R: IntoReply>(mut self, f: impl Fn(&mut Context<'_, H, $component<F>>) -> R + 'static) -> Self {
                 self.callbacks.low = Some(plain(stringify!($low), f));
                 self
             }
@@ -131,7 +136,7 @@ macro_rules! connection_settings {
             pub fn state<A: 'static, R: IntoReply>(
                 mut self,
                 event: impl Calls<A, R::Value>,
-                f: impl Fn(&mut Context<'_, $heap<H, F>>, A) -> R + 'static,
+                f: impl Fn(&mut Context<'_, H, $component<F>>, A) -> R + 'static,
             ) -> Self {
                 self.states = self.states.on(event, f);
                 self.stateful = true;
@@ -140,7 +145,7 @@ macro_rules! connection_settings {
 
             /// Adds a table of handlers of one's own to them.
             #[doc(alias = "InlineStates")]
-            pub fn inline_states(mut self, states: &States<$heap<H, F>>) -> Self {
+            pub fn inline_states(mut self, states: &States<H, $component<F>>) -> Self {
                 self.states = self.states.with(states);
                 self.stateful = true;
                 self

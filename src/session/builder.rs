@@ -56,8 +56,46 @@ impl Session {
     /// ```
     #[doc(alias = "create")]
     pub fn builder<H: 'static>(heap: H) -> SessionBuilder<H> {
+        Session::builder_with(heap, ())
+    }
+
+    /// Starts building a session that keeps `component` beside its heap, for components built on sessions.
+    ///
+    /// Handlers reach it with [`Context::component`], as a shared reference: what changes in it is a `Cell`. A component
+    /// adds methods to `Context<'_, H, X>` with an extension trait, so that `cx.heap` is the user's heap and nothing else.
+    ///
+    /// ```
+    /// use poe::{Context, Kernel, Session, event::{START, STOP}};
+    /// use std::cell::Cell;
+    /// /// What a component counts for its user.
+    /// #[derive(Default)]
+    /// struct Meter(Cell<u64>);
+    /// trait Metered<'k> {
+    ///     fn meter(&self) -> &'k Meter;
+    /// }
+    /// impl<'k, H: 'static> Metered<'k> for Context<'k, H, Meter> {
+    ///     fn meter(&self) -> &'k Meter {
+    ///         self.component()
+    ///     }
+    /// }
+    /// # tokio_test::block_on(async {
+    /// let kernel = Kernel::new();
+    /// Session::builder_with(0_u32, Meter::default())
+    ///     .on(START, |cx, ()| {
+    ///         let meter = cx.meter(); // can be held while the heap is borrowed
+    ///         let heap: &mut u32 = &mut cx.heap;
+    ///         meter.0.set(7);
+    ///         *heap += 1;
+    ///     })
+    ///     .on(STOP, |cx, ()| assert_eq!((*cx.heap, cx.meter().0.get()), (1, 7)))
+    ///     .create(&kernel)?;
+    /// kernel.run().await
+    /// # }).unwrap();
+    /// ```
+    pub fn builder_with<H: 'static, X: 'static>(heap: H, component: X) -> SessionBuilder<H, X> {
         SessionBuilder {
             heap,
+            component,
             states: None,
             args: AnyArg::UNIT,
             options: Options::default(),
@@ -94,9 +132,10 @@ impl Session {
 /// # Ok::<(), poe::Error>(())
 /// ```
 #[must_use = "a session lives only after `create`"]
-pub struct SessionBuilder<H: 'static> {
+pub struct SessionBuilder<H: 'static, X: 'static = ()> {
     heap: H,
-    states: Option<States<H>>,
+    component: X,
+    states: Option<States<H, X>>,
     args: AnyArg,
     options: Options,
     session_type: Option<Box<SessionType>>,
@@ -106,9 +145,9 @@ pub struct SessionBuilder<H: 'static> {
 /// Makes of the session's own object the one that the kernel is to run.
 type SessionType = dyn FnOnce(Rc<dyn Invoke>) -> Rc<dyn Invoke>;
 
-impl<H: 'static> SessionBuilder<H> {
+impl<H: 'static, X: 'static> SessionBuilder<H, X> {
     /// Adds the handlers of a table, in place of earlier ones of the same names. Sessions made with one table share it.
-    pub fn inline_states(mut self, states: &States<H>) -> Self {
+    pub fn inline_states(mut self, states: &States<H, X>) -> Self {
         self.states = Some(match self.states {
             Some(own) => own.with(states),
             None => states.clone(),
@@ -116,7 +155,7 @@ impl<H: 'static> SessionBuilder<H> {
         self
     }
 
-    pub(super) fn map_states(mut self, change: impl FnOnce(States<H>) -> States<H>) -> Self {
+    pub(super) fn map_states(mut self, change: impl FnOnce(States<H, X>) -> States<H, X>) -> Self {
         self.states = Some(change(self.states.unwrap_or_default()));
         self
     }
@@ -125,7 +164,7 @@ impl<H: 'static> SessionBuilder<H> {
     pub fn on<A: 'static, Ret: IntoReply>(
         self,
         event: impl Calls<A, Ret::Value>,
-        handler: impl Fn(&mut Context<'_, H>, A) -> Ret + 'static,
+        handler: impl Fn(&mut Context<'_, H, X>, A) -> Ret + 'static,
     ) -> Self {
         self.map_states(|states| states.on(event, handler))
     }
@@ -271,7 +310,7 @@ impl<H: 'static> SessionBuilder<H> {
             }
             .into());
         };
-        let session: Rc<dyn Invoke> = Rc::new(SessionCell::new(self.heap, states, self.options));
+        let session: Rc<dyn Invoke> = Rc::new(SessionCell::new(self.heap, self.component, states, self.options));
         let object = match self.session_type {
             Some(session_type) => session_type(session),
             None => session,
@@ -280,7 +319,7 @@ impl<H: 'static> SessionBuilder<H> {
     }
 }
 
-impl<H: fmt::Debug> fmt::Debug for SessionBuilder<H> {
+impl<H: fmt::Debug, X> fmt::Debug for SessionBuilder<H, X> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SessionBuilder")
             .field("heap", &self.heap)

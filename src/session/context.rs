@@ -17,27 +17,30 @@ use std::panic::Location;
 use std::rc::Rc;
 
 /// A session as the kernel holds it: its heap, while no handler has it, and its table.
-pub(super) struct SessionCell<H: 'static> {
+pub(super) struct SessionCell<H: 'static, X: 'static> {
     /// Empty while a handler's context has the heap.
     heap: Cell<Option<Box<H>>>,
-    pub(super) table: TableSlot<Handler<H>>,
+    /// What a component keeps beside the heap; shared by all contexts of the session, so it is never taken out.
+    component: X,
+    pub(super) table: TableSlot<Handler<H, X>>,
     pub(super) options: Options,
 }
 
-impl<H> SessionCell<H> {
-    pub(super) fn new(heap: H, states: States<H>, options: Options) -> Self {
+impl<H, X> SessionCell<H, X> {
+    pub(super) fn new(heap: H, component: X, states: States<H, X>, options: Options) -> Self {
         SessionCell {
             heap: Cell::new(Some(Box::new(heap))),
+            component,
             table: TableSlot::new(states.table),
             options,
         }
     }
 }
 
-impl<H: 'static> SessionCell<H> {
+impl<H: 'static, X: 'static> SessionCell<H, X> {
     /// Gives the handler the heap for as long as it runs.
     #[inline(always)]
-    fn enter(&self, handler: &Rc<Handler<H>>, turn: Turn<'_>, arg: &mut AnyArg) -> Invoked {
+    fn enter(&self, handler: &Rc<Handler<H, X>>, turn: Turn<'_>, arg: &mut AnyArg) -> Invoked {
         let Some(heap) = self.heap.take() else {
             return heap_in_use();
         };
@@ -54,8 +57,8 @@ impl<H: 'static> SessionCell<H> {
     #[inline(never)]
     fn invoke_otherwise(
         &self,
-        found: Option<&Rc<Handler<H>>>,
-        table: &Table<Handler<H>>,
+        found: Option<&Rc<Handler<H, X>>>,
+        table: &Table<Handler<H, X>>,
         turn: Turn<'_>,
         arg: &mut AnyArg,
     ) -> Invoked {
@@ -92,7 +95,7 @@ fn heap_in_use() -> Invoked {
     Invoked::Failed(Failure::msg("the session's heap is in use further up the stack"))
 }
 
-impl<H: 'static> Invoke for SessionCell<H> {
+impl<H: 'static, X: 'static> Invoke for SessionCell<H, X> {
     #[inline]
     fn invoke(&self, turn: Turn<'_>, arg: &mut AnyArg) -> Invoked {
         let table = self.table.get();
@@ -111,7 +114,7 @@ impl<H: 'static> Invoke for SessionCell<H> {
     }
 
     fn heap_size(&self) -> usize {
-        size_of::<H>()
+        size_of::<H>() + size_of::<X>()
     }
 
     fn options(&self) -> Vec<(String, String)> {
@@ -140,6 +143,10 @@ fn warn_of_unhandled(turn: Turn<'_>) {
 /// here are the methods that run handlers before they return. While they do, the heap is back in the session, so that
 /// those handlers may be the session's own.
 ///
+/// `H` is the type of your heap, also in the callbacks of components. `X` is what a component keeps beside it in the
+/// session: `()` in your own sessions, [`Client`](crate::component::Client) in those of a
+/// [`TcpServer`](crate::component::TcpServer)'s clients. Methods such as `cx.client()` come with it.
+///
 /// ```
 /// use poe::{Event, Kernel, Reply, Session, event::START};
 /// const TOTAL: Event<(), u64> = Event::new("total");
@@ -157,14 +164,14 @@ fn warn_of_unhandled(turn: Turn<'_>) {
 /// kernel.run().await
 /// # }).unwrap();
 /// ```
-pub struct Context<'k, H: 'static> {
+pub struct Context<'k, H: 'static, X: 'static = ()> {
     /// The session's heap.
     #[doc(alias = "HEAP")]
     pub heap: Heap<H>,
     /// The kernel, apart from the heap and `Copy`.
     #[doc(alias = "KERNEL")]
     pub kernel: Turn<'k>,
-    cell: &'k SessionCell<H>,
+    cell: &'k SessionCell<H, X>,
 }
 
 /// A session's heap in the hands of its running handler; derefs to it.
@@ -234,7 +241,7 @@ impl<H: fmt::Display> fmt::Display for Heap<H> {
     }
 }
 
-impl<H: 'static> Drop for Context<'_, H> {
+impl<H: 'static, X: 'static> Drop for Context<'_, H, X> {
     /// Puts the heap back, also when the handler panics.
     #[inline]
     fn drop(&mut self) {
@@ -244,7 +251,7 @@ impl<H: 'static> Drop for Context<'_, H> {
     }
 }
 
-impl<'k, H> Deref for Context<'k, H> {
+impl<'k, H, X> Deref for Context<'k, H, X> {
     type Target = Turn<'k>;
     #[inline]
     fn deref(&self) -> &Turn<'k> {
@@ -252,21 +259,21 @@ impl<'k, H> Deref for Context<'k, H> {
     }
 }
 
-impl<H> fmt::Debug for Context<'_, H> {
+impl<H, X> fmt::Debug for Context<'_, H, X> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.kernel.fmt(f)
     }
 }
 
-impl<H: 'static> Caller for Context<'_, H> {}
-impl<H: 'static> Caller for &mut Context<'_, H> {}
+impl<H: 'static, X: 'static> Caller for Context<'_, H, X> {}
+impl<H: 'static, X: 'static> Caller for &mut Context<'_, H, X> {}
 
-impl<H: 'static> sealed::Caller for Context<'_, H> {
+impl<H: 'static, X: 'static> sealed::Caller for Context<'_, H, X> {
     #[inline]
     fn at_once<T>(&mut self, _what: &'static str, f: impl FnOnce(&Core) -> T) -> Result<T, Error> {
         /// Takes the heap back, also when a handler of a call to oneself panics.
-        struct Lent<'a, H: 'static>(&'a SessionCell<H>, &'a mut Option<Box<H>>);
-        impl<H> Drop for Lent<'_, H> {
+        struct Lent<'a, H: 'static, X: 'static>(&'a SessionCell<H, X>, &'a mut Option<Box<H>>);
+        impl<H, X> Drop for Lent<'_, H, X> {
             #[inline]
             fn drop(&mut self) {
                 *self.1 = self.0.heap.take();
@@ -278,13 +285,13 @@ impl<H: 'static> sealed::Caller for Context<'_, H> {
     }
 }
 
-impl<H: 'static> sealed::Caller for &mut Context<'_, H> {
+impl<H: 'static, X: 'static> sealed::Caller for &mut Context<'_, H, X> {
     fn at_once<T>(&mut self, what: &'static str, f: impl FnOnce(&Core) -> T) -> Result<T, Error> {
         (**self).at_once(what, f)
     }
 }
 
-impl<H: 'static> Context<'_, H> {
+impl<H: 'static, X: 'static> Context<'_, H, X> {
     /// Runs a session's handler now, ahead of everything that waits, and gives its answer (laws L12 to L17). It may
     /// call back, also into this session.
     ///
@@ -394,6 +401,17 @@ impl<H: 'static> Context<'_, H> {
     }
 }
 
+impl<'k, H: 'static, X: 'static> Context<'k, H, X> {
+    /// Returns what the session's component keeps beside the heap: see [`Session::builder_with`](crate::Session::builder_with).
+    ///
+    /// It borrows the session and not the context, so it can be held while the heap is borrowed.
+    #[must_use]
+    #[inline]
+    pub fn component(&self) -> &'k X {
+        &self.cell.component
+    }
+}
+
 /// The session's own handlers, which come and go while it lives.
 ///
 /// ```
@@ -418,13 +436,13 @@ impl<H: 'static> Context<'_, H> {
 /// kernel.run().await
 /// # }).unwrap();
 /// ```
-impl<H: 'static> Context<'_, H> {
+impl<H: 'static, X: 'static> Context<'_, H, X> {
     /// Sets or replaces a handler of this session, also for events that are queued already (law L60). A table that is
     /// shared with other sessions is copied first; a handler may replace itself while it runs.
     pub fn state<A: 'static, Ret: IntoReply>(
         &self,
         event: impl Calls<A, Ret::Value>,
-        handler: impl Fn(&mut Context<'_, H>, A) -> Ret + 'static,
+        handler: impl Fn(&mut Context<'_, H, X>, A) -> Ret + 'static,
     ) {
         let replaced = self.cell.change_table(|table| table.set(event.key(), erase(handler)));
         if replaced && self.cell.options.flags().debug {
@@ -466,7 +484,7 @@ impl<H: 'static> Context<'_, H> {
 /// kernel.run().await
 /// # }).unwrap();
 /// ```
-impl<H: 'static> Context<'_, H> {
+impl<H: 'static, X: 'static> Context<'_, H, X> {
     /// Sets an option of this session and gives its old value. Names are lower-cased; `on`, `yes` and `true` become
     /// `1`, `off`, `no` and `false` become `0`. The session heeds `trace` (log each dispatch), `debug` (warn when a
     /// handler is replaced) and `default` (warn when an event finds no handler); others are the program's own.

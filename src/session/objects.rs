@@ -33,19 +33,19 @@ use std::rc::Rc;
 /// let states = States::new().object_states(&std::rc::Rc::new(Door), Door::states);
 /// assert_eq!(states.event_names(), ["close", "open"]);
 /// ```
-pub struct ObjectStates<T: ?Sized + 'static, H: 'static> {
+pub struct ObjectStates<T: ?Sized + 'static, H: 'static, X: 'static = ()> {
     object: Rc<T>,
-    states: States<H>,
+    states: States<H, X>,
 }
 
-impl<T: ?Sized + 'static, H: 'static> ObjectStates<T, H> {
+impl<T: ?Sized + 'static, H: 'static, X: 'static> ObjectStates<T, H, X> {
     /// Makes a method the handler of an event, in place of an earlier one of that event. A closure that is given the
     /// object first will do, too.
     #[must_use]
     pub fn on<A: 'static, Ret: IntoReply>(
         mut self,
         event: impl Calls<A, Ret::Value>,
-        method: impl Fn(&T, &mut Context<'_, H>, A) -> Ret + 'static,
+        method: impl Fn(&T, &mut Context<'_, H, X>, A) -> Ret + 'static,
     ) -> Self {
         let object = self.object.clone();
         self.states = self.states.on(event, move |cx, arg| method(&object, cx, arg));
@@ -53,7 +53,7 @@ impl<T: ?Sized + 'static, H: 'static> ObjectStates<T, H> {
     }
 }
 
-impl<T: ?Sized, H> fmt::Debug for ObjectStates<T, H> {
+impl<T: ?Sized, H, X> fmt::Debug for ObjectStates<T, H, X> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("ObjectStates").field(&self.states).finish()
     }
@@ -88,12 +88,12 @@ impl<T: ?Sized, H> fmt::Debug for ObjectStates<T, H> {
 /// # }).unwrap();
 /// ```
 #[doc(alias = "package_states")]
-pub trait Package<H: 'static> {
+pub trait Package<H: 'static, X: 'static = ()> {
     /// The handlers.
-    fn states(&self) -> States<H>;
+    fn states(&self) -> States<H, X>;
 }
 
-impl<H: 'static> States<H> {
+impl<H: 'static, X: 'static> States<H, X> {
     /// Adds methods of an object as handlers, in place of earlier ones of the same events. The table shares the object
     /// with whoever else has it: one object may serve many sessions, and many objects one session.
     ///
@@ -121,7 +121,7 @@ impl<H: 'static> States<H> {
     pub fn object_states<T: ?Sized + 'static>(
         self,
         object: &Rc<T>,
-        methods: impl FnOnce(ObjectStates<T, H>) -> ObjectStates<T, H>,
+        methods: impl FnOnce(ObjectStates<T, H, X>) -> ObjectStates<T, H, X>,
     ) -> Self {
         let object = object.clone();
         methods(ObjectStates { object, states: self }).states
@@ -141,7 +141,7 @@ impl<H: 'static> States<H> {
     /// assert_eq!(states.event_names(), ["hour", "minute", "second"]);
     /// ```
     #[must_use]
-    pub fn package_states(self, package: &(impl Package<H> + ?Sized)) -> Self {
+    pub fn package_states(self, package: &(impl Package<H, X> + ?Sized)) -> Self {
         self.with(&package.states())
     }
 
@@ -182,13 +182,13 @@ impl<H: 'static> States<H> {
         Ok(self)
     }
 
-    fn handler(&self, event: &str) -> Result<Rc<super::states::Handler<H>>, Error> {
+    fn handler(&self, event: &str) -> Result<Rc<super::states::Handler<H, X>>, Error> {
         let found = self.find(Key::new(event));
         found.ok_or_else(|| ErrorKind::Invalid(format!("the table has no handler of `{event}`")).into())
     }
 }
 
-impl<H: 'static> SessionBuilder<H> {
+impl<H: 'static, X: 'static> SessionBuilder<H, X> {
     /// Adds methods of an object as handlers: see [`States::object_states`].
     ///
     /// ```
@@ -218,7 +218,7 @@ impl<H: 'static> SessionBuilder<H> {
     pub fn object_states<T: ?Sized + 'static>(
         self,
         object: &Rc<T>,
-        methods: impl FnOnce(ObjectStates<T, H>) -> ObjectStates<T, H>,
+        methods: impl FnOnce(ObjectStates<T, H, X>) -> ObjectStates<T, H, X>,
     ) -> Self {
         self.map_states(|states| states.object_states(object, methods))
     }
@@ -243,12 +243,12 @@ impl<H: 'static> SessionBuilder<H> {
     /// assert_eq!(kernel.call::<_, u8>(id, "minute", ())?, 30);
     /// # Ok::<(), poe::Error>(())
     /// ```
-    pub fn package_states(self, package: &(impl Package<H> + ?Sized)) -> Self {
+    pub fn package_states(self, package: &(impl Package<H, X> + ?Sized)) -> Self {
         self.map_states(|states| states.package_states(package))
     }
 }
 
-impl<H: 'static> Context<'_, H> {
+impl<H: 'static, X: 'static> Context<'_, H, X> {
     /// Sets or replaces a handler of this session by a method of an object: see [`state`](Self::state).
     ///
     /// ```
@@ -276,7 +276,7 @@ impl<H: 'static> Context<'_, H> {
         &self,
         object: &Rc<T>,
         event: impl Calls<A, Ret::Value>,
-        method: impl Fn(&T, &mut Context<'_, H>, A) -> Ret + 'static,
+        method: impl Fn(&T, &mut Context<'_, H, X>, A) -> Ret + 'static,
     ) {
         let object = object.clone();
         self.state(event, move |cx, arg| method(&object, cx, arg));

@@ -12,13 +12,15 @@ use std::fmt;
 use std::rc::Rc;
 
 /// A handler with its types erased.
-pub(super) type Handler<H> = dyn Fn(&mut Context<'_, H>, &mut AnyArg) -> Invoked;
+pub(super) type Handler<H, X> = dyn Fn(&mut Context<'_, H, X>, &mut AnyArg) -> Invoked;
 
 /// A table of handlers for sessions with a heap `H` (POE's `inline_states`).
 ///
 /// Name the heap's type first, and the closures' types are inferred: `cx` from the table, the argument from the key, or
 /// from an annotation where the key is a bare name. A later handler of the same name replaces the earlier one. Making
 /// many sessions with one table shares it.
+///
+/// `X` is what a component keeps beside the heap, and `()` for your own sessions: see [`Context`].
 ///
 /// ```
 /// use poe::{Event, Reply, States};
@@ -31,8 +33,8 @@ pub(super) type Handler<H> = dyn Fn(&mut Context<'_, H>, &mut AnyArg) -> Invoked
 /// assert_eq!(states.event_names(), ["add", "rename", "total"]);
 /// ```
 #[doc(alias = "inline_states")]
-pub struct States<H: 'static> {
-    pub(super) table: Rc<Table<Handler<H>>>,
+pub struct States<H: 'static, X: 'static = ()> {
+    pub(super) table: Rc<Table<Handler<H, X>>>,
 }
 
 /// The handlers, found by their names' indices; holds one reference to each name. `F` is what a handler looks like
@@ -125,13 +127,14 @@ impl<F: ?Sized> Drop for Table<F> {
 
 /// Makes the erased handler of a typed closure. A value of the wrong type can come by a bare name only; it is an error
 /// that names all there is to know.
-pub(super) fn erase<H, A, Ret>(f: impl Fn(&mut Context<'_, H>, A) -> Ret + 'static) -> Rc<Handler<H>>
+pub(super) fn erase<H, X, A, Ret>(f: impl Fn(&mut Context<'_, H, X>, A) -> Ret + 'static) -> Rc<Handler<H, X>>
 where
     H: 'static,
+    X: 'static,
     A: 'static,
     Ret: IntoReply,
 {
-    Rc::new(move |cx: &mut Context<'_, H>, arg: &mut AnyArg| {
+    Rc::new(move |cx: &mut Context<'_, H, X>, arg: &mut AnyArg| {
         let Some(arg) = arg.take::<A>() else {
             return wrong_argument(cx.kernel, type_name::<A>(), arg);
         };
@@ -165,7 +168,7 @@ pub(super) fn wrong_argument(turn: Turn<'_>, expected: &'static str, arg: &AnyAr
     }))
 }
 
-impl<H: 'static> States<H> {
+impl<H: 'static, X: 'static> States<H, X> {
     /// An empty table.
     #[must_use]
     pub fn new() -> Self {
@@ -180,7 +183,7 @@ impl<H: 'static> States<H> {
     pub fn on<A: 'static, Ret: IntoReply>(
         mut self,
         event: impl Calls<A, Ret::Value>,
-        handler: impl Fn(&mut Context<'_, H>, A) -> Ret + 'static,
+        handler: impl Fn(&mut Context<'_, H, X>, A) -> Ret + 'static,
     ) -> Self {
         self.set(event.key(), erase(handler));
         self
@@ -202,7 +205,7 @@ impl<H: 'static> States<H> {
     /// # Ok::<(), poe::Error>(())
     /// ```
     #[must_use]
-    pub fn with(mut self, other: &States<H>) -> Self {
+    pub fn with(mut self, other: &States<H, X>) -> Self {
         if self.table.keys.is_empty() {
             self.table = other.table.clone();
         } else {
@@ -217,7 +220,7 @@ impl<H: 'static> States<H> {
         self.table.event_names()
     }
 
-    pub(super) fn set(&mut self, key: Key<'_>, handler: Rc<Handler<H>>) {
+    pub(super) fn set(&mut self, key: Key<'_>, handler: Rc<Handler<H, X>>) {
         // The kernel's own name: nothing would ever come by it.
         debug_assert!(
             key.as_str() != "_signal",
@@ -230,7 +233,7 @@ impl<H: 'static> States<H> {
         drop(Rc::make_mut(&mut self.table).remove(key));
     }
 
-    pub(super) fn find(&self, key: Key<'_>) -> Option<Rc<Handler<H>>> {
+    pub(super) fn find(&self, key: Key<'_>) -> Option<Rc<Handler<H, X>>> {
         let name = self.table.names.lookup(key)?;
         self.table.find(name).cloned()
     }
@@ -240,13 +243,13 @@ impl<H: 'static> States<H> {
     }
 }
 
-impl<H> Default for States<H> {
+impl<H, X> Default for States<H, X> {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl<H> Clone for States<H> {
+impl<H, X> Clone for States<H, X> {
     fn clone(&self) -> Self {
         States {
             table: self.table.clone(),
@@ -254,15 +257,18 @@ impl<H> Clone for States<H> {
     }
 }
 
-impl<H> fmt::Debug for States<H> {
+impl<H, X> fmt::Debug for States<H, X> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("States").field(&self.event_names()).finish()
     }
 }
 
-impl<H: 'static> SessionCell<H> {
+impl<H: 'static, X: 'static> SessionCell<H, X> {
     /// Changes the session's own table, which is a copy from then on if others share it.
-    pub(super) fn change_table(&self, change: impl FnOnce(&mut Table<Handler<H>>) -> Option<Rc<Handler<H>>>) -> bool {
+    pub(super) fn change_table(
+        &self,
+        change: impl FnOnce(&mut Table<Handler<H, X>>) -> Option<Rc<Handler<H, X>>>,
+    ) -> bool {
         self.table.change(change)
     }
 }

@@ -345,8 +345,8 @@ async fn ct3_connect_goes_to_another_server_and_reconnect_stays_there() {
         .connected(move |_| connected.say("connected"))
         .server_input(move |cx, line| {
             input.say(line);
-            **cx.heap += 1;
-            match **cx.heap {
+            *cx.heap += 1;
+            match *cx.heap {
                 1 => cx.connect(second),
                 2 => cx.reconnect(),
                 _ => cx.server().shutdown(),
@@ -354,8 +354,8 @@ async fn ct3_connect_goes_to_another_server_and_reconnect_stays_there() {
         })
         .disconnected(move |cx| {
             gone.say("disconnected");
-            if **cx.heap == 3 {
-                assert_eq!(cx.heap.target().as_socket_addr(), Some(second));
+            if *cx.heap == 3 {
+                assert_eq!(cx.target().as_socket_addr(), Some(second));
                 targets.iter().for_each(TcpServer::shutdown);
             }
         })
@@ -436,7 +436,7 @@ async fn a_client_comes_back_by_itself_until_it_is_told_to_end() {
         .connect_error(move |cx, error| {
             assert!(error.is_refused());
             // The connection that was lost had brought a record, so the count starts over.
-            l2.say(format!("failure {}", cx.heap.failures()));
+            l2.say(format!("failure {}", cx.failures()));
         })
         .disconnected(move |_| l3.say("disconnected"))
         .start(&kernel)
@@ -508,8 +508,8 @@ async fn a_shutdown_from_disconnected_ends_the_coming_back() {
         .server_input(|_, _| ())
         .disconnected(move |cx| {
             gone.say("disconnected");
-            **cx.heap += 1;
-            if **cx.heap == 3 {
+            *cx.heap += 1;
+            if *cx.heap == 3 {
                 cx.server().shutdown();
                 server.shutdown();
             }

@@ -265,10 +265,10 @@ async fn reconnecting_gives_each_connected_its_disconnected() {
     TcpClient::builder(server.local_name())
         .heap(0)
         .connected(move |cx| {
-            **cx.heap += 1;
+            *cx.heap += 1;
             connected.say("connected");
         })
-        .server_input(|cx, line| match (&*line, **cx.heap) {
+        .server_input(|cx, line| match (&*line, *cx.heap) {
             ("hello", n) => cx.server().put(format!("connection {n}")),
             ("CONNECTION 3", _) => {
                 cx.server().shutdown();
@@ -278,7 +278,7 @@ async fn reconnecting_gives_each_connected_its_disconnected() {
         })
         .disconnected(move |cx| {
             disconnected.say("disconnected");
-            if **cx.heap == 3 {
+            if *cx.heap == 3 {
                 listener.shutdown();
             }
         })
@@ -311,8 +311,8 @@ async fn a_client_whose_server_hangs_up_may_reconnect_from_disconnected() {
         .server_error(move |_, error| failed.say(error.to_string()))
         .disconnected(move |cx| {
             disconnected.say("disconnected");
-            **cx.heap += 1;
-            match **cx.heap {
+            *cx.heap += 1;
+            match *cx.heap {
                 3 => listener.shutdown(),
                 _ => cx.reconnect(),
             }

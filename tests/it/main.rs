@@ -10,6 +10,7 @@ mod component_rows;
 mod component_shutdown;
 mod component_tcp;
 mod conformance;
+mod contexts;
 #[cfg(unix)]
 mod descriptors;
 mod driver_sysrw;

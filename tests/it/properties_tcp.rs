@@ -191,7 +191,7 @@ proptest! {
                 .heap(false)
                 .connected(move |cx| {
                     connected.add("connected");
-                    assert!(!std::mem::replace(&mut **cx.heap, true), "connected twice");
+                    assert!(!std::mem::replace(&mut *cx.heap, true), "connected twice");
                     cx.server().put("hello");
                 })
                 .server_input(|cx, line| match &*line {
@@ -202,7 +202,7 @@ proptest! {
                 .server_error(|_, _| ())
                 .disconnected(move |cx| {
                     gone.add("disconnected");
-                    assert!(std::mem::take(&mut **cx.heap), "disconnected twice");
+                    assert!(std::mem::take(&mut *cx.heap), "disconnected twice");
                     // A `reconnect` that was asked for makes one more than there are moods.
                     client_left.set(client_left.get().saturating_sub(1));
                     if client_left.get() > 0 {

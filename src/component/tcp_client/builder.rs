@@ -1,10 +1,10 @@
 //! The settings of a client, and its start.
 
-use super::session::{Client, retrying, states};
-use super::{ServerHeap, TcpClient};
+use super::session::{Role, retrying, states};
+use super::{Server, TcpClient};
 use crate::component::backoff::Backoff;
 use crate::component::callbacks::{Callback, Callbacks, callback, plain, pre_connect};
-use crate::component::connection::{Plan, Wire};
+use crate::component::connection::Plan;
 use crate::component::settings::{SessionType, Settings, connection_settings};
 use crate::error::{Error, ErrorKind};
 use crate::event::Calls;
@@ -54,7 +54,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 ///     .alias("echo")
 ///     .connect_timeout(Duration::from_secs(5))
 ///     .nodelay(false)
-///     .started(|cx| println!("connecting to {}", cx.heap.target()))
+///     .started(|cx| println!("connecting to {}", cx.target()))
 ///     .connected(|cx| {
 ///         cx.server().put("hello");
 ///         cx.server().put("goodbye");
@@ -66,7 +66,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 ///         }
 ///     })
 ///     .disconnected(move |cx| {
-///         assert_eq!(**cx.heap, ["hello", "goodbye"]);
+///         assert_eq!(*cx.heap, ["hello", "goodbye"]);
 /// #       echo.shutdown();
 ///     })
 ///     .start(&kernel)?;
@@ -78,17 +78,17 @@ use tokio::io::{AsyncRead, AsyncWrite};
 /// Handlers of one's own, and a server that is sent only as much as it takes:
 ///
 /// ```
-/// use poe::component::{ServerHeap, TcpClient, TcpServer};
+/// use poe::component::{Server, TcpClient, TcpServer};
 /// use poe::{Event, Kernel, States, filter::Line};
 /// use std::time::Duration;
 /// const MORE: Event<()> = Event::new("more");
 /// const DONE: Event<()> = Event::new("done");
 /// # tokio_test::block_on(async {
 /// let kernel = Kernel::new();
-/// let others = States::<ServerHeap<u32, Line>>::new().on(DONE, |cx, ()| cx.server().put("that was all"));
+/// let others = States::<u32, Server<Line>>::new().on(DONE, |cx, ()| cx.server().put("that was all"));
 /// # let sink = TcpServer::builder("127.0.0.1:0").client_heap(|_| 0).client_input(|cx, line: String| match &*line {
 /// #     "that was all" => { cx.client().put(cx.heap.to_string()); cx.client().shutdown() }
-/// #     line => **cx.heap += line.len(),
+/// #     line => *cx.heap += line.len(),
 /// # }).start(&kernel).await?;
 /// # let addr = sink.local_name().clone();
 /// TcpClient::builder(addr)
@@ -96,11 +96,11 @@ use tokio::io::{AsyncRead, AsyncWrite};
 ///     .watermarks(64 * 1024, 1024)
 ///     .connected(|cx| cx.yield_to(MORE, ()))
 ///     .state(MORE, |cx, ()| -> poe::Handled {
-///         if **cx.heap == 0 {
+///         if *cx.heap == 0 {
 ///             cx.yield_to(DONE, ());
 ///             return Ok(());
 ///         }
-///         **cx.heap -= 1;
+///         *cx.heap -= 1;
 ///         if !cx.server().try_put("x".repeat(50_000))?.is_high() {
 ///             cx.yield_to(MORE, ());                          // or else `server_low` goes on
 ///         }
@@ -109,7 +109,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 ///     .inline_states(&others)
 ///     .server_high(|_| println!("the server does not keep up"))
 ///     .server_low(|cx| cx.yield_to(MORE, ()))
-///     .server_flushed(|cx| println!("all of it is written, {} to come", **cx.heap))
+///     .server_flushed(|cx| println!("all of it is written, {} to come", *cx.heap))
 ///     .server_input(|_, octets| assert_eq!(octets, "5000000"))
 ///     .shutdown_on_error(true)
 ///     .server_error(|_, error| assert!(error.is_eof()))
@@ -182,14 +182,14 @@ pub struct TcpClientBuilder<H: 'static, F: Filter> {
     settings: Settings,
     filter: Rc<dyn Fn() -> F>,
     heap: H,
-    callbacks: Callbacks<ServerHeap<H, F>>,
-    states: States<ServerHeap<H, F>>,
+    callbacks: Callbacks<H, Server<F>>,
+    states: States<H, Server<F>>,
     /// A state was added.
     stateful: bool,
     /// The filter or the heap was changed behind handlers for the old one.
     misordered: bool,
-    started: Option<Callback<ServerHeap<H, F>, ()>>,
-    failed: Option<Callback<ServerHeap<H, F>, SocketError>>,
+    started: Option<Callback<H, Server<F>, ()>>,
+    failed: Option<Callback<H, Server<F>, SocketError>>,
 }
 
 impl TcpClientBuilder<(), Line> {
@@ -254,7 +254,7 @@ impl<H: 'static, F: Filter> TcpClientBuilder<H, F> {
 
     /// The session has started, and is about to connect. Runs inside its `_start`.
     #[doc(alias = "Started")]
-    pub fn started<R: IntoReply>(mut self, f: impl Fn(&mut Context<'_, ServerHeap<H, F>>) -> R + 'static) -> Self {
+    pub fn started<R: IntoReply>(mut self, f: impl Fn(&mut Context<'_, H, Server<F>>) -> R + 'static) -> Self {
         self.started = Some(plain("started", f));
         self
     }
@@ -276,7 +276,7 @@ impl<H: 'static, F: Filter> TcpClientBuilder<H, F> {
     #[doc(alias = "PreConnect")]
     pub fn pre_connect<Fut, S>(
         mut self,
-        f: impl Fn(&mut Context<'_, ServerHeap<H, F>>, SocketStream) -> Fut + 'static,
+        f: impl Fn(&mut Context<'_, H, Server<F>>, SocketStream) -> Fut + 'static,
     ) -> Self
     where
         Fut: Future<Output = io::Result<S>> + 'static,
@@ -288,7 +288,7 @@ impl<H: 'static, F: Filter> TcpClientBuilder<H, F> {
 
     /// It has connected.
     #[doc(alias = "Connected")]
-    pub fn connected<R: IntoReply>(mut self, f: impl Fn(&mut Context<'_, ServerHeap<H, F>>) -> R + 'static) -> Self {
+    pub fn connected<R: IntoReply>(mut self, f: impl Fn(&mut Context<'_, H, Server<F>>) -> R + 'static) -> Self {
         self.callbacks.connected = Some(plain("connected", f));
         self
     }
@@ -299,7 +299,7 @@ impl<H: 'static, F: Filter> TcpClientBuilder<H, F> {
     #[doc(alias = "ConnectError")]
     pub fn connect_error<R: IntoReply>(
         mut self,
-        f: impl Fn(&mut Context<'_, ServerHeap<H, F>>, SocketError) -> R + 'static,
+        f: impl Fn(&mut Context<'_, H, Server<F>>, SocketError) -> R + 'static,
     ) -> Self {
         self.failed = Some(callback("connect_error", f));
         self
@@ -309,7 +309,7 @@ impl<H: 'static, F: Filter> TcpClientBuilder<H, F> {
     #[doc(alias = "ServerInput")]
     pub fn server_input<R: IntoReply>(
         mut self,
-        f: impl Fn(&mut Context<'_, ServerHeap<H, F>>, F::Input) -> R + 'static,
+        f: impl Fn(&mut Context<'_, H, Server<F>>, F::Input) -> R + 'static,
     ) -> Self {
         self.callbacks.input = Some(callback("server_input", f));
         self
@@ -317,7 +317,7 @@ impl<H: 'static, F: Filter> TcpClientBuilder<H, F> {
 
     /// The connection is gone: once for each `connected`.
     #[doc(alias = "Disconnected")]
-    pub fn disconnected<R: IntoReply>(mut self, f: impl Fn(&mut Context<'_, ServerHeap<H, F>>) -> R + 'static) -> Self {
+    pub fn disconnected<R: IntoReply>(mut self, f: impl Fn(&mut Context<'_, H, Server<F>>) -> R + 'static) -> Self {
         self.callbacks.disconnected = Some(plain("disconnected", f));
         self
     }
@@ -369,7 +369,7 @@ impl<H: 'static, F: Filter> TcpClientBuilder<H, F> {
 }
 
 connection_settings! {
-    TcpClientBuilder, ServerHeap, "server",
+    TcpClientBuilder, Server, "server",
     server_flushed = "ServerFlushed",
     server_error = "ServerError",
     server_high = "ServerHigh",
@@ -413,7 +413,7 @@ impl<H: 'static, F: Filter> TcpClientBuilder<H, F> {
     /// # }).unwrap();
     /// ```
     #[track_caller]
-    pub fn start_in<P: 'static>(self, cx: &mut Context<'_, P>) -> Result<TcpClient, Error> {
+    pub fn start_in<P: 'static, X: 'static>(self, cx: &mut Context<'_, P, X>) -> Result<TcpClient, Error> {
         let core = cx.kernel.core.weak();
         self.launch(cx, core, Location::caller())
     }
@@ -443,7 +443,7 @@ impl<H: 'static, F: Filter> TcpClientBuilder<H, F> {
         )?;
         let alias = self.settings.alias.clone();
         let retry = self.backoff.map(retrying);
-        let client = Rc::new(Client {
+        let client = Rc::new(Role {
             plan: Rc::new(Plan {
                 settings: self.settings,
                 callbacks: self.callbacks,
@@ -457,19 +457,13 @@ impl<H: 'static, F: Filter> TcpClientBuilder<H, F> {
             started: self.started,
             failed: self.failed,
         });
-        let heap = ServerHeap {
-            heap: self.heap,
-            wire: Wire::new(),
-            alias,
-            target: self.addr,
-            factory: None,
-            timer: None,
-            retry: None,
-            failures: 0,
-            wanted: true,
-        };
+        let server = Server::new(self.addr, alias);
         let states = states(&client, self.states);
-        let session = client.plan.settings.session(heap, &states).create_by(caller, place)?;
+        let session = client
+            .plan
+            .settings
+            .session(self.heap, server, &states)
+            .create_by(caller, place)?;
         Ok(TcpClient { core, session })
     }
 }

@@ -12,12 +12,12 @@ use super::connection::{CUT, SHUTDOWN, Wire, Wired};
 use super::link::Link;
 use crate::event::{Event, Posts};
 use crate::filter::{Filter, Line};
-use crate::id::{AlarmId, SessionId};
+use crate::id::{AlarmId, SessionId, WheelId};
 use crate::kernel::Core;
 use crate::session::Context;
 use crate::wheel::{Address, SocketFactory};
+use std::cell::{Cell, RefCell};
 use std::fmt;
-use std::ops::{Deref, DerefMut};
 use std::panic::Location;
 use std::rc::Weak;
 
@@ -34,8 +34,8 @@ use std::rc::Weak;
 /// TcpClient::builder(nobody)
 ///     .heap(0)
 ///     .connect_error(|cx, error| {
-///         **cx.heap += 1;
-///         match **cx.heap {
+///         *cx.heap += 1;
+///         match *cx.heap {
 ///             3 => println!("gives up: {error}"),
 ///             n => cx.delay(RECONNECT, Duration::from_millis(n), ()),
 ///         }
@@ -58,7 +58,7 @@ pub const RECONNECT: Event<()> = Event::new("reconnect");
 /// let kernel = Kernel::new();
 /// TcpClient::builder(nobody)
 ///     .alias("client")
-///     .connect_error(move |cx, _| match cx.heap.target() == &Address::from("127.0.0.1:1") {
+///     .connect_error(move |cx, _| match cx.target() == Address::from("127.0.0.1:1") {
 ///         false => cx.yield_to(CONNECT, Address::from("127.0.0.1:1")),
 ///         true => cx.server().shutdown(),
 ///     })
@@ -183,13 +183,17 @@ impl fmt::Debug for TcpClient {
     }
 }
 
-/// The heap of a [`TcpClient`]'s session; derefs to the heap that [`heap`](TcpClientBuilder::heap) was given.
+/// What a [`TcpClient`] keeps beside the heap of its session: the `X` of its [`Context`].
+///
+/// [`cx.server()`](Context::server) is the connection in it, and `cx.heap` is the heap that
+/// [`heap`](TcpClientBuilder::heap) was given.
 ///
 /// ```
-/// use poe::{Context, Kernel, component::{ServerHeap, TcpClient, TcpServer}, filter::Line};
-/// fn ask(cx: &mut Context<'_, ServerHeap<u32, Line>>) {
-///     **cx.heap += 1;                                         // the user's heap, a number here
-///     cx.server().put(format!("question {}", **cx.heap));
+/// use poe::{Context, Kernel, component::{Server, TcpClient, TcpServer}, filter::Line};
+/// fn ask(cx: &mut Context<'_, u32, Server<Line>>) {
+///     let server = cx.server();
+///     *cx.heap += 1;                                          // your heap, a number here
+///     server.put(format!("question {}", cx.heap));
 /// }
 /// # tokio_test::block_on(async {
 /// # let kernel = Kernel::new();
@@ -199,73 +203,92 @@ impl fmt::Debug for TcpClient {
 ///     .connected(ask)
 ///     .server_input(|cx, answer| {
 ///         assert_eq!(answer, "question 1");
-///         assert!(cx.heap.is_connected() && cx.heap.failures() == 0);
-///         println!("{} has answered", cx.heap.target());
+///         assert!(cx.server().is_connected() && cx.failures() == 0);
+///         println!("{} has answered", cx.target());
 ///         cx.server().shutdown();
 ///     })
 ///     .disconnected(move |cx| {
-///         assert!(!cx.heap.is_connected());
+///         assert!(!cx.server().is_connected());
 ///         server.shutdown();
 ///     })
 ///     .start(&kernel)?;
 /// # kernel.run().await
 /// # }).unwrap();
 /// ```
-pub struct ServerHeap<H, F: Filter> {
-    heap: H,
+pub struct Server<F: Filter> {
     wire: Wire<F>,
     /// Which it has while its end is not wanted.
     alias: Option<String>,
-    target: Address,
+    target: RefCell<Address>,
     /// Alive while it connects.
-    factory: Option<SocketFactory>,
+    factory: RefCell<Option<SocketFactory>>,
     /// Set while it connects, if there is a limit.
-    timer: Option<AlarmId>,
+    timer: Cell<Option<AlarmId>>,
     /// Set while it waits for its next attempt.
-    retry: Option<AlarmId>,
+    retry: Cell<Option<AlarmId>>,
     /// Attempts in a row that have brought no record.
-    failures: u32,
+    failures: Cell<u32>,
     /// Nobody has asked for its end.
-    wanted: bool,
+    wanted: Cell<bool>,
 }
 
-impl<H, F: Filter> Deref for ServerHeap<H, F> {
-    type Target = H;
-    fn deref(&self) -> &H {
-        &self.heap
+impl<F: Filter> Server<F> {
+    fn new(target: Address, alias: Option<String>) -> Self {
+        Server {
+            wire: Wire::new(),
+            alias,
+            target: RefCell::new(target),
+            factory: RefCell::default(),
+            timer: Cell::new(None),
+            retry: Cell::new(None),
+            failures: Cell::new(0),
+            wanted: Cell::new(true),
+        }
+    }
+
+    fn target(&self) -> Address {
+        self.target.borrow().clone()
+    }
+
+    /// Whether it connects, by that wheel if it is named.
+    fn is_connecting(&self, wheel: Option<WheelId>) -> bool {
+        let factory = self.factory.borrow();
+        factory
+            .as_ref()
+            .is_some_and(|factory| wheel.is_none_or(|wheel| factory.id() == wheel))
+    }
+
+    fn set_factory(&self, factory: Option<SocketFactory>) {
+        let old = self.factory.replace(factory);
+        drop(old);
     }
 }
 
-impl<H, F: Filter> DerefMut for ServerHeap<H, F> {
-    fn deref_mut(&mut self) -> &mut H {
-        &mut self.heap
-    }
-}
-
-impl<H: fmt::Debug, F: Filter> fmt::Debug for ServerHeap<H, F> {
+impl<F: Filter> fmt::Debug for Server<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.heap.fmt(f)
+        f.debug_struct("Server")
+            .field("target", &self.target())
+            .field("connected", &self.wire.is_up())
+            .field("failures", &self.failures.get())
+            .finish_non_exhaustive()
     }
 }
 
-impl<H: 'static, F: Filter> Component for ServerHeap<H, F> {
+impl<F: Filter> Component for Server<F> {
     fn whose(&self) -> String {
         match &self.alias {
             Some(alias) => format!("the client `{alias}`"),
-            None => format!("the client of {}", self.target),
+            None => format!("the client of {}", self.target()),
         }
     }
 }
 
-impl<H: 'static, F: Filter> Wired for ServerHeap<H, F> {
+impl<F: Filter> Wired for Server<F> {
     type Filter = F;
     const CLOSES_FIRST: bool = true;
     const PEER: &'static str = "server";
     fn wire(&self) -> &Wire<F> {
         &self.wire
-    }
-    fn wire_mut(&mut self) -> &mut Wire<F> {
-        &mut self.wire
     }
 }
 
@@ -281,15 +304,15 @@ impl<H: 'static, F: Filter> Wired for ServerHeap<H, F> {
 ///     .heap(0)
 ///     .connected(|cx| cx.server().put("hello"))
 ///     .server_input(move |cx, _| {
-///         **cx.heap += 1;
-///         match **cx.heap {
+///         *cx.heap += 1;
+///         match *cx.heap {
 ///             1 => cx.reconnect(),
 ///             2 => cx.connect(&other),                        // another address
 ///             _ => cx.server().shutdown(),
 ///         }
 ///     })
 ///     .disconnected(move |cx| {
-///         if **cx.heap == 3 {
+///         if *cx.heap == 3 {
 ///             server.shutdown();
 ///         }
 ///     })
@@ -297,11 +320,13 @@ impl<H: 'static, F: Filter> Wired for ServerHeap<H, F> {
 /// # kernel.run().await
 /// # }).unwrap();
 /// ```
-impl<H: 'static, F: Filter> Context<'_, ServerHeap<H, F>> {
+impl<'k, H: 'static, F: Filter> Context<'k, H, Server<F>> {
     /// The connection of a [`TcpClient`].
+    ///
+    /// It borrows the session and not the context, so it can be held while the heap is borrowed.
     #[must_use]
-    pub fn server(&self) -> Link<'_, F> {
-        Link::new(&self.heap.wire, self.kernel)
+    pub fn server(&self) -> Link<'k, F> {
+        Link::new(&self.component().wire, self.kernel)
     }
 
     /// Connects again, when this handler has returned; what was not written is lost. `disconnected` is called if there
@@ -316,25 +341,16 @@ impl<H: 'static, F: Filter> Context<'_, ServerHeap<H, F>> {
     pub fn connect(&self, addr: impl Into<Address>) {
         self.yield_to(CONNECT, addr.into());
     }
-}
 
-impl<H, F: Filter> ServerHeap<H, F> {
-    /// Whether there is a connection.
-    #[doc(alias = "connected")]
+    /// The address that it is connected to, or connects to next.
     #[must_use]
-    pub fn is_connected(&self) -> bool {
-        self.wire.is_up()
-    }
-
-    /// Whom it is connected to, or connects to next.
-    #[must_use]
-    pub fn target(&self) -> &Address {
-        &self.target
+    pub fn target(&self) -> Address {
+        self.component().target()
     }
 
     /// Attempts in a row that have brought no record.
     #[must_use]
     pub fn failures(&self) -> u32 {
-        self.failures
+        self.component().failures.get()
     }
 }

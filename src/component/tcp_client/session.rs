@@ -1,9 +1,9 @@
 //! The client's session: its attempts, its one connection, and the waits in between.
 
-use super::{CONNECT, RECONNECT, ServerHeap};
+use super::{CONNECT, RECONNECT, Server};
 use crate::component::backoff::Backoff;
 use crate::component::callbacks::Callback;
-use crate::component::connection::{CUT, Ended, LOST, PRE_CONNECTED, Plan, SHUTDOWN, Wire, give_up_alias};
+use crate::component::connection::{CUT, Ended, LOST, PRE_CONNECTED, Plan, SHUTDOWN, give_up_alias};
 use crate::error::Handled;
 use crate::event::{Event, START};
 use crate::filter::Filter;
@@ -22,21 +22,21 @@ const TIMED_OUT: Event<WheelId> = Event::new("tcp_client_timed_out");
 const SHUTTING_DOWN: Event<Signal> = Event::new("tcp_client_got_kernel_shutdown");
 
 /// What a client works by.
-pub(super) struct Client<H: 'static, F: Filter> {
-    pub(super) plan: Rc<Plan<ServerHeap<H, F>>>,
+pub(super) struct Role<H: 'static, F: Filter> {
+    pub(super) plan: Rc<Plan<H, Server<F>>>,
     pub(super) bind: Option<Address>,
     pub(super) domain: Option<Domain>,
     pub(super) timeout: Option<Duration>,
     /// Sees to the next attempt, if there is to be one.
     pub(super) retry: Option<Retry<H, F>>,
-    pub(super) started: Option<Callback<ServerHeap<H, F>, ()>>,
-    pub(super) failed: Option<Callback<ServerHeap<H, F>, SocketError>>,
+    pub(super) started: Option<Callback<H, Server<F>, ()>>,
+    pub(super) failed: Option<Callback<H, Server<F>, SocketError>>,
 }
 
 pub(super) fn states<H: 'static, F: Filter>(
-    client: &Rc<Client<H, F>>,
-    user: States<ServerHeap<H, F>>,
-) -> States<ServerHeap<H, F>> {
+    client: &Rc<Role<H, F>>,
+    user: States<H, Server<F>>,
+) -> States<H, Server<F>> {
     let (on_start, on_connected, on_failed) = (client.clone(), client.clone(), client.clone());
     let (on_timeout, on_shutdown) = (client.clone(), client.clone());
     let (on_reconnect, on_connect) = (client.clone(), client.clone());
@@ -50,27 +50,26 @@ pub(super) fn states<H: 'static, F: Filter>(
             result
         })
         .on(CONNECTED, move |cx, connection| {
-            let factory = cx.heap.factory.take();
-            drop(factory);
+            cx.component().set_factory(None);
             if on_connected.plan.callbacks.pre_connect.is_none() {
                 on_connected.stop_timer(cx);
             }
             on_connected.plan.take(cx, connection)
         })
         .on(PRE_CONNECTED, move |cx, (wheel, made)| {
-            if cx.heap.wire.is_pre_connecting(wheel) {
+            if cx.component().wire.is_pre_connecting(wheel) {
                 on_pre_connected.stop_timer(cx);
             }
             let plan = &on_pre_connected.plan;
             plan.pre_connected(cx, (wheel, made)).unwrap_or_else(|error| {
-                let error = of_target(cx.heap.target.clone(), "preconnect", error, wheel);
+                let error = of_target(cx.target(), "preconnect", error, wheel);
                 on_pre_connected.fail(cx, error)
             })
         })
         .on(FAILED, move |cx, error| on_failed.failed(cx, error))
         .on(TIMED_OUT, move |cx, wheel| {
             let error = io::Error::new(io::ErrorKind::TimedOut, "the time for connecting is over");
-            let error = of_target(cx.heap.target.clone(), "connect", error, wheel);
+            let error = of_target(cx.target(), "connect", error, wheel);
             on_timeout.failed(cx, error)
         })
         .on(SHUTDOWN, move |cx, ()| {
@@ -94,7 +93,7 @@ pub(super) fn states<H: 'static, F: Filter>(
         })
         .on(RECONNECT, move |cx, ()| on_reconnect.reconnect(cx))
         .on(CONNECT, move |cx, target| {
-            cx.heap.target = target;
+            drop(cx.component().target.replace(target));
             on_connect.reconnect(cx)
         })
 }
@@ -109,24 +108,24 @@ fn of_target(target: Address, operation: &'static str, error: io::Error, wheel: 
     }
 }
 
-type Cx<'a, 'k, H, F> = &'a mut Context<'k, ServerHeap<H, F>>;
+type Cx<'a, 'k, H, F> = &'a mut Context<'k, H, Server<F>>;
 
 fn take_alias<H: 'static, F: Filter>(cx: Cx<'_, '_, H, F>) -> Handled {
-    if let Some(alias) = &cx.heap.alias {
+    if let Some(alias) = &cx.component().alias {
         cx.alias_set(alias)?;
     }
     Ok(())
 }
 
 fn leave_alias<H: 'static, F: Filter>(cx: Cx<'_, '_, H, F>) {
-    if let Some(alias) = &cx.heap.alias {
+    if let Some(alias) = &cx.component().alias {
         give_up_alias(cx.kernel, alias);
     }
 }
 
-impl<H: 'static, F: Filter> Client<H, F> {
+impl<H: 'static, F: Filter> Role<H, F> {
     fn connect(&self, cx: Cx<'_, '_, H, F>) {
-        let mut builder = SocketFactory::connect(cx.heap.target.clone())
+        let mut builder = SocketFactory::connect(cx.target())
             .nodelay(self.plan.settings.nodelay)
             .success(CONNECTED)
             .failure(FAILED);
@@ -140,13 +139,15 @@ impl<H: 'static, F: Filter> Client<H, F> {
             builder = builder.within(limit);
         }
         let factory = builder.start(cx);
-        cx.heap.wanted = true;
-        cx.heap.timer = self.timeout.map(|limit| cx.delay_set(TIMED_OUT, limit, factory.id()));
-        cx.heap.factory = Some(factory);
+        let server = cx.component();
+        server.wanted.set(true);
+        let timer = self.timeout.map(|limit| cx.delay_set(TIMED_OUT, limit, factory.id()));
+        server.timer.set(timer);
+        server.set_factory(Some(factory));
     }
 
     fn stop_timer(&self, cx: Cx<'_, '_, H, F>) {
-        if let Some(timer) = cx.heap.timer.take() {
+        if let Some(timer) = cx.component().timer.take() {
             // It has gone off, if that is what ends the attempt.
             let _ = cx.alarm_remove_if_set(timer);
         }
@@ -155,26 +156,25 @@ impl<H: 'static, F: Filter> Client<H, F> {
     /// Ends the attempt to connect, if one is under way or waited for.
     fn let_go(&self, cx: Cx<'_, '_, H, F>) {
         self.stop_timer(cx);
-        if let Some(retry) = cx.heap.retry.take() {
+        if let Some(retry) = cx.component().retry.take() {
             // It is what has brought us here, perhaps.
             let _ = cx.alarm_remove_if_set(retry);
         }
-        let factory = cx.heap.factory.take();
-        drop(factory);
+        cx.component().set_factory(None);
         self.plan.let_go(cx);
     }
 
     /// The end is wanted: no attempt any more, and no alias.
     fn give_up(&self, cx: Cx<'_, '_, H, F>) {
-        cx.heap.wanted = false;
+        cx.component().wanted.set(false);
         self.let_go(cx);
         leave_alias(cx);
     }
 
     fn failed(&self, cx: Cx<'_, '_, H, F>, error: SocketError) -> Handled {
         // A failure that was posted, of an attempt that was given up since.
-        let current = cx.heap.factory.as_ref().is_some_and(|f| f.id() == error.wheel);
-        if !current && !cx.heap.wire.is_pre_connecting(error.wheel) {
+        let current = cx.component().is_connecting(Some(error.wheel));
+        if !current && !cx.component().wire.is_pre_connecting(error.wheel) {
             return Ok(());
         }
         self.fail(cx, error)
@@ -199,32 +199,33 @@ impl<H: 'static, F: Filter> Client<H, F> {
         self.let_go(cx);
         let result = self.plan.cut(cx);
         take_alias(cx)?;
-        cx.heap.wire = Wire::new();
+        cx.component().wire.reset(None);
         self.connect(cx);
         result
     }
 }
 
 /// What sees to the next attempt.
-pub(super) type Retry<H, F> = Ended<ServerHeap<H, F>>;
+pub(super) type Retry<H, F> = Ended<H, Server<F>>;
 
 /// Has the client connect again after the wait that is due.
 pub(super) fn retrying<H: 'static, F: Filter>(backoff: Backoff) -> Retry<H, F> {
     Rc::new(move |cx| {
-        if !cx.heap.wanted || cx.heap.factory.is_some() || cx.heap.retry.is_some() {
+        let server = cx.component();
+        if !server.wanted.get() || server.is_connecting(None) || server.retry.get().is_some() {
             return;
         }
-        if std::mem::take(&mut cx.heap.wire.heard) {
-            cx.heap.failures = 0;
+        if server.wire.heard.take() {
+            server.failures.set(0);
         }
-        let wait = backoff.wait(cx.heap.failures);
-        cx.heap.failures = cx.heap.failures.saturating_add(1);
+        let wait = backoff.wait(server.failures.get());
+        server.failures.set(server.failures.get().saturating_add(1));
         match wait {
-            Some(wait) => cx.heap.retry = Some(cx.delay_set(RECONNECT, wait, ())),
+            Some(wait) => server.retry.set(Some(cx.delay_set(RECONNECT, wait, ()))),
             None => {
-                let (target, failures) = (&cx.heap.target, cx.heap.failures);
+                let (target, failures) = (cx.target(), cx.failures());
                 tracing::warn!(target: "poe::wheels", session = %cx.session_id(), "gives up on {target} after {failures} attempts");
-                cx.heap.wanted = false;
+                server.wanted.set(false);
                 leave_alias(cx);
             }
         }

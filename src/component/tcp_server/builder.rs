@@ -1,6 +1,6 @@
 //! The settings of a server.
 
-use super::client::{ClientHeap, HeapMaker};
+use super::client::{Client, HeapMaker};
 use super::listener::Listener;
 use crate::component::callbacks::{Callback, Callbacks, callback, plain, pre_connect};
 use crate::component::settings::{SessionType, Settings, connection_settings};
@@ -46,10 +46,10 @@ use tokio::io::{AsyncRead, AsyncWrite};
 ///     .concurrency(100)
 ///     .client_connected(|cx| cx.client().put("hello"))
 ///     .client_input(|cx, line| {
-///         **cx.heap += 1;
+///         *cx.heap += 1;
 ///         cx.client().put(line.to_uppercase());
 ///     })
-///     .client_disconnected(|cx| assert_eq!(**cx.heap, 1))
+///     .client_disconnected(|cx| assert_eq!(*cx.heap, 1))
 ///     .start(&kernel)
 ///     .await?;
 /// TcpClient::builder(server.local_name())
@@ -69,23 +69,23 @@ use tokio::io::{AsyncRead, AsyncWrite};
 /// Handlers of one's own, and a client that is sent only as much as it takes:
 ///
 /// ```
-/// use poe::component::{ClientHeap, TcpClient, TcpServer};
+/// use poe::component::{Client, TcpClient, TcpServer};
 /// use poe::{Event, Kernel, States, filter::Line};
 /// const MORE: Event<()> = Event::new("more");
 /// const DONE: Event<()> = Event::new("done");
 /// # tokio_test::block_on(async {
 /// let kernel = Kernel::new();
-/// let others = States::<ClientHeap<u32, Line>>::new().on(DONE, |cx, ()| cx.client().shutdown());
+/// let others = States::<u32, Client<Line>>::new().on(DONE, |cx, ()| cx.client().shutdown());
 /// let server = TcpServer::builder("127.0.0.1:0")
 ///     .client_heap(|_| 100)                                   // records that are still to be sent
 ///     .watermarks(64 * 1024, 1024)
 ///     .client_connected(|cx| cx.yield_to(MORE, ()))
 ///     .state(MORE, |cx, ()| -> poe::Handled {
-///         if **cx.heap == 0 {
+///         if *cx.heap == 0 {
 ///             cx.yield_to(DONE, ());
 ///             return Ok(());
 ///         }
-///         **cx.heap -= 1;
+///         *cx.heap -= 1;
 ///         if !cx.client().try_put("x".repeat(50_000))?.is_high() {
 ///             cx.yield_to(MORE, ());                          // or else `client_low` goes on
 ///         }
@@ -94,15 +94,15 @@ use tokio::io::{AsyncRead, AsyncWrite};
 ///     .inline_states(&others)
 ///     .client_high(|cx| println!("{:?} does not keep up", cx.client().peer()))
 ///     .client_low(|cx| cx.yield_to(MORE, ()))
-///     .client_flushed(|cx| println!("all of it is written, {} to come", **cx.heap))
+///     .client_flushed(|cx| println!("all of it is written, {} to come", *cx.heap))
 ///     .client_input(|_, _| ())
 ///     .start(&kernel)
 ///     .await?;
 /// TcpClient::builder(server.local_name())
 ///     .heap(0)
-///     .server_input(|cx, line| **cx.heap += line.len())
+///     .server_input(|cx, line| *cx.heap += line.len())
 ///     .disconnected(move |cx| {
-///         assert_eq!(**cx.heap, 100 * 50_000);
+///         assert_eq!(*cx.heap, 100 * 50_000);
 ///         server.shutdown();
 ///     })
 ///     .start(&kernel)?;
@@ -138,7 +138,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 ///     .server_input(move |cx, line| {
 ///         cx.heap.push(line);
 ///         if cx.heap.len() == 2 {
-///             assert_eq!(**cx.heap, ["no text", "a text"]);
+///             assert_eq!(*cx.heap, ["no text", "a text"]);
 ///             cx.server().shutdown();
 ///             server.shutdown();
 ///         }
@@ -219,16 +219,16 @@ pub struct TcpServerBuilder<H: 'static, F: Filter> {
     pub(super) settings: Settings,
     pub(super) filter: Rc<dyn Fn() -> F>,
     pub(super) heap: HeapMaker<H>,
-    pub(super) callbacks: Callbacks<ClientHeap<H, F>>,
-    pub(super) states: States<ClientHeap<H, F>>,
+    pub(super) callbacks: Callbacks<H, Client<F>>,
+    pub(super) states: States<H, Client<F>>,
     /// A state was added.
     pub(super) stateful: bool,
     /// The filter or the heap was changed behind handlers for the old one.
     pub(super) misordered: bool,
-    pub(super) acceptor: Option<Callback<Listener, Connection>>,
-    pub(super) started: Option<Callback<Listener, ()>>,
-    pub(super) stopped: Option<Callback<Listener, ()>>,
-    pub(super) failed: Option<Callback<Listener, SocketError>>,
+    pub(super) acceptor: Option<Callback<(), Listener, Connection>>,
+    pub(super) started: Option<Callback<(), Listener, ()>>,
+    pub(super) stopped: Option<Callback<(), Listener, ()>>,
+    pub(super) failed: Option<Callback<(), Listener, SocketError>>,
 }
 
 /// Where it is to listen.
@@ -355,7 +355,7 @@ impl<H: 'static, F: Filter> TcpServerBuilder<H, F> {
     #[doc(alias = "ClientPreConnect")]
     pub fn client_pre_connect<Fut, S>(
         mut self,
-        f: impl Fn(&mut Context<'_, ClientHeap<H, F>>, SocketStream) -> Fut + 'static,
+        f: impl Fn(&mut Context<'_, H, Client<F>>, SocketStream) -> Fut + 'static,
     ) -> Self
     where
         Fut: Future<Output = io::Result<S>> + 'static,
@@ -367,10 +367,7 @@ impl<H: 'static, F: Filter> TcpServerBuilder<H, F> {
 
     /// A client has connected. Runs inside its session's `_start`, unless PreConnect was waited for.
     #[doc(alias = "ClientConnected")]
-    pub fn client_connected<R: IntoReply>(
-        mut self,
-        f: impl Fn(&mut Context<'_, ClientHeap<H, F>>) -> R + 'static,
-    ) -> Self {
+    pub fn client_connected<R: IntoReply>(mut self, f: impl Fn(&mut Context<'_, H, Client<F>>) -> R + 'static) -> Self {
         self.callbacks.connected = Some(plain("client_connected", f));
         self
     }
@@ -379,7 +376,7 @@ impl<H: 'static, F: Filter> TcpServerBuilder<H, F> {
     #[doc(alias = "ClientInput")]
     pub fn client_input<R: IntoReply>(
         mut self,
-        f: impl Fn(&mut Context<'_, ClientHeap<H, F>>, F::Input) -> R + 'static,
+        f: impl Fn(&mut Context<'_, H, Client<F>>, F::Input) -> R + 'static,
     ) -> Self {
         self.callbacks.input = Some(callback("client_input", f));
         self
@@ -390,7 +387,7 @@ impl<H: 'static, F: Filter> TcpServerBuilder<H, F> {
     #[doc(alias = "ClientDisconnected")]
     pub fn client_disconnected<R: IntoReply>(
         mut self,
-        f: impl Fn(&mut Context<'_, ClientHeap<H, F>>) -> R + 'static,
+        f: impl Fn(&mut Context<'_, H, Client<F>>) -> R + 'static,
     ) -> Self {
         self.callbacks.disconnected = Some(plain("client_disconnected", f));
         self
@@ -409,11 +406,11 @@ impl<H: 'static, F: Filter> TcpServerBuilder<H, F> {
 ///     .reuse(true)
 ///     .concurrency(10)                                        // how many are served at a time
 ///     .started(|cx| {
-///         println!("listening on {}", cx.heap.local_name());
+///         println!("listening on {}", cx.listener().local_name());
 ///         cx.yield_to(SHUTDOWN, ());                          // so that this ends
 ///     })
 ///     .error(|_, error| eprintln!("no client can be taken: {error}"))
-///     .stopped(|cx| assert!(!cx.heap.is_listening()))
+///     .stopped(|cx| assert!(!cx.listener().is_listening()))
 ///     .client_input(|_, _| ())
 ///     .start(&kernel)
 ///     .await?;
@@ -466,21 +463,24 @@ impl<H: 'static, F: Filter> TcpServerBuilder<H, F> {
     /// # }).unwrap();
     /// ```
     #[doc(alias = "Acceptor")]
-    pub fn acceptor<R: IntoReply>(mut self, f: impl Fn(&mut Context<'_, Listener>, Connection) -> R + 'static) -> Self {
+    pub fn acceptor<R: IntoReply>(
+        mut self,
+        f: impl Fn(&mut Context<'_, (), Listener>, Connection) -> R + 'static,
+    ) -> Self {
         self.acceptor = Some(callback("acceptor", f));
         self
     }
 
     /// The listener has started. Runs inside its `_start`.
     #[doc(alias = "Started")]
-    pub fn started<R: IntoReply>(mut self, f: impl Fn(&mut Context<'_, Listener>) -> R + 'static) -> Self {
+    pub fn started<R: IntoReply>(mut self, f: impl Fn(&mut Context<'_, (), Listener>) -> R + 'static) -> Self {
         self.started = Some(plain("started", f));
         self
     }
 
     /// The listener ends. Runs inside its `_stop`.
     #[doc(alias = "Stopped")]
-    pub fn stopped<R: IntoReply>(mut self, f: impl Fn(&mut Context<'_, Listener>) -> R + 'static) -> Self {
+    pub fn stopped<R: IntoReply>(mut self, f: impl Fn(&mut Context<'_, (), Listener>) -> R + 'static) -> Self {
         self.stopped = Some(plain("stopped", f));
         self
     }
@@ -488,7 +488,10 @@ impl<H: 'static, F: Filter> TcpServerBuilder<H, F> {
     /// Accepting has failed. If it [is a shortage](SocketError::is_shortage), it is tried again by itself; otherwise that
     /// socket is closed. Without this callback a failure is logged, and one that is no shortage closes the listener.
     #[doc(alias = "Error")]
-    pub fn error<R: IntoReply>(mut self, f: impl Fn(&mut Context<'_, Listener>, SocketError) -> R + 'static) -> Self {
+    pub fn error<R: IntoReply>(
+        mut self,
+        f: impl Fn(&mut Context<'_, (), Listener>, SocketError) -> R + 'static,
+    ) -> Self {
         self.failed = Some(callback("error", f));
         self
     }
@@ -523,7 +526,7 @@ impl<H: 'static, F: Filter> TcpServerBuilder<H, F> {
 }
 
 connection_settings! {
-    TcpServerBuilder, ClientHeap, "client",
+    TcpServerBuilder, Client, "client",
     client_flushed = "ClientFlushed",
     client_error = "ClientError",
     client_high = "ClientHigh",

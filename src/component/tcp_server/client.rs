@@ -9,7 +9,6 @@ use crate::filter::Filter;
 use crate::session::{Context, States};
 use crate::wheel::{Connection, SocketName};
 use std::fmt;
-use std::ops::{Deref, DerefMut};
 use std::rc::Rc;
 
 /// Makes a client's heap of its name.
@@ -24,81 +23,80 @@ impl Drop for Place {
     }
 }
 
-/// The heap of a client's session; derefs to the heap that [`client_heap`](super::TcpServerBuilder::client_heap) has made.
+/// What a [`TcpServer`](super::TcpServer) keeps beside the heap of a client's session: the `X` of its [`Context`].
+///
+/// [`cx.client()`](Context::client) is the connection in it, and `cx.heap` is the heap that
+/// [`client_heap`](super::TcpServerBuilder::client_heap) has made.
 ///
 /// ```
-/// use poe::{Context, component::ClientHeap, filter::Line};
-/// fn greet(cx: &mut Context<'_, ClientHeap<u32, Line>>) {
-///     **cx.heap += 1; // the user's heap, a number here
-///     cx.client().put(format!("hello for the {}. time", **cx.heap));
+/// use poe::{Context, component::Client, filter::Line};
+/// fn greet(cx: &mut Context<'_, u32, Client<Line>>) {
+///     let client = cx.client();
+///     *cx.heap += 1; // your heap, a number here
+///     client.put(format!("hello for the {}. time", cx.heap));
 /// }
 /// ```
-pub struct ClientHeap<H, F: Filter> {
-    heap: H,
+pub struct Client<F: Filter> {
     wire: Wire<F>,
     place: Place,
 }
 
-impl<H, F: Filter> Deref for ClientHeap<H, F> {
-    type Target = H;
-    fn deref(&self) -> &H {
-        &self.heap
-    }
-}
-
-impl<H, F: Filter> DerefMut for ClientHeap<H, F> {
-    fn deref_mut(&mut self) -> &mut H {
-        &mut self.heap
-    }
-}
-
-impl<H: fmt::Debug, F: Filter> fmt::Debug for ClientHeap<H, F> {
+impl<F: Filter> fmt::Debug for Client<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.heap.fmt(f)
+        f.debug_struct("Client")
+            .field("peer", &self.wire.peer())
+            .finish_non_exhaustive()
     }
 }
 
-impl<H: 'static, F: Filter> Component for ClientHeap<H, F> {
+impl<F: Filter> Component for Client<F> {
     fn whose(&self) -> String {
         let server = self.place.0.whose();
-        match &self.wire.peer {
-            Some(peer) if *peer != SocketName::Unix(None) => format!("{server} (client {peer})"),
+        match self.wire.peer() {
+            Some(peer) if peer != SocketName::Unix(None) => format!("{server} (client {peer})"),
             _ => server,
         }
     }
 }
 
-impl<H: 'static, F: Filter> Wired for ClientHeap<H, F> {
+impl<F: Filter> Wired for Client<F> {
     type Filter = F;
     const CLOSES_FIRST: bool = false;
     const PEER: &'static str = "client";
     fn wire(&self) -> &Wire<F> {
         &self.wire
     }
-    fn wire_mut(&mut self) -> &mut Wire<F> {
-        &mut self.wire
-    }
 }
 
-impl<H: 'static, F: Filter> Context<'_, ClientHeap<H, F>> {
+impl<'k, H: 'static, F: Filter> Context<'k, H, Client<F>> {
     /// The connection of a [`TcpServer`](super::TcpServer)'s client.
+    ///
+    /// It borrows the session and not the context, so it can be held while the heap is borrowed.
     ///
     /// ```
     /// # use poe::component::TcpServer;
-    /// TcpServer::builder("127.0.0.1:0").client_input(|cx, line| cx.client().put(line));
+    /// TcpServer::builder("127.0.0.1:0")
+    ///     .client_heap(|_| Vec::new())
+    ///     .client_input(|cx, line| {
+    ///         let (client, lines) = (cx.client(), &mut *cx.heap);
+    ///         lines.push(line);
+    ///         for line in lines {
+    ///             client.put(line.clone());
+    ///         }
+    ///     });
     /// ```
     #[must_use]
-    pub fn client(&self) -> Link<'_, F> {
-        Link::new(&self.heap.wire, self.kernel)
+    pub fn client(&self) -> Link<'k, F> {
+        Link::new(&self.component().wire, self.kernel)
     }
 }
 
 /// Makes the acceptor that gives each connection a session. The clients' table is built once.
 pub(super) fn client_maker<H: 'static, F: Filter>(
-    plan: Plan<ClientHeap<H, F>>,
+    plan: Plan<H, Client<F>>,
     heap: HeapMaker<H>,
-    states: States<ClientHeap<H, F>>,
-) -> Callback<Listener, Connection> {
+    states: States<H, Client<F>>,
+) -> Callback<(), Listener, Connection> {
     let plan = Rc::new(plan);
     let (on_start, on_pre_connected) = (plan.clone(), plan.clone());
     let (on_shutdown, on_lost) = (plan.clone(), plan.clone());
@@ -107,7 +105,7 @@ pub(super) fn client_maker<H: 'static, F: Filter>(
         .on(PRE_CONNECTED, move |cx, made| {
             on_pre_connected.pre_connected(cx, made).unwrap_or_else(|refused| {
                 // It was never connected, so no callback hears of it, and nothing holds the session any more.
-                let peer = cx.heap.wire.peer.as_ref().map(tracing::field::display);
+                let peer = cx.component().wire.peer().map(tracing::field::display);
                 tracing::debug!(target: "poe::wheels", peer, "a client is refused: {refused}");
                 Ok(())
             })
@@ -115,15 +113,15 @@ pub(super) fn client_maker<H: 'static, F: Filter>(
         .on(SHUTDOWN, move |cx, ()| on_shutdown.shutdown(cx))
         .on(LOST, move |cx, ()| on_lost.shutdown(cx));
     Rc::new(move |cx, connection| {
-        let shared = cx.heap.shared.clone();
+        let shared = cx.component().shared.clone();
         shared.joined();
         let place = Place(shared);
-        let heap = ClientHeap {
-            heap: named("client_heap", cx, |_| Ok(heap(connection.peer.clone())))?,
+        let heap = named("client_heap", cx, |_| Ok(heap(connection.peer.clone())))?;
+        let client = Client {
             wire: Wire::new(),
             place,
         };
-        let session = plan.settings.session(heap, &states).args(connection);
+        let session = plan.settings.session(heap, client, &states).args(connection);
         match session.create_in(cx) {
             // The system had it accepted before the listener was closed.
             Err(error) if error.is_shutting_down() => Ok(()),

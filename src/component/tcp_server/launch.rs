@@ -72,7 +72,7 @@ impl<H: 'static, F: Filter> TcpServerBuilder<H, F> {
     /// # }).unwrap();
     /// ```
     #[track_caller]
-    pub fn start_in<P: 'static>(self, cx: &mut Context<'_, P>) -> Result<TcpServer, Error> {
+    pub fn start_in<P: 'static, X: 'static>(self, cx: &mut Context<'_, P, X>) -> Result<TcpServer, Error> {
         let core = cx.kernel.core.weak();
         self.check(&core)?;
         let mut listeners = Vec::new();
@@ -169,7 +169,7 @@ impl<H: 'static, F: Filter> TcpServerBuilder<H, F> {
         };
         let listener = Listener { shared: shared.clone() };
         let states = listener_states(role, self.started, self.stopped, self.failed);
-        let session = settings.session(listener, &states).args(listeners);
+        let session = settings.session((), listener, &states).args(listeners);
         let session = session.create_by(caller, place)?;
         Ok(TcpServer { core, session, shared })
     }

@@ -88,8 +88,10 @@ impl Shared {
     }
 }
 
-/// The heap of a server's listener: what [`acceptor`](super::TcpServerBuilder::acceptor), [`started`](super::TcpServerBuilder::started)
-/// and the like are given.
+/// The listener of a [`TcpServer`](super::TcpServer), as [`acceptor`](super::TcpServerBuilder::acceptor),
+/// [`started`](super::TcpServerBuilder::started) and the like see it: [`cx.listener()`](Context::listener).
+///
+/// Their context is a `Context<'_, (), Listener>`: the listener is kept beside the session's heap.
 ///
 /// ```
 /// use poe::{Kernel, component::{SHUTDOWN, TcpServer}};
@@ -98,13 +100,13 @@ impl Shared {
 /// TcpServer::builder("127.0.0.1:0")
 ///     .listen("127.0.0.1:0")
 ///     .started(|cx| {
-///         println!("listening on {}", cx.heap.local_name());
-///         assert_eq!(cx.heap.local_names().len(), 2);
-///         assert_eq!(cx.heap.local_addr(), cx.heap.local_name().as_socket_addr());
-///         assert!(cx.heap.is_listening() && cx.heap.connections() == 0);
+///         println!("listening on {}", cx.listener().local_name());
+///         assert_eq!(cx.listener().local_names().len(), 2);
+///         assert_eq!(cx.listener().local_addr(), cx.listener().local_name().as_socket_addr());
+///         assert!(cx.listener().is_listening() && cx.listener().connections() == 0);
 ///         cx.yield_to(SHUTDOWN, ());
 ///     })
-///     .stopped(|cx| assert!(!cx.heap.is_listening()))
+///     .stopped(|cx| assert!(!cx.listener().is_listening()))
 ///     .client_input(|_, _| ())
 ///     .start(&kernel)
 ///     .await?;
@@ -171,9 +173,24 @@ impl fmt::Debug for Listener {
     }
 }
 
+impl<'k, H: 'static> Context<'k, H, Listener> {
+    /// The listener of a [`TcpServer`](super::TcpServer), in the callbacks of its own session.
+    ///
+    /// ```
+    /// # use poe::component::TcpServer;
+    /// TcpServer::builder("127.0.0.1:0")
+    ///     .started(|cx| println!("listening on {}", cx.listener().local_name()))
+    ///     .client_input(|cx, line| cx.client().put(line));
+    /// ```
+    #[must_use]
+    pub fn listener(&self) -> &'k Listener {
+        self.component()
+    }
+}
+
 /// What kind of listener it is.
 pub(super) struct Role {
-    pub(super) acceptor: Callback<Listener, Connection>,
+    pub(super) acceptor: Callback<(), Listener, Connection>,
     /// Connections are sessions of ours, which count themselves out.
     pub(super) serves: bool,
     pub(super) nodelay: bool,
@@ -182,25 +199,25 @@ pub(super) struct Role {
 
 pub(super) fn listener_states(
     role: Role,
-    started: Option<Callback<Listener, ()>>,
-    stopped: Option<Callback<Listener, ()>>,
-    failed: Option<Callback<Listener, SocketError>>,
-) -> States<Listener> {
+    started: Option<Callback<(), Listener, ()>>,
+    stopped: Option<Callback<(), Listener, ()>>,
+    failed: Option<Callback<(), Listener, SocketError>>,
+) -> States<(), Listener> {
     let Role {
         acceptor,
         serves,
         nodelay,
         place,
     } = role;
-    States::<Listener>::new()
+    States::<(), Listener>::new()
         .on(START, move |cx, listeners: Vec<ListenSocket>| -> Handled {
             for listener in listeners {
                 let events = (HeldName::new(ACCEPTED.key()), HeldName::new(FAILED.key()));
                 let factory = SocketFactory::on_listener(listener, nodelay, events, cx, place);
-                cx.heap.shared.factories.borrow_mut().push(factory);
+                cx.component().shared.factories.borrow_mut().push(factory);
             }
-            cx.heap.shared.balance();
-            if let Some(alias) = &cx.heap.shared.alias {
+            cx.component().shared.balance();
+            if let Some(alias) = &cx.component().shared.alias {
                 cx.alias_set(alias)?;
             }
             cx.sig(KERNEL_SHUTDOWN, SHUTTING_DOWN);
@@ -208,14 +225,14 @@ pub(super) fn listener_states(
         })
         .on(ACCEPTED, move |cx, connection| {
             if !serves {
-                cx.heap.shared.joined();
+                cx.component().shared.joined();
             }
             acceptor(cx, connection)
         })
         .on(FAILED, move |cx, error| {
             let shortage = error.is_shortage();
             if !shortage {
-                cx.heap.shared.close_one(error.wheel);
+                cx.component().shared.close_one(error.wheel);
             }
             match &failed {
                 Some(callback) => callback(cx, error),
@@ -225,17 +242,17 @@ pub(super) fn listener_states(
                 }
                 None => {
                     tracing::warn!(target: "poe::wheels", session = %cx.session_id(), "the listener closes: {error}");
-                    cx.heap.shared.close();
+                    cx.component().shared.close();
                     Ok(())
                 }
             }
         })
         .on(SHUTDOWN, |cx, ()| close_listener(cx))
         .on(SET_CONCURRENCY, |cx, clients| {
-            cx.heap.shared.limit.set(clients);
-            cx.heap.shared.balance();
+            cx.component().shared.limit.set(clients);
+            cx.component().shared.balance();
         })
-        .on(DISCONNECTED, |cx, ()| cx.heap.shared.left())
+        .on(DISCONNECTED, |cx, ()| cx.component().shared.left())
         .on(SHUTTING_DOWN, move |cx, _| {
             if serves {
                 // What was put must still be written: end each connection in good order, instead of being stopped.
@@ -251,7 +268,7 @@ pub(super) fn listener_states(
 }
 
 /// Closes the listener and sends an event to each client.
-fn end_all(cx: &mut Context<'_, Listener>, event: &Event<()>) {
+fn end_all(cx: &mut Context<'_, (), Listener>, event: &Event<()>) {
     close_listener(cx);
     for client in cx.kernel.core.children_of(cx.session_id()) {
         // None of them can be gone.
@@ -262,9 +279,9 @@ fn end_all(cx: &mut Context<'_, Listener>, event: &Event<()>) {
     }
 }
 
-fn close_listener(cx: &mut Context<'_, Listener>) {
-    cx.heap.shared.close();
-    if let Some(alias) = &cx.heap.shared.alias {
+fn close_listener(cx: &mut Context<'_, (), Listener>) {
+    cx.component().shared.close();
+    if let Some(alias) = &cx.component().shared.alias {
         give_up_alias(cx.kernel, alias);
     }
 }

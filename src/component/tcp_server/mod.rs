@@ -2,9 +2,9 @@
 //!
 //! | role | what it is |
 //! |---|---|
-//! | listener | the session with the listening wheel; its heap is [`Listener`] |
+//! | listener | the session with the listening wheel; [`Listener`] lies beside its heap |
 //! | acceptor | what the listener does with a connection: makes a client's session, or the user's own [`acceptor`](TcpServerBuilder::acceptor) |
-//! | client | the session of one connection; its heap is [`ClientHeap`], which derefs to the user's |
+//! | client | the session of one connection; [`Client`] lies beside the user's heap |
 
 mod builder;
 mod client;
@@ -12,7 +12,7 @@ mod launch;
 mod listener;
 
 pub use builder::TcpServerBuilder;
-pub use client::ClientHeap;
+pub use client::Client;
 pub use listener::Listener;
 
 use super::connection::SHUTDOWN;

@@ -141,14 +141,29 @@ impl ReadWrite {
     /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
     /// ```
     pub fn close(self, linger: Duration) {
-        if self.state.is_closable()
-            && let Some(task) = self.state.task.get()
+        self.close_gently(linger);
+    }
+
+    /// The same for a wheel that others may have, too: it does nothing any more for them. One that cannot be closed in good
+    /// order ends at once.
+    pub(crate) fn close_gently(&self, linger: Duration) {
+        let task = self.state.task.get().filter(|_| self.state.is_closable());
+        let Some(task) = task else { return self.end() };
+        self.state.base.silence();
+        self.state.shut_output(true);
+        self.state.close(linger);
+        if !self.state.is_polling() {
+            self.state.base.schedule(Some(task));
+        }
+    }
+
+    /// Ends the wheel as dropping it does.
+    pub(crate) fn end(&self) {
+        // A closed wheel's task goes on alone.
+        if self.state.base.is_alive()
+            && let Some(task) = self.state.task.take()
         {
-            self.state.base.silence();
-            self.state.close(linger);
-            if !self.state.is_polling() {
-                self.state.base.schedule(Some(task));
-            }
+            self.state.base.end([task]);
         }
     }
 }

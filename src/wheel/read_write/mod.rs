@@ -304,12 +304,7 @@ wheel_methods!(ReadWrite, |wheel| wheel.state.base, wheel.state.task.get());
 
 impl Drop for ReadWrite {
     fn drop(&mut self) {
-        // A closed wheel's task goes on alone.
-        if self.state.base.is_alive()
-            && let Some(task) = self.state.task.take()
-        {
-            self.state.base.end([task]);
-        }
+        self.end();
     }
 }
 

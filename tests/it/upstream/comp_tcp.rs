@@ -15,7 +15,7 @@ const ERROR: Event<IoError> = Event::new("got_error");
 const FLUSHED: Event<WheelId> = Event::new("got_flush");
 
 /// The session of a client that the acceptor has taken.
-fn accepted(cx: &mut Context<'_, poe::component::Listener>, connection: Connection, tally: &Tally) -> Handled {
+fn accepted(cx: &mut Context<'_, (), poe::component::Listener>, connection: Connection, tally: &Tally) -> Handled {
     #[derive(Default)]
     struct Accepted {
         wheel: Option<ReadWrite>,

@@ -47,7 +47,7 @@ async fn an_acceptor_with_one_client_and_a_server_with_four_serve_nine_each() {
         .concurrency(1)
         .acceptor(move |cx, connection| -> Handled {
             one.up();
-            assert_eq!((one.now(), cx.heap.connections()), (1, 1));
+            assert_eq!((one.now(), cx.listener().connections()), (1, 1));
             let (listener, gauge) = (cx.session_id(), one.clone());
             let stream = Cell::new(Some(connection.stream));
             Session::builder(None::<ReadWrite>)

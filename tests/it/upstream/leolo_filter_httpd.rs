@@ -26,7 +26,7 @@ async fn uploads_are_streamed_over_one_connection() {
                     format!("done {}", request.uri())
                 }
                 Incoming::Request(request) => {
-                    **cx.heap = (request.uri().to_string(), 0);
+                    *cx.heap = (request.uri().to_string(), 0);
                     return Ok(());
                 }
                 Incoming::Chunk(octets) => {

@@ -30,7 +30,7 @@ async fn states_of(extra: Extra) -> Vec<String> {
             started.say(format!("server started{}", extras.listener_args));
             let log = client.clone();
             let (start, connect, input, flush) = (log.clone(), log.clone(), log.clone(), log.clone());
-            TcpClient::builder(cx.heap.local_addr().expect("an IP address"))
+            TcpClient::builder(cx.listener().local_addr().expect("an IP address"))
                 .started(move |_| start.say("client started"))
                 .connected(move |cx| {
                     connect.say("client connected");
@@ -47,7 +47,7 @@ async fn states_of(extra: Extra) -> Vec<String> {
                 .unwrap();
         })
         .client_connected(move |cx| {
-            connected.say(format!("client connected to server{}", **cx.heap));
+            connected.say(format!("client connected to server{}", *cx.heap));
             cx.client().put("I will be serving you today!");
             cx.yield_to(INLINE, "from server_client_connected".to_owned());
             cx.yield_to(TABLE, "from server_client_connected".to_owned());
@@ -183,13 +183,13 @@ async fn callbacks() -> String {
         .heap(0)
         .started(move |_| l1.say("client: started"))
         .connected(move |cx| {
-            **cx.heap += 1;
+            *cx.heap += 1;
             l2.say("client: connected");
             cx.server().put("hello");
         })
         .server_input(move |cx, line| {
             l3.say(format!("client: input {line}"));
-            match (&*line, **cx.heap) {
+            match (&*line, *cx.heap) {
                 ("echo hello", 1) => cx.server().put("bye"),
                 ("echo hello", _) => cx.yield_to(SHUTDOWN, ()),
                 _ => {}
@@ -199,7 +199,7 @@ async fn callbacks() -> String {
         .server_error(move |_, error| l5.say(format!("client: {} {}", error.operation(), error.errno().unwrap_or(-1))))
         .disconnected(move |cx| {
             l6.say("client: disconnected");
-            match **cx.heap {
+            match *cx.heap {
                 1 => cx.reconnect(),
                 _ => cx.post("server", SHUTDOWN, ()).unwrap(),
             }

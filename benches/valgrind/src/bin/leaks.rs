@@ -293,8 +293,8 @@ async fn echo(kernel: &Kernel) {
             .connected(move |cx| cx.server().put(text_of(n)))
             .server_input(move |cx, line: String| {
                 assert_eq!(line, text_of(n));
-                **cx.heap += 1;
-                match **cx.heap {
+                *cx.heap += 1;
+                match *cx.heap {
                     3 => cx.server().shutdown(),
                     _ => cx.server().put(line),
                 }
