@@ -89,6 +89,8 @@ macro_rules! serial_id {
         pub struct $name {
             pub(crate) serial: NonZeroU64,
             pub(crate) slot: u32,
+            /// Which kernel of this process: an identifier of another kernel must name nothing here.
+            pub(crate) kernel: u32,
         }
 
         impl $name {

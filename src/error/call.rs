@@ -44,8 +44,13 @@ pub(crate) enum CallErrorKind {
     Unhandled(SessionId),
     Died(SessionId),
     Failed(Failure),
-    WrongAnswer { expected: &'static str, got: &'static str },
+    WrongAnswer {
+        expected: &'static str,
+        got: &'static str,
+    },
     Busy,
+    /// Handlers were nested deeper than that many bytes of stack.
+    TooDeep(usize),
     Full(usize),
     Closed,
 }
@@ -140,6 +145,27 @@ impl<A> CallError<A> {
         matches!(self.kind, CallErrorKind::Busy)
     }
 
+    /// The calls were nested deeper than the kernel's
+    /// [`call_stack`](crate::KernelBuilder::call_stack) allows; no handler ran.
+    ///
+    /// ```
+    /// use poe::{Event, Kernel, Reply, Session, event::START};
+    /// const DEEPER: Event<u32, u32> = Event::new("deeper");
+    /// let kernel = Kernel::new();
+    /// let id = Session::builder(())
+    ///     .on(START, |_, ()| ())
+    ///     .on(DEEPER, |cx, depth| match cx.call(cx.session_id(), DEEPER, depth + 1) {
+    ///         Err(error) if error.is_too_deep() => Reply(depth),
+    ///         reply => Reply(reply.unwrap()),
+    ///     })
+    ///     .create(&kernel)?;
+    /// assert!(kernel.call(id, DEEPER, 0)? > 10);
+    /// # Ok::<(), poe::Error>(())
+    /// ```
+    pub fn is_too_deep(&self) -> bool {
+        matches!(self.kind, CallErrorKind::TooDeep(_))
+    }
+
     /// The inbox of a [`KernelHandle`](crate::KernelHandle) is full.
     ///
     /// ```
@@ -196,10 +222,20 @@ impl fmt::Display for CallErrorKind {
                 write!(f, "the answer is `{got}`, not `{expected}`")
             }
             CallErrorKind::Busy => f.write_str("the kernel is running a handler: call by the handler's context"),
+            CallErrorKind::TooDeep(limit) => too_deep(*limit, f),
             CallErrorKind::Full(n) => write!(f, "the kernel's inbox is full ({n} messages)"),
             CallErrorKind::Closed => f.write_str("the kernel is gone"),
         }
     }
+}
+
+/// The text of every refusal of this kind.
+pub(super) fn too_deep(limit: usize, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    write!(
+        f,
+        "handlers are nested too deep: they use more than {limit} bytes of the stack; post instead, or raise \
+         `KernelBuilder::call_stack`"
+    )
 }
 
 impl<A> fmt::Display for CallError<A> {

@@ -139,6 +139,37 @@ impl Error {
         matches!(&*self.0, ErrorKind::AliasTaken { .. })
     }
 
+    /// Handlers were nested deeper than the kernel's [`call_stack`](crate::KernelBuilder::call_stack) allows.
+    ///
+    /// ```
+    /// use poe::{Error, Caller, Kernel, Session, event::START};
+    /// /// Each session creates the next one before its own `_start` returns.
+    /// fn nest(caller: &mut impl Caller) -> Result<(), Error> {
+    ///     let nested = |cx: &mut poe::Context<'_, ()>, ()| -> poe::Handled {
+    ///         match nest(cx) {
+    ///             Err(error) if error.is_too_deep() => Ok(()),
+    ///             other => Ok(other?),
+    ///         }
+    ///     };
+    ///     Session::builder(()).on(START, nested).create_in(caller).map(drop)
+    /// }
+    /// let kernel = Kernel::new();
+    /// nest(&mut &kernel)?;
+    /// assert!(kernel.session_count() > 10);
+    /// # Ok::<(), poe::Error>(())
+    /// ```
+    #[must_use]
+    pub fn is_too_deep(&self) -> bool {
+        matches!(
+            &*self.0,
+            ErrorKind::TooDeep(_)
+                | ErrorKind::Call {
+                    kind: CallErrorKind::TooDeep(_),
+                    ..
+                }
+        )
+    }
+
     /// The session was given no `_start` handler, so nothing was created (law L22).
     #[must_use]
     pub fn is_no_start(&self) -> bool {

@@ -33,6 +33,7 @@ pub(crate) enum ErrorKind {
         place: String,
     },
     Busy(&'static str),
+    TooDeep(usize),
     ShuttingDown,
     AlreadyRunning,
     Died {
@@ -87,6 +88,7 @@ impl fmt::Display for ErrorKind {
                 f,
                 "the kernel is running a handler: {what} runs handlers at once, so it must go through that handler's context"
             ),
+            ErrorKind::TooDeep(limit) => super::call::too_deep(*limit, f),
             ErrorKind::ShuttingDown => f.write_str("the kernel is shutting down and takes no new session"),
             ErrorKind::AlreadyRunning => f.write_str("the kernel is running already: `run` inside `run`"),
             ErrorKind::Died {

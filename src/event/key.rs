@@ -120,6 +120,40 @@ pub trait Posts<A>: Keyed {}
 )]
 pub trait Calls<A, R>: Posts<A> {}
 
+/// Anything that names an event, whatever the event carries: an [`Event`], a `&str` or a `String`.
+///
+/// It is what methods take that need the name alone, such as [`alarm_clear`](crate::Turn::alarm_clear).
+///
+/// ```
+/// use poe::{Event, Turn, event::EventName};
+/// const RETRY: Event<u32> = Event::new("retry");
+/// /// Gives up, whichever timer it was.
+/// fn give_up(turn: Turn<'_>, event: impl EventName) -> bool {
+///     turn.alarm_clear(event) > 0
+/// }
+/// fn handler(turn: Turn<'_>) {
+///     give_up(turn, RETRY);
+///     give_up(turn, "another");
+/// }
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not name an event",
+    note = "use an `Event` constant, or a bare name (`&str` or `String`)"
+)]
+pub trait EventName: Keyed {}
+
+impl<K: Keyed> EventName for K {}
+
+/// Stops the build where the type of a reply was left to the compiler, which then takes it for `!`: no reply is ever of
+/// that type, so the call would fail when it returns.
+pub(crate) const fn assert_reply_type<R>() {
+    assert!(
+        size_of::<Option<R>>() > 0,
+        "the type of the reply is not known: name the event with an `Event<A, R>` constant, or say which type you expect, \
+         as in `cx.call::<_, ()>(target, \"name\", arg)?` or `let reply: u64 = cx.call(target, \"name\", arg)?`"
+    );
+}
+
 impl<A, R> Keyed for Event<A, R> {
     #[inline]
     fn key(&self) -> Key<'_> {

@@ -94,6 +94,8 @@ pub(crate) struct Config {
     pub(crate) inbox: usize,
     /// Threads for work that blocks, at most.
     pub(crate) blocking_threads: usize,
+    /// Bytes of the stack that nested handlers may use.
+    pub(crate) call_stack: usize,
     #[cfg_attr(not(feature = "testing"), allow(dead_code))]
     pub(crate) virtual_time: bool,
 }
@@ -113,6 +115,7 @@ impl Default for Config {
             keep_signal_handlers: false,
             inbox: 65_536,
             blocking_threads: 64,
+            call_stack: CALL_STACK,
             virtual_time: false,
         }
     }
@@ -249,6 +252,33 @@ impl KernelBuilder {
         self
     }
 
+    /// How many bytes of the thread's stack nested handlers may use; default 1 MiB, on Windows 512 KiB.
+    ///
+    /// A handler that calls, creates a session or detaches one runs other handlers before it returns. Beyond this limit
+    /// such a request is refused ([`CallError::is_too_deep`](crate::CallError::is_too_deep)), so that a recursion without
+    /// an end is an error and not a stack overflow, which would end the process. Threads that Rust starts have a stack
+    /// of 2 MiB, a main thread mostly 8 MiB (on Windows 1 MiB): raise the limit only together with the stack, and leave
+    /// room for one handler and for what the host has on the stack already.
+    ///
+    /// ```
+    /// use poe::{Event, Kernel, Session, event::START};
+    /// const AGAIN: Event<()> = Event::new("again");
+    /// let kernel = Kernel::builder().call_stack(100_000).build();
+    /// let id = Session::builder(0)
+    ///     .on(START, |_, ()| ())
+    ///     .on(AGAIN, |cx, ()| -> poe::Handled {
+    ///         *cx.heap += 1;
+    ///         Ok(cx.call(cx.session_id(), AGAIN, ())?) // for ever
+    ///     })
+    ///     .create(&kernel)?;
+    /// assert!(kernel.call(id, AGAIN, ()).unwrap_err().is_died());
+    /// # Ok::<(), poe::Error>(())
+    /// ```
+    pub fn call_stack(mut self, bytes: usize) -> Self {
+        self.config.call_stack = bytes;
+        self
+    }
+
     /// Makes the kernel.
     pub fn build(self) -> Kernel {
         let core = Core::new(self.config);
@@ -258,6 +288,9 @@ impl KernelBuilder {
         }
     }
 }
+
+/// Half of the smallest stack that a thread commonly has there.
+const CALL_STACK: usize = if cfg!(windows) { 512 << 10 } else { 1 << 20 };
 
 fn nanos(d: Duration) -> u64 {
     u64::try_from(d.as_nanos()).unwrap_or(u64::MAX)

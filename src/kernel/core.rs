@@ -62,6 +62,8 @@ pub struct Core {
     pub(crate) active: ActiveCell,
     /// Handlers, or the kernel's own work between them, are on the stack: what runs handlers at once must come by a context.
     pub(crate) busy: Cell<bool>,
+    /// Where the stack stood when the outermost handler was about to run: an address, never read through.
+    pub(super) stack_base: Cell<usize>,
     pub(super) run: RunState,
     pub(super) die: die::DieState,
     /// How often the signal that is being dispatched was handled; `None` outside.
@@ -99,8 +101,8 @@ impl Core {
             children: RefCell::default(),
             #[cfg(unix)]
             processes: child::Processes::default(),
-            tasks: task::Tasks::new(shared.clone()),
             threads: Threads::new(config.blocking_threads, config.virtual_time),
+            tasks: task::Tasks::new(shared.clone(), tag),
             #[cfg(unix)]
             selects: Rc::default(),
             inbox: handle::Inbox::new(shared.clone(), config.inbox, tag),
@@ -109,6 +111,7 @@ impl Core {
             deadline: RefCell::default(),
             active: ActiveCell::new(tag),
             busy: Cell::new(false),
+            stack_base: Cell::new(0),
             run: RunState::default(),
             die: die::DieState::default(),
             handled: Cell::new(None),
@@ -145,6 +148,12 @@ impl Core {
         }
     }
 
+    /// Tells the identifiers of this kernel from those of others in the process.
+    #[inline]
+    pub(crate) fn tag(&self) -> u32 {
+        self.tag
+    }
+
     pub(crate) fn new_wheel_id(&self) -> WheelId {
         let id = self.next_wheel.get();
         self.next_wheel.set(id + 1);
@@ -170,6 +179,19 @@ impl Core {
         }
     }
 
+    /// Notes how deep the stack is before the outermost handler runs.
+    #[inline]
+    pub(super) fn mark_stack(&self) {
+        self.stack_base.set(stack_address());
+    }
+
+    /// Whether handlers are nested so deep that one more might overflow the stack. The distance between two addresses is
+    /// taken, since a stack may grow either way.
+    #[inline]
+    pub(crate) fn is_too_deep(&self) -> bool {
+        stack_address().abs_diff(self.stack_base.get()) > self.config.call_stack
+    }
+
     /// An error is ending the run: nothing more is to be delivered.
     pub(crate) fn is_failing(&self) -> bool {
         self.die.is_fatal()
@@ -184,4 +206,11 @@ impl Core {
     pub(crate) fn is_virtual(&self) -> bool {
         self.clock.is_tokio()
     }
+}
+
+/// About where the stack ends now.
+#[inline(always)]
+fn stack_address() -> usize {
+    let here = 0_u8;
+    std::ptr::from_ref(std::hint::black_box(&here)).addr()
 }

@@ -3,7 +3,7 @@
 use super::{Core, Kernel, Target, Turn, call_at_once};
 use crate::arg::AnyArg;
 use crate::error::{CallError, Error, ErrorKind, Failure};
-use crate::event::Calls;
+use crate::event::{Calls, assert_reply_type};
 use crate::id::SessionId;
 use crate::name::Name;
 use std::fmt;
@@ -371,6 +371,7 @@ impl Nested<'_> {
         event: impl Calls<A, R>,
         arg: A,
     ) -> Result<R, CallError<A>> {
+        const { assert_reply_type::<R>() };
         call_at_once(self, target.into(), event.key(), arg, Location::caller())
     }
 
@@ -415,6 +416,7 @@ impl sealed::Caller for &Kernel {
         if core.busy.replace(true) {
             return Err(ErrorKind::Busy(what).into());
         }
+        core.mark_stack();
         core.refresh_watching();
         let reset = Reset(core);
         let result = f(core);

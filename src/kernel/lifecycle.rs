@@ -162,6 +162,9 @@ impl Core {
     /// Gives a session to the kernel: by itself, or by its parent. The old parent is told first, then the child; the
     /// tree changes last (law L39).
     pub(crate) fn detach(&self, child: SessionId, itself: bool) -> Result<(), Error> {
+        if self.is_too_deep() {
+            return Err(self.too_deep());
+        }
         let (slot, parent) = {
             let sessions = self.sessions.borrow();
             let slot = sessions
@@ -310,6 +313,13 @@ impl Kernel {
     }
 }
 
+impl Core {
+    #[cold]
+    fn too_deep(&self) -> Error {
+        ErrorKind::TooDeep(self.config.call_stack).into()
+    }
+}
+
 /// The one road to creating a session, for a kernel and for a context.
 pub(crate) fn create_at_once(
     caller: &mut impl Caller,
@@ -318,7 +328,8 @@ pub(crate) fn create_at_once(
     on_failure: Option<OnFailure>,
     place: &'static Location<'static>,
 ) -> Result<SessionId, Error> {
-    caller.at_once("creating a session", |core| {
-        core.create(session, args, on_failure, place)
+    caller.at_once("creating a session", |core| match core.is_too_deep() {
+        true => Err(core.too_deep()),
+        false => core.create(session, args, on_failure, place),
     })?
 }

@@ -2,8 +2,8 @@
 
 use super::{Caller, Core, Frame, Invoked, Kernel, Turn};
 use crate::arg::AnyArg;
-use crate::error::{CallError, CallErrorKind, PostError, PostErrorKind, Wanted};
-use crate::event::{Calls, Posts};
+use crate::error::{CallError, CallErrorKind, PostError, PostErrorKind, Wanted, drop_quietly};
+use crate::event::{Calls, Posts, assert_reply_type};
 use crate::id::SessionId;
 use crate::name::{Key, Name, NameIdx};
 use crate::queue::lanes::{Post, Queue};
@@ -247,8 +247,16 @@ impl Core {
         };
         let (callee, object) = match found {
             Some((callee, Some(object))) => (callee, object),
-            // Only the kernel has no object, and it handles nothing.
-            Some((kernel, None)) => return refuse(CallErrorKind::Unhandled(kernel), Some(arg)),
+            // Only the kernel has no object. It handles nothing, which is no failure (law L16): POE gives 0.
+            Some((kernel, None)) => {
+                return match kernel_reply() {
+                    Some(reply) => {
+                        drop_quietly(arg);
+                        Ok(reply)
+                    }
+                    None => refuse(CallErrorKind::Unhandled(kernel), Some(arg)),
+                };
+            }
             None => {
                 // Of all errors this one is the caller's mistake, and not what a handler makes of the call.
                 let error = CallError::new(key.as_str(), CallErrorKind::NoSuchSession(target.wanted()), Some(arg));
@@ -308,6 +316,20 @@ impl Core {
         let event = self.active.event();
         (event != NameIdx::NONE).then(|| self.names.name(event))
     }
+}
+
+/// What the kernel replies to whatever it is called with: nothing, or 0 where a number is expected.
+#[cold]
+fn kernel_reply<R: 'static>() -> Option<R> {
+    let zeros = [
+        AnyArg::UNIT,
+        AnyArg::new(0_i32),
+        AnyArg::new(0_u32),
+        AnyArg::new(0_i64),
+        AnyArg::new(0_u64),
+        AnyArg::new(0_usize),
+    ];
+    zeros.into_iter().find_map(|mut zero| zero.take())
 }
 
 #[cold]
@@ -455,6 +477,7 @@ impl Kernel {
         event: impl Calls<A, R>,
         arg: A,
     ) -> Result<R, CallError<A>> {
+        const { assert_reply_type::<R>() };
         let mut caller = self;
         call_at_once(&mut caller, target.into(), event.key(), arg, Location::caller())
     }
@@ -470,6 +493,13 @@ pub(crate) fn call_at_once<A: 'static, R: 'static>(
 ) -> Result<R, CallError<A>> {
     let mut arg = Some(arg);
     let done = caller.at_once("a call", |core| {
+        if core.is_too_deep() {
+            return Some(Err(CallError::new(
+                key.as_str(),
+                CallErrorKind::TooDeep(core.config.call_stack),
+                arg.take(),
+            )));
+        }
         let arg = arg.take()?;
         Some(core.call_from(core.active.session(), target, key, arg, place))
     });

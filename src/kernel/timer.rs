@@ -7,9 +7,10 @@ use super::{Core, Turn};
 use crate::arg::AnyArg;
 use crate::bridge::clock::Clock;
 use crate::error::{Error, ErrorKind};
-use crate::event::Posts;
+use crate::event::{EventName, Posts};
 use crate::id::AlarmId;
 use crate::name::{Key, Name, NameIdx};
+use crate::queue::heap::HeapId;
 use crate::queue::lanes::{Post, Removed};
 use std::mem::ManuallyDrop;
 use std::num::NonZeroU64;
@@ -102,10 +103,10 @@ impl Core {
             drop(sessions);
             self.names.release(name);
             self.names.release(caller);
-            return AlarmId {
+            return self.alarm_id(HeapId {
                 serial: NonZeroU64::MAX,
                 slot: u32::MAX,
-            };
+            });
         };
         sessions.hold(slot);
         let record = sessions.get_mut(slot);
@@ -126,7 +127,26 @@ impl Core {
             self.trace_timer(slot, name, place, due);
         }
         self.wake_host();
-        id
+        self.alarm_id(id)
+    }
+
+    /// The public identifier of a timer: the queue knows nothing of kernels.
+    #[inline]
+    pub(super) fn alarm_id(&self, id: HeapId) -> AlarmId {
+        AlarmId {
+            serial: id.serial,
+            slot: id.slot,
+            kernel: self.tag(),
+        }
+    }
+
+    /// The queue's name for a timer. An identifier of another kernel names nothing here.
+    #[inline]
+    fn timer_of(&self, id: AlarmId) -> Option<HeapId> {
+        (id.kernel == self.tag()).then_some(HeapId {
+            serial: id.serial,
+            slot: id.slot,
+        })
     }
 
     /// Gives back what a removed timer held and makes of it what the user sees.
@@ -138,7 +158,7 @@ impl Core {
             self.trace_timer_removed(entry.to, &event);
         }
         Alarm {
-            id,
+            id: self.alarm_id(id),
             event,
             due: self.clock.wall(due),
             arg: ManuallyDrop::into_inner(entry.arg),
@@ -151,7 +171,7 @@ impl Core {
             let mut sessions = self.sessions.borrow_mut();
             let mut queue = self.queue.borrow_mut();
             let record = sessions.get_mut(slot);
-            let ids: Vec<AlarmId> = queue
+            let ids: Vec<HeapId> = queue
                 .timers_of(record.first_timer)
                 .into_iter()
                 .filter(|(_, _, e)| name.is_none_or(|n| n == e.name))
@@ -179,7 +199,8 @@ impl Core {
     /// Moves a timer of the running session to where `due` says from where it is.
     fn move_timer(&self, turn: Turn<'_>, id: AlarmId, due: impl FnOnce(u64) -> u64) -> Result<SystemTime, Error> {
         let mut queue = self.queue.borrow_mut();
-        let Some((old, entry)) = queue.timer(id) else {
+        let known = self.timer_of(id);
+        let Some((known, (old, entry))) = known.and_then(|known| Some((known, queue.timer(known)?))) else {
             return Err(no_such_alarm(id));
         };
         if self.sessions.borrow().id(entry.to) != turn.frame.session {
@@ -188,7 +209,7 @@ impl Core {
         let due = due(old);
         // Only a timer that is overdue where it is put needs the true time, to date the posts before it.
         let now = self.clock.reached(due).unwrap_or(0);
-        queue.set_due(id, due, now);
+        queue.set_due(known, due, now);
         drop(queue);
         self.wake_host();
         Ok(self.clock.wall(due))
@@ -292,7 +313,7 @@ impl Turn<'_> {
     /// Removes every timer of that name (POE's `alarm` or `delay` without a time); says how many there were.
     #[doc(alias = "alarm")]
     #[doc(alias = "delay")]
-    pub fn alarm_clear(self, event: impl Posts<()>) -> usize {
+    pub fn alarm_clear(self, event: impl EventName) -> usize {
         let cleared = self.core.clear_by_name(self, event.key());
         cleared.len()
     }
@@ -416,7 +437,7 @@ impl Turn<'_> {
     /// Removes a timer and gives it back.
     ///
     /// # Errors
-    /// No such timer, which a timer that has fired is, too (`ESRCH`); another session's (`EPERM`).
+    /// There is no such timer in this kernel, or it has fired (`ESRCH`); it belongs to another session (`EPERM`).
     ///
     /// ```
     /// use poe::{Event, Kernel, Session, event::START};
@@ -454,14 +475,15 @@ impl Turn<'_> {
         let removed = 'removed: {
             let mut sessions = core.sessions.borrow_mut();
             let mut queue = core.queue.borrow_mut();
-            let Some((_, entry)) = queue.timer(id) else {
+            let known = core.timer_of(id);
+            let Some((known, (_, entry))) = known.and_then(|known| Some((known, queue.timer(known)?))) else {
                 break 'removed Err(no_such_alarm(id));
             };
             let slot = entry.to;
             if sessions.id(slot) != self.frame.session {
                 break 'removed Err(not_ours());
             }
-            let removed = queue.remove_timer(&mut sessions.get_mut(slot).first_timer, id);
+            let removed = queue.remove_timer(&mut sessions.get_mut(slot).first_timer, known);
             sessions.release(slot);
             removed.ok_or_else(|| no_such_alarm(id))
         };

@@ -10,8 +10,8 @@
 //! Nothing here reads a clock or drops what a user gave: times come in as arguments, entries go out by value.
 
 use super::heap::{HeapId, TimerHeap};
+use super::index::PostIndex;
 use crate::arg::AnyArg;
-use crate::id::AlarmId;
 use crate::name::NameIdx;
 use std::collections::VecDeque;
 use std::mem::ManuallyDrop;
@@ -85,7 +85,7 @@ pub(crate) enum Waiting<'a> {
     /// By its number among all posts.
     Post(u64, &'a Post),
     /// By its ID, with the time when it is due.
-    Timer(AlarmId, u64, &'a Post),
+    Timer(HeapId, u64, &'a Post),
 }
 
 impl<'a> Waiting<'a> {
@@ -113,7 +113,7 @@ const NOBODY: u32 = u32::MAX;
 
 /// A timer that was taken out before it fired.
 pub(crate) struct Removed {
-    pub(crate) id: AlarmId,
+    pub(crate) id: HeapId,
     pub(crate) due: u64,
     pub(crate) entry: Post,
 }
@@ -133,6 +133,8 @@ pub(crate) struct Queue {
     head: u64,
     /// Purged entries that still stand in the ring.
     dead: usize,
+    /// For the ends of many sessions while much waits.
+    index: PostIndex,
     /// Never empty; the last one is what the next post joins.
     runs: VecDeque<Run>,
     timers: TimerHeap<Timer>,
@@ -150,6 +152,7 @@ impl Queue {
             ring: VecDeque::new(),
             head: 0,
             dead: 0,
+            index: PostIndex::default(),
             runs: VecDeque::from([Run {
                 start: 0,
                 time: 0,
@@ -229,7 +232,7 @@ impl Queue {
 
     /// Sets a timer. `first` is the head of the session's list of timers, kept by the caller.
     #[inline(always)]
-    pub(crate) fn set_timer(&mut self, first: &mut Option<AlarmId>, entry: Post, due: u64, now: u64) -> AlarmId {
+    pub(crate) fn set_timer(&mut self, first: &mut Option<HeapId>, entry: Post, due: u64, now: u64) -> HeapId {
         self.date_current_run(now);
         self.order += 1;
         self.serial += 1;
@@ -247,27 +250,27 @@ impl Queue {
             timer.links.previous = id.slot;
         }
         self.next_due = self.next_due.min(due);
-        *first = Some(id.into());
-        id.into()
+        *first = Some(id);
+        id
     }
 
     /// The timer's due time and event.
-    pub(crate) fn timer(&self, id: AlarmId) -> Option<(u64, &Post)> {
-        self.timers.get(id.into()).map(|(due, t)| (due, &t.entry))
+    pub(crate) fn timer(&self, id: HeapId) -> Option<(u64, &Post)> {
+        self.timers.get(id).map(|(due, t)| (due, &t.entry))
     }
 
     /// Moves a timer; to its own due time it keeps its place, otherwise it goes behind its equals.
-    pub(crate) fn set_due(&mut self, id: AlarmId, due: u64, now: u64) -> bool {
+    pub(crate) fn set_due(&mut self, id: HeapId, due: u64, now: u64) -> bool {
         self.date_current_run(now);
         self.order += 1;
-        let found = self.timers.set_due(id.into(), due, self.order);
+        let found = self.timers.set_due(id, due, self.order);
         self.next_due = self.timers.next_due().unwrap_or(u64::MAX);
         found
     }
 
     #[inline(always)]
-    pub(crate) fn remove_timer(&mut self, first: &mut Option<AlarmId>, id: AlarmId) -> Option<Removed> {
-        let (due, timer) = self.timers.remove(id.into())?;
+    pub(crate) fn remove_timer(&mut self, first: &mut Option<HeapId>, id: HeapId) -> Option<Removed> {
+        let (due, timer) = self.timers.remove(id)?;
         self.next_due = self.timers.next_due().unwrap_or(u64::MAX);
         self.unlink(first, timer.links);
         Some(Removed {
@@ -277,27 +280,27 @@ impl Queue {
         })
     }
 
-    fn unlink(&mut self, first: &mut Option<AlarmId>, links: Links) {
+    fn unlink(&mut self, first: &mut Option<HeapId>, links: Links) {
         if let Some(timer) = self.timers.item_mut(links.next) {
             timer.links.previous = links.previous;
         }
         match self.timers.item_mut(links.previous) {
             Some(timer) => timer.links.next = links.next,
-            None => *first = self.timers.id_in(links.next).map(AlarmId::from),
+            None => *first = self.timers.id_in(links.next),
         }
     }
 
     /// The timers of a session in due order, by the head of its list.
-    pub(crate) fn timers_of(&self, first: Option<AlarmId>) -> Vec<(AlarmId, u64, &Post)> {
+    pub(crate) fn timers_of(&self, first: Option<HeapId>) -> Vec<(HeapId, u64, &Post)> {
         let mut found = Vec::new();
-        let mut at = first.map(HeapId::from);
+        let mut at = first;
         while let Some(id) = at
             && let Some((due, timer)) = self.timers.get(id)
         {
-            found.push((AlarmId::from(id), due, &timer.entry));
+            found.push((id, due, &timer.entry));
             at = self.timers.id_in(timer.links.next);
         }
-        found.sort_by_key(|(id, due, _)| (*due, self.timers.order(HeapId::from(*id))));
+        found.sort_by_key(|(id, due, _)| (*due, self.timers.order(*id)));
         found
     }
 
@@ -343,7 +346,7 @@ impl Queue {
     }
 
     /// Takes a timer that has left the heap off its session's list, which begins at `first`.
-    pub(crate) fn unlink_fired(&mut self, first: &mut Option<AlarmId>, fired: &Fired) {
+    pub(crate) fn unlink_fired(&mut self, first: &mut Option<HeapId>, fired: &Fired) {
         self.unlink(first, fired.links);
     }
 
@@ -380,7 +383,8 @@ impl Queue {
     #[must_use]
     pub(crate) fn purge(&mut self, session: u32) -> Vec<Entry> {
         let mut out = Vec::new();
-        for entry in self.ring.iter_mut() {
+        let (head, length) = (self.head, self.ring.len());
+        let mut bury = |entry: &mut Post| {
             if entry.to != DEAD && (entry.to == session || entry.from == session) {
                 let corpse = Post {
                     to: DEAD,
@@ -391,9 +395,24 @@ impl Queue {
                     arg: ManuallyDrop::new(AnyArg::UNIT),
                 };
                 out.push(std::mem::replace(entry, corpse).into());
-                self.dead += 1;
             }
+        };
+        if self.index.is_wanted(length) {
+            let ring = &self.ring;
+            self.index.update(head, length, |from| {
+                let posts = (from..).zip(ring.range((from - head) as usize..));
+                posts
+                    .filter(|(_, post)| post.to != DEAD)
+                    .map(|(at, post)| (at, post.to, post.from))
+            });
+            let positions = self.index.take(session).into_iter();
+            for at in positions.filter_map(|at| at.checked_sub(head)) {
+                self.ring.get_mut(at as usize).map(&mut bury);
+            }
+        } else {
+            self.ring.iter_mut().for_each(bury);
         }
+        self.dead += out.len();
         out
     }
 
@@ -426,7 +445,7 @@ impl Queue {
 
     fn waiting_timer(&self, due: u64, id: HeapId) -> Option<Waiting<'_>> {
         let (_, timer) = self.timers.get(id)?;
-        Some(Waiting::Timer(id.into(), due, &timer.entry))
+        Some(Waiting::Timer(id, due, &timer.entry))
     }
 
     /// Octets that the lanes take.
@@ -455,23 +474,5 @@ impl Queue {
 impl Drop for Queue {
     fn drop(&mut self) {
         drop(self.drain());
-    }
-}
-
-impl From<HeapId> for AlarmId {
-    fn from(id: HeapId) -> Self {
-        AlarmId {
-            serial: id.serial,
-            slot: id.slot,
-        }
-    }
-}
-
-impl From<AlarmId> for HeapId {
-    fn from(id: AlarmId) -> Self {
-        HeapId {
-            serial: id.serial,
-            slot: id.slot,
-        }
     }
 }

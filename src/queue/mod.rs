@@ -2,6 +2,7 @@
 //! waits in it is in a [`Snapshot`](crate::Snapshot).
 
 pub(crate) mod heap;
+mod index;
 pub(crate) mod lanes;
 mod priority;
 

@@ -1,8 +1,7 @@
 //! Who awaits the end of which process (POE's pid watchers). Unlike a signal's watcher, each keeps its session alive.
 
-use super::{Hold, HoldKind, Resource};
+use super::{Hold, HoldKind};
 use crate::arg::AnyArg;
-use crate::id::SessionId;
 use crate::name::HeldName;
 use std::collections::BTreeMap;
 use std::panic::Location;
@@ -68,11 +67,10 @@ impl Children {
         removed.collect()
     }
 
-    /// What a session awaits, by the number of the process.
-    pub(crate) fn of(&self, session: u32) -> impl Iterator<Item = (u32, &Awaiter)> {
+    /// Every process that is awaited, by its number, with who awaits it.
+    pub(crate) fn all(&self) -> impl Iterator<Item = (u32, &Awaiter)> {
         let all = self.awaiters.iter();
         all.flat_map(|(pid, awaiters)| awaiters.iter().map(|awaiter| (*pid, awaiter)))
-            .filter(move |(_, awaiter)| awaiter.session == session)
     }
 
     pub(crate) fn is_awaited(&self, pid: u32) -> bool {
@@ -80,13 +78,14 @@ impl Children {
     }
 }
 
-impl Resource for Children {
-    fn holds(&self, session: SessionId, out: &mut Vec<Hold>) {
-        out.extend(self.of(session.slot).map(|(pid, awaiter)| Hold {
+impl Awaiter {
+    /// How the wait is reported.
+    pub(crate) fn hold(&self, pid: u32) -> Hold {
+        Hold {
             kind: HoldKind::Process,
             name: pid.to_string(),
             count: 1,
-            place: awaiter.place,
-        }));
+            place: self.place,
+        }
     }
 }

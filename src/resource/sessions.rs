@@ -5,7 +5,8 @@
 
 use super::{Hold, HoldKind, Resource};
 use crate::error::OnFailure;
-use crate::id::{AlarmId, SessionId};
+use crate::id::SessionId;
+use crate::queue::heap::HeapId;
 use std::panic::Location;
 
 pub(crate) const KERNEL: u32 = 0;
@@ -35,7 +36,7 @@ pub(crate) struct Record<O> {
     /// Its own policy for failures; without one it has its nearest ancestor's.
     pub(crate) on_failure: Option<OnFailure>,
     /// The head of its list of timers, which the queue links.
-    pub(crate) first_timer: Option<AlarmId>,
+    pub(crate) first_timer: Option<HeapId>,
     /// Gone (`None`) once the session is freed.
     object: Option<O>,
     place: &'static Location<'static>,

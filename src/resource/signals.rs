@@ -2,7 +2,7 @@
 
 use crate::arg::AnyArg;
 use crate::name::{HeldName, Name, signal_name};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
 /// The signal that [`Kernel::shutdown`](crate::Kernel::shutdown) sends to each tree of sessions.
@@ -108,18 +108,20 @@ pub(crate) struct Watcher {
 pub(crate) struct Signals {
     /// By signal, then by session: at most one watcher each.
     watchers: HashMap<Name, HashMap<u32, Watcher>>,
+    /// The signals that each session watches; a session that watches none has no entry.
+    by_session: HashMap<u32, HashSet<Name>>,
 }
 
 impl Signals {
     /// Sets or replaces; the old watcher comes back, so that its argument is dropped by the caller.
     #[must_use]
     pub(crate) fn watch(&mut self, session: u32, signal: &str, watcher: Watcher) -> Option<Watcher> {
-        if let Some(sessions) = self.watchers.get_mut(signal) {
-            return sessions.insert(session, watcher);
-        }
-        self.watchers
-            .insert(Name::from(signal), HashMap::from([(session, watcher)]));
-        None
+        let name = match self.watchers.get_key_value(signal) {
+            Some((name, _)) => name.clone(),
+            None => Name::from(signal),
+        };
+        self.by_session.entry(session).or_default().insert(name.clone());
+        self.watchers.entry(name).or_default().insert(session, watcher)
     }
 
     #[must_use]
@@ -128,6 +130,12 @@ impl Signals {
         let watcher = sessions.remove(&session);
         if sessions.is_empty() {
             self.watchers.remove(signal);
+        }
+        if let Some(signals) = self.by_session.get_mut(&session) {
+            signals.remove(signal);
+            if signals.is_empty() {
+                self.by_session.remove(&session);
+            }
         }
         watcher
     }
@@ -142,28 +150,23 @@ impl Signals {
         self.watchers.get(signal).cloned().unwrap_or_default()
     }
 
-    /// The signals that a session watches, with the events that they become.
-    pub(crate) fn of(&self, session: u32) -> BTreeMap<String, String> {
+    /// Every watcher: its session, its signal, and the event that the signal becomes.
+    pub(crate) fn all(&self) -> impl Iterator<Item = (u32, &Name, Name)> {
         let watchers = self.watchers.iter();
-        watchers
-            .filter_map(|(signal, sessions)| {
-                let watcher = sessions.get(&session)?;
-                Some((signal.to_string(), watcher.event.name().to_string()))
-            })
-            .collect()
+        watchers.flat_map(|(signal, sessions)| {
+            let sessions = sessions.iter();
+            sessions.map(move |(session, watcher)| (*session, signal, watcher.event.name()))
+        })
     }
 
     /// Forgets a session; its watchers come back to be dropped by the caller.
     #[must_use]
     pub(crate) fn clear(&mut self, session: u32) -> Vec<Watcher> {
-        let mut out = Vec::new();
-        if self.watchers.is_empty() {
-            return out;
+        if self.by_session.is_empty() {
+            return Vec::new();
         }
-        self.watchers.retain(|_, sessions| {
-            out.extend(sessions.remove(&session));
-            !sessions.is_empty()
-        });
-        out
+        let signals = self.by_session.remove(&session).unwrap_or_default();
+        let watchers = signals.iter().filter_map(|signal| self.ignore(session, signal));
+        watchers.collect()
     }
 }

@@ -5,7 +5,7 @@ use super::reply::IntoReply;
 use super::states::{Handler, States, Table, TableSlot, erase};
 use crate::arg::AnyArg;
 use crate::error::{CallError, Error, Failure};
-use crate::event::{Calls, Unhandled};
+use crate::event::{Calls, EventName, Unhandled, assert_reply_type};
 use crate::id::SessionId;
 use crate::kernel::invoke::sealed;
 use crate::kernel::{Caller, Core, Invoke, Invoked, Target, Turn, call_at_once};
@@ -301,6 +301,26 @@ impl<H: 'static, X: 'static> Context<'_, H, X> {
     ///
     /// # Panics
     /// When a handler of the session itself panics: a call to oneself is a bare invocation (law L13).
+    ///
+    /// A typed key says what the reply is; with a bare name you say it, or the build stops:
+    ///
+    /// ```compile_fail
+    /// # use poe::{Context, Handled};
+    /// fn ping(cx: &mut Context<'_, ()>) -> Handled {
+    ///     cx.call("server", "ping", ())?; // the type of the reply is not known
+    ///     Ok(())
+    /// }
+    /// # ping as fn(&mut Context<'_, ()>) -> Handled;
+    /// ```
+    ///
+    /// ```
+    /// # use poe::{Context, Handled};
+    /// fn ping(cx: &mut Context<'_, ()>) -> Handled {
+    ///     let () = cx.call("server", "ping", ())?;
+    ///     Ok(())
+    /// }
+    /// # let _ = ping as fn(&mut Context<'_, ()>) -> Handled;
+    /// ```
     #[track_caller]
     #[inline]
     pub fn call<'t, A: 'static, R: 'static>(
@@ -309,6 +329,7 @@ impl<H: 'static, X: 'static> Context<'_, H, X> {
         event: impl Calls<A, R>,
         arg: A,
     ) -> Result<R, CallError<A>> {
+        const { assert_reply_type::<R>() };
         call_at_once(self, target.into(), event.key(), arg, Location::caller())
     }
 
@@ -453,9 +474,8 @@ impl<H: 'static, X: 'static> Context<'_, H, X> {
     /// Removes a handler of this session; false if there was none. Events of that name go to `_default` from now on, or
     /// nowhere.
     #[doc(alias = "state")]
-    pub fn state_remove(&self, event: &str) -> bool {
-        self.cell
-            .change_table(|table| table.remove(crate::name::Key::new(event)))
+    pub fn state_remove(&self, event: impl EventName) -> bool {
+        self.cell.change_table(|table| table.remove(event.key()))
     }
 
     /// The names that have a handler in this session, sorted.

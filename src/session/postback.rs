@@ -1,7 +1,7 @@
 //! Postbacks and callbacks: events as values, for code that knows nothing of sessions (laws L72 to L74).
 
 use crate::error::{CallError, PostError};
-use crate::event::{Calls, Posts};
+use crate::event::{Calls, Posts, assert_reply_type};
 use crate::id::SessionId;
 use crate::kernel::{Caller, Core, KernelHandle, Turn, call_at_once, postback_tag};
 use crate::name::{HeldName, Key, Name};
@@ -202,6 +202,7 @@ impl<M: Clone + 'static, A: 'static, R: 'static> Callback<M, A, R> {
     /// [`CallError`], as [`Context::call`](crate::Context::call); of a dead session with the argument.
     #[track_caller]
     pub fn call(&self, caller: &mut impl Caller, arg: A) -> Result<R, CallError<A>> {
+        const { assert_reply_type::<R>() };
         let name = self.hold.name();
         let both = (self.mine.clone(), arg);
         call_at_once(

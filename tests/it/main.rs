@@ -3,6 +3,7 @@
 mod addresses;
 mod api_peek;
 mod bad_use;
+mod calls;
 mod component_failures;
 #[cfg(unix)]
 mod component_rows;

@@ -98,13 +98,6 @@ const DEVIATIONS: &[(&str, &str, &str, &str)] = &[
         "[R1] back in enter of second, now second",
         "[R1] back in enter of outer, now second",
     ),
-    // An answer has a type, so the kernel, which has no handlers, cannot answer every call with 0.
-    (
-        "call_rules",
-        "",
-        "call kernel: 0, error none",
-        "call kernel: undef, error no handler",
-    ),
     // A failed call says so; POE leaves errno at 0.
     ("call_rules", "", "call: undef, error none", "call: undef, error died"),
     // Filters: the quirks that are mended. A newline cut in two is one.

@@ -5,7 +5,7 @@ use super::inbox::Inbox;
 use super::letter::{Letter, Post, SendName, SendTarget};
 use crate::arg::SendArg;
 use crate::error::{PostError, drop_quietly};
-use crate::event::{Calls, Posts};
+use crate::event::{Calls, Posts, assert_reply_type};
 use crate::id::SessionId;
 use crate::kernel::signal::signal_from;
 use crate::kernel::{Core, Kernel, Target};
@@ -176,6 +176,7 @@ impl KernelHandle {
         event: impl Calls<A, R>,
         arg: A,
     ) -> Answer<A, R> {
+        const { assert_reply_type::<R>() };
         let place = Location::caller();
         let target = SendTarget::new(target.into());
         let key = SendName::new(event.key());

@@ -11,6 +11,7 @@ impl<'a> Polling<'a> {
     pub(super) fn enter(core: &'a Core) -> Self {
         core.run.asleep.set(false);
         core.busy.set(true);
+        core.mark_stack();
         Polling(core)
     }
 }

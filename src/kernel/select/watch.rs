@@ -66,18 +66,20 @@ impl Selects {
         table.get(&watched.key(mode)).cloned().unwrap_or_default()
     }
 
-    /// The watchers of a session.
-    pub(crate) fn of_session(&self, session: SessionId) -> Vec<WatchedFile> {
+    /// Every watcher, with its session.
+    pub(crate) fn all(&self) -> Vec<(SessionId, WatchedFile)> {
         let table = self.table.borrow();
-        let own = table.values().flatten().filter(|watch| watch.owner == session);
-        own.map(|watch| WatchedFile {
-            descriptor: watch.watched.as_fd().as_raw_fd(),
-            mode: watch.mode,
-            event: watch.event.name().to_string(),
-            is_paused: watch.paused.get(),
-            place: watch.place,
-        })
-        .collect()
+        let all = table.values().flatten().map(|watch| {
+            let file = WatchedFile {
+                descriptor: watch.watched.as_fd().as_raw_fd(),
+                mode: watch.mode,
+                event: watch.event.name().to_string(),
+                is_paused: watch.paused.get(),
+                place: watch.place,
+            };
+            (watch.owner, file)
+        });
+        all.collect()
     }
 
     pub(super) fn insert(&self, watch: &Rc<Watch>) {

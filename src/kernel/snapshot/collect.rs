@@ -10,17 +10,18 @@ use crate::id::SessionId;
 use crate::name::NameIdx;
 use crate::queue::lanes::{Post, Waiting};
 use crate::resource::{Hold, HoldKind};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 
 impl Core {
     pub(crate) fn snapshot(&self) -> Snapshot {
         let queue = self.queued_events();
         let why = self.why_alive();
+        let mut grouped = self.grouped(&queue);
         let sessions = why
             .sessions
             .into_iter()
-            .filter_map(|holds| self.session_snapshot(holds, &queue));
+            .filter_map(|holds| self.session_snapshot(holds, &mut grouped));
         let sessions: Vec<_> = sessions.collect();
         Snapshot {
             kernel_id: self.id(),
@@ -41,7 +42,7 @@ impl Core {
         let events = queue.in_order().into_iter().enumerate().map(|(index, waiting)| {
             let (id, due, post) = match waiting {
                 Waiting::Post(number, post) => (EventId::Post(number), None, post),
-                Waiting::Timer(id, due, post) => (EventId::Alarm(id), Some(self.clock.wall(due)), post),
+                Waiting::Timer(id, due, post) => (EventId::Alarm(self.alarm_id(id)), Some(self.clock.wall(due)), post),
             };
             let (kind, event) = self.kind_of(post, due.is_some());
             QueuedEvent {
@@ -74,7 +75,41 @@ impl Core {
         }
     }
 
-    fn session_snapshot(&self, why: SessionHolds, queue: &[QueuedEvent]) -> Option<SessionSnapshot> {
+    /// Looks through each table once, so that a snapshot takes time in proportion to what there is.
+    fn grouped(&self, queue: &[QueuedEvent]) -> HashMap<SessionId, Grouped> {
+        let mut found: HashMap<SessionId, Grouped> = HashMap::new();
+        for event in queue {
+            found.entry(event.destination).or_default().events_to += 1;
+            if event.source != event.destination {
+                found.entry(event.source).or_default().events_from += 1;
+            }
+        }
+        let sessions = self.sessions.borrow();
+        for (session, signal, event) in self.signals.borrow().all() {
+            let signals = &mut found.entry(sessions.id(session)).or_default().signals;
+            signals.insert(signal.to_string(), event.to_string());
+        }
+        #[cfg(unix)]
+        for (session, file) in self.selects.all() {
+            found.entry(session).or_default().files.push(file);
+        }
+        #[cfg(unix)]
+        for (pid, awaiter) in self.children.borrow().all() {
+            let pids = &mut found.entry(sessions.id(awaiter.session)).or_default().pids;
+            pids.push(AwaitedProcess {
+                pid,
+                event: awaiter.event.name().to_string(),
+                place: awaiter.place,
+            });
+        }
+        found
+    }
+
+    fn session_snapshot(
+        &self,
+        why: SessionHolds,
+        grouped: &mut HashMap<SessionId, Grouped>,
+    ) -> Option<SessionSnapshot> {
         let id = why.session;
         let (slot, object) = {
             let sessions = self.sessions.borrow();
@@ -86,8 +121,8 @@ impl Core {
         // What it said of itself may have ended it.
         let sessions = self.sessions.borrow();
         let slot = sessions.resolve(id).filter(|found| *found == slot)?;
-        let events_to = queue.iter().filter(|e| e.destination == id).count();
-        let events_from = queue.iter().filter(|e| e.source == id && e.destination != id).count();
+        let mut own = grouped.remove(&id).unwrap_or_default();
+        own.files.sort_by_key(|file| (file.descriptor, file.mode));
         Some(SessionSnapshot {
             id,
             parent: why.parent,
@@ -95,20 +130,20 @@ impl Core {
             aliases: why.aliases.iter().map(ToString::to_string).collect(),
             refcount: sessions.refs(slot) as usize,
             heap_type: said.heap_type,
-            memory_size: said.heap_size + sessions.record_size() + events_to * size_of::<Post>(),
+            memory_size: said.heap_size + sessions.record_size() + own.events_to * size_of::<Post>(),
             events: said.events,
             options: said.options,
             place: why.place,
             is_stopping: sessions.get(slot).stopping,
-            events_to,
-            events_from,
+            events_to: own.events_to,
+            events_from: own.events_from,
             refcounts: counts(&why.holds, HoldKind::Refcount),
             postbacks: counts(&why.holds, HoldKind::Postback),
-            files: self.watched_files(id),
+            files: own.files,
             wheels: self.tasks_of(slot, |kind| kind == HoldKind::Wheel),
             tasks: self.tasks_of(slot, |kind| kind == HoldKind::Task),
-            pids: self.awaited_processes(slot),
-            signals: self.signals.borrow().of(slot),
+            pids: own.pids,
+            signals: own.signals,
             holds: why.holds,
         })
     }
@@ -128,34 +163,6 @@ impl Core {
         found.sort_by_key(|task| task.id);
         found
     }
-
-    #[cfg(unix)]
-    fn watched_files(&self, id: SessionId) -> Vec<WatchedFile> {
-        let mut files = self.selects.of_session(id);
-        files.sort_by_key(|file| (file.descriptor, file.mode));
-        files
-    }
-
-    #[cfg(unix)]
-    fn awaited_processes(&self, slot: u32) -> Vec<AwaitedProcess> {
-        let children = self.children.borrow();
-        let awaited = children.of(slot).map(|(pid, awaiter)| AwaitedProcess {
-            pid,
-            event: awaiter.event.name().to_string(),
-            place: awaiter.place,
-        });
-        awaited.collect()
-    }
-
-    #[cfg(not(unix))]
-    fn watched_files(&self, _: SessionId) -> Vec<WatchedFile> {
-        Vec::new()
-    }
-
-    #[cfg(not(unix))]
-    fn awaited_processes(&self, _: u32) -> Vec<AwaitedProcess> {
-        Vec::new()
-    }
 }
 
 fn counts(holds: &[Hold], kind: HoldKind) -> Vec<Refcount> {
@@ -166,6 +173,16 @@ fn counts(holds: &[Hold], kind: HoldKind) -> Vec<Refcount> {
         place: hold.place,
     });
     counts.collect()
+}
+
+/// What the tables of all sessions have of one.
+#[derive(Default)]
+struct Grouped {
+    events_to: usize,
+    events_from: usize,
+    signals: BTreeMap<String, String>,
+    files: Vec<WatchedFile>,
+    pids: Vec<AwaitedProcess>,
 }
 
 /// What a session says of itself.

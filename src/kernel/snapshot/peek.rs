@@ -125,7 +125,15 @@ impl Snapshot {
     #[must_use]
     pub fn session<'t>(&self, target: impl Into<Target<'t>>) -> Option<&SessionSnapshot> {
         let id = self.resolve(target)?;
-        self.sessions.iter().find(|session| session.id == id)
+        self.find(id)
+    }
+
+    /// A snapshot has its sessions in the order of their IDs, unless its owner has changed that.
+    fn find(&self, id: SessionId) -> Option<&SessionSnapshot> {
+        match self.sessions.binary_search_by_key(&id, |session| session.id) {
+            Ok(at) => self.sessions.get(at),
+            Err(_) => self.sessions.iter().find(|session| session.id == id),
+        }
     }
 
     /// The ID of that session, or of the kernel.
@@ -134,7 +142,7 @@ impl Snapshot {
     pub fn resolve<'t>(&self, target: impl Into<Target<'t>>) -> Option<SessionId> {
         match target.into() {
             Target::Id(id) if id == self.kernel_id => Some(id),
-            Target::Id(id) => self.sessions.iter().map(|session| session.id).find(|own| *own == id),
+            Target::Id(id) => self.find(id).map(|session| session.id),
             Target::Alias(alias) => self.resolve_alias(&alias),
         }
     }

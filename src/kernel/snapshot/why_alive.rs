@@ -5,6 +5,7 @@ use crate::id::SessionId;
 use crate::name::{Name, NameIdx};
 use crate::resource::{Hold, HoldKind, Resource};
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::fmt;
 use std::panic::Location;
 
@@ -125,9 +126,13 @@ impl Core {
     pub(crate) fn why_alive(&self) -> WhyAlive {
         let slots: Vec<u32> = self.sessions.borrow().slots().collect();
         let mut posts = self.posts_by_session();
+        let mut processes = self.processes_by_session();
         let mut sessions: Vec<_> = slots
             .into_iter()
-            .map(|slot| self.holds_of(slot, posts.remove(&slot).unwrap_or_default()))
+            .map(|slot| {
+                let processes = processes.remove(&slot).unwrap_or_default();
+                self.holds_of(slot, posts.remove(&slot).unwrap_or_default(), processes)
+            })
             .collect();
         sessions.sort_by_key(|s| s.session);
         // Asked last and with nothing borrowed: these are not ours.
@@ -156,7 +161,18 @@ impl Core {
         found
     }
 
-    fn holds_of(&self, slot: u32, posts: Vec<Held>) -> SessionHolds {
+    /// The processes that sessions await.
+    fn processes_by_session(&self) -> HashMap<u32, Vec<Hold>> {
+        #[allow(unused_mut)]
+        let mut found: HashMap<u32, Vec<Hold>> = HashMap::new();
+        #[cfg(unix)]
+        for (pid, awaiter) in self.children.borrow().all() {
+            found.entry(awaiter.session).or_default().push(awaiter.hold(pid));
+        }
+        found
+    }
+
+    fn holds_of(&self, slot: u32, posts: Vec<Held>, mut processes: Vec<Hold>) -> SessionHolds {
         let mut holds = Vec::new();
         self.event_holds(slot, posts, &mut holds);
         let tables: [&dyn Resource; 4] = [
@@ -170,8 +186,7 @@ impl Core {
         for table in tables {
             table.holds(id, &mut holds);
         }
-        #[cfg(unix)]
-        self.children.borrow().holds(id, &mut holds);
+        holds.append(&mut processes);
         SessionHolds {
             session: id,
             aliases: self.aliases.borrow().list(slot),
@@ -194,19 +209,19 @@ impl Core {
                     .map(|(_, _, e)| (HoldKind::Timer, e.name, e.place)),
             );
         }
-        for (kind, name, place) in found {
-            let name = self.names.name(name);
-            match holds
-                .iter_mut()
-                .find(|h| h.kind == kind && name == *h.name && h.place == place)
-            {
-                Some(hold) => hold.count += 1,
-                None => holds.push(Hold {
-                    kind,
-                    name: name.to_string(),
-                    count: 1,
-                    place,
-                }),
+        let mut at: HashMap<Held, usize> = HashMap::new();
+        for held @ (kind, name, place) in found {
+            match at.entry(held) {
+                Entry::Occupied(known) => holds[*known.get()].count += 1,
+                Entry::Vacant(new) => {
+                    new.insert(holds.len());
+                    holds.push(Hold {
+                        kind,
+                        name: self.names.name(name).to_string(),
+                        count: 1,
+                        place,
+                    });
+                }
             }
         }
     }

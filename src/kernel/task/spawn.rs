@@ -36,6 +36,7 @@ impl Turn<'_> {
         self.core.start_task(purpose, body).unwrap_or(TaskId {
             serial: NonZeroU64::MAX,
             slot: u32::MAX,
+            kernel: self.core.tag(),
         })
     }
 

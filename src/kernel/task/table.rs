@@ -11,6 +11,8 @@ use std::sync::Arc;
 use std::task::Waker;
 
 pub(crate) struct Tasks {
+    /// The kernel's, for the identifiers.
+    tag: u32,
     shared: Arc<Shared>,
     pub(super) slots: RefCell<Vec<Option<Slot>>>,
     /// The youngest task of each session, by the session's slot: whoever ends must not look through the tasks of all.
@@ -54,8 +56,9 @@ fn key(slot: u32, serial: NonZeroU64) -> u64 {
 }
 
 impl Tasks {
-    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+    pub(crate) fn new(shared: Arc<Shared>, tag: u32) -> Self {
         Tasks {
+            tag,
             shared,
             slots: RefCell::default(),
             youngest: RefCell::default(),
@@ -106,7 +109,15 @@ impl Tasks {
         });
         self.link(&mut slots, slot);
         self.put_in(key(slot, serial));
-        TaskId { serial, slot }
+        self.id(serial, slot)
+    }
+
+    fn id(&self, serial: NonZeroU64, slot: u32) -> TaskId {
+        TaskId {
+            serial,
+            slot,
+            kernel: self.tag,
+        }
     }
 
     /// Puts a task among those of its session.
@@ -149,7 +160,7 @@ impl Tasks {
         }
         while let Some(slot) = look(at) {
             let serial = slot.serial;
-            f(TaskId { serial, slot: at }, slot);
+            f(self.id(serial, at), slot);
             at = slot.younger;
         }
     }
@@ -160,6 +171,9 @@ impl Tasks {
     }
 
     pub(super) fn remove(&self, id: TaskId) -> Option<Slot> {
+        if id.kernel != self.tag {
+            return None;
+        }
         let mut slots = self.slots.borrow_mut();
         if slots.get(id.slot as usize)?.as_ref()?.serial != id.serial {
             return None;
@@ -252,7 +266,7 @@ impl Tasks {
             .filter_map(|(i, s)| s.as_ref().map(|s| (i as u32, s)));
         found
             .filter(|(_, s)| wanted(s))
-            .map(|(slot, s)| TaskId { serial: s.serial, slot })
+            .map(|(slot, s)| self.id(s.serial, slot))
             .collect()
     }
 
@@ -267,14 +281,7 @@ impl Tasks {
         slot.scheduled = false;
         slot.waker.rearm();
         let (body, waker) = slot.body.take()?;
-        Some((
-            TaskId {
-                serial: slot.serial,
-                slot: index,
-            },
-            body,
-            waker,
-        ))
+        Some((self.id(slot.serial, index), body, waker))
     }
 
     /// Puts a task back behind its poll, or gives it back if it was cancelled meanwhile.
@@ -359,7 +366,7 @@ mod tests {
         /// Whatever becomes of tasks, each session has its own, the oldest first; one that moved comes last.
         #[test]
         fn each_session_has_its_own_tasks(steps in prop::collection::vec(step(), 1..80)) {
-            let tasks = Tasks::new(Arc::default());
+            let tasks = Tasks::new(Arc::default(), 1);
             let mut model: Vec<(u32, TaskId)> = Vec::new();
             for step in steps {
                 match step {

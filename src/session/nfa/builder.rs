@@ -303,9 +303,13 @@ impl<S: Eq + Hash + Debug + 'static, R: 'static> NfaBuilder<S, R> {
             self.options,
             self.log,
         ));
-        let weak = Rc::downgrade(&cell);
+        let (weak, history) = (Rc::downgrade(&cell), cell.history.clone());
         let id = create_at_once(caller, cell, AnyArg::UNIT, self.on_failure, place)?;
-        Ok(Nfa { id, cell: weak })
+        Ok(Nfa {
+            id,
+            cell: weak,
+            history,
+        })
     }
 }
 

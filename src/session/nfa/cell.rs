@@ -103,7 +103,7 @@ pub(super) struct NfaCell<S: 'static, R: 'static> {
     pub(super) postponed: Queue,
     /// Timers that end with the state, by their events; those that have fired stay until then.
     pub(super) timeouts: RefCell<Vec<(HeldName, AlarmId)>>,
-    pub(super) history: History<S>,
+    pub(super) history: Rc<History<S>>,
     /// How many of the machine's handlers are on the stack.
     depth: Cell<u32>,
     /// A `leave` handler is on the stack.
@@ -186,7 +186,7 @@ impl<S: StateKey, R: 'static> NfaCell<S, R> {
             stack: RefCell::default(),
             postponed: Queue::default(),
             timeouts: RefCell::default(),
-            history: History::new(log),
+            history: Rc::new(History::new(log)),
             depth: Cell::new(0),
             leaving: Cell::new(false),
             leave: HeldName::new(LEAVE.key()),
@@ -353,6 +353,7 @@ impl<S: StateKey, R: 'static> NfaCell<S, R> {
             }
         }
         self.current.set(Some(to));
+        self.history.set_state(self.state_at(Some(to)).cloned());
         if from != Some(to) {
             let timeouts = self.timeouts.take();
             for (_, id) in timeouts {

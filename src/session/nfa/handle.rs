@@ -2,7 +2,7 @@
 
 use super::builder::NfaBuilder;
 use super::cell::{Entry, Move, NfaCell, event_of};
-use super::history::Transition;
+use super::history::{History, Transition};
 use crate::arg::AnyArg;
 use crate::error::{CallError, Error};
 use crate::event::{Keyed, Posts};
@@ -54,6 +54,8 @@ use std::rc::{Rc, Weak};
 pub struct Nfa<S: 'static, R: 'static> {
     pub(super) id: SessionId,
     pub(super) cell: Weak<NfaCell<S, R>>,
+    /// Outlives the machine.
+    pub(super) history: Rc<History<S>>,
 }
 
 impl Nfa<(), ()> {
@@ -188,11 +190,10 @@ impl<S: Eq + Hash + Debug + 'static, R: 'static> Nfa<S, R> {
         }
     }
 
-    /// The state that the machine is in; `None` before the first and after its end.
+    /// Returns the current state, or the last one after the machine's end; `None` before the first.
     #[must_use]
     pub fn get_current_state(&self) -> Option<Rc<S>> {
-        let cell = self.cell.upgrade()?;
-        cell.state_at(cell.current.get()).cloned()
+        self.history.state()
     }
 
     /// Looks into the run state; `None` while one of the machine's handlers has it, and after its end.
@@ -205,10 +206,10 @@ impl<S: Eq + Hash + Debug + 'static, R: 'static> Nfa<S, R> {
         Some(seen)
     }
 
-    /// The last changes of the state, oldest first; none after its end.
+    /// Returns the last changes of the state, oldest first; also after the machine's end.
     #[must_use]
     pub fn transitions(&self) -> Vec<Transition<S>> {
-        self.cell.upgrade().map_or_else(Vec::new, |cell| cell.history.list())
+        self.history.list()
     }
 
     /// The names that have a handler in any state, sorted.
@@ -224,6 +225,7 @@ impl<S, R> Clone for Nfa<S, R> {
         Nfa {
             id: self.id,
             cell: self.cell.clone(),
+            history: self.history.clone(),
         }
     }
 }

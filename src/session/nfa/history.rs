@@ -104,9 +104,11 @@ impl<S: fmt::Debug> fmt::Display for Transition<S> {
     }
 }
 
-/// The newest transitions, oldest first.
+/// The current state and the newest transitions, oldest first. Handles share it, so that a machine still tells them after
+/// its end, as POE's does.
 pub(super) struct History<S> {
     limit: usize,
+    state: RefCell<Option<Rc<S>>>,
     entries: RefCell<VecDeque<Transition<S>>>,
 }
 
@@ -114,8 +116,19 @@ impl<S> History<S> {
     pub(super) fn new(limit: usize) -> Self {
         History {
             limit,
+            state: RefCell::default(),
             entries: RefCell::default(),
         }
+    }
+
+    /// The state that the machine is in, or was in at its end.
+    pub(super) fn state(&self) -> Option<Rc<S>> {
+        self.state.borrow().clone()
+    }
+
+    pub(super) fn set_state(&self, state: Option<Rc<S>>) {
+        // The machine's own table keeps the old one, so nothing of the user's is dropped here.
+        drop(self.state.replace(state));
     }
 
     /// Makes the entry only if it is going to be kept.

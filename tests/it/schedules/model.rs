@@ -641,7 +641,7 @@ impl Model {
     fn call(&mut self, to: Id) -> Result<String, Bad> {
         let token = self.token();
         if to == KERNEL {
-            return Ok("unhandled".into());
+            return Ok("0".into());
         }
         if !self.is_alive(to) {
             return Ok("gone".into());

@@ -174,7 +174,7 @@ pub(crate) async fn play() {
             answer("call nobody", cx.call("nobody", "seven", ()), number);
             sent("post nobody", cx.post("nobody", "seven", ()));
             sent("post B missing", cx.post("B", "missing", ()));
-            answer("call kernel", cx.call(kernel, "anything", ()), nothing);
+            answer("call kernel", cx.call(kernel, "anything", ()), number);
             sent("post kernel", cx.post(kernel, "anything", ()));
             cx.post("B", "done", ()).unwrap();
         })

@@ -3,7 +3,7 @@
 use super::super::postpone::Postponed;
 use super::context::Machine;
 use crate::arg::AnyArg;
-use crate::event::{Posts, Unhandled};
+use crate::event::{EventName, Posts, Unhandled};
 use crate::kernel::Delta;
 use crate::name::{HeldName, Key, NameIdx};
 use std::fmt::Debug;
@@ -140,7 +140,7 @@ impl<S: Eq + Hash + Debug + 'static, R: 'static> Machine<'_, S, R> {
     /// # }).unwrap();
     /// ```
     #[doc(alias = "state_timeout")]
-    pub fn state_timeout_clear(&self, event: impl Posts<()>) -> bool {
+    pub fn state_timeout_clear(&self, event: impl EventName) -> bool {
         self.end_timeout(&HeldName::new(event.key()))
     }
 

@@ -4,11 +4,11 @@ use super::super::cell::Handler;
 use super::super::state::state_handler;
 use super::context::Machine;
 use crate::error::{CallError, Error};
-use crate::event::Calls;
+use crate::event::{Calls, EventName, assert_reply_type};
 use crate::id::SessionId;
 use crate::kernel::invoke::sealed;
 use crate::kernel::{Core, Target, call_at_once};
-use crate::name::{Key, Name};
+use crate::name::Name;
 use crate::session::IntoReply;
 use std::fmt::Debug;
 use std::hash::Hash;
@@ -54,6 +54,7 @@ impl<S: Eq + Hash + Debug + 'static, R: 'static> Machine<'_, S, R> {
         event: impl Calls<A, B>,
         arg: A,
     ) -> Result<B, CallError<A>> {
+        const { assert_reply_type::<B>() };
         call_at_once(self, target.into(), event.key(), arg, Location::caller())
     }
 
@@ -152,8 +153,8 @@ impl<S: Eq + Hash + Debug + 'static, R: 'static> Machine<'_, S, R> {
 
     /// Removes a handler that every state has; false if there was none.
     #[doc(alias = "state")]
-    pub fn state_remove(&self, event: &str) -> bool {
-        self.cell.internal.change(|table| table.remove(Key::new(event)))
+    pub fn state_remove(&self, event: impl EventName) -> bool {
+        self.cell.internal.change(|table| table.remove(event.key()))
     }
 
     /// The names that have a handler in any state, sorted.
