@@ -1,7 +1,15 @@
-//! TLS under a wheel, by rustls (feature `tls`): what POE::Filter::SSL and POE::Component::SSLify are for.
+//! TLS under a wheel, by rustls (feature `tls`, with `ring` or `aws-lc-rs`): what POE::Filter::SSL and POE::Component::SSLify are for.
 //!
 //! A hand-shake is a future: [`Acceptor::accept`] and [`Connector::connect`] take any stream and give an encrypted one,
 //! which goes into a [`ReadWrite`](crate::wheel::ReadWrite) as any other. Spawn it, and its end is an event.
+//!
+//! # The crypto provider
+//!
+//! rustls does its arithmetic by a provider, and the application decides which. [`Acceptor::from_pem`] and
+//! [`Connector::from_pem`] use the one that it has installed for the process
+//! ([`CryptoProvider::install_default`](rustls::crypto::CryptoProvider::install_default)); else `ring`'s, with the feature
+//! `ring`; else that of `aws-lc-rs`, with the feature of that name; else they are an error. The feature `tls` brings none
+//! into the build, and nothing is installed for the process.
 //!
 //! The keys and certificates of both come as PEM text, or as a configuration of [`rustls`] that you have made yourself.
 //! A peer that ends the connection without saying goodbye (`close_notify`) is an error event of the wheel
@@ -74,9 +82,30 @@ pub struct Connector {
     limit: Duration,
 }
 
-fn provider() -> Arc<CryptoProvider> {
-    // By name: which one is the process's default depends on what other crates have switched on.
-    Arc::new(rustls::crypto::ring::default_provider())
+/// The process's provider, if the application has installed one, else one that this crate was built with. rustls itself
+/// chooses only where exactly one is compiled in, and panics otherwise.
+fn provider() -> Result<Arc<CryptoProvider>, Error> {
+    match CryptoProvider::get_default() {
+        Some(installed) => Ok(installed.clone()),
+        None => built_in(),
+    }
+}
+
+#[cfg(feature = "ring")]
+fn built_in() -> Result<Arc<CryptoProvider>, Error> {
+    Ok(Arc::new(rustls::crypto::ring::default_provider()))
+}
+
+#[cfg(all(feature = "aws-lc-rs", not(feature = "ring")))]
+fn built_in() -> Result<Arc<CryptoProvider>, Error> {
+    Ok(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
+}
+
+#[cfg(not(any(feature = "ring", feature = "aws-lc-rs")))]
+fn built_in() -> Result<Arc<CryptoProvider>, Error> {
+    let cure = "install one with `rustls::crypto::CryptoProvider::install_default`, or enable the feature `ring` or \
+                `aws-lc-rs` of `tokio-poe`";
+    Err(invalid("TLS has no crypto provider", cure))
 }
 
 fn invalid(what: &str, error: impl fmt::Display) -> Error {
@@ -128,11 +157,11 @@ impl Acceptor {
     /// ```
     ///
     /// # Errors
-    /// Either is no PEM, or they do not belong together.
+    /// Either is no PEM, or they do not belong together; there is no [crypto provider](self#the-crypto-provider).
     pub fn from_pem(certificates_pem: &[u8], key_pem: &[u8]) -> Result<Self, Error> {
         let chain = certificates(certificates_pem)?;
         let key = PrivateKeyDer::from_pem_slice(key_pem).map_err(|e| invalid("the private key is no PEM", e))?;
-        let config = ServerConfig::builder_with_provider(provider())
+        let config = ServerConfig::builder_with_provider(provider()?)
             .with_safe_default_protocol_versions()
             .map_err(|e| invalid("TLS", e))?
             .with_no_client_auth()
@@ -198,7 +227,7 @@ impl Connector {
     /// ```
     ///
     /// # Errors
-    /// It is no PEM, or has no certificate that could be a root.
+    /// It is no PEM, or has no certificate that could be a root; there is no [crypto provider](self#the-crypto-provider).
     pub fn from_pem(roots_pem: &[u8]) -> Result<Self, Error> {
         let mut roots = RootCertStore::empty();
         // A store of the system has one or the other that rustls does not take.
@@ -206,7 +235,7 @@ impl Connector {
         if taken == 0 {
             return Err(invalid("the certificates", "none can be a root"));
         }
-        let config = ClientConfig::builder_with_provider(provider())
+        let config = ClientConfig::builder_with_provider(provider()?)
             .with_safe_default_protocol_versions()
             .map_err(|e| invalid("TLS", e))?
             .with_root_certificates(roots)

@@ -2,6 +2,9 @@
 //!
 //! A timer belongs to the session that set it. By name: [`alarm`](Turn::alarm) and [`delay`](Turn::delay) replace every
 //! timer of that name, the `_add` forms do not. By ID: the `_set` forms give an [`AlarmId`] for adjusting and removing.
+//!
+//! How late a timer may be on each system, and what a suspend of the machine does to it, is in the guide
+//! ([`timers`](crate::guide::timers)).
 
 use super::{Core, Turn};
 use crate::arg::AnyArg;
@@ -341,6 +344,9 @@ impl Turn<'_> {
     }
 
     /// Sets a timer to a wall time, which is converted once: a later step of the wall clock does not move it (law L89).
+    ///
+    /// It is late by as long as the machine was suspended meanwhile, where the monotonic clock stands still then, as on
+    /// Linux; see the [guide](crate::guide::timers).
     #[track_caller]
     pub fn alarm_set<A: 'static>(self, event: impl Posts<A>, when: SystemTime, arg: A) -> AlarmId {
         let due = self.core.clock.due_at(when);

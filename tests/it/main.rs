@@ -81,7 +81,8 @@ mod tasks;
 mod terminal;
 mod testing;
 mod tidy;
-#[cfg(feature = "tls")]
+mod times;
+#[cfg(feature = "ring")]
 mod tls;
 mod traced;
 mod traces;

@@ -255,3 +255,38 @@ async fn over_tcp() {
     assert_eq!(said(), ["hello", "end"]);
     assert_no_leaks(&kernel);
 }
+
+/// An application that has chosen its provider gets it: one that can do nothing shows that no other is used.
+#[cfg(unix)]
+#[test]
+fn the_installed_crypto_provider_is_used() {
+    crate::in_child::in_child!();
+    use poe::tls::rustls::crypto::{CryptoProvider, ring};
+    let made = rcgen::generate_simple_self_signed([String::from("localhost")]).unwrap();
+    let (certificate, key) = (made.cert.pem(), made.signing_key.serialize_pem());
+    assert!(Acceptor::from_pem(certificate.as_bytes(), key.as_bytes()).is_ok());
+    assert!(CryptoProvider::get_default().is_none(), "nothing is installed by us");
+    let useless = CryptoProvider {
+        cipher_suites: Vec::new(),
+        ..ring::default_provider()
+    };
+    useless.install_default().unwrap();
+    assert!(Acceptor::from_pem(certificate.as_bytes(), key.as_bytes()).is_err());
+    assert!(Connector::from_pem(certificate.as_bytes()).is_err());
+}
+
+/// With two providers compiled in rustls panics where none is chosen, so the feature for TLS must not bring one.
+#[test]
+fn the_feature_tls_brings_no_crypto_provider() {
+    let manifest = include_str!("../../Cargo.toml");
+    let line = |start: &str| {
+        manifest
+            .lines()
+            .find(|line| line.starts_with(start))
+            .unwrap_or_default()
+    };
+    assert_eq!(line("tls ="), r#"tls = ["dep:tokio-rustls"]"#);
+    let rustls = line("tokio-rustls =");
+    assert!(rustls.contains("default-features = false"), "{rustls}");
+    assert!(!rustls.contains("ring") && !rustls.contains("aws"), "{rustls}");
+}
