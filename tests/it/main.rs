@@ -94,6 +94,8 @@ mod wheel_curses;
 mod wheel_filter_errors;
 #[cfg(unix)]
 mod wheel_follow_tail;
+#[cfg(unix)]
+mod wheel_follow_tail_kinds;
 #[cfg(all(unix, feature = "pty", feature = "readline"))]
 mod wheel_readline;
 mod wheel_readwrite;

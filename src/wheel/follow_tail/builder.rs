@@ -285,18 +285,25 @@ impl FollowTailBuilder {
             (None, Some(octets)) => Start::At(octets.unsigned_abs()),
         };
         let what = match &self.place {
-            Place::Name(path) => format!("following {}", path.display()),
-            Place::Handle(_) => "following a handle".to_owned(),
+            Place::Name(path) => path.display().to_string(),
+            Place::Handle(_) => "a handle".to_owned(),
+        };
+        let failed = |error| {
+            Error::from(ErrorKind::IoOf {
+                what: format!("cannot follow {what}"),
+                error,
+                cure: "",
+            })
         };
         turn.own_slot()?;
-        let (path, source) = self.place.open().map_err(open_failed)?;
+        let (path, source) = self.place.open().map_err(failed)?;
         if turn.core.is_virtual() && matches!(source, Some(Source::Stream(_))) {
             let why = "a kernel on virtual time follows plain files only";
-            return Err(open_failed(std::io::Error::new(std::io::ErrorKind::Unsupported, why)));
+            return Err(failed(std::io::Error::new(std::io::ErrorKind::Unsupported, why)));
         }
         let base = Base::new(turn, place);
-        let what = format!("FollowTail {} ({what})", base.id());
-        let state = State::new(base, parser, self.flush, self.events);
+        let name = format!("FollowTail {} (following {what})", base.id());
+        let state = State::new(base, what.clone(), parser, self.flush, self.events);
         #[cfg(feature = "notify")]
         let hint = match &path {
             Some(path) if self.notified && !turn.core.is_virtual() => source::Hint::watching(path),
@@ -305,8 +312,8 @@ impl FollowTailBuilder {
         #[cfg(not(feature = "notify"))]
         let hint = source::Hint::default();
         let mut task = TailTask::new(state.clone(), path, self.interval, self.links_count, hint);
-        task.begin(turn.core, source, start).map_err(open_failed)?;
-        let task = state.base.start(&what, false, Box::new(task));
+        task.begin(turn.core, source, start).map_err(failed)?;
+        let task = state.base.start(&name, false, Box::new(task));
         Ok(FollowTail { state, task })
     }
 }
@@ -318,12 +325,4 @@ impl fmt::Debug for FollowTailBuilder {
             .field("poll_interval", &self.interval)
             .finish_non_exhaustive()
     }
-}
-
-fn open_failed(error: std::io::Error) -> Error {
-    ErrorKind::Io {
-        operation: "following a file",
-        error,
-    }
-    .into()
 }

@@ -10,6 +10,7 @@
 //! All go to the session that made the wheel, ahead of what is queued.
 
 mod builder;
+mod opened;
 mod source;
 mod state;
 mod task;
@@ -38,7 +39,12 @@ pub use builder::FollowTailBuilder;
 /// has not yet been told of the rotation loses nothing. A file that is not there is waited for. A fifo, a socket, a
 /// pipe or a terminal is read whenever it is ready, without polling.
 ///
-/// Files are read on the kernel's thread, a block at a time; that is no wait for files on local disks.
+/// Files are read on the kernel's thread, a block at a time; that is no wait for files on local disks. No kind of file makes the thread
+/// wait for what is not there yet: a fifo is opened whether it has a writer or not, and devices and the system's own files
+/// are read without blocking. A directory, a socket's name, and a device that cannot be waited for are errors.
+///
+/// The size that the system tells of a file is not relied on, because files under `/proc` say 0 and hold something all the same. Between
+/// two looks there is always the poll interval, whatever they see; after a reset the next one comes with the next look.
 ///
 /// Keep it in the heap; dropping it stops it. While it is there it keeps its session alive, even for a file that is
 /// missing, unless it has met an error that ends it or the end of a socket or pipe.

@@ -4,14 +4,11 @@ use crate::bridge::files::{Readiness, Want, set_nonblocking};
 use std::fs::{File, Metadata, OpenOptions};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Waker;
-
-/// Octets that are read, to find where the last record begins, before the end of a file whose content is skipped.
-pub(super) const BACK: u64 = 4096;
 
 /// What the builder was given.
 #[derive(Debug)]
@@ -29,17 +26,6 @@ pub(super) enum Start {
     At(u64),
     /// So far before the end.
     Back(u64),
-}
-
-impl Start {
-    /// In a file of that size.
-    pub(super) fn offset(self, size: u64) -> u64 {
-        match self {
-            Start::Skip => size.saturating_sub(BACK),
-            Start::At(octets) => octets.min(size),
-            Start::Back(octets) => size.saturating_sub(octets),
-        }
-    }
 }
 
 pub(super) enum Source {
@@ -68,20 +54,32 @@ impl Place {
     }
 }
 
-/// Opens what stands at that name.
+/// Opens what stands at that name, without waiting for anything: neither for the other side of a fifo, nor for a device to be ready.
 pub(super) fn open(path: &Path) -> io::Result<Source> {
-    let kind = std::fs::metadata(path)?.file_type();
-    if kind.is_dir() {
-        return Err(io::ErrorKind::IsADirectory.into());
-    }
-    let mut options = OpenOptions::new();
+    let flags = (rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOCTTY).bits() as i32;
+    let open = |writes: bool| {
+        OpenOptions::new()
+            .read(true)
+            .write(writes)
+            .custom_flags(flags)
+            .open(path)
+    };
     // A fifo that we could write to ourselves has no end when its writers leave.
-    options.read(true).write(kind.is_fifo());
-    if !kind.is_file() {
-        let flags = rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOCTTY;
-        options.custom_flags(flags.bits() as i32);
+    let is_fifo = std::fs::metadata(path)?.file_type().is_fifo();
+    let file = match open(is_fifo) {
+        // We may only read it: its end is one, then.
+        Err(error) if is_fifo && error.kind() == io::ErrorKind::PermissionDenied => open(false)?,
+        opened => opened?,
+    };
+    of_file(file)
+}
+
+/// Whether a file that says that it is empty has something in it.
+pub(super) fn has_content(path: &Path) -> bool {
+    match open(path) {
+        Ok(Source::File(file, _)) => matches!(file.read_at(&mut [0], 0), Ok(1)),
+        _ => false,
     }
-    of_file(options.open(path)?)
 }
 
 fn of_file(file: File) -> io::Result<Source> {
@@ -90,13 +88,14 @@ fn of_file(file: File) -> io::Result<Source> {
     if kind.is_dir() {
         return Err(io::ErrorKind::IsADirectory.into());
     }
+    // Files of the system's own may wait for what is to come, and look like plain ones.
+    set_nonblocking(file.as_fd(), true)?;
     if kind.is_file() || kind.is_block_device() {
         return Ok(Source::File(file, found));
     }
     if tokio::runtime::Handle::try_current().is_err() {
         return Err(io::Error::other("sockets, pipes and terminals want a Tokio runtime"));
     }
-    set_nonblocking(file.as_fd(), true)?;
     match Readiness::new(file.as_fd(), Want::Read)? {
         Some(ready) => Ok(Source::Stream(Stream {
             file,
@@ -119,6 +118,7 @@ pub(super) struct Seen {
     special: u64,
     links: u64,
     pub(super) size: u64,
+    pub(super) is_plain: bool,
 }
 
 impl Seen {
@@ -131,6 +131,7 @@ impl Seen {
             special: if is_device { found.rdev() } else { 0 },
             links: found.nlink(),
             size: found.size(),
+            is_plain: kind.is_file(),
         }
     }
 

@@ -23,6 +23,8 @@ pub(super) struct Events {
 /// What the wheel's value and its task share.
 pub(super) struct State {
     pub(super) base: Base,
+    /// What is followed, as errors call it.
+    pub(super) what: String,
     /// Empty while the filter is in use.
     parser: Cell<Option<Box<dyn Parser>>>,
     /// Of the filter that the wheel was made with; gone when that is changed.
@@ -37,9 +39,16 @@ pub(super) struct State {
 }
 
 impl State {
-    pub(super) fn new(base: Base, parser: Box<dyn Parser>, flush: Option<Flush>, events: Events) -> Rc<Self> {
+    pub(super) fn new(
+        base: Base,
+        what: String,
+        parser: Box<dyn Parser>,
+        flush: Option<Flush>,
+        events: Events,
+    ) -> Rc<Self> {
         Rc::new(State {
             base,
+            what,
             parser: Cell::new(Some(parser)),
             flush: RefCell::new(flush),
             events: RefCell::new(events),

@@ -5,7 +5,8 @@
 
 use super::super::error::IoError;
 use super::super::pump::{Record, log_unreported};
-use super::source::{Hint, Seen, Source, Start, Stream, open};
+use super::opened::{Got, Opened, feed};
+use super::source::{Hint, Seen, Source, Start, Stream, has_content, open};
 use super::state::{Events, State};
 use crate::arg::AnyArg;
 use crate::bridge::clock::Clock;
@@ -14,9 +15,7 @@ use crate::error::drop_quietly;
 use crate::kernel::Core;
 use crate::kernel::task::Task;
 use crate::name::{HeldName, NameIdx};
-use std::fs::File;
 use std::io::{self, IsTerminal, Read};
-use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
@@ -45,14 +44,10 @@ pub(super) struct TailTask {
     over: bool,
     /// Opening has failed, was reported, and has not succeeded since.
     failing: bool,
-}
-
-struct Opened {
-    file: File,
-    offset: u64,
-    seen: Seen,
-    /// It was seen to have been replaced, and is being read to its end.
-    leaving: bool,
+    /// The same fifo is to be opened once more.
+    reopens: bool,
+    /// A reset was told since the last wait.
+    has_reset: bool,
 }
 
 /// What a step came to.
@@ -87,6 +82,8 @@ impl TailTask {
             broken: false,
             over: false,
             failing: false,
+            reopens: false,
+            has_reset: false,
         }
     }
 
@@ -96,15 +93,9 @@ impl TailTask {
             None => {}
             Some(Source::Stream(stream)) => self.stream = Some(stream),
             Some(Source::File(file, found)) => {
-                let seen = Seen::of(&found);
-                let mut opened = Opened {
-                    file,
-                    offset: start.offset(seen.size),
-                    seen,
-                    leaving: false,
-                };
-                if matches!(start, Start::Skip) {
-                    self.skip(core, &mut opened)?;
+                let mut opened = Opened::new(file, &found, start);
+                while opened.read_skipped(&self.state, core)? {
+                    self.drop_records();
                 }
                 self.state.offset.set(Some(opened.offset));
                 self.file = Some(opened);
@@ -113,56 +104,24 @@ impl TailTask {
         Ok(())
     }
 
-    /// Reads to the end and keeps of it only the beginning of the record that is not finished.
-    fn skip(&self, core: &Core, opened: &mut Opened) -> io::Result<()> {
-        while let octets @ 1.. = opened.read(&self.state, core)? {
-            debug_assert!(octets > 0);
-            self.state.with_parser(|parser| {
-                loop {
-                    let mut record = Record::NONE;
-                    match parser.next(self.state.base.id(), &mut record) {
-                        None => break,
-                        Some(Ok(())) => drop_quietly(record.arg),
-                        // The first octets may be the middle of something. What the filter refuses is skipped as well.
-                        Some(Err(error)) if error.is_fatal() => {
-                            drop(parser.take_pending());
-                            break;
-                        }
-                        Some(Err(_)) => {}
+    /// Keeps of what the filter has only the beginning of the record that is not finished.
+    fn drop_records(&self) {
+        self.state.with_parser(|parser| {
+            loop {
+                let mut record = Record::NONE;
+                match parser.next(self.state.base.id(), &mut record) {
+                    None => break,
+                    Some(Ok(())) => drop_quietly(record.arg),
+                    // The first bytes may be the middle of something. What the filter refuses is skipped as well.
+                    Some(Err(error)) if error.is_fatal() => {
+                        drop(parser.take_pending());
+                        break;
                     }
+                    Some(Err(_)) => {}
                 }
-            });
-        }
-        Ok(())
+            }
+        });
     }
-}
-
-impl Opened {
-    /// Reads a block into the filter; 0 at the end.
-    fn read(&mut self, state: &State, core: &Core) -> io::Result<usize> {
-        let octets = core.with_read_buffer(|buffer| {
-            let octets = loop {
-                match self.file.read_at(buffer, self.offset) {
-                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                    read => break read?,
-                }
-            };
-            feed(state, &buffer[..octets]);
-            io::Result::Ok(octets)
-        })?;
-        self.offset += octets as u64;
-        Ok(octets)
-    }
-}
-
-/// Gives octets to the filter, but for one that belonged to the filter before it.
-fn feed(state: &State, mut octets: &[u8]) {
-    if let Some((first, rest)) = octets.split_first()
-        && state.owed.take() == Some(*first)
-    {
-        octets = rest;
-    }
-    state.with_parser(|parser| parser.start(octets));
 }
 
 impl Task for TailTask {
@@ -234,26 +193,32 @@ impl TailTask {
             }
         }
         self.due = None;
+        self.has_reset = false;
         Poll::Ready(())
     }
 
     /// A look at a plain file.
     fn step(&mut self, state: &State, core: &Core) -> Option<Step> {
-        if self.file.is_none() {
-            return self.appear(state, core);
-        }
-        let read = self.file.as_mut().map_or(Ok(0), |opened| opened.read(state, core));
+        let read = match &mut self.file {
+            Some(opened) => opened.read(state, core),
+            None => return self.appear(state, core),
+        };
         state.offset.set(self.file.as_ref().map(|opened| opened.offset));
         match read {
             Err(error) => {
                 report(state, core, IoError::io("read", state.base.id(), error))?;
                 Some(Step::Over)
             }
-            Ok(0) => self.at_end(state, core),
-            Ok(_) => {
+            Ok(Got::End) => self.at_end(state, core),
+            Ok(Got::Bytes) => {
                 self.records(state, core)?;
                 Some(Step::Again)
             }
+            Ok(Got::Skipped) => {
+                self.drop_records();
+                Some(Step::Again)
+            }
+            Ok(Got::Nothing) => Some(Step::Again),
         }
     }
 
@@ -272,7 +237,11 @@ impl TailTask {
                 if let Err(error) = self.begin(core, Some(source), Start::At(0)) {
                     return self.unopened(state, core, error);
                 }
-                tell(state, core, |events| &events.reset)?;
+                let is_same_fifo = std::mem::take(&mut self.reopens) && self.stream.is_some();
+                if !is_same_fifo {
+                    self.has_reset = true;
+                    tell(state, core, |events| &events.reset)?;
+                }
                 Some(Step::Again)
             }
             Err(error) => self.unopened(state, core, error),
@@ -296,7 +265,7 @@ impl TailTask {
         };
         let found = match &self.path {
             Some(path) => std::fs::metadata(path),
-            None => opened.file.metadata(),
+            None => opened.metadata(),
         };
         let now = match found {
             Ok(found) => Seen::of(&found),
@@ -312,14 +281,13 @@ impl TailTask {
             }
         };
         if opened.seen.is_same_file(&now) {
-            let shorter = now.size < opened.seen.size.max(opened.offset);
-            if !shorter && (!self.links_count || opened.seen.same_links(&now)) {
+            if !opened.is_shorter(&now) && (!self.links_count || opened.seen.same_links(&now)) {
                 opened.seen = now;
                 opened.leaving = false;
                 tell(state, core, |events| &events.idle)?;
                 return Some(Step::Wait);
             }
-        } else if now.size == 0 {
+        } else if now.is_plain && now.size == 0 && !self.path.as_deref().is_some_and(has_content) {
             // The writer may not know yet, and write to the old one until it does; here is nothing to miss.
             opened.leaving = false;
             tell(state, core, |events| &events.idle)?;
@@ -329,6 +297,10 @@ impl TailTask {
             // What was written between the last read and this look.
             opened.leaving = true;
             return Some(Step::Again);
+        }
+        if self.has_reset {
+            // One reset is what a look can see.
+            return Some(Step::Wait);
         }
         self.reset(state, core, now)
     }
@@ -346,11 +318,10 @@ impl TailTask {
             return self.appear(state, core);
         }
         if let Some(opened) = &mut self.file {
-            opened.seen = now;
-            opened.offset = 0;
-            opened.leaving = false;
+            opened.rewind(now);
             state.offset.set(Some(0));
         }
+        self.has_reset = true;
         tell(state, core, |events| &events.reset)?;
         Some(Step::Again)
     }
@@ -391,6 +362,13 @@ impl TailTask {
             Ok(1..) => {
                 self.records(state, core)?;
                 return Some(Poll::Ready(Step::Again));
+            }
+            Ok(0) if stream.is_pipe && self.path.is_some() => {
+                // A fifo that we may only read: others will write to it.
+                self.stream = None;
+                self.reopens = true;
+                tell(state, core, |events| &events.idle)?;
+                return Some(Poll::Ready(Step::Wait));
             }
             Ok(0) if stream.is_pipe && !stream.file.is_terminal() => tell(state, core, |events| &events.idle)?,
             Ok(0) => report(state, core, IoError::eof(state.base.id()))?,
@@ -439,6 +417,7 @@ fn tell(state: &State, core: &Core, which: impl FnOnce(&Events) -> &Option<HeldN
 
 /// Dispatches an error event. Without one, an error of the filter is logged; others are silent.
 fn report(state: &State, core: &Core, error: IoError) -> Option<()> {
+    let error = error.about(&*state.what);
     let event = state.events.borrow().error.as_ref().map(HeldName::idx);
     if let Some(event) = event {
         return deliver(state, core, event, AnyArg::new(error));
