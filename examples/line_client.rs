@@ -5,14 +5,18 @@
 //! is back. The end of the input ends the client, when everything is sent and answered: a second of silence says so.
 
 use poe::component::{Backoff, SHUTDOWN, Server, TcpClient};
+use poe::event::START;
 use poe::filter::Line;
-use poe::wheel::Address;
-use poe::{Context, Event, Kernel};
-use std::io::BufRead;
+use poe::wheel::{Address, Descriptor, Input, IoError, ReadWrite};
+use poe::{Context, Event, Kernel, Session};
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
 
 /// A line to be sent; nothing at the end of the input.
 const TYPED: Event<Option<String>> = Event::new("typed");
+
+const LINE: Event<Input<String>> = Event::new("line");
+const OVER: Event<IoError> = Event::new("over");
 
 /// What waits until there is a connection.
 #[derive(Default)]
@@ -24,16 +28,16 @@ struct Typist {
 const SILENCE: Duration = Duration::from_secs(1);
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), poe::Error> {
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:7777".into());
-    let lines = || std::io::stdin().lock().lines().map_while(Result::ok);
-    talk(address.into(), lines, |line| println!("{line}")).await
+    talk(address.into(), Descriptor::stdin()?, |line| println!("{line}")).await?;
+    Ok(())
 }
 
 /// Sends the lines to the server and shows what it answers.
-pub(crate) async fn talk<I: Iterator<Item = String>>(
+pub(crate) async fn talk(
     address: Address,
-    lines: impl FnOnce() -> I + Send + 'static,
+    input: impl AsyncRead + AsyncWrite + 'static,
     show: impl Fn(&str) + 'static,
 ) -> Result<(), poe::Error> {
     let kernel = Kernel::new();
@@ -65,15 +69,28 @@ pub(crate) async fn talk<I: Iterator<Item = String>>(
         .disconnected(|_| eprintln!("disconnected"))
         .start(&kernel)?
         .session_id();
-    // A thread reads the input: a terminal cannot be read without waiting.
-    let handle = kernel.handle();
-    std::thread::spawn(move || {
-        for typed in lines().map(Some).chain([None]) {
-            if handle.post(client, TYPED, typed).is_err() {
-                return;
+    let input = ReadWrite::builder(input).input(Line::new(), LINE).error(OVER);
+    Session::builder((Some(input), None::<ReadWrite>))
+        .on(START, |cx, ()| -> poe::Handled {
+            let input = cx.heap.0.take();
+            cx.heap.1 = input.map(|input| input.start(cx)).transpose()?;
+            Ok(())
+        })
+        // The client may have given up; then nobody wants what is typed.
+        .on(LINE, move |cx, line| match cx.post(client, TYPED, Some(line.record)) {
+            Ok(()) => {}
+            Err(_) => cx.heap.1 = None,
+        })
+        .on(OVER, move |cx, error| {
+            if !error.is_final() {
+                eprintln!("not sent: {error}");
+            } else {
+                cx.heap.1 = None;
+                // As above: a client that has given up needs no end.
+                let _ = cx.post(client, TYPED, None);
             }
-        }
-    });
+        })
+        .create(&kernel)?;
     kernel.run().await
 }
 

@@ -13,20 +13,16 @@
 //! for it: also where it sits in a read that does not end, the process may exit.
 
 use super::reactor::register;
+use super::worker::{BLOCK, Request, Worker};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{FileType, Mode, OFlags, fcntl_getfl, fstat};
 use rustix::io::Errno;
-use std::io::{self, IsTerminal, PipeReader, PipeWriter};
+use std::io::{self, IsTerminal, PipeReader};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::pin::Pin;
 use std::sync::mpsc;
 use std::task::{Context, Poll, ready};
 use tokio::io::unix::AsyncFd;
 use tokio::io::{Interest, ReadBuf};
-use tokio::sync::oneshot;
-
-/// The most that one read of a thread takes.
-const BLOCK: usize = 65_536;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Direction {
@@ -84,10 +80,19 @@ impl Flow {
             };
             self.way = match self.without_blocking(&fd)? {
                 Some(ready) => Way::Ready(ready),
-                None => Way::Thread(Worker::start(fd, self.direction)?),
+                None => Way::Thread(self.start(fd)?),
             };
         }
         Ok(&mut self.way)
+    }
+
+    fn start(&self, fd: OwnedFd) -> io::Result<Worker> {
+        let (woken, wake) = io::pipe()?;
+        let name = match self.direction {
+            Direction::Read => "poe-input",
+            Direction::Write => "poe-output",
+        };
+        Worker::start(name, Some(wake), move |requests| serve(&fd, &woken, requests))
     }
 
     fn without_blocking(&self, fd: &OwnedFd) -> io::Result<Option<AsyncFd<OwnedFd>>> {
@@ -191,87 +196,6 @@ impl Flow {
     /// Closes our descriptor, for good.
     pub(crate) fn close(&mut self) {
         self.way = Way::Over;
-    }
-}
-
-/// A thread that reads or writes one descriptor, one request at a time. It ends when this is dropped, or as soon as the
-/// system lets it.
-#[derive(Debug)]
-struct Worker {
-    requests: mpsc::Sender<Request>,
-    under_way: Option<oneshot::Receiver<io::Result<Vec<u8>>>>,
-    /// Read, and not taken yet.
-    read: Vec<u8>,
-    taken: usize,
-    /// Its end is the sign to end.
-    _wake: PipeWriter,
-}
-
-enum Request {
-    Read(oneshot::Sender<io::Result<Vec<u8>>>),
-    Write(Vec<u8>, oneshot::Sender<io::Result<Vec<u8>>>),
-}
-
-impl Worker {
-    fn start(fd: OwnedFd, direction: Direction) -> io::Result<Self> {
-        let (woken, wake) = io::pipe()?;
-        let (requests, received) = mpsc::channel();
-        let name = match direction {
-            Direction::Read => "poe-input",
-            Direction::Write => "poe-output",
-        };
-        let thread = std::thread::Builder::new().name(name.to_owned());
-        let _detached = thread.spawn(move || serve(&fd, &woken, &received))?;
-        Ok(Worker {
-            requests,
-            under_way: None,
-            read: Vec::new(),
-            taken: 0,
-            _wake: wake,
-        })
-    }
-
-    fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        if self.taken == self.read.len() {
-            if self.under_way.is_none() {
-                let (sender, result) = oneshot::channel();
-                // It fails only if the thread is gone; then the result does not come, either.
-                let _ = self.requests.send(Request::Read(sender));
-                self.under_way = Some(result);
-            }
-            self.read = ready!(self.poll_result(cx))?;
-            self.taken = 0;
-        }
-        let now = buffer.remaining().min(self.read.len() - self.taken);
-        buffer.put_slice(&self.read[self.taken..self.taken + now]);
-        self.taken += now;
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        ready!(self.poll_idle(cx))?;
-        let now = bytes.len().min(BLOCK);
-        let (sender, result) = oneshot::channel();
-        let _ = self.requests.send(Request::Write(bytes[..now].to_vec(), sender));
-        self.under_way = Some(result);
-        Poll::Ready(Ok(now))
-    }
-
-    /// Waits for the last write, and gives its error.
-    fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.under_way {
-            Some(_) => self.poll_result(cx).map_ok(drop),
-            None => Poll::Ready(Ok(())),
-        }
-    }
-
-    fn poll_result(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Vec<u8>>> {
-        let Some(under_way) = &mut self.under_way else {
-            return Poll::Ready(Ok(Vec::new()));
-        };
-        let result = ready!(Pin::new(under_way).poll(cx));
-        self.under_way = None;
-        Poll::Ready(result.unwrap_or_else(|_| Err(io::Error::other("the descriptor's thread has ended"))))
     }
 }
 

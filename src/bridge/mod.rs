@@ -9,6 +9,9 @@ pub(crate) mod deadline;
 mod default_action;
 #[cfg(unix)]
 pub(crate) mod descriptor;
+#[cfg(not(unix))]
+#[path = "descriptor_elsewhere.rs"]
+pub(crate) mod descriptor;
 #[cfg(unix)]
 pub(crate) mod files;
 pub(crate) mod os_signals;
@@ -22,3 +25,4 @@ pub(crate) mod reaper;
 pub(crate) mod streams;
 pub(crate) mod threads;
 pub(crate) mod wake;
+mod worker;

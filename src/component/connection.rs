@@ -329,6 +329,10 @@ impl<H: 'static, X: Wired> Plan<H, X> {
     }
 
     fn got_error(&self, cx: &mut Context<'_, H, X>, error: IoError) -> Handled {
+        let error = match cx.component().wire().peer() {
+            Some(peer) => error.about(peer.to_string()),
+            None => error,
+        };
         let too_long = error.as_filter().is_some_and(|e| e.is_too_long() || e.is_overflow());
         let ends = (error.is_final() || too_long) && error.operation() == "read" || error.as_io().is_some();
         let wire = cx.component().wire();

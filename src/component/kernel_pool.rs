@@ -315,6 +315,7 @@ impl KernelPool {
             Error::from(ErrorKind::Listen { addr, operation, error })
         })?;
         let (local, listeners) = spread.into_parts();
+        let local_addr = local;
         let server = Arc::new(server);
         let number = next_number();
         let asked = self.workers.iter().zip(listeners).map(|(worker, listener)| {
@@ -322,7 +323,8 @@ impl KernelPool {
             worker.ask(move |local: Rc<Local>| {
                 Box::pin(async move {
                     let listener = tokio::net::TcpListener::from_std(listener);
-                    let listener = listener.map_err(|error| ErrorKind::Io {
+                    let listener = listener.map_err(|error| ErrorKind::Listen {
+                        addr: local_addr.to_string(),
                         operation: "listen",
                         error,
                     })?;

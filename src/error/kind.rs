@@ -103,9 +103,21 @@ impl fmt::Display for ErrorKind {
             ErrorKind::IoOf { what, error, cure: "" } => write!(f, "{what}: {error}"),
             ErrorKind::IoOf { what, error, cure } => write!(f, "{what}: {error}; {cure}"),
             ErrorKind::Listen { addr, operation, error } => {
-                write!(f, "cannot listen at {addr}: {operation}: {error}")
+                let advice = bind_advice(operation, error);
+                write!(f, "cannot listen at {addr}: {operation}: {error}{advice}")
             }
             ErrorKind::Invalid(what) => f.write_str(what),
         }
+    }
+}
+
+/// How a socket that cannot be bound is cured, where the system's text does not say it.
+pub(crate) fn bind_advice(operation: &str, error: &std::io::Error) -> &'static str {
+    match (operation, error.kind()) {
+        ("bind", std::io::ErrorKind::PermissionDenied) => {
+            "; ports below 1024 need CAP_NET_BIND_SERVICE, a path needs a folder that may be written to"
+        }
+        ("bind", std::io::ErrorKind::AddrInUse) => "; another socket has it, or a UNIX socket's path is left over",
+        _ => "",
     }
 }

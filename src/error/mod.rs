@@ -17,6 +17,6 @@ pub use post::PostError;
 pub use wrong_argument::WrongArgument;
 
 pub(crate) use call::CallErrorKind;
-pub(crate) use kind::ErrorKind;
+pub(crate) use kind::{ErrorKind, bind_advice};
 pub(crate) use post::{PostErrorKind, Wanted};
 pub(crate) use quiet::{drop_each_quietly, drop_quietly, quietly};

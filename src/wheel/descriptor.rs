@@ -1,7 +1,10 @@
 //! An existing descriptor as a stream for wheels.
 
-use crate::bridge::descriptor::{Direction, Flow};
+#[cfg(unix)]
+use crate::bridge::descriptor::Direction;
+use crate::bridge::descriptor::Flow;
 use std::io;
+#[cfg(unix)]
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -17,10 +20,14 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 /// Linux pipes and terminals are opened once more for that. What cannot be used without blocking is read and written on a
 /// thread of its own.
 ///
+/// Where there are no descriptors of UNIX, only [`stdin`](Self::stdin) and [`stdio`](Self::stdio) exist, and a read that was
+/// given up takes the bytes that come next.
+///
 /// Bytes that [`std::io::stdin`] has buffered are not seen here: use one or the other. Under virtual time a descriptor
 /// does not hold the clock; use [`tokio::io::duplex`] in tests.
 ///
 /// ```
+/// # #[cfg(unix)] {
 /// use poe::{Event, Kernel, Session, event::START, filter::Line};
 /// use poe::wheel::{Descriptor, Input, IoError, ReadWrite};
 /// const LINE: Event<Input<String>> = Event::new("line");
@@ -41,7 +48,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 ///     .on(OVER, |cx, _| *cx.heap = None)
 ///     .create(&kernel)?;
 /// kernel.run().await
-/// # }).unwrap();
+/// # }).unwrap(); }
 /// ```
 #[derive(Debug)]
 #[doc(alias = "InputHandle")]
@@ -51,6 +58,7 @@ pub struct Descriptor {
     output: Option<Flow>,
 }
 
+#[cfg(unix)]
 fn duplicate(fd: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     fd.try_clone_to_owned()
 }
@@ -60,6 +68,7 @@ impl Descriptor {
     ///
     /// # Errors
     /// The system's, if it is no open descriptor or the process has no descriptor left.
+    #[cfg(unix)]
     pub fn new(fd: impl Into<OwnedFd>) -> io::Result<Self> {
         use rustix::fs::{OFlags, fcntl_getfl};
         let fd = fd.into();
@@ -90,9 +99,12 @@ impl Descriptor {
     /// Standard input is closed, or the process has no descriptor left.
     #[doc(alias = "STDIN")]
     pub fn stdin() -> io::Result<Self> {
-        let input = duplicate(io::stdin().as_fd())?;
+        #[cfg(unix)]
+        let input = Flow::new(duplicate(io::stdin().as_fd())?, Direction::Read);
+        #[cfg(not(unix))]
+        let input = Flow::reading(io::stdin());
         Ok(Descriptor {
-            input: Some(Flow::new(input, Direction::Read)),
+            input: Some(input),
             output: None,
         })
     }
@@ -113,7 +125,13 @@ impl Descriptor {
     /// One of them is closed, or the process has no descriptor left.
     #[doc(alias = "STDOUT")]
     pub fn stdio() -> io::Result<Self> {
-        Descriptor::pair(duplicate(io::stdin().as_fd())?, duplicate(io::stdout().as_fd())?)
+        #[cfg(unix)]
+        return Descriptor::pair(duplicate(io::stdin().as_fd())?, duplicate(io::stdout().as_fd())?);
+        #[cfg(not(unix))]
+        Ok(Descriptor {
+            input: Some(Flow::reading(io::stdin())),
+            output: Some(Flow::writing(io::stdout())),
+        })
     }
 
     /// Reads one descriptor and writes another.
@@ -127,6 +145,7 @@ impl Descriptor {
     ///
     /// # Errors
     /// None today; the system's, where one of them has to be looked at first.
+    #[cfg(unix)]
     pub fn pair(input: impl Into<OwnedFd>, output: impl Into<OwnedFd>) -> io::Result<Self> {
         Ok(Descriptor {
             input: Some(Flow::new(input.into(), Direction::Read)),

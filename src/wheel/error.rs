@@ -2,7 +2,7 @@
 
 use super::address::Address;
 use super::socket::accept::Trouble;
-use crate::error::{Error, ErrorKind, Failure};
+use crate::error::{Error, ErrorKind, Failure, bind_advice};
 use crate::filter::FilterError;
 use crate::id::WheelId;
 use std::error::Error as StdError;
@@ -107,7 +107,8 @@ impl IoError {
         &self.kind
     }
 
-    /// What it is about, where that has a name: a [`FollowTail`](super::FollowTail)'s file, a [`Run`](super::Run)'s program.
+    /// What it is about, where that has a name: a [`FollowTail`](super::FollowTail)'s file, a [`Run`](super::Run)'s program,
+    /// the peer of a component's connection.
     ///
     /// ```
     /// # #[cfg(unix)] {
@@ -325,19 +326,10 @@ impl fmt::Display for SocketError {
             "preconnect" => write!(f, "cannot set up the connection to {address}: preconnect: {error}")?,
             _ => write!(f, "cannot make a socket for {address}: {operation}: {error}")?,
         }
-        f.write_str(advice(operation, error))
-    }
-}
-
-/// How an error is cured whose text does not say it.
-pub(crate) fn advice(operation: &str, error: &io::Error) -> &'static str {
-    match (operation, error.kind()) {
-        ("bind", io::ErrorKind::PermissionDenied) => {
-            "; ports below 1024 need CAP_NET_BIND_SERVICE, paths a folder that may be written to"
+        if self.is_shortage() {
+            return f.write_str("; it is tried again as soon as there is room");
         }
-        ("bind", io::ErrorKind::AddrInUse) => "; another socket has it, or a UNIX socket's path is left over",
-        ("accept", _) if Trouble::of(error) == Trouble::Shortage => "; it is tried again as soon as there is room",
-        _ => "",
+        f.write_str(bind_advice(operation, error))
     }
 }
 

@@ -215,6 +215,7 @@ impl ListenAcceptBuilder {
         let base = Base::new(turn, Location::caller());
         let what = format!("ListenAccept {}", base.id());
         let state = State::new(base, self.accept, self.error, self.nodelay);
+        state.set_local(self.listener.local_name());
         let body = Box::new(AcceptTask {
             state: state.clone(),
             accepting: Accepting::new(self.listener),

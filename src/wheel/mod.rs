@@ -4,7 +4,6 @@ mod address;
 mod base;
 #[cfg(feature = "curses")]
 mod curses;
-#[cfg(unix)]
 mod descriptor;
 mod error;
 #[cfg(unix)]
@@ -25,7 +24,6 @@ mod terminal;
 pub use address::Address;
 #[cfg(feature = "curses")]
 pub use curses::{Curses, CursesBuilder, CursesInput};
-#[cfg(unix)]
 pub use descriptor::Descriptor;
 pub use error::{IoError, PutError, SocketError};
 #[cfg(unix)]

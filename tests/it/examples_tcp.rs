@@ -134,21 +134,19 @@ async fn line_client_comes_back_and_sends_what_was_typed_meanwhile() {
     let addr = crate::socket_kit::nobody(30);
     let shown = Arc::new(Mutex::new(Vec::new()));
     let show = shown.clone();
-    let (typed, lines) = std::sync::mpsc::channel::<String>();
-    let client = line_client::talk(
-        addr.into(),
-        move || lines.into_iter(),
-        move |line| show.lock().unwrap().push(line.to_owned()),
-    );
+    let (mut typed, input) = tokio::io::duplex(1024);
+    let client = line_client::talk(addr.into(), input, move |line| {
+        show.lock().unwrap().push(line.to_owned())
+    });
     let server = async {
-        typed.send("typed before the server was there".to_owned()).unwrap();
+        typed.write_all(b"typed before the server was there\n").await.unwrap();
         tokio::time::sleep(Duration::from_millis(50)).await;
         let listener = tokio::net::TcpListener::bind(addr).await.unwrap();
         for answer in ["first", "second"] {
             let (stream, _) = listener.accept().await.unwrap();
             let mut stream = BufReader::new(stream);
             if answer == "second" {
-                typed.send("typed later".to_owned()).unwrap();
+                typed.write_all(b"typed later\n").await.unwrap();
             }
             let mut line = String::new();
             stream.read_line(&mut line).await.unwrap();

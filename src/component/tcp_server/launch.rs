@@ -137,9 +137,10 @@ impl<H: 'static, F: Filter> TcpServerBuilder<H, F> {
             .iter()
             .map(ListenSocket::local_name)
             .collect::<io::Result<_>>();
-        let local = local.map_err(|error| ErrorKind::Io {
-            operation: "getsockname",
+        let local = local.map_err(|error| ErrorKind::IoOf {
+            what: "cannot tell what address a server listens on: getsockname".into(),
             error,
+            cure: "",
         })?;
         let (settings, serves) = (self.settings.clone(), self.acceptor.is_none());
         let acceptor = match self.acceptor {
