@@ -123,8 +123,10 @@ pub(crate) struct Removed {
 pub(crate) struct Generation {
     /// Ring position behind the last post of the generation.
     end: u64,
-    /// Timers due until then belong to it.
+    /// Timers due before then belong to it, and those due at that instant if they were set before it began.
     now: u64,
+    /// The last arrival before it began.
+    order: u64,
 }
 
 pub(crate) struct Queue {
@@ -310,6 +312,7 @@ impl Queue {
         Generation {
             end: self.head + self.ring.len() as u64,
             now,
+            order: self.order,
         }
     }
 
@@ -321,7 +324,10 @@ impl Queue {
         }
         let posted = self.head < generation.end && !self.ring.is_empty();
         // Also a post of the next generation goes before a timer that was set behind it for this very instant.
-        if self.next_due <= generation.now && (self.ring.is_empty() || self.timer_goes_first()) {
+        if self.next_due <= generation.now
+            && self.has_timer_of(generation)
+            && (self.ring.is_empty() || self.timer_goes_first())
+        {
             return Next::Timer;
         }
         if posted { Next::Post } else { Next::Nothing }
@@ -348,6 +354,16 @@ impl Queue {
     /// Takes a timer that has left the heap off its session's list, which begins at `first`.
     pub(crate) fn unlink_fired(&mut self, first: &mut Option<HeapId>, fired: &Fired) {
         self.unlink(first, fired.links);
+    }
+
+    /// Whether the first timer, which is due, belongs to the generation: one that a handler sets for this very instant
+    /// belongs to the next one, as what it posts does. Only a clock that stands still makes the difference.
+    fn has_timer_of(&self, generation: Generation) -> bool {
+        self.next_due < generation.now
+            || self
+                .timers
+                .next_key()
+                .is_some_and(|(_, order)| order <= generation.order)
     }
 
     fn timer_goes_first(&self) -> bool {

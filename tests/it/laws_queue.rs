@@ -144,6 +144,21 @@ async fn l06_due_is_measured_once_when_the_queue_phase_begins() {
     }
 }
 
+/// A clock that stands still shows it: what is set for this very instant does not run before the sweep.
+#[tokio::test(start_paused = true)]
+async fn l06_a_timer_set_for_this_instant_belongs_to_the_next_slice() {
+    for kernel in [kernel(), exact_kernel()] {
+        life("brief", |_| ()).create(&kernel).unwrap();
+        life("S", |cx| cx.yield_to("a", ()))
+            .on("a", |cx, ()| cx.delay("zero", 0.0, ()))
+            .on("zero", |_, ()| say("zero"))
+            .create(&kernel)
+            .unwrap();
+        run(&kernel).await;
+        assert_eq!(said(), ["brief stop", "zero", "S stop"]);
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn l07_an_event_lets_go_of_its_ends_before_its_handler_runs() {
     let kernel = kernel();

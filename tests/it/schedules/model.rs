@@ -282,7 +282,8 @@ impl Model {
             let Some((at, item)) = due.min_by_key(|(_, i)| (i.due, i.order)) else {
                 return;
             };
-            if item.timer.is_none() && item.order > end {
+            // A timer that was set for this very instant is of the next one, too; one set in the past is not.
+            if item.order > end && (item.timer.is_none() || item.due == now) {
                 return;
             }
             let item = self.queue.remove(at);
