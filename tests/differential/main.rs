@@ -16,6 +16,7 @@ mod program;
 use perl::Perl;
 use program::Program;
 use std::collections::{BTreeMap, BTreeSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 fn number(name: &str, default: u64) -> u64 {
     std::env::var(name)
@@ -93,8 +94,14 @@ fn crashed(perls: &[String]) -> bool {
         .any(|line| line.starts_with("Perl failed") || line.starts_with("Perl ended"))
 }
 
+/// What this crate prints. A panic of its own is the last line.
+fn ours(program: &Program, budget: u32) -> Vec<String> {
+    let played = catch_unwind(AssertUnwindSafe(|| play::transcript(program, budget)));
+    played.unwrap_or_else(|_| vec!["the kernel panicked".to_owned()])
+}
+
 fn fails(perl: &mut Perl, program: &Program) -> bool {
-    let ours = play::transcript(program, 1024);
+    let ours = ours(program, 1024);
     let perls = perl.play(program);
     !crashed(&perls) && difference(&ours, &perls).is_some()
 }
@@ -120,7 +127,8 @@ fn random_programs_print_what_they_print_under_perls_poe() {
     let mut crashes = 0;
     for n in 0..cases {
         let program = programs(n);
-        let ours = play::transcript(&program, [1024, 3, 1][n as usize % 3]);
+        let budget = [1024, 3, 1][n as usize % 3];
+        let ours = ours(&program, budget);
         let perls = perl.transcript();
         if crashed(&perls) {
             crashes += 1;
@@ -130,9 +138,11 @@ fn random_programs_print_what_they_print_under_perls_poe() {
         counts.add(&perls);
         if difference(&ours, &perls).is_some() {
             let mut perl = Perl::start();
-            let shrunk = program.shrunk(|p| fails(&mut perl, p));
-            let ours = play::transcript(&shrunk, 1024);
-            let differs = difference(&ours, &perl.play(&shrunk));
+            let shrunk = match number("POE_SHRINK", 1) {
+                0 => program,
+                _ => program.shrunk(|p| fails(&mut perl, p)),
+            };
+            let differs = difference(&self::ours(&shrunk, 1024), &perl.play(&shrunk));
             panic!(
                 "program {n} of seed {seed} differs\n{}\n{}",
                 shrunk.text(),
@@ -191,7 +201,7 @@ fn one_program() {
     let Ok(path) = std::env::var("POE_PROGRAM") else { return };
     silence_panics();
     let program = Program::parse(&std::fs::read_to_string(path).unwrap());
-    let ours = play::transcript(&program, 1024);
+    let ours = ours(&program, 1024);
     println!("{}", ours.join("\n"));
     if let Some(differs) = difference(&ours, &Perl::start().play(&program)) {
         panic!("{differs}");
