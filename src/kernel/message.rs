@@ -205,12 +205,7 @@ impl Core {
         let Some(to) = sessions.resolve(target) else {
             return Err(refuse(key, &Target::Id(target), arg));
         };
-        if to == KERNEL {
-            // The kernel has no handlers: it swallows what it is sent (law L16).
-            drop(sessions);
-            drop(arg);
-            return Ok(());
-        }
+        // Also what is sent to the kernel, which has no handlers (law L16), holds its sender until it is its turn.
         // A session that was stopped in its own handler posts as the kernel (law L87).
         let speaks = || !self.active.session().is_kernel();
         let from = match frame {

@@ -176,6 +176,31 @@ async fn l16_the_kernel_is_a_target() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn l16_a_post_to_the_kernel_holds_its_sender_until_its_turn() {
+    for posts in [false, true] {
+        let kernel = kernel();
+        for name in ["T", "S"] {
+            life(name, |cx| cx.yield_to("last", ()))
+                .on("last", move |cx, ()| {
+                    if posts && name == "S" {
+                        cx.post(cx.kernel_id(), "anything", ()).unwrap();
+                    }
+                })
+                .create(&kernel)
+                .unwrap();
+        }
+        run(&kernel).await;
+        // The last marked goes first, unless it is held for one slice more.
+        let expected = if posts {
+            ["T stop", "S stop"]
+        } else {
+            ["S stop", "T stop"]
+        };
+        assert_eq!(said(), expected);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn l17_a_post_holds_its_sender_and_a_call_does_not() {
     let kernel = kernel();
     let asker = Rc::new(Cell::new(None::<SessionId>));

@@ -198,6 +198,30 @@ async fn l71_a_die_of_the_users_own_without_a_record_just_stops() {
     assert_eq!(said()[0], "S stop");
 }
 
+/// Only what the kernel raises for a failure makes a failure in its handlers fatal (L70).
+#[tokio::test(start_paused = true)]
+async fn l71_a_handler_that_fails_on_a_die_of_the_users_own_raises_another_die() {
+    let kernel = kernel();
+    let id = life("S", |cx| {
+        cx.sig("DIE", "die");
+        cx.delay("bye", ms(5), ());
+    })
+    .on("die", |cx, signal: Signal| -> Handled {
+        cx.sig_handled();
+        say(format!("a failure: {}", signal.die().is_some()));
+        match signal.die() {
+            None => fail("while it heard DIE"),
+            Some(_) => Ok(()),
+        }
+    })
+    .on("bye", |_, ()| ())
+    .create(&kernel)
+    .unwrap();
+    kernel.signal(id, "DIE", ()).unwrap();
+    run(&kernel).await;
+    assert_eq!(said(), ["a failure: false", "a failure: true", "S stop"]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn l37_a_failure_in_stop_ends_the_run_after_lose_and_freeing() {
     let kernel = kernel();

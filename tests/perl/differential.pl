@@ -200,6 +200,8 @@ sub unmuted { goto &{ $handlers{told} } }
 # The text of a failure, as far as it is the program's own: what POE says itself is worded otherwise than with us.
 sub failure {
   my @parts = split /Additional error thrown in handler for previous error:/, shift // '';
+  # A DIE that the program has sent has no text.
+  @parts = grep { /\S/ } @parts;
   return join ' | ', map { /(on purpose \d+)/ ? $1 : 'failure' } @parts ? @parts : '';
 }
 
@@ -291,7 +293,7 @@ sub step {
   return told_of(scalar $kernel->post($aliases[$n], 'told', token()), 'gone') if $op eq 'post_alias';
   return told_of(scalar $kernel->post(who($n), 'nowhere', token()), 'gone') if $op eq 'nowhere';
   return called(who($n)) if $op eq 'call';
-  return '-' if $op eq 'signal' && $signals[$k] eq 'DIE' && ++$die_sent;
+  return '-' if $op eq 'signal' && $signals[$k] eq 'DIE' && $die_sent++;
   return told_of(scalar $kernel->signal(who($n), $signals[$k], $signals[$k] eq 'DIE' ? () : token()), 'gone')
     if $op eq 'signal';
   # The kernel has no counts with us.

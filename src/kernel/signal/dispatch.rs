@@ -4,9 +4,9 @@ use super::{Raised, Signal};
 use crate::arg::AnyArg;
 use crate::error::{OnFailure, drop_each_quietly, drop_quietly};
 use crate::id::SessionId;
-use crate::kernel::Core;
 use crate::kernel::die::DieVisit;
 use crate::kernel::dispatch::discard;
+use crate::kernel::{Core, Die};
 use crate::name::NameIdx;
 use crate::resource::sessions::KERNEL;
 use crate::resource::signals::SignalClass;
@@ -38,6 +38,8 @@ impl Core {
                 ancestor = sessions.parent(slot);
             }
         }
+        // A DIE that a program sends without a record of a failure is a signal like others, whose handlers may fail.
+        let of_failure = is_die && arg.downcast_ref::<Die>().is_some();
         let watchers = self.signals.borrow().watchers(&signal);
         let outer = self.handled.replace(Some(0));
         for id in &touched {
@@ -63,7 +65,7 @@ impl Core {
                 caller,
                 AnyArg::new(given),
                 place,
-                is_die,
+                of_failure,
             );
             if let Some(mut value) = answer {
                 discard(&mut value);

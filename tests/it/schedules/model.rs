@@ -293,6 +293,8 @@ impl Model {
                     self.dispatch_signal(item.to, item.by, signal, why);
                 }
                 _ if item.event == "_gc" => {}
+                // The kernel has no handlers (law L16).
+                arg if item.to == KERNEL => self.drop_arg(arg),
                 arg => {
                     self.dispatch(item.to, item.from, item.event, item.by, arg, false);
                 }
@@ -619,17 +621,13 @@ impl Model {
     fn post_told(&mut self, me: Id, to: Option<Id>, event: &'static str, arg: Arg) -> String {
         match to {
             Some(to) if self.is_alive(to) => {
-                if to == KERNEL {
-                    self.drop_arg(arg);
+                // After a `stop` in its own `_stop` it is still there, and the kernel speaks (law L87).
+                let from = if self.active == KERNEL {
+                    KERNEL
                 } else {
-                    // After a `stop` in its own `_stop` it is still there, and the kernel speaks (law L87).
-                    let from = if self.active == KERNEL {
-                        KERNEL
-                    } else {
-                        self.or_kernel(me)
-                    };
-                    self.post(to, from, event, self.active_event, arg);
-                }
+                    self.or_kernel(me)
+                };
+                self.post(to, from, event, self.active_event, arg);
                 "ok".into()
             }
             _ => {
@@ -1124,7 +1122,8 @@ impl Model {
                     signal,
                     why: why.clone(),
                 };
-                self.dispatch(*id, KERNEL, "heard", by, arg, signal == "DIE");
+                // One that a session has sent carries no failure (law L71).
+                self.dispatch(*id, KERNEL, "heard", by, arg, why.is_some());
             }
         }
         let handled = std::mem::replace(&mut self.handled, outer).unwrap_or(0);

@@ -1,0 +1,105 @@
+//! Plays a program on this crate's kernel, under virtual time.
+
+mod life;
+mod step;
+mod world;
+
+use crate::program::Program;
+use life::{enter, machine, session};
+use poe::{Error, Kernel, testing};
+use std::rc::Rc;
+use std::time::Duration;
+use step::{count, number_of};
+use world::*;
+
+/// What is done outside of any session.
+fn outside(kernel: &Kernel, world: &Rc<World>, line: &str) -> Result<String, Error> {
+    let mut words = line.split(' ');
+    let action = words.next().unwrap_or_default();
+    let word = words.clone().next().unwrap_or_default();
+    let (n, k) = (number_of(words.next()), number_of(words.next()));
+    let who = || world.who(n, kernel.id());
+    let gone = || "gone".to_owned();
+    Ok(match action {
+        "create" if word.contains('m') => {
+            let machine = machine(world, word).spawn(kernel)?;
+            let mut caller = kernel;
+            enter(world, &machine, &mut caller).to_string()
+        }
+        "create" => session(world, word).create(kernel)?.to_string(),
+        // Between two runs POE's kernel is no session.
+        _ if kernel.session_count() == 0 => "-".to_owned(),
+        "post" | "nowhere" => {
+            let token = world.token();
+            let event = if action == "post" { TOLD } else { NOWHERE };
+            who().map_or_else(gone, |to| posted(kernel.post(to, event, token)))
+        }
+        "post_alias" => posted(kernel.post(ALIASES[n as usize], TOLD, world.token())),
+        "call" => {
+            let token = world.token();
+            who().map_or_else(|| "nothing".to_owned(), |to| called(kernel.call(to, ASKED, token)))
+        }
+        "signal" if SIGNALS[k as usize] == "DIE" && world.die_sent.replace(true) => "-".to_owned(),
+        "signal" => {
+            let signal = SIGNALS[k as usize];
+            let token = (signal != "DIE").then(|| world.token());
+            match (who(), token) {
+                (Some(to), Some(token)) => posted(kernel.signal(to, signal, token)),
+                (Some(to), None) => posted(kernel.signal(to, signal, ())),
+                (None, _) => gone(),
+            }
+        }
+        "inc" => who().map_or_else(gone, |of| count(kernel.refcount_increment(of, TAGS[k as usize]))),
+        "dec" => who().map_or_else(gone, |of| count(kernel.refcount_decrement(of, TAGS[k as usize]))),
+        _ => "-".to_owned(),
+    })
+}
+
+/// A run of the kernel, until nothing more happens; how it ended, and who is left.
+async fn ran(kernel: &Kernel, world: &World, until: i64) {
+    let left = Duration::from_millis((until - world.now()) as u64 * 500);
+    let ended = tokio::time::timeout(left, kernel.run()).await;
+    world.say(match ended {
+        Ok(Ok(())) => "run returned".to_owned(),
+        Ok(Err(error)) => format!("run failed: {}", failure(&error.to_string())),
+        Err(_) => "nothing more happens".to_owned(),
+    });
+    let left = Duration::from_millis((until - world.now()) as u64 * 500);
+    tokio::time::advance(left).await;
+    let sessions = world.sessions.borrow();
+    let alive = sessions.iter().flatten().filter(|id| kernel.is_alive(**id));
+    world.say(alive.fold("alive".to_owned(), |line, id| format!("{line} {id}")));
+}
+
+async fn play_all(program: &Program, budget: u32) -> Vec<String> {
+    let kernel = testing::builder().budget(budget).build();
+    let world = Rc::new(World::new(program.batches.clone()));
+    let mut until = 0;
+    for (round, lines) in program.rounds.iter().enumerate() {
+        until += ROUND;
+        world.say(format!("round {round}"));
+        for line in lines {
+            let result = outside(&kernel, &world, line).unwrap_or_else(|e| e.to_string());
+            world.say(format!("  kernel {line}: {result}"));
+        }
+        ran(&kernel, &world, until).await;
+    }
+    world.say("stop".to_owned());
+    if let Err(error) = kernel.stop() {
+        world.say(error.to_string());
+    }
+    ran(&kernel, &world, until + ROUND).await;
+    drop(kernel);
+    world.log.take()
+}
+
+/// The transcript of a program. With a budget of 1 the kernel gives way to its host after every event, which must not
+/// show.
+pub(crate) fn transcript(program: &Program, budget: u32) -> Vec<String> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .expect("a runtime");
+    runtime.block_on(play_all(program, budget))
+}
