@@ -159,7 +159,9 @@ pub(super) fn batch<C: Hand>(cx: &mut C, came: &[&dyn std::fmt::Display]) -> Han
     let lines = world.script.borrow_mut().pop_front().unwrap_or_default();
     let (me, stops) = (cx.turn().session_id(), world.stops.get());
     for line in lines {
-        let result = step(cx, &world, &line)?;
+        let result = step(cx, &world, &line).inspect_err(|failure| {
+            world.thrown.replace(failure.to_string());
+        })?;
         world.say(format!("  {me} {line}: {result}"));
         if world.stops.get() != stops {
             break;

@@ -70,7 +70,7 @@ pub(super) struct World {
     pub(super) stops: Cell<u32>,
     /// The program has sent a DIE.
     pub(super) die_sent: Cell<bool>,
-    /// The text of the last failure on purpose.
+    /// The text of the last failure.
     pub(super) thrown: RefCell<String>,
 }
 
