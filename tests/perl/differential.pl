@@ -483,8 +483,7 @@ sub step {
 
 sub called {
   my $result = $kernel->call(shift, asked => token());
-  # The kernel gives 0.
-  return $result || 'nothing';
+  return $result // 'nothing';
 }
 
 sub play {
