@@ -11,7 +11,9 @@ mod tcp_server;
 
 pub use backoff::Backoff;
 pub use connection::SHUTDOWN;
-pub use kernel_pool::{KernelPool, PoolHandle, PoolReport, PoolServer};
+pub use kernel_pool::{
+    AfterFailure, KernelPool, KernelPoolBuilder, PoolFailure, PoolHandle, PoolOutcome, PoolReport, PoolServer,
+};
 pub use link::Link;
 pub use tcp_client::{CONNECT, RECONNECT, Server, TcpClient, TcpClientBuilder};
 pub use tcp_server::{Client, DISCONNECTED, Listener, SET_CONCURRENCY, TcpServer, TcpServerBuilder};

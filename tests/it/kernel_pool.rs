@@ -1,10 +1,12 @@
 //! Kernels on several threads: servers spread over them, posts between them, their common end.
 
 use crate::socket_kit::within;
-use poe::component::{KernelPool, PoolHandle, TcpServer};
+use poe::component::{AfterFailure, KernelPool, PoolHandle, PoolOutcome, TcpServer};
 use poe::event::START;
-use poe::{Event, Session, SessionId};
+use poe::{Event, Failure, Handled, Kernel, OnFailure, Session, SessionId};
 use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -131,6 +133,7 @@ async fn what_cannot_be_started_is_an_error_and_a_failed_kernel_goes_on() {
     // A session that fails with nobody to handle it stops the sessions of its kernel, not the kernel.
     pool.each(|kernel, number| async move {
         Session::builder(())
+            .on_failure(OnFailure::StopKernel)
             .on(START, |cx, ()| cx.yield_to("fail", ()))
             .on("fail", move |_, ()| assert_ne!(number, 1, "on purpose"))
             .create(&kernel)
@@ -171,4 +174,241 @@ async fn the_same_code_serves_on_one_kernel() {
         server.shutdown();
     };
     crate::socket_kit::run_with(&kernel, talk).await;
+}
+
+fn fails_on_request(
+    server: poe::component::TcpServerBuilder<(), poe::filter::Line>,
+) -> poe::component::TcpServerBuilder<(), poe::filter::Line> {
+    server.client_input(|cx, line| -> Handled {
+        if line == "fail" {
+            return Err(Failure::msg("as asked"));
+        }
+        cx.client().put(std::thread::current().name().unwrap_or("?"));
+        cx.client().shutdown();
+        Ok(())
+    })
+}
+
+async fn ask(addr: std::net::SocketAddr, line: &str) -> String {
+    let mut stream = TcpStream::connect(addr).await.unwrap();
+    stream.write_all(format!("{line}\r\n").as_bytes()).await.unwrap();
+    let mut all = String::new();
+    // A connection that fails may be reset.
+    let _ = stream.read_to_string(&mut all).await;
+    all
+}
+
+/// A session that stops everything on its kernel when it is told to.
+const FAIL: Event<()> = Event::new("fail");
+
+fn fragile(kernel: &Kernel) -> Result<SessionId, poe::Error> {
+    Session::builder(())
+        .on_failure(OnFailure::StopKernel)
+        .on(START, |cx, ()| cx.alias_set("fragile"))
+        .on(FAIL, |_, ()| panic!("fragile"))
+        .create(kernel)
+}
+
+#[tokio::test]
+async fn a_client_that_fails_takes_nothing_else_along() {
+    let pool = KernelPool::new(2).unwrap();
+    let server = pool.serve("127.0.0.1:0", fails_on_request).await.unwrap();
+    within(async {
+        for _ in 0..6 {
+            assert_eq!(ask(server.local_addr(), "fail").await, "");
+            let failure = pool.next_failure().await;
+            assert_eq!(failure.outcome, PoolOutcome::SessionStopped);
+            assert!(failure.error.to_string().contains("as asked"), "{failure}");
+            assert!(ask(server.local_addr(), "hello").await.starts_with("poe-"));
+        }
+    })
+    .await;
+    assert!(within(pool.shutdown(Duration::from_secs(10))).await.is_clean());
+}
+
+#[tokio::test]
+async fn a_kernel_that_fails_is_started_again_with_its_servers_and_its_setup() {
+    let setups = Arc::new(AtomicUsize::new(0));
+    let told = Arc::new(AtomicUsize::new(0));
+    let (count, tell) = (setups.clone(), told.clone());
+    let pool = KernelPool::builder(2)
+        .setup(move |kernel, _| {
+            count.fetch_add(1, SeqCst);
+            async move { fragile(&kernel).map(drop) }
+        })
+        .on_failure(move |failure| {
+            assert_eq!(failure.outcome, PoolOutcome::Restarted);
+            tell.fetch_add(1, SeqCst);
+            panic!("a hook may panic, too");
+        })
+        .start()
+        .unwrap();
+    let server = pool.serve("127.0.0.1:0", who_am_i).await.unwrap();
+    within(async {
+        for round in 1..=3 {
+            for number in 0..2 {
+                pool.handle().kernel(number).unwrap().post("fragile", FAIL, ()).unwrap();
+                let failure = pool.next_failure().await;
+                assert_eq!((failure.kernel, failure.outcome), (number, PoolOutcome::Restarted));
+                assert!(failure.error.failure().unwrap().is_panic());
+            }
+            assert_eq!(setups.load(SeqCst), 2 + 2 * round);
+            // Both serve again, and no client is refused.
+            let mut seen = BTreeSet::new();
+            for _ in 0..60 {
+                seen.insert(served_by(server.local_addr()).await);
+            }
+            if cfg!(target_os = "linux") {
+                assert_eq!(seen.len(), 2);
+            }
+        }
+    })
+    .await;
+    assert_eq!(told.load(SeqCst), 6);
+    let report = within(pool.shutdown(Duration::from_secs(10))).await;
+    assert!(
+        report.to_string().contains("fragile"),
+        "a failure is no clean end: {report}"
+    );
+}
+
+#[tokio::test]
+async fn a_kernel_that_is_not_to_be_restarted_leaves_its_clients_to_the_others() {
+    let pool = KernelPool::builder(2)
+        .after_failure(AfterFailure::Rebalance)
+        .setup(|kernel, _| async move { fragile(&kernel).map(drop) })
+        .start()
+        .unwrap();
+    let server = pool.serve("127.0.0.1:0", who_am_i).await.unwrap();
+    pool.handle().kernel(0).unwrap().post("fragile", FAIL, ()).unwrap();
+    within(async {
+        assert_eq!(pool.next_failure().await.outcome, PoolOutcome::Abandoned);
+        for _ in 0..40 {
+            assert_eq!(served_by(server.local_addr()).await, "poe-1\r\n");
+        }
+        // The kernel itself is there, and takes what it is given.
+        let sessions = pool
+            .each(|kernel, _| async move { Ok(kernel.session_count()) })
+            .await
+            .unwrap();
+        assert_eq!(sessions[0], 0);
+        let again = pool.each(|kernel, n| async move {
+            let again = (n == 0).then(|| fragile(&kernel));
+            again.transpose().map(drop)
+        });
+        again.await.unwrap();
+        let sessions = pool
+            .each(|kernel, _| async move { Ok(kernel.session_count()) })
+            .await
+            .unwrap();
+        assert_eq!(sessions[0], 1);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_kernel_that_fails_again_and_again_is_given_up() {
+    let pool = KernelPool::builder(1)
+        .restarts(2, Duration::from_secs(3600))
+        .setup(|kernel, _| async move { fragile(&kernel).map(drop) })
+        .start()
+        .unwrap();
+    let server = pool.serve("127.0.0.1:0", who_am_i).await.unwrap();
+    within(async {
+        for outcome in [PoolOutcome::Restarted, PoolOutcome::Restarted, PoolOutcome::Abandoned] {
+            pool.handle().kernel(0).unwrap().post("fragile", FAIL, ()).unwrap();
+            assert_eq!(pool.next_failure().await.outcome, outcome);
+        }
+        assert!(TcpStream::connect(server.local_addr()).await.is_err());
+    })
+    .await;
+}
+
+struct PanicsWhenDropped;
+
+impl Drop for PanicsWhenDropped {
+    fn drop(&mut self) {
+        panic!("dropped");
+    }
+}
+
+#[tokio::test]
+async fn a_panic_in_each_is_an_error_of_that_call() {
+    let pool = KernelPool::new(2).unwrap();
+    let sessions = pool.each(|kernel, _| async move {
+        Session::builder(())
+            .on(START, |cx, ()| {
+                cx.refcount_increment(cx.session_id(), "stays").map(drop)
+            })
+            .create(&kernel)
+    });
+    sessions.await.unwrap();
+    let in_future = pool.each(|_, n| async move { if n == 0 { panic!("in the future") } else { Ok(n) } });
+    let error = within(in_future).await.unwrap_err().to_string();
+    assert!(
+        error.contains("kernel 0") && error.contains("panicked: in the future"),
+        "{error}"
+    );
+    let in_closure = pool.each(|_, n| {
+        assert!(n == 0, "in the closure");
+        async move { Ok(n) }
+    });
+    let error = within(in_closure).await.unwrap_err().to_string();
+    assert!(
+        error.contains("kernel 1") && error.contains("in the closure"),
+        "{error}"
+    );
+    let payload = pool.each(|_, n| async move {
+        if n == 1 {
+            std::panic::panic_any(PanicsWhenDropped);
+        }
+        Ok(())
+    });
+    within(payload).await.unwrap_err();
+    // Their sessions are as they were.
+    let counts = within(pool.each(|kernel, n| async move { Ok((n, kernel.session_count())) }))
+        .await
+        .unwrap();
+    assert_eq!(counts, [(0, 1), (1, 1)]);
+}
+
+#[tokio::test]
+async fn a_shutdown_keeps_its_limit_beside_work_that_never_ends() {
+    let pool = KernelPool::new(2).unwrap();
+    let asked = pool.each(|_, _| async { std::future::pending::<Result<(), poe::Error>>().await });
+    assert!(tokio::time::timeout(Duration::from_millis(50), asked).await.is_err());
+    let began = std::time::Instant::now();
+    let report = within(pool.shutdown(Duration::from_millis(100))).await;
+    assert!(report.is_clean(), "{report}");
+    assert!(began.elapsed() < Duration::from_secs(20));
+}
+
+#[tokio::test]
+async fn a_shutdown_leaves_a_blocked_thread_behind() {
+    let (release, blocked) = std::sync::mpsc::channel::<()>();
+    let blocked = std::sync::Mutex::new(Some(blocked));
+    let pool = KernelPool::new(2).unwrap();
+    let (started, mut starts) = tokio::sync::mpsc::unbounded_channel();
+    let each = pool.each(move |kernel, n| {
+        let blocked = (n == 1).then(|| blocked.lock().unwrap().take()).flatten();
+        let started = started.clone();
+        async move {
+            let session = Session::builder(()).on(START, |cx, ()| cx.yield_to("block", ()));
+            let session = session.on("block", move |_, ()| {
+                started.send(()).unwrap();
+                if let Some(blocked) = &blocked {
+                    let _ = blocked.recv();
+                }
+            });
+            session.create(&kernel).map(drop)
+        }
+    });
+    each.await.unwrap();
+    within(starts.recv()).await;
+    within(starts.recv()).await;
+    let report = within(pool.shutdown(Duration::from_millis(50))).await;
+    assert_eq!(report.unclean.len(), 1);
+    assert_eq!(report.unclean[0].0, 1);
+    assert!(report.to_string().contains("blocks its thread"), "{report}");
+    drop(release);
 }

@@ -1,0 +1,392 @@
+//! Many cores: one kernel on each of several threads, and servers that are spread over them.
+//!
+//! Each thread has a runtime and a kernel of its own; nothing is shared, and what is written for one kernel runs on each
+//! of them as it is. Sessions of different kernels talk by posts, through a [`PoolHandle`].
+
+mod builder;
+mod failure;
+mod server;
+mod worker;
+
+pub use builder::KernelPoolBuilder;
+pub use failure::{AfterFailure, PoolFailure, PoolOutcome, PoolReport};
+pub use server::PoolServer;
+
+use super::tcp_server::{TcpServer, TcpServerBuilder};
+use crate::error::{Error, ErrorKind, PostError};
+use crate::event::Posts;
+use crate::filter::{Filter, Line};
+use crate::id::SessionId;
+use crate::kernel::{Kernel, KernelHandle};
+use crate::wheel::make::Options;
+use crate::wheel::{Address, Spread};
+use failure::Failures;
+use futures_util::future::{Either, select};
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot};
+use worker::{MakeServer, Order, ask, work};
+
+/// Several kernels, each on a thread of its own.
+///
+/// ```
+/// use poe::component::KernelPool;
+/// use std::time::Duration;
+/// # tokio_test::block_on(async {
+/// let pool = KernelPool::new(2)?;
+/// let server = pool
+///     .serve("127.0.0.1:0", |server| server.client_input(|cx, line| cx.client().put(line)))
+///     .await?;
+/// println!("listening on {}, with {} kernels", server.local_addr(), pool.kernels());
+/// let report = pool.shutdown(Duration::from_secs(5)).await;
+/// assert!(report.is_clean(), "{report}");
+/// # Ok::<(), poe::Error>(()) }).unwrap();
+/// ```
+///
+/// Dropping it ends the kernels at once, and their sessions with them.
+pub struct KernelPool {
+    workers: Vec<Worker>,
+    handle: PoolHandle,
+    failures: Arc<Failures>,
+}
+
+struct Worker {
+    orders: mpsc::UnboundedSender<Order>,
+    thread: thread::JoinHandle<()>,
+    /// Closed when the thread has nothing more to do.
+    ended: oneshot::Receiver<()>,
+}
+
+/// Posts to the sessions of any kernel of a pool: `Send`, `Sync`, cheap to clone, also into sessions.
+///
+/// ```
+/// use poe::{Event, SessionId, component::PoolHandle};
+/// const SAID: Event<String> = Event::new("said");
+/// fn tell_all(pool: &PoolHandle, members: &[SessionId], what: &str) {
+///     for member in members {
+///         if let Err(refused) = pool.post(*member, SAID, what.to_owned()) {
+///             eprintln!("{refused}"); // its kernel is gone, or its inbox is full
+///         }
+///     }
+/// }
+/// ```
+#[derive(Clone, Debug)]
+pub struct PoolHandle(Arc<[KernelHandle]>);
+
+impl PoolHandle {
+    /// Posts to a session, whichever kernel it is of. An alias is known to one kernel alone: use
+    /// [`kernel`](Self::kernel) for it.
+    ///
+    /// # Errors
+    /// As [`KernelHandle::post`]; also, with the argument inside, if the session is of no kernel of this pool.
+    #[track_caller]
+    pub fn post<A: Send + 'static>(&self, to: SessionId, event: impl Posts<A>, arg: A) -> Result<(), PostError<A>> {
+        // Of another kernel altogether: the first one's handle says so.
+        let kernel = self.0.iter().find(|k| k.kernel_id().kernel == to.kernel);
+        kernel.unwrap_or(&self.0[0]).post(to, event, arg)
+    }
+
+    /// The handle of one kernel, counted from 0: for aliases, and for calls.
+    ///
+    /// ```
+    /// use poe::{Event, Reply, Session, component::KernelPool, event::START};
+    /// const NUMBER: Event<(), usize> = Event::new("number");
+    /// # tokio_test::block_on(async {
+    /// let pool = KernelPool::new(2)?;
+    /// pool.each(|kernel, number| async move {
+    ///     let session = Session::builder(number).on(START, |cx, ()| cx.alias_set("who"));
+    ///     session.on(NUMBER, |cx, ()| Reply(*cx.heap)).create(&kernel)
+    /// })
+    /// .await?;
+    /// assert_eq!(pool.handle().kernel(1).unwrap().call("who", NUMBER, ()).await?, 1);
+    /// assert!(pool.handle().kernel(2).is_none());
+    /// # Ok::<(), poe::Error>(()) }).unwrap();
+    /// ```
+    #[must_use]
+    pub fn kernel(&self, index: usize) -> Option<&KernelHandle> {
+        self.0.get(index)
+    }
+
+    /// The handles of all kernels.
+    ///
+    /// ```
+    /// # use poe::component::KernelPool;
+    /// let pool = KernelPool::new(3)?;
+    /// assert_eq!(pool.handle().iter().count(), 3);
+    /// # Ok::<(), poe::Error>(())
+    /// ```
+    pub fn iter(&self) -> impl Iterator<Item = &KernelHandle> {
+        self.0.iter()
+    }
+}
+
+fn gone() -> Error {
+    ErrorKind::Invalid("the thread of a kernel of the pool is gone".to_owned()).into()
+}
+
+impl KernelPool {
+    /// Starts that many kernels, at least one; [`available_parallelism`](thread::available_parallelism) says how many
+    /// there are cores for.
+    ///
+    /// # Errors
+    /// As [`KernelPoolBuilder::start`].
+    pub fn new(kernels: usize) -> Result<KernelPool, Error> {
+        Self::builder(kernels).start()
+    }
+
+    /// Begins the settings of a pool with that many kernels, at least one.
+    ///
+    /// ```
+    /// use poe::component::KernelPool;
+    /// # tokio_test::block_on(async {
+    /// let pool = KernelPool::builder(2).on_failure(|failure| eprintln!("{failure}")).start()?;
+    /// # Ok::<(), poe::Error>(()) }).unwrap();
+    /// ```
+    pub fn builder(kernels: usize) -> KernelPoolBuilder {
+        KernelPoolBuilder::new(kernels)
+    }
+
+    fn launch(builder: KernelPoolBuilder) -> Result<KernelPool, Error> {
+        let failures = Arc::new(Failures::new(builder.settings.hook.clone()));
+        let mut starting = Vec::new();
+        for index in 0..builder.kernels.max(1) {
+            let (orders, received) = mpsc::unbounded_channel();
+            let (started, start) = std::sync::mpsc::sync_channel(1);
+            let (ending, ended) = oneshot::channel();
+            let (settings, told) = (builder.settings.clone(), failures.clone());
+            let thread = thread::Builder::new().name(format!("poe-{index}")).spawn(move || {
+                work(index, settings, told, &started, received);
+                drop::<oneshot::Sender<()>>(ending);
+            });
+            let thread = thread.map_err(|error| ErrorKind::Io {
+                operation: "thread",
+                error,
+            })?;
+            let worker = Worker { orders, thread, ended };
+            starting.push((worker, start));
+        }
+        let (mut workers, mut handles) = (Vec::new(), Vec::new());
+        for (worker, start) in starting {
+            handles.push(start.recv().map_err(|_| gone())??);
+            workers.push(worker);
+        }
+        let handle = PoolHandle(handles.into());
+        Ok(KernelPool {
+            workers,
+            handle,
+            failures,
+        })
+    }
+
+    /// Waits for the next failure on any kernel: of a session that was stopped for it, or of a kernel as a whole.
+    ///
+    /// The newest 256 failures are kept until somebody asks. It may be dropped at any time without losing one; of several
+    /// tasks that wait, one is told.
+    ///
+    /// ```
+    /// use poe::component::KernelPool;
+    /// async fn watch(pool: &KernelPool) {
+    ///     loop {
+    ///         eprintln!("{}", pool.next_failure().await);
+    ///     }
+    /// }
+    /// ```
+    pub async fn next_failure(&self) -> PoolFailure {
+        self.failures.next().await
+    }
+
+    /// How many kernels there are.
+    #[must_use]
+    pub fn kernels(&self) -> usize {
+        self.workers.len()
+    }
+
+    /// The way to post to them, for sessions and for other threads; it holds no kernel up.
+    ///
+    /// ```
+    /// # use poe::component::KernelPool;
+    /// # use std::time::Duration;
+    /// # tokio_test::block_on(async {
+    /// let pool = KernelPool::new(2)?;
+    /// let handle = pool.handle();
+    /// assert_eq!(handle.iter().count(), pool.kernels());
+    /// pool.shutdown(Duration::from_secs(5)).await;
+    /// assert!(handle.kernel(0).unwrap().post("anybody", "hello", ()).unwrap_err().is_closed());
+    /// # Ok::<(), poe::Error>(()) }).unwrap();
+    /// ```
+    #[must_use]
+    pub fn handle(&self) -> PoolHandle {
+        self.handle.clone()
+    }
+
+    /// Does something on each kernel's thread, with the kernel and its number: makes sessions, starts servers. The
+    /// answers come in the kernels' order, when all are there.
+    ///
+    /// ```
+    /// use poe::{Event, Session, component::KernelPool, event::START};
+    /// const COUNT: Event<u64> = Event::new("count");
+    /// # tokio_test::block_on(async {
+    /// let pool = KernelPool::new(2)?;
+    /// let counters = pool
+    ///     .each(|kernel, _number| async move {
+    ///         Session::builder(0_u64)
+    ///             .on(START, |cx, ()| cx.alias_set("counter"))
+    ///             .on(COUNT, |cx, n| *cx.heap += n)
+    ///             .create(&kernel)
+    ///     })
+    ///     .await?;
+    /// pool.handle().post(counters[1], COUNT, 5)?;
+    /// # Ok::<(), poe::Failure>(()) }).unwrap();
+    /// ```
+    ///
+    /// # Errors
+    /// The first that one of them gave, also by a panic; the others have done their part all the same. If this future is
+    /// dropped, what is not done yet is dropped, too.
+    pub async fn each<F, Fut, T>(&self, f: F) -> Result<Vec<T>, Error>
+    where
+        F: Fn(Kernel, usize) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<T, Error>> + 'static,
+        T: Send + 'static,
+    {
+        let f = Arc::new(f);
+        let asked = self.workers.iter().map(|worker| {
+            let f = f.clone();
+            ask(&worker.orders, move |local| {
+                Box::pin(f(local.kernel.clone(), local.index))
+            })
+        });
+        collect(asked.collect()).await
+    }
+
+    /// Listens on an address, with a server on each kernel, made by the same function; each client is served by one of
+    /// them, as the system deals them out.
+    ///
+    /// # Errors
+    /// As [`TcpServerBuilder::start`].
+    pub async fn serve<H, G, F>(&self, addr: impl Into<Address>, server: F) -> Result<PoolServer, Error>
+    where
+        H: 'static,
+        G: Filter,
+        F: Fn(TcpServerBuilder<(), Line>) -> TcpServerBuilder<H, G> + Send + Sync + 'static,
+    {
+        let addr = addr.into();
+        let spread = Spread::bind(&addr, &Options::default(), self.workers.len()).await;
+        let spread = spread.map_err(|failed| {
+            let crate::wheel::Failed { operation, error, .. } = failed;
+            let addr = addr.to_string();
+            Error::from(ErrorKind::Listen { addr, operation, error })
+        })?;
+        let (local, listeners) = spread.into_parts();
+        let make: Arc<MakeServer> = Arc::new(move |kernel, listener| {
+            let listener = tokio::net::TcpListener::from_std(listener).map_err(|error| ErrorKind::Listen {
+                addr: local.to_string(),
+                operation: "listen",
+                error,
+            });
+            let server = listener.map(|listener| server(TcpServer::on(listener)));
+            Box::pin(async move { server?.start(&kernel).await })
+        });
+        let number = next_number();
+        let asked = self.workers.iter().zip(listeners).map(|(worker, socket)| {
+            let make = make.clone();
+            ask(&worker.orders, move |local| {
+                Box::pin(async move { local.serve(number, socket, make).await })
+            })
+        });
+        collect(asked.collect()).await?;
+        let workers = self.workers.iter().map(|worker| worker.orders.clone()).collect();
+        Ok(PoolServer { local, number, workers })
+    }
+
+    /// Ends all kernels in good order, as [`Kernel::shutdown`] does, and waits for their threads.
+    ///
+    /// It takes no longer than `limit` and a quarter of a second, whatever the kernels are at: work of [`each`](Self::each)
+    /// that is under way is given up, and a thread that a handler blocks is left behind, which the report says.
+    pub async fn shutdown(self, limit: Duration) -> PoolReport {
+        let asked = self.workers.iter().map(|worker| {
+            let (answer, answered) = oneshot::channel();
+            // A thread that is gone drops the other end.
+            let _ = worker.orders.send(Order::Shutdown(limit, answer));
+            answered
+        });
+        // All are asked before the first is waited for.
+        let asked: Vec<_> = asked.collect();
+        let mut over = after(limit.saturating_add(BLOCKED));
+        let mut unclean = Vec::new();
+        for (index, (answered, worker)) in asked.into_iter().zip(self.workers).enumerate() {
+            let Worker { thread, ended, .. } = worker;
+            let ends = async {
+                let report = answered.await;
+                let _ = ended.await;
+                report
+            };
+            match select(std::pin::pin!(ends), &mut over).await {
+                Either::Left((report, _)) => {
+                    match report {
+                        Ok(None) => {}
+                        Ok(Some(report)) => unclean.push((index, report)),
+                        Err(_) => unclean.push((index, gone().to_string())),
+                    }
+                    // It has nothing left to do.
+                    let _ = thread.join();
+                }
+                Either::Right(_) => {
+                    unclean.push((index, "a handler blocks its thread, which is left behind".to_owned()))
+                }
+            }
+        }
+        PoolReport { unclean }
+    }
+}
+
+/// How much longer than its limit a shutdown waits for a thread to say that it has kept it.
+const BLOCKED: Duration = Duration::from_millis(250);
+
+/// Ready, for ever, when the time is over. The caller may be in any runtime, with a clock that stands still, or in none.
+fn after(limit: Duration) -> futures_util::future::Shared<futures_util::future::BoxFuture<'static, ()>> {
+    use futures_util::FutureExt;
+    let (over, is_over) = oneshot::channel::<()>();
+    let timer = thread::Builder::new().name("poe-pool-limit".to_owned()).spawn(move || {
+        let (began, step) = (std::time::Instant::now(), Duration::from_millis(20));
+        // It ends soon when nobody waits any more.
+        while !over.is_closed()
+            && let Some(left) = limit.checked_sub(began.elapsed()).filter(|left| !left.is_zero())
+        {
+            thread::sleep(left.min(step));
+        }
+    });
+    if let Err(error) = timer {
+        tracing::warn!(target: "poe::sessions", "a shutdown of kernels has no limit for handlers that block: {error}");
+        return std::future::pending().boxed().shared();
+    }
+    is_over.map(drop).boxed().shared()
+}
+
+impl fmt::Debug for KernelPool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KernelPool")
+            .field("kernels", &self.kernels())
+            .finish_non_exhaustive()
+    }
+}
+
+fn next_number() -> usize {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
+async fn collect<T>(asked: Vec<oneshot::Receiver<Result<T, Error>>>) -> Result<Vec<T>, Error> {
+    let mut answers = Vec::new();
+    let mut failed = None;
+    for answered in asked {
+        match answered.await.unwrap_or_else(|_| Err(gone())) {
+            Ok(answer) => answers.push(answer),
+            Err(error) => failed = failed.or(Some(error)),
+        }
+    }
+    failed.map_or(Ok(answers), Err)
+}

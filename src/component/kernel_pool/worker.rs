@@ -1,0 +1,384 @@
+//! A thread of a pool: it serves its kernel, carries out orders, and starts anew what a failure has stopped.
+//!
+//! Orders run beside each other and beside the kernel, so that one that waits for ever holds up nothing; one whose caller has
+//! given up is dropped. User code in them may panic: that is an error of the order.
+
+use super::builder::Settings;
+use super::failure::{AfterFailure, Failures, PoolFailure, PoolOutcome};
+use crate::component::tcp_server::TcpServer;
+use crate::error::{Error, ErrorKind, Failure, OnFailure, drop_quietly};
+use crate::kernel::{Die, Kernel, KernelHandle};
+use futures_util::FutureExt;
+use futures_util::future::{Either, select};
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::future::{Future, poll_fn};
+use std::net::TcpListener;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+use tokio::sync::{mpsc, oneshot};
+
+pub(super) type Done = Pin<Box<dyn Future<Output = ()>>>;
+
+pub(super) type Work<T> = Pin<Box<dyn Future<Output = Result<T, Error>>>>;
+
+/// Makes a server on a kernel, from a listener that is non-blocking.
+pub(super) type MakeServer = dyn Fn(Kernel, TcpListener) -> Work<TcpServer> + Send + Sync;
+
+pub(super) enum Order {
+    Run(Box<dyn FnOnce(Rc<Local>) -> Done + Send>),
+    Shutdown(Duration, oneshot::Sender<Option<String>>),
+}
+
+/// What a thread has.
+pub(super) struct Local {
+    pub(super) kernel: Kernel,
+    pub(super) index: usize,
+    settings: Settings,
+    failures: Arc<Failures>,
+    servers: RefCell<Vec<Served>>,
+    /// Failures of sessions that are yet to be told.
+    heard: RefCell<Vec<Die>>,
+    /// When the kernel was restarted.
+    restarted: RefCell<VecDeque<Instant>>,
+    /// The first failure that has stopped all sessions.
+    first: RefCell<Option<String>>,
+}
+
+/// A server, and what it takes to start it again.
+struct Served {
+    /// By this number the pool knows it.
+    number: usize,
+    server: TcpServer,
+    /// The same socket as the server's, so that its backlog outlives a failure.
+    socket: TcpListener,
+    make: Arc<MakeServer>,
+}
+
+pub(super) fn ask<T: Send + 'static>(
+    worker: &mpsc::UnboundedSender<Order>,
+    f: impl FnOnce(Rc<Local>) -> Work<T> + Send + 'static,
+) -> oneshot::Receiver<Result<T, Error>> {
+    let (mut reply, replied) = oneshot::channel();
+    let order = Order::Run(Box::new(move |local| {
+        let index = local.index;
+        let work = guarded("the function for each kernel of a pool", index, move || f(local));
+        Box::pin(async move {
+            let done = match select(work, pin!(reply.closed())).await {
+                Either::Left((done, _)) => Some(done),
+                // The caller has given up; the work is dropped.
+                Either::Right(_) => None,
+            };
+            if let Some(done) = done {
+                drop_quietly(reply.send(done));
+            }
+        })
+    }));
+    // A thread that is gone drops the other end.
+    let _ = worker.send(order);
+    replied
+}
+
+/// Runs user code, and makes an error of its panic.
+fn guarded<T: 'static>(what: &'static str, index: usize, f: impl FnOnce() -> Work<T>) -> Work<T> {
+    let panicked = move |payload| {
+        let failure = Failure::from_panic(payload).of_callback(|| format!("{what} (kernel {index})"));
+        Error::from(ErrorKind::Invalid(format!(
+            "{} {failure}",
+            failure.callback().unwrap_or(what)
+        )))
+    };
+    match catch_unwind(AssertUnwindSafe(f)) {
+        Ok(work) => Box::pin(async move {
+            let mut work = Quietly(Some(work));
+            match AssertUnwindSafe(&mut work).catch_unwind().await {
+                Ok(done) => done,
+                Err(payload) => Err(panicked(payload)),
+            }
+        }),
+        Err(payload) => {
+            let error = panicked(payload);
+            Box::pin(async { Err(error) })
+        }
+    }
+}
+
+/// A future whose drop may panic.
+struct Quietly<T>(Option<Work<T>>);
+
+impl<T> Future for Quietly<T> {
+    type Output = Result<T, Error>;
+    fn poll(mut self: Pin<&mut Self>, cx: &mut std::task::Context<'_>) -> Poll<Self::Output> {
+        match &mut self.0 {
+            Some(work) => work.as_mut().poll(cx),
+            None => Poll::Pending,
+        }
+    }
+}
+
+impl<T> Drop for Quietly<T> {
+    fn drop(&mut self) {
+        drop_quietly(self.0.take());
+    }
+}
+
+impl Local {
+    pub(super) fn server(&self, number: usize) -> Option<TcpServer> {
+        let servers = self.servers.borrow();
+        let served = servers.iter().find(|served| served.number == number)?;
+        Some(served.server.clone())
+    }
+
+    /// A server that was shut down does not come back.
+    pub(super) fn forget(&self, number: usize) {
+        self.servers.borrow_mut().retain(|served| served.number != number);
+    }
+
+    pub(super) async fn serve(&self, number: usize, socket: TcpListener, make: Arc<MakeServer>) -> Result<(), Error> {
+        let server = self.start_server(&socket, &make).await?;
+        self.servers.borrow_mut().push(Served {
+            number,
+            server,
+            socket,
+            make,
+        });
+        Ok(())
+    }
+
+    async fn start_server(&self, socket: &TcpListener, make: &Arc<MakeServer>) -> Result<TcpServer, Error> {
+        let own = socket.try_clone().map_err(|error| ErrorKind::Io {
+            operation: "listen",
+            error,
+        })?;
+        let (make, kernel) = (make.clone(), self.kernel.clone());
+        guarded("the function that makes a server", self.index, move || {
+            make(kernel, own)
+        })
+        .await
+    }
+
+    async fn set_up(&self) -> Result<(), Error> {
+        let Some(setup) = self.settings.setup.clone() else {
+            return Ok(());
+        };
+        let (kernel, index) = (self.kernel.clone(), self.index);
+        guarded("the setup of a pool", index, move || setup(kernel, index)).await
+    }
+
+    fn tell(&self, error: Error, outcome: PoolOutcome) {
+        let kernel = self.index;
+        self.failures.tell(PoolFailure { kernel, error, outcome });
+    }
+
+    /// Tells the failures of single sessions.
+    fn tell_heard(&self) {
+        let heard = self.heard.take();
+        for die in heard {
+            self.tell(error_of(die), PoolOutcome::SessionStopped);
+        }
+    }
+
+    /// A failure has stopped all sessions.
+    async fn run_failed(&self, error: Error) {
+        self.first.borrow_mut().get_or_insert_with(|| error.to_string());
+        // The last that was heard of is this one.
+        drop(self.heard.borrow_mut().pop());
+        self.tell_heard();
+        let outcome = match self.settings.after_failure {
+            AfterFailure::Restart if self.may_restart() => self.restart().await,
+            _ => self.abandon(),
+        };
+        self.tell(error, outcome);
+    }
+
+    fn may_restart(&self) -> bool {
+        let now = Instant::now();
+        let mut restarted = self.restarted.borrow_mut();
+        while restarted
+            .front()
+            .is_some_and(|at| now.duration_since(*at) > self.settings.period)
+        {
+            restarted.pop_front();
+        }
+        let may = restarted.len() < self.settings.restarts;
+        if may {
+            restarted.push_back(now);
+        }
+        may
+    }
+
+    async fn restart(&self) -> PoolOutcome {
+        let restarted = async {
+            self.set_up().await?;
+            let again: Vec<_> = {
+                let servers = self.servers.borrow();
+                let again = servers.iter().map(|served| {
+                    let socket = served.socket.try_clone();
+                    (served.number, socket, served.make.clone())
+                });
+                again.collect()
+            };
+            for (number, socket, make) in again {
+                let socket = socket.map_err(|error| ErrorKind::Io {
+                    operation: "listen",
+                    error,
+                })?;
+                let server = self.start_server(&socket, &make).await?;
+                let mut servers = self.servers.borrow_mut();
+                match servers.iter_mut().find(|served| served.number == number) {
+                    Some(served) => served.server = server,
+                    // It was shut down meanwhile.
+                    None => server.shutdown(),
+                }
+            }
+            Ok::<(), Error>(())
+        };
+        match restarted.await {
+            Ok(()) => PoolOutcome::Restarted,
+            Err(error) => {
+                tracing::error!(target: "poe::sessions", kernel = self.index, "the restart failed: {error}");
+                self.abandon()
+            }
+        }
+    }
+
+    /// Closes the sockets, so that the system gives the clients to other kernels.
+    fn abandon(&self) -> PoolOutcome {
+        let servers = self.servers.take();
+        for served in &servers {
+            served.server.shutdown();
+        }
+        drop(servers);
+        PoolOutcome::Abandoned
+    }
+}
+
+fn error_of(die: Die) -> Error {
+    let (failure, session, event) = (die.failure, die.session, die.event.to_string());
+    ErrorKind::Died {
+        failure,
+        session,
+        event,
+    }
+    .into()
+}
+
+/// What a new thread says of itself.
+pub(super) type Started = Result<KernelHandle, Error>;
+
+/// A thread's work. `_ended` is dropped when it is over.
+pub(super) fn work(
+    index: usize,
+    settings: Settings,
+    failures: Arc<Failures>,
+    started: &std::sync::mpsc::SyncSender<Started>,
+    orders: mpsc::UnboundedReceiver<Order>,
+) {
+    let told = failures.clone();
+    let run = AssertUnwindSafe(|| run(index, settings, failures, started, orders));
+    if let Err(payload) = catch_unwind(run) {
+        let failure = Failure::from_panic(payload);
+        told.tell(PoolFailure {
+            kernel: index,
+            error: ErrorKind::Invalid(format!("the thread of kernel {index} {failure}")).into(),
+            outcome: PoolOutcome::ThreadEnded,
+        });
+    }
+}
+
+fn run(
+    index: usize,
+    settings: Settings,
+    failures: Arc<Failures>,
+    started: &std::sync::mpsc::SyncSender<Started>,
+    orders: mpsc::UnboundedReceiver<Order>,
+) {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            let operation = "building a runtime";
+            // Whoever makes the pool waits for this.
+            let _ = started.send(Err(ErrorKind::Io { operation, error }.into()));
+            return;
+        }
+    };
+    runtime.block_on(async {
+        let builder = (settings.kernel)(Kernel::builder().on_failure(OnFailure::StopSession));
+        let local = Rc::new(Local {
+            kernel: builder.build(),
+            index,
+            settings,
+            failures,
+            servers: RefCell::default(),
+            heard: RefCell::default(),
+            restarted: RefCell::default(),
+            first: RefCell::default(),
+        });
+        // The hook must not keep what has the kernel.
+        let weak = Rc::downgrade(&local);
+        local.kernel.on_unhandled_failure(move |die| {
+            if let Some(local) = weak.upgrade() {
+                local.heard.borrow_mut().push(die.clone());
+            }
+        });
+        let ready = local.set_up().await;
+        let failed = ready.is_err();
+        let _ = started.send(ready.map(|()| local.kernel.handle()));
+        if !failed {
+            serve(&local, orders).await;
+        }
+    });
+}
+
+async fn serve(local: &Rc<Local>, mut orders: mpsc::UnboundedReceiver<Order>) {
+    let serving = async {
+        loop {
+            let mut serving = pin!(local.kernel.serve());
+            let served = poll_fn(|cx| {
+                let polled = serving.as_mut().poll(cx);
+                if polled.is_pending() {
+                    local.tell_heard();
+                }
+                polled
+            });
+            if let Err(error) = served.await {
+                local.run_failed(error).await;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    let mut running = FuturesUnordered::new();
+    let ordered = poll_fn(|cx| {
+        loop {
+            match orders.poll_recv(cx) {
+                Poll::Ready(Some(Order::Run(order))) => running.push(order(local.clone())),
+                Poll::Ready(Some(Order::Shutdown(limit, reply))) => return Poll::Ready(Some((limit, reply))),
+                Poll::Ready(None) => return Poll::Ready(None),
+                Poll::Pending => break,
+            }
+        }
+        while let Poll::Ready(Some(())) = running.poll_next_unpin(cx) {}
+        Poll::Pending
+    });
+    // Orders first; serving has no end. Both are dropped here, since a kernel that serves cannot be shut down by another.
+    let last = {
+        let (serving, ordered) = (pin!(serving), ordered);
+        match select(ordered, serving).await {
+            Either::Left((last, _)) => last,
+            Either::Right(((), _)) => None,
+        }
+    };
+    // What is under way is given up; whoever waits for it is told so.
+    drop(running);
+    if let Some((limit, reply)) = last {
+        let report = local.kernel.shutdown(limit).await;
+        let unclean = (!report.is_clean()).then(|| report.to_string());
+        // Nobody waits for it any more, perhaps.
+        let _ = reply.send(unclean.or_else(|| local.first.take()));
+    }
+}
