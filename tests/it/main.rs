@@ -98,6 +98,8 @@ mod wheel_follow_tail;
 mod wheel_follow_tail_kinds;
 #[cfg(all(unix, feature = "pty", feature = "readline"))]
 mod wheel_readline;
+#[cfg(all(unix, feature = "pty", feature = "readline"))]
+mod wheel_readline_ends;
 mod wheel_readwrite;
 #[cfg(unix)]
 mod wheel_readwrite_close;

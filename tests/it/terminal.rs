@@ -34,7 +34,7 @@ impl Terminal {
         pty.resize(Size::new(24, 80)).unwrap();
         let child = Command::new(std::env::current_exe().unwrap())
             .args([
-                name.strip_prefix("it::").unwrap_or(name),
+                name.split_once("::").map_or(name, |(_, test)| test),
                 "--exact",
                 "--nocapture",
                 "--test-threads=1",

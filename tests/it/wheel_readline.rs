@@ -9,9 +9,9 @@ use std::time::Duration;
 const LINE: Event<ReadLineInput> = Event::new("line");
 const ERROR: Event<IoError> = Event::new("error");
 
-type Heap = Option<ReadLine>;
+pub(crate) type Heap = Option<ReadLine>;
 
-fn say(what: impl std::fmt::Display) {
+pub(crate) fn say(what: impl std::fmt::Display) {
     // Standard error is the terminal; the test harness captures neither.
     eprint!("\r\n<{what}>\r\n");
 }
@@ -21,7 +21,7 @@ fn wheel<'a>(cx: &'a Context<'_, Heap>) -> &'a ReadLine {
 }
 
 /// A session that shows what was typed and reads on, until C-d.
-fn reader(build: impl Fn(ReadLineBuilder) -> ReadLineBuilder + 'static) -> SessionBuilder<Heap> {
+pub(crate) fn reader(build: impl Fn(ReadLineBuilder) -> ReadLineBuilder + 'static) -> SessionBuilder<Heap> {
     Session::builder(None::<ReadLine>)
         .on(START, move |cx, ()| -> poe::Handled {
             let builder = build(ReadLine::builder().input(LINE).error(ERROR));
@@ -49,7 +49,7 @@ fn reader(build: impl Fn(ReadLineBuilder) -> ReadLineBuilder + 'static) -> Sessi
         })
 }
 
-async fn run(session: SessionBuilder<Heap>) {
+pub(crate) async fn run(session: SessionBuilder<Heap>) {
     let kernel = Kernel::new();
     session.create(&kernel).unwrap();
     tokio::time::timeout(Duration::from_secs(30), kernel.run())
@@ -377,11 +377,11 @@ async fn rl9_rl10_words_are_completed_and_keys_are_bound() {
         // What the candidates have in common.
         terminal.press("wo\t");
         terminal.wait_for("wor");
-        // The list comes down to one, which the first return takes.
+        // The list comes down to one, which the tab key takes.
         terminal.wait_for(">WORLD");
         terminal.press("ld");
         terminal.wait_for(">WORLD");
-        terminal.press("\r");
+        terminal.press("\t");
         terminal.wait_for("world ");
         terminal.press("\r");
         terminal.wait_for("<Line(\"world \")>");

@@ -1,5 +1,6 @@
 //! The editor's thread: a line editor blocks, so it has a thread of its own, and does what it is told one thing after another.
 
+use super::choices::Choices;
 use super::desk::{Desk, counters, lock};
 use super::history::SharedHistory;
 use super::keyboard::Keyboard;
@@ -140,7 +141,7 @@ fn build(setup: Setup, shared: &Arc<Shared>) -> Reedline {
             editor
                 .with_completer(Box::new(Words(completer)))
                 .with_partial_completions(true)
-                .with_menu(reedline::ReedlineMenu::EngineCompleter(Box::new(menu)))
+                .with_menu(reedline::ReedlineMenu::EngineCompleter(Box::new(Choices::new(menu))))
         }
         None => editor,
     }

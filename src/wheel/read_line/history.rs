@@ -1,9 +1,11 @@
 //! The lines that the keys go back to. The editor's thread reads them while the wheel adds to them.
 
+use super::history_file;
+use crate::error::Error;
 use reedline::{
-    FileBackedHistory, History, HistoryItem, HistoryItemId, HistorySessionId, Result, SearchDirection, SearchQuery,
+    FileBackedHistory, History, HistoryItem, HistoryItemId, HistorySessionId, Result as Done, SearchDirection,
+    SearchQuery,
 };
-use std::fs;
 use std::io;
 use std::ops::Range;
 use std::path::Path;
@@ -41,60 +43,46 @@ impl SharedHistory {
     }
 
     /// Adds the lines of a file that stand in the range; gives their number.
-    pub(super) fn read(&self, file: &Path, range: Range<usize>) -> io::Result<usize> {
-        let text = fs::read_to_string(file)?;
+    pub(super) fn read(&self, file: &Path, range: Range<usize>) -> Result<usize, Error> {
+        let text = history_file::read(file)?;
+        let text = String::from_utf8_lossy(&text);
         let lines = text.lines().skip(range.start).take(range.len());
         Ok(lines.map(|line| self.add(line)).count())
     }
 
-    pub(super) fn write(&self, file: &Path) -> io::Result<()> {
-        write_lines(file, &self.lines())
+    pub(super) fn write(&self, file: &Path) -> Result<(), Error> {
+        let lines = self.lines();
+        history_file::write(file, lines.iter().map(|line| line.as_bytes()))
     }
-}
-
-/// Keeps the last lines of a file.
-pub(super) fn truncate(file: &Path, keep: usize) -> io::Result<()> {
-    let text = fs::read_to_string(file)?;
-    let lines: Vec<&str> = text.lines().collect();
-    write_lines(file, &lines[lines.len().saturating_sub(keep)..])
-}
-
-fn write_lines<S: AsRef<str>>(file: &Path, lines: &[S]) -> io::Result<()> {
-    let mut text = String::new();
-    for line in lines {
-        text.push_str(line.as_ref());
-        text.push('\n');
-    }
-    fs::write(file, text)
 }
 
 impl History for SharedHistory {
     /// What the editor saves of its own accord is not kept: history is never automatic.
-    fn save(&mut self, item: HistoryItem) -> Result<HistoryItem> {
+    fn save(&mut self, item: HistoryItem) -> Done<HistoryItem> {
         Ok(item)
     }
 
-    fn load(&self, id: HistoryItemId) -> Result<HistoryItem> {
+    fn load(&self, id: HistoryItemId) -> Done<HistoryItem> {
         self.lock().load(id)
     }
 
-    fn count(&self, query: SearchQuery) -> Result<i64> {
+    fn count(&self, query: SearchQuery) -> Done<i64> {
         self.lock().count(query)
     }
 
-    fn search(&self, query: SearchQuery) -> Result<Vec<HistoryItem>> {
+    fn search(&self, query: SearchQuery) -> Done<Vec<HistoryItem>> {
         self.lock().search(query)
     }
 
-    fn update(&mut self, id: HistoryItemId, updater: &dyn Fn(HistoryItem) -> HistoryItem) -> Result<()> {
+    fn update(&mut self, id: HistoryItemId, updater: &dyn Fn(HistoryItem) -> HistoryItem) -> Done<()> {
         self.lock().update(id, updater)
     }
 
-    fn clear(&mut self) -> Result<()> {
+    fn clear(&mut self) -> Done<()> {
         self.lock().clear()
     }
 
-    fn delete(&mut self, id: HistoryItemId) -> Result<()> {
+    fn delete(&mut self, id: HistoryItemId) -> Done<()> {
         self.lock().delete(id)
     }
 
@@ -110,27 +98,6 @@ impl History for SharedHistory {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn lines_go_to_a_file_and_come_back_in_part() {
-        let file = std::env::temp_dir().join(format!("poe-history-{}", std::process::id()));
-        let history = SharedHistory::new();
-        for line in ["one", "two", "three"] {
-            history.add(line);
-        }
-        history.write(&file).unwrap();
-        let other = SharedHistory::new();
-        assert_eq!(other.read(&file, 1..usize::MAX).unwrap(), 2);
-        assert_eq!(other.lines(), ["two", "three"]);
-        truncate(&file, 1).unwrap();
-        assert_eq!(fs::read_to_string(&file).unwrap(), "three\n");
-        truncate(&file, 0).unwrap();
-        assert_eq!(fs::read_to_string(&file).unwrap(), "");
-        fs::remove_file(&file).unwrap();
-        assert!(other.read(&file, 0..1).is_err());
-        other.clear();
-        assert!(other.lines().is_empty());
-    }
 
     #[test]
     fn what_the_editor_saves_is_not_kept() {

@@ -1,7 +1,7 @@
 //! What is made of keys before the editor sees them: strokes that belong together, counts, and functions that want the next key.
 
 use super::desk::{Desk, lock};
-use super::editor::Shared;
+use super::editor::{ABORT, Shared};
 use super::functions::{Act, KeyBinding, KeyFunction, act, kills, opposite};
 use super::inputrc::{Conditions, Inputrc};
 use super::key::{Key, display, parse_keys};
@@ -199,8 +199,24 @@ impl Keyboard {
             }
             Found::Prefix => Does::None,
             Found::Nothing => {
+                let is_alone = self.strokes.len() == 1;
                 self.strokes.clear();
-                self.refuse()
+                let refused = self.refuse();
+                if !is_alone && self.ends_line(key) {
+                    return self.stroke(key);
+                }
+                refused
+            }
+        }
+    }
+
+    /// Whether the key, by itself, is one that ends the line.
+    fn ends_line(&self, key: Key) -> bool {
+        match self.keymaps.find(self.map(), &[key]) {
+            Found::Bound(bound) => matches!(&bound.act, Act::Editor(does) if ends(does)),
+            Found::Prefix => false,
+            Found::Nothing => {
+                key == Key::plain(KeyCode::Enter) || key == Key::new(KeyModifiers::CONTROL, KeyCode::Char('c'))
             }
         }
     }
@@ -232,6 +248,9 @@ impl Keyboard {
     fn unbound(&mut self, said: Does) -> Does {
         self.has_yanked = false;
         let times = self.argument.take().map_or(1, Argument::value);
+        if ends(&said) {
+            return self.end(said);
+        }
         if times < 0 {
             return self.refuse();
         }
@@ -294,13 +313,14 @@ impl Keyboard {
             }
             Act::Tell(name) => self.ask(LineFunction::Tell(name.clone())),
             Act::Vi(c) => self.of_vi(*c),
-            Act::Editor(_) if times < 0 => self.refuse(),
-            Act::Editor(Does::Enter) => self.accept(),
             // A count that is too big does not end the file.
             Act::Editor(Does::CtrlD) if times > 1 => {
                 let rest = self.repeat(Does::Edit(vec![Edit::Delete]), times - 1);
-                Does::Multiple(vec![Does::CtrlD, rest])
+                Does::Multiple(vec![self.end(Does::CtrlD), rest])
             }
+            // Any other count means nothing to a key that ends the line.
+            Act::Editor(does) if ends(does) => self.end(does.clone()),
+            Act::Editor(_) if times < 0 => self.refuse(),
             Act::Editor(Does::Edit(commands)) if matches!(commands[..], [Edit::InsertChar(_)]) => match commands[0] {
                 Edit::InsertChar(c) => self.insert(c, times),
                 _ => Does::None,
@@ -431,6 +451,10 @@ impl Keyboard {
                     };
                     self.repeat(Does::Edit(vec![to]), times.abs())
                 }
+                None if self.ends_line(key) => {
+                    self.refuse();
+                    self.stroke(key)
+                }
                 None => self.refuse(),
             },
             Waiting::DumpKey(mut keys) => {
@@ -510,12 +534,26 @@ impl Keyboard {
         self.repeat(said, 1)
     }
 
-    /// Accepts the line; vi's next begins in insert mode.
+    /// Accepts the line; vi's next begins in insert mode. With a menu open the first closes it, and takes what was chosen in it; without
+    /// one the first ends the line, and the second is not looked at.
     fn accept(&mut self) -> Does {
         if self.is_vi {
             self.vi_mode("insert");
         }
-        Does::Enter
+        Does::Multiple(vec![Does::Enter, Does::Enter])
+    }
+
+    /// Does what ends the line. A menu that is open closes: the next line must not begin with it.
+    fn end(&mut self, does: Does) -> Does {
+        if matches!(does, Does::Enter | Does::Submit | Does::SubmitOrNewline) {
+            return self.accept();
+        }
+        let in_visual = self.edit_mode() == PromptEditMode::Vi(PromptViMode::Visual);
+        if in_visual {
+            does
+        } else {
+            Does::Multiple(vec![Does::Esc, does])
+        }
     }
 
     fn vi_mode(&mut self, mode: &str) {
@@ -551,6 +589,15 @@ impl Keyboard {
         } else {
             Does::Multiple(vec![Does::Esc, asked])
         }
+    }
+}
+
+/// Whether it ends the line, or may (at the end of the file, which is in an empty line).
+fn ends(does: &Does) -> bool {
+    match does {
+        Does::Enter | Does::Submit | Does::SubmitOrNewline | Does::CtrlC | Does::CtrlD => true,
+        Does::ExecuteHostCommand(command) => command == ABORT,
+        _ => false,
     }
 }
 

@@ -5,10 +5,12 @@
 //! | input | [`ReadLineInput`] | a line was accepted or given up, or a key was pressed that is the program's; posted |
 //! | error | [`IoError`] | the terminal cannot be read; posted |
 
+mod choices;
 mod desk;
 mod editor;
 mod functions;
 mod history;
+mod history_file;
 mod inputrc;
 mod key;
 mod keyboard;
@@ -24,6 +26,7 @@ use super::base::{Base, wheel_methods};
 use super::error::IoError;
 use super::terminal::Claim;
 use crate::arg::AnyArg;
+use crate::error::{Error, ErrorKind};
 use crate::id::{TaskId, WheelId};
 use crate::kernel::Core;
 use crate::kernel::task::Task;
@@ -337,30 +340,36 @@ impl ReadLine {
     }
 
     /// Adds lines of a file to the history, those in the range (all: `0..usize::MAX`); gives how many. Without a file it is
-    /// `.history` in the home directory.
+    /// `.history` in the home directory. Bytes that are not UTF-8 are replaced by `U+FFFD`.
     ///
     /// # Errors
-    /// The file cannot be read, or there is no home.
+    /// The file cannot be read, or there is no home. The error names the file.
     #[doc(alias = "ReadHistory")]
-    pub fn read_history(&self, file: Option<&Path>, range: Range<usize>) -> io::Result<usize> {
+    pub fn read_history(&self, file: Option<&Path>, range: Range<usize>) -> Result<usize, Error> {
         self.state.history.read(&history_file(file)?, range)
     }
 
     /// Writes the history to a file, in the place of what it had.
     ///
+    /// The file has its old content until all of the new one is on the disk: it is written beside the file and renamed then. It keeps its
+    /// mode and, as far as the system lets us, its owner; a new file is for its owner alone. A symbolic link is followed. A file that
+    /// has several names, or stands in a folder where no other can be made, is written in place, and is given its old content
+    /// back if that fails.
+    ///
     /// # Errors
-    /// The file cannot be written, or there is no home.
+    /// The file cannot be written, or there is no home. The error names the file, which is as it was.
     #[doc(alias = "WriteHistory")]
-    pub fn write_history(&self, file: Option<&Path>) -> io::Result<()> {
+    pub fn write_history(&self, file: Option<&Path>) -> Result<(), Error> {
         self.state.history.write(&history_file(file)?)
     }
 
-    /// Keeps the last lines of a history file; with 0 it is empty afterwards.
+    /// Keeps the last lines of a history file; with 0 it is empty afterwards. It is written like [`write_history`](Self::write_history),
+    /// and its lines stay as they are, byte by byte.
     ///
     /// # Errors
-    /// The file cannot be read or written, or there is no home.
-    pub fn history_truncate_file(&self, file: Option<&Path>, lines: usize) -> io::Result<()> {
-        history::truncate(&history_file(file)?, lines)
+    /// The file cannot be read or written, or there is no home. The error names the file, which is as it was.
+    pub fn history_truncate_file(&self, file: Option<&Path>, lines: usize) -> Result<(), Error> {
+        history_file::truncate(&history_file(file)?, lines)
     }
 
     /// The settings, those of the init file and those of the builder, as they are now: the init file may be read again (C-x C-r).
@@ -383,11 +392,14 @@ impl ReadLine {
     }
 }
 
-fn history_file(file: Option<&Path>) -> io::Result<PathBuf> {
+fn history_file(file: Option<&Path>) -> Result<PathBuf, Error> {
     match (file, std::env::var_os("HOME")) {
         (Some(file), _) => Ok(file.to_owned()),
         (None, Some(home)) => Ok(PathBuf::from(home).join(".history")),
-        (None, None) => Err(io::Error::new(io::ErrorKind::NotFound, "there is no home directory")),
+        (None, None) => Err(ErrorKind::Invalid(
+            "there is no home directory for the history file: HOME is not set".to_owned(),
+        )
+        .into()),
     }
 }
 

@@ -1,0 +1,291 @@
+//! The file that a history is kept in. It is never half written: what it had is there until all that takes its place is on the disk.
+
+use crate::error::{Error, ErrorKind};
+use std::fs::{self, File, Metadata, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// What the file has.
+pub(super) fn read(file: &Path) -> Result<Vec<u8>, Error> {
+    fs::read(file).map_err(|error| failed("read", file, error))
+}
+
+/// Keeps the last lines of a file.
+pub(super) fn truncate(file: &Path, keep: usize) -> Result<(), Error> {
+    let text = read(file)?;
+    let lines: Vec<&[u8]> = text
+        .strip_suffix(b"\n")
+        .unwrap_or(&text)
+        .split(|byte| *byte == b'\n')
+        .collect();
+    let lines = if text.is_empty() { &[] } else { &lines[..] };
+    write(file, lines[lines.len().saturating_sub(keep)..].iter().copied())
+}
+
+/// Puts lines in the place of what the file has.
+pub(super) fn write<'a>(file: &Path, lines: impl Iterator<Item = &'a [u8]>) -> Result<(), Error> {
+    let mut text = Vec::new();
+    for line in lines {
+        text.extend_from_slice(line);
+        text.push(b'\n');
+    }
+    replace(file, &text).map_err(|error| failed("write", file, error))
+}
+
+fn failed(verb: &str, file: &Path, error: io::Error) -> Error {
+    ErrorKind::IoOf {
+        what: format!("cannot {verb} the history file {}", file.display()),
+        error,
+        cure: "",
+    }
+    .into()
+}
+
+fn replace(file: &Path, text: &[u8]) -> io::Result<()> {
+    let file = &target(file)?;
+    let old = match open(file) {
+        Ok(old) => old,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return beside(file, None, text),
+        Err(error) => return Err(error),
+    };
+    let found = old.metadata()?;
+    if !found.is_file() {
+        // A device, such as `/dev/null`, or a pipe.
+        return (&old).write_all(text);
+    }
+    if has_other_names(&found) {
+        return in_place(old, text);
+    }
+    match beside(file, Some(&found), text) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => in_place(old, text),
+        done => done,
+    }
+}
+
+/// Where the links lead, also if nothing is there yet.
+fn target(file: &Path) -> io::Result<PathBuf> {
+    const MOST: usize = 40;
+    let mut file = file.to_owned();
+    for _ in 0..MOST {
+        match fs::read_link(&file) {
+            // Of a relative one, from the folder that it stands in.
+            Ok(to) => file = file.parent().unwrap_or(Path::new("")).join(to),
+            Err(_) => return Ok(file),
+        }
+    }
+    Err(io::Error::other("too many symbolic links"))
+}
+
+/// The file as it is, which shows that we may write to it.
+fn open(file: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt;
+        // A pipe that nobody reads is not waited for.
+        options.custom_flags(rustix::fs::OFlags::NONBLOCK.bits() as i32);
+    }
+    match options.open(file) {
+        // A device may be for writing alone.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => options.read(false).open(file),
+        opened => opened,
+    }
+}
+
+#[cfg(unix)]
+fn has_other_names(found: &Metadata) -> bool {
+    std::os::unix::fs::MetadataExt::nlink(found) > 1
+}
+
+#[cfg(not(unix))]
+fn has_other_names(_: &Metadata) -> bool {
+    false
+}
+
+/// Writes another file in the same folder, which then takes the name.
+fn beside(file: &Path, old: Option<&Metadata>, text: &[u8]) -> io::Result<()> {
+    static NUMBER: AtomicU64 = AtomicU64::new(0);
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    let mut name = std::ffi::OsString::from(".");
+    name.push(file.file_name().ok_or(io::ErrorKind::InvalidInput)?);
+    name.push(format!(".{}-{number}", std::process::id()));
+    let new = file.with_file_name(name);
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt;
+        options.mode(0o600);
+    }
+    let mut written = options.open(&new)?;
+    let done = (|| {
+        written.write_all(text)?;
+        if let Some(old) = old {
+            keep_owner(&written, old)?;
+        }
+        written.sync_all()?;
+        fs::rename(&new, file)
+    })();
+    if done.is_err() {
+        let _ = fs::remove_file(&new);
+        return done;
+    }
+    // The name is as lasting as the content. Not every system lets a folder be opened, and the file is whole in any case.
+    #[cfg(unix)]
+    if let Some(folder) = file.parent() {
+        let folder = if folder.as_os_str().is_empty() {
+            Path::new(".")
+        } else {
+            folder
+        };
+        let _ = File::open(folder).and_then(|folder| folder.sync_all());
+    }
+    Ok(())
+}
+
+/// Gives a new file the owner and the mode of the one that it takes the place of.
+#[cfg(unix)]
+fn keep_owner(new: &File, old: &Metadata) -> io::Result<()> {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+    let found = new.metadata()?;
+    let mut mode = old.mode() & 0o777;
+    if (found.uid(), found.gid()) != (old.uid(), old.gid())
+        && std::os::unix::fs::fchown(new, Some(old.uid()), Some(old.gid())).is_err()
+    {
+        // What was for its group is not for ours.
+        mode &= !0o070;
+    }
+    new.set_permissions(fs::Permissions::from_mode(mode))
+}
+
+#[cfg(not(unix))]
+fn keep_owner(new: &File, old: &Metadata) -> io::Result<()> {
+    new.set_permissions(old.permissions())
+}
+
+/// Writes over what the file has, and gives it that back if something fails.
+fn in_place(mut file: File, text: &[u8]) -> io::Result<()> {
+    let mut old = Vec::new();
+    file.read_to_end(&mut old)?;
+    let done = (|| {
+        file.seek(SeekFrom::Start(0))?;
+        file.write_all(text)?;
+        file.set_len(text.len() as u64)?;
+        file.sync_all()
+    })();
+    if done.is_err() {
+        // The room for as much as it had is its own.
+        let back = text.len().min(old.len());
+        let _ = file.seek(SeekFrom::Start(0)).and_then(|_| file.write_all(&old[..back]));
+        let _ = file.set_len(old.len() as u64);
+    }
+    done
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::history::SharedHistory;
+    use super::*;
+
+    /// A folder of its own, which goes with the test.
+    struct Folder(PathBuf);
+
+    impl Folder {
+        fn new(name: &str) -> Self {
+            let path = std::env::temp_dir().join(format!("poe-history-{name}-{}", std::process::id()));
+            fs::create_dir_all(&path).unwrap();
+            Folder(path)
+        }
+
+        fn names(&self) -> Vec<String> {
+            let entries = fs::read_dir(&self.0).unwrap();
+            let mut names: Vec<String> = entries
+                .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+                .collect();
+            names.sort();
+            names
+        }
+    }
+
+    impl Drop for Folder {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    #[test]
+    fn lines_go_to_a_file_and_come_back_in_part() {
+        let folder = Folder::new("lines");
+        let file = folder.0.join("history");
+        let history = SharedHistory::new();
+        for line in ["one", "two", "three"] {
+            history.add(line);
+        }
+        history.write(&file).unwrap();
+        let other = SharedHistory::new();
+        assert_eq!(other.read(&file, 1..usize::MAX).unwrap(), 2);
+        assert_eq!(other.lines(), ["two", "three"]);
+        truncate(&file, 1).unwrap();
+        assert_eq!(fs::read_to_string(&file).unwrap(), "three\n");
+        truncate(&file, 0).unwrap();
+        assert_eq!(fs::read_to_string(&file).unwrap(), "");
+        truncate(&file, 5).unwrap();
+        assert_eq!(fs::read_to_string(&file).unwrap(), "");
+        assert_eq!(folder.names(), ["history"]);
+        fs::remove_file(&file).unwrap();
+        let error = other.read(&file, 0..1).unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .starts_with(&format!("cannot read the history file {}: ", file.display()))
+        );
+        other.clear();
+        assert!(other.lines().is_empty());
+    }
+
+    #[test]
+    fn a_file_may_hold_any_bytes() {
+        let folder = Folder::new("bytes");
+        let file = folder.0.join("history");
+        fs::write(&file, b"one\ncaf\xe9\r\nlast").unwrap();
+        let history = SharedHistory::new();
+        assert_eq!(history.read(&file, 0..usize::MAX).unwrap(), 3);
+        assert_eq!(history.lines(), ["one", "caf\u{fffd}", "last"]);
+        truncate(&file, 2).unwrap();
+        assert_eq!(fs::read(&file).unwrap(), b"caf\xe9\r\nlast\n");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_file_keeps_its_mode_and_its_links() {
+        use std::os::unix::fs::{PermissionsExt, symlink};
+        let folder = Folder::new("mode");
+        let (file, link) = (folder.0.join("history"), folder.0.join("link"));
+        let mode = |file: &Path| fs::metadata(file).unwrap().permissions().mode() & 0o777;
+        // To what is not there yet, by way of another.
+        symlink("history", folder.0.join("far")).unwrap();
+        symlink("far", &link).unwrap();
+        write(&link, [b"new".as_slice()].into_iter()).unwrap();
+        assert_eq!(
+            (fs::read_to_string(&file).unwrap().as_str(), mode(&file)),
+            ("new\n", 0o600)
+        );
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o640)).unwrap();
+        write(&link, [b"other".as_slice()].into_iter()).unwrap();
+        assert_eq!(
+            (fs::read_to_string(&file).unwrap().as_str(), mode(&file)),
+            ("other\n", 0o640)
+        );
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+        // Another name of the same file has the same content.
+        fs::hard_link(&file, folder.0.join("second")).unwrap();
+        write(&file, [b"both".as_slice()].into_iter()).unwrap();
+        assert_eq!(fs::read_to_string(folder.0.join("second")).unwrap(), "both\n");
+        symlink("loop", folder.0.join("loop")).unwrap();
+        assert!(write(&folder.0.join("loop"), std::iter::empty()).is_err());
+        write(Path::new("/dev/null"), [b"nothing".as_slice()].into_iter()).unwrap();
+        assert_eq!(folder.names(), ["far", "history", "link", "loop", "second"]);
+    }
+}
