@@ -15,10 +15,10 @@
 use super::reactor::register;
 use super::worker::{BLOCK, Request, Worker};
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::fs::{FileType, Mode, OFlags, fcntl_getfl, fstat};
+use rustix::fs::{OFlags, fcntl_getfl};
 use rustix::io::Errno;
-use std::io::{self, IsTerminal, PipeReader};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::io::{self, PipeReader};
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::mpsc;
 use std::task::{Context, Poll, ready};
 use tokio::io::unix::AsyncFd;
@@ -96,6 +96,10 @@ impl Flow {
     }
 
     fn without_blocking(&self, fd: &OwnedFd) -> io::Result<Option<AsyncFd<OwnedFd>>> {
+        if tokio::runtime::Handle::try_current().is_err() {
+            // A write from a handler that runs before the kernel does: a thread needs no reactor.
+            return Ok(None);
+        }
         let own = if fcntl_getfl(fd)?.contains(OFlags::NONBLOCK) {
             Some(fd.try_clone()?)
         } else {
@@ -113,6 +117,9 @@ impl Flow {
     /// Opening is harmless for pipes and terminals only: a tape rewinds, and the master of pseudo terminals makes a new one.
     #[cfg(target_os = "linux")]
     fn own_open_file(&self, fd: &OwnedFd) -> Option<OwnedFd> {
+        use rustix::fs::{FileType, Mode, fstat};
+        use std::io::IsTerminal;
+        use std::os::fd::AsRawFd;
         const MASTER: (u32, u32) = (5, 2);
         let stat = fstat(fd).ok()?;
         let is_master = || (rustix::fs::major(stat.st_rdev), rustix::fs::minor(stat.st_rdev)) == MASTER;

@@ -116,7 +116,8 @@ impl Descriptor {
     /// use poe::{Event, filter::Line, wheel::{Descriptor, Input, ReadWrite}};
     /// const LINE: Event<Input<String>> = Event::new("line");
     /// fn start(cx: &mut poe::Context<'_, Option<ReadWrite>>) -> poe::Handled {
-    ///     *cx.heap = Some(ReadWrite::builder(Descriptor::stdio()?).filter(Line::new(), LINE).start(cx)?);
+    ///     let io = ReadWrite::builder(Descriptor::stdio()?).input(Line::new(), LINE).output(Line::new());
+    ///     *cx.heap = Some(io.start(cx)?);
     ///     Ok(())
     /// }
     /// ```

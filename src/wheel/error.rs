@@ -262,7 +262,7 @@ impl StdError for IoError {
 /// # .on(START, move |cx, ()| {
 /// #     *cx.heap = Some(SocketFactory::connect(addr).failure(FAILED).start(cx));
 /// # })
-/// # .on(FAILED, |cx, failed| {
+/// # .on(FAILED, move |cx, failed| {
 /// // What the failure event of a wheel that connects there brings:
 /// assert_eq!((failed.operation, advice(&failed)), ("connect", "is the server running?"));
 /// assert!(failed.to_string().starts_with(&format!("cannot connect to {addr}: ")));

@@ -132,6 +132,54 @@ async fn a_read_that_is_given_up_takes_no_bytes() {
     assert_eq!(rest, "later");
 }
 
+/// A terminal, and the master of one, which must not be opened once more: that would make another terminal.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn both_ends_of_a_terminal_are_read() {
+    use rustix::fs::{Mode, OFlags, open};
+    use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+    let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    grantpt(&master).unwrap();
+    unlockpt(&master).unwrap();
+    let name = ptsname(&master, Vec::new()).unwrap();
+    let slave = open(name, OFlags::RDWR | OFlags::NOCTTY, Mode::empty()).unwrap();
+    let mut typist = std::fs::File::from(master.try_clone().unwrap());
+    given_up(slave.try_clone().unwrap()).await;
+    // Control-D ends the input.
+    typist.write_all(b"typed\n\x04").unwrap();
+    assert_eq!(lines_of(slave.try_clone().unwrap()).await, ["typed"]);
+    let flags = rustix::fs::fcntl_getfl(&slave).unwrap();
+    assert!(!flags.contains(OFlags::NONBLOCK));
+    // The master shows what was typed, and what a program writes.
+    let kernel = Kernel::new();
+    let stream = Cell::new(Some(Descriptor::new(master).unwrap()));
+    let mut program = std::fs::File::from(slave);
+    Session::builder(None::<ReadWrite>)
+        .on(START, move |cx, ()| -> Handled {
+            let stream = stream.take().expect("a session starts once");
+            *cx.heap = Some(
+                ReadWrite::builder(stream)
+                    .input(Line::new(), LINE)
+                    .error(OVER)
+                    .start(cx)?,
+            );
+            Ok(())
+        })
+        .on(LINE, |cx, input| {
+            let last = input.record == "written";
+            say(input.record);
+            if last {
+                *cx.heap = None;
+            }
+        })
+        .on(OVER, |_, error| say(error))
+        .create(&kernel)
+        .unwrap();
+    program.write_all(b"written\n").unwrap();
+    run(&kernel).await;
+    assert_eq!(said(), ["typed", "written"]);
+}
+
 /// A whole stream through a pipe or a file: all that was put arrives, in order, before the end.
 #[tokio::test]
 async fn what_is_put_is_written_before_the_end() {

@@ -121,7 +121,9 @@ impl Core {
         // What it said of itself may have ended it.
         let sessions = self.sessions.borrow();
         let slot = sessions.resolve(id).filter(|found| *found == slot)?;
+        #[cfg_attr(not(unix), allow(unused_mut))]
         let mut own = grouped.remove(&id).unwrap_or_default();
+        #[cfg(unix)]
         own.files.sort_by_key(|file| (file.descriptor, file.mode));
         Some(SessionSnapshot {
             id,

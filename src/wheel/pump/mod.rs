@@ -25,7 +25,9 @@ pub(crate) use settings::{Settings, check_marks, watermark_settings};
 #[cfg(unix)]
 pub(crate) use state::Part;
 pub(crate) use state::{Link, Setup, State};
-pub(crate) use tell::{Events, log_unreported};
+pub(crate) use tell::Events;
+#[cfg(unix)]
+pub(crate) use tell::log_unreported;
 
 use super::error::IoError;
 use crate::error::Failure;

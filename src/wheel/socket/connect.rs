@@ -16,6 +16,7 @@ use std::future::Future;
 use std::io;
 use std::pin::pin;
 use std::time::Duration;
+#[cfg(any(unix, test))]
 use tokio::time::Instant;
 
 /// How long an attempt is waited for before the next one begins beside it (RFC 8305, section 5), and the least.
