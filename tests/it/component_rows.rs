@@ -451,19 +451,23 @@ async fn a_client_comes_back_by_itself_until_it_is_told_to_end() {
         assert_eq!(lines[..3], ["failure 0", "failure 1", "failure 2"]);
         let listener = tokio::net::TcpListener::bind(addr).await.unwrap();
         let before = log.lines().len();
-        for _ in 0..2 {
+        let lines = || -> Vec<String> {
+            let lines = log.lines().into_iter().skip(before);
+            lines.filter(|l| !l.starts_with("failure")).collect()
+        };
+        // The second connection stays until the client has told of it, so that there is no third.
+        let mut streams = Vec::new();
+        for told in [1, 3] {
             let (mut stream, _) = listener.accept().await.unwrap();
             stream.write_all(b"a record\r\n").await.unwrap();
-            pause(10).await;
+            while lines().len() < told {
+                pause(2).await;
+            }
+            streams.extend((told == 3).then_some(stream));
         }
-        let lines: Vec<String> = log
-            .lines()
-            .into_iter()
-            .skip(before)
-            .filter(|l| !l.starts_with("failure"))
-            .collect();
+        let lines = lines();
         assert_eq!(lines[..3], ["connected", "disconnected", "connected"]);
-        drop(listener);
+        drop((listener, streams));
         while log.lines().last().is_none_or(|l| l != "failure 2") {
             pause(2).await;
         }

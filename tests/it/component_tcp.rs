@@ -417,6 +417,7 @@ async fn a_perl_client_is_served() {
     let perl = async {
         let ran = tokio::process::Command::new("perl")
             .args([script, &port])
+            .kill_on_drop(true)
             .output()
             .await
             .unwrap();

@@ -26,7 +26,8 @@ async fn job_queue_keeps_its_limits_and_tells_how_it_goes() {
     let told = Rc::new(RefCell::new(Vec::new()));
     let progress = told.clone();
     let began = Instant::now();
-    let run = job_queue::run_jobs(jobs.map(str::to_owned), 2, Duration::from_millis(200), move |line| {
+    // Long enough for those that are to end in time, beside whatever else the machine does.
+    let run = job_queue::run_jobs(jobs.map(str::to_owned), 2, Duration::from_millis(1500), move |line| {
         progress.borrow_mut().push(line.to_owned());
     });
     let outcomes = tokio::time::timeout(Duration::from_secs(60), run)
@@ -34,7 +35,7 @@ async fn job_queue_keeps_its_limits_and_tells_how_it_goes() {
         .unwrap()
         .unwrap();
     // Asked after the limit, and ended after the grace.
-    assert!(began.elapsed() >= Duration::from_millis(2200));
+    assert!(began.elapsed() >= Duration::from_millis(3500));
     let summary: Vec<_> = outcomes
         .iter()
         .map(|o| (o.code, o.timed_out, o.lines.join(",")))

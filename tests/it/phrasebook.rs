@@ -1,5 +1,6 @@
 //! The guide's phrasebook: each Rust program prints what stands there, and so does its Perl twin.
 
+use crate::in_child;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -18,32 +19,23 @@ fn expected(name: &str) -> String {
 
 /// Runs the test `name` in a process of its own, since its program prints to the process's output.
 fn program_prints(name: &str, test: &str) {
-    let output = Command::new(std::env::current_exe().unwrap())
-        .args([
-            test.strip_prefix("it::").unwrap_or(test),
-            "--exact",
-            "--nocapture",
-            "--test-threads=1",
-        ])
-        .env(MARK, test)
-        .output()
-        .unwrap();
-    let text = String::from_utf8_lossy(&output.stdout);
-    let printed = text.split_once(BEGIN).and_then(|(_, rest)| rest.split_once(END));
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(in_child::arguments(test)).env(MARK, test);
+    let ended = in_child::output(&mut command, test);
+    let printed = ended
+        .stdout
+        .split_once(BEGIN)
+        .and_then(|(_, rest)| rest.split_once(END));
     let Some((printed, _)) = printed else {
-        panic!("{text}{}", String::from_utf8_lossy(&output.stderr));
+        panic!("{}", ended.told());
     };
     assert_eq!(printed, expected(name));
 }
 
 fn perl_prints(name: &str) {
-    let output = Command::new("timeout")
-        .args(["60", "perl"])
-        .arg(file(name, "pl"))
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    assert_eq!(String::from_utf8_lossy(&output.stdout), expected(name));
+    let ended = in_child::output(Command::new("perl").arg(file(name, "pl")), name);
+    assert!(ended.status.success(), "{}", ended.stderr);
+    assert_eq!(ended.stdout, expected(name));
 }
 
 macro_rules! phrases {

@@ -34,7 +34,10 @@ fn printed(output: std::io::Result<Output>) -> String {
 }
 
 fn random(mode: &str, folder: &Path) -> String {
-    printed(script("storable_random.pl").arg(mode).arg(folder).output())
+    let ended = crate::in_child::output(script("storable_random.pl").arg(mode).arg(folder), "storable_random.pl");
+    let (status, errors) = (ended.status, ended.stderr);
+    assert!(status.success() && errors.is_empty(), "{status:?}: {errors}");
+    ended.stdout
 }
 
 /// A folder of this test's own, gone when it is over.
@@ -180,7 +183,7 @@ async fn perl_client(compression: bool) {
         let flag = if compression { "1" } else { "0" };
         let arguments = ["client", &port, flag];
         let child = tokio::process::Command::from(script("reference_peer.pl"));
-        let output = { child }.args(arguments).output().await;
+        let output = { child }.args(arguments).kill_on_drop(true).output().await;
         server.shutdown();
         printed(output)
     };

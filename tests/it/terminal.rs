@@ -33,12 +33,7 @@ impl Terminal {
         let (pty, pts) = open().unwrap();
         pty.resize(Size::new(24, 80)).unwrap();
         let child = Command::new(std::env::current_exe().unwrap())
-            .args([
-                name.split_once("::").map_or(name, |(_, test)| test),
-                "--exact",
-                "--nocapture",
-                "--test-threads=1",
-            ])
+            .args(crate::in_child::arguments(name))
             .env(MARK, name)
             .env("TERM", "xterm")
             .env("INPUTRC", "/dev/null")
@@ -88,7 +83,7 @@ impl Terminal {
 
     /// All that was shown, once the test has ended.
     pub(crate) fn end(mut self) -> (ExitStatus, String) {
-        let status = self.child.wait().unwrap();
+        let status = crate::in_child::ended(&mut self.child, "a test on a terminal");
         let octets = self.screen.octets.lock().unwrap();
         let octets = self
             .screen

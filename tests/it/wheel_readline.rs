@@ -288,7 +288,8 @@ async fn rl5_what_is_put_is_shown_when_the_mode_says() {
         .on(START, |cx, ()| -> poe::Handled {
             *cx.heap = Some(ReadLine::builder().input(LINE).put_mode(PutMode::Immediate).start(cx)?);
             wheel(cx).get("p> ");
-            cx.delay(TICK, Duration::from_millis(100), ());
+            // The terminal has seen the prompt by then.
+            cx.delay(TICK, Duration::from_millis(1000), ());
             Ok(())
         })
         .on(TICK, |cx, ()| wheel(cx).put("put 1"))
@@ -352,8 +353,9 @@ async fn rl3_get_during_a_read_changes_the_prompt_and_clear_keeps_the_line() {
             *cx.heap = Some(ReadLine::builder().input(LINE).start(cx)?);
             wheel(cx).get("first> ");
             assert_eq!(wheel(cx).terminal_size()?, (80, 24));
-            cx.delay("prompt", Duration::from_millis(150), ());
-            cx.delay("clear", Duration::from_millis(300), ());
+            // What the terminal waits for meanwhile takes no time, unless the machine is busy.
+            cx.delay("prompt", Duration::from_millis(1000), ());
+            cx.delay("clear", Duration::from_millis(2500), ());
             Ok(())
         })
         .on("prompt", |cx, ()| wheel(cx).get("\\[\\]second> "))

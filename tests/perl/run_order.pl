@@ -39,10 +39,10 @@ sub program {
   POE::Kernel->run;
 }
 
-program('output first', 'echo a; echo b; printf rest; exec 1>&-; sleep 0.2; echo c >&2; printf rest >&2', sub { });
-program('complaints first', 'exec 2>&-; sleep 0.2; echo a; echo b', sub { });
-program('an answer', 'read line; echo "<$line>"; exec 1>&-; sleep 0.2', sub { $_[0]{wheel}->put('hello') if $_[1] eq 'begun' });
-program('the end of input', 'exec 2>&-; sleep 0.1; cat; echo over', sub { $_[0]{wheel}->shutdown_stdin if $_[1] eq 'STDERR read end' });
-program('an input that breaks', 'exec 0<&-; echo ready; sleep 0.2; exec 2>&-; sleep 0.2',
+program('output first', 'echo a; echo b; printf rest; exec 1>&-; sleep 1; echo c >&2; printf rest >&2', sub { });
+program('complaints first', 'exec 2>&-; sleep 1; echo a; echo b', sub { });
+program('an answer', 'read line; echo "<$line>"; exec 1>&-; sleep 1', sub { $_[0]{wheel}->put('hello') if $_[1] eq 'begun' });
+program('the end of input', 'exec 2>&-; sleep 1; cat; echo over', sub { $_[0]{wheel}->shutdown_stdin if $_[1] eq 'STDERR read end' });
+program('an input that breaks', 'exec 0<&-; echo ready; sleep 1; exec 2>&-; sleep 1',
   sub { $_[0]{wheel}->put('anybody?') if $_[1] eq 'stdout ready' });
 program('without outputs', 'exit 0', sub { }, quiet => 1);

@@ -82,30 +82,24 @@ async fn program(title: &str, script: &'static str, quiet: bool, then: fn(&Run, 
 
 pub(crate) async fn play() {
     let nothing = |_: &Run, _: &str| ();
-    let script = "echo a; echo b; printf rest; exec 1>&-; sleep 0.2; echo c >&2; printf rest >&2";
+    let script = "echo a; echo b; printf rest; exec 1>&-; sleep 1; echo c >&2; printf rest >&2";
     program("output first", script, false, nothing).await;
-    program(
-        "complaints first",
-        "exec 2>&-; sleep 0.2; echo a; echo b",
-        false,
-        nothing,
-    )
-    .await;
-    let script = "read line; echo \"<$line>\"; exec 1>&-; sleep 0.2";
+    program("complaints first", "exec 2>&-; sleep 1; echo a; echo b", false, nothing).await;
+    let script = "read line; echo \"<$line>\"; exec 1>&-; sleep 1";
     program("an answer", script, false, |wheel, what| {
         if what == "begun" {
             wheel.put("hello").unwrap();
         }
     })
     .await;
-    let script = "exec 2>&-; sleep 0.1; cat; echo over";
+    let script = "exec 2>&-; sleep 1; cat; echo over";
     program("the end of input", script, false, |wheel, what| {
         if what == "STDERR read end" {
             wheel.shutdown_stdin();
         }
     })
     .await;
-    let script = "exec 0<&-; echo ready; sleep 0.2; exec 2>&-; sleep 0.2";
+    let script = "exec 0<&-; echo ready; sleep 1; exec 2>&-; sleep 1";
     program("an input that breaks", script, false, |wheel, what| {
         if what == "stdout ready" {
             wheel.put("anybody?").unwrap();

@@ -6,7 +6,6 @@ use crate::in_child::in_child;
 use crate::laws_kit::{said, say};
 use poe::event::{START, STOP};
 use poe::{Event, Kernel, Session, Signal};
-use std::time::{Duration, Instant};
 
 const IDLE: Event<Signal> = Event::new("idle");
 
@@ -14,7 +13,6 @@ const IDLE: Event<Signal> = Event::new("idle");
 async fn a_watch_for_children_puts_nothing_into_the_queue_and_leaves_the_kernel_idle() {
     in_child!();
     let kernel = Kernel::new();
-    let began = Instant::now();
     Session::builder(0)
         .on(START, |cx, ()| {
             cx.alias_set("waits").unwrap();
@@ -36,5 +34,4 @@ async fn a_watch_for_children_puts_nothing_into_the_queue_and_leaves_the_kernel_
         .unwrap();
     kernel.run().await.unwrap();
     assert_eq!(said(), ["idle", "stop"]);
-    assert!(began.elapsed() < Duration::from_millis(900), "not at the next poll");
 }

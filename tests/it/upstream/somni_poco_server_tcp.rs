@@ -137,7 +137,10 @@ async fn so_they_do_with_states_of_ones_own() {
 #[ignore = "needs Perl's POE; .ci/run installs it and runs these"]
 async fn perl_twin_of_the_callbacks() {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/perl/tcp_callbacks.pl");
-    let perl = tokio::process::Command::new("perl").arg(script).output();
+    let perl = tokio::process::Command::new("perl")
+        .arg(script)
+        .kill_on_drop(true)
+        .output();
     let perl = within(perl).await.unwrap();
     let perl = String::from_utf8(perl.stdout).unwrap();
     let ours = callbacks().await;
