@@ -30,7 +30,7 @@ use std::time::Duration;
 /// | POE | here | what it tells or checks |
 /// |---|---|---|
 /// | `TRACE_DEFAULT` | every target: the filter `poe=trace` | |
-/// | `TRACE_EVENTS` | `poe::events`, `poe::timers` | each post, each timer that is set and how long from then it is due, each dispatch, with file and line |
+/// | `TRACE_EVENTS` | `poe::events`, `poe::timers` | each post, each timer that is set and how long from then it is due, each dispatch, with file and line; events that no handler gets (DEBUG) |
 /// | `TRACE_FILES` | `poe::files` | watchers that are set, removed, paused, resumed; each readiness |
 /// | `TRACE_REFCNT` | `poe::refcnt` | what holds a session from now on or no longer, and its count then |
 /// | `TRACE_RETVALS` | `poe::retvals` | each error that a method returns, with the file and line of the call |

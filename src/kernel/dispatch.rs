@@ -37,8 +37,10 @@ impl Core {
             Ok(invoked) => invoked,
             Err(payload) => failed(payload),
         };
-        if let Invoked::Failed(failure) = &invoked {
-            self.handler_failed(failure, frame, name, fatal);
+        match &invoked {
+            Invoked::Returned => {}
+            Invoked::Failed(failure) => self.handler_failed(failure, frame, name, fatal),
+            Invoked::Unhandled => self.tell_unhandled(frame, name),
         }
         // The object may be the last of a session that ended meanwhile: its heap is dropped here, still as its own.
         drop_object(object);
@@ -128,7 +130,7 @@ impl Core {
             object => {
                 // A signal may end the session, whose heap must go with it and not with a look of ours.
                 drop(object);
-                self.dispatch_internal(to, name, caller, place, &mut arg);
+                self.dispatch_internal((to, sender), name, caller, place, &mut arg);
             }
         }
         self.names.release_pair(name, caller);
@@ -150,8 +152,8 @@ impl Core {
             event: name,
         });
         match catch_unwind(AssertUnwindSafe(|| object.invoke(Turn { core: self, frame }, arg))) {
-            Ok(Invoked::Returned | Invoked::Unhandled) => {}
-            failed => self.post_failed(failed, frame, name),
+            Ok(Invoked::Returned) => {}
+            otherwise => self.post_failed(otherwise, frame, name),
         }
         drop_object(object);
         self.active.set_idle();
@@ -166,8 +168,10 @@ impl Core {
     #[cold]
     #[inline(never)]
     fn post_failed(&self, result: std::thread::Result<Invoked>, frame: &Frame<'_>, name: NameIdx) {
-        if let Invoked::Failed(failure) = result.unwrap_or_else(failed) {
-            self.handler_failed(&failure, frame, name, false);
+        match result.unwrap_or_else(failed) {
+            Invoked::Returned => {}
+            Invoked::Failed(failure) => self.handler_failed(&failure, frame, name, false),
+            Invoked::Unhandled => self.tell_unhandled(frame, name),
         }
     }
 
@@ -176,7 +180,7 @@ impl Core {
     #[inline(never)]
     fn dispatch_internal(
         &self,
-        to: u32,
+        (to, sender): (u32, SessionId),
         name: NameIdx,
         signal: NameIdx,
         place: &'static Location<'static>,
@@ -185,6 +189,8 @@ impl Core {
         // A marker only gave a new session time until the first sweep behind it (law L23).
         if name == NameIdx::SIGNAL {
             self.dispatch_signal(to, signal, std::mem::take(arg), place);
+        } else if to == KERNEL && name != NameIdx::GC {
+            self.tell_swallowed_post(name, sender, place);
         }
     }
 

@@ -101,6 +101,7 @@ impl Core {
                 events.extend(queue.purge(slot));
             }
         }
+        self.tell_purged(&events, slot);
         let (mut silent, mut lost) = (Vec::new(), Vec::new());
         let (to_it, from_it): (Vec<Entry>, Vec<Entry>) = events.into_iter().partition(|e| e.to == slot);
         for entry in to_it.into_iter().chain(from_it) {

@@ -186,7 +186,7 @@ impl Core {
                         let id = self.sessions.borrow().id(slot);
                         self.post_to(frame, id, key, arg, place)
                     }
-                    None => Err(refuse(key, &Target::Alias(alias), arg)),
+                    None => Err(self.refuse(key, &Target::Alias(alias), arg, place)),
                 }
             }
         }
@@ -203,7 +203,8 @@ impl Core {
     ) -> Result<(), PostError<A>> {
         let mut sessions = self.sessions.borrow_mut();
         let Some(to) = sessions.resolve(target) else {
-            return Err(refuse(key, &Target::Id(target), arg));
+            drop(sessions);
+            return Err(self.refuse(key, &Target::Id(target), arg, place));
         };
         // Also what is sent to the kernel, which has no handlers (law L16), holds its sender until it is its turn.
         // A session that was stopped in its own handler posts as the kernel (law L87).
@@ -220,6 +221,13 @@ impl Core {
         let name = self.names.acquire_pair(key, caller);
         self.push(to, from, name, caller, place, arg);
         Ok(())
+    }
+
+    #[cold]
+    fn refuse<A>(&self, key: Key<'_>, target: &Target<'_>, arg: A, place: &'static Location<'static>) -> PostError<A> {
+        let wanted = target.wanted();
+        self.tell_unreachable(key, &wanted, place);
+        PostError::new(key.as_str(), PostErrorKind::NoSuchSession(wanted), arg)
     }
 
     /// Runs a handler now and gives its answer (laws L12 to L16).
@@ -244,6 +252,7 @@ impl Core {
             Some((callee, Some(object))) => (callee, object),
             // Only the kernel has no object. It handles nothing, which is no failure (law L16): POE gives 0.
             Some((kernel, None)) => {
+                self.tell_swallowed(key, from, place);
                 return match kernel_reply() {
                     Some(reply) => {
                         drop_quietly(arg);
@@ -254,7 +263,9 @@ impl Core {
             }
             None => {
                 // Of all errors this one is the caller's mistake, and not what a handler makes of the call.
-                let error = CallError::new(key.as_str(), CallErrorKind::NoSuchSession(target.wanted()), Some(arg));
+                let wanted = target.wanted();
+                self.tell_unreachable(key, &wanted, place);
+                let error = CallError::new(key.as_str(), CallErrorKind::NoSuchSession(wanted), Some(arg));
                 self.tell_of_error("call", &error, place);
                 return Err(error);
             }
@@ -304,7 +315,12 @@ impl Core {
         if self.is_watching() {
             self.observe(frame, false);
         }
-        object.invoke(Turn { core: self, frame }, arg)
+        let name = frame.event.get();
+        let invoked = object.invoke(Turn { core: self, frame }, arg);
+        if let Invoked::Unhandled = invoked {
+            self.tell_unhandled(frame, name);
+        }
+        invoked
     }
 
     pub(crate) fn active_event(&self) -> Option<Name> {
@@ -325,11 +341,6 @@ fn kernel_reply<R: 'static>() -> Option<R> {
         AnyArg::new(0_usize),
     ];
     zeros.into_iter().find_map(|mut zero| zero.take())
-}
-
-#[cold]
-fn refuse<A>(key: Key<'_>, target: &Target<'_>, arg: A) -> PostError<A> {
-    PostError::new(key.as_str(), PostErrorKind::NoSuchSession(target.wanted()), arg)
 }
 
 impl Turn<'_> {
@@ -403,6 +414,7 @@ impl Turn<'_> {
         let core = self.core;
         // A session that was stopped in its own handler yields into nothing (law L87).
         let Some(slot) = core.sessions.borrow_mut().hold_self(self.frame.session) else {
+            self.tell_ended(event.key(), Location::caller());
             return;
         };
         let caller = core.active.event();

@@ -30,6 +30,7 @@ pub(crate) mod task;
 mod timer;
 mod trace;
 mod turn;
+mod undelivered;
 
 pub(crate) use active::Active;
 pub(crate) use builder::Config;

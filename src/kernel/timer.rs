@@ -106,6 +106,7 @@ impl Core {
             drop(sessions);
             self.names.release(name);
             self.names.release(caller);
+            turn.tell_ended(key, place);
             return self.alarm_id(HeapId {
                 serial: NonZeroU64::MAX,
                 slot: u32::MAX,

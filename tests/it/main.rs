@@ -87,6 +87,8 @@ mod tls;
 mod traced;
 mod traces;
 mod transcripts;
+#[cfg(unix)]
+mod undelivered;
 mod upstream;
 mod upstream_wheel_readwrite;
 #[cfg(all(unix, feature = "pty", feature = "curses"))]

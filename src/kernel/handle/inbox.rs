@@ -119,7 +119,10 @@ impl Core {
             place,
         } = post;
         match self.resolve(&target.target()) {
-            Some(KERNEL) => discard(&mut arg.into_any()),
+            Some(KERNEL) => {
+                self.tell_swallowed(event.key(), self.id(), place);
+                discard(&mut arg.into_any());
+            }
             Some(to) => self.enqueue(to, KERNEL, event.key(), NameIdx::NONE, arg.into_any(), place),
             None => self.dead_letter(&target.target(), event.key(), arg.into_any(), place),
         }

@@ -222,6 +222,9 @@ impl<S: StateKey, R: 'static> NfaCell<S, R> {
         }
         // A machine is told neither of its beginning nor of its end; entry and leave events do that.
         if name == NameIdx::START || name == NameIdx::STOP {
+            if name == NameIdx::STOP {
+                self.postponed.tell_lost(turn);
+            }
             return Invoked::Returned;
         }
         if self.reserved.iter().any(|own| own.idx() == name)

@@ -48,6 +48,19 @@ impl Queue {
         std::mem::swap(&mut *waiting, &mut *ready);
     }
 
+    /// The machine ends: what waits is not delivered any more.
+    pub(super) fn tell_lost(&self, turn: Turn<'_>) {
+        if self.len() == 0 {
+            return;
+        }
+        let facts = |event: &Postponed| (event.event.name(), event.sender, event.place);
+        let mut lost: Vec<_> = self.waiting.borrow().iter().map(facts).collect();
+        lost.extend(self.ready.borrow().iter().map(facts));
+        for (event, sender, place) in lost {
+            turn.tell_postponed(&event, sender, place);
+        }
+    }
+
     /// Delivers what is ready, each as an event of its own: a failure is the event's own, and ends no other.
     pub(super) fn deliver(&self, turn: Turn<'_>) {
         if self.ready.borrow().is_empty() || self.delivering.replace(true) {

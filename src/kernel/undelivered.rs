@@ -1,0 +1,117 @@
+//! Events that no handler gets: told at level DEBUG, so that a misspelt name or a session that is gone can be found.
+
+use super::{Core, Frame, Turn};
+use crate::error::Wanted;
+use crate::id::SessionId;
+use crate::name::{Key, NameIdx};
+use crate::queue::lanes::Entry;
+use std::fmt::Display;
+use std::panic::Location;
+use tracing::Level;
+
+impl Core {
+    /// A session has no handler for an event. Those of its life cycle are for whoever wants them.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn tell_unhandled(&self, frame: &Frame<'_>, name: NameIdx) {
+        let lives = [NameIdx::START, NameIdx::STOP, NameIdx::CHILD, NameIdx::PARENT];
+        if !lives.contains(&name) && tells() {
+            let event = self.names.name(name);
+            tell(
+                &event,
+                &frame.session,
+                frame.sender,
+                frame.place,
+                "the session has no handler for it",
+            );
+        }
+    }
+
+    /// Nobody is there to whom an event was posted, or whom a call was for.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn tell_unreachable(&self, event: Key<'_>, target: &Wanted, place: &'static Location<'static>) {
+        if tells() {
+            let sender = self.active.session();
+            match target {
+                Wanted::Id(id) => tell(event.as_str(), id, sender, place, "the session has ended, or never was"),
+                Wanted::Alias(alias) => tell(event.as_str(), alias, sender, place, "no session has the alias"),
+            }
+        }
+    }
+
+    /// The kernel swallows what it is sent (law L16).
+    #[cold]
+    #[inline(never)]
+    pub(super) fn tell_swallowed(&self, event: Key<'_>, sender: SessionId, place: &'static Location<'static>) {
+        if tells() {
+            tell(event.as_str(), &self.id(), sender, place, "the kernel has no handlers");
+        }
+    }
+
+    /// The same for what has waited in the queue.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn tell_swallowed_post(&self, name: NameIdx, sender: SessionId, place: &'static Location<'static>) {
+        if tells() {
+            let event = self.names.name(name);
+            tell(&event, &self.id(), sender, place, "the kernel has no handlers");
+        }
+    }
+
+    /// Events that go with a session, to it and from it (law L9). The kernel's own are no loss.
+    pub(super) fn tell_purged(&self, events: &[Entry], slot: u32) {
+        if events.is_empty() || !tells() {
+            return;
+        }
+        for entry in events {
+            if entry.name == NameIdx::SIGNAL || entry.name == NameIdx::GC {
+                continue;
+            }
+            let (session, sender) = {
+                let sessions = self.sessions.borrow();
+                (sessions.id(entry.to), sessions.id(entry.from))
+            };
+            let why = match entry.to == slot {
+                true => "the session has ended",
+                false => "its sender has ended",
+            };
+            tell(&self.names.name(entry.name), &session, sender, entry.place, why);
+        }
+    }
+}
+
+impl Turn<'_> {
+    /// A session that was stopped in its own handler sends nothing to itself any more (law L87).
+    #[cold]
+    #[inline(never)]
+    pub(super) fn tell_ended(self, event: Key<'_>, place: &'static Location<'static>) {
+        if tells() {
+            let session = self.frame.session;
+            tell(event.as_str(), &session, session, place, "the session has ended");
+        }
+    }
+
+    /// A machine has ended in a state that had put an event off.
+    pub(crate) fn tell_postponed(self, event: &str, sender: SessionId, place: &'static Location<'static>) {
+        if !tells() {
+            return;
+        }
+        tell(
+            event,
+            &self.frame.session,
+            sender,
+            place,
+            "the machine has ended, which had postponed it",
+        );
+    }
+}
+
+fn tells() -> bool {
+    tracing::enabled!(target: "poe::events", Level::DEBUG)
+}
+
+/// Nothing of the kernel may be borrowed: a subscriber is a user's code.
+fn tell(event: &str, session: &dyn Display, sender: SessionId, place: &'static Location<'static>, why: &str) {
+    tracing::debug!(target: "poe::events", event, %session, %sender, %place, "an event is lost: {why}");
+}
