@@ -182,6 +182,39 @@ async fn l07_an_event_lets_go_of_its_ends_before_its_handler_runs() {
     assert_eq!(said.last().map(String::as_str), Some("receiver stop"), "{said:?}");
 }
 
+/// Text is an alias and an ID is an ID: neither is taken for the other, as POE does (a deviation).
+#[tokio::test(start_paused = true)]
+async fn l08_a_target_is_an_alias_or_an_id_and_neither_is_taken_for_the_other() {
+    let kernel = kernel();
+    let with_alias = |cx: &mut Cx<'_>| {
+        cx.alias_set("2").unwrap();
+        cx.delay("bye", ms(50), ());
+    };
+    let one = life("one", with_alias).create(&kernel).unwrap();
+    let two = life("two", |cx| {
+        // An alias that nobody has is an error that says so (D1).
+        assert!(cx.alias_resolve("1").unwrap_err().is_no_such_session());
+        assert_eq!(cx.alias_resolve("2").unwrap().get(), 1);
+        cx.delay("bye", ms(10), ());
+    })
+    .create(&kernel)
+    .unwrap();
+    assert_eq!((one.get(), two.get()), (1, 2));
+    assert_eq!(
+        [kernel.resolve("2"), kernel.resolve(two), kernel.resolve("1")],
+        [Some(one), Some(two), None]
+    );
+    assert_eq!(kernel.session_by_number(2), Some(two));
+    kernel.signal(two, "KILL", ()).unwrap();
+    kernel.run_one_timeslice().await.unwrap();
+    // The ID of a session that has ended finds nobody, whoever has an alias of that spelling.
+    assert_eq!([kernel.resolve("2"), kernel.resolve(two)], [Some(one), None]);
+    assert_eq!(kernel.session_by_number(2), None);
+    assert!(kernel.post(two, "bye", ()).unwrap_err().is_no_such_session());
+    run(&kernel).await;
+    assert_eq!(said(), ["two stop", "one stop"]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn l08_targets_are_resolved_when_posting_and_handlers_when_dispatching() {
     let kernel = kernel();

@@ -137,6 +137,7 @@ impl Core {
         }
         self.run.over.set(true);
         let events = self.queue.borrow_mut().drain();
+        self.tell_purged(&events, KERNEL);
         for entry in &events {
             self.release_ends(entry.to, entry.from);
             self.names.release(entry.name);
