@@ -72,7 +72,7 @@ mod follower {
         };
         Session::builder(heap)
             .on(START, |cx, ()| -> Handled {
-                let tail = FollowTail::builder(&cx.heap.path).input(Line::new(), LINE);
+                let tail = FollowTail::builder(&cx.heap.path).input(Line::lossy(), LINE);
                 let tail = tail.poll_interval(cx.heap.interval).reset(ROTATED).error(TAIL_FAILED);
                 cx.heap.tail = Some(tail.start(cx)?);
                 cx.sig(KERNEL_SHUTDOWN, SHUTTING_DOWN);
@@ -95,7 +95,7 @@ mod follower {
             })
             .on(CONNECTED, |cx, connection| -> Handled {
                 cx.heap.factory = None;
-                let wheel = ReadWrite::builder(connection.stream).input(Line::new(), HEARD);
+                let wheel = ReadWrite::builder(connection.stream).input(Line::lossy(), HEARD);
                 let wheel = wheel.output(Line::new().literal("\n")).watermarks(65_536, 16_384);
                 cx.heap.connection = Some(wheel.low(FLUSHED).flushed(FLUSHED).error(BROKEN).start(cx)?);
                 send(cx);

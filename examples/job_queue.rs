@@ -137,7 +137,7 @@ mod queue {
             && let Some(number) = cx.heap.waiting.pop_front()
         {
             let job = Run::shell(cx.heap.outcomes[number].job.clone()).no_stdin();
-            let job = job.stdout(Line::new(), OUTPUT).stderr(Line::new(), COMPLAINT);
+            let job = job.stdout(Line::lossy(), OUTPUT).stderr(Line::lossy(), COMPLAINT);
             match job.ended(ENDED).start(cx) {
                 Ok(wheel) => {
                     let (id, limit) = (wheel.id(), cx.heap.limit);

@@ -43,6 +43,7 @@ pub(crate) async fn talk(
     let kernel = Kernel::new();
     let client = TcpClient::builder(address)
         .heap(Typist::default())
+        .filter(Line::lossy)
         .backoff(Backoff::new().longest(Duration::from_secs(10)))
         .connect_timeout(Duration::from_secs(5))
         .started(|cx| eprintln!("connecting to {}", cx.target()))

@@ -12,7 +12,7 @@ use std::time::Duration;
 const CLIENT: Event<Connection> = Event::new("client");
 const FAILED: Event<SocketError> = Event::new("failed");
 const SECURED: Event<io::Result<tls::ServerStream<SocketStream>>> = Event::new("secured");
-const LINE: Event<Input<String>> = Event::new("line");
+const LINE: Event<Input<bytes::Bytes>> = Event::new("line");
 const ERROR: Event<IoError> = Event::new("error");
 const SHUTTING_DOWN: Event<Signal> = Event::new("shutting down");
 
@@ -36,7 +36,7 @@ fn secured(cx: &mut Context<'_, Server>, stream: io::Result<tls::ServerStream<So
     match stream {
         Ok(stream) => {
             let wheel = ReadWrite::builder(stream)
-                .input(Line::new(), LINE)
+                .input(Line::bytes(), LINE)
                 .error(ERROR)
                 .start(cx)?;
             cx.heap.clients.insert(wheel.id(), wheel);

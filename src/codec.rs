@@ -13,7 +13,7 @@ use std::rc::Rc;
 use tokio_util::codec::{Decoder, Encoder};
 
 /// More than this in wait for a decoder that never gives anything is an error, unless you say otherwise.
-const MAX_BUFFER: usize = 512 * 1024 * 1024;
+const MAX_BUFFER: usize = 32 * 1024 * 1024;
 
 /// A Tokio codec as a [`Filter`]. Records are the decoder's items on the way in and `T` on the way out.
 ///
@@ -54,7 +54,7 @@ impl<C: Decoder + 'static, T> CodecFilter<C, T> {
         Self::shared(Rc::new(make), MAX_BUFFER)
     }
 
-    /// The most octets that may wait to be decoded; 512 MiB by default. More is a fatal error.
+    /// The most octets that may wait to be decoded; 32 MiB by default. More is a fatal error.
     ///
     /// ```
     /// use poe::{codec::CodecFilter, filter::Filter};

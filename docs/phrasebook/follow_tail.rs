@@ -26,7 +26,7 @@ async fn main() -> Result<(), poe::Error> {
     Session::builder(Heap { log, tail: None })
         .on(START, |cx, ()| -> poe::Handled {
             let tail = FollowTail::builder(&cx.heap.log)
-                .input(Line::new(), LINE)
+                .input(Line::lossy(), LINE)
                 .reset(ROTATED)
                 .poll_interval(Duration::from_millis(20))
                 .seek_back(0)

@@ -6,10 +6,41 @@ use bytes::{Bytes, BytesMut};
 use std::fmt;
 use std::sync::Arc;
 
-/// The settings of a filter on which no setter was called, all in one place.
-mod default {
-    pub(super) const MAX_LENGTH: usize = 64 * 1024 * 1024;
-    pub(super) const MAX_BUFFER: usize = 512 * 1024 * 1024;
+/// The limits of a [`Block`] filter, all in one place.
+///
+/// ```
+/// use poe::filter::{Block, BlockLimits, Filter};
+/// let limits = BlockLimits { max_length: 10, ..BlockLimits::default() };
+/// let mut filter = Block::new().limits(limits);
+/// assert!(filter.get(b"11\0").remove(0).unwrap_err().is_too_long());
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BlockLimits {
+    /// The longest frame in bytes, header not counted; 16 MiB. A longer one is a fatal error. Frames of a fixed size have no
+    /// such limit.
+    pub max_length: usize,
+    /// The most bytes that may wait to be parsed; more are a fatal error.
+    ///
+    /// `None`, the default, is 32 MiB, or what two of the longest frames need if that is more. A wheel never has more than
+    /// the beginning of a frame and one read waiting.
+    pub max_buffer: Option<usize>,
+}
+
+impl Default for BlockLimits {
+    fn default() -> Self {
+        BlockLimits {
+            max_length: 16 * 1024 * 1024,
+            max_buffer: None,
+        }
+    }
+}
+
+impl BlockLimits {
+    /// The limit of the buffer, given or derived from the size of a frame.
+    fn buffer(&self, frame: usize) -> usize {
+        let two = frame.saturating_add(MAX_DIGITS).saturating_mul(2);
+        self.max_buffer.unwrap_or(two.max(32 * 1024 * 1024))
+    }
 }
 
 /// More digits than this before the NUL say nothing that a length needs.
@@ -48,10 +79,9 @@ const MAX_DIGITS: usize = 32;
 pub struct Block {
     buffer: Buffer,
     framing: Framing,
-    max_length: usize,
-    /// Set by the user, which fixed frames do not allow.
+    limits: BlockLimits,
+    /// The longest frame was set by the user, which fixed frames do not allow.
     limited: bool,
-    max_buffer: usize,
     /// What the header at the front of the buffer says, once it is complete: its own size and the payload's.
     header: Option<(usize, usize)>,
     /// Junk was reported; the rest of it goes as it comes.
@@ -184,7 +214,7 @@ pub(super) fn put_decimal(mut number: usize, out: &mut BytesMut) {
 }
 
 impl Block {
-    /// Frames with their length before them, in decimal and ended by a NUL; 64 MiB is the longest.
+    /// Frames with their length before them, in decimal and ended by a NUL; 16 MiB is the longest.
     #[must_use]
     pub fn new() -> Self {
         Self::framed(Framing::Decimal)
@@ -204,7 +234,7 @@ impl Block {
         Self::framed(Framing::Fixed(octets))
     }
 
-    /// Writes and reads lengths in another way. See [`LengthCodec`]. Unless it has room for 64 MiB, say how long a frame
+    /// Writes and reads lengths in another way. See [`LengthCodec`]. Unless it has room for 16 MiB, say how long a frame
     /// may be by [`max_length`](Self::max_length): `put` does not look.
     ///
     /// ```
@@ -233,7 +263,15 @@ impl Block {
         self
     }
 
-    /// The longest frame in octets, header not counted; 64 MiB by default. Zero is an error at [`check`](Filter::check),
+    /// Sets all limits. See [`BlockLimits`], which has an example and the defaults.
+    #[must_use]
+    pub fn limits(mut self, limits: BlockLimits) -> Self {
+        self.limited = limits.max_length != BlockLimits::default().max_length;
+        self.limits = limits;
+        self
+    }
+
+    /// Sets the longest frame in bytes, header not counted; 16 MiB by default. Zero is an error at [`check`](Filter::check),
     /// and so is any limit for frames of a fixed size.
     ///
     /// ```
@@ -244,12 +282,12 @@ impl Block {
     #[must_use]
     #[doc(alias = "MaxLength")]
     pub fn max_length(mut self, octets: usize) -> Self {
-        self.max_length = octets;
+        self.limits.max_length = octets;
         self.limited = true;
         self
     }
 
-    /// The most octets that may wait to be parsed; 512 MiB by default. It must hold a frame of the maximum length with a
+    /// Sets the most bytes that may wait to be parsed; 32 MiB by default, or two of the longest frames. It must hold a frame of the maximum length with a
     /// decimal header (or one of the fixed size), or it is an error at [`check`](Filter::check).
     ///
     /// ```
@@ -260,17 +298,24 @@ impl Block {
     #[must_use]
     #[doc(alias = "MaxBuffer")]
     pub fn max_buffer(mut self, octets: usize) -> Self {
-        self.max_buffer = octets;
+        self.limits.max_buffer = Some(octets);
         self
+    }
+
+    /// The limit of the buffer, given or derived.
+    fn buffer_limit(&self) -> usize {
+        match self.framing {
+            Framing::Fixed(size) => self.limits.buffer(size),
+            _ => self.limits.buffer(self.limits.max_length),
+        }
     }
 
     fn framed(framing: Framing) -> Self {
         Block {
             buffer: Buffer::default(),
             framing,
-            max_length: default::MAX_LENGTH,
+            limits: BlockLimits::default(),
             limited: false,
-            max_buffer: default::MAX_BUFFER,
             header: None,
             skipping: false,
             poisoned: false,
@@ -311,10 +356,10 @@ impl Block {
             }
         }
         match self.header {
-            Some((header, length)) if length > self.max_length => {
+            Some((header, length)) if length > self.limits.max_length => {
                 self.poisoned = true;
                 let header = self.buffer.copy_front(header.min(self.buffer.len()));
-                Err(FilterError::too_long(self.max_length, header).fatal())
+                Err(FilterError::too_long(self.limits.max_length, header).fatal())
             }
             header => Ok(header),
         }
@@ -336,7 +381,7 @@ impl Filter for Block {
         if self.overflowed || self.poisoned {
             return;
         }
-        let room = self.max_buffer.saturating_sub(self.buffer.len());
+        let room = self.buffer_limit().saturating_sub(self.buffer.len());
         if octets.len() > room {
             self.overflowed = true;
             octets = &octets[..room];
@@ -352,7 +397,7 @@ impl Filter for Block {
                 self.buffer.consume(header);
                 Ok(Some(self.buffer.take_front(length)))
             }
-            _ if self.overflowed => Err(FilterError::overflow(self.max_buffer, self.restart())),
+            _ if self.overflowed => Err(FilterError::overflow(self.buffer_limit(), self.restart())),
             _ => {
                 self.buffer.release();
                 Ok(None)
@@ -382,22 +427,22 @@ impl Filter for Block {
 
     fn fresh(&self) -> Self {
         Block {
-            max_length: self.max_length,
+            limits: self.limits,
             limited: self.limited,
-            max_buffer: self.max_buffer,
             ..Self::framed(self.framing.clone())
         }
     }
 
     fn check(&self) -> Result<(), FilterError> {
-        let digits = self.max_length.checked_ilog10().unwrap_or(0) as usize + 1;
+        let (max_length, max_buffer) = (self.limits.max_length, self.buffer_limit());
+        let digits = max_length.checked_ilog10().unwrap_or(0) as usize + 1;
         let fault = match &self.framing {
             Framing::Fixed(0) => "a block needs at least one octet",
             Framing::Fixed(_) if self.limited => "blocks of a fixed size have no maximum length",
-            Framing::Fixed(size) if self.max_buffer < *size => "the buffer's limit must be at least a block",
+            Framing::Fixed(size) if max_buffer < *size => "the buffer's limit must be at least a block",
             Framing::Fixed(_) => return Ok(()),
-            _ if self.max_length == 0 || self.max_buffer == 0 => "a limit must be at least one octet",
-            _ if self.max_buffer < self.max_length.saturating_add(digits + 1) => {
+            _ if max_length == 0 || max_buffer == 0 => "a limit must be at least one octet",
+            _ if max_buffer < max_length.saturating_add(digits + 1) => {
                 "the buffer's limit must be at least the limit of a block and its header"
             }
             _ => return Ok(()),
@@ -425,8 +470,8 @@ impl fmt::Debug for Block {
             .field("header", &self.header)
             .field("poisoned", &self.poisoned)
             .field("overflowed", &self.overflowed)
-            .field("max_length", &self.max_length)
-            .field("max_buffer", &self.max_buffer)
+            .field("max_length", &self.limits.max_length)
+            .field("max_buffer", &self.buffer_limit())
             .finish()
     }
 }

@@ -64,6 +64,12 @@ impl Buffer {
         }
     }
 
+    /// Puts octets into the middle.
+    pub(super) fn insert(&mut self, at: usize, octets: &[u8]) {
+        let at = self.head + at;
+        self.octets.splice(at..at, octets.iter().copied());
+    }
+
     /// Drops octets from the end.
     pub(super) fn drop_back(&mut self, count: usize) {
         self.octets.truncate(self.octets.len() - count);

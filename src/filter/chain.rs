@@ -1,9 +1,11 @@
 //! A filter with a stage above it: the typed stack.
 
 use super::buffer::Buffer;
-use super::ledger::Ledger;
+use super::ledger::{Held, Ledger, Paid, Tokens};
 use super::{Filter, FilterError, Stage};
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
+use std::any::Any;
+use std::cell::OnceCell;
 use std::fmt;
 
 /// A filter and a [`Stage`] above it, as one filter; what [`Filter::then`], [`map`](Filter::map) and
@@ -31,10 +33,15 @@ pub struct Chain<F, S: Stage> {
     /// filter has.
     wire: Buffer,
     ledger: Ledger,
+    tokens: Tokens,
+    /// The token of the bytes that the filter below gave last; it may still have more of what they stood for.
+    below: u64,
     /// The record that was read last is the last of those that wait.
     last_waits: bool,
     /// Scratch space for what one record becomes below.
     under: Vec<S::RawOutput>,
+    /// What is pending, with the rest of a record that was used in part; made when somebody asks.
+    shown: OnceCell<Vec<u8>>,
 }
 
 impl<F, S> Chain<F, S>
@@ -48,8 +55,11 @@ where
             stage,
             wire: Buffer::default(),
             ledger: Ledger::default(),
+            tokens: Tokens::default(),
+            below: 0,
             last_waits: false,
             under: Vec::new(),
+            shown: OnceCell::new(),
         }
     }
 
@@ -84,12 +94,66 @@ where
         &mut self.stage
     }
 
+    /// The bytes that this record of the stage's lower side would have come as. Bytes that the filter cannot put stay as they
+    /// are; other records that it cannot put have no form.
+    fn encode(&self, record: S::RawInput, out: &mut BytesMut) {
+        let plain = (&record as &dyn Any).downcast_ref::<Bytes>().cloned();
+        let before = out.len();
+        let put = match cast::<_, F::Output>(record) {
+            Some(record) => self.filter.fresh().put(record, out).is_ok(),
+            None => false,
+        };
+        if !put {
+            out.truncate(before);
+            out.extend_from_slice(&plain.unwrap_or_default());
+        }
+    }
+
+    /// The same for a record that somebody else still needs; nothing if it cannot be copied.
+    fn encode_copy(&self, record: &S::RawInput) -> BytesMut {
+        let mut octets = BytesMut::new();
+        let record: &dyn Any = record;
+        let copy = if let Some(record) = record.downcast_ref::<Bytes>() {
+            cast(record.clone())
+        } else if let Some(record) = record.downcast_ref::<String>() {
+            cast(record.clone())
+        } else {
+            None
+        };
+        if let Some(copy) = copy {
+            self.encode(copy, &mut octets);
+        }
+        octets
+    }
+
+    /// The rest of a record that the stage has used in part, as a record of its own.
+    fn rest_here(&self) -> BytesMut {
+        let mut octets = BytesMut::new();
+        let (unpaid, _) = self.ledger.unpaid();
+        if unpaid > 0
+            && let Some(record) = self.stage.front(unpaid)
+        {
+            self.encode(record, &mut octets);
+        }
+        octets
+    }
+
     /// What the stage has used since the last look leaves the wire.
     fn settle(&mut self) {
         if S::KEEPS {
-            let used = self.ledger.settle(self.stage.waiting());
-            self.wire.consume(used);
+            let used = self.ledger.settle(self.stage.waiting(), &mut self.tokens);
+            self.wire.consume(used.cost);
         }
+    }
+
+    /// Bytes that the filter below has as they came.
+    fn below(&self) -> usize {
+        self.filter.on_wire()
+    }
+
+    /// Whether the bytes that the filter below gave last still wait here.
+    fn is_rest_below_covered(&self) -> bool {
+        self.ledger.holds(self.below)
     }
 }
 
@@ -101,6 +165,13 @@ impl<F, S: Stage> Chain<F, S> {
             self.last_waits = false;
         }
     }
+}
+
+/// The same value, if the two types are one.
+pub(super) fn cast<A: 'static, B: 'static>(value: A) -> Option<B> {
+    let mut value = Some(value);
+    let value: &mut dyn Any = &mut value;
+    value.downcast_mut::<Option<B>>()?.take()
 }
 
 impl<F, S> Filter for Chain<F, S>
@@ -115,11 +186,12 @@ where
         if !S::KEEPS {
             return self.filter.get_one_start(octets);
         }
+        self.shown.take();
         let swallowed = self.filter.owed().is_some_and(|owed| octets.first() == Some(&owed));
-        let before = self.filter.get_pending().len();
+        let before = self.below();
         self.filter.get_one_start(octets);
         // A filter that is full, or broken, takes less.
-        let taken = self.filter.get_pending().len().saturating_sub(before) + usize::from(swallowed);
+        let taken = self.below().saturating_sub(before) + usize::from(swallowed);
         self.wire.append(&octets[..taken.min(octets.len())]);
         if swallowed {
             // The second half of a newline goes with its line, wherever that is.
@@ -132,24 +204,51 @@ where
     }
 
     fn get_one(&mut self) -> Result<Option<S::Input>, FilterError> {
+        self.shown.take();
         loop {
             let given = self.stage.get_one();
             self.settle();
             if !matches!(given, Ok(None)) {
                 return given;
             }
+            let uncovered = S::KEEPS && self.filter.has_rest() && !self.is_rest_below_covered();
             let record = self.filter.get_one();
             let (mut waiting, mut cost) = (0, 0);
             if S::KEEPS {
                 waiting = self.stage.waiting();
-                cost = self.wire.len() - self.ledger.cost() - self.filter.get_pending().len();
+                cost = self.wire.len() - self.ledger.cost() - self.below();
+                if cost > 0 {
+                    self.below = self.tokens.next();
+                }
             }
             match record {
                 Ok(Some(record)) => {
+                    if uncovered {
+                        // Some of it came with bytes that have gone with another record, so it gets bytes of its own.
+                        let own = self.encode_copy(&record);
+                        let at = self.ledger.cost();
+                        if !own.is_empty() {
+                            self.wire.remove(at, cost);
+                            self.wire.insert(at, &own);
+                            cost = own.len();
+                            self.below = self.tokens.next();
+                        }
+                    }
+                    // Bytes that are the record can be used one by one.
+                    let plain = S::KEEPS
+                        && (&record as &dyn Any).downcast_ref::<Bytes>().is_some_and(|record| {
+                            let at = self.ledger.cost();
+                            self.wire.as_slice()[at..at + cost] == record[..]
+                        });
                     self.stage.get_one_start(record);
                     if S::KEEPS {
                         let fed = self.stage.waiting().saturating_sub(waiting);
-                        self.ledger.feed(fed, cost, false);
+                        let mut held = Held::default();
+                        if cost > 0 && !uncovered {
+                            held.add(self.below);
+                        }
+                        self.ledger
+                            .feed(fed, Paid { cost, held, token: 0 }, plain && fed == cost);
                         self.last_waits = true;
                     }
                 }
@@ -180,25 +279,95 @@ where
     }
 
     fn get_pending(&self) -> &[u8] {
-        if S::KEEPS {
-            self.wire.as_slice()
-        } else {
-            self.filter.get_pending()
+        if !S::KEEPS {
+            return self.filter.get_pending();
         }
+        let (unpaid, _) = self.ledger.unpaid();
+        let below = self.filter.has_rest() && !self.is_rest_below_covered();
+        if unpaid == 0 && !below {
+            return self.wire.as_slice();
+        }
+        self.shown.get_or_init(|| {
+            let mut octets = self.rest_here();
+            let (waiting, unseen) = self.wire.as_slice().split_at(self.ledger.cost());
+            octets.extend_from_slice(waiting);
+            if below {
+                let pending = self.filter.get_pending();
+                octets.extend_from_slice(&pending[..pending.len() - self.below()]);
+            }
+            octets.extend_from_slice(unseen);
+            octets.into()
+        })
+    }
+
+    fn on_wire(&self) -> usize {
+        if S::KEEPS {
+            self.wire.len()
+        } else {
+            self.filter.on_wire()
+        }
+    }
+
+    fn has_rest(&self) -> bool {
+        if S::KEEPS && self.ledger.unpaid().0 > 0 {
+            return true;
+        }
+        self.filter.has_rest() && !(S::KEEPS && self.is_rest_below_covered())
     }
 
     fn take_pending(&mut self) -> Bytes {
-        let octets = self.filter.take_pending();
-        drop(self.stage.take_pending());
-        if !S::KEEPS {
+        self.shown.take();
+        let mut front = BytesMut::new();
+        // What was made and not given goes back by the way out.
+        let mut under = Vec::new();
+        for record in self.stage.take_made() {
+            if let Some(record) = cast::<_, S::Output>(record) {
+                let _no_form = self.stage.put(record, &mut under);
+            }
+        }
+        for record in under {
+            if let Some(record) = cast::<_, S::RawInput>(record) {
+                self.encode(record, &mut front);
+            }
+        }
+        let (unpaid, _) = self.ledger.unpaid();
+        let rest = self.rest_here();
+        let waiting = self.stage.take_pending();
+        if rest.is_empty() {
+            waiting
+                .into_iter()
+                .take(unpaid)
+                .for_each(|record| self.encode(record, &mut front));
+        } else {
+            front.extend_from_slice(&rest);
+        }
+        let mut covered = 0;
+        if self.is_rest_below_covered() {
+            covered = self.filter.get_pending().len() - self.below();
+            drop(self.filter.take_made());
+        }
+        let mut octets = self.filter.take_pending();
+        if S::KEEPS {
+            octets.advance(covered.min(octets.len()));
+            front.extend_from_slice(&self.wire.as_slice()[..self.ledger.cost()]);
+            self.ledger.clear();
+            self.below = 0;
+            drop(self.wire.take());
+        }
+        if front.is_empty() {
             return octets;
         }
-        self.ledger.clear();
-        self.wire.take()
+        front.extend_from_slice(&octets);
+        front.freeze()
+    }
+
+    fn take_made(&mut self) -> Vec<S::Input> {
+        self.stage.take_made()
     }
 
     fn owed(&self) -> Option<u8> {
-        if self.wire.len() > 0 { None } else { self.filter.owed() }
+        let waits = S::KEEPS && (self.wire.len() > 0 || self.has_rest());
+        if waits { None } else { self.filter.owed() }
     }
 
     fn fresh(&self) -> Self {

@@ -68,6 +68,8 @@ enum Kind {
     Setting(Cow<'static, str>),
     /// A pattern that cannot be a terminator; the reason, if it is the pattern compiler's.
     Pattern(&'static str, Option<Cause>),
+    /// Decoding would make more than a limit allows.
+    TooLarge(Cause),
     Custom(Cause),
 }
 
@@ -125,6 +127,11 @@ impl FilterError {
         Self::new(Kind::Overflow(limit), octets.into(), true)
     }
 
+    #[cfg(feature = "reference")]
+    pub(super) fn too_large(cause: Cause, octets: Bytes) -> Self {
+        Self::new(Kind::TooLarge(cause), octets, false)
+    }
+
     pub(super) fn invalid_utf8(cause: std::str::Utf8Error, octets: Bytes) -> Self {
         Self::new(Kind::InvalidUtf8(cause), octets, false)
     }
@@ -165,6 +172,14 @@ impl FilterError {
     #[doc(alias = "MaxLength")]
     pub fn is_too_long(&self) -> bool {
         matches!(self.0.kind, Kind::TooLong(_))
+    }
+
+    /// Whether decoding would have made more than allowed: too many items, or too many levels.
+    ///
+    /// See `ReferenceLimits` for an example.
+    #[must_use]
+    pub fn is_too_large(&self) -> bool {
+        matches!(self.0.kind, Kind::TooLarge(_))
     }
 
     /// Whether more octets waited to be parsed than allowed (`MaxBuffer`).
@@ -212,7 +227,7 @@ impl fmt::Display for FilterError {
             Kind::InvalidUtf8(cause) => write!(f, "the record is not UTF-8: {cause}"),
             Kind::Setting(what) => f.write_str(what),
             Kind::Pattern(what, _) => f.write_str(what),
-            Kind::Custom(cause) => cause.fmt(f),
+            Kind::TooLarge(cause) | Kind::Custom(cause) => cause.fmt(f),
         }
     }
 }
@@ -234,7 +249,7 @@ impl Error for FilterError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match &self.0.kind {
             Kind::InvalidUtf8(cause) => Some(cause),
-            Kind::Pattern(_, Some(cause)) | Kind::Custom(cause) => Some(cause.as_ref()),
+            Kind::Pattern(_, Some(cause)) | Kind::TooLarge(cause) | Kind::Custom(cause) => Some(cause.as_ref()),
             _ => None,
         }
     }

@@ -1,4 +1,8 @@
-//! What the records that wait in a stage cost on the wire, so that they can be given back as the octets they came as.
+//! What the records that wait in a stage cost on the wire, so that they can be given back as the bytes they came as.
+//!
+//! A record that is used in part is paid for by the first record that is made of it. As long as that one still waits further
+//! up, its bytes stand for the rest, too; afterwards nothing does, and the rest has to be put as a record of its own. *Tokens*
+//! tell which is the case: the unpaid rest has one, and the record that has the bytes holds it.
 
 use std::collections::VecDeque;
 
@@ -12,33 +16,104 @@ pub(super) struct Ledger {
 }
 
 struct Entry {
-    /// What the stage counts: records, or octets of them.
+    /// What the stage counts: records, or bytes of them.
     units: usize,
-    /// Octets on the wire.
+    /// Bytes on the wire.
     cost: usize,
-    /// The units are octets on the wire themselves, and can be used one by one.
+    /// The units are bytes on the wire themselves, and can be used one by one.
     plain: bool,
+    /// Set when it was used in part and its bytes have gone on.
+    token: u64,
+    held: Held,
+}
+
+/// The tokens of the rests that a record's bytes stand for: a range, because they are issued in order.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Held {
+    from: u64,
+    to: u64,
+}
+
+impl Held {
+    pub(super) fn has(self, token: u64) -> bool {
+        token != 0 && (self.from..=self.to).contains(&token)
+    }
+
+    pub(super) fn add(&mut self, token: u64) {
+        self.join(Held { from: token, to: token });
+    }
+
+    pub(super) fn join(&mut self, other: Held) {
+        if other.from != 0 {
+            self.from = if self.from == 0 {
+                other.from
+            } else {
+                self.from.min(other.from)
+            };
+            self.to = self.to.max(other.to);
+        }
+    }
+}
+
+/// What leaves the ledger.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Paid {
+    pub(super) cost: usize,
+    pub(super) held: Held,
+    /// Without a cost: the token of the bytes that stand for it, as long as they wait.
+    pub(super) token: u64,
+}
+
+impl Paid {
+    /// Bytes that no rest belongs to.
+    pub(super) fn of(cost: usize) -> Self {
+        Paid {
+            cost,
+            ..Paid::default()
+        }
+    }
+}
+
+/// Issues tokens.
+#[derive(Default)]
+pub(super) struct Tokens(u64);
+
+impl Tokens {
+    pub(super) fn next(&mut self) -> u64 {
+        self.0 += 1;
+        self.0
+    }
 }
 
 impl Ledger {
-    /// Octets on the wire of all that waits.
+    /// Bytes on the wire of all that waits.
     pub(super) fn cost(&self) -> usize {
         self.cost
+    }
+
+    pub(super) fn units(&self) -> usize {
+        self.units
     }
 
     pub(super) fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
 
-    /// Whether all that waits are octets of the wire.
+    /// Whether all that waits are bytes of the wire.
     pub(super) fn is_plain(&self) -> bool {
         self.entries.iter().all(|entry| entry.plain)
     }
 
-    pub(super) fn feed(&mut self, units: usize, cost: usize, plain: bool) {
+    pub(super) fn feed(&mut self, units: usize, paid: Paid, plain: bool) {
         self.units += units;
-        self.cost += cost;
-        self.entries.push_back(Entry { units, cost, plain });
+        self.cost += paid.cost;
+        self.entries.push_back(Entry {
+            units,
+            cost: paid.cost,
+            plain,
+            token: if paid.cost == 0 { paid.token } else { 0 },
+            held: paid.held,
+        });
     }
 
     /// Adds to what the last record cost: the second half of its terminator.
@@ -49,10 +124,44 @@ impl Ledger {
         }
     }
 
+    /// How many units at the front have no bytes of their own, and the token of the first of them.
+    pub(super) fn unpaid(&self) -> (usize, u64) {
+        let front = self.entries.iter().take_while(|entry| entry.cost == 0);
+        let token = self.entries.front().map_or(0, |entry| entry.token);
+        (front.map(|entry| entry.units).sum(), token)
+    }
+
+    /// Whether a record that waits has the bytes of what this token is of.
+    pub(super) fn holds(&self, token: u64) -> bool {
+        self.entries.iter().any(|entry| entry.held.has(token))
+    }
+
+    /// Makes one record of what is unpaid at the front, with bytes of its own.
+    pub(super) fn pay_for_first(&mut self, cost: usize) {
+        let (units, _) = self.unpaid();
+        while self.entries.front().is_some_and(|entry| entry.cost == 0) {
+            self.entries.pop_front();
+        }
+        self.cost += cost;
+        self.entries.push_front(Entry {
+            units,
+            cost,
+            plain: false,
+            token: 0,
+            held: Held::default(),
+        });
+    }
+
+    /// Everything that waits is one record from now on.
+    pub(super) fn become_one(&mut self, units: usize, cost: usize, plain: bool) {
+        self.clear();
+        self.feed(units, Paid::of(cost), plain);
+    }
+
     /// Drops what was used until only so many units wait, from the front; returns what that cost. A record that is used
     /// in part is paid for at once.
-    pub(super) fn settle(&mut self, waiting: usize) -> usize {
-        let mut paid = 0;
+    pub(super) fn settle(&mut self, waiting: usize, tokens: &mut Tokens) -> Paid {
+        let mut paid = Paid::default();
         while let Some(first) = self.entries.front_mut() {
             let used = first.units.min(self.units.saturating_sub(waiting));
             let cost = if first.plain && used < first.units {
@@ -62,17 +171,31 @@ impl Ledger {
             } else {
                 0
             };
+            if used > 0 && first.cost == 0 {
+                paid.token = first.token;
+            }
             first.units -= used;
             first.cost -= cost;
             self.units -= used;
             self.cost -= cost;
-            paid += cost;
+            paid.cost += cost;
             if first.units > 0 {
+                if cost > 0 && first.cost == 0 {
+                    first.token = tokens.next();
+                    paid.held.add(first.token);
+                    paid.held.join(std::mem::take(&mut first.held));
+                }
                 break;
             }
+            paid.held.join(first.held);
             self.entries.pop_front();
         }
         paid
+    }
+
+    /// Adds bytes of the wire that nothing waits for; only a sum is wanted of the ledger any more.
+    pub(super) fn add_cost(&mut self, cost: usize) {
+        self.cost += cost;
     }
 
     pub(super) fn clear(&mut self) {
@@ -80,8 +203,12 @@ impl Ledger {
     }
 
     /// What each of the records that wait costs, in order.
-    pub(super) fn costs(&self) -> impl Iterator<Item = usize> {
-        self.entries.iter().map(|entry| entry.cost)
+    pub(super) fn costs(&self) -> impl Iterator<Item = Paid> {
+        self.entries.iter().map(|entry| Paid {
+            cost: entry.cost,
+            held: entry.held,
+            token: entry.token,
+        })
     }
 }
 
@@ -90,18 +217,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn records_are_paid_for_whole_and_octets_one_by_one() {
-        let mut ledger = Ledger::default();
-        ledger.feed(1, 5, false);
-        ledger.feed(1, 7, false);
-        assert_eq!(ledger.settle(2), 0);
-        assert_eq!(ledger.settle(1), 5);
-        assert_eq!((ledger.settle(0), ledger.is_empty()), (7, true));
-        ledger.feed(10, 10, true);
-        assert_eq!(ledger.settle(6), 4);
-        ledger.feed(3, 9, false);
-        assert_eq!(ledger.settle(2), 15);
-        assert_eq!(ledger.cost(), 0);
-        assert_eq!((ledger.settle(0), ledger.is_empty()), (0, true));
+    fn records_are_paid_for_whole_and_bytes_one_by_one() {
+        let (mut ledger, mut tokens) = (Ledger::default(), Tokens::default());
+        ledger.feed(1, Paid::of(5), false);
+        ledger.feed(1, Paid::of(7), false);
+        assert_eq!(ledger.settle(2, &mut tokens), Paid::of(0));
+        assert_eq!(ledger.settle(1, &mut tokens), Paid::of(5));
+        assert_eq!((ledger.settle(0, &mut tokens), ledger.is_empty()), (Paid::of(7), true));
+        ledger.feed(10, Paid::of(10), true);
+        assert_eq!(ledger.settle(6, &mut tokens), Paid::of(4));
+        ledger.feed(3, Paid::of(9), false);
+        let paid = ledger.settle(2, &mut tokens);
+        assert_eq!((paid.cost, ledger.cost(), ledger.unpaid()), (15, 0, (2, 1)));
+        assert!(paid.held.has(1) && !paid.held.has(2) && !paid.held.has(0));
+        assert_eq!((ledger.settle(0, &mut tokens).token, ledger.is_empty()), (1, true));
     }
 }

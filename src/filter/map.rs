@@ -199,8 +199,11 @@ impl<RawI: 'static, I: 'static, O: 'static, RawO: 'static> Stage for Map<RawI, I
     }
 
     fn take_pending(&mut self) -> Vec<RawI> {
-        self.ready.clear();
         self.waiting.drain(..).collect()
+    }
+
+    fn take_made(&mut self) -> Vec<I> {
+        self.ready.drain(..).collect()
     }
 
     fn fresh(&self) -> Self {

@@ -7,6 +7,9 @@
 //! With the feature `reference`, `Reference` sends data structures, frozen by `Storable` (which Perl's POE understands),
 //! `Json`, `MsgPack`, `Cbor`, or a `Serializer` of your own.
 //!
+//! Each filter has its limits in one struct, with their defaults: [`LineLimits`], [`BlockLimits`], `ReferenceLimits`,
+//! `HttpdLimits`. Lines have up to 64 KiB and frames up to 16 MiB, unless you say otherwise.
+//!
 //! Wheels call filters; nothing keeps you from calling one yourself, which is also how they are tested.
 
 mod block;
@@ -30,13 +33,13 @@ mod stage;
 mod stream;
 mod traits;
 
-pub use block::{Block, DecimalLength, LengthCodec};
+pub use block::{Block, BlockLimits, DecimalLength, LengthCodec};
 pub use chain::Chain;
 pub use error::FilterError;
 pub use grep::Grep;
 #[cfg(feature = "httpd")]
 pub use httpd::Httpd;
-pub use line::{Line, LineRecord};
+pub use line::{Line, LineLimits, LineRecord};
 pub use map::Map;
 pub use record_block::RecordBlock;
 #[cfg(feature = "cbor")]
@@ -46,7 +49,7 @@ pub use reference::Json;
 #[cfg(feature = "msgpack")]
 pub use reference::MsgPack;
 #[cfg(feature = "reference")]
-pub use reference::{Reference, Serializer};
+pub use reference::{Reference, ReferenceLimits, Serializer};
 #[cfg(feature = "storable")]
 pub use reference::{Storable, StorableRecord};
 pub use seam::Seam;

@@ -38,6 +38,18 @@ impl<I: Filter, O: Filter> Filter for (I, O) {
         self.0.take_pending()
     }
 
+    fn on_wire(&self) -> usize {
+        self.0.on_wire()
+    }
+
+    fn has_rest(&self) -> bool {
+        self.0.has_rest()
+    }
+
+    fn take_made(&mut self) -> Vec<I::Input> {
+        self.0.take_made()
+    }
+
     fn owed(&self) -> Option<u8> {
         self.0.owed()
     }

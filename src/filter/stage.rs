@@ -105,8 +105,37 @@ pub trait Stage: 'static {
     /// How many records it was fed and has not used. (For [`Octets`]: how many octets of them.)
     fn waiting(&self) -> usize;
 
-    /// Takes what waits; it is at a boundary afterwards. Results of a record of which some were given are dropped.
+    /// Takes what waits; it is at a boundary afterwards. Results that were made and not given stay, for
+    /// [`take_made`](Self::take_made).
     fn take_pending(&mut self) -> Vec<Self::RawInput>;
+
+    /// Takes the results that were made of a record of which others were given already. Empty, unless you override it.
+    ///
+    /// A stage that makes several records of one has such results between two calls of [`get_one`](Self::get_one). A wheel
+    /// delivers them before it changes the filter.
+    ///
+    /// ```
+    /// use poe::filter::{Map, Stage};
+    /// let mut words = Map::flat(|line: &str| line.split(' ').collect::<Vec<_>>(), |word: &str| [word]);
+    /// words.get_one_start("one two three");
+    /// assert_eq!(words.get_one().unwrap(), Some("one"));
+    /// assert_eq!(words.take_made(), ["two", "three"]);
+    /// ```
+    fn take_made(&mut self) -> Vec<Self::Input> {
+        Vec::new()
+    }
+
+    /// Copies the first so many units that wait, as one record. `None` for all but [`Octets`], whose units are bytes.
+    ///
+    /// ```
+    /// use poe::filter::{Line, Octets, Stage};
+    /// let mut lines = Octets(Line::new());
+    /// lines.get_one_start("one\ntwo".into());
+    /// assert_eq!(lines.front(5).unwrap(), "one\nt");
+    /// ```
+    fn front(&self, _units: usize) -> Option<Self::RawInput> {
+        None
+    }
 
     /// As [`Filter::owed`]; `None` for all but [`Octets`].
     fn owed(&self) -> Option<u8> {
@@ -149,8 +178,15 @@ pub trait Stage: 'static {
 /// A filter of octets above one that yields octets: lines inside blocks, say.
 ///
 /// How frames and records are cut has nothing to do with each other: a record may begin in one frame and end in the next.
-/// A frame of which a record was given counts as used up; to change only the upper filter and lose nothing, use
-/// [`Stackable::pop`](super::Stackable::pop).
+/// The rest of a frame of which a record was given is pending as a frame of its own, made by the lower filter's `put`:
+///
+/// ```
+/// use poe::filter::{Block, Filter, Line, Octets};
+/// let mut filter = Block::new().then(Octets(Line::new()));
+/// filter.get_one_start(b"7\0one\ntwo");
+/// assert_eq!(filter.get_one().unwrap().unwrap(), "one");
+/// assert_eq!(filter.take_pending(), "3\0two");
+/// ```
 ///
 /// ```
 /// use poe::filter::{Block, Filter, Line, Octets};
@@ -188,6 +224,15 @@ impl<F: Filter> Stage for Octets<F> {
     fn take_pending(&mut self) -> Vec<Bytes> {
         let octets = self.0.take_pending();
         if octets.is_empty() { Vec::new() } else { vec![octets] }
+    }
+
+    fn take_made(&mut self) -> Vec<F::Input> {
+        self.0.take_made()
+    }
+
+    fn front(&self, units: usize) -> Option<Bytes> {
+        let waiting = self.0.get_pending();
+        Some(Bytes::copy_from_slice(&waiting[..units.min(waiting.len())]))
     }
 
     fn owed(&self) -> Option<u8> {

@@ -110,6 +110,37 @@ pub trait Filter: 'static {
     /// gone.
     fn take_pending(&mut self) -> Bytes;
 
+    /// How many pending bytes are as they came; those ahead of them are the rest of a record that was used in part.
+    #[doc(hidden)]
+    fn on_wire(&self) -> usize {
+        self.get_pending().len()
+    }
+
+    /// Whether there is such a rest, only in filters made of filters.
+    #[doc(hidden)]
+    fn has_rest(&self) -> bool {
+        false
+    }
+
+    /// Takes the records that were made already, together with one that was given. Empty for most filters, always.
+    ///
+    /// A filter with a stage above it that makes several records of one (a flat [`Map`]) has such records between two calls of
+    /// [`get_one`](Self::get_one). No pending bytes stand for them, so whoever changes the filter takes them first; a wheel
+    /// delivers them, ahead of what the new filter sees. [`take_pending`](Self::take_pending) without this puts them back
+    /// by the way out, if the types of the two ways are the same, or else drops them.
+    ///
+    /// ```
+    /// use poe::filter::{Filter, Line, Map};
+    /// let words = Map::flat(|line: String| line.split(' ').map(str::len).collect::<Vec<_>>(), |line: String| [line]);
+    /// let mut filter = Line::new().then(words);
+    /// filter.get_one_start(b"a bcd ef\nrest");
+    /// assert_eq!(filter.get_one().unwrap(), Some(1));
+    /// assert_eq!((filter.take_made(), filter.take_pending()), (vec![3, 2], "rest".into()));
+    /// ```
+    fn take_made(&mut self) -> Vec<Self::Input> {
+        Vec::new()
+    }
+
     /// The octet that, should it come next, still belongs to the last record; `None` for most filters, always.
     ///
     /// A filter that gives a record before it knows whether its terminator is complete (a line that ends in CR, when the

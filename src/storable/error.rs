@@ -33,6 +33,7 @@ enum Kind {
     Unsupported,
     Malformed,
     TooDeep,
+    TooLarge,
     Cyclic,
     /// What the type wants and what there is differ.
     Data,
@@ -63,6 +64,10 @@ impl Error {
         Self::new(Kind::TooDeep, format!("nested deeper than {limit} levels"), None)
     }
 
+    pub(super) fn too_large(what: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(Kind::TooLarge, what, None)
+    }
+
     pub(super) fn cyclic(what: &'static str) -> Self {
         Self::new(Kind::Cyclic, what, None)
     }
@@ -87,6 +92,13 @@ impl Error {
     #[must_use]
     pub fn is_too_deep(&self) -> bool {
         self.0.kind == Kind::TooDeep
+    }
+
+    /// Whether the image has more items than [`Settings::max_items`](super::Settings::max_items), or makes more data of what it
+    /// shares than [`Settings::max_shared`](super::Settings::max_shared).
+    #[must_use]
+    pub fn is_too_large(&self) -> bool {
+        self.0.kind == Kind::TooLarge
     }
 
     /// Whether something contains itself where that is not wanted.

@@ -53,8 +53,6 @@ pub(super) enum Kind<'a> {
 pub(super) struct Image<'a> {
     pub(super) nodes: Vec<Node<'a>>,
     pub(super) classes: Vec<&'a [u8]>,
-    /// The image's own length in octets.
-    pub(super) length: usize,
 }
 
 impl<'a> Image<'a> {
@@ -67,6 +65,7 @@ impl<'a> Image<'a> {
             classes: Vec::new(),
             open: Vec::new(),
             max_depth: settings.max_depth,
+            max_items: settings.max_items,
         };
         parser.header()?;
         parser.items()?;
@@ -76,7 +75,6 @@ impl<'a> Image<'a> {
         Ok(Image {
             nodes: parser.nodes,
             classes: parser.classes,
-            length: octets.len(),
         })
     }
 
@@ -96,6 +94,7 @@ struct Parser<'a> {
     /// The items that are not over yet, outermost first.
     open: Vec<Open>,
     max_depth: usize,
+    max_items: usize,
 }
 
 struct Open {
@@ -312,6 +311,12 @@ impl<'a> Parser<'a> {
     }
 
     fn push(&mut self, kind: Kind<'a>) -> Result<u32, Error> {
+        if self.nodes.len() >= self.max_items {
+            return Err(Error::too_large(format!(
+                "the image has more than {} items",
+                self.max_items
+            )));
+        }
         let node = self.place()?;
         let next = self.place_of(self.nodes.len() + 1)?;
         self.nodes.push(Node { kind, next });

@@ -38,8 +38,8 @@
 //! # Limits
 //!
 //! No octets make a reader panic, and no count or length makes it reserve more than the image is long. Nesting is bounded
-//! by [`Settings::max_depth`], what sharing may multiply by 16 MiB over four times the image. Still, an image of *n* octets can need some hundred
-//! times *n* in memory, so bound what you read (`MaxBuffer`). Code, globs, tied things, objects with hooks and native
+//! by [`Settings::max_depth`], the number of items by [`Settings::max_items`], and what sharing may multiply by
+//! [`Settings::max_shared`]. Code, globs, tied things, objects with hooks and native
 //! images (`freeze` without the `n`) are refused with an error that says so.
 
 mod blessed;

@@ -12,6 +12,8 @@ use serde::de::DeserializeOwned;
 /// The settings when no setter was called.
 mod default {
     pub(super) const MAX_DEPTH: usize = 512;
+    pub(super) const MAX_ITEMS: usize = 1024 * 1024;
+    pub(super) const MAX_SHARED: usize = 8 * 1024 * 1024;
 }
 
 /// How images are written and read; the functions of this module use the defaults.
@@ -39,6 +41,8 @@ pub struct Settings {
     pub(super) strict: bool,
     pub(super) cycles: bool,
     pub(super) max_depth: usize,
+    pub(crate) max_items: usize,
+    pub(super) max_shared: usize,
 }
 
 impl Default for Settings {
@@ -48,6 +52,8 @@ impl Default for Settings {
             strict: false,
             cycles: false,
             max_depth: default::MAX_DEPTH,
+            max_items: default::MAX_ITEMS,
+            max_shared: default::MAX_SHARED,
         }
     }
 }
@@ -117,6 +123,42 @@ impl Settings {
         self
     }
 
+    /// Sets how many items an image may have that is read: scalars, containers, references and keys; 1 048 576 by default.
+    ///
+    /// An item can take one byte of the image and many times that in memory.
+    ///
+    /// ```
+    /// use poe::storable::Settings;
+    /// let image = Settings::new().to_vec(&[1, 2, 3]).unwrap();
+    /// assert!(Settings::new().max_items(4).thaw(&image).is_ok());
+    /// assert!(Settings::new().max_items(3).thaw(&image).unwrap_err().is_too_large());
+    /// ```
+    #[must_use]
+    pub fn max_items(mut self, items: usize) -> Self {
+        self.max_items = items;
+        self
+    }
+
+    /// Sets how much memory typed data may take by being read more than once; 8 MiB by default.
+    ///
+    /// What an image shares is read once for each place, and what is shared can share in turn, so an image of two kilobytes
+    /// could become hundreds of megabytes. Counted are 64 bytes for each item that is read again, and the length of its text.
+    /// A [`Value`] keeps what is shared shared, and needs no such limit.
+    ///
+    /// ```
+    /// use poe::storable::{Settings, Value};
+    /// let shared = Value::array([1.into(), 2.into()]);
+    /// let image = Settings::new().freeze(&Value::array([shared.clone(), shared])).unwrap();
+    /// assert_eq!(Settings::new().from_slice::<[[u8; 2]; 2]>(&image).unwrap(), [[1, 2], [1, 2]]);
+    /// let error = Settings::new().max_shared(100).from_slice::<[[u8; 2]; 2]>(&image).unwrap_err();
+    /// assert!(error.is_too_large());
+    /// ```
+    #[must_use]
+    pub fn max_shared(mut self, bytes: usize) -> Self {
+        self.max_shared = bytes;
+        self
+    }
+
     /// The image of anything that serde can write.
     ///
     /// # Errors
@@ -129,7 +171,11 @@ impl Settings {
             return Ok(image);
         }
         // Class names are numbered in the order in which they are met, so entries cannot be sorted where they stand.
-        self.freeze(&self.thaw(&image)?)
+        let own = Settings {
+            max_items: usize::MAX,
+            ..self.clone()
+        };
+        self.freeze(&own.thaw(&image)?)
     }
 
     /// Data of any type that serde can read, out of an image.

@@ -64,6 +64,28 @@ async fn job_queue_keeps_its_limits_and_tells_how_it_goes() {
     }
 }
 
+/// Jobs that print Latin-1, and any other bytes, are jobs like all others.
+#[tokio::test]
+async fn job_queue_survives_whatever_its_jobs_print() {
+    let jobs = [
+        r"printf 'caf\351\n'; printf 'na\357ve\n' >&2",
+        r"head -c 5000 /dev/urandom; head -c 5000 /dev/urandom >&2; echo; echo end",
+        "echo two",
+    ];
+    let told = Rc::new(RefCell::new(Vec::new()));
+    let progress = told.clone();
+    let run = job_queue::run_jobs(jobs.map(str::to_owned), 2, Duration::from_secs(30), move |line| {
+        progress.borrow_mut().push(line.to_owned());
+    });
+    let outcomes = tokio::time::timeout(Duration::from_secs(60), run).await;
+    let outcomes = outcomes.unwrap().unwrap();
+    assert!(outcomes.iter().all(|outcome| outcome.code == Some(0)));
+    assert_eq!(outcomes[0].lines, ["caf\u{fffd}"]);
+    assert_eq!(outcomes[1].lines.last().unwrap(), "end");
+    assert_eq!(outcomes[2].lines, ["two"]);
+    assert!(told.borrow().iter().any(|line| line.ends_with("job 1: ! na\u{fffd}ve")));
+}
+
 #[tokio::test]
 async fn follow_log_sends_what_matters_across_a_rotation_and_a_broken_connection() {
     let folder = Folder::new();
@@ -84,7 +106,7 @@ async fn follow_log_sends_what_matters_across_a_rotation_and_a_broken_connection
         // What is sent into a broken connection before that is seen is lost, as ever with TCP: wait for the next one.
         let (second, _) = listener.accept().unwrap();
         let mut file = std::fs::File::options().append(true).open(&path).unwrap();
-        writeln!(file, "fine\nerror: second").unwrap();
+        file.write_all(b"caf\xe9\nfine\nerror: second \xe9\n").unwrap();
         std::fs::rename(&path, path.with_extension("1")).unwrap();
         writeln!(file, "error: third").unwrap();
         std::fs::write(&path, "all is well\nerror: fourth\n").unwrap();
@@ -94,6 +116,7 @@ async fn follow_log_sends_what_matters_across_a_rotation_and_a_broken_connection
             reader.read_line(&mut line).unwrap();
             lines.push(line.trim_end().to_owned());
         }
+        // What the example prints is UTF-8 whatever its log is.
         lines
     });
     let kernel = poe::Kernel::new();
@@ -112,6 +135,11 @@ async fn follow_log_sends_what_matters_across_a_rotation_and_a_broken_connection
     let lines = thread.await.unwrap();
     assert_eq!(
         lines,
-        ["error: first", "error: second", "error: third", "error: fourth"]
+        [
+            "error: first",
+            "error: second \u{fffd}",
+            "error: third",
+            "error: fourth"
+        ]
     );
 }

@@ -129,6 +129,60 @@ async fn chat_server_has_nicks_and_rooms_and_drops_who_does_not_read() {
     );
 }
 
+/// Whatever bytes a peer sends, the server and the other clients go on.
+#[tokio::test]
+async fn chat_server_survives_lines_of_any_bytes() {
+    beside!(
+        |end, listening| chat_server::serve("127.0.0.1:0", end, listening),
+        |addr| async {
+            let mut ann = Chatter::come(addr, "ann").await;
+            let mut bob = Chatter::come(addr, "bob").await;
+            for bytes in latin1_lines() {
+                bob.0.write_all(&bytes).await.unwrap();
+            }
+            bob.say("still here").await;
+            ann.hears("<bob> still here").await;
+            ann.say("me too").await;
+            bob.hears("<ann> me too").await;
+        }
+    );
+}
+
+/// Lines in which each byte that is not ASCII occurs, alone and among others, but never as UTF-8.
+fn latin1_lines() -> Vec<Vec<u8>> {
+    let each = (0x80..=0xff_u8).map(|byte| vec![b'a', byte, b'z', b'\r', b'\n']);
+    each.chain([b"caf\xe9 \xc3 \x80\xff\xfe\r\n".to_vec()]).collect()
+}
+
+#[tokio::test]
+async fn line_client_shows_lines_of_any_bytes() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    let shown = Arc::new(Mutex::new(Vec::new()));
+    let show = shown.clone();
+    let (mut typed, input) = tokio::io::duplex(1024);
+    let client = line_client::talk(addr.into(), input, move |line| {
+        show.lock().unwrap().push(line.to_owned());
+    });
+    let server = async {
+        typed.write_all(b"typed\n").await.unwrap();
+        drop(typed);
+        let (stream, _) = listener.accept().await.unwrap();
+        let mut stream = BufReader::new(stream);
+        let mut line = String::new();
+        stream.read_line(&mut line).await.unwrap();
+        stream.write_all(&latin1_lines().concat()).await.unwrap();
+        assert_eq!(stream.read_line(&mut line).await.unwrap(), 0);
+    };
+    let (talked, ()) = within(async { tokio::join!(client, server) }).await;
+    talked.unwrap();
+    let expected: Vec<String> = latin1_lines()
+        .iter()
+        .map(|line| String::from_utf8_lossy(line.trim_ascii_end()).into_owned())
+        .collect();
+    assert_eq!(*shown.lock().unwrap(), expected);
+}
+
 #[tokio::test]
 async fn line_client_comes_back_and_sends_what_was_typed_meanwhile() {
     let addr = crate::socket_kit::nobody(30);

@@ -5,7 +5,7 @@ use crate::filter_kit::{chunks, cuts, memory_is_bounded};
 use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, COOKIE};
 use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
-use poe::filter::httpd::{Httpd, Incoming, Reason, Refused, keeps_alive};
+use poe::filter::httpd::{Httpd, HttpdLimits, Incoming, Reason, Refused, keeps_alive};
 use poe::filter::{Filter, Seam, Stream};
 use proptest::prelude::*;
 
@@ -288,7 +288,8 @@ fn garbage_is_refused_and_shown_as_text() {
         "GET / HTTP/1.1 more",
         "GET",
         "GET / HTTP/1.x",
-        "GET foo HTTP/1.1",
+        "GET a:b HTTP/1.1",
+        "GET example.com:80 HTTP/1.1",
         "GET /\u{1} HTTP/1.1",
     ] {
         assert_eq!(refusal(format!("{line}\r\n\r\n")).response.status(), 400, "{line:?}");
@@ -708,4 +709,296 @@ proptest! {
         let expected = told(&mut Httpd::new(), &[&stream]);
         prop_assert_eq!(told(&mut Httpd::new(), &chunks(&stream, &cuts)), expected);
     }
+}
+
+/// What POE 1.370 and Perl's `URI` make of these targets, but for the last five: `Uri` has no fragments and no paths without a
+/// slash.
+#[test]
+fn targets_are_escaped_as_poe_does() {
+    let cases: [(&[u8], &str); 16] = [
+        (b"/a?q=<b>", "/a?q=%3Cb%3E"),
+        (b"/a?q=\"b\"", "/a?q=%22b%22"),
+        (b"/a<b>", "/a%3Cb%3E"),
+        (b"/caf\xe9", "/caf%E9"),
+        (b"/?q=caf\xe9", "/?q=caf%E9"),
+        (b"/a\"b\"", "/a%22b%22"),
+        ("/caf\u{e9}".as_bytes(), "/caf%C3%A9"),
+        (b"/a|b{c}^`\\", "/a%7Cb%7Bc%7D%5E%60%5C"),
+        (b"/a[1]", "/a%5B1%5D"),
+        (b"/a%zz", "/a%zz"),
+        (b"http://h/<p>?q=[1]", "http://h/%3Cp%3E?q=%5B1%5D"),
+        (b"/a#fragment", "/a"),
+        (b"index.html", "/index.html"),
+        (b"?x=1", "/?x=1"),
+        (b"http://h", "http://h/"),
+        (b"caf\xe9?a:b", "/caf%E9?a:b"),
+    ];
+    for (target, uri) in cases {
+        for head in [&b" HTTP/1.1\r\nHost: a\r\n\r\n"[..], b"\t HTTP/1.0\nHost: a\n\n"] {
+            let got = requests([b"GET ", target, head].concat());
+            assert_eq!(got[0].uri(), uri, "{}", target.escape_ascii());
+        }
+    }
+    for target in [
+        &b"/a\x01"[..],
+        b"/\x7f",
+        b"a:b",
+        b"http:/x",
+        b"http://h\xe9/p",
+        b"http://<h>/",
+        b"://h/",
+    ] {
+        let refused = refusal([b"GET ", target, b" HTTP/1.1\r\nHost: a\r\n\r\n"].concat());
+        assert_eq!(refused.response.status(), 400, "{}", target.escape_ascii());
+    }
+    assert_eq!(
+        requests("CONNECT example.com:443 HTTP/1.1\r\n\r\n")[0].uri(),
+        "example.com:443"
+    );
+    assert_eq!(requests("OPTIONS * HTTP/1.1\r\n\r\n")[0].uri(), "*");
+    assert_eq!(refusal("CONNECT /a HTTP/1.1\r\n\r\n").response.status(), 400);
+}
+
+/// A reader that ends lines at a bare LF would see other chunks, and a request of the attacker's behind them.
+#[test]
+fn control_characters_in_the_line_of_a_chunk_are_refused() {
+    let post = |chunks: &[u8]| [b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n", chunks].concat();
+    for streaming in [false, true] {
+        for byte in (0..=0x1f_u8).chain([0x7f]).filter(|byte| *byte != b'\t') {
+            for (before, after) in [
+                (&b"4;a"[..], &b"b\r\nabcd\r\n0\r\n\r\n"[..]),
+                (b"4", b";b\r\nabcd\r\n0\r\n\r\n"),
+                (b"4;", b"\r\nabcd\r\n0\r\n\r\n"),
+                (b"4", b"abcd\r\n0\r\n\r\n"),
+                (b"", b"4\r\nabcd\r\n0\r\n\r\n"),
+                (b"4\r\nabcd\r\n0;", b"\r\n\r\n"),
+            ] {
+                let octets = post(&[before, &[byte], after].concat());
+                let got = incoming(&mut Httpd::new().streaming(streaming), &octets);
+                let last = got.last().unwrap();
+                let Incoming::Refused(refused) = last else {
+                    panic!("{}: {last:?}", octets.escape_ascii())
+                };
+                assert!(refused.is_last() && refused.response.status() == 400);
+            }
+        }
+    }
+    for chunks in [
+        "4 ;a=\t\"b c\"\r\nabcd\r\n0\r\n\r\n",
+        "0004\t\r\nabcd\r\n0 \r\n\r\n",
+        "4;caf\u{e9}\r\nabcd\r\n0\r\n\r\n",
+    ] {
+        assert_eq!(requests(post(chunks.as_bytes()))[0].body(), "abcd", "{chunks:?}");
+    }
+    for chunks in [
+        "4 4\r\nabcd",
+        "4 a;\r\n",
+        ";a\r\n",
+        " 4\r\n",
+        "0x4\r\nabcd",
+        "+4\r\nabcd",
+    ] {
+        assert_eq!(refusal(post(chunks.as_bytes())).response.status(), 400, "{chunks:?}");
+    }
+}
+
+#[test]
+fn each_limit_is_a_setting() {
+    let with = |limits: HttpdLimits, octets: &str| {
+        let given = refused(incoming(&mut Httpd::new().limits(limits), octets).remove(0));
+        given.response.status().as_u16()
+    };
+    let chunked = "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let limits = HttpdLimits::default();
+    assert_eq!(
+        with(HttpdLimits { max_head: 20, ..limits }, "GET / HTTP/1.1\r\nA: b\r\n\r\n"),
+        431
+    );
+    assert_eq!(
+        with(
+            HttpdLimits {
+                max_headers: 2,
+                ..limits
+            },
+            "GET / HTTP/1.1\r\nA: b\r\nA: b\r\nA: b\r\n\r\n"
+        ),
+        431
+    );
+    assert_eq!(
+        with(
+            HttpdLimits {
+                max_content: 3,
+                ..limits
+            },
+            &format!("{chunked}4\r\n")
+        ),
+        413
+    );
+    assert_eq!(
+        with(
+            HttpdLimits {
+                max_chunk_line: 8,
+                ..limits
+            },
+            &format!("{chunked}4;abcdefgh")
+        ),
+        400
+    );
+    assert_eq!(
+        with(
+            HttpdLimits {
+                max_trailers: 8,
+                ..limits
+            },
+            &format!("{chunked}0\r\nA: bcdefgh\r\n\r\n")
+        ),
+        400
+    );
+    let tiny = "1\r\na\r\n".repeat(20);
+    assert_eq!(
+        with(
+            HttpdLimits {
+                max_framing: 64,
+                ..limits
+            },
+            &format!("{chunked}{tiny}")
+        ),
+        413
+    );
+    let many = "A: b\r\n".repeat(300);
+    let mut filter = Httpd::new().limits(HttpdLimits {
+        max_headers: 300,
+        ..limits
+    });
+    let got = incoming(&mut filter, format!("GET / HTTP/1.1\r\n{many}\r\n")).remove(0);
+    assert_eq!(request(got).headers().len(), 300);
+    for zero in [
+        HttpdLimits {
+            max_headers: 0,
+            ..limits
+        },
+        HttpdLimits {
+            max_framing: 0,
+            ..limits
+        },
+        HttpdLimits {
+            max_buffer: Some(0),
+            ..limits
+        },
+    ] {
+        assert!(Httpd::new().limits(zero).check().unwrap_err().is_invalid_setting());
+    }
+    let most = HttpdLimits {
+        max_content: usize::MAX,
+        max_head: usize::MAX,
+        max_headers: usize::MAX,
+        max_chunk_line: usize::MAX,
+        max_trailers: usize::MAX,
+        max_framing: usize::MAX,
+        max_buffer: None,
+    };
+    let mut filter = Httpd::new().limits(most);
+    assert_eq!(
+        filter
+            .get(format!("{chunked}{tiny}0\r\n\r\nGET / HTTP/1.1\r\n\r\n").as_bytes())
+            .len(),
+        2
+    );
+}
+
+/// The headers that say where a body ends.
+fn framing() -> impl Strategy<Value = Vec<(&'static str, &'static str)>> {
+    let name = prop::sample::select(vec!["content-length", "transfer-encoding"]);
+    let value = prop::sample::select(vec![
+        "5",
+        "6",
+        "05",
+        "+5",
+        "-5",
+        "5 ",
+        "5, 5",
+        "0x5",
+        "x",
+        "",
+        "0",
+        "99999999999999999999",
+        "chunked",
+        "Chunked",
+        "gzip, chunked",
+        "chunked, chunked",
+        "identity",
+        "\tchunked",
+        "15",
+    ]);
+    prop::collection::vec((name, value), 0..3)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// What `put` writes is one message to a strict reader, whatever the headers say: the reader that takes requests.
+    #[test]
+    fn put_refuses_every_framing_that_get_refuses(
+        headers in framing(),
+        body in prop::sample::select(vec!["hello", "5\r\nhello\r\n0\r\n\r\n", "5\r\nhello\r\n0\r\n\r\nGET", "5\r\nhello\r\n", "5;\n\r\nhello\r\n0\r\n\r\n", "0\r\n\r\n"]),
+        old in any::<bool>(),
+    ) {
+        let mut builder = Response::builder();
+        for (name, value) in &headers {
+            builder = builder.header(*name, *value);
+        }
+        if old {
+            builder = builder.version(Version::HTTP_10);
+        }
+        let mut out = BytesMut::from("before");
+        let put = Httpd::new().put(builder.body(Bytes::from(body)).unwrap(), &mut out);
+        if put.is_err() {
+            prop_assert_eq!(&out[..], b"before");
+            return Ok(());
+        }
+        let text = String::from_utf8(out[6..].to_vec()).unwrap();
+        let version = if old { "HTTP/1.0" } else { "HTTP/1.1" };
+        let text = text.replacen(&format!("{version} 200 OK"), &format!("POST / {version}"), 1);
+        let mut filter = Httpd::new();
+        let given = incoming(&mut filter, &text);
+        prop_assert_eq!(given.len(), 1, "{:?}: {:?}", &text, &given);
+        prop_assert_eq!(filter.get_pending(), b"");
+        let Some(Incoming::Request(request)) = given.into_iter().next() else {
+            return Err(TestCaseError::fail(text));
+        };
+        let plain = request.headers().get(CONTENT_LENGTH).is_some();
+        let decoded = if body.starts_with('0') { "" } else { "hello" };
+        prop_assert_eq!(request.body(), if plain { body } else { decoded });
+    }
+}
+
+#[test]
+fn framing_that_would_be_misread_is_not_put() {
+    let of = |headers: &[(&str, &str)], status: u16, body: &'static str| {
+        let mut builder = Response::builder().status(status);
+        for (name, value) in headers {
+            builder = builder.header(*name, *value);
+        }
+        Httpd::new()
+            .put(builder.body(body.into()).unwrap(), &mut BytesMut::new())
+            .is_ok()
+    };
+    assert!(!of(&[("content-length", "5"), ("content-length", "6")], 200, "hello"));
+    assert!(!of(&[("content-length", "5"), ("content-length", "5")], 200, "hello"));
+    assert!(!of(
+        &[("transfer-encoding", "chunked"), ("content-length", "5")],
+        200,
+        "hello"
+    ));
+    assert!(!of(&[("transfer-encoding", "chunked")], 200, "hello"));
+    assert!(!of(&[("transfer-encoding", "gzip")], 200, ""));
+    assert!(!of(&[("content-length", "x")], 200, ""));
+    assert!(!of(&[("content-length", "+5")], 200, "hello"));
+    assert!(!of(&[("content-length", "5")], 204, ""));
+    assert!(!of(&[("transfer-encoding", "chunked")], 204, ""));
+    // What answers HEAD, a head whose chunks are put behind it, and what has not changed.
+    assert!(of(&[("content-length", "5")], 200, ""));
+    assert!(of(&[("content-length", "5")], 304, ""));
+    assert!(of(&[("transfer-encoding", "chunked")], 200, ""));
+    assert!(of(&[("transfer-encoding", "chunked")], 200, "5\r\nhello\r\n0\r\n\r\n"));
 }

@@ -25,10 +25,13 @@ mod filter_block;
 mod filter_change;
 #[cfg(feature = "codec")]
 mod filter_codec;
+mod filter_conservation;
 mod filter_grep;
 #[cfg(feature = "httpd")]
 mod filter_httpd;
 mod filter_kit;
+#[cfg(all(feature = "json", feature = "msgpack", feature = "cbor", feature = "storable"))]
+mod filter_limits;
 mod filter_line;
 mod filter_map;
 mod filter_recordblock;

@@ -521,6 +521,32 @@ fn sharing_is_no_bomb() {
     assert!(
         storable::from_slice::<serde_json::Value>(&image)
             .unwrap_err()
-            .is_too_deep()
+            .is_too_large()
     );
+    let settings = storable::Settings::new().max_shared(usize::MAX);
+    let error = settings.from_slice::<serde_json::Value>(&image).unwrap_err();
+    assert!(error.is_too_deep());
+}
+
+/// 200 arrays that are one of 200 arrays that are one of 200 empty values: two kilobytes that stand for eight million values.
+#[test]
+fn what_sharing_makes_is_bounded_by_memory_and_not_by_what_is_read() {
+    let array = |first: &[u8], rest: &[u8]| [&[2, 0, 0, 0, 200], first, &rest.repeat(199)].concat();
+    let same = |tag: u32| [&[0][..], &tag.to_be_bytes()].concat();
+    let inner = array(&[5], &[5]);
+    let middle = array(&inner, &same(2));
+    let image = [&[5, 11][..], &array(&middle, &same(1))].concat();
+    assert!(image.len() < 2300);
+    let error = storable::from_slice::<serde_json::Value>(&image).unwrap_err();
+    assert!(error.is_too_large(), "{error}");
+    // As a graph it is as small as the image.
+    assert_eq!(storable::thaw(&image).unwrap().len(), Some(200));
+    // What is not shared is not counted: a megabyte of items, each of two bytes.
+    let list: Vec<u8> = vec![7; 500_000];
+    let image = storable::to_vec(&list).unwrap();
+    assert_eq!(storable::from_slice::<Vec<u8>>(&image).unwrap(), list);
+    let list = vec![7_u8; 1024 * 1024];
+    let image = storable::to_vec(&list).unwrap();
+    assert!(storable::from_slice::<Vec<u8>>(&image).unwrap_err().is_too_large());
+    assert!(storable::thaw(&image).unwrap_err().is_too_large());
 }

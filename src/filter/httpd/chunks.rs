@@ -1,12 +1,13 @@
 //! Bodies whose length is not known before their end: chunks, each with its size, and trailers.
 
-use httparse::{EMPTY_HEADER, Status, parse_chunk_size, parse_headers};
+use super::HttpdLimits;
+use httparse::{EMPTY_HEADER, Status, parse_headers};
 
-/// The line with a chunk's size, and extensions that nobody uses.
-const MAX_LINE: usize = 256;
+/// More trailers than this are refused.
+const MAX_TRAILERS: usize = 32;
 
-/// All trailers together.
-const MAX_TRAILERS: usize = 8 * 1024;
+/// More digits than this are no size of ours.
+const MAX_DIGITS: usize = 16;
 
 /// How far a body in chunks was read.
 #[derive(Clone, Copy, Debug, Default)]
@@ -18,7 +19,10 @@ pub(super) enum Chunks {
     },
     /// The newline behind a chunk.
     Newline,
-    Trailers,
+    /// How far the end of the trailers was looked for.
+    Trailers {
+        scanned: usize,
+    },
 }
 
 /// What stands at the front.
@@ -36,26 +40,18 @@ pub(super) enum Piece {
 
 impl Chunks {
     /// Looks at octets that follow those of the last piece. An error says what is wrong with them.
-    pub(super) fn next(&mut self, octets: &[u8]) -> Result<Piece, &'static str> {
+    pub(super) fn next(&mut self, octets: &[u8], limits: &HttpdLimits) -> Result<Piece, &'static str> {
         match *self {
-            // To the parser, an empty line is a size of zero.
-            Chunks::Size if octets.first().is_some_and(|octet| !octet.is_ascii_hexdigit()) => {
-                Err("A chunk has no size.")
-            }
-            // No more than a line's length is looked at, so that the reason is the same however the line was cut.
-            Chunks::Size => match parse_chunk_size(&octets[..octets.len().min(MAX_LINE + 1)]) {
-                Ok(Status::Complete((line, _))) if line > MAX_LINE => Err("The line of a chunk's size is too long."),
-                Ok(Status::Complete((line, 0))) => {
-                    *self = Chunks::Trailers;
+            Chunks::Size => match size_line(octets, limits.max_chunk_line)? {
+                Some((line, 0)) => {
+                    *self = Chunks::Trailers { scanned: 0 };
                     Ok(Piece::Framing(line, 0))
                 }
-                Ok(Status::Complete((line, size))) => {
+                Some((line, size)) => {
                     *self = Chunks::Data { left: size };
                     Ok(Piece::Framing(line, size))
                 }
-                Ok(Status::Partial) if octets.len() > MAX_LINE => Err("The line of a chunk's size is too long."),
-                Ok(Status::Partial) => Ok(Piece::More),
-                Err(_) => Err("A chunk has no size."),
+                None => Ok(Piece::More),
             },
             Chunks::Data { left } => {
                 let here = left.min(octets.len() as u64);
@@ -77,15 +73,80 @@ impl Chunks {
                 }
                 _ => Err("A chunk is longer than its size."),
             },
-            Chunks::Trailers => {
-                let mut trailers = [EMPTY_HEADER; 32];
-                match parse_headers(octets, &mut trailers) {
-                    Ok(Status::Complete((size, _))) if size <= MAX_TRAILERS => Ok(Piece::End(size)),
-                    Ok(Status::Partial) if octets.len() <= MAX_TRAILERS => Ok(Piece::More),
-                    Ok(_) => Err("The trailers are too long."),
-                    Err(_) => Err("The trailers cannot be read."),
+            Chunks::Trailers { scanned } => {
+                let Some(size) = trailers_end(octets, scanned) else {
+                    // A newline may be the last but two octets that were seen.
+                    *self = Chunks::Trailers {
+                        scanned: octets.len().saturating_sub(2),
+                    };
+                    if octets.len() > limits.max_trailers {
+                        return Err("The trailers are too long.");
+                    }
+                    return Ok(Piece::More);
+                };
+                if size > limits.max_trailers {
+                    return Err("The trailers are too long.");
+                }
+                let mut trailers = [EMPTY_HEADER; MAX_TRAILERS];
+                match parse_headers(&octets[..size], &mut trailers) {
+                    Ok(Status::Complete((size, _))) => Ok(Piece::End(size)),
+                    Ok(Status::Partial) | Err(_) => Err("The trailers cannot be read."),
                 }
             }
         }
     }
+}
+
+/// Reads the line with a chunk's size; its extensions are for nobody. It ends in CR LF and in nothing else, and no control
+/// character stands in it: a reader that ends lines at a bare LF would see other chunks, and other requests behind them.
+fn size_line(octets: &[u8], limit: usize) -> Result<Option<(usize, u64)>, &'static str> {
+    const TOO_LONG: &str = "The line of a chunk's size is too long.";
+    const CONTROL: &str = "There is a control character in the line of a chunk's size.";
+    let (mut size, mut digits, mut extended) = (0_u64, 0, false);
+    for (at, &octet) in octets.iter().enumerate() {
+        if at >= limit {
+            return Err(TOO_LONG);
+        }
+        match octet {
+            b'\r' if digits > 0 => {
+                return match octets.get(at + 1) {
+                    None => Ok(None),
+                    Some(b'\n') if at + 2 > limit => Err(TOO_LONG),
+                    Some(b'\n') => Ok(Some((at + 2, size))),
+                    Some(_) => Err(CONTROL),
+                };
+            }
+            b'\t' | b' ' if digits > 0 => {}
+            _ if octet < b' ' || octet == 0x7f => {
+                return Err(if digits == 0 { "A chunk has no size." } else { CONTROL });
+            }
+            b';' if digits > 0 => extended = true,
+            _ if extended => {}
+            _ => match char::from(octet).to_digit(16) {
+                Some(digit) if digits < MAX_DIGITS && !matches!(octets[..at].last(), Some(b' ' | b'\t')) => {
+                    size = size << 4 | u64::from(digit);
+                    digits += 1;
+                }
+                _ => return Err("A chunk has no size."),
+            },
+        }
+    }
+    Ok(None)
+}
+
+/// Where the trailers end: behind an empty line.
+fn trailers_end(octets: &[u8], from: usize) -> Option<usize> {
+    match octets {
+        [b'\n', ..] => return Some(1),
+        [b'\r', b'\n', ..] => return Some(2),
+        _ => {}
+    }
+    memchr::memchr_iter(b'\n', &octets[from..]).find_map(|newline| {
+        let at = from + newline + 1;
+        match &octets[at..] {
+            [b'\n', ..] => Some(at + 1),
+            [b'\r', b'\n', ..] => Some(at + 2),
+            _ => None,
+        }
+    })
 }

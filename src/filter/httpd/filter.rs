@@ -2,19 +2,13 @@
 
 use super::super::buffer::Buffer;
 use super::super::{Filter, FilterError};
+use super::HttpdLimits;
 use super::incoming::Incoming;
 use super::reading::State;
 use super::response;
 use bytes::{Bytes, BytesMut};
 use http::Response;
 use std::fmt;
-
-/// The settings of a filter on which no setter was called, all in one place.
-mod default {
-    pub(super) const MAX_CONTENT: usize = 1024 * 1024;
-    pub(super) const MAX_HEAD: usize = 64 * 1024;
-    pub(super) const MAX_BUFFER: usize = 512 * 1024 * 1024;
-}
 
 /// The server's side of HTTP/1 (`POE::Filter::HTTPD`): octets in, [`Incoming`] out; `http::Response<Bytes>` is put.
 ///
@@ -36,7 +30,9 @@ mod default {
 /// Whole requests, one at a time, with their bodies; requests may be pipelined. A body is there if `Content-Length` or
 /// `Transfer-Encoding: chunked` says so, whatever the method; chunks are joined and trailers dropped. Blanks and newlines
 /// before a request are skipped. Lines end in CR LF or LF. A request without a version is HTTP/0.9 but may have headers,
-/// folded headers are joined, and slashes that begin a target become one, as in POE.
+/// folded headers are joined, and slashes that begin a target become one, as in POE. Bytes of a target that no URI may have
+/// (`"<>[]\^`{|}` and what is not ASCII) are escaped as `%XX`, and a path without a slash gets one; a control character, or a
+/// colon before the first slash of what is not `http://…`, is refused.
 ///
 /// What is not accepted is [`Incoming::Refused`] with a response to put, and not an error: 400, 411, 413, 431, 501, 505.
 /// Whatever two readers could understand differently is refused (two lengths, a length and chunks, a bad header), because
@@ -46,7 +42,11 @@ mod default {
 ///
 /// # What goes out
 ///
-/// A response with its headers, as they are, and a `content-length` if it has neither that nor `transfer-encoding` and
+/// Framing that two readers could understand differently is an error: several lengths, a length beside `transfer-encoding`, a
+/// length that is no number, a coding other than `chunked`, chunks in HTTP/1.0, and a body that is not in complete chunks
+/// where the header says so. With an empty body, `transfer-encoding: chunked` is taken: the chunks are then put behind it.
+///
+/// A response goes out with its headers, as they are, and a `content-length` if it has neither that nor `transfer-encoding` and
 /// its status allows one. A body that is not as long as the header says is an error. To answer HEAD, put an empty body
 /// with the `content-length` that GET would have. No `Date` is added, for a filter has no clock. What [`keeps_alive`]
 /// says is for you to act on.
@@ -57,14 +57,11 @@ mod default {
 ///
 /// A request's head stays in the buffer until its body is complete (unless it is streamed), so all of it is pending, and
 /// a switch of filters loses nothing. That makes an upgrade simple: what follows the request is the next filter's.
-/// Memory is bounded by [`max_head`](Self::max_head) and [`max_content`](Self::max_content), and, with chunks, by
-/// [`max_buffer`](Self::max_buffer).
+/// [`HttpdLimits`] has all limits, with their defaults.
 #[doc(alias = "POE::Filter::HTTPD")]
 pub struct Httpd {
     pub(super) buffer: Buffer,
-    pub(super) max_content: usize,
-    pub(super) max_head: usize,
-    max_buffer: usize,
+    pub(super) limits: HttpdLimits,
     pub(super) streaming: bool,
     pub(super) state: State,
     /// What follows the record given last, ahead of what is in the buffer.
@@ -85,9 +82,7 @@ impl Httpd {
     pub fn new() -> Self {
         Httpd {
             buffer: Buffer::default(),
-            max_content: default::MAX_CONTENT,
-            max_head: default::MAX_HEAD,
-            max_buffer: default::MAX_BUFFER,
+            limits: HttpdLimits::default(),
             streaming: false,
             state: State::Head,
             next: None,
@@ -96,6 +91,14 @@ impl Httpd {
             overflowed: false,
             sound: false,
         }
+    }
+
+    /// Sets all limits. See [`HttpdLimits`], which has an example and the defaults.
+    #[must_use]
+    pub fn limits(mut self, limits: HttpdLimits) -> Self {
+        self.limits = limits;
+        self.sound = false;
+        self
     }
 
     /// The largest body in octets, 1 MiB by default; larger ones are refused by a 413. No limit when streaming. Zero is
@@ -111,7 +114,7 @@ impl Httpd {
     #[must_use]
     #[doc(alias = "MaxContent")]
     pub fn max_content(mut self, octets: usize) -> Self {
-        self.max_content = octets;
+        self.limits.max_content = octets;
         self.sound = false;
         self
     }
@@ -127,12 +130,12 @@ impl Httpd {
     /// ```
     #[must_use]
     pub fn max_head(mut self, octets: usize) -> Self {
-        self.max_head = octets;
+        self.limits.max_head = octets;
         self.sound = false;
         self
     }
 
-    /// The most octets that may wait to be parsed, 512 MiB by default; more is a fatal error. It must be larger than
+    /// The most octets that may wait to be parsed, 16 MiB by default; more is a fatal error. It must be larger than
     /// [`max_content`](Self::max_content) by that number's digits and one, or it is an error at
     /// [`check`](Filter::check).
     ///
@@ -146,7 +149,7 @@ impl Httpd {
     #[must_use]
     #[doc(alias = "MaxBuffer")]
     pub fn max_buffer(mut self, octets: usize) -> Self {
-        self.max_buffer = octets;
+        self.limits.max_buffer = Some(octets);
         self.sound = false;
         self
     }
@@ -185,7 +188,7 @@ impl Filter for Httpd {
         if self.overflowed || matches!(self.state, State::Over) {
             return;
         }
-        let room = self.max_buffer.saturating_sub(self.buffer.len());
+        let room = self.limits.buffer().saturating_sub(self.buffer.len());
         if octets.len() > room {
             self.overflowed = true;
             octets = &octets[..room];
@@ -244,7 +247,7 @@ impl Filter for Httpd {
             }
         }
         if self.overflowed {
-            return Err(FilterError::overflow(self.max_buffer, self.restart()));
+            return Err(FilterError::overflow(self.limits.buffer(), self.restart()));
         }
         self.buffer.release();
         Ok(None)
@@ -266,25 +269,14 @@ impl Filter for Httpd {
 
     fn fresh(&self) -> Self {
         Httpd {
-            max_content: self.max_content,
-            max_head: self.max_head,
-            max_buffer: self.max_buffer,
+            limits: self.limits,
             streaming: self.streaming,
             ..Self::new()
         }
     }
 
     fn check(&self) -> Result<(), FilterError> {
-        let digits = self.max_content.checked_ilog10().unwrap_or(0) as usize + 1;
-        if self.max_content == 0 || self.max_head == 0 || self.max_buffer == 0 {
-            return Err(FilterError::invalid_setting("a limit must be at least one octet"));
-        }
-        if self.max_buffer < self.max_content.saturating_add(digits + 1) {
-            return Err(FilterError::invalid_setting(
-                "the buffer's limit must be larger than that of the content",
-            ));
-        }
-        Ok(())
+        self.limits.check()
     }
 }
 
@@ -308,9 +300,9 @@ impl fmt::Debug for Httpd {
             .field("pending", &self.buffer.len())
             .field("streaming", &self.streaming)
             .field("overflowed", &self.overflowed)
-            .field("max_content", &self.max_content)
-            .field("max_head", &self.max_head)
-            .field("max_buffer", &self.max_buffer)
+            .field("max_content", &self.limits.max_content)
+            .field("max_head", &self.limits.max_head)
+            .field("max_buffer", &self.limits.max_buffer)
             .finish()
     }
 }

@@ -4,15 +4,15 @@
 //! runs of blanks in the request line, folded headers) is read by hand, from a head that is known to be complete.
 
 use super::refused::Refused;
+use super::target;
 use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, EXPECT, TRANSFER_ENCODING};
-use http::uri::PathAndQuery;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri, Version};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Version};
 use httparse::{EMPTY_HEADER, Header, Status};
 use std::mem::MaybeUninit;
 use std::ops::Range;
 
-/// More headers than this are refused.
+/// Room for so many headers is on the stack; a higher limit takes memory for each head.
 const MAX_HEADERS: usize = 100;
 
 /// A head that was accepted.
@@ -38,10 +38,17 @@ const SHARED: usize = 2048;
 
 /// Reads the head at the front, in one go; `None` when it is not complete, or not of the usual form. `shared` is a copy of
 /// the front, as far as there is one.
-pub(super) fn parse(octets: &[u8], shared: &mut Bytes) -> Option<(usize, Result<Head, Box<Refused>>)> {
-    let mut headers = [const { MaybeUninit::uninit() }; MAX_HEADERS];
+pub(super) fn parse(octets: &[u8], shared: &mut Bytes, most: usize) -> Option<(usize, Result<Head, Box<Refused>>)> {
+    let mut few = [const { MaybeUninit::uninit() }; MAX_HEADERS];
+    let mut many = Vec::new();
+    let headers = if most <= MAX_HEADERS {
+        &mut few[..most]
+    } else {
+        many.resize_with(most.min(octets.len()), MaybeUninit::uninit);
+        &mut many[..]
+    };
     let mut parsed = httparse::Request::new(&mut []);
-    let Ok(Status::Complete(size)) = parsed.parse_with_uninit_headers(octets, &mut headers) else {
+    let Ok(Status::Complete(size)) = parsed.parse_with_uninit_headers(octets, headers) else {
         return None;
     };
     if shared.len() < size {
@@ -78,10 +85,10 @@ pub(super) fn end(octets: &[u8], from: usize) -> Result<usize, usize> {
 }
 
 /// Reads a complete head that [`parse`] did not take.
-pub(super) fn parse_odd(head: &[u8]) -> Result<Head, Box<Refused>> {
+pub(super) fn parse_odd(head: &[u8], most: usize) -> Result<Head, Box<Refused>> {
     let unfolded = unfold(head);
     if unfolded.len() != head.len()
-        && let Some((_, built)) = parse(&unfolded, &mut Bytes::new())
+        && let Some((_, built)) = parse(&unfolded, &mut Bytes::new(), most)
     {
         return built;
     }
@@ -113,7 +120,7 @@ pub(super) fn parse_odd(head: &[u8]) -> Result<Head, Box<Refused>> {
             Some(_) => return Err(bad_line(line)),
         },
     };
-    let mut headers = [EMPTY_HEADER; MAX_HEADERS];
+    let mut headers = vec![EMPTY_HEADER; most.min(head.len())];
     let headers = match httparse::parse_headers(&head[(line_end + 1).min(head.len())..], &mut headers) {
         Ok(Status::Complete((_, headers))) => headers,
         Err(httparse::Error::TooManyHeaders) => return Err(too_large()),
@@ -171,7 +178,7 @@ fn build(
     octets: &[u8],
     head: &Bytes,
     method: &[u8],
-    mut target: Range<usize>,
+    target: Range<usize>,
     version: Version,
     parsed: &[Header<'_>],
 ) -> Result<Head, Box<Refused>> {
@@ -180,23 +187,7 @@ fn build(
     *request.version_mut() = version;
     *request.method_mut() = Method::from_bytes(method).map_err(|_| bad("The method is not a token."))?;
 
-    // Two clients of old began all targets with two slashes. As the authority of a host they would be misread.
-    let slashes = octets[target.clone()]
-        .iter()
-        .take_while(|octet| **octet == b'/')
-        .count();
-    target.start += slashes.saturating_sub(1);
-    let uri = if slashes > 0 {
-        PathAndQuery::from_maybe_shared(head.slice(target)).map(Uri::from)
-    } else {
-        Uri::from_maybe_shared(head.slice(target))
-    };
-    let uri = uri.map_err(|_| bad("The target is not a URI."))?;
-    let is_host_alone = uri.authority().is_some() && uri.scheme().is_none();
-    if is_host_alone != (request.method() == Method::CONNECT) {
-        return Err(bad("The target is not of the form that the method needs."));
-    }
-    *request.uri_mut() = uri;
+    *request.uri_mut() = target::parse(head.slice(target), request.method()).map_err(bad)?;
 
     let mut headers = HeaderMap::with_capacity(parsed.len());
     // Most requests have no body, and nothing has to be looked up for them.

@@ -1,10 +1,10 @@
 //! Where a request begins and ends, and what it becomes: the states, and the way from one to the next.
 
-use super::Httpd;
 use super::chunks::{Chunks, Piece};
 use super::head::{self, Body, Head};
 use super::incoming::Incoming;
 use super::refused::Refused;
+use super::{Httpd, HttpdLimits};
 use bytes::{Buf, Bytes};
 use http::{Request, Response, StatusCode};
 
@@ -37,6 +37,8 @@ pub(super) struct Waiting {
     chunks: Chunks,
     /// Octets of the body in the chunks so far.
     content: u64,
+    /// Octets round them.
+    framing: usize,
 }
 
 impl Httpd {
@@ -54,9 +56,9 @@ impl Httpd {
         }
         let octets = self.buffer.as_slice();
         let usual = if self.scanned == 0 && !octets.is_empty() {
-            match head::parse(octets, &mut shared) {
+            match head::parse(octets, &mut shared, self.limits.max_headers) {
                 // Most of them, and each move of a request costs.
-                Some((size, Ok(head))) if size <= self.max_head => return self.accept(size, head, shared),
+                Some((size, Ok(head))) if size <= self.limits.max_head => return self.accept(size, head, shared),
                 other => other,
             }
         } else {
@@ -67,11 +69,12 @@ impl Httpd {
             // A newline may be the last but one octet that was seen.
             None => match head::end(octets, self.scanned.saturating_sub(2)) {
                 Ok(size) => {
-                    let head = &octets[..size.min(self.max_head)];
-                    let (_, parsed) = head::parse(head, &mut shared).unwrap_or_else(|| (size, head::parse_odd(head)));
+                    let (head, most) = (&octets[..size.min(self.limits.max_head)], self.limits.max_headers);
+                    let (_, parsed) =
+                        head::parse(head, &mut shared, most).unwrap_or_else(|| (size, head::parse_odd(head, most)));
                     (size, parsed)
                 }
-                Err(scanned) if octets.len() <= self.max_head => {
+                Err(scanned) if octets.len() <= self.limits.max_head => {
                     self.scanned = scanned;
                     return None;
                 }
@@ -79,7 +82,7 @@ impl Httpd {
             },
         };
         self.scanned = 0;
-        let parsed = if size > self.max_head {
+        let parsed = if size > self.limits.max_head {
             Err(head::too_large())
         } else {
             parsed
@@ -117,7 +120,7 @@ impl Httpd {
             return Some(Incoming::Request(request));
         }
         if let Body::Length(length) = body
-            && length > self.max_content as u64
+            && length > self.limits.max_content as u64
         {
             let refused = if expects || length == u64::MAX {
                 // A client that waits may send the body or not.
@@ -140,6 +143,7 @@ impl Httpd {
             at: size,
             chunks: Chunks::Size,
             content: 0,
+            framing: 0,
         }));
         go_on
     }
@@ -165,15 +169,21 @@ impl Httpd {
             return Some(Incoming::Request(waiting.request));
         }
         loop {
-            match waiting.chunks.next(&self.buffer.as_slice()[waiting.at..]) {
+            match waiting.chunks.next(&self.buffer.as_slice()[waiting.at..], &self.limits) {
                 Ok(Piece::More) => {
                     self.state = State::Body(waiting);
                     return None;
                 }
                 Ok(Piece::Framing(size, chunk)) => {
                     waiting.at += size;
+                    waiting.framing += size;
+                    if waiting.framing > self.limits.max_framing {
+                        let why = "There is too much round the chunks of the content.";
+                        let refused = Refused::last(StatusCode::PAYLOAD_TOO_LARGE, why);
+                        return Some(self.refuse(refused.with_request(waiting.request)));
+                    }
                     let content = waiting.content.saturating_add(chunk);
-                    if content > self.max_content as u64 {
+                    if content > self.limits.max_content as u64 {
                         let refused = Refused::last(StatusCode::PAYLOAD_TOO_LARGE, &too_large(content));
                         return Some(self.refuse(refused.with_request(waiting.request)));
                     }
@@ -182,7 +192,11 @@ impl Httpd {
                 Ok(Piece::Data(size)) => waiting.at += size,
                 Ok(Piece::End(size)) => {
                     let end = waiting.at + size;
-                    let body = joined(&self.buffer.as_slice()[waiting.begin..end], waiting.content as usize);
+                    let body = joined(
+                        &self.buffer.as_slice()[waiting.begin..end],
+                        waiting.content as usize,
+                        &self.limits,
+                    );
                     self.buffer.consume(end);
                     *waiting.request.body_mut() = body;
                     return Some(Incoming::Request(waiting.request));
@@ -198,7 +212,7 @@ impl Httpd {
     /// Goes on with chunks that are given as they come.
     pub(super) fn stream_chunks(&mut self, mut chunks: Chunks) -> Option<Incoming> {
         loop {
-            match chunks.next(self.buffer.as_slice()) {
+            match chunks.next(self.buffer.as_slice(), &self.limits) {
                 Ok(Piece::More) => {
                     self.state = State::Chunks(chunks);
                     return None;
@@ -238,11 +252,11 @@ fn too_large(length: u64) -> String {
 }
 
 /// The body in these chunks, which are complete and in order.
-fn joined(mut octets: &[u8], content: usize) -> Bytes {
+fn joined(mut octets: &[u8], content: usize, limits: &HttpdLimits) -> Bytes {
     let mut body = Vec::with_capacity(content);
     let mut chunks = Chunks::Size;
     loop {
-        match chunks.next(octets) {
+        match chunks.next(octets, limits) {
             Ok(Piece::Framing(size, _)) => octets = &octets[size..],
             Ok(Piece::Data(size)) => {
                 body.extend_from_slice(&octets[..size]);

@@ -2,6 +2,8 @@
 
 use super::super::FilterError;
 use super::super::block::put_decimal;
+use super::HttpdLimits;
+use super::chunks::{Chunks, Piece};
 use bytes::{Bytes, BytesMut};
 use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::{HeaderValue, Request, Response, StatusCode, Version};
@@ -55,27 +57,50 @@ pub(super) fn write(response: &Response<Bytes>, out: &mut BytesMut) -> Result<()
     if bodiless && !body.is_empty() {
         return Err(FilterError::custom("a response with this status has no body"));
     }
+    let old = response.version() <= Version::HTTP_10;
     // One walk over the headers costs less than looking two of them up.
-    let (mut size, mut said, mut coded) = (body.len() + 96, None, false);
+    let (mut size, mut said, mut coded) = (body.len() + 96, None, None);
     for (name, value) in headers {
         size += name.as_str().len() + value.len() + 4;
-        if name == CONTENT_LENGTH {
-            said = said.or(Some(value));
+        if name == CONTENT_LENGTH && said.replace(value).is_some() {
+            return refused("the response has more than one Content-Length");
         }
-        coded |= name == TRANSFER_ENCODING;
+        if name == TRANSFER_ENCODING && coded.replace(value).is_some() {
+            return refused("the response has more than one Transfer-Encoding");
+        }
     }
-    if let Some(said) = said
-        && !body.is_empty()
-        && said.to_str().ok().and_then(|said| said.parse().ok()) != Some(body.len())
-    {
-        // The client would take the rest of the body for the next response.
-        return Err(FilterError::custom(
-            "the response's Content-Length is not that of its body",
-        ));
+    // Whatever two readers could understand differently is refused, as it is on the way in: where the one ends this response,
+    // the other would see the next.
+    if let Some(said) = said {
+        if coded.is_some() {
+            return refused("the response has both Content-Length and Transfer-Encoding");
+        }
+        let Some(length) = number(said.as_bytes()) else {
+            return refused("the response's Content-Length is not a number");
+        };
+        if !body.is_empty() && length != body.len() as u64 {
+            return refused("the response's Content-Length is not that of its body");
+        }
+        if length > 0 && (status.is_informational() || status == StatusCode::NO_CONTENT) {
+            return refused("a response with this status has no Content-Length");
+        }
+    }
+    if let Some(coded) = coded {
+        if !coded.as_bytes().eq_ignore_ascii_case(b"chunked") {
+            return refused("the only transfer coding of responses is chunked");
+        }
+        if old {
+            return refused("Transfer-Encoding is not of this version");
+        }
+        if status.is_informational() || status == StatusCode::NO_CONTENT {
+            return refused("a response with this status has no Transfer-Encoding");
+        }
+        if !body.is_empty() && !is_chunked(body) {
+            return refused("the response's body is not in chunks, though its Transfer-Encoding says so");
+        }
     }
 
     out.reserve(size);
-    let old = response.version() <= Version::HTTP_10;
     match response.extensions().get::<Reason>() {
         None if status == StatusCode::OK && !old => out.extend_from_slice(b"HTTP/1.1 200 OK\r\n"),
         reason => {
@@ -95,7 +120,7 @@ pub(super) fn write(response: &Response<Bytes>, out: &mut BytesMut) -> Result<()
         out.extend_from_slice(value.as_bytes());
         out.extend_from_slice(b"\r\n");
     }
-    if said.is_none() && !bodiless && !coded {
+    if said.is_none() && !bodiless && coded.is_none() {
         out.extend_from_slice(b"content-length: ");
         put_decimal(body.len(), out);
         out.extend_from_slice(b"\r\n\r\n");
@@ -104,4 +129,28 @@ pub(super) fn write(response: &Response<Bytes>, out: &mut BytesMut) -> Result<()
     }
     out.extend_from_slice(body);
     Ok(())
+}
+
+fn refused(why: &'static str) -> Result<(), FilterError> {
+    Err(FilterError::custom(why))
+}
+
+/// Digits and nothing else; no sign, no blanks, no list.
+fn number(digits: &[u8]) -> Option<u64> {
+    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    str::from_utf8(digits).ok()?.parse().ok()
+}
+
+/// Whether a body is in chunks, complete, with nothing behind the last.
+fn is_chunked(mut body: &[u8]) -> bool {
+    let (mut chunks, limits) = (Chunks::Size, HttpdLimits::default());
+    loop {
+        match chunks.next(body, &limits) {
+            Ok(Piece::Framing(size, _) | Piece::Data(size)) => body = &body[size..],
+            Ok(Piece::End(size)) => return size == body.len(),
+            Ok(Piece::More) | Err(_) => return false,
+        }
+    }
 }

@@ -41,23 +41,23 @@ impl<T: LineRecord> Filter for Line<T> {
                     self.buffer.consume(rest);
                 }
                 Found::Line { line, rest } => {
-                    let record = if line > self.max_length {
+                    let record = if line > self.limits.max_length {
                         Err(FilterError::too_long(
-                            self.max_length,
-                            self.buffer.copy_front(self.max_length),
+                            self.limits.max_length,
+                            self.buffer.copy_front(self.limits.max_length),
                         ))
                     } else {
-                        T::from_line(&self.buffer.as_slice()[..line]).map(Some)
+                        T::from_line(&self.buffer.as_slice()[..line], self.lossy).map(Some)
                     };
                     self.scanned = 0;
                     self.buffer.consume(rest);
                     return record;
                 }
-                Found::More { content } if !self.discarding && content > self.max_length => {
-                    let head = self.buffer.copy_front(self.max_length);
+                Found::More { content } if !self.discarding && content > self.limits.max_length => {
+                    let head = self.buffer.copy_front(self.limits.max_length);
                     self.discarding = true;
                     self.discard(content);
-                    return Err(FilterError::too_long(self.max_length, head));
+                    return Err(FilterError::too_long(self.limits.max_length, head));
                 }
                 Found::More { content } => {
                     if self.discarding {
@@ -100,8 +100,9 @@ impl<T: LineRecord> Filter for Line<T> {
             setting: self.setting.clone(),
             terminator: self.setting.clone(),
             output: self.output.clone(),
-            max_length: self.max_length,
+            limits: self.limits,
             max_buffer: self.max_buffer,
+            lossy: self.lossy,
             fault: self.fault,
             ..Self::with_defaults()
         }

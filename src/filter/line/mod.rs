@@ -22,14 +22,51 @@ use terminator::Terminator;
 /// The settings of a filter on which no setter was called, all in one place.
 mod default {
     pub(super) const OUTPUT: &[u8] = b"\r\n";
-    pub(super) const MAX_LENGTH: usize = 64 * 1024 * 1024;
-    pub(super) const MAX_BUFFER: usize = 512 * 1024 * 1024;
+    pub(super) const MAX_LENGTH: usize = 64 * 1024;
+    /// Room for whoever feeds more than a wheel reads at a time.
+    pub(super) const MAX_BUFFER: usize = 16 * 1024 * 1024;
+}
+
+/// The limits of a [`Line`] filter, all in one place.
+///
+/// ```
+/// use poe::filter::{Filter, Line, LineLimits};
+/// let limits = LineLimits { max_length: 1024 * 1024, ..LineLimits::default() };
+/// let mut filter = Line::bytes().limits(limits);
+/// assert_eq!(filter.get(&[&[b'x'; 70_000][..], b"\n"].concat()).remove(0).unwrap().len(), 70_000);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LineLimits {
+    /// The longest line in bytes, terminator not counted; 64 KiB. A longer line is an error, and the next one follows.
+    pub max_length: usize,
+    /// The most bytes that may wait to be parsed; more are a fatal error.
+    ///
+    /// `None`, the default, is 16 MiB, or twice the longest line if that is more. A wheel never has more than the beginning
+    /// of a line and one read waiting.
+    pub max_buffer: Option<usize>,
+}
+
+impl Default for LineLimits {
+    fn default() -> Self {
+        LineLimits {
+            max_length: default::MAX_LENGTH,
+            max_buffer: None,
+        }
+    }
+}
+
+impl LineLimits {
+    fn buffer(&self) -> usize {
+        let derived = self.max_length.saturating_mul(2).max(default::MAX_BUFFER);
+        self.max_buffer.unwrap_or(derived)
+    }
 }
 
 /// Cuts a stream into lines, and ends each line that is put (`POE::Filter::Line`).
 ///
 /// [`Line::new()`] has `String` records: a line that is not UTF-8 is an error with its octets inside, and the next line
-/// follows. [`Line::bytes()`] has [`Bytes`] records and takes any octets. Records come without their terminator, and put
+/// follows. [`Line::lossy()`] has `String` records, too, and replaces what is not UTF-8; [`Line::bytes()`] has [`Bytes`]
+/// records. Neither of the two ever fails for a line's content. Records come without their terminator, and put
 /// leaves newlines inside a record alone.
 ///
 /// ```
@@ -81,8 +118,11 @@ pub struct Line<T = String> {
     /// What ends lines now. Differs from the setting once a newline was detected.
     terminator: Terminator,
     output: Bytes,
-    max_length: usize,
+    limits: LineLimits,
+    /// The limit of the buffer, given or derived.
     max_buffer: usize,
+    /// Invalid UTF-8 is replaced, where records are text.
+    lossy: bool,
     /// What is wrong with the settings taken together; every setter brings it up to date.
     fault: Option<&'static str>,
     /// How far into the buffer the terminator was looked for. Back to zero with every line.
@@ -100,7 +140,7 @@ pub struct Line<T = String> {
 }
 
 impl Line<String> {
-    /// Lines of text; any newline ends one, CR LF is put behind one, 64 MiB is the longest.
+    /// Lines of text, where one that is not UTF-8 is an error. Any newline ends a line, CR LF is put behind one.
     ///
     /// ```
     /// use poe::filter::{Filter, Line};
@@ -111,6 +151,26 @@ impl Line<String> {
     #[must_use]
     pub fn new() -> Self {
         Self::with_defaults()
+    }
+
+    /// Lines of text, where bytes that are not UTF-8 become U+FFFD, the replacement character.
+    ///
+    /// Use it for what other programs print, such as logs: no content of a line is an error. Otherwise it is as
+    /// [`Line::new`]. Use [`Line::bytes`] if the bytes must come through unchanged.
+    ///
+    /// ```
+    /// use poe::filter::{Filter, Line};
+    /// let mut filter = Line::lossy();
+    /// filter.get_one_start(b"caf\xe9\n");
+    /// assert_eq!(filter.get_one().unwrap().unwrap(), "caf\u{fffd}");
+    /// ```
+    #[must_use]
+    #[doc(alias = "from_utf8_lossy")]
+    pub fn lossy() -> Self {
+        Line {
+            lossy: true,
+            ..Self::with_defaults()
+        }
     }
 }
 
@@ -231,7 +291,14 @@ impl<T: LineRecord> Line<T> {
         self
     }
 
-    /// The longest line in octets, terminator not counted; 64 MiB by default. Zero is an error at
+    /// Sets all limits. See [`LineLimits`], which has an example and the defaults.
+    #[must_use]
+    pub fn limits(mut self, limits: LineLimits) -> Self {
+        self.limits = limits;
+        self.reconsider()
+    }
+
+    /// Sets the longest line in bytes, terminator not counted; 64 KiB by default. Zero is an error at
     /// [`check`](super::Filter::check).
     ///
     /// ```
@@ -243,12 +310,12 @@ impl<T: LineRecord> Line<T> {
     #[must_use]
     #[doc(alias = "MaxLength")]
     pub fn max_length(mut self, octets: usize) -> Self {
-        self.max_length = octets;
+        self.limits.max_length = octets;
         self.reconsider()
     }
 
-    /// The most octets that may wait to be parsed; 512 MiB by default, and at least [`max_length`](Self::max_length), or
-    /// it is an error at [`check`](super::Filter::check).
+    /// Sets the most bytes that may wait to be parsed; at least [`max_length`](Self::max_length), or it is an error at
+    /// [`check`](super::Filter::check). By default 16 MiB, or twice the longest line if that is more.
     ///
     /// It bounds what a caller may append without taking the records out; an unterminated line is bounded by
     /// `max_length` alone. With a pattern, leave room for 4096 octets more than a line.
@@ -263,7 +330,7 @@ impl<T: LineRecord> Line<T> {
     #[must_use]
     #[doc(alias = "MaxBuffer")]
     pub fn max_buffer(mut self, octets: usize) -> Self {
-        self.max_buffer = octets;
+        self.limits.max_buffer = Some(octets);
         self.reconsider()
     }
 
@@ -273,8 +340,9 @@ impl<T: LineRecord> Line<T> {
             setting: Terminator::Newline,
             terminator: Terminator::Newline,
             output: Bytes::from_static(default::OUTPUT),
-            max_length: default::MAX_LENGTH,
-            max_buffer: default::MAX_BUFFER,
+            limits: LineLimits::default(),
+            max_buffer: LineLimits::default().buffer(),
+            lossy: false,
             fault: None,
             scanned: 0,
             owed: None,
@@ -293,11 +361,12 @@ impl<T: LineRecord> Line<T> {
 
     /// Looks at the settings as a whole, and forgets how far a search under other settings had come.
     fn reconsider(mut self) -> Self {
+        self.max_buffer = self.limits.buffer();
         self.fault = if matches!(self.setting, Terminator::Missing) {
             Some("a literal line terminator needs at least one octet")
-        } else if self.max_length == 0 || self.max_buffer == 0 {
+        } else if self.limits.max_length == 0 || self.max_buffer == 0 {
             Some("a limit must be at least one octet")
-        } else if self.max_buffer < self.max_length {
+        } else if self.max_buffer < self.limits.max_length {
             Some("the buffer's limit must be at least the limit of a line")
         } else {
             None
@@ -330,7 +399,7 @@ impl<T> fmt::Debug for Line<T> {
             .field("owed", &self.owed.map(char::from))
             .field("discarding", &self.discarding)
             .field("overflowed", &self.overflowed)
-            .field("max_length", &self.max_length)
+            .field("max_length", &self.limits.max_length)
             .field("max_buffer", &self.max_buffer)
             .finish()
     }

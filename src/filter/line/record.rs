@@ -23,16 +23,17 @@ mod sealed {
     use super::{Bytes, FilterError};
 
     pub trait Sealed: Sized + 'static {
-        fn from_line(octets: &[u8]) -> Result<Self, FilterError>;
+        fn from_line(octets: &[u8], lossy: bool) -> Result<Self, FilterError>;
         fn octets(&self) -> &[u8];
     }
 
     impl Sealed for String {
         // A `Result` that goes through memory is read back in other pieces than it was written in, which stalls.
         #[inline(always)]
-        fn from_line(octets: &[u8]) -> Result<Self, FilterError> {
+        fn from_line(octets: &[u8], lossy: bool) -> Result<Self, FilterError> {
             match str::from_utf8(octets) {
                 Ok(text) => Ok(text.to_owned()),
+                Err(_) if lossy => Ok(String::from_utf8_lossy(octets).into_owned()),
                 Err(cause) => Err(FilterError::invalid_utf8(cause, Bytes::copy_from_slice(octets))),
             }
         }
@@ -45,7 +46,7 @@ mod sealed {
     impl Sealed for Bytes {
         // A copy, for a slice of the read buffer would keep all of it in memory as long as one line lives.
         #[inline(always)]
-        fn from_line(octets: &[u8]) -> Result<Self, FilterError> {
+        fn from_line(octets: &[u8], _: bool) -> Result<Self, FilterError> {
             Ok(Bytes::copy_from_slice(octets))
         }
 

@@ -18,14 +18,22 @@ pub(super) enum Found {
 
 /// A pattern's search. Its positions count from where it began, the buffer's from what is left.
 pub(super) struct Search {
-    walk: Walk,
+    pub(super) walk: Walk,
     /// Octets seen by the walk that have left the buffer since.
     dropped: usize,
     /// The line was given already; only the end of its terminator is still open.
     given: bool,
     /// The end of a match whose start was found to be open, so that it is not looked at again.
     held: usize,
+    /// Where the match began that was found to be open. Another match with that start is as open.
+    open_from: usize,
+    /// Steps that went into finding the starts of open matches. They may not be more than a multiple of the octets walked, so
+    /// that the work stays linear in what is received; without them a line is given a little later.
+    pub(super) spent: usize,
 }
+
+/// Steps for each octet walked that may go into giving lines early.
+const STEPS: usize = 16;
 
 impl Search {
     pub(super) fn new(pattern: &Pattern, max_length: usize) -> Self {
@@ -34,6 +42,8 @@ impl Search {
             dropped: 0,
             given: false,
             held: 0,
+            open_from: usize::MAX,
+            spent: 0,
         }
     }
 }
@@ -120,7 +130,7 @@ impl<T: LineRecord> Line<T> {
 
     fn find_match(&mut self, pattern: &Pattern) -> Found {
         loop {
-            let max_length = self.max_length;
+            let max_length = self.limits.max_length;
             let search = self.search.get_or_insert_with(|| Search::new(pattern, max_length));
             let octets = self.buffer.as_slice();
             let seen = search.walk.walked() - search.dropped;
@@ -148,9 +158,15 @@ impl<T: LineRecord> Line<T> {
                 }
                 Progress::Open(end) if search.held == end => return Found::More { content: 0 },
                 Progress::Open(end) => {
+                    search.held = end;
+                    let spent = search.spent.saturating_add(end);
+                    if spent > search.walk.walked().saturating_mul(STEPS) {
+                        return Found::More { content: 0 };
+                    }
+                    search.spent = spent;
                     let line = pattern.start_of(&octets[..end]);
-                    if !pattern.starts_fresh(&octets[..line]) {
-                        search.held = end;
+                    if line == search.open_from || !pattern.starts_fresh(&octets[..line]) {
+                        search.open_from = line;
                         return Found::More { content: 0 };
                     }
                     search.given = true;

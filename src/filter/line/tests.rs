@@ -38,3 +38,28 @@ fn octets_are_searched_once() {
     filter.get(b"def");
     assert_eq!(filter.scanned, 6);
 }
+
+/// While a match is open and may begin elsewhere, each octet is a reason to look again where the line ends; that must not walk
+/// the whole line each time.
+#[test]
+fn the_work_of_a_pattern_is_linear_in_what_is_received() {
+    for (pattern, end) in [
+        (r"ab|\n+", "a\n"),
+        (r"abcd+e|c|\n", "abcd"),
+        (r"(?s)x.*y|\n", "x"),
+        (r"ab|(\nc?)+", "a\n"),
+    ] {
+        let mut filter = Line::new().input_regexp(pattern).unwrap().max_length(1 << 20);
+        let line = ["z".repeat(100_000), end.to_owned()].concat();
+        filter.get_one_start(line.as_bytes());
+        let mut given = 0;
+        for octet in b"\ny\nycd".repeat(300) {
+            given += usize::from(filter.get_one().unwrap().is_some());
+            if let Some(search) = &filter.search {
+                assert!(search.spent <= 16 * search.walk.walked(), "{pattern}");
+            }
+            filter.get_one_start(&[octet]);
+        }
+        assert!(given > 0 || pattern.contains('x'), "{pattern}");
+    }
+}

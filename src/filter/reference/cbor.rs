@@ -1,16 +1,34 @@
 //! CBOR for POE::Filter::Reference.
 
-use super::Serializer;
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use super::bounded::Bounded;
+use super::limits::{Budget, nothing_follows};
+use super::{ReferenceLimits, Serializer};
+use serde::de::{DeserializeOwned, Error as _};
+use serde::{Deserialize, Deserializer, Serialize};
+use std::cell::Cell;
 use std::error::Error;
 use std::fmt;
 use std::marker::PhantomData;
+use std::rc::Rc;
 
-/// How deep a record may be nested; each level takes some stack.
-const MAX_DEPTH: usize = 128;
+thread_local! {
+    /// The budget of the record that is read next: the reader takes a type, and no value beside it.
+    static NEXT: Cell<Option<Rc<Budget>>> = const { Cell::new(None) };
+}
 
-/// Freezes records as CBOR (RFC 8949); the record is any type that serde knows.
+/// A record whose items are counted.
+struct Counted<T>(T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Counted<T> {
+    fn deserialize<D: Deserializer<'de>>(reader: D) -> Result<Self, D::Error> {
+        let Some(budget) = NEXT.take() else {
+            return Err(D::Error::custom("a record without limits"));
+        };
+        T::deserialize(Bounded::new(reader, &budget)).map(Counted)
+    }
+}
+
+/// Freezes records as CBOR (RFC 8949); the record is any type that serde knows. Bytes behind the record are an error.
 ///
 /// ```
 /// use poe::filter::{Filter, Reference, Cbor};
@@ -51,6 +69,21 @@ impl<T: Serialize + DeserializeOwned + 'static> Serializer for Cbor<T> {
     }
 
     fn thaw(&self, octets: &[u8]) -> Result<T, Box<dyn Error + Send + Sync>> {
-        Ok(ciborium::de::from_reader_with_recursion_limit(octets, MAX_DEPTH)?)
+        self.thaw_within(octets, &ReferenceLimits::default())
+    }
+
+    fn thaw_within(&self, bytes: &[u8], limits: &ReferenceLimits) -> Result<T, Box<dyn Error + Send + Sync>> {
+        let budget = Rc::new(Budget::new(limits, usize::MAX));
+        let mut rest = bytes;
+        NEXT.set(Some(budget.clone()));
+        // The reader counts tags, too, which are no containers.
+        let depth = limits.reader_depth();
+        let record = ciborium::de::from_reader_with_recursion_limit::<Counted<T>, _>(&mut rest, depth);
+        NEXT.set(None);
+        let record = budget.verdict(record, |error| {
+            matches!(error, ciborium::de::Error::RecursionLimitExceeded)
+        })?;
+        nothing_follows(rest)?;
+        Ok(record.0)
     }
 }

@@ -1,17 +1,13 @@
 //! The filter: a decimal length, a NUL, a payload.
 
-use super::Serializer;
+use super::limits::Exceeded;
 use super::zlib::{self, Refused};
+use super::{ReferenceLimits, Serializer};
 use crate::filter::{Block, Filter, FilterError};
 use bytes::{Bytes, BytesMut};
+use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
-
-/// The settings of a filter on which no setter was called, all in one place.
-mod default {
-    pub(super) const MAX_BUFFER: usize = 512 * 1024 * 1024;
-    pub(super) const MAX_INFLATED: usize = 64 * 1024 * 1024;
-}
 
 /// Sends and receives data structures (`POE::Filter::Reference`).
 ///
@@ -43,17 +39,16 @@ mod default {
 ///
 /// # Limits
 ///
-/// A frame that would not fit into [`max_buffer`](Self::max_buffer) is a fatal error as soon as its length is there, and
-/// so is more input than that which is not yet parsed. A payload that inflates to more than
-/// [`max_inflated`](Self::max_inflated) octets is an error that is not fatal. What a serializer makes of a payload can be
-/// much greater than the payload, so choose the limits for peers that you do not trust.
+/// [`ReferenceLimits`] has them all, with their defaults. A frame that is too long is a fatal error as soon as its length is
+/// there, and so is more input than may wait to be parsed. A payload that inflates to too much, or has too many items or
+/// levels, is an error that is not fatal and [is too large](FilterError::is_too_large) (or
+/// [too long](FilterError::is_too_long)). A frame has exactly one record: bytes behind it are an error.
 #[doc(alias = "POE::Filter::Reference")]
 pub struct Reference<S> {
     frames: Block,
     serializer: Arc<S>,
     compression: bool,
-    max_buffer: usize,
-    max_inflated: usize,
+    limits: ReferenceLimits,
 }
 
 impl<S: Serializer> Reference<S> {
@@ -77,10 +72,17 @@ impl<S: Serializer> Reference<S> {
             frames: Block::new(),
             serializer,
             compression: false,
-            max_buffer: 0,
-            max_inflated: default::MAX_INFLATED,
+            limits: ReferenceLimits::default(),
         };
-        filter.max_buffer(default::MAX_BUFFER)
+        filter.limits(ReferenceLimits::default())
+    }
+
+    /// Sets all limits. See [`ReferenceLimits`], which has an example and the defaults.
+    #[must_use]
+    pub fn limits(mut self, limits: ReferenceLimits) -> Self {
+        self.limits = limits;
+        self.frames = Block::new().max_length(limits.max_frame).max_buffer(limits.buffer());
+        self
     }
 
     /// Compresses each payload by zlib, and expects the peer to. Off by default; both ends must be set alike.
@@ -103,8 +105,10 @@ impl<S: Serializer> Reference<S> {
         self
     }
 
-    /// The most octets that may wait to be parsed, and so the longest frame; 512 MiB by default. Less than three is an
-    /// error at [`check`](Filter::check).
+    /// Sets the most bytes that may wait to be parsed, and with it the longest frame, which just fits.
+    ///
+    /// By default a frame has up to 16 MiB; see [`ReferenceLimits`]. Less than three is an error at
+    /// [`check`](Filter::check).
     ///
     /// ```
     /// # #[cfg(feature = "json")] {
@@ -117,16 +121,12 @@ impl<S: Serializer> Reference<S> {
     /// ```
     #[must_use]
     #[doc(alias = "MaxBuffer")]
-    pub fn max_buffer(mut self, octets: usize) -> Self {
-        self.max_buffer = octets;
-        // The digits of the length and the NUL take their room, too.
-        let header = octets.checked_ilog10().unwrap_or(0) as usize + 2;
-        let longest = octets.saturating_sub(header);
-        self.frames = Block::new().max_length(longest).max_buffer(octets);
-        self
+    pub fn max_buffer(self, octets: usize) -> Self {
+        let limits = self.limits.with_buffer(octets);
+        self.limits(limits)
     }
 
-    /// The most octets that a compressed payload may inflate to; 64 MiB by default. Zero is an error at
+    /// Sets the most bytes that a compressed payload may inflate to; 16 MiB by default. Zero is an error at
     /// [`check`](Filter::check).
     ///
     /// ```
@@ -141,22 +141,38 @@ impl<S: Serializer> Reference<S> {
     /// ```
     #[must_use]
     pub fn max_inflated(mut self, octets: usize) -> Self {
-        self.max_inflated = octets;
+        self.limits.max_inflated = octets;
         self
     }
 
     fn thaw(&self, payload: Bytes) -> Result<S::Record, FilterError> {
+        let limits = &self.limits;
         let thawed = if self.compression {
-            match zlib::inflate(&payload, self.max_inflated) {
-                Ok(octets) => self.serializer.thaw(&octets),
-                Err(Refused::TooLong) => return Err(FilterError::too_long(self.max_inflated, payload)),
+            match zlib::inflate(&payload, limits.max_inflated) {
+                Ok(octets) => self.serializer.thaw_within(&octets, limits),
+                Err(Refused::TooLong) => return Err(FilterError::too_long(limits.max_inflated, payload)),
                 Err(Refused::Bad(what)) => Err(what.into()),
             }
         } else {
-            self.serializer.thaw(&payload)
+            self.serializer.thaw_within(&payload, limits)
         };
-        thawed.map_err(|cause| FilterError::custom(cause).with_octets(payload))
+        thawed.map_err(|cause| {
+            if is_limit(&*cause) {
+                FilterError::too_large(cause, payload)
+            } else {
+                FilterError::custom(cause).with_octets(payload)
+            }
+        })
     }
+}
+
+/// Whether a limit of what decoding makes is the cause.
+fn is_limit(cause: &(dyn Error + 'static)) -> bool {
+    #[cfg(feature = "storable")]
+    if let Some(error) = cause.downcast_ref::<crate::storable::Error>() {
+        return error.is_too_large() || error.is_too_deep();
+    }
+    cause.is::<Exceeded>()
 }
 
 impl<S: Serializer> Filter for Reference<S> {
@@ -195,14 +211,11 @@ impl<S: Serializer> Filter for Reference<S> {
     fn fresh(&self) -> Self {
         Self::with(self.serializer.clone())
             .compression(self.compression)
-            .max_buffer(self.max_buffer)
-            .max_inflated(self.max_inflated)
+            .limits(self.limits)
     }
 
     fn check(&self) -> Result<(), FilterError> {
-        if self.max_inflated == 0 {
-            return Err(FilterError::invalid_setting("a limit must be at least one octet"));
-        }
+        self.limits.check()?;
         self.frames.check()
     }
 }
@@ -212,8 +225,7 @@ impl<S> fmt::Debug for Reference<S> {
         f.debug_struct("Reference")
             .field("serializer", &std::any::type_name::<S>())
             .field("compression", &self.compression)
-            .field("max_buffer", &self.max_buffer)
-            .field("max_inflated", &self.max_inflated)
+            .field("limits", &self.limits)
             .field("pending", &self.frames.get_pending().len())
             .finish()
     }

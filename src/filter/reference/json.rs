@@ -1,11 +1,16 @@
 //! JSON for POE::Filter::Reference.
 
-use super::Serializer;
+use super::bounded::Bounded;
+use super::limits::Budget;
+use super::{ReferenceLimits, Serializer};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::error::Error;
 use std::fmt;
 use std::marker::PhantomData;
+
+/// The parser stops by itself one level deeper.
+const MAX_DEPTH: usize = 127;
 
 /// Freezes records as JSON text; the record is any type that serde knows. Text behind the record is an error.
 ///
@@ -46,6 +51,14 @@ impl<T: Serialize + DeserializeOwned + 'static> Serializer for Json<T> {
     }
 
     fn thaw(&self, octets: &[u8]) -> Result<T, Box<dyn Error + Send + Sync>> {
-        Ok(serde_json::from_slice(octets)?)
+        self.thaw_within(octets, &ReferenceLimits::default())
+    }
+
+    fn thaw_within(&self, bytes: &[u8], limits: &ReferenceLimits) -> Result<T, Box<dyn Error + Send + Sync>> {
+        let budget = Budget::new(limits, MAX_DEPTH);
+        let mut reader = serde_json::Deserializer::from_slice(bytes);
+        let record = budget.verdict(T::deserialize(Bounded::new(&mut reader, &budget)), |_| false)?;
+        reader.end()?;
+        Ok(record)
     }
 }

@@ -1,6 +1,9 @@
 //! POE::Filter::Reference: frames of data structures, frozen by a serializer, if wanted compressed.
 
+#[cfg(any(feature = "json", feature = "msgpack", feature = "cbor"))]
+mod bounded;
 mod filter;
+mod limits;
 mod serializer;
 mod zlib;
 
@@ -18,6 +21,7 @@ pub use cbor::Cbor;
 pub use filter::Reference;
 #[cfg(feature = "json")]
 pub use json::Json;
+pub use limits::ReferenceLimits;
 #[cfg(feature = "msgpack")]
 pub use msgpack::MsgPack;
 pub use serializer::Serializer;

@@ -1,16 +1,15 @@
 //! MessagePack for POE::Filter::Reference.
 
-use super::Serializer;
+use super::bounded::Bounded;
+use super::limits::{Budget, nothing_follows};
+use super::{ReferenceLimits, Serializer};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::error::Error;
 use std::fmt;
 use std::marker::PhantomData;
 
-/// How deep a record may be nested; each level takes some stack.
-const MAX_DEPTH: usize = 128;
-
-/// Freezes records as MessagePack, structs as maps of their fields' names; the record is any type that serde knows.
+/// Freezes records as MessagePack, structs as maps of their fields' names; the record is any type that serde knows. Bytes behind the record are an error.
 ///
 /// ```
 /// use poe::filter::{Filter, Reference, MsgPack};
@@ -49,8 +48,19 @@ impl<T: Serialize + DeserializeOwned + 'static> Serializer for MsgPack<T> {
     }
 
     fn thaw(&self, octets: &[u8]) -> Result<T, Box<dyn Error + Send + Sync>> {
-        let mut reader = rmp_serde::Deserializer::from_read_ref(octets);
-        reader.set_max_depth(MAX_DEPTH);
-        Ok(T::deserialize(&mut reader)?)
+        self.thaw_within(octets, &ReferenceLimits::default())
+    }
+
+    fn thaw_within(&self, bytes: &[u8], limits: &ReferenceLimits) -> Result<T, Box<dyn Error + Send + Sync>> {
+        let budget = Budget::new(limits, usize::MAX);
+        let mut rest = bytes;
+        let mut reader = rmp_serde::Deserializer::new(&mut rest);
+        // The reader counts newtypes, too, which take no more of its stack.
+        reader.set_max_depth(limits.reader_depth());
+        let record = budget.verdict(T::deserialize(Bounded::new(&mut reader, &budget)), |error| {
+            matches!(error, rmp_serde::decode::Error::DepthLimitExceeded)
+        })?;
+        nothing_follows(rest)?;
+        Ok(record)
     }
 }

@@ -1,5 +1,6 @@
 //! What makes octets of a record and records of octets.
 
+use super::ReferenceLimits;
 use std::error::Error;
 
 /// Freezes records and thaws them (`Serializer` of POE::Filter::Reference).
@@ -43,4 +44,19 @@ pub trait Serializer: 'static {
     /// # Errors
     /// If they stand for none.
     fn thaw(&self, octets: &[u8]) -> Result<Self::Record, Box<dyn Error + Send + Sync>>;
+
+    /// The same within the limits of the filter, which calls this.
+    ///
+    /// Override it if bytes can become much more than they are: heed `max_items` and `max_depth`. The serializers of this
+    /// crate do. Unless you override it, it is [`thaw`](Self::thaw).
+    ///
+    /// # Errors
+    /// If the bytes stand for no record, or for one that exceeds a limit.
+    fn thaw_within(
+        &self,
+        bytes: &[u8],
+        _limits: &ReferenceLimits,
+    ) -> Result<Self::Record, Box<dyn Error + Send + Sync>> {
+        self.thaw(bytes)
+    }
 }

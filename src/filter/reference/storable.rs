@@ -1,6 +1,6 @@
 //! Perl's Storable for POE::Filter::Reference, whose default it is.
 
-use super::Serializer;
+use super::{ReferenceLimits, Serializer};
 use crate::storable::{Settings, Value};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -30,10 +30,21 @@ pub struct Storable<T> {
 }
 
 impl<T> Storable<T> {
-    /// A serializer of records of this type, with the default [`Settings`].
+    /// Makes a serializer of records of this type, with the default [`Settings`], but [`strict`](Settings::strict).
+    ///
+    /// A frame has one record, so bytes behind the image are an error. Perl ignores them:
+    /// `Storable::with(Settings::new())` does, too.
+    ///
+    /// ```
+    /// use poe::filter::{Filter, Reference, Storable};
+    /// use poe::storable::Settings;
+    /// let frame = b"6\0\x05\x0b\x08\x87\x08\x88"; // a seven, and more
+    /// assert!(Reference::new(Storable::<u8>::new()).get(frame).remove(0).is_err());
+    /// assert_eq!(Reference::new(Storable::<u8>::with(Settings::new())).get(frame).remove(0).unwrap(), 7);
+    /// ```
     #[must_use]
     pub fn new() -> Self {
-        Self::with(Settings::new())
+        Self::with(Settings::new().strict(true))
     }
 
     /// A serializer with settings of your own.
@@ -76,6 +87,11 @@ impl<T: StorableRecord> Serializer for Storable<T> {
 
     fn thaw(&self, octets: &[u8]) -> Result<T, Box<dyn Error + Send + Sync>> {
         Ok(T::thaw(octets, &self.settings)?)
+    }
+
+    fn thaw_within(&self, bytes: &[u8], limits: &ReferenceLimits) -> Result<T, Box<dyn Error + Send + Sync>> {
+        let items = self.settings.max_items.min(limits.max_items);
+        Ok(T::thaw(bytes, &self.settings.clone().max_items(items))?)
     }
 }
 

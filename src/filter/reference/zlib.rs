@@ -21,8 +21,7 @@ pub(super) enum Refused {
     Bad(String),
 }
 
-/// Never holds more than about twice the limit, whatever the payload says it is. Octets behind the stream are ignored,
-/// as Perl's `uncompress` does.
+/// Never holds more than about twice the limit, whatever the payload says it is. Bytes behind the stream are an error.
 pub(super) fn inflate(octets: &[u8], limit: usize) -> Result<Vec<u8>, Refused> {
     let mut stream = Decompress::new(true);
     let mut out = Vec::new();
@@ -32,11 +31,14 @@ pub(super) fn inflate(octets: &[u8], limit: usize) -> Result<Vec<u8>, Refused> {
         out.reserve(STEP.min(room));
         let read = usize::try_from(stream.total_in()).map_or(octets.len(), |read| read.min(octets.len()));
         let (had, length) = (stream.total_in(), out.len());
-        let status = stream.decompress_vec(&octets[read..], &mut out, FlushDecompress::Finish);
+        let status = stream.decompress_vec(&octets[read..], &mut out, FlushDecompress::None);
         if out.len() > limit {
             return Err(Refused::TooLong);
         }
         match status {
+            Ok(Status::StreamEnd) if (stream.total_in() as usize) < octets.len() => {
+                return Err(Refused::Bad("bytes follow the zlib stream in its frame".to_owned()));
+            }
             Ok(Status::StreamEnd) => return Ok(out),
             Ok(_) if stream.total_in() == had && out.len() == length => {
                 return Err(Refused::Bad("the zlib stream ends too early".to_owned()));

@@ -94,6 +94,8 @@ pub(super) trait Erased {
     fn put(&mut self, record: Record, under: &mut Vec<Record>) -> Result<(), FilterError>;
     fn waiting(&self) -> usize;
     fn take_pending(&mut self) -> Vec<Record>;
+    fn take_made(&mut self) -> Vec<Record>;
+    fn front(&self, units: usize) -> Option<Record>;
     fn owed(&self) -> Option<u8>;
     fn fresh(&self) -> Box<dyn Erased>;
     fn check(&self) -> Result<(), FilterError>;
@@ -142,6 +144,15 @@ impl<S: Stage> Erased for Held<S> {
     fn take_pending(&mut self) -> Vec<Record> {
         let records = self.0.take_pending().into_iter();
         records.map(|record| Box::new(record) as Record).collect()
+    }
+
+    fn take_made(&mut self) -> Vec<Record> {
+        let records = self.0.take_made().into_iter();
+        records.map(|record| Box::new(record) as Record).collect()
+    }
+
+    fn front(&self, units: usize) -> Option<Record> {
+        self.0.front(units).map(|record| Box::new(record) as Record)
     }
 
     fn owed(&self) -> Option<u8> {

@@ -5,10 +5,11 @@ mod layer;
 pub use layer::Layer;
 
 use super::buffer::Buffer;
-use super::ledger::Ledger;
+use super::ledger::{Ledger, Paid, Tokens};
 use super::{Filter, FilterError};
 use bytes::{Bytes, BytesMut};
 use layer::{Kind, Record};
+use std::cell::OnceCell;
 use std::collections::VecDeque;
 use std::fmt;
 use std::marker::PhantomData;
@@ -63,13 +64,20 @@ pub struct Stackable<I = Bytes, O = I> {
     /// What a first layer that was removed would have swallowed.
     owed: Option<u8>,
     /// Records of the last layer, left by one that was removed above it; with what they cost.
-    returned: VecDeque<(Record, usize)>,
+    returned: VecDeque<(Record, Paid)>,
+    tokens: Tokens,
+    /// What is pending, with the rest of what was used in part; made when somebody asks.
+    shown: OnceCell<Vec<u8>>,
     record: PhantomData<fn(O) -> I>,
 }
 
 struct Slot {
     layer: Layer,
     ledger: Ledger,
+    /// The token of the bytes that the layer used last; it may have made more records of them than it has given.
+    source: u64,
+    /// A copy of what the layer has of a record that was used in part.
+    rest: Bytes,
 }
 
 impl<I: 'static, O: 'static> Stackable<I, O> {
@@ -83,20 +91,23 @@ impl<I: 'static, O: 'static> Stackable<I, O> {
             last_waits: false,
             owed: None,
             returned: VecDeque::new(),
+            tokens: Tokens::default(),
+            shown: OnceCell::new(),
             record: PhantomData,
         }
     }
 
     /// Adds a layer on the application's side.
     pub fn push(&mut self, layer: Layer) {
+        self.settle_rests();
         let mut slot = Slot::new(layer);
         if self
             .returned
             .iter()
             .all(|(record, _)| (**record).type_id() == slot.layer.0.kinds().raw_input.0)
         {
-            for (record, cost) in self.returned.drain(..) {
-                slot.feed(record, cost, false);
+            for (record, paid) in self.returned.drain(..) {
+                slot.feed(record, paid);
             }
         } else {
             self.rewind();
@@ -120,30 +131,48 @@ impl<I: 'static, O: 'static> Stackable<I, O> {
         if !self.returned.is_empty() {
             self.rewind();
         }
-        let Slot { mut layer, ledger } = self.slots.pop()?;
+        self.settle_rests();
+        let made = self.put_back_made(self.slots.len().checked_sub(1)?);
+        let Slot { mut layer, ledger, .. } = self.slots.pop()?;
         if self.slots.is_empty() {
             self.owed = layer.0.owed().or(self.owed);
         }
         let left = layer.0.take_pending();
         if self.slots.is_empty() {
+            let octets = self.encode_all(made, 0);
+            self.wire.insert(0, &octets);
             self.unseen = self.wire.len();
-        } else {
-            // Octets of several frames may have become one record; what they cost goes with the first.
-            let mut costs = ledger.costs();
-            for record in left {
-                self.returned.push_back((record, costs.next().unwrap_or(0)));
+            return Some(layer);
+        }
+        for record in made {
+            let octets = self.encode(&record, self.slots.len());
+            let at = self.returned.iter().map(|(_, paid)| paid.cost).sum();
+            self.wire.insert(at, &octets);
+            self.returned.push_back((record, Paid::of(octets.len())));
+        }
+        // Bytes of several frames may have become one record; what they cost goes with the first.
+        let (mut costs, first) = (ledger.costs(), self.returned.len());
+        for record in left {
+            self.returned.push_back((record, costs.next().unwrap_or_default()));
+        }
+        let mut rest = Paid::default();
+        for paid in costs {
+            rest.cost += paid.cost;
+            rest.held.join(paid.held);
+        }
+        match self.returned.get_mut(first) {
+            Some((_, paid)) => {
+                paid.cost += rest.cost;
+                paid.held.join(rest.held);
             }
-            let rest: usize = costs.sum();
-            match self.returned.front_mut() {
-                Some((_, cost)) => *cost += rest,
-                None => self.wire.consume(rest),
-            }
+            None => self.wire.remove(self.cost_above(self.slots.len() - 1), rest.cost),
         }
         Some(layer)
     }
 
     /// Adds a layer on the wire's side. It gets the octets that the first layer had so far.
     pub fn unshift(&mut self, layer: Layer) {
+        self.settle_rests();
         if let Some(first) = self.slots.first_mut()
             && first.ledger.is_plain()
         {
@@ -154,13 +183,61 @@ impl<I: 'static, O: 'static> Stackable<I, O> {
     }
 
     /// Takes the layer on the wire's side away. The octets that it had go to the next.
+    ///
+    /// What the next layer had got from it, and not used, is pending without the removed layer's framing from then on.
+    ///
+    /// ```
+    /// use poe::filter::{Block, Filter, Layer, Line, Stackable};
+    /// let mut stack = Stackable::<String>::new([Layer::filter(Block::new()), Layer::filter(Line::new())]);
+    /// stack.get_one_start(b"6\0one\ntwraw");
+    /// assert_eq!(stack.get_one().unwrap().unwrap(), "one");
+    /// stack.shift();
+    /// assert_eq!(stack.get_pending(), b"twraw");
+    /// ```
     pub fn shift(&mut self) -> Option<Layer> {
         if self.slots.is_empty() {
             return None;
         }
+        self.settle_rests();
+        let covered = self.is_covered(self.slots[0].source, 0);
         let mut slot = self.slots.remove(0);
         self.owed = slot.layer.0.owed().or(self.owed);
+        let made = slot.layer.0.take_made();
         self.unseen += slot.clear();
+        if self.slots.is_empty() {
+            // Records that were made of bytes have none: they go out by the way out.
+            let octets = put_through(&slot.layer, made).unwrap_or_default();
+            let octets = self.encode_all(octets, 0);
+            self.wire.insert(0, &octets);
+            self.unseen += octets.len();
+            return Some(slot.layer);
+        }
+        for record in made {
+            let mut paid = Paid {
+                token: slot.source,
+                ..Paid::default()
+            };
+            if !covered && let Some(octets) = record.downcast_ref::<Bytes>() {
+                self.wire
+                    .insert(self.cost_above(0) + self.slots[0].ledger.cost(), octets);
+                paid = Paid::of(octets.len());
+            }
+            self.slots[0].feed(record, paid);
+        }
+        // What the others hold came in the framing that is gone.
+        for at in (0..self.slots.len()).rev() {
+            let (waiting, (unpaid, token)) = (self.slots[at].ledger.units(), self.slots[at].ledger.unpaid());
+            if waiting == 0 || unpaid > 0 && self.is_covered(token, at) {
+                continue;
+            }
+            if let Some(content) = self.slots[at].layer.0.front(waiting) {
+                let octets = self.encode(&content, at);
+                let (place, cost) = (self.cost_above(at), self.slots[at].ledger.cost());
+                self.wire.remove(place, cost);
+                self.wire.insert(place, &octets);
+                self.slots[at].ledger.become_one(waiting, octets.len(), at == 0);
+            }
+        }
         Some(slot.layer)
     }
 
@@ -183,6 +260,7 @@ impl<I: 'static, O: 'static> Stackable<I, O> {
     /// assert_eq!(stack.get(b"a1\nb1\n").remove(0).unwrap(), "b1");
     /// ```
     pub fn filters_mut(&mut self) -> impl Iterator<Item = &mut Layer> {
+        self.shown.take();
         self.slots.iter_mut().map(|slot| &mut slot.layer)
     }
 
@@ -194,6 +272,20 @@ impl<I: 'static, O: 'static> Stackable<I, O> {
 
     /// Takes everything back that was not given away, as if it had just come.
     fn rewind(&mut self) {
+        self.settle_rests();
+        for at in (0..self.slots.len()).rev() {
+            let mut back = self.put_back_made(at);
+            let slot = &mut self.slots[at];
+            let (unpaid, token) = slot.ledger.unpaid();
+            let waiting = slot.layer.0.take_pending();
+            if !self.is_covered(token, at) {
+                back.extend(waiting.into_iter().take(unpaid));
+            }
+            let octets = self.encode_all(back, at);
+            self.wire.insert(self.cost_above(at), &octets);
+            // So that the layers below find their place.
+            self.slots[at].ledger.add_cost(octets.len());
+        }
         for slot in &mut self.slots {
             slot.clear();
         }
@@ -201,29 +293,99 @@ impl<I: 'static, O: 'static> Stackable<I, O> {
         self.unseen = self.wire.len();
     }
 
+    /// Takes what a layer has made and not given, as the records that it would have been made of; none if their bytes are
+    /// still here, or if they have no way back.
+    fn put_back_made(&mut self, at: usize) -> Vec<Record> {
+        let made = self.slots[at].layer.0.take_made();
+        if made.is_empty() || self.is_covered(self.slots[at].source, at) {
+            return Vec::new();
+        }
+        put_through(&self.slots[at].layer, made).unwrap_or_default()
+    }
+
+    /// Whether the bytes of what this token is of wait above the slot.
+    fn is_covered(&self, token: u64, slot: usize) -> bool {
+        self.returned.iter().any(|(_, paid)| paid.held.has(token))
+            || self.slots[slot + 1..].iter().any(|slot| slot.ledger.holds(token))
+    }
+
+    /// What a record that the slot at `at` is fed with would come as on the wire. Bytes that the layers below cannot put stay
+    /// as they are.
+    fn encode(&self, record: &Record, at: usize) -> Vec<u8> {
+        let Some(plain) = record.downcast_ref::<Bytes>() else {
+            return Vec::new();
+        };
+        let mut records = vec![Box::new(plain.clone()) as Record];
+        for slot in self.slots[..at].iter().rev() {
+            match put_through(&slot.layer, records) {
+                Some(under) => records = under,
+                None => return plain.to_vec(),
+            }
+        }
+        joined(records)
+    }
+
+    /// The same for records of any type; those that the layers below cannot put have no form.
+    fn encode_all(&self, mut records: Vec<Record>, at: usize) -> Vec<u8> {
+        for slot in self.slots[..at].iter().rev() {
+            match put_through(&slot.layer, records) {
+                Some(under) => records = under,
+                None => return Vec::new(),
+            }
+        }
+        joined(records)
+    }
+
+    /// The rest of what was used in part and has no bytes on the wire any more, by slot, as it would come.
+    fn rests(&self) -> impl Iterator<Item = (usize, Vec<u8>)> {
+        self.slots.iter().enumerate().rev().filter_map(|(at, slot)| {
+            let (unpaid, token) = slot.ledger.unpaid();
+            if unpaid == 0 || self.is_covered(token, at) {
+                return None;
+            }
+            let rest = slot.layer.0.front(unpaid)?;
+            Some((at, self.encode(&rest, at)))
+        })
+    }
+
+    /// Gives the rests their place on the wire.
+    fn settle_rests(&mut self) {
+        self.shown.take();
+        let rests: Vec<_> = self.rests().collect();
+        for (at, octets) in rests {
+            self.wire.insert(self.cost_above(at), &octets);
+            self.slots[at].ledger.pay_for_first(octets.len());
+        }
+    }
+
     /// What the slots above this one, and what was returned, cost: where its octets begin.
     fn cost_above(&self, slot: usize) -> usize {
-        let returned: usize = self.returned.iter().map(|(_, cost)| cost).sum();
+        let returned: usize = self.returned.iter().map(|(_, paid)| paid.cost).sum();
         let above = self.slots[slot + 1..].iter().map(|slot| slot.ledger.cost());
         returned + above.sum::<usize>()
     }
 
     /// Shows the first layer what it has not seen.
     fn show(&mut self) {
-        let unseen = std::mem::take(&mut self.unseen);
-        if unseen == 0 {
+        if self.slots.is_empty() || self.unseen == 0 {
             return;
         }
+        let unseen = std::mem::take(&mut self.unseen);
         let octets = self.wire.as_slice();
         let octets = Bytes::copy_from_slice(&octets[octets.len() - unseen..]);
         let Some(first) = self.slots.first_mut() else { return };
+        if first.layer.0.front(0).is_none() {
+            // A stage whose records are bytes takes the piece as one record.
+            first.feed(Box::new(octets), Paid::of(unseen));
+            return;
+        }
         let swallowed = first.layer.0.owed().is_some_and(|owed| octets.first() == Some(&owed));
         let before = first.layer.0.waiting();
         first.layer.0.start(Box::new(octets));
         let taken = first.layer.0.waiting().saturating_sub(before);
         let refused = unseen.saturating_sub(taken + usize::from(swallowed));
         self.wire.drop_back(refused);
-        first.ledger.feed(taken, taken, true);
+        first.ledger.feed(taken, Paid::of(taken), true);
         if swallowed {
             // It belongs to the record before, wherever that is now.
             let holder = self.slots[1..].iter_mut().find(|slot| !slot.ledger.is_empty());
@@ -234,18 +396,54 @@ impl<I: 'static, O: 'static> Stackable<I, O> {
         }
     }
 
+    /// Copies, once, the rest of what this layer has used in part, if what it gives next will wait further up: it then goes
+    /// with bytes of its own. Says how much that is.
+    fn snapshot_rest(&mut self, at: usize) -> usize {
+        let (unpaid, token) = self.slots[at].ledger.unpaid();
+        if unpaid == 0 || at + 1 == self.slots.len() || self.is_covered(token, at) {
+            return 0;
+        }
+        let slot = &mut self.slots[at];
+        if slot.rest.len() != unpaid {
+            let rest = slot
+                .layer
+                .0
+                .front(unpaid)
+                .and_then(|rest| rest.downcast::<Bytes>().ok());
+            slot.rest = rest.map(|rest| *rest).unwrap_or_default();
+        }
+        unpaid
+    }
+
     /// A record of a layer, and what it cost.
-    fn pull(&mut self, at: usize) -> Result<Option<(Record, usize)>, FilterError> {
+    fn pull(&mut self, at: usize) -> Result<Option<(Record, Paid)>, FilterError> {
         loop {
+            let unpaid = self.snapshot_rest(at);
             let slot = &mut self.slots[at];
+            let waiting = slot.layer.0.waiting();
             let given = slot.layer.0.next();
-            let cost = slot.ledger.settle(slot.layer.0.waiting());
+            let used_any = waiting.saturating_sub(slot.layer.0.waiting());
+            let used = used_any.min(unpaid);
+            let rest = slot.rest.split_to(used.min(slot.rest.len()));
+            let mut paid = slot.ledger.settle(slot.layer.0.waiting(), &mut self.tokens);
+            if paid.cost > 0 {
+                slot.source = self.tokens.next();
+                paid.held.add(slot.source);
+            } else if used_any == 0 {
+                // Another record that was made of the same bytes.
+                paid.token = slot.source;
+            }
             if let Ok(Some(record)) = given {
-                return Ok(Some((record, cost)));
+                if !rest.is_empty() {
+                    let octets = self.encode(&(Box::new(rest) as Record), at);
+                    self.wire.insert(self.cost_above(at), &octets);
+                    paid.cost += octets.len();
+                }
+                return Ok(Some((record, paid)));
             }
             // What the layer dropped, or could not read, leaves from where it stands.
-            if cost > 0 {
-                self.wire.remove(self.cost_above(at), cost);
+            if paid.cost > 0 {
+                self.wire.remove(self.cost_above(at), paid.cost);
                 self.last_waits = false;
             }
             given?;
@@ -253,9 +451,16 @@ impl<I: 'static, O: 'static> Stackable<I, O> {
                 return Ok(None);
             }
             match self.pull(at - 1)? {
-                Some((record, cost)) => {
+                Some((record, mut paid)) => {
                     self.last_waits |= at == 1;
-                    self.slots[at].feed(record, cost, false);
+                    if paid.cost == 0 && !self.is_covered(paid.token, at - 1) {
+                        // Its bytes have gone with another record that was made of them.
+                        let octets = self.encode(&record, at);
+                        self.wire
+                            .insert(self.cost_above(at) + self.slots[at].ledger.cost(), &octets);
+                        paid = Paid::of(octets.len());
+                    }
+                    self.slots[at].feed(record, paid);
                 }
                 None => return Ok(None),
             }
@@ -289,6 +494,29 @@ impl<I: 'static, O: 'static> Stackable<I, O> {
     }
 }
 
+/// What the layer makes of these records on their way out; nothing if they are not of its type, or it refuses one.
+fn put_through(layer: &Layer, records: Vec<Record>) -> Option<Vec<Record>> {
+    if records.is_empty() {
+        return Some(records);
+    }
+    let mut layer = layer.fresh();
+    let takes = layer.0.kinds().output.0;
+    let mut under = Vec::new();
+    for record in records {
+        if (*record).type_id() != takes {
+            return None;
+        }
+        layer.0.put(record, &mut under).ok()?;
+    }
+    Some(under)
+}
+
+/// The bytes of these records.
+fn joined(records: Vec<Record>) -> Vec<u8> {
+    let octets = records.into_iter().filter_map(|record| record.downcast::<Bytes>().ok());
+    octets.flat_map(|octets| octets.to_vec()).collect()
+}
+
 fn mismatch(who: &str, wants: Kind, has: Kind, verb: &str, but: &str) -> Result<(), FilterError> {
     if wants.0 == has.0 {
         return Ok(());
@@ -304,17 +532,19 @@ impl Slot {
         Slot {
             layer,
             ledger: Ledger::default(),
+            source: 0,
+            rest: Bytes::new(),
         }
     }
 
-    fn feed(&mut self, record: Record, cost: usize, plain: bool) {
+    fn feed(&mut self, record: Record, paid: Paid) {
         let before = self.layer.0.waiting();
         self.layer.0.start(record);
         let units = self.layer.0.waiting().saturating_sub(before);
-        self.ledger.feed(units, cost, plain);
+        self.ledger.feed(units, paid, false);
     }
 
-    /// Empties the layer; returns how many octets what waited had been.
+    /// Takes what waits in the layer; returns how many octets that had been. What it has made stays.
     fn clear(&mut self) -> usize {
         let cost = self.ledger.cost();
         self.ledger.clear();
@@ -328,6 +558,7 @@ impl<I: 'static, O: 'static> Filter for Stackable<I, O> {
     type Output = O;
 
     fn get_one_start(&mut self, mut octets: &[u8]) {
+        self.shown.take();
         if let (Some(owed), Some((&next, rest))) = (self.owed, octets.split_first()) {
             self.owed = None;
             if next == owed {
@@ -343,19 +574,20 @@ impl<I: 'static, O: 'static> Filter for Stackable<I, O> {
 
     fn get_one(&mut self) -> Result<Option<I>, FilterError> {
         self.check()?;
+        self.shown.take();
         let given = if let Some(record) = self.returned.pop_front() {
             Some(record)
         } else if self.slots.is_empty() {
             self.unseen = 0;
             let octets = self.wire.take();
-            (!octets.is_empty()).then(|| (Box::new(octets) as Record, 0))
+            (!octets.is_empty()).then(|| (Box::new(octets) as Record, Paid::default()))
         } else {
             self.show();
             self.pull(self.slots.len() - 1)?
         };
         match given {
-            Some((record, cost)) => {
-                self.wire.consume(cost);
+            Some((record, paid)) => {
+                self.wire.consume(paid.cost);
                 Ok(record.downcast().ok().map(|record| *record))
             }
             None => {
@@ -384,7 +616,40 @@ impl<I: 'static, O: 'static> Filter for Stackable<I, O> {
     }
 
     fn get_pending(&self) -> &[u8] {
-        self.wire.as_slice()
+        let mut rests = self.rests().peekable();
+        if rests.peek().is_none() {
+            return self.wire.as_slice();
+        }
+        self.shown.get_or_init(|| {
+            let (wire, mut shown, mut from) = (self.wire.as_slice(), Vec::new(), 0);
+            for (at, octets) in rests {
+                let place = self.cost_above(at);
+                shown.extend_from_slice(&wire[from..place]);
+                shown.extend_from_slice(&octets);
+                from = place;
+            }
+            shown.extend_from_slice(&wire[from..]);
+            shown
+        })
+    }
+
+    fn on_wire(&self) -> usize {
+        self.wire.len()
+    }
+
+    fn has_rest(&self) -> bool {
+        self.slots.iter().enumerate().any(|(at, slot)| {
+            let (unpaid, token) = slot.ledger.unpaid();
+            unpaid > 0 && !self.is_covered(token, at)
+        })
+    }
+
+    fn take_made(&mut self) -> Vec<I> {
+        let made = self.slots.last_mut().map(|slot| slot.layer.0.take_made());
+        let made = made.unwrap_or_default().into_iter();
+        made.filter_map(|record| record.downcast().ok())
+            .map(|record| *record)
+            .collect()
     }
 
     fn take_pending(&mut self) -> Bytes {
@@ -395,7 +660,7 @@ impl<I: 'static, O: 'static> Filter for Stackable<I, O> {
     }
 
     fn owed(&self) -> Option<u8> {
-        if self.wire.len() > 0 {
+        if self.wire.len() > 0 || self.has_rest() {
             return None;
         }
         let first = self.slots.first().and_then(|slot| slot.layer.0.owed());

@@ -14,6 +14,8 @@ pub(in crate::storable) struct Item<'r, 'de> {
     pub(super) at: usize,
     /// Containers around it; what is shared can stand deeper than the image shows.
     pub(super) depth: usize,
+    /// It is inside of what the image shares, and may have been read before.
+    pub(super) again: bool,
 }
 
 impl<'r, 'de> Item<'r, 'de> {
@@ -22,7 +24,9 @@ impl<'r, 'de> Item<'r, 'de> {
         let image = self.reader.image;
         let mut class = None;
         loop {
-            self.reader.spend(1)?;
+            if self.again {
+                self.reader.spend(0)?;
+            }
             match image.nodes[self.at].kind {
                 Kind::Ref { .. } | Kind::Version(_) => {
                     self.at += 1;
@@ -37,6 +41,7 @@ impl<'r, 'de> Item<'r, 'de> {
                     return Err(Error::cyclic("something contains itself"));
                 }
                 Kind::Same(earlier) => {
+                    self.again = true;
                     self.at = earlier as usize;
                     // A class name stands before the item that it is of.
                     if let Some(before) = self.at.checked_sub(1)
@@ -51,12 +56,14 @@ impl<'r, 'de> Item<'r, 'de> {
     }
 
     pub(super) fn kind(self) -> Result<Kind<'de>, Error> {
-        let (_, kind, _) = self.resolve()?;
-        if let Kind::Octets(octets) = kind {
-            self.reader.spend(octets.len())?;
-        }
-        if let Kind::Text(text) = kind {
-            self.reader.spend(text.len())?;
+        let (item, kind, _) = self.resolve()?;
+        let bytes = match kind {
+            Kind::Octets(octets) => octets.len(),
+            Kind::Text(text) => text.len(),
+            _ => 0,
+        };
+        if item.again {
+            self.reader.spend(bytes)?;
         }
         Ok(kind)
     }

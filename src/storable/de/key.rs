@@ -19,7 +19,9 @@ impl<'de> KeyAt<'_, 'de> {
     fn parts(&self) -> Result<(u8, &'de [u8]), Error> {
         match self.item.reader.image.nodes[self.at].kind {
             Kind::Key { flags, octets } => {
-                self.item.reader.spend(octets.len())?;
+                if self.item.again {
+                    self.item.reader.spend(octets.len())?;
+                }
                 Ok((flags, octets))
             }
             _ => Err(Error::data("a hash without a key")),

@@ -1,4 +1,4 @@
-//! The image with a limit to what is read of it.
+//! The image with a limit to what sharing makes of it.
 
 use super::super::error::Error;
 use super::super::image::Image;
@@ -6,15 +6,14 @@ use super::super::settings::Settings;
 use super::item::Item;
 use std::cell::Cell;
 
-/// What is shared is read once for each place that shares it, and a small image can share what is shared in turn. So the
-/// octets that are read have a limit: this, and four times the image.
-const SHARING: usize = 16 * 1024 * 1024;
+/// What an item that is read again counts for, beside its text.
+const ITEM: usize = 64;
 
 pub(in crate::storable) struct Reader<'r, 'de> {
     pub(super) image: &'r Image<'de>,
     pub(super) max_depth: usize,
-    /// What may still be read.
-    fuel: Cell<usize>,
+    /// How much may still be made of what is read again.
+    shared: Cell<usize>,
 }
 
 impl<'r, 'de> Reader<'r, 'de> {
@@ -22,7 +21,7 @@ impl<'r, 'de> Reader<'r, 'de> {
         Reader {
             image,
             max_depth: settings.max_depth,
-            fuel: Cell::new(image.length.saturating_mul(4).saturating_add(SHARING)),
+            shared: Cell::new(settings.max_shared),
         }
     }
 
@@ -31,13 +30,19 @@ impl<'r, 'de> Reader<'r, 'de> {
             reader: self,
             at: 0,
             depth: 0,
+            again: false,
         }
     }
 
-    pub(super) fn spend(&self, octets: usize) -> Result<(), Error> {
-        match self.fuel.get().checked_sub(octets) {
-            Some(left) => self.fuel.set(left),
-            None => return Err(Error::data("what the image shares makes too much data")),
+    /// Pays for an item that is read again, with so many bytes of text.
+    pub(super) fn spend(&self, bytes: usize) -> Result<(), Error> {
+        match self.shared.get().checked_sub(bytes.saturating_add(ITEM)) {
+            Some(left) => self.shared.set(left),
+            None => {
+                return Err(Error::too_large(
+                    "what the image shares makes too much data (max_shared)",
+                ));
+            }
         }
         Ok(())
     }

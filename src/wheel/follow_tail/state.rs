@@ -4,7 +4,7 @@ use crate::arg::AnyArg;
 use crate::id::WheelId;
 use crate::name::HeldName;
 use crate::wheel::base::Base;
-use crate::wheel::pump::Parser;
+use crate::wheel::pump::{Parser, follow};
 use bytes::Bytes;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -81,7 +81,8 @@ impl State {
         }
     }
 
-    fn join(&self, mut old: Box<dyn Parser>, mut next: Box<dyn Parser>) -> Box<dyn Parser> {
+    fn join(&self, mut old: Box<dyn Parser>, next: Box<dyn Parser>) -> Box<dyn Parser> {
+        let mut next = follow(&mut *old, next, self.base.id());
         self.owed.set(old.owed().or(self.owed.get()));
         next.start(&old.take_pending());
         self.parser.set(Some(next));

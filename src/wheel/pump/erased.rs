@@ -8,6 +8,7 @@ use crate::name::{HeldName, NameIdx};
 use crate::wheel::error::PutErrorKind;
 use bytes::{Bytes, BytesMut};
 use std::any::{Any, TypeId, type_name};
+use std::collections::VecDeque;
 
 /// The argument of an input event: a record, and the wheel that read it.
 ///
@@ -52,6 +53,71 @@ pub(crate) trait Parser {
     fn pending(&self) -> &[u8];
     fn take_pending(&mut self) -> Bytes;
     fn owed(&self) -> Option<u8>;
+    /// Takes the records that were made already, with their event: they come ahead of what the next filter sees.
+    fn take_made(&mut self, _wheel: WheelId) -> Vec<(HeldName, AnyArg)> {
+        Vec::new()
+    }
+}
+
+/// A filter behind the records that the one before it had made.
+struct Preceded {
+    made: VecDeque<(HeldName, AnyArg)>,
+    /// The event of the record that was given last, which the place names without holding it.
+    given: Option<HeldName>,
+    next: Box<dyn Parser>,
+}
+
+/// Lets `next` follow `old`, whose records that are made already come first.
+pub(crate) fn follow(old: &mut dyn Parser, next: Box<dyn Parser>, wheel: WheelId) -> Box<dyn Parser> {
+    let made = old.take_made(wheel);
+    if made.is_empty() {
+        return next;
+    }
+    Box::new(Preceded {
+        made: made.into(),
+        given: None,
+        next,
+    })
+}
+
+impl Parser for Preceded {
+    fn start(&mut self, octets: &[u8]) {
+        self.next.start(octets);
+    }
+    fn next(&mut self, wheel: WheelId, place: &mut Record) -> Option<Result<(), FilterError>> {
+        let Some((event, arg)) = self.made.pop_front() else {
+            return self.next.next(wheel, place);
+        };
+        *place = Record {
+            event: event.idx(),
+            arg,
+        };
+        self.given = Some(event);
+        Some(Ok(()))
+    }
+    fn event(&self) -> NameIdx {
+        self.next.event()
+    }
+    fn set_event(&mut self, event: HeldName, record: TypeId) -> bool {
+        self.next.set_event(event, record)
+    }
+    fn filter(&mut self) -> Option<&mut dyn Any> {
+        self.next.filter()
+    }
+    fn pending(&self) -> &[u8] {
+        self.next.pending()
+    }
+    fn take_pending(&mut self) -> Bytes {
+        self.next.take_pending()
+    }
+    fn owed(&self) -> Option<u8> {
+        self.next.owed()
+    }
+    fn take_made(&mut self, wheel: WheelId) -> Vec<(HeldName, AnyArg)> {
+        let mut made: Vec<_> = self.made.drain(..).collect();
+        made.extend(self.next.take_made(wheel));
+        made
+    }
 }
 
 pub(crate) struct TypedParser<F: Filter> {
@@ -121,6 +187,18 @@ impl<F: Filter> Parser for TypedParser<F> {
     }
     fn owed(&self) -> Option<u8> {
         self.filter.owed()
+    }
+    fn take_made(&mut self, wheel: WheelId) -> Vec<(HeldName, AnyArg)> {
+        let bare = self.bare;
+        let arg = |record| {
+            if bare {
+                AnyArg::new(record)
+            } else {
+                AnyArg::new(Input { record, wheel })
+            }
+        };
+        let made = self.filter.take_made().into_iter();
+        made.map(|record| (self.event.clone(), arg(record))).collect()
     }
 }
 

@@ -18,7 +18,7 @@ mod state;
 mod tell;
 
 pub use erased::Input;
-pub(crate) use erased::{Formatter, Parser, Record, TypedFormatter, TypedParser};
+pub(crate) use erased::{Formatter, Parser, Record, TypedFormatter, TypedParser, follow};
 pub use output::Level;
 pub(crate) use output::Owed;
 pub(crate) use settings::{Settings, check_marks, watermark_settings};

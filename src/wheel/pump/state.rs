@@ -1,6 +1,6 @@
 //! What a wheel's value and its task share: flags, filters, the stream, and the octets that wait.
 
-use super::erased::{Entering, Formatter, Leaving, Parser};
+use super::erased::{Entering, Formatter, Leaving, Parser, follow};
 use super::handle::BoxedDuplex;
 use super::output::Sending;
 use super::tell::Events;
@@ -281,7 +281,8 @@ impl State {
     }
 
     /// Lets `next` follow `old`.
-    fn join(&self, old: Box<dyn Parser>, next: Box<dyn Parser>) -> Leaving {
+    fn join(&self, mut old: Box<dyn Parser>, next: Box<dyn Parser>) -> Leaving {
+        let next = follow(&mut *old, next, self.base.id());
         let (mut old, mut next) = (Leaving(old), Entering(next));
         let mut seam = self.seam.get();
         seam.switch(&mut old, &mut next);

@@ -1,0 +1,372 @@
+//! Bytes in are the bytes of the records that were given and those that are pending, in order: for every filter, chain and
+//! stack, whatever is fed, got, pushed, popped, shifted, unshifted and switched, and wherever a record was used in part.
+//!
+//! The streams have letters and what filters put round them: newlines, and lengths of blocks. Only the letters are compared.
+
+use crate::filter_kit::{cuts, put};
+use crate::laws_kit::{said, say};
+use bytes::Bytes;
+use poe::Event;
+use poe::event::START;
+use poe::filter::{Block, Filter, Grep, Layer, Line, Map, Octets, RecordBlock, Seam, Stackable, Stream};
+use poe::wheel::{Input, IoError, ReadWrite};
+use proptest::prelude::*;
+use std::fmt::Debug;
+use tokio::io::{AsyncWriteExt, DuplexStream};
+
+fn letters(bytes: &[u8]) -> String {
+    bytes
+        .iter()
+        .filter(|b| b.is_ascii_alphabetic())
+        .map(|b| char::from(*b))
+        .collect()
+}
+
+/// Each record becomes two of its halves, and goes out as it is.
+fn halves() -> Map<Bytes> {
+    Map::flat(
+        |record: Bytes| {
+            let middle = record.len() / 2;
+            [record.slice(..middle), record.slice(middle..)]
+        },
+        |record: Bytes| [record],
+    )
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    Line,
+    Stream,
+    Fixed,
+    All,
+    Halves,
+}
+
+impl Kind {
+    fn layer(self) -> Layer {
+        match self {
+            Kind::Line => Layer::filter(Line::bytes().literal("\n")),
+            Kind::Stream => Layer::filter(Stream::new()),
+            Kind::Fixed => Layer::filter(Block::fixed(3)),
+            Kind::All => Layer::stage(Grep::code(|_: &Bytes| true)),
+            Kind::Halves => Layer::stage(halves()),
+        }
+    }
+}
+
+fn kind() -> impl Strategy<Value = Kind> {
+    prop::sample::select(vec![Kind::Line, Kind::Stream, Kind::Fixed, Kind::All, Kind::Halves])
+}
+
+#[derive(Clone, Debug)]
+enum Op {
+    Feed(usize),
+    Get(usize),
+    Push(Kind),
+    Pop,
+    Shift,
+    Unshift(Kind),
+    /// What is pending goes to a new stack.
+    Switch(Vec<Kind>),
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    prop_oneof![
+        4 => (0..9_usize).prop_map(Op::Feed),
+        4 => (1..4_usize).prop_map(Op::Get),
+        1 => Just(Op::Get(usize::MAX)),
+        2 => kind().prop_map(Op::Push),
+        2 => Just(Op::Pop),
+        1 => Just(Op::Shift),
+        1 => kind().prop_map(Op::Unshift),
+        1 => prop::collection::vec(kind(), 0..4).prop_map(Op::Switch),
+    ]
+}
+
+/// The letters in blocks with their lengths.
+fn framed(stream: &str, frames: &[usize]) -> Vec<u8> {
+    let chunks = crate::filter_kit::chunks(stream.as_bytes(), frames);
+    chunks
+        .into_iter()
+        .flat_map(|frame| put(&mut Block::new(), frame.to_vec()))
+        .collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_stack_loses_and_doubles_nothing(
+        text in "[a-z\n]{0,80}",
+        frames in prop::option::of(prop::collection::vec(0..9_usize, 0..20)),
+        layers in prop::collection::vec(kind(), 0..4),
+        ops in prop::collection::vec(op(), 0..50),
+    ) {
+        let mut layers: Vec<Layer> = layers.into_iter().map(Kind::layer).collect();
+        let stream = match &frames {
+            Some(frames) => {
+                layers.insert(0, Layer::filter(Block::new()));
+                framed(&text, frames)
+            }
+            None => text.clone().into_bytes(),
+        };
+        let mut stack = Stackable::<Bytes>::new(layers);
+        let (mut given, mut fed) = (Vec::new(), 0);
+        // A layer below one that takes lengths apart would cut them elsewhere.
+        let mut blocks = frames.is_some();
+        for op in ops {
+            match op {
+                Op::Feed(count) => {
+                    let next = (fed + count).min(stream.len());
+                    stack.get_one_start(&stream[fed..next]);
+                    fed = next;
+                }
+                Op::Get(count) => {
+                    for _ in 0..count {
+                        let Some(record) = stack.get_one().unwrap() else { break };
+                        given.extend_from_slice(&record);
+                    }
+                }
+                Op::Push(kind) => stack.push(kind.layer()),
+                Op::Pop => {
+                    blocks &= stack.filters().len() > 1;
+                    stack.pop();
+                }
+                Op::Shift => {
+                    blocks = false;
+                    stack.shift();
+                }
+                Op::Unshift(_) if blocks => {}
+                Op::Unshift(kind) => stack.unshift(kind.layer()),
+                Op::Switch(kinds) => {
+                    let mut layers: Vec<Layer> = kinds.into_iter().map(Kind::layer).collect();
+                    if blocks {
+                        layers.insert(0, Layer::filter(Block::new()));
+                    }
+                    let mut next = Stackable::<Bytes>::new(layers);
+                    Seam::new().switch(&mut stack, &mut next);
+                    prop_assert_eq!(stack.get_pending(), b"");
+                    stack = next;
+                }
+            }
+            // What a stage has made of a record and not given is pending only when it is taken.
+            if !stack.filter_types().iter().any(|name| name.contains("Map")) {
+                let all = letters(&given) + &letters(stack.get_pending());
+                prop_assert_eq!(all, letters(&stream[..fed]));
+                prop_assert_eq!(stack.get_pending().to_vec(), stack.get_pending());
+            }
+        }
+        given.extend_from_slice(&stack.take_pending());
+        prop_assert_eq!(letters(&given), letters(&stream[..fed]));
+    }
+}
+
+/// Feeds, gets and switches; the records' letters are those of the stream.
+fn conserves<F>(
+    make: &F,
+    stream: &[u8],
+    ops: &[Op],
+    letters_of: impl Fn(F::Input) -> String,
+) -> Result<(), TestCaseError>
+where
+    F: Filter,
+    F::Input: Debug,
+{
+    let (mut filter, mut given, mut fed) = (make.fresh(), String::new(), 0);
+    for op in ops {
+        match op {
+            Op::Feed(count) => {
+                let next = (fed + count).min(stream.len());
+                filter.get_one_start(&stream[fed..next]);
+                fed = next;
+            }
+            Op::Switch(_) => {
+                let mut next = make.fresh();
+                Seam::new().switch(&mut filter, &mut next);
+                filter = next;
+            }
+            Op::Get(count) => {
+                for _ in 0..*count {
+                    let Some(record) = filter.get_one().unwrap() else { break };
+                    given += &letters_of(record);
+                }
+            }
+            // What a stage below the last has made of a record and not given is pending only when it is taken.
+            _ if std::any::type_name::<F>().contains("Map") => {}
+            _ => {
+                for record in filter.take_made() {
+                    given += &letters_of(record);
+                }
+                let all = given.clone() + &letters(filter.get_pending());
+                prop_assert_eq!(all, letters(&stream[..fed]), "{}", std::any::type_name::<F>());
+            }
+        }
+    }
+    given += &letters(&filter.take_pending());
+    let name = std::any::type_name::<F>();
+    prop_assert_eq!(given, letters(&stream[..fed]), "{}", name);
+    Ok(())
+}
+
+fn joined(records: Vec<Bytes>) -> String {
+    letters(&records.concat())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn chains_lose_and_double_nothing(
+        text in "[a-z\n]{0,80}",
+        frames in prop::collection::vec(0..9_usize, 0..20),
+        ops in prop::collection::vec(op(), 0..50),
+    ) {
+        let lines = || Line::bytes().literal("\n");
+        let one = |record: Bytes| letters(&record);
+        let plain = text.as_bytes();
+        let blocks = framed(&text, &frames);
+        conserves(&lines(), plain, &ops, one)?;
+        conserves(&Block::new(), &blocks, &ops, one)?;
+        conserves(&Stream::new(), plain, &ops, one)?;
+        conserves(&(lines(), Stream::new()), plain, &ops, one)?;
+        conserves(&lines().then(RecordBlock::<Bytes>::new(3)), plain, &ops, joined)?;
+        conserves(&Stream::new().then(Octets(lines())), plain, &ops, one)?;
+        conserves(&Stream::new().then(Octets(Block::fixed(2))).then(Octets(lines())), plain, &ops, one)?;
+        conserves(&Block::new().then(Octets(lines())), &blocks, &ops, one)?;
+        conserves(&Block::new().then(Octets(lines())).then(RecordBlock::<Bytes>::new(2)), &blocks, &ops, joined)?;
+        conserves(&Block::new().then(Octets(Block::fixed(2))).then(Octets(lines())), &blocks, &ops, one)?;
+        conserves(&lines().then(halves()), plain, &ops, one)?;
+        conserves(&lines().then(halves()).then(RecordBlock::<Bytes>::new(3)), plain, &ops, joined)?;
+        conserves(&Block::new().then(halves()).then(Octets(lines())), &blocks, &ops, one)?;
+        conserves(&Stackable::<Bytes>::new([Layer::filter(Block::new()), Layer::filter(lines())]), &blocks, &ops, one)?;
+    }
+}
+
+#[test]
+fn a_stack_shows_a_new_layer_what_came_while_it_was_empty() {
+    let mut stack = Stackable::<Bytes>::new([]);
+    stack.get_one_start(b"ab\ncd\n");
+    stack.push(Layer::filter(Line::bytes()));
+    assert_eq!(stack.get_one().unwrap().unwrap(), "ab");
+    stack.get_one_start(b"e\n");
+    assert_eq!(stack.get_one().unwrap().unwrap(), "cd");
+    assert_eq!(stack.get_one().unwrap().unwrap(), "e");
+    assert_eq!((stack.get_one().unwrap(), stack.get_pending()), (None, &b""[..]));
+
+    let mut emptied = Stackable::<Bytes>::new([Layer::filter(Line::bytes())]);
+    emptied.get_one_start(b"ab\nc");
+    assert_eq!(emptied.get_one().unwrap().unwrap(), "ab");
+    emptied.pop();
+    emptied.get_one_start(b"d\nrest");
+    emptied.push(Layer::filter(Line::bytes()));
+    assert_eq!(emptied.get_one().unwrap().unwrap(), "cd");
+    assert_eq!(emptied.get_pending(), b"rest");
+}
+
+#[test]
+fn the_rest_of_a_frame_is_pending_as_a_frame() {
+    let mut filter = Block::new().then(Octets(Line::bytes()));
+    filter.get_one_start(b"11\0one\ntwo\nthr2\0ee");
+    assert_eq!(filter.get_one().unwrap().unwrap(), "one");
+    assert_eq!(filter.get_pending(), b"7\0two\nthr2\0ee");
+    assert_eq!(filter.get_one().unwrap().unwrap(), "two");
+    let mut next = filter.fresh();
+    Seam::new().switch(&mut filter, &mut next);
+    assert_eq!(filter.get_pending(), b"");
+    assert_eq!(next.get_pending(), b"3\0thr2\0ee");
+    next.get_one_start(b"1\0\n");
+    assert_eq!(next.get_one().unwrap().unwrap(), "three");
+}
+
+const PIECE: Event<Input<Bytes>> = Event::new("piece");
+const WORDS: Event<Input<Vec<usize>>> = Event::new("words");
+const ERROR: Event<IoError> = Event::new("error");
+
+/// Which filter the wheel has next; after every so many records it is changed.
+fn change(wheel: &ReadWrite, to: usize) -> Result<(), poe::filter::FilterError> {
+    let lines = || Line::bytes().literal("\n");
+    match to % 5 {
+        0 => wheel.set_input_filter(lines(), PIECE),
+        1 => wheel.set_input_filter(Stream::new().then(Octets(Block::fixed(3))), PIECE),
+        2 => wheel.set_input_filter(Stream::new().then(Octets(lines())), PIECE),
+        3 => wheel.set_input_filter(lines().then(halves()), PIECE),
+        // Its records are of a type that cannot be put back.
+        _ => {
+            let spell = |line: Bytes| {
+                let letters = line.iter().filter(|b| b.is_ascii_alphabetic());
+                letters.map(|b| vec![usize::from(*b)]).collect::<Vec<_>>()
+            };
+            wheel.set_input_filter(lines().then(Map::flat(spell, |line: Bytes| [line])), WORDS)
+        }
+    }
+}
+
+struct Heap {
+    wheel: Option<ReadWrite>,
+    changes: Vec<usize>,
+    seen: usize,
+}
+
+fn seen(cx: &mut poe::Context<'_, Heap>) -> poe::Handled {
+    cx.heap.seen += 1;
+    if cx.heap.seen.is_multiple_of(2)
+        && let Some(to) = cx.heap.changes.pop()
+        && let Some(wheel) = &cx.heap.wheel
+    {
+        change(wheel, to)?;
+    }
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 100, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// A live wheel, whose filters are changed in the handlers of their records, also at the end of the input.
+    #[test]
+    fn a_wheel_loses_and_doubles_nothing(text in "[a-z\n]{0,120}", changes in prop::collection::vec(0..5_usize, 0..40), cuts in cuts()) {
+        let runtime = crate::properties::paused_runtime();
+        runtime.block_on(async {
+            let kernel = poe::testing::kernel();
+            let (mut peer, ours) = tokio::io::duplex(16);
+            let heap = Heap { wheel: None, changes, seen: 0 };
+            poe::Session::builder(heap)
+                .on(START, |cx, ours: DuplexStream| -> poe::Handled {
+                    let wheel = ReadWrite::builder(ours).input(Line::bytes().literal("\n"), PIECE).error(ERROR).start(cx)?;
+                    cx.heap.wheel = Some(wheel);
+                    Ok(())
+                })
+                .on(PIECE, |cx, piece| -> poe::Handled {
+                    say(letters(&piece.record));
+                    seen(cx)
+                })
+                .on(WORDS, |cx, word| -> poe::Handled {
+                    let word: Vec<u8> = word.record.into_iter().map(|b| b as u8).collect();
+                    say(letters(&word));
+                    seen(cx)
+                })
+                .on(ERROR, |cx, end| -> poe::Handled {
+                    assert!(end.is_eof());
+                    cx.delay("end", 1.0, ());
+                    seen(cx)
+                })
+                .on("end", |cx, ()| {
+                    if let Some(wheel) = cx.heap.wheel.take() {
+                        say(letters(&wheel.input_pending()));
+                    }
+                })
+                .args(ours)
+                .create(&kernel)
+                .unwrap();
+            let text = text.clone();
+            let write = async move {
+                for chunk in crate::filter_kit::chunks(text.as_bytes(), &cuts) {
+                    peer.write_all(chunk).await.unwrap();
+                    tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+                }
+            };
+            let (run, ()) = tokio::join!(kernel.run(), write);
+            run.unwrap();
+        });
+        prop_assert_eq!(said().concat(), letters(text.as_bytes()));
+    }
+}
