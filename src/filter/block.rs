@@ -263,7 +263,12 @@ impl Block {
         self
     }
 
-    /// Sets all limits. See [`BlockLimits`], which has an example and the defaults.
+    /// Sets all limits; [`BlockLimits`] has the defaults.
+    ///
+    /// ```
+    /// use poe::filter::{Block, BlockLimits};
+    /// let frames = Block::new().limits(BlockLimits { max_length: 65_536, ..BlockLimits::default() });
+    /// ```
     #[must_use]
     pub fn limits(mut self, limits: BlockLimits) -> Self {
         self.limited = limits.max_length != BlockLimits::default().max_length;
@@ -342,6 +347,12 @@ impl Block {
                 return Ok(None);
             }
             match codec.decode(octets) {
+                Ok(Some((0, 0))) => {
+                    self.poisoned = true;
+                    return Err(
+                        FilterError::custom("the length codec takes nothing and gives frames for ever").fatal(),
+                    );
+                }
                 Ok(header) => self.header = header,
                 Err(error) if error.is_fatal() => {
                     self.poisoned = true;

@@ -176,7 +176,14 @@ impl FilterError {
 
     /// Whether decoding would have made more than allowed: too many items, or too many levels.
     ///
-    /// See `ReferenceLimits` for an example.
+    /// ```
+    /// # #[cfg(feature = "json")] {
+    /// use poe::filter::{Filter, Json, Reference, ReferenceLimits};
+    /// let limits = ReferenceLimits { max_depth: 1, ..ReferenceLimits::default() };
+    /// let mut filter = Reference::new(Json::<Vec<Vec<u8>>>::new()).limits(limits);
+    /// assert!(filter.get(b"5\0[[1]]").remove(0).unwrap_err().is_too_large());
+    /// # }
+    /// ```
     #[must_use]
     pub fn is_too_large(&self) -> bool {
         matches!(self.0.kind, Kind::TooLarge(_))

@@ -27,31 +27,39 @@ struct Entry {
     held: Held,
 }
 
-/// The tokens of the rests that a record's bytes stand for: a range, because they are issued in order.
+/// The tokens of the rests that a record's bytes stand for: some of them, and if there are more, a range with all of the others.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Held {
+    few: [u64; 6],
     from: u64,
     to: u64,
 }
 
 impl Held {
-    pub(super) fn has(self, token: u64) -> bool {
-        token != 0 && (self.from..=self.to).contains(&token)
+    pub(super) fn has(&self, token: u64) -> bool {
+        token != 0 && (self.few.contains(&token) || self.from != 0 && (self.from..=self.to).contains(&token))
     }
 
     pub(super) fn add(&mut self, token: u64) {
-        self.join(Held { from: token, to: token });
+        if token == 0 || self.few.contains(&token) {
+            return;
+        }
+        match self.few.iter_mut().find(|free| **free == 0) {
+            Some(free) => *free = token,
+            None => self.widen(token, token),
+        }
     }
 
-    pub(super) fn join(&mut self, other: Held) {
+    pub(super) fn join(&mut self, other: &Held) {
+        other.few.into_iter().for_each(|token| self.add(token));
         if other.from != 0 {
-            self.from = if self.from == 0 {
-                other.from
-            } else {
-                self.from.min(other.from)
-            };
-            self.to = self.to.max(other.to);
+            self.widen(other.from, other.to);
         }
+    }
+
+    fn widen(&mut self, from: u64, to: u64) {
+        self.from = if self.from == 0 { from } else { self.from.min(from) };
+        self.to = self.to.max(to);
     }
 }
 
@@ -183,11 +191,11 @@ impl Ledger {
                 if cost > 0 && first.cost == 0 {
                     first.token = tokens.next();
                     paid.held.add(first.token);
-                    paid.held.join(std::mem::take(&mut first.held));
+                    paid.held.join(&std::mem::take(&mut first.held));
                 }
                 break;
             }
-            paid.held.join(first.held);
+            paid.held.join(&first.held);
             self.entries.pop_front();
         }
         paid

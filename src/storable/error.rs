@@ -15,6 +15,8 @@ use std::fmt;
 /// assert!(error.is_cyclic()); // an array that contains itself
 /// let error = Settings::new().max_depth(2).to_vec(&[[1]]).unwrap_err();
 /// assert!(error.is_too_deep() && error.offset().is_none());
+/// let error = Settings::new().max_items(2).thaw(b"\x05\x0b\x02\0\0\0\x02\x05\x05").unwrap_err();
+/// assert!(error.is_too_large()); // an array and its two elements
 /// ```
 #[derive(Debug)]
 pub struct Error(Box<Inner>);

@@ -243,3 +243,22 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_codec_that_takes_nothing_does_not_give_frames_for_ever() {
+    let nothing = (|_: usize, _: &mut bytes::BytesMut| (), |_: &[u8]| Ok(Some((0, 0))));
+    let got = Block::new().length_codec(nothing).get(b"abc");
+    assert_eq!(got.len(), 1);
+    assert!(got[0].as_ref().is_err_and(|error| error.is_fatal()));
+    let lies = (
+        |_: usize, _: &mut bytes::BytesMut| (),
+        |_: &[u8]| Ok(Some((usize::MAX, usize::MAX))),
+    );
+    let mut filter = Block::new().length_codec(lies);
+    assert!(
+        filter
+            .get(b"abc")
+            .remove(0)
+            .is_err_and(|error| error.is_fatal() && error.octets() == b"abc")
+    );
+}

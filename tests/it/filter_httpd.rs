@@ -872,6 +872,13 @@ fn each_limit_is_a_setting() {
     });
     let got = incoming(&mut filter, format!("GET / HTTP/1.1\r\n{many}\r\n")).remove(0);
     assert_eq!(request(got).headers().len(), 300);
+    let many: String = (0..40_000).map(|n| format!("a{n}: b\r\n")).collect();
+    let limits = HttpdLimits {
+        max_headers: 100_000,
+        max_head: 1 << 20,
+        ..limits
+    };
+    assert_eq!(with(limits, &format!("GET / HTTP/1.1\r\n{many}\r\n")), 431);
     for zero in [
         HttpdLimits {
             max_headers: 0,

@@ -93,7 +93,12 @@ impl Httpd {
         }
     }
 
-    /// Sets all limits. See [`HttpdLimits`], which has an example and the defaults.
+    /// Sets all limits; [`HttpdLimits`] has the defaults.
+    ///
+    /// ```
+    /// use poe::filter::httpd::{Httpd, HttpdLimits};
+    /// let uploads = Httpd::new().limits(HttpdLimits { max_content: 100 << 20, ..HttpdLimits::default() });
+    /// ```
     #[must_use]
     pub fn limits(mut self, limits: HttpdLimits) -> Self {
         self.limits = limits;

@@ -189,7 +189,8 @@ fn build(
 
     *request.uri_mut() = target::parse(head.slice(target), request.method()).map_err(bad)?;
 
-    let mut headers = HeaderMap::with_capacity(parsed.len());
+    // A map has room for some ten thousand, whatever the limit is.
+    let mut headers = HeaderMap::try_with_capacity(parsed.len()).map_err(|_| too_large())?;
     // Most requests have no body, and nothing has to be looked up for them.
     let mut speaks_of_body = false;
     for header in parsed {
@@ -199,7 +200,7 @@ fn build(
             return Err(bad("A header cannot be read."));
         };
         speaks_of_body |= name == CONTENT_LENGTH || name == TRANSFER_ENCODING || name == CONTENT_ENCODING;
-        headers.append(name, value);
+        headers.try_append(name, value).map_err(|_| too_large())?;
     }
     *request.headers_mut() = headers;
     if !speaks_of_body {

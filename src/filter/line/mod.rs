@@ -291,7 +291,12 @@ impl<T: LineRecord> Line<T> {
         self
     }
 
-    /// Sets all limits. See [`LineLimits`], which has an example and the defaults.
+    /// Sets all limits; [`LineLimits`] has the defaults.
+    ///
+    /// ```
+    /// use poe::filter::{Line, LineLimits};
+    /// let commands = Line::new().limits(LineLimits { max_length: 512, max_buffer: Some(64 * 1024) });
+    /// ```
     #[must_use]
     pub fn limits(mut self, limits: LineLimits) -> Self {
         self.limits = limits;

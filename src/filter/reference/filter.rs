@@ -77,7 +77,15 @@ impl<S: Serializer> Reference<S> {
         filter.limits(ReferenceLimits::default())
     }
 
-    /// Sets all limits. See [`ReferenceLimits`], which has an example and the defaults.
+    /// Sets all limits; [`ReferenceLimits`] has the defaults.
+    ///
+    /// ```
+    /// # #[cfg(feature = "json")] {
+    /// use poe::filter::{Json, Reference, ReferenceLimits};
+    /// let limits = ReferenceLimits { max_frame: 65_536, max_items: 1000, ..ReferenceLimits::default() };
+    /// let filter = Reference::new(Json::<Vec<String>>::new()).limits(limits);
+    /// # }
+    /// ```
     #[must_use]
     pub fn limits(mut self, limits: ReferenceLimits) -> Self {
         self.limits = limits;

@@ -50,6 +50,30 @@ pub trait Serializer: 'static {
     /// Override it if bytes can become much more than they are: heed `max_items` and `max_depth`. The serializers of this
     /// crate do. Unless you override it, it is [`thaw`](Self::thaw).
     ///
+    /// ```
+    /// use poe::filter::{ReferenceLimits, Serializer};
+    /// type Cause = Box<dyn std::error::Error + Send + Sync>;
+    ///
+    /// /// So many zeros: four bytes could become gigabytes.
+    /// struct Zeros;
+    /// impl Serializer for Zeros {
+    ///     type Record = Vec<u8>;
+    ///     fn freeze(&self, zeros: &Vec<u8>) -> Result<Vec<u8>, Cause> {
+    ///         Ok(u32::try_from(zeros.len())?.to_be_bytes().into())
+    ///     }
+    ///     fn thaw(&self, bytes: &[u8]) -> Result<Vec<u8>, Cause> {
+    ///         self.thaw_within(bytes, &ReferenceLimits::default())
+    ///     }
+    ///     fn thaw_within(&self, bytes: &[u8], limits: &ReferenceLimits) -> Result<Vec<u8>, Cause> {
+    ///         match u32::from_be_bytes(bytes.try_into()?) as usize {
+    ///             count if count > limits.max_items => Err("too many zeros".into()),
+    ///             count => Ok(vec![0; count]),
+    ///         }
+    ///     }
+    /// }
+    /// assert!(Zeros.thaw(&[255; 4]).is_err());
+    /// ```
+    ///
     /// # Errors
     /// If the bytes stand for no record, or for one that exceeds a limit.
     fn thaw_within(

@@ -158,12 +158,12 @@ impl<I: 'static, O: 'static> Stackable<I, O> {
         let mut rest = Paid::default();
         for paid in costs {
             rest.cost += paid.cost;
-            rest.held.join(paid.held);
+            rest.held.join(&paid.held);
         }
         match self.returned.get_mut(first) {
             Some((_, paid)) => {
                 paid.cost += rest.cost;
-                paid.held.join(rest.held);
+                paid.held.join(&rest.held);
             }
             None => self.wire.remove(self.cost_above(self.slots.len() - 1), rest.cost),
         }
