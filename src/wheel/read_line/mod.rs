@@ -317,8 +317,11 @@ impl ReadLine {
     ///
     /// # Errors
     /// The terminal does not tell.
-    pub fn terminal_size(&self) -> io::Result<(u16, u16)> {
-        crossterm::terminal::size()
+    pub fn terminal_size(&self) -> Result<(u16, u16), Error> {
+        crossterm::terminal::size().map_err(|error| {
+            let what = "cannot ask the terminal for its size".to_owned();
+            ErrorKind::IoOf { what, error, cure: "" }.into()
+        })
     }
 
     /// Adds a line to the history, which nothing else does.
@@ -509,7 +512,7 @@ impl State {
     fn failed(&self, core: &Core, error: io::Error) -> Poll<()> {
         self.line_is_over();
         if let Some(event) = &self.error {
-            let error = IoError::io("read", self.base.id(), error);
+            let error = IoError::io("read", self.base.id(), error).about("the terminal");
             self.base.post(core, event, AnyArg::new(error));
         }
         Poll::Ready(())

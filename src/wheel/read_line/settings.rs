@@ -249,9 +249,10 @@ impl ReadLineBuilder {
             printer: printer.clone(),
         };
         let (commands, received) = mpsc::channel();
-        let over = editor::spawn(setup, shared.clone(), received).map_err(|error| ErrorKind::Io {
-            operation: "starting the line editor",
+        let over = editor::spawn(setup, shared.clone(), received).map_err(|error| ErrorKind::IoOf {
+            what: "cannot start the thread of the line editor".to_owned(),
             error,
+            cure: "",
         })?;
         Ok(ReadLine {
             state: Rc::new(State {

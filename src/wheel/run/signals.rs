@@ -93,8 +93,11 @@ impl Run {
         let group = group && leads;
         let send = || send_signal(pid, number, group);
         // The number is the program's until it is reaped, and the group's for as long as somebody is in it.
-        let core = self.shared.base.core();
-        let sent = match core.and_then(|core| core.if_child_is_there(pid, send)) {
+        let Some(core) = self.shared.base.core() else {
+            // The kernel is gone, and with it who knew of the end.
+            return Ok(false);
+        };
+        let sent = match core.if_child_is_there(pid, send) {
             Some(sent) => sent,
             None if group && self.shared.outputs.get() > 0 => send(),
             None => return Ok(false),
