@@ -163,7 +163,7 @@ fn text_error(text: &str) -> &'static str {
     match split(text) {
         None => "a port is missing, as in `localhost:80` or `[::1]:80`",
         Some((host, _)) if !text.starts_with('[') && host.contains(':') => {
-            "an IPv6 address needs brackets and a port, as in `[::1]:80`"
+            "a port is missing, or the brackets around an IPv6 address, as in `[::1]:80`"
         }
         Some(_) => "the port is not a number from 0 to 65535",
     }

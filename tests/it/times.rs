@@ -284,3 +284,53 @@ fn settings_take_times_of_any_size() {
         },
     );
 }
+
+/// The same of wheels on files and programs, of a machine's timers, and of hand-shakes.
+#[cfg(unix)]
+#[test]
+fn wheels_and_machines_take_times_of_any_size() {
+    use poe::Nfa;
+    use poe::filter::Line;
+    use poe::wheel::{FollowTail, Input, Run};
+    const LINE: Event<Input<String>> = Event::new("line");
+    const ENTER: Event<()> = Event::new("enter");
+    const LATE: Event<()> = Event::new("late");
+    check(10, (any_span(), any_seconds()), |(span, seconds)| {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let kernel = Kernel::new();
+            Session::builder(None::<(FollowTail, Run)>)
+                .on(START, move |cx, ()| -> Handled {
+                    let tail = FollowTail::builder(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"))
+                        .poll_interval(span)
+                        .input(Line::new(), LINE);
+                    let run = Run::shell("exec sleep 3600").no_stdin().start(cx)?;
+                    run.stop(span);
+                    *cx.heap = Some((tail.start(cx)?, run));
+                    cx.delay("end", ms(20), ());
+                    Ok(())
+                })
+                .on("end", |cx, ()| *cx.heap = None)
+                .create(&kernel)
+                .unwrap();
+            Nfa::builder(())
+                .state("waiting", move |s| {
+                    s.on(ENTER, move |cx, ()| {
+                        cx.state_timeout(LATE, seconds, ());
+                        cx.state_timeout(LATE, span, ());
+                        // It is there, unless the time was over at once.
+                        let _ = cx.state_timeout_clear(LATE);
+                    })
+                    .on(LATE, |_, ()| ())
+                })
+                .start(&kernel, "waiting", ENTER, ())
+                .unwrap();
+            let ran = tokio::time::timeout(Duration::from_secs(60), kernel.run()).await;
+            ran.expect("it ends").unwrap();
+        });
+        Ok(())
+    });
+}
