@@ -39,7 +39,38 @@ fn read(id: rustix::time::ClockId) -> i128 {
     i128::from(t.tv_sec) * 1_000_000_000 + i128::from(t.tv_nsec)
 }
 
+/// A clock for other threads, which tells when they send something on the kernel's scale.
+#[derive(Clone, Copy)]
+pub(crate) struct SendClock {
+    #[cfg(target_os = "linux")]
+    base: Option<i128>,
+    #[cfg(not(target_os = "linux"))]
+    base: Option<std::time::Instant>,
+}
+
+impl SendClock {
+    /// The time; `u64::MAX` under virtual time, which only the kernel's thread can read: what is sent is dated when the
+    /// kernel takes it in.
+    pub(crate) fn now(self) -> u64 {
+        match self.base {
+            #[cfg(target_os = "linux")]
+            Some(base) => ORIGIN + (read(rustix::time::ClockId::Monotonic) - base) as u64,
+            #[cfg(not(target_os = "linux"))]
+            Some(base) => ORIGIN + base.elapsed().as_nanos() as u64,
+            None => u64::MAX,
+        }
+    }
+}
+
 impl Clock {
+    /// The same clock for other threads.
+    pub(crate) fn to_send(&self) -> SendClock {
+        match self.source {
+            Source::System { base } => SendClock { base: Some(base) },
+            Source::Tokio { .. } => SendClock { base: None },
+        }
+    }
+
     /// The system's monotonic clock.
     pub(crate) fn system() -> Self {
         #[cfg(target_os = "linux")]

@@ -4,8 +4,10 @@ use super::failure::Failure;
 use super::general::Error;
 use super::kind::ErrorKind;
 use super::post::Wanted;
+use super::wrong_argument::WrongArgument;
 use crate::id::SessionId;
 use std::fmt;
+use std::time::Duration;
 
 /// A call that gave no answer.
 ///
@@ -52,6 +54,10 @@ pub(crate) enum CallErrorKind {
     /// Handlers were nested deeper than that many bytes of stack.
     TooDeep(usize),
     Full(usize),
+    WrongArgument(Box<WrongArgument>),
+    TimedOut(Duration),
+    NoRuntime,
+    Ended,
     Closed,
 }
 
@@ -185,7 +191,66 @@ impl<A> CallError<A> {
         matches!(self.kind, CallErrorKind::Full(_))
     }
 
-    /// The kernel behind a [`KernelHandle`](crate::KernelHandle) is gone, or it dropped the call.
+    /// A [`KernelHandle`](crate::KernelHandle) has sent an argument that the handler does not take.
+    ///
+    /// No handler ran, and no `DIE` is raised: another thread's mistake does not stop a session. (In a call inside the kernel a
+    /// wrong argument is a failure of the callee, see [`is_died`](Self::is_died).)
+    ///
+    /// ```
+    /// use poe::{Event, Kernel, Reply, Session, event::START};
+    /// const DOUBLE: Event<u32, u32> = Event::new("double");
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), poe::Error> {
+    /// let kernel = Kernel::new();
+    /// Session::builder(()).on(START, |cx, ()| cx.alias_set("doubler")).on(DOUBLE, |_, n| Reply(2 * n)).create(&kernel)?;
+    /// let reply = kernel.handle().call::<_, u32>("doubler", "double", "seven");
+    /// kernel.run().await?;
+    /// let error = reply.await.unwrap_err();
+    /// assert!(error.is_wrong_argument());
+    /// assert_eq!(error.into_arg(), Some("seven"));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn is_wrong_argument(&self) -> bool {
+        matches!(self.kind, CallErrorKind::WrongArgument(_))
+    }
+
+    /// The reply did not come within the limit of [`Answer::timeout`](crate::Answer::timeout).
+    ///
+    /// With the argument if the call was withdrawn, and without it if a handler had got it.
+    ///
+    /// ```
+    /// use poe::{Event, Kernel};
+    /// use std::time::Duration;
+    /// const COUNT: Event<u8, u64> = Event::new("count");
+    /// # tokio_test::block_on(async { tokio::time::pause();
+    /// let kernel = Kernel::new(); // which nobody runs
+    /// let error = kernel.handle().call("counter", COUNT, 1).timeout(Duration::from_secs(1)).await.unwrap_err();
+    /// assert!(error.is_timed_out());
+    /// assert_eq!(error.to_string(), "cannot call `count`: no reply within 1s");
+    /// # });
+    /// ```
+    pub fn is_timed_out(&self) -> bool {
+        matches!(self.kind, CallErrorKind::TimedOut(_))
+    }
+
+    /// A call with a timeout was awaited outside of a Tokio runtime with a time driver.
+    ///
+    /// ```
+    /// use poe::{Event, Kernel};
+    /// use std::time::Duration;
+    /// const COUNT: Event<u8, u64> = Event::new("count");
+    /// let kernel = Kernel::new();
+    /// let reply = kernel.handle().call("counter", COUNT, 1).timeout(Duration::from_secs(1));
+    /// let error = futures_util::FutureExt::now_or_never(reply).unwrap().unwrap_err(); // no runtime here
+    /// assert!(error.is_no_runtime());
+    /// assert_eq!(error.into_arg(), Some(1));
+    /// ```
+    pub fn is_no_runtime(&self) -> bool {
+        matches!(self.kind, CallErrorKind::NoRuntime)
+    }
+
+    /// The kernel behind a [`KernelHandle`](crate::KernelHandle) is gone, its run has ended, or it dropped the call.
     ///
     /// ```
     /// use poe::{Event, Kernel};
@@ -199,7 +264,7 @@ impl<A> CallError<A> {
     /// # });
     /// ```
     pub fn is_closed(&self) -> bool {
-        matches!(self.kind, CallErrorKind::Closed)
+        matches!(self.kind, CallErrorKind::Closed | CallErrorKind::Ended)
     }
 
     fn without_arg(self) -> Error {
@@ -224,6 +289,12 @@ impl fmt::Display for CallErrorKind {
             CallErrorKind::Busy => f.write_str("the kernel is running a handler: call by the handler's context"),
             CallErrorKind::TooDeep(limit) => too_deep(*limit, f),
             CallErrorKind::Full(n) => write!(f, "the kernel's inbox is full ({n} messages)"),
+            CallErrorKind::WrongArgument(wrong) => wrong.fmt(f),
+            CallErrorKind::TimedOut(limit) => write!(f, "no reply within {limit:?}"),
+            CallErrorKind::NoRuntime => f.write_str(
+                "its timeout needs a timer: await it inside a Tokio runtime with its time driver (`enable_all`)",
+            ),
+            CallErrorKind::Ended => f.write_str("the kernel's run has ended"),
             CallErrorKind::Closed => f.write_str("the kernel is gone"),
         }
     }

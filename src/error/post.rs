@@ -41,6 +41,7 @@ pub struct PostError<A> {
 pub(crate) enum PostErrorKind {
     NoSuchSession(Wanted),
     Full(usize),
+    Ended,
     Closed,
 }
 
@@ -99,9 +100,9 @@ impl<A> PostError<A> {
         matches!(self.kind, PostErrorKind::Full(_))
     }
 
-    /// The kernel behind a [`KernelHandle`](crate::KernelHandle) is gone.
+    /// The kernel behind a [`KernelHandle`](crate::KernelHandle) is gone, or a failure has ended its run.
     pub fn is_closed(&self) -> bool {
-        matches!(self.kind, PostErrorKind::Closed)
+        matches!(self.kind, PostErrorKind::Closed | PostErrorKind::Ended)
     }
 
     fn without_arg(self) -> Error {
@@ -118,6 +119,7 @@ impl fmt::Display for PostErrorKind {
         match self {
             PostErrorKind::NoSuchSession(w) => w.fmt(f),
             PostErrorKind::Full(n) => write!(f, "the kernel's inbox is full ({n} messages)"),
+            PostErrorKind::Ended => f.write_str("a failure has ended the kernel's run"),
             PostErrorKind::Closed => f.write_str("the kernel is gone"),
         }
     }

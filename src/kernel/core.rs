@@ -83,12 +83,12 @@ impl Core {
     pub(super) fn new(config: Config) -> Rc<Self> {
         let tag = KERNELS.fetch_add(1, Ordering::Relaxed);
         let shared = Arc::new(Shared::default());
+        let clock = Self::clock_for(&config);
         Rc::new_cyclic(|me| Core {
             me: me.clone(),
             tag,
             catching: Cell::new(config.catch_exceptions),
             names: Names::current(),
-            clock: Self::clock_for(&config),
             sessions: RefCell::new(Sessions::new(tag)),
             queue: RefCell::new(Queue::new()),
             aliases: RefCell::default(),
@@ -105,7 +105,8 @@ impl Core {
             tasks: task::Tasks::new(shared.clone(), tag),
             #[cfg(unix)]
             selects: Rc::default(),
-            inbox: handle::Inbox::new(shared.clone(), config.inbox, tag),
+            inbox: handle::Inbox::new(shared.clone(), config.inbox, clock.to_send(), tag),
+            clock,
             dead_letters: RefCell::default(),
             shared,
             deadline: RefCell::default(),

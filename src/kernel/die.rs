@@ -148,7 +148,7 @@ impl Core {
             event: name,
             session: frame.session,
             sender: frame.sender,
-            caller_state: (frame.caller != NameIdx::NONE).then(|| self.names.name(frame.caller)),
+            caller_state: frame.caller.is_caller().then(|| self.names.name(frame.caller)),
             place: frame.place,
         };
         self.raise_die(die, fatal);

@@ -1,5 +1,6 @@
 //! One event to one handler: who is active meanwhile, and what a failure does.
 
+use super::handle::Queued;
 use super::{Active, Core, Frame, Invoke, Invoked, Turn};
 use crate::arg::AnyArg;
 use crate::error::Failure;
@@ -39,7 +40,7 @@ impl Core {
         };
         match &invoked {
             Invoked::Returned => {}
-            Invoked::Failed(failure) => self.handler_failed(failure, frame, name, fatal),
+            Invoked::Failed(failure) => self.handler_failed(failure, frame, name, arg, fatal),
             Invoked::Unhandled => self.tell_unhandled(frame, name),
         }
         // The object may be the last of a session that ended meanwhile: its heap is dropped here, still as its own.
@@ -50,7 +51,10 @@ impl Core {
 
     #[cold]
     #[inline(never)]
-    fn handler_failed(&self, failure: &Failure, frame: &Frame<'_>, name: NameIdx, fatal: bool) {
+    fn handler_failed(&self, failure: &Failure, frame: &Frame<'_>, name: NameIdx, arg: &AnyArg, fatal: bool) {
+        if self.is_undeliverable(failure, frame, arg) {
+            return;
+        }
         let stopped = self.active.session().is_kernel();
         self.raise(failure, frame, name, fatal || stopped);
     }
@@ -112,7 +116,7 @@ impl Core {
             (object, session, sender)
         };
         match object {
-            Some(object) if name != NameIdx::SIGNAL && name != NameIdx::GC => {
+            Some(object) if !name.is_internal() => {
                 let frame = Frame {
                     session,
                     event: Cell::new(name),
@@ -130,7 +134,7 @@ impl Core {
             object => {
                 // A signal may end the session, whose heap must go with it and not with a look of ours.
                 drop(object);
-                self.dispatch_internal((to, sender), name, caller, place, &mut arg);
+                self.dispatch_internal((session, sender), name, caller, place, &mut arg);
             }
         }
         self.names.release_pair(name, caller);
@@ -153,7 +157,7 @@ impl Core {
         });
         match catch_unwind(AssertUnwindSafe(|| object.invoke(Turn { core: self, frame }, arg))) {
             Ok(Invoked::Returned) => {}
-            otherwise => self.post_failed(otherwise, frame, name),
+            otherwise => self.post_failed(otherwise, frame, name, arg),
         }
         drop_object(object);
         self.active.set_idle();
@@ -162,17 +166,21 @@ impl Core {
     #[cold]
     #[inline(never)]
     fn dispatch_watched(&self, object: Rc<dyn Invoke>, frame: &Frame<'_>, arg: &mut AnyArg) {
-        self.dispatch(object, frame, arg, false);
+        let name = frame.event.get();
+        let invoked = self.dispatch(object, frame, arg, false);
+        self.unhandled_letter(&invoked, frame, name, arg);
     }
 
     #[cold]
     #[inline(never)]
-    fn post_failed(&self, result: std::thread::Result<Invoked>, frame: &Frame<'_>, name: NameIdx) {
-        match result.unwrap_or_else(failed) {
+    fn post_failed(&self, result: std::thread::Result<Invoked>, frame: &Frame<'_>, name: NameIdx, arg: &mut AnyArg) {
+        let invoked = result.unwrap_or_else(failed);
+        match &invoked {
             Invoked::Returned => {}
-            Invoked::Failed(failure) => self.handler_failed(&failure, frame, name, false),
+            Invoked::Failed(failure) => self.handler_failed(failure, frame, name, arg, false),
             Invoked::Unhandled => self.tell_unhandled(frame, name),
         }
+        self.unhandled_letter(&invoked, frame, name, arg);
     }
 
     /// The kernel's own queue items.
@@ -180,7 +188,7 @@ impl Core {
     #[inline(never)]
     fn dispatch_internal(
         &self,
-        (to, sender): (u32, SessionId),
+        (to, sender): (SessionId, SessionId),
         name: NameIdx,
         signal: NameIdx,
         place: &'static Location<'static>,
@@ -188,8 +196,12 @@ impl Core {
     ) {
         // A marker only gave a new session time until the first sweep behind it (law L23).
         if name == NameIdx::SIGNAL {
-            self.dispatch_signal(to, signal, std::mem::take(arg), place);
-        } else if to == KERNEL && name != NameIdx::GC {
+            self.dispatch_signal(to.slot, signal, std::mem::take(arg), place);
+        } else if name == NameIdx::CALL
+            && let Some(call) = arg.take::<Queued>()
+        {
+            call.run(self, to, place);
+        } else if to.is_kernel() && name != NameIdx::GC {
             self.tell_swallowed_post(name, sender, place);
         }
     }

@@ -119,16 +119,26 @@ impl Core {
     /// The end of the kernel: no handler runs, every heap is dropped, no cycle of references stays.
     pub(super) fn teardown(&self) {
         self.busy.set(true);
-        self.inbox.close();
+        self.close_inbox();
         let alive = self.why_alive();
         if !alive.is_empty() {
             tracing::warn!(target: "poe::sessions", "kernel dropped while sessions are alive:\n{alive}");
         }
         // Out of the queue first, all at once: looking for each session's events in it would take the square of it.
         let queued = self.queue.borrow_mut().drain();
-        for entry in &queued {
-            self.release_ends(entry.to, entry.from);
-            self.names.release_pair(entry.name, entry.caller);
+        let mut silent = Vec::new();
+        let mut lost = Vec::new();
+        for entry in queued {
+            let (to, from, name, caller) = (entry.to, entry.from, entry.name, entry.caller);
+            match self.lost(entry, to) {
+                Ok(one) => lost.push(one),
+                Err(entry) => silent.push(entry),
+            }
+            self.release_ends(to, from);
+            self.names.release_pair(name, caller);
+        }
+        for one in lost {
+            self.tell_lost(one);
         }
         let slots: Vec<u32> = self.sessions.borrow().slots().collect();
         // Children first, so that nobody is moved about.
@@ -137,7 +147,7 @@ impl Core {
         for slot in ordered {
             self.free_session(slot);
         }
-        drop_each_quietly(queued);
+        drop_each_quietly(silent);
         // What those drops have posted meanwhile.
         let late = self.queue.borrow_mut().drain();
         for entry in &late {

@@ -25,6 +25,7 @@ impl Core {
         if self.is_shutting_down() {
             return Err(ErrorKind::ShuttingDown.into());
         }
+        self.reopen_inbox();
         // What was set for the session itself goes first.
         if self.config.assert_states && !object.options().iter().any(|(name, _)| name == "default") {
             drop(object.set_option("default", Some("1")));

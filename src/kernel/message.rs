@@ -85,23 +85,7 @@ impl Core {
         self.sessions.borrow().resolve(self.active.session()).unwrap_or(KERNEL)
     }
 
-    /// Queues an event. Both ends hold it until it is taken out for dispatch (laws L7, L26).
-    #[inline]
-    pub(crate) fn enqueue(
-        &self,
-        to: u32,
-        from: u32,
-        key: Key<'_>,
-        caller: NameIdx,
-        arg: AnyArg,
-        place: &'static Location<'static>,
-    ) {
-        let name = self.names.acquire_pair(key, caller);
-        self.hold_ends(to, from);
-        self.push(to, from, name, caller, place, arg);
-    }
-
-    /// The same with a name that is in use already.
+    /// Queues an event with a name that is in use already. Both ends hold it until it is taken out for dispatch (laws L7, L26).
     #[inline]
     pub(crate) fn enqueue_known(
         &self,
@@ -144,6 +128,43 @@ impl Core {
             caller,
             place,
             arg: ManuallyDrop::new(AnyArg::new(arg)),
+        });
+        drop(queue);
+        self.wake_host();
+    }
+
+    /// Queues what another thread has sent: behind all that was posted before, dated when it was sent. So a timer that was due
+    /// later does not overtake it (law L4), though it may be due by now.
+    ///
+    /// A post joins the current run, and with it the time of the last post; a new run begins at the time of sending if a
+    /// timer was due by then, and [`Queue::stamp`] does not let it be earlier than the run before (law L2).
+    pub(super) fn enqueue_sent(
+        &self,
+        to: u32,
+        key: Key<'_>,
+        caller: NameIdx,
+        arg: AnyArg,
+        place: &'static Location<'static>,
+        sent: u64,
+    ) {
+        let name = self.names.acquire(key);
+        self.hold_ends(to, KERNEL);
+        if self.is_watching() {
+            self.trace_post(to, KERNEL, name, place);
+        }
+        let mut queue = self.queue.borrow_mut();
+        if queue.next_due() <= sent
+            && let Some(now) = self.clock.reached(queue.next_due())
+        {
+            queue.stamp(now.min(sent));
+        }
+        queue.post(Post {
+            to,
+            from: KERNEL,
+            name,
+            caller,
+            place,
+            arg: ManuallyDrop::new(arg),
         });
         drop(queue);
         self.wake_host();
@@ -236,6 +257,7 @@ impl Core {
         from: SessionId,
         target: Target<'_>,
         key: Key<'_>,
+        caller: NameIdx,
         arg: A,
         place: &'static Location<'static>,
     ) -> Result<R, CallError<A>> {
@@ -278,7 +300,7 @@ impl Core {
             session: callee,
             event: Cell::new(name),
             sender: from,
-            caller: active.event,
+            caller,
             place,
             answer: Some(&answer),
         };
@@ -300,6 +322,13 @@ impl Core {
                 }
             }
             Invoked::Unhandled => refuse(CallErrorKind::Unhandled(callee), arg.take()),
+            Invoked::Failed(failure) if self.is_undeliverable(&failure, &frame, &arg) => {
+                let wrong = failure.wrong_type().cloned();
+                let kind = wrong.map_or(CallErrorKind::Died(callee), |wrong| {
+                    CallErrorKind::WrongArgument(Box::new(wrong))
+                });
+                refuse(kind, arg.take())
+            }
             Invoked::Failed(failure) if callee == self.active.session() => refuse(CallErrorKind::Failed(failure), None),
             Invoked::Failed(failure) => match self.die.take_if_not_catching(self.catching.get()) {
                 // Without catching the failure is the caller's to meet, and no longer the kernel's (law L15).
@@ -508,7 +537,7 @@ pub(crate) fn call_at_once<A: 'static, R: 'static>(
             )));
         }
         let arg = arg.take()?;
-        Some(core.call_from(core.active.session(), target, key, arg, place))
+        Some(core.call_from(core.active.session(), target, key, core.active.event(), arg, place))
     });
     match done {
         Ok(Some(result)) => result,

@@ -45,6 +45,9 @@ pub struct ShutdownReport {
     pub stopped: Vec<SessionHolds>,
     /// The error with which the run ended. A `run` or `serve` that was under way answers with it, too.
     pub error: Option<Error>,
+    /// How long after its limit the shutdown ended; zero if it was in time. A handler that blocks delays it, and so does a
+    /// host that does not poll the kernel.
+    pub late: Duration,
 }
 
 impl ShutdownReport {
@@ -52,24 +55,32 @@ impl ShutdownReport {
     const CLEAN: Self = ShutdownReport {
         stopped: Vec::new(),
         error: None,
+        late: Duration::ZERO,
     };
 
     /// Whether every session ended by itself in time.
     #[must_use]
     pub fn is_clean(&self) -> bool {
-        self.stopped.is_empty() && self.error.is_none()
+        self.stopped.is_empty() && self.error.is_none() && self.late.is_zero()
     }
 }
 
 impl fmt::Display for ShutdownReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.stopped.is_empty() {
-            f.write_str("every session ended in time")?;
+            match self.late {
+                Duration::ZERO => f.write_str("every session ended in time")?,
+                late => write!(f, "every session ended, but {late:?} after the limit")?,
+            }
         } else {
             let s = if self.stopped.len() == 1 { "" } else { "s" };
             writeln!(f, "{} session{s} had to be stopped:", self.stopped.len())?;
             for session in &self.stopped {
                 writeln!(f, "{session}")?;
+            }
+            // The limit is when they are stopped, which takes its time.
+            if self.late >= Duration::from_millis(1) {
+                write!(f, "the shutdown ended {:?} after its limit", self.late)?;
             }
         }
         match &self.error {
@@ -172,6 +183,8 @@ impl Kernel {
     pub async fn shutdown(&self, limit: Duration) -> ShutdownReport {
         let core = self.core();
         core.begin_shutdown(limit);
+        let due = Clock::shifted(core.clock.now(), limit.as_nanos() as i128);
+        let idle = self.session_count() == 0;
         let mut error = None;
         while core.is_shutting_down() && self.session_count() > 0 {
             let ended = if core.run.running.get() || core.busy.get() {
@@ -185,9 +198,15 @@ impl Kernel {
         }
         // Unless another shutdown has finished this one's work.
         let stopped = core.is_shutting_down().then(|| core.end_shutdown()).flatten();
+        let late = match idle {
+            true => Duration::ZERO,
+            false => Clock::until(due, core.clock.now()),
+        };
+        core.end_inbox(error.is_some());
         ShutdownReport {
             stopped: stopped.map_or_else(Vec::new, |s| s.sessions),
             error,
+            late,
         }
     }
 

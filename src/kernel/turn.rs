@@ -102,7 +102,10 @@ impl<'k> Turn<'k> {
     #[doc(alias = "CALLER_STATE")]
     #[must_use]
     pub fn caller_state(self) -> Option<Name> {
-        (self.frame.caller != NameIdx::NONE).then(|| self.core.names.name(self.frame.caller))
+        self.frame
+            .caller
+            .is_caller()
+            .then(|| self.core.names.name(self.frame.caller))
     }
 
     /// The file and line that sent it.

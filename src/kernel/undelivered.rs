@@ -65,7 +65,7 @@ impl Core {
             return;
         }
         for entry in events {
-            if entry.name == NameIdx::SIGNAL || entry.name == NameIdx::GC {
+            if entry.name.is_internal() {
                 continue;
             }
             let (session, sender) = {

@@ -17,6 +17,11 @@ enum KeyText<'a> {
 }
 
 impl Key<'static> {
+    /// Of a signal's item in the queue.
+    pub(crate) const SIGNAL: Key<'static> = Key::fixed("_signal", hash("_signal"));
+    /// Of the queue's item for a call by a handle.
+    pub(crate) const CALL: Key<'static> = Key::fixed(CALL, hash(CALL));
+
     pub(crate) const fn fixed(text: &'static str, hash: u32) -> Self {
         Key {
             text: KeyText::Fixed(text),
@@ -58,6 +63,9 @@ impl<'a> Key<'a> {
         }
     }
 }
+
+/// The text of `NameIdx::CALL`.
+pub(super) const CALL: &str = "_call of a handle";
 
 /// FNV-1a, folded to 32 bits: computable in a `const`, good enough for identifiers.
 pub(crate) const fn hash(text: &str) -> u32 {

@@ -32,10 +32,25 @@ impl NameIdx {
     /// The kernel's own queue items; a handler cannot be registered for them.
     pub(crate) const SIGNAL: NameIdx = NameIdx(6);
     pub(crate) const GC: NameIdx = NameIdx(7);
+    /// A call by a `KernelHandle`: what stands in the queue for it.
+    pub(crate) const CALL: NameIdx = NameIdx(8);
+    /// In the place of a caller: another thread has sent the event. It is no name that a handler sees.
+    pub(crate) const REMOTE: NameIdx = NameIdx(9);
+
+    /// Whether it is one of the kernel's own queue items.
+    #[inline]
+    pub(crate) fn is_internal(self) -> bool {
+        self.0.wrapping_sub(NameIdx::SIGNAL.0) <= NameIdx::CALL.0 - NameIdx::SIGNAL.0
+    }
+
+    /// Whether it stands for a caller's event.
+    pub(crate) fn is_caller(self) -> bool {
+        self != NameIdx::NONE && self != NameIdx::REMOTE
+    }
 }
 
 /// Names that live as long as the table, which keeps one reference to each.
-const PERMANENT: [&str; 8] = [
+const PERMANENT: [&str; 10] = [
     "",
     "_start",
     "_stop",
@@ -44,6 +59,8 @@ const PERMANENT: [&str; 8] = [
     "_default",
     "_signal",
     "_garbage_collect",
+    super::key::CALL,
+    "_sent by a handle",
 ];
 
 struct Record {

@@ -39,6 +39,7 @@ mod filter_reference;
 mod filter_stackable;
 mod filter_stream;
 mod handles;
+mod handles_order;
 mod hosts;
 #[cfg(unix)]
 mod in_child;

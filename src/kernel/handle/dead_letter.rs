@@ -1,15 +1,21 @@
 //! Messages whose target is not there when they are taken in.
 
+use super::call::Queued;
 use crate::arg::AnyArg;
-use crate::error::{drop_quietly, quietly};
+use crate::error::{CallErrorKind, Failure, Wanted, drop_quietly, quietly};
+use crate::id::SessionId;
 use crate::kernel::signal::Raised;
-use crate::kernel::{Core, Die, Kernel, Target};
+use crate::kernel::{Core, Die, Frame, Invoked, Kernel, Target};
 use crate::name::{Key, Name, NameIdx};
 use crate::queue::lanes::Entry;
 use std::panic::Location;
 use std::rc::Rc;
 
-/// A message from a [`KernelHandle`](crate::KernelHandle) whose target was not there when the kernel took it in.
+/// A message that did not reach a handler.
+///
+/// These become dead letters: a post of a [`KernelHandle`](crate::KernelHandle) or [`SendPostback`](crate::SendPostback) whose session is not there when the kernel
+/// takes it in, has no handler for the event, takes another type, or stops first; a signal of a handle to a session that is
+/// not there; and every event to or from a session that a failure stops, timers included ([`OnFailure`](crate::OnFailure)).
 ///
 /// ```
 /// use poe::{DeadLetter, Event, Kernel};
@@ -31,7 +37,7 @@ use std::rc::Rc;
 /// ```
 #[derive(Debug)]
 pub struct DeadLetter {
-    /// Whom it was for, in words.
+    /// For whom it was, and what kept it from there, in words.
     pub target: String,
     /// The event.
     pub event: Name,
@@ -46,6 +52,8 @@ pub(crate) type DeadLetterHook = Rc<dyn Fn(DeadLetter)>;
 /// An event that left the queue without reaching its handler.
 pub(in crate::kernel) enum Lost {
     Letter(DeadLetter),
+    /// A call by a handle, whose caller gets an error.
+    Call(Queued, SessionId),
     /// A DIE that nobody was asked to handle.
     Failure(Die),
 }
@@ -60,7 +68,14 @@ impl Core {
                 None => Err(entry),
             };
         }
-        if entry.name == NameIdx::GC || !self.die.burying.get() {
+        if entry.name == NameIdx::CALL
+            && let Some(call) = entry.arg.take::<Queued>()
+        {
+            let callee = self.sessions.borrow().id(entry.to);
+            return Ok(Lost::Call(call, callee));
+        }
+        let told = self.die.burying.get() || entry.caller == NameIdx::REMOTE;
+        if entry.name == NameIdx::GC || !told {
             return Err(entry);
         }
         let event = self.names.name(entry.name);
@@ -106,8 +121,45 @@ impl Core {
     pub(in crate::kernel) fn tell_lost(&self, lost: Lost) {
         match lost {
             Lost::Letter(letter) => self.send_dead_letter(letter),
+            Lost::Call(call, callee) => call.0.refuse(CallErrorKind::NoSuchSession(Wanted::Id(callee))),
             Lost::Failure(die) => self.report_failure(&die, "its session was stopped before the DIE was dispatched"),
         }
+    }
+
+    /// Whether another thread's message has found a handler that takes another type: its argument is where it was.
+    pub(in crate::kernel) fn is_undeliverable(&self, failure: &Failure, frame: &Frame<'_>, arg: &AnyArg) -> bool {
+        frame.caller == NameIdx::REMOTE
+            && failure.callback().is_none()
+            && failure.wrong_type().is_some_and(|wrong| {
+                wrong.sent == arg.type_name() && *wrong.event == *self.names.name(frame.event.get())
+            })
+    }
+
+    /// Another thread's post that its session has not handled: it is a dead letter, and no failure of the session.
+    pub(in crate::kernel) fn unhandled_letter(
+        &self,
+        invoked: &Invoked,
+        frame: &Frame<'_>,
+        name: NameIdx,
+        arg: &mut AnyArg,
+    ) {
+        if frame.caller != NameIdx::REMOTE {
+            return;
+        }
+        let target = match invoked {
+            Invoked::Returned => return,
+            Invoked::Unhandled => format!("session {} has no handler for it", frame.session),
+            Invoked::Failed(failure) if self.is_undeliverable(failure, frame, arg) => {
+                format!("session {}: {failure}", frame.session)
+            }
+            Invoked::Failed(_) => return,
+        };
+        self.send_dead_letter(DeadLetter {
+            target,
+            event: self.names.name(name),
+            arg: std::mem::take(arg),
+            place: frame.place,
+        });
     }
 
     #[cold]
@@ -144,8 +196,10 @@ impl Core {
 }
 
 impl Kernel {
-    /// Calls `hook` with each message of a [`KernelHandle`](crate::KernelHandle) whose target is not there; a later hook
-    /// replaces it. Without one they are only logged. The hook runs between handlers.
+    /// Calls `hook` with each message that did not reach a handler; a later hook replaces it.
+    ///
+    /// [`DeadLetter`] says which these are. Without a hook they are only logged, at the level WARN. The hook runs between
+    /// handlers.
     ///
     /// It belongs to the kernel: a clone of the kernel in it would keep both for ever. A `KernelHandle` in it keeps
     /// neither, but counts for [`serve`](Kernel::serve): it is a handle that is not dropped until another hook takes this

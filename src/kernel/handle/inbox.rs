@@ -1,28 +1,37 @@
 //! The inbox: letters in from any thread, out in the kernel's I/O phase.
 
-use super::letter::{Letter, Letters, Post};
+use super::call::Queued;
+use super::letter::{Door, Letter, Letters, Post};
+use crate::arg::AnyArg;
+use crate::bridge::clock::SendClock;
 use crate::bridge::wake::Shared;
-use crate::error::{PostErrorKind, drop_each_quietly, quietly};
+use crate::error::{CallErrorKind, PostErrorKind, drop_quietly, quietly};
 use crate::kernel::Core;
 use crate::kernel::dispatch::discard;
-use crate::name::NameIdx;
+use crate::name::{Key, NameIdx};
 use crate::resource::sessions::KERNEL;
 use std::cell::RefCell;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub(crate) struct Inbox {
     pub(crate) shared: Arc<Shared>,
     letters: Mutex<Letters>,
     capacity: usize,
+    /// Handles that are not dropped. It is counted down before the kernel is woken: see [`leave`](Self::leave).
+    handles: AtomicUsize,
+    pub(super) clock: SendClock,
     pub(super) kernel: u32,
 }
 
 impl Inbox {
-    pub(crate) fn new(shared: Arc<Shared>, capacity: usize, kernel: u32) -> Arc<Self> {
+    pub(crate) fn new(shared: Arc<Shared>, capacity: usize, clock: SendClock, kernel: u32) -> Arc<Self> {
         Arc::new(Inbox {
             shared,
             letters: Mutex::default(),
             capacity,
+            handles: AtomicUsize::new(0),
+            clock,
             kernel,
         })
     }
@@ -31,28 +40,46 @@ impl Inbox {
         self.letters.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Refuses what comes from now on.
-    pub(crate) fn close(&self) {
-        let left = {
-            let mut letters = self.letters();
-            letters.closed = true;
-            std::mem::take(&mut letters.waiting)
-        };
-        drop_each_quietly(left);
+    /// One handle more.
+    pub(super) fn enter(&self) {
+        self.handles.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// One handle less; `serve` may be waiting for just this.
+    ///
+    /// No interleaving loses the end of `serve`. The dropping thread does D1: counts down, D2: raises the flag, D3: wakes the
+    /// registered waker if the flag was down. The kernel does K1: registers its waker, K2: takes the flag down, K3: reads the
+    /// count, K4: looks at the flag again and sleeps if it is down. If K3 still sees the handle, D1 comes after K3 and so D2
+    /// after K2. Then either K4 sees the flag, or D2 comes after K4 and finds it down: D3 wakes the waker of K1. Whoever has
+    /// raised the flag in between and not been seen by K4 does the same in place of D3.
+    pub(super) fn leave(&self) {
+        if self.handles.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.shared.notify();
+        }
     }
 
     /// No handle is left that could put anything in.
-    pub(crate) fn is_abandoned(self: &Arc<Self>) -> bool {
-        Arc::strong_count(self) == 1 && self.letters().waiting.is_empty()
+    pub(crate) fn is_abandoned(&self) -> bool {
+        self.handles.load(Ordering::Acquire) == 0 && self.letters().waiting.is_empty()
+    }
+
+    /// Lets in only what `door` says from now on, and gives out what was not taken in yet.
+    pub(super) fn shut(&self, door: Door) -> Vec<Letter> {
+        let mut letters = self.letters();
+        letters.door = door;
+        std::mem::take(&mut letters.waiting)
     }
 
     /// Puts a letter in. It is written only if it is taken, so that whoever is refused still has what was to be in it.
     #[inline]
-    pub(super) fn put(&self, write: impl FnOnce() -> Letter) -> Result<(), PostErrorKind> {
+    pub(super) fn put(&self, is_call: bool, write: impl FnOnce() -> Letter) -> Result<(), PostErrorKind> {
         let told = {
             let mut letters = self.letters();
-            if letters.closed {
-                return Err(PostErrorKind::Closed);
+            match letters.door {
+                Door::Open => {}
+                Door::NoCalls if !is_call => {}
+                Door::NoCalls | Door::Failed => return Err(PostErrorKind::Ended),
+                Door::Closed => return Err(PostErrorKind::Closed),
             }
             if letters.waiting.len() >= self.capacity {
                 return Err(PostErrorKind::Full(self.capacity));
@@ -70,7 +97,7 @@ impl Inbox {
     pub(crate) fn put_always(&self, work: Box<dyn FnOnce(&Core) + Send>) {
         let refused = {
             let mut letters = self.letters();
-            if letters.closed {
+            if letters.door == Door::Closed {
                 Some(work)
             } else {
                 letters.waiting.push(Letter::Run(work));
@@ -98,10 +125,7 @@ impl Core {
         }
         let taken = letters.len();
         for letter in letters.drain(..) {
-            match letter {
-                Letter::Post(post) => self.take_in(post),
-                Letter::Run(work) => quietly("a value panicked in a message from another thread", || work(self)),
-            }
+            self.take_in(letter);
         }
         // A burst's memory is given back step by step, so that a steady stream does not fetch it anew each time.
         if taken < letters.capacity() / 8 && letters.capacity() > 256 {
@@ -111,20 +135,92 @@ impl Core {
     }
 
     #[inline]
-    fn take_in(&self, post: Post) {
+    fn take_in(&self, letter: Letter) {
+        match letter {
+            Letter::Post(post) => self.take_in_post(post),
+            other => self.take_in_other(other),
+        }
+    }
+
+    #[inline]
+    fn take_in_post(&self, post: Post) {
         let Post {
             target,
             event,
             arg,
             place,
+            sent,
         } = post;
         match self.resolve(&target.target()) {
             Some(KERNEL) => {
                 self.tell_swallowed(event.key(), self.id(), place);
                 discard(&mut arg.into_any());
             }
-            Some(to) => self.enqueue(to, KERNEL, event.key(), NameIdx::NONE, arg.into_any(), place),
+            Some(to) => self.enqueue_sent(to, event.key(), NameIdx::REMOTE, arg.into_any(), place, sent),
             None => self.dead_letter(&target.target(), event.key(), arg.into_any(), place),
+        }
+    }
+
+    #[inline(never)]
+    fn take_in_other(&self, letter: Letter) {
+        match letter {
+            Letter::Post(post) => self.take_in_post(post),
+            Letter::Signal(Post {
+                target,
+                event,
+                arg,
+                place,
+                sent,
+            }) => match self.resolve(&target.target()) {
+                Some(to) => self.enqueue_sent_signal(to, event.key().as_str(), arg.into_any(), place, sent),
+                None => self.dead_letter(&target.target(), event.key(), arg.into_any(), place),
+            },
+            Letter::Call {
+                target,
+                call,
+                place,
+                sent,
+            } => match self.resolve(&target.target()) {
+                // It has no handlers, and nothing to wait for.
+                Some(KERNEL) => call.run(self, self.id(), place),
+                Some(to) => self.enqueue_sent(to, Key::CALL, NameIdx::REMOTE, AnyArg::new(Queued(call)), place, sent),
+                None => call.refuse(CallErrorKind::NoSuchSession(target.target().wanted())),
+            },
+            Letter::Run(work) => quietly("a value panicked in a message from another thread", || work(self)),
+        }
+    }
+
+    /// A run has ended: everybody who waits in the inbox is told so, and so is whoever calls from now on. Posts may wait for
+    /// another run, unless a failure has ended this one.
+    pub(crate) fn end_inbox(&self, failed: bool) {
+        self.run.inbox_shut.set(true);
+        let door = if failed { Door::Failed } else { Door::NoCalls };
+        for letter in self.inbox.shut(door) {
+            match letter {
+                Letter::Call { call, .. } => call.refuse(CallErrorKind::Ended),
+                other => self.take_in(other),
+            }
+        }
+    }
+
+    /// There is, or will be, something to do for the kernel: it takes in everything again.
+    #[inline]
+    pub(crate) fn reopen_inbox(&self) {
+        if self.run.inbox_shut.replace(false) {
+            self.inbox.letters().door = Door::Open;
+        }
+    }
+
+    /// The end of the kernel: what was not taken in is for nobody.
+    pub(crate) fn close_inbox(&self) {
+        for letter in self.inbox.shut(Door::Closed) {
+            match letter {
+                Letter::Post(post) | Letter::Signal(post) => {
+                    self.dead_letter(&post.target.target(), post.event.key(), post.arg.into_any(), post.place);
+                }
+                Letter::Call { call, .. } => call.refuse(CallErrorKind::Closed),
+                Letter::Run(work) => drop_quietly(work),
+            }
         }
     }
 }

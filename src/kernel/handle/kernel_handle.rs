@@ -1,21 +1,41 @@
 //! What a program has of a kernel on another thread.
 
 use super::answer::Answer;
+use super::call::{Call, Pending};
 use super::inbox::Inbox;
-use super::letter::{Letter, Post, SendName, SendTarget};
+use super::letter::{Door, Letter, Post, SendName, SendTarget};
 use crate::arg::SendArg;
-use crate::error::{PostError, drop_quietly};
+use crate::error::PostError;
 use crate::event::{Calls, Posts, assert_reply_type};
 use crate::id::SessionId;
-use crate::kernel::signal::signal_from;
 use crate::kernel::{Core, Kernel, Target};
+use crate::name::Key;
 use crate::resource::sessions::KERNEL;
 use std::fmt;
 use std::panic::Location;
 use std::sync::Arc;
 
-/// A handle to a kernel for other threads and tasks: `Send`, `Sync`, cheap to clone. It keeps neither the kernel nor
-/// its `run` alive.
+/// A handle to a kernel for other threads and tasks: `Send`, `Sync`, cheap to clone.
+///
+/// It keeps neither the kernel nor its `run` alive.
+///
+/// # Order and time
+///
+/// What one thread sends through a handle and its clones arrives in the order in which it was sent, calls and signals
+/// included; only `KILL` overtakes. A message joins the tail of the kernel's queue when the kernel takes it in, but it is dated when it was sent: a
+/// timer that was due later does not overtake it, even if the kernel was busy meanwhile. (Under virtual time it is dated when
+/// the kernel takes it in.)
+///
+/// # Messages that nobody gets
+///
+/// A post never fails at the receiver's side: if the session or the event is missing, if the argument is of another type than the handler
+/// takes, or if the session stops first, the message is logged and goes to the hook of [`Kernel::on_dead_letter`]. A call
+/// gets an error.
+///
+/// # When the run ends
+///
+/// After a failure has ended the run, everything is refused at once, and calls that wait get an error. After a run that ended without one,
+/// calls are refused, and posts wait for the next run. Both end when the kernel is run again or a session is created.
 ///
 /// ```
 /// use poe::{Event, Kernel, Session, event::START};
@@ -41,16 +61,13 @@ pub struct KernelHandle {
 
 impl Clone for KernelHandle {
     fn clone(&self) -> Self {
-        KernelHandle {
-            inbox: self.inbox.clone(),
-        }
+        KernelHandle::new(&self.inbox)
     }
 }
 
 impl Drop for KernelHandle {
     fn drop(&mut self) {
-        // `serve` may be waiting for just this.
-        self.inbox.shared.notify();
+        self.inbox.leave();
     }
 }
 
@@ -59,7 +76,7 @@ impl fmt::Debug for KernelHandle {
         let letters = self.inbox.letters();
         f.debug_struct("KernelHandle")
             .field("waiting", &letters.waiting.len())
-            .field("closed", &letters.closed)
+            .field("closed", &(letters.door == Door::Closed))
             .finish()
     }
 }
@@ -90,17 +107,18 @@ impl Kernel {
     /// ```
     #[must_use]
     pub fn handle(&self) -> KernelHandle {
-        KernelHandle {
-            inbox: self.core().inbox.clone(),
-        }
+        KernelHandle::of(self.core())
     }
 }
 
 impl KernelHandle {
+    fn new(inbox: &Arc<Inbox>) -> Self {
+        inbox.enter();
+        KernelHandle { inbox: inbox.clone() }
+    }
+
     pub(crate) fn of(core: &Core) -> Self {
-        KernelHandle {
-            inbox: core.inbox.clone(),
-        }
+        KernelHandle::new(&core.inbox)
     }
 
     /// Has the kernel do something, even if the inbox is full: for what must not be lost.
@@ -108,11 +126,13 @@ impl KernelHandle {
         self.inbox.put_always(work);
     }
 
-    /// Posts an event from any thread. Never blocks. The target is looked up when the kernel takes the message in; if it
-    /// is not there then, the message is a dead letter (see [`Kernel::on_dead_letter`]).
+    /// Posts an event from any thread. Never blocks.
+    ///
+    /// The target is looked up when the kernel takes the message in. If it is not there then, if it has no handler for the event
+    /// or one that takes another type, or if it stops first, the message is a dead letter (see [`Kernel::on_dead_letter`]).
     ///
     /// # Errors
-    /// [`PostError`] with the argument, when the inbox is full or the kernel is gone.
+    /// [`PostError`] with the argument, when the inbox is full, the kernel is gone, or a failure has ended its run.
     #[track_caller]
     pub fn post<'t, A: Send + 'static>(
         &self,
@@ -120,18 +140,20 @@ impl KernelHandle {
         event: impl Posts<A>,
         arg: A,
     ) -> Result<(), PostError<A>> {
-        let (target, name, place) = (
+        let (target, event_name, place) = (
             SendTarget::new(target.into()),
             SendName::new(event.key()),
             Location::caller(),
         );
+        let sent = self.inbox.clock.now();
         let mut arg = Some(arg);
-        let put = self.inbox.put(|| match arg.take() {
+        let put = self.inbox.put(false, || match arg.take() {
             Some(arg) => Letter::Post(Post {
                 target,
-                event: name,
+                event: event_name,
                 arg: SendArg::new(arg),
                 place,
+                sent,
             }),
             None => unreachable!("a letter is written once"),
         });
@@ -141,11 +163,14 @@ impl KernelHandle {
         }
     }
 
-    /// Asks a session and waits for its handler's answer.
+    /// Calls a session's handler and gives its reply, as a future.
+    ///
+    /// The call is sent at once, not when the future is polled. It is an event in the kernel's queue: the handler has seen
+    /// everything that this thread has sent through the handle before. [`Answer::timeout`] limits the wait.
     ///
     /// # Errors
-    /// [`CallError`](crate::CallError): what can go wrong with [`Kernel::call`], a full inbox, or a kernel that is gone
-    /// before it answers.
+    /// [`CallError`](crate::CallError): what can go wrong with [`Kernel::call`]; the session stopped before the call was
+    /// dispatched; the inbox is full; the kernel is gone or its run has ended. No call waits for a kernel that has ended. The error has the argument, unless a handler has got it.
     ///
     /// ```
     /// use poe::{Event, Kernel, Reply, Session, event::START};
@@ -177,31 +202,31 @@ impl KernelHandle {
         arg: A,
     ) -> Answer<A, R> {
         const { assert_reply_type::<R>() };
-        let place = Location::caller();
-        let target = SendTarget::new(target.into());
-        let key = SendName::new(event.key());
-        let event = event.key().as_str().to_owned();
-        let (answer, answered) = tokio::sync::oneshot::channel();
-        let mut arg = Some(arg);
-        let put = self.inbox.put(|| {
-            let arg = arg.take();
-            Letter::Run(Box::new(move |core: &Core| {
-                if let Some(arg) = arg {
-                    let result = core.call_from::<A, R>(core.id(), target.target(), key.key(), arg, place);
-                    // Whoever asked may have gone away.
-                    drop_quietly(answer.send(result));
-                }
-            }))
+        let (target, place, sent) = (
+            SendTarget::new(target.into()),
+            Location::caller(),
+            self.inbox.clock.now(),
+        );
+        let (reply, replied) = tokio::sync::oneshot::channel();
+        let arg = Pending::new(arg);
+        let put = self.inbox.put(true, || Letter::Call {
+            target,
+            call: Box::new(Call {
+                event: SendName::new(event.key()),
+                arg: arg.share(),
+                reply,
+            }),
+            place,
+            sent,
         });
-        let answered = put.map(|()| answered).map_err(|kind| (kind, arg));
-        Answer { event, answered }
+        Answer::new(event.key().as_str(), arg, put.map(|()| replied))
     }
 
     /// Raises a signal from any thread; to [`kernel_id`](Self::kernel_id), for everybody.
     ///
     /// # Errors
-    /// [`PostError`] with the argument, when the inbox is full or the kernel is gone. (A target that is not there is only
-    /// logged.)
+    /// [`PostError`] with the argument, when the inbox is full, the kernel is gone, or a failure has ended its run. (A target
+    /// that is not there makes the signal a dead letter.)
     ///
     /// ```
     /// use poe::{Kernel, Session, Signal, event::{START, STOP}};
@@ -231,19 +256,21 @@ impl KernelHandle {
         signal: &str,
         arg: A,
     ) -> Result<(), PostError<A>> {
-        let target = SendTarget::new(target.into());
-        let name = signal.to_owned();
-        let place = Location::caller();
+        let (target, place, sent) = (
+            SendTarget::new(target.into()),
+            Location::caller(),
+            self.inbox.clock.now(),
+        );
         let mut arg = Some(arg);
-        let put = self.inbox.put(|| {
-            let arg = arg.take();
-            Letter::Run(Box::new(move |core: &Core| {
-                if let Some(arg) = arg
-                    && let Err(refused) = signal_from(core, target.target(), &name, arg, place)
-                {
-                    tracing::warn!(target: "poe::signals", %place, "{refused}");
-                }
-            }))
+        let put = self.inbox.put(false, || match arg.take() {
+            Some(arg) => Letter::Signal(Post {
+                target,
+                event: SendName::new(Key::new(signal)),
+                arg: SendArg::new(arg),
+                place,
+                sent,
+            }),
+            None => unreachable!("a letter is written once"),
         });
         match (put, arg) {
             (Err(kind), Some(arg)) => Err(PostError::new(signal, kind, arg)),
@@ -283,6 +310,6 @@ impl KernelHandle {
     /// ```
     #[must_use]
     pub fn is_closed(&self) -> bool {
-        self.inbox.letters().closed
+        self.inbox.letters().door == Door::Closed
     }
 }

@@ -1,5 +1,6 @@
 //! What lies in the inbox: messages that may cross threads.
 
+use super::call::RemoteCall;
 use crate::arg::SendArg;
 use crate::id::SessionId;
 use crate::kernel::{Core, Target};
@@ -55,18 +56,42 @@ pub(super) struct Post {
     pub(super) event: SendName,
     pub(super) arg: SendArg,
     pub(super) place: &'static Location<'static>,
+    /// When it was sent, on the kernel's scale.
+    pub(super) sent: u64,
 }
 
+/// What lies in the inbox. All but `Run` only joins the queue when the kernel takes it in.
 pub(super) enum Letter {
     Post(Post),
-    /// A call, a signal, a released postback: what is rare enough for a box.
+    /// Its event is the signal's name.
+    Signal(Post),
+    Call {
+        target: SendTarget,
+        call: Box<dyn RemoteCall>,
+        place: &'static Location<'static>,
+        sent: u64,
+    },
+    /// The kernel's own work, such as the release of a postback.
     Run(Box<dyn FnOnce(&Core) + Send>),
+}
+
+/// Who is let in.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Door {
+    #[default]
+    Open,
+    /// The run has ended, and nothing was made for another one yet: a call would wait for ever. A post may wait.
+    NoCalls,
+    /// A failure has ended the run.
+    Failed,
+    /// The kernel is gone.
+    Closed,
 }
 
 #[derive(Default)]
 pub(super) struct Letters {
     pub(super) waiting: Vec<Letter>,
-    pub(super) closed: bool,
+    pub(super) door: Door,
     /// The kernel was told and has not looked yet: one wake-up for all that comes until then.
     pub(super) told: bool,
 }

@@ -1,12 +1,14 @@
 //! The kernel's door for other threads: an inbox that is swapped whole, and one wake-up for all that waits in it.
 
 mod answer;
+mod call;
 mod dead_letter;
 mod inbox;
 mod kernel_handle;
 mod letter;
 
 pub use answer::Answer;
+pub(super) use call::Queued;
 pub use dead_letter::DeadLetter;
 pub(super) use dead_letter::{DeadLetterHook, Lost};
 pub(super) use inbox::Inbox;

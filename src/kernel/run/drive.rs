@@ -64,7 +64,9 @@ impl Kernel {
     pub fn run(&self) -> Run<'_> {
         Run::of(async {
             let core = self.core();
-            if core.sessions.borrow().count() == 0 && core.run.unfinished.get().is_none() && !core.busy.get() {
+            // What has come for nobody is looked at in any case.
+            let nothing = core.run.unfinished.get().is_none() && !core.shared.wants_attention();
+            if core.sessions.borrow().count() == 0 && nothing && !core.busy.get() {
                 return core.take_error().map_or(Ok(()), Err);
             }
             self.drive(Mode::Run).await
@@ -200,6 +202,9 @@ impl Kernel {
         };
         core.slices(mode, part).await;
         let error = core.take_error();
+        if mode != Mode::Slice || error.is_some() {
+            core.end_inbox(error.is_some());
+        }
         drop(running);
         core.wake_waiting();
         error.map_or(Ok(()), Err)

@@ -35,6 +35,7 @@ impl<'a> Running<'a> {
         if core.busy.get() || core.run.running.replace(true) {
             return Err(ErrorKind::AlreadyRunning.into());
         }
+        core.reopen_inbox();
         core.run.asleep.set(true);
         core.run.over.set(false);
         core.run.stop_asked.set(false);

@@ -23,6 +23,8 @@ pub(crate) struct RunState {
     /// A generation that giving way to the host has cut in two.
     pub(crate) unfinished: Cell<Option<Generation>>,
     pub(crate) shutdown: RefCell<Option<Shutdown>>,
+    /// The inbox does not take in everything, because the last run has ended.
+    pub(crate) inbox_shut: Cell<bool>,
     /// `shutdown` is set.
     pub(crate) shutting_down: Cell<bool>,
     /// The ticket of the shutdown that drives the kernel in the place of a run; 0 if none does.

@@ -4,7 +4,7 @@ mod dispatch;
 mod raise;
 mod watch;
 
-pub(super) use raise::{Raised, signal_from};
+pub(super) use raise::Raised;
 
 use super::Die;
 use crate::arg::AnyArg;

@@ -3,7 +3,7 @@
 use crate::arg::AnyArg;
 use crate::error::{PostError, PostErrorKind};
 use crate::kernel::{Core, Kernel, Target, Turn};
-use crate::name::{Name, NameIdx, signal_name};
+use crate::name::{Key, Name, NameIdx, signal_name};
 use crate::resource::sessions::KERNEL;
 use std::panic::Location;
 use std::rc::Rc;
@@ -121,6 +121,22 @@ impl Core {
             AnyArg::new(raised),
             place,
         );
+    }
+
+    /// The same from another thread, dated when it was sent.
+    pub(in crate::kernel) fn enqueue_sent_signal(
+        &self,
+        to: u32,
+        signal: &str,
+        arg: AnyArg,
+        place: &'static Location<'static>,
+        sent: u64,
+    ) {
+        let raised = Raised {
+            name: Name::from(signal_name(signal)),
+            arg: Rc::new(arg),
+        };
+        self.enqueue_sent(to, Key::SIGNAL, NameIdx::NONE, AnyArg::new(raised), place, sent);
     }
 
     /// A signal that the kernel itself sends, as IDLE and ZOMBIE, or that has come from the system.

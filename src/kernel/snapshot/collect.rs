@@ -1,5 +1,6 @@
 //! Gathering a snapshot. What sessions say of themselves is asked with nothing borrowed: it may be a user's code.
 
+use super::super::handle::Queued;
 use super::super::signal::Raised;
 use super::super::{Core, Invoke, Kernel, Turn};
 use super::data::{
@@ -68,6 +69,10 @@ impl Core {
         match post.name {
             NameIdx::SIGNAL => match post.arg.downcast_ref::<Raised>() {
                 Some(raised) => (EventType::Signal, raised.name.to_string()),
+                None => (EventType::User, name),
+            },
+            NameIdx::CALL => match post.arg.downcast_ref::<Queued>() {
+                Some(call) => (EventType::Call, call.event().to_owned()),
                 None => (EventType::User, name),
             },
             NameIdx::GC => (EventType::GarbageCollect, name),

@@ -222,7 +222,7 @@ pub enum EventId {
     Alarm(AlarmId),
 }
 
-/// The kinds of events that can stand in the queue. Calls, life-cycle events and those of files are delivered without
+/// The kinds of events that can stand in the queue. Calls inside the kernel, life-cycle events and those of files are delivered without
 /// standing there, and nobody polls for the ends of processes.
 ///
 /// ```
@@ -247,6 +247,9 @@ pub enum EventType {
     /// Posted by a program, by a future or by another thread.
     #[doc(alias = "ET_POST")]
     User,
+    /// A call by a [`KernelHandle`](crate::KernelHandle).
+    #[doc(alias = "ET_CALL")]
+    Call,
     /// A signal on its way through the tree.
     #[doc(alias = "ET_SIGNAL")]
     Signal,
@@ -272,6 +275,7 @@ impl EventType {
     pub fn as_str(self) -> &'static str {
         match self {
             EventType::User => "User",
+            EventType::Call => "_call",
             EventType::Signal => "_signal",
             EventType::GarbageCollect => "_garbage_collect",
             EventType::Alarm => "Alarm",
