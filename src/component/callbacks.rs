@@ -80,15 +80,24 @@ where
 {
     Rc::new(move |cx, stream| {
         let making = named(name, cx, |cx| Ok(f(cx, stream)))?;
-        let name = full_name(name, cx.component());
-        Ok(Box::pin(async move {
-            match AssertUnwindSafe(making).catch_unwind().await {
-                Ok(made) => Ok(Box::pin(made?) as BoxedDuplex),
-                // It is the session's task that has panicked, as any other may.
-                Err(payload) => resume_unwind(Box::new(Failure::from_panic(payload).of_callback(|| name))),
-            }
-        }))
+        let making = named_future(name, cx, making);
+        Ok(Box::pin(async move { Ok(Box::pin(making.await?) as BoxedDuplex) }))
     })
+}
+
+/// A future whose panic has the name that the user knows. It is the session's task that panics, as any other may.
+pub(super) fn named_future<H: 'static, X: Component, Fut: Future>(
+    name: &'static str,
+    cx: &Context<'_, H, X>,
+    future: Fut,
+) -> impl Future<Output = Fut::Output> + use<H, X, Fut> {
+    let name = full_name(name, cx.component());
+    async move {
+        match AssertUnwindSafe(future).catch_unwind().await {
+            Ok(made) => made,
+            Err(payload) => resume_unwind(Box::new(Failure::from_panic(payload).of_callback(|| name))),
+        }
+    }
 }
 
 /// What a user has asked to be told of. Nobody is told of what is `None`.
@@ -101,6 +110,8 @@ pub(super) struct Callbacks<H: 'static, X: Wired> {
     pub(super) high: Option<Callback<H, X, ()>>,
     pub(super) low: Option<Callback<H, X, ()>>,
     pub(super) disconnected: Option<Callback<H, X, ()>>,
+    /// Of a client's session; a server's connections have none.
+    pub(super) stopped: Option<Callback<H, X, ()>>,
 }
 
 impl<H: 'static, X: Wired> Callbacks<H, X> {
@@ -114,6 +125,7 @@ impl<H: 'static, X: Wired> Callbacks<H, X> {
             high: None,
             low: None,
             disconnected: None,
+            stopped: None,
         }
     }
 
@@ -127,6 +139,7 @@ impl<H: 'static, X: Wired> Callbacks<H, X> {
             || self.high.is_some()
             || self.low.is_some()
             || self.disconnected.is_some()
+            || self.stopped.is_some()
     }
 }
 

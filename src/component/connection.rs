@@ -3,18 +3,17 @@
 //! The end of a connection, whoever wants it, is the event [`SHUTDOWN`]: no more input, then what was put is written,
 //! then the `disconnected` callback runs, once, and the wheel goes.
 
-use super::callbacks::{BoxedDuplex, Callbacks, Component, call, named};
+use super::callbacks::{BoxedDuplex, Callback, Callbacks, Component, call, named};
 use super::settings::Settings;
+use super::wire::Wire;
 use crate::error::{Error, ErrorKind, Handled};
 use crate::event::{Event, STOP};
 use crate::filter::Filter;
-use crate::id::{TaskId, WheelId};
+use crate::id::WheelId;
 use crate::kernel::Turn;
 use crate::session::{Context, States};
-use crate::wheel::{Connection, IoError, ReadWrite, ReadWriteBuilder, SocketName};
-use std::cell::{Cell, RefCell};
+use crate::wheel::{Connection, IoError, ReadWrite, ReadWriteBuilder};
 use std::io;
-use std::marker::PhantomData;
 use std::rc::Rc;
 
 /// Ends a connection in good order: what was put before is written. To a server's listener: listen no more, but let the
@@ -41,13 +40,22 @@ pub(super) const LOST: Event<()> = Event::new("tcp_lost");
 /// What PreConnect has made, of the connection that this wheel has brought.
 pub(super) const PRE_CONNECTED: Event<(WheelId, io::Result<BoxedDuplex>)> = Event::new("tcp_pre_connected");
 
+/// A record could not be put; the record itself waits in the [`Wire`].
+pub(super) const REFUSED: Event<IoError> = Event::new("tcp_put_refused");
+
+/// Nothing can be written any more; what the peer had sent before is still read.
+const READ_OUT: Event<u32> = Event::new("tcp_read_out");
+
+/// Slices in which such a connection is read: a peer that goes on sending is not heard for ever.
+const READ_OUT_SLICES: u32 = 256;
+
 /// The events of the wheel. The names of others in a user's states do not collide with these by accident.
 pub(super) const ERROR: Event<IoError> = Event::new("tcp_got_error");
-const FLUSHED: Event<WheelId> = Event::new("tcp_got_flush");
+pub(super) const FLUSHED: Event<WheelId> = Event::new("tcp_got_flush");
 const HIGH: Event<WheelId> = Event::new("tcp_got_high");
 const LOW: Event<WheelId> = Event::new("tcp_got_low");
 
-fn input<F: Filter>() -> Event<F::Input> {
+pub(super) fn input<F: Filter>() -> Event<F::Input> {
     Event::new("tcp_got_input")
 }
 
@@ -61,83 +69,6 @@ pub(super) trait Wired: Component + Sized {
     fn wire(&self) -> &Wire<Self::Filter>;
 }
 
-/// A connection, beside a session's heap. Handlers hold it by a shared reference, so everything in it is a cell.
-pub(super) struct Wire<F> {
-    /// Empty before the connection and after it. Shared with a [`Link`](super::link::Link) that was asked for it, so it is ended, not only dropped.
-    wheel: RefCell<Option<Rc<ReadWrite>>>,
-    peer: RefCell<Option<SocketName>>,
-    /// PreConnect is at work, on the connection of that wheel.
-    pre: Cell<Option<(TaskId, WheelId)>>,
-    /// `connected` was called, and `disconnected` not yet.
-    up: Cell<bool>,
-    /// The end was asked for: no input callback any more (law 33).
-    pub(super) shutdown: Cell<bool>,
-    /// A record has come.
-    pub(super) heard: Cell<bool>,
-    /// It waits for the output to be written.
-    finishing: Cell<bool>,
-    /// Nothing can be written any more.
-    broken: Cell<bool>,
-    filter: PhantomData<fn(F)>,
-}
-
-impl<F> Wire<F> {
-    pub(super) fn new() -> Self {
-        Wire {
-            wheel: RefCell::default(),
-            peer: RefCell::default(),
-            pre: Cell::new(None),
-            up: Cell::new(false),
-            shutdown: Cell::new(false),
-            heard: Cell::new(false),
-            finishing: Cell::new(false),
-            broken: Cell::new(false),
-            filter: PhantomData,
-        }
-    }
-
-    pub(super) fn wheel(&self) -> Option<Rc<ReadWrite>> {
-        self.wheel.borrow().clone()
-    }
-
-    pub(super) fn peer(&self) -> Option<SocketName> {
-        self.peer.borrow().clone()
-    }
-
-    pub(super) fn is_up(&self) -> bool {
-        self.up.get()
-    }
-
-    /// Whether PreConnect is at work on what that wheel has brought.
-    pub(super) fn is_pre_connecting(&self, wheel: WheelId) -> bool {
-        self.pre.get().is_some_and(|(_, current)| current == wheel)
-    }
-
-    /// As new, with the name of the peer that it has or is about to have.
-    pub(super) fn reset(&self, peer: Option<SocketName>) {
-        self.cut();
-        drop(self.peer.replace(peer));
-        self.pre.set(None);
-        for flag in [&self.up, &self.shutdown, &self.heard, &self.finishing, &self.broken] {
-            flag.set(false);
-        }
-    }
-
-    /// The wheel goes at once; what was put and not written is lost.
-    fn cut(&self) {
-        let wheel = self.wheel.take();
-        if let Some(wheel) = wheel {
-            wheel.end();
-        }
-    }
-}
-
-impl<F> Drop for Wire<F> {
-    fn drop(&mut self) {
-        self.cut();
-    }
-}
-
 /// A component gives its alias up, which the user may have done before it: that is no error to tell of.
 pub(super) fn give_up_alias(turn: Turn<'_>, alias: &str) {
     if let Some(slot) = turn.slot() {
@@ -146,7 +77,7 @@ pub(super) fn give_up_alias(turn: Turn<'_>, alias: &str) {
 }
 
 /// What is to happen when a connection is over.
-pub(super) type Ended<H, X> = Rc<dyn Fn(&mut Context<'_, H, X>)>;
+pub(super) type Ended<H, X> = Rc<dyn Fn(&mut Context<'_, H, X>) -> Handled>;
 
 /// What a connection's session works by; the same for all that one builder makes.
 pub(super) struct Plan<H: 'static, X: Wired> {
@@ -242,6 +173,16 @@ impl<H: 'static, X: Wired> Plan<H, X> {
 
     /// Makes the wheel, then calls `connected`.
     fn connect(&self, cx: &mut Context<'_, H, X>, builder: ReadWriteBuilder) -> Handled {
+        let wheel = self.wheel(cx, builder)?;
+        let wire = cx.component().wire();
+        wire.reset(wire.peer());
+        wire.set_wheel(wheel);
+        wire.up.set(true);
+        self.tell(cx, &self.callbacks.connected, ())
+    }
+
+    /// A wheel on a stream, by the settings.
+    pub(super) fn wheel(&self, cx: &mut Context<'_, H, X>, builder: ReadWriteBuilder) -> Handled<ReadWrite> {
         let filter = named("filter", cx, |_| Ok((self.filter)()))?;
         let mut builder = builder.bare_input(filter, input::<X::Filter>()).error(ERROR);
         if self.callbacks.flushed.is_some() {
@@ -250,19 +191,45 @@ impl<H: 'static, X: Wired> Plan<H, X> {
         if let Some((high, low)) = self.settings.marks {
             builder = builder.watermarks(high, low).high(HIGH).low(LOW);
         }
-        let wheel = builder.start(cx)?;
-        let wire = cx.component().wire();
-        wire.reset(wire.peer());
-        wire.wheel.replace(Some(Rc::new(wheel)));
-        wire.up.set(true);
-        call(&self.callbacks.connected, cx)
+        Ok(builder.start(cx)?)
     }
 
-    /// Gives up what PreConnect is at work on.
+    /// Calls a callback of the connection, unless one has failed before.
+    ///
+    /// A failure ends the connection: nothing more is read, and no callback is called but `disconnected`. What it does to
+    /// the session is for its `DIE` to decide, which is queued when the handler returns. Only then is the connection given
+    /// up, by a task's event, which comes behind it: a handler of `DIE` may still say goodbye.
+    pub(super) fn tell<A: 'static>(
+        &self,
+        cx: &mut Context<'_, H, X>,
+        callback: &Option<Callback<H, X, A>>,
+        arg: A,
+    ) -> Handled {
+        let Some(callback) = callback else { return Ok(()) };
+        let wire = cx.component().wire();
+        if wire.failed.get() {
+            return Ok(());
+        }
+        let result = callback(cx, arg);
+        if result.is_err() && !wire.failed.replace(true) {
+            if let Some(wheel) = wire.wheel() {
+                wheel.shutdown_input();
+            }
+            cx.spawn(std::future::ready(()), LOST);
+        }
+        result
+    }
+
+    /// Gives up what PreConnect or an upgrade is at work on.
     pub(super) fn let_go(&self, cx: &mut Context<'_, H, X>) {
-        if let Some((task, _)) = cx.component().wire().pre.take() {
+        let wire = cx.component().wire();
+        if let Some((task, _)) = wire.pre.take() {
             // Its result may be on its way, and is dropped then.
             let _ = cx.kernel.cancel(task);
+        }
+        let upgrade = wire.upgrade.take();
+        if let Some(upgrade) = upgrade {
+            upgrade.give_up(cx.kernel);
         }
     }
 
@@ -271,7 +238,10 @@ impl<H: 'static, X: Wired> Plan<H, X> {
         self.let_go(cx);
         let wire = cx.component().wire();
         wire.shutdown.set(true);
-        let Some(wheel) = wire.wheel() else { return Ok(()) };
+        let Some(wheel) = wire.wheel() else {
+            // It had none because it was being upgraded.
+            return if wire.up.get() { self.finish(cx) } else { Ok(()) };
+        };
         wheel.shutdown_input();
         if wire.broken.get() || wheel.is_output_closed() || wheel.out_octets() == 0 {
             return self.finish(cx);
@@ -292,25 +262,15 @@ impl<H: 'static, X: Wired> Plan<H, X> {
             self.close(cx);
             result
         };
-        self.end(cx);
-        result
+        result.and(self.end(cx))
     }
 
-    fn end(&self, cx: &mut Context<'_, H, X>) {
-        if let Some(ended) = &self.ended {
-            ended(cx);
-        }
+    fn end(&self, cx: &mut Context<'_, H, X>) -> Handled {
+        self.ended.as_ref().map_or(Ok(()), |ended| ended(cx))
     }
 
     fn close(&self, cx: &mut Context<'_, H, X>) {
-        let wire = cx.component().wire();
-        if wire.broken.get() {
-            return wire.cut();
-        }
-        let wheel = wire.wheel.take();
-        if let Some(wheel) = wheel {
-            wheel.close_gently(self.settings.linger);
-        }
+        cx.component().wire().close(self.settings.linger);
     }
 
     /// Calls `disconnected`, unless it was called for this connection or there was none.
@@ -334,36 +294,69 @@ impl<H: 'static, X: Wired> Plan<H, X> {
             None => error,
         };
         let too_long = error.as_filter().is_some_and(|e| e.is_too_long() || e.is_overflow());
-        let ends = (error.is_final() || too_long) && error.operation() == "read" || error.as_io().is_some();
+        let is_io = error.as_io().is_some();
+        let ends = (error.is_final() || too_long) && error.operation() == "read" || is_io;
         let wire = cx.component().wire();
-        wire.broken.set(wire.broken.get() || error.as_io().is_some());
+        wire.broken.set(wire.broken.get() || is_io);
         let ends = ends && (self.settings.shutdown_on_error || wire.shutdown.get());
-        if ends {
+        // What the peer had sent before a write failed is still to be read.
+        let readable = ends && is_io && error.operation() == "write" && !wire.shutdown.get();
+        if ends && !readable {
             wire.shutdown.set(true);
         }
-        let result = match &self.callbacks.error {
-            Some(callback) => callback(cx, error),
-            None => {
-                if !error.is_eof() && !error.is_reset() {
-                    let peer = cx.component().wire().peer().map(tracing::field::display);
-                    tracing::warn!(target: "poe::wheels", session = %cx.session_id(), peer, "{error}");
-                }
-                Ok(())
-            }
-        };
-        if ends {
+        let result = self.told_of_error(cx, error);
+        if readable && let Some(wheel) = wire.wheel() {
+            wheel.read_out();
+            cx.yield_to(READ_OUT, 0);
+        } else if ends {
             cx.yield_to(LOST, ());
         }
         result
     }
 
-    fn got_flush(&self, cx: &mut Context<'_, H, X>) -> Handled {
-        let result = call(&self.callbacks.flushed, cx);
-        let wire = cx.component().wire();
-        if wire.finishing.get() && wire.wheel().is_some() {
-            return self.finish(cx).and(result);
+    fn told_of_error(&self, cx: &mut Context<'_, H, X>, error: IoError) -> Handled {
+        if self.callbacks.error.is_none() && !error.is_eof() && !error.is_reset() {
+            let peer = cx.component().wire().peer().map(tracing::field::display);
+            tracing::warn!(target: "poe::wheels", session = %cx.session_id(), peer, "{error}");
         }
+        self.tell(cx, &self.callbacks.error, error)
+    }
+
+    /// A record that could not be put is at hand while the error callback runs.
+    fn got_refusal(&self, cx: &mut Context<'_, H, X>, error: IoError) -> Handled {
+        let wire = cx.component().wire();
+        let record = wire.next_refused();
+        drop(wire.returned.replace(record));
+        let result = self.told_of_error(cx, error);
+        drop(wire.returned.take());
         result
+    }
+
+    fn read_out(&self, cx: &mut Context<'_, H, X>, slices: u32) {
+        let wire = cx.component().wire();
+        let reading = wire.wheel().is_some_and(|wheel| !wheel.is_read_out()) && !wire.failed.get();
+        if wire.shutdown.get() {
+            // The end of the input was met, or the end was asked for.
+        } else if reading && slices < READ_OUT_SLICES {
+            cx.yield_to(READ_OUT, slices + 1);
+        } else {
+            wire.shutdown.set(true);
+            cx.yield_to(LOST, ());
+        }
+    }
+
+    fn got_flush(&self, cx: &mut Context<'_, H, X>) -> Handled {
+        let result = self.tell(cx, &self.callbacks.flushed, ());
+        let wire = cx.component().wire();
+        let ended = if wire.finishing.get() && wire.wheel().is_some() {
+            self.finish(cx)
+        } else {
+            self.flushed_for_upgrade(cx)
+        };
+        match (result, ended) {
+            (Err(first), Err(second)) => Err(first.followed_by(&second)),
+            (result, ended) => result.and(ended),
+        }
     }
 
     /// Adds the handlers of a connection to a user's own.
@@ -371,25 +364,32 @@ impl<H: 'static, X: Wired> Plan<H, X> {
         let (on_input, on_error, on_flush) = (plan.clone(), plan.clone(), plan.clone());
         let (on_high, on_low, on_stop) = (plan.clone(), plan.clone(), plan.clone());
         let on_cut = plan.clone();
+        let (on_refused, on_read_out) = (plan.clone(), plan.clone());
+        let user = Self::upgrade_states(plan, user);
         user.on(input::<X::Filter>(), move |cx, record| {
-            match &on_input.callbacks.input {
-                Some(callback) if !cx.component().wire().shutdown.get() => {
-                    cx.component().wire().heard.set(true);
-                    callback(cx, record)
-                }
-                _ => Ok(()),
+            if cx.component().wire().shutdown.get() {
+                return Ok(());
             }
+            on_input.tell(cx, &on_input.callbacks.input, record)
         })
         .on(ERROR, move |cx, error| on_error.got_error(cx, error))
+        .on(REFUSED, move |cx, error| on_refused.got_refusal(cx, error))
+        .on(READ_OUT, move |cx, slices| on_read_out.read_out(cx, slices))
         .on(FLUSHED, move |cx, _| on_flush.got_flush(cx))
-        .on(HIGH, move |cx, _| call(&on_high.callbacks.high, cx))
-        .on(LOW, move |cx, _| call(&on_low.callbacks.low, cx))
+        .on(HIGH, move |cx, _| on_high.tell(cx, &on_high.callbacks.high, ()))
+        .on(LOW, move |cx, _| on_low.tell(cx, &on_low.callbacks.low, ()))
         .on(CUT, move |cx, ()| {
             let result = on_cut.cut(cx);
-            on_cut.end(cx);
-            result
+            result.and(on_cut.end(cx))
         })
         // A session that is stopped from outside has lost its connection all the same.
-        .on(STOP, move |cx, ()| on_stop.disconnect(cx))
+        .on(STOP, move |cx, ()| {
+            let result = on_stop.disconnect(cx);
+            let stopped = call(&on_stop.callbacks.stopped, cx);
+            match (result, stopped) {
+                (Err(first), Err(second)) => Err(first.followed_by(&second)),
+                (result, stopped) => result.and(stopped),
+            }
+        })
     }
 }

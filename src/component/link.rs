@@ -1,9 +1,10 @@
 //! The connection, as a handler of its session sees it.
 
-use super::connection::{CUT, ERROR, SHUTDOWN, Wire};
+use super::connection::{CUT, REFUSED, SHUTDOWN};
+use super::wire::Wire;
 use crate::filter::Filter;
 use crate::kernel::Turn;
-use crate::wheel::{IoError, Level, PutError, ReadWrite, SocketName};
+use crate::wheel::{IoError, Level, PutError, PutErrorKind, ReadWrite, SocketName};
 use std::cell::OnceCell;
 use std::fmt;
 use std::net::SocketAddr;
@@ -38,8 +39,8 @@ use std::rc::Rc;
 /// # }).unwrap();
 /// ```
 pub struct Link<'k, F: Filter> {
-    wire: &'k Wire<F>,
-    turn: Turn<'k>,
+    pub(super) wire: &'k Wire<F>,
+    pub(super) turn: Turn<'k>,
     /// Once they were asked for: handed out by reference, for as long as this is there.
     peer: OnceCell<SocketName>,
     wheel: OnceCell<Rc<ReadWrite>>,
@@ -56,8 +57,9 @@ impl<'k, F: Filter> Link<'k, F> {
     }
 
     /// Puts a record: it is written when the handler returns. On a connection that has ended it goes nowhere; a record
-    /// for which the filter has no form comes back as an error to the error callback. See [`try_put`](Self::try_put), which
-    /// gives it back.
+    /// that the filter refuses, or that is of another type than the filter takes since it was changed, comes back as an error
+    /// to the error callback, where [`take_refused`](Self::take_refused) has it. See [`try_put`](Self::try_put), which returns it
+    /// at once.
     ///
     /// ```
     /// use poe::component::{TcpClient, TcpServer};
@@ -91,10 +93,56 @@ impl<'k, F: Filter> Link<'k, F> {
     #[track_caller]
     pub fn put(&self, record: impl Into<F::Output>) {
         let Err(refused) = self.try_put(record) else { return };
-        match (self.wire.wheel(), refused.into_filter()) {
-            (Some(wheel), Some(error)) => self.turn.yield_to(ERROR, IoError::filter("write", wheel.id(), error)),
-            _ => tracing::debug!(target: "poe::wheels", "put on a connection that has ended"),
-        }
+        let (record, kind) = refused.into_parts();
+        let (Some(wheel), false) = (self.wire.wheel(), matches!(kind, PutErrorKind::Closed)) else {
+            tracing::debug!(target: "poe::wheels", "put on a connection that has ended");
+            return;
+        };
+        self.wire.refuse(record);
+        self.turn
+            .yield_to(REFUSED, IoError::filter("write", wheel.id(), kind.into_filter()));
+    }
+
+    /// Takes the record that could not be put, in the error callback that is told of it.
+    ///
+    /// It is `None` anywhere else, and for a record that the filter had taken apart before it failed.
+    ///
+    /// ```
+    /// use poe::{Kernel, component::{TcpClient, TcpServer}, filter::Line};
+    /// # tokio_test::block_on(async {
+    /// let kernel = Kernel::new();
+    /// let server = TcpServer::builder("127.0.0.1:0")
+    ///     .filter(Line::bytes)
+    ///     .client_connected(|cx| -> poe::Handled {
+    ///         let client = cx.client();
+    ///         client.wheel().map(|wheel| wheel.set_output_filter(Line::new())).transpose()?;
+    ///         client.put(&b"some bytes"[..]);                     // but the filter takes text now
+    ///         Ok(())
+    ///     })
+    ///     .client_error(|cx, error| -> poe::Handled {
+    ///         let Some(bytes) = cx.client().take_refused() else { return Ok(()) };
+    ///         assert_eq!(error.operation(), "write");
+    ///         if let Some(wheel) = cx.client().wheel() {
+    ///             wheel.put(String::from_utf8(bytes.to_vec())?)?;
+    ///         }
+    ///         Ok(())
+    ///     })
+    ///     .client_input(|_, _| ())
+    ///     .start(&kernel)
+    ///     .await?;
+    /// TcpClient::builder(server.local_name())
+    ///     .server_input(move |cx, line| {
+    ///         assert_eq!(line, "some bytes");
+    ///         cx.server().shutdown();
+    ///         server.shutdown();
+    ///     })
+    ///     .start(&kernel)?;
+    /// kernel.run().await
+    /// # }).unwrap();
+    /// ```
+    #[must_use]
+    pub fn take_refused(&self) -> Option<F::Output> {
+        self.wire.returned.take()
     }
 
     /// Puts a record, and says whether the high mark is reached.
@@ -119,9 +167,10 @@ impl<'k, F: Filter> Link<'k, F> {
     /// # }).unwrap();
     /// ```
     pub fn try_put(&self, record: impl Into<F::Output>) -> Result<Level, PutError<F::Output>> {
+        let record = record.into();
         match self.wire.wheel() {
-            Some(wheel) => wheel.put(record.into()),
-            None => Err(PutError::closed(record.into())),
+            Some(wheel) if !self.wire.sealed.get() => wheel.put(record),
+            _ => self.wire.put_later(record),
         }
     }
 
@@ -164,7 +213,7 @@ impl<'k, F: Filter> Link<'k, F> {
     /// Whether there is a connection, and its end was not asked for.
     #[must_use]
     pub fn is_connected(&self) -> bool {
-        self.wire.wheel().is_some() && !self.wire.shutdown.get()
+        self.wire.is_connected()
     }
 
     /// The name of the other end, in any family; `None` before there was a connection.

@@ -8,6 +8,8 @@ mod link;
 mod settings;
 mod tcp_client;
 mod tcp_server;
+mod upgrade;
+mod wire;
 
 pub use backoff::Backoff;
 pub use connection::SHUTDOWN;
@@ -15,5 +17,6 @@ pub use kernel_pool::{
     AfterFailure, KernelPool, KernelPoolBuilder, PoolFailure, PoolHandle, PoolOutcome, PoolReport, PoolServer,
 };
 pub use link::Link;
-pub use tcp_client::{CONNECT, RECONNECT, Server, TcpClient, TcpClientBuilder};
+pub use tcp_client::{Attempt, CONNECT, RECONNECT, Server, TcpClient, TcpClientBuilder};
 pub use tcp_server::{Client, DISCONNECTED, Listener, SET_CONCURRENCY, TcpServer, TcpServerBuilder};
+pub use upgrade::PlainStream;

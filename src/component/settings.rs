@@ -1,5 +1,6 @@
 //! What servers and clients have alike: the settings of a connection, with their defaults, and how they are set.
 
+use crate::error::OnFailure;
 use crate::kernel::Invoke;
 use crate::session::{Session, SessionBuilder, States};
 use std::fmt;
@@ -23,6 +24,8 @@ pub(super) struct Settings {
     pub(super) options: Vec<(String, String)>,
     /// Of its sessions.
     pub(super) session_type: Option<SessionType>,
+    /// What a failure stops that nobody handles; that of its parent or of the kernel unless it is set.
+    pub(super) on_failure: Option<OnFailure>,
 }
 
 /// Makes of a session of the component's the object that the kernel is to run.
@@ -52,6 +55,9 @@ impl Settings {
         states: &States<H, X>,
     ) -> SessionBuilder<H, X> {
         let mut session = Session::builder_with(heap, component).inline_states(states);
+        if let Some(policy) = self.on_failure {
+            session = session.on_failure(policy);
+        }
         for (name, value) in &self.options {
             session = session.option(name, value);
         }
@@ -72,6 +78,7 @@ impl Default for Settings {
             alias: None,
             options: Vec::new(),
             session_type: None,
+            on_failure: None,
         }
     }
 }

@@ -116,10 +116,15 @@ impl Failure {
     /// with it; this one's has only what went wrong.
     ///
     /// ```
-    /// use poe::{Kernel, component::{TcpClient, TcpServer}};
+    /// use poe::{Kernel, OnFailure, component::{TcpClient, TcpServer}};
     /// # tokio_test::block_on(async {
     /// let kernel = Kernel::new();
-    /// let server = TcpServer::builder("127.0.0.1:0").alias("echo").client_input(|_, _| panic!("no echo")).start(&kernel).await?;
+    /// let server = TcpServer::builder("127.0.0.1:0")
+    ///     .alias("echo")
+    ///     .client_on_failure(OnFailure::StopKernel)
+    ///     .client_input(|_, _| panic!("no echo"))
+    ///     .start(&kernel)
+    ///     .await?;
     /// TcpClient::builder(server.local_name())
     ///     .connected(|cx| cx.server().put("hello"))
     ///     .server_input(|_, _| ())

@@ -387,7 +387,21 @@ pub(crate) enum PutErrorKind {
     Busy,
 }
 
+impl PutErrorKind {
+    /// As an error of the filter, for whoever is told of it later.
+    pub(crate) fn into_filter(self) -> FilterError {
+        match self {
+            PutErrorKind::Filter(error) => error,
+            kind => FilterError::custom(PutError::<()>::new(kind, None).to_string()),
+        }
+    }
+}
+
 impl<T> PutError<T> {
+    pub(crate) fn into_parts(self) -> (Option<T>, PutErrorKind) {
+        (self.record, self.kind)
+    }
+
     pub(crate) fn new(kind: PutErrorKind, record: Option<T>) -> Self {
         PutError { record, kind }
     }
@@ -414,14 +428,6 @@ impl<T> PutError<T> {
     /// The filter's error, if it has no form for the record.
     pub fn as_filter(&self) -> Option<&FilterError> {
         match &self.kind {
-            PutErrorKind::Filter(error) => Some(error),
-            _ => None,
-        }
-    }
-
-    /// The filter's error by value, or nothing.
-    pub(crate) fn into_filter(self) -> Option<FilterError> {
-        match self.kind {
             PutErrorKind::Filter(error) => Some(error),
             _ => None,
         }

@@ -25,10 +25,12 @@ pub use address::Address;
 #[cfg(feature = "curses")]
 pub use curses::{Curses, CursesBuilder, CursesInput};
 pub use descriptor::Descriptor;
+pub(crate) use error::PutErrorKind;
 pub use error::{IoError, PutError, SocketError};
 #[cfg(unix)]
 pub use follow_tail::{FollowTail, FollowTailBuilder};
 pub use listen_accept::{ListenAccept, ListenAcceptBuilder};
+pub(crate) use pump::handle::BoxedDuplex as WheelStream;
 pub use pump::{Input, Level};
 #[cfg(feature = "readline")]
 pub use read_line::{KeyBinding, PutMode, ReadLine, ReadLineBuilder, ReadLineInput, ReadLineMode, Typed};

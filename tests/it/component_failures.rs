@@ -5,7 +5,7 @@ use crate::socket_kit::{Log, nobody, run, within};
 #[cfg(unix)]
 use crate::traced::Trace;
 use poe::component::{SHUTDOWN, TcpClient, TcpServer};
-use poe::{Error, Event, Failure, Handled, Kernel, Signal};
+use poe::{Error, Event, Failure, Handled, Kernel, OnFailure, Signal};
 use std::io;
 use std::rc::Rc;
 use tokio::io::AsyncWriteExt;
@@ -47,7 +47,11 @@ fn callback(error: &Error) -> String {
 
 #[tokio::test]
 async fn each_callback_of_a_server_is_named_in_the_error() {
-    let server = || TcpServer::builder("127.0.0.1:0").alias("echo");
+    let server = || {
+        TcpServer::builder("127.0.0.1:0")
+            .alias("echo")
+            .client_on_failure(OnFailure::StopKernel)
+    };
     let quiet = || server().client_input(|cx, _| cx.client().shutdown());
     let cases = [
         ("client_input", server().client_input(|_, _| on_purpose())),
@@ -98,6 +102,7 @@ async fn each_callback_of_a_server_is_named_in_the_error() {
 async fn what_makes_heaps_and_filters_for_a_server_is_named_too() {
     let kernel = Kernel::new();
     let server = TcpServer::builder("127.0.0.1:0")
+        .client_on_failure(OnFailure::StopKernel)
         .client_heap(|_| -> u8 { panic!("no heap") })
         .client_input(|_, _| ())
         .start(&kernel)
@@ -110,6 +115,7 @@ async fn what_makes_heaps_and_filters_for_a_server_is_named_too() {
     let kernel = Kernel::new();
     let made = std::cell::Cell::new(0);
     let server = TcpServer::builder("127.0.0.1:0")
+        .client_on_failure(OnFailure::StopKernel)
         .filter(move || {
             made.set(made.get() + 1);
             assert!(made.get() < 2, "the first is looked at by `start`");
@@ -132,6 +138,7 @@ async fn a_panic_of_pre_connect_is_named_wherever_it_is() {
         let kernel = Kernel::new();
         let server = TcpServer::builder("127.0.0.1:0")
             .alias("echo")
+            .client_on_failure(OnFailure::StopKernel)
             .client_pre_connect(move |_, stream| {
                 assert!(!early, "in the closure");
                 async move {
@@ -248,6 +255,7 @@ async fn a_die_handler_has_the_callback_the_event_and_the_cause() {
 async fn the_innermost_callback_is_named_and_a_state_has_its_own_name() {
     let kernel = Kernel::new();
     let server = TcpServer::builder("127.0.0.1:0")
+        .client_on_failure(OnFailure::StopKernel)
         .client_input(|cx, _| -> Handled {
             let me = cx.session_id();
             cx.call(me, SHUTDOWN, ())?;
@@ -283,6 +291,7 @@ async fn a_server_on_a_unix_socket_is_named_by_its_path() {
     let kernel = Kernel::new();
     let path = crate::socket_kit::SocketPath::new("fails");
     let server = TcpServer::builder(&*path.0)
+        .client_on_failure(OnFailure::StopKernel)
         .client_input(|_, _| on_purpose())
         .start(&kernel)
         .await
@@ -325,6 +334,7 @@ async fn the_trace_of_a_failure_names_the_callback() {
     let kernel = Kernel::new();
     let server = TcpServer::builder("127.0.0.1:0")
         .alias("echo")
+        .client_on_failure(OnFailure::StopKernel)
         .client_input(|_, _| on_purpose())
         .start(&kernel)
         .await

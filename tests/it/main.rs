@@ -6,10 +6,14 @@ mod bad_use;
 mod calls;
 mod component_failures;
 #[cfg(unix)]
+mod component_isolation;
+#[cfg(unix)]
 mod component_rows;
 #[cfg(unix)]
 mod component_shutdown;
 mod component_tcp;
+#[cfg(feature = "tls")]
+mod component_upgrade;
 mod conformance;
 mod contexts;
 #[cfg(unix)]

@@ -1,12 +1,12 @@
 //! The settings of a client, and its start.
 
 use super::session::{Role, retrying, states};
-use super::{Server, TcpClient};
+use super::{Attempt, Server, TcpClient};
 use crate::component::backoff::Backoff;
 use crate::component::callbacks::{Callback, Callbacks, callback, plain, pre_connect};
 use crate::component::connection::Plan;
 use crate::component::settings::{SessionType, Settings, connection_settings};
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, OnFailure};
 use crate::event::Calls;
 use crate::filter::{Filter, Line};
 use crate::kernel::{Caller, Core, Invoke, Kernel};
@@ -34,6 +34,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 /// | other callbacks | nothing |
 /// | [`connect_timeout`](Self::connect_timeout) | the system's own |
 /// | [`backoff`](Self::backoff) | does not connect again by itself |
+/// | [`on_failure`](Self::on_failure) | as the kernel |
 /// | [`bind`](Self::bind), [`domain`](Self::domain) | any address and port |
 /// | [`nodelay`](Self::nodelay), [`shutdown_on_error`](Self::shutdown_on_error) | true |
 /// | [`linger`](Self::linger) | 1 s |
@@ -190,6 +191,8 @@ pub struct TcpClientBuilder<H: 'static, F: Filter> {
     misordered: bool,
     started: Option<Callback<H, Server<F>, ()>>,
     failed: Option<Callback<H, Server<F>, SocketError>>,
+    connecting: Option<Callback<H, Server<F>, Attempt>>,
+    waiting: Option<Callback<H, Server<F>, Attempt>>,
 }
 
 impl TcpClientBuilder<(), Line> {
@@ -209,6 +212,8 @@ impl TcpClientBuilder<(), Line> {
             misordered: false,
             started: None,
             failed: None,
+            connecting: None,
+            waiting: None,
         }
     }
 }
@@ -233,7 +238,11 @@ impl<H: 'static, F: Filter> TcpClientBuilder<H, F> {
         filter: Rc<dyn Fn() -> G>,
         heap: impl FnOnce(H) -> I,
     ) -> TcpClientBuilder<I, G> {
-        let handlers = self.callbacks.is_any() || self.started.is_some() || self.failed.is_some();
+        let handlers = self.callbacks.is_any()
+            || self.started.is_some()
+            || self.failed.is_some()
+            || self.connecting.is_some()
+            || self.waiting.is_some();
         TcpClientBuilder {
             addr: self.addr,
             bind: self.bind,
@@ -249,6 +258,8 @@ impl<H: 'static, F: Filter> TcpClientBuilder<H, F> {
             misordered: self.misordered || self.stateful || handlers,
             started: None,
             failed: None,
+            connecting: None,
+            waiting: None,
         }
     }
 
@@ -322,6 +333,64 @@ impl<H: 'static, F: Filter> TcpClientBuilder<H, F> {
         self
     }
 
+    /// Called for each attempt to connect, when it begins; the first is behind [`started`](Self::started).
+    pub fn connecting<R: IntoReply>(
+        mut self,
+        f: impl Fn(&mut Context<'_, H, Server<F>>, Attempt) -> R + 'static,
+    ) -> Self {
+        self.connecting = Some(callback("connecting", f));
+        self
+    }
+
+    /// Called when a [`backoff`](Self::backoff) begins to wait for the next attempt, with how long that is.
+    pub fn waiting<R: IntoReply>(mut self, f: impl Fn(&mut Context<'_, H, Server<F>>, Attempt) -> R + 'static) -> Self {
+        self.waiting = Some(callback("waiting", f));
+        self
+    }
+
+    /// Called when the client's session ends, for whatever reason, as the last of its callbacks. Runs inside its `_stop`.
+    ///
+    /// ```
+    /// use poe::{Kernel, component::TcpClient};
+    /// use std::{cell::Cell, rc::Rc};
+    /// # tokio_test::block_on(async {
+    /// # let busy = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    /// # let nobody = busy.local_addr().unwrap();
+    /// # drop(busy);
+    /// let kernel = Kernel::new();
+    /// let ended = Rc::new(Cell::new(false));
+    /// let told = ended.clone();
+    /// TcpClient::builder(nobody).server_input(|_, _| ()).stopped(move |_| told.set(true)).start(&kernel)?;
+    /// kernel.run().await?;
+    /// assert!(ended.get());
+    /// # Ok::<(), poe::Error>(()) }).unwrap();
+    /// ```
+    #[doc(alias = "Stopped")]
+    pub fn stopped<R: IntoReply>(mut self, f: impl Fn(&mut Context<'_, H, Server<F>>) -> R + 'static) -> Self {
+        self.callbacks.stopped = Some(plain("stopped", f));
+        self
+    }
+
+    /// Says what a failure of the client's callbacks and states stops that nobody handles; default that of the session or
+    /// kernel that it is started in, which is [`StopKernel`](OnFailure::StopKernel) for [`Kernel::new`].
+    ///
+    /// A connection whose callback has failed gets no further callback but [`disconnected`](Self::disconnected). If a
+    /// handler of `DIE` keeps the session alive, a [`backoff`](Self::backoff) connects again.
+    ///
+    /// ```
+    /// use poe::{OnFailure, component::TcpClient};
+    /// TcpClient::builder("localhost:7777")
+    ///     .on_failure(OnFailure::StopSession)                     // this client, but nobody else
+    ///     .server_input(|_, line| -> poe::Handled {
+    ///         println!("{}", line.parse::<u64>()?);
+    ///         Ok(())
+    ///     });
+    /// ```
+    pub fn on_failure(mut self, policy: OnFailure) -> Self {
+        self.settings.on_failure = Some(policy);
+        self
+    }
+
     /// The session's alias; given up at a shutdown, taken again at a reconnect.
     #[doc(alias = "Alias")]
     pub fn alias(mut self, alias: impl Into<String>) -> Self {
@@ -338,7 +407,8 @@ impl<H: 'static, F: Filter> TcpClientBuilder<H, F> {
 
     /// Connects again by itself after each failure and each lost connection, with waits that grow. It ends when it is
     /// asked to ([`shutdown`](TcpClient::shutdown), [`Link::shutdown`](crate::component::Link::shutdown)), or when the
-    /// attempts are used up. A record from the server starts the waits over.
+    /// attempts are used up. A record from the server starts the waits over, unless the program says which connection was good:
+    /// [`mark_good`](crate::Context::mark_good), [`mark_bad`](crate::Context::mark_bad).
     ///
     /// ```
     /// use poe::component::{Backoff, TcpClient};
@@ -442,7 +512,7 @@ impl<H: 'static, F: Filter> TcpClientBuilder<H, F> {
             &["connect", "reconnect"],
         )?;
         let alias = self.settings.alias.clone();
-        let retry = self.backoff.map(retrying);
+        let retry = self.backoff.map(|backoff| retrying(backoff, self.waiting));
         let client = Rc::new(Role {
             plan: Rc::new(Plan {
                 settings: self.settings,
@@ -456,6 +526,7 @@ impl<H: 'static, F: Filter> TcpClientBuilder<H, F> {
             retry,
             started: self.started,
             failed: self.failed,
+            connecting: self.connecting,
         });
         let server = Server::new(self.addr, alias);
         let states = states(&client, self.states);

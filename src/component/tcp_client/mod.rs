@@ -8,8 +8,9 @@ mod session;
 pub use builder::TcpClientBuilder;
 
 use super::callbacks::Component;
-use super::connection::{CUT, SHUTDOWN, Wire, Wired};
+use super::connection::{CUT, SHUTDOWN, Wired};
 use super::link::Link;
+use super::wire::Wire;
 use crate::event::{Event, Posts};
 use crate::filter::{Filter, Line};
 use crate::id::{AlarmId, SessionId, WheelId};
@@ -20,6 +21,7 @@ use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::panic::Location;
 use std::rc::Weak;
+use std::time::Duration;
 
 /// Connects again, to the same address; what was not written is lost. To a [`TcpClient`]'s session.
 ///
@@ -228,6 +230,10 @@ pub struct Server<F: Filter> {
     retry: Cell<Option<AlarmId>>,
     /// Attempts in a row that have brought no record.
     failures: Cell<u32>,
+    /// How long it waited for the attempt that is under way, or waits for the next one.
+    delay: Cell<Duration>,
+    /// What the program says of this connection: whether it was good.
+    verdict: Cell<Option<bool>>,
     /// Nobody has asked for its end.
     wanted: Cell<bool>,
 }
@@ -242,12 +248,22 @@ impl<F: Filter> Server<F> {
             timer: Cell::new(None),
             retry: Cell::new(None),
             failures: Cell::new(0),
+            delay: Cell::new(Duration::ZERO),
+            verdict: Cell::new(None),
             wanted: Cell::new(true),
         }
     }
 
     fn target(&self) -> Address {
         self.target.borrow().clone()
+    }
+
+    fn attempt(&self) -> Attempt {
+        Attempt {
+            number: self.failures.get().saturating_add(1),
+            delay: self.delay.get(),
+            target: self.target(),
+        }
     }
 
     /// Whether it connects, by that wheel if it is named.
@@ -268,7 +284,7 @@ impl<F: Filter> fmt::Debug for Server<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Server")
             .field("target", &self.target())
-            .field("connected", &self.wire.is_up())
+            .field("connected", &self.wire.is_connected())
             .field("failures", &self.failures.get())
             .finish_non_exhaustive()
     }
@@ -348,9 +364,72 @@ impl<'k, H: 'static, F: Filter> Context<'k, H, Server<F>> {
         self.component().target()
     }
 
-    /// Attempts in a row that have brought no record.
+    /// Attempts in a row that have come to nothing: no record, or a connection that was [called bad](Self::mark_bad).
     #[must_use]
     pub fn failures(&self) -> u32 {
         self.component().failures.get()
     }
+
+    /// Calls this connection good: the waits of the [`backoff`](TcpClientBuilder::backoff) start over, now.
+    ///
+    /// Without a word of yours a connection is good when it has brought a record. The last word counts.
+    ///
+    /// ```
+    /// use poe::component::{Backoff, TcpClient};
+    /// TcpClient::builder("localhost:7777")
+    ///     .backoff(Backoff::new())
+    ///     .connected(|cx| {
+    ///         cx.mark_bad();                                      // until the login is accepted
+    ///         cx.server().put("LOGIN ann secret");
+    ///     })
+    ///     .server_input(|cx, line| match &*line {
+    ///         "OK" => cx.mark_good(),
+    ///         "DENIED" => cx.server().shutdown(),
+    ///         _ => println!("{line}"),
+    ///     });
+    /// ```
+    pub fn mark_good(&self) {
+        self.component().verdict.set(Some(true));
+        self.component().failures.set(0);
+    }
+
+    /// Calls this connection bad: its end counts as a failed attempt, whatever it has brought, and the next wait is longer.
+    pub fn mark_bad(&self) {
+        self.component().verdict.set(Some(false));
+    }
+}
+
+/// An attempt to connect, as [`connecting`](TcpClientBuilder::connecting) and [`waiting`](TcpClientBuilder::waiting) are
+/// told of it.
+///
+/// ```
+/// use poe::{Kernel, component::{Backoff, TcpClient}};
+/// use std::{cell::RefCell, rc::Rc, time::Duration};
+/// # tokio_test::block_on(async {
+/// # let busy = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+/// # let nobody = busy.local_addr().unwrap();
+/// # drop(busy);
+/// let kernel = Kernel::new();
+/// let log = Rc::new(RefCell::new(Vec::new()));
+/// let (waits, tries) = (log.clone(), log.clone());
+/// TcpClient::builder(nobody)
+///     .backoff(Backoff::new().first(Duration::from_millis(1)).jitter(0.0).attempts(3))
+///     .waiting(move |_, next| waits.borrow_mut().push(format!("{:?} until number {}", next.delay, next.number)))
+///     .connecting(move |_, attempt| tries.borrow_mut().push(format!("number {}", attempt.number)))
+///     .connect_error(|_, error| println!("{error}"))
+///     .server_input(|_, _| ())
+///     .start(&kernel)?;
+/// kernel.run().await?;
+/// assert_eq!(*log.borrow(), ["number 1", "1ms until number 2", "number 2", "2ms until number 3", "number 3"]);
+/// # Ok::<(), poe::Error>(()) }).unwrap();
+/// ```
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Attempt {
+    /// Counts the attempts since the last good connection; the first is 1.
+    pub number: u32,
+    /// The wait before it; zero for the first attempt and for one that the program asked for.
+    pub delay: Duration,
+    /// The address that it connects to.
+    pub target: Address,
 }

@@ -1,6 +1,6 @@
 //! The client's session: its attempts, its one connection, and the waits in between.
 
-use super::{CONNECT, RECONNECT, Server};
+use super::{Attempt, CONNECT, RECONNECT, Server};
 use crate::component::backoff::Backoff;
 use crate::component::callbacks::Callback;
 use crate::component::connection::{CUT, Ended, LOST, PRE_CONNECTED, Plan, SHUTDOWN, give_up_alias};
@@ -31,6 +31,7 @@ pub(super) struct Role<H: 'static, F: Filter> {
     pub(super) retry: Option<Retry<H, F>>,
     pub(super) started: Option<Callback<H, Server<F>, ()>>,
     pub(super) failed: Option<Callback<H, Server<F>, SocketError>>,
+    pub(super) connecting: Option<Callback<H, Server<F>, Attempt>>,
 }
 
 pub(super) fn states<H: 'static, F: Filter>(
@@ -46,8 +47,8 @@ pub(super) fn states<H: 'static, F: Filter>(
             take_alias(cx)?;
             cx.sig(KERNEL_SHUTDOWN, SHUTTING_DOWN);
             let result = on_start.started.as_ref().map_or(Ok(()), |f| f(cx, ()));
-            on_start.connect(cx);
-            result
+            let connecting = on_start.connect(cx);
+            result.and(connecting)
         })
         .on(CONNECTED, move |cx, connection| {
             cx.component().set_factory(None);
@@ -124,7 +125,7 @@ fn leave_alias<H: 'static, F: Filter>(cx: Cx<'_, '_, H, F>) {
 }
 
 impl<H: 'static, F: Filter> Role<H, F> {
-    fn connect(&self, cx: Cx<'_, '_, H, F>) {
+    fn connect(&self, cx: Cx<'_, '_, H, F>) -> Handled {
         let mut builder = SocketFactory::connect(cx.target())
             .nodelay(self.plan.settings.nodelay)
             .success(CONNECTED)
@@ -144,6 +145,11 @@ impl<H: 'static, F: Filter> Role<H, F> {
         let timer = self.timeout.map(|limit| cx.delay_set(TIMED_OUT, limit, factory.id()));
         server.timer.set(timer);
         server.set_factory(Some(factory));
+        server.verdict.set(None);
+        match &self.connecting {
+            Some(callback) => callback(cx, cx.component().attempt()),
+            None => Ok(()),
+        }
     }
 
     fn stop_timer(&self, cx: Cx<'_, '_, H, F>) {
@@ -189,19 +195,25 @@ impl<H: 'static, F: Filter> Role<H, F> {
                 Ok(())
             }
         };
-        if let Some(retry) = &self.retry {
-            retry(cx);
-        }
-        result
+        let retrying = self.retry.as_ref().map_or(Ok(()), |retry| retry(cx));
+        result.and(retrying)
     }
 
     fn reconnect(&self, cx: Cx<'_, '_, H, F>) -> Handled {
+        let server = cx.component();
+        let pending = match server.retry.take() {
+            // Nothing to be removed: it is what has gone off.
+            Some(retry) => cx.alarm_remove_if_set(retry).is_ok(),
+            None => true,
+        };
+        if pending {
+            server.delay.set(Duration::ZERO);
+        }
         self.let_go(cx);
         let result = self.plan.cut(cx);
         take_alias(cx)?;
         cx.component().wire.reset(None);
-        self.connect(cx);
-        result
+        result.and(self.connect(cx))
     }
 }
 
@@ -209,24 +221,36 @@ impl<H: 'static, F: Filter> Role<H, F> {
 pub(super) type Retry<H, F> = Ended<H, Server<F>>;
 
 /// Has the client connect again after the wait that is due.
-pub(super) fn retrying<H: 'static, F: Filter>(backoff: Backoff) -> Retry<H, F> {
+pub(super) fn retrying<H: 'static, F: Filter>(
+    backoff: Backoff,
+    waiting: Option<Callback<H, Server<F>, Attempt>>,
+) -> Retry<H, F> {
     Rc::new(move |cx| {
         let server = cx.component();
         if !server.wanted.get() || server.is_connecting(None) || server.retry.get().is_some() {
-            return;
+            return Ok(());
         }
-        if server.wire.heard.take() {
+        let heard = server.wire.take_heard();
+        if server.verdict.take().unwrap_or(heard) {
             server.failures.set(0);
         }
         let wait = backoff.wait(server.failures.get());
         server.failures.set(server.failures.get().saturating_add(1));
         match wait {
-            Some(wait) => server.retry.set(Some(cx.delay_set(RECONNECT, wait, ()))),
+            Some(wait) => {
+                server.delay.set(wait);
+                server.retry.set(Some(cx.delay_set(RECONNECT, wait, ())));
+                match &waiting {
+                    Some(callback) => callback(cx, server.attempt()),
+                    None => Ok(()),
+                }
+            }
             None => {
                 let (target, failures) = (cx.target(), cx.failures());
                 tracing::warn!(target: "poe::wheels", session = %cx.session_id(), "gives up on {target} after {failures} attempts");
                 server.wanted.set(false);
                 leave_alias(cx);
+                Ok(())
             }
         }
     })

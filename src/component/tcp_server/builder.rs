@@ -4,6 +4,7 @@ use super::client::{Client, HeapMaker};
 use super::listener::Listener;
 use crate::component::callbacks::{Callback, Callbacks, callback, plain, pre_connect};
 use crate::component::settings::{SessionType, Settings, connection_settings};
+use crate::error::OnFailure;
 use crate::event::Calls;
 use crate::filter::{Filter, Line};
 use crate::kernel::Invoke;
@@ -32,6 +33,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 /// | [`concurrency`](Self::concurrency) | unlimited |
 /// | [`backlog`](Self::backlog), [`reuse`](Self::reuse), [`nodelay`](Self::nodelay) | 4096, true, true |
 /// | [`shutdown_on_error`](Self::shutdown_on_error) | true |
+/// | [`client_on_failure`](Self::client_on_failure), [`on_failure`](Self::on_failure) | `StopSession`; as the kernel |
 /// | [`linger`](Self::linger) | 1 s |
 /// | [`watermarks`](Self::watermarks), [`alias`](Self::alias) | none |
 ///
@@ -148,17 +150,17 @@ use tokio::io::{AsyncRead, AsyncWrite};
 /// # }).unwrap();
 /// ```
 ///
-/// A session type of one's own, which sees each event before the component does, and what has come of it behind it:
+/// A session type of your own, which sees each event before the component does, and what has come of it afterwards:
 ///
 /// ```
 /// use poe::component::{TcpClient, TcpServer};
 /// use poe::{AnyArg, Invoke, Invoked, Kernel, Name, Turn};
 /// use std::rc::Rc;
 ///
-/// /// A session whose failures end nothing.
-/// struct Forgiving(Rc<dyn Invoke>);
+/// /// A session that logs its failures in its own way. (The connection is over all the same.)
+/// struct Logged(Rc<dyn Invoke>);
 ///
-/// impl Invoke for Forgiving {
+/// impl Invoke for Logged {
 ///     fn invoke(&self, turn: Turn<'_>, arg: &mut AnyArg) -> Invoked {
 ///         match self.0.invoke(turn, arg) {
 ///             Invoked::Failed(failure) => {
@@ -188,7 +190,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 /// # tokio_test::block_on(async {
 /// let kernel = Kernel::new();
 /// let server = TcpServer::builder("127.0.0.1:0")
-///     .session_type(|session| Rc::new(Forgiving(session)))
+///     .session_type(|session| Rc::new(Logged(session)))
 ///     .option("trace", true)
 ///     .client_input(|cx, line| -> poe::Handled {
 ///         let number: u64 = line.parse()?;
@@ -199,14 +201,11 @@ use tokio::io::{AsyncRead, AsyncWrite};
 ///     .await?;
 /// TcpClient::builder(server.local_name())
 ///     .connected(|cx| {
-///         cx.server().put("one");                             // which is no number
 ///         cx.server().put("21");
+///         cx.server().put("one");                             // which is no number
 ///     })
-///     .server_input(move |cx, answer| {
-///         assert_eq!(answer, "42");
-///         cx.server().shutdown();
-///         server.shutdown();
-///     })
+///     .server_input(|_, reply| assert_eq!(reply, "42"))
+///     .disconnected(move |_| server.shutdown())
 ///     .start(&kernel)?;
 /// kernel.run().await
 /// # }).unwrap();
@@ -225,6 +224,8 @@ pub struct TcpServerBuilder<H: 'static, F: Filter> {
     pub(super) stateful: bool,
     /// The filter or the heap was changed behind handlers for the old one.
     pub(super) misordered: bool,
+    /// Of the clients' sessions.
+    pub(super) client_policy: OnFailure,
     pub(super) acceptor: Option<Callback<(), Listener, Connection>>,
     pub(super) started: Option<Callback<(), Listener, ()>>,
     pub(super) stopped: Option<Callback<(), Listener, ()>>,
@@ -252,6 +253,7 @@ impl TcpServerBuilder<(), Line> {
             states: States::new(),
             stateful: false,
             misordered: false,
+            client_policy: OnFailure::StopSession,
             acceptor: None,
             started: None,
             stopped: None,
@@ -329,6 +331,7 @@ impl<H: 'static, F: Filter> TcpServerBuilder<H, F> {
             states: States::new(),
             stateful: false,
             misordered,
+            client_policy: self.client_policy,
             acceptor: self.acceptor,
             started: self.started,
             stopped: self.stopped,
@@ -493,6 +496,56 @@ impl<H: 'static, F: Filter> TcpServerBuilder<H, F> {
         f: impl Fn(&mut Context<'_, (), Listener>, SocketError) -> R + 'static,
     ) -> Self {
         self.failed = Some(callback("error", f));
+        self
+    }
+
+    /// Says what a failure of a client's callback or state stops that nobody handles; default
+    /// [`StopSession`](OnFailure::StopSession).
+    ///
+    /// By default that client loses its connection, and the other clients and the listener notice nothing. With
+    /// [`StopKernel`](OnFailure::StopKernel), POE's rule, it stops every session and ends the run. Under both a connection
+    /// whose callback has failed gets no further callback but [`client_disconnected`](Self::client_disconnected), also if a
+    /// handler of `DIE` keeps its session alive.
+    ///
+    /// ```
+    /// use poe::{Kernel, OnFailure, component::{TcpClient, TcpServer}};
+    /// # tokio_test::block_on(async {
+    /// for (policy, fails) in [(OnFailure::StopSession, false), (OnFailure::StopKernel, true)] {
+    ///     let kernel = Kernel::new();
+    ///     let server = TcpServer::builder("127.0.0.1:0")
+    ///         .client_on_failure(policy)
+    ///         .client_input(|_, line| -> poe::Handled {
+    ///             line.parse::<u64>()?;
+    ///             Ok(())
+    ///         })
+    ///         .start(&kernel)
+    ///         .await?;
+    ///     TcpClient::builder(server.local_name())
+    ///         .connected(|cx| cx.server().put("not a number"))
+    ///         .server_input(|_, _| ())
+    ///         .disconnected(move |_| server.shutdown())
+    ///         .start(&kernel)?;
+    ///     assert_eq!(kernel.run().await.is_err(), fails);
+    /// }
+    /// # Ok::<(), poe::Error>(()) }).unwrap();
+    /// ```
+    pub fn client_on_failure(mut self, policy: OnFailure) -> Self {
+        self.client_policy = policy;
+        self
+    }
+
+    /// Says what a failure of the listener's callbacks stops that nobody handles; default that of the session or kernel
+    /// that the server is started in, which is [`StopKernel`](OnFailure::StopKernel) for [`Kernel::new`](crate::Kernel::new).
+    ///
+    /// ```
+    /// use poe::{OnFailure, component::TcpServer};
+    /// TcpServer::builder("127.0.0.1:0")
+    ///     .on_failure(OnFailure::StopSession)                     // the listener and its clients, but nobody else
+    ///     .started(|_| panic!("a bug"))
+    ///     .client_input(|cx, line| cx.client().put(line));
+    /// ```
+    pub fn on_failure(mut self, policy: OnFailure) -> Self {
+        self.settings.on_failure = Some(policy);
         self
     }
 

@@ -2,10 +2,13 @@
 
 use super::listener::{Listener, Shared};
 use crate::component::callbacks::{Callback, Component, named};
-use crate::component::connection::{LOST, PRE_CONNECTED, Plan, SHUTDOWN, Wire, Wired};
+use crate::component::connection::{LOST, PRE_CONNECTED, Plan, SHUTDOWN, Wired};
 use crate::component::link::Link;
+use crate::component::wire::Wire;
+use crate::error::{Error, Failure, Handled};
 use crate::event::START;
 use crate::filter::Filter;
+use crate::id::SessionId;
 use crate::session::{Context, States};
 use crate::wheel::{Connection, SocketName};
 use std::fmt;
@@ -116,16 +119,37 @@ pub(super) fn client_maker<H: 'static, F: Filter>(
         let shared = cx.component().shared.clone();
         shared.joined();
         let place = Place(shared);
-        let heap = named("client_heap", cx, |_| Ok(heap(connection.peer.clone())))?;
+        let heap = match named("client_heap", cx, |_| Ok(heap(connection.peer.clone()))) {
+            Ok(heap) => heap,
+            Err(failure) => {
+                drop(connection);
+                return stillborn(cx, &plan, failure);
+            }
+        };
         let client = Client {
             wire: Wire::new(),
             place,
         };
         let session = plan.settings.session(heap, client, &states).args(connection);
-        match session.create_in(cx) {
-            // The system had it accepted before the listener was closed.
-            Err(error) if error.is_shutting_down() => Ok(()),
-            created => Ok(created.map(drop)?),
-        }
+        created(session.create_in(cx))
     })
+}
+
+fn created(created: Result<SessionId, Error>) -> Handled {
+    match created {
+        // The system had it accepted before the listener was closed.
+        Err(error) if error.is_shutting_down() => Ok(()),
+        created => Ok(created.map(drop)?),
+    }
+}
+
+/// A client for whom there is no heap fails as one whose callback has failed, and so must not in the listener's session:
+/// it is a session that fails at once.
+fn stillborn<H: 'static, F: Filter>(
+    cx: &mut Context<'_, (), Listener>,
+    plan: &Plan<H, Client<F>>,
+    failure: Failure,
+) -> Handled {
+    let states = States::<()>::new().on(START, move |_, ()| -> Handled { Err(failure.clone()) });
+    created(plan.settings.session((), (), &states).create_in(cx))
 }

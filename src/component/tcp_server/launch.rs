@@ -5,6 +5,7 @@ use super::builder::{TcpServerBuilder, Where};
 use super::client::client_maker;
 use super::listener::{Listener, Role, Shared, listener_states};
 use crate::component::connection::Plan;
+use crate::component::settings::Settings;
 use crate::error::{Error, ErrorKind};
 use crate::filter::Filter;
 use crate::kernel::{Caller, Core, Kernel};
@@ -147,7 +148,10 @@ impl<H: 'static, F: Filter> TcpServerBuilder<H, F> {
             Some(acceptor) => acceptor,
             None => {
                 let plan = Plan {
-                    settings: self.settings,
+                    settings: Settings {
+                        on_failure: Some(self.client_policy),
+                        ..self.settings
+                    },
                     callbacks: self.callbacks,
                     filter: self.filter,
                     ended: None,

@@ -231,6 +231,7 @@ impl Pump {
                 let Some(read) = state.with_io(|io| io.as_mut().poll_read(cx, &mut buffer)) else {
                     return Poll::Pending;
                 };
+                state.dry.set(read.is_pending());
                 match ready!(read) {
                     Ok(()) => break,
                     Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -263,7 +264,10 @@ impl Pump {
             });
             match next.flatten() {
                 None => return Some(()),
-                Some(Ok(())) => state.base.deliver_from(core, &mut place)?,
+                Some(Ok(())) => {
+                    state.given.set(true);
+                    state.base.deliver_from(core, &mut place)?;
+                }
                 Some(Err(error)) => {
                     state.broken.set(error.is_fatal());
                     report(state, core, IoError::filter("read", id, error))?;

@@ -60,6 +60,10 @@ pub(crate) struct State {
     pub(super) over: Cell<bool>,
     /// Set by `close`: how long to be polite.
     pub(super) closing: Cell<Option<Duration>>,
+    /// There was nothing to read when the stream was asked last.
+    pub(crate) dry: Cell<bool>,
+    /// A record has been given to the session.
+    pub(crate) given: Cell<bool>,
     /// The task's poll is on the stack, so that it need not be scheduled.
     pub(super) polling: Cell<bool>,
     /// The task was scheduled for its output only.
@@ -137,6 +141,8 @@ impl State {
             auto_flush: setup.auto_flush,
             over: Cell::new(false),
             closing: Cell::new(None),
+            dry: Cell::new(false),
+            given: Cell::new(false),
             polling: Cell::new(false),
             put_only: Cell::new(false),
             reparse: Cell::new(false),
@@ -258,7 +264,7 @@ impl State {
         self.note_reparse();
     }
 
-    pub(super) fn listens(&self) -> bool {
+    pub(crate) fn listens(&self) -> bool {
         self.listens.get()
     }
 

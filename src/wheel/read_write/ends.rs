@@ -157,6 +157,34 @@ impl ReadWrite {
         }
     }
 
+    /// Reads what has come, also if the input is paused, until there is nothing left to read for the moment.
+    pub(crate) fn read_out(&self) {
+        self.state.dry.set(false);
+        self.resume_input();
+    }
+
+    /// Whether that is done.
+    pub(crate) fn is_read_out(&self) -> bool {
+        self.state.dry.get() || self.state.is_input_over() || !self.state.listens()
+    }
+
+    /// Whether a record has been given to the session, by whatever filter.
+    pub(crate) fn has_given(&self) -> bool {
+        self.state.given.get()
+    }
+
+    /// Neither reads nor gives records any more, though the handle stays open for both directions.
+    pub(crate) fn stop_listening(&self) {
+        self.state.set_listens(false);
+    }
+
+    /// Has a flushed event come, also if nothing waits to be written.
+    pub(crate) fn ask_flush(&self) {
+        self.state.ask_flush();
+        self.state.note_output();
+        self.state.schedule();
+    }
+
     /// Ends the wheel as dropping it does.
     pub(crate) fn end(&self) {
         // A closed wheel's task goes on alone.

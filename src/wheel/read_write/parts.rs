@@ -142,4 +142,11 @@ impl ReadWrite {
             owed,
         })
     }
+
+    /// Takes the stream for good, whatever its type, with what was read and not delivered; the wheel is over by that.
+    pub(crate) fn take_stream(&self) -> Option<(handle::BoxedDuplex, Bytes, Seam)> {
+        let io = self.state().take_io()?;
+        let (unread, seam) = self.state().leave();
+        Some((io, unread, seam))
+    }
 }

@@ -1,0 +1,357 @@
+//! A connection whose stream is changed under it, as `STARTTLS` does.
+//!
+//! | step | input | output |
+//! |---|---|---|
+//! | [`Link::upgrade`] | off; bytes that have come already end the connection | what was put is written; what is put from now on waits, and is not written at all if the upgrade fails |
+//! | the last byte is written | the stream leaves its wheel, which goes | waits |
+//! | the future is done | a new wheel with a new filter; paused until the event was handled | what waits is put |
+//!
+//! Bytes that came in clear text behind the command are not protected by what follows, and a peer that has to wait for
+//! the reply does not send any: an attacker does, so that they are taken for bytes of the protected session
+//! (CVE-2011-0411). They are never given to anybody.
+
+use super::callbacks::{BoxedDuplex, named_future};
+use super::connection::{FLUSHED, LOST, Plan, Wired};
+use super::link::Link;
+use super::wire::Wire;
+use crate::arg::AnyArg;
+use crate::error::Handled;
+use crate::event::{Event, Posts};
+use crate::filter::{Filter, Seam};
+use crate::id::{TaskId, WheelId};
+use crate::kernel::Turn;
+use crate::name::HeldName;
+use crate::session::{Context, States};
+use crate::wheel::{Level, PutError, ReadWrite, WheelStream};
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::panic::Location;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{self, Poll, ready};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// The output may have been written.
+const UPGRADE: Event<()> = Event::new("tcp_upgrade");
+/// What the future has made, of the stream of that wheel.
+const UPGRADED: Event<(WheelId, io::Result<BoxedDuplex>)> = Event::new("tcp_upgraded");
+/// The user's event was handled: that wheel may read.
+const RESUME: Event<WheelId> = Event::new("tcp_resume");
+
+type Making = Pin<Box<dyn Future<Output = io::Result<BoxedDuplex>>>>;
+type Make = Box<dyn FnOnce(PlainStream) -> Making>;
+
+/// An upgrade that is under way.
+pub(super) struct Upgrade<F: Filter> {
+    /// Told of the outcome.
+    event: HeldName,
+    place: &'static Location<'static>,
+    stage: Stage,
+    /// Put since it was asked for.
+    later: Vec<F::Output>,
+}
+
+enum Stage {
+    /// What was put before is being written.
+    Flushing(Make),
+    /// The future is at work on the stream of that wheel.
+    Working(TaskId, WheelId),
+    /// In between.
+    Moving,
+}
+
+impl<F: Filter> Upgrade<F> {
+    /// The connection ends before it is done.
+    pub(super) fn give_up(self, turn: Turn<'_>) {
+        if let Stage::Working(task, _) = self.stage {
+            // Its result may be on its way, and is dropped then.
+            let _ = turn.cancel(task);
+        }
+        let ended = io::Error::new(
+            io::ErrorKind::ConnectionAborted,
+            "the connection ended before it was upgraded",
+        );
+        tell(turn, &self.event, Err(ended), self.place);
+    }
+}
+
+fn tell(turn: Turn<'_>, event: &HeldName, outcome: io::Result<()>, place: &'static Location<'static>) {
+    turn.core.deliver(turn.session_id(), event, AnyArg::new(outcome), place);
+}
+
+impl<F: Filter> Wire<F> {
+    pub(super) fn is_upgrading(&self) -> bool {
+        self.upgrade.borrow().is_some()
+    }
+
+    /// Keeps a record until the upgrade is done.
+    pub(super) fn put_later(&self, record: F::Output) -> Result<Level, PutError<F::Output>> {
+        match &mut *self.upgrade.borrow_mut() {
+            Some(upgrade) if self.is_connected() => {
+                upgrade.later.push(record);
+                Ok(Level::Normal)
+            }
+            _ => Err(PutError::closed(record)),
+        }
+    }
+}
+
+impl<F: Filter> Link<'_, F> {
+    /// Changes the stream under the connection, for `STARTTLS` and the like; `event` tells when it is done or has failed.
+    ///
+    /// What was put before is written first. Then `f` is given the stream, and the stream that its future makes carries the
+    /// connection from then on, with the same session, heap and callbacks and a new filter of the builder's. What is put
+    /// meanwhile is written to the new stream. The event's handler runs before the first record from the new stream.
+    ///
+    /// Bytes that the peer has sent behind the command are not given to anybody: they came in clear text, and a peer that
+    /// waits for your reply sends none. The upgrade fails because of them, and the connection ends.
+    ///
+    /// # Errors
+    /// The event has the error of the future, or [`InvalidData`](io::ErrorKind::InvalidData) for bytes that came too early,
+    /// [`NotConnected`](io::ErrorKind::NotConnected), [`AlreadyExists`](io::ErrorKind::AlreadyExists) if an upgrade is under
+    /// way, [`ConnectionAborted`](io::ErrorKind::ConnectionAborted) if the connection ended meanwhile. The connection ends
+    /// after a failed upgrade. There is no time limit: put `tokio::time::timeout` round the future.
+    ///
+    /// ```
+    /// use poe::{Event, component::{TcpClient, TcpServer}};
+    /// use std::io;
+    /// # use poe::Kernel;
+    /// # struct Acceptor;
+    /// # impl Acceptor { async fn accept<S>(&self, stream: S) -> io::Result<S> { Ok(stream) } }
+    /// # let acceptor = std::rc::Rc::new(Acceptor);
+    /// const SECURED: Event<io::Result<()>> = Event::new("secured");
+    /// # tokio_test::block_on(async {
+    /// # let kernel = Kernel::new();
+    /// let server = TcpServer::builder("127.0.0.1:0")
+    ///     .client_heap(|_| false)                                 // not secured yet
+    ///     .client_input(move |cx, line: String| {
+    ///         let acceptor = acceptor.clone();
+    ///         if line == "STARTTLS" {
+    ///             cx.client().put("220 ready");
+    ///             cx.client().upgrade(|stream| async move { acceptor.accept(stream).await }, SECURED);
+    ///         } else {
+    ///             cx.client().put(format!("250 {}", *cx.heap));
+    ///         }
+    ///     })
+    ///     .state(SECURED, |cx, outcome| match outcome {
+    ///         Ok(()) => *cx.heap = true,
+    ///         Err(error) => eprintln!("{:?}: {error}", cx.client().peer()),
+    ///     })
+    ///     .start(&kernel)
+    ///     .await?;
+    /// # TcpClient::builder(server.local_name())
+    /// #     .connected(|cx| cx.server().put("STARTTLS"))
+    /// #     .server_input(move |cx, line| match &*line {
+    /// #         "220 ready" => cx.server().put("and?"),
+    /// #         other => {
+    /// #             assert_eq!(other, "250 true");
+    /// #             cx.server().shutdown();
+    /// #             server.shutdown();
+    /// #         }
+    /// #     })
+    /// #     .start(&kernel)?;
+    /// # kernel.run().await
+    /// # }).unwrap();
+    /// ```
+    #[doc(alias = "Server_SSLify")]
+    #[doc(alias = "Client_SSLify")]
+    #[doc(alias = "STARTTLS")]
+    #[track_caller]
+    pub fn upgrade<Fut, S>(&self, f: impl FnOnce(PlainStream) -> Fut + 'static, event: impl Posts<io::Result<()>>)
+    where
+        Fut: Future<Output = io::Result<S>> + 'static,
+        S: AsyncRead + AsyncWrite + 'static,
+    {
+        let (wire, turn, place) = (self.wire, self.turn, Location::caller());
+        let event = HeldName::new(event.key());
+        let refuse = |kind, why: &str| tell(turn, &event, Err(io::Error::new(kind, why)), place);
+        let Some(wheel) = wire.wheel().filter(|_| wire.is_connected()) else {
+            let why = "there is no connection to be upgraded";
+            return match wire.is_upgrading() {
+                true => refuse(io::ErrorKind::AlreadyExists, "the connection is being upgraded already"),
+                false => refuse(io::ErrorKind::NotConnected, why),
+            };
+        };
+        if wire.is_upgrading() {
+            return refuse(io::ErrorKind::AlreadyExists, "the connection is being upgraded already");
+        }
+        wheel.stop_listening();
+        wire.sealed.set(true);
+        let unread = wheel.input_pending().len();
+        if unread > 0 {
+            wire.shutdown.set(true);
+            tell(turn, &event, Err(too_early(unread)), place);
+            turn.yield_to(LOST, ());
+            return;
+        }
+        let make: Make = Box::new(move |stream| {
+            let making = f(stream);
+            Box::pin(async move { Ok(Box::pin(making.await?) as BoxedDuplex) })
+        });
+        let upgrade = Upgrade {
+            event,
+            place,
+            stage: Stage::Flushing(make),
+            later: Vec::new(),
+        };
+        *wire.upgrade.borrow_mut() = Some(Box::new(upgrade));
+        turn.yield_to(UPGRADE, ());
+    }
+}
+
+fn too_early(bytes: usize) -> io::Error {
+    let what = format!("{bytes} bytes came in clear text behind the command that asked for the upgrade");
+    io::Error::new(io::ErrorKind::InvalidData, what)
+}
+
+impl<H: 'static, X: Wired> Plan<H, X> {
+    pub(super) fn upgrade_states(plan: &Rc<Self>, user: States<H, X>) -> States<H, X> {
+        let on_upgraded = plan.clone();
+        user.on(UPGRADE, |cx, ()| {
+            // Also if nothing waits: the stream itself may hold something.
+            if let Some(wheel) = cx.component().wire().wheel() {
+                wheel.set_flushed_event(Some(FLUSHED));
+                wheel.ask_flush();
+            }
+        })
+        .on(UPGRADED, move |cx, (wheel, made)| on_upgraded.upgraded(cx, wheel, made))
+        .on(RESUME, |cx, id| {
+            if let Some(wheel) = cx.component().wire().wheel().filter(|wheel| wheel.id() == id) {
+                wheel.resume_input();
+            }
+        })
+    }
+
+    /// Everything is written: takes the stream from its wheel, if it is to be upgraded.
+    pub(super) fn flushed_for_upgrade(&self, cx: &mut Context<'_, H, X>) -> Handled {
+        let wire = cx.component().wire();
+        let Some(mut upgrade) = wire.upgrade.take() else {
+            return Ok(());
+        };
+        let wheel = wire.wheel().filter(|wheel| wheel.out_octets() == 0);
+        let (make, wheel) = match (std::mem::replace(&mut upgrade.stage, Stage::Moving), wheel) {
+            (Stage::Flushing(make), Some(wheel)) => (make, wheel),
+            (stage, _) => {
+                upgrade.stage = stage;
+                *wire.upgrade.borrow_mut() = Some(upgrade);
+                return Ok(());
+            }
+        };
+        let id = wheel.id();
+        let taken = wheel.take_stream();
+        wire.cut();
+        let stream = match taken {
+            Some((io, unread, seam)) if unread.is_empty() => PlainStream { io, seam },
+            taken => {
+                let unread = taken.map_or(0, |(_, unread, _)| unread.len());
+                tell(cx.kernel, &upgrade.event, Err(too_early(unread)), upgrade.place);
+                cx.yield_to(LOST, ());
+                return Ok(());
+            }
+        };
+        let making = named_future("upgrade", cx, async move { make(stream).await });
+        let task = cx.spawn(async move { (id, making.await) }, UPGRADED);
+        upgrade.stage = Stage::Working(task, id);
+        *cx.component().wire().upgrade.borrow_mut() = Some(upgrade);
+        Ok(())
+    }
+
+    fn upgraded(&self, cx: &mut Context<'_, H, X>, wheel: WheelId, made: io::Result<BoxedDuplex>) -> Handled {
+        let wire = cx.component().wire();
+        let upgrade = wire.upgrade.take();
+        let upgrade = match upgrade {
+            Some(upgrade) if matches!(upgrade.stage, Stage::Working(_, id) if id == wheel) => upgrade,
+            other => {
+                *wire.upgrade.borrow_mut() = other;
+                return Ok(());
+            }
+        };
+        let made = made.map(ReadWrite::builder);
+        let builder = match made {
+            Ok(builder) => builder,
+            Err(error) => {
+                tell(cx.kernel, &upgrade.event, Err(error), upgrade.place);
+                cx.yield_to(LOST, ());
+                return Ok(());
+            }
+        };
+        let wheel = match self.wheel(cx, builder) {
+            Ok(wheel) => wheel,
+            Err(failure) => {
+                cx.yield_to(LOST, ());
+                return Err(failure);
+            }
+        };
+        let id = wheel.id();
+        wheel.pause_input();
+        wire.set_wheel(wheel);
+        wire.sealed.set(false);
+        tell(cx.kernel, &upgrade.event, Ok(()), upgrade.place);
+        let link = Link::new(wire, cx.kernel);
+        for record in upgrade.later {
+            link.put(record);
+        }
+        cx.yield_to(RESUME, id);
+        Ok(())
+    }
+}
+
+/// The stream of a connection, taken from under its wheel: what [`Link::upgrade`] gives to its closure.
+///
+/// It reads and writes what the connection's stream did: the socket, or what PreConnect had made of it.
+///
+/// ```
+/// use poe::component::PlainStream;
+/// use std::io;
+/// use tokio::io::AsyncReadExt;
+/// /// Reads a preface before the protocol goes on.
+/// async fn preface(mut stream: PlainStream) -> io::Result<PlainStream> {
+///     let mut magic = [0; 4];
+///     stream.read_exact(&mut magic).await?;
+///     if magic == *b"v2\r\n" { Ok(stream) } else { Err(io::ErrorKind::InvalidData.into()) }
+/// }
+/// ```
+pub struct PlainStream {
+    io: WheelStream,
+    /// The rest of a newline that is still to come.
+    seam: Seam,
+}
+
+impl AsyncRead for PlainStream {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        loop {
+            let before = buf.filled().len();
+            ready!(this.io.as_mut().poll_read(cx, buf))?;
+            let read = &buf.filled()[before..];
+            let (all, kept) = (read.len(), this.seam.trim(read).len());
+            if kept == all {
+                return Poll::Ready(Ok(()));
+            }
+            buf.filled_mut().copy_within(before + 1.., before);
+            buf.set_filled(before + kept);
+            if kept > 0 {
+                return Poll::Ready(Ok(()));
+            }
+        }
+    }
+}
+
+impl AsyncWrite for PlainStream {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.io.as_mut().poll_write(cx, bytes)
+    }
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<io::Result<()>> {
+        self.io.as_mut().poll_flush(cx)
+    }
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<io::Result<()>> {
+        self.io.as_mut().poll_shutdown(cx)
+    }
+}
+
+impl fmt::Debug for PlainStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PlainStream").finish_non_exhaustive()
+    }
+}
