@@ -1,7 +1,7 @@
 //! What a user has to say: the callbacks of a connection.
 
 use super::connection::Wired;
-use crate::error::{Failure, Handled};
+use crate::error::{Failure, Handled, drop_quietly};
 use crate::filter::Filter;
 use crate::session::{Context, IntoReply};
 use crate::wheel::{IoError, SocketStream};
@@ -112,6 +112,20 @@ pub(super) struct Callbacks<H: 'static, X: Wired> {
     pub(super) disconnected: Option<Callback<H, X, ()>>,
     /// Of a client's session; a server's connections have none.
     pub(super) stopped: Option<Callback<H, X, ()>>,
+}
+
+impl<H: 'static, X: Wired> Drop for Callbacks<H, X> {
+    /// Each by itself: what they have captured may panic when it is dropped, and two panics at once end the process.
+    fn drop(&mut self) {
+        drop_quietly(self.pre_connect.take());
+        drop_quietly(self.connected.take());
+        drop_quietly(self.input.take());
+        drop_quietly(self.flushed.take());
+        drop_quietly(self.error.take());
+        drop_quietly(self.high.take());
+        drop_quietly(self.low.take());
+        drop_quietly(self.disconnected.take());
+    }
 }
 
 impl<H: 'static, X: Wired> Callbacks<H, X> {

@@ -6,7 +6,7 @@
 use super::callbacks::{BoxedDuplex, Callback, Callbacks, Component, call, named};
 use super::settings::Settings;
 use super::wire::Wire;
-use crate::error::{Error, ErrorKind, Handled};
+use crate::error::{Error, ErrorKind, Handled, text_of};
 use crate::event::{Event, STOP};
 use crate::filter::Filter;
 use crate::id::WheelId;
@@ -317,7 +317,7 @@ impl<H: 'static, X: Wired> Plan<H, X> {
     fn told_of_error(&self, cx: &mut Context<'_, H, X>, error: IoError) -> Handled {
         if self.callbacks.error.is_none() && !error.is_eof() && !error.is_reset() {
             let peer = cx.component().wire().peer().map(tracing::field::display);
-            tracing::warn!(target: "poe::wheels", session = %cx.session_id(), peer, "{error}");
+            tracing::warn!(target: "poe::wheels", session = %cx.session_id(), peer, "{}", text_of(&error));
         }
         self.tell(cx, &self.callbacks.error, error)
     }

@@ -154,5 +154,7 @@ impl Core {
             self.names.release_pair(entry.name, entry.caller);
         }
         drop_each_quietly(late);
+        drop_quietly(self.dead_letters.take());
+        drop_quietly(self.die.hook.take());
     }
 }

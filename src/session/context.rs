@@ -4,7 +4,7 @@ use super::options::Options;
 use super::reply::IntoReply;
 use super::states::{Handler, States, Table, TableSlot, erase};
 use crate::arg::AnyArg;
-use crate::error::{CallError, Error, Failure};
+use crate::error::{CallError, Error, Failure, drop_quietly};
 use crate::event::{Calls, EventName, Unhandled, assert_reply_type};
 use crate::id::SessionId;
 use crate::kernel::invoke::sealed;
@@ -34,6 +34,13 @@ impl<H, X> SessionCell<H, X> {
             table: TableSlot::new(states.table),
             options,
         }
+    }
+}
+
+impl<H: 'static, X: 'static> Drop for SessionCell<H, X> {
+    /// The heap goes by itself: its drop may panic, and so may those of the other parts.
+    fn drop(&mut self) {
+        drop_quietly(self.heap.take());
     }
 }
 

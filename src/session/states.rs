@@ -3,7 +3,7 @@
 use super::context::{Context, SessionCell};
 use super::reply::IntoReply;
 use crate::arg::AnyArg;
-use crate::error::{Failure, WrongArgument};
+use crate::error::{Failure, WrongArgument, drop_each_quietly};
 use crate::event::Calls;
 use crate::kernel::{Invoked, Turn};
 use crate::name::{Key, Name, NameIdx, Names};
@@ -122,6 +122,8 @@ impl<F: ?Sized> Drop for Table<F> {
         for key in &self.keys {
             self.names.release(*key);
         }
+        // What a closure has captured is the user's: the drops of two may panic.
+        drop_each_quietly(std::mem::take(&mut self.handlers));
     }
 }
 

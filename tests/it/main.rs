@@ -65,6 +65,7 @@ mod nfa;
 mod os_signals;
 mod own_resources;
 mod own_sessions;
+mod panicking_drops;
 mod perl_twins;
 mod phrasebook;
 mod pipes;

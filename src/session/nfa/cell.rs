@@ -112,6 +112,14 @@ pub(super) struct NfaCell<S: 'static, R: 'static> {
     reserved: [HeldName; 4],
 }
 
+impl<S: 'static, R: 'static> Drop for NfaCell<S, R> {
+    /// The run state and the postponed events go by themselves: their drops may panic, and so may those of the other parts.
+    fn drop(&mut self) {
+        drop_quietly(self.runstate.take());
+        self.postponed.clear();
+    }
+}
+
 /// One level of handlers less when it is dropped, also by a panic.
 struct Level<'a>(&'a Cell<u32>);
 

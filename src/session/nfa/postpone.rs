@@ -5,6 +5,7 @@
 //! not change its state any more.
 
 use crate::arg::AnyArg;
+use crate::error::drop_each_quietly;
 use crate::id::SessionId;
 use crate::kernel::Turn;
 use crate::name::HeldName;
@@ -34,6 +35,12 @@ pub(super) struct Queue {
 impl Queue {
     pub(super) fn push(&self, event: Postponed) {
         self.waiting.borrow_mut().push_back(event);
+    }
+
+    /// Drops what waits, each by itself.
+    pub(super) fn clear(&self) {
+        drop_each_quietly(self.waiting.take());
+        drop_each_quietly(self.ready.take());
     }
 
     pub(super) fn len(&self) -> usize {

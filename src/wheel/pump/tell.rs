@@ -2,7 +2,7 @@
 
 use super::state::State;
 use crate::arg::AnyArg;
-use crate::error::{Failure, drop_quietly};
+use crate::error::{Failure, drop_quietly, text_of};
 use crate::filter::FilterError;
 use crate::kernel::Core;
 use crate::name::{HeldName, Name, NameIdx};
@@ -81,6 +81,8 @@ pub(super) fn report(state: &State, core: &Core, error: IoError) -> Option<()> {
 pub(crate) fn log_unreported(base: &Base, wheel: &str, error: &IoError) {
     let Some(filter) = error.as_filter() else { return };
     let (session, id, place, bytes) = (base.owner(), base.id(), base.place(), filter.octets().len());
+    // A filter's error is the user's, and its `Display` may panic.
+    let error = text_of(error);
     if filter.is_fatal() {
         tracing::error!(
             target: "poe::wheels", %session, wheel = %id, %place, bytes,

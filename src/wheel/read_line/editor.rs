@@ -152,7 +152,8 @@ fn obey(editor: &mut Reedline, shared: &Arc<Shared>, desk: &Arc<Desk>, command: 
         Command::Read(answers) => {
             // A completer is the user's code. Its panic must not leave the terminal raw.
             let read = catch_unwind(AssertUnwindSafe(|| read(editor, shared, desk, &answers)));
-            if read.is_err() {
+            if let Err(payload) = read {
+                crate::error::drop_payload(payload);
                 let _ = crossterm::terminal::disable_raw_mode();
                 let why = io::Error::other("the line editor has panicked");
                 let _ = answers.send(Answer::Failed(why));

@@ -319,7 +319,7 @@ pub(super) fn run(callback: Callback, mut io: CallbackIo) -> ExitStatus {
     let result = catch_unwind(AssertUnwindSafe(|| callback(&mut io)));
     let complaint = match result {
         Ok(Ok(())) => return ExitStatus::from_raw(0),
-        Ok(Err(error)) => error.to_string(),
+        Ok(Err(error)) => crate::error::text_of(&error),
         Err(payload) => crate::error::Failure::from_panic(payload).to_string(),
     };
     // Nobody may be listening any more.
