@@ -412,3 +412,29 @@ async fn a_shutdown_leaves_a_blocked_thread_behind() {
     assert!(report.to_string().contains("blocks its thread"), "{report}");
     drop(release);
 }
+
+#[tokio::test]
+async fn a_server_that_was_shut_down_still_lets_go_of_its_clients_and_does_not_come_back() {
+    let pool = KernelPool::builder(1)
+        .setup(|kernel, _| async move { fragile(&kernel).map(drop) })
+        .start()
+        .unwrap();
+    let server = pool
+        .serve("127.0.0.1:0", |server| {
+            server.client_input(|cx, line| cx.client().put(line))
+        })
+        .await
+        .unwrap();
+    within(async {
+        let mut stream = TcpStream::connect(server.local_addr()).await.unwrap();
+        stream.write_all(b"hello\r\n").await.unwrap();
+        stream.read_exact(&mut [0; 7]).await.unwrap();
+        server.shutdown();
+        server.shutdown_clients();
+        assert_eq!(stream.read(&mut [0; 1]).await.unwrap(), 0);
+        pool.handle().kernel(0).unwrap().post("fragile", FAIL, ()).unwrap();
+        assert_eq!(pool.next_failure().await.outcome, PoolOutcome::Restarted);
+        assert!(TcpStream::connect(server.local_addr()).await.is_err());
+    })
+    .await;
+}

@@ -55,8 +55,8 @@ struct Served {
     /// By this number the pool knows it.
     number: usize,
     server: TcpServer,
-    /// The same socket as the server's, so that its backlog outlives a failure.
-    socket: TcpListener,
+    /// The same socket as the server's, so that its backlog outlives a failure; `None` once the server was shut down.
+    socket: Option<TcpListener>,
     make: Arc<MakeServer>,
 }
 
@@ -136,7 +136,14 @@ impl Local {
 
     /// A server that was shut down does not come back.
     pub(super) fn forget(&self, number: usize) {
-        self.servers.borrow_mut().retain(|served| served.number != number);
+        for served in self
+            .servers
+            .borrow_mut()
+            .iter_mut()
+            .filter(|served| served.number == number)
+        {
+            served.socket = None;
+        }
     }
 
     pub(super) async fn serve(&self, number: usize, socket: TcpListener, make: Arc<MakeServer>) -> Result<(), Error> {
@@ -144,7 +151,7 @@ impl Local {
         self.servers.borrow_mut().push(Served {
             number,
             server,
-            socket,
+            socket: Some(socket),
             make,
         });
         Ok(())
@@ -217,9 +224,9 @@ impl Local {
             self.set_up().await?;
             let again: Vec<_> = {
                 let servers = self.servers.borrow();
-                let again = servers.iter().map(|served| {
-                    let socket = served.socket.try_clone();
-                    (served.number, socket, served.make.clone())
+                let again = servers.iter().filter_map(|served| {
+                    let socket = served.socket.as_ref()?.try_clone();
+                    Some((served.number, socket, served.make.clone()))
                 });
                 again.collect()
             };
@@ -230,10 +237,13 @@ impl Local {
                 })?;
                 let server = self.start_server(&socket, &make).await?;
                 let mut servers = self.servers.borrow_mut();
-                match servers.iter_mut().find(|served| served.number == number) {
-                    Some(served) => served.server = server,
-                    // It was shut down meanwhile.
-                    None => server.shutdown(),
+                let served = servers.iter_mut().find(|served| served.number == number);
+                if let Some(served) = served {
+                    if served.socket.is_none() {
+                        // It was shut down meanwhile.
+                        server.shutdown();
+                    }
+                    served.server = server;
                 }
             }
             Ok::<(), Error>(())
