@@ -16,9 +16,13 @@
 //!    ([`Handle::enter`](tokio::runtime::Handle::enter)) that is driven elsewhere, on a thread that is parked in its
 //!    `block_on`, or by the workers of a multi-threaded one. A runtime that nobody drives delivers nothing: no socket is
 //!    ever ready, and no timer is due.
-//! 4. **Take its turn.** The future gives way after its [budget](crate::KernelBuilder::budget) of events or its
-//!    [slice](crate::KernelBuilder::slice) of time, in the middle of a generation if need be, and is ready to be polled
-//!    again at once.
+//! 4. **Take its turn.** The future yields after its [budget](crate::KernelBuilder::budget) of work or its
+//!    [slice](crate::KernelBuilder::slice) of time, whatever it is doing, and is ready to be polled again at once. It goes on
+//!    where it stopped, so that no order changes.
+//!
+//! Futures and streams of sessions use the cooperative budget of the host's Tokio task. On a host without one (another
+//! executor, `tokio::task::unconstrained`) the kernel polls them in a `LocalSet` of its own, which has one; there
+//! `tokio::task::spawn_local` works inside them as well.
 //!
 //! It may do two things besides: drop the future at any time, by which nothing is lost (the kernel owns the work, a later
 //! `run` goes on where that one stopped), and have other work between the polls, as it likes.

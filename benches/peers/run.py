@@ -272,4 +272,77 @@ def main():
             f.write("\n".join(lines) + "\n")
 
 
-main()
+BEFORE = "9952686"  # the last commit whose I/O phase did not yield
+SCENARIOS = ["echo-1", "echo-2", "echo-4", "pipe", "pty", "tail", "lines"]
+
+
+def fair_build(before):
+    """Builds the FAIR program beside this crate, and beside a worktree of the commit `before`. Gives both paths."""
+    source = HERE / "fair"
+    target = pathlib.Path(TARGET).resolve() / "fair"
+    run = lambda *words, **more: subprocess.run(words, check=True, **more)
+    run("cargo", "build", "-q", "--release", "--manifest-path", str(source / "Cargo.toml"), "--target-dir", str(target / "now"))
+    tree = target / "tree"
+    if not tree.exists():
+        run("git", "-C", str(HERE), "worktree", "add", "--force", "--detach", str(tree), before)
+    old = target / "package"
+    (old / "src").mkdir(parents=True, exist_ok=True)
+    for file in (source / "src").iterdir():
+        (old / "src" / file.name).write_text(file.read_text())
+    manifest = (source / "Cargo.toml").read_text().replace('path = "../../.."', f'path = "{tree}"')
+    (old / "Cargo.toml").write_text(manifest)
+    if (source / "Cargo.lock").exists():
+        (old / "Cargo.lock").write_text((source / "Cargo.lock").read_text())
+    flags = {**os.environ, "RUSTFLAGS": "--cfg before"}
+    run("cargo", "build", "-q", "--release", "--manifest-path", str(old / "Cargo.toml"), "--target-dir", str(target / "before"), env=flags)
+    return str(target / "now/release/fair"), str(target / "before/release/fair")
+
+
+def fair():
+    """`run.py fair`: latency beside a flood, ours beside raw Tokio, and the flood's throughput, ours beside what it was."""
+    a = argparse.ArgumentParser(prog="run.py fair")
+    a.add_argument("--rounds", type=int, default=7)
+    a.add_argument("--seconds", default="2")
+    a.add_argument("--only", default=",".join(SCENARIOS))
+    a.add_argument("--before", default=BEFORE, help="the commit to compare the throughput with")
+    a = a.parse_args(sys.argv[2:])
+    now, before = fair_build(a.before)
+    programs = {"before": (before, "ours"), "ours": (now, "ours"), "raw": (now, "raw")}
+    wanted = a.only.split(",")
+    got = {(s, name): [] for s in wanted for name in programs}
+    for k in range(a.rounds):
+        for s in wanted:
+            for name, (program, system) in programs.items():
+                p = subprocess.run([program, system, s, a.seconds], capture_output=True, text=True, timeout=180)
+                if not p.stdout.startswith("{"):
+                    sys.exit(f"{name} {s}: {p.stderr[-400:]}")
+                got[s, name].append(json.loads(p.stdout))
+            print(f"round {k + 1}, {s}", file=sys.stderr, flush=True)
+    median = lambda s, name, what: statistics.median(r[what] for r in got[s, name])
+    ms = lambda us: f"{us / 1000:.2f}"
+    print("| beside | raw Tokio p99, ms | ours p99, ms | ratio | before p99, ms | flood: raw, MB/s | ours, MB/s | ours / before | |")
+    print("|---|---|---|---|---|---|---|---|---|")
+    bad = 0
+    for s in wanted:
+        pairs = zip(got[s, "ours"], got[s, "raw"])
+        ratio = statistics.median(o["p99"] / max(r["p99"], 1) for o, r in pairs)
+        kept = statistics.median(o["flood"] / max(b["flood"], 0.1) for o, b in zip(got[s, "ours"], got[s, "before"]))
+        ours, raw = median(s, "ours", "p99"), median(s, "raw", "p99")
+        misses = []
+        if ratio > 2:
+            misses.append("p99 > 2 x raw")
+        if raw <= 10_000 and ours > 20_000:
+            misses.append("p99 > 20 ms")
+        if kept < 0.95:
+            misses.append("throughput < 0.95")
+        bad += bool(misses)
+        row = [s, ms(raw), ms(ours), f"{ratio:.2f}", ms(median(s, "before", "p99")), f"{median(s, 'raw', 'flood'):.0f}",
+               f"{median(s, 'ours', 'flood'):.0f}", f"{kept:.2f}", ", ".join(misses) or "ok"]
+        print("| " + " | ".join(row) + " |", flush=True)
+    sys.exit(1 if bad else 0)
+
+
+if sys.argv[1:2] == ["fair"]:
+    fair()
+else:
+    main()

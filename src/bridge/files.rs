@@ -69,6 +69,18 @@ pub(crate) fn set_nonblocking(fd: BorrowedFd<'_>, on: bool) -> io::Result<()> {
     Ok(rustix::io::ioctl_fionbio(fd, on)?)
 }
 
+/// Device and number of a file.
+pub(crate) type FileId = (u64, u64);
+
+/// Which file a descriptor is of; none for those that share one number (eventfd, timerfd …), or if the system does not say.
+pub(crate) fn file_id(fd: BorrowedFd<'_>) -> Option<FileId> {
+    let stat = rustix::fs::fstat(fd).ok()?;
+    let kind = rustix::fs::FileType::from_raw_mode(stat.st_mode);
+    #[allow(clippy::unnecessary_cast, reason = "the types differ from system to system")]
+    let id = (stat.st_dev as u64, stat.st_ino as u64);
+    (kind != rustix::fs::FileType::Unknown && id.1 != 0).then_some(id)
+}
+
 /// One descriptor of our own in the reactor.
 pub(crate) struct Readiness {
     fd: Rc<AsyncFd<OwnedFd>>,

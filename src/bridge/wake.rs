@@ -36,11 +36,18 @@ impl Shared {
         self.attention.swap(false, Ordering::AcqRel)
     }
 
+    /// Has the future woken by `waker` from now on. Look at [`wants_attention`](Self::wants_attention) afterwards: who
+    /// raised the flag before this has woken nobody.
     pub(crate) fn register(&self, waker: &Waker) {
         self.host.register(waker);
     }
 
-    /// Moves the list of woken tasks into `into`, which must be empty.
+    /// The future is being polled: what happens until it registers again is only noted.
+    pub(crate) fn unregister(&self) {
+        drop(self.host.take());
+    }
+
+    /// Moves the list of woken tasks, in the order in which they were woken, into `into`, which must be empty.
     pub(crate) fn take_woken(&self, into: &mut Vec<u64>) {
         std::mem::swap(&mut *self.woken.lock().unwrap_or_else(PoisonError::into_inner), into);
     }

@@ -10,7 +10,7 @@ use std::time::Duration;
 /// ```
 /// use std::time::Duration;
 /// let kernel = poe::Kernel::builder()
-///     .budget(64) // events at most, …
+///     .budget(64) // pieces of work at most, …
 ///     .slice(Duration::from_micros(50)) // … and no longer than that, until others have their turn
 ///     .timer_slack(Duration::from_millis(2))
 ///     .report_slow_handlers(Duration::from_millis(5))
@@ -71,7 +71,7 @@ pub struct KernelBuilder {
 /// All settings with their defaults in one place.
 #[derive(Clone, Debug)]
 pub(crate) struct Config {
-    /// Events handled before the kernel gives way to its host.
+    /// Pieces of work done before the kernel yields to its host.
     pub(crate) budget: u32,
     /// … and the time after which it does so in any case, in nanoseconds.
     pub(crate) slice_nanos: u64,
@@ -122,17 +122,20 @@ impl Default for Config {
 }
 
 impl KernelBuilder {
-    /// How many events the kernel handles at most before it gives way to its host; default 1024, at least 1. What bounds
-    /// the wait of other tasks is [`slice`](Self::slice); this only spares the kernel from looking at the clock for each event.
+    /// How many pieces of work the kernel does at most before it yields to its host; default 1024, at least 1.
     ///
-    /// With 1 the host's I/O is polled after every event, exactly as POE does between generations (law L6), for about
-    /// thirty times the price of an event.
+    /// An event, a record, a read, an accept, a poll of a task, and a message from another thread are one piece each. What
+    /// bounds the wait of other tasks is [`slice`](Self::slice); this only spares the kernel from reading the clock for each.
+    ///
+    /// A yield is a pause and changes no order. With 1, the exact mode, the host's I/O is polled after every event, for about
+    /// thirty times the price of an event; what becomes ready by that still waits for the next slice.
     pub fn budget(mut self, events: u32) -> Self {
         self.config.budget = events.max(1);
         self
     }
 
-    /// How long the kernel handles events at most before it gives way to its host; default 100 µs.
+    /// How long the kernel works at most, whatever it does, before it yields to its host; default 100 µs. One handler that
+    /// takes longer is not interrupted.
     pub fn slice(mut self, limit: Duration) -> Self {
         self.config.slice_nanos = nanos(limit);
         self

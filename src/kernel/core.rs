@@ -20,6 +20,7 @@ use crate::resource::outside::Outside;
 use crate::resource::sessions::{KERNEL, Sessions};
 use crate::resource::signals::Signals;
 use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -57,6 +58,8 @@ pub struct Core {
     #[cfg(unix)]
     pub(super) selects: Rc<select::Selects>,
     pub(super) inbox: Arc<handle::Inbox>,
+    /// What was taken out of the inbox and is still to be delivered.
+    pub(super) letters: RefCell<VecDeque<handle::Letter>>,
     pub(super) dead_letters: RefCell<Option<handle::DeadLetterHook>>,
     pub(super) deadline: RefCell<Deadline>,
     pub(crate) active: ActiveCell,
@@ -105,6 +108,7 @@ impl Core {
             tasks: task::Tasks::new(shared.clone(), tag),
             #[cfg(unix)]
             selects: Rc::default(),
+            letters: RefCell::default(),
             inbox: handle::Inbox::new(shared.clone(), config.inbox, clock.to_send(), tag),
             clock,
             dead_letters: RefCell::default(),

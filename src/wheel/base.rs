@@ -79,7 +79,14 @@ impl Base {
         self.core()?.start_task(purpose, body)
     }
 
-    /// Has a task polled as soon as the current handler returns.
+    /// Lets a task have a turn in the next I/O phase.
+    pub(crate) fn wake(&self, task: Option<TaskId>) {
+        if let (Some(core), Some(task)) = (self.core(), task) {
+            core.tasks.wake(task);
+        }
+    }
+
+    /// Has a task polled for what it has to write, as soon as the current handler returns.
     pub(crate) fn schedule(&self, task: Option<TaskId>) {
         if let (Some(core), Some(task)) = (self.core(), task) {
             core.tasks.schedule(task);

@@ -315,6 +315,10 @@ impl Task for KeyTask {
                     if base.deliver(core, state.input.idx(), AnyArg::new(input)).is_none() {
                         return Poll::Ready(());
                     }
+                    if core.must_yield() {
+                        core.pause_turn();
+                        return Poll::Pending;
+                    }
                 }
                 Poll::Ready(Some(Err(error))) => return self.ended(core, Some(error)),
                 Poll::Ready(None) => return self.ended(core, None),

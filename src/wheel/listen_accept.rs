@@ -166,7 +166,7 @@ impl ListenAccept {
     /// Takes clients again, those in the backlog first.
     pub fn resume_accept(&self) {
         if self.state.paused.replace(false) {
-            self.state.base.schedule(self.task);
+            self.state.base.wake(self.task);
         }
     }
 }

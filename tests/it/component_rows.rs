@@ -220,7 +220,7 @@ async fn a_server_ends_its_clients_in_good_order_or_at_once() {
     for now in [false, true] {
         let kernel = Kernel::new();
         let tally = Tally::default();
-        let (connected, gone) = (tally.clone(), tally.clone());
+        let (connected, gone, gone_by_then) = (tally.clone(), tally.clone(), tally.clone());
         let server = TcpServer::builder("127.0.0.1:0")
             .client_connected(move |cx| {
                 connected.add("connected");
@@ -244,7 +244,13 @@ async fn a_server_ends_its_clients_in_good_order_or_at_once() {
                 pause(2).await;
             }
             match now {
-                true => server.cut_clients(),
+                true => {
+                    server.cut_clients();
+                    // A client that reads meanwhile would have the system take all of it.
+                    while gone_by_then.of("disconnected") < 3 {
+                        pause(2).await;
+                    }
+                }
                 false => server.shutdown_clients(),
             }
             for stream in &mut streams {
@@ -723,6 +729,8 @@ async fn a_shutdown_under_load_gives_a_thousand_clients_every_answer() {
             count.set(count.get() + 1);
             cx.client().put(format!("answer to {line}"));
         })
+        // The clients talk until they have heard everything, which may take longer than the default.
+        .linger(Duration::from_secs(15))
         .client_error(|_, _| ())
         .start(&kernel)
         .await
@@ -730,10 +738,15 @@ async fn a_shutdown_under_load_gives_a_thousand_clients_every_answer() {
     let addr = server.local_addr().unwrap();
     let ends = Rc::new(Cell::new(0));
     let talk = async {
+        let (client_ends, server) = (&ends, &server);
         let client = |n: usize| {
-            let ends = ends.clone();
+            let ends = client_ends.clone();
             async move {
                 let (mut reader, mut writer) = TcpStream::connect(addr).await.unwrap().into_split();
+                // Who still waits in the backlog when the listener closes is reset by the system.
+                while server.connections() < CLIENTS {
+                    pause(5).await;
+                }
                 // Requests without waiting for answers, until the server takes no more.
                 let ask = async {
                     for i in 0_u64.. {

@@ -136,7 +136,7 @@ fn another_executor_with_a_runtime_driven_elsewhere() {
 }
 
 /// An executor that knows nothing of Tokio: it parks its thread between polls.
-fn futures_executor(future: impl Future<Output = ()>) {
+pub(crate) fn futures_executor(future: impl Future<Output = ()>) {
     struct Unpark(std::thread::Thread);
     impl std::task::Wake for Unpark {
         fn wake(self: std::sync::Arc<Self>) {

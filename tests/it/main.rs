@@ -24,6 +24,8 @@ mod examples_processes;
 mod examples_small;
 mod examples_tcp;
 mod failures;
+mod fairness;
+mod fairness_order;
 mod filter_block;
 #[cfg(feature = "json")]
 mod filter_change;

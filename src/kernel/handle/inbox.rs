@@ -10,7 +10,6 @@ use crate::kernel::Core;
 use crate::kernel::dispatch::discard;
 use crate::name::{Key, NameIdx};
 use crate::resource::sessions::KERNEL;
-use std::cell::RefCell;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -48,9 +47,9 @@ impl Inbox {
     /// One handle less; `serve` may be waiting for just this.
     ///
     /// No interleaving loses the end of `serve`. The dropping thread does D1: counts down, D2: raises the flag, D3: wakes the
-    /// registered waker if the flag was down. The kernel does K1: registers its waker, K2: takes the flag down, K3: reads the
-    /// count, K4: looks at the flag again and sleeps if it is down. If K3 still sees the handle, D1 comes after K3 and so D2
-    /// after K2. Then either K4 sees the flag, or D2 comes after K4 and finds it down: D3 wakes the waker of K1. Whoever has
+    /// registered waker if the flag was down. The kernel does K1: takes the flag down, K2: reads the count, K3: registers its
+    /// waker, K4: looks at the flag again and sleeps if it is down. If K2 still sees the handle, D1 comes after K2 and so D2
+    /// after K1. Then either K4 sees the flag, or D2 comes after K4 and finds it down: D3 wakes the waker of K3. Whoever has
     /// raised the flag in between and not been seen by K4 does the same in place of D3.
     pub(super) fn leave(&self) {
         if self.handles.fetch_sub(1, Ordering::AcqRel) == 1 {
@@ -67,7 +66,8 @@ impl Inbox {
     pub(super) fn shut(&self, door: Door) -> Vec<Letter> {
         let mut letters = self.letters();
         letters.door = door;
-        std::mem::take(&mut letters.waiting)
+        let urgent = std::mem::take(&mut letters.urgent).into_iter().map(Letter::Signal);
+        urgent.chain(std::mem::take(&mut letters.waiting)).collect()
     }
 
     /// Puts a letter in. It is written only if it is taken, so that whoever is refused still has what was to be in it.
@@ -84,12 +84,30 @@ impl Inbox {
             if letters.waiting.len() >= self.capacity {
                 return Err(PostErrorKind::Full(self.capacity));
             }
-            letters.waiting.push(write());
+            letters.waiting.push_back(write());
             std::mem::replace(&mut letters.told, true)
         };
         if !told {
             self.shared.notify();
         }
+        Ok(())
+    }
+
+    /// Puts in a signal that acts as soon as the kernel looks, ahead of all that waits and also in the middle of a slice.
+    pub(super) fn put_urgent(&self, write: impl FnOnce() -> Post) -> Result<(), PostErrorKind> {
+        {
+            let mut letters = self.letters();
+            match letters.door {
+                Door::Open | Door::NoCalls => {}
+                Door::Failed => return Err(PostErrorKind::Ended),
+                Door::Closed => return Err(PostErrorKind::Closed),
+            }
+            if letters.urgent.len() >= self.capacity {
+                return Err(PostErrorKind::Full(self.capacity));
+            }
+            letters.urgent.push(write());
+        }
+        self.shared.notify();
         Ok(())
     }
 
@@ -100,7 +118,7 @@ impl Inbox {
             if letters.door == Door::Closed {
                 Some(work)
             } else {
-                letters.waiting.push(Letter::Run(work));
+                letters.waiting.push_back(Letter::Run(work));
                 None
             }
         };
@@ -109,29 +127,88 @@ impl Inbox {
     }
 }
 
-thread_local! {
-    /// Buffers are handed round so that neither side allocates in the long run.
-    static SPARE: RefCell<Vec<Letter>> = const { RefCell::new(Vec::new()) };
-}
-
 impl Core {
-    /// Takes in what other threads have sent, in the order in which they sent it.
-    pub(crate) fn drain_inbox(&self) {
-        let mut letters = SPARE.take();
+    /// Takes in what other threads have sent until now, in the order in which they sent it. False if the pace is spent
+    /// before the end.
+    pub(crate) fn take_messages(&self) -> bool {
+        self.take_urgent();
+        // What a pause has left; then one look at the inbox, because a steady stream must not hold the slice.
+        if !self.take_rest(false) {
+            return false;
+        }
+        if !self.run.looked_at_inbox.replace(true) {
+            self.empty_inbox();
+            if !self.take_rest(false) {
+                return false;
+            }
+        }
+        self.run.looked_at_inbox.set(false);
+        true
+    }
+
+    /// The same at a pause. Messages only join the queue then, as far as the queue holds fewer events than the inbox may
+    /// hold messages; the kernel's own work stays for the next slice.
+    pub(crate) fn take_messages_in_pause(&self) {
+        if self.take_rest(true)
+            && self.letters.borrow().is_empty()
+            && self.shared.wants_attention()
+            && self.queue.borrow().len() < self.config.inbox
+        {
+            self.empty_inbox();
+            self.take_rest(true);
+        }
+    }
+
+    /// Does what must not wait for the end of a slice.
+    pub(crate) fn take_urgent(&self) {
+        let urgent = std::mem::take(&mut self.inbox.letters().urgent);
+        for signal in urgent {
+            let (target, name) = (signal.target.target(), signal.event.key());
+            match self.resolve(&target) {
+                Some(to) => self.signal_at_once(to, name.as_str(), signal.arg.into_any(), signal.place),
+                None => self.dead_letter(&target, name, signal.arg.into_any(), signal.place),
+            }
+        }
+    }
+
+    /// Moves what waits in the inbox to the kernel's side. Both sides' buffers are used again.
+    fn empty_inbox(&self) {
+        let mut letters = self.letters.borrow_mut();
+        // A burst's memory is given back step by step, so that a steady stream does not fetch it anew each time.
+        let capacity = letters.capacity();
+        if capacity > 256 && self.run.taken_in.get() < capacity / 8 {
+            letters.shrink_to(capacity / 2);
+        }
         {
             let mut inbox = self.inbox.letters();
             inbox.told = false;
-            std::mem::swap(&mut inbox.waiting, &mut letters);
+            std::mem::swap(&mut inbox.waiting, &mut *letters);
         }
-        let taken = letters.len();
-        for letter in letters.drain(..) {
+        self.run.taken_in.set(letters.len());
+    }
+
+    /// Delivers what was taken out of the inbox. False if the pace is spent before the end.
+    fn take_rest(&self, in_pause: bool) -> bool {
+        loop {
+            let letter = {
+                let mut letters = self.letters.borrow_mut();
+                match letters.front() {
+                    None => return true,
+                    Some(_) if self.run.pace.is_spent() => return false,
+                    Some(Letter::Run(_)) if in_pause => return true,
+                    Some(_) => letters.pop_front(),
+                }
+            };
+            let Some(letter) = letter else { return true };
             self.take_in(letter);
+            self.run.pace.step(self);
         }
-        // A burst's memory is given back step by step, so that a steady stream does not fetch it anew each time.
-        if taken < letters.capacity() / 8 && letters.capacity() > 256 {
-            letters.shrink_to(letters.capacity() / 2);
-        }
-        SPARE.set(letters);
+    }
+
+    /// All letters that were not delivered, the oldest first; `door` lets in only what it says from now on.
+    fn take_all(&self, door: Door) -> Vec<Letter> {
+        let untaken = self.letters.take();
+        untaken.into_iter().chain(self.inbox.shut(door)).collect()
     }
 
     #[inline]
@@ -195,7 +272,7 @@ impl Core {
     pub(crate) fn end_inbox(&self, failed: bool) {
         self.run.inbox_shut.set(true);
         let door = if failed { Door::Failed } else { Door::NoCalls };
-        for letter in self.inbox.shut(door) {
+        for letter in self.take_all(door) {
             match letter {
                 Letter::Call { call, .. } => call.refuse(CallErrorKind::Ended),
                 other => self.take_in(other),
@@ -213,7 +290,7 @@ impl Core {
 
     /// The end of the kernel: what was not taken in is for nobody.
     pub(crate) fn close_inbox(&self) {
-        for letter in self.inbox.shut(Door::Closed) {
+        for letter in self.take_all(Door::Closed) {
             match letter {
                 Letter::Post(post) | Letter::Signal(post) => {
                     self.dead_letter(&post.target.target(), post.event.key(), post.arg.into_any(), post.place);

@@ -9,7 +9,7 @@ use crate::error::PostError;
 use crate::event::{Calls, Posts, assert_reply_type};
 use crate::id::SessionId;
 use crate::kernel::{Core, Kernel, Target};
-use crate::name::Key;
+use crate::name::{Key, signal_name};
 use crate::resource::sessions::KERNEL;
 use std::fmt;
 use std::panic::Location;
@@ -224,6 +224,9 @@ impl KernelHandle {
 
     /// Raises a signal from any thread; to [`kernel_id`](Self::kernel_id), for everybody.
     ///
+    /// A signal joins the queue behind everything that was sent before it. Only `KILL` overtakes: it takes effect as soon as
+    /// the kernel's future is polled, also between the records of one read and in a generation that never ends.
+    ///
     /// # Errors
     /// [`PostError`] with the argument, when the inbox is full, the kernel is gone, or a failure has ended its run. (A target
     /// that is not there makes the signal a dead letter.)
@@ -262,6 +265,22 @@ impl KernelHandle {
             self.inbox.clock.now(),
         );
         let mut arg = Some(arg);
+        if signal_name(signal) == "KILL" {
+            let put = self.inbox.put_urgent(|| match arg.take() {
+                Some(arg) => Post {
+                    target,
+                    event: SendName::new(Key::new("KILL")),
+                    arg: SendArg::new(arg),
+                    place,
+                    sent,
+                },
+                None => unreachable!("a letter is written once"),
+            });
+            return match (put, arg) {
+                (Err(kind), Some(arg)) => Err(PostError::new(signal, kind, arg)),
+                _ => Ok(()),
+            };
+        }
         let put = self.inbox.put(false, || match arg.take() {
             Some(arg) => Letter::Signal(Post {
                 target,

@@ -5,10 +5,11 @@ use crate::arg::SendArg;
 use crate::id::SessionId;
 use crate::kernel::{Core, Target};
 use crate::name::Key;
+use std::collections::VecDeque;
 use std::panic::Location;
 
 /// A name that may cross threads.
-pub(super) enum SendName {
+pub(in crate::kernel) enum SendName {
     Fixed(Key<'static>),
     Owned(Box<str>),
 }
@@ -30,7 +31,7 @@ impl SendName {
 }
 
 /// A target that may cross threads.
-pub(super) enum SendTarget {
+pub(in crate::kernel) enum SendTarget {
     Id(SessionId),
     Alias(Box<str>),
 }
@@ -51,7 +52,7 @@ impl SendTarget {
     }
 }
 
-pub(super) struct Post {
+pub(in crate::kernel) struct Post {
     pub(super) target: SendTarget,
     pub(super) event: SendName,
     pub(super) arg: SendArg,
@@ -61,7 +62,7 @@ pub(super) struct Post {
 }
 
 /// What lies in the inbox. All but `Run` only joins the queue when the kernel takes it in.
-pub(super) enum Letter {
+pub(in crate::kernel) enum Letter {
     Post(Post),
     /// Its event is the signal's name.
     Signal(Post),
@@ -90,7 +91,9 @@ pub(super) enum Door {
 
 #[derive(Default)]
 pub(super) struct Letters {
-    pub(super) waiting: Vec<Letter>,
+    pub(super) waiting: VecDeque<Letter>,
+    /// Signals that overtake the others and act during a pause, too: KILL.
+    pub(super) urgent: Vec<Post>,
     pub(super) door: Door,
     /// The kernel was told and has not looked yet: one wake-up for all that comes until then.
     pub(super) told: bool,

@@ -13,3 +13,4 @@ pub use dead_letter::DeadLetter;
 pub(super) use dead_letter::{DeadLetterHook, Lost};
 pub(super) use inbox::Inbox;
 pub use kernel_handle::KernelHandle;
+pub(super) use letter::Letter;

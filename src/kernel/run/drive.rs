@@ -65,7 +65,7 @@ impl Kernel {
         Run::of(async {
             let core = self.core();
             // What has come for nobody is looked at in any case.
-            let nothing = core.run.unfinished.get().is_none() && !core.shared.wants_attention();
+            let nothing = !core.run.is_paused() && !core.shared.wants_attention();
             if core.sessions.borrow().count() == 0 && nothing && !core.busy.get() {
                 return core.take_error().map_or(Ok(()), Err);
             }

@@ -1,60 +1,75 @@
-//! When the kernel gives way to its host.
+//! When the kernel yields to its host.
+//!
+//! Every piece of work counts: an event, a record, a read, an accept, a poll of a task, a message of another thread. The
+//! kernel yields when it has done [`budget`](crate::KernelBuilder::budget) pieces, or worked for the time of its
+//! [`slice`](crate::KernelBuilder::slice), whichever comes first.
 
 use crate::kernel::Core;
+use std::cell::Cell;
 
-/// How much longer this poll may go on: so many events, and so long.
-pub(super) struct Pace {
-    left: u32,
-    /// Events until the clock is looked at again.
-    until_check: u32,
-    checked: u32,
-    began: u64,
-    last: u64,
-    limit: u64,
+/// How much longer the poll that is on the stack may go on: so many pieces of work, and so long.
+#[derive(Default)]
+pub(crate) struct Pace {
+    left: Cell<u32>,
+    /// Pieces until the clock is read again.
+    until_check: Cell<u32>,
+    /// Pieces between the last reading and the next one, as planned.
+    planned: Cell<u32>,
+    began: Cell<u64>,
+    last: Cell<u64>,
 }
 
 impl Pace {
-    pub(super) fn new(core: &Core) -> Self {
-        let limit = core.config.slice_nanos;
+    /// A new poll begins.
+    pub(super) fn begin(&self, core: &Core) {
+        let now = core.clock.now();
+        self.left.set(core.config.budget);
+        self.began.set(now);
+        self.last.set(now);
         // The first look comes early, in case each handler takes long; then as seldom as their pace allows.
-        Pace {
-            left: core.config.budget,
-            until_check: 2,
-            checked: 2,
-            began: 0,
-            last: 0,
-            limit,
-        }
+        self.planned.set(2);
+        self.until_check.set(2);
     }
 
     #[inline]
-    pub(super) fn is_spent(&self) -> bool {
-        self.left == 0
+    pub(crate) fn is_spent(&self) -> bool {
+        self.left.get() == 0
     }
 
+    /// Counts a piece of work that is usually short: an event, a record, a message.
     #[inline]
-    pub(super) fn step(&mut self, core: &Core) {
-        self.left -= 1;
-        self.until_check -= 1;
-        if self.until_check == 0 {
+    pub(crate) fn step(&self, core: &Core) {
+        self.left.set(self.left.get().saturating_sub(1));
+        let until_check = self.until_check.get().wrapping_sub(1);
+        self.until_check.set(until_check);
+        if until_check == 0 {
             self.check(core);
         }
     }
 
+    /// Counts a piece of work that may take long, and reads the clock: a system call, a poll of a task.
+    pub(crate) fn step_and_look(&self, core: &Core) {
+        self.left.set(self.left.get().saturating_sub(1));
+        self.until_check.set(self.until_check.get().wrapping_sub(1));
+        self.check(core);
+    }
+
     #[cold]
-    fn check(&mut self, core: &Core) {
+    fn check(&self, core: &Core) {
         let now = core.clock.now();
-        if self.began == 0 {
-            (self.began, self.last) = (now, now);
-        }
-        let each = ((now - self.last) / u64::from(self.checked)).max(1);
-        self.last = now;
-        let room = self.limit.saturating_sub(now - self.began);
+        let done = self.planned.get().wrapping_sub(self.until_check.get()).max(1);
+        let each = (now.saturating_sub(self.last.get()) / u64::from(done)).max(1);
+        self.last.set(now);
+        let room = core
+            .config
+            .slice_nanos
+            .saturating_sub(now.saturating_sub(self.began.get()));
         if room == 0 {
-            self.left = 0;
+            self.left.set(0);
         }
         // Twice as far as last time, unless the time may run out before.
-        self.checked = (room / each).clamp(1, u64::from(self.checked) * 2).min(128) as u32;
-        self.until_check = self.checked;
+        let next = (room / each).clamp(1, u64::from(done) * 2).min(128) as u32;
+        self.planned.set(next);
+        self.until_check.set(next);
     }
 }

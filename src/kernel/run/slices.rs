@@ -1,40 +1,55 @@
 //! Slices, one after the other, in as many polls as it takes.
 
-use super::pace::Pace;
+use super::guests::Budget;
 use super::running::Polling;
+use super::state::At;
 use super::{Mode, Part, Step};
 use crate::arg::AnyArg;
 use crate::kernel::Core;
 use crate::queue::lanes::{Generation, Next};
 use crate::resource::sessions::KERNEL;
 use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::task::{Context, Poll};
+
+/// Why the loop has stopped.
+enum Go {
+    /// This task is to be polled outside the kernel's own part.
+    Guest(u64),
+    Yield,
+    Wait,
+    Done,
+}
+
+/// How a generation was left.
+enum Ran {
+    ToTheEnd,
+    /// The pace is spent.
+    Spent,
+    Guest(u64),
+}
 
 impl Core {
     /// Slices until the mode's end, in those polls that `part` says are ours.
     pub(super) async fn slices(&self, mode: Mode, mut part: impl FnMut() -> Part) {
-        // The kernel has a budget of its own; Tokio's would cut a turn into pieces of 128 and starve the I/O in them.
-        tokio::task::unconstrained(async {
-            loop {
-                let step = poll_fn(|cx| match part() {
-                    Part::Drive => self.poll_run(mode, cx),
-                    Part::Wait => {
-                        let mut waiting = self.run.waiting.borrow_mut();
-                        if !waiting.iter().any(|waker| waker.will_wake(cx.waker())) {
-                            waiting.push(cx.waker().clone());
-                        }
-                        Poll::Pending
+        loop {
+            let step = poll_fn(|cx| match part() {
+                Part::Drive => self.poll_run(mode, cx),
+                Part::Wait => {
+                    let mut waiting = self.run.waiting.borrow_mut();
+                    if !waiting.iter().any(|waker| waker.will_wake(cx.waker())) {
+                        waiting.push(cx.waker().clone());
                     }
-                    Part::Leave => Poll::Ready(Step::Done),
-                });
-                match step.await {
-                    // Not by waking ourselves: that would be sixty polls ahead of the I/O driver.
-                    Step::GiveWay => give_way().await,
-                    Step::Done => break,
+                    Poll::Pending
                 }
+                Part::Leave => Poll::Ready(Step::Done),
+            });
+            match step.await {
+                // Not by waking ourselves: that would be sixty polls ahead of the I/O driver.
+                Step::Yield => tokio::task::yield_now().await,
+                Step::Done => break,
             }
-        })
-        .await;
+        }
     }
 
     /// Wakes those who wait for the end of a run, or for the seat of its driver.
@@ -44,99 +59,224 @@ impl Core {
         }
     }
 
-    /// As many slices as the budget allows.
+    /// As many slices as the pace allows.
     fn poll_run(&self, mode: Mode, cx: &mut Context<'_>) -> Poll<Step> {
-        self.shared.register(cx.waker());
+        // Nobody need wake a future that is being polled.
+        self.shared.unregister();
         self.refresh_watching();
         let _polling = Polling::enter(self);
         self.clock.glance();
-        let mut pace = Pace::new(self);
+        self.run.pace.begin(self);
+        if self.run.is_paused() && !self.end_pause() {
+            return Poll::Ready(Step::Yield);
+        }
+        let mut budget = Budget::Unknown;
         loop {
-            let mut generation = match self.run.unfinished.take() {
-                Some(generation) => generation,
-                None => {
-                    let ready = self.io_phase();
-                    if self.is_over(mode) {
-                        return Poll::Ready(Step::Done);
+            // The pace bounds the kernel's own parts; Tokio's budget would cut them into pieces of 128 besides.
+            let mut own = pin!(tokio::task::unconstrained(poll_fn(|cx| Poll::Ready(
+                self.go_on(mode, cx)
+            ))));
+            match own.as_mut().poll(cx) {
+                Poll::Ready(Go::Guest(key)) => {
+                    if !self.poll_guest(key, &mut budget, cx) {
+                        self.tasks.wait_for_budget(key);
+                        return Poll::Ready(Step::Yield);
                     }
-                    let now = match self.due_now() {
-                        Some(now) => {
-                            self.run.host_asked.set(false);
-                            now
-                        }
-                        // Ready descriptors are all that this slice had to offer.
-                        None if ready && mode == Mode::Slice => return Poll::Ready(Step::Done),
-                        None => {
-                            if self.is_idle(mode) {
-                                if self.must_ask_host() {
-                                    return Poll::Ready(Step::GiveWay);
-                                }
-                                self.kernel_signal(KERNEL, "IDLE", AnyArg::UNIT);
-                                0
-                            } else {
-                                match self.wait(cx) {
-                                    // A descriptor that stays ready must not shut out its host.
-                                    Poll::Ready(()) if self.has_ready_files() => return Poll::Ready(Step::GiveWay),
-                                    Poll::Ready(()) => continue,
-                                    Poll::Pending => return Poll::Pending,
-                                }
-                            }
-                        }
-                    };
-                    self.queue.borrow().generation(now)
                 }
-            };
-            if !self.run_generations(&mut generation, &mut pace, mode) {
-                self.run.unfinished.set(Some(generation));
-                return Poll::Ready(Step::GiveWay);
-            }
-            self.sweep();
-            if self.config.assert_data {
-                self.assert_data();
-            }
-            if mode == Mode::Slice {
-                return Poll::Ready(Step::Done);
+                // A failure has stopped everything: the run ends in the poll that has met it.
+                Poll::Ready(Go::Yield) if self.die.is_fatal() && self.sessions.borrow().count() == 0 => {
+                    self.run.pace.begin(self);
+                }
+                Poll::Ready(Go::Yield) => return Poll::Ready(Step::Yield),
+                Poll::Ready(Go::Done) => return Poll::Ready(Step::Done),
+                Poll::Ready(Go::Wait) | Poll::Pending => {
+                    self.shared.register(cx.waker());
+                    if !self.shared.wants_attention() {
+                        return Poll::Pending;
+                    }
+                }
             }
         }
     }
 
-    /// Dispatches what is left of a generation, and of those that follow while nothing else wants to be done. False when
-    /// the pace is spent before the end.
+    /// What acts during a pause: KILL by a handle, the limit of a shutdown, and messages, which join the queue. False if
+    /// that was all that this poll may do.
+    #[cold]
+    fn end_pause(&self) -> bool {
+        if self.shared.wants_attention() {
+            self.take_urgent();
+        }
+        if self.is_shutting_down() {
+            self.check_shutdown();
+        }
+        // A flood of messages must not take every poll from the work that waits.
+        if self.run.took_messages.take() || matches!(self.run.at.get(), At::Messages) {
+            return true;
+        }
+        self.take_messages_in_pause();
+        let spent = self.run.pace.is_spent();
+        self.run.took_messages.set(spent);
+        !spent
+    }
+
+    /// Goes on where the last poll stopped.
+    fn go_on(&self, mode: Mode, cx: &mut Context<'_>) -> Go {
+        loop {
+            match self.run.at.get() {
+                At::Start => {
+                    if self.run.pace.is_spent() {
+                        return Go::Yield;
+                    }
+                    self.begin_slice();
+                }
+                At::Messages => {
+                    if !self.take_messages() {
+                        return Go::Yield;
+                    }
+                    self.run.at.set(At::Tasks);
+                }
+                At::Tasks => {
+                    match self.io_turns() {
+                        Ran::ToTheEnd => {}
+                        Ran::Spent => return Go::Yield,
+                        Ran::Guest(key) => return Go::Guest(key),
+                    }
+                    self.after_io();
+                    self.run.at.set(At::Files);
+                }
+                At::Files => {
+                    if self.has_ready_files() && !self.dispatch_files() {
+                        return Go::Yield;
+                    }
+                    if let Some(go) = self.after_io_phase(mode, cx) {
+                        return go;
+                    }
+                }
+                At::Queue(mut generation) => {
+                    match self.run_generations(&mut generation, mode) {
+                        Ran::ToTheEnd => {}
+                        Ran::Spent => {
+                            self.run.at.set(At::Queue(generation));
+                            return Go::Yield;
+                        }
+                        Ran::Guest(key) => {
+                            self.run.at.set(At::Queue(generation));
+                            return Go::Guest(key);
+                        }
+                    }
+                    self.sweep();
+                    if self.config.assert_data {
+                        self.assert_data();
+                    }
+                    self.run.at.set(At::Start);
+                    if mode == Mode::Slice {
+                        return Go::Done;
+                    }
+                }
+            }
+        }
+    }
+
+    /// What is ready now takes part in this slice's I/O phase.
+    #[inline]
+    fn begin_slice(&self) {
+        self.run.told_files.set(false);
+        let at = if self.shared.wants_attention() && self.shared.attend() {
+            self.tasks.begin_turns();
+            At::Messages
+        } else if self.tasks.has_intake() {
+            At::Tasks
+        } else {
+            At::Files
+        };
+        self.run.at.set(at);
+    }
+
+    /// The idle test, and what comes next: the queue phase, the next slice, the host's turn, or a wait.
+    fn after_io_phase(&self, mode: Mode, cx: &mut Context<'_>) -> Option<Go> {
+        if self.is_shutting_down() {
+            self.check_shutdown();
+        }
+        self.run.at.set(At::Start);
+        if self.is_over(mode) {
+            return Some(Go::Done);
+        }
+        let now = match self.due_now() {
+            Some(now) => {
+                self.run.host_asked.set(false);
+                now
+            }
+            // Ready descriptors are all that this slice had to offer.
+            None if self.run.told_files.get() && mode == Mode::Slice => return Some(Go::Done),
+            None => {
+                if self.is_idle(mode) {
+                    if self.must_ask_host() {
+                        return Some(Go::Yield);
+                    }
+                    self.kernel_signal(KERNEL, "IDLE", AnyArg::UNIT);
+                    0
+                } else {
+                    return match self.wait(cx) {
+                        // The host's I/O driver may have something for us, and a file that stays ready is no haste.
+                        Poll::Ready(()) if self.has_ready_files() => Some(Go::Yield),
+                        Poll::Ready(()) => None,
+                        Poll::Pending => Some(Go::Wait),
+                    };
+                }
+            }
+        };
+        let generation = self.queue.borrow().generation(now);
+        self.run.at.set(At::Queue(generation));
+        None
+    }
+
+    /// Dispatches what is left of a generation, and of those that follow while nothing else wants to be done.
     #[inline(never)]
-    fn run_generations(&self, generation: &mut Generation, pace: &mut Pace, mode: Mode) -> bool {
-        while !pace.is_spent() {
+    fn run_generations(&self, generation: &mut Generation, mode: Mode) -> Ran {
+        if self.tasks.is_intake_cut() {
+            match self.poll_intake() {
+                Ran::ToTheEnd => {}
+                cut => return cut,
+            }
+        }
+        while !self.run.pace.is_spent() {
             let mut queue = self.queue.borrow_mut();
             let mut next = queue.next(*generation);
             if next == Next::Nothing {
                 drop(queue);
                 match self.next_generation(mode) {
                     Some(next) => *generation = next,
-                    None => return true,
+                    None => return Ran::ToTheEnd,
                 }
                 queue = self.queue.borrow_mut();
                 next = queue.next(*generation);
             }
             match next {
                 Next::Post => {
-                    let Some(entry) = queue.pop_post() else { return true };
+                    let Some(entry) = queue.pop_post() else {
+                        return Ran::ToTheEnd;
+                    };
                     drop(queue);
                     self.dispatch_post(entry);
                 }
                 Next::Timer => {
                     let Some((entry, fired)) = queue.pop_timer() else {
-                        return true;
+                        return Ran::ToTheEnd;
                     };
                     drop(queue);
                     self.dispatch_timer(entry, &fired);
                 }
                 Next::Nothing => continue,
             }
+            self.run.pace.step(self);
             if self.tasks.has_intake() {
-                self.poll_intake();
+                match self.poll_intake() {
+                    Ran::ToTheEnd => {}
+                    cut => return cut,
+                }
             }
-            pace.step(self);
         }
-        false
+        Ran::Spent
     }
 
     /// The next slice's generation, where nothing but its queue phase has anything to do: the short way round for
@@ -164,22 +304,67 @@ impl Core {
         Some(queue.generation(now))
     }
 
-    /// True if it had a descriptor's handler run.
+    /// The tasks that were ready when the I/O phase began take their turns; then what their handlers have put is written.
+    fn io_turns(&self) -> Ran {
+        if !self.resume_task() {
+            return Ran::Spent;
+        }
+        while let Some(key) = self.tasks.next_turn() {
+            if self.run.pace.is_spent() {
+                return Ran::Spent;
+            }
+            self.tasks.pass_turn();
+            if self.tasks.is_guest(key) {
+                return Ran::Guest(key);
+            }
+            if !self.poll_own(key, true) {
+                return Ran::Spent;
+            }
+        }
+        self.poll_intake()
+    }
+
+    /// Polls the task that has paused in its turn, if there is one. False if it pauses again.
     #[inline]
-    fn io_phase(&self) -> bool {
-        if self.shared.wants_attention() && self.shared.attend() {
-            self.drain_inbox();
-            self.poll_tasks();
-            self.after_io();
-        } else if self.tasks.has_intake() {
-            self.poll_intake();
-            self.after_io();
+    fn resume_task(&self) -> bool {
+        match self.run.paused.take() {
+            Some((key, is_turn)) => self.poll_own(key, is_turn),
+            None => true,
         }
-        let ready = self.has_ready_files() && self.dispatch_files();
-        if self.is_shutting_down() {
-            self.check_shutdown();
+    }
+
+    /// Polls a task of the kernel's own. False if it has paused.
+    fn poll_own(&self, key: u64, is_turn: bool) -> bool {
+        self.run.is_turn.set(is_turn);
+        self.poll_task(key);
+        self.run.is_turn.set(false);
+        self.run.pace.step_and_look(self);
+        self.run.paused.get().is_none()
+    }
+
+    /// Polls new tasks, and wheels that were put something. Those that appear meanwhile are polled, too, but only
+    /// as many rounds as a chain of handlers needs; a task that schedules itself for ever waits for the next slice.
+    fn poll_intake(&self) -> Ran {
+        if !self.resume_task() {
+            return Ran::Spent;
         }
-        ready
+        while let Some(key) = self.tasks.next_of_intake() {
+            if self.run.pace.is_spent() {
+                self.tasks.cut_intake(true);
+                return Ran::Spent;
+            }
+            self.tasks.pass_of_intake();
+            if self.tasks.is_guest(key) {
+                self.tasks.cut_intake(true);
+                return Ran::Guest(key);
+            }
+            if !self.poll_own(key, false) {
+                self.tasks.cut_intake(true);
+                return Ran::Spent;
+            }
+        }
+        self.tasks.cut_intake(false);
+        Ran::ToTheEnd
     }
 
     #[cfg(not(unix))]
@@ -189,7 +374,13 @@ impl Core {
 
     #[cfg(not(unix))]
     fn dispatch_files(&self) -> bool {
-        false
+        true
+    }
+
+    /// A file's watcher is told in this slice.
+    #[cfg(unix)]
+    pub(crate) fn note_told_files(&self) {
+        self.run.told_files.set(true);
     }
 
     pub(crate) fn after_io(&self) {
@@ -270,8 +461,4 @@ impl Core {
         }
         Poll::Pending
     }
-}
-
-fn give_way() -> impl Future<Output = ()> {
-    tokio::task::yield_now()
 }

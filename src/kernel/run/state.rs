@@ -1,9 +1,28 @@
 //! Where a kernel's running stands, for all that it has to do with.
 
+use super::guests::Guests;
+use super::pace::Pace;
 use crate::kernel::shutdown::Shutdown;
 use crate::queue::lanes::Generation;
 use std::cell::{Cell, RefCell};
 use std::task::Waker;
+
+/// Where a slice stands. What is not `Start` is a pause whenever the kernel's poll is not on the stack: the next poll goes
+/// on at the same point.
+#[derive(Clone, Copy, Default)]
+pub(crate) enum At {
+    /// Between two slices.
+    #[default]
+    Start,
+    /// I/O phase: messages of other threads are taken in.
+    Messages,
+    /// I/O phase: the tasks that were ready take their turns.
+    Tasks,
+    /// I/O phase: the watchers whose files are ready are told.
+    Files,
+    /// The rest of this generation is to be dispatched.
+    Queue(Generation),
+}
 
 /// Where `run` stands.
 #[derive(Default)]
@@ -20,8 +39,26 @@ pub(crate) struct RunState {
     pub(crate) over: Cell<bool>,
     /// `stop` was called, which ends `serve`.
     pub(crate) stop_asked: Cell<bool>,
-    /// A generation that giving way to the host has cut in two.
-    pub(crate) unfinished: Cell<Option<Generation>>,
+    /// How far the slice has come.
+    pub(crate) at: Cell<At>,
+    /// What the poll on the stack may still do.
+    pub(crate) pace: Pace,
+    /// A file's watcher was told in this slice.
+    pub(super) told_files: Cell<bool>,
+    /// The last pause took in messages, so that the next one goes on with the work first.
+    pub(super) took_messages: Cell<bool>,
+    /// This slice has looked into the inbox, and has not come to the end of what was there.
+    pub(crate) looked_at_inbox: Cell<bool>,
+    /// How many messages the last look has brought.
+    pub(crate) taken_in: Cell<usize>,
+    /// The task that is polled has its turn in the I/O phase; others are polled for their output only.
+    pub(crate) is_turn: Cell<bool>,
+    /// The task that is polled asks to go on in the same turn after a pause …
+    pub(crate) pausing: Cell<bool>,
+    /// … and this one has asked so and goes on before anything else of this kernel: its key, and `is_turn`.
+    pub(crate) paused: Cell<Option<(u64, bool)>>,
+    /// For the tasks of sessions on a host without a cooperative budget.
+    pub(super) guests: RefCell<Option<Guests>>,
     pub(crate) shutdown: RefCell<Option<Shutdown>>,
     /// The inbox does not take in everything, because the last run has ended.
     pub(crate) inbox_shut: Cell<bool>,
@@ -33,4 +70,11 @@ pub(crate) struct RunState {
     pub(crate) tickets: Cell<u64>,
     /// Those who wait for the end of a run, or for the seat.
     pub(crate) waiting: RefCell<Vec<Waker>>,
+}
+
+impl RunState {
+    /// A slice has begun and has not ended.
+    pub(crate) fn is_paused(&self) -> bool {
+        !matches!(self.at.get(), At::Start)
+    }
 }

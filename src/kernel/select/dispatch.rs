@@ -1,11 +1,43 @@
 //! The events of the descriptors that are ready.
 
 use super::SelectMode;
+use super::watch::{Selects, Watch};
 use crate::bridge::files::levels;
 use crate::error::{Failure, drop_quietly};
 use crate::kernel::Core;
 use std::os::fd::AsFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+
+/// In their order (law L5).
+const MODES: [SelectMode; 3] = [SelectMode::Read, SelectMode::Write, SelectMode::Expedite];
+
+/// The watchers that were asked at the beginning of one I/O phase, and how far they have been told.
+pub(super) struct Round {
+    hot: Vec<Rc<Watch>>,
+    /// Whether each was ready then.
+    ready: Vec<bool>,
+    /// Which of [`MODES`], and which of `hot` is next.
+    mode: usize,
+    next: usize,
+    /// One of this mode was told.
+    told: bool,
+}
+
+impl Round {
+    fn begin(selects: &Selects) -> Self {
+        let hot = selects.take_hot();
+        let files: Vec<_> = hot.iter().map(|w| (w.watched.as_fd(), w.mode.want())).collect();
+        let ready = levels(&files);
+        Round {
+            hot,
+            ready,
+            mode: 0,
+            next: 0,
+            told: false,
+        }
+    }
+}
 
 impl Core {
     #[inline]
@@ -14,41 +46,18 @@ impl Core {
     }
 
     /// Delivers an event to each watcher whose descriptor is ready: readers, then writers, then the expedited, with a
-    /// sweep after each (law L5). True if there was one.
+    /// sweep after each (law L5). False if the pace is spent before the end.
     pub(crate) fn dispatch_files(&self) -> bool {
-        self.selects.is_hot.set(false);
-        let hot = self.selects.hot.take();
-        let files: Vec<_> = hot.iter().map(|w| (w.watched.as_fd(), w.mode.want())).collect();
-        let ready = levels(&files);
-        let mut delivered = false;
-        'modes: for mode in [SelectMode::Read, SelectMode::Write, SelectMode::Expedite] {
-            let before = delivered;
-            for (watch, ready) in hot.iter().zip(&ready) {
-                // A handler of this round may have removed or paused it (law L76).
-                if watch.mode != mode || !(*ready || watch.always.get()) || watch.gone.get() || watch.paused.get() {
-                    continue;
-                }
-                delivered = true;
-                watch.trace("ready");
-                match catch_unwind(AssertUnwindSafe(|| (watch.arg)())) {
-                    Ok(mut arg) => {
-                        self.deliver_now(watch.owner, watch.event.idx(), &mut arg, watch.place);
-                    }
-                    // Cloning what the program gave the watcher is its own code.
-                    Err(payload) => {
-                        let failure = Failure::from_panic(payload);
-                        self.raise_for_task(watch.owner, watch.event.name(), &failure, watch.place);
-                    }
-                }
-                if self.die.is_fatal() {
-                    break 'modes;
-                }
-            }
-            if delivered != before {
-                self.sweep();
-            }
+        let round = self.selects.round.take();
+        let mut round = round.unwrap_or_else(|| Round::begin(&self.selects));
+        let over = self.tell_watchers(&mut round);
+        if !over {
+            *self.selects.round.borrow_mut() = Some(round);
+            self.selects.is_hot.set(true);
+            return false;
         }
-        for (watch, ready) in hot.iter().zip(&ready) {
+        self.selects.is_hot.set(!self.selects.hot.borrow().is_empty());
+        for (watch, ready) in round.hot.iter().zip(&round.ready) {
             watch.hot.set(false);
             if watch.paused.get() {
                 continue;
@@ -60,8 +69,49 @@ impl Core {
             }
         }
         // The watchers that were removed are dropped here, with what the program gave them, and nothing borrowed.
-        drop_quietly(hot);
+        drop_quietly(round);
         self.after_io();
-        delivered
+        true
+    }
+
+    /// False if the pace is spent before the end of the round.
+    fn tell_watchers(&self, round: &mut Round) -> bool {
+        while let Some(mode) = MODES.get(round.mode) {
+            while let Some(watch) = round.hot.get(round.next) {
+                // A handler of this round may have removed or paused it (law L76).
+                let ready = round.ready[round.next] || watch.always.get();
+                if watch.mode == *mode && ready && !watch.gone.get() && !watch.paused.get() {
+                    if self.run.pace.is_spent() {
+                        return false;
+                    }
+                    round.told = true;
+                    self.note_told_files();
+                    self.tell_watcher(watch);
+                    if self.die.is_fatal() {
+                        return true;
+                    }
+                }
+                round.next += 1;
+            }
+            if std::mem::take(&mut round.told) {
+                self.sweep();
+            }
+            (round.mode, round.next) = (round.mode + 1, 0);
+        }
+        true
+    }
+
+    fn tell_watcher(&self, watch: &Watch) {
+        watch.trace("ready");
+        match catch_unwind(AssertUnwindSafe(|| (watch.arg)())) {
+            Ok(mut arg) => {
+                self.deliver_now(watch.owner, watch.event.idx(), &mut arg, watch.place);
+            }
+            // Cloning what the program gave the watcher is its own code.
+            Err(payload) => {
+                let failure = Failure::from_panic(payload);
+                self.raise_for_task(watch.owner, watch.event.name(), &failure, watch.place);
+            }
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! The watchers of a kernel, each with the task by which it holds its session and waits.
 
-use super::watched::FileKey;
+use super::dispatch::Round;
+use super::watched::{FileKey, GroupKey};
 use super::{SelectMode, Watched};
 use crate::arg::AnyArg;
 use crate::bridge::files::Readiness;
@@ -11,6 +12,7 @@ use crate::kernel::{Core, WatchedFile};
 use crate::name::HeldName;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::os::fd::{AsFd, AsRawFd};
 use std::panic::Location;
 use std::rc::Rc;
@@ -48,9 +50,13 @@ impl Watch {
 pub(crate) struct Selects {
     /// By descriptor and mode, one per session.
     table: RefCell<HashMap<FileKey, Vec<Rc<Watch>>>>,
+    /// By file and mode: those that are asked together, so that each of them is told of what one of them is told of.
+    groups: RefCell<HashMap<GroupKey, Vec<Rc<Watch>>>>,
     pub(super) hot: RefCell<Vec<Rc<Watch>>>,
-    /// `hot` has entries.
+    /// `hot` has entries, or a round is not over.
     pub(super) is_hot: Cell<bool>,
+    /// The I/O phase that tells of the files that are ready, while it is paused.
+    pub(super) round: RefCell<Option<Round>>,
 }
 
 impl Selects {
@@ -59,6 +65,21 @@ impl Selects {
             self.hot.borrow_mut().push(watch.clone());
             self.is_hot.set(true);
         }
+    }
+
+    /// Takes the watchers that may be ready, and those of the same files, whose own wake-ups may be still to come.
+    pub(super) fn take_hot(&self) -> Vec<Rc<Watch>> {
+        let mut hot = self.hot.take();
+        let groups = self.groups.borrow();
+        for at in 0..hot.len() {
+            let group = hot[at].watched.group(hot[at].mode).and_then(|key| groups.get(&key));
+            for other in group.into_iter().flatten() {
+                if !other.paused.get() && !other.hot.replace(true) {
+                    hot.push(other.clone());
+                }
+            }
+        }
+        hot
     }
 
     pub(super) fn of(&self, watched: &Watched, mode: SelectMode) -> Vec<Rc<Watch>> {
@@ -85,17 +106,25 @@ impl Selects {
     pub(super) fn insert(&self, watch: &Rc<Watch>) {
         let key = watch.watched.key(watch.mode);
         self.table.borrow_mut().entry(key).or_default().push(watch.clone());
+        if let Some(key) = watch.watched.group(watch.mode) {
+            self.groups.borrow_mut().entry(key).or_default().push(watch.clone());
+        }
     }
 
     fn remove(&self, watch: &Rc<Watch>) {
         watch.gone.set(true);
-        let key = watch.watched.key(watch.mode);
-        let mut table = self.table.borrow_mut();
-        if let Some(watches) = table.get_mut(&key) {
-            watches.retain(|other| !Rc::ptr_eq(other, watch));
-            if watches.is_empty() {
-                table.remove(&key);
-            }
+        take_out(&mut self.table.borrow_mut(), &watch.watched.key(watch.mode), watch);
+        if let Some(key) = watch.watched.group(watch.mode) {
+            take_out(&mut self.groups.borrow_mut(), &key, watch);
+        }
+    }
+}
+
+fn take_out<K: Eq + Hash>(table: &mut HashMap<K, Vec<Rc<Watch>>>, key: &K, watch: &Rc<Watch>) {
+    if let Some(watches) = table.get_mut(key) {
+        watches.retain(|other| !Rc::ptr_eq(other, watch));
+        if watches.is_empty() {
+            table.remove(key);
         }
     }
 }

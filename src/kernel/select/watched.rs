@@ -2,7 +2,7 @@
 
 use super::SelectMode;
 use super::select_files::io_error;
-use crate::bridge::files::set_nonblocking;
+use crate::bridge::files::{FileId, file_id, set_nonblocking};
 use crate::error::Error;
 use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -39,7 +39,13 @@ use std::rc::Rc;
 /// # }
 /// ```
 #[derive(Clone)]
-pub struct Watched(Rc<OwnedFd>);
+pub struct Watched(Rc<Inner>);
+
+struct Inner {
+    fd: OwnedFd,
+    /// The file behind it, if the system can tell it from others.
+    file: Option<FileId>,
+}
 
 impl Watched {
     /// Duplicates the descriptor and makes it non-blocking, as POE does; that concerns the original as well, and is never
@@ -50,7 +56,8 @@ impl Watched {
     pub fn new(file: impl AsFd) -> Result<Self, Error> {
         let made = file.as_fd().try_clone_to_owned().and_then(|fd| {
             set_nonblocking(fd.as_fd(), true)?;
-            Ok(Watched(Rc::new(fd)))
+            let file = file_id(fd.as_fd());
+            Ok(Watched(Rc::new(Inner { fd, file })))
         });
         made.map_err(|error| io_error("duplicating a descriptor", error))
     }
@@ -58,11 +65,16 @@ impl Watched {
     pub(super) fn key(&self, mode: SelectMode) -> FileKey {
         (Rc::as_ptr(&self.0) as usize, mode)
     }
+
+    /// What it has in common with other descriptors of the same pipe, socket or terminal.
+    pub(super) fn group(&self, mode: SelectMode) -> Option<GroupKey> {
+        self.0.file.map(|file| (file, mode))
+    }
 }
 
 impl AsFd for Watched {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
+        self.0.fd.as_fd()
     }
 }
 
@@ -77,9 +89,12 @@ impl Eq for Watched {}
 
 impl fmt::Debug for Watched {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Watched").field(&self.0).finish()
+        f.debug_tuple("Watched").field(&self.0.fd).finish()
     }
 }
 
 /// A descriptor's address, which is its own for as long as somebody watches it, and a mode.
 pub(super) type FileKey = (usize, SelectMode);
+
+/// A file and a mode.
+pub(super) type GroupKey = (FileId, SelectMode);

@@ -139,6 +139,24 @@ impl Core {
         self.enqueue_sent(to, Key::SIGNAL, NameIdx::NONE, AnyArg::new(raised), place, sent);
     }
 
+    /// Delivers a signal now, and not in its turn.
+    pub(in crate::kernel) fn signal_at_once(
+        &self,
+        to: u32,
+        signal: &str,
+        arg: AnyArg,
+        place: &'static Location<'static>,
+    ) {
+        let raised = Raised {
+            name: Name::from(signal_name(signal)),
+            arg: Rc::new(arg),
+        };
+        self.dispatch_signal(to, NameIdx::NONE, AnyArg::new(raised), place);
+        if self.die.is_fatal() {
+            self.stop_all();
+        }
+    }
+
     /// A signal that the kernel itself sends, as IDLE and ZOMBIE, or that has come from the system.
     #[track_caller]
     pub(crate) fn kernel_signal(&self, to: u32, signal: &'static str, arg: AnyArg) {

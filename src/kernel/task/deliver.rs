@@ -56,6 +56,7 @@ impl Core {
         self.dispatch(object, &frame, arg, false);
         discard(arg);
         self.names.release(event);
+        self.run.pace.step(self);
         !self.die.is_fatal()
     }
 

@@ -2,6 +2,10 @@
 //!
 //! The kernel's future polls them, in its I/O phase, each by a waker of its own; no host needs `spawn_local`. A task is
 //! out of its slot while it is polled, so that whatever it runs may cancel it or start others.
+//!
+//! A task that was woken has one turn in the next I/O phase. A wheel that was put something is polled besides, as soon as
+//! the handler returns, and only writes then ([`Core::is_turn`]). A turn that is too long for the pace pauses between two
+//! records ([`Core::pause_turn`]), and is taken up again before anything else of the kernel runs.
 
 mod deliver;
 mod poll;
@@ -21,6 +25,11 @@ use std::task::{Context, Poll};
 pub(crate) trait Task {
     /// Ready when it is over. Nothing of the kernel is borrowed, so it may dispatch events.
     fn poll(&mut self, core: &Core, cx: &mut Context<'_>) -> Poll<()>;
+
+    /// Whether it runs code of its session, which must be polled on a cooperative budget.
+    fn is_guest(&self) -> bool {
+        false
+    }
 }
 
 /// What a task is called in reports, and whom it holds.

@@ -54,38 +54,17 @@ impl Core {
         self.wake_host();
     }
 
-    /// Polls the tasks that were woken and those that are new.
-    pub(crate) fn poll_tasks(&self) {
-        let mut woken = std::mem::take(&mut *self.tasks.woken.borrow_mut());
-        self.shared.take_woken(&mut woken);
-        for key in woken.drain(..) {
-            self.poll_task(key);
-        }
-        *self.tasks.woken.borrow_mut() = woken;
-        self.poll_intake();
-    }
-
-    /// Polls new tasks, and wheels that were put something. Those that appear meanwhile are polled, too, but only
-    /// as many rounds as a chain of handlers needs; a task that schedules itself for ever waits for the next slice.
-    pub(crate) fn poll_intake(&self) {
-        for _ in 0..4 {
-            if !self.tasks.has_intake.replace(false) {
-                return;
-            }
-            let keys = std::mem::take(&mut *self.tasks.intake.borrow_mut());
-            for key in keys {
-                self.poll_task(key);
-            }
-        }
-    }
-
-    fn poll_task(&self, key: u64) {
+    /// Polls a task, unless it is over.
+    pub(crate) fn poll_task(&self, key: u64) {
         let Some((id, mut body, waker)) = self.tasks.take(key) else {
             return;
         };
         let mut cx = Context::from_waker(&waker);
         match catch_unwind(AssertUnwindSafe(|| body.poll(self, &mut cx))) {
             Ok(Poll::Pending) => {
+                if self.run.pausing.take() {
+                    self.run.paused.set(Some((key, self.run.is_turn.get())));
+                }
                 let cancelled = self.tasks.put_back(id, body, waker);
                 drop_quietly(cancelled);
             }
@@ -100,6 +79,32 @@ impl Core {
                 drop_quietly(body);
             }
         }
+    }
+
+    /// Whether the task that is polled has its turn in the I/O phase, and may read and run handlers. Otherwise it is polled
+    /// for what it has to write, between two events.
+    #[inline]
+    pub(crate) fn is_turn(&self) -> bool {
+        self.run.is_turn.get()
+    }
+
+    /// Whether the kernel is to yield. Between two records of a read the task that is polled may do so by
+    /// [`pause_turn`](Self::pause_turn) and returning `Pending`.
+    #[inline]
+    pub(crate) fn must_yield(&self) -> bool {
+        self.run.pace.is_spent()
+    }
+
+    /// Has the task that is polled go on in the same turn, after the host has had its own and before anything else of this
+    /// kernel.
+    pub(crate) fn pause_turn(&self) {
+        self.run.pausing.set(true);
+    }
+
+    /// Counts a piece of work in a task's poll, beside the poll itself and the handlers that it runs.
+    #[inline]
+    pub(crate) fn count_step(&self) {
+        self.run.pace.step(self);
     }
 
     fn finish_task(&self, id: TaskId) {

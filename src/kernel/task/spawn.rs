@@ -203,6 +203,10 @@ where
     F: Future,
     F::Output: 'static,
 {
+    fn is_guest(&self) -> bool {
+        true
+    }
+
     fn poll(&mut self, core: &Core, cx: &mut Context<'_>) -> Poll<()> {
         self.future.as_mut().poll(cx).map(|output| {
             core.deliver(self.owner, &self.event, AnyArg::new(output), self.place);
@@ -224,6 +228,10 @@ where
     S: Stream,
     S::Item: 'static,
 {
+    fn is_guest(&self) -> bool {
+        true
+    }
+
     fn poll(&mut self, core: &Core, cx: &mut Context<'_>) -> Poll<()> {
         if let Some(position) = self.in_flight {
             if !core.queue.borrow().has_passed(position) {
@@ -233,6 +241,7 @@ where
             }
             self.in_flight = None;
         }
+        // One item is a turn.
         match self.stream.as_mut().poll_next(cx) {
             Poll::Pending => Poll::Pending,
             Poll::Ready(item) => {

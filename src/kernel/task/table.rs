@@ -3,12 +3,13 @@
 use super::{Purpose, Task};
 use crate::bridge::wake::{Shared, TaskWaker};
 use crate::id::{SessionId, TaskId};
-use crate::resource::{Hold, Resource};
+use crate::resource::{Hold, HoldKind, Resource};
 use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::num::NonZeroU64;
 use std::panic::Location;
 use std::sync::Arc;
-use std::task::Waker;
+use std::task::{Wake, Waker};
 
 pub(crate) struct Tasks {
     /// The kernel's, for the identifiers.
@@ -23,11 +24,21 @@ pub(crate) struct Tasks {
     count: Cell<usize>,
     /// Those that linger.
     lingering: Cell<usize>,
-    /// Tasks to be polled without having been woken: new ones, and wheels that have something to write.
-    pub(super) intake: RefCell<Vec<u64>>,
+    /// Tasks to be polled as soon as the current handler returns: new futures, and wheels that have something to write.
+    intake: RefCell<Vec<u64>>,
     /// `intake` is not empty: looked at after each event.
-    pub(super) has_intake: Cell<bool>,
-    pub(super) woken: RefCell<Vec<u64>>,
+    has_intake: Cell<bool>,
+    /// The part of the intake that is being polled …
+    taken: RefCell<VecDeque<u64>>,
+    /// … which round of it this is …
+    rounds: Cell<u8>,
+    /// … and whether that was cut by a pause.
+    is_cut: Cell<bool>,
+    /// Those whose turn in this I/O phase is still to come.
+    turns: RefCell<VecDeque<u64>>,
+    /// A task of a session's own code that goes first in the next poll, which has a budget for it.
+    held: Cell<Option<u64>>,
+    woken: RefCell<Vec<u64>>,
 }
 
 pub(super) struct Slot {
@@ -38,6 +49,8 @@ pub(super) struct Slot {
     body: Option<(Box<dyn Task>, Waker)>,
     /// Stands in the intake.
     scheduled: bool,
+    /// It runs code of the session, on a cooperative budget.
+    is_guest: bool,
     /// It only waits for a peer's goodbye.
     lingers: bool,
     /// Its neighbours among the tasks of its session.
@@ -47,6 +60,9 @@ pub(super) struct Slot {
 
 /// No task, where a slot is asked for.
 const NONE: u32 = u32::MAX;
+
+/// Rounds of the intake in one go.
+const ROUNDS: u8 = 4;
 
 /// Tasks of a kernel that may wait at a time for what peers have still to say: each keeps a descriptor.
 const LINGERING: usize = 1024;
@@ -68,6 +84,11 @@ impl Tasks {
             lingering: Cell::new(0),
             intake: RefCell::default(),
             has_intake: Cell::new(false),
+            taken: RefCell::default(),
+            rounds: Cell::new(0),
+            is_cut: Cell::new(false),
+            turns: RefCell::default(),
+            held: Cell::new(None),
             woken: RefCell::default(),
         }
     }
@@ -81,6 +102,70 @@ impl Tasks {
     #[inline]
     pub(crate) fn has_intake(&self) -> bool {
         self.has_intake.get()
+    }
+
+    /// The tasks that are ready now take their turns, in the order in which they became so.
+    pub(crate) fn begin_turns(&self) {
+        let mut woken = self.woken.borrow_mut();
+        self.shared.take_woken(&mut woken);
+        self.turns.borrow_mut().extend(woken.drain(..));
+    }
+
+    /// Whose turn it is.
+    pub(crate) fn next_turn(&self) -> Option<u64> {
+        self.held.get().or_else(|| self.turns.borrow().front().copied())
+    }
+
+    /// The turn of that task is being taken.
+    pub(crate) fn pass_turn(&self) {
+        if self.held.take().is_none() {
+            self.turns.borrow_mut().pop_front();
+        }
+    }
+
+    /// Who of the intake is polled next: as many rounds as a chain of handlers needs.
+    pub(crate) fn next_of_intake(&self) -> Option<u64> {
+        if let Some(held) = self.held.get() {
+            return Some(held);
+        }
+        let mut taken = self.taken.borrow_mut();
+        if taken.is_empty() && self.rounds.get() < ROUNDS && self.has_intake.replace(false) {
+            self.rounds.set(self.rounds.get() + 1);
+            taken.extend(self.intake.borrow_mut().drain(..));
+        }
+        taken.front().copied()
+    }
+
+    /// It is being polled.
+    pub(crate) fn pass_of_intake(&self) {
+        if self.held.take().is_none() {
+            self.taken.borrow_mut().pop_front();
+        }
+    }
+
+    /// Notes whether the intake was left before its end.
+    pub(crate) fn cut_intake(&self, cut: bool) {
+        self.is_cut.set(cut);
+        if !cut {
+            self.rounds.set(0);
+        }
+    }
+
+    /// Whether the intake was left before its end.
+    pub(crate) fn is_intake_cut(&self) -> bool {
+        self.is_cut.get()
+    }
+
+    /// The host's budget is used up: that task goes first in the next poll.
+    pub(crate) fn wait_for_budget(&self, key: u64) {
+        self.held.set(Some(key));
+    }
+
+    /// Whether a task runs code of its session.
+    pub(crate) fn is_guest(&self, key: u64) -> bool {
+        let slots = self.slots.borrow();
+        let slot = slots.get((key >> 32) as usize).and_then(Option::as_ref);
+        slot.is_some_and(|slot| slot.is_guest && slot.serial.get() & 0xffff_ffff == key & 0xffff_ffff)
     }
 
     pub(super) fn insert(&self, purpose: Purpose, body: Box<dyn Task>) -> TaskId {
@@ -97,18 +182,29 @@ impl Tasks {
         }
         let waker = TaskWaker::new(self.shared.clone(), key(slot, serial));
         let std_waker = Waker::from(waker.clone());
+        // A wheel runs handlers at once, and so has its first turn in the next I/O phase, as in POE. What only posts events
+        // begins as soon as the current handler returns.
+        let waits = purpose.kind == HoldKind::Wheel;
+        let first_turn = waits.then(|| waker.clone());
+        let is_guest = body.is_guest();
         slots[slot as usize] = Some(Slot {
             serial,
             purpose,
             waker,
             body: Some((body, std_waker)),
-            scheduled: true,
+            scheduled: !waits,
+            is_guest,
             lingers: false,
             older: NONE,
             younger: NONE,
         });
         self.link(&mut slots, slot);
-        self.put_in(key(slot, serial));
+        drop(slots);
+        match first_turn {
+            // This may wake the host, whose code must not find the table in use.
+            Some(waker) => waker.wake(),
+            None => self.put_in(key(slot, serial)),
+        }
         self.id(serial, slot)
     }
 
@@ -211,7 +307,14 @@ impl Tasks {
         Some(from)
     }
 
-    /// Has the task polled as soon as the current handler returns.
+    /// Lets a task have a turn in the next I/O phase.
+    pub(crate) fn wake(&self, id: TaskId) {
+        if let Some(waker) = self.waker(id) {
+            waker.wake();
+        }
+    }
+
+    /// Has the task polled as soon as the current handler returns: for what it has to write, or to wait for.
     pub(crate) fn schedule(&self, id: TaskId) {
         let mut slots = self.slots.borrow_mut();
         if let Some(Some(slot)) = slots.get_mut(id.slot as usize)
@@ -325,7 +428,6 @@ mod tests {
     use super::*;
     use crate::kernel::Core;
     use crate::name::Name;
-    use crate::resource::HoldKind;
     use proptest::prelude::*;
     use std::task::{Context, Poll};
 

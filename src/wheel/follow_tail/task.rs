@@ -1,7 +1,8 @@
 //! The task of a FollowTail: looks at the file, reads it, and sees when it is another one.
 //!
-//! One poll reads one block, so that the queue's events go in between; at the end of the file a look at its name says
-//! whether it is still the same, and the timer is set.
+//! One turn in the I/O phase reads one block, so that the queue's events go in between; at the end of the file a look at its
+//! name says whether it is still the same, and the timer is set. A turn that is too long for the kernel's pace pauses between
+//! two records.
 
 use super::super::error::IoError;
 use super::super::pump::{Record, log_unreported};
@@ -21,9 +22,6 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-/// Records that are delivered in one go; the rest waits until the queue has had its turn.
-const RECORDS: usize = 256;
-
 pub(super) struct TailTask {
     state: Rc<State>,
     /// None: it is followed by its handle.
@@ -36,8 +34,8 @@ pub(super) struct TailTask {
     due: Option<u64>,
     file: Option<Opened>,
     stream: Option<Stream>,
-    /// Records may be left in the filter.
-    backlog: bool,
+    /// The poll has paused between two records: of a block that it had read, or of a new filter.
+    cut: Option<Cut>,
     /// The filter can go no further.
     broken: bool,
     /// Nothing more will be read; only what a filter that was changed at the end sees is still delivered.
@@ -48,6 +46,12 @@ pub(super) struct TailTask {
     reopens: bool,
     /// A reset was told since the last wait.
     has_reset: bool,
+}
+
+#[derive(Clone, Copy)]
+enum Cut {
+    Block,
+    Filter,
 }
 
 /// What a step came to.
@@ -78,7 +82,7 @@ impl TailTask {
             due: None,
             file: None,
             stream: None,
-            backlog: false,
+            cut: None,
             broken: false,
             over: false,
             failing: false,
@@ -131,6 +135,10 @@ impl Task for TailTask {
         let Some(step) = self.turn(&state, core, cx) else {
             return Poll::Pending;
         };
+        if self.cut.is_some() {
+            core.pause_turn();
+            return Poll::Pending;
+        }
         match step {
             Poll::Pending => Poll::Pending,
             Poll::Ready(Step::Over) => {
@@ -163,12 +171,22 @@ impl Task for TailTask {
 
 impl TailTask {
     fn turn(&mut self, state: &State, core: &Core, cx: &mut Context<'_>) -> Option<Poll<Step>> {
-        if self.backlog || state.reparse.take() {
-            self.broken = false;
-            self.records(state, core)?;
-            if self.backlog {
+        let resumed = self.cut.take();
+        if resumed.is_some() || state.reparse.take() {
+            if resumed.is_none() {
+                self.broken = false;
+            }
+            self.records(state, core, resumed.unwrap_or(Cut::Filter))?;
+            if self.cut.is_some() {
+                return Some(Poll::Pending);
+            }
+            if matches!(resumed, Some(Cut::Block)) {
                 return Some(Poll::Ready(Step::Again));
             }
+        }
+        if !core.is_turn() {
+            // A new filter was set between two events; the file is for the I/O phase.
+            return Some(Poll::Ready(Step::Again));
         }
         if self.over {
             return Some(Poll::Ready(Step::Over));
@@ -211,7 +229,8 @@ impl TailTask {
             }
             Ok(Got::End) => self.at_end(state, core),
             Ok(Got::Bytes) => {
-                self.records(state, core)?;
+                core.count_step();
+                self.records(state, core, Cut::Block)?;
                 Some(Step::Again)
             }
             Ok(Got::Skipped) => {
@@ -360,7 +379,8 @@ impl TailTask {
         };
         match read {
             Ok(1..) => {
-                self.records(state, core)?;
+                core.count_step();
+                self.records(state, core, Cut::Block)?;
                 return Some(Poll::Ready(Step::Again));
             }
             Ok(0) if stream.is_pipe && self.path.is_some() => {
@@ -378,11 +398,10 @@ impl TailTask {
         Some(Poll::Ready(Step::Over))
     }
 
-    /// Delivers the records that the filter sees.
-    fn records(&mut self, state: &State, core: &Core) -> Option<()> {
-        self.backlog = false;
+    /// Delivers the records that the filter sees. If the kernel must yield before their end, `self.cut` says where to go on.
+    fn records(&mut self, state: &State, core: &Core, cut: Cut) -> Option<()> {
         let mut place = Record::NONE;
-        for _ in 0..RECORDS {
+        loop {
             if self.broken {
                 return Some(());
             }
@@ -393,11 +412,14 @@ impl TailTask {
                 Some(Err(error)) => {
                     self.broken = error.is_fatal();
                     report(state, core, IoError::filter("read", state.base.id(), error))?;
+                    core.count_step();
                 }
             }
+            if core.must_yield() {
+                self.cut = Some(cut);
+                return Some(());
+            }
         }
-        self.backlog = true;
-        Some(())
     }
 }
 

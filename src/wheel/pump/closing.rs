@@ -70,6 +70,7 @@ impl Pump {
         if state.ended.get() || self.end.is_some() || closing.linger.is_zero() {
             return Poll::Ready(());
         }
+        // No handler runs here, so that what is thrown away may be more than one block.
         for _ in 0..PASSES {
             let read = core.with_read_buffer(|buffer| {
                 let mut buffer = ReadBuf::new(buffer);
@@ -78,6 +79,7 @@ impl Pump {
                 };
                 Poll::Ready(ready!(read).map_or(0, |()| buffer.filled().len()))
             });
+            core.count_step();
             match read {
                 Poll::Ready(0) => return Poll::Ready(()),
                 Poll::Ready(octets) => closing.drained += octets,

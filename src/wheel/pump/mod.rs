@@ -4,11 +4,15 @@
 //! handler returns; but for an explicit flush it leaves the stream alone. Neither keeps a borrow while a handler, a filter
 //! or a drop of the user's runs: filters and the stream are taken out of their cells, used, and put back.
 //!
-//! One poll is: what the methods asked for (marks, records of a new filter); a write pass; one read, its records, and a
-//! write pass for what their handlers put. A short read has emptied the socket, so the stream is asked once more, which
-//! costs no system call and registers the waker; what comes of that waits for the next poll. So there is one block per
-//! poll, and the queue's events go in between (driver row D6).
+//! A turn in the I/O phase is: what the methods asked for (marks, records of a new filter); a write pass; one read, its
+//! records, and a write pass for what their handlers put. A short read has emptied the socket, so the stream is asked once
+//! more, which costs no system call and registers the waker; what comes of that is the block of the next turn. So there is
+//! one block per turn, and the queue's events go in between (driver row D6). A turn that is too long for the kernel's pace
+//! pauses between two records, and goes on there ([`Cut`]).
+//!
+//! After a handler that put something, or changed the filter, the task is polled for that alone, and reads nothing.
 
+mod appetite;
 mod closing;
 mod erased;
 pub(crate) mod handle;
@@ -17,6 +21,7 @@ mod settings;
 mod state;
 mod tell;
 
+pub(crate) use appetite::Appetite;
 pub use erased::Input;
 pub(crate) use erased::{Formatter, Parser, Record, TypedFormatter, TypedParser, follow};
 pub use output::Level;
@@ -42,20 +47,18 @@ use std::task::{Context, Poll, ready};
 use tell::{die, report, tell, tell_high, tell_low};
 use tokio::io::ReadBuf;
 
-/// Records of one read that are delivered in one go; the rest waits until the queue has had its turn.
-const RECORDS: usize = 256;
-
 /// Write passes in one poll: each can be caused by the events of the one before.
 const PASSES: usize = 8;
 
-/// Octets in the filter that nobody has looked at.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Backlog {
-    None,
-    /// A block of which some records were delivered.
-    Begun,
-    /// A whole block, read ahead.
-    Ahead,
+/// Where a poll that paused between two records goes on.
+#[derive(Clone, Copy)]
+enum Cut {
+    /// A poll between two events: the records that a new filter sees.
+    Output,
+    /// A turn: the records that were there before its read. If they are those of a block read ahead, it was a whole one or not.
+    Old(Option<bool>),
+    /// A turn: the records of its read, which filled the block or did not.
+    New(bool),
 }
 
 enum End {
@@ -66,12 +69,12 @@ enum End {
 /// The wheel's task.
 pub(crate) struct Pump {
     state: Rc<State>,
-    /// The stream has the waker for input.
+    /// The filter has a block that was read ahead: a whole one, or not.
+    ahead: Option<bool>,
+    cut: Option<Cut>,
+    /// The stream had nothing more to read in this poll.
     armed: bool,
-    /// It has woken itself to go on reading in the next I/O phase. A put before that only writes: otherwise handlers that
-    /// put would draw in input faster than the queue can take what it leads to.
-    again: bool,
-    backlog: Backlog,
+    appetite: Appetite,
     /// The end that was met when reading ahead.
     end: Option<End>,
     /// The end was told, and the wheel's other pumps are told of it once a filter changed at the end has given its records.
@@ -83,9 +86,10 @@ impl Pump {
     pub(crate) fn new(state: Rc<State>) -> Self {
         Pump {
             state,
+            ahead: None,
+            cut: None,
             armed: false,
-            again: false,
-            backlog: Backlog::None,
+            appetite: Appetite::new(),
             end: None,
             ending: false,
             closing: None,
@@ -125,11 +129,22 @@ impl Task for Pump {
         let state = self.state.clone();
         let _polling = Polling::enter(&state);
         if state.closing.get().is_none() {
+            self.armed = false;
             // Nothing: the wheel was dropped or closed by a handler.
-            let _: Option<()> = self.run(&state, core, cx);
-            state.put_only.set(false);
-            if state.reparse.get() {
-                // A handler of this poll has changed the filter: at the end of the input, say.
+            let _: Option<()> = if core.is_turn() {
+                if self.cut.is_none() {
+                    state.wants_turn.set(false);
+                }
+                self.turn(&state, core, cx)
+            } else {
+                self.output(&state, core, cx)
+            };
+            if self.cut.is_some() {
+                core.pause_turn();
+                return Poll::Pending;
+            }
+            // A handler of this poll may have changed the filter, at the end of the input, say, or resumed the input.
+            if state.wants_turn.get() || state.reparse.get() {
                 cx.waker().wake_by_ref();
             }
             let link = state.link.borrow().clone();
@@ -156,75 +171,116 @@ impl Task for Pump {
 }
 
 impl Pump {
-    /// One poll's work. `None`: the wheel is gone, stop at once.
-    fn run(&mut self, state: &State, core: &Core, cx: &mut Context<'_>) -> Option<()> {
-        let put_only = state.put_only.take();
-        if !put_only {
-            self.armed = false;
-            self.again = false;
-        }
+    /// A poll between two events: tells of the marks, delivers what a new filter sees, and writes. `None`: the wheel is gone,
+    /// stop at once.
+    fn output(&mut self, state: &State, core: &Core, cx: &mut Context<'_>) -> Option<()> {
         tell_high(state, core)?;
-        if put_only && self.again && !state.reparse.get() {
-            return self.write(state, core, cx);
-        }
-        let ahead = self.backlog == Backlog::Ahead && !state.is_paused();
-        if state.reparse.take() || ahead || self.backlog == Backlog::Begun {
-            self.records(state, core, cx)?;
+        let cut = matches!(self.cut, Some(Cut::Output));
+        if cut || (self.cut.is_none() && state.reparse.take()) {
+            self.records(state, core, Cut::Output)?;
+            if self.cut.is_some() {
+                return Some(());
+            }
         }
         if self.ending {
             self.end_part(state, core)?;
         }
-        self.write(state, core, cx)?;
-        if self.backlog == Backlog::None
-            && state.is_reading()
-            && let Some(end) = self.end.take()
-        {
-            self.end_input(state, core, end)?;
-            return self.write(state, core, cx);
-        }
-        if self.backlog != Backlog::None || (put_only && self.armed) || !state.is_reading() {
-            return Some(());
-        }
-        let block = state.block();
-        let Poll::Ready(read) = self.read(state, core, cx) else {
-            self.armed = true;
-            return Some(());
-        };
-        let octets = match read {
-            Ok(octets) => octets,
-            Err(end) => {
-                self.end_input(state, core, end)?;
-                return self.write(state, core, cx);
+        self.write(state, core, cx)
+    }
+
+    /// A turn, or the rest of one. `None`: the wheel is gone, stop at once.
+    fn turn(&mut self, state: &State, core: &Core, cx: &mut Context<'_>) -> Option<()> {
+        let whole = match self.cut.take() {
+            Some(Cut::New(whole)) => {
+                self.records(state, core, Cut::New(whole))?;
+                Some(whole)
+            }
+            cut => {
+                let (resumed, mut block) = match cut {
+                    Some(Cut::Old(block)) => (true, block),
+                    other => (other.is_some(), None),
+                };
+                if !resumed {
+                    tell_high(state, core)?;
+                }
+                let ahead = self.ahead.is_some() && !state.is_paused();
+                if resumed || state.reparse.take() || ahead {
+                    block = block.or(self.ahead.take());
+                    self.records(state, core, Cut::Old(block))?;
+                    if self.cut.is_some() {
+                        return Some(());
+                    }
+                }
+                if self.ending {
+                    self.end_part(state, core)?;
+                }
+                self.write(state, core, cx)?;
+                if self.ahead.is_none()
+                    && state.is_reading()
+                    && let Some(end) = self.end.take()
+                {
+                    self.end_input(state, core, end)?;
+                    return self.write(state, core, cx);
+                }
+                match block {
+                    // This turn's block was read ahead.
+                    Some(_) => block,
+                    None => self.read_block(state, core, cx)?,
+                }
             }
         };
-        self.records(state, core, cx)?;
+        let Some(whole) = whole.filter(|_| self.cut.is_none()) else {
+            return Some(());
+        };
         self.write(state, core, cx)?;
-        if self.backlog != Backlog::None || !state.is_reading() {
+        if self.ahead.is_some() || !state.is_reading() {
             return Some(());
         }
-        if octets == block {
+        if whole {
             // There is certainly more; others first.
-            self.again = true;
             cx.waker().wake_by_ref();
             return Some(());
         }
-        match self.read(state, core, cx) {
+        let block = self.appetite.next(state.block());
+        match self.read(state, core, cx, block) {
             Poll::Pending => self.armed = true,
             Poll::Ready(read) => {
                 match read {
-                    Ok(_) => self.backlog = Backlog::Ahead,
+                    Ok(octets) => self.ahead = Some(octets == block),
                     Err(end) => self.end = Some(end),
                 }
-                self.again = true;
                 cx.waker().wake_by_ref();
             }
         }
         Some(())
     }
 
+    /// The read of a turn, and its records. Gives whether it filled the block; nothing if there is nothing more to do.
+    fn read_block(&mut self, state: &State, core: &Core, cx: &mut Context<'_>) -> Option<Option<bool>> {
+        if self.ahead.is_some() || !state.is_reading() {
+            return Some(None);
+        }
+        let block = self.appetite.next(state.block());
+        let Poll::Ready(read) = self.read(state, core, cx, block) else {
+            self.armed = true;
+            return Some(None);
+        };
+        match read {
+            Ok(octets) => {
+                let whole = octets == block;
+                self.records(state, core, Cut::New(whole))?;
+                Some(Some(whole))
+            }
+            Err(end) => {
+                self.end_input(state, core, end)?;
+                self.write(state, core, cx)?;
+                Some(None)
+            }
+        }
+    }
+
     /// Reads once, straight into the filter.
-    fn read(&mut self, state: &State, core: &Core, cx: &mut Context<'_>) -> Poll<Result<usize, End>> {
-        let block = state.block();
+    fn read(&mut self, state: &State, core: &Core, cx: &mut Context<'_>, block: usize) -> Poll<Result<usize, End>> {
         core.with_read_buffer(|buffer| {
             let mut buffer = ReadBuf::new(&mut buffer[..block]);
             loop {
@@ -245,17 +301,19 @@ impl Pump {
             let mut seam = state.seam.get();
             let octets = seam.trim(read);
             state.seam.set(seam);
+            core.count_step();
+            self.appetite.has_read(read.len());
             let _ = guarded(state, core, || state.with_parser(|parser| parser.start(octets)));
             Poll::Ready(Ok(read.len()))
         })
     }
 
-    /// Delivers the records that the filter sees.
-    fn records(&mut self, state: &State, core: &Core, cx: &mut Context<'_>) -> Option<()> {
-        self.backlog = Backlog::None;
+    /// Delivers the records that the filter sees. If the kernel must yield before their end, `self.cut` says where to go on.
+    fn records(&mut self, state: &State, core: &Core, cut: Cut) -> Option<()> {
+        self.cut = None;
         let id = state.base.id();
         let mut place = Record::NONE;
-        for _ in 0..RECORDS {
+        loop {
             if state.is_input_shut() || state.broken.get() || !state.listens() {
                 return Some(());
             }
@@ -266,19 +324,23 @@ impl Pump {
                 None => return Some(()),
                 Some(Ok(())) => {
                     state.given.set(true);
+                    self.appetite.has_seen();
                     state.base.deliver_from(core, &mut place)?;
                 }
                 Some(Err(error)) => {
+                    self.appetite.has_seen();
                     state.broken.set(error.is_fatal());
                     report(state, core, IoError::filter("read", id, error))?;
+                    // Errors that no event tells of are work, too.
+                    core.count_step();
                 }
             }
             tell_high(state, core)?;
+            if core.must_yield() {
+                self.cut = Some(cut);
+                return Some(());
+            }
         }
-        self.backlog = Backlog::Begun;
-        self.again = true;
-        cx.waker().wake_by_ref();
-        Some(())
     }
 
     fn end_input(&mut self, state: &State, core: &Core, end: End) -> Option<()> {
@@ -299,7 +361,7 @@ impl Pump {
     /// Tells the wheel's other pumps of the end of the input, unless a filter set at the end still has to look at what the
     /// old one held.
     fn end_part(&mut self, state: &State, core: &Core) -> Option<()> {
-        if state.reparse.get() || self.backlog != Backlog::None {
+        if state.reparse.get() || self.ahead.is_some() || self.cut.is_some() {
             return Some(());
         }
         if std::mem::take(&mut self.ending)

@@ -65,7 +65,6 @@ impl State {
             Some(Ok(())) => {
                 let level = self.level();
                 if self.out_octets() != before {
-                    self.put_only.set(true);
                     if before == 0 && self.auto_flush {
                         self.write_now();
                     }
@@ -90,7 +89,6 @@ impl State {
     pub(crate) fn pass(&self, octets: &[u8]) {
         if !octets.is_empty() && !self.is_output_closed() {
             self.append(|out| out.extend_from_slice(octets));
-            self.put_only.set(true);
             self.schedule();
         }
     }
@@ -106,7 +104,6 @@ impl State {
             return;
         };
         let Some(waker) = core.tasks.waker(task) else { return };
-        self.put_only.set(true);
         match self.flush(&mut Context::from_waker(&waker)) {
             Poll::Ready(Ok(true)) => self.flush_due.set(true),
             Poll::Ready(Err(error)) => {
@@ -160,11 +157,6 @@ impl State {
         self.high.set(owed.low);
         self.flush_due.set(owed.flush);
         self.level();
-    }
-
-    /// Something is to be told that has to do with the output alone.
-    pub(crate) fn note_output(&self) {
-        self.put_only.set(true);
     }
 
     /// A flushed event when nothing waits, whatever is written until then.

@@ -66,8 +66,8 @@ pub(crate) struct State {
     pub(crate) given: Cell<bool>,
     /// The task's poll is on the stack, so that it need not be scheduled.
     pub(super) polling: Cell<bool>,
-    /// The task was scheduled for its output only.
-    pub(super) put_only: Cell<bool>,
+    /// Something was asked for that the next turn in the I/O phase has to do, and not a poll between two events.
+    pub(super) wants_turn: Cell<bool>,
     /// A new filter may see records in what the old one left.
     pub(super) reparse: Cell<bool>,
     /// A flushed event is due as soon as nothing waits, even if nothing is left to write.
@@ -144,7 +144,7 @@ impl State {
             dry: Cell::new(false),
             given: Cell::new(false),
             polling: Cell::new(false),
-            put_only: Cell::new(false),
+            wants_turn: Cell::new(false),
             reparse: Cell::new(false),
             flush_due: Cell::new(false),
             link: RefCell::default(),
@@ -158,7 +158,7 @@ impl State {
         let _already_one = self.part.set(part);
     }
 
-    /// Has the task polled when the current handler returns.
+    /// Has the task polled when the current handler returns, for its output; and if it wants more, in the next I/O phase.
     pub(crate) fn schedule(&self) {
         if !self.polling.get() && !self.over.get() {
             self.base.schedule(self.task.get());
@@ -189,8 +189,9 @@ impl State {
 
     pub(crate) fn pause(&self, paused: bool) {
         self.paused.set(paused);
-        // A resumed wheel has to read.
-        self.put_only.set(false);
+        if !paused {
+            self.wants_turn.set(true);
+        }
     }
 
     pub(crate) fn is_paused(&self) -> bool {
@@ -201,7 +202,6 @@ impl State {
         if !self.input_shut.replace(true) {
             self.with_io(|io| io.as_mut().close_input());
         }
-        self.put_only.set(false);
     }
 
     /// The task's poll is on the stack.
@@ -255,7 +255,7 @@ impl State {
     /// The filter may see records without having got octets.
     pub(crate) fn note_reparse(&self) {
         self.reparse.set(true);
-        self.put_only.set(false);
+        self.wants_turn.set(true);
     }
 
     /// Whether records have an event.
@@ -271,7 +271,7 @@ impl State {
     /// A splice holds the input back, or lets it go on.
     pub(crate) fn throttle(&self, throttled: bool) {
         if self.throttled.replace(throttled) != throttled && !throttled {
-            self.put_only.set(false);
+            self.wants_turn.set(true);
             self.schedule();
         }
     }

@@ -301,7 +301,7 @@ impl ReadLine {
         }
         state.held.borrow_mut().push(line);
         // The task shows it, or sees to it that it is shown in time.
-        state.base.schedule(state.task.get());
+        state.base.wake(state.task.get());
     }
 
     /// Clears the screen; a line that is edited is drawn again on top.

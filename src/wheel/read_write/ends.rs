@@ -181,7 +181,6 @@ impl ReadWrite {
     /// Has a flushed event come, also if nothing waits to be written.
     pub(crate) fn ask_flush(&self) {
         self.state.ask_flush();
-        self.state.note_output();
         self.state.schedule();
     }
 

@@ -61,7 +61,6 @@ impl ReadWrite {
         check_marks(high, low)?;
         self.state.marks.set(Some((high, low)));
         self.state.level();
-        self.state.note_output();
         self.state.schedule();
         Ok(())
     }

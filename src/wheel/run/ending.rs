@@ -65,7 +65,7 @@ impl Ending {
             let hook = move |ended| {
                 running.set(false);
                 status.set(ended);
-                base.schedule(task);
+                base.wake(task);
             };
             core.on_child_end(pid, Box::new(hook));
         }
@@ -163,7 +163,7 @@ impl StopTask {
         let base = base.clone();
         let hook = move |_| {
             reaped.set(true);
-            base.schedule(task);
+            base.wake(task);
         };
         core.on_child_end(pid, Box::new(hook));
     }

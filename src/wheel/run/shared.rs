@@ -74,7 +74,7 @@ impl pump::Part for Part {
         if let Some(event) = event {
             base.deliver(core, event, AnyArg::new(base.id()))?;
         }
-        base.schedule(self.shared.end.get());
+        base.wake(self.shared.end.get());
         Some(())
     }
 

@@ -26,7 +26,7 @@ use tokio::net::TcpListener;
 use tokio::net::UnixListener;
 use tokio::time::Sleep;
 
-/// Clients taken in one go; then others have their turn.
+/// Clients taken in one turn.
 const ACCEPTS: usize = 32;
 
 /// How long a listener rests in a shortage.
@@ -193,6 +193,8 @@ pub(crate) struct Accepting {
     listener: ListenSocket,
     /// Runs while `accept` is given a rest.
     retry: Option<Pin<Box<Sleep>>>,
+    /// What is left of this turn's batch, if the turn has paused in it.
+    left: usize,
     /// `accept` has failed and not succeeded since: it was reported already.
     failing: bool,
 }
@@ -202,6 +204,7 @@ impl Accepting {
         Accepting {
             listener,
             retry: None,
+            left: 0,
             failing: false,
         }
     }
@@ -212,7 +215,11 @@ impl Accepting {
 
     /// Ready when the listener is of no use any more.
     pub(crate) fn poll(&mut self, state: &State, core: &Core, cx: &mut Context<'_>) -> Poll<()> {
-        for _ in 0..ACCEPTS {
+        let batch = match std::mem::take(&mut self.left) {
+            0 => ACCEPTS,
+            left => left,
+        };
+        for left in (0..batch).rev() {
             if state.paused.get() {
                 return Poll::Pending;
             }
@@ -246,6 +253,12 @@ impl Accepting {
                 },
             };
             if going_on.is_none() {
+                return Poll::Pending;
+            }
+            core.count_step();
+            if core.must_yield() && left > 0 {
+                self.left = left;
+                core.pause_turn();
                 return Poll::Pending;
             }
         }

@@ -1,0 +1,72 @@
+//! How much one read takes.
+//!
+//! Nothing else of the kernel runs between the records of one read. A block of 64 KiB can hold 32 768 lines, whose handlers
+//! would keep other wheels waiting for long. So the next block is sized by the records of the last one. It depends on the
+//! bytes alone, and never on time or on the kernel's budget, so that the same input gives the same order of events.
+
+use crate::driver::BLOCK_SIZE;
+
+/// Records of one read that are aimed at.
+const RECORDS: usize = 256;
+
+/// Bytes that a read takes at least, however small the records are.
+const LEAST: usize = 512;
+
+pub(crate) struct Appetite {
+    block: usize,
+    /// Bytes of the last read, and the records seen since.
+    octets: usize,
+    records: usize,
+}
+
+impl Appetite {
+    pub(crate) fn new() -> Self {
+        Appetite {
+            block: BLOCK_SIZE,
+            octets: 0,
+            records: 0,
+        }
+    }
+
+    /// How many bytes the next read may take, `most` at the utmost.
+    pub(crate) fn next(&mut self, most: usize) -> usize {
+        if self.records > RECORDS {
+            self.block = (self.octets * RECORDS / self.records).clamp(LEAST, BLOCK_SIZE);
+        } else if self.octets >= self.block && self.records * 2 <= RECORDS {
+            // A whole block, and room for twice the records.
+            self.block = (self.block * 2).min(BLOCK_SIZE);
+        }
+        (self.octets, self.records) = (0, 0);
+        self.block.min(most)
+    }
+
+    pub(crate) fn has_read(&mut self, octets: usize) {
+        self.octets = octets;
+    }
+
+    pub(crate) fn has_seen(&mut self) {
+        self.records += 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blocks_shrink_with_small_records_and_grow_with_large_ones() {
+        let mut appetite = Appetite::new();
+        let mut read = |records: usize| {
+            let block = appetite.next(BLOCK_SIZE);
+            appetite.has_read(block);
+            (0..records).for_each(|_| appetite.has_seen());
+            block
+        };
+        assert_eq!(read(32_768), BLOCK_SIZE);
+        assert_eq!(read(256), 512);
+        assert_eq!(read(10), 512, "256 records are what is aimed at");
+        assert_eq!(read(0), 1024, "a whole block with few records");
+        assert_eq!(read(300), 2048);
+        assert_eq!(read(1), 2048 * 256 / 300);
+    }
+}
