@@ -4,6 +4,7 @@
 //! seven times later than Perl's POE. Elsewhere, and under virtual time, it is Tokio's sleep.
 
 use crate::bridge::clock::{Clock, LAST};
+use crate::bridge::runtime::Home;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -20,6 +21,8 @@ pub(crate) struct Deadline {
     sleep: Option<Pin<Box<Sleep>>>,
     #[cfg(target_os = "linux")]
     timer: Option<super::reactor::Timer>,
+    /// Where these are registered.
+    home: Home,
 }
 
 impl Deadline {
@@ -28,6 +31,14 @@ impl Deadline {
     /// # Panics
     /// Outside a Tokio runtime, or in one without its time and I/O drivers.
     pub(crate) fn poll(&mut self, clock: &Clock, due: u64, slack: u64, cx: &mut Context<'_>) -> Poll<()> {
+        if self.home.has_moved() {
+            self.armed = None;
+            self.sleep = None;
+            #[cfg(target_os = "linux")]
+            {
+                self.timer = None;
+            }
+        }
         // A timer at the end of the scale was asked for beyond it: it never rings.
         if due >= LAST {
             self.disarm();

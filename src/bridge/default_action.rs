@@ -41,18 +41,28 @@ impl Watch {
     /// Counts a watcher in, whose stream of arrivals `open` makes; `keep` forbids the default action to come back.
     ///
     /// # Errors
-    /// Those of `open`, and the system's when it takes no action for the signal. Nothing is watched then.
+    /// Those of `open`, and the system's when it takes no action for the signal. It is as before then.
     pub(crate) fn open<T>(signal: Signal, keep: bool, open: impl FnOnce() -> io::Result<T>) -> io::Result<(T, Self)> {
         let number = signal.as_raw();
         let mut table = table();
         // Looked at before Tokio installs its handler.
         let before = (!table.contains_key(&number)).then(|| Before::of(signal));
-        let stream = open()?;
+        // Registered before Tokio's action, and so carried out before it: the other way round a watcher that is told by
+        // Tokio could let go of the signal, and have the default action follow, before this very arrival is over.
         let default = match before {
             Some(Before::Default) if !keep => Some(register(number)?),
             _ => None,
         };
         let entry = table.entry(number).or_insert(Entry { watchers: 0, default });
+        // Off before the handler is there, so that an arrival in between is not lost.
+        entry.set_default(false);
+        let stream = match open() {
+            Ok(stream) => stream,
+            Err(error) => {
+                entry.set_default(entry.watchers == 0);
+                return Err(error);
+            }
+        };
         entry.watchers += 1;
         entry.set_default(false);
         if keep {
@@ -115,7 +125,7 @@ impl Before {
             let mut lines = status.lines();
             let digits = lines.find_map(|line| line.strip_prefix(mask)?.strip_prefix(':'))?;
             let bits = u128::from_str_radix(digits.trim(), 16).ok()?;
-            Some(bits >> u32::try_from(number).ok()?.checked_sub(1)? & 1 == 1)
+            Some(bits.checked_shr(u32::try_from(number).ok()?.checked_sub(1)?)? & 1 == 1)
         };
         Some(match (is_in("SigIgn")?, is_in("SigCgt")?) {
             (true, _) => Before::Ignored,

@@ -13,6 +13,7 @@
 //! for it: also where it sits in a read that does not end, the process may exit.
 
 use super::reactor::register;
+use super::runtime::Home;
 use super::worker::{BLOCK, Request, Worker};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{OFlags, fcntl_getfl};
@@ -54,6 +55,7 @@ impl Direction {
 pub(crate) struct Flow {
     direction: Direction,
     way: Way,
+    home: Home,
 }
 
 #[derive(Debug)]
@@ -69,12 +71,14 @@ enum Way {
 impl Flow {
     pub(crate) fn new(fd: OwnedFd, direction: Direction) -> Self {
         let way = Way::New(fd);
-        Flow { direction, way }
+        let home = Home::default();
+        Flow { direction, way, home }
     }
 
     /// Finds out how it is to be used; in the runtime that polls it first.
     fn begin(&mut self) -> io::Result<&mut Way> {
         if let Way::New(_) = self.way {
+            self.home = Home::here();
             let Way::New(fd) = std::mem::replace(&mut self.way, Way::Over) else {
                 return Ok(&mut self.way);
             };
@@ -139,15 +143,12 @@ impl Flow {
         None
     }
 
-    /// Registers it with the runtime that polls now, if the one where it was registered has gone.
-    fn follow_runtime(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+    /// Registers it with the runtime that polls now.
+    fn follow_runtime(&mut self) -> io::Result<()> {
         let direction = self.direction;
-        let Way::Ready(fd) = self.begin()? else { return Ok(()) };
-        let polled = match direction {
-            Direction::Read => fd.poll_read_ready(cx).map_ok(drop),
-            Direction::Write => fd.poll_write_ready(cx).map_ok(drop),
-        };
-        if matches!(polled, Poll::Ready(Err(_)))
+        self.begin()?;
+        if self.home.has_moved()
+            && let Way::Ready(_) = self.way
             && let Way::Ready(fd) = std::mem::replace(&mut self.way, Way::Over)
         {
             self.way = Way::Ready(register(fd.into_inner(), direction.interest())?);
@@ -156,7 +157,7 @@ impl Flow {
     }
 
     pub(crate) fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        self.follow_runtime(cx)?;
+        self.follow_runtime()?;
         match self.begin()? {
             Way::Ready(fd) => loop {
                 let mut guard = ready!(fd.poll_read_ready_mut(cx))?;
@@ -176,7 +177,7 @@ impl Flow {
     }
 
     pub(crate) fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.follow_runtime(cx)?;
+        self.follow_runtime()?;
         match self.begin()? {
             Way::Ready(fd) => loop {
                 let mut guard = ready!(fd.poll_write_ready_mut(cx))?;

@@ -3,6 +3,7 @@
 //! The reactor tells of changes only, and only once; what the kernel promises is the level. So a wake-up is a hint here.
 
 use super::reactor::register;
+use super::runtime::Home;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::future::Future;
 use std::io;
@@ -87,6 +88,7 @@ pub(crate) struct Readiness {
     want: Want,
     /// Under way from the first poll until the descriptor is ready.
     waiting: Option<Pin<Box<dyn Future<Output = ()>>>>,
+    home: Home,
 }
 
 impl Readiness {
@@ -100,13 +102,30 @@ impl Readiness {
                 fd: Rc::new(fd),
                 want,
                 waiting: None,
+                home: Home::here(),
             })),
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(None),
             Err(error) => Err(error),
         }
     }
 
+    /// Registers the descriptor with the runtime that polls now.
+    fn follow_runtime(&mut self) {
+        // It has the other use of the registration.
+        self.waiting = None;
+        let again = self.fd.get_ref().try_clone();
+        match again.and_then(|fd| register(fd, self.want.interest())) {
+            Ok(fd) => self.fd = Rc::new(fd),
+            Err(error) => {
+                tracing::error!(target: "poe::files", %error, "a watched descriptor cannot be registered with the new runtime");
+            }
+        }
+    }
+
     pub(crate) fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.home.has_moved() {
+            self.follow_runtime();
+        }
         let (fd, want) = (&self.fd, self.want);
         let waiting = self
             .waiting

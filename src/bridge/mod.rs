@@ -21,6 +21,7 @@ pub(crate) mod processes;
 mod reactor;
 #[cfg(unix)]
 pub(crate) mod reaper;
+pub(crate) mod runtime;
 #[cfg(unix)]
 pub(crate) mod streams;
 pub(crate) mod threads;

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::os::fd::OwnedFd;
+use std::rc::Rc;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
@@ -17,6 +18,20 @@ pub(crate) use timer::Timer;
 pub(super) fn register(fd: OwnedFd, interest: Interest) -> io::Result<AsyncFd<OwnedFd>> {
     // SAFETY: the descriptor is owned by the `AsyncFd` alone until that is dropped, and an `OwnedFd` gives the same
     // number at every call.
+    unsafe { AsyncFd::register_with_interest(fd, interest) }.map_err(io::Error::from)
+}
+
+/// The same for a descriptor with several owners.
+///
+/// # Errors
+/// As [`register`].
+///
+/// # Panics
+/// Outside a Tokio runtime that drives I/O.
+#[allow(unsafe_code)]
+pub(super) fn register_shared(fd: Rc<OwnedFd>, interest: Interest) -> io::Result<AsyncFd<Rc<OwnedFd>>> {
+    // SAFETY: the `AsyncFd` is one of the owners, so the descriptor is open as long as it lives, and an `OwnedFd` gives
+    // the same number at every call.
     unsafe { AsyncFd::register_with_interest(fd, interest) }.map_err(io::Error::from)
 }
 

@@ -1,7 +1,9 @@
 //! Descriptors of our own as streams: the ends of pipes, socket pairs and pseudo terminals.
 
 use super::files::set_nonblocking;
-use super::reactor::register;
+use super::reactor::register_shared;
+use super::runtime::Home;
+use std::cell::RefCell;
 use std::io;
 use std::net::Shutdown;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -23,8 +25,26 @@ pub(crate) enum Ends {
 /// One descriptor, or a half of it: clones share it.
 #[derive(Clone)]
 pub(crate) struct FdStream {
-    fd: Rc<AsyncFd<OwnedFd>>,
+    fd: Rc<OwnedFd>,
+    registered: Rc<RefCell<Registered>>,
     ends: Ends,
+}
+
+/// Where the reactor tells of a descriptor.
+struct Registered {
+    fd: AsyncFd<Rc<OwnedFd>>,
+    interest: Interest,
+    home: Home,
+}
+
+impl Registered {
+    /// The descriptor in the reactor of the runtime that polls now.
+    fn here(&mut self) -> io::Result<&AsyncFd<Rc<OwnedFd>>> {
+        if self.home.has_moved() {
+            self.fd = register_shared(self.fd.get_ref().clone(), self.interest)?;
+        }
+        Ok(&self.fd)
+    }
 }
 
 impl FdStream {
@@ -37,21 +57,29 @@ impl FdStream {
     /// Outside a Tokio runtime that drives I/O.
     pub(crate) fn new(fd: OwnedFd, interest: Interest, ends: Ends) -> io::Result<Self> {
         set_nonblocking(fd.as_fd(), true)?;
-        let fd = Rc::new(register(fd, interest)?);
-        Ok(FdStream { fd, ends })
+        let fd = Rc::new(fd);
+        let registered = Registered {
+            fd: register_shared(fd.clone(), interest)?,
+            interest,
+            home: Home::here(),
+        };
+        let registered = Rc::new(RefCell::new(registered));
+        Ok(FdStream { fd, registered, ends })
     }
 }
 
 impl AsFd for FdStream {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.fd.get_ref().as_fd()
+        self.fd.as_fd()
     }
 }
 
 impl AsyncRead for FdStream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let mut registered = self.registered.borrow_mut();
+        let fd = registered.here()?;
         loop {
-            let mut guard = ready!(self.fd.poll_read_ready(cx))?;
+            let mut guard = ready!(fd.poll_read_ready(cx))?;
             let room = buf.initialize_unfilled();
             match guard.try_io(|fd| Ok(rustix::io::read(fd.get_ref(), room)?)) {
                 Ok(read) => {
@@ -66,8 +94,10 @@ impl AsyncRead for FdStream {
 
 impl AsyncWrite for FdStream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, octets: &[u8]) -> Poll<io::Result<usize>> {
+        let mut registered = self.registered.borrow_mut();
+        let fd = registered.here()?;
         loop {
-            let mut guard = ready!(self.fd.poll_write_ready(cx))?;
+            let mut guard = ready!(fd.poll_write_ready(cx))?;
             match guard.try_io(|fd| Ok(rustix::io::write(fd.get_ref(), octets)?)) {
                 Ok(written) => return Poll::Ready(written),
                 Err(_would_block) => {}

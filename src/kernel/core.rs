@@ -67,6 +67,7 @@ pub struct Core {
     pub(crate) busy: Cell<bool>,
     /// Where the stack stood when the outermost handler was about to run: an address, never read through.
     pub(super) stack_base: Cell<usize>,
+    pub(super) runtimes: super::runtime::Runtimes,
     pub(super) run: RunState,
     pub(super) die: die::DieState,
     /// How often the signal that is being dispatched was handled; `None` outside.
@@ -117,6 +118,7 @@ impl Core {
             active: ActiveCell::new(tag),
             busy: Cell::new(false),
             stack_base: Cell::new(0),
+            runtimes: super::runtime::Runtimes::default(),
             run: RunState::default(),
             die: die::DieState::default(),
             handled: Cell::new(None),

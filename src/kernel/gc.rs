@@ -122,7 +122,7 @@ impl Core {
         self.close_inbox();
         let alive = self.why_alive();
         if !alive.is_empty() {
-            tracing::warn!(target: "poe::sessions", "kernel dropped while sessions are alive:\n{alive}");
+            warn_of_sessions(&alive.to_string());
         }
         // Out of the queue first, all at once: looking for each session's events in it would take the square of it.
         let queued = self.queue.borrow_mut().drain();
@@ -156,5 +156,30 @@ impl Core {
         drop_each_quietly(late);
         drop_quietly(self.dead_letters.take());
         drop_quietly(self.die.hook.take());
+        self.drop_own_runtime();
     }
+}
+
+/// Logs from another thread: a kernel in a thread-local is dropped when what the subscriber keeps in thread-locals may be
+/// gone already, and its panic there would end the process.
+#[cold]
+fn warn_of_sessions(alive: &str) {
+    use tracing::dispatcher::{get_default, with_default};
+    use tracing::level_filters::LevelFilter;
+    if LevelFilter::current() < LevelFilter::WARN {
+        return;
+    }
+    let subscriber = get_default(Clone::clone);
+    std::thread::scope(|scope| {
+        let log = || {
+            with_default(&subscriber, || {
+                tracing::warn!(target: "poe::sessions", "kernel dropped while sessions are alive:\n{alive}");
+            });
+        };
+        let logged = std::thread::Builder::new()
+            .name("poe-log".to_owned())
+            .spawn_scoped(scope, log);
+        // A subscriber that panics has told the panic hook.
+        let _ = logged.map(std::thread::ScopedJoinHandle::join);
+    });
 }

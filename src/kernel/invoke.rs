@@ -417,6 +417,8 @@ impl sealed::Caller for &Kernel {
             return Err(ErrorKind::Busy(what).into());
         }
         core.mark_stack();
+        let runtime = core.runtime_outside();
+        let _inside = runtime.as_ref().map(|runtime| runtime.enter());
         core.refresh_watching();
         let reset = Reset(core);
         let result = f(core);

@@ -21,6 +21,7 @@ mod os_signal;
 mod refcount;
 mod resource;
 mod run;
+mod runtime;
 #[cfg(unix)]
 mod select;
 mod shutdown;

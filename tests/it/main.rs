@@ -76,6 +76,8 @@ mod process_signals;
 mod properties;
 mod properties_tcp;
 mod properties_wheels;
+#[cfg(unix)]
+mod runtimes;
 mod schedules;
 #[cfg(unix)]
 mod selects;

@@ -168,7 +168,10 @@ impl Kernel {
         Ok(())
     }
 
-    /// [`run`](Self::run) for a program that has no runtime of its own: makes a current-thread one for as long as it lasts.
+    /// Runs like [`run`](Self::run) in a program without a Tokio runtime, in a current-thread one that the kernel keeps.
+    ///
+    /// Sessions that are created before, outside of any runtime, are created inside that one: their `_start` may make wheels and
+    /// servers. It may be called again, and what is left of an earlier call goes on.
     ///
     /// # Errors
     /// As [`run`](Self::run), and the system's when it refuses the runtime.
@@ -183,13 +186,10 @@ impl Kernel {
     /// kernel.run_blocking().unwrap();
     /// ```
     pub fn run_blocking(&self) -> Result<(), Error> {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .map_err(|error| ErrorKind::Io {
-                operation: "building a runtime",
-                error,
-            })?;
+        let runtime = self.core().own_runtime().map_err(|error| ErrorKind::Io {
+            operation: "building a runtime",
+            error,
+        })?;
         runtime.block_on(self.run())
     }
 

@@ -12,6 +12,7 @@ impl<'a> Polling<'a> {
         core.run.asleep.set(false);
         core.busy.set(true);
         core.mark_stack();
+        core.follow_runtime();
         Polling(core)
     }
 }

@@ -325,6 +325,16 @@ impl Tasks {
         }
     }
 
+    /// Has every task polled, because another runtime runs the kernel now.
+    pub(crate) fn wake_all(&self) {
+        // Each has a turn, in which it may read: being scheduled would not do.
+        for id in self.those(|_| true) {
+            if let Some(waker) = self.waker(id) {
+                waker.wake();
+            }
+        }
+    }
+
     /// Notes that a task waits for nothing but its peer's goodbye. False if so many do that it must not.
     pub(crate) fn linger(&self, id: TaskId) -> bool {
         let mut slots = self.slots.borrow_mut();

@@ -3,13 +3,13 @@
 use super::output::Sending;
 use super::state::State;
 use super::{PASSES, Pump};
+use crate::bridge::runtime::Pause;
 use crate::kernel::Core;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::io::ReadBuf;
-use tokio::time::Sleep;
 
 /// Octets that a closing wheel takes from its peer at most, before it hangs up.
 const DRAINED: usize = 16 * 1024 * 1024;
@@ -18,7 +18,7 @@ const DRAINED: usize = 16 * 1024 * 1024;
 pub(super) struct Closing {
     linger: Duration,
     /// Runs from the first time that the peer has nothing to say.
-    timer: Option<Pin<Box<Sleep>>>,
+    timer: Option<Pause>,
     drained: usize,
     /// The stream's output is shut down.
     shut: bool,
@@ -88,10 +88,8 @@ impl Pump {
                 }
                 Poll::Pending => {
                     let linger = closing.linger;
-                    let timer = closing
-                        .timer
-                        .get_or_insert_with(|| Box::pin(tokio::time::sleep(linger)));
-                    return timer.as_mut().poll(cx);
+                    let timer = closing.timer.get_or_insert_with(|| Pause::new(linger));
+                    return Pin::new(timer).poll(cx);
                 }
             }
             if closing.drained > DRAINED {

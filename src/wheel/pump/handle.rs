@@ -1,6 +1,5 @@
 //! The stream under a wheel: one handle for both directions, or one for each.
 
-#[cfg(unix)]
 use crate::wheel::SocketStream;
 use pin_project_lite::pin_project;
 use std::any::Any;
@@ -8,6 +7,9 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+#[cfg(unix)]
+use tokio::net::UnixStream;
 
 /// Whatever a wheel reads from and writes to.
 pub(crate) trait Duplex: AsyncRead + AsyncWrite {
@@ -19,6 +21,8 @@ pub(crate) trait Duplex: AsyncRead + AsyncWrite {
     fn output(&self) -> Option<&dyn Any>;
     /// Itself as a `Pin<Box<Whole<T>>>` for whoever knows the `T`.
     fn into_any(self: Pin<Box<Self>>) -> Box<dyn Any>;
+    /// It serves for both directions.
+    fn is_whole(&self) -> bool;
 }
 
 pub(crate) type BoxedDuplex = Pin<Box<dyn Duplex>>;
@@ -40,6 +44,73 @@ pub(crate) fn pair(input: impl AsyncRead + 'static, output: impl AsyncWrite + 's
 pub(crate) fn unwrap<T: Unpin + 'static>(io: BoxedDuplex) -> Option<T> {
     let whole = io.into_any().downcast::<Pin<Box<Whole<T>>>>().ok()?;
     Some(Pin::into_inner(*whole).io)
+}
+
+/// Registers a socket with the runtime that we are in. Streams of other types do that themselves, or have errors of their own
+/// in the new runtime. If it cannot be had, the stream comes back as it was, with the system's error.
+pub(crate) fn follow_runtime(io: BoxedDuplex) -> (BoxedDuplex, io::Result<()>) {
+    if !io.is_whole() {
+        return (io, Ok(()));
+    }
+    let io = match again::<SocketStream>(io) {
+        Ok(moved) => return moved,
+        Err(io) => io,
+    };
+    let io = match again::<TcpStream>(io) {
+        Ok(moved) => return moved,
+        Err(io) => io,
+    };
+    #[cfg(unix)]
+    let io = match again::<UnixStream>(io) {
+        Ok(moved) => return moved,
+        Err(io) => io,
+    };
+    (io, Ok(()))
+}
+
+/// What can be registered anew.
+trait Again: AsyncRead + AsyncWrite + Unpin + Sized + 'static {
+    fn again(&self) -> io::Result<Self>;
+}
+
+impl Again for TcpStream {
+    fn again(&self) -> io::Result<Self> {
+        TcpStream::from_std(socket2::SockRef::from(self).try_clone()?.into())
+    }
+}
+
+#[cfg(unix)]
+impl Again for UnixStream {
+    fn again(&self) -> io::Result<Self> {
+        let again = socket2::SockRef::from(self).try_clone()?;
+        UnixStream::from_std(std::os::fd::OwnedFd::from(again).into())
+    }
+}
+
+impl Again for SocketStream {
+    fn again(&self) -> io::Result<Self> {
+        match self {
+            SocketStream::Tcp(stream) => stream.again().map(SocketStream::Tcp),
+            #[cfg(unix)]
+            SocketStream::Unix(stream) => stream.again().map(SocketStream::Unix),
+        }
+    }
+}
+
+/// The stream itself comes back if it is not a `T`.
+fn again<T: Again>(io: BoxedDuplex) -> Result<(BoxedDuplex, io::Result<()>), BoxedDuplex> {
+    let known = io.input().is_some_and(|input| input.is::<T>());
+    if !known {
+        return Err(io);
+    }
+    match unwrap::<T>(io) {
+        Some(stream) => Ok(match stream.again() {
+            Ok(again) => (whole(again), Ok(())),
+            Err(error) => (whole(stream), Err(error)),
+        }),
+        // It is one: its type was looked at.
+        None => Ok((whole(tokio::io::empty()), Err(io::ErrorKind::NotConnected.into()))),
+    }
 }
 
 pin_project! {
@@ -89,6 +160,9 @@ impl<T: AsyncRead + AsyncWrite + 'static> Duplex for Whole<T> {
     }
     fn into_any(self: Pin<Box<Self>>) -> Box<dyn Any> {
         Box::new(self)
+    }
+    fn is_whole(&self) -> bool {
+        true
     }
 }
 
@@ -147,5 +221,8 @@ impl<R: AsyncRead + 'static, W: AsyncWrite + 'static> Duplex for Pair<R, W> {
     }
     fn into_any(self: Pin<Box<Self>>) -> Box<dyn Any> {
         Box::new(self)
+    }
+    fn is_whole(&self) -> bool {
+        false
     }
 }

@@ -35,6 +35,7 @@ pub(crate) use tell::Events;
 pub(crate) use tell::log_unreported;
 
 use super::error::IoError;
+use crate::bridge::runtime::Home;
 use crate::error::Failure;
 use crate::kernel::Core;
 use crate::kernel::task::Task;
@@ -80,6 +81,10 @@ pub(crate) struct Pump {
     /// The end was told, and the wheel's other pumps are told of it once a filter changed at the end has given its records.
     ending: bool,
     closing: Option<Closing>,
+    /// Where the stream is registered, as far as this is known …
+    home: Home,
+    /// … and as of which change of the kernel's runtime.
+    epoch: Option<u32>,
 }
 
 impl Pump {
@@ -93,6 +98,8 @@ impl Pump {
             end: None,
             ending: false,
             closing: None,
+            home: Home::here(),
+            epoch: None,
         }
     }
 }
@@ -128,6 +135,9 @@ impl Task for Pump {
     fn poll(&mut self, core: &Core, cx: &mut Context<'_>) -> Poll<()> {
         let state = self.state.clone();
         let _polling = Polling::enter(&state);
+        if self.epoch != Some(core.runtime_epoch()) {
+            self.follow_runtime(&state, core.runtime_epoch());
+        }
         if state.closing.get().is_none() {
             self.armed = false;
             // Nothing: the wheel was dropped or closed by a handler.
@@ -171,6 +181,26 @@ impl Task for Pump {
 }
 
 impl Pump {
+    /// Another runtime may run the kernel now. A stream that cannot be registered with it is at its end by that error.
+    #[cold]
+    fn follow_runtime(&mut self, state: &State, epoch: u32) {
+        if !self.home.has_moved() {
+            self.epoch = Some(epoch);
+            return;
+        }
+        let followed = state.replace_io(handle::follow_runtime);
+        match followed {
+            Some(Ok(())) => self.epoch = Some(epoch),
+            Some(Err(error)) => {
+                self.epoch = Some(epoch);
+                let error = io::Error::new(error.kind(), format!("another runtime runs the kernel now: {error}"));
+                self.end = Some(End::Error(error));
+            }
+            // In use up the stack: next time.
+            None => self.home = Home::default(),
+        }
+    }
+
     /// A poll between two events: tells of the marks, delivers what a new filter sees, and writes. `None`: the wheel is gone,
     /// stop at once.
     fn output(&mut self, state: &State, core: &Core, cx: &mut Context<'_>) -> Option<()> {

@@ -26,6 +26,7 @@ use super::base::{Base, wheel_methods};
 use super::error::IoError;
 use super::terminal::Claim;
 use crate::arg::AnyArg;
+use crate::bridge::runtime::Pause;
 use crate::error::{Error, ErrorKind};
 use crate::id::{TaskId, WheelId};
 use crate::kernel::Core;
@@ -430,7 +431,7 @@ struct ReadTask {
     state: Rc<State>,
     typed: UnboundedReceiver<Answer>,
     /// Until what was put may be shown.
-    idle: Option<Pin<Box<tokio::time::Sleep>>>,
+    idle: Option<Pause>,
 }
 
 impl Task for ReadTask {
@@ -477,8 +478,8 @@ impl ReadTask {
             } else {
                 state.idle_time - idle_for
             };
-            let sleep = self.idle.insert(Box::pin(tokio::time::sleep(wait)));
-            if sleep.as_mut().poll(cx).is_pending() {
+            let sleep = self.idle.insert(Pause::new(wait));
+            if Pin::new(sleep).poll(cx).is_pending() {
                 return;
             }
         }

@@ -11,6 +11,7 @@ use super::super::error::SocketError;
 use super::super::socket_factory::Connection;
 use super::{Failed, SocketName, SocketStream};
 use crate::arg::AnyArg;
+use crate::bridge::runtime::{Home, Pause};
 use crate::kernel::Core;
 use crate::name::HeldName;
 use std::cell::{Cell, RefCell};
@@ -24,7 +25,6 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 #[cfg(unix)]
 use tokio::net::UnixListener;
-use tokio::time::Sleep;
 
 /// Clients taken in one turn.
 const ACCEPTS: usize = 32;
@@ -64,6 +64,21 @@ impl ListenSocket {
             #[cfg(unix)]
             Kind::Unix(listener) => listener.local_addr().map(|name| SocketName::of_unix(&name)),
         }
+    }
+
+    /// The same socket, registered with the runtime that we are in.
+    fn again(&self) -> io::Result<ListenSocket> {
+        Ok(match &self.0 {
+            Kind::Tcp(listener) => {
+                let again = socket2::SockRef::from(&**listener).try_clone()?;
+                TcpListener::from_std(again.into()).map(ListenSocket::from)?
+            }
+            #[cfg(unix)]
+            Kind::Unix(listener) => {
+                let again = socket2::SockRef::from(&**listener).try_clone()?;
+                UnixListener::from_std(std::os::fd::OwnedFd::from(again).into()).map(ListenSocket::from)?
+            }
+        })
     }
 
     fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<(SocketStream, SocketName)>> {
@@ -192,9 +207,10 @@ impl State {
 pub(crate) struct Accepting {
     listener: ListenSocket,
     /// Runs while `accept` is given a rest.
-    retry: Option<Pin<Box<Sleep>>>,
     /// What is left of this turn's batch, if the turn has paused in it.
     left: usize,
+    retry: Option<Pause>,
+    home: Home,
     /// `accept` has failed and not succeeded since: it was reported already.
     failing: bool,
 }
@@ -205,6 +221,7 @@ impl Accepting {
             listener,
             retry: None,
             left: 0,
+            home: Home::here(),
             failing: false,
         }
     }
@@ -215,6 +232,21 @@ impl Accepting {
 
     /// Ready when the listener is of no use any more.
     pub(crate) fn poll(&mut self, state: &State, core: &Core, cx: &mut Context<'_>) -> Poll<()> {
+        if self.home.has_moved() {
+            match self.listener.again() {
+                Ok(listener) => self.listener = listener,
+                Err(error) => {
+                    // Without a descriptor now, later perhaps.
+                    self.home = Home::default();
+                    self.retry = Some(Pause::new(RETRY));
+                    if !std::mem::replace(&mut self.failing, true) {
+                        let error =
+                            io::Error::new(error.kind(), format!("another runtime runs the kernel now: {error}"));
+                        let _ = state.fail(core, ("accept", error).into());
+                    }
+                }
+            }
+        }
         let batch = match std::mem::take(&mut self.left) {
             0 => ACCEPTS,
             left => left,
@@ -224,7 +256,7 @@ impl Accepting {
                 return Poll::Pending;
             }
             if let Some(retry) = &mut self.retry {
-                ready!(retry.as_mut().poll(cx));
+                ready!(Pin::new(retry).poll(cx));
                 self.retry = None;
             }
             let going_on = match ready!(self.listener.poll_accept(cx)) {
@@ -240,7 +272,7 @@ impl Accepting {
                 Err(error) => match Trouble::of(&error) {
                     Trouble::Peer => Some(()),
                     Trouble::Shortage => {
-                        self.retry = Some(Box::pin(tokio::time::sleep(RETRY)));
+                        self.retry = Some(Pause::new(RETRY));
                         match std::mem::replace(&mut self.failing, true) {
                             true => Some(()),
                             false => state.fail(core, ("accept", error).into()),

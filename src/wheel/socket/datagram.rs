@@ -1,11 +1,15 @@
 //! A datagram socket, UDP or UNIX.
 
 use super::SocketName;
+use crate::bridge::runtime::Home;
 use bytes::Bytes;
 use futures_util::Stream;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::io;
 use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+use tokio::io::ReadBuf;
 use tokio::net::UdpSocket;
 #[cfg(unix)]
 use tokio::net::UnixDatagram;
@@ -80,7 +84,36 @@ const LARGEST: usize = 65_536;
 /// # }).unwrap();
 /// ```
 #[derive(Clone)]
-pub struct DatagramSocket(Rc<Kind>);
+pub struct DatagramSocket(Rc<Socket>);
+
+struct Socket {
+    kind: Kind,
+    /// The same socket in the reactor of another runtime than the one it was made in.
+    moved: RefCell<Option<Rc<Kind>>>,
+    home: Cell<Home>,
+}
+
+impl Socket {
+    fn new(kind: Kind) -> Rc<Self> {
+        Rc::new(Socket {
+            kind,
+            moved: RefCell::default(),
+            home: Cell::new(Home::here()),
+        })
+    }
+
+    /// Waits for a datagram in the runtime that polls.
+    fn poll_recv_from(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<(usize, SocketName)>> {
+        let mut home = self.home.get();
+        if home.has_moved() {
+            let again = self.kind.again()?;
+            self.moved.replace(Some(Rc::new(again)));
+            self.home.set(home);
+        }
+        let moved = self.moved.borrow().clone();
+        moved.as_deref().unwrap_or(&self.kind).poll_recv_from(cx, buffer)
+    }
+}
 
 enum Kind {
     Udp(UdpSocket),
@@ -104,14 +137,41 @@ pub struct Packet {
     pub from: SocketName,
 }
 
+impl Kind {
+    /// The same socket, registered with the runtime that we are in.
+    fn again(&self) -> io::Result<Kind> {
+        Ok(match self {
+            Kind::Udp(socket) => {
+                let again = socket2::SockRef::from(socket).try_clone()?;
+                Kind::Udp(UdpSocket::from_std(again.into())?)
+            }
+            #[cfg(unix)]
+            Kind::Unix(socket) => {
+                let again = socket2::SockRef::from(socket).try_clone()?;
+                Kind::Unix(UnixDatagram::from_std(std::os::fd::OwnedFd::from(again).into())?)
+            }
+        })
+    }
+
+    fn poll_recv_from(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<(usize, SocketName)>> {
+        let mut buffer = ReadBuf::new(buffer);
+        let from = match self {
+            Kind::Udp(socket) => SocketName::Ip(ready!(socket.poll_recv_from(cx, &mut buffer))?),
+            #[cfg(unix)]
+            Kind::Unix(socket) => SocketName::of_unix(&ready!(socket.poll_recv_from(cx, &mut buffer))?),
+        };
+        Poll::Ready(Ok((buffer.filled().len(), from)))
+    }
+}
+
 impl DatagramSocket {
     pub(super) fn udp(socket: UdpSocket) -> Self {
-        DatagramSocket(Rc::new(Kind::Udp(socket)))
+        DatagramSocket(Socket::new(Kind::Udp(socket)))
     }
 
     #[cfg(unix)]
     pub(super) fn unix(socket: UnixDatagram) -> Self {
-        DatagramSocket(Rc::new(Kind::Unix(socket)))
+        DatagramSocket(Socket::new(Kind::Unix(socket)))
     }
 
     /// The name of our end.
@@ -120,7 +180,7 @@ impl DatagramSocket {
     /// The system's.
     #[doc(alias = "getsockname")]
     pub fn local_name(&self) -> io::Result<SocketName> {
-        match &*self.0 {
+        match &self.0.kind {
             Kind::Udp(socket) => socket.local_addr().map(SocketName::Ip),
             #[cfg(unix)]
             Kind::Unix(socket) => socket.local_addr().map(|name| SocketName::of_unix(&name)),
@@ -133,7 +193,7 @@ impl DatagramSocket {
     /// The system's: it is not connected.
     #[doc(alias = "getpeername")]
     pub fn peer_name(&self) -> io::Result<SocketName> {
-        match &*self.0 {
+        match &self.0.kind {
             Kind::Udp(socket) => socket.peer_addr().map(SocketName::Ip),
             #[cfg(unix)]
             Kind::Unix(socket) => socket.peer_addr().map(|name| SocketName::of_unix(&name)),
@@ -163,17 +223,7 @@ impl DatagramSocket {
     /// The system's: a connected socket may learn here that nobody has its peer's port.
     #[doc(alias = "recvfrom")]
     pub async fn recv_from(&self, buffer: &mut [u8]) -> io::Result<(usize, SocketName)> {
-        match &*self.0 {
-            Kind::Udp(socket) => {
-                let (octets, from) = socket.recv_from(buffer).await?;
-                Ok((octets, SocketName::Ip(from)))
-            }
-            #[cfg(unix)]
-            Kind::Unix(socket) => {
-                let (octets, from) = socket.recv_from(buffer).await?;
-                Ok((octets, SocketName::of_unix(&from)))
-            }
-        }
+        std::future::poll_fn(|cx| self.0.poll_recv_from(cx, buffer)).await
     }
 
     /// All datagrams that come, for [`attach`](crate::Turn::attach). It never ends; an error stands for itself, and more
@@ -193,7 +243,7 @@ impl DatagramSocket {
 
     /// The socket itself: Tokio tries nothing before it has seen that the socket is ready, which a new one is at once.
     fn raw(&self) -> socket2::SockRef<'_> {
-        match &*self.0 {
+        match &self.0.kind {
             Kind::Udp(socket) => socket2::SockRef::from(socket),
             #[cfg(unix)]
             Kind::Unix(socket) => socket2::SockRef::from(socket),
@@ -204,7 +254,7 @@ impl DatagramSocket {
 #[cfg(unix)]
 impl std::os::fd::AsFd for DatagramSocket {
     fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
-        match &*self.0 {
+        match &self.0.kind {
             Kind::Udp(socket) => socket.as_fd(),
             Kind::Unix(socket) => socket.as_fd(),
         }
@@ -213,7 +263,7 @@ impl std::os::fd::AsFd for DatagramSocket {
 
 impl fmt::Debug for DatagramSocket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &*self.0 {
+        match &self.0.kind {
             Kind::Udp(socket) => socket.fmt(f),
             #[cfg(unix)]
             Kind::Unix(socket) => socket.fmt(f),

@@ -2,6 +2,7 @@
 
 use super::{SpliceSide, Spliced};
 use crate::arg::AnyArg;
+use crate::bridge::runtime::Pause;
 use crate::filter::FilterError;
 use crate::id::{TaskId, WheelId};
 use crate::kernel::Core;
@@ -20,7 +21,6 @@ use std::pin::Pin;
 use std::rc::{Rc, Weak};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
-use tokio::time::Sleep;
 
 /// What the two wheels of a splice share.
 pub(super) struct Shared {
@@ -167,7 +167,7 @@ impl Shared {
         if self.timer.get().is_none() {
             let body = Box::new(DrainTimer {
                 shared: self.clone(),
-                sleep: Box::pin(tokio::time::sleep(self.drain_timeout)),
+                sleep: Pause::new(self.drain_timeout),
             });
             let what = format!("Splice {} (writing the rest)", self.base.id());
             self.timer.set(self.base.start(&what, false, body));
@@ -310,12 +310,12 @@ impl Link for Shared {
 /// Ends a splice that takes too long to write the rest.
 struct DrainTimer {
     shared: Rc<Shared>,
-    sleep: Pin<Box<Sleep>>,
+    sleep: Pause,
 }
 
 impl Task for DrainTimer {
     fn poll(&mut self, core: &Core, cx: &mut Context<'_>) -> Poll<()> {
-        ready!(self.sleep.as_mut().poll(cx));
+        ready!(Pin::new(&mut self.sleep).poll(cx));
         // This task is the timer: it is not cancelled while it is polled.
         self.shared.timer.set(None);
         self.shared.note_unwritten();
