@@ -75,7 +75,9 @@ fn inflated(payload: &[u8]) {
         max_inflated: 100_000,
         ..ReferenceLimits::default()
     };
-    let mut filter = Reference::new(MsgPack::<String>::new()).compression(true).limits(limits);
+    let mut filter = Reference::new(MsgPack::<String>::new())
+        .compression(true)
+        .limits(limits);
     let mut out = BytesMut::new();
     filter.put(text.clone(), &mut out).expect("text has a form");
     match filter.get(&out).remove(0) {

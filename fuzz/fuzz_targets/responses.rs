@@ -19,7 +19,9 @@ fuzz_target!(|data: &[u8]| {
         *response.version_mut() = Version::HTTP_10;
     }
     for part in parts {
-        let Some((&name, value)) = part.split_first() else { continue };
+        let Some((&name, value)) = part.split_first() else {
+            continue;
+        };
         let name = match name % 4 {
             0 => CONTENT_LENGTH,
             1 => TRANSFER_ENCODING,
@@ -39,7 +41,10 @@ fuzz_target!(|data: &[u8]| {
     if empty {
         return;
     }
-    let line = out.windows(2).position(|end| end == b"\r\n").expect("there is a status line");
+    let line = out
+        .windows(2)
+        .position(|end| end == b"\r\n")
+        .expect("there is a status line");
     let version = if mode & 1 == 1 { "HTTP/1.0" } else { "HTTP/1.1" };
     let request = [format!("POST / {version}").as_bytes(), &out[line..]].concat();
     // How many headers there are is not what this is about.
@@ -50,6 +55,10 @@ fuzz_target!(|data: &[u8]| {
     let mut filter = Httpd::new().limits(limits);
     let mut got = filter.get(&request);
     assert_eq!(got.len(), 1, "{}", request.escape_ascii());
-    assert!(matches!(got.remove(0), Ok(Incoming::Request(_))), "{}", request.escape_ascii());
+    assert!(
+        matches!(got.remove(0), Ok(Incoming::Request(_))),
+        "{}",
+        request.escape_ascii()
+    );
     assert!(filter.get_pending().is_empty());
 });

@@ -36,7 +36,11 @@ fuzz_target!(|data: &[u8]| {
     while let Some(op) = ops.next() {
         match op % 8 {
             0 | 1 => {
-                let text: Vec<u8> = ops.by_ref().take((op >> 4).into()).map(|byte| b"abcdefg\n"[usize::from(byte % 8)]).collect();
+                let text: Vec<u8> = ops
+                    .by_ref()
+                    .take((op >> 4).into())
+                    .map(|byte| b"abcdefg\n"[usize::from(byte % 8)])
+                    .collect();
                 stack.get_one_start(&text);
                 fed.extend(text);
             }
