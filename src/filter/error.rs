@@ -69,6 +69,7 @@ enum Kind {
     /// A pattern that cannot be a terminator; the reason, if it is the pattern compiler's.
     Pattern(&'static str, Option<Cause>),
     /// Decoding would make more than a limit allows.
+    #[cfg_attr(not(feature = "reference"), allow(dead_code))]
     TooLarge(Cause),
     Custom(Cause),
 }

@@ -1,6 +1,7 @@
 //! How large a frame may be, and what decoding may make of it.
 
 use super::super::FilterError;
+#[cfg(any(feature = "json", feature = "msgpack", feature = "cbor"))]
 use std::cell::Cell;
 use std::error::Error;
 use std::fmt;
@@ -83,6 +84,7 @@ impl ReferenceLimits {
 }
 
 /// Decoding would have made more than the limits allow.
+#[cfg_attr(not(any(feature = "json", feature = "msgpack", feature = "cbor")), allow(dead_code))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exceeded {
     Items(usize),
@@ -101,6 +103,7 @@ impl fmt::Display for Exceeded {
 impl Error for Exceeded {}
 
 /// A frame has one record. A second value, or what is left of a longer one, must not go unseen.
+#[cfg(any(feature = "msgpack", feature = "cbor"))]
 pub(super) fn nothing_follows(rest: &[u8]) -> Result<(), Box<dyn Error + Send + Sync>> {
     match rest.len() {
         0 => Ok(()),
