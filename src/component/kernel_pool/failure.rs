@@ -155,7 +155,7 @@ impl Failures {
     }
 }
 
-/// How a [`KernelPool::shutdown`] went.
+/// How a [`KernelPool::shutdown`](super::KernelPool::shutdown) went.
 ///
 /// ```
 /// use poe::{KERNEL_SHUTDOWN, Session, component::KernelPool, event::START};
