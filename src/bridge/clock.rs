@@ -10,6 +10,9 @@ const ORIGIN: u64 = 1 << 62;
 /// the wake-up is not armed for it. One more is the "no timer" of the queue.
 pub(crate) const LAST: u64 = u64::MAX - 1;
 
+/// Nanoseconds that a time is moved by at most: more than the longest `Duration`.
+pub(crate) const LARGEST_SHIFT: i128 = 1 << 100;
+
 /// How far the wall clock may drift from the kept offset before an alarm is converted by a new one.
 const STEP: u64 = 10_000_000;
 
@@ -149,9 +152,14 @@ impl Clock {
 
     /// The precise time if the last reading was already past `due`: free where it was not. For what happens so often that
     /// somebody else has just looked.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn reached_as_seen(&self, due: u64) -> Option<u64> {
-        (self.latest.get() >= due).then(|| self.now())
+        // Not by `then`: that is a call in the middle of the loop.
+        if self.latest.get() >= due {
+            Some(self.now())
+        } else {
+            None
+        }
     }
 
     /// How long it is from `now` to `due`.
@@ -159,9 +167,12 @@ impl Clock {
         Duration::from_nanos(due.saturating_sub(now))
     }
 
-    /// Kernel time `delta` nanoseconds away from `now`, or the nearest end of the scale.
+    /// Kernel time `delta` nanoseconds away from `now`, or the nearest end of the scale. No `delta` is beyond [`LARGEST_SHIFT`]
+    /// either way, so the sum does not overflow.
+    #[inline]
     pub(crate) fn shifted(now: u64, delta: i128) -> u64 {
-        i128::from(now).saturating_add(delta).clamp(0, i128::from(LAST)) as u64
+        debug_assert!(delta.abs() <= LARGEST_SHIFT);
+        (i128::from(now) + delta).clamp(0, i128::from(LAST)) as u64
     }
 
     /// The kept offset; taken now if it never was.
@@ -195,6 +206,16 @@ impl Clock {
 
     /// The wall time of a kernel time, by the offset of the last alarm: telling it must not cost a look at the clocks.
     pub(crate) fn wall(&self, due: u64) -> SystemTime {
+        let soon = i64::try_from(due).ok().and_then(|due| due.checked_add(self.offset()));
+        match soon.and_then(|nanos| u64::try_from(nanos).ok()) {
+            // Every system's clock can say the next 292 years.
+            Some(nanos) => SystemTime::UNIX_EPOCH + Duration::from_nanos(nanos),
+            None => self.far_wall(due),
+        }
+    }
+
+    #[cold]
+    fn far_wall(&self, due: u64) -> SystemTime {
         let nanos = i128::from(due) + i128::from(self.offset());
         let magnitude = Duration::from_nanos(u64::try_from(nanos.unsigned_abs()).unwrap_or(u64::MAX));
         let wall = if nanos >= 0 {
@@ -242,8 +263,8 @@ mod tests {
     #[test]
     fn times_beyond_the_scale_are_cut_to_its_ends() {
         for now in [0, ORIGIN, LAST] {
-            assert_eq!(Clock::shifted(now, i128::MAX), LAST);
-            assert_eq!(Clock::shifted(now, i128::MIN), 0);
+            assert_eq!(Clock::shifted(now, LARGEST_SHIFT), LAST);
+            assert_eq!(Clock::shifted(now, -LARGEST_SHIFT), 0);
         }
         let clock = Clock::system();
         let in_years = |years: u64| SystemTime::UNIX_EPOCH + Duration::from_secs(years * 31_556_952);

@@ -65,8 +65,8 @@ pub struct Core {
     pub(crate) active: ActiveCell,
     /// Handlers, or the kernel's own work between them, are on the stack: what runs handlers at once must come by a context.
     pub(crate) busy: Cell<bool>,
-    /// Where the stack stood when the outermost handler was about to run: an address, never read through.
-    pub(super) stack_base: Cell<usize>,
+    /// Nested handlers must not use the stack beyond this address. It is never read through.
+    pub(super) stack_floor: Cell<usize>,
     pub(super) runtimes: super::runtime::Runtimes,
     pub(super) run: RunState,
     pub(super) die: die::DieState,
@@ -117,7 +117,7 @@ impl Core {
             deadline: RefCell::default(),
             active: ActiveCell::new(tag),
             busy: Cell::new(false),
-            stack_base: Cell::new(0),
+            stack_floor: Cell::new(0),
             runtimes: super::runtime::Runtimes::default(),
             run: RunState::default(),
             die: die::DieState::default(),
@@ -189,14 +189,14 @@ impl Core {
     /// Notes how deep the stack is before the outermost handler runs.
     #[inline]
     pub(super) fn mark_stack(&self) {
-        self.stack_base.set(stack_address());
+        self.stack_floor
+            .set(stack_address().saturating_sub(self.config.call_stack));
     }
 
-    /// Whether handlers are nested so deep that one more might overflow the stack. The distance between two addresses is
-    /// taken, since a stack may grow either way.
+    /// Whether handlers are nested so deep that one more might overflow the stack, which grows downwards wherever Tokio runs.
     #[inline]
     pub(crate) fn is_too_deep(&self) -> bool {
-        stack_address().abs_diff(self.stack_base.get()) > self.config.call_stack
+        stack_address() < self.stack_floor.get()
     }
 
     /// An error is ending the run: nothing more is to be delivered.

@@ -102,6 +102,14 @@ impl Core {
             }
         }
         self.tell_purged(&events, slot);
+        if !events.iter().any(|event| self.may_be_told(event)) {
+            let (to_it, from_it): (Vec<&Entry>, Vec<&Entry>) = events.iter().partition(|e| e.to == slot);
+            for entry in to_it.into_iter().chain(from_it) {
+                self.release_ends(entry.to, entry.from);
+                self.names.release_pair(entry.name, entry.caller);
+            }
+            return (events, Vec::new());
+        }
         let (mut silent, mut lost) = (Vec::new(), Vec::new());
         let (to_it, from_it): (Vec<Entry>, Vec<Entry>) = events.into_iter().partition(|e| e.to == slot);
         for entry in to_it.into_iter().chain(from_it) {

@@ -245,6 +245,7 @@ impl Core {
     }
 
     #[cold]
+    #[inline(never)]
     fn refuse<A>(&self, key: Key<'_>, target: &Target<'_>, arg: A, place: &'static Location<'static>) -> PostError<A> {
         let wanted = target.wanted();
         self.tell_unreachable(key, &wanted, place);

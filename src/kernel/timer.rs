@@ -47,10 +47,15 @@ impl From<Duration> for Delta {
     }
 }
 
+impl Delta {
+    const LARGEST: i128 = crate::bridge::clock::LARGEST_SHIFT;
+}
+
 impl From<f64> for Delta {
     fn from(seconds: f64) -> Self {
-        // The cast saturates and sends NaN to zero.
-        Delta((seconds * 1e9).round() as i128)
+        // The cast sends NaN to zero. A span of more years than there are nanoseconds since 1970 is no span for a clock, and
+        // adding it to a time must not overflow.
+        Delta(((seconds * 1e9).round() as i128).clamp(-Delta::LARGEST, Delta::LARGEST))
     }
 }
 
@@ -147,7 +152,10 @@ impl Core {
     /// The queue's name for a timer. An identifier of another kernel names nothing here.
     #[inline]
     fn timer_of(&self, id: AlarmId) -> Option<HeapId> {
-        (id.kernel == self.tag()).then_some(HeapId {
+        if id.kernel != self.tag() {
+            return None;
+        }
+        Some(HeapId {
             serial: id.serial,
             slot: id.slot,
         })
@@ -203,8 +211,10 @@ impl Core {
     /// Moves a timer of the running session to where `due` says from where it is.
     fn move_timer(&self, turn: Turn<'_>, id: AlarmId, due: impl FnOnce(u64) -> u64) -> Result<SystemTime, Error> {
         let mut queue = self.queue.borrow_mut();
-        let known = self.timer_of(id);
-        let Some((known, (old, entry))) = known.and_then(|known| Some((known, queue.timer(known)?))) else {
+        let Some(known) = self.timer_of(id) else {
+            return Err(no_such_alarm(id));
+        };
+        let Some((old, entry)) = queue.timer(known) else {
             return Err(no_such_alarm(id));
         };
         if self.sessions.borrow().id(entry.to) != turn.frame.session {
@@ -482,8 +492,10 @@ impl Turn<'_> {
         let removed = 'removed: {
             let mut sessions = core.sessions.borrow_mut();
             let mut queue = core.queue.borrow_mut();
-            let known = core.timer_of(id);
-            let Some((known, (_, entry))) = known.and_then(|known| Some((known, queue.timer(known)?))) else {
+            let Some(known) = core.timer_of(id) else {
+                break 'removed Err(no_such_alarm(id));
+            };
+            let Some((_, entry)) = queue.timer(known) else {
                 break 'removed Err(no_such_alarm(id));
             };
             let slot = entry.to;

@@ -94,6 +94,7 @@ impl<'k> Turn<'k> {
     /// events; the creator for `_start` (law L65).
     #[doc(alias = "SENDER")]
     #[must_use]
+    #[inline]
     pub fn sender(self) -> SessionId {
         by_parts(&self.frame.sender)
     }
@@ -141,7 +142,7 @@ impl<'k> Turn<'k> {
     /// let () = kernel.call(id, "something else", 4)?; // no answer is `()`
     /// # Ok::<(), poe::Error>(())
     /// ```
-    #[inline]
+    #[inline(always)]
     pub fn answer(self, value: AnyArg) {
         match self.frame.answer {
             Some(answer) => answer.set(value),

@@ -22,6 +22,7 @@ impl Key<'static> {
     /// Of the queue's item for a call by a handle.
     pub(crate) const CALL: Key<'static> = Key::fixed(CALL, hash(CALL));
 
+    #[inline(always)]
     pub(crate) const fn fixed(text: &'static str, hash: u32) -> Self {
         Key {
             text: KeyText::Fixed(text),

@@ -317,17 +317,14 @@ impl Queue {
     }
 
     /// Where the next event of the generation is.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn next(&mut self, generation: Generation) -> Next {
         if self.dead > 0 {
             self.skip_dead();
         }
         let posted = self.head < generation.end && !self.ring.is_empty();
         // Also a post of the next generation goes before a timer that was set behind it for this very instant.
-        if self.next_due <= generation.now
-            && self.has_timer_of(generation)
-            && (self.ring.is_empty() || self.timer_goes_first())
-        {
+        if self.next_due <= generation.now && self.is_timer_next(generation) {
             return Next::Timer;
         }
         if posted { Next::Post } else { Next::Nothing }
@@ -356,14 +353,16 @@ impl Queue {
         self.unlink(first, fired.links);
     }
 
-    /// Whether the first timer, which is due, belongs to the generation: one that a handler sets for this very instant
+    /// Whether the first timer, which is due, belongs to the generation and goes before its posts: one that a handler sets for this very instant
     /// belongs to the next one, as what it posts does. Only a clock that stands still makes the difference.
-    fn has_timer_of(&self, generation: Generation) -> bool {
-        self.next_due < generation.now
+    #[inline(never)]
+    fn is_timer_next(&self, generation: Generation) -> bool {
+        let belongs = self.next_due < generation.now
             || self
                 .timers
                 .next_key()
-                .is_some_and(|(_, order)| order <= generation.order)
+                .is_some_and(|(_, order)| order <= generation.order);
+        belongs && (self.ring.is_empty() || self.timer_goes_first())
     }
 
     fn timer_goes_first(&self) -> bool {

@@ -52,6 +52,7 @@ pub trait IntoReply {
 
 impl IntoReply for () {
     type Value = ();
+    #[inline]
     fn into_reply(self) -> Result<(), Failure> {
         Ok(())
     }
@@ -59,6 +60,7 @@ impl IntoReply for () {
 
 impl<T: 'static> IntoReply for Reply<T> {
     type Value = T;
+    #[inline]
     fn into_reply(self) -> Result<T, Failure> {
         Ok(self.0)
     }
@@ -66,6 +68,7 @@ impl<T: 'static> IntoReply for Reply<T> {
 
 impl<T: IntoReply, E: Into<Failure>> IntoReply for Result<T, E> {
     type Value = T::Value;
+    #[inline]
     fn into_reply(self) -> Result<T::Value, Failure> {
         self.map_err(Into::into)?.into_reply()
     }
@@ -84,6 +87,7 @@ impl<T> FnOut for fn() -> T {
 
 impl IntoReply for <fn() -> ! as FnOut>::Out {
     type Value = ();
+    #[inline]
     fn into_reply(self) -> Result<(), Failure> {
         self
     }

@@ -59,6 +59,15 @@ pub(in crate::kernel) enum Lost {
 }
 
 impl Core {
+    /// Whether [`lost`](Self::lost) may find something to tell.
+    #[inline]
+    pub(in crate::kernel) fn may_be_told(&self, entry: &Entry) -> bool {
+        entry.name == NameIdx::SIGNAL
+            || entry.name == NameIdx::CALL
+            || entry.caller == NameIdx::REMOTE
+            || self.die.burying.get()
+    }
+
     /// What is to be told of an event that goes with a session (law L9), if anything: that of a DIE, and of every event if a
     /// failure stops the session.
     pub(in crate::kernel) fn lost(&self, mut entry: Entry, stopped: u32) -> Result<Lost, Entry> {

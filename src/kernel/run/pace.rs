@@ -10,11 +10,14 @@ use std::cell::Cell;
 /// How much longer the poll that is on the stack may go on: so many pieces of work, and so long.
 #[derive(Default)]
 pub(crate) struct Pace {
-    left: Cell<u32>,
-    /// Pieces until the clock is read again.
+    /// Nothing more is to be done in this poll.
+    spent: Cell<bool>,
+    /// Pieces until the clock is read again: the one thing that each piece changes.
     until_check: Cell<u32>,
     /// Pieces between the last reading and the next one, as planned.
     planned: Cell<u32>,
+    /// Pieces that were left at the last reading.
+    left: Cell<u32>,
     began: Cell<u64>,
     last: Cell<u64>,
 }
@@ -23,24 +26,30 @@ impl Pace {
     /// A new poll begins.
     pub(super) fn begin(&self, core: &Core) {
         let now = core.clock.now();
+        self.spent.set(false);
         self.left.set(core.config.budget);
         self.began.set(now);
         self.last.set(now);
         // The first look comes early, in case each handler takes long; then as seldom as their pace allows.
-        self.planned.set(2);
-        self.until_check.set(2);
+        self.plan(2);
     }
 
-    #[inline]
+    fn plan(&self, pieces: u32) {
+        let planned = pieces.min(self.left.get()).max(1);
+        self.planned.set(planned);
+        self.until_check.set(planned);
+    }
+
+    #[inline(always)]
     pub(crate) fn is_spent(&self) -> bool {
-        self.left.get() == 0
+        self.spent.get()
     }
 
     /// Counts a piece of work that is usually short: an event, a record, a message.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn step(&self, core: &Core) {
-        self.left.set(self.left.get().saturating_sub(1));
-        let until_check = self.until_check.get().wrapping_sub(1);
+        // A check leaves at least one; what is done after the pace is spent is looked at each time.
+        let until_check = self.until_check.get() - 1;
         self.until_check.set(until_check);
         if until_check == 0 {
             self.check(core);
@@ -49,27 +58,24 @@ impl Pace {
 
     /// Counts a piece of work that may take long, and reads the clock: a system call, a poll of a task.
     pub(crate) fn step_and_look(&self, core: &Core) {
-        self.left.set(self.left.get().saturating_sub(1));
-        self.until_check.set(self.until_check.get().wrapping_sub(1));
+        self.until_check.set(self.until_check.get() - 1);
         self.check(core);
     }
 
     #[cold]
+    #[inline(never)]
     fn check(&self, core: &Core) {
         let now = core.clock.now();
-        let done = self.planned.get().wrapping_sub(self.until_check.get()).max(1);
+        let done = (self.planned.get() - self.until_check.get()).max(1);
         let each = (now.saturating_sub(self.last.get()) / u64::from(done)).max(1);
         self.last.set(now);
-        let room = core
-            .config
-            .slice_nanos
-            .saturating_sub(now.saturating_sub(self.began.get()));
-        if room == 0 {
-            self.left.set(0);
+        self.left.set(self.left.get().saturating_sub(done));
+        let slice = core.config.slice_nanos;
+        let room = slice.saturating_sub(now.saturating_sub(self.began.get()));
+        if room == 0 || self.left.get() == 0 {
+            self.spent.set(true);
         }
         // Twice as far as last time, unless the time may run out before.
-        let next = (room / each).clamp(1, u64::from(done) * 2).min(128) as u32;
-        self.planned.set(next);
-        self.until_check.set(next);
+        self.plan((room / each).clamp(1, u64::from(done) * 2).min(128) as u32);
     }
 }
