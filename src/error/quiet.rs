@@ -4,6 +4,7 @@
 //! dropped outside of a `catch_unwind`.
 
 use std::any::Any;
+use std::cell::Cell;
 use std::fmt::Display;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -22,7 +23,59 @@ pub(crate) fn drop_each_quietly<T>(values: impl IntoIterator<Item = T>) {
 pub(crate) fn quietly(what: &'static str, code: impl FnOnce()) {
     if let Err(payload) = catch_unwind(AssertUnwindSafe(code)) {
         drop_payload(payload);
-        tracing::error!(target: "poe::sessions", "{what}");
+        log_quietly(|| tracing::error!(target: "poe::sessions", "{what}"));
+    }
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Logs {
+    Open,
+    /// A kernel is being taken apart on this thread.
+    Teardown,
+    /// … and a subscriber has panicked meanwhile.
+    Muted,
+}
+
+thread_local! {
+    // It has no destructor, and so outlives every other thread-local.
+    static LOGS: Cell<Logs> = const { Cell::new(Logs::Open) };
+}
+
+/// Tells subscribers something, and keeps their panic from taking the kernel along.
+///
+/// A kernel in a thread-local is dropped with its thread, when what a subscriber keeps in thread-locals may be gone: it
+/// panics then, each time anew, and a panic there would end the process. So the first such panic of a teardown is the last.
+pub(crate) fn log_quietly(log: impl FnOnce()) {
+    if LOGS.get() == Logs::Muted {
+        return;
+    }
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(log)) {
+        drop_payload(payload);
+        if LOGS.get() == Logs::Teardown {
+            LOGS.set(Logs::Muted);
+        }
+    }
+}
+
+/// While it lives a kernel is being taken apart on this thread.
+pub(crate) struct Teardown(Logs);
+
+impl Teardown {
+    pub(crate) fn begin() -> Self {
+        let before = LOGS.get();
+        if before == Logs::Open {
+            LOGS.set(Logs::Teardown);
+        }
+        Teardown(before)
+    }
+}
+
+impl Drop for Teardown {
+    fn drop(&mut self) {
+        // One kernel may be dropped with a session of another.
+        if self.0 == Logs::Open {
+            LOGS.set(Logs::Open);
+        }
     }
 }
 

@@ -11,7 +11,7 @@
 
 use super::{Core, Frame, Kernel};
 use crate::arg::AnyArg;
-use crate::error::{Error, ErrorKind, Failure, OnFailure, drop_quietly, quietly};
+use crate::error::{Error, ErrorKind, Failure, OnFailure, drop_quietly, log_quietly, quietly};
 use crate::id::SessionId;
 use crate::name::{Name, NameIdx};
 use crate::resource::sessions::KERNEL;
@@ -279,11 +279,13 @@ impl Core {
             ..
         } = die;
         let callback = failure.callback();
-        tracing::error!(
-            target: "poe::sessions",
-            %event, %session, %sender, %place, callback,
-            "a handler failed and nobody handled its DIE: {failure} ({consequence})"
-        );
+        log_quietly(|| {
+            tracing::error!(
+                target: "poe::sessions",
+                %event, %session, %sender, %place, callback,
+                "a handler failed and nobody handled its DIE: {failure} ({consequence})"
+            );
+        });
     }
 
     fn tell_failure_hook(&self, die: &Die) {

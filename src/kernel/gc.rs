@@ -2,9 +2,10 @@
 
 use super::Core;
 use super::handle::Lost;
-use crate::error::{drop_each_quietly, drop_quietly};
+use crate::error::{Teardown, drop_each_quietly, drop_quietly};
 use crate::queue::lanes::Entry;
 use crate::resource::sessions::KERNEL;
+use tracing::level_filters::LevelFilter;
 
 impl Core {
     /// Stops every session that nothing keeps alive, the last marked first, until no mark is left (laws L28, L29).
@@ -126,11 +127,17 @@ impl Core {
 
     /// The end of the kernel: no handler runs, every heap is dropped, no cycle of references stays.
     pub(super) fn teardown(&self) {
+        let _logs = Teardown::begin();
         self.busy.set(true);
         self.close_inbox();
         let alive = self.why_alive();
         if !alive.is_empty() {
-            warn_of_sessions(&alive.to_string());
+            let alive = alive.to_string();
+            log_elsewhere(LevelFilter::WARN, || {
+                Some(move || {
+                    tracing::warn!(target: "poe::sessions", "kernel dropped while sessions are alive:\n{alive}");
+                })
+            });
         }
         // Out of the queue first, all at once: looking for each session's events in it would take the square of it.
         let queued = self.queue.borrow_mut().drain();
@@ -145,9 +152,7 @@ impl Core {
             self.release_ends(to, from);
             self.names.release_pair(name, caller);
         }
-        for one in lost {
-            self.tell_lost(one);
-        }
+        self.tell_all_lost(lost);
         let slots: Vec<u32> = self.sessions.borrow().slots().collect();
         // Children first, so that nobody is moved about.
         let mut ordered = slots;
@@ -168,25 +173,20 @@ impl Core {
     }
 }
 
-/// Logs from another thread: a kernel in a thread-local is dropped when what the subscriber keeps in thread-locals may be
-/// gone already, and its panic there would end the process.
+/// Logs from another thread what `make` makes, if it is not nothing: a kernel in a thread-local is dropped when what the
+/// subscriber keeps in thread-locals may be gone already, and its panic there would end the process.
 #[cold]
-fn warn_of_sessions(alive: &str) {
+pub(super) fn log_elsewhere<L: FnOnce() + Send>(level: LevelFilter, make: impl FnOnce() -> Option<L>) {
     use tracing::dispatcher::{get_default, with_default};
-    use tracing::level_filters::LevelFilter;
-    if LevelFilter::current() < LevelFilter::WARN {
+    if LevelFilter::current() < level {
         return;
     }
+    let Some(log) = make() else { return };
     let subscriber = get_default(Clone::clone);
     std::thread::scope(|scope| {
-        let log = || {
-            with_default(&subscriber, || {
-                tracing::warn!(target: "poe::sessions", "kernel dropped while sessions are alive:\n{alive}");
-            });
-        };
         let logged = std::thread::Builder::new()
             .name("poe-log".to_owned())
-            .spawn_scoped(scope, log);
+            .spawn_scoped(scope, || with_default(&subscriber, log));
         // A subscriber that panics has told the panic hook.
         let _ = logged.map(std::thread::ScopedJoinHandle::join);
     });

@@ -6,7 +6,7 @@ use super::task::{Purpose, Task};
 use super::{Core, Kernel};
 use crate::arg::AnyArg;
 use crate::bridge::os_signals::{Arrivals, SAFE};
-use crate::error::Failure;
+use crate::error::{Failure, log_quietly};
 use crate::id::{SessionId, TaskId};
 use crate::name::Name;
 use crate::resource::HoldKind;
@@ -125,7 +125,9 @@ impl Core {
         }
         for (signal, id) in ended {
             if signal != "CHLD" {
-                tracing::debug!(target: "poe::signals", signal, "no session of this kernel watches it any more");
+                log_quietly(|| {
+                    tracing::debug!(target: "poe::signals", signal, "no session of this kernel watches it any more");
+                });
             }
             self.cancel_task(id);
         }

@@ -4,6 +4,7 @@
 //! one load and one comparison; those of each single event are asked for once a poll.
 
 use super::{Config, Core, Frame};
+use crate::error::log_quietly;
 use crate::id::SessionId;
 use crate::name::NameIdx;
 use crate::resource::{Hold, HoldKind};
@@ -154,7 +155,9 @@ impl Core {
     }
 
     pub(super) fn trace_session(&self, what: &'static str, id: SessionId) {
-        tracing::trace!(target: "poe::sessions", session = %id, "{what}");
+        if tracing::enabled!(target: "poe::sessions", Level::TRACE) {
+            log_quietly(|| tracing::trace!(target: "poe::sessions", session = %id, "{what}"));
+        }
     }
 
     /// A session is held by one thing more, which is counted already. Nothing of the kernel is borrowed while a
@@ -181,7 +184,7 @@ impl Core {
             let sessions = self.sessions.borrow();
             (sessions.id(slot), sessions.refs(slot))
         };
-        tracing::trace!(target: "poe::refcnt", %session, refs, %kind, name, "{what}");
+        log_quietly(|| tracing::trace!(target: "poe::refcnt", %session, refs, %kind, name, "{what}"));
     }
 
     /// What a session was, before it is taken apart.
@@ -196,11 +199,13 @@ impl Core {
         let Some(object) = object else { return };
         let (heap, options, handlers) = (object.heap_type(), object.options(), object.event_names());
         let handlers: Vec<&str> = handlers.iter().map(|name| name.as_str()).collect();
-        tracing::trace!(target: "poe::destroy", session = %id, heap, ?options, ?handlers, created = %place, "destroyed");
+        log_quietly(|| {
+            tracing::trace!(target: "poe::destroy", session = %id, heap, ?options, ?handlers, created = %place, "destroyed");
+        });
         let mut holds: Vec<Hold> = Vec::new();
         self.outside_holds(slot, id, &mut holds);
         for hold in holds {
-            tracing::trace!(target: "poe::destroy", session = %id, "still held by {hold}");
+            log_quietly(|| tracing::trace!(target: "poe::destroy", session = %id, "still held by {hold}"));
         }
     }
 

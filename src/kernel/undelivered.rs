@@ -1,7 +1,7 @@
 //! Events that no handler gets: told at level DEBUG, so that a misspelt name or a session that is gone can be found.
 
 use super::{Core, Frame, Turn};
-use crate::error::Wanted;
+use crate::error::{Wanted, log_quietly};
 use crate::id::SessionId;
 use crate::name::{Key, NameIdx};
 use crate::queue::lanes::Entry;
@@ -113,5 +113,7 @@ fn tells() -> bool {
 
 /// Nothing of the kernel may be borrowed: a subscriber is a user's code.
 fn tell(event: &str, session: &dyn Display, sender: SessionId, place: &'static Location<'static>, why: &str) {
-    tracing::debug!(target: "poe::events", event, %session, %sender, %place, "an event is lost: {why}");
+    log_quietly(|| {
+        tracing::debug!(target: "poe::events", event, %session, %sender, %place, "an event is lost: {why}");
+    });
 }

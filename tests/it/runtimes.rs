@@ -547,3 +547,67 @@ fn a_kernel_in_a_thread_local_is_dropped_quietly_with_its_thread() {
         .unwrap();
     }
 }
+
+#[derive(Clone, Default)]
+struct Written(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);
+
+impl std::io::Write for Written {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Logs while it is dropped, as a heap may.
+struct Talkative;
+
+impl Drop for Talkative {
+    fn drop(&mut self) {
+        tracing::error!("a value of the session is dropped");
+    }
+}
+
+#[test]
+fn a_kernel_in_a_thread_local_may_have_much_to_log_when_it_is_dropped() {
+    in_child!();
+    let written = Written::default();
+    let writer = written.clone();
+    tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::TRACE)
+        .with_writer(move || writer.clone())
+        .init();
+    std::thread::spawn(|| {
+        KERNEL.with(|kernel| {
+            Session::builder(Talkative)
+                .on(START, |cx, ()| -> poe::Handled {
+                    cx.delay("late", 3600.0, Talkative);
+                    cx.spawn(std::future::pending::<()>(), DONE);
+                    cx.sig("USR1", "signalled");
+                    cx.alias_set("daemon")?;
+                    Ok(cx.post(cx.session_id(), "nothing has this name", Talkative)?)
+                })
+                .on("late", |_, _: Talkative| ())
+                .on("signalled", |_, _: Signal| ())
+                .create(kernel)
+                .unwrap();
+            let early = async { tokio::time::timeout(Duration::from_millis(10), kernel.run()).await };
+            assert!(current_thread().block_on(early).is_err());
+            let handle = kernel.handle();
+            handle.post("daemon", "never taken in", Talkative).unwrap();
+        });
+        tracing::info!("logged after the kernel was made");
+    })
+    .join()
+    .unwrap();
+    let log = String::from_utf8(written.0.lock().unwrap().clone()).unwrap();
+    for told in [
+        "kernel dropped while sessions are alive",
+        "dead letter: no session has the alias",
+    ] {
+        assert!(log.contains(told), "{told:?} is missing in\n{log}");
+    }
+}

@@ -2,14 +2,16 @@
 
 use super::call::Queued;
 use crate::arg::AnyArg;
-use crate::error::{CallErrorKind, Failure, Wanted, drop_quietly, quietly};
+use crate::error::{CallErrorKind, Failure, Wanted, drop_quietly, log_quietly, quietly};
 use crate::id::SessionId;
+use crate::kernel::gc::log_elsewhere;
 use crate::kernel::signal::Raised;
 use crate::kernel::{Core, Die, Frame, Invoked, Kernel, Target};
 use crate::name::{Key, Name, NameIdx};
 use crate::queue::lanes::Entry;
 use std::panic::Location;
 use std::rc::Rc;
+use tracing::level_filters::LevelFilter;
 
 /// A message that did not reach a handler.
 ///
@@ -45,6 +47,18 @@ pub struct DeadLetter {
     pub arg: AnyArg,
     /// Where it was posted.
     pub place: &'static Location<'static>,
+}
+
+impl DeadLetter {
+    /// One whose target is not there.
+    pub(super) fn of(target: &Target<'_>, event: Key<'_>, arg: AnyArg, place: &'static Location<'static>) -> Self {
+        DeadLetter {
+            target: target.wanted().to_string(),
+            event: event.to_name(),
+            arg,
+            place,
+        }
+    }
 }
 
 pub(crate) type DeadLetterHook = Rc<dyn Fn(DeadLetter)>;
@@ -179,28 +193,68 @@ impl Core {
         arg: AnyArg,
         place: &'static Location<'static>,
     ) {
-        self.send_dead_letter(DeadLetter {
-            target: target.wanted().to_string(),
-            event: event.to_name(),
-            arg,
-            place,
-        });
+        self.send_dead_letter(DeadLetter::of(target, event, arg, place));
     }
 
     fn send_dead_letter(&self, letter: DeadLetter) {
-        tracing::warn!(
-            target: "poe::events",
-            event = %letter.event,
-            argument = letter.arg.type_name(),
-            place = %letter.place,
-            "dead letter: {}",
-            letter.target
-        );
+        log_quietly(|| LetterLog::of(&letter).warn());
+        self.give_dead_letter(letter);
+    }
+
+    /// Tells of what waited when the kernel was dropped. The log comes from another thread.
+    pub(in crate::kernel) fn tell_all_lost(&self, lost: Vec<Lost>) {
+        log_elsewhere(LevelFilter::WARN, || {
+            let letters = lost.iter().filter_map(|one| match one {
+                Lost::Letter(letter) => Some(LetterLog::of(letter)),
+                _ => None,
+            });
+            let letters: Vec<LetterLog> = letters.collect();
+            (!letters.is_empty()).then_some(move || letters.iter().for_each(LetterLog::warn))
+        });
+        for one in lost {
+            match one {
+                Lost::Letter(letter) => self.give_dead_letter(letter),
+                other => self.tell_lost(other),
+            }
+        }
+    }
+
+    fn give_dead_letter(&self, letter: DeadLetter) {
         let hook: Option<DeadLetterHook> = self.dead_letters.borrow().clone();
         quietly("the hook for dead letters panicked", || match hook {
             Some(hook) => hook(letter),
             None => drop(letter),
         });
+    }
+}
+
+/// What the log says of a dead letter, which another thread may say.
+struct LetterLog {
+    target: String,
+    event: String,
+    argument: &'static str,
+    place: &'static Location<'static>,
+}
+
+impl LetterLog {
+    fn of(letter: &DeadLetter) -> Self {
+        LetterLog {
+            target: letter.target.clone(),
+            event: letter.event.to_string(),
+            argument: letter.arg.type_name(),
+            place: letter.place,
+        }
+    }
+
+    fn warn(&self) {
+        tracing::warn!(
+            target: "poe::events",
+            event = %self.event,
+            argument = self.argument,
+            place = %self.place,
+            "dead letter: {}",
+            self.target
+        );
     }
 }
 

@@ -1,6 +1,7 @@
 //! The inbox: letters in from any thread, out in the kernel's I/O phase.
 
 use super::call::Queued;
+use super::dead_letter::{DeadLetter, Lost};
 use super::letter::{Door, Letter, Letters, Post};
 use crate::arg::AnyArg;
 use crate::bridge::clock::SendClock;
@@ -290,14 +291,19 @@ impl Core {
 
     /// The end of the kernel: what was not taken in is for nobody.
     pub(crate) fn close_inbox(&self) {
+        let mut lost = Vec::new();
         for letter in self.take_all(Door::Closed) {
             match letter {
-                Letter::Post(post) | Letter::Signal(post) => {
-                    self.dead_letter(&post.target.target(), post.event.key(), post.arg.into_any(), post.place);
-                }
+                Letter::Post(post) | Letter::Signal(post) => lost.push(Lost::Letter(DeadLetter::of(
+                    &post.target.target(),
+                    post.event.key(),
+                    post.arg.into_any(),
+                    post.place,
+                ))),
                 Letter::Call { call, .. } => call.refuse(CallErrorKind::Closed),
                 Letter::Run(work) => drop_quietly(work),
             }
         }
+        self.tell_all_lost(lost);
     }
 }

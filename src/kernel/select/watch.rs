@@ -5,7 +5,7 @@ use super::watched::{FileKey, GroupKey};
 use super::{SelectMode, Watched};
 use crate::arg::AnyArg;
 use crate::bridge::files::Readiness;
-use crate::error::Failure;
+use crate::error::{Failure, log_quietly};
 use crate::id::{SessionId, TaskId};
 use crate::kernel::task::Task;
 use crate::kernel::{Core, WatchedFile};
@@ -41,7 +41,9 @@ impl Watch {
     pub(super) fn trace(&self, what: &'static str) {
         let (session, place) = (self.owner, self.place);
         let (descriptor, mode) = (self.watched.as_fd().as_raw_fd(), self.mode);
-        tracing::trace!(target: "poe::files", descriptor, ?mode, %session, event = %self.event.name(), %place, "{what}");
+        log_quietly(|| {
+            tracing::trace!(target: "poe::files", descriptor, ?mode, %session, event = %self.event.name(), %place, "{what}");
+        });
     }
 }
 
