@@ -761,6 +761,49 @@ fn targets_are_escaped_as_poe_does() {
 
 /// A reader that ends lines at a bare LF would see other chunks, and a request of the attacker's behind them.
 #[test]
+fn lines_of_trailers_end_in_cr_lf_and_in_nothing_else() {
+    let post = |trailers: &str| {
+        format!(
+            "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nabcd\r\n0\r\n{trailers}GET /hidden HTTP/1.1\r\n\r\n"
+        )
+    };
+    for trailers in [
+        "\n",
+        "A: b\n\n",
+        "A: b\r\n\n",
+        "A: b\n\r\n",
+        "A: b\nC: d\r\n\r\n",
+        "A: b\r\nC: d\n\r\n",
+        "A: b\rC: d\r\n\r\n",
+        "A: \0\r\n\r\n",
+        "\r\r\n\r\n",
+    ] {
+        let octets = post(trailers);
+        for piece in [1, 2, 3, octets.len()] {
+            let mut filter = Httpd::new();
+            let got: Vec<Incoming> = octets
+                .as_bytes()
+                .chunks(piece)
+                .flat_map(|piece| incoming(&mut filter, piece))
+                .collect();
+            let [Incoming::Refused(refused)] = &got[..] else {
+                panic!("{trailers:?} in pieces of {piece}: {got:?}")
+            };
+            assert!(refused.is_last() && refused.response.status() == 400, "{trailers:?}");
+        }
+    }
+    for trailers in ["\r\n", "A: b\r\n\r\n", "A: b\r\nC: d\r\n\r\n"] {
+        let octets = post(trailers);
+        for piece in [1, 2, 3, octets.len()] {
+            let mut filter = Httpd::new();
+            let pieces = octets.as_bytes().chunks(piece);
+            let got: usize = pieces.map(|piece| incoming(&mut filter, piece).len()).sum();
+            assert_eq!(got, 2, "{trailers:?} in pieces of {piece}");
+        }
+    }
+}
+
+#[test]
 fn control_characters_in_the_line_of_a_chunk_are_refused() {
     let post = |chunks: &[u8]| [b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n", chunks].concat();
     for streaming in [false, true] {

@@ -74,11 +74,8 @@ impl Chunks {
                 _ => Err("A chunk is longer than its size."),
             },
             Chunks::Trailers { scanned } => {
-                let Some(size) = trailers_end(octets, scanned) else {
-                    // A newline may be the last but two octets that were seen.
-                    *self = Chunks::Trailers {
-                        scanned: octets.len().saturating_sub(2),
-                    };
+                let Some(size) = trailers_end(octets, scanned)? else {
+                    *self = Chunks::Trailers { scanned: octets.len() };
                     if octets.len() > limits.max_trailers {
                         return Err("The trailers are too long.");
                     }
@@ -134,19 +131,16 @@ fn size_line(octets: &[u8], limit: usize) -> Result<Option<(usize, u64)>, &'stat
     Ok(None)
 }
 
-/// Where the trailers end: behind an empty line.
-fn trailers_end(octets: &[u8], from: usize) -> Option<usize> {
-    match octets {
-        [b'\n', ..] => return Some(1),
-        [b'\r', b'\n', ..] => return Some(2),
-        _ => {}
-    }
-    memchr::memchr_iter(b'\n', &octets[from..]).find_map(|newline| {
-        let at = from + newline + 1;
-        match &octets[at..] {
-            [b'\n', ..] => Some(at + 1),
-            [b'\r', b'\n', ..] => Some(at + 2),
-            _ => None,
+/// Where the trailers end: behind an empty line. Their lines end in CR LF and in nothing else, as that of a size does: a
+/// reader that needs the CR would see the body go on, and take for a trailer what is the next request here.
+fn trailers_end(octets: &[u8], from: usize) -> Result<Option<usize>, &'static str> {
+    for newline in memchr::memchr_iter(b'\n', &octets[from..]) {
+        let at = from + newline;
+        match &octets[..at] {
+            [b'\r'] | [.., b'\r', b'\n', b'\r'] => return Ok(Some(at + 1)),
+            [.., b'\r'] => {}
+            _ => return Err("A line of the trailers ends without CR."),
         }
-    })
+    }
+    Ok(None)
 }

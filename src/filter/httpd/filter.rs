@@ -29,7 +29,7 @@ use std::fmt;
 ///
 /// Whole requests, one at a time, with their bodies; requests may be pipelined. A body is there if `Content-Length` or
 /// `Transfer-Encoding: chunked` says so, whatever the method; chunks are joined and trailers dropped. Blanks and newlines
-/// before a request are skipped. Lines end in CR LF or LF. A request without a version is HTTP/0.9 but may have headers,
+/// before a request are skipped. Lines of a head end in CR LF or LF, those of chunks and trailers in CR LF. A request without a version is HTTP/0.9 but may have headers,
 /// folded headers are joined, and slashes that begin a target become one, as in POE. Bytes of a target that no URI may have
 /// (`"<>[]\^`{|}` and what is not ASCII) are escaped as `%XX`, and a path without a slash gets one; a control character, or a
 /// colon before the first slash of what is not `http://…`, is refused.
