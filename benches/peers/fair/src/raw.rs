@@ -42,7 +42,9 @@ pub async fn serve(clients: impl FnOnce(SocketAddr), count: Count) {
 pub async fn program(terminal: bool, count: Count) {
     if terminal {
         let (master, mut child) = in_a_terminal();
-        count_lines(Terminal(AsyncFd::new(master).expect("a descriptor")), count).await;
+        #[allow(deprecated, reason = "the new way is unsafe, and this is a descriptor of its own")]
+        let master = AsyncFd::new(master).expect("a descriptor");
+        count_lines(Terminal(master), count).await;
         let _ = child.kill();
         return;
     }
@@ -57,13 +59,16 @@ pub async fn program(terminal: bool, count: Count) {
 
 async fn count_lines(output: impl AsyncRead + Unpin + 'static, count: Count) {
     let local = tokio::task::LocalSet::new();
-    let counting = local.run_until(tokio::task::spawn_local(async move {
+    let counting = async move {
         let mut lines = FramedRead::new(output, LinesCodec::new());
         while let Some(Ok(line)) = lines.next().await {
             count.set(count.get() + line.len() as u64 + 1);
         }
-    }));
-    let _ = counting.await;
+    };
+    // The task is made inside the set, which is what allows it.
+    let _ = local
+        .run_until(async { tokio::task::spawn_local(counting).await })
+        .await;
 }
 
 fn in_a_terminal() -> (std::os::fd::OwnedFd, std::process::Child) {
