@@ -8,7 +8,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-const MARK: &str = "POE_TEST_IN_CHILD";
+pub(crate) const MARK: &str = "POE_TEST_IN_CHILD";
 
 /// Longer than any test takes beside a loaded machine's other work.
 const DEADLINE: Duration = Duration::from_secs(180);

@@ -62,6 +62,8 @@ mod laws_queue;
 mod laws_runs;
 mod laws_signals;
 mod laws_stopping;
+#[cfg(target_os = "linux")]
+mod names;
 mod nfa;
 #[cfg(unix)]
 mod os_signals;
