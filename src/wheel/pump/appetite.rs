@@ -6,11 +6,11 @@
 
 use crate::driver::BLOCK_SIZE;
 
-/// Records of one read that are aimed at.
-const RECORDS: usize = 256;
+/// Records of one read that are aimed at: what a slice has time for.
+const RECORDS: usize = 1024;
 
 /// Bytes that a read takes at least, however small the records are.
-const LEAST: usize = 512;
+const LEAST: usize = 4096;
 
 pub(crate) struct Appetite {
     block: usize,
@@ -63,10 +63,10 @@ mod tests {
             block
         };
         assert_eq!(read(32_768), BLOCK_SIZE);
-        assert_eq!(read(256), 512);
-        assert_eq!(read(10), 512, "256 records are what is aimed at");
-        assert_eq!(read(0), 1024, "a whole block with few records");
-        assert_eq!(read(300), 2048);
-        assert_eq!(read(1), 2048 * 256 / 300);
+        assert_eq!(read(1024), LEAST, "1024 records would be 2 KiB");
+        assert_eq!(read(10), LEAST, "1024 records are what is aimed at");
+        assert_eq!(read(0), 2 * LEAST, "a whole block with few records");
+        assert_eq!(read(1200), 4 * LEAST);
+        assert_eq!(read(1), 4 * LEAST * 1024 / 1200);
     }
 }
