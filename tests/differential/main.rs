@@ -9,12 +9,13 @@
 //! POE_PROGRAM=file cargo test --test differential one_program -- --include-ignored
 //! ```
 
+mod io;
 mod perl;
 mod play;
 mod program;
 
 use perl::Perl;
-use program::Program;
+use program::{Family, Program};
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -74,9 +75,9 @@ impl Counts {
     }
 
     /// Each kind of action is to be in at least one program of twenty.
-    fn check(&self) {
+    fn check(&self, family: Family) {
         let mut rare = Vec::new();
-        for action in program::actions() {
+        for action in family.actions() {
             let percent = 100 * self.by_action.get(action).copied().unwrap_or(0) / self.programs;
             println!("{action:18} in {percent:3} % of the programs");
             if percent < 5 {
@@ -96,7 +97,10 @@ fn crashed(perls: &[String]) -> bool {
 
 /// What this crate prints. A panic of its own is the last line.
 fn ours(program: &Program, budget: u32) -> Vec<String> {
-    let played = catch_unwind(AssertUnwindSafe(|| play::transcript(program, budget)));
+    let played = catch_unwind(AssertUnwindSafe(|| match program.family {
+        Family::Io => io::transcript(program, budget),
+        _ => play::transcript(program, budget),
+    }));
     played.unwrap_or_else(|_| vec!["the kernel panicked".to_owned()])
 }
 
@@ -106,24 +110,18 @@ fn fails(perl: &mut Perl, program: &Program) -> bool {
     !crashed(&perls) && difference(&ours, &perls).is_some()
 }
 
-#[test]
-#[ignore = "needs Perl's POE; .ci/run installs it and runs these"]
-fn random_programs_print_what_they_print_under_perls_poe() {
+/// Plays that many programs of a family here and there.
+fn compare(family: Family, cases: u64) {
     silence_panics();
-    let (cases, seed) = (number("POE_CASES", 2000), number("POE_SEED", 1));
-    let mut perl = Perl::start();
+    let seed = number("POE_SEED", 1);
+    let mut perl = Perl::start(family);
     let mut counts = Counts::default();
     // Perl is kept a few programs ahead.
     let ahead = 16;
-    let programs = |n: u64| Program::random(seed.wrapping_mul(1 << 32).wrapping_add(n));
+    let programs = |n: u64| Program::random(family, seed.wrapping_mul(1 << 32).wrapping_add(n));
     for n in 0..ahead.min(cases) {
         perl.send(&programs(n));
     }
-    let send_ahead = |perl: &mut Perl, n: u64| {
-        if n + ahead < cases {
-            perl.send(&programs(n + ahead));
-        }
-    };
     let mut crashes = 0;
     for n in 0..cases {
         let program = programs(n);
@@ -132,28 +130,46 @@ fn random_programs_print_what_they_print_under_perls_poe() {
         let perls = perl.transcript();
         if crashed(&perls) {
             crashes += 1;
-            send_ahead(&mut perl, n);
-            continue;
+        } else {
+            counts.add(&perls);
+            if difference(&ours, &perls).is_some() {
+                differs(&program, n, seed);
+            }
         }
-        counts.add(&perls);
-        if difference(&ours, &perls).is_some() {
-            let mut perl = Perl::start();
-            let shrunk = match number("POE_SHRINK", 1) {
-                0 => program,
-                _ => program.shrunk(|p| fails(&mut perl, p)),
-            };
-            let differs = difference(&self::ours(&shrunk, 1024), &perl.play(&shrunk));
-            panic!(
-                "program {n} of seed {seed} differs\n{}\n{}",
-                shrunk.text(),
-                differs.unwrap_or_else(|| "only with another budget".to_owned())
-            );
+        if n + ahead < cases {
+            perl.send(&programs(n + ahead));
         }
-        send_ahead(&mut perl, n);
     }
     println!("{cases} programs of seed {seed}, {crashes} of them left out, since POE itself did not survive them");
     assert!(crashes * 50 <= cases, "POE is not to be fed what it cannot bear");
-    counts.check();
+    counts.check(family);
+}
+
+fn differs(program: &Program, n: u64, seed: u64) -> ! {
+    let mut perl = Perl::start(program.family);
+    let shrunk = match number("POE_SHRINK", 1) {
+        0 => program.clone(),
+        _ => program.clone().shrunk(|p| fails(&mut perl, p)),
+    };
+    let differs = difference(&ours(&shrunk, 1024), &perl.play(&shrunk));
+    panic!(
+        "program {n} of seed {seed} differs\n{}\n{}",
+        shrunk.text(),
+        differs.unwrap_or_else(|| "only with another budget, or not each time".to_owned())
+    );
+}
+
+#[test]
+#[ignore = "needs Perl's POE; .ci/run installs it and runs these"]
+fn random_programs_print_what_they_print_under_perls_poe() {
+    compare(Family::Runs, number("POE_CASES", 2000));
+}
+
+/// A fifth as many, since they use the real system.
+#[test]
+#[ignore = "needs Perl's POE; .ci/run installs it and runs these"]
+fn random_programs_of_wheels_and_children_print_what_they_print_under_perls_poe() {
+    compare(Family::Io, number("POE_IO_CASES", number("POE_CASES", 2000) / 5));
 }
 
 /// What needs no Perl: each kind of action is done often enough, and how often the kernel gives way to its host does not
@@ -163,7 +179,7 @@ fn random_programs_do_everything_and_the_budget_does_not_show() {
     silence_panics();
     let mut counts = Counts::default();
     for n in 0..400 {
-        let program = Program::random(n);
+        let program = Program::random(Family::Runs, n);
         let transcript = play::transcript(&program, 1024);
         let budget = 1 + n as u32 % 4;
         if let Some(differs) = difference(&transcript, &play::transcript(&program, budget)) {
@@ -174,18 +190,18 @@ fn random_programs_do_everything_and_the_budget_does_not_show() {
         }
         counts.add(&transcript);
     }
-    counts.check();
+    counts.check(Family::Runs);
 }
 
 /// A program is the same after it was written and read, and shrinks to what a failure needs.
 #[test]
 fn programs_are_read_as_they_are_written_and_shrink_to_what_fails() {
     for n in 0..50 {
-        let program = Program::random(n);
+        let program = Program::random(Family::Runs, n);
         assert_eq!(Program::parse(&program.text()), program);
     }
     let has = |p: &Program, line: &str| p.batches.iter().flatten().any(|l| l == line);
-    let program = Program::random(2);
+    let program = Program::random(Family::Runs, 2);
     let mut wanted: Vec<String> = program.batches.iter().flatten().take(2).cloned().collect();
     wanted.sort();
     let shrunk = program.shrunk(|p| wanted.iter().all(|line| has(p, line)));
@@ -203,7 +219,7 @@ fn one_program() {
     let program = Program::parse(&std::fs::read_to_string(path).unwrap());
     let ours = ours(&program, 1024);
     println!("{}", ours.join("\n"));
-    if let Some(differs) = difference(&ours, &Perl::start().play(&program)) {
+    if let Some(differs) = difference(&ours, &Perl::start(program.family).play(&program)) {
         panic!("{differs}");
     }
 }

@@ -1,11 +1,11 @@
 //! Perl's POE, playing programs in a process of its own.
 
-use crate::program::Program;
+use crate::program::{Family, Program};
 use std::io::{BufRead, BufReader, BufWriter, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
-/// `tests/perl/differential.pl`, which plays one program after another.
+/// `tests/perl/differential.pl` or `differential_io.pl`, which play one program after another.
 pub(crate) struct Perl {
     child: Child,
     programs: Option<BufWriter<ChildStdin>>,
@@ -13,10 +13,18 @@ pub(crate) struct Perl {
 }
 
 impl Perl {
-    pub(crate) fn start() -> Self {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/perl/differential.pl");
+    /// For programs of that family.
+    pub(crate) fn start(family: Family) -> Self {
+        let script = match family {
+            Family::Io => "tests/perl/differential_io.pl",
+            _ => "tests/perl/differential.pl",
+        };
         let mut child = Command::new("perl")
-            .arg(script)
+            .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join(script))
+            .env(
+                "POE_CATCH_EXCEPTIONS",
+                if family == Family::Uncaught { "0" } else { "1" },
+            )
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()

@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! round                what is done outside of any session, before a run of the kernel
-//! create hd            a session that watches DIE (h) and has a `_default` (d)
+//! create hd            a session that watches DIE (h) and has a `_default` (d); z handles ZOMBIE and UIDESTROY
 //! post 3 …
 //! round                the next run, after the first has ended
 //! batch                what the first handler that runs does, whichever it is
@@ -37,11 +37,11 @@ impl Random {
         self.next() % limit
     }
 
-    fn percent(&mut self, chance: u64) -> bool {
+    pub(crate) fn percent(&mut self, chance: u64) -> bool {
         self.below(100) < chance
     }
 
-    fn pick<T: Copy>(&mut self, of: &[T]) -> T {
+    pub(crate) fn pick<T: Copy>(&mut self, of: &[T]) -> T {
         of[self.below(of.len() as u64) as usize]
     }
 }
@@ -179,16 +179,55 @@ const ACTIONS: &[Action] = &[
     inside("stop", Theme::Ends, 3, &[]),
 ];
 
-/// The names of all actions.
-pub(crate) fn actions() -> impl Iterator<Item = &'static str> {
-    ACTIONS.iter().map(|action| action.name)
-}
-
 /// A list of actions, each a line.
 pub(crate) type Lines = Vec<String>;
 
+/// How a program is played; the first line of one that is not of the common family.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Family {
+    /// Each round ends with a run of the kernel.
+    #[default]
+    Runs,
+    /// Each round runs slice after slice.
+    Slices,
+    /// As `Runs`, but failures are not caught (L68).
+    Uncaught,
+    /// Wheels, files and children: see [`crate::io::program`].
+    Io,
+}
+
+impl Family {
+    const ALL: [Family; 4] = [Family::Runs, Family::Slices, Family::Uncaught, Family::Io];
+
+    fn name(self) -> &'static str {
+        match self {
+            Family::Runs => "runs",
+            Family::Slices => "slices",
+            Family::Uncaught => "uncaught",
+            Family::Io => "io",
+        }
+    }
+
+    /// The names of all actions.
+    pub(crate) fn actions(self) -> Vec<&'static str> {
+        match self {
+            Family::Io => crate::io::program::actions(),
+            _ => ACTIONS.iter().map(|action| action.name).collect(),
+        }
+    }
+
+    /// The titles of `rounds` and of `batches`.
+    fn titles(self) -> [&'static str; 2] {
+        match self {
+            Family::Io => ["step", "react"],
+            _ => ["round", "batch"],
+        }
+    }
+}
+
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Program {
+    pub(crate) family: Family,
     /// What is done outside, before each run.
     pub(crate) rounds: Vec<Lines>,
     /// What each handler in turn does.
@@ -197,7 +236,10 @@ pub(crate) struct Program {
 
 impl Program {
     /// The program of a number.
-    pub(crate) fn random(seed: u64) -> Self {
+    pub(crate) fn random(family: Family, seed: u64) -> Self {
+        if family == Family::Io {
+            return crate::io::program::random(seed);
+        }
         let mut random = Random::new(seed);
         let theme = random.pick(&THEMES);
         // Some programs are quiet: sessions without an end of their own, so that what keeps them decides.
@@ -226,17 +268,25 @@ impl Program {
                 .collect()
         });
         let batches = batches.collect();
-        Program { rounds, batches }
+        Program {
+            family,
+            rounds,
+            batches,
+        }
     }
 
     /// What is written under a title, line by line.
     fn sections(&self) -> impl Iterator<Item = (&'static str, &Lines)> {
-        let rounds = self.rounds.iter().map(|lines| ("round", lines));
-        rounds.chain(self.batches.iter().map(|lines| ("batch", lines)))
+        let [round, batch] = self.family.titles();
+        let rounds = self.rounds.iter().map(move |lines| (round, lines));
+        rounds.chain(self.batches.iter().map(move |lines| (batch, lines)))
     }
 
     pub(crate) fn text(&self) -> String {
         let mut text = String::new();
+        if self.family != Family::Runs {
+            text = format!("{}\n", self.family.name());
+        }
         for (title, lines) in self.sections() {
             text += title;
             text.push('\n');
@@ -248,25 +298,28 @@ impl Program {
         text
     }
 
-    /// Reads what [`text`](Self::text) writes. Lines before the first title are comments.
+    /// Reads what [`text`](Self::text) writes. Other lines before the first title are comments.
     pub(crate) fn parse(text: &str) -> Self {
         let mut program = Program::default();
-        let mut last = None;
+        let mut in_rounds = None;
         for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
-            match line {
-                "round" => program.rounds.push(Lines::new()),
-                "batch" => program.batches.push(Lines::new()),
-                _ => {
-                    let into = match last {
-                        None => continue,
-                        Some("round") => program.rounds.last_mut(),
-                        Some(_) => program.batches.last_mut(),
-                    };
-                    into.expect("a section").push(line.to_owned());
-                    continue;
-                }
+            let [round, batch] = program.family.titles();
+            if line == round {
+                program.rounds.push(Lines::new());
+                in_rounds = Some(true);
+            } else if line == batch {
+                program.batches.push(Lines::new());
+                in_rounds = Some(false);
+            } else if let Some(in_rounds) = in_rounds {
+                let lists = if in_rounds {
+                    &mut program.rounds
+                } else {
+                    &mut program.batches
+                };
+                lists.last_mut().expect("a section").push(line.to_owned());
+            } else if let Some(family) = Family::ALL.into_iter().find(|family| family.name() == line) {
+                program.family = family;
             }
-            last = Some(if line == "round" { "round" } else { "batch" });
         }
         program
     }
@@ -332,6 +385,9 @@ fn kind(random: &mut Random, machines: u64) -> String {
     }
     if random.percent(25) {
         kind.push('d');
+    }
+    if random.percent(20) {
+        kind.push('z');
     }
     if kind.is_empty() {
         kind.push('-');

@@ -56,6 +56,51 @@ async fn a_peer_that_resets_in_mid_line_is_told_once() {
     assert_eq!(heard, ["one", "two", "read reset"]);
 }
 
+/// RW7, RW8, RW12: once neither direction can bring an event any more, a wheel in the heap no longer keeps its session alive.
+#[tokio::test]
+async fn rw9_a_wheel_with_both_directions_over_keeps_nothing_alive() {
+    // How the output ends: by a failed write, or at the session's own wish.
+    for shut in [false, true] {
+        let (peer, ours) = tokio::net::UnixStream::pair().unwrap();
+        drop(peer);
+        let session = Session::builder((Some(ours), None::<ReadWrite>))
+            .on(START, |cx, ()| -> Handled {
+                let stream = cx.heap.0.take().expect("a session starts once");
+                cx.heap.1 = Some(
+                    ReadWrite::builder(stream)
+                        .input(Line::new(), LINE)
+                        .error(ERROR)
+                        .start(cx)?,
+                );
+                Ok(())
+            })
+            .on(ERROR, move |cx, error| {
+                say(told(&error));
+                if error.operation() == "read" {
+                    let wheel = cx.heap.1.as_ref().expect("it stays");
+                    if shut {
+                        wheel.shutdown_output();
+                    } else {
+                        wheel.put("nobody reads this".to_owned()).unwrap();
+                    }
+                }
+            })
+            .on(poe::event::STOP, |cx, ()| {
+                say(if cx.heap.1.is_some() { "stop" } else { "no wheel" })
+            });
+        let kernel = Kernel::new();
+        session.create(&kernel).unwrap();
+        let ran = tokio::time::timeout(Duration::from_secs(30), kernel.run()).await;
+        ran.expect("the wheel keeps the session alive").unwrap();
+        let expected: &[&str] = if shut {
+            &["read end", "stop"]
+        } else {
+            &["read end", "write another error", "stop"]
+        };
+        assert_eq!(said(), expected);
+    }
+}
+
 /// RW9, laws 10 and 12: a dead socket fails once for each direction, and no flush is told of after that.
 #[tokio::test]
 async fn rw9_law_10_both_directions_of_a_dead_socket_fail_once() {

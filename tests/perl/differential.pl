@@ -172,6 +172,7 @@ my %handlers = (
         $why->{from_state} // '-';
     }
     local $in_signal = $in_signal + 1;
+    $kernel->sig_handled if $_[3]{handles} && $came[0] ne 'DIE' && !$in_life;
     batch(@_[ 1, 4, 5, 6, 9, 3 ], \@came);
   },
   _child => sub {
@@ -195,7 +196,7 @@ my %handlers = (
   },
 );
 
-sub unmuted { goto &{ $handlers{told} } }
+sub unmuted { batch(@_[ 1, 4, 5, 6, 9, 3 ], [ $_[10], 'unmuted' ]) }
 
 # The text of a failure, as far as it is the program's own: what POE says itself is worded otherwise than with us.
 sub failure {
@@ -212,6 +213,7 @@ sub create {
     my %common = map { $_ => $handlers{$_} } qw(told_back ring rang back backed asked given heard _child _parent);
     $common{entered} = sub {
       $_[2]->sig(DIE => 'heard', 0) if delete $_[3]{heeds_die};
+      if (delete $_[3]{heeds_ends}) { $_[2]->sig($_ => 'heard', 0) for qw(ZOMBIE UIDESTROY) }
       batch(@_[ 1, 4, 5, 6, 9, 3 ], [ $_[10] ]);
     };
     my $leave = sub {
@@ -225,7 +227,7 @@ sub create {
         second => { %common, $kind{d} ? (_default => $handlers{_default}) : (), leave => $leave },
         bare   => { %common },
       },
-      runstate => { heeds_die => $kind{h}, backs => [] },
+      runstate => { heeds_die => $kind{h}, heeds_ends => $kind{z}, handles => $kind{z}, backs => [] },
       options  => { $kind{i} ? (immediate => 1) : () },
     );
     my $id = $machine->ID;
@@ -247,13 +249,14 @@ sub create {
   $states{_default} = $handlers{_default} if $kind{d};
   my $id;
   POE::Session->create(
-    heap          => { backs => [] },
+    heap          => { handles => $kind{z}, backs => [] },
     inline_states => {
       %states,
       _start => sub {
         $id = $_[1]->ID;
         known($id);
         $_[2]->sig(DIE => 'heard', 0) if $kind{h};
+        if ($kind{z}) { $_[2]->sig($_ => 'heard', 0) for qw(ZOMBIE UIDESTROY) }
         batch(@_[ 1, 4, 5, 6, 9, 3 ], []);
         return $_[1]->ID;
       },

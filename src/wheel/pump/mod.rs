@@ -167,12 +167,8 @@ impl Task for Pump {
         if let Some(linger) = state.closing.get() {
             return self.poll_close(&state, linger, core, cx);
         }
-        let sent = match state.sending.get() {
-            Sending::Shut => true,
-            Sending::Failed => state.part.get().is_some(),
-            _ => false,
-        };
-        if sent && state.is_input_shut() {
+        let sent = matches!(state.sending.get(), Sending::Shut | Sending::Failed);
+        if sent && self.has_input_ended(&state) {
             Poll::Ready(())
         } else {
             Poll::Pending
@@ -181,6 +177,13 @@ impl Task for Pump {
 }
 
 impl Pump {
+    /// Nothing more comes from the stream, and what a filter set at its end has to look at has been looked at. With an output
+    /// that is over, too, the wheel keeps nothing alive.
+    fn has_input_ended(&self, state: &State) -> bool {
+        let looked_at = self.ahead.is_none() && self.cut.is_none() && !self.ending && !state.reparse.get();
+        state.is_input_shut() || (state.ended.get() && looked_at)
+    }
+
     /// Another runtime may run the kernel now. A stream that cannot be registered with it is at its end by that error.
     #[cold]
     fn follow_runtime(&mut self, state: &State, epoch: u32) {

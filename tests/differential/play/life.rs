@@ -14,6 +14,10 @@ pub(super) struct Life {
     pub(super) world: Rc<World>,
     pub(super) backs: Vec<Rc<RefCell<Option<Back>>>>,
     pub(super) heeds_die: bool,
+    /// Watches ZOMBIE and UIDESTROY …
+    pub(super) heeds_ends: bool,
+    /// … and says that each signal is handled, but DIE.
+    pub(super) handles: bool,
 }
 
 pub(super) type Cx<'k> = Context<'k, Life>;
@@ -84,7 +88,7 @@ macro_rules! hand {
                 self.state_remove("told");
             }
             fn unmute(&mut self) {
-                self.state(TOLD, |cx, token| batch(cx, &[&token]));
+                self.state(TOLD, |cx, token| batch(cx, &[&token, &"unmuted"]));
             }
             fn change(&mut self, action: &str, state: &'static str) -> Option<Handled> {
                 $change(self, action, state)
@@ -173,6 +177,9 @@ pub(super) fn batch<C: Hand>(cx: &mut C, came: &[&dyn std::fmt::Display]) -> Han
 pub(super) fn on_signal<C: Hand>(cx: &mut C, signal: &Signal) -> Handled {
     let world = cx.life().world.clone();
     let _within = Within::of(&world.in_signal);
+    if cx.life().handles && signal.name() != "DIE" && world.in_life.get() == 0 {
+        cx.turn().sig_handled();
+    }
     let mut came = vec![signal.name().to_string()];
     if let Some(die) = signal.die() {
         came.extend([
@@ -253,12 +260,18 @@ pub(super) fn session(world: &Rc<World>, kind: &str) -> SessionBuilder<Life> {
         world: world.clone(),
         backs: Vec::new(),
         heeds_die: kind.contains('h'),
+        heeds_ends: kind.contains('z'),
+        handles: kind.contains('z'),
     };
     let mut session = common!(Session::builder(heap))
         .on(START, |cx, ()| {
             cx.heap.world.known(cx.session_id());
             if cx.heap.heeds_die {
                 cx.sig_with("DIE", HEARD, 0 as Token);
+            }
+            if cx.heap.heeds_ends {
+                cx.sig_with("ZOMBIE", HEARD, 0 as Token);
+                cx.sig_with("UIDESTROY", HEARD, 0 as Token);
             }
             batch(cx, &[])?;
             Ok::<_, Failure>(Reply(cx.session_id().get()))
@@ -286,6 +299,8 @@ pub(super) fn machine(world: &Rc<World>, kind: &str) -> NfaBuilder<&'static str,
         world: world.clone(),
         backs: Vec::new(),
         heeds_die: kind.contains('h'),
+        heeds_ends: kind.contains('z'),
+        handles: kind.contains('z'),
     };
     let common = |state: NfaState<&'static str, Life>| {
         common!(state)
@@ -295,6 +310,10 @@ pub(super) fn machine(world: &Rc<World>, kind: &str) -> NfaBuilder<&'static str,
             .on(ENTERED, |cx, token| {
                 if std::mem::take(&mut cx.runstate.heeds_die) {
                     cx.sig_with("DIE", HEARD, 0 as Token);
+                }
+                if std::mem::take(&mut cx.runstate.heeds_ends) {
+                    cx.sig_with("ZOMBIE", HEARD, 0 as Token);
+                    cx.sig_with("UIDESTROY", HEARD, 0 as Token);
                 }
                 batch(cx, &[&token])
             })

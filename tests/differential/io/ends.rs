@@ -1,0 +1,678 @@
+//! The ends: a session for each wheel, listener, watched pipe and child.
+
+use super::world::{Class, Io, Listener, Where};
+use crate::program::Lines;
+use bytes::Bytes;
+use poe::event::{START, STOP};
+use poe::filter::{Block, Line, Stream};
+use poe::wheel::{
+    Connection, Descriptor, Exited, Input, IoError, ReadWrite, Run, RunError, SocketError, SocketFactory, StdStream,
+};
+use poe::{ChildExit, Context, Event, Handled, Kernel, Selected, Session, SessionBuilder, Watched, WheelId};
+use std::io::{PipeReader, PipeWriter, Read, Write};
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
+use std::rc::Rc;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+pub(super) const DO: Event<Lines> = Event::new("do");
+const INPUT: Event<Input<Bytes>> = Event::new("input");
+const OTHER: Event<Input<Bytes>> = Event::new("other");
+const ERROR: Event<IoError> = Event::new("error");
+const FLUSHED: Event<WheelId> = Event::new("flushed");
+const CONNECTED: Event<Connection> = Event::new("connected");
+const FAILED: Event<SocketError> = Event::new("failed");
+const READY: Event<Selected> = Event::new("ready");
+const OUT: Event<Input<Bytes>> = Event::new("out");
+const ERR: Event<Input<Bytes>> = Event::new("err");
+const RUN_ERROR: Event<RunError> = Event::new("run_error");
+const CLOSED: Event<WheelId> = Event::new("closed");
+const EXITED: Event<Exited> = Event::new("exited");
+const CHILD_EXITED: Event<ChildExit> = Event::new("child_exited");
+
+/// The programs that are run: the words of the command, and how many lines each reads at least.
+const PROGRAMS: [&str; 7] = [
+    "cat",
+    "exit 3",
+    "echo one; echo two",
+    "echo bad >&2; echo good; exit 1",
+    "kill -9 $$",
+    "read x; echo got $x",
+    "cat; echo done >&2",
+];
+
+enum Thing {
+    Nothing,
+    Wheel(ReadWrite),
+    Factory(SocketFactory),
+    Reader(PipeReader, Watched),
+    Writer(PipeWriter, Watched),
+    Run(Run),
+}
+
+pub(super) struct End {
+    io: Rc<Io>,
+    number: usize,
+    kind: String,
+    filter: char,
+    thing: Thing,
+    /// Nothing can be put any more.
+    shut: bool,
+    /// By an error.
+    failed: bool,
+    reacting: bool,
+    /// It was paused, or reads no more.
+    silent: bool,
+    in_shut: bool,
+    input: Event<Input<Bytes>>,
+    reacted: Vec<usize>,
+    /// What a child has still to tell.
+    awaited: u32,
+}
+
+type Cx<'k> = Context<'k, End>;
+
+impl End {
+    fn say(&self, line: impl ToString) {
+        self.io.of_end(self.number, "", line.to_string());
+    }
+}
+
+fn end(io: &Rc<Io>, number: usize, kind: &str) -> SessionBuilder<End> {
+    let heap = End {
+        io: io.clone(),
+        number,
+        kind: kind.to_owned(),
+        filter: kind.chars().next().unwrap_or('l'),
+        thing: Thing::Nothing,
+        shut: false,
+        failed: false,
+        reacting: false,
+        in_shut: false,
+        silent: kind.contains('p'),
+        input: INPUT,
+        reacted: Vec::new(),
+        awaited: 0,
+    };
+    Session::builder(heap)
+        .on(STOP, |cx, ()| cx.heap.say("_stop"))
+        .on(DO, |cx, lines| act(cx, &lines))
+        .on(INPUT, |cx, input| came(cx, "input", &input.record))
+        .on(OTHER, |cx, input| came(cx, "other", &input.record))
+        // Which direction is served first, where both are ready, is no promise.
+        .on(FLUSHED, |cx, _| cx.heap.io.flushed(cx.heap.number))
+        .on(ERROR, |cx, error| {
+            let end = &mut *cx.heap;
+            let errno = error
+                .errno()
+                .map_or_else(|| "filter".to_owned(), |errno| errno.to_string());
+            let part = if error.operation() == "write" { "writes" } else { "" };
+            end.io
+                .of_end(end.number, part, format!("error {} {errno}", error.operation()));
+            end.failed |= error.operation() == "write";
+            end.silent |= error.operation() == "read";
+            end.io.ends.borrow_mut()[end.number].wants_close |= end.kind.contains('c');
+        })
+        .on(CONNECTED, |cx, connection| connected(cx, connection))
+        .on(FAILED, |cx, error| {
+            cx.heap.say(format!(
+                "failed {} {}",
+                error.operation,
+                error.error.raw_os_error().unwrap_or(-1)
+            ));
+            cx.heap.thing = Thing::Nothing;
+        })
+        .on(READY, |cx, selected| ready(cx, &selected))
+}
+
+fn created(io: &Rc<Io>, kernel: &Kernel, number: usize, session: SessionBuilder<End>) {
+    let id = session.create(kernel).expect("a session");
+    io.ends.borrow_mut()[number].session = Some(id);
+}
+
+/// With POE's limits.
+fn line_filter() -> Line<Bytes> {
+    Line::bytes().literal("\n").max_length(1 << 26).max_buffer(1 << 27)
+}
+
+/// A wheel on that stream.
+fn wheel(cx: &mut Cx<'_>, stream: impl AsyncRead + AsyncWrite + 'static) {
+    let kind = cx.heap.kind.clone();
+    let mut builder = ReadWrite::builder(stream).error(ERROR);
+    builder = match kind.as_bytes()[0] {
+        b's' => builder.input(Stream::new(), INPUT),
+        b'b' => builder.input(Block::new(), INPUT),
+        b'f' => builder.input(Block::fixed(5), INPUT),
+        _ => builder.input(line_filter(), INPUT),
+    };
+    if kind.contains('m') {
+        builder = builder.watermarks(2000, 500);
+    }
+    if kind.contains('a') {
+        builder = builder.auto_flush(true);
+    } else if !kind.contains('n') {
+        builder = builder.flushed(FLUSHED);
+    }
+    let wheel = builder.start(cx).expect("a wheel");
+    if kind.contains('p') {
+        wheel.pause_input();
+    }
+    cx.heap.thing = Thing::Wheel(wheel);
+}
+
+fn came(cx: &mut Cx<'_>, event: &str, record: &Bytes) -> Handled {
+    let text = String::from_utf8_lossy(record).replace('\n', "/").replace('\0', "_");
+    let is_stream = cx.heap.filter == 's';
+    // Where a stream is cut is up to the system.
+    cx.heap.say(if is_stream {
+        format!("stream {text}")
+    } else {
+        format!("{event} {text}")
+    });
+    let reaction = text.strip_prefix('r').and_then(|n| n.parse::<usize>().ok());
+    let io = cx.heap.io.clone();
+    let Some((n, lines)) = reaction.and_then(|n| Some((n, io.reactions.get(n)?))) else {
+        return Ok(());
+    };
+    // Once for each end, so that a program ends.
+    if is_stream || cx.heap.reacted.contains(&n) {
+        return Ok(());
+    }
+    cx.heap.reacted.push(n);
+    react(cx, lines)
+}
+
+fn react(cx: &mut Cx<'_>, lines: &Lines) -> Handled {
+    cx.heap.io.reacted.set(true);
+    cx.heap.reacting = true;
+    for line in lines {
+        if line == "close" {
+            // A wheel that goes in the midst of a read is another matter (Q4).
+            let (io, number) = (cx.heap.io.clone(), cx.heap.number);
+            io.ends.borrow_mut()[number].wants_close = true;
+            cx.heap.say("  react close: later");
+        } else {
+            action(cx, line);
+            if is_flushed(cx, line) {
+                break;
+            }
+        }
+    }
+    cx.heap.reacting = false;
+    Ok(())
+}
+
+/// With POE a wheel that flushes by itself tells of an error at once, here after the handler.
+fn is_flushed(cx: &Cx<'_>, line: &str) -> bool {
+    cx.heap.kind.contains('a') && (line.starts_with("put") || line == "many")
+}
+
+fn act(cx: &mut Cx<'_>, lines: &Lines) -> Handled {
+    for line in lines {
+        action(cx, line);
+        if is_flushed(cx, line) {
+            break;
+        }
+    }
+    Ok(())
+}
+
+fn action(cx: &mut Cx<'_>, line: &str) {
+    let mut words = line.split(' ');
+    let name = words.next().unwrap_or_default();
+    let word = words.next().unwrap_or_default();
+    let count: usize = words.next().and_then(|n| n.parse().ok()).unwrap_or(1);
+    // What comes of these at once comes after the handler here.
+    let told_before = ["flush", "filter", "in_filter", "close"].contains(&name);
+    let told = |cx: &mut Cx<'_>, result: &str| {
+        let number = cx.heap.number;
+        cx.heap.say(format!("  {number} {line}: {result}"));
+    };
+    let turn = cx.kernel;
+    if told_before && !matches!(cx.heap.thing, Thing::Nothing) {
+        told(cx, "ok");
+    }
+    let result = if name == "close" {
+        match std::mem::replace(&mut cx.heap.thing, Thing::Nothing) {
+            // Who watches is not known by the descriptor.
+            Thing::Reader(_, watched) => drop(turn.select_read_clear(&watched)),
+            Thing::Writer(_, watched) => drop(turn.select_write_clear(&watched)),
+            _ => {}
+        }
+        "ok".to_owned()
+    } else {
+        match &cx.heap.thing {
+            Thing::Wheel(_) => wheel_action(cx, name, word, count),
+            Thing::Factory(factory) => match name {
+                "accept_pause" => (factory.pause_accept(), "ok".to_owned()).1,
+                "accept_resume" => (factory.resume_accept(), "ok".to_owned()).1,
+                _ => "-".to_owned(),
+            },
+            Thing::Reader(_, watched) => {
+                match name {
+                    "sel_pause" => drop(turn.select_pause_read(watched)),
+                    "sel_resume" => drop(turn.select_resume_read(watched)),
+                    "sel_again" => turn.select_read(watched, READY, ()).expect("it watches"),
+                    _ => return told(cx, "-"),
+                }
+                "ok".to_owned()
+            }
+            Thing::Writer(writer, watched) => {
+                match name {
+                    "write" => {
+                        let size: usize = word.parse().unwrap_or(1);
+                        let mut writer = writer;
+                        let bytes = b"abcdefghijklmnopqrstuvwxyz0123456789";
+                        match writer.write(&bytes[..size.min(36)]) {
+                            Ok(_) => {}
+                            Err(error) => return told(cx, &error.raw_os_error().unwrap_or(-1).to_string()),
+                        }
+                    }
+                    "sel_pause" => drop(turn.select_pause_write(watched)),
+                    "sel_resume" => drop(turn.select_resume_write(watched)),
+                    _ => return told(cx, "-"),
+                }
+                "ok".to_owned()
+            }
+            _ => "-".to_owned(),
+        }
+    };
+    if !told_before || matches!(cx.heap.thing, Thing::Nothing) && name != "close" {
+        told(cx, &result);
+    }
+}
+
+fn wheel_action(cx: &mut Cx<'_>, name: &str, word: &str, count: usize) -> String {
+    let end = &mut *cx.heap;
+    let Thing::Wheel(wheel) = &end.thing else {
+        return "-".to_owned();
+    };
+    let put = |wheel: &ReadWrite, text: &str| {
+        let text = if end.filter == 's' {
+            format!("{text}\n")
+        } else {
+            text.to_owned()
+        };
+        wheel.put(Bytes::from(text))
+    };
+    match name {
+        // A pipe stays open with POE.
+        "shut_in" | "shut_out" if end.kind.contains('P') => return "-".to_owned(),
+        // Of a peer that reads no more `select` does not tell one whose buffer is full.
+        "shut_in" if end.io.many.get() => return "-".to_owned(),
+        // POE would watch again what is shut, or paused (Q18).
+        "flushed_on" | "flushed_off" if end.shut || end.failed => return "-".to_owned(),
+        "input_to" if end.silent => return "-".to_owned(),
+        // Which of several writes to a peer that is gone fails depends on when it tells so.
+        "put" if end.silent && end.kind.contains('T') => return "-".to_owned(),
+        "put" | "many" | "octets" | "flush" if end.shut || (end.failed && !end.reacting) => return "-".to_owned(),
+        "put" => {
+            let mut result = "put".to_owned();
+            for _ in 0..count {
+                result += match put(wheel, word) {
+                    // After an error it is refused here (Q29).
+                    _ if end.kind.contains('a') || end.reacting => "",
+                    Ok(level) if level.is_high() => " high",
+                    Ok(_) => " low",
+                    Err(_) => " refused",
+                };
+            }
+            return result;
+        }
+        "many" => {
+            // POE forgets to go on with what it could not write at once, if it flushes by itself.
+            if !end.io.ends.borrow()[end.number].wide || end.kind.contains('a') {
+                return "-".to_owned();
+            }
+            end.io.many.set(true);
+            let text = "0123456789".repeat(300);
+            for _ in 0..100 {
+                let _ = put(wheel, &text);
+            }
+        }
+        "pause" => {
+            end.silent = true;
+            wheel.pause_input();
+        }
+        "resume" => wheel.resume_input(),
+        "shut_in" => {
+            (end.silent, end.in_shut) = (true, true);
+            wheel.shutdown_input();
+        }
+        "shut_out" => {
+            end.shut = true;
+            wheel.shutdown_output();
+        }
+        "filter" | "in_filter" | "out_filter" if end.filter == 'b' || end.in_shut => return "-".to_owned(),
+        "filter" | "in_filter" => {
+            let (input, both) = (end.input, name == "filter");
+            end.filter = word.chars().next().unwrap_or('l');
+            let set = match (word, both) {
+                ("s", true) => wheel.set_filter(Stream::new(), input),
+                ("f", true) => wheel.set_filter(Block::fixed(5), input),
+                (_, true) => wheel.set_filter(line_filter(), input),
+                ("s", _) => wheel.set_input_filter(Stream::new(), input),
+                ("f", _) => wheel.set_input_filter(Block::fixed(5), input),
+                (_, _) => wheel.set_input_filter(line_filter(), input),
+            };
+            set.expect("a good filter");
+        }
+        "out_filter" => {
+            let set = match word {
+                "s" => wheel.set_output_filter(Stream::new()),
+                "f" => wheel.set_output_filter(Block::fixed(5)),
+                _ => wheel.set_output_filter(line_filter()),
+            };
+            set.expect("a good filter");
+        }
+        "flush" => wheel.flush(),
+        "flushed_off" => wheel.set_flushed_event(None::<Event<WheelId>>),
+        "flushed_on" if end.kind.contains('a') => return "-".to_owned(),
+        "flushed_on" => wheel.set_flushed_event(Some(FLUSHED)),
+        "input_to" => {
+            end.input = if word == "1" { OTHER } else { INPUT };
+            wheel.set_input_event(Some(end.input)).expect("it reads");
+        }
+        // How much the system takes at once depends on how it is given.
+        "octets" if wheel.out_messages() > 20 => return "many".to_owned(),
+        "octets" => return format!("{} {}", wheel.out_octets(), wheel.out_messages()),
+        _ => return "-".to_owned(),
+    }
+    "ok".to_owned()
+}
+
+fn connected(cx: &mut Cx<'_>, connection: Connection) -> Handled {
+    let io = cx.heap.io.clone();
+    let number = cx.heap.number;
+    if io.ends.borrow()[number].class != Class::Listener {
+        cx.heap.say("connected");
+        wheel(cx, connection.stream);
+        return Ok(());
+    }
+    let next = {
+        let mut listeners = io.listeners.borrow_mut();
+        let listener = listeners.iter_mut().find(|listener| listener.end == number);
+        listener.and_then(|listener| listener.coming.pop_front())
+    };
+    let Some((number, kind)) = next else {
+        cx.heap.say("accepted nobody");
+        return Ok(());
+    };
+    cx.heap.say(format!("accepted {number}"));
+    let stream = std::cell::Cell::new(Some(connection.stream));
+    let session = end(&io, number, &kind).on(START, move |cx, ()| {
+        wheel(cx, stream.take().expect("a session starts once"));
+    });
+    let id = session.create_in(cx)?;
+    io.ends.borrow_mut()[number].session = Some(id);
+    Ok(())
+}
+
+fn ready(cx: &mut Cx<'_>, selected: &Selected) -> Handled {
+    match &cx.heap.thing {
+        Thing::Reader(reader, watched) => {
+            let mut bytes = [0; 10];
+            let mut reader = reader;
+            match reader.read(&mut bytes) {
+                Ok(0) => {
+                    cx.heap.say("read the end");
+                    cx.select_read_clear(&watched.clone());
+                    cx.heap.thing = Thing::Nothing;
+                }
+                Ok(n) => cx.heap.say(format!("read {}", String::from_utf8_lossy(&bytes[..n]))),
+                Err(error) => cx
+                    .heap
+                    .say(format!("read failed {}", error.raw_os_error().unwrap_or(-1))),
+            }
+        }
+        _ => {
+            cx.heap.say("writable");
+            cx.select_pause_write(&selected.handle);
+        }
+    }
+    Ok(())
+}
+
+fn status(status: Option<ExitStatus>) -> String {
+    status.map_or_else(|| "unknown".to_owned(), |status| status.into_raw().to_string())
+}
+
+/// One thing less that a child has still to tell; its wheel goes with the last.
+fn told(cx: &mut Cx<'_>) {
+    let io = &cx.heap.io;
+    io.in_flight.set(io.in_flight.get() - 1);
+    cx.heap.awaited -= 1;
+    if cx.heap.awaited == 0 {
+        cx.heap.thing = Thing::Nothing;
+    }
+}
+
+fn run(cx: &mut Cx<'_>, which: usize, lines: usize) -> Handled {
+    // A program that does not read may be gone before anything is written to it.
+    let lines = match which {
+        0 | 6 => lines,
+        5 => 1,
+        _ => 0,
+    };
+    let run = Run::shell(PROGRAMS[which])
+        .stdin_filter(line_filter())
+        .stdout(line_filter(), OUT)
+        .stderr(line_filter(), ERR)
+        .error(RUN_ERROR)
+        .close(CLOSED)
+        .exit(EXITED);
+    let run = if lines > 0 { run.stdin_flushed(FLUSHED) } else { run };
+    let run = run.start(cx)?;
+    for n in 0..lines {
+        let _ = run.put(Bytes::from(format!("line {n}")));
+    }
+    if lines == 0 {
+        run.shutdown_stdin();
+    }
+    cx.heap.thing = Thing::Run(run);
+    cx.heap.awaited = 2;
+    let io = &cx.heap.io;
+    io.in_flight.set(io.in_flight.get() + 2);
+    Ok(())
+}
+
+fn runner(io: &Rc<Io>, number: usize) -> SessionBuilder<End> {
+    let part = |cx: &Cx<'_>, part: &str, line: String| cx.heap.io.of_end(cx.heap.number, part, line);
+    end(io, number, "l")
+        .on(FLUSHED, move |cx, _| {
+            part(cx, "in", "flushed".to_owned());
+            if let Thing::Run(run) = &cx.heap.thing {
+                run.shutdown_stdin();
+            }
+        })
+        .on(OUT, move |cx, input| {
+            part(cx, "out", String::from_utf8_lossy(&input.record).into_owned());
+        })
+        .on(ERR, move |cx, input| {
+            part(cx, "err", String::from_utf8_lossy(&input.record).into_owned());
+        })
+        .on(RUN_ERROR, move |cx, error| {
+            let stream = match error.stream {
+                StdStream::Stdin => "in",
+                StdStream::Stdout => "out",
+                StdStream::Stderr => "err",
+            };
+            let errno = error.error.errno().unwrap_or(-1);
+            part(cx, stream, format!("error {} {errno}", error.error.operation()));
+        })
+        .on(CLOSED, move |cx, _| {
+            part(cx, "out", "closed".to_owned());
+            part(cx, "err", "closed".to_owned());
+            told(cx);
+        })
+        .on(EXITED, move |cx, exited| {
+            part(cx, "exit", status(exited.status));
+            told(cx);
+        })
+        .on(CHILD_EXITED, move |cx, exit| {
+            part(cx, "exit", status(exit.status));
+            told(cx);
+        })
+}
+
+/// A listener there.
+fn listen(cx: &mut Cx<'_>, address: &Where) {
+    let builder = match address {
+        Where::Path(path) => SocketFactory::listen(path.as_path()),
+        Where::Tcp(addr) => SocketFactory::listen(*addr),
+    };
+    let factory = builder.nodelay(true).success(CONNECTED).failure(FAILED).start(cx);
+    cx.heap.thing = Thing::Factory(factory);
+}
+
+fn connect(cx: &mut Cx<'_>, address: &Where) {
+    let builder = match address {
+        Where::Path(path) => SocketFactory::connect(path.as_path()),
+        Where::Tcp(addr) => SocketFactory::connect(*addr),
+    };
+    let factory = builder.nodelay(true).success(CONNECTED).failure(FAILED).start(cx);
+    cx.heap.thing = Thing::Factory(factory);
+}
+
+/// Something new, outside of any session.
+pub(super) fn act_by_line(kernel: &Kernel, io: &Rc<Io>, line: &str) -> String {
+    let words: Vec<&str> = line.split(' ').collect();
+    let word = |n: usize| words.get(n).copied().unwrap_or("l");
+    let number = |n: usize| word(n).parse::<usize>().unwrap_or(0);
+    let begin = |class: Class, f: Box<dyn Fn(&mut Cx<'_>)>| {
+        let n = io.new_end(class, false);
+        created(io, kernel, n, end(io, n, "l").on(START, move |cx, ()| f(cx)));
+        n
+    };
+    match word(0) {
+        "socketpair" => {
+            let (one, other) = tokio::net::UnixStream::pair().expect("a pair");
+            pair(kernel, io, [word(1), word(2)], one, other);
+        }
+        "pipes" => {
+            let ((r1, w1), (r2, w2)) = (std::io::pipe().expect("a pipe"), std::io::pipe().expect("a pipe"));
+            let one = Descriptor::pair(r1, w2).expect("a pair");
+            let other = Descriptor::pair(r2, w1).expect("a pair");
+            let kinds = [format!("{}P", word(1)), format!("{}P", word(2))];
+            pair(kernel, io, [&kinds[0], &kinds[1]], one, other);
+        }
+        "listen" => {
+            let address = if word(1) == "tcp" {
+                io.tcp.set(true);
+                Where::Tcp(([127, 0, 0, 1], 0).into())
+            } else {
+                Where::Path(io.folder.join(io.ends.borrow().len().to_string()))
+            };
+            let found = Rc::new(std::cell::RefCell::new(address));
+            let tells = found.clone();
+            let n = begin(
+                Class::Listener,
+                Box::new(move |cx| {
+                    listen(cx, &found.borrow().clone());
+                    if let (Where::Tcp(addr), Thing::Factory(factory)) = (&mut *found.borrow_mut(), &cx.heap.thing) {
+                        *addr = factory.local_addr().expect("bound at once");
+                    }
+                }),
+            );
+            io.listeners.borrow_mut().push(Listener {
+                end: n,
+                address: tells.borrow().clone(),
+                coming: Default::default(),
+            });
+        }
+        "taken" | "connect" => {
+            let which = number(1);
+            let address = {
+                let listeners = io.listeners.borrow();
+                match which.checked_rem(listeners.len()) {
+                    Some(which) => listeners[which].address.clone(),
+                    None => return "-".to_owned(),
+                }
+            };
+            if word(0) == "taken" {
+                begin(Class::Other, Box::new(move |cx| listen(cx, &address)));
+                return "ok".to_owned();
+            }
+            let wide =
+                matches!(address, Where::Path(_)) && ![word(2), word(3)].iter().any(|kind| kind.starts_with('f'));
+            let client = io.new_end(Class::Wheel, wide);
+            let server = io.new_end(Class::Wheel, wide);
+            let tcp = if matches!(address, Where::Tcp(_)) { "T" } else { "" };
+            let mut listeners = io.listeners.borrow_mut();
+            let which = which % listeners.len();
+            listeners[which].coming.push_back((server, format!("{}{tcp}", word(3))));
+            drop(listeners);
+            let session = end(io, client, &format!("{}{tcp}", word(2))).on(START, move |cx, ()| connect(cx, &address));
+            created(io, kernel, client, session);
+        }
+        "nobody" => {
+            let address = if word(1) == "tcp" {
+                Where::Tcp(([127, 0, 0, 1], 1).into())
+            } else {
+                Where::Path(io.folder.join("nobody"))
+            };
+            begin(Class::Other, Box::new(move |cx| connect(cx, &address)));
+        }
+        "watch" => {
+            let (reader, writer) = std::io::pipe().expect("a pipe");
+            let (reader, writer) = (std::cell::Cell::new(Some(reader)), std::cell::Cell::new(Some(writer)));
+            begin(
+                Class::Reader,
+                Box::new(move |cx| {
+                    let reader = reader.take().expect("once");
+                    let watched = Watched::new(&reader).expect("a descriptor");
+                    cx.select_read(&watched, READY, ()).expect("it watches");
+                    cx.heap.thing = Thing::Reader(reader, watched);
+                }),
+            );
+            begin(
+                Class::Writer,
+                Box::new(move |cx| {
+                    let writer = writer.take().expect("once");
+                    let watched = Watched::new(&writer).expect("a descriptor");
+                    cx.select_write(&watched, READY, ()).expect("it watches");
+                    cx.heap.thing = Thing::Writer(writer, watched);
+                }),
+            );
+        }
+        "run" => {
+            let (which, lines) = (number(1) % PROGRAMS.len(), number(2));
+            let n = io.new_end(Class::Other, false);
+            created(
+                io,
+                kernel,
+                n,
+                runner(io, n).on(START, move |cx, ()| run(cx, which, lines)),
+            );
+        }
+        "child" => {
+            let code = number(1);
+            let n = io.new_end(Class::Other, false);
+            let session = runner(io, n).on(START, move |cx, ()| -> Handled {
+                let mut command = std::process::Command::new("sh");
+                let child = command.args(["-c", &format!("exit {code}")]).spawn()?;
+                cx.sig_child(child, CHILD_EXITED, ())?;
+                cx.heap.awaited = 1;
+                let io = &cx.heap.io;
+                io.in_flight.set(io.in_flight.get() + 1);
+                Ok(())
+            });
+            created(io, kernel, n, session);
+        }
+        _ => return "-".to_owned(),
+    }
+    "ok".to_owned()
+}
+
+/// Two ends that are connected.
+fn pair<S: AsyncRead + AsyncWrite + 'static>(kernel: &Kernel, io: &Rc<Io>, kinds: [&str; 2], one: S, other: S) {
+    let wide = !kinds.iter().any(|kind| kind.starts_with('f'));
+    let numbers = [io.new_end(Class::Wheel, wide), io.new_end(Class::Wheel, wide)];
+    for ((n, kind), stream) in numbers.into_iter().zip(kinds).zip([one, other]) {
+        let stream = std::cell::Cell::new(Some(stream));
+        let session = end(io, n, kind).on(START, move |cx, ()| {
+            wheel(cx, stream.take().expect("a session starts once"));
+        });
+        created(io, kernel, n, session);
+    }
+}
