@@ -165,6 +165,20 @@ fn random_programs_print_what_they_print_under_perls_poe() {
     compare(Family::Runs, number("POE_CASES", 2000));
 }
 
+/// A fifth as many: what a slice is shows best where the program takes one after the other.
+#[test]
+#[ignore = "needs Perl's POE; .ci/run installs it and runs these"]
+fn random_programs_in_slices_print_what_they_print_under_perls_poe() {
+    compare(Family::Slices, number("POE_CASES", 2000) / 5);
+}
+
+/// A tenth as many: the first failure is the end.
+#[test]
+#[ignore = "needs Perl's POE; .ci/run installs it and runs these"]
+fn random_programs_without_catching_print_what_they_print_under_perls_poe() {
+    compare(Family::Uncaught, number("POE_CASES", 2000) / 10);
+}
+
 /// A fifth as many, since they use the real system.
 #[test]
 #[ignore = "needs Perl's POE; .ci/run installs it and runs these"]

@@ -77,6 +77,14 @@ struct Action {
     outside: bool,
 }
 
+impl Action {
+    /// Where failures are not caught there are neither machines nor a `stop`: POE throws what they have met out of whatever
+    /// call is next.
+    fn is_for(&self, family: Family) -> bool {
+        family != Family::Uncaught || !(self.theme == Theme::Machines || self.name == "stop")
+    }
+}
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Theme {
     Tree,
@@ -212,7 +220,10 @@ impl Family {
     pub(crate) fn actions(self) -> Vec<&'static str> {
         match self {
             Family::Io => crate::io::program::actions(),
-            _ => ACTIONS.iter().map(|action| action.name).collect(),
+            _ => {
+                let those = ACTIONS.iter().filter(|action| action.is_for(self));
+                those.map(|action| action.name).collect()
+            }
         }
     }
 
@@ -243,13 +254,19 @@ impl Program {
         let mut random = Random::new(seed);
         let theme = random.pick(&THEMES);
         // Some programs are quiet: sessions without an end of their own, so that what keeps them decides.
-        let ends = random.percent(60);
+        let ends = random.percent(60) || family == Family::Uncaught;
         let weight = |action: &Action| match action.theme {
+            _ if !action.is_for(family) => 0,
             Theme::Ends if !ends => 0,
             t if t == theme => action.weight * 4,
+            Theme::Ends if family == Family::Uncaught => action.weight * 3,
             _ => action.weight,
         };
-        let machines = if theme == Theme::Machines { 60 } else { 20 };
+        let machines = match theme {
+            _ if family == Family::Uncaught => 0,
+            Theme::Machines => 60,
+            _ => 20,
+        };
         let rounds = 1 + random.below(3);
         let rounds = (0..rounds).map(|_| {
             let mut lines: Lines = (0..1 + random.below(3))

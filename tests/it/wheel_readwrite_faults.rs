@@ -95,7 +95,7 @@ async fn rw9_a_wheel_with_both_directions_over_keeps_nothing_alive() {
         let expected: &[&str] = if shut {
             &["read end", "stop"]
         } else {
-            &["read end", "write another error", "stop"]
+            &["read end", "write reset", "stop"]
         };
         assert_eq!(said(), expected);
     }

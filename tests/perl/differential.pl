@@ -10,7 +10,7 @@
 # - Children of a session are visited in the order in which they became its children; POE has them in a hash.
 # - A count of references does not go below zero (D5). A postback that is purged with its session, in an event, would
 #   take one from a count that is cleared by then, and that keeps POE from being idle for ever.
-# - The failure that ends a run is thrown by `run`. POE also throws it out of each `call` that a `_stop` makes meanwhile.
+# - The failure that ends a run is thrown by `run`. POE also throws it out of each `call` that a `_stop` makes meanwhile;
 use strict;
 use warnings;
 use B ();
@@ -29,17 +29,18 @@ BEGIN {
 use POE qw(Session);
 use POE::NFA ();
 
-# The counts of references by session and tag: a lexical of POE's, which the subroutine that decrements has in its pad.
-sub extra_refs {
-  my $pad = B::svref_2object(shift)->PADLIST;
+# A lexical of POE's, which a subroutine has in its pad.
+sub lexical {
+  my ($sub, $wanted) = @_;
+  my $pad = B::svref_2object($sub)->PADLIST;
   my ($names, $values) = $pad->ARRAY;
   my @names = $names->ARRAY;
   my @values = $values->ARRAY;
   for my $i (0 .. $#names) {
-    next unless ref $names[$i] && $names[$i]->can('PV') && ($names[$i]->PV // '') eq '%kr_extra_refs';
+    next unless ref $names[$i] && $names[$i]->can('PV') && ($names[$i]->PV // '') eq $wanted;
     return $values[$i]->object_2svref;
   }
-  die 'no table of reference counts';
+  die "no $wanted";
 }
 
 # When which session became whose child.
@@ -71,7 +72,7 @@ my $stuck = 'nothing can happen any more';
   };
 
   my $decrement = \&POE::Kernel::_data_extref_dec;
-  $counts = extra_refs($decrement);
+  $counts = lexical($decrement, '%kr_extra_refs');
   *POE::Kernel::_data_extref_dec = sub {
     my (undef, $sid, $tag) = @_;
     return 0 unless exists $counts->{$sid} && $counts->{$sid}{$tag};
@@ -80,7 +81,7 @@ my $stuck = 'nothing can happen any more';
 
   my $rethrow = \&POE::Kernel::_rethrow_kr_exception;
   *POE::Kernel::_rethrow_kr_exception = sub {
-    goto &$rethrow unless (caller 1)[3] eq 'POE::Kernel::call';
+    goto &$rethrow unless POE::Kernel::CATCH_EXCEPTIONS && (caller 1)[3] eq 'POE::Kernel::call';
   };
 
   *POE::Kernel::loop_do_timeslice = sub {
@@ -109,7 +110,10 @@ use constant { KERNEL_PICKED => 8, ROUND => 10_000 };
 my (@script, @sessions, @timers, $tokens, $stops, $die_sent);
 our ($in_signal, $in_stop, $in_life, $in_leave, $firing, $spawning);
 
-sub say_line { print STDOUT @_, "\n" }
+# How many lines were said.
+my ($said, $in_slices) = (0, 0);
+
+sub say_line { $said++; print STDOUT @_, "\n" }
 
 sub id { my $session = shift; $session == $kernel ? 'kernel' : $session->ID }
 
@@ -143,7 +147,9 @@ sub perform {
   my ($me, $heap, $batch) = @_;
   my $before = $stops;
   for my $op (@{ $batch || [] }) {
-    my $result = step($me, $heap, split / /, $op);
+    my $result;
+    if ($me == $kernel) { $result = eval { step($me, $heap, split / /, $op) } // 'died' }
+    else                { $result = step($me, $heap, split / /, $op) }
     say_line '  ', ($me == $kernel ? 'kernel' : $me->ID), " $op: $result";
     # Of what a handler does after a `stop` beneath it POE takes no care: its session is gone.
     return if $stops != $before && $me != $kernel;
@@ -288,6 +294,8 @@ sub step {
   my ($me, $heap, $op, @args) = @_;
   my ($n, $k) = @args;
 
+  # A failure in `_start` and the like that is not caught would come out of the next `call`, whatever that is.
+  return '-' if !POE::Kernel::CATCH_EXCEPTIONS && $kernel->get_active_event =~ /^_/ && $op =~ /^(die|panic|call|call_self|fire)$/;
   return create($n) if $op eq 'create' && !$in_stop;
   return '-' if $op eq 'create';
   # Between two runs POE's kernel is no session.
@@ -505,8 +513,23 @@ sub play {
   ran();
 }
 
+# Slice after slice to the end of a run; says where each ended that did something.
+sub slices {
+  my $goes_on = 1;
+  while ($goes_on) {
+    my $before = $said;
+    my $ok = eval { $goes_on = $kernel->run_one_timeslice; 1 };
+    my $error = $@;
+    say_line 'slice' if $said > $before;
+    next if $ok;
+    # The kernel begins anew with the slice that finds no session.
+    eval { $kernel->run_one_timeslice } unless $kernel->_data_ses_count;
+    die $error;
+  }
+}
+
 sub ran {
-  if (eval { $kernel->run; 1 }) {
+  if (eval { $in_slices ? slices() : $kernel->run; 1 }) {
     say_line 'run returned';
   }
   elsif (ref $@ && $@ == \$stuck) {
@@ -524,6 +547,8 @@ while (my $line = <STDIN>) {
   chomp $line;
   if ($line eq 'round')    { push @rounds,  $into = [] }
   elsif ($line eq 'batch') { push @batches, $into = [] }
+  elsif ($line eq 'slices') { $in_slices = 1 }
+  elsif ($line eq 'uncaught') { }
   elsif ($line eq 'end') {
     my $pid = fork // die "fork: $!";
     if (!$pid) {
@@ -540,6 +565,7 @@ while (my $line = <STDIN>) {
     print "Perl ended: $?\n" if $?;
     print ".\n";
     (@rounds, @batches) = ();
+    $in_slices = 0;
   }
   else { push @$into, $line }
 }

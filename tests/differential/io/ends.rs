@@ -233,6 +233,7 @@ fn action(cx: &mut Cx<'_>, line: &str) {
         told(cx, "ok");
     }
     let result = if name == "close" {
+        note_cut(cx);
         match std::mem::replace(&mut cx.heap.thing, Thing::Nothing) {
             // Who watches is not known by the descriptor.
             Thing::Reader(_, watched) => drop(turn.select_read_clear(&watched)),
@@ -279,6 +280,14 @@ fn action(cx: &mut Cx<'_>, line: &str) {
     };
     if !told_before || matches!(cx.heap.thing, Thing::Nothing) && name != "close" {
         told(cx, &result);
+    }
+}
+
+/// How much of what still waits the system has taken depends on how it was given.
+fn note_cut(cx: &Cx<'_>) {
+    if let Thing::Wheel(wheel) = &cx.heap.thing {
+        let io = &cx.heap.io;
+        io.cut.set(io.cut.get() || wheel.out_messages() > 20);
     }
 }
 
@@ -340,6 +349,7 @@ fn wheel_action(cx: &mut Cx<'_>, name: &str, word: &str, count: usize) -> String
             wheel.shutdown_input();
         }
         "shut_out" => {
+            end.io.cut.set(end.io.cut.get() || wheel.out_messages() > 20);
             end.shut = true;
             wheel.shutdown_output();
         }

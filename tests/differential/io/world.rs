@@ -53,6 +53,8 @@ pub(super) struct Io {
     pub(super) reacted: Cell<bool>,
     /// More was sent than fits into a buffer.
     pub(super) many: Cell<bool>,
+    /// … and not all of it has gone out.
+    pub(super) cut: Cell<bool>,
     pub(super) folder: PathBuf,
 }
 
@@ -78,6 +80,7 @@ impl Io {
             tcp: Cell::new(false),
             reacted: Cell::new(false),
             many: Cell::new(false),
+            cut: Cell::new(false),
             folder,
         }
     }
@@ -169,6 +172,21 @@ impl Io {
         alive.map(|(n, _)| n.to_string()).collect::<Vec<_>>().join(" ")
     }
 
+    /// What is too long to be looked at is told by its beginning, length and a checksum.
+    fn short(&self, line: &str) -> String {
+        if line.len() <= 300 {
+            return line.to_owned();
+        }
+        let begin = &line[..30];
+        if self.cut.get() {
+            return format!("{begin} ...");
+        }
+        let sum = line
+            .bytes()
+            .fold(0_u32, |sum, byte| (sum * 31 + u32::from(byte)) % 1_000_003);
+        format!("{begin} ... {} {sum}", line.len())
+    }
+
     /// All that was said, end by end. How a stream was cut is left to the system; equal lines are told once.
     pub(super) fn transcript(&self) -> Vec<String> {
         let mut transcript = Vec::new();
@@ -181,34 +199,24 @@ impl Io {
                     while let Some(more) = lines.next_if(|next| next.starts_with("stream ")) {
                         line += &more["stream ".len()..];
                     }
-                    transcript.push(short(&line));
+                    transcript.push(self.short(&line));
                     continue;
                 }
                 let mut times = 1;
                 while lines.next_if_eq(&&line).is_some() {
                     times += 1;
                 }
-                transcript.push(if times > 1 {
-                    format!("{} times {times}", short(&line))
+                let counts = times > 1 && !(self.cut.get() && line.len() > 300);
+                transcript.push(if counts {
+                    format!("{} times {times}", self.short(&line))
                 } else {
-                    short(&line)
+                    self.short(&line)
                 });
             }
         }
         // Perl's side says lines in the same way.
         transcript.iter().map(|line| line.trim_end().to_owned()).collect()
     }
-}
-
-/// What is too long to be looked at is told by its beginning, length and a checksum.
-fn short(line: &str) -> String {
-    if line.len() <= 300 {
-        return line.to_owned();
-    }
-    let sum = line
-        .bytes()
-        .fold(0_u32, |sum, byte| (sum * 31 + u32::from(byte)) % 1_000_003);
-    format!("{} ... {} {sum}", &line[..40], line.len())
 }
 
 impl Drop for Io {

@@ -4,7 +4,7 @@ mod life;
 mod step;
 mod world;
 
-use crate::program::Program;
+use crate::program::{Family, Program};
 use life::{enter, machine, session};
 use poe::{Error, Kernel, testing};
 use std::rc::Rc;
@@ -37,7 +37,11 @@ fn outside(kernel: &Kernel, world: &Rc<World>, line: &str) -> Result<String, Err
         "post_alias" => posted(kernel.post(ALIASES[n as usize], TOLD, world.token())),
         "call" => {
             let token = world.token();
-            who().map_or_else(|| "nothing".to_owned(), |to| called(kernel.call(to, ASKED, token)))
+            match who().map(|to| kernel.call(to, ASKED, token)) {
+                Some(Err(e)) if world.uncaught && e.is_died() => "died".to_owned(),
+                Some(result) => called(result),
+                None => "nothing".to_owned(),
+            }
         }
         "signal" if SIGNALS[k as usize] == "DIE" && world.die_sent.replace(true) => "-".to_owned(),
         "signal" => {
@@ -55,10 +59,30 @@ fn outside(kernel: &Kernel, world: &Rc<World>, line: &str) -> Result<String, Err
     })
 }
 
+/// Slice after slice to the end of a run; says where each ended that did something.
+async fn slices(kernel: &Kernel, world: &World) -> Result<(), Error> {
+    loop {
+        let before = world.log.borrow().len();
+        let goes_on = kernel.run_one_timeslice().await;
+        if world.log.borrow().len() > before {
+            world.say("slice".to_owned());
+        }
+        if !goes_on? {
+            return Ok(());
+        }
+    }
+}
+
 /// A run of the kernel, until nothing more happens; how it ended, and who is left.
-async fn ran(kernel: &Kernel, world: &World, until: i64) {
+async fn ran(family: Family, kernel: &Kernel, world: &World, until: i64) {
     let left = Duration::from_millis((until - world.now()) as u64 * 500);
-    let ended = tokio::time::timeout(left, kernel.run()).await;
+    let run = async {
+        match family {
+            Family::Slices => slices(kernel, world).await,
+            _ => kernel.run().await,
+        }
+    };
+    let ended = tokio::time::timeout(left, run).await;
     world.say(match ended {
         Ok(Ok(())) => "run returned".to_owned(),
         Ok(Err(error)) => format!("run failed: {}", failure(&error.to_string())),
@@ -72,8 +96,11 @@ async fn ran(kernel: &Kernel, world: &World, until: i64) {
 }
 
 async fn play_all(program: &Program, budget: u32) -> Vec<String> {
-    let kernel = testing::builder().budget(budget).build();
-    let world = Rc::new(World::new(program.batches.clone()));
+    let kernel = testing::builder()
+        .budget(budget)
+        .catch_exceptions(program.family != Family::Uncaught)
+        .build();
+    let world = Rc::new(World::new(program.batches.clone(), program.family == Family::Uncaught));
     let mut until = 0;
     for (round, lines) in program.rounds.iter().enumerate() {
         until += ROUND;
@@ -82,13 +109,13 @@ async fn play_all(program: &Program, budget: u32) -> Vec<String> {
             let result = outside(&kernel, &world, line).unwrap_or_else(|e| e.to_string());
             world.say(format!("  kernel {line}: {result}"));
         }
-        ran(&kernel, &world, until).await;
+        ran(program.family, &kernel, &world, until).await;
     }
     world.say("stop".to_owned());
     if let Err(error) = kernel.stop() {
         world.say(error.to_string());
     }
-    ran(&kernel, &world, until + ROUND).await;
+    ran(program.family, &kernel, &world, until + ROUND).await;
     drop(kernel);
     world.log.take()
 }

@@ -41,7 +41,13 @@ pub(super) fn step<C: Hand>(cx: &mut C, world: &Rc<World>, line: &str) -> Result
         let span = Duration::from_millis(halves.unsigned_abs() * 500);
         (halves, if halves < 0 { wall - span } else { wall + span })
     };
+    // POE would throw it out of the next call, whatever that is.
+    let must_not_fail = world.uncaught
+        && turn
+            .active_event()
+            .is_some_and(|event| event.to_string().starts_with('_'));
     Ok(match action {
+        "die" | "panic" | "call" | "call_self" | "fire" if must_not_fail => return nothing(),
         "create" if world.in_stop.get() > 0 => return nothing(),
         "create" if word.contains('m') => cx.spawn(machine(world, word))?.to_string(),
         "create" => {
@@ -64,7 +70,10 @@ pub(super) fn step<C: Hand>(cx: &mut C, world: &Rc<World>, line: &str) -> Result
             let Some(to) = to else { return Ok("nothing".to_owned()) };
             match cx.call(to, token) {
                 // A call of a session to itself is a bare invocation, out of which a failure flies.
-                Err(e) if to == me && e.is_died() => return Err(Failure::msg(world.thrown.borrow().clone())),
+                // So it does out of each call where failures are not caught.
+                Err(e) if (to == me || world.uncaught) && e.is_died() => {
+                    return Err(Failure::msg(world.thrown.borrow().clone()));
+                }
                 result => called(result),
             }
         }

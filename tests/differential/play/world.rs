@@ -50,6 +50,7 @@ impl Back {
 
 /// What all sessions of a program share.
 pub(super) struct World {
+    pub(super) uncaught: bool,
     pub(super) script: RefCell<VecDeque<Lines>>,
     /// By serial number, as far as the program has heard of them.
     pub(super) sessions: RefCell<Vec<Option<SessionId>>>,
@@ -99,8 +100,9 @@ impl Drop for Within<'_> {
 }
 
 impl World {
-    pub(super) fn new(script: Vec<Lines>) -> Self {
+    pub(super) fn new(script: Vec<Lines>, uncaught: bool) -> Self {
         World {
+            uncaught,
             script: RefCell::new(script.into()),
             sessions: RefCell::default(),
             timers: RefCell::default(),
