@@ -130,6 +130,8 @@ fn compare(family: Family, cases: u64) {
         let perls = perl.transcript();
         if crashed(&perls) {
             crashes += 1;
+            let said = perls.iter().find(|line| line.starts_with("Perl "));
+            println!("program {n} is left out: {}", said.map_or("", String::as_str));
         } else {
             counts.add(&perls);
             if difference(&ours, &perls).is_some() {

@@ -505,8 +505,10 @@ sub play {
   for my $round (0 .. $#$rounds) {
     say_line "round $round";
     perform($kernel, {}, $rounds->[$round]);
-    ran();
+    my $ok = ran();
     $nominal = ($round + 1) * ROUND;
+    # What a slice that failed has left is another matter.
+    last if !$ok && $in_slices;
   }
   say_line 'stop';
   $kernel->stop;
@@ -529,6 +531,7 @@ sub slices {
 }
 
 sub ran {
+  my $ok = 1;
   if (eval { $in_slices ? slices() : $kernel->run; 1 }) {
     say_line 'run returned';
   }
@@ -536,9 +539,13 @@ sub ran {
     say_line 'nothing more happens';
   }
   else {
+    $ok = 0;
+    # POE does not survive each session that is created while the kernel ends.
+    say_line "Perl failed: $@" if $@ =~ /please report this stacktrace/;
     say_line 'run failed: ', failure($@);
   }
   say_line join ' ', 'alive', grep { exists_id($_) } @sessions;
+  return $ok;
 }
 
 $| = 1;

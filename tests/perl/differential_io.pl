@@ -542,7 +542,7 @@ while (my $line = <STDIN>) {
       $| = 0;
       $SIG{__WARN__} = sub { };
       $kernel->has_forked;
-      alarm 10;
+      alarm 6;
       eval { play(); 1 } or print "Perl failed: $@\n";
       close STDOUT;
       POSIX::_exit(0);

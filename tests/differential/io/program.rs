@@ -189,6 +189,11 @@ pub(crate) fn random(seed: u64) -> Program {
         reactions
             .iter_mut()
             .for_each(|lines| lines.retain(|line| line != "pause"));
+        // And it is not cut into small pieces.
+        let lines = steps.iter_mut().chain(&mut reactions).flatten();
+        for line in lines.filter(|line| line.ends_with("filter f")) {
+            *line = line.replace("filter f", "filter l");
+        }
     } else {
         let lists = steps.iter_mut().chain(&mut reactions);
         lists.for_each(|lines| lines.retain(|line| line != "many"));

@@ -74,7 +74,7 @@ async fn slices(kernel: &Kernel, world: &World) -> Result<(), Error> {
 }
 
 /// A run of the kernel, until nothing more happens; how it ended, and who is left.
-async fn ran(family: Family, kernel: &Kernel, world: &World, until: i64) {
+async fn ran(family: Family, kernel: &Kernel, world: &World, until: i64) -> bool {
     let left = Duration::from_millis((until - world.now()) as u64 * 500);
     let run = async {
         match family {
@@ -83,6 +83,7 @@ async fn ran(family: Family, kernel: &Kernel, world: &World, until: i64) {
         }
     };
     let ended = tokio::time::timeout(left, run).await;
+    let failed = matches!(ended, Ok(Err(_)));
     world.say(match ended {
         Ok(Ok(())) => "run returned".to_owned(),
         Ok(Err(error)) => format!("run failed: {}", failure(&error.to_string())),
@@ -93,6 +94,7 @@ async fn ran(family: Family, kernel: &Kernel, world: &World, until: i64) {
     let sessions = world.sessions.borrow();
     let alive = sessions.iter().flatten().filter(|id| kernel.is_alive(**id));
     world.say(alive.fold("alive".to_owned(), |line, id| format!("{line} {id}")));
+    failed
 }
 
 async fn play_all(program: &Program, budget: u32) -> Vec<String> {
@@ -109,7 +111,11 @@ async fn play_all(program: &Program, budget: u32) -> Vec<String> {
             let result = outside(&kernel, &world, line).unwrap_or_else(|e| e.to_string());
             world.say(format!("  kernel {line}: {result}"));
         }
-        ran(program.family, &kernel, &world, until).await;
+        let failed = ran(program.family, &kernel, &world, until).await;
+        // What a slice that failed has left is another matter.
+        if failed && program.family == Family::Slices {
+            break;
+        }
     }
     world.say("stop".to_owned());
     if let Err(error) = kernel.stop() {
