@@ -2,12 +2,13 @@
 
 mod ends;
 pub(crate) mod program;
+mod setup;
 mod world;
 
 use crate::program::Program;
-use ends::act_by_line;
 use poe::event::START;
 use poe::{Event, Kernel, Session};
+use setup::act_by_line;
 use std::future::Future;
 use std::pin::pin;
 use std::rc::Rc;
