@@ -343,6 +343,13 @@ impl<H: 'static, F: Filter> TcpClientBuilder<H, F> {
     }
 
     /// Called when a [`backoff`](Self::backoff) begins to wait for the next attempt, with how long that is.
+    ///
+    /// ```
+    /// use poe::component::{Backoff, TcpClient};
+    /// TcpClient::builder("localhost:7777")
+    ///     .backoff(Backoff::new())
+    ///     .waiting(|_, next| println!("attempt {} follows in {:?}", next.number, next.delay));
+    /// ```
     pub fn waiting<R: IntoReply>(mut self, f: impl Fn(&mut Context<'_, H, Server<F>>, Attempt) -> R + 'static) -> Self {
         self.waiting = Some(callback("waiting", f));
         self

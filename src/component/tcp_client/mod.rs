@@ -359,12 +359,24 @@ impl<'k, H: 'static, F: Filter> Context<'k, H, Server<F>> {
     }
 
     /// The address that it is connected to, or connects to next.
+    ///
+    /// ```
+    /// use poe::component::TcpClient;
+    /// TcpClient::builder("localhost:7777")
+    ///     .connected(|cx| println!("connected to {:?}", cx.target()))
+    ///     .disconnected(|cx| println!("lost {:?}; {} attempts have failed in a row", cx.target(), cx.failures()));
+    /// ```
     #[must_use]
     pub fn target(&self) -> Address {
         self.component().target()
     }
 
     /// Attempts in a row that have come to nothing: no record, or a connection that was [called bad](Self::mark_bad).
+    ///
+    /// ```
+    /// use poe::component::TcpClient;
+    /// TcpClient::builder("localhost:7777").disconnected(|cx| if cx.failures() >= 10 { cx.connect("localhost:7778") });
+    /// ```
     #[must_use]
     pub fn failures(&self) -> u32 {
         self.component().failures.get()
@@ -394,6 +406,11 @@ impl<'k, H: 'static, F: Filter> Context<'k, H, Server<F>> {
     }
 
     /// Calls this connection bad: its end counts as a failed attempt, whatever it has brought, and the next wait is longer.
+    ///
+    /// ```
+    /// use poe::component::TcpClient;
+    /// TcpClient::builder("localhost:7777").server_input(|cx, line| if line == "BUSY" { cx.mark_bad() });
+    /// ```
     pub fn mark_bad(&self) {
         self.component().verdict.set(Some(false));
     }
