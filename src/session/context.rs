@@ -433,6 +433,17 @@ impl<'k, H: 'static, X: 'static> Context<'k, H, X> {
     /// Returns what the session's component keeps beside the heap: see [`Session::builder_with`](crate::Session::builder_with).
     ///
     /// It borrows the session and not the context, so it can be held while the heap is borrowed.
+    ///
+    /// ```
+    /// use poe::Context;
+    /// use std::cell::Cell;
+    /// struct Meter(Cell<u32>);
+    /// fn count(cx: &mut Context<'_, Vec<u32>, Meter>) {
+    ///     let meter = cx.component();
+    ///     let heap: &mut Vec<u32> = &mut cx.heap;
+    ///     heap.push(meter.0.replace(0));
+    /// }
+    /// ```
     #[must_use]
     #[inline]
     pub fn component(&self) -> &'k X {
