@@ -198,6 +198,10 @@ impl<I: 'static, O: 'static> Stackable<I, O> {
         if self.slots.is_empty() {
             return None;
         }
+        if self.slots.len() == 1 && !self.returned.is_empty() {
+            // What this layer has made comes behind what was returned, whose bytes may stand for it.
+            self.rewind();
+        }
         self.settle_rests();
         let covered = self.is_covered(self.slots[0].source, 0);
         let mut slot = self.slots.remove(0);
