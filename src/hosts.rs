@@ -43,6 +43,11 @@
 //! | GLib's main loop (GTK) | as any other executor; handlers may touch what belongs to the loop's thread |
 //! | axum | the service is spawned beside the kernel, and asks it by a handle |
 //!
+//! One runtime may run the kernel after another. Timers, signals, children, servers, wheels, connections that are being made and
+//! streams move to the one that polls: [`SocketStream`](crate::wheel::SocketStream) and what is built on it, Tokio's `TcpStream` and
+//! `UnixStream`, their owned halves, and TLS over these. A stream of another type cannot be moved. Once its runtime has been shut
+//! down its wheel has an error event that says so; while that runtime exists, something must drive it, or the stream hears nothing.
+//!
 //! A program without any runtime gets an error that says what is missing. That posts, timers and generations are in
 //! POE's order (laws L1 to L5) holds on each of them; that I/O is polled between two generations with a budget of 1
 //! (law L6), and that timers are as exact as they can be, where kernel and drivers share a thread.

@@ -15,18 +15,22 @@
 //! A peer that ends the connection without saying goodbye (`close_notify`) is an error event of the wheel
 //! ([`UnexpectedEof`](std::io::ErrorKind::UnexpectedEof)) and not the end of the input: somebody may have cut it short.
 
+use crate::bridge::moves::mover;
+use crate::bridge::runtime::{Home, Pause, cannot_move, explained};
 use crate::error::{Error, ErrorKind};
 use std::fmt;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::rustls::crypto::CryptoProvider;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore, ServerConfig};
-use tokio_rustls::{TlsAcceptor, TlsConnector};
+use tokio_rustls::{Accept, Connect, TlsAcceptor, TlsConnector};
 
 pub use tokio_rustls::client::TlsStream as ClientStream;
 pub use tokio_rustls::rustls;
@@ -121,15 +125,32 @@ fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, Error> {
     Ok(found)
 }
 
-/// Gives up a hand-shake that takes too long.
-async fn within<S>(limit: Duration, shake: impl Future<Output = io::Result<S>>) -> io::Result<S> {
-    match tokio::time::timeout(limit, shake).await {
-        Ok(shaken) => shaken,
-        Err(_) => Err(io::Error::new(
-            io::ErrorKind::TimedOut,
-            "the TLS hand-shake took too long",
-        )),
-    }
+/// A hand-shake that ends when its time is over, and whose stream moves to the Tokio runtime that polls it.
+async fn shaken<S: 'static, F, T>(
+    limit: Duration,
+    mut home: Home,
+    mut shake: F,
+    stream: fn(&mut F) -> Option<&mut S>,
+) -> io::Result<T>
+where
+    S: Unpin,
+    F: Future<Output = io::Result<T>> + Unpin,
+{
+    let mut limit = Pause::new(limit);
+    poll_fn(|cx| {
+        if home.has_moved()
+            && let Some(follow) = mover::<S>()
+            && let Some(stream) = stream(&mut shake)
+        {
+            follow(Pin::new(stream)).map_err(|error| cannot_move(&error))?;
+        }
+        if let Poll::Ready(shaken) = Pin::new(&mut shake).poll(cx) {
+            return Poll::Ready(shaken.map_err(explained));
+        }
+        let too_long = || io::Error::new(io::ErrorKind::TimedOut, "the TLS hand-shake took too long");
+        Pin::new(&mut limit).poll(cx).map(|()| Err(too_long()))
+    })
+    .await
 }
 
 impl Acceptor {
@@ -199,9 +220,9 @@ impl Acceptor {
     /// [`TimedOut`](io::ErrorKind::TimedOut).
     pub fn accept<S>(&self, stream: S) -> impl Future<Output = io::Result<ServerStream<S>>> + use<S>
     where
-        S: AsyncRead + AsyncWrite + Unpin,
+        S: AsyncRead + AsyncWrite + Unpin + 'static,
     {
-        within(self.limit, self.inner.accept(stream))
+        shaken(self.limit, Home::here(), self.inner.accept(stream), Accept::get_mut)
     }
 }
 
@@ -272,13 +293,13 @@ impl Connector {
     /// [`TimedOut`](io::ErrorKind::TimedOut).
     pub fn connect<S>(&self, server: &str, stream: S) -> impl Future<Output = io::Result<ClientStream<S>>> + use<S>
     where
-        S: AsyncRead + AsyncWrite + Unpin,
+        S: AsyncRead + AsyncWrite + Unpin + 'static,
     {
         let name = ServerName::try_from(server.to_owned());
-        let (inner, limit) = (self.inner.clone(), self.limit);
+        let (inner, limit, home) = (self.inner.clone(), self.limit, Home::here());
         async move {
             let name = name.map_err(|e| io::Error::new(io::ErrorKind::InvalidInput, e))?;
-            within(limit, inner.connect(name, stream)).await
+            shaken(limit, home, inner.connect(name, stream), Connect::get_mut).await
         }
     }
 }

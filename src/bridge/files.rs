@@ -3,14 +3,15 @@
 //! The reactor tells of changes only, and only once; what the kernel promises is the level. So a wake-up is a hint here.
 
 use super::reactor::register;
-use super::runtime::Home;
+use super::runtime::{Home, Pause};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::future::Future;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
@@ -89,7 +90,12 @@ pub(crate) struct Readiness {
     /// Under way from the first poll until the descriptor is ready.
     waiting: Option<Pin<Box<dyn Future<Output = ()>>>>,
     home: Home,
+    /// Runs while the runtime that polls now would not have it, for want of descriptors.
+    retry: Option<Pause>,
 }
+
+/// How long until a descriptor that could not be registered with another runtime is registered again.
+const RETRY: Duration = Duration::from_millis(100);
 
 impl Readiness {
     /// None for a descriptor that is always ready, such as a regular file's.
@@ -103,6 +109,7 @@ impl Readiness {
                 want,
                 waiting: None,
                 home: Home::here(),
+                retry: None,
             })),
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(None),
             Err(error) => Err(error),
@@ -117,13 +124,25 @@ impl Readiness {
         match again.and_then(|fd| register(fd, self.want.interest())) {
             Ok(fd) => self.fd = Rc::new(fd),
             Err(error) => {
-                tracing::error!(target: "poe::files", %error, "a watched descriptor cannot be registered with the new runtime");
+                tracing::error!(
+                    target: "poe::files", %error,
+                    "a watched descriptor cannot be registered with the runtime that runs the kernel now; it is tried again"
+                );
+                self.home = Home::default();
+                self.retry = Some(Pause::new(RETRY));
             }
         }
     }
 
     pub(crate) fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.home.has_moved() {
+        loop {
+            if let Some(retry) = &mut self.retry {
+                ready!(Pin::new(retry).poll(cx));
+                self.retry = None;
+            }
+            if !self.home.has_moved() {
+                break;
+            }
             self.follow_runtime();
         }
         let (fd, want) = (&self.fd, self.want);

@@ -14,6 +14,7 @@ pub(crate) mod descriptor;
 pub(crate) mod descriptor;
 #[cfg(unix)]
 pub(crate) mod files;
+pub(crate) mod moves;
 pub(crate) mod os_signals;
 #[cfg(unix)]
 pub(crate) mod processes;

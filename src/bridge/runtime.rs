@@ -5,6 +5,7 @@
 //! registers anew when it is polled in another runtime; the kernel polls all of its tasks when that happens.
 
 use std::future::Future;
+use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -30,6 +31,57 @@ impl Home {
         }
         moved
     }
+}
+
+/// Polls a stream. If it waits or fails and was registered with another runtime than the one that polls now, `again` registers it
+/// here, and it is polled once more.
+pub(crate) fn poll_here<S, T>(
+    home: &mut Home,
+    stream: &mut S,
+    mut poll: impl FnMut(&mut S) -> Poll<io::Result<T>>,
+    again: impl FnOnce(&mut S) -> io::Result<()>,
+) -> Poll<io::Result<T>> {
+    let polled = poll(stream);
+    let gone = match &polled {
+        Poll::Ready(Ok(_)) => return polled,
+        Poll::Ready(Err(error)) => is_gone(error),
+        Poll::Pending => false,
+    };
+    if !home.has_moved() && !gone {
+        return polled;
+    }
+    if let Err(error) = again(stream) {
+        *home = Home::default();
+        return Poll::Ready(Err(cannot_move(&error)));
+    }
+    poll(stream).map_err(explained)
+}
+
+/// Whether an error says that the runtime that something is registered with has been shut down. Tokio has no type for it.
+fn is_gone(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::Other && error.get_ref().is_some_and(|why| why.to_string().contains(SHUT_DOWN))
+}
+
+/// What Tokio says then, of streams and of timers.
+const SHUT_DOWN: &str = "A Tokio 1.x context was found, but it is being shutdown";
+
+/// An error of a stream; if its cause is that its runtime is gone the text says so, and what to do.
+pub(crate) fn explained(error: io::Error) -> io::Error {
+    if !is_gone(&error) {
+        return error;
+    }
+    let cure = "keep that runtime for as long as the stream, or use a `SocketStream`, `TcpStream` or `UnixStream` (also under TLS), \
+                which move";
+    let what = format!(
+        "the Tokio runtime that the stream is registered with has been shut down, and this type of stream cannot move to \
+         another one ({error}); {cure}"
+    );
+    io::Error::new(error.kind(), what)
+}
+
+/// Something could not be registered with the runtime that polls now.
+pub(crate) fn cannot_move(error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("another runtime runs the kernel now: {error}"))
 }
 
 /// A pause that goes on in another runtime, should the one that it began in go away.

@@ -4,7 +4,7 @@ use super::connection::Wired;
 use crate::error::{Failure, Handled, drop_quietly};
 use crate::filter::Filter;
 use crate::session::{Context, IntoReply};
-use crate::wheel::{IoError, SocketStream};
+use crate::wheel::{IoError, SocketStream, WheelStream, whole};
 use futures_util::FutureExt;
 use std::future::Future;
 use std::io;
@@ -56,17 +56,10 @@ fn full_name(name: &str, component: &impl Component) -> String {
     format!("`{name}` of {}", component.whose())
 }
 
-/// Whatever can be read from and written to.
-pub(super) trait Duplex: AsyncRead + AsyncWrite {}
-
-impl<T: AsyncRead + AsyncWrite> Duplex for T {}
-
-pub(super) type BoxedDuplex = Pin<Box<dyn Duplex>>;
-
 /// Makes of a socket the stream that is read and written, or refuses it.
 pub(super) type PreConnect<H, X> = Rc<dyn Fn(&mut Context<'_, H, X>, SocketStream) -> Handled<PreConnecting>>;
 
-pub(super) type PreConnecting = Pin<Box<dyn Future<Output = io::Result<BoxedDuplex>>>>;
+pub(super) type PreConnecting = Pin<Box<dyn Future<Output = io::Result<WheelStream>>>>;
 
 pub(super) fn pre_connect<H, X, Fut, S>(
     name: &'static str,
@@ -81,7 +74,7 @@ where
     Rc::new(move |cx, stream| {
         let making = named(name, cx, |cx| Ok(f(cx, stream)))?;
         let making = named_future(name, cx, making);
-        Ok(Box::pin(async move { Ok(Box::pin(making.await?) as BoxedDuplex) }))
+        Ok(Box::pin(async move { Ok(whole(making.await?)) }))
     })
 }
 

@@ -3,7 +3,7 @@
 //! The end of a connection, whoever wants it, is the event [`SHUTDOWN`]: no more input, then what was put is written,
 //! then the `disconnected` callback runs, once, and the wheel goes.
 
-use super::callbacks::{BoxedDuplex, Callback, Callbacks, Component, call, named};
+use super::callbacks::{Callback, Callbacks, Component, call, named};
 use super::settings::Settings;
 use super::wire::Wire;
 use crate::error::{Error, ErrorKind, Handled, text_of};
@@ -12,7 +12,7 @@ use crate::filter::Filter;
 use crate::id::WheelId;
 use crate::kernel::Turn;
 use crate::session::{Context, States};
-use crate::wheel::{Connection, IoError, ReadWrite, ReadWriteBuilder};
+use crate::wheel::{Connection, IoError, ReadWrite, ReadWriteBuilder, WheelStream};
 use std::io;
 use std::rc::Rc;
 
@@ -38,7 +38,7 @@ pub(super) const CUT: Event<()> = Event::new("tcp_cut");
 pub(super) const LOST: Event<()> = Event::new("tcp_lost");
 
 /// What PreConnect has made, of the connection that this wheel has brought.
-pub(super) const PRE_CONNECTED: Event<(WheelId, io::Result<BoxedDuplex>)> = Event::new("tcp_pre_connected");
+pub(super) const PRE_CONNECTED: Event<(WheelId, io::Result<WheelStream>)> = Event::new("tcp_pre_connected");
 
 /// A record could not be put; the record itself waits in the [`Wire`].
 pub(super) const REFUSED: Event<IoError> = Event::new("tcp_put_refused");
@@ -161,14 +161,14 @@ impl<H: 'static, X: Wired> Plan<H, X> {
     pub(super) fn pre_connected(
         &self,
         cx: &mut Context<'_, H, X>,
-        (wheel, made): (WheelId, io::Result<BoxedDuplex>),
+        (wheel, made): (WheelId, io::Result<WheelStream>),
     ) -> Result<Handled, io::Error> {
         let wire = cx.component().wire();
         if !wire.is_pre_connecting(wheel) {
             return Ok(Ok(()));
         }
         wire.pre.set(None);
-        Ok(self.connect(cx, ReadWrite::builder(made?)))
+        Ok(self.connect(cx, ReadWrite::on_stream(made?)))
     }
 
     /// Makes the wheel, then calls `connected`.

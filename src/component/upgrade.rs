@@ -10,11 +10,12 @@
 //! the reply does not send any: an attacker does, so that they are taken for bytes of the protected session
 //! (CVE-2011-0411). They are never given to anybody.
 
-use super::callbacks::{BoxedDuplex, named_future};
+use super::callbacks::named_future;
 use super::connection::{FLUSHED, LOST, Plan, Wired};
 use super::link::Link;
 use super::wire::Wire;
 use crate::arg::AnyArg;
+use crate::bridge::runtime::{Home, poll_here};
 use crate::error::Handled;
 use crate::event::{Event, Posts};
 use crate::filter::{Filter, Seam};
@@ -22,7 +23,7 @@ use crate::id::{TaskId, WheelId};
 use crate::kernel::Turn;
 use crate::name::HeldName;
 use crate::session::{Context, States};
-use crate::wheel::{Level, PutError, ReadWrite, WheelStream};
+use crate::wheel::{Level, PutError, ReadWrite, WheelStream, whole};
 use std::fmt;
 use std::future::Future;
 use std::io;
@@ -35,11 +36,11 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 /// The output may have been written.
 const UPGRADE: Event<()> = Event::new("tcp_upgrade");
 /// What the future has made, of the stream of that wheel.
-const UPGRADED: Event<(WheelId, io::Result<BoxedDuplex>)> = Event::new("tcp_upgraded");
+const UPGRADED: Event<(WheelId, io::Result<WheelStream>)> = Event::new("tcp_upgraded");
 /// The user's event was handled: that wheel may read.
 const RESUME: Event<WheelId> = Event::new("tcp_resume");
 
-type Making = Pin<Box<dyn Future<Output = io::Result<BoxedDuplex>>>>;
+type Making = Pin<Box<dyn Future<Output = io::Result<WheelStream>>>>;
 type Make = Box<dyn FnOnce(PlainStream) -> Making>;
 
 /// An upgrade that is under way.
@@ -187,7 +188,7 @@ impl<F: Filter> Link<'_, F> {
         }
         let make: Make = Box::new(move |stream| {
             let making = f(stream);
-            Box::pin(async move { Ok(Box::pin(making.await?) as BoxedDuplex) })
+            Box::pin(async move { Ok(whole(making.await?)) })
         });
         let upgrade = Upgrade {
             event,
@@ -242,7 +243,11 @@ impl<H: 'static, X: Wired> Plan<H, X> {
         let taken = wheel.take_stream();
         wire.cut();
         let stream = match taken {
-            Some((io, unread, seam)) if unread.is_empty() => PlainStream { io, seam },
+            Some((io, unread, seam)) if unread.is_empty() => PlainStream {
+                io,
+                seam,
+                home: Home::here(),
+            },
             taken => {
                 let unread = taken.map_or(0, |(_, unread, _)| unread.len());
                 tell(cx.kernel, &upgrade.event, Err(too_early(unread)), upgrade.place);
@@ -257,7 +262,7 @@ impl<H: 'static, X: Wired> Plan<H, X> {
         Ok(())
     }
 
-    fn upgraded(&self, cx: &mut Context<'_, H, X>, wheel: WheelId, made: io::Result<BoxedDuplex>) -> Handled {
+    fn upgraded(&self, cx: &mut Context<'_, H, X>, wheel: WheelId, made: io::Result<WheelStream>) -> Handled {
         let wire = cx.component().wire();
         let upgrade = wire.upgrade.take();
         let upgrade = match upgrade {
@@ -267,7 +272,7 @@ impl<H: 'static, X: Wired> Plan<H, X> {
                 return Ok(());
             }
         };
-        let made = made.map(ReadWrite::builder);
+        let made = made.map(ReadWrite::on_stream);
         let builder = match made {
             Ok(builder) => builder,
             Err(error) => {
@@ -316,6 +321,13 @@ pub struct PlainStream {
     io: WheelStream,
     /// The rest of a newline that is still to come.
     seam: Seam,
+    home: Home,
+}
+
+impl PlainStream {
+    fn poll<T>(&mut self, poll: impl FnMut(&mut WheelStream) -> Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        poll_here(&mut self.home, &mut self.io, poll, |io| io.as_mut().follow_runtime())
+    }
 }
 
 impl AsyncRead for PlainStream {
@@ -323,7 +335,7 @@ impl AsyncRead for PlainStream {
         let this = &mut *self;
         loop {
             let before = buf.filled().len();
-            ready!(this.io.as_mut().poll_read(cx, buf))?;
+            ready!(this.poll(|io| io.as_mut().poll_read(cx, buf)))?;
             let read = &buf.filled()[before..];
             let (all, kept) = (read.len(), this.seam.trim(read).len());
             if kept == all {
@@ -340,13 +352,13 @@ impl AsyncRead for PlainStream {
 
 impl AsyncWrite for PlainStream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.io.as_mut().poll_write(cx, bytes)
+        self.poll(|io| io.as_mut().poll_write(cx, bytes))
     }
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<io::Result<()>> {
-        self.io.as_mut().poll_flush(cx)
+        self.poll(|io| io.as_mut().poll_flush(cx))
     }
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<io::Result<()>> {
-        self.io.as_mut().poll_shutdown(cx)
+        self.poll(|io| io.as_mut().poll_shutdown(cx))
     }
 }
 

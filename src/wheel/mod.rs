@@ -30,7 +30,7 @@ pub use error::{IoError, PutError, SocketError};
 #[cfg(unix)]
 pub use follow_tail::{FollowTail, FollowTailBuilder};
 pub use listen_accept::{ListenAccept, ListenAcceptBuilder};
-pub(crate) use pump::handle::BoxedDuplex as WheelStream;
+pub(crate) use pump::handle::{BoxedDuplex as WheelStream, whole};
 pub use pump::{Input, Level};
 #[cfg(feature = "readline")]
 pub use read_line::{KeyBinding, PutMode, ReadLine, ReadLineBuilder, ReadLineInput, ReadLineMode, Typed};

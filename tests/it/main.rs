@@ -80,6 +80,10 @@ mod properties_tcp;
 mod properties_wheels;
 #[cfg(unix)]
 mod runtimes;
+#[cfg(unix)]
+mod runtimes_kit;
+#[cfg(unix)]
+mod runtimes_moves;
 mod schedules;
 #[cfg(unix)]
 mod selects;

@@ -4,6 +4,7 @@
 //! flavour, with the first dropped or standing still. What it waits for must come there.
 
 use crate::in_child::in_child;
+use crate::runtimes_kit::{current_thread, switch};
 use poe::component::{TcpClient, TcpServer};
 use poe::event::START;
 use poe::filter::Line;
@@ -16,87 +17,10 @@ use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 use std::time::Duration;
-use tokio::runtime::{Builder, Runtime};
 
 const LINE: Event<Input<String>> = Event::new("line");
 const ERROR: Event<IoError> = Event::new("error");
 const DONE: Event<()> = Event::new("done");
-
-/// What runs the kernel after the first runtime.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Second {
-    Same,
-    CurrentThread { first_is_dropped: bool },
-    MultiThread { first_is_dropped: bool },
-    RunBlocking,
-}
-
-const SECOND: [Second; 6] = [
-    Second::Same,
-    Second::CurrentThread { first_is_dropped: true },
-    Second::CurrentThread {
-        first_is_dropped: false,
-    },
-    Second::MultiThread { first_is_dropped: true },
-    Second::MultiThread {
-        first_is_dropped: false,
-    },
-    Second::RunBlocking,
-];
-
-fn current_thread() -> Runtime {
-    Builder::new_current_thread().enable_all().build().unwrap()
-}
-
-async fn within(kernel: &Kernel) {
-    let ran = tokio::time::timeout(Duration::from_secs(20), kernel.run()).await;
-    ran.unwrap_or_else(|_| panic!("nothing came\n{}", kernel.why_alive()))
-        .unwrap();
-}
-
-/// Sets up in the first runtime, then runs in the second one after `trigger`. All sessions must come to their end there.
-fn switch<T>(make: impl Fn() -> Kernel, set_up: impl Fn(&Kernel) -> T, trigger: impl Fn(&T)) {
-    for second in SECOND {
-        eprintln!("{second:?}");
-        let kernel = make();
-        let first = current_thread();
-        let made = first.block_on(async {
-            let made = set_up(&kernel);
-            // Long enough for everything to be registered; it waits for the trigger.
-            let early = tokio::time::timeout(Duration::from_millis(30), kernel.run()).await;
-            assert!(early.is_err(), "it ended before the trigger: {early:?}");
-            made
-        });
-        trigger(&made);
-        match second {
-            Second::Same => first.block_on(within(&kernel)),
-            Second::CurrentThread { first_is_dropped } => {
-                let first = (!first_is_dropped).then_some(first);
-                current_thread().block_on(within(&kernel));
-                drop(first);
-            }
-            Second::MultiThread { first_is_dropped } => {
-                let first = (!first_is_dropped).then_some(first);
-                let runtime = Builder::new_multi_thread()
-                    .worker_threads(1)
-                    .enable_all()
-                    .build()
-                    .unwrap();
-                runtime.block_on(within(&kernel));
-                drop(first);
-            }
-            Second::RunBlocking => {
-                drop(first);
-                Session::builder(())
-                    .on(START, |cx, ()| cx.sig("my own", "nothing"))
-                    .create(&kernel)
-                    .unwrap();
-                kernel.run_blocking().unwrap();
-            }
-        }
-        assert_eq!(kernel.session_count(), 0);
-    }
-}
 
 #[test]
 fn timers_of_both_kinds() {

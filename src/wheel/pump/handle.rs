@@ -1,5 +1,6 @@
 //! The stream under a wheel: one handle for both directions, or one for each.
 
+use crate::bridge::moves::mover;
 use crate::wheel::SocketStream;
 use pin_project_lite::pin_project;
 use std::any::Any;
@@ -7,9 +8,6 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
-#[cfg(unix)]
-use tokio::net::UnixStream;
 
 /// Whatever a wheel reads from and writes to.
 pub(crate) trait Duplex: AsyncRead + AsyncWrite {
@@ -21,8 +19,8 @@ pub(crate) trait Duplex: AsyncRead + AsyncWrite {
     fn output(&self) -> Option<&dyn Any>;
     /// Itself as a `Pin<Box<Whole<T>>>` for whoever knows the `T`.
     fn into_any(self: Pin<Box<Self>>) -> Box<dyn Any>;
-    /// It serves for both directions.
-    fn is_whole(&self) -> bool;
+    /// Registers it with the runtime that we are in.
+    fn follow_runtime(self: Pin<&mut Self>) -> io::Result<()>;
 }
 
 pub(crate) type BoxedDuplex = Pin<Box<dyn Duplex>>;
@@ -46,70 +44,16 @@ pub(crate) fn unwrap<T: Unpin + 'static>(io: BoxedDuplex) -> Option<T> {
     Some(Pin::into_inner(*whole).io)
 }
 
-/// Registers a socket with the runtime that we are in. Streams of other types do that themselves, or have errors of their own
-/// in the new runtime. If it cannot be had, the stream comes back as it was, with the system's error.
-pub(crate) fn follow_runtime(io: BoxedDuplex) -> (BoxedDuplex, io::Result<()>) {
-    if !io.is_whole() {
-        return (io, Ok(()));
-    }
-    let io = match again::<SocketStream>(io) {
-        Ok(moved) => return moved,
-        Err(io) => io,
-    };
-    let io = match again::<TcpStream>(io) {
-        Ok(moved) => return moved,
-        Err(io) => io,
-    };
-    #[cfg(unix)]
-    let io = match again::<UnixStream>(io) {
-        Ok(moved) => return moved,
-        Err(io) => io,
-    };
-    (io, Ok(()))
-}
-
-/// What can be registered anew.
-trait Again: AsyncRead + AsyncWrite + Unpin + Sized + 'static {
-    fn again(&self) -> io::Result<Self>;
-}
-
-impl Again for TcpStream {
-    fn again(&self) -> io::Result<Self> {
-        TcpStream::from_std(socket2::SockRef::from(self).try_clone()?.into())
-    }
-}
-
-#[cfg(unix)]
-impl Again for UnixStream {
-    fn again(&self) -> io::Result<Self> {
-        let again = socket2::SockRef::from(self).try_clone()?;
-        UnixStream::from_std(std::os::fd::OwnedFd::from(again).into())
-    }
-}
-
-impl Again for SocketStream {
-    fn again(&self) -> io::Result<Self> {
-        match self {
-            SocketStream::Tcp(stream) => stream.again().map(SocketStream::Tcp),
-            #[cfg(unix)]
-            SocketStream::Unix(stream) => stream.again().map(SocketStream::Unix),
+/// Registers a stream of a known type with the runtime that we are in. A stream of another type moves by itself, or has the errors
+/// of its own runtime there.
+fn follow<T: 'static>(io: Pin<&mut T>) -> io::Result<()> {
+    match mover::<T>() {
+        Some(follow) => follow(io),
+        None => {
+            let stream = std::any::type_name::<T>();
+            tracing::debug!(target: "poe::wheels", stream, "a stream stays with the Tokio runtime that it was made in");
+            Ok(())
         }
-    }
-}
-
-/// The stream itself comes back if it is not a `T`.
-fn again<T: Again>(io: BoxedDuplex) -> Result<(BoxedDuplex, io::Result<()>), BoxedDuplex> {
-    let known = io.input().is_some_and(|input| input.is::<T>());
-    if !known {
-        return Err(io);
-    }
-    match unwrap::<T>(io) {
-        Some(stream) => Ok(match stream.again() {
-            Ok(again) => (whole(again), Ok(())),
-            Err(error) => (whole(stream), Err(error)),
-        }),
-        // It is one: its type was looked at.
-        None => Ok((whole(tokio::io::empty()), Err(io::ErrorKind::NotConnected.into()))),
     }
 }
 
@@ -161,8 +105,8 @@ impl<T: AsyncRead + AsyncWrite + 'static> Duplex for Whole<T> {
     fn into_any(self: Pin<Box<Self>>) -> Box<dyn Any> {
         Box::new(self)
     }
-    fn is_whole(&self) -> bool {
-        true
+    fn follow_runtime(self: Pin<&mut Self>) -> io::Result<()> {
+        follow(self.project().io)
     }
 }
 
@@ -222,7 +166,11 @@ impl<R: AsyncRead + 'static, W: AsyncWrite + 'static> Duplex for Pair<R, W> {
     fn into_any(self: Pin<Box<Self>>) -> Box<dyn Any> {
         Box::new(self)
     }
-    fn is_whole(&self) -> bool {
-        false
+    fn follow_runtime(self: Pin<&mut Self>) -> io::Result<()> {
+        let this = self.project();
+        if let Some(input) = this.input.as_pin_mut() {
+            follow(input)?;
+        }
+        this.output.as_pin_mut().map_or(Ok(()), follow)
     }
 }

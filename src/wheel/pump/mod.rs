@@ -35,7 +35,7 @@ pub(crate) use tell::Events;
 pub(crate) use tell::log_unreported;
 
 use super::error::IoError;
-use crate::bridge::runtime::Home;
+use crate::bridge::runtime::{Home, cannot_move, explained};
 use crate::error::Failure;
 use crate::kernel::Core;
 use crate::kernel::task::Task;
@@ -184,20 +184,21 @@ impl Pump {
         state.is_input_shut() || (state.ended.get() && looked_at)
     }
 
-    /// Another runtime may run the kernel now. A stream that cannot be registered with it is at its end by that error.
+    /// Another runtime may run the kernel now. A stream that cannot be registered with it fails.
     #[cold]
     fn follow_runtime(&mut self, state: &State, epoch: u32) {
         if !self.home.has_moved() {
             self.epoch = Some(epoch);
             return;
         }
-        let followed = state.replace_io(handle::follow_runtime);
-        match followed {
+        match state.with_io(|io| io.as_mut().follow_runtime()) {
             Some(Ok(())) => self.epoch = Some(epoch),
             Some(Err(error)) => {
                 self.epoch = Some(epoch);
-                let error = io::Error::new(error.kind(), format!("another runtime runs the kernel now: {error}"));
-                self.end = Some(End::Error(error));
+                self.end = Some(End::Error(cannot_move(&error)));
+                if !state.is_output_closed() {
+                    state.fail_output(cannot_move(&error));
+                }
             }
             // In use up the stack: next time.
             None => self.home = Home::default(),
@@ -324,7 +325,7 @@ impl Pump {
                 match ready!(read) {
                     Ok(()) => break,
                     Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                    Err(error) => return Poll::Ready(Err(End::Error(error))),
+                    Err(error) => return Poll::Ready(Err(End::Error(explained(error)))),
                 }
             }
             let read = buffer.filled();

@@ -1,6 +1,7 @@
 //! The output of a wheel: what is put, how it is written, how full it is, and its end.
 
 use super::state::State;
+use crate::bridge::runtime::explained;
 use crate::driver::Output;
 use crate::wheel::error::{PutError, PutErrorKind};
 use bytes::BytesMut;
@@ -127,7 +128,15 @@ impl State {
             self.unflushed.set(false);
             Poll::Ready(Ok(true))
         });
-        flushed.unwrap_or(Poll::Pending)
+        flushed.unwrap_or(Poll::Pending).map_err(explained)
+    }
+
+    /// Nothing can be written any more. What waits for that is told of it; if nothing waits, the next `put` is.
+    pub(super) fn fail_output(&self, error: io::Error) {
+        self.sending.set(Sending::Failed);
+        if self.out_octets() > 0 {
+            self.write_error.set(Some(error));
+        }
     }
 
     /// Compares the output with the high mark, and notes a crossing.

@@ -177,13 +177,6 @@ impl State {
         Some(result)
     }
 
-    /// Has the stream replaced by another one. Nothing if it is in use up the stack, or gone.
-    pub(crate) fn replace_io<T>(&self, f: impl FnOnce(BoxedDuplex) -> (BoxedDuplex, T)) -> Option<T> {
-        let (io, result) = f(self.io.take()?);
-        self.io.set(Some(io));
-        Some(result)
-    }
-
     /// Takes the stream for good.
     pub(crate) fn take_io(&self) -> Option<BoxedDuplex> {
         self.io.take()

@@ -221,6 +221,11 @@ impl ReadWrite {
         ReadWriteBuilder::new(handle::pair(input, output))
     }
 
+    /// Settings of a wheel on a stream that is boxed already.
+    pub(crate) fn on_stream(io: handle::BoxedDuplex) -> ReadWriteBuilder {
+        ReadWriteBuilder::new(io)
+    }
+
     /// Puts a record: the output filter turns it into octets, which are written when the current handler returns (or,
     /// outside handlers, when the kernel next runs). The record must be of the type that the output filter of the moment
     /// takes; for filters that take `String` or `Bytes` a literal will do, and for `Bytes` a `String` or `Vec<u8>`, too.

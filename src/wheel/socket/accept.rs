@@ -11,7 +11,8 @@ use super::super::error::SocketError;
 use super::super::socket_factory::Connection;
 use super::{Failed, SocketName, SocketStream};
 use crate::arg::AnyArg;
-use crate::bridge::runtime::{Home, Pause};
+use crate::bridge::moves::Again;
+use crate::bridge::runtime::{Home, Pause, cannot_move};
 use crate::kernel::Core;
 use crate::name::HeldName;
 use std::cell::{Cell, RefCell};
@@ -68,17 +69,11 @@ impl ListenSocket {
 
     /// The same socket, registered with the runtime that we are in.
     fn again(&self) -> io::Result<ListenSocket> {
-        Ok(match &self.0 {
-            Kind::Tcp(listener) => {
-                let again = socket2::SockRef::from(&**listener).try_clone()?;
-                TcpListener::from_std(again.into()).map(ListenSocket::from)?
-            }
+        match &self.0 {
+            Kind::Tcp(listener) => listener.again().map(ListenSocket::from),
             #[cfg(unix)]
-            Kind::Unix(listener) => {
-                let again = socket2::SockRef::from(&**listener).try_clone()?;
-                UnixListener::from_std(std::os::fd::OwnedFd::from(again).into()).map(ListenSocket::from)?
-            }
-        })
+            Kind::Unix(listener) => listener.again().map(ListenSocket::from),
+        }
     }
 
     fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<(SocketStream, SocketName)>> {
@@ -206,9 +201,9 @@ impl State {
 
 pub(crate) struct Accepting {
     listener: ListenSocket,
-    /// Runs while `accept` is given a rest.
     /// What is left of this turn's batch, if the turn has paused in it.
     left: usize,
+    /// Runs while `accept` is given a rest.
     retry: Option<Pause>,
     home: Home,
     /// `accept` has failed and not succeeded since: it was reported already.
@@ -240,9 +235,7 @@ impl Accepting {
                     self.home = Home::default();
                     self.retry = Some(Pause::new(RETRY));
                     if !std::mem::replace(&mut self.failing, true) {
-                        let error =
-                            io::Error::new(error.kind(), format!("another runtime runs the kernel now: {error}"));
-                        let _ = state.fail(core, ("accept", error).into());
+                        let _ = state.fail(core, ("accept", cannot_move(&error)).into());
                     }
                 }
             }

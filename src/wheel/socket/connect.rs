@@ -7,15 +7,18 @@
 use super::super::address::{Address, Spot};
 use super::make::{Options, source, sources, tcp_socket};
 use super::{Failed, SocketStream};
+use crate::bridge::moves::Again;
+use crate::bridge::runtime::{Home, Pause, poll_here};
 use crate::bridge::threads::Threads;
-use futures_util::future::{Either, select};
-use futures_util::stream::{FuturesUnordered, StreamExt};
 use std::collections::VecDeque;
 use std::fmt;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io;
-use std::pin::pin;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::task::Poll;
 use std::time::Duration;
+use tokio::net::TcpStream;
 #[cfg(any(unix, test))]
 use tokio::time::Instant;
 
@@ -66,31 +69,39 @@ fn stagger(limit: Option<Duration>, attempts: usize) -> Duration {
     }
 }
 
-/// The first success, or every failure in the order in which they came.
+/// The first success, or every failure in the order in which they came. All attempts are polled whenever the race is: a change of
+/// the runtime wakes nobody else.
 async fn race<S, T, E, F: Future<Output = Result<T, E>>>(
     mut waiting: VecDeque<S>,
     stagger: Duration,
     attempt: impl Fn(S) -> F,
 ) -> Result<T, Vec<E>> {
-    let mut running = FuturesUnordered::new();
+    let mut running = Vec::new();
     let mut failures = Vec::new();
     loop {
         if let Some(next) = waiting.pop_front() {
-            running.push(attempt(next));
+            running.push(Box::pin(attempt(next)));
         }
-        let ended = if waiting.is_empty() {
-            running.next().await
-        } else {
-            let patience = pin!(tokio::time::sleep(stagger));
-            match select(running.next(), patience).await {
-                Either::Left((ended, _)) => ended,
-                Either::Right(_) => continue,
+        if running.is_empty() {
+            return Err(failures);
+        }
+        let mut patience = (!waiting.is_empty()).then(|| Pause::new(stagger));
+        let ended = poll_fn(|cx| {
+            for n in 0..running.len() {
+                if let Poll::Ready(ended) = running[n].as_mut().poll(cx) {
+                    drop(running.remove(n));
+                    return Poll::Ready(Some(ended));
+                }
             }
-        };
-        match ended {
+            match &mut patience {
+                Some(patience) => Pin::new(patience).poll(cx).map(|()| None),
+                None => Poll::Pending,
+            }
+        });
+        match ended.await {
             Some(Ok(made)) => return Ok(made),
             Some(Err(error)) => failures.push(error),
-            None if waiting.is_empty() => return Err(failures),
+            // It has taken so long that the next one begins beside it.
             None => {}
         }
     }
@@ -141,10 +152,10 @@ async fn connect_to(spot: &Spot, sources: &[Spot], options: &Options) -> Result<
         Spot::Ip(addr) => {
             let socket = tcp_socket(*addr, options)?;
             if let Some(source) = source(sources, *addr) {
-                let bound = socket.bind(source);
+                let bound = socket.bind(&source.into());
                 bound.map_err(|e| Failed::from(("bind", e)).at(&source.into()))?;
             }
-            let stream = socket.connect(*addr).await.map_err(|e| ("connect", e))?;
+            let stream = tcp_connect(socket, *addr).await.map_err(|e| ("connect", e))?;
             stream.set_nodelay(options.nodelay).map_err(|e| ("setsockopt", e))?;
             Ok(stream.into())
         }
@@ -153,6 +164,36 @@ async fn connect_to(spot: &Spot, sources: &[Spot], options: &Options) -> Result<
         #[cfg(not(unix))]
         Spot::Unix(_) => super::make::no_unix(),
     }
+}
+
+/// Connects, in whatever runtime polls: Tokio's own future would stay with the one that polled it first.
+async fn tcp_connect(socket: socket2::Socket, addr: SocketAddr) -> io::Result<TcpStream> {
+    match socket.connect(&addr.into()) {
+        Err(error) if !is_under_way(&error) => return Err(error),
+        _ => {}
+    }
+    let mut stream = TcpStream::from_std(socket.into())?;
+    let mut home = Home::here();
+    let ended = poll_fn(|cx| {
+        let poll = |stream: &mut TcpStream| stream.poll_write_ready(cx);
+        poll_here(&mut home, &mut stream, poll, |stream| {
+            *stream = stream.again()?;
+            Ok(())
+        })
+    });
+    ended.await?;
+    match stream.take_error()? {
+        Some(error) => Err(error),
+        None => Ok(stream),
+    }
+}
+
+fn is_under_way(error: &io::Error) -> bool {
+    #[cfg(unix)]
+    let under_way = rustix::io::Errno::from_io_error(error) == Some(rustix::io::Errno::INPROGRESS);
+    #[cfg(not(unix))]
+    let under_way = error.kind() == io::ErrorKind::WouldBlock;
+    under_way
 }
 
 /// A UNIX listener whose backlog is full refuses at once, and nothing tells when there is room: it is asked again, for as
@@ -176,7 +217,7 @@ async fn unix_connect(path: &std::path::Path, sources: &[Spot], options: &Option
         if error.kind() != io::ErrorKind::WouldBlock || give_up.is_some_and(|at| Instant::now() >= at) {
             return Err(("connect", error).into());
         }
-        tokio::time::sleep(wait).await;
+        Pause::new(wait).await;
         wait = (wait * 2).min(Duration::from_millis(50));
     }
     let stream = std::os::unix::net::UnixStream::from(std::os::fd::OwnedFd::from(socket));
@@ -241,6 +282,28 @@ mod tests {
         let result = race((0..attempts.len()).collect(), STAGGER, attempt).await;
         let began = began.borrow().clone();
         (began, result.map_err(|failures| failures.len()), now())
+    }
+
+    /// The pause before the second attempt began in a runtime that is gone.
+    #[test]
+    fn a_race_goes_on_in_another_runtime() {
+        let runtime = || {
+            let mut builder = tokio::runtime::Builder::new_current_thread();
+            builder.enable_all().build().unwrap()
+        };
+        let attempt = |n: usize| async move {
+            match n {
+                0 => std::future::pending().await,
+                n => Ok::<_, ()>(n),
+            }
+        };
+        let mut racing = Box::pin(race((0..2).collect(), STAGGER, attempt));
+        let first = runtime();
+        let early = first.block_on(async { tokio::time::timeout(Duration::from_millis(5), &mut racing).await });
+        assert!(early.is_err());
+        drop(first);
+        let ended = runtime().block_on(async { tokio::time::timeout(Duration::from_secs(20), racing).await });
+        assert_eq!(ended, Ok(Ok(1)));
     }
 
     #[tokio::test(start_paused = true)]

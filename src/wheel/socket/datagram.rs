@@ -1,7 +1,8 @@
 //! A datagram socket, UDP or UNIX.
 
 use super::SocketName;
-use crate::bridge::runtime::Home;
+use crate::bridge::moves::Again;
+use crate::bridge::runtime::{Home, cannot_move};
 use bytes::Bytes;
 use futures_util::Stream;
 use std::cell::{Cell, RefCell};
@@ -106,7 +107,7 @@ impl Socket {
     fn poll_recv_from(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<(usize, SocketName)>> {
         let mut home = self.home.get();
         if home.has_moved() {
-            let again = self.kind.again()?;
+            let again = self.kind.again().map_err(|error| cannot_move(&error))?;
             self.moved.replace(Some(Rc::new(again)));
             self.home.set(home);
         }
@@ -140,17 +141,11 @@ pub struct Packet {
 impl Kind {
     /// The same socket, registered with the runtime that we are in.
     fn again(&self) -> io::Result<Kind> {
-        Ok(match self {
-            Kind::Udp(socket) => {
-                let again = socket2::SockRef::from(socket).try_clone()?;
-                Kind::Udp(UdpSocket::from_std(again.into())?)
-            }
+        match self {
+            Kind::Udp(socket) => socket.again().map(Kind::Udp),
             #[cfg(unix)]
-            Kind::Unix(socket) => {
-                let again = socket2::SockRef::from(socket).try_clone()?;
-                Kind::Unix(UnixDatagram::from_std(std::os::fd::OwnedFd::from(again).into())?)
-            }
-        })
+            Kind::Unix(socket) => socket.again().map(Kind::Unix),
+        }
     }
 
     fn poll_recv_from(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<(usize, SocketName)>> {

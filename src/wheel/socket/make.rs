@@ -5,12 +5,13 @@ use super::accept::ListenSocket;
 use super::datagram::DatagramSocket;
 use super::{Domain, Failed};
 use crate::bridge::threads::Threads;
+use socket2::{Protocol, Socket, Type};
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 #[cfg(unix)]
 use tokio::net::UnixSocket;
-use tokio::net::{TcpSocket, UdpSocket};
+use tokio::net::{TcpListener, UdpSocket};
 
 pub(crate) use super::connect::connect;
 
@@ -89,8 +90,10 @@ fn bind_and_listen(spot: &Spot, options: &Options) -> Result<ListenSocket, Faile
     match spot {
         Spot::Ip(addr) => {
             let socket = tcp_socket(*addr, options)?;
-            socket.bind(*addr).map_err(|e| ("bind", e))?;
-            let listener = socket.listen(options.backlog).map_err(|e| ("listen", e))?;
+            socket.bind(&(*addr).into()).map_err(|e| ("bind", e))?;
+            let backlog = i32::try_from(options.backlog).unwrap_or(i32::MAX);
+            socket.listen(backlog).map_err(|e| ("listen", e))?;
+            let listener = TcpListener::from_std(socket.into()).map_err(|e| ("listen", e))?;
             Ok(listener.into())
         }
         #[cfg(unix)]
@@ -110,16 +113,13 @@ pub(crate) async fn listen(addr: Address, options: Options, threads: Threads) ->
     first(spots, |spot| listen_at(spot, &options))
 }
 
-pub(super) fn tcp_socket(addr: SocketAddr, options: &Options) -> Result<TcpSocket, Failed> {
-    let socket = if addr.is_ipv4() {
-        TcpSocket::new_v4()
-    } else {
-        TcpSocket::new_v6()
-    };
+pub(super) fn tcp_socket(addr: SocketAddr, options: &Options) -> Result<Socket, Failed> {
+    let socket = Socket::new(socket2::Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP));
     let socket = socket.map_err(|e| ("socket", e))?;
+    socket.set_nonblocking(true).map_err(|e| ("socket", e))?;
     // On Windows the option means something else: that another's address may be taken from it.
     socket
-        .set_reuseaddr(options.reuse && cfg!(unix))
+        .set_reuse_address(options.reuse && cfg!(unix))
         .map_err(|e| ("setsockopt", e))?;
     Ok(socket)
 }
@@ -211,7 +211,7 @@ fn make_datagram(sources: &[Spot], remote: Option<&Spot>, options: &Options) -> 
     } else {
         socket2::Domain::IPV4
     };
-    let socket = socket2::Socket::new(domain, socket2::Type::DGRAM, Some(socket2::Protocol::UDP));
+    let socket = Socket::new(domain, Type::DGRAM, Some(Protocol::UDP));
     let socket = socket.map_err(|e| ("socket", e))?;
     socket.set_nonblocking(true).map_err(|e| ("socket", e))?;
     socket.set_reuse_address(options.reuse).map_err(|e| ("setsockopt", e))?;

@@ -1,6 +1,8 @@
 //! A connected stream socket of any family.
 
 use super::SocketName;
+use crate::bridge::moves::Again;
+use crate::bridge::runtime::{Home, poll_here};
 use std::fmt;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -13,6 +15,8 @@ use tokio::net::UnixStream;
 /// A connected socket, TCP or UNIX, in Tokio's hands. It goes into a [`ReadWrite`](super::super::ReadWrite), into a TLS
 /// acceptor, or anywhere else where something can be read and written.
 ///
+/// When another Tokio runtime polls it than the one it was made in, it registers there; so does every stream made of one.
+///
 /// ```
 /// use poe::wheel::SocketStream;
 /// # tokio_test::block_on(async {
@@ -24,13 +28,26 @@ use tokio::net::UnixStream;
 /// stream.as_tcp().unwrap().set_nodelay(true)?;
 /// # Ok::<(), std::io::Error>(()) }).unwrap();
 /// ```
-#[non_exhaustive]
-pub enum SocketStream {
-    /// A TCP connection.
+pub struct SocketStream {
+    socket: Socket,
+    home: Home,
+}
+
+enum Socket {
     Tcp(TcpStream),
-    /// A UNIX stream connection.
     #[cfg(unix)]
     Unix(UnixStream),
+}
+
+impl Socket {
+    fn follow(&mut self) -> io::Result<()> {
+        match self {
+            Socket::Tcp(stream) => *stream = stream.again()?,
+            #[cfg(unix)]
+            Socket::Unix(stream) => *stream = stream.again()?,
+        }
+        Ok(())
+    }
 }
 
 impl SocketStream {
@@ -40,10 +57,10 @@ impl SocketStream {
     /// The system's: the connection is gone.
     #[doc(alias = "getpeername")]
     pub fn peer_name(&self) -> io::Result<SocketName> {
-        match self {
-            SocketStream::Tcp(stream) => stream.peer_addr().map(SocketName::Ip),
+        match &self.socket {
+            Socket::Tcp(stream) => stream.peer_addr().map(SocketName::Ip),
             #[cfg(unix)]
-            SocketStream::Unix(stream) => stream.peer_addr().map(|name| SocketName::of_unix(&name)),
+            Socket::Unix(stream) => stream.peer_addr().map(|name| SocketName::of_unix(&name)),
         }
     }
 
@@ -53,20 +70,20 @@ impl SocketStream {
     /// The system's.
     #[doc(alias = "getsockname")]
     pub fn local_name(&self) -> io::Result<SocketName> {
-        match self {
-            SocketStream::Tcp(stream) => stream.local_addr().map(SocketName::Ip),
+        match &self.socket {
+            Socket::Tcp(stream) => stream.local_addr().map(SocketName::Ip),
             #[cfg(unix)]
-            SocketStream::Unix(stream) => stream.local_addr().map(|name| SocketName::of_unix(&name)),
+            Socket::Unix(stream) => stream.local_addr().map(|name| SocketName::of_unix(&name)),
         }
     }
 
     /// Tokio's stream, if it is TCP: for options of the socket.
     #[must_use]
     pub fn as_tcp(&self) -> Option<&TcpStream> {
-        match self {
-            SocketStream::Tcp(stream) => Some(stream),
+        match &self.socket {
+            Socket::Tcp(stream) => Some(stream),
             #[cfg(unix)]
-            SocketStream::Unix(_) => None,
+            Socket::Unix(_) => None,
         }
     }
 
@@ -89,10 +106,13 @@ impl SocketStream {
     /// # Errors
     /// This stream itself, if it is not TCP.
     pub fn into_tcp(self) -> Result<TcpStream, SocketStream> {
-        match self {
-            SocketStream::Tcp(stream) => Ok(stream),
+        match self.socket {
+            Socket::Tcp(stream) => Ok(stream),
             #[cfg(unix)]
-            other => Err(other),
+            socket => Err(SocketStream {
+                socket,
+                home: self.home,
+            }),
         }
     }
 
@@ -110,66 +130,74 @@ impl SocketStream {
     #[cfg(unix)]
     #[must_use]
     pub fn as_unix(&self) -> Option<&UnixStream> {
-        match self {
-            SocketStream::Unix(stream) => Some(stream),
-            SocketStream::Tcp(_) => None,
+        match &self.socket {
+            Socket::Unix(stream) => Some(stream),
+            Socket::Tcp(_) => None,
         }
     }
 }
 
 impl From<TcpStream> for SocketStream {
     fn from(stream: TcpStream) -> Self {
-        SocketStream::Tcp(stream)
+        SocketStream {
+            socket: Socket::Tcp(stream),
+            home: Home::here(),
+        }
     }
 }
 
 #[cfg(unix)]
 impl From<UnixStream> for SocketStream {
     fn from(stream: UnixStream) -> Self {
-        SocketStream::Unix(stream)
+        SocketStream {
+            socket: Socket::Unix(stream),
+            home: Home::here(),
+        }
     }
 }
 
 #[cfg(unix)]
 impl std::os::fd::AsFd for SocketStream {
     fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
-        match self {
-            SocketStream::Tcp(stream) => stream.as_fd(),
-            SocketStream::Unix(stream) => stream.as_fd(),
+        match &self.socket {
+            Socket::Tcp(stream) => stream.as_fd(),
+            Socket::Unix(stream) => stream.as_fd(),
         }
     }
 }
 
 impl fmt::Debug for SocketStream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            SocketStream::Tcp(stream) => stream.fmt(f),
+        match &self.socket {
+            Socket::Tcp(stream) => stream.fmt(f),
             #[cfg(unix)]
-            SocketStream::Unix(stream) => stream.fmt(f),
+            Socket::Unix(stream) => stream.fmt(f),
         }
     }
 }
 
-/// Asks the one that it is.
-macro_rules! either {
-    ($this:expr, $stream:ident => $answer:expr) => {
-        match $this {
-            SocketStream::Tcp($stream) => $answer,
+/// Polls the one that it is.
+macro_rules! polled {
+    ($this:expr, $stream:ident => $poll:expr) => {{
+        let SocketStream { socket, home } = $this.get_mut();
+        let poll = |socket: &mut Socket| match socket {
+            Socket::Tcp($stream) => $poll,
             #[cfg(unix)]
-            SocketStream::Unix($stream) => $answer,
-        }
-    };
+            Socket::Unix($stream) => $poll,
+        };
+        poll_here(home, socket, poll, Socket::follow)
+    }};
 }
 
 impl AsyncRead for SocketStream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        either!(self.get_mut(), stream => Pin::new(stream).poll_read(cx, buffer))
+        polled!(self, stream => Pin::new(stream).poll_read(cx, buffer))
     }
 }
 
 impl AsyncWrite for SocketStream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, octets: &[u8]) -> Poll<io::Result<usize>> {
-        either!(self.get_mut(), stream => Pin::new(stream).poll_write(cx, octets))
+        polled!(self, stream => Pin::new(stream).poll_write(cx, octets))
     }
 
     fn poll_write_vectored(
@@ -177,18 +205,22 @@ impl AsyncWrite for SocketStream {
         cx: &mut Context<'_>,
         octets: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        either!(self.get_mut(), stream => Pin::new(stream).poll_write_vectored(cx, octets))
+        polled!(self, stream => Pin::new(stream).poll_write_vectored(cx, octets))
     }
 
     fn is_write_vectored(&self) -> bool {
-        either!(self, stream => stream.is_write_vectored())
+        match &self.socket {
+            Socket::Tcp(stream) => stream.is_write_vectored(),
+            #[cfg(unix)]
+            Socket::Unix(stream) => stream.is_write_vectored(),
+        }
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        either!(self.get_mut(), stream => Pin::new(stream).poll_flush(cx))
+        polled!(self, stream => Pin::new(stream).poll_flush(cx))
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        either!(self.get_mut(), stream => Pin::new(stream).poll_shutdown(cx))
+        polled!(self, stream => Pin::new(stream).poll_shutdown(cx))
     }
 }
