@@ -53,7 +53,7 @@ fn round_trip_of_posts(bencher: Bencher<'_, '_>) {
             .expect("a session");
         Session::builder(())
             .on(START, |cx, ()| cx.yield_to(PING, 0))
-            .on(PING, move |cx, n| -> poe::Handled {
+            .on(PING, move |cx, n| -> poe::HandlerResult {
                 if n < EVENTS {
                     cx.post(b, PONG, n)?;
                 }

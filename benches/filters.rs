@@ -1,13 +1,13 @@
-//! How fast each filter is, in octets of the wire. `cargo bench --bench filters --features httpd`.
+//! How fast each filter is, in bytes of the wire. `cargo bench --bench filters --features httpd`.
 //!
-//! Lines and frames have 64 octets, and there are 1024 to a read, unless it says otherwise. `memchr` finds the same
+//! Lines and frames have 64 bytes, and there are 1024 to a read, unless it says otherwise. `memchr` finds the same
 //! newlines and does nothing more: what a filter takes beyond it is the records.
 
 use bytes::{Bytes, BytesMut};
 use divan::Bencher;
 use divan::counter::BytesCount;
 use http::{HeaderValue, Response};
-use poe::filter::{Block, Filter, Httpd, Layer, Line, RecordBlock, Stackable, Stream};
+use poe::filter::{Block, Filter, Httpd, Layer, Line, Raw, RecordBlock, Stackable};
 
 const RECORDS: usize = 1024;
 
@@ -22,11 +22,11 @@ fn lines() -> Vec<u8> {
 }
 
 /// Parses a read over and over, and checks how many records it gives.
-fn parse<F: Filter>(bencher: Bencher<'_, '_>, mut filter: F, octets: &[u8], records: usize) {
-    bencher.counter(BytesCount::new(octets.len())).bench_local(|| {
-        filter.get_one_start(octets);
+fn parse<F: Filter>(bencher: Bencher<'_, '_>, mut filter: F, bytes: &[u8], records: usize) {
+    bencher.counter(BytesCount::new(bytes.len())).bench_local(|| {
+        filter.feed(bytes);
         let mut seen = 0;
-        while let Ok(Some(record)) = filter.get_one() {
+        while let Ok(Some(record)) = filter.next_record() {
             divan::black_box(record);
             seen += 1;
         }
@@ -34,7 +34,7 @@ fn parse<F: Filter>(bencher: Bencher<'_, '_>, mut filter: F, octets: &[u8], reco
     });
 }
 
-/// Puts a record over and over, `size` octets each.
+/// Puts a record over and over, `size` bytes each.
 fn put<F: Filter<Output: Clone>>(bencher: Bencher<'_, '_>, mut filter: F, record: F::Output, size: usize) {
     let mut out = BytesMut::with_capacity(1 << 16);
     bencher.counter(BytesCount::new(size)).bench_local(|| {
@@ -49,9 +49,9 @@ mod line {
 
     #[divan::bench]
     fn memchr(bencher: Bencher<'_, '_>) {
-        let octets = lines();
-        bencher.counter(BytesCount::new(octets.len())).bench_local(|| {
-            let mut left = &octets[..];
+        let bytes = lines();
+        bencher.counter(BytesCount::new(bytes.len())).bench_local(|| {
+            let mut left = &bytes[..];
             let mut seen = 0;
             while let Some(at) = memchr::memchr(b'\n', left) {
                 divan::black_box(&left[..at]);
@@ -65,9 +65,9 @@ mod line {
     /// The same, and a copy of each line, which a record that may be kept has to be.
     #[divan::bench]
     fn memchr_and_copies(bencher: Bencher<'_, '_>) {
-        let octets = lines();
-        bencher.counter(BytesCount::new(octets.len())).bench_local(|| {
-            let mut left = &octets[..];
+        let bytes = lines();
+        bencher.counter(BytesCount::new(bytes.len())).bench_local(|| {
+            let mut left = &bytes[..];
             while let Some(at) = memchr::memchr(b'\n', left) {
                 divan::black_box(Bytes::copy_from_slice(&left[..at]));
                 left = &left[at + 1..];
@@ -81,17 +81,17 @@ mod line {
     }
 
     #[divan::bench]
-    fn octets(bencher: Bencher<'_, '_>) {
+    fn bytes(bencher: Bencher<'_, '_>) {
         parse(bencher, Line::bytes(), &lines(), RECORDS);
     }
 
     #[divan::bench]
-    fn octets_by_literal(bencher: Bencher<'_, '_>) {
+    fn bytes_by_literal(bencher: Bencher<'_, '_>) {
         parse(bencher, Line::bytes().literal("\n"), &lines(), RECORDS);
     }
 
     #[divan::bench]
-    fn octets_by_pattern(bencher: Bencher<'_, '_>) {
+    fn bytes_by_pattern(bencher: Bencher<'_, '_>) {
         let filter = Line::bytes().input_regexp(r"\r?\n").expect("it is sound");
         parse(bencher, filter, &lines(), RECORDS);
     }
@@ -156,7 +156,7 @@ mod stages {
 
     #[divan::bench]
     fn stream(bencher: Bencher<'_, '_>) {
-        parse(bencher, Stream::new(), &lines(), 1);
+        parse(bencher, Raw::new(), &lines(), 1);
     }
 }
 
@@ -170,9 +170,9 @@ mod httpd {
     /// The parser that the filter has inside, and nothing made of what it finds.
     #[divan::bench]
     fn httparse_alone(bencher: Bencher<'_, '_>) {
-        let octets = REQUEST.repeat(REQUESTS);
-        bencher.counter(BytesCount::new(octets.len())).bench_local(|| {
-            let mut left = &octets[..];
+        let bytes = REQUEST.repeat(REQUESTS);
+        bencher.counter(BytesCount::new(bytes.len())).bench_local(|| {
+            let mut left = &bytes[..];
             while !left.is_empty() {
                 let mut headers = [httparse::EMPTY_HEADER; 16];
                 let mut request = httparse::Request::new(&mut headers);
@@ -197,21 +197,21 @@ mod httpd {
 
     #[divan::bench]
     fn bodies_of_16_kib(bencher: Bencher<'_, '_>) {
-        let mut octets = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 16384\r\n\r\n".to_vec();
-        octets.resize(octets.len() + 16384, b'x');
-        parse(bencher, Httpd::new(), &octets, 1);
+        let mut bytes = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 16384\r\n\r\n".to_vec();
+        bytes.resize(bytes.len() + 16384, b'x');
+        parse(bencher, Httpd::new(), &bytes, 1);
     }
 
     #[divan::bench]
     fn chunks_of_1_kib(bencher: Bencher<'_, '_>) {
-        let mut octets = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n".to_vec();
+        let mut bytes = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n".to_vec();
         for _ in 0..16 {
-            octets.extend_from_slice(b"400\r\n");
-            octets.resize(octets.len() + 1024, b'x');
-            octets.extend_from_slice(b"\r\n");
+            bytes.extend_from_slice(b"400\r\n");
+            bytes.resize(bytes.len() + 1024, b'x');
+            bytes.extend_from_slice(b"\r\n");
         }
-        octets.extend_from_slice(b"0\r\n\r\n");
-        parse(bencher, Httpd::new(), &octets, 1);
+        bytes.extend_from_slice(b"0\r\n\r\n");
+        parse(bencher, Httpd::new(), &bytes, 1);
     }
 
     #[divan::bench]

@@ -54,8 +54,8 @@ mod frames {
         let mut frame = BytesMut::new();
         filter.put(record, &mut frame).expect("it can be frozen");
         bencher.counter(ItemsCount::new(1_usize)).bench_local(|| {
-            filter.get_one_start(&frame);
-            filter.get_one()
+            filter.feed(&frame);
+            filter.next_record()
         });
     }
 

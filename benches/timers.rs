@@ -14,7 +14,7 @@ fn main() {
 }
 
 /// A kernel with a session that keeps `pending` timers and does `work` a thousand times per call of `WORK`.
-fn with_timers(pending: u64, work: impl Fn(poe::Turn<'_>) + 'static) -> (Kernel, poe::SessionId) {
+fn with_timers(pending: u64, work: impl Fn(poe::KernelRef<'_>) + 'static) -> (Kernel, poe::SessionId) {
     let kernel = Kernel::new();
     let id = Session::builder(())
         .on(START, move |cx, ()| {

@@ -4,7 +4,7 @@
 //! (`cargo run --example alarms -- 3`) a second of cooking takes so many milliseconds; without one, ten.
 
 use poe::event::{START, STOP};
-use poe::{AlarmId, Event, Kernel, Session};
+use poe::{Event, Kernel, Session, TimerId};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ struct Cook {
     /// What a second of the recipe takes.
     second: Duration,
     /// The timer of each egg that is in the pot.
-    pot: BTreeMap<&'static str, AlarmId>,
+    pot: BTreeMap<&'static str, TimerId>,
     told: fn(&str),
 }
 
@@ -39,14 +39,14 @@ pub fn start_cook(kernel: &Kernel, second: Duration, told: fn(&str)) -> Result<(
         cx.delay_add(TAKE_OUT, cx.heap.second * 420, "hard");
         cx.delay(QUIET, cx.heap.second * 400, ());
     })
-    .on(COLD_WATER, |cx, egg| -> poe::Handled {
+    .on(COLD_WATER, |cx, egg| -> poe::HandlerResult {
         // It takes a minute longer than it would have taken.
         let longer = cx.heap.second * 60;
         cx.alarm_adjust(cx.heap.pot[egg], longer)?;
         (cx.heap.told)(&format!("cold water: {egg} takes a minute longer"));
         Ok(())
     })
-    .on(TAKE_OUT, |cx, egg| -> poe::Handled {
+    .on(TAKE_OUT, |cx, egg| -> poe::HandlerResult {
         // The timer comes back with all that it was set with.
         let Some(id) = cx.heap.pot.remove(egg) else {
             return Ok(());

@@ -1,7 +1,7 @@
 //! A filter of one's own: netstrings (`5:hello,`), and a server that speaks them. Run it with
 //! `cargo run --example custom_filter`; it prints `listening on ADDRESS` and ends with Ctrl-C.
 //!
-//! A filter is a pure state machine, so it is tested without a kernel, octets in and records out; the contract is on the page of
+//! A filter is a pure state machine, so it is tested without a kernel, bytes in and records out; the contract is on the page of
 //! [`Filter`]. By the `printf '5:hello,' | nc 127.0.0.1 PORT` of another terminal you see it at work.
 
 use bytes::{Buf, Bytes, BytesMut};
@@ -10,7 +10,7 @@ use poe::filter::{Filter, FilterError};
 use poe::{Kernel, hosts};
 use std::time::Duration;
 
-/// Netstrings: the length in decimal digits, a colon, the octets, a comma.
+/// Netstrings: the length in decimal digits, a colon, the bytes, a comma.
 #[derive(Debug)]
 pub struct Netstring {
     buffer: BytesMut,
@@ -21,7 +21,7 @@ pub struct Netstring {
 }
 
 impl Netstring {
-    /// Strings of so many octets at most.
+    /// Strings of so many bytes at most.
     pub fn new(limit: usize) -> Self {
         Netstring {
             buffer: BytesMut::new(),
@@ -30,12 +30,12 @@ impl Netstring {
         }
     }
 
-    /// The length that the buffer begins with, and where the octets begin; `None` if the colon is to come.
+    /// The length that the buffer begins with, and where the bytes begin; `None` if the colon is to come.
     fn header(&self) -> Result<Option<(usize, usize)>, FilterError> {
         // No more digits than the limit has, so that an endless number is refused early.
         let most = self.limit.to_string().len();
         let head = &self.buffer[..self.buffer.len().min(most + 1)];
-        let Some(colon) = head.iter().position(|octet| !octet.is_ascii_digit()) else {
+        let Some(colon) = head.iter().position(|byte| !byte.is_ascii_digit()) else {
             return if head.len() > most {
                 Err(self.refuse("a length beyond the limit"))
             } else {
@@ -53,7 +53,7 @@ impl Netstring {
 
     fn refuse(&self, why: &str) -> FilterError {
         FilterError::custom(why)
-            .with_octets(self.buffer.clone().freeze())
+            .with_bytes(self.buffer.clone().freeze())
             .fatal()
     }
 }
@@ -62,11 +62,11 @@ impl Filter for Netstring {
     type Input = Bytes;
     type Output = Bytes;
 
-    fn get_one_start(&mut self, octets: &[u8]) {
-        self.buffer.extend_from_slice(octets);
+    fn feed(&mut self, bytes: &[u8]) {
+        self.buffer.extend_from_slice(bytes);
     }
 
-    fn get_one(&mut self) -> Result<Option<Bytes>, FilterError> {
+    fn next_record(&mut self) -> Result<Option<Bytes>, FilterError> {
         let parsed = if self.broken {
             Err(self.refuse("broken before"))
         } else {
@@ -86,7 +86,7 @@ impl Filter for Netstring {
         }
         if self.buffer[start + length] != b',' {
             self.broken = true;
-            return Err(self.refuse("no comma behind the octets"));
+            return Err(self.refuse("no comma behind the bytes"));
         }
         self.buffer.advance(start);
         let record = self.buffer.split_to(length).freeze();
@@ -101,7 +101,7 @@ impl Filter for Netstring {
         Ok(())
     }
 
-    fn get_pending(&self) -> &[u8] {
+    fn pending(&self) -> &[u8] {
         &self.buffer
     }
 
@@ -115,14 +115,14 @@ impl Filter for Netstring {
     }
 }
 
-/// A server that gives each string back with its octets the other way round.
+/// A server that gives each string back with its bytes the other way round.
 pub async fn start_server(kernel: &Kernel, address: &str) -> Result<TcpServer, poe::Error> {
     TcpServer::builder(address)
         .filter(|| Netstring::new(1 << 20))
         .client_input(|cx, record| {
-            let mut octets = record.to_vec();
-            octets.reverse();
-            cx.client().put(Bytes::from(octets));
+            let mut bytes = record.to_vec();
+            bytes.reverse();
+            cx.client().put(Bytes::from(bytes));
         })
         .start(kernel)
         .await

@@ -7,7 +7,7 @@
 //! Run it with `cargo run --example custom_resource`.
 
 use poe::event::{START, STOP};
-use poe::{Event, Hold, Kernel, Resource, Session, SessionHold, SessionId, Turn};
+use poe::{Event, Hold, Kernel, KernelRef, Resource, Session, SessionHold, SessionId};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -68,15 +68,15 @@ impl Resource for Locks {
 /// What handlers do with locks: `cx.lock("printer")`.
 trait LockApi {
     /// Asks for a lock; `LOCKED` tells when it is the session's own.
-    fn lock(self, name: &str) -> poe::Handled;
+    fn lock(self, name: &str) -> poe::HandlerResult;
 
     /// Gives a lock back, and has the next in line told.
-    fn unlock(self, name: &str) -> poe::Handled;
+    fn unlock(self, name: &str) -> poe::HandlerResult;
 }
 
-impl LockApi for Turn<'_> {
+impl LockApi for KernelRef<'_> {
     #[track_caller]
-    fn lock(self, name: &str) -> poe::Handled {
+    fn lock(self, name: &str) -> poe::HandlerResult {
         let hold = self.hold_session(self.session_id())?;
         let locks = self.resource::<Locks>();
         let mut table = locks.by_name.borrow_mut();
@@ -93,7 +93,7 @@ impl LockApi for Turn<'_> {
         Ok(())
     }
 
-    fn unlock(self, name: &str) -> poe::Handled {
+    fn unlock(self, name: &str) -> poe::HandlerResult {
         let locks = self.resource::<Locks>();
         let mut table = locks.by_name.borrow_mut();
         let Some(lock) = table

@@ -13,7 +13,7 @@ mod follower {
     use poe::event::START;
     use poe::filter::Line;
     use poe::wheel::{Connection, FollowTail, Input, IoError, ReadWrite, SocketError, SocketFactory};
-    use poe::{Context, Event, Handled, KERNEL_SHUTDOWN, Kernel, Session, SessionId, Signal, WheelId};
+    use poe::{Context, Event, HandlerResult, KERNEL_SHUTDOWN, Kernel, Session, SessionId, Signal, WheelId};
     use std::collections::VecDeque;
     use std::path::PathBuf;
     use std::time::Duration;
@@ -71,7 +71,7 @@ mod follower {
             ending: false,
         };
         Session::builder(heap)
-            .on(START, |cx, ()| -> Handled {
+            .on(START, |cx, ()| -> HandlerResult {
                 let tail = FollowTail::builder(&cx.heap.path).input(Line::lossy(), LINE);
                 let tail = tail.poll_interval(cx.heap.interval).reset(ROTATED).error(TAIL_FAILED);
                 cx.heap.tail = Some(tail.start(cx)?);
@@ -93,7 +93,7 @@ mod follower {
                     .failure(NOT_CONNECTED);
                 cx.heap.factory = Some(factory.start(cx));
             })
-            .on(CONNECTED, |cx, connection| -> Handled {
+            .on(CONNECTED, |cx, connection| -> HandlerResult {
                 cx.heap.factory = None;
                 let wheel = ReadWrite::builder(connection.stream).input(Line::lossy(), HEARD);
                 let wheel = wheel.output(Line::new().literal("\n")).watermarks(65_536, 16_384);
@@ -132,7 +132,7 @@ mod follower {
             eprintln!("{} lines were dropped so far", heap.dropped);
         }
         if let Some(connection) = &heap.connection {
-            while connection.out_octets() < 65_536
+            while connection.buffered_bytes() < 65_536
                 && let Some(line) = heap.waiting.pop_front()
             {
                 // A line that cannot be put any more comes back, and waits for the next connection.
@@ -151,7 +151,7 @@ mod follower {
     /// There is nothing left to send, but for what the connection still has to write.
     fn end(cx: &mut Cx<'_>) {
         match cx.heap.connection.take() {
-            Some(connection) if connection.out_octets() > 0 => cx.heap.connection = Some(connection),
+            Some(connection) if connection.buffered_bytes() > 0 => cx.heap.connection = Some(connection),
             Some(connection) => connection.close(Duration::from_secs(1)),
             None => {
                 cx.heap.factory = None;

@@ -13,7 +13,7 @@ mod queue {
     use poe::event::START;
     use poe::filter::Line;
     use poe::wheel::{Exited, Input, Run};
-    use poe::{AlarmId, Context, Event, Handled, Kernel, Session, WheelId};
+    use poe::{Context, Event, HandlerResult, Kernel, Session, TimerId, WheelId};
     use std::collections::{HashMap, VecDeque};
     use std::rc::Rc;
     use std::time::Duration;
@@ -50,7 +50,7 @@ mod queue {
     struct Running {
         number: usize,
         wheel: Run,
-        alarm: AlarmId,
+        alarm: TimerId,
     }
 
     struct Queue {
@@ -132,7 +132,7 @@ mod queue {
         Ok(result.await.unwrap_or_default())
     }
 
-    fn start_some(cx: &mut Cx<'_>) -> Handled {
+    fn start_some(cx: &mut Cx<'_>) -> HandlerResult {
         while cx.heap.running.len() < cx.heap.at_once
             && let Some(number) = cx.heap.waiting.pop_front()
         {

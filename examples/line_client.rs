@@ -72,7 +72,7 @@ pub(crate) async fn talk(
         .session_id();
     let input = ReadWrite::builder(input).input(Line::new(), LINE).error(OVER);
     Session::builder((Some(input), None::<ReadWrite>))
-        .on(START, |cx, ()| -> poe::Handled {
+        .on(START, |cx, ()| -> poe::HandlerResult {
             let input = cx.heap.0.take();
             cx.heap.1 = input.map(|input| input.start(cx)).transpose()?;
             Ok(())

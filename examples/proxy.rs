@@ -1,4 +1,4 @@
-//! A TCP proxy: octet for octet, with back-pressure both ways.
+//! A TCP proxy: byte for byte, with back-pressure both ways.
 //!
 //! `cargo run --example proxy -- 127.0.0.1:7777 example.org:80` prints `listening on ADDR` first. No more than 64 KiB wait
 //! in each direction of a connection, however fast one side sends and however slowly the other reads. SIGINT and SIGTERM
@@ -6,11 +6,11 @@
 
 use poe::component::TcpServer;
 use poe::event::START;
-use poe::filter::Stream;
+use poe::filter::Raw;
 use poe::wheel::{
     Address, Connection, ReadWrite, SocketError, SocketFactory, SocketName, SocketStream, Splice, Spliced, splice,
 };
-use poe::{Context, Event, Handled, Kernel, Session, hosts};
+use poe::{Context, Event, HandlerResult, Kernel, Session, hosts};
 use std::cell::Cell;
 use std::time::Duration;
 
@@ -26,19 +26,19 @@ struct Joint {
     splice: Option<Splice>,
 }
 
-fn connected(cx: &mut Context<'_, Joint>, server: Connection) -> Handled {
+fn connected(cx: &mut Context<'_, Joint>, server: Connection) -> HandlerResult {
     cx.heap.connecting = None;
     let Some(client) = cx.heap.client.take() else {
         return Ok(());
     };
-    let client = ReadWrite::builder(client).output(Stream::new()).start(cx)?;
-    let server = ReadWrite::builder(server.stream).output(Stream::new()).start(cx)?;
+    let client = ReadWrite::builder(client).output(Raw::new()).start(cx)?;
+    let server = ReadWrite::builder(server.stream).output(Raw::new()).start(cx)?;
     cx.heap.splice = Some(splice(client, server).ended(ENDED).start(cx)?);
     Ok(())
 }
 
 /// A session for one client, which connects to the target and joins the two.
-fn join(cx: &mut Context<'_, (), poe::component::Listener>, client: Connection, target: Address) -> Handled {
+fn join(cx: &mut Context<'_, (), poe::component::Listener>, client: Connection, target: Address) -> HandlerResult {
     let heap = Joint {
         client: Cell::new(Some(client.stream)),
         ..Joint::default()

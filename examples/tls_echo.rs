@@ -4,7 +4,7 @@
 use poe::event::START;
 use poe::filter::Line;
 use poe::wheel::{Connection, Input, IoError, ReadWrite, SocketError, SocketFactory, SocketStream};
-use poe::{Context, Event, Handled, KERNEL_SHUTDOWN, Kernel, Session, Signal, WheelId, hosts, tls};
+use poe::{Context, Event, HandlerResult, KERNEL_SHUTDOWN, Kernel, Session, Signal, WheelId, hosts, tls};
 use std::collections::HashMap;
 use std::io;
 use std::time::Duration;
@@ -22,7 +22,7 @@ struct Server {
     clients: HashMap<WheelId, ReadWrite>,
 }
 
-fn start(cx: &mut Context<'_, Server>, address: String) -> Handled {
+fn start(cx: &mut Context<'_, Server>, address: String) -> HandlerResult {
     let listener = SocketFactory::listen(address).success(CLIENT).failure(FAILED).start(cx);
     if let Some(address) = listener.local_addr() {
         println!("listening on {address}");
@@ -32,7 +32,7 @@ fn start(cx: &mut Context<'_, Server>, address: String) -> Handled {
     Ok(())
 }
 
-fn secured(cx: &mut Context<'_, Server>, stream: io::Result<tls::ServerStream<SocketStream>>) -> Handled {
+fn secured(cx: &mut Context<'_, Server>, stream: io::Result<tls::ServerStream<SocketStream>>) -> HandlerResult {
     match stream {
         Ok(stream) => {
             let wheel = ReadWrite::builder(stream)
@@ -66,7 +66,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             cx.spawn(hand_shake, SECURED);
         })
         .on(SECURED, secured)
-        .on(LINE, |cx, input| -> Handled {
+        .on(LINE, |cx, input| -> HandlerResult {
             if let Some(client) = cx.heap.clients.get(&input.wheel) {
                 client.put(input.record)?;
             }

@@ -53,7 +53,7 @@ async fn main() -> Result<(), poe::Error> {
         waiting_for: Vec::new(),
         server,
     })
-    .on(START, |cx, ()| -> poe::Handled {
+    .on(START, |cx, ()| -> poe::HandlerResult {
         println!("Session {} conducts; others know it by its alias.", cx.session_id());
         cx.alias_set("conductor")?;
         cx.heap.waiting_for = vec!["ann", "bob", "cleo", "the timer", "the future", "the thread"];
@@ -93,7 +93,7 @@ async fn main() -> Result<(), poe::Error> {
     for name in ["ann", "bob", "cleo"] {
         TcpClient::builder(&address)
             .heap(Visitor { name })
-            .server_input(|cx, line| -> poe::Handled {
+            .server_input(|cx, line| -> poe::HandlerResult {
                 let name = cx.heap.name;
                 println!("  {name}: the server says `{line}`");
                 if line.ends_with('?') {

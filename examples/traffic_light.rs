@@ -38,7 +38,7 @@ async fn main() -> Result<(), poe::Error> {
         // In whatever state.
         .on(FAULT, |cx, ()| cx.goto_state(Light::Blinking, ENTER, ()))
         .state(Light::Red, |s| {
-            s.on(ENTER, |cx, ()| -> poe::Handled {
+            s.on(ENTER, |cx, ()| -> poe::HandlerResult {
                 cx.alias_set("crossing")?; // again is as good as once
                 show(cx, 60);
                 Ok(())

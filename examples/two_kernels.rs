@@ -64,7 +64,7 @@ pub(crate) async fn serve(
                     *cx.heap += 1;
                     cx.client().put(line);
                 })
-                .client_disconnected(move |cx| -> poe::Handled {
+                .client_disconnected(move |cx| -> poe::HandlerResult {
                     handle.post(counter, COUNT, *cx.heap)?;
                     Ok(())
                 })

@@ -1,6 +1,6 @@
 //! What an event carries: one value of any type, held without an allocation where it is small and common.
 
-use crate::id::{AlarmId, SessionId, TaskId, WheelId};
+use crate::id::{SessionId, TaskId, TimerId, WheelId};
 use std::any::{Any, TypeId, type_name};
 use std::fmt;
 
@@ -167,7 +167,7 @@ kinds! {
     Unit(()), Bool(bool), Char(char),
     U8(u8), U16(u16), U32(u32), U64(u64), Usize(usize),
     I8(i8), I16(i16), I32(i32), I64(i64), Isize(isize), F64(f64),
-    Session(SessionId), Wheel(WheelId), Alarm(AlarmId), Task(TaskId),
+    Session(SessionId), Wheel(WheelId), Timer(TimerId), Task(TaskId),
     Str(&'static str), String(String),
     PairU64((u64, u64)), PairU32((u32, u32)),
 }
@@ -351,7 +351,7 @@ copied!(
     f64,
     &'static str
 );
-copied!(SessionId, WheelId, AlarmId, TaskId, (u64, u64), (u32, u32));
+copied!(SessionId, WheelId, TimerId, TaskId, (u64, u64), (u32, u32));
 
 impl TakeOut for String {
     #[inline]

@@ -25,36 +25,36 @@ const MAX_BUFFER: usize = 32 * 1024 * 1024;
 /// let mut wire = BytesMut::new();
 /// filter.put("hello".into(), &mut wire).unwrap();
 /// assert_eq!(&wire[..], b"\0\0\0\x05hello");
-/// filter.get_one_start(&wire[..7]);
-/// assert!(filter.get_one().unwrap().is_none());
-/// assert_eq!(filter.get_pending(), b"\0\0\0\x05hel"); // the header as well, which the codec has taken
-/// filter.get_one_start(b"lo");
-/// assert_eq!(filter.get_one().unwrap().unwrap(), "hello");
+/// filter.feed(&wire[..7]);
+/// assert!(filter.next_record().unwrap().is_none());
+/// assert_eq!(filter.pending(), b"\0\0\0\x05hel"); // the header as well, which the codec has taken
+/// filter.feed(b"lo");
+/// assert_eq!(filter.next_record().unwrap().unwrap(), "hello");
 /// ```
 ///
-/// An error of the decoder stands in the place of a frame, and is fatal if no octet was used since the one before. A
+/// An error of the decoder stands in the place of a frame, and is fatal if no byte was used since the one before. A
 /// filter does not learn of the end of a stream, so `decode_eof` is never called.
 pub struct CodecFilter<C, T> {
     codec: C,
     make: Rc<dyn Fn() -> C>,
     /// What the decoder has. Its own idea of what it needs no more.
     source: BytesMut,
-    /// All octets that no frame was made of: what the decoder has, behind what it has taken ahead of time.
+    /// All bytes that no frame was made of: what the decoder has, behind what it has taken ahead of time.
     wire: BytesMut,
     max_buffer: usize,
     overflowed: bool,
-    /// An error came, and no octet was used since.
+    /// An error came, and no byte was used since.
     stuck: bool,
     record: PhantomData<fn(T)>,
 }
 
 impl<C: Decoder + 'static, T> CodecFilter<C, T> {
-    /// A filter of the codec that this makes; it is called again for each `fresh` one, and when pending octets are taken.
+    /// A filter of the codec that this makes; it is called again for each `fresh` one, and when pending bytes are taken.
     pub fn new(make: impl Fn() -> C + 'static) -> Self {
         Self::shared(Rc::new(make), MAX_BUFFER)
     }
 
-    /// The most octets that may wait to be decoded; 32 MiB by default. More is a fatal error.
+    /// The most bytes that may wait to be decoded; 32 MiB by default. More is a fatal error.
     ///
     /// ```
     /// use poe::{codec::CodecFilter, filter::Filter};
@@ -65,8 +65,8 @@ impl<C: Decoder + 'static, T> CodecFilter<C, T> {
     /// assert!(got[1].as_ref().is_err_and(|error| error.is_overflow() && error.is_fatal()));
     /// ```
     #[must_use]
-    pub fn max_buffer(mut self, octets: usize) -> Self {
-        self.max_buffer = octets;
+    pub fn max_buffer(mut self, bytes: usize) -> Self {
+        self.max_buffer = bytes;
         self
     }
 
@@ -109,20 +109,20 @@ where
     type Input = C::Item;
     type Output = T;
 
-    fn get_one_start(&mut self, mut octets: &[u8]) {
+    fn feed(&mut self, mut bytes: &[u8]) {
         if self.overflowed {
             return;
         }
         let room = self.max_buffer.saturating_sub(self.wire.len());
-        if octets.len() > room {
+        if bytes.len() > room {
             self.overflowed = true;
-            octets = &octets[..room];
+            bytes = &bytes[..room];
         }
-        self.source.extend_from_slice(octets);
-        self.wire.extend_from_slice(octets);
+        self.source.extend_from_slice(bytes);
+        self.wire.extend_from_slice(bytes);
     }
 
-    fn get_one(&mut self) -> Result<Option<C::Item>, FilterError> {
+    fn next_record(&mut self) -> Result<Option<C::Item>, FilterError> {
         match self.codec.decode(&mut self.source) {
             Ok(Some(item)) => {
                 self.settle();
@@ -130,8 +130,8 @@ where
                 Ok(Some(item))
             }
             Ok(None) if self.overflowed => {
-                let octets = self.restart();
-                Err(FilterError::overflow(self.max_buffer, octets))
+                let bytes = self.restart();
+                Err(FilterError::overflow(self.max_buffer, bytes))
             }
             Ok(None) => Ok(None),
             Err(cause) => {
@@ -154,7 +154,7 @@ where
         })
     }
 
-    fn get_pending(&self) -> &[u8] {
+    fn pending(&self) -> &[u8] {
         &self.wire
     }
 
@@ -187,12 +187,12 @@ impl<C: fmt::Debug, T> fmt::Debug for CodecFilter<C, T> {
 /// use poe::{codec::FilterCodec, filter::Line};
 /// use tokio_util::codec::{Decoder, Encoder};
 /// let mut codec = FilterCodec(Line::new());
-/// let mut octets = BytesMut::from("one\ntw");
-/// assert_eq!(codec.decode(&mut octets).unwrap().unwrap(), "one");
-/// assert!(codec.decode(&mut octets).unwrap().is_none());
-/// assert!(codec.decode_eof(&mut octets).is_err());
-/// codec.encode("two".to_owned(), &mut octets).unwrap();
-/// assert_eq!(&octets[..], b"two\r\n");
+/// let mut bytes = BytesMut::from("one\ntw");
+/// assert_eq!(codec.decode(&mut bytes).unwrap().unwrap(), "one");
+/// assert!(codec.decode(&mut bytes).unwrap().is_none());
+/// assert!(codec.decode_eof(&mut bytes).is_err());
+/// codec.encode("two".to_owned(), &mut bytes).unwrap();
+/// assert_eq!(&bytes[..], b"two\r\n");
 /// ```
 #[derive(Debug)]
 pub struct FilterCodec<F>(pub F);
@@ -201,17 +201,17 @@ impl<F: Filter> Decoder for FilterCodec<F> {
     type Item = F::Input;
     type Error = io::Error;
 
-    fn decode(&mut self, octets: &mut BytesMut) -> io::Result<Option<F::Input>> {
-        if !octets.is_empty() {
-            self.0.get_one_start(octets);
-            octets.clear();
+    fn decode(&mut self, bytes: &mut BytesMut) -> io::Result<Option<F::Input>> {
+        if !bytes.is_empty() {
+            self.0.feed(bytes);
+            bytes.clear();
         }
-        self.0.get_one().map_err(invalid)
+        self.0.next_record().map_err(invalid)
     }
 
-    fn decode_eof(&mut self, octets: &mut BytesMut) -> io::Result<Option<F::Input>> {
-        match self.decode(octets)? {
-            None if !self.0.get_pending().is_empty() => Err(io::ErrorKind::UnexpectedEof.into()),
+    fn decode_eof(&mut self, bytes: &mut BytesMut) -> io::Result<Option<F::Input>> {
+        match self.decode(bytes)? {
+            None if !self.0.pending().is_empty() => Err(io::ErrorKind::UnexpectedEof.into()),
             record => Ok(record),
         }
     }

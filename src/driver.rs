@@ -1,6 +1,6 @@
-//! POE::Driver: how octets get from a handle, and what was put and has not been written yet.
+//! POE::Driver: how bytes get from a handle, and what was put and has not been written yet.
 //!
-//! One queue of octets, with the ends of its messages. Reading has no queue: a wheel reads into its kernel's one buffer,
+//! One queue of bytes, with the ends of its messages. Reading has no queue: a wheel reads into its kernel's one buffer,
 //! and from there straight into the filter.
 
 use crate::error::{Error, ErrorKind};
@@ -16,14 +16,14 @@ const IDLE_CAPACITY: usize = 4096;
 /// Writes in one go at most; then others have their turn.
 const WRITES: usize = 16;
 
-/// Octets that one read takes at most, unless the driver says otherwise.
+/// Bytes that one read takes at most, unless the driver says otherwise.
 pub(crate) const BLOCK_SIZE: usize = 65_536;
 
 /// Reads blocks, and queues what is to be written (`POE::Driver::SysRW`).
 ///
 /// Each [`ReadWrite`](crate::wheel::ReadWrite) has one; give it your own for another block size
 /// ([`driver`](crate::wheel::ReadWriteBuilder::driver)). By itself it serves whoever watches a non-blocking handle of the
-/// standard library with [`select_read`](crate::Turn::select_read) and its like.
+/// standard library with [`select_read`](crate::KernelRef::select_read) and its like.
 ///
 /// ```
 /// use poe::driver::{Chunk, SysRW};
@@ -33,10 +33,10 @@ pub(crate) const BLOCK_SIZE: usize = 65_536;
 /// theirs.set_nonblocking(true)?;
 /// let mut driver = SysRW::new();
 /// assert_eq!(driver.block_size(), 65_536);
-/// assert_eq!(driver.put(b"hello"), 5); // octets that wait now
-/// assert_eq!((driver.out_octets(), driver.out_messages()), (5, 1));
+/// assert_eq!(driver.put(b"hello"), 5); // bytes that wait now
+/// assert_eq!((driver.buffered_bytes(), driver.out_messages()), (5, 1));
 /// assert_eq!(driver.flush(&mut ours)?, 0);
-/// assert_eq!(driver.get(&mut theirs)?, Chunk::Octets("hello".into()));
+/// assert_eq!(driver.get(&mut theirs)?, Chunk::Bytes("hello".into()));
 /// assert_eq!(driver.get(&mut theirs)?, Chunk::NotReady);
 /// # Ok::<(), std::io::Error>(())
 /// ```
@@ -55,23 +55,23 @@ pub struct SysRW {
 /// ```
 /// use poe::driver::{Chunk, SysRW};
 /// let mut driver = SysRW::with_block_size(6)?;
-/// let mut handle = &b"octets in blocks"[..]; // anything that can be read
+/// let mut handle = &b"bytes in blocks"[..]; // anything that can be read
 /// let mut blocks = Vec::new();
 /// let at_end = loop {
 ///     match driver.get(&mut handle)? {
-///         Chunk::Octets(octets) => blocks.push(octets),
+///         Chunk::Bytes(bytes) => blocks.push(bytes),
 ///         Chunk::NotReady => break false, // until `select_read` tells of more
 ///         Chunk::End => break true,
 ///     }
 /// };
 /// assert!(at_end);
-/// assert_eq!(blocks, ["octets", " in bl", "ocks"]);
+/// assert_eq!(blocks, ["bytes ", "in blo", "cks"]);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Chunk {
-    /// Octets, at most as many as the block size.
-    Octets(Bytes),
+    /// Bytes, at most as many as the block size.
+    Bytes(Bytes),
     /// There is nothing yet.
     NotReady,
     /// The other end will send nothing more.
@@ -85,7 +85,7 @@ impl Default for SysRW {
 }
 
 impl SysRW {
-    /// A driver that reads up to 65 536 octets at a time.
+    /// A driver that reads up to 65 536 bytes at a time.
     #[must_use]
     pub fn new() -> Self {
         SysRW {
@@ -95,10 +95,10 @@ impl SysRW {
         }
     }
 
-    /// A driver that reads up to so many octets at a time. In a wheel the kernel's buffer is a limit, too: 65 536.
+    /// A driver that reads up to so many bytes at a time. In a wheel the kernel's buffer is a limit, too: 65 536.
     ///
     /// # Errors
-    /// Zero octets are no block.
+    /// Zero bytes are no block.
     ///
     /// ```
     /// use poe::driver::SysRW;
@@ -107,17 +107,17 @@ impl SysRW {
     /// # Ok::<(), poe::Error>(())
     /// ```
     #[doc(alias = "BlockSize")]
-    pub fn with_block_size(octets: usize) -> Result<Self, Error> {
-        if octets == 0 {
+    pub fn with_block_size(bytes: usize) -> Result<Self, Error> {
+        if bytes == 0 {
             return Err(ErrorKind::Invalid("a driver's block size must be above 0".to_owned()).into());
         }
         Ok(SysRW {
-            block_size: octets,
+            block_size: bytes,
             ..SysRW::new()
         })
     }
 
-    /// Octets that one read takes at most.
+    /// Bytes that one read takes at most.
     #[must_use]
     pub fn block_size(&self) -> usize {
         self.block_size
@@ -132,7 +132,7 @@ impl SysRW {
         loop {
             match handle.read(&mut self.buffer) {
                 Ok(0) => return Ok(Chunk::End),
-                Ok(octets) => return Ok(Chunk::Octets(Bytes::copy_from_slice(&self.buffer[..octets]))),
+                Ok(bytes) => return Ok(Chunk::Bytes(Bytes::copy_from_slice(&self.buffer[..bytes]))),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Chunk::NotReady),
                 Err(error) => return Err(error),
@@ -140,34 +140,34 @@ impl SysRW {
         }
     }
 
-    /// Queues a message to be written; says how many octets wait now. An empty one is no message.
-    pub fn put(&mut self, octets: &[u8]) -> usize {
-        Output::append(&self.output, |out| out.extend_from_slice(octets));
-        self.out_octets()
+    /// Queues a message to be written; says how many bytes wait now. An empty one is no message.
+    pub fn put(&mut self, bytes: &[u8]) -> usize {
+        Output::append(&self.output, |out| out.extend_from_slice(bytes));
+        self.buffered_bytes()
     }
 
-    /// Writes until nothing waits or the handle takes no more for now; says how many octets still wait.
+    /// Writes until nothing waits or the handle takes no more for now; says how many bytes still wait.
     ///
     /// # Errors
-    /// The system's; the octets are kept. That the handle takes no more is none.
+    /// The system's; the bytes are kept. That the handle takes no more is none.
     pub fn flush(&mut self, handle: &mut impl io::Write) -> io::Result<usize> {
         loop {
-            let step = Output::flush(&self.output, |octets| match handle.write(octets) {
+            let step = Output::flush(&self.output, |bytes| match handle.write(bytes) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => Poll::Pending,
                 written => Poll::Ready(written),
             });
             match step {
                 Poll::Ready(Ok(false)) => {}
                 Poll::Ready(Err(error)) => return Err(error),
-                Poll::Ready(Ok(true)) | Poll::Pending => return Ok(self.out_octets()),
+                Poll::Ready(Ok(true)) | Poll::Pending => return Ok(self.buffered_bytes()),
             }
         }
     }
 
-    /// Octets that were put and not written.
+    /// Bytes that were put and not written.
     #[must_use]
-    pub fn out_octets(&self) -> usize {
-        self.output.borrow().octets()
+    pub fn buffered_bytes(&self) -> usize {
+        self.output.borrow().bytes()
     }
 
     /// Messages that were put and not wholly written.
@@ -183,13 +183,13 @@ impl SysRW {
     }
 }
 
-/// The octets of one direction that wait to be written.
+/// The bytes of one direction that wait to be written.
 #[derive(Default, Debug)]
 pub(crate) struct Output {
     /// Out while a filter adds to it or a stream takes from it. Boxed for that: a pointer is cheap to move, a `BytesMut`
     /// that was just written to stalls the processor.
-    octets: Option<Box<BytesMut>>,
-    /// Octets that ever were put, and that were written of them.
+    bytes: Option<Box<BytesMut>>,
+    /// Bytes that ever were put, and that were written of them.
     put: u64,
     written: u64,
     /// Where each message that is not wholly written ends, counted as `put` is.
@@ -197,8 +197,8 @@ pub(crate) struct Output {
 }
 
 impl Output {
-    /// Octets that were put and not written.
-    pub(crate) fn octets(&self) -> usize {
+    /// Bytes that were put and not written.
+    pub(crate) fn bytes(&self) -> usize {
         (self.put - self.written) as usize
     }
 
@@ -209,16 +209,16 @@ impl Output {
 
     /// Forgets what was not written.
     pub(crate) fn discard(&mut self) {
-        self.octets = None;
+        self.bytes = None;
         self.ends = VecDeque::new();
         self.written = self.put;
     }
 
     /// Takes what was not written out of the queue.
     pub(crate) fn take(&mut self) -> Bytes {
-        let octets = self.octets.take();
+        let bytes = self.bytes.take();
         self.discard();
-        octets.map(|octets| octets.freeze()).unwrap_or_default()
+        bytes.map(|bytes| bytes.freeze()).unwrap_or_default()
     }
 
     /// Has `f` append one message. The queue is not borrowed meanwhile: `f` may be anybody's filter. If it panics, the
@@ -226,27 +226,27 @@ impl Output {
     pub(crate) fn append<T>(queue: &RefCell<Output>, f: impl FnOnce(&mut BytesMut) -> T) -> T {
         struct Lent<'a> {
             queue: &'a RefCell<Output>,
-            octets: Option<Box<BytesMut>>,
+            bytes: Option<Box<BytesMut>>,
             before: usize,
         }
         impl Drop for Lent<'_> {
             #[inline]
             fn drop(&mut self) {
-                if let Some(mut octets) = self.octets.take() {
+                if let Some(mut bytes) = self.bytes.take() {
                     // Only after a panic: else it is `before` that was moved up.
-                    octets.truncate(self.before);
-                    self.queue.borrow_mut().give_back(octets);
+                    bytes.truncate(self.before);
+                    self.queue.borrow_mut().give_back(bytes);
                 }
             }
         }
-        let octets = queue.borrow_mut().octets.take().unwrap_or_default();
-        let before = octets.len();
+        let bytes = queue.borrow_mut().bytes.take().unwrap_or_default();
+        let before = bytes.len();
         let mut lent = Lent {
             queue,
-            octets: Some(octets),
+            bytes: Some(bytes),
             before,
         };
-        let out = lent.octets.get_or_insert_default();
+        let out = lent.bytes.get_or_insert_default();
         let result = f(out);
         let now = out.len();
         if now > before {
@@ -270,31 +270,31 @@ impl Output {
         queue: &RefCell<Output>,
         mut write: impl FnMut(&[u8]) -> Poll<io::Result<usize>>,
     ) -> Poll<io::Result<bool>> {
-        let Some(mut octets) = queue.borrow_mut().octets.take() else {
+        let Some(mut bytes) = queue.borrow_mut().bytes.take() else {
             return Poll::Ready(Ok(true));
         };
-        let result = Self::write_out(queue, &mut octets, &mut write);
-        queue.borrow_mut().give_back(octets);
+        let result = Self::write_out(queue, &mut bytes, &mut write);
+        queue.borrow_mut().give_back(bytes);
         result
     }
 
     fn write_out(
         queue: &RefCell<Output>,
-        octets: &mut BytesMut,
+        bytes: &mut BytesMut,
         write: &mut impl FnMut(&[u8]) -> Poll<io::Result<usize>>,
     ) -> Poll<io::Result<bool>> {
         for _ in 0..WRITES {
-            if octets.is_empty() {
+            if bytes.is_empty() {
                 return Poll::Ready(Ok(true));
             }
-            match ready!(write(octets)) {
+            match ready!(write(bytes)) {
                 Ok(0) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 Ok(n) => {
-                    if n == octets.len() {
+                    if n == bytes.len() {
                         // Unlike `advance` this keeps the front of the buffer for the next message.
-                        octets.clear();
+                        bytes.clear();
                     } else {
-                        octets.advance(n);
+                        bytes.advance(n);
                     }
                     queue.borrow_mut().wrote(n);
                 }
@@ -302,24 +302,24 @@ impl Output {
                 Err(error) => return Poll::Ready(Err(error)),
             }
         }
-        Poll::Ready(Ok(octets.is_empty()))
+        Poll::Ready(Ok(bytes.is_empty()))
     }
 
-    fn wrote(&mut self, octets: usize) {
-        self.written += octets as u64;
+    fn wrote(&mut self, bytes: usize) {
+        self.written += bytes as u64;
         while self.ends.front().is_some_and(|end| *end <= self.written) {
             self.ends.pop_front();
         }
     }
 
     #[inline]
-    fn give_back(&mut self, mut octets: Box<BytesMut>) {
-        if let Some(later) = self.octets.take() {
-            // Put while the octets were out.
-            octets.unsplit(*later);
+    fn give_back(&mut self, mut bytes: Box<BytesMut>) {
+        if let Some(later) = self.bytes.take() {
+            // Put while the bytes were out.
+            bytes.unsplit(*later);
         }
-        if !octets.is_empty() || octets.capacity() <= IDLE_CAPACITY {
-            self.octets = Some(octets);
+        if !bytes.is_empty() || bytes.capacity() <= IDLE_CAPACITY {
+            self.bytes = Some(bytes);
         }
     }
 }
@@ -328,25 +328,25 @@ impl Output {
 mod tests {
     use super::*;
 
-    fn put(queue: &RefCell<Output>, octets: &[u8]) {
-        Output::append(queue, |out| out.extend_from_slice(octets));
+    fn put(queue: &RefCell<Output>, bytes: &[u8]) {
+        Output::append(queue, |out| out.extend_from_slice(bytes));
     }
 
-    /// A stream that takes so many octets and then blocks.
+    /// A stream that takes so many bytes and then blocks.
     fn taking(mut room: usize, into: &mut Vec<u8>) -> impl FnMut(&[u8]) -> Poll<io::Result<usize>> {
-        move |octets| {
-            let n = room.min(octets.len());
+        move |bytes| {
+            let n = room.min(bytes.len());
             if n == 0 {
                 return Poll::Pending;
             }
-            into.extend_from_slice(&octets[..n]);
+            into.extend_from_slice(&bytes[..n]);
             room -= n;
             Poll::Ready(Ok(n))
         }
     }
 
     #[test]
-    fn octets_and_messages_are_counted_as_the_stream_takes_them() {
+    fn bytes_and_messages_are_counted_as_the_stream_takes_them() {
         let queue = RefCell::new(Output::default());
         let mut taken = Vec::new();
         assert!(matches!(
@@ -356,16 +356,16 @@ mod tests {
         put(&queue, b"abc");
         put(&queue, b"");
         put(&queue, b"defg");
-        assert_eq!((queue.borrow().octets(), queue.borrow().messages()), (7, 2));
+        assert_eq!((queue.borrow().bytes(), queue.borrow().messages()), (7, 2));
         assert!(Output::flush(&queue, taking(4, &mut taken)).is_pending());
         // Half a message counts as one.
-        assert_eq!((queue.borrow().octets(), queue.borrow().messages()), (3, 1));
+        assert_eq!((queue.borrow().bytes(), queue.borrow().messages()), (3, 1));
         put(&queue, b"h");
         assert!(matches!(
             Output::flush(&queue, taking(9, &mut taken)),
             Poll::Ready(Ok(true))
         ));
-        assert_eq!((queue.borrow().octets(), queue.borrow().messages()), (0, 0));
+        assert_eq!((queue.borrow().bytes(), queue.borrow().messages()), (0, 0));
         assert_eq!(taken, b"abcdefgh");
     }
 
@@ -375,9 +375,9 @@ mod tests {
         put(&queue, b"abc");
         let failed = Output::flush(&queue, |_| Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())));
         assert!(matches!(failed, Poll::Ready(Err(e)) if e.kind() == io::ErrorKind::BrokenPipe));
-        assert_eq!(queue.borrow().octets(), 3);
+        assert_eq!(queue.borrow().bytes(), 3);
         queue.borrow_mut().discard();
-        assert_eq!((queue.borrow().octets(), queue.borrow().messages()), (0, 0));
+        assert_eq!((queue.borrow().bytes(), queue.borrow().messages()), (0, 0));
     }
 
     #[test]
@@ -389,6 +389,6 @@ mod tests {
             Output::flush(&queue, taking(100_000, &mut taken)),
             Poll::Ready(Ok(true))
         ));
-        assert!(queue.borrow().octets.is_none());
+        assert!(queue.borrow().bytes.is_none());
     }
 }

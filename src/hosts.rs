@@ -63,7 +63,7 @@
 //!     Session::builder(())
 //!         .on(START, |cx, ()| cx.alias_set("doubler"))
 //!         .on("double", |_, n: u32| poe::Reply(2 * n))
-//!         .on("stop", |cx, ()| cx.stop())
+//!         .on("stop", |cx, ()| cx.stop_all())
 //!         .create(&kernel).unwrap();
 //!     tell.send(kernel.handle()).unwrap();
 //!     runtime.block_on(kernel.serve())
@@ -85,10 +85,10 @@
 //! | `loop_run` | [`run`](crate::Kernel::run), and [`serve`](crate::Kernel::serve) inside a service |
 //! | `loop_halt` | the future is ready |
 //! | `loop_resume_time_watcher`, `loop_reset_time_watcher`, `loop_pause_time_watcher` | one wake-up for the head of the queue, set when the future goes to wait: a timerfd on Linux, Tokio's sleep elsewhere and on virtual time |
-//! | `loop_watch_filehandle`, `loop_ignore_filehandle` | a task of the kernel's own that waits in Tokio's reactor ([`select_read`](crate::Turn::select_read)); the level is asked for before each event |
-//! | `loop_pause_filehandle`, `loop_resume_filehandle` | the task stays, and is passed over ([`select_pause_read`](crate::Turn::select_pause_read)) |
-//! | `loop_watch_signal`, `loop_ignore_signal`, `loop_ignore_all_signals` | Tokio's signal streams, from the first watcher to the last ([`sig`](crate::Turn::sig)); then the system's default action is back |
-//! | `loop_attach_uidestroy` | none: no toolkit. A program raises `UIDESTROY` itself ([`signal`](crate::Turn::signal)), and it is non-maskable as in POE |
+//! | `loop_watch_filehandle`, `loop_ignore_filehandle` | a task of the kernel's own that waits in Tokio's reactor ([`select_read`](crate::KernelRef::select_read)); the level is asked for before each event |
+//! | `loop_pause_filehandle`, `loop_resume_filehandle` | the task stays, and is passed over ([`select_pause_read`](crate::KernelRef::select_pause_read)) |
+//! | `loop_watch_signal`, `loop_ignore_signal`, `loop_ignore_all_signals` | Tokio's signal streams, from the first watcher to the last ([`sig`](crate::KernelRef::sig)); then the system's default action is back |
+//! | `loop_attach_uidestroy` | none: no toolkit. A program raises `UIDESTROY` itself ([`signal`](crate::KernelRef::signal)), and it is non-maskable as in POE |
 //! | hang-up, error, invalid descriptor | ready for whatever is watched; a descriptor cannot be invalid, since the watcher has a duplicate of its own |
 //! | the search for a loop: `use`, import, environment, a module that is loaded | none: the host is who polls |
 

@@ -134,9 +134,9 @@ serial_id! {
     /// let kernel = Kernel::new();
     /// Session::builder(0)
     ///     .on(START, |cx, ()| {
-    ///         let id: poe::AlarmId = cx.delay_set(TICK, Duration::from_secs(60), ());
+    ///         let id: poe::TimerId = cx.delay_set(TICK, Duration::from_secs(60), ());
     ///         assert!(cx.alarm_remove(id).is_ok());
-    ///         assert!(cx.alarm_remove(id).unwrap_err().is_no_such_alarm());
+    ///         assert!(cx.alarm_remove(id).unwrap_err().is_no_such_timer());
     ///         let later = cx.delay_set(TICK, Duration::from_millis(1), ());
     ///         assert!(later.get() > id.get());
     ///     })
@@ -146,12 +146,12 @@ serial_id! {
     /// kernel.run().await
     /// # }).unwrap();
     /// ```
-    AlarmId
+    TimerId
 }
 
 serial_id! {
-    /// Names one piece of spawned work: what [`spawn`](crate::Turn::spawn), [`attach`](crate::Turn::attach) and
-    /// [`blocking`](crate::Turn::blocking) return, and [`cancel`](crate::Turn::cancel) takes.
+    /// Names one piece of spawned work: what [`spawn`](crate::KernelRef::spawn), [`attach`](crate::KernelRef::attach) and
+    /// [`blocking`](crate::KernelRef::blocking) return, and [`cancel`](crate::KernelRef::cancel) takes.
     ///
     /// ```
     /// use poe::{Event, Kernel, Session, event::{START, STOP}};
@@ -187,7 +187,7 @@ serial_id! {
 /// let kernel = Kernel::new();
 /// let (mut peer, ours) = tokio::io::duplex(64);
 /// Session::builder(HashMap::<WheelId, ReadWrite>::new())
-///     .on(START, |cx, io: DuplexStream| -> poe::Handled {
+///     .on(START, |cx, io: DuplexStream| -> poe::HandlerResult {
 ///         let wheel = ReadWrite::builder(io).input(Line::new(), LINE).start(cx)?;
 ///         assert_eq!(wheel.id().get(), 1); // the kernel's first
 ///         cx.heap.insert(wheel.id(), wheel);

@@ -33,14 +33,14 @@
 //!
 //! 1. [`Kernel`] runs: [`run`](Kernel::run) until nothing can happen any more, [`serve`](Kernel::serve) inside a service,
 //!    [`shutdown`](Kernel::shutdown) in good order. [`KernelHandle`] is its door for other threads.
-//! 2. [`Session`], [`States`] and [`Context`]: how sessions are made, and what a handler is given. [`Turn`] has all that
+//! 2. [`Session`], [`States`] and [`Context`]: how sessions are made, and what a handler is given. [`KernelRef`] has all that
 //!    runs no other handler: posts, timers, aliases, reference counts, signals, futures.
 //!    [`Nfa`] is a session whose handlers depend on the state that it is in.
 //! 3. [`Event`]: typed keys over dynamic names; [`event`] has the life-cycle events.
 //! 4. [`component`]: whole sessions ready made, a TCP server and a TCP client, and [`KernelPool`](component::KernelPool):
-//!    servers on several cores. [`wheel`]: I/O that lives in a heap, which components are made of. [`filter`]: octets to
+//!    servers on several cores. [`wheel`]: I/O that lives in a heap, which components are made of. [`filter`]: bytes to
 //!    records and back; by `codec` (a cargo feature) tokio-util's codecs as well.
-//! 5. Beneath: [`driver`], octets that wait; [`pipe`], two connected ends; [`queue`], priority queues for programs' own
+//! 5. Beneath: [`driver`], bytes that wait; [`pipe`], two connected ends; [`queue`], priority queues for programs' own
 //!    use; `tls` and `storable` (features): rustls under a wheel, and Perl's frozen data.
 //! 6. `testing` (a feature): virtual time, transcripts, and a check that nothing is left behind.
 //! 7. [`hosts`]: what may drive a kernel, and what it must do.
@@ -153,16 +153,16 @@ pub mod tls;
 pub mod wheel;
 
 pub use arg::AnyArg;
-pub use error::{CallError, Error, Failure, Handled, OnFailure, PostError, WrongArgument};
+pub use error::{CallError, Error, Failure, HandlerResult, OnFailure, PostError, WrongArgument};
 pub use event::Event;
-pub use id::{AlarmId, SessionId, TaskId, WheelId};
+pub use id::{SessionId, TaskId, TimerId, WheelId};
 pub use kernel::{
-    Alarm, Answer, AwaitedProcess, Caller, DeadLetter, Delta, Die, EventId, EventType, Invoke, Invoked, Kernel,
-    KernelBuilder, KernelHandle, Nested, QueuedEvent, Refcount, Run, SessionHold, SessionHolds, SessionSnapshot,
-    ShutdownReport, Signal, Snapshot, Target, TaskSnapshot, Turn, WatchedFile, WhyAlive,
+    AwaitedProcess, Caller, DeadLetter, Delta, Die, EventId, EventType, Invoke, Invoked, Kernel, KernelBuilder,
+    KernelHandle, KernelRef, Nested, QueuedEvent, Refcount, ReplyFuture, RunFuture, SessionHold, SessionHolds,
+    SessionSnapshot, ShutdownReport, Signal, Snapshot, Target, TaskSnapshot, Timer, WatchedFile, WhyAlive,
 };
 #[cfg(unix)]
-pub use kernel::{ChildExit, ChildProcess, SelectMode, Selected, Watched};
+pub use kernel::{ChildProcess, ProcessExit, SelectMode, Selected, Watched};
 pub use name::Name;
 pub use resource::signals::{KERNEL_SHUTDOWN, SignalClass};
 pub use resource::{Hold, HoldKind, Resource};

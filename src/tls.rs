@@ -55,7 +55,7 @@ const HANDSHAKE: Duration = Duration::from_secs(10);
 ///     cx.spawn(hand_shake, SECURED);
 /// }
 ///
-/// fn on_secured(cx: &mut Context<'_, Server>, stream: io::Result<tls::ServerStream<SocketStream>>) -> poe::Handled {
+/// fn on_secured(cx: &mut Context<'_, Server>, stream: io::Result<tls::ServerStream<SocketStream>>) -> poe::HandlerResult {
 ///     let wheel = ReadWrite::builder(stream?).input(Line::new(), LINE).start(cx)?;
 ///     Ok(cx.heap.clients.push(wheel))
 /// }
@@ -170,9 +170,9 @@ impl Acceptor {
     /// let (mut client, mut server) = (client.unwrap(), server.unwrap());
     /// client.write_all(b"in secret").await.unwrap();
     /// client.flush().await.unwrap();
-    /// let mut octets = [0; 9];
-    /// server.read_exact(&mut octets).await.unwrap();
-    /// assert_eq!(&octets, b"in secret");
+    /// let mut bytes = [0; 9];
+    /// server.read_exact(&mut bytes).await.unwrap();
+    /// assert_eq!(&bytes, b"in secret");
     /// assert!(Acceptor::from_pem(key.as_bytes(), certificate.as_bytes()).is_err()); // the wrong way round
     /// # Ok::<(), poe::Error>(()) }).unwrap();
     /// ```

@@ -1,12 +1,12 @@
 //! What the kernel keeps: nothing of timers and sessions that are over, and little of a session that is alive.
 //!
-//! A binary of its own, for its allocator counts every octet; one test, so that nothing else is counted with it.
+//! A binary of its own, for its allocator counts every byte; one test, so that nothing else is counted with it.
 
 // A global allocator is an unsafe trait. This one only counts and passes everything on to the system's.
 #![allow(unsafe_code)]
 
 use poe::event::{CHILD, START};
-use poe::{AlarmId, Context, Event, Kernel, Session, States};
+use poe::{Context, Event, Kernel, Session, States, TimerId};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::time::Duration;
@@ -51,7 +51,7 @@ static COUNTING: Counting = Counting;
 const CYCLES: usize = if cfg!(debug_assertions) { 100_000 } else { 1_000_000 };
 /// As many sessions as one measurement has alive at a time.
 const ALIVE: usize = 100_000;
-/// What an empty cycle may cost for a while: less than one octet in a hundred cycles.
+/// What an empty cycle may cost for a while: less than one byte in a hundred cycles.
 const SLACK: isize = 1024;
 /// With a table that sessions share, as those of a server do.
 const BYTES_SHARED: isize = 400;
@@ -83,7 +83,7 @@ async fn leaves_nothing(what: &str, kernel: &Kernel, times: usize, mut cycle: im
 
 /// Timers that are set, and removed while ten younger ones wait: by ID, by name, and all at once.
 async fn set_and_cancel(kernel: &Kernel, times: usize) {
-    fn step(cx: &mut Context<'_, Vec<AlarmId>>, left: usize) {
+    fn step(cx: &mut Context<'_, Vec<TimerId>>, left: usize) {
         let now = left.min(1000);
         for n in 0..now {
             let id = cx.delay_set(
@@ -160,7 +160,7 @@ async fn per_session(what: &str, at_most: isize, create: impl Fn(&Kernel, u64)) 
     let bytes = (LIVE.get() - before) / ALIVE as isize;
     println!("a session with {what}: {bytes} live bytes");
     // It also was a session that could run: all of them end as they should.
-    kernel.stop().unwrap();
+    kernel.stop_all().unwrap();
     assert_eq!(kernel.session_count(), 0);
     assert!(bytes <= at_most, "a session with {what} has {bytes} live bytes");
 }

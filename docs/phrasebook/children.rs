@@ -1,12 +1,12 @@
-use poe::{ChildExit, Event, Kernel, Session, event::START};
+use poe::{ProcessExit, Event, Kernel, Session, event::START};
 
-const ENDED: Event<ChildExit<&str>> = Event::new("ended");
+const ENDED: Event<ProcessExit<&str>> = Event::new("ended");
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), poe::Error> {
     let kernel = Kernel::new();
     Session::builder(())
-        .on(START, |cx, ()| -> poe::Handled {
+        .on(START, |cx, ()| -> poe::HandlerResult {
             let child = std::process::Command::new("sh").args(["-c", "exit 3"]).spawn()?;
             Ok(cx.sig_child(child, ENDED, "the third")?) // given away: the kernel reaps it
         })

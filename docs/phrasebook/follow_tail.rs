@@ -24,7 +24,7 @@ async fn main() -> Result<(), poe::Error> {
     append(&log, "old\n").expect("a log");
     let kernel = Kernel::new();
     Session::builder(Heap { log, tail: None })
-        .on(START, |cx, ()| -> poe::Handled {
+        .on(START, |cx, ()| -> poe::HandlerResult {
             let tail = FollowTail::builder(&cx.heap.log)
                 .input(Line::lossy(), LINE)
                 .reset(ROTATED)
@@ -35,7 +35,7 @@ async fn main() -> Result<(), poe::Error> {
             append(&cx.heap.log, "new\n")?;
             Ok(())
         })
-        .on(LINE, |cx, input| -> poe::Handled {
+        .on(LINE, |cx, input| -> poe::HandlerResult {
             println!("line: {}", input.record);
             if input.record == "new" {
                 fs::rename(&cx.heap.log, cx.heap.log.with_extension("log.1"))?;
@@ -47,7 +47,7 @@ async fn main() -> Result<(), poe::Error> {
             Ok(())
         })
         .on(ROTATED, |_, _| println!("rotated"))
-        .on(STOP, |cx, ()| -> poe::Handled {
+        .on(STOP, |cx, ()| -> poe::HandlerResult {
             fs::remove_file(&cx.heap.log)?;
             fs::remove_file(cx.heap.log.with_extension("log.1"))?;
             Ok(())

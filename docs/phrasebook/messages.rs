@@ -15,7 +15,7 @@ async fn main() -> Result<(), poe::Error> {
         .on(DONE, |cx, ()| cx.alias_remove("adder"))
         .create(&kernel)?;
     Session::builder(())
-        .on(START, |cx, ()| -> poe::Handled {
+        .on(START, |cx, ()| -> poe::HandlerResult {
             cx.post("adder", NOTE, "posted")?;
             println!("called: {}", cx.call("adder", ADD, (2, 3))?);
             cx.yield_to(LAST, ());

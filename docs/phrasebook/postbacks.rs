@@ -7,7 +7,7 @@ const TOLD: Event<(&str, &str)> = Event::new("told");
 async fn main() -> Result<(), poe::Error> {
     let kernel = Kernel::new();
     Session::builder(())
-        .on(START, |cx, ()| -> poe::Handled {
+        .on(START, |cx, ()| -> poe::HandlerResult {
             let callback = cx.callback(SQUARE, "called");
             println!("the answer is {}", callback.call(cx, 7)?);
             let postback = cx.postback(TOLD, "first");

@@ -22,9 +22,9 @@ POE::Session->create(
       $_[HEAP]{wheel}->put(uc $_[ARG0]);
     },
     flushed => sub {
-      sysread($_[HEAP]{theirs}, my $octets, 100);
-      $octets =~ s/\r\n/|/g;
-      print "flushed: $octets\n";
+      sysread($_[HEAP]{theirs}, my $bytes, 100);
+      $bytes =~ s/\r\n/|/g;
+      print "flushed: $bytes\n";
       close(delete $_[HEAP]{theirs});
     },
     failed => sub {

@@ -18,7 +18,7 @@ struct Heap {
 async fn main() -> Result<(), poe::Error> {
     let kernel = Kernel::new();
     Session::builder(Heap::default())
-        .on(START, |cx, ()| -> poe::Handled {
+        .on(START, |cx, ()| -> poe::HandlerResult {
             let (ours, mut theirs) = UnixStream::pair()?;
             theirs.write_all(b"hello\nworld\n")?;
             cx.heap.theirs = Some(theirs);
@@ -28,18 +28,18 @@ async fn main() -> Result<(), poe::Error> {
             cx.heap.wheel = Some(wheel.start(cx)?);
             Ok(())
         })
-        .on(LINE, |cx, input| -> poe::Handled {
+        .on(LINE, |cx, input| -> poe::HandlerResult {
             println!("line: {}", input.record);
             if let Some(wheel) = &cx.heap.wheel {
                 wheel.put(input.record.to_uppercase())?;
             }
             Ok(())
         })
-        .on(FLUSHED, |cx, _| -> poe::Handled {
+        .on(FLUSHED, |cx, _| -> poe::HandlerResult {
             if let Some(mut theirs) = cx.heap.theirs.take() {
-                let mut octets = [0; 100];
-                let n = theirs.read(&mut octets)?;
-                println!("flushed: {}", String::from_utf8_lossy(&octets[..n]).replace("\r\n", "|"));
+                let mut bytes = [0; 100];
+                let n = theirs.read(&mut bytes)?;
+                println!("flushed: {}", String::from_utf8_lossy(&bytes[..n]).replace("\r\n", "|"));
             }
             Ok(())
         })

@@ -13,14 +13,14 @@ POE::Session->create(
     writable => sub {
       my ($kernel, $heap, $handle) = @_[KERNEL, HEAP, ARG0];
       $kernel->select_write($handle);
-      syswrite($handle, "octets");
+      syswrite($handle, "bytes");
       close(delete $heap->{writer});
       close($handle);
     },
     readable => sub {
       my ($kernel, $handle, $extra) = @_[KERNEL, ARG0, ARG2];
-      if (sysread($handle, my $octets, 100)) {
-        print "read: $octets, $extra\n";
+      if (sysread($handle, my $bytes, 100)) {
+        print "read: $bytes, $extra\n";
         return;
       }
       print "the end\n";

@@ -14,23 +14,23 @@ async fn main() -> Result<(), poe::Error> {
     let kernel = Kernel::new();
     let (reader, writer) = std::io::pipe().expect("no pipe");
     Session::builder(Heap { reader, writer: Some(writer) })
-        .on(START, |cx, ()| -> poe::Handled {
+        .on(START, |cx, ()| -> poe::HandlerResult {
             cx.select_read(&Watched::new(&cx.heap.reader)?, READABLE, "extra")?;
             cx.select_write(&Watched::new(cx.heap.writer.as_ref().unwrap())?, WRITABLE, ())?;
             Ok(())
         })
-        .on(WRITABLE, |cx, ready| -> poe::Handled {
+        .on(WRITABLE, |cx, ready| -> poe::HandlerResult {
             cx.select_write_clear(&ready.handle);
             if let Some(mut writer) = cx.heap.writer.take() {
-                writer.write_all(b"octets")?;
+                writer.write_all(b"bytes")?;
             }
             Ok(())
         })
-        .on(READABLE, |cx, ready| -> poe::Handled {
-            let mut octets = [0; 100];
-            let n = cx.heap.reader.read(&mut octets)?;
+        .on(READABLE, |cx, ready| -> poe::HandlerResult {
+            let mut bytes = [0; 100];
+            let n = cx.heap.reader.read(&mut bytes)?;
             if n > 0 {
-                println!("read: {}, {}", String::from_utf8_lossy(&octets[..n]), ready.extra);
+                println!("read: {}, {}", String::from_utf8_lossy(&bytes[..n]), ready.extra);
                 return Ok(());
             }
             println!("the end");

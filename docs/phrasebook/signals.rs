@@ -7,7 +7,7 @@ const INT: Event<Signal> = Event::new("int");
 async fn main() -> Result<(), poe::Error> {
     let kernel = Kernel::new();
     Session::builder(())
-        .on(START, |cx, ()| -> poe::Handled {
+        .on(START, |cx, ()| -> poe::HandlerResult {
             cx.alias_set("watcher")?;
             cx.sig("USR1", USR1);
             cx.sig("INT", INT);

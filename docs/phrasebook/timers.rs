@@ -9,7 +9,7 @@ async fn main() -> Result<(), poe::Error> {
     let ms = Duration::from_millis;
     let kernel = Kernel::new();
     Session::builder(())
-        .on(START, move |cx, ()| -> poe::Handled {
+        .on(START, move |cx, ()| -> poe::HandlerResult {
             cx.delay(TIMEOUT, ms(10), ());
             cx.delay(TIMEOUT, ms(50), ()); // in its place
             cx.delay_add(TICK, ms(20), "first");

@@ -1,11 +1,11 @@
-//! Any octets, in any chunks, through every kind of block filter: the same records as in one piece, nothing lost, no panic.
+//! Any bytes, in any chunks, through every kind of block filter: the same records as in one piece, nothing lost, no panic.
 
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 use poe::filter::{Block, Filter};
 
-/// A record, or the octets of an error and whether it is fatal.
+/// A record, or the bytes of an error and whether it is fatal.
 type Seen = Result<Vec<u8>, (bool, Vec<u8>)>;
 
 fuzz_target!(|data: &[u8]| {
@@ -30,9 +30,9 @@ fuzz_target!(|data: &[u8]| {
     feed(&mut parts, &mut seen, left);
     assert_eq!(seen, expected, "{filter:?}");
 
-    let pending = parts.get_pending().to_vec();
+    let pending = parts.pending().to_vec();
     assert_eq!(parts.take_pending(), pending);
-    assert!(parts.get_pending().is_empty());
+    assert!(parts.pending().is_empty());
 });
 
 fn feed(filter: &mut Block, seen: &mut Vec<Seen>, read: &[u8]) {
@@ -41,24 +41,24 @@ fn feed(filter: &mut Block, seen: &mut Vec<Seen>, read: &[u8]) {
     }
 }
 
-fn records(filter: &mut Block, octets: &[u8]) -> Vec<Seen> {
-    let records = filter.get(octets).into_iter();
+fn records(filter: &mut Block, bytes: &[u8]) -> Vec<Seen> {
+    let records = filter.get(bytes).into_iter();
     records
         .map(|record| match record {
             Ok(record) => Ok(record.to_vec()),
-            Err(error) => Err((error.is_fatal(), error.octets().to_vec())),
+            Err(error) => Err((error.is_fatal(), error.bytes().to_vec())),
         })
         .collect()
 }
 
-fn mode_of(octet: u8, limit: usize) -> Block {
-    match octet % 4 {
+fn mode_of(byte: u8, limit: usize) -> Block {
+    match byte % 4 {
         0 => Block::new().max_length(limit + 1),
         1 => Block::fixed(limit + 1),
         2 => Block::new(),
         _ => {
-            let decode = |octets: &[u8]| {
-                let header = octets.first_chunk::<2>();
+            let decode = |bytes: &[u8]| {
+                let header = bytes.first_chunk::<2>();
                 Ok(header.map(|length| (2, u16::from_be_bytes(*length).into())))
             };
             let encode = |_: usize, _: &mut bytes::BytesMut| ();

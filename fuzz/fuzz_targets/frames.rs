@@ -1,5 +1,5 @@
-//! Any octets as the payload of a frame, for each serializer: no panic, no more items and levels than the limits allow, no
-//! second value; and what was read comes back. The same octets as text come back compressed, whatever their size.
+//! Any bytes as the payload of a frame, for each serializer: no panic, no more items and levels than the limits allow, no
+//! second value; and what was read comes back. The same bytes as text come back compressed, whatever their size.
 
 #![no_main]
 

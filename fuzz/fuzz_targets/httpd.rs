@@ -1,4 +1,4 @@
-//! Any octets, in any chunks, through the HTTP filter: the same requests and refusals as in one piece, bodies within the
+//! Any bytes, in any chunks, through the HTTP filter: the same requests and refusals as in one piece, bodies within the
 //! limit, no panic; and what is answered can be put.
 
 #![no_main]
@@ -37,7 +37,7 @@ fuzz_target!(|data: &[u8]| {
     told(&mut parts, left, limit, &mut seen);
     assert_eq!(seen, expected);
 
-    let pending = parts.get_pending().to_vec();
+    let pending = parts.pending().to_vec();
     assert!(stream.ends_with(&pending));
     assert_eq!(parts.take_pending(), pending);
 });

@@ -1,11 +1,11 @@
-//! Any octets, in any chunks, through every kind of line filter: the same records as in one piece, nothing lost, no panic.
+//! Any bytes, in any chunks, through every kind of line filter: the same records as in one piece, nothing lost, no panic.
 
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 use poe::filter::{Filter, Line};
 
-/// `None` is an error, with the octets that it carries.
+/// `None` is an error, with the bytes that it carries.
 type Seen = (Option<String>, Vec<u8>);
 
 fuzz_target!(|data: &[u8]| {
@@ -29,26 +29,26 @@ fuzz_target!(|data: &[u8]| {
     seen.extend(records(&mut parts, left));
     assert_eq!(seen, expected, "{filter:?}");
 
-    let pending = parts.get_pending().to_vec();
+    let pending = parts.pending().to_vec();
     assert_eq!(parts.take_pending(), pending);
-    assert!(parts.get_pending().is_empty());
+    assert!(parts.pending().is_empty());
     assert!(pending.len() <= limit as usize + 1 + 2 * 4096);
 });
 
-fn records(filter: &mut Line, octets: &[u8]) -> Vec<Seen> {
+fn records(filter: &mut Line, bytes: &[u8]) -> Vec<Seen> {
     let seen = |record: Result<String, poe::filter::FilterError>| match record {
         Ok(line) => (Some(line), Vec::new()),
         Err(error) => {
             assert!(!error.is_fatal());
-            (None, error.octets().to_vec())
+            (None, error.bytes().to_vec())
         }
     };
-    filter.get(octets).into_iter().map(seen).collect()
+    filter.get(bytes).into_iter().map(seen).collect()
 }
 
-fn mode_of(octet: u8) -> Line {
+fn mode_of(byte: u8) -> Line {
     let pattern = |pattern| Line::new().input_regexp(pattern).expect("a pattern of ours is sound");
-    match octet % 14 {
+    match byte % 14 {
         0 => Line::new(),
         1 => Line::new().autodetect(),
         2 => Line::new().literal("\n"),

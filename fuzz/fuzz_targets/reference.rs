@@ -1,4 +1,4 @@
-//! Any octets as a stream of frames, in any chunks, with and without compression: the same records and errors as in one
+//! Any bytes as a stream of frames, in any chunks, with and without compression: the same records and errors as in one
 //! piece, nothing lost, no panic, and bounded.
 
 #![no_main]
@@ -7,7 +7,7 @@ use libfuzzer_sys::fuzz_target;
 use poe::filter::{Filter, FilterError, Reference, Storable};
 use poe::storable::{self, Value};
 
-/// A record as its image, or an error: whether it is fatal, and the octets it carries.
+/// A record as its image, or an error: whether it is fatal, and the bytes it carries.
 type Seen = Result<Option<Vec<u8>>, (bool, Vec<u8>)>;
 
 const LIMIT: usize = 4096;
@@ -35,7 +35,7 @@ fuzz_target!(|data: &[u8]| {
         if !seen.iter().any(|record| matches!(record, Err((true, _)))) {
             seen.extend(records(&mut parts, read));
         }
-        assert!(parts.get_pending().len() <= LIMIT);
+        assert!(parts.pending().len() <= LIMIT);
     }
     // How much had come when a stream turned out to be too much for the buffer depends on the reads, too.
     if expected.iter().any(|record| matches!(record, Err((true, _)))) && stream.len() > LIMIT {
@@ -43,14 +43,14 @@ fuzz_target!(|data: &[u8]| {
     }
     assert_eq!(seen, expected);
     if !matches!(expected.last(), Some(Err((true, _)))) {
-        assert_eq!(parts.get_pending(), whole.get_pending());
+        assert_eq!(parts.pending(), whole.pending());
     }
 });
 
-fn records(filter: &mut Reference<Storable<Value>>, octets: &[u8]) -> Vec<Seen> {
+fn records(filter: &mut Reference<Storable<Value>>, bytes: &[u8]) -> Vec<Seen> {
     let seen = |record: Result<Value, FilterError>| match record {
         Ok(value) => Ok(storable::freeze(&value).ok()),
-        Err(error) => Err((error.is_fatal(), error.octets().to_vec())),
+        Err(error) => Err((error.is_fatal(), error.bytes().to_vec())),
     };
-    filter.get(octets).into_iter().map(seen).collect()
+    filter.get(bytes).into_iter().map(seen).collect()
 }

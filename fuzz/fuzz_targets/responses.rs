@@ -60,5 +60,5 @@ fuzz_target!(|data: &[u8]| {
         "{}",
         request.escape_ascii()
     );
-    assert!(filter.get_pending().is_empty());
+    assert!(filter.pending().is_empty());
 });

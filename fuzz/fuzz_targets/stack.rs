@@ -5,7 +5,7 @@
 
 use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
-use poe::filter::{Block, Filter, Grep, Layer, Line, Map, Seam, Stackable, Stream};
+use poe::filter::{Block, Filter, Grep, Layer, Line, Map, Seam, Stackable, Raw};
 
 /// Each record is in two halves, and goes out as it is.
 fn halves() -> Map<Bytes> {
@@ -19,7 +19,7 @@ fn halves() -> Map<Bytes> {
 fn layer(kind: u8) -> Layer {
     match kind % 5 {
         0 => Layer::filter(Line::bytes().literal("\n")),
-        1 => Layer::filter(Stream::new()),
+        1 => Layer::filter(Raw::new()),
         2 => Layer::filter(Block::fixed(3)),
         3 => Layer::stage(Grep::code(|_: &Bytes| true)),
         _ => Layer::stage(halves()),
@@ -41,12 +41,12 @@ fuzz_target!(|data: &[u8]| {
                     .take((op >> 4).into())
                     .map(|byte| b"abcdefg\n"[usize::from(byte % 8)])
                     .collect();
-                stack.get_one_start(&text);
+                stack.feed(&text);
                 fed.extend(text);
             }
             2 | 3 => {
                 for _ in 0..op >> 4 {
-                    match stack.get_one().expect("nothing is refused") {
+                    match stack.next_record().expect("nothing is refused") {
                         Some(record) => given.extend_from_slice(&record),
                         None => break,
                     }
@@ -59,13 +59,13 @@ fuzz_target!(|data: &[u8]| {
             _ => {
                 let mut next = Stackable::new([layer(op >> 3), layer(op >> 5)]);
                 Seam::new().switch(&mut stack, &mut next);
-                assert!(stack.get_pending().is_empty());
+                assert!(stack.pending().is_empty());
                 stack = next;
             }
         }
         // What a map has made of a record and not given is pending only when it is taken.
         if !stack.filter_types().iter().any(|name| name.contains("Map")) {
-            assert_eq!([letters(&given), letters(stack.get_pending())].concat(), letters(&fed));
+            assert_eq!([letters(&given), letters(stack.pending())].concat(), letters(&fed));
         }
     }
     given.extend_from_slice(&stack.take_pending());

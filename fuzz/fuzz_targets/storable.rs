@@ -1,4 +1,4 @@
-//! Any octets as a Storable image, read in every way: an error or a value, and what was read can be written and read
+//! Any bytes as a Storable image, read in every way: an error or a value, and what was read can be written and read
 //! again as the same.
 
 #![no_main]
@@ -34,7 +34,7 @@ fn again(value: &Value, settings: &Settings) {
     };
     let value = settings.thaw(&written).expect("what was written can be read");
     // The target of a weak reference goes when nothing else holds it.
-    if !written.iter().any(|octet| matches!(octet, 0x1b | 0x1c)) {
+    if !written.iter().any(|byte| matches!(byte, 0x1b | 0x1c)) {
         assert_eq!(settings.freeze(&value).expect("and written again"), written);
     }
     if settings.thaw(&written[..written.len() - 1]).is_ok() {

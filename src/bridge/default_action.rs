@@ -97,7 +97,7 @@ fn register(number: i32) -> io::Result<Arc<AtomicBool>> {
 enum Before {
     Default,
     Ignored,
-    Handled,
+    HandlerResult,
 }
 
 impl Before {
@@ -129,7 +129,7 @@ impl Before {
         };
         Some(match (is_in("SigIgn")?, is_in("SigCgt")?) {
             (true, _) => Before::Ignored,
-            (false, true) => Before::Handled,
+            (false, true) => Before::HandlerResult,
             (false, false) => Before::Default,
         })
     }
@@ -143,8 +143,8 @@ mod tests {
     fn the_masks_of_proc_say_what_is_in_force() {
         let status = "Name:\tx\nSigBlk:\t0000000000000000\nSigIgn:\t0000000000001000\nSigCgt:\t0000000000014002\n";
         assert_eq!(Before::from_status(status, 13), Some(Before::Ignored));
-        assert_eq!(Before::from_status(status, 2), Some(Before::Handled));
-        assert_eq!(Before::from_status(status, 15), Some(Before::Handled));
+        assert_eq!(Before::from_status(status, 2), Some(Before::HandlerResult));
+        assert_eq!(Before::from_status(status, 15), Some(Before::HandlerResult));
         assert_eq!(Before::from_status(status, 1), Some(Before::Default));
         assert_eq!(Before::from_status("SigIgn:\tzz\n", 1), None);
         assert_eq!(Before::from_status("", 1), None);

@@ -77,7 +77,7 @@ pub(crate) fn reap_later(children: impl IntoIterator<Item = OwnChild>) {
     match &mut *reaper {
         Some(reaper) => {
             reaper.new.extend(children);
-            // It cannot be full: the thread empties it before it looks for new ones, and one octet is enough to wake it.
+            // It cannot be full: the thread empties it before it looks for new ones, and one byte is enough to wake it.
             let _ = reaper.wake.write(&[0]);
         }
         none => match start() {
@@ -112,8 +112,8 @@ fn reap(mut woken: PipeReader) {
             }
         }
         if imp::wait(&woken, &mut watched) {
-            let mut octets = [0; 64];
-            let _ = woken.read(&mut octets);
+            let mut bytes = [0; 64];
+            let _ = woken.read(&mut bytes);
         }
     }
 }

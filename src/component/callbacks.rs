@@ -1,7 +1,7 @@
 //! What a user has to say: the callbacks of a connection.
 
 use super::connection::Wired;
-use crate::error::{Failure, Handled, drop_quietly};
+use crate::error::{Failure, HandlerResult, drop_quietly};
 use crate::filter::Filter;
 use crate::session::{Context, IntoReply};
 use crate::wheel::{IoError, SocketStream, WheelStream, whole};
@@ -20,7 +20,7 @@ pub(super) trait Component: 'static {
 }
 
 /// A user's callback, whatever it returns.
-pub(super) type Callback<H, X, A> = Rc<dyn Fn(&mut Context<'_, H, X>, A) -> Handled>;
+pub(super) type Callback<H, X, A> = Rc<dyn Fn(&mut Context<'_, H, X>, A) -> HandlerResult>;
 
 pub(super) fn callback<H: 'static, X: Component, A: 'static, Ret: IntoReply>(
     name: &'static str,
@@ -41,8 +41,8 @@ pub(super) fn plain<H: 'static, X: Component, Ret: IntoReply>(
 pub(super) fn named<H: 'static, X: Component, R>(
     name: &'static str,
     cx: &mut Context<'_, H, X>,
-    f: impl FnOnce(&mut Context<'_, H, X>) -> Handled<R>,
-) -> Handled<R> {
+    f: impl FnOnce(&mut Context<'_, H, X>) -> HandlerResult<R>,
+) -> HandlerResult<R> {
     let failure = match catch_unwind(AssertUnwindSafe(|| f(cx))) {
         Ok(Ok(done)) => return Ok(done),
         Ok(Err(failure)) => failure,
@@ -57,7 +57,7 @@ fn full_name(name: &str, component: &impl Component) -> String {
 }
 
 /// Makes of a socket the stream that is read and written, or refuses it.
-pub(super) type PreConnect<H, X> = Rc<dyn Fn(&mut Context<'_, H, X>, SocketStream) -> Handled<PreConnecting>>;
+pub(super) type PreConnect<H, X> = Rc<dyn Fn(&mut Context<'_, H, X>, SocketStream) -> HandlerResult<PreConnecting>>;
 
 pub(super) type PreConnecting = Pin<Box<dyn Future<Output = io::Result<WheelStream>>>>;
 
@@ -153,7 +153,7 @@ impl<H: 'static, X: Wired> Callbacks<H, X> {
 pub(super) fn call<H: 'static, X: 'static>(
     callback: &Option<Callback<H, X, ()>>,
     cx: &mut Context<'_, H, X>,
-) -> Handled {
+) -> HandlerResult {
     match callback {
         Some(callback) => callback(cx, ()),
         None => Ok(()),

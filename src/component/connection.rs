@@ -6,11 +6,11 @@
 use super::callbacks::{Callback, Callbacks, Component, call, named};
 use super::settings::Settings;
 use super::wire::Wire;
-use crate::error::{Error, ErrorKind, Handled, text_of};
+use crate::error::{Error, ErrorKind, HandlerResult, text_of};
 use crate::event::{Event, STOP};
 use crate::filter::Filter;
 use crate::id::WheelId;
-use crate::kernel::Turn;
+use crate::kernel::KernelRef;
 use crate::session::{Context, States};
 use crate::wheel::{Connection, IoError, ReadWrite, ReadWriteBuilder, WheelStream};
 use std::io;
@@ -70,14 +70,14 @@ pub(super) trait Wired: Component + Sized {
 }
 
 /// A component gives its alias up, which the user may have done before it: that is no error to tell of.
-pub(super) fn give_up_alias(turn: Turn<'_>, alias: &str) {
-    if let Some(slot) = turn.slot() {
-        let _ = turn.core.alias_remove(slot, alias);
+pub(super) fn give_up_alias(kernel: KernelRef<'_>, alias: &str) {
+    if let Some(slot) = kernel.slot() {
+        let _ = kernel.core.alias_remove(slot, alias);
     }
 }
 
 /// What is to happen when a connection is over.
-pub(super) type Ended<H, X> = Rc<dyn Fn(&mut Context<'_, H, X>) -> Handled>;
+pub(super) type Ended<H, X> = Rc<dyn Fn(&mut Context<'_, H, X>) -> HandlerResult>;
 
 /// What a connection's session works by; the same for all that one builder makes.
 pub(super) struct Plan<H: 'static, X: Wired> {
@@ -143,7 +143,7 @@ impl<H: 'static, X: Wired> Plan<H, X> {
     }
 
     /// Takes a connection: PreConnect has it first, if there is one.
-    pub(super) fn take(&self, cx: &mut Context<'_, H, X>, connection: Connection) -> Handled {
+    pub(super) fn take(&self, cx: &mut Context<'_, H, X>, connection: Connection) -> HandlerResult {
         let Connection {
             stream, peer, wheel, ..
         } = connection;
@@ -162,7 +162,7 @@ impl<H: 'static, X: Wired> Plan<H, X> {
         &self,
         cx: &mut Context<'_, H, X>,
         (wheel, made): (WheelId, io::Result<WheelStream>),
-    ) -> Result<Handled, io::Error> {
+    ) -> Result<HandlerResult, io::Error> {
         let wire = cx.component().wire();
         if !wire.is_pre_connecting(wheel) {
             return Ok(Ok(()));
@@ -172,7 +172,7 @@ impl<H: 'static, X: Wired> Plan<H, X> {
     }
 
     /// Makes the wheel, then calls `connected`.
-    fn connect(&self, cx: &mut Context<'_, H, X>, builder: ReadWriteBuilder) -> Handled {
+    fn connect(&self, cx: &mut Context<'_, H, X>, builder: ReadWriteBuilder) -> HandlerResult {
         let wheel = self.wheel(cx, builder)?;
         let wire = cx.component().wire();
         wire.reset(wire.peer());
@@ -182,7 +182,7 @@ impl<H: 'static, X: Wired> Plan<H, X> {
     }
 
     /// A wheel on a stream, by the settings.
-    pub(super) fn wheel(&self, cx: &mut Context<'_, H, X>, builder: ReadWriteBuilder) -> Handled<ReadWrite> {
+    pub(super) fn wheel(&self, cx: &mut Context<'_, H, X>, builder: ReadWriteBuilder) -> HandlerResult<ReadWrite> {
         let filter = named("filter", cx, |_| Ok((self.filter)()))?;
         let mut builder = builder.bare_input(filter, input::<X::Filter>()).error(ERROR);
         if self.callbacks.flushed.is_some() {
@@ -204,7 +204,7 @@ impl<H: 'static, X: Wired> Plan<H, X> {
         cx: &mut Context<'_, H, X>,
         callback: &Option<Callback<H, X, A>>,
         arg: A,
-    ) -> Handled {
+    ) -> HandlerResult {
         let Some(callback) = callback else { return Ok(()) };
         let wire = cx.component().wire();
         if wire.failed.get() {
@@ -234,7 +234,7 @@ impl<H: 'static, X: Wired> Plan<H, X> {
     }
 
     /// Begins the end, and reaches it if nothing waits to be written.
-    pub(super) fn shutdown(&self, cx: &mut Context<'_, H, X>) -> Handled {
+    pub(super) fn shutdown(&self, cx: &mut Context<'_, H, X>) -> HandlerResult {
         self.let_go(cx);
         let wire = cx.component().wire();
         wire.shutdown.set(true);
@@ -243,7 +243,7 @@ impl<H: 'static, X: Wired> Plan<H, X> {
             return if wire.up.get() { self.finish(cx) } else { Ok(()) };
         };
         wheel.shutdown_input();
-        if wire.broken.get() || wheel.is_output_closed() || wheel.out_octets() == 0 {
+        if wire.broken.get() || wheel.is_output_closed() || wheel.buffered_bytes() == 0 {
             return self.finish(cx);
         }
         if !wire.finishing.replace(true) {
@@ -253,7 +253,7 @@ impl<H: 'static, X: Wired> Plan<H, X> {
     }
 
     /// The end: `disconnected` is called, and the wheel goes.
-    fn finish(&self, cx: &mut Context<'_, H, X>) -> Handled {
+    fn finish(&self, cx: &mut Context<'_, H, X>) -> HandlerResult {
         let result = if X::CLOSES_FIRST {
             self.close(cx);
             self.disconnect(cx)
@@ -265,7 +265,7 @@ impl<H: 'static, X: Wired> Plan<H, X> {
         result.and(self.end(cx))
     }
 
-    fn end(&self, cx: &mut Context<'_, H, X>) -> Handled {
+    fn end(&self, cx: &mut Context<'_, H, X>) -> HandlerResult {
         self.ended.as_ref().map_or(Ok(()), |ended| ended(cx))
     }
 
@@ -274,7 +274,7 @@ impl<H: 'static, X: Wired> Plan<H, X> {
     }
 
     /// Calls `disconnected`, unless it was called for this connection or there was none.
-    fn disconnect(&self, cx: &mut Context<'_, H, X>) -> Handled {
+    fn disconnect(&self, cx: &mut Context<'_, H, X>) -> HandlerResult {
         if cx.component().wire().up.take() {
             return call(&self.callbacks.disconnected, cx);
         }
@@ -282,13 +282,13 @@ impl<H: 'static, X: Wired> Plan<H, X> {
     }
 
     /// Ends the connection at once; what was put and not written is lost.
-    pub(super) fn cut(&self, cx: &mut Context<'_, H, X>) -> Handled {
+    pub(super) fn abort(&self, cx: &mut Context<'_, H, X>) -> HandlerResult {
         self.let_go(cx);
-        cx.component().wire().cut();
+        cx.component().wire().abort();
         self.disconnect(cx)
     }
 
-    fn got_error(&self, cx: &mut Context<'_, H, X>, error: IoError) -> Handled {
+    fn got_error(&self, cx: &mut Context<'_, H, X>, error: IoError) -> HandlerResult {
         let error = match cx.component().wire().peer() {
             Some(peer) => error.about(peer.to_string()),
             None => error,
@@ -314,7 +314,7 @@ impl<H: 'static, X: Wired> Plan<H, X> {
         result
     }
 
-    fn told_of_error(&self, cx: &mut Context<'_, H, X>, error: IoError) -> Handled {
+    fn told_of_error(&self, cx: &mut Context<'_, H, X>, error: IoError) -> HandlerResult {
         if self.callbacks.error.is_none() && !error.is_eof() && !error.is_reset() {
             let peer = cx.component().wire().peer().map(tracing::field::display);
             tracing::warn!(target: "poe::wheels", session = %cx.session_id(), peer, "{}", text_of(&error));
@@ -323,7 +323,7 @@ impl<H: 'static, X: Wired> Plan<H, X> {
     }
 
     /// A record that could not be put is at hand while the error callback runs.
-    fn got_refusal(&self, cx: &mut Context<'_, H, X>, error: IoError) -> Handled {
+    fn got_refusal(&self, cx: &mut Context<'_, H, X>, error: IoError) -> HandlerResult {
         let wire = cx.component().wire();
         let record = wire.next_refused();
         drop(wire.returned.replace(record));
@@ -345,7 +345,7 @@ impl<H: 'static, X: Wired> Plan<H, X> {
         }
     }
 
-    fn got_flush(&self, cx: &mut Context<'_, H, X>) -> Handled {
+    fn got_flush(&self, cx: &mut Context<'_, H, X>) -> HandlerResult {
         let result = self.tell(cx, &self.callbacks.flushed, ());
         let wire = cx.component().wire();
         let ended = if wire.finishing.get() && wire.wheel().is_some() {
@@ -379,7 +379,7 @@ impl<H: 'static, X: Wired> Plan<H, X> {
         .on(HIGH, move |cx, _| on_high.tell(cx, &on_high.callbacks.high, ()))
         .on(LOW, move |cx, _| on_low.tell(cx, &on_low.callbacks.low, ()))
         .on(CUT, move |cx, ()| {
-            let result = on_cut.cut(cx);
+            let result = on_cut.abort(cx);
             result.and(on_cut.end(cx))
         })
         // A session that is stopped from outside has lost its connection all the same.

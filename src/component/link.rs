@@ -3,7 +3,7 @@
 use super::connection::{CUT, REFUSED, SHUTDOWN};
 use super::wire::Wire;
 use crate::filter::Filter;
-use crate::kernel::Turn;
+use crate::kernel::KernelRef;
 use crate::wheel::{IoError, Level, PutError, PutErrorKind, ReadWrite, SocketName};
 use std::cell::OnceCell;
 use std::fmt;
@@ -21,7 +21,7 @@ use std::rc::Rc;
 ///     .client_input(|cx, line: String| {
 ///         let client = cx.client();
 ///         assert!(client.is_connected() && client.peer_addr().is_some_and(|addr| addr.ip().is_loopback()));
-///         client.put(format!("{} octets", line.len()));       // the server's filter says what can be put
+///         client.put(format!("{} bytes", line.len()));       // the server's filter says what can be put
 ///         if line == "quit" {
 ///             client.shutdown();                              // once that is written
 ///             assert!(!client.is_connected());
@@ -32,7 +32,7 @@ use std::rc::Rc;
 ///     .await?;
 /// TcpClient::builder(server.local_name())
 ///     .connected(|cx| cx.server().put("quit"))
-///     .server_input(|_, line| assert_eq!(line, "4 octets"))
+///     .server_input(|_, line| assert_eq!(line, "4 bytes"))
 ///     .disconnected(move |_| server.shutdown())
 ///     .start(&kernel)?;
 /// kernel.run().await
@@ -40,17 +40,17 @@ use std::rc::Rc;
 /// ```
 pub struct Link<'k, F: Filter> {
     pub(super) wire: &'k Wire<F>,
-    pub(super) turn: Turn<'k>,
+    pub(super) kernel: KernelRef<'k>,
     /// Once they were asked for: handed out by reference, for as long as this is there.
     peer: OnceCell<SocketName>,
     wheel: OnceCell<Rc<ReadWrite>>,
 }
 
 impl<'k, F: Filter> Link<'k, F> {
-    pub(super) fn new(wire: &'k Wire<F>, turn: Turn<'k>) -> Self {
+    pub(super) fn new(wire: &'k Wire<F>, kernel: KernelRef<'k>) -> Self {
         Link {
             wire,
-            turn,
+            kernel,
             peer: OnceCell::new(),
             wheel: OnceCell::new(),
         }
@@ -99,7 +99,7 @@ impl<'k, F: Filter> Link<'k, F> {
             return;
         };
         self.wire.refuse(record);
-        self.turn
+        self.kernel
             .yield_to(REFUSED, IoError::filter("write", wheel.id(), kind.into_filter()));
     }
 
@@ -113,13 +113,13 @@ impl<'k, F: Filter> Link<'k, F> {
     /// let kernel = Kernel::new();
     /// let server = TcpServer::builder("127.0.0.1:0")
     ///     .filter(Line::bytes)
-    ///     .client_connected(|cx| -> poe::Handled {
+    ///     .client_connected(|cx| -> poe::HandlerResult {
     ///         let client = cx.client();
     ///         client.wheel().map(|wheel| wheel.set_output_filter(Line::new())).transpose()?;
     ///         client.put(&b"some bytes"[..]);                     // but the filter takes text now
     ///         Ok(())
     ///     })
-    ///     .client_error(|cx, error| -> poe::Handled {
+    ///     .client_error(|cx, error| -> poe::HandlerResult {
     ///         let Some(bytes) = cx.client().take_refused() else { return Ok(()) };
     ///         assert_eq!(error.operation(), "write");
     ///         if let Some(wheel) = cx.client().wheel() {
@@ -179,7 +179,7 @@ impl<'k, F: Filter> Link<'k, F> {
     #[track_caller]
     pub fn shutdown(&self) {
         self.wire.shutdown.set(true);
-        self.turn.yield_to(SHUTDOWN, ());
+        self.kernel.yield_to(SHUTDOWN, ());
     }
 
     /// Ends the connection at once: what was put and not written is lost. The `disconnected` callback runs when the
@@ -192,7 +192,7 @@ impl<'k, F: Filter> Link<'k, F> {
     /// let server = TcpServer::builder("127.0.0.1:0")
     ///     .client_connected(|cx| {
     ///         cx.client().put("which nobody reads");
-    ///         cx.client().cut();
+    ///         cx.client().abort();
     ///     })
     ///     .client_input(|_, _| ())
     ///     .start(&kernel)
@@ -205,9 +205,9 @@ impl<'k, F: Filter> Link<'k, F> {
     /// # }).unwrap();
     /// ```
     #[track_caller]
-    pub fn cut(&self) {
+    pub fn abort(&self) {
         self.wire.shutdown.set(true);
-        self.turn.yield_to(CUT, ());
+        self.kernel.yield_to(CUT, ());
     }
 
     /// Whether there is a connection, and its end was not asked for.

@@ -12,7 +12,7 @@ use std::time::Duration;
 pub(super) struct Settings {
     /// Send small writes at once.
     pub(super) nodelay: bool,
-    /// High and low, in octets.
+    /// High and low, in bytes.
     pub(super) marks: Option<(usize, usize)>,
     /// End the connection after an error.
     pub(super) shutdown_on_error: bool,
@@ -129,7 +129,7 @@ macro_rules! connection_settings {
                 self
             }
 
-            /// Watches how much waits to be written, in octets; `0 < low < high`. Goes with
+            /// Watches how much waits to be written, in bytes; `0 < low < high`. Goes with
             #[doc = concat!("[`", $peer, "_high`](Self::", $peer, "_high) and [`", $peer, "_low`](Self::", $peer, "_low): all three or none.")]
             #[doc(alias = "HighMark")]
             #[doc(alias = "LowMark")]

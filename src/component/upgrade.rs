@@ -16,11 +16,11 @@ use super::link::Link;
 use super::wire::Wire;
 use crate::arg::AnyArg;
 use crate::bridge::runtime::{Home, poll_here};
-use crate::error::Handled;
+use crate::error::HandlerResult;
 use crate::event::{Event, Posts};
 use crate::filter::{Filter, Seam};
 use crate::id::{TaskId, WheelId};
-use crate::kernel::Turn;
+use crate::kernel::KernelRef;
 use crate::name::HeldName;
 use crate::session::{Context, States};
 use crate::wheel::{Level, PutError, ReadWrite, WheelStream, whole};
@@ -64,21 +64,23 @@ enum Stage {
 
 impl<F: Filter> Upgrade<F> {
     /// The connection ends before it is done.
-    pub(super) fn give_up(self, turn: Turn<'_>) {
+    pub(super) fn give_up(self, kernel: KernelRef<'_>) {
         if let Stage::Working(task, _) = self.stage {
             // Its result may be on its way, and is dropped then.
-            let _ = turn.cancel(task);
+            let _ = kernel.cancel(task);
         }
         let ended = io::Error::new(
             io::ErrorKind::ConnectionAborted,
             "the connection ended before it was upgraded",
         );
-        tell(turn, &self.event, Err(ended), self.place);
+        tell(kernel, &self.event, Err(ended), self.place);
     }
 }
 
-fn tell(turn: Turn<'_>, event: &HeldName, outcome: io::Result<()>, place: &'static Location<'static>) {
-    turn.core.deliver(turn.session_id(), event, AnyArg::new(outcome), place);
+fn tell(kernel: KernelRef<'_>, event: &HeldName, outcome: io::Result<()>, place: &'static Location<'static>) {
+    kernel
+        .core
+        .deliver(kernel.session_id(), event, AnyArg::new(outcome), place);
 }
 
 impl<F: Filter> Wire<F> {
@@ -164,9 +166,9 @@ impl<F: Filter> Link<'_, F> {
         Fut: Future<Output = io::Result<S>> + 'static,
         S: AsyncRead + AsyncWrite + 'static,
     {
-        let (wire, turn, place) = (self.wire, self.turn, Location::caller());
+        let (wire, kernel, place) = (self.wire, self.kernel, Location::caller());
         let event = HeldName::new(event.key());
-        let refuse = |kind, why: &str| tell(turn, &event, Err(io::Error::new(kind, why)), place);
+        let refuse = |kind, why: &str| tell(kernel, &event, Err(io::Error::new(kind, why)), place);
         let Some(wheel) = wire.wheel().filter(|_| wire.is_connected()) else {
             let why = "there is no connection to be upgraded";
             return match wire.is_upgrading() {
@@ -182,8 +184,8 @@ impl<F: Filter> Link<'_, F> {
         let unread = wheel.input_pending().len();
         if unread > 0 {
             wire.shutdown.set(true);
-            tell(turn, &event, Err(too_early(unread)), place);
-            turn.yield_to(LOST, ());
+            tell(kernel, &event, Err(too_early(unread)), place);
+            kernel.yield_to(LOST, ());
             return;
         }
         let make: Make = Box::new(move |stream| {
@@ -197,7 +199,7 @@ impl<F: Filter> Link<'_, F> {
             later: Vec::new(),
         };
         *wire.upgrade.borrow_mut() = Some(Box::new(upgrade));
-        turn.yield_to(UPGRADE, ());
+        kernel.yield_to(UPGRADE, ());
     }
 }
 
@@ -225,12 +227,12 @@ impl<H: 'static, X: Wired> Plan<H, X> {
     }
 
     /// Everything is written: takes the stream from its wheel, if it is to be upgraded.
-    pub(super) fn flushed_for_upgrade(&self, cx: &mut Context<'_, H, X>) -> Handled {
+    pub(super) fn flushed_for_upgrade(&self, cx: &mut Context<'_, H, X>) -> HandlerResult {
         let wire = cx.component().wire();
         let Some(mut upgrade) = wire.upgrade.take() else {
             return Ok(());
         };
-        let wheel = wire.wheel().filter(|wheel| wheel.out_octets() == 0);
+        let wheel = wire.wheel().filter(|wheel| wheel.buffered_bytes() == 0);
         let (make, wheel) = match (std::mem::replace(&mut upgrade.stage, Stage::Moving), wheel) {
             (Stage::Flushing(make), Some(wheel)) => (make, wheel),
             (stage, _) => {
@@ -241,7 +243,7 @@ impl<H: 'static, X: Wired> Plan<H, X> {
         };
         let id = wheel.id();
         let taken = wheel.take_stream();
-        wire.cut();
+        wire.abort();
         let stream = match taken {
             Some((io, unread, seam)) if unread.is_empty() => PlainStream {
                 io,
@@ -262,7 +264,7 @@ impl<H: 'static, X: Wired> Plan<H, X> {
         Ok(())
     }
 
-    fn upgraded(&self, cx: &mut Context<'_, H, X>, wheel: WheelId, made: io::Result<WheelStream>) -> Handled {
+    fn upgraded(&self, cx: &mut Context<'_, H, X>, wheel: WheelId, made: io::Result<WheelStream>) -> HandlerResult {
         let wire = cx.component().wire();
         let upgrade = wire.upgrade.take();
         let upgrade = match upgrade {

@@ -88,7 +88,7 @@ impl<F: Filter> Wire<F> {
 
     /// As new, with the name of the peer that it has or is about to have.
     pub(super) fn reset(&self, peer: Option<SocketName>) {
-        self.cut();
+        self.abort();
         drop(self.peer.replace(peer));
         self.pre.set(None);
         let upgrade = self.upgrade.take();
@@ -121,7 +121,7 @@ impl<F: Filter> Wire<F> {
     }
 
     /// The wheel goes at once; what was put and not written is lost.
-    pub(super) fn cut(&self) {
+    pub(super) fn abort(&self) {
         if let Some(wheel) = self.take_wheel() {
             wheel.end();
         }
@@ -130,7 +130,7 @@ impl<F: Filter> Wire<F> {
     /// The wheel goes when what was put is written; the peer is heard out for that long.
     pub(super) fn close(&self, linger: Duration) {
         if self.broken.get() {
-            return self.cut();
+            return self.abort();
         }
         if let Some(wheel) = self.take_wheel() {
             wheel.close_gently(linger);
@@ -150,6 +150,6 @@ impl<F: Filter> Wire<F> {
 
 impl<F: Filter> Drop for Wire<F> {
     fn drop(&mut self) {
-        self.cut();
+        self.abort();
     }
 }

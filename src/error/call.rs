@@ -25,7 +25,7 @@ use std::time::Duration;
 /// let kernel = Kernel::new();
 /// let id = Session::builder(())
 ///     .on(START, |_, ()| ())
-///     .on("fail", |_, ()| -> poe::Handled { Err(Failure::msg("on purpose")) })
+///     .on("fail", |_, ()| -> poe::HandlerResult { Err(Failure::msg("on purpose")) })
 ///     .on("name", |_, ()| Reply("poe"))
 ///     .create(&kernel)?;
 /// let call = |event: &str| kernel.call::<_, u64>(id, event, ()).unwrap_err();
@@ -135,7 +135,7 @@ impl<A> CallError<A> {
     /// # tokio_test::block_on(async {
     /// let kernel = Kernel::new();
     /// Session::builder(())
-    ///     .on(START, |cx, kernel: Kernel| -> poe::Handled {
+    ///     .on(START, |cx, kernel: Kernel| -> poe::HandlerResult {
     ///         let me = cx.session_id();
     ///         assert!(kernel.call(me, SIZE, ()).unwrap_err().is_busy());
     ///         assert_eq!(cx.call(me, SIZE, ())?, 3);
@@ -215,7 +215,7 @@ impl<A> CallError<A> {
         matches!(self.kind, CallErrorKind::WrongArgument(_))
     }
 
-    /// The reply did not come within the limit of [`Answer::timeout`](crate::Answer::timeout).
+    /// The reply did not come within the limit of [`ReplyFuture::timeout`](crate::ReplyFuture::timeout).
     ///
     /// With the argument if the call was withdrawn, and without it if a handler had got it.
     ///

@@ -14,7 +14,7 @@ use std::sync::Arc;
 /// # tokio_test::block_on(async {
 /// let kernel = Kernel::new();
 /// Session::builder(String::new())
-///     .on(START, |cx, path: String| -> poe::Handled {
+///     .on(START, |cx, path: String| -> poe::HandlerResult {
 ///         *cx.heap = std::fs::read_to_string(path)?;
 ///         Ok(())
 ///     })
@@ -23,7 +23,7 @@ use std::sync::Arc;
 /// assert!(kernel.run().await.unwrap_err().is_died());
 /// # });
 /// ```
-pub type Handled<T = ()> = Result<T, Failure>;
+pub type HandlerResult<T = ()> = Result<T, Failure>;
 
 /// Why a handler did not succeed: any error it met by `?`, or its panic. It becomes the `DIE` signal.
 ///
@@ -35,7 +35,7 @@ pub type Handled<T = ()> = Result<T, Failure>;
 /// assert_eq!(failure.to_string(), "out of cheese");
 /// assert!(failure.source().is_none() && !failure.is_panic());
 ///
-/// fn number(text: &str) -> poe::Handled<u8> {
+/// fn number(text: &str) -> poe::HandlerResult<u8> {
 ///     Ok(text.parse()?)
 /// }
 /// let failure = number("300").unwrap_err();

@@ -27,10 +27,10 @@ use std::sync::Arc;
 /// # tokio_test::block_on(async {
 /// let kernel = Kernel::new();
 /// Session::builder(())
-///     .on(START, |cx, ()| -> poe::Handled {
+///     .on(START, |cx, ()| -> poe::HandlerResult {
 ///         let timer = cx.delay_set("late", Duration::from_secs(60), ());
 ///         cx.alarm_remove(timer)?;
-///         assert!(cx.alarm_remove(timer).unwrap_err().is_no_such_alarm());
+///         assert!(cx.alarm_remove(timer).unwrap_err().is_no_such_timer());
 ///         assert!(cx.alias_remove("nobody").unwrap_err().is_no_such_alias());
 ///         assert!(cx.alias_resolve("nobody").unwrap_err().is_no_such_session());
 ///         assert!(cx.refcount_decrement(cx.session_id(), "none").unwrap_err().is_no_such_tag());
@@ -77,7 +77,7 @@ impl Error {
 
     /// POE's `ESRCH` for timers: it has fired, was removed, or never was.
     #[must_use]
-    pub fn is_no_such_alarm(&self) -> bool {
+    pub fn is_no_such_timer(&self) -> bool {
         matches!(&*self.0, ErrorKind::NoSuchAlarm(_))
     }
 
@@ -145,7 +145,7 @@ impl Error {
     /// use poe::{Error, Caller, Kernel, Session, event::START};
     /// /// Each session creates the next one before its own `_start` returns.
     /// fn nest(caller: &mut impl Caller) -> Result<(), Error> {
-    ///     let nested = |cx: &mut poe::Context<'_, ()>, ()| -> poe::Handled {
+    ///     let nested = |cx: &mut poe::Context<'_, ()>, ()| -> poe::HandlerResult {
     ///         match nest(cx) {
     ///             Err(error) if error.is_too_deep() => Ok(()),
     ///             other => Ok(other?),
@@ -183,7 +183,7 @@ impl Error {
     /// # tokio_test::block_on(async {
     /// let kernel = Kernel::new();
     /// Session::builder(())
-    ///     .on(START, |cx, kernel: Kernel| -> poe::Handled {
+    ///     .on(START, |cx, kernel: Kernel| -> poe::HandlerResult {
     ///         let child = || Session::builder(()).on(START, |_, ()| ());
     ///         assert!(child().create(&kernel).unwrap_err().is_busy());
     ///         child().create_in(cx)?;
@@ -274,7 +274,7 @@ impl Error {
     /// # tokio_test::block_on(async {
     /// let kernel = Kernel::new();
     /// Session::builder(())
-    ///     .on(START, |_, text: &'static str| -> poe::Handled {
+    ///     .on(START, |_, text: &'static str| -> poe::HandlerResult {
     ///         let _: u8 = text.parse()?;
     ///         Ok(())
     ///     })

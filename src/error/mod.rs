@@ -10,7 +10,7 @@ mod quiet;
 mod wrong_argument;
 
 pub use call::CallError;
-pub use failure::{Failure, Handled};
+pub use failure::{Failure, HandlerResult};
 pub use general::Error;
 pub use on_failure::OnFailure;
 pub use post::PostError;

@@ -8,7 +8,7 @@
 ///
 /// Under both policies the failure first becomes the signal `DIE`, which is queued behind the events that wait already and
 /// visits the descendants of the failed session, the session, and its ancestors. A handler that calls
-/// [`sig_handled`](crate::Turn::sig_handled) keeps all of them alive, and the policy does not matter. An unhandled failure is
+/// [`sig_handled`](crate::KernelRef::sig_handled) keeps all of them alive, and the policy does not matter. An unhandled failure is
 /// logged at the level ERROR, and given to the hook of [`Kernel::on_unhandled_failure`](crate::Kernel::on_unhandled_failure).
 ///
 /// ```
@@ -23,7 +23,7 @@
 /// # kernel.run_one_timeslice().await?;
 /// kernel.run_one_timeslice().await?;
 /// assert!(!kernel.is_alive(bad) && kernel.is_alive(good));
-/// # kernel.stop()?;
+/// # kernel.stop_all()?;
 /// kernel.run().await // the failure is not the run's
 /// # }).unwrap();
 /// ```

@@ -122,18 +122,18 @@ pub trait Calls<A, R>: Posts<A> {}
 
 /// Anything that names an event, whatever the event carries: an [`Event`], a `&str` or a `String`.
 ///
-/// It is what methods take that need the name alone, such as [`alarm_clear`](crate::Turn::alarm_clear).
+/// It is what methods take that need the name alone, such as [`alarm_clear`](crate::KernelRef::alarm_clear).
 ///
 /// ```
-/// use poe::{Event, Turn, event::EventName};
+/// use poe::{Event, KernelRef, event::EventName};
 /// const RETRY: Event<u32> = Event::new("retry");
 /// /// Gives up, whichever timer it was.
-/// fn give_up(turn: Turn<'_>, event: impl EventName) -> bool {
-///     turn.alarm_clear(event) > 0
+/// fn give_up(kernel: KernelRef<'_>, event: impl EventName) -> bool {
+///     kernel.alarm_clear(event) > 0
 /// }
-/// fn handler(turn: Turn<'_>) {
-///     give_up(turn, RETRY);
-///     give_up(turn, "another");
+/// fn handler(kernel: KernelRef<'_>) {
+///     give_up(kernel, RETRY);
+///     give_up(kernel, "another");
 /// }
 /// ```
 #[diagnostic::on_unimplemented(

@@ -21,7 +21,7 @@ use std::fmt;
 /// # tokio_test::block_on(async {
 /// let kernel = Kernel::new();
 /// Session::builder(HashSet::new())
-///     .on(START, |cx, ()| -> poe::Handled {
+///     .on(START, |cx, ()| -> poe::HandlerResult {
 ///         let child = Session::builder(()).on(START, |_, ()| ()).create_in(cx)?;
 ///         assert!(cx.heap.contains(&child)); // it was told before `create_in` returned
 ///         Ok(())
@@ -85,7 +85,7 @@ impl fmt::Display for ChildReason {
 /// # tokio_test::block_on(async {
 /// let kernel = Kernel::new();
 /// Session::builder(())
-///     .on(START, |cx, ()| -> poe::Handled {
+///     .on(START, |cx, ()| -> poe::HandlerResult {
 ///         let child = Session::builder(None)
 ///             .on(START, |_, ()| ())
 ///             .on(PARENT, on_parent)

@@ -110,7 +110,7 @@ pub const STOP: Reserved<()> = Reserved(Event::new("_stop"));
 /// # tokio_test::block_on(async {
 /// let kernel = Kernel::new();
 /// Session::builder(Vec::new())
-///     .on(START, |cx, ()| -> poe::Handled {
+///     .on(START, |cx, ()| -> poe::HandlerResult {
 ///         let child = Session::builder(()).on(START, |_, ()| Reply("hello")).on(STOP, |_, ()| Reply("goodbye"));
 ///         child.create_in(cx)?;
 ///         Ok(())
@@ -137,7 +137,7 @@ pub const CHILD: Reserved<Child> = Reserved(Event::new("_child"));
 /// # tokio_test::block_on(async {
 /// let kernel = Kernel::new();
 /// Session::builder(())
-///     .on(START, |cx, ()| -> poe::Handled {
+///     .on(START, |cx, ()| -> poe::HandlerResult {
 ///         Session::builder(cx.session_id())
 ///             .on(START, |cx, ()| cx.yield_to("go", ()))
 ///             .on("go", |cx, ()| cx.detach_myself())
@@ -169,7 +169,7 @@ pub const PARENT: Reserved<Parent> = Reserved(Event::new("_parent"));
 ///     .create(&kernel)?;
 /// Session::builder(())
 ///     .on(START, |cx, ()| cx.yield_to(GREET, "world".to_owned()))
-///     .on(DEFAULT, move |cx, unhandled| -> poe::Handled {
+///     .on(DEFAULT, move |cx, unhandled| -> poe::HandlerResult {
 ///         if unhandled.event == GREET.name() {
 ///             cx.post(greeter, &unhandled.event, unhandled.arg)?;
 ///         }

@@ -58,22 +58,22 @@ const MAX_DIGITS: usize = 32;
 /// let (mut filter, mut out) = (Block::new(), BytesMut::new());
 /// filter.put("hello".into(), &mut out).unwrap();
 /// assert_eq!(&out[..], b"5\0hello");
-/// filter.get_one_start(b"5\0hello3\0ab");
-/// assert_eq!(filter.get_one().unwrap().unwrap(), "hello");
-/// assert!(filter.get_one().unwrap().is_none() && filter.get_pending() == b"3\0ab");
+/// filter.feed(b"5\0hello3\0ab");
+/// assert_eq!(filter.next_record().unwrap().unwrap(), "hello");
+/// assert!(filter.next_record().unwrap().is_none() && filter.pending() == b"3\0ab");
 /// ```
 ///
 /// # Junk where a length should be
 ///
-/// Octets that are no digit, and digits that are followed by something else than a NUL, are an error that is not fatal;
+/// Bytes that are no digit, and digits that are followed by something else than a NUL, are an error that is not fatal;
 /// what then comes up to the next digit is dropped, and parsing goes on there. (POE drops them with a warning, and stalls
 /// for ever on the digits.) A codec of your own decides for itself.
 ///
 /// # Limits
 ///
-/// A frame that says it is longer than [`max_length`](Self::max_length) is a fatal error, which every further `get_one`
+/// A frame that says it is longer than [`max_length`](Self::max_length) is a fatal error, which every further `next_record`
 /// repeats: the stream cannot be trusted any more. (POE delivers the frame with the next read.) The error carries the
-/// header, and what has come stays pending. More than [`max_buffer`](Self::max_buffer) octets that wait are a fatal
+/// header, and what has come stays pending. More than [`max_buffer`](Self::max_buffer) bytes that wait are a fatal
 /// error, too, behind the complete frames in what fits.
 #[doc(alias = "POE::Filter::Block")]
 pub struct Block {
@@ -88,7 +88,7 @@ pub struct Block {
     skipping: bool,
     /// The frame at the front is too long for us. Ends only with `take_pending`.
     poisoned: bool,
-    /// Octets were refused. Ends only with `take_pending`.
+    /// Bytes were refused. Ends only with `take_pending`.
     overflowed: bool,
 }
 
@@ -106,7 +106,7 @@ enum Framing {
 /// use poe::filter::{Block, Filter};
 /// let codec = (
 ///     |length: usize, out: &mut BytesMut| out.put_u16(length as u16),
-///     |octets: &[u8]| Ok(octets.first_chunk().map(|length| (2, u16::from_be_bytes(*length).into()))),
+///     |bytes: &[u8]| Ok(bytes.first_chunk().map(|length| (2, u16::from_be_bytes(*length).into()))),
 /// );
 /// let mut filter = Block::new().length_codec(codec).max_length(65_535);
 /// assert_eq!(filter.get(b"\0\x02ab\0").remove(0).unwrap(), "ab");
@@ -117,35 +117,35 @@ enum Framing {
 /// ```
 /// use bytes::BytesMut;
 /// use poe::filter::{Block, Filter, FilterError, LengthCodec};
-/// /// One octet, which is not zero.
-/// struct OneOctet;
-/// impl LengthCodec for OneOctet {
+/// /// One byte, which is not zero.
+/// struct OneByte;
+/// impl LengthCodec for OneByte {
 ///     fn encode(&self, length: usize, out: &mut BytesMut) {
 ///         out.extend_from_slice(&[length as u8]);
 ///     }
-///     fn decode(&self, octets: &[u8]) -> Result<Option<(usize, usize)>, FilterError> {
-///         match octets {
+///     fn decode(&self, bytes: &[u8]) -> Result<Option<(usize, usize)>, FilterError> {
+///         match bytes {
 ///             [] => Ok(None), // not complete
-///             [0, ..] => Err(FilterError::custom("an empty frame").with_octets(&b"\0"[..])),
+///             [0, ..] => Err(FilterError::custom("an empty frame").with_bytes(&b"\0"[..])),
 ///             [length, ..] => Ok(Some((1, (*length).into()))),
 ///         }
 ///     }
 /// }
-/// let got = Block::new().length_codec(OneOctet).max_length(255).get(b"\x02ab\0\x01c");
+/// let got = Block::new().length_codec(OneByte).max_length(255).get(b"\x02ab\0\x01c");
 /// assert!(got[0].is_ok() && got[1].is_err());
 /// assert_eq!(got[2].as_ref().unwrap(), "c");
 /// ```
 pub trait LengthCodec: Send + Sync + 'static {
-    /// Writes the header of a frame whose payload has `length` octets.
+    /// Writes the header of a frame whose payload has `length` bytes.
     fn encode(&self, length: usize, out: &mut BytesMut);
 
-    /// Reads the header at the front: how many octets it takes itself, and how many the payload has; `None` when it is
+    /// Reads the header at the front: how many bytes it takes itself, and how many the payload has; `None` when it is
     /// not complete.
     ///
     /// # Errors
-    /// If no header begins like this. What the error's [`octets`](FilterError::octets) hold is taken off the front, and
-    /// at least one octet, unless it [is fatal](FilterError::is_fatal).
-    fn decode(&self, octets: &[u8]) -> Result<Option<(usize, usize)>, FilterError>;
+    /// If no header begins like this. What the error's [`bytes`](FilterError::bytes) hold is taken off the front, and
+    /// at least one byte, unless it [is fatal](FilterError::is_fatal).
+    fn decode(&self, bytes: &[u8]) -> Result<Option<(usize, usize)>, FilterError>;
 }
 
 impl<E, D> LengthCodec for (E, D)
@@ -157,8 +157,8 @@ where
         self.0(length, out);
     }
 
-    fn decode(&self, octets: &[u8]) -> Result<Option<(usize, usize)>, FilterError> {
-        self.1(octets)
+    fn decode(&self, bytes: &[u8]) -> Result<Option<(usize, usize)>, FilterError> {
+        self.1(bytes)
     }
 }
 
@@ -168,7 +168,7 @@ where
 /// use poe::filter::{DecimalLength, LengthCodec};
 /// assert_eq!(DecimalLength.decode(b"007\0rest").unwrap(), Some((4, 7)));
 /// assert_eq!(DecimalLength.decode(b"12").unwrap(), None);
-/// assert_eq!(DecimalLength.decode(b"12!").unwrap_err().octets(), b"12!");
+/// assert_eq!(DecimalLength.decode(b"12!").unwrap_err().bytes(), b"12!");
 /// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct DecimalLength;
@@ -179,17 +179,17 @@ impl LengthCodec for DecimalLength {
         out.extend_from_slice(b"\0");
     }
 
-    fn decode(&self, octets: &[u8]) -> Result<Option<(usize, usize)>, FilterError> {
+    fn decode(&self, bytes: &[u8]) -> Result<Option<(usize, usize)>, FilterError> {
         let mut length = 0_usize;
-        for (at, &octet) in octets.iter().enumerate() {
-            match octet {
+        for (at, &byte) in bytes.iter().enumerate() {
+            match byte {
                 b'0'..=b'9' if at < MAX_DIGITS => {
-                    length = length.saturating_mul(10).saturating_add((octet - b'0').into());
+                    length = length.saturating_mul(10).saturating_add((byte - b'0').into());
                 }
                 0 if at > 0 => return Ok(Some((at + 1, length))),
                 _ => {
-                    let junk = Bytes::copy_from_slice(&octets[..=at]);
-                    return Err(FilterError::custom("no length stands before the frame").with_octets(junk));
+                    let junk = Bytes::copy_from_slice(&bytes[..=at]);
+                    return Err(FilterError::custom("no length stands before the frame").with_bytes(junk));
                 }
             }
         }
@@ -220,7 +220,7 @@ impl Block {
         Self::framed(Framing::Decimal)
     }
 
-    /// Frames of so many octets. `put` neither pads nor cuts: what is put simply goes out. Zero is an error at
+    /// Frames of so many bytes. `put` neither pads nor cuts: what is put simply goes out. Zero is an error at
     /// [`check`](Filter::check).
     ///
     /// ```
@@ -230,8 +230,8 @@ impl Block {
     /// ```
     #[must_use]
     #[doc(alias = "BlockSize")]
-    pub fn fixed(octets: usize) -> Self {
-        Self::framed(Framing::Fixed(octets))
+    pub fn fixed(bytes: usize) -> Self {
+        Self::framed(Framing::Fixed(bytes))
     }
 
     /// Writes and reads lengths in another way. See [`LengthCodec`]. Unless it has room for 16 MiB, say how long a frame
@@ -242,7 +242,7 @@ impl Block {
     /// use poe::filter::{Block, Filter, FilterError};
     /// let magic = (
     ///     |length: usize, out: &mut BytesMut| out.put_slice(&[0xAB, length as u8]),
-    ///     |octets: &[u8]| match octets {
+    ///     |bytes: &[u8]| match bytes {
     ///         [] | [0xAB] => Ok(None),
     ///         [0xAB, length, ..] => Ok(Some((2, usize::from(*length)))),
     ///         _ => Err(FilterError::custom("no frame begins here").fatal()),
@@ -286,8 +286,8 @@ impl Block {
     /// ```
     #[must_use]
     #[doc(alias = "MaxLength")]
-    pub fn max_length(mut self, octets: usize) -> Self {
-        self.limits.max_length = octets;
+    pub fn max_length(mut self, bytes: usize) -> Self {
+        self.limits.max_length = bytes;
         self.limited = true;
         self
     }
@@ -302,8 +302,8 @@ impl Block {
     /// ```
     #[must_use]
     #[doc(alias = "MaxBuffer")]
-    pub fn max_buffer(mut self, octets: usize) -> Self {
-        self.limits.max_buffer = Some(octets);
+    pub fn max_buffer(mut self, bytes: usize) -> Self {
+        self.limits.max_buffer = Some(bytes);
         self
     }
 
@@ -337,16 +337,16 @@ impl Block {
         };
         if self.header.is_none() {
             if self.skipping {
-                let octets = self.buffer.as_slice();
-                let junk = octets.iter().take_while(|octet| !octet.is_ascii_digit()).count();
-                self.skipping = junk == octets.len();
+                let bytes = self.buffer.as_slice();
+                let junk = bytes.iter().take_while(|byte| !byte.is_ascii_digit()).count();
+                self.skipping = junk == bytes.len();
                 self.buffer.consume(junk);
             }
-            let octets = self.buffer.as_slice();
-            if octets.is_empty() {
+            let bytes = self.buffer.as_slice();
+            if bytes.is_empty() {
                 return Ok(None);
             }
-            match codec.decode(octets) {
+            match codec.decode(bytes) {
                 Ok(Some((0, 0))) => {
                     self.poisoned = true;
                     return Err(
@@ -359,7 +359,7 @@ impl Block {
                     return Err(error);
                 }
                 Err(error) => {
-                    let junk = error.octets().len().clamp(1, octets.len());
+                    let junk = error.bytes().len().clamp(1, bytes.len());
                     self.buffer.consume(junk);
                     self.skipping = matches!(self.framing, Framing::Decimal);
                     return Err(error);
@@ -388,19 +388,19 @@ impl Filter for Block {
     type Input = Bytes;
     type Output = Bytes;
 
-    fn get_one_start(&mut self, mut octets: &[u8]) {
+    fn feed(&mut self, mut bytes: &[u8]) {
         if self.overflowed || self.poisoned {
             return;
         }
         let room = self.buffer_limit().saturating_sub(self.buffer.len());
-        if octets.len() > room {
+        if bytes.len() > room {
             self.overflowed = true;
-            octets = &octets[..room];
+            bytes = &bytes[..room];
         }
-        self.buffer.append(octets);
+        self.buffer.append(bytes);
     }
 
-    fn get_one(&mut self) -> Result<Option<Bytes>, FilterError> {
+    fn next_record(&mut self) -> Result<Option<Bytes>, FilterError> {
         self.check()?;
         match self.sizes()? {
             Some((header, length)) if self.buffer.len() >= header.saturating_add(length) => {
@@ -427,7 +427,7 @@ impl Filter for Block {
         Ok(())
     }
 
-    fn get_pending(&self) -> &[u8] {
+    fn pending(&self) -> &[u8] {
         self.buffer.as_slice()
     }
 
@@ -448,11 +448,11 @@ impl Filter for Block {
         let (max_length, max_buffer) = (self.limits.max_length, self.buffer_limit());
         let digits = max_length.checked_ilog10().unwrap_or(0) as usize + 1;
         let fault = match &self.framing {
-            Framing::Fixed(0) => "a block needs at least one octet",
+            Framing::Fixed(0) => "a block needs at least one byte",
             Framing::Fixed(_) if self.limited => "blocks of a fixed size have no maximum length",
             Framing::Fixed(size) if max_buffer < *size => "the buffer's limit must be at least a block",
             Framing::Fixed(_) => return Ok(()),
-            _ if max_length == 0 || max_buffer == 0 => "a limit must be at least one octet",
+            _ if max_length == 0 || max_buffer == 0 => "a limit must be at least one byte",
             _ if max_buffer < max_length.saturating_add(digits + 1) => {
                 "the buffer's limit must be at least the limit of a block and its header"
             }

@@ -1,4 +1,4 @@
-//! The input buffer that filters share: octets go in behind, records come out in front.
+//! The input buffer that filters share: bytes go in behind, records come out in front.
 
 use bytes::{Buf, Bytes};
 
@@ -8,94 +8,94 @@ const IDLE_CAPACITY: usize = 1024;
 /// Records from this size on are worth the whole allocation that they came in.
 const LARGE: usize = 16 * 1024;
 
-/// A queue of octets whose front moves without moving the octets.
+/// A queue of bytes whose front moves without moving the bytes.
 #[derive(Default)]
 pub(super) struct Buffer {
-    octets: Vec<u8>,
-    /// Where the live octets start; those before it are consumed and go at the next append or release.
+    bytes: Vec<u8>,
+    /// Where the live bytes start; those before it are consumed and go at the next append or release.
     head: usize,
 }
 
 impl Buffer {
     pub(super) fn len(&self) -> usize {
-        self.octets.len() - self.head
+        self.bytes.len() - self.head
     }
 
     pub(super) fn as_slice(&self) -> &[u8] {
-        &self.octets[self.head..]
+        &self.bytes[self.head..]
     }
 
-    pub(super) fn append(&mut self, octets: &[u8]) {
+    pub(super) fn append(&mut self, bytes: &[u8]) {
         // Moving the rest only when at least as much was consumed keeps appending linear, however little is taken
         // between two appends.
         if self.head > 0 && self.head >= self.len() {
-            self.octets.drain(..self.head);
+            self.bytes.drain(..self.head);
             self.head = 0;
         }
-        self.octets.extend_from_slice(octets);
+        self.bytes.extend_from_slice(bytes);
     }
 
-    /// Drops octets from the front; `count` is at most `len()`.
+    /// Drops bytes from the front; `count` is at most `len()`.
     pub(super) fn consume(&mut self, count: usize) {
         self.head += count;
     }
 
-    /// Copies the first `count` octets out.
+    /// Copies the first `count` bytes out.
     pub(super) fn copy_front(&self, count: usize) -> Bytes {
         Bytes::copy_from_slice(&self.as_slice()[..count])
     }
 
-    /// Takes the first `count` octets out: a copy of few, the memory itself of many that are all there is.
+    /// Takes the first `count` bytes out: a copy of few, the memory itself of many that are all there is.
     pub(super) fn take_front(&mut self, count: usize) -> Bytes {
         if count == self.len() && count >= LARGE {
             return self.take();
         }
-        let octets = self.copy_front(count);
+        let bytes = self.copy_front(count);
         self.consume(count);
-        octets
+        bytes
     }
 
-    /// Drops octets from the middle.
+    /// Drops bytes from the middle.
     pub(super) fn remove(&mut self, at: usize, count: usize) {
         if at == 0 {
             self.consume(count);
         } else {
-            self.octets.drain(self.head + at..self.head + at + count);
+            self.bytes.drain(self.head + at..self.head + at + count);
         }
     }
 
-    /// Puts octets into the middle.
-    pub(super) fn insert(&mut self, at: usize, octets: &[u8]) {
+    /// Puts bytes into the middle.
+    pub(super) fn insert(&mut self, at: usize, bytes: &[u8]) {
         let at = self.head + at;
-        self.octets.splice(at..at, octets.iter().copied());
+        self.bytes.splice(at..at, bytes.iter().copied());
     }
 
-    /// Drops octets from the end.
+    /// Drops bytes from the end.
     pub(super) fn drop_back(&mut self, count: usize) {
-        self.octets.truncate(self.octets.len() - count);
+        self.bytes.truncate(self.bytes.len() - count);
     }
 
     /// Takes everything, without a copy.
     pub(super) fn take(&mut self) -> Bytes {
-        let mut octets = Bytes::from(std::mem::take(&mut self.octets));
-        octets.advance(std::mem::take(&mut self.head));
-        octets
+        let mut bytes = Bytes::from(std::mem::take(&mut self.bytes));
+        bytes.advance(std::mem::take(&mut self.head));
+        bytes
     }
 
     /// Gives memory back that a filter does not need while it waits.
     pub(super) fn release(&mut self) {
-        let capacity = self.octets.capacity();
+        let capacity = self.bytes.capacity();
         if capacity > IDLE_CAPACITY && self.len() <= capacity / 4 {
-            self.octets = self.as_slice().to_vec();
+            self.bytes = self.as_slice().to_vec();
             self.head = 0;
         } else if self.len() == 0 {
-            self.octets.clear();
+            self.bytes.clear();
             self.head = 0;
         }
     }
 
     #[cfg(test)]
     pub(super) fn capacity(&self) -> usize {
-        self.octets.capacity()
+        self.bytes.capacity()
     }
 }

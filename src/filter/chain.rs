@@ -12,7 +12,7 @@ use std::fmt;
 /// [`grep`](Filter::grep) make. All types are known, and nothing is boxed. For stacks that change see
 /// [`Stackable`](super::Stackable).
 ///
-/// Pending are the octets on the wire of whatever was not given away: also of the records that wait in a stage.
+/// Pending are the bytes on the wire of whatever was not given away: also of the records that wait in a stage.
 ///
 /// ```
 /// use poe::filter::{Filter, Line, RecordBlock};
@@ -29,7 +29,7 @@ use std::fmt;
 pub struct Chain<F, S: Stage> {
     filter: F,
     stage: S,
-    /// All octets that were not given away, if the stage keeps records: those of what waits in it, then those that the
+    /// All bytes that were not given away, if the stage keeps records: those of what waits in it, then those that the
     /// filter has.
     wire: Buffer,
     ledger: Ledger,
@@ -74,9 +74,9 @@ where
     /// use poe::filter::{Filter, Line, RecordBlock};
     /// let mut pairs = Line::new().then(RecordBlock::new(2));
     /// assert!(pairs.get(b"one\n").is_empty());
-    /// assert_eq!(pairs.stage().get_pending().collect::<Vec<_>>(), ["one"]);
-    /// assert_eq!(pairs.filter().get_pending(), b""); // the octets are the stage's by now,
-    /// assert_eq!(pairs.get_pending(), b"one\n"); // and pending all the same
+    /// assert_eq!(pairs.stage().pending().collect::<Vec<_>>(), ["one"]);
+    /// assert_eq!(pairs.filter().pending(), b""); // the bytes are the stage's by now,
+    /// assert_eq!(pairs.pending(), b"one\n"); // and pending all the same
     /// ```
     pub fn stage(&self) -> &S {
         &self.stage
@@ -111,7 +111,7 @@ where
 
     /// The same for a record that somebody else still needs; nothing if it cannot be copied.
     fn encode_copy(&self, record: &S::RawInput) -> BytesMut {
-        let mut octets = BytesMut::new();
+        let mut bytes = BytesMut::new();
         let record: &dyn Any = record;
         let copy = if let Some(record) = record.downcast_ref::<Bytes>() {
             cast(record.clone())
@@ -121,21 +121,21 @@ where
             None
         };
         if let Some(copy) = copy {
-            self.encode(copy, &mut octets);
+            self.encode(copy, &mut bytes);
         }
-        octets
+        bytes
     }
 
     /// The rest of a record that the stage has used in part, as a record of its own.
     fn rest_here(&self) -> BytesMut {
-        let mut octets = BytesMut::new();
+        let mut bytes = BytesMut::new();
         let (unpaid, _) = self.ledger.unpaid();
         if unpaid > 0
             && let Some(record) = self.stage.front(unpaid)
         {
-            self.encode(record, &mut octets);
+            self.encode(record, &mut bytes);
         }
-        octets
+        bytes
     }
 
     /// What the stage has used since the last look leaves the wire.
@@ -158,7 +158,7 @@ where
 }
 
 impl<F, S: Stage> Chain<F, S> {
-    /// Octets of which the filter made no record leave from behind those of what waits.
+    /// Bytes of which the filter made no record leave from behind those of what waits.
     fn drop_behind(&mut self, cost: usize) {
         if cost > 0 {
             self.wire.remove(self.ledger.cost(), cost);
@@ -182,17 +182,17 @@ where
     type Input = S::Input;
     type Output = S::Output;
 
-    fn get_one_start(&mut self, octets: &[u8]) {
+    fn feed(&mut self, bytes: &[u8]) {
         if !S::KEEPS {
-            return self.filter.get_one_start(octets);
+            return self.filter.feed(bytes);
         }
         self.shown.take();
-        let swallowed = self.filter.owed().is_some_and(|owed| octets.first() == Some(&owed));
+        let swallowed = self.filter.owed().is_some_and(|owed| bytes.first() == Some(&owed));
         let before = self.below();
-        self.filter.get_one_start(octets);
+        self.filter.feed(bytes);
         // A filter that is full, or broken, takes less.
         let taken = self.below().saturating_sub(before) + usize::from(swallowed);
-        self.wire.append(&octets[..taken.min(octets.len())]);
+        self.wire.append(&bytes[..taken.min(bytes.len())]);
         if swallowed {
             // The second half of a newline goes with its line, wherever that is.
             if self.last_waits && !self.ledger.is_empty() {
@@ -203,16 +203,16 @@ where
         }
     }
 
-    fn get_one(&mut self) -> Result<Option<S::Input>, FilterError> {
+    fn next_record(&mut self) -> Result<Option<S::Input>, FilterError> {
         self.shown.take();
         loop {
-            let given = self.stage.get_one();
+            let given = self.stage.next_record();
             self.settle();
             if !matches!(given, Ok(None)) {
                 return given;
             }
             let uncovered = S::KEEPS && self.filter.has_rest() && !self.is_rest_below_covered();
-            let record = self.filter.get_one();
+            let record = self.filter.next_record();
             let (mut waiting, mut cost) = (0, 0);
             if S::KEEPS {
                 waiting = self.stage.waiting();
@@ -240,7 +240,7 @@ where
                             let at = self.ledger.cost();
                             self.wire.as_slice()[at..at + cost] == record[..]
                         });
-                    self.stage.get_one_start(record);
+                    self.stage.feed(record);
                     if S::KEEPS {
                         let fed = self.stage.waiting().saturating_sub(waiting);
                         let mut held = Held::default();
@@ -278,9 +278,9 @@ where
         Ok(())
     }
 
-    fn get_pending(&self) -> &[u8] {
+    fn pending(&self) -> &[u8] {
         if !S::KEEPS {
-            return self.filter.get_pending();
+            return self.filter.pending();
         }
         let (unpaid, _) = self.ledger.unpaid();
         let below = self.filter.has_rest() && !self.is_rest_below_covered();
@@ -288,15 +288,15 @@ where
             return self.wire.as_slice();
         }
         self.shown.get_or_init(|| {
-            let mut octets = self.rest_here();
+            let mut bytes = self.rest_here();
             let (waiting, unseen) = self.wire.as_slice().split_at(self.ledger.cost());
-            octets.extend_from_slice(waiting);
+            bytes.extend_from_slice(waiting);
             if below {
-                let pending = self.filter.get_pending();
-                octets.extend_from_slice(&pending[..pending.len() - self.below()]);
+                let pending = self.filter.pending();
+                bytes.extend_from_slice(&pending[..pending.len() - self.below()]);
             }
-            octets.extend_from_slice(unseen);
-            octets.into()
+            bytes.extend_from_slice(unseen);
+            bytes.into()
         })
     }
 
@@ -343,21 +343,21 @@ where
         }
         let mut covered = 0;
         if self.is_rest_below_covered() {
-            covered = self.filter.get_pending().len() - self.below();
+            covered = self.filter.pending().len() - self.below();
             drop(self.filter.take_made());
         }
-        let mut octets = self.filter.take_pending();
+        let mut bytes = self.filter.take_pending();
         if S::KEEPS {
-            octets.advance(covered.min(octets.len()));
+            bytes.advance(covered.min(bytes.len()));
             front.extend_from_slice(&self.wire.as_slice()[..self.ledger.cost()]);
             self.ledger.clear();
             self.below = 0;
             drop(self.wire.take());
         }
         if front.is_empty() {
-            return octets;
+            return bytes;
         }
-        front.extend_from_slice(&octets);
+        front.extend_from_slice(&bytes);
         front.freeze()
     }
 

@@ -1,4 +1,4 @@
-//! What a filter says in the place of a record: opaque, asked by predicates, with the octets it is about.
+//! What a filter says in the place of a record: opaque, asked by predicates, with the bytes it is about.
 
 use bytes::Bytes;
 use std::borrow::Cow;
@@ -7,18 +7,18 @@ use std::fmt;
 
 type Cause = Box<dyn Error + Send + Sync + 'static>;
 
-/// Why a filter could not make a record of octets, or octets of a record.
+/// Why a filter could not make a record of bytes, or bytes of a record.
 ///
-/// Unless it [is fatal](Self::is_fatal), it stands for one record and parsing goes on behind it. The octets that would
-/// have been the record are [inside](Self::octets). It is one word wide, so a `Result` of a record stays small.
+/// Unless it [is fatal](Self::is_fatal), it stands for one record and parsing goes on behind it. The bytes that would
+/// have been the record are [inside](Self::bytes). It is one word wide, so a `Result` of a record stays small.
 ///
 /// ```
 /// use poe::filter::{Filter, Line};
 /// let mut filter = Line::new();
-/// filter.get_one_start(b"caf\xe9\r\n");
-/// let error = filter.get_one().unwrap_err();
+/// filter.feed(b"caf\xe9\r\n");
+/// let error = filter.next_record().unwrap_err();
 /// assert!(error.is_invalid_utf8() && !error.is_fatal());
-/// assert_eq!(error.octets(), b"caf\xe9");
+/// assert_eq!(error.bytes(), b"caf\xe9");
 /// ```
 ///
 /// Predicates tell what it is about:
@@ -32,7 +32,7 @@ type Cause = Box<dyn Error + Send + Sync + 'static>;
 /// let flood = Line::new().max_length(3).max_buffer(3).get(b"a\nbcd\n").remove(1).unwrap_err();
 /// assert!(flood.is_overflow() && flood.is_fatal());
 /// let setting = Line::new().literal("").check().unwrap_err();
-/// assert!(setting.is_invalid_setting() && setting.octets().is_empty());
+/// assert!(setting.is_invalid_setting() && setting.bytes().is_empty());
 /// ```
 ///
 /// A filter of your own makes one of any cause, or of a text:
@@ -43,26 +43,26 @@ type Cause = Box<dyn Error + Send + Sync + 'static>;
 ///     match header {
 ///         [b'v', length] => Ok(length.into()),
 ///         // Nobody knows where the next frame begins.
-///         _ => Err(FilterError::custom("no such version").with_octets(header.to_vec()).fatal()),
+///         _ => Err(FilterError::custom("no such version").with_bytes(header.to_vec()).fatal()),
 ///     }
 /// }
 /// assert_eq!(length(*b"v\x07").unwrap(), 7);
 /// let error = length(*b"x\x07").unwrap_err();
 /// assert!(error.is_fatal() && !error.is_too_long());
-/// assert_eq!(error.into_octets(), "x\x07");
+/// assert_eq!(error.into_bytes(), "x\x07");
 /// ```
 pub struct FilterError(Box<Inner>);
 
 struct Inner {
     kind: Kind,
-    octets: Bytes,
+    bytes: Bytes,
     fatal: bool,
 }
 
 enum Kind {
-    /// A record of more octets than the limit allows.
+    /// A record of more bytes than the limit allows.
     TooLong(usize),
-    /// More octets waiting than the limit allows.
+    /// More bytes waiting than the limit allows.
     Overflow(usize),
     InvalidUtf8(std::str::Utf8Error),
     Setting(Cow<'static, str>),
@@ -75,12 +75,12 @@ enum Kind {
 }
 
 impl FilterError {
-    /// The error of a filter of your own: not fatal and without octets, until [`fatal`](Self::fatal) and
-    /// [`with_octets`](Self::with_octets) say otherwise. The cause is what [`source`](Error::source) gives.
+    /// The error of a filter of your own: not fatal and without bytes, until [`fatal`](Self::fatal) and
+    /// [`with_bytes`](Self::with_bytes) say otherwise. The cause is what [`source`](Error::source) gives.
     ///
     /// ```
     /// use poe::filter::FilterError;
-    /// let error = FilterError::custom("bad checksum").with_octets(&b"\x00\x17"[..]).fatal();
+    /// let error = FilterError::custom("bad checksum").with_bytes(&b"\x00\x17"[..]).fatal();
     /// assert_eq!(error.to_string(), "bad checksum");
     /// assert!(error.is_fatal() && !error.is_too_long());
     /// ```
@@ -88,10 +88,10 @@ impl FilterError {
         Self::new(Kind::Custom(cause.into()), Bytes::new(), false)
     }
 
-    /// The same error, carrying the octets that it is about.
+    /// The same error, carrying the bytes that it is about.
     #[must_use]
-    pub fn with_octets(mut self, octets: impl Into<Bytes>) -> Self {
-        self.0.octets = octets.into();
+    pub fn with_bytes(mut self, bytes: impl Into<Bytes>) -> Self {
+        self.0.bytes = bytes.into();
         self
     }
 
@@ -102,39 +102,39 @@ impl FilterError {
         self
     }
 
-    /// The error of a record of more octets than a filter of your own allows, with those that have come of it. It is not
+    /// The error of a record of more bytes than a filter of your own allows, with those that have come of it. It is not
     /// fatal, until [`fatal`](Self::fatal) says otherwise.
     ///
     /// ```
     /// use poe::filter::FilterError;
     /// let error = FilterError::too_long(3, "long".as_bytes());
     /// assert!(error.is_too_long() && !error.is_fatal());
-    /// assert_eq!(error.to_string(), "the record exceeds the maximum length of 3 octets");
+    /// assert_eq!(error.to_string(), "the record exceeds the maximum length of 3 bytes");
     /// ```
-    pub fn too_long(limit: usize, octets: impl Into<Bytes>) -> Self {
-        Self::new(Kind::TooLong(limit), octets.into(), false)
+    pub fn too_long(limit: usize, bytes: impl Into<Bytes>) -> Self {
+        Self::new(Kind::TooLong(limit), bytes.into(), false)
     }
 
-    /// The error of a filter of your own that was given more octets than may wait in it, with those that it has kept.
+    /// The error of a filter of your own that was given more bytes than may wait in it, with those that it has kept.
     /// It is fatal.
     ///
     /// ```
     /// use poe::filter::FilterError;
     /// let error = FilterError::overflow(4, "endl".as_bytes());
     /// assert!(error.is_overflow() && error.is_fatal());
-    /// assert_eq!(error.to_string(), "the input buffer exceeds its limit of 4 octets");
+    /// assert_eq!(error.to_string(), "the input buffer exceeds its limit of 4 bytes");
     /// ```
-    pub fn overflow(limit: usize, octets: impl Into<Bytes>) -> Self {
-        Self::new(Kind::Overflow(limit), octets.into(), true)
+    pub fn overflow(limit: usize, bytes: impl Into<Bytes>) -> Self {
+        Self::new(Kind::Overflow(limit), bytes.into(), true)
     }
 
     #[cfg(feature = "reference")]
-    pub(super) fn too_large(cause: Cause, octets: Bytes) -> Self {
-        Self::new(Kind::TooLarge(cause), octets, false)
+    pub(super) fn too_large(cause: Cause, bytes: Bytes) -> Self {
+        Self::new(Kind::TooLarge(cause), bytes, false)
     }
 
-    pub(super) fn invalid_utf8(cause: std::str::Utf8Error, octets: Bytes) -> Self {
-        Self::new(Kind::InvalidUtf8(cause), octets, false)
+    pub(super) fn invalid_utf8(cause: std::str::Utf8Error, bytes: Bytes) -> Self {
+        Self::new(Kind::InvalidUtf8(cause), bytes, false)
     }
 
     /// What [`Filter::check`](super::Filter::check) of a filter of your own says of its settings. It is fatal.
@@ -143,7 +143,7 @@ impl FilterError {
     /// use poe::filter::FilterError;
     /// fn check(limit: usize) -> Result<(), FilterError> {
     ///     match limit {
-    ///         0 => Err(FilterError::invalid_setting("a limit must be at least one octet")),
+    ///         0 => Err(FilterError::invalid_setting("a limit must be at least one byte")),
     ///         _ => Ok(()),
     ///     }
     /// }
@@ -157,12 +157,12 @@ impl FilterError {
         Self::new(Kind::Pattern(what, cause), Bytes::new(), true)
     }
 
-    fn new(kind: Kind, octets: Bytes, fatal: bool) -> Self {
-        FilterError(Box::new(Inner { kind, octets, fatal }))
+    fn new(kind: Kind, bytes: Bytes, fatal: bool) -> Self {
+        FilterError(Box::new(Inner { kind, bytes, fatal }))
     }
 
-    /// Whether parsing cannot go on: the filter answers every further `get_one` with a fatal error and takes no more
-    /// input, until it is replaced or its pending octets are taken.
+    /// Whether parsing cannot go on: the filter answers every further `next_record` with a fatal error and takes no more
+    /// input, until it is replaced or its pending bytes are taken.
     #[must_use]
     pub fn is_fatal(&self) -> bool {
         self.0.fatal
@@ -190,7 +190,7 @@ impl FilterError {
         matches!(self.0.kind, Kind::TooLarge(_))
     }
 
-    /// Whether more octets waited to be parsed than allowed (`MaxBuffer`).
+    /// Whether more bytes waited to be parsed than allowed (`MaxBuffer`).
     #[must_use]
     #[doc(alias = "MaxBuffer")]
     pub fn is_overflow(&self) -> bool {
@@ -210,16 +210,16 @@ impl FilterError {
         matches!(self.0.kind, Kind::Setting(_) | Kind::Pattern(..))
     }
 
-    /// The octets that the error is about, as they came; empty when there are none to tell of.
+    /// The bytes that the error is about, as they came; empty when there are none to tell of.
     #[must_use]
-    pub fn octets(&self) -> &[u8] {
-        &self.0.octets
+    pub fn bytes(&self) -> &[u8] {
+        &self.0.bytes
     }
 
-    /// The same octets, without a copy.
+    /// The same bytes, without a copy.
     #[must_use]
-    pub fn into_octets(self) -> Bytes {
-        self.0.octets
+    pub fn into_bytes(self) -> Bytes {
+        self.0.bytes
     }
 }
 
@@ -227,10 +227,10 @@ impl fmt::Display for FilterError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0.kind {
             Kind::TooLong(limit) => {
-                write!(f, "the record exceeds the maximum length of {limit} octets")
+                write!(f, "the record exceeds the maximum length of {limit} bytes")
             }
             Kind::Overflow(limit) => {
-                write!(f, "the input buffer exceeds its limit of {limit} octets")
+                write!(f, "the input buffer exceeds its limit of {limit} bytes")
             }
             Kind::InvalidUtf8(cause) => write!(f, "the record is not UTF-8: {cause}"),
             Kind::Setting(what) => f.write_str(what),
@@ -242,13 +242,13 @@ impl fmt::Display for FilterError {
 
 impl fmt::Debug for FilterError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The octets can be many megabytes; who is stuck wants to see how they begin and how many they are.
-        let shown = &self.0.octets[..self.0.octets.len().min(64)];
+        // The bytes can be many megabytes; who is stuck wants to see how they begin and how many they are.
+        let shown = &self.0.bytes[..self.0.bytes.len().min(64)];
         f.debug_struct("FilterError")
             .field("reason", &format_args!("{self}"))
             .field("fatal", &self.0.fatal)
-            .field("octets", &format_args!("\"{}\"", shown.escape_ascii()))
-            .field("len", &self.0.octets.len())
+            .field("bytes", &format_args!("\"{}\"", shown.escape_ascii()))
+            .field("len", &self.0.bytes.len())
             .finish()
     }
 }

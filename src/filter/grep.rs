@@ -24,12 +24,12 @@ type Holds<T> = Rc<dyn Fn(&T) -> bool>;
 /// ```
 /// use poe::filter::{Grep, Stage};
 /// let mut stage = Grep::new(|n: &u32| *n >= 10, |text: &String| !text.is_empty());
-/// stage.get_one_start(9);
-/// stage.get_one_start(3);
-/// assert_eq!(stage.get_pending().collect::<Vec<_>>(), [&9, &3]);
+/// stage.feed(9);
+/// stage.feed(3);
+/// assert_eq!(stage.pending().collect::<Vec<_>>(), [&9, &3]);
 /// stage.modify_get(|n| *n >= 9); // also for what waits
-/// assert_eq!(stage.get_one().unwrap(), Some(9));
-/// assert_eq!(stage.get_one().unwrap(), None);
+/// assert_eq!(stage.next_record().unwrap(), Some(9));
+/// assert_eq!(stage.next_record().unwrap(), None);
 ///
 /// let mut under = Vec::new();
 /// stage.put(String::new(), &mut under).unwrap();
@@ -71,7 +71,7 @@ impl<I: 'static, O: 'static> Grep<I, O> {
     }
 
     /// The records that wait, untouched.
-    pub fn get_pending(&self) -> impl Iterator<Item = &I> {
+    pub fn pending(&self) -> impl Iterator<Item = &I> {
         self.waiting.iter()
     }
 }
@@ -114,11 +114,11 @@ impl<I: 'static, O: 'static> Stage for Grep<I, O> {
     type RawOutput = O;
     const KEEPS: bool = false;
 
-    fn get_one_start(&mut self, record: I) {
+    fn feed(&mut self, record: I) {
         self.waiting.push_back(record);
     }
 
-    fn get_one(&mut self) -> Result<Option<I>, FilterError> {
+    fn next_record(&mut self) -> Result<Option<I>, FilterError> {
         while let Some(record) = self.waiting.pop_front() {
             if (self.get)(&record) {
                 return Ok(Some(record));

@@ -34,12 +34,12 @@ type Put<C, D> = Rc<dyn Fn(C, &mut Vec<D>) -> Result<(), FilterError>>;
 ///     |line: String| line.split(' ').map(str::to_owned).collect::<Vec<_>>(),
 ///     |words: Vec<String>| words.join(" "),
 /// );
-/// stage.get_one_start("GET /Pie".to_owned());
-/// stage.get_one_start("GET /Peas".to_owned());
-/// assert_eq!(stage.get_one().unwrap().unwrap(), ["GET", "/Pie"]);
-/// assert_eq!(stage.get_pending().collect::<Vec<_>>(), ["GET /Peas"]);
+/// stage.feed("GET /Pie".to_owned());
+/// stage.feed("GET /Peas".to_owned());
+/// assert_eq!(stage.next_record().unwrap().unwrap(), ["GET", "/Pie"]);
+/// assert_eq!(stage.pending().collect::<Vec<_>>(), ["GET /Peas"]);
 /// stage.modify_get(|line| [vec![line.to_lowercase()]]); // any number of records, here one
-/// assert_eq!(stage.get_one().unwrap().unwrap(), ["get /peas"]);
+/// assert_eq!(stage.next_record().unwrap().unwrap(), ["get /peas"]);
 ///
 /// stage.modify_put(|words| words); // a record of each word
 /// let mut under = Vec::new();
@@ -121,7 +121,7 @@ impl<RawI: 'static, I: 'static, O: 'static, RawO: 'static> Map<RawI, I, O, RawO>
     }
 
     /// The records that wait, untouched.
-    pub fn get_pending(&self) -> impl Iterator<Item = &RawI> {
+    pub fn pending(&self) -> impl Iterator<Item = &RawI> {
         self.waiting.iter()
     }
 }
@@ -174,11 +174,11 @@ impl<RawI: 'static, I: 'static, O: 'static, RawO: 'static> Stage for Map<RawI, I
     type RawOutput = RawO;
     const KEEPS: bool = false;
 
-    fn get_one_start(&mut self, record: RawI) {
+    fn feed(&mut self, record: RawI) {
         self.waiting.push_back(record);
     }
 
-    fn get_one(&mut self) -> Result<Option<I>, FilterError> {
+    fn next_record(&mut self) -> Result<Option<I>, FilterError> {
         loop {
             if let Some(record) = self.ready.pop_front() {
                 return Ok(Some(record));

@@ -1,8 +1,8 @@
-//! POE::Filter: octets in, records out, and back; pure state, no kernel, no runtime, no I/O.
+//! POE::Filter: bytes in, records out, and back; pure state, no kernel, no runtime, no I/O.
 //!
-//! | wire side: octets to records | above it: records to records | stacks |
+//! | wire side: bytes to records | above it: records to records | stacks |
 //! |---|---|---|
-//! | [`Line`], [`Block`], [`Stream`], `Httpd` (feature `httpd`), your own [`Filter`] | [`Map`], [`Grep`], [`RecordBlock`], your own [`Stage`] | [`Chain`], typed, by [`Filter::then`]; [`Stackable`], edited at run time |
+//! | [`Line`], [`Block`], [`Raw`], `Httpd` (feature `httpd`), your own [`Filter`] | [`Map`], [`Grep`], [`RecordBlock`], your own [`Stage`] | [`Chain`], typed, by [`Filter::then`]; [`Stackable`], edited at run time |
 //!
 //! With the feature `reference`, `Reference` sends data structures, frozen by `Storable` (which Perl's POE understands),
 //! `Json`, `MsgPack`, `Cbor`, or a `Serializer` of your own.
@@ -24,13 +24,13 @@ mod line;
 mod map;
 mod pair;
 mod pattern;
+mod raw;
 mod record_block;
 #[cfg(feature = "reference")]
 mod reference;
 mod seam;
 mod stackable;
 mod stage;
-mod stream;
 mod traits;
 
 pub use block::{Block, BlockLimits, DecimalLength, LengthCodec};
@@ -41,6 +41,7 @@ pub use grep::Grep;
 pub use httpd::Httpd;
 pub use line::{Line, LineLimits, LineRecord};
 pub use map::Map;
+pub use raw::Raw;
 pub use record_block::RecordBlock;
 #[cfg(feature = "cbor")]
 pub use reference::Cbor;
@@ -54,6 +55,5 @@ pub use reference::{Reference, ReferenceLimits, Serializer};
 pub use reference::{Storable, StorableRecord};
 pub use seam::Seam;
 pub use stackable::{Layer, Stackable};
-pub use stage::{Octets, Stage};
-pub use stream::Stream;
+pub use stage::{ByteStage, Stage};
 pub use traits::Filter;

@@ -7,8 +7,8 @@ use bytes::{Bytes, BytesMut};
 ///
 /// ```
 /// use bytes::BytesMut;
-/// use poe::filter::{Filter, Line, Stream};
-/// let mut pair = (Line::new(), Stream::new());
+/// use poe::filter::{Filter, Line, Raw};
+/// let mut pair = (Line::new(), Raw::new());
 /// assert_eq!(pair.get(b"a line\r\n").remove(0).unwrap(), "a line");
 /// let mut out = BytesMut::new();
 /// pair.put("as it is".into(), &mut out).unwrap();
@@ -18,20 +18,20 @@ impl<I: Filter, O: Filter> Filter for (I, O) {
     type Input = I::Input;
     type Output = O::Output;
 
-    fn get_one_start(&mut self, octets: &[u8]) {
-        self.0.get_one_start(octets);
+    fn feed(&mut self, bytes: &[u8]) {
+        self.0.feed(bytes);
     }
 
-    fn get_one(&mut self) -> Result<Option<I::Input>, FilterError> {
-        self.0.get_one()
+    fn next_record(&mut self) -> Result<Option<I::Input>, FilterError> {
+        self.0.next_record()
     }
 
     fn put(&mut self, record: O::Output, out: &mut BytesMut) -> Result<(), FilterError> {
         self.1.put(record, out)
     }
 
-    fn get_pending(&self) -> &[u8] {
-        self.0.get_pending()
+    fn pending(&self) -> &[u8] {
+        self.0.pending()
     }
 
     fn take_pending(&mut self) -> Bytes {

@@ -1,7 +1,7 @@
 //! A terminator given as a pattern, searched for in a stream that arrives in pieces.
 //!
 //! A search in a buffer can be wrong about a stream: `\r\n?` finds `\r`, and then the `\n` comes. So the pattern is run
-//! as an automaton, one octet after the other and never twice, that also tells whether anything yet to come could change
+//! as an automaton, one byte after the other and never twice, that also tells whether anything yet to come could change
 //! its answer. `Line` drives it with a [`Walk`], one for each line.
 
 use super::FilterError;
@@ -11,7 +11,7 @@ use regex_automata::util::primitives::StateID;
 use regex_automata::util::syntax;
 use regex_automata::{Anchored, Input, MatchKind};
 
-/// How many octets a terminator may take, and how many the search may look ahead to make sure of its end. Without it,
+/// How many bytes a terminator may take, and how many the search may look ahead to make sure of its end. Without it,
 /// the peer could make us keep a line for ever that is over but for its newline.
 pub(super) const MAX_TERMINATOR: usize = 4096;
 
@@ -32,15 +32,15 @@ pub(super) struct Pattern {
 #[derive(Clone)]
 pub(super) struct Walk {
     state: StateID,
-    /// Octets seen, counted from where the search began.
+    /// Bytes seen, counted from where the search began.
     walked: usize,
-    /// The end of the best match that an octet behind it has confirmed.
+    /// The end of the best match that a byte behind it has confirmed.
     end: Option<usize>,
     /// Where the search settles for what it has.
     deadline: usize,
 }
 
-/// Where a [`Walk`] stands when its octets are used up.
+/// Where a [`Walk`] stands when its bytes are used up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Progress {
     /// No match so far.
@@ -57,7 +57,7 @@ impl Pattern {
     pub(super) fn new(source: &str) -> Result<Self, FilterError> {
         let compile = |reverse| {
             thompson::Compiler::new()
-                // Octets, not characters: the filter cuts before anyone knows whether the stream is text.
+                // ByteStage, not characters: the filter cuts before anyone knows whether the stream is text.
                 .syntax(syntax::Config::new().unicode(false).utf8(false))
                 .configure(
                     thompson::Config::new()
@@ -111,7 +111,7 @@ impl Pattern {
         &self.source
     }
 
-    /// A search whose line is known to be too long once `max_line` octets and a terminator's worth have gone by.
+    /// A search whose line is known to be too long once `max_line` bytes and a terminator's worth have gone by.
     pub(super) fn walk(&self, max_line: usize) -> Walk {
         Walk {
             state: self.start,
@@ -121,17 +121,17 @@ impl Pattern {
         }
     }
 
-    /// Walks over octets that follow those of the last call.
-    pub(super) fn advance(&self, walk: &mut Walk, octets: &[u8]) -> Progress {
+    /// Walks over bytes that follow those of the last call.
+    pub(super) fn advance(&self, walk: &mut Walk, bytes: &[u8]) -> Progress {
         let dfa = &self.forward;
-        let mut left = octets;
-        // The state of a dense automaton tells of a match one octet late: arriving in a match state means that a match
-        // ended *before* the octet that led there.
-        while let Some((&octet, rest)) = left.split_first() {
+        let mut left = bytes;
+        // The state of a dense automaton tells of a match one byte late: arriving in a match state means that a match
+        // ended *before* the byte that led there.
+        while let Some((&byte, rest)) = left.split_first() {
             if walk.walked >= walk.deadline {
                 break;
             }
-            let state = dfa.next_state(walk.state, octet);
+            let state = dfa.next_state(walk.state, byte);
             let mut needles: &[u8] = &[];
             if dfa.is_special_state(state) {
                 if dfa.is_dead_state(state) {
@@ -149,14 +149,14 @@ impl Pattern {
             walk.walked += 1;
             left = rest;
             if !needles.is_empty() {
-                // All octets but these few lead back to the same state.
+                // All bytes but these few lead back to the same state.
                 let room = left.len().min(walk.deadline - walk.walked);
                 let skip = find_any(needles, &left[..room]).unwrap_or(room);
                 walk.walked += skip;
                 left = &left[skip..];
             }
         }
-        // A match that ends just here has no octet behind it yet to tell of it.
+        // A match that ends just here has no byte behind it yet to tell of it.
         let paused = left.is_empty() || walk.walked >= walk.deadline;
         let ends_here = paused && dfa.is_match_state(dfa.next_eoi_state(walk.state));
         let stopped = !left.is_empty() || walk.walked >= walk.deadline;
@@ -168,16 +168,16 @@ impl Pattern {
         }
     }
 
-    /// Whether no octets that could follow would make another match out of what is there.
+    /// Whether no bytes that could follow would make another match out of what is there.
     fn is_closed(&self, state: StateID) -> bool {
         let dfa = &self.forward;
         let mut last = None;
-        (0..=u8::MAX).all(|octet| {
-            let next = dfa.next_state(state, octet);
-            // Neighbouring octets mostly lead to the same state, which need not be looked at again.
+        (0..=u8::MAX).all(|byte| {
+            let next = dfa.next_state(state, byte);
+            // Neighbouring bytes mostly lead to the same state, which need not be looked at again.
             dfa.is_dead_state(next)
                 || last.replace(next) == Some(next)
-                || (0..=u8::MAX).all(|octet| dfa.is_dead_state(dfa.next_state(next, octet)))
+                || (0..=u8::MAX).all(|byte| dfa.is_dead_state(dfa.next_state(next, byte)))
         })
     }
 
@@ -194,9 +194,7 @@ impl Pattern {
     /// earlier one. May say no where a closer look would say yes; then the line is given a little later.
     pub(super) fn starts_fresh(&self, line: &[u8]) -> bool {
         let dfa = &self.forward;
-        line.iter()
-            .fold(self.start, |state, &octet| dfa.next_state(state, octet))
-            == self.start
+        line.iter().fold(self.start, |state, &byte| dfa.next_state(state, byte)) == self.start
     }
 }
 
@@ -213,11 +211,11 @@ impl Walk {
     }
 }
 
-fn find_any(needles: &[u8], octets: &[u8]) -> Option<usize> {
+fn find_any(needles: &[u8], bytes: &[u8]) -> Option<usize> {
     match *needles {
-        [a] => memchr::memchr(a, octets),
-        [a, b] => memchr::memchr2(a, b, octets),
-        [a, b, c] => memchr::memchr3(a, b, c, octets),
+        [a] => memchr::memchr(a, bytes),
+        [a, b] => memchr::memchr2(a, b, bytes),
+        [a, b, c] => memchr::memchr3(a, b, c, bytes),
         _ => Some(0),
     }
 }

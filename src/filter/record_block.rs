@@ -13,7 +13,7 @@ use std::num::NonZeroUsize;
 /// let mut pairs = Line::new().literal("\n").then(RecordBlock::new(2));
 /// let got = pairs.get(b"name\nvalue\nname 2\n");
 /// assert_eq!(got[0].as_ref().unwrap(), &["name", "value"]);
-/// assert_eq!(pairs.get_pending(), b"name 2\n"); // as it came, so that another filter can have it
+/// assert_eq!(pairs.pending(), b"name 2\n"); // as it came, so that another filter can have it
 /// let mut out = BytesMut::new();
 /// pairs.put(vec!["a".into(), "b".into()], &mut out).unwrap();
 /// assert_eq!(&out[..], b"a\nb\n");
@@ -77,7 +77,7 @@ impl<I: 'static, O: 'static> RecordBlock<I, O> {
     /// let mut blocks = RecordBlock::<u8>::new(4);
     /// assert!(blocks.get([1, 2, 3]).is_empty());
     /// blocks.set_blocksize(2.try_into().unwrap());
-    /// assert_eq!(blocks.get_one().unwrap().unwrap(), [1, 2]);
+    /// assert_eq!(blocks.next_record().unwrap().unwrap(), [1, 2]);
     /// ```
     #[doc(alias = "blocksize")]
     pub fn set_blocksize(&mut self, size: NonZeroUsize) {
@@ -97,7 +97,7 @@ impl<I: 'static, O: 'static> RecordBlock<I, O> {
     }
 
     /// The records on their way in that wait for their list to be full.
-    pub fn get_pending(&self) -> impl Iterator<Item = &I> {
+    pub fn pending(&self) -> impl Iterator<Item = &I> {
         self.waiting.iter()
     }
 
@@ -113,11 +113,11 @@ impl<I: 'static, O: 'static> Stage for RecordBlock<I, O> {
     type Output = Vec<O>;
     type RawOutput = O;
 
-    fn get_one_start(&mut self, record: I) {
+    fn feed(&mut self, record: I) {
         self.waiting.push_back(record);
     }
 
-    fn get_one(&mut self) -> Result<Option<Vec<I>>, FilterError> {
+    fn next_record(&mut self) -> Result<Option<Vec<I>>, FilterError> {
         self.check()?;
         Ok((self.waiting.len() >= self.size).then(|| self.waiting.drain(..self.size).collect()))
     }

@@ -1,4 +1,4 @@
-//! Filters above filters: records in, records out; and an octet filter as one of them.
+//! Filters above filters: records in, records out; and a byte filter as one of them.
 
 use super::{Filter, FilterError};
 use bytes::{Bytes, BytesMut};
@@ -7,7 +7,7 @@ use std::fmt;
 /// Turns records into records, above a [`Filter`]: what [`Map`](super::Map), [`Grep`](super::Grep) and
 /// [`RecordBlock`](super::RecordBlock) are.
 ///
-/// It has the steps of a filter, but is fed records instead of octets. [`Filter::then`] puts one above a filter, and the
+/// It has the steps of a filter, but is fed records instead of bytes. [`Filter::then`] puts one above a filter, and the
 /// two are a filter again. A stage can also be used by itself:
 ///
 /// ```
@@ -20,7 +20,7 @@ use std::fmt;
 /// assert_eq!(under, [8, 9]);
 /// ```
 ///
-/// Laws 1 and 2 of filters hold with records for octets. A stage takes no more than it needs: it is asked before it is
+/// Laws 1 and 2 of filters hold with records for bytes. A stage takes no more than it needs: it is asked before it is
 /// fed, and fed one record at a time, so that a switch of filters finds the rest in the filter below.
 ///
 /// # Implementing one
@@ -40,8 +40,8 @@ use std::fmt;
 ///     type Output = String;
 ///     type RawOutput = String;
 ///     const KEEPS: bool = false; // `None` says that nothing waits
-///     fn get_one_start(&mut self, line: String) { self.waiting.push_back(line) }
-///     fn get_one(&mut self) -> Result<Option<String>, FilterError> {
+///     fn feed(&mut self, line: String) { self.waiting.push_back(line) }
+///     fn next_record(&mut self) -> Result<Option<String>, FilterError> {
 ///         self.check()?;
 ///         while let Some(line) = self.waiting.pop_front() {
 ///             self.seen += 1;
@@ -54,7 +54,7 @@ use std::fmt;
 ///     fn put(&mut self, line: String, under: &mut Vec<String>) -> Result<(), FilterError> { Ok(under.push(line)) }
 ///     fn waiting(&self) -> usize { self.waiting.len() }
 ///     fn take_pending(&mut self) -> Vec<String> { self.waiting.drain(..).collect() }
-///     fn owed(&self) -> Option<u8> { None } // as for all stages that know no octets
+///     fn owed(&self) -> Option<u8> { None } // as for all stages that know no bytes
 ///     fn fresh(&self) -> Self { Sample::of(self.n) }
 ///     fn check(&self) -> Result<(), FilterError> {
 ///         if self.n == 0 {
@@ -83,18 +83,18 @@ pub trait Stage: 'static {
     /// The record that the filter below takes.
     type RawOutput: 'static;
 
-    /// Whether records may still wait in it after [`get_one`](Self::get_one) has said `None`. Then whoever drives it
+    /// Whether records may still wait in it after [`next_record`](Self::next_record) has said `None`. Then whoever drives it
     /// keeps a copy of what they were on the wire, for a switch of filters. True, unless you know better.
     const KEEPS: bool = true;
 
     /// Appends a record to those that wait.
-    fn get_one_start(&mut self, record: Self::RawInput);
+    fn feed(&mut self, record: Self::RawInput);
 
     /// Takes one record; `None` when more is needed.
     ///
     /// # Errors
     /// What stands in the place of a record.
-    fn get_one(&mut self) -> Result<Option<Self::Input>, FilterError>;
+    fn next_record(&mut self) -> Result<Option<Self::Input>, FilterError>;
 
     /// Appends what the filter below is to put for this record: one record, or several, or none.
     ///
@@ -102,7 +102,7 @@ pub trait Stage: 'static {
     /// If the record has no form below; `under` is then as it was.
     fn put(&mut self, record: Self::Output, under: &mut Vec<Self::RawOutput>) -> Result<(), FilterError>;
 
-    /// How many records it was fed and has not used. (For [`Octets`]: how many octets of them.)
+    /// How many records it was fed and has not used. (For [`ByteStage`]: how many bytes of them.)
     fn waiting(&self) -> usize;
 
     /// Takes what waits; it is at a boundary afterwards. Results that were made and not given stay, for
@@ -111,33 +111,33 @@ pub trait Stage: 'static {
 
     /// Takes the results that were made of a record of which others were given already. Empty, unless you override it.
     ///
-    /// A stage that makes several records of one has such results between two calls of [`get_one`](Self::get_one). A wheel
+    /// A stage that makes several records of one has such results between two calls of [`next_record`](Self::next_record). A wheel
     /// delivers them before it changes the filter.
     ///
     /// ```
     /// use poe::filter::{Map, Stage};
     /// let mut words = Map::flat(|line: &str| line.split(' ').collect::<Vec<_>>(), |word: &str| [word]);
-    /// words.get_one_start("one two three");
-    /// assert_eq!(words.get_one().unwrap(), Some("one"));
+    /// words.feed("one two three");
+    /// assert_eq!(words.next_record().unwrap(), Some("one"));
     /// assert_eq!(words.take_made(), ["two", "three"]);
     /// ```
     fn take_made(&mut self) -> Vec<Self::Input> {
         Vec::new()
     }
 
-    /// Copies the first so many units that wait, as one record. `None` for all but [`Octets`], whose units are bytes.
+    /// Copies the first so many units that wait, as one record. `None` for all but [`ByteStage`], whose units are bytes.
     ///
     /// ```
-    /// use poe::filter::{Line, Octets, Stage};
-    /// let mut lines = Octets(Line::new());
-    /// lines.get_one_start("one\ntwo".into());
+    /// use poe::filter::{Line, ByteStage, Stage};
+    /// let mut lines = ByteStage(Line::new());
+    /// lines.feed("one\ntwo".into());
     /// assert_eq!(lines.front(5).unwrap(), "one\nt");
     /// ```
     fn front(&self, _units: usize) -> Option<Self::RawInput> {
         None
     }
 
-    /// As [`Filter::owed`]; `None` for all but [`Octets`].
+    /// As [`Filter::owed`]; `None` for all but [`ByteStage`].
     fn owed(&self) -> Option<u8> {
         None
     }
@@ -161,10 +161,10 @@ pub trait Stage: 'static {
         Self: Sized,
     {
         for record in records {
-            self.get_one_start(record);
+            self.feed(record);
         }
         let mut given = Vec::new();
-        while let Some(record) = self.get_one().transpose() {
+        while let Some(record) = self.next_record().transpose() {
             let broken = record.as_ref().is_err_and(FilterError::is_fatal);
             given.push(record);
             if broken {
@@ -175,39 +175,39 @@ pub trait Stage: 'static {
     }
 }
 
-/// A filter of octets above one that yields octets: lines inside blocks, say.
+/// A filter of bytes above one that yields bytes: lines inside blocks, say.
 ///
 /// How frames and records are cut has nothing to do with each other: a record may begin in one frame and end in the next.
 /// The rest of a frame of which a record was given is pending as a frame of its own, made by the lower filter's `put`:
 ///
 /// ```
-/// use poe::filter::{Block, Filter, Line, Octets};
-/// let mut filter = Block::new().then(Octets(Line::new()));
-/// filter.get_one_start(b"7\0one\ntwo");
-/// assert_eq!(filter.get_one().unwrap().unwrap(), "one");
+/// use poe::filter::{Block, Filter, Line, ByteStage};
+/// let mut filter = Block::new().then(ByteStage(Line::new()));
+/// filter.feed(b"7\0one\ntwo");
+/// assert_eq!(filter.next_record().unwrap().unwrap(), "one");
 /// assert_eq!(filter.take_pending(), "3\0two");
 /// ```
 ///
 /// ```
-/// use poe::filter::{Block, Filter, Line, Octets};
-/// let mut filter = Block::new().then(Octets(Line::new()));
+/// use poe::filter::{Block, Filter, Line, ByteStage};
+/// let mut filter = Block::new().then(ByteStage(Line::new()));
 /// let lines: Vec<String> = filter.get(b"3\0one2\0\n\n4\0two\n").into_iter().map(Result::unwrap).collect();
 /// assert_eq!(lines, ["one", "", "two"]);
 /// ```
-pub struct Octets<F>(pub F);
+pub struct ByteStage<F>(pub F);
 
-impl<F: Filter> Stage for Octets<F> {
+impl<F: Filter> Stage for ByteStage<F> {
     type RawInput = Bytes;
     type Input = F::Input;
     type Output = F::Output;
     type RawOutput = Bytes;
 
-    fn get_one_start(&mut self, record: Bytes) {
-        self.0.get_one_start(&record);
+    fn feed(&mut self, record: Bytes) {
+        self.0.feed(&record);
     }
 
-    fn get_one(&mut self) -> Result<Option<F::Input>, FilterError> {
-        self.0.get_one()
+    fn next_record(&mut self) -> Result<Option<F::Input>, FilterError> {
+        self.0.next_record()
     }
 
     fn put(&mut self, record: F::Output, under: &mut Vec<Bytes>) -> Result<(), FilterError> {
@@ -218,12 +218,12 @@ impl<F: Filter> Stage for Octets<F> {
     }
 
     fn waiting(&self) -> usize {
-        self.0.get_pending().len()
+        self.0.pending().len()
     }
 
     fn take_pending(&mut self) -> Vec<Bytes> {
-        let octets = self.0.take_pending();
-        if octets.is_empty() { Vec::new() } else { vec![octets] }
+        let bytes = self.0.take_pending();
+        if bytes.is_empty() { Vec::new() } else { vec![bytes] }
     }
 
     fn take_made(&mut self) -> Vec<F::Input> {
@@ -231,7 +231,7 @@ impl<F: Filter> Stage for Octets<F> {
     }
 
     fn front(&self, units: usize) -> Option<Bytes> {
-        let waiting = self.0.get_pending();
+        let waiting = self.0.pending();
         Some(Bytes::copy_from_slice(&waiting[..units.min(waiting.len())]))
     }
 
@@ -240,7 +240,7 @@ impl<F: Filter> Stage for Octets<F> {
     }
 
     fn fresh(&self) -> Self {
-        Octets(self.0.fresh())
+        ByteStage(self.0.fresh())
     }
 
     fn check(&self) -> Result<(), FilterError> {
@@ -248,8 +248,8 @@ impl<F: Filter> Stage for Octets<F> {
     }
 }
 
-impl<F: fmt::Debug> fmt::Debug for Octets<F> {
+impl<F: fmt::Debug> fmt::Debug for ByteStage<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Octets").field(&self.0).finish()
+        f.debug_tuple("ByteStage").field(&self.0).finish()
     }
 }

@@ -1,52 +1,52 @@
-//! The contract between a wheel, which has octets, and a protocol, which has records.
+//! The contract between a wheel, which has bytes, and a protocol, which has records.
 
 use super::{Chain, FilterError, Grep, Map, Stage};
 use bytes::{Bytes, BytesMut};
 
-/// Turns a stream of octets into records, and records into octets (`POE::Filter`).
+/// Turns a stream of bytes into records, and records into bytes (`POE::Filter`).
 ///
 /// # The contract
 ///
 /// | step | call | what happens |
 /// |---|---|---|
-/// | start | [`get_one_start`](Self::get_one_start) | octets join the input buffer; nothing is parsed yet |
-/// | one | [`get_one`](Self::get_one) | one record leaves the buffer, or `None`: the rest needs more octets |
-/// | pending | [`get_pending`](Self::get_pending) | the octets no record was made of; looking does not drain |
-/// | switch | [`owed`](Self::owed), [`take_pending`](Self::take_pending) | the same octets, drained, for the filter that follows |
-/// | put | [`put`](Self::put) | a record becomes octets at the end of `out` |
+/// | start | [`feed`](Self::feed) | bytes join the input buffer; nothing is parsed yet |
+/// | one | [`next_record`](Self::next_record) | one record leaves the buffer, or `None`: the rest needs more bytes |
+/// | pending | [`pending`](Self::pending) | the bytes no record was made of; looking does not drain |
+/// | switch | [`owed`](Self::owed), [`take_pending`](Self::take_pending) | the same bytes, drained, for the filter that follows |
+/// | put | [`put`](Self::put) | a record becomes bytes at the end of `out` |
 ///
 /// A filter is a pure state machine, and four laws hold for it:
 ///
-/// 1. *Chunks do not matter.* The records depend on the octets alone, not on how reads cut them.
-/// 2. *Octets leave the buffer only in a record or an error.* Whatever is neither is pending.
-/// 3. *`get_one` takes no more than it gives.* What follows the record stays untouched, because the very next octet may
+/// 1. *Chunks do not matter.* The records depend on the bytes alone, not on how reads cut them.
+/// 2. *Bytes leave the buffer only in a record or an error.* Whatever is neither is pending.
+/// 3. *`next_record` takes no more than it gives.* What follows the record stays untouched, because the very next byte may
 ///    belong to another filter.
 /// 4. *No input panics, and memory is bounded* by the filter's limits, whatever the peer sends.
 ///
 /// # States
 ///
-/// A filter is *at a boundary* when its buffer is empty, *inside a record* when some octets are pending, and *broken*
+/// A filter is *at a boundary* when its buffer is empty, *inside a record* when some bytes are pending, and *broken*
 /// after an error whose [`is_fatal`](FilterError::is_fatal) is true. Any other error stands in the place of one record
-/// and the next `get_one` goes on behind it. A broken filter answers every `get_one` with a fatal error.
+/// and the next `next_record` goes on behind it. A broken filter answers every `next_record` with a fatal error.
 ///
-/// # The trap: pending octets must survive a switch
+/// # The trap: pending bytes must survive a switch
 ///
 /// A protocol changes its filter in the middle of a stream: lines for the head, blocks for the body. One read often
-/// brings the end of the head *and* the start of the body, so the old filter holds octets that are the new one's.
+/// brings the end of the head *and* the start of the body, so the old filter holds bytes that are the new one's.
 ///
 /// ```
-/// use poe::filter::{Filter, Line, Stream};
+/// use poe::filter::{Filter, Line, Raw};
 /// let mut head = Line::new();
-/// head.get_one_start(b"LENGTH 4\r\nbody");
-/// assert_eq!(head.get_one().unwrap().unwrap(), "LENGTH 4");
-/// let mut body = Stream::new();               // Wrong: go on with `body` and the next read; four octets are lost.
-/// body.get_one_start(&head.take_pending());   // Right: what is pending goes in first.
-/// assert_eq!(body.get_one().unwrap().unwrap(), "body");
+/// head.feed(b"LENGTH 4\r\nbody");
+/// assert_eq!(head.next_record().unwrap().unwrap(), "LENGTH 4");
+/// let mut body = Raw::new();               // Wrong: go on with `body` and the next read; four bytes are lost.
+/// body.feed(&head.take_pending());   // Right: what is pending goes in first.
+/// assert_eq!(body.next_record().unwrap().unwrap(), "body");
 /// ```
 ///
 /// It follows that a filter must not take a frame's header out of its buffer before the frame is complete, and must not
-/// parse ahead of the record it gives: both would leave octets that no other filter can have. [`Seam`](super::Seam) does
-/// the switch for whoever reads the stream, the [owed](Self::owed) octet included.
+/// parse ahead of the record it gives: both would leave bytes that no other filter can have. [`Seam`](super::Seam) does
+/// the switch for whoever reads the stream, the [owed](Self::owed) byte included.
 ///
 /// # Implementing one
 ///
@@ -54,19 +54,19 @@ use bytes::{Bytes, BytesMut};
 /// use bytes::{Buf, Bytes, BytesMut};
 /// use poe::filter::{Filter, FilterError};
 ///
-/// /// Pairs of octets.
+/// /// Pairs of bytes.
 /// struct Pairs(BytesMut);
 /// impl Filter for Pairs {
 ///     type Input = [u8; 2];
 ///     type Output = [u8; 2];
-///     fn get_one_start(&mut self, octets: &[u8]) { self.0.extend_from_slice(octets) }
-///     fn get_one(&mut self) -> Result<Option<[u8; 2]>, FilterError> {
+///     fn feed(&mut self, bytes: &[u8]) { self.0.extend_from_slice(bytes) }
+///     fn next_record(&mut self) -> Result<Option<[u8; 2]>, FilterError> {
 ///         Ok((self.0.len() >= 2).then(|| self.0.get_u16().to_be_bytes()))
 ///     }
 ///     fn put(&mut self, pair: [u8; 2], out: &mut BytesMut) -> Result<(), FilterError> {
 ///         Ok(out.extend_from_slice(&pair))
 ///     }
-///     fn get_pending(&self) -> &[u8] { &self.0 }
+///     fn pending(&self) -> &[u8] { &self.0 }
 ///     fn take_pending(&mut self) -> Bytes { self.0.split().freeze() }
 ///     fn fresh(&self) -> Self { Pairs(BytesMut::new()) }
 /// }
@@ -80,40 +80,40 @@ pub trait Filter: 'static {
     /// The record that [`put`](Self::put) takes.
     type Output: 'static;
 
-    /// Appends octets to the input buffer.
+    /// Appends bytes to the input buffer.
     ///
     /// It cannot fail: a filter that may hold no more keeps what fits, gives the records in it, and then a fatal error.
-    fn get_one_start(&mut self, octets: &[u8]);
+    fn feed(&mut self, bytes: &[u8]);
 
     /// Takes one record out of the buffer; `None` when what is there is not a whole record.
     ///
     /// # Errors
     /// What stands in the place of a record that could not be made. Go on unless it
     /// [is fatal](FilterError::is_fatal).
-    fn get_one(&mut self) -> Result<Option<Self::Input>, FilterError>;
+    fn next_record(&mut self) -> Result<Option<Self::Input>, FilterError>;
 
-    /// Appends the octets of one record to `out`.
+    /// Appends the bytes of one record to `out`.
     ///
     /// # Errors
     /// If this record has no form in the protocol; `out` is then as it was.
     fn put(&mut self, record: Self::Output, out: &mut BytesMut) -> Result<(), FilterError>;
 
-    /// The octets in the buffer that are part of no record yet, as the peer sent them; empty at a boundary.
+    /// The bytes in the buffer that are part of no record yet, as the peer sent them; empty at a boundary.
     ///
     /// It does not drain: two calls give the same answer. It is one slice because a filter's buffer is one run of wire
-    /// octets; a filter made of filters keeps the wire octets of whatever it has not given away yet.
-    fn get_pending(&self) -> &[u8];
+    /// bytes; a filter made of filters keeps the wire bytes of whatever it has not given away yet.
+    fn pending(&self) -> &[u8];
 
-    /// Takes what [`get_pending`](Self::get_pending) shows, for the filter that follows; the buffer is empty afterwards.
+    /// Takes what [`pending`](Self::pending) shows, for the filter that follows; the buffer is empty afterwards.
     ///
-    /// The filter is then at a boundary and may be used again. A broken one is whole again, but the octets it refused are
+    /// The filter is then at a boundary and may be used again. A broken one is whole again, but the bytes it refused are
     /// gone.
     fn take_pending(&mut self) -> Bytes;
 
     /// How many pending bytes are as they came; those ahead of them are the rest of a record that was used in part.
     #[doc(hidden)]
     fn on_wire(&self) -> usize {
-        self.get_pending().len()
+        self.pending().len()
     }
 
     /// Whether there is such a rest, only in filters made of filters.
@@ -125,7 +125,7 @@ pub trait Filter: 'static {
     /// Takes the records that were made already, together with one that was given. Empty for most filters, always.
     ///
     /// A filter with a stage above it that makes several records of one (a flat [`Map`]) has such records between two calls of
-    /// [`get_one`](Self::get_one). No pending bytes stand for them, so whoever changes the filter takes them first; a wheel
+    /// [`next_record`](Self::next_record). No pending bytes stand for them, so whoever changes the filter takes them first; a wheel
     /// delivers them, ahead of what the new filter sees. [`take_pending`](Self::take_pending) without this puts them back
     /// by the way out, if the types of the two ways are the same, or else drops them.
     ///
@@ -133,28 +133,28 @@ pub trait Filter: 'static {
     /// use poe::filter::{Filter, Line, Map};
     /// let words = Map::flat(|line: String| line.split(' ').map(str::len).collect::<Vec<_>>(), |line: String| [line]);
     /// let mut filter = Line::new().then(words);
-    /// filter.get_one_start(b"a bcd ef\nrest");
-    /// assert_eq!(filter.get_one().unwrap(), Some(1));
+    /// filter.feed(b"a bcd ef\nrest");
+    /// assert_eq!(filter.next_record().unwrap(), Some(1));
     /// assert_eq!((filter.take_made(), filter.take_pending()), (vec![3, 2], "rest".into()));
     /// ```
     fn take_made(&mut self) -> Vec<Self::Input> {
         Vec::new()
     }
 
-    /// The octet that, should it come next, still belongs to the last record; `None` for most filters, always.
+    /// The byte that, should it come next, still belongs to the last record; `None` for most filters, always.
     ///
     /// A filter that gives a record before it knows whether its terminator is complete (a line that ends in CR, when the
     /// LF of a CR LF may yet come) says here what it would swallow. A switch of filters must swallow it too, or the new
-    /// filter's first octet is the old one's last. Never `Some` while octets are pending.
+    /// filter's first byte is the old one's last. Never `Some` while bytes are pending.
     ///
     /// ```
     /// use poe::filter::{Filter, Line};
     /// let mut lines = Line::new();
-    /// lines.get_one_start(b"one\r");
-    /// assert_eq!(lines.get_one().unwrap().unwrap(), "one"); // at once, for the peer may wait for an answer
+    /// lines.feed(b"one\r");
+    /// assert_eq!(lines.next_record().unwrap().unwrap(), "one"); // at once, for the peer may wait for an answer
     /// assert_eq!(lines.owed(), Some(b'\n'));
-    /// lines.get_one_start(b"\n");
-    /// assert!(lines.owed().is_none() && lines.get_one().unwrap().is_none());
+    /// lines.feed(b"\n");
+    /// assert!(lines.owed().is_none() && lines.next_record().unwrap().is_none());
     /// ```
     fn owed(&self) -> Option<u8> {
         None
@@ -234,7 +234,7 @@ pub trait Filter: 'static {
         self.then(Grep::new(get, |_| true))
     }
 
-    /// Appends octets and takes every record that is complete, in order.
+    /// Appends bytes and takes every record that is complete, in order.
     ///
     /// An error stands where its record would have stood, so nothing before or behind it is lost; a fatal one comes last.
     /// `.into_iter().collect::<Result<Vec<_>, _>>()` stops at the first instead.
@@ -247,10 +247,10 @@ pub trait Filter: 'static {
     /// assert_eq!(lines.next().unwrap().unwrap(), "two");
     /// assert!(lines.next().is_none());
     /// ```
-    fn get(&mut self, octets: &[u8]) -> Vec<Result<Self::Input, FilterError>> {
-        self.get_one_start(octets);
+    fn get(&mut self, bytes: &[u8]) -> Vec<Result<Self::Input, FilterError>> {
+        self.feed(bytes);
         let mut records = Vec::new();
-        while let Some(record) = self.get_one().transpose() {
+        while let Some(record) = self.next_record().transpose() {
             let broken = record.as_ref().is_err_and(FilterError::is_fatal);
             records.push(record);
             if broken {

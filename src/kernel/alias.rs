@@ -1,6 +1,6 @@
 //! Aliases: names for sessions. One keeps its session alive, but only as long as something else can still act (law L90).
 
-use super::{Core, Target, Turn};
+use super::{Core, KernelRef, Target};
 use crate::error::{Error, ErrorKind};
 use crate::id::SessionId;
 use crate::name::Name;
@@ -55,7 +55,7 @@ impl Core {
     }
 }
 
-impl Turn<'_> {
+impl KernelRef<'_> {
     /// Gives the session a name by which others can reach it; no effect if it has that name already.
     ///
     /// # Errors
@@ -93,7 +93,7 @@ impl Turn<'_> {
     /// # tokio_test::block_on(async {
     /// let kernel = Kernel::new();
     /// Session::builder(0)
-    ///     .on(START, |cx, ()| -> poe::Handled {
+    ///     .on(START, |cx, ()| -> poe::HandlerResult {
     ///         cx.alias_set("worker")?;
     ///         cx.post("worker", JOB, 7)?; // the session is found now, and stays the target
     ///         cx.alias_remove("worker")?;
@@ -125,7 +125,7 @@ impl Turn<'_> {
     /// let kernel = Kernel::new();
     /// Session::builder(()).on(START, |cx, ()| cx.alias_set("logger")).create(&kernel)?;
     /// Session::builder(())
-    ///     .on(START, |cx, ()| -> poe::Handled {
+    ///     .on(START, |cx, ()| -> poe::HandlerResult {
     ///         let logger = cx.alias_resolve("logger")?;
     ///         assert_eq!(logger.get(), 1);
     ///         assert_eq!(cx.alias_resolve(logger)?, logger); // an ID that is alive is itself
@@ -151,7 +151,7 @@ impl Turn<'_> {
     /// # tokio_test::block_on(async {
     /// let kernel = Kernel::new();
     /// Session::builder(())
-    ///     .on(START, |cx, ()| -> poe::Handled {
+    ///     .on(START, |cx, ()| -> poe::HandlerResult {
     ///         cx.alias_set("web")?;
     ///         cx.alias_set("api")?;
     ///         assert_eq!(cx.alias_list(), ["api", "web"]);
@@ -182,7 +182,7 @@ impl Turn<'_> {
     /// let kernel = Kernel::new();
     /// Session::builder(()).on(START, |cx, ()| cx.alias_set("logger")).create(&kernel)?;
     /// Session::builder(())
-    ///     .on(START, |cx, ()| -> poe::Handled {
+    ///     .on(START, |cx, ()| -> poe::HandlerResult {
     ///         let logger = cx.alias_resolve("logger")?;
     ///         assert_eq!(cx.alias_list_of(logger)?, ["logger"]);
     ///         assert!(cx.alias_list().is_empty()); // this session has none

@@ -138,7 +138,7 @@ impl Kernel {
 /// # Ok::<(), poe::Error>(()) }).unwrap();
 /// ```
 impl KernelBuilder {
-    /// POE's `ASSERT_RETVALS`; default false. With true an error that a method of [`Turn`](crate::Turn), of a context or of [`Kernel`]
+    /// POE's `ASSERT_RETVALS`; default false. With true an error that a method of [`KernelRef`](crate::KernelRef), of a context or of [`Kernel`]
     /// is about to return is a panic there, which names the method, the file and the line; in a handler it becomes a
     /// `DIE`. It is for programs that do not look at results: a post to nobody, an alias that is taken, a timer that has
     /// fired.
@@ -232,7 +232,7 @@ mod tests {
     struct Quiet;
 
     impl super::super::Invoke for Quiet {
-        fn invoke(&self, _: super::super::Turn<'_>, _: &mut crate::arg::AnyArg) -> super::super::Invoked {
+        fn invoke(&self, _: super::super::KernelRef<'_>, _: &mut crate::arg::AnyArg) -> super::super::Invoked {
             super::super::Invoked::Returned
         }
 

@@ -167,7 +167,7 @@ impl KernelBuilder {
     ///         cx.sig("DIE", "on die");
     ///         cx.yield_to("fail", ());
     ///     })
-    ///     .on("fail", |_, ()| -> poe::Handled { Err(poe::Failure::msg("out of paper")) })
+    ///     .on("fail", |_, ()| -> poe::HandlerResult { Err(poe::Failure::msg("out of paper")) })
     ///     .on("on die", |_, _: Signal| unreachable!("nobody is asked"))
     ///     .create(&kernel)?;
     /// let error = kernel.run().await.unwrap_err();
@@ -234,7 +234,7 @@ impl KernelBuilder {
 
     /// The number of threads for work that blocks at most; default 64, at least 1.
     ///
-    /// They run what is given to [`blocking`](crate::Turn::blocking) and look up the names of hosts. Work that finds all of
+    /// They run what is given to [`blocking`](crate::KernelRef::blocking) and look up the names of hosts. Work that finds all of
     /// them busy waits for its turn. They are started when they are needed, end when they have been idle for 10 seconds, and
     /// never keep the process from exiting. A kernel in virtual time uses Tokio's threads instead, whatever is set here.
     ///
@@ -269,7 +269,7 @@ impl KernelBuilder {
     /// let kernel = Kernel::builder().call_stack(100_000).build();
     /// let id = Session::builder(0)
     ///     .on(START, |_, ()| ())
-    ///     .on(AGAIN, |cx, ()| -> poe::Handled {
+    ///     .on(AGAIN, |cx, ()| -> poe::HandlerResult {
     ///         *cx.heap += 1;
     ///         Ok(cx.call(cx.session_id(), AGAIN, ())?) // for ever
     ///     })

@@ -80,7 +80,7 @@ pub struct Core {
 
 static KERNELS: AtomicU32 = AtomicU32::new(1);
 
-/// Octets that one read of a wheel takes at most (POE's default block size).
+/// Bytes that one read of a wheel takes at most (POE's default block size).
 const READ_BUFFER: usize = 65_536;
 
 impl Core {

@@ -1,7 +1,7 @@
 //! One event to one handler: who is active meanwhile, and what a failure does.
 
 use super::handle::Queued;
-use super::{Active, Core, Frame, Invoke, Invoked, Turn};
+use super::{Active, Core, Frame, Invoke, Invoked, KernelRef};
 use crate::arg::AnyArg;
 use crate::error::Failure;
 use crate::id::SessionId;
@@ -30,7 +30,7 @@ impl Core {
             session: frame.session,
             event: name,
         });
-        let result = catch_unwind(AssertUnwindSafe(|| object.invoke(Turn { core: self, frame }, arg)));
+        let result = catch_unwind(AssertUnwindSafe(|| object.invoke(KernelRef { core: self, frame }, arg)));
         if started != 0 {
             self.report_if_slow(started, frame);
         }
@@ -155,7 +155,7 @@ impl Core {
             session: frame.session,
             event: name,
         });
-        match catch_unwind(AssertUnwindSafe(|| object.invoke(Turn { core: self, frame }, arg))) {
+        match catch_unwind(AssertUnwindSafe(|| object.invoke(KernelRef { core: self, frame }, arg))) {
             Ok(Invoked::Returned) => {}
             otherwise => self.post_failed(otherwise, frame, name, arg),
         }

@@ -1,6 +1,6 @@
 //! The seam between the kernel and whatever kind of session it runs: `POE::Session`, `POE::NFA`, or one of a user's own.
 
-use super::{Core, Kernel, Target, Turn, call_at_once};
+use super::{Core, Kernel, KernelRef, Target, call_at_once};
 use crate::arg::AnyArg;
 use crate::error::{CallError, Error, ErrorKind, Failure};
 use crate::event::{Calls, assert_reply_type};
@@ -17,16 +17,16 @@ use std::rc::Rc;
 /// while another one of the same session is still on the stack (a session that calls a session that calls it back).
 ///
 /// ```
-/// use poe::{AnyArg, Invoke, Invoked, Kernel, Name, Turn};
+/// use poe::{AnyArg, Invoke, Invoked, Kernel, Name, KernelRef};
 ///
 /// /// A session that counts whatever it is sent.
 /// struct Counter(std::cell::Cell<u64>);
 ///
 /// impl Invoke for Counter {
-///     fn invoke(&self, turn: Turn<'_>, _arg: &mut AnyArg) -> Invoked {
+///     fn invoke(&self, kernel: KernelRef<'_>, _arg: &mut AnyArg) -> Invoked {
 ///         self.0.set(self.0.get() + 1);
-///         println!("{} was number {}", turn.event(), self.0.get());
-///         turn.answer(AnyArg::new(self.0.get()));
+///         println!("{} was number {}", kernel.event(), self.0.get());
+///         kernel.set_reply(AnyArg::new(self.0.get()));
 ///         Invoked::Returned
 ///     }
 ///     fn event_names(&self) -> Vec<Name> {
@@ -43,7 +43,7 @@ use std::rc::Rc;
 /// One that has options, and says more of itself to a [`Snapshot`](crate::Snapshot):
 ///
 /// ```
-/// # use poe::{AnyArg, Invoke, Invoked, Kernel, Name, Turn};
+/// # use poe::{AnyArg, Invoke, Invoked, Kernel, Name, KernelRef};
 /// # use std::{cell::RefCell, collections::BTreeMap, rc::Rc};
 /// #[derive(Default)]
 /// struct Tunable(RefCell<BTreeMap<String, String>>);
@@ -66,7 +66,7 @@ use std::rc::Rc;
 ///         }
 ///     }
 ///     // …
-/// #     fn invoke(&self, _: Turn<'_>, _: &mut AnyArg) -> Invoked {
+/// #     fn invoke(&self, _: KernelRef<'_>, _: &mut AnyArg) -> Invoked {
 /// #         Invoked::Returned
 /// #     }
 /// #     fn event_names(&self) -> Vec<Name> {
@@ -85,9 +85,9 @@ use std::rc::Rc;
 /// ```
 #[doc(alias = "_invoke_state")]
 pub trait Invoke: 'static {
-    /// Runs the handler of `turn.event()`, which takes the argument out of its place ([`AnyArg::take`]) and leaves its
-    /// answer by [`Turn::answer`]. A panic is caught by the kernel, and raised as `DIE` like a failure.
-    fn invoke(&self, turn: Turn<'_>, arg: &mut AnyArg) -> Invoked;
+    /// Runs the handler of `kernel.event()`, which takes the argument out of its place ([`AnyArg::take`]) and leaves its
+    /// answer by [`KernelRef::answer`]. A panic is caught by the kernel, and raised as `DIE` like a failure.
+    fn invoke(&self, kernel: KernelRef<'_>, arg: &mut AnyArg) -> Invoked;
 
     /// The names that have a handler, in any order: for introspection.
     fn event_names(&self) -> Vec<Name>;
@@ -97,7 +97,7 @@ pub trait Invoke: 'static {
         std::any::type_name::<Self>()
     }
 
-    /// Octets of the heap, without what it points to.
+    /// Bytes of the heap, without what it points to.
     fn heap_size(&self) -> usize {
         size_of_val(self)
     }
@@ -121,14 +121,14 @@ pub trait Invoke: 'static {
 /// What came of invoking a handler.
 ///
 /// ```
-/// use poe::{AnyArg, Event, Failure, Invoke, Invoked, Kernel, Name, Turn};
+/// use poe::{AnyArg, Event, Failure, Invoke, Invoked, Kernel, Name, KernelRef};
 /// const FAIL: Event<u32> = Event::new("fail");
 /// const OTHER: Event<u32> = Event::new("other");
 ///
 /// struct Grump;
 /// impl Invoke for Grump {
-///     fn invoke(&self, turn: Turn<'_>, _: &mut AnyArg) -> Invoked {
-///         match turn.event().as_str() {
+///     fn invoke(&self, kernel: KernelRef<'_>, _: &mut AnyArg) -> Invoked {
+///         match kernel.event().as_str() {
 ///             "_start" => Invoked::Returned,
 ///             "fail" => Invoked::Failed(Failure::msg("as you wish")),
 ///             _ => Invoked::Unhandled,
@@ -175,7 +175,7 @@ pub enum Invoked {
 /// let first = start_worker(&mut &kernel)?; // a child of the kernel
 /// let clone = kernel.clone();
 /// Session::builder(())
-///     .on(START, move |cx, ()| -> poe::Handled {
+///     .on(START, move |cx, ()| -> poe::HandlerResult {
 ///         start_worker(cx)?; // a child of this session
 ///         assert!(start_worker(&mut &clone).unwrap_err().is_busy());
 ///         Ok(())
@@ -203,19 +203,19 @@ pub(crate) mod sealed {
 
 /// What a session type of one's own runs other handlers with, in the middle of its own.
 ///
-/// It is to such a type what [`Context`](crate::Context) is to a session: it derefs to [`Turn`], has what runs handlers
+/// It is to such a type what [`Context`](crate::Context) is to a session: it derefs to [`KernelRef`], has what runs handlers
 /// at once, and is a [`Caller`], so that sessions can be created in it. Those handlers may be the session's own: what its
 /// `invoke` holds meanwhile, it must be ready to be entered again without.
 ///
 /// ```
-/// use poe::{AnyArg, Event, Invoke, Invoked, Kernel, Name, Reply, Session, Turn, event::START};
+/// use poe::{AnyArg, Event, Invoke, Invoked, Kernel, Name, Reply, Session, KernelRef, event::START};
 /// const DOUBLE: Event<u64, u64> = Event::new("double");
 ///
 /// struct Asker;
 /// impl Invoke for Asker {
-///     fn invoke(&self, turn: Turn<'_>, _arg: &mut AnyArg) -> Invoked {
-///         if turn.event() == "_start" {
-///             let Ok(mut nested) = turn.nested(self) else { return Invoked::Unhandled };
+///     fn invoke(&self, kernel: KernelRef<'_>, _arg: &mut AnyArg) -> Invoked {
+///         if kernel.event() == "_start" {
+///             let Ok(mut nested) = kernel.nested(self) else { return Invoked::Unhandled };
 ///             let child = Session::builder(()).on(START, |_, ()| ()).on(DOUBLE, |_, n| Reply(2 * n));
 ///             let child = child.create_in(&mut nested).unwrap();
 ///             assert_eq!(nested.call(child, DOUBLE, 21).unwrap(), 42);
@@ -233,10 +233,10 @@ pub(crate) mod sealed {
 /// # }).unwrap();
 /// ```
 pub struct Nested<'k> {
-    turn: Turn<'k>,
+    kernel: KernelRef<'k>,
 }
 
-impl<'k> Turn<'k> {
+impl<'k> KernelRef<'k> {
     /// What a session type of one's own runs other handlers with: `session` is the object itself, on which the kernel has
     /// called [`invoke`](Invoke::invoke).
     ///
@@ -244,20 +244,20 @@ impl<'k> Turn<'k> {
     /// Busy: it is not the object of the session that is running, or that session is gone.
     ///
     /// ```
-    /// # use poe::{AnyArg, Event, Invoke, Invoked, Kernel, Name, Turn};
+    /// # use poe::{AnyArg, Event, Invoke, Invoked, Kernel, Name, KernelRef};
     /// const ASK: Event<(), u32> = Event::new("ask");
     /// const TELL: Event<(), u32> = Event::new("tell");
     ///
     /// # struct Asker;
     /// impl Invoke for Asker {
-    ///     fn invoke(&self, turn: Turn<'_>, _: &mut AnyArg) -> Invoked {
-    ///         if turn.event() == "ask" {
-    ///             assert!(turn.nested(&Other).unwrap_err().is_busy()); // only the object that is running gets it
-    ///             let Ok(mut nested) = turn.nested(self) else { return Invoked::Unhandled };
-    ///             let told = nested.call(turn.session_id(), TELL, ()).unwrap(); // enters this object again
-    ///             turn.answer(AnyArg::new(told + 1));
+    ///     fn invoke(&self, kernel: KernelRef<'_>, _: &mut AnyArg) -> Invoked {
+    ///         if kernel.event() == "ask" {
+    ///             assert!(kernel.nested(&Other).unwrap_err().is_busy()); // only the object that is running gets it
+    ///             let Ok(mut nested) = kernel.nested(self) else { return Invoked::Unhandled };
+    ///             let told = nested.call(kernel.session_id(), TELL, ()).unwrap(); // enters this object again
+    ///             kernel.set_reply(AnyArg::new(told + 1));
     ///         } else {
-    ///             turn.answer(AnyArg::new(41_u32));
+    ///             kernel.set_reply(AnyArg::new(41_u32));
     ///         }
     ///         Invoked::Returned
     ///     }
@@ -268,7 +268,7 @@ impl<'k> Turn<'k> {
     /// }
     /// # struct Other;
     /// # impl Invoke for Other {
-    /// #     fn invoke(&self, _: Turn<'_>, _: &mut AnyArg) -> Invoked {
+    /// #     fn invoke(&self, _: KernelRef<'_>, _: &mut AnyArg) -> Invoked {
     /// #         Invoked::Unhandled
     /// #     }
     /// #     fn event_names(&self) -> Vec<Name> {
@@ -288,22 +288,22 @@ impl<'k> Turn<'k> {
         drop(sessions);
         // Nobody but the type itself has that reference, so that no session's handler gets past its heap by this.
         match object {
-            Some(object) if std::ptr::addr_eq(Rc::as_ptr(&object), session) => Ok(Nested { turn: self }),
+            Some(object) if std::ptr::addr_eq(Rc::as_ptr(&object), session) => Ok(Nested { kernel: self }),
             _ => Err(ErrorKind::Busy("nesting handlers").into()),
         }
     }
 }
 
 impl<'k> Deref for Nested<'k> {
-    type Target = Turn<'k>;
-    fn deref(&self) -> &Turn<'k> {
-        &self.turn
+    type Target = KernelRef<'k>;
+    fn deref(&self) -> &KernelRef<'k> {
+        &self.kernel
     }
 }
 
 impl fmt::Debug for Nested<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.turn.fmt(f)
+        self.kernel.fmt(f)
     }
 }
 
@@ -311,14 +311,14 @@ impl Caller for Nested<'_> {}
 
 impl sealed::Caller for Nested<'_> {
     fn at_once<T>(&mut self, _what: &'static str, f: impl FnOnce(&Core) -> T) -> Result<T, Error> {
-        Ok(f(self.turn.core))
+        Ok(f(self.kernel.core))
     }
 }
 
 /// What runs handlers at once, in a session type of one's own.
 ///
 /// ```
-/// use poe::{AnyArg, Error, Invoke, Invoked, Kernel, Name, Nested, Session, Turn, event::START};
+/// use poe::{AnyArg, Error, Invoke, Invoked, Kernel, Name, Nested, Session, KernelRef, event::START};
 ///
 /// /// Has a child, and lets go of it when it is told so.
 /// struct Keeper;
@@ -329,15 +329,15 @@ impl sealed::Caller for Nested<'_> {
 ///         "let go" => nested.detach_child(nested.alias_resolve("child")?), // now it is the kernel's
 ///         "leave" => nested.detach_myself(), // fails: the keeper is the kernel's child already
 ///         "end" => {
-///             nested.stop(); // everybody
+///             nested.stop_all(); // everybody
 ///             Ok(())
 ///         }
 ///         _ => Ok(()),
 ///     }
 /// }
 /// # impl Invoke for Keeper {
-/// #     fn invoke(&self, turn: Turn<'_>, arg: &mut AnyArg) -> Invoked {
-/// #         match turn.nested(self).and_then(|mut nested| handle(&mut nested, arg)) {
+/// #     fn invoke(&self, kernel: KernelRef<'_>, arg: &mut AnyArg) -> Invoked {
+/// #         match kernel.nested(self).and_then(|mut nested| handle(&mut nested, arg)) {
 /// #             Ok(()) => Invoked::Returned,
 /// #             Err(error) => Invoked::Failed(error.into()),
 /// #         }
@@ -381,8 +381,8 @@ impl Nested<'_> {
     /// It is the kernel's child already (`EPERM`).
     #[track_caller]
     pub fn detach_myself(&mut self) -> Result<(), Error> {
-        let core = self.turn.core;
-        core.told("detach_myself", core.detach(self.turn.session_id(), true))
+        let core = self.kernel.core;
+        core.told("detach_myself", core.detach(self.kernel.session_id(), true))
     }
 
     /// Makes a child of this session a child of the kernel: see [`Context::detach_child`](crate::Context::detach_child).
@@ -391,13 +391,14 @@ impl Nested<'_> {
     /// There is no such session (`ESRCH`), or it is not a child of this one (`EPERM`).
     #[track_caller]
     pub fn detach_child(&mut self, child: SessionId) -> Result<(), Error> {
-        let core = self.turn.core;
+        let core = self.kernel.core;
         core.told("detach_child", core.detach(child, false))
     }
 
-    /// Stops every session, this one included: see [`Context::stop`](crate::Context::stop).
-    pub fn stop(&mut self) {
-        self.turn.core.stop_all();
+    /// Stops every session, this one included: see [`Context::stop_all`](crate::Context::stop_all).
+    #[doc(alias = "stop")]
+    pub fn stop_all(&mut self) {
+        self.kernel.core.stop_all();
     }
 }
 

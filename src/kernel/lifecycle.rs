@@ -225,7 +225,7 @@ impl Kernel {
     /// Busy, inside a handler; shutting down.
     ///
     /// ```
-    /// use poe::{AnyArg, Invoke, Invoked, Kernel, Name, Turn};
+    /// use poe::{AnyArg, Invoke, Invoked, Kernel, Name, KernelRef};
     /// use std::{cell::RefCell, rc::Rc};
     ///
     /// /// Keeps the names of all that it is sent.
@@ -233,8 +233,8 @@ impl Kernel {
     /// struct Recorder(RefCell<Vec<String>>);
     ///
     /// impl Invoke for Recorder {
-    ///     fn invoke(&self, turn: Turn<'_>, _: &mut AnyArg) -> Invoked {
-    ///         self.0.borrow_mut().push(turn.event().to_string());
+    ///     fn invoke(&self, kernel: KernelRef<'_>, _: &mut AnyArg) -> Invoked {
+    ///         self.0.borrow_mut().push(kernel.event().to_string());
     ///         Invoked::Returned
     ///     }
     ///     fn event_names(&self) -> Vec<Name> {
@@ -263,7 +263,7 @@ impl Kernel {
     /// way, or the next one, ends with it.
     ///
     /// # Errors
-    /// Busy, inside a handler: use [`Context::stop`](crate::Context::stop).
+    /// Busy, inside a handler: use [`Context::stop_all`](crate::Context::stop_all).
     ///
     /// ```
     /// use poe::{Kernel, Session, event::{START, STOP}, testing::Sequence};
@@ -272,7 +272,7 @@ impl Kernel {
     /// let stops = Sequence::of(["child", "parent"]);
     /// let [child, parent] = [stops.clone(), stops.clone()];
     /// Session::builder(())
-    ///     .on(START, move |cx, ()| -> poe::Handled {
+    ///     .on(START, move |cx, ()| -> poe::HandlerResult {
     ///         let child = child.clone();
     ///         Session::builder(()).on(START, |_, ()| ()).on(STOP, move |_, ()| child.reach("child")).create_in(cx)?;
     ///         cx.delay("work", 3600.0, ());
@@ -280,13 +280,14 @@ impl Kernel {
     ///     })
     ///     .on(STOP, move |_, ()| parent.reach("parent"))
     ///     .create(&kernel)?;
-    /// kernel.stop()?;
+    /// kernel.stop_all()?;
     /// stops.assert_over();
     /// assert_eq!(kernel.session_count(), 0);
     /// kernel.run().await // at its end at once: the timer is gone, too
     /// # }).unwrap();
     /// ```
-    pub fn stop(&self) -> Result<(), Error> {
+    #[doc(alias = "stop")]
+    pub fn stop_all(&self) -> Result<(), Error> {
         let mut caller = self;
         caller.at_once("stop", Core::stop_all)
     }

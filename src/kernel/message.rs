@@ -1,6 +1,6 @@
 //! Messages: post, yield, call, and how a target is found.
 
-use super::{Caller, Core, Frame, Invoked, Kernel, Turn};
+use super::{Caller, Core, Frame, Invoked, Kernel, KernelRef};
 use crate::arg::AnyArg;
 use crate::error::{CallError, CallErrorKind, PostError, PostErrorKind, Wanted, drop_quietly};
 use crate::event::{Calls, Posts, assert_reply_type};
@@ -346,7 +346,7 @@ impl Core {
             self.observe(frame, false);
         }
         let name = frame.event.get();
-        let invoked = object.invoke(Turn { core: self, frame }, arg);
+        let invoked = object.invoke(KernelRef { core: self, frame }, arg);
         if let Invoked::Unhandled = invoked {
             self.tell_unhandled(frame, name);
         }
@@ -373,7 +373,7 @@ fn kernel_reply<R: 'static>() -> Option<R> {
     zeros.into_iter().find_map(|mut zero| zero.take())
 }
 
-impl Turn<'_> {
+impl KernelRef<'_> {
     /// Queues an event for a session, named by ID or alias; the target is found now, its handler when the event's turn
     /// has come (law L8). Never blocks and is not bounded (law L10).
     ///
@@ -388,10 +388,10 @@ impl Turn<'_> {
     /// let kernel = Kernel::new();
     /// Session::builder(())
     ///     .on(START, |cx, ()| cx.alias_set("calculator"))
-    ///     .on(SQUARE, |cx, n| -> poe::Handled { Ok(cx.post(cx.sender(), RESULT, n * n)?) })
+    ///     .on(SQUARE, |cx, n| -> poe::HandlerResult { Ok(cx.post(cx.sender(), RESULT, n * n)?) })
     ///     .create(&kernel)?;
     /// Session::builder(0)
-    ///     .on(START, |cx, ()| -> poe::Handled {
+    ///     .on(START, |cx, ()| -> poe::HandlerResult {
     ///         cx.post("calculator", SQUARE, 7)?; // by alias
     ///         let refused = cx.post("abacus", SQUARE, 8).unwrap_err();
     ///         assert_eq!(refused.into_arg(), 8);

@@ -1,6 +1,6 @@
 //! POE::Kernel: one event queue, the sessions it serves, and what they hold.
 //!
-//! `Core` is everything inside; [`Kernel`] is the owner's handle to it, [`Turn`] what a running handler sees of it, and
+//! `Core` is everything inside; [`Kernel`] is the owner's handle to it, [`KernelRef`] what a running handler sees of it, and
 //! [`KernelHandle`] what other threads see. The files follow the headings of POE::Kernel's manual.
 
 mod active;
@@ -15,6 +15,7 @@ mod dispatch;
 mod gc;
 mod handle;
 pub(crate) mod invoke;
+mod kernel_ref;
 mod lifecycle;
 mod message;
 mod os_signal;
@@ -30,24 +31,25 @@ mod snapshot;
 pub(crate) mod task;
 mod timer;
 mod trace;
-mod turn;
 mod undelivered;
 
 pub(crate) use active::Active;
 pub(crate) use builder::Config;
 pub use builder::KernelBuilder;
 #[cfg(unix)]
-pub use child::{ChildExit, ChildProcess};
+pub use child::{ChildProcess, ProcessExit};
 pub(crate) use core::Core;
 pub use die::Die;
-pub use handle::{Answer, DeadLetter, KernelHandle};
+pub use handle::{DeadLetter, KernelHandle, ReplyFuture};
 pub use invoke::{Caller, Invoke, Invoked, Nested};
+pub(crate) use kernel_ref::Frame;
+pub use kernel_ref::KernelRef;
 pub(crate) use lifecycle::create_at_once;
 pub use message::Target;
 pub(crate) use message::call_at_once;
 pub(crate) use refcount::postback_tag;
 pub use resource::SessionHold;
-pub use run::Run;
+pub use run::RunFuture;
 #[cfg(unix)]
 pub use select::{SelectMode, Selected, Watched};
 pub use shutdown::ShutdownReport;
@@ -56,11 +58,9 @@ pub use snapshot::{
     AwaitedProcess, EventId, EventType, QueuedEvent, Refcount, SessionHolds, SessionSnapshot, Snapshot, TaskSnapshot,
     WatchedFile, WhyAlive,
 };
-pub use timer::{Alarm, Delta};
+pub use timer::{Delta, Timer};
 #[cfg(feature = "testing")]
 pub(crate) use trace::Dispatched;
-pub(crate) use turn::Frame;
-pub use turn::Turn;
 
 use crate::id::SessionId;
 use std::fmt;

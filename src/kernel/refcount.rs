@@ -1,6 +1,6 @@
 //! Reference counts that programs take, and the one tag of them that all postbacks of a session share.
 
-use super::{Core, Kernel, Turn};
+use super::{Core, Kernel, KernelRef};
 use crate::error::{Error, ErrorKind};
 use crate::id::SessionId;
 use crate::resource::extrefs::TagKind;
@@ -80,12 +80,12 @@ impl Core {
 ///     .on(STOP, |cx, ()| assert!(*cx.heap))
 ///     .create(&kernel)?;
 /// Session::builder(())
-///     .on(START, move |cx, ()| -> poe::Handled {
+///     .on(START, move |cx, ()| -> poe::HandlerResult {
 ///         assert_eq!(cx.refcount_increment(server, "client")?, 1); // of that tag, and not of all
 ///         cx.delay("work", 60.0, ());
 ///         Ok(())
 ///     })
-///     .on("work", move |cx, ()| -> poe::Handled {
+///     .on("work", move |cx, ()| -> poe::HandlerResult {
 ///         cx.post(server, DONE, ())?; // nothing else has kept it
 ///         assert_eq!(cx.refcount_decrement(server, "client")?, 0);
 ///         assert!(cx.refcount_decrement(server, "client").unwrap_err().is_no_such_tag());
@@ -95,7 +95,7 @@ impl Core {
 /// kernel.run().await
 /// # }).unwrap();
 /// ```
-impl Turn<'_> {
+impl KernelRef<'_> {
     /// Raises a session's count of that tag and gives the new count. A count above zero keeps the session alive. Any
     /// session may raise any other's, by its ID.
     ///
@@ -119,7 +119,7 @@ impl Turn<'_> {
 }
 
 impl Kernel {
-    /// Raises a session's count of that tag from outside: see [`Turn::refcount_increment`].
+    /// Raises a session's count of that tag from outside: see [`KernelRef::refcount_increment`].
     ///
     /// # Errors
     /// There is no such session.
@@ -139,7 +139,7 @@ impl Kernel {
         core.told("refcount_increment", count)
     }
 
-    /// Lowers a session's count of that tag from outside: see [`Turn::refcount_decrement`].
+    /// Lowers a session's count of that tag from outside: see [`KernelRef::refcount_decrement`].
     ///
     /// # Errors
     /// There is no such session, or it holds no such tag.

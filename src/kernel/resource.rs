@@ -1,6 +1,6 @@
 //! Resources from outside the crate (POE::Resource): one of each type per kernel, made when it is first asked for.
 
-use super::{Core, Kernel, Target, Turn};
+use super::{Core, Kernel, KernelRef, Target};
 use crate::error::{Error, ErrorKind, PostError, PostErrorKind, quietly};
 use crate::event::Posts;
 use crate::id::SessionId;
@@ -36,7 +36,7 @@ impl Resources {
 
 /// One reason more for a session to live, until it is dropped: what a [`Resource`] keeps in its entries.
 ///
-/// It is made by [`Turn::hold_session`] or [`Kernel::hold_session`]. While there is one the kernel is not idle, as with
+/// It is made by [`KernelRef::hold_session`] or [`Kernel::hold_session`]. While there is one the kernel is not idle, as with
 /// a reference count. When its session is stopped all the same it holds nothing any more.
 ///
 /// ```
@@ -259,7 +259,7 @@ impl Kernel {
 /// Resources of other crates, as their extension traits use them:
 ///
 /// ```
-/// # use poe::{Hold, Resource, Session, SessionHold, SessionId, Turn, event::START};
+/// # use poe::{Hold, Resource, Session, SessionHold, SessionId, KernelRef, event::START};
 /// # use std::cell::RefCell;
 /// /// Sessions that must not end yet, a [`Resource`].
 /// #[derive(Default)]
@@ -278,7 +278,7 @@ impl Kernel {
 /// #     fn unpin(self);
 /// # }
 ///
-/// impl PinApi for Turn<'_> {
+/// impl PinApi for KernelRef<'_> {
 ///     #[track_caller] // so that `why_alive` names the line of the program
 ///     fn pin(self) -> Result<(), poe::Error> {
 ///         let hold = self.hold_session(self.session_id())?;
@@ -304,7 +304,7 @@ impl Kernel {
 /// kernel.run().await
 /// # }).unwrap();
 /// ```
-impl Turn<'_> {
+impl KernelRef<'_> {
     /// The kernel's own resource of that type: see [`Kernel::resource`].
     #[doc(alias = "POE::Resource")]
     #[must_use]

@@ -1,17 +1,17 @@
 //! Timers: POE's alarms (at a wall time) and delays (after a while), by name and by ID.
 //!
-//! A timer belongs to the session that set it. By name: [`alarm`](Turn::alarm) and [`delay`](Turn::delay) replace every
-//! timer of that name, the `_add` forms do not. By ID: the `_set` forms give an [`AlarmId`] for adjusting and removing.
+//! A timer belongs to the session that set it. By name: [`alarm`](KernelRef::alarm) and [`delay`](KernelRef::delay) replace every
+//! timer of that name, the `_add` forms do not. By ID: the `_set` forms give an [`TimerId`] for adjusting and removing.
 //!
 //! How late a timer may be on each system, and what a suspend of the machine does to it, is in the guide
 //! ([`timers`](crate::guide::timers)).
 
-use super::{Core, Turn};
+use super::{Core, KernelRef};
 use crate::arg::AnyArg;
 use crate::bridge::clock::Clock;
 use crate::error::{Error, ErrorKind};
 use crate::event::{EventName, Posts};
-use crate::id::AlarmId;
+use crate::id::TimerId;
 use crate::name::{Key, Name, NameIdx};
 use crate::queue::heap::HeapId;
 use crate::queue::lanes::{Post, Removed};
@@ -27,13 +27,13 @@ use std::time::{Duration, SystemTime};
 /// means now.
 ///
 /// ```
-/// use poe::{AlarmId, Event, Turn};
+/// use poe::{TimerId, Event, KernelRef};
 /// use std::time::Duration;
 /// const TICK: Event<()> = Event::new("tick");
-/// fn handler(turn: Turn<'_>, id: AlarmId) -> poe::Handled {
-///     turn.delay_set(TICK, Duration::from_millis(1500), ());
-///     turn.delay_set(TICK, 1.5, ());
-///     turn.alarm_adjust(id, -0.25)?; // a quarter of a second earlier
+/// fn handler(kernel: KernelRef<'_>, id: TimerId) -> poe::HandlerResult {
+///     kernel.delay_set(TICK, Duration::from_millis(1500), ());
+///     kernel.delay_set(TICK, 1.5, ());
+///     kernel.alarm_adjust(id, -0.25)?; // a quarter of a second earlier
 ///     Ok(())
 /// }
 /// ```
@@ -62,14 +62,14 @@ impl From<f64> for Delta {
 /// A timer that was removed before it fired: everything that was given when it was set.
 ///
 /// ```
-/// use poe::{Alarm, Event, Session, event::{START, STOP}, testing};
+/// use poe::{Timer, Event, Session, event::{START, STOP}, testing};
 /// const NOTE: Event<String> = Event::new("note");
 /// # tokio_test::block_on(async { tokio::time::pause();
 /// let kernel = testing::kernel();
 /// Session::builder(Vec::new())
-///     .on(START, |cx, ()| -> poe::Handled {
+///     .on(START, |cx, ()| -> poe::HandlerResult {
 ///         let id = cx.delay_set(NOTE, 60.0, String::from("hello"));
-///         let Alarm { event, arg, .. } = cx.alarm_remove(id)?;
+///         let Timer { event, arg, .. } = cx.alarm_remove(id)?;
 ///         cx.yield_to(&event, arg); // now instead of then, whatever it is
 ///         Ok(())
 ///     })
@@ -80,9 +80,9 @@ impl From<f64> for Delta {
 /// # }).unwrap();
 /// ```
 #[derive(Debug)]
-pub struct Alarm {
+pub struct Timer {
     /// Its ID, which is dead now.
-    pub id: AlarmId,
+    pub id: TimerId,
     /// The event that it would have sent.
     pub event: Name,
     /// When it was due, on the wall clock, also for delays (decision D3).
@@ -95,23 +95,23 @@ impl Core {
     #[inline(always)]
     fn set_timer<A: 'static>(
         &self,
-        turn: Turn<'_>,
+        kernel: KernelRef<'_>,
         key: Key<'_>,
         due: u64,
         now: u64,
         arg: A,
         place: &'static Location<'static>,
-    ) -> AlarmId {
+    ) -> TimerId {
         let name = self.names.acquire(key);
         let caller = self.active.event();
         self.names.retain(caller);
         let mut sessions = self.sessions.borrow_mut();
-        let Some(slot) = sessions.resolve(turn.frame.session) else {
+        let Some(slot) = sessions.resolve(kernel.frame.session) else {
             // The session was stopped in its own handler: the timer goes nowhere, its ID names nothing.
             drop(sessions);
             self.names.release(name);
             self.names.release(caller);
-            turn.tell_ended(key, place);
+            kernel.tell_ended(key, place);
             return self.alarm_id(HeapId {
                 serial: NonZeroU64::MAX,
                 slot: u32::MAX,
@@ -141,8 +141,8 @@ impl Core {
 
     /// The public identifier of a timer: the queue knows nothing of kernels.
     #[inline]
-    pub(super) fn alarm_id(&self, id: HeapId) -> AlarmId {
-        AlarmId {
+    pub(super) fn alarm_id(&self, id: HeapId) -> TimerId {
+        TimerId {
             serial: id.serial,
             slot: id.slot,
             kernel: self.tag(),
@@ -151,7 +151,7 @@ impl Core {
 
     /// The queue's name for a timer. An identifier of another kernel names nothing here.
     #[inline]
-    fn timer_of(&self, id: AlarmId) -> Option<HeapId> {
+    fn timer_of(&self, id: TimerId) -> Option<HeapId> {
         if id.kernel != self.tag() {
             return None;
         }
@@ -163,13 +163,13 @@ impl Core {
 
     /// Gives back what a removed timer held and makes of it what the user sees.
     #[inline(always)]
-    fn removed(&self, removed: Removed) -> Alarm {
+    fn removed(&self, removed: Removed) -> Timer {
         let Removed { id, due, entry } = removed;
         let event = self.names.take_pair(entry.name, entry.caller);
         if self.is_watching() {
             self.trace_timer_removed(entry.to, &event);
         }
-        Alarm {
+        Timer {
             id: self.alarm_id(id),
             event,
             due: self.clock.wall(due),
@@ -178,7 +178,7 @@ impl Core {
     }
 
     /// Removes the timers of a session, all of them or those of one name, in due order.
-    fn clear_timers(&self, slot: u32, name: Option<NameIdx>) -> Vec<Alarm> {
+    fn clear_timers(&self, slot: u32, name: Option<NameIdx>) -> Vec<Timer> {
         let removed: Vec<Removed> = {
             let mut sessions = self.sessions.borrow_mut();
             let mut queue = self.queue.borrow_mut();
@@ -201,15 +201,20 @@ impl Core {
         removed.into_iter().map(|r| self.removed(r)).collect()
     }
 
-    fn clear_by_name(&self, turn: Turn<'_>, key: Key<'_>) -> Vec<Alarm> {
-        match (turn.slot(), self.names.lookup(key)) {
+    fn clear_by_name(&self, kernel: KernelRef<'_>, key: Key<'_>) -> Vec<Timer> {
+        match (kernel.slot(), self.names.lookup(key)) {
             (Some(slot), Some(name)) => self.clear_timers(slot, Some(name)),
             _ => Vec::new(),
         }
     }
 
     /// Moves a timer of the running session to where `due` says from where it is.
-    fn move_timer(&self, turn: Turn<'_>, id: AlarmId, due: impl FnOnce(u64) -> u64) -> Result<SystemTime, Error> {
+    fn move_timer(
+        &self,
+        kernel: KernelRef<'_>,
+        id: TimerId,
+        due: impl FnOnce(u64) -> u64,
+    ) -> Result<SystemTime, Error> {
         let mut queue = self.queue.borrow_mut();
         let Some(known) = self.timer_of(id) else {
             return Err(no_such_alarm(id));
@@ -217,7 +222,7 @@ impl Core {
         let Some((old, entry)) = queue.timer(known) else {
             return Err(no_such_alarm(id));
         };
-        if self.sessions.borrow().id(entry.to) != turn.frame.session {
+        if self.sessions.borrow().id(entry.to) != kernel.frame.session {
             return Err(not_ours());
         }
         let due = due(old);
@@ -231,7 +236,7 @@ impl Core {
 }
 
 #[cold]
-fn no_such_alarm(id: AlarmId) -> Error {
+fn no_such_alarm(id: TimerId) -> Error {
     ErrorKind::NoSuchAlarm(id.get()).into()
 }
 
@@ -278,7 +283,7 @@ fn not_ours() -> Error {
 /// # tokio_test::block_on(async { tokio::time::pause();
 /// let kernel = testing::kernel();
 /// Session::builder(Vec::new())
-///     .on(START, |cx, ()| -> poe::Handled {
+///     .on(START, |cx, ()| -> poe::HandlerResult {
 ///         let first = cx.delay_set(NOTE, 10.0, "first");
 ///         let second = cx.alarm_set(NOTE, SystemTime::now() + Duration::from_secs(20), "second");
 ///         let never = cx.delay_set(NOTE, 30.0, "never");
@@ -293,7 +298,7 @@ fn not_ours() -> Error {
 /// kernel.run().await
 /// # }).unwrap();
 /// ```
-impl Turn<'_> {
+impl KernelRef<'_> {
     /// Sets the one timer of that name to a wall time, in place of every other timer of the name, whatever set it.
     /// Posted events of the name are not touched. A time that is past is due at once, ahead of all that waits.
     ///
@@ -359,7 +364,7 @@ impl Turn<'_> {
     /// It is late by as long as the machine was suspended meanwhile, where the monotonic clock stands still then, as on
     /// Linux; see the [guide](crate::guide::timers).
     #[track_caller]
-    pub fn alarm_set<A: 'static>(self, event: impl Posts<A>, when: SystemTime, arg: A) -> AlarmId {
+    pub fn alarm_set<A: 'static>(self, event: impl Posts<A>, when: SystemTime, arg: A) -> TimerId {
         let due = self.core.clock.due_at(when);
         let now = self.core.clock.reached(due).unwrap_or(0);
         self.core
@@ -369,7 +374,7 @@ impl Turn<'_> {
     /// Sets a timer to a while from now, by the monotonic clock. A negative while is due at once, ahead of all that waits.
     #[track_caller]
     #[inline]
-    pub fn delay_set<A: 'static>(self, event: impl Posts<A>, after: impl Into<Delta>, arg: A) -> AlarmId {
+    pub fn delay_set<A: 'static>(self, event: impl Posts<A>, after: impl Into<Delta>, arg: A) -> TimerId {
         let now = self.core.clock.now();
         let due = Clock::shifted(now, after.into().0);
         self.core
@@ -389,7 +394,7 @@ impl Turn<'_> {
     /// # tokio_test::block_on(async { tokio::time::pause();
     /// let kernel = testing::kernel();
     /// Session::builder(Vec::new())
-    ///     .on(START, |cx, ()| -> poe::Handled {
+    ///     .on(START, |cx, ()| -> poe::HandlerResult {
     ///         let a = cx.delay_set(NOTE, 10.0, "a");
     ///         cx.delay_set(NOTE, 10.0, "b");
     ///         let due = cx.alarm_adjust(a, 0.0)?; // asks, and leaves it ahead of `b`
@@ -405,7 +410,7 @@ impl Turn<'_> {
     /// # }).unwrap();
     /// ```
     #[track_caller]
-    pub fn alarm_adjust(self, id: AlarmId, by: impl Into<Delta>) -> Result<SystemTime, Error> {
+    pub fn alarm_adjust(self, id: TimerId, by: impl Into<Delta>) -> Result<SystemTime, Error> {
         let by = by.into().0;
         let moved = self.core.move_timer(self, id, |due| Clock::shifted(due, by));
         self.core.told("alarm_adjust", moved)
@@ -428,14 +433,14 @@ impl Turn<'_> {
     ///         cx.delay_add(INPUT, 5.0, ());
     ///         cx.delay_add(INPUT, 12.0, ());
     ///     })
-    ///     .on(INPUT, |cx, ()| -> poe::Handled {
+    ///     .on(INPUT, |cx, ()| -> poe::HandlerResult {
     ///         let quiet = cx.heap.unwrap();
     ///         cx.delay_adjust(quiet, 10.0)?; // not before ten seconds without input
     ///         Ok(())
     ///     })
     ///     .on(QUIET, |cx, ()| {
     ///         let fired = cx.heap.take().unwrap();
-    ///         assert!(cx.delay_adjust(fired, 10.0).unwrap_err().is_no_such_alarm());
+    ///         assert!(cx.delay_adjust(fired, 10.0).unwrap_err().is_no_such_timer());
     ///     })
     ///     .on(STOP, |cx, ()| assert!(cx.heap.is_none()))
     ///     .create(&kernel)?;
@@ -445,7 +450,7 @@ impl Turn<'_> {
     /// # Ok::<(), poe::Error>(()) }).unwrap();
     /// ```
     #[track_caller]
-    pub fn delay_adjust(self, id: AlarmId, after: impl Into<Delta>) -> Result<SystemTime, Error> {
+    pub fn delay_adjust(self, id: TimerId, after: impl Into<Delta>) -> Result<SystemTime, Error> {
         let due = Clock::shifted(self.core.clock.now(), after.into().0);
         let moved = self.core.move_timer(self, id, |_| due);
         self.core.told("delay_adjust", moved)
@@ -462,12 +467,12 @@ impl Turn<'_> {
     /// # tokio_test::block_on(async {
     /// let kernel = Kernel::new();
     /// Session::builder(())
-    ///     .on(START, |cx, ()| -> poe::Handled {
+    ///     .on(START, |cx, ()| -> poe::HandlerResult {
     ///         let id = cx.delay_set(TIMEOUT, 60.0, String::from("job 7"));
     ///         let removed = cx.alarm_remove(id)?; // the job was done in time
     ///         assert_eq!((removed.id, removed.event.as_str()), (id, "timeout"));
     ///         assert_eq!(removed.arg.downcast::<String>().unwrap(), "job 7");
-    ///         assert!(cx.alarm_remove(id).unwrap_err().is_no_such_alarm());
+    ///         assert!(cx.alarm_remove(id).unwrap_err().is_no_such_timer());
     ///         Ok(())
     ///     })
     ///     .on(TIMEOUT, |_, _| panic!("it was removed"))
@@ -476,18 +481,18 @@ impl Turn<'_> {
     /// # }).unwrap();
     /// ```
     #[track_caller]
-    pub fn alarm_remove(self, id: AlarmId) -> Result<Alarm, Error> {
+    pub fn alarm_remove(self, id: TimerId) -> Result<Timer, Error> {
         let place = Location::caller();
         self.take_alarm(id, |error| self.core.tell_of_error("alarm_remove", error, place))
     }
 
     /// The same where it is no mistake if the timer has fired.
-    pub(crate) fn alarm_remove_if_set(self, id: AlarmId) -> Result<Alarm, Error> {
+    pub(crate) fn alarm_remove_if_set(self, id: TimerId) -> Result<Timer, Error> {
         self.take_alarm(id, |_| ())
     }
 
     #[inline(always)]
-    fn take_alarm(self, id: AlarmId, failed: impl FnOnce(&Error)) -> Result<Alarm, Error> {
+    fn take_alarm(self, id: TimerId, failed: impl FnOnce(&Error)) -> Result<Timer, Error> {
         let core = self.core;
         let removed = 'removed: {
             let mut sessions = core.sessions.borrow_mut();
@@ -534,7 +539,7 @@ impl Turn<'_> {
     /// kernel.run().await
     /// # }).unwrap();
     /// ```
-    pub fn alarm_remove_all(self) -> Vec<Alarm> {
+    pub fn alarm_remove_all(self) -> Vec<Timer> {
         self.slot()
             .map_or_else(Vec::new, |slot| self.core.clear_timers(slot, None))
     }

@@ -1,6 +1,6 @@
 //! Events that no handler gets: told at level DEBUG, so that a misspelt name or a session that is gone can be found.
 
-use super::{Core, Frame, Turn};
+use super::{Core, Frame, KernelRef};
 use crate::error::{Wanted, log_quietly};
 use crate::id::SessionId;
 use crate::name::{Key, NameIdx};
@@ -81,7 +81,7 @@ impl Core {
     }
 }
 
-impl Turn<'_> {
+impl KernelRef<'_> {
     /// A session that was stopped in its own handler sends nothing to itself any more (law L87).
     #[cold]
     #[inline(never)]

@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// The end of a [`OneWay`](super::OneWay) that octets come out of. Dropping it makes the writer fail.
+/// The end of a [`OneWay`](super::OneWay) that bytes come out of. Dropping it makes the writer fail.
 ///
 /// ```
 /// use poe::pipe::{Kind, OneWay, PipeReader};
@@ -59,7 +59,7 @@ impl AsyncRead for PipeReader {
     }
 }
 
-/// The end of a [`OneWay`](super::OneWay) that octets go into. Dropping or shutting it down is the end of the reader's input.
+/// The end of a [`OneWay`](super::OneWay) that bytes go into. Dropping or shutting it down is the end of the reader's input.
 ///
 /// ```
 /// use poe::pipe::{Kind, OneWay, PipeWriter};

@@ -17,7 +17,7 @@ use tokio::net::TcpStream;
 #[cfg(unix)]
 use tokio::net::{UnixStream, unix::pipe};
 
-/// Makes pipes that carry octets one way (`POE::Pipe::OneWay`).
+/// Makes pipes that carry bytes one way (`POE::Pipe::OneWay`).
 ///
 /// ```
 /// use poe::pipe::OneWay;
@@ -100,10 +100,10 @@ impl OneWay {
 /// # tokio_test::block_on(async {
 /// let (mut ours, mut theirs) = TwoWay::new()?;
 /// ours.write_all(b"ask").await?;
-/// let mut octets = [0; 3];
-/// theirs.read_exact(&mut octets).await?;
-/// theirs.write_all(&octets).await?;
-/// ours.read_exact(&mut octets).await?;
+/// let mut bytes = [0; 3];
+/// theirs.read_exact(&mut bytes).await?;
+/// theirs.write_all(&bytes).await?;
+/// ours.read_exact(&mut bytes).await?;
 /// # std::io::Result::Ok(()) }).unwrap();
 /// ```
 #[derive(Debug)]

@@ -463,7 +463,7 @@ impl Queue {
         Some(Waiting::Timer(id, due, &timer.entry))
     }
 
-    /// Octets that the lanes take.
+    /// Bytes that the lanes take.
     pub(crate) fn memory_size(&self) -> usize {
         self.ring.capacity() * size_of::<Post>() + self.timers.len() * size_of::<Timer>()
     }

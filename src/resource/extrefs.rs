@@ -14,7 +14,7 @@ pub(crate) struct Extrefs {
     last: Option<Name>,
 }
 
-/// Whose tag it is: one octet beside the count, where a [`HoldKind`] has words of its own.
+/// Whose tag it is: one byte beside the count, where a [`HoldKind`] has words of its own.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum TagKind {
     Refcount,

@@ -75,7 +75,7 @@ pub enum HoldKind {
     Alias,
     /// A child session.
     Child,
-    /// A reference count by [`refcount_increment`](crate::Turn::refcount_increment).
+    /// A reference count by [`refcount_increment`](crate::KernelRef::refcount_increment).
     Refcount,
     /// A postback or callback.
     Postback,
@@ -153,12 +153,12 @@ impl fmt::Display for Hold {
 /// of which each kernel makes one when it is first asked for ([`Kernel::resource`](crate::Kernel::resource)). Its entries
 /// have a [`SessionHold`](crate::SessionHold) each: by that they keep the session alive, and are seen by
 /// [`why_alive`](crate::Kernel::why_alive) and in a [`Snapshot`](crate::Snapshot). The methods that programs use it by
-/// are an extension trait over [`Turn`](crate::Turn), [`Kernel`](crate::Kernel), or both, as POE's mix-ins are.
+/// are an extension trait over [`KernelRef`](crate::KernelRef), [`Kernel`](crate::Kernel), or both, as POE's mix-ins are.
 ///
 /// Nothing of the kernel is borrowed while these methods run. A resource must not keep a `Kernel`, which would keep it.
 ///
 /// ```
-/// use poe::{Hold, Kernel, Resource, Session, SessionHold, SessionId, Turn, event::START};
+/// use poe::{Hold, Kernel, Resource, Session, SessionHold, SessionId, KernelRef, event::START};
 /// use std::cell::RefCell;
 ///
 /// #[derive(Default)]
@@ -176,11 +176,11 @@ impl fmt::Display for Hold {
 /// }
 ///
 /// trait LeaseApi {
-///     fn lease(self, name: &str) -> poe::Handled;
+///     fn lease(self, name: &str) -> poe::HandlerResult;
 /// }
-/// impl LeaseApi for Turn<'_> {
+/// impl LeaseApi for KernelRef<'_> {
 ///     #[track_caller]
-///     fn lease(self, name: &str) -> poe::Handled {
+///     fn lease(self, name: &str) -> poe::HandlerResult {
 ///         let hold = self.hold_session(self.session_id())?;
 ///         self.resource::<Leases>().0.borrow_mut().push((name.to_owned(), hold));
 ///         Ok(())

@@ -261,12 +261,12 @@ impl<O: Clone> Sessions<O> {
         (1..self.records.len() as u32).filter(|s| self.records[*s as usize].serial != u64::MAX)
     }
 
-    /// Octets that the table takes.
+    /// Bytes that the table takes.
     pub(crate) fn memory_size(&self) -> usize {
         self.records.capacity() * self.record_size()
     }
 
-    /// Octets of one session's record.
+    /// Bytes of one session's record.
     pub(crate) fn record_size(&self) -> usize {
         size_of::<Record<O>>()
     }

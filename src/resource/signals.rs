@@ -9,7 +9,7 @@ use std::rc::Rc;
 ///
 /// It is terminal, like `TERM`, but no signal of the operating system maps to it, and watching it installs no handler. The
 /// components watch it: they stop listening, write what is buffered, and end. A session that has work to finish watches it
-/// too, and calls [`sig_handled`](crate::Turn::sig_handled). A tree in which nobody handles it is stopped.
+/// too, and calls [`sig_handled`](crate::KernelRef::sig_handled). A tree in which nobody handles it is stopped.
 ///
 /// ```
 /// use poe::{Event, KERNEL_SHUTDOWN, Kernel, Session, Signal, event::{START, STOP}};
@@ -42,7 +42,7 @@ pub const KERNEL_SHUTDOWN: &str = "KERNEL_SHUTDOWN";
 /// # tokio_test::block_on(async {
 /// let kernel = Kernel::new();
 /// Session::builder(Vec::new())
-///     .on(START, |cx, ()| -> poe::Handled {
+///     .on(START, |cx, ()| -> poe::HandlerResult {
 ///         for signal in ["my own", "TERM", "UIDESTROY"] {
 ///             cx.sig(signal, "asked");
 ///             cx.signal(cx.session_id(), signal, ())?;

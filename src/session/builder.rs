@@ -212,7 +212,7 @@ impl<H: 'static, X: 'static> SessionBuilder<H, X> {
     /// pass on, or else a snapshot tells of the object in place of the session.
     ///
     /// ```
-    /// use poe::{AnyArg, Event, Invoke, Invoked, Kernel, Name, Reply, Session, Turn, event::START};
+    /// use poe::{AnyArg, Event, Invoke, Invoked, Kernel, Name, Reply, Session, KernelRef, event::START};
     /// use std::cell::Cell;
     /// use std::rc::Rc;
     /// const TOTAL: Event<(), u64> = Event::new("total");
@@ -224,9 +224,9 @@ impl<H: 'static, X: 'static> SessionBuilder<H, X> {
     /// }
     ///
     /// impl Invoke for Counted {
-    ///     fn invoke(&self, turn: Turn<'_>, arg: &mut AnyArg) -> Invoked {
+    ///     fn invoke(&self, kernel: KernelRef<'_>, arg: &mut AnyArg) -> Invoked {
     ///         self.events.set(self.events.get() + 1);
-    ///         self.session.invoke(turn, arg)
+    ///         self.session.invoke(kernel, arg)
     ///     }
     ///     fn event_names(&self) -> Vec<Name> {
     ///         self.session.event_names()
@@ -285,7 +285,7 @@ impl<H: 'static, X: 'static> SessionBuilder<H, X> {
     /// # tokio_test::block_on(async {
     /// let kernel = Kernel::new();
     /// let parent = Session::builder(())
-    ///     .on(START, |cx, ()| -> poe::Handled {
+    ///     .on(START, |cx, ()| -> poe::HandlerResult {
     ///         Session::builder(()).on(START, |_, ()| println!("a child")).create_in(cx)?;
     ///         Ok(())
     ///     })

@@ -8,7 +8,7 @@ use crate::error::{CallError, Error, Failure, drop_quietly};
 use crate::event::{Calls, EventName, Unhandled, assert_reply_type};
 use crate::id::SessionId;
 use crate::kernel::invoke::sealed;
-use crate::kernel::{Caller, Core, Invoke, Invoked, Target, Turn, call_at_once};
+use crate::kernel::{Caller, Core, Invoke, Invoked, KernelRef, Target, call_at_once};
 use crate::name::{Name, NameIdx};
 use std::cell::Cell;
 use std::fmt;
@@ -47,13 +47,13 @@ impl<H: 'static, X: 'static> Drop for SessionCell<H, X> {
 impl<H: 'static, X: 'static> SessionCell<H, X> {
     /// Gives the handler the heap for as long as it runs.
     #[inline(always)]
-    fn enter(&self, handler: &Rc<Handler<H, X>>, turn: Turn<'_>, arg: &mut AnyArg) -> Invoked {
+    fn enter(&self, handler: &Rc<Handler<H, X>>, kernel: KernelRef<'_>, arg: &mut AnyArg) -> Invoked {
         let Some(heap) = self.heap.take() else {
             return heap_in_use();
         };
         let mut cx = Context {
             heap: Heap(Some(heap)),
-            kernel: turn,
+            kernel: kernel,
             cell: self,
         };
         handler(&mut cx, arg)
@@ -66,33 +66,33 @@ impl<H: 'static, X: 'static> SessionCell<H, X> {
         &self,
         found: Option<&Rc<Handler<H, X>>>,
         table: &Table<Handler<H, X>>,
-        turn: Turn<'_>,
+        kernel: KernelRef<'_>,
         arg: &mut AnyArg,
     ) -> Invoked {
         let flags = self.options.flags();
         if flags.trace {
-            let (session, place) = (turn.session_id(), turn.caller_place());
-            tracing::info!(target: "poe::sessions", "{session} -> {} (from {place})", turn.event());
+            let (session, place) = (kernel.session_id(), kernel.caller_place());
+            tracing::info!(target: "poe::sessions", "{session} -> {} (from {place})", kernel.event());
         }
         if let Some(handler) = found {
-            return self.enter(handler, turn, arg);
+            return self.enter(handler, kernel, arg);
         }
         let Some(handler) = table.find(NameIdx::DEFAULT) else {
             if flags.default {
-                warn_of_unhandled(turn);
+                warn_of_unhandled(kernel);
             }
             return Invoked::Unhandled;
         };
         if flags.trace {
-            tracing::info!(target: "poe::sessions", "{} -> {} redirected to _default", turn.session_id(), turn.event());
+            tracing::info!(target: "poe::sessions", "{} -> {} redirected to _default", kernel.session_id(), kernel.event());
         }
         let given = std::mem::take(arg);
         *arg = AnyArg::new(Unhandled {
-            event: turn.event(),
+            event: kernel.event(),
             arg: given,
         });
-        turn.frame.event.set(NameIdx::DEFAULT);
-        self.enter(handler, turn, arg)
+        kernel.frame.event.set(NameIdx::DEFAULT);
+        self.enter(handler, kernel, arg)
     }
 }
 
@@ -104,11 +104,11 @@ fn heap_in_use() -> Invoked {
 
 impl<H: 'static, X: 'static> Invoke for SessionCell<H, X> {
     #[inline]
-    fn invoke(&self, turn: Turn<'_>, arg: &mut AnyArg) -> Invoked {
+    fn invoke(&self, kernel: KernelRef<'_>, arg: &mut AnyArg) -> Invoked {
         let table = self.table.get();
-        match table.find(turn.frame.event.get()) {
-            Some(handler) if !self.options.is_traced() => self.enter(handler, turn, arg),
-            found => self.invoke_otherwise(found, &table, turn, arg),
+        match table.find(kernel.frame.event.get()) {
+            Some(handler) if !self.options.is_traced() => self.enter(handler, kernel, arg),
+            found => self.invoke_otherwise(found, &table, kernel, arg),
         }
     }
 
@@ -134,19 +134,19 @@ impl<H: 'static, X: 'static> Invoke for SessionCell<H, X> {
 }
 
 #[cold]
-fn warn_of_unhandled(turn: Turn<'_>) {
+fn warn_of_unhandled(kernel: KernelRef<'_>) {
     tracing::warn!(
         target: "poe::sessions",
         "event `{}` was sent from {} to session {}, which has neither a handler for it nor a _default",
-        turn.event(),
-        turn.caller_place(),
-        turn.session_id()
+        kernel.event(),
+        kernel.caller_place(),
+        kernel.session_id()
     );
 }
 
 /// What a handler is given: its session's heap, and the kernel.
 ///
-/// It derefs to [`Turn`], so that `cx.post(..)`, `cx.yield_to(..)`, `cx.delay_set(..)` and all that runs no handler are at hand;
+/// It derefs to [`KernelRef`], so that `cx.post(..)`, `cx.yield_to(..)`, `cx.delay_set(..)` and all that runs no handler are at hand;
 /// here are the methods that run handlers before they return. While they do, the heap is back in the session, so that
 /// those handlers may be the session's own.
 ///
@@ -160,7 +160,7 @@ fn warn_of_unhandled(turn: Turn<'_>) {
 /// # tokio_test::block_on(async {
 /// let kernel = Kernel::new();
 /// Session::builder(41_u64)
-///     .on(START, |cx, ()| -> poe::Handled {
+///     .on(START, |cx, ()| -> poe::HandlerResult {
 ///         *cx.heap += 1;
 ///         let me = cx.session_id();
 ///         assert_eq!(cx.call(me, TOTAL, ())?, 42);
@@ -177,7 +177,7 @@ pub struct Context<'k, H: 'static, X: 'static = ()> {
     pub heap: Heap<H>,
     /// The kernel, apart from the heap and `Copy`.
     #[doc(alias = "KERNEL")]
-    pub kernel: Turn<'k>,
+    pub kernel: KernelRef<'k>,
     cell: &'k SessionCell<H, X>,
 }
 
@@ -193,9 +193,9 @@ pub struct Context<'k, H: 'static, X: 'static = ()> {
 /// Session::builder(vec![7])
 ///     .on(START, |cx, ()| {
 ///         add(&mut cx.heap, 8); // as the thing itself
-///         let turn = cx.kernel; // apart from the heap, which may stay borrowed
+///         let kernel = cx.kernel; // apart from the heap, which may stay borrowed
 ///         for score in cx.heap.iter() {
-///             turn.yield_to("score", *score);
+///             kernel.yield_to("score", *score);
 ///         }
 ///         assert_eq!(std::mem::take(&mut *cx.heap), [7, 8]);
 ///     })
@@ -259,9 +259,9 @@ impl<H: 'static, X: 'static> Drop for Context<'_, H, X> {
 }
 
 impl<'k, H, X> Deref for Context<'k, H, X> {
-    type Target = Turn<'k>;
+    type Target = KernelRef<'k>;
     #[inline]
-    fn deref(&self) -> &Turn<'k> {
+    fn deref(&self) -> &KernelRef<'k> {
         &self.kernel
     }
 }
@@ -312,21 +312,21 @@ impl<H: 'static, X: 'static> Context<'_, H, X> {
     /// A typed key says what the reply is; with a bare name you say it, or the build stops:
     ///
     /// ```compile_fail
-    /// # use poe::{Context, Handled};
-    /// fn ping(cx: &mut Context<'_, ()>) -> Handled {
+    /// # use poe::{Context, HandlerResult};
+    /// fn ping(cx: &mut Context<'_, ()>) -> HandlerResult {
     ///     cx.call("server", "ping", ())?; // the type of the reply is not known
     ///     Ok(())
     /// }
-    /// # ping as fn(&mut Context<'_, ()>) -> Handled;
+    /// # ping as fn(&mut Context<'_, ()>) -> HandlerResult;
     /// ```
     ///
     /// ```
-    /// # use poe::{Context, Handled};
-    /// fn ping(cx: &mut Context<'_, ()>) -> Handled {
+    /// # use poe::{Context, HandlerResult};
+    /// fn ping(cx: &mut Context<'_, ()>) -> HandlerResult {
     ///     let () = cx.call("server", "ping", ())?;
     ///     Ok(())
     /// }
-    /// # let _ = ping as fn(&mut Context<'_, ()>) -> Handled;
+    /// # let _ = ping as fn(&mut Context<'_, ()>) -> HandlerResult;
     /// ```
     #[track_caller]
     #[inline]
@@ -350,10 +350,10 @@ impl<H: 'static, X: 'static> Context<'_, H, X> {
     /// # tokio_test::block_on(async {
     /// let kernel = Kernel::new();
     /// Session::builder(())
-    ///     .on(START, |cx, ()| -> poe::Handled {
+    ///     .on(START, |cx, ()| -> poe::HandlerResult {
     ///         Session::builder(())
     ///             .on(START, |cx, ()| cx.yield_to("go", ()))
-    ///             .on("go", |cx, ()| -> poe::Handled {
+    ///             .on("go", |cx, ()| -> poe::HandlerResult {
     ///                 cx.detach_myself()?;
     ///                 assert!(cx.detach_myself().unwrap_err().is_not_permitted());
     ///                 Ok(())
@@ -382,7 +382,7 @@ impl<H: 'static, X: 'static> Context<'_, H, X> {
     /// use poe::{Kernel, Session, event::START};
     /// let kernel = Kernel::new();
     /// Session::builder(())
-    ///     .on(START, |cx, ()| -> poe::Handled {
+    ///     .on(START, |cx, ()| -> poe::HandlerResult {
     ///         let worker = Session::builder(()).on(START, |cx, ()| cx.alias_set("worker"));
     ///         let worker = worker.create_in(cx)?;
     ///         Ok(cx.detach_child(worker)?)
@@ -412,7 +412,7 @@ impl<H: 'static, X: 'static> Context<'_, H, X> {
     /// Session::builder(false)
     ///     .on(START, |cx, ()| cx.yield_to("quit", ()))
     ///     .on("quit", |cx, ()| {
-    ///         cx.stop();
+    ///         cx.stop_all();
     ///         assert!(*cx.heap); // `_stop` has run
     ///         cx.yield_to("later", ());
     ///     })
@@ -423,7 +423,8 @@ impl<H: 'static, X: 'static> Context<'_, H, X> {
     /// assert_eq!(kernel.session_count(), 0);
     /// # Ok::<(), poe::Error>(()) }).unwrap();
     /// ```
-    pub fn stop(&mut self) {
+    #[doc(alias = "stop")]
+    pub fn stop_all(&mut self) {
         // A context is never busy.
         let _ = sealed::Caller::at_once(self, "stop", Core::stop_all);
     }

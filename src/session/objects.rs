@@ -291,7 +291,7 @@ impl<H: 'static, X: 'static> Context<'_, H, X> {
 /// const PRESS: Event<()> = Event::new("press");
 /// struct Button;
 /// impl Button {
-///     fn press(&self, cx: &mut Machine<'_, bool, u32>, (): ()) -> poe::Handled {
+///     fn press(&self, cx: &mut Machine<'_, bool, u32>, (): ()) -> poe::HandlerResult {
 ///         *cx.runstate += 1;
 ///         let on = cx.get_current_state() == Some(&true);
 ///         cx.goto_state(!on, SILENT, ())
@@ -351,7 +351,7 @@ impl<S: Eq + std::hash::Hash + fmt::Debug + 'static, R: 'static> NfaState<S, R> 
     /// const OPEN: Event<u32> = Event::new("open");
     /// struct Lock { code: u32 }
     /// impl Lock {
-    ///     fn open(&self, cx: &mut Machine<'_, &'static str, ()>, code: u32) -> poe::Handled {
+    ///     fn open(&self, cx: &mut Machine<'_, &'static str, ()>, code: u32) -> poe::HandlerResult {
     ///         if code == self.code { cx.goto_state("open", SILENT, ()) } else { Ok(()) }
     ///     }
     /// }

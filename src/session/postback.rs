@@ -3,7 +3,7 @@
 use crate::error::{CallError, PostError};
 use crate::event::{Calls, Posts, assert_reply_type};
 use crate::id::SessionId;
-use crate::kernel::{Caller, Core, KernelHandle, Turn, call_at_once, postback_tag};
+use crate::kernel::{Caller, Core, KernelHandle, KernelRef, call_at_once, postback_tag};
 use crate::name::{HeldName, Key, Name};
 use std::cell::Cell;
 use std::fmt;
@@ -178,7 +178,7 @@ fn argument<M, A>((mine, arg): (M, A)) -> A {
 /// # tokio_test::block_on(async {
 /// let kernel = Kernel::new();
 /// Session::builder(())
-///     .on(START, |cx, ()| -> poe::Handled {
+///     .on(START, |cx, ()| -> poe::HandlerResult {
 ///         let add_two = cx.callback(ADD, 2);
 ///         assert_eq!(add_two.call(cx, 3)?, 5);
 ///         Ok(())
@@ -314,9 +314,9 @@ impl<M, A> fmt::Debug for SendPostback<M, A> {
 }
 
 impl<M, A> Postback<M, A> {
-    fn of(turn: Turn<'_>, key: Key<'_>, mine: M, place: &'static Location<'static>) -> Self {
+    fn of(kernel: KernelRef<'_>, key: Key<'_>, mine: M, place: &'static Location<'static>) -> Self {
         Postback {
-            hold: Hold::new(turn.core, turn.session_id(), key, place),
+            hold: Hold::new(kernel.core, kernel.session_id(), key, place),
             mine,
             types: PhantomData,
         }
@@ -324,9 +324,9 @@ impl<M, A> Postback<M, A> {
 }
 
 impl<M, A, R> Callback<M, A, R> {
-    fn of(turn: Turn<'_>, key: Key<'_>, mine: M, place: &'static Location<'static>) -> Self {
+    fn of(kernel: KernelRef<'_>, key: Key<'_>, mine: M, place: &'static Location<'static>) -> Self {
         Callback {
-            hold: Hold::new(turn.core, turn.session_id(), key, place),
+            hold: Hold::new(kernel.core, kernel.session_id(), key, place),
             mine,
             types: PhantomData,
         }
@@ -334,15 +334,15 @@ impl<M, A, R> Callback<M, A, R> {
 }
 
 impl<M, A> SendPostback<M, A> {
-    fn of(turn: Turn<'_>, key: Key<'_>, mine: M, place: &'static Location<'static>) -> Self {
+    fn of(kernel: KernelRef<'_>, key: Key<'_>, mine: M, place: &'static Location<'static>) -> Self {
         let event = key.as_str().to_owned();
         // Of a session that was stopped in its own handler it holds nothing, and posts into nothing.
-        let _ = turn
+        let _ = kernel
             .core
-            .refcount_increment(turn.session_id(), &postback_tag(&event), place);
+            .refcount_increment(kernel.session_id(), &postback_tag(&event), place);
         SendPostback {
-            handle: KernelHandle::of(turn.core),
-            session: turn.session_id(),
+            handle: KernelHandle::of(kernel.core),
+            session: kernel.session_id(),
             event,
             mine,
             types: PhantomData,
@@ -359,7 +359,7 @@ impl<M, A> SendPostback<M, A> {
 /// # tokio_test::block_on(async {
 /// let kernel = Kernel::new();
 /// Session::builder(Vec::new())
-///     .on(START, |cx, ()| -> poe::Handled {
+///     .on(START, |cx, ()| -> poe::HandlerResult {
 ///         let posts = cx.postback(DONE, "here");
 ///         let calls = cx.callback(ADD, 2);
 ///         let sends = cx.send_postback(DONE, "on a thread");
@@ -375,7 +375,7 @@ impl<M, A> SendPostback<M, A> {
 /// kernel.run().await
 /// # }).unwrap();
 /// ```
-impl Turn<'_> {
+impl KernelRef<'_> {
     /// A value that posts `event` to this session, with `mine` and what it is given then.
     #[track_caller]
     pub fn postback<M: Clone + 'static, A: 'static>(self, event: impl Posts<(M, A)>, mine: M) -> Postback<M, A> {

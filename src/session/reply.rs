@@ -21,8 +21,8 @@ pub struct Reply<T>(pub T);
 /// What a handler may return: nothing, `!`, a [`Reply`], or a `Result` of these whose error [`Failure`] can be made from.
 ///
 /// ```
-/// use poe::{Failure, Handled, IntoReply, Reply, States};
-/// fn length(text: Option<&str>) -> Handled<Reply<usize>> {
+/// use poe::{Failure, HandlerResult, IntoReply, Reply, States};
+/// fn length(text: Option<&str>) -> HandlerResult<Reply<usize>> {
 ///     let text = text.ok_or_else(|| Failure::msg("no text"))?;
 ///     Ok(Reply(text.len()))
 /// }
@@ -36,7 +36,7 @@ pub struct Reply<T>(pub T);
     message = "a handler cannot answer with `{Self}`",
     label = "this is not an answer",
     note = "return nothing, or wrap the value: `Reply(value)`",
-    note = "a handler that uses `?` says so: `|cx, arg| -> poe::Handled {{ .. Ok(()) }}`, or `-> poe::Handled<Reply<T>>`",
+    note = "a handler that uses `?` says so: `|cx, arg| -> poe::HandlerResult {{ .. Ok(()) }}`, or `-> poe::HandlerResult<Reply<T>>`",
     note = "handlers do not await: `cx.spawn(future, EVENT)` sends what a future gives as an event"
 )]
 pub trait IntoReply {

@@ -5,7 +5,7 @@ use super::reply::IntoReply;
 use crate::arg::AnyArg;
 use crate::error::{Failure, WrongArgument, drop_each_quietly};
 use crate::event::Calls;
-use crate::kernel::{Invoked, Turn};
+use crate::kernel::{Invoked, KernelRef};
 use crate::name::{Key, Name, NameIdx, Names};
 use std::any::{TypeId, type_name};
 use std::fmt;
@@ -147,12 +147,12 @@ where
 
 /// What came of a handler that returned.
 #[inline(always)]
-pub(super) fn answered<R: IntoReply>(turn: Turn<'_>, reply: R) -> Invoked {
+pub(super) fn answered<R: IntoReply>(kernel: KernelRef<'_>, reply: R) -> Invoked {
     match reply.into_reply() {
         Ok(value) => {
             // `()` is what an answer is without being set.
-            if TypeId::of::<R::Value>() != TypeId::of::<()>() && turn.is_asked() {
-                turn.answer(AnyArg::new(value));
+            if TypeId::of::<R::Value>() != TypeId::of::<()>() && kernel.is_asked() {
+                kernel.set_reply(AnyArg::new(value));
             }
             Invoked::Returned
         }
@@ -161,12 +161,12 @@ pub(super) fn answered<R: IntoReply>(turn: Turn<'_>, reply: R) -> Invoked {
 }
 
 #[cold]
-pub(super) fn wrong_argument(turn: Turn<'_>, expected: &'static str, arg: &AnyArg) -> Invoked {
+pub(super) fn wrong_argument(kernel: KernelRef<'_>, expected: &'static str, arg: &AnyArg) -> Invoked {
     Invoked::Failed(Failure::wrong_argument(WrongArgument {
-        event: turn.event().to_string(),
+        event: kernel.event().to_string(),
         expected,
         sent: arg.type_name(),
-        place: turn.caller_place().to_string(),
+        place: kernel.caller_place().to_string(),
     }))
 }
 

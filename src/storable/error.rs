@@ -25,7 +25,7 @@ pub struct Error(Box<Inner>);
 struct Inner {
     kind: Kind,
     what: Cow<'static, str>,
-    /// Where in the image; `None` when the data is at fault and not the octets.
+    /// Where in the image; `None` when the data is at fault and not the bytes.
     offset: Option<usize>,
 }
 
@@ -109,7 +109,7 @@ impl Error {
         self.0.kind == Kind::Cyclic
     }
 
-    /// Which octet of the image is at fault, from 0, if one is.
+    /// Which byte of the image is at fault, from 0, if one is.
     #[must_use]
     pub fn offset(&self) -> Option<usize> {
         self.0.offset
@@ -119,7 +119,7 @@ impl Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0.offset {
-            Some(offset) => write!(f, "{} (at octet {offset})", self.0.what),
+            Some(offset) => write!(f, "{} (at byte {offset})", self.0.what),
             None => f.write_str(&self.0.what),
         }
     }

@@ -5,7 +5,7 @@ use super::code;
 use super::error::Error;
 use super::settings::Settings;
 
-/// One item, or one of the marks between items. 32 bytes, for an image can be a list of items of one octet.
+/// One item, or one of the marks between items. 32 bytes, for an image can be a list of items of one byte.
 #[derive(Clone, Copy)]
 pub(super) struct Node<'a> {
     pub(super) kind: Kind<'a>,
@@ -22,7 +22,7 @@ pub(super) enum Kind<'a> {
     HoleElement,
     Bool(bool),
     Int(i32),
-    Octets(&'a [u8]),
+    Bytes(&'a [u8]),
     Text(&'a str),
     /// So many items follow.
     Array(u32),
@@ -36,7 +36,7 @@ pub(super) enum Kind<'a> {
         weak: bool,
         overload: bool,
     },
-    /// The pattern and the modifiers follow, as `Octets` that are no items of their own.
+    /// The pattern and the modifiers follow, as `Bytes` that are no items of their own.
     Regexp,
     /// An item that stood earlier, by its place in the list.
     Same(u32),
@@ -46,7 +46,7 @@ pub(super) enum Kind<'a> {
     Version(&'a [u8]),
     Key {
         flags: u8,
-        octets: &'a [u8],
+        bytes: &'a [u8],
     },
 }
 
@@ -56,9 +56,9 @@ pub(super) struct Image<'a> {
 }
 
 impl<'a> Image<'a> {
-    pub(super) fn parse(octets: &'a [u8], settings: &Settings) -> Result<Self, Error> {
+    pub(super) fn parse(bytes: &'a [u8], settings: &Settings) -> Result<Self, Error> {
         let mut parser = Parser {
-            octets,
+            bytes,
             at: 0,
             nodes: Vec::new(),
             tags: Vec::new(),
@@ -69,8 +69,8 @@ impl<'a> Image<'a> {
         };
         parser.header()?;
         parser.items()?;
-        if settings.strict && parser.at < octets.len() {
-            return Err(Error::malformed("octets follow the image", parser.at));
+        if settings.strict && parser.at < bytes.len() {
+            return Err(Error::malformed("bytes follow the image", parser.at));
         }
         Ok(Image {
             nodes: parser.nodes,
@@ -85,7 +85,7 @@ impl<'a> Image<'a> {
 }
 
 struct Parser<'a> {
-    octets: &'a [u8],
+    bytes: &'a [u8],
     at: usize,
     nodes: Vec<Node<'a>>,
     /// Storable's numbers of items: which node each is.
@@ -106,7 +106,7 @@ struct Open {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Wants {
     Items,
-    /// Each item has a key behind it; with an octet of flags or without.
+    /// Each item has a key behind it; with a byte of flags or without.
     Keys {
         flagged: bool,
     },
@@ -117,10 +117,10 @@ enum Wants {
 
 impl<'a> Parser<'a> {
     fn header(&mut self) -> Result<(), Error> {
-        if self.octets.starts_with(code::FILE_MAGIC) {
+        if self.bytes.starts_with(code::FILE_MAGIC) {
             self.at = code::FILE_MAGIC.len();
         }
-        let major = self.octet()?;
+        let major = self.byte()?;
         if major & 1 == 0 {
             let what = "an image in native byte order, made by freeze or store: nfreeze and nstore make portable ones";
             return Err(Error::unsupported(what, self.at - 1));
@@ -130,7 +130,7 @@ impl<'a> Parser<'a> {
             return Err(Error::unsupported(what, self.at - 1));
         }
         // A higher minor version is fine as long as it uses no code that is unknown here.
-        self.octet()?;
+        self.byte()?;
         Ok(())
     }
 
@@ -161,7 +161,7 @@ impl<'a> Parser<'a> {
     /// Reads one code and what belongs to it; says whether the item is complete by that.
     fn item(&mut self) -> Result<bool, Error> {
         let start = self.at;
-        let item = self.octet()?;
+        let item = self.byte()?;
         let wants = self.open.last().map(|open| open.wants);
         match (wants, item) {
             (Some(Wants::Body | Wants::VersionBody), code::OBJECT | code::BLESS | code::IX_BLESS) => {
@@ -211,7 +211,7 @@ impl<'a> Parser<'a> {
                 return self.container(Kind::Hash { count, flags: 0 }, count, 5, wants);
             }
             code::FLAG_HASH => {
-                let flags = self.octet()?;
+                let flags = self.byte()?;
                 let count = self.word()?;
                 let wants = Wants::Keys { flagged: true };
                 return self.container(Kind::Hash { count, flags }, count, 6, wants);
@@ -229,11 +229,11 @@ impl<'a> Parser<'a> {
             code::SVUNDEF_ELEM => Kind::HoleElement,
             code::SV_YES | code::BOOLEAN_TRUE => Kind::Bool(true),
             code::SV_NO | code::BOOLEAN_FALSE => Kind::Bool(false),
-            code::BYTE => Kind::Int(i32::from(self.octet()?) - 128),
+            code::BYTE => Kind::Int(i32::from(self.byte()?) - 128),
             code::NETINT => Kind::Int(self.word()?.cast_signed()),
             code::SCALAR | code::LSCALAR => {
                 let length = self.length(item == code::LSCALAR)?;
-                Kind::Octets(self.take(length)?)
+                Kind::Bytes(self.take(length)?)
             }
             code::UTF8STR | code::LUTF8STR => {
                 let length = self.length(item == code::LUTF8STR)?;
@@ -247,15 +247,15 @@ impl<'a> Parser<'a> {
     }
 
     fn regexp(&mut self) -> Result<bool, Error> {
-        let long = self.octet()? & 1 != 0;
+        let long = self.byte()? & 1 != 0;
         let length = self.length(long)?;
         let pattern = self.take(length)?;
         let length = self.length(false)?;
         let modifiers = self.take(length)?;
         self.tag()?;
         let node = self.push(Kind::Regexp)?;
-        self.push(Kind::Octets(pattern))?;
-        self.push(Kind::Octets(modifiers))?;
+        self.push(Kind::Bytes(pattern))?;
+        self.push(Kind::Bytes(modifiers))?;
         self.nodes[node as usize].next = self.place()?;
         Ok(true)
     }
@@ -265,10 +265,10 @@ impl<'a> Parser<'a> {
         self.enter(node, 1, wants)
     }
 
-    /// Each of its `count` items takes at least `least` octets, so a count that is a lie is found before anything is
+    /// Each of its `count` items takes at least `least` bytes, so a count that is a lie is found before anything is
     /// reserved for it.
     fn container(&mut self, kind: Kind<'a>, count: u32, least: u64, wants: Wants) -> Result<bool, Error> {
-        if u64::from(count) * least > (self.octets.len() - self.at) as u64 {
+        if u64::from(count) * least > (self.bytes.len() - self.at) as u64 {
             return Err(Error::truncated(self.at));
         }
         self.tag()?;
@@ -289,17 +289,17 @@ impl<'a> Parser<'a> {
 
     fn key(&mut self, flagged: bool) -> Result<(), Error> {
         let start = self.at;
-        let flags = if flagged { self.octet()? } else { 0 };
+        let flags = if flagged { self.byte()? } else { 0 };
         if flags & code::KEY_IS_ITEM != 0 {
             return Err(Error::unsupported("a hash key that is an item of its own", start));
         }
         let length = self.word()?;
-        let octets = if flags & code::KEY_UTF8 != 0 {
+        let bytes = if flags & code::KEY_UTF8 != 0 {
             self.text(length)?.as_bytes()
         } else {
             self.take(length)?
         };
-        self.push(Kind::Key { flags, octets })?;
+        self.push(Kind::Key { flags, bytes })?;
         Ok(())
     }
 
@@ -331,16 +331,16 @@ impl<'a> Parser<'a> {
         u32::try_from(index).map_err(|_| Error::malformed("more than four billion items", self.at))
     }
 
-    fn octet(&mut self) -> Result<u8, Error> {
-        let Some(&octet) = self.octets.get(self.at) else {
+    fn byte(&mut self) -> Result<u8, Error> {
+        let Some(&byte) = self.bytes.get(self.at) else {
             return Err(Error::truncated(self.at));
         };
         self.at += 1;
-        Ok(octet)
+        Ok(byte)
     }
 
     fn word(&mut self) -> Result<u32, Error> {
-        let Some(word) = self.octets[self.at..].first_chunk() else {
+        let Some(word) = self.bytes[self.at..].first_chunk() else {
             return Err(Error::truncated(self.at));
         };
         self.at += 4;
@@ -348,31 +348,27 @@ impl<'a> Parser<'a> {
     }
 
     fn length(&mut self, long: bool) -> Result<u32, Error> {
-        if long { self.word() } else { self.octet().map(u32::from) }
+        if long { self.word() } else { self.byte().map(u32::from) }
     }
 
-    /// A number of seven bits, or one of 32 behind an octet with the eighth set.
+    /// A number of seven bits, or one of 32 behind a byte with the eighth set.
     fn short_or_long(&mut self) -> Result<u32, Error> {
-        let octet = self.octet()?;
-        if octet & 0x80 == 0 {
-            Ok(octet.into())
-        } else {
-            self.word()
-        }
+        let byte = self.byte()?;
+        if byte & 0x80 == 0 { Ok(byte.into()) } else { self.word() }
     }
 
     fn take(&mut self, length: u32) -> Result<&'a [u8], Error> {
-        let Some(octets) = self.octets[self.at..].get(..length as usize) else {
+        let Some(bytes) = self.bytes[self.at..].get(..length as usize) else {
             return Err(Error::truncated(self.at));
         };
-        self.at += octets.len();
-        Ok(octets)
+        self.at += bytes.len();
+        Ok(bytes)
     }
 
     fn text(&mut self, length: u32) -> Result<&'a str, Error> {
         let start = self.at;
-        let octets = self.take(length)?;
-        str::from_utf8(octets).map_err(|cause| Error::malformed(format!("a character string: {cause}"), start))
+        let bytes = self.take(length)?;
+        str::from_utf8(bytes).map_err(|cause| Error::malformed(format!("a character string: {cause}"), start))
     }
 }
 

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::fmt;
 
-/// The key of a hash entry: characters, each octet of an unflagged key being one (Latin-1).
+/// The key of a hash entry: characters, each byte of an unflagged key being one (Latin-1).
 ///
 /// Two keys are equal if their characters are, as in Perl, however they travelled.
 ///
@@ -14,84 +14,84 @@ use std::fmt;
 /// use poe::storable::Key;
 /// assert_eq!(Key::from("caf\u{e9}"), Key::from(&b"caf\xe9"[..]));
 /// assert!(Key::from("caf\u{e9}").is_text() && !Key::from(&b"caf\xe9"[..]).is_text());
-/// assert_eq!(Key::from("caf\u{e9}").octets(), b"caf\xe9");
+/// assert_eq!(Key::from("caf\u{e9}").bytes(), b"caf\xe9");
 /// assert_eq!(Key::from("\u{263a}").text(), "\u{263a}");
 /// ```
 #[derive(Clone)]
 pub struct Key {
-    octets: Box<[u8]>,
+    bytes: Box<[u8]>,
     form: Form,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Form {
-    Octets,
-    /// The octets are Latin-1, but the key was a character string when it was stored.
+    Bytes,
+    /// The bytes are Latin-1, but the key was a character string when it was stored.
     WasUtf8,
     Utf8,
 }
 
 impl Key {
-    pub(super) fn from_wire(flags: u8, octets: &[u8]) -> Self {
+    pub(super) fn from_wire(flags: u8, bytes: &[u8]) -> Self {
         // An image may flag ASCII as UTF-8, or both ways at once; the parser has checked that it is UTF-8.
         let form = match flags {
             _ if flags & code::KEY_UTF8 != 0 => Form::Utf8,
             _ if flags & code::KEY_WAS_UTF8 != 0 => Form::WasUtf8,
-            _ => Form::Octets,
+            _ => Form::Bytes,
         };
         Key {
-            octets: octets.into(),
+            bytes: bytes.into(),
             form,
         }
     }
 
     pub(super) fn flags(&self) -> u8 {
         match self.form {
-            Form::Octets => 0,
+            Form::Bytes => 0,
             Form::WasUtf8 => code::KEY_WAS_UTF8,
             Form::Utf8 => code::KEY_UTF8,
         }
     }
 
-    /// The key's octets as an image holds them: UTF-8 if some character is beyond U+00FF, Latin-1 else.
+    /// The key's bytes as an image holds them: UTF-8 if some character is beyond U+00FF, Latin-1 else.
     #[must_use]
-    pub fn octets(&self) -> &[u8] {
-        &self.octets
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
     }
 
-    /// The key as text. Unflagged octets that are UTF-8 are taken as such, other ones as Latin-1.
+    /// The key as text. Unflagged bytes that are UTF-8 are taken as such, other ones as Latin-1.
     #[must_use]
     pub fn text(&self) -> Cow<'_, str> {
-        text(self.flags(), &self.octets)
+        text(self.flags(), &self.bytes)
     }
 
-    /// Whether the key was a character string when it was stored, and not octets.
+    /// Whether the key was a character string when it was stored, and not bytes.
     #[must_use]
     pub fn is_text(&self) -> bool {
-        self.form != Form::Octets
+        self.form != Form::Bytes
     }
 
     fn chars(&self) -> impl Iterator<Item = u32> + '_ {
         let utf8 = (self.form == Form::Utf8)
-            .then(|| str::from_utf8(&self.octets).ok())
+            .then(|| str::from_utf8(&self.bytes).ok())
             .flatten();
-        let octets = if utf8.is_some() { &[][..] } else { &self.octets };
+        let bytes = if utf8.is_some() { &[][..] } else { &self.bytes };
         utf8.unwrap_or("")
             .chars()
             .map(u32::from)
-            .chain(octets.iter().map(|&octet| octet.into()))
+            .chain(bytes.iter().map(|&byte| byte.into()))
     }
 }
 
 /// The text of a key on the wire.
-pub(super) fn text(flags: u8, octets: &[u8]) -> Cow<'_, str> {
-    match str::from_utf8(octets) {
+pub(super) fn text(flags: u8, bytes: &[u8]) -> Cow<'_, str> {
+    match str::from_utf8(bytes) {
         Ok(text) if flags & code::KEY_WAS_UTF8 == 0 || text.is_ascii() => Cow::Borrowed(text),
-        _ => Cow::Owned(octets.iter().map(|&octet| char::from(octet)).collect()),
+        _ => Cow::Owned(bytes.iter().map(|&byte| char::from(byte)).collect()),
     }
 }
 
-/// A key of characters: its octets on the wire, and the flags that say what they are.
+/// A key of characters: its bytes on the wire, and the flags that say what they are.
 pub(super) fn wire(text: &str) -> (u8, Cow<'_, [u8]>) {
     if text.is_ascii() {
         return (0, Cow::Borrowed(text.as_bytes()));
@@ -113,8 +113,8 @@ pub(super) fn length(length: usize) -> Result<u32, Error> {
 
 impl From<&str> for Key {
     fn from(text: &str) -> Self {
-        let (flags, octets) = wire(text);
-        Self::from_wire(flags, &octets)
+        let (flags, bytes) = wire(text);
+        Self::from_wire(flags, &bytes)
     }
 }
 
@@ -125,8 +125,8 @@ impl From<String> for Key {
 }
 
 impl From<&[u8]> for Key {
-    fn from(octets: &[u8]) -> Self {
-        Self::from_wire(0, octets)
+    fn from(bytes: &[u8]) -> Self {
+        Self::from_wire(0, bytes)
     }
 }
 
@@ -147,8 +147,8 @@ impl PartialOrd for Key {
 impl Ord for Key {
     fn cmp(&self, other: &Self) -> Ordering {
         match (self.form == Form::Utf8, other.form == Form::Utf8) {
-            // UTF-8 sorts as its characters do, and so do octets.
-            (a, b) if a == b => self.octets.cmp(&other.octets),
+            // UTF-8 sorts as its characters do, and so do bytes.
+            (a, b) if a == b => self.bytes.cmp(&other.bytes),
             _ => self.chars().cmp(other.chars()),
         }
     }

@@ -23,10 +23,10 @@
 //! | bool | `"1"`, `""` | those, 0 and 1, the true booleans of newer Perls, undef |
 //! | integers | 32 bits: a number; beyond: decimal text | numbers, numeric text, whole floats |
 //! | floats | whole ones as integers, others as the shortest text that reads back exactly | numbers, numeric text, `Inf`, `NaN` |
-//! | char, str | octets if ASCII, else a character string | character strings, octets that are UTF-8 |
-//! | bytes | octets | octets, and character strings as UTF-8 |
+//! | char, str | bytes if ASCII, else a character string | character strings, bytes that are UTF-8 |
+//! | bytes | bytes | bytes, and character strings as UTF-8 |
 //! | sequence, tuple | array | array |
-//! | map, struct | hash; keys are text, numbers or octets | hash |
+//! | map, struct | hash; keys are text, numbers or bytes | hash |
 //! | enum | `"Variant"`, or a hash of one key, the variant | the same |
 //! | newtype | what is inside | |
 //! | [`Blessed`] | a blessed thing | a blessed thing |
@@ -37,7 +37,7 @@
 //!
 //! # Limits
 //!
-//! No octets make a reader panic, and no count or length makes it reserve more than the image is long. Nesting is bounded
+//! No bytes make a reader panic, and no count or length makes it reserve more than the image is long. Nesting is bounded
 //! by [`Settings::max_depth`], the number of items by [`Settings::max_items`], and what sharing may multiply by
 //! [`Settings::max_shared`]. Code, globs, tied things, objects with hooks and native
 //! images (`freeze` without the `n`) are refused with an error that says so.

@@ -138,7 +138,7 @@ impl<'w> ser::Serializer for Serializer<'w> {
     type SerializeStructVariant = Compound<'w>;
 
     fn serialize_bool(self, on: bool) -> Result<(), Error> {
-        self.writer.octets(if on { b"1" } else { b"" })
+        self.writer.bytes(if on { b"1" } else { b"" })
     }
     fn serialize_i8(self, integer: i8) -> Result<(), Error> {
         self.serialize_i128(integer.into())
@@ -171,7 +171,7 @@ impl<'w> ser::Serializer for Serializer<'w> {
     fn serialize_u128(self, integer: u128) -> Result<(), Error> {
         match i128::try_from(integer) {
             Ok(integer) => self.serialize_i128(integer),
-            Err(_) => self.writer.octets(integer.to_string().as_bytes()),
+            Err(_) => self.writer.bytes(integer.to_string().as_bytes()),
         }
     }
     fn serialize_f32(self, float: f32) -> Result<(), Error> {
@@ -188,8 +188,8 @@ impl<'w> ser::Serializer for Serializer<'w> {
     fn serialize_str(self, text: &str) -> Result<(), Error> {
         self.writer.text(text)
     }
-    fn serialize_bytes(self, octets: &[u8]) -> Result<(), Error> {
-        self.writer.octets(octets)
+    fn serialize_bytes(self, bytes: &[u8]) -> Result<(), Error> {
+        self.writer.bytes(bytes)
     }
     fn serialize_none(self) -> Result<(), Error> {
         self.serialize_unit()
@@ -275,15 +275,15 @@ impl<'w> ser::Serializer for Serializer<'w> {
     }
 }
 
-/// The octets of a string that something serializes to.
+/// The bytes of a string that something serializes to.
 fn string<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, Error> {
     let settings = Settings::new();
-    let octets = settings.to_vec(value)?;
-    match Image::parse(&octets, &settings)?.nodes[0].kind {
-        Kind::Octets(octets) => Ok(octets.to_vec()),
+    let bytes = settings.to_vec(value)?;
+    match Image::parse(&bytes, &settings)?.nodes[0].kind {
+        Kind::Bytes(bytes) => Ok(bytes.to_vec()),
         Kind::Text(text) => Ok(text.as_bytes().to_vec()),
         Kind::Int(integer) => Ok(integer.to_string().into_bytes()),
-        _ => Err(Error::custom("the keys of a hash are text, numbers or octets")),
+        _ => Err(Error::custom("the keys of a hash are text, numbers or bytes")),
     }
 }
 
@@ -407,7 +407,7 @@ pub(super) struct MapCompound<'w> {
 
 enum Key {
     Text(String),
-    Octets(Vec<u8>),
+    Bytes(Vec<u8>),
 }
 
 impl ser::SerializeMap for MapCompound<'_> {
@@ -415,12 +415,12 @@ impl ser::SerializeMap for MapCompound<'_> {
     type Error = Error;
     fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), Error> {
         let settings = Settings::new();
-        let octets = settings.to_vec(key)?;
-        self.key = Some(match Image::parse(&octets, &settings)?.nodes[0].kind {
-            Kind::Octets(octets) => Key::Octets(octets.to_vec()),
+        let bytes = settings.to_vec(key)?;
+        self.key = Some(match Image::parse(&bytes, &settings)?.nodes[0].kind {
+            Kind::Bytes(bytes) => Key::Bytes(bytes.to_vec()),
             Kind::Text(text) => Key::Text(text.to_owned()),
-            Kind::Int(integer) => Key::Octets(integer.to_string().into_bytes()),
-            _ => return Err(Error::data("the keys of a hash are text, numbers or octets")),
+            Kind::Int(integer) => Key::Bytes(integer.to_string().into_bytes()),
+            _ => return Err(Error::data("the keys of a hash are text, numbers or bytes")),
         });
         Ok(())
     }
@@ -429,7 +429,7 @@ impl ser::SerializeMap for MapCompound<'_> {
         let at = self.hash.writer.out.len();
         let flags = match self.key.take() {
             Some(Key::Text(text)) => self.hash.writer.text_key(&text)?,
-            Some(Key::Octets(octets)) => self.hash.writer.octet_key(&octets).map(|()| 0)?,
+            Some(Key::Bytes(bytes)) => self.hash.writer.byte_key(&bytes).map(|()| 0)?,
             None => return Err(Error::data("a value without a key")),
         };
         self.hash.key(at, flags);

@@ -74,13 +74,13 @@ impl Settings {
         self
     }
 
-    /// Refuses octets behind the image, which Perl ignores, as the default does.
+    /// Refuses bytes behind the image, which Perl ignores, as the default does.
     ///
     /// ```
     /// use poe::storable::{Settings, from_slice};
-    /// let octets = b"\x05\x0b\x08\x87 and more";
-    /// assert_eq!(from_slice::<u8>(octets).unwrap(), 7);
-    /// assert!(Settings::new().strict(true).from_slice::<u8>(octets).is_err());
+    /// let bytes = b"\x05\x0b\x08\x87 and more";
+    /// assert_eq!(from_slice::<u8>(bytes).unwrap(), 7);
+    /// assert!(Settings::new().strict(true).from_slice::<u8>(bytes).is_err());
     /// ```
     #[must_use]
     pub fn strict(mut self, on: bool) -> Self {
@@ -162,7 +162,7 @@ impl Settings {
     /// The image of anything that serde can write.
     ///
     /// # Errors
-    /// Too deep, longer than 4 GiB, a map key that is no text, number or octets, or what the data itself says.
+    /// Too deep, longer than 4 GiB, a map key that is no text, number or bytes, or what the data itself says.
     pub fn to_vec<T: Serialize + ?Sized>(&self, data: &T) -> Result<Vec<u8>, Error> {
         let mut writer = Writer::new(self.max_depth);
         data.serialize(ser::Serializer::top(&mut writer))?;
@@ -182,8 +182,8 @@ impl Settings {
     ///
     /// # Errors
     /// An image that is broken, too deep, cyclic or not portable, or that holds something else than the type.
-    pub fn from_slice<T: DeserializeOwned>(&self, octets: &[u8]) -> Result<T, Error> {
-        let image = Image::parse(octets, self)?;
+    pub fn from_slice<T: DeserializeOwned>(&self, bytes: &[u8]) -> Result<T, Error> {
+        let image = Image::parse(bytes, self)?;
         T::deserialize(Reader::new(&image, self).top())
     }
 
@@ -202,8 +202,8 @@ impl Settings {
     ///
     /// # Errors
     /// An image that is broken, too deep, or not portable; a cycle, unless [`cycles`](Self::cycles) are wanted.
-    pub fn thaw(&self, octets: &[u8]) -> Result<Value, Error> {
-        build(&Image::parse(octets, self)?, self)
+    pub fn thaw(&self, bytes: &[u8]) -> Result<Value, Error> {
+        build(&Image::parse(bytes, self)?, self)
     }
 }
 
@@ -233,8 +233,8 @@ pub fn to_vec<T: Serialize + ?Sized>(data: &T) -> Result<Vec<u8>, Error> {
 /// assert_eq!(storable::from_slice::<Point>(&image).unwrap(), Point { x: 3, y: -4 });
 /// assert!(storable::from_slice::<String>(&image).is_err()); // it is a hash
 /// ```
-pub fn from_slice<T: DeserializeOwned>(octets: &[u8]) -> Result<T, Error> {
-    Settings::new().from_slice(octets)
+pub fn from_slice<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
+    Settings::new().from_slice(bytes)
 }
 
 /// The image of a graph (`nfreeze`), with the default [`Settings`].
@@ -268,6 +268,6 @@ pub fn freeze(value: &Value) -> Result<Vec<u8>, Error> {
 /// assert_eq!(point.field("x").unwrap().as_i64(), Some(3));
 /// assert!(storable::thaw(&image[..9]).unwrap_err().is_truncated());
 /// ```
-pub fn thaw(octets: &[u8]) -> Result<Value, Error> {
-    Settings::new().thaw(octets)
+pub fn thaw(bytes: &[u8]) -> Result<Value, Error> {
+    Settings::new().thaw(bytes)
 }

@@ -1,4 +1,4 @@
-//! Writes items: the octets of each code, the numbers of what is shared, and the numbers of classes.
+//! Writes items: the bytes of each code, the numbers of what is shared, and the numbers of classes.
 
 use super::code;
 use super::error::Error;
@@ -76,14 +76,14 @@ impl Writer {
         }
     }
 
-    fn short(&mut self, octets: &[u8]) {
+    fn short(&mut self, bytes: &[u8]) {
         self.code(code::SCALAR);
-        self.out.push(octets.len() as u8);
-        self.out.extend_from_slice(octets);
+        self.out.push(bytes.len() as u8);
+        self.out.extend_from_slice(bytes);
     }
 
-    pub(super) fn octets(&mut self, octets: &[u8]) -> Result<(), Error> {
-        self.string(octets, code::SCALAR, code::LSCALAR)
+    pub(super) fn bytes(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        self.string(bytes, code::SCALAR, code::LSCALAR)
     }
 
     pub(super) fn characters(&mut self, text: &str) -> Result<(), Error> {
@@ -92,22 +92,22 @@ impl Writer {
 
     pub(super) fn text(&mut self, text: &str) -> Result<(), Error> {
         if text.is_ascii() {
-            self.octets(text.as_bytes())
+            self.bytes(text.as_bytes())
         } else {
             self.characters(text)
         }
     }
 
-    fn string(&mut self, octets: &[u8], short: u8, long: u8) -> Result<(), Error> {
-        match u8::try_from(octets.len()) {
+    fn string(&mut self, bytes: &[u8], short: u8, long: u8) -> Result<(), Error> {
+        match u8::try_from(bytes.len()) {
             Ok(length) => self.out.extend_from_slice(&[short, length]),
             Err(_) => {
-                let length = length(octets.len())?;
+                let length = length(bytes.len())?;
                 self.code(long);
                 self.word(length);
             }
         }
-        self.out.extend_from_slice(octets);
+        self.out.extend_from_slice(bytes);
         Ok(())
     }
 
@@ -170,12 +170,12 @@ impl Writer {
             Body::Bool(false) => self.code(code::SV_NO),
             Body::Int(integer) => self.integer((*integer).into()),
             Body::Float(float) => self.float(*float, &format!("{float:e}")),
-            Body::Octets(octets) => self.octets(octets)?,
+            Body::Bytes(bytes) => self.bytes(bytes)?,
             Body::Text(text) => self.characters(text)?,
             Body::Version(written, characters) => {
                 self.string(written, code::VSTRING, code::LVSTRING)?;
                 match characters {
-                    Scalar::Octets(octets) => self.octets(octets)?,
+                    Scalar::Bytes(bytes) => self.bytes(bytes)?,
                     Scalar::Text(text) => self.characters(text)?,
                 }
             }
@@ -209,8 +209,8 @@ impl Writer {
                     if flagged {
                         self.out.push(key.flags() | entry.flags);
                     }
-                    self.word(length(key.octets().len())?);
-                    self.out.extend_from_slice(key.octets());
+                    self.word(length(key.bytes().len())?);
+                    self.out.extend_from_slice(key.bytes());
                 }
                 self.leave();
             }
@@ -254,14 +254,14 @@ impl Writer {
 
     /// A key of characters, without its flags, which are the answer.
     pub(super) fn text_key(&mut self, text: &str) -> Result<u8, Error> {
-        let (flags, octets) = key::wire(text);
-        self.octet_key(&octets)?;
+        let (flags, bytes) = key::wire(text);
+        self.byte_key(&bytes)?;
         Ok(flags)
     }
 
-    pub(super) fn octet_key(&mut self, octets: &[u8]) -> Result<(), Error> {
-        self.word(length(octets.len())?);
-        self.out.extend_from_slice(octets);
+    pub(super) fn byte_key(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        self.word(length(bytes.len())?);
+        self.out.extend_from_slice(bytes);
         Ok(())
     }
 }

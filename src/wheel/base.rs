@@ -8,7 +8,7 @@ use crate::error::{Error, ErrorKind};
 use crate::event::Posts;
 use crate::id::{SessionId, TaskId, WheelId};
 use crate::kernel::task::{Purpose, Task};
-use crate::kernel::{Core, Turn};
+use crate::kernel::{Core, KernelRef};
 use crate::name::{HeldName, Name, NameIdx};
 use crate::resource::HoldKind;
 use crate::wheel::pump::Record;
@@ -27,13 +27,13 @@ pub(crate) struct Base {
 
 impl Base {
     /// A wheel for the session that is running.
-    pub(crate) fn new(turn: &Turn<'_>, place: &'static Location<'static>) -> Self {
+    pub(crate) fn new(kernel: &KernelRef<'_>, place: &'static Location<'static>) -> Self {
         Base {
-            id: turn.core.new_wheel_id(),
-            owner: Cell::new(turn.session_id()),
+            id: kernel.core.new_wheel_id(),
+            owner: Cell::new(kernel.session_id()),
             place: Cell::new(place),
             alive: Cell::new(true),
-            core: turn.core.weak(),
+            core: kernel.core.weak(),
         }
     }
 
@@ -108,18 +108,18 @@ impl Base {
     /// Events that were posted already still go to the old one. Tasks that are over are passed by.
     pub(crate) fn adopt(
         &self,
-        turn: &Turn<'_>,
+        kernel: &KernelRef<'_>,
         place: &'static Location<'static>,
         tasks: impl IntoIterator<Item = TaskId>,
     ) -> Result<(), Error> {
-        if !std::ptr::eq(self.core.as_ptr(), turn.core) {
+        if !std::ptr::eq(self.core.as_ptr(), kernel.core) {
             return Err(ErrorKind::Invalid("a wheel cannot move to a session of another kernel".to_owned()).into());
         }
-        turn.own_slot()?;
-        self.owner.set(turn.session_id());
+        kernel.own_slot()?;
+        self.owner.set(kernel.session_id());
         self.place.set(place);
         for task in tasks {
-            turn.core.move_task(task, turn.session_id(), place);
+            kernel.core.move_task(task, kernel.session_id(), place);
         }
         Ok(())
     }
@@ -188,9 +188,9 @@ macro_rules! wheel_methods {
             /// # Errors
             /// The session is of another kernel, or has been stopped; nothing has changed then.
             #[track_caller]
-            pub fn adopt(&self, turn: &$crate::kernel::Turn<'_>) -> Result<(), $crate::error::Error> {
+            pub fn adopt(&self, kernel: &$crate::kernel::KernelRef<'_>) -> Result<(), $crate::error::Error> {
                 let $this = self;
-                $base.adopt(turn, ::std::panic::Location::caller(), $tasks)
+                $base.adopt(kernel, ::std::panic::Location::caller(), $tasks)
             }
         }
     };

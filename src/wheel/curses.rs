@@ -15,7 +15,7 @@ use crate::error::{Error, ErrorKind};
 use crate::event::Posts;
 use crate::id::{TaskId, WheelId};
 use crate::kernel::task::Task;
-use crate::kernel::{Core, Turn};
+use crate::kernel::{Core, KernelRef};
 use crate::name::HeldName;
 use crossterm::event::{
     DisableBracketedPaste, DisableMouseCapture, EnableBracketedPaste, EnableMouseCapture, Event, EventStream,
@@ -79,7 +79,7 @@ struct State {
 /// # async fn main() -> Result<(), poe::Error> {
 /// let kernel = Kernel::new();
 /// Session::builder(None::<Curses>)
-///     .on(START, |cx, ()| -> poe::Handled {
+///     .on(START, |cx, ()| -> poe::HandlerResult {
 ///         *cx.heap = Some(Curses::builder().input(KEY).start(cx)?);
 ///         Ok(())
 ///     })
@@ -102,7 +102,7 @@ struct State {
 /// let kernel = Kernel::new();
 /// let menu = Session::builder(None::<Curses>)
 ///     .on(START, |cx, ()| cx.alias_set("menu"))
-///     .on(KEYBOARD, |cx, wheel| -> poe::Handled {
+///     .on(KEYBOARD, |cx, wheel| -> poe::HandlerResult {
 ///         wheel.adopt(cx)?;
 ///         assert_eq!(wheel.session_id(), cx.session_id());
 ///         println!("keys come from wheel {}", wheel.id());
@@ -113,7 +113,7 @@ struct State {
 ///     .on(KEY, |cx, _key| *cx.heap = None)
 ///     .create(&kernel)?;
 /// Session::builder(())
-///     .on(START, move |cx, ()| -> poe::Handled {
+///     .on(START, move |cx, ()| -> poe::HandlerResult {
 ///         match Curses::builder().input(KEY).start(cx) {
 ///             Ok(wheel) => Ok(cx.call(menu, KEYBOARD, wheel)?),
 ///             Err(error) => Ok(println!("no menu: {error}")), // there is no terminal
@@ -219,8 +219,8 @@ impl CursesBuilder {
     /// # Panics
     /// Outside a Tokio runtime.
     #[track_caller]
-    pub fn start(self, turn: &Turn<'_>) -> Result<Curses, Error> {
-        turn.own_slot()?;
+    pub fn start(self, kernel: &KernelRef<'_>) -> Result<Curses, Error> {
+        kernel.own_slot()?;
         let Some(input) = self.input else {
             return Err(
                 ErrorKind::Invalid("a Curses wheel wants an input event: add `.input(EVENT)`".to_owned()).into(),
@@ -232,7 +232,7 @@ impl CursesBuilder {
             error,
         })?;
         let state = Rc::new(State {
-            base: Base::new(turn, Location::caller()),
+            base: Base::new(kernel, Location::caller()),
             input,
             error: self.error,
         });

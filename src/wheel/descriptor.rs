@@ -35,7 +35,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 /// # tokio_test::block_on(async {
 /// let kernel = Kernel::new();
 /// Session::builder(None::<ReadWrite>)
-///     .on(START, |cx, ()| -> poe::Handled {
+///     .on(START, |cx, ()| -> poe::HandlerResult {
 ///         // `Descriptor::stdin()` for standard input.
 ///         let file = Descriptor::new(std::fs::File::open("Cargo.toml")?)?;
 ///         *cx.heap = Some(ReadWrite::builder(file).input(Line::new(), LINE).error(OVER).start(cx)?);
@@ -89,7 +89,7 @@ impl Descriptor {
     /// ```no_run
     /// use poe::{Event, filter::Line, wheel::{Descriptor, Input, ReadWrite}};
     /// const TYPED: Event<Input<String>> = Event::new("typed");
-    /// fn start(cx: &mut poe::Context<'_, Option<ReadWrite>>) -> poe::Handled {
+    /// fn start(cx: &mut poe::Context<'_, Option<ReadWrite>>) -> poe::HandlerResult {
     ///     *cx.heap = Some(ReadWrite::builder(Descriptor::stdin()?).input(Line::new(), TYPED).start(cx)?);
     ///     Ok(())
     /// }
@@ -115,7 +115,7 @@ impl Descriptor {
     /// ```no_run
     /// use poe::{Event, filter::Line, wheel::{Descriptor, Input, ReadWrite}};
     /// const LINE: Event<Input<String>> = Event::new("line");
-    /// fn start(cx: &mut poe::Context<'_, Option<ReadWrite>>) -> poe::Handled {
+    /// fn start(cx: &mut poe::Context<'_, Option<ReadWrite>>) -> poe::HandlerResult {
     ///     let io = ReadWrite::builder(Descriptor::stdio()?).input(Line::new(), LINE).output(Line::new());
     ///     *cx.heap = Some(io.start(cx)?);
     ///     Ok(())

@@ -21,7 +21,7 @@ use std::io;
 /// fn on_error(cx: &mut Context<'_, Option<ReadWrite>>, error: IoError) {
 ///     assert_eq!(error.operation(), "read");
 ///     if let Some(no_text) = error.as_filter() {
-///         assert_eq!(no_text.octets(), b"caf\xe9"); // one line of many
+///         assert_eq!(no_text.bytes(), b"caf\xe9"); // one line of many
 ///         assert!(!error.is_final() && error.errno().is_none());
 ///     } else if error.is_reset() {
 ///         assert_eq!(error.as_io().map(io::Error::kind), Some(io::ErrorKind::ConnectionReset));
@@ -41,7 +41,7 @@ use std::io;
 /// # stream.read(b"caf\xe9\r\n");
 /// # if let Some(kind) = last { stream.read_error(kind.into()); }
 /// # Session::builder(None::<ReadWrite>)
-/// # .on(START, |cx, io: tokio_test::io::Mock| -> poe::Handled {
+/// # .on(START, |cx, io: tokio_test::io::Mock| -> poe::HandlerResult {
 /// #     *cx.heap = Some(ReadWrite::builder(io).input(Line::new(), LINE).error(ERROR).start(cx)?);
 /// #     Ok(())
 /// # })
@@ -120,7 +120,7 @@ impl IoError {
     /// # let folder = std::env::temp_dir().join(format!("poe-doc-subject-{}", std::process::id()));
     /// # let path = folder.clone();
     /// Session::builder(None)
-    ///     .on(START, move |cx, ()| -> poe::Handled {
+    ///     .on(START, move |cx, ()| -> poe::HandlerResult {
     ///         *cx.heap = Some(FollowTail::builder(&path).input(Line::new(), LINE).error(ERROR).start(cx)?);
     ///         std::fs::create_dir(&path)?; // a folder in the place of the file that is waited for
     ///         Ok(())
@@ -187,7 +187,7 @@ impl IoError {
         }
     }
 
-    /// The filter's error, with the octets that are no record, if that is what it is.
+    /// The filter's error, with the bytes that are no record, if that is what it is.
     #[must_use]
     pub fn as_filter(&self) -> Option<&FilterError> {
         match &self.kind {
@@ -347,7 +347,7 @@ impl StdError for SocketError {
 /// # use poe::{Kernel, Session, event::START, wheel::ReadWrite};
 /// # tokio_test::block_on(async {
 /// # let kernel = Kernel::new();
-/// # Session::builder(()).on(START, |cx, ()| -> poe::Handled {
+/// # Session::builder(()).on(START, |cx, ()| -> poe::HandlerResult {
 /// # let (_peer, io) = tokio::io::duplex(64);
 /// let one_line = |text: String| match text.contains('\n') {
 ///     true => Err(FilterError::custom("more than one line")),

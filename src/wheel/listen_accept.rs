@@ -13,7 +13,7 @@ use super::socket_factory::Connection;
 use crate::event::Posts;
 use crate::id::TaskId;
 use crate::kernel::task::Task;
-use crate::kernel::{Core, Turn};
+use crate::kernel::{Core, KernelRef};
 use crate::name::HeldName;
 use std::fmt;
 use std::panic::Location;
@@ -57,7 +57,7 @@ use std::task::{Context, Poll};
 /// let kernel = Kernel::new();
 /// let server = Session::builder(None::<ListenAccept>)
 ///     .on(START, |cx, ()| cx.alias_set("server"))
-///     .on(WHEEL, |cx, wheel: ListenAccept| -> poe::Handled {
+///     .on(WHEEL, |cx, wheel: ListenAccept| -> poe::HandlerResult {
 ///         cx.alias_remove("server")?; // it is the wheel that keeps the session alive from here on
 ///         wheel.adopt(cx)?;
 ///         assert_eq!(wheel.session_id(), cx.session_id());
@@ -77,7 +77,7 @@ use std::task::{Context, Poll};
 /// let addr = listener.local_addr().unwrap();
 /// std::thread::spawn(move || std::net::TcpStream::connect(addr));
 /// Session::builder(())
-///     .on(START, move |cx, listener: TcpListener| -> poe::Handled {
+///     .on(START, move |cx, listener: TcpListener| -> poe::HandlerResult {
 ///         let wheel = ListenAccept::builder(listener).start(cx);
 ///         wheel.pause_accept();
 ///         Ok(cx.call(server, WHEEL, wheel)?)
@@ -114,7 +114,7 @@ pub struct ListenAccept {
 ///         let settings = ListenAccept::builder(listener).accept(CLIENT).error(FAILED).nodelay(false);
 ///         *cx.heap = Some(settings.start(cx));
 ///     })
-///     .on(CLIENT, |cx, client| -> poe::Handled {
+///     .on(CLIENT, |cx, client| -> poe::HandlerResult {
 ///         assert!(!client.stream.as_tcp().expect("it came over TCP").nodelay()?);
 ///         *cx.heap = None;
 ///         Ok(())
@@ -211,8 +211,8 @@ impl ListenAcceptBuilder {
 
     /// Starts the wheel for the session that is running; pass the handler's context.
     #[track_caller]
-    pub fn start(self, turn: &Turn<'_>) -> ListenAccept {
-        let base = Base::new(turn, Location::caller());
+    pub fn start(self, kernel: &KernelRef<'_>) -> ListenAccept {
+        let base = Base::new(kernel, Location::caller());
         let what = format!("ListenAccept {}", base.id());
         let state = State::new(base, self.accept, self.error, self.nodelay);
         state.set_local(self.listener.local_name());

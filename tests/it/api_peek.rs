@@ -174,7 +174,7 @@ async fn sessions_are_resolved_by_id_and_by_alias() {
     assert_eq!(snapshot.session(alone).unwrap().id, alone);
     assert_eq!(snapshot.resolve_alias("a parent"), Some(parent));
     assert_eq!(snapshot.resolve_alias("nobody"), None);
-    kernel.stop().unwrap();
+    kernel.stop_all().unwrap();
     assert_eq!(kernel.snapshot().resolve(alone), None);
     assert_eq!(snapshot.resolve(alone), Some(alone), "a snapshot stays what it was");
 }
@@ -283,7 +283,7 @@ async fn event_queue_dump_is_in_the_order_of_dispatch() {
         assert_eq!(event.due.is_some(), event.kind == EventType::Alarm);
         assert!(event.place.file().ends_with("api_peek.rs"));
     }
-    assert!(matches!(snapshot.queue[0].id, EventId::Alarm(id) if id.get() == 2));
+    assert!(matches!(snapshot.queue[0].id, EventId::Timer(id) if id.get() == 2));
     assert!(snapshot.queue[0].due < snapshot.queue[5].due);
     assert!(snapshot.queue[5].due < snapshot.queue[6].due);
     let timers: Vec<_> = snapshot.timers_of(id).iter().map(|e| &*e.event).collect();
@@ -395,19 +395,19 @@ async fn handles_are_tracked_by_mode_and_counted_once() {
             .all(|file| file.event == "ready" && file.place.file().ends_with("api_peek.rs"))
     );
     assert_eq!(files.iter().filter(|file| file.is_paused).count(), 1);
-    kernel.stop().unwrap();
+    kernel.stop_all().unwrap();
 }
 
 #[cfg(unix)]
 #[tokio::test]
 async fn session_pid_count_simply_works() {
     crate::in_child::in_child!();
-    const ENDED: Event<poe::ChildExit> = Event::new("ended");
+    const ENDED: Event<poe::ProcessExit> = Event::new("ended");
     let kernel = Kernel::new();
     let child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
     let pid = child.id();
     let id = Session::builder(Some(child))
-        .on(START, |cx, ()| -> poe::Handled {
+        .on(START, |cx, ()| -> poe::HandlerResult {
             if let Some(mut child) = cx.heap.take() {
                 cx.sig_child(&child, ENDED, ())?;
                 child.kill()?;
@@ -492,7 +492,7 @@ async fn wheels_and_tasks_show_with_their_places() {
     );
     assert!(session.wheels[0].place.file().ends_with("api_peek.rs"));
     assert_eq!((session.tasks.len(), session.wheels.len()), (1, 1));
-    kernel.stop().unwrap();
+    kernel.stop_all().unwrap();
     assert_no_leaks(&kernel);
 }
 
@@ -517,7 +517,7 @@ async fn a_snapshot_prints_for_people() {
         "session 2 (a parent, parent), child of kernel, heap (), created at ",
         "4 references, 1 event to it and 0 from it\n  handles _start, _stop, later, ping\n",
         "  alias `parent` (",
-        "\nqueue:\n  0: Alarm `later`, 1 to 1, alarm 1 (",
+        "\nqueue:\n  0: Alarm `later`, 1 to 1, timer 1 (",
     ];
     for part in wanted {
         assert!(text.contains(part), "{part:?} is not in\n{text}");
@@ -544,7 +544,7 @@ async fn a_snapshot_serializes() {
     assert_eq!(json["sessions"][1]["aliases"][1], "parent");
     assert_eq!(json["sessions"][1]["children"][0], 3);
     assert_eq!(json["queue"][0]["event"], "later");
-    assert_eq!(json["queue"][0]["id"]["alarm"], 1);
+    assert_eq!(json["queue"][0]["id"]["timer"], 1);
     let place = json["sessions"][0]["place"].as_str().unwrap();
     assert!(place.contains("api_peek.rs:"), "{place}");
     assert_eq!(json["sessions"][0]["holds"][0]["kind"], "timer");

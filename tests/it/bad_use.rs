@@ -4,7 +4,7 @@
 use poe::component::TcpServer;
 use poe::event::START;
 use poe::testing;
-use poe::{AlarmId, Event, Kernel, KernelHandle, Reply, Session, SessionId, Signal};
+use poe::{Event, Kernel, KernelHandle, Reply, Session, SessionId, Signal, TimerId};
 use std::cell::{Cell, RefCell};
 use std::pin::pin;
 use std::rc::Rc;
@@ -230,7 +230,7 @@ async fn an_alias_that_is_taken_names_its_owner() {
 #[tokio::test(start_paused = true)]
 async fn a_foreign_timer_is_not_permitted_and_a_fired_one_unknown() {
     let kernel = testing::kernel();
-    let foreign: Rc<Cell<Option<AlarmId>>> = Rc::default();
+    let foreign: Rc<Cell<Option<TimerId>>> = Rc::default();
     let set = foreign.clone();
     Session::builder(())
         .on(START, move |cx, ()| {
@@ -255,9 +255,9 @@ async fn a_foreign_timer_is_not_permitted_and_a_fired_one_unknown() {
     in_handler(&kernel, move |cx| {
         let id = foreign.get().unwrap();
         let error = cx.alarm_remove(id).unwrap_err();
-        assert!(error.is_no_such_alarm());
+        assert!(error.is_no_such_timer());
         assert_eq!(error.to_string(), "no timer 1: it has fired or was removed");
-        assert!(cx.alarm_adjust(id, 1.0).unwrap_err().is_no_such_alarm());
+        assert!(cx.alarm_adjust(id, 1.0).unwrap_err().is_no_such_timer());
     })
     .await;
 }
@@ -370,7 +370,7 @@ async fn what_runs_handlers_is_busy_through_a_cloned_kernel_inside_a_handler() {
              so it must go through that handler's context"
         );
 
-        let error = inner.stop().unwrap_err();
+        let error = inner.stop_all().unwrap_err();
         assert!(error.is_busy());
         assert_eq!(
             error.to_string(),
@@ -417,7 +417,7 @@ fn a_handle_to_a_kernel_that_is_gone_says_so() {
 async fn a_failure_passed_on_by_question_mark_keeps_its_words() {
     let kernel = testing::kernel();
     Session::builder(())
-        .on(START, |cx, ()| -> poe::Handled {
+        .on(START, |cx, ()| -> poe::HandlerResult {
             cx.post("logger", GREET, "hello".to_owned())?;
             Ok(())
         })

@@ -2,7 +2,7 @@
 
 use poe::event::{LEAVE, START, STOP};
 use poe::{
-    AlarmId, Caller, Context, Error, Event, Handled, Kernel, Nfa, Reply, Session, TaskId, TransitionKind, testing,
+    Caller, Context, Error, Event, HandlerResult, Kernel, Nfa, Reply, Session, TaskId, TimerId, TransitionKind, testing,
 };
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -26,7 +26,7 @@ fn on_a_thread(test: impl FnOnce() + Send + 'static) {
 #[tokio::test(start_paused = true)]
 async fn identifiers_of_another_kernel_name_nothing() {
     let (here, there) = (testing::kernel(), testing::kernel());
-    let foreign: Rc<Cell<Option<(AlarmId, TaskId)>>> = Rc::default();
+    let foreign: Rc<Cell<Option<(TimerId, TaskId)>>> = Rc::default();
     let give = foreign.clone();
     Session::builder(())
         .on(START, move |cx, ()| {
@@ -48,9 +48,9 @@ async fn identifiers_of_another_kernel_name_nothing() {
             );
             assert_ne!(mine, alarm);
             assert_ne!(work, task);
-            assert!(cx.alarm_remove(alarm).unwrap_err().is_no_such_alarm());
-            assert!(cx.alarm_adjust(alarm, 5.0).unwrap_err().is_no_such_alarm());
-            assert!(cx.delay_adjust(alarm, 5.0).unwrap_err().is_no_such_alarm());
+            assert!(cx.alarm_remove(alarm).unwrap_err().is_no_such_timer());
+            assert!(cx.alarm_adjust(alarm, 5.0).unwrap_err().is_no_such_timer());
+            assert!(cx.delay_adjust(alarm, 5.0).unwrap_err().is_no_such_timer());
             assert!(!cx.cancel(task));
         })
         .on("precious", |cx, text: &'static str| cx.heap.push(text))
@@ -71,7 +71,7 @@ fn a_call_to_the_kernel_is_no_failure() {
     let flag = goes_on.clone();
     kernel.call(kernel.id(), X, ()).unwrap();
     Session::builder(())
-        .on(START, move |cx, ()| -> Handled {
+        .on(START, move |cx, ()| -> HandlerResult {
             cx.call(cx.kernel_id(), X, ())?;
             let () = cx.call(cx.kernel_id(), "anything", ())?;
             // A reply that the kernel cannot give is an error still, with the argument.
@@ -137,7 +137,7 @@ fn sessions_that_call_each_other_for_ever_fail() {
         let ping = |other: &'static str, own: &'static str| {
             Session::builder(())
                 .on(START, move |cx, ()| cx.alias_set(own))
-                .on(DEEP, move |cx, n| -> Handled<Reply<u32>> {
+                .on(DEEP, move |cx, n| -> HandlerResult<Reply<u32>> {
                     Ok(Reply(cx.call(other, DEEP, n + 1)?))
                 })
                 .create(&kernel)
@@ -157,7 +157,7 @@ fn sessions_that_call_each_other_for_ever_fail() {
 /// Each session creates the next one in its own `_start`.
 fn nest(caller: &mut impl Caller, count: &Rc<Cell<u32>>) -> Result<(), Error> {
     let counter = count.clone();
-    let start = move |cx: &mut Context<'_, ()>, ()| -> Handled {
+    let start = move |cx: &mut Context<'_, ()>, ()| -> HandlerResult {
         counter.set(counter.get() + 1);
         match nest(cx, &counter) {
             Err(error) if error.is_too_deep() => Ok(()),
@@ -185,7 +185,7 @@ fn callbacks_and_machines_nested_too_deep_are_an_error() {
         let kernel = Kernel::new();
         let id = Session::builder(())
             .on(START, |_, ()| ())
-            .on(DEEP, |cx, n| -> Handled<Reply<u32>> {
+            .on(DEEP, |cx, n| -> HandlerResult<Reply<u32>> {
                 Ok(Reply(cx.callback(AGAIN, ()).call(cx, n)?))
             })
             .on(AGAIN, |cx, ((), n)| match cx.callback(AGAIN, ()).call(cx, n + 1) {
@@ -358,6 +358,6 @@ fn stopping_many_sessions_with_much_queued_takes_time_in_proportion() {
             .create(&kernel)
             .unwrap();
     }
-    kernel.stop().unwrap();
+    kernel.stop_all().unwrap();
     assert_eq!(kernel.session_count(), 0);
 }

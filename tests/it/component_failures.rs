@@ -5,7 +5,7 @@ use crate::socket_kit::{Log, nobody, run, within};
 #[cfg(unix)]
 use crate::traced::Trace;
 use poe::component::{SHUTDOWN, TcpClient, TcpServer};
-use poe::{Error, Event, Failure, Handled, Kernel, OnFailure, Signal};
+use poe::{Error, Event, Failure, HandlerResult, Kernel, OnFailure, Signal};
 use std::io;
 use std::rc::Rc;
 use tokio::io::AsyncWriteExt;
@@ -13,7 +13,7 @@ use tokio::net::TcpStream;
 
 const DIED: Event<Signal> = Event::new("died");
 
-fn on_purpose() -> Handled {
+fn on_purpose() -> HandlerResult {
     Err(Failure::msg("on purpose"))
 }
 
@@ -224,7 +224,7 @@ async fn a_die_handler_has_the_callback_the_event_and_the_cause() {
     let server = TcpServer::builder("127.0.0.1:0")
         .alias("adder")
         .client_connected(|cx| cx.sig("DIE", DIED))
-        .client_input(|_, line| -> Handled {
+        .client_input(|_, line| -> HandlerResult {
             line.parse::<u64>()?;
             Ok(())
         })
@@ -256,7 +256,7 @@ async fn the_innermost_callback_is_named_and_a_state_has_its_own_name() {
     let kernel = Kernel::new();
     let server = TcpServer::builder("127.0.0.1:0")
         .client_on_failure(OnFailure::StopKernel)
-        .client_input(|cx, _| -> Handled {
+        .client_input(|cx, _| -> HandlerResult {
             let me = cx.session_id();
             cx.call(me, SHUTDOWN, ())?;
             Ok(())

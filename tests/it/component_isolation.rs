@@ -3,7 +3,7 @@
 use crate::socket_kit::{Log, within};
 use poe::component::{Backoff, TcpClient, TcpServer, TcpServerBuilder};
 use poe::filter::{Filter, FilterError, Line};
-use poe::{Event, Failure, Handled, Kernel, OnFailure, Signal};
+use poe::{Event, Failure, HandlerResult, Kernel, OnFailure, Signal};
 use std::cell::Cell;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -15,7 +15,7 @@ const DIED: Event<Signal> = Event::new("died");
 /// What the client of whom something fails says.
 const BAD: &str = "bad";
 
-fn fails(panics: bool) -> Handled {
+fn fails(panics: bool) -> HandlerResult {
     if panics {
         panic!("on purpose")
     } else {
@@ -250,7 +250,7 @@ async fn a_connection_whose_callback_failed_gets_no_further_callback_but_disconn
                     cx.sig("DIE", DIED);
                 }
             })
-            .client_input(move |cx, text| -> Handled {
+            .client_input(move |cx, text| -> HandlerResult {
                 input.say(text.clone());
                 cx.client().put(format!("you said {text}"));
                 let _: u64 = text.parse()?;
@@ -325,7 +325,7 @@ async fn a_client_that_handles_its_failure_connects_again() {
         .backoff(Backoff::new().first(Duration::from_millis(1)))
         .started(|cx| cx.sig("DIE", DIED))
         .connected(move |_| count.set(count.get() + 1))
-        .server_input(move |cx, _| -> Handled {
+        .server_input(move |cx, _| -> HandlerResult {
             if connected.get() < 3 {
                 return fails(false);
             }
@@ -354,7 +354,7 @@ async fn a_record_of_the_old_type_is_handed_back_after_a_switch_of_the_filter() 
     const TEXT: Event<poe::wheel::Input<String>> = Event::new("text");
     TcpClient::builder(server.local_name())
         .filter(Line::bytes)
-        .server_input(|cx, text| -> Handled {
+        .server_input(|cx, text| -> HandlerResult {
             assert_eq!(text, "hello");
             let server = cx.server();
             server.put(&b"before"[..]);
@@ -401,10 +401,10 @@ async fn a_client_is_heard_from_also_by_a_filter_that_was_switched() {
         .heap(0)
         .backoff(Backoff::new().first(Duration::from_millis(1)).jitter(0.0))
         .connecting(move |_, attempt| log.say(attempt.number.to_string()))
-        .connected(|cx| -> Handled {
+        .connected(|cx| -> HandlerResult {
             cx.server()
                 .wheel()
-                .map(|wheel| wheel.set_filter(poe::filter::Stream::new(), BYTES))
+                .map(|wheel| wheel.set_filter(poe::filter::Raw::new(), BYTES))
                 .transpose()?;
             Ok(())
         })

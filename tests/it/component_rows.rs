@@ -3,7 +3,7 @@
 
 use crate::socket_kit::{Log, SocketPath, Tally, alone, nobody, run, run_with};
 use poe::component::{Backoff, SET_CONCURRENCY, SHUTDOWN, TcpClient, TcpServer};
-use poe::filter::{Line, Stream};
+use poe::filter::{Line, Raw};
 use poe::wheel::SocketStream;
 use poe::{Event, Kernel};
 use std::cell::Cell;
@@ -90,7 +90,7 @@ async fn st_p6_pre_connect_refuses_waits_and_makes_another_stream() {
                 if turn == 1 {
                     return Err(io::ErrorKind::PermissionDenied.into());
                 }
-                // The first octets are another protocol's.
+                // The first bytes are another protocol's.
                 let mut greeting = [0; 5];
                 stream.read_exact(&mut greeting).await?;
                 assert_eq!(&greeting, b"magic");
@@ -125,7 +125,7 @@ async fn st_p6_pre_connect_refuses_waits_and_makes_another_stream() {
             pause(2).await;
         }
         server.shutdown_clients();
-        // Reset, if the two octets were not read before.
+        // Reset, if the two bytes were not read before.
         let mut rest = String::new();
         let _ = waiting.read_to_string(&mut rest).await;
         assert_eq!(rest, "");
@@ -139,7 +139,7 @@ async fn st_p6_pre_connect_refuses_waits_and_makes_another_stream() {
 async fn st_p12_filters_per_direction() {
     let kernel = Kernel::new();
     let server = TcpServer::builder("127.0.0.1:0")
-        .filter(|| (Line::new(), Stream::new()))
+        .filter(|| (Line::new(), Raw::new()))
         .client_input(|cx, line: String| {
             cx.client().put(bytes::Bytes::from(format!("<{line}>")));
             cx.client().shutdown();
@@ -245,7 +245,7 @@ async fn a_server_ends_its_clients_in_good_order_or_at_once() {
             }
             match now {
                 true => {
-                    server.cut_clients();
+                    server.abort_clients();
                     // A client that reads meanwhile would have the system take all of it.
                     while gone_by_then.of("disconnected") < 3 {
                         pause(2).await;
@@ -278,7 +278,7 @@ async fn a_client_is_cut_off_by_its_own_handler() {
         .client_input(move |cx, line| {
             input.say(line);
             cx.client().put("never written");
-            cx.client().cut();
+            cx.client().abort();
         })
         .client_disconnected(move |_| gone.say("disconnected"))
         .start(&kernel)

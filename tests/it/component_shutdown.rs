@@ -37,7 +37,7 @@ async fn a_farewell_at_term_is_heard_whichever_session_is_older() {
                 cx.sig("TERM", DOWN);
                 cx.alias_set("control")
             })
-            .on(DOWN, |cx, _| -> poe::Handled {
+            .on(DOWN, |cx, _| -> poe::HandlerResult {
                 cx.post("client", FAREWELL, ())?;
                 cx.sig_ignore("TERM");
                 cx.sig_handled();
@@ -127,7 +127,7 @@ async fn components_below_a_session_drain_at_a_shutdown() {
     let place = Rc::new(RefCell::new(None));
     let found = place.clone();
     Session::builder(())
-        .on(START, move |cx, ()| -> poe::Handled {
+        .on(START, move |cx, ()| -> poe::HandlerResult {
             cx.alias_set("the owner")?;
             let (from_server, from_client) = (tell.clone(), tell.clone());
             let server = TcpServer::builder("127.0.0.1:0")
@@ -176,11 +176,11 @@ async fn a_listener_closes_at_a_shutdown_and_leaves_the_rest_to_the_programs_ses
         let accepted = Rc::new(tokio::sync::Notify::new());
         let is_accepted = accepted.clone();
         let server = TcpServer::builder("127.0.0.1:0")
-            .acceptor(move |cx, client| -> poe::Handled {
+            .acceptor(move |cx, client| -> poe::HandlerResult {
                 let wheel = std::cell::Cell::new(Some(client.stream));
                 let notify = is_accepted.clone();
                 Session::builder(Heap(None))
-                    .on(START, move |cx, ()| -> poe::Handled {
+                    .on(START, move |cx, ()| -> poe::HandlerResult {
                         if watches {
                             cx.sig(KERNEL_SHUTDOWN, DOWN);
                         }
@@ -190,7 +190,7 @@ async fn a_listener_closes_at_a_shutdown_and_leaves_the_rest_to_the_programs_ses
                         Ok(())
                     })
                     .on(LINE, |_, _| ())
-                    .on(DOWN, |cx, _| -> poe::Handled {
+                    .on(DOWN, |cx, _| -> poe::HandlerResult {
                         cx.sig_handled();
                         let wheel = cx.heap.0.take().ok_or_else(|| Failure::msg("there is one"))?;
                         wheel.put("goodbye".to_owned())?;

@@ -144,7 +144,7 @@ async fn an_over_long_line_costs_that_connection_only() {
         let mut good = TcpStream::connect(address).await.unwrap();
         let mut bad = TcpStream::connect(address).await.unwrap();
         bad.write_all(b"before\r\n").await.unwrap();
-        // A megabyte without a newline, into a filter that takes a hundred octets.
+        // A megabyte without a newline, into a filter that takes a hundred bytes.
         let _ = bad.write_all(&vec![b'x'; 1 << 20]).await;
         let mut all = Vec::new();
         let _ = bad.read_to_end(&mut all).await;
@@ -348,7 +348,7 @@ async fn an_over_long_line_closes_its_connection_with_one_error_event() {
     let address = server.local_addr().unwrap();
     let talk = async {
         let mut bad = TcpStream::connect(address).await.unwrap();
-        bad.write_all(b"before\r\nmore than ten octets\r\nafter\r\n")
+        bad.write_all(b"before\r\nmore than ten bytes\r\nafter\r\n")
             .await
             .unwrap();
         let mut all = Vec::new();

@@ -3,7 +3,7 @@
 use crate::socket_kit::{Log, within};
 use poe::component::{PlainStream, TcpClient, TcpServer};
 use poe::tls::{Acceptor, Connector};
-use poe::{Event, Handled, Kernel};
+use poe::{Event, HandlerResult, Kernel};
 use std::io;
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
@@ -224,7 +224,7 @@ async fn a_client_is_upgraded_as_a_server_is() {
                 _ => {}
             }
         })
-        .state(SECURED, move |_, outcome| -> Handled {
+        .state(SECURED, move |_, outcome| -> HandlerResult {
             outcome?;
             secured.say("secured");
             Ok(())

@@ -84,7 +84,7 @@ async fn a_number_for_a_heap_is_counted_with_one_star() {
     TcpClient::builder(server.local_name())
         .heap(0_u32)
         .connected(|cx| (0..3).for_each(|_| cx.server().put("count")))
-        .server_input(move |cx, line| -> poe::Handled {
+        .server_input(move |cx, line| -> poe::HandlerResult {
             *cx.heap += line.parse::<u32>()?;
             sum.set(*cx.heap);
             if line == "3" {
@@ -134,7 +134,7 @@ async fn functions_name_the_contexts_of_components() {
         .started(listen)
         .client_input(serve)
         .inline_states(&states)
-        .client_disconnected(|cx| -> poe::Handled {
+        .client_disconnected(|cx| -> poe::HandlerResult {
             let me = cx.session_id();
             assert_eq!(cx.call(me, TOTAL, ())?, 1);
             Ok(())
@@ -164,7 +164,7 @@ async fn a_connection_that_ends_while_its_wheel_is_held_is_over() {
     let late = Rc::new(Cell::new(false));
     let refused = late.clone();
     let server = TcpServer::builder("127.0.0.1:0")
-        .client_input(move |cx, _| -> poe::Handled {
+        .client_input(move |cx, _| -> poe::HandlerResult {
             let (me, link) = (cx.session_id(), cx.client());
             let wheel = link.wheel().expect("there is a connection");
             cx.call(me, SHUTDOWN, ())?;

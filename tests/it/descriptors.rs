@@ -2,9 +2,9 @@
 
 use crate::laws_kit::{said, say};
 use poe::event::START;
-use poe::filter::{Line, Stream};
+use poe::filter::{Line, Raw};
 use poe::wheel::{Descriptor, Input, IoError, ReadWrite};
-use poe::{Event, Handled, Kernel, Session};
+use poe::{Event, HandlerResult, Kernel, Session};
 use std::cell::Cell;
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
@@ -28,7 +28,7 @@ async fn lines_of(fd: impl Into<OwnedFd>) -> Vec<String> {
     let kernel = Kernel::new();
     let stream = Cell::new(Some(Descriptor::new(fd).unwrap()));
     Session::builder(None::<ReadWrite>)
-        .on(START, move |cx, ()| -> Handled {
+        .on(START, move |cx, ()| -> HandlerResult {
             let stream = stream.take().expect("a session starts once");
             *cx.heap = Some(
                 ReadWrite::builder(stream)
@@ -54,7 +54,7 @@ async fn given_up(fd: OwnedFd) {
     let kernel = Kernel::new();
     let stream = Cell::new(Some(Descriptor::new(fd).unwrap()));
     Session::builder(None::<ReadWrite>)
-        .on(START, move |cx, ()| -> Handled {
+        .on(START, move |cx, ()| -> HandlerResult {
             let stream = stream.take().expect("a session starts once");
             *cx.heap = Some(
                 ReadWrite::builder(stream)
@@ -155,7 +155,7 @@ async fn both_ends_of_a_terminal_are_read() {
     let stream = Cell::new(Some(Descriptor::new(master).unwrap()));
     let mut program = std::fs::File::from(slave);
     Session::builder(None::<ReadWrite>)
-        .on(START, move |cx, ()| -> Handled {
+        .on(START, move |cx, ()| -> HandlerResult {
             let stream = stream.take().expect("a session starts once");
             *cx.heap = Some(
                 ReadWrite::builder(stream)
@@ -203,11 +203,11 @@ async fn what_is_put_is_written_before_the_end() {
             all.clone(),
         );
         Session::builder(None::<ReadWrite>)
-            .on(START, move |cx, ()| -> Handled {
+            .on(START, move |cx, ()| -> HandlerResult {
                 let stream = stream.take().expect("a session starts once");
                 let wheel = ReadWrite::builder(stream)
-                    .output(Stream::new())
-                    .input(Stream::new(), BYTES)
+                    .output(Raw::new())
+                    .input(Raw::new(), BYTES)
                     .start(cx)?;
                 for piece in data.chunks(10_000) {
                     wheel.put(bytes::Bytes::copy_from_slice(piece))?;
@@ -269,7 +269,7 @@ async fn in_a_process_that_gives_up() {
     };
     let kernel = Kernel::new();
     Session::builder(None::<ReadWrite>)
-        .on(START, move |cx, ()| -> Handled {
+        .on(START, move |cx, ()| -> HandlerResult {
             if what == "stdin" {
                 let input = Descriptor::stdin()?;
                 *cx.heap = Some(ReadWrite::builder(input).input(Line::new(), LINE).start(cx)?);

@@ -1,4 +1,4 @@
-//! POE's `04_drivers/01_sysrw`: block sizes, octet and message counts, a full pipe, the end and an error.
+//! POE's `04_drivers/01_sysrw`: block sizes, byte and message counts, a full pipe, the end and an error.
 //!
 //! Its facts about wrong parameters are the compiler's here: a driver takes one number.
 #![cfg(unix)]
@@ -34,9 +34,9 @@ fn read_until_empty(driver: &mut SysRW, handle: &mut impl io::Read) -> usize {
     let mut read = 0;
     loop {
         match driver.get(handle).unwrap() {
-            Chunk::Octets(octets) => {
-                assert!((1..=driver.block_size()).contains(&octets.len()));
-                read += octets.len();
+            Chunk::Bytes(bytes) => {
+                assert!((1..=driver.block_size()).contains(&bytes.len()));
+                read += bytes.len();
             }
             Chunk::NotReady => return read,
             Chunk::End => panic!("it has not ended"),
@@ -45,7 +45,7 @@ fn read_until_empty(driver: &mut SysRW, handle: &mut impl io::Read) -> usize {
 }
 
 #[test]
-fn d1_a_block_of_no_octets_is_refused() {
+fn d1_a_block_of_no_bytes_is_refused() {
     assert!(SysRW::with_block_size(0).is_err());
     assert_eq!(SysRW::new().block_size(), 65_536);
     assert_eq!(SysRW::with_block_size(1024).unwrap().block_size(), 1024);
@@ -58,14 +58,14 @@ fn d2_a_read_that_fails_is_an_error() {
 }
 
 #[test]
-fn d3_d5_put_counts_octets_and_messages() {
+fn d3_d5_put_counts_bytes_and_messages() {
     let mut driver = SysRW::with_block_size(1024).unwrap();
     assert_eq!(driver.put(b""), 0);
     assert_eq!(driver.out_messages(), 0);
     assert_eq!(driver.put(&b"test".repeat(10)), 40);
     assert_eq!(driver.out_messages(), 1);
     assert_eq!(driver.put(&b"more test".repeat(5)), 85);
-    // Octets, not characters.
+    // Bytes, not characters.
     assert_eq!(driver.put("é".as_bytes()), 87);
     assert_eq!(driver.out_messages(), 3);
 }
@@ -79,7 +79,7 @@ fn d4_law_36_a_full_pipe_is_no_error_and_takes_the_rest_later() {
 
     let written = write_until_full(&mut driver, &mut ours);
     assert_eq!(read_until_empty(&mut driver, &mut theirs), written);
-    let before = driver.out_octets();
+    let before = driver.buffered_bytes();
     assert!(before > 0 && driver.out_messages() == 1, "half a message counts as one");
     let mut rest = 0;
     while driver.flush(&mut ours).unwrap() > 0 {
@@ -87,7 +87,7 @@ fn d4_law_36_a_full_pipe_is_no_error_and_takes_the_rest_later() {
     }
     rest += read_until_empty(&mut driver, &mut theirs);
     assert_eq!(rest, before);
-    assert_eq!((driver.out_messages(), driver.out_octets()), (0, 0));
+    assert_eq!((driver.out_messages(), driver.buffered_bytes()), (0, 0));
 
     // What was written before the end comes before it.
     let last = write_until_full(&mut driver, &mut ours);
@@ -95,7 +95,7 @@ fn d4_law_36_a_full_pipe_is_no_error_and_takes_the_rest_later() {
     let mut read = 0;
     loop {
         match driver.get(&mut theirs).unwrap() {
-            Chunk::Octets(octets) => read += octets.len(),
+            Chunk::Bytes(bytes) => read += bytes.len(),
             Chunk::End => break,
             Chunk::NotReady => panic!("it has ended"),
         }
@@ -104,12 +104,12 @@ fn d4_law_36_a_full_pipe_is_no_error_and_takes_the_rest_later() {
 }
 
 #[test]
-fn d4_a_write_that_fails_keeps_the_octets() {
+fn d4_a_write_that_fails_keeps_the_bytes() {
     let (mut ours, theirs) = pair();
     drop(theirs);
     let mut driver = SysRW::new();
     driver.put(b"nobody reads this");
     let failed = driver.flush(&mut ours).unwrap_err();
     assert_eq!(failed.kind(), io::ErrorKind::BrokenPipe);
-    assert_eq!((driver.out_octets(), driver.out_messages()), (17, 1));
+    assert_eq!((driver.buffered_bytes(), driver.out_messages()), (17, 1));
 }

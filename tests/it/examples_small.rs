@@ -48,12 +48,12 @@ async fn alarms_ring_are_moved_and_taken_back() {
 
 #[test]
 fn custom_filter_keeps_the_contract() {
-    let octets = b"5:hello,0:,3:a,b,";
-    for cut in 0..=octets.len() {
+    let bytes = b"5:hello,0:,3:a,b,";
+    for cut in 0..=bytes.len() {
         let mut filter = custom_filter::Netstring::new(10);
-        let (one, other) = octets.split_at(cut);
+        let (one, other) = bytes.split_at(cut);
         assert_eq!(good(&mut filter, &[one, other]), ["hello", "", "a,b"], "cut at {cut}");
-        assert!(filter.get_pending().is_empty());
+        assert!(filter.pending().is_empty());
     }
     for wrong in ["x", ":", "11:", "99999", "5:helloX", "-1:"] {
         let mut filter = custom_filter::Netstring::new(10);

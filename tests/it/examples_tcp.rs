@@ -62,8 +62,8 @@ impl Chatter {
     async fn hears(&mut self, what: &str) -> String {
         loop {
             let mut line = String::new();
-            let octets = self.0.read_line(&mut line).await.unwrap();
-            assert!(octets > 0, "the end came instead of {what:?}");
+            let bytes = self.0.read_line(&mut line).await.unwrap();
+            assert!(bytes > 0, "the end came instead of {what:?}");
             if line.contains(what) {
                 return line.trim_end().to_owned();
             }
@@ -232,7 +232,7 @@ async fn echo(listener: tokio::net::TcpListener, go: oneshot::Receiver<()>) {
 }
 
 #[tokio::test]
-async fn proxy_passes_every_octet_and_holds_back_who_is_too_fast() {
+async fn proxy_passes_every_byte_and_holds_back_who_is_too_fast() {
     let target = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let target_addr = target.local_addr().unwrap();
     let (go, gone) = oneshot::channel();
@@ -260,7 +260,7 @@ async fn proxy_passes_every_octet_and_holds_back_who_is_too_fast() {
             let receive = reader.read_to_end(&mut back);
             let ((), received) = tokio::join!(send, receive);
             received.unwrap();
-            assert!(back == data, "{} of {} octets came back", back.len(), data.len());
+            assert!(back == data, "{} of {} bytes came back", back.len(), data.len());
         }
     );
     echoing.await.unwrap();

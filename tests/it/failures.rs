@@ -3,7 +3,7 @@
 use crate::in_child::in_child;
 use crate::laws_kit::*;
 use poe::event::{START, STOP};
-use poe::{CallError, Event, Handled, Kernel, Name, OnFailure, Session, SessionBuilder, SessionId, Signal};
+use poe::{CallError, Event, HandlerResult, Kernel, Name, OnFailure, Session, SessionBuilder, SessionId, Signal};
 use std::cell::RefCell;
 use std::rc::Rc;
 
@@ -38,7 +38,7 @@ fn watch_failures(kernel: &Kernel) {
 /// Grandparent (parent (failing (grandchild), sibling)), and a stranger. The policy is the failing session's own.
 fn family(kernel: &Kernel, own: Option<OnFailure>, who_handles: &'static str) -> SessionId {
     let failing = move || {
-        let builder = hears("failing", who_handles == "failing").on("go", move |cx, ()| -> Handled {
+        let builder = hears("failing", who_handles == "failing").on("go", move |cx, ()| -> HandlerResult {
             hears("grandchild", who_handles == "grandchild").create_in(cx)?;
             cx.yield_to("fail", ());
             Ok(())
@@ -52,7 +52,7 @@ fn family(kernel: &Kernel, own: Option<OnFailure>, who_handles: &'static str) ->
     let id = made.clone();
     let parent = move || {
         let id = id.clone();
-        hears("parent", who_handles == "parent").on("go", move |cx, ()| -> Handled {
+        hears("parent", who_handles == "parent").on("go", move |cx, ()| -> HandlerResult {
             let failing = failing().create_in(cx)?;
             hears("sibling", false).create_in(cx)?;
             cx.post(failing, "go", ())?;
@@ -61,7 +61,7 @@ fn family(kernel: &Kernel, own: Option<OnFailure>, who_handles: &'static str) ->
         })
     };
     let grandparent = hears("grandparent", who_handles == "grandparent")
-        .on("go", move |cx, ()| -> Handled {
+        .on("go", move |cx, ()| -> HandlerResult {
             let parent = parent().create_in(cx)?;
             cx.call::<_, ()>(parent, "go", ())?;
             Ok(())
@@ -138,7 +138,7 @@ async fn under_both_policies_a_die_is_queued_behind_what_waits() {
             cx.yield_to("fail", ());
             cx.yield_to("waits already", ());
         })
-        .on("fail", |cx, ()| -> Handled {
+        .on("fail", |cx, ()| -> HandlerResult {
             cx.yield_to("comes before the DIE", ());
             fail("on purpose")
         })
@@ -171,8 +171,8 @@ async fn the_policy_is_its_own_or_the_nearest_ancestors_or_the_kernels() {
                             None => builder,
                         }
                     };
-                    let grandparent = build("grandparent", grandparents).on("go", move |cx, ()| -> Handled {
-                        let parent = build("parent", parents).on("go", move |cx, ()| -> Handled {
+                    let grandparent = build("grandparent", grandparents).on("go", move |cx, ()| -> HandlerResult {
+                        let parent = build("parent", parents).on("go", move |cx, ()| -> HandlerResult {
                             let child = build("child", own)
                                 .on("fail", |_, ()| fail("on purpose"))
                                 .create_in(cx)?;
@@ -203,7 +203,7 @@ async fn the_policy_is_its_own_or_the_nearest_ancestors_or_the_kernels() {
 async fn a_policy_goes_with_the_tree_and_not_with_the_creator() {
     let kernel = Kernel::builder().build();
     let parent = life("parent", lives(5))
-        .on("go", |cx, ()| -> Handled {
+        .on("go", |cx, ()| -> HandlerResult {
             let child = life("child", lives(5))
                 .on("fail", |_, ()| fail("on purpose"))
                 .create_in(cx)?;
@@ -239,9 +239,9 @@ async fn a_failure_in_start_follows_the_policy_and_the_parent_still_hears_of_the
         let kernel = with_policy(StopSession);
         watch_failures(&kernel);
         life("parent", lives(50))
-            .on("go", move |cx, ()| -> Handled {
+            .on("go", move |cx, ()| -> HandlerResult {
                 let child = Session::builder(())
-                    .on(START, |cx, ()| -> Handled {
+                    .on(START, |cx, ()| -> HandlerResult {
                         named(cx.session_id(), "child");
                         fail("in _start")
                     })
@@ -287,7 +287,7 @@ async fn a_failure_in_stop_follows_the_policy_and_is_never_a_die() {
             cx.delay("bye", ms(50), ());
         })
         .on("die", |_, _: Signal| say("a DIE"))
-        .on("go", move |cx, ()| -> Handled {
+        .on("go", move |cx, ()| -> HandlerResult {
             Session::builder(())
                 .on(START, |cx, ()| named(cx.session_id(), "child"))
                 .on(STOP, |_, ()| fail("in _stop"))
@@ -358,7 +358,7 @@ async fn a_failure_in_an_ancestors_die_handler_follows_the_ancestors_policy() {
             watch_failures(&kernel);
             life("stranger", lives(50)).create(&kernel).unwrap();
             let parent = fails_twice("parent", handled, "the second")
-                .on("go", move |cx, ()| -> Handled {
+                .on("go", move |cx, ()| -> HandlerResult {
                     let child = life("child", lives(50))
                         .on("fail", |_, ()| fail("the first"))
                         .on_failure(own);
@@ -400,8 +400,8 @@ async fn a_failure_after_stop_in_the_same_handler_follows_the_policy_that_the_se
         let kernel = with_policy(StopKernel);
         watch_failures(&kernel);
         let id = life("S", lives(5))
-            .on("go", |cx, ()| -> Handled {
-                cx.stop();
+            .on("go", |cx, ()| -> HandlerResult {
+                cx.stop_all();
                 fail("after stop")
             })
             .on_failure(policy)
@@ -492,7 +492,7 @@ async fn a_die_of_the_programs_own_stops_by_the_targets_policy() {
     for policy in [StopKernel, StopSession] {
         let kernel = with_policy(policy);
         let parent = life("parent", lives(50))
-            .on("go", |cx, ()| -> Handled {
+            .on("go", |cx, ()| -> HandlerResult {
                 let child = life("child", lives(50)).create_in(cx)?;
                 cx.signal(child, "DIE", ())?;
                 said();
@@ -567,7 +567,7 @@ async fn what_the_purge_of_a_failed_session_takes_is_dead_letters_with_their_arg
             cx.delay(JOB, ms(10), 1); // a timer
             cx.yield_to("again", ());
         })
-        .on("again", move |cx, ()| -> Handled {
+        .on("again", move |cx, ()| -> HandlerResult {
             // The DIE stands in the queue by now: this comes behind it.
             cx.yield_to(JOB, 2); // to it
             cx.post(other, JOB, 3)?; // from it
@@ -677,7 +677,7 @@ async fn a_machines_failure_follows_its_policy() {
         let kernel = with_policy(StopKernel);
         life("stranger", lives(50)).create(&kernel).unwrap();
         poe::Nfa::builder(())
-            .state("only", |s| s.on(ENTER, |_, ()| -> Handled { fail("in a state") }))
+            .state("only", |s| s.on(ENTER, |_, ()| -> HandlerResult { fail("in a state") }))
             .on_failure(policy)
             .start(&kernel, "only", ENTER, ())
             .unwrap();

@@ -112,7 +112,7 @@ fn a_stream_that_always_has_an_item_lets_the_host_and_timers_run() {
 /// Stops its session after so many ticks.
 fn tick(cx: &mut Context<'_, ()>, n: u32) {
     match n {
-        0 => cx.stop(),
+        0 => cx.stop_all(),
         n => cx.delay(TICK, Duration::from_millis(1), n - 1),
     }
 }
@@ -425,9 +425,9 @@ fn beside_a_flood_of_messages_timers_ring_and_the_queue_stays_bounded() {
 #[cfg(unix)]
 mod unix {
     use super::*;
-    use poe::filter::{Line, Stream};
+    use poe::filter::{Line, Raw};
     use poe::wheel::{FollowTail, Input, Run};
-    use poe::{Handled, Selected, Signal, Watched, WheelId};
+    use poe::{HandlerResult, Selected, Signal, Watched, WheelId};
     use std::io::Read;
 
     const FLOOD: Event<Input<String>> = Event::new("flood");
@@ -438,7 +438,7 @@ mod unix {
     fn yes(kernel: &Kernel, run: poe::wheel::RunBuilder) {
         let run = Cell::new(Some(run));
         Session::builder(Vec::<Run>::new())
-            .on(START, move |cx, ()| -> Handled {
+            .on(START, move |cx, ()| -> HandlerResult {
                 cx.sig("USR1", "usr1");
                 let yes = run.take().unwrap().stdout(Line::new(), FLOOD).start(cx)?;
                 let other = Run::shell("echo hello; kill -USR1 $PPID")
@@ -494,8 +494,8 @@ mod unix {
             let kernel = Kernel::new();
             let file = path.clone();
             Session::builder(None)
-                .on(START, move |cx, ()| -> Handled {
-                    let tail = FollowTail::builder(&file).input(Stream::new(), "block").seek(0);
+                .on(START, move |cx, ()| -> HandlerResult {
+                    let tail = FollowTail::builder(&file).input(Raw::new(), "block").seek(0);
                     *cx.heap = Some(tail.start(cx)?);
                     Ok(())
                 })
@@ -503,7 +503,7 @@ mod unix {
                 .create(&kernel)
                 .unwrap();
             beside(&kernel, host_timer()).await;
-            kernel.stop().unwrap();
+            kernel.stop_all().unwrap();
             std::fs::remove_file(path).unwrap();
         });
     }
@@ -517,7 +517,7 @@ mod unix {
             for _ in 0..3 {
                 let watched = Watched::new(&file).unwrap();
                 Session::builder(())
-                    .on(START, move |cx, ()| -> Handled {
+                    .on(START, move |cx, ()| -> HandlerResult {
                         cx.delay(TICK, Duration::from_millis(1), 5);
                         Ok(cx.select_read(&watched, READABLE, ())?)
                     })
@@ -552,7 +552,7 @@ mod unix {
                 let (reader, told) = (reader.clone(), shared.clone());
                 Session::builder(())
                     .on(START, move |cx, ()| cx.select_read(&watched, READABLE, ()))
-                    .on(READABLE, move |_, _| -> Handled {
+                    .on(READABLE, move |_, _| -> HandlerResult {
                         told.borrow_mut().push(who);
                         if who == 1 {
                             (&*reader).read_exact(&mut [0])?;
@@ -566,7 +566,7 @@ mod unix {
                 .on(START, |cx, ()| cx.delay(WRITE, Duration::from_millis(1), 0))
                 .on(WRITE, move |cx, n| {
                     if n == BYTES {
-                        return cx.stop();
+                        return cx.stop_all();
                     }
                     (&writer).write_all(b"x").unwrap();
                     cx.delay(WRITE, Duration::from_millis(1), n + 1);

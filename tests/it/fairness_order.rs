@@ -7,7 +7,7 @@ use poe::event::START;
 use poe::filter::Line;
 use poe::testing::Transcript;
 use poe::wheel::{Input, IoError, ReadWrite};
-use poe::{Context, Event, Handled, Kernel, Session};
+use poe::{Context, Event, HandlerResult, Kernel, Session};
 use proptest::prelude::*;
 use std::cell::Cell;
 use std::rc::Rc;
@@ -26,7 +26,7 @@ fn kernel(budget: u32) -> Kernel {
 fn reader(kernel: &Kernel, name: &'static str, io: DuplexStream) {
     let io = Cell::new(Some(io));
     Session::builder(None::<ReadWrite>)
-        .on(START, move |cx, ()| -> Handled {
+        .on(START, move |cx, ()| -> HandlerResult {
             *cx.heap = Some(
                 ReadWrite::builder(io.take().unwrap())
                     .input(Line::new(), LINE)
@@ -163,7 +163,7 @@ fn step() -> impl Strategy<Value = Step> {
 #[derive(Clone, Debug)]
 struct Program {
     sessions: usize,
-    /// Octets that the stream between two sessions holds, and a wheel reads at once.
+    /// Bytes that the stream between two sessions holds, and a wheel reads at once.
     room: usize,
     block: usize,
     /// What each event does, in turn, for as long as there is fuel.
@@ -290,7 +290,7 @@ fn transcript(program: &Program, budget: u32) -> Vec<String> {
                 world.clone(),
             );
             let id = Session::builder(Heap { wheels: Vec::new() })
-                .on(START, move |cx, ()| -> Handled {
+                .on(START, move |cx, ()| -> HandlerResult {
                     for io in own.take() {
                         let wheel = ReadWrite::builder(io)
                             .input(Line::new(), LINE)
@@ -320,7 +320,7 @@ fn transcript(program: &Program, budget: u32) -> Vec<String> {
         // What still holds them when the fuel is used up: paused wheels.
         let ended = tokio::time::timeout(Duration::from_secs(60), kernel.run()).await;
         if ended.is_err() {
-            kernel.stop().unwrap();
+            kernel.stop_all().unwrap();
         }
         let mut lines = transcript.lines_without_places();
         lines.extend(said());

@@ -10,7 +10,7 @@ use proptest::prelude::*;
 
 fn big_endian() -> Block {
     let encode = |length: usize, out: &mut BytesMut| out.put_u32(length.try_into().unwrap());
-    let decode = |mut octets: &[u8]| Ok((octets.len() >= 4).then(|| (4, octets.get_u32() as usize)));
+    let decode = |mut bytes: &[u8]| Ok((bytes.len() >= 4).then(|| (4, bytes.get_u32() as usize)));
     Block::new().length_codec((encode, decode))
 }
 
@@ -28,9 +28,9 @@ fn blocks_of_a_fixed_size() {
         &[b"1234", b"5678"],
     );
     let mut filter = Block::fixed(4);
-    filter.get_one_start(b"12345678");
-    assert_eq!(filter.get_one().unwrap().unwrap(), "1234");
-    assert_eq!(filter.get_pending(), b"5678");
+    filter.feed(b"12345678");
+    assert_eq!(filter.next_record().unwrap().unwrap(), "1234");
+    assert_eq!(filter.pending(), b"5678");
 }
 
 #[test]
@@ -58,7 +58,7 @@ fn a_block_that_comes_in_pieces_waits_for_its_end() {
         assert!(filter.get(read.as_bytes()).is_empty(), "{read:?}");
     }
     // Its header is pending with it, so that the filter can be changed here.
-    assert_eq!(filter.get_pending(), b"10\0klmno");
+    assert_eq!(filter.pending(), b"10\0klmno");
     assert_eq!(good(&mut filter, &[b"pqrst"]), ["klmnopqrst"]);
 }
 
@@ -110,7 +110,7 @@ fn a_block_that_is_too_long_breaks_the_filter_for_good() {
     let mut filter = Block::new().max_length(10);
     let error = filter.get(b"134\0a bunch of data here").remove(0).unwrap_err();
     assert!(error.is_too_long() && error.is_fatal());
-    assert_eq!(error.octets(), b"134\0");
+    assert_eq!(error.bytes(), b"134\0");
     // POE delivers it with the next read.
     for _ in 0..3 {
         assert!(filter.get(&[b'x'; 200]).remove(0).unwrap_err().is_fatal());
@@ -146,7 +146,7 @@ fn an_overfull_buffer_gives_the_blocks_it_holds_and_then_breaks() {
         .remove(1)
         .unwrap_err();
     assert!(error.is_overflow() && error.is_fatal());
-    assert_eq!(error.octets(), b"90");
+    assert_eq!(error.bytes(), b"90");
 }
 
 #[test]
@@ -162,16 +162,16 @@ fn junk_before_a_length_is_an_error_and_parsing_goes_on_at_the_next_digit() {
         assert_eq!(records[3], Err((false, false, "12x".into())));
         assert_eq!(records[4].as_ref().unwrap(), "def");
         assert_eq!(records[5], Err((false, false, "\0".into())));
-        assert!(filter.get_pending().is_empty());
+        assert!(filter.pending().is_empty());
     }
 }
 
 #[test]
 fn a_codec_may_fail_and_its_error_says_how_much_to_drop() {
-    let decode = |octets: &[u8]| match octets {
+    let decode = |bytes: &[u8]| match bytes {
         [] => Ok(None),
         [b'!', ..] => Err(FilterError::custom("shut").fatal()),
-        [b'a'..=b'z', ..] => Err(FilterError::custom("no length").with_octets(octets[..1].to_vec())),
+        [b'a'..=b'z', ..] => Err(FilterError::custom("no length").with_bytes(bytes[..1].to_vec())),
         [length, ..] => Ok(Some((1, usize::from(*length)))),
     };
     let mut filter = Block::new().length_codec((|_: usize, _: &mut BytesMut| (), decode));
@@ -193,7 +193,7 @@ fn filters() -> Vec<Block> {
     ]
 }
 
-/// Frames, whole or not, among other octets.
+/// Frames, whole or not, among other bytes.
 fn streams() -> impl Strategy<Value = Vec<u8>> {
     let piece = prop_oneof![
         "[a-z0-9]{0,12}".prop_map(|text| put(&mut Block::new(), text)),
@@ -259,6 +259,6 @@ fn a_codec_that_takes_nothing_does_not_give_frames_for_ever() {
         filter
             .get(b"abc")
             .remove(0)
-            .is_err_and(|error| error.is_fatal() && error.octets() == b"abc")
+            .is_err_and(|error| error.is_fatal() && error.bytes() == b"abc")
     );
 }

@@ -1,10 +1,10 @@
 //! Changing filters in the middle of a stream: upstream's `05_filters/99_filterchange.t`, all sixteen switches among
-//! lines, streams, references and blocks; and that a switch at any octet loses nothing.
+//! lines, streams, references and blocks; and that a switch at any byte loses nothing.
 
 use crate::filter_kit::{chunks, cuts, good, put};
 use bytes::Bytes;
 use poe::event::START;
-use poe::filter::{Block, Filter, FilterError, Json, Line, Reference, Seam, Stream};
+use poe::filter::{Block, Filter, FilterError, Json, Line, Raw, Reference, Seam};
 use poe::wheel::{Input, ReadWrite};
 use poe::{Context, Event, Session, SessionBuilder};
 use proptest::prelude::*;
@@ -75,10 +75,10 @@ const GLUED: [&str; 19] = [
     "done",
 ];
 
-/// Frozen strings, as octets like all the others.
+/// Frozen strings, as bytes like all the others.
 fn reference() -> impl Filter<Input = Bytes, Output = Bytes> {
-    Reference::new(Json::<String>::new()).map(Bytes::from, |octets: Bytes| {
-        String::from_utf8(octets.to_vec()).expect("it is text")
+    Reference::new(Json::<String>::new()).map(Bytes::from, |bytes: Bytes| {
+        String::from_utf8(bytes.to_vec()).expect("it is text")
     })
 }
 
@@ -91,7 +91,7 @@ struct End {
 fn switch(wheel: &ReadWrite, mode: &str) -> Result<(), FilterError> {
     match mode {
         "line" => wheel.set_filter(Line::bytes(), INPUT),
-        "stream" => wheel.set_filter(Stream::new(), INPUT),
+        "stream" => wheel.set_filter(Raw::new(), INPUT),
         "block" => wheel.set_filter(Block::new(), INPUT),
         "reference" => wheel.set_filter(reference(), INPUT),
         other => panic!("no mode {other}"),
@@ -115,7 +115,7 @@ fn text(input: &Input<Bytes>) -> String {
 
 fn end(io: DuplexStream) -> SessionBuilder<End> {
     let io = RefCell::new(Some(io));
-    Session::builder(End::default()).on(START, move |cx, ()| -> poe::Handled {
+    Session::builder(End::default()).on(START, move |cx, ()| -> poe::HandlerResult {
         let io = io.take().expect("a session starts once");
         cx.heap.wheel = Some(ReadWrite::builder(io).input(Line::bytes(), INPUT).start(cx)?);
         cx.yield_to(NEXT, ());
@@ -133,7 +133,7 @@ async fn two_ends_switch_together() {
     let (near, far) = duplex(1024);
     end(far)
         .on(NEXT, |_, ()| ())
-        .on(INPUT, |cx, input| -> poe::Handled {
+        .on(INPUT, |cx, input| -> poe::HandlerResult {
             let said = text(&input);
             if let Some(mode) = said.strip_prefix("do ") {
                 wheel(cx).put(Bytes::from(format!("will {mode}")))?;
@@ -152,7 +152,7 @@ async fn two_ends_switch_together() {
     let answers = Rc::new(RefCell::new(Vec::new()));
     let seen = answers.clone();
     end(near)
-        .on(NEXT, |cx, ()| -> poe::Handled {
+        .on(NEXT, |cx, ()| -> poe::HandlerResult {
             let line = HANDSHAKES[cx.heap.step];
             cx.heap.step += 1;
             wheel(cx).put(Bytes::from(line))?;
@@ -161,7 +161,7 @@ async fn two_ends_switch_together() {
             }
             Ok(())
         })
-        .on(INPUT, move |cx, input| -> poe::Handled {
+        .on(INPUT, move |cx, input| -> poe::HandlerResult {
             let said = text(&input);
             if let Some(mode) = said.strip_prefix("will ") {
                 switch(wheel(cx), mode)?;
@@ -191,7 +191,7 @@ async fn one_stream_in_many_filters_is_taken_apart_by_as_many() {
     // Small enough for reads to end anywhere, and large enough to hold several records.
     let (near, far) = duplex(37);
     end(near)
-        .on(NEXT, |cx, ()| -> poe::Handled {
+        .on(NEXT, |cx, ()| -> poe::HandlerResult {
             for line in GLUED {
                 wheel(cx).put(Bytes::from(line))?;
                 match line.strip_prefix("do ") {
@@ -212,7 +212,7 @@ async fn one_stream_in_many_filters_is_taken_apart_by_as_many() {
     let records = seen.clone();
     end(far)
         .on(NEXT, |_, ()| ())
-        .on(INPUT, move |cx, input| -> poe::Handled {
+        .on(INPUT, move |cx, input| -> poe::HandlerResult {
             let said = text(&input);
             if let Some(mode) = said.strip_prefix("do ") {
                 switch(wheel(cx), mode)?;
@@ -237,13 +237,13 @@ async fn one_stream_in_many_filters_is_taken_apart_by_as_many() {
 fn a_whole_record_and_a_part_of_one() {
     let mut line = Line::new();
     assert_eq!(good(&mut line, &[b"whole line\x0D\x0Apartial line"]), ["whole line"]);
-    assert_eq!(line.get_pending(), b"partial line");
+    assert_eq!(line.pending(), b"partial line");
     let mut block = Block::fixed(64);
-    let octets = [&[b'w'; 64][..], b"partial block"].concat();
-    assert_eq!(good(&mut block, &[&octets]), [vec![b'w'; 64]]);
-    assert_eq!(block.get_pending(), b"partial block");
+    let bytes = [&[b'w'; 64][..], b"partial block"].concat();
+    assert_eq!(good(&mut block, &[&bytes]), [vec![b'w'; 64]]);
+    assert_eq!(block.pending(), b"partial block");
     assert_eq!(block.take_pending(), "partial block");
-    assert!(block.get_pending().is_empty());
+    assert!(block.pending().is_empty());
 }
 
 /// What a record is put with, and got with.
@@ -287,18 +287,18 @@ impl Now {
 }
 
 trait Parse {
-    fn start(&mut self, octets: &[u8]);
+    fn start(&mut self, bytes: &[u8]);
     fn one(&mut self) -> Option<Bytes>;
     fn follow(&mut self, seam: &mut Seam, next: &mut Now);
 }
 
 impl<F: Filter<Input = Bytes>> Parse for F {
-    fn start(&mut self, octets: &[u8]) {
-        self.get_one_start(octets);
+    fn start(&mut self, bytes: &[u8]) {
+        self.feed(bytes);
     }
 
     fn one(&mut self) -> Option<Bytes> {
-        self.get_one().unwrap()
+        self.next_record().unwrap()
     }
 
     fn follow(&mut self, seam: &mut Seam, next: &mut Now) {

@@ -73,12 +73,12 @@ fn a_codec_that_is_stuck_breaks_the_filter_and_a_failed_put_leaves_nothing() {
 fn a_decoder_that_only_collects_is_bounded() {
     let mut filter = delimited().max_buffer(10);
     for _ in 0..10 {
-        filter.get_one_start(b"\0\x10\0\0");
+        filter.feed(b"\0\x10\0\0");
     }
-    assert_eq!(filter.get_pending().len(), 10);
-    let error = filter.get_one().unwrap_err();
+    assert_eq!(filter.pending().len(), 10);
+    let error = filter.next_record().unwrap_err();
     assert!(error.is_overflow() && error.is_fatal());
-    assert_eq!(error.octets().len(), 10);
+    assert_eq!(error.bytes().len(), 10);
 }
 
 #[tokio::test]

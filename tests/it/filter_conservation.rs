@@ -8,7 +8,7 @@ use crate::laws_kit::{said, say};
 use bytes::Bytes;
 use poe::Event;
 use poe::event::START;
-use poe::filter::{Block, Filter, Grep, Layer, Line, Map, Octets, RecordBlock, Seam, Stackable, Stream};
+use poe::filter::{Block, ByteStage, Filter, Grep, Layer, Line, Map, Raw, RecordBlock, Seam, Stackable};
 use poe::wheel::{Input, IoError, ReadWrite};
 use proptest::prelude::*;
 use std::fmt::Debug;
@@ -46,7 +46,7 @@ impl Kind {
     fn layer(self) -> Layer {
         match self {
             Kind::Line => Layer::filter(Line::bytes().literal("\n")),
-            Kind::Stream => Layer::filter(Stream::new()),
+            Kind::Stream => Layer::filter(Raw::new()),
             Kind::Fixed => Layer::filter(Block::fixed(3)),
             Kind::All => Layer::stage(Grep::code(|_: &Bytes| true)),
             Kind::Halves => Layer::stage(halves()),
@@ -146,12 +146,14 @@ fn stack_conserves(
         match op {
             Op::Feed(count) => {
                 let next = (fed + count).min(stream.len());
-                stack.get_one_start(&stream[fed..next]);
+                stack.feed(&stream[fed..next]);
                 fed = next;
             }
             Op::Get(count) => {
                 for _ in 0..count {
-                    let Some(record) = stack.get_one().unwrap() else { break };
+                    let Some(record) = stack.next_record().unwrap() else {
+                        break;
+                    };
                     given.extend_from_slice(&record);
                 }
             }
@@ -173,15 +175,15 @@ fn stack_conserves(
                 }
                 let mut next = Stackable::<Bytes>::new(layers);
                 Seam::new().switch(&mut stack, &mut next);
-                prop_assert_eq!(stack.get_pending(), b"");
+                prop_assert_eq!(stack.pending(), b"");
                 stack = next;
             }
         }
         // What a stage has made of a record and not given is pending only when it is taken.
         if !stack.filter_types().iter().any(|name| name.contains("Map")) {
-            let all = letters(&given) + &letters(stack.get_pending());
+            let all = letters(&given) + &letters(stack.pending());
             prop_assert_eq!(all, letters(&stream[..fed]));
-            prop_assert_eq!(stack.get_pending().to_vec(), stack.get_pending());
+            prop_assert_eq!(stack.pending().to_vec(), stack.pending());
         }
     }
     given.extend_from_slice(&stack.take_pending());
@@ -205,7 +207,7 @@ where
         match op {
             Op::Feed(count) => {
                 let next = (fed + count).min(stream.len());
-                filter.get_one_start(&stream[fed..next]);
+                filter.feed(&stream[fed..next]);
                 fed = next;
             }
             Op::Switch(_) => {
@@ -215,7 +217,9 @@ where
             }
             Op::Get(count) => {
                 for _ in 0..*count {
-                    let Some(record) = filter.get_one().unwrap() else { break };
+                    let Some(record) = filter.next_record().unwrap() else {
+                        break;
+                    };
                     given += &letters_of(record);
                 }
             }
@@ -225,7 +229,7 @@ where
                 for record in filter.take_made() {
                     given += &letters_of(record);
                 }
-                let all = given.clone() + &letters(filter.get_pending());
+                let all = given.clone() + &letters(filter.pending());
                 prop_assert_eq!(all, letters(&stream[..fed]), "{}", std::any::type_name::<F>());
             }
         }
@@ -255,17 +259,17 @@ proptest! {
         let blocks = framed(&text, &frames);
         conserves(&lines(), plain, &ops, one)?;
         conserves(&Block::new(), &blocks, &ops, one)?;
-        conserves(&Stream::new(), plain, &ops, one)?;
-        conserves(&(lines(), Stream::new()), plain, &ops, one)?;
+        conserves(&Raw::new(), plain, &ops, one)?;
+        conserves(&(lines(), Raw::new()), plain, &ops, one)?;
         conserves(&lines().then(RecordBlock::<Bytes>::new(3)), plain, &ops, joined)?;
-        conserves(&Stream::new().then(Octets(lines())), plain, &ops, one)?;
-        conserves(&Stream::new().then(Octets(Block::fixed(2))).then(Octets(lines())), plain, &ops, one)?;
-        conserves(&Block::new().then(Octets(lines())), &blocks, &ops, one)?;
-        conserves(&Block::new().then(Octets(lines())).then(RecordBlock::<Bytes>::new(2)), &blocks, &ops, joined)?;
-        conserves(&Block::new().then(Octets(Block::fixed(2))).then(Octets(lines())), &blocks, &ops, one)?;
+        conserves(&Raw::new().then(ByteStage(lines())), plain, &ops, one)?;
+        conserves(&Raw::new().then(ByteStage(Block::fixed(2))).then(ByteStage(lines())), plain, &ops, one)?;
+        conserves(&Block::new().then(ByteStage(lines())), &blocks, &ops, one)?;
+        conserves(&Block::new().then(ByteStage(lines())).then(RecordBlock::<Bytes>::new(2)), &blocks, &ops, joined)?;
+        conserves(&Block::new().then(ByteStage(Block::fixed(2))).then(ByteStage(lines())), &blocks, &ops, one)?;
         conserves(&lines().then(halves()), plain, &ops, one)?;
         conserves(&lines().then(halves()).then(RecordBlock::<Bytes>::new(3)), plain, &ops, joined)?;
-        conserves(&Block::new().then(halves()).then(Octets(lines())), &blocks, &ops, one)?;
+        conserves(&Block::new().then(halves()).then(ByteStage(lines())), &blocks, &ops, one)?;
         conserves(&Stackable::<Bytes>::new([Layer::filter(Block::new()), Layer::filter(lines())]), &blocks, &ops, one)?;
     }
 }
@@ -273,37 +277,37 @@ proptest! {
 #[test]
 fn a_stack_shows_a_new_layer_what_came_while_it_was_empty() {
     let mut stack = Stackable::<Bytes>::new([]);
-    stack.get_one_start(b"ab\ncd\n");
+    stack.feed(b"ab\ncd\n");
     stack.push(Layer::filter(Line::bytes()));
-    assert_eq!(stack.get_one().unwrap().unwrap(), "ab");
-    stack.get_one_start(b"e\n");
-    assert_eq!(stack.get_one().unwrap().unwrap(), "cd");
-    assert_eq!(stack.get_one().unwrap().unwrap(), "e");
-    assert_eq!((stack.get_one().unwrap(), stack.get_pending()), (None, &b""[..]));
+    assert_eq!(stack.next_record().unwrap().unwrap(), "ab");
+    stack.feed(b"e\n");
+    assert_eq!(stack.next_record().unwrap().unwrap(), "cd");
+    assert_eq!(stack.next_record().unwrap().unwrap(), "e");
+    assert_eq!((stack.next_record().unwrap(), stack.pending()), (None, &b""[..]));
 
     let mut emptied = Stackable::<Bytes>::new([Layer::filter(Line::bytes())]);
-    emptied.get_one_start(b"ab\nc");
-    assert_eq!(emptied.get_one().unwrap().unwrap(), "ab");
+    emptied.feed(b"ab\nc");
+    assert_eq!(emptied.next_record().unwrap().unwrap(), "ab");
     emptied.pop();
-    emptied.get_one_start(b"d\nrest");
+    emptied.feed(b"d\nrest");
     emptied.push(Layer::filter(Line::bytes()));
-    assert_eq!(emptied.get_one().unwrap().unwrap(), "cd");
-    assert_eq!(emptied.get_pending(), b"rest");
+    assert_eq!(emptied.next_record().unwrap().unwrap(), "cd");
+    assert_eq!(emptied.pending(), b"rest");
 }
 
 #[test]
 fn the_rest_of_a_frame_is_pending_as_a_frame() {
-    let mut filter = Block::new().then(Octets(Line::bytes()));
-    filter.get_one_start(b"11\0one\ntwo\nthr2\0ee");
-    assert_eq!(filter.get_one().unwrap().unwrap(), "one");
-    assert_eq!(filter.get_pending(), b"7\0two\nthr2\0ee");
-    assert_eq!(filter.get_one().unwrap().unwrap(), "two");
+    let mut filter = Block::new().then(ByteStage(Line::bytes()));
+    filter.feed(b"11\0one\ntwo\nthr2\0ee");
+    assert_eq!(filter.next_record().unwrap().unwrap(), "one");
+    assert_eq!(filter.pending(), b"7\0two\nthr2\0ee");
+    assert_eq!(filter.next_record().unwrap().unwrap(), "two");
     let mut next = filter.fresh();
     Seam::new().switch(&mut filter, &mut next);
-    assert_eq!(filter.get_pending(), b"");
-    assert_eq!(next.get_pending(), b"3\0thr2\0ee");
-    next.get_one_start(b"1\0\n");
-    assert_eq!(next.get_one().unwrap().unwrap(), "three");
+    assert_eq!(filter.pending(), b"");
+    assert_eq!(next.pending(), b"3\0thr2\0ee");
+    next.feed(b"1\0\n");
+    assert_eq!(next.next_record().unwrap().unwrap(), "three");
 }
 
 const PIECE: Event<Input<Bytes>> = Event::new("piece");
@@ -315,8 +319,8 @@ fn change(wheel: &ReadWrite, to: usize) -> Result<(), poe::filter::FilterError> 
     let lines = || Line::bytes().literal("\n");
     match to % 5 {
         0 => wheel.set_input_filter(lines(), PIECE),
-        1 => wheel.set_input_filter(Stream::new().then(Octets(Block::fixed(3))), PIECE),
-        2 => wheel.set_input_filter(Stream::new().then(Octets(lines())), PIECE),
+        1 => wheel.set_input_filter(Raw::new().then(ByteStage(Block::fixed(3))), PIECE),
+        2 => wheel.set_input_filter(Raw::new().then(ByteStage(lines())), PIECE),
         3 => wheel.set_input_filter(lines().then(halves()), PIECE),
         // Its records are of a type that cannot be put back.
         _ => {
@@ -335,7 +339,7 @@ struct Heap {
     seen: usize,
 }
 
-fn seen(cx: &mut poe::Context<'_, Heap>) -> poe::Handled {
+fn seen(cx: &mut poe::Context<'_, Heap>) -> poe::HandlerResult {
     cx.heap.seen += 1;
     if cx.heap.seen.is_multiple_of(2)
         && let Some(to) = cx.heap.changes.pop()
@@ -358,21 +362,21 @@ proptest! {
             let (mut peer, ours) = tokio::io::duplex(16);
             let heap = Heap { wheel: None, changes, seen: 0 };
             poe::Session::builder(heap)
-                .on(START, |cx, ours: DuplexStream| -> poe::Handled {
+                .on(START, |cx, ours: DuplexStream| -> poe::HandlerResult {
                     let wheel = ReadWrite::builder(ours).input(Line::bytes().literal("\n"), PIECE).error(ERROR).start(cx)?;
                     cx.heap.wheel = Some(wheel);
                     Ok(())
                 })
-                .on(PIECE, |cx, piece| -> poe::Handled {
+                .on(PIECE, |cx, piece| -> poe::HandlerResult {
                     say(letters(&piece.record));
                     seen(cx)
                 })
-                .on(WORDS, |cx, word| -> poe::Handled {
+                .on(WORDS, |cx, word| -> poe::HandlerResult {
                     let word: Vec<u8> = word.record.into_iter().map(|b| b as u8).collect();
                     say(letters(&word));
                     seen(cx)
                 })
-                .on(ERROR, |cx, end| -> poe::Handled {
+                .on(ERROR, |cx, end| -> poe::HandlerResult {
                     assert!(end.is_eof());
                     cx.delay("end", 1.0, ());
                     seen(cx)
@@ -403,11 +407,11 @@ proptest! {
 #[test]
 fn what_a_removed_stage_has_made_comes_behind_what_was_returned() {
     let mut stack = Stackable::<Bytes>::new([Kind::Halves.layer(), Kind::Line.layer()]);
-    stack.get_one_start(b"\n\n\n\na\n");
-    assert_eq!(stack.get_one().unwrap().unwrap(), "");
+    stack.feed(b"\n\n\n\na\n");
+    assert_eq!(stack.next_record().unwrap().unwrap(), "");
     stack.pop();
     stack.shift();
-    let mut given = stack.get_one().unwrap().unwrap().to_vec();
+    let mut given = stack.next_record().unwrap().unwrap().to_vec();
     given.extend_from_slice(&stack.take_pending());
     assert_eq!(letters(&given), "a");
 }

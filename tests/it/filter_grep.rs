@@ -70,14 +70,14 @@ fn closures_can_be_changed() {
 fn pending_are_the_records_as_they_came() {
     let mut odd = Grep::code(|n: &u32| n & 1 == 1);
     for n in [1, 1, 2, 3, 5] {
-        odd.get_one_start(n);
+        odd.feed(n);
     }
-    assert_eq!(odd.get_pending().copied().collect::<Vec<_>>(), [1, 1, 2, 3, 5]);
+    assert_eq!(odd.pending().copied().collect::<Vec<_>>(), [1, 1, 2, 3, 5]);
     for n in [1, 1, 3, 5] {
-        assert_eq!(odd.get_one().unwrap(), Some(n));
+        assert_eq!(odd.next_record().unwrap(), Some(n));
     }
-    assert_eq!(odd.get_one().unwrap(), None);
-    odd.get_one_start(4);
+    assert_eq!(odd.next_record().unwrap(), None);
+    odd.feed(4);
     assert_eq!(odd.take_pending(), [4]);
 }
 
@@ -93,11 +93,11 @@ fn a_fresh_copy_has_the_closures_of_its_moment() {
 #[test]
 fn above_a_filter_rejects_are_gone_and_the_next_record_follows_at_once() {
     let mut filter = Line::new().grep(|line| line.contains('1'));
-    filter.get_one_start(b"no\nno\n1\nno\n1!");
-    assert_eq!(filter.get_one().unwrap().unwrap(), "1");
-    assert_eq!(filter.get_pending(), b"no\n1!");
-    assert!(filter.get_one().unwrap().is_none());
-    assert_eq!(filter.get_pending(), b"1!");
+    filter.feed(b"no\nno\n1\nno\n1!");
+    assert_eq!(filter.next_record().unwrap().unwrap(), "1");
+    assert_eq!(filter.pending(), b"no\n1!");
+    assert!(filter.next_record().unwrap().is_none());
+    assert_eq!(filter.pending(), b"1!");
 }
 
 proptest! {

@@ -6,15 +6,15 @@ use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, COOKIE};
 use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
 use poe::filter::httpd::{Httpd, HttpdLimits, Incoming, Reason, Refused, keeps_alive};
-use poe::filter::{Filter, Seam, Stream};
+use poe::filter::{Filter, Raw, Seam};
 use proptest::prelude::*;
 
-fn incoming(filter: &mut Httpd, octets: impl AsRef<[u8]>) -> Vec<Incoming> {
-    filter.get(octets.as_ref()).into_iter().map(Result::unwrap).collect()
+fn incoming(filter: &mut Httpd, bytes: impl AsRef<[u8]>) -> Vec<Incoming> {
+    filter.get(bytes.as_ref()).into_iter().map(Result::unwrap).collect()
 }
 
-fn requests(octets: impl AsRef<[u8]>) -> Vec<Request<Bytes>> {
-    let given = incoming(&mut Httpd::new(), octets).into_iter();
+fn requests(bytes: impl AsRef<[u8]>) -> Vec<Request<Bytes>> {
+    let given = incoming(&mut Httpd::new(), bytes).into_iter();
     given.map(request).collect()
 }
 
@@ -33,8 +33,8 @@ fn refused(incoming: Incoming) -> Box<Refused> {
 }
 
 /// One request that is refused, the last thing that is read.
-fn refusal(octets: impl AsRef<[u8]>) -> Box<Refused> {
-    let mut given = incoming(&mut Httpd::new(), octets);
+fn refusal(bytes: impl AsRef<[u8]>) -> Box<Refused> {
+    let mut given = incoming(&mut Httpd::new(), bytes);
     assert_eq!(given.len(), 1, "{given:?}");
     refused(given.remove(0))
 }
@@ -147,14 +147,14 @@ fn methods_are_tokens() {
 
 #[test]
 fn a_request_in_many_pieces() {
-    let octets = "POST http://localhost:1234/foobar.html HTTP/1.1\r\nContent-Length: 23\r\n\r\nI=like&honey=with+peas!";
+    let bytes = "POST http://localhost:1234/foobar.html HTTP/1.1\r\nContent-Length: 23\r\n\r\nI=like&honey=with+peas!";
     let mut filter = Httpd::new();
     let mut got = Vec::new();
-    for piece in octets.as_bytes().chunks(4) {
+    for piece in bytes.as_bytes().chunks(4) {
         assert!(got.is_empty(), "too early");
         got.extend(incoming(&mut filter, piece));
         if got.is_empty() {
-            assert!(octets.as_bytes().starts_with(filter.get_pending()) && !filter.get_pending().is_empty());
+            assert!(bytes.as_bytes().starts_with(filter.pending()) && !filter.pending().is_empty());
         }
     }
     is(
@@ -164,7 +164,7 @@ fn a_request_in_many_pieces() {
         Version::HTTP_11,
         "I=like&honey=with+peas!",
     );
-    assert!(filter.get_pending().is_empty() && got.is_empty());
+    assert!(filter.pending().is_empty() && got.is_empty());
 }
 
 #[test]
@@ -173,7 +173,7 @@ fn what_trails_a_request() {
     assert_eq!(requests(format!("{head}\r\n  \r\n\n")).len(), 1);
     let mut filter = Httpd::new();
     assert_eq!(incoming(&mut filter, format!("{head}GARBAGE!")).len(), 1);
-    assert_eq!(filter.get_pending(), b"GARBAGE!");
+    assert_eq!(filter.pending(), b"GARBAGE!");
     let mut given = incoming(&mut filter, "\r\n\r\n");
     let refused = refused(given.remove(0));
     assert_eq!(refused.response.status(), StatusCode::BAD_REQUEST);
@@ -182,7 +182,7 @@ fn what_trails_a_request() {
     let mut filter = Httpd::new();
     incoming(&mut filter, head);
     assert!(incoming(&mut filter, "\r\n  \r\n\n").is_empty());
-    assert!(filter.get_pending().is_empty());
+    assert!(filter.pending().is_empty());
     assert_eq!(
         requests(format!("POST / HTTP/1.1\r\nContent-Length: 2\r\n\r\nhi\r\n\r\n{head}")).len(),
         2
@@ -191,8 +191,8 @@ fn what_trails_a_request() {
 
 #[test]
 fn requests_may_be_pipelined_also_behind_an_empty_body() {
-    let octets = "POST /1 HTTP/1.1\r\nContent-Length: 0\r\n\r\nPOST /2 HTTP/1.1\r\nContent-Length: 3\r\n\r\ntwoGET /3 HTTP/1.1\r\n\r\nGET /4";
-    let got = requests(octets);
+    let bytes = "POST /1 HTTP/1.1\r\nContent-Length: 0\r\n\r\nPOST /2 HTTP/1.1\r\nContent-Length: 3\r\n\r\ntwoGET /3 HTTP/1.1\r\n\r\nGET /4";
+    let got = requests(bytes);
     let paths: Vec<&str> = got.iter().map(|request| request.uri().path()).collect();
     assert_eq!(paths, ["/1", "/2", "/3"]);
     assert_eq!(got[1].body(), "two");
@@ -226,12 +226,12 @@ fn a_long_pipeline_gives_each_request_its_own_head() {
             assert_eq!(&request.uri().path()[1..], n);
             assert_eq!(request.headers()["x-n"].to_str().unwrap(), n);
         }
-        assert!(filter.get_pending().is_empty());
+        assert!(filter.pending().is_empty());
     }
 }
 
 #[test]
-fn the_last_newline_of_a_head_does_not_become_the_bodys_first_octet() {
+fn the_last_newline_of_a_head_does_not_become_the_bodys_first_byte() {
     let mut filter = Httpd::new();
     assert!(incoming(&mut filter, "POST / HTTP/1.1\r\nContent-Length: 2\r\n\r").is_empty());
     is(
@@ -245,12 +245,12 @@ fn the_last_newline_of_a_head_does_not_become_the_bodys_first_octet() {
 
 #[test]
 fn any_mix_of_newlines_but_a_lone_cr_ends_lines() {
-    for octets in [
+    for bytes in [
         "GET / HTTP/1.1\nA: b\r\n\n",
         "GET / HTTP/1.1\r\nA: b\n\r\n",
         "GET / HTTP/1.1\nA: b\n\n",
     ] {
-        assert_eq!(requests(octets)[0].headers()["a"], "b", "{octets:?}");
+        assert_eq!(requests(bytes)[0].headers()["a"], "b", "{bytes:?}");
     }
     assert_eq!(refusal("GET /\r HTTP/1.1\r\n\r\n").response.status(), 400);
 }
@@ -303,7 +303,7 @@ fn what_is_behind_a_refused_request_is_not_read() {
     assert_eq!(incoming(&mut filter, "oops\r\n\r\nGET / HTTP/1.1\r\n\r\n").len(), 1);
     for _ in 0..3 {
         assert!(incoming(&mut filter, "GET / HTTP/1.1\r\n\r\n").is_empty());
-        assert!(filter.get_pending().is_empty());
+        assert!(filter.pending().is_empty());
     }
     filter.take_pending();
     assert_eq!(incoming(&mut filter, "GET / HTTP/1.1\r\n\r\n").len(), 1);
@@ -400,14 +400,14 @@ fn two_readings_of_a_request_are_refused() {
 
 #[test]
 fn chunks_are_joined_and_the_next_request_follows() {
-    let octets = "POST / HTTP/1.1\r\nTransfer-Encoding: Chunked\r\n\r\n5\r\nhello\r\n6;ext=1\r\n, HTTP\r\n0\r\nTrailer: x\r\n\r\nGET /next HTTP/1.1\r\n\r\n";
-    let got = requests(octets);
+    let bytes = "POST / HTTP/1.1\r\nTransfer-Encoding: Chunked\r\n\r\n5\r\nhello\r\n6;ext=1\r\n, HTTP\r\n0\r\nTrailer: x\r\n\r\nGET /next HTTP/1.1\r\n\r\n";
+    let got = requests(bytes);
     is(&got[0], "POST", "/", Version::HTTP_11, "hello, HTTP");
     is(&got[1], "GET", "/next", Version::HTTP_11, "");
     let mut filter = Httpd::new();
-    for octet in &octets.as_bytes()[..octets.len() - 26] {
-        assert!(incoming(&mut filter, [*octet]).is_empty());
-        assert!(octets.as_bytes().starts_with(filter.get_pending()));
+    for byte in &bytes.as_bytes()[..bytes.len() - 26] {
+        assert!(incoming(&mut filter, [*byte]).is_empty());
+        assert!(bytes.as_bytes().starts_with(filter.pending()));
     }
 }
 
@@ -437,8 +437,8 @@ fn chunks_that_cannot_be_read_are_refused() {
 #[test]
 fn streaming_gives_the_request_and_then_its_body() {
     let mut filter = Httpd::new().streaming(true);
-    let octets = "POST / HTTP/1.1\r\nContent-Length: 13\r\nContent-Type: text/plain\r\n\r\nNothing much\n";
-    let mut given = incoming(&mut filter, octets);
+    let bytes = "POST / HTTP/1.1\r\nContent-Length: 13\r\nContent-Type: text/plain\r\n\r\nNothing much\n";
+    let mut given = incoming(&mut filter, bytes);
     assert_eq!(given.len(), 3);
     is(&request(given.remove(0)), "POST", "/", Version::HTTP_11, "");
     assert!(matches!(&given[..], [Incoming::Chunk(chunk), Incoming::End] if chunk == "Nothing much\n"));
@@ -448,15 +448,15 @@ fn streaming_gives_the_request_and_then_its_body() {
 fn streaming_uploads_over_one_connection() {
     // leolo: two uploads, larger than what is allowed of whole bodies, and a last request.
     let body = "x".repeat(1_000_000);
-    let mut octets = Vec::new();
+    let mut bytes = Vec::new();
     for path in ["/upload", "/other"] {
-        octets.extend(format!("POST {path} HTTP/1.1\r\nContent-Length: {}\r\n\r\n{body}", body.len()).bytes());
+        bytes.extend(format!("POST {path} HTTP/1.1\r\nContent-Length: {}\r\n\r\n{body}", body.len()).bytes());
     }
-    octets.extend(b"PUT /chunks HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n1\r\nc\r\n0\r\n\r\n");
-    octets.extend(b"GET /done?bon=jour HTTP/1.1\r\n\r\n");
+    bytes.extend(b"PUT /chunks HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n1\r\nc\r\n0\r\n\r\n");
+    bytes.extend(b"GET /done?bon=jour HTTP/1.1\r\n\r\n");
     let mut filter = Httpd::new().streaming(true).max_content(10).max_buffer(70_000);
     let (mut seen, mut size) = (Vec::new(), 0);
-    for read in octets.chunks(65_536) {
+    for read in bytes.chunks(65_536) {
         for given in incoming(&mut filter, read) {
             match given {
                 Incoming::Request(request) => seen.push(request.uri().to_string()),
@@ -465,7 +465,7 @@ fn streaming_uploads_over_one_connection() {
                 other => panic!("{other:?}"),
             }
         }
-        assert!(filter.get_pending().len() < 100);
+        assert!(filter.pending().len() < 100);
     }
     assert_eq!(
         seen,
@@ -543,7 +543,7 @@ fn responses_are_put() {
 }
 
 #[test]
-fn octets_of_headers_and_bodies_go_out_as_they_are() {
+fn bytes_of_headers_and_bodies_go_out_as_they_are() {
     let mut response = Response::new(Bytes::from_static(b"\x00\xC3\xE7\xFF\x00"));
     let value = HeaderValue::from_bytes(b"En \xE9t\xE9").unwrap();
     response.headers_mut().append("x-subject", value.clone());
@@ -568,7 +568,7 @@ fn responses_that_would_be_misread_are_errors() {
 
 #[test]
 fn connections_go_on_or_not() {
-    let alive = |octets: &str| keeps_alive(&requests(octets)[0]);
+    let alive = |bytes: &str| keeps_alive(&requests(bytes)[0]);
     assert!(alive("GET / HTTP/1.1\r\n\r\n") && !alive("GET / HTTP/1.0\r\n\r\n") && !alive("GET /\r\n\r\n"));
     assert!(!alive("GET / HTTP/1.1\r\nConnection: Upgrade, CLOSE\r\n\r\n"));
     assert!(alive("GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n"));
@@ -600,12 +600,12 @@ fn an_overfull_buffer_breaks_and_an_overlong_head_is_refused() {
     assert!(error.is_overflow() && error.is_fatal());
 
     for read in [1, 7, 100_000] {
-        let octets = format!("GET /{} HTTP/1.1\r\n\r\n", "x".repeat(2000));
+        let bytes = format!("GET /{} HTTP/1.1\r\n\r\n", "x".repeat(2000));
         let mut filter = Httpd::new().max_head(1000);
         let mut given = Vec::new();
-        for piece in octets.as_bytes().chunks(read) {
+        for piece in bytes.as_bytes().chunks(read) {
             given.extend(incoming(&mut filter, piece));
-            assert!(filter.get_pending().len() <= 1100);
+            assert!(filter.pending().len() <= 1100);
         }
         assert_eq!(given.len(), 1);
         assert_eq!(refused(given.remove(0)).response.status(), 431);
@@ -616,15 +616,15 @@ fn an_overfull_buffer_breaks_and_an_overlong_head_is_refused() {
 
 #[test]
 fn an_upgrade_leaves_what_follows_to_the_next_filter() {
-    let (mut seam, mut filter, mut next) = (Seam::new(), Httpd::new(), Stream::new());
-    filter.get_one_start(b"CONNECT example.org:443 HTTP/1.1\r\n\r\n\x16\x03");
-    let connect = request(filter.get_one().unwrap().unwrap());
+    let (mut seam, mut filter, mut next) = (Seam::new(), Httpd::new(), Raw::new());
+    filter.feed(b"CONNECT example.org:443 HTTP/1.1\r\n\r\n\x16\x03");
+    let connect = request(filter.next_record().unwrap().unwrap());
     assert_eq!(
         (connect.method(), connect.uri().authority().unwrap().as_str()),
         (&Method::CONNECT, "example.org:443")
     );
     seam.switch(&mut filter, &mut next);
-    assert_eq!(next.get_one().unwrap().unwrap(), &b"\x16\x03"[..]);
+    assert_eq!(next.next_record().unwrap().unwrap(), &b"\x16\x03"[..]);
 }
 
 /// What two runs are compared by: pieces of a body are joined.
@@ -676,7 +676,7 @@ proptest! {
             let expected = told(&mut filter.fresh(), &[&stream]);
             let mut parts = filter.fresh();
             prop_assert_eq!(told(&mut parts, &chunks(&stream, &cuts)), expected);
-            let pending = parts.get_pending().to_vec();
+            let pending = parts.pending().to_vec();
             prop_assert_eq!(parts.take_pending(), pending);
         }
     }
@@ -705,7 +705,7 @@ proptest! {
     }
 
     #[test]
-    fn any_octets_give_requests_refusals_or_nothing(stream in prop::collection::vec(any::<u8>(), 0..200), cuts in cuts()) {
+    fn any_bytes_give_requests_refusals_or_nothing(stream in prop::collection::vec(any::<u8>(), 0..200), cuts in cuts()) {
         let expected = told(&mut Httpd::new(), &[&stream]);
         prop_assert_eq!(told(&mut Httpd::new(), &chunks(&stream, &cuts)), expected);
     }
@@ -778,10 +778,10 @@ fn lines_of_trailers_end_in_cr_lf_and_in_nothing_else() {
         "A: \0\r\n\r\n",
         "\r\r\n\r\n",
     ] {
-        let octets = post(trailers);
-        for piece in [1, 2, 3, octets.len()] {
+        let bytes = post(trailers);
+        for piece in [1, 2, 3, bytes.len()] {
             let mut filter = Httpd::new();
-            let got: Vec<Incoming> = octets
+            let got: Vec<Incoming> = bytes
                 .as_bytes()
                 .chunks(piece)
                 .flat_map(|piece| incoming(&mut filter, piece))
@@ -793,10 +793,10 @@ fn lines_of_trailers_end_in_cr_lf_and_in_nothing_else() {
         }
     }
     for trailers in ["\r\n", "A: b\r\n\r\n", "A: b\r\nC: d\r\n\r\n"] {
-        let octets = post(trailers);
-        for piece in [1, 2, 3, octets.len()] {
+        let bytes = post(trailers);
+        for piece in [1, 2, 3, bytes.len()] {
             let mut filter = Httpd::new();
-            let pieces = octets.as_bytes().chunks(piece);
+            let pieces = bytes.as_bytes().chunks(piece);
             let got: usize = pieces.map(|piece| incoming(&mut filter, piece).len()).sum();
             assert_eq!(got, 2, "{trailers:?} in pieces of {piece}");
         }
@@ -816,11 +816,11 @@ fn control_characters_in_the_line_of_a_chunk_are_refused() {
                 (b"", b"4\r\nabcd\r\n0\r\n\r\n"),
                 (b"4\r\nabcd\r\n0;", b"\r\n\r\n"),
             ] {
-                let octets = post(&[before, &[byte], after].concat());
-                let got = incoming(&mut Httpd::new().streaming(streaming), &octets);
+                let bytes = post(&[before, &[byte], after].concat());
+                let got = incoming(&mut Httpd::new().streaming(streaming), &bytes);
                 let last = got.last().unwrap();
                 let Incoming::Refused(refused) = last else {
-                    panic!("{}: {last:?}", octets.escape_ascii())
+                    panic!("{}: {last:?}", bytes.escape_ascii())
                 };
                 assert!(refused.is_last() && refused.response.status() == 400);
             }
@@ -847,8 +847,8 @@ fn control_characters_in_the_line_of_a_chunk_are_refused() {
 
 #[test]
 fn each_limit_is_a_setting() {
-    let with = |limits: HttpdLimits, octets: &str| {
-        let given = refused(incoming(&mut Httpd::new().limits(limits), octets).remove(0));
+    let with = |limits: HttpdLimits, bytes: &str| {
+        let given = refused(incoming(&mut Httpd::new().limits(limits), bytes).remove(0));
         given.response.status().as_u16()
     };
     let chunked = "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n";
@@ -1012,7 +1012,7 @@ proptest! {
         let mut filter = Httpd::new();
         let given = incoming(&mut filter, &text);
         prop_assert_eq!(given.len(), 1, "{:?}: {:?}", &text, &given);
-        prop_assert_eq!(filter.get_pending(), b"");
+        prop_assert_eq!(filter.pending(), b"");
         let Some(Incoming::Request(request)) = given.into_iter().next() else {
             return Err(TestCaseError::fail(text));
         };

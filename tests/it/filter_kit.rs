@@ -9,7 +9,7 @@ use std::fmt::Debug;
 pub(crate) type Seen<T> = Result<T, (bool, bool, Bytes)>;
 
 pub(crate) fn seen<T>(record: Result<T, FilterError>) -> Seen<T> {
-    record.map_err(|error| (error.is_fatal(), error.is_too_long(), error.into_octets()))
+    record.map_err(|error| (error.is_fatal(), error.is_too_long(), error.into_bytes()))
 }
 
 /// The records of one read after the other, which must all be good.
@@ -18,8 +18,8 @@ pub(crate) fn good<F: Filter>(filter: &mut F, reads: &[&[u8]]) -> Vec<F::Input> 
     records.map(Result::unwrap).collect()
 }
 
-pub(crate) fn all<F: Filter>(filter: &mut F, octets: &[u8]) -> Vec<Seen<F::Input>> {
-    filter.get(octets).into_iter().map(seen).collect()
+pub(crate) fn all<F: Filter>(filter: &mut F, bytes: &[u8]) -> Vec<Seen<F::Input>> {
+    filter.get(bytes).into_iter().map(seen).collect()
 }
 
 pub(crate) fn put<F: Filter>(filter: &mut F, record: impl Into<F::Output>) -> Vec<u8> {
@@ -34,20 +34,20 @@ where
     F: Filter,
     F::Input: Debug + PartialEq,
 {
-    let octets = reads.concat();
-    assert_eq!(good(&mut filter, &[&octets]), records, "get");
+    let bytes = reads.concat();
+    assert_eq!(good(&mut filter, &[&bytes]), records, "get");
     let mut filter = filter.fresh();
-    assert!(filter.get_pending().is_empty(), "a fresh copy has no input");
+    assert!(filter.pending().is_empty(), "a fresh copy has no input");
     assert!(filter.check().is_ok());
 
-    filter.get_one_start(&octets);
-    assert_eq!(filter.get_pending(), octets, "starting parses nothing");
-    assert_eq!(filter.get_pending(), octets, "looking drains nothing");
+    filter.feed(&bytes);
+    assert_eq!(filter.pending(), bytes, "starting parses nothing");
+    assert_eq!(filter.pending(), bytes, "looking drains nothing");
     let mut strobed = Vec::new();
-    while let Some(record) = filter.get_one().unwrap() {
+    while let Some(record) = filter.next_record().unwrap() {
         strobed.push(record);
     }
-    assert_eq!(strobed, records, "get_one");
+    assert_eq!(strobed, records, "next_record");
     let put: Vec<Vec<u8>> = sent.into_iter().map(|record| put(&mut filter, record)).collect();
     assert_eq!(put, chunks, "put");
 }
@@ -70,14 +70,14 @@ pub(crate) fn stage_battery<S>(
     let mut stage = stage.fresh();
     assert_eq!(stage.waiting(), 0, "a fresh copy has no input");
     for record in raw {
-        stage.get_one_start(record.clone());
+        stage.feed(record.clone());
     }
     assert_eq!(stage.waiting(), raw.len(), "starting uses nothing");
     let mut strobed = Vec::new();
-    while let Some(record) = stage.get_one().unwrap() {
+    while let Some(record) = stage.next_record().unwrap() {
         strobed.push(record);
     }
-    assert_eq!(strobed, records, "get_one");
+    assert_eq!(strobed, records, "next_record");
     let mut put = Vec::new();
     for record in sent {
         stage.put(record, &mut put).unwrap();
@@ -90,18 +90,18 @@ pub(crate) fn cuts() -> impl Strategy<Value = Vec<usize>> {
     prop::collection::vec(0..12_usize, 0..40)
 }
 
-pub(crate) fn chunks<'a>(mut octets: &'a [u8], cuts: &[usize]) -> Vec<&'a [u8]> {
+pub(crate) fn chunks<'a>(mut bytes: &'a [u8], cuts: &[usize]) -> Vec<&'a [u8]> {
     let mut chunks = Vec::new();
     for &cut in cuts {
-        let (chunk, rest) = octets.split_at(cut.min(octets.len()));
+        let (chunk, rest) = bytes.split_at(cut.min(bytes.len()));
         chunks.push(chunk);
-        octets = rest;
+        bytes = rest;
     }
-    chunks.push(octets);
+    chunks.push(bytes);
     chunks
 }
 
-/// Law: the records depend on the octets alone, not on how reads cut them. Looking at what is pending drains nothing.
+/// Law: the records depend on the bytes alone, not on how reads cut them. Looking at what is pending drains nothing.
 pub(crate) fn chunks_do_not_matter<F>(make: &F, stream: &[u8], cuts: &[usize]) -> Result<(), TestCaseError>
 where
     F: Filter,
@@ -119,19 +119,19 @@ where
         {
             records.extend(all(&mut parts, read));
         }
-        prop_assert_eq!(parts.get_pending().to_vec(), parts.get_pending());
+        prop_assert_eq!(parts.pending().to_vec(), parts.pending());
     }
     prop_assert_eq!(&records, &expected);
     if !matches!(expected.last(), Some(Err((true, ..)))) {
-        prop_assert_eq!(parts.get_pending(), whole.get_pending());
+        prop_assert_eq!(parts.pending(), whole.pending());
     }
-    let pending = parts.get_pending().to_vec();
+    let pending = parts.pending().to_vec();
     prop_assert_eq!(parts.take_pending(), pending);
-    prop_assert!(parts.get_pending().is_empty());
+    prop_assert!(parts.pending().is_empty());
     Ok(())
 }
 
-/// Law: a switch after any record, at any octet, loses nothing and doubles nothing. A filter of the same settings goes
+/// Law: a switch after any record, at any byte, loses nothing and doubles nothing. A filter of the same settings goes
 /// on where the old one was, and what comes is what one filter would have given.
 pub(crate) fn a_switch_loses_nothing<F>(
     make: &F,
@@ -148,8 +148,8 @@ where
     let mut records: Vec<Seen<F::Input>> = Vec::new();
     let mut until = after;
     for read in chunks(stream, cuts) {
-        filter.get_one_start(seam.trim(read));
-        while let Some(record) = filter.get_one().transpose() {
+        filter.feed(seam.trim(read));
+        while let Some(record) = filter.next_record().transpose() {
             records.push(seen(record));
             if matches!(records.last(), Some(Err((true, ..)))) {
                 break;
@@ -158,7 +158,7 @@ where
             if until == 0 {
                 let mut next = make.fresh();
                 seam.switch(&mut filter, &mut next);
-                prop_assert!(filter.get_pending().is_empty());
+                prop_assert!(filter.pending().is_empty());
                 filter = next;
                 until = after;
             }
@@ -184,11 +184,11 @@ where
     let expected = all(&mut make.fresh(), other);
     let mut used = make.fresh();
     drop(used.get(stream));
-    let pending = used.get_pending().to_vec();
+    let pending = used.pending().to_vec();
     let mut copy = used.fresh();
-    prop_assert!(copy.get_pending().is_empty() && copy.owed().is_none());
+    prop_assert!(copy.pending().is_empty() && copy.owed().is_none());
     prop_assert_eq!(&all(&mut copy, other), &expected);
-    prop_assert_eq!(used.get_pending(), pending);
+    prop_assert_eq!(used.pending(), pending);
     Ok(())
 }
 
@@ -196,10 +196,10 @@ where
 pub(crate) fn memory_is_bounded<F: Filter>(make: &F, stream: &[u8], limit: usize) -> Result<(), TestCaseError> {
     let mut filter = make.fresh();
     for _ in 0..20 {
-        filter.get_one_start(stream);
-        prop_assert!(filter.get_pending().len() <= limit);
+        filter.feed(stream);
+        prop_assert!(filter.pending().len() <= limit);
     }
-    while filter.get_one().is_ok_and(|record| record.is_some()) {}
-    prop_assert!(filter.get_pending().len() <= limit);
+    while filter.next_record().is_ok_and(|record| record.is_some()) {}
+    prop_assert!(filter.pending().len() <= limit);
     Ok(())
 }

@@ -118,7 +118,7 @@ fn a_second_value_in_a_frame_is_an_error() {
         let stream = [frame(&[one, more].concat()), frame(one)].concat();
         let mut got = filter.get(&stream).into_iter();
         let error = got.next().unwrap().unwrap_err();
-        assert!(!error.is_fatal() && error.octets() == [one, more].concat(), "{error}");
+        assert!(!error.is_fatal() && error.bytes() == [one, more].concat(), "{error}");
         assert_eq!(got.next().unwrap().unwrap(), 1);
     }
     for more in [&b"\x02"[..], b"\x01\x01", b"\xc0"] {

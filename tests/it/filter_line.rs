@@ -2,7 +2,7 @@
 //! for every filter.
 
 use bytes::{Bytes, BytesMut};
-use poe::filter::{Filter, FilterError, Line, LineRecord, Seam, Stream};
+use poe::filter::{Filter, FilterError, Line, LineRecord, Raw, Seam};
 use proptest::prelude::*;
 
 /// The records of one read after the other, which must all be good.
@@ -25,16 +25,16 @@ fn battery(mut filter: Line, reads: &[&[u8]], records: &[&str], chunks: &[&[u8]]
     assert_eq!(lines(&mut filter, &[&all]), records, "get");
 
     let mut filter = filter.fresh();
-    assert!(filter.get_pending().is_empty(), "a fresh copy has no input");
+    assert!(filter.pending().is_empty(), "a fresh copy has no input");
 
-    filter.get_one_start(&all);
-    assert_eq!(filter.get_pending(), all, "starting parses nothing");
-    assert_eq!(filter.get_pending(), all, "looking drains nothing");
+    filter.feed(&all);
+    assert_eq!(filter.pending(), all, "starting parses nothing");
+    assert_eq!(filter.pending(), all, "looking drains nothing");
     let mut strobed = Vec::new();
-    while let Some(record) = filter.get_one().unwrap() {
+    while let Some(record) = filter.next_record().unwrap() {
         strobed.push(record);
     }
-    assert_eq!(strobed, records, "get_one");
+    assert_eq!(strobed, records, "next_record");
 
     for (record, chunk) in records.iter().zip(chunks) {
         assert_eq!(put(&mut filter, *record), *chunk, "put");
@@ -79,7 +79,7 @@ fn a_pattern_ends_incoming_lines() {
             lines(&mut filter, &[b"axa", b"byb", b"cxc", b"dyd"]),
             ["a", "ab", "bc", "cd"]
         );
-        assert_eq!(filter.get_pending(), b"d");
+        assert_eq!(filter.pending(), b"d");
         assert_eq!(put(&mut filter, "cd"), b"cd!");
     }
 }
@@ -103,7 +103,7 @@ fn autodetection_finds_lf_cr_on_the_first_line() {
 }
 
 #[test]
-fn autodetection_decides_for_a_lone_lf_when_the_next_octet_is_another() {
+fn autodetection_decides_for_a_lone_lf_when_the_next_byte_is_another() {
     let mut filter = Line::new().autodetect();
     assert_eq!(
         lines(&mut filter, &[b"a\x0A", b"b\x0D\x0A", b"c\x0D", b"\x0A"]),
@@ -116,10 +116,7 @@ fn autodetection_gives_the_first_line_before_it_knows_the_newline() {
     let mut filter = Line::new().autodetect();
     assert_eq!(lines(&mut filter, &[b"a\r"]), ["a"]);
     assert_eq!(filter.owed(), Some(b'\n'));
-    assert!(
-        filter.get_pending().is_empty(),
-        "half a newline is state, not pending data"
-    );
+    assert!(filter.pending().is_empty(), "half a newline is state, not pending data");
     assert_eq!(lines(&mut filter, &[b"", b"\n", b"b\rc\r\n"]), ["b\rc"]);
 }
 
@@ -174,7 +171,7 @@ fn newlines_inside_a_record_go_out_untouched_and_the_terminator_may_be_empty() {
 }
 
 #[test]
-fn octets_pass_and_text_is_checked() {
+fn bytes_pass_and_text_is_checked() {
     let read = b"one\ncaf\xe9\ntwo\n";
     assert_eq!(Line::bytes().get(read)[1].as_ref().unwrap(), &b"caf\xe9"[..]);
 
@@ -182,17 +179,17 @@ fn octets_pass_and_text_is_checked() {
     assert_eq!(text.next().unwrap().unwrap(), "one");
     let error = text.next().unwrap().unwrap_err();
     assert!(error.is_invalid_utf8() && !error.is_fatal());
-    assert_eq!(error.octets(), b"caf\xe9");
+    assert_eq!(error.bytes(), b"caf\xe9");
     assert_eq!(text.next().unwrap().unwrap(), "two");
 }
 
 #[test]
-fn literals_of_several_octets_may_be_cut_anywhere_and_overlap_themselves() {
+fn literals_of_several_bytes_may_be_cut_anywhere_and_overlap_themselves() {
     for literal in ["\r\n", "ab", "aa", "aab", "abab", "-end-"] {
         let stream = format!("1{literal}a{literal}{literal}-e{literal}");
         let whole = lines(&mut Line::new().literal(literal), &[stream.as_bytes()]);
-        let octets: Vec<&[u8]> = stream.as_bytes().chunks(1).collect();
-        assert_eq!(lines(&mut Line::new().literal(literal), &octets), whole, "{literal}");
+        let bytes: Vec<&[u8]> = stream.as_bytes().chunks(1).collect();
+        assert_eq!(lines(&mut Line::new().literal(literal), &bytes), whole, "{literal}");
     }
     assert_eq!(lines(&mut Line::new().literal("aa"), &[b"aaa", b"a"]), ["", ""]);
 }
@@ -210,7 +207,7 @@ fn a_terminator_that_may_grow_gives_its_line_at_once_and_is_swallowed_later() {
     let mut filter = Line::new().input_regexp(r"\n+").unwrap();
     assert_eq!(lines(&mut filter, &[b"a\n"]), ["a"]);
     assert_eq!(lines(&mut filter, &[b"\n", b"\n\nb\n\n", b"c"]), ["b"]);
-    assert_eq!(filter.get_pending(), b"c");
+    assert_eq!(filter.pending(), b"c");
 
     let mut filter = Line::new().input_regexp(r"\r\n?").unwrap();
     assert_eq!(lines(&mut filter, &[b"a\r", b"\nb\r", b"c\r"]), ["a", "b", "c"]);
@@ -220,7 +217,7 @@ fn a_terminator_that_may_grow_gives_its_line_at_once_and_is_swallowed_later() {
 fn a_terminator_that_may_still_take_more_keeps_what_is_behind_it_pending() {
     let mut filter = Line::new().input_regexp(r"\n(?:x*y)?").unwrap();
     assert_eq!(lines(&mut filter, &[b"a\nxx"]), ["a"]);
-    assert_eq!(filter.get_pending(), b"xx");
+    assert_eq!(filter.pending(), b"xx");
     assert_eq!(lines(&mut filter.fresh(), &[b"a\nxxyb\n"]), ["a", "b"]);
     assert_eq!(lines(&mut filter, &[b"yb\n"]), ["b"]);
 
@@ -232,7 +229,7 @@ fn a_terminator_that_may_still_take_more_keeps_what_is_behind_it_pending() {
 fn a_line_that_may_still_end_earlier_waits() {
     let mut filter = Line::new().input_regexp("abcd|c").unwrap();
     assert_eq!(lines(&mut filter, &[b"1abc"]), [""; 0]);
-    assert_eq!(filter.get_pending(), b"1abc");
+    assert_eq!(filter.pending(), b"1abc");
     assert_eq!(lines(&mut filter, &[b"d2abc", b"x"]), ["1", "2ab"]);
 }
 
@@ -271,8 +268,8 @@ fn settings_that_make_no_sense_together_are_found_by_check_and_at_first_use() {
     ];
     for mut filter in wrong {
         assert!(filter.check().unwrap_err().is_invalid_setting());
-        filter.get_one_start(b"a\n");
-        let error = filter.get_one().unwrap_err();
+        filter.feed(b"a\n");
+        let error = filter.next_record().unwrap_err();
         assert!(error.is_invalid_setting() && error.is_fatal());
         let mut out = BytesMut::from(&b"before"[..]);
         assert!(filter.put("a".to_owned(), &mut out).unwrap_err().is_invalid_setting());
@@ -296,7 +293,7 @@ fn a_line_that_is_too_long_is_an_error_in_its_place() {
         .remove(0)
         .unwrap_err();
     assert!(error.is_too_long() && !error.is_fatal());
-    assert_eq!(error.octets(), b"This line ");
+    assert_eq!(error.bytes(), b"This line ");
     assert_eq!(lines(&mut filter, &[b"0123456789\n"]), ["0123456789"]);
 }
 
@@ -312,10 +309,10 @@ fn a_line_that_is_too_long_is_reported_before_its_end_and_the_rest_is_dropped() 
     for filter in filters {
         let mut filter = filter.max_length(10);
         let mut records = filter.get(b"good\r\n\rbad, bad, bad, bad").into_iter();
-        assert!(records.any(|record| record.is_err_and(|error| error.octets().len() == 10)));
+        assert!(records.any(|record| record.is_err_and(|error| error.bytes().len() == 10)));
         for _ in 0..1000 {
             assert!(filter.get(b"still the same line").is_empty());
-            assert!(filter.get_pending().len() <= 2);
+            assert!(filter.pending().len() <= 2);
         }
         let records: Vec<String> = filter
             .get(b" end\r\n\rnext\r\n\r")
@@ -338,7 +335,7 @@ fn a_pattern_may_take_a_terminators_length_more_before_a_line_is_too_long() {
             .as_ref()
             .is_err_and(FilterError::is_too_long)
     );
-    assert!(filter.get_pending().is_empty());
+    assert!(filter.pending().is_empty());
     assert!(filter.get(&[b'-'; 100_000]).is_empty());
     assert_eq!(lines(&mut filter, &[b"-\nnext-\n"]), ["next"]);
 }
@@ -351,13 +348,13 @@ fn an_overfull_buffer_gives_the_lines_it_holds_and_then_breaks() {
     assert_eq!(records[1].as_ref().unwrap(), "two");
     let error = records[2].as_ref().unwrap_err();
     assert!(error.is_overflow() && error.is_fatal() && !error.is_too_long());
-    assert_eq!(error.octets(), b"th");
+    assert_eq!(error.bytes(), b"th");
     assert_eq!(records.len(), 3);
 
     for _ in 0..3 {
         let again = filter.get(b"more\n").remove(0).unwrap_err();
-        assert!(again.is_fatal() && again.octets().is_empty());
-        assert!(filter.get_pending().is_empty(), "a broken filter takes no more input");
+        assert!(again.is_fatal() && again.bytes().is_empty());
+        assert!(filter.pending().is_empty(), "a broken filter takes no more input");
     }
     assert!(filter.take_pending().is_empty());
     assert_eq!(lines(&mut filter, &[b"good\n"]), ["good"]);
@@ -377,25 +374,25 @@ fn an_error_can_be_asked_and_shown() {
     fn travels<T: std::error::Error + Send + Sync + 'static>(_: &T) {}
     let error = Line::new().max_length(3).get(b"abcdef\n").remove(0).unwrap_err();
     travels(&error);
-    assert_eq!(error.to_string(), "the record exceeds the maximum length of 3 octets");
+    assert_eq!(error.to_string(), "the record exceeds the maximum length of 3 bytes");
     assert!(format!("{error:?}").contains("abc"));
-    assert_eq!(error.into_octets(), &b"abc"[..]);
+    assert_eq!(error.into_bytes(), &b"abc"[..]);
     assert_eq!(size_of::<FilterError>(), size_of::<usize>());
 }
 
 #[test]
 fn a_switch_after_half_a_newline_swallows_the_other_half() {
-    let (mut seam, mut old, mut middle, mut next) = (Seam::new(), Line::new(), Stream::new(), Stream::new());
+    let (mut seam, mut old, mut middle, mut next) = (Seam::new(), Line::new(), Raw::new(), Raw::new());
     assert_eq!(lines(&mut old, &[b"head\r"]), ["head"]);
     seam.switch(&mut old, &mut middle);
     seam.switch(&mut middle, &mut next);
-    next.get_one_start(seam.trim(b""));
-    next.get_one_start(seam.trim(b"\nbo"));
-    next.get_one_start(seam.trim(b"\ndy"));
-    assert_eq!(next.get_one().unwrap().unwrap(), "bo\ndy");
+    next.feed(seam.trim(b""));
+    next.feed(seam.trim(b"\nbo"));
+    next.feed(seam.trim(b"\ndy"));
+    assert_eq!(next.next_record().unwrap().unwrap(), "bo\ndy");
 }
 
-/// Octets among which terminators are frequent.
+/// Bytes among which terminators are frequent.
 fn streams() -> impl Strategy<Value = Vec<u8>> {
     prop::collection::vec(prop::sample::select(&b"ab\r\r\n\n\n-xy\xff"[..]), 0..80)
 }
@@ -405,25 +402,25 @@ fn cuts() -> impl Strategy<Value = Vec<usize>> {
     prop::collection::vec(0..12_usize, 0..40)
 }
 
-fn chunks<'a>(mut octets: &'a [u8], cuts: &[usize]) -> Vec<&'a [u8]> {
+fn chunks<'a>(mut bytes: &'a [u8], cuts: &[usize]) -> Vec<&'a [u8]> {
     let mut chunks = Vec::new();
     for &cut in cuts {
-        let (chunk, rest) = octets.split_at(cut.min(octets.len()));
+        let (chunk, rest) = bytes.split_at(cut.min(bytes.len()));
         chunks.push(chunk);
-        octets = rest;
+        bytes = rest;
     }
-    chunks.push(octets);
+    chunks.push(bytes);
     chunks
 }
 
-/// All ways to end a line, over octets.
+/// All ways to end a line, over bytes.
 fn modes() -> Vec<Line<Bytes>> {
     let mut modes = exact_modes();
     modes.extend(GROWING.map(|pattern| Line::bytes().input_regexp(pattern).unwrap()));
     modes
 }
 
-/// Those that at any moment have taken exactly the octets of what they gave, but for the octet they say they are owed.
+/// Those that at any moment have taken exactly the bytes of what they gave, but for the byte they say they are owed.
 fn exact_modes() -> Vec<Line<Bytes>> {
     let mut modes = vec![Line::bytes(), Line::bytes().autodetect()];
     modes.extend(["\n", "\r\n", "aa", "\n\n", "\r\n\r", "abab"].map(|literal| Line::bytes().literal(literal)));
@@ -450,7 +447,7 @@ const GROWING: [&str; 8] = [
 type Seen = Result<Bytes, (bool, Bytes)>;
 
 fn seen(record: Result<Bytes, FilterError>) -> Seen {
-    record.map_err(|error| (error.is_too_long(), error.into_octets()))
+    record.map_err(|error| (error.is_too_long(), error.into_bytes()))
 }
 
 proptest! {
@@ -480,23 +477,23 @@ proptest! {
     fn a_switch_to_stream_loses_nothing(stream in streams(), cuts in cuts(), after in 0..6_usize) {
         for mode in exact_modes() {
             let mut whole = mode.fresh();
-            whole.get_one_start(&stream);
+            whole.feed(&stream);
             let mut wanted = 0;
-            while wanted < after && whole.get_one().unwrap().is_some() {
+            while wanted < after && whole.next_record().unwrap().is_some() {
                 wanted += 1;
             }
             let expected = whole.take_pending();
 
-            let (mut seam, mut old, mut next) = (Seam::new(), mode.fresh(), Stream::new());
+            let (mut seam, mut old, mut next) = (Seam::new(), mode.fresh(), Raw::new());
             let (mut lines, mut rest) = (0, Vec::new());
             // The wheel's loop: the filter is looked up afresh before every record.
             let mut switched = wanted == 0;
             for read in chunks(&stream, &cuts) {
                 if switched {
-                    next.get_one_start(seam.trim(read));
+                    next.feed(seam.trim(read));
                 } else {
-                    old.get_one_start(seam.trim(read));
-                    while !switched && old.get_one().unwrap().is_some() {
+                    old.feed(seam.trim(read));
+                    while !switched && old.next_record().unwrap().is_some() {
                         lines += 1;
                         switched = lines == wanted;
                     }
@@ -504,8 +501,8 @@ proptest! {
                         seam.switch(&mut old, &mut next);
                     }
                 }
-                while let Some(octets) = next.get_one().unwrap() {
-                    rest.extend_from_slice(&octets);
+                while let Some(bytes) = next.next_record().unwrap() {
+                    rest.extend_from_slice(&bytes);
                 }
             }
             prop_assert!(switched);
@@ -514,12 +511,12 @@ proptest! {
     }
 
     #[test]
-    fn a_switch_to_another_line_filter_at_any_octet_loses_nothing(stream in streams(), at in 0..80_usize) {
+    fn a_switch_to_another_line_filter_at_any_byte_loses_nothing(stream in streams(), at in 0..80_usize) {
         let (before, behind) = stream.split_at(at.min(stream.len()));
         for mode in modes() {
             let expected: Vec<Seen> = mode.fresh().get(&stream).into_iter().map(seen).collect();
-            let (mut seam, mut first, mut second) = (Seam::new(), Stream::new(), mode.fresh());
-            first.get_one_start(seam.trim(before));
+            let (mut seam, mut first, mut second) = (Seam::new(), Raw::new(), mode.fresh());
+            first.feed(seam.trim(before));
             seam.switch(&mut first, &mut second);
             let mut records = second.get(seam.trim(behind));
             records.extend(second.get(b""));
@@ -538,10 +535,10 @@ proptest! {
                 wire.push(b'\n');
             }
         }
-        wire.extend_from_slice(filter.get_pending());
+        wire.extend_from_slice(filter.pending());
         prop_assert_eq!(&wire, &stream);
-        prop_assert_eq!(filter.get_pending().to_vec(), filter.take_pending());
-        prop_assert!(filter.get_pending().is_empty());
+        prop_assert_eq!(filter.pending().to_vec(), filter.take_pending());
+        prop_assert!(filter.pending().is_empty());
     }
 
     #[test]
@@ -549,12 +546,12 @@ proptest! {
         for mut mode in modes() {
             let expected: Vec<Seen> = mode.fresh().get(&other).into_iter().map(seen).collect();
             mode.get(&stream);
-            let pending = mode.get_pending().to_vec();
+            let pending = mode.pending().to_vec();
             let mut copy = mode.fresh();
-            prop_assert!(copy.get_pending().is_empty() && copy.owed().is_none());
+            prop_assert!(copy.pending().is_empty() && copy.owed().is_none());
             let records: Vec<Seen> = copy.get(&other).into_iter().map(seen).collect();
             prop_assert_eq!(&records, &expected, "{:?}", mode);
-            prop_assert_eq!(mode.get_pending(), pending);
+            prop_assert_eq!(mode.pending(), pending);
         }
     }
 
@@ -563,11 +560,11 @@ proptest! {
         for mode in modes() {
             let mut filter = mode.max_length(limit).max_buffer(limit + extra);
             for _ in 0..20 {
-                filter.get_one_start(&stream);
-                prop_assert!(filter.get_pending().len() <= limit + extra);
+                filter.feed(&stream);
+                prop_assert!(filter.pending().len() <= limit + extra);
             }
-            while filter.get_one().is_ok_and(|record| record.is_some()) {}
-            prop_assert!(filter.get_pending().len() <= limit + extra);
+            while filter.next_record().is_ok_and(|record| record.is_some()) {}
+            prop_assert!(filter.pending().len() <= limit + extra);
         }
     }
 }

@@ -67,23 +67,23 @@ fn one_record_may_become_several_both_ways() {
     assert_eq!(good(&mut filter, &[b"one two\nthree\n"]), ["one", "two", "three"]);
     assert_eq!(put(&mut filter, texts(&["a", "b"])), b"a\r\nb\r\n");
     // The first word has used its line up.
-    filter.get_one_start(b"four five\nsix\n");
-    assert_eq!(filter.get_one().unwrap().unwrap(), "four");
+    filter.feed(b"four five\nsix\n");
+    assert_eq!(filter.next_record().unwrap().unwrap(), "four");
     assert_eq!(filter.take_pending(), "six\n");
-    assert!(filter.get_one().unwrap().is_none());
+    assert!(filter.next_record().unwrap().is_none());
 }
 
 #[test]
 fn pending_are_the_records_as_they_came() {
     let mut map = Map::new(|n: u32| format!("((({n})))"), |text: String| text.len());
     for n in [1, 1, 2, 3, 5] {
-        map.get_one_start(n);
+        map.feed(n);
     }
-    assert_eq!(map.get_pending().copied().collect::<Vec<_>>(), [1, 1, 2, 3, 5]);
+    assert_eq!(map.pending().copied().collect::<Vec<_>>(), [1, 1, 2, 3, 5]);
     for n in [1, 1, 2, 3, 5] {
-        assert_eq!(map.get_one().unwrap().unwrap(), format!("((({n})))"));
+        assert_eq!(map.next_record().unwrap().unwrap(), format!("((({n})))"));
     }
-    assert!(map.get_one().unwrap().is_none());
+    assert!(map.next_record().unwrap().is_none());
 }
 
 #[test]

@@ -4,7 +4,7 @@ use crate::filter_kit::{
     a_fresh_copy_shares_nothing, a_switch_loses_nothing, chunks_do_not_matter, cuts, good, put, stage_battery,
 };
 use bytes::Bytes;
-use poe::filter::{Block, Filter, Line, RecordBlock, Seam, Stage, Stream};
+use poe::filter::{Block, Filter, Line, Raw, RecordBlock, Seam, Stage};
 use proptest::prelude::*;
 
 fn sent(blocks: &mut RecordBlock<u8>, lists: &[&[u8]]) -> Vec<u8> {
@@ -35,11 +35,11 @@ fn the_size_can_be_asked_and_changed_and_what_waits_is_grouped_anew() {
     let mut blocks = RecordBlock::<u8>::new(4);
     assert_eq!(blocks.blocksize(), 4);
     assert!(blocks.get([1, 2, 3]).is_empty());
-    assert_eq!(blocks.get_pending().count(), 3);
+    assert_eq!(blocks.pending().count(), 3);
     blocks.set_blocksize(1.try_into().unwrap());
     assert_eq!(blocks.blocksize(), 1);
     for n in [1, 2, 3] {
-        assert_eq!(blocks.get_one().unwrap().unwrap(), [n]);
+        assert_eq!(blocks.next_record().unwrap().unwrap(), [n]);
     }
 }
 
@@ -88,7 +88,7 @@ fn without_it_everything_leaves_and_what_waited_first() {
 #[test]
 fn a_fresh_copy_has_empty_buffers_both_ways() {
     let mut blocks = RecordBlock::<u8>::new(3).check_put(true);
-    blocks.get_one_start(1);
+    blocks.feed(1);
     sent(&mut blocks, &[&[1]]);
     let copy = blocks.fresh();
     assert_eq!((copy.blocksize(), copy.checkput()), (3, true));
@@ -100,12 +100,12 @@ fn waiting_records_are_pending_as_they_were_on_the_wire() {
     let mut seam = Seam::new();
     let mut old = Line::new().then(RecordBlock::new(3));
     assert_eq!(good(&mut old, &[b"1\r\n2\n3\n4\r\n", b"\xc3\xa9\r"]), [["1", "2", "3"]]);
-    assert_eq!(old.get_pending(), b"4\r\n\xc3\xa9\r");
+    assert_eq!(old.pending(), b"4\r\n\xc3\xa9\r");
     assert_eq!(old.owed(), None);
-    old.get_one_start(seam.trim(b"\nhalf"));
-    let mut next = Stream::new();
+    old.feed(seam.trim(b"\nhalf"));
+    let mut next = Raw::new();
     seam.switch(&mut old, &mut next);
-    assert_eq!(next.get_one().unwrap().unwrap(), &b"4\r\n\xc3\xa9\r\nhalf"[..]);
+    assert_eq!(next.next_record().unwrap().unwrap(), &b"4\r\n\xc3\xa9\r\nhalf"[..]);
 }
 
 #[test]
@@ -113,18 +113,18 @@ fn an_error_between_waiting_records_leaves_the_wire_alone() {
     let mut filter = Line::new().then(RecordBlock::new(2));
     let records = filter.get(b"1\n\xff\n");
     assert!(records.len() == 1 && records[0].is_err());
-    assert_eq!(filter.get_pending(), b"1\n");
+    assert_eq!(filter.pending(), b"1\n");
     assert_eq!(good(&mut filter, &[b"2\n"]), [["1", "2"]]);
-    assert!(filter.get_pending().is_empty());
+    assert!(filter.pending().is_empty());
 }
 
 #[test]
-fn a_smaller_size_gives_groups_whose_octets_leave_one_by_one() {
+fn a_smaller_size_gives_groups_whose_bytes_leave_one_by_one() {
     let mut filter = Line::new().then(RecordBlock::new(5));
     assert!(filter.get(b"1\n2\n3\n4\n").is_empty());
     filter.stage_mut().set_blocksize(2.try_into().unwrap());
-    assert_eq!(filter.get_one().unwrap().unwrap(), ["1", "2"]);
-    assert_eq!(filter.get_pending(), b"3\n4\n");
+    assert_eq!(filter.next_record().unwrap().unwrap(), ["1", "2"]);
+    assert_eq!(filter.pending(), b"3\n4\n");
 }
 
 proptest! {
@@ -133,9 +133,9 @@ proptest! {
         let text = Line::new().then(RecordBlock::new(size));
         chunks_do_not_matter(&text, &stream, &cuts)?;
         a_fresh_copy_shares_nothing(&text, &stream, b"x\ny\n")?;
-        let octets = Line::bytes().then(RecordBlock::<Bytes>::new(size));
-        chunks_do_not_matter(&octets, &stream, &cuts)?;
-        a_switch_loses_nothing(&octets, &stream, &cuts, after)?;
+        let bytes = Line::bytes().then(RecordBlock::<Bytes>::new(size));
+        chunks_do_not_matter(&bytes, &stream, &cuts)?;
+        a_switch_loses_nothing(&bytes, &stream, &cuts, after)?;
         a_switch_loses_nothing(&Block::fixed(3).then(RecordBlock::<Bytes>::new(size)), &stream, &cuts, after)?;
     }
 

@@ -45,8 +45,8 @@ impl Serializer for Backwards {
         Ok(text.bytes().rev().collect())
     }
 
-    fn thaw(&self, octets: &[u8]) -> Result<Thing, Cause> {
-        let text = String::from_utf8(octets.iter().rev().copied().collect())?;
+    fn thaw(&self, bytes: &[u8]) -> Result<Thing, Cause> {
+        let text = String::from_utf8(bytes.iter().rev().copied().collect())?;
         match text.split_once('\0') {
             Some(("SCALAR", text)) => Ok(Thing::Scalar(text.to_owned())),
             Some(("Package", items)) => Ok(Thing::Package(
@@ -62,7 +62,7 @@ fn freezes_and_thaws<S: Serializer<Record = Thing>>(make: impl Fn() -> S) {
         let mut filter = Reference::new(make()).compression(compression);
         let frames: Vec<u8> = things().into_iter().flat_map(|thing| put(&mut filter, thing)).collect();
         assert_eq!(good(&mut filter, &[&frames]), things());
-        assert!(filter.get_pending().is_empty());
+        assert!(filter.pending().is_empty());
     }
 }
 
@@ -108,8 +108,8 @@ fn frames_are_those_of_perl() {
 fn what_is_pending_can_be_read_again() {
     let mut filter = Reference::new(Storable::<Vec<u8>>::new());
     let frame = put(&mut filter, vec![2, 4, 6]);
-    filter.get_one_start(&frame);
-    let pending = filter.get_pending().to_vec();
+    filter.feed(&frame);
+    let pending = filter.pending().to_vec();
     assert_eq!(good(&mut filter, &[&pending]), [[2, 4, 6], [2, 4, 6]]);
 }
 
@@ -134,7 +134,7 @@ fn a_bad_payload_is_an_error_in_its_place() {
         let mut records = filter.get(&stream).into_iter();
         assert_eq!(records.next().unwrap().unwrap().as_i64(), Some(7));
         let error = records.next().unwrap().unwrap_err();
-        assert!(!error.is_fatal() && error.octets() == b"123456789012" && error.source().is_some());
+        assert!(!error.is_fatal() && error.bytes() == b"123456789012" && error.source().is_some());
         assert!(!records.next().unwrap().unwrap_err().is_fatal());
         assert_eq!(records.next().unwrap().unwrap().as_i64(), Some(7));
         assert!(records.next().is_none());
@@ -151,7 +151,7 @@ fn more_than_the_buffer_may_hold_is_fatal() {
     );
     let mut filter = filter.fresh();
     let error = filter.get(b"7\0").pop();
-    assert!(error.is_none(), "a frame of ten octets has its place");
+    assert!(error.is_none(), "a frame of ten bytes has its place");
     for small in [0, 1, 2] {
         let filter = Reference::new(Storable::<Value>::new()).max_buffer(small);
         assert!(filter.check().unwrap_err().is_invalid_setting(), "{small}");
@@ -179,17 +179,17 @@ fn an_inflation_is_bounded() {
     let over = put(&mut filter, "x".repeat(999));
     let mut records = filter.get(&[bomb, fits, over].concat()).into_iter();
     let error = records.next().unwrap().unwrap_err();
-    assert!(error.is_too_long() && !error.is_fatal() && error.octets().len() > 900);
+    assert!(error.is_too_long() && !error.is_fatal() && error.bytes().len() > 900);
     assert_eq!(records.next().unwrap().unwrap().len(), 998);
     assert!(records.next().unwrap().unwrap_err().is_too_long());
 }
 
-/// A zlib stream that is cut, or followed by something, at each octet.
+/// A zlib stream that is cut, or followed by something, at each byte.
 #[test]
 fn a_cut_zlib_stream_is_an_error() {
     let mut filter = Reference::new(Json::<String>::new()).compression(true);
     let frame = put(&mut filter, "some text, some text".to_owned());
-    let payload = &frame[frame.iter().position(|&octet| octet == 0).unwrap() + 1..];
+    let payload = &frame[frame.iter().position(|&byte| byte == 0).unwrap() + 1..];
     for length in 0..payload.len() {
         let cut = [format!("{length}\0").as_bytes(), &payload[..length]].concat();
         let error = filter.get(&cut).remove(0).unwrap_err();
@@ -207,7 +207,7 @@ fn the_serializer_refuses_to_thaw() {
     assert_eq!(good(&mut filter, &[b"8\0x\0RALACS"]), [Thing::Scalar("x".to_owned())]);
     for refused in [&b"5\0other"[..], b"1\0\xff", b"9\0x\0egakcaP"] {
         let error = filter.get(refused).remove(0).unwrap_err();
-        assert!(!error.is_fatal() && error.octets() == &refused[2..], "{error}");
+        assert!(!error.is_fatal() && error.bytes() == &refused[2..], "{error}");
     }
     assert_eq!(good(&mut filter, &[b"8\0x\0RALACS"]).len(), 1);
 }

@@ -2,7 +2,7 @@
 
 use crate::filter_kit::{a_fresh_copy_shares_nothing, a_switch_loses_nothing, chunks_do_not_matter, cuts, good, put};
 use bytes::{Bytes, BytesMut};
-use poe::filter::{Block, Filter, Grep, Layer, Line, Map, Octets, RecordBlock, Stackable};
+use poe::filter::{Block, ByteStage, Filter, Grep, Layer, Line, Map, RecordBlock, Stackable};
 use proptest::prelude::*;
 
 fn parens() -> Map<String> {
@@ -27,11 +27,11 @@ fn records_go_through_all_filters_in_order() {
     let mut stack = stack();
     assert!(stack.get(b"test one (1)!test two (2)!").is_empty());
     // POE shows what the last filter has; here it is what another filter could parse.
-    assert_eq!(stack.get_pending(), b"test one (1)!");
+    assert_eq!(stack.pending(), b"test one (1)!");
     let block = good(&mut stack, &[b"test three (3)!test four (100)!"]).remove(0);
     assert_eq!(block, ["(((test one (1))))", "(((test four (100))))"]);
     assert_eq!(put(&mut stack, block), b"(((test one (1))))!(((test four (100))))!");
-    assert!(stack.get_pending().is_empty());
+    assert!(stack.pending().is_empty());
 }
 
 #[test]
@@ -42,7 +42,7 @@ fn the_typed_chain_does_the_same() {
         .then(ones())
         .then(RecordBlock::new(2));
     assert!(chain.get(b"test one (1)!test two (2)!").is_empty());
-    assert_eq!(chain.get_pending(), b"test one (1)!");
+    assert_eq!(chain.pending(), b"test one (1)!");
     let block = good(&mut chain, &[b"test three (3)!test four (100)!"]).remove(0);
     assert_eq!(block, ["(((test one (1))))", "(((test four (100))))"]);
     assert_eq!(put(&mut chain, block), b"(((test one (1))))!(((test four (100))))!");
@@ -72,19 +72,19 @@ fn what_came_while_the_stack_was_incomplete_waits() {
     assert!(stack.get(b"a1!b1").is_empty());
     let block = stack.pop().unwrap();
     let line = stack.shift().unwrap();
-    stack.get_one_start(b"!c1!");
-    let error = stack.get_one().unwrap_err();
+    stack.feed(b"!c1!");
+    let error = stack.next_record().unwrap_err();
     assert!(error.is_invalid_setting() && error.is_fatal());
     assert!(error.to_string().contains("Map"), "{error}");
     assert!(stack.put(vec![], &mut BytesMut::new()).is_err());
-    assert_eq!(stack.get_pending(), b"a1!b1!c1!");
+    assert_eq!(stack.pending(), b"a1!b1!c1!");
     stack.push(block);
     stack.unshift(line);
     assert_eq!(
         good(&mut stack, &[b"d1!"]),
         [["(((a1)))", "(((b1)))"], ["(((c1)))", "(((d1)))"]]
     );
-    assert!(stack.get_pending().is_empty());
+    assert!(stack.pending().is_empty());
 }
 
 #[test]
@@ -98,7 +98,7 @@ fn a_fresh_stack_has_filters_of_its_own() {
 }
 
 #[test]
-fn an_empty_stack_passes_octets() {
+fn an_empty_stack_passes_bytes() {
     let mut stack = Stackable::<Bytes>::default();
     assert!(stack.check().is_ok());
     assert_eq!(good(&mut stack, &[b"any", b"thing"]), ["any", "thing"]);
@@ -111,9 +111,9 @@ fn an_empty_stack_passes_octets() {
 fn a_popped_filter_leaves_its_records_to_the_others() {
     let mut stack =
         Stackable::<String, String>::new([Layer::filter(Line::new()), Layer::stage(RecordBlock::<String>::new(3))]);
-    stack.get_one_start(b"one\ntwo\nthr");
+    stack.feed(b"one\ntwo\nthr");
     assert!(
-        stack.get_one().unwrap_err().is_invalid_setting(),
+        stack.next_record().unwrap_err().is_invalid_setting(),
         "lists are not strings"
     );
     stack.pop();
@@ -124,13 +124,13 @@ fn a_popped_filter_leaves_its_records_to_the_others() {
     assert!(lists.get(b"one\ntwo\nthr").is_empty());
     lists.pop();
     lists.push(Layer::stage(RecordBlock::<String>::new(2)));
-    assert_eq!(lists.get_pending(), b"one\ntwo\nthr");
-    assert_eq!(lists.get_one().unwrap().unwrap(), ["one", "two"]);
-    assert_eq!(lists.get_pending(), b"thr");
+    assert_eq!(lists.pending(), b"one\ntwo\nthr");
+    assert_eq!(lists.next_record().unwrap().unwrap(), ["one", "two"]);
+    assert_eq!(lists.pending(), b"thr");
 }
 
 #[test]
-fn a_filter_of_octets_that_is_popped_leaves_its_octets() {
+fn a_filter_of_bytes_that_is_popped_leaves_its_bytes() {
     let mut stack = Stackable::<String>::new([Layer::filter(Block::new()), Layer::filter(Line::new())]);
     assert_eq!(good(&mut stack, &[b"6\0one\ntx1\0w"]), ["one"]);
     let line = stack.pop().unwrap();
@@ -140,7 +140,7 @@ fn a_filter_of_octets_that_is_popped_leaves_its_octets() {
 }
 
 #[test]
-fn a_shifted_filter_leaves_its_octets_to_the_next() {
+fn a_shifted_filter_leaves_its_bytes_to_the_next() {
     let mut stack = Stackable::<String>::new([Layer::filter(Block::new()), Layer::filter(Line::new())]);
     assert_eq!(good(&mut stack, &[b"5\0one\nt3\0wo"]), ["one"]);
     stack.shift();
@@ -148,10 +148,10 @@ fn a_shifted_filter_leaves_its_octets_to_the_next() {
 }
 
 #[test]
-fn an_unshifted_filter_gets_the_octets_that_the_first_had() {
+fn an_unshifted_filter_gets_the_bytes_that_the_first_had() {
     let mut stack = Stackable::<String>::new([Layer::filter(Line::new())]);
-    stack.get_one_start(b"start\n4\0one\n");
-    assert_eq!(stack.get_one().unwrap().unwrap(), "start");
+    stack.feed(b"start\n4\0one\n");
+    assert_eq!(stack.next_record().unwrap().unwrap(), "start");
     stack.unshift(Layer::filter(Block::new()));
     assert_eq!(good(&mut stack, &[b"4\0two\n"]), ["one", "two"]);
 }
@@ -163,10 +163,10 @@ fn half_a_newline_is_swallowed_wherever_its_line_is() {
     assert!(stack.get(b"one\r").is_empty());
     assert_eq!(stack.owed(), None);
     assert!(stack.get(b"\n").is_empty());
-    assert_eq!(stack.get_pending(), b"one\r\n");
+    assert_eq!(stack.pending(), b"one\r\n");
     assert_eq!(good(&mut stack, &[b"two\r"]), [["one", "two"]]);
     assert_eq!(stack.owed(), Some(b'\n'));
-    assert!(stack.get(b"\n").is_empty() && stack.get_pending().is_empty());
+    assert!(stack.get(b"\n").is_empty() && stack.pending().is_empty());
 }
 
 #[test]
@@ -174,11 +174,11 @@ fn half_a_newline_of_a_rejected_line_is_nobodys() {
     let mut stack = stack_of_pairs();
     assert!(stack.get(b"1\nb\r").is_empty());
     assert!(stack.get(b"\n").is_empty());
-    assert_eq!(stack.get_pending(), b"1\n");
+    assert_eq!(stack.pending(), b"1\n");
     let mut chain = Line::new().grep(|line| line.contains('1')).then(RecordBlock::new(2));
     assert!(chain.get(b"1\nb\r").is_empty());
     assert!(chain.get(b"\n").is_empty());
-    assert_eq!(chain.get_pending(), b"1\n");
+    assert_eq!(chain.pending(), b"1\n");
 }
 
 fn stack_of_pairs() -> Stackable<Vec<String>> {
@@ -211,7 +211,7 @@ fn a_full_filter_in_a_stack_breaks_it_and_pending_stays_true() {
     let mut stack = Stackable::<Vec<String>>::new([Layer::filter(line()), Layer::stage(RecordBlock::<String>::new(2))]);
     let records = stack.get(b"one\n123456789");
     assert!(records.last().unwrap().as_ref().unwrap_err().is_fatal());
-    assert_eq!(stack.get_pending(), b"one\n");
+    assert_eq!(stack.pending(), b"one\n");
     let mut chain = line().then(RecordBlock::new(2));
     assert!(
         chain
@@ -222,7 +222,7 @@ fn a_full_filter_in_a_stack_breaks_it_and_pending_stays_true() {
             .unwrap_err()
             .is_fatal()
     );
-    assert_eq!(chain.get_pending(), b"one\n");
+    assert_eq!(chain.pending(), b"one\n");
 }
 
 #[test]
@@ -241,14 +241,14 @@ fn layers_must_fit() {
 proptest! {
     #[test]
     fn laws_of_a_stack(stream in prop::collection::vec(prop::sample::select(&b"1ab\r\n\n\xff"[..]), 0..60), cuts in cuts(), after in 1..3_usize) {
-        let octets = Stackable::<Vec<Bytes>>::new([
+        let bytes = Stackable::<Vec<Bytes>>::new([
             Layer::filter(Line::bytes()),
             Layer::stage(Grep::code(|line: &Bytes| line.contains(&b'1'))),
             Layer::stage(RecordBlock::<Bytes>::new(2)),
         ]);
-        chunks_do_not_matter(&octets, &stream, &cuts)?;
-        a_switch_loses_nothing(&octets, &stream, &cuts, after)?;
-        a_fresh_copy_shares_nothing(&octets, &stream, b"1\n1\n")?;
+        chunks_do_not_matter(&bytes, &stream, &cuts)?;
+        a_switch_loses_nothing(&bytes, &stream, &cuts, after)?;
+        a_fresh_copy_shares_nothing(&bytes, &stream, b"1\n1\n")?;
         let text = Stackable::<Vec<String>>::new([Layer::filter(Line::new()), Layer::stage(parens()), Layer::stage(RecordBlock::<String>::new(2))]);
         chunks_do_not_matter(&text, &stream, &cuts)?;
     }
@@ -258,7 +258,7 @@ proptest! {
     fn laws_of_a_filter_above_a_filter(text in "[ab\n]{0,60}", frames in prop::collection::vec(0..6_usize, 0..30), cuts in cuts()) {
         let stream: Vec<u8> = crate::filter_kit::chunks(text.as_bytes(), &frames).into_iter().flat_map(|frame| put(&mut Block::new(), frame.to_vec())).collect();
         let expected = good(&mut Line::new().literal("\n"), &[text.as_bytes()]);
-        let chain = Block::new().then(Octets(Line::new().literal("\n")));
+        let chain = Block::new().then(ByteStage(Line::new().literal("\n")));
         chunks_do_not_matter(&chain, &stream, &cuts)?;
         prop_assert_eq!(&good(&mut chain.fresh(), &[&stream]), &expected);
         let stack = Stackable::<String>::new([Layer::filter(Block::new()), Layer::filter(Line::new().literal("\n"))]);
@@ -273,16 +273,16 @@ proptest! {
         let mut stack = Stackable::<Bytes>::new([Layer::filter(Line::bytes())]);
         let (mut records, mut steps) = (Vec::new(), 0);
         for read in crate::filter_kit::chunks(&stream, &cuts) {
-            stack.get_one_start(read);
-            while let Some(record) = stack.get_one().unwrap() {
+            stack.feed(read);
+            while let Some(record) = stack.next_record().unwrap() {
                 records.push(record);
                 steps += 1;
                 if steps % every == 0 {
                     let layers = stack.filters().len();
                     match layers {
                         1 if steps % 2 == 0 => stack.push(Layer::stage(Grep::code(|_: &Bytes| true))),
-                        1 => stack.unshift(Layer::filter(poe::filter::Stream::new())),
-                        _ if stack.filter_types()[0].contains("Stream") => drop(stack.shift()),
+                        1 => stack.unshift(Layer::filter(poe::filter::Raw::new())),
+                        _ if stack.filter_types()[0].contains("Raw") => drop(stack.shift()),
                         _ => drop(stack.pop()),
                     }
                 }

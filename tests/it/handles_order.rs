@@ -151,7 +151,7 @@ async fn a_wrong_type_inside_the_kernel_is_a_failure_as_ever_also_in_the_handler
     let kernel = Kernel::new();
     let letters = letters(&kernel);
     life("S", |cx| cx.alias_set("S").unwrap())
-        .on("go", |cx, ()| -> poe::Handled {
+        .on("go", |cx, ()| -> poe::HandlerResult {
             let me = cx.session_id();
             cx.call::<_, ()>(me, "number", "text")?;
             Ok(())
@@ -188,7 +188,7 @@ async fn a_post_to_a_missing_event_is_a_dead_letter_unless_default_takes_it() {
 async fn an_accepted_post_whose_session_stops_first_is_a_dead_letter() {
     type Ender = fn(&mut Cx<'_>);
     let enders: [(&str, Ender); 4] = [
-        ("stop", |cx| cx.stop()),
+        ("stop", |cx| cx.stop_all()),
         ("a failure", |_| panic!("on purpose")),
         ("a signal", |cx| cx.signal(cx.session_id(), "TERM", ()).unwrap()),
         ("its end", |cx| drop(cx.alias_remove("worker"))),

@@ -10,7 +10,7 @@ const DOUBLE: Event<u32, u32> = Event::new("double");
 fn doubler() -> Kernel {
     let kernel = Kernel::new();
     Session::builder(())
-        .on(START, |cx, ()| -> poe::Handled {
+        .on(START, |cx, ()| -> poe::HandlerResult {
             cx.alias_set("doubler")?;
             cx.refcount_increment(cx.session_id(), "on duty")?;
             Ok(())

@@ -3,7 +3,7 @@
 use crate::socket_kit::within;
 use poe::component::{AfterFailure, KernelPool, PoolHandle, PoolOutcome, TcpServer};
 use poe::event::START;
-use poe::{Event, Failure, Handled, Kernel, OnFailure, Session, SessionId};
+use poe::{Event, Failure, HandlerResult, Kernel, OnFailure, Session, SessionId};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
@@ -179,7 +179,7 @@ async fn the_same_code_serves_on_one_kernel() {
 fn fails_on_request(
     server: poe::component::TcpServerBuilder<(), poe::filter::Line>,
 ) -> poe::component::TcpServerBuilder<(), poe::filter::Line> {
-    server.client_input(|cx, line| -> Handled {
+    server.client_input(|cx, line| -> HandlerResult {
         if line == "fail" {
             return Err(Failure::msg("as asked"));
         }

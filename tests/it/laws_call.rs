@@ -2,7 +2,7 @@
 
 use crate::laws_kit::*;
 use poe::event::{START, STOP};
-use poe::{Context, Failure, Handled, Reply, Session, SessionId, Signal};
+use poe::{Context, Failure, HandlerResult, Reply, Session, SessionId, Signal};
 use std::cell::Cell;
 use std::rc::Rc;
 
@@ -17,7 +17,7 @@ fn facts<H>(cx: &Context<'_, H>) -> String {
 async fn l12_a_call_runs_at_once_nests_and_restores_who_is_active() {
     let kernel = kernel();
     let b = life("B", nothing)
-        .on("ask", |cx, n: i64| -> Handled<Reply<i64>> {
+        .on("ask", |cx, n: i64| -> HandlerResult<Reply<i64>> {
             let asker = cx.sender();
             say(facts(cx));
             let sum: i64 = cx.call(asker, "add", n)?;
@@ -32,7 +32,7 @@ async fn l12_a_call_runs_at_once_nests_and_restores_who_is_active() {
             cx.yield_to("queued", ());
         })
         .on("queued", |_, ()| say("queued"))
-        .on("go", move |cx, ()| -> Handled {
+        .on("go", move |cx, ()| -> HandlerResult {
             *cx.heap = 6;
             let answer: i64 = cx.call(b, "ask", 1_i64)?;
             say(format!("{answer} {} {}", *cx.heap, facts(cx)));
@@ -62,7 +62,7 @@ async fn l12_a_call_runs_at_once_nests_and_restores_who_is_active() {
 async fn l13_a_call_to_oneself_is_a_bare_invocation() {
     let kernel = kernel();
     life("A", |cx| cx.yield_to("outer", ()))
-        .on("outer", |cx, ()| -> Handled {
+        .on("outer", |cx, ()| -> HandlerResult {
             let me = cx.session_id();
             cx.call::<(), ()>(me, "inner", ())?;
             let thrown = cx.call::<(), ()>(me, "throws", ()).unwrap_err();

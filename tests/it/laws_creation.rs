@@ -2,7 +2,7 @@
 
 use crate::laws_kit::*;
 use poe::event::{CHILD, ChildReason, DEFAULT, START, STOP};
-use poe::{Handled, Session, Signal};
+use poe::{HandlerResult, Session, Signal};
 
 #[tokio::test(start_paused = true)]
 async fn l18_start_then_the_parent_is_told_then_create_returns() {
@@ -78,7 +78,7 @@ async fn l21_a_start_that_fails_leaves_the_session_alive_until_its_die() {
     let kernel = kernel();
     life("P", |cx| {
         let child = life("C", nothing)
-            .on(START, |cx, ()| -> Handled {
+            .on(START, |cx, ()| -> HandlerResult {
                 named(cx.session_id(), "C");
                 cx.sig("DIE", "died");
                 fail("trouble")
@@ -133,7 +133,7 @@ async fn l24_what_vanished_during_its_start_is_returned_without_a_word() {
     let kernel = kernel();
     life("P", go)
         .on("go", |cx, ()| {
-            let brief = life("brief", |cx| cx.stop()).create_in(cx);
+            let brief = life("brief", |cx| cx.stop_all()).create_in(cx);
             assert!(!cx.is_alive(brief.unwrap()));
             say("goes on");
         })
@@ -154,7 +154,7 @@ async fn l24_what_vanished_during_its_start_is_returned_without_a_word() {
         .on(CHILD, |cx, child| {
             say(child.reason);
             if child.reason == ChildReason::Create {
-                cx.stop();
+                cx.stop_all();
             }
         })
         .create(&kernel)
@@ -182,7 +182,7 @@ async fn l25_detaching_in_a_posted_start_is_a_loss() {
     let kernel = kernel();
     life("P", |cx| {
         life("C", nothing)
-            .on(START, |cx, ()| -> Handled {
+            .on(START, |cx, ()| -> HandlerResult {
                 named(cx.session_id(), "C");
                 if cx.caller_state().is_some() {
                     cx.detach_myself()?;

@@ -2,7 +2,7 @@
 
 use crate::laws_kit::*;
 use poe::event::{START, STOP};
-use poe::{Handled, Kernel, Session, SessionBuilder, Signal};
+use poe::{HandlerResult, Kernel, Session, SessionBuilder, Signal};
 
 /// A session that says which DIE it hears, and handles it if it is to.
 fn hears(name: &'static str, handles: bool) -> SessionBuilder<()> {
@@ -71,11 +71,11 @@ async fn l66_a_panic_and_a_wrong_argument_take_the_same_road() {
 /// Grandparent, parent with two children; the elder one fails.
 fn family(kernel: &Kernel, who_handles: &'static str) {
     hears("grandparent", who_handles == "grandparent")
-        .on("go", move |cx, ()| -> Handled {
+        .on("go", move |cx, ()| -> HandlerResult {
             hears("parent", who_handles == "parent")
-                .on("go", move |cx, ()| -> Handled {
+                .on("go", move |cx, ()| -> HandlerResult {
                     let elder = hears("elder", false)
-                        .on("go", |cx, ()| -> Handled {
+                        .on("go", |cx, ()| -> HandlerResult {
                             hears("grandchild", false).create_in(cx)?;
                             cx.yield_to("fail", ());
                             Ok(())
@@ -206,7 +206,7 @@ async fn l71_a_handler_that_fails_on_a_die_of_the_users_own_raises_another_die()
         cx.sig("DIE", "die");
         cx.delay("bye", ms(5), ());
     })
-    .on("die", |cx, signal: Signal| -> Handled {
+    .on("die", |cx, signal: Signal| -> HandlerResult {
         cx.sig_handled();
         say(format!("a failure: {}", signal.die().is_some()));
         match signal.die() {
@@ -226,7 +226,7 @@ async fn l71_a_handler_that_fails_on_a_die_of_the_users_own_raises_another_die()
 async fn l37_a_failure_in_stop_ends_the_run_after_lose_and_freeing() {
     let kernel = kernel();
     life("P", go)
-        .on("go", |cx, ()| -> Handled {
+        .on("go", |cx, ()| -> HandlerResult {
             Session::builder(())
                 .on(START, |cx, ()| named(cx.session_id(), "C"))
                 .on(STOP, |_, ()| fail("in _stop"))

@@ -2,7 +2,7 @@
 
 use crate::laws_kit::*;
 use poe::event::{DEFAULT, START, STOP, Unhandled};
-use poe::{Event, Handled, Reply, Session, States};
+use poe::{Event, HandlerResult, Reply, Session, States};
 use std::cell::Cell;
 use std::rc::Rc;
 
@@ -45,7 +45,7 @@ async fn l59_an_answer_is_the_same_value_across_sessions_as_in_a_call_to_oneself
         .unwrap();
     let got = shared.clone();
     echo(|_| ())
-        .on("go", move |cx, ()| -> Handled {
+        .on("go", move |cx, ()| -> HandlerResult {
             let other: Rc<u32> = cx.call(callee, "what", ())?;
             assert!(Rc::ptr_eq(&other, &got));
             Ok(())
@@ -231,7 +231,7 @@ async fn l65_the_sender_is_who_was_active_then() {
         .create(&kernel)
         .unwrap();
     life("A", go)
-        .on("go", move |cx, ()| -> Handled {
+        .on("go", move |cx, ()| -> HandlerResult {
             cx.post(b, "hello", "post")?;
             cx.call::<_, ()>(b, "hello", "call")?;
             cx.delay("timer", ms(1), ());

@@ -4,7 +4,7 @@
 
 use poe::event::{CHILD, ChildReason, DEFAULT, PARENT, START, STOP};
 use poe::testing::assert_no_leaks;
-use poe::{AnyArg, Context, Failure, Handled, Kernel, Reply, Session, SessionBuilder, SessionId};
+use poe::{AnyArg, Context, Failure, HandlerResult, Kernel, Reply, Session, SessionBuilder, SessionId};
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::future::Future;
@@ -104,7 +104,7 @@ fn given(result: Option<AnyArg>) -> String {
     )
 }
 
-pub(crate) fn fail(text: &str) -> Handled {
+pub(crate) fn fail(text: &str) -> HandlerResult {
     Err(Failure::msg(text))
 }
 

@@ -22,7 +22,7 @@ async fn held_by(session: SessionBuilder<()>) -> Vec<HoldKind> {
     let kinds = holds(&kernel, "S").await;
     if !kinds.is_empty() {
         assert!(kernel.session_count() >= 1);
-        kernel.stop().unwrap();
+        kernel.stop_all().unwrap();
     }
     run(&kernel).await;
     kinds
@@ -165,7 +165,7 @@ async fn l30_the_kernel_is_never_collected() {
         run(&kernel).await;
         assert!(kernel.is_alive(kernel.id()));
     }
-    kernel.stop().unwrap();
+    kernel.stop_all().unwrap();
     assert!(kernel.is_alive(kernel.id()));
 }
 

@@ -93,7 +93,7 @@ async fn l74_after_its_sessions_death_it_does_nothing_and_says_so() {
         .on(SUM, |_, (mine, given)| Reply(mine + given))
         .create(&kernel)
         .unwrap();
-    kernel.stop().unwrap();
+    kernel.stop_all().unwrap();
     let refused = postback.post(9).unwrap_err();
     assert!(refused.is_no_such_session());
     assert_eq!(refused.into_arg(), 9);

@@ -2,7 +2,7 @@
 
 use crate::laws_kit::*;
 use poe::event::{START, STOP};
-use poe::{Handled, KERNEL_SHUTDOWN, Session};
+use poe::{HandlerResult, KERNEL_SHUTDOWN, Session};
 use std::cell::Cell;
 use std::rc::Rc;
 use std::time::SystemTime;
@@ -39,9 +39,9 @@ async fn l87_after_stop_the_rest_of_the_handler_speaks_for_the_kernel() {
     let kernel = kernel();
     life("A", lives(50)).create(&kernel).unwrap();
     life("B", go)
-        .on("go", |cx, ()| -> Handled {
+        .on("go", |cx, ()| -> HandlerResult {
             cx.yield_to("never", ());
-            cx.stop();
+            cx.stop_all();
             assert!(cx.active_session().is_kernel());
             assert_eq!((cx.active_event().unwrap().as_str(), cx.event_count()), ("go", 0));
             cx.yield_to("never", ());
@@ -63,8 +63,8 @@ async fn l87_after_stop_the_rest_of_the_handler_speaks_for_the_kernel() {
 async fn l87_in_ones_own_stop_too() {
     let kernel = kernel();
     life("S", nothing)
-        .on(STOP, |cx, ()| -> Handled {
-            cx.stop();
+        .on(STOP, |cx, ()| -> HandlerResult {
+            cx.stop_all();
             let new = life("new", |cx| cx.delay("bye", ms(5), ()))
                 .on("hello", |cx, how: &str| say(format!("{how} from {}", nm(cx.sender()))))
                 .create_in(cx)?;
@@ -137,7 +137,7 @@ async fn a_run_inside_a_run_is_refused() {
         .on("go", move |_, ()| {
             let refused = poll_once(inner.run()).unwrap().unwrap_err();
             assert!(refused.is_already_running());
-            assert!(inner.stop().unwrap_err().is_busy());
+            assert!(inner.stop_all().unwrap_err().is_busy());
             say("refused twice");
         })
         .create(&kernel)
@@ -179,7 +179,7 @@ async fn run_while_looks_at_its_flag_before_each_slice() {
         .unwrap();
     kernel.run_while(&flag).await.unwrap();
     assert_eq!(kernel.session_count(), 1);
-    kernel.stop().unwrap();
+    kernel.stop_all().unwrap();
     assert_eq!(said(), ["3"]);
 }
 
@@ -431,7 +431,7 @@ async fn serve_until_ends_with_the_kernel_if_that_ends_first() {
         .unwrap();
     let failed = kernel.serve_until(std::future::pending::<()>(), ms(100)).await;
     assert!(failed.unwrap_err().to_string().contains("before its end"));
-    life("B", |cx| cx.stop()).create(&kernel).unwrap();
+    life("B", |cx| cx.stop_all()).create(&kernel).unwrap();
     assert_eq!(said(), ["A stop", "B stop"]);
     let handle = kernel.handle();
     life("C", lives(10_000)).create(&kernel).unwrap();

@@ -1,7 +1,7 @@
 //! Laws G: signals through the tree of sessions. Those of the operating system are in `os_signals`.
 
 use crate::laws_kit::*;
-use poe::{Event, Handled, Kernel, SessionBuilder, Signal, SignalClass};
+use poe::{Event, HandlerResult, Kernel, SessionBuilder, Signal, SignalClass};
 use std::cell::Cell;
 use std::rc::Rc;
 
@@ -129,7 +129,7 @@ async fn l48_targets_and_watchers_are_as_they_were_when_the_dispatch_began() {
         .create(&kernel)
         .unwrap();
     hears("B", &["note"])
-        .on(HEARD, move |cx, signal| -> Handled {
+        .on(HEARD, move |cx, signal| -> HandlerResult {
             say(format!("B hears {}", signal.name()));
             if !flag.replace(true) {
                 cx.call::<(), ()>("A", "deaf", ())?;
@@ -188,7 +188,7 @@ async fn l50_handled_counts_at_once_and_by_a_call_but_not_by_a_post() {
     for (how, survives) in [("call", true), ("post", false), ("return", false)] {
         let kernel = kernel();
         life("A", |cx| cx.sig("INT", HEARD))
-            .on(HEARD, move |cx, _| -> Handled {
+            .on(HEARD, move |cx, _| -> HandlerResult {
                 let me = cx.session_id();
                 match how {
                     "call" => cx.call::<(), ()>(me, "handle", ())?,
@@ -254,7 +254,7 @@ async fn l54_pipe_goes_to_all_and_a_watcher_that_stops_the_kernel_silences_the_r
     hears("B", &["PIPE"])
         .on(HEARD, |cx, _| {
             say("B hears and stops");
-            cx.stop();
+            cx.stop_all();
         })
         .create(&kernel)
         .unwrap();

@@ -2,7 +2,7 @@
 
 use crate::laws_kit::*;
 use poe::event::{CHILD, ChildReason, START, STOP};
-use poe::{Handled, Kernel, Signal};
+use poe::{HandlerResult, Kernel, Signal};
 use std::cell::Cell;
 use std::rc::Rc;
 
@@ -152,7 +152,7 @@ async fn l36_stop_runs_once_whatever_it_does() {
     life("calls stop", nothing)
         .on(STOP, |cx, ()| {
             say("once");
-            cx.stop();
+            cx.stop_all();
         })
         .create(&kernel)
         .unwrap();
@@ -193,7 +193,7 @@ async fn a_failure_in_a_stop_that_the_program_asked_for_is_the_runs() {
         }
     };
     two_that_fail();
-    kernel.stop().unwrap();
+    kernel.stop_all().unwrap();
     assert_eq!(
         (said(), kernel.session_count()),
         (vec!["B".to_owned(), "A".to_owned()], 0)
@@ -207,7 +207,7 @@ async fn a_failure_in_a_stop_that_the_program_asked_for_is_the_runs() {
     let serving = async { kernel.serve().await };
     let stopping = async {
         tokio::task::yield_now().await;
-        kernel.stop().unwrap();
+        kernel.stop_all().unwrap();
         drop(handle);
     };
     let (served, ()) = tokio::join!(serving, stopping);
@@ -224,7 +224,7 @@ async fn l37_a_failure_in_stop_is_no_die_and_comes_out_of_run() {
     let dies = |name: &'static str, text: &'static str| {
         life(name, |cx| cx.sig("DIE", "died"))
             .on("died", |_, _: Signal| say("DIE"))
-            .on(STOP, move |_, ()| -> Handled {
+            .on(STOP, move |_, ()| -> HandlerResult {
                 say(text);
                 fail(text)
             })
@@ -346,7 +346,7 @@ async fn l32_nobody_is_told_of_the_child_of_a_parent_that_is_gone() {
     life("P", |cx| {
         life("C", lives(20))
             .on(STOP, |cx, ()| {
-                cx.stop();
+                cx.stop_all();
                 // In the slot that P has left.
                 life("new", |cx| cx.yield_to("bye", ())).create_in(cx).unwrap();
             })
@@ -355,7 +355,7 @@ async fn l32_nobody_is_told_of_the_child_of_a_parent_that_is_gone() {
     })
     .create(&kernel)
     .unwrap();
-    kernel.stop().unwrap();
+    kernel.stop_all().unwrap();
     assert_eq!(said(), ["P create C (C started)", "C parent P to kernel", "P stop"]);
     run(&kernel).await;
     assert_eq!(said(), ["new stop"]);
@@ -376,7 +376,7 @@ async fn d09_d10_stop_tells_parents_and_creation_sends_no_parent() {
     .create(&kernel)
     .unwrap();
     assert_eq!(said(), ["P create C (C started)"]);
-    kernel.stop().unwrap();
+    kernel.stop_all().unwrap();
     assert_eq!(said(), ["C stop", "P lose C (C stopped)", "P stop"]);
     run(&kernel).await;
 }

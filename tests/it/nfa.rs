@@ -2,7 +2,7 @@
 
 use crate::laws_kit::{echo, fail, kernel, ms, named, nm, run, run_to_failure, said, say};
 use poe::event::{CHILD, DEFAULT, LEAVE, SILENT, START, STOP};
-use poe::{Event, Handled, Machine, Nfa, NfaBuilder, Reply, Session, Signal, TransitionKind};
+use poe::{Event, HandlerResult, Machine, Nfa, NfaBuilder, Reply, Session, Signal, TransitionKind};
 use std::rc::Rc;
 
 #[derive(PartialEq, Eq, Hash, Debug, Clone, Copy)]
@@ -125,7 +125,7 @@ async fn l81_a_change_that_cannot_be_made_is_a_failure_and_changes_nothing() {
                 cx.sig("DIE", "caught");
                 machine()
                     .state(Red, |s| {
-                        s.on(ENTER, move |cx, ()| -> Handled {
+                        s.on(ENTER, move |cx, ()| -> HandlerResult {
                             cx.goto_state(to, event, ())?;
                             cx.yield_to(NEXT, ());
                             Ok(())
@@ -156,7 +156,7 @@ async fn l81_a_failing_leave_keeps_the_old_state() {
     let kernel = kernel();
     let id = machine()
         .state(Red, |s| {
-            s.on(ENTER, |cx, ()| -> Handled {
+            s.on(ENTER, |cx, ()| -> HandlerResult {
                 cx.sig("DIE", "caught");
                 cx.goto_state(Green, ENTER, ())
             })
@@ -240,7 +240,7 @@ async fn l83_with_immediate_the_old_handler_goes_on_in_the_new_state() {
     machine()
         .immediate()
         .state(Red, |s| {
-            s.on(ENTER, |cx, ()| -> Handled {
+            s.on(ENTER, |cx, ()| -> HandlerResult {
                 cx.runstate.push(1);
                 cx.goto_state(Green, ENTER, ())?;
                 say(format!(
@@ -303,7 +303,7 @@ async fn l84_the_states_own_handler_then_a_shared_one_then_the_default_then_a_fa
             told(cx, ());
         })
         .state(Red, |s| {
-            s.on(ENTER, |cx, ()| -> Handled {
+            s.on(ENTER, |cx, ()| -> HandlerResult {
                 for event in ["both", "shared", "unknown"] {
                     cx.yield_to(event, ());
                 }
@@ -468,7 +468,7 @@ async fn a_machine_is_called_and_answers_and_calls_itself_with_its_run_state_at_
     let kernel = kernel();
     let id = machine()
         .state(Red, |s| {
-            s.on("outer", |cx, n: u32| -> Handled<Reply<usize>> {
+            s.on("outer", |cx, n: u32| -> HandlerResult<Reply<usize>> {
                 cx.runstate.push(n);
                 let me = cx.session_id();
                 let inner: usize = cx.call(me, "inner", ())?;
@@ -492,7 +492,7 @@ async fn postponed_events_come_in_order_after_a_change_and_ahead_of_the_queue() 
     let kernel = kernel();
     let id = machine()
         .state(Red, |s| {
-            s.on(ENTER, |cx, ()| -> Handled {
+            s.on(ENTER, |cx, ()| -> HandlerResult {
                 cx.yield_to(JOB, 1);
                 cx.yield_to(JOB, 2);
                 cx.goto_state(Red, SILENT, ())?;
@@ -503,7 +503,7 @@ async fn postponed_events_come_in_order_after_a_change_and_ahead_of_the_queue() 
                 cx.postpone(n);
                 assert_eq!(cx.postponed_count(), n as usize);
             })
-            .on(NEXT, |cx, ()| -> Handled {
+            .on(NEXT, |cx, ()| -> HandlerResult {
                 told(cx, ());
                 cx.yield_to(JOB, 3);
                 cx.goto_state(Green, ENTER, ())?;
@@ -542,7 +542,7 @@ async fn what_is_postponed_again_keeps_its_place() {
     let kernel = kernel();
     machine()
         .state(Red, |s| {
-            s.on(ENTER, |cx, ()| -> Handled {
+            s.on(ENTER, |cx, ()| -> HandlerResult {
                 for n in 1..=4 {
                     cx.yield_to(JOB, n);
                 }
@@ -580,7 +580,7 @@ async fn a_postponed_event_that_changes_the_state_at_once_lets_the_rest_see_the_
                 }
                 cx.yield_to(NEXT, ());
             })
-            .on(NEXT, |cx, ()| -> Handled {
+            .on(NEXT, |cx, ()| -> HandlerResult {
                 cx.goto_state(Green, SILENT, ())?;
                 say("the handler ends first");
                 Ok(())
@@ -588,7 +588,7 @@ async fn a_postponed_event_that_changes_the_state_at_once_lets_the_rest_see_the_
             .postpone_others()
         })
         .state(Green, |s| {
-            s.on(JOB, |cx, n| -> Handled {
+            s.on(JOB, |cx, n| -> HandlerResult {
                 say(format!("{n} in Green"));
                 if n == 1 {
                     cx.postpone(10_u32);
@@ -636,7 +636,7 @@ async fn a_failing_postponed_event_is_its_own_failure() {
             .postpone("job")
         })
         .state(Green, |s| {
-            s.on(JOB, |_, n| -> Handled {
+            s.on(JOB, |_, n| -> HandlerResult {
                 say(n);
                 if n == 1 { fail("one failed") } else { Ok(()) }
             })
@@ -753,7 +753,7 @@ async fn without_catching_a_failing_postponed_event_ends_the_delivery() {
             .postpone("job")
         })
         .state(Green, |s| {
-            s.on(JOB, |_, n| -> Handled {
+            s.on(JOB, |_, n| -> HandlerResult {
                 say(n);
                 fail("one failed")
             })

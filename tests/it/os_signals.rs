@@ -5,7 +5,7 @@ use crate::in_child::in_child;
 use crate::laws_kit::{life, ms, said, say};
 use poe::event::START;
 use poe::testing::assert_no_leaks;
-use poe::{ChildExit, Event, Kernel, Session, Signal};
+use poe::{Event, Kernel, ProcessExit, Session, Signal};
 use rustix::process::{Pid, Signal as Number, getpid, kill_process};
 use std::cell::Cell;
 use std::os::unix::process::ExitStatusExt;
@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 const HEARD: Event<Signal> = Event::new("heard");
-const ENDED: Event<ChildExit<&'static str>> = Event::new("ended");
+const ENDED: Event<ProcessExit<&'static str>> = Event::new("ended");
 
 async fn run(kernel: &Kernel) {
     let run = tokio::time::timeout(Duration::from_secs(20), kernel.run());
@@ -104,7 +104,7 @@ async fn l53_a_signal_that_has_come_is_told_of_before_the_kernel_calls_itself_id
     let again = come.clone();
     // Nothing but an alias keeps the session, and each signal comes in the last handler that there is.
     Session::builder(0)
-        .on(START, move |cx, ()| -> poe::Handled {
+        .on(START, move |cx, ()| -> poe::HandlerResult {
             cx.alias_set("idle")?;
             cx.sig("USR1", HEARD);
             signal_hook::flag::register(signal_hook::consts::SIGUSR1, come.clone())?;
@@ -204,7 +204,7 @@ async fn l55_two_sessions_on_one_process_both_hear_and_once() {
     let pid = child.id();
     for name in ["A", "B"] {
         life(name, move |cx| cx.sig_child(pid, ENDED, name).unwrap())
-            .on(ENDED, move |cx, exit: ChildExit<&str>| {
+            .on(ENDED, move |cx, exit: ProcessExit<&str>| {
                 assert!(cx.sender().is_kernel());
                 assert_eq!(cx.caller_state(), None);
                 say(format!(
@@ -234,7 +234,7 @@ async fn l55_watching_again_replaces_the_event_and_the_first_is_not_owed_a_refer
         cx.sig_child(pid, "again", "second").unwrap();
     })
     .on(ENDED, |_, _| say("the first"))
-    .on("again", |_, exit: ChildExit<&'static str>| say(exit.extra))
+    .on("again", |_, exit: ProcessExit<&'static str>| say(exit.extra))
     .create(&kernel)
     .unwrap();
     run(&kernel).await;
@@ -249,7 +249,7 @@ async fn a_stopped_session_awaits_no_child_and_the_kernel_reaps_it() {
     life("A", |cx| {
         let child = sh("exit 3");
         let pid = child.id();
-        cx.stop();
+        cx.stop_all();
         let refused = cx.sig_child(child, ENDED, "").unwrap_err();
         assert!(refused.is_no_such_session(), "{refused}");
         life("B", |cx| cx.yield_to("look", ()))

@@ -88,7 +88,7 @@ async fn a_stopped_session_is_taken_out_of_every_resource() {
         keep(&kernel, *id, "two");
     }
     let stray = kernel.hold_session(ids[0]).unwrap();
-    kernel.stop().unwrap();
+    kernel.stop_all().unwrap();
     assert_eq!(said(), ["b", "a"]);
     let kept = kernel.resource::<Kept>();
     assert_eq!(*kept.cleared.borrow(), [2, 1], "each is told once, after `_stop`");

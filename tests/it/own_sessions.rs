@@ -3,7 +3,7 @@
 
 use crate::laws_kit::{epoch, kernel, ms, run, said, say};
 use poe::event::{CHILD, Child, PARENT, START, STOP};
-use poe::{AnyArg, Event, Failure, Invoke, Invoked, Kernel, Name, Nested, Reply, Session, SessionId, Turn};
+use poe::{AnyArg, Event, Failure, Invoke, Invoked, Kernel, KernelRef, Name, Nested, Reply, Session, SessionId};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -46,7 +46,7 @@ impl Dynamic {
 }
 
 impl Invoke for Dynamic {
-    fn invoke(&self, turn: Turn<'_>, arg: &mut AnyArg) -> Invoked {
+    fn invoke(&self, turn: KernelRef<'_>, arg: &mut AnyArg) -> Invoked {
         let handlers = self.handlers.borrow();
         let found = handlers
             .get(turn.event().as_str())
@@ -59,7 +59,7 @@ impl Invoke for Dynamic {
         let mut nested = turn.nested(self).unwrap();
         match handler(self, &mut nested, arg) {
             Ok(answer) => {
-                turn.answer(answer);
+                turn.set_reply(answer);
                 Invoked::Returned
             }
             Err(failure) => Invoked::Failed(failure),
@@ -239,7 +239,7 @@ async fn it_stops_the_kernel_from_inside() {
             nothing()
         })
         .on("stop", |_, cx, _| {
-            cx.stop();
+            cx.stop_all();
             assert!(cx.active_session().is_kernel());
             nothing()
         })

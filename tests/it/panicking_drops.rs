@@ -4,7 +4,7 @@
 use crate::in_child::in_child;
 use crate::laws_kit::*;
 use poe::event::{START, STOP};
-use poe::{Event, Failure, Handled, Kernel, Nfa, OnFailure, Reply, Session, Signal};
+use poe::{Event, Failure, HandlerResult, Kernel, Nfa, OnFailure, Reply, Session, Signal};
 use std::cell::Cell;
 use std::rc::Rc;
 
@@ -205,8 +205,10 @@ fn an_error_whose_display_panics_under_a_subscriber_takes_nothing_along() {
                 cx.sig("DIE", "die");
                 cx.yield_to("fail", ());
             })
-            .on("fail", |_, ()| -> Handled { Err(Failure::from(Unspeakable)) })
-            .on("die", |_, _: Signal| -> Handled { Err(Failure::from(Unspeakable)) })
+            .on("fail", |_, ()| -> HandlerResult { Err(Failure::from(Unspeakable)) })
+            .on("die", |_, _: Signal| -> HandlerResult {
+                Err(Failure::from(Unspeakable))
+            })
             .create(&kernel)
             .unwrap();
             let ended = kernel.run().await;

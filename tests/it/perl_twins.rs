@@ -107,7 +107,7 @@ const DEVIATIONS: &[(&str, &str, &str, &str)] = &[
         r#"[Q10] "\nb\r\n" gives "", "b""#,
         r#"[Q10] "\nb\r\n" gives "b""#,
     ),
-    // Pending octets are those of the wire, header and all.
+    // Pending bytes are those of the wire, header and all.
     ("filters", "", r#"[Q8] pending "ab""#, r#"[Q8] pending "3\x00ab""#),
     (
         "filters",
@@ -170,8 +170,8 @@ const DEVIATIONS: &[(&str, &str, &str, &str)] = &[
         "after its death: refused",
     ),
     // Decision 15: what a method of a wheel causes comes directly after the handler, and not inside the method.
-    ("readwrite", "== a flush by hand", "  flushed", "  back with 0 octets"),
-    ("readwrite", "== a flush by hand", "  back with 0 octets", "  flushed"),
+    ("readwrite", "== a flush by hand", "  flushed", "  back with 0 bytes"),
+    ("readwrite", "== a flush by hand", "  back with 0 bytes", "  flushed"),
     (
         "readwrite",
         "== a change of the input filter in the handler of a record",

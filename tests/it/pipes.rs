@@ -6,7 +6,7 @@ use poe::filter::Line;
 use poe::pipe::{Kind, OneWay, PipeReader, PipeWriter, TwoWay};
 use poe::testing::assert_no_leaks;
 use poe::wheel::{Input, IoError, ReadWrite};
-use poe::{Event, Handled, Kernel, Session};
+use poe::{Event, HandlerResult, Kernel, Session};
 use std::io;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 
@@ -109,11 +109,11 @@ async fn the_first_choice_is_poes() {
     let (back, there) = other.into_blocking_fds().unwrap();
     use std::io::{Read, Write};
     std::fs::File::from(output).write_all(b"x").unwrap();
-    let mut octet = [0];
-    std::fs::File::from(back).read_exact(&mut octet).unwrap();
-    std::fs::File::from(there).write_all(&octet).unwrap();
-    std::fs::File::from(input).read_exact(&mut octet).unwrap();
-    assert_eq!(&octet, b"x");
+    let mut byte = [0];
+    std::fs::File::from(back).read_exact(&mut byte).unwrap();
+    std::fs::File::from(there).write_all(&byte).unwrap();
+    std::fs::File::from(input).read_exact(&mut byte).unwrap();
+    assert_eq!(&byte, b"x");
 }
 
 /// P4, and RW.p1: a wheel that reads from one pipe and writes to another; its shutdowns are the other ends' ends.
@@ -126,12 +126,15 @@ async fn p4_a_wheel_between_two_pipes() {
         let (mut from_wheel, to_peer) = OneWay::of(kind).unwrap();
         let kernel = Kernel::new();
         Session::builder(None::<ReadWrite>)
-            .on(START, |cx, (input, output): (PipeReader, PipeWriter)| -> Handled {
-                let builder = ReadWrite::with_handles(input, output);
-                *cx.heap = Some(builder.input(Line::new().literal("\n"), LINE).error(ERROR).start(cx)?);
-                Ok(())
-            })
-            .on(LINE, |cx, input| -> Handled {
+            .on(
+                START,
+                |cx, (input, output): (PipeReader, PipeWriter)| -> HandlerResult {
+                    let builder = ReadWrite::with_handles(input, output);
+                    *cx.heap = Some(builder.input(Line::new().literal("\n"), LINE).error(ERROR).start(cx)?);
+                    Ok(())
+                },
+            )
+            .on(LINE, |cx, input| -> HandlerResult {
                 say(&input.record);
                 let wheel = cx.heap.as_ref().expect("the wheel is there");
                 if input.record == "stop" {

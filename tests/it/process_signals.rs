@@ -171,7 +171,7 @@ async fn the_default_action_is_back_when_the_last_session_has_ended() {
     let kernel = Kernel::new();
     watcher(&kernel, "ALRM");
     survive(Number::ALARM).await;
-    kernel.stop().unwrap();
+    kernel.stop_all().unwrap();
     turn(&kernel).await;
     die_of(Number::ALARM);
 }
@@ -288,7 +288,7 @@ async fn each_signal_is_after_its_last_watcher_what_it_was_before_the_first() {
             turn(&kernel).await;
         }
         raise(number);
-        // Handled by another thread, maybe, which is to have its time.
+        // HandlerResult by another thread, maybe, which is to have its time.
         std::thread::sleep(ms(300));
         return;
     }

@@ -3,7 +3,7 @@
 
 use poe::event::START;
 use poe::testing;
-use poe::{AlarmId, Context, Event, Session, SessionId};
+use poe::{Context, Event, Session, SessionId, TimerId};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRunner};
 use std::cell::{Cell, RefCell};
@@ -296,7 +296,7 @@ struct Real {
 /// A session: its number, and its timers by age.
 struct Heap {
     number: usize,
-    timers: Vec<(AlarmId, u64)>,
+    timers: Vec<(TimerId, u64)>,
 }
 
 impl Real {
@@ -416,8 +416,8 @@ impl Real {
 
     /// Which timers are left, after some were cleared by name.
     fn forget_dead(&self, cx: &mut Context<'_, Heap>) {
-        let turn = cx.kernel;
-        cx.heap.timers.retain(|(id, _)| turn.alarm_adjust(*id, 0.0).is_ok());
+        let kernel = cx.kernel;
+        cx.heap.timers.retain(|(id, _)| kernel.alarm_adjust(*id, 0.0).is_ok());
     }
 }
 
@@ -425,7 +425,7 @@ fn seconds(millis: i64) -> f64 {
     millis as f64 / 1000.0
 }
 
-fn told(alarm: poe::Alarm) -> (usize, u64) {
+fn told(alarm: poe::Timer) -> (usize, u64) {
     let name = NAMES.iter().position(|n| alarm.event == n.name()).unwrap();
     (name, alarm.arg.downcast().unwrap())
 }

@@ -197,7 +197,7 @@ proptest! {
                 .server_input(|cx, line| match &*line {
                     "reconnect" => cx.reconnect(),
                     "shutdown" => cx.server().shutdown(),
-                    _ => cx.server().cut(),
+                    _ => cx.server().abort(),
                 })
                 // A peer that resets at once may do so before its connection is noticed: that attempt was accepted as well.
                 .connect_error(|cx, error| {

@@ -1,4 +1,4 @@
-//! Law 1 over a whole wheel: wherever reads cut the stream and whenever the filters change, every octet is one record's.
+//! Law 1 over a whole wheel: wherever reads cut the stream and whenever the filters change, every byte is one record's.
 //!
 //! The stream is a sequence of records, each of which says which filter the next one wants. The handler changes the filter
 //! accordingly, or makes another wheel on the same stream; the peer writes in pieces of any size, with and without pauses.
@@ -7,10 +7,10 @@ use crate::laws_kit::ms;
 use crate::properties::{check, paused_runtime};
 use bytes::{Bytes, BytesMut};
 use poe::event::START;
-use poe::filter::{Block, Filter, Line, Stream};
+use poe::filter::{Block, Filter, Line, Raw};
 use poe::testing::assert_no_leaks;
 use poe::wheel::{Input, IoError, ReadWrite};
-use poe::{Context, Event, Handled, Session};
+use poe::{Context, Event, HandlerResult, Session};
 use proptest::prelude::*;
 use std::cell::Cell;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
@@ -18,7 +18,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 const TEXT: Event<Input<Bytes>> = Event::new("text");
 const ERROR: Event<IoError> = Event::new("error");
 
-/// The filters that take turns; each record's first octet is the next one's.
+/// The filters that take turns; each record's first byte is the next one's.
 const KINDS: [u8; 4] = *b"nbvf";
 const FIXED: usize = 5;
 
@@ -67,7 +67,7 @@ fn cases() -> impl Strategy<Value = Case> {
         })
 }
 
-/// The records as the handlers should see them, and the octets that are them.
+/// The records as the handlers should see them, and the bytes that are them.
 fn wire(case: &Case) -> (Vec<Bytes>, Bytes) {
     let mut out = BytesMut::new();
     let mut expected = Vec::new();
@@ -77,7 +77,7 @@ fn wire(case: &Case) -> (Vec<Bytes>, Bytes) {
         record.extend(text);
         if kind == b'b' {
             // The terminator must not stand, or begin, in the text.
-            record.retain(|octet| *octet != b'|');
+            record.retain(|byte| *byte != b'|');
         }
         if kind == b'f' {
             record.resize(FIXED, b'.');
@@ -111,7 +111,7 @@ struct Heap {
     seen: Vec<Bytes>,
 }
 
-fn switch(cx: &mut Context<'_, Heap>, kind: u8, replace: bool, block: usize) -> Handled {
+fn switch(cx: &mut Context<'_, Heap>, kind: u8, replace: bool, block: usize) -> HandlerResult {
     let Some(wheel) = cx.heap.wheel.take() else {
         return Ok(());
     };
@@ -126,7 +126,7 @@ fn switch(cx: &mut Context<'_, Heap>, kind: u8, replace: bool, block: usize) -> 
             b'v' => builder.input(Block::new(), TEXT),
             _ => builder.input(Block::fixed(FIXED), TEXT),
         };
-        cx.heap.wheel = Some(builder.output(Stream::new()).start(cx)?);
+        cx.heap.wheel = Some(builder.output(Raw::new()).start(cx)?);
         return Ok(());
     }
     match kind {
@@ -141,7 +141,7 @@ fn switch(cx: &mut Context<'_, Heap>, kind: u8, replace: bool, block: usize) -> 
 
 /// Each record is echoed as it came, so that what is put is checked, too, across filters and wheels.
 async fn play(case: &Case) -> (Vec<Bytes>, Vec<u8>) {
-    let (expected, octets) = wire(case);
+    let (expected, bytes) = wire(case);
     let (peer, ours) = duplex(case.room);
     let ours = Cell::new(Some(ours));
     let (block, every) = (case.block, case.replace_every);
@@ -149,16 +149,16 @@ async fn play(case: &Case) -> (Vec<Bytes>, Vec<u8>) {
     let out = seen.clone();
     let kernel = poe::testing::kernel();
     Session::builder(Heap::default())
-        .on(START, move |cx, ()| -> Handled {
+        .on(START, move |cx, ()| -> HandlerResult {
             let io = ours.take().expect("a session starts once");
             let builder = ReadWrite::builder(io)
                 .input(newline(), TEXT)
-                .output(Stream::new())
+                .output(Raw::new())
                 .error(ERROR);
             cx.heap.wheel = Some(builder.driver(poe::driver::SysRW::with_block_size(block)?).start(cx)?);
             Ok(())
         })
-        .on(TEXT, move |cx, input| -> Handled {
+        .on(TEXT, move |cx, input| -> HandlerResult {
             let kind = input.record[0];
             cx.heap
                 .wheel
@@ -183,7 +183,7 @@ async fn play(case: &Case) -> (Vec<Bytes>, Vec<u8>) {
     let (mut reads, mut writes) = tokio::io::split(peer);
     let echoed = {
         let writing = async {
-            let mut rest = &octets[..];
+            let mut rest = &bytes[..];
             for (size, pause) in pieces.iter().cycle() {
                 let (piece, after) = rest.split_at((*size).min(rest.len()));
                 writes.write_all(piece).await.unwrap();
@@ -213,7 +213,7 @@ async fn play(case: &Case) -> (Vec<Bytes>, Vec<u8>) {
 }
 
 #[test]
-fn law_1_no_octet_is_lost_or_doubled_by_a_change_of_filters_or_wheels() {
+fn law_1_no_byte_is_lost_or_doubled_by_a_change_of_filters_or_wheels() {
     check(300, cases(), |case| {
         let (expected, _) = wire(&case);
         let (seen, echoed) = paused_runtime().block_on(play(&case));

@@ -11,7 +11,7 @@ use poe::filter::Line;
 use poe::wheel::{
     Connection, Datagram, Exited, FollowTail, Input, IoError, ListenAccept, Packet, ReadWrite, Run, SocketFactory,
 };
-use poe::{ChildExit, Event, Handled, Kernel, Selected, Session, Signal, Watched};
+use poe::{Event, HandlerResult, Kernel, ProcessExit, Selected, Session, Signal, Watched};
 use std::cell::{Cell, RefCell};
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
@@ -73,7 +73,7 @@ fn start_may_make_servers_and_wheels_before_run_blocking() {
     let said = Rc::new(RefCell::new(Vec::new()));
     let hear = said.clone();
     Session::builder(None::<(TcpServer, TcpClient)>)
-        .on(START, move |cx, ()| -> Handled {
+        .on(START, move |cx, ()| -> HandlerResult {
             let server = TcpServer::builder("127.0.0.1:0").client_input(|cx, line| cx.client().put(line));
             let server = server.start_in(cx)?;
             let (hear, me) = (hear.clone(), cx.session_id());
@@ -139,7 +139,7 @@ fn ends_of_processes() {
             let pid = child.id();
             Session::builder(())
                 .on(START, move |cx, ()| cx.sig_child(pid, "ended", ()))
-                .on("ended", |_, exit: ChildExit| {
+                .on("ended", |_, exit: ProcessExit| {
                     assert!(exit.status.is_some_and(|status| status.success()))
                 })
                 .create(kernel)
@@ -166,7 +166,7 @@ fn programs() {
                 file.display()
             );
             Session::builder((None::<Run>, 0))
-                .on(START, move |cx, ()| -> Handled {
+                .on(START, move |cx, ()| -> HandlerResult {
                     let run = Run::shell(&waits).stdout(Line::new(), LINE).ended(EXITED).start(cx)?;
                     run.put("this".to_owned())?;
                     cx.heap.0 = Some(run);
@@ -260,13 +260,13 @@ fn listeners_and_wheels_on_sockets() {
             let path = std::env::temp_dir().join(format!("poe-runtimes-{}-{}", std::process::id(), addr.port()));
             let local = path.clone();
             Session::builder((None::<ListenAccept>, None::<SocketFactory>, Vec::<ReadWrite>::new(), 0))
-                .on(START, move |cx, ()| -> Handled {
+                .on(START, move |cx, ()| -> HandlerResult {
                     let listener = tokio::net::TcpListener::from_std(listener.try_clone()?)?;
                     cx.heap.0 = Some(ListenAccept::builder(listener).accept(CONNECTED).start(cx));
                     cx.heap.1 = Some(SocketFactory::listen(local.as_path()).success(CONNECTED).start(cx));
                     Ok(())
                 })
-                .on(CONNECTED, |cx, made| -> Handled {
+                .on(CONNECTED, |cx, made| -> HandlerResult {
                     let wheel = ReadWrite::builder(made.stream)
                         .input(Line::new(), LINE)
                         .error(ERROR)
@@ -314,7 +314,7 @@ fn streams_that_the_program_brings() {
             let (ours, theirs) = UnixStream::pair().unwrap();
             ours.set_nonblocking(true).unwrap();
             Session::builder(None::<ReadWrite>)
-                .on(START, move |cx, ()| -> Handled {
+                .on(START, move |cx, ()| -> HandlerResult {
                     let ours = tokio::net::UnixStream::from_std(ours.try_clone()?)?;
                     *cx.heap = Some(ReadWrite::builder(ours).input(Line::new(), LINE).start(cx)?);
                     Ok(())
@@ -341,7 +341,7 @@ fn datagrams() {
             let addr = Rc::new(Cell::new(None));
             let give = addr.clone();
             Session::builder((None::<SocketFactory<Datagram>>, None))
-                .on(START, |cx, ()| -> Handled {
+                .on(START, |cx, ()| -> HandlerResult {
                     cx.heap.0 = Some(SocketFactory::datagram().bind("127.0.0.1:0").success(MADE).start(cx));
                     Ok(())
                 })
@@ -350,7 +350,7 @@ fn datagrams() {
                     cx.heap.1 = Some(cx.attach(made.socket.packets(), PACKET));
                 })
                 .on(PACKET, |cx, packet| {
-                    assert_eq!(&packet.unwrap().unwrap().octets[..], b"late");
+                    assert_eq!(&packet.unwrap().unwrap().bytes[..], b"late");
                     let task = cx.heap.1.take().unwrap();
                     assert!(cx.cancel(task));
                     cx.heap.0 = None;
@@ -392,7 +392,7 @@ fn files_and_pipes_that_are_followed() {
                 }
                 let follow = path.clone();
                 Session::builder(None::<FollowTail>)
-                    .on(START, move |cx, ()| -> Handled {
+                    .on(START, move |cx, ()| -> HandlerResult {
                         *cx.heap = Some(FollowTail::builder(&follow).input(Line::new(), LINE).start(cx)?);
                         Ok(())
                     })
@@ -507,7 +507,7 @@ fn a_kernel_in_a_thread_local_may_have_much_to_log_when_it_is_dropped() {
     std::thread::spawn(|| {
         KERNEL.with(|kernel| {
             Session::builder(Talkative)
-                .on(START, |cx, ()| -> poe::Handled {
+                .on(START, |cx, ()| -> poe::HandlerResult {
                     cx.delay("late", 3600.0, Talkative);
                     cx.spawn(std::future::pending::<()>(), DONE);
                     cx.sig("USR1", "signalled");

@@ -2,9 +2,9 @@
 
 use crate::runtimes_kit::{FIRST_GOES, current_thread, switch, switch_to};
 use poe::event::START;
-use poe::filter::{Line, Stream};
+use poe::filter::{Line, Raw};
 use poe::wheel::{Connection, Input, IoError, ReadWrite, SocketError, SocketFactory};
-use poe::{Event, Handled, Kernel, Session};
+use poe::{Event, HandlerResult, Kernel, Session};
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::io::{Read, Write};
@@ -217,10 +217,10 @@ fn a_stream_that_cannot_move_fails_and_the_error_names_the_cause() {
                 let failed = Rc::new(Cell::new(0));
                 let count = failed.clone();
                 Session::builder(None::<ReadWrite>)
-                    .on(START, move |cx, ()| -> Handled {
+                    .on(START, move |cx, ()| -> HandlerResult {
                         let builder = ReadWrite::builder(ours.take().unwrap()).error(ERROR);
                         let wheel = match writes {
-                            true => builder.output(Stream::new()).start(cx)?,
+                            true => builder.output(Raw::new()).start(cx)?,
                             false => builder.input(Line::new(), LINE).start(cx)?,
                         };
                         if writes {
@@ -283,7 +283,7 @@ fn a_stream_that_panics_because_its_runtime_is_gone_is_a_failure_with_the_text()
     let first = current_thread();
     first.block_on(async {
         Session::builder(None::<ReadWrite>)
-            .on(START, |cx, ()| -> Handled {
+            .on(START, |cx, ()| -> HandlerResult {
                 let io = Timed(Box::pin(tokio::time::sleep(Duration::from_secs(3600))));
                 *cx.heap = Some(ReadWrite::builder(io).input(Line::new(), LINE).start(cx)?);
                 Ok(())
@@ -310,7 +310,7 @@ fn halves_and_pipes() {
                 ours.set_nonblocking(true).unwrap();
                 let ours = Cell::new(Some(ours));
                 Session::builder(None::<ReadWrite>)
-                    .on(START, move |cx, ()| -> Handled {
+                    .on(START, move |cx, ()| -> HandlerResult {
                         let ours = ours.take().unwrap();
                         let builder = match kind {
                             0 => {
@@ -330,7 +330,7 @@ fn halves_and_pipes() {
                         *cx.heap = Some(builder.input(Line::new(), LINE).start(cx)?);
                         Ok(())
                     })
-                    .on(LINE, |cx, line| -> Handled {
+                    .on(LINE, |cx, line| -> HandlerResult {
                         assert_eq!(line.record, "late");
                         let wheel = cx.heap.take().unwrap();
                         wheel.put("got it".to_owned())?;
@@ -430,7 +430,7 @@ mod tls {
         TcpStream,
     }
 
-    fn reply(heap: &mut Heap) -> Handled {
+    fn reply(heap: &mut Heap) -> HandlerResult {
         heap.factory = None;
         let wheel = heap.wheel.take().expect("there is a wheel");
         wheel.put("in time".to_owned())?;
@@ -467,15 +467,15 @@ mod tls {
                                 cx.spawn(acceptor.accept(stream), TCP_SECURED);
                             }
                         })
-                        .on(SECURED, |cx, stream| -> Handled {
+                        .on(SECURED, |cx, stream| -> HandlerResult {
                             cx.heap.wheel = Some(ReadWrite::builder(stream?).input(Line::new(), LINE).start(cx)?);
                             Ok(())
                         })
-                        .on(TCP_SECURED, |cx, stream| -> Handled {
+                        .on(TCP_SECURED, |cx, stream| -> HandlerResult {
                             cx.heap.wheel = Some(ReadWrite::builder(stream?).input(Line::new(), LINE).start(cx)?);
                             Ok(())
                         })
-                        .on(LINE, |cx, line| -> Handled {
+                        .on(LINE, |cx, line| -> HandlerResult {
                             assert_eq!(line.record, "late");
                             reply(&mut cx.heap)
                         })
@@ -578,7 +578,7 @@ mod tls {
                     .on(CONNECTED, move |cx, made| {
                         cx.spawn(acceptor.accept(made.stream), SECURED);
                     })
-                    .on(SECURED, |cx, stream| -> Handled {
+                    .on(SECURED, |cx, stream| -> HandlerResult {
                         let (ours, echo) = std::os::unix::net::UnixStream::pair()?;
                         std::thread::spawn(move || {
                             io::copy(&mut &echo, &mut &echo).unwrap();

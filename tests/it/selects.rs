@@ -69,9 +69,9 @@ async fn l75_what_is_read_away_comes_no_more_until_there_is_more() {
     Session::builder((reader, Some(writer)))
         .on(START, move |cx, ()| cx.select_read(&watched, READABLE, ()))
         .on(READABLE, |cx, selected| {
-            let mut octets = [0; 10];
-            let n = cx.heap.0.read(&mut octets).unwrap();
-            say(String::from_utf8_lossy(&octets[..n]));
+            let mut bytes = [0; 10];
+            let n = cx.heap.0.read(&mut bytes).unwrap();
+            say(String::from_utf8_lossy(&bytes[..n]));
             match n {
                 0 => assert!(cx.select_read_clear(&selected.handle)),
                 _ => cx.delay("more", ms(5), ()),
@@ -119,7 +119,7 @@ async fn l76_a_session_that_is_stopped_by_another_watcher_gets_no_event_more() {
         life(name, move |cx| cx.select_read(&watched, READABLE, ()).unwrap())
             .on(READABLE, move |cx, _| {
                 say(name);
-                cx.stop();
+                cx.stop_all();
             })
             .create(&kernel)
             .unwrap();
@@ -168,8 +168,8 @@ async fn l77_each_session_gets_each_readiness_and_one_may_leave_and_join_again()
     told.retain(|line| line.len() == 1);
     assert_eq!(told.iter().filter(|line| *line == "A").count(), 2);
     assert_eq!(told.iter().filter(|line| *line == "B").count(), 3);
-    let mut octets = [0; 4];
-    assert_eq!(reader.read(&mut octets).unwrap(), 1);
+    let mut bytes = [0; 4];
+    assert_eq!(reader.read(&mut bytes).unwrap(), 1);
 }
 
 #[tokio::test]
@@ -344,7 +344,7 @@ async fn a_watcher_keeps_its_session_also_paused_and_says_so_with_file_and_line(
             .contains("watched file `readable` (tests/it/selects.rs:"),
         "{why}"
     );
-    kernel.stop().unwrap();
+    kernel.stop_all().unwrap();
     assert_no_leaks(&kernel);
     assert_eq!(said(), ["A stop"]);
 }
@@ -374,7 +374,7 @@ async fn a_descriptor_that_is_always_ready_does_not_shut_out_the_host() {
         .unwrap();
     // The host's own timer ends it.
     assert!(tokio::time::timeout(ms(10), kernel.run()).await.is_err());
-    kernel.stop().unwrap();
+    kernel.stop_all().unwrap();
     said();
 }
 

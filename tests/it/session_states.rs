@@ -3,7 +3,7 @@
 use crate::laws_kit::{kernel, run, said, say};
 use crate::traced::Trace;
 use poe::event::{DEFAULT, START, STOP};
-use poe::{Context, Event, Handled, Kernel, Machine, Nfa, NfaState, Package, Reply, Session, States};
+use poe::{Context, Event, HandlerResult, Kernel, Machine, Nfa, NfaState, Package, Reply, Session, States};
 use std::cell::RefCell;
 use std::rc::Rc;
 
@@ -27,7 +27,7 @@ impl Account {
         Reply(self.entries.borrow().iter().map(|(_, n)| n).sum())
     }
 
-    fn fails(&self, _cx: &mut Context<'_, u32>, text: String) -> Handled {
+    fn fails(&self, _cx: &mut Context<'_, u32>, text: String) -> HandlerResult {
         Err(text.parse::<u32>().unwrap_err().into())
     }
 }
@@ -232,7 +232,7 @@ async fn a_machines_states_take_objects_and_sets_of_handlers() {
         opened: RefCell<u32>,
     }
     impl Door {
-        fn open(&self, cx: &mut Machine<'_, &'static str, u32>, n: u32) -> Handled {
+        fn open(&self, cx: &mut Machine<'_, &'static str, u32>, n: u32) -> HandlerResult {
             *self.opened.borrow_mut() += n;
             cx.goto_state("open", ADD, n)
         }

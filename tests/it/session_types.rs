@@ -5,7 +5,7 @@ use crate::laws_kit;
 use crate::socket_kit::{Log, run, run_with, within};
 use poe::component::{TcpClient, TcpServer};
 use poe::event::{DEFAULT, START, STOP};
-use poe::{AnyArg, Event, Handled, Invoke, Invoked, Kernel, Name, Reply, Session, SessionId, Signal, Turn};
+use poe::{AnyArg, Event, HandlerResult, Invoke, Invoked, Kernel, KernelRef, Name, Reply, Session, SessionId, Signal};
 use std::cell::Cell;
 use std::rc::Rc;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -35,10 +35,10 @@ impl Special {
 }
 
 impl Invoke for Special {
-    fn invoke(&self, turn: Turn<'_>, arg: &mut AnyArg) -> Invoked {
+    fn invoke(&self, turn: KernelRef<'_>, arg: &mut AnyArg) -> Invoked {
         let event = turn.event();
         if event == "who are you" {
-            turn.answer(AnyArg::new(self.mark));
+            turn.set_reply(AnyArg::new(self.mark));
             return Invoked::Returned;
         }
         if event == ADD.name()
@@ -84,7 +84,7 @@ async fn a_subclass_of_session_is_asked_first_and_leaves_the_rest_to_the_session
     let kernel = laws_kit::kernel();
     let log = Log::default();
     let id = Session::builder(1_u64)
-        .on(START, |cx, n: u64| -> Handled<Reply<&str>> {
+        .on(START, |cx, n: u64| -> HandlerResult<Reply<&str>> {
             *cx.heap += n;
             cx.alias_set("special")?;
             let me = cx.session_id();
@@ -99,7 +99,7 @@ async fn a_subclass_of_session_is_asked_first_and_leaves_the_rest_to_the_session
             *cx.heap += n;
             Reply(*cx.heap)
         })
-        .on(POSTED, |cx, ()| -> Handled {
+        .on(POSTED, |cx, ()| -> HandlerResult {
             cx.state("set at run time", |cx, ()| {
                 *cx.heap = 0;
             });
@@ -153,7 +153,7 @@ async fn a_session_type_without_a_start_handler_in_its_session_is_never_made() {
 async fn a_session_type_sees_failures_and_may_keep_them_to_itself() {
     struct Forgiving(Rc<dyn Invoke>);
     impl Invoke for Forgiving {
-        fn invoke(&self, turn: Turn<'_>, arg: &mut AnyArg) -> Invoked {
+        fn invoke(&self, turn: KernelRef<'_>, arg: &mut AnyArg) -> Invoked {
             match self.0.invoke(turn, arg) {
                 Invoked::Failed(_) => Invoked::Returned,
                 other => other,
@@ -182,7 +182,7 @@ async fn a_session_type_sees_failures_and_may_keep_them_to_itself() {
 async fn a_session_type_runs_handlers_at_once_also_its_sessions_own() {
     struct Twice(Rc<dyn Invoke>);
     impl Invoke for Twice {
-        fn invoke(&self, turn: Turn<'_>, arg: &mut AnyArg) -> Invoked {
+        fn invoke(&self, turn: KernelRef<'_>, arg: &mut AnyArg) -> Invoked {
             if turn.event() != "twice" {
                 return self.0.invoke(turn, arg);
             }
@@ -192,7 +192,7 @@ async fn a_session_type_runs_handlers_at_once_also_its_sessions_own() {
             let me = nested.session_id();
             let first = nested.call(me, ADD, 20).unwrap();
             let second = nested.call(me, ADD, first).unwrap();
-            turn.answer(AnyArg::new(nested.call(child, ADD, second).unwrap()));
+            turn.set_reply(AnyArg::new(nested.call(child, ADD, second).unwrap()));
             Invoked::Returned
         }
         fn event_names(&self) -> Vec<Name> {
@@ -206,7 +206,7 @@ async fn a_session_type_runs_handlers_at_once_also_its_sessions_own() {
             *cx.heap += n;
             Reply(*cx.heap)
         })
-        .on(POSTED, |cx, ()| -> Handled {
+        .on(POSTED, |cx, ()| -> HandlerResult {
             let me = cx.session_id();
             // From inside a handler, whose heap is lent to those that it leads to.
             assert_eq!(cx.call::<_, u64>(me, "twice", ())?, 125);
@@ -268,7 +268,7 @@ async fn st_p15_a_client_of_a_session_type_does_all_that_a_client_does() {
         .client_heap(|_| 1_u64)
         .option("colour", "green")
         .session_type(Special::around("server", &log))
-        .client_connected(move |cx| -> Handled {
+        .client_connected(move |cx| -> HandlerResult {
             kept.set(Some(cx.session_id()));
             cx.sig("DIE", DIED);
             let me = cx.session_id();
@@ -339,7 +339,7 @@ async fn ct_p11_a_client_has_a_session_type_with_its_parameters() {
         .heap(0_u64)
         .alias("the client")
         .session_type(Special::around("client", &log))
-        .server_input(move |cx, _| -> Handled {
+        .server_input(move |cx, _| -> HandlerResult {
             let me = cx.session_id();
             if cx.call(me, ADD, 1)? == 2 {
                 cx.reconnect();

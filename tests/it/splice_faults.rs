@@ -5,7 +5,7 @@ use crate::properties::{check, paused_runtime};
 use poe::event::START;
 use poe::testing::assert_no_leaks;
 use poe::wheel::{ReadWrite, Splice, SpliceSide, Spliced, splice};
-use poe::{Event, Handled, Session};
+use poe::{Event, HandlerResult, Session};
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
 use std::cell::{Cell, RefCell};
@@ -172,7 +172,7 @@ fn run(scripts: &[Script; 2], half_close: bool, drain: Duration) -> Ran {
         let ended = Rc::new(RefCell::new(Vec::new()));
         let log = ended.clone();
         Session::builder(None::<Splice>)
-            .on(START, move |cx, ()| -> Handled {
+            .on(START, move |cx, ()| -> HandlerResult {
                 let (one, other) = streams.take().expect("a session starts once");
                 let (one, other) = (ReadWrite::builder(one).start(cx)?, ReadWrite::builder(other).start(cx)?);
                 let joined = splice(one, other).half_close(half_close).drain_timeout(drain);
@@ -430,7 +430,7 @@ async fn a_reset_tcp_connection_ends_the_splice() {
     let told = Rc::new(RefCell::new(None));
     let log = told.clone();
     Session::builder(None::<Splice>)
-        .on(START, move |cx, ()| -> Handled {
+        .on(START, move |cx, ()| -> HandlerResult {
             let (one, other) = streams.take().expect("a session starts once");
             let (one, other) = (ReadWrite::builder(one).start(cx)?, ReadWrite::builder(other).start(cx)?);
             *cx.heap = Some(splice(one, other).ended(ENDED).start(cx)?);

@@ -62,23 +62,23 @@ fn text(value: &Value, seen: &mut Vec<Value>, out: &mut String) {
     match value.referent() {
         Some(thing) => referent(&thing, seen, out),
         None => string(
-            value.is_undef().then_some(()).map_or(value.as_octets(), |()| None),
+            value.is_undef().then_some(()).map_or(value.as_bytes(), |()| None),
             value.as_i64(),
             out,
         ),
     }
 }
 
-/// Octets, or an integer; or else undef.
-fn string(octets: Option<Vec<u8>>, integer: Option<i64>, out: &mut String) {
-    let Some(octets) = octets.or_else(|| integer.map(|integer| integer.to_string().into_bytes())) else {
+/// Bytes, or an integer; or else undef.
+fn string(bytes: Option<Vec<u8>>, integer: Option<i64>, out: &mut String) {
+    let Some(bytes) = bytes.or_else(|| integer.map(|integer| integer.to_string().into_bytes())) else {
         return out.push_str("undef");
     };
     out.push('\'');
-    for octet in octets {
-        match octet {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'.' | b'+' | b'-' => out.push(octet.into()),
-            _ => write!(out, "%{octet:02x}").unwrap(),
+    for byte in bytes {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'.' | b'+' | b'-' => out.push(byte.into()),
+            _ => write!(out, "%{byte:02x}").unwrap(),
         }
     }
     out.push('\'');
@@ -105,12 +105,12 @@ fn referent(thing: &Value, seen: &mut Vec<Value>, out: &mut String) {
             out.push('{');
             for (at, (key, value)) in thing.entries().iter().enumerate() {
                 out.push_str(if at > 0 { "," } else { "" });
-                let octets = if key.is_text() {
+                let bytes = if key.is_text() {
                     key.text().as_bytes().to_vec()
                 } else {
-                    key.octets().to_vec()
+                    key.bytes().to_vec()
                 };
-                string(Some(octets), None, out);
+                string(Some(bytes), None, out);
                 out.push(':');
                 text(value, seen, out);
             }

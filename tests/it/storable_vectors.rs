@@ -1,19 +1,19 @@
 //! Images that Perl's Storable 3.26 made (`nfreeze`, canonical), one by one: what they read as, and that writing the same
-//! gives the same octets. Law 34 of the I/O layer.
+//! gives the same bytes. Law 34 of the I/O layer.
 
 use poe::storable::{self, Key, Kind, Settings, Value};
 
-/// A hexadecimal image; `61*255` is an octet so many times.
+/// A hexadecimal image; `61*255` is a byte so many times.
 pub(crate) fn hex(text: &str) -> Vec<u8> {
-    let mut octets = Vec::new();
+    let mut bytes = Vec::new();
     for word in text.split_whitespace() {
         let (digits, times) = word.split_once('*').unwrap_or((word, "1"));
         let group: Vec<u8> = (0..digits.len() / 2)
             .map(|at| u8::from_str_radix(&digits[2 * at..2 * at + 2], 16).unwrap())
             .collect();
-        octets.extend(group.repeat(times.parse().unwrap()));
+        bytes.extend(group.repeat(times.parse().unwrap()));
     }
-    octets
+    bytes
 }
 
 /// Every image of the table that must be read, in its order.
@@ -87,9 +87,9 @@ fn lenient() -> Settings {
 /// Reads the image, writes it again, and gives what was read. It must be one of the table.
 fn read(image: &str) -> Value {
     assert!(IMAGES.contains(&image), "{image} is not in the table");
-    let octets = hex(image);
-    let value = lenient().strict(true).thaw(&octets).unwrap();
-    assert_eq!(lenient().freeze(&value).unwrap(), octets, "{image}");
+    let bytes = hex(image);
+    let value = lenient().strict(true).thaw(&bytes).unwrap();
+    assert_eq!(lenient().freeze(&value).unwrap(), bytes, "{image}");
     value
 }
 
@@ -169,18 +169,15 @@ fn v7_a_third() {
 
 #[test]
 fn v8_v9_strings() {
-    for (octets, image) in [
+    for (bytes, image) in [
         (&b""[..], "05 0b 0a 00"),
         (b"abc", "05 0b 0a 03 61 62 63"),
         (b"12", "05 0b 0a 02 31 32"),
         (b"\xe9", "05 0b 0a 01 e9"),
     ] {
-        let value = written(&Value::octets(octets), image);
+        let value = written(&Value::bytes(bytes), image);
         // What looks like a number stays a string.
-        assert_eq!(
-            (value.kind(), value.as_octets().unwrap()),
-            (Kind::Octets, octets.to_vec())
-        );
+        assert_eq!((value.kind(), value.as_bytes().unwrap()), (Kind::Bytes, bytes.to_vec()));
     }
     let image = "05 0b 17 05 c3 a9 e2 98 ba";
     let value = written(&"\u{e9}\u{263a}".into(), image);
@@ -355,9 +352,7 @@ fn v29_to_v32_what_only_perl_has() {
     assert_eq!(written(&Value::regexp("ab", "i"), image).kind(), Kind::Regexp);
     let image = "05 0b 1d 06 76 31 2e 32 2e 33 0a 03 01 02 03";
     assert_eq!(
-        written(&Value::version("v1.2.3", [1, 2, 3]), image)
-            .as_octets()
-            .unwrap(),
+        written(&Value::version("v1.2.3", [1, 2, 3]), image).as_bytes().unwrap(),
         [1, 2, 3]
     );
     let strong = Value::array([1.into()]);
@@ -416,20 +411,20 @@ fn headers() {
 }
 
 /// Any image gives an error or a value, in every way to read it; and what was read can be written.
-pub(crate) fn reads_or_refuses(octets: &[u8]) {
-    if let Ok(value) = storable::thaw(octets) {
+pub(crate) fn reads_or_refuses(bytes: &[u8]) {
+    if let Ok(value) = storable::thaw(bytes) {
         let again = storable::freeze(&value).ok();
         if let Some(again) = again {
             let value = storable::thaw(&again).unwrap();
             assert_eq!(storable::freeze(&value).unwrap(), again);
         }
     }
-    if let Ok(value) = lenient().thaw(octets) {
+    if let Ok(value) = lenient().thaw(bytes) {
         value.unlink();
     }
-    let _ = storable::from_slice::<serde_json::Value>(octets);
-    let _ = storable::from_slice::<Vec<std::collections::BTreeMap<String, Option<f64>>>>(octets);
-    let _ = storable::from_slice::<storable::Blessed<serde::de::IgnoredAny>>(octets);
+    let _ = storable::from_slice::<serde_json::Value>(bytes);
+    let _ = storable::from_slice::<Vec<std::collections::BTreeMap<String, Option<f64>>>>(bytes);
+    let _ = storable::from_slice::<storable::Blessed<serde::de::IgnoredAny>>(bytes);
 }
 
 #[test]
@@ -443,11 +438,11 @@ fn every_truncation_is_an_error_and_no_corruption_panics() {
             );
             reads_or_refuses(&image[..length]);
         }
-        // Each octet as any other one; of long runs of the same octet a few will do.
+        // Each byte as any other one; of long runs of the same byte a few will do.
         for at in (0..image.len()).filter(|at| *at < 40 || at % 64 == 0) {
-            for octet in 0..=255 {
+            for byte in 0..=255 {
                 let mut corrupt = image.clone();
-                corrupt[at] = octet;
+                corrupt[at] = byte;
                 reads_or_refuses(&corrupt);
             }
         }

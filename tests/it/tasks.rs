@@ -112,6 +112,6 @@ async fn a_task_ends_with_its_session() {
     .create(&kernel)
     .unwrap();
     assert!(tokio::time::timeout(ms(10), kernel.run()).await.is_err());
-    kernel.stop().unwrap();
+    kernel.stop_all().unwrap();
     assert_eq!(said(), ["S stop", "future dropped"]);
 }

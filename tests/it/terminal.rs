@@ -14,7 +14,7 @@ const DEADLINE: Duration = Duration::from_secs(20);
 
 #[derive(Default)]
 struct Screen {
-    octets: Mutex<(Vec<u8>, bool)>,
+    bytes: Mutex<(Vec<u8>, bool)>,
     changed: Condvar,
 }
 
@@ -62,9 +62,9 @@ impl Terminal {
     /// Waits until the text is shown, behind what was waited for before.
     pub(crate) fn wait_for(&mut self, text: &str) {
         let until = Instant::now() + DEADLINE;
-        let mut octets = self.screen.octets.lock().unwrap();
+        let mut bytes = self.screen.bytes.lock().unwrap();
         loop {
-            let found = octets.0[self.seen..]
+            let found = bytes.0[self.seen..]
                 .windows(text.len())
                 .position(|w| w == text.as_bytes());
             if let Some(at) = found {
@@ -73,25 +73,25 @@ impl Terminal {
             }
             let left = until.saturating_duration_since(Instant::now());
             assert!(
-                !left.is_zero() && !octets.1,
+                !left.is_zero() && !bytes.1,
                 "`{text}` was not shown; since the last:\n{}",
-                String::from_utf8_lossy(&octets.0[self.seen..]).escape_debug()
+                String::from_utf8_lossy(&bytes.0[self.seen..]).escape_debug()
             );
-            octets = self.screen.changed.wait_timeout(octets, left).unwrap().0;
+            bytes = self.screen.changed.wait_timeout(bytes, left).unwrap().0;
         }
     }
 
     /// All that was shown, once the test has ended.
     pub(crate) fn end(mut self) -> (ExitStatus, String) {
         let status = crate::in_child::ended(&mut self.child, "a test on a terminal");
-        let octets = self.screen.octets.lock().unwrap();
-        let octets = self
+        let bytes = self.screen.bytes.lock().unwrap();
+        let bytes = self
             .screen
             .changed
-            .wait_timeout_while(octets, DEADLINE, |o| !o.1)
+            .wait_timeout_while(bytes, DEADLINE, |o| !o.1)
             .unwrap()
             .0;
-        (status, String::from_utf8_lossy(&octets.0).into_owned())
+        (status, String::from_utf8_lossy(&bytes.0).into_owned())
     }
 }
 
@@ -107,10 +107,10 @@ fn watch(pty: &Pty, screen: &Screen) {
         for _ in buffer[..n].windows(4).filter(|w| *w == b"\x1b[6n") {
             let _ = (&*pty).write_all(b"\x1b[1;1R");
         }
-        screen.octets.lock().unwrap().0.extend_from_slice(&buffer[..n]);
+        screen.bytes.lock().unwrap().0.extend_from_slice(&buffer[..n]);
         screen.changed.notify_all();
     }
-    screen.octets.lock().unwrap().1 = true;
+    screen.bytes.lock().unwrap().1 = true;
     screen.changed.notify_all();
 }
 

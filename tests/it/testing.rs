@@ -212,7 +212,7 @@ async fn sessions_left_behind_fail_the_test_with_the_reason() {
     let text = panic_text(|| drop(LeakCheck::of(&kernel)));
     assert!(text.starts_with("the test behind tests/it/testing.rs:"), "{text}");
     assert!(text.contains("leaves 1 sessions behind:\nsession 1 (daemon)"), "{text}");
-    kernel.stop().unwrap();
+    kernel.stop_all().unwrap();
     testing::assert_no_leaks(&kernel);
 }
 

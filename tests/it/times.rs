@@ -7,7 +7,7 @@ use poe::component::{Backoff, TcpClient, TcpServer};
 use poe::event::START;
 use poe::testing;
 use poe::wheel::{ReadWrite, Splice, splice};
-use poe::{Delta, Event, Handled, Kernel, Session};
+use poe::{Delta, Event, HandlerResult, Kernel, Session};
 use proptest::prelude::*;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -133,7 +133,7 @@ fn timers_of_any_time_ring_in_order_or_not_yet() {
             let (rang, began) = (Rc::new(RefCell::new(Vec::new())), Rc::new(Cell::new(SystemTime::now())));
             let (log, set, at) = (rang.clone(), timers.clone(), began.clone());
             Session::builder(())
-                .on(START, move |cx, ()| -> Handled {
+                .on(START, move |cx, ()| -> HandlerResult {
                     // The wall time that the kernel began with, told by a timer that is due now.
                     let now = cx.delay_set(RANG, Duration::ZERO, usize::MAX);
                     at.set(cx.alarm_remove(now)?.due);
@@ -182,7 +182,7 @@ fn a_timer_is_adjusted_by_any_span() {
             let rang = Rc::new(Cell::new(0));
             let count = rang.clone();
             Session::builder(())
-                .on(START, move |cx, ()| -> Handled {
+                .on(START, move |cx, ()| -> HandlerResult {
                     let id = cx.delay_set(RANG, first.delta(), 0);
                     let at = cx.alarm_adjust(id, by.delta())?;
                     let again = cx.alarm_adjust(id, Duration::ZERO)?;
@@ -268,7 +268,7 @@ fn settings_take_times_of_any_size() {
                 kernel.shutdown(span).await;
                 let kernel = testing::kernel();
                 Session::builder(None::<Splice>)
-                    .on(START, move |cx, ()| -> Handled {
+                    .on(START, move |cx, ()| -> HandlerResult {
                         let wheel = || ReadWrite::builder(tokio::io::duplex(8).0).start(cx);
                         wheel()?.close(span);
                         *cx.heap = Some(splice(wheel()?, wheel()?).drain_timeout(span).start(cx)?);
@@ -303,7 +303,7 @@ fn wheels_and_machines_take_times_of_any_size() {
         runtime.block_on(async {
             let kernel = Kernel::new();
             Session::builder(None::<(FollowTail, Run)>)
-                .on(START, move |cx, ()| -> Handled {
+                .on(START, move |cx, ()| -> HandlerResult {
                     let tail = FollowTail::builder(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"))
                         .poll_interval(span)
                         .input(Line::new(), LINE);

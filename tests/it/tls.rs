@@ -6,7 +6,7 @@ use poe::filter::Line;
 use poe::testing::assert_no_leaks;
 use poe::tls::{Acceptor, ClientStream, Connector, ServerStream};
 use poe::wheel::{Input, IoError, ReadWrite};
-use poe::{Context, Event, Handled, Kernel, Session, SessionBuilder};
+use poe::{Context, Event, HandlerResult, Kernel, Session, SessionBuilder};
 use std::io;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
@@ -30,7 +30,7 @@ fn shouter(acceptor: Acceptor, io: DuplexStream) -> SessionBuilder<Option<ReadWr
         .on(START, move |cx, ()| {
             cx.spawn(acceptor.accept(io.take().expect("a session starts once")), SECURED);
         })
-        .on(SECURED, |cx, stream| -> Handled {
+        .on(SECURED, |cx, stream| -> HandlerResult {
             match stream {
                 Ok(stream) => {
                     *cx.heap = Some(
@@ -44,13 +44,16 @@ fn shouter(acceptor: Acceptor, io: DuplexStream) -> SessionBuilder<Option<ReadWr
             }
             Ok(())
         })
-        .on(LINE, |cx: &mut Context<'_, Option<ReadWrite>>, input| -> Handled {
-            if let Some(wheel) = &*cx.heap {
-                wheel.put(input.record.to_uppercase())?;
-            }
-            say(input.record);
-            Ok(())
-        })
+        .on(
+            LINE,
+            |cx: &mut Context<'_, Option<ReadWrite>>, input| -> HandlerResult {
+                if let Some(wheel) = &*cx.heap {
+                    wheel.put(input.record.to_uppercase())?;
+                }
+                say(input.record);
+                Ok(())
+            },
+        )
         .on(ERROR, |cx, error| {
             say(match error.as_io() {
                 Some(error) => format!("{:?}", error.kind()),
@@ -164,12 +167,12 @@ async fn starttls_takes_the_stream_from_under_a_wheel() {
     let (mut peer, ours) = duplex(4096);
     let plain = std::cell::Cell::new(Some(ours));
     let session = shouter(acceptor.clone(), duplex(1).0)
-        .on(START, move |cx, ()| -> Handled {
+        .on(START, move |cx, ()| -> HandlerResult {
             let builder = ReadWrite::builder(plain.take().expect("a session starts once"));
             *cx.heap = Some(builder.input(Line::new(), LINE).start(cx)?);
             Ok(())
         })
-        .on(LINE, move |cx, input| -> Handled {
+        .on(LINE, move |cx, input| -> HandlerResult {
             say(&input.record);
             let Some(wheel) = &*cx.heap else { return Ok(()) };
             if input.record != "STARTTLS" {
@@ -226,7 +229,7 @@ async fn over_tcp() {
             let (listener, acceptor) = (listener.take().expect("a session starts once"), acceptor.clone());
             cx.spawn(async move { acceptor.accept(listener.accept().await?.0).await }, TCP);
         })
-        .on(TCP, |cx, stream| -> Handled {
+        .on(TCP, |cx, stream| -> HandlerResult {
             *cx.heap = Some(
                 ReadWrite::builder(stream?)
                     .input(Line::new(), LINE)

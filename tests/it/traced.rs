@@ -11,8 +11,8 @@ use tracing_subscriber::filter::EnvFilter;
 struct Caught(Arc<Mutex<Vec<u8>>>);
 
 impl Write for Caught {
-    fn write(&mut self, octets: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().write(octets)
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
     }
 
     fn flush(&mut self) -> std::io::Result<()> {
@@ -45,8 +45,8 @@ impl Trace {
 
     /// The lines since the last call.
     pub(crate) fn lines(&self) -> Vec<String> {
-        let octets = std::mem::take(&mut *self.caught.0.lock().unwrap());
-        let text = String::from_utf8(octets).unwrap();
+        let bytes = std::mem::take(&mut *self.caught.0.lock().unwrap());
+        let text = String::from_utf8(bytes).unwrap();
         text.lines().map(|line| line.trim().to_owned()).collect()
     }
 }

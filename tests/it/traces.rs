@@ -4,14 +4,14 @@
 use crate::laws_kit::{kernel, ms, run};
 use crate::traced::Trace;
 use poe::event::{DEFAULT, START, STOP};
-use poe::{Event, Handled, Kernel, Session, Signal};
+use poe::{Event, HandlerResult, Kernel, Session, Signal};
 
 const PING: Event<u32> = Event::new("ping");
 
 /// A session that does a little of everything.
 fn busy_session() -> poe::SessionBuilder<u32> {
     Session::builder(7_u32)
-        .on(START, |cx, ()| -> Handled {
+        .on(START, |cx, ()| -> HandlerResult {
             cx.alias_set("busy")?;
             cx.refcount_increment(cx.session_id(), "tag")?;
             cx.sig("USR1", "on usr1");
@@ -22,7 +22,7 @@ fn busy_session() -> poe::SessionBuilder<u32> {
         })
         .on(PING, |_, _| ())
         .on("on usr1", |_, _: Signal| ())
-        .on("tick", |cx, ()| -> Handled {
+        .on("tick", |cx, ()| -> HandlerResult {
             cx.refcount_decrement(cx.session_id(), "tag")?;
             cx.alias_remove("busy")?;
             Ok(())
@@ -88,7 +88,7 @@ async fn timers_are_told_when_they_are_set() {
         })
         .create(&kernel)
         .unwrap();
-    kernel.stop().unwrap();
+    kernel.stop_all().unwrap();
     let due: Vec<String> = trace
         .lines()
         .iter()
@@ -162,7 +162,7 @@ async fn files_are_told_from_the_watcher_to_its_end() {
     let (reader, writer) = std::io::pipe().unwrap();
     drop(writer);
     Session::builder(Watched::new(reader).unwrap())
-        .on(START, |cx, ()| -> Handled {
+        .on(START, |cx, ()| -> HandlerResult {
             let watched = cx.heap.clone();
             cx.select_read(&watched, READY, ())?;
             assert!(cx.select_pause_read(&watched) && cx.select_resume_read(&watched));
@@ -338,13 +338,13 @@ async fn a_subscriber_may_ask_the_kernel() {
     }
     struct Asks;
     impl std::io::Write for Asks {
-        fn write(&mut self, octets: &[u8]) -> std::io::Result<usize> {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
             let kernel = KERNEL.with_borrow(Clone::clone);
             if let Some(kernel) = kernel {
                 assert!(kernel.snapshot().sessions.len() <= 1);
                 let _ = kernel.resolve("busy");
             }
-            Ok(octets.len())
+            Ok(bytes.len())
         }
         fn flush(&mut self) -> std::io::Result<()> {
             Ok(())

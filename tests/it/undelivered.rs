@@ -77,7 +77,7 @@ async fn an_event_that_is_handled_is_not_told_of() {
     let trace = Trace::of("poe=debug");
     let kernel = kernel();
     Session::builder(())
-        .on(START, |cx, ()| -> poe::Handled {
+        .on(START, |cx, ()| -> poe::HandlerResult {
             cx.yield_to("anything", ());
             Session::builder(())
                 .on(START, |cx, ()| cx.yield_to("go", ()))
@@ -89,7 +89,7 @@ async fn an_event_that_is_handled_is_not_told_of() {
         .create(&kernel)
         .unwrap();
     Session::builder(())
-        .on(START, |cx, ()| -> poe::Handled {
+        .on(START, |cx, ()| -> poe::HandlerResult {
             Session::builder(())
                 .on(START, lives_a_little)
                 .on("bye", |_, ()| ())
@@ -121,7 +121,7 @@ async fn an_event_for_nobody_is_told_of() {
     life("A", |cx| {
         let postback = cx.postback("weak", ()).weaken();
         let me = cx.session_id();
-        cx.stop();
+        cx.stop_all();
         let _ = postback.post(());
         cx.yield_to("to itself", ());
         cx.delay("later", ms(5), ());
@@ -165,7 +165,7 @@ async fn an_event_whose_session_ends_before_its_turn_is_told_of() {
             cx.post(other, "from A", ()).unwrap();
             // A signal is the kernel's own business.
             cx.signal(cx.session_id(), "unheard", ()).unwrap();
-            cx.stop();
+            cx.stop_all();
         })
         .create(&kernel)
         .unwrap();
@@ -212,7 +212,7 @@ async fn an_event_of_a_wheel_or_a_child_without_a_handler_is_told_of() {
     let trace = Trace::of("poe=debug");
     let kernel = Kernel::new();
     Session::builder(None)
-        .on(START, |cx, ()| -> poe::Handled {
+        .on(START, |cx, ()| -> poe::HandlerResult {
             let (near, far) = tokio::io::duplex(64);
             drop(far);
             let wheel = poe::wheel::ReadWrite::builder(near)

@@ -7,7 +7,7 @@ use poe::event::START;
 use poe::filter::{Filter, Line};
 use poe::testing::assert_no_leaks;
 use poe::wheel::{Input, IoError, ReadWrite};
-use poe::{Event, Handled, Session, WheelId};
+use poe::{Event, HandlerResult, Session, WheelId};
 use std::io;
 use std::pin::Pin;
 use std::task::{Context as Waiting, Poll};
@@ -62,7 +62,7 @@ struct Part2 {
 async fn part_2_reads_with_pauses_then_writes() {
     let kernel = poe::testing::kernel();
     Session::builder(Part2::default())
-        .on(START, |cx, ()| -> Handled {
+        .on(START, |cx, ()| -> HandlerResult {
             let tape = Tape {
                 rest: LINES,
                 written: Vec::new(),
@@ -91,7 +91,7 @@ async fn part_2_reads_with_pauses_then_writes() {
             let wheel = cx.heap.wheel.as_ref().expect("the wheel is there");
             assert_eq!(input.wheel, wheel.id());
             // The accessors give filters.
-            assert!(wheel.with_input_filter(|f: &mut Line| f.get_pending().len()).is_some());
+            assert!(wheel.with_input_filter(|f: &mut Line| f.pending().len()).is_some());
             assert!(wheel.with_output_filter(|_: &mut Line| ()).is_some());
             if cx.heap.lines == 0 {
                 wheel.pause_input();
@@ -103,12 +103,12 @@ async fn part_2_reads_with_pauses_then_writes() {
             say(format!("resume after {} lines", cx.heap.lines));
             cx.heap.wheel.as_ref().expect("the wheel is there").resume_input();
         })
-        .on(ERROR, |cx, error| -> Handled {
+        .on(ERROR, |cx, error| -> HandlerResult {
             say(format!("end {}", error.is_eof()));
             cx.heap.wheel.as_ref().expect("the wheel is there").put("LINE 1")?;
             Ok(())
         })
-        .on(FLUSHED, |cx, id| -> Handled {
+        .on(FLUSHED, |cx, id| -> HandlerResult {
             let step = cx.heap.step;
             cx.heap.step += 1;
             let wheel = cx.heap.wheel.as_ref().expect("the wheel is there");
@@ -159,7 +159,7 @@ async fn part_3_raised_marks_stop_a_sender_whose_receiver_pauses() {
     let (ours, theirs) = duplex(256);
     let kernel = poe::testing::kernel();
     let sender = Session::builder((None::<ReadWrite>, 0, false))
-        .on(START, move |cx, io: tokio::io::DuplexStream| -> Handled {
+        .on(START, move |cx, io: tokio::io::DuplexStream| -> HandlerResult {
             let wheel = ReadWrite::builder(io)
                 .watermarks(2, 1)
                 .flushed(FLUSHED)
@@ -172,7 +172,7 @@ async fn part_3_raised_marks_stop_a_sender_whose_receiver_pauses() {
             cx.heap.0 = Some(wheel);
             Ok(())
         })
-        .on("second", |cx, ()| -> Handled {
+        .on("second", |cx, ()| -> HandlerResult {
             let wheel = cx.heap.0.as_ref().expect("the wheel is there");
             let level = wheel.put("second")?;
             cx.heap.1 += 1;
@@ -182,7 +182,7 @@ async fn part_3_raised_marks_stop_a_sender_whose_receiver_pauses() {
             Ok(())
         })
         .on(HIGH, |cx, _| {
-            // 256 octets are in the pipe, 512 wait, and a line is eight long.
+            // 256 bytes are in the pipe, 512 wait, and a line is eight long.
             say(format!("high after {}", cx.heap.1));
             cx.heap.2 = true;
             cx.post("receiver", "go on", ())
@@ -198,7 +198,7 @@ async fn part_3_raised_marks_stop_a_sender_whose_receiver_pauses() {
         .create(&kernel)
         .unwrap();
     Session::builder((None::<ReadWrite>, 0))
-        .on(START, |cx, io: tokio::io::DuplexStream| -> Handled {
+        .on(START, |cx, io: tokio::io::DuplexStream| -> HandlerResult {
             cx.alias_set("receiver")?;
             cx.heap.0 = Some(
                 ReadWrite::builder(io)
@@ -208,7 +208,7 @@ async fn part_3_raised_marks_stop_a_sender_whose_receiver_pauses() {
             );
             Ok(())
         })
-        .on(INPUT, move |cx, input| -> Handled {
+        .on(INPUT, move |cx, input| -> HandlerResult {
             if input.record == "start" {
                 cx.heap.0.as_ref().expect("the wheel is there").pause_input();
                 cx.post(sender, "second", ())?;
@@ -221,7 +221,7 @@ async fn part_3_raised_marks_stop_a_sender_whose_receiver_pauses() {
         .on("go on", |cx, ()| {
             cx.heap.0.as_ref().expect("the wheel is there").resume_input()
         })
-        .on(ERROR, |cx, error| -> Handled {
+        .on(ERROR, |cx, error| -> HandlerResult {
             say(format!("end {} after {}", error.is_eof(), cx.heap.1));
             cx.heap.0 = None;
             cx.alias_remove("receiver")?;

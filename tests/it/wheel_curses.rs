@@ -34,7 +34,7 @@ async fn cu1_keys_the_mouse_and_sizes_come_as_they_happen() {
     });
     let kernel = Kernel::new();
     Session::builder(None::<Curses>)
-        .on(START, |cx, ()| -> poe::Handled {
+        .on(START, |cx, ()| -> poe::HandlerResult {
             *cx.heap = Some(Curses::builder().input(INPUT).mouse(true).start(cx)?);
             assert!(crossterm::terminal::is_raw_mode_enabled()?);
             assert!(Curses::builder().input(INPUT).start(cx).is_err());
@@ -71,7 +71,7 @@ async fn cu2_a_failing_handler_leaves_the_terminal_as_it_was() {
     });
     let kernel = Kernel::new();
     Session::builder(None::<Curses>)
-        .on(START, |cx, ()| -> poe::Handled {
+        .on(START, |cx, ()| -> poe::HandlerResult {
             *cx.heap = Some(Curses::builder().input(INPUT).start(cx)?);
             Ok(())
         })

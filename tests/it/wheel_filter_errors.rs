@@ -4,7 +4,7 @@
 use crate::laws_kit::{ms, said, say};
 use bytes::Bytes;
 use poe::event::START;
-use poe::filter::{Block, Filter, Line, Stream};
+use poe::filter::{Block, Filter, Line, Raw};
 use poe::wheel::{Input, IoError, ReadWrite};
 use poe::{Event, Kernel, Session};
 use tokio::io::{AsyncWriteExt, DuplexStream, duplex};
@@ -17,7 +17,7 @@ const ERROR: Event<IoError> = Event::new("error");
 async fn read<F: Filter<Input = String>>(kernel: &Kernel, filter: F, stream: &'static [u8]) -> Result<(), poe::Error> {
     let (mut peer, ours) = duplex(4096);
     Session::builder(None::<ReadWrite>)
-        .on(START, |cx, (ours, filter): (DuplexStream, F)| -> poe::Handled {
+        .on(START, |cx, (ours, filter): (DuplexStream, F)| -> poe::HandlerResult {
             *cx.heap = Some(ReadWrite::builder(ours).input(filter, LINE).start(cx)?);
             cx.delay("give up", 1.0, ());
             Ok(())
@@ -78,7 +78,7 @@ async fn with_an_error_event_the_raw_bytes_come_in_the_place_of_the_line() {
     let kernel = poe::testing::kernel();
     let (mut peer, ours) = duplex(64);
     Session::builder(None::<ReadWrite>)
-        .on(START, |cx, ours: DuplexStream| -> poe::Handled {
+        .on(START, |cx, ours: DuplexStream| -> poe::HandlerResult {
             *cx.heap = Some(
                 ReadWrite::builder(ours)
                     .input(Line::new(), LINE)
@@ -89,7 +89,7 @@ async fn with_an_error_event_the_raw_bytes_come_in_the_place_of_the_line() {
         })
         .on(LINE, |_, line| say(line.record))
         .on(ERROR, |cx, error| match error.as_filter() {
-            Some(wrong) => say(wrong.octets().escape_ascii()),
+            Some(wrong) => say(wrong.bytes().escape_ascii()),
             None => *cx.heap = None,
         })
         .args(ours)
@@ -108,7 +108,7 @@ async fn a_filter_changed_at_the_end_of_input_delivers_what_the_old_one_held() {
         let kernel = poe::testing::kernel();
         let (mut peer, ours) = duplex(64);
         Session::builder(None::<ReadWrite>)
-            .on(START, move |cx, ours: DuplexStream| -> poe::Handled {
+            .on(START, move |cx, ours: DuplexStream| -> poe::HandlerResult {
                 *cx.heap = Some(
                     ReadWrite::builder(ours)
                         .input(Line::new(), LINE)
@@ -122,13 +122,13 @@ async fn a_filter_changed_at_the_end_of_input_delivers_what_the_old_one_held() {
                 Ok(())
             })
             .on(LINE, |_, line| say(line.record))
-            .on("change", |cx, ()| -> poe::Handled {
-                Ok(cx.heap.as_ref().unwrap().set_input_filter(Stream::new(), RAW)?)
+            .on("change", |cx, ()| -> poe::HandlerResult {
+                Ok(cx.heap.as_ref().unwrap().set_input_filter(Raw::new(), RAW)?)
             })
             .on(RAW, |_, body| say(body.record.escape_ascii()))
-            .on(ERROR, |cx, end| -> poe::Handled {
+            .on(ERROR, |cx, end| -> poe::HandlerResult {
                 assert!(end.is_eof());
-                Ok(cx.heap.as_ref().unwrap().set_input_filter(Stream::new(), RAW)?)
+                Ok(cx.heap.as_ref().unwrap().set_input_filter(Raw::new(), RAW)?)
             })
             .on("give up", |cx, ()| {
                 assert_eq!(cx.heap.as_ref().unwrap().input_pending(), "");
@@ -151,7 +151,7 @@ async fn filters_can_be_changed_again_and_again_at_the_end_of_input() {
     let kernel = poe::testing::kernel();
     let (mut peer, ours) = duplex(1 << 16);
     Session::builder(None::<ReadWrite>)
-        .on(START, move |cx, ours: DuplexStream| -> poe::Handled {
+        .on(START, move |cx, ours: DuplexStream| -> poe::HandlerResult {
             *cx.heap = Some(
                 ReadWrite::builder(ours)
                     .input(Line::new().literal("!"), LINE)
@@ -161,18 +161,18 @@ async fn filters_can_be_changed_again_and_again_at_the_end_of_input() {
             cx.delay("give up", 1.0, ());
             Ok(())
         })
-        .on(LINE, |cx, line| -> poe::Handled {
+        .on(LINE, |cx, line| -> poe::HandlerResult {
             let last = line.record == "599";
             if line.record.len() < 9 {
                 say(line.record);
             }
             if last {
-                cx.heap.as_ref().unwrap().set_input_filter(Stream::new(), RAW)?;
+                cx.heap.as_ref().unwrap().set_input_filter(Raw::new(), RAW)?;
             }
             Ok(())
         })
         .on(RAW, |_, body| say(body.record.escape_ascii()))
-        .on(ERROR, |cx, _| -> poe::Handled {
+        .on(ERROR, |cx, _| -> poe::HandlerResult {
             Ok(cx
                 .heap
                 .as_ref()
@@ -210,7 +210,7 @@ mod programs {
     async fn a_run_without_an_error_event_skips_lines_that_are_not_utf8() {
         let kernel = Kernel::new();
         Session::builder(None::<Run>)
-            .on(START, |cx, ()| -> poe::Handled {
+            .on(START, |cx, ()| -> poe::HandlerResult {
                 let job = Run::shell(r"echo one; printf 'caf\351\n'; printf 'th\351\n' >&2; echo three");
                 let job = job.stdout(Line::new(), LINE).stderr(Line::new(), LINE);
                 *cx.heap = Some(job.close(CLOSED).start(cx)?);
@@ -228,7 +228,7 @@ mod programs {
     async fn a_run_whose_filter_cannot_go_on_still_tells_that_it_is_closed() {
         let kernel = Kernel::new();
         Session::builder(None::<Run>)
-            .on(START, |cx, ()| -> poe::Handled {
+            .on(START, |cx, ()| -> poe::HandlerResult {
                 let job = Run::shell(r"printf '3\000one9\000too long3\000two'");
                 let job = job.stdout(Block::new().max_length(3), RAW);
                 *cx.heap = Some(job.close(CLOSED).start(cx)?);
@@ -249,7 +249,7 @@ mod programs {
     async fn a_filter_of_a_run_changed_at_the_end_gives_its_records_before_the_close() {
         let kernel = Kernel::new();
         Session::builder(None::<Run>)
-            .on(START, |cx, ()| -> poe::Handled {
+            .on(START, |cx, ()| -> poe::HandlerResult {
                 let job = Run::shell("printf 'one\nrest without end'")
                     .no_stdin()
                     .stdout(Line::new(), LINE);
@@ -257,9 +257,9 @@ mod programs {
                 Ok(())
             })
             .on(LINE, |_, line| say(line.record))
-            .on(FAILED, |cx, failed| -> poe::Handled {
+            .on(FAILED, |cx, failed| -> poe::HandlerResult {
                 assert!(failed.error.is_eof());
-                Ok(cx.heap.as_ref().unwrap().set_stdout_filter(Stream::new(), RAW)?)
+                Ok(cx.heap.as_ref().unwrap().set_stdout_filter(Raw::new(), RAW)?)
             })
             .on(RAW, |_, rest| say(rest.record.escape_ascii()))
             .on(CLOSED, |cx, _| {
@@ -279,7 +279,7 @@ mod programs {
         let kernel = Kernel::new();
         let path = log.clone();
         Session::builder(None::<FollowTail>)
-            .on(START, move |cx, ()| -> poe::Handled {
+            .on(START, move |cx, ()| -> poe::HandlerResult {
                 let tail = FollowTail::builder(&path).input(Line::new(), LINE).seek(0);
                 *cx.heap = Some(tail.poll_interval(ms(20)).start(cx)?);
                 Ok(())

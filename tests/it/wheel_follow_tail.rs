@@ -67,7 +67,7 @@ fn follower(
     let on_start = then.clone();
     let (on_line, on_reset, on_idle, on_error) = (then.clone(), then.clone(), then.clone(), then);
     Session::builder(None)
-        .on(START, move |cx, ()| -> poe::Handled {
+        .on(START, move |cx, ()| -> poe::HandlerResult {
             let builder = build.take().expect("a session starts once")();
             *cx.heap = Some(builder.error(ERROR).reset(RESET).idle(IDLE).start(cx)?);
             on_start(cx, "begun".to_owned());
@@ -269,7 +269,7 @@ async fn wheel_tail_the_end_of_a_pipe_is_idleness_and_that_of_a_socket_an_error(
         |cx, what| {
             if what == "end" {
                 let wheel = cx.heap.as_ref().unwrap();
-                assert_eq!((wheel.tell(), &wheel.pending()[..]), (None, &b"rest"[..]));
+                assert_eq!((wheel.position(), &wheel.pending()[..]), (None, &b"rest"[..]));
             }
         },
     );
@@ -304,7 +304,7 @@ async fn where_reading_begins() {
             move |cx, what| match what {
                 "begun" => append(&log, "ial\n"),
                 "idle" => {
-                    assert_eq!(cx.heap.as_ref().unwrap().tell(), Some(14));
+                    assert_eq!(cx.heap.as_ref().unwrap().position(), Some(14));
                     *cx.heap = None;
                 }
                 _ => {}
@@ -335,7 +335,7 @@ async fn a_file_that_is_cut_short_is_read_from_its_beginning() {
             move |cx, what| match what {
                 "idle" => File::create(&log).unwrap().write_all(b"a\n").unwrap(),
                 "a" => {
-                    assert_eq!(cx.heap.as_ref().unwrap().tell(), Some(2));
+                    assert_eq!(cx.heap.as_ref().unwrap().position(), Some(2));
                     *cx.heap = None;
                 }
                 _ => {}
@@ -452,7 +452,7 @@ async fn q17_an_unfinished_line_is_glued_to_the_next_file_or_delivered_before_it
 /// What it makes are records of the old filter's type, which the new event need not carry.
 #[tokio::test(start_paused = true)]
 async fn q17_a_change_of_filter_ends_the_flushing_of_the_old_one() {
-    const OCTETS: Event<Input<Bytes>> = Event::new("octets");
+    const BYTES: Event<Input<Bytes>> = Event::new("bytes");
     let folder = Folder::new();
     let (log, old) = (folder.path("log"), folder.path("log.1"));
     append(&log, "");
@@ -463,7 +463,7 @@ async fn q17_a_change_of_filter_ends_the_flushing_of_the_old_one() {
             FollowTail::builder(&path).input_flushing(Line::new(), LINE, flush)
         },
         move |cx, what| match what {
-            "begun" => cx.heap.as_ref().unwrap().set_filter(Line::bytes(), OCTETS).unwrap(),
+            "begun" => cx.heap.as_ref().unwrap().set_filter(Line::bytes(), BYTES).unwrap(),
             "idle" => {
                 append(&log, "half");
                 std::fs::rename(&log, &old).unwrap();
@@ -472,7 +472,7 @@ async fn q17_a_change_of_filter_ends_the_flushing_of_the_old_one() {
             _ => {}
         },
     );
-    let session = session.on(OCTETS, |cx, input| {
+    let session = session.on(BYTES, |cx, input| {
         say(format!("{:?}", input.record));
         *cx.heap = None;
     });
@@ -726,7 +726,7 @@ mod random_lives {
         file: File,
         log: PathBuf,
         rotations: u32,
-        /// Octets in the file under the name that the writer has open.
+        /// Bytes in the file under the name that the writer has open.
         size: usize,
         book: Rc<RefCell<Book>>,
         left: std::vec::IntoIter<Step>,
@@ -838,7 +838,7 @@ mod random_lives {
             };
             Session::builder(writer)
                 .on(START, |cx, ()| cx.yield_to("go on", ()))
-                .on("go on", |cx, ()| -> poe::Handled {
+                .on("go on", |cx, ()| -> poe::HandlerResult {
                     match cx.heap.left.next() {
                         Some(step) => {
                             // Truncation wants everything to have been read: a pause before it.
@@ -860,7 +860,9 @@ mod random_lives {
                     let pause = cx.heap.step(step);
                     cx.delay_set("go on", ms(pause), ());
                 })
-                .on("end", |cx, ()| -> poe::Handled { Ok(cx.post("follower", "over", ())?) })
+                .on("end", |cx, ()| -> poe::HandlerResult {
+                    Ok(cx.post("follower", "over", ())?)
+                })
                 .create(&kernel)
                 .unwrap();
             run(&kernel).await;

@@ -58,7 +58,7 @@ async fn follow(
     let (line, error, reset, idle) = (say(&told), say(&told), say(&told), say(&told));
     let (builder, end) = (std::cell::Cell::new(Some(builder)), stands.clone());
     Session::builder(None::<FollowTail>)
-        .on(START, move |cx, ()| -> poe::Handled {
+        .on(START, move |cx, ()| -> poe::HandlerResult {
             let builder = builder
                 .take()
                 .unwrap()
@@ -81,7 +81,7 @@ async fn follow(
         .on(IDLE, move |_, _| idle("idle".to_owned()))
         .on(OVER, move |cx, ()| {
             let tail = cx.heap.take();
-            *end.borrow_mut() = tail.and_then(|tail| tail.tell());
+            *end.borrow_mut() = tail.and_then(|tail| tail.position());
         })
         .create(kernel)
         .unwrap();
@@ -400,7 +400,7 @@ async fn a_file_that_a_fifo_takes_the_place_of_is_left_for_it() {
     let (seen, tail) = (Told::default(), path.clone());
     let told = seen.clone();
     Session::builder(None::<FollowTail>)
-        .on(START, move |cx, ()| -> poe::Handled {
+        .on(START, move |cx, ()| -> poe::HandlerResult {
             let tail = FollowTail::builder(&tail).seek(0).poll_interval(ms(5));
             *cx.heap = Some(tail.input(Line::new(), LINE).start(cx)?);
             Ok(())
@@ -435,7 +435,7 @@ async fn errors_name_the_file() {
     let seen = Rc::new(RefCell::new(None));
     let told = seen.clone();
     Session::builder(None::<FollowTail>)
-        .on(START, move |cx, ()| -> poe::Handled {
+        .on(START, move |cx, ()| -> poe::HandlerResult {
             let start = |path: &Path| FollowTail::builder(path).input(Line::new(), LINE).start(cx);
             for folder in ["/tmp", "/proc"] {
                 let error = start(Path::new(folder)).unwrap_err();

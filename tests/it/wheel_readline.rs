@@ -23,7 +23,7 @@ fn wheel<'a>(cx: &'a Context<'_, Heap>) -> &'a ReadLine {
 /// A session that shows what was typed and reads on, until C-d.
 pub(crate) fn reader(build: impl Fn(ReadLineBuilder) -> ReadLineBuilder + 'static) -> SessionBuilder<Heap> {
     Session::builder(None::<ReadLine>)
-        .on(START, move |cx, ()| -> poe::Handled {
+        .on(START, move |cx, ()| -> poe::HandlerResult {
             let builder = build(ReadLine::builder().input(LINE).error(ERROR));
             *cx.heap = Some(builder.start(cx)?);
             wheel(cx).get("p> ");
@@ -219,7 +219,7 @@ async fn the_history_is_searched_and_taken_from() {
             _ => wheel(cx).get("p> "),
         }
     });
-    let session = session.on(START, |cx, ()| -> poe::Handled {
+    let session = session.on(START, |cx, ()| -> poe::HandlerResult {
         *cx.heap = Some(ReadLine::builder().input(LINE).start(cx)?);
         for line in ["cp one two", "mv three four"] {
             wheel(cx).add_history(line);
@@ -285,7 +285,7 @@ async fn rl5_what_is_put_is_shown_when_the_mode_says() {
     });
     const TICK: Event<()> = Event::new("tick");
     let session = Session::builder(None::<ReadLine>)
-        .on(START, |cx, ()| -> poe::Handled {
+        .on(START, |cx, ()| -> poe::HandlerResult {
             *cx.heap = Some(ReadLine::builder().input(LINE).put_mode(PutMode::Immediate).start(cx)?);
             wheel(cx).get("p> ");
             // The terminal has seen the prompt by then.
@@ -320,7 +320,7 @@ async fn rl5_idle_waits_for_a_pause_and_after_for_the_end_of_the_line() {
     });
     for mode in [PutMode::Idle, PutMode::After] {
         let session = Session::builder(None::<ReadLine>)
-            .on(START, move |cx, ()| -> poe::Handled {
+            .on(START, move |cx, ()| -> poe::HandlerResult {
                 let builder = ReadLine::builder().input(LINE).put_mode(mode);
                 *cx.heap = Some(builder.idle_time(Duration::from_millis(200)).start(cx)?);
                 wheel(cx).get(&format!("{mode:?}> "));
@@ -349,7 +349,7 @@ async fn rl3_get_during_a_read_changes_the_prompt_and_clear_keeps_the_line() {
         terminal.wait_for("<Line(\"kept!\")>");
     });
     let session = Session::builder(None::<ReadLine>)
-        .on(START, |cx, ()| -> poe::Handled {
+        .on(START, |cx, ()| -> poe::HandlerResult {
             *cx.heap = Some(ReadLine::builder().input(LINE).start(cx)?);
             wheel(cx).get("first> ");
             assert_eq!(wheel(cx).terminal_size()?, (80, 24));
@@ -515,7 +515,7 @@ async fn rl6_the_history_is_the_programs() {
     let file = std::env::temp_dir().join(format!("poe-readline-history-{}", std::process::id()));
     let path = file.clone();
     let session = Session::builder(None::<ReadLine>)
-        .on(START, move |cx, ()| -> poe::Handled {
+        .on(START, move |cx, ()| -> poe::HandlerResult {
             let history = ReadLine::builder().input(LINE).start(cx)?;
             history.add_history("one");
             history.add_history("two");
@@ -626,7 +626,7 @@ async fn rl12_one_wheel_at_a_time_and_a_failing_handler_leaves_the_terminal_as_i
         terminal.wait_for("<restored>");
     });
     let session = Session::builder(None::<ReadLine>)
-        .on(START, |cx, ()| -> poe::Handled {
+        .on(START, |cx, ()| -> poe::HandlerResult {
             *cx.heap = Some(ReadLine::builder().input(LINE).start(cx)?);
             let second = ReadLine::builder().input(LINE).start(cx).unwrap_err();
             assert!(

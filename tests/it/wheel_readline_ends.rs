@@ -136,7 +136,7 @@ async fn a_history_file_is_as_it_was_if_the_disk_is_full() {
     let missing = folder.path("missing");
     let kernel = Kernel::new();
     Session::builder(())
-        .on(START, move |cx, ()| -> poe::Handled {
+        .on(START, move |cx, ()| -> poe::HandlerResult {
             let wheel = ReadLine::builder()
                 .input(Event::<ReadLineInput>::new("line"))
                 .start(cx)?;

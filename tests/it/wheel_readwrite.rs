@@ -3,7 +3,7 @@
 use crate::laws_kit::{ms, said, say};
 use poe::driver::SysRW;
 use poe::event::{START, STOP};
-use poe::filter::{Line, Stream};
+use poe::filter::{Line, Raw};
 use poe::testing::assert_no_leaks;
 use poe::wheel::{Input, IoError, ReadWrite, ReadWriteBuilder};
 use poe::{Context, Event, Kernel, Session, SessionBuilder, WheelId};
@@ -42,7 +42,7 @@ pub(crate) fn talker(
 ) -> SessionBuilder<Option<ReadWrite>> {
     let io = std::cell::Cell::new(Some(io));
     Session::builder(None)
-        .on(START, move |cx, ()| -> poe::Handled {
+        .on(START, move |cx, ()| -> poe::HandlerResult {
             let builder = ReadWrite::builder(io.take().expect("a session starts once"));
             *cx.heap = Some(build(builder.error(ERROR).flushed(FLUSHED)).start(cx)?);
             cx.yield_to("go", ());
@@ -109,7 +109,7 @@ async fn rw10_flushed_comes_once_per_drain() {
             cx.delay("end", ms(1000), ());
         })
         .on("end", |cx, ()| {
-            assert_eq!((wheel(cx).out_messages(), wheel(cx).out_octets()), (0, 0));
+            assert_eq!((wheel(cx).out_messages(), wheel(cx).buffered_bytes()), (0, 0));
             *cx.heap = None;
         });
     let got = beside(session, all(peer)).await;
@@ -123,7 +123,7 @@ fn full(
 ) -> (DuplexStream, SessionBuilder<Option<ReadWrite>>) {
     let (peer, ours) = duplex(16);
     let session = talker(ours, move |b| {
-        build(b.output(Stream::new()).watermarks(100, 20).high(HIGH).low(LOW))
+        build(b.output(Raw::new()).watermarks(100, 20).high(HIGH).low(LOW))
     });
     (peer, session.on("end", |cx, ()| *cx.heap = None))
 }
@@ -132,10 +132,10 @@ fn full(
 /// wait for ever.
 #[tokio::test(start_paused = true)]
 async fn rw15_rw16_a_wheel_that_starts_full_tells_so() {
-    async fn tells(build: impl Fn(ReadWriteBuilder) -> ReadWriteBuilder + 'static, octets: usize) -> Vec<String> {
+    async fn tells(build: impl Fn(ReadWriteBuilder) -> ReadWriteBuilder + 'static, bytes: usize) -> Vec<String> {
         let (peer, session) = full(build);
         let session = session.on("go", |cx, ()| cx.delay("end", ms(1000), ()));
-        assert_eq!(beside(session, all(peer)).await.len(), octets);
+        assert_eq!(beside(session, all(peer)).await.len(), bytes);
         said()
     }
     let by_driver = |b: ReadWriteBuilder| {
@@ -152,10 +152,10 @@ async fn rw15_rw16_a_wheel_that_starts_full_tells_so() {
 }
 
 /// Has another wheel go on where the session's was.
-fn replace(cx: &mut Cx<'_>) -> poe::Handled {
+fn replace(cx: &mut Cx<'_>) -> poe::HandlerResult {
     let wheel = cx.heap.take().expect("the wheel is there");
     let parts = wheel.into_parts::<DuplexStream>().expect("it is a duplex stream");
-    let builder = ReadWrite::from_parts(parts).output(Stream::new()).watermarks(100, 20);
+    let builder = ReadWrite::from_parts(parts).output(Raw::new()).watermarks(100, 20);
     *cx.heap = Some(builder.high(HIGH).low(LOW).flushed(FLUSHED).start(cx)?);
     cx.delay("end", ms(1000), ());
     Ok(())
@@ -168,7 +168,7 @@ async fn rw15_rw16_rw18_the_next_wheel_tells_of_the_low_mark() {
     let (peer, session) = full(|b| b);
     let session = session
         .on("go", |cx, ()| _ = wheel(cx).put([b'x'; 150].to_vec()).unwrap())
-        .on(HIGH, |cx, _| -> poe::Handled {
+        .on(HIGH, |cx, _| -> poe::HandlerResult {
             say("high");
             // The second one has no news.
             if wheel(cx).id().to_string() == "1" {
@@ -188,7 +188,7 @@ async fn rw15_rw16_rw18_the_next_wheel_tells_of_the_low_mark() {
             cx.delay("half way", ms(500), ());
         })
         .on("half way", |cx, ()| {
-            assert_eq!(wheel(cx).out_octets(), 150 - 90 - 16);
+            assert_eq!(wheel(cx).buffered_bytes(), 150 - 90 - 16);
             replace(cx)
         });
     let got = beside(session, async move {
@@ -202,15 +202,13 @@ async fn rw15_rw16_rw18_the_next_wheel_tells_of_the_low_mark() {
 
     // When the one before has written it all, but had no time to say so.
     let (peer, ours) = duplex(1024);
-    let session = talker(ours, |b| {
-        b.output(Stream::new()).watermarks(100, 20).high(HIGH).low(LOW)
-    });
+    let session = talker(ours, |b| b.output(Raw::new()).watermarks(100, 20).high(HIGH).low(LOW));
     let session = session
         .on("go", |cx, ()| _ = wheel(cx).put([b'x'; 150].to_vec()).unwrap())
         .on(HIGH, |cx, _| {
             say("high");
             wheel(cx).flush();
-            assert_eq!(wheel(cx).out_octets(), 0);
+            assert_eq!(wheel(cx).buffered_bytes(), 0);
             replace(cx)
         })
         .on("end", |cx, ()| *cx.heap = None);
@@ -222,8 +220,8 @@ async fn rw15_rw16_rw18_the_next_wheel_tells_of_the_low_mark() {
 #[tokio::test(start_paused = true)]
 async fn rw18_the_next_wheel_flushes_the_stream() {
     let (peer, ours) = duplex(16);
-    let session = talker(BufStream::new(ours), |b| b.output(Stream::new()))
-        .on("go", |cx, ()| -> poe::Handled {
+    let session = talker(BufStream::new(ours), |b| b.output(Raw::new()))
+        .on("go", |cx, ()| -> poe::HandlerResult {
             wheel(cx).put([b'x'; 50].to_vec())?;
             wheel(cx).flush();
             let wheel = cx.heap.take().expect("the wheel is there");
@@ -244,7 +242,7 @@ async fn rw15_rw16_the_watermarks_alternate() {
     fn fill(cx: &mut Cx<'_>) {
         for n in 1..=20 {
             let level = wheel(cx).put("0123456789").unwrap();
-            assert_eq!(level.is_high(), wheel(cx).out_octets() >= 100, "put {n}");
+            assert_eq!(level.is_high(), wheel(cx).buffered_bytes() >= 100, "put {n}");
         }
     }
     let rounds = std::cell::Cell::new(0);
@@ -258,7 +256,7 @@ async fn rw15_rw16_the_watermarks_alternate() {
         })
         .on(LOW, move |cx, _| {
             say("low");
-            assert!(wheel(cx).out_octets() <= 20);
+            assert!(wheel(cx).buffered_bytes() <= 20);
             rounds.set(rounds.get() + 1);
             if rounds.get() < 3 {
                 fill(cx);
@@ -299,21 +297,21 @@ async fn rw_p7_marks_that_make_no_sense_are_refused() {
     assert_no_leaks(&kernel);
 }
 
-/// Wherever the octets are cut, the new filter gets all that the old one had not used, and the rest.
+/// Wherever the bytes are cut, the new filter gets all that the old one had not used, and the rest.
 #[tokio::test(start_paused = true)]
-async fn rw3_a_switch_of_filters_in_mid_stream_loses_no_octet() {
+async fn rw3_a_switch_of_filters_in_mid_stream_loses_no_byte() {
     const SENT: &[u8] = b"one\r\nraw\r\n\0\r\n\xffrest";
     for cut in 0..=SENT.len() {
         let (mut peer, ours) = duplex(1024);
         let session = talker(ours, lines)
             .on(LINE, |cx, input| {
                 if input.record == "raw" {
-                    wheel(cx).set_input_filter(Stream::new(), RAW).unwrap();
+                    wheel(cx).set_input_filter(Raw::new(), RAW).unwrap();
                 }
                 say(input.record);
             })
             .on(RAW, |_, input| {
-                input.record.iter().for_each(|octet| say(format!("{octet:02x}")))
+                input.record.iter().for_each(|byte| say(format!("{byte:02x}")))
             });
         beside(session, async move {
             peer.write_all(&SENT[..cut]).await.unwrap();
@@ -435,7 +433,7 @@ async fn rw8_a_failed_write_is_told_once_and_puts_are_refused_from_then_on() {
     assert_eq!(said(), ["write reset"]);
 }
 
-/// Also with octets that wait to be written, which go with it.
+/// Also with bytes that wait to be written, which go with it.
 #[cfg(unix)]
 #[tokio::test]
 async fn dropping_the_wheel_closes_the_descriptor() {
@@ -455,7 +453,7 @@ async fn w2_an_adopted_wheel_tells_its_new_session_and_holds_that_one() {
     let kernel = poe::testing::kernel();
     let heir = Session::builder(None::<ReadWrite>)
         .on(START, |cx, ()| cx.alias_set("heir"))
-        .on(GIFT, |cx, wheel: ReadWrite| -> poe::Handled {
+        .on(GIFT, |cx, wheel: ReadWrite| -> poe::HandlerResult {
             wheel.adopt(cx)?;
             assert_eq!(wheel.session_id(), cx.session_id());
             *cx.heap = Some(wheel);
@@ -472,7 +470,7 @@ async fn w2_an_adopted_wheel_tells_its_new_session_and_holds_that_one() {
         .unwrap();
     let (mut peer, ours) = duplex(64);
     let giver = talker(ours, lines)
-        .on(LINE, move |cx, input| -> poe::Handled {
+        .on(LINE, move |cx, input| -> poe::HandlerResult {
             say(input.record);
             let wheel = cx.heap.take().expect("the wheel is there");
             cx.post(heir, GIFT, wheel).map_err(poe::Failure::from)
@@ -500,7 +498,7 @@ async fn w2_a_wheel_changes_hands_before_its_first_record_by_call_only() {
         let kernel = poe::testing::kernel();
         let heir = Session::builder(None::<ReadWrite>)
             .on(START, |cx, ()| cx.alias_set("heir"))
-            .on(GIFT, |cx, wheel: ReadWrite| -> poe::Handled {
+            .on(GIFT, |cx, wheel: ReadWrite| -> poe::HandlerResult {
                 cx.alias_remove("heir")?;
                 wheel.adopt(cx)?;
                 *cx.heap = Some(wheel);
@@ -517,7 +515,7 @@ async fn w2_a_wheel_changes_hands_before_its_first_record_by_call_only() {
         peer.write_all(b"one\r\n").await.unwrap();
         let ours = std::cell::Cell::new(Some(ours));
         let giver = Session::builder(None::<ReadWrite>)
-            .on(START, move |cx, ()| -> poe::Handled {
+            .on(START, move |cx, ()| -> poe::HandlerResult {
                 let builder = ReadWrite::builder(ours.take().expect("a session starts once"));
                 let wheel = lines(builder).error(ERROR).start(cx)?;
                 if by_call {
@@ -545,7 +543,7 @@ async fn w2_a_wheel_that_is_adopted_while_it_delivers() {
     let kernel = poe::testing::kernel();
     let heir = Session::builder(None::<ReadWrite>)
         .on(START, |cx, ()| cx.alias_set("heir"))
-        .on(GIFT, |cx, wheel: ReadWrite| -> poe::Handled {
+        .on(GIFT, |cx, wheel: ReadWrite| -> poe::HandlerResult {
             cx.alias_remove("heir")?;
             wheel.adopt(cx)?;
             *cx.heap = Some(wheel);
@@ -557,7 +555,7 @@ async fn w2_a_wheel_that_is_adopted_while_it_delivers() {
         .unwrap();
     let (mut peer, ours) = duplex(64);
     peer.write_all(b"one\r\ntwo\r\nthree\r\n").await.unwrap();
-    let giver = talker(ours, lines).on(LINE, move |cx, input| -> poe::Handled {
+    let giver = talker(ours, lines).on(LINE, move |cx, input| -> poe::HandlerResult {
         say(input.record);
         let wheel = cx.heap.take().expect("the wheel is there");
         cx.call(heir, GIFT, wheel)?;

@@ -19,7 +19,7 @@ use tokio::time::{Instant, sleep};
 
 /// A session that closes its wheel as soon as it is there.
 fn closer(io: impl AsyncRead + AsyncWrite + 'static, linger: Duration) -> SessionBuilder<Option<ReadWrite>> {
-    talker(io, lines).on("go", move |cx, ()| -> poe::Handled {
+    talker(io, lines).on("go", move |cx, ()| -> poe::HandlerResult {
         let Some(wheel) = cx.heap.take() else { return Ok(()) };
         wheel.put("goodbye")?;
         wheel.close(linger);
@@ -30,14 +30,14 @@ fn closer(io: impl AsyncRead + AsyncWrite + 'static, linger: Duration) -> Sessio
 /// The system resets a closed socket that gets something, and forgets what it had still to send.
 #[tokio::test]
 async fn a_peer_that_speaks_after_the_close_gets_all_that_was_written() {
-    const OCTETS: usize = 150_000;
+    const BYTES: usize = 150_000;
     let (mut peer, ours) = connection();
     // The peer's system takes some of it, the rest waits in ours.
     socket2::SockRef::from(&peer).set_recv_buffer_size(4096).unwrap();
     socket2::SockRef::from(&ours).set_send_buffer_size(1 << 20).unwrap();
-    let session = talker(ours, lines).on("go", |cx, ()| -> poe::Handled {
+    let session = talker(ours, lines).on("go", |cx, ()| -> poe::HandlerResult {
         let Some(wheel) = cx.heap.take() else { return Ok(()) };
-        wheel.put("x".repeat(OCTETS - 2))?;
+        wheel.put("x".repeat(BYTES - 2))?;
         wheel.close(Duration::from_secs(600));
         say("closed");
         Ok(())
@@ -59,7 +59,7 @@ async fn a_peer_that_speaks_after_the_close_gets_all_that_was_written() {
         got.len()
     })
     .await;
-    assert_eq!(got, OCTETS);
+    assert_eq!(got, BYTES);
 }
 
 #[tokio::test(start_paused = true)]
@@ -97,15 +97,15 @@ struct Endless(Rc<Cell<usize>>);
 impl AsyncRead for Endless {
     fn poll_read(self: Pin<&mut Self>, _: &mut Waiting<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         self.0.set(self.0.get() + buf.remaining());
-        let octets = buf.initialize_unfilled().len();
-        buf.advance(octets);
+        let bytes = buf.initialize_unfilled().len();
+        buf.advance(bytes);
         Poll::Ready(Ok(()))
     }
 }
 
 impl AsyncWrite for Endless {
-    fn poll_write(self: Pin<&mut Self>, _: &mut Waiting<'_>, octets: &[u8]) -> Poll<io::Result<usize>> {
-        Poll::Ready(Ok(octets.len()))
+    fn poll_write(self: Pin<&mut Self>, _: &mut Waiting<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Poll::Ready(Ok(bytes.len()))
     }
     fn poll_flush(self: Pin<&mut Self>, _: &mut Waiting<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(Ok(()))
@@ -119,7 +119,7 @@ impl AsyncWrite for Endless {
 async fn a_peer_that_does_not_stop_is_not_heard_out() {
     let read = Rc::new(Cell::new(0));
     beside(closer(Endless(read.clone()), ms(60_000)), async {}).await;
-    assert!((16 << 20..17 << 20).contains(&read.get()), "{} octets", read.get());
+    assert!((16 << 20..17 << 20).contains(&read.get()), "{} bytes", read.get());
 }
 
 #[tokio::test(start_paused = true)]
@@ -153,7 +153,7 @@ async fn a_shutdown_at_its_limit_does_not_complain_of_whoever_is_only_heard_out(
     let kernel = poe::testing::kernel();
     let (mut peer, ours) = duplex(64);
     talker(ours, lines)
-        .on("go", |cx, ()| -> poe::Handled {
+        .on("go", |cx, ()| -> poe::HandlerResult {
             cx.sig(KERNEL_SHUTDOWN, "term");
             let Some(wheel) = cx.heap.take() else { return Ok(()) };
             wheel.put("goodbye")?;

@@ -8,7 +8,7 @@ use poe::Kernel;
 use poe::event::START;
 use poe::filter::Line;
 use poe::wheel::{Input, ReadWrite};
-use poe::{Event, Handled, Session};
+use poe::{Event, HandlerResult, Session};
 use std::cell::Cell;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -64,7 +64,7 @@ async fn rw9_a_wheel_with_both_directions_over_keeps_nothing_alive() {
         let (peer, ours) = tokio::net::UnixStream::pair().unwrap();
         drop(peer);
         let session = Session::builder((Some(ours), None::<ReadWrite>))
-            .on(START, |cx, ()| -> Handled {
+            .on(START, |cx, ()| -> HandlerResult {
                 let stream = cx.heap.0.take().expect("a session starts once");
                 cx.heap.1 = Some(
                     ReadWrite::builder(stream)
@@ -123,7 +123,7 @@ async fn rw9_law_10_both_directions_of_a_dead_socket_fail_once() {
         })
         .on("end", |cx, ()| {
             assert!(wheel(cx).put("too late").unwrap_err().is_closed());
-            assert!(wheel(cx).out_octets() > 0, "what was not written is kept (Q29)");
+            assert!(wheel(cx).buffered_bytes() > 0, "what was not written is kept (Q29)");
             *cx.heap = None;
         });
     beside_on(&Kernel::new(), session, async move {
@@ -154,7 +154,7 @@ async fn a_slow_reader_costs_no_more_memory_than_the_high_mark() {
             let n = put.get();
             put.set(n + 1);
             let level = wheel(cx).put(format!("{n:0>998}")).unwrap();
-            seen.set(seen.get().max(wheel(cx).out_octets()));
+            seen.set(seen.get().max(wheel(cx).buffered_bytes()));
             if level.is_high() {
                 return;
             }
@@ -188,7 +188,7 @@ async fn a_slow_reader_costs_no_more_memory_than_the_high_mark() {
     for (n, line) in got.chunks(1000).enumerate() {
         assert_eq!(&line[..998], format!("{n:0>998}").as_bytes());
     }
-    assert!(most.get() <= MARK + 1000, "{} octets waited", most.get());
+    assert!(most.get() <= MARK + 1000, "{} bytes waited", most.get());
     assert!(highs.get() >= 10, "{} times high", highs.get());
 }
 
@@ -212,7 +212,7 @@ fn law_14_after_a_thousand_connections_everything_is_as_it_was() {
             .on(START, |cx, ()| {
                 cx.refcount_increment(cx.session_id(), "keeper").map(drop)
             })
-            .on("take", |cx, ours: tokio::net::TcpStream| -> Handled {
+            .on("take", |cx, ours: tokio::net::TcpStream| -> HandlerResult {
                 let wheel = ReadWrite::builder(ours)
                     .input(Line::new(), ONE)
                     .error(ERROR)
@@ -221,7 +221,7 @@ fn law_14_after_a_thousand_connections_everything_is_as_it_was() {
                 cx.heap.push(wheel);
                 Ok(())
             })
-            .on(ONE, |cx, input| -> Handled {
+            .on(ONE, |cx, input| -> HandlerResult {
                 let wheel = cx.heap.iter().find(|w| w.id() == input.wheel).expect("it is there");
                 match &*input.record {
                     "shut" => {

@@ -5,7 +5,7 @@ use crate::laws_kit::{ms, said, say};
 use crate::wheel_readwrite::{Cx, ERROR, FLUSHED, HIGH, LINE, LOW, RAW, all, beside, lines, talker, told, wheel};
 use poe::driver::SysRW;
 use poe::event::{START, STOP};
-use poe::filter::{Filter, FilterError, Line, Stream};
+use poe::filter::{Filter, FilterError, Line, Raw};
 use poe::testing::assert_no_leaks;
 use poe::wheel::{Input, ReadWrite};
 use poe::{Event, Session, Signal};
@@ -58,7 +58,7 @@ impl AsyncWrite for Counting {
     }
 }
 
-/// One read takes no more than a block, and what is queued goes in between (D6). A driver's own octets go first.
+/// One read takes no more than a block, and what is queued goes in between (D6). A driver's own bytes go first.
 #[tokio::test(start_paused = true)]
 async fn rw_p2_d1_d6_the_drivers_block_size_is_what_a_read_takes() {
     let (mut peer, ours) = duplex(1024);
@@ -68,7 +68,7 @@ async fn rw_p2_d1_d6_the_drivers_block_size_is_what_a_read_takes() {
     let session = talker(ours, |b| {
         let mut driver = SysRW::with_block_size(10).unwrap();
         driver.put(b"first ");
-        b.input(Stream::new(), RAW).driver(driver)
+        b.input(Raw::new(), RAW).driver(driver)
     })
     .on("go", |cx, ()| {
         wheel(cx).put("second").unwrap();
@@ -95,7 +95,7 @@ async fn rw_p2_d1_d6_the_drivers_block_size_is_what_a_read_takes() {
     assert_eq!(reads.get(), 11, "ten blocks and the end");
 }
 
-/// No octet is lost or read in a pause; what the last read brought is delivered all the same.
+/// No byte is lost or read in a pause; what the last read brought is delivered all the same.
 #[tokio::test(start_paused = true)]
 async fn rw5_law_18_a_pause_stops_reading_and_loses_nothing() {
     let (mut peer, ours) = duplex(16);
@@ -232,7 +232,7 @@ async fn rw11_flush_writes_at_once_and_tells_after_the_handler() {
             wheel(cx).put("one").unwrap();
             assert_eq!(writes.get(), 0, "nothing is written before the handler returns");
             wheel(cx).flush();
-            assert_eq!((writes.get(), wheel(cx).out_octets()), (1, 0));
+            assert_eq!((writes.get(), wheel(cx).buffered_bytes()), (1, 0));
             wheel(cx).put("two").unwrap();
             wheel(cx).flush();
             assert_eq!((writes.get(), wheel(cx).out_messages()), (2, 0));
@@ -247,9 +247,9 @@ async fn rw11_flush_writes_at_once_and_tells_after_the_handler() {
         })
         .on("end", |cx, ()| *cx.heap = None);
     beside(session, async move {
-        let mut octets = [0; 12];
-        peer.read_exact(&mut octets).await.unwrap();
-        assert_eq!(&octets, b"one\r\ntwo\r\n\r\n");
+        let mut bytes = [0; 12];
+        peer.read_exact(&mut bytes).await.unwrap();
+        assert_eq!(&bytes, b"one\r\ntwo\r\n\r\n");
         tokio::time::sleep(ms(5000)).await;
     })
     .await;
@@ -264,13 +264,13 @@ async fn rw_p9_auto_flush_writes_each_put_into_an_empty_queue() {
     let session = talker(ours, |b| lines(b).auto_flush(true))
         .on("go", move |cx, ()| {
             wheel(cx).put("12").unwrap();
-            assert_eq!((writes.get(), wheel(cx).out_octets()), (1, 0));
+            assert_eq!((writes.get(), wheel(cx).buffered_bytes()), (1, 0));
             wheel(cx).put("345678").unwrap();
-            assert_eq!(wheel(cx).out_octets(), 4, "the peer takes no more for now");
+            assert_eq!(wheel(cx).buffered_bytes(), 4, "the peer takes no more for now");
             let before = writes.get();
             wheel(cx).put("9").unwrap();
             assert_eq!(
-                (writes.get(), wheel(cx).out_octets()),
+                (writes.get(), wheel(cx).buffered_bytes()),
                 (before, 7),
                 "the queue was not empty"
             );
@@ -288,22 +288,22 @@ async fn rw_p9_auto_flush_writes_each_put_into_an_empty_queue() {
 #[tokio::test(start_paused = true)]
 async fn rw1_rw13_law_9_counts_and_a_put_of_nothing() {
     let (peer, ours) = duplex(4);
-    let session = talker(ours, |b| b.output(Stream::new()))
+    let session = talker(ours, |b| b.output(Raw::new()))
         .on("go", |cx, ()| {
             wheel(cx).put("").unwrap();
-            assert_eq!((wheel(cx).out_octets(), wheel(cx).out_messages()), (0, 0));
+            assert_eq!((wheel(cx).buffered_bytes(), wheel(cx).out_messages()), (0, 0));
             cx.delay("put", ms(1000), ());
         })
         .on("put", |cx, ()| {
             say("put");
             wheel(cx).put("0123456789").unwrap();
             wheel(cx).put("ab").unwrap();
-            assert_eq!((wheel(cx).out_octets(), wheel(cx).out_messages()), (12, 2));
+            assert_eq!((wheel(cx).buffered_bytes(), wheel(cx).out_messages()), (12, 2));
             cx.delay("look", ms(1000), ());
         })
         .on("look", |cx, ()| {
-            // The peer has taken nothing, and its pipe holds four octets.
-            assert_eq!((wheel(cx).out_octets(), wheel(cx).out_messages()), (8, 2));
+            // The peer has taken nothing, and its pipe holds four bytes.
+            assert_eq!((wheel(cx).buffered_bytes(), wheel(cx).out_messages()), (8, 2));
             cx.delay("end", ms(2000), ());
         })
         .on("end", |cx, ()| *cx.heap = None);
@@ -318,14 +318,14 @@ async fn rw1_rw13_law_9_counts_and_a_put_of_nothing() {
 
 /// RW4, law 3: what was put keeps the form that it got.
 #[tokio::test(start_paused = true)]
-async fn rw4_law_3_octets_that_wait_keep_their_form() {
+async fn rw4_law_3_bytes_that_wait_keep_their_form() {
     let (peer, ours) = duplex(8);
     let session = talker(ours, lines)
         .on("go", |cx, ()| {
             wheel(cx).put("a line").unwrap();
             wheel(cx).set_output_filter(Line::new().literal("|")).unwrap();
             wheel(cx).put("another").unwrap();
-            wheel(cx).set_output_filter(Stream::new()).unwrap();
+            wheel(cx).set_output_filter(Raw::new()).unwrap();
             let refused = wheel(cx).put(17_u8).unwrap_err();
             assert!(refused.is_wrong_type());
             assert_eq!(refused.into_record(), Some(17));
@@ -388,7 +388,7 @@ async fn rw18_q4_q5_another_wheel_on_the_same_stream_goes_on_where_the_first_was
     const SENT: &[u8] = b"one\r\ntwo\r\nthree\r\nfour\r\n";
     for cut in 1..SENT.len() {
         let (mut peer, ours) = duplex(1024);
-        let session = talker(ours, lines).on(LINE, |cx: &mut Cx<'_>, input| -> poe::Handled {
+        let session = talker(ours, lines).on(LINE, |cx: &mut Cx<'_>, input| -> poe::HandlerResult {
             say(&input.record);
             wheel(cx).put(format!("{} put", input.record))?;
             let old = cx.heap.take().expect("the wheel is there");
@@ -428,11 +428,11 @@ async fn rw13_filters_and_handles_are_lent() {
         let wheel = wheel(cx);
         assert_eq!(
             wheel
-                .with_input_filter(|line: &mut Line| line.get_pending().to_vec())
+                .with_input_filter(|line: &mut Line| line.pending().to_vec())
                 .unwrap(),
             b"ha"
         );
-        assert!(wheel.with_input_filter(|_: &mut Stream| ()).is_none(), "it is a Line");
+        assert!(wheel.with_input_filter(|_: &mut Raw| ()).is_none(), "it is a Line");
         assert!(wheel.with_output_filter(|_: &mut Line| ()).is_some());
         assert!(wheel.with_input_handle(|_: &DuplexStream| ()).is_some());
         assert!(wheel.with_output_handle(|_: &tokio::net::TcpStream| ()).is_none());
@@ -447,8 +447,8 @@ struct Panics;
 impl Filter for Panics {
     type Input = ();
     type Output = String;
-    fn get_one_start(&mut self, _: &[u8]) {}
-    fn get_one(&mut self) -> Result<Option<()>, FilterError> {
+    fn feed(&mut self, _: &[u8]) {}
+    fn next_record(&mut self) -> Result<Option<()>, FilterError> {
         panic!("the filter is broken")
     }
     fn put(&mut self, record: String, out: &mut bytes::BytesMut) -> Result<(), FilterError> {
@@ -456,7 +456,7 @@ impl Filter for Panics {
         out.extend_from_slice(record.as_bytes());
         Ok(())
     }
-    fn get_pending(&self) -> &[u8] {
+    fn pending(&self) -> &[u8] {
         &[]
     }
     fn take_pending(&mut self) -> bytes::Bytes {
@@ -502,7 +502,7 @@ async fn w7_a_filter_that_panics_is_a_die_of_the_session() {
 async fn w1_w4_w5_ids_and_wheels_that_nobody_keeps() {
     let kernel = poe::testing::kernel();
     Session::builder(())
-        .on(START, |cx, ()| -> poe::Handled {
+        .on(START, |cx, ()| -> poe::HandlerResult {
             let make = || ReadWrite::builder(tokio_test::io::Builder::new().wait(ms(9000)).build()).start(cx);
             let (first, second) = (make()?, make()?);
             assert!(first.id() < second.id());
@@ -518,7 +518,7 @@ async fn w1_w4_w5_ids_and_wheels_that_nobody_keeps() {
             cx.yield_to("passed", third);
             Ok(())
         })
-        .on("passed", |_, wheel: ReadWrite| poe::Reply(wheel.out_octets()))
+        .on("passed", |_, wheel: ReadWrite| poe::Reply(wheel.buffered_bytes()))
         .on(LINE, |_, _| say("a line"))
         .on(ERROR, |_, error| say(told(&error)))
         .on(STOP, |_, ()| say("stops"))
@@ -538,7 +538,7 @@ async fn w2_law_16_the_owner_is_told_whoever_puts() {
     let ours = Cell::new(Some(ours));
     Session::builder(())
         .on(START, |cx, ()| cx.alias_set("other"))
-        .on(PUT, |cx, wheel| -> poe::Handled {
+        .on(PUT, |cx, wheel| -> poe::HandlerResult {
             assert_ne!(wheel.session_id(), cx.session_id());
             wheel.put("from another session")?;
             cx.alias_remove("other")?;
@@ -548,7 +548,7 @@ async fn w2_law_16_the_owner_is_told_whoever_puts() {
         .create(&kernel)
         .unwrap();
     Session::builder(None::<Rc<ReadWrite>>)
-        .on(START, move |cx, ()| -> poe::Handled {
+        .on(START, move |cx, ()| -> poe::HandlerResult {
             let ours = ours.take().expect("a session starts once");
             let wheel = Rc::new(ReadWrite::builder(ours).flushed(FLUSHED).start(cx)?);
             *cx.heap = Some(wheel.clone());

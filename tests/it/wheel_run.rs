@@ -4,7 +4,7 @@ use crate::in_child::in_child;
 use crate::laws_kit::{said, say};
 use crate::wheel_follow_tail::Folder;
 use poe::event::START;
-use poe::filter::{Line, Stream};
+use poe::filter::{Line, Raw};
 use poe::testing::assert_no_leaks;
 use poe::wheel::{CallbackIo, Conduit, Exited, Input, Redirect, Run, RunBuilder, RunError, StdStream};
 use poe::{Context, Event, Kernel, Session, SessionBuilder, WheelId};
@@ -64,7 +64,7 @@ pub(crate) fn talker(
     let (out, err, stdin) = (saying(then.clone()), saying(then.clone()), saying(then.clone()));
     let (error, close, exit) = (saying(then.clone()), saying(then.clone()), saying(then));
     Session::builder(None)
-        .on(START, move |cx, ()| -> poe::Handled {
+        .on(START, move |cx, ()| -> poe::HandlerResult {
             let run = build.take().expect("a session starts once")().start(cx)?;
             *cx.heap = Some(run);
             begun(cx, "begun");
@@ -229,7 +229,7 @@ async fn steps(builder: RunBuilder, has_stderr: bool, steps: Steps) -> (usize, S
     let finish_too = finish.clone();
     let builder = std::cell::Cell::new(Some(builder));
     Session::builder(heap)
-        .on(START, move |cx, ()| -> poe::Handled {
+        .on(START, move |cx, ()| -> poe::HandlerResult {
             let builder = builder.take().unwrap().stdout(Line::new(), OUT);
             let builder = match has_stderr {
                 true => builder.stderr(Line::new(), ERR),
@@ -246,7 +246,7 @@ async fn steps(builder: RunBuilder, has_stderr: bool, steps: Steps) -> (usize, S
         .on(ERROR, |_, failed| assert!(failed.is_eof(), "{failed}"))
         .on(CLOSE, move |cx, _| {
             let run = cx.heap.run.as_ref().unwrap();
-            assert_eq!((run.out_octets(), run.out_messages()), (0, 0));
+            assert_eq!((run.buffered_bytes(), run.out_messages()), (0, 0));
             seen(cx, "close");
             cx.heap.closed = true;
             finish(cx);
@@ -334,7 +334,7 @@ async fn law27_what_is_put_arrives_in_order_and_a_shutdown_after_the_flush_loses
     let session = talker(
         || {
             both(Run::shell("cksum; cat >&2"))
-                .stdin_filter(Stream::new())
+                .stdin_filter(Raw::new())
                 .stdin_flushed(STDIN)
         },
         {
@@ -350,12 +350,12 @@ async fn law27_what_is_put_arrives_in_order_and_a_shutdown_after_the_flush_loses
             }
         },
     );
-    let mut octets = Vec::new();
+    let mut bytes = Vec::new();
     for block in 0..64_u8 {
-        octets.extend_from_slice(&vec![block; 16_384]);
+        bytes.extend_from_slice(&vec![block; 16_384]);
     }
     let folder = Folder::new();
-    std::fs::write(folder.path("all"), &octets).unwrap();
+    std::fs::write(folder.path("all"), &bytes).unwrap();
     let sum = sh(&format!("cksum < {}", folder.path("all").display()))
         .output()
         .unwrap();
@@ -885,7 +885,7 @@ async fn ru17_a_wheel_that_goes_ends_the_programs_input_and_does_not_kill_it() {
             }
         },
     )
-    .on("reaped", |_, exit: poe::ChildExit| {
+    .on("reaped", |_, exit: poe::ProcessExit| {
         say(format!("reaped {}", exit.status.unwrap()))
     })
     .create(&kernel)
@@ -903,7 +903,7 @@ async fn law28_no_zombie_is_left_whoever_goes_first() {
     let kernel = Kernel::new();
     // The wheel goes at once, and nobody asks for the end.
     Session::builder(())
-        .on(START, |cx, ()| -> poe::Handled {
+        .on(START, |cx, ()| -> poe::HandlerResult {
             for _ in 0..10 {
                 drop(Run::shell("cat").stdout(Line::new(), OUT).start(cx)?);
             }
@@ -979,7 +979,7 @@ async fn rt47966_sixty_runs_that_end_at_once_are_all_told_of_and_leave_nothing()
     let told = std::rc::Rc::new(std::cell::Cell::new(0));
     let count = told.clone();
     Session::builder(std::collections::HashMap::<u32, Run>::new())
-        .on(START, |cx, ()| -> poe::Handled {
+        .on(START, |cx, ()| -> poe::HandlerResult {
             cx.sig("CHLD", CHILD);
             for _ in 0..N {
                 let run = Run::shell("read line")
@@ -1034,7 +1034,7 @@ async fn z_rt39872_one_run_ends_and_the_other_is_killed() {
     const SCRIPT: &str = "echo I am here; while read line; do test $line = bye && exit 0; done";
     type Heap = Vec<(Run, Option<String>)>;
     Session::builder(Heap::new())
-        .on(START, |cx, ()| -> poe::Handled {
+        .on(START, |cx, ()| -> poe::HandlerResult {
             for _ in 0..2 {
                 let run = Run::shell(SCRIPT).stdout(Line::new(), OUT).exit(EXIT).start(cx)?;
                 cx.heap.push((run, None));
@@ -1101,7 +1101,7 @@ async fn wheel_run_a_moved_wheel_tells_its_new_session() {
     let kernel = Kernel::new();
     let mover = Session::builder(None::<Run>)
         .on(START, |cx, ()| cx.alias_set("mover"))
-        .on("take", |cx, run: Run| -> poe::Handled {
+        .on("take", |cx, run: Run| -> poe::HandlerResult {
             run.adopt(cx)?;
             run.put("hello")?;
             *cx.heap = Some(run);
@@ -1115,7 +1115,7 @@ async fn wheel_run_a_moved_wheel_tells_its_new_session() {
         });
     mover.create(&kernel).unwrap();
     Session::builder(())
-        .on(START, |cx, ()| -> poe::Handled {
+        .on(START, |cx, ()| -> poe::HandlerResult {
             let run = Run::shell("read line; echo $line")
                 .stdout(Line::new(), OUT)
                 .exit(EXIT)
@@ -1140,7 +1140,7 @@ async fn watermarks_of_standard_input_alternate() {
         || {
             let builder = Run::shell("read line; cat > /dev/null")
                 .exit(EXIT)
-                .stdin_filter(Stream::new());
+                .stdin_filter(Raw::new());
             builder.watermarks(100_000, 1000).high(HIGH).low(LOW)
         },
         |cx, what| {
@@ -1148,7 +1148,7 @@ async fn watermarks_of_standard_input_alternate() {
                 let block = bytes::Bytes::from(vec![b'x'; 99_999]);
                 assert!(!wheel(cx).put(block.clone()).unwrap().is_high());
                 assert!(wheel(cx).put(block.clone()).unwrap().is_high());
-                assert_eq!((wheel(cx).out_octets(), wheel(cx).out_messages()), (199_998, 2));
+                assert_eq!((wheel(cx).buffered_bytes(), wheel(cx).out_messages()), (199_998, 2));
             }
         },
     );

@@ -185,7 +185,7 @@ async fn stop_does_not_wait_for_a_session_or_kernel_that_is_gone() {
                 if what == "out ready" {
                     wheel(cx).stop(Duration::MAX);
                     if !whole_kernel {
-                        cx.stop();
+                        cx.stop_all();
                     }
                 }
             },
@@ -273,7 +273,7 @@ async fn ended_needs_no_other_event_and_no_output() {
     for (stdout, stderr) in [(false, false), (true, false), (false, true), (true, true)] {
         let kernel = Kernel::new();
         Session::builder(None::<Run>)
-            .on(START, move |cx, ()| -> poe::Handled {
+            .on(START, move |cx, ()| -> poe::HandlerResult {
                 let mut builder = Run::shell("exit 6").ended(ENDED);
                 if stdout {
                     builder = builder.stdout(Line::new(), OUT);
@@ -359,7 +359,7 @@ async fn a_program_that_outlives_the_run_is_reaped() {
     let before = descriptors();
     let kernel = Kernel::new();
     Session::builder(())
-        .on(START, |cx, ()| -> poe::Handled {
+        .on(START, |cx, ()| -> poe::HandlerResult {
             drop(Run::shell("read line").start(cx)?);
             drop(Run::shell("exec sleep 0.3").no_stdin().start(cx)?);
             Ok(())
@@ -372,7 +372,7 @@ async fn a_program_that_outlives_the_run_is_reaped() {
     assert!(descriptors() <= before + 4, "{} and {before}", descriptors());
     // It runs again, and looks after its children as ever.
     Session::builder(None::<Run>)
-        .on(START, |cx, ()| -> poe::Handled {
+        .on(START, |cx, ()| -> poe::HandlerResult {
             *cx.heap = Some(Run::shell("exit 2").exit(EXIT).start(cx)?);
             Ok(())
         })
@@ -393,7 +393,7 @@ async fn a_program_that_ends_between_two_runs_is_reaped_and_told_of() {
     in_child!();
     let kernel = Kernel::new();
     Session::builder(None::<Run>)
-        .on(START, |cx, ()| -> poe::Handled {
+        .on(START, |cx, ()| -> poe::HandlerResult {
             let run = Run::shell("read line; exit 9")
                 .stdout(Line::new(), OUT)
                 .exit(EXIT)
@@ -462,7 +462,7 @@ async fn one_thread_reaps_the_programs_of_all_kernels_that_are_dropped() {
     for _ in 0..3 {
         let kernel = Kernel::new();
         Session::builder(Vec::<Run>::new())
-            .on(START, |cx, ()| -> poe::Handled {
+            .on(START, |cx, ()| -> poe::HandlerResult {
                 for _ in 0..20 {
                     let mut sleep = Command::new("sleep");
                     sleep.arg("600");

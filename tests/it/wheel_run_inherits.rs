@@ -7,7 +7,7 @@ use crate::wheel_run::{CLOSE, ERR, EXIT, OUT, children, run, talker, wheel};
 use poe::event::START;
 use poe::filter::Line;
 use poe::wheel::{Conduit, Exited, Run};
-use poe::{ChildExit, Event, Kernel, Session};
+use poe::{Event, Kernel, ProcessExit, Session};
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::Command;
@@ -175,10 +175,10 @@ async fn the_status_of_a_program_is_known_though_we_were_started_to_ignore_chld(
 #[tokio::test]
 async fn the_status_of_a_child_is_known_though_we_were_started_to_ignore_chld() {
     started_with_ignored!("CHLD");
-    const REAPED: Event<ChildExit> = Event::new("reaped");
+    const REAPED: Event<ProcessExit> = Event::new("reaped");
     let kernel = Kernel::new();
     Session::builder(())
-        .on(START, |cx, ()| -> poe::Handled {
+        .on(START, |cx, ()| -> poe::HandlerResult {
             // It ends when its input does, which is not before it is awaited.
             let mut child = Command::new("sh")
                 .args(["-c", "cat; exit 5"])
@@ -409,7 +409,7 @@ async fn statuses_tell_the_signal() {
     for (signal, number) in [("HUP", 1), ("INT", 2), ("QUIT", 3), ("TERM", 15), ("KILL", 9)] {
         let kernel = Kernel::new();
         Session::builder(None::<Run>)
-            .on(START, move |cx, ()| -> poe::Handled {
+            .on(START, move |cx, ()| -> poe::HandlerResult {
                 let mut sleep = Command::new("sleep");
                 sleep.arg("600");
                 let run = Run::builder(sleep).no_stdin().exit(EXIT).start(cx)?;

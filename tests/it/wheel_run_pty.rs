@@ -5,7 +5,7 @@ use crate::laws_kit::{said, say};
 use crate::wheel_run::{CLOSE, ERROR, EXIT, OUT, children, run, talker, wheel};
 use bytes::Bytes;
 use poe::event::START;
-use poe::filter::{Line, Stream};
+use poe::filter::{Line, Raw};
 use poe::wheel::{Conduit, Exited, Input, Run, Winsize};
 use poe::{Event, Kernel, Session};
 use std::process::Command;
@@ -137,7 +137,7 @@ async fn ru6_the_end_of_a_terminal_is_eio() {
 async fn ru10_a_program_on_a_terminal_sees_no_end_of_its_input_and_ru17_a_hang_up_when_the_wheel_goes() {
     in_child!();
     let kernel = Kernel::new();
-    const REAPED: Event<poe::ChildExit> = Event::new("reaped");
+    const REAPED: Event<poe::ProcessExit> = Event::new("reaped");
     talker(
         || {
             Run::shell("echo ready; read line; echo an end")
@@ -193,7 +193,7 @@ async fn converse(program: Command, raw: bool, steps: &'static [(&'static str, &
         exit: String::new(),
     };
     Session::builder(talk)
-        .on(START, move |cx, ()| -> poe::Handled {
+        .on(START, move |cx, ()| -> poe::HandlerResult {
             let mut program = program.take().unwrap();
             program
                 .env("TERM", "xterm")
@@ -201,10 +201,7 @@ async fn converse(program: Command, raw: bool, steps: &'static [(&'static str, &
                 .env("PS1", "$ ")
                 .env_remove("ENV");
             let builder = Run::builder(program).conduit(Conduit::Pty).winsize((24, 80)).raw(raw);
-            let builder = builder
-                .stdin_filter(Stream::new())
-                .stdout(Stream::new(), RAW)
-                .exit(EXIT);
+            let builder = builder.stdin_filter(Raw::new()).stdout(Raw::new(), RAW).exit(EXIT);
             cx.heap.run = Some(builder.start(cx)?);
             cx.delay("late", Duration::from_secs(30), ());
             Ok(())

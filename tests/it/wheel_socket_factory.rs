@@ -334,7 +334,7 @@ async fn sf_p5_our_end_is_bound_where_it_was_asked_for() {
                 let builder = SocketFactory::connect(addr).bind(ours);
                 *cx.heap = Some(builder.success(CLIENT).failure(FAILED).start(cx));
             })
-            .on(CLIENT, move |_, connection| -> poe::Handled {
+            .on(CLIENT, move |_, connection| -> poe::HandlerResult {
                 let local = connection.stream.local_name()?.as_socket_addr().expect("an address");
                 connected.say(format!("from {}", local.ip()));
                 Ok(())

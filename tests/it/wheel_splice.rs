@@ -1,11 +1,11 @@
-//! Two wheels joined: every octet arrives, no more waits than the marks allow, and the ends are told once.
+//! Two wheels joined: every byte arrives, no more waits than the marks allow, and the ends are told once.
 
 use crate::laws_kit::{ms, said, say};
 use poe::event::START;
 use poe::filter::Line;
 use poe::testing::assert_no_leaks;
 use poe::wheel::{Input, IoError, ReadWrite, Splice, Spliced, splice};
-use poe::{Event, Handled, Kernel, Session, SessionBuilder};
+use poe::{Event, HandlerResult, Kernel, Session, SessionBuilder};
 use std::cell::Cell;
 use std::rc::Rc;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
@@ -27,7 +27,7 @@ struct Proxy {
 fn proxy(client: DuplexStream, server: DuplexStream) -> SessionBuilder<Proxy> {
     let streams = Cell::new(Some((client, server)));
     Session::builder(Proxy::default())
-        .on(START, move |cx, ()| -> Handled {
+        .on(START, move |cx, ()| -> HandlerResult {
             let (client, server) = streams.take().expect("a session starts once");
             cx.heap.client = Some(
                 ReadWrite::builder(client)
@@ -38,7 +38,7 @@ fn proxy(client: DuplexStream, server: DuplexStream) -> SessionBuilder<Proxy> {
             cx.heap.server = Some(ReadWrite::builder(server).error(ERROR).start(cx)?);
             Ok(())
         })
-        .on(LINE, |cx, input| -> Handled {
+        .on(LINE, |cx, input| -> HandlerResult {
             say(input.record);
             let (client, server) = cx
                 .heap
@@ -56,7 +56,7 @@ fn proxy(client: DuplexStream, server: DuplexStream) -> SessionBuilder<Proxy> {
         .on(ERROR, |_, error| say(format!("the wheels tell of nothing: {error}")))
         .on(ENDED, |cx, ended| {
             let ours = cx.heap.splice.as_ref().expect("the splice is there");
-            assert_eq!((ours.id(), ours.octets()), (ended.wheel, (ended.there, ended.back)));
+            assert_eq!((ours.id(), ours.bytes()), (ended.wheel, (ended.there, ended.back)));
             let errors: Vec<String> = ended.errors.iter().map(|e| format!(" {}", e.operation())).collect();
             say(format!("ended {} {}{}", ended.there, ended.back, errors.concat()));
         })
@@ -72,18 +72,18 @@ async fn beside<T>(session: SessionBuilder<Proxy>, peer: impl Future<Output = T>
     answer
 }
 
-fn noise(octets: usize, seed: u8) -> Vec<u8> {
+fn noise(bytes: usize, seed: u8) -> Vec<u8> {
     let mut state = u32::from(seed);
     let next = || {
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
         (state >> 24) as u8
     };
-    std::iter::repeat_with(next).take(octets).collect()
+    std::iter::repeat_with(next).take(bytes).collect()
 }
 
 /// What was read before and what was put before goes first; then a lot goes both ways at once; each end is passed on.
 #[tokio::test(start_paused = true)]
-async fn every_octet_arrives_both_ways_and_the_ends_are_passed_on() {
+async fn every_byte_arrives_both_ways_and_the_ends_are_passed_on() {
     let ((client, ours), (server, theirs)) = (duplex(300), duplex(700));
     let (up, down) = (noise(50_000, 1), noise(80_000, 2));
     let (sent_up, sent_down) = (up.clone(), down.clone());
@@ -124,7 +124,7 @@ async fn a_slow_reader_holds_the_other_side_back_at_the_high_mark() {
     let seen = most.clone();
     let session = proxy(ours, theirs)
         .on("look", move |cx, ()| {
-            let waits = cx.heap.splice.as_ref().map_or(0, |splice| splice.out_octets().1);
+            let waits = cx.heap.splice.as_ref().map_or(0, |splice| splice.buffered_bytes().1);
             seen.set(seen.get().max(waits));
             if cx.heap.splice.is_some() || cx.heap.client.is_some() {
                 cx.delay("look", ms(10), ());
@@ -174,7 +174,7 @@ async fn a_slow_reader_holds_the_other_side_back_at_the_high_mark() {
     assert_eq!(got, 10_000 + "hello server\r\n".len());
     assert!(
         (HIGH - 100..=HIGH).contains(&most.get()),
-        "{} octets waited at most",
+        "{} bytes waited at most",
         most.get()
     );
     assert_eq!(said(), ["GO", "ended 10000"]);
@@ -215,7 +215,7 @@ async fn a_splice_is_adopted_and_dropped() {
     let kernel = poe::testing::kernel();
     let heir = Session::builder(None::<Splice>)
         .on(START, |cx, ()| cx.alias_set("heir"))
-        .on(GIFT, |cx, splice: Splice| -> Handled {
+        .on(GIFT, |cx, splice: Splice| -> HandlerResult {
             splice.adopt(cx)?;
             cx.alias_remove("heir")?;
             *cx.heap = Some(splice);
@@ -223,14 +223,14 @@ async fn a_splice_is_adopted_and_dropped() {
             Ok(())
         })
         .on("drop", |cx, ()| {
-            say(format!("{:?}", cx.heap.as_ref().map(Splice::octets)));
+            say(format!("{:?}", cx.heap.as_ref().map(Splice::bytes)));
             *cx.heap = None;
         })
         .on(ENDED, |_, _| say("never"))
         .create(&kernel)
         .unwrap();
     let ((client, ours), (server, theirs)) = (duplex(64), duplex(64));
-    let giver = proxy(ours, theirs).on(LINE, move |cx, _| -> Handled {
+    let giver = proxy(ours, theirs).on(LINE, move |cx, _| -> HandlerResult {
         let (client, server) = cx
             .heap
             .client
@@ -244,10 +244,10 @@ async fn a_splice_is_adopted_and_dropped() {
     let peer = async move {
         let (mut client, mut server) = (client, server);
         client.write_all(b"GO\nabc").await.unwrap();
-        let mut octets = [0; 3];
-        server.read_exact(&mut octets).await.unwrap();
-        assert_eq!(&octets, b"abc");
-        assert_eq!(server.read(&mut octets).await.unwrap(), 0, "dropped, and so closed");
+        let mut bytes = [0; 3];
+        server.read_exact(&mut bytes).await.unwrap();
+        assert_eq!(&bytes, b"abc");
+        assert_eq!(server.read(&mut bytes).await.unwrap(), 0, "dropped, and so closed");
     };
     let both = async { tokio::join!(kernel.run(), peer) };
     tokio::time::timeout(ms(60_000), both)
@@ -263,7 +263,7 @@ async fn a_splice_is_adopted_and_dropped() {
 async fn marks_that_make_no_sense_are_refused() {
     let kernel = Kernel::new();
     Session::builder(())
-        .on(START, |cx, ()| -> Handled {
+        .on(START, |cx, ()| -> HandlerResult {
             let make = || ReadWrite::builder(duplex(8).0).start(cx);
             assert!(splice(make()?, make()?).watermarks(8, 8).start(cx).is_err());
             Ok(())

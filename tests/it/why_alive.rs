@@ -111,7 +111,7 @@ async fn a_closed_descriptor_that_is_watched() {
     let line = Line::default();
     let at = line.clone();
     let id = Session::builder(Some(ours))
-        .on(START, move |cx, ()| -> poe::Handled {
+        .on(START, move |cx, ()| -> poe::HandlerResult {
             let watched = Watched::new(cx.heap.as_ref().unwrap())?;
             at.set(line!() + 1);
             cx.select_read(&watched, READABLE, ())?;

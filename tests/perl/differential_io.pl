@@ -218,7 +218,7 @@ sub wheel_action {
   my ($end, $name, $word, $count) = @_;
   my $wheel = $end->{wheel};
   my $put = sub { my $text = shift; $text .= "\n" if $end->{filter} eq 's'; $wheel->put($text) };
-  return '-' if $name =~ /^(put|many|octets|flush)$/ && ($end->{shut} || $end->{failed} && !$end->{reacting});
+  return '-' if $name =~ /^(put|many|bytes|flush)$/ && ($end->{shut} || $end->{failed} && !$end->{reacting});
   return '-' if $name eq 'flush' && $end->{failed};
   # A pipe would stay open.
   return '-' if $name =~ /^shut_/ && $end->{kind} =~ /P/;
@@ -268,8 +268,8 @@ sub wheel_action {
   }
   elsif ($name eq 'input_to') { $wheel->event(InputEvent => $word ? 'other' : 'input') }
   # How much the system takes at once depends on how it is given.
-  elsif ($name eq 'octets' && $wheel->get_driver_out_messages > 20) { return 'many' }
-  elsif ($name eq 'octets')   { return join ' ', $wheel->get_driver_out_octets, $wheel->get_driver_out_messages }
+  elsif ($name eq 'bytes' && $wheel->get_driver_out_messages > 20) { return 'many' }
+  elsif ($name eq 'bytes')   { return join ' ', $wheel->get_driver_out_octets, $wheel->get_driver_out_messages }
   else                        { return '-' }
   return 'ok';
 }

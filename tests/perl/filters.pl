@@ -1,4 +1,4 @@
-# What each filter makes of octets, and of records.
+# What each filter makes of bytes, and of records.
 # Rows: L3-L8, S1, B1-B6, R1-R4, M1-M3, K2, K3, H2-H4, H7, H9 of the I/O layer; the quirks that are mended have a tag.
 use strict;
 use warnings;

@@ -39,4 +39,4 @@ follow("gone and back", [ sub { unlink $log }, sub { append($log, "a\n") } ], be
 follow("a hard link", [ sub { link $log, "$dir/link" or die }, ], before => "a\nb\n", with => { Seek => 0 });
 follow("a partial line at a roll", [ sub { append($log, "half"); rename $log, $old or die; append($log, "new\n") } ], before => "");
 follow("from the start", [], before => "a\nb\n", with => { Seek => 0 });
-follow("from the last octets", [], before => "a\nb\nc\n", with => { SeekBack => 4 });
+follow("from the last bytes", [], before => "a\nb\nc\n", with => { SeekBack => 4 });

@@ -7,7 +7,7 @@ use Socket;
 $| = 1;
 sub out { print @_, "\n" }
 
-# Our end, and the other one with some octets written to it.
+# Our end, and the other one with some bytes written to it.
 sub pair {
   socketpair my $ours, my $peer, AF_UNIX, SOCK_STREAM, PF_UNSPEC or die $!;
   syswrite $peer, $_[0] if length $_[0];
@@ -74,7 +74,7 @@ session(
   go => sub {
     my $wheel = $_[HEAP]{wheel};
     out "  put ", $wheel->put('01234567') ? 'high' : 'normal' for 1 .. 3;
-    out "  ", $wheel->get_driver_out_octets, " octets, ", $wheel->get_driver_out_messages, " messages";
+    out "  ", $wheel->get_driver_out_octets, " bytes, ", $wheel->get_driver_out_messages, " messages";
   },
   flushed => sub {
     out "  flushed";
@@ -93,9 +93,9 @@ session(
   go => sub {
     my $wheel = $_[HEAP]{wheel};
     $wheel->put('one');
-    out "  ", $wheel->get_driver_out_octets, " octets";
+    out "  ", $wheel->get_driver_out_octets, " bytes";
     $wheel->flush;
-    out "  back with ", $wheel->get_driver_out_octets, " octets";
+    out "  back with ", $wheel->get_driver_out_octets, " bytes";
     $_[KERNEL]->delay(end => 0.1);
   },
   end => sub { delete $_[HEAP]{wheel} },

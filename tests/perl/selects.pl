@@ -150,7 +150,7 @@ session(
   'A',
   _start   => sub { $_[KERNEL]->select_read($near, 'readable') },
   readable => sub {
-    my $n = sysread $_[ARG0], my $octets, 10;
+    my $n = sysread $_[ARG0], my $bytes, 10;
     out "  read $n";
     $_[KERNEL]->select_read($near) if ++$reads == 2;
   },

@@ -94,8 +94,8 @@ for my $number (1 .. 1000) {
     local $/;
     open my $image, "<:raw", "$folder/$number.back" or die "$folder/$number.back: $!";
     open my $text, "<:raw", "$folder/$number.txt" or die $!;
-    my ($octets, $expected) = (scalar <$image>, scalar <$text>);
-    my $got = text(thaw($octets), {});
+    my ($bytes, $expected) = (scalar <$image>, scalar <$text>);
+    my $got = text(thaw($bytes), {});
     $got eq $expected ? $equal++ : warn "$number:\n  $got\n  $expected\n";
   }
 }

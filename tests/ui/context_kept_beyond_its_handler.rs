@@ -4,7 +4,7 @@ use poe::{Session, event::START};
 
 fn main() {
     let _ = Session::builder(()).on(START, |cx, ()| {
-        let turn = cx.kernel;
-        turn.spawn(async move { turn.yield_to("later", ()) }, "done");
+        let kernel = cx.kernel;
+        kernel.spawn(async move { kernel.yield_to("later", ()) }, "done");
     });
 }

@@ -1,4 +1,4 @@
-//! The filter says what records are: `Line::bytes` gives octets.
+//! The filter says what records are: `Line::bytes` gives bytes.
 use poe::Event;
 use poe::filter::Line;
 use poe::wheel::{Input, ReadWrite};

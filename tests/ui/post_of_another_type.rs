@@ -1,6 +1,6 @@
 //! The key takes a text, and a number is posted.
 
-use poe::{Event, Kernel, Turn};
+use poe::{Event, Kernel, KernelRef};
 
 const GREET: Event<String> = Event::new("greet");
 
@@ -8,7 +8,7 @@ fn outside(kernel: &Kernel) {
     let _ = kernel.post("greeter", GREET, 7);
 }
 
-fn inside(turn: Turn<'_>) {
+fn inside(turn: KernelRef<'_>) {
     turn.yield_to(GREET, 7);
 }
 

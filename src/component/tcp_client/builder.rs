@@ -96,7 +96,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 ///     .heap(100)                                              // records that are still to be sent
 ///     .watermarks(64 * 1024, 1024)
 ///     .connected(|cx| cx.yield_to(MORE, ()))
-///     .state(MORE, |cx, ()| -> poe::Handled {
+///     .state(MORE, |cx, ()| -> poe::HandlerResult {
 ///         if *cx.heap == 0 {
 ///             cx.yield_to(DONE, ());
 ///             return Ok(());
@@ -111,7 +111,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 ///     .server_high(|_| println!("the server does not keep up"))
 ///     .server_low(|cx| cx.yield_to(MORE, ()))
 ///     .server_flushed(|cx| println!("all of it is written, {} to come", *cx.heap))
-///     .server_input(|_, octets| assert_eq!(octets, "5000000"))
+///     .server_input(|_, bytes| assert_eq!(bytes, "5000000"))
 ///     .shutdown_on_error(true)
 ///     .server_error(|_, error| assert!(error.is_eof()))
 ///     .linger(Duration::ZERO)
@@ -125,15 +125,15 @@ use tokio::io::{AsyncRead, AsyncWrite};
 ///
 /// ```
 /// # use poe::component::TcpClient;
-/// # use poe::{AnyArg, Invoke, Invoked, Kernel, Name, Turn};
+/// # use poe::{AnyArg, Invoke, Invoked, Kernel, Name, KernelRef};
 /// # use std::{cell::RefCell, rc::Rc};
 /// /// A session that writes down what it is sent.
 /// struct Logged(Rc<dyn Invoke>, Rc<RefCell<Vec<Name>>>);
 ///
 /// impl Invoke for Logged {
-///     fn invoke(&self, turn: Turn<'_>, arg: &mut AnyArg) -> Invoked {
-///         self.1.borrow_mut().push(turn.event());
-///         self.0.invoke(turn, arg)
+///     fn invoke(&self, kernel: KernelRef<'_>, arg: &mut AnyArg) -> Invoked {
+///         self.1.borrow_mut().push(kernel.event());
+///         self.0.invoke(kernel, arg)
 ///     }
 ///     // … and the other methods, each passed on
 /// #     fn event_names(&self) -> Vec<Name> {
@@ -219,7 +219,7 @@ impl TcpClientBuilder<(), Line> {
 }
 
 impl<H: 'static, F: Filter> TcpClientBuilder<H, F> {
-    /// How octets become records and back: makes a filter per connection.
+    /// How bytes become records and back: makes a filter per connection.
     /// A pair of filters reads by the first and writes by the second.
     #[doc(alias = "Filter")]
     pub fn filter<G: Filter>(self, filter: impl Fn() -> G + 'static) -> TcpClientBuilder<H, G> {
@@ -388,7 +388,7 @@ impl<H: 'static, F: Filter> TcpClientBuilder<H, F> {
     /// use poe::{OnFailure, component::TcpClient};
     /// TcpClient::builder("localhost:7777")
     ///     .on_failure(OnFailure::StopSession)                     // this client, but nobody else
-    ///     .server_input(|_, line| -> poe::Handled {
+    ///     .server_input(|_, line| -> poe::HandlerResult {
     ///         println!("{}", line.parse::<u64>()?);
     ///         Ok(())
     ///     });
@@ -477,7 +477,7 @@ impl<H: 'static, F: Filter> TcpClientBuilder<H, F> {
     /// # tokio_test::block_on(async {
     /// let kernel = Kernel::new();
     /// Session::builder(())
-    ///     .on(START, |cx, ()| -> poe::Handled {
+    ///     .on(START, |cx, ()| -> poe::HandlerResult {
     ///         let settings = || TcpClient::builder("localhost:7").alias("ann").server_input(|_, line| println!("{line}"));
     ///         let client = settings().start_in(cx)?;
     ///         assert_eq!(cx.snapshot().session(client.session_id()).unwrap().parent, cx.session_id());

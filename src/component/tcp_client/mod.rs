@@ -13,7 +13,7 @@ use super::link::Link;
 use super::wire::Wire;
 use crate::event::{Event, Posts};
 use crate::filter::{Filter, Line};
-use crate::id::{AlarmId, SessionId, WheelId};
+use crate::id::{SessionId, TimerId, WheelId};
 use crate::kernel::Core;
 use crate::session::Context;
 use crate::wheel::{Address, SocketFactory};
@@ -116,7 +116,7 @@ pub const CONNECT: Event<Address> = Event::new("connect");
 ///     client.connect(second.local_name());                    // and once more
 /// #   until(3).await;
 ///     client.shutdown();
-///     client.cut();                                           // which changes nothing any more
+///     client.abort();                                           // which changes nothing any more
 /// #   servers.iter().for_each(TcpServer::shutdown_clients);
 /// };
 /// tokio::join!(async { kernel.run().await.unwrap() }, talk);
@@ -154,7 +154,7 @@ impl TcpClient {
 
     /// The same at once: what was put and not written is lost.
     #[track_caller]
-    pub fn cut(&self) {
+    pub fn abort(&self) {
         self.post(&CUT, ());
     }
 
@@ -225,9 +225,9 @@ pub struct Server<F: Filter> {
     /// Alive while it connects.
     factory: RefCell<Option<SocketFactory>>,
     /// Set while it connects, if there is a limit.
-    timer: Cell<Option<AlarmId>>,
+    timer: Cell<Option<TimerId>>,
     /// Set while it waits for its next attempt.
-    retry: Cell<Option<AlarmId>>,
+    retry: Cell<Option<TimerId>>,
     /// Attempts in a row that have brought no record.
     failures: Cell<u32>,
     /// How long it waited for the attempt that is under way, or waits for the next one.

@@ -4,7 +4,7 @@ use super::{Attempt, CONNECT, RECONNECT, Server};
 use crate::component::backoff::Backoff;
 use crate::component::callbacks::Callback;
 use crate::component::connection::{CUT, Ended, LOST, PRE_CONNECTED, Plan, SHUTDOWN, give_up_alias};
-use crate::error::Handled;
+use crate::error::HandlerResult;
 use crate::event::{Event, START};
 use crate::filter::Filter;
 use crate::id::WheelId;
@@ -43,7 +43,7 @@ pub(super) fn states<H: 'static, F: Filter>(
     let (on_reconnect, on_connect) = (client.clone(), client.clone());
     let (on_pre_connected, on_lost, on_cut) = (client.clone(), client.clone(), client.clone());
     Plan::states(&client.plan, user)
-        .on(START, move |cx, ()| -> Handled {
+        .on(START, move |cx, ()| -> HandlerResult {
             take_alias(cx)?;
             cx.sig(KERNEL_SHUTDOWN, SHUTTING_DOWN);
             let result = on_start.started.as_ref().map_or(Ok(()), |f| f(cx, ()));
@@ -79,7 +79,7 @@ pub(super) fn states<H: 'static, F: Filter>(
         })
         .on(CUT, move |cx, ()| {
             on_cut.give_up(cx);
-            on_cut.plan.cut(cx)
+            on_cut.plan.abort(cx)
         })
         .on(LOST, move |cx, ()| {
             if on_lost.retry.is_none() {
@@ -111,7 +111,7 @@ fn of_target(target: Address, operation: &'static str, error: io::Error, wheel: 
 
 type Cx<'a, 'k, H, F> = &'a mut Context<'k, H, Server<F>>;
 
-fn take_alias<H: 'static, F: Filter>(cx: Cx<'_, '_, H, F>) -> Handled {
+fn take_alias<H: 'static, F: Filter>(cx: Cx<'_, '_, H, F>) -> HandlerResult {
     if let Some(alias) = &cx.component().alias {
         cx.alias_set(alias)?;
     }
@@ -125,7 +125,7 @@ fn leave_alias<H: 'static, F: Filter>(cx: Cx<'_, '_, H, F>) {
 }
 
 impl<H: 'static, F: Filter> Role<H, F> {
-    fn connect(&self, cx: Cx<'_, '_, H, F>) -> Handled {
+    fn connect(&self, cx: Cx<'_, '_, H, F>) -> HandlerResult {
         let mut builder = SocketFactory::connect(cx.target())
             .nodelay(self.plan.settings.nodelay)
             .success(CONNECTED)
@@ -177,7 +177,7 @@ impl<H: 'static, F: Filter> Role<H, F> {
         leave_alias(cx);
     }
 
-    fn failed(&self, cx: Cx<'_, '_, H, F>, error: SocketError) -> Handled {
+    fn failed(&self, cx: Cx<'_, '_, H, F>, error: SocketError) -> HandlerResult {
         // A failure that was posted, of an attempt that was given up since.
         let current = cx.component().is_connecting(Some(error.wheel));
         if !current && !cx.component().wire.is_pre_connecting(error.wheel) {
@@ -186,7 +186,7 @@ impl<H: 'static, F: Filter> Role<H, F> {
         self.fail(cx, error)
     }
 
-    fn fail(&self, cx: Cx<'_, '_, H, F>, error: SocketError) -> Handled {
+    fn fail(&self, cx: Cx<'_, '_, H, F>, error: SocketError) -> HandlerResult {
         self.let_go(cx);
         let result = match &self.failed {
             Some(callback) => callback(cx, error),
@@ -199,7 +199,7 @@ impl<H: 'static, F: Filter> Role<H, F> {
         result.and(retrying)
     }
 
-    fn reconnect(&self, cx: Cx<'_, '_, H, F>) -> Handled {
+    fn reconnect(&self, cx: Cx<'_, '_, H, F>) -> HandlerResult {
         let server = cx.component();
         let pending = match server.retry.take() {
             // Nothing to be removed: it is what has gone off.
@@ -210,7 +210,7 @@ impl<H: 'static, F: Filter> Role<H, F> {
             server.delay.set(Duration::ZERO);
         }
         self.let_go(cx);
-        let result = self.plan.cut(cx);
+        let result = self.plan.abort(cx);
         take_alias(cx)?;
         cx.component().wire.reset(None);
         result.and(self.connect(cx))

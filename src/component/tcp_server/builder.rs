@@ -82,7 +82,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 ///     .client_heap(|_| 100)                                   // records that are still to be sent
 ///     .watermarks(64 * 1024, 1024)
 ///     .client_connected(|cx| cx.yield_to(MORE, ()))
-///     .state(MORE, |cx, ()| -> poe::Handled {
+///     .state(MORE, |cx, ()| -> poe::HandlerResult {
 ///         if *cx.heap == 0 {
 ///             cx.yield_to(DONE, ());
 ///             return Ok(());
@@ -154,17 +154,17 @@ use tokio::io::{AsyncRead, AsyncWrite};
 ///
 /// ```
 /// use poe::component::{TcpClient, TcpServer};
-/// use poe::{AnyArg, Invoke, Invoked, Kernel, Name, Turn};
+/// use poe::{AnyArg, Invoke, Invoked, Kernel, Name, KernelRef};
 /// use std::rc::Rc;
 ///
 /// /// A session that logs its failures in its own way. (The connection is over all the same.)
 /// struct Logged(Rc<dyn Invoke>);
 ///
 /// impl Invoke for Logged {
-///     fn invoke(&self, turn: Turn<'_>, arg: &mut AnyArg) -> Invoked {
-///         match self.0.invoke(turn, arg) {
+///     fn invoke(&self, kernel: KernelRef<'_>, arg: &mut AnyArg) -> Invoked {
+///         match self.0.invoke(kernel, arg) {
 ///             Invoked::Failed(failure) => {
-///                 eprintln!("session {}: {failure}", turn.session_id());
+///                 eprintln!("session {}: {failure}", kernel.session_id());
 ///                 Invoked::Returned
 ///             }
 ///             other => other,
@@ -192,7 +192,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 /// let server = TcpServer::builder("127.0.0.1:0")
 ///     .session_type(|session| Rc::new(Logged(session)))
 ///     .option("trace", true)
-///     .client_input(|cx, line| -> poe::Handled {
+///     .client_input(|cx, line| -> poe::HandlerResult {
 ///         let number: u64 = line.parse()?;
 ///         cx.client().put((2 * number).to_string());
 ///         Ok(())
@@ -293,13 +293,13 @@ impl<H: 'static, F: Filter> TcpServerBuilder<H, F> {
         self
     }
 
-    /// How each client's octets become records and back: makes a filter per connection.
+    /// How each client's bytes become records and back: makes a filter per connection.
     /// A pair of filters reads by the first and writes by the second.
     ///
     /// ```
-    /// # use poe::{component::TcpServer, filter::{Line, Stream}};
+    /// # use poe::{component::TcpServer, filter::{Line, Raw}};
     /// TcpServer::builder("127.0.0.1:0")
-    ///     .filter(|| (Line::new(), Stream::new()))
+    ///     .filter(|| (Line::new(), Raw::new()))
     ///     .client_input(|cx, line: String| cx.client().put(vec![b'x'; line.len()]));
     /// ```
     #[doc(alias = "ClientFilter")]
@@ -386,7 +386,7 @@ impl<H: 'static, F: Filter> TcpServerBuilder<H, F> {
     }
 
     /// A client has gone: once for each that connected, also when its session is stopped from outside. The session ends
-    /// then, unless something holds it: clear timers here ([`alarm_clear`](crate::Turn::alarm_clear)).
+    /// then, unless something holds it: clear timers here ([`alarm_clear`](crate::KernelRef::alarm_clear)).
     #[doc(alias = "ClientDisconnected")]
     pub fn client_disconnected<R: IntoReply>(
         mut self,
@@ -437,15 +437,15 @@ impl<H: 'static, F: Filter> TcpServerBuilder<H, F> {
     /// let kernel = Kernel::new();
     /// let server = TcpServer::builder("127.0.0.1:0")
     ///     .concurrency(1)
-    ///     .acceptor(|cx, connection| -> poe::Handled {
+    ///     .acceptor(|cx, connection| -> poe::HandlerResult {
     ///         let listener = cx.session_id();
     ///         Session::builder(None::<ReadWrite>)
-    ///             .on(START, |cx, connection: Connection| -> poe::Handled {
+    ///             .on(START, |cx, connection: Connection| -> poe::HandlerResult {
     ///                 let wheel = ReadWrite::builder(connection.stream).input(Line::new(), LINE).start(cx)?;
     ///                 *cx.heap = Some(wheel);
     ///                 Ok(())
     ///             })
-    ///             .on(LINE, move |cx, input| -> poe::Handled {
+    ///             .on(LINE, move |cx, input| -> poe::HandlerResult {
     ///                 assert_eq!(input.record, "one line is enough");
     ///                 *cx.heap = None;
     ///                 cx.post(listener, DISCONNECTED, ())?;
@@ -514,7 +514,7 @@ impl<H: 'static, F: Filter> TcpServerBuilder<H, F> {
     ///     let kernel = Kernel::new();
     ///     let server = TcpServer::builder("127.0.0.1:0")
     ///         .client_on_failure(policy)
-    ///         .client_input(|_, line| -> poe::Handled {
+    ///         .client_input(|_, line| -> poe::HandlerResult {
     ///             line.parse::<u64>()?;
     ///             Ok(())
     ///         })

@@ -5,7 +5,7 @@ use crate::component::callbacks::{Callback, Component, named};
 use crate::component::connection::{LOST, PRE_CONNECTED, Plan, SHUTDOWN, Wired};
 use crate::component::link::Link;
 use crate::component::wire::Wire;
-use crate::error::{Error, Failure, Handled};
+use crate::error::{Error, Failure, HandlerResult};
 use crate::event::START;
 use crate::filter::Filter;
 use crate::id::SessionId;
@@ -135,7 +135,7 @@ pub(super) fn client_maker<H: 'static, F: Filter>(
     })
 }
 
-fn created(created: Result<SessionId, Error>) -> Handled {
+fn created(created: Result<SessionId, Error>) -> HandlerResult {
     match created {
         // The system had it accepted before the listener was closed.
         Err(error) if error.is_shutting_down() => Ok(()),
@@ -149,7 +149,7 @@ fn stillborn<H: 'static, F: Filter>(
     cx: &mut Context<'_, (), Listener>,
     plan: &Plan<H, Client<F>>,
     failure: Failure,
-) -> Handled {
-    let states = States::<()>::new().on(START, move |_, ()| -> Handled { Err(failure.clone()) });
+) -> HandlerResult {
+    let states = States::<()>::new().on(START, move |_, ()| -> HandlerResult { Err(failure.clone()) });
     created(plan.settings.session((), (), &states).create_in(cx))
 }

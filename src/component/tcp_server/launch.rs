@@ -62,7 +62,7 @@ impl<H: 'static, F: Filter> TcpServerBuilder<H, F> {
     /// # tokio_test::block_on(async {
     /// let kernel = Kernel::new();
     /// Session::builder(())
-    ///     .on(START, |cx, ()| -> poe::Handled {
+    ///     .on(START, |cx, ()| -> poe::HandlerResult {
     ///         let server = TcpServer::builder("127.0.0.1:0").client_input(|_, _| ()).start_in(cx)?;
     ///         assert_eq!(cx.snapshot().session(server.session_id()).unwrap().parent, cx.session_id());
     ///         server.shutdown();

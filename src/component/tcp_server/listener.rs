@@ -3,7 +3,7 @@
 use super::{DISCONNECTED, END_ALL, SET_CONCURRENCY};
 use crate::component::callbacks::{Callback, Component};
 use crate::component::connection::{CUT, SHUTDOWN, give_up_alias};
-use crate::error::Handled;
+use crate::error::HandlerResult;
 use crate::event::{Event, Keyed, START, STOP};
 use crate::id::WheelId;
 use crate::kernel::Signal;
@@ -210,7 +210,7 @@ pub(super) fn listener_states(
         place,
     } = role;
     States::<(), Listener>::new()
-        .on(START, move |cx, listeners: Vec<ListenSocket>| -> Handled {
+        .on(START, move |cx, listeners: Vec<ListenSocket>| -> HandlerResult {
             for listener in listeners {
                 let events = (HeldName::new(ACCEPTED.key()), HeldName::new(FAILED.key()));
                 let factory = SocketFactory::on_listener(listener, nodelay, events, cx, place);

@@ -105,7 +105,7 @@ const END_ALL: Event<bool> = Event::new("tcp_server_end_all");
 ///     TcpClient::builder(server.local_name())
 ///         .server_input(move |_, _| {
 ///             assert_eq!(handle.connections(), 1);
-///             if now { handle.cut_clients() } else { handle.shutdown_clients() }
+///             if now { handle.abort_clients() } else { handle.shutdown_clients() }
 ///         })
 ///         .start(&kernel)?;
 ///     kernel.run().await?;
@@ -230,7 +230,7 @@ impl TcpServer {
 
     /// The same, and each connection is ended at once: what was put and not written is lost.
     #[track_caller]
-    pub fn cut_clients(&self) {
+    pub fn abort_clients(&self) {
         self.shared.close();
         self.post(&END_ALL, true);
     }

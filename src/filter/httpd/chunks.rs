@@ -30,19 +30,19 @@ pub(super) enum Chunks {
 pub(super) enum Piece {
     /// Too little to tell.
     More,
-    /// So many octets of framing; then a chunk of this size.
+    /// So many bytes of framing; then a chunk of this size.
     Framing(usize, u64),
-    /// So many octets of the body.
+    /// So many bytes of the body.
     Data(usize),
-    /// So many octets of framing, and the body is over.
+    /// So many bytes of framing, and the body is over.
     End(usize),
 }
 
 impl Chunks {
-    /// Looks at octets that follow those of the last piece. An error says what is wrong with them.
-    pub(super) fn next(&mut self, octets: &[u8], limits: &HttpdLimits) -> Result<Piece, &'static str> {
+    /// Looks at bytes that follow those of the last piece. An error says what is wrong with them.
+    pub(super) fn next(&mut self, bytes: &[u8], limits: &HttpdLimits) -> Result<Piece, &'static str> {
         match *self {
-            Chunks::Size => match size_line(octets, limits.max_chunk_line)? {
+            Chunks::Size => match size_line(bytes, limits.max_chunk_line)? {
                 Some((line, 0)) => {
                     *self = Chunks::Trailers { scanned: 0 };
                     Ok(Piece::Framing(line, 0))
@@ -54,7 +54,7 @@ impl Chunks {
                 None => Ok(Piece::More),
             },
             Chunks::Data { left } => {
-                let here = left.min(octets.len() as u64);
+                let here = left.min(bytes.len() as u64);
                 if here == 0 {
                     return Ok(Piece::More);
                 }
@@ -65,7 +65,7 @@ impl Chunks {
                 // It is at most the slice's length.
                 Ok(Piece::Data(here as usize))
             }
-            Chunks::Newline => match octets {
+            Chunks::Newline => match bytes {
                 [] | [b'\r'] => Ok(Piece::More),
                 [b'\r', b'\n', ..] => {
                     *self = Chunks::Size;
@@ -74,9 +74,9 @@ impl Chunks {
                 _ => Err("A chunk is longer than its size."),
             },
             Chunks::Trailers { scanned } => {
-                let Some(size) = trailers_end(octets, scanned)? else {
-                    *self = Chunks::Trailers { scanned: octets.len() };
-                    if octets.len() > limits.max_trailers {
+                let Some(size) = trailers_end(bytes, scanned)? else {
+                    *self = Chunks::Trailers { scanned: bytes.len() };
+                    if bytes.len() > limits.max_trailers {
                         return Err("The trailers are too long.");
                     }
                     return Ok(Piece::More);
@@ -85,7 +85,7 @@ impl Chunks {
                     return Err("The trailers are too long.");
                 }
                 let mut trailers = [EMPTY_HEADER; MAX_TRAILERS];
-                match parse_headers(&octets[..size], &mut trailers) {
+                match parse_headers(&bytes[..size], &mut trailers) {
                     Ok(Status::Complete((size, _))) => Ok(Piece::End(size)),
                     Ok(Status::Partial) | Err(_) => Err("The trailers cannot be read."),
                 }
@@ -96,17 +96,17 @@ impl Chunks {
 
 /// Reads the line with a chunk's size; its extensions are for nobody. It ends in CR LF and in nothing else, and no control
 /// character stands in it: a reader that ends lines at a bare LF would see other chunks, and other requests behind them.
-fn size_line(octets: &[u8], limit: usize) -> Result<Option<(usize, u64)>, &'static str> {
+fn size_line(bytes: &[u8], limit: usize) -> Result<Option<(usize, u64)>, &'static str> {
     const TOO_LONG: &str = "The line of a chunk's size is too long.";
     const CONTROL: &str = "There is a control character in the line of a chunk's size.";
     let (mut size, mut digits, mut extended) = (0_u64, 0, false);
-    for (at, &octet) in octets.iter().enumerate() {
+    for (at, &byte) in bytes.iter().enumerate() {
         if at >= limit {
             return Err(TOO_LONG);
         }
-        match octet {
+        match byte {
             b'\r' if digits > 0 => {
-                return match octets.get(at + 1) {
+                return match bytes.get(at + 1) {
                     None => Ok(None),
                     Some(b'\n') if at + 2 > limit => Err(TOO_LONG),
                     Some(b'\n') => Ok(Some((at + 2, size))),
@@ -114,13 +114,13 @@ fn size_line(octets: &[u8], limit: usize) -> Result<Option<(usize, u64)>, &'stat
                 };
             }
             b'\t' | b' ' if digits > 0 => {}
-            _ if octet < b' ' || octet == 0x7f => {
+            _ if byte < b' ' || byte == 0x7f => {
                 return Err(if digits == 0 { "A chunk has no size." } else { CONTROL });
             }
             b';' if digits > 0 => extended = true,
             _ if extended => {}
-            _ => match char::from(octet).to_digit(16) {
-                Some(digit) if digits < MAX_DIGITS && !matches!(octets[..at].last(), Some(b' ' | b'\t')) => {
+            _ => match char::from(byte).to_digit(16) {
+                Some(digit) if digits < MAX_DIGITS && !matches!(bytes[..at].last(), Some(b' ' | b'\t')) => {
                     size = size << 4 | u64::from(digit);
                     digits += 1;
                 }
@@ -133,10 +133,10 @@ fn size_line(octets: &[u8], limit: usize) -> Result<Option<(usize, u64)>, &'stat
 
 /// Where the trailers end: behind an empty line. Their lines end in CR LF and in nothing else, as that of a size does: a
 /// reader that needs the CR would see the body go on, and take for a trailer what is the next request here.
-fn trailers_end(octets: &[u8], from: usize) -> Result<Option<usize>, &'static str> {
-    for newline in memchr::memchr_iter(b'\n', &octets[from..]) {
+fn trailers_end(bytes: &[u8], from: usize) -> Result<Option<usize>, &'static str> {
+    for newline in memchr::memchr_iter(b'\n', &bytes[from..]) {
         let at = from + newline;
-        match &octets[..at] {
+        match &bytes[..at] {
             [b'\r'] | [.., b'\r', b'\n', b'\r'] => return Ok(Some(at + 1)),
             [.., b'\r'] => {}
             _ => return Err("A line of the trailers ends without CR."),

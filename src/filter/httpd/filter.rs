@@ -10,15 +10,15 @@ use bytes::{Bytes, BytesMut};
 use http::Response;
 use std::fmt;
 
-/// The server's side of HTTP/1 (`POE::Filter::HTTPD`): octets in, [`Incoming`] out; `http::Response<Bytes>` is put.
+/// The server's side of HTTP/1 (`POE::Filter::HTTPD`): bytes in, [`Incoming`] out; `http::Response<Bytes>` is put.
 ///
 /// ```
 /// use bytes::{Bytes, BytesMut};
 /// use http::Response;
 /// use poe::filter::{Filter, httpd::{Httpd, Incoming}};
 /// let mut filter = Httpd::new();
-/// filter.get_one_start(b"POST /pie HTTP/1.1\r\nContent-Length: 4\r\n\r\nwith");
-/// let Some(Incoming::Request(request)) = filter.get_one().unwrap() else { panic!() };
+/// filter.feed(b"POST /pie HTTP/1.1\r\nContent-Length: 4\r\n\r\nwith");
+/// let Some(Incoming::Request(request)) = filter.next_record().unwrap() else { panic!() };
 /// assert_eq!((request.uri().path(), &request.body()[..]), ("/pie", &b"with"[..]));
 /// let mut out = BytesMut::new();
 /// filter.put(Response::new(Bytes::from("peas")), &mut out).unwrap();
@@ -53,7 +53,7 @@ use std::fmt;
 ///
 /// [`keeps_alive`]: super::keeps_alive
 ///
-/// # Pending octets and limits
+/// # Pending bytes and limits
 ///
 /// A request's head stays in the buffer until its body is complete (unless it is streamed), so all of it is pending, and
 /// a switch of filters loses nothing. That makes an upgrade simple: what follows the request is the next filter's.
@@ -70,7 +70,7 @@ pub struct Httpd {
     pub(super) scanned: usize,
     /// A copy of the front of the buffer for the heads to come; empty most of the time.
     pub(super) shared: Bytes,
-    /// Octets were refused. Ends only with `take_pending`.
+    /// Bytes were refused. Ends only with `take_pending`.
     overflowed: bool,
     /// The settings were checked.
     sound: bool,
@@ -106,7 +106,7 @@ impl Httpd {
         self
     }
 
-    /// The largest body in octets, 1 MiB by default; larger ones are refused by a 413. No limit when streaming. Zero is
+    /// The largest body in bytes, 1 MiB by default; larger ones are refused by a 413. No limit when streaming. Zero is
     /// an error at [`check`](Filter::check).
     ///
     /// ```
@@ -118,13 +118,13 @@ impl Httpd {
     /// ```
     #[must_use]
     #[doc(alias = "MaxContent")]
-    pub fn max_content(mut self, octets: usize) -> Self {
-        self.limits.max_content = octets;
+    pub fn max_content(mut self, bytes: usize) -> Self {
+        self.limits.max_content = bytes;
         self.sound = false;
         self
     }
 
-    /// The largest head in octets, 64 KiB by default; larger ones are refused by a 431.
+    /// The largest head in bytes, 64 KiB by default; larger ones are refused by a 431.
     ///
     /// ```
     /// use poe::filter::{Filter, httpd::{Httpd, Incoming}};
@@ -134,27 +134,27 @@ impl Httpd {
     /// assert!(refused.response.status() == 431 && refused.is_last());
     /// ```
     #[must_use]
-    pub fn max_head(mut self, octets: usize) -> Self {
-        self.limits.max_head = octets;
+    pub fn max_head(mut self, bytes: usize) -> Self {
+        self.limits.max_head = bytes;
         self.sound = false;
         self
     }
 
-    /// The most octets that may wait to be parsed, 16 MiB by default; more is a fatal error. It must be larger than
+    /// The most bytes that may wait to be parsed, 16 MiB by default; more is a fatal error. It must be larger than
     /// [`max_content`](Self::max_content) by that number's digits and one, or it is an error at
     /// [`check`](Filter::check).
     ///
     /// ```
     /// use poe::filter::{Filter, httpd::Httpd};
     /// let mut filter = Httpd::new().max_content(9).max_buffer(40);
-    /// let got = filter.get(&b"GET /a HTTP/1.1\r\n\r\n".repeat(3)); // 57 octets at once
+    /// let got = filter.get(&b"GET /a HTTP/1.1\r\n\r\n".repeat(3)); // 57 bytes at once
     /// assert!(got[0].is_ok() && got[1].is_ok());
     /// assert!(got[2].as_ref().is_err_and(|error| error.is_overflow() && error.is_fatal()));
     /// ```
     #[must_use]
     #[doc(alias = "MaxBuffer")]
-    pub fn max_buffer(mut self, octets: usize) -> Self {
-        self.limits.max_buffer = Some(octets);
+    pub fn max_buffer(mut self, bytes: usize) -> Self {
+        self.limits.max_buffer = Some(bytes);
         self.sound = false;
         self
     }
@@ -189,19 +189,19 @@ impl Filter for Httpd {
     type Input = Incoming;
     type Output = Response<Bytes>;
 
-    fn get_one_start(&mut self, mut octets: &[u8]) {
+    fn feed(&mut self, mut bytes: &[u8]) {
         if self.overflowed || matches!(self.state, State::Over) {
             return;
         }
         let room = self.limits.buffer().saturating_sub(self.buffer.len());
-        if octets.len() > room {
+        if bytes.len() > room {
             self.overflowed = true;
-            octets = &octets[..room];
+            bytes = &bytes[..room];
         }
-        self.buffer.append(octets);
+        self.buffer.append(bytes);
     }
 
-    fn get_one(&mut self) -> Result<Option<Incoming>, FilterError> {
+    fn next_record(&mut self) -> Result<Option<Incoming>, FilterError> {
         self.ensure_sound()?;
         if let Some(next) = self.next.take() {
             return Ok(Some(next));
@@ -263,7 +263,7 @@ impl Filter for Httpd {
         response::write(&record, out)
     }
 
-    fn get_pending(&self) -> &[u8] {
+    fn pending(&self) -> &[u8] {
         self.buffer.as_slice()
     }
 

@@ -38,29 +38,29 @@ const SHARED: usize = 2048;
 
 /// Reads the head at the front, in one go; `None` when it is not complete, or not of the usual form. `shared` is a copy of
 /// the front, as far as there is one.
-pub(super) fn parse(octets: &[u8], shared: &mut Bytes, most: usize) -> Option<(usize, Result<Head, Box<Refused>>)> {
+pub(super) fn parse(bytes: &[u8], shared: &mut Bytes, most: usize) -> Option<(usize, Result<Head, Box<Refused>>)> {
     let mut few = [const { MaybeUninit::uninit() }; MAX_HEADERS];
     let mut many = Vec::new();
     let headers = if most <= MAX_HEADERS {
         &mut few[..most]
     } else {
-        many.resize_with(most.min(octets.len()), MaybeUninit::uninit);
+        many.resize_with(most.min(bytes.len()), MaybeUninit::uninit);
         &mut many[..]
     };
     let mut parsed = httparse::Request::new(&mut []);
-    let Ok(Status::Complete(size)) = parsed.parse_with_uninit_headers(octets, headers) else {
+    let Ok(Status::Complete(size)) = parsed.parse_with_uninit_headers(bytes, headers) else {
         return None;
     };
     if shared.len() < size {
-        *shared = Bytes::copy_from_slice(&octets[..octets.len().min(SHARED).max(size)]);
+        *shared = Bytes::copy_from_slice(&bytes[..bytes.len().min(SHARED).max(size)]);
     }
     let version = match parsed.version {
         Some(0) => Version::HTTP_10,
         _ => Version::HTTP_11,
     };
-    let target = within(octets, parsed.path?.as_bytes());
+    let target = within(bytes, parsed.path?.as_bytes());
     let built = build(
-        octets,
+        bytes,
         shared,
         parsed.method?.as_bytes(),
         target,
@@ -71,17 +71,17 @@ pub(super) fn parse(octets: &[u8], shared: &mut Bytes, most: usize) -> Option<(u
 }
 
 /// Where the head ends, looking from `from` on, or how far was looked.
-pub(super) fn end(octets: &[u8], from: usize) -> Result<usize, usize> {
-    for newline in memchr::memchr_iter(b'\n', &octets[from..]) {
+pub(super) fn end(bytes: &[u8], from: usize) -> Result<usize, usize> {
+    for newline in memchr::memchr_iter(b'\n', &bytes[from..]) {
         let at = from + newline;
-        match &octets[at + 1..] {
+        match &bytes[at + 1..] {
             [b'\n', ..] => return Ok(at + 2),
             [b'\r', b'\n', ..] => return Ok(at + 3),
             [] | [b'\r'] => return Err(at),
             _ => {}
         }
     }
-    Err(octets.len())
+    Err(bytes.len())
 }
 
 /// Reads a complete head that [`parse`] did not take.
@@ -96,7 +96,7 @@ pub(super) fn parse_odd(head: &[u8], most: usize) -> Result<Head, Box<Refused>> 
     let line_end = memchr::memchr(b'\n', &head).unwrap_or(head.len());
     let line = head[..line_end].strip_suffix(b"\r").unwrap_or(&head[..line_end]);
     let mut words = line
-        .split(|octet| matches!(octet, b' ' | b'\t'))
+        .split(|byte| matches!(byte, b' ' | b'\t'))
         .filter(|word| !word.is_empty());
     let (method, target, version, more) = (words.next(), words.next(), words.next(), words.next());
     let (Some(method), Some(target), None) = (method, target, more) else {
@@ -156,7 +156,7 @@ fn unfold(head: &[u8]) -> BytesMut {
             let line = &line[..at];
             out.extend_from_slice(line.strip_suffix(b"\r").unwrap_or(line).trim_ascii_end());
             out.extend_from_slice(b" ");
-            let blanks = rest.iter().take_while(|octet| matches!(octet, b' ' | b'\t')).count();
+            let blanks = rest.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
             left = &rest[blanks..];
         } else {
             out.extend_from_slice(line);
@@ -173,9 +173,9 @@ fn within(whole: &[u8], part: &[u8]) -> Range<usize> {
     from..from + part.len()
 }
 
-/// Makes a request of what was read in `octets`, sharing the memory of `head`, which holds the same.
+/// Makes a request of what was read in `bytes`, sharing the memory of `head`, which holds the same.
 fn build(
-    octets: &[u8],
+    bytes: &[u8],
     head: &Bytes,
     method: &[u8],
     target: Range<usize>,
@@ -195,7 +195,7 @@ fn build(
     let mut speaks_of_body = false;
     for header in parsed {
         let name = HeaderName::from_bytes(header.name.as_bytes());
-        let value = HeaderValue::from_maybe_shared(head.slice(within(octets, header.value)));
+        let value = HeaderValue::from_maybe_shared(head.slice(within(bytes, header.value)));
         let (Ok(name), Ok(value)) = (name, value) else {
             return Err(bad("A header cannot be read."));
         };

@@ -10,7 +10,7 @@
 //! | `head.rs` | a request's head, by `httparse`, with what POE accepts beyond |
 //! | `chunks.rs` | bodies that come in chunks |
 //! | `refused.rs` | requests that are answered by an error page |
-//! | `response.rs` | responses as octets |
+//! | `response.rs` | responses as bytes |
 
 mod chunks;
 mod filter;

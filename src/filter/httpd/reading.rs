@@ -35,9 +35,9 @@ pub(super) struct Waiting {
     /// How far the chunks were read, from the start of the buffer.
     at: usize,
     chunks: Chunks,
-    /// Octets of the body in the chunks so far.
+    /// Bytes of the body in the chunks so far.
     content: u64,
-    /// Octets round them.
+    /// Bytes round them.
     framing: usize,
 }
 
@@ -47,16 +47,16 @@ impl Httpd {
         // It stays only if it is known to be true still.
         let mut shared = std::mem::take(&mut self.shared);
         if self.scanned == 0 {
-            let blank = |octet: &&u8| matches!(octet, b' ' | b'\t' | b'\r' | b'\n');
+            let blank = |byte: &&u8| matches!(byte, b' ' | b'\t' | b'\r' | b'\n');
             let blanks = self.buffer.as_slice().iter().take_while(blank).count();
             if blanks > 0 {
                 self.buffer.consume(blanks);
                 shared = Bytes::new();
             }
         }
-        let octets = self.buffer.as_slice();
-        let usual = if self.scanned == 0 && !octets.is_empty() {
-            match head::parse(octets, &mut shared, self.limits.max_headers) {
+        let bytes = self.buffer.as_slice();
+        let usual = if self.scanned == 0 && !bytes.is_empty() {
+            match head::parse(bytes, &mut shared, self.limits.max_headers) {
                 // Most of them, and each move of a request costs.
                 Some((size, Ok(head))) if size <= self.limits.max_head => return self.accept(size, head, shared),
                 other => other,
@@ -66,15 +66,15 @@ impl Httpd {
         };
         let (size, parsed) = match usual {
             Some(parsed) => parsed,
-            // A newline may be the last but one octet that was seen.
-            None => match head::end(octets, self.scanned.saturating_sub(2)) {
+            // A newline may be the last but one byte that was seen.
+            None => match head::end(bytes, self.scanned.saturating_sub(2)) {
                 Ok(size) => {
-                    let (head, most) = (&octets[..size.min(self.limits.max_head)], self.limits.max_headers);
+                    let (head, most) = (&bytes[..size.min(self.limits.max_head)], self.limits.max_headers);
                     let (_, parsed) =
                         head::parse(head, &mut shared, most).unwrap_or_else(|| (size, head::parse_odd(head, most)));
                     (size, parsed)
                 }
-                Err(scanned) if octets.len() <= self.limits.max_head => {
+                Err(scanned) if bytes.len() <= self.limits.max_head => {
                     self.scanned = scanned;
                     return None;
                 }
@@ -231,7 +231,7 @@ impl Httpd {
         }
     }
 
-    /// Takes what is there of this many octets.
+    /// Takes what is there of this many bytes.
     pub(super) fn take_some(&mut self, left: u64) -> Bytes {
         let here = left.min(self.buffer.len() as u64) as usize;
         self.buffer.take_front(here)
@@ -248,19 +248,19 @@ impl Httpd {
 }
 
 fn too_large(length: u64) -> String {
-    format!("Content of {length} octets is not accepted.")
+    format!("Content of {length} bytes is not accepted.")
 }
 
 /// The body in these chunks, which are complete and in order.
-fn joined(mut octets: &[u8], content: usize, limits: &HttpdLimits) -> Bytes {
+fn joined(mut bytes: &[u8], content: usize, limits: &HttpdLimits) -> Bytes {
     let mut body = Vec::with_capacity(content);
     let mut chunks = Chunks::Size;
     loop {
-        match chunks.next(octets, limits) {
-            Ok(Piece::Framing(size, _)) => octets = &octets[size..],
+        match chunks.next(bytes, limits) {
+            Ok(Piece::Framing(size, _)) => bytes = &bytes[size..],
             Ok(Piece::Data(size)) => {
-                body.extend_from_slice(&octets[..size]);
-                octets = &octets[size..];
+                body.extend_from_slice(&bytes[..size]);
+                bytes = &bytes[size..];
             }
             Ok(Piece::More | Piece::End(_)) | Err(_) => return body.into(),
         }

@@ -1,4 +1,4 @@
-//! Responses as octets.
+//! Responses as bytes.
 
 use super::super::FilterError;
 use super::super::block::put_decimal;

@@ -10,11 +10,11 @@ impl<T: LineRecord> Filter for Line<T> {
     type Input = T;
     type Output = T;
 
-    fn get_one_start(&mut self, mut octets: &[u8]) {
-        if let (Some(second), Some((&next, rest))) = (self.owed, octets.split_first()) {
+    fn feed(&mut self, mut bytes: &[u8]) {
+        if let (Some(second), Some((&next, rest))) = (self.owed, bytes.split_first()) {
             self.owed = None;
             if next == second {
-                octets = rest;
+                bytes = rest;
                 if let (Terminator::Autodetect, &Terminator::One(first)) = (&self.setting, &self.terminator) {
                     self.terminator = Terminator::Two([first, second]);
                 }
@@ -24,14 +24,14 @@ impl<T: LineRecord> Filter for Line<T> {
             return;
         }
         let room = self.max_buffer.saturating_sub(self.buffer.len());
-        if octets.len() > room {
+        if bytes.len() > room {
             self.overflowed = true;
-            octets = &octets[..room];
+            bytes = &bytes[..room];
         }
-        self.buffer.append(octets);
+        self.buffer.append(bytes);
     }
 
-    fn get_one(&mut self) -> Result<Option<T>, FilterError> {
+    fn next_record(&mut self) -> Result<Option<T>, FilterError> {
         self.check()?;
         loop {
             match self.find() {
@@ -75,14 +75,14 @@ impl<T: LineRecord> Filter for Line<T> {
 
     fn put(&mut self, record: T, out: &mut BytesMut) -> Result<(), FilterError> {
         self.check()?;
-        let octets = record.octets();
-        out.reserve(octets.len() + self.output.len());
-        out.extend_from_slice(octets);
+        let bytes = record.bytes();
+        out.reserve(bytes.len() + self.output.len());
+        out.extend_from_slice(bytes);
         out.extend_from_slice(&self.output);
         Ok(())
     }
 
-    fn get_pending(&self) -> &[u8] {
+    fn pending(&self) -> &[u8] {
         self.buffer.as_slice()
     }
 

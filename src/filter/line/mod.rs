@@ -1,4 +1,4 @@
-//! POE::Filter::Line: a stream of octets in, lines without their terminators out; and a terminator behind each line put.
+//! POE::Filter::Line: a stream of bytes in, lines without their terminators out; and a terminator behind each line put.
 
 mod filter;
 mod record;
@@ -64,7 +64,7 @@ impl LineLimits {
 
 /// Cuts a stream into lines, and ends each line that is put (`POE::Filter::Line`).
 ///
-/// [`Line::new()`] has `String` records: a line that is not UTF-8 is an error with its octets inside, and the next line
+/// [`Line::new()`] has `String` records: a line that is not UTF-8 is an error with its bytes inside, and the next line
 /// follows. [`Line::lossy()`] has `String` records, too, and replaces what is not UTF-8; [`Line::bytes()`] has [`Bytes`]
 /// records. Neither of the two ever fails for a line's content. Records come without their terminator, and put
 /// leaves newlines inside a record alone.
@@ -73,10 +73,10 @@ impl LineLimits {
 /// use bytes::BytesMut;
 /// use poe::filter::{Filter, Line};
 /// let mut filter = Line::new();
-/// filter.get_one_start(b"one\r\ntwo\nthr");
-/// assert_eq!(filter.get_one().unwrap().unwrap(), "one");
-/// assert_eq!(filter.get_one().unwrap().unwrap(), "two");
-/// assert!(filter.get_one().unwrap().is_none() && filter.get_pending() == b"thr");
+/// filter.feed(b"one\r\ntwo\nthr");
+/// assert_eq!(filter.next_record().unwrap().unwrap(), "one");
+/// assert_eq!(filter.next_record().unwrap().unwrap(), "two");
+/// assert!(filter.next_record().unwrap().is_none() && filter.pending() == b"thr");
 /// let mut out = BytesMut::new();
 /// filter.put("ok".into(), &mut out).unwrap();
 /// assert_eq!(&out[..], b"ok\r\n");
@@ -87,15 +87,15 @@ impl LineLimits {
 /// | setting | input | output |
 /// |---|---|---|
 /// | none | any of CR LF, LF CR, CR, LF, line by line | CR LF |
-/// | [`literal`](Self::literal) | these octets | the same octets |
-/// | [`input_literal`](Self::input_literal) | these octets; if empty, as `autodetect` | unchanged |
+/// | [`literal`](Self::literal) | these bytes | the same bytes |
+/// | [`input_literal`](Self::input_literal) | these bytes; if empty, as `autodetect` | unchanged |
 /// | [`input_regexp`](Self::input_regexp) | whatever the pattern matches | unchanged |
 /// | [`autodetect`](Self::autodetect) | the newline that ends the first line, for good | unchanged |
-/// | [`output_literal`](Self::output_literal) | unchanged | these octets; may be empty |
+/// | [`output_literal`](Self::output_literal) | unchanged | these bytes; may be empty |
 ///
 /// The last setting for a direction holds. Settings that make no sense together (an empty `literal`, a limit of zero, a
 /// buffer smaller than a line) are found by [`check`](super::Filter::check), which wheels call when they are made; without it,
-/// the first `get_one` or `put` gives the same fatal error.
+/// the first `next_record` or `put` gives the same fatal error.
 ///
 /// # Newlines that are cut in two
 ///
@@ -105,10 +105,10 @@ impl LineLimits {
 ///
 /// # Limits
 ///
-/// A line of more than [`max_length`](Self::max_length) octets is an error that is not fatal, and the next line follows,
+/// A line of more than [`max_length`](Self::max_length) bytes is an error that is not fatal, and the next line follows,
 /// however the reads were cut. The error comes as soon as the line is known to be too long, carries its first
-/// `max_length` octets, and the rest is dropped as it arrives, so an endless line costs no memory (POE lets it grow up to
-/// `MaxBuffer`). More than [`max_buffer`](Self::max_buffer) octets appended and not yet parsed are a fatal error: the
+/// `max_length` bytes, and the rest is dropped as it arrives, so an endless line costs no memory (POE lets it grow up to
+/// `MaxBuffer`). More than [`max_buffer`](Self::max_buffer) bytes appended and not yet parsed are a fatal error: the
 /// complete lines in what fits come first, then the error with the rest, and further input is refused.
 #[doc(alias = "POE::Filter::Line")]
 pub struct Line<T = String> {
@@ -127,14 +127,14 @@ pub struct Line<T = String> {
     fault: Option<&'static str>,
     /// How far into the buffer the terminator was looked for. Back to zero with every line.
     scanned: usize,
-    /// The other half of a newline that ended the buffer; swallowed or forgotten at the next octet. The buffer is empty
+    /// The other half of a newline that ended the buffer; swallowed or forgotten at the next byte. The buffer is empty
     /// while it is set.
     owed: Option<u8>,
-    /// With a pattern, the search for the end of this line; begins with the line's first `get_one`.
+    /// With a pattern, the search for the end of this line; begins with the line's first `next_record`.
     search: Option<Search>,
     /// The line at the front was reported as too long; what is left of it goes, terminator included.
     discarding: bool,
-    /// Octets were refused. Ends only with `take_pending`.
+    /// Bytes were refused. Ends only with `take_pending`.
     overflowed: bool,
     record: PhantomData<fn() -> T>,
 }
@@ -161,8 +161,8 @@ impl Line<String> {
     /// ```
     /// use poe::filter::{Filter, Line};
     /// let mut filter = Line::lossy();
-    /// filter.get_one_start(b"caf\xe9\n");
-    /// assert_eq!(filter.get_one().unwrap().unwrap(), "caf\u{fffd}");
+    /// filter.feed(b"caf\xe9\n");
+    /// assert_eq!(filter.next_record().unwrap().unwrap(), "caf\u{fffd}");
     /// ```
     #[must_use]
     #[doc(alias = "from_utf8_lossy")]
@@ -175,13 +175,13 @@ impl Line<String> {
 }
 
 impl Line<Bytes> {
-    /// Lines of octets, with the defaults of [`Line::new`]; no content is an error.
+    /// Lines of bytes, with the defaults of [`Line::new`]; no content is an error.
     ///
     /// ```
     /// use poe::filter::{Filter, Line};
     /// let mut filter = Line::bytes();
-    /// filter.get_one_start(b"caf\xe9\n");
-    /// assert_eq!(filter.get_one().unwrap().unwrap(), &b"caf\xe9"[..]);
+    /// filter.feed(b"caf\xe9\n");
+    /// assert_eq!(filter.next_record().unwrap().unwrap(), &b"caf\xe9"[..]);
     /// ```
     #[must_use]
     pub fn bytes() -> Self {
@@ -190,7 +190,7 @@ impl Line<Bytes> {
 }
 
 impl<T: LineRecord> Line<T> {
-    /// Ends lines with these octets, both ways. Empty is an error at [`check`](super::Filter::check).
+    /// Ends lines with these bytes, both ways. Empty is an error at [`check`](super::Filter::check).
     ///
     /// ```
     /// use bytes::BytesMut;
@@ -203,12 +203,12 @@ impl<T: LineRecord> Line<T> {
     /// ```
     #[must_use]
     #[doc(alias = "Literal")]
-    pub fn literal(self, octets: impl AsRef<[u8]>) -> Self {
-        let octets = octets.as_ref();
-        self.input(Terminator::literal(octets)).output_literal(octets)
+    pub fn literal(self, bytes: impl AsRef<[u8]>) -> Self {
+        let bytes = bytes.as_ref();
+        self.input(Terminator::literal(bytes)).output_literal(bytes)
     }
 
-    /// Ends incoming lines with these octets. Empty means [`autodetect`](Self::autodetect), as in POE.
+    /// Ends incoming lines with these bytes. Empty means [`autodetect`](Self::autodetect), as in POE.
     ///
     /// ```
     /// use poe::filter::{Filter, Line};
@@ -218,16 +218,16 @@ impl<T: LineRecord> Line<T> {
     /// ```
     #[must_use]
     #[doc(alias = "InputLiteral")]
-    pub fn input_literal(self, octets: impl AsRef<[u8]>) -> Self {
-        match octets.as_ref() {
+    pub fn input_literal(self, bytes: impl AsRef<[u8]>) -> Self {
+        match bytes.as_ref() {
             [] => self.autodetect(),
-            octets => self.input(Terminator::literal(octets)),
+            bytes => self.input(Terminator::literal(bytes)),
         }
     }
 
     /// Ends incoming lines with whatever matches, leftmost and, among alternatives, first.
     ///
-    /// The syntax is that of the `regex` crate, on octets: `.` is one octet but LF, `\w` and `\s` are ASCII, and flags
+    /// The syntax is that of the `regex` crate, on bytes: `.` is one byte but LF, `\w` and `\s` are ASCII, and flags
     /// stand inside, as in `(?i)end`. Groups do no harm. Compile it once and give each connection a
     /// [`fresh`](super::Filter::fresh) copy: copies share the compiled pattern.
     ///
@@ -237,7 +237,7 @@ impl<T: LineRecord> Line<T> {
     /// How reads are cut makes no difference. A line is given as soon as nothing that follows could change it. Where only
     /// the terminator may still grow (`\n+`) the line is given at once, too, and what then belongs to its terminator is
     /// swallowed, unless the filter is switched in between. Where even the line may change (after `c` in `abcd|c`, for a
-    /// `d` would make it end earlier) it waits. The end of a terminator is settled at most 4096 octets behind
+    /// `d` would make it end earlier) it waits. The end of a terminator is settled at most 4096 bytes behind
     /// the first match.
     ///
     /// ```
@@ -260,7 +260,7 @@ impl<T: LineRecord> Line<T> {
 
     /// Ends incoming lines with whichever newline ends the first: CR LF, LF CR, CR or LF, and no other from then on.
     ///
-    /// Half a newline at the end of a read gives its line at once, and the first octet of the next read decides which it
+    /// Half a newline at the end of a read gives its line at once, and the first byte of the next read decides which it
     /// was.
     ///
     /// ```
@@ -275,7 +275,7 @@ impl<T: LineRecord> Line<T> {
         self.input(Terminator::Autodetect)
     }
 
-    /// Puts these octets behind each outgoing line; CR LF by default, and none if empty.
+    /// Puts these bytes behind each outgoing line; CR LF by default, and none if empty.
     ///
     /// ```
     /// use bytes::BytesMut;
@@ -286,8 +286,8 @@ impl<T: LineRecord> Line<T> {
     /// ```
     #[must_use]
     #[doc(alias = "OutputLiteral")]
-    pub fn output_literal(mut self, octets: impl AsRef<[u8]>) -> Self {
-        self.output = Bytes::copy_from_slice(octets.as_ref());
+    pub fn output_literal(mut self, bytes: impl AsRef<[u8]>) -> Self {
+        self.output = Bytes::copy_from_slice(bytes.as_ref());
         self
     }
 
@@ -314,8 +314,8 @@ impl<T: LineRecord> Line<T> {
     /// ```
     #[must_use]
     #[doc(alias = "MaxLength")]
-    pub fn max_length(mut self, octets: usize) -> Self {
-        self.limits.max_length = octets;
+    pub fn max_length(mut self, bytes: usize) -> Self {
+        self.limits.max_length = bytes;
         self.reconsider()
     }
 
@@ -323,7 +323,7 @@ impl<T: LineRecord> Line<T> {
     /// [`check`](super::Filter::check). By default 16 MiB, or twice the longest line if that is more.
     ///
     /// It bounds what a caller may append without taking the records out; an unterminated line is bounded by
-    /// `max_length` alone. With a pattern, leave room for 4096 octets more than a line.
+    /// `max_length` alone. With a pattern, leave room for 4096 bytes more than a line.
     ///
     /// ```
     /// use poe::filter::{Filter, Line};
@@ -334,8 +334,8 @@ impl<T: LineRecord> Line<T> {
     /// ```
     #[must_use]
     #[doc(alias = "MaxBuffer")]
-    pub fn max_buffer(mut self, octets: usize) -> Self {
-        self.limits.max_buffer = Some(octets);
+    pub fn max_buffer(mut self, bytes: usize) -> Self {
+        self.limits.max_buffer = Some(bytes);
         self.reconsider()
     }
 
@@ -368,9 +368,9 @@ impl<T: LineRecord> Line<T> {
     fn reconsider(mut self) -> Self {
         self.max_buffer = self.limits.buffer();
         self.fault = if matches!(self.setting, Terminator::Missing) {
-            Some("a literal line terminator needs at least one octet")
+            Some("a literal line terminator needs at least one byte")
         } else if self.limits.max_length == 0 || self.max_buffer == 0 {
-            Some("a limit must be at least one octet")
+            Some("a limit must be at least one byte")
         } else if self.max_buffer < self.limits.max_length {
             Some("the buffer's limit must be at least the limit of a line")
         } else {

@@ -7,8 +7,8 @@ use bytes::Bytes;
 ///
 /// ```
 /// use poe::filter::{Filter, Line, LineRecord};
-/// fn good_lines<T: LineRecord>(mut filter: Line<T>, octets: &[u8]) -> usize {
-///     filter.get(octets).iter().filter(|line| line.is_ok()).count()
+/// fn good_lines<T: LineRecord>(mut filter: Line<T>, bytes: &[u8]) -> usize {
+///     filter.get(bytes).iter().filter(|line| line.is_ok()).count()
 /// }
 /// assert_eq!(good_lines(Line::new(), b"caf\xe9\ntea\n"), 1); // `String`
 /// assert_eq!(good_lines(Line::bytes(), b"caf\xe9\ntea\n"), 2); // `Bytes`
@@ -23,22 +23,22 @@ mod sealed {
     use super::{Bytes, FilterError};
 
     pub trait Sealed: Sized + 'static {
-        fn from_line(octets: &[u8], lossy: bool) -> Result<Self, FilterError>;
-        fn octets(&self) -> &[u8];
+        fn from_line(bytes: &[u8], lossy: bool) -> Result<Self, FilterError>;
+        fn bytes(&self) -> &[u8];
     }
 
     impl Sealed for String {
         // A `Result` that goes through memory is read back in other pieces than it was written in, which stalls.
         #[inline(always)]
-        fn from_line(octets: &[u8], lossy: bool) -> Result<Self, FilterError> {
-            match str::from_utf8(octets) {
+        fn from_line(bytes: &[u8], lossy: bool) -> Result<Self, FilterError> {
+            match str::from_utf8(bytes) {
                 Ok(text) => Ok(text.to_owned()),
-                Err(_) if lossy => Ok(String::from_utf8_lossy(octets).into_owned()),
-                Err(cause) => Err(FilterError::invalid_utf8(cause, Bytes::copy_from_slice(octets))),
+                Err(_) if lossy => Ok(String::from_utf8_lossy(bytes).into_owned()),
+                Err(cause) => Err(FilterError::invalid_utf8(cause, Bytes::copy_from_slice(bytes))),
             }
         }
 
-        fn octets(&self) -> &[u8] {
+        fn bytes(&self) -> &[u8] {
             self.as_bytes()
         }
     }
@@ -46,11 +46,11 @@ mod sealed {
     impl Sealed for Bytes {
         // A copy, for a slice of the read buffer would keep all of it in memory as long as one line lives.
         #[inline(always)]
-        fn from_line(octets: &[u8], _: bool) -> Result<Self, FilterError> {
-            Ok(Bytes::copy_from_slice(octets))
+        fn from_line(bytes: &[u8], _: bool) -> Result<Self, FilterError> {
+            Ok(Bytes::copy_from_slice(bytes))
         }
 
-        fn octets(&self) -> &[u8] {
+        fn bytes(&self) -> &[u8] {
             self
         }
     }

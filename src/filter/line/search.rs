@@ -12,14 +12,14 @@ const LF: u8 = b'\n';
 pub(super) enum Found {
     /// A line, and where the next one begins.
     Line { line: usize, rest: usize },
-    /// No end yet. So many octets are the line's own, whatever comes.
+    /// No end yet. So many bytes are the line's own, whatever comes.
     More { content: usize },
 }
 
 /// A pattern's search. Its positions count from where it began, the buffer's from what is left.
 pub(super) struct Search {
     pub(super) walk: Walk,
-    /// Octets seen by the walk that have left the buffer since.
+    /// Bytes seen by the walk that have left the buffer since.
     dropped: usize,
     /// The line was given already; only the end of its terminator is still open.
     given: bool,
@@ -27,12 +27,12 @@ pub(super) struct Search {
     held: usize,
     /// Where the match began that was found to be open. Another match with that start is as open.
     open_from: usize,
-    /// Steps that went into finding the starts of open matches. They may not be more than a multiple of the octets walked, so
+    /// Steps that went into finding the starts of open matches. They may not be more than a multiple of the bytes walked, so
     /// that the work stays linear in what is received; without them a line is given a little later.
     pub(super) spent: usize,
 }
 
-/// Steps for each octet walked that may go into giving lines early.
+/// Steps for each byte walked that may go into giving lines early.
 const STEPS: usize = 16;
 
 impl Search {
@@ -51,12 +51,12 @@ impl Search {
 impl<T: LineRecord> Line<T> {
     /// Looks for the end of the line at the front of the buffer, from where the last look ended.
     pub(super) fn find(&mut self) -> Found {
-        let octets = self.buffer.as_slice();
-        let len = octets.len();
+        let bytes = self.buffer.as_slice();
+        let len = bytes.len();
         let from = self.scanned;
         let (line, terminator_len) = match &self.terminator {
             Terminator::Newline | Terminator::Autodetect => {
-                let Some(at) = memchr::memchr2(CR, LF, &octets[from..]) else {
+                let Some(at) = memchr::memchr2(CR, LF, &bytes[from..]) else {
                     self.scanned = len;
                     return Found::More { content: len };
                 };
@@ -66,7 +66,7 @@ impl<T: LineRecord> Line<T> {
                     rest: self.end_of_newline(line),
                 };
             }
-            Terminator::One(octet) => match memchr::memchr(*octet, &octets[from..]) {
+            Terminator::One(byte) => match memchr::memchr(*byte, &bytes[from..]) {
                 Some(at) => (from + at, 1),
                 None => {
                     self.scanned = len;
@@ -77,19 +77,19 @@ impl<T: LineRecord> Line<T> {
                 // What was scanned was looked at as the second of the two, so nothing is looked at again.
                 let mut from = from.max(1);
                 loop {
-                    let Some(at) = octets.get(from..).and_then(|octets| memchr::memchr(second, octets)) else {
+                    let Some(at) = bytes.get(from..).and_then(|bytes| memchr::memchr(second, bytes)) else {
                         self.scanned = len;
                         return Found::More {
                             content: len.saturating_sub(1),
                         };
                     };
-                    if octets[from + at - 1] == first {
+                    if bytes[from + at - 1] == first {
                         break (from + at - 1, 2);
                     }
                     from += at + 1;
                 }
             }
-            Terminator::Long(finder) => match finder.find(&octets[from..]) {
+            Terminator::Long(finder) => match finder.find(&bytes[from..]) {
                 Some(at) => (from + at, finder.needle().len()),
                 None => {
                     // The literal may have begun at the end of the buffer.
@@ -111,10 +111,10 @@ impl<T: LineRecord> Line<T> {
 
     /// Where the newline at `at` ends. At the end of the buffer it may be half of one: then the other half is owed.
     fn end_of_newline(&mut self, at: usize) -> usize {
-        let octets = self.buffer.as_slice();
-        let first = octets[at];
+        let bytes = self.buffer.as_slice();
+        let first = bytes[at];
         let second = if first == CR { LF } else { CR };
-        let (found, rest) = match octets.get(at + 1) {
+        let (found, rest) = match bytes.get(at + 1) {
             Some(&next) if next == second => (Terminator::Two([first, second]), at + 2),
             Some(_) => (Terminator::One(first), at + 1),
             None => {
@@ -132,9 +132,9 @@ impl<T: LineRecord> Line<T> {
         loop {
             let max_length = self.limits.max_length;
             let search = self.search.get_or_insert_with(|| Search::new(pattern, max_length));
-            let octets = self.buffer.as_slice();
+            let bytes = self.buffer.as_slice();
             let seen = search.walk.walked() - search.dropped;
-            match pattern.advance(&mut search.walk, &octets[seen..]) {
+            match pattern.advance(&mut search.walk, &bytes[seen..]) {
                 Progress::Settled(end) if search.given => {
                     self.buffer.consume(end - search.dropped);
                     self.search = None;
@@ -145,7 +145,7 @@ impl<T: LineRecord> Line<T> {
                     let line = if self.discarding {
                         0
                     } else {
-                        pattern.start_of(&octets[..rest])
+                        pattern.start_of(&bytes[..rest])
                     };
                     self.search = None;
                     return Found::Line { line, rest };
@@ -164,8 +164,8 @@ impl<T: LineRecord> Line<T> {
                         return Found::More { content: 0 };
                     }
                     search.spent = spent;
-                    let line = pattern.start_of(&octets[..end]);
-                    if line == search.open_from || !pattern.starts_fresh(&octets[..line]) {
+                    let line = pattern.start_of(&bytes[..end]);
+                    if line == search.open_from || !pattern.starts_fresh(&bytes[..line]) {
                         search.open_from = line;
                         return Found::More { content: 0 };
                     }

@@ -18,12 +18,12 @@ pub(super) enum Terminator {
 }
 
 impl Terminator {
-    pub(super) fn literal(octets: &[u8]) -> Self {
-        match *octets {
+    pub(super) fn literal(bytes: &[u8]) -> Self {
+        match *bytes {
             [] => Terminator::Missing,
-            [octet] => Terminator::One(octet),
+            [byte] => Terminator::One(byte),
             [first, second] => Terminator::Two([first, second]),
-            _ => Terminator::Long(Arc::new(Finder::new(octets).into_owned())),
+            _ => Terminator::Long(Arc::new(Finder::new(bytes).into_owned())),
         }
     }
 }
@@ -33,8 +33,8 @@ impl fmt::Debug for Terminator {
         match self {
             Terminator::Newline => f.write_str("any newline"),
             Terminator::Autodetect => f.write_str("to be detected"),
-            Terminator::One(octet) => write!(f, "\"{}\"", octet.escape_ascii()),
-            Terminator::Two(octets) => write!(f, "\"{}\"", octets.escape_ascii()),
+            Terminator::One(byte) => write!(f, "\"{}\"", byte.escape_ascii()),
+            Terminator::Two(bytes) => write!(f, "\"{}\"", bytes.escape_ascii()),
             Terminator::Long(finder) => write!(f, "\"{}\"", finder.needle().escape_ascii()),
             Terminator::Regexp(pattern) => write!(f, "/{}/", pattern.as_str()),
             Terminator::Missing => f.write_str("\"\""),

@@ -10,7 +10,7 @@ fn an_idle_filter_holds_little_memory() {
     assert_eq!(filter.get(&read).len(), 1024);
     assert!(filter.buffer.capacity() <= 1024);
     filter.get([&read[..], b"partial"].concat().as_slice());
-    assert_eq!(filter.get_pending(), b"partial");
+    assert_eq!(filter.pending(), b"partial");
     assert!(filter.buffer.capacity() <= 1024);
 }
 
@@ -31,7 +31,7 @@ fn an_endless_line_does_not_grow_the_buffer() {
 }
 
 #[test]
-fn octets_are_searched_once() {
+fn bytes_are_searched_once() {
     let mut filter = Line::new();
     filter.get(b"abc");
     assert_eq!(filter.scanned, 3);
@@ -39,7 +39,7 @@ fn octets_are_searched_once() {
     assert_eq!(filter.scanned, 6);
 }
 
-/// While a match is open and may begin elsewhere, each octet is a reason to look again where the line ends; that must not walk
+/// While a match is open and may begin elsewhere, each byte is a reason to look again where the line ends; that must not walk
 /// the whole line each time.
 #[test]
 fn the_work_of_a_pattern_is_linear_in_what_is_received() {
@@ -51,14 +51,14 @@ fn the_work_of_a_pattern_is_linear_in_what_is_received() {
     ] {
         let mut filter = Line::new().input_regexp(pattern).unwrap().max_length(1 << 20);
         let line = ["z".repeat(100_000), end.to_owned()].concat();
-        filter.get_one_start(line.as_bytes());
+        filter.feed(line.as_bytes());
         let mut given = 0;
-        for octet in b"\ny\nycd".repeat(300) {
-            given += usize::from(filter.get_one().unwrap().is_some());
+        for byte in b"\ny\nycd".repeat(300) {
+            given += usize::from(filter.next_record().unwrap().is_some());
             if let Some(search) = &filter.search {
                 assert!(search.spent <= 16 * search.walk.walked(), "{pattern}");
             }
-            filter.get_one_start(&[octet]);
+            filter.feed(&[byte]);
         }
         assert!(given > 0 || pattern.contains('x'), "{pattern}");
     }

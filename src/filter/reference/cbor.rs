@@ -63,13 +63,13 @@ impl<T: Serialize + DeserializeOwned + 'static> Serializer for Cbor<T> {
     type Record = T;
 
     fn freeze(&self, record: &T) -> Result<Vec<u8>, Box<dyn Error + Send + Sync>> {
-        let mut octets = Vec::new();
-        ciborium::into_writer(record, &mut octets)?;
-        Ok(octets)
+        let mut bytes = Vec::new();
+        ciborium::into_writer(record, &mut bytes)?;
+        Ok(bytes)
     }
 
-    fn thaw(&self, octets: &[u8]) -> Result<T, Box<dyn Error + Send + Sync>> {
-        self.thaw_within(octets, &ReferenceLimits::default())
+    fn thaw(&self, bytes: &[u8]) -> Result<T, Box<dyn Error + Send + Sync>> {
+        self.thaw_within(bytes, &ReferenceLimits::default())
     }
 
     fn thaw_within(&self, bytes: &[u8], limits: &ReferenceLimits) -> Result<T, Box<dyn Error + Send + Sync>> {

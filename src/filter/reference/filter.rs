@@ -34,7 +34,7 @@ use std::sync::Arc;
 /// # Errors in the stream
 ///
 /// A payload that cannot be inflated or thawed is an error in its record's place, with the payload inside; it is not
-/// fatal, and the next frame follows (`NoFatals`). Octets that are no length are one error up to the next digit, where
+/// fatal, and the next frame follows (`NoFatals`). Bytes that are no length are one error up to the next digit, where
 /// parsing goes on; POE waits for ever there.
 ///
 /// # Limits
@@ -129,8 +129,8 @@ impl<S: Serializer> Reference<S> {
     /// ```
     #[must_use]
     #[doc(alias = "MaxBuffer")]
-    pub fn max_buffer(self, octets: usize) -> Self {
-        let limits = self.limits.with_buffer(octets);
+    pub fn max_buffer(self, bytes: usize) -> Self {
+        let limits = self.limits.with_buffer(bytes);
         self.limits(limits)
     }
 
@@ -148,8 +148,8 @@ impl<S: Serializer> Reference<S> {
     /// # }
     /// ```
     #[must_use]
-    pub fn max_inflated(mut self, octets: usize) -> Self {
-        self.limits.max_inflated = octets;
+    pub fn max_inflated(mut self, bytes: usize) -> Self {
+        self.limits.max_inflated = bytes;
         self
     }
 
@@ -157,7 +157,7 @@ impl<S: Serializer> Reference<S> {
         let limits = &self.limits;
         let thawed = if self.compression {
             match zlib::inflate(&payload, limits.max_inflated) {
-                Ok(octets) => self.serializer.thaw_within(&octets, limits),
+                Ok(bytes) => self.serializer.thaw_within(&bytes, limits),
                 Err(Refused::TooLong) => return Err(FilterError::too_long(limits.max_inflated, payload)),
                 Err(Refused::Bad(what)) => Err(what.into()),
             }
@@ -168,7 +168,7 @@ impl<S: Serializer> Reference<S> {
             if is_limit(&*cause) {
                 FilterError::too_large(cause, payload)
             } else {
-                FilterError::custom(cause).with_octets(payload)
+                FilterError::custom(cause).with_bytes(payload)
             }
         })
     }
@@ -187,13 +187,13 @@ impl<S: Serializer> Filter for Reference<S> {
     type Input = S::Record;
     type Output = S::Record;
 
-    fn get_one_start(&mut self, octets: &[u8]) {
-        self.frames.get_one_start(octets);
+    fn feed(&mut self, bytes: &[u8]) {
+        self.frames.feed(bytes);
     }
 
-    fn get_one(&mut self) -> Result<Option<S::Record>, FilterError> {
+    fn next_record(&mut self) -> Result<Option<S::Record>, FilterError> {
         self.check()?;
-        match self.frames.get_one()? {
+        match self.frames.next_record()? {
             Some(payload) => self.thaw(payload).map(Some),
             None => Ok(None),
         }
@@ -208,8 +208,8 @@ impl<S: Serializer> Filter for Reference<S> {
         self.frames.put(payload.into(), out)
     }
 
-    fn get_pending(&self) -> &[u8] {
-        self.frames.get_pending()
+    fn pending(&self) -> &[u8] {
+        self.frames.pending()
     }
 
     fn take_pending(&mut self) -> Bytes {
@@ -234,7 +234,7 @@ impl<S> fmt::Debug for Reference<S> {
             .field("serializer", &std::any::type_name::<S>())
             .field("compression", &self.compression)
             .field("limits", &self.limits)
-            .field("pending", &self.frames.get_pending().len())
+            .field("pending", &self.frames.pending().len())
             .finish()
     }
 }

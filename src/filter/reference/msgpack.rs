@@ -47,8 +47,8 @@ impl<T: Serialize + DeserializeOwned + 'static> Serializer for MsgPack<T> {
         Ok(rmp_serde::to_vec_named(record)?)
     }
 
-    fn thaw(&self, octets: &[u8]) -> Result<T, Box<dyn Error + Send + Sync>> {
-        self.thaw_within(octets, &ReferenceLimits::default())
+    fn thaw(&self, bytes: &[u8]) -> Result<T, Box<dyn Error + Send + Sync>> {
+        self.thaw_within(bytes, &ReferenceLimits::default())
     }
 
     fn thaw_within(&self, bytes: &[u8], limits: &ReferenceLimits) -> Result<T, Box<dyn Error + Send + Sync>> {

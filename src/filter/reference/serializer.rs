@@ -1,4 +1,4 @@
-//! What makes octets of a record and records of octets.
+//! What makes bytes of a record and records of bytes.
 
 use super::ReferenceLimits;
 use std::error::Error;
@@ -6,7 +6,7 @@ use std::error::Error;
 /// Freezes records and thaws them (`Serializer` of POE::Filter::Reference).
 ///
 /// Ready made are `Storable`, `Json`, `MsgPack` and `Cbor`, each behind a feature of its name in small letters. It gets
-/// and gives whole payloads; framing, compression and limits are the filter's. Octets come from the peer, so `thaw` must
+/// and gives whole payloads; framing, compression and limits are the filter's. Bytes come from the peer, so `thaw` must
 /// not panic on any, and must not make much more of them than they are.
 ///
 /// ```
@@ -20,8 +20,8 @@ use std::error::Error;
 ///     fn freeze(&self, record: &String) -> Result<Vec<u8>, Cause> {
 ///         Ok(record.chars().rev().collect::<String>().into_bytes())
 ///     }
-///     fn thaw(&self, octets: &[u8]) -> Result<String, Cause> {
-///         Ok(str::from_utf8(octets)?.chars().rev().collect())
+///     fn thaw(&self, bytes: &[u8]) -> Result<String, Cause> {
+///         Ok(str::from_utf8(bytes)?.chars().rev().collect())
 ///     }
 /// }
 /// let mut filter = Reference::new(Backwards);
@@ -32,18 +32,18 @@ pub trait Serializer: 'static {
     /// What is frozen and thawed.
     type Record: 'static;
 
-    /// The octets of a record.
+    /// The bytes of a record.
     ///
     /// # Errors
     /// If the record has no form in them.
     #[doc(alias = "nfreeze")]
     fn freeze(&self, record: &Self::Record) -> Result<Vec<u8>, Box<dyn Error + Send + Sync>>;
 
-    /// The record that octets stand for.
+    /// The record that bytes stand for.
     ///
     /// # Errors
     /// If they stand for none.
-    fn thaw(&self, octets: &[u8]) -> Result<Self::Record, Box<dyn Error + Send + Sync>>;
+    fn thaw(&self, bytes: &[u8]) -> Result<Self::Record, Box<dyn Error + Send + Sync>>;
 
     /// The same within the limits of the filter, which calls this.
     ///

@@ -85,8 +85,8 @@ impl<T: StorableRecord> Serializer for Storable<T> {
         Ok(record.freeze(&self.settings)?)
     }
 
-    fn thaw(&self, octets: &[u8]) -> Result<T, Box<dyn Error + Send + Sync>> {
-        Ok(T::thaw(octets, &self.settings)?)
+    fn thaw(&self, bytes: &[u8]) -> Result<T, Box<dyn Error + Send + Sync>> {
+        Ok(T::thaw(bytes, &self.settings)?)
     }
 
     fn thaw_within(&self, bytes: &[u8], limits: &ReferenceLimits) -> Result<T, Box<dyn Error + Send + Sync>> {
@@ -121,7 +121,7 @@ mod sealed {
 
     pub trait Sealed: Sized + 'static {
         fn freeze(&self, settings: &Settings) -> Result<Vec<u8>, Error>;
-        fn thaw(octets: &[u8], settings: &Settings) -> Result<Self, Error>;
+        fn thaw(bytes: &[u8], settings: &Settings) -> Result<Self, Error>;
     }
 
     impl<T: Serialize + DeserializeOwned + 'static> Sealed for T {
@@ -129,8 +129,8 @@ mod sealed {
             settings.to_vec(self)
         }
 
-        fn thaw(octets: &[u8], settings: &Settings) -> Result<T, Error> {
-            settings.from_slice(octets)
+        fn thaw(bytes: &[u8], settings: &Settings) -> Result<T, Error> {
+            settings.from_slice(bytes)
         }
     }
 
@@ -140,8 +140,8 @@ mod sealed {
             settings.freeze(self)
         }
 
-        fn thaw(octets: &[u8], settings: &Settings) -> Result<Value, Error> {
-            settings.thaw(octets)
+        fn thaw(bytes: &[u8], settings: &Settings) -> Result<Value, Error> {
+            settings.thaw(bytes)
         }
     }
 }

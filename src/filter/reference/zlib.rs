@@ -7,9 +7,9 @@ use std::io::{self, Write};
 /// What is made room for at a time while nobody knows how much will come.
 const STEP: usize = 32 * 1024;
 
-pub(super) fn deflate(octets: &[u8]) -> io::Result<Vec<u8>> {
+pub(super) fn deflate(bytes: &[u8]) -> io::Result<Vec<u8>> {
     let mut encoder = ZlibEncoder::new(Vec::new(), Compression::default());
-    encoder.write_all(octets)?;
+    encoder.write_all(bytes)?;
     encoder.finish()
 }
 
@@ -22,21 +22,21 @@ pub(super) enum Refused {
 }
 
 /// Never holds more than about twice the limit, whatever the payload says it is. Bytes behind the stream are an error.
-pub(super) fn inflate(octets: &[u8], limit: usize) -> Result<Vec<u8>, Refused> {
+pub(super) fn inflate(bytes: &[u8], limit: usize) -> Result<Vec<u8>, Refused> {
     let mut stream = Decompress::new(true);
     let mut out = Vec::new();
     loop {
-        // One octet of room beyond the limit tells "just as long" from "longer".
+        // One byte of room beyond the limit tells "just as long" from "longer".
         let room = (limit - out.len()).saturating_add(1);
         out.reserve(STEP.min(room));
-        let read = usize::try_from(stream.total_in()).map_or(octets.len(), |read| read.min(octets.len()));
+        let read = usize::try_from(stream.total_in()).map_or(bytes.len(), |read| read.min(bytes.len()));
         let (had, length) = (stream.total_in(), out.len());
-        let status = stream.decompress_vec(&octets[read..], &mut out, FlushDecompress::None);
+        let status = stream.decompress_vec(&bytes[read..], &mut out, FlushDecompress::None);
         if out.len() > limit {
             return Err(Refused::TooLong);
         }
         match status {
-            Ok(Status::StreamEnd) if (stream.total_in() as usize) < octets.len() => {
+            Ok(Status::StreamEnd) if (stream.total_in() as usize) < bytes.len() => {
                 return Err(Refused::Bad("bytes follow the zlib stream in its frame".to_owned()));
             }
             Ok(Status::StreamEnd) => return Ok(out),

@@ -1,6 +1,6 @@
 //! A layer of a stack: a filter or a stage whose type is forgotten.
 
-use crate::filter::{Filter, FilterError, Octets, Stage};
+use crate::filter::{ByteStage, Filter, FilterError, Stage};
 use std::any::{Any, TypeId, type_name};
 use std::fmt;
 
@@ -22,9 +22,9 @@ pub(super) type Record = Box<dyn Any>;
 pub struct Layer(pub(super) Box<dyn Erased>);
 
 impl Layer {
-    /// A filter. It takes octets, so it is the first, or stands on one that gives [`Bytes`](bytes::Bytes).
+    /// A filter. It takes bytes, so it is the first, or stands on one that gives [`Bytes`](bytes::Bytes).
     pub fn filter<F: Filter>(filter: F) -> Self {
-        Layer(Box::new(Held(Octets(filter), type_name::<F>())))
+        Layer(Box::new(Held(ByteStage(filter), type_name::<F>())))
     }
 
     /// A stage.
@@ -43,7 +43,7 @@ impl Layer {
     pub fn downcast_ref<T: 'static>(&self) -> Option<&T> {
         let any = self.0.any();
         any.downcast_ref::<T>()
-            .or_else(|| any.downcast_ref::<Octets<T>>().map(|octets| &octets.0))
+            .or_else(|| any.downcast_ref::<ByteStage<T>>().map(|bytes| &bytes.0))
     }
 
     /// The filter, if it is of this type, to change its settings.
@@ -52,8 +52,8 @@ impl Layer {
         if self.0.any().is::<T>() {
             self.0.any_mut().downcast_mut()
         } else {
-            let octets = self.0.any_mut().downcast_mut::<Octets<T>>();
-            octets.map(|octets| &mut octets.0)
+            let bytes = self.0.any_mut().downcast_mut::<ByteStage<T>>();
+            bytes.map(|bytes| &mut bytes.0)
         }
     }
 
@@ -119,12 +119,12 @@ impl<S: Stage> Erased for Held<S> {
 
     fn start(&mut self, record: Record) {
         if let Ok(record) = record.downcast() {
-            self.0.get_one_start(*record);
+            self.0.feed(*record);
         }
     }
 
     fn next(&mut self) -> Result<Option<Record>, FilterError> {
-        let record = self.0.get_one()?;
+        let record = self.0.next_record()?;
         Ok(record.map(|record| Box::new(record) as Record))
     }
 

@@ -18,8 +18,8 @@ use std::marker::PhantomData;
 /// are used. If yours do not, [`Filter::then`] is checked by the compiler and does not box each record.
 ///
 /// The type is that of the records on the application's side: `I` in, `O` out. Layers are [`Layer`]s. The stack is
-/// checked as a whole before it is used: the first layer has to take octets, each other what the one below gives, the
-/// last has to give `I`. Until they fit, as in the middle of a change, octets wait. An empty stack passes [`Bytes`].
+/// checked as a whole before it is used: the first layer has to take bytes, each other what the one below gives, the
+/// last has to give `I`. Until they fit, as in the middle of a change, bytes wait. An empty stack passes [`Bytes`].
 ///
 /// ```
 /// use poe::filter::{Filter, Grep, Layer, Line, Map, Stackable};
@@ -27,37 +27,37 @@ use std::marker::PhantomData;
 ///     Layer::filter(Line::new()),
 ///     Layer::stage(Grep::code(|line: &String| !line.is_empty())),
 /// ]);
-/// stack.get_one_start(b"one\n\ntwo\n");
-/// assert_eq!(stack.get_one().unwrap().unwrap(), "one");
+/// stack.feed(b"one\n\ntwo\n");
+/// assert_eq!(stack.next_record().unwrap().unwrap(), "one");
 /// stack.push(Layer::stage(Map::code(|line: String| line.to_uppercase())));
-/// assert_eq!(stack.get_one().unwrap().unwrap(), "TWO");
+/// assert_eq!(stack.next_record().unwrap().unwrap(), "TWO");
 /// ```
 ///
 /// # Changing it loses nothing
 ///
-/// What a removed layer had not used is there for those that stay: octets of the first go to the next, records of the
-/// last come out as they are. A layer that is put below gets the octets that the one above had. [Pending](Filter::get_pending)
-/// are always the octets on the wire of what was not given away. (POE shows the last layer's, and drops the others.)
+/// What a removed layer had not used is there for those that stay: bytes of the first go to the next, records of the
+/// last come out as they are. A layer that is put below gets the bytes that the one above had. [Pending](Filter::pending)
+/// are always the bytes on the wire of what was not given away. (POE shows the last layer's, and drops the others.)
 ///
 /// ```
 /// use bytes::Bytes;
 /// use poe::filter::{Block, Filter, Layer, Line, Stackable};
 /// let mut stack = Stackable::<Bytes>::new([Layer::filter(Line::bytes())]);
-/// stack.get_one_start(b"BLOCKS\n3\0one");
-/// assert_eq!(stack.get_one().unwrap().unwrap(), "BLOCKS");
+/// stack.feed(b"BLOCKS\n3\0one");
+/// assert_eq!(stack.next_record().unwrap().unwrap(), "BLOCKS");
 /// stack.shift();
-/// assert_eq!((stack.filters().len(), stack.get_pending()), (0, &b"3\0one"[..]));
+/// assert_eq!((stack.filters().len(), stack.pending()), (0, &b"3\0one"[..]));
 /// stack.unshift(Layer::filter(Block::new()));
 /// assert!(stack.filter_types()[0].ends_with("Block"));
-/// assert_eq!(stack.get_one().unwrap().unwrap(), "one");
+/// assert_eq!(stack.next_record().unwrap().unwrap(), "one");
 /// ```
 #[doc(alias = "POE::Filter::Stackable")]
 pub struct Stackable<I = Bytes, O = I> {
     slots: Vec<Slot>,
-    /// All octets that were not given away, in this order: what waits in `returned`, in the last slot, … in the first,
+    /// All bytes that were not given away, in this order: what waits in `returned`, in the last slot, … in the first,
     /// and what no layer has seen.
     wire: Buffer,
-    /// The octets at the end of `wire` that no layer has seen.
+    /// The bytes at the end of `wire` that no layer has seen.
     unseen: usize,
     /// The record that the first layer gave last still waits above it.
     last_waits: bool,
@@ -121,11 +121,11 @@ impl<I: 'static, O: 'static> Stackable<I, O> {
     /// use bytes::Bytes;
     /// use poe::filter::{Block, Filter, Layer, Line, Stackable};
     /// let mut stack = Stackable::<Bytes>::new([Layer::filter(Block::new()), Layer::filter(Line::bytes())]);
-    /// stack.get_one_start(b"4\0a\nbc2\0de"); // two blocks, in which are a line and a half
-    /// assert_eq!(stack.get_one().unwrap().unwrap(), "a");
+    /// stack.feed(b"4\0a\nbc2\0de"); // two blocks, in which are a line and a half
+    /// assert_eq!(stack.next_record().unwrap().unwrap(), "a");
     /// assert!(stack.pop().is_some()); // no lines any more
-    /// assert_eq!(stack.get_one().unwrap().unwrap(), "bc");
-    /// assert_eq!(stack.get_one().unwrap().unwrap(), "de");
+    /// assert_eq!(stack.next_record().unwrap().unwrap(), "bc");
+    /// assert_eq!(stack.next_record().unwrap().unwrap(), "de");
     /// ```
     pub fn pop(&mut self) -> Option<Layer> {
         if !self.returned.is_empty() {
@@ -139,16 +139,16 @@ impl<I: 'static, O: 'static> Stackable<I, O> {
         }
         let left = layer.0.take_pending();
         if self.slots.is_empty() {
-            let octets = self.encode_all(made, 0);
-            self.wire.insert(0, &octets);
+            let bytes = self.encode_all(made, 0);
+            self.wire.insert(0, &bytes);
             self.unseen = self.wire.len();
             return Some(layer);
         }
         for record in made {
-            let octets = self.encode(&record, self.slots.len());
+            let bytes = self.encode(&record, self.slots.len());
             let at = self.returned.iter().map(|(_, paid)| paid.cost).sum();
-            self.wire.insert(at, &octets);
-            self.returned.push_back((record, Paid::of(octets.len())));
+            self.wire.insert(at, &bytes);
+            self.returned.push_back((record, Paid::of(bytes.len())));
         }
         // Bytes of several frames may have become one record; what they cost goes with the first.
         let (mut costs, first) = (ledger.costs(), self.returned.len());
@@ -170,7 +170,7 @@ impl<I: 'static, O: 'static> Stackable<I, O> {
         Some(layer)
     }
 
-    /// Adds a layer on the wire's side. It gets the octets that the first layer had so far.
+    /// Adds a layer on the wire's side. It gets the bytes that the first layer had so far.
     pub fn unshift(&mut self, layer: Layer) {
         self.settle_rests();
         if let Some(first) = self.slots.first_mut()
@@ -182,17 +182,17 @@ impl<I: 'static, O: 'static> Stackable<I, O> {
         self.slots.insert(0, Slot::new(layer));
     }
 
-    /// Takes the layer on the wire's side away. The octets that it had go to the next.
+    /// Takes the layer on the wire's side away. The bytes that it had go to the next.
     ///
     /// What the next layer had got from it, and not used, is pending without the removed layer's framing from then on.
     ///
     /// ```
     /// use poe::filter::{Block, Filter, Layer, Line, Stackable};
     /// let mut stack = Stackable::<String>::new([Layer::filter(Block::new()), Layer::filter(Line::new())]);
-    /// stack.get_one_start(b"6\0one\ntwraw");
-    /// assert_eq!(stack.get_one().unwrap().unwrap(), "one");
+    /// stack.feed(b"6\0one\ntwraw");
+    /// assert_eq!(stack.next_record().unwrap().unwrap(), "one");
     /// stack.shift();
-    /// assert_eq!(stack.get_pending(), b"twraw");
+    /// assert_eq!(stack.pending(), b"twraw");
     /// ```
     pub fn shift(&mut self) -> Option<Layer> {
         if self.slots.is_empty() {
@@ -210,10 +210,10 @@ impl<I: 'static, O: 'static> Stackable<I, O> {
         self.unseen += slot.clear();
         if self.slots.is_empty() {
             // Records that were made of bytes have none: they go out by the way out.
-            let octets = put_through(&slot.layer, made).unwrap_or_default();
-            let octets = self.encode_all(octets, 0);
-            self.wire.insert(0, &octets);
-            self.unseen += octets.len();
+            let bytes = put_through(&slot.layer, made).unwrap_or_default();
+            let bytes = self.encode_all(bytes, 0);
+            self.wire.insert(0, &bytes);
+            self.unseen += bytes.len();
             return Some(slot.layer);
         }
         for record in made {
@@ -221,10 +221,10 @@ impl<I: 'static, O: 'static> Stackable<I, O> {
                 token: slot.source,
                 ..Paid::default()
             };
-            if !covered && let Some(octets) = record.downcast_ref::<Bytes>() {
+            if !covered && let Some(bytes) = record.downcast_ref::<Bytes>() {
                 self.wire
-                    .insert(self.cost_above(0) + self.slots[0].ledger.cost(), octets);
-                paid = Paid::of(octets.len());
+                    .insert(self.cost_above(0) + self.slots[0].ledger.cost(), bytes);
+                paid = Paid::of(bytes.len());
             }
             self.slots[0].feed(record, paid);
         }
@@ -235,11 +235,11 @@ impl<I: 'static, O: 'static> Stackable<I, O> {
                 continue;
             }
             if let Some(content) = self.slots[at].layer.0.front(waiting) {
-                let octets = self.encode(&content, at);
+                let bytes = self.encode(&content, at);
                 let (place, cost) = (self.cost_above(at), self.slots[at].ledger.cost());
                 self.wire.remove(place, cost);
-                self.wire.insert(place, &octets);
-                self.slots[at].ledger.become_one(waiting, octets.len(), at == 0);
+                self.wire.insert(place, &bytes);
+                self.slots[at].ledger.become_one(waiting, bytes.len(), at == 0);
             }
         }
         Some(slot.layer)
@@ -285,10 +285,10 @@ impl<I: 'static, O: 'static> Stackable<I, O> {
             if !self.is_covered(token, at) {
                 back.extend(waiting.into_iter().take(unpaid));
             }
-            let octets = self.encode_all(back, at);
-            self.wire.insert(self.cost_above(at), &octets);
+            let bytes = self.encode_all(back, at);
+            self.wire.insert(self.cost_above(at), &bytes);
             // So that the layers below find their place.
-            self.slots[at].ledger.add_cost(octets.len());
+            self.slots[at].ledger.add_cost(bytes.len());
         }
         for slot in &mut self.slots {
             slot.clear();
@@ -356,13 +356,13 @@ impl<I: 'static, O: 'static> Stackable<I, O> {
     fn settle_rests(&mut self) {
         self.shown.take();
         let rests: Vec<_> = self.rests().collect();
-        for (at, octets) in rests {
-            self.wire.insert(self.cost_above(at), &octets);
-            self.slots[at].ledger.pay_for_first(octets.len());
+        for (at, bytes) in rests {
+            self.wire.insert(self.cost_above(at), &bytes);
+            self.slots[at].ledger.pay_for_first(bytes.len());
         }
     }
 
-    /// What the slots above this one, and what was returned, cost: where its octets begin.
+    /// What the slots above this one, and what was returned, cost: where its bytes begin.
     fn cost_above(&self, slot: usize) -> usize {
         let returned: usize = self.returned.iter().map(|(_, paid)| paid.cost).sum();
         let above = self.slots[slot + 1..].iter().map(|slot| slot.ledger.cost());
@@ -375,17 +375,17 @@ impl<I: 'static, O: 'static> Stackable<I, O> {
             return;
         }
         let unseen = std::mem::take(&mut self.unseen);
-        let octets = self.wire.as_slice();
-        let octets = Bytes::copy_from_slice(&octets[octets.len() - unseen..]);
+        let bytes = self.wire.as_slice();
+        let bytes = Bytes::copy_from_slice(&bytes[bytes.len() - unseen..]);
         let Some(first) = self.slots.first_mut() else { return };
         if first.layer.0.front(0).is_none() {
             // A stage whose records are bytes takes the piece as one record.
-            first.feed(Box::new(octets), Paid::of(unseen));
+            first.feed(Box::new(bytes), Paid::of(unseen));
             return;
         }
-        let swallowed = first.layer.0.owed().is_some_and(|owed| octets.first() == Some(&owed));
+        let swallowed = first.layer.0.owed().is_some_and(|owed| bytes.first() == Some(&owed));
         let before = first.layer.0.waiting();
-        first.layer.0.start(Box::new(octets));
+        first.layer.0.start(Box::new(bytes));
         let taken = first.layer.0.waiting().saturating_sub(before);
         let refused = unseen.saturating_sub(taken + usize::from(swallowed));
         self.wire.drop_back(refused);
@@ -439,9 +439,9 @@ impl<I: 'static, O: 'static> Stackable<I, O> {
             }
             if let Ok(Some(record)) = given {
                 if !rest.is_empty() {
-                    let octets = self.encode(&(Box::new(rest) as Record), at);
-                    self.wire.insert(self.cost_above(at), &octets);
-                    paid.cost += octets.len();
+                    let bytes = self.encode(&(Box::new(rest) as Record), at);
+                    self.wire.insert(self.cost_above(at), &bytes);
+                    paid.cost += bytes.len();
                 }
                 return Ok(Some((record, paid)));
             }
@@ -459,10 +459,10 @@ impl<I: 'static, O: 'static> Stackable<I, O> {
                     self.last_waits |= at == 1;
                     if paid.cost == 0 && !self.is_covered(paid.token, at - 1) {
                         // Its bytes have gone with another record that was made of them.
-                        let octets = self.encode(&record, at);
+                        let bytes = self.encode(&record, at);
                         self.wire
-                            .insert(self.cost_above(at) + self.slots[at].ledger.cost(), &octets);
-                        paid = Paid::of(octets.len());
+                            .insert(self.cost_above(at) + self.slots[at].ledger.cost(), &bytes);
+                        paid = Paid::of(bytes.len());
                     }
                     self.slots[at].feed(record, paid);
                 }
@@ -517,8 +517,8 @@ fn put_through(layer: &Layer, records: Vec<Record>) -> Option<Vec<Record>> {
 
 /// The bytes of these records.
 fn joined(records: Vec<Record>) -> Vec<u8> {
-    let octets = records.into_iter().filter_map(|record| record.downcast::<Bytes>().ok());
-    octets.flat_map(|octets| octets.to_vec()).collect()
+    let bytes = records.into_iter().filter_map(|record| record.downcast::<Bytes>().ok());
+    bytes.flat_map(|bytes| bytes.to_vec()).collect()
 }
 
 fn mismatch(who: &str, wants: Kind, has: Kind, verb: &str, but: &str) -> Result<(), FilterError> {
@@ -548,7 +548,7 @@ impl Slot {
         self.ledger.feed(units, paid, false);
     }
 
-    /// Takes what waits in the layer; returns how many octets that had been. What it has made stays.
+    /// Takes what waits in the layer; returns how many bytes that had been. What it has made stays.
     fn clear(&mut self) -> usize {
         let cost = self.ledger.cost();
         self.ledger.clear();
@@ -561,30 +561,30 @@ impl<I: 'static, O: 'static> Filter for Stackable<I, O> {
     type Input = I;
     type Output = O;
 
-    fn get_one_start(&mut self, mut octets: &[u8]) {
+    fn feed(&mut self, mut bytes: &[u8]) {
         self.shown.take();
-        if let (Some(owed), Some((&next, rest))) = (self.owed, octets.split_first()) {
+        if let (Some(owed), Some((&next, rest))) = (self.owed, bytes.split_first()) {
             self.owed = None;
             if next == owed {
-                octets = rest;
+                bytes = rest;
             }
         }
-        self.wire.append(octets);
-        self.unseen += octets.len();
+        self.wire.append(bytes);
+        self.unseen += bytes.len();
         if self.fit().is_ok() {
             self.show();
         }
     }
 
-    fn get_one(&mut self) -> Result<Option<I>, FilterError> {
+    fn next_record(&mut self) -> Result<Option<I>, FilterError> {
         self.check()?;
         self.shown.take();
         let given = if let Some(record) = self.returned.pop_front() {
             Some(record)
         } else if self.slots.is_empty() {
             self.unseen = 0;
-            let octets = self.wire.take();
-            (!octets.is_empty()).then(|| (Box::new(octets) as Record, Paid::default()))
+            let bytes = self.wire.take();
+            (!bytes.is_empty()).then(|| (Box::new(bytes) as Record, Paid::default()))
         } else {
             self.show();
             self.pull(self.slots.len() - 1)?
@@ -611,25 +611,25 @@ impl<I: 'static, O: 'static> Filter for Stackable<I, O> {
             }
             records = under;
         }
-        for octets in records {
-            if let Ok(octets) = octets.downcast::<Bytes>() {
-                out.extend_from_slice(&octets);
+        for bytes in records {
+            if let Ok(bytes) = bytes.downcast::<Bytes>() {
+                out.extend_from_slice(&bytes);
             }
         }
         Ok(())
     }
 
-    fn get_pending(&self) -> &[u8] {
+    fn pending(&self) -> &[u8] {
         let mut rests = self.rests().peekable();
         if rests.peek().is_none() {
             return self.wire.as_slice();
         }
         self.shown.get_or_init(|| {
             let (wire, mut shown, mut from) = (self.wire.as_slice(), Vec::new(), 0);
-            for (at, octets) in rests {
+            for (at, bytes) in rests {
                 let place = self.cost_above(at);
                 shown.extend_from_slice(&wire[from..place]);
-                shown.extend_from_slice(&octets);
+                shown.extend_from_slice(&bytes);
                 from = place;
             }
             shown.extend_from_slice(&wire[from..]);

@@ -2,23 +2,23 @@
 
 use std::process::ExitStatus;
 
-/// The end of a process: what [`Turn::sig_child`](crate::Turn::sig_child)'s event carries, and the signal `CHLD` ([`Signal::child`](crate::Signal::child)).
+/// The end of a process: what [`KernelRef::sig_child`](crate::KernelRef::sig_child)'s event carries, and the signal `CHLD` ([`Signal::child`](crate::Signal::child)).
 ///
 /// ```
-/// use poe::{ChildExit, Event, Kernel, Session, event::{START, STOP}};
+/// use poe::{ProcessExit, Event, Kernel, Session, event::{START, STOP}};
 /// use std::process::Command;
-/// const ENDED: Event<ChildExit<&'static str>> = Event::new("ended");
+/// const ENDED: Event<ProcessExit<&'static str>> = Event::new("ended");
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), poe::Error> {
 /// let kernel = Kernel::new();
 /// Session::builder(None)
-///     .on(START, |cx, ()| -> poe::Handled {
+///     .on(START, |cx, ()| -> poe::HandlerResult {
 ///         let child = Command::new("sh").args(["-c", "kill -KILL $$"]).spawn()?;
 ///         *cx.heap = Some(child.id());
 ///         Ok(cx.sig_child(child, ENDED, "the worker")?)
 ///     })
 ///     .on(ENDED, |cx, exit| {
-///         let ChildExit { pid, status, extra } = exit;
+///         let ProcessExit { pid, status, extra } = exit;
 ///         assert_eq!((Some(pid), extra), (cx.heap.take(), "the worker"));
 ///         // Reaped by the kernel, to which it was given away, so that the status is known.
 ///         assert_eq!(status.unwrap().to_string(), "signal: 9 (SIGKILL)");
@@ -29,7 +29,7 @@ use std::process::ExitStatus;
 /// # }
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ChildExit<X = ()> {
+pub struct ProcessExit<X = ()> {
     /// The process's number, as [`Child::id`](std::process::Child::id) gives it.
     pub pid: u32,
     /// How it ended ([`ExitStatusExt::into_raw`](std::os::unix::process::ExitStatusExt::into_raw) is POE's `$?`). `None` if somebody else had reaped it before the

@@ -2,7 +2,7 @@
 
 use std::process::Child;
 
-/// Which process [`Turn::sig_child`](crate::Turn::sig_child) awaits: a number, or a [`Child`] that the kernel is to reap.
+/// Which process [`KernelRef::sig_child`](crate::KernelRef::sig_child) awaits: a number, or a [`Child`] that the kernel is to reap.
 ///
 /// ```
 /// use poe::ChildProcess;

@@ -1,6 +1,6 @@
 //! Who is told of a process's end (laws L55 to L57).
 
-use super::ChildExit;
+use super::ProcessExit;
 use crate::arg::AnyArg;
 use crate::bridge::processes::{Standing, any_runs, children, standing};
 use crate::bridge::reaper::OwnChild;
@@ -56,7 +56,7 @@ impl Core {
             self.cancel_task(task);
         }
         if self.processes.tell(pid) && self.signals.borrow().is_watched("CHLD") {
-            let exit = ChildExit { pid, status, extra: () };
+            let exit = ProcessExit { pid, status, extra: () };
             self.kernel_signal(KERNEL, "CHLD", AnyArg::new(exit));
         }
         if reaped || status.is_none() {

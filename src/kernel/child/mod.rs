@@ -9,6 +9,6 @@ mod ends;
 mod processes;
 mod sig_child;
 
-pub use child_exit::ChildExit;
+pub use child_exit::ProcessExit;
 pub use child_process::ChildProcess;
 pub(super) use processes::Processes;

@@ -1,13 +1,13 @@
 //! Awaiting a process (POE's `sig_child`).
 
 use super::child_process::Which;
-use super::{ChildExit, ChildProcess};
+use super::{ChildProcess, ProcessExit};
 use crate::arg::AnyArg;
 use crate::bridge::processes::{Standing, exists, keep_statuses, standing};
 use crate::bridge::reaper::OwnChild;
 use crate::error::{Error, ErrorKind, drop_quietly};
 use crate::event::Posts;
-use crate::kernel::{Core, Turn};
+use crate::kernel::{Core, KernelRef};
 use crate::name::HeldName;
 use crate::resource::HoldKind;
 use crate::resource::children::Awaiter;
@@ -15,7 +15,7 @@ use std::io;
 use std::panic::Location;
 
 /// Child processes (on Unix only).
-impl Turn<'_> {
+impl KernelRef<'_> {
     /// Delivers `event`, once, when a process ends (laws L55, L56). That keeps the session alive, and the kernel from being
     /// idle, until then. A process that has ended already, and was not reaped, is told of as well.
     ///
@@ -31,13 +31,13 @@ impl Turn<'_> {
     /// reaped all the same); the kernel is on virtual time.
     ///
     /// ```
-    /// use poe::{ChildExit, Event, Kernel, Session, event::{START, STOP}};
-    /// const ENDED: Event<ChildExit<&'static str>> = Event::new("ended");
+    /// use poe::{ProcessExit, Event, Kernel, Session, event::{START, STOP}};
+    /// const ENDED: Event<ProcessExit<&'static str>> = Event::new("ended");
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), poe::Error> {
     /// let kernel = Kernel::new();
     /// Session::builder(None)
-    ///     .on(START, |cx, ()| -> poe::Handled {
+    ///     .on(START, |cx, ()| -> poe::HandlerResult {
     ///         let child = std::process::Command::new("sh").args(["-c", "exit 3"]).spawn()?;
     ///         Ok(cx.sig_child(child, ENDED, "the third")?)
     ///     })
@@ -54,7 +54,7 @@ impl Turn<'_> {
     pub fn sig_child<X: 'static>(
         self,
         process: impl Into<ChildProcess>,
-        event: impl Posts<ChildExit<X>>,
+        event: impl Posts<ProcessExit<X>>,
         extra: X,
     ) -> Result<(), Error> {
         let process = process.into();
@@ -70,7 +70,7 @@ impl Turn<'_> {
         let awaiter = Awaiter {
             session,
             event: HeldName::new(event.key()),
-            arg: Box::new(move |pid, status| AnyArg::new(ChildExit { pid, status, extra })),
+            arg: Box::new(move |pid, status| AnyArg::new(ProcessExit { pid, status, extra })),
             place: Location::caller(),
         };
         let awaited = self.core.await_process(process, awaiter);
@@ -80,13 +80,13 @@ impl Turn<'_> {
     /// Awaits a process no longer; false if this session did not.
     ///
     /// ```
-    /// use poe::{ChildExit, Event, Kernel, Session, event::START};
-    /// const ENDED: Event<ChildExit> = Event::new("ended");
+    /// use poe::{ProcessExit, Event, Kernel, Session, event::START};
+    /// const ENDED: Event<ProcessExit> = Event::new("ended");
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), poe::Error> {
     /// let kernel = Kernel::new();
     /// Session::builder(())
-    ///     .on(START, |cx, ()| -> poe::Handled {
+    ///     .on(START, |cx, ()| -> poe::HandlerResult {
     ///         let mut child = std::process::Command::new("sleep").arg("3600").spawn()?;
     ///         cx.sig_child(&child, ENDED, ())?; // looked at, and still the program's own
     ///         assert!(cx.sig_child_clear(child.id()));

@@ -1,9 +1,9 @@
 //! What a program has of a kernel on another thread.
 
-use super::answer::Answer;
 use super::call::{Call, Pending};
 use super::inbox::Inbox;
 use super::letter::{Door, Letter, Post, SendName, SendTarget};
+use super::reply_future::ReplyFuture;
 use crate::arg::SendArg;
 use crate::error::PostError;
 use crate::event::{Calls, Posts, assert_reply_type};
@@ -166,7 +166,7 @@ impl KernelHandle {
     /// Calls a session's handler and gives its reply, as a future.
     ///
     /// The call is sent at once, not when the future is polled. It is an event in the kernel's queue: the handler has seen
-    /// everything that this thread has sent through the handle before. [`Answer::timeout`] limits the wait.
+    /// everything that this thread has sent through the handle before. [`ReplyFuture::timeout`] limits the wait.
     ///
     /// # Errors
     /// [`CallError`](crate::CallError): what can go wrong with [`Kernel::call`]; the session stopped before the call was
@@ -200,7 +200,7 @@ impl KernelHandle {
         target: impl Into<Target<'t>>,
         event: impl Calls<A, R>,
         arg: A,
-    ) -> Answer<A, R> {
+    ) -> ReplyFuture<A, R> {
         const { assert_reply_type::<R>() };
         let (target, place, sent) = (
             SendTarget::new(target.into()),
@@ -219,7 +219,7 @@ impl KernelHandle {
             place,
             sent,
         });
-        Answer::new(event.key().as_str(), arg, put.map(|()| replied))
+        ReplyFuture::new(event.key().as_str(), arg, put.map(|()| replied))
     }
 
     /// Raises a signal from any thread; to [`kernel_id`](Self::kernel_id), for everybody.

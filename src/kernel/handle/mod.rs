@@ -1,16 +1,16 @@
 //! The kernel's door for other threads: an inbox that is swapped whole, and one wake-up for all that waits in it.
 
-mod answer;
 mod call;
 mod dead_letter;
 mod inbox;
 mod kernel_handle;
 mod letter;
+mod reply_future;
 
-pub use answer::Answer;
 pub(super) use call::Queued;
 pub use dead_letter::DeadLetter;
 pub(super) use dead_letter::{DeadLetterHook, Lost};
 pub(super) use inbox::Inbox;
 pub use kernel_handle::KernelHandle;
 pub(super) use letter::Letter;
+pub use reply_future::ReplyFuture;

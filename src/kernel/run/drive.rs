@@ -19,20 +19,20 @@ use std::task::{Context, Poll};
 /// ```
 /// # tokio_test::block_on(async {
 /// let kernel = poe::Kernel::new();
-/// let running: poe::Run<'_> = kernel.run();
+/// let running: poe::RunFuture<'_> = kernel.run();
 /// running.await
 /// # }).unwrap();
 /// ```
 #[must_use = "a kernel runs only while this is awaited"]
-pub struct Run<'k>(Pin<Box<dyn Future<Output = Result<(), Error>> + 'k>>);
+pub struct RunFuture<'k>(Pin<Box<dyn Future<Output = Result<(), Error>> + 'k>>);
 
-impl<'k> Run<'k> {
+impl<'k> RunFuture<'k> {
     fn of(future: impl Future<Output = Result<(), Error>> + 'k) -> Self {
-        Run(Box::pin(future))
+        RunFuture(Box::pin(future))
     }
 }
 
-impl Future for Run<'_> {
+impl Future for RunFuture<'_> {
     type Output = Result<(), Error>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
@@ -40,9 +40,9 @@ impl Future for Run<'_> {
     }
 }
 
-impl fmt::Debug for Run<'_> {
+impl fmt::Debug for RunFuture<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Run").finish_non_exhaustive()
+        f.debug_struct("RunFuture").finish_non_exhaustive()
     }
 }
 
@@ -61,8 +61,8 @@ impl Kernel {
     ///
     /// # Panics
     /// Outside a Tokio runtime, as soon as there is a timer to wait for.
-    pub fn run(&self) -> Run<'_> {
-        Run::of(async {
+    pub fn run(&self) -> RunFuture<'_> {
+        RunFuture::of(async {
             let core = self.core();
             // What has come for nobody is looked at in any case.
             let nothing = !core.run.is_paused() && !core.shared.wants_attention();
@@ -100,8 +100,8 @@ impl Kernel {
     /// assert_eq!(client.await.unwrap().unwrap(), 42);
     /// # Ok::<(), poe::Error>(()) }).unwrap();
     /// ```
-    pub fn serve(&self) -> Run<'_> {
-        Run::of(self.drive(Mode::Serve))
+    pub fn serve(&self) -> RunFuture<'_> {
+        RunFuture::of(self.drive(Mode::Serve))
     }
 
     /// Runs one slice: waits until something is due or ready, dispatches that, and sweeps. False when no session is
@@ -157,7 +157,7 @@ impl Kernel {
     ///     .create(&kernel)?;
     /// kernel.run_while(&busy).await?;
     /// assert_eq!(kernel.session_count(), 1); // it waits, and a later run would go on
-    /// kernel.stop()?;
+    /// kernel.stop_all()?;
     /// kernel.run().await // tells what went wrong in a `_stop`
     /// # }).unwrap();
     /// ```

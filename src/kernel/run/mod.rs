@@ -26,7 +26,7 @@ mod seat;
 mod slices;
 mod state;
 
-pub use drive::Run;
+pub use drive::RunFuture;
 pub(super) use state::RunState;
 
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use crate::error::{Error, ErrorKind};
 use crate::event::Posts;
 use crate::id::SessionId;
 use crate::kernel::task::Purpose;
-use crate::kernel::{Core, Turn};
+use crate::kernel::{Core, KernelRef};
 use crate::name::{HeldName, Key};
 use crate::resource::HoldKind;
 use std::cell::Cell;
@@ -16,7 +16,7 @@ use std::panic::Location;
 use std::rc::Rc;
 
 /// File watchers. Each keeps its session alive, paused or not. (On Unix only: elsewhere wheels do this, or
-/// [`spawn`](Turn::spawn) with Tokio's own I/O.)
+/// [`spawn`](KernelRef::spawn) with Tokio's own I/O.)
 ///
 /// ```
 /// # use poe::{Event, Kernel, Selected, Session, Watched, event::{START, STOP}};
@@ -30,7 +30,7 @@ use std::rc::Rc;
 /// # writer.write_all(b"hello")?;
 /// # drop(writer);
 /// Session::builder((reader, String::new()))
-///     .on(START, |cx, ()| -> poe::Handled {
+///     .on(START, |cx, ()| -> poe::HandlerResult {
 ///         let file = Watched::new(&cx.heap.0)?;
 ///         cx.select_read(&file, READABLE, ())?;
 ///         assert!(cx.select_pause_read(&file)); // the session lives on, and nothing comes
@@ -41,7 +41,7 @@ use std::rc::Rc;
 ///         cx.heap.1 += "resumed: ";
 ///         assert!(cx.select_resume_read(&file));
 ///     })
-///     .on(READABLE, |cx, selected| -> poe::Handled {
+///     .on(READABLE, |cx, selected| -> poe::HandlerResult {
 ///         let (reader, text) = &mut *cx.heap;
 ///         reader.read_to_string(text)?;
 ///         assert!(cx.select_read_clear(&selected.handle)); // or its end would be told of in every slice
@@ -64,7 +64,7 @@ use std::rc::Rc;
 /// # let kernel = Kernel::new();
 /// # let stream = std::os::unix::net::UnixStream::pair().unwrap().0;
 /// # Session::builder(stream)
-/// # .on(START, |cx, ()| -> poe::Handled {
+/// # .on(START, |cx, ()| -> poe::HandlerResult {
 /// let file = Watched::new(&*cx.heap)?;
 /// assert!(!cx.select_pause_write(&file)); // nobody watches it in that mode
 /// cx.select_write(&file, READY, ())?;
@@ -83,9 +83,9 @@ use std::rc::Rc;
 /// # kernel.run().await
 /// # }
 /// ```
-impl Turn<'_> {
+impl KernelRef<'_> {
     /// Delivers `event`, in the I/O phase of each slice and ahead of the queue, for as long as there is something to
-    /// read: octets, the end, or an error (laws L75, L79). A regular file always has.
+    /// read: bytes, the end, or an error (laws L75, L79). A regular file always has.
     ///
     /// A second call for the same descriptor replaces event and extra, and resumes it.
     ///
@@ -116,7 +116,7 @@ impl Turn<'_> {
     /// let (mut reader, writer) = std::io::pipe()?;
     /// Session::builder((writer, &b"a long text"[..]))
     ///     .on(START, |cx, ()| cx.select_write(&Watched::new(&cx.heap.0)?, ROOM, ()))
-    ///     .on(ROOM, |cx, selected| -> poe::Handled {
+    ///     .on(ROOM, |cx, selected| -> poe::HandlerResult {
     ///         let (writer, rest) = &mut *cx.heap;
     ///         let written = writer.write(&rest[..rest.len().min(4)])?;
     ///         *rest = &rest[written..];

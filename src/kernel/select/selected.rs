@@ -34,7 +34,7 @@ use crate::bridge::files::Want;
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, PartialOrd, Ord)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub enum SelectMode {
-    /// Octets, the end, or an error can be read.
+    /// Bytes, the end, or an error can be read.
     #[doc(alias = "MODE_RD")]
     Read,
     /// There is room, or an error can be met.
@@ -66,13 +66,13 @@ impl SelectMode {
 /// # let kernel = Kernel::new();
 /// # let (a, b) = (std::io::pipe()?.0, std::io::pipe()?.0);
 /// Session::builder(vec![a, b]) // two pipes at their ends
-///     .on(START, |cx, ()| -> poe::Handled {
+///     .on(START, |cx, ()| -> poe::HandlerResult {
 ///         for (n, reader) in cx.heap.iter().enumerate() {
 ///             cx.kernel.select_read(&Watched::new(reader)?, READABLE, n)?;
 ///         }
 ///         Ok(())
 ///     })
-///     .on(READABLE, |cx, Selected { handle, extra: n, .. }| -> poe::Handled {
+///     .on(READABLE, |cx, Selected { handle, extra: n, .. }| -> poe::HandlerResult {
 ///         assert_eq!(cx.heap[n].read(&mut [0; 80])?, 0); // of the one that is ready
 ///         cx.select_read_clear(&handle);
 ///         Ok(())

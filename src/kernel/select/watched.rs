@@ -25,10 +25,10 @@ use std::rc::Rc;
 /// Session::builder(reader)
 ///     .on(START, |cx, ()| cx.select_read(&Watched::new(&*cx.heap)?, READABLE, "extra"))
 ///     .on(READABLE, |cx, selected| {
-///         let mut octets = [0; 80];
-///         match cx.heap.read(&mut octets) {
+///         let mut bytes = [0; 80];
+///         match cx.heap.read(&mut bytes) {
 ///             Ok(0) => assert!(cx.select_read_clear(&selected.handle)), // the end
-///             Ok(n) => println!("{n} octets, {}", selected.extra),
+///             Ok(n) => println!("{n} bytes, {}", selected.extra),
 ///             Err(error) => println!("{error}"),
 ///         }
 ///     })

@@ -73,7 +73,7 @@ impl Signal {
         self.arg.downcast_ref()
     }
 
-    /// What the watcher gave to [`Turn::sig_with`](crate::Turn::sig_with), if it is an `A`.
+    /// What the watcher gave to [`KernelRef::sig_with`](crate::KernelRef::sig_with), if it is an `A`.
     #[must_use]
     pub fn extra<A: 'static>(&self) -> Option<&A> {
         self.extra.downcast_ref()
@@ -94,7 +94,7 @@ impl Signal {
     ///         cx.sig("CHLD", ON_CHLD);
     ///         cx.alias_set("watcher") // watching alone keeps no session
     ///     })
-    ///     .on(ON_CHLD, |cx, signal| -> poe::Handled {
+    ///     .on(ON_CHLD, |cx, signal| -> poe::HandlerResult {
     ///         let (mut child, exit) = (cx.heap.take().unwrap(), signal.child().unwrap());
     ///         assert_eq!(exit.pid, child.id());
     ///         assert_eq!(exit.status.unwrap().code(), Some(3));
@@ -109,7 +109,7 @@ impl Signal {
     /// ```
     #[cfg(unix)]
     #[must_use]
-    pub fn child(&self) -> Option<&super::ChildExit> {
+    pub fn child(&self) -> Option<&super::ProcessExit> {
         self.arg()
     }
 

@@ -2,13 +2,13 @@
 
 use crate::arg::AnyArg;
 use crate::error::{PostError, PostErrorKind};
-use crate::kernel::{Core, Kernel, Target, Turn};
+use crate::kernel::{Core, Kernel, KernelRef, Target};
 use crate::name::{Key, Name, NameIdx, signal_name};
 use crate::resource::sessions::KERNEL;
 use std::panic::Location;
 use std::rc::Rc;
 
-impl Turn<'_> {
+impl KernelRef<'_> {
     /// Queues a signal for a session and all below it; to the kernel, for everybody (law L45).
     ///
     /// # Errors
@@ -20,7 +20,7 @@ impl Turn<'_> {
     /// # tokio_test::block_on(async {
     /// let kernel = Kernel::new();
     /// Session::builder(())
-    ///     .on(START, |cx, ()| -> poe::Handled {
+    ///     .on(START, |cx, ()| -> poe::HandlerResult {
     ///         let child = Session::builder(0)
     ///             .on(START, |cx, ()| cx.sig("news", ON_NEWS))
     ///             .on(ON_NEWS, |cx, signal| *cx.heap += signal.arg::<u32>().unwrap())

@@ -5,12 +5,12 @@ use crate::arg::AnyArg;
 use crate::bridge::os_signals::SAFE;
 use crate::error::drop_quietly;
 use crate::event::Posts;
-use crate::kernel::Turn;
+use crate::kernel::KernelRef;
 use crate::name::{HeldName, signal_name};
 use crate::resource::signals::Watcher;
 use std::rc::Rc;
 
-impl Turn<'_> {
+impl KernelRef<'_> {
     /// Watches a signal: from now on it comes as an event. A session has one watcher for a signal; a later one replaces
     /// it. Watching does not keep the session alive (law L27).
     ///
@@ -27,7 +27,7 @@ impl Turn<'_> {
     /// [`KernelBuilder::keep_signal_handlers`](crate::KernelBuilder::keep_signal_handlers). What was there before is known on Linux
     /// only; elsewhere it counts as the default action. The default action of `IO` does not come back.
     ///
-    /// `CHLD` comes once for each child process that ends, with a `ChildExit` in [`Signal::arg`], whoever
+    /// `CHLD` comes once for each child process that ends, with a `ProcessExit` in [`Signal::arg`], whoever
     /// started it; it is not reaped by that. (Where the system does not list its children, that is elsewhere than on
     /// Linux, only those of `sig_child` are told of, and for others it comes without an argument.) A child whose owner
     /// is waiting for it may be gone before it can be told of.

@@ -2,7 +2,7 @@
 
 use super::super::handle::Queued;
 use super::super::signal::Raised;
-use super::super::{Core, Invoke, Kernel, Turn};
+use super::super::{Core, Invoke, Kernel, KernelRef};
 use super::data::{
     AwaitedProcess, EventId, EventType, QueuedEvent, Refcount, SessionSnapshot, Snapshot, TaskSnapshot, WatchedFile,
 };
@@ -43,7 +43,7 @@ impl Core {
         let events = queue.in_order().into_iter().enumerate().map(|(index, waiting)| {
             let (id, due, post) = match waiting {
                 Waiting::Post(number, post) => (EventId::Post(number), None, post),
-                Waiting::Timer(id, due, post) => (EventId::Alarm(self.alarm_id(id)), Some(self.clock.wall(due)), post),
+                Waiting::Timer(id, due, post) => (EventId::Timer(self.alarm_id(id)), Some(self.clock.wall(due)), post),
             };
             let (kind, event) = self.kind_of(post, due.is_some());
             QueuedEvent {
@@ -233,7 +233,7 @@ impl Kernel {
     }
 }
 
-impl Turn<'_> {
+impl KernelRef<'_> {
     /// All that the kernel knows, as plain data, seen from inside a handler: see [`Kernel::snapshot`].
     ///
     /// ```

@@ -1,6 +1,6 @@
 //! What a snapshot consists of. All of it is owned, so that it can be kept, compared, printed and sent to other threads.
 
-use crate::id::{AlarmId, SessionId, TaskId};
+use crate::id::{SessionId, TaskId, TimerId};
 use crate::resource::{Hold, HoldKind};
 use std::collections::BTreeMap;
 use std::panic::Location;
@@ -12,7 +12,7 @@ use super::super::SelectMode;
 /// All that a kernel knows, at one moment, as plain data: POE::API::Peek.
 ///
 /// It is made by [`Kernel::snapshot`](crate::Kernel::snapshot) or, inside a handler, by
-/// [`Turn::snapshot`](crate::Turn::snapshot). It prints as a report, answers the questions of POE::API::Peek by its
+/// [`KernelRef::snapshot`](crate::KernelRef::snapshot). It prints as a report, answers the questions of POE::API::Peek by its
 /// methods, and with the feature `serde` it serializes; identifiers are then their serial numbers (0 is the kernel) and
 /// places `file:line`.
 ///
@@ -20,7 +20,7 @@ use super::super::SelectMode;
 /// use poe::{Kernel, Session, event::START};
 /// let kernel = Kernel::new();
 /// let id = Session::builder(String::from("heap"))
-///     .on(START, |cx, ()| -> poe::Handled {
+///     .on(START, |cx, ()| -> poe::HandlerResult {
 ///         cx.alias_set("logger")?;
 ///         cx.delay_set("tick", std::time::Duration::from_secs(60), ());
 ///         Ok(())
@@ -52,7 +52,7 @@ pub struct Snapshot {
     pub active_event: Option<String>,
     /// What keeps the kernel itself, counted as for a session: its children, and the events that it has sent.
     pub kernel_refcount: usize,
-    /// Octets that the kernel's tables take, without what heaps and arguments point to.
+    /// Bytes that the kernel's tables take, without what heaps and arguments point to.
     #[doc(alias = "kernel_memory_size")]
     pub memory_size: usize,
     /// The sessions that are alive, the oldest first; the kernel is not among them.
@@ -70,7 +70,7 @@ pub struct Snapshot {
 /// use poe::{Kernel, Session, event::START};
 /// let kernel = Kernel::new();
 /// let id = Session::builder(vec![1_u8])
-///     .on(START, |cx, ()| -> poe::Handled {
+///     .on(START, |cx, ()| -> poe::HandlerResult {
 ///         cx.alias_set("server")?;
 ///         cx.sig("reload", "on reload");
 ///         cx.spawn(std::future::pending::<()>(), "answered");
@@ -109,7 +109,7 @@ pub struct SessionSnapshot {
     pub refcount: usize,
     /// The type of its heap, a machine's run state, or a session type of one's own.
     pub heap_type: &'static str,
-    /// Octets of the heap and the kernel's entries for the session, without what the heap points to.
+    /// Bytes of the heap and the kernel's entries for the session, without what the heap points to.
     #[doc(alias = "session_memory_size")]
     pub memory_size: usize,
     /// The events that have a handler, sorted.
@@ -163,7 +163,7 @@ pub struct SessionSnapshot {
 /// assert_eq!((soon.source, soon.destination), (id, id));
 /// assert_eq!((later.event.as_str(), later.kind, later.index), ("later", EventType::Alarm, 2));
 /// assert!(later.due.unwrap() > std::time::SystemTime::now());
-/// println!("{later}"); // 2: Alarm `later`, 1 to 1, alarm 1 (src/main.rs:6)
+/// println!("{later}"); // 2: Alarm `later`, 1 to 1, timer 1 (src/main.rs:6)
 /// # Ok::<(), poe::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -199,16 +199,16 @@ pub struct QueuedEvent {
 /// Session::builder(())
 ///     .on(START, |cx, ()| {
 ///         let alarm = cx.delay_set("later", 60.0, ());
-///         assert_eq!(cx.snapshot().queue[0].id, EventId::Alarm(alarm));
+///         assert_eq!(cx.snapshot().queue[0].id, EventId::Timer(alarm));
 ///     })
 ///     .create(&kernel)?;
 /// for event in kernel.snapshot().queue {
 ///     match event.id {
 ///         EventId::Post(number) => println!("{} is post {number} of this kernel", event.event),
-///         EventId::Alarm(id) => println!("{} can be removed by {id}", event.event),
+///         EventId::Timer(id) => println!("{} can be removed by {id}", event.event),
 ///     }
 /// }
-/// # kernel.stop()?;
+/// # kernel.stop_all()?;
 /// # kernel.run().await
 /// # }).unwrap();
 /// ```
@@ -219,7 +219,7 @@ pub enum EventId {
     /// A post, by its number among the posts of its kernel.
     Post(u64),
     /// A timer, by the ID that removes and moves it.
-    Alarm(AlarmId),
+    Timer(TimerId),
 }
 
 /// The kinds of events that can stand in the queue. Calls inside the kernel, life-cycle events and those of files are delivered without
@@ -320,7 +320,7 @@ pub struct Refcount {
 /// let kernel = Kernel::new();
 /// let (reader, _writer) = std::io::pipe()?;
 /// let id = Session::builder(())
-///     .on(START, move |cx, ()| -> poe::Handled {
+///     .on(START, move |cx, ()| -> poe::HandlerResult {
 ///         let file = Watched::new(&reader)?;
 ///         cx.select_read(&file, READABLE, ())?;
 ///         cx.select_pause_read(&file);
@@ -392,15 +392,15 @@ pub struct TaskSnapshot {
 /// A process whose end is awaited by `sig_child`.
 ///
 /// ```
-/// use poe::{ChildExit, Event, Kernel, Session, event::START};
-/// const ENDED: Event<ChildExit> = Event::new("ended");
+/// use poe::{ProcessExit, Event, Kernel, Session, event::START};
+/// const ENDED: Event<ProcessExit> = Event::new("ended");
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let kernel = Kernel::new();
 /// let child = std::process::Command::new("true").spawn()?;
 /// let pid = child.id();
 /// let id = Session::builder(Some(child))
-///     .on(START, |cx, ()| -> poe::Handled {
+///     .on(START, |cx, ()| -> poe::HandlerResult {
 ///         let child = cx.heap.take().unwrap();
 ///         Ok(cx.sig_child(child, ENDED, ())?)
 ///     })

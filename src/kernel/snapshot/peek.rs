@@ -23,7 +23,7 @@ use std::os::fd::{AsFd, AsRawFd};
 /// use poe::{Kernel, Session, event::START};
 /// let kernel = Kernel::new();
 /// let parent = Session::builder(())
-///     .on(START, |cx, ()| -> poe::Handled {
+///     .on(START, |cx, ()| -> poe::HandlerResult {
 ///         cx.alias_set("parent")?;
 ///         Session::builder(()).on(START, |cx, ()| cx.alias_set("child")).create_in(cx)?;
 ///         Ok(())
@@ -53,7 +53,7 @@ use std::os::fd::{AsFd, AsRawFd};
 /// let kernel = Kernel::new();
 /// let log = Session::builder(()).on(START, |cx, ()| cx.alias_set("log")).create(&kernel)?;
 /// let id = Session::builder(())
-///     .on(START, move |cx, ()| -> poe::Handled {
+///     .on(START, move |cx, ()| -> poe::HandlerResult {
 ///         cx.delay("tick", 60.0, ());
 ///         cx.refcount_increment(log, "client")?;
 ///         Ok(cx.post("log", LINE, "hello")?)
@@ -74,9 +74,9 @@ use std::os::fd::{AsFd, AsRawFd};
 /// ```
 /// # #[cfg(unix)]
 /// # mod unix {
-/// use poe::{ChildExit, Event, Kernel, SelectMode, Selected, Session, Watched, event::START};
+/// use poe::{ProcessExit, Event, Kernel, SelectMode, Selected, Session, Watched, event::START};
 /// const READABLE: Event<Selected> = Event::new("readable");
-/// const ENDED: Event<ChildExit> = Event::new("ended");
+/// const ENDED: Event<ProcessExit> = Event::new("ended");
 /// # #[tokio::main(flavor = "current_thread")]
 /// # pub async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let kernel = Kernel::new();

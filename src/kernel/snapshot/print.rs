@@ -102,7 +102,7 @@ impl fmt::Display for EventId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             EventId::Post(number) => write!(f, "post {number}"),
-            EventId::Alarm(id) => write!(f, "alarm {id}"),
+            EventId::Timer(id) => write!(f, "timer {id}"),
         }
     }
 }

@@ -66,7 +66,7 @@ impl fmt::Display for WhyAlive {
 /// use poe::{HoldKind, Kernel, Session, event::START};
 /// let kernel = Kernel::new();
 /// let id = Session::builder(())
-///     .on(START, |cx, ()| -> poe::Handled {
+///     .on(START, |cx, ()| -> poe::HandlerResult {
 ///         cx.alias_set("daemon")?;
 ///         cx.refcount_increment(cx.session_id(), "client")?;
 ///         Ok(())

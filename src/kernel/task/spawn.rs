@@ -6,7 +6,7 @@ use crate::bridge::threads::{Job, Lost};
 use crate::error::Failure;
 use crate::event::Posts;
 use crate::id::{SessionId, TaskId};
-use crate::kernel::{Core, Turn};
+use crate::kernel::{Core, KernelRef};
 use crate::name::HeldName;
 use crate::resource::HoldKind;
 use futures_util::Stream;
@@ -16,7 +16,7 @@ use std::panic::Location;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-impl Turn<'_> {
+impl KernelRef<'_> {
     #[track_caller]
     fn start<A>(
         self,
@@ -134,7 +134,7 @@ impl Turn<'_> {
     ///     .on(START, |cx, ()| {
     ///         cx.blocking(|| std::fs::read_to_string("Cargo.toml"), READ); // on a thread where waiting harms nobody
     ///     })
-    ///     .on(READ, |cx, text| -> poe::Handled {
+    ///     .on(READ, |cx, text| -> poe::HandlerResult {
     ///         *cx.heap = text?;
     ///         Ok(())
     ///     })

@@ -179,7 +179,7 @@ impl<S: Eq + Hash + Debug + 'static, R: 'static> NfaBuilder<S, R> {
     /// # tokio_test::block_on(async {
     /// let kernel = Kernel::new();
     /// Session::builder(None)
-    ///     .on(START, |cx, ()| -> poe::Handled {
+    ///     .on(START, |cx, ()| -> poe::HandlerResult {
     ///         let machine = Nfa::builder(()).state("only", |s| s.on(ENTER, |_, n| assert_eq!(n, 7)));
     ///         let id = machine.start_in(cx, "only", ENTER, 7)?;
     ///         assert_eq!(*cx.heap, Some(id)); // told before `start_in` returned
@@ -239,7 +239,7 @@ impl<S: Eq + Hash + Debug + 'static, R: 'static> NfaBuilder<S, R> {
     /// # tokio_test::block_on(async {
     /// let kernel = Kernel::new();
     /// Session::builder(None::<Nfa<&'static str, u32>>)
-    ///     .on(START, |cx, ()| -> poe::Handled {
+    ///     .on(START, |cx, ()| -> poe::HandlerResult {
     ///         let door = Nfa::builder(0)
     ///             .state("shut", |s| s)
     ///             .state("open", |s| s.on(OPEN, |cx, ()| *cx.runstate += 1))

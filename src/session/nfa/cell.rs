@@ -6,8 +6,8 @@ use super::postpone::Queue;
 use crate::arg::AnyArg;
 use crate::error::{Failure, drop_quietly};
 use crate::event::{Event, Keyed, LEAVE, Unhandled};
-use crate::id::AlarmId;
-use crate::kernel::{Frame, Invoke, Invoked, Turn};
+use crate::id::TimerId;
+use crate::kernel::{Frame, Invoke, Invoked, KernelRef};
 use crate::name::{HeldName, Key, Name, NameIdx};
 use crate::session::options::Options;
 use crate::session::states::{Table, TableSlot};
@@ -102,7 +102,7 @@ pub(super) struct NfaCell<S: 'static, R: 'static> {
     stack: RefCell<Vec<(Option<usize>, Option<HeldName>)>>,
     pub(super) postponed: Queue,
     /// Timers that end with the state, by their events; those that have fired stay until then.
-    pub(super) timeouts: RefCell<Vec<(HeldName, AlarmId)>>,
+    pub(super) timeouts: RefCell<Vec<(HeldName, TimerId)>>,
     pub(super) history: Rc<History<S>>,
     /// How many of the machine's handlers are on the stack.
     depth: Cell<u32>,
@@ -138,14 +138,14 @@ impl Drop for Leaving<'_> {
 }
 
 impl<S: StateKey, R: 'static> Invoke for NfaCell<S, R> {
-    fn invoke(&self, turn: Turn<'_>, arg: &mut AnyArg) -> Invoked {
+    fn invoke(&self, kernel: KernelRef<'_>, arg: &mut AnyArg) -> Invoked {
         self.depth.set(self.depth.get() + 1);
         let level = Level(&self.depth);
-        let invoked = self.receive(turn, arg);
+        let invoked = self.receive(kernel, arg);
         drop(level);
         // A handler that asked for a change with `immediate` is finished first.
         if self.depth.get() == 0 {
-            self.postponed.deliver(turn);
+            self.postponed.deliver(kernel);
         }
         invoked
     }
@@ -222,116 +222,116 @@ impl<S: StateKey, R: 'static> NfaCell<S, R> {
         self.plan.states.get(at).map(|(_, table)| table)
     }
 
-    fn receive(&self, turn: Turn<'_>, arg: &mut AnyArg) -> Invoked {
-        let name = turn.frame.event.get();
+    fn receive(&self, kernel: KernelRef<'_>, arg: &mut AnyArg) -> Invoked {
+        let name = kernel.frame.event.get();
         if self.options.flags().trace {
-            let (session, place) = (turn.session_id(), turn.caller_place());
-            tracing::info!(target: "poe::sessions", "{session} -> {} (from {place})", turn.event());
+            let (session, place) = (kernel.session_id(), kernel.caller_place());
+            tracing::info!(target: "poe::sessions", "{session} -> {} (from {place})", kernel.event());
         }
         // A machine is told neither of its beginning nor of its end; entry and leave events do that.
         if name == NameIdx::START || name == NameIdx::STOP {
             if name == NameIdx::STOP {
-                self.postponed.tell_lost(turn);
+                self.postponed.tell_lost(kernel);
             }
             return Invoked::Returned;
         }
         if self.reserved.iter().any(|own| own.idx() == name)
             && let Some(change) = arg.take::<Move<S>>()
         {
-            return self.change(turn, change);
+            return self.change(kernel, change);
         }
-        self.handle(turn, arg)
+        self.handle(kernel, arg)
     }
 
     /// The current state's own handler, one that all states share, the state's `_default`, or a failure (law L84).
-    fn handle(&self, turn: Turn<'_>, arg: &mut AnyArg) -> Invoked {
-        let name = turn.frame.event.get();
+    fn handle(&self, kernel: KernelRef<'_>, arg: &mut AnyArg) -> Invoked {
+        let name = kernel.frame.event.get();
         let table = self.table();
         if let Some(handler) = table.and_then(|table| table.find(name)) {
-            return self.run(turn, handler, arg);
+            return self.run(kernel, handler, arg);
         }
         let internal = self.internal.get().find(name).cloned();
         if let Some(handler) = internal {
-            return self.run(turn, &handler, arg);
+            return self.run(kernel, &handler, arg);
         }
         if let Some(handler) = table.and_then(|table| table.find(NameIdx::DEFAULT)) {
             if self.options.flags().trace {
-                tracing::info!(target: "poe::sessions", "{} -> {} redirected to _default in state {:?}", turn.session_id(), turn.event(), self.state_at(self.current.get()));
+                tracing::info!(target: "poe::sessions", "{} -> {} redirected to _default in state {:?}", kernel.session_id(), kernel.event(), self.state_at(self.current.get()));
             }
             let given = std::mem::take(arg);
             *arg = AnyArg::new(Unhandled {
-                event: turn.event(),
+                event: kernel.event(),
                 arg: given,
             });
-            turn.frame.event.set(NameIdx::DEFAULT);
-            return self.run(turn, handler, arg);
+            kernel.frame.event.set(NameIdx::DEFAULT);
+            return self.run(kernel, handler, arg);
         }
         // POE fails here for life-cycle events as well, which kills machines that merely have children.
         if name == NameIdx::CHILD || name == NameIdx::PARENT {
             return Invoked::Unhandled;
         }
-        self.unknown(turn)
+        self.unknown(kernel)
     }
 
     #[cold]
-    fn unknown(&self, turn: Turn<'_>) -> Invoked {
-        let place = turn.caller_place();
+    fn unknown(&self, kernel: KernelRef<'_>) -> Invoked {
+        let place = kernel.caller_place();
         let state = match self.state_at(self.current.get()) {
             Some(state) => format!("in its current state, {state:?}"),
             None => "as it is in no state yet".to_owned(),
         };
         Invoked::Failed(Failure::msg(format!(
             "event `{}` was sent from {}:{} to machine {}, which has neither a handler for it nor a _default {state}",
-            turn.event(),
+            kernel.event(),
             place.file(),
             place.line(),
-            turn.session_id(),
+            kernel.session_id(),
         )))
     }
 
-    fn run(&self, turn: Turn<'_>, handler: &Rc<Handler<S, R>>, arg: &mut AnyArg) -> Invoked {
-        match Machine::enter(self, turn) {
+    fn run(&self, kernel: KernelRef<'_>, handler: &Rc<Handler<S, R>>, arg: &mut AnyArg) -> Invoked {
+        match Machine::enter(self, kernel) {
             Some(mut cx) => handler(&mut cx, arg),
             None => Invoked::Failed(Failure::msg("the machine's run state is in use further up the stack")),
         }
     }
 
-    fn change(&self, turn: Turn<'_>, change: Move<S>) -> Invoked {
+    fn change(&self, kernel: KernelRef<'_>, change: Move<S>) -> Invoked {
         if self.leaving.get() && self.is_immediate() {
-            return fail(turn, "asked for another change of its state while it leaves one");
+            return fail(kernel, "asked for another change of its state while it leaves one");
         }
         match change {
             Move::Goto { state, entry } => {
                 let Some(&to) = self.plan.index.get(&state) else {
-                    return fail(turn, &format!("tried to enter the nonexistent state {state:?}"));
+                    return fail(kernel, &format!("tried to enter the nonexistent state {state:?}"));
                 };
                 let kind = match self.current.get() {
                     Some(_) => TransitionKind::Goto,
                     None => TransitionKind::Start,
                 };
-                self.enter(turn, to, entry, kind, || ())
+                self.enter(kernel, to, entry, kind, || ())
             }
             Move::Push { back, state, entry } => {
                 let Some(&to) = self.plan.index.get(&state) else {
-                    return fail(turn, &format!("tried to enter the nonexistent state {state:?}"));
+                    return fail(kernel, &format!("tried to enter the nonexistent state {state:?}"));
                 };
                 // POE pushes before it looks, and so leaves an entry behind when the new state is not there.
                 let push = || self.stack.borrow_mut().push((self.current.get(), back));
-                self.enter(turn, to, entry, TransitionKind::Call, push)
+                self.enter(kernel, to, entry, TransitionKind::Call, push)
             }
             Move::Pop { args } => {
                 let top = self.stack.borrow_mut().pop();
                 let Some((state, event)) = top else {
-                    return fail(turn, "tried to return from a state that was not called");
+                    return fail(kernel, "tried to return from a state that was not called");
                 };
                 let Some(to) = state else {
-                    return fail(turn, "tried to return to no state");
+                    return fail(kernel, "tried to return to no state");
                 };
-                self.enter(turn, to, Entry { event, args }, TransitionKind::Return, || ())
+                self.enter(kernel, to, Entry { event, args }, TransitionKind::Return, || ())
             }
             Move::Stop => {
-                if let Some(slot) = turn.slot() {
-                    turn.core.stop_session(slot);
+                if let Some(slot) = kernel.slot() {
+                    kernel.core.stop_session(slot);
                 }
                 Invoked::Returned
             }
@@ -339,16 +339,23 @@ impl<S: StateKey, R: 'static> NfaCell<S, R> {
     }
 
     /// Checks first, then tells the old state, then changes it, then tells the new one (law L81).
-    fn enter(&self, turn: Turn<'_>, to: usize, entry: Entry, kind: TransitionKind, checked: impl FnOnce()) -> Invoked {
+    fn enter(
+        &self,
+        kernel: KernelRef<'_>,
+        to: usize,
+        entry: Entry,
+        kind: TransitionKind,
+        checked: impl FnOnce(),
+    ) -> Invoked {
         let Some((key, table)) = self.plan.states.get(to) else {
-            return fail(turn, "tried to enter a nonexistent state");
+            return fail(kernel, "tried to enter a nonexistent state");
         };
         if let Some(event) = &entry.event
             && table.find(event.idx()).is_none()
         {
             let event = event.name();
             return fail(
-                turn,
+                kernel,
                 &format!("tried to enter the state {key:?} by `{event}`, for which it has no handler"),
             );
         }
@@ -357,7 +364,7 @@ impl<S: StateKey, R: 'static> NfaCell<S, R> {
         if self.table().is_some_and(|old| old.find(self.leave.idx()).is_some()) {
             self.leaving.set(true);
             let leaving = Leaving(&self.leaving);
-            let invoked = self.tell(turn, self.leave.idx(), AnyArg::UNIT);
+            let invoked = self.tell(kernel, self.leave.idx(), AnyArg::UNIT);
             drop(leaving);
             if let Invoked::Failed(_) = invoked {
                 return invoked;
@@ -369,7 +376,7 @@ impl<S: StateKey, R: 'static> NfaCell<S, R> {
             let timeouts = self.timeouts.take();
             for (_, id) in timeouts {
                 // Those that have fired are gone already.
-                drop(turn.alarm_remove_if_set(id));
+                drop(kernel.alarm_remove_if_set(id));
             }
             self.postponed.release();
         }
@@ -378,32 +385,32 @@ impl<S: StateKey, R: 'static> NfaCell<S, R> {
             from: self.state_at(from).cloned(),
             to: key.clone(),
             event: entry.event.as_ref().map(HeldName::name),
-            at: turn.core.wall_now(),
-            place: turn.frame.place,
+            at: kernel.core.wall_now(),
+            place: kernel.frame.place,
         });
         match entry.event {
-            Some(event) => self.tell(turn, event.idx(), entry.args),
+            Some(event) => self.tell(kernel, event.idx(), entry.args),
             None => Invoked::Returned,
         }
     }
 
     /// An entry or leave event: sent by the machine itself, during no event.
-    fn tell(&self, turn: Turn<'_>, event: NameIdx, mut arg: AnyArg) -> Invoked {
-        let session = turn.frame.session;
+    fn tell(&self, kernel: KernelRef<'_>, event: NameIdx, mut arg: AnyArg) -> Invoked {
+        let session = kernel.frame.session;
         let frame = Frame {
             session,
             event: Cell::new(event),
             sender: session,
             caller: NameIdx::NONE,
-            place: turn.frame.place,
+            place: kernel.frame.place,
             answer: None,
         };
-        if turn.core.is_watching() {
-            turn.core.observe(&frame, false);
+        if kernel.core.is_watching() {
+            kernel.core.observe(&frame, false);
         }
         let invoked = self.handle(
-            Turn {
-                core: turn.core,
+            KernelRef {
+                core: kernel.core,
                 frame: &frame,
             },
             &mut arg,
@@ -414,6 +421,6 @@ impl<S: StateKey, R: 'static> NfaCell<S, R> {
 }
 
 #[cold]
-fn fail(turn: Turn<'_>, what: &str) -> Invoked {
-    Invoked::Failed(Failure::msg(format!("machine {} {what}", turn.session_id())))
+fn fail(kernel: KernelRef<'_>, what: &str) -> Invoked {
+    Invoked::Failed(Failure::msg(format!("machine {} {what}", kernel.session_id())))
 }

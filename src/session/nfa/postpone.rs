@@ -7,7 +7,7 @@
 use crate::arg::AnyArg;
 use crate::error::drop_each_quietly;
 use crate::id::SessionId;
-use crate::kernel::Turn;
+use crate::kernel::KernelRef;
 use crate::name::HeldName;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -56,7 +56,7 @@ impl Queue {
     }
 
     /// The machine ends: what waits is not delivered any more.
-    pub(super) fn tell_lost(&self, turn: Turn<'_>) {
+    pub(super) fn tell_lost(&self, kernel: KernelRef<'_>) {
         if self.len() == 0 {
             return;
         }
@@ -64,22 +64,22 @@ impl Queue {
         let mut lost: Vec<_> = self.waiting.borrow().iter().map(facts).collect();
         lost.extend(self.ready.borrow().iter().map(facts));
         for (event, sender, place) in lost {
-            turn.tell_postponed(&event, sender, place);
+            kernel.tell_postponed(&event, sender, place);
         }
     }
 
     /// Delivers what is ready, each as an event of its own: a failure is the event's own, and ends no other.
-    pub(super) fn deliver(&self, turn: Turn<'_>) {
+    pub(super) fn deliver(&self, kernel: KernelRef<'_>) {
         if self.ready.borrow().is_empty() || self.delivering.replace(true) {
             return;
         }
         // Each is taken with no borrow left: its handler may postpone, and change the state.
-        while turn.slot().is_some() && !turn.core.is_failing() {
+        while kernel.slot().is_some() && !kernel.core.is_failing() {
             let next = self.ready.borrow_mut().pop_front();
             let Some(next) = next else { break };
             let (event, caller) = (next.event.idx(), next.caller.idx());
-            let answer = turn.core.dispatch_to(
-                turn.frame.session.slot,
+            let answer = kernel.core.dispatch_to(
+                kernel.frame.session.slot,
                 next.sender,
                 event,
                 caller,

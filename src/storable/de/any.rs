@@ -36,9 +36,9 @@ impl<'de> Deserializer<'de> for Item<'_, 'de> {
             Kind::Bool(on) => visitor.visit_bool(on),
             Kind::Int(integer) => visitor.visit_i64(integer.into()),
             Kind::Text(text) => visitor.visit_borrowed_str(text),
-            Kind::Octets(octets) => match str::from_utf8(octets) {
+            Kind::Bytes(bytes) => match str::from_utf8(bytes) {
                 Ok(text) => visitor.visit_borrowed_str(text),
-                Err(_) => visitor.visit_borrowed_bytes(octets),
+                Err(_) => visitor.visit_borrowed_bytes(bytes),
             },
             Kind::Array(count) => item.seq(count, visitor),
             Kind::Hash { count, .. } => item.map(count, visitor),
@@ -88,9 +88,9 @@ impl<'de> Deserializer<'de> for Item<'_, 'de> {
 
     fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
         match self.kind()? {
-            Kind::Undef | Kind::Hole | Kind::HoleElement | Kind::Octets(b"" | b"0") => visitor.visit_bool(false),
+            Kind::Undef | Kind::Hole | Kind::HoleElement | Kind::Bytes(b"" | b"0") => visitor.visit_bool(false),
             Kind::Text("" | "0") | Kind::Int(0) => visitor.visit_bool(false),
-            Kind::Octets(b"1") | Kind::Text("1") | Kind::Int(1) => visitor.visit_bool(true),
+            Kind::Bytes(b"1") | Kind::Text("1") | Kind::Int(1) => visitor.visit_bool(true),
             _ => self.deserialize_any(visitor),
         }
     }
@@ -113,7 +113,7 @@ impl<'de> Deserializer<'de> for Item<'_, 'de> {
 
     fn deserialize_bytes<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
         match self.kind()? {
-            Kind::Octets(octets) => visitor.visit_borrowed_bytes(octets),
+            Kind::Bytes(bytes) => visitor.visit_borrowed_bytes(bytes),
             Kind::Text(text) => visitor.visit_borrowed_bytes(text.as_bytes()),
             _ => self.deserialize_str(visitor),
         }

@@ -58,7 +58,7 @@ impl<'r, 'de> Item<'r, 'de> {
     pub(super) fn kind(self) -> Result<Kind<'de>, Error> {
         let (item, kind, _) = self.resolve()?;
         let bytes = match kind {
-            Kind::Octets(octets) => octets.len(),
+            Kind::Bytes(bytes) => bytes.len(),
             Kind::Text(text) => text.len(),
             _ => 0,
         };
@@ -110,7 +110,7 @@ impl<'r, 'de> Item<'r, 'de> {
         Ok(match self.kind()? {
             Kind::Int(integer) => Some(integer.into()),
             Kind::Bool(on) => Some(on.into()),
-            Kind::Octets(octets) => number::parse_integer(octets),
+            Kind::Bytes(bytes) => number::parse_integer(bytes),
             Kind::Text(text) => number::parse_integer(text.as_bytes()),
             _ => None,
         })
@@ -119,7 +119,7 @@ impl<'r, 'de> Item<'r, 'de> {
     pub(super) fn float(self) -> Result<Option<f64>, Error> {
         Ok(match self.kind()? {
             Kind::Int(integer) => Some(integer.into()),
-            Kind::Octets(octets) => number::parse_float(octets),
+            Kind::Bytes(bytes) => number::parse_float(bytes),
             Kind::Text(text) => number::parse_float(text.as_bytes()),
             _ => None,
         })
@@ -127,7 +127,7 @@ impl<'r, 'de> Item<'r, 'de> {
 
     pub(super) fn text(self) -> Result<Option<&'de str>, Error> {
         Ok(match self.kind()? {
-            Kind::Octets(octets) => str::from_utf8(octets).ok(),
+            Kind::Bytes(bytes) => str::from_utf8(bytes).ok(),
             Kind::Text(text) => Some(text),
             _ => None,
         })

@@ -1,4 +1,4 @@
-//! A key of a hash: text, octets, or the number that they say.
+//! A key of a hash: text, bytes, or the number that they say.
 
 use super::super::code;
 use super::super::error::Error;
@@ -18,21 +18,21 @@ pub(super) struct KeyAt<'r, 'de> {
 impl<'de> KeyAt<'_, 'de> {
     fn parts(&self) -> Result<(u8, &'de [u8]), Error> {
         match self.item.reader.image.nodes[self.at].kind {
-            Kind::Key { flags, octets } => {
+            Kind::Key { flags, bytes } => {
                 if self.item.again {
-                    self.item.reader.spend(octets.len())?;
+                    self.item.reader.spend(bytes.len())?;
                 }
-                Ok((flags, octets))
+                Ok((flags, bytes))
             }
             _ => Err(Error::data("a hash without a key")),
         }
     }
 
-    /// Octets that are neither flagged nor UTF-8 have no text that is surely theirs.
+    /// Bytes that are neither flagged nor UTF-8 have no text that is surely theirs.
     fn text(&self) -> Result<Option<Cow<'de, str>>, Error> {
-        let (flags, octets) = self.parts()?;
+        let (flags, bytes) = self.parts()?;
         let flagged = flags & (code::KEY_UTF8 | code::KEY_WAS_UTF8) != 0;
-        Ok((flagged || str::from_utf8(octets).is_ok()).then(|| key::text(flags, octets)))
+        Ok((flagged || str::from_utf8(bytes).is_ok()).then(|| key::text(flags, bytes)))
     }
 }
 

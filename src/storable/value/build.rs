@@ -55,8 +55,8 @@ impl Builder<'_> {
                 let value = self.item(at + 1)?;
                 let characters = match value.0.body.replace(Body::Undef) {
                     Body::Text(text) => Scalar::Text(text),
-                    Body::Octets(octets) => Scalar::Octets(octets),
-                    _ => Scalar::Octets(Box::default()),
+                    Body::Bytes(bytes) => Scalar::Bytes(bytes),
+                    _ => Scalar::Bytes(Box::default()),
                 };
                 *value.0.body.borrow_mut() = Body::Version(written.into(), characters);
                 return Ok(value);
@@ -66,11 +66,11 @@ impl Builder<'_> {
             image::Kind::HoleElement => Body::HoleElement,
             image::Kind::Bool(on) => Body::Bool(on),
             image::Kind::Int(integer) => Body::Int(integer.into()),
-            image::Kind::Octets(octets) => Body::Octets(octets.into()),
+            image::Kind::Bytes(bytes) => Body::Bytes(bytes.into()),
             image::Kind::Text(text) => Body::Text(text.into()),
             image::Kind::Regexp => {
                 let part = |at: usize| match self.image.nodes[at].kind {
-                    image::Kind::Octets(octets) => octets.into(),
+                    image::Kind::Bytes(bytes) => bytes.into(),
                     _ => Box::default(),
                 };
                 Body::Regexp(part(at + 1), part(at + 2))
@@ -95,9 +95,9 @@ impl Builder<'_> {
                 for _ in 0..count {
                     let value = self.item(child)?;
                     let key = self.image.nodes[child].next as usize;
-                    if let image::Kind::Key { flags, octets } = self.image.nodes[key].kind {
+                    if let image::Kind::Key { flags, bytes } = self.image.nodes[key].kind {
                         let kept = flags & (code::KEY_LOCKED | code::KEY_PLACEHOLDER);
-                        entries.insert(Key::from_wire(flags, octets), Entry { value, flags: kept });
+                        entries.insert(Key::from_wire(flags, bytes), Entry { value, flags: kept });
                     }
                     child = key + 1;
                 }

@@ -15,7 +15,7 @@ use std::rc::Rc;
 ///     Value::from(true),
 ///     Value::from(-1),
 ///     Value::from(0.5),
-///     Value::octets(b"\xff\0"),
+///     Value::bytes(b"\xff\0"),
 ///     Value::text("caf\u{e9}"),
 ///     Value::version("v1.2", [1, 2]),
 ///     Value::reference(&Value::from("a string")),
@@ -23,9 +23,9 @@ use std::rc::Rc;
 ///     Value::hash([("key", Value::from("value"))]),
 /// ]);
 /// let kinds = made.items().iter().map(|item| item.target().kind()).collect::<Vec<_>>();
-/// use Kind::{Float, Hash, Integer, Octets, Regexp, Text, Undef};
+/// use Kind::{Float, Hash, Integer, Bytes, Regexp, Text, Undef};
 /// // In an array Perl's true is a copy of it, `"1"`.
-/// assert_eq!(kinds, [Undef, Undef, Octets, Integer, Float, Octets, Text, Octets, Octets, Regexp, Hash]);
+/// assert_eq!(kinds, [Undef, Undef, Bytes, Integer, Float, Bytes, Text, Bytes, Bytes, Regexp, Hash]);
 /// ```
 impl Value {
     pub(super) fn of(body: Body) -> Self {
@@ -47,17 +47,17 @@ impl Value {
         Self::of(Body::Hole)
     }
 
-    /// A string of octets.
+    /// A string of bytes.
     #[must_use]
-    pub fn octets(octets: impl Into<Vec<u8>>) -> Self {
-        Self::of(Body::Octets(octets.into().into()))
+    pub fn bytes(bytes: impl Into<Vec<u8>>) -> Self {
+        Self::of(Body::Bytes(bytes.into().into()))
     }
 
-    /// A character string, even if it is ASCII. `Value::from("text")` makes octets of ASCII, which is shorter and alike.
+    /// A character string, even if it is ASCII. `Value::from("text")` makes bytes of ASCII, which is shorter and alike.
     ///
     /// ```
     /// use poe::storable::{Kind, Value};
-    /// assert_eq!(Value::from("plain").kind(), Kind::Octets);
+    /// assert_eq!(Value::from("plain").kind(), Kind::Bytes);
     /// assert_eq!(Value::text("plain").kind(), Kind::Text);
     /// assert_eq!(Value::text("plain").as_text(), Value::from("plain").as_text());
     /// ```
@@ -135,7 +135,7 @@ impl Value {
     /// A version string, as written (`v1.2.3`) and by its characters.
     #[must_use]
     pub fn version(written: impl AsRef<[u8]>, characters: impl Into<Vec<u8>>) -> Self {
-        let characters = Scalar::Octets(characters.into().into());
+        let characters = Scalar::Bytes(characters.into().into());
         Self::of(Body::Version(written.as_ref().into(), characters))
     }
 
@@ -150,7 +150,7 @@ impl Value {
 impl From<&str> for Value {
     fn from(text: &str) -> Self {
         if text.is_ascii() {
-            Self::octets(text)
+            Self::bytes(text)
         } else {
             Self::text(text)
         }
@@ -184,7 +184,7 @@ impl From<u64> for Value {
     fn from(integer: u64) -> Self {
         match i64::try_from(integer) {
             Ok(integer) => Self::from(integer),
-            Err(_) => Self::octets(integer.to_string()),
+            Err(_) => Self::bytes(integer.to_string()),
         }
     }
 }

@@ -17,7 +17,7 @@ use std::rc::Rc;
 /// assert_eq!(keys, ["name", "rest", "scores"]);
 /// let name = game.field("name").unwrap();
 /// assert_eq!(name.as_text().as_deref(), Some("chess"));
-/// assert_eq!(name.as_octets().as_deref(), Some(&b"chess"[..]));
+/// assert_eq!(name.as_bytes().as_deref(), Some(&b"chess"[..]));
 /// assert!(game.field("rest").unwrap().is_empty());
 ///
 /// // What stands in the hash is a reference, and all of these look through it:
@@ -33,7 +33,7 @@ use std::rc::Rc;
 /// assert!(list.target().ptr_eq(&scores)); // as far as it goes
 /// ```
 impl Value {
-    /// The class of what is blessed, references followed. Octets that are not UTF-8 are replaced.
+    /// The class of what is blessed, references followed. Bytes that are not UTF-8 are replaced.
     #[must_use]
     pub fn class(&self) -> Option<String> {
         self.target().own_class()
@@ -63,7 +63,7 @@ impl Value {
             Body::Bool(_) => Kind::Bool,
             Body::Int(_) => Kind::Integer,
             Body::Float(_) => Kind::Float,
-            Body::Octets(_) | Body::Version(_, Scalar::Octets(_)) => Kind::Octets,
+            Body::Bytes(_) | Body::Version(_, Scalar::Bytes(_)) => Kind::Bytes,
             Body::Text(_) | Body::Version(_, Scalar::Text(_)) => Kind::Text,
             Body::Ref(..) => Kind::Reference,
             Body::Weak(to, _) if to.strong_count() == 0 => Kind::Undef,
@@ -131,7 +131,7 @@ impl Value {
             Body::Bool(on) => *on,
             Body::Int(integer) => *integer != 0,
             Body::Float(float) => *float != 0.0,
-            Body::Octets(octets) | Body::Version(_, Scalar::Octets(octets)) => !matches!(&**octets, b"" | b"0"),
+            Body::Bytes(bytes) | Body::Version(_, Scalar::Bytes(bytes)) => !matches!(&**bytes, b"" | b"0"),
             Body::Text(text) | Body::Version(_, Scalar::Text(text)) => !matches!(&**text, "" | "0"),
             Body::Weak(to, _) => to.strong_count() > 0,
             Body::Ref(..) | Body::Array(_) | Body::Hash(..) | Body::Regexp(..) => true,
@@ -159,16 +159,16 @@ impl Value {
         }
     }
 
-    /// The octets of a string: its own, or UTF-8 of characters.
+    /// The bytes of a string: its own, or UTF-8 of characters.
     #[must_use]
-    pub fn as_octets(&self) -> Option<Vec<u8>> {
+    pub fn as_bytes(&self) -> Option<Vec<u8>> {
         self.target().0.body.borrow().string().map(<[u8]>::to_vec)
     }
 
-    /// A string as text: characters, or octets that are UTF-8.
+    /// A string as text: characters, or bytes that are UTF-8.
     #[must_use]
     pub fn as_text(&self) -> Option<String> {
-        String::from_utf8(self.as_octets()?).ok()
+        String::from_utf8(self.as_bytes()?).ok()
     }
 
     /// How many elements or entries it has; `None` if it is neither array nor hash.
@@ -235,7 +235,7 @@ impl fmt::Debug for Value {
             Body::Bool(on) => on.fmt(f),
             Body::Int(integer) => integer.fmt(f),
             Body::Float(float) => float.fmt(f),
-            Body::Octets(octets) => write!(f, "b\"{}\"", octets.escape_ascii()),
+            Body::Bytes(bytes) => write!(f, "b\"{}\"", bytes.escape_ascii()),
             Body::Text(text) => fmt::Debug::fmt(text, f),
             Body::Version(written, _) => write!(f, "{}", written.escape_ascii()),
             Body::Ref(to, _) => write!(f, "reference to {:?}", to.kind()),

@@ -26,8 +26,8 @@ pub enum Kind {
     Integer,
     /// A float that was made here; an image has text in its place.
     Float,
-    /// A string of octets.
-    Octets,
+    /// A string of bytes.
+    Bytes,
     /// A string of characters.
     Text,
     /// A reference, possibly weak.

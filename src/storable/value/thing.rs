@@ -34,7 +34,7 @@ pub(in crate::storable) enum Body {
     Bool(bool),
     Int(i64),
     Float(f64),
-    Octets(Box<[u8]>),
+    Bytes(Box<[u8]>),
     Text(Box<str>),
     /// A version string: as written, and its characters.
     Version(Box<[u8]>, Scalar),
@@ -47,7 +47,7 @@ pub(in crate::storable) enum Body {
 
 #[derive(Clone)]
 pub(in crate::storable) enum Scalar {
-    Octets(Box<[u8]>),
+    Bytes(Box<[u8]>),
     Text(Box<str>),
 }
 
@@ -68,7 +68,7 @@ impl Value {
         };
         match constant {
             _ if self.0.class.borrow().is_some() => Value::reference(&self),
-            Some(copy) => Value::octets(copy),
+            Some(copy) => Value::bytes(copy),
             None => self,
         }
     }
@@ -86,7 +86,7 @@ impl Entry {
 impl Body {
     pub(super) fn string(&self) -> Option<&[u8]> {
         match self {
-            Body::Octets(octets) | Body::Version(_, Scalar::Octets(octets)) => Some(octets),
+            Body::Bytes(bytes) | Body::Version(_, Scalar::Bytes(bytes)) => Some(bytes),
             Body::Text(text) | Body::Version(_, Scalar::Text(text)) => Some(text.as_bytes()),
             _ => None,
         }

@@ -9,7 +9,7 @@ use crate::error::{Error, ErrorKind};
 use crate::event::Posts;
 use crate::filter::{Filter, FilterError};
 use crate::id::WheelId;
-use crate::kernel::Turn;
+use crate::kernel::KernelRef;
 use crate::name::HeldName;
 use crate::wheel::base::Base;
 use crate::wheel::error::IoError;
@@ -49,7 +49,7 @@ const SHORTEST: Duration = Duration::from_millis(1);
 /// std::fs::write(&log, "what was there before\n").unwrap();
 /// let path = log.clone();
 /// Session::builder(None)
-///     .on(START, move |cx, ()| -> poe::Handled {
+///     .on(START, move |cx, ()| -> poe::HandlerResult {
 ///         let tail = FollowTail::builder(&path)
 ///             .input(Line::new(), LINE)
 ///             .idle(IDLE).reset(RESET).error(ERROR)
@@ -86,13 +86,13 @@ const SHORTEST: Duration = Duration::from_millis(1);
 /// # let path = log.clone();
 /// std::fs::write(&log, "1\n2\n3\n").unwrap();
 /// Session::builder(())
-///     .on(START, move |cx, ()| -> poe::Handled {
+///     .on(START, move |cx, ()| -> poe::HandlerResult {
 ///         let tail = || FollowTail::builder(&log).input(Line::new(), LINE);
-///         assert_eq!(tail().start(cx)?.tell(), Some(6));
-///         assert_eq!(tail().seek(2).start(cx)?.tell(), Some(2));
-///         assert_eq!(tail().seek(-2).start(cx)?.tell(), Some(4));
-///         assert_eq!(tail().seek_back(2).start(cx)?.tell(), Some(4));
-///         assert_eq!(tail().seek(1000).start(cx)?.tell(), Some(6)); // not beyond the end
+///         assert_eq!(tail().start(cx)?.position(), Some(6));
+///         assert_eq!(tail().seek(2).start(cx)?.position(), Some(2));
+///         assert_eq!(tail().seek(-2).start(cx)?.position(), Some(4));
+///         assert_eq!(tail().seek_back(2).start(cx)?.position(), Some(4));
+///         assert_eq!(tail().seek(1000).start(cx)?.position(), Some(6)); // not beyond the end
 ///         assert!(tail().seek(2).seek_back(2).start(cx).is_err());
 ///         Ok(())
 ///     })
@@ -134,7 +134,7 @@ impl FollowTailBuilder {
     }
 
     /// Reads by that filter; each record comes as that event. An unfinished record is kept over a reset, and glued to
-    /// the first octets of the next file, as in POE: no octet is lost.
+    /// the first bytes of the next file, as in POE: no byte is lost.
     #[doc(alias = "InputEvent")]
     #[doc(alias = "Filter")]
     pub fn input<F: Filter>(mut self, filter: F, event: impl Posts<Input<F::Input>>) -> Self {
@@ -145,7 +145,7 @@ impl FollowTailBuilder {
     }
 
     /// Like [`input`](Self::input), but a record that is unfinished at a reset does not wait for the next file: `partial`
-    /// makes a record of its octets, which comes ahead of the reset event, or drops them by `None`.
+    /// makes a record of its bytes, which comes ahead of the reset event, or drops them by `None`.
     ///
     /// ```
     /// use poe::{Event, filter::Line, wheel::{FollowTail, Input}};
@@ -160,8 +160,8 @@ impl FollowTailBuilder {
         partial: impl Fn(Bytes) -> Option<F::Input> + 'static,
     ) -> Self {
         let mut builder = self.input(filter, event);
-        builder.flush = Some(Rc::new(move |octets, wheel| {
-            let record = partial(octets)?;
+        builder.flush = Some(Rc::new(move |bytes, wheel| {
+            let record = partial(bytes)?;
             Some(AnyArg::new(Input { record, wheel }))
         }));
         builder
@@ -198,18 +198,18 @@ impl FollowTailBuilder {
         self
     }
 
-    /// Begins so many octets from the file's start, or with a negative number from its end; not beyond either. It is for
+    /// Begins so many bytes from the file's start, or with a negative number from its end; not beyond either. It is for
     /// the file that is there at first; others are read from their start.
     #[doc(alias = "Seek")]
-    pub fn seek(mut self, octets: i64) -> Self {
-        self.seek = Some(octets);
+    pub fn seek(mut self, bytes: i64) -> Self {
+        self.seek = Some(bytes);
         self
     }
 
-    /// Begins so many octets before the file's end, with 0 at the end itself.
+    /// Begins so many bytes before the file's end, with 0 at the end itself.
     #[doc(alias = "SeekBack")]
-    pub fn seek_back(mut self, octets: i64) -> Self {
-        self.seek_back = Some(octets);
+    pub fn seek_back(mut self, bytes: i64) -> Self {
+        self.seek_back = Some(bytes);
         self
     }
 
@@ -233,7 +233,7 @@ impl FollowTailBuilder {
     /// # let path = log.clone();
     /// let writer = File::create(&log).unwrap();
     /// Session::builder(None)
-    ///     .on(START, move |cx, ()| -> poe::Handled {
+    ///     .on(START, move |cx, ()| -> poe::HandlerResult {
     ///         let tail = FollowTail::builder(&log).input(Line::new(), LINE).notify();
     ///         *cx.heap = Some(tail.poll_interval(Duration::from_secs(60)).start(cx)?);
     ///         cx.delay("write", Duration::from_millis(20), ());
@@ -266,7 +266,7 @@ impl FollowTailBuilder {
     /// directory; the file is there and cannot be read; it is a socket, pipe or terminal and the kernel on virtual time;
     /// the session has been stopped.
     #[track_caller]
-    pub fn start(self, turn: &Turn<'_>) -> Result<FollowTail, Error> {
+    pub fn start(self, kernel: &KernelRef<'_>) -> Result<FollowTail, Error> {
         let place = Location::caller();
         if let Some(fault) = self.fault {
             return Err(ErrorKind::Invalid(fault.to_string()).into());
@@ -279,10 +279,10 @@ impl FollowTailBuilder {
                 return Err(ErrorKind::Invalid("seek and seek_back cannot both be given".to_owned()).into());
             }
             (None, None) => Start::Skip,
-            (Some(octets), None) if octets >= 0 => Start::At(octets.unsigned_abs()),
-            (Some(octets), None) => Start::Back(octets.unsigned_abs()),
-            (None, Some(octets)) if octets >= 0 => Start::Back(octets.unsigned_abs()),
-            (None, Some(octets)) => Start::At(octets.unsigned_abs()),
+            (Some(bytes), None) if bytes >= 0 => Start::At(bytes.unsigned_abs()),
+            (Some(bytes), None) => Start::Back(bytes.unsigned_abs()),
+            (None, Some(bytes)) if bytes >= 0 => Start::Back(bytes.unsigned_abs()),
+            (None, Some(bytes)) => Start::At(bytes.unsigned_abs()),
         };
         let what = match &self.place {
             Place::Name(path) => path.display().to_string(),
@@ -295,24 +295,24 @@ impl FollowTailBuilder {
                 cure: "",
             })
         };
-        turn.own_slot()?;
+        kernel.own_slot()?;
         let (path, source) = self.place.open().map_err(failed)?;
-        if turn.core.is_virtual() && matches!(source, Some(Source::Stream(_))) {
+        if kernel.core.is_virtual() && matches!(source, Some(Source::Stream(_))) {
             let why = "a kernel on virtual time follows plain files only";
             return Err(failed(std::io::Error::new(std::io::ErrorKind::Unsupported, why)));
         }
-        let base = Base::new(turn, place);
+        let base = Base::new(kernel, place);
         let name = format!("FollowTail {} (following {what})", base.id());
         let state = State::new(base, what.clone(), parser, self.flush, self.events);
         #[cfg(feature = "notify")]
         let hint = match &path {
-            Some(path) if self.notified && !turn.core.is_virtual() => source::Hint::watching(path),
+            Some(path) if self.notified && !kernel.core.is_virtual() => source::Hint::watching(path),
             _ => source::Hint::default(),
         };
         #[cfg(not(feature = "notify"))]
         let hint = source::Hint::default();
         let mut task = TailTask::new(state.clone(), path, self.interval, self.links_count, hint);
-        task.begin(turn.core, source, start).map_err(failed)?;
+        task.begin(kernel.core, source, start).map_err(failed)?;
         let task = state.base.start(&name, false, Box::new(task));
         Ok(FollowTail { state, task })
     }

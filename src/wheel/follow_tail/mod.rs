@@ -60,7 +60,7 @@ pub use builder::FollowTailBuilder;
 /// std::fs::write(&log, "the first\nthe second\n").unwrap();
 /// let path = log.clone();
 /// Session::builder(None::<FollowTail>)
-///     .on(START, move |cx, ()| -> poe::Handled {
+///     .on(START, move |cx, ()| -> poe::HandlerResult {
 ///         *cx.heap = Some(FollowTail::builder(&path).input(Line::new(), LINE).seek(0).start(cx)?);
 ///         Ok(())
 ///     })
@@ -87,10 +87,10 @@ pub use builder::FollowTailBuilder;
 /// # let path = log.clone();
 /// std::fs::write(&log, "one\ntwo\nthr").unwrap();
 /// Session::builder(())
-///     .on(START, move |cx, ()| -> poe::Handled {
+///     .on(START, move |cx, ()| -> poe::HandlerResult {
 ///         let tail = FollowTail::builder(&log).input(Line::new(), LINE).start(cx)?;
-///         assert_eq!((tail.tell(), tail.pending()), (Some(11), "thr".into()));
-///         let go_on_at = tail.tell().map(|octets| octets - tail.pending().len() as u64);
+///         assert_eq!((tail.position(), tail.pending()), (Some(11), "thr".into()));
+///         let go_on_at = tail.position().map(|bytes| bytes - tail.pending().len() as u64);
 ///         assert_eq!(go_on_at, Some(8)); // for `seek`, the next time
 ///         Ok(())
 ///     })
@@ -116,7 +116,7 @@ pub use builder::FollowTailBuilder;
 /// # std::fs::write(&log, "a line\n").unwrap();
 /// let reader = Session::builder(None::<FollowTail>)
 ///     .on(START, |cx, ()| cx.alias_set("reader"))
-///     .on(TAIL, |cx, tail: FollowTail| -> poe::Handled {
+///     .on(TAIL, |cx, tail: FollowTail| -> poe::HandlerResult {
 ///         cx.alias_remove("reader")?; // it is the wheel that keeps the session alive from here on
 ///         tail.adopt(cx)?;
 ///         assert_eq!(tail.session_id(), cx.session_id());
@@ -131,7 +131,7 @@ pub use builder::FollowTailBuilder;
 ///     })
 ///     .create(&kernel)?;
 /// Session::builder(())
-///     .on(START, move |cx, ()| -> poe::Handled {
+///     .on(START, move |cx, ()| -> poe::HandlerResult {
 ///         let tail = FollowTail::builder(&log).input(Line::new(), LINE).seek(0).start(cx)?;
 ///         Ok(cx.call(reader, TAIL, tail)?) // at once, before it has told anything to this session
 ///     })
@@ -168,7 +168,7 @@ impl FollowTail {
     /// writer.write_all(b"a line\n").unwrap();
     /// drop(writer);
     /// Session::builder(None)
-    ///     .on(START, |cx, reader: PipeReader| -> poe::Handled {
+    ///     .on(START, |cx, reader: PipeReader| -> poe::HandlerResult {
     ///         *cx.heap = Some(FollowTail::handle(reader).input(Line::new(), LINE).idle(END).start(cx)?);
     ///         Ok(())
     ///     })
@@ -184,14 +184,15 @@ impl FollowTail {
         FollowTailBuilder::new(Place::Handle(file.into()))
     }
 
-    /// Where reading goes on, in octets from the file's beginning: ahead of the last record by what is in the filter.
+    /// Where reading goes on, in bytes from the file's beginning: ahead of the last record by what is in the filter.
     /// `None` while there is no file, and for what has no places, such as a pipe.
     #[must_use]
-    pub fn tell(&self) -> Option<u64> {
+    #[doc(alias = "tell")]
+    pub fn position(&self) -> Option<u64> {
         self.state.offset.get()
     }
 
-    /// A copy of the octets that the filter has not made a record of.
+    /// A copy of the bytes that the filter has not made a record of.
     #[doc(alias = "get_pending")]
     #[must_use]
     pub fn pending(&self) -> Bytes {
@@ -199,7 +200,7 @@ impl FollowTail {
         pending.unwrap_or_default()
     }
 
-    /// Changes the filter and the event. Octets that the old filter has not used move to the new one; the records that
+    /// Changes the filter and the event. Bytes that the old filter has not used move to the new one; the records that
     /// it sees in them come directly after the current handler. What [`input_flushing`](FollowTailBuilder::input_flushing)
     /// was given is of the old filter, and not called any more.
     ///
@@ -213,11 +214,11 @@ impl FollowTail {
     /// # let path = log.clone();
     /// std::fs::write(&log, "words follow\none;two;").unwrap();
     /// Session::builder(None::<FollowTail>)
-    ///     .on(START, move |cx, ()| -> poe::Handled {
+    ///     .on(START, move |cx, ()| -> poe::HandlerResult {
     ///         *cx.heap = Some(FollowTail::builder(&log).input(Line::new(), HEAD).seek(0).start(cx)?);
     ///         Ok(())
     ///     })
-    ///     .on(HEAD, |cx, head| -> poe::Handled {
+    ///     .on(HEAD, |cx, head| -> poe::HandlerResult {
     ///         assert_eq!(head.record, "words follow");
     ///         let Some(tail) = &*cx.heap else { return Ok(()) };
     ///         Ok(tail.set_filter(Line::new().literal(";"), WORD)?)
@@ -265,7 +266,7 @@ impl FollowTail {
     /// # let path = log.clone();
     /// let writer = File::create(&log).unwrap();
     /// Session::builder(None::<FollowTail>)
-    ///     .on(START, move |cx, ()| -> poe::Handled {
+    ///     .on(START, move |cx, ()| -> poe::HandlerResult {
     ///         *cx.heap = Some(FollowTail::builder(&log).input(Line::new(), LINE).idle(CAUGHT_UP).start(cx)?);
     ///         cx.delay("write", std::time::Duration::from_secs(60), ());
     ///         Ok(())
@@ -302,7 +303,7 @@ impl fmt::Debug for FollowTail {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("FollowTail")
             .field("id", &self.id())
-            .field("tell", &self.tell())
+            .field("tell", &self.position())
             .finish_non_exhaustive()
     }
 }

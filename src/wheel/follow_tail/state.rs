@@ -9,7 +9,7 @@ use bytes::Bytes;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-/// Makes an event's argument of the octets of a record that was never finished.
+/// Makes an event's argument of the bytes of a record that was never finished.
 pub(super) type Flush = Rc<dyn Fn(Bytes, WheelId) -> Option<AnyArg>>;
 
 /// Which events are told of, but for the input's.
@@ -34,7 +34,7 @@ pub(super) struct State {
     pub(super) offset: Cell<Option<u64>>,
     /// A new filter may see records in what the old one left.
     pub(super) reparse: Cell<bool>,
-    /// The octet that the old filter would have swallowed next.
+    /// The byte that the old filter would have swallowed next.
     pub(super) owed: Cell<Option<u8>>,
 }
 

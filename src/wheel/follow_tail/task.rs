@@ -352,7 +352,7 @@ impl TailTask {
         };
         let rest = state.with_parser(|parser| (parser.event(), parser.take_pending()));
         match rest {
-            Some((event, octets)) if !octets.is_empty() => match flush(octets, state.base.id()) {
+            Some((event, bytes)) if !bytes.is_empty() => match flush(bytes, state.base.id()) {
                 Some(arg) => deliver(state, core, event, arg),
                 None => Some(()),
             },
@@ -368,9 +368,9 @@ impl TailTask {
                 return Some(Poll::Pending);
             }
             let read = core.with_read_buffer(|buffer| {
-                let octets = stream.file.read(buffer)?;
-                feed(state, &buffer[..octets]);
-                io::Result::Ok(octets)
+                let bytes = stream.file.read(buffer)?;
+                feed(state, &buffer[..bytes]);
+                io::Result::Ok(bytes)
             });
             match read {
                 Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}

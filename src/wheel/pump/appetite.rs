@@ -15,7 +15,7 @@ const LEAST: usize = 4096;
 pub(crate) struct Appetite {
     block: usize,
     /// Bytes of the last read, and the records seen since.
-    octets: usize,
+    bytes: usize,
     records: usize,
 }
 
@@ -23,7 +23,7 @@ impl Appetite {
     pub(crate) fn new() -> Self {
         Appetite {
             block: BLOCK_SIZE,
-            octets: 0,
+            bytes: 0,
             records: 0,
         }
     }
@@ -31,17 +31,17 @@ impl Appetite {
     /// How many bytes the next read may take, `most` at the utmost.
     pub(crate) fn next(&mut self, most: usize) -> usize {
         if self.records > RECORDS {
-            self.block = (self.octets * RECORDS / self.records).clamp(LEAST, BLOCK_SIZE);
-        } else if self.octets >= self.block && self.records * 2 <= RECORDS {
+            self.block = (self.bytes * RECORDS / self.records).clamp(LEAST, BLOCK_SIZE);
+        } else if self.bytes >= self.block && self.records * 2 <= RECORDS {
             // A whole block, and room for twice the records.
             self.block = (self.block * 2).min(BLOCK_SIZE);
         }
-        (self.octets, self.records) = (0, 0);
+        (self.bytes, self.records) = (0, 0);
         self.block.min(most)
     }
 
-    pub(crate) fn has_read(&mut self, octets: usize) {
-        self.octets = octets;
+    pub(crate) fn has_read(&mut self, bytes: usize) {
+        self.bytes = bytes;
     }
 
     pub(crate) fn has_seen(&mut self) {

@@ -11,7 +11,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::io::ReadBuf;
 
-/// Octets that a closing wheel takes from its peer at most, before it hangs up.
+/// Bytes that a closing wheel takes from its peer at most, before it hangs up.
 const DRAINED: usize = 16 * 1024 * 1024;
 
 /// A wheel that is being closed in good order.
@@ -82,7 +82,7 @@ impl Pump {
             core.count_step();
             match read {
                 Poll::Ready(0) => return Poll::Ready(()),
-                Poll::Ready(octets) => closing.drained += octets,
+                Poll::Ready(bytes) => closing.drained += bytes,
                 Poll::Pending if !state.task.get().is_some_and(|task| core.tasks.linger(task)) => {
                     return Poll::Ready(());
                 }

@@ -20,7 +20,7 @@ use std::collections::VecDeque;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[doc(alias = "InputEvent")]
 pub struct Input<T> {
-    /// What the filter made of the octets.
+    /// What the filter made of the bytes.
     pub record: T,
     /// The wheel's ID, for sessions that have several.
     pub wheel: WheelId,
@@ -42,7 +42,7 @@ impl Record {
 
 /// An input filter whose type is forgotten, with the event that takes its records.
 pub(crate) trait Parser {
-    fn start(&mut self, octets: &[u8]);
+    fn start(&mut self, bytes: &[u8]);
     /// Puts the next record into its place; nothing if there is none.
     fn next(&mut self, wheel: WheelId, place: &mut Record) -> Option<Result<(), FilterError>>;
     fn event(&self) -> NameIdx;
@@ -81,8 +81,8 @@ pub(crate) fn follow(old: &mut dyn Parser, next: Box<dyn Parser>, wheel: WheelId
 }
 
 impl Parser for Preceded {
-    fn start(&mut self, octets: &[u8]) {
-        self.next.start(octets);
+    fn start(&mut self, bytes: &[u8]) {
+        self.next.start(bytes);
     }
     fn next(&mut self, wheel: WheelId, place: &mut Record) -> Option<Result<(), FilterError>> {
         let Some((event, arg)) = self.made.pop_front() else {
@@ -147,11 +147,11 @@ impl<F: Filter> TypedParser<F> {
 }
 
 impl<F: Filter> Parser for TypedParser<F> {
-    fn start(&mut self, octets: &[u8]) {
-        self.filter.get_one_start(octets);
+    fn start(&mut self, bytes: &[u8]) {
+        self.filter.feed(bytes);
     }
     fn next(&mut self, wheel: WheelId, place: &mut Record) -> Option<Result<(), FilterError>> {
-        match self.filter.get_one() {
+        match self.filter.next_record() {
             Ok(Some(record)) => {
                 place.event = self.event.idx();
                 if self.bare {
@@ -180,7 +180,7 @@ impl<F: Filter> Parser for TypedParser<F> {
         Some(&mut self.filter)
     }
     fn pending(&self) -> &[u8] {
-        self.filter.get_pending()
+        self.filter.pending()
     }
     fn take_pending(&mut self) -> Bytes {
         self.filter.take_pending()
@@ -208,16 +208,16 @@ pub(super) struct Leaving(pub(super) Box<dyn Parser>);
 impl Filter for Leaving {
     type Input = ();
     type Output = ();
-    fn get_one_start(&mut self, octets: &[u8]) {
-        self.0.start(octets);
+    fn feed(&mut self, bytes: &[u8]) {
+        self.0.start(bytes);
     }
-    fn get_one(&mut self) -> Result<Option<()>, FilterError> {
+    fn next_record(&mut self) -> Result<Option<()>, FilterError> {
         Ok(None)
     }
     fn put(&mut self, (): (), _: &mut BytesMut) -> Result<(), FilterError> {
         Ok(())
     }
-    fn get_pending(&self) -> &[u8] {
+    fn pending(&self) -> &[u8] {
         self.0.pending()
     }
     fn take_pending(&mut self) -> Bytes {
@@ -237,16 +237,16 @@ pub(super) struct Entering(pub(super) Box<dyn Parser>);
 impl Filter for Entering {
     type Input = ();
     type Output = ();
-    fn get_one_start(&mut self, octets: &[u8]) {
-        self.0.start(octets);
+    fn feed(&mut self, bytes: &[u8]) {
+        self.0.start(bytes);
     }
-    fn get_one(&mut self) -> Result<Option<()>, FilterError> {
+    fn next_record(&mut self) -> Result<Option<()>, FilterError> {
         Ok(None)
     }
     fn put(&mut self, (): (), _: &mut BytesMut) -> Result<(), FilterError> {
         Ok(())
     }
-    fn get_pending(&self) -> &[u8] {
+    fn pending(&self) -> &[u8] {
         self.0.pending()
     }
     fn take_pending(&mut self) -> Bytes {
@@ -286,7 +286,7 @@ impl<F: Filter> Formatter for TypedFormatter<F> {
     }
 }
 
-/// Literals and owned text or octets for filters that take `String` or `Bytes`: what one would write `into()` for.
+/// Literals and owned text or bytes for filters that take `String` or `Bytes`: what one would write `into()` for.
 fn converted<O: 'static>(record: &mut dyn Any) -> Option<O> {
     fn same<T: 'static, O: 'static>(value: T) -> Option<O> {
         let mut slot = Some(value);
@@ -299,14 +299,14 @@ fn converted<O: 'static>(record: &mut dyn Any) -> Option<O> {
         return same(text.to_owned());
     }
     if takes == TypeId::of::<Bytes>() {
-        let octets = if let Some(slot) = record.downcast_mut::<Option<&'static str>>() {
+        let bytes = if let Some(slot) = record.downcast_mut::<Option<&'static str>>() {
             Bytes::from_static(slot.take()?.as_bytes())
         } else if let Some(slot) = record.downcast_mut::<Option<String>>() {
             Bytes::from(slot.take()?)
         } else {
             Bytes::from(record.downcast_mut::<Option<Vec<u8>>>()?.take()?)
         };
-        return same(octets);
+        return same(bytes);
     }
     None
 }

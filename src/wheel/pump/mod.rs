@@ -1,4 +1,4 @@
-//! What ReadWrite and Run share: a stream, its filters, the octets that wait, and the task that moves them.
+//! What ReadWrite and Run share: a stream, its filters, the bytes that wait, and the task that moves them.
 //!
 //! The wheel's value and its task share a [`State`]. The value sets flags and has the task polled as soon as the current
 //! handler returns; but for an explicit flush it leaves the stream alone. Neither keeps a borrow while a handler, a filter
@@ -280,7 +280,7 @@ impl Pump {
             Poll::Pending => self.armed = true,
             Poll::Ready(read) => {
                 match read {
-                    Ok(octets) => self.ahead = Some(octets == block),
+                    Ok(bytes) => self.ahead = Some(bytes == block),
                     Err(end) => self.end = Some(end),
                 }
                 cx.waker().wake_by_ref();
@@ -300,8 +300,8 @@ impl Pump {
             return Some(None);
         };
         match read {
-            Ok(octets) => {
-                let whole = octets == block;
+            Ok(bytes) => {
+                let whole = bytes == block;
                 self.records(state, core, Cut::New(whole))?;
                 Some(Some(whole))
             }
@@ -333,11 +333,11 @@ impl Pump {
                 return Poll::Ready(Err(End::Eof));
             }
             let mut seam = state.seam.get();
-            let octets = seam.trim(read);
+            let bytes = seam.trim(read);
             state.seam.set(seam);
             core.count_step();
             self.appetite.has_read(read.len());
-            let _ = guarded(state, core, || state.with_parser(|parser| parser.start(octets)));
+            let _ = guarded(state, core, || state.with_parser(|parser| parser.start(bytes)));
             Poll::Ready(Ok(read.len()))
         })
     }
@@ -432,7 +432,7 @@ impl Pump {
                 }
                 Sending::Open | Sending::Finishing => {}
             }
-            let waiting = state.out_octets() > 0;
+            let waiting = state.buffered_bytes() > 0;
             if !waiting && !state.unflushed.get() && !state.flush_due.get() {
                 if state.sending.get() == Sending::Open {
                     return Some(());
@@ -453,7 +453,7 @@ impl Pump {
                 Poll::Ready(_) => break,
                 Poll::Pending => return Some(()),
             }
-            if state.out_octets() == 0 {
+            if state.buffered_bytes() == 0 {
                 state.flush_due.set(false);
                 tell(state, core, |events| &events.flushed)?;
             }

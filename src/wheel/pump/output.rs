@@ -59,13 +59,13 @@ impl State {
         if self.is_output_closed() {
             return Err(PutError::new(PutErrorKind::Closed, Some(record)));
         }
-        let before = self.out_octets();
+        let before = self.buffered_bytes();
         let mut record = Some(record);
         let result = self.with_formatter(|formatter| self.append(|out| formatter.put(&mut record, out)));
         match result {
             Some(Ok(())) => {
                 let level = self.level();
-                if self.out_octets() != before {
+                if self.buffered_bytes() != before {
                     if before == 0 && self.auto_flush {
                         self.write_now();
                     }
@@ -86,16 +86,16 @@ impl State {
         Output::append(self.driver.output(), f)
     }
 
-    /// Octets that come from another wheel, as they are.
-    pub(crate) fn pass(&self, octets: &[u8]) {
-        if !octets.is_empty() && !self.is_output_closed() {
-            self.append(|out| out.extend_from_slice(octets));
+    /// Bytes that come from another wheel, as they are.
+    pub(crate) fn pass(&self, bytes: &[u8]) {
+        if !bytes.is_empty() && !self.is_output_closed() {
+            self.append(|out| out.extend_from_slice(bytes));
             self.schedule();
         }
     }
 
-    pub(crate) fn out_octets(&self) -> usize {
-        self.driver.out_octets()
+    pub(crate) fn buffered_bytes(&self) -> usize {
+        self.driver.buffered_bytes()
     }
 
     /// One write pass outside the task. What comes of it is told when the task is polled next.
@@ -120,7 +120,7 @@ impl State {
     pub(super) fn flush(&self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
         let flushed = self.with_io(|io| {
             self.unflushed.set(true);
-            let write = |octets: &[u8]| io.as_mut().poll_write(cx, octets);
+            let write = |bytes: &[u8]| io.as_mut().poll_write(cx, bytes);
             if !ready!(Output::flush(self.driver.output(), write))? {
                 return Poll::Ready(Ok(false));
             }
@@ -134,7 +134,7 @@ impl State {
     /// Nothing can be written any more. What waits for that is told of it; if nothing waits, the next `put` is.
     pub(super) fn fail_output(&self, error: io::Error) {
         self.sending.set(Sending::Failed);
-        if self.out_octets() > 0 {
+        if self.buffered_bytes() > 0 {
             self.write_error.set(Some(error));
         }
     }
@@ -142,7 +142,7 @@ impl State {
     /// Compares the output with the high mark, and notes a crossing.
     pub(crate) fn level(&self) -> Level {
         match self.marks.get() {
-            Some((high, _)) if self.out_octets() >= high => {
+            Some((high, _)) if self.buffered_bytes() >= high => {
                 if !self.high.replace(true) {
                     self.high_due.set(true);
                 }
@@ -160,7 +160,7 @@ impl State {
         }
     }
 
-    /// Begins where another wheel was, and with octets that wait: who waits for the low mark must hear of it, and nobody
+    /// Begins where another wheel was, and with bytes that wait: who waits for the low mark must hear of it, and nobody
     /// need put anything for that.
     pub(crate) fn take_up(&self, owed: Owed) {
         self.high.set(owed.low);

@@ -9,7 +9,7 @@ use crate::filter::Filter;
 #[derive(Default)]
 pub(crate) struct Settings {
     pub(crate) events: Events,
-    /// High and low, in octets.
+    /// High and low, in bytes.
     pub(crate) marks: Option<(usize, usize)>,
     /// What was wrong first; told when the wheel is to start.
     fault: Option<String>,
@@ -55,7 +55,7 @@ pub(crate) fn check_marks(high: usize, low: usize) -> Result<(), Error> {
 macro_rules! watermark_settings {
     ($builder:ty) => {
         impl $builder {
-            /// Watches how much waits to be written, in octets: at `high` the high event comes, back at `low` the low event.
+            /// Watches how much waits to be written, in bytes: at `high` the high event comes, back at `low` the low event.
             #[doc(alias = "HighMark")]
             #[doc(alias = "LowMark")]
             pub fn watermarks(mut self, high: usize, low: usize) -> Self {

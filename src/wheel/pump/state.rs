@@ -1,11 +1,11 @@
-//! What a wheel's value and its task share: flags, filters, the stream, and the octets that wait.
+//! What a wheel's value and its task share: flags, filters, the stream, and the bytes that wait.
 
 use super::erased::{Entering, Formatter, Leaving, Parser, follow};
 use super::handle::BoxedDuplex;
 use super::output::Sending;
 use super::tell::Events;
 use crate::driver::{BLOCK_SIZE, SysRW};
-use crate::filter::{Filter, Seam, Stream};
+use crate::filter::{Filter, Raw, Seam};
 use crate::id::TaskId;
 use crate::kernel::Core;
 use crate::name::Name;
@@ -41,7 +41,7 @@ pub(crate) struct State {
     paused: Cell<bool>,
     /// By a splice, for as long as the other wheel has enough.
     throttled: Cell<bool>,
-    /// Octets that the next read may take.
+    /// Bytes that the next read may take.
     block: Cell<usize>,
     /// The end of the input, or an error, was reported.
     pub(super) ended: Cell<bool>,
@@ -247,12 +247,12 @@ impl State {
         let Some(old) = self.parser.take() else {
             return (Bytes::new(), self.seam.get());
         };
-        let (mut old, mut next, mut seam) = (Leaving(old), Stream::new(), self.seam.get());
+        let (mut old, mut next, mut seam) = (Leaving(old), Raw::new(), self.seam.get());
         seam.switch(&mut old, &mut next);
         (next.take_pending(), seam)
     }
 
-    /// The filter may see records without having got octets.
+    /// The filter may see records without having got bytes.
     pub(crate) fn note_reparse(&self) {
         self.reparse.set(true);
         self.wants_turn.set(true);
@@ -276,10 +276,9 @@ impl State {
         }
     }
 
-    /// How many octets the next read may take.
-    pub(crate) fn set_block(&self, octets: usize) {
-        self.block
-            .set(octets.clamp(1, self.driver.block_size().min(BLOCK_SIZE)));
+    /// How many bytes the next read may take.
+    pub(crate) fn set_block(&self, bytes: usize) {
+        self.block.set(bytes.clamp(1, self.driver.block_size().min(BLOCK_SIZE)));
     }
 
     pub(super) fn block(&self) -> usize {

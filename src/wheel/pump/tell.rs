@@ -42,7 +42,7 @@ pub(super) fn tell_high(state: &State, core: &Core) -> Option<()> {
 pub(super) fn tell_low(state: &State, core: &Core) -> Option<()> {
     if let Some((_, low)) = state.marks.get()
         && state.high.get()
-        && state.out_octets() <= low
+        && state.buffered_bytes() <= low
     {
         state.high.set(false);
         tell(state, core, |events| &events.low)?;
@@ -80,7 +80,7 @@ pub(super) fn report(state: &State, core: &Core, error: IoError) -> Option<()> {
 /// filter, and must not end the program. The bytes stay out of the log.
 pub(crate) fn log_unreported(base: &Base, wheel: &str, error: &IoError) {
     let Some(filter) = error.as_filter() else { return };
-    let (session, id, place, bytes) = (base.owner(), base.id(), base.place(), filter.octets().len());
+    let (session, id, place, bytes) = (base.owner(), base.id(), base.place(), filter.bytes().len());
     // A filter's error is the user's, and its `Display` may panic.
     let error = text_of(error);
     if filter.is_fatal() {

@@ -238,7 +238,7 @@ impl Prompt for SharedPrompt {
 }
 
 /// Shows the line as it is. A control character must not reach the terminal; what stands for it is as long, since the editor goes by
-/// octets.
+/// bytes.
 struct Plain;
 
 impl Highlighter for Plain {

@@ -3,7 +3,7 @@
 use super::memory::Memory;
 use std::ops::Range;
 
-/// The text, and where in it (in octets) the cursor is.
+/// The text, and where in it (in bytes) the cursor is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Line {
     pub(super) text: String,
@@ -34,7 +34,7 @@ impl Line {
         self.cursor = text.len();
     }
 
-    /// The nearest place at or before one in octets.
+    /// The nearest place at or before one in bytes.
     pub(super) fn place(&self, mut at: usize) -> usize {
         at = at.min(self.text.len());
         while !self.text.is_char_boundary(at) {

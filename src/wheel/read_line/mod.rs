@@ -62,7 +62,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// use poe::{Context, wheel::{ReadLine, ReadLineInput, Typed}};
 /// fn on_line(cx: &mut Context<'_, Vec<ReadLine>>, input: ReadLineInput) {
 ///     match input.typed {
-///         Typed::Line(line) => println!("a line of {} octets", line.len()),
+///         Typed::Line(line) => println!("a line of {} bytes", line.len()),
 ///         Typed::Eot => cx.heap.retain(|wheel| wheel.id() != input.wheel), // the terminal is as it was
 ///         _ => {}
 ///     }
@@ -189,7 +189,7 @@ struct State {
 /// # async fn main() -> Result<(), poe::Error> {
 /// let kernel = Kernel::new();
 /// Session::builder(None::<ReadLine>)
-///     .on(START, |cx, ()| -> poe::Handled {
+///     .on(START, |cx, ()| -> poe::HandlerResult {
 ///         let wheel = ReadLine::builder().input(LINE).start(cx)?;
 ///         wheel.get("name> ");
 ///         *cx.heap = Some(wheel);
@@ -214,7 +214,7 @@ struct State {
 /// use poe::{Context, wheel::ReadLine};
 /// use std::path::Path;
 /// const HISTORY: Option<&str> = Some(".shell_history");
-/// fn on_command(cx: &mut Context<'_, Option<ReadLine>>, command: String) -> poe::Handled {
+/// fn on_command(cx: &mut Context<'_, Option<ReadLine>>, command: String) -> poe::HandlerResult {
 ///     let Some(wheel) = &*cx.heap else { return Ok(()) };
 ///     let file = HISTORY.map(Path::new); // `None` would be the user's `.history`
 ///     match &*command {
@@ -242,7 +242,7 @@ struct State {
 ///
 /// ```
 /// use poe::{Context, wheel::{ReadLine, ReadLineInput}};
-/// fn on_terminal(cx: &mut Context<'_, Option<ReadLine>>, wheel: ReadLine) -> poe::Handled {
+/// fn on_terminal(cx: &mut Context<'_, Option<ReadLine>>, wheel: ReadLine) -> poe::HandlerResult {
 ///     wheel.adopt(cx)?;
 ///     assert_eq!(wheel.session_id(), cx.session_id());
 ///     wheel.get("password> ");

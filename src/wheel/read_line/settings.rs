@@ -9,7 +9,7 @@ use super::keyboard::{Keyboard, Sources};
 use super::{Completer, PutMode, ReadLine, ReadLineInput, State};
 use crate::error::{Error, ErrorKind};
 use crate::event::Posts;
-use crate::kernel::Turn;
+use crate::kernel::KernelRef;
 use crate::name::HeldName;
 use crate::wheel::base::Base;
 use crate::wheel::error::IoError;
@@ -184,7 +184,7 @@ impl ReadLineBuilder {
         self
     }
 
-    /// Completes words, on the tab key: the function is given the word before the cursor, the whole line, and where in it (in octets)
+    /// Completes words, on the tab key: the function is given the word before the cursor, the whole line, and where in it (in bytes)
     /// the cursor is. It runs on the editor's thread. One candidate is inserted; of several, what they have in common, and a second tab
     /// shows them.
     #[doc(alias = "completion_function")]
@@ -214,8 +214,8 @@ impl ReadLineBuilder {
     /// No input event; a key or function of a binding that is not known; standard input is no terminal; another wheel has it;
     /// the session has been stopped.
     #[track_caller]
-    pub fn start(self, turn: &Turn<'_>) -> Result<ReadLine, Error> {
-        turn.own_slot()?;
+    pub fn start(self, kernel: &KernelRef<'_>) -> Result<ReadLine, Error> {
+        kernel.own_slot()?;
         let Some(input) = self.input else {
             let why = "a ReadLine wheel wants an input event: add `.input(EVENT)`";
             return Err(ErrorKind::Invalid(why.to_owned()).into());
@@ -230,7 +230,7 @@ impl ReadLineBuilder {
         };
         let keys = sources.read()?;
         let claim = Claim::take(|| {})?;
-        let base = Base::new(turn, Location::caller());
+        let base = Base::new(kernel, Location::caller());
         let shared = Arc::new(Shared::new());
         let history = SharedHistory::new();
         let printer = ExternalPrinter::new(SHOWN);

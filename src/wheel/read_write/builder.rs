@@ -6,7 +6,7 @@ use crate::error::Error;
 use crate::event::Posts;
 use crate::filter::{Filter, Line, Seam};
 use crate::id::WheelId;
-use crate::kernel::Turn;
+use crate::kernel::KernelRef;
 use crate::name::HeldName;
 use crate::wheel::base::Base;
 use crate::wheel::error::IoError;
@@ -26,12 +26,12 @@ use std::panic::Location;
 /// | [`output`](Self::output) | the input's filter afresh, or [`Line`] |
 /// | [`error`](Self::error), [`flushed`](Self::flushed), [`high`](Self::high), [`low`](Self::low) | not told |
 /// | [`watermarks`](Self::watermarks) | none |
-/// | [`driver`](Self::driver) | [`SysRW::new`]: blocks of up to 65 536 octets |
+/// | [`driver`](Self::driver) | [`SysRW::new`]: blocks of up to 65 536 bytes |
 /// | [`auto_flush`](Self::auto_flush) | off: what is put is written when the handler returns |
 /// | [`unread`](Self::unread), [`unwritten`](Self::unwritten) | nothing |
 ///
 /// ```
-/// # use poe::{Event, Kernel, Session, WheelId, event::START, driver::SysRW, filter::{Line, Stream}};
+/// # use poe::{Event, Kernel, Session, WheelId, event::START, driver::SysRW, filter::{Line, Raw}};
 /// # use poe::{testing::Transcript, wheel::{Input, IoError, ReadWrite}};
 /// # use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 /// # const LINE: Event<Input<String>> = Event::new("line");
@@ -44,10 +44,10 @@ use std::panic::Location;
 /// # let transcript = Transcript::of(&kernel);
 /// # let (mut peer, ours) = tokio::io::duplex(64);
 /// # Session::builder(None::<ReadWrite>)
-/// # .on(START, |cx, io: DuplexStream| -> poe::Handled {
+/// # .on(START, |cx, io: DuplexStream| -> poe::HandlerResult {
 /// let wheel = ReadWrite::builder(io)
 ///     .input(Line::new(), LINE)
-///     .output(Stream::new()) // octets as they are; else lines as well
+///     .output(Raw::new()) // bytes as they are; else lines as well
 ///     .error(ERROR)
 ///     .flushed(FLUSHED)
 ///     .watermarks(8, 4).high(HIGH).low(LOW)
@@ -57,7 +57,7 @@ use std::panic::Location;
 ///     .auto_flush(true)
 ///     .start(cx)?;
 /// assert!(wheel.put("hello\r\n")?.is_high());
-/// assert_eq!(wheel.out_octets(), 18);
+/// assert_eq!(wheel.buffered_bytes(), 18);
 /// # *cx.heap = Some(wheel);
 /// # Ok(()) })
 /// # .on(LINE, |_, input| assert_eq!(input.record, "read ahead"))
@@ -170,16 +170,16 @@ impl ReadWriteBuilder {
         self
     }
 
-    /// Octets that were read from the stream before, and come first.
-    pub fn unread(mut self, octets: impl Into<Bytes>) -> Self {
-        self.unread = octets.into();
+    /// Bytes that were read from the stream before, and come first.
+    pub fn unread(mut self, bytes: impl Into<Bytes>) -> Self {
+        self.unread = bytes.into();
         self
     }
 
-    /// Octets that are to be written first, as they are; behind those of a [driver](Self::driver) of your own. If they are
+    /// Bytes that are to be written first, as they are; behind those of a [driver](Self::driver) of your own. If they are
     /// as many as the high mark, the wheel tells so.
-    pub fn unwritten(mut self, octets: impl AsRef<[u8]>) -> Self {
-        self.unwritten = Bytes::copy_from_slice(octets.as_ref());
+    pub fn unwritten(mut self, bytes: impl AsRef<[u8]>) -> Self {
+        self.unwritten = Bytes::copy_from_slice(bytes.as_ref());
         self
     }
 
@@ -190,10 +190,10 @@ impl ReadWriteBuilder {
     /// A filter's settings make no sense; the marks are not `0 < low < high`, or there is a high or low event without
     /// them; the session has been stopped.
     #[track_caller]
-    pub fn start(self, turn: &Turn<'_>) -> Result<ReadWrite, Error> {
+    pub fn start(self, kernel: &KernelRef<'_>) -> Result<ReadWrite, Error> {
         let place = Location::caller();
         self.settings.verdict()?;
-        turn.own_slot()?;
+        kernel.own_slot()?;
         let mut driver = self.driver;
         driver.put(&self.unwritten);
         let setup = Setup {
@@ -205,7 +205,7 @@ impl ReadWriteBuilder {
             driver,
             auto_flush: self.auto_flush,
         };
-        let state = State::new(Base::new(turn, place), setup);
+        let state = State::new(Base::new(kernel, place), setup);
         state.seam.set(self.seam);
         state.take_up(self.owed);
         if !self.unread.is_empty() {

@@ -16,12 +16,12 @@ impl ReadWrite {
     /// # let (mut peer, ours) = tokio::io::duplex(64);
     /// # peer.write_all(b"one\r\ntwo\r\n").await?;
     /// # Session::builder(None::<ReadWrite>)
-    /// # .on(START, |cx, io: DuplexStream| -> poe::Handled {
+    /// # .on(START, |cx, io: DuplexStream| -> poe::HandlerResult {
     /// #     *cx.heap = Some(ReadWrite::builder(io).input(Line::new(), LINE).start(cx)?);
     /// #     Ok(())
     /// # })
     /// // The peer has sent b"one\r\ntwo\r\n".
-    ///     .on(LINE, |cx, input| -> poe::Handled {
+    ///     .on(LINE, |cx, input| -> poe::HandlerResult {
     ///         assert_eq!(input.record, "one"); // and never "two"
     ///         if let Some(wheel) = &*cx.heap {
     ///             wheel.shutdown_input();
@@ -51,13 +51,13 @@ impl ReadWrite {
     /// # let kernel = Kernel::new();
     /// # let (mut peer, ours) = tokio::io::duplex(64);
     /// # Session::builder(None::<ReadWrite>)
-    /// # .on(START, |cx, io: DuplexStream| -> poe::Handled {
+    /// # .on(START, |cx, io: DuplexStream| -> poe::HandlerResult {
     /// let wheel = ReadWrite::builder(io).start(cx)?;
     /// wheel.put("written")?;
     /// wheel.flush();
     /// wheel.put("still waiting")?;
     /// wheel.shutdown_output();
-    /// assert_eq!(wheel.out_octets(), 0); // dropped
+    /// assert_eq!(wheel.buffered_bytes(), 0); // dropped
     /// # wheel.shutdown_input();
     /// # *cx.heap = Some(wheel);
     /// # Ok(()) }).args(ours).create(&kernel)?;
@@ -81,7 +81,7 @@ impl ReadWrite {
     /// # let kernel = Kernel::new();
     /// # let (mut peer, ours) = tokio::io::duplex(64);
     /// # Session::builder(None::<ReadWrite>)
-    /// # .on(START, |cx, io: DuplexStream| -> poe::Handled {
+    /// # .on(START, |cx, io: DuplexStream| -> poe::HandlerResult {
     /// let wheel = ReadWrite::builder(io).start(cx)?;
     /// wheel.put("goodbye")?;
     /// wheel.shutdown_output_after_flush();
@@ -122,11 +122,11 @@ impl ReadWrite {
     /// # peer.write_all(b"one\r\ntwo\r\n").await?;
     /// # peer.shutdown().await?;
     /// # Session::builder(None::<ReadWrite>)
-    /// # .on(START, |cx, io: DuplexStream| -> poe::Handled {
+    /// # .on(START, |cx, io: DuplexStream| -> poe::HandlerResult {
     /// #     *cx.heap = Some(ReadWrite::builder(io).input(Line::new(), LINE).start(cx)?);
     /// #     Ok(())
     /// # })
-    ///     .on(LINE, |cx, _request| -> poe::Handled {
+    ///     .on(LINE, |cx, _request| -> poe::HandlerResult {
     ///         if let Some(wheel) = cx.heap.take() {
     ///             wheel.put("the only answer")?;
     ///             wheel.close(Duration::from_secs(2));

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use std::any::{TypeId, type_name};
 
 impl ReadWrite {
-    /// Changes the input filter, and the event with it, since its records may be of another type. Octets that the old
+    /// Changes the input filter, and the event with it, since its records may be of another type. Bytes that the old
     /// filter has not used move to the new one; the records that it sees in them come directly after the current
     /// handler, ahead of further input.
     ///
@@ -28,12 +28,12 @@ impl ReadWrite {
     /// # let (mut peer, ours) = tokio::io::duplex(64);
     /// # peer.write_all(b"LENGTH 6\r\na\nbody").await?;
     /// # Session::builder(None::<ReadWrite>)
-    /// # .on(START, |cx, io: DuplexStream| -> poe::Handled {
+    /// # .on(START, |cx, io: DuplexStream| -> poe::HandlerResult {
     /// #     *cx.heap = Some(ReadWrite::builder(io).input(Line::new(), LINE).start(cx)?);
     /// #     Ok(())
     /// # })
     /// // The peer has sent b"LENGTH 6\r\na\nbody" in one piece.
-    ///     .on(LINE, |cx, input| -> poe::Handled {
+    ///     .on(LINE, |cx, input| -> poe::HandlerResult {
     ///         let length = input.record.trim_start_matches("LENGTH ").parse()?;
     ///         if let Some(wheel) = &*cx.heap {
     ///             wheel.set_input_filter(Block::fixed(length), BODY)?;
@@ -60,7 +60,7 @@ impl ReadWrite {
         Ok(())
     }
 
-    /// Changes the output filter, for later puts; octets that wait keep the form they have.
+    /// Changes the output filter, for later puts; bytes that wait keep the form they have.
     ///
     /// # Errors
     /// The filter's settings make no sense; nothing has changed then.
@@ -71,7 +71,7 @@ impl ReadWrite {
     /// # tokio_test::block_on(async {
     /// # let kernel = Kernel::new();
     /// # let (mut peer, ours) = tokio::io::duplex(64);
-    /// # Session::builder(()).on(START, |cx, io: DuplexStream| -> poe::Handled {
+    /// # Session::builder(()).on(START, |cx, io: DuplexStream| -> poe::HandlerResult {
     /// let wheel = ReadWrite::builder(io).output(Line::new()).start(cx)?;
     /// wheel.put("blocks from now on")?;
     /// wheel.set_output_filter(Block::new())?;
@@ -109,12 +109,12 @@ impl ReadWrite {
     /// # let (mut peer, ours) = tokio::io::duplex(64);
     /// # peer.write_all(b"BLOCKS\r\n5\0hello").await?;
     /// # Session::builder(None::<ReadWrite>)
-    /// # .on(START, |cx, io: DuplexStream| -> poe::Handled {
+    /// # .on(START, |cx, io: DuplexStream| -> poe::HandlerResult {
     /// #     *cx.heap = Some(ReadWrite::builder(io).input(Line::new(), LINE).start(cx)?);
     /// #     Ok(())
     /// # })
     /// // The peer has sent b"BLOCKS\r\n5\0hello" in one piece.
-    ///     .on(LINE, |cx, _blocks| -> poe::Handled {
+    ///     .on(LINE, |cx, _blocks| -> poe::HandlerResult {
     ///         if let Some(wheel) = &*cx.heap {
     ///             wheel.set_filter(Block::new(), BLOCK)?;
     ///             wheel.put("blocks it is")?;
@@ -154,12 +154,12 @@ impl ReadWrite {
     /// # let (mut peer, ours) = tokio::io::duplex(64);
     /// # peer.write_all(b"Subject: none\r\n\r\nthe text\r\n").await?;
     /// # Session::builder(None::<ReadWrite>)
-    /// # .on(START, |cx, io: DuplexStream| -> poe::Handled {
+    /// # .on(START, |cx, io: DuplexStream| -> poe::HandlerResult {
     /// #     *cx.heap = Some(ReadWrite::builder(io).input(Line::new(), HEADER).start(cx)?);
     /// #     Ok(())
     /// # })
     /// // The peer has sent b"Subject: none\r\n\r\nthe text\r\n" in one piece.
-    ///     .on(HEADER, |cx, line| -> poe::Handled {
+    ///     .on(HEADER, |cx, line| -> poe::HandlerResult {
     ///         match &*cx.heap {
     ///             Some(wheel) if line.record.is_empty() => wheel.set_input_event(Some(BODY))?,
     ///             _ => assert_eq!(line.record, "Subject: none"),
@@ -202,7 +202,7 @@ impl ReadWrite {
     /// handler.
     ///
     /// ```
-    /// # use poe::{Event, Kernel, Session, event::START, filter::{Filter, Line, Stream}, wheel::{Input, ReadWrite}};
+    /// # use poe::{Event, Kernel, Session, event::START, filter::{Filter, Line, Raw}, wheel::{Input, ReadWrite}};
     /// # use tokio::io::{AsyncWriteExt, DuplexStream};
     /// # const LINE: Event<Input<String>> = Event::new("line");
     /// # tokio_test::block_on(async {
@@ -210,16 +210,16 @@ impl ReadWrite {
     /// # let (mut peer, ours) = tokio::io::duplex(64);
     /// # peer.write_all(b"a line\r\nhalf a li").await?;
     /// # Session::builder(None::<ReadWrite>)
-    /// # .on(START, |cx, io: DuplexStream| -> poe::Handled {
+    /// # .on(START, |cx, io: DuplexStream| -> poe::HandlerResult {
     /// #     *cx.heap = Some(ReadWrite::builder(io).input(Line::new(), LINE).start(cx)?);
     /// #     Ok(())
     /// # })
     /// // The peer has sent b"a line\r\nhalf a li" in one piece.
     ///     .on(LINE, |cx, _a_line| {
     ///         if let Some(wheel) = cx.heap.take() {
-    ///             let waits = wheel.with_input_filter(|line: &mut Line| line.get_pending().len());
+    ///             let waits = wheel.with_input_filter(|line: &mut Line| line.pending().len());
     ///             assert_eq!(waits, Some(9));
-    ///             assert!(wheel.with_input_filter(|_: &mut Stream| ()).is_none()); // it is a `Line`
+    ///             assert!(wheel.with_input_filter(|_: &mut Raw| ()).is_none()); // it is a `Line`
     ///         }
     ///     })
     /// # .args(ours).create(&kernel)?;
@@ -240,16 +240,16 @@ impl ReadWrite {
     /// Lends the output filter to `f`, likewise.
     ///
     /// ```
-    /// # use poe::{Kernel, Session, event::START, filter::{Line, Stream}, wheel::ReadWrite};
+    /// # use poe::{Kernel, Session, event::START, filter::{Line, Raw}, wheel::ReadWrite};
     /// # use tokio::io::{AsyncReadExt, DuplexStream};
     /// # tokio_test::block_on(async {
     /// # let kernel = Kernel::new();
     /// # let (mut peer, ours) = tokio::io::duplex(64);
-    /// # Session::builder(()).on(START, |cx, io: DuplexStream| -> poe::Handled {
+    /// # Session::builder(()).on(START, |cx, io: DuplexStream| -> poe::HandlerResult {
     /// let wheel = ReadWrite::builder(io).output(Line::new()).start(cx)?;
     /// let changed = wheel.with_output_filter(|line: &mut Line| *line = Line::new().output_literal("\n"));
     /// assert_eq!(changed, Some(()));
-    /// assert!(wheel.with_output_filter(|_: &mut Stream| ()).is_none()); // it is a `Line`
+    /// assert!(wheel.with_output_filter(|_: &mut Raw| ()).is_none()); // it is a `Line`
     /// wheel.put("hello")?;
     /// # wheel.flush();
     /// # Ok(()) }).args(ours).create(&kernel)?;
@@ -266,7 +266,7 @@ impl ReadWrite {
             .flatten()
     }
 
-    /// A copy of the octets that the input filter has not made a record of: after an end of input, what was left.
+    /// A copy of the bytes that the input filter has not made a record of: after an end of input, what was left.
     ///
     /// ```
     /// # use poe::{Event, Kernel, Session, event::START, filter::Line, wheel::{Input, IoError, ReadWrite}};
@@ -279,7 +279,7 @@ impl ReadWrite {
     /// # peer.write_all(b"a line\r\nhalf a li").await?;
     /// # drop(peer);
     /// # Session::builder(None::<ReadWrite>)
-    /// # .on(START, |cx, io: DuplexStream| -> poe::Handled {
+    /// # .on(START, |cx, io: DuplexStream| -> poe::HandlerResult {
     /// #     *cx.heap = Some(ReadWrite::builder(io).input(Line::new(), LINE).error(ERROR).start(cx)?);
     /// #     Ok(())
     /// # })

@@ -45,11 +45,11 @@ use tokio::io::{AsyncRead, AsyncWrite};
 /// let kernel = Kernel::new();
 /// let (mut peer, ours) = tokio::io::duplex(1024);
 /// Session::builder(None::<ReadWrite>)
-///     .on(START, |cx, io: tokio::io::DuplexStream| -> poe::Handled {
+///     .on(START, |cx, io: tokio::io::DuplexStream| -> poe::HandlerResult {
 ///         *cx.heap = Some(ReadWrite::builder(io).input(Line::new(), LINE).error(ERROR).start(cx)?);
 ///         Ok(())
 ///     })
-///     .on(LINE, |cx, input| -> poe::Handled {
+///     .on(LINE, |cx, input| -> poe::HandlerResult {
 ///         if let Some(wheel) = &*cx.heap {
 ///             wheel.put(input.record.to_uppercase())?;
 ///         }
@@ -73,14 +73,14 @@ use tokio::io::{AsyncRead, AsyncWrite};
 /// # use poe::{Kernel, Session, event::START, wheel::{Level, ReadWrite}};
 /// # tokio_test::block_on(async {
 /// # let kernel = Kernel::new();
-/// # Session::builder(()).on(START, |cx, ()| -> poe::Handled {
+/// # Session::builder(()).on(START, |cx, ()| -> poe::HandlerResult {
 /// # let (_peer, io) = tokio::io::duplex(64);
 /// let wheel = ReadWrite::builder(io).watermarks(16, 4).start(cx)?;
 /// assert_eq!(wheel.put("0123456789")?, Level::Normal);
-/// assert_eq!((wheel.out_octets(), wheel.out_messages()), (12, 1)); // with CR LF
+/// assert_eq!((wheel.buffered_bytes(), wheel.out_messages()), (12, 1)); // with CR LF
 /// assert_eq!(wheel.put("ab")?, Level::High);
 /// wheel.flush(); // at once, and not when the handler returns
-/// assert_eq!((wheel.out_octets(), wheel.out_messages()), (0, 0));
+/// assert_eq!((wheel.buffered_bytes(), wheel.out_messages()), (0, 0));
 /// wheel.set_high_mark(64)?;
 /// wheel.set_low_mark(32)?;
 /// assert!(wheel.set_low_mark(64).is_err()); // not below the high mark
@@ -103,7 +103,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 /// # let (mut peer, ours) = tokio::io::duplex(64);
 /// # peer.write_all(b"hello\n").await.unwrap();
 /// # Session::builder(None::<ReadWrite>)
-///     .on(START, |cx, io: DuplexStream| -> poe::Handled {
+///     .on(START, |cx, io: DuplexStream| -> poe::HandlerResult {
 ///         let wheel = ReadWrite::builder(io).input(Line::new(), LINE).start(cx)?;
 ///         wheel.pause_input();
 ///         assert!(wheel.is_input_paused());
@@ -131,7 +131,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 /// # let transcript = Transcript::of(&kernel);
 /// # let (mut peer, ours) = tokio::io::duplex(64);
 /// # Session::builder(None::<ReadWrite>)
-/// #   .on(START, |cx, io: DuplexStream| -> poe::Handled {
+/// #   .on(START, |cx, io: DuplexStream| -> poe::HandlerResult {
 /// # let builder = ReadWrite::builder(io).input(poe::filter::Line::new(), "line");
 /// let wheel = builder.watermarks(8, 4).error("error").start(cx)?;
 /// wheel.set_error_event(Some(END));
@@ -160,7 +160,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 /// # let kernel = Kernel::new();
 /// let keeper = Session::builder(None::<ReadWrite>)
 /// #   .on(START, |cx, ()| cx.alias_set("keeper"))
-///     .on(TAKE_OVER, |cx, wheel| -> poe::Handled {
+///     .on(TAKE_OVER, |cx, wheel| -> poe::HandlerResult {
 ///         let made_by = wheel.session_id();
 ///         wheel.adopt(cx)?;
 ///         assert_eq!((made_by, wheel.session_id()), (cx.sender(), cx.session_id()));
@@ -171,7 +171,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 ///         Ok(())
 ///     })
 ///     .create(&kernel)?;
-/// # Session::builder(()).on(START, move |cx, ()| -> poe::Handled {
+/// # Session::builder(()).on(START, move |cx, ()| -> poe::HandlerResult {
 /// # let (_peer, io) = tokio::io::duplex(64);
 /// // In a handler of the session that has it:
 /// let wheel = ReadWrite::builder(io).start(cx)?;
@@ -201,7 +201,7 @@ impl ReadWrite {
     /// # tokio_test::block_on(async {
     /// # let kernel = Kernel::new();
     /// # Session::builder(None::<ReadWrite>)
-    ///     .on(START, |cx, ()| -> poe::Handled {
+    ///     .on(START, |cx, ()| -> poe::HandlerResult {
     ///         let (reader, writer) = OneWay::new()?;
     ///         let wheel = ReadWrite::with_handles(reader, writer).input(Line::new(), LINE).start(cx)?;
     ///         wheel.put("to myself")?;
@@ -226,7 +226,7 @@ impl ReadWrite {
         ReadWriteBuilder::new(io)
     }
 
-    /// Puts a record: the output filter turns it into octets, which are written when the current handler returns (or,
+    /// Puts a record: the output filter turns it into bytes, which are written when the current handler returns (or,
     /// outside handlers, when the kernel next runs). The record must be of the type that the output filter of the moment
     /// takes; for filters that take `String` or `Bytes` a literal will do, and for `Bytes` a `String` or `Vec<u8>`, too.
     ///
@@ -267,7 +267,7 @@ impl ReadWrite {
     /// let listener = TcpListener::bind("127.0.0.1:0").await?;
     /// let there = listener.local_addr()?;
     /// # let ours = TcpStream::connect(there).await?;
-    /// # Session::builder(()).on(START, move |cx, stream: TcpStream| -> poe::Handled {
+    /// # Session::builder(()).on(START, move |cx, stream: TcpStream| -> poe::HandlerResult {
     /// // With a stream that was connected to the listener:
     /// let wheel = ReadWrite::builder(stream).start(cx)?;
     /// assert_eq!(wheel.with_input_handle(|socket: &TcpStream| socket.peer_addr().ok()), Some(Some(there)));
@@ -287,7 +287,7 @@ impl ReadWrite {
     /// use poe::pipe::{Kind, OneWay, PipeReader, PipeWriter};
     /// # tokio_test::block_on(async {
     /// # let kernel = Kernel::new();
-    /// # Session::builder(()).on(START, |cx, ()| -> poe::Handled {
+    /// # Session::builder(()).on(START, |cx, ()| -> poe::HandlerResult {
     /// let (reader, writer) = OneWay::new()?;
     /// let wheel = ReadWrite::with_handles(reader, writer).start(cx)?; // talks to itself
     /// assert_eq!(wheel.with_output_handle(|pipe: &PipeWriter| pipe.kind()), Some(Kind::Pipe));
@@ -317,7 +317,7 @@ impl fmt::Debug for ReadWrite {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ReadWrite")
             .field("id", &self.id())
-            .field("out_octets", &self.out_octets())
+            .field("buffered_bytes", &self.buffered_bytes())
             .field("paused", &self.is_input_paused())
             .field("output_closed", &self.is_output_closed())
             .finish_non_exhaustive()

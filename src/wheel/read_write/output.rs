@@ -16,11 +16,11 @@ impl ReadWrite {
         self.state.write_now();
     }
 
-    /// Octets that were put and not written.
+    /// Bytes that were put and not written.
     #[doc(alias = "get_driver_out_octets")]
     #[must_use]
-    pub fn out_octets(&self) -> usize {
-        self.state.driver.out_octets()
+    pub fn buffered_bytes(&self) -> usize {
+        self.state.driver.buffered_bytes()
     }
 
     /// Records that were put and not wholly written.
@@ -36,7 +36,7 @@ impl ReadWrite {
         self.state.is_output_closed()
     }
 
-    /// Moves the high mark, in octets. If more than that waits already, the high event follows.
+    /// Moves the high mark, in bytes. If more than that waits already, the high event follows.
     ///
     /// # Errors
     /// The wheel was made without marks, or the mark would not be above the low one.
@@ -45,7 +45,7 @@ impl ReadWrite {
         self.set_marks(low.map(|low| (high, low)))
     }
 
-    /// Moves the low mark, in octets.
+    /// Moves the low mark, in bytes.
     ///
     /// # Errors
     /// The wheel was made without marks, or the mark would not be between 0 and the high one.

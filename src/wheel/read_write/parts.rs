@@ -13,7 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 /// # use tokio::io::DuplexStream;
 /// # tokio_test::block_on(async {
 /// # let kernel = Kernel::new();
-/// # Session::builder(()).on(START, |cx, ()| -> poe::Handled {
+/// # Session::builder(()).on(START, |cx, ()| -> poe::HandlerResult {
 /// # let (_peer, io) = tokio::io::duplex(64);
 /// # let wheel = ReadWrite::builder(io).input(Line::new(), "line").unread("half a li").start(cx)?;
 /// wheel.put("a whole line")?;
@@ -44,30 +44,30 @@ impl ReadWrite {
     /// one does.
     ///
     /// ```
-    /// # use poe::{Event, Kernel, Session, event::START, filter::{Line, Stream}, wheel::{Input, ReadWrite}};
+    /// # use poe::{Event, Kernel, Session, event::START, filter::{Line, Raw}, wheel::{Input, ReadWrite}};
     /// # use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
     /// # use std::time::Duration;
     /// # use bytes::Bytes;
     /// # const LINE: Event<Input<String>> = Event::new("line");
-    /// const OCTETS: Event<Input<Bytes>> = Event::new("octets");
+    /// const BYTES: Event<Input<Bytes>> = Event::new("bytes");
     /// # tokio_test::block_on(async {
     /// # let kernel = Kernel::new();
     /// # let (mut peer, ours) = tokio::io::duplex(64);
     /// # peer.write_all(b"UPGRADE\r\n\x01\x02").await?;
     /// # Session::builder(None::<ReadWrite>)
-    /// # .on(START, |cx, io: DuplexStream| -> poe::Handled {
+    /// # .on(START, |cx, io: DuplexStream| -> poe::HandlerResult {
     /// #     *cx.heap = Some(ReadWrite::builder(io).input(Line::new(), LINE).start(cx)?);
     /// #     Ok(())
     /// # })
     /// // The peer has sent b"UPGRADE\r\n\x01\x02" in one piece.
-    ///     .on(LINE, |cx, upgrade| -> poe::Handled {
+    ///     .on(LINE, |cx, upgrade| -> poe::HandlerResult {
     ///         let Some(wheel) = cx.heap.take() else { return Ok(()) };
     ///         wheel.put("upgraded")?;
     ///         let parts = wheel.into_parts::<DuplexStream>().expect("the stream is of this type");
-    ///         *cx.heap = Some(ReadWrite::from_parts(parts).input(Stream::new(), OCTETS).start(cx)?);
+    ///         *cx.heap = Some(ReadWrite::from_parts(parts).input(Raw::new(), BYTES).start(cx)?);
     ///         Ok(())
     ///     })
-    ///     .on(OCTETS, |cx, input| {
+    ///     .on(BYTES, |cx, input| {
     ///         assert_eq!(input.record, &b"\x01\x02"[..]);
     ///         // Not dropped: the answer waits in this wheel now.
     ///         cx.heap.take().map_or((), |wheel| wheel.close(Duration::ZERO))
@@ -109,7 +109,7 @@ impl ReadWrite {
     /// # let (mut peer, ours) = tokio::io::duplex(64);
     /// # peer.write_all(b"STARTTLS\r\nNOT YET").await?;
     /// # Session::builder(None::<ReadWrite>)
-    /// # .on(START, |cx, io: DuplexStream| -> poe::Handled {
+    /// # .on(START, |cx, io: DuplexStream| -> poe::HandlerResult {
     /// #     *cx.heap = Some(ReadWrite::builder(io).input(Line::new(), LINE).start(cx)?);
     /// #     Ok(())
     /// # })

@@ -10,7 +10,7 @@ use crate::error::Error;
 use crate::event::Posts;
 use crate::filter::Filter;
 use crate::id::WheelId;
-use crate::kernel::Turn;
+use crate::kernel::KernelRef;
 use crate::name::HeldName;
 use crate::wheel::pump::{Formatter, Input, Parser, Settings, TypedFormatter, TypedParser, watermark_settings};
 use std::ffi::{OsStr, OsString};
@@ -56,7 +56,7 @@ use std::process::Command;
 /// # let kernel = Kernel::new();
 /// # let transcript = Transcript::of(&kernel);
 /// # Session::builder((None::<Run>, 2))
-/// # .on(START, |cx, ()| -> poe::Handled {
+/// # .on(START, |cx, ()| -> poe::HandlerResult {
 /// let run = Run::shell("cat; echo done >&2")
 ///     .stdin_filter(Line::new().output_literal("\n"))
 ///     .stdin_flushed(FLUSHED)
@@ -142,7 +142,7 @@ impl RunBuilder {
     /// # let kernel = Kernel::new();
     /// # let transcript = poe::testing::Transcript::of(&kernel);
     /// # Session::builder(Vec::<Run>::new())
-    ///     .on(START, |cx, ()| -> poe::Handled {
+    ///     .on(START, |cx, ()| -> poe::HandlerResult {
     ///         let of_command = Run::builder(Command::new("echo")).no_stdin().args(["two  blanks", "; true"]);
     ///         let of_shell = Run::shell("echo").no_stdin().args(["two  blanks", "; true"]);
     ///         let (of_command, of_shell) = (of_command.stdout(Line::new(), COMMAND), of_shell.stdout(Line::new(), SHELL));
@@ -196,7 +196,7 @@ impl RunBuilder {
         self
     }
 
-    /// Turns what is put into octets by that filter.
+    /// Turns what is put into bytes by that filter.
     #[doc(alias = "StdinFilter")]
     #[doc(alias = "StdioFilter")]
     pub fn stdin_filter<F: Filter>(mut self, filter: F) -> Self {
@@ -231,7 +231,7 @@ impl RunBuilder {
     }
 
     /// Tells how the program ended, before or after the close event. POE has it by `sig_child` alone, which works as well
-    /// ([`Turn::sig_child`](crate::Turn::sig_child) with the [`pid`](Run::pid)) and does not end with the wheel.
+    /// ([`KernelRef::sig_child`](crate::KernelRef::sig_child) with the [`pid`](Run::pid)) and does not end with the wheel.
     #[doc(alias = "sig_child")]
     pub fn exit(mut self, event: impl Posts<Exited>) -> Self {
         self.names.exit = Some(HeldName::new(event.key()));
@@ -252,7 +252,7 @@ impl RunBuilder {
     /// # tokio_test::block_on(async {
     /// # let kernel = Kernel::new();
     /// Session::builder((None::<Run>, Vec::new()))
-    ///     .on(START, |cx, ()| -> poe::Handled {
+    ///     .on(START, |cx, ()| -> poe::HandlerResult {
     ///         let job = Run::shell("(sleep 0.1; echo from the background) & exit 3").no_stdin();
     ///         cx.heap.0 = Some(job.stdout(Line::new(), LINE).ended(ENDED).start(cx)?);
     ///         Ok(())
@@ -281,7 +281,7 @@ impl RunBuilder {
     /// # tokio_test::block_on(async {
     /// # let kernel = Kernel::new();
     /// # Session::builder(None::<Run>)
-    ///     .on(START, |cx, ()| -> poe::Handled {
+    ///     .on(START, |cx, ()| -> poe::HandlerResult {
     ///         let builder = Run::shell("test -S /dev/stdin && echo a socket").conduit(Conduit::Socketpair);
     ///         *cx.heap = Some(builder.stdout(Line::new(), OUT).start(cx)?);
     ///         Ok(())
@@ -310,7 +310,7 @@ impl RunBuilder {
     /// ```no_run
     /// # use poe::{Context, filter::Line, wheel::Run};
     /// # use std::process::Command;
-    /// fn on_start(cx: &mut Context<'_, Option<Run>>, (): ()) -> poe::Handled {
+    /// fn on_start(cx: &mut Context<'_, Option<Run>>, (): ()) -> poe::HandlerResult {
     ///     // Only root may do this.
     ///     let builder = Run::builder(Command::new("id")).user(65_534).group(65_534);
     ///     *cx.heap = Some(builder.stdout(Line::new(), "line").start(cx)?);
@@ -327,7 +327,7 @@ impl RunBuilder {
     ///
     /// ```no_run
     /// # use poe::{Context, filter::Line, wheel::Run};
-    /// fn on_start(cx: &mut Context<'_, Option<Run>>, (): ()) -> poe::Handled {
+    /// fn on_start(cx: &mut Context<'_, Option<Run>>, (): ()) -> poe::HandlerResult {
     ///     // Only root may choose a group that it is not in itself.
     ///     *cx.heap = Some(Run::shell("id -g").group(65_534).stdout(Line::new(), "line").start(cx)?);
     ///     Ok(())
@@ -351,7 +351,7 @@ impl RunBuilder {
     /// // `nice` alone prints its number; ours is most often 0, and 19 is the last.
     /// let ours: i32 = String::from_utf8(Command::new("nice").output()?.stdout)?.trim().parse()?;
     /// # Session::builder(None::<Run>)
-    /// # .on(START, |cx, ()| -> poe::Handled {
+    /// # .on(START, |cx, ()| -> poe::HandlerResult {
     /// let run = Run::builder(Command::new("nice")).priority(5).stdout(Line::new(), OUT).start(cx)?;
     /// #     *cx.heap = Some(run);
     /// #     Ok(())
@@ -382,7 +382,7 @@ impl RunBuilder {
     /// # let kernel = Kernel::new();
     /// # let transcript = poe::testing::Transcript::of(&kernel);
     /// # Session::builder(Vec::<Run>::new())
-    ///     .on(START, |cx, ()| -> poe::Handled {
+    ///     .on(START, |cx, ()| -> poe::HandlerResult {
     ///         let run = || Run::shell("kill -0 -$$ 2>/dev/null && echo leads || echo follows").no_stdin();
     ///         let follower = run().process_group(false).stdout(Line::new(), FOLLOWER);
     ///         *cx.heap = vec![run().stdout(Line::new(), LEADER).start(cx)?, follower.start(cx)?];
@@ -440,12 +440,12 @@ impl RunBuilder {
     /// left. There is no Tokio runtime, or the kernel is on virtual time, which only functions on
     /// pipes can run on. The session has been stopped. Nothing is left behind.
     #[track_caller]
-    pub fn start(mut self, turn: &Turn<'_>) -> Result<Run, Error> {
+    pub fn start(mut self, kernel: &KernelRef<'_>) -> Result<Run, Error> {
         let place = Location::caller();
         self.check_settings();
         self.settings.verdict()?;
-        turn.own_slot()?;
-        self.launch(turn, place)
+        kernel.own_slot()?;
+        self.launch(kernel, place)
     }
 }
 

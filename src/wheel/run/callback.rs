@@ -13,7 +13,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread::Thread;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 
-/// Octets that a pipe in memory holds, as one of the system's does.
+/// Bytes that a pipe in memory holds, as one of the system's does.
 pub(super) const PIPE: usize = 65_536;
 
 /// The standard streams of a program that is a function ([`Run::callback`](super::Run::callback)).
@@ -28,7 +28,7 @@ pub(super) const PIPE: usize = 65_536;
 /// # tokio_test::block_on(async {
 /// # let kernel = Kernel::new();
 /// # Session::builder(None::<Run>)
-/// # .on(START, |cx, ()| -> poe::Handled {
+/// # .on(START, |cx, ()| -> poe::HandlerResult {
 /// let builder = Run::callback(|io| {
 ///     for line in BufReader::new(&mut io.stdin).lines() {
 ///         writeln!(io.stdout, "{}", line?.to_uppercase())?;
@@ -59,7 +59,7 @@ pub(super) const PIPE: usize = 65_536;
 /// # let kernel = Kernel::new();
 /// # let transcript = poe::testing::Transcript::of(&kernel);
 /// # Session::builder(None::<Run>)
-///     .on(START, |cx, ()| -> poe::Handled {
+///     .on(START, |cx, ()| -> poe::HandlerResult {
 ///         let builder = Run::callback(|io| {
 ///             writeln!(io.stdout, "begun")?;
 ///             while !io.is_killed() {
@@ -70,7 +70,7 @@ pub(super) const PIPE: usize = 65_536;
 ///         *cx.heap = Some(builder.stdout(Line::new(), OUT).start(cx)?);
 ///         Ok(())
 ///     })
-///     .on(OUT, |cx, input| -> poe::Handled {
+///     .on(OUT, |cx, input| -> poe::HandlerResult {
 ///         match (&*cx.heap, &*input.record) {
 ///             (Some(run), "begun") => assert!(run.kill("TERM")?),
 ///             _ => *cx.heap = None,
@@ -127,7 +127,7 @@ impl CallbackIo {
 /// # let kernel = Kernel::new();
 /// # let transcript = poe::testing::Transcript::of(&kernel);
 /// # Session::builder(None::<Run>)
-///     .on(START, |cx, ()| -> poe::Handled {
+///     .on(START, |cx, ()| -> poe::HandlerResult {
 ///         let builder = Run::callback(|io| {
 ///             let flag: KillFlag = io.kill_flag();
 ///             for task in BufReader::new(&mut io.stdin).lines() {
@@ -143,7 +143,7 @@ impl CallbackIo {
 ///         *cx.heap = Some(run);
 ///         Ok(())
 ///     })
-///     .on(OUT, |cx, input| -> poe::Handled {
+///     .on(OUT, |cx, input| -> poe::HandlerResult {
 ///         match (&*cx.heap, &*input.record) {
 ///             (Some(run), "at work on a task") => assert!(run.kill("TERM")?),
 ///             _ => *cx.heap = None,
@@ -188,7 +188,7 @@ impl KillFlag {
 /// # tokio_test::block_on(async {
 /// # let kernel = Kernel::new();
 /// # Session::builder(None::<Run>)
-/// # .on(START, |cx, ()| -> poe::Handled {
+/// # .on(START, |cx, ()| -> poe::HandlerResult {
 /// let builder = Run::callback(|io| {
 ///     assert_eq!(longest_line(&mut io.stdin)?, 5);
 ///     Ok(())
@@ -228,7 +228,7 @@ pub(super) enum Source {
 /// # tokio_test::block_on(async {
 /// # let kernel = Kernel::new();
 /// # Session::builder(None::<Run>)
-/// # .on(START, |cx, ()| -> poe::Handled {
+/// # .on(START, |cx, ()| -> poe::HandlerResult {
 /// let builder = Run::callback(|io| report(&mut io.stdout, 100)).stdout(Line::new(), OUT);
 /// #     *cx.heap = Some(builder.start(cx)?);
 /// #     Ok(())
@@ -261,12 +261,12 @@ impl Read for CallbackStdin {
 }
 
 impl Write for CallbackStdout {
-    fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match &mut self.0 {
-            Sink::Pipe(pipe) => wait_for(pipe.write(octets)),
-            Sink::File(file) => file.write(octets),
-            Sink::InheritedOutput => io::stdout().write(octets),
-            Sink::InheritedError => io::stderr().write(octets),
+            Sink::Pipe(pipe) => wait_for(pipe.write(bytes)),
+            Sink::File(file) => file.write(bytes),
+            Sink::InheritedOutput => io::stdout().write(bytes),
+            Sink::InheritedError => io::stderr().write(bytes),
         }
     }
 

@@ -14,7 +14,7 @@ use tokio::io::Interest;
 /// # let kernel = Kernel::new();
 /// # let transcript = poe::testing::Transcript::of(&kernel);
 /// # Session::builder(Vec::<Run>::new())
-///     .on(START, |cx, ()| -> poe::Handled {
+///     .on(START, |cx, ()| -> poe::HandlerResult {
 ///         for conduit in [Conduit::Pipe, Conduit::Socketpair, Conduit::Inet, Conduit::Pty] {
 ///             let run = Run::shell("read line; echo got $line").conduit(conduit).stdout(Line::new(), OUT).start(cx)?;
 ///             run.put("a line")?;

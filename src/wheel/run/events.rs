@@ -43,7 +43,7 @@ impl fmt::Display for StdStream {
 /// # let kernel = Kernel::new();
 /// # let transcript = poe::testing::Transcript::of(&kernel);
 /// # Session::builder(None::<Run>)
-/// # .on(START, |cx, ()| -> poe::Handled {
+/// # .on(START, |cx, ()| -> poe::HandlerResult {
 /// let lines = Line::new().max_length(5);
 /// let run = Run::shell("echo short; echo long enough").stdout(lines, "line").error(ERROR).close(CLOSED).start(cx)?;
 /// #     *cx.heap = Some(run);
@@ -53,7 +53,7 @@ impl fmt::Display for StdStream {
 ///         assert_eq!(failed.stream, StdStream::Stdout);
 ///         if !failed.is_eof() {
 ///             let too_long = failed.error.as_filter().expect("the program can do nothing else wrong");
-///             assert_eq!(too_long.octets(), b"long ");
+///             assert_eq!(too_long.bytes(), b"long ");
 ///         }
 ///     })
 /// # .on(CLOSED, |cx, _| *cx.heap = None)
@@ -106,7 +106,7 @@ impl StdError for RunError {
 /// # let kernel = Kernel::new();
 /// # let transcript = poe::testing::Transcript::of(&kernel);
 /// # Session::builder(None::<Run>)
-///     .on(START, |cx, ()| -> poe::Handled {
+///     .on(START, |cx, ()| -> poe::HandlerResult {
 ///         *cx.heap = Some(Run::shell("exit 3").exit(EXITED).start(cx)?);
 ///         Ok(())
 ///     })

@@ -13,16 +13,16 @@ impl Run {
     /// The filter's settings make no sense; nothing has changed then.
     ///
     /// ```
-    /// # use poe::{Event, Kernel, Session, event::START, filter::{Line, Stream}, wheel::{Input, Run}};
+    /// # use poe::{Event, Kernel, Session, event::START, filter::{Line, Raw}, wheel::{Input, Run}};
     /// # const OUT: Event<Input<String>> = Event::new("out");
     /// # tokio_test::block_on(async {
     /// # let kernel = Kernel::new();
     /// # Session::builder(None::<Run>)
-    /// # .on(START, |cx, ()| -> poe::Handled {
+    /// # .on(START, |cx, ()| -> poe::HandlerResult {
     /// let run = Run::shell("wc -c").stdout(Line::new(), OUT).start(cx)?;
-    /// run.put("line")?; // 5 octets
-    /// run.set_stdin_filter(Stream::new())?;
-    /// run.put("octets")?; // 6
+    /// run.put("line")?; // 5 bytes
+    /// run.set_stdin_filter(Raw::new())?;
+    /// run.put("record")?; // 6
     /// run.shutdown_stdin_after_flush();
     /// #     *cx.heap = Some(run);
     /// #     Ok(())
@@ -43,7 +43,7 @@ impl Run {
         Ok(())
     }
 
-    /// Changes the filter of standard output, and the event with it. Octets that the old filter has not used move to the
+    /// Changes the filter of standard output, and the event with it. Bytes that the old filter has not used move to the
     /// new one; the records that it sees in them come directly after the current handler. Nothing is lost and nothing
     /// comes twice, other than in POE.
     ///
@@ -59,12 +59,12 @@ impl Run {
     /// # let kernel = Kernel::new();
     /// # let transcript = poe::testing::Transcript::of(&kernel);
     /// # Session::builder(None::<Run>)
-    ///     .on(START, |cx, ()| -> poe::Handled {
+    ///     .on(START, |cx, ()| -> poe::HandlerResult {
     ///         let files = r"echo files; printf 'a name\0two\nlines\0'";
     ///         *cx.heap = Some(Run::shell(files).stdout(Line::new(), TITLE).close(CLOSED).start(cx)?);
     ///         Ok(())
     ///     })
-    ///     .on(TITLE, |cx, input| -> poe::Handled {
+    ///     .on(TITLE, |cx, input| -> poe::HandlerResult {
     ///         assert_eq!(input.record, "files");
     ///         if let Some(run) = &*cx.heap {
     ///             run.set_stdout_filter(Line::new().input_literal("\0"), NAME)?;
@@ -101,12 +101,12 @@ impl Run {
     /// # tokio_test::block_on(async {
     /// # let kernel = Kernel::new();
     /// # Session::builder(None::<Run>)
-    ///     .on(START, |cx, ()| -> poe::Handled {
+    ///     .on(START, |cx, ()| -> poe::HandlerResult {
     ///         let run = Run::shell(r"printf '9\ntwo\nlines' >&2").stderr(Line::new(), LENGTH).start(cx)?;
     ///         *cx.heap = Some(run);
     ///         Ok(())
     ///     })
-    ///     .on(LENGTH, |cx, input| -> poe::Handled {
+    ///     .on(LENGTH, |cx, input| -> poe::HandlerResult {
     ///         let length = input.record.parse()?;
     ///         if let Some(run) = &*cx.heap {
     ///             run.set_stderr_filter(Block::fixed(length), REPORT)?;
@@ -141,7 +141,7 @@ impl Run {
     /// # tokio_test::block_on(async {
     /// # let kernel = Kernel::new();
     /// # Session::builder(None::<Run>)
-    ///     .on(START, |cx, ()| -> poe::Handled {
+    ///     .on(START, |cx, ()| -> poe::HandlerResult {
     ///         let run = Run::shell("cat").stdout(Line::new(), "line").start(cx)?;
     ///         run.set_stdio_filter(Block::new(), BLOCK)?;
     ///         run.put("two\nlines")?; // `cat` gets them, and gives them back, with their length before them
@@ -175,7 +175,7 @@ impl Run {
     /// # let kernel = Kernel::new();
     /// # let transcript = poe::testing::Transcript::of(&kernel);
     /// # Session::builder(None::<Run>)
-    /// # .on(START, |cx, ()| -> poe::Handled {
+    /// # .on(START, |cx, ()| -> poe::HandlerResult {
     /// #     let builder = Run::shell("echo version 7; echo and so on").stdout(Line::new(), OUT).close(CLOSED);
     /// #     *cx.heap = Some(builder.start(cx)?);
     /// #     Ok(())
@@ -207,7 +207,7 @@ impl Run {
     /// # let kernel = Kernel::new();
     /// # let transcript = poe::testing::Transcript::of(&kernel);
     /// # Session::builder(None::<Run>)
-    /// # .on(START, |cx, ()| -> poe::Handled {
+    /// # .on(START, |cx, ()| -> poe::HandlerResult {
     /// let run = Run::shell("echo never mind >&2").stderr(Line::new(), "complaint").close(CLOSED).start(cx)?;
     /// run.discard_stderr();
     /// #     *cx.heap = Some(run);
@@ -225,14 +225,14 @@ impl Run {
         let _: Result<(), FilterError> = self.set_stderr_filter(Discard, "");
     }
 
-    /// A copy of the octets of standard output that its filter has not made a record of.
+    /// A copy of the bytes of standard output that its filter has not made a record of.
     #[doc(alias = "get_stdout_filter")]
     #[must_use]
     pub fn stdout_pending(&self) -> Bytes {
         pending(self.stdio.as_deref())
     }
 
-    /// A copy of the octets of standard error that its filter has not made a record of.
+    /// A copy of the bytes of standard error that its filter has not made a record of.
     #[doc(alias = "get_stderr_filter")]
     #[must_use]
     pub fn stderr_pending(&self) -> Bytes {
@@ -265,14 +265,14 @@ struct Discard;
 impl Filter for Discard {
     type Input = ();
     type Output = ();
-    fn get_one_start(&mut self, _: &[u8]) {}
-    fn get_one(&mut self) -> Result<Option<()>, FilterError> {
+    fn feed(&mut self, _: &[u8]) {}
+    fn next_record(&mut self) -> Result<Option<()>, FilterError> {
         Ok(None)
     }
     fn put(&mut self, (): (), _: &mut BytesMut) -> Result<(), FilterError> {
         Ok(())
     }
-    fn get_pending(&self) -> &[u8] {
+    fn pending(&self) -> &[u8] {
         &[]
     }
     fn take_pending(&mut self) -> Bytes {

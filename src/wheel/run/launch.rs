@@ -10,7 +10,7 @@ use crate::bridge::processes::{keep_statuses, with_priority};
 use crate::bridge::threads::{Job, Threads};
 use crate::error::{Error, ErrorKind};
 use crate::filter::Line;
-use crate::kernel::Turn;
+use crate::kernel::KernelRef;
 use crate::wheel::base::Base;
 use crate::wheel::pump::{Events, Pump, Setup, State, TypedFormatter, handle};
 use std::cell::{Cell, RefCell};
@@ -28,7 +28,7 @@ use std::rc::Rc;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 impl RunBuilder {
-    pub(super) fn launch(mut self, turn: &Turn<'_>, place: &'static Location<'static>) -> Result<Run, Error> {
+    pub(super) fn launch(mut self, kernel: &KernelRef<'_>, place: &'static Location<'static>) -> Result<Run, Error> {
         let name = self.program.name();
         let cannot_run = |error, cure| Error::from(cannot_run(&name, error, cure));
         if tokio::runtime::Handle::try_current().is_err() {
@@ -36,7 +36,7 @@ impl RunBuilder {
             return Err(cannot_run(error, "start it while the kernel runs"));
         }
         let in_memory = matches!(self.program, Program::Callback(_)) && self.conduit == Conduit::Pipe;
-        if turn.core.is_virtual() && !in_memory {
+        if kernel.core.is_virtual() && !in_memory {
             let why = "a kernel on virtual time runs functions on pipes only";
             return Err(cannot_run(io::Error::new(io::ErrorKind::Unsupported, why), ""));
         }
@@ -49,7 +49,7 @@ impl RunBuilder {
         let program = std::mem::replace(&mut self.program, Program::Shell(OsString::new()));
         let launched = match program {
             Program::Callback(callback) => {
-                let called = self.call(&turn.core.threads, callback, wanted, away);
+                let called = self.call(&kernel.core.threads, callback, wanted, away);
                 called.map_err(|error| cannot_run(error, ""))?
             }
             Program::Command(command) => self.spawn(command, &name, wanted, away)?,
@@ -59,7 +59,7 @@ impl RunBuilder {
                 self.spawn(command, &name, wanted, away)?
             }
         };
-        Ok(self.connect(turn, place, name, wanted, launched))
+        Ok(self.connect(kernel, place, name, wanted, launched))
     }
 
     /// Runs a program in a process of its own.
@@ -197,13 +197,13 @@ impl RunBuilder {
     /// Makes the wheel around what runs.
     fn connect(
         self,
-        turn: &Turn<'_>,
+        kernel: &KernelRef<'_>,
         place: &'static Location<'static>,
         name: String,
         wanted: Wanted,
         launched: Launched,
     ) -> Run {
-        let base = Rc::new(Base::new(turn, place));
+        let base = Rc::new(Base::new(kernel, place));
         let what = format!("Run {}", base.id());
         let shared = Rc::new(Shared {
             base: base.clone(),
@@ -214,7 +214,7 @@ impl RunBuilder {
         });
         let pid = launched.child.as_ref().map(std::process::Child::id);
         if let Some(child) = launched.child {
-            turn.core.adopt_child(child);
+            kernel.core.adopt_child(child);
         }
         let streams = launched.streams;
         let pump = |name: &str, part, setup: Setup, reads: bool, writes: bool| {
@@ -263,7 +263,7 @@ impl RunBuilder {
             };
             pump(&format!("{what} (STDERR)"), StdStream::Stderr, setup, true, false)
         });
-        let ending = Ending::start(turn.core, &shared, pid, launched.function);
+        let ending = Ending::start(kernel.core, &shared, pid, launched.function);
         Run {
             shared,
             stdio,

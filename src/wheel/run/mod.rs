@@ -57,7 +57,7 @@ use std::rc::Rc;
 /// what it writes fails.
 ///
 /// The kernel reaps the process when it ends, whether the wheel is there by then or not, and no other child of this
-/// process is ever taken from whoever waits for it. [`Turn::sig_child`](crate::Turn::sig_child) with the wheel's
+/// process is ever taken from whoever waits for it. [`KernelRef::sig_child`](crate::KernelRef::sig_child) with the wheel's
 /// [`pid`](Self::pid) works in the handler that started it and as long as it runs.
 ///
 /// ```
@@ -69,7 +69,7 @@ use std::rc::Rc;
 /// # tokio_test::block_on(async {
 /// let kernel = Kernel::new();
 /// Session::builder(None::<Run>)
-///     .on(START, |cx, ()| -> poe::Handled {
+///     .on(START, |cx, ()| -> poe::HandlerResult {
 ///         let run = Run::shell("read name; echo hello $name").stdout(Line::new(), LINE).exit(EXITED).start(cx)?;
 ///         run.put("world")?;
 ///         *cx.heap = Some(run);
@@ -95,7 +95,7 @@ use std::rc::Rc;
 /// # let kernel = Kernel::new();
 /// # let transcript = Transcript::of(&kernel);
 /// # Session::builder(None::<Run>)
-///     .on(START, |cx, ()| -> poe::Handled {
+///     .on(START, |cx, ()| -> poe::HandlerResult {
 ///         let builder = Run::shell("echo hello; echo oh no >&2").stdout(Line::new(), OUT).stderr(Line::new(), ERR);
 ///         let run = builder.start(cx)?;
 ///         run.pause_stdout();
@@ -125,11 +125,11 @@ use std::rc::Rc;
 /// # let kernel = Kernel::new();
 /// # let transcript = poe::testing::Transcript::of(&kernel);
 /// # Session::builder(None::<Run>)
-///     .on(START, |cx, ()| -> poe::Handled {
+///     .on(START, |cx, ()| -> poe::HandlerResult {
 ///         let builder = Run::shell("printf 'no newline'; printf 'nor here' >&2; cat").error(ERROR).close(CLOSED);
 ///         let run = builder.stdout(Line::new(), "out").stderr(Line::new(), "err").start(cx)?;
 ///         run.put("hello")?;
-///         assert_eq!((run.out_octets(), run.out_messages()), (6, 1)); // until the handler returns
+///         assert_eq!((run.buffered_bytes(), run.out_messages()), (6, 1)); // until the handler returns
 ///         run.shutdown_stdin();
 ///         *cx.heap = Some(run);
 ///         Ok(())
@@ -155,7 +155,7 @@ use std::rc::Rc;
 /// # let kernel = Kernel::new();
 /// # let transcript = Transcript::of(&kernel);
 /// # Session::builder(None::<Run>)
-/// # .on(START, |cx, ()| -> poe::Handled {
+/// # .on(START, |cx, ()| -> poe::HandlerResult {
 /// let run = Run::shell("cat").stdout(Line::new(), "line").close("closed").start(cx)?;
 /// run.set_stdin_event(Some("written"));
 /// run.set_error_event(Some("an end"));
@@ -182,7 +182,7 @@ use std::rc::Rc;
 /// # let kernel = Kernel::new();
 /// let keeper = Session::builder(None::<Run>)
 /// #   .on(START, |cx, ()| cx.alias_set("keeper"))
-///     .on(TAKE_OVER, |cx, run| -> poe::Handled {
+///     .on(TAKE_OVER, |cx, run| -> poe::HandlerResult {
 ///         let made_by = run.session_id();
 ///         run.adopt(cx)?;
 ///         assert_eq!((made_by, run.session_id()), (cx.sender(), cx.session_id()));
@@ -193,7 +193,7 @@ use std::rc::Rc;
 ///         Ok(())
 ///     })
 ///     .create(&kernel)?;
-/// # Session::builder(()).on(START, move |cx, ()| -> poe::Handled {
+/// # Session::builder(()).on(START, move |cx, ()| -> poe::HandlerResult {
 /// // In a handler of the session that has it:
 /// let run = Run::shell("cat").start(cx)?;
 /// cx.call(keeper, TAKE_OVER, run)?;
@@ -252,7 +252,7 @@ impl Run {
     /// # let kernel = Kernel::new();
     /// # let transcript = poe::testing::Transcript::of(&kernel);
     /// # Session::builder(None::<Run>)
-    ///     .on(START, |cx, ()| -> poe::Handled {
+    ///     .on(START, |cx, ()| -> poe::HandlerResult {
     ///         let builder = Run::callback(|io| {
     ///             writeln!(io.stdout, "half way")?;
     ///             Err(io::Error::other("out of luck"))
@@ -279,13 +279,13 @@ impl Run {
     /// The process's number; `None` for a function.
     ///
     /// ```
-    /// use poe::{ChildExit, Event, Kernel, Session, event::START, wheel::Run};
-    /// const ENDED: Event<ChildExit> = Event::new("ended");
+    /// use poe::{ProcessExit, Event, Kernel, Session, event::START, wheel::Run};
+    /// const ENDED: Event<ProcessExit> = Event::new("ended");
     /// # tokio_test::block_on(async {
     /// # let kernel = Kernel::new();
     /// # let transcript = poe::testing::Transcript::of(&kernel);
     /// # Session::builder(None::<Run>)
-    ///     .on(START, |cx, ()| -> poe::Handled {
+    ///     .on(START, |cx, ()| -> poe::HandlerResult {
     ///         let run = Run::shell("exit 3").start(cx)?;
     ///         if let Some(pid) = run.pid() {
     ///             cx.sig_child(pid, ENDED, ())?; // as in POE
@@ -320,7 +320,7 @@ impl Run {
     /// # tokio_test::block_on(async {
     /// # let kernel = Kernel::new();
     /// # Session::builder(None::<Run>)
-    ///     .on(START, |cx, ()| -> poe::Handled {
+    ///     .on(START, |cx, ()| -> poe::HandlerResult {
     ///         let run = Run::shell("true").exit(EXITED).start(cx)?;
     ///         assert!(run.is_running()); // whatever it has done by now, the kernel has seen nothing of it
     ///         *cx.heap = Some(run);
@@ -394,7 +394,7 @@ impl fmt::Debug for Run {
             .field("pid", &self.pid())
             .field("running", &self.is_running())
             .field("outputs", &self.shared.outputs.get())
-            .field("out_octets", &self.out_octets())
+            .field("buffered_bytes", &self.buffered_bytes())
             .finish_non_exhaustive()
     }
 }

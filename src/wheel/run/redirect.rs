@@ -26,7 +26,7 @@ use std::path::{Path, PathBuf};
 /// # let path = log.clone();
 /// let (mut reader, writer) = std::io::pipe()?;
 /// # Session::builder(None::<Run>)
-/// # .on(START, move |cx, writer: std::io::PipeWriter| -> poe::Handled {
+/// # .on(START, move |cx, writer: std::io::PipeWriter| -> poe::HandlerResult {
 /// let builder = Run::shell("echo made; echo not quite >&2").no_stdin();
 /// let run = builder.redirect_stdout(&*log).redirect_stderr(Redirect::handle(writer)).start(cx)?;
 /// # Ok(()) })
@@ -127,7 +127,7 @@ impl RunBuilder {
     /// # tokio_test::block_on(async {
     /// # let kernel = Kernel::new();
     /// # Session::builder(None::<Run>)
-    ///     .on(START, |cx, ()| -> poe::Handled {
+    ///     .on(START, |cx, ()| -> poe::HandlerResult {
     ///         let (reader, mut writer) = std::io::pipe()?;
     ///         writer.write_all(b"hello\n")?;
     ///         let builder = Run::shell("cat").redirect_stdin(Redirect::handle(reader)); // or a file's name
@@ -159,7 +159,7 @@ impl RunBuilder {
     /// let log = std::env::temp_dir().join(format!("poe-{}.log", std::process::id()));
     /// # let file = log.clone();
     /// # Session::builder(None::<Run>)
-    /// # .on(START, move |cx, ()| -> poe::Handled {
+    /// # .on(START, move |cx, ()| -> poe::HandlerResult {
     /// #     let log = file.as_path();
     /// let run = Run::shell("echo hello").redirect_stdout(log).exit(EXITED).start(cx)?;
     /// #     *cx.heap = Some(run);
@@ -188,7 +188,7 @@ impl RunBuilder {
     /// # let kernel = Kernel::new();
     /// let (mut reader, writer) = std::io::pipe()?;
     /// # Session::builder(None::<Run>)
-    /// # .on(START, |cx, writer: std::io::PipeWriter| -> poe::Handled {
+    /// # .on(START, |cx, writer: std::io::PipeWriter| -> poe::HandlerResult {
     /// let builder = Run::shell("echo oh no >&2; echo done").redirect_stderr(Redirect::handle(writer));
     /// let run = builder.stdout(Line::new(), OUT).start(cx)?;
     /// #     *cx.heap = Some(run);
@@ -217,7 +217,7 @@ impl RunBuilder {
     /// # let kernel = Kernel::new();
     /// let (mut reader, writer) = std::io::pipe()?;
     /// # Session::builder(())
-    /// # .on(START, |cx, writer: std::io::PipeWriter| -> poe::Handled {
+    /// # .on(START, |cx, writer: std::io::PipeWriter| -> poe::HandlerResult {
     /// let run = Run::shell("echo one; echo two >&2").no_stdin().redirect_output(Redirect::handle(writer)).start(cx)?;
     /// #     Ok(())
     /// # })

@@ -22,14 +22,14 @@ impl Run {
     /// # tokio_test::block_on(async {
     /// # let kernel = Kernel::new();
     /// # Session::builder(None::<Run>)
-    ///     .on(START, |cx, ()| -> poe::Handled {
+    ///     .on(START, |cx, ()| -> poe::HandlerResult {
     ///         let run = Run::shell("exec sleep 600").exit(EXITED).start(cx)?;
     ///         assert!(run.kill("no such signal").is_err());
     ///         assert!(run.kill("TERM")?);
     ///         *cx.heap = Some(run);
     ///         Ok(())
     ///     })
-    ///     .on(EXITED, |cx, exited| -> poe::Handled {
+    ///     .on(EXITED, |cx, exited| -> poe::HandlerResult {
     ///         assert_eq!(exited.status.and_then(|status| status.signal()), Some(15));
     ///         if let Some(run) = cx.heap.take() {
     ///             assert!(!run.kill("TERM")?); // it has ended
@@ -57,13 +57,13 @@ impl Run {
     /// # tokio_test::block_on(async {
     /// # let kernel = Kernel::new();
     /// # Session::builder(None::<Run>)
-    ///     .on(START, |cx, ()| -> poe::Handled {
+    ///     .on(START, |cx, ()| -> poe::HandlerResult {
     ///         // A shell and a `sleep` that holds its output: ending the shell alone would leave it open for ten minutes.
     ///         let run = Run::shell("sleep 600 & echo ready; wait").stdout(Line::new(), OUT).close(CLOSED).start(cx)?;
     ///         *cx.heap = Some(run);
     ///         Ok(())
     ///     })
-    ///     .on(OUT, |cx, _ready| -> poe::Handled {
+    ///     .on(OUT, |cx, _ready| -> poe::HandlerResult {
     ///         let run = cx.heap.as_ref();
     ///         assert!(run.map_or(Ok(false), |run| run.kill_group("TERM"))?);
     ///         Ok(())
@@ -131,7 +131,7 @@ impl Run {
     /// # tokio_test::block_on(async {
     /// # let kernel = Kernel::new();
     /// # Session::builder(None::<Run>)
-    ///     .on(START, |cx, ()| -> poe::Handled {
+    ///     .on(START, |cx, ()| -> poe::HandlerResult {
     ///         let stubborn = "trap '' TERM; echo ready; exec sleep 600";
     ///         *cx.heap = Some(Run::shell(stubborn).stdout(Line::new(), OUT).exit(EXITED).start(cx)?);
     ///         Ok(())

@@ -8,7 +8,7 @@ use crate::wheel::error::PutError;
 use crate::wheel::pump::Level;
 
 impl Run {
-    /// Puts a record: the filter of standard input turns it into octets, which are written when the current handler returns.
+    /// Puts a record: the filter of standard input turns it into bytes, which are written when the current handler returns.
     /// The record must be of the type that the filter takes; for those that take `String` or `Bytes` a literal will do.
     ///
     /// There is no limit but memory: heed the answer, which says whether the [high mark](super::RunBuilder::watermarks) is reached.
@@ -33,7 +33,7 @@ impl Run {
     /// # let kernel = Kernel::new();
     /// # let transcript = poe::testing::Transcript::of(&kernel);
     /// # Session::builder(None::<Run>)
-    /// # .on(START, |cx, ()| -> poe::Handled {
+    /// # .on(START, |cx, ()| -> poe::HandlerResult {
     /// let run = Run::shell("cat").stdout(Line::new(), "line").close(CLOSED).start(cx)?;
     /// run.put("never written")?;
     /// run.shutdown_stdin();
@@ -60,7 +60,7 @@ impl Run {
     /// # tokio_test::block_on(async {
     /// # let kernel = Kernel::new();
     /// # Session::builder(None::<Run>)
-    ///     .on(START, |cx, ()| -> poe::Handled {
+    ///     .on(START, |cx, ()| -> poe::HandlerResult {
     ///         let run = Run::shell("sort | xargs").stdout(Line::new(), OUT).start(cx)?;
     ///         for fruit in ["pear", "apple", "lemon"] {
     ///             run.put(fruit)?;
@@ -88,11 +88,11 @@ impl Run {
         }
     }
 
-    /// Octets that were put and not written.
+    /// Bytes that were put and not written.
     #[doc(alias = "get_driver_out_octets")]
     #[must_use]
-    pub fn out_octets(&self) -> usize {
-        self.stdio.as_ref().map_or(0, |stdio| stdio.out_octets())
+    pub fn buffered_bytes(&self) -> usize {
+        self.stdio.as_ref().map_or(0, |stdio| stdio.buffered_bytes())
     }
 
     /// Records that were put and not wholly written.

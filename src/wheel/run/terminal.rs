@@ -79,7 +79,7 @@ impl RunBuilder {
     /// # tokio_test::block_on(async {
     /// # let kernel = Kernel::new();
     /// # Session::builder(None::<Run>)
-    ///     .on(START, |cx, ()| -> poe::Handled {
+    ///     .on(START, |cx, ()| -> poe::HandlerResult {
     ///         let builder = Run::shell("stty size").conduit(Conduit::Pty).winsize((24, 80));
     ///         *cx.heap = Some(builder.stdout(Line::new(), OUT).start(cx)?);
     ///         Ok(())
@@ -105,7 +105,7 @@ impl RunBuilder {
     /// # tokio_test::block_on(async {
     /// # let kernel = Kernel::new();
     /// # Session::builder((None::<Run>, Vec::new()))
-    ///     .on(START, |cx, ()| -> poe::Handled {
+    ///     .on(START, |cx, ()| -> poe::HandlerResult {
     ///         let builder = Run::shell("read name; echo hello $name").conduit(Conduit::Pty).raw(false);
     ///         let run = builder.stdout(Line::new(), OUT).start(cx)?;
     ///         run.put("world")?;
@@ -147,7 +147,7 @@ impl Run {
     /// # tokio_test::block_on(async {
     /// # let kernel = Kernel::new();
     /// # Session::builder(None::<Run>)
-    ///     .on(START, |cx, ()| -> poe::Handled {
+    ///     .on(START, |cx, ()| -> poe::HandlerResult {
     ///         let builder = Run::shell("read go; stty size").conduit(Conduit::Pty).winsize((24, 80));
     ///         let run = builder.stdout(Line::new(), OUT).start(cx)?;
     ///         assert!(run.resize((50, 132))?);

@@ -20,7 +20,7 @@ const LARGEST: usize = 65_536;
 
 /// A datagram socket that a [`SocketFactory`](super::super::SocketFactory) has made; a clone is the same socket.
 ///
-/// No wheel reads it: have its [packets](Self::packets) come as events by [`attach`](crate::Turn::attach). Sending is
+/// No wheel reads it: have its [packets](Self::packets) come as events by [`attach`](crate::KernelRef::attach). Sending is
 /// done at once.
 ///
 /// ```
@@ -32,16 +32,16 @@ const LARGEST: usize = 65_536;
 /// let kernel = Kernel::new();
 /// Session::builder(None)
 ///     .on(START, |cx, ()| *cx.heap = Some(SocketFactory::datagram().bind("127.0.0.1:0").success(BOUND).start(cx)))
-///     .on(BOUND, |cx, bound| -> poe::Handled {
+///     .on(BOUND, |cx, bound| -> poe::HandlerResult {
 ///         let to_itself = bound.socket.local_name()?;
 ///         cx.attach(bound.socket.packets(), PACKET);
 ///         bound.socket.send_to(b"hello", &to_itself)?;
 ///         Ok(())
 ///     })
-///     .on(PACKET, |cx, packet| -> poe::Handled {
+///     .on(PACKET, |cx, packet| -> poe::HandlerResult {
 ///         let Some(packet) = packet else { return Ok(()) };
-///         assert_eq!(packet?.octets, "hello");
-///         cx.stop(); // packets never end by themselves
+///         assert_eq!(packet?.bytes, "hello");
+///         cx.stop_all(); // packets never end by themselves
 ///         Ok(())
 ///     })
 ///     .create(&kernel)?;
@@ -61,14 +61,14 @@ const LARGEST: usize = 65_536;
 /// let addr = server.local_addr().unwrap();
 /// Session::builder(None)
 ///     .on(START, move |cx, ()| *cx.heap = Some(SocketFactory::datagram().remote(addr).success(MADE).start(cx)))
-///     .on(MADE, move |cx, made| -> poe::Handled {
+///     .on(MADE, move |cx, made| -> poe::HandlerResult {
 ///         assert_eq!(made.socket.peer_name()?, addr);
 ///         made.socket.send(b"ping")?;
 ///         let answer = async move {
-///             let mut octets = vec![0; 512];
-///             let (len, _from) = made.socket.recv_from(&mut octets).await?;
-///             octets.truncate(len);
-///             Ok(octets)
+///             let mut bytes = vec![0; 512];
+///             let (len, _from) = made.socket.recv_from(&mut bytes).await?;
+///             bytes.truncate(len);
+///             Ok(bytes)
 ///         };
 ///         cx.spawn(answer, ANSWER);
 ///         Ok(())
@@ -126,14 +126,14 @@ enum Kind {
 ///
 /// ```
 /// fn log(packet: poe::wheel::Packet) {
-///     println!("{} octets from {}", packet.octets.len(), packet.from);
+///     println!("{} bytes from {}", packet.bytes.len(), packet.from);
 /// }
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Packet {
     /// What was sent, whole.
-    pub octets: Bytes,
+    pub bytes: Bytes,
     /// The sender; answer by [`DatagramSocket::send_to`].
     pub from: SocketName,
 }
@@ -199,8 +199,8 @@ impl DatagramSocket {
     ///
     /// # Errors
     /// The system's. `WouldBlock`: its buffer is full, and the datagram is as lost as if the network had dropped it.
-    pub fn send(&self, octets: &[u8]) -> io::Result<usize> {
-        self.raw().send(octets)
+    pub fn send(&self, bytes: &[u8]) -> io::Result<usize> {
+        self.raw().send(bytes)
     }
 
     /// Sends a datagram to anybody, at once.
@@ -208,8 +208,8 @@ impl DatagramSocket {
     /// # Errors
     /// The system's, as with [`send`](Self::send); a UNIX socket without a path.
     #[doc(alias = "sendto")]
-    pub fn send_to(&self, octets: &[u8], to: &SocketName) -> io::Result<usize> {
-        self.raw().send_to(octets, &to.to_raw()?)
+    pub fn send_to(&self, bytes: &[u8], to: &SocketName) -> io::Result<usize> {
+        self.raw().send_to(bytes, &to.to_raw()?)
     }
 
     /// Waits for one datagram. What does not fit into the buffer is lost.
@@ -221,15 +221,15 @@ impl DatagramSocket {
         std::future::poll_fn(|cx| self.0.poll_recv_from(cx, buffer)).await
     }
 
-    /// All datagrams that come, for [`attach`](crate::Turn::attach). It never ends; an error stands for itself, and more
+    /// All datagrams that come, for [`attach`](crate::KernelRef::attach). It never ends; an error stands for itself, and more
     /// may come behind it.
     #[must_use = "a stream does nothing unless it is attached or polled"]
     pub fn packets(&self) -> impl Stream<Item = io::Result<Packet>> + 'static {
         let start = (self.clone(), vec![0; LARGEST]);
         futures_util::stream::unfold(start, |(socket, mut buffer)| async move {
             let packet = socket.recv_from(&mut buffer).await;
-            let packet = packet.map(|(octets, from)| Packet {
-                octets: Bytes::copy_from_slice(&buffer[..octets]),
+            let packet = packet.map(|(bytes, from)| Packet {
+                bytes: Bytes::copy_from_slice(&buffer[..bytes]),
                 from,
             });
             Some((packet, (socket, buffer)))

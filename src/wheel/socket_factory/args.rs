@@ -8,7 +8,7 @@ use crate::wheel::socket::{DatagramSocket, SocketName, SocketStream};
 /// ```
 /// use poe::{Event, Context, wheel::{Connection, Input, ReadWrite}, filter::Line};
 /// const LINE: Event<Input<String>> = Event::new("line");
-/// fn on_connection(cx: &mut Context<'_, Vec<ReadWrite>>, connection: Connection) -> poe::Handled {
+/// fn on_connection(cx: &mut Context<'_, Vec<ReadWrite>>, connection: Connection) -> poe::HandlerResult {
 ///     let wheel = ReadWrite::builder(connection.stream).input(Line::new(), LINE).start(cx)?;
 ///     Ok(cx.heap.push(wheel))
 /// }

@@ -3,7 +3,7 @@
 use super::task::{Begun, Phase, Role, begin, datagram};
 use super::{Connection, Datagram, SocketFactory};
 use crate::event::Posts;
-use crate::kernel::Turn;
+use crate::kernel::KernelRef;
 use crate::name::HeldName;
 use crate::wheel::address::Address;
 use crate::wheel::base::Base;
@@ -122,8 +122,8 @@ impl<T: 'static> SocketFactoryBuilder<T> {
     /// Starts the wheel for the session that is running; pass the handler's context. It never fails: whatever goes wrong
     /// comes as a failure event.
     #[track_caller]
-    pub fn start(self, turn: &Turn<'_>) -> SocketFactory<T> {
-        let base = Base::new(turn, Location::caller());
+    pub fn start(self, kernel: &KernelRef<'_>) -> SocketFactory<T> {
+        let base = Base::new(kernel, Location::caller());
         let state = State::new(base, self.success, self.failure, self.options.nodelay);
         let what = match &self.role {
             Role::Listen(addr) => format!("listening on {addr}"),
@@ -132,7 +132,7 @@ impl<T: 'static> SocketFactoryBuilder<T> {
             Role::Datagram(None) => "datagrams".to_owned(),
         };
         let listens = matches!(self.role, Role::Listen(_));
-        match begin(turn.core, self.role, self.options) {
+        match begin(kernel.core, self.role, self.options) {
             Ok(Begun::Phase(phase)) => {
                 if let Phase::Accepting(accepting) = &phase {
                     state.set_local(accepting.local_name());
@@ -141,11 +141,11 @@ impl<T: 'static> SocketFactoryBuilder<T> {
             }
             Ok(Begun::Datagram(socket)) => {
                 let made = datagram(&state, socket);
-                state.post_success(turn.core, made);
+                state.post_success(kernel.core, made);
                 SocketFactory::of(state, None)
             }
             Err(failed) => {
-                state.post_failure(turn.core, failed);
+                state.post_failure(kernel.core, failed);
                 SocketFactory::of(state, None)
             }
         }
@@ -179,15 +179,15 @@ impl SocketFactoryBuilder<Datagram> {
     /// let addr = receiver.local_addr().unwrap();
     /// Session::builder(None)
     ///     .on(START, move |cx, ()| *cx.heap = Some(SocketFactory::datagram().remote(addr).success(MADE).start(cx)))
-    ///     .on(MADE, move |_, made| -> poe::Handled {
+    ///     .on(MADE, move |_, made| -> poe::HandlerResult {
     ///         assert_eq!(made.peer, Some(addr.into()));
     ///         made.socket.send(b"hello")?;
     ///         Ok(())
     ///     })
     ///     .create(&kernel)?;
     /// kernel.run().await?;
-    /// let mut octets = [0; 16];
-    /// assert_eq!(receiver.recv(&mut octets).unwrap(), 5);
+    /// let mut bytes = [0; 16];
+    /// assert_eq!(receiver.recv(&mut bytes).unwrap(), 5);
     /// # Ok::<(), poe::Error>(()) }).unwrap();
     /// ```
     #[doc(alias = "RemoteAddress")]

@@ -21,7 +21,7 @@ use super::socket::accept::{Accepting, State};
 use super::socket::{ListenSocket, SocketName};
 use crate::event::Posts;
 use crate::id::TaskId;
-use crate::kernel::Turn;
+use crate::kernel::KernelRef;
 use crate::name::HeldName;
 use std::fmt;
 use std::marker::PhantomData;
@@ -73,7 +73,7 @@ pub use builder::SocketFactoryBuilder;
 /// let kernel = Kernel::new();
 /// let server = Session::builder(None::<SocketFactory>)
 ///     .on(START, |cx, ()| cx.alias_set("server"))
-///     .on(LISTENER, |cx, listener: SocketFactory| -> poe::Handled {
+///     .on(LISTENER, |cx, listener: SocketFactory| -> poe::HandlerResult {
 ///         cx.alias_remove("server")?; // it is the wheel that keeps the session alive from here on
 ///         listener.adopt(cx)?;
 ///         assert_eq!(listener.session_id(), cx.session_id());
@@ -90,7 +90,7 @@ pub use builder::SocketFactoryBuilder;
 ///     .on(FAILED, |_, error| panic!("{error}"))
 ///     .create(&kernel)?;
 /// Session::builder(())
-///     .on(START, move |cx, ()| -> poe::Handled {
+///     .on(START, move |cx, ()| -> poe::HandlerResult {
 ///         let listener = SocketFactory::listen("127.0.0.1:0").start(cx);
 ///         listener.pause_accept();
 ///         let name = listener.local_name().expect("bound at once");
@@ -145,11 +145,11 @@ impl SocketFactory {
         listener: ListenSocket,
         nodelay: bool,
         events: (HeldName, HeldName),
-        turn: &Turn<'_>,
+        kernel: &KernelRef<'_>,
         place: &'static Location<'static>,
     ) -> Self {
         let (success, failure) = events;
-        let state = State::new(Base::new(turn, place), Some(success), Some(failure), nodelay);
+        let state = State::new(Base::new(kernel, place), Some(success), Some(failure), nodelay);
         state.set_local(listener.local_name());
         let phase = Phase::Accepting(Accepting::new(listener));
         Self::start_task(state, "listening", true, phase)
@@ -169,15 +169,15 @@ impl SocketFactory<Datagram> {
     /// let to = receiver.local_addr().unwrap().into();
     /// Session::builder(())
     ///     .on(START, |cx, ()| drop(SocketFactory::datagram().success(MADE).start(cx))) // its event is posted
-    ///     .on(MADE, move |_, made| -> poe::Handled {
+    ///     .on(MADE, move |_, made| -> poe::HandlerResult {
     ///         assert!(made.peer.is_none());
     ///         made.socket.send_to(b"hello", &to)?;
     ///         Ok(())
     ///     })
     ///     .create(&kernel)?;
     /// kernel.run().await?;
-    /// let mut octets = [0; 16];
-    /// assert_eq!(receiver.recv(&mut octets).unwrap(), 5);
+    /// let mut bytes = [0; 16];
+    /// assert_eq!(receiver.recv(&mut bytes).unwrap(), 5);
     /// # Ok::<(), poe::Error>(()) }).unwrap();
     /// ```
     #[doc(alias = "SocketProtocol")]

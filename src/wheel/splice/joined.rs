@@ -103,7 +103,7 @@ impl Shared {
 
     /// Lets the one read as much as the other has room for.
     fn regulate(&self, from: &State, to: &State) {
-        let waits = to.out_octets();
+        let waits = to.buffered_bytes();
         if waits >= self.high {
             from.throttle(true);
         } else {
@@ -178,7 +178,7 @@ impl Shared {
     fn note_unwritten(&self) {
         for (end, state) in self.ends.iter().enumerate() {
             let Some(state) = state.upgrade() else { continue };
-            let (unwritten, stage) = (state.out_octets(), self.stage.get());
+            let (unwritten, stage) = (state.buffered_bytes(), self.stage.get());
             let has_failed = matches!(stage, Stage::Failed { end: failed, .. } if failed == end);
             if unwritten == 0 || state.is_output_over() || has_failed {
                 continue;
@@ -333,14 +333,14 @@ struct Conduit {
 }
 
 impl Parser for Conduit {
-    fn start(&mut self, octets: &[u8]) {
+    fn start(&mut self, bytes: &[u8]) {
         let (Some(from), Some(to)) = (self.from.upgrade(), self.to.upgrade()) else {
             return;
         };
         if !to.is_output_closed() {
-            to.pass(octets);
+            to.pass(bytes);
             let moved = &self.shared.moved[self.way];
-            moved.set(moved.get() + octets.len() as u64);
+            moved.set(moved.get() + bytes.len() as u64);
         }
         self.shared.regulate(&from, &to);
     }

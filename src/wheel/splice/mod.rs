@@ -5,7 +5,7 @@
 //! | ended | [`Spliced`] | both directions are over, or one side has failed |
 //!
 //! The input filter of each wheel is replaced by a conduit, which appends to the other's output what is read. It lets the
-//! next read take only as many octets as are left to the other's high mark, and stops at that mark until the output has
+//! next read take only as many bytes as are left to the other's high mark, and stops at that mark until the output has
 //! fallen to the low one: so no more than the high mark ever waits, whatever the peers do.
 //!
 //! | what happens at one end | what the splice does |
@@ -24,7 +24,7 @@ use super::read_write::ReadWrite;
 use crate::error::Error;
 use crate::event::Posts;
 use crate::id::{SessionId, WheelId};
-use crate::kernel::Turn;
+use crate::kernel::KernelRef;
 use crate::name::HeldName;
 use joined::{Shared, Stage};
 use std::cell::{Cell, RefCell};
@@ -33,7 +33,7 @@ use std::panic::Location;
 use std::rc::Rc;
 use std::time::Duration;
 
-/// Joins two wheels, as a proxy does: what each reads the other writes, octet for octet, with back-pressure both ways.
+/// Joins two wheels, as a proxy does: what each reads the other writes, byte for byte, with back-pressure both ways.
 ///
 /// What their filters hold unread goes first, and behind what was put. The wheels send no events of their own any more; one
 /// event says how it went.
@@ -49,12 +49,12 @@ use std::time::Duration;
 /// # use tokio::io::{AsyncReadExt, AsyncWriteExt};
 /// const CONNECTED: Event<(ReadWrite, ReadWrite)> = Event::new("connected");
 /// const ENDED: Event<Spliced> = Event::new("ended");
-/// fn on_connected(cx: &mut Context<'_, Option<Splice>>, (client, server): (ReadWrite, ReadWrite)) -> poe::Handled {
+/// fn on_connected(cx: &mut Context<'_, Option<Splice>>, (client, server): (ReadWrite, ReadWrite)) -> poe::HandlerResult {
 ///     *cx.heap = Some(splice(client, server).watermarks(65_536, 16_384).ended(ENDED).start(cx)?);
 ///     Ok(())
 /// }
 /// fn on_ended(cx: &mut Context<'_, Option<Splice>>, ended: Spliced) {
-///     println!("{} octets there, {} back", ended.there, ended.back);
+///     println!("{} bytes there, {} back", ended.there, ended.back);
 /// #     assert_eq!((ended.there, ended.back), (10, 0));
 ///     *cx.heap = None;
 /// }
@@ -62,7 +62,7 @@ use std::time::Duration;
 /// # let kernel = Kernel::new();
 /// # let ((mut client, one), (mut server, other)) = (tokio::io::duplex(64), tokio::io::duplex(64));
 /// # Session::builder(None::<Splice>)
-/// #     .on(START, |cx, (one, other)| -> poe::Handled {
+/// #     .on(START, |cx, (one, other)| -> poe::HandlerResult {
 /// #         let (one, other): (tokio::io::DuplexStream, tokio::io::DuplexStream) = (one, other);
 /// #         cx.yield_to(CONNECTED, (ReadWrite::builder(one).start(cx)?, ReadWrite::builder(other).start(cx)?));
 /// #         Ok(())
@@ -98,7 +98,7 @@ pub fn splice(one: ReadWrite, other: ReadWrite) -> SpliceBuilder {
 /// # const ENDED: Event<Spliced> = Event::new("ended");
 /// # tokio_test::block_on(async {
 /// # let kernel = Kernel::new();
-/// # Session::builder(()).on(START, |cx, ()| -> poe::Handled {
+/// # Session::builder(()).on(START, |cx, ()| -> poe::HandlerResult {
 /// # let ((_, one), (_, other)) = (tokio::io::duplex(64), tokio::io::duplex(64));
 /// let (client, server) = (ReadWrite::builder(one).start(cx)?, ReadWrite::builder(other).start(cx)?);
 /// let joined: SpliceBuilder = splice(client, server).watermarks(65_536, 0).ended(ENDED);
@@ -128,7 +128,7 @@ pub struct SpliceBuilder {
 /// # let kernel = Kernel::new();
 /// let ((mut client, to_client), (mut server, to_server)) = (tokio::io::duplex(64), tokio::io::duplex(64));
 /// # Session::builder(None::<Splice>)
-/// # .on(START, |cx, (one, other): (DuplexStream, DuplexStream)| -> poe::Handled {
+/// # .on(START, |cx, (one, other): (DuplexStream, DuplexStream)| -> poe::HandlerResult {
 /// #     let (one, other) = (ReadWrite::builder(one).start(cx)?, ReadWrite::builder(other).start(cx)?);
 /// // In a handler of the proxy:
 /// let joined = splice(one, other).ended(ENDED).start(cx)?;
@@ -140,7 +140,7 @@ pub struct SpliceBuilder {
 /// // In the handler of `ENDED`:
 /// if let Some(joined) = cx.heap.take() {
 ///     assert_eq!(ended.wheel, joined.id());
-///     assert_eq!((joined.octets(), joined.out_octets()), ((10, 9), (0, 0))); // there and back; none waits
+///     assert_eq!((joined.bytes(), joined.buffered_bytes()), ((10, 9), (0, 0))); // there and back; none waits
 /// }
 /// # })
 /// # .args((to_client, to_server)).create(&kernel)?;
@@ -185,7 +185,7 @@ pub struct Splice {
 /// # client.write_all(b"a question").await?;
 /// # drop(server);
 /// # Session::builder(None::<Splice>)
-/// # .on(START, |cx, (one, other): (DuplexStream, DuplexStream)| -> poe::Handled {
+/// # .on(START, |cx, (one, other): (DuplexStream, DuplexStream)| -> poe::HandlerResult {
 /// #     let (one, other) = (ReadWrite::builder(one).start(cx)?, ReadWrite::builder(other).start(cx)?);
 /// #     *cx.heap = Some(splice(one, other).ended(ENDED).start(cx)?);
 /// #     Ok(())
@@ -233,7 +233,7 @@ pub enum SpliceSide {
 }
 
 impl SpliceBuilder {
-    /// How many octets may wait to be written, in each direction: at `high` reading stops, at `low` it goes on. Default
+    /// How many bytes may wait to be written, in each direction: at `high` reading stops, at `low` it goes on. Default
     /// 65 536 and 16 384.
     #[doc(alias = "HighMark")]
     #[doc(alias = "LowMark")]
@@ -256,7 +256,7 @@ impl SpliceBuilder {
     /// # let kernel = Kernel::new();
     /// # let ((mut client, one), (mut server, other)) = (tokio::io::duplex(64), tokio::io::duplex(64));
     /// # Session::builder(None::<Splice>)
-    /// # .on(START, |cx, (client, server): (DuplexStream, DuplexStream)| -> poe::Handled {
+    /// # .on(START, |cx, (client, server): (DuplexStream, DuplexStream)| -> poe::HandlerResult {
     /// # let (client, server) = (ReadWrite::builder(client).start(cx)?, ReadWrite::builder(server).start(cx)?);
     /// *cx.heap = Some(splice(client, server).half_close(false).ended(ENDED).start(cx)?);
     /// # Ok(()) })
@@ -286,7 +286,7 @@ impl SpliceBuilder {
     /// # use std::time::Duration;
     /// # tokio_test::block_on(async {
     /// # let kernel = Kernel::new();
-    /// # Session::builder(()).on(START, |cx, ()| -> poe::Handled {
+    /// # Session::builder(()).on(START, |cx, ()| -> poe::HandlerResult {
     /// # let ((_, one), (_, other)) = (tokio::io::duplex(64), tokio::io::duplex(64));
     /// # let (client, server) = (ReadWrite::builder(one).start(cx)?, ReadWrite::builder(other).start(cx)?);
     /// let joined = splice(client, server).drain_timeout(Duration::from_secs(5)).start(cx)?;
@@ -311,17 +311,17 @@ impl SpliceBuilder {
     /// # Errors
     /// The marks are not `0 < low < high`, a wheel is of another kernel, or the session has been stopped.
     #[track_caller]
-    pub fn start(self, turn: &Turn<'_>) -> Result<Splice, Error> {
+    pub fn start(self, kernel: &KernelRef<'_>) -> Result<Splice, Error> {
         let place = Location::caller();
         let (high, low) = self.marks;
         check_marks(high, low)?;
         let (one, other) = (self.one, self.other);
         for wheel in [&one, &other] {
             let state = wheel.state();
-            state.base.adopt(turn, place, state.task.get())?;
+            state.base.adopt(kernel, place, state.task.get())?;
         }
         let shared = Rc::new(Shared {
-            base: Base::new(turn, place),
+            base: Base::new(kernel, place),
             ends: [Rc::downgrade(one.state()), Rc::downgrade(other.state())],
             high,
             low,
@@ -368,13 +368,13 @@ impl Splice {
     /// # tokio_test::block_on(async {
     /// # let kernel = Kernel::new();
     /// # Session::builder(None::<Splice>)
-    /// # .on(START, |cx, ()| -> poe::Handled {
+    /// # .on(START, |cx, ()| -> poe::HandlerResult {
     /// #     let ((_, one), (_, other)) = (tokio::io::duplex(64), tokio::io::duplex(64));
     /// #     let joined = splice(ReadWrite::builder(one).start(cx)?, ReadWrite::builder(other).start(cx)?).start(cx)?;
     /// #     let keeper = Session::builder(None::<Splice>)
     /// #     .on(START, |cx, ()| ())
     /// // In the session that is to keep what another has made:
-    ///     .on(TAKE_OVER, |cx, joined| -> poe::Handled {
+    ///     .on(TAKE_OVER, |cx, joined| -> poe::HandlerResult {
     ///         joined.adopt(cx)?;
     ///         assert_eq!(joined.session_id(), cx.session_id());
     ///         *cx.heap = Some(joined); // its `ended` comes here, too
@@ -389,26 +389,26 @@ impl Splice {
     /// # kernel.run().await }).unwrap();
     /// ```
     #[track_caller]
-    pub fn adopt(&self, turn: &Turn<'_>) -> Result<(), Error> {
+    pub fn adopt(&self, kernel: &KernelRef<'_>) -> Result<(), Error> {
         let place = Location::caller();
-        self.shared.base.adopt(turn, place, self.shared.timer.get())?;
+        self.shared.base.adopt(kernel, place, self.shared.timer.get())?;
         for wheel in [&self.one, &self.other] {
             let state = wheel.state();
-            state.base.adopt(turn, place, state.task.get())?;
+            state.base.adopt(kernel, place, state.task.get())?;
         }
         Ok(())
     }
 
-    /// Octets that have gone so far: from the first wheel to the second, and back.
+    /// Bytes that have gone so far: from the first wheel to the second, and back.
     #[must_use]
-    pub fn octets(&self) -> (u64, u64) {
+    pub fn bytes(&self) -> (u64, u64) {
         (self.shared.moved[0].get(), self.shared.moved[1].get())
     }
 
-    /// Octets that wait to be written: by the first wheel, and by the second.
+    /// Bytes that wait to be written: by the first wheel, and by the second.
     #[must_use]
-    pub fn out_octets(&self) -> (usize, usize) {
-        (self.one.out_octets(), self.other.out_octets())
+    pub fn buffered_bytes(&self) -> (usize, usize) {
+        (self.one.buffered_bytes(), self.other.buffered_bytes())
     }
 }
 

@@ -4,9 +4,9 @@ use super::world::{Class, Io};
 use crate::program::Lines;
 use bytes::Bytes;
 use poe::event::{START, STOP};
-use poe::filter::{Block, Line, Stream};
+use poe::filter::{Block, Line, Raw};
 use poe::wheel::{Connection, Input, IoError, ReadWrite, Run, SocketError, SocketFactory};
-use poe::{Context, Event, Handled, Kernel, Selected, Session, SessionBuilder, Watched, WheelId};
+use poe::{Context, Event, HandlerResult, Kernel, Selected, Session, SessionBuilder, Watched, WheelId};
 use std::io::{PipeReader, PipeWriter, Read, Write};
 use std::rc::Rc;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -119,7 +119,7 @@ pub(super) fn wheel(cx: &mut Cx<'_>, stream: impl AsyncRead + AsyncWrite + 'stat
     let kind = cx.heap.kind.clone();
     let mut builder = ReadWrite::builder(stream).error(ERROR);
     builder = match kind.as_bytes()[0] {
-        b's' => builder.input(Stream::new(), INPUT),
+        b's' => builder.input(Raw::new(), INPUT),
         b'b' => builder.input(Block::new(), INPUT),
         b'f' => builder.input(Block::fixed(5), INPUT),
         _ => builder.input(line_filter(), INPUT),
@@ -139,7 +139,7 @@ pub(super) fn wheel(cx: &mut Cx<'_>, stream: impl AsyncRead + AsyncWrite + 'stat
     cx.heap.thing = Thing::Wheel(wheel);
 }
 
-fn came(cx: &mut Cx<'_>, event: &str, record: &Bytes) -> Handled {
+fn came(cx: &mut Cx<'_>, event: &str, record: &Bytes) -> HandlerResult {
     let text = String::from_utf8_lossy(record).replace('\n', "/").replace('\0', "_");
     let is_stream = cx.heap.filter == 's';
     // Where a stream is cut is up to the system.
@@ -161,7 +161,7 @@ fn came(cx: &mut Cx<'_>, event: &str, record: &Bytes) -> Handled {
     react(cx, lines)
 }
 
-fn react(cx: &mut Cx<'_>, lines: &Lines) -> Handled {
+fn react(cx: &mut Cx<'_>, lines: &Lines) -> HandlerResult {
     cx.heap.io.reacted.set(true);
     cx.heap.reacting = true;
     for line in lines {
@@ -186,7 +186,7 @@ fn is_flushed(cx: &Cx<'_>, line: &str) -> bool {
     cx.heap.kind.contains('a') && (line.starts_with("put") || line == "many")
 }
 
-fn act(cx: &mut Cx<'_>, lines: &Lines) -> Handled {
+fn act(cx: &mut Cx<'_>, lines: &Lines) -> HandlerResult {
     for line in lines {
         action(cx, line);
         if is_flushed(cx, line) {
@@ -207,7 +207,7 @@ fn action(cx: &mut Cx<'_>, line: &str) {
         let number = cx.heap.number;
         cx.heap.say(format!("  {number} {line}: {result}"));
     };
-    let turn = cx.kernel;
+    let kernel = cx.kernel;
     if told_before && !matches!(cx.heap.thing, Thing::Nothing) {
         told(cx, "ok");
     }
@@ -215,8 +215,8 @@ fn action(cx: &mut Cx<'_>, line: &str) {
         note_cut(cx);
         match std::mem::replace(&mut cx.heap.thing, Thing::Nothing) {
             // Who watches is not known by the descriptor.
-            Thing::Reader(_, watched) => drop(turn.select_read_clear(&watched)),
-            Thing::Writer(_, watched) => drop(turn.select_write_clear(&watched)),
+            Thing::Reader(_, watched) => drop(kernel.select_read_clear(&watched)),
+            Thing::Writer(_, watched) => drop(kernel.select_write_clear(&watched)),
             _ => {}
         }
         "ok".to_owned()
@@ -230,9 +230,9 @@ fn action(cx: &mut Cx<'_>, line: &str) {
             },
             Thing::Reader(_, watched) => {
                 match name {
-                    "sel_pause" => drop(turn.select_pause_read(watched)),
-                    "sel_resume" => drop(turn.select_resume_read(watched)),
-                    "sel_again" => turn.select_read(watched, READY, ()).expect("it watches"),
+                    "sel_pause" => drop(kernel.select_pause_read(watched)),
+                    "sel_resume" => drop(kernel.select_resume_read(watched)),
+                    "sel_again" => kernel.select_read(watched, READY, ()).expect("it watches"),
                     _ => return told(cx, "-"),
                 }
                 "ok".to_owned()
@@ -248,8 +248,8 @@ fn action(cx: &mut Cx<'_>, line: &str) {
                             Err(error) => return told(cx, &error.raw_os_error().unwrap_or(-1).to_string()),
                         }
                     }
-                    "sel_pause" => drop(turn.select_pause_write(watched)),
-                    "sel_resume" => drop(turn.select_resume_write(watched)),
+                    "sel_pause" => drop(kernel.select_pause_write(watched)),
+                    "sel_resume" => drop(kernel.select_resume_write(watched)),
                     _ => return told(cx, "-"),
                 }
                 "ok".to_owned()
@@ -293,7 +293,7 @@ fn wheel_action(cx: &mut Cx<'_>, name: &str, word: &str, count: usize) -> String
         "input_to" if end.silent => return "-".to_owned(),
         // Which of several writes to a peer that is gone fails depends on when it tells so.
         "put" if end.silent && end.kind.contains('T') => return "-".to_owned(),
-        "put" | "many" | "octets" | "flush" if end.shut || (end.failed && !end.reacting) => return "-".to_owned(),
+        "put" | "many" | "bytes" | "flush" if end.shut || (end.failed && !end.reacting) => return "-".to_owned(),
         "put" => {
             let mut result = "put".to_owned();
             for _ in 0..count {
@@ -337,10 +337,10 @@ fn wheel_action(cx: &mut Cx<'_>, name: &str, word: &str, count: usize) -> String
             let (input, both) = (end.input, name == "filter");
             end.filter = word.chars().next().unwrap_or('l');
             let set = match (word, both) {
-                ("s", true) => wheel.set_filter(Stream::new(), input),
+                ("s", true) => wheel.set_filter(Raw::new(), input),
                 ("f", true) => wheel.set_filter(Block::fixed(5), input),
                 (_, true) => wheel.set_filter(line_filter(), input),
-                ("s", _) => wheel.set_input_filter(Stream::new(), input),
+                ("s", _) => wheel.set_input_filter(Raw::new(), input),
                 ("f", _) => wheel.set_input_filter(Block::fixed(5), input),
                 (_, _) => wheel.set_input_filter(line_filter(), input),
             };
@@ -348,7 +348,7 @@ fn wheel_action(cx: &mut Cx<'_>, name: &str, word: &str, count: usize) -> String
         }
         "out_filter" => {
             let set = match word {
-                "s" => wheel.set_output_filter(Stream::new()),
+                "s" => wheel.set_output_filter(Raw::new()),
                 "f" => wheel.set_output_filter(Block::fixed(5)),
                 _ => wheel.set_output_filter(line_filter()),
             };
@@ -363,14 +363,14 @@ fn wheel_action(cx: &mut Cx<'_>, name: &str, word: &str, count: usize) -> String
             wheel.set_input_event(Some(end.input)).expect("it reads");
         }
         // How much the system takes at once depends on how it is given.
-        "octets" if wheel.out_messages() > 20 => return "many".to_owned(),
-        "octets" => return format!("{} {}", wheel.out_octets(), wheel.out_messages()),
+        "bytes" if wheel.out_messages() > 20 => return "many".to_owned(),
+        "bytes" => return format!("{} {}", wheel.buffered_bytes(), wheel.out_messages()),
         _ => return "-".to_owned(),
     }
     "ok".to_owned()
 }
 
-fn connected(cx: &mut Cx<'_>, connection: Connection) -> Handled {
+fn connected(cx: &mut Cx<'_>, connection: Connection) -> HandlerResult {
     let io = cx.heap.io.clone();
     let number = cx.heap.number;
     if io.ends.borrow()[number].class != Class::Listener {
@@ -397,7 +397,7 @@ fn connected(cx: &mut Cx<'_>, connection: Connection) -> Handled {
     Ok(())
 }
 
-fn ready(cx: &mut Cx<'_>, selected: &Selected) -> Handled {
+fn ready(cx: &mut Cx<'_>, selected: &Selected) -> HandlerResult {
     match &cx.heap.thing {
         Thing::Reader(reader, watched) => {
             let mut bytes = [0; 10];

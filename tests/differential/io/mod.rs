@@ -87,7 +87,7 @@ async fn play(program: &Program, budget: u32) -> Vec<String> {
         kernel.post(guard, LEAVE, ()).expect("it is there");
         if settled(&io, &mut run).await {
             io.say("main", "stop".to_owned());
-            kernel.stop().expect("nobody is running");
+            kernel.stop_all().expect("nobody is running");
             settled(&io, &mut run).await;
         }
     }

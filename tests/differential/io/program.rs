@@ -46,7 +46,7 @@ const WHEEL: &[(&str, u64)] = &[
     ("flushed_off", 3),
     ("flushed_on", 4),
     ("input_to", 4),
-    ("octets", 4),
+    ("bytes", 4),
 ];
 
 const LISTENER: &[(&str, u64)] = &[("accept_pause", 4), ("accept_resume", 5), ("close", 2)];
@@ -180,7 +180,7 @@ pub(crate) fn random(seed: u64) -> Program {
     let reaction = |random: &mut Random| {
         let mut lines = wheel_actions(random, 4);
         // And what depends on which direction is served first is no promise.
-        lines.retain(|line| !["shut_in", "shut_out", "octets", "flushed_on", "flushed_off"].contains(&line.as_str()));
+        lines.retain(|line| !["shut_in", "shut_out", "bytes", "flushed_on", "flushed_off"].contains(&line.as_str()));
         lines
     };
     let mut reactions: Vec<Lines> = (0..6).map(|_| reaction(random)).collect();

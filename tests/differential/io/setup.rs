@@ -5,7 +5,7 @@ use super::world::{Class, Io, Listener, Where};
 use bytes::Bytes;
 use poe::event::START;
 use poe::wheel::{Descriptor, Exited, Input, Run, RunError, SocketFactory, StdStream};
-use poe::{ChildExit, Context, Event, Handled, Kernel, SessionBuilder, Watched, WheelId};
+use poe::{Context, Event, HandlerResult, Kernel, ProcessExit, SessionBuilder, Watched, WheelId};
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 use std::rc::Rc;
@@ -18,7 +18,7 @@ const ERR: Event<Input<Bytes>> = Event::new("err");
 const RUN_ERROR: Event<RunError> = Event::new("run_error");
 const CLOSED: Event<WheelId> = Event::new("closed");
 const EXITED: Event<Exited> = Event::new("exited");
-const CHILD_EXITED: Event<ChildExit> = Event::new("child_exited");
+const CHILD_EXITED: Event<ProcessExit> = Event::new("child_exited");
 
 /// The lines for the shell that are run.
 const PROGRAMS: [&str; 7] = [
@@ -45,7 +45,7 @@ fn told(cx: &mut Cx<'_>) {
     }
 }
 
-fn run(cx: &mut Cx<'_>, which: usize, lines: usize) -> Handled {
+fn run(cx: &mut Cx<'_>, which: usize, lines: usize) -> HandlerResult {
     // A program that does not read may be gone before anything is written to it.
     let lines = match which {
         0 | 6 => lines,
@@ -246,7 +246,7 @@ pub(super) fn act_by_line(kernel: &Kernel, io: &Rc<Io>, line: &str) -> String {
         "child" => {
             let code = number(1);
             let n = io.new_end(Class::Other, false);
-            let session = runner(io, n).on(START, move |cx, ()| -> Handled {
+            let session = runner(io, n).on(START, move |cx, ()| -> HandlerResult {
                 let mut command = std::process::Command::new("sh");
                 let child = command.args(["-c", &format!("exit {code}")]).spawn()?;
                 cx.sig_child(child, CHILD_EXITED, ())?;

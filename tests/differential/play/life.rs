@@ -4,8 +4,8 @@ use super::step::step;
 use super::world::*;
 use poe::event::{CHILD, Child, ChildReason, DEFAULT, LEAVE, PARENT, Parent, START, STOP, Unhandled};
 use poe::{
-    CallError, Callback, Caller, Context, Error, Failure, Handled, Machine, Nfa, NfaBuilder, NfaState, Reply, Session,
-    SessionBuilder, SessionId, Signal, Turn,
+    CallError, Callback, Caller, Context, Error, Failure, HandlerResult, KernelRef, Machine, Nfa, NfaBuilder, NfaState,
+    Reply, Session, SessionBuilder, SessionId, Signal,
 };
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -26,7 +26,7 @@ pub(super) type Mx<'k> = Machine<'k, &'static str, Life>;
 /// What is the same in the context of a session and of a machine.
 pub(super) trait Hand {
     const IS_MACHINE: bool;
-    fn turn(&self) -> Turn<'_>;
+    fn turn(&self) -> KernelRef<'_>;
     fn life(&mut self) -> &mut Life;
     fn state_name(&self) -> Option<&'static str>;
     fn call(&mut self, to: SessionId, token: Token) -> Result<Token, CallError<Token>>;
@@ -39,14 +39,14 @@ pub(super) trait Hand {
     fn mute(&mut self);
     fn unmute(&mut self);
     /// Only a machine does these.
-    fn change(&mut self, action: &str, state: &'static str) -> Option<Handled>;
+    fn change(&mut self, action: &str, state: &'static str) -> Option<HandlerResult>;
 }
 
 macro_rules! hand {
     ($type:ident, $life:ident, $is_machine:expr, $stop:ident, $state:expr, $change:expr) => {
         impl Hand for $type<'_> {
             const IS_MACHINE: bool = $is_machine;
-            fn turn(&self) -> Turn<'_> {
+            fn turn(&self) -> KernelRef<'_> {
                 self.kernel
             }
             fn life(&mut self) -> &mut Life {
@@ -90,14 +90,21 @@ macro_rules! hand {
             fn unmute(&mut self) {
                 self.state(TOLD, |cx, token| batch(cx, &[&token, &"unmuted"]));
             }
-            fn change(&mut self, action: &str, state: &'static str) -> Option<Handled> {
+            fn change(&mut self, action: &str, state: &'static str) -> Option<HandlerResult> {
                 $change(self, action, state)
             }
         }
     };
 }
 
-hand!(Cx, heap, false, stop, |_: &Self| None, |_: &mut Self, _: &str, _| None);
+hand!(
+    Cx,
+    heap,
+    false,
+    stop_all,
+    |_: &Self| None,
+    |_: &mut Self, _: &str, _| None
+);
 hand!(
     Mx,
     runstate,
@@ -133,7 +140,7 @@ pub(super) fn enter(world: &World, machine: &Nfa<&'static str, Life>, caller: &m
 }
 
 /// What every handler does: a line, and the next batch of the script.
-pub(super) fn batch<C: Hand>(cx: &mut C, came: &[&dyn std::fmt::Display]) -> Handled {
+pub(super) fn batch<C: Hand>(cx: &mut C, came: &[&dyn std::fmt::Display]) -> HandlerResult {
     let world = cx.life().world.clone();
     let turn = cx.turn();
     let mut line = format!(
@@ -174,7 +181,7 @@ pub(super) fn batch<C: Hand>(cx: &mut C, came: &[&dyn std::fmt::Display]) -> Han
     Ok(())
 }
 
-pub(super) fn on_signal<C: Hand>(cx: &mut C, signal: &Signal) -> Handled {
+pub(super) fn on_signal<C: Hand>(cx: &mut C, signal: &Signal) -> HandlerResult {
     let world = cx.life().world.clone();
     let _within = Within::of(&world.in_signal);
     if cx.life().handles && signal.name() != "DIE" && world.in_life.get() == 0 {
@@ -195,7 +202,7 @@ pub(super) fn on_signal<C: Hand>(cx: &mut C, signal: &Signal) -> Handled {
     batch(cx, &[&came.join(" ")])
 }
 
-pub(super) fn on_child<C: Hand>(cx: &mut C, child: Child) -> Handled {
+pub(super) fn on_child<C: Hand>(cx: &mut C, child: Child) -> HandlerResult {
     let world = cx.life().world.clone();
     world.known(child.session);
     let how = match child.reason {
@@ -209,19 +216,19 @@ pub(super) fn on_child<C: Hand>(cx: &mut C, child: Child) -> Handled {
     batch(cx, &[&how, &child.session, &number(result)])
 }
 
-pub(super) fn on_parent<C: Hand>(cx: &mut C, parent: &Parent) -> Handled {
+pub(super) fn on_parent<C: Hand>(cx: &mut C, parent: &Parent) -> HandlerResult {
     let world = cx.life().world.clone();
     let _within = (Within::of(&world.in_stop), Within::of(&world.in_life));
     batch(cx, &[&parent.old, &parent.new])
 }
 
-pub(super) fn on_leave(cx: &mut Mx<'_>) -> Handled {
+pub(super) fn on_leave(cx: &mut Mx<'_>) -> HandlerResult {
     let world = cx.runstate.world.clone();
     let _within = Within::of(&world.in_leave);
     batch(cx, &[])
 }
 
-pub(super) fn on_default<C: Hand>(cx: &mut C, mut unhandled: Unhandled) -> Handled {
+pub(super) fn on_default<C: Hand>(cx: &mut C, mut unhandled: Unhandled) -> HandlerResult {
     let world = cx.life().world.clone();
     let child = unhandled.arg.take::<Child>();
     if let Some(child) = &child {
@@ -234,7 +241,7 @@ pub(super) fn on_default<C: Hand>(cx: &mut C, mut unhandled: Unhandled) -> Handl
     batch(cx, &[&unhandled.event])
 }
 
-pub(super) fn gift<C: Hand>(cx: &mut C, gift: Gift) -> Handled {
+pub(super) fn gift<C: Hand>(cx: &mut C, gift: Gift) -> HandlerResult {
     cx.life().backs.push(Rc::new(RefCell::new(Some(gift.0))));
     batch(cx, &[])
 }

@@ -118,7 +118,7 @@ async fn play_all(program: &Program, budget: u32) -> Vec<String> {
         }
     }
     world.say("stop".to_owned());
-    if let Err(error) = kernel.stop() {
+    if let Err(error) = kernel.stop_all() {
         world.say(error.to_string());
     }
     ran(program.family, &kernel, &world, until + ROUND).await;

@@ -1,7 +1,7 @@
 //! What the sessions of a program share, and how results are told.
 
 use crate::program::Lines;
-use poe::{AlarmId, CallError, Callback, Delta, Error, Event, PostError, Postback, SessionId, Signal};
+use poe::{CallError, Callback, Delta, Error, Event, PostError, Postback, SessionId, Signal, TimerId};
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::time::SystemTime;
@@ -76,7 +76,7 @@ pub(super) struct World {
 }
 
 pub(super) struct Timer {
-    pub(super) id: AlarmId,
+    pub(super) id: TimerId,
     /// Half seconds since the beginning.
     pub(super) due: i64,
     /// Set to an absolute time, which others may have exactly.
@@ -219,7 +219,7 @@ pub(super) fn errno(error: &Error) -> String {
         e if e.is_alias_taken() => "taken",
         e if e.is_not_permitted() => "not permitted",
         e if e.is_no_such_session() => "gone",
-        e if e.is_no_such_alias() || e.is_no_such_alarm() || e.is_no_such_tag() => "none",
+        e if e.is_no_such_alias() || e.is_no_such_timer() || e.is_no_such_tag() => "none",
         e => return e.to_string(),
     }
     .to_owned()

@@ -5,7 +5,7 @@
 use crate::properties::{check, paused_runtime};
 use poe::event::{CHILD, DEFAULT, PARENT, START, STOP};
 use poe::testing;
-use poe::{AlarmId, Context, Event, Failure, Handled, Kernel, Postback, Session, SessionId, Signal};
+use poe::{Context, Event, Failure, HandlerResult, Kernel, Postback, Session, SessionId, Signal, TimerId};
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
 use std::cell::{Cell, RefCell};
@@ -136,7 +136,7 @@ type Script = Vec<Vec<Op>>;
 enum End {
     /// The program lets go of all that it holds, and the run ends by itself.
     Release,
-    /// `Kernel::stop`.
+    /// `Kernel::stop_all`.
     Stop,
     /// The kernel is dropped under its sessions.
     Drop,
@@ -207,7 +207,7 @@ impl Drop for Token {
                 }
             }
             OnDrop::Signal(to) => drop(kernel.signal(who(to), "HELLO", ())),
-            OnDrop::Stop => drop(kernel.stop()),
+            OnDrop::Stop => drop(kernel.stop_all()),
             OnDrop::Panic if !std::thread::panicking() => std::panic::panic_any(ON_PURPOSE),
             OnDrop::Panic => {}
         }
@@ -221,7 +221,7 @@ struct Gift(Back);
 
 struct Life {
     world: Rc<World>,
-    timers: Vec<AlarmId>,
+    timers: Vec<TimerId>,
     backs: Vec<Back>,
     _token: Token,
 }
@@ -280,7 +280,7 @@ fn life(world: &Rc<World>, heeds_die: bool, on_drop: OnDrop) -> poe::SessionBuil
         })
 }
 
-fn batch(cx: &mut Cx<'_>) -> Handled {
+fn batch(cx: &mut Cx<'_>) -> HandlerResult {
     let world = cx.heap.world.clone();
     let Some(ops) = world.script.borrow_mut().pop_front() else {
         return Ok(());
@@ -292,7 +292,7 @@ fn batch(cx: &mut Cx<'_>) -> Handled {
 }
 
 /// Does one thing. What is refused is refused: dead sessions, aliases that are taken, timers that are gone.
-fn step(cx: &mut Cx<'_>, world: &Rc<World>, op: Op) -> Handled {
+fn step(cx: &mut Cx<'_>, world: &Rc<World>, op: Op) -> HandlerResult {
     let me = cx.session_id();
     let who = |which| world.session(which).unwrap_or(me);
     let ms = Duration::from_millis;
@@ -355,7 +355,7 @@ fn step(cx: &mut Cx<'_>, world: &Rc<World>, op: Op) -> Handled {
         Op::DetachChild(which) => drop(cx.detach_child(who(which))),
         Op::Signal(to, signal) => drop(cx.signal(who(to), SIGNALS[signal], world.token(OnDrop::Nothing))),
         Op::Unwatch => cx.sig_ignore("DIE"),
-        Op::Stop => cx.stop(),
+        Op::Stop => cx.stop_all(),
         Op::Fail => return Err(Failure::msg(ON_PURPOSE)),
         Op::Panic => std::panic::panic_any(ON_PURPOSE),
     }
@@ -420,7 +420,7 @@ async fn run(script: Script, budget: u32, end: End) -> Result<(), TestCaseError>
                 );
             }
         }
-        End::Stop => kernel.stop().unwrap(),
+        End::Stop => kernel.stop_all().unwrap(),
         End::Drop => {}
     }
     if !matches!(end, End::Drop) {
@@ -481,7 +481,7 @@ fn values_that_all_panic_when_dropped_are_all_dropped() {
         kernel.post(id, "post", bad()).unwrap();
         kernel.call::<_, ()>(id, "timer", bad()).unwrap();
     }
-    kernel.stop().unwrap();
+    kernel.stop_all().unwrap();
     assert_eq!(dropped.get(), 6);
     assert!(kernel.why_alive().is_empty());
     assert_eq!(UNEXPECTED.take(), Vec::<String>::new());

@@ -6,7 +6,7 @@
 use super::script::{ALIASES, KERNEL, Kind, Op, RINGS, SIGNALS, TAGS, Who};
 use super::{ON_PURPOSE, Token};
 use poe::event::{CHILD, ChildReason, DEFAULT, PARENT, START, STOP};
-use poe::{AlarmId, Context, Delta, Event, Failure, Kernel, Name, Postback, Reply, Session, SessionId, Signal, TaskId};
+use poe::{Context, Delta, Event, Failure, Kernel, Name, Postback, Reply, Session, SessionId, Signal, TaskId, TimerId};
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -30,7 +30,7 @@ pub(super) struct World {
     pub(super) script: RefCell<VecDeque<Vec<Op>>>,
     /// All that there ever were, by serial number.
     pub(super) sessions: RefCell<Vec<SessionId>>,
-    timers: RefCell<Vec<AlarmId>>,
+    timers: RefCell<Vec<TimerId>>,
     tasks: RefCell<Vec<(TaskId, Option<oneshot::Sender<()>>)>>,
     tokens: Cell<Token>,
     pub(super) log: RefCell<Vec<String>>,
@@ -161,12 +161,12 @@ pub(super) fn life(world: &Rc<World>, kind: Kind) -> poe::SessionBuilder<Life> {
     session
 }
 
-fn told(cx: &mut Cx<'_>, token: Token) -> poe::Handled {
+fn told(cx: &mut Cx<'_>, token: Token) -> poe::HandlerResult {
     batch(cx, token.to_string())
 }
 
 /// What every handler does.
-fn batch(cx: &mut Cx<'_>, came: String) -> poe::Handled {
+fn batch(cx: &mut Cx<'_>, came: String) -> poe::HandlerResult {
     let world = cx.heap.world.clone();
     let by = cx.caller_state().map_or("-".to_owned(), |n: Name| n.to_string());
     world.say(format!(
@@ -194,7 +194,7 @@ fn word<T>(result: Result<T, poe::Error>) -> String {
         Err(e) if e.is_no_such_session() => "gone",
         Err(e) if e.is_not_permitted() => "not permitted",
         Err(e) if e.is_alias_taken() => "taken",
-        Err(e) if e.is_no_such_alias() || e.is_no_such_alarm() || e.is_no_such_tag() => "none",
+        Err(e) if e.is_no_such_alias() || e.is_no_such_timer() || e.is_no_such_tag() => "none",
         Err(e) => return e.to_string(),
     }
     .to_owned()
@@ -302,7 +302,7 @@ fn step(cx: &mut Cx<'_>, world: &Rc<World>, op: Op) -> Result<String, Failure> {
             cx.sig_ignore(SIGNALS[signal]);
             return ok();
         }
-        Op::Handled => {
+        Op::HandlerResult => {
             cx.sig_handled();
             return ok();
         }
@@ -341,7 +341,7 @@ fn step(cx: &mut Cx<'_>, world: &Rc<World>, op: Op) -> Result<String, Failure> {
             return ok();
         }
         Op::Stop => {
-            cx.stop();
+            cx.stop_all();
             return ok();
         }
         Op::Fail => return Err(Failure::msg(format!("{ON_PURPOSE} {}", world.token()))),

@@ -819,7 +819,7 @@ impl Model {
                 }
                 ok()
             }
-            Op::Handled => {
+            Op::HandlerResult => {
                 self.handled = self.handled.map(|n| n + 1);
                 ok()
             }

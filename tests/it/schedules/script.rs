@@ -60,7 +60,7 @@ pub(super) enum Op {
     Signal(Who, usize),
     Watch(usize),
     Ignore(usize),
-    Handled,
+    HandlerResult,
     /// A future that is ready at once, or when another handler says so.
     Spawn {
         ready: bool,
@@ -142,7 +142,7 @@ fn op() -> impl Strategy<Value = Op> {
             4 => (to(), 0..SIGNALS.len()).prop_map(|(to, s)| Op::Signal(to, s)),
             3 => (0..SIGNALS.len()).prop_map(Op::Watch),
             1 => (0..SIGNALS.len()).prop_map(Op::Ignore),
-            3 => Just(Op::Handled),
+            3 => Just(Op::HandlerResult),
         ],
         5 => prop_oneof![
             3 => any::<bool>().prop_map(|ready| Op::Spawn { ready }),

@@ -2,7 +2,7 @@
 
 use super::{Cx, epoch, errno, is_about, kernel, seconds, soon};
 use poe::event::{START, STOP};
-use poe::{Alarm, AlarmId, AnyArg, Error, Session};
+use poe::{AnyArg, Error, Session, Timer, TimerId};
 use std::cell::Cell;
 use std::rc::Rc;
 use std::time::SystemTime;
@@ -25,7 +25,7 @@ fn text(arg: AnyArg) -> String {
     arg.downcast::<&'static str>().unwrap_or("").to_owned()
 }
 
-fn list(alarm: Alarm) -> String {
+fn list(alarm: Timer) -> String {
     format!("{} {} [{}]", alarm.event, seconds(alarm.due), text(alarm.arg))
 }
 
@@ -38,7 +38,7 @@ fn about(what: &str, time: SystemTime, from_now: u64) {
     out!("{what}: {found}");
 }
 
-fn by_id(cx: &mut Cx<'_>, foreign: AlarmId) -> AlarmId {
+fn by_id(cx: &mut Cx<'_>, foreign: TimerId) -> TimerId {
     out!("== IDs");
     let ids = [
         cx.alarm_set("e", epoch(FAR), ()),

@@ -2,7 +2,7 @@
 
 use super::{Cx, call_errno, kernel, named, nm, or_undef, soon};
 use poe::event::{START, STOP};
-use poe::{CallError, Context, Failure, Handled, PostError, Reply, Session, SessionBuilder, SessionId, Signal};
+use poe::{CallError, Context, Failure, HandlerResult, PostError, Reply, Session, SessionBuilder, SessionId, Signal};
 use std::cell::Cell;
 
 /// Who runs, as what, sent by whom, during which event.
@@ -53,7 +53,7 @@ pub(crate) async fn play() {
     let kernel = kernel();
     out!("== ahead of everything queued, nested, on one heap");
     session("B", |cx| cx.alias_set("B").unwrap())
-        .on("ask", |cx, n: i64| -> Handled<Reply<i64>> {
+        .on("ask", |cx, n: i64| -> HandlerResult<Reply<i64>> {
             out!("{}", facts(cx));
             let asker = cx.sender();
             let sum: i64 = cx.call(asker, "add", n)?;
@@ -73,7 +73,7 @@ pub(crate) async fn play() {
         })
         .on(STOP, |_, ()| ())
         .on("queued", |cx, ()| out!("{}", facts(cx)))
-        .on("go", |cx, ()| -> Handled {
+        .on("go", |cx, ()| -> HandlerResult {
             cx.yield_to("posted_in_go", ());
             out!("{}", facts(cx));
             *cx.heap = 6;
@@ -94,7 +94,7 @@ pub(crate) async fn play() {
 
     out!("== calling oneself leaves the outer event in place");
     session("A", |cx| cx.yield_to("outer", ()))
-        .on("outer", |cx, ()| -> Handled {
+        .on("outer", |cx, ()| -> HandlerResult {
             let me = cx.session_id();
             out!("{}", facts(cx));
             let result: i64 = cx.call(me, "inner", 1_i64)?;
@@ -107,7 +107,7 @@ pub(crate) async fn play() {
             );
             Ok(())
         })
-        .on("inner", |cx, depth: i64| -> Handled<Reply<i64>> {
+        .on("inner", |cx, depth: i64| -> HandlerResult<Reply<i64>> {
             let me = cx.session_id();
             out!("depth {depth}; {}", facts(cx));
             if depth == 2 {
@@ -117,7 +117,9 @@ pub(crate) async fn play() {
             let deeper: i64 = cx.call(me, "inner", depth + 1)?;
             Ok(Reply(deeper + 1))
         })
-        .on("throws", |_, ()| -> Handled { Err(Failure::msg("inner trouble")) })
+        .on("throws", |_, ()| -> HandlerResult {
+            Err(Failure::msg("inner trouble"))
+        })
         .on("posted", |cx, ()| out!("{}", facts(cx)))
         .create(&kernel)
         .unwrap();
@@ -128,7 +130,9 @@ pub(crate) async fn play() {
         cx.alias_set("B").unwrap();
         cx.sig("DIE", "caught");
     })
-    .on("throws", |_, ()| -> Handled { Err(Failure::msg("callee trouble")) })
+    .on("throws", |_, ()| -> HandlerResult {
+        Err(Failure::msg("callee trouble"))
+    })
     .on("caught", |cx, signal: Signal| {
         let die = signal.die().unwrap();
         out!(

@@ -122,7 +122,7 @@ pub(crate) async fn play() {
         cx.yield_to("go", ());
     })
     .on("go", |cx, ()| {
-        let child = session("brief", |cx| cx.stop()).create_in(cx);
+        let child = session("brief", |cx| cx.stop_all()).create_in(cx);
         out!(
             "create returned {}",
             if child.is_ok() { "a session" } else { "nothing" }

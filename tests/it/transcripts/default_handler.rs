@@ -2,7 +2,7 @@
 
 use super::{Cx, given, kernel, named, nm, soon};
 use poe::event::{CHILD, Child, DEFAULT, START, STOP, Unhandled};
-use poe::{AnyArg, Handled, Reply, Session, SessionBuilder, Signal, States};
+use poe::{AnyArg, HandlerResult, Reply, Session, SessionBuilder, Signal, States};
 
 fn session(name: &'static str, start: impl Fn(&mut Cx<'_>) + 'static) -> SessionBuilder<()> {
     Session::builder(()).on(START, move |cx, ()| {
@@ -169,7 +169,7 @@ pub(crate) async fn play() {
 
     out!("== events named like POE's own");
     Session::builder(0_u32)
-        .on(START, |cx, argument: Option<&'static str>| -> Handled {
+        .on(START, |cx, argument: Option<&'static str>| -> HandlerResult {
             named(cx.session_id(), "S");
             out!(
                 "_start, sender {}, argument {}",

@@ -2,7 +2,7 @@
 
 use super::{Cx, id_of, kernel, named, nm, or_undef, soon, told};
 use poe::event::{CHILD, ChildReason, PARENT, START, STOP};
-use poe::{Die, Failure, Handled, Kernel, Reply, Session, SessionBuilder, Signal};
+use poe::{Die, Failure, HandlerResult, Kernel, Reply, Session, SessionBuilder, Signal};
 use std::cell::Cell;
 use std::fmt;
 use std::rc::Rc;
@@ -51,7 +51,7 @@ fn quiet(options: Options) -> Options {
     Options { quiet: true, ..options }
 }
 
-fn fails(text: &str) -> Handled {
+fn fails(text: &str) -> HandlerResult {
     Err(Failure::msg(text))
 }
 

@@ -2,7 +2,7 @@
 
 use super::{Cx, kernel};
 use poe::event::{CHILD, START, STOP};
-use poe::{Failure, Handled, Kernel, Session, SessionBuilder, Signal};
+use poe::{Failure, HandlerResult, Kernel, Session, SessionBuilder, Signal};
 
 async fn run(kernel: &Kernel) {
     match kernel.run().await {
@@ -16,7 +16,7 @@ async fn run(kernel: &Kernel) {
     }
 }
 
-fn trouble(text: &str) -> Handled {
+fn trouble(text: &str) -> HandlerResult {
     Err(Failure::msg(text))
 }
 
@@ -28,7 +28,7 @@ fn session(name: &'static str) -> SessionBuilder<()> {
 }
 
 /// One whose `boom` fails, and whose handler of DIE is given.
-fn booms(name: &'static str, died: impl Fn(&mut Cx<'_>) -> Handled + 'static) -> SessionBuilder<()> {
+fn booms(name: &'static str, died: impl Fn(&mut Cx<'_>) -> HandlerResult + 'static) -> SessionBuilder<()> {
     session(name)
         .on(START, move |cx, ()| {
             cx.alias_set(name).unwrap();
@@ -89,7 +89,7 @@ pub(crate) async fn play() {
             cx.yield_to("boom", ());
         })
         .on("boom", |cx, ()| {
-            cx.stop();
+            cx.stop_all();
             out!("goes on");
             trouble("after the end")
         })

@@ -2,7 +2,7 @@
 
 use super::{given, kernel, posted, told};
 use poe::event::{CHILD, START, STOP};
-use poe::{Failure, Handled, Kernel, Reply, Session, Signal};
+use poe::{Failure, HandlerResult, Kernel, Reply, Session, Signal};
 
 /// `who` handles DIE: the parent, the child or nobody.
 fn family(kernel: &Kernel, who: &'static str) {
@@ -14,7 +14,7 @@ fn family(kernel: &Kernel, who: &'static str) {
         })
         .on("go", move |cx, ()| {
             let child = Session::builder(())
-                .on(START, |cx, ()| -> Handled {
+                .on(START, |cx, ()| -> HandlerResult {
                     out!("child _start");
                     cx.sig("DIE", "died");
                     cx.yield_to("event", ());
@@ -63,7 +63,7 @@ pub(crate) async fn play() {
     }
     out!("== outside any session");
     let session = Session::builder(())
-        .on(START, |_, ()| -> Handled { Err(Failure::msg("first breath")) })
+        .on(START, |_, ()| -> HandlerResult { Err(Failure::msg("first breath")) })
         .on(STOP, |_, ()| out!("_stop"))
         .create(&kernel);
     out!(

@@ -2,7 +2,7 @@
 
 use super::{given, kernel, soon, told};
 use poe::event::{CHILD, ChildReason, START, STOP};
-use poe::{Failure, Handled, Session, SessionBuilder, Signal};
+use poe::{Failure, HandlerResult, Session, SessionBuilder, Signal};
 
 fn session(name: &'static str) -> SessionBuilder<()> {
     Session::builder(())
@@ -18,7 +18,7 @@ fn session(name: &'static str) -> SessionBuilder<()> {
 
 /// One whose `_stop` fails.
 fn fails(name: &'static str, error: &'static str) -> SessionBuilder<()> {
-    session(name).on(STOP, move |_, ()| -> Handled {
+    session(name).on(STOP, move |_, ()| -> HandlerResult {
         out!("{name} _stop");
         Err(Failure::msg(error))
     })
@@ -71,7 +71,7 @@ pub(crate) async fn play() {
         .unwrap();
     session("T")
         .on(START, |cx, ()| cx.yield_to("boom", ()))
-        .on("boom", |_, ()| -> Handled { Err(Failure::msg("boom")) })
+        .on("boom", |_, ()| -> HandlerResult { Err(Failure::msg("boom")) })
         .create(&kernel)
         .unwrap();
     told(kernel.run().await);

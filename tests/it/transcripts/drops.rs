@@ -3,7 +3,7 @@
 
 use super::{kernel, soon};
 use poe::event::{CHILD, START, STOP};
-use poe::{Context, Event, Handled, Kernel, Postback, Session, SessionBuilder};
+use poe::{Context, Event, HandlerResult, Kernel, Postback, Session, SessionBuilder};
 use std::rc::Rc;
 
 /// It tells of its end.
@@ -108,7 +108,7 @@ async fn killed(kernel: &Kernel) {
         .create(kernel)
         .unwrap();
     session("killer", |cx| cx.yield_to("kill", ()))
-        .on("kill", move |cx, ()| -> Handled {
+        .on("kill", move |cx, ()| -> HandlerResult {
             let victim = session("victim", |_| ())
                 .on("send", move |cx, ()| cx.post(other, TAKE, Thing("from it")))
                 .create_in(cx)?;

@@ -2,7 +2,7 @@
 
 use super::{Cx, kernel_builder, soon, told};
 use poe::event::{CHILD, START, STOP};
-use poe::{CallError, Failure, Handled, Kernel, Session, SessionBuilder, Signal, Target};
+use poe::{CallError, Failure, HandlerResult, Kernel, Session, SessionBuilder, Signal, Target};
 
 fn session(name: &'static str, start: impl Fn(&mut Cx<'_>) + 'static) -> SessionBuilder<()> {
     let life = match name {
@@ -17,7 +17,7 @@ fn session(name: &'static str, start: impl Fn(&mut Cx<'_>) + 'static) -> Session
             cx.delay("bye", soon(life), ());
             start(cx);
         })
-        .on("boom", move |_, ()| -> Handled {
+        .on("boom", move |_, ()| -> HandlerResult {
             out!("{name} boom");
             Err(Failure::msg(format!("boom in {name}")))
         })
@@ -103,7 +103,7 @@ pub(crate) async fn play() {
     out!("== in _stop: one _stop, and run throws");
     session("A", nothing)
         .on("bye", |cx, ()| cx.alias_remove("A"))
-        .on(STOP, |_, ()| -> Handled {
+        .on(STOP, |_, ()| -> HandlerResult {
             out!("A _stop");
             Err(Failure::msg("stop of A"))
         })

@@ -2,24 +2,24 @@
 
 use super::{given, kernel, soon, told};
 use poe::event::{CHILD, ChildReason, PARENT, START, STOP};
-use poe::{Failure, Handled, Kernel, Reply, Session};
+use poe::{Failure, HandlerResult, Kernel, Reply, Session};
 
 async fn one_run(kernel: &Kernel, die_on_bad_exit: bool, exit: u32) {
     Session::builder(())
-        .on(START, move |cx, ()| -> Handled {
+        .on(START, move |cx, ()| -> HandlerResult {
             Session::builder(())
-                .on(START, |cx, ()| -> Handled {
+                .on(START, |cx, ()| -> HandlerResult {
                     cx.refcount_increment(cx.session_id(), "running")?;
                     cx.delay("ended", soon(10), ());
                     Ok(())
                 })
-                .on("ended", |cx, ()| -> Handled {
+                .on("ended", |cx, ()| -> HandlerResult {
                     out!("ended");
                     cx.refcount_decrement(cx.session_id(), "running")?;
                     Ok(())
                 })
                 .on(PARENT, |_, _| out!("_parent!"))
-                .on(STOP, move |_, ()| -> Handled<Reply<&'static str>> {
+                .on(STOP, move |_, ()| -> HandlerResult<Reply<&'static str>> {
                     out!("inner _stop");
                     if die_on_bad_exit && exit != 0 {
                         return Err(Failure::msg("bad exit"));
@@ -62,7 +62,7 @@ pub(crate) async fn play() {
         .unwrap();
     Session::builder(())
         .on(START, |_, ()| ())
-        .on(STOP, |_, ()| -> Handled {
+        .on(STOP, |_, ()| -> HandlerResult {
             out!("failing _stop");
             Err(Failure::msg("in _stop"))
         })
@@ -72,10 +72,10 @@ pub(crate) async fn play() {
 
     out!("== stop in a handler, and a failing _stop by it");
     Session::builder(())
-        .on(START, |cx, ()| -> Handled {
+        .on(START, |cx, ()| -> HandlerResult {
             Session::builder(())
                 .on(START, |cx, ()| cx.alias_set("a"))
-                .on(STOP, |_, ()| -> Handled {
+                .on(STOP, |_, ()| -> HandlerResult {
                     out!("child _stop");
                     Err(Failure::msg("first"))
                 })
@@ -84,7 +84,7 @@ pub(crate) async fn play() {
             Ok(())
         })
         .on("go", |cx, ()| {
-            cx.stop();
+            cx.stop_all();
             out!("stopped");
         })
         .on(CHILD, |_, _| ())

@@ -1,11 +1,11 @@
-//! What each filter makes of octets, and of records.
+//! What each filter makes of bytes, and of records.
 
 use bytes::{Bytes, BytesMut};
 use poe::filter::httpd::{Httpd, Incoming};
-use poe::filter::{Block, Filter, Grep, Layer, Line, Map, RecordBlock, Stackable, Stream};
+use poe::filter::{Block, Filter, Grep, Layer, Line, Map, Raw, RecordBlock, Stackable};
 
-fn quote(octets: impl AsRef<[u8]>) -> String {
-    format!("\"{}\"", octets.as_ref().escape_ascii())
+fn quote(bytes: impl AsRef<[u8]>) -> String {
+    format!("\"{}\"", bytes.as_ref().escape_ascii())
 }
 
 /// A record as the twin shows it.
@@ -49,11 +49,11 @@ impl Show for Incoming {
     }
 }
 
-fn shown(octets: &[u8]) -> String {
-    if octets.is_empty() {
+fn shown(bytes: &[u8]) -> String {
+    if bytes.is_empty() {
         "nothing".to_owned()
     } else {
-        quote(octets)
+        quote(bytes)
     }
 }
 
@@ -71,15 +71,15 @@ fn reads<F: Filter<Input: Show>>(tag: &str, filter: &mut F, reads: &[&str]) {
         };
         out!("{tag}{} gives {records}", quote(read));
     }
-    out!("{tag}pending {}", shown(filter.get_pending()));
+    out!("{tag}pending {}", shown(filter.pending()));
 }
 
 fn puts<F: Filter>(filter: &mut F, records: impl IntoIterator<Item = F::Output>) {
-    let mut octets = BytesMut::new();
+    let mut bytes = BytesMut::new();
     for record in records {
-        filter.put(record, &mut octets).unwrap();
+        filter.put(record, &mut bytes).unwrap();
     }
-    out!("  put gives {}", quote(octets));
+    out!("  put gives {}", quote(bytes));
 }
 
 fn texts(words: &[&str]) -> Vec<String> {
@@ -102,8 +102,8 @@ pub(crate) async fn play() {
     puts(&mut Line::new().output_literal("!"), texts(&["a", "b"]));
 
     out!("== stream");
-    reads("  ", &mut Stream::new(), &["abc", "d\0e"]);
-    puts(&mut Stream::new(), bytes(&["a", "", "b"]));
+    reads("  ", &mut Raw::new(), &["abc", "d\0e"]);
+    puts(&mut Raw::new(), bytes(&["a", "", "b"]));
 
     out!("== block");
     reads("  ", &mut Block::fixed(4), &["12345", "678", "90"]);

@@ -5,7 +5,7 @@ use crate::wheel_follow_tail::Folder;
 use poe::event::{START, STOP};
 use poe::filter::Line;
 use poe::wheel::{FollowTail, FollowTailBuilder, Input, IoError};
-use poe::{Event, Handled, Session, WheelId};
+use poe::{Event, HandlerResult, Session, WheelId};
 use std::fs::{OpenOptions, hard_link, remove_file, rename, write};
 use std::io::Write;
 use std::path::Path;
@@ -41,7 +41,7 @@ async fn follow(
     }
     let kernel = kernel();
     Session::builder((None::<FollowTail>, 0))
-        .on(START, move |cx, ()| -> Handled {
+        .on(START, move |cx, ()| -> HandlerResult {
             let wheel = with(&path).reset(RESET).idle(IDLE).error(ERROR).poll_interval(soon(20));
             cx.heap.0 = Some(wheel.start(cx)?);
             Ok(())
@@ -97,5 +97,5 @@ pub(crate) async fn play() {
     follow("a partial line at a roll", Some(""), plain, partial).await;
     follow("from the start", Some("a\nb\n"), from_start, &[]).await;
     let from_last = move |path: &Path| plain(path).seek_back(4);
-    follow("from the last octets", Some("a\nb\nc\n"), from_last, &[]).await;
+    follow("from the last bytes", Some("a\nb\nc\n"), from_last, &[]).await;
 }

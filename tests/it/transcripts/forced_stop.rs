@@ -2,7 +2,7 @@
 
 use super::{Cx, kernel};
 use poe::event::{CHILD, PARENT, START, STOP};
-use poe::{Event, Handled, Session, SessionBuilder};
+use poe::{Event, HandlerResult, Session, SessionBuilder};
 
 const TOLD: Event<()> = Event::new("told");
 const TELL: Event<&'static str> = Event::new("tell");
@@ -22,7 +22,7 @@ fn session(name: &'static str) -> SessionBuilder<()> {
 }
 
 /// P lives by its child S alone; Q and R by what they and S have sent each other; S is sent TERM.
-async fn scene(steps: impl Fn(&mut Cx<'_>) -> Handled + 'static) {
+async fn scene(steps: impl Fn(&mut Cx<'_>) -> HandlerResult + 'static) {
     let kernel = kernel();
     session("P")
         .on(START, |cx, ()| session("S").create_in(cx).map(drop))
@@ -33,7 +33,7 @@ async fn scene(steps: impl Fn(&mut Cx<'_>) -> Handled + 'static) {
             cx.yield_to("go", ());
             cx.alias_set("Q")
         })
-        .on("go", move |cx, ()| -> Handled {
+        .on("go", move |cx, ()| -> HandlerResult {
             cx.signal("S", "TERM", ())?;
             steps(cx)?;
             cx.call("R", LET_GO, ())?;

@@ -2,7 +2,7 @@
 
 use super::{Cx, epoch, kernel, soon};
 use poe::event::{START, STOP};
-use poe::{Handled, Session};
+use poe::{HandlerResult, Session};
 use std::time::SystemTime;
 
 type Path = (&'static str, fn(&mut Cx<'_>));
@@ -57,7 +57,7 @@ const PATHS: [Path; 10] = [
 
 const BASE: i64 = 4_000_000_000;
 
-fn among_many(cx: &mut Cx<'_>) -> Handled {
+fn among_many(cx: &mut Cx<'_>) -> HandlerResult {
     let [third, _, first] = [3, 2, 1].map(|n| cx.alarm_set(format!("at 25, {n}"), epoch(BASE + 25), ()));
     cx.alarm_adjust(first, -1.0)?;
     cx.alarm_adjust(third, 1.0)?;

@@ -3,7 +3,7 @@
 
 use super::{kernel, soon};
 use poe::event::{CHILD, PARENT, START, STOP};
-use poe::{Context, Event, Handled, Reply, Session, SessionBuilder, SessionId};
+use poe::{Context, Event, HandlerResult, Reply, Session, SessionBuilder, SessionId};
 
 const GET_ALIAS: Event<(), String> = Event::new("get_alias");
 const DETACH_CHILD: Event<String> = Event::new("detach_child");
@@ -20,7 +20,7 @@ fn ask(cx: &mut Cx<'_>, whom: SessionId) -> String {
 
 fn session(name: String, start: impl Fn(&mut Cx<'_>) + 'static) -> SessionBuilder<String> {
     Session::builder(name)
-        .on(START, move |cx, ()| -> Handled {
+        .on(START, move |cx, ()| -> HandlerResult {
             cx.alias_set(&cx.heap)?;
             start(cx);
             Ok(())
@@ -35,7 +35,7 @@ fn session(name: String, start: impl Fn(&mut Cx<'_>) + 'static) -> SessionBuilde
         })
         .on(GET_ALIAS, |cx, ()| Reply(cx.heap.clone()))
         .on("detach_self", |cx, ()| cx.detach_myself())
-        .on(DETACH_CHILD, |cx, child| -> Handled {
+        .on(DETACH_CHILD, |cx, child| -> HandlerResult {
             let child = cx.alias_resolve(&child)?;
             Ok(cx.detach_child(child)?)
         })
@@ -43,7 +43,7 @@ fn session(name: String, start: impl Fn(&mut Cx<'_>) + 'static) -> SessionBuilde
         .on(STOP, |cx, ()| out!("{} _stop", *cx.heap))
 }
 
-fn run_tests(cx: &mut Cx<'_>) -> Handled {
+fn run_tests(cx: &mut Cx<'_>) -> HandlerResult {
     out!("== by themselves");
     for n in 1..=3 {
         cx.call::<(), ()>(format!("c{n}_1"), "detach_self", ())?;

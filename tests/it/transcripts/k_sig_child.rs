@@ -3,14 +3,14 @@
 use super::k_signals::{pid, sleeper};
 use super::*;
 use poe::event::{START, STOP};
-use poe::{ChildExit, Event, Handled, Session, Signal};
+use poe::{Event, HandlerResult, ProcessExit, Session, Signal};
 use rustix::process::{Signal as Number, kill_process};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command};
 
-const ENDED: Event<ChildExit<&'static str>> = Event::new("ended");
+const ENDED: Event<ProcessExit<&'static str>> = Event::new("ended");
 
-fn told(name: &str, sender: SessionId, exit: &ChildExit<&str>, of: u32) {
+fn told(name: &str, sender: SessionId, exit: &ProcessExit<&str>, of: u32) {
     let which = if exit.pid == of { "that one" } else { "another" };
     let status = exit.status.unwrap().into_raw();
     out!(
@@ -22,7 +22,7 @@ fn told(name: &str, sender: SessionId, exit: &ChildExit<&str>, of: u32) {
 
 fn watcher(kernel: &Kernel, name: &'static str, of: u32, own: &'static str, start: impl Fn(&mut Cx<'_>) + 'static) {
     Session::builder(())
-        .on(START, move |cx, ()| -> Handled {
+        .on(START, move |cx, ()| -> HandlerResult {
             cx.sig_child(of, ENDED, own)?;
             start(cx);
             Ok(())
@@ -50,7 +50,7 @@ pub(crate) async fn play() {
     watcher(&kernel, "watcher", of, "own", |_| ());
     watcher(&kernel, "watcher", of, "own", |_| ());
     Session::builder(())
-        .on(START, |cx, ()| -> Handled {
+        .on(START, |cx, ()| -> HandlerResult {
             cx.sig("CHLD", "ended");
             cx.alias_set("blanket")?;
             cx.yield_to("kill", ());
@@ -58,8 +58,8 @@ pub(crate) async fn play() {
         })
         .on("kill", move |_, ()| kill_process(pid(of), Number::KILL).unwrap())
         .on("ended", move |cx, signal: Signal| {
-            let ChildExit { pid, status, .. } = *signal.child().unwrap();
-            told("blanket", cx.sender(), &ChildExit { pid, status, extra: "" }, of);
+            let ProcessExit { pid, status, .. } = *signal.child().unwrap();
+            told("blanket", cx.sender(), &ProcessExit { pid, status, extra: "" }, of);
         })
         .on(STOP, |_, ()| out!("blanket _stop"))
         .create(&kernel)

@@ -2,7 +2,7 @@
 
 use super::*;
 use poe::event::{CHILD, START, STOP};
-use poe::{Event, Handled, Session, SessionId, Signal};
+use poe::{Event, HandlerResult, Session, SessionId, Signal};
 use rustix::process::{Pid, Signal as Number, getpid, kill_process};
 use std::collections::HashSet;
 use std::os::unix::process::ExitStatusExt;
@@ -27,7 +27,7 @@ pub(crate) fn pid(child: u32) -> Pid {
 async fn eight_children(kernel: &Kernel) {
     out!("== eight children are killed at once");
     Session::builder((HashSet::<u32>::new(), Vec::<Child>::new()))
-        .on(START, |cx, ()| -> Handled {
+        .on(START, |cx, ()| -> HandlerResult {
             cx.sig("CHLD", ENDED);
             cx.alias_set("keeps it")?;
             let (left, children) = &mut *cx.heap;
@@ -76,10 +76,10 @@ async fn eight_children(kernel: &Kernel) {
 async fn client_and_server(kernel: &Kernel) {
     out!("== two sessions that wait for each other are idle");
     Session::builder(())
-        .on(START, |cx, ()| -> Handled {
+        .on(START, |cx, ()| -> HandlerResult {
             Session::builder(())
                 .on(START, |cx, ()| cx.alias_set("server"))
-                .on("do_thing", |cx, n: i32| -> Handled {
+                .on("do_thing", |cx, n: i32| -> HandlerResult {
                     out!("do_thing {n}");
                     let sender: SessionId = cx.sender();
                     cx.post(sender, "thing_done", n)?;
@@ -101,7 +101,7 @@ async fn client_and_server(kernel: &Kernel) {
 async fn to_oneself(kernel: &Kernel) {
     out!("== USR1 and PIPE to oneself");
     Session::builder(0)
-        .on(START, |cx, ()| -> Handled {
+        .on(START, |cx, ()| -> HandlerResult {
             cx.sig_with("USR1", GOT, "first");
             cx.sig_with("PIPE", GOT, "second");
             cx.alias_set("waiting")?;
@@ -113,7 +113,7 @@ async fn to_oneself(kernel: &Kernel) {
             raise(number);
             out!("sent 1");
         })
-        .on(GOT, |cx, signal| -> Handled {
+        .on(GOT, |cx, signal| -> HandlerResult {
             let from = nm(cx.sender());
             out!(
                 "got {} ({}) from {from}",
@@ -141,7 +141,7 @@ const GENERATIONS: [&str; 3] = ["parent", "child", "grandchild"];
 fn generation(depth: usize, handler: &'static str) -> poe::SessionBuilder<()> {
     let name = GENERATIONS[depth];
     Session::builder(())
-        .on(START, move |cx, ()| -> Handled {
+        .on(START, move |cx, ()| -> HandlerResult {
             cx.sig("TERM", "term");
             cx.alias_set(name)?;
             if depth < 2 {

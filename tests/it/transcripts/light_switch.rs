@@ -3,13 +3,13 @@
 
 use super::kernel;
 use poe::event::{CHILD, DEFAULT, SILENT, START, STOP};
-use poe::{Handled, Kernel, Nfa, Session, SessionId};
+use poe::{HandlerResult, Kernel, Nfa, Session, SessionId};
 
 async fn light(kernel: &Kernel) {
     out!("== a light is on after each odd push");
     let switch = Nfa::builder(())
         .state("initial", |s| {
-            s.on("start", |cx, ()| -> Handled {
+            s.on("start", |cx, ()| -> HandlerResult {
                 cx.alias_set("switch")?;
                 cx.goto_state("off", SILENT, ())?;
                 out!("start");
@@ -18,7 +18,7 @@ async fn light(kernel: &Kernel) {
             .on(DEFAULT, |_, _| ())
         })
         .state("off", |s| {
-            s.on("enter", |cx, pusher: SessionId| -> Handled {
+            s.on("enter", |cx, pusher: SessionId| -> HandlerResult {
                 out!("off: enter from {}", cx.state_of_event().unwrap());
                 Ok(cx.post(pusher, "visibility", "dark")?)
             })
@@ -30,7 +30,7 @@ async fn light(kernel: &Kernel) {
             .on(DEFAULT, |_, _| ())
         })
         .state("on", |s| {
-            s.on("enter", |cx, pusher: SessionId| -> Handled {
+            s.on("enter", |cx, pusher: SessionId| -> HandlerResult {
                 out!("on: enter from {}", cx.state_of_event().unwrap());
                 Ok(cx.post(pusher, "visibility", "bright")?)
             })
@@ -45,7 +45,7 @@ async fn light(kernel: &Kernel) {
         .unwrap();
     switch.goto_state(&mut &*kernel, "initial", "start", ()).unwrap();
     Session::builder(0)
-        .on(START, |cx, ()| -> Handled {
+        .on(START, |cx, ()| -> HandlerResult {
             cx.alias_set("operator")?;
             cx.yield_to("push", ());
             Ok(())
@@ -70,10 +70,10 @@ async fn light(kernel: &Kernel) {
 async fn brief(kernel: &Kernel) {
     out!("== one that stops itself in its first state");
     Session::builder(())
-        .on(START, |cx, ()| -> Handled {
+        .on(START, |cx, ()| -> HandlerResult {
             let machine = Nfa::builder(())
                 .state("initial", |s| {
-                    s.on("start", |cx, ()| -> Handled {
+                    s.on("start", |cx, ()| -> HandlerResult {
                         cx.alias_set("brief")?;
                         cx.stop();
                         cx.yield_to("late", ());
@@ -105,27 +105,27 @@ async fn server(kernel: &Kernel) {
     out!("== a server that computes in a state which it calls");
     let server = Nfa::builder(Fibonacci::default())
         .state("initial", |s| {
-            s.on("start", |cx, ()| -> Handled {
+            s.on("start", |cx, ()| -> HandlerResult {
                 cx.alias_set("server")?;
                 cx.goto_state("listen", SILENT, ())
             })
             .on(DEFAULT, |_, _| ())
         })
         .state("listen", |s| {
-            s.on("request", |cx, n: u64| -> Handled {
+            s.on("request", |cx, n: u64| -> HandlerResult {
                 cx.runstate.client = Some(cx.sender());
                 cx.call_state::<_, u64>("answer", "calculate", "start", n)?;
                 out!("listen: request {n}");
                 Ok(())
             })
-            .on("answer", |cx, f: u64| -> Handled {
+            .on("answer", |cx, f: u64| -> HandlerResult {
                 out!("listen: answer {f}");
                 Ok(cx.post(cx.runstate.client.unwrap(), "fib", f)?)
             })
             .on(DEFAULT, |_, _| ())
         })
         .state("calculate", |s| {
-            s.on("start", |cx, n: u64| -> Handled {
+            s.on("start", |cx, n: u64| -> HandlerResult {
                 out!("calculate: start {n}");
                 if n < 2 {
                     return cx.return_state(n);
@@ -135,7 +135,7 @@ async fn server(kernel: &Kernel) {
                 cx.yield_to("next", ());
                 Ok(())
             })
-            .on("next", |cx, ()| -> Handled {
+            .on("next", |cx, ()| -> HandlerResult {
                 let (a, b) = cx.runstate.pair;
                 cx.runstate.pair = (b, a + b);
                 out!("calculate: next {}", a + b);
@@ -152,7 +152,7 @@ async fn server(kernel: &Kernel) {
         .unwrap();
     server.goto_state(&mut &*kernel, "initial", "start", ()).unwrap();
     Session::builder(vec![5_u64, 2, 1, 0])
-        .on(START, |cx, ()| -> Handled {
+        .on(START, |cx, ()| -> HandlerResult {
             cx.alias_set("client")?;
             cx.yield_to("ask", ());
             Ok(())

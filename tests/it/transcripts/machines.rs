@@ -3,7 +3,7 @@
 
 use super::kernel;
 use poe::event::{DEFAULT, START, STOP};
-use poe::{Callback, Event, Handled, Kernel, Postback, Reply, Session};
+use poe::{Callback, Event, HandlerResult, Kernel, Postback, Reply, Session};
 
 const COUNT: Event<u32> = Event::new("count");
 const NEXT: Event<u32, u32> = Event::new("next_count");
@@ -13,7 +13,7 @@ async fn machines(kernel: &Kernel) {
     for id in 1..=3_u32 {
         Session::builder(0_u32)
             .on(START, |cx, id: u32| cx.yield_to(COUNT, id))
-            .on(COUNT, |cx, id| -> Handled {
+            .on(COUNT, |cx, id| -> HandlerResult {
                 let me = cx.session_id();
                 let whose = if cx.sender() == me { "own" } else { "foreign" };
                 out!("{id}: count {}, {whose} from {}", *cx.heap, cx.caller_state().unwrap());
@@ -61,7 +61,7 @@ async fn client_and_server(kernel: &Kernel) {
     out!("== postbacks come later, callbacks at once");
     Session::builder(0_u32)
         .on(START, |cx, ()| cx.alias_set("server"))
-        .on(QUERY, |cx, answer| -> Handled {
+        .on(QUERY, |cx, answer| -> HandlerResult {
             out!("query from {}", cx.caller_state().unwrap());
             *cx.heap += 1;
             let response = *cx.heap;
@@ -77,7 +77,7 @@ async fn client_and_server(kernel: &Kernel) {
         .unwrap();
     Session::builder(0_u32)
         .on(START, |cx, ()| cx.yield_to("ask", ()))
-        .on("ask", |cx, ()| -> Handled {
+        .on("ask", |cx, ()| -> HandlerResult {
             out!("ask");
             *cx.heap += 1;
             let postback = cx.postback("response", *cx.heap);

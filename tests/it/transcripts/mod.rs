@@ -150,7 +150,7 @@ fn errno(error: &Error) -> &'static str {
     match error {
         e if e.is_alias_taken() => "EEXIST",
         e if e.is_not_permitted() => "EPERM",
-        e if e.is_no_such_session() || e.is_no_such_alias() || e.is_no_such_alarm() => "ESRCH",
+        e if e.is_no_such_session() || e.is_no_such_alias() || e.is_no_such_timer() => "ESRCH",
         e if e.is_no_such_tag() => "no such tag",
         _ => "another error",
     }

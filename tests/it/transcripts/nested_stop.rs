@@ -9,7 +9,7 @@ const DEPTH: u32 = 4;
 
 fn stops(cx: &mut Cx<'_>, n: u32) {
     out!("{n} stops the kernel");
-    cx.stop();
+    cx.stop_all();
     let active = if cx.active_session().is_kernel() {
         "kernel"
     } else {

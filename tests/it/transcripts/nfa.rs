@@ -2,7 +2,7 @@
 
 use super::{kernel, named, nm, soon};
 use poe::event::{CHILD, Child, ChildReason, DEFAULT, LEAVE, PARENT, SILENT, START, STOP};
-use poe::{Handled, Kernel, Machine, Nfa, NfaBuilder, Session, Signal};
+use poe::{HandlerResult, Kernel, Machine, Nfa, NfaBuilder, Session, Signal};
 
 type S = &'static str;
 type Mx<'k> = Machine<'k, S, u32>;
@@ -67,7 +67,7 @@ pub(crate) async fn play() {
     out!("== the first goto acts at once, later ones are queued");
     machine()
         .state("first", |s| {
-            s.on("enter", |cx, ()| -> Handled {
+            s.on("enter", |cx, ()| -> HandlerResult {
                 say(cx, ());
                 cx.yield_to("a", ());
                 cx.goto_state("second", "enter", 7)?;
@@ -91,7 +91,7 @@ pub(crate) async fn play() {
     out!("== a state may be gone to without a word, and to itself");
     machine()
         .state("first", |s| {
-            s.on("enter", |cx, ()| -> Handled {
+            s.on("enter", |cx, ()| -> HandlerResult {
                 say(cx, ());
                 *cx.runstate += 1;
                 match *cx.runstate {
@@ -151,7 +151,7 @@ pub(crate) async fn play() {
             .on("hello", say)
         })
         .state("inner", |s| {
-            s.on("enter", |cx, ()| -> Handled {
+            s.on("enter", |cx, ()| -> HandlerResult {
                 say(cx, ());
                 cx.return_state(1)?;
                 cx.yield_to("hello", ());
@@ -173,7 +173,7 @@ async fn immediate(kernel: &Kernel) {
     machine()
         .immediate()
         .state("outer", |s| {
-            s.on("enter", |cx, ()| -> Handled {
+            s.on("enter", |cx, ()| -> HandlerResult {
                 say(cx, ());
                 cx.yield_to("later", ());
                 cx.goto_state("second", "enter", 1)?;
@@ -184,7 +184,7 @@ async fn immediate(kernel: &Kernel) {
             .on(LEAVE, say)
         })
         .state("second", |s| {
-            s.on("enter", |cx, _: i32| -> Handled {
+            s.on("enter", |cx, _: i32| -> HandlerResult {
                 say(cx, ());
                 cx.call_state::<_, S>("answer", "third", "enter", ())?;
                 out!("second goes on, now {}", cx.get_current_state().unwrap());
@@ -195,7 +195,7 @@ async fn immediate(kernel: &Kernel) {
             .on("later", say)
         })
         .state("third", |s| {
-            s.on("enter", |cx, ()| -> Handled {
+            s.on("enter", |cx, ()| -> HandlerResult {
                 say(cx, ());
                 cx.return_state("an answer")?;
                 out!("third goes on, now {}", cx.get_current_state().unwrap());
@@ -213,7 +213,7 @@ async fn look_up(kernel: &Kernel) {
     out!("== where a handler is looked for");
     machine()
         .state("first", |s| {
-            s.on("enter", |cx, ()| -> Handled {
+            s.on("enter", |cx, ()| -> HandlerResult {
                 named(cx.session_id(), "M");
                 cx.state("both", never);
                 cx.state("shared", |cx, ()| out!("{}, the shared one", facts(cx)));
@@ -244,7 +244,7 @@ async fn wrong(kernel: &Kernel) {
     catcher(kernel, |cx| {
         machine()
             .state("first", |s| {
-                s.on("enter", |cx, ()| -> Handled {
+                s.on("enter", |cx, ()| -> HandlerResult {
                     named(cx.session_id(), "M");
                     cx.yield_to("unknown", ());
                     cx.goto_state("nowhere", SILENT, ())?;

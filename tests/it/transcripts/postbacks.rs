@@ -35,7 +35,7 @@ fn sent(postback: &Answer, arg: &'static str) -> &'static str {
     }
 }
 
-fn is_there(kernel: poe::Turn<'_>, id: poe::SessionId) -> String {
+fn is_there(kernel: poe::KernelRef<'_>, id: poe::SessionId) -> String {
     if kernel.is_alive(id) {
         nm(id)
     } else {

@@ -4,7 +4,7 @@ use super::kernel;
 use poe::event::START;
 use poe::filter::Line;
 use poe::wheel::{Input, IoError, ReadWrite, ReadWriteBuilder};
-use poe::{Context, Event, Handled, Kernel, Session, SessionBuilder, WheelId};
+use poe::{Context, Event, HandlerResult, Kernel, Session, SessionBuilder, WheelId};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
@@ -21,10 +21,10 @@ fn wheel<'a>(cx: &'a Context<'_, Heap>) -> &'a ReadWrite {
     cx.heap.as_ref().expect("the wheel is there")
 }
 
-/// Our end, and the other one with some octets written to it.
-async fn pair(octets: &str) -> (DuplexStream, DuplexStream) {
+/// Our end, and the other one with some bytes written to it.
+async fn pair(bytes: &str) -> (DuplexStream, DuplexStream) {
     let (ours, mut peer) = duplex(4096);
-    peer.write_all(octets.as_bytes()).await.unwrap();
+    peer.write_all(bytes.as_bytes()).await.unwrap();
     (ours, peer)
 }
 
@@ -38,7 +38,7 @@ async fn rest(mut peer: DuplexStream) -> String {
 fn session(ours: DuplexStream, build: impl Fn(ReadWriteBuilder) -> ReadWriteBuilder + 'static) -> SessionBuilder<Heap> {
     let ours = Cell::new(Some(ours));
     Session::builder(None)
-        .on(START, move |cx, ()| -> Handled {
+        .on(START, move |cx, ()| -> HandlerResult {
             let builder = ReadWrite::builder(ours.take().expect("a session starts once"));
             *cx.heap = Some(build(builder.input(Line::new(), LINE).error(ERROR).flushed(FLUSHED)).start(cx)?);
             cx.yield_to("go", ());
@@ -76,7 +76,7 @@ pub(crate) async fn play() {
     let (reads, writes) = tokio::io::split(peer);
     let writes = RefCell::new(Some(writes));
     let session = session(ours, |b| b)
-        .on("go", |cx, ()| -> Handled {
+        .on("go", |cx, ()| -> HandlerResult {
             wheel(cx).pause_input();
             wheel(cx).put("never written")?;
             wheel(cx).shutdown_output();
@@ -115,19 +115,19 @@ async fn writes(kernel: &Kernel) {
     let (ours, peer) = pair("").await;
     let flushes = Rc::new(Cell::new(0));
     let low = session(ours, |b| b.watermarks(20, 10).low(LOW))
-        .on("go", |cx, ()| -> Handled {
+        .on("go", |cx, ()| -> HandlerResult {
             for _ in 0..3 {
                 let high = wheel(cx).put("01234567")?.is_high();
                 out!("  put {}", if high { "high" } else { "normal" });
             }
             out!(
-                "  {} octets, {} messages",
-                wheel(cx).out_octets(),
+                "  {} bytes, {} messages",
+                wheel(cx).buffered_bytes(),
                 wheel(cx).out_messages()
             );
             Ok(())
         })
-        .on(FLUSHED, move |cx, _| -> Handled {
+        .on(FLUSHED, move |cx, _| -> HandlerResult {
             out!("  flushed");
             flushes.set(flushes.get() + 1);
             if flushes.get() == 1 {
@@ -143,11 +143,11 @@ async fn writes(kernel: &Kernel) {
     out!("== a flush by hand");
     let (ours, peer) = pair("").await;
     let by_hand = session(ours, |b| b)
-        .on("go", |cx, ()| -> Handled {
+        .on("go", |cx, ()| -> HandlerResult {
             wheel(cx).put("one")?;
-            out!("  {} octets", wheel(cx).out_octets());
+            out!("  {} bytes", wheel(cx).buffered_bytes());
             wheel(cx).flush();
-            out!("  back with {} octets", wheel(cx).out_octets());
+            out!("  back with {} bytes", wheel(cx).buffered_bytes());
             cx.delay("end", Duration::from_millis(100), ());
             Ok(())
         })
@@ -160,7 +160,7 @@ async fn filters(kernel: &Kernel) {
     out!("== a change of the input filter in the handler of a record");
     let (ours, mut peer) = pair("abc|de,f").await;
     peer.shutdown().await.unwrap();
-    let input = session(ours, |b| b.input(Line::new().literal("|"), LINE)).on(LINE, |cx, input| -> Handled {
+    let input = session(ours, |b| b.input(Line::new().literal("|"), LINE)).on(LINE, |cx, input| -> HandlerResult {
         out!("  line {}", input.record);
         if input.record == "abc" {
             wheel(cx).set_input_filter(Line::new().literal(","), LINE)?;
@@ -173,7 +173,7 @@ async fn filters(kernel: &Kernel) {
     out!("== a change of the output filter is for what is put later");
     let (ours, peer) = pair("").await;
     let output = session(ours, |b| b)
-        .on("go", |cx, ()| -> Handled {
+        .on("go", |cx, ()| -> HandlerResult {
             wheel(cx).put("one")?;
             wheel(cx).set_output_filter(Line::new().literal("|"))?;
             wheel(cx).put("two")?;

@@ -2,7 +2,7 @@
 
 use super::{Cx, code, kernel, nm, or_undef, posted, soon, told};
 use poe::event::{CHILD, START, STOP};
-use poe::{Failure, Handled, Kernel, Session, SessionBuilder, SessionId, Signal};
+use poe::{Failure, HandlerResult, Kernel, Session, SessionBuilder, SessionId, Signal};
 use std::cell::Cell;
 use std::rc::Rc;
 
@@ -105,7 +105,7 @@ pub(crate) async fn play() {
             active(cx.active_session()),
             or_undef(cx.active_event())
         );
-        cx.stop();
+        cx.stop_all();
         out!("stop gave undef");
         out!(
             "active after: {}, {}",
@@ -129,16 +129,16 @@ pub(crate) async fn play() {
 
     out!("== stop outside of run, with sessions");
     session("S", event).create(&kernel).unwrap();
-    kernel.stop().unwrap();
+    kernel.stop_all().unwrap();
     run(&kernel).await;
 
     out!("== stop without sessions");
-    kernel.stop().unwrap();
+    kernel.stop_all().unwrap();
     run(&kernel).await;
 
     out!("== run again after a throw");
     session("S", |cx| cx.yield_to("boom", ()))
-        .on("boom", |_, ()| -> Handled { Err(Failure::msg("boom")) })
+        .on("boom", |_, ()| -> HandlerResult { Err(Failure::msg("boom")) })
         .create(&kernel)
         .unwrap();
     run(&kernel).await;

@@ -4,7 +4,7 @@ use super::*;
 use poe::event::{START, STOP};
 use poe::filter::Line;
 use poe::wheel::{Input, Run, RunError};
-use poe::{ChildExit, Event, Handled, Session, WheelId};
+use poe::{Event, HandlerResult, ProcessExit, Session, WheelId};
 use std::process::Command;
 
 const STDOUT: Event<Input<String>> = Event::new("stdout");
@@ -12,7 +12,7 @@ const STDERR: Event<Input<String>> = Event::new("stderr");
 const FLUSHED: Event<WheelId> = Event::new("flushed");
 const ERROR: Event<RunError> = Event::new("error");
 const CLOSE: Event<WheelId> = Event::new("close");
-const REAPED: Event<ChildExit> = Event::new("reaped");
+const REAPED: Event<ProcessExit> = Event::new("reaped");
 
 #[derive(Default)]
 struct Heap {
@@ -31,7 +31,7 @@ async fn program(title: &str, script: &'static str, quiet: bool, then: fn(&Run, 
         }
     };
     Session::builder(Heap::default())
-        .on(START, move |cx, ()| -> Handled {
+        .on(START, move |cx, ()| -> HandlerResult {
             let mut command = Command::new("sh");
             command.args(["-c", script]);
             let builder = Run::builder(command).error(ERROR).close(CLOSE).stdin_flushed(FLUSHED);

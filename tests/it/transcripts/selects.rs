@@ -208,8 +208,8 @@ async fn sockets(kernel: &Kernel) {
 
     out!("== the end of a stream can be read, and read again");
     drop(far);
-    let mut octets = [0; 10];
-    assert_eq!((&near).read(&mut octets).unwrap(), 1);
+    let mut bytes = [0; 10];
+    assert_eq!((&near).read(&mut bytes).unwrap(), 1);
     let (file, reads) = (again(), counter());
     let near = RefCell::new(near);
     session(move |cx| cx.select_read(&file, "readable", ()).unwrap())

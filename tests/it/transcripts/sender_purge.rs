@@ -108,7 +108,7 @@ pub(crate) async fn play() {
             .unwrap();
     })
     .on("go", |cx, ()| {
-        cx.stop();
+        cx.stop_all();
         out!("queued items: {}", cx.event_count());
     })
     .on(CHILD, |_, _| ())

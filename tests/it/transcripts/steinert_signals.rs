@@ -104,7 +104,7 @@ pub(crate) async fn play() {
     out!("== the last handler stops the kernel");
     let stops: Moo = |n, cx, _| {
         if n == 1 {
-            cx.stop();
+            cx.stop_all();
             out!("stopped");
         }
     };

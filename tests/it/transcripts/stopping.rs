@@ -177,7 +177,7 @@ pub(crate) async fn play() {
     };
     session("A", start, |_| ())
         .on("go", |cx, ()| {
-            cx.stop();
+            cx.stop_all();
             out!("A goes on");
         })
         .on("never", |_, ()| out!("never!"))

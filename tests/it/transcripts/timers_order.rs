@@ -2,7 +2,7 @@
 
 use super::{Cx, busy, epoch, kernel, seconds, soon};
 use poe::event::{DEFAULT, START, STOP};
-use poe::{AlarmId, Kernel, Session, States};
+use poe::{Kernel, Session, States, TimerId};
 use std::cell::Cell;
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -52,14 +52,14 @@ impl Seen {
     }
 }
 
-fn xyz(cx: &Cx<'_>) -> AlarmId {
+fn xyz(cx: &Cx<'_>) -> TimerId {
     let x = cx.alarm_set("x", epoch(100), ());
     cx.alarm_set("y", epoch(100), ());
     cx.alarm_set("z", epoch(100), ());
     x
 }
 
-fn adjust(cx: &Cx<'_>, name: &str, id: AlarmId, by: f64) {
+fn adjust(cx: &Cx<'_>, name: &str, id: TimerId, by: f64) {
     out!("{name} is due at {}", seconds(cx.alarm_adjust(id, by).unwrap()));
 }
 

@@ -2,16 +2,16 @@
 
 use super::{Cx, kernel, soon};
 use poe::event::{CHILD, START, STOP};
-use poe::{Failure, Handled, Kernel, Session, SessionBuilder, Signal};
+use poe::{Failure, HandlerResult, Kernel, Session, SessionBuilder, Signal};
 
-fn session(name: &'static str, start: impl Fn(&mut Cx<'_>) -> Handled + 'static) -> SessionBuilder<()> {
+fn session(name: &'static str, start: impl Fn(&mut Cx<'_>) -> HandlerResult + 'static) -> SessionBuilder<()> {
     Session::builder(())
         .on(START, move |cx, ()| start(cx))
         .on(CHILD, move |_, child| out!("{name} _child {}", child.reason))
         .on(STOP, move |_, ()| out!("{name} _stop"))
 }
 
-fn fails(text: &str) -> Handled {
+fn fails(text: &str) -> HandlerResult {
     Err(Failure::msg(text))
 }
 
@@ -74,7 +74,7 @@ async fn one_session(kernel: &Kernel) {
 }
 
 /// A parent that watches, and a child that fails and may watch.
-fn family(kernel: &Kernel, child_watches: bool, child_handles: bool, parent: fn(&mut Cx<'_>) -> Handled) {
+fn family(kernel: &Kernel, child_watches: bool, child_handles: bool, parent: fn(&mut Cx<'_>) -> HandlerResult) {
     session("parent", move |cx| {
         cx.sig("DIE", "exception");
         session("child", move |cx| {

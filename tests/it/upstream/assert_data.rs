@@ -2,7 +2,7 @@
 //! that is not known.
 
 use crate::laws_kit::*;
-use poe::{AnyArg, Invoke, Invoked, Name, Turn};
+use poe::{AnyArg, Invoke, Invoked, KernelRef, Name};
 use std::rc::Rc;
 
 #[tokio::test(start_paused = true)]
@@ -52,7 +52,7 @@ async fn a_child_to_detach_must_be_known() {
 struct Object;
 
 impl Invoke for Object {
-    fn invoke(&self, turn: Turn<'_>, _: &mut AnyArg) -> Invoked {
+    fn invoke(&self, turn: KernelRef<'_>, _: &mut AnyArg) -> Invoked {
         say(format!("{} {}", turn.session_id(), turn.event()));
         Invoked::Returned
     }
@@ -81,7 +81,7 @@ async fn a_session_that_is_gone_has_no_alarms() {
     life("S", go)
         .on("go", |cx, ()| {
             cx.delay("bye", ms(1), ());
-            cx.stop();
+            cx.stop_all();
             assert!(cx.alarm_remove_all().is_empty());
             say("asked");
         })

@@ -3,7 +3,7 @@
 
 use crate::laws_kit::*;
 use poe::event::START;
-use poe::{Handled, Session, SessionId};
+use poe::{HandlerResult, Session, SessionId};
 
 /// A session of an earlier time, and one of a kernel that has never had so many.
 async fn unknown() -> [SessionId; 2] {
@@ -55,9 +55,9 @@ async fn timers_that_are_gone_or_anothers_are_neither_moved_nor_removed() {
         assert!(cx.delay_adjust(foreign, 1.0).unwrap_err().is_not_permitted());
         let own = cx.alarm_set("own", epoch(1), ());
         cx.alarm_remove(own).unwrap();
-        assert!(cx.alarm_remove(own).unwrap_err().is_no_such_alarm());
-        assert!(cx.alarm_adjust(own, 1.0).unwrap_err().is_no_such_alarm());
-        assert!(cx.delay_adjust(own, 1.0).unwrap_err().is_no_such_alarm());
+        assert!(cx.alarm_remove(own).unwrap_err().is_no_such_timer());
+        assert!(cx.alarm_adjust(own, 1.0).unwrap_err().is_no_such_timer());
+        assert!(cx.delay_adjust(own, 1.0).unwrap_err().is_no_such_timer());
     })
     .create(&kernel)
     .unwrap();
@@ -73,7 +73,7 @@ async fn a_handler_makes_such_an_error_fatal_by_a_question_mark() {
             .create(&kernel)
             .unwrap();
         life("S", go)
-            .on("go", move |cx, ()| -> Handled {
+            .on("go", move |cx, ()| -> HandlerResult {
                 cx.alias_remove(name)?;
                 say("not reached");
                 Ok(())

@@ -5,7 +5,7 @@
 
 use crate::laws_kit::*;
 use poe::event::START;
-use poe::{Handled, Signal};
+use poe::{HandlerResult, Signal};
 
 /// After `stop` no session runs, as outside of them all: what would have taken something for it is refused or takes
 /// nothing.
@@ -15,14 +15,14 @@ async fn without_a_running_session_nothing_can_be_taken() {
     life("S", |cx| cx.alias_set("S").unwrap())
         .on("go", |cx, ()| {
             let me = cx.session_id();
-            cx.stop();
+            cx.stop_all();
             assert!(cx.active_session().is_kernel());
 
             let alarm = cx.alarm_set("timer", epoch(1), ());
-            assert!(cx.alarm_adjust(alarm, 1.0).unwrap_err().is_no_such_alarm());
-            assert!(cx.alarm_remove(alarm).unwrap_err().is_no_such_alarm());
+            assert!(cx.alarm_adjust(alarm, 1.0).unwrap_err().is_no_such_timer());
+            assert!(cx.alarm_remove(alarm).unwrap_err().is_no_such_timer());
             let delay = cx.delay_set("timer", ms(1), ());
-            assert!(cx.delay_adjust(delay, ms(1)).unwrap_err().is_no_such_alarm());
+            assert!(cx.delay_adjust(delay, ms(1)).unwrap_err().is_no_such_timer());
             cx.alarm("timer", epoch(1), ());
             cx.alarm_add("timer", epoch(1), ());
             cx.delay("timer", ms(1), ());
@@ -50,7 +50,7 @@ async fn without_a_running_session_nothing_can_be_taken() {
         })
         .on("timer", |_, ()| say("a timer of nobody"))
         .on("signal", |_, _: Signal| say("a signal of nobody"))
-        .on(START, |cx, ()| -> Handled {
+        .on(START, |cx, ()| -> HandlerResult {
             cx.alias_set("S")?;
             go(cx);
             Ok(())
@@ -69,10 +69,10 @@ async fn without_a_running_session_no_descriptor_is_watched() {
     let kernel = Kernel::new();
     Session::builder(())
         .on(START, |cx, ()| cx.yield_to("go", ()))
-        .on("go", |cx, ()| -> Handled {
+        .on("go", |cx, ()| -> HandlerResult {
             let (reader, _writer) = std::io::pipe()?;
             let file = Watched::new(&reader)?;
-            cx.stop();
+            cx.stop_all();
             // There is nobody to be told, so nothing is watched.
             for refused in [
                 cx.select_read(&file, READY, ()),
@@ -106,13 +106,13 @@ async fn without_a_running_session_no_wheel_starts() {
     let kernel = Kernel::new();
     Session::builder(())
         .on(START, |cx, ()| cx.yield_to("go", ()))
-        .on("go", |cx, ()| -> Handled {
+        .on("go", |cx, ()| -> HandlerResult {
             let wheel = |cx: &mut crate::laws_kit::Cx<'_>| {
                 let (_peer, io) = tokio::io::duplex(64);
                 ReadWrite::builder(io).input(Line::new(), LINE).start(cx)
             };
             let mine = wheel(cx)?;
-            cx.stop();
+            cx.stop_all();
             for refused in [
                 wheel(cx).map(drop),
                 Run::shell("touch /nowhere")

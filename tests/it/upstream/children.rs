@@ -1,10 +1,10 @@
 //! What the tests of child processes share.
 
-use poe::{ChildExit, Event, Kernel, Signal};
+use poe::{Event, Kernel, ProcessExit, Signal};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-pub(super) const ENDED: Event<ChildExit<&'static str>> = Event::new("ended");
+pub(super) const ENDED: Event<ProcessExit<&'static str>> = Event::new("ended");
 pub(super) const CHILD_ENDED: Event<Signal> = Event::new("child ended");
 
 pub(super) async fn run(kernel: &Kernel) {

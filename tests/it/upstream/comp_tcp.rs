@@ -6,7 +6,7 @@ use poe::component::{SHUTDOWN, TcpClient, TcpServer};
 use poe::event::{START, STOP};
 use poe::filter::Line;
 use poe::wheel::{Connection, Input, IoError, ReadWrite};
-use poe::{Context, Event, Handled, Kernel, Session, WheelId};
+use poe::{Context, Event, HandlerResult, Kernel, Session, WheelId};
 use std::cell::Cell;
 use std::os::fd::AsFd;
 
@@ -15,7 +15,11 @@ const ERROR: Event<IoError> = Event::new("got_error");
 const FLUSHED: Event<WheelId> = Event::new("got_flush");
 
 /// The session of a client that the acceptor has taken.
-fn accepted(cx: &mut Context<'_, (), poe::component::Listener>, connection: Connection, tally: &Tally) -> Handled {
+fn accepted(
+    cx: &mut Context<'_, (), poe::component::Listener>,
+    connection: Connection,
+    tally: &Tally,
+) -> HandlerResult {
     #[derive(Default)]
     struct Accepted {
         wheel: Option<ReadWrite>,
@@ -24,7 +28,7 @@ fn accepted(cx: &mut Context<'_, (), poe::component::Listener>, connection: Conn
     let (started, stopped, input, flushed) = (tally.clone(), tally.clone(), tally.clone(), tally.clone());
     let stream = Cell::new(Some(connection.stream));
     Session::builder(Accepted::default())
-        .on(START, move |cx, ()| -> Handled {
+        .on(START, move |cx, ()| -> HandlerResult {
             let stream = stream.take().expect("a session starts once");
             let wheel = ReadWrite::builder(stream)
                 .input(Line::new(), LINE)
@@ -34,7 +38,7 @@ fn accepted(cx: &mut Context<'_, (), poe::component::Listener>, connection: Conn
             started.add("acceptor server got client connection");
             Ok(())
         })
-        .on(LINE, move |cx, line| -> Handled {
+        .on(LINE, move |cx, line| -> HandlerResult {
             input.add("acceptor server received input");
             cx.heap.quits = line.record == "quit";
             if let Some(wheel) = &cx.heap.wheel {
@@ -90,7 +94,7 @@ fn quitter(
             assert_eq!((error.operation(), error.errno()), ("read", Some(0)));
             failed.add(format!("{name} client got read error 0 (EOF)"));
         })
-        .disconnected(move |cx| -> Handled {
+        .disconnected(move |cx| -> HandlerResult {
             gone.add(format!("{name} client disconnected"));
             cx.post(alias, SHUTDOWN, ())?;
             Ok(())

@@ -6,7 +6,7 @@ use poe::component::{DISCONNECTED, SHUTDOWN, TcpClient, TcpServer};
 use poe::event::START;
 use poe::filter::Line;
 use poe::wheel::{Input, IoError, ReadWrite};
-use poe::{Event, Handled, Kernel, Session};
+use poe::{Event, HandlerResult, Kernel, Session};
 use std::cell::Cell;
 
 const CLIENTS: usize = 9;
@@ -45,13 +45,13 @@ async fn an_acceptor_with_one_client_and_a_server_with_four_serve_nine_each() {
     let by_acceptor = TcpServer::builder("127.0.0.1:0")
         .alias("acceptor_server")
         .concurrency(1)
-        .acceptor(move |cx, connection| -> Handled {
+        .acceptor(move |cx, connection| -> HandlerResult {
             one.up();
             assert_eq!((one.now(), cx.listener().connections()), (1, 1));
             let (listener, gauge) = (cx.session_id(), one.clone());
             let stream = Cell::new(Some(connection.stream));
             Session::builder(None::<ReadWrite>)
-                .on(START, move |cx, ()| -> Handled {
+                .on(START, move |cx, ()| -> HandlerResult {
                     let stream = stream.take().expect("a session starts once");
                     *cx.heap = Some(
                         ReadWrite::builder(stream)
@@ -61,13 +61,13 @@ async fn an_acceptor_with_one_client_and_a_server_with_four_serve_nine_each() {
                     );
                     Ok(())
                 })
-                .on(LINE, |cx, input| -> Handled {
+                .on(LINE, |cx, input| -> HandlerResult {
                     if let Some(wheel) = &*cx.heap {
                         wheel.put(format!("echo: {}", input.record))?;
                     }
                     Ok(())
                 })
-                .on(ERROR, move |cx, error| -> Handled {
+                .on(ERROR, move |cx, error| -> HandlerResult {
                     assert!(error.is_eof(), "{error}");
                     *cx.heap = None;
                     gauge.down();

@@ -3,7 +3,7 @@
 use crate::socket_kit::{Tally, nobody, run};
 use poe::component::TcpClient;
 use poe::event::START;
-use poe::{Handled, Kernel, Session};
+use poe::{HandlerResult, Kernel, Session};
 use std::time::Duration;
 
 #[tokio::test]
@@ -11,13 +11,13 @@ async fn a_refused_connection_is_told_once_and_the_run_ends() {
     let kernel = Kernel::new();
     let tally = Tally::default();
     Session::builder(())
-        .on(START, |cx, ()| -> Handled {
+        .on(START, |cx, ()| -> HandlerResult {
             cx.alias_set("watcher")?;
             cx.delay_set("timeout", Duration::from_secs(20), ());
             Ok(())
         })
         .on("timeout", |_, ()| panic!("no connect error came"))
-        .on("shutdown", |cx, ()| -> Handled {
+        .on("shutdown", |cx, ()| -> HandlerResult {
             cx.alarm_remove_all();
             Ok(cx.alias_remove("watcher")?)
         })
@@ -27,7 +27,7 @@ async fn a_refused_connection_is_told_once_and_the_run_ends() {
     TcpClient::builder(nobody(1))
         .alias("client")
         .connected(|_| panic!("nobody is there"))
-        .connect_error(move |cx, error| -> Handled {
+        .connect_error(move |cx, error| -> HandlerResult {
             assert_eq!((error.operation, error.is_refused()), ("connect", true));
             errors.add("connect error");
             cx.post("watcher", "shutdown", ())?;

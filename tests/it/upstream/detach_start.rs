@@ -2,13 +2,13 @@
 
 use crate::laws_kit::*;
 use poe::event::START;
-use poe::{Handled, Reply};
+use poe::{HandlerResult, Reply};
 
 #[tokio::test(start_paused = true)]
 async fn a_session_that_detaches_itself_in_start_is_never_its_creators_child() {
     let kernel = kernel();
     life("Parent", |cx| cx.alias_set("Parent").unwrap())
-        .on(START, |cx, ()| -> Handled<Reply<()>> {
+        .on(START, |cx, ()| -> HandlerResult<Reply<()>> {
             named(cx.session_id(), "Parent");
             cx.alias_set("Parent")?;
             life("Child", |cx| {
@@ -17,7 +17,7 @@ async fn a_session_that_detaches_itself_in_start_is_never_its_creators_child() {
             })
             .create_in(cx)?;
             life("Detached", |_| ())
-                .on(START, |cx, ()| -> Handled {
+                .on(START, |cx, ()| -> HandlerResult {
                     named(cx.session_id(), "Detached");
                     say("Detached start");
                     cx.alias_set("Detached")?;

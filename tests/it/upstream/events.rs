@@ -1,7 +1,7 @@
 //! `t/20_resources/00_base/events.pm`: how many events wait for whom and from whom, and what clears timers and posts.
 
 use crate::laws_kit::*;
-use poe::{AlarmId, SessionId};
+use poe::{SessionId, TimerId};
 
 /// Events to a session and from it, and the references that it has.
 fn counts(cx: &Cx<'_>, id: SessionId) -> (usize, usize, usize) {
@@ -48,7 +48,7 @@ async fn timers_are_cleared_by_id_by_name_and_all() {
     settled(|cx| {
         let me = cx.session_id();
         let names = ["timer", "timer", "timer", "other-timer"];
-        let ids: Vec<AlarmId> = (1..)
+        let ids: Vec<TimerId> = (1..)
             .zip(names)
             .map(|(n, name)| cx.alarm_set(name, epoch(n), n))
             .collect();
@@ -58,7 +58,7 @@ async fn timers_are_cleared_by_id_by_name_and_all() {
         assert_eq!((removed.event.as_str(), removed.arg.take::<u64>()), ("timer", Some(2)));
         assert_eq!(removed.due, epoch(2));
         assert_eq!(counts(cx, me), (3, 0, 3));
-        assert!(cx.alarm_remove(ids[1]).unwrap_err().is_no_such_alarm());
+        assert!(cx.alarm_remove(ids[1]).unwrap_err().is_no_such_timer());
         assert_eq!(counts(cx, me), (3, 0, 3));
 
         assert_eq!(cx.alarm_clear("timer"), 2);

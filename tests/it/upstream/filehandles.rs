@@ -4,7 +4,7 @@
 use crate::laws_kit::{said, say};
 use poe::event::{START, STOP};
 use poe::testing::assert_no_leaks;
-use poe::{Context, Event, Handled, Kernel, SelectMode, Selected, Session, Watched};
+use poe::{Context, Event, HandlerResult, Kernel, SelectMode, Selected, Session, Watched};
 use std::os::unix::net::UnixStream;
 
 const READ: Event<Selected> = Event::new("event-rd");
@@ -48,7 +48,7 @@ fn refs(cx: &Cx<'_>) -> usize {
 }
 
 /// Runs `f` in a session that nothing else holds.
-async fn in_session(f: impl Fn(&mut Cx<'_>) -> Handled + 'static) {
+async fn in_session(f: impl Fn(&mut Cx<'_>) -> HandlerResult + 'static) {
     let kernel = Kernel::new();
     Session::builder(())
         .on(START, |cx, ()| cx.yield_to("wait", ()))
@@ -166,7 +166,7 @@ async fn all_watches_go_with_their_session() {
         for file in cx.snapshot().session(cx.session_id()).unwrap().files.iter() {
             assert!(!file.is_paused);
         }
-        cx.stop();
+        cx.stop_all();
         assert_eq!(cx.snapshot().handle_count(), 0);
         Ok(())
     })

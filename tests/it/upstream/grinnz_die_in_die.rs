@@ -2,13 +2,13 @@
 
 use crate::laws_kit::*;
 use poe::event::START;
-use poe::{Failure, Handled, Session, Signal};
+use poe::{Failure, HandlerResult, Session, Signal};
 
 #[tokio::test(start_paused = true)]
 async fn both_texts_reach_who_runs_the_kernel() {
     let kernel = kernel();
     Session::builder(())
-        .on(START, |cx, ()| -> Handled {
+        .on(START, |cx, ()| -> HandlerResult {
             cx.sig("DIE", "sig_DIE");
             Err(Failure::msg("original error"))
         })

@@ -5,11 +5,11 @@ use super::children::run;
 use crate::in_child::in_child;
 use crate::laws_kit::{said, say};
 use poe::event::{START, STOP};
-use poe::{ChildExit, Event, Handled, Kernel, Session, SessionId};
+use poe::{Event, HandlerResult, Kernel, ProcessExit, Session, SessionId};
 use std::process::Command;
 use std::time::Duration;
 
-const ENDED: Event<ChildExit<SessionId>> = Event::new("_child_signal");
+const ENDED: Event<ProcessExit<SessionId>> = Event::new("_child_signal");
 const EXIT: Event<Option<i32>> = Event::new("exit");
 
 #[tokio::test]
@@ -17,19 +17,19 @@ async fn a_timer_a_held_session_and_a_childs_exit_work_together() {
     in_child!();
     let kernel = Kernel::new();
     Session::builder(None)
-        .on(START, |cx, ()| -> Handled {
+        .on(START, |cx, ()| -> HandlerResult {
             let owner = cx.session_id();
             let helper = Session::builder(())
-                .on(START, move |cx, ()| -> Handled {
+                .on(START, move |cx, ()| -> HandlerResult {
                     cx.refcount_increment(cx.session_id(), "helper")?;
                     let failing = Command::new("sh").args(["-c", "exit 3"]).spawn()?;
                     Ok(cx.sig_child(failing, ENDED, owner)?)
                 })
-                .on(ENDED, |cx, exit| -> Handled {
+                .on(ENDED, |cx, exit| -> HandlerResult {
                     let code = exit.status.and_then(|status| status.code());
                     Ok(cx.post(exit.extra, EXIT, code)?)
                 })
-                .on("_shutdown", |cx, ()| -> Handled {
+                .on("_shutdown", |cx, ()| -> HandlerResult {
                     cx.refcount_decrement(cx.session_id(), "helper")?;
                     Ok(())
                 })
@@ -39,7 +39,7 @@ async fn a_timer_a_held_session_and_a_childs_exit_work_together() {
             cx.delay("timeout", Duration::from_secs(30), ());
             Ok(())
         })
-        .on(EXIT, |cx, code| -> Handled {
+        .on(EXIT, |cx, code| -> HandlerResult {
             say(format!("exit {code:?}"));
             assert_eq!(cx.alarm_clear("timeout"), 1);
             let helper = cx.heap.unwrap();

@@ -2,7 +2,7 @@
 
 use crate::laws_kit::*;
 use poe::event::{DEFAULT, START};
-use poe::{AlarmId, Context, Handled, Session};
+use poe::{Context, HandlerResult, Session, TimerId};
 use std::time::SystemTime;
 
 fn wait() -> SystemTime {
@@ -95,7 +95,7 @@ async fn delays_ring_supersede_and_add_like_alarms() {
 async fn alarms_are_kept_in_order_among_many() {
     let kernel = kernel();
     Session::builder(())
-        .on(START, |cx, ()| -> Handled {
+        .on(START, |cx, ()| -> HandlerResult {
             let at = |second: u64| SystemTime::now() + ms(second * 1000);
             let twenty_five = at(25);
             let [c, b, a] = ["025_3", "025_2", "025_1"].map(|name| cx.alarm_set(name, twenty_five, ()));
@@ -132,14 +132,14 @@ async fn alarms_are_kept_in_order_among_many() {
     run(&kernel).await;
 }
 
-type Delays<'k> = Context<'k, Vec<AlarmId>>;
+type Delays<'k> = Context<'k, Vec<TimerId>>;
 
 /// The second half of the file: timers by ID, removed one by one, then all.
 #[tokio::test(start_paused = true)]
 async fn a_removed_alarm_comes_back_with_all_it_was_set_with() {
     let kernel = kernel();
     Session::builder(Vec::new())
-        .on(START, |cx: &mut Delays<'_>, ()| -> Handled {
+        .on(START, |cx: &mut Delays<'_>, ()| -> HandlerResult {
             let at = wait();
             let ids = [1_u32, 2, 3].map(|n| cx.alarm_set("test", at, n));
             let mut alarm = cx.alarm_remove(ids[1])?;
@@ -147,7 +147,7 @@ async fn a_removed_alarm_comes_back_with_all_it_was_set_with() {
             assert_eq!(alarm.arg.take::<u32>(), Some(2));
             let apart = alarm.due.duration_since(at).unwrap_or_else(|e| e.duration());
             assert!(apart < ms(2));
-            assert!(cx.alarm_remove(ids[1]).unwrap_err().is_no_such_alarm());
+            assert!(cx.alarm_remove(ids[1]).unwrap_err().is_no_such_timer());
             let left: Vec<_> = cx.alarm_remove_all().into_iter().map(|a| a.id).collect();
             assert_eq!(left, [ids[0], ids[2]]);
             Ok(())
@@ -175,7 +175,7 @@ async fn overdue_alarms_are_moved_and_ring_in_their_order() {
         .on(START, |cx, ()| {
             cx.alarm_set("test_13", epoch(1), 13);
         })
-        .on("test_13", |cx, n: i32| -> Handled {
+        .on("test_13", |cx, n: i32| -> HandlerResult {
             assert_eq!(n, 13);
             cx.delay("test_16", ms(500), 16);
             cx.delay("test_17", ms(500), 17);

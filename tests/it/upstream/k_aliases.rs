@@ -2,13 +2,13 @@
 
 use crate::laws_kit::*;
 use poe::event::{START, STOP};
-use poe::{Handled, Session, Signal};
+use poe::{HandlerResult, Session, Signal};
 
 #[tokio::test(start_paused = true)]
 async fn aliases_are_set_again_resolved_and_listed() {
     let kernel = kernel();
     Session::builder((0, 0))
-        .on(START, |cx, ()| -> Handled {
+        .on(START, |cx, ()| -> HandlerResult {
             cx.sig("IDLE", "sigidle");
             cx.sig("ZOMBIE", "sigzombie");
             let me = cx.session_id();

@@ -3,7 +3,7 @@
 use crate::laws_kit::*;
 use poe::Session;
 use poe::event::{CHILD, PARENT, START, STOP};
-use poe::{Context, Event, Handled, Reply, SessionBuilder, SessionId};
+use poe::{Context, Event, HandlerResult, Reply, SessionBuilder, SessionId};
 
 const GET_ALIAS: Event<(), String> = Event::new("get_alias");
 const DETACH_CHILD: Event<&'static str> = Event::new("detach_child");
@@ -32,7 +32,7 @@ fn session(id: &str, alias: &str) -> SessionBuilder<String> {
             say(format!("c {} {} {name}", *cx.heap, child.reason));
         })
         .on("detach_self", |cx, ()| cx.detach_myself())
-        .on(DETACH_CHILD, |cx, child| -> Handled {
+        .on(DETACH_CHILD, |cx, child| -> HandlerResult {
             let child = cx.alias_resolve(child)?;
             cx.detach_child(child)?;
             Ok(())
@@ -44,21 +44,21 @@ fn session(id: &str, alias: &str) -> SessionBuilder<String> {
 async fn the_old_parent_is_told_first_then_the_detached_then_destruction_in_order() {
     let kernel = kernel();
     session("main", "main")
-        .on(START, |cx, ()| -> Handled {
+        .on(START, |cx, ()| -> HandlerResult {
             cx.alias_set("main")?;
             cx.yield_to("spawn_children", ());
             Ok(())
         })
-        .on("spawn_children", |cx, ()| -> Handled {
+        .on("spawn_children", |cx, ()| -> HandlerResult {
             for n in ["1", "2", "3"] {
                 let alias = format!("a{n}");
                 session(n, &alias)
-                    .on(START, move |cx, ()| -> Handled {
+                    .on(START, move |cx, ()| -> HandlerResult {
                         cx.alias_set(&alias)?;
                         cx.yield_to("spawn_grandchildren", ());
                         Ok(())
                     })
-                    .on("spawn_grandchildren", |cx, ()| -> Handled {
+                    .on("spawn_grandchildren", |cx, ()| -> HandlerResult {
                         for n in ["1", "2", "3"] {
                             let name = format!("a{}_{n}", *cx.heap);
                             session(&name, &name).create_in(cx)?;
@@ -70,7 +70,7 @@ async fn the_old_parent_is_told_first_then_the_detached_then_destruction_in_orde
             cx.delay("run_tests", ms(500), ());
             Ok(())
         })
-        .on("run_tests", |cx, ()| -> Handled {
+        .on("run_tests", |cx, ()| -> HandlerResult {
             said();
             for n in ["1", "2", "3"] {
                 cx.call::<(), ()>(format!("a{n}_1"), "detach_self", ())?;

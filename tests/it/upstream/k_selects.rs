@@ -4,7 +4,7 @@
 use crate::laws_kit::{ms, said, say};
 use poe::event::{START, STOP};
 use poe::testing::assert_no_leaks;
-use poe::{Context, Event, Handled, Kernel, Selected, Session, Watched};
+use poe::{Context, Event, HandlerResult, Kernel, Selected, Session, Watched};
 use std::collections::VecDeque;
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
@@ -40,7 +40,7 @@ impl Side {
     }
 }
 
-fn output(cx: &mut Context<'_, Side>, selected: Selected) -> Handled {
+fn output(cx: &mut Context<'_, Side>, selected: Selected) -> HandlerResult {
     match cx.heap.queue.pop_front() {
         Some(message) => {
             cx.heap.socket.write_all(message.as_bytes())?;
@@ -53,7 +53,7 @@ fn output(cx: &mut Context<'_, Side>, selected: Selected) -> Handled {
     Ok(())
 }
 
-fn input(cx: &mut Context<'_, Side>, selected: Selected) -> Handled {
+fn input(cx: &mut Context<'_, Side>, selected: Selected) -> HandlerResult {
     let mut message = [0; 4];
     let n = cx.heap.socket.read(&mut message)?;
     let handle = selected.handle;
@@ -82,7 +82,7 @@ fn input(cx: &mut Context<'_, Side>, selected: Selected) -> Handled {
 
 fn chatter(socket: UnixStream, slave: bool) -> poe::SessionBuilder<Side> {
     Session::builder(Side::new(socket, slave))
-        .on(START, |cx, other: Option<UnixStream>| -> Handled {
+        .on(START, |cx, other: Option<UnixStream>| -> HandlerResult {
             let watched = cx.heap.watched.clone();
             cx.select_read(&watched, INPUT, ())?;
             if let Some(other) = other {
@@ -139,7 +139,7 @@ async fn a_watch_is_added_removed_added_and_all_are_cleared_in_one_handler() {
     let (reader, _writer) = std::io::pipe().unwrap();
     let watched = Watched::new(&reader).unwrap();
     Session::builder(())
-        .on(START, move |cx, ()| -> Handled {
+        .on(START, move |cx, ()| -> HandlerResult {
             cx.select_read(&watched, INPUT, ())?;
             cx.select_write(&watched, OUTPUT, ())?;
             assert!(cx.select_write_clear(&watched));

@@ -2,11 +2,11 @@
 
 use crate::in_child::in_child;
 use poe::event::{START, STOP};
-use poe::{ChildExit, Event, Kernel, Session, Signal};
+use poe::{Event, Kernel, ProcessExit, Session, Signal};
 use std::collections::HashSet;
 use std::process::{Child, Command, Stdio};
 
-const CAUGHT: Event<ChildExit<()>> = Event::new("caught");
+const CAUGHT: Event<ProcessExit<()>> = Event::new("caught");
 
 #[derive(Default)]
 struct Catcher {
@@ -48,7 +48,7 @@ async fn eight_children_and_two_watchers_for_each() {
     let reaped = std::rc::Rc::new(std::cell::Cell::new(0));
     let count = reaped.clone();
     Session::builder(Vec::<Child>::new())
-        .on(START, |cx, ()| -> poe::Handled {
+        .on(START, |cx, ()| -> poe::HandlerResult {
             for _ in 0..FORK_COUNT {
                 let child = Command::new("sleep").arg("3600").stdin(Stdio::null()).spawn()?;
                 cx.sig_child(&child, CAUGHT, ())?;
@@ -58,7 +58,7 @@ async fn eight_children_and_two_watchers_for_each() {
             cx.yield_to("kill", ());
             Ok(())
         })
-        .on("kill", |cx, ()| -> poe::Handled {
+        .on("kill", |cx, ()| -> poe::HandlerResult {
             for child in cx.heap.iter_mut() {
                 child.kill()?;
             }

@@ -5,7 +5,7 @@ use super::children::CHILD_ENDED;
 use crate::in_child::in_child;
 use poe::event::{START, STOP};
 use poe::testing::assert_no_leaks;
-use poe::{Error, Failure, Handled, Kernel, Session};
+use poe::{Error, Failure, HandlerResult, Kernel, Session};
 use std::process::{Child, Command};
 use std::time::Duration;
 
@@ -17,21 +17,21 @@ struct Runner {
 
 async fn run(kernel: &Kernel, exit: i32, die_on_bad_exit: bool) -> Result<(), Error> {
     Session::builder(())
-        .on(START, move |cx, ()| -> Handled {
+        .on(START, move |cx, ()| -> HandlerResult {
             let runner = Runner {
                 program: exit,
                 child: None,
                 exit: None,
             };
             Session::builder(runner)
-                .on(START, |cx, ()| -> Handled {
+                .on(START, |cx, ()| -> HandlerResult {
                     cx.sig("CHLD", CHILD_ENDED);
                     let exit = format!("exit {}", cx.heap.program);
                     cx.heap.child = Some(Command::new("sh").args(["-c", &exit]).spawn()?);
                     cx.refcount_increment(cx.session_id(), "running_processes")?;
                     Ok(())
                 })
-                .on(CHILD_ENDED, |cx, signal| -> Handled {
+                .on(CHILD_ENDED, |cx, signal| -> HandlerResult {
                     let ended = signal.child().unwrap();
                     let Some(mut child) = cx.heap.child.take_if(|child| child.id() == ended.pid) else {
                         return Ok(());
@@ -41,7 +41,7 @@ async fn run(kernel: &Kernel, exit: i32, die_on_bad_exit: bool) -> Result<(), Er
                     cx.heap.exit = child.wait()?.code();
                     Ok(())
                 })
-                .on(STOP, move |cx, ()| -> Handled {
+                .on(STOP, move |cx, ()| -> HandlerResult {
                     assert!(cx.heap.child.is_none(), "a process is left");
                     match cx.heap.exit {
                         Some(0) => Ok(()),

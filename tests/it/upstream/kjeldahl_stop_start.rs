@@ -3,7 +3,7 @@
 //! `stop` leaves a kernel which can be used anew.
 
 use crate::laws_kit::*;
-use poe::{Handled, Kernel};
+use poe::{HandlerResult, Kernel};
 
 /// The first life of a kernel: three sessions with work for hours, children among them, and what they hold.
 fn first_life(kernel: &Kernel) {
@@ -36,7 +36,7 @@ async fn second_life(kernel: &Kernel) {
 async fn a_kernel_that_was_stopped_from_outside_runs_again() {
     let kernel = kernel();
     first_life(&kernel);
-    kernel.stop().unwrap();
+    kernel.stop_all().unwrap();
     assert_eq!(kernel.session_count(), 0);
     assert_eq!(said().iter().filter(|line| line.ends_with(" stop")).count(), 6);
     second_life(&kernel).await;
@@ -47,8 +47,8 @@ async fn one_that_a_session_stopped_runs_on_with_what_is_made_then_and_again_lat
     let kernel = kernel();
     first_life(&kernel);
     life("stopper", go)
-        .on("go", |cx, ()| -> Handled {
-            cx.stop();
+        .on("go", |cx, ()| -> HandlerResult {
+            cx.stop_all();
             life("work", |cx| cx.delay("done", ms(1000), ()))
                 .on("done", |_, ()| say("DONE in the same run"))
                 .create_in(cx)?;

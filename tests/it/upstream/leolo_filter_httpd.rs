@@ -19,7 +19,7 @@ async fn uploads_are_streamed_over_one_connection() {
         .filter(|| Httpd::new().streaming(true).max_content(10).max_buffer(200_000))
         .alias("server")
         .client_heap(|_| (String::new(), 0))
-        .client_input(|cx, incoming| -> poe::Handled {
+        .client_input(|cx, incoming| -> poe::HandlerResult {
             let answer = match incoming {
                 Incoming::Request(request) if request.method() == "GET" => {
                     cx.post("server", poe::component::SHUTDOWN, ())?;
@@ -29,9 +29,9 @@ async fn uploads_are_streamed_over_one_connection() {
                     *cx.heap = (request.uri().to_string(), 0);
                     return Ok(());
                 }
-                Incoming::Chunk(octets) => {
-                    assert!(octets.iter().all(|octet| *octet == b'x'));
-                    cx.heap.1 += octets.len();
+                Incoming::Chunk(bytes) => {
+                    assert!(bytes.iter().all(|byte| *byte == b'x'));
+                    cx.heap.1 += bytes.len();
                     return Ok(());
                 }
                 Incoming::End => format!("{} {}", cx.heap.0, cx.heap.1),

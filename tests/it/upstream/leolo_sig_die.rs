@@ -4,7 +4,7 @@
 
 use crate::laws_kit::*;
 use poe::event::START;
-use poe::{Event, Failure, Handled, Reply, Session};
+use poe::{Event, Failure, HandlerResult, Reply, Session};
 
 const SCALAR: Event<(), i32> = Event::new("scalar_ctx");
 const ARRAY: Event<(), Vec<i32>> = Event::new("array_ctx");
@@ -14,7 +14,7 @@ async fn calls_give_what_their_handlers_answer_and_an_error_leaves_run_plain() {
     let kernel = poe::testing::builder().catch_exceptions(false).build();
     Session::builder(())
         .on(START, |cx, ()| cx.yield_to("step2", ()))
-        .on("step2", |cx, ()| -> Handled {
+        .on("step2", |cx, ()| -> HandlerResult {
             let me = cx.session_id();
             assert_eq!(cx.call(me, SCALAR, ())?, 42);
             assert_eq!(cx.call(me, ARRAY, ())?, (1..=17).collect::<Vec<_>>());
@@ -24,14 +24,14 @@ async fn calls_give_what_their_handlers_answer_and_an_error_leaves_run_plain() {
         })
         .on(SCALAR, |_, ()| Reply(42))
         .on(ARRAY, |_, ()| Reply((1..=17).collect::<Vec<_>>()))
-        .on("step3", |cx, ()| -> Handled {
+        .on("step3", |cx, ()| -> HandlerResult {
             let me = cx.session_id();
             assert_eq!(cx.call(me, SCALAR, ())?, 42);
             cx.call::<(), ()>(me, "array_ctx3", ())?;
             say("returned unexpectedly");
             Ok(())
         })
-        .on("array_ctx3", |_, ()| -> Handled {
+        .on("array_ctx3", |_, ()| -> HandlerResult {
             Err(Failure::msg("array_ctx3\nmore\n"))
         })
         .create(&kernel)

@@ -1,16 +1,16 @@
 //! `t/90_regression/neyuki_detach.t`
 
 use crate::laws_kit::*;
-use poe::Handled;
+use poe::HandlerResult;
 
 #[tokio::test(start_paused = true)]
 async fn a_child_that_detaches_itself_later_is_lost_then_told() {
     let kernel = kernel();
     life("parent", go)
-        .on("go", |cx, ()| -> Handled {
+        .on("go", |cx, ()| -> HandlerResult {
             say("spawning");
             life("child", go)
-                .on("go", |cx, ()| -> Handled {
+                .on("go", |cx, ()| -> HandlerResult {
                     say("detaching");
                     cx.detach_myself()?;
                     cx.yield_to("bye", ());

@@ -3,7 +3,7 @@
 
 use crate::laws_kit::*;
 use poe::event::SILENT;
-use poe::{Handled, Nfa, NfaBuilder};
+use poe::{HandlerResult, Nfa, NfaBuilder};
 
 fn basic() -> NfaBuilder<&'static str, ()> {
     Nfa::builder(()).state("initial", |s| s.on("start", |_, ()| say("started")))
@@ -48,7 +48,7 @@ async fn a_runstate_is_of_any_type() {
     let kernel = kernel();
     let machine = Nfa::builder(vec![1_u8])
         .state("initial", |s| {
-            s.on("start", |cx, n: u8| -> Handled {
+            s.on("start", |cx, n: u8| -> HandlerResult {
                 cx.runstate.push(n);
                 Ok(())
             })

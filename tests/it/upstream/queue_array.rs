@@ -4,7 +4,7 @@
 use crate::laws_kit::*;
 use poe::event::DEFAULT;
 use poe::queue::{Item, ItemId, PriorityQueue, Queue, QueueError};
-use poe::{AlarmId, Session};
+use poe::{Session, TimerId};
 use std::cell::Cell;
 use std::rc::Rc;
 
@@ -290,14 +290,14 @@ fn a_queue_of_ones_own_is_used_as_any() {
     assert_eq!(letters(&mut Sorted::default()), ours);
 }
 
-fn sets(cx: &Cx<'_>, events: &[(&'static str, u64)]) -> Vec<AlarmId> {
+fn sets(cx: &Cx<'_>, events: &[(&'static str, u64)]) -> Vec<TimerId> {
     events
         .iter()
         .map(|(name, at)| cx.delay_set(*name, ms(*at), ()))
         .collect()
 }
 
-fn names(alarms: &[poe::Alarm]) -> Vec<String> {
+fn names(alarms: &[poe::Timer]) -> Vec<String> {
     alarms.iter().map(|a| a.event.to_string()).collect()
 }
 
@@ -334,7 +334,7 @@ async fn items_are_removed_by_id_by_their_owner_alone_and_once() {
                 .unwrap_err()
                 .is_not_permitted()
         );
-        assert!(cx.alarm_remove(ids[3]).unwrap_err().is_no_such_alarm());
+        assert!(cx.alarm_remove(ids[3]).unwrap_err().is_no_such_timer());
     })
     .create(&kernel)
     .unwrap();
@@ -358,7 +358,7 @@ async fn items_that_come_to_one_priority_are_first_in_first_out() {
 }
 
 /// A thousand in no order, all moved, half of them each way first.
-async fn thousand(moves: impl Fn(&Cx<'_>, AlarmId, u64) + 'static, shift: i64) {
+async fn thousand(moves: impl Fn(&Cx<'_>, TimerId, u64) + 'static, shift: i64) {
     let kernel = kernel();
     let began = tokio::time::Instant::now();
     Session::builder(())

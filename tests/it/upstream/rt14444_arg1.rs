@@ -2,7 +2,7 @@
 
 use crate::laws_kit::*;
 use poe::event::{DEFAULT, START};
-use poe::{Handled, Session};
+use poe::{HandlerResult, Session};
 
 #[tokio::test(start_paused = true)]
 async fn default_may_pass_on_the_argument_itself_and_a_copy_of_it() {
@@ -10,7 +10,7 @@ async fn default_may_pass_on_the_argument_itself_and_a_copy_of_it() {
     let kernel = kernel();
     Session::builder(())
         .on(START, |cx, ()| cx.yield_to("some_random_state", GIVEN.to_vec()))
-        .on(DEFAULT, |cx, unhandled| -> Handled {
+        .on(DEFAULT, |cx, unhandled| -> HandlerResult {
             if unhandled.event == "_stop" {
                 return Ok(());
             }

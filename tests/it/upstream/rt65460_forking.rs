@@ -1,4 +1,4 @@
-//! `t/90_regression/rt65460-forking.t`: a worker gets frozen data by its standard input and answers likewise, with the octets
+//! `t/90_regression/rt65460-forking.t`: a worker gets frozen data by its standard input and answers likewise, with the bytes
 //! cut anywhere. What it says beyond that, of a kernel that was forked, has no meaning for a process with threads.
 
 use crate::laws_kit::{said, say};
@@ -7,7 +7,7 @@ use bytes::BytesMut;
 use poe::event::START;
 use poe::filter::{Filter, Reference, Storable};
 use poe::wheel::{CallbackIo, Input, Run};
-use poe::{Event, Handled, Kernel, Session};
+use poe::{Event, HandlerResult, Kernel, Session};
 use std::io::{self, Read, Write};
 
 const ANSWER: Event<Input<Vec<u32>>> = Event::new("answer");
@@ -37,7 +37,7 @@ fn worker(io: &mut CallbackIo) -> io::Result<()> {
 async fn a_worker_is_sent_frozen_data_by_its_standard_input() {
     let kernel = Kernel::new();
     Session::builder(None::<Run>)
-        .on(START, |cx, ()| -> Handled {
+        .on(START, |cx, ()| -> HandlerResult {
             let builder = Run::callback(worker).stdin_filter(frames()).stdout(frames(), ANSWER);
             *cx.heap = Some(builder.close(CLOSE).exit(EXIT).start(cx)?);
             for job in [vec![1_u32, 2, 3], vec![], vec![2_000_000_000]] {

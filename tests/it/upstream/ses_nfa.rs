@@ -3,27 +3,27 @@
 
 use crate::laws_kit::{kernel, run, said, say};
 use poe::event::{DEFAULT, SILENT, START};
-use poe::{Handled, Nfa, Session, SessionId};
+use poe::{HandlerResult, Nfa, Session, SessionId};
 
 #[tokio::test(start_paused = true)]
 async fn a_light_is_on_after_each_odd_push_of_its_button() {
     let kernel = kernel();
     Nfa::builder(())
         .state("initial", |s| {
-            s.on("start", |cx, ()| -> Handled {
+            s.on("start", |cx, ()| -> HandlerResult {
                 cx.alias_set("switch")?;
                 cx.goto_state("off", SILENT, ())
             })
         })
         .state("off", |s| {
-            s.on("enter", |cx, pusher: SessionId| -> Handled {
+            s.on("enter", |cx, pusher: SessionId| -> HandlerResult {
                 Ok(cx.post(pusher, "visibility", false)?)
             })
             .on("pushed", |cx, ()| cx.goto_state("on", "enter", cx.sender()))
             .on(DEFAULT, |_, _| ())
         })
         .state("on", |s| {
-            s.on("enter", |cx, pusher: SessionId| -> Handled {
+            s.on("enter", |cx, pusher: SessionId| -> HandlerResult {
                 Ok(cx.post(pusher, "visibility", true)?)
             })
             .on("pushed", |cx, ()| cx.goto_state("off", "enter", cx.sender()))
@@ -32,12 +32,12 @@ async fn a_light_is_on_after_each_odd_push_of_its_button() {
         .start(&kernel, "initial", "start", ())
         .unwrap();
     Session::builder(0_u32)
-        .on(START, |cx, ()| -> Handled {
+        .on(START, |cx, ()| -> HandlerResult {
             cx.alias_set("operator")?;
             cx.yield_to("push", ());
             Ok(())
         })
-        .on("push", |cx, ()| -> Handled {
+        .on("push", |cx, ()| -> HandlerResult {
             *cx.heap += 1;
             Ok(cx.post("switch", "pushed", ())?)
         })
@@ -84,7 +84,7 @@ async fn a_server_computes_fibonacci_numbers_in_a_state_that_it_calls() {
     let kernel = kernel();
     Nfa::builder(Fibonacci::default())
         .state("initial", |s| {
-            s.on("start", |cx, ()| -> Handled {
+            s.on("start", |cx, ()| -> HandlerResult {
                 cx.alias_set("server")?;
                 cx.goto_state("listen", SILENT, ())
             })
@@ -94,14 +94,14 @@ async fn a_server_computes_fibonacci_numbers_in_a_state_that_it_calls() {
                 cx.runstate.client = Some(cx.sender());
                 cx.call_state::<_, u64>("answer", "calculate", "start", n)
             })
-            .on("answer", |cx, f: u64| -> Handled {
+            .on("answer", |cx, f: u64| -> HandlerResult {
                 let client = cx.runstate.client.take().unwrap();
                 Ok(cx.post(client, "fib", f)?)
             })
             .on(DEFAULT, |_, _| ())
         })
         .state("calculate", |s| {
-            s.on("start", |cx, n: u64| -> Handled {
+            s.on("start", |cx, n: u64| -> HandlerResult {
                 if n < 2 {
                     cx.return_state(n)?;
                 }
@@ -111,7 +111,7 @@ async fn a_server_computes_fibonacci_numbers_in_a_state_that_it_calls() {
                 cx.yield_to("next", ());
                 Ok(())
             })
-            .on("next", |cx, ()| -> Handled {
+            .on("next", |cx, ()| -> HandlerResult {
                 let (a, b) = cx.runstate.pair;
                 cx.runstate.pair = (b, a + b);
                 cx.runstate.n += 1;
@@ -139,12 +139,12 @@ async fn a_server_computes_fibonacci_numbers_in_a_state_that_it_calls() {
         (43, 433_494_437),
     ];
     Session::builder(0_usize)
-        .on(START, |cx, ()| -> Handled {
+        .on(START, |cx, ()| -> HandlerResult {
             cx.alias_set("client")?;
             cx.yield_to("next_test", ());
             Ok(())
         })
-        .on("next_test", |cx, ()| -> Handled {
+        .on("next_test", |cx, ()| -> HandlerResult {
             Ok(cx.post("server", "request", WANTED[*cx.heap].0)?)
         })
         .on("fib", |cx, f: u64| {
@@ -166,7 +166,7 @@ async fn handlers_set_at_run_time_options_postbacks_and_callbacks() {
     let kernel = kernel();
     Nfa::builder(vec!["anything"])
         .state("initial", |s| {
-            s.on("start", |cx, ()| -> Handled {
+            s.on("start", |cx, ()| -> HandlerResult {
                 cx.alias_set("dynamicstates")?;
                 cx.goto_state("listen", "send", ())?;
                 cx.state("test_wheel_event", |cx, ()| cx.yield_to("happened", ()));

@@ -2,7 +2,7 @@
 
 use crate::laws_kit::*;
 use poe::event::{DEFAULT, START, STOP};
-use poe::{Callback, Event, Handled, Postback, Reply, Session, States};
+use poe::{Callback, Event, HandlerResult, Postback, Reply, Session, States};
 use std::cell::Cell;
 use std::rc::Rc;
 
@@ -37,7 +37,7 @@ fn machine() -> States<Machine> {
             let id = cx.heap.got;
             cx.yield_to(COUNT, id);
         })
-        .on(COUNT, |cx, id| -> Handled {
+        .on(COUNT, |cx, id| -> HandlerResult {
             let me = cx.session_id();
             if cx.sender() == me {
                 more(&cx.heap.seen.own);
@@ -113,12 +113,12 @@ async fn postbacks_and_callbacks_go_to_a_server_and_come_back_with_both_values()
     let kernel = kernel();
     Session::builder(0_u32)
         .on(START, |cx, ()| cx.alias_set("server"))
-        .on(QUERY, |cx, postback| -> Handled {
+        .on(QUERY, |cx, postback| -> HandlerResult {
             *cx.heap += 1;
             postback.post(*cx.heap)?;
             Ok(())
         })
-        .on(SYNC_QUERY, |cx, callback| -> Handled {
+        .on(SYNC_QUERY, |cx, callback| -> HandlerResult {
             *cx.heap += 1;
             let response = *cx.heap;
             callback.call(cx, response)?;
@@ -128,7 +128,7 @@ async fn postbacks_and_callbacks_go_to_a_server_and_come_back_with_both_values()
         .unwrap();
     Session::builder(Client::default())
         .on(START, |cx, ()| cx.yield_to("ask", ()))
-        .on("ask", |cx, ()| -> Handled {
+        .on("ask", |cx, ()| -> HandlerResult {
             cx.heap.cookie += 1;
             let postback = cx.postback(RESPONSE, cx.heap.cookie);
             cx.post("server", QUERY, postback)?;
@@ -316,7 +316,7 @@ impl Drop for Counted {
 fn nested(n: u32, ends: &Rc<Ends>) -> poe::SessionBuilder<Counted> {
     let [inner, stops, losses, parents, all] = [(); 5].map(|()| ends.clone());
     Session::builder(Counted(ends.clone()))
-        .on(START, move |cx, ()| -> Handled {
+        .on(START, move |cx, ()| -> HandlerResult {
             if n < 4 {
                 nested(n + 1, &inner).create_in(cx)?;
             }
@@ -328,7 +328,7 @@ fn nested(n: u32, ends: &Rc<Ends>) -> poe::SessionBuilder<Counted> {
             Ok(())
         })
         .on("stop", move |cx, ()| {
-            cx.stop();
+            cx.stop_all();
             // The heap of the session whose handler this is, is still lent to it.
             assert_eq!(all.heaps.get(), 3);
             assert_eq!(cx.snapshot().session_count(), 0);

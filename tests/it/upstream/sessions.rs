@@ -3,7 +3,7 @@
 //! of the table.
 
 use crate::laws_kit::*;
-use poe::{Handled, Kernel, SessionBuilder, SessionId, Snapshot};
+use poe::{HandlerResult, Kernel, SessionBuilder, SessionId, Snapshot};
 
 /// A session that lives on an alias of its name's, with the next of `names` for its child.
 fn chain(names: &'static [&'static str]) -> SessionBuilder<()> {
@@ -56,7 +56,7 @@ async fn a_child_is_one_reference_of_its_parent_and_none_of_its_grandparent() {
     assert_eq!(s.kernel_refcount, base + 1);
     // An alias each, and a child each but for the last.
     assert_eq!([child, grand, great].map(|id| s.get_session_refcount(id)), [2, 2, 1]);
-    kernel.stop().unwrap();
+    kernel.stop_all().unwrap();
     assert_eq!(kernel.snapshot().kernel_refcount, base);
 }
 
@@ -91,7 +91,7 @@ async fn a_moved_child_takes_its_own_along() {
     assert_eq!(s.get_session_parent(child), None);
     assert!(s.get_session_children(child).is_empty());
     assert!(!s.is_session_child(child, child));
-    kernel.stop().unwrap();
+    kernel.stop_all().unwrap();
     assert_eq!(kernel.snapshot().session_count(), 0);
 }
 
@@ -102,7 +102,7 @@ async fn a_stopped_middle_gives_its_child_to_its_parent_which_is_collected_then(
     let base = kernel.snapshot().kernel_refcount;
     let machine = poe::Nfa::builder(())
         .state("only", |s| {
-            s.on("enter", |cx, ()| -> Handled {
+            s.on("enter", |cx, ()| -> HandlerResult {
                 cx.alias_set("grand")?;
                 chain(&["great"]).create_in(cx)?;
                 Ok(())

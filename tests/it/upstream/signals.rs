@@ -91,7 +91,7 @@ async fn a_session_has_one_watcher_per_signal_and_what_it_was_made_with() {
     assert!(!kernel.is_alive(first));
     assert!(!kernel.snapshot().is_signal_watched("signal-1"));
     assert_eq!(watchers(&kernel, "signal-2"), [(second, "event-3".to_owned())]);
-    kernel.stop().unwrap();
+    kernel.stop_all().unwrap();
     let s = kernel.snapshot();
     assert!(!s.is_signal_watched("signal-2") && !s.is_signal_watched_by_session("signal-2", second));
     assert!(!s.is_signal_watched_by_session("nonexistent", second));
@@ -134,7 +134,7 @@ async fn survives(signal: &'static str, watches: bool, handles: bool) -> bool {
     let survives = kernel.is_alive(id);
     assert!(kernel.is_alive(untouched));
     assert_eq!(said().is_empty(), !watches);
-    kernel.stop().unwrap();
+    kernel.stop_all().unwrap();
     said();
     survives
 }

@@ -5,7 +5,7 @@ use crate::laws_kit::*;
 use poe::event::{START, STOP};
 use poe::filter::Line;
 use poe::wheel::{Input, ReadWrite};
-use poe::{Event, Handled, Reply, Session};
+use poe::{Event, HandlerResult, Reply, Session};
 
 const INPUT: Event<Input<String>> = Event::new("got_input");
 const DESTRUCTO: Event<ReadWrite> = Event::new("destructo");
@@ -16,7 +16,7 @@ async fn a_wheel_as_an_argument_dies_in_time() {
     let (near, far) = tokio::io::duplex(64);
     let near = std::cell::Cell::new(Some(near));
     Session::builder(())
-        .on(START, move |cx, ()| -> Handled {
+        .on(START, move |cx, ()| -> HandlerResult {
             let near = near.take().unwrap();
             let wheel = ReadWrite::builder(near).input(Line::new(), INPUT).start(cx)?;
             cx.yield_to(DESTRUCTO, wheel);
@@ -44,7 +44,7 @@ async fn and_so_does_one_that_is_given_back() {
     let (near, _far) = tokio::io::duplex(64);
     let near = std::cell::Cell::new(Some(near));
     Session::builder(())
-        .on(START, move |cx, ()| -> Handled {
+        .on(START, move |cx, ()| -> HandlerResult {
             let near = near.take().unwrap();
             let wheel = ReadWrite::builder(near).input(Line::new(), INPUT).start(cx)?;
             cx.yield_to("destructo", wheel);

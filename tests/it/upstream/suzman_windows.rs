@@ -16,7 +16,7 @@ async fn chld_tells_of_a_child_that_poe_has_not_started() {
     let handled = Rc::new(Cell::new(false));
     let flag = handled.clone();
     Session::builder(None)
-        .on(START, |cx, ()| -> poe::Handled {
+        .on(START, |cx, ()| -> poe::HandlerResult {
             cx.sig("CHLD", CHILD_ENDED);
             cx.delay("timeout", Duration::from_secs(30), ());
             *cx.heap = Some(Command::new("echo").stdout(Stdio::null()).spawn()?);

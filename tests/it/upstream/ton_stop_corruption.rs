@@ -3,7 +3,7 @@
 use crate::laws_kit::{said, say};
 use poe::event::{START, STOP};
 use poe::testing::assert_no_leaks;
-use poe::{Event, Handled, Kernel, Selected, Session, Watched};
+use poe::{Event, HandlerResult, Kernel, Selected, Session, Watched};
 use std::time::Duration;
 
 const READABLE: Event<Selected> = Event::new("readable");
@@ -12,7 +12,7 @@ async fn stops(stop_watching: bool) {
     let kernel = Kernel::new();
     let (reader, writer) = std::io::pipe().unwrap();
     Session::builder(())
-        .on(START, move |cx, ()| -> Handled {
+        .on(START, move |cx, ()| -> HandlerResult {
             Ok(cx.select_read(&Watched::new(&reader)?, READABLE, ())?)
         })
         .on(READABLE, move |cx, selected| {
@@ -20,7 +20,7 @@ async fn stops(stop_watching: bool) {
             if stop_watching {
                 assert!(cx.select_read_clear(&selected.handle));
             }
-            cx.stop();
+            cx.stop_all();
         })
         .on(STOP, |_, ()| say("stop"))
         .create(&kernel)

@@ -5,7 +5,7 @@ use crate::laws_kit::*;
 use poe::event::START;
 use poe::filter::Line;
 use poe::wheel::{Input, ReadWrite};
-use poe::{Context, Event, Handled, Session, WheelId};
+use poe::{Context, Event, HandlerResult, Session, WheelId};
 
 const LINE: Event<Input<String>> = Event::new("line");
 
@@ -18,7 +18,7 @@ fn wheel(cx: &Context<'_, Vec<WheelId>>) -> Result<ReadWrite, poe::Error> {
 async fn the_first_is_one_and_a_freed_one_is_not_given_again() {
     let kernel = kernel();
     Session::builder(Vec::new())
-        .on(START, |cx, ()| -> Handled {
+        .on(START, |cx, ()| -> HandlerResult {
             let first = wheel(cx)?;
             let second = wheel(cx)?;
             assert_eq!((first.id().get(), second.id().get()), (1, 2));
@@ -42,7 +42,7 @@ async fn every_kernel_counts_its_own() {
     for _ in 0..2 {
         let kernel = kernel();
         Session::builder(Vec::new())
-            .on(START, |cx, ()| -> Handled {
+            .on(START, |cx, ()| -> HandlerResult {
                 let id = wheel(cx)?.id();
                 cx.heap.push(id);
                 say(id);

@@ -57,7 +57,7 @@ fn tries(make: impl Fn() -> poe::wheel::SocketFactoryBuilder + 'static) -> poe::
 }
 
 /// The server half of POE's test: a session per client that answers each line by its rot13.
-fn serves(cx: &mut poe::Context<'_, Option<SocketFactory>>, connection: Connection) -> poe::Handled {
+fn serves(cx: &mut poe::Context<'_, Option<SocketFactory>>, connection: Connection) -> poe::HandlerResult {
     let stream = Cell::new(Some(connection.stream));
     #[derive(Default)]
     struct Served {
@@ -66,7 +66,7 @@ fn serves(cx: &mut poe::Context<'_, Option<SocketFactory>>, connection: Connecti
         flushed: usize,
     }
     Session::builder(Served::default())
-        .on(START, move |cx, ()| -> poe::Handled {
+        .on(START, move |cx, ()| -> poe::HandlerResult {
             let stream = stream.take().expect("a session starts once");
             let wheel = ReadWrite::builder(stream)
                 .input(Line::new(), LINE)
@@ -75,7 +75,7 @@ fn serves(cx: &mut poe::Context<'_, Option<SocketFactory>>, connection: Connecti
             cx.heap.wheel = Some(wheel.start(cx)?);
             Ok(())
         })
-        .on(LINE, |cx, input| -> poe::Handled {
+        .on(LINE, |cx, input| -> poe::HandlerResult {
             let turned = input.record.chars().map(|c| match c {
                 'a'..='m' | 'A'..='M' => (c as u8 + 13) as char,
                 'n'..='z' | 'N'..='Z' => (c as u8 - 13) as char,
@@ -142,7 +142,7 @@ async fn a_listener_and_a_client_talk_and_end() {
                 .start(cx);
             cx.heap.factory = Some(factory);
         })
-        .on(CONNECTED, move |cx, connection| -> poe::Handled {
+        .on(CONNECTED, move |cx, connection| -> poe::HandlerResult {
             assert_eq!(connection.peer, address);
             // The factory goes as the ReadWrite comes.
             cx.heap.factory = None;
@@ -154,7 +154,7 @@ async fn a_listener_and_a_client_talk_and_end() {
             cx.heap.wheel = Some(wheel);
             Ok(())
         })
-        .on(LINE, |cx, input| -> poe::Handled {
+        .on(LINE, |cx, input| -> poe::HandlerResult {
             say(format!("client: {}", input.record));
             cx.heap.lines += 1;
             match (&cx.heap.wheel, cx.heap.lines) {

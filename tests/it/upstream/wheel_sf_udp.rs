@@ -3,7 +3,7 @@
 use crate::socket_kit::{Log, SocketPath, rot13, run};
 use poe::event::START;
 use poe::wheel::{Address, Datagram, DatagramSocket, Packet, SocketError, SocketFactory};
-use poe::{Event, Handled, Kernel, Session, TaskId};
+use poe::{Event, HandlerResult, Kernel, Session, TaskId};
 use std::io;
 
 const SENDS: usize = 10;
@@ -20,7 +20,7 @@ struct Peers {
     sent: [usize; 2],
 }
 
-fn got(cx: &mut poe::Context<'_, Peers>, own: usize, packet: Option<io::Result<Packet>>) -> Handled {
+fn got(cx: &mut poe::Context<'_, Peers>, own: usize, packet: Option<io::Result<Packet>>) -> HandlerResult {
     let packet = packet.expect("packets do not end")?;
     if cx.heap.sent[own] == SENDS {
         for reader in std::mem::take(&mut cx.heap.readers) {
@@ -28,7 +28,7 @@ fn got(cx: &mut poe::Context<'_, Peers>, own: usize, packet: Option<io::Result<P
         }
         return Ok(());
     }
-    let text = rot13(&String::from_utf8_lossy(&packet.octets));
+    let text = rot13(&String::from_utf8_lossy(&packet.bytes));
     assert_eq!(packet.from, cx.heap.sockets[1 - own].local_name()?);
     cx.heap.sent[own] += 1;
     cx.heap.sockets[own].send_to(text.as_bytes(), &packet.from)?;
@@ -51,7 +51,7 @@ async fn throw(addresses: [Address; 2]) {
                 cx.heap.wheels.push(wheel);
             }
         })
-        .on(MADE, |cx, made| -> Handled {
+        .on(MADE, |cx, made| -> HandlerResult {
             assert_eq!(cx.heap.wheels[cx.heap.sockets.len()].id(), made.wheel);
             assert_eq!(made.peer, None);
             cx.heap.sockets.push(made.socket);
@@ -104,23 +104,23 @@ async fn a_connected_datagram_socket_has_a_peer_and_hears_nobody_else() {
             let wheel = SocketFactory::datagram().remote(addr).success(MADE).failure(FAILED);
             cx.heap.0 = Some(wheel.start(cx));
         })
-        .on(MADE, move |cx, made| -> Handled {
+        .on(MADE, move |cx, made| -> HandlerResult {
             assert_eq!(made.peer, Some(addr.into()));
             let local = made.socket.local_name()?.as_socket_addr().expect("an address");
             stranger.send_to(b"psst", local)?;
             made.socket.send(b"hello")?;
             let mut buffer = [0; 16];
-            let (octets, from) = friend.recv_from(&mut buffer)?;
-            assert_eq!((&buffer[..octets], from), (&b"hello"[..], local));
+            let (bytes, from) = friend.recv_from(&mut buffer)?;
+            assert_eq!((&buffer[..bytes], from), (&b"hello"[..], local));
             friend.send_to(b"hello yourself", from)?;
             cx.attach(made.socket.packets(), A);
             cx.heap.1 = Some(made.socket);
             Ok(())
         })
-        .on(A, move |cx, packet| -> Handled {
+        .on(A, move |cx, packet| -> HandlerResult {
             let packet = packet.expect("packets do not end")?;
-            said.say(String::from_utf8_lossy(&packet.octets));
-            cx.stop();
+            said.say(String::from_utf8_lossy(&packet.bytes));
+            cx.stop_all();
             Ok(())
         })
         .on(FAILED, |_, error| panic!("{error}"))

@@ -4,7 +4,7 @@ use crate::socket_kit::{Log, SocketPath, rot13, run};
 use poe::event::{CHILD, ChildReason, START, STOP};
 use poe::filter::Line;
 use poe::wheel::{Connection, Input, IoError, ReadWrite, SocketError, SocketFactory, SocketName};
-use poe::{Event, Handled, Kernel, Session, WheelId};
+use poe::{Event, HandlerResult, Kernel, Session, WheelId};
 use std::cell::Cell;
 
 const CONNECTED: Event<Connection> = Event::new("connected");
@@ -22,11 +22,11 @@ struct Talk {
 }
 
 /// The session of the one client that is served.
-fn serves(cx: &mut poe::Context<'_, Talk>, connection: Connection, log: &Log) -> Handled {
+fn serves(cx: &mut poe::Context<'_, Talk>, connection: Connection, log: &Log) -> HandlerResult {
     let stream = Cell::new(Some(connection.stream));
     let (stopped, failed) = (log.clone(), log.clone());
     Session::builder(Talk::default())
-        .on(START, move |cx, ()| -> Handled {
+        .on(START, move |cx, ()| -> HandlerResult {
             let stream = stream.take().expect("a session starts once");
             let wheel = ReadWrite::builder(stream)
                 .input(Line::new(), LINE)
@@ -35,7 +35,7 @@ fn serves(cx: &mut poe::Context<'_, Talk>, connection: Connection, log: &Log) ->
             cx.heap.wheel = Some(wheel.start(cx)?);
             Ok(())
         })
-        .on(LINE, |cx, input| -> Handled {
+        .on(LINE, |cx, input| -> HandlerResult {
             cx.heap.put += 1;
             if let Some(wheel) = &cx.heap.wheel {
                 wheel.put(rot13(&input.record))?;
@@ -86,7 +86,7 @@ async fn a_listener_and_a_client_talk_over_a_path() {
             let factory = SocketFactory::connect(&*at).success(CONNECTED).failure(FAILED);
             cx.heap.factory = Some(factory.start(cx));
         })
-        .on(CONNECTED, |cx, connection| -> Handled {
+        .on(CONNECTED, |cx, connection| -> HandlerResult {
             assert!(connection.peer.as_path().is_some());
             cx.heap.factory = None;
             let wheel = ReadWrite::builder(connection.stream)
@@ -94,11 +94,11 @@ async fn a_listener_and_a_client_talk_over_a_path() {
                 .error(ERROR)
                 .start(cx)?;
             wheel.put("1: this is a test")?;
-            assert_eq!((wheel.out_octets(), wheel.out_messages()), (19, 1));
+            assert_eq!((wheel.buffered_bytes(), wheel.out_messages()), (19, 1));
             cx.heap.wheel = Some(wheel);
             Ok(())
         })
-        .on(LINE, move |cx, input| -> Handled {
+        .on(LINE, move |cx, input| -> HandlerResult {
             let line = rot13(&input.record);
             client.say(&line);
             match line.strip_prefix("1: ") {

@@ -15,7 +15,7 @@ async fn one_is_closed_the_other_killed_and_both_are_told_of() {
     let told = Rc::new(Cell::new((0, 0)));
     let seen = told.clone();
     Session::builder(Vec::<Child>::new())
-        .on(START, |cx, ()| -> poe::Handled {
+        .on(START, |cx, ()| -> poe::HandlerResult {
             cx.alias_set("worker")?;
             for name in ["closed", "killed"] {
                 let child = waiting();
@@ -26,7 +26,7 @@ async fn one_is_closed_the_other_killed_and_both_are_told_of() {
             drop(cx.heap[0].stdin.take());
             Ok(())
         })
-        .on(ENDED, move |cx, exit| -> poe::Handled {
+        .on(ENDED, move |cx, exit| -> poe::HandlerResult {
             let (closed, killed) = seen.get();
             if exit.extra == "closed" {
                 assert_eq!((closed, killed), (0, 0), "only the closed one has ended");

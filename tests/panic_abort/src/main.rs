@@ -4,7 +4,7 @@
 //! to panic, after which nothing more may be printed.
 
 use poe::event::{CHILD, START, STOP};
-use poe::{Event, Failure, Handled, Kernel, Session, Signal};
+use poe::{Event, Failure, HandlerResult, Kernel, Session, Signal};
 
 const FAIL: Event<()> = Event::new("fail");
 const GREET: Event<String> = Event::new("greet");
@@ -41,7 +41,7 @@ fn session(name: &'static str, heeds_die: bool) -> poe::SessionBuilder<()> {
             }
             cx.sig_handled();
         })
-        .on(FAIL, |_, ()| -> Handled { Err(Failure::msg("on purpose")) })
+        .on(FAIL, |_, ()| -> HandlerResult { Err(Failure::msg("on purpose")) })
         .on(GREET, move |_, whom| println!("{name} greets {whom}"))
         .on("end", move |cx, ()| cx.alias_remove(name))
         .on(CHILD, |_, _| ())
@@ -69,7 +69,7 @@ async fn errors() {
     println!("== in _stop");
     Session::builder(())
         .on(START, |_, ()| ())
-        .on(STOP, |_, ()| -> Handled { Err(Failure::msg("in _stop")) })
+        .on(STOP, |_, ()| -> HandlerResult { Err(Failure::msg("in _stop")) })
         .create(&kernel)
         .expect("a session");
     ended(kernel.run().await);

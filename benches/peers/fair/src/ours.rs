@@ -3,9 +3,9 @@
 use crate::Count;
 use poe::component::TcpServer;
 use poe::event::START;
-use poe::filter::{Line, Stream};
+use poe::filter::{Line, Raw};
 use poe::wheel::{Conduit, FollowTail, Input, Run};
-use poe::{Event, Handled, Kernel, Session};
+use poe::{Event, HandlerResult, Kernel, Session};
 use std::net::SocketAddr;
 use std::path::Path;
 
@@ -31,7 +31,7 @@ pub async fn serve(clients: impl FnOnce(SocketAddr), count: Count) {
 pub async fn program(terminal: bool, count: Count) {
     let kernel = Kernel::new();
     Session::builder(None)
-        .on(START, move |cx, ()| -> Handled {
+        .on(START, move |cx, ()| -> HandlerResult {
             let conduit = if terminal { Conduit::Pty } else { Conduit::Pipe };
             let run = Run::shell("exec yes").conduit(conduit).stdout(Line::new(), RECORD);
             *cx.heap = Some(run.start(cx)?);
@@ -48,10 +48,10 @@ pub async fn program(terminal: bool, count: Count) {
 pub async fn tail(path: &Path, count: Count) {
     let (kernel, path) = (Kernel::new(), path.to_owned());
     Session::builder(None)
-        .on(START, move |cx, ()| -> Handled {
+        .on(START, move |cx, ()| -> HandlerResult {
             *cx.heap = Some(
                 FollowTail::builder(&path)
-                    .input(Stream::new(), "block")
+                    .input(Raw::new(), "block")
                     .seek(0)
                     .start(cx)?,
             );

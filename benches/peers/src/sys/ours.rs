@@ -95,7 +95,7 @@ async fn pingpong(n: u64) -> Sample {
     let l2 = last.clone();
     let a = Session::builder(())
         .on(START, |_, ()| ())
-        .on(PING, move |cx, v| -> poe::Handled {
+        .on(PING, move |cx, v| -> poe::HandlerResult {
             l2.set(v);
             if v < n {
                 cx.post(b, PONG, v)?;
@@ -122,7 +122,7 @@ async fn call(n: u64) -> Sample {
     let o2 = out.clone();
     Session::builder(())
         .on(START, |cx, ()| cx.yield_to("go", ()))
-        .on("go", move |cx, ()| -> poe::Handled {
+        .on("go", move |cx, ()| -> poe::HandlerResult {
             let t0 = Instant::now();
             let mut v = 0;
             for _ in 0..n {
@@ -278,7 +278,7 @@ async fn fanout(n: u64) -> Sample {
     let t2 = t0.clone();
     Session::builder(())
         .on(START, |cx, ()| cx.yield_to("go", ()))
-        .on("go", move |cx, ()| -> poe::Handled {
+        .on("go", move |cx, ()| -> poe::HandlerResult {
             t2.set(Instant::now());
             for i in 0..n as usize {
                 cx.post(ids[i % K], TICK, 1)?;
@@ -299,7 +299,7 @@ async fn xthread(n: u64) -> Sample {
     let e2 = end.clone();
     let id = Session::builder(0_u64)
         .on(START, |cx, ()| cx.refcount_increment(cx.session_id(), "stay").map(drop))
-        .on(TICK, move |cx, by| -> poe::Handled {
+        .on(TICK, move |cx, by| -> poe::HandlerResult {
             *cx.heap += by;
             if *cx.heap == n {
                 e2.set(Some(Instant::now()));
@@ -384,7 +384,7 @@ const ERROR: Event<IoError> = Event::new("error");
 async fn echo_by_wheels() -> Sample {
     let kernel = Kernel::new();
     let client = poe::States::<Option<ReadWrite>>::new()
-        .on(START, |cx, stream: poe::wheel::SocketStream| -> poe::Handled {
+        .on(START, |cx, stream: poe::wheel::SocketStream| -> poe::HandlerResult {
             let wheel = ReadWrite::builder(stream)
                 .input(Line::new().literal("\n"), LINE)
                 .error(ERROR)
@@ -392,7 +392,7 @@ async fn echo_by_wheels() -> Sample {
             *cx.heap = Some(wheel);
             Ok(())
         })
-        .on(LINE, |cx, input| -> poe::Handled {
+        .on(LINE, |cx, input| -> poe::HandlerResult {
             if let Some(wheel) = &*cx.heap {
                 wheel.put(input.record)?;
             }
@@ -408,7 +408,7 @@ async fn echo_by_wheels() -> Sample {
             println!("PORT {}", listener.local_addr().unwrap().port());
             *cx.heap = Some(listener);
         })
-        .on(CLIENT, move |cx, accepted| -> poe::Handled {
+        .on(CLIENT, move |cx, accepted| -> poe::HandlerResult {
             Session::builder(None)
                 .inline_states(&client)
                 .args(accepted.stream)
@@ -435,7 +435,7 @@ async fn echo_by_one_session() -> Sample {
             println!("PORT {}", listener.local_addr().unwrap().port());
             cx.heap.0 = Some(listener);
         })
-        .on(CLIENT, |cx, client| -> poe::Handled {
+        .on(CLIENT, |cx, client| -> poe::HandlerResult {
             let line = Line::new().literal("\n");
             let wheel = ReadWrite::builder(client.stream)
                 .input(line, LINE)
@@ -444,7 +444,7 @@ async fn echo_by_one_session() -> Sample {
             cx.heap.1.insert(wheel.id(), wheel);
             Ok(())
         })
-        .on(LINE, |cx, input| -> poe::Handled {
+        .on(LINE, |cx, input| -> poe::HandlerResult {
             if let Some(client) = cx.heap.1.get(&input.wheel) {
                 client.put(input.record)?;
             }

@@ -100,7 +100,7 @@ fn post_to_oneself(n: u64, pending: u64) {
                 cx.yield_to(TICK, 1);
             } else {
                 // Not by letting the timers go here, which would be counted: the run ends by itself.
-                cx.stop();
+                cx.stop_all();
             }
         })
         .create(&kernel)
@@ -117,7 +117,7 @@ fn round_trip(n: u64) {
         .expect("a session");
     let a = Session::builder(())
         .on(START, |_, ()| ())
-        .on(PING, move |cx, at| -> poe::Handled {
+        .on(PING, move |cx, at| -> poe::HandlerResult {
             if at < n {
                 cx.post(b, PONG, at)?;
             }
@@ -179,7 +179,7 @@ fn lives(n: u64) {
 }
 
 /// Runs a handler with so many delays.
-fn with_delays(n: u64, handler: impl Fn(poe::Turn<'_>, &[Duration]) + 'static) {
+fn with_delays(n: u64, handler: impl Fn(poe::KernelRef<'_>, &[Duration]) + 'static) {
     let delays: Vec<Duration> = delays(n).collect();
     let kernel = kernel();
     let id = Session::builder(())
@@ -239,7 +239,7 @@ fn fan_out(n: u64) {
         .collect();
     Session::builder(())
         .on(START, |cx, ()| cx.yield_to(GO, ()))
-        .on(GO, move |cx, ()| -> poe::Handled {
+        .on(GO, move |cx, ()| -> poe::HandlerResult {
             for i in 0..n as usize {
                 cx.post(ids[i % ids.len()], TICK, 1)?;
             }

@@ -10,7 +10,7 @@
 use poe::component::{TcpClient, TcpServer};
 use poe::event::{CHILD, START, STOP};
 use poe::filter::Line;
-use poe::{AlarmId, Context, Event, Failure, Handled, Kernel, Nfa, Postback, Reply, Session, Signal, States};
+use poe::{TimerId, Context, Event, Failure, HandlerResult, Kernel, Nfa, Postback, Reply, Session, Signal, States};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::rc::Rc;
@@ -19,7 +19,7 @@ use std::time::Duration;
 
 struct Counting;
 
-/// Octets that are allocated, by all threads.
+/// Bytes that are allocated, by all threads.
 static LIVE: AtomicI64 = AtomicI64::new(0);
 /// Blocks that are.
 static BLOCKS: AtomicI64 = AtomicI64::new(0);
@@ -47,7 +47,7 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static COUNTING: Counting = Counting;
 
-/// How far the heap may be from where it was: nothing grows by as little as one octet in a round.
+/// How far the heap may be from where it was: nothing grows by as little as one byte in a round.
 const SLACK: i64 = 512;
 
 const WORK: Event<u32> = Event::new("work");
@@ -67,12 +67,12 @@ fn main() {
         round();
     }
     let before = (LIVE.load(Ordering::Relaxed), BLOCKS.load(Ordering::Relaxed));
-    println!("before: {} octets in {} blocks", before.0, before.1);
+    println!("before: {} bytes in {} blocks", before.0, before.1);
     for _ in 0..rounds {
         round();
     }
     let after = (LIVE.load(Ordering::Relaxed), BLOCKS.load(Ordering::Relaxed));
-    println!("after {rounds} rounds: {} octets in {} blocks", after.0, after.1);
+    println!("after {rounds} rounds: {} bytes in {} blocks", after.0, after.1);
     if (after.0 - before.0).abs() > SLACK {
         eprintln!("the heap is not where it was");
         std::process::exit(1);
@@ -104,7 +104,7 @@ fn round() {
 }
 
 struct Worker {
-    timers: Vec<AlarmId>,
+    timers: Vec<TimerId>,
     backs: Vec<Postback<String, String>>,
 }
 
@@ -121,7 +121,7 @@ fn crowd(kernel: &Kernel) {
             assert!(signal.die().is_some());
             cx.sig_handled();
         })
-        .on("fail", |_, text: String| -> Handled { Err(Failure::msg(text)) })
+        .on("fail", |_, text: String| -> HandlerResult { Err(Failure::msg(text)) })
         .on("panic", |_, text: String| std::panic::panic_any(text))
         .on(CHILD, |_, _| ())
         .on(STOP, |cx, ()| Reply(cx.heap.timers.len()));
@@ -148,7 +148,7 @@ fn crowd(kernel: &Kernel) {
     }
 }
 
-fn work(cx: &mut Context<'_, Worker>, table: &States<Worker>, n: u32, at: u32) -> Handled {
+fn work(cx: &mut Context<'_, Worker>, table: &States<Worker>, n: u32, at: u32) -> HandlerResult {
     let text = |what: &str| format!("{what} {n} at {at}, long enough for a block of its own");
     for _ in 0..5 {
         let id = cx.delay_set(TIMEOUT, Duration::from_secs(3600), text("never"));
@@ -224,7 +224,7 @@ async fn failing(kernel: &Kernel) {
         })
     };
     let id = session()
-        .on("fail", |_, ()| -> Handled { Err(Failure::msg("on purpose")) })
+        .on("fail", |_, ()| -> HandlerResult { Err(Failure::msg("on purpose")) })
         .create(kernel)
         .expect("a session");
     kernel.post(id, "fail", ()).expect("it is alive");
@@ -233,7 +233,7 @@ async fn failing(kernel: &Kernel) {
     kernel.signal(id, "TERM", String::from("enough")).expect("it is alive");
     kernel.run().await.expect("a signal is no failure");
     session().create(kernel).expect("a session");
-    kernel.stop().expect("no handler runs");
+    kernel.stop_all().expect("no handler runs");
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -258,7 +258,7 @@ fn machines(kernel: &Kernel) {
                 .postpone("note")
             })
             .state(Light::Green, |s| {
-                s.on(ENTER, |cx, times| -> Handled {
+                s.on(ENTER, |cx, times| -> HandlerResult {
                     if times > 0 {
                         cx.goto_state(Light::Red, ENTER, times - 1)?;
                     }
@@ -315,7 +315,7 @@ async fn echo(kernel: &Kernel) {
 /// Calls from other threads.
 async fn threads(kernel: &Kernel) {
     Session::builder(())
-        .on(START, |cx, ()| -> Handled {
+        .on(START, |cx, ()| -> HandlerResult {
             cx.alias_set("asked")?;
             cx.refcount_increment(cx.session_id(), "on duty")?;
             Ok(())

@@ -8,7 +8,7 @@ use futures::executor::LocalPool;
 use futures::task::LocalSpawnExt;
 use poe::component::{TcpClient, TcpServer};
 use poe::event::START;
-use poe::{Event, Handled, Kernel, Reply, Session};
+use poe::{Event, HandlerResult, Kernel, Reply, Session};
 use std::time::{Duration, Instant};
 use tokio::runtime::{Builder, LocalOptions, Runtime};
 use tokio::task::LocalSet;
@@ -115,14 +115,14 @@ async fn serves() {
         .on(DONE, |cx, what| {
             cx.heap.retain(|left| *left != what);
             if cx.heap.is_empty() {
-                cx.stop();
+                cx.stop_all();
             }
         })
         .create(&kernel)
         .expect("a session");
     TcpClient::builder(address)
         .connected(|cx| cx.server().put("there and back"))
-        .server_input(|cx, line: String| -> Handled {
+        .server_input(|cx, line: String| -> HandlerResult {
             cx.server().shutdown();
             cx.post("asked", ECHOED, line)?;
             Ok(())

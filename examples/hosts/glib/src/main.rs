@@ -7,7 +7,7 @@
 use glib::{ControlFlow, MainContext, MainLoop};
 use poe::component::{TcpClient, TcpServer};
 use poe::event::START;
-use poe::{Event, Handled, Kernel, Reply, Session};
+use poe::{Event, HandlerResult, Kernel, Reply, Session};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
@@ -80,7 +80,7 @@ async fn serve(label: &Label) -> Result<(), poe::Error> {
         })
         .on(TICK, {
             let shown = shown.clone();
-            move |cx, n| -> Handled {
+            move |cx, n| -> HandlerResult {
                 shown.show(format!("tick {n}"));
                 match n {
                     5 => cx.yield_to(DONE, "ticks"),
@@ -97,14 +97,14 @@ async fn serve(label: &Label) -> Result<(), poe::Error> {
         .on(DONE, |cx, what| {
             cx.heap.retain(|left| *left != what);
             if cx.heap.is_empty() {
-                cx.stop();
+                cx.stop_all();
             }
         })
         .create(&kernel)?;
 
     TcpClient::builder(address)
         .connected(|cx| cx.server().put("hello from glib"))
-        .server_input(|cx, line: String| -> Handled {
+        .server_input(|cx, line: String| -> HandlerResult {
             cx.server().shutdown();
             cx.post("window", ECHOED, line)?;
             Ok(())

@@ -4,7 +4,7 @@ use super::super::cell::{Entry, Move, event_of};
 use super::super::history::Transition;
 use super::context::Machine;
 use crate::arg::AnyArg;
-use crate::error::{Failure, Handled};
+use crate::error::{Failure, HandlerResult};
 use crate::event::{Keyed, Posts};
 use crate::kernel::{Target, call_at_once};
 use std::fmt::Debug;
@@ -51,7 +51,7 @@ impl<'k, S: Eq + Hash + Debug + 'static, R: 'static> Machine<'k, S, R> {
     /// let kernel = Kernel::new();
     /// Nfa::builder(Vec::new())
     ///     .state("red", |s| {
-    ///         s.on(ENTER, |cx, ()| -> poe::Handled {
+    ///         s.on(ENTER, |cx, ()| -> poe::HandlerResult {
     ///             cx.goto_state("green", ENTER, ())?; // once this handler and what waits are done
     ///             cx.runstate.push("still red");
     ///             Ok(())
@@ -64,7 +64,7 @@ impl<'k, S: Eq + Hash + Debug + 'static, R: 'static> Machine<'k, S, R> {
     /// # }).unwrap();
     /// ```
     #[track_caller]
-    pub fn goto_state<A: 'static>(&mut self, state: impl Into<S>, event: impl Posts<A>, args: A) -> Handled {
+    pub fn goto_state<A: 'static>(&mut self, state: impl Into<S>, event: impl Posts<A>, args: A) -> HandlerResult {
         let entry = Entry::new(event.key(), AnyArg::new(args));
         let state = state.into();
         self.ask(Move::Goto { state, entry }, Location::caller())
@@ -101,7 +101,7 @@ impl<'k, S: Eq + Hash + Debug + 'static, R: 'static> Machine<'k, S, R> {
         state: impl Into<S>,
         event: impl Posts<A>,
         args: A,
-    ) -> Handled {
+    ) -> HandlerResult {
         let entry = Entry::new(event.key(), AnyArg::new(args));
         let (back, state) = (event_of(back.key()), state.into());
         self.ask(Move::Push { back, state, entry }, Location::caller())
@@ -112,7 +112,7 @@ impl<'k, S: Eq + Hash + Debug + 'static, R: 'static> Machine<'k, S, R> {
     /// # Errors
     /// As [`goto_state`](Self::goto_state); or no state was called.
     #[track_caller]
-    pub fn return_state<A: 'static>(&mut self, args: A) -> Handled {
+    pub fn return_state<A: 'static>(&mut self, args: A) -> HandlerResult {
         let args = AnyArg::new(args);
         self.ask(Move::Pop { args }, Location::caller())
     }
@@ -128,8 +128,8 @@ impl<'k, S: Eq + Hash + Debug + 'static, R: 'static> Machine<'k, S, R> {
     /// # tokio_test::block_on(async {
     /// let kernel = Kernel::new();
     /// Session::builder(Vec::new())
-    ///     .on(START, |cx, ()| -> poe::Handled {
-    ///         let machine = Nfa::builder(()).state("only", |s| s.on(ENTER, |cx, ()| -> poe::Handled {
+    ///     .on(START, |cx, ()| -> poe::HandlerResult {
+    ///         let machine = Nfa::builder(()).state("only", |s| s.on(ENTER, |cx, ()| -> poe::HandlerResult {
     ///             Session::builder(()).on(START, |cx, ()| cx.alias_set("orphan")).create_in(cx)?;
     ///             cx.stop();
     ///             cx.yield_to("lost", ()); // behind it
@@ -150,7 +150,7 @@ impl<'k, S: Eq + Hash + Debug + 'static, R: 'static> Machine<'k, S, R> {
         let _ = self.post_move(Move::Stop, Location::caller());
     }
 
-    fn ask(&mut self, change: Move<S>, place: &'static Location<'static>) -> Handled {
+    fn ask(&mut self, change: Move<S>, place: &'static Location<'static>) -> HandlerResult {
         if !self.cell.acts_at_once() {
             return self.post_move(change, place);
         }
@@ -158,11 +158,11 @@ impl<'k, S: Eq + Hash + Debug + 'static, R: 'static> Machine<'k, S, R> {
         call_at_once::<_, ()>(self, me.into(), key.key(), change, place).map_err(Failure::from)
     }
 
-    fn post_move(&self, change: Move<S>, place: &'static Location<'static>) -> Handled {
+    fn post_move(&self, change: Move<S>, place: &'static Location<'static>) -> HandlerResult {
         let (me, key) = (self.session_id(), change.key());
-        let (turn, to) = (self.kernel, Target::from(me));
+        let (kernel, to) = (self.kernel, Target::from(me));
         // A machine that was stopped in its own handler goes nowhere.
-        let _ = turn.core.post_from(Some(turn.frame), to, key.key(), change, place);
+        let _ = kernel.core.post_from(Some(kernel.frame), to, key.key(), change, place);
         Ok(())
     }
 
@@ -182,7 +182,7 @@ impl<'k, S: Eq + Hash + Debug + 'static, R: 'static> Machine<'k, S, R> {
     /// let kernel = Kernel::new();
     /// Nfa::builder(())
     ///     .immediate()
-    ///     .state("red", |s| s.on(ENTER, |cx, ()| -> poe::Handled {
+    ///     .state("red", |s| s.on(ENTER, |cx, ()| -> poe::HandlerResult {
     ///         cx.goto_state("green", SILENT, ())?;
     ///         assert_eq!(cx.state_of_event(), Some(&"red"));
     ///         assert_eq!(cx.get_current_state(), Some(&"green"));

@@ -3,14 +3,14 @@
 use super::super::cell::NfaCell;
 use crate::error::Error;
 use crate::kernel::invoke::sealed;
-use crate::kernel::{Caller, Core, Turn};
+use crate::kernel::{Caller, Core, KernelRef};
 use crate::session::context::Heap;
 use std::fmt::{self, Debug};
 use std::ops::Deref;
 
 /// What a state machine's handler is given: the run state, the kernel, and the machine itself.
 ///
-/// It derefs to [`Turn`], as a session's [`Context`](crate::Context) does. `S` is what states are named by, `R` the run
+/// It derefs to [`KernelRef`], as a session's [`Context`](crate::Context) does. `S` is what states are named by, `R` the run
 /// state. See [`Nfa`](crate::Nfa) for what a machine is.
 ///
 /// ```
@@ -49,7 +49,7 @@ pub struct Machine<'k, S: 'static, R: 'static> {
     pub runstate: Heap<R>,
     /// The kernel, apart from the run state and `Copy`.
     #[doc(alias = "KERNEL")]
-    pub kernel: Turn<'k>,
+    pub kernel: KernelRef<'k>,
     pub(super) cell: &'k NfaCell<S, R>,
     /// The state in which the handler was found.
     pub(super) state: Option<usize>,
@@ -57,10 +57,10 @@ pub struct Machine<'k, S: 'static, R: 'static> {
 
 impl<'k, S, R> Machine<'k, S, R> {
     /// None while the run state is out.
-    pub(in crate::session::nfa) fn enter(cell: &'k NfaCell<S, R>, turn: Turn<'k>) -> Option<Self> {
+    pub(in crate::session::nfa) fn enter(cell: &'k NfaCell<S, R>, kernel: KernelRef<'k>) -> Option<Self> {
         Some(Machine {
             runstate: Heap(Some(cell.runstate.take()?)),
-            kernel: turn,
+            kernel: kernel,
             cell,
             state: cell.current.get(),
         })
@@ -77,8 +77,8 @@ impl<S: 'static, R: 'static> Drop for Machine<'_, S, R> {
 }
 
 impl<'k, S, R> Deref for Machine<'k, S, R> {
-    type Target = Turn<'k>;
-    fn deref(&self) -> &Turn<'k> {
+    type Target = KernelRef<'k>;
+    fn deref(&self) -> &KernelRef<'k> {
         &self.kernel
     }
 }

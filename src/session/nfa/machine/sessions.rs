@@ -25,7 +25,7 @@ use std::rc::Rc;
 /// let kernel = Kernel::new();
 /// Nfa::builder(7)
 ///     .state("only", |s| {
-///         s.on(ENTER, |cx, ()| -> poe::Handled {
+///         s.on(ENTER, |cx, ()| -> poe::HandlerResult {
 ///             cx.state(COUNT, |cx, ()| Reply(*cx.runstate)); // in every state, from now on
 ///             assert_eq!(cx.event_names(), ["count", "enter"]);
 ///             let me = cx.session_id();
@@ -69,7 +69,7 @@ impl<S: Eq + Hash + Debug + 'static, R: 'static> Machine<'_, S, R> {
     /// # tokio_test::block_on(async {
     /// let kernel = Kernel::new();
     /// Session::builder(())
-    ///     .on(START, |cx, ()| -> poe::Handled {
+    ///     .on(START, |cx, ()| -> poe::HandlerResult {
     ///         Nfa::builder(())
     ///             .state("only", |s| {
     ///                 s.on(ENTER, |cx, ()| cx.yield_to("go", ()))
@@ -100,7 +100,7 @@ impl<S: Eq + Hash + Debug + 'static, R: 'static> Machine<'_, S, R> {
     /// const ENTER: Event<()> = Event::new("enter");
     /// let kernel = Kernel::new();
     /// Nfa::builder(())
-    ///     .state("only", |s| s.on(ENTER, |cx, ()| -> poe::Handled {
+    ///     .state("only", |s| s.on(ENTER, |cx, ()| -> poe::HandlerResult {
     ///         let worker = Session::builder(()).on(START, |cx, ()| cx.alias_set("worker"));
     ///         let worker = worker.create_in(cx)?;
     ///         Ok(cx.detach_child(worker)?)
@@ -117,7 +117,7 @@ impl<S: Eq + Hash + Debug + 'static, R: 'static> Machine<'_, S, R> {
         self.kernel.core.told("detach_child", detached)
     }
 
-    /// Stops every session of the kernel, as [`Context::stop`](crate::Context::stop) does.
+    /// Stops every session of the kernel, as [`Context::stop_all`](crate::Context::stop_all) does.
     ///
     /// ```
     /// use poe::{Event, Kernel, Nfa, Session, event::START};
@@ -126,14 +126,14 @@ impl<S: Eq + Hash + Debug + 'static, R: 'static> Machine<'_, S, R> {
     /// let kernel = Kernel::new();
     /// Session::builder(()).on(START, |cx, ()| cx.alias_set("daemon")).create(&kernel)?;
     /// Nfa::builder(())
-    ///     .state("last", |s| s.on(ENTER, |cx, ()| cx.stop_kernel()))
+    ///     .state("last", |s| s.on(ENTER, |cx, ()| cx.stop_all()))
     ///     .start(&kernel, "last", ENTER, ())?;
     /// assert_eq!(kernel.session_count(), 0);
     /// kernel.run().await
     /// # }).unwrap();
     /// ```
     #[doc(alias = "stop")]
-    pub fn stop_kernel(&mut self) {
+    pub fn stop_all(&mut self) {
         // A context is never busy.
         let _ = sealed::Caller::at_once(self, "stop", Core::stop_all);
     }

@@ -13,7 +13,7 @@ use tokio::time::{Sleep, sleep};
 /// The reply to [`KernelHandle::call`](crate::KernelHandle::call) as a future, which any task may await.
 ///
 /// ```
-/// use poe::{Answer, Event, Kernel, Reply, Session, event::START};
+/// use poe::{ReplyFuture, Event, Kernel, Reply, Session, event::START};
 /// const DOUBLE: Event<u32, u32> = Event::new("double");
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), poe::Error> {
@@ -23,7 +23,7 @@ use tokio::time::{Sleep, sleep};
 ///     .on(DOUBLE, |_, n| Reply(2 * n))
 ///     .create(&kernel)?;
 /// let handle = kernel.handle();
-/// let first: Answer<u32, u32> = handle.call("doubler", DOUBLE, 1);
+/// let first: ReplyFuture<u32, u32> = handle.call("doubler", DOUBLE, 1);
 /// let second = handle.call("doubler", DOUBLE, 2); // both are under way, neither was awaited
 /// tokio::select! {
 ///     answers = async { tokio::join!(first, second) } => {
@@ -35,7 +35,7 @@ use tokio::time::{Sleep, sleep};
 /// # }
 /// ```
 #[must_use = "the call is under way, but its reply is lost"]
-pub struct Answer<A, R> {
+pub struct ReplyFuture<A, R> {
     event: String,
     arg: Pending<A>,
     replied: Result<oneshot::Receiver<Result<R, CallError<A>>>, PostErrorKind>,
@@ -70,13 +70,13 @@ impl Limit {
     }
 }
 
-impl<A, R> Answer<A, R> {
+impl<A, R> ReplyFuture<A, R> {
     pub(super) fn new(
         event: &str,
         arg: Pending<A>,
         replied: Result<oneshot::Receiver<Result<R, CallError<A>>>, PostErrorKind>,
     ) -> Self {
-        Answer {
+        ReplyFuture {
             event: event.to_owned(),
             arg,
             replied,
@@ -120,9 +120,9 @@ impl<A, R> Answer<A, R> {
     }
 }
 
-impl<A, R> Unpin for Answer<A, R> {}
+impl<A, R> Unpin for ReplyFuture<A, R> {}
 
-impl<A, R> Future for Answer<A, R> {
+impl<A, R> Future for ReplyFuture<A, R> {
     type Output = Result<R, CallError<A>>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<Self::Output> {
@@ -156,8 +156,8 @@ impl<A, R> Future for Answer<A, R> {
     }
 }
 
-impl<A, R> fmt::Debug for Answer<A, R> {
+impl<A, R> fmt::Debug for ReplyFuture<A, R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Answer({:?})", self.event)
+        write!(f, "ReplyFuture({:?})", self.event)
     }
 }

@@ -34,10 +34,10 @@ pub(crate) struct Frame<'f> {
 /// let kernel = Kernel::new();
 /// Session::builder(vec![1_u64, 2, 3])
 ///     .on(START, |cx, ()| {
-///         let turn = cx.kernel;
+///         let kernel = cx.kernel;
 ///         for peer in cx.heap.iter_mut() {
 ///             *peer += 1;
-///             turn.yield_to(PING, *peer);
+///             kernel.yield_to(PING, *peer);
 ///         }
 ///     })
 ///     .on(PING, |cx, n| cx.heap.retain(|peer| *peer != n))
@@ -47,7 +47,7 @@ pub(crate) struct Frame<'f> {
 /// # });
 /// ```
 #[derive(Clone, Copy)]
-pub struct Turn<'k> {
+pub struct KernelRef<'k> {
     pub(crate) core: &'k Core,
     pub(crate) frame: &'k Frame<'k>,
 }
@@ -75,7 +75,7 @@ pub struct Turn<'k> {
 /// kernel.run().await
 /// # }).unwrap();
 /// ```
-impl<'k> Turn<'k> {
+impl<'k> KernelRef<'k> {
     /// The session that is running.
     #[doc(alias = "SESSION")]
     #[must_use]
@@ -121,14 +121,14 @@ impl<'k> Turn<'k> {
     /// before it returns [`Invoked::Returned`](crate::Invoked::Returned). Without it the answer is `()`.
     ///
     /// ```
-    /// use poe::{AnyArg, Event, Invoke, Invoked, Kernel, Name, Turn};
+    /// use poe::{AnyArg, Event, Invoke, Invoked, Kernel, Name, KernelRef};
     /// const LENGTH: Event<String, usize> = Event::new("length");
     ///
     /// struct Measure;
     /// impl Invoke for Measure {
-    ///     fn invoke(&self, turn: Turn<'_>, arg: &mut AnyArg) -> Invoked {
+    ///     fn invoke(&self, kernel: KernelRef<'_>, arg: &mut AnyArg) -> Invoked {
     ///         if let Some(text) = arg.take::<String>() {
-    ///             turn.answer(AnyArg::new(text.len()));
+    ///             kernel.set_reply(AnyArg::new(text.len()));
     ///         }
     ///         Invoked::Returned
     ///     }
@@ -143,7 +143,7 @@ impl<'k> Turn<'k> {
     /// # Ok::<(), poe::Error>(())
     /// ```
     #[inline(always)]
-    pub fn answer(self, value: AnyArg) {
+    pub fn set_reply(self, value: AnyArg) {
         match self.frame.answer {
             Some(answer) => answer.set(value),
             None => drop(value),
@@ -164,7 +164,7 @@ impl<'k> Turn<'k> {
     /// # tokio_test::block_on(async {
     /// let kernel = Kernel::new();
     /// Session::builder(())
-    ///     .on(START, |cx, ()| -> poe::Handled { Ok(cx.call(cx.session_id(), INNER, ())?) })
+    ///     .on(START, |cx, ()| -> poe::HandlerResult { Ok(cx.call(cx.session_id(), INNER, ())?) })
     ///     .on(INNER, |cx, ()| {
     ///         assert_eq!(cx.event(), "inner");
     ///         assert_eq!(cx.active_event().unwrap(), "_start");
@@ -190,7 +190,7 @@ impl<'k> Turn<'k> {
     ///     .on(START, |_, ()| ())
     ///     .on(END, |cx, ()| {
     ///         assert_eq!(cx.active_session(), cx.session_id());
-    ///         cx.stop();
+    ///         cx.stop_all();
     ///         assert_eq!(cx.active_session(), cx.kernel_id());
     ///         assert!(!cx.is_alive(cx.session_id())); // it was this one
     ///     })
@@ -268,9 +268,9 @@ fn gone(id: SessionId) -> Error {
     ErrorKind::NoSuchSession(format!("{id} (it was stopped)")).into()
 }
 
-impl std::fmt::Debug for Turn<'_> {
+impl std::fmt::Debug for KernelRef<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Turn")
+        f.debug_struct("KernelRef")
             .field("session", &self.frame.session)
             .field("event", &self.event())
             .field("sender", &self.frame.sender)

@@ -1,15 +1,15 @@
 //! The pass-through filter: what upstream's `05_filters/08_stream.t` promises, and the laws that hold for every filter.
 
 use bytes::BytesMut;
-use poe::filter::{Filter, Stream};
+use poe::filter::{Filter, Raw};
 use proptest::prelude::*;
 
 const FODDER: [&str; 5] = ["a", "bc", "def", "ghij", "klmno"];
 
-fn started() -> Stream {
-    let mut filter = Stream::new();
-    for octets in FODDER {
-        filter.get_one_start(octets.as_bytes());
+fn started() -> Raw {
+    let mut filter = Raw::new();
+    for bytes in FODDER {
+        filter.feed(bytes.as_bytes());
     }
     filter
 }
@@ -17,14 +17,14 @@ fn started() -> Stream {
 #[test]
 fn all_that_is_buffered_is_one_record() {
     let mut filter = started();
-    assert_eq!(filter.get_one().unwrap().unwrap(), "abcdefghijklmno");
-    assert!(filter.get_one().unwrap().is_none());
-    assert!(filter.get_pending().is_empty());
+    assert_eq!(filter.next_record().unwrap().unwrap(), "abcdefghijklmno");
+    assert!(filter.next_record().unwrap().is_none());
+    assert!(filter.pending().is_empty());
 }
 
 #[test]
 fn get_gives_one_record_and_nothing_for_nothing() {
-    let mut filter = Stream::new();
+    let mut filter = Raw::new();
     let records = filter.get(b"abc");
     assert_eq!(records.len(), 1);
     assert_eq!(records[0].as_ref().unwrap(), "abc");
@@ -34,11 +34,11 @@ fn get_gives_one_record_and_nothing_for_nothing() {
 #[test]
 fn pending_is_not_drained_by_looking_but_by_taking() {
     let mut filter = started();
-    assert_eq!(filter.get_pending(), b"abcdefghijklmno");
-    assert_eq!(filter.get_pending(), b"abcdefghijklmno");
+    assert_eq!(filter.pending(), b"abcdefghijklmno");
+    assert_eq!(filter.pending(), b"abcdefghijklmno");
     assert_eq!(filter.take_pending(), "abcdefghijklmno");
-    assert!(filter.get_pending().is_empty());
-    assert!(filter.get_one().unwrap().is_none());
+    assert!(filter.pending().is_empty());
+    assert!(filter.next_record().unwrap().is_none());
 }
 
 #[test]
@@ -46,35 +46,35 @@ fn each_record_goes_out_as_it_is() {
     let mut out = BytesMut::new();
     for record in FODDER {
         let before = out.len();
-        Stream::new().put(record.into(), &mut out).unwrap();
+        Raw::new().put(record.into(), &mut out).unwrap();
         assert_eq!(&out[before..], record.as_bytes());
     }
-    Stream::new().put("".into(), &mut out).unwrap();
+    Raw::new().put("".into(), &mut out).unwrap();
     assert_eq!(&out[..], b"abcdefghijklmno");
 }
 
 #[test]
 fn a_fresh_copy_has_no_input() {
     let filter = started();
-    assert!(filter.fresh().get_pending().is_empty());
-    assert_eq!(filter.get_pending(), b"abcdefghijklmno");
+    assert!(filter.fresh().pending().is_empty());
+    assert_eq!(filter.pending(), b"abcdefghijklmno");
 }
 
 #[test]
 fn it_owes_nothing_and_its_settings_are_always_right() {
     assert_eq!(started().owed(), None);
-    assert!(Stream::new().check().is_ok());
+    assert!(Raw::new().check().is_ok());
 }
 
 proptest! {
     #[test]
-    fn no_octet_is_lost_or_doubled(reads in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..20), 0..20), ask in any::<u32>()) {
-        let mut filter = Stream::new();
+    fn no_byte_is_lost_or_doubled(reads in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..20), 0..20), ask in any::<u32>()) {
+        let mut filter = Raw::new();
         let mut got = Vec::new();
         for (i, read) in reads.iter().enumerate() {
-            filter.get_one_start(read);
+            filter.feed(read);
             if ask >> i & 1 == 1 {
-                got.extend(filter.get_one().unwrap().into_iter().flatten());
+                got.extend(filter.next_record().unwrap().into_iter().flatten());
             }
         }
         got.extend(filter.take_pending());

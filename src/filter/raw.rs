@@ -5,27 +5,27 @@ use super::{Filter, FilterError};
 use bytes::{Bytes, BytesMut};
 use std::fmt;
 
-/// Passes octets through: a record is all that is buffered when it is asked for (`POE::Filter::Stream`).
+/// Passes bytes through: a record is all that is buffered when it is asked for (`POE::Filter::Stream`).
 ///
 /// In and out go [`Bytes`]. It has no settings and no limit of its own: it holds what was appended since the last
-/// `get_one`, which takes it all without a copy. Record boundaries mean nothing here and depend on the reads; only the
+/// `next_record`, which takes it all without a copy. Record boundaries mean nothing here and depend on the reads; only the
 /// concatenation is the peer's. It never fails.
 ///
 /// ```
-/// use poe::filter::{Filter, Stream};
-/// let mut filter = Stream::new();
-/// filter.get_one_start(b"any");
-/// filter.get_one_start(b"thing");
-/// assert_eq!(filter.get_one().unwrap().unwrap(), "anything");
-/// assert!(filter.get_one().unwrap().is_none());
+/// use poe::filter::{Filter, Raw};
+/// let mut filter = Raw::new();
+/// filter.feed(b"any");
+/// filter.feed(b"thing");
+/// assert_eq!(filter.next_record().unwrap().unwrap(), "anything");
+/// assert!(filter.next_record().unwrap().is_none());
 /// ```
 #[doc(alias = "POE::Filter::Stream")]
 #[derive(Default)]
-pub struct Stream {
+pub struct Raw {
     buffer: Buffer,
 }
 
-impl Stream {
+impl Raw {
     /// A pass-through filter.
     #[must_use]
     pub fn new() -> Self {
@@ -33,15 +33,15 @@ impl Stream {
     }
 }
 
-impl Filter for Stream {
+impl Filter for Raw {
     type Input = Bytes;
     type Output = Bytes;
 
-    fn get_one_start(&mut self, octets: &[u8]) {
-        self.buffer.append(octets);
+    fn feed(&mut self, bytes: &[u8]) {
+        self.buffer.append(bytes);
     }
 
-    fn get_one(&mut self) -> Result<Option<Bytes>, FilterError> {
+    fn next_record(&mut self) -> Result<Option<Bytes>, FilterError> {
         Ok((self.buffer.len() > 0).then(|| self.buffer.take()))
     }
 
@@ -50,7 +50,7 @@ impl Filter for Stream {
         Ok(())
     }
 
-    fn get_pending(&self) -> &[u8] {
+    fn pending(&self) -> &[u8] {
         self.buffer.as_slice()
     }
 
@@ -63,8 +63,8 @@ impl Filter for Stream {
     }
 }
 
-impl fmt::Debug for Stream {
+impl fmt::Debug for Raw {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Stream").field("pending", &self.buffer.len()).finish()
+        f.debug_struct("Raw").field("pending", &self.buffer.len()).finish()
     }
 }
