@@ -172,7 +172,7 @@ kinds! {
     PairU64((u64, u64)), PairU32((u32, u32)),
 }
 
-const _: () = assert!(size_of::<AnyArg>() == 24, "an event must stay at or under 56 bytes");
+const _: () = assert!(size_of::<AnyArg>() == 24, "an event of the queue must stay at 48 bytes");
 
 impl AnyArg {
     /// Erases a value. One that is erased already stays as it is.

@@ -14,6 +14,7 @@ pub(crate) mod descriptor;
 pub(crate) mod descriptor;
 #[cfg(unix)]
 pub(crate) mod files;
+pub(crate) mod mailbox;
 pub(crate) mod moves;
 pub(crate) mod os_signals;
 #[cfg(unix)]
@@ -25,6 +26,7 @@ pub(crate) mod reaper;
 pub(crate) mod runtime;
 #[cfg(unix)]
 pub(crate) mod streams;
+mod sync;
 pub(crate) mod threads;
 pub(crate) mod wake;
 mod worker;

@@ -1,11 +1,8 @@
 //! What other threads may touch: the list of tasks that were woken, and the flag and waker of the kernel's future.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use super::sync::{AtomicBool, AtomicWaker, Mutex, Ordering};
+use std::sync::{Arc, PoisonError};
 use std::task::{Wake, Waker};
-
-use futures_util::task::AtomicWaker;
 
 /// Shared by a kernel, the wakers of its tasks and its handles.
 #[derive(Default)]
@@ -31,13 +28,13 @@ impl Shared {
         self.attention.load(Ordering::Relaxed)
     }
 
-    /// Takes the flag down. Whoever raises it after this wakes the future again.
+    /// Takes the flag down. The next thread that raises it wakes the future again.
     pub(crate) fn attend(&self) -> bool {
         self.attention.swap(false, Ordering::AcqRel)
     }
 
-    /// Has the future woken by `waker` from now on. Look at [`wants_attention`](Self::wants_attention) afterwards: who
-    /// raised the flag before this has woken nobody.
+    /// Has the future woken by `waker` from now on. Look at [`wants_attention`](Self::wants_attention) afterwards:
+    /// a thread that raised the flag before this has woken nobody.
     pub(crate) fn register(&self, waker: &Waker) {
         self.host.register(waker);
     }
@@ -72,8 +69,11 @@ impl TaskWaker {
     }
 
     /// To be called before the task is polled, so that a wake-up during the poll counts.
+    ///
+    /// A swap and not a store: a thread that has changed something and then found the flag still up relies on this poll to
+    /// see its change. Only a read of the flag orders the two; a store may become visible after the poll's first reads.
     pub(crate) fn rearm(&self) {
-        self.queued.store(false, Ordering::Release);
+        self.queued.swap(false, Ordering::AcqRel);
     }
 }
 

@@ -190,13 +190,14 @@ impl Core {
         &self,
         (to, sender): (SessionId, SessionId),
         name: NameIdx,
-        signal: NameIdx,
+        caller: NameIdx,
         place: &'static Location<'static>,
         arg: &mut AnyArg,
     ) {
         // A marker only gave a new session time until the first sweep behind it (law L23).
         if name == NameIdx::SIGNAL {
-            self.dispatch_signal(to.slot, signal, std::mem::take(arg), place);
+            // The event of a signal carries the signal's name where others have their caller.
+            self.dispatch_signal(to.slot, caller, std::mem::take(arg), place);
         } else if name == NameIdx::CALL
             && let Some(call) = arg.take::<Queued>()
         {

@@ -63,6 +63,8 @@ pub use timer::{Delta, Timer};
 pub(crate) use trace::Dispatched;
 
 use crate::id::SessionId;
+pub(crate) use crate::resource::HoldKind;
+pub(crate) use crate::resource::signals::KERNEL_SHUTDOWN;
 use std::fmt;
 use std::rc::Rc;
 

@@ -2,24 +2,20 @@
 
 use super::call::Queued;
 use super::dead_letter::{DeadLetter, Lost};
-use super::letter::{Door, Letter, Letters, Post};
+use super::letter::{Letter, Post};
 use crate::arg::AnyArg;
 use crate::bridge::clock::SendClock;
+use crate::bridge::mailbox::{Door, Mailbox, Refusal};
 use crate::bridge::wake::Shared;
 use crate::error::{CallErrorKind, PostErrorKind, drop_quietly, quietly};
 use crate::kernel::Core;
 use crate::kernel::dispatch::discard;
 use crate::name::{Key, NameIdx};
 use crate::resource::sessions::KERNEL;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 pub(crate) struct Inbox {
-    pub(crate) shared: Arc<Shared>,
-    letters: Mutex<Letters>,
-    capacity: usize,
-    /// Handles that are not dropped. It is counted down before the kernel is woken: see [`leave`](Self::leave).
-    handles: AtomicUsize,
+    pub(super) mailbox: Mailbox<Letter, Post>,
     pub(super) clock: SendClock,
     pub(super) kernel: u32,
 }
@@ -27,104 +23,36 @@ pub(crate) struct Inbox {
 impl Inbox {
     pub(crate) fn new(shared: Arc<Shared>, capacity: usize, clock: SendClock, kernel: u32) -> Arc<Self> {
         Arc::new(Inbox {
-            shared,
-            letters: Mutex::default(),
-            capacity,
-            handles: AtomicUsize::new(0),
+            mailbox: Mailbox::new(shared, capacity),
             clock,
             kernel,
         })
     }
 
-    pub(super) fn letters(&self) -> MutexGuard<'_, Letters> {
-        self.letters.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// One handle more.
-    pub(super) fn enter(&self) {
-        self.handles.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// One handle less; `serve` may be waiting for just this.
-    ///
-    /// No interleaving loses the end of `serve`. The dropping thread does D1: counts down, D2: raises the flag, D3: wakes the
-    /// registered waker if the flag was down. The kernel does K1: takes the flag down, K2: reads the count, K3: registers its
-    /// waker, K4: looks at the flag again and sleeps if it is down. If K2 still sees the handle, D1 comes after K2 and so D2
-    /// after K1. Then either K4 sees the flag, or D2 comes after K4 and finds it down: D3 wakes the waker of K3. Whoever has
-    /// raised the flag in between and not been seen by K4 does the same in place of D3.
-    pub(super) fn leave(&self) {
-        if self.handles.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.shared.notify();
-        }
-    }
-
     /// No handle is left that could put anything in.
     pub(crate) fn is_abandoned(&self) -> bool {
-        self.handles.load(Ordering::Acquire) == 0 && self.letters().waiting.is_empty()
+        self.mailbox.is_abandoned()
     }
 
     /// Lets in only what `door` says from now on, and gives out what was not taken in yet.
-    pub(super) fn shut(&self, door: Door) -> Vec<Letter> {
-        let mut letters = self.letters();
-        letters.door = door;
-        let urgent = std::mem::take(&mut letters.urgent).into_iter().map(Letter::Signal);
-        urgent.chain(std::mem::take(&mut letters.waiting)).collect()
+    fn shut(&self, door: Door) -> impl Iterator<Item = Letter> {
+        let (urgent, waiting) = self.mailbox.shut(door);
+        urgent.into_iter().map(Letter::Signal).chain(waiting)
     }
 
-    /// Puts a letter in. It is written only if it is taken, so that whoever is refused still has what was to be in it.
-    #[inline]
-    pub(super) fn put(&self, is_call: bool, write: impl FnOnce() -> Letter) -> Result<(), PostErrorKind> {
-        let told = {
-            let mut letters = self.letters();
-            match letters.door {
-                Door::Open => {}
-                Door::NoCalls if !is_call => {}
-                Door::NoCalls | Door::Failed => return Err(PostErrorKind::Ended),
-                Door::Closed => return Err(PostErrorKind::Closed),
-            }
-            if letters.waiting.len() >= self.capacity {
-                return Err(PostErrorKind::Full(self.capacity));
-            }
-            letters.waiting.push_back(write());
-            std::mem::replace(&mut letters.told, true)
-        };
-        if !told {
-            self.shared.notify();
-        }
-        Ok(())
-    }
-
-    /// Puts in a signal that acts as soon as the kernel looks, ahead of all that waits and also in the middle of a slice.
-    pub(super) fn put_urgent(&self, write: impl FnOnce() -> Post) -> Result<(), PostErrorKind> {
-        {
-            let mut letters = self.letters();
-            match letters.door {
-                Door::Open | Door::NoCalls => {}
-                Door::Failed => return Err(PostErrorKind::Ended),
-                Door::Closed => return Err(PostErrorKind::Closed),
-            }
-            if letters.urgent.len() >= self.capacity {
-                return Err(PostErrorKind::Full(self.capacity));
-            }
-            letters.urgent.push(write());
-        }
-        self.shared.notify();
-        Ok(())
-    }
-
-    /// Puts work in even if the inbox is full, for what must not be lost; the kernel may be gone, which is as good.
+    /// Puts work in even if the inbox is full, for what must not be lost. If the kernel is gone, the work is dropped here.
     pub(crate) fn put_always(&self, work: Box<dyn FnOnce(&Core) + Send>) {
-        let refused = {
-            let mut letters = self.letters();
-            if letters.door == Door::Closed {
-                Some(work)
-            } else {
-                letters.waiting.push_back(Letter::Run(work));
-                None
-            }
-        };
-        drop(refused);
-        self.shared.notify();
+        drop(self.mailbox.put_always(Letter::Run(work)));
+    }
+}
+
+impl From<Refusal> for PostErrorKind {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Ended => PostErrorKind::Ended,
+            Refusal::Closed => PostErrorKind::Closed,
+            Refusal::Full(capacity) => PostErrorKind::Full(capacity),
+        }
     }
 }
 
@@ -162,8 +90,7 @@ impl Core {
 
     /// Does what must not wait for the end of a slice.
     pub(crate) fn take_urgent(&self) {
-        let urgent = std::mem::take(&mut self.inbox.letters().urgent);
-        for signal in urgent {
+        for signal in self.inbox.mailbox.take_urgent() {
             let (target, name) = (signal.target.target(), signal.event.key());
             match self.resolve(&target) {
                 Some(to) => self.signal_at_once(to, name.as_str(), signal.arg.into_any(), signal.place),
@@ -180,11 +107,7 @@ impl Core {
         if capacity > 256 && self.run.taken_in.get() < capacity / 8 {
             letters.shrink_to(capacity / 2);
         }
-        {
-            let mut inbox = self.inbox.letters();
-            inbox.told = false;
-            std::mem::swap(&mut inbox.waiting, &mut *letters);
-        }
+        self.inbox.mailbox.take(&mut letters);
         self.run.taken_in.set(letters.len());
     }
 
@@ -285,7 +208,7 @@ impl Core {
     #[inline]
     pub(crate) fn reopen_inbox(&self) {
         if self.run.inbox_shut.replace(false) {
-            self.inbox.letters().door = Door::Open;
+            self.inbox.mailbox.set_door(Door::Open);
         }
     }
 

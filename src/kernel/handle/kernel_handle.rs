@@ -2,9 +2,10 @@
 
 use super::call::{Call, Pending};
 use super::inbox::Inbox;
-use super::letter::{Door, Letter, Post, SendName, SendTarget};
+use super::letter::{Letter, Post, SendName, SendTarget};
 use super::reply_future::ReplyFuture;
 use crate::arg::SendArg;
+use crate::bridge::mailbox::{Door, Needs};
 use crate::error::PostError;
 use crate::event::{Calls, Posts, assert_reply_type};
 use crate::id::SessionId;
@@ -67,16 +68,15 @@ impl Clone for KernelHandle {
 
 impl Drop for KernelHandle {
     fn drop(&mut self) {
-        self.inbox.leave();
+        self.inbox.mailbox.leave();
     }
 }
 
 impl fmt::Debug for KernelHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let letters = self.inbox.letters();
         f.debug_struct("KernelHandle")
-            .field("waiting", &letters.waiting.len())
-            .field("closed", &(letters.door == Door::Closed))
+            .field("waiting", &self.inbox.mailbox.len())
+            .field("closed", &self.is_closed())
             .finish()
     }
 }
@@ -113,7 +113,7 @@ impl Kernel {
 
 impl KernelHandle {
     fn new(inbox: &Arc<Inbox>) -> Self {
-        inbox.enter();
+        inbox.mailbox.enter();
         KernelHandle { inbox: inbox.clone() }
     }
 
@@ -147,7 +147,7 @@ impl KernelHandle {
         );
         let sent = self.inbox.clock.now();
         let mut arg = Some(arg);
-        let put = self.inbox.put(false, || match arg.take() {
+        let put = self.inbox.mailbox.put(Needs::Kernel, || match arg.take() {
             Some(arg) => Letter::Post(Post {
                 target,
                 event: event_name,
@@ -158,7 +158,7 @@ impl KernelHandle {
             None => unreachable!("a letter is written once"),
         });
         match (put, arg) {
-            (Err(kind), Some(arg)) => Err(PostError::new(event.key().as_str(), kind, arg)),
+            (Err(kind), Some(arg)) => Err(PostError::new(event.key().as_str(), kind.into(), arg)),
             _ => Ok(()),
         }
     }
@@ -209,7 +209,7 @@ impl KernelHandle {
         );
         let (reply, replied) = tokio::sync::oneshot::channel();
         let arg = Pending::new(arg);
-        let put = self.inbox.put(true, || Letter::Call {
+        let put = self.inbox.mailbox.put(Needs::Run, || Letter::Call {
             target,
             call: Box::new(Call {
                 event: SendName::new(event.key()),
@@ -219,7 +219,7 @@ impl KernelHandle {
             place,
             sent,
         });
-        ReplyFuture::new(event.key().as_str(), arg, put.map(|()| replied))
+        ReplyFuture::new(event.key().as_str(), arg, put.map(|()| replied).map_err(Into::into))
     }
 
     /// Raises a signal from any thread; to [`kernel_id`](Self::kernel_id), for everybody.
@@ -266,7 +266,7 @@ impl KernelHandle {
         );
         let mut arg = Some(arg);
         if signal_name(signal) == "KILL" {
-            let put = self.inbox.put_urgent(|| match arg.take() {
+            let put = self.inbox.mailbox.put_urgent(|| match arg.take() {
                 Some(arg) => Post {
                     target,
                     event: SendName::new(Key::new("KILL")),
@@ -277,11 +277,11 @@ impl KernelHandle {
                 None => unreachable!("a letter is written once"),
             });
             return match (put, arg) {
-                (Err(kind), Some(arg)) => Err(PostError::new(signal, kind, arg)),
+                (Err(kind), Some(arg)) => Err(PostError::new(signal, kind.into(), arg)),
                 _ => Ok(()),
             };
         }
-        let put = self.inbox.put(false, || match arg.take() {
+        let put = self.inbox.mailbox.put(Needs::Kernel, || match arg.take() {
             Some(arg) => Letter::Signal(Post {
                 target,
                 event: SendName::new(Key::new(signal)),
@@ -292,7 +292,7 @@ impl KernelHandle {
             None => unreachable!("a letter is written once"),
         });
         match (put, arg) {
-            (Err(kind), Some(arg)) => Err(PostError::new(signal, kind, arg)),
+            (Err(kind), Some(arg)) => Err(PostError::new(signal, kind.into(), arg)),
             _ => Ok(()),
         }
     }
@@ -329,6 +329,6 @@ impl KernelHandle {
     /// ```
     #[must_use]
     pub fn is_closed(&self) -> bool {
-        self.inbox.letters().door == Door::Closed
+        self.inbox.mailbox.door() == Door::Closed
     }
 }

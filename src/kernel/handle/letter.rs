@@ -5,7 +5,6 @@ use crate::arg::SendArg;
 use crate::id::SessionId;
 use crate::kernel::{Core, Target};
 use crate::name::Key;
-use std::collections::VecDeque;
 use std::panic::Location;
 
 /// A name that may cross threads.
@@ -74,27 +73,4 @@ pub(in crate::kernel) enum Letter {
     },
     /// The kernel's own work, such as the release of a postback.
     Run(Box<dyn FnOnce(&Core) + Send>),
-}
-
-/// Who is let in.
-#[derive(Clone, Copy, Default, PartialEq, Eq)]
-pub(super) enum Door {
-    #[default]
-    Open,
-    /// The run has ended, and nothing was made for another one yet: a call would wait for ever. A post may wait.
-    NoCalls,
-    /// A failure has ended the run.
-    Failed,
-    /// The kernel is gone.
-    Closed,
-}
-
-#[derive(Default)]
-pub(super) struct Letters {
-    pub(super) waiting: VecDeque<Letter>,
-    /// Signals that overtake the others and act during a pause, too: KILL.
-    pub(super) urgent: Vec<Post>,
-    pub(super) door: Door,
-    /// The kernel was told and has not looked yet: one wake-up for all that comes until then.
-    pub(super) told: bool,
 }
