@@ -144,8 +144,6 @@ pub mod queue;
 mod readme {}
 mod resource;
 mod session;
-#[cfg(feature = "storable")]
-pub mod storable;
 #[cfg(feature = "testing")]
 pub mod testing;
 #[cfg(feature = "tls")]
@@ -164,6 +162,8 @@ pub use kernel::{
 #[cfg(unix)]
 pub use kernel::{ChildProcess, ProcessExit, SelectMode, Selected, Watched};
 pub use name::Name;
+#[cfg(feature = "storable")]
+pub use perl_storable as storable;
 pub use resource::signals::{KERNEL_SHUTDOWN, SignalClass};
 pub use resource::{Hold, HoldKind, Resource};
 pub use session::{

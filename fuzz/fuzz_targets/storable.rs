@@ -4,7 +4,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use poe::storable::{self, Settings, Value};
+use perl_storable::{self as storable, Settings, Value};
 use std::collections::BTreeMap;
 
 fuzz_target!(|image: &[u8]| {

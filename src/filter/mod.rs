@@ -49,10 +49,10 @@ pub use reference::Cbor;
 pub use reference::Json;
 #[cfg(feature = "msgpack")]
 pub use reference::MsgPack;
+#[cfg(feature = "storable")]
+pub use reference::Storable;
 #[cfg(feature = "reference")]
 pub use reference::{Reference, ReferenceLimits, Serializer};
-#[cfg(feature = "storable")]
-pub use reference::{Storable, StorableRecord};
 pub use seam::Seam;
 pub use stackable::{Layer, Stackable};
 pub use stage::{ByteStage, Stage};

@@ -61,12 +61,18 @@ fn sources(folder: &str) -> Vec<(String, String)> {
     found
 }
 
-/// `tests/it/upstream/k_alarms.rs` is `upstream::k_alarms`, `src/queue/heap.rs` is `src::queue::heap`.
+/// `tests/it/upstream/k_alarms.rs` is `upstream::k_alarms`, `src/queue/heap.rs` is `src::queue::heap`, and
+/// `crates/perl-storable/tests/vectors.rs` is `perl_storable::vectors`.
 fn module(path: &Path) -> String {
     let path = path.strip_prefix(root()).unwrap().with_extension("");
     let path = path.strip_prefix("tests/it").unwrap_or(&path);
-    let names: Vec<&str> = path.iter().map(|n| n.to_str().unwrap()).collect();
-    names.join("::").trim_end_matches("::mod").to_owned()
+    let path = path.strip_prefix("crates").unwrap_or(path);
+    let names: Vec<String> = path.iter().map(|n| n.to_str().unwrap().replace('-', "_")).collect();
+    names
+        .join("::")
+        .replace("::tests::", "::")
+        .trim_end_matches("::mod")
+        .to_owned()
 }
 
 /// The word behind `before`, if the line has it.
@@ -81,7 +87,7 @@ fn word_after<'l>(line: &'l str, before: &str) -> Option<&'l str> {
 /// Test functions by module.
 fn tests() -> BTreeMap<String, BTreeSet<String>> {
     let mut found: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    for (module, text) in sources("tests").into_iter().chain(sources("src")) {
+    for (module, text) in ["tests", "src", "crates"].into_iter().flat_map(sources) {
         let of_module = found.entry(module).or_default();
         let mut is_test = false;
         for line in text.lines() {
@@ -120,7 +126,7 @@ fn is_there(tests: &BTreeMap<String, BTreeSet<String>>, named: &str) -> bool {
 /// Names that are defined anywhere in the source.
 fn items() -> BTreeSet<String> {
     let mut found = BTreeSet::new();
-    for (module, text) in sources("src") {
+    for (module, text) in ["src", "crates"].into_iter().flat_map(sources) {
         found.extend(module.split("::").map(str::to_owned));
         for line in text.lines() {
             for word in [

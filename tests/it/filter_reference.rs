@@ -222,8 +222,38 @@ fn what_cannot_be_frozen_leaves_nothing_behind() {
 }
 
 /// A record of anything that the serializers must keep.
+#[test]
+fn the_source_of_an_error_is_the_serializers() {
+    let cause = |error: &FilterError| error.source().unwrap().downcast_ref::<poe::storable::Error>().is_some();
+    let mut filter = Reference::new(Storable::<u8>::new());
+    let error = filter.get(b"3\0\x05\x0b\x1a").remove(0).unwrap_err();
+    assert!(cause(&error) && !error.is_too_large(), "{error}");
+    let mut filter = Reference::new(Storable::<Value>::with(Settings::new().max_items(1)));
+    let error = filter.get(b"8\0\x05\x0b\x02\0\0\0\x01\x05").remove(0).unwrap_err();
+    assert!(cause(&error) && error.is_too_large(), "{error}");
+}
+
+/// An envelope whose event is typed, and whose parameters are what Perl sent.
+#[test]
+fn a_record_may_have_a_value_inside() {
+    #[derive(Serialize, Deserialize)]
+    struct Message {
+        event: String,
+        params: Value,
+    }
+    let mut filter = Reference::new(Storable::<Message>::new());
+    let params = Value::hash([("x", 3.into())]).bless("Point");
+    let event = "move".to_owned();
+    let frame = put(&mut filter, Message { event, params });
+    let message = filter.get(&frame).remove(0).unwrap();
+    assert_eq!(
+        (message.event.as_str(), message.params.class().as_deref()),
+        ("move", Some("Point"))
+    );
+}
+
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Record {
+struct Record {
     flag: bool,
     small: i8,
     integer: i64,
@@ -271,7 +301,7 @@ fn unit() -> impl Strategy<Value = Unit> {
     ]
 }
 
-pub(crate) fn record() -> impl Strategy<Value = Record> {
+fn record() -> impl Strategy<Value = Record> {
     let scalars = (any::<bool>(), any::<i8>(), any::<i64>(), any::<u64>(), float());
     let narrow = proptest::num::f32::NORMAL | proptest::num::f32::ZERO;
     let strings = (narrow, any::<char>(), any::<String>(), any::<Option<i32>>());

@@ -78,6 +78,7 @@ mod process_signals;
 mod properties;
 mod properties_tcp;
 mod properties_wheels;
+mod reference_perl;
 #[cfg(unix)]
 mod runtimes;
 #[cfg(unix)]
@@ -93,8 +94,6 @@ mod socket_kit;
 mod splice_faults;
 #[cfg(unix)]
 mod started_so;
-mod storable_perl;
-mod storable_vectors;
 mod tasks;
 #[cfg(all(unix, feature = "pty", any(feature = "readline", feature = "curses")))]
 mod terminal;

@@ -1,4 +1,4 @@
-//! What the source says of itself, checked: the layers of ARCHITECTURE.md, and that each law has its test.
+//! What the source says of itself, checked: the layers of ARCHITECTURE.md, the satellites' independence, and that each law has its test.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -133,6 +133,55 @@ fn no_module_imports_more_than_architecture_says() {
         looked > 300,
         "only {looked} imports were seen: the check has gone blind"
     );
+}
+
+/// No module of a satellite imports one that imports it, directly or through others.
+#[test]
+fn satellites_have_no_import_cycles() {
+    for satellite in fs::read_dir(root().join("crates")).unwrap() {
+        let folder = satellite.unwrap().path();
+        let source = folder.join("src");
+        let mut imported: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        for path in files(source.to_str().unwrap()) {
+            let inside = path.strip_prefix(&source).unwrap();
+            let first = inside.components().next().unwrap().as_os_str().to_str().unwrap();
+            let module = first.trim_end_matches(".rs").to_owned();
+            let text = fs::read_to_string(&path).unwrap();
+            assert!(text.lines().count() < 620, "{} is too long", path.display());
+            imported.entry(module).or_default().extend(imports(&text));
+        }
+        for (module, others) in &mut imported {
+            others.remove(module);
+        }
+        // What imports nothing that is left is no part of a cycle.
+        while let Some(module) = imported
+            .iter()
+            .find(|(_, others)| others.is_empty())
+            .map(|(name, _)| name.clone())
+        {
+            imported.remove(&module);
+            imported.values_mut().for_each(|others| {
+                others.remove(&module);
+            });
+        }
+        assert!(
+            imported.is_empty(),
+            "{}: {imported:?} import each other",
+            folder.display()
+        );
+    }
+}
+
+#[test]
+fn perl_storable_has_nothing_of_poe() {
+    let manifest = fs::read_to_string(root().join("crates/perl-storable/Cargo.toml")).unwrap();
+    assert!(!manifest.contains("poe"));
+    let sources = files("crates/perl-storable/src");
+    assert!(sources.len() > 5);
+    for path in sources {
+        let text = fs::read_to_string(&path).unwrap();
+        assert!(!text.contains("poe"), "{}", path.display());
+    }
 }
 
 #[test]

@@ -177,7 +177,7 @@ impl<S: Serializer> Reference<S> {
 /// Whether a limit of what decoding makes is the cause.
 fn is_limit(cause: &(dyn Error + 'static)) -> bool {
     #[cfg(feature = "storable")]
-    if let Some(error) = cause.downcast_ref::<crate::storable::Error>() {
+    if let Some(error) = cause.downcast_ref::<perl_storable::Error>() {
         return error.is_too_large() || error.is_too_deep();
     }
     cause.is::<Exceeded>()

@@ -26,4 +26,4 @@ pub use limits::ReferenceLimits;
 pub use msgpack::MsgPack;
 pub use serializer::Serializer;
 #[cfg(feature = "storable")]
-pub use storable::{Storable, StorableRecord};
+pub use storable::Storable;

@@ -1,7 +1,9 @@
 //! Perl's Storable for POE::Filter::Reference, whose default it is.
 
 use super::{ReferenceLimits, Serializer};
-use crate::storable::{Settings, Value};
+use perl_storable::Settings;
+#[cfg(doc)]
+use perl_storable::Value;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::error::Error;
@@ -10,7 +12,7 @@ use std::marker::PhantomData;
 
 /// Freezes records as images of Perl's Storable (`nfreeze`).
 ///
-/// The record is any type that serde knows, or [`Value`] for data as Perl has it: shared, cyclic, blessed.
+/// The record is any type that serde knows, [`Value`] among them, which is data as Perl has it: shared and blessed.
 ///
 /// ```
 /// use poe::filter::{Filter, Reference, Storable};
@@ -23,6 +25,19 @@ use std::marker::PhantomData;
 /// type Map = std::collections::HashMap<String, i32>;
 /// let mut filter = Reference::new(Storable::<Map>::new());
 /// assert_eq!(filter.get(frame).remove(0).unwrap()["a"], 1);
+/// ```
+///
+/// # Errors
+///
+/// The source of the filter's error is a [`storable::Error`](crate::storable::Error), which says more:
+///
+/// ```
+/// use poe::filter::{Filter, Reference, Storable};
+/// use std::error::Error;
+/// let mut filter = Reference::new(Storable::<u8>::new());
+/// let error = filter.get(b"4\0\x05\x0b\x1a\x05").remove(0).unwrap_err(); // code of Perl's
+/// let cause = error.source().and_then(|cause| cause.downcast_ref::<poe::storable::Error>()).unwrap();
+/// assert!(cause.is_unsupported() && cause.offset() == Some(2));
 /// ```
 pub struct Storable<T> {
     settings: Settings,
@@ -78,70 +93,18 @@ impl<T> fmt::Debug for Storable<T> {
     }
 }
 
-impl<T: StorableRecord> Serializer for Storable<T> {
+impl<T: Serialize + DeserializeOwned + 'static> Serializer for Storable<T> {
     type Record = T;
 
     fn freeze(&self, record: &T) -> Result<Vec<u8>, Box<dyn Error + Send + Sync>> {
-        Ok(record.freeze(&self.settings)?)
+        Ok(self.settings.to_vec(record)?)
     }
 
     fn thaw(&self, bytes: &[u8]) -> Result<T, Box<dyn Error + Send + Sync>> {
-        Ok(T::thaw(bytes, &self.settings)?)
+        Ok(self.settings.from_slice(bytes)?)
     }
 
     fn thaw_within(&self, bytes: &[u8], limits: &ReferenceLimits) -> Result<T, Box<dyn Error + Send + Sync>> {
-        let items = self.settings.max_items.min(limits.max_items);
-        Ok(T::thaw(bytes, &self.settings.clone().max_items(items))?)
-    }
-}
-
-/// What records of [`Storable`] can be: any type that serde knows, or [`Value`]. Sealed.
-///
-/// ```
-/// use bytes::BytesMut;
-/// use poe::filter::{Filter, Reference, Storable, StorableRecord};
-/// use poe::storable::Value;
-/// /// What every connection to Perl has, whatever its records.
-/// fn perl<T: StorableRecord>() -> Reference<Storable<T>> {
-///     Reference::new(Storable::new()).max_buffer(65_536)
-/// }
-/// let mut out = BytesMut::new();
-/// perl().put(vec![7, 8], &mut out).unwrap();
-/// let array = perl::<Value>().get(&out).remove(0).unwrap();
-/// assert_eq!(array.get(1).unwrap().as_i64(), Some(8));
-/// ```
-pub trait StorableRecord: sealed::Sealed {}
-
-impl<T: sealed::Sealed> StorableRecord for T {}
-
-/// One trait for both, so that the type of the records is inferred from their use.
-mod sealed {
-    use super::{DeserializeOwned, Serialize, Settings, Value};
-    use crate::storable::Error;
-
-    pub trait Sealed: Sized + 'static {
-        fn freeze(&self, settings: &Settings) -> Result<Vec<u8>, Error>;
-        fn thaw(bytes: &[u8], settings: &Settings) -> Result<Self, Error>;
-    }
-
-    impl<T: Serialize + DeserializeOwned + 'static> Sealed for T {
-        fn freeze(&self, settings: &Settings) -> Result<Vec<u8>, Error> {
-            settings.to_vec(self)
-        }
-
-        fn thaw(bytes: &[u8], settings: &Settings) -> Result<T, Error> {
-            settings.from_slice(bytes)
-        }
-    }
-
-    /// It is no type of serde's, because it is no tree.
-    impl Sealed for Value {
-        fn freeze(&self, settings: &Settings) -> Result<Vec<u8>, Error> {
-            settings.freeze(self)
-        }
-
-        fn thaw(bytes: &[u8], settings: &Settings) -> Result<Value, Error> {
-            settings.thaw(bytes)
-        }
+        Ok(self.settings.clone().cap_items(limits.max_items).from_slice(bytes)?)
     }
 }
