@@ -130,6 +130,7 @@ pub mod conformance {}
 pub mod driver;
 mod error;
 pub mod event;
+pub mod extend;
 pub mod filter;
 pub mod guide;
 pub mod hosts;

@@ -51,6 +51,20 @@ impl From<ErrorKind> for Error {
 }
 
 impl Error {
+    /// A setting of your own wheel or component that makes no sense. Say in `text` what to write instead.
+    #[must_use]
+    pub fn invalid_setting(text: impl Into<String>) -> Self {
+        ErrorKind::Invalid(text.into()).into()
+    }
+
+    /// A failed system call of your own wheel or component. `what` says what could not be done to what: "cannot open
+    /// `/dev/tty`".
+    #[must_use]
+    pub fn from_io(what: impl Into<String>, error: std::io::Error) -> Self {
+        let what = what.into();
+        ErrorKind::IoOf { what, error, cure: "" }.into()
+    }
+
     /// POE's `ESRCH` for sessions: there is none of that name or ID.
     #[doc(alias = "ESRCH")]
     #[must_use]

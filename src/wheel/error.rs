@@ -78,6 +78,12 @@ impl IoError {
         }
     }
 
+    /// An error of a custom wheel, for its session's error event. `operation` says what failed: `"read"`, `"write"`.
+    #[must_use]
+    pub fn new(operation: &'static str, wheel: WheelId, error: io::Error) -> Self {
+        IoError::io(operation, wheel, error)
+    }
+
     pub(crate) fn io(operation: &'static str, wheel: WheelId, error: io::Error) -> Self {
         IoError {
             operation,
@@ -96,8 +102,9 @@ impl IoError {
         }
     }
 
-    /// The same, of something that has a name.
-    pub(crate) fn about(mut self, subject: impl Into<Box<str>>) -> Self {
+    /// Names the subject: a file, a program, an address. It shows in the text and in [`subject`](Self::subject).
+    #[must_use]
+    pub fn about(mut self, subject: impl Into<Box<str>>) -> Self {
         self.subject = Some(subject.into());
         self
     }

@@ -17,6 +17,7 @@ mod read_write;
 mod run;
 mod socket;
 mod socket_factory;
+pub(crate) mod source;
 mod splice;
 #[cfg(any(feature = "curses", feature = "readline"))]
 mod terminal;

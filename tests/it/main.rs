@@ -69,6 +69,7 @@ mod nfa;
 mod os_signals;
 mod own_resources;
 mod own_sessions;
+mod own_wheels;
 mod panicking_drops;
 mod perl_twins;
 mod phrasebook;

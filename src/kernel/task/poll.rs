@@ -69,10 +69,13 @@ impl Core {
                 drop_quietly(cancelled);
             }
             Ok(Poll::Ready(())) => {
+                // It may have asked for a pause, and have ended instead.
+                self.run.pausing.set(false);
                 self.finish_task(id);
                 drop_quietly(body);
             }
             Err(payload) => {
+                self.run.pausing.set(false);
                 let failure = Failure::from_panic(payload);
                 self.task_failed(id, &failure);
                 self.finish_task(id);

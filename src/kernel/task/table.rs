@@ -98,6 +98,13 @@ impl Tasks {
         self.count.get()
     }
 
+    /// Whether a task is still there.
+    pub(crate) fn contains(&self, id: TaskId) -> bool {
+        let slots = self.slots.borrow();
+        let slot = slots.get(id.slot as usize).and_then(Option::as_ref);
+        slot.is_some_and(|slot| slot.serial == id.serial)
+    }
+
     /// Whether a task waits that no waker announces.
     #[inline]
     pub(crate) fn has_intake(&self) -> bool {
