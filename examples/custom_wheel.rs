@@ -14,7 +14,7 @@ use std::task::{self, Poll};
 use std::time::Duration;
 
 /// The half that the session keeps.
-pub struct Metronome {
+pub(crate) struct Metronome {
     handle: WheelHandle,
     interval: Rc<Cell<Duration>>,
 }
@@ -22,7 +22,7 @@ pub struct Metronome {
 impl Metronome {
     /// Starts a metronome for the session that is running; `beat` comes with the number of the beat.
     #[track_caller]
-    pub fn start(kernel: &KernelRef<'_>, interval: Duration, beat: Event<u32>) -> Result<Self, Error> {
+    pub(crate) fn start(kernel: &KernelRef<'_>, interval: Duration, beat: Event<u32>) -> Result<Self, Error> {
         let (sleep, interval) = (Sleep::new(interval), Rc::new(Cell::new(interval)));
         let source = Beats {
             beat,
@@ -35,7 +35,7 @@ impl Metronome {
     }
 
     /// Changes the pace from now on.
-    pub fn set_interval(&self, interval: Duration) {
+    pub(crate) fn set_interval(&self, interval: Duration) {
         self.interval.set(interval);
         self.handle.wake(); // the source has to look at it
     }

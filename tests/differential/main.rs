@@ -118,7 +118,9 @@ fn compare(family: Family, cases: u64) {
     let mut counts = Counts::default();
     // Perl is kept a few programs ahead.
     let ahead = 16;
-    let programs = |n: u64| Program::random(family, seed.wrapping_mul(1 << 32).wrapping_add(n));
+    // One program again: POE_FIRST is its number.
+    let first = number("POE_FIRST", 0);
+    let programs = |n: u64| Program::random(family, seed.wrapping_mul(1 << 32).wrapping_add(first + n));
     for n in 0..ahead.min(cases) {
         perl.send(&programs(n));
     }
@@ -135,7 +137,7 @@ fn compare(family: Family, cases: u64) {
         } else {
             counts.add(&perls);
             if difference(&ours, &perls).is_some() {
-                differs(&program, n, seed);
+                differs(&program, first + n, seed);
             }
         }
         if n + ahead < cases {
@@ -144,7 +146,9 @@ fn compare(family: Family, cases: u64) {
     }
     println!("{cases} programs of seed {seed}, {crashes} of them left out, since POE itself did not survive them");
     assert!(crashes * 50 <= cases, "POE is not to be fed what it cannot bear");
-    counts.check(family);
+    if first == 0 {
+        counts.check(family);
+    }
 }
 
 fn differs(program: &Program, n: u64, seed: u64) -> ! {

@@ -43,7 +43,7 @@ pub(super) trait Hand {
 }
 
 macro_rules! hand {
-    ($type:ident, $life:ident, $is_machine:expr, $stop:ident, $state:expr, $change:expr) => {
+    ($type:ident, $life:ident, $is_machine:expr, $state:expr, $change:expr) => {
         impl Hand for $type<'_> {
             const IS_MACHINE: bool = $is_machine;
             fn turn(&self) -> KernelRef<'_> {
@@ -82,7 +82,7 @@ macro_rules! hand {
                 $type::detach_child(self, child)
             }
             fn stop_kernel(&mut self) {
-                self.$stop();
+                $type::stop_all(self);
             }
             fn mute(&mut self) {
                 self.state_remove("told");
@@ -97,19 +97,11 @@ macro_rules! hand {
     };
 }
 
-hand!(
-    Cx,
-    heap,
-    false,
-    stop_all,
-    |_: &Self| None,
-    |_: &mut Self, _: &str, _| None
-);
+hand!(Cx, heap, false, |_: &Self| None, |_: &mut Self, _: &str, _| None);
 hand!(
     Mx,
     runstate,
     true,
-    stop_kernel,
     |cx: &Self| Some(cx.state_of_event().copied().unwrap_or("none")),
     |cx: &mut Self, action: &str, state| {
         let world = cx.runstate.world.clone();
