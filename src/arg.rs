@@ -1,12 +1,12 @@
-//! What an event carries: one value of any type, held without an allocation where it is small and common.
+//! The value that an event carries, of any type; small and common types are held without an allocation.
 
 use crate::id::{SessionId, TaskId, TimerId, WheelId};
 use std::any::{Any, TypeId, type_name};
 use std::fmt;
 
-/// A type-erased argument or answer: what comes back from a removed timer, reaches `_default`, or travels as the
-/// result of `_start` and `_stop`.
+/// A type-erased argument or reply.
 ///
+/// A removed timer returns one, `_default` receives one, and the results of `_start` and `_stop` travel as one.
 /// `()`, numbers, `bool`, `char`, identifiers, `&'static str`, `String` and pairs of `u64` or `u32` are held
 /// in place; any other type costs one box.
 ///
@@ -24,21 +24,21 @@ pub struct AnyArg(Repr<Box<dyn Erased>>);
 /// The same for values that may cross threads.
 pub(crate) struct SendArg(Repr<Box<dyn ErasedSend>>);
 
-/// What a box holds: a value, and the name of its type for the error that says what was sent.
+/// A boxed value together with the name of its type, for errors that say which type was sent.
 trait Erased: Any {
     fn value(&self) -> &dyn Any;
     fn type_name(&self) -> &'static str;
-    /// The value was taken, and the box is kept for the next one.
+    /// Whether the value was taken and the box is kept for the next one.
     fn is_spent(&self) -> bool;
 }
 
 trait ErasedSend: Erased + Send {}
 
-/// A value in a box that goes with it.
+/// A value in a box that is freed when the value is taken.
 struct Whole<A>(A);
 
-/// A value in a box that stays when it is taken: for a series of events of one kind, see [`AnyArg::refill`]. To everybody
-/// else what is left is `()`, as ever.
+/// A value in a box that stays when the value is taken, for a series of events of one kind: see [`AnyArg::refill`].
+/// An emptied box looks like `()`.
 struct Refillable<A>(Option<A>);
 
 impl<A: Any> Erased for Whole<A> {
@@ -70,7 +70,7 @@ impl<A: Any> Erased for Refillable<A> {
     }
 }
 
-// Only one variant may be as large as a `String`: the others live in what it leaves of 24 bytes.
+// Only one variant may be as large as a `String`: the others fit into what it leaves of 24 bytes.
 macro_rules! kinds {
     ($($variant:ident($ty:ty)),* $(,)?) => {
         enum Repr<B> {
@@ -79,10 +79,10 @@ macro_rules! kinds {
         }
 
         impl<B> Repr<B> {
-            /// The comparisons are between constants of one instantiation, so that a single branch is left of them.
+            /// The comparisons are between constants of one instantiation, so the compiler keeps a single branch.
             #[inline]
             fn pack<A: 'static>(value: A, boxed: impl FnOnce(A) -> B) -> Self {
-                // Larger than all that is held in place: straight into its box, for each move costs.
+                // Too large to be held in place: box it at once, because each move costs.
                 if size_of::<A>() > size_of::<String>() {
                     return Repr::Boxed(boxed(value));
                 }
@@ -96,12 +96,12 @@ macro_rules! kinds {
                 }
                 match slot {
                     Some(value) => Repr::Boxed(boxed(value)),
-                    // `take` above empties the slot only on the way out.
+                    // `take` above empties the slot only on success.
                     None => unreachable!("the value was taken and not returned"),
                 }
             }
 
-            /// The value if it is held in place and of type `A`; `Err` gives everything else back.
+            /// Returns the value if it is held in place and of type `A`; `Err` gives everything else back.
             #[inline]
             fn unpack<A: 'static>(self) -> Result<A, Self> {
                 $(if TypeId::of::<A>() == TypeId::of::<$ty>() {
@@ -120,8 +120,9 @@ macro_rules! kinds {
                 Err(self)
             }
 
-            /// The same in place: what is taken leaves itself behind, or an empty `String`. Nothing is moved that is not
-            /// wanted, which is what an event's argument is passed by on the hot path.
+            /// Takes the value out in place and leaves a copy of it, or an empty `String`, behind.
+            ///
+            /// Only the wanted value is moved. This is the hot path of an event's argument.
             #[inline(always)]
             fn take<A: 'static>(&mut self) -> Option<A> {
                 $(if TypeId::of::<A>() == TypeId::of::<$ty>() {
@@ -133,7 +134,7 @@ macro_rules! kinds {
                 None
             }
 
-            /// Whether values of that type are held in place: a constant of each instantiation.
+            /// Whether values of this type are held in place: a constant of each instantiation.
             #[inline(always)]
             fn holds<A: 'static>() -> bool {
                 $(TypeId::of::<A>() == TypeId::of::<$ty>())||*
@@ -175,7 +176,7 @@ kinds! {
 const _: () = assert!(size_of::<AnyArg>() == 24, "an event of the queue must stay at 48 bytes");
 
 impl AnyArg {
-    /// Erases a value. One that is erased already stays as it is.
+    /// Erases the type of a value. An `AnyArg` is returned unchanged.
     #[inline]
     pub fn new<A: 'static>(value: A) -> Self {
         if TypeId::of::<A>() == TypeId::of::<AnyArg>() {
@@ -184,8 +185,9 @@ impl AnyArg {
         AnyArg(Repr::pack(value, |v| Box::new(Whole(v)) as Box<dyn Erased>))
     }
 
-    /// Puts a value where one of the same type was taken, without an allocation. The first of a series makes the box that
-    /// the others use.
+    /// Stores a value in the box that a value of the same type was taken from, without an allocation.
+    ///
+    /// The first value of a series makes the box.
     #[inline]
     pub(crate) fn refill<A: 'static>(&mut self, value: A) {
         if let Repr::Boxed(b) = &mut self.0
@@ -204,20 +206,20 @@ impl AnyArg {
 
     pub(crate) const UNIT: AnyArg = AnyArg(Repr::Unit(()));
 
-    /// Whether it is a type of the user's, whose `Drop` may do anything.
+    /// Whether the value is of a user's type, whose `Drop` may run any code.
     #[inline]
     pub(crate) fn is_boxed(&self) -> bool {
         matches!(&self.0, Repr::Boxed(b) if !b.is_spent())
     }
 
-    /// Whether it is a box whose value was taken.
+    /// Whether this is a box whose value was taken.
     #[cold]
     #[inline(never)]
     fn is_spent(&self) -> bool {
         matches!(&self.0, Repr::Boxed(b) if b.is_spent())
     }
 
-    /// Whether dropping it does anything.
+    /// Whether dropping the value has an effect.
     #[inline]
     pub(crate) fn is_heavy(&self) -> bool {
         matches!(&self.0, Repr::Boxed(_) | Repr::String(_))
@@ -229,7 +231,7 @@ impl AnyArg {
         self.as_any().is::<A>()
     }
 
-    /// The value, if it is an `A`.
+    /// Returns the value, if it is an `A`.
     #[must_use]
     pub fn downcast_ref<A: 'static>(&self) -> Option<&A> {
         self.as_any().downcast_ref()
@@ -238,7 +240,7 @@ impl AnyArg {
     /// Takes the value out.
     ///
     /// # Errors
-    /// Gives itself back when the value is of another type.
+    /// Returns the `AnyArg` unchanged if the value is of another type.
     #[inline]
     pub fn downcast<A: 'static>(self) -> Result<A, AnyArg> {
         if TypeId::of::<A>() == TypeId::of::<AnyArg>() {
@@ -266,15 +268,9 @@ impl AnyArg {
         }
     }
 
-    /// Takes the value out if it is an `A`; otherwise nothing is changed. What is left behind is not to be looked at: `()`
-    /// in place of what was boxed, but a copy of a number, and an empty `String`.
+    /// Takes the value out if it is an `A`; otherwise changes nothing.
     ///
-    /// ```
-    /// use poe::AnyArg;
-    /// let mut arg = AnyArg::new(String::from("hello"));
-    /// assert_eq!(arg.take::<u8>(), None);
-    /// assert_eq!(arg.take::<String>().as_deref(), Some("hello")); // it was still there
-    /// ```
+    /// Do not use what remains: it is `()` where the value was boxed, but a copy of a number, and an empty `String`.
     #[inline(always)]
     pub fn take<A: 'static>(&mut self) -> Option<A> {
         if TypeId::of::<A>() == TypeId::of::<AnyArg>() {
@@ -283,7 +279,7 @@ impl AnyArg {
         if let Some(value) = self.0.take::<A>() {
             return Some(value);
         }
-        // A type that is held in place is in no box: without this every handler of one carries the code of the other.
+        // A type that is held in place is never boxed. Without this test every handler of one would carry code for boxes.
         if Repr::<Box<dyn Erased>>::holds::<A>() {
             return match TypeId::of::<A>() == TypeId::of::<()>() && self.is_spent() {
                 true => Some(same(())),
@@ -301,7 +297,7 @@ impl AnyArg {
         None
     }
 
-    /// The name of the value's type, for messages to people.
+    /// Returns the name of the value's type, for messages to people.
     #[must_use]
     pub fn type_name(&self) -> &'static str {
         match &self.0 {
@@ -318,7 +314,7 @@ impl AnyArg {
     }
 }
 
-/// Taking a value that stays where it is: a copy of what is `Copy`, the text of a `String`.
+/// Takes a value and leaves one behind: a copy of a `Copy` value, or an empty `String`.
 trait TakeOut {
     fn take_out(&mut self) -> Self;
 }
@@ -360,7 +356,7 @@ impl TakeOut for String {
     }
 }
 
-/// A value as what it is: `A` and `B` are one type.
+/// Returns the value as a `B`; `A` and `B` are the same type.
 #[inline]
 fn same<A: 'static, B: 'static>(value: A) -> B {
     let mut slot = Some(value);

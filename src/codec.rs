@@ -1,7 +1,7 @@
-//! `tokio_util::codec` and filters, one as the other (feature `codec`).
+//! Adapters between `tokio_util::codec` and filters (feature `codec`).
 //!
-//! [`CodecFilter`] makes a filter of any `Decoder` and `Encoder`, so that a protocol written for Tokio can be put under a
-//! wheel. [`FilterCodec`] makes both of any filter, so that a filter can be put into `Framed`.
+//! [`CodecFilter`] turns any `Decoder` and `Encoder` into a filter, so that a protocol written for Tokio can be used in a
+//! wheel. [`FilterCodec`] turns any filter into both, so that a filter can be used in `Framed`.
 
 use crate::filter::{Filter, FilterError};
 use bytes::{Buf, Bytes, BytesMut};
@@ -12,10 +12,10 @@ use std::marker::PhantomData;
 use std::rc::Rc;
 use tokio_util::codec::{Decoder, Encoder};
 
-/// More than this in wait for a decoder that never gives anything is an error, unless you say otherwise.
+/// The default limit of bytes that wait for a decoder that returns no frame.
 const MAX_BUFFER: usize = 32 * 1024 * 1024;
 
-/// A Tokio codec as a [`Filter`]. Records are the decoder's items on the way in and `T` on the way out.
+/// A Tokio codec as a [`Filter`]. Input records are the decoder's items; output records are of type `T`.
 ///
 /// ```
 /// use bytes::{Bytes, BytesMut};
@@ -32,14 +32,14 @@ const MAX_BUFFER: usize = 32 * 1024 * 1024;
 /// assert_eq!(filter.next_record().unwrap().unwrap(), "hello");
 /// ```
 ///
-/// An error of the decoder stands in the place of a frame, and is fatal if no byte was used since the one before. A
+/// An error of the decoder takes the place of a frame, and is fatal if no byte was used since the one before. A
 /// filter does not learn of the end of a stream, so `decode_eof` is never called.
 pub struct CodecFilter<C, T> {
     codec: C,
     make: Rc<dyn Fn() -> C>,
-    /// What the decoder has. Its own idea of what it needs no more.
+    /// The decoder's buffer.
     source: BytesMut,
-    /// All bytes that no frame was made of: what the decoder has, behind what it has taken ahead of time.
+    /// All bytes of which no frame was made: the decoder's buffer, after the bytes that it has removed ahead of time.
     wire: BytesMut,
     max_buffer: usize,
     overflowed: bool,
@@ -49,21 +49,14 @@ pub struct CodecFilter<C, T> {
 }
 
 impl<C: Decoder + 'static, T> CodecFilter<C, T> {
-    /// A filter of the codec that this makes; it is called again for each `fresh` one, and when pending bytes are taken.
+    /// Makes a filter from a function that makes codecs.
+    ///
+    /// `make` is called again for each `fresh` filter, and when pending bytes are taken.
     pub fn new(make: impl Fn() -> C + 'static) -> Self {
         Self::shared(Rc::new(make), MAX_BUFFER)
     }
 
-    /// The most bytes that may wait to be decoded; 32 MiB by default. More is a fatal error.
-    ///
-    /// ```
-    /// use poe::{codec::CodecFilter, filter::Filter};
-    /// use tokio_util::codec::LinesCodec;
-    /// let mut filter = CodecFilter::<_, String>::new(LinesCodec::new).max_buffer(12);
-    /// let got = filter.get(b"one\nthis line has no end");
-    /// assert_eq!(got[0].as_ref().unwrap(), "one"); // what came before is not lost
-    /// assert!(got[1].as_ref().is_err_and(|error| error.is_overflow() && error.is_fatal()));
-    /// ```
+    /// Limits the bytes that may wait to be decoded; default 32 MiB. More is a fatal error.
     #[must_use]
     pub fn max_buffer(mut self, bytes: usize) -> Self {
         self.max_buffer = bytes;
@@ -83,7 +76,7 @@ impl<C: Decoder + 'static, T> CodecFilter<C, T> {
         }
     }
 
-    /// Lets go of what the decoder has made a frame or an error of; whether that was anything.
+    /// Drops the bytes of which the decoder has made a frame or an error; returns whether there were any.
     fn settle(&mut self) -> bool {
         let used = self.wire.len().saturating_sub(self.source.len());
         self.wire.advance(used);
@@ -179,8 +172,8 @@ impl<C: fmt::Debug, T> fmt::Debug for CodecFilter<C, T> {
 
 /// A filter as a Tokio `Decoder` and `Encoder`, for `Framed` and the like.
 ///
-/// Its errors are `io::Error`s of the kind `InvalidData` around the [`FilterError`]. `Framed` stops at the first, also at
-/// one that is not fatal. What the filter has not used when the stream ends is an error, as with other codecs.
+/// Its errors are `io::Error`s of the kind `InvalidData` around the [`FilterError`]. `Framed` stops at the first error, even at
+/// one that is not fatal. Bytes that the filter has not used when the stream ends are an error, as with other codecs.
 ///
 /// ```
 /// use bytes::BytesMut;

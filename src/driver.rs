@@ -1,7 +1,7 @@
-//! POE::Driver: how bytes get from a handle, and what was put and has not been written yet.
+//! POE::Driver: reads blocks from a handle, and buffers output that is not written yet.
 //!
-//! One queue of bytes, with the ends of its messages. Reading has no queue: a wheel reads into its kernel's one buffer,
-//! and from there straight into the filter.
+//! The output is one queue of bytes, with the ends of its messages. Reading has no queue: a wheel reads into its kernel's one
+//! buffer, and from there straight into the filter.
 
 use crate::error::{Error, ErrorKind};
 use bytes::{Buf, Bytes, BytesMut};
@@ -10,20 +10,20 @@ use std::collections::VecDeque;
 use std::io;
 use std::task::{Poll, ready};
 
-/// An empty queue keeps no more than this, so that idle wheels are cheap.
+/// An empty queue keeps no more capacity than this, so that idle wheels are cheap.
 const IDLE_CAPACITY: usize = 4096;
 
-/// Writes in one go at most; then others have their turn.
+/// The most writes in one go; then other tasks have their turn.
 const WRITES: usize = 16;
 
-/// Bytes that one read takes at most, unless the driver says otherwise.
+/// The most bytes that one read takes by default.
 pub(crate) const BLOCK_SIZE: usize = 65_536;
 
-/// Reads blocks, and queues what is to be written (`POE::Driver::SysRW`).
+/// Reads blocks and buffers output (`POE::Driver::SysRW`).
 ///
 /// Each [`ReadWrite`](crate::wheel::ReadWrite) has one; give it your own for another block size
-/// ([`driver`](crate::wheel::ReadWriteBuilder::driver)). By itself it serves whoever watches a non-blocking handle of the
-/// standard library with [`select_read`](crate::KernelRef::select_read) and its like.
+/// ([`driver`](crate::wheel::ReadWriteBuilder::driver)). Alone it is useful with a non-blocking handle of the
+/// standard library that you watch with [`select_read`](crate::KernelRef::select_read) and the like.
 ///
 /// ```
 /// use poe::driver::{Chunk, SysRW};
@@ -46,35 +46,18 @@ pub(crate) const BLOCK_SIZE: usize = 65_536;
 pub struct SysRW {
     block_size: usize,
     output: RefCell<Output>,
-    /// For `get`; a wheel uses its kernel's.
+    /// For `get`; a wheel uses its kernel's buffer.
     buffer: Vec<u8>,
 }
 
-/// What one read has brought.
-///
-/// ```
-/// use poe::driver::{Chunk, SysRW};
-/// let mut driver = SysRW::with_block_size(6)?;
-/// let mut handle = &b"bytes in blocks"[..]; // anything that can be read
-/// let mut blocks = Vec::new();
-/// let at_end = loop {
-///     match driver.get(&mut handle)? {
-///         Chunk::Bytes(bytes) => blocks.push(bytes),
-///         Chunk::NotReady => break false, // until `select_read` tells of more
-///         Chunk::End => break true,
-///     }
-/// };
-/// assert!(at_end);
-/// assert_eq!(blocks, ["bytes ", "in blo", "cks"]);
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// ```
+/// The result of one read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Chunk {
     /// Bytes, at most as many as the block size.
     Bytes(Bytes),
-    /// There is nothing yet.
+    /// Nothing has arrived yet.
     NotReady,
-    /// The other end will send nothing more.
+    /// The peer will send nothing more.
     End,
 }
 
@@ -85,7 +68,7 @@ impl Default for SysRW {
 }
 
 impl SysRW {
-    /// A driver that reads up to 65 536 bytes at a time.
+    /// Makes a driver that reads up to 65 536 bytes at a time.
     #[must_use]
     pub fn new() -> Self {
         SysRW {
@@ -95,17 +78,12 @@ impl SysRW {
         }
     }
 
-    /// A driver that reads up to so many bytes at a time. In a wheel the kernel's buffer is a limit, too: 65 536.
+    /// Makes a driver that reads up to `bytes` at a time.
+    ///
+    /// A wheel never reads more than its kernel's buffer takes: 65 536 bytes.
     ///
     /// # Errors
-    /// Zero bytes are no block.
-    ///
-    /// ```
-    /// use poe::driver::SysRW;
-    /// assert_eq!(SysRW::with_block_size(512)?.block_size(), 512);
-    /// assert!(SysRW::with_block_size(0).is_err());
-    /// # Ok::<(), poe::Error>(())
-    /// ```
+    /// `bytes` is 0.
     #[doc(alias = "BlockSize")]
     pub fn with_block_size(bytes: usize) -> Result<Self, Error> {
         if bytes == 0 {
@@ -117,7 +95,7 @@ impl SysRW {
         })
     }
 
-    /// Bytes that one read takes at most.
+    /// Returns the most bytes that one read takes.
     #[must_use]
     pub fn block_size(&self) -> usize {
         self.block_size
@@ -126,7 +104,7 @@ impl SysRW {
     /// Reads once.
     ///
     /// # Errors
-    /// The system's; to be interrupted, or that nothing is there yet, is none.
+    /// The system's, other than "interrupted" and "would block".
     pub fn get(&mut self, handle: &mut impl io::Read) -> io::Result<Chunk> {
         self.buffer.resize(self.block_size, 0);
         loop {
@@ -140,16 +118,16 @@ impl SysRW {
         }
     }
 
-    /// Queues a message to be written; says how many bytes wait now. An empty one is no message.
+    /// Queues a message to be written, and returns how many bytes wait now. An empty message is ignored.
     pub fn put(&mut self, bytes: &[u8]) -> usize {
         Output::append(&self.output, |out| out.extend_from_slice(bytes));
         self.buffered_bytes()
     }
 
-    /// Writes until nothing waits or the handle takes no more for now; says how many bytes still wait.
+    /// Writes until the queue is empty or the handle would block; returns how many bytes still wait.
     ///
     /// # Errors
-    /// The system's; the bytes are kept. That the handle takes no more is none.
+    /// The system's, other than "would block". The bytes are kept.
     pub fn flush(&mut self, handle: &mut impl io::Write) -> io::Result<usize> {
         loop {
             let step = Output::flush(&self.output, |bytes| match handle.write(bytes) {
@@ -164,65 +142,67 @@ impl SysRW {
         }
     }
 
-    /// Bytes that were put and not written.
+    /// Returns the number of bytes not yet written.
     #[must_use]
     pub fn buffered_bytes(&self) -> usize {
         self.output.borrow().bytes()
     }
 
-    /// Messages that were put and not wholly written.
+    /// Returns the number of messages not wholly written.
     #[doc(alias = "get_out_messages_buffered")]
     #[must_use]
     pub fn out_messages(&self) -> usize {
         self.output.borrow().messages()
     }
 
-    /// The queue, for wheels.
+    /// Returns the queue, for wheels.
     pub(crate) fn output(&self) -> &RefCell<Output> {
         &self.output
     }
 }
 
-/// The bytes of one direction that wait to be written.
+/// The output buffer of one direction.
 #[derive(Default, Debug)]
 pub(crate) struct Output {
-    /// Out while a filter adds to it or a stream takes from it. Boxed for that: a pointer is cheap to move, a `BytesMut`
-    /// that was just written to stalls the processor.
+    /// Taken while a filter appends to it or a stream reads it. It is boxed for that: a pointer is cheap to move, but moving a
+    /// `BytesMut` that was just written to stalls the processor.
     bytes: Option<Box<BytesMut>>,
-    /// Bytes that ever were put, and that were written of them.
+    /// Bytes put since the beginning, and bytes written of them.
     put: u64,
     written: u64,
-    /// Where each message that is not wholly written ends, counted as `put` is.
+    /// Where each message that is not wholly written ends, counted like `put`.
     ends: VecDeque<u64>,
 }
 
 impl Output {
-    /// Bytes that were put and not written.
+    /// Returns the number of bytes not yet written.
     pub(crate) fn bytes(&self) -> usize {
         (self.put - self.written) as usize
     }
 
-    /// Messages that are not wholly written.
+    /// Returns the number of messages not wholly written.
     pub(crate) fn messages(&self) -> usize {
         self.ends.len()
     }
 
-    /// Forgets what was not written.
+    /// Drops the bytes not yet written.
     pub(crate) fn discard(&mut self) {
         self.bytes = None;
         self.ends = VecDeque::new();
         self.written = self.put;
     }
 
-    /// Takes what was not written out of the queue.
+    /// Removes and returns the bytes not yet written.
     pub(crate) fn take(&mut self) -> Bytes {
         let bytes = self.bytes.take();
         self.discard();
         bytes.map(|bytes| bytes.freeze()).unwrap_or_default()
     }
 
-    /// Has `f` append one message. The queue is not borrowed meanwhile: `f` may be anybody's filter. If it panics, the
-    /// message is none, and what was put before is kept.
+    /// Has `f` append one message.
+    ///
+    /// The queue is not borrowed meanwhile, because `f` may be a user's filter. If it panics, no message is added, and the
+    /// earlier ones are kept.
     pub(crate) fn append<T>(queue: &RefCell<Output>, f: impl FnOnce(&mut BytesMut) -> T) -> T {
         struct Lent<'a> {
             queue: &'a RefCell<Output>,
@@ -233,7 +213,7 @@ impl Output {
             #[inline]
             fn drop(&mut self) {
                 if let Some(mut bytes) = self.bytes.take() {
-                    // Only after a panic: else it is `before` that was moved up.
+                    // Only after a panic: otherwise `before` has been moved up.
                     bytes.truncate(self.before);
                     self.queue.borrow_mut().give_back(bytes);
                 }
@@ -256,7 +236,7 @@ impl Output {
             queue.ends.push_back(end);
             lent.before = now;
         } else if now < before {
-            // A filter that takes away what others have put breaks its contract; the counts stay true.
+            // A filter that removes the bytes of earlier messages breaks its contract; the counts stay true.
             let mut queue = queue.borrow_mut();
             queue.put -= (before - now) as u64;
             let end = queue.put;
@@ -265,7 +245,7 @@ impl Output {
         result
     }
 
-    /// Writes until the queue is empty or `write` would block. `Ok(false)` means: there is more to do, but others wait.
+    /// Writes until the queue is empty or `write` would block. `Ok(false)`: there is more to write, but others wait.
     pub(crate) fn flush(
         queue: &RefCell<Output>,
         mut write: impl FnMut(&[u8]) -> Poll<io::Result<usize>>,
@@ -315,7 +295,7 @@ impl Output {
     #[inline]
     fn give_back(&mut self, mut bytes: Box<BytesMut>) {
         if let Some(later) = self.bytes.take() {
-            // Put while the bytes were out.
+            // Put while the bytes were taken.
             bytes.unsplit(*later);
         }
         if !bytes.is_empty() || bytes.capacity() <= IDLE_CAPACITY {
@@ -332,7 +312,7 @@ mod tests {
         Output::append(queue, |out| out.extend_from_slice(bytes));
     }
 
-    /// A stream that takes so many bytes and then blocks.
+    /// A stream that takes `room` bytes and then blocks.
     fn taking(mut room: usize, into: &mut Vec<u8>) -> impl FnMut(&[u8]) -> Poll<io::Result<usize>> {
         move |bytes| {
             let n = room.min(bytes.len());

@@ -1,7 +1,7 @@
-//! Identifiers: typed, small, `Copy`, and never reissued in the life of a kernel.
+//! Typed, small, `Copy` identifiers that are never reissued in the life of a kernel.
 //!
-//! Each carries the serial number that people see and the table slot where the thing lives, so that a lookup is
-//! one index and one comparison, and an identifier whose thing is gone is a cheap, certain "no".
+//! Each has the serial number that people see and the table slot of its object. A lookup is one index and one comparison;
+//! the identifier of an object that is gone never matches another one.
 
 use std::fmt;
 use std::num::NonZeroU64;
@@ -10,29 +10,17 @@ use std::num::NonZeroU64;
 ///
 /// Serials count from 1 and are never reused; the kernel itself has serial 0 and prints as `kernel`. Holding an
 /// identifier does not keep the session alive.
-///
-/// ```
-/// use poe::{Kernel, Session, event::START};
-/// # tokio_test::block_on(async {
-/// let kernel = Kernel::new();
-/// let id = Session::builder(()).on(START, |_, ()| ()).create(&kernel).unwrap();
-/// assert_eq!(id.to_string(), "1");
-/// assert_eq!(id.get(), 1);
-/// assert_eq!(kernel.id().to_string(), "kernel");
-/// assert!(kernel.id().is_kernel() && !id.is_kernel());
-/// # });
-/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 #[doc(alias = "ID")]
 pub struct SessionId {
     pub(crate) serial: u64,
     pub(crate) slot: u32,
-    /// Which kernel of this process: an identifier of another kernel must not name a session here.
+    /// The kernel's number in this process: an identifier of another kernel must not name a session here.
     pub(crate) kernel: u32,
 }
 
 impl SessionId {
-    /// The serial number: 1 for a kernel's first session, 0 for the kernel itself.
+    /// Returns the serial number: 1 for a kernel's first session, 0 for the kernel itself.
     #[must_use]
     pub fn get(self) -> u64 {
         self.serial
@@ -76,7 +64,7 @@ impl PartialOrd for SessionId {
 }
 
 impl Ord for SessionId {
-    /// By serial, that is by age; identifiers of different kernels by kernel first.
+    /// Compares by serial, that is by age; identifiers of different kernels by kernel first.
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
         (self.kernel, self.serial).cmp(&(other.kernel, other.serial))
     }
@@ -89,12 +77,12 @@ macro_rules! serial_id {
         pub struct $name {
             pub(crate) serial: NonZeroU64,
             pub(crate) slot: u32,
-            /// Which kernel of this process: an identifier of another kernel must name nothing here.
+            /// The kernel's number in this process: an identifier of another kernel must not name an object here.
             pub(crate) kernel: u32,
         }
 
         impl $name {
-            /// The serial number, from 1 upwards.
+            /// Returns the serial number, which counts from 1.
             #[must_use]
             pub fn get(self) -> u64 {
                 self.serial.get()
@@ -124,57 +112,19 @@ macro_rules! serial_id {
 }
 
 serial_id! {
-    /// Names one timer (POE's alarm ID); dead once the timer has fired or was removed.
-    ///
-    /// ```
-    /// use poe::{Event, Kernel, Session, event::{START, STOP}};
-    /// # use std::time::Duration;
-    /// const TICK: Event<()> = Event::new("tick");
-    /// # tokio_test::block_on(async {
-    /// let kernel = Kernel::new();
-    /// Session::builder(0)
-    ///     .on(START, |cx, ()| {
-    ///         let id: poe::TimerId = cx.delay_set(TICK, Duration::from_secs(60), ());
-    ///         assert!(cx.alarm_remove(id).is_ok());
-    ///         assert!(cx.alarm_remove(id).unwrap_err().is_no_such_timer());
-    ///         let later = cx.delay_set(TICK, Duration::from_millis(1), ());
-    ///         assert!(later.get() > id.get());
-    ///     })
-    ///     .on(TICK, |cx, ()| *cx.heap += 1)
-    ///     .on(STOP, |cx, ()| assert_eq!(*cx.heap, 1))
-    ///     .create(&kernel)?;
-    /// kernel.run().await
-    /// # }).unwrap();
-    /// ```
+    /// Names one timer (POE's alarm ID); invalid once the timer has fired or was removed.
     TimerId
 }
 
 serial_id! {
-    /// Names one piece of spawned work: what [`spawn`](crate::KernelRef::spawn), [`attach`](crate::KernelRef::attach) and
-    /// [`blocking`](crate::KernelRef::blocking) return, and [`cancel`](crate::KernelRef::cancel) takes.
+    /// Names one spawned task.
     ///
-    /// ```
-    /// use poe::{Event, Kernel, Session, event::{START, STOP}};
-    /// const DONE: Event<u8> = Event::new("done");
-    /// # tokio_test::block_on(async {
-    /// let kernel = Kernel::new();
-    /// Session::builder(Vec::new())
-    ///     .on(START, |cx, ()| {
-    ///         let id: poe::TaskId = cx.spawn(async { 7_u8 }, DONE);
-    ///         assert!(cx.cancel(id));
-    ///         let other = cx.spawn(async { 8_u8 }, DONE);
-    ///         assert!(other.get() > id.get());
-    ///     })
-    ///     .on(DONE, |cx, n| cx.heap.push(n))
-    ///     .on(STOP, |cx, ()| assert_eq!(*cx.heap, [8]))
-    ///     .create(&kernel).unwrap();
-    /// kernel.run().await.unwrap();
-    /// # });
-    /// ```
+    /// [`spawn`](crate::KernelRef::spawn), [`attach`](crate::KernelRef::attach) and [`blocking`](crate::KernelRef::blocking)
+    /// return it, and [`cancel`](crate::KernelRef::cancel) takes it.
     TaskId
 }
 
-/// Names one wheel (POE's wheel ID): unique in its kernel, from 1 upwards.
+/// Names one wheel (POE's wheel ID): unique in its kernel, counted from 1.
 ///
 /// ```
 /// // The same event for every wheel of a session: the ID says which one it was.
@@ -204,7 +154,7 @@ serial_id! {
 pub struct WheelId(pub(crate) u64);
 
 impl WheelId {
-    /// The serial number, from 1 upwards.
+    /// Returns the serial number, which counts from 1.
     #[must_use]
     pub fn get(self) -> u64 {
         self.0

@@ -1,7 +1,7 @@
-//! The test kit: kernels on virtual time, transcripts of what they dispatched, and checks that nothing is left.
+//! The test kit: kernels on virtual time, transcripts of dispatched events, and leak checks.
 //!
-//! Needs the crate's feature `testing`, which a `dev-dependency` asks for. A test with timers of hours then takes no
-//! time, and what it saw is the same on every machine:
+//! It needs the crate's feature `testing`; enable it in your `dev-dependencies`. A test with timers of hours takes no
+//! time, and its result is the same on every machine:
 //!
 //! ```
 //! use poe::{Event, Kernel, Session, event::START, testing::{self, Transcript}};
@@ -38,7 +38,7 @@
 //!
 //! Virtual time is Tokio's: it stands still while anything can run and jumps to the next timer when nothing can, in
 //! steps of a millisecond. Real sockets, files, children and terminals do not wait for it, so wheels refuse them on
-//! such a kernel; in-memory streams are welcome. Test what needs the real ones on [`Kernel::new`] with deadlines.
+//! such a kernel; in-memory streams are accepted. Test real I/O on [`Kernel::new`] with deadlines.
 
 use crate::error::Error;
 use crate::id::SessionId;
@@ -49,47 +49,20 @@ use std::panic::Location;
 use std::rc::Rc;
 use std::time::Duration;
 
-/// A kernel on Tokio's clock, which must be paused.
+/// Makes a kernel on Tokio's clock, which must be paused.
 ///
 /// # Panics
 /// When Tokio's clock runs: use `#[tokio::test(start_paused = true)]`, or call `tokio::time::pause` first.
-///
-/// ```
-/// use poe::{Session, event::START, testing};
-/// use std::time::{Duration, Instant};
-/// # tokio_test::block_on(async {
-/// tokio::time::pause();
-/// let kernel = testing::kernel();
-/// Session::builder(())
-///     .on(START, |cx, ()| cx.delay("tomorrow", Duration::from_secs(86_400), ()))
-///     .on("tomorrow", |_, ()| println!("already"))
-///     .create(&kernel).unwrap();
-/// let began = Instant::now();
-/// kernel.run().await.unwrap();
-/// assert!(began.elapsed() < Duration::from_secs(3600));
-/// # });
-/// ```
 #[must_use]
 #[track_caller]
 pub fn kernel() -> Kernel {
     builder().build()
 }
 
-/// Settings for a kernel on Tokio's clock, which must be paused.
+/// Makes a builder for a kernel on Tokio's clock, which must be paused.
 ///
 /// # Panics
 /// When Tokio's clock runs: see [`kernel`].
-///
-/// ```
-/// use poe::testing;
-/// # tokio_test::block_on(async {
-/// tokio::time::pause();
-/// let kernel = testing::builder().inbox_capacity(1).build();
-/// let handle = kernel.handle();
-/// handle.post("logger", "line", 1).unwrap();
-/// assert!(handle.post("logger", "line", 2).unwrap_err().is_full());
-/// # });
-/// ```
 #[track_caller]
 pub fn builder() -> KernelBuilder {
     assert!(
@@ -102,7 +75,7 @@ pub fn builder() -> KernelBuilder {
     builder
 }
 
-/// Tokio does not say, but a clock that runs is seen to move.
+/// Tokio has no function for this, but a running clock is seen to advance.
 fn clock_is_paused() -> bool {
     let virtual_start = tokio::time::Instant::now();
     let start = std::time::Instant::now();
@@ -112,8 +85,9 @@ fn clock_is_paused() -> bool {
     tokio::time::Instant::now() == virtual_start
 }
 
-/// Runs a kernel for so much time at most; then, or when the run ends by itself, looks can be taken and a later call
-/// goes on.
+/// Runs a kernel for at most `time`. A later call continues.
+///
+/// Returns earlier if the run ends by itself.
 ///
 /// # Errors
 /// As [`Kernel::run`].
@@ -137,17 +111,10 @@ pub async fn run_for(kernel: &Kernel, time: Duration) -> Result<(), Error> {
     tokio::time::timeout(time, kernel.run()).await.unwrap_or(Ok(()))
 }
 
-/// Fails if a session is alive, and says what keeps each: [`Kernel::why_alive`].
+/// Panics if a session is alive, and prints what keeps each alive ([`Kernel::why_alive`]).
 ///
 /// # Panics
 /// When a session is alive.
-///
-/// ```should_panic
-/// use poe::{Kernel, Session, event::START};
-/// let kernel = Kernel::new();
-/// Session::builder(()).on(START, |cx, ()| cx.alias_set("daemon")).create(&kernel).unwrap();
-/// poe::testing::assert_no_leaks(&kernel); // … is kept alive by alias `daemon`
-/// ```
 #[track_caller]
 pub fn assert_no_leaks(kernel: &Kernel) {
     let alive = kernel.why_alive();
@@ -158,7 +125,7 @@ pub fn assert_no_leaks(kernel: &Kernel) {
     );
 }
 
-/// Fails a test that leaves sessions behind: it checks when it is dropped, unless the test has failed already.
+/// Fails a test that leaves sessions behind: it checks when it is dropped, unless the test is already panicking.
 ///
 /// ```should_panic
 /// use poe::{Kernel, Session, event::START, testing::LeakCheck};
@@ -175,7 +142,7 @@ pub struct LeakCheck {
 }
 
 impl LeakCheck {
-    /// A check of that kernel at the end of the scope.
+    /// Checks the kernel at the end of the scope.
     #[track_caller]
     pub fn of(kernel: &Kernel) -> Self {
         LeakCheck {
@@ -200,17 +167,9 @@ impl Drop for LeakCheck {
     }
 }
 
-/// One dispatch, as a [`Transcript`] recorded it. Prints as `time session event sender file:line`, with the
-/// alternative flag (`{:#}`) without the place.
+/// One dispatch, as a [`Transcript`] recorded it.
 ///
-/// ```
-/// use poe::{Kernel, Session, event::START, testing::Transcript};
-/// let kernel = Kernel::new();
-/// let transcript = Transcript::of(&kernel);
-/// Session::builder(()).on(START, |_, ()| ()).create(&kernel).unwrap();
-/// let record = &transcript.records()[0];
-/// assert_eq!((&*record.event, record.session.get()), ("_start", 1));
-/// ```
+/// Prints as `time session event sender file:line`, with the alternate flag (`{:#}`) without the place.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Record {
@@ -218,11 +177,11 @@ pub struct Record {
     pub time: Duration,
     /// The session to which the event was dispatched.
     pub session: SessionId,
-    /// The event's name, whether or not it found a handler.
+    /// The event's name, whether or not it has a handler.
     pub event: String,
     /// Its sender.
     pub sender: SessionId,
-    /// Where it was sent; `None` for what the kernel or a component sent by itself.
+    /// Where it was sent; `None` for events of the kernel or a component.
     pub place: Option<&'static Location<'static>>,
 }
 
@@ -248,10 +207,10 @@ impl fmt::Display for Record {
     }
 }
 
-/// Everything that a kernel dispatches, in order: `time session event sender file:line`, one line each.
+/// Records everything that a kernel dispatches, in order: `time session event sender file:line`, one line each.
 ///
 /// Sessions are named by serial number, the kernel by `kernel`; the time is seconds and milliseconds since the
-/// recording began; what the kernel sends by itself has `-` for a place. A kernel has one transcript at a time: a new
+/// recording began; the place of the kernel's own events is `-`. A kernel has one transcript at a time: a new
 /// one ends the recording of the one before.
 ///
 /// ```
@@ -275,13 +234,13 @@ pub struct Transcript {
 }
 
 impl Transcript {
-    /// Records what that kernel dispatches from now on, until the transcript is dropped.
+    /// Starts to record a kernel, until the transcript is dropped.
     #[must_use]
     pub fn of(kernel: &Kernel) -> Self {
         let core = kernel.core();
         let began = core.now();
         let records = Rc::new(RefCell::new(Vec::new()));
-        // The kernel does not keep the records of a transcript that is gone.
+        // The kernel does not keep the records of a dropped transcript.
         let weak = Rc::downgrade(&records);
         core.set_observer(Rc::new(move |dispatched: &Dispatched<'_>| {
             if let Some(records) = weak.upgrade() {
@@ -291,25 +250,25 @@ impl Transcript {
         Transcript { records }
     }
 
-    /// What was recorded until now.
+    /// Returns the records so far.
     #[must_use]
     pub fn records(&self) -> Vec<Record> {
         self.records.borrow().clone()
     }
 
-    /// What was recorded until now, as `time session event sender file:line`.
+    /// Returns the records so far, as `time session event sender file:line`.
     #[must_use]
     pub fn lines(&self) -> Vec<String> {
         self.records.borrow().iter().map(|r| format!("{r}")).collect()
     }
 
-    /// The same without places, for tests in which lines of code come and go.
+    /// Returns the records so far without places, for code whose line numbers change.
     #[must_use]
     pub fn lines_without_places(&self) -> Vec<String> {
         self.records.borrow().iter().map(|r| format!("{r:#}")).collect()
     }
 
-    /// Forgets what was recorded; the time goes on.
+    /// Removes the records so far; the time continues.
     pub fn clear(&self) {
         self.records.borrow_mut().clear();
     }
@@ -317,16 +276,16 @@ impl Transcript {
     /// Compares with a golden log; space around lines and empty lines do not count.
     ///
     /// # Panics
-    /// With the difference, when there is one.
+    /// Prints the difference, if there is one.
     #[track_caller]
     pub fn assert_eq(&self, golden: &str) {
         assert_same(golden, &self.lines());
     }
 
-    /// The same for a golden log without places.
+    /// Compares with a golden log without places.
     ///
     /// # Panics
-    /// With the difference, when there is one.
+    /// Prints the difference, if there is one.
     #[track_caller]
     pub fn assert_eq_without_places(&self, golden: &str) {
         assert_same(golden, &self.lines_without_places());
@@ -334,7 +293,7 @@ impl Transcript {
 }
 
 impl fmt::Display for Transcript {
-    /// All lines, each with its end of line.
+    /// All lines, each with its line end.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for record in &*self.records.borrow() {
             writeln!(f, "{record}")?;
@@ -344,7 +303,7 @@ impl fmt::Display for Transcript {
 }
 
 fn record(dispatched: &Dispatched<'_>, began: u64) -> Record {
-    // What this crate sends by itself would name lines of its own source, which no golden log should hold.
+    // The places of this crate's own events would be lines of its source, which no golden log should contain.
     let own_sources = file!().strip_suffix("testing.rs").unwrap_or(file!());
     let place = Some(dispatched.place).filter(|p| !p.file().starts_with(own_sources));
     Record {
@@ -368,10 +327,10 @@ fn assert_same(golden: &str, got: &[String]) {
     }
 }
 
-/// The shortest way from one list of lines to another: `  ` in both, `- ` only expected, `+ ` only recorded.
+/// Returns the shortest difference of two lists of lines: `  ` in both, `- ` only expected, `+ ` only recorded.
 fn difference(expected: &[&str], recorded: &[&str]) -> String {
     let (rows, columns) = (expected.len(), recorded.len());
-    // The length of what the ends of both, from each pair of places on, have in common.
+    // The length of the longest common subsequence of the two rests, for each pair of positions.
     let mut common = vec![vec![0_usize; columns + 1]; rows + 1];
     for e in (0..rows).rev() {
         for r in (0..columns).rev() {
@@ -406,8 +365,7 @@ fn difference(expected: &[&str], recorded: &[&str]) -> String {
     out
 }
 
-/// Steps that must be reached in one order, wherever in a program they are (POE::Test::Sequence). A clone is the same
-/// sequence, for handlers to keep.
+/// Steps that must be reached in one order, anywhere in a program (POE::Test::Sequence). Clones share the sequence.
 ///
 /// ```
 /// use poe::{Session, event::{START, STOP}, testing::{self, Sequence}};
@@ -435,7 +393,7 @@ pub struct Sequence {
 }
 
 impl Sequence {
-    /// A sequence of those steps; a step may stand in it more than once.
+    /// Makes a sequence of these steps; a step may occur more than once.
     pub fn of<S: Into<String>>(steps: impl IntoIterator<Item = S>) -> Self {
         Sequence {
             steps: steps.into_iter().map(Into::into).collect(),
@@ -446,7 +404,7 @@ impl Sequence {
     /// Notes that a step was reached.
     ///
     /// # Panics
-    /// When it is not its turn.
+    /// When another step was expected.
     #[track_caller]
     pub fn reach(&self, step: &str) {
         let at = self.next.get();

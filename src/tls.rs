@@ -1,19 +1,19 @@
-//! TLS under a wheel, by rustls (feature `tls`, with `ring` or `aws-lc-rs`): what POE::Filter::SSL and POE::Component::SSLify are for.
+//! TLS streams with rustls (feature `tls`, with `ring` or `aws-lc-rs`), for POE::Filter::SSL and POE::Component::SSLify.
 //!
-//! A hand-shake is a future: [`Acceptor::accept`] and [`Connector::connect`] take any stream and give an encrypted one,
-//! which goes into a [`ReadWrite`](crate::wheel::ReadWrite) as any other. Spawn it, and its end is an event.
+//! A handshake is a future: [`Acceptor::accept`] and [`Connector::connect`] take any stream and return an encrypted one,
+//! which can be given to a [`ReadWrite`](crate::wheel::ReadWrite) like any other. Spawn the handshake to receive its result as an event.
 //!
 //! # The crypto provider
 //!
-//! rustls does its arithmetic by a provider, and the application decides which. [`Acceptor::from_pem`] and
-//! [`Connector::from_pem`] use the one that it has installed for the process
+//! rustls needs a crypto provider, which the application chooses. [`Acceptor::from_pem`] and
+//! [`Connector::from_pem`] use the one that is installed for the process
 //! ([`CryptoProvider::install_default`](rustls::crypto::CryptoProvider::install_default)); else `ring`'s, with the feature
-//! `ring`; else that of `aws-lc-rs`, with the feature of that name; else they are an error. The feature `tls` brings none
-//! into the build, and nothing is installed for the process.
+//! `ring`; else that of `aws-lc-rs`, with the feature of that name; else they return an error. The feature `tls` alone
+//! adds no provider to the build, and this crate installs none for the process.
 //!
-//! The keys and certificates of both come as PEM text, or as a configuration of [`rustls`] that you have made yourself.
-//! A peer that ends the connection without saying goodbye (`close_notify`) is an error event of the wheel
-//! ([`UnexpectedEof`](std::io::ErrorKind::UnexpectedEof)) and not the end of the input: somebody may have cut it short.
+//! Keys and certificates are given as PEM text, or as a configuration of [`rustls`] that you have made yourself.
+//! If a peer ends the connection without `close_notify`, the wheel reports an error
+//! ([`UnexpectedEof`](std::io::ErrorKind::UnexpectedEof)) and not the end of the input, because an attacker may have cut it short.
 
 use crate::bridge::moves::mover;
 use crate::bridge::runtime::{Home, Pause, cannot_move, explained};
@@ -36,10 +36,10 @@ pub use tokio_rustls::client::TlsStream as ClientStream;
 pub use tokio_rustls::rustls;
 pub use tokio_rustls::server::TlsStream as ServerStream;
 
-/// How long a hand-shake may take. A peer that says nothing would hold its descriptor for ever.
+/// The default limit of a handshake. A peer that sends nothing would keep its descriptor for ever.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 
-/// The server's side: makes encrypted streams of accepted ones. A clone shares the configuration.
+/// The server's side: encrypts accepted streams. Clones share the configuration.
 ///
 /// ```no_run
 /// use poe::{Context, Event, filter::Line, tls, wheel::{Connection, Input, ReadWrite, SocketStream}};
@@ -68,17 +68,7 @@ pub struct Acceptor {
     limit: Duration,
 }
 
-/// The client's side: makes encrypted streams of connected ones. A clone shares the configuration.
-///
-/// ```no_run
-/// use poe::{Context, Event, tls, wheel::{Connection, SocketStream}};
-/// use std::io;
-/// const SECURED: Event<io::Result<tls::ClientStream<SocketStream>>> = Event::new("secured");
-/// fn on_connected(cx: &mut Context<'_, tls::Connector>, server: Connection) {
-///     let hand_shake = cx.heap.connect("www.example.org", server.stream);
-///     cx.spawn(hand_shake, SECURED);
-/// }
-/// ```
+/// The client's side: encrypts connected streams. Clones share the configuration.
 #[derive(Clone)]
 #[doc(alias = "Client_SSLify")]
 pub struct Connector {
@@ -86,8 +76,9 @@ pub struct Connector {
     limit: Duration,
 }
 
-/// The process's provider, if the application has installed one, else one that this crate was built with. rustls itself
-/// chooses only where exactly one is compiled in, and panics otherwise.
+/// Returns the process's provider, if the application has installed one, else one that this crate was built with.
+///
+/// rustls itself chooses only where exactly one is compiled in, and panics otherwise.
 fn provider() -> Result<Arc<CryptoProvider>, Error> {
     match CryptoProvider::get_default() {
         Some(installed) => Ok(installed.clone()),
@@ -118,14 +109,17 @@ fn invalid(what: &str, error: impl fmt::Display) -> Error {
 
 fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, Error> {
     let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
-    let found = found.map_err(|e| invalid("the certificates are no PEM", e))?;
+    let found = found.map_err(|e| invalid("the certificates are not PEM", e))?;
     if found.is_empty() {
-        return Err(invalid("the certificates are no PEM", "there is none in it"));
+        return Err(invalid(
+            "the certificates are not PEM",
+            "the text contains no certificate",
+        ));
     }
     Ok(found)
 }
 
-/// A hand-shake that ends when its time is over, and whose stream moves to the Tokio runtime that polls it.
+/// Runs a handshake with a timeout. Its stream moves to the Tokio runtime that polls it.
 async fn shaken<S: 'static, F, T>(
     limit: Duration,
     mut home: Home,
@@ -147,41 +141,22 @@ where
         if let Poll::Ready(shaken) = Pin::new(&mut shake).poll(cx) {
             return Poll::Ready(shaken.map_err(explained));
         }
-        let too_long = || io::Error::new(io::ErrorKind::TimedOut, "the TLS hand-shake took too long");
+        let too_long = || io::Error::new(io::ErrorKind::TimedOut, "the TLS handshake took too long");
         Pin::new(&mut limit).poll(cx).map(|()| Err(too_long()))
     })
     .await
 }
 
 impl Acceptor {
-    /// A server with that certificate, those that lead to its root behind it, and its private key (PKCS #8, PKCS #1 or
-    /// SEC 1), all as PEM. Clients are not asked for a certificate.
+    /// Makes a server from its certificate chain and private key (PKCS #8, PKCS #1 or SEC 1), in PEM.
     ///
-    /// ```
-    /// use poe::tls::{Acceptor, Connector};
-    /// use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    /// # tokio_test::block_on(async {
-    /// # let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-    /// # let (certificate, key) = (made.cert.pem(), made.signing_key.serialize_pem());
-    /// let acceptor = Acceptor::from_pem(certificate.as_bytes(), key.as_bytes())?;
-    /// let connector = Connector::from_pem(certificate.as_bytes())?;
-    /// let (client, server) = tokio::io::duplex(4096);
-    /// let (client, server) = tokio::join!(connector.connect("localhost", client), acceptor.accept(server));
-    /// let (mut client, mut server) = (client.unwrap(), server.unwrap());
-    /// client.write_all(b"in secret").await.unwrap();
-    /// client.flush().await.unwrap();
-    /// let mut bytes = [0; 9];
-    /// server.read_exact(&mut bytes).await.unwrap();
-    /// assert_eq!(&bytes, b"in secret");
-    /// assert!(Acceptor::from_pem(key.as_bytes(), certificate.as_bytes()).is_err()); // the wrong way round
-    /// # Ok::<(), poe::Error>(()) }).unwrap();
-    /// ```
+    /// The server's own certificate comes first. Clients are not asked for a certificate.
     ///
     /// # Errors
-    /// Either is no PEM, or they do not belong together; there is no [crypto provider](self#the-crypto-provider).
+    /// Either is not PEM, or they do not belong together; there is no [crypto provider](self#the-crypto-provider).
     pub fn from_pem(certificates_pem: &[u8], key_pem: &[u8]) -> Result<Self, Error> {
         let chain = certificates(certificates_pem)?;
-        let key = PrivateKeyDer::from_pem_slice(key_pem).map_err(|e| invalid("the private key is no PEM", e))?;
+        let key = PrivateKeyDer::from_pem_slice(key_pem).map_err(|e| invalid("the private key is not PEM", e))?;
         let config = ServerConfig::builder_with_provider(provider()?)
             .with_safe_default_protocol_versions()
             .map_err(|e| invalid("TLS", e))?
@@ -191,32 +166,19 @@ impl Acceptor {
         Ok(Acceptor::from(Arc::new(config)))
     }
 
-    /// Gives up hand-shakes that take longer; default 10 seconds.
-    ///
-    /// ```
-    /// use poe::tls::Acceptor;
-    /// use std::{io::ErrorKind, time::Duration};
-    /// # tokio_test::block_on(async { tokio::time::pause();
-    /// # let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-    /// # let (certificate, key) = (made.cert.pem(), made.signing_key.serialize_pem());
-    /// let acceptor = Acceptor::from_pem(certificate.as_bytes(), key.as_bytes())?;
-    /// let acceptor = acceptor.handshake_limit(Duration::from_secs(3));
-    /// let (_silent, stream) = tokio::io::duplex(4096);
-    /// let error = acceptor.accept(stream).await.unwrap_err();
-    /// assert_eq!(error.kind(), ErrorKind::TimedOut);
-    /// # Ok::<(), poe::Error>(()) }).unwrap();
-    /// ```
+    /// Sets the timeout of handshakes; default 10 seconds.
     #[must_use]
     pub fn handshake_limit(mut self, limit: Duration) -> Self {
         self.limit = limit;
         self
     }
 
-    /// Makes an encrypted stream of an accepted one. What was read from it before must not have been more than the peer
-    /// sent in clear.
+    /// Performs the server's handshake on an accepted stream.
+    ///
+    /// Bytes that were read from the stream before must not be part of the handshake.
     ///
     /// # Errors
-    /// The future's: what rustls says ([`InvalidData`](io::ErrorKind::InvalidData)), what the stream says, or
+    /// The future's: rustls's ([`InvalidData`](io::ErrorKind::InvalidData)), the stream's, or
     /// [`TimedOut`](io::ErrorKind::TimedOut).
     pub fn accept<S>(&self, stream: S) -> impl Future<Output = io::Result<ServerStream<S>>> + use<S>
     where
@@ -227,8 +189,9 @@ impl Acceptor {
 }
 
 impl Connector {
-    /// A client that trusts the certificates in this PEM text, and those that lead to them. The system's own are mostly
-    /// in a file such as `/etc/ssl/certs/ca-certificates.crt`.
+    /// Makes a client that trusts the root certificates in this PEM text.
+    ///
+    /// The system's root certificates are mostly in a file such as `/etc/ssl/certs/ca-certificates.crt`.
     ///
     /// ```
     /// use poe::tls::{Acceptor, Connector};
@@ -248,13 +211,13 @@ impl Connector {
     /// ```
     ///
     /// # Errors
-    /// It is no PEM, or has no certificate that could be a root; there is no [crypto provider](self#the-crypto-provider).
+    /// It is not PEM, or has no certificate that could be a root; there is no [crypto provider](self#the-crypto-provider).
     pub fn from_pem(roots_pem: &[u8]) -> Result<Self, Error> {
         let mut roots = RootCertStore::empty();
-        // A store of the system has one or the other that rustls does not take.
+        // A system's store often has some certificates that rustls does not accept.
         let (taken, _) = roots.add_parsable_certificates(certificates(roots_pem)?);
         if taken == 0 {
-            return Err(invalid("the certificates", "none can be a root"));
+            return Err(invalid("the certificates", "none of them can be a root"));
         }
         let config = ClientConfig::builder_with_provider(provider()?)
             .with_safe_default_protocol_versions()
@@ -264,32 +227,20 @@ impl Connector {
         Ok(Connector::from(Arc::new(config)))
     }
 
-    /// Gives up hand-shakes that take longer; default 10 seconds.
-    ///
-    /// ```
-    /// use poe::tls::Connector;
-    /// use std::{io::ErrorKind, time::Duration};
-    /// # tokio_test::block_on(async { tokio::time::pause();
-    /// # let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-    /// # let certificate = made.cert.pem();
-    /// let connector = Connector::from_pem(certificate.as_bytes())?.handshake_limit(Duration::from_secs(3));
-    /// let (_silent, stream) = tokio::io::duplex(4096);
-    /// let error = connector.connect("localhost", stream).await.unwrap_err();
-    /// assert_eq!(error.kind(), ErrorKind::TimedOut);
-    /// # Ok::<(), poe::Error>(()) }).unwrap();
-    /// ```
+    /// Sets the timeout of handshakes; default 10 seconds.
     #[must_use]
     pub fn handshake_limit(mut self, limit: Duration) -> Self {
         self.limit = limit;
         self
     }
 
-    /// Makes an encrypted stream of a connected one, to the server of that name (or address), which its certificate must
-    /// say.
+    /// Performs the client's handshake on a connected stream.
+    ///
+    /// `server` is the name or address that the server's certificate must contain.
     ///
     /// # Errors
-    /// The future's: the name is none ([`InvalidInput`](io::ErrorKind::InvalidInput)), the server's certificate is not to
-    /// be trusted ([`InvalidData`](io::ErrorKind::InvalidData)), what the stream says, or
+    /// The future's: the name is not valid ([`InvalidInput`](io::ErrorKind::InvalidInput)), the server's certificate is not
+    /// trusted ([`InvalidData`](io::ErrorKind::InvalidData)), the stream's, or
     /// [`TimedOut`](io::ErrorKind::TimedOut).
     pub fn connect<S>(&self, server: &str, stream: S) -> impl Future<Output = io::Result<ClientStream<S>>> + use<S>
     where
@@ -305,7 +256,7 @@ impl Connector {
 }
 
 impl From<Arc<ServerConfig>> for Acceptor {
-    /// A configuration of your own: client certificates, several names, session tickets, ALPN.
+    /// Takes your own configuration: client certificates, several names, session tickets, ALPN.
     fn from(config: Arc<ServerConfig>) -> Self {
         Acceptor {
             inner: TlsAcceptor::from(config),
@@ -315,7 +266,7 @@ impl From<Arc<ServerConfig>> for Acceptor {
 }
 
 impl From<Arc<ClientConfig>> for Connector {
-    /// A configuration of your own: another verifier, a client certificate, ALPN.
+    /// Takes your own configuration: another verifier, a client certificate, ALPN.
     fn from(config: Arc<ClientConfig>) -> Self {
         Connector {
             inner: TlsConnector::from(config),

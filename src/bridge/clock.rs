@@ -1,4 +1,4 @@
-//! The kernel's clock: nanoseconds on a scale of its own, wide enough for times before the kernel began.
+//! The kernel's clock: nanoseconds on the kernel's own scale, which also covers times before the kernel began.
 
 use std::cell::Cell;
 use std::time::{Duration, SystemTime};
@@ -6,23 +6,24 @@ use std::time::{Duration, SystemTime};
 /// The kernel's beginning on its scale, so that past alarms need no sign.
 const ORIGIN: u64 = 1 << 62;
 
-/// The last time on the scale, 438 years after the kernel's beginning. Later times are cut to it, and it is never reached:
-/// the wake-up is not armed for it. One more is the "no timer" of the queue.
+/// The last time on the scale, 438 years after the kernel's beginning.
+///
+/// Later times are cut to it. No timer fires at it: the wake-up is not armed for it. The next value means "no timer" in the queue.
 pub(crate) const LAST: u64 = u64::MAX - 1;
 
-/// Nanoseconds that a time is moved by at most: more than the longest `Duration`.
+/// The largest number of nanoseconds that a time is moved by: more than the longest `Duration`.
 pub(crate) const LARGEST_SHIFT: i128 = 1 << 100;
 
-/// How far the wall clock may drift from the kept offset before an alarm is converted by a new one.
+/// How far the wall clock may drift from the kept offset before the next conversion of an alarm takes a new one.
 const STEP: u64 = 10_000_000;
 
 pub(crate) struct Clock {
     source: Source,
     wall_base: SystemTime,
-    /// Wall time minus kernel time, in nanoseconds, as of the last conversion. Kept while the two clocks agree, so that
-    /// two alarms for one instant are due at one instant (law L89).
+    /// Wall time minus kernel time, in nanoseconds, at the last conversion. Kept while the two clocks agree, so that
+    /// two alarms for the same instant are due at the same instant (law L89).
     wall_offset: Cell<i64>,
-    /// The last reading. It is never later than now, and costs nothing.
+    /// The last reading. It is never later than now, and free to read.
     latest: Cell<u64>,
 }
 
@@ -42,7 +43,7 @@ fn read(id: rustix::time::ClockId) -> i128 {
     i128::from(t.tv_sec) * 1_000_000_000 + i128::from(t.tv_nsec)
 }
 
-/// A clock for other threads, which tells when they send something on the kernel's scale.
+/// A clock for other threads, which dates what they send on the kernel's scale.
 #[derive(Clone, Copy)]
 pub(crate) struct SendClock {
     #[cfg(target_os = "linux")]
@@ -52,8 +53,9 @@ pub(crate) struct SendClock {
 }
 
 impl SendClock {
-    /// The time; `u64::MAX` under virtual time, which only the kernel's thread can read: what is sent is dated when the
-    /// kernel takes it in.
+    /// Returns the time; `u64::MAX` under virtual time, which only the kernel's thread can read.
+    ///
+    /// Such messages are dated when the kernel takes them in.
     pub(crate) fn now(self) -> u64 {
         match self.base {
             #[cfg(target_os = "linux")]
@@ -66,7 +68,7 @@ impl SendClock {
 }
 
 impl Clock {
-    /// The same clock for other threads.
+    /// Returns the same clock for other threads.
     pub(crate) fn to_send(&self) -> SendClock {
         match self.source {
             Source::System { base } => SendClock { base: Some(base) },
@@ -74,7 +76,7 @@ impl Clock {
         }
     }
 
-    /// The system's monotonic clock.
+    /// Makes a clock that reads the system's monotonic clock.
     pub(crate) fn system() -> Self {
         #[cfg(target_os = "linux")]
         let base = read(rustix::time::ClockId::Monotonic);
@@ -83,7 +85,7 @@ impl Clock {
         Self::new(Source::System { base })
     }
 
-    /// Tokio's clock, for virtual time.
+    /// Makes a clock that reads Tokio's clock, for virtual time.
     #[cfg(feature = "testing")]
     pub(crate) fn tokio() -> Self {
         Self::new(Source::Tokio {
@@ -101,12 +103,12 @@ impl Clock {
         }
     }
 
-    /// Whether time is Tokio's, so that its timers must be used and not the system's.
+    /// Whether time is Tokio's, so that Tokio's timers must be used and not the system's.
     pub(crate) fn is_tokio(&self) -> bool {
         matches!(self.source, Source::Tokio { .. })
     }
 
-    /// The precise time.
+    /// Returns the precise time.
     #[inline]
     pub(crate) fn now(&self) -> u64 {
         let now = match &self.source {
@@ -121,22 +123,24 @@ impl Clock {
         now
     }
 
-    /// A time that has passed for certain: the last reading.
+    /// Returns the last reading: a time that has certainly passed.
     #[inline]
-    pub(crate) fn passed(&self) -> u64 {
+    pub(crate) fn last(&self) -> u64 {
         self.latest.get()
     }
 
-    /// Brings [`passed`](Self::passed) up to date, roughly where that is cheaper.
+    /// Updates [`last`](Self::last), from a coarse clock where that is cheaper.
     #[inline]
-    pub(crate) fn glance(&self) {
-        self.reached(u64::MAX);
+    pub(crate) fn refresh_coarse(&self) {
+        self.now_if_due(u64::MAX);
     }
 
-    /// The precise time if it has reached `due`. Where a coarse clock is cheaper it is asked first: it can only be
-    /// late, by at most a tick, so that most deadlines are ruled out for a fifth of the price.
+    /// Returns the precise time if it has reached `due`.
+    ///
+    /// Where a coarse clock is cheaper it is read first: it can only be late, by at most a tick, so it rules out most deadlines
+    /// for a fifth of the price.
     #[inline]
-    pub(crate) fn reached(&self, due: u64) -> Option<u64> {
+    pub(crate) fn now_if_due(&self, due: u64) -> Option<u64> {
         #[cfg(target_os = "linux")]
         if let Source::System { base } = &self.source {
             const TICK: u64 = 10_500_000;
@@ -150,11 +154,12 @@ impl Clock {
         (now >= due).then_some(now)
     }
 
-    /// The precise time if the last reading was already past `due`: free where it was not. For what happens so often that
-    /// somebody else has just looked.
+    /// Returns the precise time if the last reading was already past `due`; free otherwise.
+    ///
+    /// For checks that are so frequent that the clock was read a moment ago.
     #[inline(always)]
-    pub(crate) fn reached_as_seen(&self, due: u64) -> Option<u64> {
-        // Not by `then`: that is a call in the middle of the loop.
+    pub(crate) fn now_if_due_cached(&self, due: u64) -> Option<u64> {
+        // Not with `then`, which would be a call in the middle of the loop.
         if self.latest.get() >= due {
             Some(self.now())
         } else {
@@ -162,20 +167,21 @@ impl Clock {
         }
     }
 
-    /// How long it is from `now` to `due`.
+    /// Returns the time from `now` to `due`.
     pub(crate) fn until(now: u64, due: u64) -> Duration {
         Duration::from_nanos(due.saturating_sub(now))
     }
 
-    /// Kernel time `delta` nanoseconds away from `now`, or the nearest end of the scale. No `delta` is beyond [`LARGEST_SHIFT`]
-    /// either way, so the sum does not overflow.
+    /// Returns the kernel time `delta` nanoseconds from `now`, or the nearest end of the scale.
+    ///
+    /// `delta` is never beyond [`LARGEST_SHIFT`] in either direction, so the sum does not overflow.
     #[inline]
     pub(crate) fn shifted(now: u64, delta: i128) -> u64 {
         debug_assert!(delta.abs() <= LARGEST_SHIFT);
         (i128::from(now) + delta).clamp(0, i128::from(LAST)) as u64
     }
 
-    /// The kept offset; taken now if it never was.
+    /// Returns the kept offset; computes it if there is none.
     fn offset(&self) -> i64 {
         match self.wall_offset.get() {
             0 => self.fresh_offset(),
@@ -183,7 +189,7 @@ impl Clock {
         }
     }
 
-    /// The offset after a look at both clocks.
+    /// Computes the offset from both clocks.
     fn fresh_offset(&self) -> i64 {
         let fresh = match &self.source {
             Source::Tokio { .. } => nanos_since_epoch(self.wall_base).saturating_sub(ORIGIN as i64),
@@ -195,7 +201,7 @@ impl Clock {
         self.wall_offset.get()
     }
 
-    /// The kernel time of a wall time: converted once, so that a later step of the wall clock moves nothing.
+    /// Converts a wall time to kernel time, once, so that a later step of the wall clock moves no timer.
     pub(crate) fn due_at(&self, wall: SystemTime) -> u64 {
         let nanos = match wall.duration_since(SystemTime::UNIX_EPOCH) {
             Ok(after) => after.as_nanos().cast_signed(),
@@ -204,11 +210,11 @@ impl Clock {
         Clock::shifted(0, nanos - i128::from(self.fresh_offset()))
     }
 
-    /// The wall time of a kernel time, by the offset of the last alarm: telling it must not cost a look at the clocks.
+    /// Converts a kernel time to wall time with the offset of the last alarm, without reading the clocks.
     pub(crate) fn wall(&self, due: u64) -> SystemTime {
         let soon = i64::try_from(due).ok().and_then(|due| due.checked_add(self.offset()));
         match soon.and_then(|nanos| u64::try_from(nanos).ok()) {
-            // Every system's clock can say the next 292 years.
+            // Every system's clock can represent the next 292 years.
             Some(nanos) => SystemTime::UNIX_EPOCH + Duration::from_nanos(nanos),
             None => self.far_wall(due),
         }
@@ -223,7 +229,7 @@ impl Clock {
         } else {
             SystemTime::UNIX_EPOCH.checked_sub(magnitude)
         };
-        // A system whose clock cannot say it: the year 1601 is the first on Windows.
+        // A system whose clock cannot represent it: Windows begins in the year 1601.
         wall.unwrap_or(SystemTime::UNIX_EPOCH)
     }
 }
@@ -235,7 +241,7 @@ fn since_origin(elapsed: Duration) -> u64 {
         .min(LAST)
 }
 
-/// Nanoseconds since 1970, as far as 64 bits reach: from 1678 to 2262. Times beyond are cut to that.
+/// Returns nanoseconds since 1970 in 64 bits: from 1678 to 2262. Times beyond are cut to that.
 fn nanos_since_epoch(wall: SystemTime) -> i64 {
     match wall.duration_since(SystemTime::UNIX_EPOCH) {
         Ok(after) => i64::try_from(after.as_nanos()).unwrap_or(i64::MAX),
@@ -283,8 +289,8 @@ mod tests {
     fn a_deadline_is_reached_neither_early_nor_never() {
         let clock = Clock::system();
         let now = clock.now();
-        assert!(clock.reached(now).is_some());
-        assert_eq!(clock.reached(now + 3_600_000_000_000), None);
-        assert!(clock.reached(now + 3_000_000).is_none_or(|at| at >= now + 3_000_000));
+        assert!(clock.now_if_due(now).is_some());
+        assert_eq!(clock.now_if_due(now + 3_600_000_000_000), None);
+        assert!(clock.now_if_due(now + 3_000_000).is_none_or(|at| at >= now + 3_000_000));
     }
 }

@@ -11,7 +11,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::time::{Instant, Sleep};
 
-/// Tokio's timers tick by the millisecond.
+/// Tokio's timers have a resolution of a millisecond.
 const MILLISECOND: u32 = 1_000_000;
 
 #[derive(Default)]
@@ -21,12 +21,12 @@ pub(crate) struct Deadline {
     sleep: Option<Pin<Box<Sleep>>>,
     #[cfg(target_os = "linux")]
     timer: Option<super::reactor::Timer>,
-    /// Where these are registered.
+    /// The runtime with which these are registered.
     home: Home,
 }
 
 impl Deadline {
-    /// Sees to it that the task behind `cx` is woken at `due`; from [`LAST`] on, never. Ready means: look at the clock now.
+    /// Arranges that the task of `cx` is woken at `due`; from [`LAST`] on, never. Ready means: read the clock now.
     ///
     /// # Panics
     /// Outside a Tokio runtime, or in one without its time and I/O drivers.
@@ -39,7 +39,7 @@ impl Deadline {
                 self.timer = None;
             }
         }
-        // A timer at the end of the scale was asked for beyond it: it never rings.
+        // A timer for a time beyond the scale: it never fires.
         if due >= LAST {
             self.disarm();
             return Poll::Pending;
@@ -99,9 +99,9 @@ impl Deadline {
         }
         let mut wait = Clock::until(now, due);
         if clock.is_tokio() {
-            // A paused clock goes by whole milliseconds from where it was paused, but sleeps are rounded up by a grid
-            // that begins elsewhere, which would make some a millisecond late. Asked for by the beginning of its last
-            // millisecond, each ends on the first one that is not too early.
+            // A paused clock advances in whole milliseconds from where it was paused, but sleeps are rounded up on a grid
+            // that begins elsewhere, which would make some a millisecond late. Each sleep is set to the beginning of its last
+            // millisecond, so it ends on the first one that is not too early.
             let last = wait.as_nanos().div_ceil(u128::from(MILLISECOND)) - 1;
             wait = Duration::from_nanos(1) + Duration::from_millis(u64::try_from(last).unwrap_or(u64::MAX));
         }

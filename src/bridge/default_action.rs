@@ -1,16 +1,16 @@
-//! What a signal does to the process when nobody watches it: the default action comes back after the last watcher.
+//! The default action of a signal, which is restored after the last watcher is gone.
 //!
 //! Tokio's handler, once installed, stays, and by itself it would swallow the signal for ever. Beside it stands one action of
-//! ours per signal, which carries out the default while its flag is set. All kernels of the process share the table:
+//! this crate per signal, which carries out the default while its flag is set. All kernels of the process share the table:
 //!
 //! | at the first watcher in this process | after the last watcher is gone |
 //! |---|---|
 //! | the default action was in force | the default action is in force |
 //! | the signal was ignored (`nohup`, a background job, Rust's `PIPE`) | it is ignored |
-//! | somebody had a handler | that handler is called, and nothing else happens |
+//! | another handler was installed | that handler is called, and nothing else happens |
 //! | a watching kernel was built with `keep_signal_handlers` | it is ignored, from then on |
 //!
-//! Only Linux tells, in `/proc`, what was in force. Elsewhere every signal but `PIPE` counts as the first row.
+//! Only Linux tells, in `/proc`, which action was in force. Elsewhere every signal but `PIPE` counts as the first row.
 
 use rustix::process::Signal;
 use std::collections::BTreeMap;
@@ -22,7 +22,7 @@ static TABLE: Mutex<BTreeMap<i32, Entry>> = Mutex::new(BTreeMap::new());
 
 struct Entry {
     watchers: usize,
-    /// Set while nobody watches: the default action is carried out. `None` if it must not come back.
+    /// Set while there is no watcher: the default action is carried out. `None` if it must not be restored.
     default: Option<Arc<AtomicBool>>,
 }
 
@@ -34,27 +34,27 @@ impl Entry {
     }
 }
 
-/// One watcher. The last one to be dropped brings the default action back.
+/// One watcher. Dropping the last one restores the default action.
 pub(crate) struct Watch(i32);
 
 impl Watch {
-    /// Counts a watcher in, whose stream of arrivals `open` makes; `keep` forbids the default action to come back.
+    /// Counts a watcher, whose stream of arrivals `open` makes; `keep` prevents the default action from being restored.
     ///
     /// # Errors
-    /// Those of `open`, and the system's when it takes no action for the signal. It is as before then.
+    /// Those of `open`, and the system's if it does not accept an action for the signal. Nothing is changed then.
     pub(crate) fn open<T>(signal: Signal, keep: bool, open: impl FnOnce() -> io::Result<T>) -> io::Result<(T, Self)> {
         let number = signal.as_raw();
         let mut table = table();
-        // Looked at before Tokio installs its handler.
+        // Read before Tokio installs its handler.
         let before = (!table.contains_key(&number)).then(|| Before::of(signal));
-        // Registered before Tokio's action, and so carried out before it: the other way round a watcher that is told by
-        // Tokio could let go of the signal, and have the default action follow, before this very arrival is over.
+        // Registered before Tokio's action, and so carried out before it: in the other order a watcher that is woken by
+        // Tokio could drop the signal, and the default action would follow, before this arrival is over.
         let default = match before {
             Some(Before::Default) if !keep => Some(register(number)?),
             _ => None,
         };
         let entry = table.entry(number).or_insert(Entry { watchers: 0, default });
-        // Off before the handler is there, so that an arrival in between is not lost.
+        // Cleared before the handler is installed, so that an arrival in between is not lost.
         entry.set_default(false);
         let stream = match open() {
             Ok(stream) => stream,
@@ -81,7 +81,7 @@ impl Drop for Watch {
     }
 }
 
-/// A panic, which Tokio raises where there is no I/O driver, leaves no entry half made.
+/// A panic, which Tokio raises without an I/O driver, leaves no entry half made.
 fn table() -> MutexGuard<'static, BTreeMap<i32, Entry>> {
     TABLE.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -92,7 +92,7 @@ fn register(number: i32) -> io::Result<Arc<AtomicBool>> {
     Ok(flag)
 }
 
-/// What was in force before the first watcher.
+/// The action that was in force before the first watcher.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Before {
     Default,

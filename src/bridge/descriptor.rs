@@ -1,16 +1,16 @@
-//! Reading and writing descriptors that others may have, too: standard input, a terminal, a pipe, a plain file, a device.
+//! Reads and writes descriptors that other processes may share: standard input, a terminal, a pipe, a plain file, a device.
 //!
 //! The flag that makes a read return at once (`O_NONBLOCK`) belongs to the open file, which other processes share: a shell
-//! whose terminal has it set reads the end of its input. So it is never set here. What a descriptor is decides how it is used:
+//! whose terminal has it set reads the end of its input. So it is never set here. The kind of descriptor decides how it is used:
 //!
-//! | what it is | how it is read and written |
+//! | descriptor | how it is read and written |
 //! |---|---|
-//! | it does not block already | itself, by the reactor |
-//! | a pipe or a terminal, on Linux | an open file of our own (`/proc/self/fd`) that does not block, by the reactor |
-//! | anything else, and where that cannot be had | on a thread of its own, which waits for readiness before it reads |
+//! | does not block already | directly, with the reactor |
+//! | a pipe or a terminal, on Linux | through a new open file (`/proc/self/fd`) that does not block, with the reactor |
+//! | anything else, and where that fails | on a separate thread, which waits for readiness before it reads |
 //!
-//! Such a thread is told to end by a pipe that it waits for as well, so a read that is given up takes no bytes. Nobody waits
-//! for it: also where it sits in a read that does not end, the process may exit.
+//! Such a thread also waits for a pipe that tells it to end, so a read that is given up takes no bytes. Nothing waits
+//! for the thread: even if it hangs in a read, the process may exit.
 
 use super::reactor::register;
 use super::runtime::Home;
@@ -39,7 +39,7 @@ impl Direction {
         }
     }
 
-    /// An open file for this direction alone, which does not block.
+    /// Makes a separate open file for this direction, which does not block.
     #[cfg(target_os = "linux")]
     fn reopen(self) -> OFlags {
         let way = match self {
@@ -60,11 +60,11 @@ pub(crate) struct Flow {
 
 #[derive(Debug)]
 enum Way {
-    /// Nobody has read or written yet.
+    /// Not read or written yet.
     New(OwnedFd),
     Ready(AsyncFd<OwnedFd>),
     Thread(Worker),
-    /// Using it has failed, or it was closed.
+    /// An operation has failed, or the descriptor was closed.
     Over,
 }
 
@@ -75,7 +75,7 @@ impl Flow {
         Flow { direction, way, home }
     }
 
-    /// Finds out how it is to be used; in the runtime that polls it first.
+    /// Finds out how the descriptor is to be used; in the runtime that polls it first.
     fn begin(&mut self) -> io::Result<&mut Way> {
         if let Way::New(_) = self.way {
             self.home = Home::here();
@@ -112,13 +112,13 @@ impl Flow {
         let Some(own) = own else { return Ok(None) };
         match register(own, self.direction.interest()) {
             Ok(ready) => Ok(Some(ready)),
-            // It has no readiness, as a plain file.
+            // It has no readiness, like a plain file.
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(None),
             Err(error) => Err(error),
         }
     }
 
-    /// Opening is harmless for pipes and terminals only: a tape rewinds, and the master of pseudo terminals makes a new one.
+    /// Opening again is harmless for pipes and terminals only: a tape rewinds, and the master of pseudo terminals makes a new one.
     #[cfg(target_os = "linux")]
     fn own_open_file(&self, fd: &OwnedFd) -> Option<OwnedFd> {
         use rustix::fs::{FileType, Mode, fstat};
@@ -143,7 +143,7 @@ impl Flow {
         None
     }
 
-    /// Registers it with the runtime that polls now.
+    /// Registers the descriptor with the runtime that polls now.
     fn follow_runtime(&mut self) -> io::Result<()> {
         let direction = self.direction;
         self.begin()?;
@@ -193,7 +193,7 @@ impl Flow {
         }
     }
 
-    /// Waits until everything is in the system's hands.
+    /// Waits until the system has taken all bytes.
     pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut self.way {
             Way::Thread(worker) => worker.poll_idle(cx),
@@ -201,13 +201,13 @@ impl Flow {
         }
     }
 
-    /// Closes our descriptor, for good.
+    /// Closes this descriptor.
     pub(crate) fn close(&mut self) {
         self.way = Way::Over;
     }
 }
 
-/// The thread's work.
+/// The thread's main loop.
 fn serve(fd: &OwnedFd, woken: &PipeReader, requests: &mpsc::Receiver<Request>) {
     let mut buffer = Vec::new();
     while let Ok(request) = requests.recv() {
@@ -228,7 +228,7 @@ fn serve(fd: &OwnedFd, woken: &PipeReader, requests: &mpsc::Receiver<Request>) {
     }
 }
 
-/// Waits until the descriptor is ready. False: nobody wants to know any more.
+/// Waits until the descriptor is ready. Returns false when the read was given up.
 fn wait(fd: &OwnedFd, ready: PollFlags, woken: &PipeReader) -> io::Result<bool> {
     loop {
         let mut fds = [
@@ -237,7 +237,7 @@ fn wait(fd: &OwnedFd, ready: PollFlags, woken: &PipeReader) -> io::Result<bool> 
         ];
         match poll(&mut fds, None) {
             Ok(_) if !fds[1].revents().is_empty() => return Ok(false),
-            // Errors and the end of the input are what the read will tell.
+            // The read reports errors and the end of the input.
             Ok(_) if !fds[0].revents().is_empty() => return Ok(true),
             Ok(_) | Err(Errno::INTR) => {}
             Err(error) => return Err(error.into()),
@@ -260,7 +260,7 @@ fn write_all(fd: &OwnedFd, mut bytes: &[u8]) -> io::Result<()> {
             Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
             Ok(written) => bytes = &bytes[written..],
             Err(Errno::INTR) => {}
-            // It was made so that it does not block after we looked.
+            // Another process made it non-blocking after it was looked at.
             Err(Errno::AGAIN) => {
                 let mut fds = [PollFd::new(fd, PollFlags::OUT)];
                 let _ready_or_interrupted = poll(&mut fds, None);

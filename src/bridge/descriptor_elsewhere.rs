@@ -1,6 +1,6 @@
-//! Standard input and output where there are no descriptors to ask: a thread reads, another writes.
+//! Standard input and output on systems without descriptors: one thread reads, another writes.
 //!
-//! A read that is given up takes what comes next: this system has no way to end it. Nobody waits for the thread.
+//! A read that is given up takes the next input: this system cannot cancel it. Nothing waits for the thread.
 
 use super::worker::{BLOCK, Request, Worker};
 use std::fmt;

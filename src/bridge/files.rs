@@ -1,6 +1,6 @@
-//! Whether descriptors are ready: Tokio's reactor wakes us, and a poll without waiting says how things stand now.
+//! Readiness of descriptors: Tokio's reactor wakes the task, and a poll without waiting reads the present state.
 //!
-//! The reactor tells of changes only, and only once; what the kernel promises is the level. So a wake-up is a hint here.
+//! The reactor reports changes only, and only once; the kernel promises the level. So a wake-up is only a hint here.
 
 use super::reactor::register;
 use super::runtime::{Home, Pause};
@@ -15,7 +15,7 @@ use std::time::Duration;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-/// What is waited for.
+/// The kind of readiness that is waited for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Want {
     Read,
@@ -24,7 +24,7 @@ pub(crate) enum Want {
 }
 
 impl Want {
-    /// Hang-ups and errors are readiness: the read or write that follows tells of them (law L79).
+    /// Hang-ups and errors count as readiness: the read or write that follows reports them (law L79).
     fn flags(self) -> PollFlags {
         match self {
             Want::Read => PollFlags::IN | PollFlags::HUP | PollFlags::ERR,
@@ -39,14 +39,14 @@ impl Want {
             Want::Write => Interest::WRITABLE,
             #[cfg(any(target_os = "linux", target_os = "android"))]
             Want::Priority => Interest::PRIORITY,
-            // No other system's reactor tells of it: only what else happens there wakes the kernel.
+            // No other system's reactor reports it: other events on the descriptor wake the kernel.
             #[cfg(not(any(target_os = "linux", target_os = "android")))]
             Want::Priority => Interest::READABLE,
         }
     }
 }
 
-/// How things stand now, for each descriptor.
+/// Returns whether each descriptor is ready now.
 pub(crate) fn levels(files: &[(BorrowedFd<'_>, Want)]) -> Vec<bool> {
     let mut fds: Vec<PollFd<'_>> = files
         .iter()
@@ -65,16 +65,20 @@ pub(crate) fn levels(files: &[(BorrowedFd<'_>, Want)]) -> Vec<bool> {
         .collect()
 }
 
+/// Sets or clears the flag that makes reads and writes return at once.
+///
 /// # Errors
 /// The system's.
 pub(crate) fn set_nonblocking(fd: BorrowedFd<'_>, on: bool) -> io::Result<()> {
     Ok(rustix::io::ioctl_fionbio(fd, on)?)
 }
 
-/// Device and number of a file.
+/// Device and inode number of a file.
 pub(crate) type FileId = (u64, u64);
 
-/// Which file a descriptor is of; none for those that share one number (eventfd, timerfd …), or if the system does not say.
+/// Returns which file a descriptor refers to.
+///
+/// `None` for files that share one number (eventfd, timerfd …), and where the system does not say.
 pub(crate) fn file_id(fd: BorrowedFd<'_>) -> Option<FileId> {
     let stat = rustix::fs::fstat(fd).ok()?;
     let kind = rustix::fs::FileType::from_raw_mode(stat.st_mode);
@@ -83,22 +87,22 @@ pub(crate) fn file_id(fd: BorrowedFd<'_>) -> Option<FileId> {
     (kind != rustix::fs::FileType::Unknown && id.1 != 0).then_some(id)
 }
 
-/// One descriptor of our own in the reactor.
+/// A duplicate of a descriptor, registered in the reactor.
 pub(crate) struct Readiness {
     fd: Rc<AsyncFd<OwnedFd>>,
     want: Want,
-    /// Under way from the first poll until the descriptor is ready.
+    /// The wait, from the first poll until the descriptor is ready.
     waiting: Option<Pin<Box<dyn Future<Output = ()>>>>,
     home: Home,
-    /// Runs while the runtime that polls now would not have it, for want of descriptors.
+    /// Runs while the runtime that polls now refuses the registration for lack of descriptors.
     retry: Option<Pause>,
 }
 
-/// How long until a descriptor that could not be registered with another runtime is registered again.
+/// Delay before a descriptor is registered again with another runtime after a refusal.
 const RETRY: Duration = Duration::from_millis(100);
 
 impl Readiness {
-    /// None for a descriptor that is always ready, such as a regular file's.
+    /// Registers a descriptor; `None` for one that is always ready, such as a regular file.
     ///
     /// # Errors
     /// The system's.
@@ -118,7 +122,7 @@ impl Readiness {
 
     /// Registers the descriptor with the runtime that polls now.
     fn follow_runtime(&mut self) {
-        // It has the other use of the registration.
+        // It holds the other reference to the registration.
         self.waiting = None;
         let again = self.fd.get_ref().try_clone();
         match again.and_then(|fd| register(fd, self.want.interest())) {
@@ -162,7 +166,7 @@ async fn until_ready(fd: Rc<AsyncFd<OwnedFd>>, want: Want) {
         if levels(&[(fd.get_ref().as_fd(), want)]) == [true] {
             return;
         }
-        // What the reactor remembers is over; a change in the meantime is not forgotten by this.
+        // Clears the readiness that the reactor remembers; a change in the meantime is not lost.
         guard.clear_ready();
     }
     // The runtime is shutting down: nothing will happen any more.

@@ -1,16 +1,16 @@
-//! The queue between threads: letters in from any thread, out on the kernel's. `tests/models` tries its interleavings.
+//! The queue between threads: any thread sends letters, the kernel's thread takes them. `tests/models` tries its interleavings.
 
 use super::sync::{AtomicUsize, Mutex, MutexGuard, Ordering};
-use super::wake::Shared;
+use super::wake::WakeState;
 use std::collections::VecDeque;
 use std::sync::{Arc, PoisonError};
 
-/// Who is let in.
+/// Which letters are accepted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Door {
     #[default]
     Open,
-    /// The run has ended, and nothing was made for another one yet: a call would wait for ever. A post may wait.
+    /// The run has ended, and no other one is prepared yet: a call would wait for ever. A post may wait.
     NoCalls,
     /// A failure has ended the run.
     Failed,
@@ -25,22 +25,22 @@ pub(crate) enum Refusal {
     Ended,
     /// The kernel is gone.
     Closed,
-    /// So many letters wait already.
+    /// The mailbox is full; its capacity.
     Full(usize),
 }
 
-/// How a letter is treated at the [`Door`].
+/// What a letter needs to be accepted; see [`Door`].
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Needs {
-    /// A run: somebody waits for the reply.
+    /// A run, because a caller waits for the reply.
     Run,
     /// A kernel.
     Kernel,
 }
 
-/// Letters `L`, and urgent ones `U`, which overtake them.
+/// Letters `L`, and urgent letters `U`, which overtake them.
 pub(crate) struct Mailbox<L, U> {
-    pub(crate) shared: Arc<Shared>,
+    pub(crate) shared: Arc<WakeState>,
     slots: Mutex<Slots<L, U>>,
     capacity: usize,
     /// Handles that are not dropped. It is counted down before the kernel is woken: see [`leave`](Self::leave).
@@ -49,15 +49,15 @@ pub(crate) struct Mailbox<L, U> {
 
 struct Slots<L, U> {
     waiting: VecDeque<L>,
-    /// Acts during a pause, too: KILL.
+    /// Taken during a pause, too: KILL.
     urgent: Vec<U>,
     door: Door,
-    /// The kernel was woken and has not looked yet: one wake-up for all that comes until then.
+    /// The kernel was woken and has not looked yet: one wake-up for everything that comes until then.
     announced: bool,
 }
 
 impl<L, U> Mailbox<L, U> {
-    pub(crate) fn new(shared: Arc<Shared>, capacity: usize) -> Self {
+    pub(crate) fn new(shared: Arc<WakeState>, capacity: usize) -> Self {
         Mailbox {
             shared,
             slots: Mutex::new(Slots {
@@ -87,30 +87,30 @@ impl<L, U> Mailbox<L, U> {
         self.slots().door = door;
     }
 
-    /// One handle more.
+    /// Counts a new handle.
     pub(crate) fn enter(&self) {
         self.handles.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// One handle less; `serve` may be waiting for just this.
+    /// Counts a dropped handle; `serve` may be waiting for the last one.
     ///
-    /// No interleaving loses the end of `serve`. The dropping thread does D1: counts down, D2: raises the flag, D3: wakes the
-    /// registered waker if the flag was down. The kernel does K1: takes the flag down, K2: reads the count, K3: registers its
-    /// waker, K4: looks at the flag again and sleeps if it is down. If K2 still sees the handle, D1 comes after K2 and so D2
-    /// after K1. Then either K4 sees the flag, or D2 comes after K4 and finds it down: D3 wakes the waker of K3. A thread that
-    /// has raised the flag in between and was not seen by K4 does the same in place of D3.
+    /// No interleaving loses the end of `serve`. The dropping thread does D1: counts down, D2: sets the flag, D3: wakes the
+    /// registered waker if the flag was clear. The kernel does K1: clears the flag, K2: reads the count, K3: registers its
+    /// waker, K4: reads the flag again and sleeps if it is clear. If K2 still sees the handle, D1 comes after K2 and so D2
+    /// after K1. Then either K4 sees the flag, or D2 comes after K4 and finds it clear: D3 wakes the waker of K3. A thread that
+    /// has set the flag in between and was not seen by K4 does the same in place of D3.
     pub(crate) fn leave(&self) {
         if self.handles.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.shared.notify();
         }
     }
 
-    /// No handle is left that could put anything in.
+    /// Whether no handle is left that could send a letter.
     pub(crate) fn is_abandoned(&self) -> bool {
         self.handles.load(Ordering::Acquire) == 0 && self.slots().waiting.is_empty()
     }
 
-    /// Puts a letter in. `write` runs only if the letter is accepted, so that a refused sender still has its parts.
+    /// Adds a letter. `write` runs only if the letter is accepted, so that a refused sender still has its parts.
     #[inline]
     pub(crate) fn put(&self, needs: Needs, write: impl FnOnce() -> L) -> Result<(), Refusal> {
         let announced = {
@@ -133,7 +133,7 @@ impl<L, U> Mailbox<L, U> {
         Ok(())
     }
 
-    /// Puts an urgent letter in, which acts as soon as the kernel looks, also in the middle of a slice.
+    /// Adds an urgent letter, which acts as soon as the kernel looks, also in the middle of a slice.
     pub(crate) fn put_urgent(&self, write: impl FnOnce() -> U) -> Result<(), Refusal> {
         {
             let mut slots = self.slots();
@@ -151,7 +151,7 @@ impl<L, U> Mailbox<L, U> {
         Ok(())
     }
 
-    /// Puts a letter in even if the mailbox is full, for what must not be lost. Gives it back if the kernel is gone.
+    /// Adds a letter even if the mailbox is full, for letters that must not be lost. Returns it if the kernel is gone.
     pub(crate) fn put_always(&self, letter: L) -> Result<(), L> {
         {
             let mut slots = self.slots();
@@ -164,7 +164,7 @@ impl<L, U> Mailbox<L, U> {
         Ok(())
     }
 
-    /// Moves the letters into `into`, which must be empty; its buffer is used for those that come.
+    /// Moves the letters into `into`, which must be empty; its buffer is used for later letters.
     #[inline]
     pub(crate) fn take(&self, into: &mut VecDeque<L>) {
         let mut slots = self.slots();
@@ -176,7 +176,7 @@ impl<L, U> Mailbox<L, U> {
         std::mem::take(&mut self.slots().urgent)
     }
 
-    /// Lets in only what `door` says from now on, and gives out what was not taken yet.
+    /// Accepts only the letters that `door` allows from now on, and returns those that were not taken yet.
     pub(crate) fn shut(&self, door: Door) -> (Vec<U>, VecDeque<L>) {
         let mut slots = self.slots();
         slots.door = door;

@@ -1,7 +1,7 @@
-//! Where the kernel meets its host (POE::Loop): the clock, the wake-up for the next timer, the wakers of its tasks.
+//! The kernel's interface to its host (POE::Loop): the clock, the wake-up for the next timer, the wakers of its tasks.
 //!
-//! The bridge never calls the kernel. It answers questions ("what time is it", "has this deadline passed") and hands
-//! out wake-ups; the kernel's future does the rest when its host polls it.
+//! The bridge never calls the kernel. It returns facts (the time, whether a deadline has passed) and
+//! wake-ups; the kernel's future does the rest when its host polls it.
 
 pub(crate) mod clock;
 pub(crate) mod deadline;

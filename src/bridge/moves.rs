@@ -1,8 +1,8 @@
-//! Sockets and streams that move from one Tokio runtime to another.
+//! Moves sockets and streams from one Tokio runtime to another.
 //!
-//! A socket in Tokio's hands is registered with one runtime for good. To move it, its descriptor is duplicated, the duplicate is
-//! registered with the runtime that we are in, and the old one is dropped. A stream on top of a socket (TLS, one half of a
-//! split socket) moves the socket under it. Streams of other types stay where they are.
+//! A Tokio socket is registered with one runtime for good. To move it, its descriptor is duplicated, the duplicate is
+//! registered with the current runtime, and the old one is dropped. A stream on top of a socket (TLS, one half of a
+//! split socket) moves the socket below it. Streams of other types stay where they are.
 
 use std::any::Any;
 use std::io;
@@ -11,12 +11,12 @@ use tokio::net::{TcpListener, TcpStream, UdpSocket, tcp};
 #[cfg(unix)]
 use tokio::net::{UnixDatagram, UnixListener, UnixStream, unix};
 
-/// A socket that can be registered once more.
+/// A socket that can be registered again.
 pub(crate) trait Again: Sized {
-    /// The same socket, registered with the runtime that we are in.
+    /// Returns the same socket, registered with the current runtime.
     ///
     /// # Errors
-    /// The system's: it has no descriptor left, most often.
+    /// The system's, most often because no descriptor is left.
     fn again(&self) -> io::Result<Self>;
 }
 
@@ -52,7 +52,7 @@ pipes!(unix::pipe::Sender, unix::pipe::Receiver);
 
 /// A stream that can move.
 trait Moves: Unpin + 'static {
-    /// Registers it with the runtime that we are in.
+    /// Registers the stream with the current runtime.
     fn follow(&mut self) -> io::Result<()>;
 }
 
@@ -110,10 +110,10 @@ impl<S: Moves> Moves for tokio_rustls::TlsStream<S> {
     }
 }
 
-/// Registers a stream of a known type with the runtime that we are in.
+/// Registers a stream of a known type with the current runtime.
 pub(crate) type Move<T> = fn(Pin<&mut T>) -> io::Result<()>;
 
-/// How to move a `T`, if it is one of the types that can be moved and do not move by themselves.
+/// Returns the function that moves a `T`, if the type can be moved and does not move itself.
 pub(crate) fn mover<T: 'static>() -> Option<Move<T>> {
     fn follow<K: Moves>(io: Pin<&mut K>) -> io::Result<()> {
         io.get_mut().follow()

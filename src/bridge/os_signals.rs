@@ -1,28 +1,28 @@
-//! Signals of the operating system: which of them a program may watch, and the arrivals of each.
+//! Operating system signals: those that a program may watch, and the arrivals of each.
 
 #[cfg(unix)]
 use super::default_action::Watch;
 use std::io;
 use std::task::{Context, Poll};
 
-/// Those that may be watched, by name without `SIG`.
+/// The signals that may be watched, by name without `SIG`.
 ///
-/// Not those that no handler can catch (KILL, STOP), nor those that the processor raises at an instruction, which a handler
-/// would return to (SEGV, BUS, ILL, FPE, TRAP).
+/// Signals that no handler can catch (KILL, STOP) are missing, and those that the processor raises at an instruction, to which
+/// a handler would return (SEGV, BUS, ILL, FPE, TRAP).
 #[cfg(unix)]
 pub(crate) const SAFE: &[&str] = &[
     "ABRT", "ALRM", "CHLD", "CONT", "HUP", "INT", "IO", "PIPE", "PROF", "QUIT", "SYS", "TERM", "TSTP", "TTIN", "TTOU",
     "URG", "USR1", "USR2", "VTALRM", "WINCH", "XCPU", "XFSZ",
 ];
 
-/// What a console tells its programs: Ctrl-C, Ctrl-Break, and that it is being closed.
+/// The signals of a console: Ctrl-C, Ctrl-Break, and the close of the console.
 #[cfg(windows)]
 pub(crate) const SAFE: &[&str] = &["BREAK", "INT", "TERM"];
 
 #[cfg(not(any(unix, windows)))]
 pub(crate) const SAFE: &[&str] = &[];
 
-/// The arrivals of one signal. While there is one, in whichever kernel, the signal's default action is off.
+/// The arrivals of one signal. While a kernel has one, the signal's default action is off.
 pub(crate) struct Arrivals {
     stream: imp::Stream,
     #[cfg(unix)]
@@ -30,10 +30,10 @@ pub(crate) struct Arrivals {
 }
 
 impl Arrivals {
-    /// With `keep` the default action does not come back after the last watcher.
+    /// Watches a signal. With `keep` the default action is not restored after the last watcher.
     ///
     /// # Errors
-    /// The system's; or that there is no such signal.
+    /// The system's; or there is no such signal.
     ///
     /// # Panics
     /// Outside a Tokio runtime that drives I/O.
@@ -49,17 +49,17 @@ impl Arrivals {
         imp::open(signal).map(|stream| Arrivals { stream })
     }
 
-    /// Ready once for all that came since the last time.
+    /// Ready once for all signals that arrived since the last time.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         match imp::poll(&mut self.stream, cx) {
             Poll::Ready(Some(())) => Poll::Ready(()),
-            // The end means that the runtime shuts down: nothing will come any more.
+            // The end of the stream means that the runtime is shutting down: nothing will arrive any more.
             Poll::Ready(None) | Poll::Pending => Poll::Pending,
         }
     }
 }
 
-/// The number of one of [`SAFE`].
+/// Returns the number of one of the [`SAFE`] signals.
 #[cfg(unix)]
 pub(crate) fn number(name: &str) -> Option<rustix::process::Signal> {
     imp::number(name)

@@ -1,7 +1,7 @@
-//! Child processes, looked at and never taken from whoever waits for them.
+//! Child processes, which are looked at but never taken from the code that waits for them.
 //!
-//! The status of one that has exited is read with `WNOWAIT`, which leaves it to be reaped: by the `std::process::Child` or
-//! Tokio's that stands for it, or by whatever else started it.
+//! The status of a child that has exited is read with `WNOWAIT`, which leaves it to be reaped by its `std::process::Child`,
+//! by Tokio's, or by the code that started it.
 
 use super::files::{Readiness, Want};
 use super::os_signals;
@@ -11,14 +11,14 @@ use rustix::process::{Pid, Signal, kill_process, kill_process_group, test_kill_p
 use std::io;
 use std::process::ExitStatus;
 
-/// How things stand with a process.
+/// The state of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Standing {
-    /// A child of ours that runs, or is stopped.
+    /// A child of this process that runs, or is stopped.
     Running,
-    /// A child of ours that has ended and is not reaped yet.
+    /// A child of this process that has ended and is not reaped yet.
     Exited(ExitStatus),
-    /// No child of ours, at least not any more.
+    /// Not a child of this process, or not any more.
     NotOurs,
 }
 
@@ -26,8 +26,10 @@ fn pid_of(pid: u32) -> Option<Pid> {
     i32::try_from(pid).ok().and_then(Pid::from_raw)
 }
 
+/// Returns the state of a process.
+///
 /// # Errors
-/// The system's, other than that it is no child of ours.
+/// The system's, except that it is not a child of this process.
 pub(crate) fn standing(pid: u32) -> io::Result<Standing> {
     match pid_of(pid) {
         Some(pid) => imp::peek(Some(pid)),
@@ -35,13 +37,14 @@ pub(crate) fn standing(pid: u32) -> io::Result<Standing> {
     }
 }
 
-/// Whether any child runs, where the system does not list them: not if one has ended that nobody has reaped, since its
-/// end has been told already.
+/// Whether any child runs, on systems that do not list them.
+///
+/// Returns false if a child has ended and is not reaped, because its end was reported already.
 pub(crate) fn any_runs() -> bool {
     matches!(imp::peek(None), Ok(Standing::Running))
 }
 
-/// Whether there is a process of that number, ours or not.
+/// Whether a process with this number exists, a child or not.
 pub(crate) fn exists(pid: u32) -> bool {
     match pid_of(pid).map(test_kill_process) {
         None | Some(Err(Errno::SRCH)) => false,
@@ -49,7 +52,7 @@ pub(crate) fn exists(pid: u32) -> bool {
     }
 }
 
-/// Whether the process group of that number has members, also such as have ended and are not reaped.
+/// Whether the process group with this number has members, including members that have ended and are not reaped.
 pub(crate) fn group_exists(pid: u32) -> bool {
     match pid_of(pid).map(test_kill_process_group) {
         None | Some(Err(Errno::SRCH)) => false,
@@ -57,7 +60,7 @@ pub(crate) fn group_exists(pid: u32) -> bool {
     }
 }
 
-/// A signal's number by its name, with or without `SIG`.
+/// Returns a signal's number for its name, with or without `SIG`.
 pub(crate) fn signal_number(name: &str) -> Option<Signal> {
     Some(match signal_name(name) {
         "KILL" => Signal::KILL,
@@ -71,7 +74,7 @@ pub(crate) fn signal_number(name: &str) -> Option<Signal> {
     })
 }
 
-/// Sends a signal to a process, or to the process group that it leads. False: there is none.
+/// Sends a signal to a process, or to the process group that it leads. Returns false if there is none.
 ///
 /// # Errors
 /// The system's.
@@ -88,9 +91,10 @@ pub(crate) fn send_signal(pid: u32, signal: Signal, group: bool) -> io::Result<b
     }
 }
 
-/// Sees to it that the system keeps the status of a child that ends, until it is asked for. A process that ignores SIGCHLD, because it
-/// was started so, would hear of none. Tokio's handler, which does nothing that matters here, takes the place of ignoring; where the
-/// signal has its default action already, nothing is changed.
+/// Makes the system keep the status of a child that ends until it is read.
+///
+/// A process that was started with SIGCHLD ignored would never learn of an end. Tokio's handler, which does nothing that matters
+/// here, replaces the ignoring; if the signal has its default action, nothing is changed.
 ///
 /// # Panics
 /// In a Tokio runtime that does not drive I/O.
@@ -99,13 +103,13 @@ pub(crate) fn keep_statuses() {
         return;
     }
     use tokio::signal::unix::{SignalKind, signal};
-    // Nobody listens. The handler stays when this goes.
+    // The stream is not read. The handler stays when the stream is dropped.
     if let Err(error) = signal(SignalKind::child()) {
         tracing::warn!(target: "poe::processes", %error, "SIGCHLD stays ignored: the statuses of children will not be known");
     }
 }
 
-/// Whether SIGCHLD is ignored, as far as the system tells; where it does not, SIGCHLD is what tells of children anyway.
+/// Whether SIGCHLD is ignored, as far as the system tells; where it does not, SIGCHLD reports children anyway.
 fn ignores_child_signal() -> bool {
     if !cfg!(target_os = "linux") {
         return true;
@@ -115,17 +119,17 @@ fn ignores_child_signal() -> bool {
     ignored.is_none_or(|ignored| ignored >> (Signal::CHILD.as_raw() - 1) & 1 == 1)
 }
 
-/// The set of ignored signals in the text of a process's `status`, the lowest bit being signal 1.
+/// Parses the set of ignored signals from the text of a process's `status`; the lowest bit is signal 1.
 fn ignored_signals(status: &str) -> Option<u64> {
     let digits = status.lines().find_map(|line| line.strip_prefix("SigIgn:"))?.trim();
     // On MIPS there are 128 signals.
     u64::from_str_radix(digits.get(digits.len().checked_sub(16)?..)?, 16).ok()
 }
 
-/// Runs `f` with that much added to its priority number, as far as the system lets us; what it starts inherits that.
+/// Runs `f` with `added` added to its priority number, as far as the system allows; programs it starts inherit that.
 ///
-/// Priorities are a thread's on Linux, so it runs on a thread that goes afterwards. Elsewhere they are the process's, and
-/// `f` runs as it is.
+/// On Linux priorities belong to a thread, so `f` runs on a thread that ends afterwards. Elsewhere they belong to the process, and
+/// `f` runs unchanged.
 pub(crate) fn with_priority<T: Send>(added: i32, f: impl FnOnce() -> T + Send) -> T {
     #[cfg(any(target_os = "linux", target_os = "android"))]
     {
@@ -148,14 +152,14 @@ pub(crate) fn with_priority<T: Send>(added: i32, f: impl FnOnce() -> T + Send) -
     }
 }
 
-/// All children, also those that have ended and are not reaped; nothing where the system does not list them.
+/// Returns all children, including those that have ended and are not reaped; `None` where the system does not list them.
 #[cfg(target_os = "linux")]
 pub(crate) fn children() -> Option<Vec<u32>> {
     let mut found = Vec::new();
     // A child belongs to the thread that made it.
     for thread in std::fs::read_dir("/proc/self/task").ok()? {
         let list = std::fs::read_to_string(thread.ok()?.path().join("children"));
-        // The thread may have ended meanwhile, and its children belong to another one then.
+        // The thread may have ended meanwhile; its children belong to another thread then.
         let Ok(list) = list else { continue };
         found.extend(list.split_ascii_whitespace().filter_map(|pid| pid.parse::<u32>().ok()));
     }
@@ -169,10 +173,10 @@ pub(crate) fn children() -> Option<Vec<u32>> {
     None
 }
 
-/// What becomes ready when the process ends.
+/// Returns a descriptor that becomes ready when the process ends.
 ///
 /// # Errors
-/// The system's: there is no such process (`ESRCH`), it has no such thing (`ENOSYS`), no descriptor is left.
+/// The system's: there is no such process (`ESRCH`), it does not support this (`ENOSYS`), no descriptor is left.
 ///
 /// # Panics
 /// Outside a Tokio runtime that drives I/O.
@@ -201,7 +205,7 @@ mod imp {
     use std::os::unix::process::ExitStatusExt;
     use std::process::ExitStatus;
 
-    /// Of one child, or of any.
+    /// Looks at one child, or at any.
     pub(super) fn peek(pid: Option<Pid>) -> io::Result<Standing> {
         let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
         loop {
@@ -215,7 +219,7 @@ mod imp {
         }
     }
 
-    /// Put together as `wait` would have given it.
+    /// Builds the status that `wait` would have returned.
     fn status(found: &WaitIdStatus) -> ExitStatus {
         let core = if found.dumped() { 0x80 } else { 0 };
         ExitStatus::from_raw(match found.exit_status() {
@@ -225,7 +229,7 @@ mod imp {
     }
 }
 
-/// No way to look without taking.
+/// These systems cannot look at a child without reaping it.
 #[cfg(any(target_os = "openbsd", target_os = "redox", target_os = "netbsd"))]
 mod imp {
     use super::Standing;

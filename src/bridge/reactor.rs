@@ -1,4 +1,6 @@
-//! Our own descriptors in Tokio's reactor. Beside `wheel/run/exec.rs` the only file with unsafe code: registering is an unsafe function.
+//! Registers descriptors in Tokio's reactor.
+//!
+//! Beside `wheel/run/exec.rs` this is the only file with unsafe code: registering is an unsafe function.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -9,8 +11,10 @@ use tokio::io::unix::AsyncFd;
 #[cfg(target_os = "linux")]
 pub(crate) use timer::Timer;
 
+/// Registers a descriptor.
+///
 /// # Errors
-/// The system's: that it has no room, or (`EPERM`) that a descriptor of this sort has no readiness.
+/// The system's: it has no room, or (`EPERM`) descriptors of this kind have no readiness.
 ///
 /// # Panics
 /// Outside a Tokio runtime that drives I/O.
@@ -21,7 +25,7 @@ pub(super) fn register(fd: OwnedFd, interest: Interest) -> io::Result<AsyncFd<Ow
     unsafe { AsyncFd::register_with_interest(fd, interest) }.map_err(io::Error::from)
 }
 
-/// The same for a descriptor with several owners.
+/// Registers a descriptor with several owners.
 ///
 /// # Errors
 /// As [`register`].
@@ -54,8 +58,10 @@ mod timer {
     }
 
     impl Timer {
+        /// Makes a timer that is not armed.
+        ///
         /// # Errors
-        /// The system's, when it has no descriptor left.
+        /// The system's, when no descriptor is left.
         ///
         /// # Panics
         /// Outside a Tokio runtime that drives I/O.
@@ -68,7 +74,7 @@ mod timer {
             Ok(Timer { fd })
         }
 
-        /// Sets the one wake-up; an earlier one, also one that has come and was not read, is forgotten by the system.
+        /// Arms the wake-up. The system forgets an earlier one, also one that has come and was not read.
         pub(crate) fn arm(&mut self, after: Duration) {
             // Zero would disarm it.
             let after = after.max(Duration::from_nanos(1));
@@ -89,7 +95,7 @@ mod timer {
                 it_value: value,
             };
             if let Err(error) = timerfd_settime(self.fd.get_ref(), TimerfdTimerFlags::empty(), &spec) {
-                // Only a bug can make the arguments invalid; without a wake-up the queue would hang, so say it loudly.
+                // Only a bug can make the arguments invalid; without a wake-up the queue would hang, so log it as an error.
                 tracing::error!(target: "poe::timers", %error, "timerfd_settime");
             }
         }

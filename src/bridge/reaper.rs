@@ -1,24 +1,24 @@
-//! Children that are ours to reap, and the one thread that reaps those that no kernel looks after.
+//! Children that this crate reaps, and the one thread that reaps those that no running kernel watches.
 //!
-//! A kernel sees the ends of its children while it runs. Those that go on when its run is over, or when it is dropped, are handed to a
-//! thread, one for the whole process, which is there as long as it has something to wait for. Both may ask for the end of a
-//! child: whoever asks first when it has come reaps it, and the status is kept for the other.
+//! A kernel sees the ends of its children while it runs. Children that go on when its run is over, or when it is dropped, are passed
+//! to a thread, one for the whole process, which exists as long as it has something to wait for. Both may ask for the end of a
+//! child: the first that asks after the end reaps it, and the status is kept for the other.
 
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
 use std::process::{Child, ExitStatus};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// How long the thread waits between two looks at a child whose end the system does not tell.
+/// How long the thread waits between two looks at a child whose end the system does not report.
 const LOOK: Duration = Duration::from_millis(250);
 
-/// A child that was given away to us. Clones are the same child.
+/// A child that this crate owns. Clones are the same child.
 #[derive(Clone)]
-pub(crate) struct OwnChild(Arc<Mutex<State>>);
+pub(crate) struct OwnChild(Arc<Mutex<ChildState>>);
 
-struct State {
+struct ChildState {
     child: Child,
-    /// Set when it was reaped; without a status if somebody else has taken that.
+    /// Set when the child was reaped; without a status if other code has taken that.
     end: Option<Option<ExitStatus>>,
     /// The thread waits for it.
     watched: bool,
@@ -30,14 +30,14 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl OwnChild {
     pub(crate) fn new(child: Child) -> Self {
-        OwnChild(Arc::new(Mutex::new(State {
+        OwnChild(Arc::new(Mutex::new(ChildState {
             child,
             end: None,
             watched: false,
         })))
     }
 
-    /// How it has ended, once it has: reaps it.
+    /// Returns how the child ended, if it has; reaps it.
     pub(crate) fn end(&self) -> Option<Option<ExitStatus>> {
         let mut state = lock(&self.0);
         if state.end.is_none() {
@@ -50,7 +50,7 @@ impl OwnChild {
         state.end
     }
 
-    /// Calls `f` if the child is not reaped, so that its number is still its own, and stays so until `f` returns.
+    /// Calls `f` if the child is not reaped, so that its number is still its own until `f` returns.
     pub(crate) fn if_there<T>(&self, f: impl FnOnce() -> T) -> Option<T> {
         let state = lock(&self.0);
         state.end.is_none().then(f)
@@ -59,14 +59,14 @@ impl OwnChild {
 
 static REAPER: Mutex<Option<Reaper>> = Mutex::new(None);
 
-/// The thread, as long as there is one.
+/// The thread, as long as it exists.
 struct Reaper {
-    /// What it has not taken over yet.
+    /// Children that the thread has not taken over yet.
     new: Vec<OwnChild>,
     wake: PipeWriter,
 }
 
-/// Has the thread reap these children when they end. Those that it waits for already are passed by.
+/// Has the thread reap these children when they end. Those that it waits for already are skipped.
 pub(crate) fn reap_later(children: impl IntoIterator<Item = OwnChild>) {
     let is_new = |child: &OwnChild| child.end().is_none() && !std::mem::replace(&mut lock(&child.0).watched, true);
     let children: Vec<OwnChild> = children.into_iter().filter(is_new).collect();
@@ -77,12 +77,12 @@ pub(crate) fn reap_later(children: impl IntoIterator<Item = OwnChild>) {
     match &mut *reaper {
         Some(reaper) => {
             reaper.new.extend(children);
-            // It cannot be full: the thread empties it before it looks for new ones, and one byte is enough to wake it.
+            // It cannot be full: the thread empties it before it looks for new children, and one byte is enough to wake it.
             let _ = reaper.wake.write(&[0]);
         }
         none => match start() {
             Ok(wake) => *none = Some(Reaper { new: children, wake }),
-            // They stay as they are until this process ends, or somebody asks. It cannot be logged: a kernel in a thread-local is
+            // They stay as they are until this process ends or another caller asks. It cannot be logged: a kernel in a thread-local is
             // dropped when the subscriber's own thread-locals may be gone.
             Err(_) => children.iter().for_each(|child| lock(&child.0).watched = false),
         },
@@ -106,7 +106,7 @@ fn reap(mut woken: PipeReader) {
             watched.extend(new.into_iter().flatten().map(Watched::new));
             watched.retain(|watched| watched.child.end().is_none());
             if watched.is_empty() {
-                // Under the lock, so that nobody hands over another child meanwhile.
+                // Under the lock, so that no other child is passed over meanwhile.
                 *reaper = None;
                 return;
             }
@@ -121,7 +121,7 @@ fn reap(mut woken: PipeReader) {
 /// A child that the thread waits for.
 struct Watched {
     child: OwnChild,
-    /// Readable when it has ended.
+    /// Readable when the child has ended.
     #[cfg(target_os = "linux")]
     pidfd: Option<std::os::fd::OwnedFd>,
 }
@@ -145,7 +145,7 @@ mod imp {
     use std::io::PipeReader;
     use std::os::fd::AsFd;
 
-    /// Waits until a child may have ended; true if there are new ones.
+    /// Waits until a child may have ended; returns true if there are new ones.
     pub(super) fn wait(woken: &PipeReader, watched: &mut [Watched]) -> bool {
         let look = Timespec {
             tv_sec: 0,
@@ -162,7 +162,7 @@ mod imp {
         let result = poll(&mut fds, timeout);
         let ready: Vec<bool> = fds.iter().map(|fd| !fd.revents().is_empty()).collect();
         let Ok(_) = result else {
-            // Interrupted; for any other reason it must not spin.
+            // Interrupted, usually; for any other reason the loop must not spin.
             std::thread::sleep(std::time::Duration::from_millis(1));
             return false;
         };
@@ -170,7 +170,7 @@ mod imp {
         {
             let mut ready = ready[1..].iter();
             for watched in watched {
-                // One that is told to have ended and has not is looked at instead.
+                // A child whose pidfd is ready but which has not ended is polled instead.
                 if watched.pidfd.is_some() && ready.next() == Some(&true) && watched.child.end().is_none() {
                     watched.pidfd = None;
                 }

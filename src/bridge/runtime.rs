@@ -1,8 +1,8 @@
-//! Which Tokio runtime we are in, and waiting that survives a change of it.
+//! The current Tokio runtime, and waiting that survives a change of it.
 //!
-//! A kernel may be run by one runtime after another. What was registered with a runtime (a descriptor, a timer) hears nothing
-//! more once that runtime is gone, or stands still because nobody drives it. So whatever is registered notes where, and
-//! registers anew when it is polled in another runtime; the kernel polls all of its tasks when that happens.
+//! A kernel may be run by one runtime after another. A descriptor or timer that was registered with a runtime gets no
+//! wake-up once that runtime is gone or is not driven any more. So every such object notes its runtime, and
+//! registers again when it is polled in another one; the kernel polls all of its tasks when that happens.
 
 use std::future::Future;
 use std::io;
@@ -12,17 +12,17 @@ use std::time::Duration;
 use tokio::runtime::{Handle, Id};
 use tokio::time::{Instant, Sleep, sleep_until};
 
-/// The runtime that something is registered with.
+/// The runtime with which an object is registered.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) struct Home(Option<Id>);
 
 impl Home {
-    /// The runtime that we are in, if we are in one.
+    /// Returns the current runtime, if there is one.
     pub(crate) fn here() -> Self {
         Home(Handle::try_current().ok().map(|runtime| runtime.id()))
     }
 
-    /// True once after each change of the runtime. Outside of any runtime there is nothing to move to.
+    /// Returns true once after each change of the runtime. Outside of any runtime nothing moves.
     pub(crate) fn has_moved(&mut self) -> bool {
         let here = Home::here();
         let moved = here.0.is_some() && here != *self;
@@ -33,7 +33,9 @@ impl Home {
     }
 }
 
-/// Polls a stream. If it waits or fails and was registered with another runtime than the one that polls now, `again` registers it
+/// Polls a stream, and registers it with the current runtime if that is necessary.
+///
+/// If the stream waits or fails and was registered with another runtime than the one that polls now, `again` registers it
 /// here, and it is polled once more.
 pub(crate) fn poll_here<S, T>(
     home: &mut Home,
@@ -57,15 +59,15 @@ pub(crate) fn poll_here<S, T>(
     poll(stream).map_err(explained)
 }
 
-/// Whether an error says that the runtime that something is registered with has been shut down. Tokio has no type for it.
+/// Whether an error says that the runtime of an object has been shut down. Tokio has no type for it.
 fn is_gone(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::Other && error.get_ref().is_some_and(|why| why.to_string().contains(SHUT_DOWN))
 }
 
-/// What Tokio says then, of streams and of timers.
+/// Tokio's text for this error, of streams and of timers.
 const SHUT_DOWN: &str = "A Tokio 1.x context was found, but it is being shutdown";
 
-/// An error of a stream; if its cause is that its runtime is gone the text says so, and what to do.
+/// Adds the cause and the cure to a stream's error, if its cause is that its runtime is gone.
 pub(crate) fn explained(error: io::Error) -> io::Error {
     if !is_gone(&error) {
         return error;
@@ -79,12 +81,15 @@ pub(crate) fn explained(error: io::Error) -> io::Error {
     io::Error::new(error.kind(), what)
 }
 
-/// Something could not be registered with the runtime that polls now.
+/// Makes the error of an object that could not be registered with the runtime that polls now.
 pub(crate) fn cannot_move(error: &io::Error) -> io::Error {
-    io::Error::new(error.kind(), format!("another runtime runs the kernel now: {error}"))
+    io::Error::new(
+        error.kind(),
+        format!("cannot register with the runtime that runs the kernel now: {error}"),
+    )
 }
 
-/// A pause that goes on in another runtime, should the one that it began in go away.
+/// A pause that continues in another runtime if its first runtime goes away.
 pub(crate) struct Pause {
     until: Instant,
     sleep: Pin<Box<Sleep>>,
@@ -92,11 +97,13 @@ pub(crate) struct Pause {
 }
 
 impl Pause {
+    /// Starts a pause.
+    ///
     /// # Panics
     /// Outside a Tokio runtime that drives timers.
     pub(crate) fn new(time: Duration) -> Self {
         let now = Instant::now();
-        // As far as Tokio's own timers go.
+        // The longest time that Tokio's timers support.
         let until = now
             .checked_add(time)
             .unwrap_or(now + Duration::from_secs(86_400 * 365 * 30));

@@ -1,4 +1,4 @@
-//! Descriptors of our own as streams: the ends of pipes, socket pairs and pseudo terminals.
+//! This crate's own descriptors as streams: the ends of pipes, socket pairs and pseudo terminals.
 
 use super::files::set_nonblocking;
 use super::reactor::register_shared;
@@ -13,10 +13,10 @@ use std::task::{Context, Poll, ready};
 use tokio::io::unix::AsyncFd;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 
-/// What the end of the output means for the descriptor.
+/// How the end of the output is shown on the descriptor.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Ends {
-    /// Nothing but that it is closed when both directions are.
+    /// Only the close of the descriptor, once both directions are closed.
     Plain,
     /// A socket, of which each direction can be shut down.
     Socket,
@@ -30,7 +30,7 @@ pub(crate) struct FdStream {
     ends: Ends,
 }
 
-/// Where the reactor tells of a descriptor.
+/// A descriptor's registration with a reactor.
 struct Registered {
     fd: AsyncFd<Rc<OwnedFd>>,
     interest: Interest,
@@ -38,7 +38,7 @@ struct Registered {
 }
 
 impl Registered {
-    /// The descriptor in the reactor of the runtime that polls now.
+    /// Returns the descriptor in the reactor of the runtime that polls now.
     fn here(&mut self) -> io::Result<&AsyncFd<Rc<OwnedFd>>> {
         if self.home.has_moved() {
             self.fd = register_shared(self.fd.get_ref().clone(), self.interest)?;
@@ -48,7 +48,7 @@ impl Registered {
 }
 
 impl FdStream {
-    /// It becomes non-blocking.
+    /// Makes a stream of a descriptor, which becomes non-blocking.
     ///
     /// # Errors
     /// The system's.

@@ -1,10 +1,10 @@
-//! Threads for work that blocks: lookups, and what sessions want done elsewhere.
+//! Threads for work that blocks: lookups, and blocking work of sessions.
 //!
-//! They belong to the kernel, and nobody waits for their end: a process may exit while one of them is at work that was
-//! given up, such as a lookup that no server replies to. Tokio's own pool for that is waited for when its runtime is
-//! dropped. A thread is started when there is work and none is idle, up to a limit; idle ones end after a while.
+//! They belong to the kernel, and nothing waits for their end: a process may exit while one of them is busy with work that was
+//! given up, such as a lookup to which no server replies. (A Tokio runtime waits for its own pool when it is
+//! dropped.) A thread is started when there is work and none is idle, up to a limit; idle threads end after a while.
 //!
-//! Under virtual time the work is Tokio's to run, because a paused clock stands still only while that pool is busy.
+//! Under virtual time Tokio's pool runs the work, because a paused clock stands still only while that pool is busy.
 
 use crate::error::drop_quietly;
 use std::any::Any;
@@ -25,7 +25,7 @@ const IDLE: Duration = Duration::from_secs(10);
 
 type Work = Box<dyn FnOnce() + Send>;
 
-/// The threads of a kernel; a clone has the same ones. When the last clone is dropped, work that has not begun is dropped.
+/// The threads of a kernel, which clones share. Dropping the last clone drops work that has not begun.
 #[derive(Clone)]
 pub(crate) struct Threads(Arc<Owner>);
 
@@ -36,12 +36,12 @@ struct Owner {
 
 struct Pool {
     limit: usize,
-    state: Mutex<State>,
+    state: Mutex<ThreadsState>,
     changed: Condvar,
 }
 
 #[derive(Default)]
-struct State {
+struct ThreadsState {
     waiting: VecDeque<Work>,
     threads: usize,
     idle: usize,
@@ -58,7 +58,7 @@ impl Threads {
         Threads(Arc::new(Owner { pool, virtual_time }))
     }
 
-    /// Runs the work on one of the threads, as soon as one is free.
+    /// Runs work on one of the threads, as soon as one is free.
     ///
     /// # Panics
     /// Under virtual time, outside a Tokio runtime.
@@ -71,7 +71,7 @@ impl Threads {
             if sender.is_closed() {
                 return drop_quietly(work);
             }
-            // Nobody may want it any more, and then its destructor runs here.
+            // If the job was dropped, the destructor of the result runs here.
             if let Err(unwanted) = sender.send(catch_unwind(AssertUnwindSafe(work))) {
                 drop_quietly(unwanted);
             }
@@ -84,7 +84,7 @@ impl Threads {
 }
 
 impl Threads {
-    /// Runs the work on a thread of its own, outside the limit: for what may take as long as a program does.
+    /// Runs work on a thread of its own, outside the limit, because it may take as long as a program runs.
     ///
     /// # Panics
     /// Under virtual time, outside a Tokio runtime.
@@ -129,12 +129,14 @@ impl Drop for Owner {
 }
 
 impl Pool {
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, ThreadsState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Queues work, and starts a thread if none is idle.
+    ///
     /// # Errors
-    /// There is no thread, and the system refuses one.
+    /// There is no thread, and the system refuses to start one.
     fn add(self: &Arc<Self>, work: Work) -> io::Result<()> {
         let mut state = self.lock();
         state.waiting.push_back(work);
@@ -150,7 +152,7 @@ impl Pool {
                 state.threads += 1;
                 Ok(())
             }
-            // The others will come to it.
+            // The other threads will take it.
             Err(_) if state.threads > 0 => Ok(()),
             Err(error) => {
                 let work = state.waiting.pop_back();
@@ -188,7 +190,7 @@ impl Pool {
     }
 }
 
-/// Work on its way; dropping it gives the work up. It is not run then if it has not begun.
+/// Work that was submitted. Dropping it gives the work up; it is not run if it has not begun.
 #[must_use = "dropping it gives the work up"]
 pub(crate) struct Job<T>(Place<T>);
 
@@ -200,11 +202,11 @@ enum Place<T> {
 
 type Payload = Box<dyn Any + Send>;
 
-/// Why work came to nothing.
+/// Why work has no result.
 #[derive(Debug)]
 pub(crate) enum Lost {
     Panicked(Payload),
-    /// It was never run: no thread could be started, or the kernel that it was for has gone.
+    /// It was never run: no thread could be started, or its kernel is gone.
     NotRun(io::Error),
 }
 
@@ -212,7 +214,7 @@ impl<T> Future for Job<T> {
     type Output = Result<T, Lost>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let gone = || io::Error::other("the kernel whose threads were to do the work is gone");
+        let gone = || io::Error::other("the work was not run: its kernel is gone");
         match &mut self.0 {
             Place::Ours(result) => Pin::new(result).poll(cx).map(|result| match result {
                 Ok(result) => result.map_err(Lost::Panicked),

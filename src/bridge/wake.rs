@@ -1,22 +1,22 @@
-//! What other threads may touch: the list of tasks that were woken, and the flag and waker of the kernel's future.
+//! State that other threads may touch: the list of woken tasks, and the flag and waker of the kernel's future.
 
 use super::sync::{AtomicBool, AtomicWaker, Mutex, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::task::{Wake, Waker};
 
-/// Shared by a kernel, the wakers of its tasks and its handles.
+/// Shared between a kernel, the wakers of its tasks, and its handles.
 #[derive(Default)]
-pub(crate) struct Shared {
+pub(crate) struct WakeState {
     /// Tasks that were woken since the kernel last looked.
     woken: Mutex<Vec<u64>>,
-    /// Something from outside wants the kernel's attention: one flag, so that a slice has one thing to look at.
+    /// Set when anything outside needs the kernel's attention: one flag, so that a slice has one thing to test.
     attention: AtomicBool,
     /// The host's waker for the kernel's future.
     host: AtomicWaker,
 }
 
-impl Shared {
-    /// Wakes the kernel's future, once for all that happens until it looks.
+impl WakeState {
+    /// Wakes the kernel's future, once for everything that happens until it looks.
     pub(crate) fn notify(&self) {
         if !self.attention.swap(true, Ordering::AcqRel) {
             self.host.wake();
@@ -28,18 +28,19 @@ impl Shared {
         self.attention.load(Ordering::Relaxed)
     }
 
-    /// Takes the flag down. The next thread that raises it wakes the future again.
+    /// Clears the flag. The next caller that sets it wakes the future again.
     pub(crate) fn attend(&self) -> bool {
         self.attention.swap(false, Ordering::AcqRel)
     }
 
-    /// Has the future woken by `waker` from now on. Look at [`wants_attention`](Self::wants_attention) afterwards:
-    /// a thread that raised the flag before this has woken nobody.
+    /// Has the future woken by `waker` from now on.
+    ///
+    /// Test [`wants_attention`](Self::wants_attention) afterwards: a flag that was set before this call woke nothing.
     pub(crate) fn register(&self, waker: &Waker) {
         self.host.register(waker);
     }
 
-    /// The future is being polled: what happens until it registers again is only noted.
+    /// Drops the waker while the future is polled: until it registers again, wake-ups only set the flag.
     pub(crate) fn unregister(&self) {
         drop(self.host.take());
     }
@@ -52,15 +53,15 @@ impl Shared {
 
 /// The waker of one task.
 pub(crate) struct TaskWaker {
-    shared: Arc<Shared>,
-    /// The task's slot, and its serial's low half as a guard against reuse.
+    shared: Arc<WakeState>,
+    /// The task's slot, and the low half of its serial as a guard against reuse.
     key: u64,
-    /// Stands in the list already.
+    /// The task is in the list already.
     queued: AtomicBool,
 }
 
 impl TaskWaker {
-    pub(crate) fn new(shared: Arc<Shared>, key: u64) -> Arc<Self> {
+    pub(crate) fn new(shared: Arc<WakeState>, key: u64) -> Arc<Self> {
         Arc::new(TaskWaker {
             shared,
             key,
@@ -68,9 +69,9 @@ impl TaskWaker {
         })
     }
 
-    /// To be called before the task is polled, so that a wake-up during the poll counts.
+    /// Must be called before the task is polled, so that a wake-up during the poll counts.
     ///
-    /// A swap and not a store: a thread that has changed something and then found the flag still up relies on this poll to
+    /// A swap and not a store: a thread that has changed something and then found the flag still set relies on this poll to
     /// see its change. Only a read of the flag orders the two; a store may become visible after the poll's first reads.
     pub(crate) fn rearm(&self) {
         self.queued.swap(false, Ordering::AcqRel);

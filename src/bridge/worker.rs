@@ -1,4 +1,4 @@
-//! Reading or writing on a thread of its own, for what cannot be used without blocking.
+//! Reads or writes on a separate thread, for descriptors that cannot be used without blocking.
 
 use std::io::{self, PipeWriter};
 use std::pin::Pin;
@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 use tokio::io::ReadBuf;
 use tokio::sync::oneshot;
 
-/// The most that one request reads or writes.
+/// The most bytes that one request reads or writes.
 pub(super) const BLOCK: usize = 65_536;
 
 /// A thread that reads or writes one descriptor, one request at a time. It ends when this is dropped, or as soon as the
@@ -16,17 +16,17 @@ pub(super) const BLOCK: usize = 65_536;
 pub(super) struct Worker {
     requests: mpsc::Sender<Request>,
     under_way: Option<oneshot::Receiver<io::Result<Vec<u8>>>>,
-    /// Read, and not taken yet.
+    /// Bytes that were read and not taken yet.
     read: Vec<u8>,
     taken: usize,
-    /// Its end is the sign to end, for a thread that can wait for it.
+    /// Closing it tells a thread that can wait for it to end.
     _wake: Option<PipeWriter>,
 }
 
 pub(super) enum Request {
-    /// The next bytes, some or (at the end) none.
+    /// Requests the next bytes, or (at the end) none.
     Read(oneshot::Sender<io::Result<Vec<u8>>>),
-    /// All of the bytes; the reply has none.
+    /// Writes all of the bytes; the reply has none.
     Write(Vec<u8>, oneshot::Sender<io::Result<Vec<u8>>>),
 }
 
@@ -52,7 +52,7 @@ impl Worker {
         if self.taken == self.read.len() {
             if self.under_way.is_none() {
                 let (sender, result) = oneshot::channel();
-                // It fails only if the thread is gone; then the result does not come, either.
+                // It fails only if the thread is gone; then there is no result, either.
                 let _ = self.requests.send(Request::Read(sender));
                 self.under_way = Some(result);
             }
@@ -74,7 +74,7 @@ impl Worker {
         Poll::Ready(Ok(now))
     }
 
-    /// Waits for the last write, and gives its error.
+    /// Waits for the last write, and returns its error.
     pub(super) fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.under_way {
             Some(_) => self.poll_result(cx).map_ok(drop),

@@ -1,4 +1,4 @@
-//! What a handler that did not succeed gives: any error, a message, or its panic.
+//! Why a handler failed: an error, a message, or a panic.
 
 use super::quiet::{drop_payload, drop_quietly, text_of};
 use super::wrong_argument::WrongArgument;
@@ -7,28 +7,14 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::sync::Arc;
 
-/// What a handler that uses `?` returns.
-///
-/// ```
-/// use poe::{Kernel, Session, event::START};
-/// # tokio_test::block_on(async {
-/// let kernel = Kernel::new();
-/// Session::builder(String::new())
-///     .on(START, |cx, path: String| -> poe::HandlerResult {
-///         *cx.heap = std::fs::read_to_string(path)?;
-///         Ok(())
-///     })
-///     .args(String::from("/no/such/file"))
-///     .create(&kernel).unwrap();
-/// assert!(kernel.run().await.unwrap_err().is_died());
-/// # });
-/// ```
+/// The return type of a handler that uses `?`.
 pub type HandlerResult<T = ()> = Result<T, Failure>;
 
-/// Why a handler did not succeed: any error it met by `?`, or its panic. It becomes the `DIE` signal.
+/// The failure of a handler: an error that it returned, or its panic. It becomes the `DIE` signal.
 ///
-/// Made from every `Error + Send + Sync + 'static` and from every refused post or call. It is cheap to clone, and it
-/// is not an `Error` itself (that is what lets `?` make it from all of them); [`source`](Failure::source) gives the cause.
+/// A `Failure` is made from every `Error + Send + Sync + 'static` and from every refused post or call. It is cheap to clone,
+/// and it does not implement `Error` itself, so that `?` can make it from all of them; [`source`](Failure::source)
+/// returns the cause.
 ///
 /// ```
 /// let failure = poe::Failure::msg("out of cheese");
@@ -49,14 +35,14 @@ enum FailureKind {
     Message(String),
     Panic(String),
     WrongArgument(WrongArgument),
-    /// Any of these, of a component's callback.
+    /// Any of these, in a callback of a component.
     Callback {
         callback: String,
         failure: Failure,
     },
 }
 
-/// An error of the user's, whose drop may panic wherever the last clone of the failure goes.
+/// A user's error. Its drop may panic, wherever the last clone of the failure is dropped.
 struct UserError(Option<Box<dyn StdError + Send + Sync>>);
 
 impl Drop for UserError {
@@ -66,7 +52,7 @@ impl Drop for UserError {
 }
 
 impl Failure {
-    /// A failure that is only a message.
+    /// Makes a failure from a message alone.
     pub fn msg(text: impl Into<String>) -> Self {
         Failure(Arc::new(FailureKind::Message(text.into())))
     }
@@ -76,7 +62,7 @@ impl Failure {
     }
 
     pub(crate) fn from_panic(payload: Box<dyn Any + Send>) -> Self {
-        // Caught once already, and given the name of a callback on its way.
+        // An inner `catch_unwind` caught it already and added the name of a callback.
         let payload = match payload.downcast::<Failure>() {
             Ok(failure) => return *failure,
             Err(payload) => payload,
@@ -94,7 +80,7 @@ impl Failure {
         Failure(Arc::new(FailureKind::Panic(text)))
     }
 
-    /// The same, as that of a component's callback. If it has come through several, the innermost is the one that failed.
+    /// Notes which component's callback failed. If the failure passed through several, the innermost is kept.
     pub(crate) fn of_callback(self, callback: impl FnOnce() -> String) -> Self {
         if self.callback().is_some() {
             return self;
@@ -103,7 +89,7 @@ impl Failure {
         Failure(Arc::new(FailureKind::Callback { callback, failure }))
     }
 
-    /// What went wrong, wherever that was.
+    /// Returns the kind of the failure without the name of the callback.
     fn kind(&self) -> &FailureKind {
         match &*self.0 {
             FailureKind::Callback { failure, .. } => failure.kind(),
@@ -111,30 +97,10 @@ impl Failure {
         }
     }
 
-    /// The component's callback that has failed, as the program has named it, and whose it is: "`client_input` of the
-    /// server `echo` (client 127.0.0.1:50312)". `None` if it was another handler. [`Error`](crate::Error)'s text begins
-    /// with it; this one's has only what went wrong.
+    /// Returns the name of the component's callback that failed, with its owner.
     ///
-    /// ```
-    /// use poe::{Kernel, OnFailure, component::{TcpClient, TcpServer}};
-    /// # tokio_test::block_on(async {
-    /// let kernel = Kernel::new();
-    /// let server = TcpServer::builder("127.0.0.1:0")
-    ///     .alias("echo")
-    ///     .client_on_failure(OnFailure::StopKernel)
-    ///     .client_input(|_, _| panic!("no echo"))
-    ///     .start(&kernel)
-    ///     .await?;
-    /// TcpClient::builder(server.local_name())
-    ///     .connected(|cx| cx.server().put("hello"))
-    ///     .server_input(|_, _| ())
-    ///     .start(&kernel)?;
-    /// let error = kernel.run().await.unwrap_err();
-    /// let failure = error.failure().unwrap();
-    /// assert!(failure.callback().unwrap().starts_with("`client_input` of the server `echo`"));
-    /// assert_eq!(failure.to_string(), "panicked: no echo");
-    /// # Ok::<(), poe::Error>(()) }).unwrap();
-    /// ```
+    /// For example "`client_input` of the server `echo` (client 127.0.0.1:50312)". `None` if another handler failed. The text of
+    /// an [`Error`](crate::Error) begins with it; the text of a `Failure` has only the cause.
     #[must_use]
     pub fn callback(&self) -> Option<&str> {
         match &*self.0 {
@@ -143,7 +109,7 @@ impl Failure {
         }
     }
 
-    /// The error that `?` met, if that is what this is.
+    /// Returns the error that the handler returned, if there is one.
     #[must_use]
     pub fn source(&self) -> Option<&(dyn StdError + Send + Sync + 'static)> {
         match self.kind() {
@@ -158,27 +124,7 @@ impl Failure {
         matches!(self.kind(), FailureKind::Panic(_))
     }
 
-    /// The details, if a bare name was sent a value of the wrong type.
-    ///
-    /// ```
-    /// use poe::{Kernel, Session, Signal, event::START};
-    /// # tokio_test::block_on(async {
-    /// let kernel = Kernel::new();
-    /// Session::builder(())
-    ///     .on(START, |cx, ()| {
-    ///         cx.sig("DIE", "on die");
-    ///         cx.yield_to("count", "three");
-    ///     })
-    ///     .on("count", |_, n: u64| println!("{n}"))
-    ///     .on("on die", |cx, signal: Signal| {
-    ///         let wrong = signal.die().and_then(|die| die.failure.wrong_type()).unwrap();
-    ///         assert_eq!((wrong.expected, wrong.sent), ("u64", "&str"));
-    ///         cx.sig_handled();
-    ///     })
-    ///     .create(&kernel)?;
-    /// kernel.run().await
-    /// # }).unwrap();
-    /// ```
+    /// Returns the details if a bare name was posted with a value of the wrong type.
     #[must_use]
     pub fn wrong_type(&self) -> Option<&WrongArgument> {
         match self.kind() {
@@ -187,7 +133,7 @@ impl Failure {
         }
     }
 
-    /// One failure that tells of two: the first, and what was thrown while it was handled (law L70).
+    /// Joins two failures: the first, and the one that was thrown while the first was handled (law L70).
     pub(crate) fn followed_by(&self, second: &Failure) -> Self {
         let both = Failure::msg(format!(
             "{self}\nAdditional error thrown in handler for previous error:\n{second}"
@@ -202,7 +148,7 @@ impl Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &*self.0 {
-            // Who formats this may be a subscriber, or the kernel itself.
+            // This may be formatted by a subscriber, or by the kernel itself.
             FailureKind::Error(e) => f.pad(&e.0.as_ref().map_or_else(String::new, text_of)),
             FailureKind::Message(m) => f.write_str(m),
             FailureKind::Panic(m) => write!(f, "panicked: {m}"),

@@ -1,4 +1,4 @@
-//! What can be inside an [`Error`](super::Error), with its words.
+//! The private kinds of [`Error`](super::Error), with their texts.
 
 use super::call::CallErrorKind;
 use super::failure::Failure;
@@ -47,13 +47,13 @@ pub(crate) enum ErrorKind {
     },
     /// The same, about something that has a name: a program, a process, a file.
     IoOf {
-        /// What could not be done to what: "cannot run `make`".
+        /// The operation and its subject: "cannot run `make`".
         what: String,
         error: std::io::Error,
-        /// What the reader may do about it; empty if there is nothing to say.
+        /// What the reader can do about it; empty if nothing is known.
         cure: &'static str,
     },
-    /// The same, of a server; the system does not say where.
+    /// A server's listen error; the system does not name the address.
     Listen {
         addr: String,
         operation: &'static str,
@@ -86,11 +86,11 @@ impl fmt::Display for ErrorKind {
             }
             ErrorKind::Busy(what) => write!(
                 f,
-                "the kernel is running a handler: {what} runs handlers at once, so it must go through that handler's context"
+                "the kernel is running a handler: {what} calls handlers, so it must go through that handler's context"
             ),
             ErrorKind::TooDeep(limit) => super::call::too_deep(*limit, f),
-            ErrorKind::ShuttingDown => f.write_str("the kernel is shutting down and takes no new session"),
-            ErrorKind::AlreadyRunning => f.write_str("the kernel is running already: `run` inside `run`"),
+            ErrorKind::ShuttingDown => f.write_str("the kernel is shutting down and creates no new sessions"),
+            ErrorKind::AlreadyRunning => f.write_str("the kernel is already running: `run` was called inside `run`"),
             ErrorKind::Died {
                 failure,
                 session,
@@ -111,7 +111,7 @@ impl fmt::Display for ErrorKind {
     }
 }
 
-/// How a socket that cannot be bound is cured, where the system's text does not say it.
+/// Returns advice for a socket that cannot be bound, where the system's text has none.
 pub(crate) fn bind_advice(operation: &str, error: &std::io::Error) -> &'static str {
     match (operation, error.kind()) {
         ("bind", std::io::ErrorKind::PermissionDenied) => {

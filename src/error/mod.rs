@@ -1,4 +1,4 @@
-//! Errors: typed, with their cause, and with the caller's argument inside where there was one.
+//! Typed errors with their cause, and with the caller's argument inside where there was one.
 
 mod call;
 mod failure;

@@ -1,15 +1,15 @@
-//! What an unhandled failure stops.
+//! The policy for failures that no session handles.
 
-/// What happens when a handler fails and nobody handles its `DIE`.
+/// What is stopped when a handler fails and no session handles its `DIE` signal.
 ///
-/// Each session may have its own policy ([`SessionBuilder::on_failure`](crate::SessionBuilder::on_failure)); one without takes
-/// that of its nearest ancestor that has one, and then the kernel's ([`KernelBuilder::on_failure`](crate::KernelBuilder::on_failure)),
-/// which is `StopKernel` unless the builder says otherwise.
+/// Each session may have its own policy ([`SessionBuilder::on_failure`](crate::SessionBuilder::on_failure)). A session without
+/// one uses that of its nearest ancestor that has one, else the kernel's
+/// ([`KernelBuilder::on_failure`](crate::KernelBuilder::on_failure)), which is `StopKernel` by default.
 ///
-/// Under both policies the failure first becomes the signal `DIE`, which is queued behind the events that wait already and
+/// Under both policies the failure first becomes the signal `DIE`, which is queued behind the events that already wait and
 /// visits the descendants of the failed session, the session, and its ancestors. A handler that calls
 /// [`sig_handled`](crate::KernelRef::sig_handled) keeps all of them alive, and the policy does not matter. An unhandled failure is
-/// logged at the level ERROR, and given to the hook of [`Kernel::on_unhandled_failure`](crate::Kernel::on_unhandled_failure).
+/// logged at the level ERROR and passed to the hook of [`Kernel::on_unhandled_failure`](crate::Kernel::on_unhandled_failure).
 ///
 /// ```
 /// use poe::{Kernel, OnFailure, Session, event::START};
@@ -32,7 +32,8 @@ pub enum OnFailure {
     /// Every session is stopped, and [`Kernel::run`](crate::Kernel::run) returns the failure. This is POE's rule (law L69).
     #[default]
     StopKernel,
-    /// The failed session and its descendants are stopped. Its ancestors have heard of it by `DIE` and `_child`; they and
-    /// all others go on.
+    /// Stops the failed session and its descendants. All other sessions go on.
+    ///
+    /// The ancestors are told with `DIE` and `_child`.
     StopSession,
 }

@@ -1,4 +1,4 @@
-//! A post that was refused.
+//! The error of a refused post.
 
 use super::failure::Failure;
 use super::general::Error;
@@ -6,31 +6,10 @@ use super::kind::ErrorKind;
 use crate::id::SessionId;
 use std::fmt;
 
-/// A post that was refused, with its argument. Turn it into [`Error`] or [`Failure`] with `?`; it is not an
-/// `Error` itself, so that the argument's type needs no bound.
+/// A post that was refused, with its argument inside.
 ///
-/// ```
-/// use poe::{Event, Kernel};
-/// const GREET: Event<String> = Event::new("greet");
-/// let kernel = Kernel::new();
-/// let refused = kernel.post("nobody", GREET, "hello".to_owned()).unwrap_err();
-/// assert!(refused.is_no_such_session());
-/// assert_eq!(refused.to_string(), "cannot post `greet`: no session has the alias `nobody`");
-/// assert_eq!(refused.into_arg(), "hello");
-/// ```
-///
-/// ```
-/// use poe::{Event, Kernel};
-/// const GREET: Event<String> = Event::new("greet");
-/// // By a handle a post can also come too early or too late.
-/// let kernel = Kernel::builder().inbox_capacity(1).build();
-/// let handle = kernel.handle();
-/// handle.post("greeter", GREET, "first".to_owned()).unwrap();
-/// let refused = handle.post("greeter", GREET, "second".to_owned()).unwrap_err();
-/// assert!(refused.is_full() && refused.into_arg() == "second");
-/// drop(kernel);
-/// assert!(handle.post("greeter", GREET, "third".to_owned()).unwrap_err().is_closed());
-/// ```
+/// Turn it into [`Error`] or [`Failure`] with `?`. It does not implement `std::error::Error`, so that the argument's type
+/// needs no bound.
 pub struct PostError<A> {
     event: String,
     kind: PostErrorKind,
@@ -45,7 +24,7 @@ pub(crate) enum PostErrorKind {
     Closed,
 }
 
-/// What a caller named: kept for the message of an error.
+/// The target that a caller named, kept for the text of an error.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Wanted {
     Id(SessionId),
@@ -61,26 +40,12 @@ impl<A> PostError<A> {
         }
     }
 
-    /// The argument that was not delivered.
+    /// Returns the argument that was not delivered.
     pub fn into_arg(self) -> A {
         self.arg
     }
 
-    /// The same refusal around what `f` makes of the argument.
-    ///
-    /// ```
-    /// use poe::{Event, Kernel, PostError};
-    /// use std::time::SystemTime;
-    /// const LOG: Event<(SystemTime, String)> = Event::new("log");
-    ///
-    /// fn log(kernel: &Kernel, line: String) -> Result<(), PostError<String>> {
-    ///     let posted = kernel.post("logger", LOG, (SystemTime::now(), line));
-    ///     posted.map_err(|refused| refused.map(|(_, line)| line))
-    /// }
-    /// let refused = log(&Kernel::new(), "hello".to_owned()).unwrap_err();
-    /// assert!(refused.is_no_such_session());
-    /// assert_eq!(refused.into_arg(), "hello");
-    /// ```
+    /// Returns the same error with the argument replaced by `f(argument)`.
     pub fn map<B>(self, f: impl FnOnce(A) -> B) -> PostError<B> {
         PostError {
             event: self.event,
@@ -89,7 +54,7 @@ impl<A> PostError<A> {
         }
     }
 
-    /// POE's `ESRCH`: the target is not there, or not any more.
+    /// The target session does not exist, or no longer exists (POE's `ESRCH`).
     #[doc(alias = "ESRCH")]
     pub fn is_no_such_session(&self) -> bool {
         matches!(self.kind, PostErrorKind::NoSuchSession(_))
@@ -100,7 +65,7 @@ impl<A> PostError<A> {
         matches!(self.kind, PostErrorKind::Full(_))
     }
 
-    /// The kernel behind a [`KernelHandle`](crate::KernelHandle) is gone, or a failure has ended its run.
+    /// The kernel behind the [`KernelHandle`](crate::KernelHandle) is gone, or a failure ended its run.
     pub fn is_closed(&self) -> bool {
         matches!(self.kind, PostErrorKind::Closed | PostErrorKind::Ended)
     }
@@ -118,7 +83,7 @@ impl fmt::Display for PostErrorKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             PostErrorKind::NoSuchSession(w) => w.fmt(f),
-            PostErrorKind::Full(n) => write!(f, "the kernel's inbox is full ({n} messages)"),
+            PostErrorKind::Full(n) => write!(f, "the kernel's inbox is full ({n} messages); try again later"),
             PostErrorKind::Ended => f.write_str("a failure has ended the kernel's run"),
             PostErrorKind::Closed => f.write_str("the kernel is gone"),
         }

@@ -1,6 +1,6 @@
-//! User code that is not a handler, such as a `Drop` or a `Display`: its panic must not take the kernel along.
+//! Contains panics of user code that is not a handler, such as a `Drop` or a `Display`.
 //!
-//! The payload of a panic is the user's, too. Its own drop may panic, with a payload whose drop panics; so a payload is never
+//! The payload of a panic is a user's value, too. Its drop may panic, with a payload whose drop panics; so a payload is never
 //! dropped outside of a `catch_unwind`.
 
 use std::any::Any;
@@ -8,18 +8,19 @@ use std::cell::Cell;
 use std::fmt::Display;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// Drops a value of the user's whose `Drop` may panic, and keeps that panic from taking the kernel along.
+/// Drops a user's value and contains a panic of its `Drop`.
 pub(crate) fn drop_quietly<T>(value: T) {
     quietly("a value panicked while it was dropped", || drop(value));
 }
 
-/// The same for many, each by itself: a second panic on the way out of a first would end the process, and a map that is
-/// unwound out of leaves the rest of its values where they are.
+/// Drops many values, each in its own `catch_unwind`.
+///
+/// A second panic during unwinding would end the process, and a map whose drop unwinds does not drop its other values.
 pub(crate) fn drop_each_quietly<T>(values: impl IntoIterator<Item = T>) {
     values.into_iter().for_each(drop_quietly);
 }
 
-/// Runs user code that is not a handler. Its panic becomes no `DIE`; it is logged, as `what`.
+/// Runs user code that is not a handler. Its panic raises no `DIE`; it is logged with the text `what`.
 pub(crate) fn quietly(what: &'static str, code: impl FnOnce()) {
     if let Err(payload) = catch_unwind(AssertUnwindSafe(code)) {
         drop_payload(payload);
@@ -30,21 +31,21 @@ pub(crate) fn quietly(what: &'static str, code: impl FnOnce()) {
 #[derive(Clone, Copy, PartialEq)]
 enum Logs {
     Open,
-    /// A kernel is being taken apart on this thread.
+    /// A kernel is being dropped on this thread.
     Teardown,
-    /// … and a subscriber has panicked meanwhile.
+    /// The same, and a subscriber has panicked meanwhile.
     Muted,
 }
 
 thread_local! {
-    // It has no destructor, and so outlives every other thread-local.
+    // It has no destructor, so it outlives every other thread-local.
     static LOGS: Cell<Logs> = const { Cell::new(Logs::Open) };
 }
 
-/// Tells subscribers something, and keeps their panic from taking the kernel along.
+/// Emits a log event and contains a panic of the subscriber.
 ///
-/// A kernel in a thread-local is dropped with its thread, when what a subscriber keeps in thread-locals may be gone: it
-/// panics then, each time anew, and a panic there would end the process. So the first such panic of a teardown is the last.
+/// A kernel in a thread-local is dropped with its thread, when the subscriber's own thread-locals may be gone. The subscriber
+/// then panics each time, and a second panic would end the process. So after the first such panic nothing more is logged.
 pub(crate) fn log_quietly(log: impl FnOnce()) {
     if LOGS.get() == Logs::Muted {
         return;
@@ -57,7 +58,7 @@ pub(crate) fn log_quietly(log: impl FnOnce()) {
     }
 }
 
-/// While it lives a kernel is being taken apart on this thread.
+/// A guard that exists while a kernel is being dropped on this thread.
 pub(crate) struct Teardown(Logs);
 
 impl Teardown {
@@ -72,17 +73,17 @@ impl Teardown {
 
 impl Drop for Teardown {
     fn drop(&mut self) {
-        // One kernel may be dropped with a session of another.
+        // A kernel may be dropped with a session of another kernel.
         if self.0 == Logs::Open {
             LOGS.set(Logs::Open);
         }
     }
 }
 
-/// How many payloads of payloads are dropped before the next one is leaked.
+/// How many nested payloads are dropped before the next one is leaked.
 const PAYLOADS: usize = 16;
 
-/// Drops what a panic was thrown with, and what that drop throws in its turn, and so on.
+/// Drops the payload of a panic, then the payload that this drop panics with, and so on.
 pub(crate) fn drop_payload(mut payload: Box<dyn Any + Send>) {
     for _ in 0..PAYLOADS {
         match catch_unwind(AssertUnwindSafe(|| drop(payload))) {
@@ -90,12 +91,13 @@ pub(crate) fn drop_payload(mut payload: Box<dyn Any + Send>) {
             Err(next) => payload = next,
         }
     }
-    // A drop that throws anew for ever: better a leak than a process that ends.
+    // This drop panics anew each time: a leak is better than the end of the process.
     Box::leak(payload);
 }
 
-/// The text of a value of the user's, whose `Display` may panic. (It is formatted here, before a subscriber of `tracing` or a
-/// caller in the middle of something else would do it.)
+/// Returns the text of a user's value, whose `Display` may panic.
+///
+/// It is formatted here, before a subscriber of `tracing` or a caller in the middle of other work would format it.
 pub(crate) fn text_of(value: &(impl Display + ?Sized)) -> String {
     match catch_unwind(AssertUnwindSafe(|| value.to_string())) {
         Ok(text) => text,

@@ -1,33 +1,19 @@
-//! What a bare name cannot prevent: a value of a type that the handler does not take.
+//! The error of a value that has another type than the handler takes.
 
 use std::fmt;
 
-/// A bare name was posted with a value that its handler does not take. Where a number that was written without its type
-/// is all that is wrong, the text says so.
+/// An event that was posted by name with a value of a type that its handler does not take.
 ///
-/// ```
-/// use poe::{Kernel, Session, event::START};
-/// # tokio_test::block_on(async {
-/// let kernel = Kernel::new();
-/// let id = Session::builder(())
-///     .on(START, |_, ()| ())
-///     .on("resize", |_, size: (u32, u32)| println!("now {size:?}"))
-///     .create(&kernel)?;
-/// kernel.post(id, "resize", "80x24")?; // no key that would know better
-/// let error = kernel.run().await.unwrap_err();
-/// let wrong = error.failure().and_then(|failure| failure.wrong_type()).unwrap();
-/// assert_eq!((&*wrong.event, wrong.expected, wrong.sent), ("resize", "(u32, u32)", "&str"));
-/// # Ok::<(), poe::Error>(()) }).unwrap();
-/// ```
+/// If the only difference is the type of a number literal, the text says so.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WrongArgument {
     /// The event.
     pub event: String,
     /// The type that the handler takes.
     pub expected: &'static str,
-    /// The type that was sent.
+    /// The type of the value that was sent.
     pub sent: &'static str,
-    /// The poster's file and line.
+    /// The file and line of the post.
     pub place: String,
 }
 
@@ -52,13 +38,12 @@ impl fmt::Display for WrongArgument {
     }
 }
 
-/// What an integer literal can be, apart from an `i32`.
+/// The types that an integer literal can have, other than `i32`.
 const NUMBERS: [&str; 13] = [
     "i8", "i16", "i64", "i128", "isize", "u8", "u16", "u32", "u64", "u128", "usize", "f32", "f64",
 ];
 
-/// The first number in a type that has come from a literal without a suffix, and the type that it should have had, if
-/// nothing else is wrong.
+/// Returns the first pair of number types that differ only because a literal had no suffix, and no other difference exists.
 fn mistaken_literal(expected: &'static str, sent: &'static str) -> Option<(&'static str, &'static str)> {
     let words = |name: &'static str| name.split(|c: char| !c.is_alphanumeric() && c != '_');
     if words(expected).count() != words(sent).count() {

@@ -1,11 +1,11 @@
-//! What names an event: a typed key, or a bare name.
+//! Keys of events: a typed key, or a bare name.
 
 use crate::name::{Key, Name, hash};
 pub(crate) use sealed::Keyed;
 use std::fmt;
 use std::marker::PhantomData;
 
-/// A key: an event's name with the type `A` of its argument and the type `R` of its answer to a `call`.
+/// A typed key: the name of an event, the type `A` of its argument, and the type `R` of its reply to a call.
 ///
 /// ```
 /// use poe::{Event, Kernel, Reply, Session};
@@ -27,7 +27,7 @@ pub struct Event<A, R = ()> {
 }
 
 impl<A, R> Event<A, R> {
-    /// A key of that name; the hash is computed at compile time in a `const`.
+    /// Makes a key with this name; in a `const` its hash is computed at compile time.
     #[must_use]
     pub const fn new(name: &'static str) -> Self {
         Event {
@@ -37,7 +37,7 @@ impl<A, R> Event<A, R> {
         }
     }
 
-    /// The event's name.
+    /// Returns the event's name.
     #[must_use]
     pub const fn name(&self) -> &'static str {
         self.name
@@ -61,15 +61,17 @@ impl<A, R> fmt::Debug for Event<A, R> {
 mod sealed {
     use crate::name::Key;
 
-    /// What has a name. It is apart from [`Posts`](super::Posts) because it is the kernel's business alone, and because a
-    /// name does not depend on what the event carries.
+    /// Anything with a name. It is a trait of its own because only the kernel uses it, and because a name does not depend on
+    /// the argument's type.
     pub trait Keyed {
-        /// The name, ready for the kernel's table.
+        /// Returns the name, ready for the kernel's table.
         fn key(&self) -> Key<'_>;
     }
 }
 
-/// What can name an event that carries an `A`: a typed [`Event`], a `&str` or a `String`. No other type can.
+/// A key for an event that carries an `A`: a typed [`Event`], a `&str` or a `String`.
+///
+/// The trait is sealed.
 ///
 /// ```
 /// use poe::{Event, Kernel, Session, SessionId, event::{Posts, START}};
@@ -96,46 +98,16 @@ mod sealed {
 )]
 pub trait Posts<A>: Keyed {}
 
-/// What can name an event that carries an `A` and is answered with an `R`.
-///
-/// ```
-/// use poe::{Event, Kernel, Reply, Session, SessionId, event::{Calls, START}};
-/// const LOAD: Event<(), u64> = Event::new("load");
-///
-/// fn sum(kernel: &Kernel, of: &[SessionId], event: impl Calls<(), u64> + Copy) -> u64 {
-///     of.iter().filter_map(|id| kernel.call(*id, event, ()).ok()).sum()
-/// }
-/// let kernel = Kernel::new();
-/// let worker = |load: u64| Session::builder(load)
-///     .on(START, |_, ()| ())
-///     .on(LOAD, |cx, ()| Reply(*cx.heap))
-///     .create(&kernel);
-/// let workers = [worker(2)?, worker(3)?];
-/// assert_eq!(sum(&kernel, &workers, LOAD), 5);
-/// # Ok::<(), poe::Error>(())
-/// ```
+/// A key for an event that carries an `A` and is replied to with an `R`.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a key for an event that carries `{A}` and is answered with `{R}`",
     note = "the handler must return what the key says: `Reply(value)` for an `Event<{A}, {R}>`, nothing for an `Event<{A}>`"
 )]
 pub trait Calls<A, R>: Posts<A> {}
 
-/// Anything that names an event, whatever the event carries: an [`Event`], a `&str` or a `String`.
+/// A name of an event, whatever the event carries: an [`Event`], a `&str` or a `String`.
 ///
-/// It is what methods take that need the name alone, such as [`alarm_clear`](crate::KernelRef::alarm_clear).
-///
-/// ```
-/// use poe::{Event, KernelRef, event::EventName};
-/// const RETRY: Event<u32> = Event::new("retry");
-/// /// Gives up, whichever timer it was.
-/// fn give_up(kernel: KernelRef<'_>, event: impl EventName) -> bool {
-///     kernel.alarm_clear(event) > 0
-/// }
-/// fn handler(kernel: KernelRef<'_>) {
-///     give_up(kernel, RETRY);
-///     give_up(kernel, "another");
-/// }
-/// ```
+/// Methods take it that need only the name, such as [`alarm_clear`](crate::KernelRef::alarm_clear).
 #[diagnostic::on_unimplemented(
     message = "`{Self}` does not name an event",
     note = "use an `Event` constant, or a bare name (`&str` or `String`)"
@@ -144,8 +116,8 @@ pub trait EventName: Keyed {}
 
 impl<K: Keyed> EventName for K {}
 
-/// Stops the build where the type of a reply was left to the compiler, which then takes it for `!`: no reply is ever of
-/// that type, so the call would fail when it returns.
+/// Stops the build if the type of a reply is left to the compiler, which then infers `!`. No reply has that type, so the
+/// call would always fail.
 pub(crate) const fn assert_reply_type<R>() {
     assert!(
         size_of::<Option<R>>() > 0,

@@ -1,4 +1,4 @@
-//! What life-cycle events carry: news of children and parents, and what found no handler.
+//! Arguments of life-cycle events: children, parents, and events without a handler.
 
 use crate::arg::AnyArg;
 use crate::id::SessionId;
@@ -6,55 +6,25 @@ use crate::name::Name;
 use std::fmt;
 
 /// The argument of [`CHILD`](super::CHILD).
-///
-/// ```
-/// use poe::{Context, Kernel, Session, SessionId, event::{CHILD, Child, ChildReason, START, STOP}};
-/// use std::collections::HashSet;
-///
-/// /// Keeps the set of those that are below the session.
-/// fn on_child(cx: &mut Context<'_, HashSet<SessionId>>, child: Child) {
-///     match child.reason {
-///         ChildReason::Create | ChildReason::Gain => cx.heap.insert(child.session),
-///         ChildReason::Lose => cx.heap.remove(&child.session),
-///     };
-/// }
-/// # tokio_test::block_on(async {
-/// let kernel = Kernel::new();
-/// Session::builder(HashSet::new())
-///     .on(START, |cx, ()| -> poe::HandlerResult {
-///         let child = Session::builder(()).on(START, |_, ()| ()).create_in(cx)?;
-///         assert!(cx.heap.contains(&child)); // it was told before `create_in` returned
-///         Ok(())
-///     })
-///     .on(CHILD, on_child)
-///     .on(STOP, |cx, ()| assert!(cx.heap.is_empty()))
-///     .create(&kernel)?;
-/// kernel.run().await
-/// # }).unwrap();
-/// ```
 #[derive(Debug)]
 pub struct Child {
-    /// What happened.
+    /// Why the event was sent.
     pub reason: ChildReason,
-    /// Which session.
+    /// The child session.
     pub session: SessionId,
-    /// What its `_start` or `_stop` returned; `None` on [`ChildReason::Gain`], on a detach, and when that handler failed or was absent.
+    /// The result of its `_start` or `_stop`.
+    ///
+    /// `None` on [`ChildReason::Gain`], on a detach, and when that handler failed or does not exist.
     pub result: Option<AnyArg>,
 }
 
 /// Why a [`CHILD`](super::CHILD) event was sent.
-///
-/// ```
-/// use poe::event::ChildReason;
-/// let words = [ChildReason::Create, ChildReason::Gain, ChildReason::Lose].map(|reason| reason.to_string());
-/// assert_eq!(words, ["create", "gain", "lose"]); // as POE has them
-/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
 pub enum ChildReason {
-    /// The active session made it.
+    /// The active session created it.
     #[doc(alias = "CHILD_CREATE")]
     Create,
-    /// It came from a session that is being stopped.
+    /// It was adopted from a session that is being stopped.
     #[doc(alias = "CHILD_GAIN")]
     Gain,
     /// It stopped or detached itself.
@@ -63,7 +33,7 @@ pub enum ChildReason {
 }
 
 impl fmt::Display for ChildReason {
-    /// POE's word: `create`, `gain` or `lose`.
+    /// Writes POE's word: `create`, `gain` or `lose`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             ChildReason::Create => "create",
@@ -74,29 +44,6 @@ impl fmt::Display for ChildReason {
 }
 
 /// The argument of [`PARENT`](super::PARENT).
-///
-/// ```
-/// use poe::{Context, Kernel, Session, SessionId, event::{PARENT, Parent, START, STOP}};
-///
-/// fn on_parent(cx: &mut Context<'_, Option<SessionId>>, parent: Parent) {
-///     println!("{} has given me to {}", parent.old, parent.new);
-///     *cx.heap = Some(parent.new);
-/// }
-/// # tokio_test::block_on(async {
-/// let kernel = Kernel::new();
-/// Session::builder(())
-///     .on(START, |cx, ()| -> poe::HandlerResult {
-///         let child = Session::builder(None)
-///             .on(START, |_, ()| ())
-///             .on(PARENT, on_parent)
-///             .on(STOP, |cx, ()| assert_eq!(*cx.heap, Some(cx.kernel_id())))
-///             .create_in(cx)?;
-///         Ok(cx.detach_child(child)?)
-///     })
-///     .create(&kernel)?;
-/// kernel.run().await
-/// # }).unwrap();
-/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Parent {
     /// The parent until now.
@@ -105,7 +52,7 @@ pub struct Parent {
     pub new: SessionId,
 }
 
-/// The argument of [`DEFAULT`](super::DEFAULT): the event that found no handler.
+/// The argument of [`DEFAULT`](super::DEFAULT): an event that has no handler.
 ///
 /// ```
 /// use poe::{Kernel, Session, event::{DEFAULT, START}};
@@ -125,8 +72,8 @@ pub struct Parent {
 /// ```
 #[derive(Debug)]
 pub struct Unhandled {
-    /// Its name.
+    /// The event's name.
     pub event: Name,
-    /// What it carried; an [`AnyArg`] can be posted on as it is.
+    /// The event's argument. An [`AnyArg`] can be posted again as it is.
     pub arg: AnyArg,
 }

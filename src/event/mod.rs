@@ -1,6 +1,6 @@
-//! Event keys: a name, and the type of what an event of that name carries.
+//! Event keys: a name, and the type of the argument of events with this name.
 //!
-//! Names stay dynamic, as in POE: any `&str` or `String` is a key. A typed key, [`Event`], lets the compiler check the
+//! Names are dynamic, as in POE: any `&str` or `String` is a key. With a typed key, [`Event`], the compiler checks the
 //! poster against the handler; a bare name is checked when the event is delivered.
 
 mod key;

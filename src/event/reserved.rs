@@ -1,18 +1,11 @@
-//! The names that are the kernel's: its life-cycle events, and those of state machines.
+//! The reserved names: the kernel's life-cycle events, and those of state machines.
 
 use super::key::{Calls, Event, Keyed, Posts};
 use super::life::{Child, Parent, Unhandled};
 use crate::name::{Key, hash};
 use std::fmt;
 
-/// The key of a life-cycle event that the kernel sends: its argument's type is fixed, its answer is free.
-///
-/// ```
-/// use poe::{Reply, States, event::{Reserved, STOP}};
-/// const LAST: Reserved<()> = STOP;
-/// let states = States::<u32>::new().on(LAST, |cx, ()| Reply(*cx.heap)); // any answer will do
-/// assert_eq!(states.event_names(), ["_stop"]);
-/// ```
+/// The key of a life-cycle event that the kernel sends. The argument's type is fixed; the reply may be of any type.
 pub struct Reserved<A>(Event<A>);
 
 impl<A> Clone for Reserved<A> {
@@ -38,20 +31,7 @@ impl<A> Keyed for Reserved<A> {
 impl<A> Posts<A> for Reserved<A> {}
 impl<A, R> Calls<A, R> for Reserved<A> {}
 
-/// The key of `_start`, whose argument is whatever the builder's `args` was given.
-///
-/// ```
-/// use poe::{Kernel, Session, event::{START, Start}};
-/// const FIRST: Start = START;
-/// # tokio_test::block_on(async {
-/// let kernel = Kernel::new();
-/// Session::builder(())
-///     .on(FIRST, |_, (host, port): (&'static str, u16)| assert_eq!((host, port), ("localhost", 80)))
-///     .args(("localhost", 80_u16))
-///     .create(&kernel)?;
-/// kernel.run().await
-/// # }).unwrap();
-/// ```
+/// The key of `_start`. Its argument is the value given to the builder's `args`.
 #[derive(Clone, Copy, Debug)]
 pub struct Start(());
 
@@ -64,8 +44,9 @@ impl Keyed for Start {
 impl<A> Posts<A> for Start {}
 impl<A, R> Calls<A, R> for Start {}
 
-/// `_start`: runs inside `create`, before it returns. Its argument is what the builder's `args` was given, or `()`;
-/// what it returns goes to the parent's [`CHILD`].
+/// `_start`: a session's first event, handled inside `create` before that returns.
+///
+/// Its argument is the value given to the builder's `args`, or `()`. Its result goes to the parent's [`CHILD`].
 ///
 /// ```
 /// use poe::{Event, Kernel, Reply, Session, event::START};
@@ -83,23 +64,7 @@ impl<A, R> Calls<A, R> for Start {}
 #[doc(alias = "_start")]
 pub const START: Start = Start(());
 
-/// `_stop`: a session's last event. What it returns goes to the parent's [`CHILD`].
-///
-/// ```
-/// use poe::{Kernel, Session, event::{START, STOP}};
-/// use std::{cell::Cell, rc::Rc};
-/// # tokio_test::block_on(async {
-/// let saved = Rc::new(Cell::new(0));
-/// let kernel = Kernel::new();
-/// Session::builder(saved.clone())
-///     .on(START, |cx, ()| cx.yield_to("work", ()))
-///     .on("work", |_, ()| println!("nothing is left to do after this"))
-///     .on(STOP, |cx, ()| cx.heap.set(1))
-///     .create(&kernel)?;
-/// kernel.run().await?;
-/// assert_eq!(saved.get(), 1);
-/// # Ok::<(), poe::Error>(()) }).unwrap();
-/// ```
+/// `_stop`: a session's last event. Its result goes to the parent's [`CHILD`].
 #[doc(alias = "_stop")]
 pub const STOP: Reserved<()> = Reserved(Event::new("_stop"));
 
@@ -130,31 +95,11 @@ pub const STOP: Reserved<()> = Reserved(Event::new("_stop"));
 #[doc(alias = "_child")]
 pub const CHILD: Reserved<Child> = Reserved(Event::new("_child"));
 
-/// `_parent`: a session got another parent, by detaching or by adoption; never sent at creation.
-///
-/// ```
-/// use poe::{Kernel, Session, event::{PARENT, START}};
-/// # tokio_test::block_on(async {
-/// let kernel = Kernel::new();
-/// Session::builder(())
-///     .on(START, |cx, ()| -> poe::HandlerResult {
-///         Session::builder(cx.session_id())
-///             .on(START, |cx, ()| cx.yield_to("go", ()))
-///             .on("go", |cx, ()| cx.detach_myself())
-///             .on(PARENT, |cx, parent| {
-///                 assert_eq!((parent.old, parent.new), (*cx.heap, cx.kernel_id()));
-///             })
-///             .create_in(cx)?;
-///         Ok(())
-///     })
-///     .create(&kernel)?;
-/// kernel.run().await
-/// # }).unwrap();
-/// ```
+/// `_parent`: a session got another parent because it was detached or adopted. It is not sent at creation.
 #[doc(alias = "_parent")]
 pub const PARENT: Reserved<Parent> = Reserved(Event::new("_parent"));
 
-/// `_default`: whatever came by a name that has no handler here.
+/// `_default`: an event that has no handler in this session.
 ///
 /// ```
 /// // A session that passes on what it does not know.
@@ -182,40 +127,9 @@ pub const PARENT: Reserved<Parent> = Reserved(Event::new("_parent"));
 #[doc(alias = "_default")]
 pub const DEFAULT: Reserved<Unhandled> = Reserved(Event::new("_default"));
 
-/// What a state machine's old state is told before the new one is entered; see [`Nfa`](crate::Nfa).
-///
-/// ```
-/// use poe::{Kernel, Nfa, event::{LEAVE, SILENT}};
-/// let kernel = Kernel::new();
-/// let lamp = Nfa::builder(0)
-///     .state("on", |s| s.on(LEAVE, |cx, ()| *cx.runstate += 1))
-///     .state("off", |s| s)
-///     .immediate()
-///     .spawn(&kernel)?;
-/// lamp.goto_state(&mut &kernel, "on", SILENT, ())?;
-/// lamp.goto_state(&mut &kernel, "off", SILENT, ())?;
-/// assert_eq!(lamp.with_runstate(|left| *left), Some(1));
-/// # Ok::<(), poe::Error>(())
-/// ```
+/// `leave`: sent to the old state of a state machine before the new one is entered; see [`Nfa`](crate::Nfa).
 #[doc(alias = "leave")]
 pub const LEAVE: Reserved<()> = Reserved(Event::new("leave"));
 
-/// No event at all: for a change of a machine's state that calls no handler of the new state, or a return that the old
-/// one is not told of.
-///
-/// ```
-/// use poe::{Event, Kernel, Nfa, event::SILENT};
-/// const ENTER: Event<()> = Event::new("enter");
-/// let kernel = Kernel::new();
-/// let lamp = Nfa::builder(0)
-///     .state("on", |s| s.on(ENTER, |cx, ()| *cx.runstate += 1))
-///     .state("off", |s| s)
-///     .immediate()
-///     .spawn(&kernel)?;
-/// lamp.goto_state(&mut &kernel, "on", ENTER, ())?;
-/// lamp.goto_state(&mut &kernel, "off", SILENT, ())?;
-/// lamp.goto_state(&mut &kernel, "on", SILENT, ())?;
-/// assert_eq!(lamp.with_runstate(|entered| *entered), Some(1));
-/// # Ok::<(), poe::Error>(())
-/// ```
+/// Sends no event: for a state change that calls no handler of the new state, or a return without an event to the old one.
 pub const SILENT: Reserved<()> = Reserved(Event::new(""));

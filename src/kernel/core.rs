@@ -8,10 +8,10 @@ use super::{child, select};
 use crate::bridge::clock::Clock;
 use crate::bridge::deadline::Deadline;
 use crate::bridge::threads::Threads;
-use crate::bridge::wake::Shared;
+use crate::bridge::wake::WakeState;
 use crate::id::{SessionId, WheelId};
 use crate::name::Names;
-use crate::queue::lanes::Queue;
+use crate::queue::event_queue::EventQueue;
 use crate::resource::aliases::Aliases;
 #[cfg(unix)]
 use crate::resource::children::Children;
@@ -37,9 +37,9 @@ pub struct Core {
     pub(super) catching: Cell<bool>,
     pub(crate) names: Rc<Names>,
     pub(crate) clock: Clock,
-    pub(crate) shared: Arc<Shared>,
+    pub(crate) shared: Arc<WakeState>,
     pub(crate) sessions: RefCell<Sessions<Rc<dyn Invoke>>>,
-    pub(super) queue: RefCell<Queue>,
+    pub(super) queue: RefCell<EventQueue>,
     pub(super) aliases: RefCell<Aliases>,
     pub(super) extrefs: RefCell<Extrefs>,
     /// What other crates' resources hold …
@@ -86,7 +86,7 @@ const READ_BUFFER: usize = 65_536;
 impl Core {
     pub(super) fn new(config: Config) -> Rc<Self> {
         let tag = KERNELS.fetch_add(1, Ordering::Relaxed);
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(WakeState::default());
         let clock = Self::clock_for(&config);
         Rc::new_cyclic(|me| Core {
             me: me.clone(),
@@ -94,7 +94,7 @@ impl Core {
             catching: Cell::new(config.catch_exceptions),
             names: Names::current(),
             sessions: RefCell::new(Sessions::new(tag)),
-            queue: RefCell::new(Queue::new()),
+            queue: RefCell::new(EventQueue::new()),
             aliases: RefCell::default(),
             extrefs: RefCell::default(),
             outside: RefCell::default(),

@@ -6,7 +6,7 @@ use crate::arg::AnyArg;
 use crate::error::Failure;
 use crate::id::SessionId;
 use crate::name::NameIdx;
-use crate::queue::lanes::{Fired, Post};
+use crate::queue::event_queue::{Fired, Post};
 use crate::resource::sessions::KERNEL;
 use std::cell::Cell;
 use std::mem::ManuallyDrop;

@@ -3,7 +3,7 @@
 use super::Core;
 use super::handle::Lost;
 use crate::error::{Teardown, drop_each_quietly, drop_quietly};
-use crate::queue::lanes::Entry;
+use crate::queue::event_queue::Entry;
 use crate::resource::sessions::KERNEL;
 use tracing::level_filters::LevelFilter;
 

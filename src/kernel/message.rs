@@ -6,7 +6,7 @@ use crate::error::{CallError, CallErrorKind, PostError, PostErrorKind, Wanted, d
 use crate::event::{Calls, Posts, assert_reply_type};
 use crate::id::SessionId;
 use crate::name::{Key, Name, NameIdx};
-use crate::queue::lanes::{Post, Queue};
+use crate::queue::event_queue::{EventQueue, Post};
 use crate::resource::sessions::KERNEL;
 use std::borrow::Cow;
 use std::cell::Cell;
@@ -154,7 +154,7 @@ impl Core {
         }
         let mut queue = self.queue.borrow_mut();
         if queue.next_due() <= sent
-            && let Some(now) = self.clock.reached(queue.next_due())
+            && let Some(now) = self.clock.now_if_due(queue.next_due())
         {
             queue.stamp(now.min(sent));
         }
@@ -171,8 +171,8 @@ impl Core {
     }
 
     #[inline]
-    fn stamp(&self, queue: &mut Queue) {
-        if let Some(now) = self.clock.reached(queue.next_due()) {
+    fn stamp(&self, queue: &mut EventQueue) {
+        if let Some(now) = self.clock.now_if_due(queue.next_due()) {
             queue.stamp(now);
         }
     }
@@ -231,10 +231,10 @@ impl Core {
         // A session that was stopped in its own handler posts as the kernel (law L87).
         let speaks = || !self.active.session().is_kernel();
         let from = match frame {
-            Some(frame) => sessions.hold_pair(to, frame.session.slot, frame.session.serial, speaks),
+            Some(frame) => sessions.retain_both(to, frame.session.slot, frame.session.serial, speaks),
             None => {
                 let active = self.active.session();
-                sessions.hold_pair(to, active.slot, active.serial, speaks)
+                sessions.retain_both(to, active.slot, active.serial, speaks)
             }
         };
         drop(sessions);

@@ -130,7 +130,7 @@ impl Core {
 
     /// Stops who is left when the limit has passed.
     pub(super) fn check_shutdown(&self) {
-        if self.clock.reached(self.shutdown_due()).is_none() {
+        if self.clock.now_if_due(self.shutdown_due()).is_none() {
             return;
         }
         // Those that wait for a peer's goodbye have done what they had to; nobody need hear of them.

@@ -13,8 +13,8 @@ use crate::error::{Error, ErrorKind};
 use crate::event::{EventName, Posts};
 use crate::id::TimerId;
 use crate::name::{Key, Name, NameIdx};
+use crate::queue::event_queue::{Post, Removed};
 use crate::queue::heap::HeapId;
-use crate::queue::lanes::{Post, Removed};
 use std::mem::ManuallyDrop;
 use std::num::NonZeroU64;
 use std::panic::Location;
@@ -227,7 +227,7 @@ impl Core {
         }
         let due = due(old);
         // Only a timer that is overdue where it is put needs the true time, to date the posts before it.
-        let now = self.clock.reached(due).unwrap_or(0);
+        let now = self.clock.now_if_due(due).unwrap_or(0);
         queue.set_due(known, due, now);
         drop(queue);
         self.wake_host();
@@ -366,7 +366,7 @@ impl KernelRef<'_> {
     #[track_caller]
     pub fn alarm_set<A: 'static>(self, event: impl Posts<A>, when: SystemTime, arg: A) -> TimerId {
         let due = self.core.clock.due_at(when);
-        let now = self.core.clock.reached(due).unwrap_or(0);
+        let now = self.core.clock.now_if_due(due).unwrap_or(0);
         self.core
             .set_timer(self, event.key(), due, now, arg, Location::caller())
     }

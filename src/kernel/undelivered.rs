@@ -4,7 +4,7 @@ use super::{Core, Frame, KernelRef};
 use crate::error::{Wanted, log_quietly};
 use crate::id::SessionId;
 use crate::name::{Key, NameIdx};
-use crate::queue::lanes::Entry;
+use crate::queue::event_queue::Entry;
 use std::fmt::Display;
 use std::panic::Location;
 use tracing::Level;

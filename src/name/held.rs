@@ -1,9 +1,9 @@
-//! A use of a name outside the queue.
+//! A counted reference to a name, for use outside the queue.
 
 use super::{Key, Name, NameIdx, Names};
 use std::rc::Rc;
 
-/// A name with the reference that keeps its index: for what stores a name outside the queue.
+/// A name with the reference that keeps its index valid, for code that stores a name outside the queue.
 pub(crate) struct HeldName {
     names: Rc<Names>,
     idx: NameIdx,

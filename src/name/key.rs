@@ -1,8 +1,8 @@
-//! What a name is looked up by: its text and the hash of that.
+//! The key of a lookup in the table of names: a text and its hash.
 
 use super::Name;
 
-/// A name on its way to the table: its text with the hash that was computed when the key was made.
+/// A text to look up in the table of names, with its hash, which is computed when the key is made.
 #[derive(Clone, Copy, Debug)]
 pub struct Key<'a> {
     text: KeyText<'a>,
@@ -11,15 +11,15 @@ pub struct Key<'a> {
 
 #[derive(Clone, Copy, Debug)]
 enum KeyText<'a> {
-    /// It lives for ever, so that the table need not copy it.
+    /// The text is `'static`, so the table need not copy it.
     Fixed(&'static str),
     Borrowed(&'a str),
 }
 
 impl Key<'static> {
-    /// Of a signal's item in the queue.
+    /// The name of a signal's queue item.
     pub(crate) const SIGNAL: Key<'static> = Key::fixed("_signal", hash("_signal"));
-    /// Of the queue's item for a call by a handle.
+    /// The name of the queue item for a call by a handle.
     pub(crate) const CALL: Key<'static> = Key::fixed(CALL, hash(CALL));
 
     #[inline(always)]
@@ -39,7 +39,7 @@ impl<'a> Key<'a> {
         }
     }
 
-    /// The name's text.
+    /// Returns the name's text.
     #[must_use]
     #[inline]
     pub fn as_str(&self) -> &'a str {
@@ -49,7 +49,7 @@ impl<'a> Key<'a> {
         }
     }
 
-    /// The key itself, if its text lives for ever.
+    /// Returns the key itself, if its text is `'static`.
     pub(crate) fn as_fixed(self) -> Option<Key<'static>> {
         match self.text {
             KeyText::Fixed(text) => Some(Key::fixed(text, self.hash)),

@@ -1,15 +1,15 @@
-//! Signals of the operating system have several names; the kernel knows each by one.
+//! Operating system signals have several names; the kernel knows each under one name.
 
-/// What POSIX, Linux, the BSDs and Windows call their signals, without `SIG`. Real-time signals have no names.
+/// The names of signals in POSIX, Linux, the BSDs and Windows, without `SIG`. Real-time signals have no names.
 const OF_SYSTEMS: &[&str] = &[
     "ABRT", "ALRM", "BREAK", "BUS", "CHLD", "CONT", "EMT", "FPE", "HUP", "ILL", "INFO", "INT", "IO", "KILL", "PIPE",
     "PROF", "PWR", "QUIT", "SEGV", "STKFLT", "STOP", "SYS", "TERM", "TRAP", "TSTP", "TTIN", "TTOU", "URG", "USR1",
     "USR2", "VTALRM", "WINCH", "XCPU", "XFSZ",
 ];
 
-/// The one name of a signal: a signal of the system goes without `SIG` and by its newer name; any other name is its own.
+/// Returns the one name of a signal: for a system signal its newer name without `SIG`, otherwise the name itself.
 ///
-/// Case counts, as in POE: `usr1` is a signal of the program's own. (Decision D14: with POE the older names name nothing.)
+/// Case counts, as in POE: `usr1` is a signal of the program. (Decision D14: in POE the older names have no meaning.)
 pub(crate) fn signal_name(name: &str) -> &str {
     let short = name.strip_prefix("SIG").unwrap_or(name);
     let newer = match short {

@@ -1,14 +1,14 @@
-//! The thread's table of names in use: what the kernel compares is an index in it.
+//! The thread's table of names in use. The kernel compares indexes in it.
 
 use super::{Key, Name, hash};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-/// A name's index in the thread's table. Plain data: whoever stores one must hold a reference for it.
+/// A name's index in the thread's table. It is plain data: code that stores one must hold a reference for it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, PartialOrd, Ord)]
 pub(crate) struct NameIdx(u32);
 
-/// Set in the index of a name that is forgotten with its last use.
+/// Set in the index of a name that is removed with its last use.
 const COUNTED: u32 = 1 << 31;
 
 impl NameIdx {
@@ -18,32 +18,32 @@ impl NameIdx {
     }
 
     #[inline]
-    fn place(self) -> usize {
+    fn index(self) -> usize {
         (self.0 & !COUNTED) as usize
     }
 
-    /// No name: the caller state of an event that was not sent from a handler.
+    /// No name: the caller of an event that no handler sent.
     pub(crate) const NONE: NameIdx = NameIdx(0);
     pub(crate) const START: NameIdx = NameIdx(1);
     pub(crate) const STOP: NameIdx = NameIdx(2);
     pub(crate) const CHILD: NameIdx = NameIdx(3);
     pub(crate) const PARENT: NameIdx = NameIdx(4);
     pub(crate) const DEFAULT: NameIdx = NameIdx(5);
-    /// The kernel's own queue items; a handler cannot be registered for them.
+    /// The kernel's own queue items; no handler can be registered for them.
     pub(crate) const SIGNAL: NameIdx = NameIdx(6);
     pub(crate) const GC: NameIdx = NameIdx(7);
-    /// A call by a `KernelHandle`: what stands in the queue for it.
+    /// A call by a `KernelHandle`, as a queue item.
     pub(crate) const CALL: NameIdx = NameIdx(8);
-    /// In the place of a caller: another thread has sent the event. It is no name that a handler sees.
+    /// Stands for the caller of an event that another thread sent. Handlers never see this name.
     pub(crate) const REMOTE: NameIdx = NameIdx(9);
 
-    /// Whether it is one of the kernel's own queue items.
+    /// Whether it names one of the kernel's own queue items.
     #[inline]
     pub(crate) fn is_internal(self) -> bool {
         self.0.wrapping_sub(NameIdx::SIGNAL.0) <= NameIdx::CALL.0 - NameIdx::SIGNAL.0
     }
 
-    /// Whether it stands for a caller's event.
+    /// Whether it can be shown as the event that the sender was handling.
     pub(crate) fn is_caller(self) -> bool {
         self != NameIdx::NONE && self != NameIdx::REMOTE
     }
@@ -66,30 +66,30 @@ const PERMANENT: [&str; 10] = [
 struct Record {
     name: Name,
     hash: u32,
-    /// Its index, with the mark that says whether uses are counted.
+    /// The name's index, including the bit that says whether uses are counted.
     idx: NameIdx,
     /// Uses of a counted name: handlers in state tables, queued events (twice: as a name, and as the caller's),
-    /// postbacks. Zero in a free record, and in one of a constant.
+    /// postbacks. Zero in a free record and in the record of a constant.
     uses: u64,
 }
 
 struct Table {
     records: Vec<Record>,
     free: Vec<u32>,
-    /// Open addressing with linear probing: hash in the upper half, index + 1 in the lower, 0 for empty.
+    /// Open addressing with linear probing: the hash in the upper half, index + 1 in the lower half, 0 for empty.
     buckets: Vec<u64>,
 }
 
 /// The thread's table of names in use.
 pub(crate) struct Names {
     table: RefCell<Table>,
-    /// The constants that were looked up last, by their hashes: what a post asks first, with nothing borrowed.
+    /// The constants that were looked up last, by their hashes. A post looks here first, without a borrow.
     recent: [Cell<Recent>; RECENT],
 }
 
 const RECENT: usize = 128;
 
-/// Where a constant's text stands, and its index, which never changes.
+/// The address of a constant's text, and its index, which never changes.
 #[derive(Clone, Copy)]
 struct Recent {
     address: usize,
@@ -102,7 +102,7 @@ thread_local! {
 }
 
 impl Names {
-    /// The table of this thread.
+    /// Returns the table of this thread.
     pub(crate) fn current() -> Rc<Names> {
         NAMES.with(Rc::clone)
     }
@@ -127,7 +127,7 @@ impl Names {
         }
     }
 
-    /// The index of a name, with one reference for the caller.
+    /// Returns the index of a name, with one reference for the caller.
     #[inline(always)]
     pub(crate) fn acquire(&self, key: Key<'_>) -> NameIdx {
         let text = key.as_str();
@@ -154,20 +154,20 @@ impl Names {
         idx
     }
 
-    /// What a queued event needs: a reference to its own name, and one to that of the event it was made in.
+    /// Takes the references of a queued event: one to its own name, one to its caller's.
     #[inline(always)]
     pub(crate) fn acquire_pair(&self, key: Key<'_>, caller: NameIdx) -> NameIdx {
         self.retain(caller);
         self.acquire(key)
     }
 
-    /// The same for a name that the caller knows to be in use.
+    /// Takes the same references for a name that the caller knows to be in use.
     pub(crate) fn retain_pair(&self, name: NameIdx, caller: NameIdx) {
         self.retain(name);
         self.retain(caller);
     }
 
-    /// Gives back what [`acquire_pair`](Self::acquire_pair) took.
+    /// Releases the references that [`acquire_pair`](Self::acquire_pair) took.
     #[inline]
     pub(crate) fn release_pair(&self, name: NameIdx, caller: NameIdx) {
         if name.is_counted() || caller.is_counted() {
@@ -176,14 +176,14 @@ impl Names {
         }
     }
 
-    /// Gives back a pair, and what the event was called.
+    /// Releases a pair and returns the event's name.
     pub(crate) fn take_pair(&self, name: NameIdx, caller: NameIdx) -> Name {
         let text = self.name(name);
         self.release_pair(name, caller);
         text
     }
 
-    /// One more reference to a name that the caller knows to be in use.
+    /// Adds a reference to a name that the caller knows to be in use.
     #[inline]
     pub(crate) fn retain(&self, idx: NameIdx) {
         if idx.is_counted() {
@@ -193,10 +193,10 @@ impl Names {
 
     #[cold]
     fn retain_counted(&self, idx: NameIdx) {
-        self.table.borrow_mut().records[idx.place()].uses += 1;
+        self.table.borrow_mut().records[idx.index()].uses += 1;
     }
 
-    /// Gives one reference back.
+    /// Releases one reference.
     #[inline]
     pub(crate) fn release(&self, idx: NameIdx) {
         if idx.is_counted() {
@@ -209,16 +209,16 @@ impl Names {
         self.table.borrow_mut().release(idx);
     }
 
-    /// The index of a name, without a reference, if it is in use at all.
+    /// Returns the index of a name in use, without a reference.
     pub(crate) fn lookup(&self, key: Key<'_>) -> Option<NameIdx> {
         self.table.borrow().find(key)
     }
 
     pub(crate) fn name(&self, idx: NameIdx) -> Name {
-        self.table.borrow().records[idx.place()].name.clone()
+        self.table.borrow().records[idx.index()].name.clone()
     }
 
-    /// How many names are in use, the permanent ones included.
+    /// Returns the number of names in use, the permanent ones included.
     #[cfg(test)]
     fn len(&self) -> usize {
         let table = self.table.borrow();
@@ -231,7 +231,7 @@ impl Table {
         match self.find(key) {
             Some(idx) => {
                 if idx.is_counted() {
-                    self.records[idx.place()].uses += 1;
+                    self.records[idx.index()].uses += 1;
                 }
                 idx
             }
@@ -258,15 +258,15 @@ impl Table {
         }
     }
 
-    /// Gives back a use of a name, if it is one whose uses are counted.
+    /// Releases one use of a name, if its uses are counted.
     fn release(&mut self, idx: NameIdx) {
         if !idx.is_counted() {
             return;
         }
-        let record = &mut self.records[idx.place()];
+        let record = &mut self.records[idx.index()];
         record.uses -= 1;
         if record.uses == 0 {
-            self.remove(idx.place() as u32);
+            self.remove(idx.index() as u32);
         }
     }
 
@@ -291,11 +291,11 @@ impl Table {
             Some(free) => *free = record,
             None => self.records.push(record),
         }
-        self.place(key.hash, i);
+        self.insert_bucket(key.hash, i);
         idx
     }
 
-    fn place(&mut self, hash: u32, i: u32) {
+    fn insert_bucket(&mut self, hash: u32, i: u32) {
         let mask = self.buckets.len() - 1;
         let mut at = hash as usize & mask;
         while self.buckets[at] != 0 {
@@ -308,7 +308,7 @@ impl Table {
         let old = std::mem::take(&mut self.buckets);
         self.buckets = vec![0; old.len() * 2];
         for bucket in old.into_iter().filter(|b| *b != 0) {
-            self.place((bucket >> 32) as u32, bucket as u32 - 1);
+            self.insert_bucket((bucket >> 32) as u32, bucket as u32 - 1);
         }
     }
 
@@ -321,7 +321,7 @@ impl Table {
         while self.buckets[hole] != wanted {
             hole = (hole + 1) & mask;
         }
-        // Close the gap, so that a probe never stops early: pull back every follower that may stand in the hole.
+        // Closes the gap so that a probe never stops early: moves back every follower that may stand in the hole.
         let mut at = hole;
         loop {
             at = (at + 1) & mask;
@@ -356,7 +356,7 @@ mod tests {
             assert_eq!(names.name(*id), **text);
             names.release(*id);
         }
-        // Every other one goes; the rest must still be found, whatever gaps were closed.
+        // Every other one is removed; the rest must still be found, whichever gaps were closed.
         for id in ids.iter().step_by(2) {
             names.release(*id);
         }

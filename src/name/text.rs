@@ -1,25 +1,10 @@
-//! A name as people see it: text.
+//! A name as text.
 
 use std::fmt;
 use std::ops::Deref;
 use std::rc::Rc;
 
-/// The name of an event, a signal or a state, as handlers and reports see it. Reads like a `str`.
-///
-/// ```
-/// use poe::{Kernel, Session, event::START};
-/// # tokio_test::block_on(async {
-/// let kernel = Kernel::new();
-/// Session::builder(())
-///     .on(START, |cx, ()| {
-///         let name = cx.event();
-///         assert!(name == "_start" && name.starts_with('_'));
-///         assert_eq!(name.as_str().len(), 6);
-///     })
-///     .create(&kernel)?;
-/// kernel.run().await
-/// # }).unwrap();
-/// ```
+/// The name of an event, a signal or a state, as handlers and reports see it. It derefs to `str`.
 #[derive(Clone)]
 pub struct Name(Text);
 

@@ -1,4 +1,4 @@
-//! What an end of a pipe is, whatever the pipe is made of.
+//! One end of a pipe, of any kind.
 
 use std::io;
 use std::pin::Pin;
@@ -8,7 +8,7 @@ use tokio::net::TcpStream;
 #[cfg(unix)]
 use tokio::net::{UnixStream, unix::pipe};
 
-/// A handle of whatever kind.
+/// A handle of any kind.
 #[derive(Debug)]
 pub(super) enum End {
     #[cfg(unix)]
@@ -18,9 +18,9 @@ pub(super) enum End {
     #[cfg(unix)]
     Unix(UnixStream),
     Tcp(TcpStream),
-    /// The one that is read from.
+    /// The same handle as the one that is read from.
     Same,
-    /// Closed: the only way to end a pipe's output.
+    /// Closed, which is the only way to end a pipe's output.
     Closed,
 }
 
@@ -59,7 +59,7 @@ impl End {
         }
     }
 
-    /// The descriptor, blocking: what a child process takes.
+    /// Returns the descriptor in blocking mode, for a child process.
     #[cfg(unix)]
     pub(super) fn into_fd(self) -> io::Result<std::os::fd::OwnedFd> {
         match self {

@@ -1,4 +1,4 @@
-//! The ends of pipes, as their users have them.
+//! The public types of the ends of pipes.
 
 use super::Kind;
 use super::end::End;
@@ -7,46 +7,21 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// The end of a [`OneWay`](super::OneWay) that bytes come out of. Dropping it makes the writer fail.
-///
-/// ```
-/// use poe::pipe::{Kind, OneWay, PipeReader};
-/// use tokio::io::AsyncWriteExt;
-/// # tokio_test::block_on(async {
-/// let (reader, mut writer): (PipeReader, _) = OneWay::new()?;
-/// assert_eq!(reader.kind(), Kind::Pipe);
-/// drop(reader);
-/// let refused = writer.write_all(b"hello").await.unwrap_err();
-/// assert_eq!(refused.kind(), std::io::ErrorKind::BrokenPipe);
-/// # std::io::Result::Ok(()) }).unwrap();
-/// ```
+/// The reading end of a [`OneWay`](super::OneWay) pipe. After it is dropped, writes fail.
 #[derive(Debug)]
 pub struct PipeReader(pub(super) End, pub(super) Kind);
 
 impl PipeReader {
-    /// What it is made of.
+    /// Returns the kind of the pipe.
     #[must_use]
     pub fn kind(&self) -> Kind {
         self.1
     }
 
-    /// The descriptor itself, in blocking mode, as a child process wants it for its standard input.
+    /// Returns the descriptor in blocking mode, for the standard input of a child process.
     ///
     /// # Errors
     /// The system's.
-    ///
-    /// ```
-    /// use poe::pipe::OneWay;
-    /// use std::process::{Command, Stdio};
-    /// use tokio::io::AsyncWriteExt;
-    /// # tokio_test::block_on(async {
-    /// let (reader, mut writer) = OneWay::new()?;
-    /// let cat = Command::new("cat").stdin(reader.into_blocking_fd()?).stdout(Stdio::piped()).spawn()?;
-    /// writer.write_all(b"hello").await?;
-    /// drop(writer); // the end of its input
-    /// assert_eq!(cat.wait_with_output()?.stdout, b"hello");
-    /// # std::io::Result::Ok(()) }).unwrap();
-    /// ```
     #[cfg(unix)]
     pub fn into_blocking_fd(self) -> io::Result<std::os::fd::OwnedFd> {
         self.0.into_fd()
@@ -59,48 +34,21 @@ impl AsyncRead for PipeReader {
     }
 }
 
-/// The end of a [`OneWay`](super::OneWay) that bytes go into. Dropping or shutting it down is the end of the reader's input.
-///
-/// ```
-/// use poe::pipe::{Kind, OneWay, PipeWriter};
-/// use tokio::io::{AsyncReadExt, AsyncWriteExt};
-/// # tokio_test::block_on(async {
-/// let (mut reader, mut writer): (_, PipeWriter) = OneWay::new()?;
-/// assert_eq!(writer.kind(), Kind::Pipe);
-/// writer.write_all(b"all of it").await?;
-/// writer.shutdown().await?;
-/// let mut text = String::new();
-/// reader.read_to_string(&mut text).await?;
-/// assert_eq!(text, "all of it");
-/// assert!(writer.write_all(b"more").await.is_err());
-/// # std::io::Result::Ok(()) }).unwrap();
-/// ```
+/// The writing end of a [`OneWay`](super::OneWay) pipe. Dropping it or shutting it down ends the reader's input.
 #[derive(Debug)]
 pub struct PipeWriter(pub(super) End, pub(super) Kind);
 
 impl PipeWriter {
-    /// What it is made of.
+    /// Returns the kind of the pipe.
     #[must_use]
     pub fn kind(&self) -> Kind {
         self.1
     }
 
-    /// The descriptor itself, in blocking mode, as a child process wants it for its standard output.
+    /// Returns the descriptor in blocking mode, for the standard output of a child process.
     ///
     /// # Errors
     /// The system's; [`NotConnected`](io::ErrorKind::NotConnected) if it was shut down.
-    ///
-    /// ```
-    /// use poe::pipe::OneWay;
-    /// use tokio::io::AsyncReadExt;
-    /// # tokio_test::block_on(async {
-    /// let (mut reader, writer) = OneWay::new()?;
-    /// std::process::Command::new("echo").arg("hello").stdout(writer.into_blocking_fd()?).status()?;
-    /// let mut text = String::new();
-    /// reader.read_to_string(&mut text).await?;
-    /// assert_eq!(text, "hello\n");
-    /// # std::io::Result::Ok(()) }).unwrap();
-    /// ```
     #[cfg(unix)]
     pub fn into_blocking_fd(self) -> io::Result<std::os::fd::OwnedFd> {
         self.0.into_fd()
@@ -119,54 +67,21 @@ impl AsyncWrite for PipeWriter {
     }
 }
 
-/// One end of a [`TwoWay`](super::TwoWay). Shutting it down ends the other's input, and leaves its own open.
-///
-/// ```
-/// use poe::pipe::{Kind, PipeEnd, TwoWay};
-/// use tokio::io::{AsyncReadExt, AsyncWriteExt};
-/// # tokio_test::block_on(async {
-/// let (mut ours, mut theirs): (PipeEnd, PipeEnd) = TwoWay::new()?;
-/// assert_eq!(ours.kind(), Kind::SocketPair);
-/// ours.write_all(b"a question").await?;
-/// ours.shutdown().await?;
-/// let mut text = String::new();
-/// theirs.read_to_string(&mut text).await?; // which sees the end
-/// theirs.write_all(b", an answer").await?;
-/// drop(theirs);
-/// ours.read_to_string(&mut text).await?;
-/// assert_eq!(text, "a question, an answer");
-/// # std::io::Result::Ok(()) }).unwrap();
-/// ```
+/// One end of a [`TwoWay`](super::TwoWay) pipe. Shutting it down ends the peer's input and leaves its own open.
 #[derive(Debug)]
 pub struct PipeEnd(pub(super) End, pub(super) End, pub(super) Kind);
 
 impl PipeEnd {
-    /// What it is made of.
+    /// Returns the kind of the pipe.
     #[must_use]
     pub fn kind(&self) -> Kind {
         self.2
     }
 
-    /// The descriptors that are read from and written to, in blocking mode; of sockets that is one, twice.
+    /// Returns the descriptors for reading and writing in blocking mode; for sockets, the same one twice.
     ///
     /// # Errors
-    /// The system's; [`NotConnected`](io::ErrorKind::NotConnected) if it is of two pipes and was shut down.
-    ///
-    /// ```
-    /// use poe::pipe::TwoWay;
-    /// use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    /// # tokio_test::block_on(async {
-    /// let (mut ours, theirs) = TwoWay::new()?;
-    /// let (stdin, stdout) = theirs.into_blocking_fds()?;
-    /// let mut child = std::process::Command::new("tr").args(["a-z", "A-Z"]).stdin(stdin).stdout(stdout).spawn()?;
-    /// ours.write_all(b"hello").await?;
-    /// ours.shutdown().await?;
-    /// let mut text = String::new();
-    /// ours.read_to_string(&mut text).await?;
-    /// assert_eq!(text, "HELLO");
-    /// assert!(child.wait()?.success());
-    /// # std::io::Result::Ok(()) }).unwrap();
-    /// ```
+    /// The system's; [`NotConnected`](io::ErrorKind::NotConnected) if it consists of two pipes and was shut down.
     #[cfg(unix)]
     pub fn into_blocking_fds(self) -> io::Result<(std::os::fd::OwnedFd, std::os::fd::OwnedFd)> {
         let input = self.0.into_fd()?;

@@ -1,23 +1,15 @@
-//! The kinds of pipes that there are.
+//! The kinds of pipes.
 
 use std::fmt;
 
 /// What a pipe is made of.
-///
-/// ```
-/// use poe::pipe::{Kind, OneWay};
-/// # tokio_test::block_on(async {
-/// let (_reader, writer) = OneWay::of(Kind::Inet)?;
-/// assert_eq!(writer.kind(), Kind::Inet);
-/// # std::io::Result::Ok(()) }).unwrap();
-/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Kind {
-    /// The system's pipe: one way; two of them for both ways. On Unix.
+    /// The system's pipe, one way; two of them for both ways. Unix only.
     #[doc(alias = "pipe")]
     Pipe,
-    /// A pair of local sockets. On Unix.
+    /// A pair of local sockets. Unix only.
     #[doc(alias = "socketpair")]
     SocketPair,
     /// A TCP connection over the loopback address, between ports that only the two ends know.

@@ -1,7 +1,7 @@
-//! POE::Pipe: two ends that are connected, within the process or to one that is started with the other end.
+//! POE::Pipe: two connected ends, within a process or between it and a child process.
 //!
-//! [`OneWay`] makes a reader and a writer, [`TwoWay`] two ends that both read and write. All are Tokio's handles, so they
-//! go into a [`ReadWrite`](crate::wheel::ReadWrite) as they are. They must be made within a Tokio runtime.
+//! [`OneWay`] makes a reader and a writer, [`TwoWay`] two ends that both read and write. All are Tokio handles, which
+//! can be given to a [`ReadWrite`](crate::wheel::ReadWrite). They must be made within a Tokio runtime.
 
 mod end;
 mod ends;
@@ -36,7 +36,7 @@ use tokio::net::{UnixStream, unix::pipe};
 pub struct OneWay(());
 
 impl OneWay {
-    /// A reader and a writer, of the first kind that the system has: a pipe, a pair of local sockets, a loopback connection.
+    /// Makes a pipe of the first kind that works: a pipe, a pair of local sockets, a loopback connection.
     ///
     /// # Errors
     /// The system's, of the last kind that was tried.
@@ -48,23 +48,13 @@ impl OneWay {
         first_of([Kind::Pipe, Kind::SocketPair, Kind::Inet], OneWay::of)
     }
 
-    /// A reader and a writer of that kind, and no other (POE's falls back to the others).
+    /// Makes a pipe of this kind only. (POE falls back to the other kinds.)
     ///
     /// # Errors
-    /// The system's; [`Unsupported`](io::ErrorKind::Unsupported) if it has no such kind.
+    /// The system's; [`Unsupported`](io::ErrorKind::Unsupported) if it does not have this kind.
     ///
     /// # Panics
     /// Outside a Tokio runtime.
-    ///
-    /// ```
-    /// use poe::pipe::{Kind, OneWay};
-    /// # tokio_test::block_on(async {
-    /// for kind in [Kind::Pipe, Kind::SocketPair, Kind::Inet] {
-    ///     let (reader, writer) = OneWay::of(kind)?;
-    ///     assert_eq!((reader.kind(), writer.kind()), (kind, kind));
-    /// }
-    /// # std::io::Result::Ok(()) }).unwrap();
-    /// ```
     pub fn of(kind: Kind) -> io::Result<(PipeReader, PipeWriter)> {
         let (reader, writer) = match kind {
             #[cfg(unix)]
@@ -93,25 +83,12 @@ impl OneWay {
 }
 
 /// Makes pairs of ends that both read and write (`POE::Pipe::TwoWay`).
-///
-/// ```
-/// use poe::pipe::TwoWay;
-/// use tokio::io::{AsyncReadExt, AsyncWriteExt};
-/// # tokio_test::block_on(async {
-/// let (mut ours, mut theirs) = TwoWay::new()?;
-/// ours.write_all(b"ask").await?;
-/// let mut bytes = [0; 3];
-/// theirs.read_exact(&mut bytes).await?;
-/// theirs.write_all(&bytes).await?;
-/// ours.read_exact(&mut bytes).await?;
-/// # std::io::Result::Ok(()) }).unwrap();
-/// ```
 #[derive(Debug)]
 #[doc(alias = "POE::Pipe::TwoWay")]
 pub struct TwoWay(());
 
 impl TwoWay {
-    /// Two ends, of the first kind that the system has: a pair of local sockets, a loopback connection, two pipes.
+    /// Makes a pair of the first kind that works: a pair of local sockets, a loopback connection, two pipes.
     ///
     /// # Errors
     /// The system's, of the last kind that was tried.
@@ -123,27 +100,13 @@ impl TwoWay {
         first_of([Kind::SocketPair, Kind::Inet, Kind::Pipe], TwoWay::of)
     }
 
-    /// Two ends of that kind, and no other.
+    /// Makes a pair of this kind only.
     ///
     /// # Errors
-    /// The system's; [`Unsupported`](io::ErrorKind::Unsupported) if it has no such kind.
+    /// The system's; [`Unsupported`](io::ErrorKind::Unsupported) if it does not have this kind.
     ///
     /// # Panics
     /// Outside a Tokio runtime.
-    ///
-    /// ```
-    /// use poe::pipe::{Kind, TwoWay};
-    /// use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    /// # tokio_test::block_on(async {
-    /// let (mut ours, mut theirs) = TwoWay::of(Kind::Pipe)?; // two of the system's, one for each way
-    /// ours.write_all(b"there").await?;
-    /// theirs.write_all(b"back").await?;
-    /// let (mut there, mut back) = ([0; 5], [0; 4]);
-    /// theirs.read_exact(&mut there).await?;
-    /// ours.read_exact(&mut back).await?;
-    /// assert_eq!((&there, &back), (b"there", b"back"));
-    /// # std::io::Result::Ok(()) }).unwrap();
-    /// ```
     pub fn of(kind: Kind) -> io::Result<(PipeEnd, PipeEnd)> {
         let (one, other) = match kind {
             #[cfg(unix)]
@@ -185,7 +148,7 @@ fn unsupported(kind: Kind) -> io::Error {
     io::Error::new(io::ErrorKind::Unsupported, format!("this system has no {kind}"))
 }
 
-/// Two ends of a TCP connection. Somebody else may connect to the port in the meantime, and is sent away.
+/// Makes two ends of a TCP connection. Another process that connects to the port meanwhile is rejected.
 fn loopback() -> io::Result<(TcpStream, TcpStream)> {
     let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     let one = std::net::TcpStream::connect(listener.local_addr()?)?;

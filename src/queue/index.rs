@@ -1,8 +1,8 @@
-//! Finds the posts of one session in a long ring without looking through all of it.
+//! Finds the posts of one session in a long ring without searching all of it.
 //!
-//! A session that ends takes its queued events along. One look through the ring is the cheapest way while that is rare, so
-//! nothing is noted when an event is posted. When many sessions end while much waits, as at a shutdown, looking each
-//! time would take the square of it: then the ring is read once into this index, and only what came later is read again.
+//! A session that ends takes its queued events along. One search of the ring is the cheapest way while that is rare, so
+//! nothing is noted when an event is posted. When many sessions end while many events wait, as at a shutdown, searching each
+//! time would take quadratic time: then the ring is read once into this index, and only later posts are read again.
 
 use std::collections::HashMap;
 
@@ -16,9 +16,9 @@ const PATIENCE: u64 = 4;
 pub(super) struct PostIndex {
     /// The ring positions of a session's posts, in order: those to it and those from it. Some may have left the ring.
     by_session: HashMap<u32, Vec<u64>>,
-    /// What was posted from this ring position on is not in the index.
+    /// Posts from this ring position on are not in the index.
     end: u64,
-    /// How many entries the index has been given; it is made anew when most of them have left the ring.
+    /// The number of entries in the index; it is made anew when most of them have left the ring.
     entries: usize,
     /// Entries that were searched since there was an index.
     searched: u64,
@@ -26,7 +26,7 @@ pub(super) struct PostIndex {
 }
 
 impl PostIndex {
-    /// Whether it is worth while to have an index of a ring of that length.
+    /// Whether an index pays for a ring of this length.
     pub(super) fn is_wanted(&mut self, ring: usize) -> bool {
         if ring <= SHORT {
             *self = PostIndex::default();
@@ -36,7 +36,7 @@ impl PostIndex {
         self.made || self.searched > PATIENCE * ring as u64
     }
 
-    /// Brings the index up to date. `posts` gives the sessions of the posts from a ring position on, with the positions.
+    /// Brings the index up to date. `posts` returns the sessions of the posts from a ring position on, with the positions.
     pub(super) fn update<I>(&mut self, head: u64, ring: usize, posts: impl FnOnce(u64) -> I)
     where
         I: Iterator<Item = (u64, u32, u32)>,
@@ -55,7 +55,7 @@ impl PostIndex {
         self.end = head + ring as u64;
     }
 
-    /// The positions of a session's posts; positions that have left the ring are among them.
+    /// Removes and returns the positions of a session's posts; some of them may have left the ring.
     pub(super) fn take(&mut self, session: u32) -> Vec<u64> {
         self.by_session.remove(&session).unwrap_or_default()
     }
@@ -65,7 +65,7 @@ impl PostIndex {
 mod tests {
     use crate::arg::AnyArg;
     use crate::name::NameIdx;
-    use crate::queue::lanes::{Post, Queue};
+    use crate::queue::event_queue::{EventQueue, Post};
     use proptest::prelude::*;
     use std::mem::ManuallyDrop;
     use std::panic::Location;
@@ -88,10 +88,10 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
 
-        /// Whether the ring is searched or looked up, a session's posts come out, and those of others stay in order.
+        /// Whether the ring is searched or the index is used, a session's posts come out, and those of others stay in order.
         #[test]
         fn purging_finds_each_post_of_a_session_and_no_other(steps in prop::collection::vec(step(), 0..1500)) {
-            let mut queue = Queue::new();
+            let mut queue = EventQueue::new();
             let mut model: Vec<(u32, u32)> = Vec::new();
             for step in steps {
                 match step {
@@ -109,7 +109,7 @@ mod tests {
                     Step::Pop(count) => {
                         for _ in 0..count {
                             let generation = queue.generation(0);
-                            // Skips what was purged, as the loop does.
+                            // Skips purged entries, as the loop does.
                             queue.next(generation);
                             let popped = queue.pop_post().map(|post| (post.to, post.from));
                             let expected = (!model.is_empty()).then(|| model.remove(0));

@@ -1,9 +1,10 @@
-//! Queues by priority (POE::Queue): the trait, and a queue for programs' own use. The kernel's own queue is apart; what
-//! waits in it is in a [`Snapshot`](crate::Snapshot).
+//! Priority queues (POE::Queue): the trait, and a queue for programs.
+//!
+//! The kernel's own queue is separate; a [`Snapshot`](crate::Snapshot) shows its contents.
 
+pub(crate) mod event_queue;
 pub(crate) mod heap;
 mod index;
-pub(crate) mod lanes;
 mod priority;
 
 pub use priority::{Item, ItemId, PriorityQueue, Queue, QueueError};

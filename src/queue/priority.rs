@@ -1,4 +1,4 @@
-//! POE::Queue as a trait, and [`PriorityQueue`], which does the work of POE::Queue::Array on the heap of the kernel's timers.
+//! POE::Queue as a trait, and [`PriorityQueue`], POE::Queue::Array on the heap that the kernel uses for timers.
 
 use super::heap::{HeapId, TimerHeap};
 use std::collections::HashMap;
@@ -7,10 +7,10 @@ use std::fmt;
 use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// A queue in the order of priorities, the low numbers first; of equal ones the first that came is the first to go.
+/// A queue ordered by priority: low numbers first, and among equals the item that arrived first.
 ///
-/// Each item has an [`ItemId`], by which it is removed or moved. Who does that must also pass a filter, which sees the
-/// item's payload and may refuse: in POE it is how a session is kept from other sessions' timers. Filters must not touch
+/// Each item has an [`ItemId`], with which it is removed or moved. The caller also gives a filter, which sees the
+/// item's payload and may refuse: in POE it protects a session's timers from other sessions. Filters must not touch
 /// the queue.
 ///
 /// ```
@@ -23,103 +23,73 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// let order: Vec<_> = std::iter::from_fn(|| queue.dequeue_next()).map(|item| item.payload).collect();
 /// assert_eq!(order, ["second", "third", "first"]);
 /// ```
-///
-///
-/// With a filter for each owner of items:
-///
-/// ```
-/// use poe::queue::{PriorityQueue, Queue, QueueError};
-/// fn annas(item: &(&str, &str)) -> bool {
-///     item.0 == "anna"
-/// }
-/// let mut queue = PriorityQueue::new();
-/// let tea = queue.enqueue(5.0, ("anna", "tea"));
-/// let cake = queue.enqueue(6.0, ("ben", "cake"));
-/// queue.enqueue(7.0, ("anna", "jam"));
-///
-/// assert_eq!(queue.remove_item(cake, annas), Err(QueueError::NotPermitted(cake)));
-/// assert_eq!(queue.set_priority(tea, annas, 8.0), Ok(8.0));
-/// let waiting: Vec<_> = queue.peek_items(annas, None).iter().map(|item| item.payload.1).collect();
-/// assert_eq!(waiting, ["jam", "tea"]);
-/// assert_eq!(queue.remove_items(annas, None).len(), 2);
-/// assert_eq!((queue.get_item_count(), queue.get_next_priority()), (1, Some(6.0)));
-/// ```
 #[doc(alias = "POE::Queue")]
 pub trait Queue<T> {
-    /// Puts an item in, behind those of the same priority.
+    /// Adds an item behind those with the same priority.
     fn enqueue(&mut self, priority: f64, payload: T) -> ItemId;
 
-    /// Takes out the first item.
+    /// Removes and returns the first item.
     fn dequeue_next(&mut self) -> Option<Item<T>>;
 
-    /// The first item's priority.
+    /// Returns the first item's priority.
     fn get_next_priority(&self) -> Option<f64>;
 
-    /// How many items there are.
+    /// Returns the number of items.
     fn get_item_count(&self) -> usize;
 
-    /// Takes out an item, if `filter` says so of it.
+    /// Removes an item, if `filter` returns true for it.
     ///
     /// # Errors
-    /// There is none of that ID (`ESRCH`); the filter refuses (`EPERM`).
+    /// There is no item with this ID (`ESRCH`); the filter refuses (`EPERM`).
     fn remove_item(&mut self, id: ItemId, filter: impl FnOnce(&T) -> bool) -> Result<Item<T>, QueueError>;
 
-    /// Takes out the items of which `filter` says so, at most `max` of them, and gives them in the queue's order. (To
-    /// POE's queues `max` is a hint.)
+    /// Removes at most `max` items for which `filter` returns true, and returns them in the queue's order.
+    ///
+    /// (In POE `max` is a hint.)
     fn remove_items(&mut self, filter: impl FnMut(&T) -> bool, max: Option<usize>) -> Vec<Item<T>>;
 
-    /// The same, but they stay.
+    /// Returns the same items as `remove_items`, but leaves them in the queue.
     fn peek_items(&self, filter: impl FnMut(&T) -> bool, max: Option<usize>) -> Vec<Item<&T>>;
 
-    /// Adds to an item's priority, if `filter` says so, and gives the new one. By zero it keeps its place; otherwise it
-    /// goes behind those of the same priority.
+    /// Adds `delta` to an item's priority, if `filter` returns true for it, and returns the new priority.
+    ///
+    /// With zero it keeps its position; otherwise it goes behind those with the same priority.
     ///
     /// # Errors
-    /// There is none of that ID (`ESRCH`); the filter refuses (`EPERM`).
+    /// There is no item with this ID (`ESRCH`); the filter refuses (`EPERM`).
     fn adjust_priority(&mut self, id: ItemId, filter: impl FnOnce(&T) -> bool, delta: f64) -> Result<f64, QueueError>;
 
-    /// Gives an item another priority, if `filter` says so, behind those that have it already. If it has it itself
-    /// nothing happens, and the filter is not asked.
+    /// Sets an item's priority, if `filter` returns true for it, behind those that have this priority.
+    ///
+    /// If the item has this priority already nothing happens, and the filter is not called.
     ///
     /// # Errors
-    /// There is none of that ID (`ESRCH`); the filter refuses (`EPERM`).
+    /// There is no item with this ID (`ESRCH`); the filter refuses (`EPERM`).
     fn set_priority(&mut self, id: ItemId, filter: impl FnOnce(&T) -> bool, priority: f64) -> Result<f64, QueueError>;
 }
 
-/// What a queue gives back.
-///
-/// ```
-/// use poe::queue::{Item, PriorityQueue, Queue};
-/// let mut queue = PriorityQueue::new();
-/// let tea = queue.enqueue(2.5, "tea");
-/// assert_eq!(queue.dequeue_next(), Some(Item { priority: 2.5, id: tea, payload: "tea" }));
-/// assert_eq!(queue.dequeue_next(), None);
-/// ```
+/// An item that was removed from a queue.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Item<T> {
-    /// Its priority.
+    /// The item's priority.
     #[doc(alias = "ITEM_PRIORITY")]
     pub priority: f64,
-    /// What it was known by.
+    /// The item's ID.
     #[doc(alias = "ITEM_ID")]
     pub id: ItemId,
-    /// What was put in.
+    /// The item's payload.
     #[doc(alias = "ITEM_PAYLOAD")]
     pub payload: T,
 }
 
-/// Names one item of one queue: no other queue of the process has an item of the same ID, and later items have larger ones.
+/// Names one item of one queue.
 ///
-/// ```
-/// use poe::queue::ItemId;
-/// let (earlier, later) = (ItemId::fresh(), ItemId::fresh());
-/// assert!(0 < earlier.get() && earlier < later);
-/// ```
+/// No other queue of the process has an item with the same ID, and later items have larger ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ItemId(NonZeroU64);
 
 impl ItemId {
-    /// One that no item has had: for queues of one's own.
+    /// Returns an ID that no item has had, for your own implementations of [`Queue`].
     #[must_use]
     pub fn fresh() -> Self {
         static LAST: AtomicU64 = AtomicU64::new(0);
@@ -127,7 +97,7 @@ impl ItemId {
         ItemId(NonZeroU64::new(id).unwrap_or(NonZeroU64::MAX))
     }
 
-    /// The number, from 1 upwards.
+    /// Returns the number, which counts from 1.
     #[must_use]
     pub fn get(self) -> u64 {
         self.0.get()
@@ -135,22 +105,13 @@ impl ItemId {
 }
 
 /// Why an item was not removed or moved.
-///
-/// ```
-/// use poe::queue::{PriorityQueue, Queue, QueueError};
-/// let mut queue = PriorityQueue::new();
-/// let tea = queue.enqueue(1.0, "tea");
-/// assert_eq!(queue.remove_item(tea, |_| false), Err(QueueError::NotPermitted(tea)));
-/// queue.dequeue_next();
-/// assert_eq!(queue.remove_item(tea, |_| true), Err(QueueError::NoSuchItem(tea)));
-/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum QueueError {
-    /// The queue has no item of that ID (any more).
+    /// The queue has no item with this ID, or not any more.
     #[doc(alias = "ESRCH")]
     NoSuchItem(ItemId),
-    /// The filter has refused.
+    /// The filter refused.
     #[doc(alias = "EPERM")]
     NotPermitted(ItemId),
 }
@@ -166,73 +127,63 @@ impl fmt::Display for QueueError {
 
 impl StdError for QueueError {}
 
-/// A queue by priority that can also forget: an item goes in, is moved and is taken out in a time that grows with the
-/// logarithm of their number. Memory follows the number of items, also downwards.
+/// A priority queue from which any item can be removed.
 ///
-/// Priorities are any numbers. Not-a-number sorts behind infinity, and if it is negative ahead of all.
-///
-/// ```
-/// use poe::queue::{PriorityQueue, Queue};
-/// let mut queue = PriorityQueue::new();
-/// for priority in [f64::INFINITY, 1.5, -0.0, 0.0, f64::NAN, -7.0] {
-///     queue.enqueue(priority, priority.to_string());
-/// }
-/// let order: Vec<_> = queue.remove_items(|_| true, None).into_iter().map(|item| item.payload).collect();
-/// assert_eq!(order, ["-7", "-0", "0", "1.5", "inf", "NaN"]);
-/// ```
+/// Adding, moving and removing take a time that grows with the logarithm of the number of items. Memory follows the number
+/// of items, also downwards. Priorities are any numbers. Not-a-number sorts behind infinity, and if it is negative ahead of all.
 #[doc(alias = "POE::Queue::Array")]
 pub struct PriorityQueue<T> {
     items: TimerHeap<T>,
-    /// Where each item stands; an entry goes with its item.
-    places: HashMap<ItemId, HeapId>,
-    /// Order of arrival, which goes on with every move.
+    /// The heap's ID of each item; an entry is removed with its item.
+    handles: HashMap<ItemId, HeapId>,
+    /// Order of arrival, which also advances with every move.
     order: u64,
 }
 
 impl<T> PriorityQueue<T> {
-    /// An empty queue.
+    /// Makes an empty queue.
     #[must_use]
     pub fn new() -> Self {
         PriorityQueue {
             items: TimerHeap::new(),
-            places: HashMap::new(),
+            handles: HashMap::new(),
             order: 0,
         }
     }
 
-    /// Where an item is, with its priority as the heap has it, if there is one and the filter agrees.
+    /// Returns an item's heap ID and its priority as a heap key, if the item exists and the filter agrees.
     fn find(&self, id: ItemId, filter: impl FnOnce(&T) -> bool) -> Result<(HeapId, u64), QueueError> {
-        let (place, key, payload) = self.look_up(id)?;
+        let (handle, key, payload) = self.look_up(id)?;
         match filter(payload) {
-            true => Ok((place, key)),
+            true => Ok((handle, key)),
             false => Err(QueueError::NotPermitted(id)),
         }
     }
 
     fn look_up(&self, id: ItemId) -> Result<(HeapId, u64, &T), QueueError> {
-        let place = self.places.get(&id).copied();
-        let found = place.and_then(|place| self.items.get(place).map(|(key, payload)| (place, key, payload)));
+        let handle = self.handles.get(&id).copied();
+        let found = handle.and_then(|handle| self.items.get(handle).map(|(key, payload)| (handle, key, payload)));
         found.ok_or(QueueError::NoSuchItem(id))
     }
 
-    fn move_to(&mut self, place: HeapId, key: u64) {
+    fn move_to(&mut self, handle: HeapId, key: u64) {
         self.order += 1;
-        self.items.set_due(place, key, self.order);
+        self.items.set_due(handle, key, self.order);
     }
 
     fn chosen(&self, mut filter: impl FnMut(&T) -> bool, max: Option<usize>) -> Vec<(u64, HeapId)> {
         let all = self.items.sorted().into_iter();
-        all.filter(|(_, place)| self.items.get(*place).is_some_and(|(_, payload)| filter(payload)))
+        all.filter(|(_, handle)| self.items.get(*handle).is_some_and(|(_, payload)| filter(payload)))
             .take(max.unwrap_or(usize::MAX))
             .collect()
     }
 }
 
-fn id_of(place: HeapId) -> ItemId {
-    ItemId(place.serial)
+fn id_of(handle: HeapId) -> ItemId {
+    ItemId(handle.serial)
 }
 
-/// A number whose order among all `u64` is that of the priority among all `f64`; both zeros are one.
+/// Converts a priority to a number with the same order among all `u64`; both zeros are equal.
 fn to_key(priority: f64) -> u64 {
     let bits = (priority + 0.0).to_bits();
     if bits >> 63 == 0 { bits | 1 << 63 } else { !bits }
@@ -246,15 +197,15 @@ impl<T> Queue<T> for PriorityQueue<T> {
     fn enqueue(&mut self, priority: f64, payload: T) -> ItemId {
         let id = ItemId::fresh();
         self.order += 1;
-        let place = self.items.push(to_key(priority), self.order, id.get(), payload);
-        self.places.insert(id, place);
+        let handle = self.items.push(to_key(priority), self.order, id.get(), payload);
+        self.handles.insert(id, handle);
         id
     }
 
     fn dequeue_next(&mut self) -> Option<Item<T>> {
-        let (key, place, payload) = self.items.pop()?;
-        let id = id_of(place);
-        self.places.remove(&id);
+        let (key, handle, payload) = self.items.pop()?;
+        let id = id_of(handle);
+        self.handles.remove(&id);
         Some(Item {
             priority: to_priority(key),
             id,
@@ -271,9 +222,9 @@ impl<T> Queue<T> for PriorityQueue<T> {
     }
 
     fn remove_item(&mut self, id: ItemId, filter: impl FnOnce(&T) -> bool) -> Result<Item<T>, QueueError> {
-        let (place, _) = self.find(id, filter)?;
-        self.places.remove(&id);
-        let (key, payload) = self.items.remove(place).ok_or(QueueError::NoSuchItem(id))?;
+        let (handle, _) = self.find(id, filter)?;
+        self.handles.remove(&id);
+        let (key, payload) = self.items.remove(handle).ok_or(QueueError::NoSuchItem(id))?;
         Ok(Item {
             priority: to_priority(key),
             id,
@@ -282,12 +233,12 @@ impl<T> Queue<T> for PriorityQueue<T> {
     }
 
     fn remove_items(&mut self, filter: impl FnMut(&T) -> bool, max: Option<usize>) -> Vec<Item<T>> {
-        // All are asked before the first is taken out: should the filter panic, the queue is as it was.
+        // All are asked before the first is removed: should the filter panic, the queue is unchanged.
         let chosen = self.chosen(filter, max);
-        let removed = chosen.into_iter().filter_map(|(_, place)| {
-            let id = id_of(place);
-            self.places.remove(&id);
-            let (key, payload) = self.items.remove(place)?;
+        let removed = chosen.into_iter().filter_map(|(_, handle)| {
+            let id = id_of(handle);
+            self.handles.remove(&id);
+            let (key, payload) = self.items.remove(handle)?;
             Some(Item {
                 priority: to_priority(key),
                 id,
@@ -299,11 +250,11 @@ impl<T> Queue<T> for PriorityQueue<T> {
 
     fn peek_items(&self, filter: impl FnMut(&T) -> bool, max: Option<usize>) -> Vec<Item<&T>> {
         let chosen = self.chosen(filter, max);
-        let seen = chosen.into_iter().filter_map(|(key, place)| {
-            let (_, payload) = self.items.get(place)?;
+        let seen = chosen.into_iter().filter_map(|(key, handle)| {
+            let (_, payload) = self.items.get(handle)?;
             Some(Item {
                 priority: to_priority(key),
-                id: id_of(place),
+                id: id_of(handle),
                 payload,
             })
         });
@@ -311,10 +262,10 @@ impl<T> Queue<T> for PriorityQueue<T> {
     }
 
     fn adjust_priority(&mut self, id: ItemId, filter: impl FnOnce(&T) -> bool, delta: f64) -> Result<f64, QueueError> {
-        let (place, key) = self.find(id, filter)?;
+        let (handle, key) = self.find(id, filter)?;
         let priority = to_priority(key) + delta;
         if delta != 0.0 {
-            self.move_to(place, to_key(priority));
+            self.move_to(handle, to_key(priority));
         }
         Ok(priority)
     }
@@ -323,8 +274,8 @@ impl<T> Queue<T> for PriorityQueue<T> {
         let (_, old, _) = self.look_up(id)?;
         let key = to_key(priority);
         if key != old {
-            let (place, _) = self.find(id, filter)?;
-            self.move_to(place, key);
+            let (handle, _) = self.find(id, filter)?;
+            self.move_to(handle, key);
         }
         Ok(priority)
     }

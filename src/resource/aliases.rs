@@ -1,4 +1,4 @@
-//! Who has which alias: a session may have many, an alias has one session.
+//! Aliases of sessions: a session may have many, an alias belongs to one session.
 
 use super::{Hold, HoldKind, Resource};
 use crate::id::SessionId;
@@ -10,7 +10,7 @@ use std::panic::Location;
 pub(crate) struct Aliases {
     /// Written by `set` and `remove`; empty when no session has an alias.
     owners: HashMap<Name, Alias>,
-    /// The same by session; an entry goes with the session's last alias.
+    /// The same by session; an entry is removed with the session's last alias.
     by_session: HashMap<u32, Vec<Name>>,
 }
 
@@ -24,13 +24,13 @@ impl Aliases {
         self.owners.get(alias).map(|a| a.session)
     }
 
-    /// Enters an alias that nobody has: the session holds one thing more.
+    /// Enters an alias that no session has. The session gains one reference.
     pub(crate) fn set(&mut self, session: u32, alias: Name, place: &'static Location<'static>) {
         self.by_session.entry(session).or_default().push(alias.clone());
         self.owners.insert(alias, Alias { session, place });
     }
 
-    /// Takes an alias away; true if the session had it and so holds one thing less.
+    /// Removes an alias; returns true if the session had it and so loses one reference.
     #[must_use]
     pub(crate) fn remove(&mut self, session: u32, alias: &str) -> bool {
         if self.resolve(alias) != Some(session) {
@@ -46,19 +46,19 @@ impl Aliases {
         true
     }
 
-    /// The session's aliases, sorted.
+    /// Returns the session's aliases, sorted.
     pub(crate) fn list(&self, session: u32) -> Vec<Name> {
         let mut list = self.by_session.get(&session).cloned().unwrap_or_default();
         list.sort();
         list
     }
 
-    /// Every alias with its session's slot.
+    /// Returns every alias with its session's slot.
     pub(crate) fn all(&self) -> impl Iterator<Item = (&Name, u32)> {
         self.owners.iter().map(|(name, alias)| (name, alias.session))
     }
 
-    /// Forgets a session; says how many things less it holds.
+    /// Removes a session's entries; returns the number of references that it loses.
     #[must_use]
     pub(crate) fn clear(&mut self, session: u32) -> u32 {
         if self.by_session.is_empty() {

@@ -1,4 +1,6 @@
-//! Who awaits the end of which process (POE's pid watchers). Unlike a signal's watcher, each keeps its session alive.
+//! Sessions that wait for the end of a process (POE's pid watchers).
+//!
+//! Unlike a signal's watcher, each keeps its session alive.
 
 use super::{Hold, HoldKind};
 use crate::arg::AnyArg;
@@ -11,19 +13,19 @@ use std::process::ExitStatus;
 pub(crate) struct Awaiter {
     pub(crate) session: u32,
     pub(crate) event: HeldName,
-    /// Puts the event's argument together, around what the watcher gave of its own.
+    /// Builds the event's argument around the watcher's own value.
     pub(crate) arg: Box<dyn FnOnce(u32, Option<ExitStatus>) -> AnyArg>,
     pub(crate) place: &'static Location<'static>,
 }
 
 #[derive(Default)]
 pub(crate) struct Children {
-    /// By process, in the order of their numbers, then in the order in which they were entered.
+    /// By process number, then in the order in which they were entered.
     awaiters: BTreeMap<u32, Vec<Awaiter>>,
 }
 
 impl Children {
-    /// Enters a wait. The one that it replaces comes back; without one the session holds one thing more.
+    /// Enters a wait. Returns the wait that it replaces; without one the session gains one reference.
     #[must_use]
     pub(crate) fn enter(&mut self, pid: u32, awaiter: Awaiter) -> Option<Awaiter> {
         let awaiters = self.awaiters.entry(pid).or_default();
@@ -36,7 +38,7 @@ impl Children {
         }
     }
 
-    /// Removes a wait; the session holds one thing less if there was one.
+    /// Removes a wait; the session loses one reference if there was one.
     #[must_use]
     pub(crate) fn remove(&mut self, pid: u32, session: u32) -> Option<Awaiter> {
         let awaiters = self.awaiters.get_mut(&pid)?;
@@ -48,13 +50,13 @@ impl Children {
         Some(removed)
     }
 
-    /// The process has ended: each of their sessions holds one thing less.
+    /// Removes all waits for a process that has ended: each of their sessions loses one reference.
     #[must_use]
     pub(crate) fn take(&mut self, pid: u32) -> Vec<Awaiter> {
         self.awaiters.remove(&pid).unwrap_or_default()
     }
 
-    /// Forgets a session; says what it held, which is for the caller to drop.
+    /// Removes a session's waits and returns them for the caller to drop.
     #[must_use]
     pub(crate) fn clear(&mut self, session: u32) -> Vec<(u32, Awaiter)> {
         if self.awaiters.is_empty() {
@@ -67,7 +69,7 @@ impl Children {
         removed.collect()
     }
 
-    /// Every process that is awaited, by its number, with who awaits it.
+    /// Returns every wait with the number of its process.
     pub(crate) fn all(&self) -> impl Iterator<Item = (u32, &Awaiter)> {
         let all = self.awaiters.iter();
         all.flat_map(|(pid, awaiters)| awaiters.iter().map(|awaiter| (*pid, awaiter)))
@@ -79,7 +81,7 @@ impl Children {
 }
 
 impl Awaiter {
-    /// How the wait is reported.
+    /// Returns the report of a wait.
     pub(crate) fn hold(&self, pid: u32) -> Hold {
         Hold {
             kind: HoldKind::Process,

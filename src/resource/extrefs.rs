@@ -1,4 +1,4 @@
-//! Reference counts by tag, which programs take to keep a session alive; postbacks are one tag of them.
+//! Reference counts by tag, which programs take to keep a session alive; postbacks are one kind of tag.
 
 use super::{Hold, HoldKind, Resource};
 use crate::id::SessionId;
@@ -8,13 +8,13 @@ use std::panic::Location;
 
 #[derive(Default)]
 pub(crate) struct Extrefs {
-    /// Only sessions that hold a tag stand here: the number of entries decides whether the kernel can be idle.
+    /// Contains only sessions that hold a tag: the number of entries decides whether the kernel can be idle.
     by_session: HashMap<u32, Vec<Tag>>,
     /// The tag that was taken last.
     last: Option<Name>,
 }
 
-/// Whose tag it is: one byte beside the count, where a [`HoldKind`] has words of its own.
+/// The kind of a tag: one byte beside the count, where a [`HoldKind`] needs several words.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum TagKind {
     Refcount,
@@ -38,10 +38,10 @@ struct Tag {
     place: &'static Location<'static>,
 }
 
-/// What a change did to a tag.
+/// The effect of a change on a tag.
 pub(crate) struct Change {
     pub(crate) count: u64,
-    /// The tag appeared or vanished, so that the session holds one thing more or less.
+    /// The tag appeared or vanished, so that the session gains or loses one reference.
     pub(crate) edge: bool,
 }
 
@@ -77,7 +77,7 @@ impl Extrefs {
         Change { count: 1, edge: true }
     }
 
-    /// Lowers a count; nothing if the tag is not held (decision D5: a count does not go below zero).
+    /// Lowers a count; returns `None` if the tag is not held (decision D5: a count does not go below zero).
     #[must_use]
     pub(crate) fn decrement(&mut self, session: u32, kind: TagKind, name: &str) -> Option<Change> {
         let tags = self.by_session.get_mut(&session)?;
@@ -96,12 +96,12 @@ impl Extrefs {
         })
     }
 
-    /// Sessions that hold any tag.
+    /// Returns the number of sessions that hold any tag.
     pub(crate) fn session_count(&self) -> usize {
         self.by_session.len()
     }
 
-    /// Forgets a session; says how many things less it holds.
+    /// Removes a session's tags; returns the number of references that it loses.
     #[must_use]
     pub(crate) fn clear(&mut self, session: u32) -> u32 {
         if self.by_session.is_empty() {

@@ -1,7 +1,7 @@
-//! What sessions hold, one table per kind (POE::Resource).
+//! Tables of what sessions hold, one per kind (POE::Resource).
 //!
-//! A table knows its own kind only: no table sees another, and none counts references. What a change took or released
-//! is what its methods return; the kernel applies it to the one count per session, in `kernel/gc.rs`.
+//! A table knows its own kind only: no table sees another, and none counts references. Its methods return which references
+//! were taken or released; the kernel applies them to the one count per session, in `kernel/gc.rs`.
 
 pub(crate) mod aliases;
 #[cfg(unix)]
@@ -31,43 +31,24 @@ use std::panic::Location;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Hold {
-    /// What sort of thing it is.
+    /// The kind of the reason.
     pub kind: HoldKind,
-    /// Its name: the event, alias, tag or child.
+    /// The name of the event, alias, tag or child.
     pub name: String,
-    /// How many of the same kind, name and place.
+    /// How many have the same kind, name and place.
     pub count: usize,
     /// Where it was taken.
     #[cfg_attr(feature = "serde", serde(serialize_with = "serialize_place"))]
     pub place: &'static Location<'static>,
 }
 
-/// The sorts of things that keep a session alive (law L26).
-///
-/// ```
-/// // How many timers has the session?
-/// use poe::{HoldKind, Kernel, Session, event::START};
-/// use std::time::Duration;
-/// let kernel = Kernel::new();
-/// Session::builder(())
-///     .on(START, |cx, ()| {
-///         for seconds in [1, 2, 3] {
-///             cx.delay_add("tick", Duration::from_secs(seconds), ());
-///         }
-///     })
-///     .create(&kernel)?;
-/// let report = kernel.why_alive();
-/// let holds = &report.sessions[0].holds;
-/// let count = |kind| holds.iter().filter(|hold| hold.kind == kind).map(|hold| hold.count).sum::<usize>();
-/// assert_eq!((count(HoldKind::Timer), count(HoldKind::Wheel)), (3, 0));
-/// # Ok::<(), poe::Error>(())
-/// ```
+/// The kinds of things that keep a session alive (law L26).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum HoldKind {
-    /// An event that waits for it.
+    /// An event that waits for the session.
     Event,
-    /// An event that it sent to another session and that waits there.
+    /// An event from the session that waits for another session.
     SentEvent,
     /// A timer.
     Timer,
@@ -75,11 +56,11 @@ pub enum HoldKind {
     Alias,
     /// A child session.
     Child,
-    /// A reference count by [`refcount_increment`](crate::KernelRef::refcount_increment).
+    /// A reference count of [`refcount_increment`](crate::KernelRef::refcount_increment).
     Refcount,
     /// A postback or callback.
     Postback,
-    /// Spawned work: a future, a stream or a blocking call.
+    /// A spawned future, an attached stream or a blocking call.
     Task,
     /// A wheel.
     Wheel,
@@ -87,15 +68,16 @@ pub enum HoldKind {
     File,
     /// A process whose end is awaited.
     Process,
-    /// It is new: no sweep has looked yet whether anything else keeps it (law L23). In the queue this is POE's event
-    /// `_garbage_collect`, which is the hold's name.
+    /// The session is new: no sweep has tested yet whether anything else keeps it alive (law L23).
+    ///
+    /// In the queue this is POE's event `_garbage_collect`, which is the hold's name.
     #[doc(alias = "_garbage_collect")]
     Creation,
-    /// Something of a [`Resource`] from outside the crate, which says what it is.
+    /// A hold of a [`Resource`] outside the crate, with the name of its kind.
     Other(&'static str),
 }
 
-/// A place as `file:line`.
+/// Serializes a place as `file:line`.
 #[cfg(feature = "serde")]
 pub(crate) fn serialize_place<S: serde::Serializer>(
     place: &&'static Location<'static>,
@@ -104,7 +86,7 @@ pub(crate) fn serialize_place<S: serde::Serializer>(
     serializer.collect_str(&format_args!("{}:{}", place.file(), place.line()))
 }
 
-/// As it prints.
+/// Serializes the text that it prints as.
 #[cfg(feature = "serde")]
 impl serde::Serialize for HoldKind {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -135,7 +117,7 @@ impl fmt::Display for HoldKind {
 impl fmt::Display for Hold {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.kind {
-            // The queue's name for it would only puzzle.
+            // The queue's name for it would confuse the reader.
             HoldKind::Creation => f.write_str("its creation, which no sweep has looked at yet")?,
             kind => write!(f, "{kind} `{}`", self.name)?,
         }
@@ -146,16 +128,16 @@ impl fmt::Display for Hold {
     }
 }
 
-/// A table of things that sessions hold, and that keep them alive: what does it hold, for whom, since where; and let go
-/// of it. (POE::Resource.)
+/// A table of things that sessions hold and that keep them alive (POE::Resource).
 ///
-/// Aliases, reference counts and the like are such tables. One that is written outside the crate is a type of its own,
-/// of which each kernel makes one when it is first asked for ([`Kernel::resource`](crate::Kernel::resource)). Its entries
-/// have a [`SessionHold`](crate::SessionHold) each: by that they keep the session alive, and are seen by
-/// [`why_alive`](crate::Kernel::why_alive) and in a [`Snapshot`](crate::Snapshot). The methods that programs use it by
-/// are an extension trait over [`KernelRef`](crate::KernelRef), [`Kernel`](crate::Kernel), or both, as POE's mix-ins are.
+/// Aliases and reference counts are such tables. A table outside the crate is a type of your own;
+/// each kernel makes one when it is first asked for ([`Kernel::resource`](crate::Kernel::resource)). Each of its entries
+/// has a [`SessionHold`](crate::SessionHold), which keeps the session alive and is shown by
+/// [`why_alive`](crate::Kernel::why_alive) and in a [`Snapshot`](crate::Snapshot). Programs use the table through
+/// an extension trait over [`KernelRef`](crate::KernelRef), [`Kernel`](crate::Kernel), or both, like POE's mix-ins.
 ///
-/// Nothing of the kernel is borrowed while these methods run. A resource must not keep a `Kernel`, which would keep it.
+/// Nothing of the kernel is borrowed while these methods run. A resource must not keep a `Kernel`, because neither would
+/// ever be dropped.
 ///
 /// ```
 /// use poe::{Hold, Kernel, Resource, Session, SessionHold, SessionId, KernelRef, event::START};
@@ -193,10 +175,10 @@ impl fmt::Display for Hold {
 /// ```
 #[doc(alias = "POE::Resource")]
 pub trait Resource: 'static {
-    /// Appends what a session holds here: an entry each, or one for several of the same name and place.
+    /// Appends the things that a session holds here: an entry each, or one for several with the same name and place.
     fn holds(&self, session: SessionId, holds: &mut Vec<Hold>);
 
-    /// Lets go of all that a session holds here, because it is at its end: its `_stop` has run.
+    /// Releases everything that a session holds here, after its `_stop` has run.
     fn clear(&self, session: SessionId) {
         let _ = session;
     }

@@ -1,21 +1,21 @@
-//! What resources written outside the crate hold sessions by: only how often, and since where. What it is, they know.
+//! Holds of resources written outside the crate: only their number and places. The resource knows the rest.
 
 use std::collections::HashMap;
 use std::panic::Location;
 
 #[derive(Default)]
 pub(crate) struct Outside {
-    /// An entry for each hold that stands; only sessions that are held stand here.
+    /// An entry for each hold; only sessions that are held have one.
     by_session: HashMap<u32, Vec<&'static Location<'static>>>,
 }
 
 impl Outside {
-    /// The session holds one thing more.
+    /// Enters a hold. The session gains one reference.
     pub(crate) fn take(&mut self, session: u32, place: &'static Location<'static>) {
         self.by_session.entry(session).or_default().push(place);
     }
 
-    /// True if the session was held from there, and so holds one thing less.
+    /// Returns true if the session had a hold from this place, and so loses one reference.
     #[must_use]
     pub(crate) fn release(&mut self, session: u32, place: &'static Location<'static>) -> bool {
         let Some(places) = self.by_session.get_mut(&session) else {
@@ -31,7 +31,7 @@ impl Outside {
         true
     }
 
-    /// Where the session's holds were taken.
+    /// Returns where the session's holds were taken.
     pub(crate) fn places(&self, session: u32) -> Vec<&'static Location<'static>> {
         self.by_session.get(&session).cloned().unwrap_or_default()
     }
@@ -40,10 +40,10 @@ impl Outside {
         self.by_session.is_empty()
     }
 
-    /// Forgets a session; says how many things less it holds.
+    /// Removes a session's holds; returns the number of references that it loses.
     #[must_use]
     pub(crate) fn clear(&mut self, session: u32) -> u32 {
-        // Looking for it would cost a hash, which most sessions can be spared.
+        // A lookup would cost a hash, which most sessions can do without.
         if self.by_session.is_empty() {
             return 0;
         }

@@ -1,7 +1,10 @@
-//! The sessions: a slab of records, the tree they form, their reference counts, and who may have to be collected.
+//! The sessions: a slab of records, their tree, their reference counts, and the list of sessions to collect.
 //!
-//! Slot 0 is the kernel, root of the tree. A record is reused, a serial never, so an identifier is checked by one
+//! Slot 0 is the kernel, root of the tree. A record is reused, a serial never, so an identifier is checked with one
 //! comparison. The object behind a session is a type parameter: this table knows nothing of kinds of sessions.
+//!
+//! A session whose count falls to zero is *marked*: the next sweep tests it. A mark does not decide anything, because the
+//! count may rise again before the sweep.
 
 use super::{Hold, HoldKind, Resource};
 use crate::error::OnFailure;
@@ -15,7 +18,7 @@ const NONE: u32 = u32::MAX;
 pub(crate) struct Record<O> {
     /// `u64::MAX` in a free record; 0 for the kernel.
     serial: u64,
-    /// Everything that keeps it alive, added up. Events count once each.
+    /// The sum of all references that keep it alive. Events count once each.
     refs: u32,
     parent: u32,
     /// Children form a list from the oldest to the youngest.
@@ -25,19 +28,19 @@ pub(crate) struct Record<O> {
     younger: u32,
     /// When `refs` last became zero, by the table's own counter; the sweep goes from the latest back (law L29).
     mark: u64,
-    /// Stands in the list of the marked.
+    /// The session is in the list of marked sessions.
     marked: bool,
-    /// Its `_stop` is under way, or over.
+    /// Its `_stop` is running, or has run.
     pub(crate) stopping: bool,
-    /// … and a `stop` of everything has found it so. It still speaks for itself in handlers that are called from now on.
+    /// A `stop_all` found it during its `_stop`. In handlers that are called from now on it is still a sender.
     pub(crate) passed_over: bool,
-    /// Its first `_start` is under way, so that its parent has not heard of it.
+    /// Its first `_start` is running, so its parent was not told of it yet.
     pub(crate) starting: bool,
     /// Its own policy for failures; without one it has its nearest ancestor's.
     pub(crate) on_failure: Option<OnFailure>,
     /// The head of its list of timers, which the queue links.
     pub(crate) first_timer: Option<HeapId>,
-    /// Gone (`None`) once the session is freed.
+    /// `None` once the session is freed.
     object: Option<O>,
     place: &'static Location<'static>,
 }
@@ -45,12 +48,12 @@ pub(crate) struct Record<O> {
 pub(crate) struct Sessions<O> {
     records: Vec<Record<O>>,
     free: Vec<u32>,
-    /// Sessions alive, the kernel not counted.
+    /// Sessions alive, without the kernel.
     count: usize,
     next_serial: u64,
     marks: Vec<u32>,
     mark: u64,
-    /// A mark that is not made yet (0 for none), and whose.
+    /// A mark that is not made yet (0 for none), and its session.
     dated: u64,
     dated_slot: u32,
     dated_serial: u64,
@@ -58,7 +61,7 @@ pub(crate) struct Sessions<O> {
 }
 
 impl<O: Clone> Sessions<O> {
-    /// A table with the kernel's record in slot 0.
+    /// Makes a table with the kernel's record in slot 0.
     #[track_caller]
     pub(crate) fn new(kernel: u32) -> Self {
         let mut table = Sessions {
@@ -99,7 +102,7 @@ impl<O: Clone> Sessions<O> {
         }
     }
 
-    /// Enters a session as the youngest child of `parent`, which holds one thing more; it is marked, since nothing holds it.
+    /// Enters a session as the youngest child of `parent`, which gains one reference; it is marked, since nothing holds it.
     pub(crate) fn allocate(&mut self, parent: u32, object: O, place: &'static Location<'static>) -> SessionId {
         let serial = self.next_serial;
         self.next_serial += 1;
@@ -126,7 +129,7 @@ impl<O: Clone> Sessions<O> {
         }
     }
 
-    /// Frees a record that has no children and hands out its object, whose drop is user code.
+    /// Frees a record that has no children and returns its object, whose drop is user code.
     #[must_use]
     pub(crate) fn free(&mut self, slot: u32) -> Option<O> {
         self.orphan(slot);
@@ -139,7 +142,7 @@ impl<O: Clone> Sessions<O> {
         object
     }
 
-    /// Takes a session from its parent, if it has one yet, which holds one thing less.
+    /// Removes a session from its parent, if it has one yet; the parent loses one reference.
     pub(crate) fn orphan(&mut self, slot: u32) {
         let (parent, older, younger) = {
             let r = &self.records[slot as usize];
@@ -192,14 +195,14 @@ impl<O: Clone> Sessions<O> {
         &mut self.records[slot as usize]
     }
 
-    /// The slot behind an identifier, if its session is alive (the kernel always is).
+    /// Returns the slot of an identifier, if its session is alive (the kernel always is).
     #[inline]
     pub(crate) fn resolve(&self, id: SessionId) -> Option<u32> {
         let record = self.records.get(id.slot as usize)?;
         (record.serial == id.serial && id.kernel == self.kernel).then_some(id.slot)
     }
 
-    /// The identifier behind a serial number, by looking at all of them.
+    /// Returns the identifier with a serial number; searches all sessions.
     pub(crate) fn find(&self, serial: u64) -> Option<SessionId> {
         let slot = self.records.iter().position(|r| r.serial == serial)?;
         Some(self.id(slot as u32))
@@ -214,7 +217,7 @@ impl<O: Clone> Sessions<O> {
         }
     }
 
-    /// The object of a session that is alive.
+    /// Returns the object of a session that is alive.
     #[inline]
     pub(crate) fn object_of(&self, id: SessionId) -> Option<O> {
         let record = self.records.get(id.slot as usize)?;
@@ -233,7 +236,7 @@ impl<O: Clone> Sessions<O> {
         self.records[slot as usize].place
     }
 
-    /// Sessions alive, the kernel not counted.
+    /// Returns the number of sessions alive, without the kernel.
     pub(crate) fn count(&self) -> usize {
         self.count
     }
@@ -243,7 +246,7 @@ impl<O: Clone> Sessions<O> {
         (parent != NONE).then_some(parent)
     }
 
-    /// The children, oldest first.
+    /// Returns the children, oldest first.
     pub(crate) fn children(&self, slot: u32) -> impl Iterator<Item = u32> {
         let mut at = self.records[slot as usize].oldest;
         std::iter::from_fn(move || {
@@ -256,17 +259,17 @@ impl<O: Clone> Sessions<O> {
         })
     }
 
-    /// All sessions but the kernel, in slot order.
+    /// Returns all sessions but the kernel, in slot order.
     pub(crate) fn slots(&self) -> impl Iterator<Item = u32> {
         (1..self.records.len() as u32).filter(|s| self.records[*s as usize].serial != u64::MAX)
     }
 
-    /// Bytes that the table takes.
+    /// Returns the bytes of memory that the table uses.
     pub(crate) fn memory_size(&self) -> usize {
         self.records.capacity() * self.record_size()
     }
 
-    /// Bytes of one session's record.
+    /// Returns the size of one session's record in bytes.
     pub(crate) fn record_size(&self) -> usize {
         size_of::<Record<O>>()
     }
@@ -275,7 +278,7 @@ impl<O: Clone> Sessions<O> {
         self.records[slot as usize].refs
     }
 
-    /// A queued event holds its receiver, and its sender if that is another.
+    /// Adds the references of a queued event: to its receiver, and to its sender if that is another session.
     #[inline]
     pub(crate) fn hold_ends(&mut self, to: u32, from: u32) {
         self.records[to as usize].refs += 1;
@@ -284,10 +287,12 @@ impl<O: Clone> Sessions<O> {
         }
     }
 
-    /// The same for a sender by its parts, in whose place the kernel sends if it is gone; gives the sender's slot. One that
-    /// `stop` has found in its `_stop` is asked whether it still speaks for itself.
+    /// Adds the same references for a sender given in parts, and returns the sender's slot.
+    ///
+    /// If the sender is gone the kernel is the sender. A session that `stop_all` has found in its `_stop` is the sender if `speaks`
+    /// returns true.
     #[inline(always)]
-    pub(crate) fn hold_pair(&mut self, to: u32, from: u32, from_serial: u64, speaks: impl FnOnce() -> bool) -> u32 {
+    pub(crate) fn retain_both(&mut self, to: u32, from: u32, from_serial: u64, speaks: impl FnOnce() -> bool) -> u32 {
         let sender = &self.records[from as usize];
         let itself = sender.serial == from_serial && (!sender.passed_over || speaks());
         let from = if itself { from } else { KERNEL };
@@ -295,7 +300,7 @@ impl<O: Clone> Sessions<O> {
         from
     }
 
-    /// The same for an event to oneself; `None` if the session is gone.
+    /// Adds the reference of an event to oneself; `None` if the session is gone.
     #[inline]
     pub(crate) fn hold_self(&mut self, id: SessionId) -> Option<u32> {
         let record = &mut self.records[id.slot as usize];
@@ -306,9 +311,10 @@ impl<O: Clone> Sessions<O> {
         Some(id.slot)
     }
 
-    /// Takes an event out for dispatch: gives back what it held, and says who handles it. Where that was the last that
-    /// held the receiver, its mark is only dated here, and made once its handler has returned without finding anything
-    /// to live for: a session that posts to itself would be marked by every event.
+    /// Takes an event out for dispatch: releases its references, and returns the session that handles it.
+    ///
+    /// If that was the last reference to the receiver, its mark is only dated here, and made once its handler has returned without
+    /// giving it another: a session that posts to itself would be marked with every event.
     #[inline(always)]
     pub(crate) fn take_event(&mut self, to: u32, from: u32) -> (Option<O>, SessionId) {
         self.confirm_mark();
@@ -333,8 +339,8 @@ impl<O: Clone> Sessions<O> {
         (object, session)
     }
 
-    /// Makes the mark that the last event of the loop has left dated, if its session is still there, nothing holds it, and
-    /// it has no later mark. To be called when no handler runs.
+    /// Makes the mark that the last event of the loop has dated, if its session still exists, nothing holds it, and
+    /// it has no later mark. Must be called when no handler runs.
     #[inline]
     fn confirm_mark(&mut self) {
         if self.dated != 0 {
@@ -349,7 +355,7 @@ impl<O: Clone> Sessions<O> {
     #[cold]
     fn mark_as_of(&mut self, date: u64) {
         let record = &mut self.records[self.dated_slot as usize];
-        // It may stand in the list by an older mark, which no longer counts.
+        // It may be in the list with an older mark, which no longer counts.
         record.mark = record.mark.max(date);
         if !record.marked {
             record.marked = true;
@@ -357,7 +363,7 @@ impl<O: Clone> Sessions<O> {
         }
     }
 
-    /// Gives back what a queued event held, the receiver first, as POE does.
+    /// Releases the references of a queued event, the receiver's first, as POE does.
     #[inline]
     pub(crate) fn release_ends(&mut self, to: u32, from: u32) {
         self.release(to);
@@ -366,13 +372,13 @@ impl<O: Clone> Sessions<O> {
         }
     }
 
-    /// One thing more keeps it alive. A mark from before is undone by this: the sweep looks at the count.
+    /// Adds a reference. An earlier mark has no effect then: the sweep tests the count.
     #[inline]
     pub(crate) fn hold(&mut self, slot: u32) {
         self.records[slot as usize].refs += 1;
     }
 
-    /// One thing less; at zero it is marked for the next sweep.
+    /// Releases a reference; at zero the session is marked for the next sweep.
     #[inline]
     pub(crate) fn release(&mut self, slot: u32) {
         self.release_many(slot, 1);
@@ -406,8 +412,8 @@ impl<O: Clone> Sessions<O> {
         }
     }
 
-    /// Whether a sweep has something to do, after wiping marks that were taken back: two sessions that post to each
-    /// other are marked by every event.
+    /// Whether a sweep has something to do. Removes marks that have no effect any more: two sessions that post to each
+    /// other are marked with every event.
     #[inline]
     pub(crate) fn settle_marks(&mut self) -> bool {
         self.confirm_mark();
@@ -429,7 +435,7 @@ impl<O: Clone> Sessions<O> {
         !self.marks.is_empty()
     }
 
-    /// Empties the list of the marked into `round`: those that nothing holds, the last marked first.
+    /// Moves the marked sessions that nothing holds into `round`, the last marked first.
     pub(crate) fn take_marked(&mut self, round: &mut Vec<SessionId>) {
         if let [slot] = self.marks[..] {
             self.marks.clear();

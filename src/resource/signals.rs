@@ -1,4 +1,4 @@
-//! Who watches which signal. Watching keeps nobody alive (law L27), so nothing here is counted.
+//! Watchers of signals. A watcher keeps no session alive (law L27), so nothing here is counted.
 
 use crate::arg::AnyArg;
 use crate::name::{HeldName, Name, signal_name};
@@ -9,7 +9,7 @@ use std::rc::Rc;
 ///
 /// It is terminal, like `TERM`, but no signal of the operating system maps to it, and watching it installs no handler. The
 /// components watch it: they stop listening, write what is buffered, and end. A session that has work to finish watches it
-/// too, and calls [`sig_handled`](crate::KernelRef::sig_handled). A tree in which nobody handles it is stopped.
+/// too, and calls [`sig_handled`](crate::KernelRef::sig_handled). A tree in which no session handles it is stopped.
 ///
 /// ```
 /// use poe::{Event, KERNEL_SHUTDOWN, Kernel, Session, Signal, event::{START, STOP}};
@@ -35,58 +35,23 @@ use std::rc::Rc;
 /// ```
 pub const KERNEL_SHUTDOWN: &str = "KERNEL_SHUTDOWN";
 
-/// What the kernel does with the sessions that a signal touched (POE's SIGTYPE).
-///
-/// ```
-/// use poe::{Kernel, Session, Signal, SignalClass, event::{START, STOP}};
-/// # tokio_test::block_on(async {
-/// let kernel = Kernel::new();
-/// Session::builder(Vec::new())
-///     .on(START, |cx, ()| -> poe::HandlerResult {
-///         for signal in ["my own", "TERM", "UIDESTROY"] {
-///             cx.sig(signal, "asked");
-///             cx.signal(cx.session_id(), signal, ())?;
-///         }
-///         cx.yield_to("afterwards", ());
-///         Ok(())
-///     })
-///     .on("asked", |cx, signal: Signal| {
-///         cx.heap.push(SignalClass::of(signal.name()));
-///         cx.sig_handled(); // which saves it from TERM alone
-///     })
-///     .on("afterwards", |_, ()| unreachable!("UIDESTROY has stopped the session"))
-///     .on(STOP, |cx, ()| {
-///         use SignalClass::{Benign, NonMaskable, Terminal};
-///         assert_eq!(*cx.heap, [Benign, Terminal, NonMaskable]);
-///     })
-///     .create(&kernel)?;
-/// kernel.run().await
-/// # }).unwrap();
-/// ```
+/// The effect of a signal on the sessions that it reached (POE's SIGTYPE).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
 #[non_exhaustive]
 pub enum SignalClass {
-    /// Stops nobody.
+    /// Stops no session.
     #[doc(alias = "SIGTYPE_BENIGN")]
     Benign,
-    /// Stops every session that it touched, unless one of their handlers called `sig_handled`.
+    /// Stops every session that it reached, unless one of their handlers called `sig_handled`.
     #[doc(alias = "SIGTYPE_TERMINAL")]
     Terminal,
-    /// Stops every session that it touched.
+    /// Stops every session that it reached.
     #[doc(alias = "SIGTYPE_NONMASKABLE")]
     NonMaskable,
 }
 
 impl SignalClass {
-    /// The class of a signal by its name; one of the system has the same with and without `SIG`.
-    ///
-    /// ```
-    /// use poe::SignalClass;
-    /// assert_eq!(SignalClass::of("TERM"), SignalClass::Terminal);
-    /// assert_eq!(SignalClass::of("SIGTERM"), SignalClass::Terminal);
-    /// assert_eq!(SignalClass::of("ZOMBIE"), SignalClass::NonMaskable);
-    /// assert_eq!(SignalClass::of("my own"), SignalClass::Benign);
-    /// ```
+    /// Returns the class of a signal; system signals may be given with or without `SIG`.
     #[must_use]
     pub fn of(signal: &str) -> Self {
         match signal_name(signal) {
@@ -113,7 +78,7 @@ pub(crate) struct Signals {
 }
 
 impl Signals {
-    /// Sets or replaces; the old watcher comes back, so that its argument is dropped by the caller.
+    /// Sets or replaces a watcher; returns the old one, so that the caller drops its argument.
     #[must_use]
     pub(crate) fn watch(&mut self, session: u32, signal: &str, watcher: Watcher) -> Option<Watcher> {
         let name = match self.watchers.get_key_value(signal) {
@@ -145,12 +110,12 @@ impl Signals {
         self.watchers.contains_key(signal)
     }
 
-    /// The watchers of a signal as they stand now: dispatch works on this snapshot (law L48).
+    /// Returns the present watchers of a signal; the dispatch works on this copy (law L48).
     pub(crate) fn watchers(&self, signal: &str) -> HashMap<u32, Watcher> {
         self.watchers.get(signal).cloned().unwrap_or_default()
     }
 
-    /// Every watcher: its session, its signal, and the event that the signal becomes.
+    /// Returns every watcher: its session, its signal, and the event that the signal becomes.
     pub(crate) fn all(&self) -> impl Iterator<Item = (u32, &Name, Name)> {
         let watchers = self.watchers.iter();
         watchers.flat_map(|(signal, sessions)| {
@@ -159,7 +124,7 @@ impl Signals {
         })
     }
 
-    /// Forgets a session; its watchers come back to be dropped by the caller.
+    /// Removes a session's watchers and returns them for the caller to drop.
     #[must_use]
     pub(crate) fn clear(&mut self, session: u32) -> Vec<Watcher> {
         if self.by_session.is_empty() {

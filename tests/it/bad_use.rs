@@ -198,10 +198,7 @@ async fn an_answer_of_another_type_names_both() {
         .unwrap();
     let error = kernel.call(id, COUNT, 7).unwrap_err();
     assert!(error.is_wrong_answer());
-    assert_eq!(
-        error.to_string(),
-        "cannot call `count`: the answer is `&str`, not `u64`"
-    );
+    assert_eq!(error.to_string(), "cannot call `count`: the reply is `&str`, not `u64`");
 }
 
 #[tokio::test(start_paused = true)]
@@ -293,6 +290,31 @@ async fn a_session_without_start_says_where() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_session_is_not_created_during_a_shutdown() {
+    let kernel = testing::kernel();
+    let refused = Rc::new(Cell::new(false));
+    let seen = Rc::clone(&refused);
+    Session::builder(())
+        .on(START, |cx, ()| {
+            cx.sig(poe::KERNEL_SHUTDOWN, "asked to end");
+            cx.alias_set("server")
+        })
+        .on("asked to end", move |cx, _: Signal| {
+            let error = Session::builder(()).on(START, |_, ()| ()).create_in(cx).unwrap_err();
+            assert!(error.is_shutting_down());
+            assert_eq!(
+                error.to_string(),
+                "the kernel is shutting down and creates no new sessions"
+            );
+            seen.set(true);
+        })
+        .create(&kernel)
+        .unwrap();
+    assert!(kernel.shutdown(Duration::from_secs(5)).await.is_clean());
+    assert!(refused.get());
+}
+
+#[tokio::test(start_paused = true)]
 async fn run_beside_run_is_refused_and_harms_nothing() {
     let kernel = testing::kernel();
     Session::builder(())
@@ -304,7 +326,10 @@ async fn run_beside_run_is_refused_and_harms_nothing() {
     first.unwrap();
     for error in [second.unwrap_err(), third.unwrap_err()] {
         assert!(error.is_already_running());
-        assert_eq!(error.to_string(), "the kernel is running already: `run` inside `run`");
+        assert_eq!(
+            error.to_string(),
+            "the kernel is already running: `run` was called inside `run`"
+        );
     }
     testing::assert_no_leaks(&kernel);
 }
@@ -355,7 +380,7 @@ async fn what_runs_handlers_is_busy_through_a_cloned_kernel_inside_a_handler() {
         assert!(error.is_busy());
         assert_eq!(
             error.to_string(),
-            "cannot call `count`: the kernel is running a handler: call by the handler's context"
+            "cannot call `count`: the kernel is running a handler: call through the handler's context"
         );
         assert_eq!(error.into_arg(), Some(7));
 
@@ -366,7 +391,7 @@ async fn what_runs_handlers_is_busy_through_a_cloned_kernel_inside_a_handler() {
         assert!(error.is_busy());
         assert_eq!(
             error.to_string(),
-            "the kernel is running a handler: creating a session runs handlers at once, \
+            "the kernel is running a handler: creating a session calls handlers, \
              so it must go through that handler's context"
         );
 
@@ -374,7 +399,7 @@ async fn what_runs_handlers_is_busy_through_a_cloned_kernel_inside_a_handler() {
         assert!(error.is_busy());
         assert_eq!(
             error.to_string(),
-            "the kernel is running a handler: stop runs handlers at once, so it must go through that handler's context"
+            "the kernel is running a handler: stop calls handlers, so it must go through that handler's context"
         );
 
         // What only queues is welcome, and so is the context's own way.

@@ -8,7 +8,7 @@ use crate::kernel::gc::log_elsewhere;
 use crate::kernel::signal::Raised;
 use crate::kernel::{Core, Die, Frame, Invoked, Kernel, Target};
 use crate::name::{Key, Name, NameIdx};
-use crate::queue::lanes::Entry;
+use crate::queue::event_queue::Entry;
 use std::panic::Location;
 use std::rc::Rc;
 use tracing::level_filters::LevelFilter;

@@ -6,7 +6,7 @@ use super::letter::{Letter, Post};
 use crate::arg::AnyArg;
 use crate::bridge::clock::SendClock;
 use crate::bridge::mailbox::{Door, Mailbox, Refusal};
-use crate::bridge::wake::Shared;
+use crate::bridge::wake::WakeState;
 use crate::error::{CallErrorKind, PostErrorKind, drop_quietly, quietly};
 use crate::kernel::Core;
 use crate::kernel::dispatch::discard;
@@ -21,7 +21,7 @@ pub(crate) struct Inbox {
 }
 
 impl Inbox {
-    pub(crate) fn new(shared: Arc<Shared>, capacity: usize, clock: SendClock, kernel: u32) -> Arc<Self> {
+    pub(crate) fn new(shared: Arc<WakeState>, capacity: usize, clock: SendClock, kernel: u32) -> Arc<Self> {
         Arc::new(Inbox {
             mailbox: Mailbox::new(shared, capacity),
             clock,

@@ -6,7 +6,7 @@ use super::state::At;
 use super::{Mode, Part, Step};
 use crate::arg::AnyArg;
 use crate::kernel::Core;
-use crate::queue::lanes::{Generation, Next};
+use crate::queue::event_queue::{Generation, Next};
 use crate::resource::sessions::KERNEL;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
@@ -65,7 +65,7 @@ impl Core {
         self.shared.unregister();
         self.refresh_watching();
         let _polling = Polling::enter(self);
-        self.clock.glance();
+        self.clock.refresh_coarse();
         self.run.pace.begin(self);
         if self.run.is_paused() && !self.end_pause() {
             return Poll::Ready(Step::Yield);
@@ -298,9 +298,9 @@ impl Core {
             return None;
         }
         // The posts of the generation that has just ended have looked at the clock, if a timer was pending.
-        let now = self.clock.reached_as_seen(queue.next_due());
+        let now = self.clock.now_if_due_cached(queue.next_due());
         // A timer that this generation's handlers set in the past belongs to it, so its time is never "none".
-        let now = now.unwrap_or_else(|| self.clock.passed());
+        let now = now.unwrap_or_else(|| self.clock.last());
         Some(queue.generation(now))
     }
 
@@ -400,14 +400,14 @@ impl Core {
             let now = if next == u64::MAX {
                 None
             } else {
-                self.clock.reached(next)
+                self.clock.now_if_due(next)
             };
-            return Some(now.unwrap_or_else(|| self.clock.passed()));
+            return Some(now.unwrap_or_else(|| self.clock.last()));
         }
         if next == u64::MAX {
             return None;
         }
-        self.clock.reached(next)
+        self.clock.now_if_due(next)
     }
 
     #[inline]

@@ -3,7 +3,7 @@
 use super::guests::Guests;
 use super::pace::Pace;
 use crate::kernel::shutdown::Shutdown;
-use crate::queue::lanes::Generation;
+use crate::queue::event_queue::Generation;
 use std::cell::{Cell, RefCell};
 use std::task::Waker;
 

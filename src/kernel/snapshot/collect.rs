@@ -9,7 +9,7 @@ use super::data::{
 use super::why_alive::SessionHolds;
 use crate::id::SessionId;
 use crate::name::NameIdx;
-use crate::queue::lanes::{Post, Waiting};
+use crate::queue::event_queue::{Post, Waiting};
 use crate::resource::{Hold, HoldKind};
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;

@@ -1,7 +1,7 @@
 //! The table of a kernel's tasks: whose each is, and which are to be polled.
 
 use super::{Purpose, Task};
-use crate::bridge::wake::{Shared, TaskWaker};
+use crate::bridge::wake::{TaskWaker, WakeState};
 use crate::id::{SessionId, TaskId};
 use crate::resource::{Hold, HoldKind, Resource};
 use std::cell::{Cell, RefCell};
@@ -14,7 +14,7 @@ use std::task::{Wake, Waker};
 pub(crate) struct Tasks {
     /// The kernel's, for the identifiers.
     tag: u32,
-    shared: Arc<Shared>,
+    shared: Arc<WakeState>,
     pub(super) slots: RefCell<Vec<Option<Slot>>>,
     /// The youngest task of each session, by the session's slot: whoever ends must not look through the tasks of all.
     youngest: RefCell<Vec<u32>>,
@@ -72,7 +72,7 @@ fn key(slot: u32, serial: NonZeroU64) -> u64 {
 }
 
 impl Tasks {
-    pub(crate) fn new(shared: Arc<Shared>, tag: u32) -> Self {
+    pub(crate) fn new(shared: Arc<WakeState>, tag: u32) -> Self {
         Tasks {
             tag,
             shared,

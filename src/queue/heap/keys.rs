@@ -1,21 +1,21 @@
-//! The heap's keys, and the places where they stand.
+//! The heap's keys, and their positions.
 
 use super::{HeapId, TimerHeap};
 
 impl<T> TimerHeap<T> {
     #[inline]
     pub(super) fn root(&self) -> Option<u128> {
-        // The first line outlives its keys, so the length does not follow from it.
+        // The first line stays when its keys are gone, so the length does not follow from it.
         if self.len == 0 { None } else { Some(self.key(ROOT)) }
     }
 
     #[inline]
-    pub(super) fn key(&self, place: usize) -> u128 {
-        self.lines[place / LANES].0[place % LANES]
+    pub(super) fn key(&self, position: usize) -> u128 {
+        self.lines[position / LANES].0[position % LANES]
     }
 
     #[inline]
-    pub(super) fn place_of(&self, slot: u32) -> usize {
+    pub(super) fn position_of(&self, slot: u32) -> usize {
         self.links[slot as usize] as usize
     }
 
@@ -42,40 +42,40 @@ impl<T> TimerHeap<T> {
     }
 
     #[inline]
-    fn set_key(&mut self, place: usize, key: u128) {
-        self.lines[place / LANES].0[place % LANES] = key;
-        self.links[slot_of(key)] = place as u32;
+    fn set_key(&mut self, position: usize, key: u128) {
+        self.lines[position / LANES].0[position % LANES] = key;
+        self.links[slot_of(key)] = position as u32;
     }
 
-    /// Puts a key at a place whose own key is gone, or further up or down.
+    /// Stores a key at a position whose own key is gone, or further up or down.
     #[inline]
-    pub(super) fn sift(&mut self, place: usize, key: u128) {
-        if place > ROOT && key < self.key(parent(place)) {
-            self.sift_up(place, key);
+    pub(super) fn sift(&mut self, position: usize, key: u128) {
+        if position > ROOT && key < self.key(parent(position)) {
+            self.sift_up(position, key);
         } else {
-            self.sift_down(place, key);
+            self.sift_down(position, key);
         }
     }
 
     #[inline]
-    pub(super) fn sift_up(&mut self, mut place: usize, key: u128) {
-        while place > ROOT {
-            let above = parent(place);
+    pub(super) fn sift_up(&mut self, mut position: usize, key: u128) {
+        while position > ROOT {
+            let above = parent(position);
             let other = self.key(above);
             if other <= key {
                 break;
             }
-            self.set_key(place, other);
-            place = above;
+            self.set_key(position, other);
+            position = above;
         }
-        self.set_key(place, key);
+        self.set_key(position, key);
     }
 
     #[inline]
-    pub(super) fn sift_down(&mut self, mut place: usize, key: u128) {
+    pub(super) fn sift_down(&mut self, mut position: usize, key: u128) {
         // Past the last line there are no children, and in it the lanes without a key stop the
         // descent by themselves.
-        while let Some(Line(lanes)) = self.lines.get(child_line(place)) {
+        while let Some(Line(lanes)) = self.lines.get(child_line(position)) {
             let low = usize::from(lanes[1] < lanes[0]);
             let high = 2 + usize::from(lanes[3] < lanes[2]);
             let lane = if lanes[high] < lanes[low] { high } else { low };
@@ -83,32 +83,32 @@ impl<T> TimerHeap<T> {
             if other >= key {
                 break;
             }
-            self.set_key(place, other);
-            place = child_line(place) * LANES + lane;
+            self.set_key(position, other);
+            position = child_line(position) * LANES + lane;
         }
-        self.set_key(place, key);
+        self.set_key(position, key);
     }
 
-    /// Takes away the last leaf, which the caller is to put where a key is gone, unless it is that
+    /// Removes the last leaf and returns its key, which the caller stores where a key is gone, unless it is that
     /// key itself.
     #[inline]
     pub(super) fn take_last(&mut self) -> u128 {
         self.len -= 1;
-        let place = self.len + ROOT;
-        let lane = &mut self.lines[place / LANES].0[place % LANES];
+        let position = self.len + ROOT;
+        let lane = &mut self.lines[position / LANES].0[position % LANES];
         let key = std::mem::replace(lane, NO_KEY);
-        // The first line stays, though the first lanes of it are never used.
-        self.lines.truncate((place + ROOT) / LANES);
+        // The first line stays, though its first lanes are never used.
+        self.lines.truncate((position + ROOT) / LANES);
         key
     }
 
-    /// The 32 bits that stand for an order of arrival in a key.
+    /// Returns the 32 bits that stand for an order of arrival in a key.
     #[inline]
     pub(super) fn sequence(&mut self, order: u64) -> u32 {
         u32::try_from(order.wrapping_sub(self.base)).unwrap_or_else(|_| self.renumber(order))
     }
 
-    /// Numbers the keys from 0 in the order in which they stand, and returns the next number, for
+    /// Numbers the keys from 0 in their present order, and returns the next number, for
     /// `order`.
     #[cold]
     fn renumber(&mut self, order: u64) -> u32 {
@@ -148,21 +148,23 @@ pub(super) fn slot_of(key: u128) -> usize {
 }
 
 #[inline]
-fn parent(place: usize) -> usize {
-    place / LANES + 2
+fn parent(position: usize) -> usize {
+    position / LANES + 2
 }
 
 #[inline]
-fn child_line(place: usize) -> usize {
-    place - 2
+fn child_line(position: usize) -> usize {
+    position - 2
 }
 
 /// Children of a node, and keys in a line.
 pub(super) const LANES: usize = 4;
 
-/// The place of the root. A place is a lane counted from the start of the first line; with the root
-/// in lane 3, the children of the node at place p are exactly line p - 2.
+/// The position of the root.
+///
+/// A position is a lane counted from the start of the first line; with the root
+/// in lane 3, the children of the node at position p are exactly line p - 2.
 pub(super) const ROOT: usize = 3;
 
-/// No key is as great, because no slot has this number.
+/// Greater than every key, because no slot has this number.
 const NO_KEY: u128 = u128::MAX;

@@ -1,18 +1,18 @@
-//! The lane of the event queue for what is due later: a heap that can also forget.
+//! The timers' lane of the event queue: an indexed heap from which items can be removed.
 //!
-//! An item goes in with the time it is due and its order of arrival, and comes out earliest first;
-//! among equals the one that arrived first goes first. [`HeapId`] names it in between, to look at
-//! it, to move it, or to take it out. The queue calls this module; nothing here reads a clock, and
-//! nothing here runs or drops an item: whatever leaves the heap is returned.
+//! An item enters with its due time and its order of arrival, and leaves earliest first;
+//! among equals the one that arrived first leaves first. A [`HeapId`] names it in between, to look at
+//! it, to move it, or to remove it. The queue calls this module; nothing here reads a clock, and
+//! nothing here runs or drops an item: every removed item is returned.
 //!
 //! The layout is made for the cache. A key is one `u128`: due time, a 32-bit sequence, slot. One
-//! comparison orders two keys, and the four children of a node fill one cache line. The items stand
-//! still in a table of slots beside the heap, with a table that tells where in the heap each slot's
-//! key is, so that removing or moving an item is a sift of a level or two and leaves no tombstone.
+//! comparison orders two keys, and the four children of a node fill one cache line. The items stay
+//! in place in a table of slots beside the heap, with a table of the position of each slot's
+//! key, so that removing or moving an item is a sift of a level or two and leaves no tombstone.
 //!
-//! What it trades away: the sequence has 32 bits where an order of arrival has 64, so that about
+//! The price: the sequence has 32 bits where an order of arrival has 64, so about
 //! every four thousand million arrivals the keys are numbered anew, which costs one sort; and as an
-//! id holds its slot, an item cannot be moved down the table of slots, so that one that stays in a
+//! ID holds its slot, an item cannot be moved down the table of slots, so one that stays in a
 //! high slot keeps the memory below it.
 
 mod keys;
@@ -24,7 +24,7 @@ use keys::{LANES, Line, ROOT, due_of, pack, slot_of};
 use slots::{Slot, Vacant};
 use std::num::NonZeroU64;
 
-/// Items by due time, then by order of arrival, each within reach by its id.
+/// Items by due time, then by order of arrival, each reachable by its ID.
 ///
 /// Time is in nanoseconds since an origin that the caller chooses.
 pub(crate) struct TimerHeap<T> {
@@ -34,9 +34,9 @@ pub(crate) struct TimerHeap<T> {
     lines: Vec<Line>,
     /// The number of keys, and of filled slots.
     len: usize,
-    /// The items. An id is a slot here and the serial in it, which is not used twice.
+    /// The items. An ID is a slot here and the serial in it, which is never used twice.
     slots: Vec<Slot<T>>,
-    /// As long as `slots`. For a filled slot, the place of its key among the lanes; for a vacant
+    /// As long as `slots`. For a filled slot, the position of its key among the lanes; for a vacant
     /// one, the next vacant slot in the same half of the table.
     links: Vec<u32>,
     /// Where the upper half of `slots` begins. It is set when the table grows, when no slot is
@@ -44,15 +44,15 @@ pub(crate) struct TimerHeap<T> {
     split: usize,
     /// The vacant slots of the lower and of the upper half. Items go to the lower half first, so
     /// that the upper one falls vacant in the end, even if there never is a moment without items,
-    /// and can be given back.
+    /// and its memory can be given back.
     vacant: [Vacant; 2],
     /// The order of arrival for which a key's sequence is 0. It rises when the keys are numbered
     /// anew.
     base: u64,
 }
 
-/// Names one item of one heap. The serial is never given twice, so that a stale id finds nothing,
-/// not another item.
+/// Names one item of one heap. Serials are never reused, so that a stale ID finds nothing
+/// and not another item.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct HeapId {
     pub(crate) serial: NonZeroU64,
@@ -61,7 +61,7 @@ pub(crate) struct HeapId {
 
 impl HeapId {
     #[cfg(test)]
-    /// The serial that the caller of [`TimerHeap::push`] gave to the item.
+    /// Returns the serial that the caller of [`TimerHeap::push`] gave to the item.
     #[inline]
     pub(crate) fn serial(self) -> u64 {
         self.serial.get()
@@ -93,14 +93,14 @@ impl<T> TimerHeap<T> {
         self.len == 0
     }
 
-    /// When the earliest item is due. The kernel asks this for every event, so it touches the root
+    /// Returns when the earliest item is due. The kernel asks this for every event, so it reads the root
     /// and nothing else.
     #[inline]
     pub(crate) fn next_due(&self) -> Option<u64> {
         self.root().map(due_of)
     }
 
-    /// The due time and the order of arrival of the earliest item, to compare with the front of
+    /// Returns the due time and the order of arrival of the earliest item, to compare with the front of
     /// another lane.
     #[inline]
     pub(crate) fn next_key(&self) -> Option<(u64, u64)> {
@@ -108,10 +108,10 @@ impl<T> TimerHeap<T> {
         Some((due_of(key), self.slots[slot_of(key)].order))
     }
 
-    /// Puts an item in.
+    /// Adds an item.
     ///
     /// `order` must be greater than any that was given to this heap before, here or to
-    /// [`set_due`](Self::set_due); a smaller one is not found out, it only goes to a wrong place
+    /// [`set_due`](Self::set_due); a smaller one is not detected, it only takes a wrong position
     /// among equals. `serial` must not be zero, and must not have been used before.
     #[inline(always)]
     pub(crate) fn push(&mut self, due: u64, order: u64, serial: u64, item: T) -> HeapId {
@@ -122,16 +122,16 @@ impl<T> TimerHeap<T> {
             order,
             item: Some(item),
         });
-        let place = self.len + ROOT;
-        if place / LANES == self.lines.len() {
+        let position = self.len + ROOT;
+        if position / LANES == self.lines.len() {
             self.lines.push(Line::EMPTY);
         }
         self.len += 1;
-        self.sift_up(place, pack(due, sequence, slot));
+        self.sift_up(position, pack(due, sequence, slot));
         HeapId { serial, slot }
     }
 
-    /// Takes the earliest item out.
+    /// Removes the earliest item.
     #[inline]
     pub(crate) fn pop(&mut self) -> Option<(u64, HeapId, T)> {
         let key = self.root()?;
@@ -150,13 +150,13 @@ impl<T> TimerHeap<T> {
     }
 
     #[cfg(test)]
-    /// The earliest item, left where it is.
+    /// Returns the earliest item and leaves it in the heap.
     #[inline]
     pub(crate) fn peek(&self) -> Option<(u64, HeapId, &T)> {
         self.root().and_then(|key| self.read(key))
     }
 
-    /// When an item is due, and the item. The id of one that has left finds nothing.
+    /// Returns when an item is due, and the item; `None` for the ID of an item that has left.
     #[inline]
     pub(crate) fn get(&self, id: HeapId) -> Option<(u64, &T)> {
         let slot = self.slots.get(id.slot as usize)?;
@@ -164,10 +164,10 @@ impl<T> TimerHeap<T> {
             return None;
         }
         let item = slot.item.as_ref()?;
-        Some((due_of(self.key(self.place_of(id.slot))), item))
+        Some((due_of(self.key(self.position_of(id.slot))), item))
     }
 
-    /// The order of arrival of a filled slot's item: what it goes by among those due at one time.
+    /// Returns the order of arrival of an item, which orders items that are due at one time.
     pub(crate) fn order(&self, id: HeapId) -> Option<u64> {
         self.slots
             .get(id.slot as usize)
@@ -175,14 +175,15 @@ impl<T> TimerHeap<T> {
             .map(|s| s.order)
     }
 
-    /// The item of a filled slot, by a caller who knows that the slot has not changed hands. The due time is not changed
-    /// through this but by [`set_due`](Self::set_due).
+    /// Returns the item of a filled slot, for a caller that knows that the slot still holds the same item.
+    ///
+    /// The due time is changed with [`set_due`](Self::set_due) only.
     #[inline]
     pub(crate) fn item_mut(&mut self, slot: u32) -> Option<&mut T> {
         self.slots.get_mut(slot as usize)?.item.as_mut()
     }
 
-    /// The id of what is in a filled slot.
+    /// Returns the ID of the item in a filled slot.
     #[inline]
     pub(crate) fn id_in(&self, slot: u32) -> Option<HeapId> {
         let filled = self.slots.get(slot as usize).filter(|s| s.item.is_some())?;
@@ -192,7 +193,7 @@ impl<T> TimerHeap<T> {
         })
     }
 
-    /// Takes one item out, wherever it is.
+    /// Removes one item at any position.
     #[inline(always)]
     pub(crate) fn remove(&mut self, id: HeapId) -> Option<(u64, T)> {
         let due = self.unkey(id)?;
@@ -201,24 +202,25 @@ impl<T> TimerHeap<T> {
         Some((due, item))
     }
 
-    /// Takes an item's key out of the heap, and leaves the item in its slot: it is moved once, at the very end.
+    /// Removes an item's key from the heap, and leaves the item in its slot: it is moved once, at the very end.
     fn unkey(&mut self, id: HeapId) -> Option<u64> {
         let slot = self.slots.get(id.slot as usize)?;
         if slot.serial != id.serial || slot.item.is_none() {
             return None;
         }
-        let place = self.place_of(id.slot);
-        let key = self.key(place);
+        let position = self.position_of(id.slot);
+        let key = self.key(position);
         let last = self.take_last();
         if last != key {
-            self.sift(place, last);
+            self.sift(position, last);
         }
         Some(due_of(key))
     }
 
-    /// Moves an item to another time, where it goes behind its equals as if it had arrived now. An
-    /// item that is due at that time already keeps its place among its equals, and `order` is not
-    /// used. The answer is whether there is such an item.
+    /// Moves an item to another time, behind its equals as if it had arrived now.
+    ///
+    /// An item that is due at that time already keeps its position among its equals, and `order` is not
+    /// used. Returns whether there is such an item.
     #[inline]
     pub(crate) fn set_due(&mut self, id: HeapId, due: u64, order: u64) -> bool {
         match self.get(id) {
@@ -226,38 +228,38 @@ impl<T> TimerHeap<T> {
             Some((now, _)) if now == due => return true,
             Some(_) => {}
         }
-        // Numbering anew may move the key: its place is asked for after this.
+        // Numbering anew may move the key: its position is read after this.
         let sequence = self.sequence(order);
         self.slots[id.slot as usize].order = order;
-        self.sift(self.place_of(id.slot), pack(due, sequence, id.slot));
+        self.sift(self.position_of(id.slot), pack(due, sequence, id.slot));
         true
     }
 
     #[cfg(test)]
-    /// All items, in no particular order.
+    /// Returns all items, in no particular order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u64, HeapId, &T)> {
         self.keys().filter_map(|key| self.read(key))
     }
 
-    /// All items' times and ids, in the order in which they would be popped.
+    /// Returns all items' times and IDs, in the order in which they would be popped.
     pub(crate) fn sorted(&self) -> Vec<(u64, HeapId)> {
         let mut keys: Vec<u128> = self.keys().collect();
         keys.sort_unstable();
         keys.into_iter().map(|key| (due_of(key), self.id_of(key))).collect()
     }
 
-    /// Takes out the items for which `f` says so, and returns them in the order in which they would
+    /// Removes the items for which `f` returns true, and returns them in the order in which they would
     /// have been popped.
     ///
-    /// `f` sees the items in no particular order. All of them are asked before the first is taken
-    /// out: should `f` panic, the heap is as it was.
+    /// `f` sees the items in no particular order, all of them before the first is removed:
+    /// should `f` panic, the heap is unchanged.
     pub(crate) fn drain_where(&mut self, mut f: impl FnMut(&T) -> bool) -> Vec<(u64, HeapId, T)> {
         let mut keys: Vec<u128> = self
             .keys()
             .filter(|&key| self.read(key).is_some_and(|(_, _, item)| f(item)))
             .collect();
         keys.sort_unstable();
-        // The latest is taken out first, as it is near the leaves and little has to move.
+        // The latest is removed first, as it is near the leaves and little has to move.
         let mut drained = Vec::with_capacity(keys.len());
         while let Some(key) = keys.pop() {
             let id = self.id_of(key);

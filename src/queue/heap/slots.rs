@@ -1,4 +1,4 @@
-//! The heap's table of slots, where the items lie, and the vacant ones among them.
+//! The heap's table of slots, which hold the items, and the chains of vacant slots.
 
 use super::TimerHeap;
 use super::keys::LANES;
@@ -15,14 +15,14 @@ impl<T> TimerHeap<T> {
         }
         vacant.first = self.links[index as usize];
         vacant.count -= 1;
-        // What was there is an empty slot, so nothing is dropped that could run code.
+        // The slot was empty, so no drop runs code.
         self.slots[index as usize] = slot;
         index
     }
 
     fn add_slot(&mut self, slot: Slot<T>) -> u32 {
         let index = self.slots.len();
-        // Both slots and places are kept in 32 bits, and the places begin at 3.
+        // Both slots and positions are kept in 32 bits, and positions begin at 3.
         assert!(index < NO_SLOT as usize - LANES, "a heap has room for no more items");
         self.slots.push(slot);
         self.links.push(NO_SLOT);
@@ -44,11 +44,11 @@ impl<T> TimerHeap<T> {
         }
     }
 
-    /// Gives back the upper half of the table of slots, which is vacant, and as much of the lower
+    /// Gives back the memory of the upper half of the table of slots, which is vacant, and as much of the lower
     /// one as is.
     ///
-    /// The calls until the table has to grow or can be trimmed again are in proportion to its
-    /// length, so that a call costs the same however long it is, if not every single one.
+    /// The number of calls until the table has to grow or can be trimmed again is proportional to its
+    /// length, so the cost of a call is constant on average.
     #[cold]
     fn trim(&mut self) {
         let filled = self.slots[..self.split]
@@ -58,8 +58,7 @@ impl<T> TimerHeap<T> {
         let kept = filled.max(KEPT_SLOTS);
         self.slots.truncate(kept);
         self.links.truncate(kept);
-        // Room to grow remains, so that a heap that shrinks and grows by turns does not allocate at
-        // each of them.
+        // Room to grow remains, so that a heap that shrinks and grows in turn does not allocate each time.
         self.slots.shrink_to(2 * kept);
         self.links.shrink_to(2 * kept);
         self.lines.shrink_to(2 * kept / LANES + 1);
@@ -78,7 +77,7 @@ impl<T> TimerHeap<T> {
 /// One item. A vacant slot has none, and keeps the serial of the last one.
 pub(super) struct Slot<T> {
     pub(super) serial: NonZeroU64,
-    /// The order of arrival in full, of which the key has 32 bits.
+    /// The full order of arrival, of which the key has 32 bits.
     pub(super) order: u64,
     pub(super) item: Option<T>,
 }

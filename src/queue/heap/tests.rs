@@ -1,10 +1,10 @@
-//! The heap beside a sorted list, and what it does with its memory.
+//! Compares the heap with a sorted list, and checks its use of memory.
 
 use super::slots::KEPT_SLOTS;
 use super::*;
 use proptest::prelude::*;
 
-/// A heap and what a plain list says should be in it.
+/// A heap, and the list of items that it should contain.
 struct Pair {
     heap: TimerHeap<u64>,
     /// Due time, order of arrival, id; the item is the serial.
@@ -136,8 +136,7 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 proptest! {
-    /// The sequence is 32 bits of the order, so an order shortly before that is where the wrap
-    /// is near.
+    /// The sequence is 32 bits of the order, so the wrap is near an order shortly before that.
     #[test]
     fn it_does_what_a_sorted_list_does(
         before in prop_oneof![Just(u64::from(u32::MAX)), 60..200u64],

@@ -37,7 +37,7 @@ mod bridge {
 }
 
 use bridge::mailbox::{Door, Mailbox, Needs, Refusal};
-use bridge::wake::{Shared, TaskWaker};
+use bridge::wake::{WakeState, TaskWaker};
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -45,7 +45,7 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, Waker};
 
 /// One poll of the kernel's future: looks until nothing wants its attention, then sleeps, unless `look` says that it is done.
-fn poll_kernel(shared: &Shared, cx: &mut Context<'_>, mut look: impl FnMut() -> bool) -> Poll<()> {
+fn poll_kernel(shared: &WakeState, cx: &mut Context<'_>, mut look: impl FnMut() -> bool) -> Poll<()> {
     shared.unregister();
     loop {
         if shared.wants_attention() {
@@ -61,13 +61,13 @@ fn poll_kernel(shared: &Shared, cx: &mut Context<'_>, mut look: impl FnMut() -> 
     }
 }
 
-fn run_kernel(shared: &Shared, mut look: impl FnMut() -> bool) {
+fn run_kernel(shared: &WakeState, mut look: impl FnMut() -> bool) {
     loom::future::block_on(poll_fn(|cx| poll_kernel(shared, cx, &mut look)));
 }
 
 /// Tasks that two threads wake are all seen, each once.
 fn wakes_are_not_lost() {
-    let shared = Arc::new(Shared::default());
+    let shared = Arc::new(WakeState::default());
     let threads = [1, 2].map(|key| {
         let waker = Waker::from(TaskWaker::new(shared.clone(), key));
         loom::thread::spawn(move || waker.wake())
@@ -86,7 +86,7 @@ fn wakes_are_not_lost() {
 
 /// A task that is woken again, also while it is polled, is polled again: `rearm` comes before the poll.
 fn a_wake_during_the_poll_counts() {
-    let shared = Arc::new(Shared::default());
+    let shared = Arc::new(WakeState::default());
     let task = TaskWaker::new(shared.clone(), 7);
     let progress = Arc::new(loom::sync::atomic::AtomicUsize::new(0));
     let thread = {
@@ -112,7 +112,7 @@ fn a_wake_during_the_poll_counts() {
 type Letters = Mailbox<(u8, u8), u8>;
 
 fn mailbox(capacity: usize) -> Arc<Letters> {
-    Arc::new(Mailbox::new(Arc::new(Shared::default()), capacity))
+    Arc::new(Mailbox::new(Arc::new(WakeState::default()), capacity))
 }
 
 /// Letters of two threads all arrive, those of one thread in its order.

@@ -1,13 +1,13 @@
 //! The kernel's pending events in one exact order: due time first, then order of arrival.
 //!
-//! Two lanes make one queue. What is due now stands in a ring, first in, first out; what is due later stands in an
+//! Two lanes make one queue. Events that are due now stand in a ring, first in, first out; later ones stand in an
 //! indexed heap, from which a timer is really removed. The next event is the smaller of the two fronts.
 //!
 //! A ring entry carries no time of its own. Posts come in *runs* of one time stamp, and a new run begins only when the
-//! order could depend on it: when a timer may have become due since the last stamp. That spares the clock, which is the
+//! order could depend on it: when a timer may have become due since the last stamp. That saves reading the clock, which is the
 //! dearest part of a post, and it keeps an entry at 48 bytes.
 //!
-//! Nothing here reads a clock or drops what a user gave: times come in as arguments, entries go out by value.
+//! Nothing here reads a clock or drops a user's value: times come in as arguments, entries go out by value.
 
 use super::heap::{HeapId, TimerHeap};
 use super::index::PostIndex;
@@ -17,7 +17,7 @@ use std::collections::VecDeque;
 use std::mem::ManuallyDrop;
 use std::panic::Location;
 
-/// An event on its way.
+/// A queued event.
 #[derive(Debug)]
 pub(crate) struct Entry<A = AnyArg> {
     /// Slot of the receiver, or [`DEAD`] once the event was purged.
@@ -26,16 +26,17 @@ pub(crate) struct Entry<A = AnyArg> {
     pub(crate) from: u32,
     /// The event's name; the entry holds one reference to it.
     pub(crate) name: NameIdx,
-    /// The event that was being handled when this one was made; one reference, too.
+    /// The event that was being handled when this one was made; the entry holds one reference to it, too.
     pub(crate) caller: NameIdx,
     /// Where it was posted.
     pub(crate) place: &'static Location<'static>,
     pub(crate) arg: A,
 }
 
-/// An entry as the lanes hold it. It has no destructor, so that it can be made in its place there: a value that had to be
-/// dropped when a lane cannot grow would be put together elsewhere first, and the copy of what was just written in
-/// smaller pieces costs more than all the rest of a post. Whoever takes it out must see to its argument.
+/// An entry as the lanes hold it, without a destructor, so that it can be made in its place there.
+///
+/// A value that must be dropped when a lane cannot grow would be built elsewhere first, and the copy of bytes just written in
+/// smaller pieces costs more than all the rest of a post. The code that takes an entry out must drop its argument.
 pub(crate) type Post = Entry<ManuallyDrop<AnyArg>>;
 
 impl From<Post> for Entry {
@@ -53,7 +54,7 @@ impl From<Post> for Entry {
 
 const _: () = assert!(size_of::<Entry>() <= 48, "W6 pays for every byte here");
 
-/// No receiver: the entry was purged and only keeps its place in the ring.
+/// No receiver: the entry was purged and only keeps its position in the ring.
 const DEAD: u32 = u32::MAX;
 
 /// Posts that share a time stamp.
@@ -61,7 +62,7 @@ struct Run {
     /// Ring position of the first of them.
     start: u64,
     time: u64,
-    /// The arrival order of the stamp: a timer of the same due time goes first if it was set before.
+    /// The arrival order of the stamp: a timer with the same due time goes first if it was set before.
     order: u64,
 }
 
@@ -71,7 +72,7 @@ struct Timer {
     links: Links,
 }
 
-/// Which lane has the next event.
+/// The lane that has the next event.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Next {
     Post,
@@ -80,11 +81,11 @@ pub(crate) enum Next {
     Nothing,
 }
 
-/// Something that waits, for those who only look.
+/// A waiting event, for inspection.
 pub(crate) enum Waiting<'a> {
-    /// By its number among all posts.
+    /// A post, with its number among all posts.
     Post(u64, &'a Post),
-    /// By its ID, with the time when it is due.
+    /// A timer, with its ID and due time.
     Timer(HeapId, u64, &'a Post),
 }
 
@@ -96,12 +97,12 @@ impl<'a> Waiting<'a> {
     }
 }
 
-/// A timer whose time has come, which is on its session's list yet.
+/// A timer that was taken out because it is due, and is still on its session's list.
 pub(crate) struct Fired {
     links: Links,
 }
 
-/// The slots of a timer's neighbours on its session's list, where they stay as long as it does.
+/// The slots of a timer's neighbours on its session's list. They stay in the heap as long as the list has them.
 #[derive(Clone, Copy)]
 struct Links {
     next: u32,
@@ -111,46 +112,46 @@ struct Links {
 /// No neighbour.
 const NOBODY: u32 = u32::MAX;
 
-/// A timer that was taken out before it fired.
+/// A timer that was removed before it fired.
 pub(crate) struct Removed {
     pub(crate) id: HeapId,
     pub(crate) due: u64,
     pub(crate) entry: Post,
 }
 
-/// Where a slice stops: everything that was due when its queue phase began (law L6).
+/// The end of a slice: everything that was due when its queue phase began (law L6).
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Generation {
     /// Ring position behind the last post of the generation.
     end: u64,
-    /// Timers due before then belong to it, and those due at that instant if they were set before it began.
+    /// Timers due before this time belong to it, and timers due at this time if they were set before it began.
     now: u64,
     /// The last arrival before it began.
     order: u64,
 }
 
-pub(crate) struct Queue {
+pub(crate) struct EventQueue {
     ring: VecDeque<Post>,
     /// Ring position of the front entry; counts every post that ever left.
     head: u64,
     /// Purged entries that still stand in the ring.
     dead: usize,
-    /// For the ends of many sessions while much waits.
+    /// For the ends of many sessions while many events wait.
     index: PostIndex,
-    /// Never empty; the last one is what the next post joins.
+    /// Never empty; the next post joins the last one.
     runs: VecDeque<Run>,
     timers: TimerHeap<Timer>,
     /// Arrival counter over both lanes; moves with every timer and every run.
     order: u64,
-    /// Alarm serials given out.
+    /// The number of timer serials given out.
     serial: u64,
-    /// Due time of the first timer, or `u64::MAX`: what each post looks at.
+    /// Due time of the first timer, or `u64::MAX`. Each post reads it.
     next_due: u64,
 }
 
-impl Queue {
+impl EventQueue {
     pub(crate) fn new() -> Self {
-        Queue {
+        EventQueue {
             ring: VecDeque::new(),
             head: 0,
             dead: 0,
@@ -167,12 +168,12 @@ impl Queue {
         }
     }
 
-    /// Events that wait, timers included.
+    /// Returns the number of waiting events, timers included.
     pub(crate) fn len(&self) -> usize {
         self.ring.len() - self.dead + self.timers.len()
     }
 
-    /// Behind the last post that was made: to be asked [`has_passed`](Self::has_passed) later.
+    /// Returns the position behind the last post, for [`has_passed`](Self::has_passed) later.
     pub(crate) fn position(&self) -> u64 {
         self.head + self.ring.len() as u64
     }
@@ -182,13 +183,13 @@ impl Queue {
         self.head >= position
     }
 
-    /// Whether a post waits, that is, something that is due already.
+    /// Whether a post waits, which is due already.
     #[inline]
     pub(crate) fn has_posts(&self) -> bool {
         self.ring.len() > self.dead
     }
 
-    /// When the first timer is due; `u64::MAX` without timers.
+    /// Returns when the first timer is due; `u64::MAX` without timers.
     #[inline]
     pub(crate) fn next_due(&self) -> u64 {
         self.next_due
@@ -223,16 +224,17 @@ impl Queue {
         }
     }
 
-    /// Posts of the current run were made at some time since its stamp, nobody knows when. Before a timer enters (or
-    /// moves), they are dated as late as they can be: a timer that is overdue when it is set goes before them, one that
-    /// is due just now goes behind them, and none that was pending when they were made changes its place.
+    /// Dates the current run as late as possible, before a timer enters or moves.
+    ///
+    /// Its posts were made at an unknown time since its stamp. With the latest date, a timer that is overdue when it is set goes
+    /// before them, one that is due just now goes behind them, and none that was pending when they were made changes its position.
     fn date_current_run(&mut self, now: u64) {
         if let Some(last) = self.runs.back_mut() {
             last.time = last.time.max(now.min(self.next_due.saturating_sub(1)));
         }
     }
 
-    /// Sets a timer. `first` is the head of the session's list of timers, kept by the caller.
+    /// Sets a timer. `first` is the head of the session's list of timers, which the caller stores.
     #[inline(always)]
     pub(crate) fn set_timer(&mut self, first: &mut Option<HeapId>, entry: Post, due: u64, now: u64) -> HeapId {
         self.date_current_run(now);
@@ -256,12 +258,12 @@ impl Queue {
         id
     }
 
-    /// The timer's due time and event.
+    /// Returns the timer's due time and event.
     pub(crate) fn timer(&self, id: HeapId) -> Option<(u64, &Post)> {
         self.timers.get(id).map(|(due, t)| (due, &t.entry))
     }
 
-    /// Moves a timer; to its own due time it keeps its place, otherwise it goes behind its equals.
+    /// Moves a timer. At its own due time it keeps its position; otherwise it goes behind its equals.
     pub(crate) fn set_due(&mut self, id: HeapId, due: u64, now: u64) -> bool {
         self.date_current_run(now);
         self.order += 1;
@@ -292,7 +294,7 @@ impl Queue {
         }
     }
 
-    /// The timers of a session in due order, by the head of its list.
+    /// Returns the timers of a session in due order; `first` is the head of its list.
     pub(crate) fn timers_of(&self, first: Option<HeapId>) -> Vec<(HeapId, u64, &Post)> {
         let mut found = Vec::new();
         let mut at = first;
@@ -306,7 +308,7 @@ impl Queue {
         found
     }
 
-    /// What was due when this is called: the extent of a slice's queue phase.
+    /// Returns the generation that begins now: everything due is in this slice's queue phase.
     #[inline]
     pub(crate) fn generation(&self, now: u64) -> Generation {
         Generation {
@@ -316,21 +318,21 @@ impl Queue {
         }
     }
 
-    /// Where the next event of the generation is.
+    /// Returns the lane of the next event of the generation.
     #[inline(always)]
     pub(crate) fn next(&mut self, generation: Generation) -> Next {
         if self.dead > 0 {
             self.skip_dead();
         }
         let posted = self.head < generation.end && !self.ring.is_empty();
-        // Also a post of the next generation goes before a timer that was set behind it for this very instant.
+        // A post of the next generation, too, goes before a timer that was set behind it for this very instant.
         if self.next_due <= generation.now && self.is_timer_next(generation) {
             return Next::Timer;
         }
         if posted { Next::Post } else { Next::Nothing }
     }
 
-    /// Takes out the first post.
+    /// Removes the first post.
     #[inline]
     pub(crate) fn pop_post(&mut self) -> Option<Post> {
         let entry = self.ring.pop_front()?;
@@ -341,20 +343,22 @@ impl Queue {
         Some(entry)
     }
 
-    /// Takes out the first timer. It is still on its session's list: [`unlink_fired`](Self::unlink_fired) takes it off.
+    /// Removes the first timer from the heap. It is still on its session's list: [`unlink_fired`](Self::unlink_fired) removes it.
     pub(crate) fn pop_timer(&mut self) -> Option<(Post, Fired)> {
         let (_, _, timer) = self.timers.pop()?;
         self.next_due = self.timers.next_due().unwrap_or(u64::MAX);
         Some((timer.entry, Fired { links: timer.links }))
     }
 
-    /// Takes a timer that has left the heap off its session's list, which begins at `first`.
+    /// Removes a timer that has left the heap from its session's list, which begins at `first`.
     pub(crate) fn unlink_fired(&mut self, first: &mut Option<HeapId>, fired: &Fired) {
         self.unlink(first, fired.links);
     }
 
-    /// Whether the first timer, which is due, belongs to the generation and goes before its posts: one that a handler sets for this very instant
-    /// belongs to the next one, as what it posts does. Only a clock that stands still makes the difference.
+    /// Whether the first timer, which is due, belongs to the generation and goes before its posts.
+    ///
+    /// A timer that a handler sets for this very instant belongs to the next generation, like a post. Only a clock that stands still
+    /// makes the difference.
     #[inline(never)]
     fn is_timer_next(&self, generation: Generation) -> bool {
         let belongs = self.next_due < generation.now
@@ -372,7 +376,7 @@ impl Queue {
         }
     }
 
-    /// The run of the ring's front entry.
+    /// Returns the run of the ring's front entry.
     fn front_run(&self) -> Option<&Run> {
         self.runs.iter().take_while(|r| r.start <= self.head).last()
     }
@@ -393,8 +397,9 @@ impl Queue {
         self.drop_old_runs();
     }
 
-    /// Takes out every post to or from a session (law L9); timers go by [`remove_timer`](Self::remove_timer).
-    /// The entries come back so that the caller can give back what they hold and drop their arguments.
+    /// Removes every post to or from a session (law L9); timers are removed with [`remove_timer`](Self::remove_timer).
+    ///
+    /// Returns the entries so that the caller can release their references and drop their arguments.
     #[must_use]
     pub(crate) fn purge(&mut self, session: u32) -> Vec<Entry> {
         let mut out = Vec::new();
@@ -431,12 +436,12 @@ impl Queue {
         out
     }
 
-    /// The posts that wait, in order.
+    /// Returns the waiting posts, in order.
     pub(crate) fn posts(&self) -> impl Iterator<Item = &Post> {
         self.ring.iter().filter(|e| e.to != DEAD)
     }
 
-    /// All that waits, in the order in which it would be dispatched if every timer were due.
+    /// Returns everything that waits, in the order in which it would be dispatched if every timer were due.
     pub(crate) fn in_order(&self) -> Vec<Waiting<'_>> {
         let mut out = Vec::with_capacity(self.len());
         let mut timers = self.timers.sorted().into_iter().peekable();
@@ -463,12 +468,12 @@ impl Queue {
         Some(Waiting::Timer(id, due, &timer.entry))
     }
 
-    /// Bytes that the lanes take.
+    /// Returns the bytes of memory that the lanes use.
     pub(crate) fn memory_size(&self) -> usize {
         self.ring.capacity() * size_of::<Post>() + self.timers.len() * size_of::<Timer>()
     }
 
-    /// Everything that is left, for the end of a kernel.
+    /// Removes everything that is left, for the end of a kernel.
     #[must_use]
     pub(crate) fn drain(&mut self) -> Vec<Entry> {
         let mut out: Vec<_> = self
@@ -486,7 +491,7 @@ impl Queue {
     }
 }
 
-impl Drop for Queue {
+impl Drop for EventQueue {
     fn drop(&mut self) {
         drop(self.drain());
     }
