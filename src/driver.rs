@@ -180,6 +180,11 @@ impl Output {
         (self.put - self.written) as usize
     }
 
+    /// Returns the number of bytes ever written.
+    pub(crate) fn written(&self) -> u64 {
+        self.written
+    }
+
     /// Returns the number of messages not wholly written.
     pub(crate) fn messages(&self) -> usize {
         self.ends.len()

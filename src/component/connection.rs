@@ -191,7 +191,7 @@ impl<H: 'static, X: Wired> Plan<H, X> {
         if let Some((high, low)) = self.settings.marks {
             builder = builder.watermarks(high, low).high(HIGH).low(LOW);
         }
-        Ok(builder.start(cx)?)
+        Ok(builder.flush_timeout(self.settings.flush_timeout).start(cx)?)
     }
 
     /// Calls a callback of the connection, unless one has failed before.
@@ -248,6 +248,7 @@ impl<H: 'static, X: Wired> Plan<H, X> {
         }
         if !wire.finishing.replace(true) {
             wheel.set_flushed_event(Some(FLUSHED));
+            wheel.limit_flush();
         }
         Ok(())
     }

@@ -3,6 +3,7 @@
 use crate::error::OnFailure;
 use crate::kernel::Invoke;
 use crate::session::{Session, SessionBuilder, States};
+use crate::wheel::FLUSH_TIMEOUT;
 use std::fmt;
 use std::rc::Rc;
 use std::time::Duration;
@@ -18,6 +19,8 @@ pub(super) struct Settings {
     pub(super) shutdown_on_error: bool,
     /// How long a peer is heard out when the connection is closed.
     pub(super) linger: Duration,
+    /// How long it may take nothing of what waits to be written then.
+    pub(super) flush_timeout: Duration,
     /// Of the session that is the component.
     pub(super) alias: Option<String>,
     /// Options of its sessions.
@@ -75,6 +78,7 @@ impl Default for Settings {
             marks: None,
             shutdown_on_error: true,
             linger: Duration::from_secs(1),
+            flush_timeout: FLUSH_TIMEOUT,
             alias: None,
             options: Vec::new(),
             session_type: None,
@@ -177,6 +181,15 @@ macro_rules! connection_settings {
             /// [`ReadWrite::close`](crate::wheel::ReadWrite::close) for how many wait at a time.
             pub fn linger(mut self, limit: Duration) -> Self {
                 self.settings.linger = limit;
+                self
+            }
+
+            #[doc = concat!("How long the ", $peer, " may take nothing of what waits to be written when the connection ends; default")]
+            /// 30 seconds. Each byte that it takes starts the time anew. At its end the connection is reset, and the error callback
+            /// is told how many bytes were not written ([`IoError::unwritten`](crate::wheel::IoError::unwritten)).
+            /// [`Duration::MAX`] sets no limit.
+            pub fn flush_timeout(mut self, limit: Duration) -> Self {
+                self.settings.flush_timeout = limit;
                 self
             }
 

@@ -1,9 +1,10 @@
 //! One connection, as its session keeps it beside the heap.
 
 use super::upgrade::Upgrade;
+use crate::event::Event;
 use crate::filter::Filter;
 use crate::id::{TaskId, WheelId};
-use crate::wheel::{ReadWrite, SocketName};
+use crate::wheel::{IoError, ReadWrite, SocketName};
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -133,6 +134,8 @@ impl<F: Filter> Wire<F> {
             return self.abort();
         }
         if let Some(wheel) = self.take_wheel() {
+            // The callbacks are over: bytes that cannot be written are logged.
+            wheel.set_error_event(None::<Event<IoError>>);
             wheel.close_gently(linger);
         }
     }

@@ -8,6 +8,7 @@ use crate::id::WheelId;
 use std::error::Error as StdError;
 use std::fmt;
 use std::io;
+use std::time::Duration;
 
 /// The argument of a wheel's error event: what was tried, by which wheel, and what came of it. The end of the input is
 /// one of them ([`is_eof`](Self::is_eof)), as in POE.
@@ -100,6 +101,22 @@ impl IoError {
             subject: None,
             kind: IoErrorKind::Filter(error),
         }
+    }
+
+    /// The peer of a connection that is closed has taken nothing for too long.
+    pub(crate) fn unwritten_after(wheel: WheelId, bytes: usize, limit: Duration) -> Self {
+        let unwritten = Unwritten { bytes, limit };
+        IoError::io("write", wheel, io::Error::new(io::ErrorKind::TimedOut, unwritten))
+    }
+
+    /// How many bytes were given up because the peer took nothing of them within the flush timeout; 0 for every other error.
+    ///
+    /// See [`ReadWriteBuilder::flush_timeout`](super::ReadWriteBuilder::flush_timeout), which has an example.
+    #[must_use]
+    pub fn unwritten(&self) -> usize {
+        let cause = self.as_io().and_then(io::Error::get_ref);
+        let unwritten = cause.and_then(|cause| cause.downcast_ref::<Unwritten>());
+        unwritten.map_or(0, |unwritten| unwritten.bytes)
     }
 
     /// Names the subject: a file, a program, an address. It shows in the text and in [`subject`](Self::subject).
@@ -223,6 +240,22 @@ impl fmt::Display for IoError {
         write!(f, ": {}", self.kind)
     }
 }
+
+/// Bytes that nobody took.
+#[derive(Debug)]
+struct Unwritten {
+    bytes: usize,
+    limit: Duration,
+}
+
+impl fmt::Display for Unwritten {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Unwritten { bytes, limit } = self;
+        write!(f, "{bytes} bytes were not written: the peer took nothing for {limit:?}")
+    }
+}
+
+impl StdError for Unwritten {}
 
 impl fmt::Display for IoErrorKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

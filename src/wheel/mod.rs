@@ -31,6 +31,7 @@ pub use error::{IoError, PutError, SocketError};
 #[cfg(unix)]
 pub use follow_tail::{FollowTail, FollowTailBuilder};
 pub use listen_accept::{ListenAccept, ListenAcceptBuilder};
+pub(crate) use pump::FLUSH_TIMEOUT;
 pub(crate) use pump::handle::{BoxedDuplex as WheelStream, whole};
 pub use pump::{Input, Level};
 #[cfg(feature = "readline")]

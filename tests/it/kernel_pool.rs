@@ -383,6 +383,26 @@ async fn a_shutdown_keeps_its_limit_beside_work_that_never_ends() {
     assert!(began.elapsed() < Duration::from_secs(20));
 }
 
+/// The thread that counts the limit is told when it is not wanted any more.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn the_limit_of_a_shutdown_leaves_no_thread_behind() {
+    crate::in_child::in_child!();
+    let counts = || {
+        let tasks = std::fs::read_dir("/proc/self/task").unwrap();
+        let names = tasks.filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("comm")).ok());
+        names.filter(|name| name.trim() == "poe-pool-limit").count()
+    };
+    let pool = KernelPool::new(1).unwrap();
+    let report = within(pool.shutdown(Duration::from_secs(3600))).await;
+    assert!(report.is_clean(), "{report}");
+    let deadline = std::time::Instant::now() + Duration::from_secs(20);
+    while counts() > 0 {
+        assert!(std::time::Instant::now() < deadline, "it waits for the whole hour");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
 #[tokio::test]
 async fn a_shutdown_leaves_a_blocked_thread_behind() {
     let (release, blocked) = std::sync::mpsc::channel::<()>();

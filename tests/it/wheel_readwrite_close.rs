@@ -4,10 +4,11 @@ use crate::laws_kit::{ms, said, say};
 use crate::socket_kit::{Log, run_with};
 use crate::wheel_readwrite::{beside, beside_on, lines, talker};
 use crate::wheel_readwrite_faults::connection;
-use poe::component::TcpServer;
+use poe::component::{TcpClient, TcpServer};
+use poe::event::START;
 use poe::testing::assert_no_leaks;
-use poe::wheel::ReadWrite;
-use poe::{KERNEL_SHUTDOWN, Kernel, SessionBuilder, Signal};
+use poe::wheel::{IoError, ReadWrite, ReadWriteBuilder};
+use poe::{Event, HandlerResult, KERNEL_SHUTDOWN, Kernel, Session, SessionBuilder, Signal};
 use std::cell::Cell;
 use std::io::{self, Write};
 use std::pin::Pin;
@@ -218,4 +219,178 @@ async fn a_server_counts_a_client_that_it_hears_out() {
     };
     run_with(&kernel, talk).await;
     assert_eq!(server.connections(), 0);
+}
+
+const ERROR: Event<IoError> = Event::new("error");
+
+/// A session that puts 1000 bytes, closes its wheel and says what it is told, and when.
+fn closer_that_hears(
+    io: impl AsyncRead + AsyncWrite + 'static,
+    set: impl Fn(ReadWriteBuilder) -> ReadWriteBuilder + 'static,
+) -> SessionBuilder<()> {
+    let (io, began) = (Cell::new(Some(io)), Instant::now());
+    Session::builder(())
+        .on(START, move |cx, ()| -> HandlerResult {
+            let wheel = set(ReadWrite::builder(io.take().unwrap())).start(cx)?;
+            wheel.put("x".repeat(998))?;
+            wheel.close(ms(1000));
+            Ok(())
+        })
+        .on(ERROR, |_, error| say(format!("{error} ({})", error.unwritten())))
+        .on("_stop", move |_, ()| say(format!("stopped at {:?}", began.elapsed())))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_closed_wheel_gives_up_a_peer_that_takes_nothing() {
+    for (limit, at) in [(None, "30s"), (Some(ms(7000)), "7s"), (Some(Duration::ZERO), "0ns")] {
+        let (_never_reads, ours) = duplex(64);
+        let session = closer_that_hears(ours, move |wheel| match limit {
+            Some(limit) => wheel.error(ERROR).flush_timeout(limit),
+            None => wheel.error(ERROR),
+        });
+        let kernel = poe::testing::kernel();
+        session.create(&kernel).unwrap();
+        kernel.run().await.unwrap();
+        assert_no_leaks(&kernel);
+        let told = format!("write: 936 bytes were not written: the peer took nothing for {at} (936)");
+        assert_eq!(said(), [told, format!("stopped at {at}")]);
+    }
+}
+
+/// A slow peer gets everything: only standing still is limited.
+#[tokio::test(start_paused = true)]
+async fn a_closed_wheel_writes_for_as_long_as_its_peer_takes_something() {
+    let (mut peer, ours) = duplex(64);
+    let kernel = poe::testing::kernel();
+    closer_that_hears(ours, |wheel| wheel.error(ERROR))
+        .create(&kernel)
+        .unwrap();
+    let reads = async {
+        let mut all = Vec::new();
+        let mut some = [0; 64];
+        loop {
+            sleep(ms(29_000)).await;
+            match peer.read(&mut some).await.unwrap() {
+                0 => return all.len(),
+                read => all.extend_from_slice(&some[..read]),
+            }
+        }
+    };
+    let (ran, got) = tokio::join!(kernel.run(), reads);
+    ran.unwrap();
+    assert_eq!(got, 1000);
+    assert!(!said().iter().any(|line| line.contains("not written")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_closed_wheel_without_a_limit_waits_for_its_peer() {
+    let (mut peer, ours) = duplex(64);
+    let kernel = poe::testing::kernel();
+    closer_that_hears(ours, |wheel| wheel.error(ERROR).flush_timeout(Duration::MAX))
+        .create(&kernel)
+        .unwrap();
+    let reads = async {
+        sleep(Duration::from_secs(86_400)).await;
+        let mut all = Vec::new();
+        peer.read_to_end(&mut all).await.unwrap();
+        all.len()
+    };
+    let (ran, got) = tokio::join!(kernel.run(), reads);
+    ran.unwrap();
+    assert_eq!((got, said().len()), (1000, 1));
+}
+
+/// A stream whose end cannot be sent: what a TLS stream does when its peer reads nothing.
+struct NeverShut(tokio::io::DuplexStream);
+
+impl AsyncRead for NeverShut {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Waiting<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for NeverShut {
+    fn poll_write(self: Pin<&mut Self>, _: &mut Waiting<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Poll::Ready(Ok(bytes.len()))
+    }
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Waiting<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Waiting<'_>) -> Poll<io::Result<()>> {
+        Poll::Pending
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_closed_wheel_gives_up_a_stream_that_cannot_send_its_end() {
+    let (_never_reads, ours) = duplex(64);
+    let kernel = poe::testing::kernel();
+    closer_that_hears(NeverShut(ours), |wheel| wheel)
+        .create(&kernel)
+        .unwrap();
+    kernel.run().await.unwrap();
+    assert_eq!(said(), ["stopped at 30s"]);
+}
+
+/// The end of a component's connection: its error callback hears of the bytes, and the peer sees a reset.
+#[tokio::test]
+async fn a_server_gives_up_a_client_that_reads_nothing() {
+    const BYTES: usize = 32 << 20;
+    let kernel = Kernel::new();
+    let log = Log::default();
+    let (failed, gone) = (log.clone(), log.clone());
+    let server = TcpServer::builder("127.0.0.1:0")
+        .flush_timeout(ms(300))
+        .client_connected(|cx| {
+            cx.client().put("x".repeat(BYTES));
+            cx.client().shutdown();
+        })
+        .client_input(|_, _| panic!("nothing is to come"))
+        .client_error(move |_, error| {
+            assert!(error.unwritten() > 0 && error.unwritten() < BYTES, "{error}");
+            failed.say(error.operation());
+        })
+        .client_disconnected(move |_| gone.say("gone"))
+        .start(&kernel)
+        .await
+        .unwrap();
+    let addr = server.local_addr().unwrap();
+    let talk = async {
+        let mut stream = tokio::net::TcpStream::connect(addr).await.unwrap();
+        while log.lines().len() < 2 {
+            sleep(ms(5)).await;
+        }
+        server.shutdown();
+        let mut all = Vec::new();
+        let error = stream.read_to_end(&mut all).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
+        assert!(all.len() < BYTES);
+    };
+    run_with(&kernel, talk).await;
+    assert_eq!(log.lines(), ["write", "gone"]);
+}
+
+/// The same for a client, whose server reads nothing.
+#[tokio::test]
+async fn a_client_gives_up_a_server_that_reads_nothing() {
+    let kernel = Kernel::new();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let log = Log::default();
+    let (failed, gone) = (log.clone(), log.clone());
+    TcpClient::builder(listener.local_addr().unwrap())
+        .flush_timeout(ms(300))
+        .connected(|cx| {
+            cx.server().put("x".repeat(32 << 20));
+            cx.server().shutdown();
+        })
+        .server_input(|_, _: String| panic!("nothing is to come"))
+        .server_error(move |_, error| {
+            assert!(error.unwritten() > 0, "{error}");
+            failed.say(error.operation());
+        })
+        .disconnected(move |_| gone.say("gone"))
+        .start(&kernel)
+        .unwrap();
+    run_with(&kernel, async {}).await;
+    assert_eq!(log.lines(), ["write", "gone"]);
 }

@@ -349,20 +349,21 @@ const BLOCKED: Duration = Duration::from_millis(250);
 fn after(limit: Duration) -> futures_util::future::Shared<futures_util::future::BoxFuture<'static, ()>> {
     use futures_util::FutureExt;
     let (over, is_over) = oneshot::channel::<()>();
+    // Dropped with the last one that waits, which ends the thread.
+    let (waits, nobody_waits) = std::sync::mpsc::channel::<()>();
     let timer = thread::Builder::new().name("poe-pool-limit".to_owned()).spawn(move || {
-        let (began, step) = (std::time::Instant::now(), Duration::from_millis(20));
-        // It ends soon when nobody waits any more.
-        while !over.is_closed()
-            && let Some(left) = limit.checked_sub(began.elapsed()).filter(|left| !left.is_zero())
-        {
-            thread::sleep(left.min(step));
-        }
+        let _over_or_not_wanted = nobody_waits.recv_timeout(limit);
+        drop(over);
     });
     if let Err(error) = timer {
         tracing::warn!(target: "poe::sessions", "a shutdown of kernels has no limit for handlers that block: {error}");
         return std::future::pending().boxed().shared();
     }
-    is_over.map(drop).boxed().shared()
+    let waiting = async move {
+        let _ended = is_over.await;
+        drop(waits);
+    };
+    waiting.boxed().shared()
 }
 
 impl fmt::Debug for KernelPool {

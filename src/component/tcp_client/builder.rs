@@ -37,7 +37,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 /// | [`on_failure`](Self::on_failure) | as the kernel |
 /// | [`bind`](Self::bind), [`domain`](Self::domain) | any address and port |
 /// | [`nodelay`](Self::nodelay), [`shutdown_on_error`](Self::shutdown_on_error) | true |
-/// | [`linger`](Self::linger) | 1 s |
+/// | [`linger`](Self::linger), [`flush_timeout`](Self::flush_timeout) | 1 s, 30 s |
 /// | [`watermarks`](Self::watermarks), [`alias`](Self::alias) | none |
 ///
 /// ```
@@ -115,6 +115,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 ///     .shutdown_on_error(true)
 ///     .server_error(|_, error| assert!(error.is_eof()))
 ///     .linger(Duration::ZERO)
+///     .flush_timeout(Duration::from_secs(10))
 /// #   .disconnected(move |_| sink.shutdown())
 ///     .start(&kernel)?;
 /// kernel.run().await

@@ -34,7 +34,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 /// | [`backlog`](Self::backlog), [`reuse`](Self::reuse), [`nodelay`](Self::nodelay) | 4096, true, true |
 /// | [`shutdown_on_error`](Self::shutdown_on_error) | true |
 /// | [`client_on_failure`](Self::client_on_failure), [`on_failure`](Self::on_failure) | `StopSession`; as the kernel |
-/// | [`linger`](Self::linger) | 1 s |
+/// | [`linger`](Self::linger), [`flush_timeout`](Self::flush_timeout) | 1 s, 30 s |
 /// | [`watermarks`](Self::watermarks), [`alias`](Self::alias) | none |
 ///
 /// ```
@@ -128,6 +128,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 ///     .client_input(|cx, line| cx.client().put(line))
 ///     .nodelay(false)
 ///     .linger(Duration::ZERO)
+///     .flush_timeout(Duration::from_secs(10))
 ///     .start(&kernel)
 ///     .await?;
 /// TcpClient::builder(server.local_name())

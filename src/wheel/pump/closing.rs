@@ -1,10 +1,17 @@
 //! The orderly end of a connection: what was put is written, and the peer is heard out.
+//!
+//! | time limit | counts from |
+//! |---|---|
+//! | flush timeout | the last byte that the peer took of what waits to be written; each one starts it anew |
+//! | linger | the first time that all is written and the peer has nothing to say |
 
 use super::output::Sending;
 use super::state::State;
+use super::tell::tell_unwritten;
 use super::{PASSES, Pump};
 use crate::bridge::runtime::Pause;
 use crate::kernel::Core;
+use crate::wheel::error::IoError;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -13,6 +20,25 @@ use tokio::io::ReadBuf;
 
 /// Bytes that a closing wheel takes from its peer at most, before it hangs up.
 const DRAINED: usize = 16 * 1024 * 1024;
+
+/// How long the peer of a wheel that is closed may take nothing of what waits, unless it is set.
+pub(crate) const FLUSH_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// An output that stands still.
+pub(super) struct Stall {
+    /// How much was written when it began to.
+    written: u64,
+    timer: Pause,
+}
+
+/// The peer takes nothing any more: the connection is reset, if it is one that can be. Gives the error that tells of it.
+#[cold]
+pub(super) fn give_up(state: &State) -> IoError {
+    let (bytes, limit) = (state.buffered_bytes(), state.flush_timeout());
+    state.sending.set(Sending::Failed);
+    state.with_io(|io| io.as_mut().abort());
+    IoError::unwritten_after(state.base.id(), bytes, limit)
+}
 
 /// A wheel that is being closed in good order.
 pub(super) struct Closing {
@@ -25,6 +51,19 @@ pub(super) struct Closing {
 }
 
 impl Pump {
+    /// Ready when the output has stood still for too long.
+    pub(super) fn poll_stall(&mut self, state: &State, cx: &mut Context<'_>) -> Poll<()> {
+        let written = state.driver.output().borrow().written();
+        let stall = match self.stall.take() {
+            Some(stall) if stall.written == written => stall,
+            _ => Stall {
+                written,
+                timer: Pause::new(state.flush_timeout()),
+            },
+        };
+        Pin::new(&mut self.stall.insert(stall).timer).poll(cx)
+    }
+
     /// Writes the rest, says goodbye, and reads what the peer still says until it says goodbye, too. A socket that is closed
     /// with unread input, or that gets input after it was closed, is reset by the system, which then forgets what was
     /// written and has not arrived.
@@ -49,19 +88,23 @@ impl Pump {
     fn close_step(&mut self, state: &State, closing: &mut Closing, core: &Core, cx: &mut Context<'_>) -> Poll<()> {
         if !closing.shut {
             if !matches!(state.sending.get(), Sending::Shut | Sending::Failed) {
-                match ready!(state.flush(cx)) {
-                    Ok(true) => {}
-                    Ok(false) => {
+                let shut = match state.flush(cx) {
+                    Poll::Ready(Ok(true)) => state.with_io(|io| io.as_mut().poll_shutdown(cx)),
+                    Poll::Ready(Ok(false)) => {
                         cx.waker().wake_by_ref();
                         return Poll::Pending;
                     }
-                    Err(_) => return Poll::Ready(()),
-                }
-                let Some(shut) = state.with_io(|io| io.as_mut().poll_shutdown(cx)) else {
-                    return Poll::Ready(());
+                    Poll::Ready(Err(_)) => None,
+                    Poll::Pending => Some(Poll::Pending),
                 };
-                if ready!(shut).is_err() {
-                    return Poll::Ready(());
+                match shut {
+                    Some(Poll::Ready(Ok(()))) => {}
+                    Some(Poll::Pending) => {
+                        ready!(self.poll_stall(state, cx));
+                        tell_unwritten(state, core, give_up(state));
+                        return Poll::Ready(());
+                    }
+                    Some(Poll::Ready(Err(_))) | None => return Poll::Ready(()),
                 }
                 state.with_io(|io| io.as_mut().close_output());
             }

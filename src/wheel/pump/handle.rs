@@ -7,7 +7,11 @@ use std::any::Any;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+#[cfg(unix)]
+use tokio::net::UnixStream;
 
 /// Whatever a wheel reads from and writes to.
 pub(crate) trait Duplex: AsyncRead + AsyncWrite {
@@ -19,6 +23,13 @@ pub(crate) trait Duplex: AsyncRead + AsyncWrite {
     fn output(&self) -> Option<&dyn Any>;
     /// Itself as a `Pin<Box<Whole<T>>>` for whoever knows the `T`.
     fn into_any(self: Pin<Box<Self>>) -> Box<dyn Any>;
+    /// What the system still has to send is not worth sending: the peer sees a reset, if it is a TCP connection.
+    fn abort(self: Pin<&mut Self>) {
+        if let Some(socket) = self.output().and_then(tcp_socket) {
+            // It fails if the connection is gone, and then there is nothing to reset.
+            let _ = socket2::SockRef::from(socket).set_linger(Some(Duration::ZERO));
+        }
+    }
     /// Registers it with the runtime that we are in.
     fn follow_runtime(self: Pin<&mut Self>) -> io::Result<()>;
 }
@@ -42,6 +53,31 @@ pub(crate) fn pair(input: impl AsyncRead + 'static, output: impl AsyncWrite + 's
 pub(crate) fn unwrap<T: Unpin + 'static>(io: BoxedDuplex) -> Option<T> {
     let whole = io.into_any().downcast::<Pin<Box<Whole<T>>>>().ok()?;
     Some(Pin::into_inner(*whole).io)
+}
+
+/// The TCP socket under a stream of a known type.
+fn tcp_socket(io: &dyn Any) -> Option<&TcpStream> {
+    fn plain(io: &dyn Any) -> Option<&TcpStream> {
+        let tcp = io.downcast_ref::<SocketStream>().and_then(SocketStream::as_tcp);
+        tcp.or_else(|| io.downcast_ref())
+    }
+    #[cfg(feature = "tls")]
+    {
+        use tokio_rustls::{client, server};
+        fn under<S: Any>(io: &S) -> &dyn Any {
+            io
+        }
+        macro_rules! encrypted {
+            ($($stream:ty),*) => {$(
+                if let Some(stream) = io.downcast_ref::<$stream>() {
+                    return plain(under(stream.get_ref().0));
+                }
+            )*};
+        }
+        encrypted!(client::TlsStream<SocketStream>, server::TlsStream<SocketStream>);
+        encrypted!(client::TlsStream<TcpStream>, server::TlsStream<TcpStream>);
+    }
+    plain(io)
 }
 
 /// Registers a stream of a known type with the runtime that we are in. A stream of another type moves by itself, or has the errors
@@ -89,7 +125,7 @@ impl<T: AsyncRead + AsyncWrite + 'static> Duplex for Whole<T> {
         {
             let io: &dyn Any = &self.io;
             let local = io.downcast_ref::<SocketStream>().and_then(SocketStream::as_unix);
-            if let Some(stream) = local.or_else(|| io.downcast_ref()) {
+            if let Some(stream) = local.or_else(|| io.downcast_ref::<UnixStream>()) {
                 // It fails if the peer is gone, and then there is nobody to tell.
                 let _ = socket2::SockRef::from(stream).shutdown(std::net::Shutdown::Read);
             }

@@ -22,6 +22,7 @@ mod state;
 mod tell;
 
 pub(crate) use appetite::Appetite;
+pub(crate) use closing::FLUSH_TIMEOUT;
 pub use erased::Input;
 pub(crate) use erased::{Formatter, Parser, Record, TypedFormatter, TypedParser, follow};
 pub use output::Level;
@@ -39,7 +40,7 @@ use crate::bridge::runtime::{Home, cannot_move, explained};
 use crate::error::Failure;
 use crate::kernel::Core;
 use crate::kernel::task::Task;
-use closing::Closing;
+use closing::{Closing, Stall, give_up};
 use output::Sending;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -81,6 +82,8 @@ pub(crate) struct Pump {
     /// The end was told, and the wheel's other pumps are told of it once a filter changed at the end has given its records.
     ending: bool,
     closing: Option<Closing>,
+    /// Runs while an output that is to be closed stands still.
+    stall: Option<Stall>,
     /// Where the stream is registered, as far as this is known …
     home: Home,
     /// … and as of which change of the kernel's runtime.
@@ -98,6 +101,7 @@ impl Pump {
             end: None,
             ending: false,
             closing: None,
+            stall: None,
             home: Home::here(),
             epoch: None,
         }
@@ -451,6 +455,9 @@ impl Pump {
             match written {
                 Poll::Ready(Ok(true)) => {}
                 Poll::Ready(_) => break,
+                Poll::Pending if state.finishing.get() && self.poll_stall(state, cx).is_ready() => {
+                    return report(state, core, give_up(state));
+                }
                 Poll::Pending => return Some(()),
             }
             if state.buffered_bytes() == 0 {

@@ -56,6 +56,10 @@ pub(crate) struct State {
     pub(super) unflushed: Cell<bool>,
     /// Each put into an empty queue is written at once.
     pub(super) auto_flush: bool,
+    /// How long the peer may take nothing of what is left when the connection is closed.
+    flush_timeout: Duration,
+    /// That is counted, though the wheel is not closed yet.
+    pub(super) finishing: Cell<bool>,
     /// The task is gone, and the stream with it.
     pub(super) over: Cell<bool>,
     /// Set by `close`: how long to be polite.
@@ -112,6 +116,7 @@ pub(crate) struct Setup {
     pub(crate) marks: Option<(usize, usize)>,
     pub(crate) driver: SysRW,
     pub(crate) auto_flush: bool,
+    pub(crate) flush_timeout: Duration,
 }
 
 impl State {
@@ -139,6 +144,8 @@ impl State {
             write_error: Cell::new(None),
             unflushed: Cell::new(false),
             auto_flush: setup.auto_flush,
+            flush_timeout: setup.flush_timeout,
+            finishing: Cell::new(false),
             over: Cell::new(false),
             closing: Cell::new(None),
             dry: Cell::new(false),
@@ -221,6 +228,16 @@ impl State {
     /// No event any more, but the output is written and the connection ended in good order.
     pub(crate) fn close(&self, linger: Duration) {
         self.closing.set(Some(linger));
+    }
+
+    /// The wheel is about to be closed: from now on its output must not stand still for longer than the setting allows.
+    pub(crate) fn limit_flush(&self) {
+        self.finishing.set(true);
+        self.schedule();
+    }
+
+    pub(super) fn flush_timeout(&self) -> Duration {
+        self.flush_timeout
     }
 
     /// Whether there is a stream that can still be closed in good order.

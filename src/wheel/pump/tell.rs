@@ -76,6 +76,17 @@ pub(super) fn report(state: &State, core: &Core, error: IoError) -> Option<()> {
     state.base.is_alive().then_some(())
 }
 
+/// Tells of bytes that a wheel which was closed could not write: it sends nothing else any more.
+pub(super) fn tell_unwritten(state: &State, core: &Core, error: IoError) {
+    let event = state.events.borrow().error.as_ref().map(HeldName::idx);
+    if let Some(event) = event {
+        let _: Option<()> = deliver(state, core, event, AnyArg::new(error));
+        return;
+    }
+    let (session, id, place) = (state.base.owner(), state.base.id(), state.base.place());
+    tracing::warn!(target: "poe::wheels", %session, wheel = %id, %place, "ReadWrite {id} was closed: {error}");
+}
+
 /// Logs the error of a filter that no error event tells of: a record that could not be made is a peer's fault or a wrong
 /// filter, and must not end the program. The bytes stay out of the log.
 pub(crate) fn log_unreported(base: &Base, wheel: &str, error: &IoError) {

@@ -12,11 +12,13 @@ use crate::wheel::base::Base;
 use crate::wheel::error::IoError;
 use crate::wheel::pump::handle::BoxedDuplex;
 use crate::wheel::pump::{
-    Formatter, Input, Owed, Parser, Pump, Settings, Setup, State, TypedFormatter, TypedParser, watermark_settings,
+    FLUSH_TIMEOUT, Formatter, Input, Owed, Parser, Pump, Settings, Setup, State, TypedFormatter, TypedParser,
+    watermark_settings,
 };
 use bytes::Bytes;
 use std::fmt;
 use std::panic::Location;
+use std::time::Duration;
 
 /// Settings of a [`ReadWrite`].
 ///
@@ -28,6 +30,7 @@ use std::panic::Location;
 /// | [`watermarks`](Self::watermarks) | none |
 /// | [`driver`](Self::driver) | [`SysRW::new`]: blocks of up to 65 536 bytes |
 /// | [`auto_flush`](Self::auto_flush) | off: what is put is written when the handler returns |
+/// | [`flush_timeout`](Self::flush_timeout) | 30 s |
 /// | [`unread`](Self::unread), [`unwritten`](Self::unwritten) | nothing |
 ///
 /// ```
@@ -82,6 +85,7 @@ pub struct ReadWriteBuilder {
     settings: Settings,
     driver: SysRW,
     auto_flush: bool,
+    flush_timeout: Duration,
     unread: Bytes,
     unwritten: Bytes,
     pub(super) seam: Seam,
@@ -98,6 +102,7 @@ impl ReadWriteBuilder {
             settings: Settings::default(),
             driver: SysRW::new(),
             auto_flush: false,
+            flush_timeout: FLUSH_TIMEOUT,
             unread: Bytes::new(),
             unwritten: Bytes::new(),
             seam: Seam::new(),
@@ -170,6 +175,39 @@ impl ReadWriteBuilder {
         self
     }
 
+    /// How long the peer may take nothing of what waits to be written after [`close`](ReadWrite::close); default 30 seconds.
+    ///
+    /// Each byte that the peer takes starts the time anew, so a slow peer gets everything. A peer that takes nothing for as long as
+    /// this loses the connection: a TCP connection is reset, and the error event (`"write"`, with the kind
+    /// [`TimedOut`](std::io::ErrorKind::TimedOut)) says how many bytes were not written. Without an error event that is logged.
+    /// [`Duration::MAX`] sets no limit.
+    ///
+    /// ```
+    /// # use poe::{Event, Kernel, Session, event::START, wheel::{IoError, ReadWrite}};
+    /// # use std::{io::ErrorKind, time::Duration};
+    /// # use tokio::io::DuplexStream;
+    /// # const ERROR: Event<IoError> = Event::new("error");
+    /// # tokio_test::block_on(async { tokio::time::pause();
+    /// # let kernel = poe::testing::kernel();
+    /// # let (_never_reads, ours) = tokio::io::duplex(64);
+    /// # Session::builder(()).on(START, |cx, io: DuplexStream| -> poe::HandlerResult {
+    /// let wheel = ReadWrite::builder(io).error(ERROR).flush_timeout(Duration::from_secs(5)).start(cx)?;
+    /// wheel.put("x".repeat(98))?;
+    /// wheel.close(Duration::from_secs(1));
+    /// # Ok(()) })
+    ///     .on(ERROR, |_, error| {
+    ///         assert_eq!(error.as_io().map(|e| e.kind()), Some(ErrorKind::TimedOut));
+    ///         assert_eq!(error.unwritten(), 36); // the system has taken 64 of 100
+    ///     })
+    /// # .args(ours).create(&kernel)?;
+    /// # kernel.run().await
+    /// # }).unwrap();
+    /// ```
+    pub fn flush_timeout(mut self, limit: Duration) -> Self {
+        self.flush_timeout = limit;
+        self
+    }
+
     /// Bytes that were read from the stream before, and come first.
     pub fn unread(mut self, bytes: impl Into<Bytes>) -> Self {
         self.unread = bytes.into();
@@ -204,6 +242,7 @@ impl ReadWriteBuilder {
             marks: self.settings.marks,
             driver,
             auto_flush: self.auto_flush,
+            flush_timeout: self.flush_timeout,
         };
         let state = State::new(Base::new(kernel, place), setup);
         state.seam.set(self.seam);

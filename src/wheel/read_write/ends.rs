@@ -72,7 +72,8 @@ impl ReadWrite {
         self.state.schedule();
     }
 
-    /// Ends writing once everything that was put has been written; nothing more can be put.
+    /// Ends writing once everything that was put has been written; nothing more can be put. Nothing limits how long a peer that
+    /// reads nothing may hold that up: drop or [`close`](Self::close) the wheel when it has taken too long.
     ///
     /// ```
     /// # use poe::{Kernel, Session, event::START, wheel::ReadWrite};
@@ -101,14 +102,16 @@ impl ReadWrite {
         self.state.schedule();
     }
 
-    /// Ends the wheel in good order, without further events: what was put is written, the peer sees the end, and what it
+    /// Ends the wheel in good order, without further events but one: what was put is written, the peer sees the end, and what it
     /// still sends is read and dropped until it ends, too, or `linger` is over. A socket that was closed answers what comes
     /// late by a reset, and the peer may lose what it has not yet received by that; zero takes the risk and waits for nothing.
     /// The session is kept alive until all of this is done.
     ///
+    /// A peer that takes nothing of what waits for as long as [`flush_timeout`](super::ReadWriteBuilder::flush_timeout) allows loses
+    /// the connection, and the error event tells how many bytes were not written.
+    ///
     /// `linger` counts from when there is nothing to be read, and a peer that sends more than 16 MiB is not heard out. Of a
-    /// kernel's wheels 1024 wait like this at a time; one that is closed meanwhile reads what is there and goes. Writing has
-    /// no limit of time. A [shutdown](crate::Kernel::shutdown) that has come to its limit ends the waiting, and does not
+    /// kernel's wheels 1024 wait like this at a time; one that is closed meanwhile reads what is there and goes. A [shutdown](crate::Kernel::shutdown) that has come to its limit ends the waiting, and does not
     /// complain of it.
     ///
     /// ```
@@ -155,6 +158,11 @@ impl ReadWrite {
         if !self.state.is_polling() {
             self.state.base.schedule(Some(task));
         }
+    }
+
+    /// It is about to be closed: its output must not stand still for longer than the setting allows.
+    pub(crate) fn limit_flush(&self) {
+        self.state.limit_flush();
     }
 
     /// Reads what has come, also if the input is paused, until there is nothing left to read for the moment.

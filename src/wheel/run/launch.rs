@@ -12,7 +12,7 @@ use crate::error::{Error, ErrorKind};
 use crate::filter::Line;
 use crate::kernel::KernelRef;
 use crate::wheel::base::Base;
-use crate::wheel::pump::{Events, Pump, Setup, State, TypedFormatter, handle};
+use crate::wheel::pump::{Events, FLUSH_TIMEOUT, Pump, Setup, State, TypedFormatter, handle};
 use std::cell::{Cell, RefCell};
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -248,6 +248,7 @@ impl RunBuilder {
                 marks: self.settings.marks,
                 driver: crate::driver::SysRW::new(),
                 auto_flush: false,
+                flush_timeout: FLUSH_TIMEOUT,
             };
             pump(&what, StdStream::Stdout, setup, reads, writes)
         });
@@ -260,6 +261,7 @@ impl RunBuilder {
                 marks: None,
                 driver: crate::driver::SysRW::new(),
                 auto_flush: false,
+                flush_timeout: FLUSH_TIMEOUT,
             };
             pump(&format!("{what} (STDERR)"), StdStream::Stderr, setup, true, false)
         });
