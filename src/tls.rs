@@ -120,14 +120,14 @@ fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, Error> {
 }
 
 /// Runs a handshake with a timeout. Its stream moves to the Tokio runtime that polls it.
-async fn shaken<S: 'static, F, T>(
+async fn shaken<S, F, T>(
     limit: Duration,
     mut home: Home,
     mut shake: F,
     stream: fn(&mut F) -> Option<&mut S>,
 ) -> io::Result<T>
 where
-    S: Unpin,
+    S: Unpin + 'static,
     F: Future<Output = io::Result<T>> + Unpin,
 {
     let mut limit = Pause::new(limit);

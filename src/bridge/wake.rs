@@ -69,7 +69,7 @@ impl TaskWaker {
         })
     }
 
-    /// Must be called before the task is polled, so that a wake-up during the poll counts.
+    /// Must be called once the task has left the list, before it is polled, so that a wake-up during the poll counts.
     ///
     /// A swap and not a store: a thread that has changed something and then found the flag still set relies on this poll to
     /// see its change. Only a read of the flag orders the two; a store may become visible after the poll's first reads.

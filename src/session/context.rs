@@ -53,7 +53,7 @@ impl<H: 'static, X: 'static> SessionCell<H, X> {
         };
         let mut cx = Context {
             heap: Heap(Some(heap)),
-            kernel: kernel,
+            kernel,
             cell: self,
         };
         handler(&mut cx, arg)

@@ -18,6 +18,7 @@ mod conformance;
 mod contexts;
 #[cfg(unix)]
 mod descriptors;
+mod deviations;
 mod driver_sysrw;
 #[cfg(unix)]
 mod examples_processes;

@@ -8,8 +8,8 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
-/// What takes longer hangs.
-const LIMIT: Duration = Duration::from_secs(30);
+/// What takes longer hangs, also beside a loaded machine's other work.
+const LIMIT: Duration = Duration::from_secs(180);
 
 /// Whatever hangs fails instead.
 pub(crate) async fn within<F: Future>(work: F) -> F::Output {

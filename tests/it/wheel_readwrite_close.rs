@@ -6,8 +6,9 @@ use crate::wheel_readwrite::{beside, beside_on, lines, talker};
 use crate::wheel_readwrite_faults::connection;
 use poe::component::{TcpClient, TcpServer};
 use poe::event::START;
+use poe::filter::Raw;
 use poe::testing::assert_no_leaks;
-use poe::wheel::{IoError, ReadWrite, ReadWriteBuilder};
+use poe::wheel::{Input, IoError, ReadWrite, ReadWriteBuilder};
 use poe::{Event, HandlerResult, KERNEL_SHUTDOWN, Kernel, Session, SessionBuilder, Signal};
 use std::cell::Cell;
 use std::io::{self, Write};
@@ -121,6 +122,68 @@ async fn a_peer_that_does_not_stop_is_not_heard_out() {
     let read = Rc::new(Cell::new(0));
     beside(closer(Endless(read.clone()), ms(60_000)), async {}).await;
     assert!((16 << 20..17 << 20).contains(&read.get()), "{} bytes", read.get());
+}
+
+/// What is thrown away is work as any other: one read in a turn, and other sessions in between.
+#[tokio::test(start_paused = true)]
+async fn a_wheel_that_is_closed_reads_once_in_a_slice() {
+    let kernel = poe::testing::kernel();
+    let read = Rc::new(Cell::new(0));
+    closer(Endless(read.clone()), ms(60_000)).create(&kernel).unwrap();
+    let most = Rc::new(Cell::new(0));
+    let (noted, seen, last) = (most.clone(), read.clone(), Cell::new(0));
+    Session::builder(())
+        .on(START, |cx, ()| cx.yield_to("again", ()))
+        .on("again", move |cx, ()| {
+            let now = seen.get();
+            let read = now - last.replace(now);
+            // Before it is closed it also reads ahead.
+            if now > 256 << 10 {
+                noted.set(noted.get().max(read));
+            }
+            if now < 8 << 20 {
+                cx.yield_to("again", ());
+            }
+        })
+        .create(&kernel)
+        .unwrap();
+    kernel.run().await.unwrap();
+    assert_eq!(most.get(), 65_536);
+}
+
+/// A put has a wheel polled for its output between two events. That is no reason for a second turn in a slice.
+#[tokio::test(start_paused = true)]
+async fn a_wheel_that_is_written_to_while_it_reads_has_one_turn_in_a_slice() {
+    const READ: Event<Input<bytes::Bytes>> = Event::new("read");
+    let kernel = poe::testing::kernel();
+    let read = Rc::new(Cell::new(0));
+    let (most, last, seen) = (Rc::new(Cell::new(0)), Cell::new(0), read.clone());
+    let noted = most.clone();
+    Session::builder(None::<ReadWrite>)
+        .on(START, |cx, io: Endless| -> HandlerResult {
+            *cx.heap = Some(ReadWrite::builder(io).input(Raw::new(), READ).start(cx)?);
+            cx.yield_to("again", ());
+            Ok(())
+        })
+        .on(READ, |_, _| ())
+        .on("again", move |cx, ()| -> HandlerResult {
+            let now = seen.get();
+            noted.set(noted.get().max(now - last.replace(now)));
+            if now > 8 << 20 {
+                *cx.heap = None;
+            } else if let Some(wheel) = &*cx.heap {
+                // Both of it are polled before the next read: at once, and when the handler returns.
+                wheel.put(bytes::Bytes::from_static(b"x"))?;
+                wheel.flush();
+                cx.yield_to("again", ());
+            }
+            Ok(())
+        })
+        .args(Endless(read))
+        .create(&kernel)
+        .unwrap();
+    kernel.run().await.unwrap();
+    assert_eq!(most.get(), 65_536);
 }
 
 #[tokio::test(start_paused = true)]

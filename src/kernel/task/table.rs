@@ -38,6 +38,8 @@ pub(crate) struct Tasks {
     turns: RefCell<VecDeque<u64>>,
     /// A task of a session's own code that goes first in the next poll, which has a budget for it.
     held: Cell<Option<u64>>,
+    /// Whose turn is being taken: it has left the list of the woken, and is not polled yet.
+    passed: Cell<Option<u64>>,
     woken: RefCell<Vec<u64>>,
 }
 
@@ -89,6 +91,7 @@ impl Tasks {
             is_cut: Cell::new(false),
             turns: RefCell::default(),
             held: Cell::new(None),
+            passed: Cell::new(None),
             woken: RefCell::default(),
         }
     }
@@ -125,9 +128,8 @@ impl Tasks {
 
     /// The turn of that task is being taken.
     pub(crate) fn pass_turn(&self) {
-        if self.held.take().is_none() {
-            self.turns.borrow_mut().pop_front();
-        }
+        let key = self.held.take().or_else(|| self.turns.borrow_mut().pop_front());
+        self.passed.set(key);
     }
 
     /// Who of the intake is polled next: as many rounds as a chain of handlers needs.
@@ -399,7 +401,12 @@ impl Tasks {
             return None;
         }
         slot.scheduled = false;
-        slot.waker.rearm();
+        // A task that is polled for its output has its place among the woken still: a wake-up must not give it a second one,
+        // which it would keep from slice to slice.
+        if self.passed.get() == Some(key) {
+            self.passed.set(None);
+            slot.waker.rearm();
+        }
         let (body, waker) = slot.body.take()?;
         Some((self.id(slot.serial, index), body, waker))
     }

@@ -5,10 +5,10 @@
 //! | flush timeout | the last byte that the peer took of what waits to be written; each one starts it anew |
 //! | linger | the first time that all is written and the peer has nothing to say |
 
+use super::Pump;
 use super::output::Sending;
 use super::state::State;
 use super::tell::tell_unwritten;
-use super::{PASSES, Pump};
 use crate::bridge::runtime::Pause;
 use crate::kernel::Core;
 use crate::wheel::error::IoError;
@@ -113,8 +113,8 @@ impl Pump {
         if state.ended.get() || self.end.is_some() || closing.linger.is_zero() {
             return Poll::Ready(());
         }
-        // No handler runs here, so that what is thrown away may be more than one block.
-        for _ in 0..PASSES {
+        // As any other wheel it reads once in a turn, and not between two events.
+        if core.is_turn() {
             let read = core.with_read_buffer(|buffer| {
                 let mut buffer = ReadBuf::new(buffer);
                 let Some(read) = state.with_io(|io| io.as_mut().poll_read(cx, &mut buffer)) else {

@@ -60,7 +60,7 @@ impl<'k, S, R> Machine<'k, S, R> {
     pub(in crate::session::nfa) fn enter(cell: &'k NfaCell<S, R>, kernel: KernelRef<'k>) -> Option<Self> {
         Some(Machine {
             runstate: Heap(Some(cell.runstate.take()?)),
-            kernel: kernel,
+            kernel,
             cell,
             state: cell.current.get(),
         })
