@@ -111,11 +111,22 @@ impl Core {
             }
             return (events, Vec::new());
         }
-        let (mut silent, mut lost) = (Vec::new(), Vec::new());
         let (to_it, from_it): (Vec<Entry>, Vec<Entry>) = events.into_iter().partition(|e| e.to == slot);
-        for entry in to_it.into_iter().chain(from_it) {
+        self.release_each(to_it.into_iter().chain(from_it), |_| slot)
+    }
+
+    /// Releases what these events hold, in their order. Returns those that nobody is told of, and those that are reported as lost because
+    /// the session `gone` is gone.
+    fn release_each(
+        &self,
+        events: impl IntoIterator<Item = Entry>,
+        gone: impl Fn(&Entry) -> u32,
+    ) -> (Vec<Entry>, Vec<Lost>) {
+        let (mut silent, mut lost) = (Vec::new(), Vec::new());
+        for entry in events {
             let (to, from, name, caller) = (entry.to, entry.from, entry.name, entry.caller);
-            match self.lost(entry, slot) {
+            let gone = gone(&entry);
+            match self.lost(entry, gone) {
                 Ok(one) => lost.push(one),
                 Err(entry) => silent.push(entry),
             }
@@ -141,17 +152,7 @@ impl Core {
         }
         // Out of the queue first, all at once: looking for each session's events in it would take the square of it.
         let queued = self.queue.borrow_mut().drain();
-        let mut silent = Vec::new();
-        let mut lost = Vec::new();
-        for entry in queued {
-            let (to, from, name, caller) = (entry.to, entry.from, entry.name, entry.caller);
-            match self.lost(entry, to) {
-                Ok(one) => lost.push(one),
-                Err(entry) => silent.push(entry),
-            }
-            self.release_ends(to, from);
-            self.names.release_pair(name, caller);
-        }
+        let (silent, lost) = self.release_each(queued, |entry| entry.to);
         self.tell_all_lost(lost);
         let slots: Vec<u32> = self.sessions.borrow().slots().collect();
         // Children first, so that nobody is moved about.

@@ -1,6 +1,6 @@
 //! STARTTLS inside the callbacks of a server and of a client: the stream is changed under the connection.
 
-use crate::socket_kit::{Log, within};
+use crate::socket_kit::{Log, run_with, within};
 use poe::component::{PlainStream, TcpClient, TcpServer};
 use poe::tls::{Acceptor, Connector};
 use poe::{Event, HandlerResult, Kernel};
@@ -101,8 +101,7 @@ async fn a_server_goes_on_under_tls_with_the_same_heap_and_callbacks() {
         assert_eq!(rest, "");
         server.shutdown();
     };
-    let (ran, ()) = within(async { tokio::join!(kernel.run(), talk) }).await;
-    ran.unwrap();
+    run_with(&kernel, talk).await;
     let expected = [
         "1 ehlo false",
         "2 STARTTLS false",
@@ -136,8 +135,7 @@ async fn bytes_that_come_behind_the_command_are_given_to_nobody() {
             assert!(!said.contains("secret") && !said.contains("RSET"), "{said}");
             server.shutdown();
         };
-        let (ran, ()) = within(async { tokio::join!(kernel.run(), talk) }).await;
-        ran.unwrap();
+        run_with(&kernel, talk).await;
         assert_eq!(log.lines(), ["1 STARTTLS false", "InvalidData", "disconnected"]);
     }
 }
@@ -159,8 +157,7 @@ async fn a_failed_handshake_is_told_and_ends_the_connection() {
         assert!(!rest.windows(6).any(|part| part == b"secret"));
         server.shutdown();
     };
-    let (ran, ()) = within(async { tokio::join!(kernel.run(), talk) }).await;
-    ran.unwrap();
+    run_with(&kernel, talk).await;
     let said = log.lines();
     assert_eq!(
         (said.len(), &*said[0], &*said[2]),
@@ -187,8 +184,7 @@ async fn a_shutdown_gives_an_upgrade_up() {
         let _ = plain.read_to_string(&mut rest).await;
         assert_eq!(rest, "");
     };
-    let (ran, ()) = within(async { tokio::join!(kernel.run(), talk) }).await;
-    ran.unwrap();
+    run_with(&kernel, talk).await;
     let said = log.lines();
     assert_eq!(said[0], "1 STARTTLS false");
     let mut ends = said[1..].to_vec();
@@ -284,8 +280,7 @@ async fn upgrades_that_make_no_sense_are_told() {
         assert_eq!(rest, "");
         server.shutdown();
     };
-    let (ran, ()) = within(async { tokio::join!(kernel.run(), talk) }).await;
-    ran.unwrap();
+    run_with(&kernel, talk).await;
     assert_eq!(log.lines()[..3], ["Err(AlreadyExists)", "Ok(())", "disconnected"]);
     assert!(
         failures.lines()[0].starts_with("`upgrade` of the server at"),

@@ -4,7 +4,7 @@ use crate::laws_kit::{said, say};
 use poe::event::START;
 use poe::filter::{Line, Raw};
 use poe::wheel::{Descriptor, Input, IoError, ReadWrite};
-use poe::{Event, HandlerResult, Kernel, Session};
+use poe::{Context, Event, HandlerResult, Kernel, Session, SessionBuilder};
 use std::cell::Cell;
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
@@ -23,22 +23,27 @@ async fn run(kernel: &Kernel) {
     ran.expect("it ends").unwrap();
 }
 
-/// Reads lines to the end of the descriptor.
-async fn lines_of(fd: impl Into<OwnedFd>) -> Vec<String> {
-    let kernel = Kernel::new();
+/// A session that says the lines of a descriptor.
+fn says_lines(
+    fd: impl Into<OwnedFd>,
+    begins: impl Fn(&mut Context<'_, Option<ReadWrite>>) + 'static,
+) -> SessionBuilder<Option<ReadWrite>> {
     let stream = Cell::new(Some(Descriptor::new(fd).unwrap()));
     Session::builder(None::<ReadWrite>)
         .on(START, move |cx, ()| -> HandlerResult {
             let stream = stream.take().expect("a session starts once");
-            *cx.heap = Some(
-                ReadWrite::builder(stream)
-                    .input(Line::new(), LINE)
-                    .error(OVER)
-                    .start(cx)?,
-            );
+            let wheel = ReadWrite::builder(stream).input(Line::new(), LINE).error(OVER);
+            *cx.heap = Some(wheel.start(cx)?);
+            begins(cx);
             Ok(())
         })
         .on(LINE, |_, input| say(input.record))
+}
+
+/// Reads lines to the end of the descriptor.
+async fn lines_of(fd: impl Into<OwnedFd>) -> Vec<String> {
+    let kernel = Kernel::new();
+    says_lines(fd, |_| ())
         .on(OVER, |cx, error| {
             assert!(error.is_eof(), "{error}");
             *cx.heap = None;
@@ -52,24 +57,13 @@ async fn lines_of(fd: impl Into<OwnedFd>) -> Vec<String> {
 /// Reads nothing until the wheel is dropped after a while; the descriptor must be usable as before then.
 async fn given_up(fd: OwnedFd) {
     let kernel = Kernel::new();
-    let stream = Cell::new(Some(Descriptor::new(fd).unwrap()));
-    Session::builder(None::<ReadWrite>)
-        .on(START, move |cx, ()| -> HandlerResult {
-            let stream = stream.take().expect("a session starts once");
-            *cx.heap = Some(
-                ReadWrite::builder(stream)
-                    .input(Line::new(), LINE)
-                    .error(OVER)
-                    .start(cx)?,
-            );
-            cx.delay(ENOUGH, Duration::from_millis(50), ());
-            Ok(())
-        })
-        .on(LINE, |_, input| say(input.record))
-        .on(OVER, |_, error| say(error))
-        .on(ENOUGH, |cx, ()| *cx.heap = None)
-        .create(&kernel)
-        .unwrap();
+    says_lines(fd, |cx| {
+        cx.delay(ENOUGH, Duration::from_millis(50), ());
+    })
+    .on(OVER, |_, error| say(error))
+    .on(ENOUGH, |cx, ()| *cx.heap = None)
+    .create(&kernel)
+    .unwrap();
     run(&kernel).await;
     assert!(said().is_empty());
 }

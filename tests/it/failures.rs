@@ -14,20 +14,9 @@ fn with_policy(policy: OnFailure) -> Kernel {
     poe::testing::builder().on_failure(policy).build()
 }
 
-/// A session that says which DIE it hears, fails by `fail`, and lives for 50 ms if nothing stops it.
+/// A session that hears of each DIE, and lives for 50 ms if nothing stops it.
 fn hears(name: &'static str, handles: bool) -> SessionBuilder<()> {
-    life(name, |cx| {
-        cx.sig("DIE", "die");
-        cx.delay("bye", ms(50), ());
-    })
-    .on("die", move |cx, signal: Signal| {
-        let die = signal.die().unwrap();
-        say(format!("{name} hears of {}: {}", nm(die.session), die.failure));
-        if handles {
-            cx.sig_handled();
-        }
-    })
-    .on("fail", |_, ()| fail("on purpose"))
+    hears_of_die(name, handles, 50)
 }
 
 /// Keeps what the hook for unhandled failures is told: whose, by which event, and what.

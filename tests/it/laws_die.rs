@@ -4,20 +4,9 @@ use crate::laws_kit::*;
 use poe::event::{START, STOP};
 use poe::{HandlerResult, Kernel, Session, SessionBuilder, Signal};
 
-/// A session that says which DIE it hears, and handles it if it is to.
+/// A session that hears of each DIE, and lives for 5 ms if nothing stops it.
 fn hears(name: &'static str, handles: bool) -> SessionBuilder<()> {
-    life(name, |cx| {
-        cx.sig("DIE", "die");
-        cx.delay("bye", ms(5), ());
-    })
-    .on("die", move |cx, signal: Signal| {
-        let die = signal.die().unwrap();
-        say(format!("{name} hears of {}: {}", nm(die.session), die.failure));
-        if handles {
-            cx.sig_handled();
-        }
-    })
-    .on("fail", |_, ()| fail("on purpose"))
+    hears_of_die(name, handles, 5)
 }
 
 #[tokio::test(start_paused = true)]

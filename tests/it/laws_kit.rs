@@ -4,7 +4,7 @@
 
 use poe::event::{CHILD, ChildReason, DEFAULT, PARENT, START, STOP};
 use poe::testing::assert_no_leaks;
-use poe::{AnyArg, Context, Failure, HandlerResult, Kernel, Reply, Session, SessionBuilder, SessionId};
+use poe::{AnyArg, Context, Failure, HandlerResult, Kernel, Reply, Session, SessionBuilder, SessionId, Signal};
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::future::Future;
@@ -102,6 +102,22 @@ fn given(result: Option<AnyArg>) -> String {
         || "undef".to_owned(),
         |v| v.downcast::<String>().unwrap_or_else(|_| "()".to_owned()),
     )
+}
+
+/// A session that says which DIE it hears, handles it if it is to, fails by `fail`, and lives for that long if nothing stops it.
+pub(crate) fn hears_of_die(name: &'static str, handles: bool, millis: u64) -> SessionBuilder<()> {
+    life(name, move |cx| {
+        cx.sig("DIE", "die");
+        cx.delay("bye", ms(millis), ());
+    })
+    .on("die", move |cx, signal: Signal| {
+        let die = signal.die().unwrap();
+        say(format!("{name} hears of {}: {}", nm(die.session), die.failure));
+        if handles {
+            cx.sig_handled();
+        }
+    })
+    .on("fail", |_, ()| fail("on purpose"))
 }
 
 pub(crate) fn fail(text: &str) -> HandlerResult {
