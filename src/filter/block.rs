@@ -1,4 +1,4 @@
-//! POE::Filter::Block: frames of a fixed size, or of a length that stands before each.
+//! POE::Filter::Block: frames of a fixed size, or frames with a length before each.
 
 use super::buffer::Buffer;
 use super::{Filter, FilterError};
@@ -6,23 +6,17 @@ use bytes::{Bytes, BytesMut};
 use std::fmt;
 use std::sync::Arc;
 
-/// The limits of a [`Block`] filter, all in one place.
-///
-/// ```
-/// use poe::filter::{Block, BlockLimits, Filter};
-/// let limits = BlockLimits { max_length: 10, ..BlockLimits::default() };
-/// let mut filter = Block::new().limits(limits);
-/// assert!(filter.get(b"11\0").remove(0).unwrap_err().is_too_long());
-/// ```
+/// The limits of a [`Block`] filter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BlockLimits {
-    /// The longest frame in bytes, header not counted; 16 MiB. A longer one is a fatal error. Frames of a fixed size have no
-    /// such limit.
-    pub max_length: usize,
-    /// The most bytes that may wait to be parsed; more are a fatal error.
+    /// The longest frame in bytes, without its header; default 16 MiB.
     ///
-    /// `None`, the default, is 32 MiB, or what two of the longest frames need if that is more. A wheel never has more than
-    /// the beginning of a frame and one read waiting.
+    /// A longer one is a fatal error. Frames of a fixed size have no such limit.
+    pub max_length: usize,
+    /// The most bytes that may wait to be parsed; more is a fatal error.
+    ///
+    /// `None`, the default, is 32 MiB, or twice the longest frame if that is more. A wheel never has more waiting than
+    /// the beginning of a frame and one read.
     pub max_buffer: Option<usize>,
 }
 
@@ -36,21 +30,21 @@ impl Default for BlockLimits {
 }
 
 impl BlockLimits {
-    /// The limit of the buffer, given or derived from the size of a frame.
+    /// Returns the limit of the buffer, given or derived from the size of a frame.
     fn buffer(&self, frame: usize) -> usize {
         let two = frame.saturating_add(MAX_DIGITS).saturating_mul(2);
         self.max_buffer.unwrap_or(two.max(32 * 1024 * 1024))
     }
 }
 
-/// More digits than this before the NUL say nothing that a length needs.
+/// A length never needs more digits than this before the NUL.
 const MAX_DIGITS: usize = 32;
 
-/// Cuts a stream into frames (`POE::Filter::Block`); records are [`Bytes`], both ways.
+/// Cuts a stream into frames (`POE::Filter::Block`); records are [`Bytes`], in both directions.
 ///
-/// [`Block::new()`] has a length before each frame, by default in decimal and ended by a NUL, as POE has it;
+/// [`Block::new()`] has a length before each frame, by default in decimal and ended by a NUL, as in POE;
 /// [`Block::fixed()`] has frames of one size. A frame's header stays in the buffer until the frame is complete, so
-/// nothing is lost when the filter is changed in its middle.
+/// nothing is lost when the filter is changed in the middle of a frame.
 ///
 /// ```
 /// use bytes::BytesMut;
@@ -63,32 +57,32 @@ const MAX_DIGITS: usize = 32;
 /// assert!(filter.next_record().unwrap().is_none() && filter.pending() == b"3\0ab");
 /// ```
 ///
-/// # Junk where a length should be
+/// # Junk in place of a length
 ///
-/// Bytes that are no digit, and digits that are followed by something else than a NUL, are an error that is not fatal;
-/// what then comes up to the next digit is dropped, and parsing goes on there. (POE drops them with a warning, and stalls
+/// Bytes that are not digits, and digits that are followed by a byte other than NUL, are an error that is not fatal. The bytes up to
+/// the next digit are dropped, and parsing goes on there. (POE drops them with a warning, and stalls
 /// for ever on the digits.) A codec of your own decides for itself.
 ///
 /// # Limits
 ///
-/// A frame that says it is longer than [`max_length`](Self::max_length) is a fatal error, which every further `next_record`
+/// A frame whose length is above [`max_length`](Self::max_length) is a fatal error, which every further `next_record`
 /// repeats: the stream cannot be trusted any more. (POE delivers the frame with the next read.) The error carries the
-/// header, and what has come stays pending. More than [`max_buffer`](Self::max_buffer) bytes that wait are a fatal
-/// error, too, behind the complete frames in what fits.
+/// header, and the bytes received so far stay pending. More than [`max_buffer`](Self::max_buffer) waiting bytes are a fatal
+/// error, too, after the complete frames in the bytes that fit.
 #[doc(alias = "POE::Filter::Block")]
 pub struct Block {
     buffer: Buffer,
     framing: Framing,
     limits: BlockLimits,
-    /// The longest frame was set by the user, which fixed frames do not allow.
+    /// The user set the longest frame, which fixed frames do not allow.
     limited: bool,
-    /// What the header at the front of the buffer says, once it is complete: its own size and the payload's.
+    /// The sizes of the front header and its payload, once the header is complete.
     header: Option<(usize, usize)>,
-    /// Junk was reported; the rest of it goes as it comes.
+    /// Junk was reported; its rest is dropped as it arrives.
     skipping: bool,
-    /// The frame at the front is too long for us. Ends only with `take_pending`.
+    /// The frame at the front is too long. Cleared only in `take_pending`.
     poisoned: bool,
-    /// Bytes were refused. Ends only with `take_pending`.
+    /// Bytes were refused. Cleared only in `take_pending`.
     overflowed: bool,
 }
 
@@ -99,7 +93,7 @@ enum Framing {
     Custom(Arc<dyn LengthCodec>),
 }
 
-/// How a frame's length is written before it (`LengthCodec`). A pair of closures is one.
+/// The encoding of a frame's length (`LengthCodec`). A pair of closures implements it.
 ///
 /// ```
 /// use bytes::{BufMut, BytesMut};
@@ -112,38 +106,15 @@ enum Framing {
 /// assert_eq!(filter.get(b"\0\x02ab\0").remove(0).unwrap(), "ab");
 /// ```
 ///
-/// Lengths that are not to be had are errors of `decode`:
-///
-/// ```
-/// use bytes::BytesMut;
-/// use poe::filter::{Block, Filter, FilterError, LengthCodec};
-/// /// One byte, which is not zero.
-/// struct OneByte;
-/// impl LengthCodec for OneByte {
-///     fn encode(&self, length: usize, out: &mut BytesMut) {
-///         out.extend_from_slice(&[length as u8]);
-///     }
-///     fn decode(&self, bytes: &[u8]) -> Result<Option<(usize, usize)>, FilterError> {
-///         match bytes {
-///             [] => Ok(None), // not complete
-///             [0, ..] => Err(FilterError::custom("an empty frame").with_bytes(&b"\0"[..])),
-///             [length, ..] => Ok(Some((1, (*length).into()))),
-///         }
-///     }
-/// }
-/// let got = Block::new().length_codec(OneByte).max_length(255).get(b"\x02ab\0\x01c");
-/// assert!(got[0].is_ok() && got[1].is_err());
-/// assert_eq!(got[2].as_ref().unwrap(), "c");
-/// ```
+/// A length that cannot be decoded is an error of `decode`.
 pub trait LengthCodec: Send + Sync + 'static {
     /// Writes the header of a frame whose payload has `length` bytes.
     fn encode(&self, length: usize, out: &mut BytesMut);
 
-    /// Reads the header at the front: how many bytes it takes itself, and how many the payload has; `None` when it is
-    /// not complete.
+    /// Reads the header at the front: its own size and the payload's; `None` when it is not complete.
     ///
     /// # Errors
-    /// If no header begins like this. What the error's [`bytes`](FilterError::bytes) hold is taken off the front, and
+    /// No header begins like this. The error's [`bytes`](FilterError::bytes) are removed from the front, and
     /// at least one byte, unless it [is fatal](FilterError::is_fatal).
     fn decode(&self, bytes: &[u8]) -> Result<Option<(usize, usize)>, FilterError>;
 }
@@ -162,14 +133,7 @@ where
     }
 }
 
-/// The codec that [`Block::new`] has: the length in decimal digits, and a NUL.
-///
-/// ```
-/// use poe::filter::{DecimalLength, LengthCodec};
-/// assert_eq!(DecimalLength.decode(b"007\0rest").unwrap(), Some((4, 7)));
-/// assert_eq!(DecimalLength.decode(b"12").unwrap(), None);
-/// assert_eq!(DecimalLength.decode(b"12!").unwrap_err().bytes(), b"12!");
-/// ```
+/// The default codec of [`Block::new`]: the length in decimal digits, and a NUL.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct DecimalLength;
 
@@ -189,7 +153,7 @@ impl LengthCodec for DecimalLength {
                 0 if at > 0 => return Ok(Some((at + 1, length))),
                 _ => {
                     let junk = Bytes::copy_from_slice(&bytes[..=at]);
-                    return Err(FilterError::custom("no length stands before the frame").with_bytes(junk));
+                    return Err(FilterError::custom("the bytes before the frame are not a length").with_bytes(junk));
                 }
             }
         }
@@ -203,7 +167,7 @@ pub(super) fn put_decimal(mut number: usize, out: &mut BytesMut) {
     let mut at = digits.len();
     loop {
         at -= 1;
-        // A remainder of ten is a digit.
+        // The remainder of ten is a digit.
         digits[at] = b'0' + (number % 10) as u8;
         number /= 10;
         if number == 0 {
@@ -214,48 +178,24 @@ pub(super) fn put_decimal(mut number: usize, out: &mut BytesMut) {
 }
 
 impl Block {
-    /// Frames with their length before them, in decimal and ended by a NUL; 16 MiB is the longest.
+    /// Makes frames with a decimal length and a NUL before them, of at most 16 MiB.
     #[must_use]
     pub fn new() -> Self {
         Self::framed(Framing::Decimal)
     }
 
-    /// Frames of so many bytes. `put` neither pads nor cuts: what is put simply goes out. Zero is an error at
-    /// [`check`](Filter::check).
+    /// Makes frames of `bytes` bytes each.
     ///
-    /// ```
-    /// use poe::filter::{Block, Filter};
-    /// let frames: Vec<_> = Block::fixed(4).get(b"12345678").into_iter().map(Result::unwrap).collect();
-    /// assert_eq!(frames, ["1234", "5678"]);
-    /// ```
+    /// `put` neither pads nor cuts a record. Zero is an error at [`check`](Filter::check).
     #[must_use]
     #[doc(alias = "BlockSize")]
     pub fn fixed(bytes: usize) -> Self {
         Self::framed(Framing::Fixed(bytes))
     }
 
-    /// Writes and reads lengths in another way. See [`LengthCodec`]. Unless it has room for 16 MiB, say how long a frame
-    /// may be by [`max_length`](Self::max_length): `put` does not look.
+    /// Writes and reads lengths with another codec; see [`LengthCodec`].
     ///
-    /// ```
-    /// use bytes::{BufMut, BytesMut};
-    /// use poe::filter::{Block, Filter, FilterError};
-    /// let magic = (
-    ///     |length: usize, out: &mut BytesMut| out.put_slice(&[0xAB, length as u8]),
-    ///     |bytes: &[u8]| match bytes {
-    ///         [] | [0xAB] => Ok(None),
-    ///         [0xAB, length, ..] => Ok(Some((2, usize::from(*length)))),
-    ///         _ => Err(FilterError::custom("no frame begins here").fatal()),
-    ///     },
-    /// );
-    /// let mut filter = Block::new().length_codec(magic).max_length(255);
-    /// let mut out = BytesMut::new();
-    /// filter.put("ok".into(), &mut out).unwrap();
-    /// assert_eq!(&out[..], b"\xAB\x02ok");
-    /// let got = filter.get(b"\xAB\x02ok?\xAB\x02no");
-    /// assert_eq!(got.len(), 2); // the second is fatal
-    /// assert!(got[0].is_ok() && got[1].is_err());
-    /// ```
+    /// If the codec has no room for 16 MiB, set the longest frame with [`max_length`](Self::max_length): `put` does not check it.
     #[must_use]
     #[doc(alias = "LengthCodec")]
     pub fn length_codec(mut self, codec: impl LengthCodec) -> Self {
@@ -264,11 +204,6 @@ impl Block {
     }
 
     /// Sets all limits; [`BlockLimits`] has the defaults.
-    ///
-    /// ```
-    /// use poe::filter::{Block, BlockLimits};
-    /// let frames = Block::new().limits(BlockLimits { max_length: 65_536, ..BlockLimits::default() });
-    /// ```
     #[must_use]
     pub fn limits(mut self, limits: BlockLimits) -> Self {
         self.limited = limits.max_length != BlockLimits::default().max_length;
@@ -276,14 +211,9 @@ impl Block {
         self
     }
 
-    /// Sets the longest frame in bytes, header not counted; 16 MiB by default. Zero is an error at [`check`](Filter::check),
-    /// and so is any limit for frames of a fixed size.
+    /// Sets the longest frame in bytes, without its header; default 16 MiB.
     ///
-    /// ```
-    /// use poe::filter::{Block, Filter};
-    /// let error = Block::new().max_length(10).get(b"134\0a bunch of data").remove(0).unwrap_err();
-    /// assert!(error.is_too_long() && error.is_fatal());
-    /// ```
+    /// Zero is an error at [`check`](Filter::check), and so is any limit for frames of a fixed size.
     #[must_use]
     #[doc(alias = "MaxLength")]
     pub fn max_length(mut self, bytes: usize) -> Self {
@@ -292,14 +222,10 @@ impl Block {
         self
     }
 
-    /// Sets the most bytes that may wait to be parsed; 32 MiB by default, or two of the longest frames. It must hold a frame of the maximum length with a
-    /// decimal header (or one of the fixed size), or it is an error at [`check`](Filter::check).
+    /// Sets the most bytes that may wait to be parsed; default 32 MiB, or twice the longest frame.
     ///
-    /// ```
-    /// use poe::filter::{Block, Filter};
-    /// assert!(Block::new().max_length(10).max_buffer(12).check().unwrap_err().is_invalid_setting());
-    /// assert!(Block::new().max_length(10).max_buffer(13).check().is_ok());
-    /// ```
+    /// It is an error at [`check`](Filter::check) if a frame of the maximum length with a decimal header (or one of the fixed size)
+    /// does not fit.
     #[must_use]
     #[doc(alias = "MaxBuffer")]
     pub fn max_buffer(mut self, bytes: usize) -> Self {
@@ -307,7 +233,7 @@ impl Block {
         self
     }
 
-    /// The limit of the buffer, given or derived.
+    /// Returns the limit of the buffer, given or derived.
     fn buffer_limit(&self) -> usize {
         match self.framing {
             Framing::Fixed(size) => self.limits.buffer(size),
@@ -328,7 +254,7 @@ impl Block {
         }
     }
 
-    /// The sizes of the header and of the payload at the front, if they are known.
+    /// Returns the sizes of the header and of the payload at the front, if they are known.
     fn sizes(&mut self) -> Result<Option<(usize, usize)>, FilterError> {
         let codec: &dyn LengthCodec = match &self.framing {
             Framing::Fixed(size) => return Ok(Some((0, *size))),
@@ -350,7 +276,7 @@ impl Block {
                 Ok(Some((0, 0))) => {
                     self.poisoned = true;
                     return Err(
-                        FilterError::custom("the length codec takes nothing and gives frames for ever").fatal(),
+                        FilterError::custom("the length codec returns empty frames without using a byte").fatal(),
                     );
                 }
                 Ok(header) => self.header = header,

@@ -1,18 +1,18 @@
-//! The input buffer that filters share: bytes go in behind, records come out in front.
+//! The input buffer that filters share: bytes are appended at the end, records are taken from the front.
 
 use bytes::{Buf, Bytes};
 
-/// An empty buffer keeps no more than this: ten thousand idle connections must not hold a read's worth each.
+/// An empty buffer keeps no more capacity than this: ten thousand idle connections must not hold 64 KiB each.
 const IDLE_CAPACITY: usize = 1024;
 
-/// Records from this size on are worth the whole allocation that they came in.
+/// Records from this size on may keep the whole allocation that they came in.
 const LARGE: usize = 16 * 1024;
 
 /// A queue of bytes whose front moves without moving the bytes.
 #[derive(Default)]
 pub(super) struct Buffer {
     bytes: Vec<u8>,
-    /// Where the live bytes start; those before it are consumed and go at the next append or release.
+    /// Where the live bytes start; earlier ones are consumed and removed at the next append or release.
     head: usize,
 }
 
@@ -26,7 +26,7 @@ impl Buffer {
     }
 
     pub(super) fn append(&mut self, bytes: &[u8]) {
-        // Moving the rest only when at least as much was consumed keeps appending linear, however little is taken
+        // Moving the rest only when at least as much was consumed keeps appending linear, however few bytes are taken
         // between two appends.
         if self.head > 0 && self.head >= self.len() {
             self.bytes.drain(..self.head);
@@ -40,12 +40,12 @@ impl Buffer {
         self.head += count;
     }
 
-    /// Copies the first `count` bytes out.
+    /// Copies the first `count` bytes.
     pub(super) fn copy_front(&self, count: usize) -> Bytes {
         Bytes::copy_from_slice(&self.as_slice()[..count])
     }
 
-    /// Takes the first `count` bytes out: a copy of few, the memory itself of many that are all there is.
+    /// Takes the first `count` bytes: a copy if they are few, the memory itself if they are many and the whole buffer.
     pub(super) fn take_front(&mut self, count: usize) -> Bytes {
         if count == self.len() && count >= LARGE {
             return self.take();
@@ -55,7 +55,7 @@ impl Buffer {
         bytes
     }
 
-    /// Drops bytes from the middle.
+    /// Removes bytes from the middle.
     pub(super) fn remove(&mut self, at: usize, count: usize) {
         if at == 0 {
             self.consume(count);
@@ -64,7 +64,7 @@ impl Buffer {
         }
     }
 
-    /// Puts bytes into the middle.
+    /// Inserts bytes into the middle.
     pub(super) fn insert(&mut self, at: usize, bytes: &[u8]) {
         let at = self.head + at;
         self.bytes.splice(at..at, bytes.iter().copied());
@@ -82,7 +82,7 @@ impl Buffer {
         bytes
     }
 
-    /// Gives memory back that a filter does not need while it waits.
+    /// Frees memory that a filter does not need while it waits.
     pub(super) fn release(&mut self) {
         let capacity = self.bytes.capacity();
         if capacity > IDLE_CAPACITY && self.len() <= capacity / 4 {

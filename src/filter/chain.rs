@@ -8,11 +8,11 @@ use std::any::Any;
 use std::cell::OnceCell;
 use std::fmt;
 
-/// A filter and a [`Stage`] above it, as one filter; what [`Filter::then`], [`map`](Filter::map) and
-/// [`grep`](Filter::grep) make. All types are known, and nothing is boxed. For stacks that change see
-/// [`Stackable`](super::Stackable).
+/// A filter and a [`Stage`] above it, as one filter.
 ///
-/// Pending are the bytes on the wire of whatever was not given away: also of the records that wait in a stage.
+/// [`Filter::then`], [`map`](Filter::map) and [`grep`](Filter::grep) make one. All types are known, and nothing is boxed. For
+/// stacks that change at run time see [`Stackable`](super::Stackable). The pending bytes include the wire bytes of records that
+/// wait in the stage.
 ///
 /// ```
 /// use poe::filter::{Filter, Line, RecordBlock};
@@ -29,18 +29,18 @@ use std::fmt;
 pub struct Chain<F, S: Stage> {
     filter: F,
     stage: S,
-    /// All bytes that were not given away, if the stage keeps records: those of what waits in it, then those that the
-    /// filter has.
+    /// All bytes that were not delivered, if the stage keeps records: first those of the waiting records, then those in the
+    /// filter's buffer.
     wire: Buffer,
     ledger: Ledger,
     tokens: Tokens,
-    /// The token of the bytes that the filter below gave last; it may still have more of what they stood for.
+    /// The token of the bytes that the filter below delivered last; it may have more of their contents.
     below: u64,
-    /// The record that was read last is the last of those that wait.
+    /// The record that was read last is the last of the waiting ones.
     last_waits: bool,
-    /// Scratch space for what one record becomes below.
+    /// Scratch space for the records below that one record becomes.
     under: Vec<S::RawOutput>,
-    /// What is pending, with the rest of a record that was used in part; made when somebody asks.
+    /// The pending bytes, with the rest of a record that was used in part; computed on demand.
     shown: OnceCell<Vec<u8>>,
 }
 
@@ -63,39 +63,24 @@ where
         }
     }
 
-    /// The filter below.
+    /// Returns the filter below.
     pub fn filter(&self) -> &F {
         &self.filter
     }
 
-    /// The stage above.
-    ///
-    /// ```
-    /// use poe::filter::{Filter, Line, RecordBlock};
-    /// let mut pairs = Line::new().then(RecordBlock::new(2));
-    /// assert!(pairs.get(b"one\n").is_empty());
-    /// assert_eq!(pairs.stage().pending().collect::<Vec<_>>(), ["one"]);
-    /// assert_eq!(pairs.filter().pending(), b""); // the bytes are the stage's by now,
-    /// assert_eq!(pairs.pending(), b"one\n"); // and pending all the same
-    /// ```
+    /// Returns the stage above.
     pub fn stage(&self) -> &S {
         &self.stage
     }
 
-    /// The stage above, to change its settings.
-    ///
-    /// ```
-    /// use poe::filter::{Filter, Line};
-    /// let mut filter = Line::new().grep(|line| line.starts_with('a'));
-    /// filter.stage_mut().modify_get(|line| line.starts_with('b'));
-    /// assert_eq!(filter.get(b"a1\nb1\n").remove(0).unwrap(), "b1");
-    /// ```
+    /// Returns the stage above, to change its settings.
     pub fn stage_mut(&mut self) -> &mut S {
         &mut self.stage
     }
 
-    /// The bytes that this record of the stage's lower side would have come as. Bytes that the filter cannot put stay as they
-    /// are; other records that it cannot put have no form.
+    /// Returns the wire bytes that would have become this lower record.
+    ///
+    /// Bytes that the filter cannot put are returned unchanged; other records that it cannot put have no wire form.
     fn encode(&self, record: S::RawInput, out: &mut BytesMut) {
         let plain = (&record as &dyn Any).downcast_ref::<Bytes>().cloned();
         let before = out.len();
@@ -109,7 +94,7 @@ where
         }
     }
 
-    /// The same for a record that somebody else still needs; nothing if it cannot be copied.
+    /// Encodes a record that is still needed; returns nothing if it cannot be copied.
     fn encode_copy(&self, record: &S::RawInput) -> BytesMut {
         let mut bytes = BytesMut::new();
         let record: &dyn Any = record;
@@ -126,7 +111,7 @@ where
         bytes
     }
 
-    /// The rest of a record that the stage has used in part, as a record of its own.
+    /// Returns the rest of a record that the stage has used in part, as a record of its own.
     fn rest_here(&self) -> BytesMut {
         let mut bytes = BytesMut::new();
         let (unpaid, _) = self.ledger.unpaid();
@@ -138,7 +123,7 @@ where
         bytes
     }
 
-    /// What the stage has used since the last look leaves the wire.
+    /// Removes the bytes that the stage has used since the last call from the wire.
     fn settle(&mut self) {
         if S::KEEPS {
             let used = self.ledger.settle(self.stage.waiting(), &mut self.tokens);
@@ -146,19 +131,19 @@ where
         }
     }
 
-    /// Bytes that the filter below has as they came.
+    /// Returns the number of bytes in the filter below, as they came.
     fn below(&self) -> usize {
         self.filter.on_wire()
     }
 
-    /// Whether the bytes that the filter below gave last still wait here.
+    /// Whether the bytes that the filter below delivered last still wait here.
     fn is_rest_below_covered(&self) -> bool {
         self.ledger.holds(self.below)
     }
 }
 
 impl<F, S: Stage> Chain<F, S> {
-    /// Bytes of which the filter made no record leave from behind those of what waits.
+    /// Removes the bytes of which the filter made no record, behind those of the waiting records.
     fn drop_behind(&mut self, cost: usize) {
         if cost > 0 {
             self.wire.remove(self.ledger.cost(), cost);
@@ -167,7 +152,7 @@ impl<F, S: Stage> Chain<F, S> {
     }
 }
 
-/// The same value, if the two types are one.
+/// Returns the value as a `B`, if the two types are the same.
 pub(super) fn cast<A: 'static, B: 'static>(value: A) -> Option<B> {
     let mut value = Some(value);
     let value: &mut dyn Any = &mut value;
@@ -190,11 +175,11 @@ where
         let swallowed = self.filter.owed().is_some_and(|owed| bytes.first() == Some(&owed));
         let before = self.below();
         self.filter.feed(bytes);
-        // A filter that is full, or broken, takes less.
+        // A full or broken filter takes less.
         let taken = self.below().saturating_sub(before) + usize::from(swallowed);
         self.wire.append(&bytes[..taken.min(bytes.len())]);
         if swallowed {
-            // The second half of a newline goes with its line, wherever that is.
+            // The second half of a newline is removed with its line, wherever that is.
             if self.last_waits && !self.ledger.is_empty() {
                 self.ledger.add_to_last(1);
             } else {
@@ -224,7 +209,7 @@ where
             match record {
                 Ok(Some(record)) => {
                     if uncovered {
-                        // Some of it came with bytes that have gone with another record, so it gets bytes of its own.
+                        // Some of it came with bytes that were removed with another record, so it gets bytes of its own.
                         let own = self.encode_copy(&record);
                         let at = self.ledger.cost();
                         if !own.is_empty() {
@@ -318,7 +303,7 @@ where
     fn take_pending(&mut self) -> Bytes {
         self.shown.take();
         let mut front = BytesMut::new();
-        // What was made and not given goes back by the way out.
+        // Records that were made and not delivered are encoded again.
         let mut under = Vec::new();
         for record in self.stage.take_made() {
             if let Some(record) = cast::<_, S::Output>(record) {

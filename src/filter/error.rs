@@ -1,4 +1,4 @@
-//! What a filter says in the place of a record: opaque, asked by predicates, with the bytes it is about.
+//! The error of a filter, which takes the place of a record and carries the bytes that it is about.
 
 use bytes::Bytes;
 use std::borrow::Cow;
@@ -7,9 +7,9 @@ use std::fmt;
 
 type Cause = Box<dyn Error + Send + Sync + 'static>;
 
-/// Why a filter could not make a record of bytes, or bytes of a record.
+/// Why a filter could not make a record from bytes, or bytes from a record.
 ///
-/// Unless it [is fatal](Self::is_fatal), it stands for one record and parsing goes on behind it. The bytes that would
+/// Unless it [is fatal](Self::is_fatal), it stands for one record and parsing goes on after it. The bytes that would
 /// have been the record are [inside](Self::bytes). It is one word wide, so a `Result` of a record stays small.
 ///
 /// ```
@@ -20,37 +20,6 @@ type Cause = Box<dyn Error + Send + Sync + 'static>;
 /// assert!(error.is_invalid_utf8() && !error.is_fatal());
 /// assert_eq!(error.bytes(), b"caf\xe9");
 /// ```
-///
-/// Predicates tell what it is about:
-///
-/// ```
-/// use poe::filter::{Block, Filter, Line};
-/// let long_line = Line::new().max_length(3).get(b"long\n").remove(0).unwrap_err();
-/// assert!(long_line.is_too_long() && !long_line.is_fatal()); // the next line follows
-/// let long_block = Block::new().max_length(3).get(b"4\0").remove(0).unwrap_err();
-/// assert!(long_block.is_too_long() && long_block.is_fatal()); // the stream is not to be trusted any more
-/// let flood = Line::new().max_length(3).max_buffer(3).get(b"a\nbcd\n").remove(1).unwrap_err();
-/// assert!(flood.is_overflow() && flood.is_fatal());
-/// let setting = Line::new().literal("").check().unwrap_err();
-/// assert!(setting.is_invalid_setting() && setting.bytes().is_empty());
-/// ```
-///
-/// A filter of your own makes one of any cause, or of a text:
-///
-/// ```
-/// use poe::filter::FilterError;
-/// fn length(header: [u8; 2]) -> Result<usize, FilterError> {
-///     match header {
-///         [b'v', length] => Ok(length.into()),
-///         // Nobody knows where the next frame begins.
-///         _ => Err(FilterError::custom("no such version").with_bytes(header.to_vec()).fatal()),
-///     }
-/// }
-/// assert_eq!(length(*b"v\x07").unwrap(), 7);
-/// let error = length(*b"x\x07").unwrap_err();
-/// assert!(error.is_fatal() && !error.is_too_long());
-/// assert_eq!(error.into_bytes(), "x\x07");
-/// ```
 pub struct FilterError(Box<Inner>);
 
 struct Inner {
@@ -60,23 +29,25 @@ struct Inner {
 }
 
 enum Kind {
-    /// A record of more bytes than the limit allows.
+    /// A record has more bytes than the limit allows.
     TooLong(usize),
-    /// More bytes waiting than the limit allows.
+    /// More bytes wait than the limit allows.
     Overflow(usize),
     InvalidUtf8(std::str::Utf8Error),
     Setting(Cow<'static, str>),
-    /// A pattern that cannot be a terminator; the reason, if it is the pattern compiler's.
+    /// A pattern that cannot be a terminator; the cause, if the pattern compiler reported one.
     Pattern(&'static str, Option<Cause>),
-    /// Decoding would make more than a limit allows.
+    /// Decoding would exceed a limit.
     #[cfg_attr(not(feature = "reference"), allow(dead_code))]
     TooLarge(Cause),
     Custom(Cause),
 }
 
 impl FilterError {
-    /// The error of a filter of your own: not fatal and without bytes, until [`fatal`](Self::fatal) and
-    /// [`with_bytes`](Self::with_bytes) say otherwise. The cause is what [`source`](Error::source) gives.
+    /// Makes an error for your own filter, from a cause or a text.
+    ///
+    /// It is not fatal and has no bytes; see [`fatal`](Self::fatal) and [`with_bytes`](Self::with_bytes). The cause is returned by
+    /// [`source`](Error::source).
     ///
     /// ```
     /// use poe::filter::FilterError;
@@ -88,42 +59,28 @@ impl FilterError {
         Self::new(Kind::Custom(cause.into()), Bytes::new(), false)
     }
 
-    /// The same error, carrying the bytes that it is about.
+    /// Adds the bytes that the error is about.
     #[must_use]
     pub fn with_bytes(mut self, bytes: impl Into<Bytes>) -> Self {
         self.0.bytes = bytes.into();
         self
     }
 
-    /// The same error, after which parsing cannot go on.
+    /// Makes the error fatal: parsing cannot go on after it.
     #[must_use]
     pub fn fatal(mut self) -> Self {
         self.0.fatal = true;
         self
     }
 
-    /// The error of a record of more bytes than a filter of your own allows, with those that have come of it. It is not
-    /// fatal, until [`fatal`](Self::fatal) says otherwise.
+    /// Makes the error of a record that is longer than your own filter allows; `bytes` is its beginning.
     ///
-    /// ```
-    /// use poe::filter::FilterError;
-    /// let error = FilterError::too_long(3, "long".as_bytes());
-    /// assert!(error.is_too_long() && !error.is_fatal());
-    /// assert_eq!(error.to_string(), "the record exceeds the maximum length of 3 bytes");
-    /// ```
+    /// It is not fatal; see [`fatal`](Self::fatal).
     pub fn too_long(limit: usize, bytes: impl Into<Bytes>) -> Self {
         Self::new(Kind::TooLong(limit), bytes.into(), false)
     }
 
-    /// The error of a filter of your own that was given more bytes than may wait in it, with those that it has kept.
-    /// It is fatal.
-    ///
-    /// ```
-    /// use poe::filter::FilterError;
-    /// let error = FilterError::overflow(4, "endl".as_bytes());
-    /// assert!(error.is_overflow() && error.is_fatal());
-    /// assert_eq!(error.to_string(), "the input buffer exceeds its limit of 4 bytes");
-    /// ```
+    /// Makes the fatal error of your own filter when more bytes wait than it allows; `bytes` are those that it kept.
     pub fn overflow(limit: usize, bytes: impl Into<Bytes>) -> Self {
         Self::new(Kind::Overflow(limit), bytes.into(), true)
     }
@@ -137,18 +94,7 @@ impl FilterError {
         Self::new(Kind::InvalidUtf8(cause), bytes, false)
     }
 
-    /// What [`Filter::check`](super::Filter::check) of a filter of your own says of its settings. It is fatal.
-    ///
-    /// ```
-    /// use poe::filter::FilterError;
-    /// fn check(limit: usize) -> Result<(), FilterError> {
-    ///     match limit {
-    ///         0 => Err(FilterError::invalid_setting("a limit must be at least one byte")),
-    ///         _ => Ok(()),
-    ///     }
-    /// }
-    /// assert!(check(0).is_err_and(|error| error.is_invalid_setting() && error.is_fatal()));
-    /// ```
+    /// Makes the fatal error that [`Filter::check`](super::Filter::check) of your own filter returns for an invalid setting.
     pub fn invalid_setting(what: impl Into<Cow<'static, str>>) -> Self {
         Self::new(Kind::Setting(what.into()), Bytes::new(), true)
     }
@@ -161,8 +107,10 @@ impl FilterError {
         FilterError(Box::new(Inner { kind, bytes, fatal }))
     }
 
-    /// Whether parsing cannot go on: the filter answers every further `next_record` with a fatal error and takes no more
-    /// input, until it is replaced or its pending bytes are taken.
+    /// Whether parsing cannot go on.
+    ///
+    /// The filter returns a fatal error for every further `next_record` and takes no more input, until it is replaced or its
+    /// pending bytes are taken.
     #[must_use]
     pub fn is_fatal(&self) -> bool {
         self.0.fatal
@@ -175,16 +123,7 @@ impl FilterError {
         matches!(self.0.kind, Kind::TooLong(_))
     }
 
-    /// Whether decoding would have made more than allowed: too many items, or too many levels.
-    ///
-    /// ```
-    /// # #[cfg(feature = "json")] {
-    /// use poe::filter::{Filter, Json, Reference, ReferenceLimits};
-    /// let limits = ReferenceLimits { max_depth: 1, ..ReferenceLimits::default() };
-    /// let mut filter = Reference::new(Json::<Vec<Vec<u8>>>::new()).limits(limits);
-    /// assert!(filter.get(b"5\0[[1]]").remove(0).unwrap_err().is_too_large());
-    /// # }
-    /// ```
+    /// Whether decoding would have exceeded a limit on the number of items or on the nesting.
     #[must_use]
     pub fn is_too_large(&self) -> bool {
         matches!(self.0.kind, Kind::TooLarge(_))
@@ -203,20 +142,19 @@ impl FilterError {
         matches!(self.0.kind, Kind::InvalidUtf8(_))
     }
 
-    /// Whether the filter's own settings are at fault, and not the input: an empty literal, a limit of zero, a pattern
-    /// that cannot end a line.
+    /// Whether the filter's own settings are invalid: an empty literal, a limit of zero, a pattern that cannot end a line.
     #[must_use]
     pub fn is_invalid_setting(&self) -> bool {
         matches!(self.0.kind, Kind::Setting(_) | Kind::Pattern(..))
     }
 
-    /// The bytes that the error is about, as they came; empty when there are none to tell of.
+    /// Returns the bytes that the error is about, as they came; empty if there are none.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
         &self.0.bytes
     }
 
-    /// The same bytes, without a copy.
+    /// Returns the same bytes, without a copy.
     #[must_use]
     pub fn into_bytes(self) -> Bytes {
         self.0.bytes
@@ -242,7 +180,7 @@ impl fmt::Display for FilterError {
 
 impl fmt::Debug for FilterError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The bytes can be many megabytes; who is stuck wants to see how they begin and how many they are.
+        // The bytes can be many megabytes; the reader needs their beginning and their number.
         let shown = &self.0.bytes[..self.0.bytes.len().min(64)];
         f.debug_struct("FilterError")
             .field("reason", &format_args!("{self}"))

@@ -1,4 +1,4 @@
-//! POE::Filter::Grep: only the records for which a closure says yes.
+//! POE::Filter::Grep: only the records that a closure accepts.
 
 use super::{FilterError, Stage};
 use std::collections::VecDeque;
@@ -9,34 +9,14 @@ type Holds<T> = Rc<dyn Fn(&T) -> bool>;
 
 /// Lets only some records through (`POE::Filter::Grep`); [`Filter::grep`](super::Filter::grep) makes one in place.
 ///
-/// What is rejected on its way in is gone, and the next record follows at once; what is rejected on its way out is not
-/// put, which is no error. Copies by `fresh` share the closures.
+/// A record that is rejected on input is dropped, and the next one follows at once. A record that is rejected on output is not
+/// put, which is not an error. `fresh` copies share the closures. Each direction can have its own closure, which can be changed.
 ///
 /// ```
 /// use poe::filter::{Grep, Stage};
 /// let mut odd = Grep::code(|n: &u32| n % 2 == 1);
 /// let got: Vec<u32> = odd.get([1, 1, 2, 3, 5]).into_iter().map(Result::unwrap).collect();
 /// assert_eq!(got, [1, 1, 3, 5]);
-/// ```
-///
-/// Each way can have a closure of its own, which holds until it is changed:
-///
-/// ```
-/// use poe::filter::{Grep, Stage};
-/// let mut stage = Grep::new(|n: &u32| *n >= 10, |text: &String| !text.is_empty());
-/// stage.feed(9);
-/// stage.feed(3);
-/// assert_eq!(stage.pending().collect::<Vec<_>>(), [&9, &3]);
-/// stage.modify_get(|n| *n >= 9); // also for what waits
-/// assert_eq!(stage.next_record().unwrap(), Some(9));
-/// assert_eq!(stage.next_record().unwrap(), None);
-///
-/// let mut under = Vec::new();
-/// stage.put(String::new(), &mut under).unwrap();
-/// assert!(under.is_empty());
-/// stage.modify_put(|_| true);
-/// stage.put(String::new(), &mut under).unwrap();
-/// assert_eq!(under, [""]);
 /// ```
 #[doc(alias = "POE::Filter::Grep")]
 pub struct Grep<I, O = I> {
@@ -46,7 +26,7 @@ pub struct Grep<I, O = I> {
 }
 
 impl<I: 'static, O: 'static> Grep<I, O> {
-    /// One closure for each way.
+    /// Makes a stage with one closure for each direction.
     #[must_use]
     #[doc(alias = "Get")]
     #[doc(alias = "Put")]
@@ -58,26 +38,26 @@ impl<I: 'static, O: 'static> Grep<I, O> {
         }
     }
 
-    /// Changes what is let in, from the next record on.
+    /// Changes the closure for input, from the next record on.
     #[doc(alias = "modify")]
     pub fn modify_get(&mut self, get: impl Fn(&I) -> bool + 'static) {
         self.get = Rc::new(get);
     }
 
-    /// Changes what is let out, from the next record on.
+    /// Changes the closure for output, from the next record on.
     #[doc(alias = "modify")]
     pub fn modify_put(&mut self, put: impl Fn(&O) -> bool + 'static) {
         self.put = Rc::new(put);
     }
 
-    /// The records that wait, untouched.
+    /// Returns the waiting records, unchanged.
     pub fn pending(&self) -> impl Iterator<Item = &I> {
         self.waiting.iter()
     }
 }
 
 impl<T: 'static> Grep<T> {
-    /// The same closure both ways (`Code`).
+    /// Makes a stage with the same closure in both directions (`Code`).
     #[must_use]
     #[doc(alias = "Code")]
     pub fn code(code: impl Fn(&T) -> bool + 'static) -> Self {
@@ -89,17 +69,7 @@ impl<T: 'static> Grep<T> {
         }
     }
 
-    /// Changes the closure for both ways.
-    ///
-    /// ```
-    /// use poe::filter::{Grep, Stage};
-    /// let mut grep = Grep::code(|n: &u32| *n < 10);
-    /// grep.modify_code(|n| *n < 3);
-    /// assert_eq!(grep.get([2, 5]).len(), 1);
-    /// let mut under = Vec::new();
-    /// grep.put(5, &mut under).unwrap();
-    /// assert!(under.is_empty());
-    /// ```
+    /// Changes the closure in both directions.
     #[doc(alias = "modify")]
     pub fn modify_code(&mut self, code: impl Fn(&T) -> bool + 'static) {
         self.get = Rc::new(code);

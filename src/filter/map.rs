@@ -1,4 +1,4 @@
-//! POE::Filter::Map: each record replaced by what a closure makes of it.
+//! POE::Filter::Map: replaces each record with the result of a closure.
 
 use super::{FilterError, Stage};
 use std::collections::VecDeque;
@@ -8,9 +8,10 @@ use std::rc::Rc;
 type Get<A, B> = Rc<dyn Fn(A, &mut VecDeque<B>) -> Result<(), FilterError>>;
 type Put<C, D> = Rc<dyn Fn(C, &mut Vec<D>) -> Result<(), FilterError>>;
 
-/// Replaces records on their way in and out (`POE::Filter::Map`); [`Filter::map`](super::Filter::map) makes one in place.
+/// Replaces records on input and output (`POE::Filter::Map`); [`Filter::map`](super::Filter::map) makes one in place.
 ///
-/// `RawI` becomes `I` on the way in, `O` becomes `RawO` on the way out. Copies by `fresh` share the closures.
+/// `RawI` becomes `I` on input, `O` becomes `RawO` on output. `fresh` copies share the closures, which can be changed.
+/// If a closure makes nothing of a record, the next one follows at once. (POE waits for more input first.)
 ///
 /// ```
 /// use poe::filter::{Map, Stage};
@@ -23,40 +24,17 @@ type Put<C, D> = Rc<dyn Fn(C, &mut Vec<D>) -> Result<(), FilterError>>;
 /// let got: Vec<String> = words.get(["one two".to_owned(), "three".to_owned()]).into_iter().map(Result::unwrap).collect();
 /// assert_eq!(got, ["one", "two", "three"]);
 /// ```
-///
-/// A record of which nothing is made is gone, and the next one follows at once. (POE then waits for more input first.)
-///
-/// The two ways can have records of different types, and their closures can be changed:
-///
-/// ```
-/// use poe::filter::{Map, Stage};
-/// let mut stage = Map::new(
-///     |line: String| line.split(' ').map(str::to_owned).collect::<Vec<_>>(),
-///     |words: Vec<String>| words.join(" "),
-/// );
-/// stage.feed("GET /Pie".to_owned());
-/// stage.feed("GET /Peas".to_owned());
-/// assert_eq!(stage.next_record().unwrap().unwrap(), ["GET", "/Pie"]);
-/// assert_eq!(stage.pending().collect::<Vec<_>>(), ["GET /Peas"]);
-/// stage.modify_get(|line| [vec![line.to_lowercase()]]); // any number of records, here one
-/// assert_eq!(stage.next_record().unwrap().unwrap(), ["get /peas"]);
-///
-/// stage.modify_put(|words| words); // a record of each word
-/// let mut under = Vec::new();
-/// stage.put(vec!["200".to_owned(), "OK".to_owned()], &mut under).unwrap();
-/// assert_eq!(under, ["200", "OK"]);
-/// ```
 #[doc(alias = "POE::Filter::Map")]
 pub struct Map<RawI, I = RawI, O = I, RawO = O> {
     get: Get<RawI, I>,
     put: Put<O, RawO>,
     waiting: VecDeque<RawI>,
-    /// What was made of the last record taken.
+    /// The results of the last record taken.
     ready: VecDeque<I>,
 }
 
 impl<RawI: 'static, I: 'static, O: 'static, RawO: 'static> Map<RawI, I, O, RawO> {
-    /// One record of each.
+    /// Makes one record from each.
     #[must_use]
     #[doc(alias = "Get")]
     #[doc(alias = "Put")]
@@ -64,7 +42,7 @@ impl<RawI: 'static, I: 'static, O: 'static, RawO: 'static> Map<RawI, I, O, RawO>
         Self::flat(move |record| Some(get(record)), move |record| Some(put(record)))
     }
 
-    /// Any number of records of each: an `Option`, a `Vec`, any iterator.
+    /// Makes any number of records from each: an `Option`, a `Vec`, any iterator.
     #[must_use]
     pub fn flat<In: IntoIterator<Item = I>, Out: IntoIterator<Item = RawO>>(
         get: impl Fn(RawI) -> In + 'static,
@@ -78,17 +56,7 @@ impl<RawI: 'static, I: 'static, O: 'static, RawO: 'static> Map<RawI, I, O, RawO>
         }
     }
 
-    /// One record of each, or an error in its place.
-    ///
-    /// ```
-    /// use poe::filter::{FilterError, Map, Stage};
-    /// let mut numbers = Map::fallible(
-    ///     |text: String| text.parse::<u32>().map_err(FilterError::custom),
-    ///     |number: u32| Ok(number.to_string()),
-    /// );
-    /// let got = numbers.get(["1".to_owned(), "x".to_owned(), "3".to_owned()]);
-    /// assert!(got[0].is_ok() && got[1].is_err() && got[2].is_ok());
-    /// ```
+    /// Makes one record from each, or an error in its place.
     #[must_use]
     pub fn fallible(
         get: impl Fn(RawI) -> Result<I, FilterError> + 'static,
@@ -108,26 +76,26 @@ impl<RawI: 'static, I: 'static, O: 'static, RawO: 'static> Map<RawI, I, O, RawO>
         }
     }
 
-    /// Changes what is made on the way in, from the next record on.
+    /// Changes the closure for input, from the next record on.
     #[doc(alias = "modify")]
     pub fn modify_get<In: IntoIterator<Item = I>>(&mut self, get: impl Fn(RawI) -> In + 'static) {
         self.get = getter(get);
     }
 
-    /// Changes what is made on the way out, from the next record on.
+    /// Changes the closure for output, from the next record on.
     #[doc(alias = "modify")]
     pub fn modify_put<Out: IntoIterator<Item = RawO>>(&mut self, put: impl Fn(O) -> Out + 'static) {
         self.put = putter(put);
     }
 
-    /// The records that wait, untouched.
+    /// Returns the waiting records, unchanged.
     pub fn pending(&self) -> impl Iterator<Item = &RawI> {
         self.waiting.iter()
     }
 }
 
 impl<T: 'static> Map<T> {
-    /// The same closure both ways (`Code`).
+    /// Makes a stage with the same closure in both directions (`Code`).
     #[must_use]
     #[doc(alias = "Code")]
     pub fn code(code: impl Fn(T) -> T + 'static) -> Self {
@@ -136,14 +104,7 @@ impl<T: 'static> Map<T> {
         Self::new(move |record| code(record), move |record| put(record))
     }
 
-    /// Changes the closure for both ways.
-    ///
-    /// ```
-    /// use poe::filter::{Map, Stage};
-    /// let mut map = Map::code(|n: i32| n + 1);
-    /// map.modify_code(|n| n * 2);
-    /// assert_eq!(map.get([5]).remove(0).unwrap(), 10);
-    /// ```
+    /// Changes the closure in both directions.
     #[doc(alias = "modify")]
     pub fn modify_code(&mut self, code: impl Fn(T) -> T + 'static) {
         let code = Rc::new(code);

@@ -1,16 +1,16 @@
-//! POE::Filter: bytes in, records out, and back; pure state, no kernel, no runtime, no I/O.
+//! POE::Filter: turns bytes into records, and records into bytes; pure state without kernel, runtime or I/O.
 //!
-//! | wire side: bytes to records | above it: records to records | stacks |
+//! | on the wire: bytes to records | above it: records to records | stacks |
 //! |---|---|---|
-//! | [`Line`], [`Block`], [`Raw`], `Httpd` (feature `httpd`), your own [`Filter`] | [`Map`], [`Grep`], [`RecordBlock`], your own [`Stage`] | [`Chain`], typed, by [`Filter::then`]; [`Stackable`], edited at run time |
+//! | [`Line`], [`Block`], [`Raw`], `Httpd` (feature `httpd`), your own [`Filter`] | [`Map`], [`Grep`], [`RecordBlock`], your own [`Stage`] | [`Chain`], typed, with [`Filter::then`]; [`Stackable`], edited at run time |
 //!
 //! With the feature `reference`, `Reference` sends data structures, frozen by `Storable` (which Perl's POE understands),
-//! `Json`, `MsgPack`, `Cbor`, or a `Serializer` of your own.
+//! `Json`, `MsgPack`, `Cbor`, or your own `Serializer`.
 //!
 //! Each filter has its limits in one struct, with their defaults: [`LineLimits`], [`BlockLimits`], `ReferenceLimits`,
-//! `HttpdLimits`. Lines have up to 64 KiB and frames up to 16 MiB, unless you say otherwise.
+//! `HttpdLimits`. By default a line has at most 64 KiB and a frame at most 16 MiB.
 //!
-//! Wheels call filters; nothing keeps you from calling one yourself, which is also how they are tested.
+//! Wheels call filters. You can call one yourself, for example in a test.
 
 mod block;
 mod buffer;

@@ -3,7 +3,7 @@
 use super::{Filter, FilterError};
 use bytes::{Bytes, BytesMut};
 
-/// A pair reads by the first filter and writes by the second.
+/// A pair reads with the first filter and writes with the second.
 ///
 /// ```
 /// use bytes::BytesMut;

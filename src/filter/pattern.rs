@@ -1,8 +1,8 @@
 //! A terminator given as a pattern, searched for in a stream that arrives in pieces.
 //!
 //! A search in a buffer can be wrong about a stream: `\r\n?` finds `\r`, and then the `\n` comes. So the pattern is run
-//! as an automaton, one byte after the other and never twice, that also tells whether anything yet to come could change
-//! its answer. `Line` drives it with a [`Walk`], one for each line.
+//! as an automaton, one byte after the other and never twice, which also tells whether a later byte could change
+//! the result. `Line` drives it with a [`Walk`], one for each line.
 
 use super::FilterError;
 use regex_automata::dfa::{Automaton, StartKind, dense};
@@ -11,43 +11,44 @@ use regex_automata::util::primitives::StateID;
 use regex_automata::util::syntax;
 use regex_automata::{Anchored, Input, MatchKind};
 
-/// How many bytes a terminator may take, and how many the search may look ahead to make sure of its end. Without it,
-/// the peer could make us keep a line for ever that is over but for its newline.
+/// The longest terminator in bytes, and how far the search looks ahead for its end.
+///
+/// Without this limit, a peer could make a filter keep a line for ever that is complete except for its newline.
 pub(super) const MAX_TERMINATOR: usize = 4096;
 
-/// Terminators are small; a pattern that needs more than this is a mistake.
+/// Terminators are small; a pattern that needs more memory than this is a mistake.
 const MAX_AUTOMATON: usize = 2 << 20;
 
 /// A compiled terminator; immutable, so that filters share it.
 pub(super) struct Pattern {
     source: String,
-    /// Finds the leftmost match's end. It has no start, hence the second automaton.
+    /// Finds the leftmost match's end. It does not find the start, hence the second automaton.
     forward: dense::DFA<Vec<u32>>,
     /// Run backwards from that end, finds the match's start.
     backward: dense::DFA<Vec<u32>>,
     start: StateID,
 }
 
-/// One search, which begins where a line does and may pause at the end of any read.
+/// One search, which begins at the beginning of a line and may pause at the end of any read.
 #[derive(Clone)]
 pub(super) struct Walk {
     state: StateID,
     /// Bytes seen, counted from where the search began.
     walked: usize,
-    /// The end of the best match that a byte behind it has confirmed.
+    /// The end of the best match that a later byte has confirmed.
     end: Option<usize>,
-    /// Where the search settles for what it has.
+    /// Where the search takes the best match so far.
     deadline: usize,
 }
 
-/// Where a [`Walk`] stands when its bytes are used up.
+/// The state of a [`Walk`] when its bytes are used up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Progress {
     /// No match so far.
     Nothing,
-    /// The match that ends here is the one, whatever follows.
+    /// The match that ends here is final.
     Settled(usize),
-    /// A match ends here, but what follows may change it.
+    /// A match ends here, but later bytes may change it.
     Open(usize),
     /// The deadline passed without a match.
     TooFar,
@@ -57,7 +58,7 @@ impl Pattern {
     pub(super) fn new(source: &str) -> Result<Self, FilterError> {
         let compile = |reverse| {
             thompson::Compiler::new()
-                // ByteStage, not characters: the filter cuts before anyone knows whether the stream is text.
+                // Bytes, not characters: the filter cuts before it is known whether the stream is text.
                 .syntax(syntax::Config::new().unicode(false).utf8(false))
                 .configure(
                     thompson::Config::new()
@@ -77,7 +78,7 @@ impl Pattern {
             ));
         }
         if !ahead.look_set_any().is_empty() {
-            // An end of text or a word's edge would be wherever a read happens to stop.
+            // An end of text or a word boundary would be at the end of any read.
             return Err(FilterError::pattern(
                 "a line terminator cannot hold anchors or word boundaries",
                 None,
@@ -111,7 +112,7 @@ impl Pattern {
         &self.source
     }
 
-    /// A search whose line is known to be too long once `max_line` bytes and a terminator's worth have gone by.
+    /// Begins a search. After `max_line` bytes and the length of a terminator the line is too long.
     pub(super) fn walk(&self, max_line: usize) -> Walk {
         Walk {
             state: self.start,
@@ -121,11 +122,11 @@ impl Pattern {
         }
     }
 
-    /// Walks over bytes that follow those of the last call.
+    /// Walks over the bytes that follow those of the last call.
     pub(super) fn advance(&self, walk: &mut Walk, bytes: &[u8]) -> Progress {
         let dfa = &self.forward;
         let mut left = bytes;
-        // The state of a dense automaton tells of a match one byte late: arriving in a match state means that a match
+        // The state of a dense automaton reports a match one byte late: arriving in a match state means that a match
         // ended *before* the byte that led there.
         while let Some((&byte, rest)) = left.split_first() {
             if walk.walked >= walk.deadline {
@@ -156,7 +157,7 @@ impl Pattern {
                 left = &left[skip..];
             }
         }
-        // A match that ends just here has no byte behind it yet to tell of it.
+        // A match that ends here has no later byte yet that could report it.
         let paused = left.is_empty() || walk.walked >= walk.deadline;
         let ends_here = paused && dfa.is_match_state(dfa.next_eoi_state(walk.state));
         let stopped = !left.is_empty() || walk.walked >= walk.deadline;
@@ -168,20 +169,20 @@ impl Pattern {
         }
     }
 
-    /// Whether no bytes that could follow would make another match out of what is there.
+    /// Whether no later bytes could make another match of the bytes so far.
     fn is_closed(&self, state: StateID) -> bool {
         let dfa = &self.forward;
         let mut last = None;
         (0..=u8::MAX).all(|byte| {
             let next = dfa.next_state(state, byte);
-            // Neighbouring bytes mostly lead to the same state, which need not be looked at again.
+            // Neighbouring bytes mostly lead to the same state, which need not be examined again.
             dfa.is_dead_state(next)
                 || last.replace(next) == Some(next)
                 || (0..=u8::MAX).all(|byte| dfa.is_dead_state(dfa.next_state(next, byte)))
         })
     }
 
-    /// Where the match that ends with `line` begins.
+    /// Returns where the match that ends with `line` begins.
     pub(super) fn start_of(&self, line: &[u8]) -> usize {
         match self.backward.try_search_rev(&Input::new(line).anchored(Anchored::Yes)) {
             Ok(Some(found)) => found.offset(),
@@ -190,8 +191,10 @@ impl Pattern {
         }
     }
 
-    /// Whether a match that begins behind `line` is sure to begin there: nothing in `line` could be the start of an
-    /// earlier one. May say no where a closer look would say yes; then the line is given a little later.
+    /// Whether a match that begins after `line` certainly begins there: nothing in `line` could be the start of an
+    /// earlier one.
+    ///
+    /// May return false although a closer examination would return true; then the line is yielded a little later.
     pub(super) fn starts_fresh(&self, line: &[u8]) -> bool {
         let dfa = &self.forward;
         line.iter().fold(self.start, |state, &byte| dfa.next_state(state, byte)) == self.start
@@ -203,7 +206,7 @@ impl Walk {
         self.walked
     }
 
-    /// Lifts the deadline for a line that is too long already: now it only matters where it ends.
+    /// Removes the deadline for a line that is too long already: now only its end matters.
     pub(super) fn discard(&mut self) {
         if self.end.is_none() {
             self.deadline = usize::MAX;

@@ -1,14 +1,14 @@
-//! POE::Filter::Stream: whatever has come is one record; what is put goes out as it is.
+//! POE::Filter::Stream: everything received is one record; output is written unchanged.
 
 use super::buffer::Buffer;
 use super::{Filter, FilterError};
 use bytes::{Bytes, BytesMut};
 use std::fmt;
 
-/// Passes bytes through: a record is all that is buffered when it is asked for (`POE::Filter::Stream`).
+/// Passes bytes through: a record is everything in the buffer (`POE::Filter::Stream`).
 ///
-/// In and out go [`Bytes`]. It has no settings and no limit of its own: it holds what was appended since the last
-/// `next_record`, which takes it all without a copy. Record boundaries mean nothing here and depend on the reads; only the
+/// Records are [`Bytes`] in both directions. The filter has no settings and no limit of its own: it holds the bytes appended since the last
+/// `next_record`, which takes them all without a copy. The boundaries of records depend on the reads and have no meaning; only the
 /// concatenation is the peer's. It never fails.
 ///
 /// ```
@@ -26,7 +26,7 @@ pub struct Raw {
 }
 
 impl Raw {
-    /// A pass-through filter.
+    /// Makes a pass-through filter.
     #[must_use]
     pub fn new() -> Self {
         Self::default()

@@ -1,4 +1,4 @@
-//! POE::Filter::RecordBlock: several records as one.
+//! POE::Filter::RecordBlock: groups several records into one.
 
 use super::{FilterError, Stage};
 use std::collections::VecDeque;
@@ -19,21 +19,8 @@ use std::num::NonZeroUsize;
 /// assert_eq!(&out[..], b"a\nb\n");
 /// ```
 ///
-/// Lists of any length can be put. Usually their records go out at once; with [`check_put`](Self::check_put) only whole
-/// blocks do, and the rest [waits](Self::put_pending) for what is put next.
-///
-/// ```
-/// use poe::filter::{RecordBlock, Stage};
-/// let mut blocks = RecordBlock::<u8>::new(2).check_put(true);
-/// assert!(blocks.blocksize() == 2 && blocks.checkput());
-/// let mut under = Vec::new();
-/// blocks.put(vec![1, 2, 3], &mut under).unwrap();
-/// assert_eq!(under, [1, 2]);
-/// assert_eq!(blocks.put_pending().collect::<Vec<_>>(), [&3]);
-/// blocks.set_checkput(false);
-/// blocks.put(vec![4], &mut under).unwrap();
-/// assert_eq!(under, [1, 2, 3, 4]);
-/// ```
+/// Lists of any length can be put. By default their records are put at once; with [`check_put`](Self::check_put) only whole
+/// blocks are, and the rest [waits](Self::put_pending) for the next put.
 #[doc(alias = "POE::Filter::RecordBlock")]
 pub struct RecordBlock<I, O = I> {
     size: usize,
@@ -43,7 +30,7 @@ pub struct RecordBlock<I, O = I> {
 }
 
 impl<I: 'static, O: 'static> RecordBlock<I, O> {
-    /// Lists of so many records. Zero is an error at `check`, and at first use.
+    /// Makes lists of `size` records. Zero is an error at `check`, and at first use.
     #[must_use]
     #[doc(alias = "BlockSize")]
     pub fn new(size: usize) -> Self {
@@ -55,7 +42,7 @@ impl<I: 'static, O: 'static> RecordBlock<I, O> {
         }
     }
 
-    /// Puts whole blocks only.
+    /// Sets whether only whole blocks are put; default false.
     #[must_use]
     #[doc(alias = "CheckPut")]
     pub fn check_put(mut self, check: bool) -> Self {
@@ -63,45 +50,36 @@ impl<I: 'static, O: 'static> RecordBlock<I, O> {
         self
     }
 
-    /// How many records make a list.
+    /// Returns the number of records in a list.
     #[must_use]
     pub fn blocksize(&self) -> usize {
         self.size
     }
 
-    /// Changes how many records make a list; what waits is grouped anew. (POE ignores a size of zero; it has no form
-    /// here.)
-    ///
-    /// ```
-    /// use poe::filter::{RecordBlock, Stage};
-    /// let mut blocks = RecordBlock::<u8>::new(4);
-    /// assert!(blocks.get([1, 2, 3]).is_empty());
-    /// blocks.set_blocksize(2.try_into().unwrap());
-    /// assert_eq!(blocks.next_record().unwrap().unwrap(), [1, 2]);
-    /// ```
+    /// Changes the number of records in a list; waiting records are grouped anew. (POE ignores a size of zero.)
     #[doc(alias = "blocksize")]
     pub fn set_blocksize(&mut self, size: NonZeroUsize) {
         self.size = size.get();
     }
 
-    /// Whether whole blocks only are put.
+    /// Whether only whole blocks are put.
     #[must_use]
     pub fn checkput(&self) -> bool {
         self.check_put
     }
 
-    /// Changes whether whole blocks only are put. What waits goes out before the next list.
+    /// Changes whether only whole blocks are put. Waiting records are put before the next list.
     #[doc(alias = "checkput")]
     pub fn set_checkput(&mut self, check: bool) {
         self.check_put = check;
     }
 
-    /// The records on their way in that wait for their list to be full.
+    /// Returns the input records that wait until their list is full.
     pub fn pending(&self) -> impl Iterator<Item = &I> {
         self.waiting.iter()
     }
 
-    /// The records that were put and wait for their block to be full; none unless [`checkput`](Self::checkput).
+    /// Returns the output records that wait until their block is full; none unless [`checkput`](Self::checkput).
     pub fn put_pending(&self) -> impl Iterator<Item = &O> {
         self.leaving.iter().filter(|_| self.check_put)
     }

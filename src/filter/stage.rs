@@ -1,14 +1,14 @@
-//! Filters above filters: records in, records out; and a byte filter as one of them.
+//! Filters above filters, which turn records into records; and a byte filter as one of them.
 
 use super::{Filter, FilterError};
 use bytes::{Bytes, BytesMut};
 use std::fmt;
 
-/// Turns records into records, above a [`Filter`]: what [`Map`](super::Map), [`Grep`](super::Grep) and
-/// [`RecordBlock`](super::RecordBlock) are.
+/// Turns records into records, above a [`Filter`].
 ///
-/// It has the steps of a filter, but is fed records instead of bytes. [`Filter::then`] puts one above a filter, and the
-/// two are a filter again. A stage can also be used by itself:
+/// [`Map`](super::Map), [`Grep`](super::Grep) and [`RecordBlock`](super::RecordBlock) are stages. A stage has the methods of a
+/// filter, but is fed records instead of bytes. [`Filter::then`] puts one above a filter; the two together are a filter. A stage can
+/// also be used alone:
 ///
 /// ```
 /// use poe::filter::{RecordBlock, Stage};
@@ -74,7 +74,7 @@ pub trait Stage: 'static {
     /// The record that the filter below yields.
     type RawInput: 'static;
 
-    /// The record that this yields.
+    /// The record that this stage yields.
     type Input: 'static;
 
     /// The record that [`put`](Self::put) takes.
@@ -83,56 +83,43 @@ pub trait Stage: 'static {
     /// The record that the filter below takes.
     type RawOutput: 'static;
 
-    /// Whether records may still wait in it after [`next_record`](Self::next_record) has said `None`. Then whoever drives it
-    /// keeps a copy of what they were on the wire, for a switch of filters. True, unless you know better.
+    /// Whether records may still wait in the stage after [`next_record`](Self::next_record) has returned `None`.
+    ///
+    /// Then the caller keeps a copy of their wire bytes for a switch of filters. Leave it true unless you know better.
     const KEEPS: bool = true;
 
-    /// Appends a record to those that wait.
+    /// Appends a record to the waiting ones.
     fn feed(&mut self, record: Self::RawInput);
 
-    /// Takes one record; `None` when more is needed.
+    /// Takes one record; `None` when more input is needed.
     ///
     /// # Errors
-    /// What stands in the place of a record.
+    /// The error that takes the place of a record.
     fn next_record(&mut self) -> Result<Option<Self::Input>, FilterError>;
 
-    /// Appends what the filter below is to put for this record: one record, or several, or none.
+    /// Appends the records for the filter below that this record becomes: one, several, or none.
     ///
     /// # Errors
-    /// If the record has no form below; `under` is then as it was.
+    /// The record has no form below; `under` is unchanged then.
     fn put(&mut self, record: Self::Output, under: &mut Vec<Self::RawOutput>) -> Result<(), FilterError>;
 
-    /// How many records it was fed and has not used. (For [`ByteStage`]: how many bytes of them.)
+    /// Returns how many records it was fed and has not used. (For [`ByteStage`]: how many of their bytes.)
     fn waiting(&self) -> usize;
 
-    /// Takes what waits; it is at a boundary afterwards. Results that were made and not given stay, for
-    /// [`take_made`](Self::take_made).
+    /// Takes the waiting records; the stage is at a boundary afterwards.
+    ///
+    /// Results that were made and not yielded stay, for [`take_made`](Self::take_made).
     fn take_pending(&mut self) -> Vec<Self::RawInput>;
 
-    /// Takes the results that were made of a record of which others were given already. Empty, unless you override it.
+    /// Takes the results of a record of which others were yielded already. The default is empty.
     ///
-    /// A stage that makes several records of one has such results between two calls of [`next_record`](Self::next_record). A wheel
+    /// A stage that makes several records from one has such results between two calls of [`next_record`](Self::next_record). A wheel
     /// delivers them before it changes the filter.
-    ///
-    /// ```
-    /// use poe::filter::{Map, Stage};
-    /// let mut words = Map::flat(|line: &str| line.split(' ').collect::<Vec<_>>(), |word: &str| [word]);
-    /// words.feed("one two three");
-    /// assert_eq!(words.next_record().unwrap(), Some("one"));
-    /// assert_eq!(words.take_made(), ["two", "three"]);
-    /// ```
     fn take_made(&mut self) -> Vec<Self::Input> {
         Vec::new()
     }
 
-    /// Copies the first so many units that wait, as one record. `None` for all but [`ByteStage`], whose units are bytes.
-    ///
-    /// ```
-    /// use poe::filter::{Line, ByteStage, Stage};
-    /// let mut lines = ByteStage(Line::new());
-    /// lines.feed("one\ntwo".into());
-    /// assert_eq!(lines.front(5).unwrap(), "one\nt");
-    /// ```
+    /// Copies the first `units` waiting units as one record; `None` for all but [`ByteStage`], whose units are bytes.
     fn front(&self, _units: usize) -> Option<Self::RawInput> {
         None
     }
@@ -142,20 +129,20 @@ pub trait Stage: 'static {
         None
     }
 
-    /// Another stage of the same settings that has seen no record (`clone`).
+    /// Returns another stage with the same settings that has seen no record (`clone`).
     fn fresh(&self) -> Self
     where
         Self: Sized;
 
-    /// Whether the settings make sense.
+    /// Checks the settings.
     ///
     /// # Errors
-    /// A fatal error that [is about a setting](FilterError::invalid_setting). Unless you override it, there is none.
+    /// A fatal error that [is about a setting](FilterError::invalid_setting). The default returns none.
     fn check(&self) -> Result<(), FilterError> {
         Ok(())
     }
 
-    /// Feeds records and takes every one that comes of it, in order.
+    /// Feeds records and takes every resulting record, in order.
     fn get(&mut self, records: impl IntoIterator<Item = Self::RawInput>) -> Vec<Result<Self::Input, FilterError>>
     where
         Self: Sized,
@@ -175,10 +162,10 @@ pub trait Stage: 'static {
     }
 }
 
-/// A filter of bytes above one that yields bytes: lines inside blocks, say.
+/// A byte filter above a filter that yields bytes, such as lines inside blocks.
 ///
-/// How frames and records are cut has nothing to do with each other: a record may begin in one frame and end in the next.
-/// The rest of a frame of which a record was given is pending as a frame of its own, made by the lower filter's `put`:
+/// The boundaries of frames and records are independent: a record may begin in one frame and end in the next.
+/// The rest of a frame of which a record was yielded is pending as a frame of its own, which the lower filter's `put` makes:
 ///
 /// ```
 /// use poe::filter::{Block, Filter, Line, ByteStage};
@@ -186,13 +173,6 @@ pub trait Stage: 'static {
 /// filter.feed(b"7\0one\ntwo");
 /// assert_eq!(filter.next_record().unwrap().unwrap(), "one");
 /// assert_eq!(filter.take_pending(), "3\0two");
-/// ```
-///
-/// ```
-/// use poe::filter::{Block, Filter, Line, ByteStage};
-/// let mut filter = Block::new().then(ByteStage(Line::new()));
-/// let lines: Vec<String> = filter.get(b"3\0one2\0\n\n4\0two\n").into_iter().map(Result::unwrap).collect();
-/// assert_eq!(lines, ["one", "", "two"]);
 /// ```
 pub struct ByteStage<F>(pub F);
 

@@ -7,32 +7,32 @@ use bytes::{Bytes, BytesMut};
 ///
 /// # The contract
 ///
-/// | step | call | what happens |
+/// | step | call | effect |
 /// |---|---|---|
-/// | start | [`feed`](Self::feed) | bytes join the input buffer; nothing is parsed yet |
-/// | one | [`next_record`](Self::next_record) | one record leaves the buffer, or `None`: the rest needs more bytes |
-/// | pending | [`pending`](Self::pending) | the bytes no record was made of; looking does not drain |
-/// | switch | [`owed`](Self::owed), [`take_pending`](Self::take_pending) | the same bytes, drained, for the filter that follows |
+/// | feed | [`feed`](Self::feed) | bytes join the input buffer; nothing is parsed yet |
+/// | next | [`next_record`](Self::next_record) | one record leaves the buffer, or `None`: the rest needs more bytes |
+/// | pending | [`pending`](Self::pending) | the bytes of which no record was made; reading does not drain them |
+/// | switch | [`owed`](Self::owed), [`take_pending`](Self::take_pending) | the same bytes, drained, for the next filter |
 /// | put | [`put`](Self::put) | a record becomes bytes at the end of `out` |
 ///
 /// A filter is a pure state machine, and four laws hold for it:
 ///
 /// 1. *Chunks do not matter.* The records depend on the bytes alone, not on how reads cut them.
-/// 2. *Bytes leave the buffer only in a record or an error.* Whatever is neither is pending.
-/// 3. *`next_record` takes no more than it gives.* What follows the record stays untouched, because the very next byte may
+/// 2. *Bytes leave the buffer only in a record or an error.* All others are pending.
+/// 3. *`next_record` takes no more than it returns.* The bytes after the record stay untouched, because the very next byte may
 ///    belong to another filter.
 /// 4. *No input panics, and memory is bounded* by the filter's limits, whatever the peer sends.
 ///
 /// # States
 ///
 /// A filter is *at a boundary* when its buffer is empty, *inside a record* when some bytes are pending, and *broken*
-/// after an error whose [`is_fatal`](FilterError::is_fatal) is true. Any other error stands in the place of one record
-/// and the next `next_record` goes on behind it. A broken filter answers every `next_record` with a fatal error.
+/// after an error whose [`is_fatal`](FilterError::is_fatal) is true. Any other error takes the place of one record
+/// and the next `next_record` continues after it. A broken filter returns a fatal error from every `next_record`.
 ///
 /// # The trap: pending bytes must survive a switch
 ///
 /// A protocol changes its filter in the middle of a stream: lines for the head, blocks for the body. One read often
-/// brings the end of the head *and* the start of the body, so the old filter holds bytes that are the new one's.
+/// brings the end of the head *and* the start of the body, so the old filter holds bytes that belong to the new one.
 ///
 /// ```
 /// use poe::filter::{Filter, Line, Raw};
@@ -45,8 +45,8 @@ use bytes::{Bytes, BytesMut};
 /// ```
 ///
 /// It follows that a filter must not take a frame's header out of its buffer before the frame is complete, and must not
-/// parse ahead of the record it gives: both would leave bytes that no other filter can have. [`Seam`](super::Seam) does
-/// the switch for whoever reads the stream, the [owed](Self::owed) byte included.
+/// parse ahead of the record it returns: both would keep bytes from the next filter. [`Seam`](super::Seam) performs
+/// the switch for the reader of a stream, with the [owed](Self::owed) byte.
 ///
 /// # Implementing one
 ///
@@ -82,35 +82,35 @@ pub trait Filter: 'static {
 
     /// Appends bytes to the input buffer.
     ///
-    /// It cannot fail: a filter that may hold no more keeps what fits, gives the records in it, and then a fatal error.
+    /// It cannot fail: a full filter keeps the bytes that fit, yields the records in them, and then a fatal error.
     fn feed(&mut self, bytes: &[u8]);
 
-    /// Takes one record out of the buffer; `None` when what is there is not a whole record.
+    /// Takes one record out of the buffer; `None` when there is no whole record.
     ///
     /// # Errors
-    /// What stands in the place of a record that could not be made. Go on unless it
+    /// The error that takes the place of a record that could not be made. Continue unless it
     /// [is fatal](FilterError::is_fatal).
     fn next_record(&mut self) -> Result<Option<Self::Input>, FilterError>;
 
     /// Appends the bytes of one record to `out`.
     ///
     /// # Errors
-    /// If this record has no form in the protocol; `out` is then as it was.
+    /// This record has no form in the protocol; `out` is unchanged then.
     fn put(&mut self, record: Self::Output, out: &mut BytesMut) -> Result<(), FilterError>;
 
-    /// The bytes in the buffer that are part of no record yet, as the peer sent them; empty at a boundary.
+    /// Returns the bytes in the buffer that are not part of a record yet, as the peer sent them; empty at a boundary.
     ///
-    /// It does not drain: two calls give the same answer. It is one slice because a filter's buffer is one run of wire
-    /// bytes; a filter made of filters keeps the wire bytes of whatever it has not given away yet.
+    /// It does not drain them: two calls return the same. It is one slice because a filter's buffer is one run of wire
+    /// bytes; a filter made of filters keeps the wire bytes of everything that it has not yielded yet.
     fn pending(&self) -> &[u8];
 
-    /// Takes what [`pending`](Self::pending) shows, for the filter that follows; the buffer is empty afterwards.
+    /// Takes the [`pending`](Self::pending) bytes, for the next filter; the buffer is empty afterwards.
     ///
-    /// The filter is then at a boundary and may be used again. A broken one is whole again, but the bytes it refused are
-    /// gone.
+    /// The filter is then at a boundary and may be used again. A broken filter works again, but the bytes it refused are
+    /// lost.
     fn take_pending(&mut self) -> Bytes;
 
-    /// How many pending bytes are as they came; those ahead of them are the rest of a record that was used in part.
+    /// Returns how many pending bytes are as they came; earlier ones are the rest of a record that was used in part.
     #[doc(hidden)]
     fn on_wire(&self) -> usize {
         self.pending().len()
@@ -122,29 +122,20 @@ pub trait Filter: 'static {
         false
     }
 
-    /// Takes the records that were made already, together with one that was given. Empty for most filters, always.
+    /// Takes the records that were made together with one that was yielded. Always empty for most filters.
     ///
-    /// A filter with a stage above it that makes several records of one (a flat [`Map`]) has such records between two calls of
-    /// [`next_record`](Self::next_record). No pending bytes stand for them, so whoever changes the filter takes them first; a wheel
-    /// delivers them, ahead of what the new filter sees. [`take_pending`](Self::take_pending) without this puts them back
-    /// by the way out, if the types of the two ways are the same, or else drops them.
-    ///
-    /// ```
-    /// use poe::filter::{Filter, Line, Map};
-    /// let words = Map::flat(|line: String| line.split(' ').map(str::len).collect::<Vec<_>>(), |line: String| [line]);
-    /// let mut filter = Line::new().then(words);
-    /// filter.feed(b"a bcd ef\nrest");
-    /// assert_eq!(filter.next_record().unwrap(), Some(1));
-    /// assert_eq!((filter.take_made(), filter.take_pending()), (vec![3, 2], "rest".into()));
-    /// ```
+    /// A filter with a stage above it that makes several records from one (a flat [`Map`]) has such records between two calls of
+    /// [`next_record`](Self::next_record). No pending bytes stand for them, so take them before you change the filter; a wheel
+    /// delivers them before the records of the new filter. [`take_pending`](Self::take_pending) alone encodes them again
+    /// with `put`, if the types of the two directions are the same, or else drops them.
     fn take_made(&mut self) -> Vec<Self::Input> {
         Vec::new()
     }
 
-    /// The byte that, should it come next, still belongs to the last record; `None` for most filters, always.
+    /// Returns the byte that, if it comes next, still belongs to the last record; always `None` for most filters.
     ///
-    /// A filter that gives a record before it knows whether its terminator is complete (a line that ends in CR, when the
-    /// LF of a CR LF may yet come) says here what it would swallow. A switch of filters must swallow it too, or the new
+    /// A filter that yields a record before it knows whether its terminator is complete (a line that ends in CR, when the
+    /// LF of a CR LF may yet come) returns here the byte that it would skip. A switch of filters must skip it too, or the new
     /// filter's first byte is the old one's last. Never `Some` while bytes are pending.
     ///
     /// ```
@@ -160,36 +151,23 @@ pub trait Filter: 'static {
         None
     }
 
-    /// Another filter of the same settings that has seen no input and shares no buffer (`clone`).
+    /// Returns another filter with the same settings that has seen no input and shares no buffer (`clone`).
     ///
-    /// Unlike `clone` in POE it takes over no parser state either, such as a newline that was detected.
+    /// Unlike `clone` in POE it does not copy parser state, such as a detected newline.
     #[doc(alias = "clone")]
     fn fresh(&self) -> Self
     where
         Self: Sized;
 
-    /// Whether the settings make sense together; wheels ask it when they are made.
-    ///
-    /// ```
-    /// use poe::filter::{Filter, Line};
-    /// assert!(Line::new().max_length(80).check().is_ok());
-    /// let error = Line::new().max_length(0).check().unwrap_err();
-    /// assert!(error.is_invalid_setting() && error.is_fatal());
-    /// ```
+    /// Checks the settings; wheels call it when they are made.
     ///
     /// # Errors
-    /// A fatal error that [is about a setting](FilterError::invalid_setting). Unless you override it, there is none.
+    /// A fatal error that [is about a setting](FilterError::invalid_setting). The default returns none.
     fn check(&self) -> Result<(), FilterError> {
         Ok(())
     }
 
     /// Puts a stage above this filter; the two are a filter. See [`Chain`].
-    ///
-    /// ```
-    /// use poe::filter::{Filter, Line, RecordBlock};
-    /// let mut pairs = Line::new().then(RecordBlock::new(2));
-    /// assert_eq!(pairs.get(b"a\nb\n").remove(0).unwrap(), ["a", "b"]);
-    /// ```
     fn then<S>(self, stage: S) -> Chain<Self, S>
     where
         Self: Sized,
@@ -198,7 +176,7 @@ pub trait Filter: 'static {
         Chain::new(self, stage)
     }
 
-    /// Puts a [`Map`] above this filter: each record is replaced, on its way in and on its way out.
+    /// Puts a [`Map`] above this filter: each record is replaced on input and on output.
     ///
     /// ```
     /// use bytes::BytesMut;
@@ -220,13 +198,7 @@ pub trait Filter: 'static {
         self.then(Map::new(get, put))
     }
 
-    /// Puts a [`Grep`] above this filter: only the records for which this holds come in. What is put goes out.
-    ///
-    /// ```
-    /// use poe::filter::{Filter, Line};
-    /// let mut filter = Line::new().grep(|line| !line.is_empty());
-    /// assert_eq!(filter.get(b"\n\nline\n").remove(0).unwrap(), "line");
-    /// ```
+    /// Puts a [`Grep`] above this filter: only the records that `get` accepts are yielded. Output is not filtered.
     fn grep(self, get: impl Fn(&Self::Input) -> bool + 'static) -> Chain<Self, Grep<Self::Input, Self::Output>>
     where
         Self: Sized,
@@ -236,8 +208,8 @@ pub trait Filter: 'static {
 
     /// Appends bytes and takes every record that is complete, in order.
     ///
-    /// An error stands where its record would have stood, so nothing before or behind it is lost; a fatal one comes last.
-    /// `.into_iter().collect::<Result<Vec<_>, _>>()` stops at the first instead.
+    /// An error takes the place of its record, so nothing before or after it is lost; a fatal one comes last.
+    /// `.into_iter().collect::<Result<Vec<_>, _>>()` stops at the first error instead.
     ///
     /// ```
     /// use poe::filter::{Filter, Line};

@@ -293,3 +293,14 @@ proptest! {
         back(Cbor::new(), &shapes)?;
     }
 }
+
+#[test]
+fn an_error_of_a_custom_filter_says_which_limit_was_exceeded() {
+    let error = poe::filter::FilterError::too_long(3, "long".as_bytes());
+    assert!(error.is_too_long() && !error.is_fatal());
+    assert_eq!(error.to_string(), "the record exceeds the maximum length of 3 bytes");
+    assert_eq!(error.bytes(), b"long");
+    let error = poe::filter::FilterError::overflow(4, "endl".as_bytes());
+    assert!(error.is_overflow() && error.is_fatal());
+    assert_eq!(error.to_string(), "the input buffer exceeds its limit of 4 bytes");
+}

@@ -1,4 +1,4 @@
-//! Bodies whose length is not known before their end: chunks, each with its size, and trailers.
+//! Chunked bodies: chunks, each with its size, and trailers.
 
 use super::HttpdLimits;
 use httparse::{EMPTY_HEADER, Status, parse_headers};
@@ -6,10 +6,10 @@ use httparse::{EMPTY_HEADER, Status, parse_headers};
 /// More trailers than this are refused.
 const MAX_TRAILERS: usize = 32;
 
-/// More digits than this are no size of ours.
+/// A size with more digits than this is refused.
 const MAX_DIGITS: usize = 16;
 
-/// How far a body in chunks was read.
+/// How far a chunked body was read.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) enum Chunks {
     #[default]
@@ -17,29 +17,29 @@ pub(super) enum Chunks {
     Data {
         left: u64,
     },
-    /// The newline behind a chunk.
+    /// The newline after a chunk.
     Newline,
-    /// How far the end of the trailers was looked for.
+    /// How far the search for the end of the trailers has come.
     Trailers {
         scanned: usize,
     },
 }
 
-/// What stands at the front.
+/// The piece at the front.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Piece {
-    /// Too little to tell.
+    /// More bytes are needed.
     More,
-    /// So many bytes of framing; then a chunk of this size.
+    /// The number of framing bytes, and the size of the chunk that follows.
     Framing(usize, u64),
-    /// So many bytes of the body.
+    /// The number of body bytes.
     Data(usize),
-    /// So many bytes of framing, and the body is over.
+    /// The number of framing bytes that end the body.
     End(usize),
 }
 
 impl Chunks {
-    /// Looks at bytes that follow those of the last piece. An error says what is wrong with them.
+    /// Looks at the bytes that follow the last piece. An error says why they are invalid.
     pub(super) fn next(&mut self, bytes: &[u8], limits: &HttpdLimits) -> Result<Piece, &'static str> {
         match *self {
             Chunks::Size => match size_line(bytes, limits.max_chunk_line)? {
@@ -94,8 +94,10 @@ impl Chunks {
     }
 }
 
-/// Reads the line with a chunk's size; its extensions are for nobody. It ends in CR LF and in nothing else, and no control
-/// character stands in it: a reader that ends lines at a bare LF would see other chunks, and other requests behind them.
+/// Reads the line with a chunk's size; extensions are ignored.
+///
+/// It must end in CR LF and contain no control character: a reader that ends lines at a bare LF would see other chunks, and
+/// other requests after them.
 fn size_line(bytes: &[u8], limit: usize) -> Result<Option<(usize, u64)>, &'static str> {
     const TOO_LONG: &str = "The line of a chunk's size is too long.";
     const CONTROL: &str = "There is a control character in the line of a chunk's size.";
@@ -131,8 +133,10 @@ fn size_line(bytes: &[u8], limit: usize) -> Result<Option<(usize, u64)>, &'stati
     Ok(None)
 }
 
-/// Where the trailers end: behind an empty line. Their lines end in CR LF and in nothing else, as that of a size does: a
-/// reader that needs the CR would see the body go on, and take for a trailer what is the next request here.
+/// Returns where the trailers end: after an empty line.
+///
+/// Their lines must end in CR LF, like that of a size: a reader that needs the CR would continue the body, and take the next
+/// request for a trailer.
 fn trailers_end(bytes: &[u8], from: usize) -> Result<Option<usize>, &'static str> {
     for newline in memchr::memchr_iter(b'\n', &bytes[from..]) {
         let at = from + newline;

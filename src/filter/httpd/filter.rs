@@ -1,4 +1,4 @@
-//! The filter, its settings, and the order in which its parts are asked.
+//! The filter, its settings, and the order in which its parts are called.
 
 use super::super::buffer::Buffer;
 use super::super::{Filter, FilterError};
@@ -10,7 +10,7 @@ use bytes::{Bytes, BytesMut};
 use http::Response;
 use std::fmt;
 
-/// The server's side of HTTP/1 (`POE::Filter::HTTPD`): bytes in, [`Incoming`] out; `http::Response<Bytes>` is put.
+/// The server's side of HTTP/1 (`POE::Filter::HTTPD`): yields [`Incoming`], and takes `http::Response<Bytes>`.
 ///
 /// ```
 /// use bytes::{Bytes, BytesMut};
@@ -25,38 +25,38 @@ use std::fmt;
 /// assert_eq!(&out[..], b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\npeas");
 /// ```
 ///
-/// # What comes in
+/// # Input
 ///
-/// Whole requests, one at a time, with their bodies; requests may be pipelined. A body is there if `Content-Length` or
+/// Whole requests, one at a time, with their bodies; requests may be pipelined. A body exists if `Content-Length` or
 /// `Transfer-Encoding: chunked` says so, whatever the method; chunks are joined and trailers dropped. Blanks and newlines
 /// before a request are skipped. Lines of a head end in CR LF or LF, those of chunks and trailers in CR LF. A request without a version is HTTP/0.9 but may have headers,
-/// folded headers are joined, and slashes that begin a target become one, as in POE. Bytes of a target that no URI may have
-/// (`"<>[]\^`{|}` and what is not ASCII) are escaped as `%XX`, and a path without a slash gets one; a control character, or a
-/// colon before the first slash of what is not `http://…`, is refused.
+/// folded headers are joined, and several slashes at the beginning of a target become one, as in POE. Bytes of a target that are not allowed in a URI
+/// (`"<>[]\^`{|}` and non-ASCII bytes) are escaped as `%XX`, and a path without a slash gets one; a control character, or a
+/// colon before the first slash of a target other than `http://…`, is refused.
 ///
-/// What is not accepted is [`Incoming::Refused`] with a response to put, and not an error: 400, 411, 413, 431, 501, 505.
-/// Whatever two readers could understand differently is refused (two lengths, a length and chunks, a bad header), because
-/// requests can be hidden there. POE takes the first length and reads chunks as requests.
+/// A refused request is [`Incoming::Refused`] with a response to put, and not an error: 400, 411, 413, 431, 501, 505.
+/// Every request that two readers could understand differently is refused (two lengths, a length and chunks, a bad header), because
+/// other requests can be hidden there. POE takes the first length and reads chunks as requests.
 ///
 /// With [`streaming`](Self::streaming) a request comes without its body, and then the body piece by piece.
 ///
-/// # What goes out
+/// # Output
 ///
 /// Framing that two readers could understand differently is an error: several lengths, a length beside `transfer-encoding`, a
-/// length that is no number, a coding other than `chunked`, chunks in HTTP/1.0, and a body that is not in complete chunks
-/// where the header says so. With an empty body, `transfer-encoding: chunked` is taken: the chunks are then put behind it.
+/// length that is not a number, a coding other than `chunked`, chunks in HTTP/1.0, and a body that is not in complete chunks
+/// where the header says so. With an empty body, `transfer-encoding: chunked` is accepted: put the chunks after it.
 ///
-/// A response goes out with its headers, as they are, and a `content-length` if it has neither that nor `transfer-encoding` and
-/// its status allows one. A body that is not as long as the header says is an error. To answer HEAD, put an empty body
-/// with the `content-length` that GET would have. No `Date` is added, for a filter has no clock. What [`keeps_alive`]
-/// says is for you to act on.
+/// A response is written with its headers, unchanged, and a `content-length` if it has neither that nor `transfer-encoding` and
+/// its status allows one. A body whose length differs from the header is an error. To reply to HEAD, put an empty body
+/// with the `content-length` that GET would have. No `Date` is added, because a filter has no clock. It is your task to act on
+/// [`keeps_alive`].
 ///
 /// [`keeps_alive`]: super::keeps_alive
 ///
 /// # Pending bytes and limits
 ///
 /// A request's head stays in the buffer until its body is complete (unless it is streamed), so all of it is pending, and
-/// a switch of filters loses nothing. That makes an upgrade simple: what follows the request is the next filter's.
+/// a switch of filters loses nothing. That makes an upgrade simple: the next filter receives the bytes after the request.
 /// [`HttpdLimits`] has all limits, with their defaults.
 #[doc(alias = "POE::Filter::HTTPD")]
 pub struct Httpd {
@@ -64,20 +64,20 @@ pub struct Httpd {
     pub(super) limits: HttpdLimits,
     pub(super) streaming: bool,
     pub(super) state: State,
-    /// What follows the record given last, ahead of what is in the buffer.
+    /// The record that follows the last one, before those in the buffer.
     pub(super) next: Option<Incoming>,
-    /// How far into the buffer the end of the head was looked for; 0 before the first look.
+    /// How far the end of the head was searched for; 0 before the first search.
     pub(super) scanned: usize,
-    /// A copy of the front of the buffer for the heads to come; empty most of the time.
+    /// A copy of the front of the buffer for later heads; empty most of the time.
     pub(super) shared: Bytes,
-    /// Bytes were refused. Ends only with `take_pending`.
+    /// Bytes were refused. Cleared only in `take_pending`.
     overflowed: bool,
     /// The settings were checked.
     sound: bool,
 }
 
 impl Httpd {
-    /// Whole requests with bodies of up to 1 MiB.
+    /// Makes a filter of whole requests with bodies of up to 1 MiB.
     #[must_use]
     pub fn new() -> Self {
         Httpd {
@@ -94,11 +94,6 @@ impl Httpd {
     }
 
     /// Sets all limits; [`HttpdLimits`] has the defaults.
-    ///
-    /// ```
-    /// use poe::filter::httpd::{Httpd, HttpdLimits};
-    /// let uploads = Httpd::new().limits(HttpdLimits { max_content: 100 << 20, ..HttpdLimits::default() });
-    /// ```
     #[must_use]
     pub fn limits(mut self, limits: HttpdLimits) -> Self {
         self.limits = limits;
@@ -106,16 +101,9 @@ impl Httpd {
         self
     }
 
-    /// The largest body in bytes, 1 MiB by default; larger ones are refused by a 413. No limit when streaming. Zero is
-    /// an error at [`check`](Filter::check).
+    /// Sets the largest body in bytes; default 1 MiB. Larger ones are refused with 413.
     ///
-    /// ```
-    /// use poe::filter::{Filter, httpd::{Httpd, Incoming}};
-    /// let mut filter = Httpd::new().max_content(3);
-    /// let got = filter.get(b"PUT /a HTTP/1.1\r\nContent-Length: 4\r\n\r\nmuchGET /b HTTP/1.1\r\n\r\n");
-    /// assert!(matches!(&got[0], Ok(Incoming::Refused(refused)) if refused.response.status() == 413));
-    /// assert!(matches!(&got[1], Ok(Incoming::Request(request)) if request.uri() == "/b")); // the body was skipped
-    /// ```
+    /// There is no limit when streaming. Zero is an error at [`check`](Filter::check).
     #[must_use]
     #[doc(alias = "MaxContent")]
     pub fn max_content(mut self, bytes: usize) -> Self {
@@ -124,15 +112,7 @@ impl Httpd {
         self
     }
 
-    /// The largest head in bytes, 64 KiB by default; larger ones are refused by a 431.
-    ///
-    /// ```
-    /// use poe::filter::{Filter, httpd::{Httpd, Incoming}};
-    /// let mut filter = Httpd::new().max_head(32);
-    /// let got = filter.get(b"GET /a HTTP/1.1\r\nX-Filler: and no end of it yet");
-    /// let Ok(Incoming::Refused(refused)) = &got[0] else { panic!() };
-    /// assert!(refused.response.status() == 431 && refused.is_last());
-    /// ```
+    /// Sets the largest head in bytes; default 64 KiB. Larger ones are refused with 431.
     #[must_use]
     pub fn max_head(mut self, bytes: usize) -> Self {
         self.limits.max_head = bytes;
@@ -140,17 +120,10 @@ impl Httpd {
         self
     }
 
-    /// The most bytes that may wait to be parsed, 16 MiB by default; more is a fatal error. It must be larger than
-    /// [`max_content`](Self::max_content) by that number's digits and one, or it is an error at
-    /// [`check`](Filter::check).
+    /// Sets the most bytes that may wait to be parsed; default 16 MiB. More is a fatal error.
     ///
-    /// ```
-    /// use poe::filter::{Filter, httpd::Httpd};
-    /// let mut filter = Httpd::new().max_content(9).max_buffer(40);
-    /// let got = filter.get(&b"GET /a HTTP/1.1\r\n\r\n".repeat(3)); // 57 bytes at once
-    /// assert!(got[0].is_ok() && got[1].is_ok());
-    /// assert!(got[2].as_ref().is_err_and(|error| error.is_overflow() && error.is_fatal()));
-    /// ```
+    /// It must exceed [`max_content`](Self::max_content) by the number of that limit's digits and one, or it is an error at
+    /// [`check`](Filter::check).
     #[must_use]
     #[doc(alias = "MaxBuffer")]
     pub fn max_buffer(mut self, bytes: usize) -> Self {
@@ -159,15 +132,7 @@ impl Httpd {
         self
     }
 
-    /// Gives requests without their bodies, and then the bodies as they come: [`Incoming::Chunk`], [`Incoming::End`].
-    ///
-    /// ```
-    /// use poe::filter::{Filter, httpd::{Httpd, Incoming}};
-    /// let mut filter = Httpd::new().streaming(true);
-    /// let got = filter.get(b"PUT /a HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3\r\none\r\n0\r\n\r\n");
-    /// let got: Vec<Incoming> = got.into_iter().map(Result::unwrap).collect();
-    /// assert!(matches!(&got[..], [Incoming::Request(_), Incoming::Chunk(chunk), Incoming::End] if chunk == "one"));
-    /// ```
+    /// Yields requests without their bodies, then the bodies as they come: [`Incoming::Chunk`], [`Incoming::End`].
     #[must_use]
     #[doc(alias = "Streaming")]
     pub fn streaming(mut self, streaming: bool) -> Self {
@@ -175,7 +140,7 @@ impl Httpd {
         self
     }
 
-    /// Checks the settings, which are the same until a setter is called.
+    /// Checks the settings once after each change.
     fn ensure_sound(&mut self) -> Result<(), FilterError> {
         if !self.sound {
             self.check()?;
@@ -206,7 +171,7 @@ impl Filter for Httpd {
         if let Some(next) = self.next.take() {
             return Ok(Some(next));
         }
-        // The usual case by a short way, on which the request is moved less.
+        // A fast path for the usual case, on which the request is moved less.
         if matches!(self.state, State::Head) && self.buffer.len() > 0 {
             let given = self.head();
             if given.is_some() {

@@ -1,7 +1,7 @@
-//! A request's head: request line and headers, and what they say of the body.
+//! A request's head: request line and headers, and the length of the body that they announce.
 //!
-//! Most heads are read by `httparse` at once. What it does not take and POE does (requests without a version, tabs and
-//! runs of blanks in the request line, folded headers) is read by hand, from a head that is known to be complete.
+//! `httparse` reads most heads at once. Heads that it refuses and POE accepts (requests without a version, tabs and
+//! runs of blanks in the request line, folded headers) are read by hand once they are complete.
 
 use super::refused::Refused;
 use super::target;
@@ -12,10 +12,10 @@ use httparse::{EMPTY_HEADER, Header, Status};
 use std::mem::MaybeUninit;
 use std::ops::Range;
 
-/// Room for so many headers is on the stack; a higher limit takes memory for each head.
+/// Room for this many headers is on the stack; a higher limit allocates for each head.
 const MAX_HEADERS: usize = 100;
 
-/// A head that was accepted.
+/// An accepted head.
 pub(super) struct Head {
     pub(super) request: Request<Bytes>,
     pub(super) body: Body,
@@ -26,18 +26,19 @@ pub(super) struct Head {
 /// How a request's body ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Body {
-    /// There is none.
+    /// There is no body.
     None,
     Length(u64),
     Chunked,
 }
 
-/// So much is copied at once for several heads to share: few allocations for pipelined requests, and little memory that a
-/// request keeps which outlives the others.
+/// The most bytes that are copied at once for several heads to share: few allocations for pipelined requests, and little memory that a
+/// request keeps after the others.
 const SHARED: usize = 2048;
 
-/// Reads the head at the front, in one go; `None` when it is not complete, or not of the usual form. `shared` is a copy of
-/// the front, as far as there is one.
+/// Reads the head at the front, in one go; `None` when it is not complete, or not of the usual form.
+///
+/// `shared` is a copy of the front, as far as there is one.
 pub(super) fn parse(bytes: &[u8], shared: &mut Bytes, most: usize) -> Option<(usize, Result<Head, Box<Refused>>)> {
     let mut few = [const { MaybeUninit::uninit() }; MAX_HEADERS];
     let mut many = Vec::new();
@@ -70,7 +71,7 @@ pub(super) fn parse(bytes: &[u8], shared: &mut Bytes, most: usize) -> Option<(us
     Some((size, built))
 }
 
-/// Where the head ends, looking from `from` on, or how far was looked.
+/// Returns where the head ends, searched from `from` on, or how far the search came.
 pub(super) fn end(bytes: &[u8], from: usize) -> Result<usize, usize> {
     for newline in memchr::memchr_iter(b'\n', &bytes[from..]) {
         let at = from + newline;
@@ -84,7 +85,7 @@ pub(super) fn end(bytes: &[u8], from: usize) -> Result<usize, usize> {
     Err(bytes.len())
 }
 
-/// Reads a complete head that [`parse`] did not take.
+/// Reads a complete head that [`parse`] refused.
 pub(super) fn parse_odd(head: &[u8], most: usize) -> Result<Head, Box<Refused>> {
     let unfolded = unfold(head);
     if unfolded.len() != head.len()
@@ -108,7 +109,7 @@ pub(super) fn parse_odd(head: &[u8], most: usize) -> Result<Head, Box<Refused>> 
     let version = match version {
         None => Version::HTTP_09,
         Some(word) => match word.strip_prefix(b"HTTP/") {
-            // Not a version at all: POE does not look at it either.
+            // Not a version: POE does not look at it either.
             None => Version::HTTP_09,
             Some(b"1.0") => Version::HTTP_10,
             Some([b'1', b'.', b'0'..=b'9']) => Version::HTTP_11,
@@ -129,7 +130,7 @@ pub(super) fn parse_odd(head: &[u8], most: usize) -> Result<Head, Box<Refused>> 
     build(&head, &head, method, within(&head, target), version, headers)
 }
 
-/// The head is longer than the filter takes.
+/// Refuses a head that is longer than the limit.
 pub(super) fn too_large() -> Box<Refused> {
     let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
     Refused::last(status, "The request's head is too long.")
@@ -143,7 +144,7 @@ fn bad_line(line: &[u8]) -> Box<Refused> {
     )
 }
 
-/// A header that goes on in the next line becomes one line, joined by one blank.
+/// Joins each folded header into one line, with one blank.
 fn unfold(head: &[u8]) -> BytesMut {
     let mut out = BytesMut::with_capacity(head.len());
     let mut left = head;
@@ -167,13 +168,13 @@ fn unfold(head: &[u8]) -> BytesMut {
     out
 }
 
-/// Where a part lies in what it is a part of.
+/// Returns the range of a part in the whole.
 fn within(whole: &[u8], part: &[u8]) -> Range<usize> {
     let from = part.as_ptr() as usize - whole.as_ptr() as usize;
     from..from + part.len()
 }
 
-/// Makes a request of what was read in `bytes`, sharing the memory of `head`, which holds the same.
+/// Makes a request from the parsed `bytes`; it shares the memory of `head`, which holds the same bytes.
 fn build(
     bytes: &[u8],
     head: &Bytes,
@@ -224,8 +225,9 @@ fn build(
     }
 }
 
-/// What the headers say of the body. Whatever two readers could understand differently is refused: an attacker would
-/// hide a request in it.
+/// Returns the length of the body that the headers announce.
+///
+/// A head that two readers could understand differently is refused: an attacker would hide a request in it.
 fn body_of(request: &Request<Bytes>) -> Result<Body, Box<Refused>> {
     let bad = |why| Err(Refused::last(StatusCode::BAD_REQUEST, why));
     let headers = request.headers();
@@ -234,21 +236,23 @@ fn body_of(request: &Request<Bytes>) -> Result<Body, Box<Refused>> {
     match (lengths.next(), codings.next()) {
         (None, None) if headers.contains_key(CONTENT_ENCODING) && request.version() >= Version::HTTP_11 => {
             let status = StatusCode::LENGTH_REQUIRED;
-            Err(Refused::last(status, "There is an encoding of a body, but no length."))
+            Err(Refused::last(status, "The body has an encoding, but no length."))
         }
         (None, None) => Ok(Body::None),
-        (Some(_), None) if lengths.next().is_some() => bad("There is more than one Content-Length."),
+        (Some(_), None) if lengths.next().is_some() => bad("The head has more than one Content-Length."),
         (Some(length), None) => {
             let digits = length.as_bytes();
             if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
                 return bad("Content-Length is not a number.");
             }
-            // Digits only, so what does not fit is too large.
+            // Only digits, so a number that does not fit is too large.
             let number = str::from_utf8(digits).ok().and_then(|digits| digits.parse().ok());
             Ok(Body::Length(number.unwrap_or(u64::MAX)))
         }
-        (Some(_), Some(_)) => bad("There are both Content-Length and Transfer-Encoding."),
-        (None, Some(_)) if request.version() < Version::HTTP_11 => bad("Transfer-Encoding is not of this version."),
+        (Some(_), Some(_)) => bad("The head has both Content-Length and Transfer-Encoding."),
+        (None, Some(_)) if request.version() < Version::HTTP_11 => {
+            bad("This version of HTTP has no Transfer-Encoding.")
+        }
         (None, Some(coding)) if coding.as_bytes().eq_ignore_ascii_case(b"chunked") && codings.next().is_none() => {
             Ok(Body::Chunked)
         }

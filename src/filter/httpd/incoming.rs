@@ -1,12 +1,10 @@
-//! What the filter yields.
+//! The filter's input record.
 
 use super::refused::Refused;
 use bytes::Bytes;
 use http::{Request, Response};
 
-/// What [`Httpd`](super::Httpd) yields.
-///
-/// A server that does not stream can put whatever is in any of them:
+/// A record that [`Httpd`](super::Httpd) yields.
 ///
 /// ```
 /// use bytes::Bytes;
@@ -25,11 +23,13 @@ use http::{Request, Response};
 pub enum Incoming {
     /// A request, with its body unless the filter streams.
     Request(Request<Bytes>),
-    /// The client waits for this response (`100 Continue`) before it sends a body. Put it, or wait: clients lose patience.
+    /// The client waits for this response (`100 Continue`) before it sends a body.
+    ///
+    /// Put it, or read on: a client that gets no response sends the body after a while.
     Expect(Response<Bytes>),
-    /// Streaming: a piece of the body, as it came.
+    /// With streaming: a piece of the body, as it came.
     Chunk(Bytes),
-    /// Streaming: the body of a request that has one is over.
+    /// With streaming: the end of a body.
     End,
     /// A request that is not accepted.
     Refused(Box<Refused>),

@@ -1,34 +1,27 @@
-//! How large the parts of a request may be.
+//! The limits of the parts of a request.
 
 use super::super::FilterError;
 
-/// The limits of an [`Httpd`](super::Httpd) filter, all in one place.
+/// The limits of an [`Httpd`](super::Httpd) filter.
 ///
-/// A request that exceeds one is refused with the status that is given here; only more input than may wait is an error.
-///
-/// ```
-/// use poe::filter::{Filter, httpd::{Httpd, HttpdLimits, Incoming}};
-/// let limits = HttpdLimits { max_headers: 1, ..HttpdLimits::default() };
-/// let got = Httpd::new().limits(limits).get(b"GET / HTTP/1.1\r\nHost: a\r\nAccept: b\r\n\r\n").remove(0);
-/// assert!(matches!(got, Ok(Incoming::Refused(refused)) if refused.response.status() == 431));
-/// ```
+/// A request that exceeds one is refused with the status that is given here. Only more input than may wait is an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HttpdLimits {
-    /// The largest body in bytes, 1 MiB; 413. Not heeded when streaming.
+    /// The largest body in bytes; default 1 MiB, status 413. Ignored when streaming.
     pub max_content: usize,
-    /// The largest head in bytes, 64 KiB; 431.
+    /// The largest head in bytes; default 64 KiB, status 431.
     pub max_head: usize,
-    /// The most headers, 100; 431.
+    /// The most headers; default 100, status 431.
     pub max_headers: usize,
-    /// The longest line with the size of a chunk in bytes, extensions and newline included, 256; 400.
+    /// The longest line with a chunk's size in bytes, with extensions and newline; default 256, status 400.
     pub max_chunk_line: usize,
-    /// The largest trailers of a body in chunks in bytes, 8 KiB; 400.
+    /// The largest trailers of a chunked body in bytes; default 8 KiB, status 400.
     pub max_trailers: usize,
-    /// The most bytes round the chunks of a body, 1 MiB; 413. Not heeded when streaming.
+    /// The most framing bytes around the chunks of a body; default 1 MiB, status 413. Ignored when streaming.
     ///
-    /// A body stays in the buffer as it came until it is complete, and chunks of one byte take six.
+    /// A body stays in the buffer as it came until it is complete, and a chunk of one byte takes six.
     pub max_framing: usize,
-    /// The most bytes that may wait to be parsed; more are a fatal error.
+    /// The most bytes that may wait to be parsed; more is a fatal error.
     ///
     /// `None`, the default, is 16 MiB, or twice the largest request if that is more.
     pub max_buffer: Option<usize>,
@@ -49,7 +42,7 @@ impl Default for HttpdLimits {
 }
 
 impl HttpdLimits {
-    /// The limit of the buffer, given or derived.
+    /// Returns the limit of the buffer, given or derived.
     pub(super) fn buffer(&self) -> usize {
         let parts = [self.max_head, self.max_framing, self.max_trailers];
         let request = parts.into_iter().fold(self.max_content, usize::saturating_add);

@@ -1,15 +1,15 @@
-//! POE::Filter::HTTPD: the server's side of HTTP/1; requests in, responses out, with the types of the `http` crate.
+//! POE::Filter::HTTPD: the server's side of HTTP/1; reads requests and writes responses, with the types of the `http` crate.
 //!
-//! | file | what it is |
+//! | file | contents |
 //! |---|---|
-//! | `filter.rs` | [`Httpd`]: its settings, and the order in which its parts are asked |
-//! | `incoming.rs` | [`Incoming`]: what it yields |
-//! | `reading.rs` | where a request begins and ends, and what it becomes |
-//! | `limits.rs` | [`HttpdLimits`]: how large the parts of a request may be |
-//! | `target.rs` | which targets are taken, and what is escaped in them |
-//! | `head.rs` | a request's head, by `httparse`, with what POE accepts beyond |
-//! | `chunks.rs` | bodies that come in chunks |
-//! | `refused.rs` | requests that are answered by an error page |
+//! | `filter.rs` | [`Httpd`]: its settings, and the order in which its parts are called |
+//! | `incoming.rs` | [`Incoming`]: the input record |
+//! | `reading.rs` | the states in which a request is read |
+//! | `limits.rs` | [`HttpdLimits`]: the limits of the parts of a request |
+//! | `target.rs` | the accepted targets, and the bytes that are escaped in them |
+//! | `head.rs` | a request's head, with `httparse`, and the extensions that POE accepts |
+//! | `chunks.rs` | chunked bodies |
+//! | `refused.rs` | refused requests and their error pages |
 //! | `response.rs` | responses as bytes |
 
 mod chunks;

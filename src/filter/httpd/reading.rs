@@ -1,4 +1,4 @@
-//! Where a request begins and ends, and what it becomes: the states, and the way from one to the next.
+//! The states in which a request is read, and the transitions between them.
 
 use super::chunks::{Chunks, Piece};
 use super::head::{self, Body, Head};
@@ -8,21 +8,21 @@ use super::{Httpd, HttpdLimits};
 use bytes::{Buf, Bytes};
 use http::{Request, Response, StatusCode};
 
-/// Where in a request the filter is.
+/// The filter's position in a request.
 #[derive(Default)]
 pub(super) enum State {
     /// Between requests, or in a head.
     #[default]
     Head,
-    /// The head at the front of the buffer was read, and its body is awaited.
+    /// The head at the front of the buffer was read, and the body is awaited.
     Body(Box<Waiting>),
-    /// Streaming: so much of the body is still to come.
+    /// Streaming: this many bytes of the body are still to come.
     Length(u64),
-    /// Streaming.
+    /// Streaming a chunked body.
     Chunks(Chunks),
-    /// So much of a body that was refused is still to come.
+    /// This many bytes of a refused body are still to come.
     Skip(u64),
-    /// Nobody knows where the next request begins.
+    /// The beginning of the next request cannot be found.
     Over,
 }
 
@@ -30,21 +30,21 @@ pub(super) enum State {
 pub(super) struct Waiting {
     request: Request<Bytes>,
     body: Body,
-    /// Where in the buffer the body begins.
+    /// Where the body begins in the buffer.
     begin: usize,
     /// How far the chunks were read, from the start of the buffer.
     at: usize,
     chunks: Chunks,
-    /// Bytes of the body in the chunks so far.
+    /// Body bytes in the chunks so far.
     content: u64,
-    /// Bytes round them.
+    /// Framing bytes around them.
     framing: usize,
 }
 
 impl Httpd {
     /// Reads a head, if one is complete.
     pub(super) fn head(&mut self) -> Option<Incoming> {
-        // It stays only if it is known to be true still.
+        // Kept only if it is certainly still valid.
         let mut shared = std::mem::take(&mut self.shared);
         if self.scanned == 0 {
             let blank = |byte: &&u8| matches!(byte, b' ' | b'\t' | b'\r' | b'\n');
@@ -57,7 +57,7 @@ impl Httpd {
         let bytes = self.buffer.as_slice();
         let usual = if self.scanned == 0 && !bytes.is_empty() {
             match head::parse(bytes, &mut shared, self.limits.max_headers) {
-                // Most of them, and each move of a request costs.
+                // The usual case, and each move of a request costs.
                 Some((size, Ok(head))) if size <= self.limits.max_head => return self.accept(size, head, shared),
                 other => other,
             }
@@ -66,7 +66,7 @@ impl Httpd {
         };
         let (size, parsed) = match usual {
             Some(parsed) => parsed,
-            // A newline may be the last but one byte that was seen.
+            // A newline may begin one byte before the end of the bytes seen.
             None => match head::end(bytes, self.scanned.saturating_sub(2)) {
                 Ok(size) => {
                     let (head, most) = (&bytes[..size.min(self.limits.max_head)], self.limits.max_headers);
@@ -93,7 +93,7 @@ impl Httpd {
         }
     }
 
-    /// A head of this size was read, and `shared` is a copy of what begins with it.
+    /// Accepts a head of `size` bytes. `shared` is a copy of bytes that begin with it.
     fn accept(&mut self, size: usize, head: Head, mut shared: Bytes) -> Option<Incoming> {
         let Head { request, body, expects } = head;
         if body == Body::None || body == Body::Length(0) {
@@ -148,14 +148,14 @@ impl Httpd {
         go_on
     }
 
-    /// The stream is of no use any more.
+    /// Refuses a request after which the stream cannot be parsed.
     fn refuse(&mut self, refused: Box<Refused>) -> Incoming {
         self.state = State::Over;
         drop(self.buffer.take());
         Incoming::Refused(refused)
     }
 
-    /// Goes on with a request whose head was read.
+    /// Continues with a request whose head was read.
     pub(super) fn body(&mut self, mut waiting: Box<Waiting>) -> Option<Incoming> {
         if let Body::Length(length) = waiting.body {
             // It is within the limit, which is of this type.
@@ -178,7 +178,7 @@ impl Httpd {
                     waiting.at += size;
                     waiting.framing += size;
                     if waiting.framing > self.limits.max_framing {
-                        let why = "There is too much round the chunks of the content.";
+                        let why = "The framing of the chunks of the content is too large.";
                         let refused = Refused::last(StatusCode::PAYLOAD_TOO_LARGE, why);
                         return Some(self.refuse(refused.with_request(waiting.request)));
                     }
@@ -209,7 +209,7 @@ impl Httpd {
         }
     }
 
-    /// Goes on with chunks that are given as they come.
+    /// Continues with a chunked body that is streamed.
     pub(super) fn stream_chunks(&mut self, mut chunks: Chunks) -> Option<Incoming> {
         loop {
             match chunks.next(self.buffer.as_slice(), &self.limits) {
@@ -231,13 +231,13 @@ impl Httpd {
         }
     }
 
-    /// Takes what is there of this many bytes.
+    /// Takes the available bytes, `left` at most.
     pub(super) fn take_some(&mut self, left: u64) -> Bytes {
         let here = left.min(self.buffer.len() as u64) as usize;
         self.buffer.take_front(here)
     }
 
-    /// Between requests again; gives what was not used.
+    /// Returns to the state between requests; returns the unused bytes.
     pub(super) fn restart(&mut self) -> Bytes {
         self.state = State::Head;
         self.next = None;
@@ -251,7 +251,7 @@ fn too_large(length: u64) -> String {
     format!("Content of {length} bytes is not accepted.")
 }
 
-/// The body in these chunks, which are complete and in order.
+/// Joins the body of these chunks, which are complete and in order.
 fn joined(mut bytes: &[u8], content: usize, limits: &HttpdLimits) -> Bytes {
     let mut body = Vec::with_capacity(content);
     let mut chunks = Chunks::Size;

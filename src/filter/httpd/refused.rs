@@ -1,23 +1,16 @@
-//! A request that is not accepted, and the page that says so.
+//! A refused request, and its error page.
 
 use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_TYPE};
 use http::{HeaderValue, Request, Response, StatusCode};
 
-/// So much of what a client sent is shown to it at most.
+/// The most bytes of a client's input that an error page shows.
 const SHOWN: usize = 200;
 
-/// A request that the filter does not accept, with the response that says why. Put the response.
-///
-/// ```
-/// use poe::filter::{Filter, httpd::{Httpd, Incoming}};
-/// let Incoming::Refused(refused) = Httpd::new().get(b"<oops>\r\n\r\n").remove(0).unwrap() else { panic!() };
-/// assert_eq!(refused.response.status(), 400);
-/// assert!(refused.is_last() && refused.request.is_none());
-/// ```
+/// A request that the filter does not accept, with the error response to put.
 #[derive(Debug)]
 pub struct Refused {
-    /// An error page; with `Connection: close` if this is the last.
+    /// An error page; with `Connection: close` if this is the last response.
     pub response: Response<Bytes>,
     /// The request, without its body, as far as it could be read.
     pub request: Option<Request<Bytes>>,
@@ -25,14 +18,15 @@ pub struct Refused {
 }
 
 impl Refused {
-    /// Whether the filter cannot know where another request would begin. It ignores whatever comes after; close the
-    /// connection once the response is written.
+    /// Whether the filter cannot know where another request would begin.
+    ///
+    /// It ignores all further input; close the connection once the response is written.
     #[must_use]
     pub fn is_last(&self) -> bool {
         self.last
     }
 
-    /// A refusal after which nothing can be read.
+    /// Makes a refusal after which nothing can be read.
     pub(super) fn last(status: StatusCode, why: &str) -> Box<Self> {
         let mut refused = Self::new(status, why);
         refused.last = true;
@@ -41,7 +35,7 @@ impl Refused {
         refused
     }
 
-    /// A refusal after which the next request can be read.
+    /// Makes a refusal after which the next request can be read.
     pub(super) fn new(status: StatusCode, why: &str) -> Box<Self> {
         let title = format!(
             "Error {}: {}",
@@ -67,7 +61,7 @@ impl Refused {
     }
 }
 
-/// What came from the client must not become markup in the page that it is shown on.
+/// Escapes a client's bytes, which must not become markup in the page that shows them.
 fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars().take(SHOWN) {

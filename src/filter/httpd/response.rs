@@ -1,4 +1,4 @@
-//! Responses as bytes.
+//! Encodes responses.
 
 use super::super::FilterError;
 use super::super::block::put_decimal;
@@ -8,7 +8,7 @@ use bytes::{Bytes, BytesMut};
 use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::{HeaderValue, Request, Response, StatusCode, Version};
 
-/// Another reason than the usual one, in a response's extensions: `404 Nope`.
+/// Replaces the usual reason phrase, in a response's extensions: `404 Nope`.
 ///
 /// ```
 /// use bytes::{Bytes, BytesMut};
@@ -24,14 +24,9 @@ use http::{HeaderValue, Request, Response, StatusCode, Version};
 #[doc(alias = "message")]
 pub struct Reason(pub HeaderValue);
 
-/// Whether a connection goes on after this request, by its version and its `Connection` header. If not, shut the
-/// connection down once the response is put.
+/// Whether a connection stays open after this request, by its version and its `Connection` header.
 ///
-/// ```
-/// use http::{Request, Version};
-/// let request = Request::builder().version(Version::HTTP_10).body(()).unwrap();
-/// assert!(!poe::filter::httpd::keeps_alive(&request));
-/// ```
+/// If not, shut the connection down once the response is put.
 #[must_use]
 pub fn keeps_alive<T>(request: &Request<T>) -> bool {
     if request.version() >= Version::HTTP_11 && !request.headers().contains_key(CONNECTION) {
@@ -58,7 +53,7 @@ pub(super) fn write(response: &Response<Bytes>, out: &mut BytesMut) -> Result<()
         return Err(FilterError::custom("a response with this status has no body"));
     }
     let old = response.version() <= Version::HTTP_10;
-    // One walk over the headers costs less than looking two of them up.
+    // One pass over the headers costs less than two lookups.
     let (mut size, mut said, mut coded) = (body.len() + 96, None, None);
     for (name, value) in headers {
         size += name.as_str().len() + value.len() + 4;
@@ -69,7 +64,7 @@ pub(super) fn write(response: &Response<Bytes>, out: &mut BytesMut) -> Result<()
             return refused("the response has more than one Transfer-Encoding");
         }
     }
-    // Whatever two readers could understand differently is refused, as it is on the way in: where the one ends this response,
+    // A response that two readers could understand differently is refused, as on input: where one reader ends this response,
     // the other would see the next.
     if let Some(said) = said {
         if coded.is_some() {
@@ -79,7 +74,7 @@ pub(super) fn write(response: &Response<Bytes>, out: &mut BytesMut) -> Result<()
             return refused("the response's Content-Length is not a number");
         };
         if !body.is_empty() && length != body.len() as u64 {
-            return refused("the response's Content-Length is not that of its body");
+            return refused("the response's Content-Length is not the length of its body");
         }
         if length > 0 && (status.is_informational() || status == StatusCode::NO_CONTENT) {
             return refused("a response with this status has no Content-Length");
@@ -87,10 +82,10 @@ pub(super) fn write(response: &Response<Bytes>, out: &mut BytesMut) -> Result<()
     }
     if let Some(coded) = coded {
         if !coded.as_bytes().eq_ignore_ascii_case(b"chunked") {
-            return refused("the only transfer coding of responses is chunked");
+            return refused("the only transfer coding allowed in responses is chunked");
         }
         if old {
-            return refused("Transfer-Encoding is not of this version");
+            return refused("this version of HTTP has no Transfer-Encoding");
         }
         if status.is_informational() || status == StatusCode::NO_CONTENT {
             return refused("a response with this status has no Transfer-Encoding");
@@ -135,7 +130,7 @@ fn refused(why: &'static str) -> Result<(), FilterError> {
     Err(FilterError::custom(why))
 }
 
-/// Digits and nothing else; no sign, no blanks, no list.
+/// Parses digits only: no sign, no blanks, no list.
 fn number(digits: &[u8]) -> Option<u64> {
     if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
         return None;
@@ -143,7 +138,7 @@ fn number(digits: &[u8]) -> Option<u64> {
     str::from_utf8(digits).ok()?.parse().ok()
 }
 
-/// Whether a body is in chunks, complete, with nothing behind the last.
+/// Whether a body consists of complete chunks, with nothing after the last.
 fn is_chunked(mut body: &[u8]) -> bool {
     let (mut chunks, limits) = (Chunks::Size, HttpdLimits::default());
     loop {

@@ -1,18 +1,18 @@
-//! A request's target: what POE takes and escapes, and what is refused.
+//! A request's target: what is accepted and escaped, as in POE, and what is refused.
 //!
 //! | target | becomes |
 //! |---|---|
-//! | `/path?query`, `http://host/path?query` | itself, with each byte that no URI may have as `%XX` |
-//! | several slashes that begin a path | one |
-//! | `#` and what follows | nothing: a fragment is the client's own |
+//! | `/path?query`, `http://host/path?query` | itself, with each byte that is not allowed in a URI as `%XX` |
+//! | several slashes at the beginning of a path | one |
+//! | `#` and everything after it | nothing: a fragment is only for the client |
 //! | `path`, `?query` | `/path`, `/?query` |
 //! | `*` | itself |
-//! | `host:port` | itself, of CONNECT only |
+//! | `host:port` | itself, only with CONNECT |
 //! | a colon before the first slash (`a:b/c`), with another method | refused: it may be a scheme or a host |
-//! | a byte that no URI may have, in a host | refused |
+//! | a byte that is not allowed in a URI, in a host | refused |
 //! | a control character | refused |
 //!
-//! POE escapes the last, too, and keeps paths without a slash and fragments as they are, which the `http` crate's `Uri` cannot.
+//! POE escapes the last, too, and keeps paths without a slash and fragments unchanged, which the `http` crate's `Uri` cannot.
 
 use bytes::{BufMut, Bytes, BytesMut};
 use http::uri::PathAndQuery;
@@ -21,7 +21,7 @@ use http::{Method, Uri};
 const NOT_A_URI: &str = "The target is not a URI.";
 const WRONG_FORM: &str = "The target is not of the form that the method needs.";
 
-/// Whether a byte stands in a path or a query as it is: what RFC 2396 allows, `[` and `]` excepted, as for Perl's `URI`.
+/// Whether a byte stays unescaped in a path or a query: those of RFC 2396 except `[` and `]`, as in Perl's `URI`.
 const fn is_plain(byte: u8) -> bool {
     byte.is_ascii_alphanumeric()
         || matches!(byte, b'-' | b'_' | b'.' | b'!' | b'~' | b'*' | b'\'' | b'(' | b')')
@@ -41,7 +41,7 @@ static PLAIN: [bool; 256] = {
     table
 };
 
-/// Reads a target.
+/// Parses a target.
 pub(super) fn parse(target: Bytes, method: &Method) -> Result<Uri, &'static str> {
     if *method == Method::CONNECT {
         let uri = Uri::from_maybe_shared(target).map_err(|_| NOT_A_URI)?;
@@ -50,7 +50,7 @@ pub(super) fn parse(target: Bytes, method: &Method) -> Result<Uri, &'static str>
     }
     match &target[..] {
         [b'/', ..] => {
-            // Two clients of old began all targets with two slashes. As the authority of a host they would be misread.
+            // Some old clients began all targets with two slashes. The path would be misread as the authority.
             let slashes = target.iter().take_while(|byte| **byte == b'/').count();
             return path(target.slice(slashes - 1..), false).map(Uri::from);
         }
@@ -78,7 +78,7 @@ pub(super) fn parse(target: Bytes, method: &Method) -> Result<Uri, &'static str>
     uri.build().map_err(|_| NOT_A_URI)
 }
 
-/// A path and a query; with a slash in front, if there is none.
+/// Parses a path and a query, and adds a slash in front if there is none.
 fn path(target: Bytes, slash: bool) -> Result<PathAndQuery, &'static str> {
     let target = match memchr::memchr(b'#', &target) {
         Some(at) => target.slice(..at),

@@ -1,4 +1,4 @@
-//! Line as a [`Filter`].
+//! Implements [`Filter`] for Line.
 
 use super::search::Found;
 use super::terminator::Terminator;
@@ -115,10 +115,10 @@ impl<T: LineRecord> Filter for Line<T> {
 }
 
 impl<T: LineRecord> Line<T> {
-    /// Empties the filter as if the stream began here; what was detected about it stays.
+    /// Empties the filter as if the stream began here; the detected newline stays.
     fn restart(&mut self) -> Bytes {
         if self.owed.take().is_some() && matches!(self.setting, Terminator::Autodetect) {
-            // Half a newline is not known well enough to be kept.
+            // Half a newline is not certain enough to be kept.
             self.terminator = Terminator::Autodetect;
         }
         self.scanned = 0;

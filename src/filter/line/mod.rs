@@ -1,4 +1,4 @@
-//! POE::Filter::Line: a stream of bytes in, lines without their terminators out; and a terminator behind each line put.
+//! POE::Filter::Line: cuts input into lines without their terminators, and ends each output line with a terminator.
 
 mod filter;
 mod record;
@@ -19,30 +19,23 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use terminator::Terminator;
 
-/// The settings of a filter on which no setter was called, all in one place.
+/// The default settings.
 mod default {
     pub(super) const OUTPUT: &[u8] = b"\r\n";
     pub(super) const MAX_LENGTH: usize = 64 * 1024;
-    /// Room for whoever feeds more than a wheel reads at a time.
+    /// Room for callers that feed more than a wheel reads at a time.
     pub(super) const MAX_BUFFER: usize = 16 * 1024 * 1024;
 }
 
-/// The limits of a [`Line`] filter, all in one place.
-///
-/// ```
-/// use poe::filter::{Filter, Line, LineLimits};
-/// let limits = LineLimits { max_length: 1024 * 1024, ..LineLimits::default() };
-/// let mut filter = Line::bytes().limits(limits);
-/// assert_eq!(filter.get(&[&[b'x'; 70_000][..], b"\n"].concat()).remove(0).unwrap().len(), 70_000);
-/// ```
+/// The limits of a [`Line`] filter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LineLimits {
-    /// The longest line in bytes, terminator not counted; 64 KiB. A longer line is an error, and the next one follows.
+    /// The longest line in bytes, without its terminator; default 64 KiB. A longer line is an error, and the next one follows.
     pub max_length: usize,
-    /// The most bytes that may wait to be parsed; more are a fatal error.
+    /// The most bytes that may wait to be parsed; more is a fatal error.
     ///
-    /// `None`, the default, is 16 MiB, or twice the longest line if that is more. A wheel never has more than the beginning
-    /// of a line and one read waiting.
+    /// `None`, the default, is 16 MiB, or twice the longest line if that is more. A wheel never has more waiting than the beginning
+    /// of a line and one read.
     pub max_buffer: Option<usize>,
 }
 
@@ -65,9 +58,9 @@ impl LineLimits {
 /// Cuts a stream into lines, and ends each line that is put (`POE::Filter::Line`).
 ///
 /// [`Line::new()`] has `String` records: a line that is not UTF-8 is an error with its bytes inside, and the next line
-/// follows. [`Line::lossy()`] has `String` records, too, and replaces what is not UTF-8; [`Line::bytes()`] has [`Bytes`]
-/// records. Neither of the two ever fails for a line's content. Records come without their terminator, and put
-/// leaves newlines inside a record alone.
+/// follows. [`Line::lossy()`] has `String` records, too, and replaces invalid UTF-8; [`Line::bytes()`] has [`Bytes`]
+/// records. The last two never fail because of a line's contents. Records come without their terminator; `put`
+/// does not change newlines inside a record.
 ///
 /// ```
 /// use bytes::BytesMut;
@@ -82,40 +75,40 @@ impl LineLimits {
 /// assert_eq!(&out[..], b"ok\r\n");
 /// ```
 ///
-/// # What ends a line
+/// # Line terminators
 ///
 /// | setting | input | output |
 /// |---|---|---|
 /// | none | any of CR LF, LF CR, CR, LF, line by line | CR LF |
 /// | [`literal`](Self::literal) | these bytes | the same bytes |
 /// | [`input_literal`](Self::input_literal) | these bytes; if empty, as `autodetect` | unchanged |
-/// | [`input_regexp`](Self::input_regexp) | whatever the pattern matches | unchanged |
-/// | [`autodetect`](Self::autodetect) | the newline that ends the first line, for good | unchanged |
+/// | [`input_regexp`](Self::input_regexp) | every match of the pattern | unchanged |
+/// | [`autodetect`](Self::autodetect) | the newline that ends the first line, from then on | unchanged |
 /// | [`output_literal`](Self::output_literal) | unchanged | these bytes; may be empty |
 ///
-/// The last setting for a direction holds. Settings that make no sense together (an empty `literal`, a limit of zero, a
+/// The last setting for a direction counts. Invalid settings (an empty `literal`, a limit of zero, a
 /// buffer smaller than a line) are found by [`check`](super::Filter::check), which wheels call when they are made; without it,
-/// the first `next_record` or `put` gives the same fatal error.
+/// the first `next_record` or `put` returns the same fatal error.
 ///
 /// # Newlines that are cut in two
 ///
-/// A peer that ends its lines in CR and waits for an answer must get one, so a CR at the end of a read gives its line at
-/// once. An LF that opens the next read is then swallowed, where POE gives an empty line. Until it comes it is
-/// [owed](super::Filter::owed), and a switch of filters must see to it; [`Seam`](super::Seam) does.
+/// A peer may end its lines in CR and wait for a reply, so a CR at the end of a read ends its line at
+/// once. If the next read begins with LF, that LF is dropped, where POE yields an empty line. Until it comes it is
+/// [owed](super::Filter::owed), and a switch of filters must handle it; [`Seam`](super::Seam) does.
 ///
 /// # Limits
 ///
 /// A line of more than [`max_length`](Self::max_length) bytes is an error that is not fatal, and the next line follows,
-/// however the reads were cut. The error comes as soon as the line is known to be too long, carries its first
-/// `max_length` bytes, and the rest is dropped as it arrives, so an endless line costs no memory (POE lets it grow up to
+/// however the reads were cut. The error comes as soon as the line is known to be too long and carries its first
+/// `max_length` bytes. The rest is dropped as it arrives, so an endless line costs no memory (in POE it grows up to
 /// `MaxBuffer`). More than [`max_buffer`](Self::max_buffer) bytes appended and not yet parsed are a fatal error: the
-/// complete lines in what fits come first, then the error with the rest, and further input is refused.
+/// complete lines in the bytes that fit come first, then the error with the rest, and further input is refused.
 #[doc(alias = "POE::Filter::Line")]
 pub struct Line<T = String> {
     buffer: Buffer,
-    /// What the setters asked for; `fresh` starts from it.
+    /// The setting that the user chose; `fresh` starts from it.
     setting: Terminator,
-    /// What ends lines now. Differs from the setting once a newline was detected.
+    /// The present terminator. Differs from the setting once a newline was detected.
     terminator: Terminator,
     output: Bytes,
     limits: LineLimits,
@@ -123,47 +116,35 @@ pub struct Line<T = String> {
     max_buffer: usize,
     /// Invalid UTF-8 is replaced, where records are text.
     lossy: bool,
-    /// What is wrong with the settings taken together; every setter brings it up to date.
+    /// The reason why the settings are invalid together; every setter updates it.
     fault: Option<&'static str>,
-    /// How far into the buffer the terminator was looked for. Back to zero with every line.
+    /// How far the terminator was searched for. Back to zero with every line.
     scanned: usize,
-    /// The other half of a newline that ended the buffer; swallowed or forgotten at the next byte. The buffer is empty
+    /// The other half of a newline that ended the buffer; skipped or forgotten at the next byte. The buffer is empty
     /// while it is set.
     owed: Option<u8>,
     /// With a pattern, the search for the end of this line; begins with the line's first `next_record`.
     search: Option<Search>,
-    /// The line at the front was reported as too long; what is left of it goes, terminator included.
+    /// The line at the front was reported as too long; its rest is dropped, terminator included.
     discarding: bool,
-    /// Bytes were refused. Ends only with `take_pending`.
+    /// Bytes were refused. Cleared only in `take_pending`.
     overflowed: bool,
     record: PhantomData<fn() -> T>,
 }
 
 impl Line<String> {
-    /// Lines of text, where one that is not UTF-8 is an error. Any newline ends a line, CR LF is put behind one.
+    /// Makes a filter of text lines, in which a line that is not UTF-8 is an error.
     ///
-    /// ```
-    /// use poe::filter::{Filter, Line};
-    /// let records = Line::new().get(b"a\rb\nc\r\nd\n\r");
-    /// let lines: Vec<String> = records.into_iter().map(Result::unwrap).collect();
-    /// assert_eq!(lines, ["a", "b", "c", "d"]);
-    /// ```
+    /// Any newline ends a line; CR LF is written after each.
     #[must_use]
     pub fn new() -> Self {
         Self::with_defaults()
     }
 
-    /// Lines of text, where bytes that are not UTF-8 become U+FFFD, the replacement character.
+    /// Makes a filter of text lines in which invalid UTF-8 becomes U+FFFD, the replacement character.
     ///
-    /// Use it for what other programs print, such as logs: no content of a line is an error. Otherwise it is as
-    /// [`Line::new`]. Use [`Line::bytes`] if the bytes must come through unchanged.
-    ///
-    /// ```
-    /// use poe::filter::{Filter, Line};
-    /// let mut filter = Line::lossy();
-    /// filter.feed(b"caf\xe9\n");
-    /// assert_eq!(filter.next_record().unwrap().unwrap(), "caf\u{fffd}");
-    /// ```
+    /// Use it for the output of other programs, such as logs: the contents of a line are never an error. Otherwise it is like
+    /// [`Line::new`]. Use [`Line::bytes`] if the bytes must stay unchanged.
     #[must_use]
     #[doc(alias = "from_utf8_lossy")]
     pub fn lossy() -> Self {
@@ -175,14 +156,7 @@ impl Line<String> {
 }
 
 impl Line<Bytes> {
-    /// Lines of bytes, with the defaults of [`Line::new`]; no content is an error.
-    ///
-    /// ```
-    /// use poe::filter::{Filter, Line};
-    /// let mut filter = Line::bytes();
-    /// filter.feed(b"caf\xe9\n");
-    /// assert_eq!(filter.next_record().unwrap().unwrap(), &b"caf\xe9"[..]);
-    /// ```
+    /// Makes a filter of lines of bytes, with the defaults of [`Line::new`]; the contents are never an error.
     #[must_use]
     pub fn bytes() -> Self {
         Self::with_defaults()
@@ -190,17 +164,7 @@ impl Line<Bytes> {
 }
 
 impl<T: LineRecord> Line<T> {
-    /// Ends lines with these bytes, both ways. Empty is an error at [`check`](super::Filter::check).
-    ///
-    /// ```
-    /// use bytes::BytesMut;
-    /// use poe::filter::{Filter, Line};
-    /// let mut filter = Line::new().literal("\n");
-    /// assert_eq!(filter.get(b"a\rb\n").remove(0).unwrap(), "a\rb");
-    /// let mut out = BytesMut::new();
-    /// filter.put("c".into(), &mut out).unwrap();
-    /// assert_eq!(&out[..], b"c\n");
-    /// ```
+    /// Ends lines with these bytes in both directions. Empty is an error at [`check`](super::Filter::check).
     #[must_use]
     #[doc(alias = "Literal")]
     pub fn literal(self, bytes: impl AsRef<[u8]>) -> Self {
@@ -208,14 +172,7 @@ impl<T: LineRecord> Line<T> {
         self.input(Terminator::literal(bytes)).output_literal(bytes)
     }
 
-    /// Ends incoming lines with these bytes. Empty means [`autodetect`](Self::autodetect), as in POE.
-    ///
-    /// ```
-    /// use poe::filter::{Filter, Line};
-    /// let records = Line::new().input_literal("--").get(b"a-b--c--");
-    /// let lines: Vec<String> = records.into_iter().map(Result::unwrap).collect();
-    /// assert_eq!(lines, ["a-b", "c"]);
-    /// ```
+    /// Ends input lines with these bytes. Empty means [`autodetect`](Self::autodetect), as in POE.
     #[must_use]
     #[doc(alias = "InputLiteral")]
     pub fn input_literal(self, bytes: impl AsRef<[u8]>) -> Self {
@@ -225,65 +182,42 @@ impl<T: LineRecord> Line<T> {
         }
     }
 
-    /// Ends incoming lines with whatever matches, leftmost and, among alternatives, first.
+    /// Ends input lines with every match of a pattern, leftmost and, among alternatives, first.
     ///
-    /// The syntax is that of the `regex` crate, on bytes: `.` is one byte but LF, `\w` and `\s` are ASCII, and flags
-    /// stand inside, as in `(?i)end`. Groups do no harm. Compile it once and give each connection a
+    /// The syntax is that of the `regex` crate, on bytes: `.` matches any byte but LF, `\w` and `\s` are ASCII, and flags
+    /// are written inside, as in `(?i)end`. Groups are allowed. Compile the pattern once and give each connection a
     /// [`fresh`](super::Filter::fresh) copy: copies share the compiled pattern.
     ///
-    /// Two traps of POE are not here: in a pattern given as text its `.` takes LF as well (say `(?s)` for that), and it
-    /// does not take a bare `a|b` as a whole.
+    /// Two traps of POE are missing here: in a pattern given as text its `.` matches LF as well (write `(?s)` for that), and it
+    /// does not treat a bare `a|b` as a whole.
     ///
-    /// How reads are cut makes no difference. A line is given as soon as nothing that follows could change it. Where only
-    /// the terminator may still grow (`\n+`) the line is given at once, too, and what then belongs to its terminator is
-    /// swallowed, unless the filter is switched in between. Where even the line may change (after `c` in `abcd|c`, for a
-    /// `d` would make it end earlier) it waits. The end of a terminator is settled at most 4096 bytes behind
+    /// The cuts between reads make no difference. A line is yielded as soon as no further byte could change it. If only
+    /// the terminator may still grow (`\n+`) the line is yielded at once, too, and further bytes of its terminator are
+    /// dropped, unless the filter is switched in between. If even the line may change (after `c` with `abcd|c`, because a
+    /// `d` would make it end earlier) it waits. The end of a terminator is decided at most 4096 bytes after
     /// the first match.
     ///
-    /// ```
-    /// use poe::filter::{Filter, Line};
-    /// let records = Line::new().input_regexp("[xy]").unwrap().get(b"axbyc");
-    /// let lines: Vec<String> = records.into_iter().map(Result::unwrap).collect();
-    /// assert_eq!(lines, ["a", "b"]);
-    /// assert!(Line::new().input_regexp(r"\n*").unwrap_err().is_invalid_setting());
-    /// ```
-    ///
     /// # Errors
-    /// A pattern that does not compile, that needs more than some megabytes, that can match the empty string (POE gives
-    /// empty lines for ever), or that holds an anchor or a word boundary, which in a stream would match wherever a read
-    /// happens to end.
+    /// A pattern that does not compile, that needs more than 2 MiB, that can match the empty string (POE yields
+    /// empty lines for ever), or that contains an anchor or a word boundary, which in a stream would match at the end of
+    /// any read.
     #[doc(alias = "InputRegexp")]
     pub fn input_regexp(self, pattern: &str) -> Result<Self, FilterError> {
         let pattern = Arc::new(Pattern::new(pattern)?);
         Ok(self.input(Terminator::Regexp(pattern)))
     }
 
-    /// Ends incoming lines with whichever newline ends the first: CR LF, LF CR, CR or LF, and no other from then on.
+    /// Ends input lines with the newline that ends the first line: CR LF, LF CR, CR or LF.
     ///
-    /// Half a newline at the end of a read gives its line at once, and the first byte of the next read decides which it
+    /// Half a newline at the end of a read ends its line at once, and the first byte of the next read decides which newline it
     /// was.
-    ///
-    /// ```
-    /// use poe::filter::{Filter, Line};
-    /// let records = Line::new().autodetect().get(b"a\nb\r\n");
-    /// let lines: Vec<String> = records.into_iter().map(Result::unwrap).collect();
-    /// assert_eq!(lines, ["a", "b\r"]);
-    /// ```
     #[must_use]
     #[doc(alias = "InputLiteral")]
     pub fn autodetect(self) -> Self {
         self.input(Terminator::Autodetect)
     }
 
-    /// Puts these bytes behind each outgoing line; CR LF by default, and none if empty.
-    ///
-    /// ```
-    /// use bytes::BytesMut;
-    /// use poe::filter::{Filter, Line};
-    /// let mut out = BytesMut::new();
-    /// Line::new().output_literal("!").put("stop".into(), &mut out).unwrap();
-    /// assert_eq!(&out[..], b"stop!");
-    /// ```
+    /// Writes these bytes after each output line; default CR LF, none if empty.
     #[must_use]
     #[doc(alias = "OutputLiteral")]
     pub fn output_literal(mut self, bytes: impl AsRef<[u8]>) -> Self {
@@ -292,26 +226,15 @@ impl<T: LineRecord> Line<T> {
     }
 
     /// Sets all limits; [`LineLimits`] has the defaults.
-    ///
-    /// ```
-    /// use poe::filter::{Line, LineLimits};
-    /// let commands = Line::new().limits(LineLimits { max_length: 512, max_buffer: Some(64 * 1024) });
-    /// ```
     #[must_use]
     pub fn limits(mut self, limits: LineLimits) -> Self {
         self.limits = limits;
         self.reconsider()
     }
 
-    /// Sets the longest line in bytes, terminator not counted; 64 KiB by default. Zero is an error at
-    /// [`check`](super::Filter::check).
+    /// Sets the longest line in bytes, without its terminator; default 64 KiB.
     ///
-    /// ```
-    /// use poe::filter::{Filter, Line};
-    /// let mut records = Line::new().max_length(4).get(b"toolong\nfine\n").into_iter();
-    /// assert!(records.next().unwrap().unwrap_err().is_too_long());
-    /// assert_eq!(records.next().unwrap().unwrap(), "fine");
-    /// ```
+    /// Zero is an error at [`check`](super::Filter::check).
     #[must_use]
     #[doc(alias = "MaxLength")]
     pub fn max_length(mut self, bytes: usize) -> Self {
@@ -319,19 +242,11 @@ impl<T: LineRecord> Line<T> {
         self.reconsider()
     }
 
-    /// Sets the most bytes that may wait to be parsed; at least [`max_length`](Self::max_length), or it is an error at
-    /// [`check`](super::Filter::check). By default 16 MiB, or twice the longest line if that is more.
+    /// Sets the most bytes that may wait to be parsed; default 16 MiB, or twice the longest line if that is more.
     ///
-    /// It bounds what a caller may append without taking the records out; an unterminated line is bounded by
+    /// Less than [`max_length`](Self::max_length) is an error at [`check`](super::Filter::check). The limit bounds how much a caller
+    /// may append without taking records; an unterminated line is bounded by
     /// `max_length` alone. With a pattern, leave room for 4096 bytes more than a line.
-    ///
-    /// ```
-    /// use poe::filter::{Filter, Line};
-    /// assert!(Line::new().max_length(10).max_buffer(5).check().unwrap_err().is_invalid_setting());
-    /// let mut records = Line::new().max_length(5).max_buffer(5).get(b"one\ntwo\n").into_iter();
-    /// assert_eq!(records.next().unwrap().unwrap(), "one");
-    /// assert!(records.next().unwrap().is_err_and(|error| error.is_overflow() && error.is_fatal()));
-    /// ```
     #[must_use]
     #[doc(alias = "MaxBuffer")]
     pub fn max_buffer(mut self, bytes: usize) -> Self {
@@ -364,7 +279,7 @@ impl<T: LineRecord> Line<T> {
         self.reconsider()
     }
 
-    /// Looks at the settings as a whole, and forgets how far a search under other settings had come.
+    /// Checks the settings as a whole, and resets a search under other settings.
     fn reconsider(mut self) -> Self {
         self.max_buffer = self.limits.buffer();
         self.fault = if matches!(self.setting, Terminator::Missing) {

@@ -1,18 +1,9 @@
-//! What lines can be.
+//! The record types of Line.
 
 use crate::filter::FilterError;
 use bytes::Bytes;
 
-/// What lines can be: `String` or [`Bytes`]. Sealed.
-///
-/// ```
-/// use poe::filter::{Filter, Line, LineRecord};
-/// fn good_lines<T: LineRecord>(mut filter: Line<T>, bytes: &[u8]) -> usize {
-///     filter.get(bytes).iter().filter(|line| line.is_ok()).count()
-/// }
-/// assert_eq!(good_lines(Line::new(), b"caf\xe9\ntea\n"), 1); // `String`
-/// assert_eq!(good_lines(Line::bytes(), b"caf\xe9\ntea\n"), 2); // `Bytes`
-/// ```
+/// The record types of [`Line`](super::Line): `String` and [`Bytes`]. Sealed.
 pub trait LineRecord: sealed::Sealed {}
 
 impl LineRecord for String {}
@@ -44,7 +35,7 @@ mod sealed {
     }
 
     impl Sealed for Bytes {
-        // A copy, for a slice of the read buffer would keep all of it in memory as long as one line lives.
+        // A copy, because a slice of the read buffer would keep all of it in memory as long as one line lives.
         #[inline(always)]
         fn from_line(bytes: &[u8], _: bool) -> Result<Self, FilterError> {
             Ok(Bytes::copy_from_slice(bytes))

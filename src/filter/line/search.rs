@@ -1,4 +1,4 @@
-//! The search for the end of a line, from where the last look ended.
+//! The search for the end of a line, which continues where the last one stopped.
 
 use super::terminator::Terminator;
 use super::{Line, LineRecord};
@@ -8,31 +8,31 @@ use std::sync::Arc;
 const CR: u8 = b'\r';
 const LF: u8 = b'\n';
 
-/// What a look into the buffer found.
+/// The result of a search.
 pub(super) enum Found {
     /// A line, and where the next one begins.
     Line { line: usize, rest: usize },
-    /// No end yet. So many bytes are the line's own, whatever comes.
+    /// No end yet. `content` bytes belong to the line, whatever comes.
     More { content: usize },
 }
 
-/// A pattern's search. Its positions count from where it began, the buffer's from what is left.
+/// A pattern's search. Its positions count from where it began, the buffer's from its present front.
 pub(super) struct Search {
     pub(super) walk: Walk,
     /// Bytes seen by the walk that have left the buffer since.
     dropped: usize,
-    /// The line was given already; only the end of its terminator is still open.
+    /// The line was yielded already; only the end of its terminator is still open.
     given: bool,
-    /// The end of a match whose start was found to be open, so that it is not looked at again.
+    /// The end of a match whose start was found to be open, so that it is not examined again.
     held: usize,
-    /// Where the match began that was found to be open. Another match with that start is as open.
+    /// Where the open match began. Another match with that start is open, too.
     open_from: usize,
-    /// Steps that went into finding the starts of open matches. They may not be more than a multiple of the bytes walked, so
-    /// that the work stays linear in what is received; without them a line is given a little later.
+    /// Steps spent on finding the starts of open matches. They are limited to a multiple of the bytes walked, so
+    /// that the work stays linear in the input; beyond it a line is yielded a little later.
     pub(super) spent: usize,
 }
 
-/// Steps for each byte walked that may go into giving lines early.
+/// Steps per byte walked that may be spent on yielding lines early.
 const STEPS: usize = 16;
 
 impl Search {
@@ -49,7 +49,7 @@ impl Search {
 }
 
 impl<T: LineRecord> Line<T> {
-    /// Looks for the end of the line at the front of the buffer, from where the last look ended.
+    /// Searches for the end of the line at the front of the buffer.
     pub(super) fn find(&mut self) -> Found {
         let bytes = self.buffer.as_slice();
         let len = bytes.len();
@@ -74,7 +74,7 @@ impl<T: LineRecord> Line<T> {
                 }
             },
             &Terminator::Two([first, second]) => {
-                // What was scanned was looked at as the second of the two, so nothing is looked at again.
+                // Scanned bytes were examined as the second of the two, so nothing is examined again.
                 let mut from = from.max(1);
                 loop {
                     let Some(at) = bytes.get(from..).and_then(|bytes| memchr::memchr(second, bytes)) else {
@@ -109,7 +109,7 @@ impl<T: LineRecord> Line<T> {
         }
     }
 
-    /// Where the newline at `at` ends. At the end of the buffer it may be half of one: then the other half is owed.
+    /// Returns where the newline at `at` ends. At the end of the buffer it may be half a newline: then the other half is owed.
     fn end_of_newline(&mut self, at: usize) -> usize {
         let bytes = self.buffer.as_slice();
         let first = bytes[at];
@@ -141,7 +141,7 @@ impl<T: LineRecord> Line<T> {
                 }
                 Progress::Settled(end) => {
                     let rest = end - search.dropped;
-                    // A line that is dropped has no beginning any more, and needs none.
+                    // The beginning of a dropped line is gone, and not needed.
                     let line = if self.discarding {
                         0
                     } else {
@@ -151,7 +151,7 @@ impl<T: LineRecord> Line<T> {
                     return Found::Line { line, rest };
                 }
                 Progress::Open(end) if search.given || self.discarding => {
-                    // A match is only ever replaced by one that ends further on.
+                    // A match is only ever replaced by one that ends later.
                     self.buffer.consume(end - search.dropped);
                     search.dropped = end;
                     return Found::More { content: 0 };
@@ -183,7 +183,7 @@ impl<T: LineRecord> Line<T> {
         }
     }
 
-    /// Drops the front of a line that is too long; the search for its end goes on behind.
+    /// Drops the front of a line that is too long; the search for its end continues behind it.
     pub(super) fn discard(&mut self, count: usize) {
         self.buffer.consume(count);
         self.scanned = self.scanned.saturating_sub(count);

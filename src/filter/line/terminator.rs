@@ -1,4 +1,4 @@
-//! What ends a line.
+//! The terminators of lines.
 
 use crate::filter::pattern::Pattern;
 use memchr::memmem::Finder;
@@ -13,7 +13,7 @@ pub(super) enum Terminator {
     Two([u8; 2]),
     Long(Arc<Finder<'static>>),
     Regexp(Arc<Pattern>),
-    /// An empty literal. The fault keeps it from being searched for.
+    /// An empty literal. The fault prevents a search for it.
     Missing,
 }
 

@@ -1,4 +1,4 @@
-//! What a Line holds in memory, and what it looks at.
+//! Tests of Line's memory and work.
 
 use super::Line;
 use crate::filter::Filter;

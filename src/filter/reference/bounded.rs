@@ -1,4 +1,4 @@
-//! A deserializer of serde's round any other, that counts what is made: items, and how deep they are nested.
+//! A wrapper around any serde deserializer that counts items and their nesting.
 //!
 //! Formats bound neither, so a frame of some megabytes can become many times that in memory: an empty list is one byte of
 //! MessagePack and 24 bytes of a `Vec`.
@@ -7,11 +7,11 @@ use super::limits::Budget;
 use serde::de::{DeserializeSeed, Deserializer, EnumAccess, MapAccess, SeqAccess, VariantAccess, Visitor};
 use std::fmt;
 
-/// Something of serde's, whose items are counted.
+/// A serde object whose items are counted.
 pub(super) struct Bounded<'b, T> {
     inner: T,
     budget: &'b Budget,
-    /// Containers round it.
+    /// The number of containers around it.
     depth: usize,
 }
 
@@ -32,7 +32,7 @@ impl<'b, T> Bounded<'b, T> {
         }
     }
 
-    /// What is inside a container.
+    /// Returns the counter inside a container.
     fn inside<U, E: serde::de::Error>(&self, inner: U) -> Result<Bounded<'b, U>, E> {
         Ok(Bounded {
             inner,
@@ -165,7 +165,7 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for Bounded<'_, V> {
     }
 }
 
-/// One more would be too many.
+/// One more would exceed the limit.
 fn hint(hint: Option<usize>, budget: &Budget) -> Option<usize> {
     hint.map(|hint| hint.min(budget.left()))
 }
@@ -201,7 +201,7 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for Bounded<'_, A> {
     }
 }
 
-/// Its use counts as an item.
+/// Each use counts as an item.
 impl<'de, S: DeserializeSeed<'de>> DeserializeSeed<'de> for Bounded<'_, S> {
     type Value = S::Value;
 

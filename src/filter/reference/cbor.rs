@@ -12,7 +12,7 @@ use std::marker::PhantomData;
 use std::rc::Rc;
 
 thread_local! {
-    /// The budget of the record that is read next: the reader takes a type, and no value beside it.
+    /// The budget of the next record: the reader takes a type, and no value beside it.
     static NEXT: Cell<Option<Rc<Budget>>> = const { Cell::new(None) };
 }
 
@@ -28,19 +28,11 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Counted<T> {
     }
 }
 
-/// Freezes records as CBOR (RFC 8949); the record is any type that serde knows. Bytes behind the record are an error.
-///
-/// ```
-/// use poe::filter::{Filter, Reference, Cbor};
-/// let mut filter = Reference::new(Cbor::<(String, u8)>::new());
-/// let mut out = bytes::BytesMut::new();
-/// filter.put(("one".into(), 1), &mut out).unwrap();
-/// assert_eq!(filter.get(&out).remove(0).unwrap(), ("one".into(), 1));
-/// ```
+/// Freezes records as CBOR (RFC 8949); the record is any serde type. Bytes after the record are an error.
 pub struct Cbor<T>(PhantomData<fn() -> T>);
 
 impl<T> Cbor<T> {
-    /// A serializer of records of this type.
+    /// Makes a serializer of records of this type.
     #[must_use]
     pub fn new() -> Self {
         Cbor(PhantomData)
@@ -76,7 +68,7 @@ impl<T: Serialize + DeserializeOwned + 'static> Serializer for Cbor<T> {
         let budget = Rc::new(Budget::new(limits, usize::MAX));
         let mut rest = bytes;
         NEXT.set(Some(budget.clone()));
-        // The reader counts tags, too, which are no containers.
+        // The reader counts tags, too, which are not containers.
         let depth = limits.reader_depth();
         let record = ciborium::de::from_reader_with_recursion_limit::<Counted<T>, _>(&mut rest, depth);
         NEXT.set(None);

@@ -11,9 +11,9 @@ use std::sync::Arc;
 
 /// Sends and receives data structures (`POE::Filter::Reference`).
 ///
-/// A frame is the length of its payload in decimal, a NUL, and the payload, which a [`Serializer`] makes of a record. Both
-/// ends must agree on the serializer and on compression, for nothing in a frame tells. With the serializer `Storable` the
-/// other end can be Perl's POE with its defaults.
+/// A frame is the length of its payload in decimal, a NUL, and the payload, which a [`Serializer`] makes from a record. Both
+/// peers must agree on the serializer and on compression, because nothing in a frame tells them. With the serializer `Storable` the
+/// peer can be Perl's POE with its defaults.
 ///
 /// ```
 /// # #[cfg(feature = "storable")] {
@@ -34,15 +34,15 @@ use std::sync::Arc;
 /// # Errors in the stream
 ///
 /// A payload that cannot be inflated or thawed is an error in its record's place, with the payload inside; it is not
-/// fatal, and the next frame follows (`NoFatals`). Bytes that are no length are one error up to the next digit, where
+/// fatal, and the next frame follows (`NoFatals`). Bytes that are not a length are one error up to the next digit, where
 /// parsing goes on; POE waits for ever there.
 ///
 /// # Limits
 ///
-/// [`ReferenceLimits`] has them all, with their defaults. A frame that is too long is a fatal error as soon as its length is
-/// there, and so is more input than may wait to be parsed. A payload that inflates to too much, or has too many items or
+/// [`ReferenceLimits`] has all limits, with their defaults. A frame that is too long is a fatal error as soon as its length
+/// has arrived, and so is more input than may wait to be parsed. A payload that inflates to too much, or has too many items or
 /// levels, is an error that is not fatal and [is too large](FilterError::is_too_large) (or
-/// [too long](FilterError::is_too_long)). A frame has exactly one record: bytes behind it are an error.
+/// [too long](FilterError::is_too_long)). A frame has exactly one record: bytes after it are an error.
 #[doc(alias = "POE::Filter::Reference")]
 pub struct Reference<S> {
     frames: Block,
@@ -52,15 +52,7 @@ pub struct Reference<S> {
 }
 
 impl<S: Serializer> Reference<S> {
-    /// Frames of what this serializer freezes; not compressed.
-    ///
-    /// ```
-    /// # #[cfg(feature = "json")] {
-    /// use poe::filter::{Filter, Json, Reference};
-    /// let mut filter = Reference::new(Json::<Vec<u8>>::new());
-    /// assert_eq!(filter.get(b"5\0[1,2]").remove(0).unwrap(), [1, 2]);
-    /// # }
-    /// ```
+    /// Makes frames with this serializer, without compression.
     #[must_use]
     #[doc(alias = "Serializer")]
     pub fn new(serializer: S) -> Self {
@@ -78,14 +70,6 @@ impl<S: Serializer> Reference<S> {
     }
 
     /// Sets all limits; [`ReferenceLimits`] has the defaults.
-    ///
-    /// ```
-    /// # #[cfg(feature = "json")] {
-    /// use poe::filter::{Json, Reference, ReferenceLimits};
-    /// let limits = ReferenceLimits { max_frame: 65_536, max_items: 1000, ..ReferenceLimits::default() };
-    /// let filter = Reference::new(Json::<Vec<String>>::new()).limits(limits);
-    /// # }
-    /// ```
     #[must_use]
     pub fn limits(mut self, limits: ReferenceLimits) -> Self {
         self.limits = limits;
@@ -93,19 +77,7 @@ impl<S: Serializer> Reference<S> {
         self
     }
 
-    /// Compresses each payload by zlib, and expects the peer to. Off by default; both ends must be set alike.
-    ///
-    /// ```
-    /// # #[cfg(feature = "json")] {
-    /// use bytes::BytesMut;
-    /// use poe::filter::{Filter, Json, Reference};
-    /// let mut filter = Reference::new(Json::<String>::new()).compression(true);
-    /// let mut out = BytesMut::new();
-    /// filter.put("x".repeat(10_000), &mut out).unwrap();
-    /// assert!(out.len() < 100);
-    /// assert_eq!(filter.get(&out).remove(0).unwrap().len(), 10_000);
-    /// # }
-    /// ```
+    /// Sets whether payloads are compressed with zlib, in both directions; default false. Both peers must be set alike.
     #[must_use]
     #[doc(alias = "Compression")]
     pub fn compression(mut self, on: bool) -> Self {
@@ -117,16 +89,6 @@ impl<S: Serializer> Reference<S> {
     ///
     /// By default a frame has up to 16 MiB; see [`ReferenceLimits`]. Less than three is an error at
     /// [`check`](Filter::check).
-    ///
-    /// ```
-    /// # #[cfg(feature = "json")] {
-    /// use poe::filter::{Filter, Json, Reference};
-    /// let mut filter = Reference::new(Json::<Vec<u8>>::new()).max_buffer(16);
-    /// let got = filter.get(b"5\0[1,2]99\0"); // the second frame need not come to be refused
-    /// assert_eq!(got[0].as_ref().unwrap(), &[1, 2]);
-    /// assert!(got[1].as_ref().is_err_and(|error| error.is_too_long() && error.is_fatal()));
-    /// # }
-    /// ```
     #[must_use]
     #[doc(alias = "MaxBuffer")]
     pub fn max_buffer(self, bytes: usize) -> Self {
@@ -134,19 +96,9 @@ impl<S: Serializer> Reference<S> {
         self.limits(limits)
     }
 
-    /// Sets the most bytes that a compressed payload may inflate to; 16 MiB by default. Zero is an error at
-    /// [`check`](Filter::check).
+    /// Sets the most bytes that a compressed payload may inflate to; default 16 MiB.
     ///
-    /// ```
-    /// # #[cfg(feature = "json")] {
-    /// use bytes::BytesMut;
-    /// use poe::filter::{Filter, Json, Reference};
-    /// let mut filter = Reference::new(Json::<String>::new()).compression(true).max_inflated(100);
-    /// let mut out = BytesMut::new();
-    /// filter.put("x".repeat(10_000), &mut out).unwrap();
-    /// assert!(filter.get(&out).remove(0).is_err_and(|error| error.is_too_long() && !error.is_fatal()));
-    /// # }
-    /// ```
+    /// Zero is an error at [`check`](Filter::check).
     #[must_use]
     pub fn max_inflated(mut self, bytes: usize) -> Self {
         self.limits.max_inflated = bytes;
@@ -174,7 +126,7 @@ impl<S: Serializer> Reference<S> {
     }
 }
 
-/// Whether a limit of what decoding makes is the cause.
+/// Whether a limit on decoding is the cause.
 fn is_limit(cause: &(dyn Error + 'static)) -> bool {
     #[cfg(feature = "storable")]
     if let Some(error) = cause.downcast_ref::<perl_storable::Error>() {

@@ -12,19 +12,11 @@ use std::marker::PhantomData;
 /// The parser stops by itself one level deeper.
 const MAX_DEPTH: usize = 127;
 
-/// Freezes records as JSON text; the record is any type that serde knows. Text behind the record is an error.
-///
-/// ```
-/// use poe::filter::{Filter, Reference, Json};
-/// let mut filter = Reference::new(Json::<(String, u8)>::new());
-/// let mut out = bytes::BytesMut::new();
-/// filter.put(("one".into(), 1), &mut out).unwrap();
-/// assert_eq!(filter.get(&out).remove(0).unwrap(), ("one".into(), 1));
-/// ```
+/// Freezes records as JSON text; the record is any serde type. Text after the record is an error.
 pub struct Json<T>(PhantomData<fn() -> T>);
 
 impl<T> Json<T> {
-    /// A serializer of records of this type.
+    /// Makes a serializer of records of this type.
     #[must_use]
     pub fn new() -> Self {
         Json(PhantomData)

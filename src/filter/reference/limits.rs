@@ -1,4 +1,4 @@
-//! How large a frame may be, and what decoding may make of it.
+//! The limits of a frame, and of what decoding makes of it.
 
 use super::super::FilterError;
 #[cfg(any(feature = "json", feature = "msgpack", feature = "cbor"))]
@@ -6,10 +6,10 @@ use std::cell::Cell;
 use std::error::Error;
 use std::fmt;
 
-/// The limits of a [`Reference`](super::Reference) filter, all in one place.
+/// The limits of a [`Reference`](super::Reference) filter.
 ///
-/// Set those that you need and leave the others at their defaults. Frames come from the peer, so each limit bounds what a
-/// peer can make this process hold.
+/// Set those that you need and leave the others at their defaults. Each limit bounds the memory that a peer can make this process
+/// use.
 ///
 /// ```
 /// # #[cfg(feature = "json")] {
@@ -23,13 +23,13 @@ use std::fmt;
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReferenceLimits {
-    /// The longest payload of a frame in bytes; 16 MiB. A longer frame is a fatal error as soon as its length is there.
+    /// The longest payload of a frame in bytes; default 16 MiB. A longer frame is a fatal error as soon as its length has arrived.
     pub max_frame: usize,
     /// The most bytes that may wait to be parsed. `None`, the default, is twice a frame of the maximum length.
     pub max_buffer: Option<usize>,
-    /// The most bytes that a compressed payload may inflate to; 16 MiB.
+    /// The most bytes that a compressed payload may inflate to; default 16 MiB.
     pub max_inflated: usize,
-    /// The most elements, keys and values that a record may have, all of its containers taken together; 1 048 576.
+    /// The most elements, keys and values of a record, in all of its containers together; default 1 048 576.
     pub max_items: usize,
     /// How deep containers may be nested; 128. JSON never goes deeper than 127.
     ///
@@ -51,25 +51,25 @@ impl Default for ReferenceLimits {
 }
 
 impl ReferenceLimits {
-    /// The length of the header of the longest frame: digits, and a NUL.
+    /// Returns the length of the longest frame's header: digits, and a NUL.
     fn header(frame: usize) -> usize {
         frame.checked_ilog10().unwrap_or(0) as usize + 2
     }
 
-    /// The limit of the buffer, given or derived.
+    /// Returns the limit of the buffer, given or derived.
     pub(super) fn buffer(&self) -> usize {
         let frame = self.max_frame.saturating_add(Self::header(self.max_frame));
         self.max_buffer.unwrap_or(frame.saturating_mul(2).max(128 * 1024))
     }
 
-    /// Frames that fill a buffer of this size.
+    /// Sets the buffer, and the longest frame that fits into it.
     pub(super) fn with_buffer(mut self, bytes: usize) -> Self {
         self.max_buffer = Some(bytes);
         self.max_frame = bytes.saturating_sub(Self::header(bytes));
         self
     }
 
-    /// What a format's reader may nest, which counts more than containers.
+    /// Returns the depth limit for a format's reader, which counts more than containers.
     #[cfg(any(feature = "msgpack", feature = "cbor"))]
     pub(super) fn reader_depth(&self) -> usize {
         self.max_depth.saturating_mul(2).saturating_add(1)
@@ -83,7 +83,7 @@ impl ReferenceLimits {
     }
 }
 
-/// Decoding would have made more than the limits allow.
+/// Decoding would have exceeded a limit.
 #[cfg_attr(not(any(feature = "json", feature = "msgpack", feature = "cbor")), allow(dead_code))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exceeded {
@@ -102,7 +102,7 @@ impl fmt::Display for Exceeded {
 
 impl Error for Exceeded {}
 
-/// A frame has one record. A second value, or what is left of a longer one, must not go unseen.
+/// Checks that a frame has only one record: other bytes after it must not be ignored.
 #[cfg(any(feature = "msgpack", feature = "cbor"))]
 pub(super) fn nothing_follows(rest: &[u8]) -> Result<(), Box<dyn Error + Send + Sync>> {
     match rest.len() {
@@ -111,7 +111,7 @@ pub(super) fn nothing_follows(rest: &[u8]) -> Result<(), Box<dyn Error + Send + 
     }
 }
 
-/// What is left of the limits while one record is decoded.
+/// What remains of the limits while one record is decoded.
 #[cfg(any(feature = "json", feature = "msgpack", feature = "cbor"))]
 pub(super) struct Budget {
     items: usize,
@@ -146,7 +146,7 @@ impl Budget {
         }
     }
 
-    /// A container at this depth.
+    /// Counts a container at this depth.
     pub(super) fn enter<E: serde::de::Error>(&self, depth: usize) -> Result<usize, E> {
         if depth >= self.depth {
             return Err(self.exceed(Exceeded::Depth(self.depth)));
@@ -159,8 +159,9 @@ impl Budget {
         E::custom(what)
     }
 
-    /// Puts the limit that was exceeded, if one was, in the place of what the format made of it; `too_deep` knows the error
-    /// of the format's own limit.
+    /// Replaces the format's error with the limit that was exceeded, if one was.
+    ///
+    /// `too_deep` recognizes the error of the format's own limit.
     pub(super) fn verdict<T, E>(
         &self,
         result: Result<T, E>,

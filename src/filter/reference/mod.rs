@@ -1,4 +1,4 @@
-//! POE::Filter::Reference: frames of data structures, frozen by a serializer, if wanted compressed.
+//! POE::Filter::Reference: frames of data structures, frozen by a serializer and optionally compressed.
 
 #[cfg(any(feature = "json", feature = "msgpack", feature = "cbor"))]
 mod bounded;

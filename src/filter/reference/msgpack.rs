@@ -9,19 +9,13 @@ use std::error::Error;
 use std::fmt;
 use std::marker::PhantomData;
 
-/// Freezes records as MessagePack, structs as maps of their fields' names; the record is any type that serde knows. Bytes behind the record are an error.
+/// Freezes records as MessagePack, structs as maps of their fields' names; the record is any serde type.
 ///
-/// ```
-/// use poe::filter::{Filter, Reference, MsgPack};
-/// let mut filter = Reference::new(MsgPack::<(String, u8)>::new());
-/// let mut out = bytes::BytesMut::new();
-/// filter.put(("one".into(), 1), &mut out).unwrap();
-/// assert_eq!(filter.get(&out).remove(0).unwrap(), ("one".into(), 1));
-/// ```
+/// Bytes after the record are an error.
 pub struct MsgPack<T>(PhantomData<fn() -> T>);
 
 impl<T> MsgPack<T> {
-    /// A serializer of records of this type.
+    /// Makes a serializer of records of this type.
     #[must_use]
     pub fn new() -> Self {
         MsgPack(PhantomData)

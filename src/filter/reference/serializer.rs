@@ -1,13 +1,13 @@
-//! What makes bytes of a record and records of bytes.
+//! The trait that turns records into bytes, and bytes into records.
 
 use super::ReferenceLimits;
 use std::error::Error;
 
 /// Freezes records and thaws them (`Serializer` of POE::Filter::Reference).
 ///
-/// Ready made are `Storable`, `Json`, `MsgPack` and `Cbor`, each behind a feature of its name in small letters. It gets
-/// and gives whole payloads; framing, compression and limits are the filter's. Bytes come from the peer, so `thaw` must
-/// not panic on any, and must not make much more of them than they are.
+/// `Storable`, `Json`, `MsgPack` and `Cbor` implement it, each behind a feature of its name in lower case. A serializer takes
+/// and returns whole payloads; the filter does framing, compression and limits. The bytes come from a peer, so `thaw` must
+/// not panic, and must not use much more memory than their size.
 ///
 /// ```
 /// use poe::filter::{Filter, Reference, Serializer};
@@ -29,53 +29,29 @@ use std::error::Error;
 /// assert!(filter.get(b"1\0\xff").remove(0).is_err_and(|error| !error.is_fatal()));
 /// ```
 pub trait Serializer: 'static {
-    /// What is frozen and thawed.
+    /// The type that is frozen and thawed.
     type Record: 'static;
 
-    /// The bytes of a record.
+    /// Returns the bytes of a record.
     ///
     /// # Errors
-    /// If the record has no form in them.
+    /// The record has no form in this format.
     #[doc(alias = "nfreeze")]
     fn freeze(&self, record: &Self::Record) -> Result<Vec<u8>, Box<dyn Error + Send + Sync>>;
 
-    /// The record that bytes stand for.
+    /// Returns the record of these bytes.
     ///
     /// # Errors
-    /// If they stand for none.
+    /// The bytes are not a record.
     fn thaw(&self, bytes: &[u8]) -> Result<Self::Record, Box<dyn Error + Send + Sync>>;
 
-    /// The same within the limits of the filter, which calls this.
+    /// Thaws within the limits of the filter, which calls this method.
     ///
-    /// Override it if bytes can become much more than they are: heed `max_items` and `max_depth`. The serializers of this
-    /// crate do. Unless you override it, it is [`thaw`](Self::thaw).
-    ///
-    /// ```
-    /// use poe::filter::{ReferenceLimits, Serializer};
-    /// type Cause = Box<dyn std::error::Error + Send + Sync>;
-    ///
-    /// /// So many zeros: four bytes could become gigabytes.
-    /// struct Zeros;
-    /// impl Serializer for Zeros {
-    ///     type Record = Vec<u8>;
-    ///     fn freeze(&self, zeros: &Vec<u8>) -> Result<Vec<u8>, Cause> {
-    ///         Ok(u32::try_from(zeros.len())?.to_be_bytes().into())
-    ///     }
-    ///     fn thaw(&self, bytes: &[u8]) -> Result<Vec<u8>, Cause> {
-    ///         self.thaw_within(bytes, &ReferenceLimits::default())
-    ///     }
-    ///     fn thaw_within(&self, bytes: &[u8], limits: &ReferenceLimits) -> Result<Vec<u8>, Cause> {
-    ///         match u32::from_be_bytes(bytes.try_into()?) as usize {
-    ///             count if count > limits.max_items => Err("too many zeros".into()),
-    ///             count => Ok(vec![0; count]),
-    ///         }
-    ///     }
-    /// }
-    /// assert!(Zeros.thaw(&[255; 4]).is_err());
-    /// ```
+    /// Override it if bytes can become much larger in memory: obey `max_items` and `max_depth`, as the serializers of this
+    /// crate do. The default calls [`thaw`](Self::thaw).
     ///
     /// # Errors
-    /// If the bytes stand for no record, or for one that exceeds a limit.
+    /// The bytes are not a record, or one that exceeds a limit.
     fn thaw_within(
         &self,
         bytes: &[u8],

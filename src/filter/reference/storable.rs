@@ -12,7 +12,7 @@ use std::marker::PhantomData;
 
 /// Freezes records as images of Perl's Storable (`nfreeze`).
 ///
-/// The record is any type that serde knows, [`Value`] among them, which is data as Perl has it: shared and blessed.
+/// The record is any serde type, including [`Value`], which represents Perl's data: shared and blessed.
 ///
 /// ```
 /// use poe::filter::{Filter, Reference, Storable};
@@ -29,16 +29,7 @@ use std::marker::PhantomData;
 ///
 /// # Errors
 ///
-/// The source of the filter's error is a [`storable::Error`](crate::storable::Error), which says more:
-///
-/// ```
-/// use poe::filter::{Filter, Reference, Storable};
-/// use std::error::Error;
-/// let mut filter = Reference::new(Storable::<u8>::new());
-/// let error = filter.get(b"4\0\x05\x0b\x1a\x05").remove(0).unwrap_err(); // code of Perl's
-/// let cause = error.source().and_then(|cause| cause.downcast_ref::<poe::storable::Error>()).unwrap();
-/// assert!(cause.is_unsupported() && cause.offset() == Some(2));
-/// ```
+/// The source of the filter's error is a [`storable::Error`](crate::storable::Error) with more details.
 pub struct Storable<T> {
     settings: Settings,
     record: PhantomData<fn() -> T>,
@@ -47,28 +38,14 @@ pub struct Storable<T> {
 impl<T> Storable<T> {
     /// Makes a serializer of records of this type, with the default [`Settings`], but [`strict`](Settings::strict).
     ///
-    /// A frame has one record, so bytes behind the image are an error. Perl ignores them:
-    /// `Storable::with(Settings::new())` does, too.
-    ///
-    /// ```
-    /// use poe::filter::{Filter, Reference, Storable};
-    /// use poe::storable::Settings;
-    /// let frame = b"6\0\x05\x0b\x08\x87\x08\x88"; // a seven, and more
-    /// assert!(Reference::new(Storable::<u8>::new()).get(frame).remove(0).is_err());
-    /// assert_eq!(Reference::new(Storable::<u8>::with(Settings::new())).get(frame).remove(0).unwrap(), 7);
-    /// ```
+    /// A frame has one record, so bytes after the image are an error. Perl ignores them, and so does
+    /// `Storable::with(Settings::new())`.
     #[must_use]
     pub fn new() -> Self {
         Self::with(Settings::new().strict(true))
     }
 
-    /// A serializer with settings of your own.
-    ///
-    /// ```
-    /// use poe::filter::{Reference, Storable};
-    /// use poe::storable::{Settings, Value};
-    /// let filter = Reference::new(Storable::<Value>::with(Settings::new().max_depth(20).strict(true)));
-    /// ```
+    /// Makes a serializer with your own settings.
     #[must_use]
     pub fn with(settings: Settings) -> Self {
         Storable {

@@ -1,10 +1,10 @@
-//! Payloads as one zlib stream (RFC 1950), bounded on the way back.
+//! Payloads as one zlib stream (RFC 1950), with a limit on inflating.
 
 use flate2::write::ZlibEncoder;
 use flate2::{Compression, Decompress, FlushDecompress, Status};
 use std::io::{self, Write};
 
-/// What is made room for at a time while nobody knows how much will come.
+/// How much room is added at a time while the total is unknown.
 const STEP: usize = 32 * 1024;
 
 pub(super) fn deflate(bytes: &[u8]) -> io::Result<Vec<u8>> {
@@ -15,13 +15,13 @@ pub(super) fn deflate(bytes: &[u8]) -> io::Result<Vec<u8>> {
 
 /// Why a payload could not be inflated.
 pub(super) enum Refused {
-    /// It would have been longer than the limit.
+    /// It would be longer than the limit.
     TooLong,
-    /// It is no zlib stream.
+    /// It is not a zlib stream.
     Bad(String),
 }
 
-/// Never holds more than about twice the limit, whatever the payload says it is. Bytes behind the stream are an error.
+/// Inflates a payload; never holds more than about twice the limit. Bytes after the stream are an error.
 pub(super) fn inflate(bytes: &[u8], limit: usize) -> Result<Vec<u8>, Refused> {
     let mut stream = Decompress::new(true);
     let mut out = Vec::new();
@@ -44,7 +44,7 @@ pub(super) fn inflate(bytes: &[u8], limit: usize) -> Result<Vec<u8>, Refused> {
                 return Err(Refused::Bad("the zlib stream ends too early".to_owned()));
             }
             Ok(_) => {}
-            Err(error) => return Err(Refused::Bad(format!("the payload is no zlib stream: {error}"))),
+            Err(error) => return Err(Refused::Bad(format!("the payload is not a zlib stream: {error}"))),
         }
     }
 }
