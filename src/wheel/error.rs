@@ -111,7 +111,15 @@ impl IoError {
 
     /// How many bytes were given up because the peer took nothing of them within the flush timeout; 0 for every other error.
     ///
-    /// See [`ReadWriteBuilder::flush_timeout`](super::ReadWriteBuilder::flush_timeout), which has an example.
+    /// See [`ReadWriteBuilder::flush_timeout`](super::ReadWriteBuilder::flush_timeout).
+    ///
+    /// ```
+    /// fn log(error: &poe::wheel::IoError) {
+    ///     if error.unwritten() > 0 {
+    ///         println!("wheel {}: {} bytes were not taken by the peer", error.wheel(), error.unwritten());
+    ///     }
+    /// }
+    /// ```
     #[must_use]
     pub fn unwritten(&self) -> usize {
         let cause = self.as_io().and_then(io::Error::get_ref);
