@@ -4,8 +4,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use poe::filter::{Filter, FilterError, Reference, Storable};
 use perl_storable::{self as storable, Value};
+use poe::filter::{Filter, FilterError, Reference, Storable};
 
 /// A record as its image, or an error: whether it is fatal, and the bytes it carries.
 type Seen = Result<Option<Vec<u8>>, (bool, Vec<u8>)>;

@@ -5,7 +5,7 @@
 
 use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
-use poe::filter::{Block, Filter, Grep, Layer, Line, Map, Seam, Stackable, Raw};
+use poe::filter::{Block, Filter, Grep, Layer, Line, Map, Raw, Seam, Stackable};
 
 /// Each record is in two halves, and goes out as it is.
 fn halves() -> Map<Bytes> {

@@ -4,7 +4,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use perl_storable::{self as storable, Settings, Value};
+use perl_storable::{self as storable, Document, Settings, Value};
 use std::collections::BTreeMap;
 
 fuzz_target!(|image: &[u8]| {
@@ -16,6 +16,9 @@ fuzz_target!(|image: &[u8]| {
         again(&value, &cycles);
         value.unlink();
     }
+    if let Ok(document) = Document::parse(image, &Settings::new()) {
+        parts(&document);
+    }
     if let Ok(data) = storable::from_slice::<BTreeMap<String, Vec<Option<f64>>>>(image) {
         let canonical = Settings::new().canonical(true);
         let written = canonical.to_vec(&data).expect("what was read can be written");
@@ -26,6 +29,26 @@ fuzz_target!(|image: &[u8]| {
     let _ = storable::from_slice::<Result<Box<(i8, String)>, f32>>(image);
     let _ = storable::from_slice::<serde::de::IgnoredAny>(image);
 });
+
+/// Each part is the same as a value, as an image of its own, and as what that reads as.
+fn parts(document: &Document<'_>) {
+    let root = document.root();
+    let _ = (format!("{root:?}"), root.class(), root.deserialize::<Vec<Value>>());
+    for node in root.items().chain(root.entries().map(|(_, value)| value)).take(64) {
+        let _ = (node.text(), node.kind(), node.deserialize::<serde::de::IgnoredAny>());
+        let Ok(value) = node.to_value() else { continue };
+        assert!(value == value.deep_clone());
+        // Sharing can make it deeper than the image was.
+        if let Ok(again) = node.image().and_then(|part| storable::thaw(&part)) {
+            assert!(again == value);
+        }
+        let typed: Result<serde::de::IgnoredAny, _> = storable::from_value(&value);
+        if typed.is_ok() {
+            let json: Result<serde_json::Value, _> = storable::from_value(&value);
+            let _ = json.map(|json| storable::to_value(&json).expect("what was read can be a value"));
+        }
+    }
+}
 
 fn again(value: &Value, settings: &Settings) {
     // Sharing can make it deeper than the image was.

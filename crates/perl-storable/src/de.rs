@@ -489,25 +489,24 @@ pub(crate) struct KeyItem<'de> {
 impl<'de> KeyItem<'de> {
     /// The key as text. Bytes that are neither flagged nor UTF-8 have none, unless the settings say that they are Latin-1.
     pub(crate) fn text(&self) -> Option<Cow<'_, str>> {
-        let RawKey { flags, bytes } = &self.key;
-        match flags & (code::KEY_UTF8 | code::KEY_WAS_UTF8) {
-            0 if self.latin1 => Some(key::latin1(bytes)),
-            0 => str::from_utf8(bytes).ok().map(Cow::Borrowed),
-            _ => Some(key::text(*flags, bytes)),
-        }
+        key_text(self.key.flags, &self.key.bytes, self.latin1)
     }
 
     /// The same without a copy where the image has the text.
     fn into_text(self) -> Result<Cow<'de, str>, Cow<'de, [u8]>> {
-        if let (Some(Cow::Borrowed(_)), Cow::Borrowed(bytes)) = (self.text(), &self.key.bytes)
-            && let Ok(text) = str::from_utf8(bytes)
-        {
-            return Ok(Cow::Borrowed(text));
-        }
-        match self.text() {
-            Some(text) => Ok(Cow::Owned(text.into_owned())),
-            None => Err(self.key.bytes),
-        }
+        let text = match &self.key.bytes {
+            Cow::Borrowed(bytes) => key_text(self.key.flags, bytes, self.latin1),
+            Cow::Owned(_) => self.text().map(|text| Cow::Owned(text.into_owned())),
+        };
+        text.ok_or(self.key.bytes)
+    }
+}
+
+fn key_text(flags: u8, bytes: &[u8], latin1: bool) -> Option<Cow<'_, str>> {
+    match flags & (code::KEY_UTF8 | code::KEY_WAS_UTF8) {
+        0 if latin1 => Some(key::latin1(bytes)),
+        0 => str::from_utf8(bytes).ok().map(Cow::Borrowed),
+        _ => Some(key::text(flags, bytes)),
     }
 }
 

@@ -45,6 +45,13 @@ impl Key {
         }
     }
 
+    pub(crate) fn from_bytes(bytes: Vec<u8>) -> Self {
+        Key {
+            bytes: bytes.into(),
+            form: Form::Bytes,
+        }
+    }
+
     pub(crate) fn flags(&self) -> u8 {
         match self.form {
             Form::Bytes => 0,

@@ -2,9 +2,8 @@
 
 use crate::error::Error;
 use crate::handover;
-use crate::image::{Image, Kind, code};
+use crate::image::code;
 use crate::key::Key;
-use crate::settings::Settings;
 use crate::value::Value;
 use crate::write::Writer;
 use serde::Serialize;
@@ -427,15 +426,21 @@ enum Text {
 }
 
 fn string<T: Serialize + ?Sized>(data: &T) -> Result<Text, Error> {
-    let settings = Settings::new();
-    let mut writer = Writer::new(settings.max_depth);
+    let mut writer = Writer::new(8);
     data.serialize(Serializer::top(&mut writer))?;
-    match Image::parse(&writer.finish(), &settings)?.nodes[0].kind {
-        Kind::Text(text) => Ok(Text::Characters(text.to_owned())),
-        Kind::Bytes(bytes) => Ok(Text::Bytes(bytes.to_vec())),
-        Kind::Int(integer) => Ok(Text::Bytes(integer.to_string().into_bytes())),
-        _ => Err(Error::data("the keys of a hash must be text, numbers or bytes")),
-    }
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).map(Text::Characters);
+    let image = writer.finish();
+    let read = match &image[code::HEADER.len()..] {
+        [code::SCALAR, _, bytes @ ..] | [code::LSCALAR, _, _, _, _, bytes @ ..] => Some(Text::Bytes(bytes.to_vec())),
+        [code::UTF8STR, _, bytes @ ..] | [code::LUTF8STR, _, _, _, _, bytes @ ..] => text(bytes).ok(),
+        [code::BYTE, byte] => Some(Text::Bytes((i32::from(*byte) - 128).to_string().into_bytes())),
+        [code::NETINT, bytes @ ..] => {
+            let integer = bytes.first_chunk().map(|bytes| i32::from_be_bytes(*bytes));
+            integer.map(|integer| Text::Bytes(integer.to_string().into_bytes()))
+        }
+        _ => None,
+    };
+    read.ok_or_else(|| Error::data("the keys of a hash and class names must be text, numbers or bytes"))
 }
 
 /// The bytes of a string that something serializes to; UTF-8 if it is text.
@@ -450,7 +455,7 @@ pub(crate) fn string_bytes<T: Serialize + ?Sized>(data: &T) -> Result<Vec<u8>, E
 pub(crate) fn key<T: Serialize + ?Sized>(data: &T) -> Result<Key, Error> {
     Ok(match string(data)? {
         Text::Characters(text) => Key::from(text),
-        Text::Bytes(bytes) => Key::from(&*bytes),
+        Text::Bytes(bytes) => Key::from_bytes(bytes),
     })
 }
 
