@@ -100,8 +100,6 @@
 //! | `storable`, `json`, `msgpack`, `cbor` | the serializers; with the first the module `storable`, Perl's format |
 //! | `pty` | `wheel::Run` on pseudo terminals (Unix) |
 //! | `notify` | `wheel::FollowTail` is woken by the system's file events, beside its polling |
-//! | `readline` | `wheel::ReadLine`, a line editor |
-//! | `curses` | `wheel::Curses`, raw keys |
 //! | `tls` | module `tls`: rustls under a wheel or a component |
 
 mod arg;
@@ -121,9 +119,7 @@ pub mod component;
     feature = "msgpack",
     feature = "cbor",
     feature = "pty",
-    feature = "notify",
-    feature = "readline",
-    feature = "curses"
+    feature = "notify"
 ))]
 #[doc = include_str!("../docs/conformance.md")]
 pub mod conformance {}

@@ -179,3 +179,67 @@ impl Keyed for &Name {
 }
 impl<A> Posts<A> for &Name {}
 impl<A, R> Calls<A, R> for &Name {}
+
+/// A key that is kept: what a wheel's or component's builder stores of an `impl Posts<A>`.
+///
+/// Give a reference to it wherever a key is asked for.
+///
+/// ```
+/// use poe::{Event, event::{EventKey, Posts}};
+/// const LINE: Event<String> = Event::new("line");
+///
+/// struct Settings { line: Option<EventKey<String>> }
+///
+/// impl Settings {
+///     fn line(mut self, event: impl Posts<String>) -> Self {
+///         self.line = Some(EventKey::new(event));
+///         self
+///     }
+/// }
+/// let settings = Settings { line: None }.line(LINE);
+/// assert_eq!(settings.line.unwrap().name(), "line");
+/// ```
+pub struct EventKey<A> {
+    name: Name,
+    arg: PhantomData<fn(A)>,
+}
+
+impl<A> EventKey<A> {
+    /// Keeps a key of any kind.
+    #[must_use]
+    pub fn new(event: impl Posts<A>) -> Self {
+        EventKey {
+            name: Name::from(event.key().as_str()),
+            arg: PhantomData,
+        }
+    }
+
+    /// The event's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+impl<A> Clone for EventKey<A> {
+    fn clone(&self) -> Self {
+        EventKey {
+            name: self.name.clone(),
+            arg: PhantomData,
+        }
+    }
+}
+
+impl<A> fmt::Debug for EventKey<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "EventKey({:?})", self.name())
+    }
+}
+
+impl<A> Keyed for &EventKey<A> {
+    #[inline]
+    fn key(&self) -> Key<'_> {
+        Key::new(&self.name)
+    }
+}
+impl<A> Posts<A> for &EventKey<A> {}

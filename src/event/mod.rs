@@ -7,7 +7,7 @@ mod key;
 mod life;
 mod reserved;
 
-pub use key::{Calls, Event, EventName, Posts};
+pub use key::{Calls, Event, EventKey, EventName, Posts};
 pub(crate) use key::{Keyed, assert_reply_type};
 pub use life::{Child, ChildReason, Parent, Unhandled};
 pub use reserved::{CHILD, DEFAULT, LEAVE, PARENT, Reserved, SILENT, START, STOP, Start};

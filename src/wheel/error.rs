@@ -70,7 +70,9 @@ enum IoErrorKind {
 }
 
 impl IoError {
-    pub(crate) fn eof(wheel: WheelId) -> Self {
+    /// The end of a custom wheel's input.
+    #[must_use]
+    pub fn eof(wheel: WheelId) -> Self {
         IoError {
             operation: "read",
             wheel,

@@ -2,16 +2,12 @@
 
 mod address;
 mod base;
-#[cfg(feature = "curses")]
-mod curses;
 mod descriptor;
 mod error;
 #[cfg(unix)]
 mod follow_tail;
 mod listen_accept;
 mod pump;
-#[cfg(feature = "readline")]
-mod read_line;
 mod read_write;
 #[cfg(unix)]
 mod run;
@@ -19,12 +15,8 @@ mod socket;
 mod socket_factory;
 pub(crate) mod source;
 mod splice;
-#[cfg(any(feature = "curses", feature = "readline"))]
-mod terminal;
 
 pub use address::Address;
-#[cfg(feature = "curses")]
-pub use curses::{Curses, CursesBuilder, CursesInput};
 pub use descriptor::Descriptor;
 pub(crate) use error::PutErrorKind;
 pub use error::{IoError, PutError, SocketError};
@@ -34,8 +26,6 @@ pub use listen_accept::{ListenAccept, ListenAcceptBuilder};
 pub(crate) use pump::FLUSH_TIMEOUT;
 pub(crate) use pump::handle::{BoxedDuplex as WheelStream, whole};
 pub use pump::{Input, Level};
-#[cfg(feature = "readline")]
-pub use read_line::{KeyBinding, PutMode, ReadLine, ReadLineBuilder, ReadLineInput, ReadLineMode, Typed};
 pub use read_write::{Parts, ReadWrite, ReadWriteBuilder};
 #[cfg(all(unix, feature = "pty"))]
 pub use run::Winsize;

@@ -17,6 +17,7 @@ use crate::id::{SessionId, TaskId, WheelId};
 use crate::kernel::task::Task;
 use crate::kernel::{Core, KernelRef};
 use crate::name::{HeldName, Name};
+use std::cell::Cell;
 use std::fmt;
 use std::future::Future;
 use std::panic::Location;
@@ -221,29 +222,50 @@ impl fmt::Debug for Sleep {
     }
 }
 
-/// The part of a custom wheel that its session keeps. Dropping it drops the [`Source`].
+/// The part of a custom wheel that its session keeps: its ID, and the [`Source`] that works for it. Dropping it drops the
+/// source.
 ///
-/// Its session lives while the source does; [`why_alive`](crate::Kernel::why_alive) lists it by its label and ID.
+/// The session lives while the source does; [`why_alive`](crate::Kernel::why_alive) lists it by its label and ID. A wheel
+/// that is at rest between two pieces of work has no source and holds nothing: [`KernelRef::new_wheel`] makes one that
+/// begins like that, [`start`](Self::start) gives it work.
 #[must_use = "dropping the handle ends the wheel"]
 pub struct WheelHandle {
     base: Rc<Base>,
-    task: Option<TaskId>,
+    task: Cell<Option<TaskId>>,
     label: Box<str>,
 }
 
-wheel_methods!(WheelHandle, |wheel| wheel.base, wheel.task);
+wheel_methods!(WheelHandle, |wheel| wheel.base, wheel.task.get());
 
 impl WheelHandle {
-    /// Has the source polled in the next I/O phase, for instance because a method has put something for it to write.
-    pub fn wake(&self) {
-        self.base.wake(self.task);
+    /// Has this source work for the wheel from now on. The one that did before is dropped, if it is still there.
+    ///
+    /// It is polled in the next I/O phase for the first time. If the wheel's session has stopped, it is dropped at once.
+    pub fn start(&self, source: impl Source) {
+        let Some(core) = self.base.core() else { return };
+        if let Some(old) = self.task.take() {
+            core.cancel_task(old);
+        }
+        let listener = source.is_listener();
+        let body = SourceTask {
+            base: self.base.clone(),
+            home: Home::here(),
+            source,
+        };
+        let what = format!("{} {}", self.label, self.base.id());
+        self.task.set(self.base.start(&what, listener, Box::new(body)));
     }
 
-    /// Whether the source is still there: it has not returned `Ready` or panicked, and its session lives.
+    /// Has the source polled in the next I/O phase, for instance because a method has put something for it to write.
+    pub fn wake(&self) {
+        self.base.wake(self.task.get());
+    }
+
+    /// Whether a source is there: it has not returned `Ready` or panicked, and its session lives.
     #[must_use]
     pub fn is_running(&self) -> bool {
         let core = self.base.core();
-        core.zip(self.task)
+        core.zip(self.task.get())
             .is_some_and(|(core, task)| core.tasks.contains(task))
     }
 }
@@ -270,18 +292,21 @@ impl KernelRef<'_> {
     #[track_caller]
     #[doc(alias = "POE::Wheel")]
     pub fn add_source(self, label: &str, source: impl Source) -> Result<WheelHandle, Error> {
+        let wheel = self.new_wheel(label)?;
+        wheel.start(source);
+        Ok(wheel)
+    }
+
+    /// A custom wheel that is at rest: it has an ID, holds nothing, and gets its [`Source`] with [`WheelHandle::start`].
+    ///
+    /// # Errors
+    /// The session has been stopped by its own handler.
+    #[track_caller]
+    pub fn new_wheel(self, label: &str) -> Result<WheelHandle, Error> {
         self.own_slot()?;
-        let base = Rc::new(Base::new(&self, Location::caller()));
-        let listener = source.is_listener();
-        let body = SourceTask {
-            base: base.clone(),
-            home: Home::here(),
-            source,
-        };
-        let task = base.start(&format!("{label} {}", base.id()), listener, Box::new(body));
         Ok(WheelHandle {
-            base,
-            task,
+            base: Rc::new(Base::new(&self, Location::caller())),
+            task: Cell::new(None),
             label: label.into(),
         })
     }

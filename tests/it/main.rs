@@ -97,8 +97,6 @@ mod splice_faults;
 #[cfg(unix)]
 mod started_so;
 mod tasks;
-#[cfg(all(unix, feature = "pty", any(feature = "readline", feature = "curses")))]
-mod terminal;
 mod testing;
 mod tidy;
 mod times;
@@ -111,17 +109,11 @@ mod transcripts;
 mod undelivered;
 mod upstream;
 mod upstream_wheel_readwrite;
-#[cfg(all(unix, feature = "pty", feature = "curses"))]
-mod wheel_curses;
 mod wheel_filter_errors;
 #[cfg(unix)]
 mod wheel_follow_tail;
 #[cfg(unix)]
 mod wheel_follow_tail_kinds;
-#[cfg(all(unix, feature = "pty", feature = "readline"))]
-mod wheel_readline;
-#[cfg(all(unix, feature = "pty", feature = "readline"))]
-mod wheel_readline_ends;
 mod wheel_readwrite;
 #[cfg(unix)]
 mod wheel_readwrite_close;

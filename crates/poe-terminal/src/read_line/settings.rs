@@ -7,17 +7,13 @@ use super::history::SharedHistory;
 use super::inputrc::users_file;
 use super::keyboard::{Keyboard, Sources};
 use super::{Completer, PutMode, ReadLine, ReadLineInput, State};
-use crate::error::{Error, ErrorKind};
-use crate::event::Posts;
-use crate::kernel::KernelRef;
-use crate::name::HeldName;
-use crate::wheel::base::Base;
-use crate::wheel::error::IoError;
-use crate::wheel::terminal::Claim;
+use crate::claim::Claim;
+use poe::event::{EventKey, Posts};
+use poe::wheel::IoError;
+use poe::{Error, KernelRef};
 use reedline::ExternalPrinter;
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::fmt;
-use std::panic::Location;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, mpsc};
@@ -29,7 +25,7 @@ const SHOWN: usize = 1024;
 /// Whose keys the editor has.
 ///
 /// ```
-/// use poe::wheel::{ReadLine, ReadLineMode};
+/// use poe_terminal::{ReadLine, ReadLineMode};
 /// let mode = match std::env::var("EDITOR").as_deref() {
 ///     Ok("vi") => ReadLineMode::Vi,
 ///     _ => ReadLineMode::Emacs,
@@ -55,7 +51,8 @@ pub enum ReadLineMode {
 /// | [`inputrc`](Self::inputrc) | `$INPUTRC`, or `.inputrc` at home |
 ///
 /// ```
-/// use poe::{Event, wheel::{IoError, KeyBinding, PutMode, ReadLine, ReadLineInput, ReadLineMode}};
+/// use poe::{Event, wheel::IoError};
+/// use poe_terminal::{KeyBinding, PutMode, ReadLine, ReadLineInput, ReadLineMode};
 /// use std::time::Duration;
 /// const LINE: Event<ReadLineInput> = Event::new("line");
 /// const ERROR: Event<IoError> = Event::new("error");
@@ -75,8 +72,8 @@ pub enum ReadLineMode {
 /// ```
 #[must_use = "a wheel turns only after `start`"]
 pub struct ReadLineBuilder {
-    input: Option<HeldName>,
-    error: Option<HeldName>,
+    input: Option<EventKey<ReadLineInput>>,
+    error: Option<EventKey<IoError>>,
     put_mode: PutMode,
     idle_time: Duration,
     app_name: String,
@@ -108,13 +105,13 @@ impl ReadLineBuilder {
     /// Tells what was typed. It must be there.
     #[doc(alias = "InputEvent")]
     pub fn input(mut self, event: impl Posts<ReadLineInput>) -> Self {
-        self.input = Some(HeldName::new(event.key()));
+        self.input = Some(EventKey::new(event));
         self
     }
 
     /// Tells that the terminal could not be read; the line is over then.
     pub fn error(mut self, event: impl Posts<IoError>) -> Self {
-        self.error = Some(HeldName::new(event.key()));
+        self.error = Some(EventKey::new(event));
         self
     }
 
@@ -164,7 +161,8 @@ impl ReadLineBuilder {
     /// `C-x C-r` (also `C-xC-r`, or as in an init file `"\C-x\C-r"`). Of two bindings of which one begins with the other the last holds.
     ///
     /// ```
-    /// use poe::{Event, Kernel, Session, event::START, wheel::{KeyBinding, ReadLine, ReadLineInput}};
+    /// use poe::{Event, Kernel, Session, event::START};
+    /// use poe_terminal::{KeyBinding, ReadLine, ReadLineInput};
     /// const LINE: Event<ReadLineInput> = Event::new("line");
     /// # tokio_test::block_on(async {
     /// let kernel = Kernel::new();
@@ -173,7 +171,7 @@ impl ReadLineBuilder {
     ///         let help = KeyBinding::Event("help".into());
     ///         let wheel = ReadLine::builder().input(LINE).bind_key("C-x C-h", help.clone()).bind_key("hyper-x", help);
     ///         let error = wheel.start(cx).unwrap_err();
-    ///         assert_eq!(error.to_string(), "`hyper-x` is no key");
+    ///         assert_eq!(error.to_string(), "`hyper-x` is not a key");
     ///     })
     ///     .create(&kernel)?;
     /// kernel.run().await
@@ -197,7 +195,8 @@ impl ReadLineBuilder {
     /// [`ReadLine::get`].
     ///
     /// ```
-    /// use poe::{Kernel, Session, event::START, wheel::ReadLine};
+    /// use poe::{Kernel, Session, event::START};
+    /// use poe_terminal::ReadLine;
     /// # tokio_test::block_on(async {
     /// let kernel = Kernel::new();
     /// Session::builder(())
@@ -211,14 +210,14 @@ impl ReadLineBuilder {
     /// ```
     ///
     /// # Errors
-    /// No input event; a key or function of a binding that is not known; standard input is no terminal; another wheel has it;
+    /// No input event; a key or function of a binding that is not known; standard input is not a terminal; another wheel has it;
     /// the session has been stopped.
     #[track_caller]
     pub fn start(self, kernel: &KernelRef<'_>) -> Result<ReadLine, Error> {
-        kernel.own_slot()?;
+        let wheel = kernel.new_wheel("ReadLine")?;
         let Some(input) = self.input else {
             let why = "a ReadLine wheel wants an input event: add `.input(EVENT)`";
-            return Err(ErrorKind::Invalid(why.to_owned()).into());
+            return Err(Error::invalid_setting(why));
         };
         let sources = Sources {
             mode: self.mode,
@@ -230,13 +229,12 @@ impl ReadLineBuilder {
         };
         let keys = sources.read()?;
         let claim = Claim::take(|| {})?;
-        let base = Base::new(kernel, Location::caller());
         let shared = Arc::new(Shared::new());
         let history = SharedHistory::new();
         let printer = ExternalPrinter::new(SHOWN);
         let attribs = Arc::new(Mutex::new(keys.settings.clone()));
         let desk = Arc::new(Desk::new(
-            base.id().to_string(),
+            wheel.id().to_string(),
             history.clone(),
             attribs.clone(),
             printer.clone(),
@@ -249,14 +247,11 @@ impl ReadLineBuilder {
             printer: printer.clone(),
         };
         let (commands, received) = mpsc::channel();
-        let over = editor::spawn(setup, shared.clone(), received).map_err(|error| ErrorKind::IoOf {
-            what: "cannot start the thread of the line editor".to_owned(),
-            error,
-            cure: "",
-        })?;
+        let over = editor::spawn(setup, shared.clone(), received)
+            .map_err(|error| Error::from_io("cannot start the thread of the line editor", error))?;
         Ok(ReadLine {
+            wheel,
             state: Rc::new(State {
-                base,
                 input,
                 error: self.error,
                 shared,
@@ -265,7 +260,6 @@ impl ReadLineBuilder {
                 mode: self.put_mode,
                 idle_time: self.idle_time,
                 held: RefCell::default(),
-                task: Cell::new(None),
             }),
             commands: Some(commands),
             over,

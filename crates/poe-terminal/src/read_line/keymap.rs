@@ -3,7 +3,7 @@
 use super::functions::{Act, KeyBinding, KeyFunction, act};
 use super::inputrc::Inputrc;
 use super::key::{Key, parse_keys};
-use crate::error::{Error, ErrorKind};
+use poe::Error;
 use reedline::{KeyCode, KeyModifiers, Keybindings, ReedlineEvent};
 use std::collections::HashMap;
 
@@ -101,10 +101,12 @@ impl Keymaps {
     /// The last binding holds: it takes the place of one that begins with these keys, and of one that they begin with.
     fn bind(&mut self, map: Map, keys: &str, binding: &KeyBinding) -> Result<(), Error> {
         let Some(strokes) = parse_keys(keys) else {
-            return Err(ErrorKind::Invalid(format!("`{keys}` is no key")).into());
+            return Err(Error::invalid_setting(format!("`{keys}` is not a key")));
         };
         let Some(act) = act(binding) else {
-            return Err(ErrorKind::Invalid(format!("the line editor has nothing for {binding:?}")).into());
+            return Err(Error::invalid_setting(format!(
+                "the line editor has nothing for {binding:?}"
+            )));
         };
         let map = &mut self.0[map as usize];
         map.retain(|other, _| !other.starts_with(&strokes) && !strokes.starts_with(other));

@@ -7,7 +7,7 @@ use reedline::{EditCommand as Edit, ReedlineEvent as Does};
 /// What a key does in a [`ReadLine`](super::ReadLine).
 ///
 /// ```
-/// use poe::wheel::KeyBinding;
+/// use poe_terminal::KeyBinding;
 /// let bindings = [
 ///     ("C-x", KeyBinding::Function("kill-whole-line".into())),
 ///     ("M-g", KeyBinding::Text("git ".into())),

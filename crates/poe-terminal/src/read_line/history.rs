@@ -1,7 +1,7 @@
 //! The lines that the keys go back to. The editor's thread reads them while the wheel adds to them.
 
 use super::history_file;
-use crate::error::Error;
+use poe::Error;
 use reedline::{
     FileBackedHistory, History, HistoryItem, HistoryItemId, HistorySessionId, Result as Done, SearchDirection,
     SearchQuery,

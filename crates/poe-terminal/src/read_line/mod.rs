@@ -22,21 +22,16 @@ mod settings;
 pub use functions::KeyBinding;
 pub use settings::{ReadLineBuilder, ReadLineMode};
 
-use super::base::{Base, wheel_methods};
-use super::error::IoError;
-use super::terminal::Claim;
-use crate::arg::AnyArg;
-use crate::bridge::runtime::Pause;
-use crate::error::{Error, ErrorKind};
-use crate::id::{TaskId, WheelId};
-use crate::kernel::Core;
-use crate::kernel::task::Task;
-use crate::name::HeldName;
+use crate::claim::Claim;
 use desk::{Settings, lock};
 use editor::{Answer, Command, Shared};
 use history::SharedHistory;
+use poe::event::EventKey;
+use poe::extend::{Sleep, Source, SourceContext, WheelHandle};
+use poe::wheel::IoError;
+use poe::{Error, KernelRef, SessionId, WheelId};
 use reedline::ExternalPrinter;
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
@@ -59,7 +54,8 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// What was typed, by which wheel.
 ///
 /// ```
-/// use poe::{Context, wheel::{ReadLine, ReadLineInput, Typed}};
+/// use poe::Context;
+/// use poe_terminal::{ReadLine, ReadLineInput, Typed};
 /// fn on_line(cx: &mut Context<'_, Vec<ReadLine>>, input: ReadLineInput) {
 ///     match input.typed {
 ///         Typed::Line(line) => println!("a line of {} bytes", line.len()),
@@ -79,7 +75,7 @@ pub struct ReadLineInput {
 /// What came of a [`get`](ReadLine::get).
 ///
 /// ```
-/// use poe::wheel::Typed;
+/// use poe_terminal::Typed;
 /// /// What a shell does then; `None` ends it.
 /// fn command(typed: Typed) -> Option<String> {
 ///     match typed {
@@ -117,7 +113,7 @@ pub enum Typed {
 /// When what was [put](ReadLine::put) is shown while a line is edited.
 ///
 /// ```
-/// use poe::wheel::{PutMode, ReadLine};
+/// use poe_terminal::{PutMode, ReadLine};
 /// assert_eq!(PutMode::default(), PutMode::Idle);
 /// let chat = ReadLine::builder().put_mode(PutMode::Immediate); // what others say, while one types
 /// let shell = ReadLine::builder().put_mode(PutMode::After); // what jobs say, behind the command
@@ -134,9 +130,8 @@ pub enum PutMode {
 }
 
 struct State {
-    base: Base,
-    input: HeldName,
-    error: Option<HeldName>,
+    input: EventKey<ReadLineInput>,
+    error: Option<EventKey<IoError>>,
     shared: Arc<Shared>,
     printer: ExternalPrinter<String>,
     history: SharedHistory,
@@ -144,8 +139,6 @@ struct State {
     idle_time: Duration,
     /// What was put and is not to be shown yet.
     held: RefCell<Vec<String>>,
-    /// Stands from a `get` to its event.
-    task: Cell<Option<TaskId>>,
 }
 
 /// Reads lines with an editor: history, completion, emacs' or vi's keys (`POE::Wheel::ReadLine`).
@@ -183,7 +176,7 @@ struct State {
 ///
 /// ```no_run
 /// use poe::{Event, Kernel, Session, event::START};
-/// use poe::wheel::{ReadLine, ReadLineInput, Typed};
+/// use poe_terminal::{ReadLine, ReadLineInput, Typed};
 /// const LINE: Event<ReadLineInput> = Event::new("line");
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), poe::Error> {
@@ -211,7 +204,8 @@ struct State {
 /// The rest of it, as the commands of a shell that keeps its history in a file:
 ///
 /// ```
-/// use poe::{Context, wheel::ReadLine};
+/// use poe::Context;
+/// use poe_terminal::ReadLine;
 /// use std::path::Path;
 /// const HISTORY: Option<&str> = Some(".shell_history");
 /// fn on_command(cx: &mut Context<'_, Option<ReadLine>>, command: String) -> poe::HandlerResult {
@@ -241,7 +235,8 @@ struct State {
 /// Another session can have it, for a dialog of its own:
 ///
 /// ```
-/// use poe::{Context, wheel::{ReadLine, ReadLineInput}};
+/// use poe::Context;
+/// use poe_terminal::{ReadLine, ReadLineInput};
 /// fn on_terminal(cx: &mut Context<'_, Option<ReadLine>>, wheel: ReadLine) -> poe::HandlerResult {
 ///     wheel.adopt(cx)?;
 ///     assert_eq!(wheel.session_id(), cx.session_id());
@@ -255,6 +250,7 @@ struct State {
 /// ```
 #[doc(alias = "POE::Wheel::ReadLine")]
 pub struct ReadLine {
+    wheel: WheelHandle,
     state: Rc<State>,
     /// Gone when the wheel goes, which ends the thread.
     commands: Option<mpsc::Sender<Command>>,
@@ -263,12 +259,32 @@ pub struct ReadLine {
     _claim: Claim,
 }
 
-wheel_methods!(ReadLine, |wheel| wheel.state.base, wheel.state.task.get());
-
 impl ReadLine {
     /// Settings for a wheel on the process's terminal.
     pub fn builder() -> ReadLineBuilder {
         ReadLineBuilder::default()
+    }
+
+    /// The wheel's ID, which its events carry.
+    #[doc(alias = "ID")]
+    #[must_use]
+    pub fn id(&self) -> WheelId {
+        self.wheel.id()
+    }
+
+    /// The session that its events go to: the one that started it, or adopted it last.
+    #[must_use]
+    pub fn session_id(&self) -> SessionId {
+        self.wheel.session_id()
+    }
+
+    /// Moves the wheel to the session that is running; pass the handler's context. See [`WheelHandle::adopt`].
+    ///
+    /// # Errors
+    /// The session is of another kernel, or has been stopped; nothing has changed then.
+    #[track_caller]
+    pub fn adopt(&self, kernel: &KernelRef<'_>) -> Result<(), Error> {
+        self.wheel.adopt(kernel)
     }
 
     /// Reads one line; its event says what was typed. During a read it only changes the prompt.
@@ -277,37 +293,35 @@ impl ReadLine {
     pub fn get(&self, prompt: &str) {
         let state = &self.state;
         state.shared.set_prompt(prompt);
-        if state.task.get().is_some() {
+        if self.wheel.is_running() {
             state.shared.redraw();
             return;
         }
         let (answers, typed) = unbounded_channel();
         self.tell(Command::Read(answers));
-        let body = ReadTask {
+        self.wheel.start(Reading {
             state: state.clone(),
             typed,
             idle: None,
-        };
-        let what = format!("ReadLine {}", state.base.id());
-        state.task.set(state.base.start(&what, false, Box::new(body)));
+        });
     }
 
     /// Shows a line: at once if none is edited, else above it, when the [mode](ReadLineBuilder::put_mode) says.
     pub fn put(&self, line: impl fmt::Display) {
         let state = &self.state;
         let line = format!("{line}\r\n");
-        if state.task.get().is_none() {
+        if !self.wheel.is_running() {
             self.tell(Command::Print(line));
             return;
         }
         state.held.borrow_mut().push(line);
-        // The task shows it, or sees to it that it is shown in time.
-        state.base.wake(state.task.get());
+        // The source shows it, or sees to it that it is shown in time.
+        self.wheel.wake();
     }
 
     /// Clears the screen; a line that is edited is drawn again on top.
     pub fn clear(&self) {
-        if self.state.task.get().is_some() {
+        if self.wheel.is_running() {
             self.state.shared.clear();
         } else {
             self.tell(Command::Clear);
@@ -319,10 +333,7 @@ impl ReadLine {
     /// # Errors
     /// The terminal does not tell.
     pub fn terminal_size(&self) -> Result<(u16, u16), Error> {
-        crossterm::terminal::size().map_err(|error| {
-            let what = "cannot ask the terminal for its size".to_owned();
-            ErrorKind::IoOf { what, error, cure: "" }.into()
-        })
+        crossterm::terminal::size().map_err(|error| Error::from_io("cannot ask the terminal for its size", error))
     }
 
     /// Adds a line to the history, which nothing else does.
@@ -400,16 +411,14 @@ fn history_file(file: Option<&Path>) -> Result<PathBuf, Error> {
     match (file, std::env::var_os("HOME")) {
         (Some(file), _) => Ok(file.to_owned()),
         (None, Some(home)) => Ok(PathBuf::from(home).join(".history")),
-        (None, None) => Err(ErrorKind::Invalid(
-            "there is no home directory for the history file: HOME is not set".to_owned(),
-        )
-        .into()),
+        (None, None) => Err(Error::invalid_setting(
+            "there is no home directory for the history file: HOME is not set",
+        )),
     }
 }
 
 impl Drop for ReadLine {
     fn drop(&mut self) {
-        self.state.base.end(self.state.task.take());
         self.state.shared.stop();
         self.commands = None;
         // Ready when the thread has let go of its end, having restored the terminal.
@@ -421,49 +430,49 @@ impl fmt::Debug for ReadLine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ReadLine")
             .field("id", &self.id())
-            .field("reading", &self.state.task.get().is_some())
+            .field("reading", &self.wheel.is_running())
             .finish_non_exhaustive()
     }
 }
 
 /// From a `get` to its event.
-struct ReadTask {
+struct Reading {
     state: Rc<State>,
     typed: UnboundedReceiver<Answer>,
     /// Until what was put may be shown.
-    idle: Option<Pause>,
+    idle: Option<Sleep>,
 }
 
-impl Task for ReadTask {
-    fn poll(&mut self, core: &Core, cx: &mut Context<'_>) -> Poll<()> {
+impl Source for Reading {
+    fn poll(&mut self, cx: &mut SourceContext<'_>, waker: &mut Context<'_>) -> Poll<()> {
         let state = self.state.clone();
         loop {
-            match self.typed.poll_recv(cx) {
+            match self.typed.poll_recv(waker) {
                 Poll::Ready(Some(Answer::Typed(typed))) => {
                     let is_last = !matches!(typed, Typed::Key { .. });
                     if is_last {
                         state.line_is_over();
                     }
-                    let wheel = state.base.id();
+                    let wheel = cx.id();
                     let input = ReadLineInput { typed, wheel };
-                    state.base.post(core, &state.input, AnyArg::new(input));
+                    cx.post(&state.input, input);
                     if is_last {
                         return Poll::Ready(());
                     }
                 }
-                Poll::Ready(Some(Answer::Failed(error))) => return state.failed(core, error),
-                Poll::Ready(None) => return state.failed(core, io::Error::other("the line editor has ended")),
+                Poll::Ready(Some(Answer::Failed(error))) => return state.failed(cx, error),
+                Poll::Ready(None) => return state.failed(cx, io::Error::other("the line editor has ended")),
                 Poll::Pending => break,
             }
         }
-        self.show_held(cx);
+        self.show_held(waker);
         Poll::Pending
     }
 }
 
-impl ReadTask {
+impl Reading {
     /// Shows what was put, as far as the mode and the editor's queue allow; sees to it that the rest has its turn.
-    fn show_held(&mut self, cx: &mut Context<'_>) {
+    fn show_held(&mut self, waker: &mut Context<'_>) {
         let state = &self.state;
         loop {
             if state.held.borrow().is_empty() || state.mode == PutMode::After {
@@ -478,8 +487,8 @@ impl ReadTask {
             } else {
                 state.idle_time - idle_for
             };
-            let sleep = self.idle.insert(Pause::new(wait));
-            if Pin::new(sleep).poll(cx).is_pending() {
+            let sleep = self.idle.insert(Sleep::new(wait));
+            if Pin::new(sleep).poll(waker).is_pending() {
                 return;
             }
         }
@@ -504,17 +513,16 @@ impl State {
 
     /// What is still held is shown now.
     fn line_is_over(&self) {
-        self.task.set(None);
         for line in self.held.take() {
             editor::show(&line);
         }
     }
 
-    fn failed(&self, core: &Core, error: io::Error) -> Poll<()> {
+    fn failed(&self, cx: &mut SourceContext<'_>, error: io::Error) -> Poll<()> {
         self.line_is_over();
         if let Some(event) = &self.error {
-            let error = IoError::io("read", self.base.id(), error).about("the terminal");
-            self.base.post(core, event, AnyArg::new(error));
+            let error = IoError::new("read", cx.id(), error).about("the terminal");
+            cx.post(event, error);
         }
         Poll::Ready(())
     }

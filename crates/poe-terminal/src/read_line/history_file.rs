@@ -1,6 +1,6 @@
 //! The file that a history is kept in. It is never half written: what it had is there until all that takes its place is on the disk.
 
-use crate::error::{Error, ErrorKind};
+use poe::Error;
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -34,12 +34,7 @@ pub(super) fn write<'a>(file: &Path, lines: impl Iterator<Item = &'a [u8]>) -> R
 }
 
 fn failed(verb: &str, file: &Path, error: io::Error) -> Error {
-    ErrorKind::IoOf {
-        what: format!("cannot {verb} the history file {}", file.display()),
-        error,
-        cure: "",
-    }
-    .into()
+    Error::from_io(format!("cannot {verb} the history file {}", file.display()), error)
 }
 
 fn replace(file: &Path, text: &[u8]) -> io::Result<()> {

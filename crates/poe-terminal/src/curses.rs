@@ -7,27 +7,20 @@
 //!
 //! The wheel owns the terminal's mode and reads; what stands on the screen is the application's, drawn for example with ratatui.
 
-use super::base::{Base, wheel_methods};
-use super::error::IoError;
-use super::terminal::Claim;
-use crate::arg::AnyArg;
-use crate::error::{Error, ErrorKind};
-use crate::event::Posts;
-use crate::id::{TaskId, WheelId};
-use crate::kernel::task::Task;
-use crate::kernel::{Core, KernelRef};
-use crate::name::HeldName;
+use crate::claim::Claim;
 use crossterm::event::{
     DisableBracketedPaste, DisableMouseCapture, EnableBracketedPaste, EnableMouseCapture, Event, EventStream,
 };
 use crossterm::terminal::{Clear, ClearType, EnterAlternateScreen, LeaveAlternateScreen, enable_raw_mode};
 use crossterm::{cursor, execute};
-use futures_util::Stream;
+use futures_core::Stream;
+use poe::event::{EventKey, Posts};
+use poe::extend::{Flow, Source, SourceContext, WheelHandle};
+use poe::wheel::IoError;
+use poe::{Error, KernelRef, SessionId, WheelId};
 use std::fmt;
 use std::io;
-use std::panic::Location;
 use std::pin::Pin;
-use std::rc::Rc;
 use std::task::{Context, Poll};
 
 /// Events of one turn at most; then others have theirs. A paste brings many.
@@ -36,7 +29,8 @@ const EVENTS: usize = 256;
 /// What the terminal tells: a key, the mouse, a size (the event is crossterm's), and the wheel.
 ///
 /// ```
-/// use poe::{Context, wheel::{Curses, CursesInput}};
+/// use poe::Context;
+/// use poe_terminal::{Curses, CursesInput};
 /// use crossterm::event::{Event, KeyCode};
 /// fn is_quit(event: &Event) -> bool {
 ///     event.as_key_press_event().is_some_and(|key| key.code == KeyCode::Char('q'))
@@ -58,12 +52,6 @@ pub struct CursesInput {
     pub wheel: WheelId,
 }
 
-struct State {
-    base: Base,
-    input: HeldName,
-    error: Option<HeldName>,
-}
-
 /// Raw keys from the terminal (`POE::Wheel::Curses`).
 ///
 /// While it is there the terminal is in raw mode, on its alternate screen, which is clear; C-c is a key and no signal. Dropping it
@@ -72,7 +60,7 @@ struct State {
 ///
 /// ```no_run
 /// use poe::{Event, Kernel, Session, event::START};
-/// use poe::wheel::{Curses, CursesInput};
+/// use poe_terminal::{Curses, CursesInput};
 /// use crossterm::event::{Event as Terminal, KeyCode};
 /// const KEY: Event<CursesInput> = Event::new("key");
 /// # #[tokio::main(flavor = "current_thread")]
@@ -95,7 +83,8 @@ struct State {
 /// Another session can have the keys, a menu say:
 ///
 /// ```
-/// use poe::{Event, Kernel, Session, event::START, wheel::{Curses, CursesInput}};
+/// use poe::{Event, Kernel, Session, event::START};
+/// use poe_terminal::{Curses, CursesInput};
 /// const KEYBOARD: Event<Curses> = Event::new("keyboard");
 /// const KEY: Event<CursesInput> = Event::new("key");
 /// # tokio_test::block_on(async {
@@ -116,7 +105,7 @@ struct State {
 ///     .on(START, move |cx, ()| -> poe::HandlerResult {
 ///         match Curses::builder().input(KEY).start(cx) {
 ///             Ok(wheel) => Ok(cx.call(menu, KEYBOARD, wheel)?),
-///             Err(error) => Ok(println!("no menu: {error}")), // there is no terminal
+///             Err(error) => Ok(println!("no menu: {error}")), // there is not a terminal
 ///         }
 ///     })
 ///     .create(&kernel)?;
@@ -125,15 +114,16 @@ struct State {
 /// ```
 #[doc(alias = "POE::Wheel::Curses")]
 pub struct Curses {
-    state: Rc<State>,
-    task: Option<TaskId>,
+    // Dropped first: no key is read any more when the claim restores the terminal.
+    wheel: WheelHandle,
     _claim: Claim,
 }
 
 /// Settings of a [`Curses`]: the input event is wanted; the mouse and pastes are not told of unless asked for.
 ///
 /// ```
-/// use poe::{Event, Kernel, Session, event::START, wheel::{Curses, CursesInput, IoError}};
+/// use poe::{Event, Kernel, Session, event::START, wheel::IoError};
+/// use poe_terminal::{Curses, CursesInput};
 /// const KEY: Event<CursesInput> = Event::new("key");
 /// const GONE: Event<IoError> = Event::new("gone");
 /// # tokio_test::block_on(async {
@@ -142,7 +132,7 @@ pub struct Curses {
 ///     .on(START, |cx, ()| {
 ///         match Curses::builder().input(KEY).error(GONE).mouse(true).bracketed_paste(true).start(cx) {
 ///             Ok(wheel) => *cx.heap = Some(wheel),
-///             Err(error) => println!("it goes without an editor: {error}"), // there is no terminal
+///             Err(error) => println!("it goes without an editor: {error}"), // there is not a terminal
 ///         }
 /// #       *cx.heap = None; // for there is nobody to press a key
 ///     })
@@ -155,8 +145,8 @@ pub struct Curses {
 #[derive(Default)]
 #[must_use = "a wheel turns only after `start`"]
 pub struct CursesBuilder {
-    input: Option<HeldName>,
-    error: Option<HeldName>,
+    input: Option<EventKey<CursesInput>>,
+    error: Option<EventKey<IoError>>,
     mouse: bool,
     paste: bool,
 }
@@ -166,21 +156,41 @@ impl Curses {
     pub fn builder() -> CursesBuilder {
         CursesBuilder::default()
     }
-}
 
-wheel_methods!(Curses, |wheel| wheel.state.base, wheel.task);
+    /// The wheel's ID, which its events carry.
+    #[doc(alias = "ID")]
+    #[must_use]
+    pub fn id(&self) -> WheelId {
+        self.wheel.id()
+    }
+
+    /// The session that its events go to: the one that started it, or adopted it last.
+    #[must_use]
+    pub fn session_id(&self) -> SessionId {
+        self.wheel.session_id()
+    }
+
+    /// Moves the wheel to the session that is running; pass the handler's context. See [`WheelHandle::adopt`].
+    ///
+    /// # Errors
+    /// The session is of another kernel, or has been stopped; nothing has changed then.
+    #[track_caller]
+    pub fn adopt(&self, kernel: &KernelRef<'_>) -> Result<(), Error> {
+        self.wheel.adopt(kernel)
+    }
+}
 
 impl CursesBuilder {
     /// Tells of keys and sizes, and of the mouse if that was asked for; at once, ahead of the queue.
     #[doc(alias = "InputEvent")]
     pub fn input(mut self, event: impl Posts<CursesInput>) -> Self {
-        self.input = Some(HeldName::new(event.key()));
+        self.input = Some(EventKey::new(event));
         self
     }
 
     /// Tells once when the terminal cannot be read any more.
     pub fn error(mut self, event: impl Posts<IoError>) -> Self {
-        self.error = Some(HeldName::new(event.key()));
+        self.error = Some(EventKey::new(event));
         self
     }
 
@@ -199,7 +209,8 @@ impl CursesBuilder {
     /// Starts the wheel for the session that is running; pass the handler's context.
     ///
     /// ```
-    /// use poe::{Kernel, Session, event::START, wheel::Curses};
+    /// use poe::{Kernel, Session, event::START};
+    /// use poe_terminal::Curses;
     /// # tokio_test::block_on(async {
     /// let kernel = Kernel::new();
     /// Session::builder(())
@@ -213,41 +224,27 @@ impl CursesBuilder {
     /// ```
     ///
     /// # Errors
-    /// No input event; standard input is no terminal; another wheel has it; the terminal refuses the mode; the session
+    /// No input event; standard input is not a terminal; another wheel has it; the terminal refuses the mode; the session
     /// has been stopped.
     ///
     /// # Panics
     /// Outside a Tokio runtime.
     #[track_caller]
     pub fn start(self, kernel: &KernelRef<'_>) -> Result<Curses, Error> {
-        kernel.own_slot()?;
+        let wheel = kernel.new_wheel("Curses")?;
         let Some(input) = self.input else {
-            return Err(
-                ErrorKind::Invalid("a Curses wheel wants an input event: add `.input(EVENT)`".to_owned()).into(),
-            );
+            return Err(Error::invalid_setting(
+                "a Curses wheel wants an input event: add `.input(EVENT)`",
+            ));
         };
         let claim = Claim::take(leave_screen)?;
-        enter_screen(self.mouse, self.paste).map_err(|error| ErrorKind::Io {
-            operation: "preparing the terminal",
-            error,
-        })?;
-        let state = Rc::new(State {
-            base: Base::new(kernel, Location::caller()),
+        enter_screen(self.mouse, self.paste).map_err(|error| Error::from_io("cannot prepare the terminal", error))?;
+        wheel.start(Keys {
+            events: EventStream::new(),
             input,
             error: self.error,
         });
-        let body = KeyTask {
-            state: state.clone(),
-            events: EventStream::new(),
-        };
-        let task = state
-            .base
-            .start(&format!("Curses {}", state.base.id()), false, Box::new(body));
-        Ok(Curses {
-            state,
-            task,
-            _claim: claim,
-        })
+        Ok(Curses { wheel, _claim: claim })
     }
 }
 
@@ -257,12 +254,6 @@ impl fmt::Debug for CursesBuilder {
             .field("mouse", &self.mouse)
             .field("paste", &self.paste)
             .finish_non_exhaustive()
-    }
-}
-
-impl Drop for Curses {
-    fn drop(&mut self) {
-        self.state.base.end(self.task);
     }
 }
 
@@ -296,49 +287,42 @@ fn leave_screen() {
     );
 }
 
-struct KeyTask {
-    state: Rc<State>,
+struct Keys {
     events: EventStream,
+    input: EventKey<CursesInput>,
+    error: Option<EventKey<IoError>>,
 }
 
-impl Task for KeyTask {
-    fn poll(&mut self, core: &Core, cx: &mut Context<'_>) -> Poll<()> {
-        let state = self.state.clone();
-        let base = &state.base;
+impl Source for Keys {
+    fn poll(&mut self, cx: &mut SourceContext<'_>, waker: &mut Context<'_>) -> Poll<()> {
         for _ in 0..EVENTS {
-            match Pin::new(&mut self.events).poll_next(cx) {
-                Poll::Ready(Some(Ok(event))) => {
-                    let input = CursesInput {
-                        event,
-                        wheel: base.id(),
-                    };
-                    if base.deliver(core, state.input.idx(), AnyArg::new(input)).is_none() {
-                        return Poll::Ready(());
-                    }
-                    if core.must_yield() {
-                        core.pause_turn();
-                        return Poll::Pending;
-                    }
-                }
-                Poll::Ready(Some(Err(error))) => return self.ended(core, Some(error)),
-                Poll::Ready(None) => return self.ended(core, None),
+            let event = match Pin::new(&mut self.events).poll_next(waker) {
                 Poll::Pending => return Poll::Pending,
+                Poll::Ready(Some(Ok(event))) => event,
+                Poll::Ready(Some(Err(error))) => return self.ended(cx, Some(error)),
+                Poll::Ready(None) => return self.ended(cx, None),
+            };
+            let wheel = cx.id();
+            match cx.emit(&self.input, CursesInput { event, wheel }) {
+                Flow::Go => {}
+                Flow::Pause => return Poll::Pending,
+                Flow::Gone => return Poll::Ready(()),
             }
         }
-        cx.waker().wake_by_ref();
+        waker.waker().wake_by_ref();
         Poll::Pending
     }
 }
 
-impl KeyTask {
-    fn ended(&self, core: &Core, error: Option<io::Error>) -> Poll<()> {
-        let base = &self.state.base;
-        if let Some(event) = &self.state.error {
+impl Keys {
+    fn ended(&self, cx: &mut SourceContext<'_>, error: Option<io::Error>) -> Poll<()> {
+        if let Some(event) = &self.error {
             let error = match error {
-                Some(error) => IoError::io("read", base.id(), error),
-                None => IoError::eof(base.id()),
+                Some(error) => IoError::new("read", cx.id(), error),
+                None => IoError::eof(cx.id()),
             };
-            let _ = base.deliver(core, event.idx(), AnyArg::new(error));
+            let error = error.about("the terminal");
+            let _gone = cx.emit(event, error);
         }
         Poll::Ready(())
     }

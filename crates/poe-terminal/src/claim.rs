@@ -3,7 +3,7 @@
 //! Its mode belongs to the process and outlives a wheel that forgets it, so the claim restores it when it is dropped. Where a panic
 //! does not unwind nothing is dropped, and a hook restores it.
 
-use crate::error::{Error, ErrorKind};
+use poe::Error;
 use std::io::{self, IsTerminal};
 use std::sync::Once;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,20 +11,22 @@ use std::sync::atomic::{AtomicBool, Ordering};
 static CLAIMED: AtomicBool = AtomicBool::new(false);
 
 /// The right to change the terminal's mode.
-pub(super) struct Claim {
+pub(crate) struct Claim {
     /// Undoes what the wheel did to the screen, before the mode is restored.
     leave: fn(),
 }
 
 impl Claim {
     /// # Errors
-    /// Standard input is no terminal, or another wheel has it.
-    pub(super) fn take(leave: fn()) -> Result<Self, Error> {
+    /// Standard input is not a terminal, or another wheel has it.
+    pub(crate) fn take(leave: fn()) -> Result<Self, Error> {
         if !io::stdin().is_terminal() {
-            return Err(ErrorKind::Invalid("standard input is no terminal".to_owned()).into());
+            return Err(Error::invalid_setting("standard input is not a terminal"));
         }
         if CLAIMED.swap(true, Ordering::AcqRel) {
-            return Err(ErrorKind::Invalid("another wheel has the terminal".to_owned()).into());
+            return Err(Error::invalid_setting(
+                "another wheel has the terminal: a process has one ReadLine or Curses at a time",
+            ));
         }
         if cfg!(panic = "abort") {
             restore_in_a_panic();

@@ -1,9 +1,9 @@
 //! A key that ends the line ends it, whatever else is going on; and a history file has its old content until it has the new one.
 
+use crate::readline::{reader, run};
 use crate::terminal::{Terminal, on_terminal};
-use crate::wheel_readline::{reader, run};
-use poe::wheel::{ReadLine, ReadLineBuilder, ReadLineInput, ReadLineMode};
 use poe::{Event, Kernel, Session, event::START};
+use poe_terminal::{ReadLine, ReadLineBuilder, ReadLineInput, ReadLineMode};
 use rustix::process::{Resource, Rlimit, setrlimit};
 use std::path::Path;
 
@@ -61,6 +61,27 @@ fn play(terminal: &mut Terminal, ends: &[(&str, &str, &str, &str)]) {
         if !told.is_empty() {
             terminal.wait_for(&format!("<{told}>"));
         }
+    }
+}
+
+/// A folder of this test's own, which goes with it.
+struct Folder(std::path::PathBuf);
+
+impl Folder {
+    fn new() -> Self {
+        let path = std::env::temp_dir().join(format!("poe-terminal-{}", std::process::id()));
+        std::fs::create_dir_all(&path).unwrap();
+        Folder(path)
+    }
+
+    fn path(&self, name: &str) -> std::path::PathBuf {
+        self.0.join(name)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
     }
 }
 
@@ -125,7 +146,7 @@ fn limit_files(bytes: u64) {
 #[tokio::test]
 async fn a_history_file_is_as_it_was_if_the_disk_is_full() {
     on_terminal!(|_| {});
-    let folder = crate::wheel_follow_tail::Folder::new();
+    let folder = Folder::new();
     let file = folder.path("history");
     let old: String = (0..1000).map(|i| format!("a precious line {i}\n")).collect();
     std::fs::write(&file, &old).unwrap();

@@ -153,7 +153,7 @@ fn obey(editor: &mut Reedline, shared: &Arc<Shared>, desk: &Arc<Desk>, command: 
             // A completer is the user's code. Its panic must not leave the terminal raw.
             let read = catch_unwind(AssertUnwindSafe(|| read(editor, shared, desk, &answers)));
             if let Err(payload) = read {
-                crate::error::drop_payload(payload);
+                drop_payload(payload);
                 let _ = crossterm::terminal::disable_raw_mode();
                 let why = io::Error::other("the line editor has panicked");
                 let _ = answers.send(Answer::Failed(why));
@@ -197,6 +197,18 @@ fn read(editor: &mut Reedline, shared: &Arc<Shared>, desk: &Arc<Desk>, answers: 
         };
     };
     let _ = answers.send(answer);
+}
+
+/// Drops what a panic was thrown with. A payload may panic in its drop, and so may what that throws, but not for ever.
+fn drop_payload(mut payload: Box<dyn std::any::Any + Send>) {
+    for _ in 0..16 {
+        match catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+            Ok(()) => return,
+            Err(next) => payload = next,
+        }
+    }
+    // It goes on for ever: leak the last one.
+    Box::leak(payload);
 }
 
 /// Leaves a line that is not finished: what was typed is gone, and the cursor stands on a line of its own.

@@ -8,8 +8,8 @@ use super::key::{Key, display, parse_keys};
 use super::keymap::{Bound, Found, Keymaps, Map, is_ours};
 use super::line::{LineFunction, SearchStep};
 use super::settings::ReadLineMode;
-use crate::error::Error;
 use crossterm::event::Event;
+use poe::Error;
 use reedline::{
     EditCommand as Edit, EditMode, Emacs, KeyCode, KeyModifiers, PromptEditMode, PromptViMode, ReedlineEvent as Does,
     ReedlineRawEvent, Vi,

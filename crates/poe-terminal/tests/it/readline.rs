@@ -2,8 +2,9 @@
 
 use crate::terminal::on_terminal;
 use poe::event::START;
-use poe::wheel::{IoError, KeyBinding, PutMode, ReadLine, ReadLineBuilder, ReadLineInput, ReadLineMode, Typed};
+use poe::wheel::IoError;
 use poe::{Context, Event, Kernel, Session, SessionBuilder};
+use poe_terminal::{KeyBinding, PutMode, ReadLine, ReadLineBuilder, ReadLineInput, ReadLineMode, Typed};
 use std::time::Duration;
 
 const LINE: Event<ReadLineInput> = Event::new("line");
@@ -656,7 +657,7 @@ async fn settings_that_cannot_be_are_refused() {
             let key = ReadLine::builder()
                 .input(LINE)
                 .bind_key("C-", KeyBinding::Text("x".into()));
-            assert!(key.start(cx).unwrap_err().to_string().contains("`C-` is no key"));
+            assert!(key.start(cx).unwrap_err().to_string().contains("`C-` is not a key"));
             let function = KeyBinding::Function("make-coffee".into());
             let function = ReadLine::builder().input(LINE).bind_key("C-t", function);
             assert!(function.start(cx).unwrap_err().to_string().contains("make-coffee"));
@@ -682,7 +683,7 @@ async fn without_a_terminal_a_wheel_is_refused() {
     // The test's own process has no terminal as its input: in_child gives it none.
     let session = Session::builder(None::<ReadLine>).on(START, |cx, ()| {
         let refused = ReadLine::builder().input(LINE).start(cx).unwrap_err();
-        assert!(refused.to_string().contains("no terminal"), "{refused}");
+        assert!(refused.to_string().contains("not a terminal"), "{refused}");
     });
     run(session).await;
 }

@@ -3,8 +3,8 @@
 use crate::terminal::on_terminal;
 use crossterm::event::{Event as Told, KeyCode, KeyModifiers, MouseEventKind};
 use poe::event::START;
-use poe::wheel::{Curses, CursesInput};
 use poe::{Event, Kernel, Session};
+use poe_terminal::{Curses, CursesInput};
 use std::time::Duration;
 
 const INPUT: Event<CursesInput> = Event::new("input");
