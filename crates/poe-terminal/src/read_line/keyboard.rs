@@ -3,66 +3,19 @@
 use super::desk::{Desk, lock};
 use super::editor::{ABORT, Shared};
 use super::functions::{Act, KeyBinding, KeyFunction, act, kills, opposite};
-use super::inputrc::{Conditions, Inputrc};
 use super::key::{Key, display, parse_keys};
 use super::keymap::{Bound, Found, Keymaps, Map, is_ours};
 use super::line::{LineFunction, SearchStep};
-use super::settings::ReadLineMode;
+use super::sources::{Keys, Sources};
 use crossterm::event::Event;
-use poe::Error;
 use reedline::{
     EditCommand as Edit, EditMode, Emacs, KeyCode, KeyModifiers, PromptEditMode, PromptViMode, ReedlineEvent as Does,
     ReedlineRawEvent, Vi,
 };
-use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 /// The most often that a digit argument has something done.
 const MOST: i64 = 1000;
-
-/// What the keys are made from, which may be read again.
-pub(super) struct Sources {
-    pub(super) mode: Option<ReadLineMode>,
-    pub(super) inputrc: Option<PathBuf>,
-    pub(super) app_name: String,
-    pub(super) attribs: Vec<(String, String)>,
-    pub(super) bindings: Vec<(String, KeyBinding)>,
-    pub(super) completes: bool,
-}
-
-/// What the sources say.
-pub(super) struct Keys {
-    keymaps: Keymaps,
-    is_vi: bool,
-    pub(super) settings: BTreeMap<String, String>,
-}
-
-impl Sources {
-    /// # Errors
-    /// A key or function of the program's that is not known.
-    pub(super) fn read(&self) -> Result<Keys, Error> {
-        let mut rc = Inputrc::default();
-        if let Some(file) = &self.inputrc {
-            let term = std::env::var("TERM").unwrap_or_default();
-            let conditions = Conditions {
-                app: &self.app_name,
-                term: &term,
-            };
-            rc.read(file, &conditions);
-        }
-        rc.settings.extend(self.attribs.iter().cloned());
-        let is_vi = match self.mode {
-            Some(mode) => mode == ReadLineMode::Vi,
-            None => rc.settings.get("editing-mode").is_some_and(|mode| mode == "vi"),
-        };
-        Ok(Keys {
-            keymaps: Keymaps::new(&rc, &self.bindings, self.completes)?,
-            is_vi,
-            settings: rc.settings,
-        })
-    }
-}
 
 /// The keys that one of the editor's modes gets, and what it says to them.
 pub(super) struct Keyboard {

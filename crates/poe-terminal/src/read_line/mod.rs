@@ -18,6 +18,7 @@ mod keymap;
 mod line;
 mod memory;
 mod settings;
+mod sources;
 
 pub use functions::KeyBinding;
 pub use settings::{ReadLineBuilder, ReadLineMode};
