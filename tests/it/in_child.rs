@@ -114,22 +114,6 @@ fn reader(mut pipe: impl Read + Send + 'static) -> JoinHandle<String> {
     })
 }
 
-/// Waits for a program that a test has started by itself; it is killed at the deadline.
-pub(crate) fn ended(child: &mut Child, name: &str) -> ExitStatus {
-    let deadline = Instant::now() + DEADLINE;
-    loop {
-        if let Some(status) = child.try_wait().unwrap() {
-            return status;
-        }
-        if Instant::now() > deadline {
-            let _ = child.kill();
-            let _ = child.wait();
-            panic!("{name} has not ended after {DEADLINE:?}");
-        }
-        std::thread::sleep(Duration::from_millis(5));
-    }
-}
-
 fn wait(child: &mut Child, name: &str) -> (ExitStatus, bool) {
     let (pid, deadline) = (Pid::from_child(child), Instant::now() + DEADLINE);
     let mut was_stopped = false;

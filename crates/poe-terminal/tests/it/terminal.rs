@@ -18,6 +18,22 @@ struct Screen {
     changed: Condvar,
 }
 
+/// Waits for the end of a test's process, which is killed at the deadline.
+fn ended(child: &mut Child, name: &str) -> ExitStatus {
+    let deadline = Instant::now() + DEADLINE;
+    loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            return status;
+        }
+        if Instant::now() > deadline {
+            let _ = child.kill();
+            let _ = child.wait();
+            panic!("{name} has not ended after {DEADLINE:?}");
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
 /// A pseudo terminal with a test on it.
 pub(crate) struct Terminal {
     pty: Arc<Pty>,
@@ -83,7 +99,7 @@ impl Terminal {
 
     /// All that was shown, once the test has ended.
     pub(crate) fn end(mut self) -> (ExitStatus, String) {
-        let status = crate::in_child::ended(&mut self.child, "a test on a terminal");
+        let status = ended(&mut self.child, "a test on a terminal");
         let bytes = self.screen.bytes.lock().unwrap();
         let bytes = self
             .screen
