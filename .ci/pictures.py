@@ -92,6 +92,10 @@ const shown = [...document.querySelectorAll('svg.poe-picture, .docblock img')];
 for (const picture of shown) {{
   const size = picture.getBoundingClientRect();
   if (!(size.width >= 300 && size.height >= 100)) wrong.push(`a picture of {page} is ${{size.width}} x ${{size.height}}`);
+  const card = picture.querySelector('.card');
+  for (const text of card ? picture.querySelectorAll('text') : [])
+    if (getComputedStyle(text).fill === getComputedStyle(card).fill)
+      wrong.push(`"${{text.textContent}}" in {page} has the colour of the ground`);
 }}
 if (shown.length < {least}) wrong.push(`{page} shows only ${{shown.length}} pictures`);
 const summary = `${{shown.length}} pictures of rustdoc's {page}`;

@@ -1,94 +1,85 @@
-//! POE, the Perl Object Environment, on Tokio: cooperative, event-driven programs in one total order.
+//! Event-driven sessions for Tokio: one thread, one ordered queue, no locks.
 //!
-//! One [`Kernel`] drains one event queue ordered by time. *Sessions* own a heap and a table of named handlers, closures
-//! that the kernel calls one at a time, on one thread. Whatever happens outside (sockets, timers, futures, other threads)
-//! becomes an event. The semantics are those of Perl's POE 1.370, law by law; the tests run both side by side.
+//! One [`Kernel`] drains one event queue that is ordered by time. A [`Session`] owns a typed value (its *heap*) and a table of
+//! named handlers, closures that the kernel calls one at a time, on one thread. Sockets, timers, futures, child processes and other
+//! threads become events. Order and lifetime are those of POE 1.370, Perl's event framework, and are tested against it.
 //!
 //! ```
 //! use poe::{Event, Kernel, Session, States, event::{START, STOP}};
 //!
-//! const INCREMENT: Event<()> = Event::new("increment");
+//! const INCREMENT: Event<()> = Event::new("increment"); // a name and its type
 //!
-//! # #[tokio::main(flavor = "current_thread")]
-//! # async fn main() -> Result<(), poe::Error> {
-//! let kernel = Kernel::new();
-//! let counter = States::<u32>::new() // the heap type comes first, so closures infer
-//!     .on(START, |cx, ()| cx.yield_to(INCREMENT, ()))
-//!     .on(INCREMENT, |cx, ()| {
-//!         *cx.heap += 1;
-//!         println!("Session {} counted to {}.", cx.session_id(), *cx.heap);
-//!         if *cx.heap < 10 {
-//!             cx.yield_to(INCREMENT, ());
-//!         }
-//!     })
-//!     .on(STOP, |cx, ()| println!("Session {} has stopped.", cx.session_id()));
-//! for _ in 0..10 {
-//!     Session::builder(0_u32).inline_states(&counter).create(&kernel)?;
+//! #[tokio::main(flavor = "current_thread")]
+//! async fn main() -> Result<(), poe::Error> {
+//!     let kernel = Kernel::new();
+//!     let counter = States::<u32>::new() // the heap type comes first
+//!         .on(START, |cx, ()| cx.yield_to(INCREMENT, ()))
+//!         .on(INCREMENT, |cx, ()| {
+//!             *cx.heap += 1;
+//!             if *cx.heap < 10 {
+//!                 cx.yield_to(INCREMENT, ());
+//!             }
+//!         })
+//!         .on(STOP, |cx, ()| println!("session {} counted to {}", cx.session_id(), *cx.heap));
+//!     for _ in 0..10 {
+//!         Session::builder(0).inline_states(&counter).create(&kernel)?;
+//!     }
+//!     kernel.run().await // until nothing can happen any more
 //! }
-//! kernel.run().await
-//! # }
 //! ```
 //!
-//! # In reading order
+//! # Where to start
 //!
-//! 1. [`Kernel`] runs: [`run`](Kernel::run) until nothing can happen any more, [`serve`](Kernel::serve) inside a service,
-//!    [`shutdown`](Kernel::shutdown) in good order. [`KernelHandle`] is its door for other threads.
-//! 2. [`Session`], [`States`] and [`Context`]: how sessions are made, and what a handler is given. [`KernelRef`] has all that
-//!    runs no other handler: posts, timers, aliases, reference counts, signals, futures.
-//!    [`Nfa`] is a session whose handlers depend on the state that it is in.
-//! 3. [`Event`]: typed keys over dynamic names; [`event`] has the life-cycle events.
-//! 4. [`component`]: whole sessions ready made, a TCP server and a TCP client, and [`KernelPool`](component::KernelPool):
-//!    servers on several cores. [`wheel`]: I/O that lives in a heap, which components are made of. [`filter`]: bytes to
-//!    records and back; by `codec` (a cargo feature) tokio-util's codecs as well.
-//! 5. Beneath: [`driver`], bytes that wait; [`pipe`], two connected ends; [`queue`], priority queues for programs' own
-//!    use; `tls` and `storable` (features): rustls under a wheel, and Perl's frozen data.
-//! 6. `testing` (a feature): virtual time, transcripts, and a check that nothing is left behind.
-//! 7. [`hosts`]: what may drive a kernel, and what it must do.
+//! - The [`guide`], chapter by chapter. You know Tokio, actix or kameo: [`guide::from_tokio`]. You know POE: [`guide::migration`]
+//!   and [`guide::phrasebook`].
+//! - A server or a client: [`guide::components`]. A kernel inside your service: [`guide::embedding`]. Tests: [`guide::testing`].
+//! - The program `examples/tour.rs`: `cargo run --example tour`.
 //!
-//! The [`guide`] tells the same in chapters; a server or client starts best with [`guide::components`], and a program that
-//! comes from Perl with [`guide::migration`] and [`guide::phrasebook`].
+//! # One turn of the loop
 //!
-//! ```no_run
-//! # use poe::Kernel;
-//! use poe::component::TcpServer;
+#![doc = include_str!("../docs/pictures/slice.inline.svg")]
 //!
-//! # #[tokio::main(flavor = "current_thread")]
-//! # async fn main() -> Result<(), poe::Error> {
-//! # let kernel = Kernel::new();
-//! TcpServer::builder("127.0.0.1:7777") // an echo server
-//!     .client_input(|cx, line| cx.client().put(line))
-//!     .start(&kernel)
-//!     .await?;
-//! kernel.run().await
-//! # }
-//! ```
+//! # What is where
+//!
+#![doc = include_str!("../docs/pictures/layers.inline.svg")]
+//!
+//! | to | use |
+//! |---|---|
+//! | run | [`Kernel`]: [`run`](Kernel::run) until nothing is left, [`serve_until`](Kernel::serve_until) in a service, [`shutdown`](Kernel::shutdown) |
+//! | make sessions | [`Session`], [`States`]; [`Nfa`], a state machine |
+//! | post, call, set timers, spawn futures | [`Context`], which every handler gets; it derefs to [`KernelRef`] |
+//! | name events | [`Event`], typed keys; [`event`] has the life-cycle events |
+//! | post and call from other threads | [`KernelHandle`] |
+//! | serve and connect | [`component`]: [`TcpServer`](component::TcpServer), [`TcpClient`](component::TcpClient), [`KernelPool`](component::KernelPool) |
+//! | do other I/O | [`wheel`]: streams, sockets, files, programs; [`filter`]: bytes to records and back |
+//! | find out why a session lives | [`Kernel::why_alive`], [`Kernel::snapshot`] |
+//! | test on virtual time | `testing` (feature) |
+//! | drive a kernel from another executor | [`hosts`] |
 //!
 //! # What keeps a session alive
 //!
 //! Queued events to it or from it, timers, aliases, children, reference counts, postbacks, spawned work, wheels. When
-//! nothing does, the next sweep stops it; [`Kernel::why_alive`] says what does, with file and line.
+//! nothing does, the next sweep stops it; [`Kernel::why_alive`] lists what does, with file and line. More: [`guide::lifetimes`].
 //!
-//! # Errors
+//! # Failures
 //!
-//! A handler that fails, panics, or is sent a value of the wrong type by a bare name raises the signal `DIE` to its
-//! session, its children and its parents. Who handles it goes on; if nobody does, every session is stopped and
-//! [`Kernel::run`] returns the error.
+//! A handler that returns an error, panics, or is sent a value of the wrong type raises the signal `DIE` to its session, its
+//! descendants and its ancestors. If one of them handles it, all go on. If none does, [`OnFailure`] decides: the whole kernel stops and
+//! [`Kernel::run`] returns the error, or only that session stops. More: [`guide::errors`].
 //!
-//! In a program that is built with `panic = "abort"` errors go this way as ever, whether a handler returns them or is sent
-//! the wrong type. A panic is no error there: it ends the process where it happens, in a handler, in a future, or in
-//! the `Drop` of a value that the kernel lets go of. No `DIE` is raised, no `_stop` runs, nothing is dropped.
+//! In a program built with `panic = "abort"` a panic ends the process where it happens: no `DIE` is raised, no `_stop` runs. Returned
+//! errors work as always.
 //!
-//! # What the host must be
+//! # Requirements
 //!
-//! A Tokio runtime with its time and I/O drivers (`enable_all`); [`hosts`] says it in full. The kernel's futures are
-//! `!Send`: await them on a current-thread runtime, in a `LocalSet` or a `LocalRuntime`, or on a thread of their own. Any other executor of local
-//! futures will do as well, a GLib main loop among them, if a runtime that is driven by threads of its own is entered
-//! on the kernel's thread (`examples/hosts`). Timers are exact to some 30 µs on Linux (a
-//! timerfd), to a millisecond elsewhere. File watchers (`Watched`) are there on Unix only.
+//! A Tokio runtime with its time and I/O drivers (`enable_all`). The kernel's futures are `!Send`: await them on a current-thread
+//! runtime, in a `LocalSet` or a `LocalRuntime`, or on a separate thread. Any other executor of local futures works too, if a
+//! Tokio runtime is entered on its thread and driven elsewhere; [`hosts`] says it in full. Timers are exact to about 30 µs on Linux
+//! (a timerfd), to a millisecond elsewhere. File watchers (`Watched`), `Run` and `FollowTail` exist on Unix only.
 //!
 //! # Features
 //!
-//! The default is the core: none is on. Each adds, and alters nothing.
+//! None is on by default. Each adds items and changes nothing else.
 //!
 //! | feature | what it adds |
 //! |---|---|
@@ -96,11 +87,12 @@
 //! | `serde` | [`Snapshot`] and its parts are `Serialize` |
 //! | `codec` | module `codec`: tokio-util's codecs as filters, filters as codecs |
 //! | `httpd` | `filter::Httpd`: requests and responses of the `http` crate |
-//! | `reference` | `filter::Reference`: frames of frozen values, with zlib; each serializer is a feature of its own |
-//! | `storable`, `json`, `msgpack`, `cbor` | the serializers; with the first the module `storable`, Perl's format |
+//! | `reference` | `filter::Reference`: frames of serialized values, with zlib; needs one of the serializers |
+//! | `storable`, `json`, `msgpack`, `cbor` | serializers; `storable` is Perl's format, with the module `storable` |
 //! | `pty` | `wheel::Run` on pseudo terminals (Unix) |
 //! | `notify` | `wheel::FollowTail` is woken by the system's file events, beside its polling |
 //! | `tls` | module `tls`: rustls under a wheel or a component |
+//! | `ring`, `aws-lc-rs` | a crypto provider for `tls`, where the application installs none |
 
 mod arg;
 mod bridge;

@@ -109,11 +109,11 @@ class Picture:
         return self.svg(f"svg{{{variables(LIGHT)}}}{dark}" + rules("svg"))
 
     def inline(self):
-        """For rustdoc: one line, since a blank one would end the HTML."""
+        """For rustdoc: in a `div`, which begins a block of HTML in Markdown, and on one line, since a blank one would end it."""
         dark = f'[data-theme="dark"] .poe-picture,[data-theme="ayu"] .poe-picture{{{variables(DARK)}}}'
         style = f".poe-picture{{{variables(LIGHT)}}}{dark}" + rules(".poe-picture")
         look = ' class="poe-picture" style="display:block;width:100%;max-width:700px;height:auto;margin:1em 0"'
-        return self.svg(style, look)
+        return f"<div>{self.svg(style, look).strip()}</div>\n"
 
 
 def slice_picture():

@@ -86,7 +86,7 @@ use std::rc::Rc;
 #[doc(alias = "_invoke_state")]
 pub trait Invoke: 'static {
     /// Runs the handler of `kernel.event()`, which takes the argument out of its place ([`AnyArg::take`]) and leaves its
-    /// answer by [`KernelRef::answer`]. A panic is caught by the kernel, and raised as `DIE` like a failure.
+    /// reply with [`KernelRef::set_reply`]. A panic is caught by the kernel, and raised as `DIE` like a failure.
     fn invoke(&self, kernel: KernelRef<'_>, arg: &mut AnyArg) -> Invoked;
 
     /// The names that have a handler, in any order: for introspection.

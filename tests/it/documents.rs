@@ -102,7 +102,9 @@ fn links(text: &str) -> Vec<Link> {
 fn code_end(text: &str, start: usize) -> usize {
     let ticks = text[start..].bytes().take_while(|b| *b == b'`').count();
     let after = start + ticks;
-    text[after..].find(&text[start..after]).map_or(after, |n| after + n + ticks)
+    text[after..]
+        .find(&text[start..after])
+        .map_or(after, |n| after + n + ticks)
 }
 
 /// The bracket that closes the one at `start`, not counting those in code, within the paragraph.
@@ -149,7 +151,10 @@ fn chapters() -> Vec<(String, String)> {
         .map(|(name, _)| {
             let text = read(format!("docs/guide/{name}.md"));
             let title = text.lines().next().and_then(|line| line.strip_prefix("# "));
-            (name.to_owned(), title.expect("a chapter opens with its title").to_owned())
+            (
+                name.to_owned(),
+                title.expect("a chapter opens with its title").to_owned(),
+            )
         })
         .collect()
 }
@@ -162,7 +167,9 @@ fn items() -> &'static BTreeMap<String, Vec<(&'static str, String)>> {
         for path in files("src", "rs") {
             let text = fs::read_to_string(&path).unwrap();
             for line in text.lines() {
-                let Some(line) = line.trim_start().strip_prefix("pub ") else { continue };
+                let Some(line) = line.trim_start().strip_prefix("pub ") else {
+                    continue;
+                };
                 let kinds = ["struct ", "enum ", "trait ", "const ", "static ", "fn ", "async fn "];
                 if let Some((kind, rest)) = kinds.iter().find_map(|kind| Some((*kind, line.strip_prefix(kind)?))) {
                     let name: String = rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
@@ -215,7 +222,10 @@ fn on_a_forge(label: &str, in_rustdoc: &str) -> Option<String> {
     Some(match in_rustdoc.strip_prefix("crate::guide::") {
         Some("phrasebook") => "../phrasebook/README.md".to_owned(),
         Some(chapter) => format!("{chapter}.md"),
-        None => format!("../../{}", source_of(in_rustdoc).or_else(|| panic!("no source for {label}"))?),
+        None => format!(
+            "../../{}",
+            source_of(in_rustdoc).or_else(|| panic!("no source for {label}"))?
+        ),
     })
 }
 
@@ -226,7 +236,10 @@ fn ending(name: &str, text: &str, chapters: &[(String, String)], known: &BTreeMa
     let mut way = Vec::new();
     if let Some(at) = chapters.iter().position(|(chapter, _)| chapter == name) {
         let link = |(chapter, title): &(String, String)| format!("[{title}][{chapter}]");
-        way.extend(at.checked_sub(1).map(|before| format!("Previous: {}", link(&chapters[before]))));
+        way.extend(
+            at.checked_sub(1)
+                .map(|before| format!("Previous: {}", link(&chapters[before]))),
+        );
         way.extend(chapters.get(at + 1).map(|next| format!("Next: {}", link(next))));
         way.push("[All chapters][guide]".to_owned());
     }
@@ -250,7 +263,8 @@ fn ending(name: &str, text: &str, chapters: &[(String, String)], known: &BTreeMa
             None if label == "guide" => "README.md".to_owned(),
             None => {
                 let in_rustdoc = known.get(&label);
-                let in_rustdoc = in_rustdoc.unwrap_or_else(|| panic!("docs/guide/{name}.md: src/guide/links.md has no [{label}]"));
+                let in_rustdoc =
+                    in_rustdoc.unwrap_or_else(|| panic!("docs/guide/{name}.md: src/guide/links.md has no [{label}]"));
                 on_a_forge(&label, in_rustdoc).unwrap_or_default()
             }
         };
@@ -273,18 +287,27 @@ fn each_chapter_ends_with_the_way_on_and_with_its_links() {
             fs::write(&path, &whole).unwrap();
         } else {
             let cure = "run `POE_BLESS=1 cargo test --test it documents`";
-            assert!(text == whole, "the end of {} is out of date: {cure}\n{whole}", short(&path));
+            assert!(
+                text == whole,
+                "the end of {} is out of date: {cure}\n{whole}",
+                short(&path)
+            );
         }
         seen.push(name);
     }
-    let unlisted: Vec<&String> = seen.iter().filter(|n| *n != "README" && !chapters.iter().any(|(c, _)| c == *n)).collect();
+    let unlisted: Vec<&String> = seen
+        .iter()
+        .filter(|n| *n != "README" && !chapters.iter().any(|(c, _)| c == *n))
+        .collect();
     assert!(unlisted.is_empty(), "docs/guide/README.md does not list {unlisted:?}");
 }
 
 /// The anchor that forges and rustdoc make of a heading.
 fn anchor(heading: &str) -> String {
     let kept = heading.trim_start_matches('#').trim().to_lowercase();
-    let kept = kept.chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
+    let kept = kept
+        .chars()
+        .filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
     kept.map(|c| if c == ' ' { '-' } else { c }).collect()
 }
 
@@ -302,7 +325,11 @@ fn every_relative_link_of_a_document_leads_to_a_file_and_a_heading() {
             Link::Reference(_) => None,
         }));
         for attribute in ["src=\"", "srcset=\"", "href=\""] {
-            targets.extend(text.split(attribute).skip(1).filter_map(|rest| Some(rest.split_once('"')?.0.to_owned())));
+            targets.extend(
+                text.split(attribute)
+                    .skip(1)
+                    .filter_map(|rest| Some(rest.split_once('"')?.0.to_owned())),
+            );
         }
         for target in targets {
             if target.starts_with("https://") || target.starts_with("mailto:") {
@@ -310,11 +337,17 @@ fn every_relative_link_of_a_document_leads_to_a_file_and_a_heading() {
             }
             looked += 1;
             let (file, heading) = target.split_once('#').map_or((&*target, None), |(f, h)| (f, Some(h)));
-            let file = if file.is_empty() { path.clone() } else { path.parent().unwrap().join(file) };
+            let file = if file.is_empty() {
+                path.clone()
+            } else {
+                path.parent().unwrap().join(file)
+            };
             assert!(file.exists(), "{}: the link to {target} leads nowhere", short(&path));
             if let Some(heading) = heading.filter(|h| !h.starts_with('L')) {
                 let there = fs::read_to_string(&file).unwrap();
-                let found = there.lines().any(|line| line.starts_with('#') && anchor(line) == heading);
+                let found = there
+                    .lines()
+                    .any(|line| line.starts_with('#') && anchor(line) == heading);
                 assert!(found, "{}: {target} names no heading", short(&path));
             }
         }
@@ -355,6 +388,23 @@ fn code_in_documents_hides_no_line_and_names_its_language() {
             }
         }
         assert!(language.is_none(), "{}: a block of code without an end", short(&path));
+    }
+}
+
+#[test]
+fn readmes_excerpt_is_from_the_example_beside_axum() {
+    let (readme, example) = (read("README.md"), read("examples/hosts/axum/src/main.rs"));
+    let excerpts: Vec<&str> = readme
+        .split("```rust,ignore\n")
+        .skip(1)
+        .filter_map(|rest| rest.split("```").next())
+        .collect();
+    assert_eq!(excerpts.len(), 1, "other code of README is compiled");
+    for paragraph in excerpts[0].split("\n\n") {
+        assert!(
+            example.contains(paragraph.trim()),
+            "the example does not have\n{paragraph}"
+        );
     }
 }
 

@@ -18,11 +18,8 @@ mod conformance;
 mod contexts;
 #[cfg(unix)]
 mod descriptors;
-<<<<<<< HEAD
 mod deviations;
-=======
 mod documents;
->>>>>>> 5e97935 (The guide reads well on a forge: whole programs, links that lead to files there and to items in rustdoc, six new chapters, pictures)
 mod driver_sysrw;
 #[cfg(unix)]
 mod examples_processes;

@@ -74,7 +74,7 @@ impl Kernel {
     }
 
     /// Runs like [`run`](Self::run), but stays up while nothing happens: for a kernel inside a service, which waits for
-    /// messages by its [`KernelHandle`](crate::KernelHandle). Ends by [`stop`](Self::stop) or
+    /// messages by its [`KernelHandle`](crate::KernelHandle). Ends at [`stop_all`](Self::stop_all) or
     /// [`shutdown`](Self::shutdown), by a terminal signal to the kernel that nobody handles, or when the last handle is
     /// dropped and no session is left.
     ///
