@@ -188,20 +188,20 @@ impl AnyArg {
     /// Stores a value in the box that a value of the same type was taken from, without an allocation.
     ///
     /// The first value of a series makes the box.
+    ///
+    /// No path takes the value by reference: one that did would put it into memory first, field by field, and copying it from
+    /// there in larger pieces stalls each record.
     #[inline]
     pub(crate) fn refill<A: 'static>(&mut self, value: A) {
-        if let Repr::Boxed(b) = &mut self.0
+        if Repr::<Box<dyn Erased>>::holds::<A>() {
+            self.0 = Repr::pack(value, |v| Box::new(Whole(v)) as Box<dyn Erased>);
+        } else if let Repr::Boxed(b) = &mut self.0
             && let Some(Refillable(slot)) = (&mut **b as &mut dyn Any).downcast_mut()
         {
             *slot = Some(value);
         } else {
-            self.fill(value);
+            self.0 = Repr::Boxed(Box::new(Refillable(Some(value))));
         }
-    }
-
-    #[inline(never)]
-    fn fill<A: 'static>(&mut self, value: A) {
-        self.0 = Repr::pack(value, |v| Box::new(Refillable(Some(v))) as Box<dyn Erased>);
     }
 
     pub(crate) const UNIT: AnyArg = AnyArg(Repr::Unit(()));

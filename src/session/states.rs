@@ -46,6 +46,10 @@ pub(super) struct Table<F: ?Sized> {
     handlers: Vec<Rc<F>>,
 }
 
+/// Up to so many handlers are searched one after the other: a series of events of one name is predicted then, which the steps of a
+/// binary search are not.
+const LINEAR: usize = 32;
+
 impl<F: ?Sized> Table<F> {
     pub(super) fn new() -> Self {
         Table {
@@ -57,7 +61,7 @@ impl<F: ?Sized> Table<F> {
 
     #[inline]
     pub(super) fn find(&self, name: NameIdx) -> Option<&Rc<F>> {
-        let at = if self.keys.len() <= 12 {
+        let at = if self.keys.len() <= LINEAR {
             self.keys.iter().position(|k| *k == name)?
         } else {
             self.keys.binary_search(&name).ok()?

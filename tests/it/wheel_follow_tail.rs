@@ -884,3 +884,41 @@ mod random_lives {
         }
     }
 }
+
+/// More than a block is read on a thread, one block ahead; nothing of it is lost, doubled or out of order, neither when more is
+/// appended meanwhile nor when the file is cut short.
+#[tokio::test]
+async fn a_file_of_many_blocks_comes_whole_and_in_order_also_when_it_grows_and_begins_anew() {
+    let numbers = |range: std::ops::Range<u32>| range.map(|n| format!("{n:>20}\n")).collect::<String>();
+    let folder = Folder::new();
+    let path = folder.path("log");
+    append(&path, &numbers(0..40_000));
+    let (next, resets) = (Rc::new(std::cell::Cell::new(0)), Rc::new(std::cell::Cell::new(0)));
+    let (log, same_log, n, r, begins) = (path.clone(), path.clone(), next.clone(), resets.clone(), next.clone());
+    let (resets_so_far, looks) = (resets.clone(), std::cell::Cell::new(0));
+    let session = Session::builder(None)
+        .on(START, move |cx, ()| -> poe::HandlerResult {
+            let wheel = lines(&path).seek(0).poll_interval(Duration::from_millis(5));
+            *cx.heap = Some(wheel.error(ERROR).reset(RESET).idle(IDLE).start(cx)?);
+            Ok(())
+        })
+        .on(LINE, move |_, input| {
+            assert_eq!(input.record.trim_start().parse(), Ok(n.get()));
+            n.set(n.get() + 1);
+            if resets_so_far.get() == 0 && n.get() == 20_000 {
+                append(&log, &numbers(40_000..60_000));
+            }
+        })
+        .on(RESET, move |_, _| {
+            r.set(r.get() + 1);
+            begins.set(0);
+        })
+        .on(IDLE, move |cx, _| match looks.replace(looks.get() + 1) {
+            0 => std::fs::write(&same_log, numbers(0..30_000)).unwrap(),
+            _ => *cx.heap = None,
+        });
+    let kernel = Kernel::new();
+    session.create(&kernel).unwrap();
+    run(&kernel).await;
+    assert_eq!((next.get(), resets.get()), (30_000, 1));
+}

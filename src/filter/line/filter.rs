@@ -46,6 +46,10 @@ impl<T: LineRecord> Filter for Line<T> {
                             self.limits.max_length,
                             self.buffer.copy_front(self.limits.max_length),
                         ))
+                    } else if T::IS_TEXT
+                        && let Some(text) = self.buffer.front_text(line)
+                    {
+                        Ok(Some(T::from_text(text)))
                     } else {
                         T::from_line(&self.buffer.as_slice()[..line], self.lossy).map(Some)
                     };

@@ -14,11 +14,21 @@ mod sealed {
     use super::{Bytes, FilterError};
 
     pub trait Sealed: Sized + 'static {
+        /// A line that is known to be text need not be looked at again.
+        const IS_TEXT: bool;
+        fn from_text(text: &str) -> Self;
         fn from_line(bytes: &[u8], lossy: bool) -> Result<Self, FilterError>;
         fn bytes(&self) -> &[u8];
     }
 
     impl Sealed for String {
+        const IS_TEXT: bool = true;
+
+        #[inline(always)]
+        fn from_text(text: &str) -> Self {
+            text.to_owned()
+        }
+
         // A `Result` that goes through memory is read back in other pieces than it was written in, which stalls.
         #[inline(always)]
         fn from_line(bytes: &[u8], lossy: bool) -> Result<Self, FilterError> {
@@ -35,6 +45,12 @@ mod sealed {
     }
 
     impl Sealed for Bytes {
+        const IS_TEXT: bool = false;
+
+        fn from_text(text: &str) -> Self {
+            Bytes::copy_from_slice(text.as_bytes())
+        }
+
         // A copy, because a slice of the read buffer would keep all of it in memory as long as one line lives.
         #[inline(always)]
         fn from_line(bytes: &[u8], _: bool) -> Result<Self, FilterError> {

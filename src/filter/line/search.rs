@@ -48,6 +48,25 @@ impl Search {
     }
 }
 
+/// Where the first CR or LF is. Looks at eight bytes before it calls `memchr2`, which costs more than a short line.
+#[inline]
+fn find_newline(bytes: &[u8]) -> Option<usize> {
+    const ONES: u64 = u64::MAX / 255;
+    /// Has the high bit of each byte that is 0. Bytes above the first one that is 0 may have it, too.
+    fn zeros(word: u64) -> u64 {
+        word.wrapping_sub(ONES) & !word & (ONES << 7)
+    }
+    let Some((word, rest)) = bytes.split_first_chunk() else {
+        return memchr::memchr2(CR, LF, bytes);
+    };
+    let word = u64::from_le_bytes(*word);
+    let newlines = zeros(word ^ (ONES * u64::from(CR))) | zeros(word ^ (ONES * u64::from(LF)));
+    if newlines != 0 {
+        return Some(newlines.trailing_zeros() as usize / 8);
+    }
+    memchr::memchr2(CR, LF, rest).map(|at| at + size_of::<u64>())
+}
+
 impl<T: LineRecord> Line<T> {
     /// Searches for the end of the line at the front of the buffer.
     pub(super) fn find(&mut self) -> Found {
@@ -56,7 +75,7 @@ impl<T: LineRecord> Line<T> {
         let from = self.scanned;
         let (line, terminator_len) = match &self.terminator {
             Terminator::Newline | Terminator::Autodetect => {
-                let Some(at) = memchr::memchr2(CR, LF, &bytes[from..]) else {
+                let Some(at) = find_newline(&bytes[from..]) else {
                     self.scanned = len;
                     return Found::More { content: len };
                 };
@@ -190,6 +209,20 @@ impl<T: LineRecord> Line<T> {
         if let Some(search) = &mut self.search {
             search.dropped += count;
             search.walk.discard();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{CR, LF, find_newline};
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn the_first_newline_is_found_wherever_it_is(bytes in proptest::collection::vec(
+            prop_oneof![40 => Just(b'x'), 1 => Just(CR), 1 => Just(LF), 1 => 9..15_u8, 1 => Just(0x8a), 2 => any::<u8>()], 0..200)) {
+            prop_assert_eq!(find_newline(&bytes), bytes.iter().position(|byte| matches!(*byte, CR | LF)));
         }
     }
 }

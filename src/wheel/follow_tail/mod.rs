@@ -9,6 +9,7 @@
 //!
 //! All go to the session that made the wheel, ahead of what is queued.
 
+mod ahead;
 mod builder;
 mod opened;
 mod source;

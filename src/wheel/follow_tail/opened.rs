@@ -3,18 +3,22 @@
 //! The size that the system tells is not trusted: of a file under `/proc` it is 0, whatever the file holds, and of one under `/sys` it is
 //! more than that. So it is only a hint where a read can tell the truth.
 
+use super::ahead::Ahead;
 use super::source::{Seen, Start};
 use super::state::State;
+use crate::driver::BLOCK_SIZE;
 use crate::kernel::Core;
 use std::fs::{File, Metadata};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::{FileExt, FileTypeExt};
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 
 /// Bytes that are read, to find where the last record begins, before the end of a file whose content is skipped.
 const BACK: u64 = 4096;
 
 pub(super) struct Opened {
-    file: File,
+    file: Arc<File>,
     pub(super) offset: u64,
     pub(super) seen: Seen,
     /// It was seen to have been replaced, and is being read to its end.
@@ -25,6 +29,12 @@ pub(super) struct Opened {
     finding: Option<Start>,
     /// It has no places: reading goes on where it stopped.
     sequential: bool,
+    /// The next read may have to wait: a thread does it.
+    waits: bool,
+    ahead: Ahead,
+    /// The system can read what is in memory, and refuse the rest.
+    #[cfg(target_os = "linux")]
+    knows: bool,
 }
 
 /// What one read came to.
@@ -49,13 +59,17 @@ impl Opened {
         };
         let is_told = size > 0 || matches!(start, Start::At(0));
         let mut opened = Opened {
-            file,
+            file: Arc::new(file),
             offset: 0,
             seen,
             leaving: false,
             skipped_to: 0,
             finding: (!is_told).then_some(start),
             sequential: false,
+            waits: false,
+            ahead: Ahead::default(),
+            #[cfg(target_os = "linux")]
+            knows: true,
         };
         if is_told {
             match start {
@@ -72,18 +86,44 @@ impl Opened {
     /// now on is not touched.
     pub(super) fn read_skipped(&mut self, state: &State, core: &Core) -> io::Result<bool> {
         let left = usize::try_from(self.skipped_to.saturating_sub(self.offset)).unwrap_or(usize::MAX);
-        Ok(left > 0 && self.read_some(core, left, |bytes| feed(state, bytes))? > 0)
+        Ok(left > 0 && self.read_some(core, left, false, |bytes| feed(state, bytes))? > 0)
     }
 
-    /// Reads a block.
-    pub(super) fn read(&mut self, state: &State, core: &Core) -> io::Result<Got> {
-        let Some(start) = self.finding else {
-            let read = self.read_some(core, usize::MAX, |bytes| feed(state, bytes))?;
-            return Ok(if read == 0 { Got::End } else { Got::Bytes });
-        };
+    /// Reads a block. Pending while a thread reads it.
+    pub(super) fn poll_read(&mut self, state: &State, core: &Core, cx: &mut Context<'_>) -> Poll<io::Result<Got>> {
+        if let Some(start) = self.finding {
+            return Poll::Ready(self.find(start, state, core));
+        }
+        // Under virtual time nothing else goes on meanwhile.
+        let mut in_memory = !core.is_virtual();
+        loop {
+            if self.waits {
+                let feed = |bytes: &[u8]| feed(state, bytes);
+                let read = ready!(self.ahead.poll_read(core, &self.file, self.offset, cx, feed))?;
+                self.waits = read == BLOCK_SIZE;
+                if read > 0 {
+                    self.offset += read as u64;
+                    return Poll::Ready(Ok(Got::Bytes));
+                }
+                // The end, where there is nothing to wait for.
+                in_memory = false;
+            }
+            match self.read_some(core, usize::MAX, in_memory, |bytes| feed(state, bytes)) {
+                Err(error) if in_memory && error.kind() == io::ErrorKind::WouldBlock => self.waits = true,
+                read => {
+                    let read = read?;
+                    self.waits = in_memory && read == BLOCK_SIZE && !self.sequential;
+                    return Poll::Ready(Ok(if read == 0 { Got::End } else { Got::Bytes }));
+                }
+            }
+        }
+    }
+
+    /// Looks for the end by reading.
+    fn find(&mut self, start: Start, state: &State, core: &Core) -> io::Result<Got> {
         let is_first = self.offset == 0;
         let skips = matches!(start, Start::Skip);
-        let read = self.read_some(core, usize::MAX, |bytes| {
+        let read = self.read_some(core, usize::MAX, false, |bytes| {
             if skips {
                 feed(state, bytes);
             }
@@ -104,14 +144,19 @@ impl Opened {
         Ok(if skips { Got::End } else { Got::Nothing })
     }
 
-    fn read_some(&mut self, core: &Core, most: usize, f: impl FnOnce(&[u8])) -> io::Result<usize> {
+    /// Reads up to `most` bytes. With `in_memory` it fails with `WouldBlock` where it would have to wait, if the system can tell.
+    fn read_some(&mut self, core: &Core, most: usize, in_memory: bool, f: impl FnOnce(&[u8])) -> io::Result<usize> {
         let read = core.with_read_buffer(|buffer| {
             let most = most.min(buffer.len());
             let buffer = &mut buffer[..most];
             let read = loop {
                 let read = match self.sequential {
+                    true => (&*self.file).read(buffer),
+                    false if in_memory => match self.read_in_memory(buffer) {
+                        Some(read) => break read?,
+                        None => self.file.read_at(buffer, self.offset),
+                    },
                     false => self.file.read_at(buffer, self.offset),
-                    true => self.file.read(buffer),
                 };
                 match read {
                     Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -126,6 +171,26 @@ impl Opened {
         })?;
         self.offset += read as u64;
         Ok(read)
+    }
+
+    /// Reads what is in memory; `WouldBlock` if nothing of it is. `None` if the system cannot do that with this file.
+    #[cfg(target_os = "linux")]
+    fn read_in_memory(&mut self, buffer: &mut [u8]) -> Option<io::Result<usize>> {
+        use rustix::io::{Errno, ReadWriteFlags, preadv2};
+        while self.knows {
+            let mut buffers = [io::IoSliceMut::new(buffer)];
+            match preadv2(&*self.file, &mut buffers, self.offset, ReadWriteFlags::NOWAIT) {
+                Err(Errno::INTR) => {}
+                Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL | Errno::SPIPE | Errno::PERM) => self.knows = false,
+                read => return Some(read.map_err(io::Error::from)),
+            }
+        }
+        None
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn read_in_memory(&mut self, _: &mut [u8]) -> Option<io::Result<usize>> {
+        None
     }
 
     /// How the file is now, by its handle.
@@ -153,6 +218,7 @@ impl Opened {
         self.offset = 0;
         self.leaving = false;
         (self.finding, self.skipped_to) = (None, 0);
+        (self.waits, self.ahead) = (false, Ahead::default());
     }
 }
 

@@ -1,8 +1,8 @@
 //! The task of a FollowTail: looks at the file, reads it, and sees when it is another one.
 //!
-//! One turn in the I/O phase reads one block, so that the queue's events go in between; at the end of the file a look at its
+//! One turn in the I/O phase takes one block, so that the queue's events go in between; at the end of the file a look at its
 //! name says whether it is still the same, and the timer is set. A turn that is too long for the kernel's pace pauses between
-//! two records.
+//! two records. A block that is not in memory, or is one of many, is read on a thread.
 
 use super::super::error::IoError;
 use super::super::pump::{Record, log_unreported};
@@ -197,7 +197,7 @@ impl TailTask {
         if self.wait(core, cx).is_pending() {
             return Some(Poll::Pending);
         }
-        self.step(state, core).map(Poll::Ready)
+        self.step(state, core, cx)
     }
 
     /// Ready when it is time for a look.
@@ -215,30 +215,34 @@ impl TailTask {
         Poll::Ready(())
     }
 
-    /// A look at a plain file.
-    fn step(&mut self, state: &State, core: &Core) -> Option<Step> {
+    /// A look at a plain file. Pending while a thread reads it.
+    fn step(&mut self, state: &State, core: &Core, cx: &mut Context<'_>) -> Option<Poll<Step>> {
         let read = match &mut self.file {
-            Some(opened) => opened.read(state, core),
-            None => return self.appear(state, core),
+            Some(opened) => opened.poll_read(state, core, cx),
+            None => return self.appear(state, core).map(Poll::Ready),
+        };
+        let Poll::Ready(read) = read else {
+            return Some(Poll::Pending);
         };
         state.offset.set(self.file.as_ref().map(|opened| opened.offset));
-        match read {
+        let step = match read {
             Err(error) => {
                 report(state, core, IoError::io("read", state.base.id(), error))?;
-                Some(Step::Over)
+                Step::Over
             }
-            Ok(Got::End) => self.at_end(state, core),
+            Ok(Got::End) => self.at_end(state, core)?,
             Ok(Got::Bytes) => {
                 core.count_step();
                 self.records(state, core, Cut::Block)?;
-                Some(Step::Again)
+                Step::Again
             }
             Ok(Got::Skipped) => {
                 self.drop_records();
-                Some(Step::Again)
+                Step::Again
             }
-            Ok(Got::Nothing) => Some(Step::Again),
-        }
+            Ok(Got::Nothing) => Step::Again,
+        };
+        Some(Poll::Ready(step))
     }
 
     /// There is no file: is there one now?

@@ -10,7 +10,7 @@ use crate::driver::BLOCK_SIZE;
 const RECORDS: usize = 1024;
 
 /// Bytes that a read takes at least, however small the records are.
-const LEAST: usize = 4096;
+const LEAST: usize = 16_384;
 
 pub(crate) struct Appetite {
     block: usize,

@@ -1,11 +1,19 @@
 //! The same on this crate. Where the API has changed since the older commit, `before` says how it was.
 
 use crate::Count;
+#[cfg(before)]
+use poe::Handled as HandlerResult;
+#[cfg(not(before))]
+use poe::HandlerResult;
 use poe::component::TcpServer;
 use poe::event::START;
-use poe::filter::{Line, Raw};
+use poe::filter::Line;
+#[cfg(not(before))]
+use poe::filter::Raw;
+#[cfg(before)]
+use poe::filter::Stream as Raw;
 use poe::wheel::{Conduit, FollowTail, Input, Run};
-use poe::{Event, HandlerResult, Kernel, Session};
+use poe::{Event, Kernel, Session};
 use std::net::SocketAddr;
 use std::path::Path;
 
