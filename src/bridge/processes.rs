@@ -13,7 +13,7 @@ use std::process::ExitStatus;
 
 /// The state of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Standing {
+pub(crate) enum ProcessState {
     /// A child of this process that runs, or is stopped.
     Running,
     /// A child of this process that has ended and is not reaped yet.
@@ -30,10 +30,10 @@ fn pid_of(pid: u32) -> Option<Pid> {
 ///
 /// # Errors
 /// The system's, except that it is not a child of this process.
-pub(crate) fn standing(pid: u32) -> io::Result<Standing> {
+pub(crate) fn process_state(pid: u32) -> io::Result<ProcessState> {
     match pid_of(pid) {
         Some(pid) => imp::peek(Some(pid)),
-        None => Ok(Standing::NotOurs),
+        None => Ok(ProcessState::NotOurs),
     }
 }
 
@@ -41,7 +41,7 @@ pub(crate) fn standing(pid: u32) -> io::Result<Standing> {
 ///
 /// Returns false if a child has ended and is not reaped, because its end was reported already.
 pub(crate) fn any_runs() -> bool {
-    matches!(imp::peek(None), Ok(Standing::Running))
+    matches!(imp::peek(None), Ok(ProcessState::Running))
 }
 
 /// Whether a process with this number exists, a child or not.
@@ -198,7 +198,7 @@ pub(crate) fn end_of(_: u32) -> io::Result<Readiness> {
 
 #[cfg(not(any(target_os = "openbsd", target_os = "redox", target_os = "netbsd")))]
 mod imp {
-    use super::Standing;
+    use super::ProcessState;
     use rustix::io::Errno;
     use rustix::process::{Pid, WaitId, WaitIdOptions, WaitIdStatus, waitid};
     use std::io;
@@ -206,13 +206,13 @@ mod imp {
     use std::process::ExitStatus;
 
     /// Looks at one child, or at any.
-    pub(super) fn peek(pid: Option<Pid>) -> io::Result<Standing> {
+    pub(super) fn peek(pid: Option<Pid>) -> io::Result<ProcessState> {
         let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
         loop {
             match waitid(pid.map_or(WaitId::All, WaitId::Pid), options) {
-                Ok(Some(found)) => return Ok(Standing::Exited(status(&found))),
-                Ok(None) => return Ok(Standing::Running),
-                Err(Errno::CHILD) => return Ok(Standing::NotOurs),
+                Ok(Some(found)) => return Ok(ProcessState::Exited(status(&found))),
+                Ok(None) => return Ok(ProcessState::Running),
+                Err(Errno::CHILD) => return Ok(ProcessState::NotOurs),
                 Err(Errno::INTR) => {}
                 Err(error) => return Err(error.into()),
             }
@@ -232,11 +232,11 @@ mod imp {
 /// These systems cannot look at a child without reaping it.
 #[cfg(any(target_os = "openbsd", target_os = "redox", target_os = "netbsd"))]
 mod imp {
-    use super::Standing;
+    use super::ProcessState;
     use rustix::process::Pid;
     use std::io;
 
-    pub(super) fn peek(_: Option<Pid>) -> io::Result<Standing> {
+    pub(super) fn peek(_: Option<Pid>) -> io::Result<ProcessState> {
         Err(io::ErrorKind::Unsupported.into())
     }
 }

@@ -16,14 +16,14 @@ impl Core {
     #[inline(always)]
     pub(crate) fn told<T, E: Display>(&self, method: &'static str, result: Result<T, E>) -> Result<T, E> {
         if let Err(error) = &result {
-            self.tell_of_error(method, error, Location::caller());
+            self.trace_error(method, error, Location::caller());
         }
         result
     }
 
     #[cold]
     #[inline(never)]
-    pub(super) fn tell_of_error(&self, method: &'static str, error: &dyn Display, place: &'static Location<'static>) {
+    pub(super) fn trace_error(&self, method: &'static str, error: &dyn Display, place: &'static Location<'static>) {
         if tracing::enabled!(target: "poe::retvals", Level::TRACE) {
             let session = self.active.session();
             let event = self.active_event();

@@ -289,7 +289,7 @@ impl Core {
                 let wanted = target.wanted();
                 self.tell_unreachable(key, &wanted, place);
                 let error = CallError::new(key.as_str(), CallErrorKind::NoSuchSession(wanted), Some(arg));
-                self.tell_of_error("call", &error, place);
+                self.trace_error("call", &error, place);
                 return Err(error);
             }
         };

@@ -483,7 +483,7 @@ impl KernelRef<'_> {
     #[track_caller]
     pub fn alarm_remove(self, id: TimerId) -> Result<Timer, Error> {
         let place = Location::caller();
-        self.take_alarm(id, |error| self.core.tell_of_error("alarm_remove", error, place))
+        self.take_alarm(id, |error| self.core.trace_error("alarm_remove", error, place))
     }
 
     /// The same where it is no mistake if the timer has fired.

@@ -1,4 +1,4 @@
-//! Where to listen or whom to connect to: a number, or a name that is looked up when it is needed.
+//! The address to listen on or to connect to: a number, or a name that is looked up when it is needed.
 
 use super::socket::SocketName;
 use crate::bridge::threads::{Lost, Threads};
@@ -9,17 +9,17 @@ use std::path::{Path, PathBuf};
 
 /// A host and a port, or the path of a UNIX socket.
 ///
-/// It is made from a [`SocketAddr`], from text, from a pair of host and port, and from a `Path`. Text is one of these;
-/// whatever else it says is told as an error when the address is used:
+/// It is made from a [`SocketAddr`], from text, from a pair of host and port, and from a `Path`. The forms of text are in the
+/// table; any other text is an error when the address is used:
 ///
-/// | text | means |
+/// | text | meaning |
 /// |---|---|
 /// | `127.0.0.1:7`, `[::1]:7` | a number |
 /// | `[fe80::1%2]:7`, `[fe80::1%eth0]:7` | an IPv6 address on one interface, by its index or its name |
 /// | `localhost:7` | a name, looked up when it is used, without blocking the kernel |
 /// | `unix:/run/service` | a UNIX socket |
 ///
-/// An address prints as the text that it can be made from again. There are two exceptions, which have no text: the flow
+/// An address prints as the text that it can be made from. Two things have no text: the flow
 /// label of an IPv6 address, and a path that is not UTF-8.
 ///
 /// ```
@@ -41,7 +41,7 @@ pub struct Address(Kind);
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Kind {
     Number(SocketAddr),
-    /// An IPv6 address on the interface of that name.
+    /// An IPv6 address on the interface with this name.
     Zone {
         ip: Ipv6Addr,
         zone: String,
@@ -51,12 +51,12 @@ enum Kind {
         host: String,
         port: u16,
     },
-    /// Neither of these: using it fails.
+    /// Any other text: using it fails.
     Text(String),
     Unix(PathBuf),
 }
 
-/// One of the places that an address means.
+/// One address that an [`Address`] stands for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Spot {
     Ip(SocketAddr),
@@ -72,13 +72,13 @@ impl From<Spot> for Address {
     }
 }
 
-/// What is wrong with a name, of the kind that POE has.
+/// Makes the error of a name, with the kind that POE has.
 fn unknown(why: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> io::Error {
     io::Error::new(io::ErrorKind::AddrNotAvailable, why)
 }
 
 impl Address {
-    /// The address, if no name has to be looked up.
+    /// Returns the address, if no name has to be looked up.
     #[must_use]
     pub fn as_socket_addr(&self) -> Option<SocketAddr> {
         match &self.0 {
@@ -87,7 +87,7 @@ impl Address {
         }
     }
 
-    /// The path, if it is a UNIX socket's.
+    /// Returns the path of a UNIX socket.
     #[must_use]
     pub fn as_path(&self) -> Option<&Path> {
         match &self.0 {
@@ -96,10 +96,10 @@ impl Address {
         }
     }
 
-    /// The place, if no name of a host has to be looked up; that would block. Nothing for such a name.
+    /// Returns the address if no host name has to be looked up, which would block; `None` for such a name.
     ///
     /// # Errors
-    /// There is no such interface, or the text is no address.
+    /// There is no such interface, or the text is not an address.
     pub(crate) fn spot(&self) -> Option<io::Result<Spot>> {
         match &self.0 {
             Kind::Number(addr) => Some(Ok(Spot::Ip(*addr))),
@@ -112,17 +112,17 @@ impl Address {
         }
     }
 
-    /// All places that it means, in the resolver's order; at least one.
+    /// Looks up all addresses of a name, in the resolver's order; at least one.
     ///
     /// # Errors
-    /// Whatever is wrong with a name, the error is of the kind `AddrNotAvailable`, as POE has it, with the resolver's own
-    /// words.
+    /// Every error of a name has the kind `AddrNotAvailable`, as in POE, with the resolver's own
+    /// text.
     pub(crate) async fn resolve(&self, threads: &Threads) -> io::Result<Vec<Spot>> {
         if let Some(spot) = self.spot() {
             return spot.map(|spot| vec![spot]);
         }
         let Kind::Name { host, port } = &self.0 else {
-            return Err(unknown("it is no address"));
+            return Err(unknown("it is not an address"));
         };
         let (host, port) = (host.clone(), *port);
         let look_up = move || (&*host, port).to_socket_addrs().map(Vec::from_iter);
@@ -131,7 +131,7 @@ impl Address {
             Err(Lost::NotRun(error)) => return Err(error),
             Err(Lost::Panicked(_)) => return Err(unknown("the resolver has panicked")),
         };
-        // A resolver tells of an address once for each kind of socket, or for each line of its file.
+        // A resolver returns an address once for each kind of socket, or for each line of its file.
         let mut spots: Vec<Spot> = Vec::with_capacity(found.len());
         for spot in found.into_iter().map(Spot::Ip) {
             if !spots.contains(&spot) {
@@ -145,10 +145,10 @@ impl Address {
     }
 }
 
-/// The index of the interface of that name.
+/// Returns the index of the interface with this name.
 fn scope(zone: &str) -> io::Result<u32> {
-    // The resolver knows the names of interfaces, and looks up nothing else for an address that is a number. Only of
-    // link-local addresses it takes a zone, which is why it is not asked for the address itself.
+    // The resolver knows the names of interfaces, and looks up nothing else for an address that is a number. It accepts a zone
+    // only for link-local addresses, which is why it is not asked for the address itself.
     let link_local = (&*format!("fe80::1%{zone}"), 0_u16).to_socket_addrs();
     let mut found = link_local.map_err(|_| unknown(format!("there is no network interface `{zone}`")))?;
     let scope = found.find_map(|addr| match addr {
@@ -158,7 +158,7 @@ fn scope(zone: &str) -> io::Result<u32> {
     scope.ok_or_else(|| unknown(format!("there is no network interface `{zone}`")))
 }
 
-/// What is wrong with a text that is no address.
+/// Says why a text is not an address.
 fn text_error(text: &str) -> &'static str {
     match split(text) {
         None => "a port is missing, as in `localhost:80` or `[::1]:80`",
@@ -169,7 +169,7 @@ fn text_error(text: &str) -> &'static str {
     }
 }
 
-/// The host and the port of a text.
+/// Splits a text into host and port.
 fn split(text: &str) -> Option<(&str, &str)> {
     match text.strip_prefix('[').and_then(|rest| rest.rsplit_once("]:")) {
         Some(parts) => Some(parts),
@@ -177,7 +177,7 @@ fn split(text: &str) -> Option<(&str, &str)> {
     }
 }
 
-/// A port by its number; `+80` is none.
+/// Parses a port number; `+80` is not one.
 fn port(text: &str) -> Option<u16> {
     let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
     digits.then(|| text.parse().ok()).flatten()
@@ -198,7 +198,7 @@ impl From<String> for Address {
             return Address(Kind::Number(addr));
         }
         match split(&text) {
-            // An IPv6 address without brackets: which colon would be the port's is a guess.
+            // An IPv6 address without brackets: which colon belongs to the port is a guess.
             Some((host, port_text)) if text.starts_with('[') || !host.contains(':') => match port(port_text) {
                 Some(port) => Address::from((host, port)),
                 None => Address(Kind::Text(text)),
@@ -264,7 +264,7 @@ impl From<&Path> for Address {
     }
 }
 
-/// Of a UNIX socket without a path nothing can be said but that: connecting to it fails.
+/// A UNIX socket without a path has no address: connecting to it fails.
 impl From<SocketName> for Address {
     fn from(name: SocketName) -> Self {
         match name {
@@ -285,7 +285,7 @@ impl fmt::Display for Address {
         match &self.0 {
             Kind::Number(addr) => addr.fmt(f),
             Kind::Zone { ip, zone, port } => write!(f, "[{ip}%{zone}]:{port}"),
-            // What looks like something else without brackets.
+            // Without brackets it would look like another form.
             Kind::Name { host, port } if host.contains(':') || host.starts_with('[') || host == "unix" => {
                 write!(f, "[{host}]:{port}")
             }

@@ -1,7 +1,7 @@
-//! POE::Wheel: what every wheel is, whatever it does: an ID, the session that its events go to, and its tasks.
+//! POE::Wheel: the parts that every wheel has: an ID, the session that receives its events, and its tasks.
 //!
-//! A wheel's value and its tasks share a `Base`, inside whatever else they share. The value offers `id`, `session_id` and
-//! `adopt` by [`wheel_methods`], and calls [`Base::end`] when it is dropped.
+//! A wheel's value and its tasks share a `Base`, inside their other shared state. The value gets `id`, `session_id` and
+//! `adopt` from [`wheel_methods`], and calls [`Base::end`] when it is dropped.
 
 use crate::arg::AnyArg;
 use crate::error::{Error, ErrorKind};
@@ -20,13 +20,13 @@ pub(crate) struct Base {
     id: WheelId,
     owner: Cell<SessionId>,
     place: Cell<&'static Location<'static>>,
-    /// The value is there and wants events.
+    /// The value exists and wants events.
     alive: Cell<bool>,
     core: Weak<Core>,
 }
 
 impl Base {
-    /// A wheel for the session that is running.
+    /// Makes the base of a wheel for the session that is running.
     pub(crate) fn new(kernel: &KernelRef<'_>, place: &'static Location<'static>) -> Self {
         Base {
             id: kernel.core.new_wheel_id(),
@@ -41,33 +41,34 @@ impl Base {
         self.id
     }
 
-    /// The session that the events go to.
+    /// Returns the session that receives the events.
     pub(crate) fn owner(&self) -> SessionId {
         self.owner.get()
     }
 
-    /// Where the wheel was started, or adopted.
+    /// Returns where the wheel was started, or adopted.
     pub(crate) fn place(&self) -> &'static Location<'static> {
         self.place.get()
     }
 
-    /// The kernel, unless it is gone.
+    /// Returns the kernel, unless it is gone.
     pub(crate) fn core(&self) -> Option<Rc<Core>> {
         self.core.upgrade()
     }
 
-    /// Whether the value is there and wants events.
+    /// Whether the value exists and wants events.
     pub(crate) fn is_alive(&self) -> bool {
         self.alive.get()
     }
 
-    /// No event any more.
+    /// Stops all events.
     pub(crate) fn silence(&self) {
         self.alive.set(false);
     }
 
-    /// Starts a task that holds the wheel's session; `what` names it in reports: `ReadWrite 3`. Nothing if the session is
-    /// gone, stopped by its own handler: a wheel whose `start` cannot fail does nothing then.
+    /// Starts a task that holds the wheel's session; `what` names it in reports: `ReadWrite 3`.
+    ///
+    /// Returns `None` if the session was stopped by its own handler: a wheel whose `start` cannot fail does nothing then.
     pub(crate) fn start(&self, what: &str, listener: bool, body: Box<dyn Task>) -> Option<TaskId> {
         let purpose = Purpose {
             owner: self.owner(),
@@ -79,14 +80,14 @@ impl Base {
         self.core()?.start_task(purpose, body)
     }
 
-    /// Lets a task have a turn in the next I/O phase.
+    /// Gives a task a turn in the next I/O phase.
     pub(crate) fn wake(&self, task: Option<TaskId>) {
         if let (Some(core), Some(task)) = (self.core(), task) {
             core.tasks.wake(task);
         }
     }
 
-    /// Has a task polled for what it has to write, as soon as the current handler returns.
+    /// Has a task polled for its output as soon as the current handler returns.
     pub(crate) fn schedule(&self, task: Option<TaskId>) {
         if let (Some(core), Some(task)) = (self.core(), task) {
             core.tasks.schedule(task);
@@ -94,7 +95,7 @@ impl Base {
         }
     }
 
-    /// The end of the value, which takes its tasks with it.
+    /// Ends the value, and its tasks with it.
     pub(crate) fn end(&self, tasks: impl IntoIterator<Item = TaskId>) {
         self.silence();
         if let Some(core) = self.core() {
@@ -104,8 +105,9 @@ impl Base {
         }
     }
 
-    /// Moves the wheel to the session that is running: its events go there from now on, and its tasks hold that one.
-    /// Events that were posted already still go to the old one. Tasks that are over are passed by.
+    /// Moves the wheel to the session that is running: it receives the events from now on, and the tasks hold it.
+    ///
+    /// Events that were posted already still go to the old session. Finished tasks are skipped.
     pub(crate) fn adopt(
         &self,
         kernel: &KernelRef<'_>,
@@ -129,7 +131,7 @@ impl Base {
         self.deliver_in_place(core, event, &mut arg)
     }
 
-    /// The same for a record, whose place can be filled anew then.
+    /// Dispatches a record; its place can be filled again afterwards.
     #[inline]
     pub(crate) fn deliver_from(&self, core: &Core, record: &mut Record) -> Option<()> {
         self.deliver_in_place(core, record.event, &mut record.arg)
@@ -147,23 +149,23 @@ impl Base {
     }
 }
 
-/// Has one of a wheel's events come by the name of that key from now on, or not at all.
+/// Renames one of a wheel's events, or switches it off.
 pub(crate) fn set_event<N, A, K: Posts<A>>(
     names: &RefCell<N>,
     which: fn(&mut N) -> &mut Option<HeldName>,
     event: Option<K>,
 ) {
     let event = event.map(|event| HeldName::new(event.key()));
-    // What is dropped may look at the names.
+    // A drop may look at the names.
     let old = std::mem::replace(which(&mut names.borrow_mut()), event);
     drop(old);
 }
 
-/// The methods that every wheel has: `wheel_methods!(Type, |wheel| base, tasks);`, or `Type<T>` if it has a parameter.
+/// Defines the methods that every wheel has: `wheel_methods!(Type, |wheel| base, tasks);`, or `Type<T>` with a parameter.
 macro_rules! wheel_methods {
     ($wheel:ident $(<$param:ident>)?, |$this:ident| $base:expr, $tasks:expr) => {
         impl $(<$param>)? $wheel $(<$param>)? {
-            /// The wheel's ID, which its events carry.
+            /// Returns the wheel's ID, which its events carry.
             #[doc(alias = "ID")]
             #[must_use]
             pub fn id(&self) -> $crate::id::WheelId {
@@ -171,22 +173,23 @@ macro_rules! wheel_methods {
                 $base.id()
             }
 
-            /// The session that its events go to: the one that started it, or adopted it last.
+            /// Returns the session that receives its events: the one that started it, or adopted it last.
             #[must_use]
             pub fn session_id(&self) -> $crate::id::SessionId {
                 let $this = self;
                 $base.owner()
             }
 
-            /// Moves the wheel to the session that is running; pass the handler's context. Its events go there from now
-            /// on, by the names that they have, and what it holds alive is that session. Events that were posted already
-            /// still go to the old one. POE cannot do this.
+            /// Moves the wheel to the session that is running; pass the handler's context. POE cannot do this.
             ///
-            /// Hand the wheel over by [`call`](crate::Context::call), not by `post`: it delivers as soon as the giver's
-            /// handler returns, ahead of the queue, so that with `post` the first record still goes to the giver.
+            /// Its events go to that session from now on, under the names that they have, and it keeps that session alive. Events that were
+            /// posted already still go to the old session.
+            ///
+            /// Hand the wheel over with [`call`](crate::Context::call), not with `post`: it delivers as soon as the giver's
+            /// handler returns, ahead of the queue, so with `post` the first record would still go to the giver.
             ///
             /// # Errors
-            /// The session is of another kernel, or has been stopped; nothing has changed then.
+            /// The session belongs to another kernel, or has been stopped; nothing is changed then.
             #[track_caller]
             pub fn adopt(&self, kernel: &$crate::kernel::KernelRef<'_>) -> Result<(), $crate::error::Error> {
                 let $this = self;

@@ -10,18 +10,18 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// Standard input, or any descriptor that exists already, as a stream for a [`ReadWrite`](super::ReadWrite).
+/// Standard input, or any existing descriptor, as a stream for a [`ReadWrite`](super::ReadWrite).
 ///
-/// It may be a pipe, a terminal, a plain file, a device, a socket. Reading it never blocks the kernel, and a read that is
-/// under way ends at once with the wheel: it takes no bytes that somebody else could read later, and does not keep the
+/// It may be a pipe, a terminal, a plain file, a device, a socket. Reading it never blocks the kernel, and a pending read
+/// ends at once with the wheel: it takes no bytes that other code could read later, and does not keep the
 /// process from exiting. `tokio::io::stdin()` can do neither, as it reads on a thread that Tokio waits for.
 ///
-/// The open file behind a descriptor may be shared with other processes, the shell for one, so its flags are left alone. On
-/// Linux pipes and terminals are opened once more for that. What cannot be used without blocking is read and written on a
-/// thread of its own.
+/// The open file behind a descriptor may be shared with other processes, such as the shell, so its flags are not changed. Instead,
+/// on Linux, pipes and terminals are opened again. A descriptor that cannot be used without blocking is read and written on a
+/// separate thread.
 ///
-/// Where there are no descriptors of UNIX, only [`stdin`](Self::stdin) and [`stdio`](Self::stdio) exist, and a read that was
-/// given up takes the bytes that come next.
+/// On systems other than Unix only [`stdin`](Self::stdin) and [`stdio`](Self::stdio) exist, and a read that was
+/// given up takes the next bytes.
 ///
 /// Bytes that [`std::io::stdin`] has buffered are not seen here: use one or the other. Under virtual time a descriptor
 /// does not hold the clock; use [`tokio::io::duplex`] in tests.
@@ -67,7 +67,7 @@ impl Descriptor {
     /// Uses a descriptor in the directions that it was opened for.
     ///
     /// # Errors
-    /// The system's, if it is no open descriptor or the process has no descriptor left.
+    /// The system's, if it is not an open descriptor or the process has no descriptor left.
     #[cfg(unix)]
     pub fn new(fd: impl Into<OwnedFd>) -> io::Result<Self> {
         use rustix::fs::{OFlags, fcntl_getfl};
@@ -86,15 +86,6 @@ impl Descriptor {
 
     /// Reads standard input; writing is an error. The process's own descriptor 0 stays open.
     ///
-    /// ```no_run
-    /// use poe::{Event, filter::Line, wheel::{Descriptor, Input, ReadWrite}};
-    /// const TYPED: Event<Input<String>> = Event::new("typed");
-    /// fn start(cx: &mut poe::Context<'_, Option<ReadWrite>>) -> poe::HandlerResult {
-    ///     *cx.heap = Some(ReadWrite::builder(Descriptor::stdin()?).input(Line::new(), TYPED).start(cx)?);
-    ///     Ok(())
-    /// }
-    /// ```
-    ///
     /// # Errors
     /// Standard input is closed, or the process has no descriptor left.
     #[doc(alias = "STDIN")]
@@ -109,18 +100,9 @@ impl Descriptor {
         })
     }
 
-    /// Reads standard input and writes standard output, as a filter in a pipeline does. The process's own descriptors stay
-    /// open.
+    /// Reads standard input and writes standard output, like a filter in a pipeline.
     ///
-    /// ```no_run
-    /// use poe::{Event, filter::Line, wheel::{Descriptor, Input, ReadWrite}};
-    /// const LINE: Event<Input<String>> = Event::new("line");
-    /// fn start(cx: &mut poe::Context<'_, Option<ReadWrite>>) -> poe::HandlerResult {
-    ///     let io = ReadWrite::builder(Descriptor::stdio()?).input(Line::new(), LINE).output(Line::new());
-    ///     *cx.heap = Some(io.start(cx)?);
-    ///     Ok(())
-    /// }
-    /// ```
+    /// The process's own descriptors stay open.
     ///
     /// # Errors
     /// One of them is closed, or the process has no descriptor left.
@@ -137,15 +119,8 @@ impl Descriptor {
 
     /// Reads one descriptor and writes another.
     ///
-    /// ```
-    /// use poe::wheel::Descriptor;
-    /// let (input, output) = std::io::pipe()?;
-    /// let loop_back = Descriptor::pair(input, output)?;
-    /// # Ok::<(), std::io::Error>(())
-    /// ```
-    ///
     /// # Errors
-    /// None today; the system's, where one of them has to be looked at first.
+    /// None today; the system's, where a descriptor has to be examined first.
     #[cfg(unix)]
     pub fn pair(input: impl Into<OwnedFd>, output: impl Into<OwnedFd>) -> io::Result<Self> {
         Ok(Descriptor {
@@ -182,7 +157,7 @@ impl AsyncWrite for Descriptor {
         }
     }
 
-    /// Closes the descriptor that is written to: by that the reader of a pipe knows the end.
+    /// Closes the descriptor that is written to: the reader of a pipe sees the end.
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let Some(output) = &mut self.output else {
             return Poll::Ready(Ok(()));

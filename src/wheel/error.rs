@@ -1,4 +1,4 @@
-//! What wheels report: an operation that failed, the end of the input, and a record that could not be put.
+//! Errors that wheels report: a failed operation, the end of the input, and a record that could not be put.
 
 use super::address::Address;
 use super::socket::accept::Trouble;
@@ -10,8 +10,9 @@ use std::fmt;
 use std::io;
 use std::time::Duration;
 
-/// The argument of a wheel's error event: what was tried, by which wheel, and what came of it. The end of the input is
-/// one of them ([`is_eof`](Self::is_eof)), as in POE.
+/// The argument of a wheel's error event: the operation, the wheel, and the cause.
+///
+/// The end of the input is one of them ([`is_eof`](Self::is_eof)), as in POE.
 ///
 /// ```
 /// # use poe::{Context, Event, Kernel, Session, event::START, filter::Line};
@@ -57,7 +58,7 @@ use std::time::Duration;
 pub struct IoError {
     operation: &'static str,
     wheel: WheelId,
-    /// What it is about, if that has a name.
+    /// The subject of the error, if it has a name.
     subject: Option<Box<str>>,
     kind: IoErrorKind,
 }
@@ -81,7 +82,9 @@ impl IoError {
         }
     }
 
-    /// An error of a custom wheel, for its session's error event. `operation` says what failed: `"read"`, `"write"`.
+    /// Makes the error of a custom wheel, for its session's error event.
+    ///
+    /// `operation` says what failed: `"read"`, `"write"`.
     #[must_use]
     pub fn new(operation: &'static str, wheel: WheelId, error: io::Error) -> Self {
         IoError::io(operation, wheel, error)
@@ -105,23 +108,15 @@ impl IoError {
         }
     }
 
-    /// The peer of a connection that is closed has taken nothing for too long.
+    /// The peer of a closing connection has taken nothing for too long.
     pub(crate) fn unwritten_after(wheel: WheelId, bytes: usize, limit: Duration) -> Self {
         let unwritten = Unwritten { bytes, limit };
         IoError::io("write", wheel, io::Error::new(io::ErrorKind::TimedOut, unwritten))
     }
 
-    /// How many bytes were given up because the peer took nothing of them within the flush timeout; 0 for every other error.
+    /// Returns how many bytes were given up because the peer took nothing within the flush timeout.
     ///
-    /// See [`ReadWriteBuilder::flush_timeout`](super::ReadWriteBuilder::flush_timeout).
-    ///
-    /// ```
-    /// fn log(error: &poe::wheel::IoError) {
-    ///     if error.unwritten() > 0 {
-    ///         println!("wheel {}: {} bytes were not taken by the peer", error.wheel(), error.unwritten());
-    ///     }
-    /// }
-    /// ```
+    /// It is 0 for every other error. See [`ReadWriteBuilder::flush_timeout`](super::ReadWriteBuilder::flush_timeout).
     #[must_use]
     pub fn unwritten(&self) -> usize {
         let cause = self.as_io().and_then(io::Error::get_ref);
@@ -129,71 +124,49 @@ impl IoError {
         unwritten.map_or(0, |unwritten| unwritten.bytes)
     }
 
-    /// Names the subject: a file, a program, an address. It shows in the text and in [`subject`](Self::subject).
+    /// Names the subject: a file, a program, an address. The text and [`subject`](Self::subject) contain it.
     #[must_use]
     pub fn about(mut self, subject: impl Into<Box<str>>) -> Self {
         self.subject = Some(subject.into());
         self
     }
 
-    /// What went wrong, for a text that says the rest in its own order.
+    /// Returns the cause alone, for texts with another order.
     pub(crate) fn cause(&self) -> impl fmt::Display + '_ {
         &self.kind
     }
 
-    /// What it is about, where that has a name: a [`FollowTail`](super::FollowTail)'s file, a [`Run`](super::Run)'s program,
-    /// the peer of a component's connection.
+    /// Returns the name of the subject, if it has one.
     ///
-    /// ```
-    /// # #[cfg(unix)] {
-    /// use poe::{Event, Kernel, Session, event::START, filter::Line, wheel::{FollowTail, Input, IoError}};
-    /// const LINE: Event<Input<String>> = Event::new("line");
-    /// const ERROR: Event<IoError> = Event::new("error");
-    /// # tokio_test::block_on(async {
-    /// let kernel = Kernel::new();
-    /// # let folder = std::env::temp_dir().join(format!("poe-doc-subject-{}", std::process::id()));
-    /// # let path = folder.clone();
-    /// Session::builder(None)
-    ///     .on(START, move |cx, ()| -> poe::HandlerResult {
-    ///         *cx.heap = Some(FollowTail::builder(&path).input(Line::new(), LINE).error(ERROR).start(cx)?);
-    ///         std::fs::create_dir(&path)?; // a folder in the place of the file that is waited for
-    ///         Ok(())
-    ///     })
-    ///     .on(ERROR, |cx, error| {
-    ///         assert_eq!(error.to_string(), format!("open {}: is a directory", error.subject().unwrap()));
-    ///         *cx.heap = None;
-    ///     })
-    ///     .create(&kernel)?;
-    /// kernel.run().await?;
-    /// # std::fs::remove_dir(folder).unwrap();
-    /// # Ok::<(), poe::Error>(()) }).unwrap();
-    /// # }
-    /// ```
+    /// It is a [`FollowTail`](super::FollowTail)'s file, a [`Run`](super::Run)'s program, or
+    /// the peer of a component's connection.
     #[must_use]
     pub fn subject(&self) -> Option<&str> {
         self.subject.as_deref()
     }
 
-    /// `"read"` or `"write"`: the direction that it is about. A `FollowTail` also has `"stat"` and `"open"`, and a splice
+    /// Returns the operation: `"read"` or `"write"`.
+    ///
+    /// A `FollowTail` also has `"stat"` and `"open"`, and a splice
     /// `"shutdown"`: the end of the output could not be sent.
     #[must_use]
     pub fn operation(&self) -> &'static str {
         self.operation
     }
 
-    /// The wheel that reports it.
+    /// Returns the wheel that reports the error.
     #[must_use]
     pub fn wheel(&self) -> WheelId {
         self.wheel
     }
 
-    /// Whether the peer has ended its output, after whole records or in the middle of one.
+    /// Whether the peer has ended its output, after whole records or inside one.
     #[must_use]
     pub fn is_eof(&self) -> bool {
         matches!(self.kind, IoErrorKind::Eof)
     }
 
-    /// Whether the peer broke the connection (`ECONNRESET`, or `EPIPE` on writing).
+    /// Whether the peer reset the connection (`ECONNRESET`, or `EPIPE` on writing).
     #[must_use]
     #[doc(alias = "ECONNRESET")]
     pub fn is_reset(&self) -> bool {
@@ -201,7 +174,7 @@ impl IoError {
         matches!(&self.kind, IoErrorKind::Io(e) if matches!(e.kind(), ConnectionReset | BrokenPipe | ConnectionAborted))
     }
 
-    /// Whether nothing more will come (or go) in this direction. Only some errors of filters leave it open.
+    /// Whether this direction is over: nothing more will be read, or written. Only some errors of filters are not final.
     #[must_use]
     pub fn is_final(&self) -> bool {
         match &self.kind {
@@ -212,7 +185,7 @@ impl IoError {
         }
     }
 
-    /// The system's error, if that is what it is.
+    /// Returns the system's error, if it is one.
     #[must_use]
     pub fn as_io(&self) -> Option<&io::Error> {
         match &self.kind {
@@ -221,7 +194,7 @@ impl IoError {
         }
     }
 
-    /// The filter's error, with the bytes that are no record, if that is what it is.
+    /// Returns the filter's error, with the bytes that are not a record, if it is one.
     #[must_use]
     pub fn as_filter(&self) -> Option<&FilterError> {
         match &self.kind {
@@ -230,7 +203,7 @@ impl IoError {
         }
     }
 
-    /// POE's `$!`: the system's number, 0 at the end of the input, `None` where the system had no part in it.
+    /// Returns POE's `$!`: the system's number, 0 at the end of the input, `None` for errors without one.
     #[must_use]
     pub fn errno(&self) -> Option<i32> {
         match &self.kind {
@@ -251,7 +224,7 @@ impl fmt::Display for IoError {
     }
 }
 
-/// Bytes that nobody took.
+/// The bytes that the peer did not take.
 #[derive(Debug)]
 struct Unwritten {
     bytes: usize,
@@ -326,34 +299,36 @@ impl StdError for IoError {
 #[non_exhaustive]
 #[doc(alias = "FailureEvent")]
 pub struct SocketError {
-    /// What was tried.
+    /// The operation that failed.
     pub operation: &'static str,
-    /// What the system said.
+    /// The system's error.
     pub error: io::Error,
     /// The wheel that reports it.
     pub wheel: WheelId,
-    /// The address that it was for: the peer's, or the one to bind or to listen on. Nothing only for a datagram socket that
-    /// has neither.
+    /// The address: the peer's, or the one to bind or to listen on.
+    ///
+    /// `None` only for a datagram socket that has neither.
     pub address: Option<Address>,
 }
 
 impl SocketError {
-    /// Whether the time for it was over.
+    /// Whether the timeout expired.
     #[doc(alias = "ETIMEDOUT")]
     #[must_use]
     pub fn is_timeout(&self) -> bool {
         self.error.kind() == io::ErrorKind::TimedOut
     }
 
-    /// Whether nobody listens there.
+    /// Whether nothing listens at the address.
     #[doc(alias = "ECONNREFUSED")]
     #[must_use]
     pub fn is_refused(&self) -> bool {
         self.error.kind() == io::ErrorKind::ConnectionRefused
     }
 
-    /// Whether accepting has failed for want of something, descriptors most often. The listener is well, and tries again
-    /// by itself; this is told once, however often it fails until it works again.
+    /// Whether accepting has failed for lack of a resource, most often descriptors.
+    ///
+    /// The listener is intact, and tries again by itself. This is reported once, however often it fails until it works again.
     #[doc(alias = "EMFILE")]
     #[must_use]
     pub fn is_shortage(&self) -> bool {
@@ -377,7 +352,7 @@ impl fmt::Display for SocketError {
             _ => write!(f, "cannot make a socket for {address}: {operation}: {error}")?,
         }
         if self.is_shortage() {
-            return f.write_str("; it is tried again as soon as there is room");
+            return f.write_str("; accepting continues as soon as there is room");
         }
         f.write_str(bind_advice(operation, error))
     }
@@ -389,8 +364,10 @@ impl StdError for SocketError {
     }
 }
 
-/// A record that a wheel did not take, with the record where it is still there. Turn it into [`Failure`] or
-/// [`Error`](crate::Error) with `?`; it is not an `Error` itself, so that the record's type needs no bound.
+/// A record that a wheel did not take. It gives the record back where it still exists.
+///
+/// Turn it into [`Failure`] or [`Error`](crate::Error) with `?`. It does not implement `Error` itself, so that the record's
+/// type needs no bound.
 ///
 /// ```
 /// use poe::filter::{Filter, FilterError, Line, Map};
@@ -433,12 +410,12 @@ pub(crate) enum PutErrorKind {
         given: &'static str,
     },
     Filter(FilterError),
-    /// The filter is at work further up the stack.
+    /// The filter is in use further up the stack.
     Busy,
 }
 
 impl PutErrorKind {
-    /// As an error of the filter, for whoever is told of it later.
+    /// Converts it to an error of the filter, for a later report.
     pub(crate) fn into_filter(self) -> FilterError {
         match self {
             PutErrorKind::Filter(error) => error,
@@ -460,7 +437,7 @@ impl<T> PutError<T> {
         PutError::new(PutErrorKind::Closed, Some(record))
     }
 
-    /// The record, unless the filter has taken it apart.
+    /// Returns the record, unless the filter has taken it apart.
     pub fn into_record(self) -> Option<T> {
         self.record
     }
@@ -475,7 +452,7 @@ impl<T> PutError<T> {
         matches!(self.kind, PutErrorKind::WrongType { .. })
     }
 
-    /// The filter's error, if it has no form for the record.
+    /// Returns the filter's error, if it has no form for the record.
     pub fn as_filter(&self) -> Option<&FilterError> {
         match &self.kind {
             PutErrorKind::Filter(error) => Some(error),

@@ -1,14 +1,14 @@
-//! POE::Wheel::ListenAccept: connections taken from a socket that listens already.
+//! POE::Wheel::ListenAccept: accepts connections on a socket that listens already.
 //!
 //! | event | argument | when |
 //! |---|---|---|
-//! | accept | [`Connection`] | somebody was accepted |
+//! | accept | [`Connection`] | a client was accepted |
 //! | error | [`SocketError`] | `accept` failed, and not because a client went away; once per episode |
 
 use super::base::{Base, wheel_methods};
 use super::error::SocketError;
 use super::socket::ListenSocket;
-use super::socket::accept::{Accepting, State};
+use super::socket::accept::{AcceptState, Accepting};
 use super::socket_factory::Connection;
 use crate::event::Posts;
 use crate::id::TaskId;
@@ -20,10 +20,11 @@ use std::panic::Location;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-/// Takes connections from a socket that listens already (`POE::Wheel::ListenAccept`): one that was handed over by
-/// another program, or made with options that [`SocketFactory`](super::SocketFactory) does not know.
+/// Accepts connections on a socket that listens already (`POE::Wheel::ListenAccept`).
 ///
-/// Dropping the wheel does not close a socket that somebody else has, too: give it an `Rc` and keep one.
+/// Use it for a socket that another program has passed to this one, or that needs options which
+/// [`SocketFactory`](super::SocketFactory) does not have. Dropping the wheel does not close a socket that you share: give it an
+/// `Rc` and keep one.
 ///
 /// ```
 /// use poe::{Event, Kernel, Session, event::START, wheel::{Connection, ListenAccept}};
@@ -44,89 +45,19 @@ use std::task::{Context, Poll};
 /// kernel.run().await
 /// # }).unwrap();
 /// ```
-///
-/// One session can set it up and another serve it. While it is paused, those who connect wait in the system's backlog:
-///
-/// ```
-/// use poe::{Event, Kernel, Session, event::START, wheel::{Connection, ListenAccept, SocketError}};
-/// use tokio::net::TcpListener;
-/// const WHEEL: Event<ListenAccept> = Event::new("wheel");
-/// const CLIENT: Event<Connection> = Event::new("client");
-/// const FAILED: Event<SocketError> = Event::new("failed");
-/// # tokio_test::block_on(async {
-/// let kernel = Kernel::new();
-/// let server = Session::builder(None::<ListenAccept>)
-///     .on(START, |cx, ()| cx.alias_set("server"))
-///     .on(WHEEL, |cx, wheel: ListenAccept| -> poe::HandlerResult {
-///         cx.alias_remove("server")?; // it is the wheel that keeps the session alive from here on
-///         wheel.adopt(cx)?;
-///         assert_eq!(wheel.session_id(), cx.session_id());
-///         wheel.set_accept_event(CLIENT);
-///         wheel.set_error_event(FAILED);
-///         wheel.resume_accept();
-///         *cx.heap = Some(wheel);
-///         Ok(())
-///     })
-///     .on(CLIENT, |cx, client| {
-///         assert_eq!(Some(client.wheel), cx.heap.as_ref().map(ListenAccept::id));
-///         *cx.heap = None;
-///     })
-///     .on(FAILED, |_, error| panic!("{error}"))
-///     .create(&kernel)?;
-/// let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-/// let addr = listener.local_addr().unwrap();
-/// std::thread::spawn(move || std::net::TcpStream::connect(addr));
-/// Session::builder(())
-///     .on(START, move |cx, listener: TcpListener| -> poe::HandlerResult {
-///         let wheel = ListenAccept::builder(listener).start(cx);
-///         wheel.pause_accept();
-///         Ok(cx.call(server, WHEEL, wheel)?)
-///     })
-///     .args(listener)
-///     .create(&kernel)?;
-/// kernel.run().await
-/// # }).unwrap();
-/// ```
 #[doc(alias = "POE::Wheel::ListenAccept")]
 pub struct ListenAccept {
-    state: Rc<State>,
+    state: Rc<AcceptState>,
     task: Option<TaskId>,
 }
 
-/// Settings of a [`ListenAccept`].
+/// Configures a [`ListenAccept`] wheel.
 ///
 /// | setting | default |
 /// |---|---|
-/// | [`accept`](Self::accept), [`error`](Self::error) | not told: name at least `accept` |
+/// | [`accept`](Self::accept), [`error`](Self::error) | no event: set at least `accept` |
 /// | [`nodelay`](Self::nodelay) | `TCP_NODELAY` on |
-///
-/// ```
-/// use poe::{Event, Kernel, Session, event::START, wheel::{Connection, ListenAccept, SocketError}};
-/// use tokio::net::TcpListener;
-/// const CLIENT: Event<Connection> = Event::new("client");
-/// const FAILED: Event<SocketError> = Event::new("failed");
-/// # tokio_test::block_on(async {
-/// let kernel = Kernel::new();
-/// let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-/// let addr = listener.local_addr().unwrap();
-/// Session::builder(None)
-///     .on(START, |cx, listener: TcpListener| {
-///         let settings = ListenAccept::builder(listener).accept(CLIENT).error(FAILED).nodelay(false);
-///         *cx.heap = Some(settings.start(cx));
-///     })
-///     .on(CLIENT, |cx, client| -> poe::HandlerResult {
-///         assert!(!client.stream.as_tcp().expect("it came over TCP").nodelay()?);
-///         *cx.heap = None;
-///         Ok(())
-///     })
-///     .on(FAILED, |_, error| panic!("{error}"))
-///     .args(listener)
-///     .create(&kernel)?;
-/// std::thread::spawn(move || std::net::TcpStream::connect(addr));
-/// kernel.run().await
-/// # }).unwrap();
-/// ```
-#[must_use = "a wheel turns only after `start`"]
+#[must_use = "a wheel does nothing until `start` is called"]
 pub struct ListenAcceptBuilder {
     listener: ListenSocket,
     accept: Option<HeldName>,
@@ -135,7 +66,7 @@ pub struct ListenAcceptBuilder {
 }
 
 impl ListenAccept {
-    /// Settings for a wheel that takes connections from that socket.
+    /// Starts building a wheel that accepts connections on this socket.
     #[doc(alias = "Handle")]
     pub fn builder(listener: impl Into<ListenSocket>) -> ListenAcceptBuilder {
         ListenAcceptBuilder {
@@ -146,24 +77,24 @@ impl ListenAccept {
         }
     }
 
-    /// Has connections come as that event from now on.
+    /// Changes the event for connections.
     #[doc(alias = "event")]
     pub fn set_accept_event(&self, event: impl Posts<Connection>) {
         self.state.set_success(HeldName::new(event.key()));
     }
 
-    /// Has failures come as that event from now on.
+    /// Changes the event for failures.
     #[doc(alias = "event")]
     pub fn set_error_event(&self, event: impl Posts<SocketError>) {
         self.state.set_failure(HeldName::new(event.key()));
     }
 
-    /// Takes no more clients for now; they wait in the system's backlog.
+    /// Stops accepting clients; they wait in the system's backlog.
     pub fn pause_accept(&self) {
         self.state.paused.set(true);
     }
 
-    /// Takes clients again, those in the backlog first.
+    /// Accepts clients again, those in the backlog first.
     pub fn resume_accept(&self) {
         if self.state.paused.replace(false) {
             self.state.base.wake(self.task);
@@ -189,21 +120,21 @@ impl fmt::Debug for ListenAccept {
 }
 
 impl ListenAcceptBuilder {
-    /// Tells of connections.
+    /// Sends this event for each connection.
     #[doc(alias = "AcceptEvent")]
     pub fn accept(mut self, event: impl Posts<Connection>) -> Self {
         self.accept = Some(HeldName::new(event.key()));
         self
     }
 
-    /// Tells of failures.
+    /// Sends this event for failures.
     #[doc(alias = "ErrorEvent")]
     pub fn error(mut self, event: impl Posts<SocketError>) -> Self {
         self.error = Some(HeldName::new(event.key()));
         self
     }
 
-    /// Whether small writes leave at once (`TCP_NODELAY`); default true.
+    /// Sets whether small writes leave at once (`TCP_NODELAY`); default true.
     pub fn nodelay(mut self, nodelay: bool) -> Self {
         self.nodelay = nodelay;
         self
@@ -214,7 +145,7 @@ impl ListenAcceptBuilder {
     pub fn start(self, kernel: &KernelRef<'_>) -> ListenAccept {
         let base = Base::new(kernel, Location::caller());
         let what = format!("ListenAccept {}", base.id());
-        let state = State::new(base, self.accept, self.error, self.nodelay);
+        let state = AcceptState::new(base, self.accept, self.error, self.nodelay);
         state.set_local(self.listener.local_name());
         let body = Box::new(AcceptTask {
             state: state.clone(),
@@ -234,7 +165,7 @@ impl fmt::Debug for ListenAcceptBuilder {
 }
 
 struct AcceptTask {
-    state: Rc<State>,
+    state: Rc<AcceptState>,
     accepting: Accepting,
 }
 

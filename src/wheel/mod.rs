@@ -1,4 +1,4 @@
-//! POE::Wheel: I/O as events. A wheel lives in a heap, its events go to the session that made it, and dropping it stops it.
+//! POE::Wheel: I/O as events. A wheel lives in a heap, sends its events to the session that made it, and stops when dropped.
 
 mod address;
 mod base;

@@ -1,12 +1,11 @@
-//! Wheels that are written outside of this crate: a [`Source`] is polled in the kernel's I/O phase and calls its
-//! session's handlers; a [`WheelHandle`] is the value that a session keeps.
+//! Wheels written outside of this crate: the kernel polls a [`Source`], and a session keeps its [`WheelHandle`].
 //!
 //! | a source returns | then |
 //! |---|---|
 //! | `Pending` | it is polled again when its waker is called, or [`WheelHandle::wake`] |
 //! | `Pending` after [`Flow::Pause`] | it is polled again after the host has had its turn, before anything else of the kernel |
 //! | `Ready` | it is dropped; the wheel no longer holds its session |
-//! | a panic | the failure is its session's, as that of a handler; the source is dropped |
+//! | a panic | it is a failure of its session, like a handler's; the source is dropped |
 
 use super::base::{Base, wheel_methods};
 use crate::arg::AnyArg;
@@ -88,8 +87,9 @@ pub trait Source: 'static {
     /// Does what is ready and emits its events. `Ready` ends the wheel.
     fn poll(&mut self, cx: &mut SourceContext<'_>, waker: &mut Context<'_>) -> Poll<()>;
 
-    /// Whether this brings new work from outside, as a listening socket does. [`Kernel::shutdown`](crate::Kernel::shutdown)
-    /// closes such sources first. Asked once, when the source is added; default false.
+    /// Whether this brings new work from outside, as a listening socket does; default false.
+    ///
+    /// [`Kernel::shutdown`](crate::Kernel::shutdown) closes such sources first. Asked once, when the source is added.
     fn is_listener(&self) -> bool {
         false
     }
@@ -103,11 +103,11 @@ pub enum Flow {
     Go,
     /// The kernel has to yield to its host. Keep the rest and return `Pending`; you are polled again at this point.
     Pause,
-    /// The wheel was dropped, its session has stopped or the kernel ends. Nothing that is emitted arrives any more.
+    /// The wheel was dropped, its session has stopped or the kernel ends. Later events do not arrive.
     Gone,
 }
 
-/// What a [`Source`] can do while it is polled.
+/// The interface of a [`Source`] to the kernel while it is polled.
 pub struct SourceContext<'a> {
     base: &'a Base,
     core: &'a Core,
@@ -115,19 +115,19 @@ pub struct SourceContext<'a> {
 }
 
 impl SourceContext<'_> {
-    /// The wheel's ID, for events to carry.
+    /// Returns the wheel's ID, for events to carry.
     #[must_use]
     pub fn id(&self) -> WheelId {
         self.base.id()
     }
 
-    /// The session that the events go to.
+    /// Returns the session that receives the events.
     #[must_use]
     pub fn session_id(&self) -> SessionId {
         self.base.owner()
     }
 
-    /// Whether the wheel is still there and its session can be told of anything.
+    /// Whether the wheel still exists and its session can receive events.
     #[must_use]
     pub fn is_alive(&self) -> bool {
         self.base.is_alive()
@@ -135,7 +135,7 @@ impl SourceContext<'_> {
 
     /// Calls the session's handler of that event now, ahead of the queue, as I/O events are dispatched.
     ///
-    /// A handler of another type is a failure of the session, as with a post.
+    /// A handler that takes another type is a failure of the session, as with a post.
     pub fn emit<A: 'static>(&mut self, event: impl Posts<A>, arg: A) -> Flow {
         if !self.base.is_alive() {
             drop_quietly(arg);
@@ -164,7 +164,7 @@ impl SourceContext<'_> {
         }
     }
 
-    /// Raises a failure of the session, as if a handler of it had failed. The wheel goes on unless `DIE` ends its session.
+    /// Raises a failure of the session, as if one of its handlers had failed. The wheel goes on unless `DIE` ends its session.
     pub fn fail(&mut self, failure: impl Into<Failure>) -> Flow {
         let what = Name::from(self.base.id().to_string().as_str());
         self.core
@@ -172,14 +172,15 @@ impl SourceContext<'_> {
         if self.base.is_alive() { Flow::Go } else { Flow::Gone }
     }
 
-    /// The kernel's time: the wall clock, or virtual time.
+    /// Returns the kernel's time: the wall clock, or virtual time.
     #[must_use]
     pub fn time(&self) -> SystemTime {
         self.core.wall_now()
     }
 
-    /// True once after each change of the Tokio runtime that polls the kernel. Register anew what was registered with the
-    /// old one. [`Sleep`] does so by itself.
+    /// Returns true once after each change of the Tokio runtime that polls the kernel.
+    ///
+    /// Register again everything that was registered with the old one. [`Sleep`] does so by itself.
     pub fn runtime_changed(&mut self) -> bool {
         self.home.has_moved()
     }
@@ -194,11 +195,11 @@ impl fmt::Debug for SourceContext<'_> {
     }
 }
 
-/// A pause for sources: Tokio's sleep, which moves along when another runtime polls the kernel. It follows virtual time.
+/// A pause for sources: Tokio's sleep, which moves to the next runtime that polls the kernel. It follows virtual time.
 pub struct Sleep(Pause);
 
 impl Sleep {
-    /// Ready after that time.
+    /// Starts a pause.
     ///
     /// # Panics
     /// Outside a Tokio runtime with a time driver.
@@ -238,9 +239,9 @@ pub struct WheelHandle {
 wheel_methods!(WheelHandle, |wheel| wheel.base, wheel.task.get());
 
 impl WheelHandle {
-    /// Has this source work for the wheel from now on. The one that did before is dropped, if it is still there.
+    /// Uses this source for the wheel from now on, and drops the previous one.
     ///
-    /// It is polled in the next I/O phase for the first time. If the wheel's session has stopped, it is dropped at once.
+    /// The source is polled in the next I/O phase for the first time. If the wheel's session has stopped, it is dropped at once.
     pub fn start(&self, source: impl Source) {
         let Some(core) = self.base.core() else { return };
         if let Some(old) = self.task.take() {
@@ -256,12 +257,12 @@ impl WheelHandle {
         self.task.set(self.base.start(&what, listener, Box::new(body)));
     }
 
-    /// Has the source polled in the next I/O phase, for instance because a method has put something for it to write.
+    /// Has the source polled in the next I/O phase, for example because a method has queued output.
     pub fn wake(&self) {
         self.base.wake(self.task.get());
     }
 
-    /// Whether a source is there: it has not returned `Ready` or panicked, and its session lives.
+    /// Whether a source exists: it has not returned `Ready` or panicked, and its session lives.
     #[must_use]
     pub fn is_running(&self) -> bool {
         let core = self.base.core();
@@ -283,9 +284,10 @@ impl fmt::Debug for WheelHandle {
 }
 
 impl KernelRef<'_> {
-    /// Adds a custom wheel to the session that is running. `label` names it in reports, with its ID: `Ticker 3`.
+    /// Adds a custom wheel to the session that is running.
     ///
-    /// The source is polled in the next I/O phase for the first time. [`Source`] has an example.
+    /// `label` names it in reports, with its ID: `Ticker 3`. The source is polled in the next I/O phase for the first time.
+    /// [`Source`] has an example.
     ///
     /// # Errors
     /// The session has been stopped by its own handler.

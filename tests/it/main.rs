@@ -121,6 +121,7 @@ mod wheel_readwrite_close;
 mod wheel_readwrite_faults;
 mod wheel_readwrite_rows;
 #[cfg(unix)]
+mod wheel_renamed;
 mod wheel_run;
 #[cfg(target_os = "linux")]
 mod wheel_run_ends;

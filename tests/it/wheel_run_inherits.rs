@@ -291,7 +291,7 @@ async fn errors_say_what_they_are_about() {
             assert!(made_up.ends_with("is not there"), "{made_up}");
             let no_program = begins(Run::builder(Command::new("/etc/passwd")), "cannot run `/etc/passwd`: ");
             assert!(
-                no_program.ends_with("; is it a file that may be executed?"),
+                no_program.ends_with("; check that it is an executable file"),
                 "{no_program}"
             );
             let mut elsewhere = Command::new("true");

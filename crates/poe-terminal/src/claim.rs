@@ -1,6 +1,6 @@
-//! The process's terminal, which one wheel has at a time.
+//! The process's terminal, which one wheel uses at a time.
 //!
-//! Its mode belongs to the process and outlives a wheel that forgets it, so the claim restores it when it is dropped. Where a panic
+//! Its mode belongs to the process and outlives a leaked wheel, so the claim restores it when it is dropped. Where a panic
 //! does not unwind nothing is dropped, and a hook restores it.
 
 use poe::Error;
@@ -17,15 +17,17 @@ pub(crate) struct Claim {
 }
 
 impl Claim {
+    /// Claims the terminal.
+    ///
     /// # Errors
-    /// Standard input is not a terminal, or another wheel has it.
+    /// Standard input is not a terminal, or another wheel uses it.
     pub(crate) fn take(leave: fn()) -> Result<Self, Error> {
         if !io::stdin().is_terminal() {
             return Err(Error::invalid_setting("standard input is not a terminal"));
         }
         if CLAIMED.swap(true, Ordering::AcqRel) {
             return Err(Error::invalid_setting(
-                "another wheel has the terminal: a process has one ReadLine or Curses at a time",
+                "another wheel uses the terminal: a process has one ReadLine or Curses at a time",
             ));
         }
         if cfg!(panic = "abort") {

@@ -3,9 +3,9 @@
 //! | event | argument | when |
 //! |---|---|---|
 //! | input | [`CursesInput`] | a key, a movement of the mouse, a new size |
-//! | error | [`IoError`] | the terminal has gone |
+//! | error | [`IoError`] | the terminal is gone |
 //!
-//! The wheel owns the terminal's mode and reads; what stands on the screen is the application's, drawn for example with ratatui.
+//! The wheel sets the terminal's mode and reads; the application draws the screen, for example with ratatui.
 
 use crate::claim::Claim;
 use crossterm::event::{
@@ -23,39 +23,22 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-/// Events of one turn at most; then others have theirs. A paste brings many.
+/// The most events of one turn; then other tasks have their turn. A paste brings many.
 const EVENTS: usize = 256;
 
-/// What the terminal tells: a key, the mouse, a size (the event is crossterm's), and the wheel.
-///
-/// ```
-/// use poe::Context;
-/// use poe_terminal::{Curses, CursesInput};
-/// use crossterm::event::{Event, KeyCode};
-/// fn is_quit(event: &Event) -> bool {
-///     event.as_key_press_event().is_some_and(|key| key.code == KeyCode::Char('q'))
-/// }
-/// fn on_input(cx: &mut Context<'_, Option<Curses>>, input: CursesInput) {
-///     assert_eq!(Some(input.wheel), cx.heap.as_ref().map(Curses::id));
-///     if is_quit(&input.event) {
-///         *cx.heap = None; // the screen is as it was before
-///     }
-/// }
-/// assert!(is_quit(&Event::Key(KeyCode::Char('q').into())));
-/// assert!(!is_quit(&Event::Resize(80, 24)));
-/// ```
+/// The argument of a [`Curses`] input event: a key, the mouse, or a size (crossterm's event), and the wheel.
 #[derive(Clone, Debug)]
 pub struct CursesInput {
-    /// What has come.
+    /// The key, mouse event or size.
     pub event: Event,
-    /// By which wheel.
+    /// The wheel that reports it.
     pub wheel: WheelId,
 }
 
 /// Raw keys from the terminal (`POE::Wheel::Curses`).
 ///
-/// While it is there the terminal is in raw mode, on its alternate screen, which is clear; C-c is a key and no signal. Dropping it
-/// brings the mode and the screen back, also when a panic unwinds. A process has one such wheel, or one
+/// While it exists the terminal is in raw mode, on its alternate screen, which is clear; C-c is a key and no signal. Dropping it
+/// restores the mode and the screen, also when a panic unwinds. A process can have one such wheel, or one
 /// `ReadLine`, at a time. It keeps its session alive.
 ///
 /// ```no_run
@@ -79,39 +62,6 @@ pub struct CursesInput {
 /// kernel.run().await
 /// # }
 /// ```
-///
-/// Another session can have the keys, a menu say:
-///
-/// ```
-/// use poe::{Event, Kernel, Session, event::START};
-/// use poe_terminal::{Curses, CursesInput};
-/// const KEYBOARD: Event<Curses> = Event::new("keyboard");
-/// const KEY: Event<CursesInput> = Event::new("key");
-/// # tokio_test::block_on(async {
-/// let kernel = Kernel::new();
-/// let menu = Session::builder(None::<Curses>)
-///     .on(START, |cx, ()| cx.alias_set("menu"))
-///     .on(KEYBOARD, |cx, wheel| -> poe::HandlerResult {
-///         wheel.adopt(cx)?;
-///         assert_eq!(wheel.session_id(), cx.session_id());
-///         println!("keys come from wheel {}", wheel.id());
-///         *cx.heap = Some(wheel);
-/// #       *cx.heap = None; // for there is nobody to press a key
-///         Ok(())
-///     })
-///     .on(KEY, |cx, _key| *cx.heap = None)
-///     .create(&kernel)?;
-/// Session::builder(())
-///     .on(START, move |cx, ()| -> poe::HandlerResult {
-///         match Curses::builder().input(KEY).start(cx) {
-///             Ok(wheel) => Ok(cx.call(menu, KEYBOARD, wheel)?),
-///             Err(error) => Ok(println!("no menu: {error}")), // there is not a terminal
-///         }
-///     })
-///     .create(&kernel)?;
-/// kernel.run().await
-/// # }).unwrap();
-/// ```
 #[doc(alias = "POE::Wheel::Curses")]
 pub struct Curses {
     // Dropped first: no key is read any more when the claim restores the terminal.
@@ -119,31 +69,9 @@ pub struct Curses {
     _claim: Claim,
 }
 
-/// Settings of a [`Curses`]: the input event is wanted; the mouse and pastes are not told of unless asked for.
-///
-/// ```
-/// use poe::{Event, Kernel, Session, event::START, wheel::IoError};
-/// use poe_terminal::{Curses, CursesInput};
-/// const KEY: Event<CursesInput> = Event::new("key");
-/// const GONE: Event<IoError> = Event::new("gone");
-/// # tokio_test::block_on(async {
-/// let kernel = Kernel::new();
-/// Session::builder(None)
-///     .on(START, |cx, ()| {
-///         match Curses::builder().input(KEY).error(GONE).mouse(true).bracketed_paste(true).start(cx) {
-///             Ok(wheel) => *cx.heap = Some(wheel),
-///             Err(error) => println!("it goes without an editor: {error}"), // there is not a terminal
-///         }
-/// #       *cx.heap = None; // for there is nobody to press a key
-///     })
-///     .on(KEY, |cx, _key| *cx.heap = None)
-///     .on(GONE, |cx, _error| *cx.heap = None)
-///     .create(&kernel)?;
-/// kernel.run().await
-/// # }).unwrap();
-/// ```
+/// Configures a [`Curses`] wheel. The input event is required; the mouse and pastes are off by default.
 #[derive(Default)]
-#[must_use = "a wheel turns only after `start`"]
+#[must_use = "a wheel does nothing until `start` is called"]
 pub struct CursesBuilder {
     input: Option<EventKey<CursesInput>>,
     error: Option<EventKey<IoError>>,
@@ -152,7 +80,7 @@ pub struct CursesBuilder {
 }
 
 impl Curses {
-    /// Settings for a wheel on the process's terminal.
+    /// Starts building a wheel on the process's terminal.
     pub fn builder() -> CursesBuilder {
         CursesBuilder::default()
     }
@@ -181,26 +109,26 @@ impl Curses {
 }
 
 impl CursesBuilder {
-    /// Tells of keys and sizes, and of the mouse if that was asked for; at once, ahead of the queue.
+    /// Sends this event for keys and sizes, and for the mouse if enabled; at once, ahead of the queue.
     #[doc(alias = "InputEvent")]
     pub fn input(mut self, event: impl Posts<CursesInput>) -> Self {
         self.input = Some(EventKey::new(event));
         self
     }
 
-    /// Tells once when the terminal cannot be read any more.
+    /// Sends this event once when the terminal cannot be read any more.
     pub fn error(mut self, event: impl Posts<IoError>) -> Self {
         self.error = Some(EventKey::new(event));
         self
     }
 
-    /// Whether the mouse is told of; default false.
+    /// Sets whether the mouse sends events; default false.
     pub fn mouse(mut self, mouse: bool) -> Self {
         self.mouse = mouse;
         self
     }
 
-    /// Whether a pasted text comes as one event and not as its keys; default false.
+    /// Sets whether a pasted text is one event and not one per key; default false.
     pub fn bracketed_paste(mut self, paste: bool) -> Self {
         self.paste = paste;
         self
@@ -208,23 +136,8 @@ impl CursesBuilder {
 
     /// Starts the wheel for the session that is running; pass the handler's context.
     ///
-    /// ```
-    /// use poe::{Kernel, Session, event::START};
-    /// use poe_terminal::Curses;
-    /// # tokio_test::block_on(async {
-    /// let kernel = Kernel::new();
-    /// Session::builder(())
-    ///     .on(START, |cx, ()| {
-    ///         let error = Curses::builder().start(cx).unwrap_err();
-    ///         assert!(error.to_string().contains(".input(EVENT)")); // whatever the terminal
-    ///     })
-    ///     .create(&kernel)?;
-    /// kernel.run().await
-    /// # }).unwrap();
-    /// ```
-    ///
     /// # Errors
-    /// No input event; standard input is not a terminal; another wheel has it; the terminal refuses the mode; the session
+    /// There is no input event; standard input is not a terminal; another wheel uses it; the terminal refuses the mode; the session
     /// has been stopped.
     ///
     /// # Panics
@@ -234,7 +147,7 @@ impl CursesBuilder {
         let wheel = kernel.new_wheel("Curses")?;
         let Some(input) = self.input else {
             return Err(Error::invalid_setting(
-                "a Curses wheel wants an input event: add `.input(EVENT)`",
+                "a Curses wheel needs an input event: add `.input(EVENT)`",
             ));
         };
         let claim = Claim::take(leave_screen)?;
@@ -276,7 +189,7 @@ fn enter_screen(mouse: bool, paste: bool) -> io::Result<()> {
     Ok(())
 }
 
-/// Undoes all that might have been asked for: to disable what is not enabled does no harm.
+/// Undoes every mode that might have been enabled: disabling one that is off does no harm.
 fn leave_screen() {
     let _ = execute!(
         io::stdout(),

@@ -119,7 +119,7 @@ impl<H: 'static, F: Filter> TcpServerBuilder<H, F> {
         if let Some(core) = core.upgrade() {
             if core.is_virtual() {
                 return invalid(
-                    "a kernel in virtual time takes no real sockets: use `Kernel::new`, or a `ReadWrite` over `tokio::io::duplex`",
+                    "a kernel on virtual time cannot use real sockets: use `Kernel::new`, or a `ReadWrite` over `tokio::io::duplex`",
                 );
             }
             core.check_alias(self.settings.alias.as_deref())?;

@@ -2,7 +2,7 @@
 
 use super::ProcessExit;
 use crate::arg::AnyArg;
-use crate::bridge::processes::{Standing, any_runs, children, standing};
+use crate::bridge::processes::{ProcessState, any_runs, children, process_state};
 use crate::bridge::reaper::OwnChild;
 use crate::kernel::Core;
 use crate::name::NameIdx;
@@ -24,9 +24,9 @@ impl Core {
         let status = match given {
             Some(None) => return false,
             Some(Some(status)) => status,
-            None => match standing(pid) {
-                Ok(Standing::Running) => return false,
-                Ok(Standing::Exited(status)) => Some(status),
+            None => match process_state(pid) {
+                Ok(ProcessState::Running) => return false,
+                Ok(ProcessState::Exited(status)) => Some(status),
                 // Reaped by its owner.
                 _ if sure || ours => None,
                 _ => return false,
@@ -90,7 +90,7 @@ impl Core {
             .retain(|pid| pids.binary_search(pid).is_ok());
         for pid in pids {
             let told = self.processes.told.borrow().contains(pid) || self.processes.known.borrow().contains_key(pid);
-            if !told && let Ok(Standing::Exited(status)) = standing(*pid) {
+            if !told && let Ok(ProcessState::Exited(status)) = process_state(*pid) {
                 self.process_ended(*pid, Some(status));
             }
         }

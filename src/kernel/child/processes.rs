@@ -1,7 +1,7 @@
 //! The processes that are awaited, or are the kernel's to reap, and the task that waits for one.
 
 use crate::bridge::files::Readiness;
-use crate::bridge::processes::{Standing, end_of, standing};
+use crate::bridge::processes::{ProcessState, end_of, process_state};
 use crate::bridge::reaper::{OwnChild, reap_later};
 use crate::id::TaskId;
 use crate::kernel::Core;
@@ -52,7 +52,7 @@ impl Processes {
         let mut told = self.told.borrow_mut();
         // Now and then those are forgotten that their owners have reaped meanwhile.
         if told.len() >= 64 && told.len().is_power_of_two() {
-            told.retain(|pid| matches!(standing(*pid), Ok(Standing::Exited(_))));
+            told.retain(|pid| matches!(process_state(*pid), Ok(ProcessState::Exited(_))));
         }
         told.insert(pid)
     }

@@ -3,7 +3,7 @@
 use super::child_process::Which;
 use super::{ChildProcess, ProcessExit};
 use crate::arg::AnyArg;
-use crate::bridge::processes::{Standing, exists, keep_statuses, standing};
+use crate::bridge::processes::{ProcessState, exists, keep_statuses, process_state};
 use crate::bridge::reaper::OwnChild;
 use crate::error::{Error, ErrorKind, drop_quietly};
 use crate::event::Posts;
@@ -124,15 +124,15 @@ impl Core {
         let given = matches!(process.0, Which::Given(_));
         // What the kernel reaps itself it knows, whether that has ended meanwhile or not.
         let given = given || self.is_adopted(pid);
-        let now = match standing(pid) {
+        let now = match process_state(pid) {
             Err(error) if !given => return Err(cannot_await(pid, error)),
-            now => now.unwrap_or(Standing::Running),
+            now => now.unwrap_or(ProcessState::Running),
         };
-        let ours = given || now != Standing::NotOurs;
+        let ours = given || now != ProcessState::NotOurs;
         if !ours && !exists(pid) {
             return Err(ErrorKind::NoSuchProcess(pid).into());
         }
-        if now == Standing::Running {
+        if now == ProcessState::Running {
             // What was told was of an earlier process of the same number.
             self.processes.told.borrow_mut().remove(&pid);
         }

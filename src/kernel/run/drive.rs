@@ -1,8 +1,8 @@
 //! `run`, `serve`, and the ways to run by pieces.
 
+use super::driver_lock::DriverLock;
 use super::running::Running;
-use super::seat::Seat;
-use super::{Mode, Part};
+use super::{Mode, Role};
 use crate::error::{Error, ErrorKind};
 use crate::kernel::Kernel;
 use std::cell::Cell;
@@ -196,9 +196,9 @@ impl Kernel {
     async fn drive(&self, mode: Mode) -> Result<(), Error> {
         let core = self.core();
         let running = Running::enter(core, mode)?;
-        let part = || match core.run.seat.get() {
-            0 => Part::Drive,
-            _ => Part::Wait,
+        let part = || match core.run.driver.get() {
+            0 => Role::Drive,
+            _ => Role::Wait,
         };
         core.slices(mode, part).await;
         let error = core.take_error();
@@ -213,14 +213,14 @@ impl Kernel {
     /// Drives the kernel to its end in the place of a run that is under way, which then ends as well.
     pub(crate) async fn drive_for_run(&self) -> Result<(), Error> {
         let core = self.core();
-        let mut seat = Seat { core, ticket: 0 };
-        core.slices(Mode::Run, || seat.take()).await;
+        let mut lock = DriverLock { core, epoch: 0 };
+        core.slices(Mode::Run, || lock.take()).await;
         let error = match (core.is_shutting_down(), core.run.running.get()) {
             (false, _) => None,
             (true, false) => core.take_error(),
             (true, true) => core.die.tell_error(),
         };
-        drop(seat);
+        drop(lock);
         error.map_or(Ok(()), Err)
     }
 }

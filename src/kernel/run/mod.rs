@@ -19,10 +19,10 @@
 //! spawns or attaches is polled on a budget (`guests.rs`).
 
 mod drive;
+mod driver_lock;
 mod guests;
 mod pace;
 mod running;
-mod seat;
 mod slices;
 mod state;
 
@@ -47,7 +47,7 @@ enum Step {
 }
 
 /// What one of several futures that could drive the kernel does in a poll.
-enum Part {
+enum Role {
     Drive,
     Wait,
     Leave,

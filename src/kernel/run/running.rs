@@ -50,7 +50,7 @@ impl Drop for Running<'_> {
         let core = self.core;
         let run = &core.run;
         run.running.set(false);
-        run.asleep.set(run.seat.get() != 0);
+        run.asleep.set(run.driver.get() != 0);
         run.idle_watch.set(false);
         // A failure that ended the run, and that the shutdown has told, is no matter of the next one.
         core.die.forget_told();

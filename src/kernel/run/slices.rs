@@ -3,7 +3,7 @@
 use super::guests::Budget;
 use super::running::Polling;
 use super::state::At;
-use super::{Mode, Part, Step};
+use super::{Mode, Role, Step};
 use crate::arg::AnyArg;
 use crate::kernel::Core;
 use crate::queue::event_queue::{Generation, Next};
@@ -31,18 +31,18 @@ enum Ran {
 
 impl Core {
     /// Slices until the mode's end, in those polls that `part` says are ours.
-    pub(super) async fn slices(&self, mode: Mode, mut part: impl FnMut() -> Part) {
+    pub(super) async fn slices(&self, mode: Mode, mut part: impl FnMut() -> Role) {
         loop {
             let step = poll_fn(|cx| match part() {
-                Part::Drive => self.poll_run(mode, cx),
-                Part::Wait => {
+                Role::Drive => self.poll_run(mode, cx),
+                Role::Wait => {
                     let mut waiting = self.run.waiting.borrow_mut();
                     if !waiting.iter().any(|waker| waker.will_wake(cx.waker())) {
                         waiting.push(cx.waker().clone());
                     }
                     Poll::Pending
                 }
-                Part::Leave => Poll::Ready(Step::Done),
+                Role::Leave => Poll::Ready(Step::Done),
             });
             match step.await {
                 // Not by waking ourselves: that would be sixty polls ahead of the I/O driver.
@@ -52,7 +52,7 @@ impl Core {
         }
     }
 
-    /// Wakes those who wait for the end of a run, or for the seat of its driver.
+    /// Wakes the futures that wait for the end of a run, or for the driver lock.
     pub(super) fn wake_waiting(&self) {
         for waker in self.run.waiting.take() {
             waker.wake();

@@ -64,11 +64,11 @@ pub(crate) struct RunState {
     pub(crate) inbox_shut: Cell<bool>,
     /// `shutdown` is set.
     pub(crate) shutting_down: Cell<bool>,
-    /// The ticket of the shutdown that drives the kernel in the place of a run; 0 if none does.
-    pub(crate) seat: Cell<u64>,
-    /// The last ticket for it.
-    pub(crate) tickets: Cell<u64>,
-    /// Those who wait for the end of a run, or for the seat.
+    /// The epoch of the shutdown that drives the kernel in the place of a run; 0 if none does.
+    pub(crate) driver: Cell<u64>,
+    /// The last epoch given out.
+    pub(crate) epochs: Cell<u64>,
+    /// The futures that wait for the end of a run, or for the driver lock.
     pub(crate) waiting: RefCell<Vec<Waker>>,
 }
 

@@ -14,10 +14,10 @@ const MODES: [SelectMode; 3] = [SelectMode::Read, SelectMode::Write, SelectMode:
 
 /// The watchers that were asked at the beginning of one I/O phase, and how far they have been told.
 pub(super) struct Round {
-    hot: Vec<Rc<Watch>>,
-    /// Whether each was ready then.
-    ready: Vec<bool>,
-    /// Which of [`MODES`], and which of `hot` is next.
+    ready: Vec<Rc<Watch>>,
+    /// Whether each descriptor was ready then.
+    levels: Vec<bool>,
+    /// Which of [`MODES`], and which of `ready` is next.
     mode: usize,
     next: usize,
     /// One of this mode was told.
@@ -26,12 +26,12 @@ pub(super) struct Round {
 
 impl Round {
     fn begin(selects: &Selects) -> Self {
-        let hot = selects.take_hot();
-        let files: Vec<_> = hot.iter().map(|w| (w.watched.as_fd(), w.mode.want())).collect();
-        let ready = levels(&files);
+        let ready = selects.take_ready();
+        let files: Vec<_> = ready.iter().map(|w| (w.watched.as_fd(), w.mode.want())).collect();
+        let levels = levels(&files);
         Round {
-            hot,
             ready,
+            levels,
             mode: 0,
             next: 0,
             told: false,
@@ -42,7 +42,7 @@ impl Round {
 impl Core {
     #[inline]
     pub(crate) fn has_ready_files(&self) -> bool {
-        self.selects.is_hot.get()
+        self.selects.has_ready.get()
     }
 
     /// Delivers an event to each watcher whose descriptor is ready: readers, then writers, then the expedited, with a
@@ -53,17 +53,17 @@ impl Core {
         let over = self.tell_watchers(&mut round);
         if !over {
             *self.selects.round.borrow_mut() = Some(round);
-            self.selects.is_hot.set(true);
+            self.selects.has_ready.set(true);
             return false;
         }
-        self.selects.is_hot.set(!self.selects.hot.borrow().is_empty());
-        for (watch, ready) in round.hot.iter().zip(&round.ready) {
-            watch.hot.set(false);
+        self.selects.has_ready.set(!self.selects.ready.borrow().is_empty());
+        for (watch, ready) in round.ready.iter().zip(&round.levels) {
+            watch.ready.set(false);
             if watch.paused.get() {
                 continue;
             }
             if *ready || watch.always.get() {
-                self.selects.heat(watch);
+                self.selects.mark_ready(watch);
             } else if let Some(task) = watch.task.get() {
                 self.tasks.schedule(task);
             }
@@ -77,9 +77,9 @@ impl Core {
     /// False if the pace is spent before the end of the round.
     fn tell_watchers(&self, round: &mut Round) -> bool {
         while let Some(mode) = MODES.get(round.mode) {
-            while let Some(watch) = round.hot.get(round.next) {
+            while let Some(watch) = round.ready.get(round.next) {
                 // A handler of this round may have removed or paused it (law L76).
-                let ready = round.ready[round.next] || watch.always.get();
+                let ready = round.levels[round.next] || watch.always.get();
                 if watch.mode == *mode && ready && !watch.gone.get() && !watch.paused.get() {
                     if self.run.pace.is_spent() {
                         return false;

@@ -1,7 +1,7 @@
 //! File watchers: events while a descriptor is ready (laws L75 to L79).
 //!
-//! A watcher is a task of its session, which waits in the reactor and makes the watcher *hot*. In each slice's I/O phase
-//! the hot ones are asked, all in one system call, whether they are ready; those that are get their event, and stay hot.
+//! A watcher is a task of its session, which waits in the reactor and marks the watcher *ready*. In each slice's I/O phase
+//! the marked ones are polled, all in one system call; those that are really ready get their event, and stay marked.
 //! Those that are not go back to waiting.
 
 mod dispatch;

@@ -320,7 +320,7 @@ impl Core {
             }),
             task: Cell::new(None),
             paused: Cell::new(false),
-            hot: Cell::new(false),
+            ready: Cell::new(false),
             always: Cell::new(false),
             gone: Cell::new(false),
         });
@@ -341,7 +341,7 @@ impl Core {
         };
         watch.task.set(self.start_task(purpose, Box::new(body)));
         // The first look is for free, and often the descriptor is ready.
-        self.selects.heat(&watch);
+        self.selects.mark_ready(&watch);
         if let Some(task) = old.and_then(|old| old.task.get()) {
             self.cancel_task(task);
         }
@@ -371,7 +371,7 @@ impl Core {
             }
             watch.paused.set(pause);
             if !pause {
-                self.selects.heat(watch);
+                self.selects.mark_ready(watch);
             }
         }
         if !pause {

@@ -29,8 +29,8 @@ pub(super) struct Watch {
     /// Known as soon as the task is started.
     pub(super) task: Cell<Option<TaskId>>,
     pub(super) paused: Cell<bool>,
-    /// It stands in the list of those that may be ready, and its task does not wait.
-    pub(super) hot: Cell<bool>,
+    /// It is in the list of watchers that may be ready, and its task does not wait.
+    pub(super) ready: Cell<bool>,
     /// The reactor does not take it: it is always ready.
     pub(super) always: Cell<bool>,
     /// Removed, or its session is gone; set by the task's end.
@@ -54,34 +54,34 @@ pub(crate) struct Selects {
     table: RefCell<HashMap<FileKey, Vec<Rc<Watch>>>>,
     /// By file and mode: those that are asked together, so that each of them is told of what one of them is told of.
     groups: RefCell<HashMap<GroupKey, Vec<Rc<Watch>>>>,
-    pub(super) hot: RefCell<Vec<Rc<Watch>>>,
-    /// `hot` has entries, or a round is not over.
-    pub(super) is_hot: Cell<bool>,
+    pub(super) ready: RefCell<Vec<Rc<Watch>>>,
+    /// `ready` has entries, or a round is not over.
+    pub(super) has_ready: Cell<bool>,
     /// The I/O phase that tells of the files that are ready, while it is paused.
     pub(super) round: RefCell<Option<Round>>,
 }
 
 impl Selects {
-    pub(super) fn heat(&self, watch: &Rc<Watch>) {
-        if !watch.gone.get() && !watch.hot.replace(true) {
-            self.hot.borrow_mut().push(watch.clone());
-            self.is_hot.set(true);
+    pub(super) fn mark_ready(&self, watch: &Rc<Watch>) {
+        if !watch.gone.get() && !watch.ready.replace(true) {
+            self.ready.borrow_mut().push(watch.clone());
+            self.has_ready.set(true);
         }
     }
 
     /// Takes the watchers that may be ready, and those of the same files, whose own wake-ups may be still to come.
-    pub(super) fn take_hot(&self) -> Vec<Rc<Watch>> {
-        let mut hot = self.hot.take();
+    pub(super) fn take_ready(&self) -> Vec<Rc<Watch>> {
+        let mut ready = self.ready.take();
         let groups = self.groups.borrow();
-        for at in 0..hot.len() {
-            let group = hot[at].watched.group(hot[at].mode).and_then(|key| groups.get(&key));
+        for at in 0..ready.len() {
+            let group = ready[at].watched.group(ready[at].mode).and_then(|key| groups.get(&key));
             for other in group.into_iter().flatten() {
-                if !other.paused.get() && !other.hot.replace(true) {
-                    hot.push(other.clone());
+                if !other.paused.get() && !other.ready.replace(true) {
+                    ready.push(other.clone());
                 }
             }
         }
-        hot
+        ready
     }
 
     pub(super) fn of(&self, watched: &Watched, mode: SelectMode) -> Vec<Rc<Watch>> {
@@ -142,7 +142,7 @@ pub(super) struct WatchTask {
 impl Task for WatchTask {
     fn poll(&mut self, core: &Core, cx: &mut Context<'_>) -> Poll<()> {
         let watch = &self.watch;
-        if watch.hot.get() || watch.paused.get() {
+        if watch.ready.get() || watch.paused.get() {
             return Poll::Pending;
         }
         let readiness = match &mut self.readiness {
@@ -151,7 +151,7 @@ impl Task for WatchTask {
                 Ok(Some(readiness)) => none.insert(readiness),
                 Ok(None) => {
                     watch.always.set(true);
-                    self.selects.heat(watch);
+                    self.selects.mark_ready(watch);
                     return Poll::Pending;
                 }
                 Err(error) => {
@@ -162,7 +162,7 @@ impl Task for WatchTask {
             },
         };
         if readiness.poll_ready(cx).is_ready() {
-            self.selects.heat(watch);
+            self.selects.mark_ready(watch);
         }
         Poll::Pending
     }

@@ -1,8 +1,8 @@
-//! The settings of a FollowTail, and how it starts.
+//! The settings of a FollowTail, and its start.
 
 use super::FollowTail;
 use super::source::{self, Place, Source, Start};
-use super::state::{Events, Flush, State};
+use super::state::{Events, Flush, TailState};
 use super::task::TailTask;
 use crate::arg::AnyArg;
 use crate::error::{Error, ErrorKind};
@@ -23,85 +23,16 @@ use std::time::Duration;
 /// A shorter interval would leave the kernel no time for anything else.
 const SHORTEST: Duration = Duration::from_millis(1);
 
-/// Settings of a [`FollowTail`].
+/// Configures a [`FollowTail`] wheel.
 ///
 /// | setting | default |
 /// |---|---|
 /// | [`input`](Self::input) | required |
-/// | [`error`](Self::error), [`reset`](Self::reset), [`idle`](Self::idle) | not told |
+/// | [`error`](Self::error), [`reset`](Self::reset), [`idle`](Self::idle) | no event |
 /// | [`poll_interval`](Self::poll_interval) | 1 s |
-/// | [`seek`](Self::seek), [`seek_back`](Self::seek_back) | what is there already is skipped |
-/// | [`ignore_link_count`](Self::ignore_link_count) | a link made or removed is a reset |
-///
-/// ```
-/// use poe::{Event, Session, WheelId, event::START, filter::Line, testing::{self, Transcript}};
-/// use poe::wheel::{FollowTail, Input, IoError};
-/// use std::time::Duration;
-/// const LINE: Event<Input<String>> = Event::new("line");
-/// const IDLE: Event<WheelId> = Event::new("idle");
-/// const RESET: Event<WheelId> = Event::new("reset");
-/// const ERROR: Event<IoError> = Event::new("error");
-/// # tokio_test::block_on(async { tokio::time::pause();
-/// let kernel = testing::kernel();
-/// let transcript = Transcript::of(&kernel);
-/// # let log = std::env::temp_dir().join(format!("poe-doc-reset-{}", std::process::id()));
-/// # let file = log.clone();
-/// std::fs::write(&log, "what was there before\n").unwrap();
-/// let path = log.clone();
-/// Session::builder(None)
-///     .on(START, move |cx, ()| -> poe::HandlerResult {
-///         let tail = FollowTail::builder(&path)
-///             .input(Line::new(), LINE)
-///             .idle(IDLE).reset(RESET).error(ERROR)
-///             .poll_interval(Duration::from_millis(250))
-///             .ignore_link_count(); // a backup may link to it
-///         *cx.heap = Some(tail.start(cx)?);
-///         Ok(())
-///     })
-///     .on(IDLE, move |_, _| std::fs::write(&log, "anew\n").unwrap()) // cuts it short
-///     .on(LINE, |cx, _line| *cx.heap = None)
-///     .on(RESET, |_, _| ())
-///     .on(ERROR, |_, error| panic!("{error}"))
-///     .create(&kernel)?;
-/// kernel.run().await?;
-/// transcript.assert_eq_without_places(
-///     "0.000 1 _start kernel
-///      0.000 1 idle 1
-///      0.250 1 reset 1
-///      0.250 1 line 1
-///      0.250 1 _stop kernel",
-/// );
-/// # std::fs::remove_file(file).unwrap();
-/// # Ok::<(), poe::Error>(()) }).unwrap();
-/// ```
-///
-/// Where it begins:
-///
-/// ```
-/// use poe::{Event, Session, event::START, filter::Line, testing, wheel::{FollowTail, Input}};
-/// const LINE: Event<Input<String>> = Event::new("line");
-/// # tokio_test::block_on(async { tokio::time::pause();
-/// let kernel = testing::kernel();
-/// # let log = std::env::temp_dir().join(format!("poe-doc-seek-{}", std::process::id()));
-/// # let path = log.clone();
-/// std::fs::write(&log, "1\n2\n3\n").unwrap();
-/// Session::builder(())
-///     .on(START, move |cx, ()| -> poe::HandlerResult {
-///         let tail = || FollowTail::builder(&log).input(Line::new(), LINE);
-///         assert_eq!(tail().start(cx)?.position(), Some(6));
-///         assert_eq!(tail().seek(2).start(cx)?.position(), Some(2));
-///         assert_eq!(tail().seek(-2).start(cx)?.position(), Some(4));
-///         assert_eq!(tail().seek_back(2).start(cx)?.position(), Some(4));
-///         assert_eq!(tail().seek(1000).start(cx)?.position(), Some(6)); // not beyond the end
-///         assert!(tail().seek(2).seek_back(2).start(cx).is_err());
-///         Ok(())
-///     })
-///     .create(&kernel)?;
-/// kernel.run().await?;
-/// # std::fs::remove_file(path).unwrap();
-/// # Ok::<(), poe::Error>(()) }).unwrap();
-/// ```
-#[must_use = "a wheel turns only after `start`"]
+/// | [`seek`](Self::seek), [`seek_back`](Self::seek_back) | the present content is skipped |
+/// | [`ignore_link_count`](Self::ignore_link_count) | adding or removing a link is a reset |
+#[must_use = "a wheel does nothing until `start` is called"]
 pub struct FollowTailBuilder {
     place: Place,
     parser: Option<Box<dyn Parser>>,
@@ -133,7 +64,9 @@ impl FollowTailBuilder {
         }
     }
 
-    /// Reads by that filter; each record comes as that event. An unfinished record is kept over a reset, and glued to
+    /// Reads with this filter and sends each record as this event.
+    ///
+    /// An unfinished record is kept over a reset, and joined with
     /// the first bytes of the next file, as in POE: no byte is lost.
     #[doc(alias = "InputEvent")]
     #[doc(alias = "Filter")]
@@ -144,15 +77,9 @@ impl FollowTailBuilder {
         self
     }
 
-    /// Like [`input`](Self::input), but a record that is unfinished at a reset does not wait for the next file: `partial`
-    /// makes a record of its bytes, which comes ahead of the reset event, or drops them by `None`.
+    /// Like [`input`](Self::input), but a record that is unfinished at a reset does not wait for the next file.
     ///
-    /// ```
-    /// use poe::{Event, filter::Line, wheel::{FollowTail, Input}};
-    /// const LINE: Event<Input<String>> = Event::new("line");
-    /// let builder = FollowTail::builder("/var/log/syslog")
-    ///     .input_flushing(Line::new(), LINE, |rest| Some(String::from_utf8_lossy(&rest).into_owned()));
-    /// ```
+    /// `partial` makes a record of its bytes, which comes before the reset event, or returns `None` to drop them.
     pub fn input_flushing<F: Filter>(
         self,
         filter: F,
@@ -169,7 +96,7 @@ impl FollowTailBuilder {
 
     /// Sends this event for errors.
     ///
-    /// Without it they are silent, except errors of the filter, which are logged: a record that is refused (a line that is
+    /// Without it they are silent, except errors of the filter, which are logged: a rejected record (a line that is
     /// not UTF-8) at `warn!`, and the next one follows; a filter that cannot go on at `error!`, and no record comes any more.
     #[doc(alias = "ErrorEvent")]
     pub fn error(mut self, event: impl Posts<IoError>) -> Self {
@@ -177,75 +104,54 @@ impl FollowTailBuilder {
         self
     }
 
-    /// Tells that what comes next is from the beginning of another file, or of the same one that was cut short.
+    /// Sends this event when the next records come from the beginning of another file, or of a truncated one.
     #[doc(alias = "ResetEvent")]
     pub fn reset(mut self, event: impl Posts<WheelId>) -> Self {
         self.events.reset = Some(HeldName::new(event.key()));
         self
     }
 
-    /// Tells each time a look at the file found nothing more, also while there is no file.
+    /// Sends this event each time a look at the file finds nothing more, also while there is no file.
     #[doc(alias = "IdleEvent")]
     pub fn idle(mut self, event: impl Posts<WheelId>) -> Self {
         self.events.idle = Some(HeldName::new(event.key()));
         self
     }
 
-    /// How long to wait at the end of a plain file before the next look; default 1 s, at least 1 ms.
+    /// Sets the time between two looks at a plain file; default 1 s, at least 1 ms.
     #[doc(alias = "PollInterval")]
     pub fn poll_interval(mut self, interval: Duration) -> Self {
         self.interval = interval.max(SHORTEST);
         self
     }
 
-    /// Begins so many bytes from the file's start, or with a negative number from its end; not beyond either. It is for
-    /// the file that is there at first; others are read from their start.
+    /// Begins this many bytes after the file's start, or with a negative number before its end.
+    ///
+    /// It never begins beyond either. It applies to the file that exists at first; later files are read from their start.
     #[doc(alias = "Seek")]
     pub fn seek(mut self, bytes: i64) -> Self {
         self.seek = Some(bytes);
         self
     }
 
-    /// Begins so many bytes before the file's end, with 0 at the end itself.
+    /// Begins this many bytes before the file's end, with 0 at the end itself.
     #[doc(alias = "SeekBack")]
     pub fn seek_back(mut self, bytes: i64) -> Self {
         self.seek_back = Some(bytes);
         self
     }
 
-    /// Does not take a hard link that is made or removed for a reset. In POE, and without this, it is one: the whole file
-    /// is delivered again.
+    /// Does not treat adding or removing a hard link as a reset.
+    ///
+    /// In POE, and without this, it is one: the whole file is delivered again.
     pub fn ignore_link_count(mut self) -> Self {
         self.links_count = false;
         self
     }
 
-    /// Has the system tell of changes beside the polling, so that they are seen at once; the semantics stay those of
-    /// polling, and where the system cannot tell, so does the rest. On virtual time it does nothing.
+    /// Uses the system's file events beside polling, so that changes are seen at once.
     ///
-    /// ```
-    /// use poe::{Event, Kernel, Session, event::START, filter::Line, wheel::{FollowTail, Input}};
-    /// use std::{fs::File, io::Write, time::Duration};
-    /// const LINE: Event<Input<String>> = Event::new("line");
-    /// # tokio_test::block_on(async {
-    /// let kernel = Kernel::new();
-    /// # let log = std::env::temp_dir().join(format!("poe-doc-notify-{}", std::process::id()));
-    /// # let path = log.clone();
-    /// let writer = File::create(&log).unwrap();
-    /// Session::builder(None)
-    ///     .on(START, move |cx, ()| -> poe::HandlerResult {
-    ///         let tail = FollowTail::builder(&log).input(Line::new(), LINE).notify();
-    ///         *cx.heap = Some(tail.poll_interval(Duration::from_secs(60)).start(cx)?);
-    ///         cx.delay("write", Duration::from_millis(20), ());
-    ///         Ok(())
-    ///     })
-    ///     .on("write", move |_, ()| (&writer).write_all(b"a line\n").unwrap())
-    ///     .on(LINE, |cx, _| *cx.heap = None) // long before a minute is over
-    ///     .create(&kernel)?;
-    /// kernel.run().await?;
-    /// # std::fs::remove_file(path).unwrap();
-    /// # Ok::<(), poe::Error>(()) }).unwrap();
-    /// ```
+    /// The semantics stay those of polling, which goes on alone where the system has no file events. On virtual time it does nothing.
     #[cfg(feature = "notify")]
     pub fn notify(mut self) -> Self {
         self.notified = true;
@@ -258,12 +164,13 @@ impl FollowTailBuilder {
         }
     }
 
-    /// Starts the wheel for the session that is running; pass the handler's context. Whatever is appended after that is
-    /// delivered.
+    /// Starts the wheel for the session that is running; pass the handler's context.
+    ///
+    /// Everything appended after that is delivered.
     ///
     /// # Errors
-    /// There is no input event, or a filter's settings make no sense; both `seek` and `seek_back` were given; it is a
-    /// directory; the file is there and cannot be read; it is a socket, pipe or terminal and the kernel on virtual time;
+    /// There is no input event, or a filter's settings are invalid; both `seek` and `seek_back` were given; it is a
+    /// directory; the file exists and cannot be read; it is a socket, pipe or terminal and the kernel is on virtual time;
     /// the session has been stopped.
     #[track_caller]
     pub fn start(self, kernel: &KernelRef<'_>) -> Result<FollowTail, Error> {
@@ -303,7 +210,7 @@ impl FollowTailBuilder {
         }
         let base = Base::new(kernel, place);
         let name = format!("FollowTail {} (following {what})", base.id());
-        let state = State::new(base, what.clone(), parser, self.flush, self.events);
+        let state = TailState::new(base, what.clone(), parser, self.flush, self.events);
         #[cfg(feature = "notify")]
         let hint = match &path {
             Some(path) if self.notified && !kernel.core.is_virtual() => source::Hint::watching(path),

@@ -1,11 +1,11 @@
-//! A plain file that is open: where reading begins, what is read, and whether the file was cut short.
+//! An open plain file: where reading begins, the reading itself, and the test for truncation.
 //!
-//! The size that the system tells is not trusted: of a file under `/proc` it is 0, whatever the file holds, and of one under `/sys` it is
+//! The size that the system reports is not trusted: for a file under `/proc` it is 0, whatever the file contains, and under `/sys` it is
 //! more than that. So it is only a hint where a read can tell the truth.
 
 use super::ahead::Ahead;
 use super::source::{Seen, Start};
-use super::state::State;
+use super::state::TailState;
 use crate::driver::BLOCK_SIZE;
 use crate::kernel::Core;
 use std::fs::{File, Metadata};
@@ -14,43 +14,43 @@ use std::os::unix::fs::{FileExt, FileTypeExt};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-/// Bytes that are read, to find where the last record begins, before the end of a file whose content is skipped.
+/// Bytes that are read before the end of a file whose content is skipped, to find where the last record begins.
 const BACK: u64 = 4096;
 
 pub(super) struct Opened {
     file: Arc<File>,
     pub(super) offset: u64,
     pub(super) seen: Seen,
-    /// It was seen to have been replaced, and is being read to its end.
+    /// The file has been replaced, and is being read to its end.
     pub(super) leaving: bool,
-    /// What stands before this is skipped, as far as it was there when the file was opened.
+    /// Bytes before this offset are skipped, if they existed when the file was opened.
     skipped_to: u64,
-    /// The end is looked for by reading, because the size does not tell it.
+    /// The end is searched by reading, because the size does not tell it.
     finding: Option<Start>,
-    /// It has no places: reading goes on where it stopped.
+    /// The file has no positions: reading goes on where it stopped.
     sequential: bool,
-    /// The next read may have to wait: a thread does it.
+    /// The next read may block: a thread does it.
     waits: bool,
     ahead: Ahead,
-    /// The system can read what is in memory, and refuse the rest.
+    /// The system can read cached bytes, and refuse the rest.
     #[cfg(target_os = "linux")]
     knows: bool,
 }
 
-/// What one read came to.
+/// The result of one read.
 pub(super) enum Got {
-    /// The filter was given so many bytes.
+    /// The filter was given this many bytes.
     Bytes,
     /// The filter was given bytes that are to be skipped.
     Skipped,
-    /// The end was looked for, and the filter was given nothing.
+    /// The search for the end goes on, and the filter was given nothing.
     Nothing,
-    /// There is nothing more, for now.
+    /// There is nothing more for now.
     End,
 }
 
 impl Opened {
-    /// Begins where the wheel is to begin. Where the size of the file does not say where that is, reading finds it out.
+    /// Begins where the wheel is to begin. Where the file's size does not tell the position, reading finds it.
     pub(super) fn new(mut file: File, found: &Metadata, start: Start) -> Self {
         let seen = Seen::of(found);
         let size = match found.file_type().is_block_device() {
@@ -82,19 +82,19 @@ impl Opened {
         opened
     }
 
-    /// Gives the filter the last part of what is to be skipped; false if there is no more of it. What is appended to the file from
-    /// now on is not touched.
-    pub(super) fn read_skipped(&mut self, state: &State, core: &Core) -> io::Result<bool> {
+    /// Feeds the filter with the last part of the skipped bytes; false if there are no more. Bytes appended
+    /// from now on are not touched.
+    pub(super) fn read_skipped(&mut self, state: &TailState, core: &Core) -> io::Result<bool> {
         let left = usize::try_from(self.skipped_to.saturating_sub(self.offset)).unwrap_or(usize::MAX);
         Ok(left > 0 && self.read_some(core, left, false, |bytes| feed(state, bytes))? > 0)
     }
 
     /// Reads a block. Pending while a thread reads it.
-    pub(super) fn poll_read(&mut self, state: &State, core: &Core, cx: &mut Context<'_>) -> Poll<io::Result<Got>> {
+    pub(super) fn poll_read(&mut self, state: &TailState, core: &Core, cx: &mut Context<'_>) -> Poll<io::Result<Got>> {
         if let Some(start) = self.finding {
             return Poll::Ready(self.find(start, state, core));
         }
-        // Under virtual time nothing else goes on meanwhile.
+        // Under virtual time nothing else runs meanwhile.
         let mut in_memory = !core.is_virtual();
         loop {
             if self.waits {
@@ -105,7 +105,7 @@ impl Opened {
                     self.offset += read as u64;
                     return Poll::Ready(Ok(Got::Bytes));
                 }
-                // The end, where there is nothing to wait for.
+                // At the end nothing blocks.
                 in_memory = false;
             }
             match self.read_some(core, usize::MAX, in_memory, |bytes| feed(state, bytes)) {
@@ -119,8 +119,8 @@ impl Opened {
         }
     }
 
-    /// Looks for the end by reading.
-    fn find(&mut self, start: Start, state: &State, core: &Core) -> io::Result<Got> {
+    /// Searches for the end by reading.
+    fn find(&mut self, start: Start, state: &TailState, core: &Core) -> io::Result<Got> {
         let is_first = self.offset == 0;
         let skips = matches!(start, Start::Skip);
         let read = self.read_some(core, usize::MAX, false, |bytes| {
@@ -160,7 +160,7 @@ impl Opened {
                 };
                 match read {
                     Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                    // A file may be one that waits for what is still to come, such as the kernel's log.
+                    // Some files wait for later content, such as the kernel's log.
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => break 0,
                     Err(error) if is_not_seekable(&error) && !self.sequential => self.sequential = true,
                     read => break read?,
@@ -173,7 +173,7 @@ impl Opened {
         Ok(read)
     }
 
-    /// Reads what is in memory; `WouldBlock` if nothing of it is. `None` if the system cannot do that with this file.
+    /// Reads cached bytes; `WouldBlock` if none are cached. `None` if the system cannot do that with this file.
     #[cfg(target_os = "linux")]
     fn read_in_memory(&mut self, buffer: &mut [u8]) -> Option<io::Result<usize>> {
         use rustix::io::{Errno, ReadWriteFlags, preadv2};
@@ -193,17 +193,17 @@ impl Opened {
         None
     }
 
-    /// How the file is now, by its handle.
+    /// Returns the present metadata of the open file.
     pub(super) fn metadata(&self) -> io::Result<Metadata> {
         self.file.metadata()
     }
 
-    /// Whether it has become shorter than it was, going by how the system sees it now.
+    /// Whether the file has become shorter, according to its present metadata.
     pub(super) fn is_shorter(&self, now: &Seen) -> bool {
         if now.size >= self.seen.size.max(self.offset) {
             return false;
         }
-        // A size that does not change although there is more to read says nothing. What stands before the place that was read to does.
+        // A size that does not change although there is more to read proves nothing. A read just before the offset does.
         let says_nothing = now.size == self.seen.size && (self.sequential || self.has_byte_before(self.offset));
         !says_nothing
     }
@@ -212,7 +212,7 @@ impl Opened {
         offset > 0 && matches!(self.file.read_at(&mut [0], offset - 1), Ok(1))
     }
 
-    /// Begins anew.
+    /// Begins again at the start.
     pub(super) fn rewind(&mut self, now: Seen) {
         self.seen = now;
         self.offset = 0;
@@ -226,10 +226,10 @@ fn is_not_seekable(error: &io::Error) -> bool {
     error.raw_os_error() == Some(rustix::io::Errno::SPIPE.raw_os_error())
 }
 
-/// Gives bytes to the filter, but for one that belonged to the filter before it.
-pub(super) fn feed(state: &State, mut bytes: &[u8]) {
+/// Feeds the filter, without a byte that belonged to the previous filter.
+pub(super) fn feed(state: &TailState, mut bytes: &[u8]) {
     if let Some((first, rest)) = bytes.split_first()
-        && state.owed.take() == Some(*first)
+        && state.skip_next.take() == Some(*first)
     {
         bytes = rest;
     }

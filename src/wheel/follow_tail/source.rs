@@ -1,4 +1,4 @@
-//! What is followed: a plain file, which is polled, or a stream, which is read when it is ready.
+//! The followed file: a plain file, which is polled, or a stream, which is read when it is ready.
 
 use crate::bridge::files::{Readiness, Want, set_nonblocking};
 use std::fs::{File, Metadata, OpenOptions};
@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Waker;
 
-/// What the builder was given.
+/// The file that the builder was given.
 #[derive(Debug)]
 pub(super) enum Place {
     Name(PathBuf),
@@ -20,11 +20,11 @@ pub(super) enum Place {
 /// Where reading begins.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Start {
-    /// Behind what is there.
+    /// After the present content.
     Skip,
-    /// So far from the beginning.
+    /// At an offset from the beginning.
     At(u64),
-    /// So far before the end.
+    /// At an offset from the end.
     Back(u64),
 }
 
@@ -36,12 +36,12 @@ pub(super) enum Source {
 pub(super) struct Stream {
     pub(super) file: File,
     pub(super) ready: Readiness,
-    /// A pipe's end is no error.
+    /// The end of a pipe is not an error.
     pub(super) is_pipe: bool,
 }
 
 impl Place {
-    /// The name, if it is followed by name, and what stands there now.
+    /// Returns the path, if it is followed by name, and the file that has the name now.
     pub(super) fn open(self) -> io::Result<(Option<PathBuf>, Option<Source>)> {
         match self {
             Place::Handle(fd) => Ok((None, Some(of_file(File::from(fd))?))),
@@ -54,7 +54,7 @@ impl Place {
     }
 }
 
-/// Opens what stands at that name, without waiting for anything: neither for the other side of a fifo, nor for a device to be ready.
+/// Opens a path without waiting for anything: neither for the other side of a fifo, nor for a device to be ready.
 pub(super) fn open(path: &Path) -> io::Result<Source> {
     let flags = (rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOCTTY).bits() as i32;
     let open = |writes: bool| {
@@ -64,17 +64,17 @@ pub(super) fn open(path: &Path) -> io::Result<Source> {
             .custom_flags(flags)
             .open(path)
     };
-    // A fifo that we could write to ourselves has no end when its writers leave.
+    // A fifo that this process can write to has no end when its writers leave.
     let is_fifo = std::fs::metadata(path)?.file_type().is_fifo();
     let file = match open(is_fifo) {
-        // We may only read it: its end is one, then.
+        // Only reading is permitted, so its end is visible.
         Err(error) if is_fifo && error.kind() == io::ErrorKind::PermissionDenied => open(false)?,
         opened => opened?,
     };
     of_file(file)
 }
 
-/// Whether a file that says that it is empty has something in it.
+/// Whether a file with size 0 has contents.
 pub(super) fn has_content(path: &Path) -> bool {
     match open(path) {
         Ok(Source::File(file, _)) => matches!(file.read_at(&mut [0], 0), Ok(1)),
@@ -88,13 +88,13 @@ fn of_file(file: File) -> io::Result<Source> {
     if kind.is_dir() {
         return Err(io::ErrorKind::IsADirectory.into());
     }
-    // Files of the system's own may wait for what is to come, and look like plain ones.
+    // Some of the system's own files wait for later content, and look like plain files.
     set_nonblocking(file.as_fd(), true)?;
     if kind.is_file() || kind.is_block_device() {
         return Ok(Source::File(file, found));
     }
     if tokio::runtime::Handle::try_current().is_err() {
-        return Err(io::Error::other("sockets, pipes and terminals want a Tokio runtime"));
+        return Err(io::Error::other("sockets, pipes and terminals need a Tokio runtime"));
     }
     match Readiness::new(file.as_fd(), Want::Read)? {
         Some(ready) => Ok(Source::Stream(Stream {
@@ -104,17 +104,17 @@ fn of_file(file: File) -> io::Result<Source> {
         })),
         None => Err(io::Error::new(
             io::ErrorKind::Unsupported,
-            "it is no plain file and cannot be waited for",
+            "it is not a plain file and cannot be waited for",
         )),
     }
 }
 
-/// What tells a file from another and an older state from a newer one.
+/// The data that tell one file from another, and an older state from a newer one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Seen {
     device: u64,
     inode: u64,
-    /// Of device files only.
+    /// Only for device files.
     special: u64,
     links: u64,
     pub(super) size: u64,
@@ -144,35 +144,35 @@ impl Seen {
     }
 }
 
-/// Something that wakes the wheel before its time: the system's file events, if they were asked for.
+/// Wakes the wheel before its next look: the system's file events, if enabled.
 #[derive(Default)]
 pub(super) struct Hint {
-    shared: Option<Arc<Shared>>,
+    shared: Option<Arc<HintState>>,
     #[cfg(feature = "notify")]
     _watcher: Option<notify::RecommendedWatcher>,
 }
 
 #[derive(Default)]
-struct Shared {
+struct HintState {
     changed: AtomicBool,
     waker: std::sync::Mutex<Option<Waker>>,
 }
 
 impl Hint {
-    /// Watches the folder, since the file itself may be another one later. Without the system's help it never wakes.
+    /// Watches the folder, since the name may refer to another file later. Without the system's help it never wakes.
     #[cfg(feature = "notify")]
     pub(super) fn watching(path: &Path) -> Self {
         use notify::{RecursiveMode, Watcher};
-        let shared = Arc::new(Shared::default());
-        let told = shared.clone();
+        let shared = Arc::new(HintState::default());
+        let changed = shared.clone();
         let name = path.file_name().map(ToOwned::to_owned);
         let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-            // Our own reading is an event, too.
+            // The wheel's own reads are events, too.
             let is_ours = event.is_ok_and(|event| {
                 !event.kind.is_access() && event.paths.iter().any(|path| path.file_name() == name.as_deref())
             });
             if is_ours {
-                told.tell();
+                changed.notify();
             }
         });
         let folder = match path.parent() {
@@ -189,13 +189,13 @@ impl Hint {
                 _watcher: Some(watcher),
             },
             Err(error) => {
-                tracing::debug!(target: "poe::files", %error, "no file events: polling alone");
+                tracing::debug!(target: "poe::files", %error, "no file events: changes are found with polling only");
                 Hint::default()
             }
         }
     }
 
-    /// True if something has changed since the last call; otherwise that waker will be woken.
+    /// Returns true if something has changed since the last call; otherwise `waker` will be woken.
     pub(super) fn take(&self, waker: &Waker) -> bool {
         let Some(shared) = &self.shared else { return false };
         if let Ok(mut slot) = shared.waker.lock() {
@@ -208,9 +208,9 @@ impl Hint {
     }
 }
 
-impl Shared {
+impl HintState {
     #[cfg_attr(not(feature = "notify"), allow(dead_code))]
-    fn tell(&self) {
+    fn notify(&self) {
         self.changed.store(true, Ordering::Release);
         let waker = self.waker.lock().ok().and_then(|mut slot| slot.take());
         if let Some(waker) = waker {

@@ -1,4 +1,4 @@
-//! What a FollowTail's value and its task share: the filter, the events, how far it has read.
+//! The state that a FollowTail's value and its task share: the filter, the events, the position.
 
 use crate::arg::AnyArg;
 use crate::id::WheelId;
@@ -9,10 +9,10 @@ use bytes::Bytes;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-/// Makes an event's argument of the bytes of a record that was never finished.
+/// Makes an event's argument from the bytes of an unfinished record.
 pub(super) type Flush = Rc<dyn Fn(Bytes, WheelId) -> Option<AnyArg>>;
 
-/// Which events are told of, but for the input's.
+/// The names of all events except the input's.
 #[derive(Default)]
 pub(super) struct Events {
     pub(super) error: Option<HeldName>,
@@ -20,25 +20,25 @@ pub(super) struct Events {
     pub(super) idle: Option<HeldName>,
 }
 
-/// What the wheel's value and its task share.
-pub(super) struct State {
+/// The state that the wheel's value and its task share.
+pub(super) struct TailState {
     pub(super) base: Base,
-    /// What is followed, as errors call it.
+    /// The name of the file in errors.
     pub(super) what: String,
     /// Empty while the filter is in use.
     parser: Cell<Option<Box<dyn Parser>>>,
-    /// Of the filter that the wheel was made with; gone when that is changed.
+    /// Belongs to the filter that the wheel was made with; removed when that is changed.
     pub(super) flush: RefCell<Option<Flush>>,
     pub(super) events: RefCell<Events>,
-    /// Where reading goes on, if the file is open and has places.
+    /// Where reading continues, if the file is open and has positions.
     pub(super) offset: Cell<Option<u64>>,
-    /// A new filter may see records in what the old one left.
+    /// A new filter may see records in the bytes of the old one.
     pub(super) reparse: Cell<bool>,
-    /// The byte that the old filter would have swallowed next.
-    pub(super) owed: Cell<Option<u8>>,
+    /// The byte that the old filter would have skipped next.
+    pub(super) skip_next: Cell<Option<u8>>,
 }
 
-impl State {
+impl TailState {
     pub(super) fn new(
         base: Base,
         what: String,
@@ -46,7 +46,7 @@ impl State {
         flush: Option<Flush>,
         events: Events,
     ) -> Rc<Self> {
-        Rc::new(State {
+        Rc::new(TailState {
             base,
             what,
             parser: Cell::new(Some(parser)),
@@ -54,11 +54,11 @@ impl State {
             events: RefCell::new(events),
             offset: Cell::new(None),
             reparse: Cell::new(false),
-            owed: Cell::new(None),
+            skip_next: Cell::new(None),
         })
     }
 
-    /// Uses the filter, out of its cell. Nothing if it is in use up the stack.
+    /// Uses the filter outside of its cell. `None` if it is in use up the stack.
     pub(super) fn with_parser<T>(&self, f: impl FnOnce(&mut dyn Parser) -> T) -> Option<T> {
         let mut parser = self.parser.take()?;
         let result = f(&mut *parser);
@@ -69,7 +69,7 @@ impl State {
         Some(result)
     }
 
-    /// Puts `next` in the place of the filter; the old one is the caller's to drop.
+    /// Replaces the filter; the caller drops the old one.
     pub(super) fn set_parser(&self, next: Box<dyn Parser>) -> Option<Box<dyn Parser>> {
         self.reparse.set(true);
         match self.parser.take() {
@@ -83,7 +83,7 @@ impl State {
 
     fn join(&self, mut old: Box<dyn Parser>, next: Box<dyn Parser>) -> Box<dyn Parser> {
         let mut next = follow(&mut *old, next, self.base.id());
-        self.owed.set(old.owed().or(self.owed.get()));
+        self.skip_next.set(old.owed().or(self.skip_next.get()));
         next.start(&old.take_pending());
         self.parser.set(Some(next));
         old

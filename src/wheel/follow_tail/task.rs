@@ -1,14 +1,14 @@
-//! The task of a FollowTail: looks at the file, reads it, and sees when it is another one.
+//! The task of a FollowTail: looks at the file, reads it, and notices when it is replaced.
 //!
-//! One turn in the I/O phase takes one block, so that the queue's events go in between; at the end of the file a look at its
-//! name says whether it is still the same, and the timer is set. A turn that is too long for the kernel's pace pauses between
-//! two records. A block that is not in memory, or is one of many, is read on a thread.
+//! One turn in the I/O phase takes one block, so that queued events go in between; at the end of the file a look at its
+//! name tells whether it is still the same, and the timer is set. A turn that is too long for the kernel's pace pauses between
+//! two records. A block that is not cached, or is one of many, is read on a thread.
 
 use super::super::error::IoError;
 use super::super::pump::{Record, log_unreported};
 use super::opened::{Got, Opened, feed};
 use super::source::{Hint, Seen, Source, Start, Stream, has_content, open};
-use super::state::{Events, State};
+use super::state::{Events, TailState};
 use crate::arg::AnyArg;
 use crate::bridge::clock::Clock;
 use crate::bridge::deadline::Deadline;
@@ -23,50 +23,50 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 pub(super) struct TailTask {
-    state: Rc<State>,
-    /// None: it is followed by its handle.
+    state: Rc<TailState>,
+    /// `None` if it is followed by its handle.
     path: Option<PathBuf>,
     interval: i128,
     links_count: bool,
     hint: Hint,
     timer: Deadline,
-    /// When the next look is due; none while there is something to do.
+    /// When the next look is due; `None` while there is something to do.
     due: Option<u64>,
     file: Option<Opened>,
     stream: Option<Stream>,
     /// The poll has paused between two records: of a block that it had read, or of a new filter.
-    cut: Option<Cut>,
-    /// The filter can go no further.
+    resume: Option<Resume>,
+    /// The filter cannot go on.
     broken: bool,
-    /// Nothing more will be read; only what a filter that was changed at the end sees is still delivered.
+    /// Nothing more will be read; only the records of a filter that was changed at the end are still delivered.
     over: bool,
     /// Opening has failed, was reported, and has not succeeded since.
     failing: bool,
-    /// The same fifo is to be opened once more.
+    /// The same fifo is to be opened again.
     reopens: bool,
-    /// A reset was told since the last wait.
+    /// A reset was reported since the last wait.
     has_reset: bool,
 }
 
 #[derive(Clone, Copy)]
-enum Cut {
+enum Resume {
     Block,
     Filter,
 }
 
-/// What a step came to.
+/// The result of a step.
 enum Step {
-    /// More to do at once, when others have had their turn.
+    /// There is more to do at once, after others had their turn.
     Again,
-    /// Nothing until the next look.
+    /// There is nothing to do until the next look.
     Wait,
-    /// Nothing any more.
+    /// The task is over.
     Over,
 }
 
 impl TailTask {
     pub(super) fn new(
-        state: Rc<State>,
+        state: Rc<TailState>,
         path: Option<PathBuf>,
         interval: Duration,
         links_count: bool,
@@ -82,7 +82,7 @@ impl TailTask {
             due: None,
             file: None,
             stream: None,
-            cut: None,
+            resume: None,
             broken: false,
             over: false,
             failing: false,
@@ -91,7 +91,7 @@ impl TailTask {
         }
     }
 
-    /// Takes what was opened, and skips what is not wanted of it.
+    /// Starts with an opened file, and skips its unwanted content.
     pub(super) fn begin(&mut self, core: &Core, source: Option<Source>, start: Start) -> io::Result<()> {
         match source {
             None => {}
@@ -108,7 +108,7 @@ impl TailTask {
         Ok(())
     }
 
-    /// Keeps of what the filter has only the beginning of the record that is not finished.
+    /// Drops complete records, and keeps in the filter only the beginning of the unfinished one.
     fn drop_records(&self) {
         self.state.with_parser(|parser| {
             loop {
@@ -116,7 +116,7 @@ impl TailTask {
                 match parser.next(self.state.base.id(), &mut record) {
                     None => break,
                     Some(Ok(())) => drop_quietly(record.arg),
-                    // The first bytes may be the middle of something. What the filter refuses is skipped as well.
+                    // The first bytes may be the middle of a record. Bytes that the filter rejects are skipped as well.
                     Some(Err(error)) if error.is_fatal() => {
                         drop(parser.take_pending());
                         break;
@@ -131,11 +131,11 @@ impl TailTask {
 impl Task for TailTask {
     fn poll(&mut self, core: &Core, cx: &mut Context<'_>) -> Poll<()> {
         let state = self.state.clone();
-        // Nothing: a handler has dropped the wheel.
+        // `None`: a handler has dropped the wheel.
         let Some(step) = self.turn(&state, core, cx) else {
             return Poll::Pending;
         };
-        if self.cut.is_some() {
+        if self.resume.is_some() {
             core.pause_turn();
             return Poll::Pending;
         }
@@ -170,22 +170,22 @@ impl Task for TailTask {
 }
 
 impl TailTask {
-    fn turn(&mut self, state: &State, core: &Core, cx: &mut Context<'_>) -> Option<Poll<Step>> {
-        let resumed = self.cut.take();
+    fn turn(&mut self, state: &TailState, core: &Core, cx: &mut Context<'_>) -> Option<Poll<Step>> {
+        let resumed = self.resume.take();
         if resumed.is_some() || state.reparse.take() {
             if resumed.is_none() {
                 self.broken = false;
             }
-            self.records(state, core, resumed.unwrap_or(Cut::Filter))?;
-            if self.cut.is_some() {
+            self.records(state, core, resumed.unwrap_or(Resume::Filter))?;
+            if self.resume.is_some() {
                 return Some(Poll::Pending);
             }
-            if matches!(resumed, Some(Cut::Block)) {
+            if matches!(resumed, Some(Resume::Block)) {
                 return Some(Poll::Ready(Step::Again));
             }
         }
         if !core.is_turn() {
-            // A new filter was set between two events; the file is for the I/O phase.
+            // A new filter was set between two events; the file is read in the I/O phase.
             return Some(Poll::Ready(Step::Again));
         }
         if self.over {
@@ -200,7 +200,7 @@ impl TailTask {
         self.step(state, core, cx)
     }
 
-    /// Ready when it is time for a look.
+    /// Ready when the next look is due.
     fn wait(&mut self, core: &Core, cx: &mut Context<'_>) -> Poll<()> {
         let Some(due) = self.due else { return Poll::Ready(()) };
         if !self.hint.take(cx.waker()) {
@@ -215,8 +215,8 @@ impl TailTask {
         Poll::Ready(())
     }
 
-    /// A look at a plain file. Pending while a thread reads it.
-    fn step(&mut self, state: &State, core: &Core, cx: &mut Context<'_>) -> Option<Poll<Step>> {
+    /// Looks at a plain file. Pending while a thread reads it.
+    fn step(&mut self, state: &TailState, core: &Core, cx: &mut Context<'_>) -> Option<Poll<Step>> {
         let read = match &mut self.file {
             Some(opened) => opened.poll_read(state, core, cx),
             None => return self.appear(state, core).map(Poll::Ready),
@@ -233,7 +233,7 @@ impl TailTask {
             Ok(Got::End) => self.at_end(state, core)?,
             Ok(Got::Bytes) => {
                 core.count_step();
-                self.records(state, core, Cut::Block)?;
+                self.records(state, core, Resume::Block)?;
                 Step::Again
             }
             Ok(Got::Skipped) => {
@@ -245,8 +245,8 @@ impl TailTask {
         Some(Poll::Ready(step))
     }
 
-    /// There is no file: is there one now?
-    fn appear(&mut self, state: &State, core: &Core) -> Option<Step> {
+    /// Looks whether the missing file exists now.
+    fn appear(&mut self, state: &TailState, core: &Core) -> Option<Step> {
         let Some(path) = &self.path else {
             return Some(Step::Over);
         };
@@ -256,14 +256,14 @@ impl TailTask {
                 if matches!(source, Source::Stream(_)) && core.is_virtual() {
                     return self.unopened(state, core, io::ErrorKind::Unsupported.into());
                 }
-                // Its beginning is what is wanted of it.
+                // A new file is read from its beginning.
                 if let Err(error) = self.begin(core, Some(source), Start::At(0)) {
                     return self.unopened(state, core, error);
                 }
                 let is_same_fifo = std::mem::take(&mut self.reopens) && self.stream.is_some();
                 if !is_same_fifo {
                     self.has_reset = true;
-                    tell(state, core, |events| &events.reset)?;
+                    emit(state, core, |events| &events.reset)?;
                 }
                 Some(Step::Again)
             }
@@ -271,18 +271,18 @@ impl TailTask {
         }
     }
 
-    /// A file that is missing is nothing to speak of; one that may not be read is told of once.
-    fn unopened(&mut self, state: &State, core: &Core, error: io::Error) -> Option<Step> {
+    /// A missing file is not an error; one that must not be read is reported once.
+    fn unopened(&mut self, state: &TailState, core: &Core, error: io::Error) -> Option<Step> {
         let missing = error.kind() == io::ErrorKind::NotFound;
         if !missing && !std::mem::replace(&mut self.failing, true) {
             report(state, core, IoError::io("open", state.base.id(), error))?;
         }
-        tell(state, core, |events| &events.idle)?;
+        emit(state, core, |events| &events.idle)?;
         Some(Step::Wait)
     }
 
-    /// The file was read to its end: is it still the one that is meant?
-    fn at_end(&mut self, state: &State, core: &Core) -> Option<Step> {
+    /// At the end of the file: looks whether the name still refers to it.
+    fn at_end(&mut self, state: &TailState, core: &Core) -> Option<Step> {
         let Some(opened) = &mut self.file else {
             return Some(Step::Again);
         };
@@ -293,9 +293,9 @@ impl TailTask {
         let now = match found {
             Ok(found) => Seen::of(&found),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                // The name is gone. What is written to the old file is still read until the name comes back.
+                // The name is gone. Bytes written to the old file are still read until the name comes back.
                 opened.leaving = false;
-                tell(state, core, |events| &events.idle)?;
+                emit(state, core, |events| &events.idle)?;
                 return Some(Step::Wait);
             }
             Err(error) => {
@@ -307,32 +307,32 @@ impl TailTask {
             if !opened.is_shorter(&now) && (!self.links_count || opened.seen.same_links(&now)) {
                 opened.seen = now;
                 opened.leaving = false;
-                tell(state, core, |events| &events.idle)?;
+                emit(state, core, |events| &events.idle)?;
                 return Some(Step::Wait);
             }
         } else if now.is_plain && now.size == 0 && !self.path.as_deref().is_some_and(has_content) {
-            // The writer may not know yet, and write to the old one until it does; here is nothing to miss.
+            // The writer may not know of the new file yet, and write to the old one until it does; the new one is empty.
             opened.leaving = false;
-            tell(state, core, |events| &events.idle)?;
+            emit(state, core, |events| &events.idle)?;
             return Some(Step::Wait);
         }
         if !opened.leaving {
-            // What was written between the last read and this look.
+            // Bytes that were written between the last read and this look.
             opened.leaving = true;
             return Some(Step::Again);
         }
         if self.has_reset {
-            // One reset is what a look can see.
+            // A look can see one reset.
             return Some(Step::Wait);
         }
         self.reset(state, core, now)
     }
 
-    /// Begins anew, with the same file or another.
-    fn reset(&mut self, state: &State, core: &Core, now: Seen) -> Option<Step> {
+    /// Begins at the start, with the same file or another.
+    fn reset(&mut self, state: &TailState, core: &Core, now: Seen) -> Option<Step> {
         self.flush(state, core)?;
         if std::mem::take(&mut self.broken) {
-            // What the filter choked on was in the old file; without it the filter is whole again.
+            // The bytes that broke the filter were in the old file; without them it works again.
             state.with_parser(|parser| drop(parser.take_pending()));
         }
         if self.path.is_some() {
@@ -345,12 +345,12 @@ impl TailTask {
             state.offset.set(Some(0));
         }
         self.has_reset = true;
-        tell(state, core, |events| &events.reset)?;
+        emit(state, core, |events| &events.reset)?;
         Some(Step::Again)
     }
 
-    /// Makes a record of what the old file left unfinished, if that was asked for.
-    fn flush(&mut self, state: &State, core: &Core) -> Option<()> {
+    /// Makes a record of the old file's unfinished bytes, if that was configured.
+    fn flush(&mut self, state: &TailState, core: &Core) -> Option<()> {
         let Some(flush) = state.flush.borrow().clone() else {
             return Some(());
         };
@@ -365,7 +365,7 @@ impl TailTask {
     }
 
     /// A stream: reads a block when there is one.
-    fn stream_step(&mut self, state: &State, core: &Core, cx: &mut Context<'_>) -> Option<Poll<Step>> {
+    fn stream_step(&mut self, state: &TailState, core: &Core, cx: &mut Context<'_>) -> Option<Poll<Step>> {
         let stream = self.stream.as_mut()?;
         let read = loop {
             if stream.ready.poll_ready(cx).is_pending() {
@@ -384,17 +384,17 @@ impl TailTask {
         match read {
             Ok(1..) => {
                 core.count_step();
-                self.records(state, core, Cut::Block)?;
+                self.records(state, core, Resume::Block)?;
                 return Some(Poll::Ready(Step::Again));
             }
             Ok(0) if stream.is_pipe && self.path.is_some() => {
-                // A fifo that we may only read: others will write to it.
+                // A fifo that this process can only read: others will write to it.
                 self.stream = None;
                 self.reopens = true;
-                tell(state, core, |events| &events.idle)?;
+                emit(state, core, |events| &events.idle)?;
                 return Some(Poll::Ready(Step::Wait));
             }
-            Ok(0) if stream.is_pipe && !stream.file.is_terminal() => tell(state, core, |events| &events.idle)?,
+            Ok(0) if stream.is_pipe && !stream.file.is_terminal() => emit(state, core, |events| &events.idle)?,
             Ok(0) => report(state, core, IoError::eof(state.base.id()))?,
             Err(error) => report(state, core, IoError::io("read", state.base.id(), error))?,
         }
@@ -402,8 +402,8 @@ impl TailTask {
         Some(Poll::Ready(Step::Over))
     }
 
-    /// Delivers the records that the filter sees. If the kernel must yield before their end, `self.cut` says where to go on.
-    fn records(&mut self, state: &State, core: &Core, cut: Cut) -> Option<()> {
+    /// Delivers the records in the filter. If the kernel must yield before their end, `self.resume` says where to continue.
+    fn records(&mut self, state: &TailState, core: &Core, resume: Resume) -> Option<()> {
         let mut place = Record::NONE;
         loop {
             if self.broken {
@@ -420,7 +420,7 @@ impl TailTask {
                 }
             }
             if core.must_yield() {
-                self.cut = Some(cut);
+                self.resume = Some(resume);
                 return Some(());
             }
         }
@@ -428,12 +428,12 @@ impl TailTask {
 }
 
 /// Dispatches an event to the wheel's session. `None`: the wheel is gone.
-fn deliver(state: &State, core: &Core, event: NameIdx, arg: AnyArg) -> Option<()> {
+fn deliver(state: &TailState, core: &Core, event: NameIdx, arg: AnyArg) -> Option<()> {
     state.base.deliver(core, event, arg)
 }
 
-/// Dispatches an event that carries the wheel's ID, if the wheel has it.
-fn tell(state: &State, core: &Core, which: impl FnOnce(&Events) -> &Option<HeldName>) -> Option<()> {
+/// Dispatches an event that carries the wheel's ID, if the wheel has a name for it.
+fn emit(state: &TailState, core: &Core, which: impl FnOnce(&Events) -> &Option<HeldName>) -> Option<()> {
     let event = which(&state.events.borrow()).as_ref().map(HeldName::idx);
     match event {
         Some(event) => deliver(state, core, event, AnyArg::new(state.base.id())),
@@ -442,7 +442,7 @@ fn tell(state: &State, core: &Core, which: impl FnOnce(&Events) -> &Option<HeldN
 }
 
 /// Dispatches an error event. Without one, an error of the filter is logged; others are silent.
-fn report(state: &State, core: &Core, error: IoError) -> Option<()> {
+fn report(state: &TailState, core: &Core, error: IoError) -> Option<()> {
     let error = error.about(&*state.what);
     let event = state.events.borrow().error.as_ref().map(HeldName::idx);
     if let Some(event) = event {

@@ -1,15 +1,15 @@
-//! How much one read takes.
+//! The size of one read.
 //!
 //! Nothing else of the kernel runs between the records of one read. A block of 64 KiB can hold 32 768 lines, whose handlers
-//! would keep other wheels waiting for long. So the next block is sized by the records of the last one. It depends on the
+//! would make other wheels wait for long. So the next block is sized by the records of the last one. It depends on the
 //! bytes alone, and never on time or on the kernel's budget, so that the same input gives the same order of events.
 
 use crate::driver::BLOCK_SIZE;
 
-/// Records of one read that are aimed at: what a slice has time for.
+/// The number of records of one read to aim at: as many as a slice has time for.
 const RECORDS: usize = 1024;
 
-/// Bytes that a read takes at least, however small the records are.
+/// The least bytes that a read takes, however small the records are.
 const LEAST: usize = 16_384;
 
 pub(crate) struct Appetite {
@@ -28,7 +28,7 @@ impl Appetite {
         }
     }
 
-    /// How many bytes the next read may take, `most` at the utmost.
+    /// Returns how many bytes the next read may take, at most `most`.
     pub(crate) fn next(&mut self, most: usize) -> usize {
         if self.records > RECORDS {
             self.block = (self.bytes * RECORDS / self.records).clamp(LEAST, BLOCK_SIZE);

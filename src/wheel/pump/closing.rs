@@ -1,14 +1,14 @@
-//! The orderly end of a connection: what was put is written, and the peer is heard out.
+//! The orderly end of a connection: the output is written, and the peer's input is drained.
 //!
 //! | time limit | counts from |
 //! |---|---|
-//! | flush timeout | the last byte that the peer took of what waits to be written; each one starts it anew |
-//! | linger | the first time that all is written and the peer has nothing to say |
+//! | flush timeout | the last byte that the peer took of the waiting output; each one starts it anew |
+//! | linger | the first time that everything is written and the peer has nothing to say |
 
 use super::Pump;
+use super::emit::emit_unwritten;
 use super::output::Sending;
-use super::state::State;
-use super::tell::tell_unwritten;
+use super::state::PumpState;
 use crate::bridge::runtime::Pause;
 use crate::kernel::Core;
 use crate::wheel::error::IoError;
@@ -18,22 +18,22 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::io::ReadBuf;
 
-/// Bytes that a closing wheel takes from its peer at most, before it hangs up.
+/// The most bytes that a closing wheel reads from its peer before it closes the socket.
 const DRAINED: usize = 16 * 1024 * 1024;
 
-/// How long the peer of a wheel that is closed may take nothing of what waits, unless it is set.
+/// The default flush timeout: how long the peer of a closing wheel may take no bytes.
 pub(crate) const FLUSH_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// An output that stands still.
+/// An output of which the peer takes nothing.
 pub(super) struct Stall {
-    /// How much was written when it began to.
+    /// The bytes written when the output stopped.
     written: u64,
     timer: Pause,
 }
 
-/// The peer takes nothing any more: the connection is reset, if it is one that can be. Gives the error that tells of it.
+/// Gives the peer up: resets the connection, if possible. Returns the error that reports it.
 #[cold]
-pub(super) fn give_up(state: &State) -> IoError {
+pub(super) fn give_up(state: &PumpState) -> IoError {
     let (bytes, limit) = (state.buffered_bytes(), state.flush_timeout());
     state.sending.set(Sending::Failed);
     state.with_io(|io| io.as_mut().abort());
@@ -51,8 +51,8 @@ pub(super) struct Closing {
 }
 
 impl Pump {
-    /// Ready when the output has stood still for too long.
-    pub(super) fn poll_stall(&mut self, state: &State, cx: &mut Context<'_>) -> Poll<()> {
+    /// Ready when the peer has taken nothing for too long.
+    pub(super) fn poll_stall(&mut self, state: &PumpState, cx: &mut Context<'_>) -> Poll<()> {
         let written = state.driver.output().borrow().written();
         let stall = match self.stall.take() {
             Some(stall) if stall.written == written => stall,
@@ -64,12 +64,13 @@ impl Pump {
         Pin::new(&mut self.stall.insert(stall).timer).poll(cx)
     }
 
-    /// Writes the rest, says goodbye, and reads what the peer still says until it says goodbye, too. A socket that is closed
-    /// with unread input, or that gets input after it was closed, is reset by the system, which then forgets what was
-    /// written and has not arrived.
+    /// Writes the rest, ends the output, and reads until the peer ends its output, too.
+    ///
+    /// A socket that is closed with unread input, or that gets input after it was closed, is reset by the system, which then
+    /// drops bytes that were written and have not arrived.
     pub(super) fn poll_close(
         &mut self,
-        state: &State,
+        state: &PumpState,
         linger: Duration,
         core: &Core,
         cx: &mut Context<'_>,
@@ -85,7 +86,7 @@ impl Pump {
         result
     }
 
-    fn close_step(&mut self, state: &State, closing: &mut Closing, core: &Core, cx: &mut Context<'_>) -> Poll<()> {
+    fn close_step(&mut self, state: &PumpState, closing: &mut Closing, core: &Core, cx: &mut Context<'_>) -> Poll<()> {
         if !closing.shut {
             if !matches!(state.sending.get(), Sending::Shut | Sending::Failed) {
                 let shut = match state.flush(cx) {
@@ -101,7 +102,7 @@ impl Pump {
                     Some(Poll::Ready(Ok(()))) => {}
                     Some(Poll::Pending) => {
                         ready!(self.poll_stall(state, cx));
-                        tell_unwritten(state, core, give_up(state));
+                        emit_unwritten(state, core, give_up(state));
                         return Poll::Ready(());
                     }
                     Some(Poll::Ready(Err(_))) | None => return Poll::Ready(()),
@@ -113,7 +114,7 @@ impl Pump {
         if state.ended.get() || self.end.is_some() || closing.linger.is_zero() {
             return Poll::Ready(());
         }
-        // As any other wheel it reads once in a turn, and not between two events.
+        // Like any other wheel it reads once in a turn, and not between two events.
         if core.is_turn() {
             let read = core.with_read_buffer(|buffer| {
                 let mut buffer = ReadBuf::new(buffer);

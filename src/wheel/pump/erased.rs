@@ -1,4 +1,4 @@
-//! Filters whose types are forgotten, so that a wheel may change them while it sits in a heap.
+//! Type-erased filters, so that a wheel in a heap may change them.
 
 use crate::arg::AnyArg;
 use crate::event::Posts;
@@ -11,22 +11,16 @@ use std::any::{Any, TypeId, type_name};
 use std::collections::VecDeque;
 
 /// The argument of an input event: a record, and the wheel that read it.
-///
-/// ```
-/// use poe::{Event, States, wheel::Input};
-/// const LINE: Event<Input<String>> = Event::new("line");
-/// let states = States::<Vec<String>>::new().on(LINE, |cx, input| cx.heap.push(input.record));
-/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[doc(alias = "InputEvent")]
 pub struct Input<T> {
-    /// What the filter made of the bytes.
+    /// The record that the filter made of the bytes.
     pub record: T,
     /// The wheel's ID, for sessions that have several.
     pub wheel: WheelId,
 }
 
-/// A record on its way to the session. One place serves all of a read, so that nothing is moved and no box made anew.
+/// A record on its way to the session. One place serves all records of a read, so that nothing is moved and no box is made again.
 pub(crate) struct Record {
     pub(crate) event: NameIdx,
     pub(crate) arg: AnyArg,
@@ -40,34 +34,34 @@ impl Record {
     };
 }
 
-/// An input filter whose type is forgotten, with the event that takes its records.
+/// A type-erased input filter, with the event that takes its records.
 pub(crate) trait Parser {
     fn start(&mut self, bytes: &[u8]);
-    /// Puts the next record into its place; nothing if there is none.
+    /// Puts the next record into its place; `None` if there is none.
     fn next(&mut self, wheel: WheelId, place: &mut Record) -> Option<Result<(), FilterError>>;
     fn event(&self) -> NameIdx;
-    /// Renames the event of records of that type; false if the filter's are of another.
+    /// Renames the event of records of that type; false if the filter has another type of records.
     fn set_event(&mut self, event: HeldName, record: TypeId) -> bool;
-    /// The filter itself; nothing for what is none.
+    /// Returns the filter itself; `None` if there is no filter.
     fn filter(&mut self) -> Option<&mut dyn Any>;
     fn pending(&self) -> &[u8];
     fn take_pending(&mut self) -> Bytes;
     fn owed(&self) -> Option<u8>;
-    /// Takes the records that were made already, with their event: they come ahead of what the next filter sees.
+    /// Takes the records that were made already, with their event: they come before those of the next filter.
     fn take_made(&mut self, _wheel: WheelId) -> Vec<(HeldName, AnyArg)> {
         Vec::new()
     }
 }
 
-/// A filter behind the records that the one before it had made.
+/// A filter behind the records that the previous one had made.
 struct Preceded {
     made: VecDeque<(HeldName, AnyArg)>,
-    /// The event of the record that was given last, which the place names without holding it.
+    /// The event of the record that was delivered last, which the place names without a reference.
     given: Option<HeldName>,
     next: Box<dyn Parser>,
 }
 
-/// Lets `next` follow `old`, whose records that are made already come first.
+/// Lets `next` follow `old`, whose finished records come first.
 pub(crate) fn follow(old: &mut dyn Parser, next: Box<dyn Parser>, wheel: WheelId) -> Box<dyn Parser> {
     let made = old.take_made(wheel);
     if made.is_empty() {
@@ -136,7 +130,7 @@ impl<F: Filter> TypedParser<F> {
         }
     }
 
-    /// One whose event takes the bare record: for sessions with one wheel.
+    /// Makes a parser whose event takes the bare record: for sessions with one wheel.
     pub(crate) fn bare(filter: F, event: impl Posts<F::Input>) -> Self {
         TypedParser {
             filter,
@@ -202,7 +196,7 @@ impl<F: Filter> Parser for TypedParser<F> {
     }
 }
 
-/// The old side of a switch, as [`Seam`] wants it.
+/// The old side of a switch, as [`Seam`] needs it.
 pub(super) struct Leaving(pub(super) Box<dyn Parser>);
 
 impl Filter for Leaving {
@@ -231,7 +225,7 @@ impl Filter for Leaving {
     }
 }
 
-/// The new side of it.
+/// The new side of a switch.
 pub(super) struct Entering(pub(super) Box<dyn Parser>);
 
 impl Filter for Entering {
@@ -257,11 +251,11 @@ impl Filter for Entering {
     }
 }
 
-/// An output filter whose type is forgotten.
+/// A type-erased output filter.
 pub(crate) trait Formatter {
-    /// Takes the record out of an `Option` of its type; leaves it there if it is of another.
+    /// Takes the record out of an `Option` of its type; leaves it there if it has another type.
     fn put(&mut self, record: &mut dyn Any, out: &mut BytesMut) -> Result<(), PutErrorKind>;
-    /// The filter itself.
+    /// Returns the filter itself.
     fn filter(&mut self) -> &mut dyn Any;
 }
 
@@ -286,7 +280,7 @@ impl<F: Filter> Formatter for TypedFormatter<F> {
     }
 }
 
-/// Literals and owned text or bytes for filters that take `String` or `Bytes`: what one would write `into()` for.
+/// Converts literals and owned text or bytes for filters that take `String` or `Bytes`, like `into()`.
 fn converted<O: 'static>(record: &mut dyn Any) -> Option<O> {
     fn same<T: 'static, O: 'static>(value: T) -> Option<O> {
         let mut slot = Some(value);

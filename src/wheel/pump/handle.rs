@@ -13,24 +13,24 @@ use tokio::net::TcpStream;
 #[cfg(unix)]
 use tokio::net::UnixStream;
 
-/// Whatever a wheel reads from and writes to.
+/// A stream that a wheel reads and writes.
 pub(crate) trait Duplex: AsyncRead + AsyncWrite {
-    /// Nothing more will be read. The other end is told if that is possible.
+    /// Ends reading. The peer is told if that is possible.
     fn close_input(self: Pin<&mut Self>);
-    /// The output was shut down. A handle that serves for nothing else goes.
+    /// The output was shut down. Drops a handle that has no other use.
     fn close_output(self: Pin<&mut Self>);
     fn input(&self) -> Option<&dyn Any>;
     fn output(&self) -> Option<&dyn Any>;
-    /// Itself as a `Pin<Box<Whole<T>>>` for whoever knows the `T`.
+    /// Returns itself as a `Pin<Box<Whole<T>>>`, for a caller that knows the `T`.
     fn into_any(self: Pin<Box<Self>>) -> Box<dyn Any>;
-    /// What the system still has to send is not worth sending: the peer sees a reset, if it is a TCP connection.
+    /// Discards the bytes that the system still has to send: the peer of a TCP connection sees a reset.
     fn abort(self: Pin<&mut Self>) {
         if let Some(socket) = self.output().and_then(tcp_socket) {
             // It fails if the connection is gone, and then there is nothing to reset.
             let _ = socket2::SockRef::from(socket).set_linger(Some(Duration::ZERO));
         }
     }
-    /// Registers it with the runtime that we are in.
+    /// Registers the stream with the current runtime.
     fn follow_runtime(self: Pin<&mut Self>) -> io::Result<()>;
 }
 
@@ -49,13 +49,13 @@ pub(crate) fn pair(input: impl AsyncRead + 'static, output: impl AsyncWrite + 's
     })
 }
 
-/// The handle itself, if it is one for both directions and of that type.
+/// Returns the handle itself, if it serves both directions and has that type.
 pub(crate) fn unwrap<T: Unpin + 'static>(io: BoxedDuplex) -> Option<T> {
     let whole = io.into_any().downcast::<Pin<Box<Whole<T>>>>().ok()?;
     Some(Pin::into_inner(*whole).io)
 }
 
-/// The TCP socket under a stream of a known type.
+/// Returns the TCP socket under a stream of a known type.
 fn tcp_socket(io: &dyn Any) -> Option<&TcpStream> {
     fn plain(io: &dyn Any) -> Option<&TcpStream> {
         let tcp = io.downcast_ref::<SocketStream>().and_then(SocketStream::as_tcp);
@@ -80,7 +80,7 @@ fn tcp_socket(io: &dyn Any) -> Option<&TcpStream> {
     plain(io)
 }
 
-/// Registers a stream of a known type with the runtime that we are in. A stream of another type moves by itself, or has the errors
+/// Registers a stream of a known type with the current runtime. A stream of another type moves by itself, or has the errors
 /// of its own runtime there.
 fn follow<T: 'static>(io: Pin<&mut T>) -> io::Result<()> {
     match mover::<T>() {
@@ -120,13 +120,13 @@ impl<T: AsyncWrite> AsyncWrite for Whole<T> {
 
 impl<T: AsyncRead + AsyncWrite + 'static> Duplex for Whole<T> {
     fn close_input(self: Pin<&mut Self>) {
-        // A TCP peer would learn nothing of it, and what it is sending could not be drained in `close` any more.
+        // A TCP peer would not notice it, and its data could not be drained in `close` any more.
         #[cfg(unix)]
         {
             let io: &dyn Any = &self.io;
             let local = io.downcast_ref::<SocketStream>().and_then(SocketStream::as_unix);
             if let Some(stream) = local.or_else(|| io.downcast_ref::<UnixStream>()) {
-                // It fails if the peer is gone, and then there is nobody to tell.
+                // It fails if the peer is gone, and then there is nothing to tell.
                 let _ = socket2::SockRef::from(stream).shutdown(std::net::Shutdown::Read);
             }
         }
@@ -147,7 +147,7 @@ impl<T: AsyncRead + AsyncWrite + 'static> Duplex for Whole<T> {
 }
 
 pin_project! {
-    /// Each goes when its direction ends: the other end of a pipe knows it by that alone.
+    /// Each handle is dropped when its direction ends: only this shows the end to the other side of a pipe.
     struct Pair<R, W> {
         #[pin]
         input: Option<R>,

@@ -1,39 +1,39 @@
-//! What ReadWrite and Run share: a stream, its filters, the bytes that wait, and the task that moves them.
+//! The shared core of ReadWrite and Run: a stream, its filters, the output buffer, and the task that moves the bytes.
 //!
-//! The wheel's value and its task share a [`State`]. The value sets flags and has the task polled as soon as the current
-//! handler returns; but for an explicit flush it leaves the stream alone. Neither keeps a borrow while a handler, a filter
-//! or a drop of the user's runs: filters and the stream are taken out of their cells, used, and put back.
+//! The wheel's value and its task share a [`PumpState`]. The value sets flags and has the task polled as soon as the current
+//! handler returns; except for an explicit flush it does not touch the stream. Neither keeps a borrow while a handler, a filter
+//! or a user's drop runs: filters and the stream are taken out of their cells, used, and put back.
 //!
-//! A turn in the I/O phase is: what the methods asked for (marks, records of a new filter); a write pass; one read, its
-//! records, and a write pass for what their handlers put. A short read has emptied the socket, so the stream is asked once
-//! more, which costs no system call and registers the waker; what comes of that is the block of the next turn. So there is
-//! one block per turn, and the queue's events go in between (driver row D6). A turn that is too long for the kernel's pace
-//! pauses between two records, and goes on there ([`Cut`]).
+//! A turn in the I/O phase is: the methods' requests (watermarks, records of a new filter); a write pass; one read, its
+//! records, and a write pass for the output of their handlers. A short read has emptied the socket, so the stream is polled once
+//! more, which costs no system call and registers the waker; the result is the block of the next turn. So there is
+//! one block per turn, and queued events go in between (driver row D6). A turn that is too long for the kernel's pace
+//! pauses between two records, and continues there ([`Resume`]).
 //!
 //! After a handler that put something, or changed the filter, the task is polled for that alone, and reads nothing.
 
 mod appetite;
 mod closing;
+mod emit;
 mod erased;
 pub(crate) mod handle;
 mod output;
 mod settings;
 mod state;
-mod tell;
 
 pub(crate) use appetite::Appetite;
 pub(crate) use closing::FLUSH_TIMEOUT;
+pub(crate) use emit::Events;
+#[cfg(unix)]
+pub(crate) use emit::log_unreported;
 pub use erased::Input;
 pub(crate) use erased::{Formatter, Parser, Record, TypedFormatter, TypedParser, follow};
 pub use output::Level;
-pub(crate) use output::Owed;
+pub(crate) use output::PendingReports;
 pub(crate) use settings::{Settings, check_marks, watermark_settings};
 #[cfg(unix)]
 pub(crate) use state::Part;
-pub(crate) use state::{Link, Setup, State};
-pub(crate) use tell::Events;
-#[cfg(unix)]
-pub(crate) use tell::log_unreported;
+pub(crate) use state::{Link, PumpState, Setup};
 
 use super::error::IoError;
 use crate::bridge::runtime::{Home, cannot_move, explained};
@@ -41,23 +41,23 @@ use crate::error::Failure;
 use crate::kernel::Core;
 use crate::kernel::task::Task;
 use closing::{Closing, Stall, give_up};
+use emit::{die, emit, emit_high, emit_low, report};
 use output::Sending;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
-use tell::{die, report, tell, tell_high, tell_low};
 use tokio::io::ReadBuf;
 
-/// Write passes in one poll: each can be caused by the events of the one before.
+/// The most write passes in one poll: each can be caused by the events of the one before.
 const PASSES: usize = 8;
 
-/// Where a poll that paused between two records goes on.
+/// Where a poll that paused between two records continues.
 #[derive(Clone, Copy)]
-enum Cut {
-    /// A poll between two events: the records that a new filter sees.
+enum Resume {
+    /// A poll between two events: the records of a new filter.
     Output,
-    /// A turn: the records that were there before its read. If they are those of a block read ahead, it was a whole one or not.
+    /// A turn: the records before its read. If they belong to a block read ahead, it was full or not.
     Old(Option<bool>),
     /// A turn: the records of its read, which filled the block or did not.
     New(bool),
@@ -70,32 +70,32 @@ enum End {
 
 /// The wheel's task.
 pub(crate) struct Pump {
-    state: Rc<State>,
-    /// The filter has a block that was read ahead: a whole one, or not.
+    state: Rc<PumpState>,
+    /// The filter has a block that was read ahead, which was full or not.
     ahead: Option<bool>,
-    cut: Option<Cut>,
+    resume: Option<Resume>,
     /// The stream had nothing more to read in this poll.
     armed: bool,
     appetite: Appetite,
     /// The end that was met when reading ahead.
     end: Option<End>,
-    /// The end was told, and the wheel's other pumps are told of it once a filter changed at the end has given its records.
+    /// The end was reported. The wheel's other pumps are told once a filter changed at the end has yielded its records.
     ending: bool,
     closing: Option<Closing>,
-    /// Runs while an output that is to be closed stands still.
+    /// Runs while the peer takes nothing of an output that is to be closed.
     stall: Option<Stall>,
-    /// Where the stream is registered, as far as this is known …
+    /// The runtime with which the stream is registered, if known …
     home: Home,
-    /// … and as of which change of the kernel's runtime.
+    /// … and the number of the kernel's change of runtime that it was noted at.
     epoch: Option<u32>,
 }
 
 impl Pump {
-    pub(crate) fn new(state: Rc<State>) -> Self {
+    pub(crate) fn new(state: Rc<PumpState>) -> Self {
         Pump {
             state,
             ahead: None,
-            cut: None,
+            resume: None,
             armed: false,
             appetite: Appetite::new(),
             end: None,
@@ -119,11 +119,11 @@ impl Drop for Pump {
     }
 }
 
-/// While the task's poll is on the stack.
-struct Polling<'a>(&'a State);
+/// A guard that exists while the task's poll is on the stack.
+struct Polling<'a>(&'a PumpState);
 
 impl<'a> Polling<'a> {
-    fn enter(state: &'a State) -> Self {
+    fn enter(state: &'a PumpState) -> Self {
         state.polling.set(true);
         Polling(state)
     }
@@ -144,20 +144,20 @@ impl Task for Pump {
         }
         if state.closing.get().is_none() {
             self.armed = false;
-            // Nothing: the wheel was dropped or closed by a handler.
+            // `None`: a handler has dropped or closed the wheel.
             let _: Option<()> = if core.is_turn() {
-                if self.cut.is_none() {
+                if self.resume.is_none() {
                     state.wants_turn.set(false);
                 }
                 self.turn(&state, core, cx)
             } else {
                 self.output(&state, core, cx)
             };
-            if self.cut.is_some() {
+            if self.resume.is_some() {
                 core.pause_turn();
                 return Poll::Pending;
             }
-            // A handler of this poll may have changed the filter, at the end of the input, say, or resumed the input.
+            // A handler of this poll may have changed the filter, for example at the end of the input, or resumed the input.
             if state.wants_turn.get() || state.reparse.get() {
                 cx.waker().wake_by_ref();
             }
@@ -181,16 +181,16 @@ impl Task for Pump {
 }
 
 impl Pump {
-    /// Nothing more comes from the stream, and what a filter set at its end has to look at has been looked at. With an output
-    /// that is over, too, the wheel keeps nothing alive.
-    fn has_input_ended(&self, state: &State) -> bool {
-        let looked_at = self.ahead.is_none() && self.cut.is_none() && !self.ending && !state.reparse.get();
+    /// Nothing more comes from the stream, and a filter set at its end has seen all bytes. If the output
+    /// is over, too, the wheel keeps nothing alive.
+    fn has_input_ended(&self, state: &PumpState) -> bool {
+        let looked_at = self.ahead.is_none() && self.resume.is_none() && !self.ending && !state.reparse.get();
         state.is_input_shut() || (state.ended.get() && looked_at)
     }
 
     /// Another runtime may run the kernel now. A stream that cannot be registered with it fails.
     #[cold]
-    fn follow_runtime(&mut self, state: &State, epoch: u32) {
+    fn follow_runtime(&mut self, state: &PumpState, epoch: u32) {
         if !self.home.has_moved() {
             self.epoch = Some(epoch);
             return;
@@ -209,14 +209,15 @@ impl Pump {
         }
     }
 
-    /// A poll between two events: tells of the marks, delivers what a new filter sees, and writes. `None`: the wheel is gone,
-    /// stop at once.
-    fn output(&mut self, state: &State, core: &Core, cx: &mut Context<'_>) -> Option<()> {
-        tell_high(state, core)?;
-        let cut = matches!(self.cut, Some(Cut::Output));
-        if cut || (self.cut.is_none() && state.reparse.take()) {
-            self.records(state, core, Cut::Output)?;
-            if self.cut.is_some() {
+    /// A poll between two events: reports the watermarks, delivers the records of a new filter, and writes.
+    ///
+    /// `None`: the wheel is gone, stop at once.
+    fn output(&mut self, state: &PumpState, core: &Core, cx: &mut Context<'_>) -> Option<()> {
+        emit_high(state, core)?;
+        let resume = matches!(self.resume, Some(Resume::Output));
+        if resume || (self.resume.is_none() && state.reparse.take()) {
+            self.records(state, core, Resume::Output)?;
+            if self.resume.is_some() {
                 return Some(());
             }
         }
@@ -227,25 +228,25 @@ impl Pump {
     }
 
     /// A turn, or the rest of one. `None`: the wheel is gone, stop at once.
-    fn turn(&mut self, state: &State, core: &Core, cx: &mut Context<'_>) -> Option<()> {
-        let whole = match self.cut.take() {
-            Some(Cut::New(whole)) => {
-                self.records(state, core, Cut::New(whole))?;
+    fn turn(&mut self, state: &PumpState, core: &Core, cx: &mut Context<'_>) -> Option<()> {
+        let whole = match self.resume.take() {
+            Some(Resume::New(whole)) => {
+                self.records(state, core, Resume::New(whole))?;
                 Some(whole)
             }
-            cut => {
-                let (resumed, mut block) = match cut {
-                    Some(Cut::Old(block)) => (true, block),
+            resume => {
+                let (resumed, mut block) = match resume {
+                    Some(Resume::Old(block)) => (true, block),
                     other => (other.is_some(), None),
                 };
                 if !resumed {
-                    tell_high(state, core)?;
+                    emit_high(state, core)?;
                 }
                 let ahead = self.ahead.is_some() && !state.is_paused();
                 if resumed || state.reparse.take() || ahead {
                     block = block.or(self.ahead.take());
-                    self.records(state, core, Cut::Old(block))?;
-                    if self.cut.is_some() {
+                    self.records(state, core, Resume::Old(block))?;
+                    if self.resume.is_some() {
                         return Some(());
                     }
                 }
@@ -267,7 +268,7 @@ impl Pump {
                 }
             }
         };
-        let Some(whole) = whole.filter(|_| self.cut.is_none()) else {
+        let Some(whole) = whole.filter(|_| self.resume.is_none()) else {
             return Some(());
         };
         self.write(state, core, cx)?;
@@ -293,8 +294,8 @@ impl Pump {
         Some(())
     }
 
-    /// The read of a turn, and its records. Gives whether it filled the block; nothing if there is nothing more to do.
-    fn read_block(&mut self, state: &State, core: &Core, cx: &mut Context<'_>) -> Option<Option<bool>> {
+    /// The read of a turn, and its records. Returns whether it filled the block; `None` inside if there is nothing more to do.
+    fn read_block(&mut self, state: &PumpState, core: &Core, cx: &mut Context<'_>) -> Option<Option<bool>> {
         if self.ahead.is_some() || !state.is_reading() {
             return Some(None);
         }
@@ -306,7 +307,7 @@ impl Pump {
         match read {
             Ok(bytes) => {
                 let whole = bytes == block;
-                self.records(state, core, Cut::New(whole))?;
+                self.records(state, core, Resume::New(whole))?;
                 Some(Some(whole))
             }
             Err(end) => {
@@ -318,7 +319,7 @@ impl Pump {
     }
 
     /// Reads once, straight into the filter.
-    fn read(&mut self, state: &State, core: &Core, cx: &mut Context<'_>, block: usize) -> Poll<Result<usize, End>> {
+    fn read(&mut self, state: &PumpState, core: &Core, cx: &mut Context<'_>, block: usize) -> Poll<Result<usize, End>> {
         core.with_read_buffer(|buffer| {
             let mut buffer = ReadBuf::new(&mut buffer[..block]);
             loop {
@@ -346,9 +347,9 @@ impl Pump {
         })
     }
 
-    /// Delivers the records that the filter sees. If the kernel must yield before their end, `self.cut` says where to go on.
-    fn records(&mut self, state: &State, core: &Core, cut: Cut) -> Option<()> {
-        self.cut = None;
+    /// Delivers the records in the filter. If the kernel must yield before their end, `self.resume` says where to continue.
+    fn records(&mut self, state: &PumpState, core: &Core, resume: Resume) -> Option<()> {
+        self.resume = None;
         let id = state.base.id();
         let mut place = Record::NONE;
         loop {
@@ -369,19 +370,19 @@ impl Pump {
                     self.appetite.has_seen();
                     state.broken.set(error.is_fatal());
                     report(state, core, IoError::filter("read", id, error))?;
-                    // Errors that no event tells of are work, too.
+                    // Errors without an event are work, too.
                     core.count_step();
                 }
             }
-            tell_high(state, core)?;
+            emit_high(state, core)?;
             if core.must_yield() {
-                self.cut = Some(cut);
+                self.resume = Some(resume);
                 return Some(());
             }
         }
     }
 
-    fn end_input(&mut self, state: &State, core: &Core, end: End) -> Option<()> {
+    fn end_input(&mut self, state: &PumpState, core: &Core, end: End) -> Option<()> {
         state.ended.set(true);
         let link = state.link.borrow().clone();
         if let Some(link) = link {
@@ -396,10 +397,10 @@ impl Pump {
         self.end_part(state, core)
     }
 
-    /// Tells the wheel's other pumps of the end of the input, unless a filter set at the end still has to look at what the
-    /// old one held.
-    fn end_part(&mut self, state: &State, core: &Core) -> Option<()> {
-        if state.reparse.get() || self.ahead.is_some() || self.cut.is_some() {
+    /// Tells the wheel's other pumps of the end of the input, unless a filter set at the end still has bytes of the
+    /// old one to parse.
+    fn end_part(&mut self, state: &PumpState, core: &Core) -> Option<()> {
+        if state.reparse.get() || self.ahead.is_some() || self.resume.is_some() {
             return Some(());
         }
         if std::mem::take(&mut self.ending)
@@ -411,8 +412,8 @@ impl Pump {
         Some(())
     }
 
-    /// Writes what waits, tells of it, and writes what was put when it was told.
-    fn write(&mut self, state: &State, core: &Core, cx: &mut Context<'_>) -> Option<()> {
+    /// Writes the output, reports it, and writes the output of the handlers that this calls.
+    fn write(&mut self, state: &PumpState, core: &Core, cx: &mut Context<'_>) -> Option<()> {
         for _ in 0..PASSES {
             if let Some(error) = state.write_error.take() {
                 return report(state, core, IoError::io("write", state.base.id(), error));
@@ -451,7 +452,7 @@ impl Pump {
                 return report(state, core, IoError::io("write", state.base.id(), error));
             }
             drained(state);
-            tell_low(state, core)?;
+            emit_low(state, core)?;
             match written {
                 Poll::Ready(Ok(true)) => {}
                 Poll::Ready(_) => break,
@@ -462,18 +463,18 @@ impl Pump {
             }
             if state.buffered_bytes() == 0 {
                 state.flush_due.set(false);
-                tell(state, core, |events| &events.flushed)?;
+                emit(state, core, |events| &events.flushed)?;
             }
-            tell_high(state, core)?;
+            emit_high(state, core)?;
         }
         cx.waker().wake_by_ref();
         Some(())
     }
 }
 
-/// Tells a splice that the output's end did not reach the peer. A wheel by itself has nobody to tell: its peer is gone.
-fn report_shutdown(state: &State, error: io::Error) {
-    // A peer that has ended its side may have closed its socket altogether, which some systems report here.
+/// Tells a splice that the output's end did not reach the peer. Without a splice there is nothing to report: the peer is gone.
+fn report_shutdown(state: &PumpState, error: io::Error) {
+    // A peer that has ended its side may have closed its socket, which some systems report here.
     let gone = state.ended.get() && error.kind() == io::ErrorKind::NotConnected;
     let link = state.link.borrow().clone();
     if let Some(link) = link
@@ -483,17 +484,17 @@ fn report_shutdown(state: &State, error: io::Error) {
     }
 }
 
-/// Tells a splice how the output stands.
-fn drained(state: &State) {
+/// Tells a splice the state of the output.
+fn drained(state: &PumpState) {
     let link = state.link.borrow().clone();
     if let Some(link) = link {
         link.drained(state);
     }
 }
 
-/// Uses the input filter. If it panics that is a `DIE` of the session, as a handler's would be, and the end of the input;
+/// Uses the input filter. A panic of it is a `DIE` of the session, like a handler's, and the end of the input;
 /// the output goes on.
-fn guarded<T>(state: &State, core: &Core, f: impl FnOnce() -> Option<T>) -> Option<Option<T>> {
+fn guarded<T>(state: &PumpState, core: &Core, f: impl FnOnce() -> Option<T>) -> Option<Option<T>> {
     match catch_unwind(AssertUnwindSafe(f)) {
         Ok(result) => Some(result),
         Err(payload) => {

@@ -1,6 +1,6 @@
-//! The output of a wheel: what is put, how it is written, how full it is, and its end.
+//! The output of a wheel: puts, writes, watermarks, and its end.
 
-use super::state::State;
+use super::state::PumpState;
 use crate::bridge::runtime::explained;
 use crate::driver::Output;
 use crate::wheel::error::{PutError, PutErrorKind};
@@ -9,16 +9,12 @@ use std::any::type_name;
 use std::io;
 use std::task::{Context, Poll, ready};
 
-/// How full a wheel's output is, as its watermarks see it; the answer of `put`.
-///
-/// ```
-/// assert!(!poe::wheel::Level::Normal.is_high());
-/// ```
+/// The state of a wheel's output relative to its watermarks; `put` returns it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Level {
     /// Below the high mark, or there is none.
     Normal,
-    /// At or above the high mark: better wait for the low event.
+    /// At or above the high mark: wait for the low event before you put more.
     High,
 }
 
@@ -30,31 +26,31 @@ impl Level {
     }
 }
 
-/// Where the output stands.
+/// The state of the output.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Sending {
     Open,
-    /// Takes nothing more; shut down as soon as everything is written.
+    /// Accepts nothing more; shut down as soon as everything is written.
     Finishing,
-    /// To be shut down at once.
+    /// Will be shut down at once.
     Shutting,
     /// Shut down.
     Shut,
-    /// A write has failed: what is queued stays.
+    /// A write has failed: queued bytes stay.
     Failed,
 }
 
-/// What a wheel that is taken apart has not come to, and the next one on its stream is to do.
+/// The reports that a wheel has not sent when it is taken apart, which the next one on its stream sends.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Owed {
-    /// The high mark was told of, and who puts waits for the low one.
+pub(crate) struct PendingReports {
+    /// The high mark was reported, and the sender waits for the low one.
     low: bool,
     /// Something was written that the stream may still hold.
     flush: bool,
 }
 
-impl State {
-    /// Puts a record, by the output filter.
+impl PumpState {
+    /// Puts a record with the output filter.
     pub(crate) fn put<T: 'static>(&self, record: T) -> Result<Level, PutError<T>> {
         if self.is_output_closed() {
             return Err(PutError::new(PutErrorKind::Closed, Some(record)));
@@ -86,7 +82,7 @@ impl State {
         Output::append(self.driver.output(), f)
     }
 
-    /// Bytes that come from another wheel, as they are.
+    /// Appends bytes of another wheel, unchanged.
     pub(crate) fn pass(&self, bytes: &[u8]) {
         if !bytes.is_empty() && !self.is_output_closed() {
             self.append(|out| out.extend_from_slice(bytes));
@@ -98,7 +94,7 @@ impl State {
         self.driver.buffered_bytes()
     }
 
-    /// One write pass outside the task. What comes of it is told when the task is polled next.
+    /// Runs one write pass outside the task. Its result is reported when the task is polled next.
     pub(crate) fn write_now(&self) {
         let open = matches!(self.sending.get(), Sending::Open | Sending::Finishing);
         let (Some(core), Some(task), true) = (self.base.core(), self.task.get(), open) else {
@@ -116,7 +112,7 @@ impl State {
         self.schedule();
     }
 
-    /// Writes until everything is in the system's hands, or it would block. `Ok(false)`: there is more, but others wait.
+    /// Writes until the system has all bytes, or it would block. `Ok(false)`: there is more, but others wait.
     pub(super) fn flush(&self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
         let flushed = self.with_io(|io| {
             self.unflushed.set(true);
@@ -131,7 +127,7 @@ impl State {
         flushed.unwrap_or(Poll::Pending).map_err(explained)
     }
 
-    /// Nothing can be written any more. What waits for that is told of it; if nothing waits, the next `put` is.
+    /// Ends the output after an error. The error is reported to the waiting bytes' event, or else to the next `put`.
     pub(super) fn fail_output(&self, error: io::Error) {
         self.sending.set(Sending::Failed);
         if self.buffered_bytes() > 0 {
@@ -152,38 +148,37 @@ impl State {
         }
     }
 
-    /// What the next wheel is to do.
-    pub(crate) fn owes(&self) -> Owed {
-        Owed {
+    /// Returns the reports that the next wheel has to send.
+    pub(crate) fn pending_reports(&self) -> PendingReports {
+        PendingReports {
             low: self.high.get() && !self.high_due.get(),
             flush: self.unflushed.get() || self.flush_due.get(),
         }
     }
 
-    /// Begins where another wheel was, and with bytes that wait: who waits for the low mark must hear of it, and nobody
-    /// need put anything for that.
-    pub(crate) fn take_up(&self, owed: Owed) {
-        self.high.set(owed.low);
-        self.flush_due.set(owed.flush);
+    /// Continues another wheel's output, with its waiting bytes: the low event must come even if nothing more is put.
+    pub(crate) fn restore(&self, reports: PendingReports) {
+        self.high.set(reports.low);
+        self.flush_due.set(reports.flush);
         self.level();
     }
 
-    /// A flushed event when nothing waits, whatever is written until then.
+    /// Sends a flushed event once nothing waits, whatever is written until then.
     pub(crate) fn ask_flush(&self) {
         self.flush_due.set(true);
     }
 
-    /// Nothing can be put any more.
+    /// Whether nothing can be put any more.
     pub(crate) fn is_output_closed(&self) -> bool {
         self.over.get() || self.sending.get() != Sending::Open
     }
 
-    /// The output has ended, and nothing more will be done about it.
+    /// Whether the output has ended, and nothing more will be done about it.
     pub(crate) fn is_output_over(&self) -> bool {
         self.over.get() || matches!(self.sending.get(), Sending::Shut | Sending::Failed)
     }
 
-    /// Ends the output; what was put is written before, or not.
+    /// Ends the output; earlier puts are written before, or not.
     pub(crate) fn shut_output(&self, flush: bool) {
         let now = self.sending.get();
         let next = match (now, flush) {

@@ -1,22 +1,22 @@
-//! What the builders of ReadWrite and Run have alike: who is told of what waits to be written, and what is wrong with the
+//! Settings that the builders of ReadWrite and Run share: the events of the output, and the check of the
 //! settings.
 
-use super::tell::Events;
+use super::emit::Events;
 use crate::error::{Error, ErrorKind};
 use crate::filter::Filter;
 
-/// Of a wheel that is not started yet.
+/// The settings of a wheel that is not started yet.
 #[derive(Default)]
 pub(crate) struct Settings {
     pub(crate) events: Events,
-    /// High and low, in bytes.
+    /// High and low mark, in bytes.
     pub(crate) marks: Option<(usize, usize)>,
-    /// What was wrong first; told when the wheel is to start.
+    /// The first invalid setting; reported when the wheel is started.
     fault: Option<String>,
 }
 
 impl Settings {
-    /// Looks at a filter's settings.
+    /// Checks a filter's settings.
     pub(crate) fn check<F: Filter>(&mut self, filter: &F) {
         if let Err(error) = filter.check() {
             self.refuse(&error.to_string());
@@ -27,7 +27,7 @@ impl Settings {
         self.fault.get_or_insert_with(|| why.to_owned());
     }
 
-    /// Looks at all of them together.
+    /// Checks all settings together.
     pub(crate) fn verdict(&self) -> Result<(), Error> {
         if let Some(fault) = &self.fault {
             return Err(ErrorKind::Invalid(fault.clone()).into());
@@ -50,12 +50,11 @@ pub(crate) fn check_marks(high: usize, low: usize) -> Result<(), Error> {
     Err(ErrorKind::Invalid(what).into())
 }
 
-/// The setters of the watermarks, of a builder whose field `settings` is [`Settings`]; examples of these are in its own
-/// documentation.
+/// Defines the setters of the watermarks, for a builder whose field `settings` is [`Settings`].
 macro_rules! watermark_settings {
     ($builder:ty) => {
         impl $builder {
-            /// Watches how much waits to be written, in bytes: at `high` the high event comes, back at `low` the low event.
+            /// Watches the size of the output buffer, in bytes: the high event comes at `high`, the low event back at `low`.
             #[doc(alias = "HighMark")]
             #[doc(alias = "LowMark")]
             pub fn watermarks(mut self, high: usize, low: usize) -> Self {
@@ -63,14 +62,14 @@ macro_rules! watermark_settings {
                 self
             }
 
-            /// Tells when the high mark is reached; needs [`watermarks`](Self::watermarks).
+            /// Sends this event when the high mark is reached; needs [`watermarks`](Self::watermarks).
             #[doc(alias = "HighEvent")]
             pub fn high(mut self, event: impl $crate::event::Posts<$crate::id::WheelId>) -> Self {
                 self.settings.events.high = Some($crate::name::HeldName::new(event.key()));
                 self
             }
 
-            /// Tells when what waits has fallen to the low mark; needs [`watermarks`](Self::watermarks).
+            /// Sends this event when the output buffer has fallen to the low mark; needs [`watermarks`](Self::watermarks).
             #[doc(alias = "LowEvent")]
             pub fn low(mut self, event: impl $crate::event::Posts<$crate::id::WheelId>) -> Self {
                 self.settings.events.low = Some($crate::name::HeldName::new(event.key()));

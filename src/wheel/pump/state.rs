@@ -1,9 +1,9 @@
-//! What a wheel's value and its task share: flags, filters, the stream, and the bytes that wait.
+//! The state that a wheel's value and its task share: flags, filters, the stream, and the output buffer.
 
+use super::emit::Events;
 use super::erased::{Entering, Formatter, Leaving, Parser, follow};
 use super::handle::BoxedDuplex;
 use super::output::Sending;
-use super::tell::Events;
 use crate::driver::{BLOCK_SIZE, SysRW};
 use crate::filter::{Filter, Raw, Seam};
 use crate::id::TaskId;
@@ -16,13 +16,13 @@ use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 
-/// What a wheel's value and its task share.
-pub(crate) struct State {
+/// The state that a wheel's value and its task share.
+pub(crate) struct PumpState {
     /// Shared by the pumps of one wheel.
     pub(crate) base: Rc<Base>,
-    /// Nothing before the task is started, or if there is no session for it.
+    /// `None` before the task is started, or if there is no session for it.
     pub(crate) task: Cell<Option<TaskId>>,
-    /// Out while it is in use; gone when the task is over, or the stream was taken from the wheel.
+    /// Taken while it is in use; `None` when the task is over, or the stream was taken from the wheel.
     io: Cell<Option<BoxedDuplex>>,
     /// Empty while the filter is in use, and for wheels that do not read.
     parser: Cell<Option<Box<dyn Parser>>>,
@@ -30,49 +30,49 @@ pub(crate) struct State {
     pub(crate) seam: Cell<Seam>,
     pub(crate) driver: SysRW,
     pub(crate) events: RefCell<Events>,
-    /// High and low, if the wheel has marks.
+    /// High and low mark, if the wheel has marks.
     pub(crate) marks: Cell<Option<(usize, usize)>>,
     /// The output has reached the high mark and not yet fallen to the low one.
     pub(super) high: Cell<bool>,
-    /// … and nobody has been told of the former.
+    /// … and the high event was not sent yet.
     pub(super) high_due: Cell<bool>,
     /// There is an input filter, and an event for its records.
     listens: Cell<bool>,
     paused: Cell<bool>,
-    /// By a splice, for as long as the other wheel has enough.
+    /// A splice holds the input back as long as the other wheel has enough.
     throttled: Cell<bool>,
-    /// Bytes that the next read may take.
+    /// The most bytes that the next read may take.
     block: Cell<usize>,
     /// The end of the input, or an error, was reported.
     pub(super) ended: Cell<bool>,
-    /// By `shutdown_input`.
+    /// Set in `shutdown_input`.
     input_shut: Cell<bool>,
-    /// The filter can go no further.
+    /// The filter cannot go on.
     pub(super) broken: Cell<bool>,
     pub(super) sending: Cell<Sending>,
-    /// A write outside the task has failed so, which is to be reported.
+    /// The error of a write outside the task, which is to be reported.
     pub(super) write_error: Cell<Option<io::Error>>,
     /// Something was written that the stream may still hold.
     pub(super) unflushed: Cell<bool>,
     /// Each put into an empty queue is written at once.
     pub(super) auto_flush: bool,
-    /// How long the peer may take nothing of what is left when the connection is closed.
+    /// How long the peer may take no bytes of the output when the connection is closed.
     flush_timeout: Duration,
-    /// That is counted, though the wheel is not closed yet.
+    /// The flush timeout counts, though the wheel is not closed yet.
     pub(super) finishing: Cell<bool>,
-    /// The task is gone, and the stream with it.
+    /// The task and the stream are gone.
     pub(super) over: Cell<bool>,
-    /// Set by `close`: how long to be polite.
+    /// Set in `close`: how long to drain the peer's input.
     pub(super) closing: Cell<Option<Duration>>,
-    /// There was nothing to read when the stream was asked last.
+    /// There was nothing to read when the stream was polled last.
     pub(crate) dry: Cell<bool>,
-    /// A record has been given to the session.
+    /// A record was delivered to the session.
     pub(crate) given: Cell<bool>,
     /// The task's poll is on the stack, so that it need not be scheduled.
     pub(super) polling: Cell<bool>,
-    /// Something was asked for that the next turn in the I/O phase has to do, and not a poll between two events.
+    /// There is a request for the next turn in the I/O phase, and not for a poll between two events.
     pub(super) wants_turn: Cell<bool>,
-    /// A new filter may see records in what the old one left.
+    /// A new filter may see records in the bytes of the old one.
     pub(super) reparse: Cell<bool>,
     /// A flushed event is due as soon as nothing waits, even if nothing is left to write.
     pub(super) flush_due: Cell<bool>,
@@ -82,32 +82,33 @@ pub(crate) struct State {
     pub(super) part: OnceCell<Box<dyn Part>>,
 }
 
-/// What a wheel with several pumps does otherwise than one that is a pump and nothing else.
+/// The behaviour of a wheel with several pumps where it differs from that of a single pump.
 pub(crate) trait Part {
-    /// Whether an event tells of errors.
+    /// Whether there is an event for errors.
     fn has_error_event(&self) -> bool;
-    /// Tells of an error, or of the end of the input. `None`: the wheel is gone.
+    /// Reports an error, or the end of the input. `None`: the wheel is gone.
     fn failed(&self, core: &Core, error: crate::wheel::IoError) -> Option<()>;
-    /// The end of the input has been told. `None`: the wheel is gone.
+    /// The end of the input has been reported. `None`: the wheel is gone.
     fn ended(&self, core: &Core) -> Option<()>;
-    /// The wheel's name in reports.
+    /// Returns the wheel's name in reports.
     fn name(&self) -> Name;
 }
 
-/// What a splice wants to know of its wheels.
+/// The notifications that a splice needs from its wheels.
 pub(crate) trait Link {
     /// The wheel's output has fallen to the low mark, or has ended.
-    fn drained(&self, state: &State);
-    /// The wheel's input has ended, well or by an error.
-    fn ended(&self, state: &State);
-    /// An error, or the end of the input, instead of the wheel's event.
+    fn drained(&self, state: &PumpState);
+    /// The wheel's input has ended, in good order or with an error.
+    fn ended(&self, state: &PumpState);
+    /// Takes an error, or the end of the input, instead of the wheel's event.
     fn failed(&self, error: crate::wheel::IoError);
-    /// The wheel's poll is over: the time to tell of the end of it all. `waits`: its stream had nothing more to read in
-    /// this poll. True asks for another poll.
-    fn settle(self: Rc<Self>, state: &State, core: &Core, waits: bool) -> bool;
+    /// The wheel's poll is over: the splice may report its end now.
+    ///
+    /// `waits`: the stream had nothing more to read in this poll. Returns true to ask for another poll.
+    fn settle(self: Rc<Self>, state: &PumpState, core: &Core, waits: bool) -> bool;
 }
 
-/// All that a wheel is started with.
+/// Everything that a wheel is started with.
 pub(crate) struct Setup {
     pub(crate) io: BoxedDuplex,
     pub(crate) parser: Option<Box<dyn Parser>>,
@@ -119,9 +120,9 @@ pub(crate) struct Setup {
     pub(crate) flush_timeout: Duration,
 }
 
-impl State {
+impl PumpState {
     pub(crate) fn new(base: impl Into<Rc<Base>>, setup: Setup) -> Rc<Self> {
-        Rc::new(State {
+        Rc::new(PumpState {
             base: base.into(),
             task: Cell::new(None),
             io: Cell::new(Some(setup.io)),
@@ -159,20 +160,20 @@ impl State {
         })
     }
 
-    /// Makes it a pump of several; they are over when both directions are, in whatever way.
+    /// Makes it a pump of several. They are over when both directions are, for any reason.
     #[cfg_attr(not(unix), allow(dead_code))]
     pub(crate) fn set_part(&self, part: Box<dyn Part>) {
         let _already_one = self.part.set(part);
     }
 
-    /// Has the task polled when the current handler returns, for its output; and if it wants more, in the next I/O phase.
+    /// Has the task polled for its output when the current handler returns; and, if it wants more, in the next I/O phase.
     pub(crate) fn schedule(&self) {
         if !self.polling.get() && !self.over.get() {
             self.base.schedule(self.task.get());
         }
     }
 
-    /// Uses the stream, out of its cell. Nothing if it is in use up the stack, or gone.
+    /// Uses the stream outside of its cell. `None` if it is in use up the stack, or gone.
     pub(crate) fn with_io<T>(&self, f: impl FnOnce(&mut BoxedDuplex) -> T) -> Option<T> {
         let mut io = self.io.take()?;
         let result = f(&mut io);
@@ -189,7 +190,7 @@ impl State {
         self.io.take()
     }
 
-    /// Gives it back, to a wheel that has come to nothing by that.
+    /// Gives the stream back, to a wheel that could not be taken apart.
     pub(crate) fn put_back_io(&self, io: BoxedDuplex) {
         self.io.set(Some(io));
     }
@@ -211,7 +212,7 @@ impl State {
         }
     }
 
-    /// The task's poll is on the stack.
+    /// Whether the task's poll is on the stack.
     pub(crate) fn is_polling(&self) -> bool {
         self.polling.get()
     }
@@ -220,17 +221,17 @@ impl State {
         self.input_shut.get()
     }
 
-    /// No input will be read any more.
+    /// Whether no input will be read any more.
     pub(crate) fn is_input_over(&self) -> bool {
         self.over.get() || self.ended.get() || self.input_shut.get() || self.broken.get()
     }
 
-    /// No event any more, but the output is written and the connection ended in good order.
+    /// Stops all events, but writes the output and ends the connection in good order.
     pub(crate) fn close(&self, linger: Duration) {
         self.closing.set(Some(linger));
     }
 
-    /// The wheel is about to be closed: from now on its output must not stand still for longer than the setting allows.
+    /// The wheel is about to be closed: from now on the flush timeout limits its output.
     pub(crate) fn limit_flush(&self) {
         self.finishing.set(true);
         self.schedule();
@@ -245,7 +246,7 @@ impl State {
         !self.over.get() && self.sending.get() != Sending::Failed
     }
 
-    /// Changes the input filter; what was pending moves into the new one. The old one is dropped by the caller.
+    /// Changes the input filter; pending bytes move into the new one. The caller drops the old one.
     pub(crate) fn set_parser(&self, next: Box<dyn Parser>) -> Option<impl Sized + use<>> {
         self.broken.set(false);
         self.listens.set(true);
@@ -259,7 +260,7 @@ impl State {
         }
     }
 
-    /// What the input filter leaves to whoever follows on the same stream.
+    /// Returns the input filter's pending bytes, for the next reader of the stream.
     pub(crate) fn leave(&self) -> (Bytes, Seam) {
         let Some(old) = self.parser.take() else {
             return (Bytes::new(), self.seam.get());
@@ -269,13 +270,13 @@ impl State {
         (next.take_pending(), seam)
     }
 
-    /// The filter may see records without having got bytes.
+    /// Notes that the filter may see records without new bytes.
     pub(crate) fn note_reparse(&self) {
         self.reparse.set(true);
         self.wants_turn.set(true);
     }
 
-    /// Whether records have an event.
+    /// Sets whether records have an event.
     pub(crate) fn set_listens(&self, listens: bool) {
         self.listens.set(listens);
         self.note_reparse();
@@ -285,7 +286,7 @@ impl State {
         self.listens.get()
     }
 
-    /// A splice holds the input back, or lets it go on.
+    /// Lets a splice hold the input back, or go on.
     pub(crate) fn throttle(&self, throttled: bool) {
         if self.throttled.replace(throttled) != throttled && !throttled {
             self.wants_turn.set(true);
@@ -293,7 +294,7 @@ impl State {
         }
     }
 
-    /// How many bytes the next read may take.
+    /// Sets how many bytes the next read may take.
     pub(crate) fn set_block(&self, bytes: usize) {
         self.block.set(bytes.clamp(1, self.driver.block_size().min(BLOCK_SIZE)));
     }
@@ -317,7 +318,7 @@ impl State {
         drop(self.formatter.replace(Some(formatter)));
     }
 
-    /// Uses the input filter, out of its cell. Nothing if the wheel has none, or it is in use up the stack.
+    /// Uses the input filter outside of its cell. `None` if the wheel has none, or it is in use up the stack.
     pub(crate) fn with_parser<T>(&self, f: impl FnOnce(&mut dyn Parser) -> T) -> Option<T> {
         let mut parser = self.parser.take()?;
         let result = f(&mut *parser);
@@ -329,9 +330,9 @@ impl State {
         Some(result)
     }
 
-    /// Uses the output filter, likewise; it is put back also if it panics.
+    /// Uses the output filter in the same way; it is put back even if it panics.
     pub(crate) fn with_formatter<T>(&self, f: impl FnOnce(&mut dyn Formatter) -> T) -> Option<T> {
-        struct Lent<'a>(&'a State, Option<Box<dyn Formatter>>);
+        struct Lent<'a>(&'a PumpState, Option<Box<dyn Formatter>>);
         impl Drop for Lent<'_> {
             fn drop(&mut self) {
                 let newer = self.0.formatter.take();

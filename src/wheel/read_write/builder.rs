@@ -1,4 +1,4 @@
-//! What a ReadWrite is to be: its settings, and its start.
+//! The settings of a ReadWrite, and its start.
 
 use super::ReadWrite;
 use crate::driver::SysRW;
@@ -12,24 +12,24 @@ use crate::wheel::base::Base;
 use crate::wheel::error::IoError;
 use crate::wheel::pump::handle::BoxedDuplex;
 use crate::wheel::pump::{
-    FLUSH_TIMEOUT, Formatter, Input, Owed, Parser, Pump, Settings, Setup, State, TypedFormatter, TypedParser,
-    watermark_settings,
+    FLUSH_TIMEOUT, Formatter, Input, Parser, PendingReports, Pump, PumpState, Settings, Setup, TypedFormatter,
+    TypedParser, watermark_settings,
 };
 use bytes::Bytes;
 use std::fmt;
 use std::panic::Location;
 use std::time::Duration;
 
-/// Settings of a [`ReadWrite`].
+/// Configures a [`ReadWrite`] wheel; call [`start`](Self::start) to create it.
 ///
 /// | setting | default |
 /// |---|---|
 /// | [`input`](Self::input) | none: nothing is read |
-/// | [`output`](Self::output) | the input's filter afresh, or [`Line`] |
-/// | [`error`](Self::error), [`flushed`](Self::flushed), [`high`](Self::high), [`low`](Self::low) | not told |
+/// | [`output`](Self::output) | a fresh copy of the input's filter, or [`Line`] |
+/// | [`error`](Self::error), [`flushed`](Self::flushed), [`high`](Self::high), [`low`](Self::low) | no event |
 /// | [`watermarks`](Self::watermarks) | none |
 /// | [`driver`](Self::driver) | [`SysRW::new`]: blocks of up to 65 536 bytes |
-/// | [`auto_flush`](Self::auto_flush) | off: what is put is written when the handler returns |
+/// | [`auto_flush`](Self::auto_flush) | off: output is written when the handler returns |
 /// | [`flush_timeout`](Self::flush_timeout) | 30 s |
 /// | [`unread`](Self::unread), [`unwritten`](Self::unwritten) | nothing |
 ///
@@ -75,12 +75,12 @@ use std::time::Duration;
 /// # assert_eq!(text, "220 ready\r\nhello\r\n");
 /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
 /// ```
-#[must_use = "a wheel turns only after `start`"]
+#[must_use = "a wheel does nothing until `start` is called"]
 pub struct ReadWriteBuilder {
     io: BoxedDuplex,
     parser: Option<Box<dyn Parser>>,
     formatter: Option<Box<dyn Formatter>>,
-    /// The output filter was chosen, and does not follow the input's.
+    /// The output filter was set, and does not follow the input's.
     chosen: bool,
     settings: Settings,
     driver: SysRW,
@@ -89,7 +89,7 @@ pub struct ReadWriteBuilder {
     unread: Bytes,
     unwritten: Bytes,
     pub(super) seam: Seam,
-    pub(super) owed: Owed,
+    pub(super) reports: PendingReports,
 }
 
 impl ReadWriteBuilder {
@@ -106,11 +106,11 @@ impl ReadWriteBuilder {
             unread: Bytes::new(),
             unwritten: Bytes::new(),
             seam: Seam::new(),
-            owed: Owed::default(),
+            reports: PendingReports::default(),
         }
     }
 
-    /// Reads by that filter; each record comes as that event.
+    /// Reads with this filter and sends each record as this event.
     #[doc(alias = "InputEvent")]
     #[doc(alias = "InputFilter")]
     #[doc(alias = "Filter")]
@@ -134,7 +134,7 @@ impl ReadWriteBuilder {
         self
     }
 
-    /// Writes by that filter.
+    /// Writes with this filter.
     #[doc(alias = "OutputFilter")]
     pub fn output<F: Filter>(mut self, filter: F) -> Self {
         self.settings.check(&filter);
@@ -145,7 +145,7 @@ impl ReadWriteBuilder {
 
     /// Sends this event for errors and for the end of the input.
     ///
-    /// Without it both are silent, except errors of the filter, which are logged: a record that is refused (a line that is
+    /// Without it both are silent, except errors of the filter, which are logged: a rejected record (a line that is
     /// not UTF-8) at `warn!`, and the next one follows; a filter that cannot go on at `error!`, and nothing more is read.
     #[doc(alias = "ErrorEvent")]
     pub fn error(mut self, event: impl Posts<IoError>) -> Self {
@@ -153,79 +153,60 @@ impl ReadWriteBuilder {
         self
     }
 
-    /// Tells when everything that was put has been written.
+    /// Sends this event when everything that was put has been written.
     #[doc(alias = "FlushedEvent")]
     pub fn flushed(mut self, event: impl Posts<WheelId>) -> Self {
         self.settings.events.flushed = Some(HeldName::new(event.key()));
         self
     }
 
-    /// Reads and queues by that driver, for another block size. What was put into it before is written first.
+    /// Uses this driver, for another block size. Bytes that were put into it before are written first.
     #[doc(alias = "Driver")]
     pub fn driver(mut self, driver: SysRW) -> Self {
         self.driver = driver;
         self
     }
 
-    /// Whether a put into an empty queue is written at once, and not only when the handler returns; default false. It
-    /// costs a system call for each put, and gains what a long handler would keep back.
+    /// Sets whether a put into an empty queue is written at once, not when the handler returns; default false.
+    ///
+    /// It costs a system call for each put, and helps if a long handler would delay the output.
     #[doc(alias = "AutoFlush")]
     pub fn auto_flush(mut self, auto_flush: bool) -> Self {
         self.auto_flush = auto_flush;
         self
     }
 
-    /// How long the peer may take nothing of what waits to be written after [`close`](ReadWrite::close); default 30 seconds.
+    /// Sets how long the peer may take no bytes of the output after [`close`](ReadWrite::close); default 30 seconds.
     ///
-    /// Each byte that the peer takes starts the time anew, so a slow peer gets everything. A peer that takes nothing for as long as
-    /// this loses the connection: a TCP connection is reset, and the error event (`"write"`, with the kind
+    /// Each byte that the peer takes starts the time anew, so a slow peer gets everything. A peer that takes nothing for this time
+    /// loses the connection: a TCP connection is reset, and the error event (`"write"`, with the kind
     /// [`TimedOut`](std::io::ErrorKind::TimedOut)) says how many bytes were not written. Without an error event that is logged.
     /// [`Duration::MAX`] sets no limit.
-    ///
-    /// ```
-    /// # use poe::{Event, Kernel, Session, event::START, wheel::{IoError, ReadWrite}};
-    /// # use std::{io::ErrorKind, time::Duration};
-    /// # use tokio::io::DuplexStream;
-    /// # const ERROR: Event<IoError> = Event::new("error");
-    /// # tokio_test::block_on(async { tokio::time::pause();
-    /// # let kernel = poe::testing::kernel();
-    /// # let (_never_reads, ours) = tokio::io::duplex(64);
-    /// # Session::builder(()).on(START, |cx, io: DuplexStream| -> poe::HandlerResult {
-    /// let wheel = ReadWrite::builder(io).error(ERROR).flush_timeout(Duration::from_secs(5)).start(cx)?;
-    /// wheel.put("x".repeat(98))?;
-    /// wheel.close(Duration::from_secs(1));
-    /// # Ok(()) })
-    ///     .on(ERROR, |_, error| {
-    ///         assert_eq!(error.as_io().map(|e| e.kind()), Some(ErrorKind::TimedOut));
-    ///         assert_eq!(error.unwritten(), 36); // the system has taken 64 of 100
-    ///     })
-    /// # .args(ours).create(&kernel)?;
-    /// # kernel.run().await
-    /// # }).unwrap();
-    /// ```
     pub fn flush_timeout(mut self, limit: Duration) -> Self {
         self.flush_timeout = limit;
         self
     }
 
-    /// Bytes that were read from the stream before, and come first.
+    /// Gives the wheel bytes that were read from the stream before, and come first.
     pub fn unread(mut self, bytes: impl Into<Bytes>) -> Self {
         self.unread = bytes.into();
         self
     }
 
-    /// Bytes that are to be written first, as they are; behind those of a [driver](Self::driver) of your own. If they are
-    /// as many as the high mark, the wheel tells so.
+    /// Gives the wheel bytes to write first, unchanged; after those of your own [driver](Self::driver).
+    ///
+    /// If they reach the high mark, the high event is sent.
     pub fn unwritten(mut self, bytes: impl AsRef<[u8]>) -> Self {
         self.unwritten = Bytes::copy_from_slice(bytes.as_ref());
         self
     }
 
-    /// Starts the wheel for the session that is running; pass the handler's context. It reads and writes as soon as the
-    /// handler returns.
+    /// Starts the wheel for the session that is running; pass the handler's context.
+    ///
+    /// It reads and writes as soon as the handler returns.
     ///
     /// # Errors
-    /// A filter's settings make no sense; the marks are not `0 < low < high`, or there is a high or low event without
+    /// A filter's settings are invalid; the marks are not `0 < low < high`, or there is a high or low event without
     /// them; the session has been stopped.
     #[track_caller]
     pub fn start(self, kernel: &KernelRef<'_>) -> Result<ReadWrite, Error> {
@@ -244,9 +225,9 @@ impl ReadWriteBuilder {
             auto_flush: self.auto_flush,
             flush_timeout: self.flush_timeout,
         };
-        let state = State::new(Base::new(kernel, place), setup);
+        let state = PumpState::new(Base::new(kernel, place), setup);
         state.seam.set(self.seam);
-        state.take_up(self.owed);
+        state.restore(self.reports);
         if !self.unread.is_empty() {
             state.with_parser(|parser| parser.start(&self.unread));
             state.note_reparse();

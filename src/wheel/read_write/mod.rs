@@ -1,14 +1,14 @@
-//! POE::Wheel::ReadWrite: records to and from anything that can be read and written.
+//! POE::Wheel::ReadWrite: reads and writes records on any stream.
 //!
 //! | event | argument | when |
 //! |---|---|---|
 //! | input | [`Input`](super::Input) | a record was read |
-//! | error | [`IoError`](super::IoError) | the input has ended, an operation failed, or the filter met something that is no record |
+//! | error | [`IoError`](super::IoError) | the input has ended, an operation failed, or the filter rejected bytes |
 //! | flushed | [`WheelId`](crate::WheelId) | everything that was put has been written |
-//! | high | [`WheelId`](crate::WheelId) | what waits to be written has reached the high mark |
+//! | high | [`WheelId`](crate::WheelId) | the output buffer has reached the high mark |
 //! | low | [`WheelId`](crate::WheelId) | … and has fallen to the low mark |
 //!
-//! All go to the session that made the wheel, ahead of what is queued; none comes inside a method of the wheel.
+//! All go to the session that made the wheel, ahead of the queue; none comes inside a method of the wheel.
 
 mod builder;
 mod ends;
@@ -21,18 +21,18 @@ pub use parts::Parts;
 
 use super::base::wheel_methods;
 use super::error::PutError;
-use super::pump::{Level, State, handle};
+use super::pump::{Level, PumpState, handle};
 use std::fmt;
 use std::rc::Rc;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 /// Reads and writes records (`POE::Wheel::ReadWrite`).
 ///
-/// It works on anything that is `AsyncRead + AsyncWrite + 'static`: a socket, a TLS stream, an in-memory duplex. Keep it
-/// in the heap; dropping it stops it at once and closes the stream, with what was not written. As long as it is there it
-/// keeps its session alive, whatever it does, unless both directions were shut down.
+/// It works on any `AsyncRead + AsyncWrite + 'static`: a socket, a TLS stream, an in-memory duplex. Keep it
+/// in the heap; dropping it stops it at once and closes the stream, and drops output that is not written. As long as it exists it
+/// keeps its session alive, unless both directions were shut down.
 ///
-/// What is put is written when the handler returns, and all that the handlers of one read put is written together.
+/// Output is written when the handler returns; the output of all handlers of one read is written together.
 ///
 /// ```
 /// use poe::{Event, Kernel, Session, event::START};
@@ -67,7 +67,9 @@ use tokio::io::{AsyncRead, AsyncWrite};
 /// # Ok::<(), poe::Error>(()) }).unwrap();
 /// ```
 ///
-/// # What waits to be written
+/// # Backpressure
+///
+/// The output buffer has no limit but memory. Set watermarks, and stop producing at the high event:
 ///
 /// ```
 /// # use poe::{Kernel, Session, event::START, wheel::{Level, ReadWrite}};
@@ -89,152 +91,43 @@ use tokio::io::{AsyncRead, AsyncWrite};
 /// # Ok(()) }).create(&kernel)?;
 /// # kernel.run().await }).unwrap();
 /// ```
-///
-/// # A pause of the input
-///
-/// ```
-/// # use poe::{Event, Kernel, Session, event::START, filter::Line, testing::{self, Transcript}, wheel::{Input, ReadWrite}};
-/// # use std::time::Duration;
-/// # use tokio::io::{AsyncWriteExt, DuplexStream};
-/// const LINE: Event<Input<String>> = Event::new("line");
-/// # tokio_test::block_on(async { tokio::time::pause();
-/// # let kernel = testing::kernel();
-/// # let transcript = Transcript::of(&kernel);
-/// # let (mut peer, ours) = tokio::io::duplex(64);
-/// # peer.write_all(b"hello\n").await.unwrap();
-/// # Session::builder(None::<ReadWrite>)
-///     .on(START, |cx, io: DuplexStream| -> poe::HandlerResult {
-///         let wheel = ReadWrite::builder(io).input(Line::new(), LINE).start(cx)?;
-///         wheel.pause_input();
-///         assert!(wheel.is_input_paused());
-///         *cx.heap = Some(wheel);
-///         cx.delay("go on", Duration::from_secs(60), ());
-///         Ok(())
-///     })
-///     .on("go on", |cx, ()| cx.heap.as_ref().map_or((), ReadWrite::resume_input))
-///     .on(LINE, |cx, _hello| *cx.heap = None) // after a minute
-/// # .args(ours).create(&kernel)?;
-/// # kernel.run().await?;
-/// # let times: Vec<u64> = transcript.records().iter().map(|record| record.time.as_secs()).collect();
-/// # assert_eq!(times, [0, 60, 60, 60], "{transcript}");
-/// # Ok::<(), poe::Error>(()) }).unwrap();
-/// ```
-///
-/// # Events by other names
-///
-/// ```
-/// # use poe::{Event, Kernel, Session, event::START, testing::Transcript, wheel::{IoError, ReadWrite}};
-/// # use tokio::io::{AsyncWriteExt, DuplexStream};
-/// const END: Event<IoError> = Event::new("the end");
-/// # tokio_test::block_on(async {
-/// # let kernel = Kernel::new();
-/// # let transcript = Transcript::of(&kernel);
-/// # let (mut peer, ours) = tokio::io::duplex(64);
-/// # Session::builder(None::<ReadWrite>)
-/// #   .on(START, |cx, io: DuplexStream| -> poe::HandlerResult {
-/// # let builder = ReadWrite::builder(io).input(poe::filter::Line::new(), "line");
-/// let wheel = builder.watermarks(8, 4).error("error").start(cx)?;
-/// wheel.set_error_event(Some(END));
-/// wheel.set_high_event(Some("full"));
-/// wheel.set_low_event(Some("room"));
-/// wheel.set_flushed_event(Some("written")); // `None::<&str>`: none any more
-/// wheel.put("0123456789")?;
-/// # *cx.heap = Some(wheel);
-/// # Ok(()) })
-/// # .on("written", |cx, _: poe::WheelId| cx.heap.as_ref().map_or((), |wheel| wheel.set_flushed_event(None::<&str>)))
-/// # .on(END, |cx, _| *cx.heap = None)
-/// # .args(ours).create(&kernel)?;
-/// # peer.shutdown().await.unwrap();
-/// # kernel.run().await?;
-/// # let events: Vec<String> = transcript.records().into_iter().map(|record| record.event).collect();
-/// assert_eq!(events, ["_start", "full", "room", "written", "the end", "_stop"]);
-/// # Ok::<(), poe::Error>(()) }).unwrap();
-/// ```
-///
-/// # In another session's hands
-///
-/// ```
-/// # use poe::{Event, Kernel, Session, event::START, wheel::ReadWrite};
-/// const TAKE_OVER: Event<ReadWrite> = Event::new("take over");
-/// # tokio_test::block_on(async {
-/// # let kernel = Kernel::new();
-/// let keeper = Session::builder(None::<ReadWrite>)
-/// #   .on(START, |cx, ()| cx.alias_set("keeper"))
-///     .on(TAKE_OVER, |cx, wheel| -> poe::HandlerResult {
-///         let made_by = wheel.session_id();
-///         wheel.adopt(cx)?;
-///         assert_eq!((made_by, wheel.session_id()), (cx.sender(), cx.session_id()));
-///         println!("wheel {} has moved", wheel.id()); // the same as before
-///         *cx.heap = Some(wheel);
-/// #       cx.alias_remove("keeper")?;
-/// #       *cx.heap = None;
-///         Ok(())
-///     })
-///     .create(&kernel)?;
-/// # Session::builder(()).on(START, move |cx, ()| -> poe::HandlerResult {
-/// # let (_peer, io) = tokio::io::duplex(64);
-/// // In a handler of the session that has it:
-/// let wheel = ReadWrite::builder(io).start(cx)?;
-/// cx.call(keeper, TAKE_OVER, wheel)?;
-/// # Ok(()) }).create(&kernel)?;
-/// # kernel.run().await }).unwrap();
-/// ```
 #[doc(alias = "POE::Wheel::ReadWrite")]
 pub struct ReadWrite {
-    state: Rc<State>,
+    state: Rc<PumpState>,
 }
 
 impl ReadWrite {
-    /// Settings for a wheel on a stream, which serves both directions.
+    /// Starts building a wheel on a stream, which serves both directions.
     #[doc(alias = "Handle")]
     pub fn builder(io: impl AsyncRead + AsyncWrite + 'static) -> ReadWriteBuilder {
         ReadWriteBuilder::new(handle::whole(io))
     }
 
-    /// Settings for a wheel that reads from one handle and writes to another, such as the ends of two pipes. Each is
-    /// dropped as soon as its direction is shut down. Where there is none for a direction, [`tokio::io::empty`] and
-    /// [`tokio::io::sink`] will do.
+    /// Starts building a wheel that reads from one handle and writes to another, such as the ends of two pipes.
     ///
-    /// ```
-    /// use poe::{Event, Kernel, Session, event::START, filter::Line, pipe::OneWay, wheel::{Input, ReadWrite}};
-    /// const LINE: Event<Input<String>> = Event::new("line");
-    /// # tokio_test::block_on(async {
-    /// # let kernel = Kernel::new();
-    /// # Session::builder(None::<ReadWrite>)
-    ///     .on(START, |cx, ()| -> poe::HandlerResult {
-    ///         let (reader, writer) = OneWay::new()?;
-    ///         let wheel = ReadWrite::with_handles(reader, writer).input(Line::new(), LINE).start(cx)?;
-    ///         wheel.put("to myself")?;
-    ///         *cx.heap = Some(wheel);
-    ///         Ok(())
-    ///     })
-    ///     .on(LINE, |cx, input| {
-    ///         assert_eq!(input.record, "to myself");
-    ///         *cx.heap = None;
-    ///     })
-    /// # .create(&kernel)?;
-    /// # kernel.run().await }).unwrap();
-    /// ```
+    /// Each is dropped as soon as its direction is shut down. For a direction that is not needed use [`tokio::io::empty`] or
+    /// [`tokio::io::sink`].
     #[doc(alias = "InputHandle")]
     #[doc(alias = "OutputHandle")]
     pub fn with_handles(input: impl AsyncRead + 'static, output: impl AsyncWrite + 'static) -> ReadWriteBuilder {
         ReadWriteBuilder::new(handle::pair(input, output))
     }
 
-    /// Settings of a wheel on a stream that is boxed already.
+    /// Starts building a wheel on a stream that is boxed already.
     pub(crate) fn on_stream(io: handle::BoxedDuplex) -> ReadWriteBuilder {
         ReadWriteBuilder::new(io)
     }
 
-    /// Puts a record: the output filter turns it into bytes, which are written when the current handler returns (or,
-    /// outside handlers, when the kernel next runs). The record must be of the type that the output filter of the moment
-    /// takes; for filters that take `String` or `Bytes` a literal will do, and for `Bytes` a `String` or `Vec<u8>`, too.
+    /// Puts a record: the output filter turns it into bytes, which are written when the current handler returns.
     ///
-    /// There is no limit but memory: heed the answer, which says whether the [high mark](ReadWriteBuilder::watermarks)
+    /// Outside handlers they are written when the kernel next runs. The record must have the type that the present output filter
+    /// takes; filters that take `String` or `Bytes` also accept a literal, and for `Bytes` a `String` or `Vec<u8>`.
+    ///
+    /// There is no limit but memory: the result says whether the [high mark](ReadWriteBuilder::watermarks)
     /// is reached.
     ///
     /// # Errors
-    /// The record, if the output is closed, if it is of another type, or if the filter has no form for it.
+    /// The record, if the output is closed, if the record has another type, or if the filter has no form for it.
     pub fn put<T: 'static>(&self, record: T) -> Result<Level, PutError<T>> {
         self.state.put(record)
     }
@@ -256,8 +149,7 @@ impl ReadWrite {
         self.state.is_paused()
     }
 
-    /// Lends the handle that is read from to `f`, for what it knows and can be told beside reading and writing. `None` if it
-    /// is not of that type, or gone.
+    /// Calls `f` with the input handle, for its own methods; `None` if it has another type, or is gone.
     ///
     /// ```
     /// # use poe::{Kernel, Session, event::START, wheel::ReadWrite};
@@ -280,27 +172,13 @@ impl ReadWrite {
         self.state.with_io(|io| io.input()?.downcast_ref().map(f)).flatten()
     }
 
-    /// Lends the handle that is written to to `f`, likewise.
-    ///
-    /// ```
-    /// # use poe::{Kernel, Session, event::START, wheel::ReadWrite};
-    /// use poe::pipe::{Kind, OneWay, PipeReader, PipeWriter};
-    /// # tokio_test::block_on(async {
-    /// # let kernel = Kernel::new();
-    /// # Session::builder(()).on(START, |cx, ()| -> poe::HandlerResult {
-    /// let (reader, writer) = OneWay::new()?;
-    /// let wheel = ReadWrite::with_handles(reader, writer).start(cx)?; // talks to itself
-    /// assert_eq!(wheel.with_output_handle(|pipe: &PipeWriter| pipe.kind()), Some(Kind::Pipe));
-    /// assert_eq!(wheel.with_output_handle(|pipe: &PipeReader| pipe.kind()), None);
-    /// # Ok(()) }).create(&kernel)?;
-    /// # kernel.run().await }).unwrap();
-    /// ```
+    /// Calls `f` with the output handle; see [`with_input_handle`](Self::with_input_handle).
     #[doc(alias = "get_output_handle")]
     pub fn with_output_handle<H: 'static, T>(&self, f: impl FnOnce(&H) -> T) -> Option<T> {
         self.state.with_io(|io| io.output()?.downcast_ref().map(f)).flatten()
     }
 
-    pub(super) fn state(&self) -> &Rc<State> {
+    pub(super) fn state(&self) -> &Rc<PumpState> {
         &self.state
     }
 }

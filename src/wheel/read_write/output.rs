@@ -1,4 +1,4 @@
-//! What waits to be written: how much it is, its watermarks, and who is told.
+//! The output of a ReadWrite: its size, its watermarks, and its events.
 
 use super::ReadWrite;
 use crate::error::{Error, ErrorKind};
@@ -9,21 +9,22 @@ use crate::wheel::error::IoError;
 use crate::wheel::pump::check_marks;
 
 impl ReadWrite {
-    /// Writes what waits at once, as far as the stream takes it, instead of when the handler returns. The flushed event
-    /// comes after the handler, when nothing waits any more, even if nothing did.
+    /// Writes the output at once, as far as the stream takes it, and not when the handler returns.
+    ///
+    /// The flushed event comes after the handler, when nothing waits any more, even if nothing did.
     pub fn flush(&self) {
         self.state.ask_flush();
         self.state.write_now();
     }
 
-    /// Bytes that were put and not written.
+    /// Returns the number of bytes not yet written.
     #[doc(alias = "get_driver_out_octets")]
     #[must_use]
     pub fn buffered_bytes(&self) -> usize {
         self.state.driver.buffered_bytes()
     }
 
-    /// Records that were put and not wholly written.
+    /// Returns the number of records not wholly written.
     #[doc(alias = "get_driver_out_messages")]
     #[must_use]
     pub fn out_messages(&self) -> usize {
@@ -36,7 +37,7 @@ impl ReadWrite {
         self.state.is_output_closed()
     }
 
-    /// Moves the high mark, in bytes. If more than that waits already, the high event follows.
+    /// Changes the high mark, in bytes. If more waits already, the high event follows.
     ///
     /// # Errors
     /// The wheel was made without marks, or the mark would not be above the low one.
@@ -45,7 +46,7 @@ impl ReadWrite {
         self.set_marks(low.map(|low| (high, low)))
     }
 
-    /// Moves the low mark, in bytes.
+    /// Changes the low mark, in bytes.
     ///
     /// # Errors
     /// The wheel was made without marks, or the mark would not be between 0 and the high one.
@@ -65,25 +66,25 @@ impl ReadWrite {
         Ok(())
     }
 
-    /// Has errors come as that event from now on, or not at all: `None::<&str>`.
+    /// Changes the event for errors; `None::<&str>` stops it.
     #[doc(alias = "event")]
     pub fn set_error_event<K: Posts<IoError>>(&self, event: Option<K>) {
         set_event(&self.state.events, |events| &mut events.error, event);
     }
 
-    /// Has flushes come as that event from now on, or not at all.
+    /// Changes the event for flushes; `None` stops it.
     #[doc(alias = "event")]
     pub fn set_flushed_event<K: Posts<WheelId>>(&self, event: Option<K>) {
         set_event(&self.state.events, |events| &mut events.flushed, event);
     }
 
-    /// Has the rise to the high mark come as that event from now on, or not at all. It never comes on a wheel without marks.
+    /// Changes the event for reaching the high mark; `None` stops it. A wheel without marks never sends it.
     #[doc(alias = "event")]
     pub fn set_high_event<K: Posts<WheelId>>(&self, event: Option<K>) {
         set_event(&self.state.events, |events| &mut events.high, event);
     }
 
-    /// Has the fall to the low mark come as that event from now on, or not at all.
+    /// Changes the event for falling to the low mark; `None` stops it.
     #[doc(alias = "event")]
     pub fn set_low_event<K: Posts<WheelId>>(&self, event: Option<K>) {
         set_event(&self.state.events, |events| &mut events.low, event);

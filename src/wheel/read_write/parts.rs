@@ -1,96 +1,46 @@
-//! A ReadWrite taken apart, and what another one on the same stream makes of that.
+//! The parts of a ReadWrite, for another one on the same stream.
 
 use super::{ReadWrite, ReadWriteBuilder};
 use crate::filter::Seam;
-use crate::wheel::pump::{Owed, handle};
+use crate::wheel::pump::{PendingReports, handle};
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-/// What a wheel was made of, when it is [taken apart](ReadWrite::into_parts).
-///
-/// ```
-/// # use poe::{Kernel, Session, event::START, filter::Line, wheel::{Parts, ReadWrite}};
-/// # use tokio::io::DuplexStream;
-/// # tokio_test::block_on(async {
-/// # let kernel = Kernel::new();
-/// # Session::builder(()).on(START, |cx, ()| -> poe::HandlerResult {
-/// # let (_peer, io) = tokio::io::duplex(64);
-/// # let wheel = ReadWrite::builder(io).input(Line::new(), "line").unread("half a li").start(cx)?;
-/// wheel.put("a whole line")?;
-/// let parts: Parts<DuplexStream> = wheel.into_parts().expect("the stream is of this type");
-/// assert_eq!(parts.unread, "half a li"); // came, and was no record yet
-/// assert_eq!(parts.unwritten, "a whole line\r\n");
-/// # Ok(()) }).create(&kernel)?;
-/// # kernel.run().await }).unwrap();
-/// ```
+/// The parts of a wheel after [`into_parts`](ReadWrite::into_parts).
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Parts<T> {
     /// The stream.
     pub io: T,
-    /// What was read and is part of no record that was delivered. For a wheel that follows on the same stream:
-    /// [`unread`](ReadWriteBuilder::unread).
+    /// Bytes that were read and are not part of a delivered record.
+    ///
+    /// Give them to the next wheel on the stream: [`unread`](ReadWriteBuilder::unread).
     pub unread: Bytes,
-    /// What was put and not written, in the form that the filter gave it: [`unwritten`](ReadWriteBuilder::unwritten).
+    /// Bytes that the output filter made and that are not written: [`unwritten`](ReadWriteBuilder::unwritten).
     pub unwritten: Bytes,
-    /// A newline may be half read: the filter that follows must not see its other half.
+    /// A newline may be half read: the next filter must not see its other half.
     seam: Seam,
-    owed: Owed,
+    reports: PendingReports,
 }
 
 impl ReadWrite {
-    /// Settings for a wheel that goes on where [another](Self::into_parts) was, with what that one had read and not
-    /// written. Name its events and filters as usual. If that one has told of its high mark and not of the low one, this
-    /// one does.
+    /// Starts building a wheel that continues where [another](Self::into_parts) was, with its unread and unwritten bytes.
     ///
-    /// ```
-    /// # use poe::{Event, Kernel, Session, event::START, filter::{Line, Raw}, wheel::{Input, ReadWrite}};
-    /// # use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
-    /// # use std::time::Duration;
-    /// # use bytes::Bytes;
-    /// # const LINE: Event<Input<String>> = Event::new("line");
-    /// const BYTES: Event<Input<Bytes>> = Event::new("bytes");
-    /// # tokio_test::block_on(async {
-    /// # let kernel = Kernel::new();
-    /// # let (mut peer, ours) = tokio::io::duplex(64);
-    /// # peer.write_all(b"UPGRADE\r\n\x01\x02").await?;
-    /// # Session::builder(None::<ReadWrite>)
-    /// # .on(START, |cx, io: DuplexStream| -> poe::HandlerResult {
-    /// #     *cx.heap = Some(ReadWrite::builder(io).input(Line::new(), LINE).start(cx)?);
-    /// #     Ok(())
-    /// # })
-    /// // The peer has sent b"UPGRADE\r\n\x01\x02" in one piece.
-    ///     .on(LINE, |cx, upgrade| -> poe::HandlerResult {
-    ///         let Some(wheel) = cx.heap.take() else { return Ok(()) };
-    ///         wheel.put("upgraded")?;
-    ///         let parts = wheel.into_parts::<DuplexStream>().expect("the stream is of this type");
-    ///         *cx.heap = Some(ReadWrite::from_parts(parts).input(Raw::new(), BYTES).start(cx)?);
-    ///         Ok(())
-    ///     })
-    ///     .on(BYTES, |cx, input| {
-    ///         assert_eq!(input.record, &b"\x01\x02"[..]);
-    ///         // Not dropped: the answer waits in this wheel now.
-    ///         cx.heap.take().map_or((), |wheel| wheel.close(Duration::ZERO))
-    ///     })
-    /// # .args(ours).create(&kernel)?;
-    /// # kernel.run().await?;
-    /// # let mut text = String::new();
-    /// # peer.read_to_string(&mut text).await?;
-    /// # assert_eq!(text, "upgraded\r\n");
-    /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
-    /// ```
+    /// Set its events and filters as usual. If the other wheel has sent its high event and not the low one, this
+    /// one sends that.
     pub fn from_parts<T: AsyncRead + AsyncWrite + 'static>(parts: Parts<T>) -> ReadWriteBuilder {
         let mut builder = ReadWrite::builder(parts.io)
             .unread(parts.unread)
             .unwritten(parts.unwritten);
         builder.seam = parts.seam;
-        builder.owed = parts.owed;
+        builder.reports = parts.reports;
         builder
     }
 
-    /// Takes the wheel apart, without an event: the stream, what was read and not delivered, and what was put and not
-    /// written. For a change of what is under the wheel, such as TLS after a `STARTTLS`, or for another wheel on the same
-    /// stream, which POE's cannot be followed by.
+    /// Takes the wheel apart, without an event: the stream, the bytes not delivered, and the bytes not written.
+    ///
+    /// Use it to change the stream under the wheel, such as to TLS after a `STARTTLS`, or for another wheel on the same
+    /// stream, which POE does not support.
     ///
     /// # Errors
     /// The wheel itself, if the stream is not a `T`, is one of two handles, or is gone.
@@ -131,7 +81,7 @@ impl ReadWrite {
         }
         let Some(io) = handle::unwrap(io) else { return Err(self) };
         let (unread, seam) = state.leave();
-        let owed = state.owes();
+        let reports = state.pending_reports();
         let unwritten = state.driver.output().borrow_mut().take();
         drop(self);
         Ok(Parts {
@@ -139,11 +89,11 @@ impl ReadWrite {
             unread,
             unwritten,
             seam,
-            owed,
+            reports,
         })
     }
 
-    /// Takes the stream for good, whatever its type, with what was read and not delivered; the wheel is over by that.
+    /// Takes the stream for good, of any type, with the bytes not delivered; this ends the wheel.
     pub(crate) fn take_stream(&self) -> Option<(handle::BoxedDuplex, Bytes, Seam)> {
         let io = self.state().take_io()?;
         let (unread, seam) = self.state().leave();

@@ -84,7 +84,7 @@ use std::process::Command;
 /// assert_eq!(events, ["_stop", "closed", "err", "error", "error", "exited", "out"]); // sorted
 /// # Ok::<(), poe::Error>(()) }).unwrap();
 /// ```
-#[must_use = "a program runs only after `start`"]
+#[must_use = "a program does not run until `start` is called"]
 pub struct RunBuilder {
     pub(super) program: Program,
     pub(super) stdin: Option<Box<dyn Formatter>>,
@@ -170,7 +170,7 @@ impl RunBuilder {
             }
             Program::Callback(_) => self
                 .settings
-                .refuse("a function takes no arguments: have it capture them"),
+                .refuse("a function takes no arguments: capture them in the closure"),
         }
         self
     }

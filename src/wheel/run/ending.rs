@@ -1,6 +1,6 @@
 //! The end of a program: telling of it, and bringing it about.
 
-use super::{Exited, Shared};
+use super::{Exited, ProgramState};
 use crate::arg::AnyArg;
 use crate::bridge::clock::Clock;
 use crate::bridge::deadline::Deadline;
@@ -27,7 +27,7 @@ pub(super) struct Ending {
 
 /// Tells of the end. Without an event for it there is no such task for a process, which the kernel looks after anyway.
 struct EndTask {
-    shared: Rc<Shared>,
+    shared: Rc<ProgramState>,
     pid: Option<u32>,
     running: Rc<Cell<bool>>,
     status: Rc<Cell<Option<ExitStatus>>>,
@@ -37,7 +37,12 @@ struct EndTask {
 }
 
 impl Ending {
-    pub(super) fn start(core: &Core, shared: &Rc<Shared>, pid: Option<u32>, function: Option<Job<ExitStatus>>) -> Self {
+    pub(super) fn start(
+        core: &Core,
+        shared: &Rc<ProgramState>,
+        pid: Option<u32>,
+        function: Option<Job<ExitStatus>>,
+    ) -> Self {
         let running = Rc::new(Cell::new(true));
         let status = Rc::new(Cell::new(None));
         let is_told = {
@@ -75,7 +80,7 @@ impl Ending {
 
 impl EndTask {
     /// `None`: there is no such event, or the wheel is gone.
-    fn tell(&self, core: &Core, event: impl FnOnce(&super::Names) -> &Option<HeldName>) -> Option<()> {
+    fn emit(&self, core: &Core, event: impl FnOnce(&super::Names) -> &Option<HeldName>) -> Option<()> {
         let event = event(&self.shared.names.borrow()).as_ref().map(HeldName::idx)?;
         let exited = Exited {
             wheel: self.shared.base.id(),
@@ -99,14 +104,14 @@ impl Task for EndTask {
             return Poll::Pending;
         }
         if !std::mem::replace(&mut self.has_exited, true) {
-            self.tell(core, |names| &names.exit);
+            self.emit(core, |names| &names.exit);
         }
         if self.shared.outputs.get() > 0 && self.shared.names.borrow().ended.is_some() {
             // The last output that ends has us polled.
             return Poll::Pending;
         }
         if self.shared.base.is_alive() {
-            self.tell(core, |names| &names.ended);
+            self.emit(core, |names| &names.ended);
         }
         Poll::Ready(())
     }

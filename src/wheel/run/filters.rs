@@ -3,7 +3,7 @@
 use super::Run;
 use crate::event::Posts;
 use crate::filter::{Filter, FilterError};
-use crate::wheel::pump::{Input, State, TypedFormatter, TypedParser};
+use crate::wheel::pump::{Input, PumpState, TypedFormatter, TypedParser};
 use bytes::{Bytes, BytesMut};
 
 impl Run {
@@ -241,7 +241,7 @@ impl Run {
 }
 
 fn set_filter<F: Filter>(
-    state: Option<&State>,
+    state: Option<&PumpState>,
     filter: F,
     event: impl Posts<Input<F::Input>>,
 ) -> Result<(), FilterError> {
@@ -253,7 +253,7 @@ fn set_filter<F: Filter>(
     Ok(())
 }
 
-fn pending(state: Option<&State>) -> Bytes {
+fn pending(state: Option<&PumpState>) -> Bytes {
     state
         .and_then(|state| state.with_parser(|parser| Bytes::copy_from_slice(parser.pending())))
         .unwrap_or_default()

@@ -5,14 +5,14 @@ use super::callback::{self, Callback, CallbackIo, CallbackStdin, CallbackStdout,
 use super::conduit::{self, Conduit, Connected, Ours, Theirs, Wanted};
 #[cfg(feature = "pty")]
 use super::terminal;
-use super::{Ending, Part, Process, Run, RunBuilder, Shared, StdStream, exec};
+use super::{Ending, Process, ProgramState, Run, RunBuilder, RunPart, StdStream, exec};
 use crate::bridge::processes::{keep_statuses, with_priority};
 use crate::bridge::threads::{Job, Threads};
 use crate::error::{Error, ErrorKind};
 use crate::filter::Line;
 use crate::kernel::KernelRef;
 use crate::wheel::base::Base;
-use crate::wheel::pump::{Events, FLUSH_TIMEOUT, Pump, Setup, State, TypedFormatter, handle};
+use crate::wheel::pump::{Events, FLUSH_TIMEOUT, Pump, PumpState, Setup, TypedFormatter, handle};
 use std::cell::{Cell, RefCell};
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -205,7 +205,7 @@ impl RunBuilder {
     ) -> Run {
         let base = Rc::new(Base::new(kernel, place));
         let what = format!("Run {}", base.id());
-        let shared = Rc::new(Shared {
+        let shared = Rc::new(ProgramState {
             base: base.clone(),
             program: name,
             outputs: Cell::new(u8::from(wanted.stdout) + u8::from(wanted.stderr)),
@@ -218,8 +218,8 @@ impl RunBuilder {
         }
         let streams = launched.streams;
         let pump = |name: &str, part, setup: Setup, reads: bool, writes: bool| {
-            let state = State::new(base.clone(), setup);
-            state.set_part(Box::new(Part {
+            let state = PumpState::new(base.clone(), setup);
+            state.set_part(Box::new(RunPart {
                 shared: shared.clone(),
                 output: part,
             }));
@@ -294,10 +294,8 @@ fn cure(error: &io::Error, program: &OsStr) -> &'static str {
     match error.kind() {
         io::ErrorKind::NotFound if is_path => "the program, or the interpreter that its first line names, is not there",
         io::ErrorKind::NotFound => "no folder of PATH has it",
-        io::ErrorKind::PermissionDenied => "is it a file that may be executed?",
-        io::ErrorKind::ArgumentListTooLong => {
-            "hand over less by arguments and environment, and the rest on standard input"
-        }
+        io::ErrorKind::PermissionDenied => "check that it is an executable file",
+        io::ErrorKind::ArgumentListTooLong => "pass less in arguments and environment, and the rest on standard input",
         io::ErrorKind::WouldBlock => "no more processes may run: wait until some have ended, or raise the limit",
         _ => "",
     }

@@ -36,12 +36,12 @@ pub use redirect::Redirect;
 pub use terminal::Winsize;
 
 use super::base::{set_event, wheel_methods};
-use super::pump::State;
+use super::pump::PumpState;
 use crate::event::Posts;
 use crate::id::WheelId;
 use builder::Program;
 use ending::Ending;
-use shared::{Names, Part, Shared};
+use shared::{Names, ProgramState, RunPart};
 use std::ffi::OsString;
 use std::fmt;
 use std::io;
@@ -202,10 +202,10 @@ use std::rc::Rc;
 /// ```
 #[doc(alias = "POE::Wheel::Run")]
 pub struct Run {
-    shared: Rc<Shared>,
+    shared: Rc<ProgramState>,
     /// Standard input and output, as far as they are the wheel's.
-    stdio: Option<Rc<State>>,
-    stderr: Option<Rc<State>>,
+    stdio: Option<Rc<PumpState>>,
+    stderr: Option<Rc<PumpState>>,
     ending: Ending,
     process: Process,
     #[cfg(feature = "pty")]
@@ -372,7 +372,7 @@ impl Run {
     }
 
     fn tasks(&self) -> impl Iterator<Item = crate::id::TaskId> {
-        let of = |state: &Option<Rc<State>>| state.as_ref().and_then(|state| state.task.get());
+        let of = |state: &Option<Rc<PumpState>>| state.as_ref().and_then(|state| state.task.get());
         [of(&self.stdio), of(&self.stderr), self.ending.task]
             .into_iter()
             .flatten()
@@ -399,7 +399,7 @@ impl fmt::Debug for Run {
     }
 }
 
-fn pause(state: Option<&State>, paused: bool) {
+fn pause(state: Option<&PumpState>, paused: bool) {
     if let Some(state) = state {
         state.pause(paused);
         state.schedule();

@@ -13,7 +13,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 /// What the wheel's value and its tasks share.
-pub(super) struct Shared {
+pub(super) struct ProgramState {
     pub(super) base: Rc<Base>,
     /// What the program is called in errors.
     pub(super) program: String,
@@ -33,12 +33,12 @@ pub(super) struct Names {
 }
 
 /// What one of the pumps is in the whole.
-pub(super) struct Part {
-    pub(super) shared: Rc<Shared>,
+pub(super) struct RunPart {
+    pub(super) shared: Rc<ProgramState>,
     pub(super) output: StdStream,
 }
 
-impl pump::Part for Part {
+impl pump::Part for RunPart {
     fn has_error_event(&self) -> bool {
         self.shared.names.borrow().error.is_some()
     }

@@ -1,8 +1,8 @@
-//! Taking clients: what SocketFactory and ListenAccept share.
+//! Accepting clients: shared by SocketFactory and ListenAccept.
 //!
-//! An error of `accept` is one of three kinds. *The peer's*: that client is gone, the next one is as welcome. *A
-//! shortage* (no descriptors, no memory): every further try fails at once, so accepting rests and is tried again by a
-//! timer; one event tells of each episode, however long it lasts. *The listener's own*: nothing will come any more, and
+//! An error of `accept` is one of three kinds. *The peer's*: this client is gone; accept the next one. *A
+//! shortage* (no descriptors, no memory): every further try fails at once, so accepting pauses and is tried again by a
+//! timer; one event reports each episode, however long it lasts. *The listener's own*: nothing will come any more, and
 //! the wheel is over.
 
 use super::super::address::Address;
@@ -27,22 +27,13 @@ use tokio::net::TcpListener;
 #[cfg(unix)]
 use tokio::net::UnixListener;
 
-/// Clients taken in one turn.
+/// The most clients accepted in one turn.
 const ACCEPTS: usize = 32;
 
-/// How long a listener rests in a shortage.
+/// How long a listener pauses in a shortage.
 const RETRY: Duration = Duration::from_millis(100);
 
-/// A listening socket, TCP or UNIX, in Tokio's hands. Made from Tokio's listeners, by value or shared as an `Rc`.
-///
-/// ```
-/// use poe::wheel::{ListenAccept, ListenSocket};
-/// # tokio_test::block_on(async {
-/// let listener = ListenSocket::from(tokio::net::TcpListener::bind("127.0.0.1:0").await?);
-/// println!("listening on {}", listener.local_name()?);
-/// let settings = ListenAccept::builder(listener);
-/// # Ok::<(), std::io::Error>(()) }).unwrap();
-/// ```
+/// A listening Tokio socket, TCP or UNIX, owned or shared as an `Rc`.
 #[derive(Clone)]
 pub struct ListenSocket(Kind);
 
@@ -54,7 +45,7 @@ enum Kind {
 }
 
 impl ListenSocket {
-    /// Where it listens.
+    /// Returns the listening address.
     ///
     /// # Errors
     /// The system's.
@@ -67,7 +58,7 @@ impl ListenSocket {
         }
     }
 
-    /// The same socket, registered with the runtime that we are in.
+    /// Returns the same socket, registered with the current runtime.
     fn again(&self) -> io::Result<ListenSocket> {
         match &self.0 {
             Kind::Tcp(listener) => listener.again().map(ListenSocket::from),
@@ -127,8 +118,8 @@ impl fmt::Debug for ListenSocket {
     }
 }
 
-/// What a wheel's value and its task share.
-pub(crate) struct State {
+/// The state that a wheel's value and its task share.
+pub(crate) struct AcceptState {
     pub(crate) base: Base,
     success: RefCell<Option<HeldName>>,
     failure: RefCell<Option<HeldName>>,
@@ -137,9 +128,9 @@ pub(crate) struct State {
     pub(crate) local: RefCell<Option<SocketName>>,
 }
 
-impl State {
+impl AcceptState {
     pub(crate) fn new(base: Base, success: Option<HeldName>, failure: Option<HeldName>, nodelay: bool) -> Rc<Self> {
-        Rc::new(State {
+        Rc::new(AcceptState {
             base,
             success: RefCell::new(success),
             failure: RefCell::new(failure),
@@ -174,7 +165,7 @@ impl State {
         event.map_or(Some(()), |event| self.base.deliver(core, event, self.error(failed)))
     }
 
-    /// Posts what was made while the wheel was.
+    /// Posts a success that happened while the wheel was made.
     pub(crate) fn post_success(&self, core: &Core, made: AnyArg) {
         if let Some(event) = &*self.success.borrow() {
             self.base.post(core, event, made);
@@ -201,12 +192,12 @@ impl State {
 
 pub(crate) struct Accepting {
     listener: ListenSocket,
-    /// What is left of this turn's batch, if the turn has paused in it.
+    /// The rest of this turn's batch, if the turn has paused in it.
     left: usize,
-    /// Runs while `accept` is given a rest.
+    /// Runs while accepting pauses.
     retry: Option<Pause>,
     home: Home,
-    /// `accept` has failed and not succeeded since: it was reported already.
+    /// `accept` has failed and not succeeded since: this was reported already.
     failing: bool,
 }
 
@@ -225,13 +216,13 @@ impl Accepting {
         self.listener.local_name()
     }
 
-    /// Ready when the listener is of no use any more.
-    pub(crate) fn poll(&mut self, state: &State, core: &Core, cx: &mut Context<'_>) -> Poll<()> {
+    /// Ready when the listener cannot be used any more.
+    pub(crate) fn poll(&mut self, state: &AcceptState, core: &Core, cx: &mut Context<'_>) -> Poll<()> {
         if self.home.has_moved() {
             match self.listener.again() {
                 Ok(listener) => self.listener = listener,
                 Err(error) => {
-                    // Without a descriptor now, later perhaps.
+                    // No descriptor now, perhaps later.
                     self.home = Home::default();
                     self.retry = Some(Pause::new(RETRY));
                     if !std::mem::replace(&mut self.failing, true) {
@@ -256,7 +247,7 @@ impl Accepting {
                 Ok((stream, peer)) => {
                     self.failing = false;
                     if let Some(tcp) = stream.as_tcp() {
-                        // Fails only on a connection that is gone; whoever reads it will see that.
+                        // Fails only on a connection that is gone, which its reader will see.
                         let _ = tcp.set_nodelay(state.nodelay);
                     }
                     let wheel = state.base.id();
@@ -292,14 +283,14 @@ impl Accepting {
     }
 }
 
-/// Whose trouble an error of `accept` is.
+/// The cause of an error of `accept`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Trouble {
-    /// The client went away before it was accepted; the listener itself is well.
+    /// The client went away before it was accepted; the listener is intact.
     Peer,
-    /// Something is used up, or unknown: later it may work again.
+    /// A resource is used up, or the cause is unknown: later it may work again.
     Shortage,
-    /// It is no listening socket (any more).
+    /// It is not a listening socket, or not any more.
     Listener,
 }
 
@@ -325,7 +316,7 @@ impl Trouble {
     fn of_errno(errno: i32) -> Option<Self> {
         use rustix::io::Errno;
         let errno = Errno::from_raw_os_error(errno);
-        // Linux reports what is wrong with the new connection through `accept`; its manual says to take that as EAGAIN.
+        // Linux reports errors of the new connection through `accept`; its manual says to treat them as EAGAIN.
         let peer = [
             Errno::PROTO,
             Errno::HOSTDOWN,

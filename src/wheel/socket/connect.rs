@@ -1,7 +1,7 @@
-//! Connecting to whatever a name means: every address has its turn (RFC 8305, "happy eyeballs").
+//! Connecting to a name: every address is tried in turn (RFC 8305, "happy eyeballs").
 //!
-//! The addresses are tried in the resolver's order, IPv6 and IPv4 by turns. The next one has its turn as soon as one has
-//! failed, or 250 ms after the last one began: less, if the time for connecting would be over before the last one's turn.
+//! The addresses are tried in the resolver's order, IPv6 and IPv4 alternating. The next one is tried as soon as one has
+//! failed, or 250 ms after the last one began: less, if the connect timeout would expire before the last one is tried.
 //! The first connection wins, and the other attempts are dropped.
 
 use super::super::address::{Address, Spot};
@@ -22,11 +22,11 @@ use tokio::net::TcpStream;
 #[cfg(any(unix, test))]
 use tokio::time::Instant;
 
-/// How long an attempt is waited for before the next one begins beside it (RFC 8305, section 5), and the least.
+/// Delay before the next attempt begins beside the present one (RFC 8305, section 5), and the shortest delay.
 const STAGGER: Duration = Duration::from_millis(250);
 const LEAST_STAGGER: Duration = Duration::from_millis(10);
 
-/// How long a UNIX listener that is busy is asked again where nobody has set a limit: as long as TCP tries.
+/// How long a busy UNIX listener is tried again without a connect timeout: as long as TCP tries.
 #[cfg(unix)]
 const PATIENCE: Duration = Duration::from_secs(127);
 
@@ -44,7 +44,7 @@ pub(crate) async fn connect(addr: Address, options: Options, threads: Threads) -
         .map_err(|failures| all_failed(&addr, failures))
 }
 
-/// The families by turns, the first one's first.
+/// Alternates the families, beginning with the first one's.
 fn interleaved(spots: Vec<Spot>) -> VecDeque<Spot> {
     let is_v6 = |spot: &Spot| matches!(spot, Spot::Ip(addr) if addr.is_ipv6());
     let first_is_v6 = spots.first().is_some_and(is_v6);
@@ -60,7 +60,7 @@ fn interleaved(spots: Vec<Spot>) -> VecDeque<Spot> {
     }
 }
 
-/// The wait between two attempts, so that the last of them has as long as the others.
+/// Returns the delay between two attempts, so that the last of them has as long as the others.
 fn stagger(limit: Option<Duration>, attempts: usize) -> Duration {
     let attempts = u32::try_from(attempts).unwrap_or(u32::MAX).max(1);
     match limit {
@@ -69,8 +69,9 @@ fn stagger(limit: Option<Duration>, attempts: usize) -> Duration {
     }
 }
 
-/// The first success, or every failure in the order in which they came. All attempts are polled whenever the race is: a change of
-/// the runtime wakes nobody else.
+/// Returns the first success, or every failure in the order in which they came.
+///
+/// All attempts are polled whenever the race is: a change of the runtime wakes nothing else.
 async fn race<S, T, E, F: Future<Output = Result<T, E>>>(
     mut waiting: VecDeque<S>,
     stagger: Duration,
@@ -107,7 +108,7 @@ async fn race<S, T, E, F: Future<Output = Result<T, E>>>(
     }
 }
 
-/// One failure for all. With one address, or one and the same error of each, it is the system's own.
+/// Makes one failure of all. With one address, or the same error of each, it is the system's own.
 fn all_failed(addr: &Address, failures: Vec<(Spot, Failed)>) -> Failed {
     let like = |a: &Failed, b: &Failed| {
         let known = a.error.raw_os_error().is_some() && a.address.is_none();
@@ -131,7 +132,7 @@ fn all_failed(addr: &Address, failures: Vec<(Spot, Failed)>) -> Failed {
     }
 }
 
-/// What came of each address of a name.
+/// The failure of each address of a name.
 #[derive(Debug)]
 struct Attempts(Vec<(Address, Failed)>);
 
@@ -166,7 +167,7 @@ async fn connect_to(spot: &Spot, sources: &[Spot], options: &Options) -> Result<
     }
 }
 
-/// Connects, in whatever runtime polls: Tokio's own future would stay with the one that polled it first.
+/// Connects in the runtime that polls: Tokio's own future would stay with the one that polled it first.
 async fn tcp_connect(socket: socket2::Socket, addr: SocketAddr) -> io::Result<TcpStream> {
     match socket.connect(&addr.into()) {
         Err(error) if !is_under_way(&error) => return Err(error),
@@ -196,8 +197,9 @@ fn is_under_way(error: &io::Error) -> bool {
     under_way
 }
 
-/// A UNIX listener whose backlog is full refuses at once, and nothing tells when there is room: it is asked again, for as
-/// long as there is time for connecting.
+/// Connects to a UNIX listener, again and again while its backlog is full, within the connect timeout.
+///
+/// Such a listener refuses at once, and the system does not report when there is room.
 #[cfg(unix)]
 async fn unix_connect(path: &std::path::Path, sources: &[Spot], options: &Options) -> Result<SocketStream, Failed> {
     use socket2::{Domain, SockAddr, Socket, Type};
@@ -260,10 +262,10 @@ mod tests {
         assert_eq!(stagger(Some(Duration::ZERO), 3), LEAST_STAGGER);
     }
 
-    /// What each attempt does: after so many milliseconds it succeeds or fails, or nothing ever comes of it.
+    /// A simulated attempt: after so many milliseconds it succeeds or fails, or it never ends.
     type Attempt = Option<(u64, Result<(), ()>)>;
 
-    /// When each attempt began, and the result with the time when it came.
+    /// When each attempt began, and the result with its time.
     async fn raced(attempts: &[Attempt]) -> (Vec<u64>, Result<usize, usize>, u64) {
         let begin = Instant::now();
         let now = move || u64::try_from(begin.elapsed().as_millis()).unwrap();
@@ -315,7 +317,7 @@ mod tests {
         assert_eq!((began, result, at), (vec![0, 10, 260], Ok(1), 410));
         let (began, result, at) = raced(&[Some((10, Err(()))), Some((20, Err(())))]).await;
         assert_eq!((began, result, at), (vec![0, 10], Err(2), 30));
-        // A slow first one wins all the same, if it is faster than those that came to its aid.
+        // A slow first attempt still wins, if it is faster than the later ones.
         let (_, result, at) = raced(&[Some((300, Ok(()))), silent]).await;
         assert_eq!((result, at), (Ok(0), 300));
     }

@@ -1,4 +1,4 @@
-//! A datagram socket, UDP or UNIX.
+//! Datagram sockets, UDP or UNIX.
 
 use super::SocketName;
 use crate::bridge::moves::Again;
@@ -15,13 +15,13 @@ use tokio::net::UdpSocket;
 #[cfg(unix)]
 use tokio::net::UnixDatagram;
 
-/// The largest datagram there is.
+/// The largest possible datagram.
 const LARGEST: usize = 65_536;
 
-/// A datagram socket that a [`SocketFactory`](super::super::SocketFactory) has made; a clone is the same socket.
+/// A datagram socket that a [`SocketFactory`](super::super::SocketFactory) made. Clones are the same socket.
 ///
-/// No wheel reads it: have its [packets](Self::packets) come as events by [`attach`](crate::KernelRef::attach). Sending is
-/// done at once.
+/// No wheel reads it: receive its [packets](Self::packets) as events with [`attach`](crate::KernelRef::attach). Sending happens
+/// at once.
 ///
 /// ```
 /// use poe::{Event, Kernel, Session, event::START};
@@ -46,42 +46,6 @@ const LARGEST: usize = 65_536;
 ///     })
 ///     .create(&kernel)?;
 /// kernel.run().await
-/// # }).unwrap();
-/// ```
-///
-/// Of a question with one answer no stream is needed:
-///
-/// ```
-/// use poe::{Event, Kernel, Session, event::START, wheel::{Datagram, SocketFactory}};
-/// const MADE: Event<Datagram> = Event::new("made");
-/// const ANSWER: Event<std::io::Result<Vec<u8>>> = Event::new("answer");
-/// # tokio_test::block_on(async {
-/// let kernel = Kernel::new();
-/// let server = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
-/// let addr = server.local_addr().unwrap();
-/// Session::builder(None)
-///     .on(START, move |cx, ()| *cx.heap = Some(SocketFactory::datagram().remote(addr).success(MADE).start(cx)))
-///     .on(MADE, move |cx, made| -> poe::HandlerResult {
-///         assert_eq!(made.socket.peer_name()?, addr);
-///         made.socket.send(b"ping")?;
-///         let answer = async move {
-///             let mut bytes = vec![0; 512];
-///             let (len, _from) = made.socket.recv_from(&mut bytes).await?;
-///             bytes.truncate(len);
-///             Ok(bytes)
-///         };
-///         cx.spawn(answer, ANSWER);
-///         Ok(())
-///     })
-///     .on(ANSWER, |_, answer| assert_eq!(answer.unwrap(), b"pong"))
-///     .create(&kernel)?;
-/// let serve = async {
-///     let (_, client) = server.recv_from(&mut [0; 512]).await?;
-///     server.send_to(b"pong", client).await
-/// };
-/// let (ran, served) = tokio::join!(kernel.run(), serve);
-/// assert_eq!(served.unwrap(), 4);
-/// ran
 /// # }).unwrap();
 /// ```
 #[derive(Clone)]
@@ -122,24 +86,18 @@ enum Kind {
     Unix(UnixDatagram),
 }
 
-/// A datagram, and who has sent it.
-///
-/// ```
-/// fn log(packet: poe::wheel::Packet) {
-///     println!("{} bytes from {}", packet.bytes.len(), packet.from);
-/// }
-/// ```
+/// A datagram and its sender.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Packet {
-    /// What was sent, whole.
+    /// The whole datagram.
     pub bytes: Bytes,
-    /// The sender; answer by [`DatagramSocket::send_to`].
+    /// The sender; reply with [`DatagramSocket::send_to`].
     pub from: SocketName,
 }
 
 impl Kind {
-    /// The same socket, registered with the runtime that we are in.
+    /// Returns the same socket, registered with the current runtime.
     fn again(&self) -> io::Result<Kind> {
         match self {
             Kind::Udp(socket) => socket.again().map(Kind::Udp),
@@ -169,7 +127,7 @@ impl DatagramSocket {
         DatagramSocket(Socket::new(Kind::Unix(socket)))
     }
 
-    /// The name of our end.
+    /// Returns the socket's own name.
     ///
     /// # Errors
     /// The system's.
@@ -182,7 +140,7 @@ impl DatagramSocket {
         }
     }
 
-    /// The name of the one peer, if the socket is connected.
+    /// Returns the peer's name, if the socket is connected.
     ///
     /// # Errors
     /// The system's: it is not connected.
@@ -198,12 +156,12 @@ impl DatagramSocket {
     /// Sends a datagram to the peer of a connected socket, at once.
     ///
     /// # Errors
-    /// The system's. `WouldBlock`: its buffer is full, and the datagram is as lost as if the network had dropped it.
+    /// The system's. `WouldBlock`: its buffer is full, and the datagram is lost as if the network had dropped it.
     pub fn send(&self, bytes: &[u8]) -> io::Result<usize> {
         self.raw().send(bytes)
     }
 
-    /// Sends a datagram to anybody, at once.
+    /// Sends a datagram to any address, at once.
     ///
     /// # Errors
     /// The system's, as with [`send`](Self::send); a UNIX socket without a path.
@@ -212,17 +170,18 @@ impl DatagramSocket {
         self.raw().send_to(bytes, &to.to_raw()?)
     }
 
-    /// Waits for one datagram. What does not fit into the buffer is lost.
+    /// Waits for one datagram. Bytes that do not fit into the buffer are lost.
     ///
     /// # Errors
-    /// The system's: a connected socket may learn here that nobody has its peer's port.
+    /// The system's: a connected socket may report here that nothing uses the peer's port.
     #[doc(alias = "recvfrom")]
     pub async fn recv_from(&self, buffer: &mut [u8]) -> io::Result<(usize, SocketName)> {
         std::future::poll_fn(|cx| self.0.poll_recv_from(cx, buffer)).await
     }
 
-    /// All datagrams that come, for [`attach`](crate::KernelRef::attach). It never ends; an error stands for itself, and more
-    /// may come behind it.
+    /// Returns a stream of all datagrams, for [`attach`](crate::KernelRef::attach).
+    ///
+    /// It never ends; more datagrams may follow an error.
     #[must_use = "a stream does nothing unless it is attached or polled"]
     pub fn packets(&self) -> impl Stream<Item = io::Result<Packet>> + 'static {
         let start = (self.clone(), vec![0; LARGEST]);
@@ -236,7 +195,7 @@ impl DatagramSocket {
         })
     }
 
-    /// The socket itself: Tokio tries nothing before it has seen that the socket is ready, which a new one is at once.
+    /// The raw socket: Tokio tries nothing before it has seen that the socket is ready, which a new one is at once.
     fn raw(&self) -> socket2::SockRef<'_> {
         match &self.0.kind {
             Kind::Udp(socket) => socket2::SockRef::from(socket),

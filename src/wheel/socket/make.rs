@@ -1,4 +1,4 @@
-//! How sockets are made: looked up, bound, listened on, connected; with the name of the operation that failed.
+//! Making sockets: lookup, bind, listen, connect; errors have the name of the operation that failed.
 
 use super::super::address::{Address, Spot};
 use super::accept::ListenSocket;
@@ -15,7 +15,7 @@ use tokio::net::{TcpListener, UdpSocket};
 
 pub(crate) use super::connect::connect;
 
-/// What sockets are made by, of every kind.
+/// The options of all kinds of sockets.
 #[derive(Clone, Debug)]
 pub(crate) struct Options {
     /// Where a connecting socket is bound.
@@ -24,7 +24,7 @@ pub(crate) struct Options {
     pub(crate) reuse: bool,
     pub(crate) backlog: u32,
     pub(crate) nodelay: bool,
-    /// The time for connecting, which whoever connects looks after.
+    /// The connect timeout, which the connecting code enforces.
     pub(crate) connect_timeout: Option<Duration>,
 }
 
@@ -42,7 +42,7 @@ impl Default for Options {
 }
 
 impl Options {
-    /// All that an address may mean, in the resolver's order; at least one.
+    /// Looks up all addresses of a name, in the resolver's order; at least one.
     pub(crate) async fn resolve(&self, addr: &Address, threads: &Threads) -> Result<Vec<Spot>, Failed> {
         let failed = |error| Failed::from(("getaddrinfo", error)).at(addr);
         let mut found = addr.resolve(threads).await.map_err(failed)?;
@@ -50,20 +50,20 @@ impl Options {
             found.retain(|spot| matches!(spot, Spot::Ip(addr) if domain.has(addr)));
         }
         if found.is_empty() {
-            let what = "it has no address of the domain that was asked for";
+            let what = "it has no address of the requested domain";
             return Err(failed(io::Error::new(io::ErrorKind::AddrNotAvailable, what)));
         }
         Ok(found)
     }
 }
 
-/// The place, if the address is no name that has to be looked up.
+/// Returns the address, if no name has to be looked up.
 pub(crate) fn spot(addr: &Address) -> Result<Option<Spot>, Failed> {
     let spot = addr.spot().transpose();
     spot.map_err(|error| Failed::from(("getaddrinfo", error)).at(addr))
 }
 
-/// Uses the first that will do; the error is the last one's, and names its place.
+/// Uses the first address that works; the error is the last one's, with its address.
 fn first<T>(spots: Vec<Spot>, mut attempt: impl FnMut(&Spot) -> Result<T, Failed>) -> Result<T, Failed> {
     let mut failed = Failed::from(("getaddrinfo", io::ErrorKind::AddrNotAvailable.into()));
     for spot in spots {
@@ -117,14 +117,14 @@ pub(super) fn tcp_socket(addr: SocketAddr, options: &Options) -> Result<Socket, 
     let socket = Socket::new(socket2::Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP));
     let socket = socket.map_err(|e| ("socket", e))?;
     socket.set_nonblocking(true).map_err(|e| ("socket", e))?;
-    // On Windows the option means something else: that another's address may be taken from it.
+    // On Windows the option means something else: that the address may be taken from another socket.
     socket
         .set_reuse_address(options.reuse && cfg!(unix))
         .map_err(|e| ("setsockopt", e))?;
     Ok(socket)
 }
 
-/// Of all that an address to be bound means, one of the right family; else let the system say what is wrong.
+/// Returns a bind address of the right family; otherwise the system reports the error.
 pub(super) fn source(sources: &[Spot], like: SocketAddr) -> Option<SocketAddr> {
     let addrs = || {
         sources.iter().filter_map(|spot| match spot {
@@ -145,7 +145,7 @@ pub(super) fn source_path(sources: &[Spot]) -> Option<&std::path::Path> {
     })
 }
 
-/// What a connecting socket may be bound to.
+/// Returns the possible bind addresses of a connecting socket.
 pub(super) async fn sources(options: &Options, threads: &Threads) -> Result<Vec<Spot>, Failed> {
     match &options.bind {
         Some(bind) => {
@@ -156,7 +156,7 @@ pub(super) async fn sources(options: &Options, threads: &Threads) -> Result<Vec<
     }
 }
 
-/// A datagram socket, bound, connected, both or neither.
+/// Makes a datagram socket: bound, connected, both or neither.
 pub(crate) async fn datagram(
     remote: Option<Address>,
     options: Options,
@@ -170,7 +170,7 @@ pub(crate) async fn datagram(
     first(spots, |spot| datagram_at(&sources, Some(spot), &options))
 }
 
-/// The same without waiting. Connecting a datagram socket only notes the address.
+/// Makes the same without waiting. Connecting a datagram socket only stores the address.
 pub(crate) fn datagram_at(
     sources: &[Spot],
     remote: Option<&Spot>,

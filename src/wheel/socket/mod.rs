@@ -1,5 +1,5 @@
-//! Sockets as SocketFactory, ListenAccept and the TCP components have them: names, streams, datagrams, how they are
-//! made, and how clients are accepted.
+//! Sockets of SocketFactory, ListenAccept and the TCP components: names, streams, datagrams, making them,
+//! and accepting clients.
 
 pub(crate) mod accept;
 mod connect;
@@ -17,7 +17,7 @@ pub use name::{Domain, SocketName};
 pub(crate) use spread::Spread;
 pub use stream::SocketStream;
 
-/// An operation that failed, and the address that it was for.
+/// An operation that failed, and its address.
 #[derive(Debug)]
 pub(crate) struct Failed {
     pub(crate) operation: &'static str,
@@ -36,7 +36,7 @@ impl From<(&'static str, std::io::Error)> for Failed {
 }
 
 impl Failed {
-    /// Names the address, unless one is named that is more exact.
+    /// Adds the address, unless a more exact one is set.
     pub(crate) fn at(mut self, address: &Address) -> Self {
         self.address.get_or_insert_with(|| address.clone());
         self

@@ -1,28 +1,16 @@
-//! What a socket is called, at either end, in any family.
+//! The name of a socket or its peer, in any family.
 
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-/// The name of a socket (`getsockname`) or of its peer (`getpeername`): an IP address with its port, or the path of a
-/// UNIX socket. A UNIX client has no path, unless it was bound to one.
+/// The name of a socket (`getsockname`) or of its peer (`getpeername`).
 ///
-/// Its text is what [`Address`](super::super::Address) reads: `127.0.0.1:80`, `[::1]:80`, `unix:/run/service`; a UNIX
+/// It is an IP address with its port, or the path of a
+/// UNIX socket. A UNIX client has no path, unless it was bound to one. [`Address`](super::super::Address) reads its text:
+/// `127.0.0.1:80`, `[::1]:80`, `unix:/run/service`; a UNIX
 /// socket without a path is `unix:`.
-///
-/// ```
-/// use poe::wheel::SocketName;
-/// use std::{net::SocketAddr, path::Path};
-/// let addr: SocketAddr = "[::1]:80".parse().unwrap();
-/// let name = SocketName::from(addr);
-/// assert_eq!(name.to_string(), "[::1]:80");
-/// assert_eq!(name, addr);
-/// assert_eq!(name.as_socket_addr().map(|addr| addr.port()), Some(80));
-/// let service = SocketName::Unix(Some("/run/service".into()));
-/// assert_eq!(service.as_path(), Some(Path::new("/run/service")));
-/// assert!(service.is_unix() && service.as_socket_addr().is_none());
-/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[doc(alias = "getsockname")]
 #[doc(alias = "getpeername")]
@@ -30,14 +18,14 @@ use std::path::{Path, PathBuf};
 #[doc(alias = "remote_port")]
 #[non_exhaustive]
 pub enum SocketName {
-    /// An address of IPv4 or IPv6, with the port.
+    /// An IPv4 or IPv6 address, with the port.
     Ip(SocketAddr),
     /// A UNIX socket, with its path if it has one.
     Unix(Option<PathBuf>),
 }
 
 impl SocketName {
-    /// The address and port, unless it is a UNIX socket.
+    /// Returns the address and port, unless it is a UNIX socket.
     #[must_use]
     pub fn as_socket_addr(&self) -> Option<SocketAddr> {
         match self {
@@ -46,7 +34,7 @@ impl SocketName {
         }
     }
 
-    /// The path, if it is a UNIX socket that has one.
+    /// Returns the path, if it is a UNIX socket that has one.
     #[must_use]
     pub fn as_path(&self) -> Option<&Path> {
         match self {
@@ -66,7 +54,7 @@ impl SocketName {
         SocketName::Unix(name.as_pathname().map(Path::to_owned))
     }
 
-    /// The same for a system call.
+    /// Converts the name for a system call.
     pub(super) fn to_raw(&self) -> io::Result<socket2::SockAddr> {
         match self {
             SocketName::Ip(addr) => Ok((*addr).into()),
@@ -101,12 +89,7 @@ impl fmt::Display for SocketName {
     }
 }
 
-/// Which kind of address a name is to be looked up for.
-///
-/// ```
-/// use poe::wheel::{Domain, SocketFactory};
-/// let settings = SocketFactory::connect("localhost:80").domain(Domain::Inet6);
-/// ```
+/// The address family that a name is looked up for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[doc(alias = "SocketDomain")]
 #[doc(alias = "AF_INET6")]

@@ -1,4 +1,4 @@
-//! One address, listened on by several threads.
+//! One address on which several threads listen.
 
 use super::super::address::{Address, Spot};
 use super::Failed;
@@ -9,14 +9,14 @@ use std::net::{SocketAddr, TcpListener};
 
 /// Listening sockets for one address, one for each of several threads.
 ///
-/// On Linux each is a socket of its own (`SO_REUSEPORT`), to which the system deals out the clients by their address.
-/// Elsewhere that option means something else; there all are the same socket, and whoever comes first takes the client.
+/// On Linux each is a separate socket (`SO_REUSEPORT`), among which the system distributes the clients by their address.
+/// Elsewhere that option means something else; there all are the same socket, and the first to accept takes the client.
 pub(crate) struct Spread {
     local: SocketAddr,
     listeners: Vec<TcpListener>,
 }
 
-/// Whether the system deals out clients among the sockets of one address.
+/// Whether the system distributes clients among the sockets of one address.
 const DEALS: bool = cfg!(any(target_os = "linux", target_os = "android"));
 
 impl Spread {

@@ -12,10 +12,9 @@ use tokio::net::TcpStream;
 #[cfg(unix)]
 use tokio::net::UnixStream;
 
-/// A connected socket, TCP or UNIX, in Tokio's hands. It goes into a [`ReadWrite`](super::super::ReadWrite), into a TLS
-/// acceptor, or anywhere else where something can be read and written.
+/// A connected Tokio socket, TCP or UNIX, for a [`ReadWrite`](super::super::ReadWrite) or a TLS handshake.
 ///
-/// When another Tokio runtime polls it than the one it was made in, it registers there; so does every stream made of one.
+/// When another Tokio runtime polls it than the one it was made in, it registers there; so does every stream built on it.
 ///
 /// ```
 /// use poe::wheel::SocketStream;
@@ -51,7 +50,7 @@ impl Socket {
 }
 
 impl SocketStream {
-    /// The name of the other end.
+    /// Returns the peer's name.
     ///
     /// # Errors
     /// The system's: the connection is gone.
@@ -64,7 +63,7 @@ impl SocketStream {
         }
     }
 
-    /// The name of our end.
+    /// Returns the socket's own name.
     ///
     /// # Errors
     /// The system's.
@@ -77,7 +76,7 @@ impl SocketStream {
         }
     }
 
-    /// Tokio's stream, if it is TCP: for options of the socket.
+    /// Returns Tokio's stream, if it is TCP: for options of the socket.
     #[must_use]
     pub fn as_tcp(&self) -> Option<&TcpStream> {
         match &self.socket {
@@ -87,21 +86,7 @@ impl SocketStream {
         }
     }
 
-    /// Tokio's stream by value.
-    ///
-    /// ```
-    /// use poe::wheel::SocketStream;
-    /// # tokio_test::block_on(async {
-    /// # let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
-    /// let stream = SocketStream::from(tokio::net::TcpStream::connect(listener.local_addr()?).await?);
-    /// let stream: tokio::net::TcpStream = stream.into_tcp().unwrap();
-    /// # #[cfg(unix)] {
-    /// let (ours, _theirs) = tokio::net::UnixStream::pair()?;
-    /// let kept = SocketStream::from(ours).into_tcp().unwrap_err();
-    /// assert!(kept.as_unix().is_some());
-    /// # }
-    /// # Ok::<(), std::io::Error>(()) }).unwrap();
-    /// ```
+    /// Returns Tokio's stream by value.
     ///
     /// # Errors
     /// This stream itself, if it is not TCP.
@@ -116,17 +101,7 @@ impl SocketStream {
         }
     }
 
-    /// Tokio's stream, if it is a UNIX one: for the peer's credentials.
-    ///
-    /// ```
-    /// use poe::wheel::SocketStream;
-    /// # tokio_test::block_on(async {
-    /// let (ours, _theirs) = tokio::net::UnixStream::pair()?;
-    /// let stream = SocketStream::from(ours);
-    /// let peer = stream.as_unix().expect("it is one").peer_cred()?;
-    /// assert!(peer.pid().is_none_or(|pid| pid as u32 == std::process::id())); // we talk to ourselves
-    /// # Ok::<(), std::io::Error>(()) }).unwrap();
-    /// ```
+    /// Returns Tokio's stream, if it is a UNIX socket: for the peer's credentials.
     #[cfg(unix)]
     #[must_use]
     pub fn as_unix(&self) -> Option<&UnixStream> {
@@ -176,7 +151,7 @@ impl fmt::Debug for SocketStream {
     }
 }
 
-/// Polls the one that it is.
+/// Polls the inner stream.
 macro_rules! polled {
     ($this:expr, $stream:ident => $poll:expr) => {{
         let SocketStream { socket, home } = $this.get_mut();

@@ -1,4 +1,4 @@
-//! The settings of a SocketFactory, and how it starts.
+//! The settings of a SocketFactory, and its start.
 
 use super::task::{Begun, Phase, Role, begin, datagram};
 use super::{Connection, Datagram, SocketFactory};
@@ -9,54 +9,24 @@ use crate::wheel::address::Address;
 use crate::wheel::base::Base;
 use crate::wheel::error::SocketError;
 use crate::wheel::socket::Domain;
-use crate::wheel::socket::accept::State;
+use crate::wheel::socket::accept::AcceptState;
 use crate::wheel::socket::make::Options;
 use std::fmt;
 use std::marker::PhantomData;
 use std::panic::Location;
 use std::time::Duration;
 
-/// Settings of a [`SocketFactory`]. `T` is what its success event brings: a [`Connection`] or a [`Datagram`].
+/// Configures a [`SocketFactory`] wheel. `T` is the argument of its success event: [`Connection`] or [`Datagram`].
 ///
 /// | setting | default |
 /// |---|---|
-/// | [`success`](Self::success), [`failure`](Self::failure) | not told: name both |
-/// | [`bind`](Self::bind) | any address and port (but for listeners) |
-/// | [`domain`](Self::domain) | whatever a name's addresses are, in their order |
-/// | [`reuse`](Self::reuse) | `SO_REUSEADDR` on, but for datagrams |
+/// | [`success`](Self::success), [`failure`](Self::failure) | no event: set both |
+/// | [`bind`](Self::bind) | any address and port (except for listeners) |
+/// | [`domain`](Self::domain) | all of a name's addresses, in their order |
+/// | [`reuse`](Self::reuse) | `SO_REUSEADDR` on, except for datagrams |
 /// | [`backlog`](Self::backlog) | 4096, which the system cuts to its own limit |
 /// | [`nodelay`](Self::nodelay) | `TCP_NODELAY` on |
-///
-/// ```
-/// use poe::{Event, Kernel, Session, event::START};
-/// use poe::wheel::{Connection, Domain, SocketError, SocketFactory};
-/// const CLIENT: Event<Connection> = Event::new("client");
-/// const CONNECTED: Event<Connection> = Event::new("connected");
-/// const FAILED: Event<SocketError> = Event::new("failed");
-/// # tokio_test::block_on(async {
-/// let kernel = Kernel::new();
-/// Session::builder(Vec::new())
-///     .on(START, |cx, ()| {
-///         let server = SocketFactory::listen("127.0.0.1:0").backlog(16).nodelay(false).reuse(true);
-///         let server = server.success(CLIENT).failure(FAILED).start(cx);
-///         let port = server.local_addr().map_or(0, |addr| addr.port());
-///         let client = SocketFactory::connect(("localhost", port))
-///             .domain(Domain::Inet) // the name has an address of IPv6 as well
-///             .bind("127.0.0.1:0"); // our end
-///         let client = client.success(CONNECTED).failure(FAILED).start(cx);
-///         cx.heap.extend([server, client]);
-///     })
-///     .on(CLIENT, |cx, client| {
-///         assert!(client.peer.to_string().starts_with("127.0.0.1:"));
-///         cx.heap.clear();
-///     })
-///     .on(CONNECTED, |_, server| println!("connected to {}", server.peer))
-///     .on(FAILED, |_, error| panic!("{error}"))
-///     .create(&kernel)?;
-/// kernel.run().await
-/// # }).unwrap();
-/// ```
-#[must_use = "a wheel turns only after `start`"]
+#[must_use = "a wheel does nothing until `start` is called"]
 pub struct SocketFactoryBuilder<T = Connection> {
     role: Role,
     options: Options,
@@ -76,27 +46,27 @@ impl<T: 'static> SocketFactoryBuilder<T> {
         }
     }
 
-    /// Tells of connections, or of the datagram socket.
+    /// Sends this event for connections, or for the datagram socket.
     #[doc(alias = "SuccessEvent")]
     pub fn success(mut self, event: impl Posts<T>) -> Self {
         self.success = Some(HeldName::new(event.key()));
         self
     }
 
-    /// Tells of failures.
+    /// Sends this event for failures.
     #[doc(alias = "FailureEvent")]
     pub fn failure(mut self, event: impl Posts<SocketError>) -> Self {
         self.failure = Some(HeldName::new(event.key()));
         self
     }
 
-    /// Says how long there is for connecting; to end it then is the caller's.
+    /// Notes the connect timeout, which the caller enforces.
     pub(crate) fn within(mut self, limit: Duration) -> Self {
         self.options.connect_timeout = Some(limit);
         self
     }
 
-    /// Binds our end to that address, or port; a listener has its own address.
+    /// Binds the socket to this address, or port; a listener has its own address.
     #[doc(alias = "BindAddress")]
     #[doc(alias = "BindPort")]
     pub fn bind(mut self, addr: impl Into<Address>) -> Self {
@@ -104,27 +74,29 @@ impl<T: 'static> SocketFactoryBuilder<T> {
         self
     }
 
-    /// Uses only that kind of a name's addresses.
+    /// Uses only a name's addresses of this family.
     #[doc(alias = "SocketDomain")]
     pub fn domain(mut self, domain: Domain) -> Self {
         self.options.domain = Some(domain);
         self
     }
 
-    /// Whether an address may be bound that an old connection still has (`SO_REUSEADDR`); default true. For datagrams it
-    /// lets several programs share an address; default false.
+    /// Sets whether an address may be bound that an old connection still has (`SO_REUSEADDR`); default true.
+    ///
+    /// For datagrams it lets several programs share an address; default false.
     #[doc(alias = "Reuse")]
     pub fn reuse(mut self, reuse: bool) -> Self {
         self.options.reuse = reuse;
         self
     }
 
-    /// Starts the wheel for the session that is running; pass the handler's context. It never fails: whatever goes wrong
-    /// comes as a failure event.
+    /// Starts the wheel for the session that is running; pass the handler's context.
+    ///
+    /// It never fails: every error comes as a failure event.
     #[track_caller]
     pub fn start(self, kernel: &KernelRef<'_>) -> SocketFactory<T> {
         let base = Base::new(kernel, Location::caller());
-        let state = State::new(base, self.success, self.failure, self.options.nodelay);
+        let state = AcceptState::new(base, self.success, self.failure, self.options.nodelay);
         let what = match &self.role {
             Role::Listen(addr) => format!("listening on {addr}"),
             Role::Connect(addr) => format!("connecting to {addr}"),
@@ -153,14 +125,14 @@ impl<T: 'static> SocketFactoryBuilder<T> {
 }
 
 impl SocketFactoryBuilder<Connection> {
-    /// How many clients may wait to be accepted; default 4096, and at most what the system allows.
+    /// Sets how many clients may wait to be accepted; default 4096, limited by the system.
     #[doc(alias = "ListenQueue")]
     pub fn backlog(mut self, clients: u32) -> Self {
         self.options.backlog = clients;
         self
     }
 
-    /// Whether small writes leave at once (`TCP_NODELAY`); default true. Means nothing to UNIX sockets.
+    /// Sets whether small writes leave at once (`TCP_NODELAY`); default true. No effect on UNIX sockets.
     pub fn nodelay(mut self, nodelay: bool) -> Self {
         self.options.nodelay = nodelay;
         self
@@ -168,28 +140,7 @@ impl SocketFactoryBuilder<Connection> {
 }
 
 impl SocketFactoryBuilder<Datagram> {
-    /// Connects the socket: it sends to that address and hears from it alone.
-    ///
-    /// ```
-    /// use poe::{Event, Kernel, Session, event::START, wheel::{Datagram, SocketFactory}};
-    /// const MADE: Event<Datagram> = Event::new("made");
-    /// # tokio_test::block_on(async {
-    /// let kernel = Kernel::new();
-    /// let receiver = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
-    /// let addr = receiver.local_addr().unwrap();
-    /// Session::builder(None)
-    ///     .on(START, move |cx, ()| *cx.heap = Some(SocketFactory::datagram().remote(addr).success(MADE).start(cx)))
-    ///     .on(MADE, move |_, made| -> poe::HandlerResult {
-    ///         assert_eq!(made.peer, Some(addr.into()));
-    ///         made.socket.send(b"hello")?;
-    ///         Ok(())
-    ///     })
-    ///     .create(&kernel)?;
-    /// kernel.run().await?;
-    /// let mut bytes = [0; 16];
-    /// assert_eq!(receiver.recv(&mut bytes).unwrap(), 5);
-    /// # Ok::<(), poe::Error>(()) }).unwrap();
-    /// ```
+    /// Connects the socket: it sends to this address and receives from it alone.
     #[doc(alias = "RemoteAddress")]
     #[doc(alias = "RemotePort")]
     pub fn remote(mut self, addr: impl Into<Address>) -> Self {

@@ -1,11 +1,11 @@
-//! What a SocketFactory does: its first step, which may be all, and the task that goes on from there.
+//! The work of a SocketFactory: its first step, which may be all, and the task that continues.
 
 use super::{Connection, Datagram};
 use crate::arg::AnyArg;
 use crate::kernel::Core;
 use crate::kernel::task::Task;
 use crate::wheel::address::Address;
-use crate::wheel::socket::accept::{Accepting, State};
+use crate::wheel::socket::accept::{AcceptState, Accepting};
 use crate::wheel::socket::make::{self, Options};
 use crate::wheel::socket::{DatagramSocket, Failed, ListenSocket, SocketStream};
 use std::future::Future;
@@ -14,7 +14,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
-/// What the wheel is for.
+/// The purpose of the wheel.
 #[derive(Clone, Debug)]
 pub(super) enum Role {
     Listen(Address),
@@ -22,18 +22,18 @@ pub(super) enum Role {
     Datagram(Option<Address>),
 }
 
-/// How far the first step has come.
+/// The result of the first step.
 pub(super) enum Begun {
     Phase(Phase),
     /// Made without waiting.
     Datagram(DatagramSocket),
 }
 
-/// The first step. A listener on a number is bound at once, so that its port is known when `start` returns; without a
-/// runtime it cannot be, and the task does it.
+/// Runs the first step. A listener on a number is bound at once, so that its port is known when `start` returns; without a
+/// runtime that is not possible, and the task does it.
 pub(super) fn begin(core: &Core, role: Role, options: Options) -> Result<Begun, Failed> {
     if core.is_virtual() {
-        let why = "a kernel in virtual time takes no real sockets: use `Kernel::new`, or a `ReadWrite` over `tokio::io::duplex`";
+        let why = "a kernel on virtual time cannot use real sockets: use `Kernel::new`, or a `ReadWrite` over `tokio::io::duplex`";
         return Err(("socket", io::Error::new(io::ErrorKind::Unsupported, why)).into());
     }
     let threads = core.threads.clone();
@@ -61,8 +61,8 @@ pub(super) fn begin(core: &Core, role: Role, options: Options) -> Result<Begun, 
     Ok(Begun::Phase(phase))
 }
 
-/// The argument of a datagram socket's success event.
-pub(super) fn datagram(state: &State, socket: DatagramSocket) -> AnyArg {
+/// Makes the argument of a datagram socket's success event.
+pub(super) fn datagram(state: &AcceptState, socket: DatagramSocket) -> AnyArg {
     state.set_local(socket.local_name());
     let peer = socket.peer_name().ok();
     let wheel = state.base.id();
@@ -70,7 +70,7 @@ pub(super) fn datagram(state: &State, socket: DatagramSocket) -> AnyArg {
 }
 
 pub(super) struct FactoryTask {
-    state: Rc<State>,
+    state: Rc<AcceptState>,
     phase: Phase,
 }
 
@@ -84,7 +84,7 @@ pub(super) enum Phase {
 }
 
 impl FactoryTask {
-    pub(super) fn new(state: Rc<State>, phase: Phase) -> Self {
+    pub(super) fn new(state: Rc<AcceptState>, phase: Phase) -> Self {
         FactoryTask { state, phase }
     }
 

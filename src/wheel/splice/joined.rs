@@ -1,4 +1,4 @@
-//! The inside of a splice: the conduits between its wheels, and how far it has come.
+//! The inside of a splice: the conduits between its wheels, and its progress.
 
 use super::{SpliceSide, Spliced};
 use crate::arg::AnyArg;
@@ -10,7 +10,7 @@ use crate::kernel::task::Task;
 use crate::name::{HeldName, NameIdx};
 use crate::wheel::base::Base;
 use crate::wheel::error::IoError;
-use crate::wheel::pump::{Events, Link, Parser, Record, State};
+use crate::wheel::pump::{Events, Link, Parser, PumpState, Record};
 use bytes::Bytes;
 use std::any::{Any, TypeId};
 use std::cell::{Cell, RefCell};
@@ -22,11 +22,11 @@ use std::rc::{Rc, Weak};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-/// What the two wheels of a splice share.
-pub(super) struct Shared {
+/// The state that the two wheels of a splice share.
+pub(super) struct SpliceState {
     pub(super) base: Base,
     /// The first wheel and the second.
-    pub(super) ends: [Weak<State>; 2],
+    pub(super) ends: [Weak<PumpState>; 2],
     pub(super) high: usize,
     pub(super) low: usize,
     pub(super) half_close: bool,
@@ -40,14 +40,14 @@ pub(super) struct Shared {
     pub(super) timer: Cell<Option<TaskId>>,
 }
 
-/// How far a splice has come. Each goes to a later one only.
+/// The stages of a splice. Each is followed by a later one only.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Stage {
     /// Bytes go both ways, as far as neither direction has ended.
     Joined,
-    /// That end has failed. What it sent before is still read and goes to the other, whose own input is not read any more.
+    /// One end has failed. Its earlier input is still read and goes to the other, whose own input is not read any more.
     Failed { end: usize, reads: Reads },
-    /// One end's input has ended, and half-close is off: both write what they have.
+    /// One end's input has ended, and half-close is off: both write their output.
     Finishing,
     /// The event was sent.
     Told,
@@ -56,17 +56,17 @@ pub(super) enum Stage {
 /// Whether more may be read from an end that has failed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Reads {
-    /// Its output has failed. Its input may hold what came before.
+    /// Its output has failed. Its input may hold earlier bytes.
     Maybe,
     /// It was woken to read until it would have to wait.
     Asked,
-    /// All was read.
+    /// Everything was read.
     Nothing,
 }
 
-impl fmt::Debug for Shared {
+impl fmt::Debug for SpliceState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Shared")
+        f.debug_struct("SpliceState")
             .field("moved", &self.moved)
             .field("stage", &self.stage)
             .field("errors", &self.errors)
@@ -74,9 +74,9 @@ impl fmt::Debug for Shared {
     }
 }
 
-impl Shared {
-    /// Whether the input had ended before.
-    pub(super) fn join(self: &Rc<Self>, from: &Rc<State>, to: &Rc<State>, way: usize) -> bool {
+impl SpliceState {
+    /// Returns whether the input had ended before.
+    pub(super) fn join(self: &Rc<Self>, from: &Rc<PumpState>, to: &Rc<PumpState>, way: usize) -> bool {
         let old_events = from.events.replace(Events::default());
         *from.link.borrow_mut() = Some(self.clone());
         let conduit = Conduit {
@@ -101,8 +101,8 @@ impl Shared {
         had_ended
     }
 
-    /// Lets the one read as much as the other has room for.
-    fn regulate(&self, from: &State, to: &State) {
+    /// Lets one wheel read as much as the other has room for.
+    fn regulate(&self, from: &PumpState, to: &PumpState) {
         let waits = to.buffered_bytes();
         if waits >= self.high {
             from.throttle(true);
@@ -114,13 +114,13 @@ impl Shared {
         }
     }
 
-    /// The wheel at the other end.
-    fn other(&self, state: &State) -> Option<Rc<State>> {
+    /// Returns the wheel at the other end.
+    fn other(&self, state: &PumpState) -> Option<Rc<PumpState>> {
         let mut ends = self.ends.iter().filter_map(Weak::upgrade);
         ends.find(|end| !std::ptr::eq(&**end, state))
     }
 
-    /// One end's input has ended, and that is to be the end of both.
+    /// Ends both directions, because one end's input has ended.
     pub(super) fn finish(&self) {
         if self.stage.get() != Stage::Joined {
             return;
@@ -133,7 +133,7 @@ impl Shared {
         }
     }
 
-    /// The first error: from here on bytes only go from the end that has failed to the other.
+    /// Handles the first error: from now on bytes only go from the failed end to the other.
     fn fail(&self, end: usize, reads: Reads) {
         self.stage.set(Stage::Failed { end, reads });
         let (failed, other) = (self.ends[end].upgrade(), self.ends[1 - end].upgrade());
@@ -151,7 +151,7 @@ impl Shared {
     }
 
     /// Whether there is nothing left to wait for.
-    fn is_over(&self, ends: &[Rc<State>]) -> bool {
+    fn is_over(&self, ends: &[Rc<PumpState>]) -> bool {
         match self.stage.get() {
             Stage::Joined | Stage::Finishing => ends.iter().all(|end| end.is_output_over()),
             Stage::Failed { end, reads } => {
@@ -162,7 +162,7 @@ impl Shared {
         }
     }
 
-    /// Limits how long an end that was not asked for may take.
+    /// Limits how long the rest of the splice may take.
     fn start_timer(self: &Rc<Self>) {
         if self.timer.get().is_none() {
             let body = Box::new(DrainTimer {
@@ -174,7 +174,7 @@ impl Shared {
         }
     }
 
-    /// Bytes that are lost because their reader has not taken them in time are an error of that side.
+    /// Reports bytes that are lost because the reader has not taken them in time as an error of that side.
     fn note_unwritten(&self) {
         for (end, state) in self.ends.iter().enumerate() {
             let Some(state) = state.upgrade() else { continue };
@@ -195,7 +195,7 @@ impl Shared {
         }
     }
 
-    fn tell(&self, core: &Core) {
+    fn emit(&self, core: &Core) {
         let failed = match self.stage.replace(Stage::Told) {
             Stage::Told => return,
             Stage::Failed { end: 0, .. } => Some(SpliceSide::First),
@@ -223,11 +223,11 @@ impl Shared {
     }
 }
 
-impl Link for Shared {
-    fn drained(&self, state: &State) {
+impl Link for SpliceState {
+    fn drained(&self, state: &PumpState) {
         let Some(from) = self.other(state) else { return };
         if state.is_output_over() {
-            // An end that has failed is read to what is there by `settle`.
+            // The input of an end that has failed is read in `settle`.
             if self.stage.get() == Stage::Joined {
                 from.shut_input();
                 from.schedule();
@@ -237,7 +237,7 @@ impl Link for Shared {
         }
     }
 
-    fn ended(&self, state: &State) {
+    fn ended(&self, state: &PumpState) {
         if let Some(to) = self.other(state) {
             to.shut_output(true);
             to.schedule();
@@ -268,13 +268,13 @@ impl Link for Shared {
         match stage {
             Stage::Joined | Stage::Finishing => self.fail(end, reads),
             Stage::Failed { end: failed, .. } if failed == end => self.fail(end, Reads::Nothing),
-            // The other one's output: nobody takes what could still be read.
+            // The other one's output failed: nothing takes the bytes that could still be read.
             Stage::Failed { end: failed, .. } => self.fail(failed, Reads::Nothing),
             Stage::Told => {}
         }
     }
 
-    fn settle(self: Rc<Self>, state: &State, core: &Core, waits: bool) -> bool {
+    fn settle(self: Rc<Self>, state: &PumpState, core: &Core, waits: bool) -> bool {
         let mut again = false;
         if let Stage::Failed { end, reads } = self.stage.get()
             && std::ptr::eq(self.ends[end].as_ptr(), state)
@@ -282,7 +282,7 @@ impl Link for Shared {
             match reads {
                 Reads::Nothing => {}
                 _ if state.is_input_over() => self.fail(end, Reads::Nothing),
-                // What was read in this poll may have been read before the failure.
+                // Bytes read in this poll may have been read before the failure.
                 Reads::Maybe => {
                     self.stage.set(Stage::Failed {
                         end,
@@ -294,9 +294,9 @@ impl Link for Shared {
                 Reads::Asked => {}
             }
         }
-        let ends: Vec<Rc<State>> = self.ends.iter().filter_map(Weak::upgrade).collect();
+        let ends: Vec<Rc<PumpState>> = self.ends.iter().filter_map(Weak::upgrade).collect();
         if self.is_over(&ends) {
-            self.tell(core);
+            self.emit(core);
             return false;
         }
         match self.stage.get() {
@@ -309,7 +309,7 @@ impl Link for Shared {
 
 /// Ends a splice that takes too long to write the rest.
 struct DrainTimer {
-    shared: Rc<Shared>,
+    shared: Rc<SpliceState>,
     sleep: Pause,
 }
 
@@ -319,16 +319,16 @@ impl Task for DrainTimer {
         // This task is the timer: it is not cancelled while it is polled.
         self.shared.timer.set(None);
         self.shared.note_unwritten();
-        self.shared.tell(core);
+        self.shared.emit(core);
         Poll::Ready(())
     }
 }
 
-/// What stands in the place of an input filter.
+/// Takes the place of an input filter.
 struct Conduit {
-    shared: Rc<Shared>,
-    from: Weak<State>,
-    to: Weak<State>,
+    shared: Rc<SpliceState>,
+    from: Weak<PumpState>,
+    to: Weak<PumpState>,
     way: usize,
 }
 

@@ -71,7 +71,7 @@ pub enum ReadLineMode {
 ///         ["help", "quit"].iter().filter(|w| w.starts_with(word)).map(|w| w.to_string()).collect()
 ///     });
 /// ```
-#[must_use = "a wheel turns only after `start`"]
+#[must_use = "a wheel does nothing until `start` is called"]
 pub struct ReadLineBuilder {
     input: Option<EventKey<ReadLineInput>>,
     error: Option<EventKey<IoError>>,
@@ -217,7 +217,7 @@ impl ReadLineBuilder {
     pub fn start(self, kernel: &KernelRef<'_>) -> Result<ReadLine, Error> {
         let wheel = kernel.new_wheel("ReadLine")?;
         let Some(input) = self.input else {
-            let why = "a ReadLine wheel wants an input event: add `.input(EVENT)`";
+            let why = "a ReadLine wheel needs an input event: add `.input(EVENT)`";
             return Err(Error::invalid_setting(why));
         };
         let sources = Sources {

@@ -631,7 +631,7 @@ async fn rl12_one_wheel_at_a_time_and_a_failing_handler_leaves_the_terminal_as_i
             *cx.heap = Some(ReadLine::builder().input(LINE).start(cx)?);
             let second = ReadLine::builder().input(LINE).start(cx).unwrap_err();
             assert!(
-                second.to_string().contains("another wheel has the terminal"),
+                second.to_string().contains("another wheel uses the terminal"),
                 "{second}"
             );
             wheel(cx).get("p> ");

@@ -1,0 +1,85 @@
+//! Events of a wheel that get another name while the wheel is running.
+
+use poe::event::START;
+use poe::filter::Line;
+use poe::wheel::{Connection, FollowTail, Input, SocketError, SocketFactory, SocketStream};
+use poe::{Event, HandlerResult, Kernel, Session, WheelId, testing};
+use std::cell::Cell;
+use std::rc::Rc;
+use std::time::Duration;
+
+const LINE: Event<Input<String>> = Event::new("line");
+const RESET: Event<WheelId> = Event::new("reset");
+const DONE: Event<Connection> = Event::new("done");
+const OLD: Event<SocketError> = Event::new("old");
+const NEW: Event<SocketError> = Event::new("new");
+
+#[tokio::test(start_paused = true)]
+async fn a_reset_event_that_is_set_later_is_sent() {
+    let kernel = testing::kernel();
+    let path = std::env::temp_dir().join(format!("poe-renamed-{}", std::process::id()));
+    std::fs::write(&path, "first line\n").unwrap();
+    let resets = Rc::new(Cell::new(0));
+    let (seen, log, gone) = (Rc::clone(&resets), path.clone(), path.clone());
+    Session::builder(None::<FollowTail>)
+        .on(START, move |cx, ()| -> HandlerResult {
+            *cx.heap = Some(FollowTail::builder(&log).input(Line::new(), LINE).seek(0).start(cx)?);
+            Ok(())
+        })
+        .on(LINE, move |cx, input| {
+            if input.record == "first line" {
+                cx.heap.as_ref().unwrap().set_reset_event(Some(RESET));
+                std::fs::write(&path, "2\n").unwrap();
+            } else {
+                assert_eq!(input.record, "2");
+                *cx.heap = None;
+            }
+        })
+        .on(RESET, move |_, _| seen.set(seen.get() + 1))
+        .create(&kernel)
+        .unwrap();
+    testing::run_for(&kernel, Duration::from_secs(60)).await.unwrap();
+    std::fs::remove_file(gone).unwrap();
+    testing::assert_no_leaks(&kernel);
+    assert_eq!(resets.get(), 1);
+}
+
+#[tokio::test]
+async fn a_failure_comes_under_the_name_that_was_set_last() {
+    let kernel = Kernel::new();
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let closed = free.local_addr().unwrap();
+    drop(free);
+    let failures = Rc::new(Cell::new(0));
+    let seen = Rc::clone(&failures);
+    Session::builder(None::<SocketFactory>)
+        .on(START, move |cx, ()| {
+            let wheel = SocketFactory::connect(closed).success(DONE).failure(OLD).start(cx);
+            wheel.set_failure_event(NEW);
+            *cx.heap = Some(wheel);
+        })
+        .on(DONE, |_, _| panic!("nothing listens there"))
+        .on(OLD, |_, error| panic!("the old name: {error}"))
+        .on(NEW, move |cx, error| {
+            assert!(error.is_refused(), "{error}");
+            seen.set(seen.get() + 1);
+            *cx.heap = None;
+        })
+        .create(&kernel)
+        .unwrap();
+    tokio::time::timeout(Duration::from_secs(30), kernel.run())
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(failures.get(), 1);
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_unix_stream_is_lent_for_its_peers_credentials() {
+    let (ours, _theirs) = tokio::net::UnixStream::pair().unwrap();
+    let stream = SocketStream::from(ours);
+    assert!(stream.as_tcp().is_none());
+    let peer = stream.as_unix().unwrap().peer_cred().unwrap();
+    assert!(peer.pid().is_none_or(|pid| pid as u32 == std::process::id()));
+}
