@@ -5,6 +5,10 @@
 
 use std::fmt;
 use std::num::NonZeroU64;
+use std::panic::Location;
+
+/// A place in the program's source, which reports name: where a session, a post or a hold was made.
+pub(crate) type Place = &'static Location<'static>;
 
 /// Names one session of one kernel (POE's session ID).
 ///

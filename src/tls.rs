@@ -201,7 +201,7 @@ impl Connector {
     /// # let (certificate, key) = (made.cert.pem(), made.signing_key.serialize_pem());
     /// # let another = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap().cert.pem();
     /// let acceptor = Acceptor::from_pem(certificate.as_bytes(), key.as_bytes())?;
-    /// let stranger = Connector::from_pem(another.as_bytes())?; // trusts somebody else
+    /// let stranger = Connector::from_pem(another.as_bytes())?; // trusts another certificate
     /// let (client, server) = tokio::io::duplex(4096);
     /// let (client, server) = tokio::join!(stranger.connect("localhost", client), acceptor.accept(server));
     /// assert_eq!(client.unwrap_err().kind(), ErrorKind::InvalidData);

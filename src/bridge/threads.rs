@@ -64,7 +64,7 @@ impl Threads {
     /// Under virtual time, outside a Tokio runtime.
     pub(crate) fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Job<T> {
         if self.0.virtual_time {
-            return Job(Place::Tokio(tokio::task::spawn_blocking(work)));
+            return Job(JobState::Tokio(tokio::task::spawn_blocking(work)));
         }
         let (sender, result) = oneshot::channel();
         let work = Box::new(move || {
@@ -77,8 +77,8 @@ impl Threads {
             }
         });
         Job(match self.0.pool.add(work) {
-            Ok(()) => Place::Ours(result),
-            Err(error) => Place::Refused(Some(error)),
+            Ok(()) => JobState::Ours(result),
+            Err(error) => JobState::Refused(Some(error)),
         })
     }
 }
@@ -91,7 +91,7 @@ impl Threads {
     #[cfg_attr(not(unix), allow(dead_code))]
     pub(crate) fn run_apart<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Job<T> {
         if self.0.virtual_time {
-            return Job(Place::Tokio(tokio::task::spawn_blocking(work)));
+            return Job(JobState::Tokio(tokio::task::spawn_blocking(work)));
         }
         let (sender, result) = oneshot::channel();
         let work = move || {
@@ -101,8 +101,8 @@ impl Threads {
         };
         Job(
             match std::thread::Builder::new().name("poe-run".to_owned()).spawn(work) {
-                Ok(_detached) => Place::Ours(result),
-                Err(error) => Place::Refused(Some(error)),
+                Ok(_detached) => JobState::Ours(result),
+                Err(error) => JobState::Refused(Some(error)),
             },
         )
     }
@@ -192,9 +192,9 @@ impl Pool {
 
 /// Work that was submitted. Dropping it gives the work up; it is not run if it has not begun.
 #[must_use = "dropping it gives the work up"]
-pub(crate) struct Job<T>(Place<T>);
+pub(crate) struct Job<T>(JobState<T>);
 
-enum Place<T> {
+enum JobState<T> {
     Ours(oneshot::Receiver<Result<T, Payload>>),
     Tokio(JoinHandle<T>),
     Refused(Option<io::Error>),
@@ -216,24 +216,24 @@ impl<T> Future for Job<T> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let gone = || io::Error::other("the work was not run: its kernel is gone");
         match &mut self.0 {
-            Place::Ours(result) => Pin::new(result).poll(cx).map(|result| match result {
+            JobState::Ours(result) => Pin::new(result).poll(cx).map(|result| match result {
                 Ok(result) => result.map_err(Lost::Panicked),
                 Err(_) => Err(Lost::NotRun(gone())),
             }),
-            Place::Tokio(handle) => Pin::new(handle).poll(cx).map(|result| {
+            JobState::Tokio(handle) => Pin::new(handle).poll(cx).map(|result| {
                 result.map_err(|error| match error.try_into_panic() {
                     Ok(payload) => Lost::Panicked(payload),
                     Err(error) => Lost::NotRun(io::Error::other(error)),
                 })
             }),
-            Place::Refused(error) => Poll::Ready(Err(Lost::NotRun(error.take().unwrap_or_else(gone)))),
+            JobState::Refused(error) => Poll::Ready(Err(Lost::NotRun(error.take().unwrap_or_else(gone)))),
         }
     }
 }
 
 impl<T> Drop for Job<T> {
     fn drop(&mut self) {
-        if let Place::Tokio(handle) = &self.0 {
+        if let JobState::Tokio(handle) = &self.0 {
             handle.abort();
         }
     }

@@ -77,7 +77,7 @@ mod sealed {
 /// use poe::{Event, Kernel, Session, SessionId, event::{Posts, START}};
 /// const NEWS: Event<String> = Event::new("news");
 ///
-/// /// Tells everybody, by an event that the caller chooses; gives the number of those who are left.
+/// /// Posts an event that the caller chooses to all members; returns the number of those left.
 /// fn broadcast(kernel: &Kernel, to: &[SessionId], event: impl Posts<String> + Copy, text: &str) -> usize {
 ///     to.iter().filter(|id| kernel.post(**id, event, text.to_owned()).is_ok()).count()
 /// }

@@ -102,7 +102,7 @@ pub const PARENT: Reserved<Parent> = Reserved(Event::new("_parent"));
 /// `_default`: an event that has no handler in this session.
 ///
 /// ```
-/// // A session that passes on what it does not know.
+/// // A session that passes on unknown events.
 /// use poe::{Event, Kernel, Session, event::{DEFAULT, START, STOP}};
 /// const GREET: Event<String> = Event::new("greet");
 /// # tokio_test::block_on(async {

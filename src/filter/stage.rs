@@ -29,7 +29,7 @@ use std::fmt;
 /// use poe::filter::{Filter, FilterError, Line, Stage};
 /// use std::collections::VecDeque;
 ///
-/// /// Every n-th line is a sample; what is put goes out as it is.
+/// /// Every n-th line is a sample; output is unchanged.
 /// struct Sample { n: usize, seen: usize, waiting: VecDeque<String> }
 /// impl Sample {
 ///     fn of(n: usize) -> Self { Sample { n, seen: 0, waiting: VecDeque::new() } }

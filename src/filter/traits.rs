@@ -40,7 +40,7 @@ use bytes::{Bytes, BytesMut};
 /// head.feed(b"LENGTH 4\r\nbody");
 /// assert_eq!(head.next_record().unwrap().unwrap(), "LENGTH 4");
 /// let mut body = Raw::new();               // Wrong: go on with `body` and the next read; four bytes are lost.
-/// body.feed(&head.take_pending());   // Right: what is pending goes in first.
+/// body.feed(&head.take_pending());   // Right: pending bytes go in first.
 /// assert_eq!(body.next_record().unwrap().unwrap(), "body");
 /// ```
 ///
@@ -142,7 +142,7 @@ pub trait Filter: 'static {
     /// use poe::filter::{Filter, Line};
     /// let mut lines = Line::new();
     /// lines.feed(b"one\r");
-    /// assert_eq!(lines.next_record().unwrap().unwrap(), "one"); // at once, for the peer may wait for an answer
+    /// assert_eq!(lines.next_record().unwrap().unwrap(), "one"); // at once, because the peer may wait for a reply
     /// assert_eq!(lines.owed(), Some(b'\n'));
     /// lines.feed(b"\n");
     /// assert!(lines.owed().is_none() && lines.next_record().unwrap().is_none());

@@ -2,13 +2,13 @@
 
 use super::{Core, KernelRef, Target};
 use crate::error::{Error, ErrorKind};
-use crate::id::SessionId;
+use crate::id::{Place, SessionId};
 use crate::name::Name;
 use crate::resource::HoldKind;
 use std::panic::Location;
 
 impl Core {
-    pub(crate) fn alias_set(&self, slot: u32, alias: &str, place: &'static Location<'static>) -> Result<(), Error> {
+    pub(crate) fn alias_set(&self, slot: u32, alias: &str, place: Place) -> Result<(), Error> {
         let owner = self.aliases.borrow().resolve(alias);
         match owner {
             Some(owner) if owner == slot => Ok(()),
@@ -79,7 +79,7 @@ impl KernelRef<'_> {
         let place = Location::caller();
         let slot = self.own_slot();
         let set = slot.and_then(|slot| self.core.alias_set(slot, alias, place));
-        self.core.told("alias_set", set)
+        self.core.logged("alias_set", set)
     }
 
     /// Takes one of the session's own names away. Events that were posted by it still arrive.
@@ -111,7 +111,7 @@ impl KernelRef<'_> {
     pub fn alias_remove(self, alias: &str) -> Result<(), Error> {
         let slot = self.own_slot();
         let removed = slot.and_then(|slot| self.core.alias_remove(slot, alias));
-        self.core.told("alias_remove", removed)
+        self.core.logged("alias_remove", removed)
     }
 
     /// The session that has an alias, or the one of that ID if it is alive.
@@ -141,7 +141,7 @@ impl KernelRef<'_> {
         let target = target.into();
         let slot = self.core.named(&target);
         let found = slot.map(|slot| self.core.sessions.borrow().id(slot));
-        self.core.told("alias_resolve", found)
+        self.core.logged("alias_resolve", found)
     }
 
     /// The session's aliases, sorted.
@@ -198,6 +198,6 @@ impl KernelRef<'_> {
         let target = target.into();
         let slot = self.core.named(&target);
         let found = slot.map(|slot| self.core.aliases.borrow().list(slot));
-        self.core.told("alias_list_of", found)
+        self.core.logged("alias_list_of", found)
     }
 }

@@ -2,6 +2,7 @@
 
 use super::{Core, Die, Kernel, KernelBuilder};
 use crate::error::{Error, ErrorKind, Failure};
+use crate::id::Place;
 use crate::name::Name;
 use crate::resource::HoldKind;
 use crate::resource::sessions::KERNEL;
@@ -14,7 +15,7 @@ impl Core {
     /// is a panic.
     #[track_caller]
     #[inline(always)]
-    pub(crate) fn told<T, E: Display>(&self, method: &'static str, result: Result<T, E>) -> Result<T, E> {
+    pub(crate) fn logged<T, E: Display>(&self, method: &'static str, result: Result<T, E>) -> Result<T, E> {
         if let Err(error) = &result {
             self.trace_error(method, error, Location::caller());
         }
@@ -23,7 +24,7 @@ impl Core {
 
     #[cold]
     #[inline(never)]
-    pub(super) fn trace_error(&self, method: &'static str, error: &dyn Display, place: &'static Location<'static>) {
+    pub(super) fn trace_error(&self, method: &'static str, error: &dyn Display, place: Place) {
         if tracing::enabled!(target: "poe::retvals", Level::TRACE) {
             let session = self.active.session();
             let event = self.active_event();

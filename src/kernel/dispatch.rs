@@ -4,7 +4,7 @@ use super::handle::Queued;
 use super::{Active, Core, Frame, Invoke, Invoked, KernelRef};
 use crate::arg::AnyArg;
 use crate::error::Failure;
-use crate::id::SessionId;
+use crate::id::{Place, SessionId};
 use crate::name::NameIdx;
 use crate::queue::event_queue::{Fired, Post};
 use crate::resource::sessions::KERNEL;
@@ -71,7 +71,7 @@ impl Core {
         name: NameIdx,
         caller: NameIdx,
         mut arg: AnyArg,
-        place: &'static Location<'static>,
+        place: Place,
         fatal: bool,
     ) -> Option<AnyArg> {
         let (object, session) = {
@@ -191,7 +191,7 @@ impl Core {
         (to, sender): (SessionId, SessionId),
         name: NameIdx,
         caller: NameIdx,
-        place: &'static Location<'static>,
+        place: Place,
         arg: &mut AnyArg,
     ) {
         // A marker only gave a new session time until the first sweep behind it (law L23).

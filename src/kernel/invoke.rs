@@ -382,7 +382,7 @@ impl Nested<'_> {
     #[track_caller]
     pub fn detach_myself(&mut self) -> Result<(), Error> {
         let core = self.kernel.core;
-        core.told("detach_myself", core.detach(self.kernel.session_id(), true))
+        core.logged("detach_myself", core.detach(self.kernel.session_id(), true))
     }
 
     /// Makes a child of this session a child of the kernel: see [`Context::detach_child`](crate::Context::detach_child).
@@ -392,7 +392,7 @@ impl Nested<'_> {
     #[track_caller]
     pub fn detach_child(&mut self, child: SessionId) -> Result<(), Error> {
         let core = self.kernel.core;
-        core.told("detach_child", core.detach(child, false))
+        core.logged("detach_child", core.detach(child, false))
     }
 
     /// Stops every session, this one included: see [`Context::stop_all`](crate::Context::stop_all).

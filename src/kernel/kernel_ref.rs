@@ -3,10 +3,9 @@
 use super::Core;
 use crate::arg::AnyArg;
 use crate::error::{Error, ErrorKind};
-use crate::id::SessionId;
+use crate::id::{Place, SessionId};
 use crate::name::{Name, NameIdx};
 use std::cell::Cell;
-use std::panic::Location;
 
 /// One dispatch, on the stack of the dispatcher.
 pub(crate) struct Frame<'f> {
@@ -16,7 +15,7 @@ pub(crate) struct Frame<'f> {
     pub(crate) sender: SessionId,
     /// The event that was being handled when this one was made.
     pub(crate) caller: NameIdx,
-    pub(crate) place: &'static Location<'static>,
+    pub(crate) place: Place,
     /// Where whoever waits for the handler wants its answer, so that no value travels up through every layer by copies.
     /// Nobody waits for a posted event's.
     pub(crate) answer: Option<&'f Cell<AnyArg>>,
@@ -113,7 +112,7 @@ impl<'k> KernelRef<'k> {
     #[doc(alias = "CALLER_FILE")]
     #[doc(alias = "CALLER_LINE")]
     #[must_use]
-    pub fn caller_place(self) -> &'static Location<'static> {
+    pub fn caller_place(self) -> Place {
         self.frame.place
     }
 

@@ -6,7 +6,7 @@ use super::{Active, Caller, Core, Invoke, Kernel, Target};
 use crate::arg::AnyArg;
 use crate::error::{Error, ErrorKind, OnFailure};
 use crate::event::{Child, ChildReason, Parent};
-use crate::id::SessionId;
+use crate::id::{Place, SessionId};
 use crate::name::NameIdx;
 use crate::resource::HoldKind;
 use crate::resource::sessions::KERNEL;
@@ -20,7 +20,7 @@ impl Core {
         object: Rc<dyn Invoke>,
         args: AnyArg,
         on_failure: Option<OnFailure>,
-        place: &'static Location<'static>,
+        place: Place,
     ) -> Result<SessionId, Error> {
         if self.is_shutting_down() {
             return Err(ErrorKind::ShuttingDown.into());
@@ -328,7 +328,7 @@ pub(crate) fn create_at_once(
     session: Rc<dyn Invoke>,
     args: AnyArg,
     on_failure: Option<OnFailure>,
-    place: &'static Location<'static>,
+    place: Place,
 ) -> Result<SessionId, Error> {
     caller.at_once("creating a session", |core| match core.is_too_deep() {
         true => Err(core.too_deep()),

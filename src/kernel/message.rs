@@ -4,7 +4,7 @@ use super::{Caller, Core, Frame, Invoked, Kernel, KernelRef};
 use crate::arg::AnyArg;
 use crate::error::{CallError, CallErrorKind, PostError, PostErrorKind, Wanted, drop_quietly};
 use crate::event::{Calls, Posts, assert_reply_type};
-use crate::id::SessionId;
+use crate::id::{Place, SessionId};
 use crate::name::{Key, Name, NameIdx};
 use crate::queue::event_queue::{EventQueue, Post};
 use crate::resource::sessions::KERNEL;
@@ -87,15 +87,7 @@ impl Core {
 
     /// Queues an event with a name that is in use already. Both ends hold it until it is taken out for dispatch (laws L7, L26).
     #[inline]
-    pub(crate) fn enqueue_known(
-        &self,
-        to: u32,
-        from: u32,
-        name: NameIdx,
-        caller: NameIdx,
-        arg: AnyArg,
-        place: &'static Location<'static>,
-    ) {
+    pub(crate) fn enqueue_known(&self, to: u32, from: u32, name: NameIdx, caller: NameIdx, arg: AnyArg, place: Place) {
         self.names.retain_pair(name, caller);
         self.hold_ends(to, from);
         self.push(to, from, name, caller, place, arg);
@@ -105,15 +97,7 @@ impl Core {
     ///
     /// The entry is made where it is stored, from its parts: see [`ActiveCell`](super::active::ActiveCell) for why.
     #[inline(always)]
-    fn push<A: 'static>(
-        &self,
-        to: u32,
-        from: u32,
-        name: NameIdx,
-        caller: NameIdx,
-        place: &'static Location<'static>,
-        arg: A,
-    ) {
+    fn push<A: 'static>(&self, to: u32, from: u32, name: NameIdx, caller: NameIdx, place: Place, arg: A) {
         if self.is_watching() {
             self.trace_post(to, from, name, place);
         }
@@ -138,15 +122,7 @@ impl Core {
     ///
     /// A post joins the current run, and with it the time of the last post; a new run begins at the time of sending if a
     /// timer was due by then, and [`Queue::stamp`] does not let it be earlier than the run before (law L2).
-    pub(super) fn enqueue_sent(
-        &self,
-        to: u32,
-        key: Key<'_>,
-        caller: NameIdx,
-        arg: AnyArg,
-        place: &'static Location<'static>,
-        sent: u64,
-    ) {
+    pub(super) fn enqueue_sent(&self, to: u32, key: Key<'_>, caller: NameIdx, arg: AnyArg, place: Place, sent: u64) {
         let name = self.names.acquire(key);
         self.hold_ends(to, KERNEL);
         if self.is_watching() {
@@ -196,7 +172,7 @@ impl Core {
         target: Target<'_>,
         key: Key<'_>,
         arg: A,
-        place: &'static Location<'static>,
+        place: Place,
     ) -> Result<(), PostError<A>> {
         match target {
             Target::Id(id) => self.post_to(frame, id, key, arg, place),
@@ -220,7 +196,7 @@ impl Core {
         target: SessionId,
         key: Key<'_>,
         arg: A,
-        place: &'static Location<'static>,
+        place: Place,
     ) -> Result<(), PostError<A>> {
         let mut sessions = self.sessions.borrow_mut();
         let Some(to) = sessions.resolve(target) else {
@@ -246,7 +222,7 @@ impl Core {
 
     #[cold]
     #[inline(never)]
-    fn refuse<A>(&self, key: Key<'_>, target: &Target<'_>, arg: A, place: &'static Location<'static>) -> PostError<A> {
+    fn refuse<A>(&self, key: Key<'_>, target: &Target<'_>, arg: A, place: Place) -> PostError<A> {
         let wanted = target.wanted();
         self.tell_unreachable(key, &wanted, place);
         PostError::new(key.as_str(), PostErrorKind::NoSuchSession(wanted), arg)
@@ -260,7 +236,7 @@ impl Core {
         key: Key<'_>,
         caller: NameIdx,
         arg: A,
-        place: &'static Location<'static>,
+        place: Place,
     ) -> Result<R, CallError<A>> {
         let refuse = |kind, arg| Err(CallError::new(key.as_str(), kind, arg));
         let found = {
@@ -414,7 +390,7 @@ impl KernelRef<'_> {
         let posted = self
             .core
             .post_from(Some(self.frame), target.into(), event.key(), arg, Location::caller());
-        self.core.told("post", posted)
+        self.core.logged("post", posted)
     }
 
     /// Queues an event for the running session itself (POE's `yield`, which is a keyword in Rust).
@@ -482,7 +458,7 @@ impl Kernel {
     ) -> Result<(), PostError<A>> {
         let core = self.core();
         let posted = core.post_from(None, target.into(), event.key(), arg, Location::caller());
-        core.told("post", posted)
+        core.logged("post", posted)
     }
 
     /// Runs a session's handler now and gives its answer, with the kernel as sender. Inside a handler use
@@ -526,7 +502,7 @@ pub(crate) fn call_at_once<A: 'static, R: 'static>(
     target: Target<'_>,
     key: Key<'_>,
     arg: A,
-    place: &'static Location<'static>,
+    place: Place,
 ) -> Result<R, CallError<A>> {
     let mut arg = Some(arg);
     let done = caller.at_once("a call", |core| {

@@ -2,7 +2,7 @@
 
 use super::{Core, Kernel, KernelRef};
 use crate::error::{Error, ErrorKind};
-use crate::id::SessionId;
+use crate::id::{Place, SessionId};
 use crate::resource::extrefs::TagKind;
 use std::panic::Location;
 
@@ -30,12 +30,7 @@ pub(crate) fn postback_tag(event: &str) -> Tag<'_> {
 }
 
 impl Core {
-    pub(crate) fn refcount_increment(
-        &self,
-        id: SessionId,
-        tag: &Tag<'_>,
-        place: &'static Location<'static>,
-    ) -> Result<u64, Error> {
+    pub(crate) fn refcount_increment(&self, id: SessionId, tag: &Tag<'_>, place: Place) -> Result<u64, Error> {
         let slot = self.slot_of(id)?;
         let change = self.extrefs.borrow_mut().increment(slot, tag.kind, tag.name, place);
         if change.edge {
@@ -104,7 +99,7 @@ impl KernelRef<'_> {
     #[track_caller]
     pub fn refcount_increment(self, id: SessionId, tag: &str) -> Result<u64, Error> {
         let count = self.core.refcount_increment(id, &Tag::user(tag), Location::caller());
-        self.core.told("refcount_increment", count)
+        self.core.logged("refcount_increment", count)
     }
 
     /// Lowers a session's count of that tag and gives the new count; at zero the tag is gone.
@@ -114,7 +109,7 @@ impl KernelRef<'_> {
     #[track_caller]
     pub fn refcount_decrement(self, id: SessionId, tag: &str) -> Result<u64, Error> {
         let count = self.core.refcount_decrement(id, &Tag::user(tag));
-        self.core.told("refcount_decrement", count)
+        self.core.logged("refcount_decrement", count)
     }
 }
 
@@ -136,7 +131,7 @@ impl Kernel {
     pub fn refcount_increment(&self, id: SessionId, tag: &str) -> Result<u64, Error> {
         let core = self.core();
         let count = core.refcount_increment(id, &Tag::user(tag), Location::caller());
-        core.told("refcount_increment", count)
+        core.logged("refcount_increment", count)
     }
 
     /// Lowers a session's count of that tag from outside: see [`KernelRef::refcount_decrement`].
@@ -161,6 +156,6 @@ impl Kernel {
     pub fn refcount_decrement(&self, id: SessionId, tag: &str) -> Result<u64, Error> {
         let core = self.core();
         let count = core.refcount_decrement(id, &Tag::user(tag));
-        core.told("refcount_decrement", count)
+        core.logged("refcount_decrement", count)
     }
 }

@@ -3,7 +3,7 @@
 use super::{Core, Kernel, KernelRef, Target};
 use crate::error::{Error, ErrorKind, PostError, PostErrorKind, quietly};
 use crate::event::Posts;
-use crate::id::SessionId;
+use crate::id::{Place, SessionId};
 use crate::resource::{Hold, HoldKind, Resource};
 use std::any::{Any, TypeId};
 use std::cell::RefCell;
@@ -61,7 +61,7 @@ impl Resources {
 pub struct SessionHold {
     core: Weak<Core>,
     session: SessionId,
-    place: &'static Location<'static>,
+    place: Place,
 }
 
 impl SessionHold {
@@ -73,7 +73,7 @@ impl SessionHold {
 
     /// The file and line that took it.
     #[must_use]
-    pub fn place(&self) -> &'static Location<'static> {
+    pub fn place(&self) -> Place {
         self.place
     }
 
@@ -142,7 +142,7 @@ impl Core {
         made
     }
 
-    fn hold_session(&self, id: SessionId, place: &'static Location<'static>) -> Result<SessionHold, Error> {
+    fn hold_session(&self, id: SessionId, place: Place) -> Result<SessionHold, Error> {
         let slot = self.sessions.borrow().resolve(id).filter(|_| !id.is_kernel());
         let Some(slot) = slot else {
             return Err(ErrorKind::NoSuchSession(id.to_string()).into());
@@ -157,7 +157,7 @@ impl Core {
         })
     }
 
-    fn release_outside(&self, id: SessionId, place: &'static Location<'static>) {
+    fn release_outside(&self, id: SessionId, place: Place) {
         let slot = self.sessions.borrow().resolve(id);
         if let Some(slot) = slot
             && self.outside.borrow_mut().release(slot, place)
@@ -252,7 +252,7 @@ impl Kernel {
     pub fn hold_session(&self, id: SessionId) -> Result<SessionHold, Error> {
         let core = self.core();
         let held = core.hold_session(id, Location::caller());
-        core.told("hold_session", held)
+        core.logged("hold_session", held)
     }
 }
 
@@ -319,6 +319,6 @@ impl KernelRef<'_> {
     #[track_caller]
     pub fn hold_session(self, id: SessionId) -> Result<SessionHold, Error> {
         let held = self.core.hold_session(id, Location::caller());
-        self.core.told("hold_session", held)
+        self.core.logged("hold_session", held)
     }
 }

@@ -11,7 +11,7 @@ use crate::arg::AnyArg;
 use crate::bridge::clock::Clock;
 use crate::error::{Error, ErrorKind};
 use crate::event::{EventName, Posts};
-use crate::id::TimerId;
+use crate::id::{Place, TimerId};
 use crate::name::{Key, Name, NameIdx};
 use crate::queue::event_queue::{Post, Removed};
 use crate::queue::heap::HeapId;
@@ -100,7 +100,7 @@ impl Core {
         due: u64,
         now: u64,
         arg: A,
-        place: &'static Location<'static>,
+        place: Place,
     ) -> TimerId {
         let name = self.names.acquire(key);
         let caller = self.active.event();
@@ -413,7 +413,7 @@ impl KernelRef<'_> {
     pub fn alarm_adjust(self, id: TimerId, by: impl Into<Delta>) -> Result<SystemTime, Error> {
         let by = by.into().0;
         let moved = self.core.move_timer(self, id, |due| Clock::shifted(due, by));
-        self.core.told("alarm_adjust", moved)
+        self.core.logged("alarm_adjust", moved)
     }
 
     /// Moves a timer to a while from now and gives its new wall time.
@@ -453,7 +453,7 @@ impl KernelRef<'_> {
     pub fn delay_adjust(self, id: TimerId, after: impl Into<Delta>) -> Result<SystemTime, Error> {
         let due = Clock::shifted(self.core.clock.now(), after.into().0);
         let moved = self.core.move_timer(self, id, |_| due);
-        self.core.told("delay_adjust", moved)
+        self.core.logged("delay_adjust", moved)
     }
 
     /// Removes a timer and gives it back.

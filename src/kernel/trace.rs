@@ -5,11 +5,10 @@
 
 use super::{Config, Core, Frame};
 use crate::error::log_quietly;
-use crate::id::SessionId;
+use crate::id::{Place, SessionId};
 use crate::name::NameIdx;
 use crate::resource::{Hold, HoldKind};
 use std::cell::{Cell, RefCell};
-use std::panic::Location;
 use std::rc::Rc;
 use tracing::Level;
 
@@ -21,7 +20,7 @@ pub(crate) struct Dispatched<'a> {
     pub(crate) session: SessionId,
     pub(crate) event: &'a str,
     pub(crate) sender: SessionId,
-    pub(crate) place: &'static Location<'static>,
+    pub(crate) place: Place,
 }
 
 type Hook = Rc<dyn Fn(&Dispatched<'_>)>;
@@ -120,7 +119,7 @@ impl Core {
 
     #[cold]
     #[inline(never)]
-    pub(super) fn trace_post(&self, to: u32, from: u32, name: NameIdx, place: &'static Location<'static>) {
+    pub(super) fn trace_post(&self, to: u32, from: u32, name: NameIdx, place: Place) {
         let event = self.names.name(name);
         if tracing::enabled!(target: "poe::events", Level::TRACE) {
             let (to, from) = {
@@ -137,7 +136,7 @@ impl Core {
 
     #[cold]
     #[inline(never)]
-    pub(super) fn trace_timer(&self, to: u32, name: NameIdx, place: &'static Location<'static>, due: u64) {
+    pub(super) fn trace_timer(&self, to: u32, name: NameIdx, place: Place, due: u64) {
         let event = self.names.name(name);
         if tracing::enabled!(target: "poe::timers", Level::TRACE) {
             let session = self.sessions.borrow().id(to);

@@ -2,11 +2,10 @@
 
 use super::{Core, Frame, KernelRef};
 use crate::error::{Wanted, log_quietly};
-use crate::id::SessionId;
+use crate::id::{Place, SessionId};
 use crate::name::{Key, NameIdx};
 use crate::queue::event_queue::Entry;
 use std::fmt::Display;
-use std::panic::Location;
 use tracing::Level;
 
 impl Core {
@@ -30,7 +29,7 @@ impl Core {
     /// Nobody is there to whom an event was posted, or whom a call was for.
     #[cold]
     #[inline(never)]
-    pub(super) fn tell_unreachable(&self, event: Key<'_>, target: &Wanted, place: &'static Location<'static>) {
+    pub(super) fn tell_unreachable(&self, event: Key<'_>, target: &Wanted, place: Place) {
         if tells() {
             let sender = self.active.session();
             match target {
@@ -43,7 +42,7 @@ impl Core {
     /// The kernel swallows what it is sent (law L16).
     #[cold]
     #[inline(never)]
-    pub(super) fn tell_swallowed(&self, event: Key<'_>, sender: SessionId, place: &'static Location<'static>) {
+    pub(super) fn tell_swallowed(&self, event: Key<'_>, sender: SessionId, place: Place) {
         if tells() {
             tell(event.as_str(), &self.id(), sender, place, "the kernel has no handlers");
         }
@@ -52,7 +51,7 @@ impl Core {
     /// The same for what has waited in the queue.
     #[cold]
     #[inline(never)]
-    pub(super) fn tell_swallowed_post(&self, name: NameIdx, sender: SessionId, place: &'static Location<'static>) {
+    pub(super) fn tell_swallowed_post(&self, name: NameIdx, sender: SessionId, place: Place) {
         if tells() {
             let event = self.names.name(name);
             tell(&event, &self.id(), sender, place, "the kernel has no handlers");
@@ -85,7 +84,7 @@ impl KernelRef<'_> {
     /// A session that was stopped in its own handler sends nothing to itself any more (law L87).
     #[cold]
     #[inline(never)]
-    pub(super) fn tell_ended(self, event: Key<'_>, place: &'static Location<'static>) {
+    pub(super) fn tell_ended(self, event: Key<'_>, place: Place) {
         if tells() {
             let session = self.frame.session;
             tell(event.as_str(), &session, session, place, "the session has ended");
@@ -93,7 +92,7 @@ impl KernelRef<'_> {
     }
 
     /// A machine has ended in a state that had put an event off.
-    pub(crate) fn tell_postponed(self, event: &str, sender: SessionId, place: &'static Location<'static>) {
+    pub(crate) fn tell_postponed(self, event: &str, sender: SessionId, place: Place) {
         if !tells() {
             return;
         }
@@ -112,7 +111,7 @@ fn tells() -> bool {
 }
 
 /// Nothing of the kernel may be borrowed: a subscriber is a user's code.
-fn tell(event: &str, session: &dyn Display, sender: SessionId, place: &'static Location<'static>, why: &str) {
+fn tell(event: &str, session: &dyn Display, sender: SessionId, place: Place, why: &str) {
     log_quietly(|| {
         tracing::debug!(target: "poe::events", event, %session, %sender, %place, "an event is lost: {why}");
     });

@@ -12,10 +12,10 @@
 use super::heap::{HeapId, TimerHeap};
 use super::index::PostIndex;
 use crate::arg::AnyArg;
+use crate::id::Place;
 use crate::name::NameIdx;
 use std::collections::VecDeque;
 use std::mem::ManuallyDrop;
-use std::panic::Location;
 
 /// A queued event.
 #[derive(Debug)]
@@ -29,7 +29,7 @@ pub(crate) struct Entry<A = AnyArg> {
     /// The event that was being handled when this one was made; the entry holds one reference to it, too.
     pub(crate) caller: NameIdx,
     /// Where it was posted.
-    pub(crate) place: &'static Location<'static>,
+    pub(crate) place: Place,
     pub(crate) arg: A,
 }
 

@@ -1,10 +1,9 @@
 //! Aliases of sessions: a session may have many, an alias belongs to one session.
 
 use super::{Hold, HoldKind, Resource};
-use crate::id::SessionId;
+use crate::id::{Place, SessionId};
 use crate::name::Name;
 use std::collections::HashMap;
-use std::panic::Location;
 
 #[derive(Default)]
 pub(crate) struct Aliases {
@@ -16,7 +15,7 @@ pub(crate) struct Aliases {
 
 struct Alias {
     session: u32,
-    place: &'static Location<'static>,
+    place: Place,
 }
 
 impl Aliases {
@@ -25,7 +24,7 @@ impl Aliases {
     }
 
     /// Enters an alias that no session has. The session gains one reference.
-    pub(crate) fn set(&mut self, session: u32, alias: Name, place: &'static Location<'static>) {
+    pub(crate) fn set(&mut self, session: u32, alias: Name, place: Place) {
         self.by_session.entry(session).or_default().push(alias.clone());
         self.owners.insert(alias, Alias { session, place });
     }

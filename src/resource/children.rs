@@ -4,9 +4,9 @@
 
 use super::{Hold, HoldKind};
 use crate::arg::AnyArg;
+use crate::id::Place;
 use crate::name::HeldName;
 use std::collections::BTreeMap;
-use std::panic::Location;
 use std::process::ExitStatus;
 
 /// One session's wait for one process.
@@ -15,7 +15,7 @@ pub(crate) struct Awaiter {
     pub(crate) event: HeldName,
     /// Builds the event's argument around the watcher's own value.
     pub(crate) arg: Box<dyn FnOnce(u32, Option<ExitStatus>) -> AnyArg>,
-    pub(crate) place: &'static Location<'static>,
+    pub(crate) place: Place,
 }
 
 #[derive(Default)]

@@ -1,10 +1,9 @@
 //! Reference counts by tag, which programs take to keep a session alive; postbacks are one kind of tag.
 
 use super::{Hold, HoldKind, Resource};
-use crate::id::SessionId;
+use crate::id::{Place, SessionId};
 use crate::name::Name;
 use std::collections::HashMap;
-use std::panic::Location;
 
 #[derive(Default)]
 pub(crate) struct Extrefs {
@@ -35,7 +34,7 @@ struct Tag {
     name: Name,
     count: u64,
     /// Where the count was last raised.
-    place: &'static Location<'static>,
+    place: Place,
 }
 
 /// The effect of a change on a tag.
@@ -47,13 +46,7 @@ pub(crate) struct Change {
 
 impl Extrefs {
     #[must_use]
-    pub(crate) fn increment(
-        &mut self,
-        session: u32,
-        kind: TagKind,
-        name: &str,
-        place: &'static Location<'static>,
-    ) -> Change {
+    pub(crate) fn increment(&mut self, session: u32, kind: TagKind, name: &str, place: Place) -> Change {
         let tags = self.by_session.entry(session).or_insert_with(|| Vec::with_capacity(1));
         if let Some(tag) = tags.iter_mut().find(|t| t.kind == kind && t.name == name) {
             tag.count += 1;

@@ -1,23 +1,23 @@
 //! Holds of resources written outside the crate: only their number and places. The resource knows the rest.
 
+use crate::id::Place;
 use std::collections::HashMap;
-use std::panic::Location;
 
 #[derive(Default)]
 pub(crate) struct Outside {
     /// An entry for each hold; only sessions that are held have one.
-    by_session: HashMap<u32, Vec<&'static Location<'static>>>,
+    by_session: HashMap<u32, Vec<Place>>,
 }
 
 impl Outside {
     /// Enters a hold. The session gains one reference.
-    pub(crate) fn take(&mut self, session: u32, place: &'static Location<'static>) {
+    pub(crate) fn take(&mut self, session: u32, place: Place) {
         self.by_session.entry(session).or_default().push(place);
     }
 
     /// Returns true if the session had a hold from this place, and so loses one reference.
     #[must_use]
-    pub(crate) fn release(&mut self, session: u32, place: &'static Location<'static>) -> bool {
+    pub(crate) fn release(&mut self, session: u32, place: Place) -> bool {
         let Some(places) = self.by_session.get_mut(&session) else {
             return false;
         };
@@ -32,7 +32,7 @@ impl Outside {
     }
 
     /// Returns where the session's holds were taken.
-    pub(crate) fn places(&self, session: u32) -> Vec<&'static Location<'static>> {
+    pub(crate) fn places(&self, session: u32) -> Vec<Place> {
         self.by_session.get(&session).cloned().unwrap_or_default()
     }
 

@@ -8,7 +8,7 @@
 
 use super::{Hold, HoldKind, Resource};
 use crate::error::OnFailure;
-use crate::id::SessionId;
+use crate::id::{Place, SessionId};
 use crate::queue::heap::HeapId;
 use std::panic::Location;
 
@@ -42,7 +42,7 @@ pub(crate) struct Record<O> {
     pub(crate) first_timer: Option<HeapId>,
     /// `None` once the session is freed.
     object: Option<O>,
-    place: &'static Location<'static>,
+    place: Place,
 }
 
 pub(crate) struct Sessions<O> {
@@ -81,7 +81,7 @@ impl<O: Clone> Sessions<O> {
         table
     }
 
-    fn blank(&self, serial: u64, parent: u32, place: &'static Location<'static>) -> Record<O> {
+    fn blank(&self, serial: u64, parent: u32, place: Place) -> Record<O> {
         Record {
             serial,
             refs: 0,
@@ -103,7 +103,7 @@ impl<O: Clone> Sessions<O> {
     }
 
     /// Enters a session as the youngest child of `parent`, which gains one reference; it is marked, since nothing holds it.
-    pub(crate) fn allocate(&mut self, parent: u32, object: O, place: &'static Location<'static>) -> SessionId {
+    pub(crate) fn allocate(&mut self, parent: u32, object: O, place: Place) -> SessionId {
         let serial = self.next_serial;
         self.next_serial += 1;
         let mut record = self.blank(serial, NONE, place);
@@ -232,7 +232,7 @@ impl<O: Clone> Sessions<O> {
         self.records[slot as usize].object.clone()
     }
 
-    pub(crate) fn place(&self, slot: u32) -> &'static Location<'static> {
+    pub(crate) fn place(&self, slot: u32) -> Place {
         self.records[slot as usize].place
     }
 

@@ -7,7 +7,7 @@ use super::states::States;
 use crate::arg::AnyArg;
 use crate::error::{Error, ErrorKind, OnFailure};
 use crate::event::Calls;
-use crate::id::SessionId;
+use crate::id::{Place, SessionId};
 use crate::kernel::{Caller, Invoke, Kernel, create_at_once};
 use crate::name::NameIdx;
 use std::fmt;
@@ -299,11 +299,7 @@ impl<H: 'static, X: 'static> SessionBuilder<H, X> {
         self.create_by(cx, Location::caller())
     }
 
-    pub(crate) fn create_by(
-        self,
-        caller: &mut impl Caller,
-        place: &'static Location<'static>,
-    ) -> Result<SessionId, Error> {
+    pub(crate) fn create_by(self, caller: &mut impl Caller, place: Place) -> Result<SessionId, Error> {
         let Some(states) = self.states.filter(|states| states.has(NameIdx::START)) else {
             return Err(ErrorKind::NoStart {
                 place: place.to_string(),

@@ -369,7 +369,7 @@ impl<H: 'static, X: 'static> Context<'_, H, X> {
     pub fn detach_myself(&mut self) -> Result<(), Error> {
         let me = self.session_id();
         let detached = sealed::Caller::at_once(self, "detaching", |core| core.detach(me, true))?;
-        self.kernel.core.told("detach_myself", detached)
+        self.kernel.core.logged("detach_myself", detached)
     }
 
     /// Makes a child of this session a child of the kernel. This session is told (`_child lose`), then the child
@@ -396,7 +396,7 @@ impl<H: 'static, X: 'static> Context<'_, H, X> {
     #[track_caller]
     pub fn detach_child(&mut self, child: SessionId) -> Result<(), Error> {
         let detached = sealed::Caller::at_once(self, "detaching", |core| core.detach(child, false))?;
-        self.kernel.core.told("detach_child", detached)
+        self.kernel.core.logged("detach_child", detached)
     }
 
     /// Stops every session, this one included, children first; each gets its `_stop`. Afterwards the kernel is the

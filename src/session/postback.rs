@@ -2,7 +2,7 @@
 
 use crate::error::{CallError, PostError};
 use crate::event::{Calls, Posts, assert_reply_type};
-use crate::id::SessionId;
+use crate::id::{Place, SessionId};
 use crate::kernel::{Caller, Core, KernelHandle, KernelRef, call_at_once, postback_tag};
 use crate::name::{HeldName, Key, Name};
 use std::cell::Cell;
@@ -16,12 +16,12 @@ struct Hold {
     core: Weak<Core>,
     session: SessionId,
     event: HeldName,
-    place: &'static Location<'static>,
+    place: Place,
     holds: Cell<bool>,
 }
 
 impl Hold {
-    fn new(core: &Core, session: SessionId, key: Key<'_>, place: &'static Location<'static>) -> Self {
+    fn new(core: &Core, session: SessionId, key: Key<'_>, place: Place) -> Self {
         let event = HeldName::new(key);
         let holds = core
             .refcount_increment(session, &postback_tag(key.as_str()), place)
@@ -314,7 +314,7 @@ impl<M, A> fmt::Debug for SendPostback<M, A> {
 }
 
 impl<M, A> Postback<M, A> {
-    fn of(kernel: KernelRef<'_>, key: Key<'_>, mine: M, place: &'static Location<'static>) -> Self {
+    fn of(kernel: KernelRef<'_>, key: Key<'_>, mine: M, place: Place) -> Self {
         Postback {
             hold: Hold::new(kernel.core, kernel.session_id(), key, place),
             mine,
@@ -324,7 +324,7 @@ impl<M, A> Postback<M, A> {
 }
 
 impl<M, A, R> Callback<M, A, R> {
-    fn of(kernel: KernelRef<'_>, key: Key<'_>, mine: M, place: &'static Location<'static>) -> Self {
+    fn of(kernel: KernelRef<'_>, key: Key<'_>, mine: M, place: Place) -> Self {
         Callback {
             hold: Hold::new(kernel.core, kernel.session_id(), key, place),
             mine,
@@ -334,7 +334,7 @@ impl<M, A, R> Callback<M, A, R> {
 }
 
 impl<M, A> SendPostback<M, A> {
-    fn of(kernel: KernelRef<'_>, key: Key<'_>, mine: M, place: &'static Location<'static>) -> Self {
+    fn of(kernel: KernelRef<'_>, key: Key<'_>, mine: M, place: Place) -> Self {
         let event = key.as_str().to_owned();
         // Of a session that was stopped in its own handler it holds nothing, and posts into nothing.
         let _ = kernel

@@ -6,20 +6,19 @@
 use crate::arg::AnyArg;
 use crate::error::{Error, ErrorKind};
 use crate::event::Posts;
-use crate::id::{SessionId, TaskId, WheelId};
+use crate::id::{Place, SessionId, TaskId, WheelId};
 use crate::kernel::HoldKind;
 use crate::kernel::task::{Purpose, Task};
 use crate::kernel::{Core, KernelRef};
 use crate::name::{HeldName, Name, NameIdx};
 use crate::wheel::pump::Record;
 use std::cell::{Cell, RefCell};
-use std::panic::Location;
 use std::rc::{Rc, Weak};
 
 pub(crate) struct Base {
     id: WheelId,
     owner: Cell<SessionId>,
-    place: Cell<&'static Location<'static>>,
+    place: Cell<Place>,
     /// The value exists and wants events.
     alive: Cell<bool>,
     core: Weak<Core>,
@@ -27,7 +26,7 @@ pub(crate) struct Base {
 
 impl Base {
     /// Makes the base of a wheel for the session that is running.
-    pub(crate) fn new(kernel: &KernelRef<'_>, place: &'static Location<'static>) -> Self {
+    pub(crate) fn new(kernel: &KernelRef<'_>, place: Place) -> Self {
         Base {
             id: kernel.core.new_wheel_id(),
             owner: Cell::new(kernel.session_id()),
@@ -47,7 +46,7 @@ impl Base {
     }
 
     /// Returns where the wheel was started, or adopted.
-    pub(crate) fn place(&self) -> &'static Location<'static> {
+    pub(crate) fn place(&self) -> Place {
         self.place.get()
     }
 
@@ -111,7 +110,7 @@ impl Base {
     pub(crate) fn adopt(
         &self,
         kernel: &KernelRef<'_>,
-        place: &'static Location<'static>,
+        place: Place,
         tasks: impl IntoIterator<Item = TaskId>,
     ) -> Result<(), Error> {
         if !std::ptr::eq(self.core.as_ptr(), kernel.core) {

@@ -271,7 +271,7 @@ impl StdError for IoError {
 /// fn advice(failed: &SocketError) -> &'static str {
 ///     match failed {
 ///         failed if failed.is_refused() => "is the server running?",
-///         failed if failed.is_timeout() => "does a firewall drop what is sent there?",
+///         failed if failed.is_timeout() => "does a firewall drop the packets?",
 ///         failed if failed.is_shortage() => "clients wait until a descriptor is free",
 ///         _ => "see the system's error",
 ///     }
@@ -279,7 +279,7 @@ impl StdError for IoError {
 /// # tokio_test::block_on(async {
 /// # let kernel = Kernel::new();
 /// let bound = tokio::net::TcpSocket::new_v4()?;
-/// bound.bind(([127, 0, 0, 1], 0).into())?; // a port that nobody listens on
+/// bound.bind(([127, 0, 0, 1], 0).into())?; // a port on which nothing listens
 /// let addr = bound.local_addr()?;
 /// # Session::builder(None::<SocketFactory>)
 /// # .on(START, move |cx, ()| {

@@ -84,7 +84,7 @@ use std::time::{Duration, SystemTime};
 ///   of what the wheel and the source share while it runs.
 /// * Register with the Tokio runtime that polls you. [`SourceContext::runtime_changed`] says when that is another one.
 pub trait Source: 'static {
-    /// Does what is ready and emits its events. `Ready` ends the wheel.
+    /// Does the ready work and emits its events. `Ready` ends the wheel.
     fn poll(&mut self, cx: &mut SourceContext<'_>, waker: &mut Context<'_>) -> Poll<()>;
 
     /// Whether this brings new work from outside, as a listening socket does; default false.

@@ -208,7 +208,7 @@ fn what_is_no_certificate_is_refused() {
     let other = rcgen::generate_simple_self_signed([String::from("localhost")]).unwrap();
     let (certificate, key) = (made.cert.pem(), made.signing_key.serialize_pem());
     let said = |result: Result<Acceptor, poe::Error>| result.unwrap_err().to_string();
-    assert!(said(Acceptor::from_pem(b"nothing", key.as_bytes())).contains("there is none in it"));
+    assert!(said(Acceptor::from_pem(b"nothing", key.as_bytes())).contains("contains no certificate"));
     assert!(said(Acceptor::from_pem(certificate.as_bytes(), b"nothing")).contains("private key"));
     let foreign = other.signing_key.serialize_pem();
     assert!(said(Acceptor::from_pem(certificate.as_bytes(), foreign.as_bytes())).contains("key"));

@@ -1,4 +1,4 @@
-//! Events of a wheel that get another name while the wheel is running.
+//! Events of a wheel that get another name, or none, while the wheel is running; and functions that are told to end.
 
 use poe::event::START;
 use poe::filter::Line;
@@ -82,4 +82,130 @@ async fn a_unix_stream_is_lent_for_its_peers_credentials() {
     assert!(stream.as_tcp().is_none());
     let peer = stream.as_unix().unwrap().peer_cred().unwrap();
     assert!(peer.pid().is_none_or(|pid| pid as u32 == std::process::id()));
+}
+
+#[cfg(unix)]
+mod run {
+    use super::LINE;
+    use poe::event::START;
+    use poe::filter::Line;
+    use poe::testing::Transcript;
+    use poe::wheel::{KillFlag, Run, RunBuilder};
+    use poe::{Event, HandlerResult, Kernel, Session, WheelId};
+    use std::io::{BufRead, BufReader, Write};
+    use std::time::Duration;
+
+    const CLOSED: Event<WheelId> = Event::new("closed");
+    const OVER: Event<WheelId> = Event::new("over");
+
+    /// Runs a program until the event `closed` or `over`; returns the names of all dispatched events.
+    async fn events_of(
+        start: impl Fn(&mut poe::Context<'_, Option<Run>>) -> HandlerResult<Run> + 'static,
+    ) -> Vec<String> {
+        let kernel = Kernel::new();
+        let transcript = Transcript::of(&kernel);
+        Session::builder(None::<Run>)
+            .on(START, move |cx, ()| -> HandlerResult {
+                *cx.heap = Some(start(cx)?);
+                Ok(())
+            })
+            .on(CLOSED, |cx, _| *cx.heap = None)
+            .on(OVER, |cx, _| *cx.heap = None)
+            .create(&kernel)
+            .unwrap();
+        tokio::time::timeout(Duration::from_secs(60), kernel.run())
+            .await
+            .unwrap()
+            .unwrap();
+        transcript.records().into_iter().map(|record| record.event).collect()
+    }
+
+    #[tokio::test]
+    async fn the_events_of_a_program_come_under_the_names_that_were_set_last() {
+        let events = events_of(|cx| {
+            let run = Run::shell("cat").stdout(Line::new(), "line").close(CLOSED).start(cx)?;
+            run.set_stdin_event(Some("written"));
+            run.set_error_event(Some("an end"));
+            run.set_close_event(Some(OVER));
+            run.put("hello")?;
+            run.shutdown_stdin_after_flush();
+            Ok(run)
+        });
+        assert_eq!(events.await, ["_start", "written", "line", "an end", "over", "_stop"]);
+    }
+
+    #[tokio::test]
+    async fn a_discarded_standard_error_gives_no_records_and_still_ends() {
+        let events = events_of(|cx| {
+            let run = Run::shell("echo never mind >&2")
+                .stderr(Line::new(), "complaint")
+                .close(CLOSED)
+                .start(cx)?;
+            run.discard_stderr();
+            Ok(run)
+        });
+        assert_eq!(events.await, ["_start", "closed", "_stop"]);
+    }
+
+    /// Starts a function that says "begun", is told to end, and says "told to end".
+    async fn told_to_end(builder: impl Fn() -> RunBuilder + 'static) {
+        let kernel = Kernel::new();
+        let transcript = Transcript::of(&kernel);
+        Session::builder(None::<Run>)
+            .on(START, move |cx, ()| -> HandlerResult {
+                let run = builder().stdout(Line::new(), LINE).start(cx)?;
+                run.put("a task")?;
+                *cx.heap = Some(run);
+                Ok(())
+            })
+            .on(LINE, |cx, input| -> HandlerResult {
+                match (&*cx.heap, &*input.record) {
+                    (Some(run), "begun") => assert!(run.kill("TERM")?),
+                    (_, line) => {
+                        assert_eq!(line, "told to end");
+                        *cx.heap = None;
+                    }
+                }
+                Ok(())
+            })
+            .create(&kernel)
+            .unwrap();
+        tokio::time::timeout(Duration::from_secs(60), kernel.run())
+            .await
+            .unwrap()
+            .unwrap();
+        assert_eq!(transcript.records().len(), 4);
+    }
+
+    #[tokio::test]
+    async fn a_function_that_only_computes_sees_that_it_was_told_to_end() {
+        told_to_end(|| {
+            Run::callback(|io| {
+                writeln!(io.stdout, "begun")?;
+                while !io.is_killed() {
+                    std::thread::yield_now();
+                }
+                writeln!(io.stdout, "told to end")
+            })
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn a_function_that_reads_sees_in_its_flag_that_it_was_told_to_end() {
+        told_to_end(|| {
+            Run::callback(|io| {
+                let flag: KillFlag = io.kill_flag();
+                for task in BufReader::new(&mut io.stdin).lines() {
+                    assert_eq!(task?, "a task");
+                    writeln!(io.stdout, "begun")?;
+                    while !flag.is_killed() {
+                        std::thread::yield_now();
+                    }
+                }
+                writeln!(io.stdout, "told to end")
+            })
+        })
+        .await;
+    }
 }

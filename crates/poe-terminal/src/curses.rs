@@ -35,7 +35,7 @@ pub struct CursesInput {
     pub wheel: WheelId,
 }
 
-/// Raw keys from the terminal (`POE::Wheel::Curses`).
+/// Reads raw keys from the terminal (`POE::Wheel::Curses`).
 ///
 /// While it exists the terminal is in raw mode, on its alternate screen, which is clear; C-c is a key and no signal. Dropping it
 /// restores the mode and the screen, also when a panic unwinds. A process can have one such wheel, or one
@@ -85,14 +85,14 @@ impl Curses {
         CursesBuilder::default()
     }
 
-    /// The wheel's ID, which its events carry.
+    /// Returns the wheel's ID, which its events carry.
     #[doc(alias = "ID")]
     #[must_use]
     pub fn id(&self) -> WheelId {
         self.wheel.id()
     }
 
-    /// The session that its events go to: the one that started it, or adopted it last.
+    /// Returns the session that receives its events: the one that started it, or adopted it last.
     #[must_use]
     pub fn session_id(&self) -> SessionId {
         self.wheel.session_id()
@@ -101,7 +101,7 @@ impl Curses {
     /// Moves the wheel to the session that is running; pass the handler's context. See [`WheelHandle::adopt`].
     ///
     /// # Errors
-    /// The session is of another kernel, or has been stopped; nothing has changed then.
+    /// The session belongs to another kernel, or has been stopped; nothing is changed then.
     #[track_caller]
     pub fn adopt(&self, kernel: &KernelRef<'_>) -> Result<(), Error> {
         self.wheel.adopt(kernel)

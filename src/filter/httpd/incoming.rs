@@ -10,7 +10,7 @@ use http::{Request, Response};
 /// use bytes::Bytes;
 /// use http::Response;
 /// use poe::filter::httpd::Incoming;
-/// fn answer(incoming: Incoming) -> Option<Response<Bytes>> {
+/// fn reply(incoming: Incoming) -> Option<Response<Bytes>> {
 ///     match incoming {
 ///         Incoming::Request(request) => Some(Response::new(request.into_body())),
 ///         Incoming::Expect(go_on) => Some(go_on),

@@ -1,4 +1,4 @@
-//! Perl's Storable for POE::Filter::Reference, whose default it is.
+//! Perl's Storable for POE::Filter::Reference, the default serializer.
 
 use super::{ReferenceLimits, Serializer};
 use perl_storable::Settings;

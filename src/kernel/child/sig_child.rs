@@ -64,7 +64,7 @@ impl KernelRef<'_> {
                 if let (Which::Given(child), false) = (process.0, self.core.is_virtual()) {
                     self.core.adopt_child(child);
                 }
-                return self.core.told("sig_child", Err(gone));
+                return self.core.logged("sig_child", Err(gone));
             }
         };
         let awaiter = Awaiter {
@@ -74,7 +74,7 @@ impl KernelRef<'_> {
             place: Location::caller(),
         };
         let awaited = self.core.await_process(process, awaiter);
-        self.core.told("sig_child", awaited)
+        self.core.logged("sig_child", awaited)
     }
 
     /// Awaits a process no longer; false if this session did not.

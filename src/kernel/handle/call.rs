@@ -5,10 +5,9 @@
 
 use super::letter::SendName;
 use crate::error::{CallError, CallErrorKind, drop_quietly, quietly};
-use crate::id::SessionId;
+use crate::id::{Place, SessionId};
 use crate::kernel::Core;
 use crate::name::{Key, NameIdx};
-use std::panic::Location;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// The argument of a call that was not dispatched yet.
@@ -40,7 +39,7 @@ impl<A> Drop for Pending<A> {
 
 pub(in crate::kernel) trait RemoteCall: Send {
     /// Runs the handler and replies, unless the caller has given up.
-    fn run(self: Box<Self>, core: &Core, callee: SessionId, place: &'static Location<'static>);
+    fn run(self: Box<Self>, core: &Core, callee: SessionId, place: Place);
     /// Replies that no handler will run.
     fn refuse(self: Box<Self>, kind: CallErrorKind);
     fn event(&self) -> Key<'_>;
@@ -50,7 +49,7 @@ pub(in crate::kernel) trait RemoteCall: Send {
 pub(in crate::kernel) struct Queued(pub(super) Box<dyn RemoteCall>);
 
 impl Queued {
-    pub(in crate::kernel) fn run(self, core: &Core, callee: SessionId, place: &'static Location<'static>) {
+    pub(in crate::kernel) fn run(self, core: &Core, callee: SessionId, place: Place) {
         self.0.run(core, callee, place);
     }
 
@@ -71,7 +70,7 @@ fn send<T>(reply: tokio::sync::oneshot::Sender<T>, result: T) {
 }
 
 impl<A: Send + 'static, R: Send + 'static> RemoteCall for Call<A, R> {
-    fn run(self: Box<Self>, core: &Core, callee: SessionId, place: &'static Location<'static>) {
+    fn run(self: Box<Self>, core: &Core, callee: SessionId, place: Place) {
         let Call { event, arg, reply } = *self;
         if let Some(arg) = arg.take() {
             let result = core.call_from::<A, R>(core.id(), callee.into(), event.key(), NameIdx::REMOTE, arg, place);

@@ -3,7 +3,7 @@
 use super::call::Queued;
 use crate::arg::AnyArg;
 use crate::error::{CallErrorKind, Failure, Wanted, drop_quietly, log_quietly, quietly};
-use crate::id::SessionId;
+use crate::id::{Place, SessionId};
 use crate::kernel::gc::log_elsewhere;
 use crate::kernel::signal::Raised;
 use crate::kernel::{Core, Die, Frame, Invoked, Kernel, Target};
@@ -51,7 +51,7 @@ pub struct DeadLetter {
 
 impl DeadLetter {
     /// One whose target is not there.
-    pub(super) fn of(target: &Target<'_>, event: Key<'_>, arg: AnyArg, place: &'static Location<'static>) -> Self {
+    pub(super) fn of(target: &Target<'_>, event: Key<'_>, arg: AnyArg, place: Place) -> Self {
         DeadLetter {
             target: target.wanted().to_string(),
             event: event.to_name(),
@@ -186,13 +186,7 @@ impl Core {
     }
 
     #[cold]
-    pub(super) fn dead_letter(
-        &self,
-        target: &Target<'_>,
-        event: Key<'_>,
-        arg: AnyArg,
-        place: &'static Location<'static>,
-    ) {
+    pub(super) fn dead_letter(&self, target: &Target<'_>, event: Key<'_>, arg: AnyArg, place: Place) {
         self.send_dead_letter(DeadLetter::of(target, event, arg, place));
     }
 
@@ -233,7 +227,7 @@ struct LetterLog {
     target: String,
     event: String,
     argument: &'static str,
-    place: &'static Location<'static>,
+    place: Place,
 }
 
 impl LetterLog {

@@ -2,10 +2,9 @@
 
 use super::call::RemoteCall;
 use crate::arg::SendArg;
-use crate::id::SessionId;
+use crate::id::{Place, SessionId};
 use crate::kernel::{Core, Target};
 use crate::name::Key;
-use std::panic::Location;
 
 /// A name that may cross threads.
 pub(in crate::kernel) enum SendName {
@@ -55,7 +54,7 @@ pub(in crate::kernel) struct Post {
     pub(super) target: SendTarget,
     pub(super) event: SendName,
     pub(super) arg: SendArg,
-    pub(super) place: &'static Location<'static>,
+    pub(super) place: Place,
     /// When it was sent, on the kernel's scale.
     pub(super) sent: u64,
 }
@@ -68,7 +67,7 @@ pub(in crate::kernel) enum Letter {
     Call {
         target: SendTarget,
         call: Box<dyn RemoteCall>,
-        place: &'static Location<'static>,
+        place: Place,
         sent: u64,
     },
     /// The kernel's own work, such as the release of a postback.

@@ -5,7 +5,7 @@ use super::{SelectMode, Selected, Watched};
 use crate::arg::AnyArg;
 use crate::error::{Error, ErrorKind};
 use crate::event::Posts;
-use crate::id::SessionId;
+use crate::id::{Place, SessionId};
 use crate::kernel::task::Purpose;
 use crate::kernel::{Core, KernelRef};
 use crate::name::{HeldName, Key};
@@ -234,11 +234,11 @@ impl KernelRef<'_> {
         mode: SelectMode,
         key: Key<'_>,
         extra: X,
-        place: &'static Location<'static>,
+        place: Place,
     ) -> Result<(), Error> {
         let alive = self.own_slot();
         let watched = alive.and_then(|_| self.core.watch(self.frame.session, file, mode, key, extra, place));
-        self.core.told("select", watched)
+        self.core.logged("select", watched)
     }
 
     /// Stops watching for something to read, also if that is found ready already (law L76); false if this session did
@@ -297,7 +297,7 @@ impl Core {
         mode: SelectMode,
         key: Key<'_>,
         extra: X,
-        place: &'static Location<'static>,
+        place: Place,
     ) -> Result<(), Error> {
         if self.is_virtual() {
             let why = "a kernel in virtual time takes no real descriptors";

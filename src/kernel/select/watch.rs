@@ -6,7 +6,7 @@ use super::{SelectMode, Watched};
 use crate::arg::AnyArg;
 use crate::bridge::files::Readiness;
 use crate::error::{Failure, log_quietly};
-use crate::id::{SessionId, TaskId};
+use crate::id::{Place, SessionId, TaskId};
 use crate::kernel::task::Task;
 use crate::kernel::{Core, WatchedFile};
 use crate::name::HeldName;
@@ -14,7 +14,6 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::os::fd::{AsFd, AsRawFd};
-use std::panic::Location;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
@@ -24,7 +23,7 @@ pub(super) struct Watch {
     pub(super) watched: Watched,
     pub(super) mode: SelectMode,
     pub(super) event: HeldName,
-    pub(super) place: &'static Location<'static>,
+    pub(super) place: Place,
     pub(super) arg: Box<dyn Fn() -> AnyArg>,
     /// Known as soon as the task is started.
     pub(super) task: Cell<Option<TaskId>>,

@@ -3,19 +3,18 @@
 use super::{Raised, Signal};
 use crate::arg::AnyArg;
 use crate::error::{OnFailure, drop_each_quietly, drop_quietly};
-use crate::id::SessionId;
+use crate::id::{Place, SessionId};
 use crate::kernel::die::DieVisit;
 use crate::kernel::dispatch::discard;
 use crate::kernel::{Core, Die};
 use crate::name::NameIdx;
 use crate::resource::sessions::KERNEL;
 use crate::resource::signals::SignalClass;
-use std::panic::Location;
 
 impl Core {
     /// Takes a signal to its target and all below it, the deepest generation first, and then stops whom its class and
     /// the handlers' word condemn.
-    pub(crate) fn dispatch_signal(&self, target: u32, caller: NameIdx, arg: AnyArg, place: &'static Location<'static>) {
+    pub(crate) fn dispatch_signal(&self, target: u32, caller: NameIdx, arg: AnyArg, place: Place) {
         let Ok(Raised { name: signal, arg }) = arg.downcast::<Raised>() else {
             // Nobody but the kernel can register for `_signal`, so an event that only has its name finds no handler.
             return;

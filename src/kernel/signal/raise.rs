@@ -2,6 +2,7 @@
 
 use crate::arg::AnyArg;
 use crate::error::{PostError, PostErrorKind};
+use crate::id::Place;
 use crate::kernel::{Core, Kernel, KernelRef, Target};
 use crate::name::{Key, Name, NameIdx, signal_name};
 use crate::resource::sessions::KERNEL;
@@ -43,7 +44,7 @@ impl KernelRef<'_> {
         arg: A,
     ) -> Result<(), PostError<A>> {
         let raised = signal_from(self.core, target.into(), signal, arg, Location::caller());
-        self.core.told("signal", raised)
+        self.core.logged("signal", raised)
     }
 }
 
@@ -76,7 +77,7 @@ impl Kernel {
     ) -> Result<(), PostError<A>> {
         let core = self.core();
         let raised = signal_from(core, target.into(), signal, arg, Location::caller());
-        core.told("signal", raised)
+        core.logged("signal", raised)
     }
 }
 
@@ -85,7 +86,7 @@ pub(crate) fn signal_from<A: 'static>(
     target: Target<'_>,
     signal: &str,
     arg: A,
-    place: &'static Location<'static>,
+    place: Place,
 ) -> Result<(), PostError<A>> {
     match core.resolve(&target) {
         Some(to) => {
@@ -107,7 +108,7 @@ pub(crate) struct Raised {
 }
 
 impl Core {
-    fn raise_signal(&self, to: u32, signal: &str, arg: AnyArg, place: &'static Location<'static>) {
+    fn raise_signal(&self, to: u32, signal: &str, arg: AnyArg, place: Place) {
         let raised = Raised {
             name: Name::from(signal_name(signal)),
             arg: Rc::new(arg),
@@ -124,14 +125,7 @@ impl Core {
     }
 
     /// The same from another thread, dated when it was sent.
-    pub(in crate::kernel) fn enqueue_sent_signal(
-        &self,
-        to: u32,
-        signal: &str,
-        arg: AnyArg,
-        place: &'static Location<'static>,
-        sent: u64,
-    ) {
+    pub(in crate::kernel) fn enqueue_sent_signal(&self, to: u32, signal: &str, arg: AnyArg, place: Place, sent: u64) {
         let raised = Raised {
             name: Name::from(signal_name(signal)),
             arg: Rc::new(arg),
@@ -140,13 +134,7 @@ impl Core {
     }
 
     /// Delivers a signal now, and not in its turn.
-    pub(in crate::kernel) fn signal_at_once(
-        &self,
-        to: u32,
-        signal: &str,
-        arg: AnyArg,
-        place: &'static Location<'static>,
-    ) {
+    pub(in crate::kernel) fn signal_at_once(&self, to: u32, signal: &str, arg: AnyArg, place: Place) {
         let raised = Raised {
             name: Name::from(signal_name(signal)),
             arg: Rc::new(arg),

@@ -1,7 +1,7 @@
 //! What is alive, and why: the kernel's answer to the session that will not stop.
 
 use super::super::{Core, Kernel};
-use crate::id::SessionId;
+use crate::id::{Place, SessionId};
 use crate::name::{Name, NameIdx};
 use crate::resource::{Hold, HoldKind, Resource};
 use std::collections::HashMap;
@@ -120,7 +120,7 @@ impl fmt::Display for SessionHolds {
 }
 
 /// An event that holds a session: how, its name, and where it was made.
-type Held = (HoldKind, NameIdx, &'static Location<'static>);
+type Held = (HoldKind, NameIdx, Place);
 
 impl Core {
     pub(crate) fn why_alive(&self) -> WhyAlive {

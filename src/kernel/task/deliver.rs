@@ -2,22 +2,15 @@
 
 use crate::arg::AnyArg;
 use crate::error::{Failure, drop_quietly};
-use crate::id::SessionId;
+use crate::id::{Place, SessionId};
 use crate::kernel::dispatch::discard;
 use crate::kernel::{Core, Die, Frame};
 use crate::name::{HeldName, Name, NameIdx};
 use std::cell::Cell;
-use std::panic::Location;
 
 impl Core {
     /// The panic or failure of a session's task is a DIE of the session, as a handler's is.
-    pub(crate) fn raise_for_task(
-        &self,
-        owner: SessionId,
-        event: Name,
-        failure: &Failure,
-        place: &'static Location<'static>,
-    ) {
+    pub(crate) fn raise_for_task(&self, owner: SessionId, event: Name, failure: &Failure, place: Place) {
         let die = Die {
             failure: failure.clone(),
             event,
@@ -31,13 +24,7 @@ impl Core {
 
     /// Dispatches an event of a task to its session at once, from the session itself, as POE's watchers do (law L75).
     /// False if nothing more may come: the session is gone, or the kernel is about to stop.
-    pub(crate) fn deliver_now(
-        &self,
-        owner: SessionId,
-        event: NameIdx,
-        arg: &mut AnyArg,
-        place: &'static Location<'static>,
-    ) -> bool {
+    pub(crate) fn deliver_now(&self, owner: SessionId, event: NameIdx, arg: &mut AnyArg, place: Place) -> bool {
         let object = self.sessions.borrow().object_of(owner);
         let Some(object) = object else {
             drop_quietly(std::mem::take(arg));
@@ -61,13 +48,7 @@ impl Core {
     }
 
     /// Posts a task's result to its session.
-    pub(crate) fn deliver(
-        &self,
-        owner: SessionId,
-        event: &HeldName,
-        arg: AnyArg,
-        place: &'static Location<'static>,
-    ) -> bool {
+    pub(crate) fn deliver(&self, owner: SessionId, event: &HeldName, arg: AnyArg, place: Place) -> bool {
         let Some(slot) = self.sessions.borrow().resolve(owner) else {
             return false;
         };

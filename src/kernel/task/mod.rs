@@ -15,10 +15,9 @@ mod table;
 pub(super) use table::Tasks;
 
 use super::Core;
-use crate::id::SessionId;
+use crate::id::{Place, SessionId};
 use crate::name::Name;
 use crate::resource::HoldKind;
-use std::panic::Location;
 use std::task::{Context, Poll};
 
 /// Something that the kernel's I/O phase polls.
@@ -38,7 +37,7 @@ pub(crate) struct Purpose {
     pub(crate) kind: HoldKind,
     /// What it does: the event's name, the wheel's description.
     pub(crate) what: Name,
-    pub(crate) place: &'static Location<'static>,
+    pub(crate) place: Place,
     /// It takes new clients: the first thing that a shutdown closes.
     pub(crate) listener: bool,
 }

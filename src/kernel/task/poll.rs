@@ -2,10 +2,10 @@
 
 use super::{Purpose, Task};
 use crate::error::{Failure, drop_quietly};
-use crate::id::{SessionId, TaskId};
+use crate::id::{Place, SessionId, TaskId};
 use crate::kernel::Core;
 use crate::resource::HoldKind;
-use std::panic::{AssertUnwindSafe, Location, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::{Context, Poll};
 
 impl Core {
@@ -32,7 +32,7 @@ impl Core {
     }
 
     /// Has a task hold another session from now on; ends it if that one is gone.
-    pub(crate) fn move_task(&self, id: TaskId, to: SessionId, place: &'static Location<'static>) {
+    pub(crate) fn move_task(&self, id: TaskId, to: SessionId, place: Place) {
         let Some(slot) = self.sessions.borrow().resolve(to) else {
             self.cancel_task(id);
             return;

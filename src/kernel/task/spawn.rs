@@ -5,7 +5,7 @@ use crate::arg::AnyArg;
 use crate::bridge::threads::{Job, Lost};
 use crate::error::Failure;
 use crate::event::Posts;
-use crate::id::{SessionId, TaskId};
+use crate::id::{Place, SessionId, TaskId};
 use crate::kernel::{Core, KernelRef};
 use crate::name::HeldName;
 use crate::resource::HoldKind;
@@ -18,11 +18,7 @@ use std::task::{Context, Poll};
 
 impl KernelRef<'_> {
     #[track_caller]
-    fn start<A>(
-        self,
-        event: impl Posts<A>,
-        make: impl FnOnce(HeldName, &'static Location<'static>) -> Box<dyn Task>,
-    ) -> TaskId {
+    fn start<A>(self, event: impl Posts<A>, make: impl FnOnce(HeldName, Place) -> Box<dyn Task>) -> TaskId {
         let place = Location::caller();
         let purpose = Purpose {
             owner: self.frame.session,
@@ -195,7 +191,7 @@ struct SpawnTask<F> {
     future: Pin<Box<F>>,
     owner: SessionId,
     event: HeldName,
-    place: &'static Location<'static>,
+    place: Place,
 }
 
 impl<F> Task for SpawnTask<F>
@@ -218,7 +214,7 @@ struct StreamTask<S> {
     stream: Pin<Box<S>>,
     owner: SessionId,
     event: HeldName,
-    place: &'static Location<'static>,
+    place: Place,
     /// How many events had been taken out of the queue once the item that is in flight will have been.
     in_flight: Option<u64>,
 }
@@ -262,7 +258,7 @@ struct BlockingTask<T> {
     job: Job<T>,
     owner: SessionId,
     event: HeldName,
-    place: &'static Location<'static>,
+    place: Place,
 }
 
 impl<T: 'static> Task for BlockingTask<T> {

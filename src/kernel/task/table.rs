@@ -2,12 +2,11 @@
 
 use super::{Purpose, Task};
 use crate::bridge::wake::{TaskWaker, WakeState};
-use crate::id::{SessionId, TaskId};
+use crate::id::{Place, SessionId, TaskId};
 use crate::resource::{Hold, HoldKind, Resource};
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::num::NonZeroU64;
-use std::panic::Location;
 use std::sync::Arc;
 use std::task::{Wake, Waker};
 
@@ -303,7 +302,7 @@ impl Tasks {
     }
 
     /// Enters another owner; gives the old one, or nothing if the task is over.
-    pub(super) fn set_owner(&self, id: TaskId, to: SessionId, place: &'static Location<'static>) -> Option<SessionId> {
+    pub(super) fn set_owner(&self, id: TaskId, to: SessionId, place: Place) -> Option<SessionId> {
         let mut slots = self.slots.borrow_mut();
         if slots.get(id.slot as usize)?.as_ref()?.serial != id.serial {
             return None;

@@ -7,7 +7,7 @@ use super::state::{NfaState, state_handler};
 use crate::arg::AnyArg;
 use crate::error::{Error, ErrorKind, OnFailure};
 use crate::event::{Calls, Posts};
-use crate::id::SessionId;
+use crate::id::{Place, SessionId};
 use crate::kernel::{Caller, Kernel, create_at_once};
 use crate::name::Key;
 use crate::session::IntoReply;
@@ -271,7 +271,7 @@ impl<S: Eq + Hash + Debug + 'static, R: 'static> NfaBuilder<S, R> {
         state: S,
         event: Key<'_>,
         args: AnyArg,
-        place: &'static Location<'static>,
+        place: Place,
     ) -> Result<SessionId, Error> {
         let found = self.index.get(&state).and_then(|at| self.states.get(*at));
         let Some((_, table)) = found else {
@@ -292,7 +292,7 @@ impl<S: Eq + Hash + Debug + 'static, R: 'static> NfaBuilder<S, R> {
         }
     }
 
-    fn spawn_at(self, caller: &mut impl Caller, place: &'static Location<'static>) -> Result<Nfa<S, R>, Error> {
+    fn spawn_at(self, caller: &mut impl Caller, place: Place) -> Result<Nfa<S, R>, Error> {
         if self.states.is_empty() {
             return Err(invalid(place, "has no states"));
         }

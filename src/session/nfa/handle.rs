@@ -6,7 +6,7 @@ use super::history::{History, Transition};
 use crate::arg::AnyArg;
 use crate::error::{CallError, Error};
 use crate::event::{Keyed, Posts};
-use crate::id::SessionId;
+use crate::id::{Place, SessionId};
 use crate::kernel::{Caller, call_at_once};
 use crate::name::Name;
 use std::fmt::{self, Debug};
@@ -161,7 +161,7 @@ impl<S: Eq + Hash + Debug + 'static, R: 'static> Nfa<S, R> {
         &self,
         caller: &mut impl Caller,
         change: Move<S>,
-        place: &'static Location<'static>,
+        place: Place,
     ) -> Result<(), CallError<Move<S>>> {
         let at_once = self.cell.upgrade().is_some_and(|cell| cell.acts_at_once());
         self.send(caller, change, at_once, place)
@@ -172,7 +172,7 @@ impl<S: Eq + Hash + Debug + 'static, R: 'static> Nfa<S, R> {
         caller: &mut impl Caller,
         change: Move<S>,
         at_once: bool,
-        place: &'static Location<'static>,
+        place: Place,
     ) -> Result<(), CallError<Move<S>>> {
         let event = change.key();
         if at_once {

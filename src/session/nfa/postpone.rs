@@ -6,12 +6,11 @@
 
 use crate::arg::AnyArg;
 use crate::error::drop_each_quietly;
-use crate::id::SessionId;
+use crate::id::{Place, SessionId};
 use crate::kernel::KernelRef;
 use crate::name::HeldName;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
-use std::panic::Location;
 
 /// An event as it was delivered, to be delivered again.
 pub(super) struct Postponed {
@@ -19,7 +18,7 @@ pub(super) struct Postponed {
     pub(super) arg: AnyArg,
     pub(super) sender: SessionId,
     pub(super) caller: HeldName,
-    pub(super) place: &'static Location<'static>,
+    pub(super) place: Place,
 }
 
 #[derive(Default)]

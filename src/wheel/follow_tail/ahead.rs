@@ -1,8 +1,8 @@
-//! Reading on a thread, while there is more of a file than one block.
+//! Reads on a thread while a file has more than one block to read.
 //!
-//! A read of a file that nobody has read lately waits for the disk, for another machine, or for memory, and all of the
-//! kernel's thread would wait with it. So only what is certainly in memory is read there: mostly the end of a file, which
-//! has just been written. A block that filled the buffer is a sign that there is more, and a thread reads on from there,
+//! A read of a file that was not read lately waits for the disk, for another machine, or for memory, and the whole
+//! kernel would wait with it. So the kernel's thread reads only bytes that are certainly cached: mostly the end of a file, which
+//! has just been written. A block that filled the buffer shows that there is more, and a thread reads on from there,
 //! one block ahead of the session.
 
 use crate::bridge::threads::Job;
@@ -28,8 +28,9 @@ struct Block {
 }
 
 impl Ahead {
-    /// Gives the block at `offset` to `f`, and has the next one read if this one is whole. Ready with 0 at the end of the
-    /// file, or if there is no thread: then the caller reads.
+    /// Passes the block at `offset` to `f`, and starts to read the next one if this one is full.
+    ///
+    /// Ready with 0 at the end of the file, or if there is no thread: then the caller reads.
     pub(super) fn poll_read(
         &mut self,
         core: &Core,

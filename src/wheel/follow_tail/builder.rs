@@ -1,7 +1,7 @@
 //! The settings of a FollowTail, and its start.
 
 use super::FollowTail;
-use super::source::{self, Place, Source, Start};
+use super::source::{self, Source, Start, Target};
 use super::state::{Events, Flush, TailState};
 use super::task::TailTask;
 use crate::arg::AnyArg;
@@ -34,7 +34,7 @@ const SHORTEST: Duration = Duration::from_millis(1);
 /// | [`ignore_link_count`](Self::ignore_link_count) | adding or removing a link is a reset |
 #[must_use = "a wheel does nothing until `start` is called"]
 pub struct FollowTailBuilder {
-    place: Place,
+    target: Target,
     parser: Option<Box<dyn Parser>>,
     flush: Option<Flush>,
     events: Events,
@@ -48,9 +48,9 @@ pub struct FollowTailBuilder {
 }
 
 impl FollowTailBuilder {
-    pub(super) fn new(place: Place) -> Self {
+    pub(super) fn new(target: Target) -> Self {
         FollowTailBuilder {
-            place,
+            target,
             parser: None,
             flush: None,
             events: Events::default(),
@@ -191,9 +191,9 @@ impl FollowTailBuilder {
             (None, Some(bytes)) if bytes >= 0 => Start::Back(bytes.unsigned_abs()),
             (None, Some(bytes)) => Start::At(bytes.unsigned_abs()),
         };
-        let what = match &self.place {
-            Place::Name(path) => path.display().to_string(),
-            Place::Handle(_) => "a handle".to_owned(),
+        let what = match &self.target {
+            Target::Name(path) => path.display().to_string(),
+            Target::Handle(_) => "a handle".to_owned(),
         };
         let failed = |error| {
             Error::from(ErrorKind::IoOf {
@@ -203,7 +203,7 @@ impl FollowTailBuilder {
             })
         };
         kernel.own_slot()?;
-        let (path, source) = self.place.open().map_err(failed)?;
+        let (path, source) = self.target.open().map_err(failed)?;
         if kernel.core.is_virtual() && matches!(source, Some(Source::Stream(_))) {
             let why = "a kernel on virtual time follows plain files only";
             return Err(failed(std::io::Error::new(std::io::ErrorKind::Unsupported, why)));
@@ -228,7 +228,7 @@ impl FollowTailBuilder {
 impl fmt::Debug for FollowTailBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("FollowTailBuilder")
-            .field("place", &self.place)
+            .field("target", &self.target)
             .field("poll_interval", &self.interval)
             .finish_non_exhaustive()
     }

@@ -23,7 +23,7 @@ use crate::event::Posts;
 use crate::filter::{Filter, FilterError};
 use crate::id::{TaskId, WheelId};
 use bytes::Bytes;
-use source::Place;
+use source::Target;
 use state::TailState;
 use std::fmt;
 use std::os::fd::OwnedFd;
@@ -40,7 +40,7 @@ pub use builder::FollowTailBuilder;
 /// does not know of the rotation yet loses nothing. The wheel waits for a file that does not exist. A fifo, a socket, a
 /// pipe or a terminal is read whenever it is ready, without polling.
 ///
-/// Files are read on the kernel's thread, a block at a time, which does not block for files on local disks. No kind of file makes the thread
+/// Files are read a block at a time: cached blocks on the kernel's thread, others on a separate one. No kind of file makes the kernel
 /// wait for bytes that do not exist yet: a fifo is opened whether it has a writer or not, and devices and the system's own files
 /// are read without blocking. A directory, a socket's name, and a device that cannot be waited for are errors.
 ///
@@ -109,7 +109,7 @@ impl FollowTail {
     /// Starts building a wheel on a file by its name, whichever file has the name at a time.
     #[doc(alias = "Filename")]
     pub fn builder(path: impl Into<PathBuf>) -> FollowTailBuilder {
-        FollowTailBuilder::new(Place::Name(path.into()))
+        FollowTailBuilder::new(Target::Name(path.into()))
     }
 
     /// Starts building a wheel on an open file: a [`File`](std::fs::File), the reading end of a pipe, a socket.
@@ -118,7 +118,7 @@ impl FollowTail {
     /// become non-blocking.
     #[doc(alias = "Handle")]
     pub fn handle(file: impl Into<OwnedFd>) -> FollowTailBuilder {
-        FollowTailBuilder::new(Place::Handle(file.into()))
+        FollowTailBuilder::new(Target::Handle(file.into()))
     }
 
     /// Returns where reading continues, in bytes from the file's beginning.

@@ -12,7 +12,7 @@ use std::task::Waker;
 
 /// The file that the builder was given.
 #[derive(Debug)]
-pub(super) enum Place {
+pub(super) enum Target {
     Name(PathBuf),
     Handle(OwnedFd),
 }
@@ -40,12 +40,12 @@ pub(super) struct Stream {
     pub(super) is_pipe: bool,
 }
 
-impl Place {
+impl Target {
     /// Returns the path, if it is followed by name, and the file that has the name now.
     pub(super) fn open(self) -> io::Result<(Option<PathBuf>, Option<Source>)> {
         match self {
-            Place::Handle(fd) => Ok((None, Some(of_file(File::from(fd))?))),
-            Place::Name(path) => match open(&path) {
+            Target::Handle(fd) => Ok((None, Some(of_file(File::from(fd))?))),
+            Target::Name(path) => match open(&path) {
                 Ok(source) => Ok((Some(path), Some(source))),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => Ok((Some(path), None)),
                 Err(error) => Err(error),

@@ -55,7 +55,7 @@ use std::time::Duration;
 ///     .flushed(FLUSHED)
 ///     .watermarks(8, 4).high(HIGH).low(LOW)
 ///     .driver(SysRW::with_block_size(1024)?)
-///     .unread("read ahead\r\n") // by whoever had the stream before
+///     .unread("read ahead\r\n") // from the previous reader of the stream
 ///     .unwritten("220 ready\r\n")
 ///     .auto_flush(true)
 ///     .start(cx)?;

@@ -57,7 +57,7 @@ impl ReadWrite {
     /// # })
     ///     .on(LINE, |cx, _request| -> poe::HandlerResult {
     ///         if let Some(wheel) = cx.heap.take() {
-    ///             wheel.put("the only answer")?;
+    ///             wheel.put("the only reply")?;
     ///             wheel.close(Duration::from_secs(2));
     ///         }
     ///         Ok(())
@@ -66,7 +66,7 @@ impl ReadWrite {
     /// # kernel.run().await?;
     /// # let mut text = String::new();
     /// # peer.read_to_string(&mut text).await?;
-    /// assert_eq!(text, "the only answer\r\n");
+    /// assert_eq!(text, "the only reply\r\n");
     /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
     /// ```
     pub fn close(self, linger: Duration) {

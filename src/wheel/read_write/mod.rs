@@ -61,9 +61,9 @@ use tokio::io::{AsyncRead, AsyncWrite};
 /// peer.write_all(b"hello\n").await.unwrap();
 /// peer.shutdown().await.unwrap();
 /// kernel.run().await?;
-/// let mut answer = String::new();
-/// peer.read_to_string(&mut answer).await.unwrap();
-/// assert_eq!(answer, "HELLO\r\n");
+/// let mut reply = String::new();
+/// peer.read_to_string(&mut reply).await.unwrap();
+/// assert_eq!(reply, "HELLO\r\n");
 /// # Ok::<(), poe::Error>(()) }).unwrap();
 /// ```
 ///

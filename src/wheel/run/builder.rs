@@ -1,4 +1,4 @@
-//! How a program is to be run: the settings of a Run.
+//! The settings of a Run.
 
 use super::callback::Callback;
 use super::conduit::Conduit;
@@ -18,16 +18,16 @@ use std::fmt;
 use std::panic::Location;
 use std::process::Command;
 
-/// Settings of a [`Run`].
+/// Configures a [`Run`] wheel.
 ///
 /// | setting | default |
 /// |---|---|
-/// | [`stdout`](Self::stdout), [`stderr`](Self::stderr) | the program has ours |
+/// | [`stdout`](Self::stdout), [`stderr`](Self::stderr) | inherited from this process |
 /// | [`stdin_filter`](Self::stdin_filter) | lines that end in LF |
 /// | [`conduit`](Self::conduit) | pipes |
-/// | [`error`](Self::error), [`close`](Self::close), [`exit`](Self::exit), [`ended`](Self::ended), [`stdin_flushed`](Self::stdin_flushed) | not told |
-/// | `winsize` | that of our own terminal, if there is one |
-/// | [`process_group`](Self::process_group) | one of its own |
+/// | [`error`](Self::error), [`close`](Self::close), [`exit`](Self::exit), [`ended`](Self::ended), [`stdin_flushed`](Self::stdin_flushed) | no event |
+/// | `winsize` | that of this process's terminal, if there is one |
+/// | [`process_group`](Self::process_group) | a group of its own |
 ///
 /// ```
 /// use poe::{Event, filter::Line, wheel::{Input, Run}};
@@ -37,52 +37,6 @@ use std::process::Command;
 /// let mut ls = Command::new("ls");
 /// ls.arg("-l").current_dir("/");
 /// let builder = Run::builder(ls).stdout(Line::new(), LINE).close(CLOSED).no_stdin();
-/// ```
-///
-/// All that it can tell, of a program that gives back what it is given:
-///
-/// ```
-/// # use poe::{Event, Kernel, Session, WheelId, event::START, filter::Line, testing::Transcript};
-/// # use poe::wheel::{Exited, Input, Run, RunError};
-/// # const OUT: Event<Input<String>> = Event::new("out");
-/// # const ERR: Event<Input<String>> = Event::new("err");
-/// # const ERROR: Event<RunError> = Event::new("error");
-/// # const CLOSED: Event<WheelId> = Event::new("closed");
-/// # const EXITED: Event<Exited> = Event::new("exited");
-/// # const FLUSHED: Event<WheelId> = Event::new("flushed");
-/// # const HIGH: Event<WheelId> = Event::new("high");
-/// # const LOW: Event<WheelId> = Event::new("low");
-/// # tokio_test::block_on(async {
-/// # let kernel = Kernel::new();
-/// # let transcript = Transcript::of(&kernel);
-/// # Session::builder((None::<Run>, 2))
-/// # .on(START, |cx, ()| -> poe::HandlerResult {
-/// let run = Run::shell("cat; echo done >&2")
-///     .stdin_filter(Line::new().output_literal("\n"))
-///     .stdin_flushed(FLUSHED)
-///     .watermarks(6, 2).high(HIGH).low(LOW)
-///     .stdout(Line::new(), OUT)
-///     .stderr(Line::new(), ERR)
-///     .error(ERROR)
-///     .close(CLOSED)
-///     .exit(EXITED)
-///     .start(cx)?;
-/// assert!(run.put("hello")?.is_high());
-/// run.shutdown_stdin_after_flush();
-/// # cx.heap.0 = Some(run);
-/// # Ok(()) })
-/// # .on(ERROR, |_, failed| assert!(failed.is_eof()))
-/// # .on(CLOSED, |cx, _| { cx.heap.1 -= 1; if cx.heap.1 == 0 { cx.heap.0 = None } })
-/// # .on(EXITED, |cx, _| { cx.heap.1 -= 1; if cx.heap.1 == 0 { cx.heap.0 = None } })
-/// # .create(&kernel)?;
-/// # kernel.run().await?;
-/// # let mut events: Vec<String> = transcript.records().into_iter().map(|record| record.event).collect();
-/// assert_eq!(events[..4], ["_start", "high", "low", "flushed"]);
-/// # let mut events = events.split_off(4);
-/// # events.sort();
-/// // What the program does comes in its own order, the exit before or after the close; each output has its end.
-/// assert_eq!(events, ["_stop", "closed", "err", "error", "error", "exited", "out"]); // sorted
-/// # Ok::<(), poe::Error>(()) }).unwrap();
 /// ```
 #[must_use = "a program does not run until `start` is called"]
 pub struct RunBuilder {
@@ -130,32 +84,10 @@ impl RunBuilder {
         }
     }
 
-    /// Adds arguments. To a line for the shell they are added with blanks between, for the shell to take apart again; a
-    /// function takes none.
+    /// Adds arguments.
     ///
-    /// ```
-    /// # use poe::{Event, Kernel, Session, event::START, filter::Line, wheel::{Input, Run}};
-    /// # use std::process::Command;
-    /// # const COMMAND: Event<Input<String>> = Event::new("command");
-    /// # const SHELL: Event<Input<String>> = Event::new("shell");
-    /// # tokio_test::block_on(async {
-    /// # let kernel = Kernel::new();
-    /// # let transcript = poe::testing::Transcript::of(&kernel);
-    /// # Session::builder(Vec::<Run>::new())
-    ///     .on(START, |cx, ()| -> poe::HandlerResult {
-    ///         let of_command = Run::builder(Command::new("echo")).no_stdin().args(["two  blanks", "; true"]);
-    ///         let of_shell = Run::shell("echo").no_stdin().args(["two  blanks", "; true"]);
-    ///         let (of_command, of_shell) = (of_command.stdout(Line::new(), COMMAND), of_shell.stdout(Line::new(), SHELL));
-    ///         *cx.heap = vec![of_command.start(cx)?, of_shell.start(cx)?];
-    ///         Ok(())
-    ///     })
-    ///     .on(COMMAND, |_, input| assert_eq!(input.record, "two  blanks ; true"))
-    ///     .on(SHELL, |_, input| assert_eq!(input.record, "two blanks"))
-    /// #   .create(&kernel)?;
-    /// # kernel.run().await?;
-    /// # assert_eq!(transcript.records().len(), 4); // _start and _stop
-    /// # Ok::<(), poe::Error>(()) }).unwrap();
-    /// ```
+    /// To a shell line they are added with blanks between, for the shell to split again; a
+    /// function takes none.
     #[doc(alias = "ProgramArgs")]
     pub fn args<S: AsRef<OsStr>>(mut self, args: impl IntoIterator<Item = S>) -> Self {
         match &mut self.program {
@@ -175,8 +107,9 @@ impl RunBuilder {
         self
     }
 
-    /// Reads the program's output by that filter; each record comes as that event. Without it the program's output is
-    /// ours.
+    /// Reads the program's output with this filter and sends each record as this event.
+    ///
+    /// Without it the program inherits this process's standard output.
     #[doc(alias = "StdoutEvent")]
     #[doc(alias = "StdoutFilter")]
     #[doc(alias = "StdioFilter")]
@@ -186,8 +119,9 @@ impl RunBuilder {
         self
     }
 
-    /// Reads what the program writes to standard error, likewise. On `Conduit::Pty` there is no such stream of its own,
-    /// and this is ignored with a warning.
+    /// Reads the program's standard error with this filter and sends each record as this event.
+    ///
+    /// `Conduit::Pty` has no separate standard error: the setting is ignored with a warning.
     #[doc(alias = "StderrEvent")]
     #[doc(alias = "StderrFilter")]
     pub fn stderr<F: Filter>(mut self, filter: F, event: impl Posts<Input<F::Input>>) -> Self {
@@ -196,7 +130,7 @@ impl RunBuilder {
         self
     }
 
-    /// Turns what is put into bytes by that filter.
+    /// Turns records that are put into bytes with this filter.
     #[doc(alias = "StdinFilter")]
     #[doc(alias = "StdioFilter")]
     pub fn stdin_filter<F: Filter>(mut self, filter: F) -> Self {
@@ -205,7 +139,7 @@ impl RunBuilder {
         self
     }
 
-    /// Tells when everything that was put has been written.
+    /// Sends this event when everything that was put has been written.
     #[doc(alias = "StdinEvent")]
     pub fn stdin_flushed(mut self, event: impl Posts<WheelId>) -> Self {
         self.settings.events.flushed = Some(HeldName::new(event.key()));
@@ -214,7 +148,7 @@ impl RunBuilder {
 
     /// Sends this event for errors and for the end of each output.
     ///
-    /// Without it they are silent, except errors of filters, which are logged: a record that is refused (a line that is not
+    /// Without it they are silent, except errors of filters, which are logged: a rejected record (a line that is not
     /// UTF-8) at `warn!`, and the next one follows; a filter that cannot go on at `error!`, and that output is closed.
     #[doc(alias = "ErrorEvent")]
     pub fn error(mut self, event: impl Posts<RunError>) -> Self {
@@ -222,15 +156,18 @@ impl RunBuilder {
         self
     }
 
-    /// Tells, once, that all outputs that have an event have ended, after the last of their records and errors. The program
-    /// itself may have ended before, or not yet.
+    /// Sends this event once, when all outputs that have an event have ended, after their last records and errors.
+    ///
+    /// The program itself may have ended before, or not yet.
     #[doc(alias = "CloseEvent")]
     pub fn close(mut self, event: impl Posts<WheelId>) -> Self {
         self.names.close = Some(HeldName::new(event.key()));
         self
     }
 
-    /// Tells how the program ended, before or after the close event. POE has it by `sig_child` alone, which works as well
+    /// Sends this event when the program has ended, before or after the close event.
+    ///
+    /// POE has only `sig_child` for it, which works as well
     /// ([`KernelRef::sig_child`](crate::KernelRef::sig_child) with the [`pid`](Run::pid)) and does not end with the wheel.
     #[doc(alias = "sig_child")]
     pub fn exit(mut self, event: impl Posts<Exited>) -> Self {
@@ -240,9 +177,9 @@ impl RunBuilder {
 
     /// Delivers `event` when the program has ended and all its outputs have ended, with the program's exit status.
     ///
-    /// It is the last event of the wheel, after the exit event and the close event, so that everything that the program has said has
-    /// been delivered. An output that has no event of its own is not waited for; without any, the event comes when the program
-    /// has ended. What the program has started may hold an output open for longer than the program runs. Not told by default.
+    /// It is the last event of the wheel, after the exit event and the close event, so that all output of the program has
+    /// been delivered. It does not wait for an output without an event; without any, the event comes when the program
+    /// has ended. Programs that this program has started may hold an output open for longer than it runs. Off by default.
     ///
     /// ```
     /// # use poe::{Event, Kernel, Session, event::START};
@@ -273,128 +210,46 @@ impl RunBuilder {
         self
     }
 
-    /// What connects us with the program.
-    ///
-    /// ```
-    /// # use poe::{Event, Kernel, Session, event::START, filter::Line, wheel::{Conduit, Input, Run}};
-    /// # const OUT: Event<Input<String>> = Event::new("out");
-    /// # tokio_test::block_on(async {
-    /// # let kernel = Kernel::new();
-    /// # Session::builder(None::<Run>)
-    ///     .on(START, |cx, ()| -> poe::HandlerResult {
-    ///         let builder = Run::shell("test -S /dev/stdin && echo a socket").conduit(Conduit::Socketpair);
-    ///         *cx.heap = Some(builder.stdout(Line::new(), OUT).start(cx)?);
-    ///         Ok(())
-    ///     })
-    ///     .on(OUT, |cx, input| {
-    ///         assert_eq!(input.record, "a socket");
-    ///         *cx.heap = None;
-    ///     })
-    /// #   .create(&kernel)?;
-    /// # kernel.run().await }).unwrap();
-    /// ```
+    /// Sets the kind of connection to the program; default pipes.
     pub fn conduit(mut self, conduit: Conduit) -> Self {
         self.conduit = conduit;
         self
     }
 
-    /// The program has our standard input, and nothing can be put.
+    /// Lets the program inherit this process's standard input; nothing can be put.
     #[doc(alias = "NoStdin")]
     pub fn no_stdin(mut self) -> Self {
         self.no_stdin = true;
         self
     }
 
-    /// Runs the program as that user, by number: real, effective and saved, and without our further groups if we are root.
-    ///
-    /// ```no_run
-    /// # use poe::{Context, filter::Line, wheel::Run};
-    /// # use std::process::Command;
-    /// fn on_start(cx: &mut Context<'_, Option<Run>>, (): ()) -> poe::HandlerResult {
-    ///     // Only root may do this.
-    ///     let builder = Run::builder(Command::new("id")).user(65_534).group(65_534);
-    ///     *cx.heap = Some(builder.stdout(Line::new(), "line").start(cx)?);
-    ///     Ok(())
-    /// }
-    /// ```
+    /// Runs the program as this user, by number: real, effective and saved, and without this process's other groups if it is root.
     #[doc(alias = "User")]
     pub fn user(mut self, uid: u32) -> Self {
         self.user = Some(uid);
         self
     }
 
-    /// Runs the program in that group, by number.
-    ///
-    /// ```no_run
-    /// # use poe::{Context, filter::Line, wheel::Run};
-    /// fn on_start(cx: &mut Context<'_, Option<Run>>, (): ()) -> poe::HandlerResult {
-    ///     // Only root may choose a group that it is not in itself.
-    ///     *cx.heap = Some(Run::shell("id -g").group(65_534).stdout(Line::new(), "line").start(cx)?);
-    ///     Ok(())
-    /// }
-    /// ```
+    /// Runs the program in this group, by number.
     #[doc(alias = "Group")]
     pub fn group(mut self, gid: u32) -> Self {
         self.group = Some(gid);
         self
     }
 
-    /// Adds so much to the program's priority number, its niceness. What the system does not allow is silently not done.
-    /// On other systems than Linux the program's first moments have ours.
+    /// Adds `added` to the program's priority number, its niceness.
     ///
-    /// ```
-    /// # use poe::{Event, Kernel, Session, event::START, filter::Line, wheel::{Input, Run}};
-    /// # use std::process::Command;
-    /// # const OUT: Event<Input<String>> = Event::new("out");
-    /// # tokio_test::block_on(async {
-    /// # let kernel = Kernel::new();
-    /// // `nice` alone prints its number; ours is most often 0, and 19 is the last.
-    /// let ours: i32 = String::from_utf8(Command::new("nice").output()?.stdout)?.trim().parse()?;
-    /// # Session::builder(None::<Run>)
-    /// # .on(START, |cx, ()| -> poe::HandlerResult {
-    /// let run = Run::builder(Command::new("nice")).priority(5).stdout(Line::new(), OUT).start(cx)?;
-    /// #     *cx.heap = Some(run);
-    /// #     Ok(())
-    /// # })
-    /// # .on(OUT, move |cx, input| {
-    /// // What comes:
-    /// assert_eq!(input.record, (ours + 5).min(19).to_string());
-    /// #     *cx.heap = None;
-    /// # })
-    /// # .create(&kernel)?;
-    /// # kernel.run().await?;
-    /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
-    /// ```
+    /// Changes that the system does not allow are silently skipped.
+    /// On systems other than Linux the program starts with this process's priority.
     #[doc(alias = "Priority")]
     pub fn priority(mut self, added: i32) -> Self {
         self.priority = Some(added);
         self
     }
 
-    /// Whether the program leads a process group of its own; default true. One on a terminal leads a session of its own in
-    /// any case.
+    /// Sets whether the program leads a process group of its own; default true.
     ///
-    /// ```
-    /// # use poe::{Event, Kernel, Session, event::START, filter::Line, wheel::{Input, Run}};
-    /// # const LEADER: Event<Input<String>> = Event::new("leader");
-    /// # const FOLLOWER: Event<Input<String>> = Event::new("follower");
-    /// # tokio_test::block_on(async {
-    /// # let kernel = Kernel::new();
-    /// # let transcript = poe::testing::Transcript::of(&kernel);
-    /// # Session::builder(Vec::<Run>::new())
-    ///     .on(START, |cx, ()| -> poe::HandlerResult {
-    ///         let run = || Run::shell("kill -0 -$$ 2>/dev/null && echo leads || echo follows").no_stdin();
-    ///         let follower = run().process_group(false).stdout(Line::new(), FOLLOWER);
-    ///         *cx.heap = vec![run().stdout(Line::new(), LEADER).start(cx)?, follower.start(cx)?];
-    ///         Ok(())
-    ///     })
-    ///     .on(LEADER, |_, input| assert_eq!(input.record, "leads"))
-    ///     .on(FOLLOWER, |_, input| assert_eq!(input.record, "follows"))
-    /// #   .create(&kernel)?;
-    /// # kernel.run().await?;
-    /// # assert_eq!(transcript.records().len(), 4);
-    /// # Ok::<(), poe::Error>(()) }).unwrap();
-    /// ```
+    /// A program on a terminal leads a session of its own in any case.
     #[doc(alias = "NoSetPgrp")]
     #[doc(alias = "NoSetSid")]
     pub fn process_group(mut self, own: bool) -> Self {
@@ -402,7 +257,7 @@ impl RunBuilder {
         self
     }
 
-    /// What does not go together.
+    /// Checks for settings that exclude each other.
     fn check_settings(&mut self) {
         if self.conduit.is_pty() && (self.redirects.iter().any(Option::is_some) || self.redirect_stderr.is_some()) {
             self.settings
@@ -435,10 +290,10 @@ impl RunBuilder {
     /// Starts the program and the wheel for the session that is running; pass the handler's context.
     ///
     /// # Errors
-    /// The program cannot be run: it is not there, or may not be executed (POE tells of that by the exit status; a line
-    /// for the shell still does). A file for a redirect cannot be opened. Settings do not go together. No descriptor is
-    /// left. There is no Tokio runtime, or the kernel is on virtual time, which only functions on
-    /// pipes can run on. The session has been stopped. Nothing is left behind.
+    /// The program cannot be run: it does not exist, or must not be executed (POE reports that in the exit status; a shell line
+    /// still does). A file for a redirect cannot be opened. Settings exclude each other. No descriptor is
+    /// left. There is no Tokio runtime, or the kernel is on virtual time, on which only functions on
+    /// pipes can run. The session has been stopped. After an error nothing keeps running.
     #[track_caller]
     pub fn start(mut self, kernel: &KernelRef<'_>) -> Result<Run, Error> {
         let place = Location::caller();
@@ -453,14 +308,13 @@ watermark_settings!(RunBuilder);
 
 pub(super) enum Program {
     Command(Command),
-    /// A line for the shell, as it was given, and what is added to it.
+    /// A shell line as it was given, and the arguments added to it.
     Shell(OsString),
     Callback(Callback),
 }
 
 impl Program {
-    /// What it is called in errors: a program by its name, a line for the shell by its beginning, both without arguments of any
-    /// length.
+    /// Returns the program's name for errors: a program's name, or the beginning of a shell line, without long arguments.
     pub(super) fn name(&self) -> String {
         const SHOWN: usize = 60;
         match self {

@@ -1,4 +1,4 @@
-//! Programs that are functions of ours: they run beside the kernel as blocking work, with pipes in memory.
+//! Programs that are functions: they run beside the kernel as blocking work, with pipes in memory.
 
 use std::fmt;
 use std::fs::File;
@@ -13,12 +13,12 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread::Thread;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 
-/// Bytes that a pipe in memory holds, as one of the system's does.
+/// The size of a pipe in memory in bytes, like one of the system's.
 pub(super) const PIPE: usize = 65_536;
 
 /// The standard streams of a program that is a function ([`Run::callback`](super::Run::callback)).
 ///
-/// Their reads and writes block, as a program's do. When the wheel was told to end the program, input is at its end; when
+/// Their reads and writes block, as a program's do. After the wheel was told to end the program, the input is at its end; after
 /// the wheel is gone, output is a broken pipe as well.
 ///
 /// ```
@@ -49,39 +49,8 @@ pub(super) const PIPE: usize = 65_536;
 /// # kernel.run().await }).unwrap();
 /// ```
 ///
-/// One that computes, and reads nothing, has to ask; one that reads and computes has a [`KillFlag`] for that.
-///
-/// ```
-/// # use poe::{Event, Kernel, Session, event::START, filter::Line, wheel::{Input, Run}};
-/// # use std::{io::Write, thread};
-/// # const OUT: Event<Input<String>> = Event::new("out");
-/// # tokio_test::block_on(async {
-/// # let kernel = Kernel::new();
-/// # let transcript = poe::testing::Transcript::of(&kernel);
-/// # Session::builder(None::<Run>)
-///     .on(START, |cx, ()| -> poe::HandlerResult {
-///         let builder = Run::callback(|io| {
-///             writeln!(io.stdout, "begun")?;
-///             while !io.is_killed() {
-///                 thread::yield_now(); // or some work
-///             }
-///             writeln!(io.stdout, "told to end")
-///         });
-///         *cx.heap = Some(builder.stdout(Line::new(), OUT).start(cx)?);
-///         Ok(())
-///     })
-///     .on(OUT, |cx, input| -> poe::HandlerResult {
-///         match (&*cx.heap, &*input.record) {
-///             (Some(run), "begun") => assert!(run.kill("TERM")?),
-///             _ => *cx.heap = None,
-///         }
-///         Ok(())
-///     })
-/// #   .create(&kernel)?;
-/// # kernel.run().await?;
-/// # assert_eq!(transcript.records().len(), 4); // _start and _stop
-/// # Ok::<(), poe::Error>(()) }).unwrap();
-/// ```
+/// A function that computes without reading has to call [`is_killed`](Self::is_killed); one that borrows a stream meanwhile has a
+/// [`KillFlag`] for that.
 #[derive(Debug)]
 pub struct CallbackIo {
     /// Standard input.
@@ -94,67 +63,22 @@ pub struct CallbackIo {
 }
 
 impl CallbackIo {
-    /// Whether the wheel was told to end the program (`kill`, `stop`). A function cannot be ended from outside: look at
-    /// this now and then.
+    /// Whether the wheel was told to end the program (`kill`, `stop`).
+    ///
+    /// A function cannot be ended from outside: call this now and then.
     #[must_use]
     pub fn is_killed(&self) -> bool {
         self.killed.is_killed()
     }
 
-    /// What can be asked the same while a stream is borrowed, or on a thread that the function has started.
-    ///
-    /// ```
-    /// use poe::wheel::{CallbackIo, KillFlag};
-    /// use std::thread;
-    /// fn work_beside(io: &CallbackIo) -> thread::JoinHandle<u64> {
-    ///     let flag: KillFlag = io.kill_flag();
-    ///     thread::spawn(move || (0..).take_while(|_| !flag.is_killed()).sum())
-    /// }
-    /// ```
+    /// Returns a flag with the same information, for use while a stream is borrowed, or on another thread.
     #[must_use]
     pub fn kill_flag(&self) -> KillFlag {
         self.killed.clone()
     }
 }
 
-/// Whether a program that is a function was told to end, for whoever in it wants to know; see [`CallbackIo::kill_flag`].
-///
-/// ```
-/// # use poe::{Event, Kernel, Session, event::START, filter::Line, wheel::{Input, KillFlag, Run}};
-/// # use std::{io::{BufRead, BufReader, Write}, thread};
-/// # const OUT: Event<Input<String>> = Event::new("out");
-/// # tokio_test::block_on(async {
-/// # let kernel = Kernel::new();
-/// # let transcript = poe::testing::Transcript::of(&kernel);
-/// # Session::builder(None::<Run>)
-///     .on(START, |cx, ()| -> poe::HandlerResult {
-///         let builder = Run::callback(|io| {
-///             let flag: KillFlag = io.kill_flag();
-///             for task in BufReader::new(&mut io.stdin).lines() {
-///                 writeln!(io.stdout, "at work on {}", task?)?;
-///                 while !flag.is_killed() { // `io` cannot be asked: its input is borrowed
-///                     thread::yield_now(); // or some of the work
-///                 }
-///             }
-///             writeln!(io.stdout, "told to end")
-///         });
-///         let run = builder.stdout(Line::new(), OUT).start(cx)?;
-///         run.put("a task")?;
-///         *cx.heap = Some(run);
-///         Ok(())
-///     })
-///     .on(OUT, |cx, input| -> poe::HandlerResult {
-///         match (&*cx.heap, &*input.record) {
-///             (Some(run), "at work on a task") => assert!(run.kill("TERM")?),
-///             _ => *cx.heap = None,
-///         }
-///         Ok(())
-///     })
-/// #   .create(&kernel)?;
-/// # kernel.run().await?;
-/// # assert_eq!(transcript.records().len(), 4); // _start and _stop
-/// # Ok::<(), poe::Error>(()) }).unwrap();
-/// ```
+/// Tells the parts of a function whether it was told to end; see [`CallbackIo::kill_flag`].
 #[derive(Clone, Debug)]
 pub struct KillFlag(Arc<AtomicBool>);
 
@@ -163,7 +87,7 @@ impl KillFlag {
         KillFlag(Arc::new(AtomicBool::new(false)))
     }
 
-    /// As [`CallbackIo::is_killed`].
+    /// Whether the wheel was told to end the program; see [`CallbackIo::is_killed`].
     #[must_use]
     pub fn is_killed(&self) -> bool {
         self.0.load(Ordering::Acquire)
@@ -175,38 +99,6 @@ impl KillFlag {
 }
 
 /// Standard input of a [`CallbackIo`].
-///
-/// ```
-/// use poe::wheel::CallbackStdin;
-/// use std::io::{self, BufRead, BufReader};
-/// # use poe::{Event, Kernel, Session, event::START, wheel::{Exited, Run}};
-/// # const EXITED: Event<Exited> = Event::new("exited");
-/// fn longest_line(stdin: &mut CallbackStdin) -> io::Result<usize> {
-///     let lines: io::Result<Vec<String>> = BufReader::new(stdin).lines().collect(); // until its end
-///     Ok(lines?.iter().map(String::len).max().unwrap_or(0))
-/// }
-/// # tokio_test::block_on(async {
-/// # let kernel = Kernel::new();
-/// # Session::builder(None::<Run>)
-/// # .on(START, |cx, ()| -> poe::HandlerResult {
-/// let builder = Run::callback(|io| {
-///     assert_eq!(longest_line(&mut io.stdin)?, 5);
-///     Ok(())
-/// });
-/// #     let run = builder.exit(EXITED).start(cx)?;
-/// #     run.put("one")?;
-/// #     run.put("three")?;
-/// #     run.shutdown_stdin_after_flush();
-/// #     *cx.heap = Some(run);
-/// #     Ok(())
-/// # })
-/// # .on(EXITED, |cx, exited| {
-/// #     assert!(exited.status.unwrap().success());
-/// #     *cx.heap = None;
-/// # })
-/// # .create(&kernel)?;
-/// # kernel.run().await }).unwrap();
-/// ```
 pub struct CallbackStdin(pub(super) Source);
 
 pub(super) enum Source {
@@ -216,31 +108,6 @@ pub(super) enum Source {
 }
 
 /// Standard output, or standard error, of a [`CallbackIo`].
-///
-/// ```
-/// use poe::wheel::CallbackStdout;
-/// use std::io::{self, Write};
-/// # use poe::{Event, Kernel, Session, event::START, filter::Line, wheel::{Input, Run}};
-/// # const OUT: Event<Input<String>> = Event::new("out");
-/// fn report(stdout: &mut CallbackStdout, percent: u32) -> io::Result<()> {
-///     writeln!(stdout, "{percent} % done") // waits while the wheel takes no more
-/// }
-/// # tokio_test::block_on(async {
-/// # let kernel = Kernel::new();
-/// # Session::builder(None::<Run>)
-/// # .on(START, |cx, ()| -> poe::HandlerResult {
-/// let builder = Run::callback(|io| report(&mut io.stdout, 100)).stdout(Line::new(), OUT);
-/// #     *cx.heap = Some(builder.start(cx)?);
-/// #     Ok(())
-/// # })
-/// # .on(OUT, |cx, input| {
-/// // What comes of it as an event:
-/// assert_eq!(input.record, "100 % done");
-/// #     *cx.heap = None;
-/// # })
-/// # .create(&kernel)?;
-/// # kernel.run().await }).unwrap();
-/// ```
 pub struct CallbackStdout(pub(super) Sink);
 
 pub(super) enum Sink {
@@ -292,7 +159,7 @@ impl fmt::Debug for CallbackStdout {
     }
 }
 
-/// Waits on this thread, which is one for blocking work. The future may want no reactor, only wakers.
+/// Waits on this thread, which is one for blocking work. The future may need only wakers, and no reactor.
 fn wait_for<F: Future>(future: F) -> F::Output {
     struct Unpark(Thread);
     impl Wake for Unpark {
@@ -303,7 +170,7 @@ fn wait_for<F: Future>(future: F) -> F::Output {
     let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
     let mut future = pin!(future);
     loop {
-        // Tokio's budget is for tasks, and this is none.
+        // Tokio's budget is for tasks, and this is not one.
         if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
             return output;
         }
@@ -313,7 +180,7 @@ fn wait_for<F: Future>(future: F) -> F::Output {
 
 pub(super) type Callback = Box<dyn FnOnce(&mut CallbackIo) -> io::Result<()> + Send>;
 
-/// Runs it to its end. It answers as a program of POE's would: what it fails with is a line on its standard error, and the
+/// Runs the function to its end. As in POE, a failure is a line on its standard error and the
 /// status 255.
 pub(super) fn run(callback: Callback, mut io: CallbackIo) -> ExitStatus {
     let result = catch_unwind(AssertUnwindSafe(|| callback(&mut io)));
@@ -322,7 +189,7 @@ pub(super) fn run(callback: Callback, mut io: CallbackIo) -> ExitStatus {
         Ok(Err(error)) => crate::error::text_of(&error),
         Err(payload) => crate::error::Failure::from_panic(payload).to_string(),
     };
-    // Nobody may be listening any more.
+    // The reader may be gone.
     let _ = writeln!(io.stderr, "{complaint}");
     ExitStatus::from_raw(255 << 8)
 }

@@ -1,11 +1,11 @@
-//! Between us and the program: pipes, sockets or a pseudo terminal, made in pairs of an end for either side.
+//! The connection to the program: pipes, sockets or a pseudo terminal, made in pairs of ends.
 
 use crate::bridge::streams::{Ends, FdStream};
 use std::io;
 use std::os::fd::OwnedFd;
 use tokio::io::Interest;
 
-/// What connects a [`Run`](super::Run) with its program.
+/// The kind of connection between a [`Run`](super::Run) and its program.
 ///
 /// ```
 /// # use poe::{Event, Kernel, Session, event::START, filter::Line, wheel::{Conduit, Input, Run}};
@@ -39,9 +39,9 @@ pub enum Conduit {
     Pipe,
     /// A pair of UNIX sockets for standard input and output together, another for standard error.
     Socketpair,
-    /// The same by TCP on the loopback address.
+    /// Two TCP connections on the loopback address, used like `Socketpair`.
     Inet,
-    /// A pseudo terminal for all three streams: what the program writes to standard error comes with its output.
+    /// A pseudo terminal for all three streams: standard error is mixed with the output.
     #[cfg(feature = "pty")]
     Pty,
     /// A pseudo terminal for standard input and output, a pipe for standard error.
@@ -58,7 +58,7 @@ impl Conduit {
         }
     }
 
-    /// What the two ends are, in the text of an error.
+    /// Names the ends in the text of an error.
     pub(super) fn ends(self) -> &'static str {
         match self {
             Conduit::Pipe => "pipes",
@@ -69,7 +69,7 @@ impl Conduit {
         }
     }
 
-    /// Whether standard error has a way of its own.
+    /// Whether standard error has a connection of its own.
     pub(super) fn has_stderr(self) -> bool {
         match self {
             #[cfg(feature = "pty")]
@@ -79,7 +79,7 @@ impl Conduit {
     }
 }
 
-/// Our ends. None of a stream that is not ours.
+/// The wheel's ends. `None` for a stream that is not the wheel's.
 #[derive(Default)]
 pub(super) struct Ours {
     pub(super) stdin: Option<FdStream>,
@@ -87,7 +87,7 @@ pub(super) struct Ours {
     pub(super) stderr: Option<FdStream>,
 }
 
-/// The program's ends, where they are ours to give.
+/// The program's ends, for the streams that the wheel connects.
 #[derive(Default)]
 pub(super) struct Theirs {
     pub(super) stdin: Option<OwnedFd>,
@@ -100,14 +100,14 @@ pub(super) struct Theirs {
 pub(super) struct Connected {
     pub(super) ours: Ours,
     pub(super) theirs: Theirs,
-    /// Our side of the terminal, if it is one: held for as long as the wheel, to change its size …
+    /// The wheel's side of the terminal, if it is one: kept as long as the wheel, to change its size …
     #[cfg(feature = "pty")]
     pub(super) terminal: Option<FdStream>,
-    /// … and the program's, which becomes its controlling terminal.
+    /// … and the program's side, which becomes its controlling terminal.
     pub(super) program_side: Option<OwnedFd>,
 }
 
-/// Which of the streams the wheel wants.
+/// The streams that the wheel needs.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Wanted {
     pub(super) stdin: bool,
@@ -115,7 +115,7 @@ pub(super) struct Wanted {
     pub(super) stderr: bool,
 }
 
-/// Pipes and sockets.
+/// Connects with pipes or sockets.
 pub(super) fn connect(conduit: Conduit, wanted: Wanted) -> io::Result<Connected> {
     let (mut ours, mut theirs) = (Ours::default(), Theirs::default());
     match conduit {
@@ -161,7 +161,7 @@ pub(super) fn connect(conduit: Conduit, wanted: Wanted) -> io::Result<Connected>
     })
 }
 
-/// A pipe that we read.
+/// Makes a pipe that the wheel reads.
 pub(super) fn from_pipe() -> io::Result<(FdStream, OwnedFd)> {
     let (reader, writer) = io::pipe()?;
     let our = FdStream::new(reader.into(), Interest::READABLE, Ends::Plain)?;
@@ -176,7 +176,7 @@ fn sockets(conduit: Conduit) -> io::Result<(OwnedFd, OwnedFd)> {
     let listener = std::net::TcpListener::bind(("127.0.0.1", 0))?;
     let our = std::net::TcpStream::connect(listener.local_addr()?)?;
     let expected = our.local_addr()?;
-    // Anybody on this machine may have connected meanwhile; only our own connection is taken.
+    // Another process on this machine may have connected meanwhile; only this one's connection is taken.
     loop {
         let (their, peer) = listener.accept()?;
         if peer == expected {

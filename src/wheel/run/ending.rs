@@ -1,4 +1,4 @@
-//! The end of a program: telling of it, and bringing it about.
+//! The end of a program: reporting it, and causing it.
 
 use super::{Exited, ProgramState};
 use crate::arg::AnyArg;
@@ -19,20 +19,20 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-/// What is known of the end of a program, and the task that tells of it.
+/// The known status of a program's end, and the task that reports it.
 pub(super) struct Ending {
     pub(super) task: Option<TaskId>,
     pub(super) running: Rc<Cell<bool>>,
 }
 
-/// Tells of the end. Without an event for it there is no such task for a process, which the kernel looks after anyway.
+/// Reports the end. Without an event for it there is no such task for a process, because the kernel watches that anyway.
 struct EndTask {
     shared: Rc<ProgramState>,
     pid: Option<u32>,
     running: Rc<Cell<bool>>,
     status: Rc<Cell<Option<ExitStatus>>>,
     function: Option<Job<ExitStatus>>,
-    /// The exit event has been sent, if there is one; what is missing is that the outputs end.
+    /// The exit event has been sent, if there is one; the outputs have not ended yet.
     has_exited: bool,
 }
 
@@ -47,7 +47,7 @@ impl Ending {
         let status = Rc::new(Cell::new(None));
         let is_told = {
             let names = shared.names.borrow();
-            // A function has nobody else to look after it.
+            // Nothing else watches a function.
             names.exit.is_some() || names.ended.is_some() || function.is_some()
         };
         let task = is_told.then(|| {
@@ -79,7 +79,7 @@ impl Ending {
 }
 
 impl EndTask {
-    /// `None`: there is no such event, or the wheel is gone.
+    /// Sends an event. `None`: there is no such event, or the wheel is gone.
     fn emit(&self, core: &Core, event: impl FnOnce(&super::Names) -> &Option<HeldName>) -> Option<()> {
         let event = event(&self.shared.names.borrow()).as_ref().map(HeldName::idx)?;
         let exited = Exited {
@@ -96,7 +96,7 @@ impl Task for EndTask {
         if let Some(function) = &mut self.function {
             let status = ready!(Pin::new(function).poll(cx));
             self.function = None;
-            // It fails only if no thread could be started for it, or the runtime of virtual time is going down.
+            // It fails only if no thread could be started for it, or the runtime of virtual time is shutting down.
             self.status.set(status.ok());
             self.running.set(false);
         }
@@ -107,7 +107,7 @@ impl Task for EndTask {
             self.emit(core, |names| &names.exit);
         }
         if self.shared.outputs.get() > 0 && self.shared.names.borrow().ended.is_some() {
-            // The last output that ends has us polled.
+            // The last output that ends wakes this task.
             return Poll::Pending;
         }
         if self.shared.base.is_alive() {
@@ -117,36 +117,36 @@ impl Task for EndTask {
     }
 }
 
-/// Waits for a program that was asked to end, and ends it if it will not. It outlives the wheel.
+/// Waits for a program that was asked to end, and kills it if it does not. It outlives the wheel.
 ///
 /// | leader | group | before the grace time is over | then |
 /// |---|---|---|---|
 /// | not reaped | – | waits for its end | KILL to the group, waits until it is reaped |
-/// | reaped | has members | looks at the group now and then | KILL to the group, over |
+/// | reaped | has members | polls the group | KILL to the group, over |
 /// | reaped | empty | over | over |
 ///
-/// A program that leads no group is a group of one. While a group has members the system gives its number to no other process, so that
-/// it can be asked for and signalled when its leader is gone.
+/// A program that leads no group is a group of one. While a group has members the system gives its number to no other process, so it
+/// can be polled and signalled after its leader is gone.
 pub(super) struct StopTask {
     pid: u32,
     group: bool,
-    /// The leader's end was seen.
+    /// The leader was reaped.
     reaped: Rc<Cell<bool>>,
     timer: Deadline,
     /// When the grace time is over.
     due: u64,
-    /// How long until the next look at a group without its leader.
+    /// Delay before the next poll of a group without its leader.
     look: Duration,
     killed: bool,
 }
 
-/// The first look at a group without its leader comes after this time, and each after twice the time of the one before, …
+/// Delay before the first poll of a group without its leader; each further delay is twice the one before, …
 const FIRST_LOOK: Duration = Duration::from_millis(5);
-/// … but this at most.
+/// … up to this.
 const LONGEST_LOOK: Duration = Duration::from_millis(100);
 
 impl StopTask {
-    /// Sends TERM and waits so long before it sends KILL. `held`: the group has members, whatever has become of its leader.
+    /// Sends TERM, and KILL after `grace`. `held`: the group has members, whether or not its leader exists.
     pub(super) fn start(base: &Rc<Base>, core: &Core, pid: u32, group: bool, held: bool, grace: Duration) {
         let reaped = !core.is_child_there(pid);
         if reaped && !held {
@@ -186,7 +186,7 @@ impl Task for StopTask {
                 return Poll::Ready(());
             }
             if self.killed {
-                // Until it is reaped.
+                // Until the leader is reaped.
                 return Poll::Pending;
             }
             let now = core.clock.now();
@@ -206,7 +206,7 @@ impl Task for StopTask {
     }
 }
 
-/// Its session, or the kernel, is gone before the time was over: there is nobody to wait any longer.
+/// Its session or the kernel is gone before the grace time is over: nothing can wait any longer.
 impl Drop for StopTask {
     fn drop(&mut self) {
         if !self.killed && !self.is_over() {
@@ -215,8 +215,9 @@ impl Drop for StopTask {
     }
 }
 
-/// To a child that was not reaped, or a group that has members, so that the number is still its own. What cannot be signalled has
-/// ended, or has become somebody else's.
+/// Signals a child that was not reaped, or a group that has members, so that the number is still its own.
+///
+/// A process that cannot be signalled has ended, or belongs to another user now.
 fn signal(pid: u32, name: &str, group: bool) {
     if let Some(number) = signal_number(name) {
         let _ = send_signal(pid, number, group);

@@ -1,4 +1,4 @@
-//! What a Run tells: errors with the stream that they are of, and how the program ended.
+//! Arguments of a Run's events: errors with their stream, and the program's exit.
 
 use crate::id::WheelId;
 use crate::wheel::error::IoError;
@@ -7,21 +7,17 @@ use std::fmt;
 use std::process::ExitStatus;
 
 /// One of a program's standard streams.
-///
-/// ```
-/// assert_eq!(poe::wheel::StdStream::Stderr.to_string(), "STDERR");
-/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum StdStream {
-    /// What the wheel writes and the program reads.
+    /// Standard input, which the wheel writes and the program reads.
     Stdin,
-    /// The program's output.
+    /// Standard output.
     Stdout,
-    /// The program's complaints.
+    /// Standard error.
     Stderr,
 }
 
-/// As POE calls them: `STDIN`, `STDOUT`, `STDERR`.
+/// Prints POE's names: `STDIN`, `STDOUT`, `STDERR`.
 impl fmt::Display for StdStream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -32,7 +28,7 @@ impl fmt::Display for StdStream {
     }
 }
 
-/// The argument of a [`Run`](super::Run)'s error event: what came of which stream. The end of an output is one of them.
+/// The argument of a [`Run`](super::Run)'s error event: an error and its stream. The end of an output is one of them.
 ///
 /// ```
 /// # use poe::{Event, Kernel, Session, WheelId, event::START, filter::Line, wheel::Run};
@@ -67,13 +63,14 @@ impl fmt::Display for StdStream {
 pub struct RunError {
     /// The stream.
     pub stream: StdStream,
-    /// What came of it, by which wheel.
+    /// The error, with the wheel.
     pub error: IoError,
 }
 
 impl RunError {
-    /// Whether the program has ended this output. On a terminal the system says so by `EIO`, which
-    /// [`errno`](IoError::errno) gives as it is.
+    /// Whether the program has ended this output.
+    ///
+    /// On a terminal the system reports that as `EIO`, which [`errno`](IoError::errno) returns unchanged.
     #[must_use]
     pub fn is_eof(&self) -> bool {
         const EIO: i32 = rustix::io::Errno::IO.raw_os_error();
@@ -98,35 +95,15 @@ impl StdError for RunError {
 }
 
 /// The argument of a [`Run`](super::Run)'s exit event: how the program ended.
-///
-/// ```
-/// # use poe::{Event, Kernel, Session, event::START, wheel::{Exited, Run}};
-/// # const EXITED: Event<Exited> = Event::new("exited");
-/// # tokio_test::block_on(async {
-/// # let kernel = Kernel::new();
-/// # let transcript = poe::testing::Transcript::of(&kernel);
-/// # Session::builder(None::<Run>)
-///     .on(START, |cx, ()| -> poe::HandlerResult {
-///         *cx.heap = Some(Run::shell("exit 3").exit(EXITED).start(cx)?);
-///         Ok(())
-///     })
-///     .on(EXITED, |cx, exited| {
-///         let run = cx.heap.take();
-///         assert_eq!(run.map(|run| (run.id(), run.pid())), Some((exited.wheel, exited.pid)));
-///         assert_eq!(exited.status.and_then(|status| status.code()), Some(3));
-///     })
-/// #   .create(&kernel)?;
-/// # kernel.run().await?;
-/// # assert_eq!(transcript.records().len(), 3); // _start and _stop
-/// # Ok::<(), poe::Error>(()) }).unwrap();
-/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Exited {
-    /// The wheel that has run it.
+    /// The wheel that ran the program.
     pub wheel: WheelId,
-    /// The process's number, unless the program was a function of ours.
+    /// The process's number; `None` for a function.
     pub pid: Option<u32>,
-    /// Its status; `None` only if somebody else has taken it from the kernel. A function's is 0, or 255 if it failed.
+    /// The program's status.
+    ///
+    /// `None` only if other code has reaped the process. A function's is 0, or 255 if it failed.
     pub status: Option<ExitStatus>,
 }

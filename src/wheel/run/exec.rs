@@ -1,6 +1,6 @@
-//! Starts a program: the one place that runs code between fork and exec.
+//! Starts a program: the only code that runs between fork and exec.
 //!
-//! A process hands the signals that it ignores, and those that it blocks, down to what it starts. A program that was started by
+//! Programs inherit the signals that a process ignores or blocks. A program that was started with
 //! `nohup`, or in the background of a script, would so make its own programs deaf to HUP, INT or QUIT. POE resets them, and so does
 //! the hook here, on every conduit.
 //!
@@ -16,10 +16,10 @@ use std::process::{Child, Command};
 /// No system has a signal with a higher number.
 const LAST_SIGNAL: libc::c_int = 127;
 
-/// Starts the program with the system's default signal handling. With a terminal it leads a session of its own there.
+/// Starts the program with the system's default signal handling. On a terminal it leads a session of its own.
 ///
 /// The hook makes `std` fork and call `execvp`, where it would call `posix_spawnp` otherwise. The two differ: only `execvp` has
-/// `/bin/sh` run a script that does not begin with `#!` (of the C libraries that we know, musl's does not).
+/// `/bin/sh` run a script that does not begin with `#!` (of the known C libraries, musl's does not).
 ///
 /// # Errors
 /// The system's.
@@ -34,7 +34,7 @@ pub(super) fn spawn(mut command: Command, terminal: Option<OwnedFd>) -> io::Resu
     };
     // SAFETY: between fork and exec only async-signal-safe functions may be called. The hook calls `sigaction`, `sigemptyset`,
     // `sigprocmask`, `setsid` and `ioctl`, all of which are. It takes no lock and neither allocates nor frees memory: an error is
-    // a number, and what the closure owns is not dropped in the child.
+    // a number, and the closure's values are not dropped in the child.
     #[allow(unsafe_code)]
     unsafe {
         command.pre_exec(hook);
@@ -45,13 +45,13 @@ pub(super) fn spawn(mut command: Command, terminal: Option<OwnedFd>) -> io::Resu
 /// Gives every signal its default action and blocks none.
 #[allow(unsafe_code)]
 fn default_signals() {
-    // SAFETY: an all-zero `sigaction` is a valid one: no flags, an empty mask, and `SIG_DFL`. The pointers that are passed are to
-    // values on this stack, and null is allowed where nothing is to be told.
+    // SAFETY: an all-zero `sigaction` is a valid one: no flags, an empty mask, and `SIG_DFL`. The pointers are to
+    // values on this stack, and null is allowed where no result is wanted.
     unsafe {
         let mut action: libc::sigaction = std::mem::zeroed();
         action.sa_sigaction = libc::SIG_DFL;
         for signal in 1..=LAST_SIGNAL {
-            // It refuses KILL, STOP, and numbers that there are not.
+            // It refuses KILL, STOP, and numbers without a signal.
             libc::sigaction(signal, &action, std::ptr::null_mut());
         }
         #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -62,10 +62,10 @@ fn default_signals() {
     }
 }
 
-/// The same for the signals that the C library keeps to itself, and does not let its callers touch. They can be inherited as well.
+/// Resets the signals that the C library reserves, and does not let its callers change. They can be inherited as well.
 ///
 /// # Safety
-/// Only between fork and exec: the C library of this image goes by its handlers.
+/// Only between fork and exec: the C library of this image needs its handlers.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 #[allow(unsafe_code)]
 unsafe fn reset_reserved_signals() {

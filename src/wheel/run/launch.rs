@@ -1,4 +1,4 @@
-//! The start of a Run: the program and its streams first, and the wheel around them.
+//! The start of a Run: first the program and its streams, then the wheel around them.
 
 use super::builder::Program;
 use super::callback::{self, Callback, CallbackIo, CallbackStdin, CallbackStdout, KillFlag, PIPE, Sink, Source};
@@ -10,6 +10,7 @@ use crate::bridge::processes::{keep_statuses, with_priority};
 use crate::bridge::threads::{Job, Threads};
 use crate::error::{Error, ErrorKind};
 use crate::filter::Line;
+use crate::id::Place;
 use crate::kernel::KernelRef;
 use crate::wheel::base::Base;
 use crate::wheel::pump::{Events, FLUSH_TIMEOUT, Pump, PumpState, Setup, TypedFormatter, handle};
@@ -20,7 +21,6 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
-use std::panic::Location;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::process::{Command, Stdio};
@@ -28,7 +28,7 @@ use std::rc::Rc;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 impl RunBuilder {
-    pub(super) fn launch(mut self, kernel: &KernelRef<'_>, place: &'static Location<'static>) -> Result<Run, Error> {
+    pub(super) fn launch(mut self, kernel: &KernelRef<'_>, place: Place) -> Result<Run, Error> {
         let name = self.program.name();
         let cannot_run = |error, cure| Error::from(cannot_run(&name, error, cure));
         if tokio::runtime::Handle::try_current().is_err() {
@@ -98,7 +98,7 @@ impl RunBuilder {
             None => exec::spawn(command, terminal),
         };
         let child = spawned.map_err(|error| match folder {
-            // The system has one number for both.
+            // The system has one error number for both.
             Some(folder) if !folder.is_dir() => {
                 let what = format!("cannot run {name} in the folder {}", folder.display());
                 ErrorKind::IoOf { what, error, cure: "" }
@@ -185,7 +185,7 @@ impl RunBuilder {
         })
     }
 
-    /// Makes both ends of each stream that the wheel wants.
+    /// Makes both ends of each stream that the wheel needs.
     fn ends(&self, wanted: Wanted) -> io::Result<Connected> {
         #[cfg(feature = "pty")]
         if self.conduit.is_pty() {
@@ -194,15 +194,8 @@ impl RunBuilder {
         conduit::connect(self.conduit, wanted)
     }
 
-    /// Makes the wheel around what runs.
-    fn connect(
-        self,
-        kernel: &KernelRef<'_>,
-        place: &'static Location<'static>,
-        name: String,
-        wanted: Wanted,
-        launched: Launched,
-    ) -> Run {
+    /// Makes the wheel around the running program.
+    fn connect(self, kernel: &KernelRef<'_>, place: Place, name: String, wanted: Wanted, launched: Launched) -> Run {
         let base = Rc::new(Base::new(kernel, place));
         let what = format!("Run {}", base.id());
         let shared = Rc::new(ProgramState {
@@ -288,7 +281,7 @@ fn cannot_connect(name: &str, conduit: Conduit, error: io::Error) -> ErrorKind {
     ErrorKind::IoOf { what, error, cure: "" }
 }
 
-/// What may be done about a program that the system does not run.
+/// Returns advice for a program that the system does not run.
 fn cure(error: &io::Error, program: &OsStr) -> &'static str {
     let is_path = program.as_bytes().contains(&b'/');
     match error.kind() {
@@ -312,7 +305,7 @@ struct Launched {
 
 type BoxedRead = Pin<Box<dyn AsyncRead>>;
 
-/// Our ends, whatever they are made of.
+/// The wheel's ends, of any kind.
 #[derive(Default)]
 struct Streams {
     stdin: Option<Pin<Box<dyn AsyncWrite>>>,

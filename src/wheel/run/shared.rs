@@ -1,4 +1,4 @@
-//! What a Run's value and its tasks share, and what its pumps tell by it.
+//! The state that a Run's value and its tasks share, and the events of its pumps.
 
 use super::{RunError, StdStream};
 use crate::arg::AnyArg;
@@ -12,15 +12,15 @@ use crate::wheel::pump;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-/// What the wheel's value and its tasks share.
+/// The state that the wheel's value and its tasks share.
 pub(super) struct ProgramState {
     pub(super) base: Rc<Base>,
-    /// What the program is called in errors.
+    /// The program's name in errors.
     pub(super) program: String,
     /// Outputs that have not ended.
     pub(super) outputs: Cell<u8>,
     pub(super) names: RefCell<Names>,
-    /// The task that tells of the program's end.
+    /// The task that reports the program's end.
     pub(super) end: Cell<Option<TaskId>>,
 }
 
@@ -32,7 +32,7 @@ pub(super) struct Names {
     pub(super) ended: Option<HeldName>,
 }
 
-/// What one of the pumps is in the whole.
+/// One pump's part in the wheel.
 pub(super) struct RunPart {
     pub(super) shared: Rc<ProgramState>,
     pub(super) output: StdStream,

@@ -11,13 +11,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use tokio::io::Interest;
 
-/// The size of a terminal: in characters, and in pixels for those that care.
-///
-/// ```
-/// use poe::wheel::Winsize;
-/// let size = Winsize::from((24, 80));
-/// assert_eq!((size.rows, size.cols, size.xpixels, size.ypixels), (24, 80, 720, 384)); // POE's guess
-/// ```
+/// The size of a terminal in characters, and in pixels for programs that need them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Winsize {
     /// Lines.
@@ -30,7 +24,7 @@ pub struct Winsize {
     pub ypixels: u16,
 }
 
-/// Rows and columns; the pixels are guessed, 9 by 16 for a character.
+/// Takes rows and columns; the pixels are guessed, 9 by 16 for a character.
 impl From<(u16, u16)> for Winsize {
     fn from((rows, cols): (u16, u16)) -> Self {
         Winsize {
@@ -42,7 +36,7 @@ impl From<(u16, u16)> for Winsize {
     }
 }
 
-/// Rows, columns, and the pixels across and down.
+/// Takes rows, columns, and the pixels across and down.
 impl From<(u16, u16, u16, u16)> for Winsize {
     fn from((rows, cols, xpixels, ypixels): (u16, u16, u16, u16)) -> Self {
         Winsize {
@@ -55,13 +49,7 @@ impl From<(u16, u16, u16, u16)> for Winsize {
 }
 
 impl Winsize {
-    /// The size of the terminal that this process stands on, if it does.
-    ///
-    /// ```
-    /// use poe::wheel::Winsize;
-    /// let columns = Winsize::of_this_process().map_or(80, |size| size.cols); // or a file, or a pipe
-    /// println!("{}", "=".repeat(columns.into())); // a line across it
-    /// ```
+    /// Returns the size of this process's terminal, if it has one.
     #[must_use]
     pub fn of_this_process() -> Option<Self> {
         of(io::stdout())
@@ -71,57 +59,15 @@ impl Winsize {
 }
 
 impl RunBuilder {
-    /// The size of the program's terminal; only for conduits that are terminals, with a warning for others.
-    ///
-    /// ```
-    /// # use poe::{Event, Kernel, Session, event::START, filter::Line, wheel::{Conduit, Input, Run}};
-    /// # const OUT: Event<Input<String>> = Event::new("out");
-    /// # tokio_test::block_on(async {
-    /// # let kernel = Kernel::new();
-    /// # Session::builder(None::<Run>)
-    ///     .on(START, |cx, ()| -> poe::HandlerResult {
-    ///         let builder = Run::shell("stty size").conduit(Conduit::Pty).winsize((24, 80));
-    ///         *cx.heap = Some(builder.stdout(Line::new(), OUT).start(cx)?);
-    ///         Ok(())
-    ///     })
-    ///     .on(OUT, |cx, input| {
-    ///         assert_eq!(input.record, "24 80");
-    ///         *cx.heap = None;
-    ///     })
-    /// #   .create(&kernel)?;
-    /// # kernel.run().await }).unwrap();
-    /// ```
+    /// Sets the size of the program's terminal; ignored with a warning on conduits that are not terminals.
     pub fn winsize(mut self, size: impl Into<Winsize>) -> Self {
         self.winsize = Some(size.into());
         self
     }
 
-    /// Whether the terminal is raw at first, as in POE: no echo, no line editing, no keys that are signals. Default true;
-    /// many programs change it anyway.
+    /// Sets whether the terminal is raw at first, as in POE; default true.
     ///
-    /// ```
-    /// # use poe::{Event, Kernel, Session, event::START, filter::Line, wheel::{Conduit, Input, Run}};
-    /// # const OUT: Event<Input<String>> = Event::new("out");
-    /// # tokio_test::block_on(async {
-    /// # let kernel = Kernel::new();
-    /// # Session::builder((None::<Run>, Vec::new()))
-    ///     .on(START, |cx, ()| -> poe::HandlerResult {
-    ///         let builder = Run::shell("read name; echo hello $name").conduit(Conduit::Pty).raw(false);
-    ///         let run = builder.stdout(Line::new(), OUT).start(cx)?;
-    ///         run.put("world")?;
-    ///         cx.heap.0 = Some(run);
-    ///         Ok(())
-    ///     })
-    ///     .on(OUT, |cx, input| {
-    ///         cx.heap.1.push(input.record);
-    ///         if cx.heap.1.len() == 2 {
-    ///             assert_eq!(cx.heap.1, ["world", "hello world"]); // the terminal has shown what was typed
-    ///             cx.heap.0 = None;
-    ///         }
-    ///     })
-    /// #   .create(&kernel)?;
-    /// # kernel.run().await }).unwrap();
-    /// ```
+    /// A raw terminal has no echo, no line editing, and no keys that are signals. Many programs change it anyway.
     pub fn raw(mut self, raw: bool) -> Self {
         self.raw = raw;
         self
@@ -136,32 +82,10 @@ impl RunBuilder {
 }
 
 impl Run {
-    /// Changes the size of the program's terminal; the program is told by SIGWINCH. False if it has no terminal.
+    /// Changes the size of the program's terminal; the system sends the program SIGWINCH. False if it has no terminal.
     ///
     /// # Errors
     /// The system's.
-    ///
-    /// ```
-    /// # use poe::{Event, Kernel, Session, event::START, filter::Line, wheel::{Conduit, Input, Run}};
-    /// # const OUT: Event<Input<String>> = Event::new("out");
-    /// # tokio_test::block_on(async {
-    /// # let kernel = Kernel::new();
-    /// # Session::builder(None::<Run>)
-    ///     .on(START, |cx, ()| -> poe::HandlerResult {
-    ///         let builder = Run::shell("read go; stty size").conduit(Conduit::Pty).winsize((24, 80));
-    ///         let run = builder.stdout(Line::new(), OUT).start(cx)?;
-    ///         assert!(run.resize((50, 132))?);
-    ///         run.put("go")?;
-    ///         *cx.heap = Some(run);
-    ///         Ok(())
-    ///     })
-    ///     .on(OUT, |cx, input| {
-    ///         assert_eq!(input.record, "50 132");
-    ///         *cx.heap = None;
-    ///     })
-    /// #   .create(&kernel)?;
-    /// # kernel.run().await }).unwrap();
-    /// ```
     #[doc(alias = "Winsize")]
     pub fn resize(&self, size: impl Into<Winsize>) -> Result<bool, Error> {
         let Some(terminal) = &self.terminal else {
@@ -186,7 +110,7 @@ fn of(terminal: impl AsFd) -> Option<Winsize> {
     })
 }
 
-/// The program on the terminal is told by SIGWINCH.
+/// The system sends the program on the terminal SIGWINCH.
 fn resize(terminal: impl AsFd, size: Winsize) -> io::Result<()> {
     let size = rustix::termios::Winsize {
         ws_row: size.rows,
@@ -197,15 +121,15 @@ fn resize(terminal: impl AsFd, size: Winsize) -> io::Result<()> {
     Ok(tcsetwinsize(terminal, size)?)
 }
 
-/// How a terminal is to be at first.
+/// The initial settings of a terminal.
 #[derive(Clone, Copy)]
 pub(super) struct Setup {
-    /// Else it is as large as ours.
+    /// By default the size of this process's terminal.
     pub(super) size: Option<Winsize>,
     pub(super) raw: bool,
 }
 
-/// A pair of a terminal and the side that the program sees, which no program that another thread starts meanwhile inherits.
+/// Opens a terminal and the program's side of it, which no program that another thread starts meanwhile inherits.
 fn open() -> io::Result<(OwnedFd, OwnedFd)> {
     #[cfg(any(
         target_os = "linux",
@@ -231,7 +155,7 @@ fn open() -> io::Result<(OwnedFd, OwnedFd)> {
     Ok((terminal, program_side))
 }
 
-/// A terminal for a program, or for a function of ours.
+/// Makes a terminal for a program, or for a function.
 pub(super) fn connect(conduit: Conduit, wanted: Wanted, setup: Setup) -> io::Result<Connected> {
     let (terminal, program_side) = open()?;
     if setup.raw {

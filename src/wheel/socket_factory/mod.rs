@@ -20,13 +20,12 @@ use super::error::SocketError;
 use super::socket::accept::{AcceptState, Accepting};
 use super::socket::{ListenSocket, SocketName};
 use crate::event::Posts;
-use crate::id::TaskId;
+use crate::id::{Place, TaskId};
 use crate::kernel::KernelRef;
 use crate::name::HeldName;
 use std::fmt;
 use std::marker::PhantomData;
 use std::net::SocketAddr;
-use std::panic::Location;
 use std::rc::Rc;
 use task::{FactoryTask, Phase, Role};
 
@@ -106,7 +105,7 @@ impl SocketFactory {
         nodelay: bool,
         events: (HeldName, HeldName),
         kernel: &KernelRef<'_>,
-        place: &'static Location<'static>,
+        place: Place,
     ) -> Self {
         let (success, failure) = events;
         let state = AcceptState::new(Base::new(kernel, place), Some(success), Some(failure), nodelay);

@@ -1,4 +1,4 @@
-//! What keys do, by the names that readline's users know.
+//! The functions that keys can have, under readline's names.
 
 use super::editor::{ABORT, MENU};
 use super::line::LineFunction;
@@ -35,10 +35,10 @@ pub enum KeyBinding {
     /// A function of the editor, by readline's name: `kill-line`.
     #[doc(alias = "bind_key")]
     Function(String),
-    /// A text is typed.
+    /// Types a text.
     #[doc(alias = "insert-macro")]
     Text(String),
-    /// The program is told, by [`Typed::Key`](super::Typed::Key) with this name; the line is edited on.
+    /// Tells the program, with [`Typed::Key`](super::Typed::Key) and this name; editing continues.
     #[doc(alias = "add_defun")]
     Event(String),
 }

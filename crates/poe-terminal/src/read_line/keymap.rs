@@ -105,7 +105,7 @@ impl Keymaps {
         };
         let Some(act) = act(binding) else {
             return Err(Error::invalid_setting(format!(
-                "the line editor has nothing for {binding:?}"
+                "the line editor does not know {binding:?}"
             )));
         };
         let map = &mut self.0[map as usize];

@@ -1,8 +1,8 @@
-//! POE::Wheel::ReadLine: lines that a person types, with a line editor.
+//! POE::Wheel::ReadLine: reads lines that a user types, with a line editor.
 //!
 //! | event | argument | when |
 //! |---|---|---|
-//! | input | [`ReadLineInput`] | a line was accepted or given up, or a key was pressed that is the program's; posted |
+//! | input | [`ReadLineInput`] | a line was accepted or cancelled, or a key bound to the program was pressed; posted |
 //! | error | [`IoError`] | the terminal cannot be read; posted |
 
 mod choices;
@@ -46,34 +46,22 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
-/// The word before the cursor, the whole line, where in it the cursor is: what could stand there.
+/// Takes the word before the cursor, the whole line, and the cursor's position in it; returns candidates for the word.
 type Completer = Box<dyn FnMut(&str, &str, usize) -> Vec<String> + Send>;
 
-/// How long the end of a wheel waits for the editor, which may be in a completer of the user's.
+/// How long the end of a wheel waits for the editor, which may be running a user's completer.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// What was typed, by which wheel.
-///
-/// ```
-/// use poe::Context;
-/// use poe_terminal::{ReadLine, ReadLineInput, Typed};
-/// fn on_line(cx: &mut Context<'_, Vec<ReadLine>>, input: ReadLineInput) {
-///     match input.typed {
-///         Typed::Line(line) => println!("a line of {} bytes", line.len()),
-///         Typed::Eot => cx.heap.retain(|wheel| wheel.id() != input.wheel), // the terminal is as it was
-///         _ => {}
-///     }
-/// }
-/// ```
+/// The argument of an input event: the result of a [`get`](ReadLine::get), and the wheel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReadLineInput {
-    /// What.
+    /// The result.
     pub typed: Typed,
-    /// By which wheel.
+    /// The wheel that reports it.
     pub wheel: WheelId,
 }
 
-/// What came of a [`get`](ReadLine::get).
+/// The result of a [`get`](ReadLine::get).
 ///
 /// ```
 /// use poe_terminal::Typed;
@@ -96,37 +84,30 @@ pub struct ReadLineInput {
 pub enum Typed {
     /// A line, without its end; it may be empty.
     Line(String),
-    /// C-g: the line was given up (`cancel`).
+    /// C-g: the line was cancelled (`cancel`).
     Cancel,
     /// C-c (`interrupt`).
     Interrupt,
     /// C-d in an empty line (`eot`).
     Eot,
-    /// A key that was bound to [`KeyBinding::Event`]; the line is edited on.
+    /// A key that was bound to [`KeyBinding::Event`]; editing continues.
     Key {
-        /// The binding's.
+        /// The binding's name.
         name: String,
-        /// The line as it stands.
+        /// The present line.
         line: String,
     },
 }
 
-/// When what was [put](ReadLine::put) is shown while a line is edited.
-///
-/// ```
-/// use poe_terminal::{PutMode, ReadLine};
-/// assert_eq!(PutMode::default(), PutMode::Idle);
-/// let chat = ReadLine::builder().put_mode(PutMode::Immediate); // what others say, while one types
-/// let shell = ReadLine::builder().put_mode(PutMode::After); // what jobs say, behind the command
-/// ```
+/// When a text that was [put](ReadLine::put) is shown while a line is edited.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum PutMode {
     /// At once.
     Immediate,
-    /// When no key has been pressed for the idle time, or the line is over. The default.
+    /// When no key has been pressed for the idle time, or the line is finished. The default.
     #[default]
     Idle,
-    /// When the line is over.
+    /// When the line is finished.
     After,
 }
 
@@ -138,7 +119,7 @@ struct State {
     history: SharedHistory,
     mode: PutMode,
     idle_time: Duration,
-    /// What was put and is not to be shown yet.
+    /// Texts that were put and are not to be shown yet.
     held: RefCell<Vec<String>>,
 }
 
@@ -253,7 +234,7 @@ struct State {
 pub struct ReadLine {
     wheel: WheelHandle,
     state: Rc<State>,
-    /// Gone when the wheel goes, which ends the thread.
+    /// Dropped with the wheel, which ends the thread.
     commands: Option<mpsc::Sender<Command>>,
     over: mpsc::Receiver<()>,
     attribs: Settings,
@@ -261,19 +242,19 @@ pub struct ReadLine {
 }
 
 impl ReadLine {
-    /// Settings for a wheel on the process's terminal.
+    /// Starts building a wheel on the process's terminal.
     pub fn builder() -> ReadLineBuilder {
         ReadLineBuilder::default()
     }
 
-    /// The wheel's ID, which its events carry.
+    /// Returns the wheel's ID, which its events carry.
     #[doc(alias = "ID")]
     #[must_use]
     pub fn id(&self) -> WheelId {
         self.wheel.id()
     }
 
-    /// The session that its events go to: the one that started it, or adopted it last.
+    /// Returns the session that receives its events: the one that started it, or adopted it last.
     #[must_use]
     pub fn session_id(&self) -> SessionId {
         self.wheel.session_id()
@@ -282,13 +263,13 @@ impl ReadLine {
     /// Moves the wheel to the session that is running; pass the handler's context. See [`WheelHandle::adopt`].
     ///
     /// # Errors
-    /// The session is of another kernel, or has been stopped; nothing has changed then.
+    /// The session belongs to another kernel, or has been stopped; nothing is changed then.
     #[track_caller]
     pub fn adopt(&self, kernel: &KernelRef<'_>) -> Result<(), Error> {
         self.wheel.adopt(kernel)
     }
 
-    /// Reads one line; its event says what was typed. During a read it only changes the prompt.
+    /// Reads one line; its event has the result. During a read it only changes the prompt.
     ///
     /// POE's default prompt is `> `. Parts between `\[` and `\]` have no width.
     pub fn get(&self, prompt: &str) {
@@ -307,7 +288,7 @@ impl ReadLine {
         });
     }
 
-    /// Shows a line: at once if none is edited, else above it, when the [mode](ReadLineBuilder::put_mode) says.
+    /// Shows a line: at once if none is edited, else above it, according to the [mode](ReadLineBuilder::put_mode).
     pub fn put(&self, line: impl fmt::Display) {
         let state = &self.state;
         let line = format!("{line}\r\n");
@@ -316,11 +297,11 @@ impl ReadLine {
             return;
         }
         state.held.borrow_mut().push(line);
-        // The source shows it, or sees to it that it is shown in time.
+        // The source shows it, or arranges that it is shown in time.
         self.wheel.wake();
     }
 
-    /// Clears the screen; a line that is edited is drawn again on top.
+    /// Clears the screen; a line that is edited is drawn again at the top.
     pub fn clear(&self) {
         if self.wheel.is_running() {
             self.state.shared.clear();
@@ -329,34 +310,35 @@ impl ReadLine {
         }
     }
 
-    /// The terminal's columns and rows.
+    /// Returns the terminal's columns and rows.
     ///
     /// # Errors
-    /// The terminal does not tell.
+    /// The terminal does not report its size.
     pub fn terminal_size(&self) -> Result<(u16, u16), Error> {
         crossterm::terminal::size().map_err(|error| Error::from_io("cannot ask the terminal for its size", error))
     }
 
-    /// Adds a line to the history, which nothing else does.
+    /// Adds a line to the history; lines are never added automatically.
     #[doc(alias = "addhistory")]
     pub fn add_history(&self, line: &str) {
         self.state.history.add(line);
     }
 
-    /// The history, oldest first.
+    /// Returns the history, oldest first.
     #[doc(alias = "GetHistory")]
     #[must_use]
     pub fn get_history(&self) -> Vec<String> {
         self.state.history.lines()
     }
 
-    /// Forgets the history.
+    /// Clears the history.
     pub fn clear_history(&self) {
         self.state.history.clear();
     }
 
-    /// Adds lines of a file to the history, those in the range (all: `0..usize::MAX`); gives how many. Without a file it is
-    /// `.history` in the home directory. Bytes that are not UTF-8 are replaced by `U+FFFD`.
+    /// Adds lines of a file to the history, those in the range (all: `0..usize::MAX`); returns their number.
+    ///
+    /// Without a file it is `.history` in the home directory. Bytes that are not UTF-8 are replaced by `U+FFFD`.
     ///
     /// # Errors
     /// The file cannot be read, or there is no home. The error names the file.
@@ -365,36 +347,39 @@ impl ReadLine {
         self.state.history.read(&history_file(file)?, range)
     }
 
-    /// Writes the history to a file, in the place of what it had.
+    /// Writes the history to a file, in place of its old content.
     ///
     /// The file has its old content until all of the new one is on the disk: it is written beside the file and renamed then. It keeps its
-    /// mode and, as far as the system lets us, its owner; a new file is for its owner alone. A symbolic link is followed. A file that
-    /// has several names, or stands in a folder where no other can be made, is written in place, and is given its old content
+    /// mode and, as far as the system allows, its owner; a new file belongs to its owner alone. A symbolic link is followed. A file that
+    /// has several names, or is in a folder where no other can be made, is written in place, and gets its old content
     /// back if that fails.
     ///
     /// # Errors
-    /// The file cannot be written, or there is no home. The error names the file, which is as it was.
+    /// The file cannot be written, or there is no home. The error names the file, which is unchanged.
     #[doc(alias = "WriteHistory")]
     pub fn write_history(&self, file: Option<&Path>) -> Result<(), Error> {
         self.state.history.write(&history_file(file)?)
     }
 
-    /// Keeps the last lines of a history file; with 0 it is empty afterwards. It is written like [`write_history`](Self::write_history),
-    /// and its lines stay as they are, byte by byte.
+    /// Keeps the last lines of a history file; with 0 it is empty afterwards.
+    ///
+    /// It is written like [`write_history`](Self::write_history), and its lines stay as they are, byte by byte.
     ///
     /// # Errors
-    /// The file cannot be read or written, or there is no home. The error names the file, which is as it was.
+    /// The file cannot be read or written, or there is no home. The error names the file, which is unchanged.
     pub fn history_truncate_file(&self, file: Option<&Path>, lines: usize) -> Result<(), Error> {
         history_file::truncate(&history_file(file)?, lines)
     }
 
-    /// The settings, those of the init file and those of the builder, as they are now: the init file may be read again (C-x C-r).
+    /// Returns the present settings, those of the init file and those of the builder.
+    ///
+    /// The init file may be read again (C-x C-r).
     #[must_use]
     pub fn attribs(&self) -> BTreeMap<String, String> {
         lock(&self.attribs).clone()
     }
 
-    /// One setting, by its name in any case.
+    /// Returns one setting, by its name in any case.
     #[must_use]
     pub fn option(&self, name: &str) -> Option<String> {
         lock(&self.attribs).get(&name.to_ascii_lowercase()).cloned()
@@ -402,7 +387,7 @@ impl ReadLine {
 
     fn tell(&self, command: Command) {
         if let Some(commands) = &self.commands {
-            // The thread has gone only if it has panicked, which the next read tells.
+            // The thread is gone only if it has panicked, which the next read reports.
             let _ = commands.send(command);
         }
     }
@@ -422,7 +407,7 @@ impl Drop for ReadLine {
     fn drop(&mut self) {
         self.state.shared.stop();
         self.commands = None;
-        // Ready when the thread has let go of its end, having restored the terminal.
+        // Ready when the thread has dropped its end, after restoring the terminal.
         let _ = self.over.recv_timeout(PATIENCE);
     }
 }
@@ -436,11 +421,11 @@ impl fmt::Debug for ReadLine {
     }
 }
 
-/// From a `get` to its event.
+/// Exists from a `get` to its event.
 struct Reading {
     state: Rc<State>,
     typed: UnboundedReceiver<Answer>,
-    /// Until what was put may be shown.
+    /// The time until a text that was put may be shown.
     idle: Option<Sleep>,
 }
 
@@ -472,7 +457,7 @@ impl Source for Reading {
 }
 
 impl Reading {
-    /// Shows what was put, as far as the mode and the editor's queue allow; sees to it that the rest has its turn.
+    /// Shows texts that were put, as far as the mode and the editor's queue allow, and schedules the rest.
     fn show_held(&mut self, waker: &mut Context<'_>) {
         let state = &self.state;
         loop {
@@ -497,7 +482,7 @@ impl Reading {
 }
 
 impl State {
-    /// Hands what was put to the editor; false if its queue is full.
+    /// Passes texts to the editor; false if its queue is full.
     fn show(&self) -> bool {
         let mut held = self.held.borrow_mut();
         let printer = self.printer.sender();
@@ -512,7 +497,7 @@ impl State {
         true
     }
 
-    /// What is still held is shown now.
+    /// Shows the texts that are still held.
     fn line_is_over(&self) {
         for line in self.held.take() {
             editor::show(&line);

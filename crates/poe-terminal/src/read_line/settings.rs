@@ -1,4 +1,4 @@
-//! Settings of a [`ReadLine`].
+//! The settings of a [`ReadLine`].
 
 use super::desk::Desk;
 use super::editor::{self, Setup, Shared};
@@ -20,57 +20,27 @@ use std::rc::Rc;
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
-/// Lines that the editor may be asked to show before it has shown the first.
+/// The most lines that wait to be shown by the editor.
 const SHOWN: usize = 1024;
 
-/// Whose keys the editor has.
-///
-/// ```
-/// use poe_terminal::{ReadLine, ReadLineMode};
-/// let mode = match std::env::var("EDITOR").as_deref() {
-///     Ok("vi") => ReadLineMode::Vi,
-///     _ => ReadLineMode::Emacs,
-/// };
-/// let builder = ReadLine::builder().mode(mode); // whatever the init file says
-/// ```
+/// The editor's keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReadLineMode {
-    /// Emacs'. The default, unless the init file says otherwise.
+    /// Emacs' keys. The default, unless the init file says otherwise.
     Emacs,
-    /// Vi's, beginning in insert mode.
+    /// Vi's keys, beginning in insert mode.
     Vi,
 }
 
-/// Settings of a [`ReadLine`].
+/// Configures a [`ReadLine`] wheel.
 ///
 /// | setting | default |
 /// |---|---|
-/// | [`input`](Self::input) | must be given |
+/// | [`input`](Self::input) | required |
 /// | [`put_mode`](Self::put_mode), [`idle_time`](Self::idle_time) | [`PutMode::Idle`], 2 s |
 /// | [`app_name`](Self::app_name) | `poe-readline` |
 /// | [`mode`](Self::mode) | the init file's, or emacs' |
-/// | [`inputrc`](Self::inputrc) | `$INPUTRC`, or `.inputrc` at home |
-///
-/// ```
-/// use poe::{Event, wheel::IoError};
-/// use poe_terminal::{KeyBinding, PutMode, ReadLine, ReadLineInput, ReadLineMode};
-/// use std::time::Duration;
-/// const LINE: Event<ReadLineInput> = Event::new("line");
-/// const ERROR: Event<IoError> = Event::new("error");
-/// let builder = ReadLine::builder()
-///     .input(LINE)
-///     .error(ERROR)
-///     .put_mode(PutMode::Idle)
-///     .idle_time(Duration::from_millis(500))
-///     .app_name("shell") // `$if shell` holds in the init file
-///     .inputrc(Some("/etc/shell.inputrc"))
-///     .attrib("bell-style", "none") // whatever the file says
-///     .mode(ReadLineMode::Vi)
-///     .bind_key("f1", KeyBinding::Event("help".into()))
-///     .completer(|word, _line, _cursor| {
-///         ["help", "quit"].iter().filter(|w| w.starts_with(word)).map(|w| w.to_string()).collect()
-///     });
-/// ```
+/// | [`inputrc`](Self::inputrc) | `$INPUTRC`, or `.inputrc` in the home directory |
 #[must_use = "a wheel does nothing until `start` is called"]
 pub struct ReadLineBuilder {
     input: Option<EventKey<ReadLineInput>>,
@@ -103,41 +73,41 @@ impl Default for ReadLineBuilder {
 }
 
 impl ReadLineBuilder {
-    /// Tells what was typed. It must be there.
+    /// Sends this event with the result of each `get`; required.
     #[doc(alias = "InputEvent")]
     pub fn input(mut self, event: impl Posts<ReadLineInput>) -> Self {
         self.input = Some(EventKey::new(event));
         self
     }
 
-    /// Tells that the terminal could not be read; the line is over then.
+    /// Sends this event when the terminal cannot be read; the line is over then.
     pub fn error(mut self, event: impl Posts<IoError>) -> Self {
         self.error = Some(EventKey::new(event));
         self
     }
 
-    /// When what is put is shown while a line is edited.
+    /// Sets when a text that was put is shown while a line is edited.
     #[doc(alias = "PutMode")]
     pub fn put_mode(mut self, mode: PutMode) -> Self {
         self.put_mode = mode;
         self
     }
 
-    /// For how long no key must have been pressed in [`PutMode::Idle`].
+    /// Sets for how long no key must have been pressed in [`PutMode::Idle`].
     #[doc(alias = "IdleTime")]
     pub fn idle_time(mut self, time: Duration) -> Self {
         self.idle_time = time;
         self
     }
 
-    /// What `$if` in the init file knows the program by.
+    /// Sets the program's name for `$if` in the init file.
     #[doc(alias = "AppName")]
     pub fn app_name(mut self, name: impl Into<String>) -> Self {
         self.app_name = name.into();
         self
     }
 
-    /// Whose keys the editor has, whatever the init file says.
+    /// Sets the editor's keys, in place of the init file's setting.
     pub fn mode(mut self, mode: ReadLineMode) -> Self {
         self.mode = Some(mode);
         self
@@ -149,17 +119,21 @@ impl ReadLineBuilder {
         self
     }
 
-    /// A setting as in the init file, which it goes before. These do something: `editing-mode` (`vi`), `bell-style` (`audible`, `visible`,
-    /// `none`), `comment-begin` (`#`), `isearch-terminators` (`C-[ C-j`), `print-completions-horizontally` (`on`); the others are the
-    /// program's.
+    /// Sets a variable as in the init file, before which it takes precedence.
+    ///
+    /// These have an effect: `editing-mode` (`vi`), `bell-style` (`audible`, `visible`,
+    /// `none`), `comment-begin` (`#`), `isearch-terminators` (`C-[ C-j`), `print-completions-horizontally` (`on`); the others are for the
+    /// program.
     #[doc(alias = "attribs")]
     pub fn attrib(mut self, name: &str, value: impl Into<String>) -> Self {
         self.attribs.push((name.to_ascii_lowercase(), value.into()));
         self
     }
 
-    /// Has a key do something, in all modes: `C-x`, `M-x`, `M-C-x`, `up`, `f1`, or one character; or several keys one after the other:
-    /// `C-x C-r` (also `C-xC-r`, or as in an init file `"\C-x\C-r"`). Of two bindings of which one begins with the other the last holds.
+    /// Binds a key in all modes.
+    ///
+    /// The key is `C-x`, `M-x`, `M-C-x`, `up`, `f1`, or one character; or several keys one after the other:
+    /// `C-x C-r` (also `C-xC-r`, or as in an init file `"\C-x\C-r"`). If one of two bindings begins with the other, the last one counts.
     ///
     /// ```
     /// use poe::{Event, Kernel, Session, event::START};
@@ -183,35 +157,22 @@ impl ReadLineBuilder {
         self
     }
 
-    /// Completes words, on the tab key: the function is given the word before the cursor, the whole line, and where in it (in bytes)
-    /// the cursor is. It runs on the editor's thread. One candidate is inserted; of several, what they have in common, and a second tab
-    /// shows them.
+    /// Sets the function that completes words, on the tab key.
+    ///
+    /// It takes the word before the cursor, the whole line, and the cursor's position in it (in bytes), and runs on the editor's
+    /// thread. One candidate is inserted; of several, their common prefix, and a second tab shows them.
     #[doc(alias = "completion_function")]
     pub fn completer(mut self, f: impl FnMut(&str, &str, usize) -> Vec<String> + Send + 'static) -> Self {
         self.completer = Some(Box::new(f));
         self
     }
 
-    /// Starts the wheel for the session that is running; pass the handler's context. Nothing is read before
-    /// [`ReadLine::get`].
+    /// Starts the wheel for the session that is running; pass the handler's context.
     ///
-    /// ```
-    /// use poe::{Kernel, Session, event::START};
-    /// use poe_terminal::ReadLine;
-    /// # tokio_test::block_on(async {
-    /// let kernel = Kernel::new();
-    /// Session::builder(())
-    ///     .on(START, |cx, ()| {
-    ///         let error = ReadLine::builder().start(cx).unwrap_err();
-    ///         assert!(error.to_string().contains(".input(EVENT)")); // whatever the terminal
-    ///     })
-    ///     .create(&kernel)?;
-    /// kernel.run().await
-    /// # }).unwrap();
-    /// ```
+    /// Nothing is read before [`ReadLine::get`].
     ///
     /// # Errors
-    /// No input event; a key or function of a binding that is not known; standard input is not a terminal; another wheel has it;
+    /// There is no input event; a key or function of a binding is not known; standard input is not a terminal; another wheel uses it;
     /// the session has been stopped.
     #[track_caller]
     pub fn start(self, kernel: &KernelRef<'_>) -> Result<ReadLine, Error> {

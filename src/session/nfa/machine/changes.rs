@@ -6,6 +6,7 @@ use super::context::Machine;
 use crate::arg::AnyArg;
 use crate::error::{Failure, HandlerResult};
 use crate::event::{Keyed, Posts};
+use crate::id::Place;
 use crate::kernel::{Target, call_at_once};
 use std::fmt::Debug;
 use std::hash::Hash;
@@ -150,7 +151,7 @@ impl<'k, S: Eq + Hash + Debug + 'static, R: 'static> Machine<'k, S, R> {
         let _ = self.post_move(Move::Stop, Location::caller());
     }
 
-    fn ask(&mut self, change: Move<S>, place: &'static Location<'static>) -> HandlerResult {
+    fn ask(&mut self, change: Move<S>, place: Place) -> HandlerResult {
         if !self.cell.acts_at_once() {
             return self.post_move(change, place);
         }
@@ -158,7 +159,7 @@ impl<'k, S: Eq + Hash + Debug + 'static, R: 'static> Machine<'k, S, R> {
         call_at_once::<_, ()>(self, me.into(), key.key(), change, place).map_err(Failure::from)
     }
 
-    fn post_move(&self, change: Move<S>, place: &'static Location<'static>) -> HandlerResult {
+    fn post_move(&self, change: Move<S>, place: Place) -> HandlerResult {
         let (me, key) = (self.session_id(), change.key());
         let (kernel, to) = (self.kernel, Target::from(me));
         // A machine that was stopped in its own handler goes nowhere.

@@ -87,7 +87,7 @@ impl<S: Eq + Hash + Debug + 'static, R: 'static> Machine<'_, S, R> {
     pub fn detach_myself(&mut self) -> Result<(), Error> {
         let me = self.session_id();
         let detached = sealed::Caller::at_once(self, "detaching", |core| core.detach(me, true))?;
-        self.kernel.core.told("detach_myself", detached)
+        self.kernel.core.logged("detach_myself", detached)
     }
 
     /// Makes a child of the machine a child of the kernel; see [`Context::detach_child`](crate::Context::detach_child).
@@ -114,7 +114,7 @@ impl<S: Eq + Hash + Debug + 'static, R: 'static> Machine<'_, S, R> {
     #[track_caller]
     pub fn detach_child(&mut self, child: SessionId) -> Result<(), Error> {
         let detached = sealed::Caller::at_once(self, "detaching", |core| core.detach(child, false))?;
-        self.kernel.core.told("detach_child", detached)
+        self.kernel.core.logged("detach_child", detached)
     }
 
     /// Stops every session of the kernel, as [`Context::stop_all`](crate::Context::stop_all) does.
