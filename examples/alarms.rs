@@ -1,6 +1,6 @@
 //! Alarms and delays: an egg timer for several eggs, on the terminal. Run it with `cargo run --example alarms`.
 //!
-//! Each egg has a timer of its own, by identifier; one time-out, by name, is put off by everything that happens. With an argument
+//! Each egg has a timer of its own, by identifier; one timeout, by name, is put off by everything that happens. With an argument
 //! (`cargo run --example alarms -- 3`) a second of cooking takes so many milliseconds; without one, ten.
 
 use poe::event::{START, STOP};

@@ -16,7 +16,7 @@ use std::time::Duration;
 /// Something that somebody has said, as it is to be shown. One text for all who hear it.
 const SAID: Event<Rc<str>> = Event::new("said");
 
-/// Who is where: what all sessions share. They run one at a time, so nobody else looks while one does.
+/// The rooms: what all sessions share. Sessions run one at a time, so no other one looks meanwhile.
 #[derive(Default)]
 struct Rooms(BTreeMap<String, BTreeMap<String, SessionId>>);
 
@@ -54,7 +54,7 @@ fn tell_room(cx: &Cx<'_>, what: &str) {
     let text: Rc<str> = what.into();
     let rooms = cx.heap.rooms.borrow();
     for member in rooms.0.get(&cx.heap.room).into_iter().flat_map(BTreeMap::values) {
-        // Who is gone has left the room: the post cannot fail.
+        // A client that is gone has left the room: the post cannot fail.
         let _ = cx.kernel.post(*member, SAID, text.clone());
     }
 }

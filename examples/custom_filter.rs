@@ -1,4 +1,4 @@
-//! A filter of one's own: netstrings (`5:hello,`), and a server that speaks them. Run it with
+//! A custom filter: netstrings (`5:hello,`), and a server that speaks them. Run it with
 //! `cargo run --example custom_filter`; it prints `listening on ADDRESS` and ends with Ctrl-C.
 //!
 //! A filter is a pure state machine, so it is tested without a kernel, bytes in and records out; the contract is on the page of

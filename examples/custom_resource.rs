@@ -1,4 +1,4 @@
-//! A resource of one's own, added from outside the crate: locks by name, which sessions hold, wait for and give back.
+//! A custom resource, added from outside the crate: locks by name, which sessions hold, wait for and give back.
 //!
 //! POE has this twice: `POE::Resource::*` are tables of what sessions hold, and `POE::API::*` mix new methods into the
 //! kernel. Here the table is a type that implements [`Resource`], and the methods are an extension trait. A session that
@@ -29,7 +29,7 @@ struct Lock {
 }
 
 impl Lock {
-    /// Gives it to the next in line, who is told; false if there is none.
+    /// Gives it to the next in line, which gets an event; false if there is none.
     fn pass_on(&mut self, name: &str) -> bool {
         while let Some(next) = self.waiting.pop_front() {
             let told = next.post(LOCKED, name.to_owned()).is_ok();

@@ -155,7 +155,7 @@ mod queue {
         if cx.heap.running.is_empty()
             && let Some(done) = cx.heap.done.take()
         {
-            // Whoever asked may have gone.
+            // The caller may have gone.
             let _ = done.send(std::mem::take(&mut cx.heap.outcomes));
         }
         Ok(())

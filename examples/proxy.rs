@@ -1,4 +1,4 @@
-//! A TCP proxy: byte for byte, with back-pressure both ways.
+//! A TCP proxy: byte for byte, with backpressure both ways.
 //!
 //! `cargo run --example proxy -- 127.0.0.1:7777 example.org:80` prints `listening on ADDR` first. No more than 64 KiB wait
 //! in each direction of a connection, however fast one side sends and however slowly the other reads. SIGINT and SIGTERM

@@ -133,3 +133,4 @@ mod wheel_run_pty;
 mod wheel_socket_factory;
 mod wheel_splice;
 mod why_alive;
+mod words;

@@ -161,7 +161,7 @@ impl<'de> Source<'de> for ImageItem<'_, 'de> {
         }
     }
 
-    /// The first of the items inside; it is an iterator over them all, which whoever uses it stops at their count.
+    /// The first of the items inside; it is an iterator over them all, which its caller stops at their count.
     fn items(&self) -> Self {
         ImageItem {
             at: self.at + 1,

@@ -194,7 +194,7 @@ fn candidates(line: &Line, completer: &mut dyn Completer) -> (usize, Vec<String>
     (start, found.into_iter().map(|candidate| candidate.value).collect())
 }
 
-/// The home directory of a user, as the system's file of users has it; of no name, one's own.
+/// The home directory of a user, as the system's file of users has it; without a name, that of this user.
 fn home(user: &str) -> Option<String> {
     let own = if cfg!(windows) { "USERPROFILE" } else { "HOME" };
     if user.is_empty() {

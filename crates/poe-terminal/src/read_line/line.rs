@@ -116,7 +116,7 @@ pub(super) enum Outcome {
 pub(super) struct Around<'a> {
     pub(super) history: &'a [String],
     pub(super) setting: &'a dyn Fn(&str) -> Option<String>,
-    /// The home directory of a user; of no name, one's own.
+    /// The home directory of a user; without a name, that of this user.
     pub(super) home: &'a dyn Fn(&str) -> Option<String>,
     /// What could stand in the place of the word that begins there.
     pub(super) candidates: (usize, Vec<String>),
