@@ -7,11 +7,16 @@ use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
 use poe::filter::{Block, Filter, Grep, Layer, Line, Map, Raw, Seam, Stackable};
 
-/// Each record is in two halves, and goes out as it is.
+/// A stack has no more layers than this: what is pending is compared after each step, and that costs as much as there are layers.
+const LAYERS: usize = 16;
+
+/// Each record is in two halves, and goes out as it is. A single byte stays whole: if it became two records, thirty of these layers would
+/// make a milliard of it.
 fn halves() -> Map<Bytes> {
     let cut = |record: Bytes| {
         let middle = record.len() / 2;
-        [record.slice(..middle), record.slice(middle..)]
+        let first = (middle > 0).then(|| record.slice(..middle));
+        first.into_iter().chain([record.slice(middle..)])
     };
     Map::flat(cut, |record: Bytes| [record])
 }
@@ -52,9 +57,10 @@ fuzz_target!(|data: &[u8]| {
                     }
                 }
             }
-            4 => stack.push(layer(op >> 3)),
+            4 if stack.filters().len() < LAYERS => stack.push(layer(op >> 3)),
+            4 => {}
             5 => drop(stack.pop()),
-            6 if op & 16 == 0 => stack.unshift(layer(op >> 5)),
+            6 if op & 16 == 0 && stack.filters().len() < LAYERS => stack.unshift(layer(op >> 5)),
             6 => drop(stack.shift()),
             _ => {
                 let mut next = Stackable::new([layer(op >> 3), layer(op >> 5)]);
@@ -63,10 +69,7 @@ fuzz_target!(|data: &[u8]| {
                 stack = next;
             }
         }
-        // What a map has made of a record and not given is pending only when it is taken.
-        if !stack.filter_types().iter().any(|name| name.contains("Map")) {
-            assert_eq!([letters(&given), letters(stack.pending())].concat(), letters(&fed));
-        }
+        assert_eq!([letters(&given), letters(stack.pending())].concat(), letters(&fed));
     }
     given.extend_from_slice(&stack.take_pending());
     assert_eq!(letters(&given), letters(&fed));

@@ -3,7 +3,7 @@
 use super::buffer::Buffer;
 use super::ledger::{Held, Ledger, Paid, Tokens};
 use super::{Filter, FilterError, Stage};
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use std::any::Any;
 use std::cell::OnceCell;
 use std::fmt;
@@ -274,13 +274,12 @@ where
         }
         self.shown.get_or_init(|| {
             let mut bytes = self.rest_here();
-            let (waiting, unseen) = self.wire.as_slice().split_at(self.ledger.cost());
-            bytes.extend_from_slice(waiting);
             if below {
-                let pending = self.filter.pending();
-                bytes.extend_from_slice(&pending[..pending.len() - self.below()]);
+                bytes.extend_from_slice(&self.wire.as_slice()[..self.ledger.cost()]);
+                bytes.extend_from_slice(self.filter.pending());
+            } else {
+                bytes.extend_from_slice(self.wire.as_slice());
             }
-            bytes.extend_from_slice(unseen);
             bytes.into()
         })
     }
@@ -326,18 +325,18 @@ where
         } else {
             front.extend_from_slice(&rest);
         }
-        let mut covered = 0;
-        if self.is_rest_below_covered() {
-            covered = self.filter.pending().len() - self.below();
-            drop(self.filter.take_made());
-        }
+        let is_covered = self.is_rest_below_covered();
         let mut bytes = self.filter.take_pending();
         if S::KEEPS {
-            bytes.advance(covered.min(bytes.len()));
-            front.extend_from_slice(&self.wire.as_slice()[..self.ledger.cost()]);
+            let mut wire = self.wire.take();
+            if is_covered {
+                bytes = wire;
+            } else {
+                wire.truncate(self.ledger.cost());
+                front.extend_from_slice(&wire);
+            }
             self.ledger.clear();
             self.below = 0;
-            drop(self.wire.take());
         }
         if front.is_empty() {
             return bytes;

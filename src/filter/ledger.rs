@@ -1,4 +1,4 @@
-//! What the records that wait in a stage cost on the wire, so that they can be given back as the bytes they came as.
+//! What the records that wait in the stage of a [chain](super::Chain) cost on the wire, so that they can be given back as the bytes they came as.
 //!
 //! A record that is used in part is paid for by the first record that is made of it. As long as that one still waits further
 //! up, its bytes stand for the rest, too; afterwards nothing does, and the rest has to be put as a record of its own. *Tokens*
@@ -72,16 +72,6 @@ pub(super) struct Paid {
     pub(super) token: u64,
 }
 
-impl Paid {
-    /// Bytes that no rest belongs to.
-    pub(super) fn of(cost: usize) -> Self {
-        Paid {
-            cost,
-            ..Paid::default()
-        }
-    }
-}
-
 /// Issues tokens.
 #[derive(Default)]
 pub(super) struct Tokens(u64);
@@ -99,17 +89,8 @@ impl Ledger {
         self.cost
     }
 
-    pub(super) fn units(&self) -> usize {
-        self.units
-    }
-
     pub(super) fn is_empty(&self) -> bool {
         self.entries.is_empty()
-    }
-
-    /// Whether all that waits are bytes of the wire.
-    pub(super) fn is_plain(&self) -> bool {
-        self.entries.iter().all(|entry| entry.plain)
     }
 
     pub(super) fn feed(&mut self, units: usize, paid: Paid, plain: bool) {
@@ -142,28 +123,6 @@ impl Ledger {
     /// Whether a record that waits has the bytes of what this token is of.
     pub(super) fn holds(&self, token: u64) -> bool {
         self.entries.iter().any(|entry| entry.held.has(token))
-    }
-
-    /// Makes one record of what is unpaid at the front, with bytes of its own.
-    pub(super) fn pay_for_first(&mut self, cost: usize) {
-        let (units, _) = self.unpaid();
-        while self.entries.front().is_some_and(|entry| entry.cost == 0) {
-            self.entries.pop_front();
-        }
-        self.cost += cost;
-        self.entries.push_front(Entry {
-            units,
-            cost,
-            plain: false,
-            token: 0,
-            held: Held::default(),
-        });
-    }
-
-    /// Everything that waits is one record from now on.
-    pub(super) fn become_one(&mut self, units: usize, cost: usize, plain: bool) {
-        self.clear();
-        self.feed(units, Paid::of(cost), plain);
     }
 
     /// Drops what was used until only so many units wait, from the front; returns what that cost. A record that is used
@@ -201,22 +160,8 @@ impl Ledger {
         paid
     }
 
-    /// Adds bytes of the wire that nothing waits for; only a sum is wanted of the ledger any more.
-    pub(super) fn add_cost(&mut self, cost: usize) {
-        self.cost += cost;
-    }
-
     pub(super) fn clear(&mut self) {
         *self = Self::default();
-    }
-
-    /// What each of the records that wait costs, in order.
-    pub(super) fn costs(&self) -> impl Iterator<Item = Paid> {
-        self.entries.iter().map(|entry| Paid {
-            cost: entry.cost,
-            held: entry.held,
-            token: entry.token,
-        })
     }
 }
 
@@ -224,20 +169,27 @@ impl Ledger {
 mod tests {
     use super::*;
 
+    fn paid(cost: usize) -> Paid {
+        Paid {
+            cost,
+            ..Paid::default()
+        }
+    }
+
     #[test]
     fn records_are_paid_for_whole_and_bytes_one_by_one() {
         let (mut ledger, mut tokens) = (Ledger::default(), Tokens::default());
-        ledger.feed(1, Paid::of(5), false);
-        ledger.feed(1, Paid::of(7), false);
-        assert_eq!(ledger.settle(2, &mut tokens), Paid::of(0));
-        assert_eq!(ledger.settle(1, &mut tokens), Paid::of(5));
-        assert_eq!((ledger.settle(0, &mut tokens), ledger.is_empty()), (Paid::of(7), true));
-        ledger.feed(10, Paid::of(10), true);
-        assert_eq!(ledger.settle(6, &mut tokens), Paid::of(4));
-        ledger.feed(3, Paid::of(9), false);
-        let paid = ledger.settle(2, &mut tokens);
-        assert_eq!((paid.cost, ledger.cost(), ledger.unpaid()), (15, 0, (2, 1)));
-        assert!(paid.held.has(1) && !paid.held.has(2) && !paid.held.has(0));
+        ledger.feed(1, paid(5), false);
+        ledger.feed(1, paid(7), false);
+        assert_eq!(ledger.settle(2, &mut tokens), paid(0));
+        assert_eq!(ledger.settle(1, &mut tokens), paid(5));
+        assert_eq!((ledger.settle(0, &mut tokens), ledger.is_empty()), (paid(7), true));
+        ledger.feed(10, paid(10), true);
+        assert_eq!(ledger.settle(6, &mut tokens), paid(4));
+        ledger.feed(3, paid(9), false);
+        let used = ledger.settle(2, &mut tokens);
+        assert_eq!((used.cost, ledger.cost(), ledger.unpaid()), (15, 0, (2, 1)));
+        assert!(used.held.has(1) && !used.held.has(2) && !used.held.has(0));
         assert_eq!((ledger.settle(0, &mut tokens).token, ledger.is_empty()), (1, true));
     }
 }

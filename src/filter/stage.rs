@@ -129,6 +129,12 @@ pub trait Stage: 'static {
         None
     }
 
+    /// As [`Filter::has_rest`].
+    #[doc(hidden)]
+    fn has_rest(&self) -> bool {
+        false
+    }
+
     /// Returns another stage with the same settings that has seen no record (`clone`).
     fn fresh(&self) -> Self
     where
@@ -198,7 +204,11 @@ impl<F: Filter> Stage for ByteStage<F> {
     }
 
     fn waiting(&self) -> usize {
-        self.0.pending().len()
+        if self.0.has_rest() {
+            self.0.pending().len()
+        } else {
+            self.0.on_wire()
+        }
     }
 
     fn take_pending(&mut self) -> Vec<Bytes> {
@@ -217,6 +227,10 @@ impl<F: Filter> Stage for ByteStage<F> {
 
     fn owed(&self) -> Option<u8> {
         self.0.owed()
+    }
+
+    fn has_rest(&self) -> bool {
+        self.0.has_rest()
     }
 
     fn fresh(&self) -> Self {

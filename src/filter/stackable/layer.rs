@@ -97,6 +97,7 @@ pub(super) trait Erased {
     fn take_made(&mut self) -> Vec<Record>;
     fn front(&self, units: usize) -> Option<Record>;
     fn owed(&self) -> Option<u8>;
+    fn has_rest(&self) -> bool;
     fn fresh(&self) -> Box<dyn Erased>;
     fn check(&self) -> Result<(), FilterError>;
     fn name(&self) -> &'static str;
@@ -157,6 +158,10 @@ impl<S: Stage> Erased for Held<S> {
 
     fn owed(&self) -> Option<u8> {
         self.0.owed()
+    }
+
+    fn has_rest(&self) -> bool {
+        self.0.has_rest()
     }
 
     fn fresh(&self) -> Box<dyn Erased> {

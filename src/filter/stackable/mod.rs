@@ -1,18 +1,22 @@
 //! POE::Filter::Stackable: a stack of filters that is put together, and changed, at run time.
 
 mod layer;
+mod origin;
+mod show;
+mod slot;
 
 pub use layer::Layer;
 
 use super::buffer::Buffer;
-use super::ledger::{Ledger, Paid, Tokens};
 use super::{Filter, FilterError};
 use bytes::{Bytes, BytesMut};
 use layer::{Kind, Record};
+use origin::{Level, Origin, Source, Totals, WireBytes};
+use slot::{Item, Slot};
 use std::cell::OnceCell;
-use std::collections::VecDeque;
 use std::fmt;
 use std::marker::PhantomData;
+use std::rc::{Rc, Weak};
 
 /// A stack of filters and stages, wire side first (`POE::Filter::Stackable`), for those whose layers change while they
 /// are used. If yours do not, [`Filter::then`] is checked by the compiler and does not box each record.
@@ -35,9 +39,14 @@ use std::marker::PhantomData;
 ///
 /// # Changing it loses nothing
 ///
-/// What a removed layer had not used is there for those that stay: bytes of the first go to the next, records of the
-/// last come out as they are. A layer that is put below gets the bytes that the one above had. [Pending](Filter::pending)
-/// are always the bytes on the wire of what was not given away. (POE shows the last layer's, and drops the others.)
+/// The bytes that came are always those of the records given and those that are [pending](Filter::pending), in order. What a
+/// removed layer had not used is there for those that stay: bytes of the first go to the next, records of the last come out as
+/// they are. A layer that is put below gets the bytes that the one above had. (POE shows what is pending in the last layer, and drops the
+/// rest.)
+///
+/// Pending are the bytes as they came, as long as nothing that was made of them was given away. If a record was given that is only a part of
+/// one below, such as a line of a block, each part that is left is pending as a record of its own, which the layers below put. Parts
+/// that they cannot put are pending without framing if they are bytes or text, and are lost otherwise.
 ///
 /// ```
 /// use bytes::Bytes;
@@ -53,45 +62,39 @@ use std::marker::PhantomData;
 /// ```
 #[doc(alias = "POE::Filter::Stackable")]
 pub struct Stackable<I = Bytes, O = I> {
+    /// Wire side first. What waits is, in the order of the stream: for each slot, from the last to the first, the records that it
+    /// has made and then those that its layer holds; and then `wire`. Each of them is on the wire what its [`Origin`] says, and all
+    /// operations move them without changing their order, so that nothing is lost or doubled.
     slots: Vec<Slot>,
-    /// All bytes that were not given away, in this order: what waits in `returned`, in the last slot, … in the first,
-    /// and what no layer has seen.
+    /// The bytes that the first layer has, if it is a filter, and those that no layer has seen.
     wire: Buffer,
-    /// The bytes at the end of `wire` that no layer has seen.
-    unseen: usize,
-    /// The record that the first layer gave last still waits above it.
-    last_waits: bool,
-    /// What a first layer that was removed would have swallowed.
-    owed: Option<u8>,
-    /// Records of the last layer, left by one that was removed above it; with what they cost.
-    returned: VecDeque<(Record, Paid)>,
-    tokens: Tokens,
-    /// What is pending, with the rest of what was used in part; made when somebody asks.
+    /// How many of `wire` the first layer has.
+    seen: usize,
+    /// What a first layer that was removed would have swallowed, and the record that it belongs to.
+    owed: Option<(u8, Weak<Origin>)>,
+    wire_level: Rc<Level>,
+    totals: Rc<Totals>,
+    /// A layer was shifted away below records that wait.
+    has_bare: bool,
+    /// What is pending, unless it is all in `wire`; made when somebody asks. It costs as many calls of [`put`](Filter::put) as there are
+    /// parts of records of which something has left, times the layers below them.
     shown: OnceCell<Vec<u8>>,
     record: PhantomData<fn(O) -> I>,
 }
 
-struct Slot {
-    layer: Layer,
-    ledger: Ledger,
-    /// The token of the bytes that the layer used last; it may have made more records of them than it has given.
-    source: u64,
-    /// A copy of what the layer has of a record that was used in part.
-    rest: Bytes,
-}
-
 impl<I: 'static, O: 'static> Stackable<I, O> {
-    /// A stack of these layers, wire side first.
+    /// Makes a stack of these layers, wire side first.
     #[doc(alias = "Filters")]
     pub fn new(layers: impl IntoIterator<Item = Layer>) -> Self {
+        let slots = layers.into_iter().enumerate();
         Stackable {
-            slots: layers.into_iter().map(Slot::new).collect(),
+            slots: slots.map(|(at, layer)| Slot::new(layer, at + 1)).collect(),
             wire: Buffer::default(),
-            unseen: 0,
-            last_waits: false,
+            seen: 0,
             owed: None,
-            returned: VecDeque::new(),
-            tokens: Tokens::default(),
+            wire_level: Rc::default(),
+            totals: Rc::default(),
+            has_bare: false,
             shown: OnceCell::new(),
             record: PhantomData,
         }
@@ -99,20 +102,8 @@ impl<I: 'static, O: 'static> Stackable<I, O> {
 
     /// Adds a layer on the application's side.
     pub fn push(&mut self, layer: Layer) {
-        self.settle_rests();
-        let mut slot = Slot::new(layer);
-        if self
-            .returned
-            .iter()
-            .all(|(record, _)| (**record).type_id() == slot.layer.0.kinds().raw_input.0)
-        {
-            for (record, paid) in self.returned.drain(..) {
-                slot.feed(record, paid);
-            }
-        } else {
-            self.rewind();
-        }
-        self.slots.push(slot);
+        self.shown.take();
+        self.slots.push(Slot::new(layer, self.slots.len() + 1));
     }
 
     /// Takes the layer on the application's side away. The records that it had not used come out as they are.
@@ -128,58 +119,32 @@ impl<I: 'static, O: 'static> Stackable<I, O> {
     /// assert_eq!(stack.next_record().unwrap().unwrap(), "de");
     /// ```
     pub fn pop(&mut self) -> Option<Layer> {
-        if !self.returned.is_empty() {
+        self.shown.take();
+        if self.slots.last().is_some_and(|slot| !slot.made.is_empty()) {
+            // What the layer has made has no other form without it.
             self.rewind();
         }
-        self.settle_rests();
-        let made = self.put_back_made(self.slots.len().checked_sub(1)?);
-        let Slot { mut layer, ledger, .. } = self.slots.pop()?;
-        if self.slots.is_empty() {
-            self.owed = layer.0.owed().or(self.owed);
+        if self.slots.len() == 1 {
+            self.free_first();
         }
-        let left = layer.0.take_pending();
-        if self.slots.is_empty() {
-            let bytes = self.encode_all(made, 0);
-            self.wire.insert(0, &bytes);
-            self.unseen = self.wire.len();
-            return Some(layer);
-        }
-        for record in made {
-            let bytes = self.encode(&record, self.slots.len());
-            let at = self.returned.iter().map(|(_, paid)| paid.cost).sum();
-            self.wire.insert(at, &bytes);
-            self.returned.push_back((record, Paid::of(bytes.len())));
-        }
-        // Bytes of several frames may have become one record; what they cost goes with the first.
-        let (mut costs, first) = (ledger.costs(), self.returned.len());
-        for record in left {
-            self.returned.push_back((record, costs.next().unwrap_or_default()));
-        }
-        let mut rest = Paid::default();
-        for paid in costs {
-            rest.cost += paid.cost;
-            rest.held.join(&paid.held);
-        }
-        match self.returned.get_mut(first) {
-            Some((_, paid)) => {
-                paid.cost += rest.cost;
-                paid.held.join(&rest.held);
+        let mut slot = self.slots.pop()?;
+        if let Some(below) = self.slots.last_mut() {
+            for item in slot.take_back(&self.totals).into_iter().rev() {
+                below.made.push_front(item);
             }
-            None => self.wire.remove(self.cost_above(self.slots.len() - 1), rest.cost),
         }
-        Some(layer)
+        slot.clear();
+        Some(slot.layer)
     }
 
     /// Adds a layer on the wire's side. It gets the bytes that the first layer had so far.
     pub fn unshift(&mut self, layer: Layer) {
-        self.settle_rests();
-        if let Some(first) = self.slots.first_mut()
-            && first.ledger.is_plain()
-        {
-            self.owed = first.layer.0.owed().or(self.owed);
-            self.unseen += first.clear();
+        self.shown.take();
+        self.free_first();
+        for slot in &self.slots {
+            slot.level.depth.set(slot.level.depth.get() + 1);
         }
-        self.slots.insert(0, Slot::new(layer));
+        self.slots.insert(0, Slot::new(layer, 1));
     }
 
     /// Takes the layer on the wire's side away. The bytes that it had go to the next.
@@ -195,54 +160,39 @@ impl<I: 'static, O: 'static> Stackable<I, O> {
     /// assert_eq!(stack.pending(), b"twraw");
     /// ```
     pub fn shift(&mut self) -> Option<Layer> {
-        if self.slots.is_empty() {
-            return None;
+        if self.slots.len() < 2 {
+            return self.pop();
         }
-        if self.slots.len() == 1 && !self.returned.is_empty() {
-            // What this layer has made comes behind what was returned, whose bytes may stand for it.
-            self.rewind();
-        }
-        self.settle_rests();
-        let covered = self.is_covered(self.slots[0].source, 0);
-        let mut slot = self.slots.remove(0);
-        self.owed = slot.layer.0.owed().or(self.owed);
-        let made = slot.layer.0.take_made();
-        self.unseen += slot.clear();
-        if self.slots.is_empty() {
-            // Records that were made of bytes have none: they go out by the way out.
-            let bytes = put_through(&slot.layer, made).unwrap_or_default();
-            let bytes = self.encode_all(bytes, 0);
-            self.wire.insert(0, &bytes);
-            self.unseen += bytes.len();
-            return Some(slot.layer);
-        }
-        for record in made {
-            let mut paid = Paid {
-                token: slot.source,
-                ..Paid::default()
-            };
-            if !covered && let Some(bytes) = record.downcast_ref::<Bytes>() {
-                self.wire
-                    .insert(self.cost_above(0) + self.slots[0].ledger.cost(), bytes);
-                paid = Paid::of(bytes.len());
+        self.shown.take();
+        self.free_first();
+        let items = std::mem::take(&mut self.slots[0].made);
+        let (mut made, mut shown) = (Vec::new(), Vec::new());
+        for item in items {
+            match item.record.downcast_ref::<Bytes>() {
+                Some(content) => made.extend_from_slice(content),
+                None => self.show_record(item.record, &item.part, 1, &mut made),
             }
-            self.slots[0].feed(record, paid);
+            shown.push(item.part);
         }
-        // What the others hold came in the framing that is gone.
-        for at in (0..self.slots.len()).rev() {
-            let (waiting, (unpaid, token)) = (self.slots[at].ledger.units(), self.slots[at].ledger.unpaid());
-            if waiting == 0 || unpaid > 0 && self.is_covered(token, at) {
-                continue;
-            }
-            if let Some(content) = self.slots[at].layer.0.front(waiting) {
-                let bytes = self.encode(&content, at);
-                let (place, cost) = (self.cost_above(at), self.slots[at].ledger.cost());
-                self.wire.remove(place, cost);
-                self.wire.insert(place, &bytes);
-                self.slots[at].ledger.become_one(waiting, bytes.len(), at == 0);
-            }
+        drop(shown);
+        self.put_back(&made);
+        let mut removed = self.slots.remove(0);
+        removed.level.is_bare.set(true);
+        for slot in &self.slots {
+            slot.level.depth.set(slot.level.depth.get() - 1);
         }
-        Some(slot.layer)
+        self.has_bare = true;
+        if let Some(first) = self.slots.first()
+            && first.takes_bytes
+        {
+            let held = first.held_bytes();
+            self.put_back(&held);
+            self.seen = held.len();
+            self.slots[0].held.clear();
+            self.slots[0].units = 0;
+        }
+        removed.clear();
+        Some(removed.layer)
     }
 
     /// The layers, wire side first.
@@ -274,199 +224,162 @@ impl<I: 'static, O: 'static> Stackable<I, O> {
         self.filters().map(Layer::type_name).collect()
     }
 
-    /// Takes everything back that was not given away, as if it had just come.
+    /// Puts bytes in front of those that no layer has seen.
+    fn put_back(&mut self, bytes: &[u8]) {
+        if !bytes.is_empty() {
+            self.wire.insert(0, bytes);
+        }
+    }
+
+    /// Takes everything that the first layer holds back to the wire, as if no layer had seen it. What it has made stays.
+    fn free_first(&mut self) {
+        let Some(first) = self.slots.first() else { return };
+        if let Some(owed) = first.layer.0.owed() {
+            if self.wire.len() == 0 {
+                self.owed = Some((owed, first.last.clone()));
+            } else if self.wire.as_slice().first() == Some(&owed) {
+                self.wire.consume(1);
+                let half = WireBytes::new(Bytes::copy_from_slice(&[owed]), &self.totals);
+                first.swallow(Source::Wire(half));
+            }
+        }
+        let held = first.held_bytes();
+        self.put_back(&held);
+        self.seen = 0;
+        let first = &mut self.slots[0];
+        first.held.clear();
+        first.units = 0;
+        drop(first.layer.0.take_pending());
+    }
+
+    /// Takes everything back to the wire that was not given away, as if it had just come.
     fn rewind(&mut self) {
-        self.settle_rests();
-        for at in (0..self.slots.len()).rev() {
-            let mut back = self.put_back_made(at);
-            let slot = &mut self.slots[at];
-            let (unpaid, token) = slot.ledger.unpaid();
-            let waiting = slot.layer.0.take_pending();
-            if !self.is_covered(token, at) {
-                back.extend(waiting.into_iter().take(unpaid));
-            }
-            let bytes = self.encode_all(back, at);
-            self.wire.insert(self.cost_above(at), &bytes);
-            // So that the layers below find their place.
-            self.slots[at].ledger.add_cost(bytes.len());
-        }
-        for slot in &mut self.slots {
-            slot.clear();
-        }
-        self.returned.clear();
-        self.unseen = self.wire.len();
-    }
-
-    /// Takes what a layer has made and not given, as the records that it would have been made of; none if their bytes are
-    /// still here, or if they have no way back.
-    fn put_back_made(&mut self, at: usize) -> Vec<Record> {
-        let made = self.slots[at].layer.0.take_made();
-        if made.is_empty() || self.is_covered(self.slots[at].source, at) {
-            return Vec::new();
-        }
-        put_through(&self.slots[at].layer, made).unwrap_or_default()
-    }
-
-    /// Whether the bytes of what this token is of wait above the slot.
-    fn is_covered(&self, token: u64, slot: usize) -> bool {
-        self.returned.iter().any(|(_, paid)| paid.held.has(token))
-            || self.slots[slot + 1..].iter().any(|slot| slot.ledger.holds(token))
-    }
-
-    /// What a record that the slot at `at` is fed with would come as on the wire. Bytes that the layers below cannot put stay
-    /// as they are.
-    fn encode(&self, record: &Record, at: usize) -> Vec<u8> {
-        let Some(plain) = record.downcast_ref::<Bytes>() else {
-            return Vec::new();
-        };
-        let mut records = vec![Box::new(plain.clone()) as Record];
-        for slot in self.slots[..at].iter().rev() {
-            match put_through(&slot.layer, records) {
-                Some(under) => records = under,
-                None => return plain.to_vec(),
-            }
-        }
-        joined(records)
-    }
-
-    /// The same for records of any type; those that the layers below cannot put have no form.
-    fn encode_all(&self, mut records: Vec<Record>, at: usize) -> Vec<u8> {
-        for slot in self.slots[..at].iter().rev() {
-            match put_through(&slot.layer, records) {
-                Some(under) => records = under,
-                None => return Vec::new(),
-            }
-        }
-        joined(records)
-    }
-
-    /// The rest of what was used in part and has no bytes on the wire any more, by slot, as it would come.
-    fn rests(&self) -> impl Iterator<Item = (usize, Vec<u8>)> {
-        self.slots.iter().enumerate().rev().filter_map(|(at, slot)| {
-            let (unpaid, token) = slot.ledger.unpaid();
-            if unpaid == 0 || self.is_covered(token, at) {
-                return None;
-            }
-            let rest = slot.layer.0.front(unpaid)?;
-            Some((at, self.encode(&rest, at)))
-        })
-    }
-
-    /// Gives the rests their place on the wire.
-    fn settle_rests(&mut self) {
         self.shown.take();
-        let rests: Vec<_> = self.rests().collect();
-        for (at, bytes) in rests {
-            self.wire.insert(self.cost_above(at), &bytes);
-            self.slots[at].ledger.pay_for_first(bytes.len());
+        if let Some(first) = self.slots.first()
+            && let Some(owed) = first.layer.0.owed()
+            && self.wire.len() == 0
+            && first.last.strong_count() == 0
+        {
+            self.owed = Some((owed, Weak::new()));
         }
+        // Dropping a part changes what others stand for, so all are shown first.
+        let (mut bytes, mut shown) = (Vec::new(), Vec::new());
+        for at in (0..self.slots.len()).rev() {
+            for item in std::mem::take(&mut self.slots[at].made) {
+                self.show_record(item.record, &item.part, at + 1, &mut bytes);
+                shown.push(item.part);
+            }
+            bytes.extend(self.show_held(&self.slots[at]));
+        }
+        drop(shown);
+        self.slots.iter_mut().for_each(Slot::clear);
+        self.put_back(&bytes);
+        self.seen = 0;
+        self.has_bare = false;
     }
 
-    /// What the slots above this one, and what was returned, cost: where its bytes begin.
-    fn cost_above(&self, slot: usize) -> usize {
-        let returned: usize = self.returned.iter().map(|(_, paid)| paid.cost).sum();
-        let above = self.slots[slot + 1..].iter().map(|slot| slot.ledger.cost());
-        returned + above.sum::<usize>()
-    }
-
-    /// Shows the first layer what it has not seen.
-    fn show(&mut self) {
-        if self.slots.is_empty() || self.unseen == 0 {
+    /// Feeds the first layer with the bytes that no layer has seen.
+    fn feed_first(&mut self) {
+        let bytes = Bytes::copy_from_slice(&self.wire.as_slice()[self.seen..]);
+        let Some(first) = self.slots.first_mut().filter(|_| !bytes.is_empty()) else {
             return;
+        };
+        if !first.takes_bytes {
+            // A stage takes the piece as one record.
+            self.wire.drop_back(bytes.len());
+            let source = Source::Wire(WireBytes::new(bytes.clone(), &self.totals));
+            return first.feed(Box::new(bytes), source);
         }
-        let unseen = std::mem::take(&mut self.unseen);
-        let bytes = self.wire.as_slice();
-        let bytes = Bytes::copy_from_slice(&bytes[bytes.len() - unseen..]);
-        let Some(first) = self.slots.first_mut() else { return };
-        if first.layer.0.front(0).is_none() {
-            // A stage whose records are bytes takes the piece as one record.
-            first.feed(Box::new(bytes), Paid::of(unseen));
-            return;
-        }
-        let swallowed = first.layer.0.owed().is_some_and(|owed| bytes.first() == Some(&owed));
+        let unseen = bytes.len();
+        let swallows = first.layer.0.owed().filter(|owed| bytes.first() == Some(owed));
         let before = first.layer.0.waiting();
         first.layer.0.start(Box::new(bytes));
         let taken = first.layer.0.waiting().saturating_sub(before);
-        let refused = unseen.saturating_sub(taken + usize::from(swallowed));
-        self.wire.drop_back(refused);
-        first.ledger.feed(taken, Paid::of(taken), true);
-        if swallowed {
-            // It belongs to the record before, wherever that is now.
-            let holder = self.slots[1..].iter_mut().find(|slot| !slot.ledger.is_empty());
-            match holder.filter(|_| self.last_waits) {
-                Some(slot) => slot.ledger.add_to_last(1),
-                None => self.wire.remove(self.cost_above(0), 1),
-            }
+        if let Some(owed) = swallows {
+            self.wire.remove(self.seen, 1);
+            let half = WireBytes::new(Bytes::copy_from_slice(&[owed]), &self.totals);
+            first.swallow(Source::Wire(half));
         }
+        // A filter that is full, or broken, takes less.
+        self.wire
+            .drop_back(unseen.saturating_sub(taken + usize::from(swallows.is_some())));
+        self.seen += taken;
     }
 
-    /// Copies, once, the rest of what this layer has used in part, if what it gives next will wait further up: it then goes
-    /// with bytes of its own. Says how much that is.
-    fn snapshot_rest(&mut self, at: usize) -> usize {
-        let (unpaid, token) = self.slots[at].ledger.unpaid();
-        if unpaid == 0 || at + 1 == self.slots.len() || self.is_covered(token, at) {
-            return 0;
-        }
+    /// Notes what the layer has used. Of a filter that is made of filters, what is left may not be as it came.
+    fn settle(&mut self, at: usize) {
+        let leaves = self.slots.len() == 1;
         let slot = &mut self.slots[at];
-        if slot.rest.len() != unpaid {
-            let rest = slot
-                .layer
-                .0
-                .front(unpaid)
-                .and_then(|rest| rest.downcast::<Bytes>().ok());
-            slot.rest = rest.map(|rest| *rest).unwrap_or_default();
+        let seen = if at == 0 { self.seen } else { 0 };
+        let used = (slot.units + seen).saturating_sub(slot.layer.0.waiting());
+        if used == 0 {
+            return;
         }
-        unpaid
+        let has_rest = slot.takes_bytes && slot.layer.0.has_rest();
+        let more = slot.use_up(if has_rest { slot.units + seen } else { used });
+        if has_rest {
+            // Of their content, the rest is still held.
+            slot.used.iter_mut().for_each(Source::is_used_in_part);
+        }
+        if more == 0 || at > 0 {
+            return;
+        }
+        self.seen -= more;
+        if leaves {
+            self.wire.consume(more);
+        } else {
+            let bytes = self.wire.take_front(more);
+            slot.used.push(Source::Wire(WireBytes::new(bytes, &self.totals)));
+        }
     }
 
-    /// A record of a layer, and what it cost.
-    fn pull(&mut self, at: usize) -> Result<Option<(Record, Paid)>, FilterError> {
+    /// Asks a layer for a record. One of the last layer is returned; others wait for the next layer.
+    fn step(&mut self, at: usize) -> Result<Option<Record>, FilterError> {
+        let given = self.slots[at].next();
+        self.settle(at);
+        let leaves = at + 1 == self.slots.len();
+        let level = if at == 0 {
+            &self.wire_level
+        } else {
+            &self.slots[at - 1].level
+        }
+        .clone();
+        let slot = &mut self.slots[at];
+        let leaving = match given {
+            Ok(Some(record)) => Ok(slot.add(record, leaves, &self.totals)),
+            // What the layer has dropped, or could not read.
+            other => {
+                slot.drop_used();
+                other
+            }
+        };
+        let seen = if at == 0 { self.seen } else { 0 };
+        if slot.takes_bytes && slot.units + seen == 0 && slot.layer.0.waiting() > 0 {
+            slot.hold_rest(&level, &self.totals);
+        }
+        leaving
+    }
+
+    /// Takes a record from the last layer, and feeds each layer only when the one above needs more.
+    fn pull(&mut self) -> Result<Option<Record>, FilterError> {
+        let last = self.slots.len() - 1;
+        let mut at = last;
         loop {
-            let unpaid = self.snapshot_rest(at);
-            let slot = &mut self.slots[at];
-            let waiting = slot.layer.0.waiting();
-            let given = slot.layer.0.next();
-            let used_any = waiting.saturating_sub(slot.layer.0.waiting());
-            let used = used_any.min(unpaid);
-            let rest = slot.rest.split_to(used.min(slot.rest.len()));
-            let mut paid = slot.ledger.settle(slot.layer.0.waiting(), &mut self.tokens);
-            if paid.cost > 0 {
-                slot.source = self.tokens.next();
-                paid.held.add(slot.source);
-            } else if used_any == 0 {
-                // Another record that was made of the same bytes.
-                paid.token = slot.source;
-            }
-            if let Ok(Some(record)) = given {
-                if !rest.is_empty() {
-                    let bytes = self.encode(&(Box::new(rest) as Record), at);
-                    self.wire.insert(self.cost_above(at), &bytes);
-                    paid.cost += bytes.len();
+            if let Some(item) = self.slots[at].made.pop_front() {
+                if at == last {
+                    return Ok(Some(item.record));
                 }
-                return Ok(Some((record, paid)));
+                at += 1;
+                self.slots[at].feed(item.record, Source::Part(item.part));
             }
-            // What the layer dropped, or could not read, leaves from where it stands.
-            if paid.cost > 0 {
-                self.wire.remove(self.cost_above(at), paid.cost);
-                self.last_waits = false;
+            if let Some(record) = self.step(at)? {
+                return Ok(Some(record));
             }
-            given?;
-            if at == 0 {
-                return Ok(None);
-            }
-            match self.pull(at - 1)? {
-                Some((record, mut paid)) => {
-                    self.last_waits |= at == 1;
-                    if paid.cost == 0 && !self.is_covered(paid.token, at - 1) {
-                        // Its bytes have gone with another record that was made of them.
-                        let bytes = self.encode(&record, at);
-                        self.wire
-                            .insert(self.cost_above(at) + self.slots[at].ledger.cost(), &bytes);
-                        paid = Paid::of(bytes.len());
-                    }
-                    self.slots[at].feed(record, paid);
+            if self.slots[at].made.is_empty() {
+                if at == 0 {
+                    return Ok(None);
                 }
-                None => return Ok(None),
+                at -= 1;
             }
         }
     }
@@ -498,29 +411,6 @@ impl<I: 'static, O: 'static> Stackable<I, O> {
     }
 }
 
-/// What the layer makes of these records on their way out; nothing if they are not of its type, or it refuses one.
-fn put_through(layer: &Layer, records: Vec<Record>) -> Option<Vec<Record>> {
-    if records.is_empty() {
-        return Some(records);
-    }
-    let mut layer = layer.fresh();
-    let takes = layer.0.kinds().output.0;
-    let mut under = Vec::new();
-    for record in records {
-        if (*record).type_id() != takes {
-            return None;
-        }
-        layer.0.put(record, &mut under).ok()?;
-    }
-    Some(under)
-}
-
-/// The bytes of these records.
-fn joined(records: Vec<Record>) -> Vec<u8> {
-    let bytes = records.into_iter().filter_map(|record| record.downcast::<Bytes>().ok());
-    bytes.flat_map(|bytes| bytes.to_vec()).collect()
-}
-
 fn mismatch(who: &str, wants: Kind, has: Kind, verb: &str, but: &str) -> Result<(), FilterError> {
     if wants.0 == has.0 {
         return Ok(());
@@ -531,74 +421,42 @@ fn mismatch(who: &str, wants: Kind, has: Kind, verb: &str, but: &str) -> Result<
     )))
 }
 
-impl Slot {
-    fn new(layer: Layer) -> Self {
-        Slot {
-            layer,
-            ledger: Ledger::default(),
-            source: 0,
-            rest: Bytes::new(),
-        }
-    }
-
-    fn feed(&mut self, record: Record, paid: Paid) {
-        let before = self.layer.0.waiting();
-        self.layer.0.start(record);
-        let units = self.layer.0.waiting().saturating_sub(before);
-        self.ledger.feed(units, paid, false);
-    }
-
-    /// Takes what waits in the layer; returns how many bytes that had been. What it has made stays.
-    fn clear(&mut self) -> usize {
-        let cost = self.ledger.cost();
-        self.ledger.clear();
-        drop(self.layer.0.take_pending());
-        cost
-    }
-}
-
 impl<I: 'static, O: 'static> Filter for Stackable<I, O> {
     type Input = I;
     type Output = O;
 
     fn feed(&mut self, mut bytes: &[u8]) {
         self.shown.take();
-        if let (Some(owed), Some((&next, rest))) = (self.owed, bytes.split_first()) {
-            self.owed = None;
-            if next == owed {
-                bytes = rest;
+        if let Some((&next, rest)) = bytes.split_first()
+            && let Some((owed, last)) = self.owed.take()
+            && next == owed
+        {
+            bytes = rest;
+            if let Some(last) = last.upgrade() {
+                let half = WireBytes::new(Bytes::copy_from_slice(&[owed]), &self.totals);
+                last.add(Source::Wire(half));
             }
         }
         self.wire.append(bytes);
-        self.unseen += bytes.len();
         if self.fit().is_ok() {
-            self.show();
+            self.feed_first();
         }
     }
 
     fn next_record(&mut self) -> Result<Option<I>, FilterError> {
         self.check()?;
         self.shown.take();
-        let given = if let Some(record) = self.returned.pop_front() {
-            Some(record)
-        } else if self.slots.is_empty() {
-            self.unseen = 0;
+        let given = if self.slots.is_empty() {
             let bytes = self.wire.take();
-            (!bytes.is_empty()).then(|| (Box::new(bytes) as Record, Paid::default()))
+            (!bytes.is_empty()).then(|| Box::new(bytes) as Record)
         } else {
-            self.show();
-            self.pull(self.slots.len() - 1)?
+            self.feed_first();
+            self.pull()?
         };
-        match given {
-            Some((record, paid)) => {
-                self.wire.consume(paid.cost);
-                Ok(record.downcast().ok().map(|record| *record))
-            }
-            None => {
-                self.wire.release();
-                Ok(None)
-            }
+        if given.is_none() {
+            self.wire.release();
         }
+        Ok(given.and_then(|record| record.downcast().ok()).map(|record| *record))
     }
 
     fn put(&mut self, record: O, out: &mut BytesMut) -> Result<(), FilterError> {
@@ -620,55 +478,56 @@ impl<I: 'static, O: 'static> Filter for Stackable<I, O> {
     }
 
     fn pending(&self) -> &[u8] {
-        let mut rests = self.rests().peekable();
-        if rests.peek().is_none() {
+        if self.slots.iter().all(Slot::is_empty) {
             return self.wire.as_slice();
         }
         self.shown.get_or_init(|| {
-            let (wire, mut shown, mut from) = (self.wire.as_slice(), Vec::new(), 0);
-            for (at, bytes) in rests {
-                let place = self.cost_above(at);
-                shown.extend_from_slice(&wire[from..place]);
-                shown.extend_from_slice(&bytes);
-                from = place;
+            let mut bytes = Vec::new();
+            for slot in self.slots.iter().rev() {
+                for item in &slot.made {
+                    self.show_part(&item.part, &mut bytes);
+                }
+                bytes.extend(self.show_held(slot));
             }
-            shown.extend_from_slice(&wire[from..]);
-            shown
+            bytes.extend_from_slice(self.wire.as_slice());
+            bytes
         })
     }
 
     fn on_wire(&self) -> usize {
-        self.wire.len()
+        self.wire.len() + self.totals.wire()
     }
 
     fn has_rest(&self) -> bool {
-        self.slots.iter().enumerate().any(|(at, slot)| {
-            let (unpaid, token) = slot.ledger.unpaid();
-            unpaid > 0 && !self.is_covered(token, at)
-        })
+        self.totals.rests() > 0 || self.has_bare && !self.slots.iter().all(Slot::is_empty)
     }
 
     fn take_made(&mut self) -> Vec<I> {
-        let made = self.slots.last_mut().map(|slot| slot.layer.0.take_made());
-        let made = made.unwrap_or_default().into_iter();
-        made.filter_map(|record| record.downcast().ok())
-            .map(|record| *record)
-            .collect()
+        self.shown.take();
+        let Some(last) = self.slots.last_mut() else {
+            return Vec::new();
+        };
+        let mut made = Vec::new();
+        let is_spare = |item: &Item| item.is_spare && item.record.is::<I>();
+        while last.made.front().is_some_and(is_spare) {
+            let record = last.made.pop_front().and_then(|item| item.record.downcast().ok());
+            made.extend(record.map(|record| *record));
+        }
+        made
     }
 
     fn take_pending(&mut self) -> Bytes {
         self.rewind();
-        self.unseen = 0;
         self.owed = None;
         self.wire.take()
     }
 
     fn owed(&self) -> Option<u8> {
-        if self.wire.len() > 0 || self.has_rest() {
+        if !self.pending().is_empty() {
             return None;
         }
         let first = self.slots.first().and_then(|slot| slot.layer.0.owed());
-        first.or(self.owed)
+        first.or(self.owed.as_ref().map(|(owed, _)| *owed))
     }
 
     fn fresh(&self) -> Self {
@@ -694,7 +553,7 @@ impl<I, O> fmt::Debug for Stackable<I, O> {
                 "filters",
                 &self.slots.iter().map(|slot| &slot.layer).collect::<Vec<_>>(),
             )
-            .field("pending", &self.wire.len())
+            .field("pending", &(self.wire.len() + self.totals.wire()))
             .finish()
     }
 }

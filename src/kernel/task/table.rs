@@ -452,6 +452,7 @@ mod tests {
     use crate::kernel::Core;
     use crate::name::Name;
     use proptest::prelude::*;
+    use std::panic::Location;
     use std::task::{Context, Poll};
 
     struct Never;

@@ -1,0 +1,281 @@
+//! What the records that wait in a stack were made from, and so what they are on the wire.
+//!
+//! A record that waits between two layers, or inside one, has an [`Origin`]: the list of its [`Source`]s, which are bytes of
+//! the wire, or [`Part`]s of the records one level below. Each byte of the wire and each record is a source of one record
+//! only, unless it is split into parts. This gives three rules:
+//!
+//! 1. *Nothing of it has left:* as long as all parts of a record wait, they are on the wire what the whole record came as. The
+//!    first part stands for it, the others for nothing.
+//! 2. *Some of it has left:* when one part is dropped, because it was given away or a layer rejected it, the origin of the whole is
+//!    [spent](Origin::is_spent). From then on every part that still waits stands for itself: its [own](Own) content, put
+//!    through the layers below as a record.
+//! 3. *The layer below is gone:* when the layer that made the records of a level has been shifted away, their content is what is on the
+//!    wire ([`Level::is_bare`]).
+//!
+//! Moving a part never changes what it stands for, and dropping one is the only way in which bytes leave. The rules are in
+//! [`Part::form`].
+
+use super::layer::Record;
+use bytes::Bytes;
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+/// Counts over all origins of a stack.
+#[derive(Default)]
+pub(super) struct Totals {
+    /// Bytes of the wire that are sources.
+    wire: Cell<usize>,
+    /// Parts that stand for themselves, since something of their whole has left.
+    rests: Cell<usize>,
+}
+
+impl Totals {
+    pub(super) fn wire(&self) -> usize {
+        self.wire.get()
+    }
+
+    pub(super) fn rests(&self) -> usize {
+        self.rests.get()
+    }
+}
+
+/// The place of the records that one layer makes; below the first layer, of the wire.
+#[derive(Default)]
+pub(super) struct Level {
+    /// How many layers are between it and the wire.
+    pub(super) depth: Cell<usize>,
+    /// The layer that made its records was shifted away: they are bytes of the wire.
+    pub(super) is_bare: Cell<bool>,
+}
+
+/// The content of a record, to put it anew.
+#[derive(Clone)]
+pub(super) struct Own {
+    pub(super) content: Bytes,
+    /// The record is a `String`.
+    pub(super) is_text: bool,
+    pub(super) level: Rc<Level>,
+}
+
+impl Own {
+    pub(super) fn new(content: Bytes, level: &Rc<Level>) -> Self {
+        Own {
+            content,
+            is_text: false,
+            level: level.clone(),
+        }
+    }
+
+    /// The content of a record of bytes, without a copy.
+    pub(super) fn of(record: &Record, level: &Rc<Level>) -> Option<Self> {
+        let content = record.downcast_ref::<Bytes>()?;
+        Some(Own::new(content.clone(), level))
+    }
+
+    /// The content of a record of bytes or text. Records of other types cannot be copied.
+    pub(super) fn copied(record: &Record, level: &Rc<Level>) -> Option<Self> {
+        Own::of(record, level).or_else(|| {
+            let text = record.downcast_ref::<String>()?;
+            let mut own = Own::new(Bytes::copy_from_slice(text.as_bytes()), level);
+            own.is_text = true;
+            Some(own)
+        })
+    }
+
+    pub(super) fn to_record(&self) -> Record {
+        match std::str::from_utf8(&self.content) {
+            Ok(text) if self.is_text => Box::new(text.to_owned()),
+            _ => Box::new(self.content.clone()),
+        }
+    }
+}
+
+/// Something that a record was made from.
+pub(super) enum Source {
+    Wire(WireBytes),
+    Part(Part),
+}
+
+impl Source {
+    /// Takes the first `count` bytes out of a source of which each byte can be used by itself.
+    pub(super) fn split_front(&mut self, count: usize) -> Self {
+        match self {
+            Source::Wire(wire) => Source::Wire(WireBytes {
+                bytes: split_copy(&mut wire.bytes, count),
+                totals: wire.totals.clone(),
+            }),
+            Source::Part(part) => Source::Part(part.split_front(count)),
+        }
+    }
+
+    /// Its bytes, if it is a record of bytes or a part of one.
+    pub(super) fn content(&self) -> Bytes {
+        match self {
+            Source::Wire(wire) => wire.bytes.clone(),
+            Source::Part(part) => part.own.as_ref().map(|own| own.content.clone()).unwrap_or_default(),
+        }
+    }
+
+    /// Notes that its content has, at the end, what is held elsewhere as a part of the record that it was used for.
+    pub(super) fn is_used_in_part(&mut self) {
+        if let Source::Part(part) = self {
+            part.has_more = true;
+        }
+    }
+
+    /// Whether it stands for bytes, itself or by another part of the same whole.
+    fn has_form(&self) -> bool {
+        match self {
+            Source::Wire(_) => true,
+            Source::Part(part) => part.has_form(),
+        }
+    }
+}
+
+/// Copies, so that a short record does not keep the memory of a long read.
+fn split_copy(bytes: &mut Bytes, count: usize) -> Bytes {
+    let front = bytes.split_to(count.min(bytes.len()));
+    Bytes::copy_from_slice(&front)
+}
+
+/// Bytes as they came.
+pub(super) struct WireBytes {
+    pub(super) bytes: Bytes,
+    totals: Rc<Totals>,
+}
+
+impl WireBytes {
+    pub(super) fn new(bytes: Bytes, totals: &Rc<Totals>) -> Self {
+        totals.wire.set(totals.wire.get() + bytes.len());
+        WireBytes {
+            bytes,
+            totals: totals.clone(),
+        }
+    }
+}
+
+impl Drop for WireBytes {
+    fn drop(&mut self) {
+        self.totals.wire.set(self.totals.wire.get() - self.bytes.len());
+    }
+}
+
+/// What one record was made from.
+pub(super) struct Origin {
+    /// Nothing once the origin is spent.
+    sources: RefCell<Option<Vec<Source>>>,
+    /// How many parts of the record wait; one, unless it was split.
+    parts: Cell<usize>,
+    totals: Rc<Totals>,
+}
+
+impl Origin {
+    pub(super) fn new(sources: Vec<Source>, totals: &Rc<Totals>) -> Rc<Self> {
+        Rc::new(Origin {
+            sources: RefCell::new(Some(sources)),
+            parts: Cell::new(0),
+            totals: totals.clone(),
+        })
+    }
+
+    /// The origin of a record of which something has left.
+    pub(super) fn spent(totals: &Rc<Totals>) -> Rc<Self> {
+        Rc::new(Origin {
+            sources: RefCell::new(None),
+            parts: Cell::new(0),
+            totals: totals.clone(),
+        })
+    }
+
+    pub(super) fn is_spent(&self) -> bool {
+        self.sources.borrow().is_none()
+    }
+
+    /// Adds bytes that turned out to belong to the record, such as the second half of its newline.
+    pub(super) fn add(&self, source: Source) {
+        if let Some(sources) = &mut *self.sources.borrow_mut() {
+            sources.push(source);
+        }
+    }
+}
+
+/// A record, or a part of one.
+pub(super) struct Part {
+    origin: Rc<Origin>,
+    /// It stands for the whole as long as that is not spent.
+    is_first: bool,
+    /// What it stands for by itself, if that is known.
+    own: Option<Own>,
+    /// Its content ends with what is not its own, so the third rule does not hold for it.
+    has_more: bool,
+}
+
+impl Part {
+    /// The first part of a record, or all of it.
+    pub(super) fn first(origin: &Rc<Origin>, own: Option<Own>) -> Self {
+        Part::new(origin, true, own)
+    }
+
+    /// A part that follows others.
+    pub(super) fn another(origin: &Rc<Origin>, own: Option<Own>) -> Self {
+        Part::new(origin, false, own)
+    }
+
+    fn new(origin: &Rc<Origin>, is_first: bool, own: Option<Own>) -> Self {
+        origin.parts.set(origin.parts.get() + 1);
+        if origin.is_spent() {
+            origin.totals.rests.set(origin.totals.rests.get() + 1);
+        }
+        Part {
+            origin: origin.clone(),
+            is_first,
+            own,
+            has_more: false,
+        }
+    }
+
+    /// Takes the first `count` bytes of its content; the rest is this part from then on.
+    fn split_front(&mut self, count: usize) -> Self {
+        let own = self.own.as_mut().map(|own| Own {
+            content: split_copy(&mut own.content, count),
+            ..own.clone()
+        });
+        let front = Part::new(&self.origin, self.is_first, own);
+        self.is_first = false;
+        front
+    }
+
+    /// Calls one of the two for what it stands for, by the rules above; neither, if another part stands for it or it has no form.
+    pub(super) fn form(&self, own: impl FnOnce(&Own), sources: impl FnOnce(&[Source])) {
+        let whole = self.origin.sources.borrow();
+        match (&self.own, &*whole) {
+            (Some(content), whole) if whole.is_none() || content.level.is_bare.get() && !self.has_more => own(content),
+            (_, Some(whole)) if self.is_first => sources(whole),
+            _ => {}
+        }
+    }
+
+    /// Whether it stands for bytes, itself or by another part of the same whole.
+    pub(super) fn has_form(&self) -> bool {
+        self.own.is_some()
+            || match &*self.origin.sources.borrow() {
+                Some(sources) => !self.is_first || sources.iter().any(Source::has_form),
+                None => false,
+            }
+    }
+}
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        let Origin { parts, totals, sources } = &*self.origin;
+        let left = parts.get() - 1;
+        parts.set(left);
+        if self.origin.is_spent() {
+            totals.rests.set(totals.rests.get() - 1);
+        } else if left > 0 {
+            totals.rests.set(totals.rests.get() + left);
+            let spent = sources.take();
+            drop(spent);
+        }
+    }
+}

@@ -1,0 +1,250 @@
+//! A layer in its place in a stack, with what it was fed with and what it has made.
+
+use super::layer::{Layer, Record};
+use super::origin::{Level, Origin, Own, Part, Source, Totals};
+use crate::filter::FilterError;
+use bytes::Bytes;
+use std::collections::VecDeque;
+use std::rc::{Rc, Weak};
+
+/// A record between two layers.
+pub(super) struct Item {
+    pub(super) record: Record,
+    pub(super) part: Part,
+    /// It was made together with a record that was given away ([`Filter::take_made`](crate::filter::Filter::take_made)).
+    pub(super) is_spare: bool,
+}
+
+/// A record inside a layer.
+pub(super) struct Held {
+    pub(super) source: Source,
+    /// What the layer counts: records, or bytes of them.
+    pub(super) units: usize,
+}
+
+pub(super) struct Slot {
+    pub(super) layer: Layer,
+    /// The layer is a filter: it takes bytes, and can use a record in part.
+    pub(super) takes_bytes: bool,
+    /// What the layer was fed with and has not used, in order. The bytes of the wire that the first layer has, if it is a
+    /// filter, are not here but in the stack's buffer, behind these.
+    pub(super) held: VecDeque<Held>,
+    /// The sum of the units of `held`.
+    pub(super) units: usize,
+    /// What the layer has used since it made a record.
+    pub(super) used: Vec<Source>,
+    /// Records that the layer has made, or that one above it gave back when it was popped.
+    pub(super) made: VecDeque<Item>,
+    pub(super) level: Rc<Level>,
+    /// The origin of the last record made, if it waits: a newline may yet be completed.
+    pub(super) last: Weak<Origin>,
+    /// The origin of the last record that used something, if it waits: the layer may make more records of the same.
+    shared: Weak<Origin>,
+}
+
+impl Slot {
+    pub(super) fn new(layer: Layer, depth: usize) -> Self {
+        let level = Level::default();
+        level.depth.set(depth);
+        Slot {
+            takes_bytes: layer.0.front(0).is_some(),
+            layer,
+            held: VecDeque::new(),
+            units: 0,
+            used: Vec::new(),
+            made: VecDeque::new(),
+            level: Rc::new(level),
+            last: Weak::new(),
+            shared: Weak::new(),
+        }
+    }
+
+    /// Whether something waits in the layer or above it.
+    pub(super) fn is_empty(&self) -> bool {
+        self.held.is_empty() && self.made.is_empty()
+    }
+
+    /// Feeds the layer with a record. What it does not take is dropped.
+    pub(super) fn feed(&mut self, record: Record, mut source: Source) {
+        let content = record.downcast_ref::<Bytes>().filter(|_| self.takes_bytes);
+        let length = content.map(Bytes::len);
+        let owed = self.layer.0.owed();
+        let swallows = owed.is_some() && content.and_then(|content| content.first().copied()) == owed;
+        let before = self.layer.0.waiting();
+        self.layer.0.start(record);
+        let units = self.layer.0.waiting().saturating_sub(before);
+        if swallows {
+            self.swallow(source.split_front(1));
+        }
+        if length.is_some_and(|length| length > units + usize::from(swallows)) {
+            source = source.split_front(units);
+        }
+        if units > 0 {
+            self.held.push_back(Held { source, units });
+            self.units += units;
+        } else if !self.takes_bytes {
+            // A stage that does not count what it has taken.
+            self.used.push(source);
+        }
+    }
+
+    /// Adds the second half of a newline to its line, if that waits.
+    pub(super) fn swallow(&self, half: Source) {
+        if let Some(last) = self.last.upgrade() {
+            last.add(half);
+        }
+    }
+
+    /// Moves so many units from what is held to what is used; returns how many more there would have to be.
+    pub(super) fn use_up(&mut self, mut count: usize) -> usize {
+        while count > 0
+            && let Some(front) = self.held.front_mut()
+        {
+            let units = front.units.min(count);
+            let source = if units < front.units {
+                front.units -= units;
+                front.source.split_front(units)
+            } else if let Some(front) = self.held.pop_front() {
+                front.source
+            } else {
+                break;
+            };
+            self.used.push(source);
+            self.units -= units;
+            count -= units;
+        }
+        count
+    }
+
+    /// Drops what the layer has used and made nothing of.
+    pub(super) fn drop_used(&mut self) {
+        if !self.used.is_empty() {
+            self.used.clear();
+            self.last = Weak::new();
+            self.shared = Weak::new();
+        }
+    }
+
+    /// Adds the records that the layer has made of what it has used. The first one is returned instead if it is about to leave the
+    /// stack.
+    pub(super) fn add(&mut self, record: Record, leaves: bool, totals: &Rc<Totals>) -> Option<Record> {
+        let more = self.layer.0.take_made();
+        let used = std::mem::take(&mut self.used);
+        if leaves {
+            drop(used);
+            self.last = Weak::new();
+            self.shared = Weak::new();
+            for record in more {
+                let part = Part::first(&Origin::spent(totals), Own::copied(&record, &self.level));
+                self.keep(record, part, true);
+            }
+            return Some(record);
+        }
+        let origin = if used.is_empty() {
+            self.another(&record, totals)
+        } else {
+            let origin = Origin::new(used, totals);
+            self.shared = Rc::downgrade(&origin);
+            origin
+        };
+        let own = if more.is_empty() {
+            Own::of(&record, &self.level)
+        } else {
+            Own::copied(&record, &self.level)
+        };
+        self.last = Rc::downgrade(&origin);
+        self.keep(record, Part::first(&origin, own), false);
+        for record in more {
+            let origin = self.another(&record, totals);
+            let part = Part::first(&origin, Own::copied(&record, &self.level));
+            self.last = Rc::downgrade(&origin);
+            self.keep(record, part, true);
+        }
+        None
+    }
+
+    /// The origin of one more record that was made of the same.
+    fn another(&self, record: &Record, totals: &Rc<Totals>) -> Rc<Origin> {
+        let shared = self.shared.upgrade().unwrap_or_else(|| Origin::spent(totals));
+        let part = Part::another(&shared, Own::copied(record, &self.level));
+        Origin::new(vec![Source::Part(part)], totals)
+    }
+
+    fn keep(&mut self, record: Record, part: Part, is_spare: bool) {
+        self.made.push_back(Item { record, part, is_spare });
+    }
+
+    /// Holds, after a filter that is made of filters used a record in part, the rest as that filter shows it: not as it came.
+    pub(super) fn hold_rest(&mut self, level: &Rc<Level>, totals: &Rc<Totals>) {
+        let units = self.layer.0.waiting();
+        let rest = self.layer.0.front(units).and_then(|rest| rest.downcast::<Bytes>().ok());
+        let Some(rest) = rest.filter(|rest| !rest.is_empty()) else {
+            return;
+        };
+        let origin = self.last.upgrade().unwrap_or_else(|| Origin::spent(totals));
+        let part = Part::another(&origin, Some(Own::new(*rest, level)));
+        self.held.push_front(Held {
+            source: Source::Part(part),
+            units,
+        });
+        self.units += units;
+    }
+
+    /// Takes what waits in the layer, as the records that it was fed with.
+    pub(super) fn take_back(&mut self, totals: &Rc<Totals>) -> Vec<Item> {
+        let records = self.layer.0.take_pending();
+        let mut held = std::mem::take(&mut self.held).into_iter().map(|held| held.source);
+        self.units = 0;
+        let item = |record, sources| {
+            let part = match sources {
+                Some(Source::Part(part)) => part,
+                sources => Part::first(&Origin::new(sources.into_iter().collect(), totals), None),
+            };
+            Item {
+                record,
+                part,
+                is_spare: false,
+            }
+        };
+        if self.takes_bytes {
+            return held
+                .map(|source| item(Box::new(source.content()) as Record, Some(source)))
+                .collect();
+        }
+        let mut items: Vec<Item> = records.into_iter().map(|record| item(record, held.next())).collect();
+        // A stage that counts otherwise: all else goes with its last record.
+        let more: Vec<Source> = held.collect();
+        if !more.is_empty()
+            && let Some(Item { record, part, .. }) = items.pop()
+        {
+            let sources = [Source::Part(part)].into_iter().chain(more).collect();
+            let part = Part::first(&Origin::new(sources, totals), None);
+            items.push(Item {
+                record,
+                part,
+                is_spare: false,
+            });
+        }
+        items
+    }
+
+    /// The content of what the layer holds, for a layer that takes bytes.
+    pub(super) fn held_bytes(&self) -> Vec<u8> {
+        self.held.iter().flat_map(|held| held.source.content()).collect()
+    }
+
+    /// Forgets everything that waits here.
+    pub(super) fn clear(&mut self) {
+        drop(self.layer.0.take_made());
+        drop(self.layer.0.take_pending());
+        self.held.clear();
+        self.units = 0;
+        self.used.clear();
+        self.made.clear();
+    }
+
+    /// Asks the layer for a record.
+    pub(super) fn next(&mut self) -> Result<Option<Record>, FilterError> {
+        self.layer.0.next()
+    }
+}
