@@ -86,7 +86,7 @@
 //! | `testing` | module `testing`, and Tokio's `test-util` with it; for `[dev-dependencies]` |
 //! | `serde` | [`Snapshot`] and its parts are `Serialize` |
 //! | `codec` | module `codec`: tokio-util's codecs as filters, filters as codecs |
-//! | `httpd` | `filter::Httpd`: requests and responses of the `http` crate |
+//! | `regex` | `filter::Line::input_regexp`: lines that end with a pattern |
 //! | `reference` | `filter::Reference`: frames of serialized values, with zlib; needs one of the serializers |
 //! | `storable`, `json`, `msgpack`, `cbor` | serializers; `storable` is Perl's format, with the module `storable` |
 //! | `pty` | `wheel::Run` on pseudo terminals (Unix) |
@@ -105,7 +105,7 @@ pub mod component;
     unix,
     feature = "testing",
     feature = "codec",
-    feature = "httpd",
+    feature = "regex",
     feature = "storable",
     feature = "json",
     feature = "msgpack",

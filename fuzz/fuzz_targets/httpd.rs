@@ -6,7 +6,7 @@
 use bytes::BytesMut;
 use libfuzzer_sys::fuzz_target;
 use poe::filter::Filter;
-use poe::filter::httpd::{Httpd, Incoming};
+use poe_http::{Httpd, Incoming};
 
 fuzz_target!(|data: &[u8]| {
     let &[mode, limit, cuts, ref rest @ ..] = data else {

@@ -7,7 +7,7 @@ use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::{HeaderName, HeaderValue, Response, Version};
 use libfuzzer_sys::fuzz_target;
 use poe::filter::Filter;
-use poe::filter::httpd::{Httpd, HttpdLimits, Incoming};
+use poe_http::{Httpd, HttpdLimits, Incoming};
 
 fuzz_target!(|data: &[u8]| {
     let Some((&mode, rest)) = data.split_first() else {

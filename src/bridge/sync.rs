@@ -2,6 +2,6 @@
 //!
 //! The package `tests/models` compiles these two files with loom's types and tries every interleaving.
 
-pub(crate) use futures_util::task::AtomicWaker;
+pub(crate) use atomic_waker::AtomicWaker;
 pub(crate) use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 pub(crate) use std::sync::{Mutex, MutexGuard};

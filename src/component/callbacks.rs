@@ -1,11 +1,11 @@
 //! What a user has to say: the callbacks of a connection.
 
 use super::connection::Wired;
+use super::futures::caught;
 use crate::error::{Failure, HandlerResult, drop_quietly};
 use crate::filter::Filter;
 use crate::session::{Context, IntoReply};
 use crate::wheel::{IoError, SocketStream, WheelStream, whole};
-use futures_util::FutureExt;
 use std::future::Future;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -86,7 +86,7 @@ pub(super) fn named_future<H: 'static, X: Component, Fut: Future>(
 ) -> impl Future<Output = Fut::Output> + use<H, X, Fut> {
     let name = full_name(name, cx.component());
     async move {
-        match AssertUnwindSafe(future).catch_unwind().await {
+        match caught(future).await {
             Ok(made) => made,
             Err(payload) => resume_unwind(Box::new(Failure::from_panic(payload).of_callback(|| name))),
         }

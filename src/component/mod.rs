@@ -3,6 +3,7 @@
 mod backoff;
 mod callbacks;
 mod connection;
+mod futures;
 mod kernel_pool;
 mod link;
 mod settings;

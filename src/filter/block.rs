@@ -162,7 +162,7 @@ impl LengthCodec for DecimalLength {
 }
 
 /// Writes a number in decimal digits.
-pub(super) fn put_decimal(mut number: usize, out: &mut BytesMut) {
+fn put_decimal(mut number: usize, out: &mut BytesMut) {
     let mut digits = [0; 20];
     let mut at = digits.len();
     loop {

@@ -36,6 +36,7 @@ enum Kind {
     InvalidUtf8(std::str::Utf8Error),
     Setting(Cow<'static, str>),
     /// A pattern that cannot be a terminator; the cause, if the pattern compiler reported one.
+    #[cfg_attr(not(feature = "regex"), allow(dead_code))]
     Pattern(&'static str, Option<Cause>),
     /// Decoding would exceed a limit.
     #[cfg_attr(not(feature = "reference"), allow(dead_code))]
@@ -99,6 +100,7 @@ impl FilterError {
         Self::new(Kind::Setting(what.into()), Bytes::new(), true)
     }
 
+    #[cfg(feature = "regex")]
     pub(super) fn pattern(what: &'static str, cause: Option<Cause>) -> Self {
         Self::new(Kind::Pattern(what, cause), Bytes::new(), true)
     }

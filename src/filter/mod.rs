@@ -2,13 +2,13 @@
 //!
 //! | on the wire: bytes to records | above it: records to records | stacks |
 //! |---|---|---|
-//! | [`Line`], [`Block`], [`Raw`], `Httpd` (feature `httpd`), your own [`Filter`] | [`Map`], [`Grep`], [`RecordBlock`], your own [`Stage`] | [`Chain`], typed, with [`Filter::then`]; [`Stackable`], edited at run time |
+//! | [`Line`], [`Block`], [`Raw`], `Httpd` (crate `poe-http`), your own [`Filter`] | [`Map`], [`Grep`], [`RecordBlock`], your own [`Stage`] | [`Chain`], typed, with [`Filter::then`]; [`Stackable`], edited at run time |
 //!
 //! With the feature `reference`, `Reference` sends data structures, frozen by `Storable` (which Perl's POE understands),
 //! `Json`, `MsgPack`, `Cbor`, or your own `Serializer`.
 //!
-//! Each filter has its limits in one struct, with their defaults: [`LineLimits`], [`BlockLimits`], `ReferenceLimits`,
-//! `HttpdLimits`. By default a line has at most 64 KiB and a frame at most 16 MiB.
+//! Each filter has its limits in one struct, with their defaults: [`LineLimits`], [`BlockLimits`], `ReferenceLimits`.
+//! By default a line has at most 64 KiB and a frame at most 16 MiB.
 //!
 //! Wheels call filters. You can call one yourself, for example in a test.
 
@@ -17,12 +17,11 @@ mod buffer;
 mod chain;
 mod error;
 mod grep;
-#[cfg(feature = "httpd")]
-pub mod httpd;
 mod ledger;
 mod line;
 mod map;
 mod pair;
+#[cfg(feature = "regex")]
 mod pattern;
 mod raw;
 mod record_block;
@@ -37,8 +36,6 @@ pub use block::{Block, BlockLimits, DecimalLength, LengthCodec};
 pub use chain::Chain;
 pub use error::FilterError;
 pub use grep::Grep;
-#[cfg(feature = "httpd")]
-pub use httpd::Httpd;
 pub use line::{Line, LineLimits, LineRecord};
 pub use map::Map;
 pub use raw::Raw;

@@ -404,13 +404,13 @@ async fn the_limit_of_a_shutdown_leaves_no_thread_behind() {
 }
 
 #[tokio::test]
-async fn a_shutdown_leaves_a_blocked_thread_behind() {
-    let (release, blocked) = std::sync::mpsc::channel::<()>();
-    let blocked = std::sync::Mutex::new(Some(blocked));
-    let pool = KernelPool::new(2).unwrap();
+async fn a_shutdown_leaves_blocked_threads_behind() {
+    let (releases, blocked): (Vec<_>, Vec<_>) = (0..2).map(|_| std::sync::mpsc::channel::<()>()).unzip();
+    let blocked = std::sync::Mutex::new(blocked);
+    let pool = KernelPool::new(3).unwrap();
     let (started, mut starts) = tokio::sync::mpsc::unbounded_channel();
     let each = pool.each(move |kernel, n| {
-        let blocked = (n == 1).then(|| blocked.lock().unwrap().take()).flatten();
+        let blocked = (n > 0).then(|| blocked.lock().unwrap().pop()).flatten();
         let started = started.clone();
         async move {
             let session = Session::builder(()).on(START, |cx, ()| cx.yield_to("block", ()));
@@ -424,13 +424,14 @@ async fn a_shutdown_leaves_a_blocked_thread_behind() {
         }
     });
     each.await.unwrap();
-    within(starts.recv()).await;
-    within(starts.recv()).await;
+    for _ in 0..3 {
+        within(starts.recv()).await;
+    }
     let report = within(pool.shutdown(Duration::from_millis(50))).await;
-    assert_eq!(report.unclean.len(), 1);
-    assert_eq!(report.unclean[0].0, 1);
+    let blocked: Vec<usize> = report.unclean.iter().map(|(index, _)| *index).collect();
+    assert_eq!(blocked, [1, 2]);
     assert!(report.to_string().contains("blocks its thread"), "{report}");
-    drop(release);
+    drop(releases);
 }
 
 #[tokio::test]

@@ -35,8 +35,6 @@ mod filter_change;
 mod filter_codec;
 mod filter_conservation;
 mod filter_grep;
-#[cfg(feature = "httpd")]
-mod filter_httpd;
 mod filter_kit;
 #[cfg(all(feature = "json", feature = "msgpack", feature = "cbor", feature = "storable"))]
 mod filter_limits;

@@ -333,7 +333,7 @@ twins! {
     whelan_grinnz: transcript_whelan_grinnz, perl_twin_whelan_grinnz;
 }
 
-#[cfg(feature = "httpd")]
+#[cfg(feature = "regex")]
 twins! {
     filters: transcript_filters, perl_twin_filters;
 }

@@ -9,7 +9,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use poe::Kernel;
 use poe::component::TcpServer;
-use poe::filter::httpd::{Httpd, Incoming, keeps_alive};
+use poe_http::{Httpd, Incoming, keeps_alive};
 use std::convert::Infallible;
 use tokio::net::TcpListener;
 

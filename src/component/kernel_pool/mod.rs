@@ -12,6 +12,7 @@ pub use builder::KernelPoolBuilder;
 pub use failure::{AfterFailure, PoolFailure, PoolOutcome, PoolReport};
 pub use server::PoolServer;
 
+use super::futures::{First, first};
 use super::tcp_server::{TcpServer, TcpServerBuilder};
 use crate::error::{Error, ErrorKind, PostError};
 use crate::event::Posts;
@@ -21,10 +22,11 @@ use crate::kernel::{Kernel, KernelHandle};
 use crate::wheel::make::Options;
 use crate::wheel::{Address, Spread};
 use failure::Failures;
-use futures_util::future::{Either, select};
 use std::fmt;
 use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::thread;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
@@ -314,7 +316,7 @@ impl KernelPool {
         });
         // All are asked before the first is waited for.
         let asked: Vec<_> = asked.collect();
-        let mut over = after(limit.saturating_add(BLOCKED));
+        let mut over = Limit::after(limit.saturating_add(BLOCKED));
         let mut unclean = Vec::new();
         for (index, (answered, worker)) in asked.into_iter().zip(self.workers).enumerate() {
             let Worker { thread, ended, .. } = worker;
@@ -323,8 +325,8 @@ impl KernelPool {
                 let _ = ended.await;
                 report
             };
-            match select(std::pin::pin!(ends), &mut over).await {
-                Either::Left((report, _)) => {
+            match first(ends, &mut over).await {
+                First::Left(report) => {
                     match report {
                         Ok(None) => {}
                         Ok(Some(report)) => unclean.push((index, report)),
@@ -333,7 +335,7 @@ impl KernelPool {
                     // It has nothing left to do.
                     let _ = thread.join();
                 }
-                Either::Right(_) => {
+                First::Right(()) => {
                     unclean.push((index, "a handler blocks its thread, which is left behind".to_owned()))
                 }
             }
@@ -345,25 +347,52 @@ impl KernelPool {
 /// How much longer than its limit a shutdown waits for a thread to say that it has kept it.
 const BLOCKED: Duration = Duration::from_millis(250);
 
-/// Ready, for ever, when the time is over. The caller may be in any runtime, with a clock that stands still, or in none.
-fn after(limit: Duration) -> futures_util::future::Shared<futures_util::future::BoxFuture<'static, ()>> {
-    use futures_util::FutureExt;
-    let (over, is_over) = oneshot::channel::<()>();
-    // Dropped with the last one that waits, which ends the thread.
-    let (waits, nobody_waits) = std::sync::mpsc::channel::<()>();
-    let timer = thread::Builder::new().name("poe-pool-limit".to_owned()).spawn(move || {
-        let _over_or_not_wanted = nobody_waits.recv_timeout(limit);
-        drop(over);
-    });
-    if let Err(error) = timer {
-        tracing::warn!(target: "poe::sessions", "a shutdown of kernels has no limit for handlers that block: {error}");
-        return std::future::pending().boxed().shared();
+/// Ready when the time is over, and from then on for ever.
+///
+/// A thread measures it, because the caller may be in any runtime, with a clock that stands still, or in none.
+enum Limit {
+    Never,
+    Waiting {
+        over: oneshot::Receiver<()>,
+        /// Dropping it ends the thread.
+        _waits: std::sync::mpsc::Sender<()>,
+    },
+    Over,
+}
+
+impl Limit {
+    fn after(limit: Duration) -> Self {
+        let (over, is_over) = oneshot::channel();
+        let (waits, nobody_waits) = std::sync::mpsc::channel();
+        let timer = thread::Builder::new().name("poe-pool-limit".to_owned()).spawn(move || {
+            let _over_or_not_wanted = nobody_waits.recv_timeout(limit);
+            drop(over);
+        });
+        if let Err(error) = timer {
+            tracing::warn!(target: "poe::sessions", "a shutdown of kernels has no limit for handlers that block: {error}");
+            return Limit::Never;
+        }
+        Limit::Waiting {
+            over: is_over,
+            _waits: waits,
+        }
     }
-    let waiting = async move {
-        let _ended = is_over.await;
-        drop(waits);
-    };
-    waiting.boxed().shared()
+}
+
+impl Future for Limit {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        match &mut *self {
+            Limit::Never => return Poll::Pending,
+            Limit::Waiting { over, .. } => {
+                let _ended = ready!(Pin::new(over).poll(cx));
+            }
+            Limit::Over => {}
+        }
+        *self = Limit::Over;
+        Poll::Ready(())
+    }
 }
 
 impl fmt::Debug for KernelPool {

@@ -5,12 +5,10 @@
 
 use super::builder::Settings;
 use super::failure::{AfterFailure, Failures, PoolFailure, PoolOutcome};
+use crate::component::futures::{First, caught, first};
 use crate::component::tcp_server::TcpServer;
 use crate::error::{Error, ErrorKind, Failure, OnFailure, drop_quietly};
 use crate::kernel::{Die, Kernel, KernelHandle};
-use futures_util::FutureExt;
-use futures_util::future::{Either, select};
-use futures_util::stream::{FuturesUnordered, StreamExt};
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
@@ -69,10 +67,10 @@ pub(super) fn ask<T: Send + 'static>(
         let index = local.index;
         let work = guarded("the function for each kernel of a pool", index, move || f(local));
         Box::pin(async move {
-            let done = match select(work, pin!(reply.closed())).await {
-                Either::Left((done, _)) => Some(done),
+            let done = match first(work, reply.closed()).await {
+                First::Left(done) => Some(done),
                 // The caller has given up; the work is dropped.
-                Either::Right(_) => None,
+                First::Right(()) => None,
             };
             if let Some(done) = done {
                 drop_quietly(reply.send(done));
@@ -96,7 +94,7 @@ fn guarded<T: 'static>(what: &'static str, index: usize, f: impl FnOnce() -> Wor
     match catch_unwind(AssertUnwindSafe(f)) {
         Ok(work) => Box::pin(async move {
             let mut work = Quietly(Some(work));
-            match AssertUnwindSafe(&mut work).catch_unwind().await {
+            match caught(&mut work).await {
                 Ok(done) => done,
                 Err(payload) => Err(panicked(payload)),
             }
@@ -362,7 +360,7 @@ async fn serve(local: &Rc<Local>, mut orders: mpsc::UnboundedReceiver<Order>) {
             tokio::task::yield_now().await;
         }
     };
-    let mut running = FuturesUnordered::new();
+    let mut running: Vec<Done> = Vec::new();
     let ordered = poll_fn(|cx| {
         loop {
             match orders.poll_recv(cx) {
@@ -372,16 +370,13 @@ async fn serve(local: &Rc<Local>, mut orders: mpsc::UnboundedReceiver<Order>) {
                 Poll::Pending => break,
             }
         }
-        while let Poll::Ready(Some(())) = running.poll_next_unpin(cx) {}
+        running.retain_mut(|order| order.as_mut().poll(cx).is_pending());
         Poll::Pending
     });
     // Orders first; serving has no end. Both are dropped here, since a kernel that serves cannot be shut down by another.
-    let last = {
-        let (serving, ordered) = (pin!(serving), ordered);
-        match select(ordered, serving).await {
-            Either::Left((last, _)) => last,
-            Either::Right(((), _)) => None,
-        }
+    let last = match first(ordered, serving).await {
+        First::Left(last) => last,
+        First::Right(()) => None,
     };
     // What is under way is given up; whoever waits for it is told so.
     drop(running);

@@ -1,6 +1,8 @@
 //! POE::Filter::Line: cuts input into lines without their terminators, and ends each output line with a terminator.
 
 mod filter;
+#[cfg(feature = "regex")]
+mod matches;
 mod record;
 mod search;
 mod terminator;
@@ -9,15 +11,50 @@ mod tests;
 
 pub use record::LineRecord;
 
+#[cfg(feature = "regex")]
 use super::FilterError;
 use super::buffer::Buffer;
+#[cfg(feature = "regex")]
 use super::pattern::Pattern;
 use bytes::Bytes;
-use search::Search;
+#[cfg(feature = "regex")]
+use matches::Search;
+#[cfg(not(feature = "regex"))]
+use no_pattern::{Pattern, Search};
 use std::fmt;
 use std::marker::PhantomData;
+#[cfg(feature = "regex")]
 use std::sync::Arc;
 use terminator::Terminator;
+
+/// Without the feature `regex` no filter has a pattern.
+#[cfg(not(feature = "regex"))]
+mod no_pattern {
+    use super::search::Found;
+    use super::{Line, LineRecord};
+
+    pub(super) enum Pattern {}
+
+    impl Pattern {
+        pub(super) fn as_str(&self) -> &str {
+            match *self {}
+        }
+    }
+
+    pub(super) enum Search {}
+
+    impl Search {
+        pub(super) fn discard(&mut self, _count: usize) {
+            match *self {}
+        }
+    }
+
+    impl<T: LineRecord> Line<T> {
+        pub(super) fn find_match(&mut self, pattern: &Pattern) -> Found {
+            match *pattern {}
+        }
+    }
+}
 
 /// The default settings.
 mod default {
@@ -82,7 +119,7 @@ impl LineLimits {
 /// | none | any of CR LF, LF CR, CR, LF, line by line | CR LF |
 /// | [`literal`](Self::literal) | these bytes | the same bytes |
 /// | [`input_literal`](Self::input_literal) | these bytes; if empty, as `autodetect` | unchanged |
-/// | [`input_regexp`](Self::input_regexp) | every match of the pattern | unchanged |
+/// | `input_regexp` (feature `regex`) | every match of the pattern | unchanged |
 /// | [`autodetect`](Self::autodetect) | the newline that ends the first line, from then on | unchanged |
 /// | [`output_literal`](Self::output_literal) | unchanged | these bytes; may be empty |
 ///
@@ -201,6 +238,7 @@ impl<T: LineRecord> Line<T> {
     /// A pattern that does not compile, that needs more than 2 MiB, that can match the empty string (POE yields
     /// empty lines for ever), or that contains an anchor or a word boundary, which in a stream would match at the end of
     /// any read.
+    #[cfg(feature = "regex")]
     #[doc(alias = "InputRegexp")]
     pub fn input_regexp(self, pattern: &str) -> Result<Self, FilterError> {
         let pattern = Arc::new(Pattern::new(pattern)?);

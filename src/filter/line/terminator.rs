@@ -1,6 +1,6 @@
 //! The terminators of lines.
 
-use crate::filter::pattern::Pattern;
+use super::Pattern;
 use memchr::memmem::Finder;
 use std::fmt;
 use std::sync::Arc;
@@ -12,6 +12,7 @@ pub(super) enum Terminator {
     One(u8),
     Two([u8; 2]),
     Long(Arc<Finder<'static>>),
+    #[cfg_attr(not(feature = "regex"), allow(dead_code))]
     Regexp(Arc<Pattern>),
     /// An empty literal. The fault prevents a search for it.
     Missing,

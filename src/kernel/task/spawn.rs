@@ -9,7 +9,7 @@ use crate::id::{Place, SessionId, TaskId};
 use crate::kernel::{Core, KernelRef};
 use crate::name::HeldName;
 use crate::resource::HoldKind;
-use futures_util::Stream;
+use futures_core::Stream;
 use std::future::Future;
 use std::num::NonZeroU64;
 use std::panic::Location;

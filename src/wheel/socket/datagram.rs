@@ -4,10 +4,11 @@ use super::SocketName;
 use crate::bridge::moves::Again;
 use crate::bridge::runtime::{Home, cannot_move};
 use bytes::Bytes;
-use futures_util::Stream;
+use futures_core::Stream;
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::io;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use tokio::io::ReadBuf;
@@ -184,15 +185,10 @@ impl DatagramSocket {
     /// It never ends; more datagrams may follow an error.
     #[must_use = "a stream does nothing unless it is attached or polled"]
     pub fn packets(&self) -> impl Stream<Item = io::Result<Packet>> + 'static {
-        let start = (self.clone(), vec![0; LARGEST]);
-        futures_util::stream::unfold(start, |(socket, mut buffer)| async move {
-            let packet = socket.recv_from(&mut buffer).await;
-            let packet = packet.map(|(bytes, from)| Packet {
-                bytes: Bytes::copy_from_slice(&buffer[..bytes]),
-                from,
-            });
-            Some((packet, (socket, buffer)))
-        })
+        Packets {
+            socket: self.clone(),
+            buffer: vec![0; LARGEST],
+        }
     }
 
     /// The raw socket: Tokio tries nothing before it has seen that the socket is ready, which a new one is at once.
@@ -202,6 +198,25 @@ impl DatagramSocket {
             #[cfg(unix)]
             Kind::Unix(socket) => socket2::SockRef::from(socket),
         }
+    }
+}
+
+/// The datagrams of a socket, for ever.
+struct Packets {
+    socket: DatagramSocket,
+    buffer: Vec<u8>,
+}
+
+impl Stream for Packets {
+    type Item = io::Result<Packet>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let Packets { socket, buffer } = &mut *self;
+        let received = ready!(socket.0.poll_recv_from(cx, buffer));
+        Poll::Ready(Some(received.map(|(bytes, from)| Packet {
+            bytes: Bytes::copy_from_slice(&buffer[..bytes]),
+            from,
+        })))
     }
 }
 

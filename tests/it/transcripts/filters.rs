@@ -1,8 +1,8 @@
 //! What each filter makes of bytes, and of records.
 
 use bytes::{Bytes, BytesMut};
-use poe::filter::httpd::{Httpd, Incoming};
 use poe::filter::{Block, Filter, Grep, Layer, Line, Map, Raw, RecordBlock, Stackable};
+use poe_http::{Httpd, Incoming};
 
 fn quote(bytes: impl AsRef<[u8]>) -> String {
     format!("\"{}\"", bytes.as_ref().escape_ascii())

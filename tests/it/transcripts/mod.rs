@@ -37,7 +37,7 @@ pub(crate) mod die_in_stop;
 pub(crate) mod drops;
 pub(crate) mod exceptions_off;
 pub(crate) mod failing_stops;
-#[cfg(feature = "httpd")]
+#[cfg(feature = "regex")]
 pub(crate) mod filters;
 #[cfg(unix)]
 pub(crate) mod follow_tail;

@@ -25,12 +25,12 @@
 //! | `t/20_resources/00_base/sids.pm` | `sids` | |
 //! | `t/20_resources/00_base/signals.pm` | `signals` | `signals_order` |
 //! | `t/90_regression/averell-callback-ret.t` | `averell_callback_ret` | `callbacks` |
-//! | `t/90_regression/cfedde-filter-httpd.t` | `cfedde_filter_httpd` | |
+//! | `t/90_regression/cfedde-filter-httpd.t` | `crates/poe-http/tests/it/cfedde.rs` | |
 //! | `t/90_regression/grinnz-die-in-die.t` | `grinnz_die_in_die` | `whelan_grinnz` |
 //! | `t/90_regression/hinrik-wheel-run-die.t` | `hinrik_wheel_run_die` (the kernel's part) | |
 //! | `t/90_regression/kjeldahl-stop-start-*.t` (three files) | `kjeldahl_stop_start` (without a fork) | `run_again` |
 //! | `t/90_regression/leolo-alarm-adjust.t` | `leolo_alarm_adjust` | |
-//! | `t/90_regression/leolo-filter-httpd.t` | `leolo_filter_httpd` | |
+//! | `t/90_regression/leolo-filter-httpd.t` | `crates/poe-http/tests/it/leolo.rs` | |
 //! | `t/90_regression/leolo-sig-die.t` | `leolo_sig_die` (results of calls) | `exceptions_off` |
 //! | `t/90_regression/meh-startstop-return.t` | `meh_startstop_return` | `creation` |
 //! | `t/90_regression/neyuki_detach.t` | `neyuki_detach` | `detach` |
@@ -85,8 +85,6 @@ mod assert_retval;
 mod assert_usage;
 mod averell_callback_ret;
 mod caller_state;
-#[cfg(feature = "httpd")]
-mod cfedde_filter_httpd;
 #[cfg(unix)]
 mod children;
 #[cfg(unix)]
@@ -123,8 +121,6 @@ mod k_signals_rerun;
 mod kernel_internal;
 mod kjeldahl_stop_start;
 mod leolo_alarm_adjust;
-#[cfg(feature = "httpd")]
-mod leolo_filter_httpd;
 mod leolo_sig_die;
 mod meh_startstop_return;
 mod neyuki_detach;

@@ -16,7 +16,7 @@ mod bridge {
         pub(crate) use std::sync::atomic::Ordering;
         use std::task::Waker;
 
-        /// Loom's has other names than that of futures-util.
+        /// Loom's has other names than the crate `atomic-waker`.
         #[derive(Default)]
         pub(crate) struct AtomicWaker(loom::future::AtomicWaker);
 

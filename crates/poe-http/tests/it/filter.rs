@@ -5,8 +5,8 @@ use crate::filter_kit::{chunks, cuts, memory_is_bounded};
 use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, COOKIE};
 use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
-use poe::filter::httpd::{Httpd, HttpdLimits, Incoming, Reason, Refused, keeps_alive};
-use poe::filter::{Filter, Raw, Seam};
+use poe::filter::{Filter, Raw};
+use poe_http::{Httpd, HttpdLimits, Incoming, Reason, Refused, keeps_alive};
 use proptest::prelude::*;
 
 fn incoming(filter: &mut Httpd, bytes: impl AsRef<[u8]>) -> Vec<Incoming> {
@@ -616,14 +616,14 @@ fn an_overfull_buffer_breaks_and_an_overlong_head_is_refused() {
 
 #[test]
 fn an_upgrade_leaves_what_follows_to_the_next_filter() {
-    let (mut seam, mut filter, mut next) = (Seam::new(), Httpd::new(), Raw::new());
+    let (mut filter, mut next) = (Httpd::new(), Raw::new());
     filter.feed(b"CONNECT example.org:443 HTTP/1.1\r\n\r\n\x16\x03");
     let connect = request(filter.next_record().unwrap().unwrap());
     assert_eq!(
         (connect.method(), connect.uri().authority().unwrap().as_str()),
         (&Method::CONNECT, "example.org:443")
     );
-    seam.switch(&mut filter, &mut next);
+    next.feed(&filter.take_pending());
     assert_eq!(next.next_record().unwrap().unwrap(), &b"\x16\x03"[..]);
 }
 
@@ -687,11 +687,11 @@ proptest! {
         let sound = |told: &[String]| told.iter().all(|told| told.starts_with("Request") );
         let expected = told(&mut Httpd::new(), &[&stream]);
         if sound(&expected) {
-            let (mut seam, mut filter, mut seen) = (Seam::new(), Httpd::new(), Vec::new());
+            let (mut filter, mut seen) = (Httpd::new(), Vec::new());
             for read in chunks(&stream, &cuts) {
-                seen.extend(told(&mut filter, &[seam.trim(read)]));
+                seen.extend(told(&mut filter, &[read]));
                 let mut next = Httpd::new();
-                seam.switch(&mut filter, &mut next);
+                next.feed(&filter.take_pending());
                 filter = next;
             }
             seen.extend(told(&mut filter, &[b""]));

@@ -1,6 +1,6 @@
 //! Chunked bodies: chunks, each with its size, and trailers.
 
-use super::HttpdLimits;
+use crate::incoming::HttpdLimits;
 use httparse::{EMPTY_HEADER, Status, parse_headers};
 
 /// More trailers than this are refused.
@@ -11,7 +11,7 @@ const MAX_DIGITS: usize = 16;
 
 /// How far a chunked body was read.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) enum Chunks {
+pub(crate) enum Chunks {
     #[default]
     Size,
     Data {
@@ -27,7 +27,7 @@ pub(super) enum Chunks {
 
 /// The piece at the front.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Piece {
+pub(crate) enum Piece {
     /// More bytes are needed.
     More,
     /// The number of framing bytes, and the size of the chunk that follows.
@@ -40,7 +40,7 @@ pub(super) enum Piece {
 
 impl Chunks {
     /// Looks at the bytes that follow the last piece. An error says why they are invalid.
-    pub(super) fn next(&mut self, bytes: &[u8], limits: &HttpdLimits) -> Result<Piece, &'static str> {
+    pub(crate) fn next(&mut self, bytes: &[u8], limits: &HttpdLimits) -> Result<Piece, &'static str> {
         match *self {
             Chunks::Size => match size_line(bytes, limits.max_chunk_line)? {
                 Some((line, 0)) => {

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use http::Response;
 use poe::Kernel;
 use poe::component::TcpServer;
-use poe::filter::httpd::{Httpd, Incoming};
+use poe_http::{Httpd, Incoming};
 use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;

@@ -2,12 +2,28 @@
 //!
 //! `httparse` reads most heads at once. Heads that it refuses and POE accepts (requests without a version, tabs and
 //! runs of blanks in the request line, folded headers) are read by hand once they are complete.
+//!
+//! A target is accepted and escaped as in POE, or refused:
+//!
+//! | target | becomes |
+//! |---|---|
+//! | `/path?query`, `http://host/path?query` | itself, with each byte that is not allowed in a URI as `%XX` |
+//! | several slashes at the beginning of a path | one |
+//! | `#` and everything after it | nothing: a fragment is only for the client |
+//! | `path`, `?query` | `/path`, `/?query` |
+//! | `*` | itself |
+//! | `host:port` | itself, only with CONNECT |
+//! | a colon before the first slash (`a:b/c`), with another method | refused: it may be a scheme or a host |
+//! | a byte that is not allowed in a URI, in a host | refused |
+//! | a control character | refused |
+//!
+//! POE escapes the last, too, and keeps paths without a slash and fragments unchanged, which the `http` crate's `Uri` cannot.
 
-use super::refused::Refused;
-use super::target;
-use bytes::{Bytes, BytesMut};
+use crate::incoming::Refused;
+use bytes::{BufMut, Bytes, BytesMut};
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, EXPECT, TRANSFER_ENCODING};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Version};
+use http::uri::PathAndQuery;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri, Version};
 use httparse::{EMPTY_HEADER, Header, Status};
 use std::mem::MaybeUninit;
 use std::ops::Range;
@@ -16,16 +32,16 @@ use std::ops::Range;
 const MAX_HEADERS: usize = 100;
 
 /// An accepted head.
-pub(super) struct Head {
-    pub(super) request: Request<Bytes>,
-    pub(super) body: Body,
+pub(crate) struct Head {
+    pub(crate) request: Request<Bytes>,
+    pub(crate) body: Body,
     /// The client waits for `100 Continue` before it sends the body.
-    pub(super) expects: bool,
+    pub(crate) expects: bool,
 }
 
 /// How a request's body ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Body {
+pub(crate) enum Body {
     /// There is no body.
     None,
     Length(u64),
@@ -39,7 +55,7 @@ const SHARED: usize = 2048;
 /// Reads the head at the front, in one go; `None` when it is not complete, or not of the usual form.
 ///
 /// `shared` is a copy of the front, as far as there is one.
-pub(super) fn parse(bytes: &[u8], shared: &mut Bytes, most: usize) -> Option<(usize, Result<Head, Box<Refused>>)> {
+pub(crate) fn parse(bytes: &[u8], shared: &mut Bytes, most: usize) -> Option<(usize, Result<Head, Box<Refused>>)> {
     let mut few = [const { MaybeUninit::uninit() }; MAX_HEADERS];
     let mut many = Vec::new();
     let headers = if most <= MAX_HEADERS {
@@ -72,7 +88,7 @@ pub(super) fn parse(bytes: &[u8], shared: &mut Bytes, most: usize) -> Option<(us
 }
 
 /// Returns where the head ends, searched from `from` on, or how far the search came.
-pub(super) fn end(bytes: &[u8], from: usize) -> Result<usize, usize> {
+pub(crate) fn end(bytes: &[u8], from: usize) -> Result<usize, usize> {
     for newline in memchr::memchr_iter(b'\n', &bytes[from..]) {
         let at = from + newline;
         match &bytes[at + 1..] {
@@ -86,7 +102,7 @@ pub(super) fn end(bytes: &[u8], from: usize) -> Result<usize, usize> {
 }
 
 /// Reads a complete head that [`parse`] refused.
-pub(super) fn parse_odd(head: &[u8], most: usize) -> Result<Head, Box<Refused>> {
+pub(crate) fn parse_odd(head: &[u8], most: usize) -> Result<Head, Box<Refused>> {
     let unfolded = unfold(head);
     if unfolded.len() != head.len()
         && let Some((_, built)) = parse(&unfolded, &mut Bytes::new(), most)
@@ -131,7 +147,7 @@ pub(super) fn parse_odd(head: &[u8], most: usize) -> Result<Head, Box<Refused>> 
 }
 
 /// Refuses a head that is longer than the limit.
-pub(super) fn too_large() -> Box<Refused> {
+pub(crate) fn too_large() -> Box<Refused> {
     let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
     Refused::last(status, "The request's head is too long.")
 }
@@ -188,7 +204,7 @@ fn build(
     *request.version_mut() = version;
     *request.method_mut() = Method::from_bytes(method).map_err(|_| bad("The method is not a token."))?;
 
-    *request.uri_mut() = target::parse(head.slice(target), request.method()).map_err(bad)?;
+    *request.uri_mut() = parse_target(head.slice(target), request.method()).map_err(bad)?;
 
     // A map has room for some ten thousand, whatever the limit is.
     let mut headers = HeaderMap::try_with_capacity(parsed.len()).map_err(|_| too_large())?;
@@ -264,4 +280,97 @@ fn body_of(request: &Request<Bytes>) -> Result<Body, Box<Refused>> {
             ))
         }
     }
+}
+
+const NOT_A_URI: &str = "The target is not a URI.";
+const WRONG_FORM: &str = "The target is not of the form that the method needs.";
+
+/// Whether a byte stays unescaped in a path or a query: those of RFC 2396 except `[` and `]`, as in Perl's `URI`.
+const fn is_plain(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric()
+        || matches!(byte, b'-' | b'_' | b'.' | b'!' | b'~' | b'*' | b'\'' | b'(' | b')')
+        || matches!(
+            byte,
+            b';' | b'/' | b'?' | b':' | b'@' | b'&' | b'=' | b'+' | b'$' | b',' | b'%'
+        )
+}
+
+static PLAIN: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        table[byte] = is_plain(byte as u8);
+        byte += 1;
+    }
+    table
+};
+
+/// Parses a target, by the table above.
+fn parse_target(target: Bytes, method: &Method) -> Result<Uri, &'static str> {
+    if *method == Method::CONNECT {
+        let uri = Uri::from_maybe_shared(target).map_err(|_| NOT_A_URI)?;
+        let is_host_alone = uri.authority().is_some() && uri.scheme().is_none();
+        return if is_host_alone { Ok(uri) } else { Err(WRONG_FORM) };
+    }
+    match &target[..] {
+        [b'/', ..] => {
+            // Some old clients began all targets with two slashes. The path would be misread as the authority.
+            let slashes = target.iter().take_while(|byte| **byte == b'/').count();
+            return path(target.slice(slashes - 1..), false).map(Uri::from);
+        }
+        b"*" => return Ok(Uri::from_static("*")),
+        _ => {}
+    }
+    let until = target.iter().position(|byte| matches!(byte, b'/' | b'?' | b'#' | b':'));
+    let Some((scheme, rest)) = until.filter(|at| target[*at] == b':').map(|at| target.split_at(at)) else {
+        return path(target, true).map(Uri::from);
+    };
+    let (Some(host), Some(b'a'..=b'z' | b'A'..=b'Z')) = (rest.strip_prefix(b"://"), scheme.first()) else {
+        return Err(WRONG_FORM);
+    };
+    let length = host
+        .iter()
+        .position(|byte| matches!(byte, b'/' | b'?' | b'#'))
+        .unwrap_or(host.len());
+    let at = scheme.len() + 3 + length;
+    let path = path(target.slice(at..), target.get(at) != Some(&b'/'))?;
+    let authority = target.slice(scheme.len() + 3..at);
+    let uri = Uri::builder()
+        .scheme(scheme)
+        .authority(&authority[..])
+        .path_and_query(path);
+    uri.build().map_err(|_| NOT_A_URI)
+}
+
+/// Parses a path and a query, and adds a slash in front if there is none.
+fn path(target: Bytes, slash: bool) -> Result<PathAndQuery, &'static str> {
+    let target = match memchr::memchr(b'#', &target) {
+        Some(at) => target.slice(..at),
+        None => target,
+    };
+    let target = if !slash && target.iter().all(|byte| PLAIN[usize::from(*byte)]) {
+        target
+    } else {
+        escaped(&target, slash)?
+    };
+    PathAndQuery::from_maybe_shared(target).map_err(|_| NOT_A_URI)
+}
+
+fn escaped(target: &[u8], slash: bool) -> Result<Bytes, &'static str> {
+    const HEX: &[u8; 16] = b"0123456789ABCDEF";
+    let mut out = BytesMut::with_capacity(target.len() + 16);
+    if slash {
+        out.put_u8(b'/');
+    }
+    for &byte in target {
+        if byte.is_ascii_control() {
+            return Err("There is a control character in the target.");
+        }
+        if PLAIN[usize::from(byte)] {
+            out.put_u8(byte);
+        } else {
+            out.put_slice(&[b'%', HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]);
+        }
+    }
+    Ok(out.freeze())
 }

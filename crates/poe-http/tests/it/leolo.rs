@@ -5,7 +5,7 @@ use bytes::Bytes;
 use http::Response;
 use poe::Kernel;
 use poe::component::TcpServer;
-use poe::filter::httpd::{Httpd, Incoming};
+use poe_http::{Httpd, Incoming};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;

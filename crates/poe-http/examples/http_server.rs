@@ -1,6 +1,6 @@
 //! An HTTP server: keep-alive, pipelining, uploads with a length or in chunks.
 //!
-//! `cargo run --release --features httpd --example http_server -- 127.0.0.1:8080 [--max-content N]` prints
+//! `cargo run --release -p poe-http --example http_server -- 127.0.0.1:8080 [--max-content N]` prints
 //! `listening on ADDR` first. SIGINT and SIGTERM end the server in good order: what was put is written, then the
 //! connections close.
 //!
@@ -15,8 +15,8 @@ use bytes::Bytes;
 use http::header::{ALLOW, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use poe::component::TcpServer;
-use poe::filter::httpd::{Httpd, Incoming, keeps_alive};
 use poe::{Kernel, hosts};
+use poe_http::{Httpd, Incoming, keeps_alive};
 use std::time::Duration;
 
 #[tokio::main(flavor = "current_thread")]
@@ -38,7 +38,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .client_input(|cx, incoming| match incoming {
             Incoming::Request(request) => {
                 let goes_on = keeps_alive(&request);
-                cx.client().put(answer(request, goes_on));
+                cx.client().put(reply(request, goes_on));
                 if !goes_on {
                     cx.client().shutdown();
                 }
@@ -49,7 +49,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
                 let last = refused.is_last();
                 cx.client().put(refused.response);
                 if last {
-                    // It may still be sending: what comes is dropped, so that it gets the answer and not a reset.
+                    // It may still be sending: what comes is dropped, so that it gets the reply and not a reset.
                     cx.client().shutdown();
                 }
             }
@@ -67,7 +67,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-fn answer(request: Request<Bytes>, goes_on: bool) -> Response<Bytes> {
+fn reply(request: Request<Bytes>, goes_on: bool) -> Response<Bytes> {
     let (head, body) = request.into_parts();
     let is_head = head.method == Method::HEAD;
     let mut response = match (head.uri.path(), &head.method) {

@@ -1,19 +1,19 @@
 //! Encodes responses.
 
-use super::super::FilterError;
-use super::super::block::put_decimal;
-use super::HttpdLimits;
-use super::chunks::{Chunks, Piece};
+use crate::chunks::{Chunks, Piece};
+use crate::incoming::HttpdLimits;
 use bytes::{Bytes, BytesMut};
 use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::{HeaderValue, Request, Response, StatusCode, Version};
+use poe::filter::FilterError;
 
 /// Replaces the usual reason phrase, in a response's extensions: `404 Nope`.
 ///
 /// ```
 /// use bytes::{Bytes, BytesMut};
 /// use http::{HeaderValue, Response};
-/// use poe::filter::{Filter, httpd::{Httpd, Reason}};
+/// use poe::filter::Filter;
+/// use poe_http::{Httpd, Reason};
 /// let mut response = Response::builder().status(404).body(Bytes::new()).unwrap();
 /// response.extensions_mut().insert(Reason(HeaderValue::from_static("Nope")));
 /// let mut out = BytesMut::new();
@@ -46,7 +46,7 @@ pub fn keeps_alive<T>(request: &Request<T>) -> bool {
     }
 }
 
-pub(super) fn write(response: &Response<Bytes>, out: &mut BytesMut) -> Result<(), FilterError> {
+pub(crate) fn write(response: &Response<Bytes>, out: &mut BytesMut) -> Result<(), FilterError> {
     let (status, headers, body) = (response.status(), response.headers(), response.body());
     let bodiless = status.is_informational() || status == StatusCode::NO_CONTENT || status == StatusCode::NOT_MODIFIED;
     if bodiless && !body.is_empty() {
@@ -148,4 +148,20 @@ fn is_chunked(mut body: &[u8]) -> bool {
             Ok(Piece::More) | Err(_) => return false,
         }
     }
+}
+
+/// Writes a number in decimal digits.
+fn put_decimal(mut number: usize, out: &mut BytesMut) {
+    let mut digits = [0; 20];
+    let mut at = digits.len();
+    loop {
+        at -= 1;
+        // The remainder of ten is a digit.
+        digits[at] = b'0' + (number % 10) as u8;
+        number /= 10;
+        if number == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(&digits[at..]);
 }
