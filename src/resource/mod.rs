@@ -11,7 +11,7 @@ pub(crate) mod outside;
 pub(crate) mod sessions;
 pub(crate) mod signals;
 
-use crate::id::{Place, SessionId};
+use crate::id::SessionId;
 use std::fmt;
 use std::panic::Location;
 
@@ -79,7 +79,10 @@ pub enum HoldKind {
 
 /// Serializes a place as `file:line`.
 #[cfg(feature = "serde")]
-pub(crate) fn serialize_place<S: serde::Serializer>(place: &Place, serializer: S) -> Result<S::Ok, S::Error> {
+pub(crate) fn serialize_place<S: serde::Serializer>(
+    place: &crate::id::Place,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
     serializer.collect_str(&format_args!("{}:{}", place.file(), place.line()))
 }
 
