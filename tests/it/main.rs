@@ -117,6 +117,7 @@ mod wheel_readwrite;
 #[cfg(unix)]
 mod wheel_readwrite_close;
 mod wheel_readwrite_faults;
+mod wheel_readwrite_order;
 mod wheel_readwrite_rows;
 #[cfg(unix)]
 mod wheel_renamed;

@@ -374,7 +374,9 @@ impl Pump {
                     core.count_step();
                 }
             }
-            emit_high(state, core)?;
+            if state.acted.take() {
+                emit_acted(state, core)?;
+            }
             if core.must_yield() {
                 self.resume = Some(resume);
                 return Some(());
@@ -470,6 +472,24 @@ impl Pump {
         cx.waker().wake_by_ref();
         Some(())
     }
+}
+
+/// Sends the events of what the last handler did with the wheel's methods, ahead of the next record: an error of a write, marks
+/// that were crossed, and a flush after which nothing was put.
+#[cold]
+fn emit_acted(state: &PumpState, core: &Core) -> Option<()> {
+    if let Some(error) = state.write_error.take() {
+        drained(state);
+        return report(state, core, IoError::io("write", state.base.id(), error));
+    }
+    emit_low(state, core)?;
+    let open = matches!(state.sending.get(), Sending::Open | Sending::Finishing);
+    if open && state.flush_due.get() && !state.unflushed.get() && state.buffered_bytes() == 0 {
+        state.flush_due.set(false);
+        drained(state);
+        emit(state, core, |events| &events.flushed)?;
+    }
+    emit_high(state, core)
 }
 
 /// Tells a splice that the output's end did not reach the peer. Without a splice there is nothing to report: the peer is gone.

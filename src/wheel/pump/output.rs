@@ -101,6 +101,7 @@ impl PumpState {
             return;
         };
         let Some(waker) = core.tasks.waker(task) else { return };
+        self.acted.set(true);
         match self.flush(&mut Context::from_waker(&waker)) {
             Poll::Ready(Ok(true)) => self.flush_due.set(true),
             Poll::Ready(Err(error)) => {
@@ -141,6 +142,7 @@ impl PumpState {
             Some((high, _)) if self.buffered_bytes() >= high => {
                 if !self.high.replace(true) {
                     self.high_due.set(true);
+                    self.acted.set(true);
                 }
                 Level::High
             }

@@ -36,6 +36,8 @@ pub(crate) struct PumpState {
     pub(super) high: Cell<bool>,
     /// … and the high event was not sent yet.
     pub(super) high_due: Cell<bool>,
+    /// A method has crossed the high mark or written; the events are sent directly after the handler that called it.
+    pub(super) acted: Cell<bool>,
     /// There is an input filter, and an event for its records.
     listens: Cell<bool>,
     paused: Cell<bool>,
@@ -136,6 +138,7 @@ impl PumpState {
             marks: Cell::new(setup.marks),
             high: Cell::new(false),
             high_due: Cell::new(false),
+            acted: Cell::new(false),
             paused: Cell::new(false),
             throttled: Cell::new(false),
             ended: Cell::new(false),

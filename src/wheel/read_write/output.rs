@@ -11,7 +11,8 @@ use crate::wheel::pump::check_marks;
 impl ReadWrite {
     /// Writes the output at once, as far as the stream takes it, and not when the handler returns.
     ///
-    /// The flushed event comes after the handler, when nothing waits any more, even if nothing did.
+    /// The flushed event comes when nothing waits any more, even if nothing did: directly after the handler, ahead of the next
+    /// record, or, if the handler puts more after this, once that is written as well.
     pub fn flush(&self) {
         self.state.ask_flush();
         self.state.write_now();
