@@ -42,6 +42,7 @@ mod filter_line;
 mod filter_map;
 mod filter_raw;
 mod filter_recordblock;
+#[cfg(all(feature = "storable", feature = "json", feature = "msgpack", feature = "cbor"))]
 mod filter_reference;
 mod filter_stackable;
 mod handles;
