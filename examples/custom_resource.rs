@@ -7,7 +7,11 @@
 //! Run it with `cargo run --example custom_resource`.
 
 use poe::event::{START, STOP};
-use poe::{Event, Hold, Kernel, KernelRef, Resource, Session, SessionHold, SessionId};
+use poe::{
+    Event, Kernel, KernelRef, Session, SessionId,
+    extend::{Resource, SessionHold},
+    inspect::Hold,
+};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;

@@ -43,25 +43,26 @@ fn join(cx: &mut Context<'_, (), poe::component::Listener>, client: Connection, 
         client: Cell::new(Some(client.stream)),
         ..Joint::default()
     };
-    Session::builder(heap)
-        .on(START, move |cx, ()| {
-            let factory = SocketFactory::connect(target.clone())
-                .success(CONNECTED)
-                .failure(FAILED);
-            cx.heap.connecting = Some(factory.start(cx));
-        })
-        .on(CONNECTED, connected)
-        .on(FAILED, |cx, error| {
-            eprintln!("{error}");
-            *cx.heap = Joint::default();
-        })
-        .on(ENDED, |cx, ended| {
-            for error in ended.errors.iter().filter(|error| !error.is_reset()) {
+    cx.create(
+        Session::builder(heap)
+            .on(START, move |cx, ()| {
+                let factory = SocketFactory::connect(target.clone())
+                    .success(CONNECTED)
+                    .failure(FAILED);
+                cx.heap.connecting = Some(factory.start(cx));
+            })
+            .on(CONNECTED, connected)
+            .on(FAILED, |cx, error| {
                 eprintln!("{error}");
-            }
-            cx.heap.splice = None;
-        })
-        .create_in(cx)?;
+                *cx.heap = Joint::default();
+            })
+            .on(ENDED, |cx, ended| {
+                for error in ended.errors.iter().filter(|error| !error.is_reset()) {
+                    eprintln!("{error}");
+                }
+                cx.heap.splice = None;
+            }),
+    )?;
     Ok(())
 }
 

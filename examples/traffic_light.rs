@@ -74,7 +74,8 @@ async fn main() -> Result<(), poe::Error> {
                 cx.stop();
             })
         })
-        .start(&kernel, Light::Red, ENTER, ())?;
+        .enter(Light::Red, ENTER, ())
+        .start(&kernel)?;
 
     Session::builder(())
         .on(START, |cx, ()| {

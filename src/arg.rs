@@ -297,6 +297,19 @@ impl AnyArg {
         None
     }
 
+    /// Returns the `TypeId` of the value, for a table of what to do with each type.
+    ///
+    /// ```
+    /// use poe::AnyArg;
+    /// use std::any::TypeId;
+    /// assert_eq!(AnyArg::new(7_u64).type_id_of(), TypeId::of::<u64>());
+    /// assert_eq!(AnyArg::new(vec![7]).type_id_of(), TypeId::of::<Vec<i32>>());
+    /// ```
+    #[must_use]
+    pub fn type_id_of(&self) -> std::any::TypeId {
+        self.as_any().type_id()
+    }
+
     /// Returns the name of the value's type, for messages to people.
     #[must_use]
     pub fn type_name(&self) -> &'static str {

@@ -1,9 +1,8 @@
-//! POE::Driver: reads blocks from a handle, and buffers output that is not written yet.
+//! What a wheel buffers: output that is not written yet, and how much one read takes (POE::Driver).
 //!
 //! The output is one queue of bytes, with the ends of its messages. Reading has no queue: a wheel reads into its kernel's one
 //! buffer, and from there straight into the filter.
 
-use crate::error::{Error, ErrorKind};
 use bytes::{Buf, Bytes, BytesMut};
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -19,145 +18,26 @@ const WRITES: usize = 16;
 /// The most bytes that one read takes by default.
 pub(crate) const BLOCK_SIZE: usize = 65_536;
 
-/// Reads blocks and buffers output (`POE::Driver::SysRW`).
-///
-/// Each [`ReadWrite`](crate::wheel::ReadWrite) has one; give it your own for another block size
-/// ([`driver`](crate::wheel::ReadWriteBuilder::driver)). Alone it is useful with a non-blocking handle of the
-/// standard library that you watch with [`select_read`](crate::KernelRef::select_read) and the like.
-///
-/// ```
-/// use poe::driver::{Chunk, SysRW};
-/// use std::os::unix::net::UnixStream;
-/// let (mut ours, mut theirs) = UnixStream::pair()?;
-/// ours.set_nonblocking(true)?;
-/// theirs.set_nonblocking(true)?;
-/// let mut driver = SysRW::new();
-/// assert_eq!(driver.block_size(), 65_536);
-/// assert_eq!(driver.put(b"hello"), 5); // bytes that wait now
-/// assert_eq!((driver.buffered_bytes(), driver.out_messages()), (5, 1));
-/// assert_eq!(driver.flush(&mut ours)?, 0);
-/// assert_eq!(driver.get(&mut theirs)?, Chunk::Bytes("hello".into()));
-/// assert_eq!(driver.get(&mut theirs)?, Chunk::NotReady);
-/// # Ok::<(), std::io::Error>(())
-/// ```
-#[derive(Debug)]
-#[doc(alias = "POE::Driver::SysRW")]
-#[doc(alias = "POE::Driver")]
-pub struct SysRW {
-    block_size: usize,
-    output: RefCell<Output>,
-    /// For `get`; a wheel uses its kernel's buffer.
-    buffer: Vec<u8>,
+/// The block size of a wheel's reads, and its output that is not written yet (`POE::Driver::SysRW`).
+pub(crate) struct Driver {
+    /// The most bytes that one read takes.
+    pub(crate) block_size: usize,
+    pub(crate) output: RefCell<Output>,
 }
 
-/// The result of one read.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Chunk {
-    /// Bytes, at most as many as the block size.
-    Bytes(Bytes),
-    /// Nothing has arrived yet.
-    NotReady,
-    /// The peer will send nothing more.
-    End,
-}
-
-impl Default for SysRW {
+impl Default for Driver {
     fn default() -> Self {
-        SysRW::new()
-    }
-}
-
-impl SysRW {
-    /// Makes a driver that reads up to 65 536 bytes at a time.
-    #[must_use]
-    pub fn new() -> Self {
-        SysRW {
+        Driver {
             block_size: BLOCK_SIZE,
             output: RefCell::default(),
-            buffer: Vec::new(),
         }
     }
+}
 
-    /// Makes a driver that reads up to `bytes` at a time.
-    ///
-    /// A wheel never reads more than its kernel's buffer takes: 65 536 bytes.
-    ///
-    /// # Errors
-    /// `bytes` is 0.
-    #[doc(alias = "BlockSize")]
-    pub fn with_block_size(bytes: usize) -> Result<Self, Error> {
-        if bytes == 0 {
-            return Err(ErrorKind::Invalid("a driver's block size must be above 0".to_owned()).into());
-        }
-        Ok(SysRW {
-            block_size: bytes,
-            ..SysRW::new()
-        })
-    }
-
-    /// Returns the most bytes that one read takes.
-    #[must_use]
-    pub fn block_size(&self) -> usize {
-        self.block_size
-    }
-
-    /// Reads once.
-    ///
-    /// # Errors
-    /// The system's, other than "interrupted" and "would block".
-    pub fn get(&mut self, handle: &mut impl io::Read) -> io::Result<Chunk> {
-        self.buffer.resize(self.block_size, 0);
-        loop {
-            match handle.read(&mut self.buffer) {
-                Ok(0) => return Ok(Chunk::End),
-                Ok(bytes) => return Ok(Chunk::Bytes(Bytes::copy_from_slice(&self.buffer[..bytes]))),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Chunk::NotReady),
-                Err(error) => return Err(error),
-            }
-        }
-    }
-
-    /// Queues a message to be written, and returns how many bytes wait now. An empty message is ignored.
-    pub fn put(&mut self, bytes: &[u8]) -> usize {
+impl Driver {
+    /// Queues bytes as one message; no bytes are no message.
+    pub(crate) fn put(&self, bytes: &[u8]) {
         Output::append(&self.output, |out| out.extend_from_slice(bytes));
-        self.buffered_bytes()
-    }
-
-    /// Writes until the queue is empty or the handle would block; returns how many bytes still wait.
-    ///
-    /// # Errors
-    /// The system's, other than "would block". The bytes are kept.
-    pub fn flush(&mut self, handle: &mut impl io::Write) -> io::Result<usize> {
-        loop {
-            let step = Output::flush(&self.output, |bytes| match handle.write(bytes) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => Poll::Pending,
-                written => Poll::Ready(written),
-            });
-            match step {
-                Poll::Ready(Ok(false)) => {}
-                Poll::Ready(Err(error)) => return Err(error),
-                Poll::Ready(Ok(true)) | Poll::Pending => return Ok(self.buffered_bytes()),
-            }
-        }
-    }
-
-    /// Returns the number of bytes not yet written.
-    #[must_use]
-    pub fn buffered_bytes(&self) -> usize {
-        self.output.borrow().bytes()
-    }
-
-    /// Returns the number of messages not wholly written.
-    #[doc(alias = "get_out_messages_buffered")]
-    #[must_use]
-    pub fn out_messages(&self) -> usize {
-        self.output.borrow().messages()
-    }
-
-    /// Returns the queue, for wheels.
-    pub(crate) fn output(&self) -> &RefCell<Output> {
-        &self.output
     }
 }
 

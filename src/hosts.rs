@@ -91,6 +91,7 @@
 
 use crate::bridge::os_signals::Arrivals;
 use crate::error::{Error, ErrorKind};
+pub use crate::kernel::RunFuture;
 use std::fmt;
 use std::future::Future;
 use std::io;

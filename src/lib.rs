@@ -115,7 +115,7 @@ pub mod component;
 ))]
 #[doc = include_str!("../docs/conformance.md")]
 pub mod conformance {}
-pub mod driver;
+mod driver;
 mod error;
 pub mod event;
 pub mod extend;
@@ -123,10 +123,11 @@ pub mod filter;
 pub mod guide;
 pub mod hosts;
 mod id;
+pub mod inspect;
 mod kernel;
 mod name;
-pub mod pipe;
-pub mod queue;
+pub mod nfa;
+mod queue;
 // The README's code, compiled and run with the other examples.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
@@ -137,25 +138,19 @@ mod session;
 pub mod testing;
 #[cfg(feature = "tls")]
 pub mod tls;
+#[cfg(unix)]
+pub mod unix;
 pub mod wheel;
 
 pub use arg::AnyArg;
-pub use error::{CallError, Error, Failure, HandlerResult, OnFailure, PostError, WrongArgument};
+pub use error::{CallError, Error, Failure, HandlerResult, OnFailure, PostError};
 pub use event::Event;
 pub use id::{SessionId, TaskId, TimerId, WheelId};
-pub use kernel::{
-    AwaitedProcess, Caller, DeadLetter, Delta, Die, EventId, EventType, Invoke, Invoked, Kernel, KernelBuilder,
-    KernelHandle, KernelRef, Nested, QueuedEvent, Refcount, ReplyFuture, RunFuture, SessionHold, SessionHolds,
-    SessionSnapshot, ShutdownReport, Signal, Snapshot, Target, TaskSnapshot, Timer, WatchedFile, WhyAlive,
-};
-#[cfg(unix)]
-pub use kernel::{ChildProcess, ProcessExit, SelectMode, Selected, Watched};
+pub use kernel::{Delta, Kernel, KernelBuilder, KernelHandle, KernelRef, ReplyFuture, Signal, Target};
 pub use name::Name;
 #[cfg(feature = "storable")]
 pub use perl_storable as storable;
-pub use resource::signals::{KERNEL_SHUTDOWN, SignalClass};
-pub use resource::{Hold, HoldKind, Resource};
+pub use resource::signals::KERNEL_SHUTDOWN;
 pub use session::{
-    Callback, Context, Heap, IntoReply, Machine, Nfa, NfaBuilder, NfaObjectStates, NfaState, ObjectStates, Package,
-    Postback, Reply, SendPostback, Session, SessionBuilder, States, Transition, TransitionKind,
+    Callback, Context, Machine, Nfa, ObjectStates, Package, Postback, Reply, Session, SessionBuilder, States,
 };

@@ -124,16 +124,17 @@ async fn create_and_stop(kernel: &Kernel, times: usize) {
             let now = left.min(100);
             for n in 0..now {
                 let alias = format!("session {n}");
-                Session::builder(format!("heap {n}"))
-                    .inline_states(&shared)
-                    .on(START, move |cx, ()| {
-                        cx.yield_to("shared", ());
-                        cx.delay("end", Duration::from_millis(1), ());
-                        cx.alias_set(&alias)
-                    })
-                    .on("end", move |cx, ()| cx.alias_remove(&format!("session {n}")))
-                    .create_in(cx)
-                    .unwrap();
+                cx.create(
+                    Session::builder(format!("heap {n}"))
+                        .inline_states(&shared)
+                        .on(START, move |cx, ()| {
+                            cx.yield_to("shared", ());
+                            cx.delay("end", Duration::from_millis(1), ());
+                            cx.alias_set(&alias)
+                        })
+                        .on("end", move |cx, ()| cx.alias_remove(&format!("session {n}"))),
+                )
+                .unwrap();
             }
             if left > now {
                 cx.delay(STEP, Duration::from_millis(2), left - now);

@@ -1,4 +1,4 @@
-use poe::{ProcessExit, Event, Kernel, Session, event::START};
+use poe::{Event, Kernel, Session, event::START, unix::ProcessExit};
 
 const ENDED: Event<ProcessExit<&str>> = Event::new("ended");
 

@@ -28,7 +28,7 @@ async fn main() -> Result<(), poe::Error> {
                 .on(PUSH, |cx, ()| cx.goto_state(Light::Off, ENTER, ()))
                 .on(LEAVE, |_, ()| println!("leaving on"))
         })
-        .start(&kernel, Light::Off, ENTER, ())?;
+        .enter(Light::Off, ENTER, ()).start(&kernel)?.id();
     kernel.post(light, PUSH, ()).expect("the light is there");
     kernel.run().await
 }

@@ -9,7 +9,7 @@ async fn main() -> Result<(), poe::Error> {
     Session::builder(())
         .on(START, |cx, ()| -> poe::HandlerResult {
             let callback = cx.callback(SQUARE, "called");
-            println!("the answer is {}", callback.call(cx, 7)?);
+            println!("the answer is {}", callback.call(&mut *cx, 7)?);
             let postback = cx.postback(TOLD, "first");
             postback.post("again")?;
             Ok(())

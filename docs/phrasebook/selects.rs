@@ -1,4 +1,4 @@
-use poe::{Event, Kernel, Selected, Session, Watched, event::START};
+use poe::{Event, Kernel, Session, event::START, unix::{Selected, Watched}};
 use std::io::{PipeReader, PipeWriter, Read, Write};
 
 const READABLE: Event<Selected<&str>> = Event::new("readable");

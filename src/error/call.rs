@@ -88,6 +88,14 @@ impl<A> CallError<A> {
         matches!(self.kind, CallErrorKind::Died(_) | CallErrorKind::Failed(_))
     }
 
+    /// Returns the failure of the handler, if the error contains it: after `try_call`, and in a call to oneself.
+    pub fn failure(&self) -> Option<&Failure> {
+        match &self.kind {
+            CallErrorKind::Failed(failure) => Some(failure),
+            _ => None,
+        }
+    }
+
     /// The handler replied with another type than the key or the annotation expects.
     pub fn is_wrong_answer(&self) -> bool {
         matches!(self.kind, CallErrorKind::WrongAnswer { .. })
@@ -108,7 +116,7 @@ impl<A> CallError<A> {
         matches!(self.kind, CallErrorKind::Full(_))
     }
 
-    /// A [`KernelHandle`](crate::KernelHandle) sent an argument of a type that the handler does not take.
+    /// A [`KernelHandle`](crate::KernelHandle) or `try_call` sent an argument of a type that the handler does not take.
     ///
     /// No handler ran, and no `DIE` is raised: a mistake on another thread does not stop a session. (In a call inside the kernel a
     /// wrong argument is a failure of the called handler, see [`is_died`](Self::is_died).)

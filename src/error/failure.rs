@@ -12,9 +12,9 @@ pub type HandlerResult<T = ()> = Result<T, Failure>;
 
 /// The failure of a handler: an error that it returned, or its panic. It becomes the `DIE` signal.
 ///
-/// A `Failure` is made from every `Error + Send + Sync + 'static` and from every refused post or call. It is cheap to clone,
-/// and it does not implement `Error` itself, so that `?` can make it from all of them; [`source`](Failure::source)
-/// returns the cause.
+/// A `Failure` is made from every error, from `anyhow::Error` and boxed errors, from `&str` and `String`, and from every refused
+/// post or call. It is cheap to clone, and it does not implement `Error` itself, so that `?` can make it from all of
+/// them; [`source`](Failure::source) returns the cause.
 ///
 /// ```
 /// let failure = poe::Failure::msg("out of cheese");
@@ -26,6 +26,11 @@ pub type HandlerResult<T = ()> = Result<T, Failure>;
 /// }
 /// let failure = number("300").unwrap_err();
 /// assert!(failure.source().unwrap().is::<std::num::ParseIntError>());
+///
+/// fn open(door: Option<u8>) -> poe::HandlerResult<u8> {
+///     Ok(door.ok_or("there is no door")?)
+/// }
+/// assert_eq!(open(None).unwrap_err().to_string(), "there is no door");
 /// ```
 #[derive(Clone)]
 pub struct Failure(Arc<FailureKind>);
@@ -164,8 +169,8 @@ impl fmt::Debug for Failure {
     }
 }
 
-impl<E: StdError + Send + Sync + 'static> From<E> for Failure {
+impl<E: Into<Box<dyn StdError + Send + Sync>>> From<E> for Failure {
     fn from(error: E) -> Self {
-        Failure(Arc::new(FailureKind::Error(UserError(Some(Box::new(error))))))
+        Failure(Arc::new(FailureKind::Error(UserError(Some(error.into())))))
     }
 }

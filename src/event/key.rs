@@ -112,7 +112,21 @@ pub trait Calls<A, R>: Posts<A> {}
     message = "`{Self}` does not name an event",
     note = "use an `Event` constant, or a bare name (`&str` or `String`)"
 )]
-pub trait EventName: Keyed {}
+pub trait EventName: Keyed {
+    /// Returns the event's name; it works with [`Posts`] and [`Calls`] keys too.
+    ///
+    /// ```
+    /// use poe::{Event, event::{Calls, EventName}};
+    /// fn publish<A, R>(event: impl Calls<A, R>) -> String {
+    ///     event.name().to_owned()
+    /// }
+    /// const ADD: Event<(i64, i64), i64> = Event::new("add");
+    /// assert_eq!(publish(ADD), "add");
+    /// ```
+    fn name(&self) -> &str {
+        self.key().as_str()
+    }
+}
 
 impl<K: Keyed> EventName for K {}
 

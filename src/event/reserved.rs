@@ -77,7 +77,7 @@ pub const STOP: Reserved<()> = Reserved(Event::new("_stop"));
 /// Session::builder(Vec::new())
 ///     .on(START, |cx, ()| -> poe::HandlerResult {
 ///         let child = Session::builder(()).on(START, |_, ()| Reply("hello")).on(STOP, |_, ()| Reply("goodbye"));
-///         child.create_in(cx)?;
+///         cx.create(child)?;
 ///         Ok(())
 ///     })
 ///     .on(CHILD, |cx, child| {

@@ -71,6 +71,8 @@ pub struct KernelBuilder {
 /// All settings with their defaults in one place.
 #[derive(Clone, Debug)]
 pub(crate) struct Config {
+    /// The name that the program has given the kernel.
+    pub(crate) name: Option<String>,
     /// Pieces of work done before the kernel yields to its host.
     pub(crate) budget: u32,
     /// … and the time after which it does so in any case, in nanoseconds.
@@ -103,6 +105,7 @@ pub(crate) struct Config {
 impl Default for Config {
     fn default() -> Self {
         Config {
+            name: None,
             budget: 1024,
             slice_nanos: 100_000,
             timer_slack: 0,
@@ -122,6 +125,12 @@ impl Default for Config {
 }
 
 impl KernelBuilder {
+    /// Sets the kernel's [name](Kernel::name), for logs and other kernels; unique by default.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.config.name = Some(name.into());
+        self
+    }
+
     /// How many pieces of work the kernel does at most before it yields to its host; default 1024, at least 1.
     ///
     /// An event, a record, a read, an accept, a poll of a task, and a message from another thread are one piece each. What

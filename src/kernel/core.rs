@@ -1,6 +1,7 @@
 //! The inside of a kernel, by its parts, and what belongs to none of them.
 
 use super::active::ActiveCell;
+use super::extension::Extensions;
 use super::run::RunState;
 use super::{Config, Invoke, die, handle, os_signal, resource, task, trace};
 #[cfg(unix)]
@@ -19,7 +20,7 @@ use crate::resource::extrefs::Extrefs;
 use crate::resource::outside::Outside;
 use crate::resource::sessions::{KERNEL, Sessions};
 use crate::resource::signals::Signals;
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::VecDeque;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
@@ -46,6 +47,9 @@ pub struct Core {
     pub(super) outside: RefCell<Outside>,
     /// … and these themselves.
     pub(super) resources: resource::Resources,
+    /// Values that programs keep with the kernel, and its name once somebody has asked for it.
+    pub(super) extensions: Extensions,
+    pub(super) kernel_name: OnceCell<Rc<str>>,
     pub(super) signals: RefCell<Signals>,
     pub(super) listeners: os_signal::Listeners,
     #[cfg(unix)]
@@ -99,6 +103,8 @@ impl Core {
             extrefs: RefCell::default(),
             outside: RefCell::default(),
             resources: resource::Resources::default(),
+            extensions: Extensions::default(),
+            kernel_name: OnceCell::new(),
             signals: RefCell::default(),
             listeners: os_signal::Listeners::default(),
             #[cfg(unix)]

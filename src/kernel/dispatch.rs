@@ -49,6 +49,23 @@ impl Core {
         invoked
     }
 
+    /// Invokes a session's handler, with the session as the active one, and raises nothing if it fails.
+    pub(super) fn invoke_contained(&self, object: Rc<dyn Invoke>, frame: &Frame<'_>, arg: &mut AnyArg) -> Invoked {
+        if self.is_watching() {
+            self.observe(frame, true);
+        }
+        let before = self.active.get();
+        self.active.set(Active {
+            session: frame.session,
+            event: frame.event.get(),
+        });
+        let result = catch_unwind(AssertUnwindSafe(|| object.invoke(KernelRef { core: self, frame }, arg)));
+        let invoked = result.unwrap_or_else(failed);
+        drop_object(object);
+        self.active.set(before);
+        invoked
+    }
+
     #[cold]
     #[inline(never)]
     fn handler_failed(&self, failure: &Failure, frame: &Frame<'_>, name: NameIdx, arg: &AnyArg, fatal: bool) {

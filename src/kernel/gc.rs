@@ -162,6 +162,7 @@ impl Core {
             self.free_session(slot);
         }
         drop_each_quietly(silent);
+        self.extensions.clear();
         // What those drops have posted meanwhile.
         let late = self.queue.borrow_mut().drain();
         for entry in &late {

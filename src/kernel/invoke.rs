@@ -1,14 +1,11 @@
 //! The seam between the kernel and whatever kind of session it runs: `POE::Session`, `POE::NFA`, or one of a user's own.
 
-use super::{Core, Kernel, KernelRef, Target, call_at_once};
+use super::{Core, Kernel, KernelRef};
 use crate::arg::AnyArg;
-use crate::error::{CallError, Error, ErrorKind, Failure};
-use crate::event::{Calls, assert_reply_type};
-use crate::id::SessionId;
+use crate::error::{Error, ErrorKind, Failure};
 use crate::name::Name;
 use std::fmt;
 use std::ops::Deref;
-use std::panic::Location;
 use std::rc::Rc;
 
 /// A kind of session, as the kernel sees it.
@@ -17,7 +14,7 @@ use std::rc::Rc;
 /// while another one of the same session is still on the stack (a session that calls a session that calls it back).
 ///
 /// ```
-/// use poe::{AnyArg, Invoke, Invoked, Kernel, Name, KernelRef};
+/// use poe::{AnyArg, Kernel, Name, KernelRef, extend::{Invoke, Invoked}};
 ///
 /// /// A session that counts whatever it is sent.
 /// struct Counter(std::cell::Cell<u64>);
@@ -40,10 +37,10 @@ use std::rc::Rc;
 /// assert_eq!(n, 2); // `_start` was the first
 /// ```
 ///
-/// One that has options, and says more of itself to a [`Snapshot`](crate::Snapshot):
+/// One that has options, and says more of itself to a [`Snapshot`](crate::inspect::Snapshot):
 ///
 /// ```
-/// # use poe::{AnyArg, Invoke, Invoked, Kernel, Name, KernelRef};
+/// # use poe::{AnyArg, Kernel, Name, KernelRef, extend::{Invoke, Invoked}};
 /// # use std::{cell::RefCell, collections::BTreeMap, rc::Rc};
 /// #[derive(Default)]
 /// struct Tunable(RefCell<BTreeMap<String, String>>);
@@ -92,7 +89,7 @@ pub trait Invoke: 'static {
     /// The names that have a handler, in any order: for introspection.
     fn event_names(&self) -> Vec<Name>;
 
-    /// What a [`Snapshot`](crate::Snapshot) calls the session's heap; the type of session itself unless it says otherwise.
+    /// What a [`Snapshot`](crate::inspect::Snapshot) calls the session's heap; the type of session itself unless it says otherwise.
     fn heap_type(&self) -> &'static str {
         std::any::type_name::<Self>()
     }
@@ -121,7 +118,7 @@ pub trait Invoke: 'static {
 /// What came of invoking a handler.
 ///
 /// ```
-/// use poe::{AnyArg, Event, Failure, Invoke, Invoked, Kernel, Name, KernelRef};
+/// use poe::{AnyArg, Event, Failure, Kernel, Name, KernelRef, extend::{Invoke, Invoked}};
 /// const FAIL: Event<u32> = Event::new("fail");
 /// const OTHER: Event<u32> = Event::new("other");
 ///
@@ -157,47 +154,29 @@ pub enum Invoked {
     Failed(Failure),
 }
 
-/// Who can run handlers at once: a [`Kernel`] while no handler runs, and a handler's
-/// [`Context`](crate::Context), which lends its heap back for as long as the others run. ([`Nested`] is for session types
-/// of one's own.)
-///
-/// Creating, calling, detaching and stopping run handlers before they return, as in POE. A cloned `Kernel` cannot do
-/// that from inside a handler, whose heap would be in the way: it gives an error then ([`Error::is_busy`]).
-///
-/// ```
-/// use poe::{Caller, Error, Kernel, Session, SessionId, event::START};
-/// /// For programs and for handlers alike.
-/// fn start_worker(caller: &mut impl Caller) -> Result<SessionId, Error> {
-///     Session::builder(()).on(START, |cx, ()| cx.alias_set(&format!("worker {}", cx.session_id()))).create_in(caller)
-/// }
-/// # tokio_test::block_on(async {
-/// let kernel = Kernel::new();
-/// let first = start_worker(&mut &kernel)?; // a child of the kernel
-/// let clone = kernel.clone();
-/// Session::builder(())
-///     .on(START, move |cx, ()| -> poe::HandlerResult {
-///         start_worker(cx)?; // a child of this session
-///         assert!(start_worker(&mut &clone).unwrap_err().is_busy());
-///         Ok(())
-///     })
-///     .create(&kernel)?;
-/// let snapshot = kernel.snapshot();
-/// assert_eq!(snapshot.get_session_parent(first), Some(kernel.id()));
-/// assert_eq!(snapshot.get_session_parent("worker 3"), kernel.session_by_number(2));
-/// kernel.run().await
-/// # }).unwrap();
-/// ```
-pub trait Caller: sealed::Caller {}
-
-pub(crate) mod sealed {
+mod sealed {
     use super::{Core, Error};
 
-    pub trait Caller {
+    /// What seals `Caller`.
+    pub trait AtOnce {
+        #[doc(hidden)]
+        fn core(&self) -> &Core;
+
         /// Runs `f` while every session's heap is in its place.
         #[doc(hidden)]
-        fn at_once<T>(&mut self, what: &'static str, f: impl FnOnce(&Core) -> T) -> Result<T, Error>
-        where
-            Self: Sized;
+        fn at_once<T>(&mut self, what: &'static str, f: impl FnOnce(&Core) -> T) -> Result<T, Error>;
+    }
+}
+pub(crate) use sealed::AtOnce;
+
+impl<C: AtOnce> AtOnce for &mut C {
+    fn core(&self) -> &Core {
+        (**self).core()
+    }
+
+    #[inline]
+    fn at_once<T>(&mut self, what: &'static str, f: impl FnOnce(&Core) -> T) -> Result<T, Error> {
+        (**self).at_once(what, f)
     }
 }
 
@@ -208,7 +187,7 @@ pub(crate) mod sealed {
 /// `invoke` holds meanwhile, it must be ready to be entered again without.
 ///
 /// ```
-/// use poe::{AnyArg, Event, Invoke, Invoked, Kernel, Name, Reply, Session, KernelRef, event::START};
+/// use poe::{AnyArg, Event, Kernel, Name, Reply, Session, KernelRef, event::START, extend::{Invoke, Invoked}};
 /// const DOUBLE: Event<u64, u64> = Event::new("double");
 ///
 /// struct Asker;
@@ -217,7 +196,7 @@ pub(crate) mod sealed {
 ///         if kernel.event() == "_start" {
 ///             let Ok(mut nested) = kernel.nested(self) else { return Invoked::Unhandled };
 ///             let child = Session::builder(()).on(START, |_, ()| ()).on(DOUBLE, |_, n| Reply(2 * n));
-///             let child = child.create_in(&mut nested).unwrap();
+///             let child = nested.create(child).unwrap();
 ///             assert_eq!(nested.call(child, DOUBLE, 21).unwrap(), 42);
 ///         }
 ///         Invoked::Returned
@@ -244,7 +223,7 @@ impl<'k> KernelRef<'k> {
     /// Busy: it is not the object of the session that is running, or that session is gone.
     ///
     /// ```
-    /// # use poe::{AnyArg, Event, Invoke, Invoked, Kernel, Name, KernelRef};
+    /// # use poe::{AnyArg, Event, Kernel, Name, KernelRef, extend::{Invoke, Invoked}};
     /// const ASK: Event<(), u32> = Event::new("ask");
     /// const TELL: Event<(), u32> = Event::new("tell");
     ///
@@ -294,6 +273,13 @@ impl<'k> KernelRef<'k> {
     }
 }
 
+impl<'k> Nested<'k> {
+    /// For a context that has lent its heap.
+    pub(crate) fn of(kernel: KernelRef<'k>) -> Self {
+        Nested { kernel }
+    }
+}
+
 impl<'k> Deref for Nested<'k> {
     type Target = KernelRef<'k>;
     fn deref(&self) -> &KernelRef<'k> {
@@ -307,113 +293,23 @@ impl fmt::Debug for Nested<'_> {
     }
 }
 
-impl Caller for Nested<'_> {}
+impl AtOnce for Nested<'_> {
+    fn core(&self) -> &Core {
+        self.kernel.core
+    }
 
-impl sealed::Caller for Nested<'_> {
     fn at_once<T>(&mut self, _what: &'static str, f: impl FnOnce(&Core) -> T) -> Result<T, Error> {
         Ok(f(self.kernel.core))
     }
 }
 
-/// What runs handlers at once, in a session type of one's own.
-///
-/// ```
-/// use poe::{AnyArg, Error, Invoke, Invoked, Kernel, Name, Nested, Session, KernelRef, event::START};
-///
-/// /// Has a child, and lets go of it when it is told so.
-/// struct Keeper;
-///
-/// fn handle(nested: &mut Nested<'_>, arg: &mut AnyArg) -> Result<(), Error> {
-///     match nested.event().as_str() {
-///         "_start" => Session::builder(()).on(START, |cx, ()| cx.alias_set("child")).create_in(nested).map(drop),
-///         "let go" => nested.detach_child(nested.alias_resolve("child")?), // now it is the kernel's
-///         "leave" => nested.detach_myself(), // fails: the keeper is the kernel's child already
-///         "end" => {
-///             nested.stop_all(); // everybody
-///             Ok(())
-///         }
-///         _ => Ok(()),
-///     }
-/// }
-/// # impl Invoke for Keeper {
-/// #     fn invoke(&self, kernel: KernelRef<'_>, arg: &mut AnyArg) -> Invoked {
-/// #         match kernel.nested(self).and_then(|mut nested| handle(&mut nested, arg)) {
-/// #             Ok(()) => Invoked::Returned,
-/// #             Err(error) => Invoked::Failed(error.into()),
-/// #         }
-/// #     }
-/// #     fn event_names(&self) -> Vec<Name> {
-/// #         Vec::new()
-/// #     }
-/// # }
-/// # const LET_GO: poe::Event<()> = poe::Event::new("let go");
-/// # const LEAVE: poe::Event<()> = poe::Event::new("leave");
-/// # const END: poe::Event<()> = poe::Event::new("end");
-/// let kernel = Kernel::new();
-/// let keeper = kernel.session_alloc(std::rc::Rc::new(Keeper), AnyArg::new(()))?;
-/// assert_eq!(kernel.snapshot().get_session_parent("child"), Some(keeper));
-/// kernel.call(keeper, LET_GO, ())?;
-/// assert_eq!(kernel.snapshot().get_session_parent("child"), Some(kernel.id()));
-/// assert!(kernel.call(keeper, LEAVE, ()).unwrap_err().is_died());
-/// kernel.call(keeper, END, ())?;
-/// assert_eq!(kernel.session_count(), 0);
-/// # Ok::<(), poe::Error>(())
-/// ```
-impl Nested<'_> {
-    /// Runs a session's handler now and gives its answer: see [`Context::call`](crate::Context::call).
-    ///
-    /// # Errors
-    /// As [`Context::call`](crate::Context::call).
-    #[track_caller]
-    pub fn call<'t, A: 'static, R: 'static>(
-        &mut self,
-        target: impl Into<Target<'t>>,
-        event: impl Calls<A, R>,
-        arg: A,
-    ) -> Result<R, CallError<A>> {
-        const { assert_reply_type::<R>() };
-        call_at_once(self, target.into(), event.key(), arg, Location::caller())
+impl AtOnce for &Kernel {
+    fn core(&self) -> &Core {
+        Kernel::core(self)
     }
 
-    /// Makes the session a child of the kernel: see [`Context::detach_myself`](crate::Context::detach_myself).
-    ///
-    /// # Errors
-    /// It is the kernel's child already (`EPERM`).
-    #[track_caller]
-    pub fn detach_myself(&mut self) -> Result<(), Error> {
-        let core = self.kernel.core;
-        core.logged("detach_myself", core.detach(self.kernel.session_id(), true))
-    }
-
-    /// Makes a child of this session a child of the kernel: see [`Context::detach_child`](crate::Context::detach_child).
-    ///
-    /// # Errors
-    /// There is no such session (`ESRCH`), or it is not a child of this one (`EPERM`).
-    #[track_caller]
-    pub fn detach_child(&mut self, child: SessionId) -> Result<(), Error> {
-        let core = self.kernel.core;
-        core.logged("detach_child", core.detach(child, false))
-    }
-
-    /// Stops every session, this one included: see [`Context::stop_all`](crate::Context::stop_all).
-    #[doc(alias = "stop")]
-    pub fn stop_all(&mut self) {
-        self.kernel.core.stop_all();
-    }
-}
-
-impl Caller for Kernel {}
-impl Caller for &Kernel {}
-
-impl sealed::Caller for Kernel {
     fn at_once<T>(&mut self, what: &'static str, f: impl FnOnce(&Core) -> T) -> Result<T, Error> {
-        (&*self).at_once(what, f)
-    }
-}
-
-impl sealed::Caller for &Kernel {
-    fn at_once<T>(&mut self, what: &'static str, f: impl FnOnce(&Core) -> T) -> Result<T, Error> {
-        let core = self.core();
+        let core = Kernel::core(self);
         if core.busy.replace(true) {
             return Err(ErrorKind::Busy(what).into());
         }

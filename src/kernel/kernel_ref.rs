@@ -1,11 +1,12 @@
 //! What a handler is given of the kernel: who it is, what came from whom, and everything that runs no handler.
 
-use super::Core;
+use super::{Core, Target};
 use crate::arg::AnyArg;
 use crate::error::{Error, ErrorKind};
 use crate::id::{Place, SessionId};
 use crate::name::{Name, NameIdx};
 use std::cell::Cell;
+use std::rc::Rc;
 
 /// One dispatch, on the stack of the dispatcher.
 pub(crate) struct Frame<'f> {
@@ -117,10 +118,10 @@ impl<'k> KernelRef<'k> {
     }
 
     /// Leaves the answer of the handler that is running, for whoever called it: what a session type of one's own does
-    /// before it returns [`Invoked::Returned`](crate::Invoked::Returned). Without it the answer is `()`.
+    /// before it returns [`Invoked::Returned`](crate::extend::Invoked::Returned). Without it the answer is `()`.
     ///
     /// ```
-    /// use poe::{AnyArg, Event, Invoke, Invoked, Kernel, Name, KernelRef};
+    /// use poe::{AnyArg, Event, Kernel, Name, KernelRef, extend::{Invoke, Invoked}};
     /// const LENGTH: Event<String, usize> = Event::new("length");
     ///
     /// struct Measure;
@@ -238,6 +239,32 @@ impl<'k> KernelRef<'k> {
     #[must_use]
     pub fn is_alive(self, id: SessionId) -> bool {
         self.core.sessions.borrow().resolve(id).is_some()
+    }
+
+    /// Returns the ID of the session with that serial number, as printed in logs.
+    #[must_use]
+    pub fn session_by_number(self, serial: u64) -> Option<SessionId> {
+        self.core.sessions.borrow().find(serial)
+    }
+
+    /// Returns the names that have a handler in a session, in any order; none if the session is gone.
+    #[must_use]
+    pub fn event_names_of<'t>(self, target: impl Into<Target<'t>>) -> Vec<Name> {
+        let found = self.core.callee(&target.into());
+        let object = found.and_then(|(_, object)| object);
+        object.map_or_else(Vec::new, |object| object.event_names())
+    }
+
+    /// Returns the kernel's name: see [`Kernel::name`](crate::Kernel::name).
+    #[must_use]
+    pub fn kernel_name(self) -> Rc<str> {
+        self.core.name()
+    }
+
+    /// Returns this kernel's value of a type: see [`Kernel::extension`](crate::Kernel::extension).
+    #[must_use]
+    pub fn extension<T: Default + 'static>(self) -> Rc<T> {
+        self.core.extensions.find_or_default()
     }
 
     /// The running session's slot, unless it was stopped meanwhile.

@@ -1,8 +1,7 @@
 //! How sessions begin, end, and change parents: laws L18 to L39.
 
 use super::dispatch::discard;
-use super::invoke::sealed::Caller as _;
-use super::{Active, Caller, Core, Invoke, Kernel, Target};
+use super::{Active, AtOnce, Core, Invoke, Kernel, Target};
 use crate::arg::AnyArg;
 use crate::error::{Error, ErrorKind, OnFailure};
 use crate::event::{Child, ChildReason, Parent};
@@ -225,7 +224,7 @@ impl Kernel {
     /// Busy, inside a handler; shutting down.
     ///
     /// ```
-    /// use poe::{AnyArg, Invoke, Invoked, Kernel, Name, KernelRef};
+    /// use poe::{AnyArg, Kernel, Name, KernelRef, extend::{Invoke, Invoked}};
     /// use std::{cell::RefCell, rc::Rc};
     ///
     /// /// Keeps the names of all that it is sent.
@@ -252,8 +251,7 @@ impl Kernel {
     /// ```
     #[track_caller]
     pub fn session_alloc(&self, session: Rc<dyn Invoke>, args: AnyArg) -> Result<SessionId, Error> {
-        let mut caller = self;
-        create_at_once(&mut caller, session, args, None, Location::caller())
+        create_at_once(&mut { self }, session, args, None, Location::caller())
     }
 
     /// Stops every session, children first; each gets its `_stop`, and the queue is empty afterwards (law L87).
@@ -274,7 +272,7 @@ impl Kernel {
     /// Session::builder(())
     ///     .on(START, move |cx, ()| -> poe::HandlerResult {
     ///         let child = child.clone();
-    ///         Session::builder(()).on(START, |_, ()| ()).on(STOP, move |_, ()| child.reach("child")).create_in(cx)?;
+    ///         cx.create(Session::builder(()).on(START, |_, ()| ()).on(STOP, move |_, ()| child.reach("child")))?;
     ///         cx.delay("work", 3600.0, ());
     ///         Ok(())
     ///     })
@@ -288,8 +286,7 @@ impl Kernel {
     /// ```
     #[doc(alias = "stop")]
     pub fn stop_all(&self) -> Result<(), Error> {
-        let mut caller = self;
-        caller.at_once("stop", Core::stop_all)
+        AtOnce::at_once(&mut { self }, "stop", Core::stop_all)
     }
 
     /// Whether that session is alive.
@@ -324,7 +321,7 @@ impl Core {
 
 /// The one road to creating a session, for a kernel and for a context.
 pub(crate) fn create_at_once(
-    caller: &mut impl Caller,
+    caller: &mut impl AtOnce,
     session: Rc<dyn Invoke>,
     args: AnyArg,
     on_failure: Option<OnFailure>,

@@ -1,6 +1,6 @@
 //! Messages: post, yield, call, and how a target is found.
 
-use super::{Caller, Core, Frame, Invoked, Kernel, KernelRef};
+use super::{AtOnce, Core, Frame, Invoke, Invoked, Kernel, KernelRef};
 use crate::arg::AnyArg;
 use crate::error::{CallError, CallErrorKind, PostError, PostErrorKind, Wanted, drop_quietly};
 use crate::event::{Calls, Posts, assert_reply_type};
@@ -228,6 +228,64 @@ impl Core {
         PostError::new(key.as_str(), PostErrorKind::NoSuchSession(wanted), arg)
     }
 
+    /// The session that a call is for, and its object; the kernel has none.
+    #[inline]
+    pub(crate) fn callee(&self, target: &Target<'_>) -> Option<(SessionId, Option<Rc<dyn Invoke>>)> {
+        let sessions = self.sessions.borrow();
+        let slot = match target {
+            Target::Id(id) => sessions.resolve(*id),
+            Target::Alias(alias) => self.aliases.borrow().resolve(alias),
+        };
+        slot.map(|slot| (sessions.id(slot), sessions.object(slot)))
+    }
+
+    /// Runs a handler now and keeps its failure from going further: no `DIE`, the failure is in the error.
+    fn call_contained<A: 'static, R: 'static>(
+        &self,
+        target: Target<'_>,
+        key: Key<'_>,
+        arg: A,
+        place: &'static Location<'static>,
+    ) -> Result<R, CallError<A>> {
+        let refuse = |kind, arg| Err(CallError::new(key.as_str(), kind, arg));
+        let (callee, object) = match self.callee(&target) {
+            Some((callee, Some(object))) => (callee, object),
+            Some((kernel, None)) => return refuse(CallErrorKind::Unhandled(kernel), Some(arg)),
+            None => return refuse(CallErrorKind::NoSuchSession(target.wanted()), Some(arg)),
+        };
+        let name = self.names.acquire(key);
+        let mut arg = AnyArg::new(arg);
+        let answer = Cell::new(AnyArg::UNIT);
+        let frame = Frame {
+            session: callee,
+            event: Cell::new(name),
+            sender: self.active.session(),
+            caller: self.active.event(),
+            place,
+            answer: Some(&answer),
+        };
+        let invoked = self.invoke_contained(object, &frame, &mut arg);
+        self.names.release(name);
+        match invoked {
+            Invoked::Returned => {
+                let mut answer = answer.into_inner();
+                answer.take::<R>().ok_or_else(|| {
+                    let (expected, got) = (std::any::type_name::<R>(), answer.type_name());
+                    CallError::new(key.as_str(), CallErrorKind::WrongAnswer { expected, got }, None)
+                })
+            }
+            Invoked::Unhandled => refuse(CallErrorKind::Unhandled(callee), arg.take()),
+            Invoked::Failed(failure) => {
+                let arg = arg.take();
+                let kind = match failure.wrong_type() {
+                    Some(wrong) if arg.is_some() => CallErrorKind::WrongArgument(Box::new(wrong.clone())),
+                    _ => CallErrorKind::Failed(failure),
+                };
+                refuse(kind, arg)
+            }
+        }
+    }
+
     /// Runs a handler now and gives its answer (laws L12 to L16).
     pub(crate) fn call_from<A: 'static, R: 'static>(
         &self,
@@ -239,15 +297,7 @@ impl Core {
         place: Place,
     ) -> Result<R, CallError<A>> {
         let refuse = |kind, arg| Err(CallError::new(key.as_str(), kind, arg));
-        let found = {
-            let sessions = self.sessions.borrow();
-            let slot = match &target {
-                Target::Id(id) => sessions.resolve(*id),
-                Target::Alias(alias) => self.aliases.borrow().resolve(alias),
-            };
-            slot.map(|slot| (sessions.id(slot), sessions.object(slot)))
-        };
-        let (callee, object) = match found {
+        let (callee, object) = match self.callee(&target) {
             Some((callee, Some(object))) => (callee, object),
             // Only the kernel has no object. It handles nothing, which is no failure (law L16): POE gives 0.
             Some((kernel, None)) => {
@@ -491,14 +541,28 @@ impl Kernel {
         arg: A,
     ) -> Result<R, CallError<A>> {
         const { assert_reply_type::<R>() };
-        let mut caller = self;
-        call_at_once(&mut caller, target.into(), event.key(), arg, Location::caller())
+        call_at_once(&mut { self }, target.into(), event.key(), arg, Location::caller())
+    }
+
+    /// Calls a handler and contains its failure: see [`Context::try_call`](crate::Context::try_call).
+    ///
+    /// # Errors
+    /// As [`Context::try_call`](crate::Context::try_call), and busy, when a handler is running.
+    #[track_caller]
+    pub fn try_call<'t, A: 'static, R: 'static>(
+        &self,
+        target: impl Into<Target<'t>>,
+        event: impl Calls<A, R>,
+        arg: A,
+    ) -> Result<R, CallError<A>> {
+        const { assert_reply_type::<R>() };
+        try_call_at_once(&mut { self }, target.into(), event.key(), arg, Location::caller())
     }
 }
 
 /// The one road to a synchronous call, for a kernel and for a context.
 pub(crate) fn call_at_once<A: 'static, R: 'static>(
-    caller: &mut impl Caller,
+    caller: &mut impl AtOnce,
     target: Target<'_>,
     key: Key<'_>,
     arg: A,
@@ -515,6 +579,28 @@ pub(crate) fn call_at_once<A: 'static, R: 'static>(
         }
         let arg = arg.take()?;
         Some(core.call_from(core.active.session(), target, key, core.active.event(), arg, place))
+    });
+    match done {
+        Ok(Some(result)) => result,
+        _ => Err(CallError::new(key.as_str(), CallErrorKind::Busy, arg)),
+    }
+}
+
+/// The same for a call that contains the failure of its handler.
+pub(crate) fn try_call_at_once<A: 'static, R: 'static>(
+    caller: &mut impl AtOnce,
+    target: Target<'_>,
+    key: Key<'_>,
+    arg: A,
+    place: &'static Location<'static>,
+) -> Result<R, CallError<A>> {
+    let mut arg = Some(arg);
+    let done = caller.at_once("a call", |core| {
+        if core.is_too_deep() {
+            let kind = CallErrorKind::TooDeep(core.config.call_stack);
+            return Some(Err(CallError::new(key.as_str(), kind, arg.take())));
+        }
+        Some(core.call_contained(target, key, arg.take()?, place))
     });
     match done {
         Ok(Some(result)) => result,

@@ -211,7 +211,7 @@ impl Kernel {
     /// kind of resource to kernels: see [`Resource`].
     ///
     /// ```
-    /// use poe::{Hold, Kernel, Resource, SessionId};
+    /// use poe::{Kernel, SessionId, extend::Resource, inspect::Hold};
     /// use std::cell::Cell;
     ///
     /// #[derive(Default)]
@@ -259,7 +259,7 @@ impl Kernel {
 /// Resources of other crates, as their extension traits use them:
 ///
 /// ```
-/// # use poe::{Hold, Resource, Session, SessionHold, SessionId, KernelRef, event::START};
+/// # use poe::{Session, SessionId, KernelRef, event::START, extend::{Resource, SessionHold}, inspect::Hold};
 /// # use std::cell::RefCell;
 /// /// Sessions that must not end yet, a [`Resource`].
 /// #[derive(Default)]

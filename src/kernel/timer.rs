@@ -62,7 +62,7 @@ impl From<f64> for Delta {
 /// A timer that was removed before it fired: everything that was given when it was set.
 ///
 /// ```
-/// use poe::{Timer, Event, Session, event::{START, STOP}, testing};
+/// use poe::{Event, Session, event::{START, STOP}, testing, inspect::Timer};
 /// const NOTE: Event<String> = Event::new("note");
 /// # tokio_test::block_on(async { tokio::time::pause();
 /// let kernel = testing::kernel();

@@ -18,7 +18,7 @@ use std::panic::Location;
 /// One reason why a session is alive: a line of [`why_alive`](crate::Kernel::why_alive).
 ///
 /// ```
-/// use poe::{HoldKind, Kernel, Session, event::START};
+/// use poe::{Kernel, Session, event::START, inspect::HoldKind};
 /// let kernel = Kernel::new();
 /// Session::builder(()).on(START, |cx, ()| cx.alias_set("logger")).create(&kernel)?;
 /// let report = kernel.why_alive();
@@ -132,15 +132,15 @@ impl fmt::Display for Hold {
 ///
 /// Aliases and reference counts are such tables. A table outside the crate is a type of your own;
 /// each kernel makes one when it is first asked for ([`Kernel::resource`](crate::Kernel::resource)). Each of its entries
-/// has a [`SessionHold`](crate::SessionHold), which keeps the session alive and is shown by
-/// [`why_alive`](crate::Kernel::why_alive) and in a [`Snapshot`](crate::Snapshot). Programs use the table through
+/// has a [`SessionHold`](crate::extend::SessionHold), which keeps the session alive and is shown by
+/// [`why_alive`](crate::Kernel::why_alive) and in a [`Snapshot`](crate::inspect::Snapshot). Programs use the table through
 /// an extension trait over [`KernelRef`](crate::KernelRef), [`Kernel`](crate::Kernel), or both, like POE's mix-ins.
 ///
 /// Nothing of the kernel is borrowed while these methods run. A resource must not keep a `Kernel`, because neither would
 /// ever be dropped.
 ///
 /// ```
-/// use poe::{Hold, Kernel, Resource, Session, SessionHold, SessionId, KernelRef, event::START};
+/// use poe::{Kernel, Session, SessionId, KernelRef, event::START, extend::{Resource, SessionHold}, inspect::Hold};
 /// use std::cell::RefCell;
 ///
 /// #[derive(Default)]

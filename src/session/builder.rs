@@ -7,8 +7,8 @@ use super::states::States;
 use crate::arg::AnyArg;
 use crate::error::{Error, ErrorKind, OnFailure};
 use crate::event::Calls;
-use crate::id::{Place, SessionId};
-use crate::kernel::{Caller, Invoke, Kernel, create_at_once};
+use crate::id::SessionId;
+use crate::kernel::{AtOnce, Invoke, Kernel, create_at_once};
 use crate::name::NameIdx;
 use std::fmt;
 use std::panic::Location;
@@ -212,7 +212,7 @@ impl<H: 'static, X: 'static> SessionBuilder<H, X> {
     /// pass on, or else a snapshot tells of the object in place of the session.
     ///
     /// ```
-    /// use poe::{AnyArg, Event, Invoke, Invoked, Kernel, Name, Reply, Session, KernelRef, event::START};
+    /// use poe::{AnyArg, Event, Kernel, Name, Reply, Session, KernelRef, event::START, extend::{Invoke, Invoked}};
     /// use std::cell::Cell;
     /// use std::rc::Rc;
     /// const TOTAL: Event<(), u64> = Event::new("total");
@@ -268,38 +268,17 @@ impl<H: 'static, X: 'static> SessionBuilder<H, X> {
     ///
     /// # Errors
     /// There is no `_start` handler, and nothing is created (law L22); a handler is running (use
-    /// [`create_in`](Self::create_in)); the kernel is shutting down.
+    /// [`cx.create(builder)`](Context::create)); the kernel is shutting down.
     #[track_caller]
     pub fn create(self, kernel: &Kernel) -> Result<SessionId, Error> {
-        let mut kernel = kernel;
-        self.create_by(&mut kernel, Location::caller())
+        self.create_by(&mut { kernel }, Location::caller())
     }
 
-    /// Creates the session inside a handler, as a child of that handler's session, and runs its `_start` before it returns.
-    ///
-    /// # Errors
-    /// There is no `_start` handler, and nothing is created; the kernel is shutting down.
-    ///
-    /// ```
-    /// use poe::{Kernel, Session, event::START};
-    /// # tokio_test::block_on(async {
-    /// let kernel = Kernel::new();
-    /// let parent = Session::builder(())
-    ///     .on(START, |cx, ()| -> poe::HandlerResult {
-    ///         Session::builder(()).on(START, |_, ()| println!("a child")).create_in(cx)?;
-    ///         Ok(())
-    ///     })
-    ///     .create(&kernel)?;
-    /// assert_eq!(kernel.why_alive().sessions[1].parent, parent);
-    /// kernel.run().await
-    /// # }).unwrap();
-    /// ```
-    #[track_caller]
-    pub fn create_in(self, cx: &mut impl Caller) -> Result<SessionId, Error> {
-        self.create_by(cx, Location::caller())
-    }
-
-    pub(crate) fn create_by(self, caller: &mut impl Caller, place: Place) -> Result<SessionId, Error> {
+    pub(crate) fn create_by(
+        self,
+        caller: &mut impl AtOnce,
+        place: &'static Location<'static>,
+    ) -> Result<SessionId, Error> {
         let Some(states) = self.states.filter(|states| states.has(NameIdx::START)) else {
             return Err(ErrorKind::NoStart {
                 place: place.to_string(),

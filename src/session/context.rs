@@ -4,16 +4,13 @@ use super::options::Options;
 use super::reply::IntoReply;
 use super::states::{Handler, States, Table, TableSlot, erase};
 use crate::arg::AnyArg;
-use crate::error::{CallError, Error, Failure, drop_quietly};
-use crate::event::{Calls, EventName, Unhandled, assert_reply_type};
-use crate::id::SessionId;
-use crate::kernel::invoke::sealed;
-use crate::kernel::{Caller, Core, Invoke, Invoked, KernelRef, Target, call_at_once};
+use crate::error::{Error, Failure, drop_quietly};
+use crate::event::{Calls, EventName, Unhandled};
+use crate::kernel::{AtOnce, Core, Invoke, Invoked, KernelRef};
 use crate::name::{Name, NameIdx};
 use std::cell::Cell;
 use std::fmt;
 use std::ops::{Deref, DerefMut};
-use std::panic::Location;
 use std::rc::Rc;
 
 /// A session as the kernel holds it: its heap, while no handler has it, and its table.
@@ -272,10 +269,12 @@ impl<H, X> fmt::Debug for Context<'_, H, X> {
     }
 }
 
-impl<H: 'static, X: 'static> Caller for Context<'_, H, X> {}
-impl<H: 'static, X: 'static> Caller for &mut Context<'_, H, X> {}
+impl<H: 'static, X: 'static> AtOnce for Context<'_, H, X> {
+    #[inline]
+    fn core(&self) -> &Core {
+        self.kernel.core
+    }
 
-impl<H: 'static, X: 'static> sealed::Caller for Context<'_, H, X> {
     #[inline]
     fn at_once<T>(&mut self, _what: &'static str, f: impl FnOnce(&Core) -> T) -> Result<T, Error> {
         /// Takes the heap back, also when a handler of a call to oneself panics.
@@ -289,144 +288,6 @@ impl<H: 'static, X: 'static> sealed::Caller for Context<'_, H, X> {
         self.cell.heap.set(self.heap.0.take());
         let _lent = Lent(self.cell, &mut self.heap.0);
         Ok(f(self.kernel.core))
-    }
-}
-
-impl<H: 'static, X: 'static> sealed::Caller for &mut Context<'_, H, X> {
-    fn at_once<T>(&mut self, what: &'static str, f: impl FnOnce(&Core) -> T) -> Result<T, Error> {
-        (**self).at_once(what, f)
-    }
-}
-
-impl<H: 'static, X: 'static> Context<'_, H, X> {
-    /// Runs a session's handler now, ahead of everything that waits, and gives its answer (laws L12 to L17). It may
-    /// call back, also into this session.
-    ///
-    /// # Errors
-    /// [`CallError`]: no such session (with the argument), no handler, a failed handler, an answer of another type. In
-    /// another session a failed handler has its `DIE` on the way; in a call to oneself the failure is inside, for `?`.
-    ///
-    /// # Panics
-    /// When a handler of the session itself panics: a call to oneself is a bare invocation (law L13).
-    ///
-    /// A typed key says what the reply is; with a bare name you say it, or the build stops:
-    ///
-    /// ```compile_fail
-    /// # use poe::{Context, HandlerResult};
-    /// fn ping(cx: &mut Context<'_, ()>) -> HandlerResult {
-    ///     cx.call("server", "ping", ())?; // the type of the reply is not known
-    ///     Ok(())
-    /// }
-    /// # ping as fn(&mut Context<'_, ()>) -> HandlerResult;
-    /// ```
-    ///
-    /// ```
-    /// # use poe::{Context, HandlerResult};
-    /// fn ping(cx: &mut Context<'_, ()>) -> HandlerResult {
-    ///     let () = cx.call("server", "ping", ())?;
-    ///     Ok(())
-    /// }
-    /// # let _ = ping as fn(&mut Context<'_, ()>) -> HandlerResult;
-    /// ```
-    #[track_caller]
-    #[inline]
-    pub fn call<'t, A: 'static, R: 'static>(
-        &mut self,
-        target: impl Into<Target<'t>>,
-        event: impl Calls<A, R>,
-        arg: A,
-    ) -> Result<R, CallError<A>> {
-        const { assert_reply_type::<R>() };
-        call_at_once(self, target.into(), event.key(), arg, Location::caller())
-    }
-
-    /// Makes the session a child of the kernel. Its parent is told (`_child lose`), then the session (`_parent`).
-    ///
-    /// # Errors
-    /// It is the kernel's child already (`EPERM`).
-    ///
-    /// ```
-    /// use poe::{Kernel, Session, event::START};
-    /// # tokio_test::block_on(async {
-    /// let kernel = Kernel::new();
-    /// Session::builder(())
-    ///     .on(START, |cx, ()| -> poe::HandlerResult {
-    ///         Session::builder(())
-    ///             .on(START, |cx, ()| cx.yield_to("go", ()))
-    ///             .on("go", |cx, ()| -> poe::HandlerResult {
-    ///                 cx.detach_myself()?;
-    ///                 assert!(cx.detach_myself().unwrap_err().is_not_permitted());
-    ///                 Ok(())
-    ///             })
-    ///             .create_in(cx)?;
-    ///         Ok(())
-    ///     })
-    ///     .create(&kernel)?;
-    /// kernel.run().await
-    /// # }).unwrap();
-    /// ```
-    #[track_caller]
-    pub fn detach_myself(&mut self) -> Result<(), Error> {
-        let me = self.session_id();
-        let detached = sealed::Caller::at_once(self, "detaching", |core| core.detach(me, true))?;
-        self.kernel.core.logged("detach_myself", detached)
-    }
-
-    /// Makes a child of this session a child of the kernel. This session is told (`_child lose`), then the child
-    /// (`_parent`).
-    ///
-    /// # Errors
-    /// There is no such session (`ESRCH`), or it is not a child of this one (`EPERM`).
-    ///
-    /// ```
-    /// use poe::{Kernel, Session, event::START};
-    /// let kernel = Kernel::new();
-    /// Session::builder(())
-    ///     .on(START, |cx, ()| -> poe::HandlerResult {
-    ///         let worker = Session::builder(()).on(START, |cx, ()| cx.alias_set("worker"));
-    ///         let worker = worker.create_in(cx)?;
-    ///         Ok(cx.detach_child(worker)?)
-    ///     })
-    ///     .create(&kernel)?;
-    /// let report = kernel.why_alive();
-    /// let parents: Vec<_> = report.sessions.iter().map(|session| session.parent).collect();
-    /// assert_eq!(parents, [kernel.id(), kernel.id()]);
-    /// # Ok::<(), poe::Error>(())
-    /// ```
-    #[track_caller]
-    pub fn detach_child(&mut self, child: SessionId) -> Result<(), Error> {
-        let detached = sealed::Caller::at_once(self, "detaching", |core| core.detach(child, false))?;
-        self.kernel.core.logged("detach_child", detached)
-    }
-
-    /// Stops every session, this one included, children first; each gets its `_stop`. Afterwards the kernel is the
-    /// active session: sessions that this handler still creates are its children, run, and get what is posted to them as from
-    /// it. What the handler sets for its own session goes nowhere, and what has an error to return says that the session
-    /// was stopped (law L87).
-    ///
-    /// ```
-    /// use poe::{Kernel, Session, event::{START, STOP}};
-    /// # tokio_test::block_on(async {
-    /// let kernel = Kernel::new();
-    /// Session::builder(()).on(START, |cx, ()| cx.alias_set("daemon")).create(&kernel)?;
-    /// Session::builder(false)
-    ///     .on(START, |cx, ()| cx.yield_to("quit", ()))
-    ///     .on("quit", |cx, ()| {
-    ///         cx.stop_all();
-    ///         assert!(*cx.heap); // `_stop` has run
-    ///         cx.yield_to("later", ());
-    ///     })
-    ///     .on("later", |_, ()| unreachable!("nobody is there to get it"))
-    ///     .on(STOP, |cx, ()| *cx.heap = true)
-    ///     .create(&kernel)?;
-    /// kernel.run().await?;
-    /// assert_eq!(kernel.session_count(), 0);
-    /// # Ok::<(), poe::Error>(()) }).unwrap();
-    /// ```
-    #[doc(alias = "stop")]
-    pub fn stop_all(&mut self) {
-        // A context is never busy.
-        let _ = sealed::Caller::at_once(self, "stop", Core::stop_all);
     }
 }
 

@@ -1,6 +1,7 @@
 //! POE::Session and POE::NFA: a heap, tables of handlers, and the context in which a handler runs.
 
 mod builder;
+mod caller;
 mod context;
 mod nfa;
 mod objects;
@@ -10,6 +11,7 @@ mod reply;
 mod states;
 
 pub use builder::{Session, SessionBuilder};
+pub use caller::{Caller, Start};
 pub use context::{Context, Heap};
 pub use nfa::{Machine, Nfa, NfaBuilder, NfaState, Transition, TransitionKind};
 pub use objects::{NfaObjectStates, ObjectStates, Package};

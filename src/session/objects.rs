@@ -287,7 +287,7 @@ impl<H: 'static, X: 'static> Context<'_, H, X> {
 ///
 /// ```
 /// // The same methods in more than one state.
-/// use poe::{Event, Kernel, Machine, Nfa, NfaObjectStates, event::SILENT};
+/// use poe::{Event, Kernel, Machine, Nfa, event::SILENT, nfa::NfaObjectStates};
 /// const PRESS: Event<()> = Event::new("press");
 /// struct Button;
 /// impl Button {
@@ -306,8 +306,8 @@ impl<H: 'static, X: 'static> Context<'_, H, X> {
 ///     .state(false, |s| s.object_states(&button, Button::states))
 ///     .state(true, |s| s.object_states(&button, Button::states))
 ///     .immediate()
-///     .spawn(&kernel)?;
-/// lamp.goto_state(&mut &kernel, false, SILENT, ())?;
+///     .start(&kernel)?;
+/// lamp.goto_state(&kernel, false, SILENT, ())?;
 /// for _ in 0..3 {
 ///     kernel.call(lamp.id(), PRESS, ())?;
 /// }
@@ -344,7 +344,7 @@ impl<S: Eq + std::hash::Hash + fmt::Debug + 'static, R: 'static> NfaState<S, R> 
     /// Adds methods of an object as handlers of this state, in place of earlier ones of the same events.
     ///
     /// A reusable set of a state's handlers, POE's `package_states`, is a function from `NfaState` to `NfaState`, which
-    /// [`NfaBuilder::state`](crate::NfaBuilder::state) takes as it is.
+    /// [`NfaBuilder::state`](crate::nfa::NfaBuilder::state) takes as it is.
     ///
     /// ```
     /// use poe::{Event, Kernel, Machine, Nfa, event::SILENT};
@@ -361,8 +361,8 @@ impl<S: Eq + std::hash::Hash + fmt::Debug + 'static, R: 'static> NfaState<S, R> 
     ///     .state("closed", |s| s.object_states(&lock, |o| o.on(OPEN, Lock::open)))
     ///     .state("open", |s| s)
     ///     .immediate()
-    ///     .spawn(&kernel)?;
-    /// door.goto_state(&mut &kernel, "closed", OPEN, 1111)?;
+    ///     .start(&kernel)?;
+    /// door.goto_state(&kernel, "closed", OPEN, 1111)?;
     /// assert_eq!(door.get_current_state().as_deref(), Some(&"closed"));
     /// kernel.call(door.id(), OPEN, 1234)?;
     /// assert_eq!(door.get_current_state().as_deref(), Some(&"open"));

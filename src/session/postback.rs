@@ -1,9 +1,10 @@
 //! Postbacks and callbacks: events as values, for code that knows nothing of sessions (laws L72 to L74).
 
+use super::Caller;
 use crate::error::{CallError, PostError};
 use crate::event::{Calls, Posts, assert_reply_type};
 use crate::id::{Place, SessionId};
-use crate::kernel::{Caller, Core, KernelHandle, KernelRef, call_at_once, postback_tag};
+use crate::kernel::{Core, KernelHandle, KernelRef, call_at_once, postback_tag};
 use crate::name::{HeldName, Key, Name};
 use std::cell::Cell;
 use std::fmt;
@@ -196,17 +197,17 @@ pub struct Callback<M, A, R> {
 }
 
 impl<M: Clone + 'static, A: 'static, R: 'static> Callback<M, A, R> {
-    /// Runs the handler and gives its answer. `caller` is a handler's context, or the kernel while no handler runs.
+    /// Runs the handler and gives its answer. `caller` is `&kernel`, or inside a handler its context.
     ///
     /// # Errors
     /// [`CallError`], as [`Context::call`](crate::Context::call); of a dead session with the argument.
     #[track_caller]
-    pub fn call(&self, caller: &mut impl Caller, arg: A) -> Result<R, CallError<A>> {
+    pub fn call(&self, mut caller: impl Caller, arg: A) -> Result<R, CallError<A>> {
         const { assert_reply_type::<R>() };
         let name = self.hold.name();
         let both = (self.mine.clone(), arg);
         call_at_once(
-            caller,
+            &mut caller,
             self.hold.session.into(),
             Key::new(&name),
             both,
@@ -230,9 +231,9 @@ impl<M: Clone + 'static, A: 'static, R: 'static> Callback<M, A, R> {
     ///     .on(ADD, |_, (a, b)| Reply(a + b))
     ///     .create(&kernel)?;
     /// let add_two = given.take().unwrap();
-    /// assert_eq!(add_two.call(&mut &kernel, 3)?, 5);
+    /// assert_eq!(add_two.call(&kernel, 3)?, 5);
     /// kernel.run().await?; // ends, for the callback keeps nobody
-    /// assert!(add_two.call(&mut &kernel, 3).unwrap_err().is_no_such_session());
+    /// assert!(add_two.call(&kernel, 3).unwrap_err().is_no_such_session());
     /// # Ok::<(), poe::Error>(()) }).unwrap();
     /// ```
     #[must_use]

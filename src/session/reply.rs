@@ -21,7 +21,7 @@ pub struct Reply<T>(pub T);
 /// What a handler may return: nothing, `!`, a [`Reply`], or a `Result` of these whose error [`Failure`] can be made from.
 ///
 /// ```
-/// use poe::{Failure, HandlerResult, IntoReply, Reply, States};
+/// use poe::{Failure, HandlerResult, Reply, States, extend::IntoReply};
 /// fn length(text: Option<&str>) -> HandlerResult<Reply<usize>> {
 ///     let text = text.ok_or_else(|| Failure::msg("no text"))?;
 ///     Ok(Reply(text.len()))

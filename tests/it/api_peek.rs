@@ -4,8 +4,8 @@ use crate::laws_kit::{kernel, ms, nothing};
 use poe::event::{START, STOP};
 use poe::testing::assert_no_leaks;
 use poe::{
-    Context, Event, EventId, EventType, HoldKind, Kernel, Nfa, Session, SessionBuilder, SessionId, Signal, SignalClass,
-    Snapshot,
+    Context, Event, Kernel, Nfa, Session, SessionBuilder, SessionId, Signal,
+    inspect::{EventId, EventType, HoldKind, SignalClass, Snapshot},
 };
 use std::time::Duration;
 
@@ -33,7 +33,7 @@ async fn three(kernel: &Kernel) -> (SessionId, SessionId, SessionId) {
     let parent = lasting(|cx| {
         cx.alias_set("parent").unwrap();
         cx.alias_set("a parent").unwrap();
-        lasting(|cx| cx.alias_set("child").unwrap()).create_in(cx).unwrap();
+        cx.create(lasting(|cx| cx.alias_set("child").unwrap())).unwrap();
     });
     let parent = parent.create(kernel).unwrap();
     settle(kernel).await;
@@ -124,8 +124,10 @@ async fn a_machine_shows_the_handlers_of_all_its_states() {
         .state("one", |s| s.on(PING, |_, ()| ()).on("b", |_, ()| ()))
         .state("two", |s| s.on("a", |_, ()| ()))
         .option("mine", "yes")
-        .start(&kernel, "one", PING, ())
-        .unwrap();
+        .enter("one", PING, ())
+        .start(&kernel)
+        .unwrap()
+        .id();
     let snapshot = kernel.snapshot();
     let machine = snapshot.session(id).unwrap();
     assert_eq!(machine.events, ["a", "b", "ping"]);
@@ -363,7 +365,7 @@ async fn postbacks_show_by_their_events() {
 #[cfg(unix)]
 #[tokio::test]
 async fn handles_are_tracked_by_mode_and_counted_once() {
-    use poe::{SelectMode, Selected, Watched};
+    use poe::unix::{SelectMode, Selected, Watched};
     const READY: Event<Selected> = Event::new("ready");
     let kernel = Kernel::new();
     let (one, other) = std::os::unix::net::UnixStream::pair().unwrap();
@@ -402,7 +404,7 @@ async fn handles_are_tracked_by_mode_and_counted_once() {
 #[tokio::test]
 async fn session_pid_count_simply_works() {
     crate::in_child::in_child!();
-    const ENDED: Event<poe::ProcessExit> = Event::new("ended");
+    const ENDED: Event<poe::unix::ProcessExit> = Event::new("ended");
     let kernel = Kernel::new();
     let child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
     let pid = child.id();

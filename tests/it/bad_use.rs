@@ -300,7 +300,7 @@ async fn a_session_is_not_created_during_a_shutdown() {
             cx.alias_set("server")
         })
         .on("asked to end", move |cx, _: Signal| {
-            let error = Session::builder(()).on(START, |_, ()| ()).create_in(cx).unwrap_err();
+            let error = cx.create(Session::builder(()).on(START, |_, ()| ())).unwrap_err();
             assert!(error.is_shutting_down());
             assert_eq!(
                 error.to_string(),
@@ -405,7 +405,7 @@ async fn what_runs_handlers_is_busy_through_a_cloned_kernel_inside_a_handler() {
         // What only queues is welcome, and so is the context's own way.
         inner.post(target, COUNT, 8).unwrap();
         assert_eq!(cx.call(target, COUNT, 7).unwrap(), 7);
-        Session::builder(()).on(START, |_, ()| ()).create_in(cx).unwrap();
+        cx.create(Session::builder(()).on(START, |_, ()| ())).unwrap();
         done.set(true);
     })
     .await;

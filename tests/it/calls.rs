@@ -2,7 +2,8 @@
 
 use poe::event::{LEAVE, START, STOP};
 use poe::{
-    Caller, Context, Error, Event, HandlerResult, Kernel, Nfa, Reply, Session, TaskId, TimerId, TransitionKind, testing,
+    Context, Error, Event, HandlerResult, Kernel, Nfa, Reply, Session, TaskId, TimerId, extend::Caller,
+    nfa::TransitionKind, testing,
 };
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -164,7 +165,7 @@ fn nest(caller: &mut impl Caller, count: &Rc<Cell<u32>>) -> Result<(), Error> {
             other => Ok(other?),
         }
     };
-    Session::builder(()).on(START, start).create_in(caller).map(drop)
+    caller.create(Session::builder(()).on(START, start)).map(drop)
 }
 
 #[test]
@@ -201,9 +202,9 @@ fn callbacks_and_machines_nested_too_deep_are_an_error() {
             .immediate()
             .state("a", |s| s.on(ENTER, |cx, ()| cx.goto_state("b", ENTER, ())))
             .state("b", |s| s.on(ENTER, |cx, ()| cx.goto_state("a", ENTER, ())))
-            .spawn(&kernel)
+            .start(&kernel)
             .unwrap();
-        let error = machine.goto_state(&mut &kernel, "a", ENTER, ()).unwrap_err();
+        let error = machine.goto_state(&kernel, "a", ENTER, ()).unwrap_err();
         assert!(error.to_string().contains("failed"), "{error}");
     });
 }
@@ -213,16 +214,14 @@ fn callbacks_and_machines_nested_too_deep_are_an_error() {
 fn a_tree_of_sessions_may_be_very_deep() {
     const DESCEND: Event<u32> = Event::new("descend");
     fn node(caller: &mut impl Caller) -> poe::SessionId {
-        Session::builder(())
-            .on(START, |_, ()| ())
-            .on(DESCEND, |cx, left| {
+        caller
+            .create(Session::builder(()).on(START, |_, ()| ()).on(DESCEND, |cx, left| {
                 if left > 0 {
                     let child = node(cx);
                     cx.post(child, DESCEND, left - 1).unwrap();
                 }
                 cx.refcount_increment(cx.session_id(), "stays").unwrap();
-            })
-            .create_in(caller)
+            }))
             .unwrap()
     }
     on_a_thread(|| {
@@ -253,10 +252,10 @@ async fn a_machine_tells_its_last_state_after_its_end() {
     let machine = Nfa::builder(())
         .state("blue", |s| s.on(ENTER, |cx, ()| cx.goto_state("red", ENTER, ())))
         .state("red", |s| s.on(ENTER, |cx, ()| cx.stop()).on(LEAVE, |_, ()| ()))
-        .spawn(&kernel)
+        .start(&kernel)
         .unwrap();
     assert_eq!(machine.get_current_state(), None);
-    machine.goto_state(&mut &kernel, "blue", ENTER, ()).unwrap();
+    machine.goto_state(&kernel, "blue", ENTER, ()).unwrap();
     let clone = machine.clone();
     kernel.run().await.unwrap();
     assert!(!kernel.is_alive(machine.id()));
@@ -295,7 +294,8 @@ async fn what_needs_a_name_alone_takes_any_key() {
                 assert!(cx.state_remove(WITH_TEXT));
             })
         })
-        .start(&kernel, "only", ENTER, ())
+        .enter("only", ENTER, ())
+        .start(&kernel)
         .unwrap();
     kernel.run().await.unwrap();
 }

@@ -130,21 +130,23 @@ async fn components_below_a_session_drain_at_a_shutdown() {
         .on(START, move |cx, ()| -> poe::HandlerResult {
             cx.alias_set("the owner")?;
             let (from_server, from_client) = (tell.clone(), tell.clone());
-            let server = TcpServer::builder("127.0.0.1:0")
-                .client_connected(move |cx| {
-                    (0..LINES).for_each(|n| cx.client().put(n.to_string()));
-                    from_server.send(()).unwrap();
-                })
-                .client_input(|_, _| ())
-                .start_in(cx)?;
+            let server = cx.start(
+                TcpServer::builder("127.0.0.1:0")
+                    .client_connected(move |cx| {
+                        (0..LINES).for_each(|n| cx.client().put(n.to_string()));
+                        from_server.send(()).unwrap();
+                    })
+                    .client_input(|_, _| ()),
+            )?;
             *found.borrow_mut() = server.local_addr();
-            TcpClient::builder(peer_addr)
-                .connected(move |cx| {
-                    (0..LINES).for_each(|n| cx.server().put(n.to_string()));
-                    from_client.send(()).unwrap();
-                })
-                .server_input(|_, _| ())
-                .start_in(cx)?;
+            cx.start(
+                TcpClient::builder(peer_addr)
+                    .connected(move |cx| {
+                        (0..LINES).for_each(|n| cx.server().put(n.to_string()));
+                        from_client.send(()).unwrap();
+                    })
+                    .server_input(|_, _| ()),
+            )?;
             Ok(())
         })
         .create(&kernel)
@@ -179,25 +181,26 @@ async fn a_listener_closes_at_a_shutdown_and_leaves_the_rest_to_the_programs_ses
             .acceptor(move |cx, client| -> poe::HandlerResult {
                 let wheel = std::cell::Cell::new(Some(client.stream));
                 let notify = is_accepted.clone();
-                Session::builder(Heap(None))
-                    .on(START, move |cx, ()| -> poe::HandlerResult {
-                        if watches {
-                            cx.sig(KERNEL_SHUTDOWN, DOWN);
-                        }
-                        let stream = wheel.take().ok_or_else(|| Failure::msg("there is one"))?;
-                        cx.heap.0 = Some(ReadWrite::builder(stream).input(Line::new(), LINE).start(cx)?);
-                        notify.notify_one();
-                        Ok(())
-                    })
-                    .on(LINE, |_, _| ())
-                    .on(DOWN, |cx, _| -> poe::HandlerResult {
-                        cx.sig_handled();
-                        let wheel = cx.heap.0.take().ok_or_else(|| Failure::msg("there is one"))?;
-                        wheel.put("goodbye".to_owned())?;
-                        wheel.close(Duration::ZERO);
-                        Ok(())
-                    })
-                    .create_in(cx)?;
+                cx.create(
+                    Session::builder(Heap(None))
+                        .on(START, move |cx, ()| -> poe::HandlerResult {
+                            if watches {
+                                cx.sig(KERNEL_SHUTDOWN, DOWN);
+                            }
+                            let stream = wheel.take().ok_or_else(|| Failure::msg("there is one"))?;
+                            cx.heap.0 = Some(ReadWrite::builder(stream).input(Line::new(), LINE).start(cx)?);
+                            notify.notify_one();
+                            Ok(())
+                        })
+                        .on(LINE, |_, _| ())
+                        .on(DOWN, |cx, _| -> poe::HandlerResult {
+                            cx.sig_handled();
+                            let wheel = cx.heap.0.take().ok_or_else(|| Failure::msg("there is one"))?;
+                            wheel.put("goodbye".to_owned())?;
+                            wheel.close(Duration::ZERO);
+                            Ok(())
+                        }),
+                )?;
                 Ok(())
             })
             .start(&kernel)

@@ -352,6 +352,6 @@ fn every_test_file_of_poes_has_its_line() {
         missing.is_empty() && strange.is_empty(),
         "missing {missing:?}, strange {strange:?}"
     );
-    // Those that are about Perl; all others have a module.
-    assert_eq!(without, 10);
+    // Those that are about Perl, and about the queues and pipes that this crate leaves to others; all others have a module.
+    assert_eq!(without, 12);
 }

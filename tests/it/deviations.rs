@@ -3,9 +3,11 @@
 use crate::laws_kit::{busy, kernel, life, ms, run, said, say};
 use poe::event::START;
 use poe::filter::{Line, Raw};
-use poe::pipe::OneWay;
 use poe::wheel::{Input, ReadWrite};
-use poe::{Event, Failure, HandlerResult, Kernel, Selected, Session, Watched};
+use poe::{
+    Event, Failure, HandlerResult, Kernel, Session,
+    unix::{Selected, Watched},
+};
 use std::io::Write;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
@@ -103,8 +105,8 @@ async fn rw12_pause_input_gives_the_rest_of_the_read() {
 #[tokio::test]
 async fn rw12_shutting_down_a_direction_closes_its_pipe() {
     let kernel = Kernel::new();
-    let (input, mut to_it) = OneWay::new().unwrap();
-    let (mut from_it, output) = OneWay::new().unwrap();
+    let (mut to_it, input) = tokio::net::unix::pipe::pipe().unwrap();
+    let (output, mut from_it) = tokio::net::unix::pipe::pipe().unwrap();
     let handles = std::cell::Cell::new(Some((input, output)));
     Session::builder(None::<ReadWrite>)
         .on(START, move |cx, ()| -> HandlerResult {
@@ -148,7 +150,7 @@ async fn l15_without_catching_a_failed_start_ends_the_run_and_does_not_come_out_
     life("A", |cx| cx.yield_to("go", ()))
         .on("go", |cx, ()| {
             let b = Session::builder(()).on(START, |_, ()| -> HandlerResult { Err(Failure::msg("start of B")) });
-            say(format!("create: {}", b.create_in(cx).is_ok()));
+            say(format!("create: {}", cx.create(b).is_ok()));
             say(format!("call: {:?}", cx.call::<(), i32>("C", "ok", ()).ok()));
         })
         .create(&kernel)

@@ -28,7 +28,7 @@ fn watch_failures(kernel: &Kernel) {
 fn family(kernel: &Kernel, own: Option<OnFailure>, who_handles: &'static str) -> SessionId {
     let failing = move || {
         let builder = hears("failing", who_handles == "failing").on("go", move |cx, ()| -> HandlerResult {
-            hears("grandchild", who_handles == "grandchild").create_in(cx)?;
+            cx.create(hears("grandchild", who_handles == "grandchild"))?;
             cx.yield_to("fail", ());
             Ok(())
         });
@@ -42,8 +42,8 @@ fn family(kernel: &Kernel, own: Option<OnFailure>, who_handles: &'static str) ->
     let parent = move || {
         let id = id.clone();
         hears("parent", who_handles == "parent").on("go", move |cx, ()| -> HandlerResult {
-            let failing = failing().create_in(cx)?;
-            hears("sibling", false).create_in(cx)?;
+            let failing = cx.create(failing())?;
+            cx.create(hears("sibling", false))?;
             cx.post(failing, "go", ())?;
             *id.borrow_mut() = Some(failing);
             Ok(())
@@ -51,7 +51,7 @@ fn family(kernel: &Kernel, own: Option<OnFailure>, who_handles: &'static str) ->
     };
     let grandparent = hears("grandparent", who_handles == "grandparent")
         .on("go", move |cx, ()| -> HandlerResult {
-            let parent = parent().create_in(cx)?;
+            let parent = cx.create(parent())?;
             cx.call::<_, ()>(parent, "go", ())?;
             Ok(())
         })
@@ -162,13 +162,11 @@ async fn the_policy_is_its_own_or_the_nearest_ancestors_or_the_kernels() {
                     };
                     let grandparent = build("grandparent", grandparents).on("go", move |cx, ()| -> HandlerResult {
                         let parent = build("parent", parents).on("go", move |cx, ()| -> HandlerResult {
-                            let child = build("child", own)
-                                .on("fail", |_, ()| fail("on purpose"))
-                                .create_in(cx)?;
+                            let child = cx.create(build("child", own).on("fail", |_, ()| fail("on purpose")))?;
                             cx.post(child, "fail", ())?;
                             Ok(())
                         });
-                        let parent = parent.create_in(cx)?;
+                        let parent = cx.create(parent)?;
                         cx.call::<_, ()>(parent, "go", ())?;
                         Ok(())
                     });
@@ -193,9 +191,7 @@ async fn a_policy_goes_with_the_tree_and_not_with_the_creator() {
     let kernel = Kernel::builder().build();
     let parent = life("parent", lives(5))
         .on("go", |cx, ()| -> HandlerResult {
-            let child = life("child", lives(5))
-                .on("fail", |_, ()| fail("on purpose"))
-                .create_in(cx)?;
+            let child = cx.create(life("child", lives(5)).on("fail", |_, ()| fail("on purpose")))?;
             cx.detach_child(child)?; // the kernel's child inherits the kernel's policy
             cx.post(child, "fail", ())?;
             Ok(())
@@ -229,14 +225,15 @@ async fn a_failure_in_start_follows_the_policy_and_the_parent_still_hears_of_the
         watch_failures(&kernel);
         life("parent", lives(50))
             .on("go", move |cx, ()| -> HandlerResult {
-                let child = Session::builder(())
-                    .on(START, |cx, ()| -> HandlerResult {
-                        named(cx.session_id(), "child");
-                        fail("in _start")
-                    })
-                    .on(STOP, |_, ()| say("child stop"))
-                    .on_failure(policy)
-                    .create_in(cx)?;
+                let child = cx.create(
+                    Session::builder(())
+                        .on(START, |cx, ()| -> HandlerResult {
+                            named(cx.session_id(), "child");
+                            fail("in _start")
+                        })
+                        .on(STOP, |_, ()| say("child stop"))
+                        .on_failure(policy),
+                )?;
                 say(format!("it lives: {}", cx.is_alive(child)));
                 Ok(())
             })
@@ -277,11 +274,12 @@ async fn a_failure_in_stop_follows_the_policy_and_is_never_a_die() {
         })
         .on("die", |_, _: Signal| say("a DIE"))
         .on("go", move |cx, ()| -> HandlerResult {
-            Session::builder(())
-                .on(START, |cx, ()| named(cx.session_id(), "child"))
-                .on(STOP, |_, ()| fail("in _stop"))
-                .on_failure(policy)
-                .create_in(cx)?;
+            cx.create(
+                Session::builder(())
+                    .on(START, |cx, ()| named(cx.session_id(), "child"))
+                    .on(STOP, |_, ()| fail("in _stop"))
+                    .on_failure(policy),
+            )?;
             Ok(())
         })
         .create(&kernel)
@@ -351,7 +349,7 @@ async fn a_failure_in_an_ancestors_die_handler_follows_the_ancestors_policy() {
                     let child = life("child", lives(50))
                         .on("fail", |_, ()| fail("the first"))
                         .on_failure(own);
-                    let child = child.create_in(cx)?;
+                    let child = cx.create(child)?;
                     cx.post(child, "fail", ())?;
                     said();
                     Ok(())
@@ -482,7 +480,7 @@ async fn a_die_of_the_programs_own_stops_by_the_targets_policy() {
         let kernel = with_policy(policy);
         let parent = life("parent", lives(50))
             .on("go", |cx, ()| -> HandlerResult {
-                let child = life("child", lives(50)).create_in(cx)?;
+                let child = cx.create(life("child", lives(50)))?;
                 cx.signal(child, "DIE", ())?;
                 said();
                 Ok(())
@@ -510,7 +508,7 @@ async fn an_alias_of_a_failed_session_is_free_and_it_can_be_started_again() {
             .on("work", |_, ()| say("works"))
     };
     let starter = life("starter", lives(50))
-        .on("start", move |cx, ()| worker().create_in(cx).map(drop))
+        .on("start", move |cx, ()| cx.create(worker()).map(drop))
         .create(&kernel)
         .unwrap();
     kernel.post(starter, "start", ()).unwrap();
@@ -668,7 +666,8 @@ async fn a_machines_failure_follows_its_policy() {
         poe::Nfa::builder(())
             .state("only", |s| s.on(ENTER, |_, ()| -> HandlerResult { fail("in a state") }))
             .on_failure(policy)
-            .start(&kernel, "only", ENTER, ())
+            .enter("only", ENTER, ())
+            .start(&kernel)
             .unwrap();
         let ended = kernel.run().await;
         assert_eq!(ended.is_err(), policy == StopKernel);

@@ -427,7 +427,10 @@ mod unix {
     use super::*;
     use poe::filter::{Line, Raw};
     use poe::wheel::{FollowTail, Input, Run};
-    use poe::{HandlerResult, Selected, Signal, Watched, WheelId};
+    use poe::{
+        HandlerResult, Signal, WheelId,
+        unix::{Selected, Watched},
+    };
     use std::io::Read;
 
     const FLOOD: Event<Input<String>> = Event::new("flood");

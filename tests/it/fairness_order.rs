@@ -2,7 +2,6 @@
 
 use crate::laws_kit::{said, say};
 use crate::properties::{check, paused_runtime};
-use poe::driver::SysRW;
 use poe::event::START;
 use poe::filter::Line;
 use poe::testing::Transcript;
@@ -31,7 +30,7 @@ fn reader(kernel: &Kernel, name: &'static str, io: DuplexStream) {
                 ReadWrite::builder(io.take().unwrap())
                     .input(Line::new(), LINE)
                     .error(ERROR)
-                    .driver(SysRW::with_block_size(4).unwrap())
+                    .block_size(4)
                     .start(cx)?,
             );
             Ok(())
@@ -294,7 +293,7 @@ fn transcript(program: &Program, budget: u32) -> Vec<String> {
                     for io in own.take() {
                         let wheel = ReadWrite::builder(io)
                             .input(Line::new(), LINE)
-                            .driver(SysRW::with_block_size(begin.program.block).unwrap());
+                            .block_size(begin.program.block);
                         let wheel = wheel.start(cx)?;
                         cx.heap.wheels.push(wheel);
                     }

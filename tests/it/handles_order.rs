@@ -2,7 +2,10 @@
 
 use crate::laws_kit::*;
 use poe::event::START;
-use poe::{DeadLetter, Event, EventType, Kernel, KernelHandle, OnFailure, Reply, Session, Signal};
+use poe::{
+    Event, Kernel, KernelHandle, OnFailure, Reply, Session, Signal,
+    inspect::{DeadLetter, EventType},
+};
 use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::pin::pin;

@@ -8,12 +8,12 @@ use poe::{HandlerResult, Session, Signal};
 async fn l18_start_then_the_parent_is_told_then_create_returns() {
     let kernel = kernel();
     life("P", |cx| {
-        let child = life("C", |cx| {
-            say(format!("C starts, sender {}", nm(cx.sender())));
-            assert_eq!(cx.event(), "_start");
-        })
-        .create_in(cx)
-        .unwrap();
+        let child = cx
+            .create(life("C", |cx| {
+                say(format!("C starts, sender {}", nm(cx.sender())));
+                assert_eq!(cx.event(), "_start");
+            }))
+            .unwrap();
         say(format!("create gave {}", nm(child)));
     })
     .create(&kernel)
@@ -29,11 +29,10 @@ async fn l18_start_then_the_parent_is_told_then_create_returns() {
 async fn l19_nested_creation() {
     let kernel = kernel();
     life("G", |cx| {
-        life("P", |cx| {
-            life("C", |_| say("C starts")).create_in(cx).unwrap();
+        cx.create(life("P", |cx| {
+            cx.create(life("C", |_| say("C starts"))).unwrap();
             say("P goes on");
-        })
-        .create_in(cx)
+        }))
         .unwrap();
     })
     .create(&kernel)
@@ -55,7 +54,7 @@ async fn l20_the_parent_is_the_active_session() {
     let kernel = kernel();
     let callee = life("callee", nothing)
         .on("make", |cx, ()| {
-            life("made", nothing).create_in(cx).unwrap();
+            cx.create(life("made", nothing)).unwrap();
         })
         .create(&kernel)
         .unwrap();
@@ -77,17 +76,18 @@ async fn l20_the_parent_is_the_active_session() {
 async fn l21_a_start_that_fails_leaves_the_session_alive_until_its_die() {
     let kernel = kernel();
     life("P", |cx| {
-        let child = life("C", nothing)
-            .on(START, |cx, ()| -> HandlerResult {
-                named(cx.session_id(), "C");
-                cx.sig("DIE", "died");
-                fail("trouble")
-            })
-            .on("died", |cx, _: Signal| {
-                say("C hears DIE");
-                cx.sig_handled();
-            })
-            .create_in(cx);
+        let child = cx.create(
+            life("C", nothing)
+                .on(START, |cx, ()| -> HandlerResult {
+                    named(cx.session_id(), "C");
+                    cx.sig("DIE", "died");
+                    fail("trouble")
+                })
+                .on("died", |cx, _: Signal| {
+                    say("C hears DIE");
+                    cx.sig_handled();
+                }),
+        );
         assert!(cx.is_alive(child.unwrap()));
     })
     .create(&kernel)
@@ -113,9 +113,8 @@ async fn l22_without_a_start_handler_nothing_is_created() {
 async fn l23_a_session_that_acquired_nothing_lives_until_its_marker_is_dispatched() {
     let kernel = kernel();
     life("creator", |cx| {
-        let bare = life("bare", nothing)
-            .on("hello", |_, ()| say("hello"))
-            .create_in(cx)
+        let bare = cx
+            .create(life("bare", nothing).on("hello", |_, ()| say("hello")))
             .unwrap();
         cx.post(bare, "hello", ()).unwrap();
     })
@@ -133,7 +132,7 @@ async fn l24_what_vanished_during_its_start_is_returned_without_a_word() {
     let kernel = kernel();
     life("P", go)
         .on("go", |cx, ()| {
-            let brief = life("brief", |cx| cx.stop_all()).create_in(cx);
+            let brief = cx.create(life("brief", |cx| cx.stop_all()));
             assert!(!cx.is_alive(brief.unwrap()));
             say("goes on");
         })
@@ -148,7 +147,7 @@ async fn l24_what_vanished_during_its_start_is_returned_without_a_word() {
     // The same where the parent's `_child` is what ends it.
     life("P", go)
         .on("go", |cx, ()| {
-            let brief = life("brief", nothing).create_in(cx).unwrap();
+            let brief = cx.create(life("brief", nothing)).unwrap();
             assert!(!cx.is_alive(brief));
         })
         .on(CHILD, |cx, child| {
@@ -167,7 +166,7 @@ async fn l24_what_vanished_during_its_start_is_returned_without_a_word() {
 async fn l25_detaching_in_start_is_neither_created_nor_lost() {
     let kernel = kernel();
     life("old", |cx| {
-        life("loner", |cx| cx.detach_myself().unwrap()).create_in(cx).unwrap();
+        cx.create(life("loner", |cx| cx.detach_myself().unwrap())).unwrap();
     })
     .create(&kernel)
     .unwrap();
@@ -181,18 +180,16 @@ async fn l25_detaching_in_start_is_neither_created_nor_lost() {
 async fn l25_detaching_in_a_posted_start_is_a_loss() {
     let kernel = kernel();
     life("P", |cx| {
-        life("C", nothing)
-            .on(START, |cx, ()| -> HandlerResult {
-                named(cx.session_id(), "C");
-                if cx.caller_state().is_some() {
-                    cx.detach_myself()?;
-                } else {
-                    cx.yield_to("_start", ());
-                }
-                Ok(())
-            })
-            .create_in(cx)
-            .unwrap();
+        cx.create(life("C", nothing).on(START, |cx, ()| -> HandlerResult {
+            named(cx.session_id(), "C");
+            if cx.caller_state().is_some() {
+                cx.detach_myself()?;
+            } else {
+                cx.yield_to("_start", ());
+            }
+            Ok(())
+        }))
+        .unwrap();
         cx.delay("bye", ms(10), ());
     })
     .create(&kernel)

@@ -61,22 +61,20 @@ async fn l66_a_panic_and_a_wrong_argument_take_the_same_road() {
 fn family(kernel: &Kernel, who_handles: &'static str) {
     hears("grandparent", who_handles == "grandparent")
         .on("go", move |cx, ()| -> HandlerResult {
-            hears("parent", who_handles == "parent")
-                .on("go", move |cx, ()| -> HandlerResult {
-                    let elder = hears("elder", false)
-                        .on("go", |cx, ()| -> HandlerResult {
-                            hears("grandchild", false).create_in(cx)?;
-                            cx.yield_to("fail", ());
-                            Ok(())
-                        })
-                        .create_in(cx)?;
-                    hears("younger", false).create_in(cx)?;
+            cx.create(
+                hears("parent", who_handles == "parent").on("go", move |cx, ()| -> HandlerResult {
+                    let elder = cx.create(hears("elder", false).on("go", |cx, ()| -> HandlerResult {
+                        cx.create(hears("grandchild", false))?;
+                        cx.yield_to("fail", ());
+                        Ok(())
+                    }))?;
+                    cx.create(hears("younger", false))?;
                     cx.post(elder, "go", ())?;
                     said();
                     Ok(())
-                })
-                .create_in(cx)
-                .and_then(|parent| Ok(cx.post(parent, "go", ())?))?;
+                }),
+            )
+            .and_then(|parent| Ok(cx.post(parent, "go", ())?))?;
             Ok(())
         })
         .create(kernel)
@@ -216,10 +214,11 @@ async fn l37_a_failure_in_stop_ends_the_run_after_lose_and_freeing() {
     let kernel = kernel();
     life("P", go)
         .on("go", |cx, ()| -> HandlerResult {
-            Session::builder(())
-                .on(START, |cx, ()| named(cx.session_id(), "C"))
-                .on(STOP, |_, ()| fail("in _stop"))
-                .create_in(cx)?;
+            cx.create(
+                Session::builder(())
+                    .on(START, |cx, ()| named(cx.session_id(), "C"))
+                    .on(STOP, |_, ()| fail("in _stop")),
+            )?;
             Ok(())
         })
         .create(&kernel)

@@ -235,9 +235,7 @@ async fn l65_the_sender_is_who_was_active_then() {
             cx.post(b, "hello", "post")?;
             cx.call::<_, ()>(b, "hello", "call")?;
             cx.delay("timer", ms(1), ());
-            Session::builder(())
-                .on(START, |cx, ()| say(format!("_start from {}", nm(cx.sender()))))
-                .create_in(cx)?;
+            cx.create(Session::builder(()).on(START, |cx, ()| say(format!("_start from {}", nm(cx.sender())))))?;
             Ok(())
         })
         .on("timer", |cx, ()| say(format!("timer from {}", nm(cx.sender()))))

@@ -50,7 +50,7 @@ async fn l41_unhandled_idle_stops_all_and_one_who_handles_it_saves_all() {
     let kernel = kernel();
     life("P", |cx| {
         cx.alias_set("P").unwrap();
-        life("C", |cx| cx.alias_set("C").unwrap()).create_in(cx).unwrap();
+        cx.create(life("C", |cx| cx.alias_set("C").unwrap())).unwrap();
     })
     .create(&kernel)
     .unwrap();

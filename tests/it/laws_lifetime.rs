@@ -2,7 +2,7 @@
 
 use crate::laws_kit::*;
 use poe::event::STOP;
-use poe::{Event, HoldKind, Kernel, Postback, Session, SessionBuilder, Signal};
+use poe::{Event, Kernel, Postback, Session, SessionBuilder, Signal, inspect::HoldKind};
 use std::cell::RefCell;
 use std::rc::Rc;
 
@@ -39,7 +39,7 @@ async fn l26_what_holds_a_session() {
     );
     let tag = |cx: &mut Cx<'_>| drop(cx.refcount_increment(cx.session_id(), "tag"));
     assert_eq!(held_by(life("S", tag)).await, [HoldKind::Refcount]);
-    let parent = |cx: &mut Cx<'_>| drop(life("child", lives(1000)).create_in(cx));
+    let parent = |cx: &mut Cx<'_>| drop(cx.create(life("child", lives(1000))));
     assert_eq!(held_by(life("S", parent)).await, [HoldKind::Child]);
     let kept: Rc<RefCell<Option<Postback<(), ()>>>> = Rc::default();
     let keep = kept.clone();
@@ -128,7 +128,7 @@ async fn l29_the_latest_mark_goes_first_and_a_parent_follows_in_the_next_round()
     assert_eq!(said(), ["4 stop", "3 stop", "2 stop", "1 stop"]);
     let parent = life("P", |cx| {
         for name in ["c1", "c2"] {
-            life(name, nothing).create_in(cx).unwrap();
+            cx.create(life(name, nothing)).unwrap();
         }
     });
     parent.on(poe::event::CHILD, |_, _| ()).create(&kernel).unwrap();

@@ -2,7 +2,7 @@
 
 use crate::laws_kit::*;
 use poe::event::{START, STOP};
-use poe::{Callback, Event, HoldKind, Postback, Reply, Session};
+use poe::{Callback, Event, Postback, Reply, Session, inspect::HoldKind};
 use std::cell::RefCell;
 use std::rc::Rc;
 
@@ -74,7 +74,7 @@ async fn l73_a_callback_calls_at_once_and_gives_the_answer() {
         .create(&kernel)
         .unwrap();
     let callback = kept.take().unwrap();
-    assert_eq!(callback.call(&mut &kernel, 2).unwrap(), 42);
+    assert_eq!(callback.call(&kernel, 2).unwrap(), 42);
     assert!(said().is_empty());
     drop(callback);
     run(&kernel).await;
@@ -97,7 +97,7 @@ async fn l74_after_its_sessions_death_it_does_nothing_and_says_so() {
     let refused = postback.post(9).unwrap_err();
     assert!(refused.is_no_such_session());
     assert_eq!(refused.into_arg(), 9);
-    let refused = callback.take().unwrap().call(&mut &kernel, 2).unwrap_err();
+    let refused = callback.take().unwrap().call(&kernel, 2).unwrap_err();
     assert!(refused.is_no_such_session());
     run(&kernel).await;
     assert_eq!(said(), ["M stop"]);

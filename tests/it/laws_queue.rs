@@ -228,13 +228,13 @@ async fn l08_targets_are_resolved_when_posting_and_handlers_when_dispatching() {
         cx.state("hello", |_, what: &'static str| {
             say(format!("one, the new handler: {what}"))
         });
-        life("two", |cx| cx.alias_set("desk").unwrap())
-            .on("hello", |cx, what: &'static str| {
+        cx.create(
+            life("two", |cx| cx.alias_set("desk").unwrap()).on("hello", |cx, what: &'static str| {
                 say(format!("two: {what}"));
                 cx.alias_remove("desk")
-            })
-            .create_in(cx)
-            .unwrap();
+            }),
+        )
+        .unwrap();
         cx.post("desk", "hello", "after").unwrap();
     })
     .on("hello", |_, _: &'static str| say("the old handler"))

@@ -45,9 +45,7 @@ async fn l87_after_stop_the_rest_of_the_handler_speaks_for_the_kernel() {
             assert!(cx.active_session().is_kernel());
             assert_eq!((cx.active_event().unwrap().as_str(), cx.event_count()), ("go", 0));
             cx.yield_to("never", ());
-            life("C", go)
-                .on("go", |cx, ()| say(format!("C go, made by {}", nm(cx.sender()))))
-                .create_in(cx)?;
+            cx.create(life("C", go).on("go", |cx, ()| say(format!("C go, made by {}", nm(cx.sender())))))?;
             Ok(())
         })
         .on("never", |_, ()| say("never"))
@@ -65,9 +63,10 @@ async fn l87_in_ones_own_stop_too() {
     life("S", nothing)
         .on(STOP, |cx, ()| -> HandlerResult {
             cx.stop_all();
-            let new = life("new", |cx| cx.delay("bye", ms(5), ()))
-                .on("hello", |cx, how: &str| say(format!("{how} from {}", nm(cx.sender()))))
-                .create_in(cx)?;
+            let new = cx.create(
+                life("new", |cx| cx.delay("bye", ms(5), ()))
+                    .on("hello", |cx, how: &str| say(format!("{how} from {}", nm(cx.sender())))),
+            )?;
             cx.post(new, "hello", "hello")?;
             cx.yield_to("never", ());
             cx.call::<(), ()>(cx.session_id(), "called", ())?;

@@ -1,7 +1,7 @@
 //! Laws G: signals through the tree of sessions. Those of the operating system are in `os_signals`.
 
 use crate::laws_kit::*;
-use poe::{Event, HandlerResult, Kernel, SessionBuilder, Signal, SignalClass};
+use poe::{Event, HandlerResult, Kernel, SessionBuilder, Signal, inspect::SignalClass};
 use std::cell::Cell;
 use std::rc::Rc;
 
@@ -26,12 +26,10 @@ fn hears(name: &'static str, signals: &'static [&'static str]) -> SessionBuilder
 fn tree(kernel: &Kernel, signals: &'static [&'static str]) {
     hears("A", signals)
         .on("grow", move |cx, ()| {
-            hears("B", signals)
-                .on("grow", move |cx, ()| {
-                    hears("C", signals).create_in(cx).unwrap();
-                })
-                .create_in(cx)
-                .unwrap();
+            cx.create(hears("B", signals).on("grow", move |cx, ()| {
+                cx.create(hears("C", signals)).unwrap();
+            }))
+            .unwrap();
             cx.call::<(), ()>("B", "grow", ()).unwrap();
         })
         .create(kernel)
@@ -39,7 +37,7 @@ fn tree(kernel: &Kernel, signals: &'static [&'static str]) {
     kernel.call::<(), ()>("A", "grow", ()).unwrap();
     hears("D", signals)
         .on("grow", move |cx, ()| {
-            hears("E", signals).create_in(cx).unwrap();
+            cx.create(hears("E", signals)).unwrap();
         })
         .create(kernel)
         .unwrap();
@@ -134,7 +132,7 @@ async fn l48_targets_and_watchers_are_as_they_were_when_the_dispatch_began() {
             if !flag.replace(true) {
                 cx.call::<(), ()>("A", "deaf", ())?;
                 cx.call::<(), ()>("D", "listen", ())?;
-                hears("new", &["note"]).create_in(cx)?;
+                cx.create(hears("new", &["note"]))?;
             }
             Ok(())
         })

@@ -10,12 +10,11 @@ use std::rc::Rc;
 fn middle_is_killed(kernel: &Kernel) {
     life("P", go)
         .on("go", |cx, ()| {
-            let middle = life("M", |cx| cx.sig("TERM", "term"))
-                .on("term", |cx, _: Signal| {
-                    life("C", lives(20)).create_in(cx).unwrap();
+            let middle = cx
+                .create(life("M", |cx| cx.sig("TERM", "term")).on("term", |cx, _: Signal| {
+                    cx.create(life("C", lives(20))).unwrap();
                     said();
-                })
-                .create_in(cx)
+                }))
                 .unwrap();
             cx.signal(middle, "TERM", ()).unwrap();
         })
@@ -80,11 +79,12 @@ async fn l34_inside_lose_the_dead_may_still_be_called() {
     let lost = Rc::new(Cell::new(None));
     let id = lost.clone();
     life("P", |cx| {
-        life("S", nothing)
-            .on("ask", |_, ()| say("S answers"))
-            .on("posted", |_, ()| say("posted"))
-            .create_in(cx)
-            .unwrap();
+        cx.create(
+            life("S", nothing)
+                .on("ask", |_, ()| say("S answers"))
+                .on("posted", |_, ()| say("posted")),
+        )
+        .unwrap();
         cx.delay("bye", ms(20), ());
     })
     .on(CHILD, move |cx, child| {
@@ -104,7 +104,7 @@ async fn l34_inside_lose_the_dead_may_still_be_called() {
 
 /// A session whose `_stop` makes another one.
 fn leaves_a_late_one(cx: &mut Cx<'_>, late: &'static str) {
-    life(late, lives(20)).create_in(cx).unwrap();
+    cx.create(life(late, lives(20))).unwrap();
 }
 
 #[tokio::test(start_paused = true)]
@@ -112,9 +112,7 @@ async fn l35_a_session_made_in_stop_is_adopted_without_a_word() {
     let kernel = kernel();
     life("P", go)
         .on("go", |cx, ()| {
-            life("S", nothing)
-                .on(STOP, |cx, ()| leaves_a_late_one(cx, "late"))
-                .create_in(cx)
+            cx.create(life("S", nothing).on(STOP, |cx, ()| leaves_a_late_one(cx, "late")))
                 .unwrap();
         })
         .create(&kernel)
@@ -230,7 +228,7 @@ async fn l37_a_failure_in_stop_is_no_die_and_comes_out_of_run() {
             })
     };
     life("P", move |cx| {
-        dies("C", "stop of C").create_in(cx).unwrap();
+        cx.create(dies("C", "stop of C")).unwrap();
     })
     .on(CHILD, |_, child| {
         say(format!("{} {}", child.reason, child.result.is_some()))
@@ -264,10 +262,9 @@ async fn l37_a_failure_in_stop_is_no_die_and_comes_out_of_run() {
 async fn l38_gain_takes_a_forced_stop_and_collection_never_gives_one() {
     let kernel = kernel();
     life("P", |cx| {
-        life("M", |cx| {
-            life("C", lives(20)).create_in(cx).unwrap();
-        })
-        .create_in(cx)
+        cx.create(life("M", |cx| {
+            cx.create(life("C", lives(20))).unwrap();
+        }))
         .unwrap();
     })
     .create(&kernel)
@@ -283,9 +280,7 @@ async fn l38_gain_takes_a_forced_stop_and_collection_never_gives_one() {
 async fn l39_detaching_tells_the_old_parent_then_the_child_and_moves_last() {
     let kernel = kernel();
     let make = |cx: &mut Cx<'_>| {
-        life("C", |cx| cx.delay("leave", ms(10), ()))
-            .on("leave", |cx, ()| cx.detach_myself())
-            .create_in(cx)
+        cx.create(life("C", |cx| cx.delay("leave", ms(10), ())).on("leave", |cx, ()| cx.detach_myself()))
     };
     life("P", go)
         .on("go", move |cx, ()| {
@@ -310,13 +305,15 @@ async fn l39_detaching_tells_the_old_parent_then_the_child_and_moves_last() {
         .on("go", |cx, ()| {
             let me = cx.session_id();
             cx.sig("HELLO", "heard");
-            let child = life("C", |cx| {
-                cx.sig("HELLO", "heard");
-                cx.delay("bye", ms(10), ());
-            })
-            .on("heard", |_, _: Signal| say("C hears it"))
-            .create_in(cx)
-            .unwrap();
+            let child = cx
+                .create(
+                    life("C", |cx| {
+                        cx.sig("HELLO", "heard");
+                        cx.delay("bye", ms(10), ());
+                    })
+                    .on("heard", |_, _: Signal| say("C hears it")),
+                )
+                .unwrap();
             cx.detach_child(child).unwrap();
             cx.signal(me, "HELLO", ()).unwrap();
             assert!(cx.detach_child(child).unwrap_err().is_not_permitted());
@@ -344,14 +341,12 @@ async fn l39_detaching_tells_the_old_parent_then_the_child_and_moves_last() {
 async fn l32_nobody_is_told_of_the_child_of_a_parent_that_is_gone() {
     let kernel = kernel();
     life("P", |cx| {
-        life("C", lives(20))
-            .on(STOP, |cx, ()| {
-                cx.stop_all();
-                // In the slot that P has left.
-                life("new", |cx| cx.yield_to("bye", ())).create_in(cx).unwrap();
-            })
-            .create_in(cx)
-            .unwrap();
+        cx.create(life("C", lives(20)).on(STOP, |cx, ()| {
+            cx.stop_all();
+            // In the slot that P has left.
+            cx.create(life("new", |cx| cx.yield_to("bye", ()))).unwrap();
+        }))
+        .unwrap();
     })
     .create(&kernel)
     .unwrap();
@@ -367,11 +362,11 @@ async fn d09_d10_stop_tells_parents_and_creation_sends_no_parent() {
     let kernel = kernel();
     life("P", |cx| {
         cx.alias_set("P").unwrap();
-        life("C", |cx| cx.alias_set("C").unwrap()).create_in(cx).unwrap();
+        cx.create(life("C", |cx| cx.alias_set("C").unwrap())).unwrap();
     })
     .on(START, |cx, ()| {
         named(cx.session_id(), "P");
-        life("C", |cx| cx.alias_set("C").unwrap()).create_in(cx).unwrap();
+        cx.create(life("C", |cx| cx.alias_set("C").unwrap())).unwrap();
     })
     .create(&kernel)
     .unwrap();

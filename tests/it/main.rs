@@ -20,7 +20,6 @@ mod contexts;
 mod descriptors;
 mod deviations;
 mod documents;
-mod driver_sysrw;
 #[cfg(unix)]
 mod examples_processes;
 mod examples_small;
@@ -74,7 +73,6 @@ mod own_wheels;
 mod panicking_drops;
 mod perl_twins;
 mod phrasebook;
-mod pipes;
 #[cfg(unix)]
 mod process_signals;
 mod properties;
@@ -106,6 +104,7 @@ mod traced;
 mod traces;
 mod transcripts;
 #[cfg(unix)]
+mod try_call;
 mod undelivered;
 mod upstream;
 mod upstream_wheel_readwrite;

@@ -2,7 +2,10 @@
 
 use crate::laws_kit::{echo, fail, kernel, ms, named, nm, run, run_to_failure, said, say};
 use poe::event::{CHILD, DEFAULT, LEAVE, SILENT, START, STOP};
-use poe::{Event, HandlerResult, Machine, Nfa, NfaBuilder, Reply, Session, Signal, TransitionKind};
+use poe::{
+    Event, HandlerResult, Machine, Nfa, Reply, Session, Signal,
+    nfa::{NfaBuilder, TransitionKind},
+};
 use std::rc::Rc;
 
 #[derive(PartialEq, Eq, Hash, Debug, Clone, Copy)]
@@ -34,20 +37,20 @@ async fn l80_the_first_goto_acts_before_it_returns_and_later_ones_are_queued() {
     let machine = machine()
         .state(Red, |s| s.on(ENTER, told).on("a", told))
         .state(Green, |s| s.on(ENTER, told).on("b", told))
-        .spawn(&kernel)
+        .start(&kernel)
         .unwrap();
     assert_eq!(machine.get_current_state(), None);
-    machine.goto_state(&mut &kernel, Red, ENTER, ()).unwrap();
+    machine.goto_state(&kernel, Red, ENTER, ()).unwrap();
     assert_eq!(said(), ["enter in Red"]);
     assert_eq!(machine.get_current_state(), Some(Rc::new(Red)));
     kernel.post(machine.id(), "a", ()).unwrap();
-    machine.goto_state(&mut &kernel, Green, ENTER, ()).unwrap();
+    machine.goto_state(&kernel, Green, ENTER, ()).unwrap();
     kernel.post(machine.id(), "b", ()).unwrap();
     assert_eq!(said(), [""; 0]);
     run(&kernel).await;
     assert_eq!(said(), ["a in Red", "enter in Green", "b in Green"]);
     assert_eq!(machine.get_current_state(), Some(Rc::new(Green)), "the last one");
-    let gone = machine.goto_state(&mut &kernel, Red, ENTER, ()).unwrap_err();
+    let gone = machine.goto_state(&kernel, Red, ENTER, ()).unwrap_err();
     assert!(gone.is_no_such_session());
 }
 
@@ -63,7 +66,7 @@ async fn l80_another_session_may_bring_a_machine_into_a_state() {
             })
             .on("bye", |_, ()| ())
         })
-        .spawn(&kernel)
+        .start(&kernel)
         .unwrap();
     let inside = machine.clone();
     echo(move |cx| {
@@ -79,7 +82,7 @@ async fn l80_another_session_may_bring_a_machine_into_a_state() {
 #[tokio::test(start_paused = true)]
 async fn l80_a_machine_that_is_brought_into_no_state_is_collected_silently() {
     let kernel = kernel();
-    let machine = machine().state(Red, |s| s.on(STOP, told)).spawn(&kernel).unwrap();
+    let machine = machine().state(Red, |s| s.on(STOP, told)).start(&kernel).unwrap();
     assert!(kernel.is_alive(machine.id()));
     run(&kernel).await;
     assert!(!kernel.is_alive(machine.id()));
@@ -103,7 +106,8 @@ async fn l81_leave_comes_before_the_change_and_entry_after_it() {
             .on(LEAVE, told)
             .on(NEXT, |cx, ()| cx.goto_state(Green, SILENT, ()))
         })
-        .start(&kernel, Red, ENTER, ())
+        .enter(Red, ENTER, ())
+        .start(&kernel)
         .unwrap();
     run(&kernel).await;
     assert_eq!(said(), ["leave in Red", "7", "leave in Green"]);
@@ -123,19 +127,21 @@ async fn l81_a_change_that_cannot_be_made_is_a_failure_and_changes_nothing() {
         Session::builder(())
             .on(START, move |cx, ()| {
                 cx.sig("DIE", "caught");
-                machine()
-                    .state(Red, |s| {
-                        s.on(ENTER, move |cx, ()| -> HandlerResult {
-                            cx.goto_state(to, event, ())?;
-                            cx.yield_to(NEXT, ());
-                            Ok(())
+                cx.start(
+                    machine()
+                        .state(Red, |s| {
+                            s.on(ENTER, move |cx, ()| -> HandlerResult {
+                                cx.goto_state(to, event, ())?;
+                                cx.yield_to(NEXT, ());
+                                Ok(())
+                            })
+                            .on(NEXT, told)
+                            .on(LEAVE, told)
                         })
-                        .on(NEXT, told)
-                        .on(LEAVE, told)
-                    })
-                    .state(Green, |s| s.on(ENTER, told))
-                    .start_in(cx, Red, ENTER, ())
-                    .unwrap();
+                        .state(Green, |s| s.on(ENTER, told))
+                        .enter(Red, ENTER, ()),
+                )
+                .unwrap();
                 cx.delay("bye", ms(5), ());
             })
             .on(CHILD, |_, _| ())
@@ -169,8 +175,10 @@ async fn l81_a_failing_leave_keeps_the_old_state() {
             })
         })
         .state(Green, |s| s.on(ENTER, told))
-        .start(&kernel, Red, ENTER, ())
-        .unwrap();
+        .enter(Red, ENTER, ())
+        .start(&kernel)
+        .unwrap()
+        .id();
     run(&kernel).await;
     assert_eq!(said(), ["caught in Red", "stuck"]);
     assert!(!kernel.is_alive(id));
@@ -194,7 +202,8 @@ async fn l82_calls_nest_and_each_return_brings_its_value() {
                 .on(LEAVE, told)
         })
         .state(Blue, |s| s.on(ENTER, |cx, ()| cx.return_state(40_u32)).on(LEAVE, told))
-        .start(&kernel, Red, ENTER, ())
+        .enter(Red, ENTER, ())
+        .start(&kernel)
         .unwrap();
     run(&kernel).await;
     assert_eq!(
@@ -215,7 +224,8 @@ async fn l82_a_return_without_a_call_and_one_to_an_unknown_event_are_failures() 
     let kernel = kernel();
     machine()
         .state(Red, |s| s.on(ENTER, |cx, ()| cx.return_state(1)))
-        .start(&kernel, Red, ENTER, ())
+        .enter(Red, ENTER, ())
+        .start(&kernel)
         .unwrap();
     assert_eq!(
         run_to_failure(&kernel).await,
@@ -226,7 +236,8 @@ async fn l82_a_return_without_a_call_and_one_to_an_unknown_event_are_failures() 
             s.on(ENTER, |cx, ()| cx.call_state::<_, u32>("absent", Green, ENTER, ()))
         })
         .state(Green, |s| s.on(ENTER, |cx, ()| cx.return_state(1_u32)))
-        .start(&kernel, Red, ENTER, ())
+        .enter(Red, ENTER, ())
+        .start(&kernel)
         .unwrap();
     assert_eq!(
         run_to_failure(&kernel).await,
@@ -261,7 +272,8 @@ async fn l83_with_immediate_the_old_handler_goes_on_in_the_new_state() {
                 told(cx, ());
             })
         })
-        .start(&kernel, Red, ENTER, ())
+        .enter(Red, ENTER, ())
+        .start(&kernel)
         .unwrap();
     assert_eq!(
         said(),
@@ -285,7 +297,8 @@ async fn l83_a_leave_handler_cannot_change_the_state_at_once() {
                 .on(LEAVE, |cx, ()| cx.goto_state(Red, SILENT, ()))
         })
         .state(Green, |s| s)
-        .start(&kernel, Red, ENTER, ())
+        .enter(Red, ENTER, ())
+        .start(&kernel)
         .unwrap();
     assert_eq!(
         run_to_failure(&kernel).await,
@@ -316,7 +329,8 @@ async fn l84_the_states_own_handler_then_a_shared_one_then_the_default_then_a_fa
             .on(DEFAULT, |_, unhandled| say(format!("default: {}", unhandled.event)))
         })
         .state(Green, |s| s)
-        .start(&kernel, Red, ENTER, ())
+        .enter(Red, ENTER, ())
+        .start(&kernel)
         .unwrap();
     let failure = run_to_failure(&kernel).await;
     assert!(
@@ -343,7 +357,7 @@ async fn l84_the_states_own_handler_then_a_shared_one_then_the_default_then_a_fa
 #[tokio::test(start_paused = true)]
 async fn l84_an_event_before_the_first_state_is_a_failure() {
     let kernel = kernel();
-    let machine = machine().state(Red, |s| s.on(NEXT, told)).spawn(&kernel).unwrap();
+    let machine = machine().state(Red, |s| s.on(NEXT, told)).start(&kernel).unwrap();
     kernel.post(machine.id(), NEXT, ()).unwrap();
     let failure = run_to_failure(&kernel).await;
     assert!(failure.ends_with("as it is in no state yet"), "{failure}");
@@ -355,10 +369,11 @@ async fn d8_life_cycle_events_need_no_handler() {
     machine()
         .state(Red, |s| {
             s.on(ENTER, |cx, ()| {
-                echo(|_| say("child")).create_in(cx).unwrap();
+                cx.create(echo(|_| say("child"))).unwrap();
             })
         })
-        .start(&kernel, Red, ENTER, ())
+        .enter(Red, ENTER, ())
+        .start(&kernel)
         .unwrap();
     run(&kernel).await;
     assert_eq!(said(), ["child"]);
@@ -376,15 +391,17 @@ async fn d7_callbacks_of_a_machine_hold_it_until_they_are_weakened() {
             })
             .on("product", |_, (a, b): (u32, u32)| Reply(a * b))
         })
-        .start(&kernel, Red, ENTER, ())
-        .unwrap();
+        .enter(Red, ENTER, ())
+        .start(&kernel)
+        .unwrap()
+        .id();
     echo(|cx| cx.delay("weaken", ms(5), ()))
         .on("weaken", move |cx, ()| {
             let callback = get.borrow_mut().take().unwrap();
-            say(callback.call(cx, 21).unwrap());
+            say(callback.call(&mut *cx, 21).unwrap());
             let weak = callback.weaken();
             // It goes with the next sweep only.
-            say(weak.call(cx, 4).unwrap());
+            say(weak.call(&mut *cx, 4).unwrap());
             *get.borrow_mut() = Some(weak);
             cx.delay("again", ms(5), ());
         })
@@ -402,16 +419,20 @@ async fn d7_callbacks_of_a_machine_hold_it_until_they_are_weakened() {
 #[tokio::test(start_paused = true)]
 async fn a_machine_without_that_first_state_or_its_entry_handler_is_not_made() {
     let kernel = kernel();
-    let error = machine().start(&kernel, Red, ENTER, ()).unwrap_err();
+    let error = machine().enter(Red, ENTER, ()).start(&kernel).unwrap_err();
     assert!(error.to_string().ends_with("has no state Red"), "{error}");
-    let error = machine().state(Red, |s| s).start(&kernel, Red, ENTER, ()).unwrap_err();
+    let error = machine()
+        .state(Red, |s| s)
+        .enter(Red, ENTER, ())
+        .start(&kernel)
+        .unwrap_err();
     assert!(
         error
             .to_string()
             .ends_with("cannot enter Red by `enter`, which has no handler there"),
         "{error}"
     );
-    let error = machine().spawn(&kernel).unwrap_err();
+    let error = machine().start(&kernel).unwrap_err();
     assert!(error.to_string().ends_with("has no states"), "{error}");
     assert_eq!(kernel.session_count(), 0);
 }
@@ -426,7 +447,8 @@ async fn states_go_by_text_as_well_also_by_text_made_at_run_time() {
         .state(format!("t{}", "wo"), |s| {
             s.on(ENTER, |cx, ()| say(cx.get_current_state().unwrap()))
         })
-        .start(&kernel, "one".to_owned(), ENTER, ())
+        .enter("one".to_owned(), ENTER, ())
+        .start(&kernel)
         .unwrap();
     run(&kernel).await;
     assert_eq!(said(), ["two"]);
@@ -447,7 +469,8 @@ async fn stop_is_queued_ends_the_machine_whatever_holds_it_and_loses_what_is_beh
             })
             .on(LEAVE, told)
         })
-        .start(&kernel, Red, ENTER, ())
+        .enter(Red, ENTER, ())
+        .start(&kernel)
         .unwrap();
     run(&kernel).await;
     assert_eq!(said(), ["next in Red"]);
@@ -458,7 +481,8 @@ async fn a_failing_entry_handler_is_a_die_of_the_machine() {
     let kernel = kernel();
     machine()
         .state(Red, |s| s.on(ENTER, |_, ()| fail("no good")))
-        .start(&kernel, Red, ENTER, ())
+        .enter(Red, ENTER, ())
+        .start(&kernel)
         .unwrap();
     assert_eq!(run_to_failure(&kernel).await, "no good");
 }
@@ -479,8 +503,10 @@ async fn a_machine_is_called_and_answers_and_calls_itself_with_its_run_state_at_
                 Reply(10_usize)
             })
         })
-        .start(&kernel, Red, SILENT, ())
-        .unwrap();
+        .enter(Red, SILENT, ())
+        .start(&kernel)
+        .unwrap()
+        .id();
     assert_eq!(kernel.call::<_, usize>(id, "outer", 5_u32).unwrap(), 12);
     run(&kernel).await;
 }
@@ -520,8 +546,10 @@ async fn postponed_events_come_in_order_after_a_change_and_ahead_of_the_queue() 
                 );
             })
         })
-        .start(&kernel, Red, ENTER, ())
-        .unwrap();
+        .enter(Red, ENTER, ())
+        .start(&kernel)
+        .unwrap()
+        .id();
     named(id, "itself");
     run(&kernel).await;
     assert_eq!(
@@ -559,7 +587,8 @@ async fn what_is_postponed_again_keeps_its_place() {
             })
         })
         .state(Blue, |s| s.on(JOB, |_, n| say(format!("{n} in Blue"))))
-        .start(&kernel, Red, ENTER, ())
+        .enter(Red, ENTER, ())
+        .start(&kernel)
         .unwrap();
     run(&kernel).await;
     assert_eq!(
@@ -598,7 +627,8 @@ async fn a_postponed_event_that_changes_the_state_at_once_lets_the_rest_see_the_
             })
         })
         .state(Blue, |s| s.on(JOB, |_, n| say(format!("{n} in Blue"))))
-        .start(&kernel, Red, ENTER, ())
+        .enter(Red, ENTER, ())
+        .start(&kernel)
         .unwrap();
     run(&kernel).await;
     assert_eq!(
@@ -641,7 +671,8 @@ async fn a_failing_postponed_event_is_its_own_failure() {
                 if n == 1 { fail("one failed") } else { Ok(()) }
             })
         })
-        .start(&kernel, Red, ENTER, ())
+        .enter(Red, ENTER, ())
+        .start(&kernel)
         .unwrap();
     run(&kernel).await;
     assert_eq!(said(), ["1", "2", "job: one failed"]);
@@ -653,8 +684,10 @@ async fn postponed_events_keep_nobody_alive_and_are_dropped_with_the_machine() {
     let witness = Rc::new(());
     let id = machine()
         .state(Red, |s| s.postpone("witness"))
-        .start(&kernel, Red, SILENT, ())
-        .unwrap();
+        .enter(Red, SILENT, ())
+        .start(&kernel)
+        .unwrap()
+        .id();
     kernel.post(id, "witness", witness.clone()).unwrap();
     run(&kernel).await;
     assert_eq!(Rc::strong_count(&witness), 1);
@@ -684,7 +717,8 @@ async fn a_state_timeout_ends_with_its_state() {
             })
             .on("late", told)
         })
-        .start(&kernel, Red, ENTER, ())
+        .enter(Red, ENTER, ())
+        .start(&kernel)
         .unwrap();
     let began = tokio::time::Instant::now();
     run(&kernel).await;
@@ -705,10 +739,10 @@ async fn the_log_keeps_the_newest_transitions() {
                 .on("back", told)
         })
         .state(Blue, |s| s.on(ENTER, |cx, ()| cx.return_state(())))
-        .spawn(&kernel)
+        .start(&kernel)
         .unwrap();
     let seen = Rc::new(std::cell::RefCell::new(Vec::new()));
-    machine.goto_state(&mut &kernel, Red, ENTER, ()).unwrap();
+    machine.goto_state(&kernel, Red, ENTER, ()).unwrap();
     let first = machine.transitions();
     assert_eq!(first.len(), 1);
     assert_eq!(
@@ -758,7 +792,8 @@ async fn without_catching_a_failing_postponed_event_ends_the_delivery() {
                 fail("one failed")
             })
         })
-        .start(&kernel, Red, ENTER, ())
+        .enter(Red, ENTER, ())
+        .start(&kernel)
         .unwrap();
     assert_eq!(run_to_failure(&kernel).await, "one failed");
     assert_eq!(said(), ["1"]);

@@ -5,7 +5,7 @@ use crate::in_child::in_child;
 use crate::laws_kit::{life, ms, said, say};
 use poe::event::START;
 use poe::testing::assert_no_leaks;
-use poe::{Event, Kernel, ProcessExit, Session, Signal};
+use poe::{Event, Kernel, Session, Signal, unix::ProcessExit};
 use rustix::process::{Pid, Signal as Number, getpid, kill_process};
 use std::cell::Cell;
 use std::os::unix::process::ExitStatusExt;
@@ -252,16 +252,17 @@ async fn a_stopped_session_awaits_no_child_and_the_kernel_reaps_it() {
         cx.stop_all();
         let refused = cx.sig_child(child, ENDED, "").unwrap_err();
         assert!(refused.is_no_such_session(), "{refused}");
-        life("B", |cx| cx.yield_to("look", ()))
-            .on("look", move |cx, ()| match cx.sig_child(pid, ENDED, "") {
+        cx.create(life("B", |cx| cx.yield_to("look", ())).on(
+            "look",
+            move |cx, ()| match cx.sig_child(pid, ENDED, "") {
                 Ok(()) => {
                     assert!(cx.sig_child_clear(pid));
                     cx.delay("look", ms(5), ());
                 }
                 Err(error) => assert!(error.is_no_such_process(), "{error}"),
-            })
-            .create_in(cx)
-            .unwrap();
+            },
+        ))
+        .unwrap();
     })
     .create(&kernel)
     .unwrap();

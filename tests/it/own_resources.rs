@@ -2,7 +2,11 @@
 
 use crate::laws_kit::{kernel, ms, named, run, said, say};
 use poe::event::{START, STOP};
-use poe::{Hold, HoldKind, Kernel, Resource, Session, SessionHold, SessionId};
+use poe::{
+    Kernel, Session, SessionId,
+    extend::{Resource, SessionHold},
+    inspect::{Hold, HoldKind},
+};
 use std::cell::RefCell;
 
 #[allow(dead_code, reason = "the example's `main` is not the test's")]

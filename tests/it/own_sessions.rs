@@ -3,7 +3,10 @@
 
 use crate::laws_kit::{epoch, kernel, ms, run, said, say};
 use poe::event::{CHILD, Child, PARENT, START, STOP};
-use poe::{AnyArg, Event, Failure, Invoke, Invoked, Kernel, KernelRef, Name, Nested, Reply, Session, SessionId};
+use poe::{
+    AnyArg, Event, Failure, Kernel, KernelRef, Name, Reply, Session, SessionId,
+    extend::{Invoke, Invoked, Nested},
+};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -198,7 +201,7 @@ async fn it_creates_calls_and_detaches_and_is_entered_again_meanwhile() {
                     say(format!("child {} to {}", parent.old, cx.snapshot().kernel_id))
                 })
                 .on(STOP, |_, ()| say("child stop"));
-            let child = child.create_in(cx)?;
+            let child = cx.create(child)?;
             assert_eq!(cx.call(child, DOUBLE, 10)?, 21);
             let me = cx.session_id();
             assert_eq!(cx.call::<_, u64>(me, "plus one", 1_u64)?, 2, "a call to itself");
@@ -275,7 +278,7 @@ async fn nobody_nests_past_the_heap_of_a_session() {
     Session::builder(())
         .on(START, move |cx, ()| {
             // Another session's object does not stand for this one.
-            assert!(cx.nested(&*other).unwrap_err().is_busy());
+            assert!(cx.kernel.nested(&*other).unwrap_err().is_busy());
             assert!(cx.is_alive(id));
         })
         .create(&kernel)

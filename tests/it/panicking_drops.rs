@@ -125,7 +125,8 @@ async fn a_machines_bombs_all_go_off() {
         .on("all", move |_, ()| {
             let _captured = &in_all;
         })
-        .start(&kernel, "first", ENTER, ())
+        .enter("first", ENTER, ())
+        .start(&kernel)
         .unwrap();
     kernel.run().await.unwrap();
     assert_eq!(drops.get(), 4);

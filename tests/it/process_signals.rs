@@ -436,7 +436,10 @@ async fn watching_kernel_shutdown_installs_no_handler() {
     watcher(&kernel, KERNEL_SHUTDOWN);
     turn(&kernel).await;
     assert_eq!(caught(), before);
-    assert_eq!(poe::SignalClass::of(KERNEL_SHUTDOWN), poe::SignalClass::Terminal);
+    assert_eq!(
+        poe::inspect::SignalClass::of(KERNEL_SHUTDOWN),
+        poe::inspect::SignalClass::Terminal
+    );
     assert!(!Kernel::safe_signals().contains(&KERNEL_SHUTDOWN));
     watcher(&Kernel::new(), "USR1");
     assert_ne!(caught(), before);

@@ -425,7 +425,7 @@ fn seconds(millis: i64) -> f64 {
     millis as f64 / 1000.0
 }
 
-fn told(alarm: poe::Timer) -> (usize, u64) {
+fn told(alarm: poe::inspect::Timer) -> (usize, u64) {
     let name = NAMES.iter().position(|n| alarm.event == n.name()).unwrap();
     (name, alarm.arg.downcast().unwrap())
 }

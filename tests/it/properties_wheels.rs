@@ -117,9 +117,7 @@ fn switch(cx: &mut Context<'_, Heap>, kind: u8, replace: bool, block: usize) -> 
     };
     if replace {
         let parts = wheel.into_parts::<DuplexStream>().expect("it is a duplex stream");
-        let builder = ReadWrite::from_parts(parts)
-            .error(ERROR)
-            .driver(poe::driver::SysRW::with_block_size(block)?);
+        let builder = ReadWrite::from_parts(parts).error(ERROR).block_size(block);
         let builder = match kind {
             b'n' => builder.input(newline(), TEXT),
             b'b' => builder.input(bar(), TEXT),
@@ -155,7 +153,7 @@ async fn play(case: &Case) -> (Vec<Bytes>, Vec<u8>) {
                 .input(newline(), TEXT)
                 .output(Raw::new())
                 .error(ERROR);
-            cx.heap.wheel = Some(builder.driver(poe::driver::SysRW::with_block_size(block)?).start(cx)?);
+            cx.heap.wheel = Some(builder.block_size(block).start(cx)?);
             Ok(())
         })
         .on(TEXT, move |cx, input| -> HandlerResult {

@@ -11,7 +11,10 @@ use poe::filter::Line;
 use poe::wheel::{
     Connection, Datagram, Exited, FollowTail, Input, IoError, ListenAccept, Packet, ReadWrite, Run, SocketFactory,
 };
-use poe::{Event, HandlerResult, Kernel, ProcessExit, Selected, Session, Signal, Watched};
+use poe::{
+    Event, HandlerResult, Kernel, Session, Signal,
+    unix::{ProcessExit, Selected, Watched},
+};
 use std::cell::{Cell, RefCell};
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
@@ -75,15 +78,16 @@ fn start_may_make_servers_and_wheels_before_run_blocking() {
     Session::builder(None::<(TcpServer, TcpClient)>)
         .on(START, move |cx, ()| -> HandlerResult {
             let server = TcpServer::builder("127.0.0.1:0").client_input(|cx, line| cx.client().put(line));
-            let server = server.start_in(cx)?;
+            let server = cx.start(server)?;
             let (hear, me) = (hear.clone(), cx.session_id());
-            let client = TcpClient::builder(server.local_name())
-                .connected(|cx| cx.server().put("hello"))
-                .server_input(move |cx, line: String| {
-                    hear.borrow_mut().push(line);
-                    cx.post(me, DONE, ()).unwrap();
-                })
-                .start_in(cx)?;
+            let client = cx.start(
+                TcpClient::builder(server.local_name())
+                    .connected(|cx| cx.server().put("hello"))
+                    .server_input(move |cx, line: String| {
+                        hear.borrow_mut().push(line);
+                        cx.post(me, DONE, ()).unwrap();
+                    }),
+            )?;
             *cx.heap = Some((server, client));
             cx.spawn(tokio::time::sleep(Duration::from_millis(1)), "slept");
             Ok(())

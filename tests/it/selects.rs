@@ -3,7 +3,11 @@
 use crate::laws_kit::{life, ms, named, nm, said, say};
 use poe::event::{START, STOP};
 use poe::testing::assert_no_leaks;
-use poe::{Event, HoldKind, Kernel, SelectMode, Selected, Session, Watched};
+use poe::{
+    Event, Kernel, Session,
+    inspect::HoldKind,
+    unix::{SelectMode, Selected, Watched},
+};
 use std::cell::Cell;
 use std::io::{PipeReader, Read, Write};
 use std::os::unix::net::UnixStream;

@@ -3,7 +3,7 @@
 use crate::laws_kit::{kernel, run, said, say};
 use crate::traced::Trace;
 use poe::event::{DEFAULT, START, STOP};
-use poe::{Context, Event, HandlerResult, Kernel, Machine, Nfa, NfaState, Package, Reply, Session, States};
+use poe::{Context, Event, HandlerResult, Kernel, Machine, Nfa, Package, Reply, Session, States, nfa::NfaState};
 use std::cell::RefCell;
 use std::rc::Rc;
 
@@ -245,9 +245,9 @@ async fn a_machines_states_take_objects_and_sets_of_handlers() {
         .state("closed", |s| s.object_states(&door, |o| o.on(ADD, Door::open)))
         .state("open", package::counting)
         .on(TOTAL, |cx, ()| Reply(*cx.runstate))
-        .spawn(&kernel)
+        .start(&kernel)
         .unwrap();
-    id.goto_state(&mut &kernel, "closed", ADD, 4).unwrap();
+    id.goto_state(&kernel, "closed", ADD, 4).unwrap();
     kernel.run_one_timeslice().await.unwrap();
     assert_eq!(*door.opened.borrow(), 4);
     kernel.run().await.unwrap();

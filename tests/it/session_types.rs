@@ -5,7 +5,10 @@ use crate::laws_kit;
 use crate::socket_kit::{Log, run, run_with, within};
 use poe::component::{TcpClient, TcpServer};
 use poe::event::{DEFAULT, START, STOP};
-use poe::{AnyArg, Event, HandlerResult, Invoke, Invoked, Kernel, KernelRef, Name, Reply, Session, SessionId, Signal};
+use poe::{
+    AnyArg, Event, HandlerResult, Kernel, KernelRef, Name, Reply, Session, SessionId, Signal,
+    extend::{Invoke, Invoked},
+};
 use std::cell::Cell;
 use std::rc::Rc;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -103,7 +106,7 @@ async fn a_subclass_of_session_is_asked_first_and_leaves_the_rest_to_the_session
             cx.state("set at run time", |cx, ()| {
                 *cx.heap = 0;
             });
-            let child = Session::builder(()).on(START, |_, ()| ()).create_in(cx)?;
+            let child = cx.create(Session::builder(()).on(START, |_, ()| ()))?;
             assert!(cx.is_alive(child));
             cx.yield_to("set at run time", ());
             Ok(())
@@ -188,7 +191,7 @@ async fn a_session_type_runs_handlers_at_once_also_its_sessions_own() {
             }
             let mut nested = turn.nested(self).unwrap();
             let child = Session::builder(()).on(START, |_, ()| ()).on(ADD, |_, n| Reply(n + 1));
-            let child = child.create_in(&mut nested).unwrap();
+            let child = nested.create(child).unwrap();
             let me = nested.session_id();
             let first = nested.call(me, ADD, 20).unwrap();
             let second = nested.call(me, ADD, first).unwrap();
@@ -273,10 +276,7 @@ async fn st_p15_a_client_of_a_session_type_does_all_that_a_client_does() {
             cx.sig("DIE", DIED);
             let me = cx.session_id();
             assert_eq!(cx.call(me, ADD, 10)?, 21, "the type has doubled what is added");
-            let child = Session::builder(())
-                .on(START, |_, ()| ())
-                .on(ADD, |_, n| Reply(n + 1))
-                .create_in(cx)?;
+            let child = cx.create(Session::builder(()).on(START, |_, ()| ()).on(ADD, |_, n| Reply(n + 1)))?;
             assert_eq!(cx.call(child, ADD, 1)?, 2);
             assert_eq!(cx.option("colour").as_deref(), Some("green"));
             cx.set_option("colour", "red");

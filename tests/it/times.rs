@@ -326,7 +326,8 @@ fn wheels_and_machines_take_times_of_any_size() {
                     })
                     .on(LATE, |_, ()| ())
                 })
-                .start(&kernel, "waiting", ENTER, ())
+                .enter("waiting", ENTER, ())
+                .start(&kernel)
                 .unwrap();
             let ran = tokio::time::timeout(Duration::from_secs(60), kernel.run()).await;
             ran.expect("it ends").unwrap();

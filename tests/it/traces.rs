@@ -155,7 +155,7 @@ async fn signals_are_told_from_the_watcher_to_whom_they_stop() {
 async fn files_are_told_from_the_watcher_to_its_end() {
     #[cfg(unix)]
     crate::in_child::in_child!();
-    use poe::{Selected, Watched};
+    use poe::unix::{Selected, Watched};
     const READY: Event<Selected> = Event::new("ready");
     let trace = Trace::of("poe::files=trace");
     let kernel = Kernel::new();
@@ -304,7 +304,7 @@ async fn assert_data_finds_nothing_in_a_kernel_that_is_whole() {
                         cx.delay_set("with a postback", ms(3), postback);
                     })
                     .on(DEFAULT, |_, _| ());
-                child.create_in(cx).unwrap();
+                cx.create(child).unwrap();
             }
         })
         .on(DEFAULT, |_, _| ());

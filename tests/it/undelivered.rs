@@ -79,10 +79,11 @@ async fn an_event_that_is_handled_is_not_told_of() {
     Session::builder(())
         .on(START, |cx, ()| -> poe::HandlerResult {
             cx.yield_to("anything", ());
-            Session::builder(())
-                .on(START, |cx, ()| cx.yield_to("go", ()))
-                .on("go", |_, ()| ())
-                .create_in(cx)?;
+            cx.create(
+                Session::builder(())
+                    .on(START, |cx, ()| cx.yield_to("go", ()))
+                    .on("go", |_, ()| ()),
+            )?;
             Ok(())
         })
         .on(poe::event::DEFAULT, |_, _| ())
@@ -90,10 +91,7 @@ async fn an_event_that_is_handled_is_not_told_of() {
         .unwrap();
     Session::builder(())
         .on(START, |cx, ()| -> poe::HandlerResult {
-            Session::builder(())
-                .on(START, lives_a_little)
-                .on("bye", |_, ()| ())
-                .create_in(cx)?;
+            cx.create(Session::builder(()).on(START, lives_a_little).on("bye", |_, ()| ()))?;
             Ok(())
         })
         .create(&kernel)
@@ -193,9 +191,9 @@ async fn what_a_machine_has_postponed_is_told_of_when_it_ends() {
     let machine = Nfa::builder(())
         .state("red", |s| s.on(CAR, |cx, n| cx.postpone(n)))
         .immediate()
-        .spawn(&kernel)
+        .start(&kernel)
         .unwrap();
-    machine.goto_state(&mut &kernel, "red", poe::event::SILENT, ()).unwrap();
+    machine.goto_state(&kernel, "red", poe::event::SILENT, ()).unwrap();
     kernel.post(machine.id(), CAR, 1).unwrap();
     kernel.post(machine.id(), CAR, 2).unwrap();
     run(&kernel).await;

@@ -1,7 +1,6 @@
 //! POE's `wheel_readwrite` (POE::Test::Loops) and the rows RW of the specification: what a ReadWrite tells, and when.
 
 use crate::laws_kit::{ms, said, say};
-use poe::driver::SysRW;
 use poe::event::{START, STOP};
 use poe::filter::{Line, Raw};
 use poe::testing::assert_no_leaks;
@@ -138,12 +137,6 @@ async fn rw15_rw16_a_wheel_that_starts_full_tells_so() {
         assert_eq!(beside(session, all(peer)).await.len(), bytes);
         said()
     }
-    let by_driver = |b: ReadWriteBuilder| {
-        let mut driver = SysRW::new();
-        driver.put(&[b'x'; 100]);
-        b.driver(driver)
-    };
-    assert_eq!(tells(by_driver, 100).await, ["high", "low", "flushed"]);
     assert_eq!(
         tells(|b| b.unwritten([b'x'; 100]), 100).await,
         ["high", "low", "flushed"]

@@ -3,7 +3,6 @@
 
 use crate::laws_kit::{ms, said, say};
 use crate::wheel_readwrite::{Cx, ERROR, FLUSHED, HIGH, LINE, LOW, RAW, all, beside, lines, talker, told, wheel};
-use poe::driver::SysRW;
 use poe::event::{START, STOP};
 use poe::filter::{Filter, FilterError, Line, Raw};
 use poe::testing::assert_no_leaks;
@@ -58,29 +57,27 @@ impl AsyncWrite for Counting {
     }
 }
 
-/// One read takes no more than a block, and what is queued goes in between (D6). A driver's own bytes go first.
+/// One read takes no more than a block, and what is queued goes in between (D6). Unwritten bytes go first. A block of no bytes is refused (D1).
 #[tokio::test(start_paused = true)]
 async fn rw_p2_d1_d6_the_drivers_block_size_is_what_a_read_takes() {
     let (mut peer, ours) = duplex(1024);
     let (ours, reads, _) = Counting::new(ours);
     peer.write_all(&[b'x'; 100]).await.unwrap();
     let kernel = crate::laws_kit::exact_kernel();
-    let session = talker(ours, |b| {
-        let mut driver = SysRW::with_block_size(10).unwrap();
-        driver.put(b"first ");
-        b.input(Raw::new(), RAW).driver(driver)
-    })
-    .on("go", |cx, ()| {
-        wheel(cx).put("second").unwrap();
-        cx.yield_to("between", 0_u32);
-    })
-    .on(RAW, |_, input| say(input.record.len()))
-    .on("between", |cx, n: u32| {
-        say("between");
-        if n < 3 {
-            cx.yield_to("between", n + 1);
-        }
-    });
+    let session = talker(ours, |b| b.input(Raw::new(), RAW).block_size(10).unwritten("first "))
+        .on("go", |cx, ()| {
+            let refused = ReadWrite::builder(duplex(8).0).block_size(0).start(cx);
+            assert!(refused.unwrap_err().to_string().contains("block size"));
+            wheel(cx).put("second").unwrap();
+            cx.yield_to("between", 0_u32);
+        })
+        .on(RAW, |_, input| say(input.record.len()))
+        .on("between", |cx, n: u32| {
+            say("between");
+            if n < 3 {
+                cx.yield_to("between", n + 1);
+            }
+        });
     let got = crate::wheel_readwrite::beside_on(&kernel, session, async move {
         let (reads, mut writes) = tokio::io::split(peer);
         writes.shutdown().await.unwrap();

@@ -885,7 +885,7 @@ async fn ru17_a_wheel_that_goes_ends_the_programs_input_and_does_not_kill_it() {
             }
         },
     )
-    .on("reaped", |_, exit: poe::ProcessExit| {
+    .on("reaped", |_, exit: poe::unix::ProcessExit| {
         say(format!("reaped {}", exit.status.unwrap()))
     })
     .create(&kernel)

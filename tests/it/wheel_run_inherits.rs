@@ -7,7 +7,7 @@ use crate::wheel_run::{CLOSE, ERR, EXIT, OUT, children, run, talker, wheel};
 use poe::event::START;
 use poe::filter::Line;
 use poe::wheel::{Conduit, Exited, Run};
-use poe::{Event, Kernel, ProcessExit, Session};
+use poe::{Event, Kernel, Session, unix::ProcessExit};
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::Command;

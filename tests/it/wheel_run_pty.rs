@@ -137,7 +137,7 @@ async fn ru6_the_end_of_a_terminal_is_eio() {
 async fn ru10_a_program_on_a_terminal_sees_no_end_of_its_input_and_ru17_a_hang_up_when_the_wheel_goes() {
     in_child!();
     let kernel = Kernel::new();
-    const REAPED: Event<poe::ProcessExit> = Event::new("reaped");
+    const REAPED: Event<poe::unix::ProcessExit> = Event::new("reaped");
     talker(
         || {
             Run::shell("echo ready; read line; echo an end")

@@ -3,7 +3,7 @@
 
 use crate::laws_kit::{kernel, ms};
 use poe::event::{START, STOP};
-use poe::{Event, HoldKind, Kernel, Postback, Session};
+use poe::{Event, Kernel, Postback, Session, inspect::HoldKind};
 use std::cell::Cell;
 use std::rc::Rc;
 
@@ -103,7 +103,7 @@ async fn a_leaked_reference_count() {
 #[cfg(unix)]
 #[tokio::test]
 async fn a_closed_descriptor_that_is_watched() {
-    use poe::{Selected, Watched};
+    use poe::unix::{Selected, Watched};
     use std::os::unix::net::UnixStream;
     const READABLE: Event<Selected> = Event::new("readable");
     let kernel = Kernel::new();

@@ -179,7 +179,7 @@ impl Failures {
 /// ```
 #[derive(Debug)]
 pub struct PoolReport {
-    /// What was not clean, by the number of the kernel: a [`ShutdownReport`](crate::ShutdownReport) in words, or that
+    /// What was not clean, by the number of the kernel: a [`ShutdownReport`](crate::inspect::ShutdownReport) in words, or that
     /// its thread is gone.
     pub unclean: Vec<(usize, String)>,
 }

@@ -9,8 +9,8 @@ use crate::component::settings::{SessionType, Settings, connection_settings};
 use crate::error::{Error, ErrorKind, OnFailure};
 use crate::event::Calls;
 use crate::filter::{Filter, Line};
-use crate::kernel::{Caller, Core, Invoke, Kernel};
-use crate::session::{Context, IntoReply, States};
+use crate::kernel::{Core, Invoke, Kernel};
+use crate::session::{Caller, Context, IntoReply, Start, States};
 use crate::wheel::{Address, Domain, IoError, SocketError, SocketStream};
 use std::fmt;
 use std::future::Future;
@@ -126,7 +126,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 ///
 /// ```
 /// # use poe::component::TcpClient;
-/// # use poe::{AnyArg, Invoke, Invoked, Kernel, Name, KernelRef};
+/// # use poe::{AnyArg, Kernel, Name, KernelRef, extend::{Invoke, Invoked}};
 /// # use std::{cell::RefCell, rc::Rc};
 /// /// A session that writes down what it is sent.
 /// struct Logged(Rc<dyn Invoke>, Rc<RefCell<Vec<Name>>>);
@@ -460,40 +460,10 @@ impl<H: 'static, F: Filter> TcpClientBuilder<H, F> {
     /// When the kernel is shut down ([`Kernel::shutdown`]) the connection ends after what was put is written.
     ///
     /// # Errors
-    /// Settings that make no sense; an alias that is taken; a handler is running (use [`start_in`](Self::start_in)).
+    /// Settings that make no sense; an alias that is taken; a handler is running (use [`cx.start(builder)`](crate::Context::start)).
     #[track_caller]
     pub fn start(self, kernel: &Kernel) -> Result<TcpClient, Error> {
-        let core = kernel.core().weak();
-        let mut kernel = kernel;
-        self.launch(&mut kernel, core, Location::caller())
-    }
-
-    /// The same inside a handler, with the session below that handler's.
-    ///
-    /// # Errors
-    /// Settings that make no sense; an alias that is taken.
-    ///
-    /// ```
-    /// use poe::{Kernel, Session, component::TcpClient, event::START};
-    /// # tokio_test::block_on(async {
-    /// let kernel = Kernel::new();
-    /// Session::builder(())
-    ///     .on(START, |cx, ()| -> poe::HandlerResult {
-    ///         let settings = || TcpClient::builder("localhost:7").alias("ann").server_input(|_, line| println!("{line}"));
-    ///         let client = settings().start_in(cx)?;
-    ///         assert_eq!(cx.snapshot().session(client.session_id()).unwrap().parent, cx.session_id());
-    ///         assert!(settings().start_in(cx).unwrap_err().is_alias_taken());
-    ///         client.shutdown();
-    ///         Ok(())
-    ///     })
-    ///     .create(&kernel)?;
-    /// kernel.run().await
-    /// # }).unwrap();
-    /// ```
-    #[track_caller]
-    pub fn start_in<P: 'static, X: 'static>(self, cx: &mut Context<'_, P, X>) -> Result<TcpClient, Error> {
-        let core = cx.kernel.core.weak();
-        self.launch(cx, core, Location::caller())
+        self.start_by(&mut { kernel })
     }
 
     fn launch(
@@ -544,6 +514,16 @@ impl<H: 'static, F: Filter> TcpClientBuilder<H, F> {
             .session(self.heap, server, &states)
             .create_by(caller, place)?;
         Ok(TcpClient { core, session })
+    }
+}
+
+impl<H: 'static, F: Filter> Start for TcpClientBuilder<H, F> {
+    type Started = TcpClient;
+
+    #[track_caller]
+    fn start_by(self, caller: &mut impl Caller) -> Result<TcpClient, Error> {
+        let core = caller.core().weak();
+        self.launch(caller, core, Location::caller())
     }
 }
 

@@ -155,7 +155,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 ///
 /// ```
 /// use poe::component::{TcpClient, TcpServer};
-/// use poe::{AnyArg, Invoke, Invoked, Kernel, Name, KernelRef};
+/// use poe::{AnyArg, Kernel, Name, KernelRef, extend::{Invoke, Invoked}};
 /// use std::rc::Rc;
 ///
 /// /// A session that logs its failures in its own way. (The connection is over all the same.)
@@ -440,7 +440,7 @@ impl<H: 'static, F: Filter> TcpServerBuilder<H, F> {
     ///     .concurrency(1)
     ///     .acceptor(|cx, connection| -> poe::HandlerResult {
     ///         let listener = cx.session_id();
-    ///         Session::builder(None::<ReadWrite>)
+    ///         cx.create(Session::builder(None::<ReadWrite>)
     ///             .on(START, |cx, connection: Connection| -> poe::HandlerResult {
     ///                 let wheel = ReadWrite::builder(connection.stream).input(Line::new(), LINE).start(cx)?;
     ///                 *cx.heap = Some(wheel);
@@ -453,7 +453,7 @@ impl<H: 'static, F: Filter> TcpServerBuilder<H, F> {
     ///                 Ok(())
     ///             })
     ///             .args(connection)
-    ///             .create_in(cx)?;
+    ///             )?;
     ///         Ok(())
     ///     })
     ///     .start(&kernel)

@@ -131,7 +131,7 @@ pub(super) fn client_maker<H: 'static, F: Filter>(
             place,
         };
         let session = plan.settings.session(heap, client, &states).args(connection);
-        created(session.create_in(cx))
+        created(cx.create(session))
     })
 }
 
@@ -151,5 +151,5 @@ fn stillborn<H: 'static, F: Filter>(
     failure: Failure,
 ) -> HandlerResult {
     let states = States::<()>::new().on(START, move |_, ()| -> HandlerResult { Err(failure.clone()) });
-    created(plan.settings.session((), (), &states).create_in(cx))
+    created(cx.create(plan.settings.session((), (), &states)))
 }

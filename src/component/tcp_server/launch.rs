@@ -8,8 +8,8 @@ use crate::component::connection::Plan;
 use crate::component::settings::Settings;
 use crate::error::{Error, ErrorKind};
 use crate::filter::Filter;
-use crate::kernel::{Caller, Core, Kernel};
-use crate::session::Context;
+use crate::kernel::{Core, Kernel};
+use crate::session::{Caller, Start};
 use crate::wheel::{Address, ListenSocket};
 use crate::wheel::{Failed, make};
 use std::cell::{Cell, RefCell};
@@ -28,7 +28,7 @@ impl<H: 'static, F: Filter> TcpServerBuilder<H, F> {
     ///
     /// # Errors
     /// The system's, if it cannot listen there ([`Error::io`]); settings that make no sense; an alias that is taken; a
-    /// handler is running (use [`start_in`](Self::start_in)).
+    /// handler is running (use [`cx.start(builder)`](crate::Context::start)).
     #[track_caller]
     pub fn start(self, kernel: &Kernel) -> impl Future<Output = Result<TcpServer, Error>> {
         let place = Location::caller();
@@ -45,54 +45,8 @@ impl<H: 'static, F: Filter> TcpServerBuilder<H, F> {
                 };
                 listeners.push(listener);
             }
-            let mut kernel = kernel;
-            let core = kernel.core().weak();
-            self.launch(listeners, &mut kernel, core, place)
+            self.launch(listeners, &mut { kernel }, kernel.core().weak(), place)
         }
-    }
-
-    /// The same inside a handler, with the listener's session below that handler's. The address must be a number or a
-    /// path: a name cannot be looked up without waiting.
-    ///
-    /// # Errors
-    /// As [`start`](Self::start); a name for an address.
-    ///
-    /// ```
-    /// use poe::{Kernel, Session, component::TcpServer, event::START};
-    /// # tokio_test::block_on(async {
-    /// let kernel = Kernel::new();
-    /// Session::builder(())
-    ///     .on(START, |cx, ()| -> poe::HandlerResult {
-    ///         let server = TcpServer::builder("127.0.0.1:0").client_input(|_, _| ()).start_in(cx)?;
-    ///         assert_eq!(cx.snapshot().session(server.session_id()).unwrap().parent, cx.session_id());
-    ///         server.shutdown();
-    ///         Ok(())
-    ///     })
-    ///     .create(&kernel)?;
-    /// kernel.run().await
-    /// # }).unwrap();
-    /// ```
-    #[track_caller]
-    pub fn start_in<P: 'static, X: 'static>(self, cx: &mut Context<'_, P, X>) -> Result<TcpServer, Error> {
-        let core = cx.kernel.core.weak();
-        self.check(&core)?;
-        let mut listeners = Vec::new();
-        for place in &self.places {
-            let listener = match place {
-                Where::At(addr) => match make::spot(addr).map_err(|failed| cannot_listen(addr, failed))? {
-                    Some(spot) => {
-                        make::listen_at(&spot, &self.sockets).map_err(|failed| cannot_listen(addr, failed))?
-                    }
-                    None => {
-                        let what = format!("`start_in` needs an address, not the name `{addr}`: look it up before");
-                        return Err(ErrorKind::Invalid(what).into());
-                    }
-                },
-                Where::On(listener) => listener.clone(),
-            };
-            listeners.push(listener);
-        }
-        self.launch(listeners, cx, core, Location::caller())
     }
 
     /// What can be said before anything is bound.
@@ -177,6 +131,36 @@ impl<H: 'static, F: Filter> TcpServerBuilder<H, F> {
         let session = settings.session((), listener, &states).args(listeners);
         let session = session.create_by(caller, place)?;
         Ok(TcpServer { core, session, shared })
+    }
+}
+
+/// Inside a handler the address must be a number or a path: a name cannot be looked up without waiting.
+impl<H: 'static, F: Filter> Start for TcpServerBuilder<H, F> {
+    type Started = TcpServer;
+
+    #[track_caller]
+    fn start_by(self, caller: &mut impl Caller) -> Result<TcpServer, Error> {
+        let core = caller.core().weak();
+        self.check(&core)?;
+        let mut listeners = Vec::new();
+        for place in &self.places {
+            let listener = match place {
+                Where::At(addr) => match make::spot(addr).map_err(|failed| cannot_listen(addr, failed))? {
+                    Some(spot) => {
+                        make::listen_at(&spot, &self.sockets).map_err(|failed| cannot_listen(addr, failed))?
+                    }
+                    None => {
+                        let what = format!(
+                            "inside a handler a server needs an address, not the name `{addr}`: look it up before, or use `start(&kernel).await`"
+                        );
+                        return Err(ErrorKind::Invalid(what).into());
+                    }
+                },
+                Where::On(listener) => listener.clone(),
+            };
+            listeners.push(listener);
+        }
+        self.launch(listeners, caller, core, Location::caller())
     }
 }
 

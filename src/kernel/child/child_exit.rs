@@ -5,7 +5,7 @@ use std::process::ExitStatus;
 /// The end of a process: what [`KernelRef::sig_child`](crate::KernelRef::sig_child)'s event carries, and the signal `CHLD` ([`Signal::child`](crate::Signal::child)).
 ///
 /// ```
-/// use poe::{ProcessExit, Event, Kernel, Session, event::{START, STOP}};
+/// use poe::{Event, Kernel, Session, event::{START, STOP}, unix::ProcessExit};
 /// use std::process::Command;
 /// const ENDED: Event<ProcessExit<&'static str>> = Event::new("ended");
 /// # #[tokio::main(flavor = "current_thread")]

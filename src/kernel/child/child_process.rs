@@ -5,7 +5,7 @@ use std::process::Child;
 /// Which process [`KernelRef::sig_child`](crate::KernelRef::sig_child) awaits: a number, or a [`Child`] that the kernel is to reap.
 ///
 /// ```
-/// use poe::ChildProcess;
+/// use poe::unix::ChildProcess;
 /// let child = std::process::Command::new("true").spawn().unwrap();
 /// let pid = child.id();
 /// assert_eq!(ChildProcess::from(child).id(), pid); // given away: nobody else can wait for it

@@ -31,7 +31,7 @@ impl KernelRef<'_> {
     /// reaped all the same); the kernel is on virtual time.
     ///
     /// ```
-    /// use poe::{ProcessExit, Event, Kernel, Session, event::{START, STOP}};
+    /// use poe::{Event, Kernel, Session, event::{START, STOP}, unix::ProcessExit};
     /// const ENDED: Event<ProcessExit<&'static str>> = Event::new("ended");
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), poe::Error> {
@@ -80,7 +80,7 @@ impl KernelRef<'_> {
     /// Awaits a process no longer; false if this session did not.
     ///
     /// ```
-    /// use poe::{ProcessExit, Event, Kernel, Session, event::START};
+    /// use poe::{Event, Kernel, Session, event::START, unix::ProcessExit};
     /// const ENDED: Event<ProcessExit> = Event::new("ended");
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), poe::Error> {

@@ -15,12 +15,12 @@ use tracing::level_filters::LevelFilter;
 
 /// A message that did not reach a handler.
 ///
-/// These become dead letters: a post of a [`KernelHandle`](crate::KernelHandle) or [`SendPostback`](crate::SendPostback) whose session is not there when the kernel
+/// These become dead letters: a post of a [`KernelHandle`](crate::KernelHandle) or [`SendPostback`](crate::extend::SendPostback) whose session is not there when the kernel
 /// takes it in, has no handler for the event, takes another type, or stops first; a signal of a handle to a session that is
 /// not there; and every event to or from a session that a failure stops, timers included ([`OnFailure`](crate::OnFailure)).
 ///
 /// ```
-/// use poe::{DeadLetter, Event, Kernel};
+/// use poe::{Event, Kernel, inspect::DeadLetter};
 /// use std::{cell::RefCell, rc::Rc};
 /// const JOB: Event<u32> = Event::new("job");
 /// # tokio_test::block_on(async {

@@ -19,7 +19,7 @@ use std::task::{Context, Poll};
 /// ```
 /// # tokio_test::block_on(async {
 /// let kernel = poe::Kernel::new();
-/// let running: poe::RunFuture<'_> = kernel.run();
+/// let running: poe::hosts::RunFuture<'_> = kernel.run();
 /// running.await
 /// # }).unwrap();
 /// ```

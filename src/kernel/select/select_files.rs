@@ -19,7 +19,7 @@ use std::rc::Rc;
 /// [`spawn`](KernelRef::spawn) with Tokio's own I/O.)
 ///
 /// ```
-/// # use poe::{Event, Kernel, Selected, Session, Watched, event::{START, STOP}};
+/// # use poe::{Event, Kernel, Session, event::{START, STOP}, unix::{Selected, Watched}};
 /// # use std::io::{Read, Write};
 /// const READABLE: Event<Selected> = Event::new("readable");
 /// const GO_ON: Event<Watched> = Event::new("go on");
@@ -57,7 +57,7 @@ use std::rc::Rc;
 /// Each mode of a descriptor is for itself:
 ///
 /// ```
-/// # use poe::{Event, Kernel, Selected, Session, Watched, event::START};
+/// # use poe::{Event, Kernel, Session, event::START, unix::{Selected, Watched}};
 /// # const READY: Event<Selected> = Event::new("ready");
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), poe::Error> {
@@ -107,7 +107,7 @@ impl KernelRef<'_> {
     /// As [`select_read`](Self::select_read).
     ///
     /// ```
-    /// use poe::{Event, Kernel, Selected, Session, Watched, event::START};
+    /// use poe::{Event, Kernel, Session, event::START, unix::{Selected, Watched}};
     /// use std::io::{Read, Write};
     /// const ROOM: Event<Selected> = Event::new("room");
     /// # #[tokio::main(flavor = "current_thread")]
@@ -147,7 +147,7 @@ impl KernelRef<'_> {
     /// As [`select_read`](Self::select_read).
     ///
     /// ```
-    /// use poe::{Event, Kernel, Selected, Session, Watched, event::{START, STOP}};
+    /// use poe::{Event, Kernel, Session, event::{START, STOP}, unix::{Selected, Watched}};
     /// use std::net::{TcpListener, TcpStream};
     /// const URGENT: Event<Selected> = Event::new("urgent");
     /// # #[tokio::main(flavor = "current_thread")]
@@ -184,7 +184,7 @@ impl KernelRef<'_> {
     /// As [`select_read`](Self::select_read).
     ///
     /// ```
-    /// use poe::{Event, Kernel, SelectMode, Selected, Session, Watched, event::{START, STOP}};
+    /// use poe::{Event, Kernel, Session, event::{START, STOP}, unix::{SelectMode, Selected, Watched}};
     /// const READY: Event<Selected> = Event::new("ready");
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {

@@ -6,7 +6,7 @@ use crate::bridge::files::Want;
 /// What a descriptor may be ready for.
 ///
 /// ```
-/// use poe::{Event, Kernel, SelectMode, Selected, Session, Watched, event::START};
+/// use poe::{Event, Kernel, Session, event::START, unix::{SelectMode, Selected, Watched}};
 /// const READY: Event<Selected> = Event::new("ready");
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -58,7 +58,7 @@ impl SelectMode {
 /// The argument of a watcher's event.
 ///
 /// ```
-/// use poe::{Event, Kernel, Selected, Session, Watched, event::START};
+/// use poe::{Event, Kernel, Session, event::START, unix::{Selected, Watched}};
 /// use std::io::Read;
 /// const READABLE: Event<Selected<usize>> = Event::new("readable");
 /// # #[tokio::main(flavor = "current_thread")]

@@ -14,7 +14,7 @@ use std::rc::Rc;
 /// two made from one file are two.
 ///
 /// ```
-/// use poe::{Event, Kernel, Selected, Session, Watched, event::START};
+/// use poe::{Event, Kernel, Session, event::START, unix::{Selected, Watched}};
 /// use std::io::{Read, Write};
 /// const READABLE: Event<Selected<&'static str>> = Event::new("readable");
 ///

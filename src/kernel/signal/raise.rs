@@ -26,7 +26,7 @@ impl KernelRef<'_> {
     ///             .on(START, |cx, ()| cx.sig("news", ON_NEWS))
     ///             .on(ON_NEWS, |cx, signal| *cx.heap += signal.arg::<u32>().unwrap())
     ///             .on(STOP, |cx, ()| assert_eq!(*cx.heap, 3));
-    ///         child.create_in(cx)?;
+    ///         cx.create(child)?;
     ///         cx.signal(cx.session_id(), "news", 1_u32)?; // for this session and the child
     ///         cx.signal(cx.kernel_id(), "news", 2_u32)?; // for everybody
     ///         assert_eq!(cx.signal("nobody", "news", 4_u32).unwrap_err().into_arg(), 4);

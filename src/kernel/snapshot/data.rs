@@ -149,7 +149,7 @@ pub struct SessionSnapshot {
 /// An event that waits in the queue.
 ///
 /// ```
-/// use poe::{EventType, Kernel, Session, event::START};
+/// use poe::{Kernel, Session, event::START, inspect::EventType};
 /// let kernel = Kernel::new();
 /// let id = Session::builder(())
 ///     .on(START, |cx, ()| {
@@ -193,7 +193,7 @@ pub struct QueuedEvent {
 /// What the queue knows an event by; never reissued.
 ///
 /// ```
-/// use poe::{EventId, Kernel, Session, event::START};
+/// use poe::{Kernel, Session, event::START, inspect::EventId};
 /// # tokio_test::block_on(async {
 /// let kernel = Kernel::new();
 /// Session::builder(())
@@ -226,7 +226,7 @@ pub enum EventId {
 /// standing there, and nobody polls for the ends of processes.
 ///
 /// ```
-/// use poe::{EventType, Kernel, Session, event::START};
+/// use poe::{Kernel, Session, event::START, inspect::EventType};
 /// let kernel = Kernel::new();
 /// let id = Session::builder(())
 ///     .on(START, |cx, ()| {
@@ -265,7 +265,7 @@ impl EventType {
     /// The word that POE::API::Peek has for it.
     ///
     /// ```
-    /// use poe::EventType;
+    /// use poe::inspect::EventType;
     /// assert_eq!(EventType::User.as_str(), "User");
     /// assert_eq!(EventType::Signal.as_str(), "_signal");
     /// assert_eq!(EventType::GarbageCollect.as_str(), "_garbage_collect");
@@ -313,7 +313,7 @@ pub struct Refcount {
 /// A watcher of a descriptor.
 ///
 /// ```
-/// use poe::{Event, Kernel, SelectMode, Selected, Session, Watched, event::START};
+/// use poe::{Event, Kernel, Session, event::START, unix::{SelectMode, Selected, Watched}};
 /// const READABLE: Event<Selected> = Event::new("readable");
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -338,7 +338,7 @@ pub struct Refcount {
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct WatchedFile {
-    /// The number of the [`Watched`](crate::Watched), which is a duplicate of the program's own descriptor.
+    /// The number of the [`Watched`](crate::unix::Watched), which is a duplicate of the program's own descriptor.
     pub descriptor: i32,
     /// What it waits for.
     #[cfg(unix)]
@@ -355,7 +355,7 @@ pub struct WatchedFile {
 /// A wheel, a future, a stream or a blocking call.
 ///
 /// ```
-/// use poe::{Event, HoldKind, Kernel, Session, event::START};
+/// use poe::{Event, Kernel, Session, event::START, inspect::HoldKind};
 /// const GIVE_UP: Event<()> = Event::new("give up");
 /// # tokio_test::block_on(async {
 /// let kernel = Kernel::new();
@@ -392,7 +392,7 @@ pub struct TaskSnapshot {
 /// A process whose end is awaited by `sig_child`.
 ///
 /// ```
-/// use poe::{ProcessExit, Event, Kernel, Session, event::START};
+/// use poe::{Event, Kernel, Session, event::START, unix::ProcessExit};
 /// const ENDED: Event<ProcessExit> = Event::new("ended");
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {

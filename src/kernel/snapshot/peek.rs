@@ -25,7 +25,7 @@ use std::os::fd::{AsFd, AsRawFd};
 /// let parent = Session::builder(())
 ///     .on(START, |cx, ()| -> poe::HandlerResult {
 ///         cx.alias_set("parent")?;
-///         Session::builder(()).on(START, |cx, ()| cx.alias_set("child")).create_in(cx)?;
+///         cx.create(Session::builder(()).on(START, |cx, ()| cx.alias_set("child")))?;
 ///         Ok(())
 ///     })
 ///     .create(&kernel)?;
@@ -74,7 +74,7 @@ use std::os::fd::{AsFd, AsRawFd};
 /// ```
 /// # #[cfg(unix)]
 /// # mod unix {
-/// use poe::{ProcessExit, Event, Kernel, SelectMode, Selected, Session, Watched, event::START};
+/// use poe::{Event, Kernel, Session, event::START, unix::{ProcessExit, SelectMode, Selected, Watched}};
 /// const READABLE: Event<Selected> = Event::new("readable");
 /// const ENDED: Event<ProcessExit> = Event::new("ended");
 /// # #[tokio::main(flavor = "current_thread")]
@@ -108,7 +108,7 @@ use std::os::fd::{AsFd, AsRawFd};
 /// Signals:
 ///
 /// ```
-/// use poe::{Kernel, Session, SignalClass, event::START};
+/// use poe::{Kernel, Session, event::START, inspect::SignalClass};
 /// let kernel = Kernel::new();
 /// let id = Session::builder(()).on(START, |cx, ()| cx.sig("reload", "on reload")).create(&kernel)?;
 /// let snapshot = kernel.snapshot();

@@ -63,7 +63,7 @@ impl fmt::Display for WhyAlive {
 /// One session and what keeps it alive.
 ///
 /// ```
-/// use poe::{HoldKind, Kernel, Session, event::START};
+/// use poe::{Kernel, Session, event::START, inspect::HoldKind};
 /// let kernel = Kernel::new();
 /// let id = Session::builder(())
 ///     .on(START, |cx, ()| -> poe::HandlerResult {

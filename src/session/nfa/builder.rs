@@ -7,12 +7,10 @@ use super::state::{NfaState, state_handler};
 use crate::arg::AnyArg;
 use crate::error::{Error, ErrorKind, OnFailure};
 use crate::event::{Calls, Posts};
-use crate::id::{Place, SessionId};
-use crate::kernel::{Caller, Kernel, create_at_once};
-use crate::name::Key;
-use crate::session::IntoReply;
+use crate::kernel::{Kernel, create_at_once};
 use crate::session::options::Options;
 use crate::session::states::Table;
+use crate::session::{Caller, IntoReply, Start};
 use std::collections::HashMap;
 use std::fmt::{self, Debug};
 use std::hash::Hash;
@@ -40,9 +38,9 @@ const LOG: usize = 16;
 ///     .immediate()
 ///     .log(2)
 ///     .option("debug", true)
-///     .spawn(&kernel)?;
+///     .start(&kernel)?;
 ///
-/// lamp.goto_state(&mut &kernel, "off", SILENT, ())?;
+/// lamp.goto_state(&kernel, "off", SILENT, ())?;
 /// for _ in 0..3 {
 ///     kernel.call(lamp.id(), PRESS, ())?;
 /// }
@@ -51,7 +49,7 @@ const LOG: usize = 16;
 /// assert_eq!(lamp.transitions().len(), 2); // of four
 /// # Ok::<(), poe::Error>(())
 /// ```
-#[must_use = "a machine lives only after `start` or `spawn`"]
+#[must_use = "a machine lives only after `start`"]
 pub struct NfaBuilder<S: 'static, R: 'static> {
     runstate: R,
     states: Tables<S, R>,
@@ -60,6 +58,7 @@ pub struct NfaBuilder<S: 'static, R: 'static> {
     options: Options,
     log: usize,
     on_failure: Option<OnFailure>,
+    first: Option<(S, Entry)>,
 }
 
 impl<S: Eq + Hash + Debug + 'static, R: 'static> NfaBuilder<S, R> {
@@ -72,6 +71,7 @@ impl<S: Eq + Hash + Debug + 'static, R: 'static> NfaBuilder<S, R> {
             options: Options::default(),
             log: LOG,
             on_failure: None,
+            first: None,
         }
     }
 
@@ -128,7 +128,7 @@ impl<S: Eq + Hash + Debug + 'static, R: 'static> NfaBuilder<S, R> {
     /// Nfa::builder(())
     ///     .state("only", |s| s.on(ENTER, |_, ()| panic!("a bug")))
     ///     .on_failure(OnFailure::StopSession)
-    ///     .start(&kernel, "only", ENTER, ())?;
+    ///     .enter("only", ENTER, ()).start(&kernel)?.id();
     /// kernel.run().await
     /// # }).unwrap();
     /// ```
@@ -137,162 +137,75 @@ impl<S: Eq + Hash + Debug + 'static, R: 'static> NfaBuilder<S, R> {
         self
     }
 
-    /// Makes the machine as a child of the kernel and enters its first state, before it returns (law L80).
+    /// Sets the state that the machine enters when it starts, before `start` returns (law L80).
+    ///
+    /// Without it the machine is in no state until [`Nfa::goto_state`] brings it into one; if nothing does, it stops at the
+    /// next sweep.
+    pub fn enter<A: 'static>(mut self, state: S, event: impl Posts<A>, args: A) -> Self {
+        self.first = Some((state, Entry::new(event.key(), AnyArg::new(args))));
+        self
+    }
+
+    /// Starts the machine as a child of the kernel. Inside a handler use [`cx.start(builder)`](crate::Context::start).
     ///
     /// # Errors
-    /// There is no such state, or it has no handler of the entry event, and nothing is made; a handler is running (use
-    /// [`start_in`](Self::start_in)); the kernel is shutting down. A failure of the entry event's handler is a `DIE`, as
-    /// one in a session's `_start` is.
+    /// It has no states, or not the one it is to [`enter`](Self::enter), or that one has no handler of the entry event, and
+    /// nothing is made; a handler is running; the kernel is shutting down. A failure of the entry event's handler is a
+    /// `DIE`, as one in a session's `_start` is.
     ///
     /// ```
-    /// use poe::{Event, Kernel, Nfa, event::SILENT};
+    /// use poe::{Event, Kernel, Nfa, Session, event::{SILENT, START}};
     /// const ENTER: Event<u32> = Event::new("enter");
+    /// # tokio_test::block_on(async {
     /// let kernel = Kernel::new();
     /// let machine = || Nfa::builder(0_u32).state("only", |s| s.on(ENTER, |cx, n| *cx.runstate = n));
-    /// let id = machine().start(&kernel, "only", ENTER, 7)?; // entered by now
-    /// assert!(kernel.is_alive(id));
-    /// assert!(machine().start(&kernel, "other", SILENT, ()).is_err());
-    /// assert!(machine().start(&kernel, "only", "unknown", ()).is_err());
+    /// let entered = machine().enter("only", ENTER, 7).start(&kernel)?;
+    /// assert_eq!(entered.with_runstate(|n| *n), Some(7));
+    /// assert!(machine().enter("other", SILENT, ()).start(&kernel).is_err());
+    /// assert!(machine().enter("only", "unknown", ()).start(&kernel).is_err());
     /// assert_eq!(kernel.session_count(), 1);
-    /// # Ok::<(), poe::Error>(())
-    /// ```
-    #[track_caller]
-    pub fn start<A: 'static>(
-        self,
-        kernel: &Kernel,
-        state: S,
-        event: impl Posts<A>,
-        args: A,
-    ) -> Result<SessionId, Error> {
-        let mut kernel = kernel;
-        self.start_at(&mut kernel, state, event.key(), AnyArg::new(args), Location::caller())
-    }
-
-    /// The same inside a handler, whose session the machine is a child of.
-    ///
-    /// # Errors
-    /// As [`start`](Self::start), but never busy.
-    ///
-    /// ```
-    /// use poe::{Event, Kernel, Nfa, Session, event::{CHILD, ChildReason, START}};
-    /// const ENTER: Event<u32> = Event::new("enter");
-    /// # tokio_test::block_on(async {
-    /// let kernel = Kernel::new();
-    /// Session::builder(None)
-    ///     .on(START, |cx, ()| -> poe::HandlerResult {
-    ///         let machine = Nfa::builder(()).state("only", |s| s.on(ENTER, |_, n| assert_eq!(n, 7)));
-    ///         let id = machine.start_in(cx, "only", ENTER, 7)?;
-    ///         assert_eq!(*cx.heap, Some(id)); // told before `start_in` returned
-    ///         Ok(())
-    ///     })
-    ///     .on(CHILD, |cx, child| match child.reason {
-    ///         ChildReason::Create => *cx.heap = Some(child.session),
-    ///         _ => *cx.heap = None,
-    ///     })
-    ///     .create(&kernel)?;
-    /// kernel.run().await
-    /// # }).unwrap();
-    /// ```
-    #[track_caller]
-    pub fn start_in<A: 'static>(
-        self,
-        cx: &mut impl Caller,
-        state: S,
-        event: impl Posts<A>,
-        args: A,
-    ) -> Result<SessionId, Error> {
-        self.start_at(cx, state, event.key(), AnyArg::new(args), Location::caller())
-    }
-
-    /// Makes the machine, which is in no state until [`Nfa::goto_state`] brings it into one; if nothing does, it is gone
-    /// at the next sweep.
-    ///
-    /// # Errors
-    /// It has no states; a handler is running; the kernel is shutting down.
-    ///
-    /// ```
-    /// use poe::{Event, Kernel, Nfa};
-    /// const ENTER: Event<()> = Event::new("enter");
-    /// let kernel = Kernel::new();
-    /// let machine = Nfa::builder(0_u32).state("first", |s| s.on(ENTER, |cx, ()| *cx.runstate += 1)).spawn(&kernel)?;
-    /// assert_eq!(machine.get_current_state(), None);
-    /// machine.goto_state(&mut &kernel, "first", ENTER, ())?;
-    /// assert_eq!(machine.get_current_state().as_deref(), Some(&"first"));
-    /// assert_eq!(machine.with_runstate(|entered| *entered), Some(1));
-    /// # Ok::<(), poe::Error>(())
-    /// ```
-    #[track_caller]
-    pub fn spawn(self, kernel: &Kernel) -> Result<Nfa<S, R>, Error> {
-        let mut kernel = kernel;
-        self.spawn_at(&mut kernel, Location::caller())
-    }
-
-    /// The same inside a handler, whose session the machine is a child of.
-    ///
-    /// # Errors
-    /// As [`spawn`](Self::spawn), but never busy.
-    ///
-    /// ```
     /// // A session with a machine in its heap, which it tells what to do.
-    /// use poe::{Event, Kernel, Nfa, Session, event::{SILENT, START, STOP}};
-    /// const OPEN: Event<()> = Event::new("open");
-    /// # tokio_test::block_on(async {
-    /// let kernel = Kernel::new();
-    /// Session::builder(None::<Nfa<&'static str, u32>>)
-    ///     .on(START, |cx, ()| -> poe::HandlerResult {
-    ///         let door = Nfa::builder(0)
-    ///             .state("shut", |s| s)
-    ///             .state("open", |s| s.on(OPEN, |cx, ()| *cx.runstate += 1))
-    ///             .immediate()
-    ///             .spawn_in(cx)?;
-    ///         door.goto_state(cx, "shut", SILENT, ())?;
-    ///         door.goto_state(cx, "open", OPEN, ())?;
-    ///         assert_eq!(door.with_runstate(|times| *times), Some(1));
-    ///         *cx.heap = Some(door);
+    /// Session::builder(None)
+    ///     .on(START, move |cx, ()| -> poe::HandlerResult {
+    ///         let own = cx.start(machine().immediate())?;
+    ///         own.goto_state(&mut *cx, "only", ENTER, 8)?;
+    ///         assert_eq!(own.with_runstate(|n| *n), Some(8));
+    ///         *cx.heap = Some(own);
     ///         Ok(())
-    ///     })
-    ///     .on(STOP, |cx, ()| {
-    ///         // The machine, a child, has stopped before; it still tells its last state.
-    ///         let last = cx.heap.as_ref().and_then(|door| door.get_current_state());
-    ///         assert_eq!(last.as_deref(), Some(&"open"));
     ///     })
     ///     .create(&kernel)?;
     /// kernel.run().await
     /// # }).unwrap();
     /// ```
     #[track_caller]
-    pub fn spawn_in(self, cx: &mut impl Caller) -> Result<Nfa<S, R>, Error> {
-        self.spawn_at(cx, Location::caller())
+    #[doc(alias = "spawn")]
+    pub fn start(self, kernel: &Kernel) -> Result<Nfa<S, R>, Error> {
+        self.start_by(&mut { kernel })
     }
+}
 
-    fn start_at(
-        self,
-        caller: &mut impl Caller,
-        state: S,
-        event: Key<'_>,
-        args: AnyArg,
-        place: Place,
-    ) -> Result<SessionId, Error> {
-        let found = self.index.get(&state).and_then(|at| self.states.get(*at));
-        let Some((_, table)) = found else {
-            return Err(invalid(place, &format!("has no state {state:?}")));
-        };
-        if !event.as_str().is_empty() && !table.event_names().iter().any(|name| **name == *event.as_str()) {
-            let text = format!(
-                "cannot enter {state:?} by `{}`, which has no handler there",
-                event.as_str()
-            );
-            return Err(invalid(place, &text));
-        }
-        let machine = self.spawn_at(caller, place)?;
-        let entry = Entry::new(event, args);
-        match machine.ask(caller, Move::Goto { state, entry }, place) {
-            Err(error) if !error.is_died() => Err(error.into()),
-            _ => Ok(machine.id),
-        }
-    }
+impl<S: Eq + Hash + Debug + 'static, R: 'static> Start for NfaBuilder<S, R> {
+    type Started = Nfa<S, R>;
 
-    fn spawn_at(self, caller: &mut impl Caller, place: Place) -> Result<Nfa<S, R>, Error> {
+    #[track_caller]
+    fn start_by(mut self, caller: &mut impl Caller) -> Result<Nfa<S, R>, Error> {
+        let place = Location::caller();
+        let first = self.first.take();
+        if let Some((state, entry)) = &first {
+            let found = self.index.get(state).and_then(|at| self.states.get(*at));
+            let Some((_, table)) = found else {
+                return Err(invalid(place, &format!("has no state {state:?}")));
+            };
+            if let Some(event) = &entry.event
+                && !table.event_names().iter().any(|name| **name == *event.name())
+            {
+                let text = format!(
+                    "cannot enter {state:?} by `{}`, which has no handler there",
+                    event.name()
+                );
+                return Err(invalid(place, &text));
+            }
+        }
         if self.states.is_empty() {
             return Err(invalid(place, "has no states"));
         }
@@ -309,11 +222,18 @@ impl<S: Eq + Hash + Debug + 'static, R: 'static> NfaBuilder<S, R> {
         ));
         let (weak, history) = (Rc::downgrade(&cell), cell.history.clone());
         let id = create_at_once(caller, cell, AnyArg::UNIT, self.on_failure, place)?;
-        Ok(Nfa {
+        let machine = Nfa {
             id,
             cell: weak,
             history,
-        })
+        };
+        if let Some((state, entry)) = first {
+            match machine.ask(caller, Move::Goto { state, entry }, place) {
+                Err(error) if !error.is_died() => return Err(error.into()),
+                _ => {}
+            }
+        }
+        Ok(machine)
     }
 }
 

@@ -7,8 +7,9 @@ use crate::arg::AnyArg;
 use crate::error::{CallError, Error};
 use crate::event::{Keyed, Posts};
 use crate::id::{Place, SessionId};
-use crate::kernel::{Caller, call_at_once};
+use crate::kernel::{AtOnce, call_at_once};
 use crate::name::Name;
+use crate::session::Caller;
 use std::fmt::{self, Debug};
 use std::hash::Hash;
 use std::panic::Location;
@@ -46,7 +47,7 @@ use std::rc::{Rc, Weak};
 ///             .on(LEAVE, |cx, ()| *cx.runstate += 1)
 ///     })
 ///     .state(Light::Green, |s| s.on(ENTER, |cx, ()| assert_eq!(*cx.runstate, 1)))
-///     .start(&kernel, Light::Red, ENTER, ())?;
+///     .enter(Light::Red, ENTER, ()).start(&kernel)?.id();
 /// kernel.run().await
 /// # }
 /// ```
@@ -65,10 +66,10 @@ impl Nfa<(), ()> {
     }
 }
 
-/// A machine from outside. `caller` is the running handler's context, or the kernel (`&mut &kernel`) while none runs.
+/// A machine from outside. `caller` is `&kernel`, or inside a handler its context: `cx`, or `&mut *cx` if it is used again.
 ///
 /// ```
-/// use poe::{Event, Kernel, Nfa, TransitionKind, event::SILENT};
+/// use poe::{Event, Kernel, Nfa, event::SILENT, nfa::TransitionKind};
 /// const HUNG_UP: Event<u32> = Event::new("hung up");
 /// # tokio_test::block_on(async {
 /// let kernel = Kernel::new();
@@ -76,20 +77,19 @@ impl Nfa<(), ()> {
 ///     .state("idle", |s| s.on(HUNG_UP, |cx, minutes| cx.runstate.push(minutes)))
 ///     .state("talking", |s| s)
 ///     .immediate()
-///     .spawn(&kernel)?;
+///     .start(&kernel)?;
 /// assert_eq!(phone.event_names(), ["hung up"]);
 ///
-/// let mut caller = &kernel;
-/// phone.goto_state(&mut caller, "idle", SILENT, ())?;
-/// phone.call_state(&mut caller, HUNG_UP, "talking", SILENT, ())?;
+/// phone.goto_state(&kernel, "idle", SILENT, ())?;
+/// phone.call_state(&kernel, HUNG_UP, "talking", SILENT, ())?;
 /// assert_eq!(phone.get_current_state().as_deref(), Some(&"talking"));
-/// phone.return_state(&mut caller, 3_u32)?;
+/// phone.return_state(&kernel, 3_u32)?;
 /// assert_eq!(phone.get_current_state().as_deref(), Some(&"idle"));
 /// assert_eq!(phone.with_runstate(|minutes| minutes.clone()), Some(vec![3]));
 /// let kinds: Vec<_> = phone.transitions().iter().map(|transition| transition.kind).collect();
 /// assert_eq!(kinds, [TransitionKind::Start, TransitionKind::Call, TransitionKind::Return]);
 ///
-/// phone.stop(&mut caller)?;
+/// phone.stop(&kernel)?;
 /// kernel.run().await?;
 /// assert!(!kernel.is_alive(phone.id()));
 /// # Ok::<(), poe::Error>(()) }).unwrap();
@@ -110,14 +110,14 @@ impl<S: Eq + Hash + Debug + 'static, R: 'static> Nfa<S, R> {
     #[track_caller]
     pub fn goto_state<A: 'static>(
         &self,
-        caller: &mut impl Caller,
+        mut caller: impl Caller,
         state: impl Into<S>,
         event: impl Posts<A>,
         args: A,
     ) -> Result<(), Error> {
         let entry = Entry::new(event.key(), AnyArg::new(args));
         let state = state.into();
-        Ok(self.ask(caller, Move::Goto { state, entry }, Location::caller())?)
+        Ok(self.ask(&mut caller, Move::Goto { state, entry }, Location::caller())?)
     }
 
     /// See [`Machine::call_state`](crate::Machine::call_state).
@@ -127,7 +127,7 @@ impl<S: Eq + Hash + Debug + 'static, R: 'static> Nfa<S, R> {
     #[track_caller]
     pub fn call_state<A: 'static, B: 'static>(
         &self,
-        caller: &mut impl Caller,
+        mut caller: impl Caller,
         back: impl Posts<B>,
         state: impl Into<S>,
         event: impl Posts<A>,
@@ -135,7 +135,7 @@ impl<S: Eq + Hash + Debug + 'static, R: 'static> Nfa<S, R> {
     ) -> Result<(), Error> {
         let entry = Entry::new(event.key(), AnyArg::new(args));
         let (back, state) = (event_of(back.key()), state.into());
-        Ok(self.ask(caller, Move::Push { back, state, entry }, Location::caller())?)
+        Ok(self.ask(&mut caller, Move::Push { back, state, entry }, Location::caller())?)
     }
 
     /// See [`Machine::return_state`](crate::Machine::return_state).
@@ -143,9 +143,9 @@ impl<S: Eq + Hash + Debug + 'static, R: 'static> Nfa<S, R> {
     /// # Errors
     /// As [`goto_state`](Self::goto_state).
     #[track_caller]
-    pub fn return_state<A: 'static>(&self, caller: &mut impl Caller, args: A) -> Result<(), Error> {
+    pub fn return_state<A: 'static>(&self, mut caller: impl Caller, args: A) -> Result<(), Error> {
         let args = AnyArg::new(args);
-        Ok(self.ask(caller, Move::Pop { args }, Location::caller())?)
+        Ok(self.ask(&mut caller, Move::Pop { args }, Location::caller())?)
     }
 
     /// Ends the machine, behind the events that wait; see [`Machine::stop`](crate::Machine::stop).
@@ -153,13 +153,13 @@ impl<S: Eq + Hash + Debug + 'static, R: 'static> Nfa<S, R> {
     /// # Errors
     /// The machine is gone.
     #[track_caller]
-    pub fn stop(&self, caller: &mut impl Caller) -> Result<(), Error> {
-        Ok(self.send(caller, Move::Stop, false, Location::caller())?)
+    pub fn stop(&self, mut caller: impl Caller) -> Result<(), Error> {
+        Ok(self.send(&mut caller, Move::Stop, false, Location::caller())?)
     }
 
     pub(super) fn ask(
         &self,
-        caller: &mut impl Caller,
+        caller: &mut impl AtOnce,
         change: Move<S>,
         place: Place,
     ) -> Result<(), CallError<Move<S>>> {
@@ -169,7 +169,7 @@ impl<S: Eq + Hash + Debug + 'static, R: 'static> Nfa<S, R> {
 
     fn send(
         &self,
-        caller: &mut impl Caller,
+        caller: &mut impl AtOnce,
         change: Move<S>,
         at_once: bool,
         place: Place,

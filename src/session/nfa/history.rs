@@ -21,8 +21,8 @@ use std::time::SystemTime;
 ///         let log: Vec<String> = cx.transitions().iter().map(ToString::to_string).collect();
 ///         assert_eq!(log, [r#"start -> "idle" (enter)"#, r#"goto "idle" -> "busy" (enter)"#]);
 ///     }))
-///     .start(&kernel, "idle", ENTER, ())
-///     .unwrap();
+///     .enter("idle", ENTER, ()).start(&kernel)
+///     .unwrap().id();
 /// kernel.run().await.unwrap();
 /// # });
 /// ```
@@ -58,15 +58,15 @@ impl<S> Clone for Transition<S> {
 /// What made a machine change its state.
 ///
 /// ```
-/// use poe::{Event, Kernel, Nfa, TransitionKind, event::SILENT};
+/// use poe::{Event, Kernel, Nfa, event::SILENT, nfa::TransitionKind};
 /// const NEXT: Event<()> = Event::new("next");
 /// let kernel = Kernel::new();
 /// let machine = Nfa::builder(())
 ///     .state(1, |s| s.on(NEXT, |cx, ()| cx.goto_state(2, SILENT, ())))
 ///     .state(2, |s| s)
 ///     .immediate()
-///     .spawn(&kernel)?;
-/// machine.goto_state(&mut &kernel, 1, SILENT, ())?;
+///     .start(&kernel)?;
+/// machine.goto_state(&kernel, 1, SILENT, ())?;
 /// kernel.call(machine.id(), NEXT, ())?;
 /// let kinds: Vec<_> = machine.transitions().iter().map(|transition| transition.kind).collect();
 /// assert_eq!(kinds, [TransitionKind::Start, TransitionKind::Goto]);

@@ -13,10 +13,10 @@ use std::fmt::{self, Debug};
 use std::hash::Hash;
 use std::rc::Rc;
 
-/// The handlers of one state, given to [`NfaBuilder::state`](crate::NfaBuilder::state).
+/// The handlers of one state, given to [`NfaBuilder::state`](crate::nfa::NfaBuilder::state).
 ///
 /// ```
-/// use poe::{Event, Kernel, Nfa, NfaState, Reply, event::SILENT};
+/// use poe::{Event, Kernel, Nfa, Reply, event::SILENT, nfa::NfaState};
 /// const SIZE: Event<(), usize> = Event::new("size");
 ///
 /// /// What more than one state has.
@@ -27,8 +27,8 @@ use std::rc::Rc;
 /// let machine = Nfa::builder(vec![1, 2, 3])
 ///     .state("idle", sized)
 ///     .state("busy", |s| sized(s).postpone("job"))
-///     .spawn(&kernel)?;
-/// machine.goto_state(&mut &kernel, "busy", SILENT, ())?;
+///     .start(&kernel)?;
+/// machine.goto_state(&kernel, "busy", SILENT, ())?;
 /// assert_eq!(kernel.call(machine.id(), SIZE, ())?, 3);
 /// # Ok::<(), poe::Error>(())
 /// ```
@@ -73,7 +73,7 @@ impl<S: Eq + Hash + Debug + 'static, R: 'static> NfaState<S, R> {
     ///         })
     ///     })
     ///     .state("connected", |s| s.on(JOB, |cx, n| cx.runstate.borrow_mut().push(n)))
-    ///     .start(&kernel, "connecting", ENTER, ())?;
+    ///     .enter("connecting", ENTER, ()).start(&kernel)?.id();
     /// kernel.run().await?;
     /// assert_eq!(*done.borrow(), [1, 2]);
     /// # Ok::<(), poe::Error>(()) }).unwrap();
@@ -106,7 +106,7 @@ impl<S: Eq + Hash + Debug + 'static, R: 'static> NfaState<S, R> {
     ///             })
     ///     })
     ///     .state("somebody", |s| s.on("read", |cx, what: &'static str| cx.runstate.borrow_mut().push(what)))
-    ///     .start(&kernel, "nobody", ENTER, ())?;
+    ///     .enter("nobody", ENTER, ()).start(&kernel)?.id();
     /// kernel.run().await?;
     /// assert_eq!(*done.borrow(), ["root", "mail"]);
     /// # Ok::<(), poe::Error>(()) }).unwrap();

@@ -53,7 +53,7 @@ pub(super) struct Closing {
 impl Pump {
     /// Ready when the peer has taken nothing for too long.
     pub(super) fn poll_stall(&mut self, state: &PumpState, cx: &mut Context<'_>) -> Poll<()> {
-        let written = state.driver.output().borrow().written();
+        let written = state.driver.output.borrow().written();
         let stall = match self.stall.take() {
             Some(stall) if stall.written == written => stall,
             _ => Stall {

@@ -79,7 +79,7 @@ impl PumpState {
     }
 
     fn append<T>(&self, f: impl FnOnce(&mut BytesMut) -> T) -> T {
-        Output::append(self.driver.output(), f)
+        Output::append(&self.driver.output, f)
     }
 
     /// Appends bytes of another wheel, unchanged.
@@ -91,7 +91,7 @@ impl PumpState {
     }
 
     pub(crate) fn buffered_bytes(&self) -> usize {
-        self.driver.buffered_bytes()
+        self.driver.output.borrow().bytes()
     }
 
     /// Runs one write pass outside the task. Its result is reported when the task is polled next.
@@ -118,7 +118,7 @@ impl PumpState {
         let flushed = self.with_io(|io| {
             self.unflushed.set(true);
             let write = |bytes: &[u8]| io.as_mut().poll_write(cx, bytes);
-            if !ready!(Output::flush(self.driver.output(), write))? {
+            if !ready!(Output::flush(&self.driver.output, write))? {
                 return Poll::Ready(Ok(false));
             }
             ready!(io.as_mut().poll_flush(cx))?;
@@ -189,7 +189,7 @@ impl PumpState {
             _ => now,
         };
         if next == Sending::Shutting {
-            self.driver.output().borrow_mut().discard();
+            self.driver.output.borrow_mut().discard();
         }
         self.sending.set(next);
     }

@@ -4,7 +4,7 @@ use super::emit::Events;
 use super::erased::{Entering, Formatter, Leaving, Parser, follow};
 use super::handle::BoxedDuplex;
 use super::output::Sending;
-use crate::driver::{BLOCK_SIZE, SysRW};
+use crate::driver::{BLOCK_SIZE, Driver};
 use crate::filter::{Filter, Raw, Seam};
 use crate::id::TaskId;
 use crate::kernel::Core;
@@ -28,7 +28,7 @@ pub(crate) struct PumpState {
     parser: Cell<Option<Box<dyn Parser>>>,
     formatter: Cell<Option<Box<dyn Formatter>>>,
     pub(crate) seam: Cell<Seam>,
-    pub(crate) driver: SysRW,
+    pub(crate) driver: Driver,
     pub(crate) events: RefCell<Events>,
     /// High and low mark, if the wheel has marks.
     pub(crate) marks: Cell<Option<(usize, usize)>>,
@@ -117,7 +117,7 @@ pub(crate) struct Setup {
     pub(crate) formatter: Box<dyn Formatter>,
     pub(crate) events: Events,
     pub(crate) marks: Option<(usize, usize)>,
-    pub(crate) driver: SysRW,
+    pub(crate) driver: Driver,
     pub(crate) auto_flush: bool,
     pub(crate) flush_timeout: Duration,
 }
@@ -132,7 +132,7 @@ impl PumpState {
             parser: Cell::new(setup.parser),
             formatter: Cell::new(Some(setup.formatter)),
             seam: Cell::new(Seam::new()),
-            block: Cell::new(setup.driver.block_size().min(BLOCK_SIZE)),
+            block: Cell::new(setup.driver.block_size.min(BLOCK_SIZE)),
             driver: setup.driver,
             events: RefCell::new(setup.events),
             marks: Cell::new(setup.marks),
@@ -299,7 +299,7 @@ impl PumpState {
 
     /// Sets how many bytes the next read may take.
     pub(crate) fn set_block(&self, bytes: usize) {
-        self.block.set(bytes.clamp(1, self.driver.block_size().min(BLOCK_SIZE)));
+        self.block.set(bytes.clamp(1, self.driver.block_size.min(BLOCK_SIZE)));
     }
 
     pub(super) fn block(&self) -> usize {

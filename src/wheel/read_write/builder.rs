@@ -1,8 +1,8 @@
 //! The settings of a ReadWrite, and its start.
 
 use super::ReadWrite;
-use crate::driver::SysRW;
-use crate::error::Error;
+use crate::driver::{BLOCK_SIZE, Driver};
+use crate::error::{Error, ErrorKind};
 use crate::event::Posts;
 use crate::filter::{Filter, Line, Seam};
 use crate::id::WheelId;
@@ -28,13 +28,13 @@ use std::time::Duration;
 /// | [`output`](Self::output) | a fresh copy of the input's filter, or [`Line`] |
 /// | [`error`](Self::error), [`flushed`](Self::flushed), [`high`](Self::high), [`low`](Self::low) | no event |
 /// | [`watermarks`](Self::watermarks) | none |
-/// | [`driver`](Self::driver) | [`SysRW::new`]: blocks of up to 65 536 bytes |
+/// | [`block_size`](Self::block_size) | 65 536 bytes |
 /// | [`auto_flush`](Self::auto_flush) | off: output is written when the handler returns |
 /// | [`flush_timeout`](Self::flush_timeout) | 30 s |
 /// | [`unread`](Self::unread), [`unwritten`](Self::unwritten) | nothing |
 ///
 /// ```
-/// # use poe::{Event, Kernel, Session, WheelId, event::START, driver::SysRW, filter::{Line, Raw}};
+/// # use poe::{Event, Kernel, Session, WheelId, event::START, filter::{Line, Raw}};
 /// # use poe::{testing::Transcript, wheel::{Input, IoError, ReadWrite}};
 /// # use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 /// # const LINE: Event<Input<String>> = Event::new("line");
@@ -54,7 +54,7 @@ use std::time::Duration;
 ///     .error(ERROR)
 ///     .flushed(FLUSHED)
 ///     .watermarks(8, 4).high(HIGH).low(LOW)
-///     .driver(SysRW::with_block_size(1024)?)
+///     .block_size(1024)
 ///     .unread("read ahead\r\n") // from the previous reader of the stream
 ///     .unwritten("220 ready\r\n")
 ///     .auto_flush(true)
@@ -83,7 +83,7 @@ pub struct ReadWriteBuilder {
     /// The output filter was set, and does not follow the input's.
     chosen: bool,
     settings: Settings,
-    driver: SysRW,
+    block_size: usize,
     auto_flush: bool,
     flush_timeout: Duration,
     unread: Bytes,
@@ -100,7 +100,7 @@ impl ReadWriteBuilder {
             formatter: None,
             chosen: false,
             settings: Settings::default(),
-            driver: SysRW::new(),
+            block_size: BLOCK_SIZE,
             auto_flush: false,
             flush_timeout: FLUSH_TIMEOUT,
             unread: Bytes::new(),
@@ -160,10 +160,12 @@ impl ReadWriteBuilder {
         self
     }
 
-    /// Uses this driver, for another block size. Bytes that were put into it before are written first.
+    /// Sets the most bytes that one read takes; default 65 536, which is also the maximum.
     #[doc(alias = "Driver")]
-    pub fn driver(mut self, driver: SysRW) -> Self {
-        self.driver = driver;
+    #[doc(alias = "BlockSize")]
+    #[doc(alias = "POE::Driver::SysRW")]
+    pub fn block_size(mut self, bytes: usize) -> Self {
+        self.block_size = bytes;
         self
     }
 
@@ -193,7 +195,7 @@ impl ReadWriteBuilder {
         self
     }
 
-    /// Gives the wheel bytes to write first, unchanged; after those of your own [driver](Self::driver).
+    /// Gives the wheel bytes to write first, unchanged.
     ///
     /// If they reach the high mark, the high event is sent.
     pub fn unwritten(mut self, bytes: impl AsRef<[u8]>) -> Self {
@@ -206,14 +208,20 @@ impl ReadWriteBuilder {
     /// It reads and writes as soon as the handler returns.
     ///
     /// # Errors
-    /// A filter's settings are invalid; the marks are not `0 < low < high`, or there is a high or low event without
+    /// A filter's settings are invalid; the block size is 0; the marks are not `0 < low < high`, or there is a high or low event without
     /// them; the session has been stopped.
     #[track_caller]
     pub fn start(self, kernel: &KernelRef<'_>) -> Result<ReadWrite, Error> {
         let place = Location::caller();
         self.settings.verdict()?;
         kernel.own_slot()?;
-        let mut driver = self.driver;
+        if self.block_size == 0 {
+            return Err(ErrorKind::Invalid("a block size must be above 0".to_owned()).into());
+        }
+        let driver = Driver {
+            block_size: self.block_size,
+            ..Driver::default()
+        };
         driver.put(&self.unwritten);
         let setup = Setup {
             io: self.io,

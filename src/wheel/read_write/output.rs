@@ -22,14 +22,14 @@ impl ReadWrite {
     #[doc(alias = "get_driver_out_octets")]
     #[must_use]
     pub fn buffered_bytes(&self) -> usize {
-        self.state.driver.buffered_bytes()
+        self.state.driver.output.borrow().bytes()
     }
 
     /// Returns the number of records not wholly written.
     #[doc(alias = "get_driver_out_messages")]
     #[must_use]
     pub fn out_messages(&self) -> usize {
-        self.state.driver.out_messages()
+        self.state.driver.output.borrow().messages()
     }
 
     /// Whether nothing can be put any more: the output was shut down, or a write has failed.

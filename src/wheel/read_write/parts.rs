@@ -82,7 +82,7 @@ impl ReadWrite {
         let Some(io) = handle::unwrap(io) else { return Err(self) };
         let (unread, seam) = state.leave();
         let reports = state.pending_reports();
-        let unwritten = state.driver.output().borrow_mut().take();
+        let unwritten = state.driver.output.borrow_mut().take();
         drop(self);
         Ok(Parts {
             io,

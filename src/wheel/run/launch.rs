@@ -239,7 +239,7 @@ impl RunBuilder {
                     .unwrap_or_else(|| Box::new(TypedFormatter(Line::new().output_literal("\n")))),
                 events: self.settings.events,
                 marks: self.settings.marks,
-                driver: crate::driver::SysRW::new(),
+                driver: crate::driver::Driver::default(),
                 auto_flush: false,
                 flush_timeout: FLUSH_TIMEOUT,
             };
@@ -252,7 +252,7 @@ impl RunBuilder {
                 formatter: Box::new(TypedFormatter(Line::new())),
                 events: Events::default(),
                 marks: None,
-                driver: crate::driver::SysRW::new(),
+                driver: crate::driver::Driver::default(),
                 auto_flush: false,
                 flush_timeout: FLUSH_TIMEOUT,
             };

@@ -54,7 +54,9 @@ impl Run {
     #[doc(alias = "get_driver_out_messages")]
     #[must_use]
     pub fn out_messages(&self) -> usize {
-        self.stdio.as_ref().map_or(0, |stdio| stdio.driver.out_messages())
+        self.stdio
+            .as_ref()
+            .map_or(0, |stdio| stdio.driver.output.borrow().messages())
     }
 
     /// Changes the event for flushes of standard input; `None` stops it.

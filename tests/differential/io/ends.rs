@@ -6,7 +6,10 @@ use bytes::Bytes;
 use poe::event::{START, STOP};
 use poe::filter::{Block, Line, Raw};
 use poe::wheel::{Connection, Input, IoError, ReadWrite, Run, SocketError, SocketFactory};
-use poe::{Context, Event, HandlerResult, Kernel, Selected, Session, SessionBuilder, Watched, WheelId};
+use poe::{
+    Context, Event, HandlerResult, Kernel, Session, SessionBuilder, WheelId,
+    unix::{Selected, Watched},
+};
 use std::io::{PipeReader, PipeWriter, Read, Write};
 use std::rc::Rc;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -392,7 +395,7 @@ fn connected(cx: &mut Cx<'_>, connection: Connection) -> HandlerResult {
     let session = end(&io, number, &kind).on(START, move |cx, ()| {
         wheel(cx, stream.take().expect("a session starts once"));
     });
-    let id = session.create_in(cx)?;
+    let id = cx.create(session)?;
     io.ends.borrow_mut()[number].session = Some(id);
     Ok(())
 }

@@ -5,7 +5,10 @@ use super::world::{Class, Io, Listener, Where};
 use bytes::Bytes;
 use poe::event::START;
 use poe::wheel::{Descriptor, Exited, Input, Run, RunError, SocketFactory, StdStream};
-use poe::{Context, Event, HandlerResult, Kernel, ProcessExit, SessionBuilder, Watched, WheelId};
+use poe::{
+    Context, Event, HandlerResult, Kernel, SessionBuilder, WheelId,
+    unix::{ProcessExit, Watched},
+};
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 use std::rc::Rc;

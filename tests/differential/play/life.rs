@@ -3,9 +3,11 @@
 use super::step::step;
 use super::world::*;
 use poe::event::{CHILD, Child, ChildReason, DEFAULT, LEAVE, PARENT, Parent, START, STOP, Unhandled};
+use poe::extend::Caller;
 use poe::{
-    CallError, Callback, Caller, Context, Error, Failure, HandlerResult, KernelRef, Machine, Nfa, NfaBuilder, NfaState,
-    Reply, Session, SessionBuilder, SessionId, Signal,
+    CallError, Callback, Context, Error, Failure, HandlerResult, KernelRef, Machine, Nfa, Reply, Session,
+    SessionBuilder, SessionId, Signal,
+    nfa::{NfaBuilder, NfaState},
 };
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -66,12 +68,12 @@ macro_rules! hand {
                 back.call(self, token)
             }
             fn create(&mut self, session: SessionBuilder<Life>) -> Result<SessionId, Error> {
-                session.create_in(self)
+                self.create(session)
             }
             fn spawn(&mut self, machine: NfaBuilder<&'static str, Life>) -> Result<SessionId, Error> {
                 let world = self.life().world.clone();
                 let within = Within::of(&world.spawning);
-                let machine = machine.spawn_in(self)?;
+                let machine = self.start(machine)?;
                 drop(within);
                 Ok(enter(&world, &machine, self))
             }

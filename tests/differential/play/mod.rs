@@ -22,7 +22,7 @@ fn outside(kernel: &Kernel, world: &Rc<World>, line: &str) -> Result<String, Err
     let gone = || "gone".to_owned();
     Ok(match action {
         "create" if word.contains('m') => {
-            let machine = machine(world, word).spawn(kernel)?;
+            let machine = machine(world, word).start(kernel)?;
             let mut caller = kernel;
             enter(world, &machine, &mut caller).to_string()
         }

@@ -1,7 +1,7 @@
 //! Rules that hold for every schedule, whatever the model says: they read the log of the real sessions.
 
 use super::model::Alive;
-use poe::{HoldKind, SessionHolds, WhyAlive};
+use poe::inspect::{HoldKind, SessionHolds, WhyAlive};
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
 use std::collections::BTreeMap;

@@ -298,7 +298,7 @@ fn step(cx: &mut Cx<'_>, world: &Rc<World>, op: Op) -> HandlerResult {
     let ms = Duration::from_millis;
     let timer = |which: usize, heap: &Life| (!heap.timers.is_empty()).then(|| heap.timers[which % heap.timers.len()]);
     match op {
-        Op::Create { heeds_die, on_drop } => drop(life(world, heeds_die, on_drop).create_in(cx)),
+        Op::Create { heeds_die, on_drop } => drop(cx.create(life(world, heeds_die, on_drop))),
         Op::Post(to, d) => drop(cx.post(who(to), TOLD, world.token(d))),
         Op::PostToAlias(to, d) => drop(cx.post(ALIASES[to], TOLD, world.token(d))),
         Op::Yield(d) => cx.yield_to(TOLD, world.token(d)),

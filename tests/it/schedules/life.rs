@@ -220,7 +220,7 @@ fn step(cx: &mut Cx<'_>, world: &Rc<World>, op: Op) -> Result<String, Failure> {
     let ok = || Ok("ok".to_owned());
     Ok(match op {
         Op::Create(kind) => {
-            let created = life(world, kind).create_in(cx)?;
+            let created = cx.create(life(world, kind))?;
             created.to_string()
         }
         Op::Post(to) => posted(cx.post(who(to), TOLD, world.token())),

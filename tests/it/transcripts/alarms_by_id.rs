@@ -2,7 +2,7 @@
 
 use super::{Cx, epoch, errno, is_about, kernel, seconds, soon};
 use poe::event::{START, STOP};
-use poe::{AnyArg, Error, Session, Timer, TimerId};
+use poe::{AnyArg, Error, Session, TimerId, inspect::Timer};
 use std::cell::Cell;
 use std::rc::Rc;
 use std::time::SystemTime;

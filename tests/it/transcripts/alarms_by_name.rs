@@ -114,12 +114,13 @@ pub(crate) async fn play() {
     })
     .await;
     scenario(&kernel, "timers of other sessions are not touched", |cx| {
-        Session::builder(())
-            .on(START, |cx, ()| cx.delay("ring", soon(20), ()))
-            .on("ring", |_, ()| out!("ring in the other session"))
-            .on(STOP, |_, ()| ())
-            .create_in(cx)
-            .unwrap();
+        cx.create(
+            Session::builder(())
+                .on(START, |cx, ()| cx.delay("ring", soon(20), ()))
+                .on("ring", |_, ()| out!("ring in the other session"))
+                .on(STOP, |_, ()| ()),
+        )
+        .unwrap();
         cx.delay("ring", soon(20), "mine");
         assert_eq!(cx.alarm_clear("ring"), 1);
     })

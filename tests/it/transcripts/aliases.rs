@@ -114,13 +114,13 @@ pub(crate) async fn play() {
     .on("go", |cx, ()| {
         cx.post("desk", "hello", "before").unwrap();
         cx.alias_remove("desk").unwrap();
-        session("two", |cx| cx.alias_set("desk").unwrap())
-            .on("hello", |cx, what: &'static str| {
+        cx.create(
+            session("two", |cx| cx.alias_set("desk").unwrap()).on("hello", |cx, what: &'static str| {
                 out!("two hears {what}");
                 cx.alias_remove("desk")
-            })
-            .create_in(cx)
-            .unwrap();
+            }),
+        )
+        .unwrap();
         cx.post("desk", "hello", "after").unwrap();
     })
     .on("hello", |_, what: &'static str| out!("one hears {what}"))
@@ -188,8 +188,7 @@ pub(crate) async fn play() {
     out!("== a parent with an alias and a child with another, children first");
     session("parent", |cx| {
         cx.alias_set("parent").unwrap();
-        session("child", |cx| cx.alias_set("child").unwrap())
-            .create_in(cx)
+        cx.create(session("child", |cx| cx.alias_set("child").unwrap()))
             .unwrap();
     })
     .create(&kernel)

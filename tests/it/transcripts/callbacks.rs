@@ -74,7 +74,7 @@ pub(crate) async fn play() {
         .create(&kernel)
         .unwrap();
     let callback = kept.take().unwrap();
-    answer("result", callback.call(&mut &kernel, 5));
+    answer("result", callback.call(&kernel, 5));
     drop(callback);
     kernel.run().await.unwrap();
 
@@ -83,28 +83,29 @@ pub(crate) async fn play() {
         let id = cx.session_id();
         let callback = RefCell::new(Some(cx.callback(DOUBLE, "")));
         let postback = RefCell::new(Some(cx.postback::<_, i64>(DOUBLE_POSTED, "")));
-        session("holder", |cx| {
-            cx.detach_myself().unwrap();
-            cx.delay("first", soon(20), ());
-        })
-        .on(PARENT, |_, _| ())
-        .on("first", move |cx, ()| {
-            drop(postback.take());
-            cx.delay("second", soon(20), ());
-        })
-        .on("second", move |cx, ()| {
-            let callback = callback.take().unwrap();
-            answer("still there", callback.call(cx, 6));
-            drop(callback);
-            cx.delay("third", soon(20), ());
-        })
-        .on("third", move |cx, ()| {
-            out!(
-                "S is there: {}",
-                if cx.is_alive(id) { nm(id) } else { "undef".to_owned() }
-            );
-        })
-        .create_in(cx)
+        cx.create(
+            session("holder", |cx| {
+                cx.detach_myself().unwrap();
+                cx.delay("first", soon(20), ());
+            })
+            .on(PARENT, |_, _| ())
+            .on("first", move |cx, ()| {
+                drop(postback.take());
+                cx.delay("second", soon(20), ());
+            })
+            .on("second", move |cx, ()| {
+                let callback = callback.take().unwrap();
+                answer("still there", callback.call(&mut *cx, 6));
+                drop(callback);
+                cx.delay("third", soon(20), ());
+            })
+            .on("third", move |cx, ()| {
+                out!(
+                    "S is there: {}",
+                    if cx.is_alive(id) { nm(id) } else { "undef".to_owned() }
+                );
+            }),
+        )
         .unwrap();
     })
     .create(&kernel)
@@ -126,12 +127,12 @@ pub(crate) async fn play() {
     let at_start = kept.clone();
     session("killer", move |cx| {
         cx.signal(victim, "TERM", ()).unwrap();
-        answer("weak one, session there", at_start.borrow()[1].call(cx, 7));
+        answer("weak one, session there", at_start.borrow()[1].call(&mut *cx, 7));
         cx.delay("go", soon(20), ());
     })
     .on("go", move |cx, ()| {
-        answer("victim is gone", kept.borrow()[0].call(cx, 8));
-        answer("weak one is gone", kept.borrow()[1].call(cx, 9));
+        answer("victim is gone", kept.borrow()[0].call(&mut *cx, 8));
+        answer("weak one is gone", kept.borrow()[1].call(&mut *cx, 9));
         kept.borrow_mut().clear();
     })
     .create(&kernel)

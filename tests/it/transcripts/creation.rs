@@ -47,15 +47,13 @@ pub(crate) async fn play() {
 
     out!("== nested: P makes C makes D");
     session("G", |cx| {
-        session("P", |cx| {
-            session("C", |cx| {
-                session("D", quiet).create_in(cx).unwrap();
-            })
-            .create_in(cx)
+        cx.create(session("P", |cx| {
+            cx.create(session("C", |cx| {
+                cx.create(session("D", quiet)).unwrap();
+            }))
             .unwrap();
             out!("P goes on");
-        })
-        .create_in(cx)
+        }))
         .unwrap();
     })
     .create(&kernel)
@@ -66,7 +64,7 @@ pub(crate) async fn play() {
     out!("== made inside a called handler: child of the callee");
     session("callee", |cx| cx.alias_set("callee").unwrap())
         .on("make", |cx, ()| {
-            session("made", quiet).create_in(cx).unwrap();
+            cx.create(session("made", quiet)).unwrap();
         })
         .on("done", |cx, ()| cx.alias_remove("callee"))
         .create(&kernel)
@@ -74,7 +72,7 @@ pub(crate) async fn play() {
     session("caller", |cx| cx.yield_to("go", ()))
         .on("go", |cx, ()| {
             cx.call::<(), ()>("callee", "make", ()).unwrap();
-            session("own", quiet).create_in(cx).unwrap();
+            cx.create(session("own", quiet)).unwrap();
             cx.post("callee", "done", ()).unwrap();
         })
         .create(&kernel)
@@ -83,9 +81,8 @@ pub(crate) async fn play() {
 
     out!("== a session that holds nothing may still be posted to by its creator");
     session("creator", |cx| {
-        let child = session("bare", quiet)
-            .on("hello", |_, ()| out!("bare got hello"))
-            .create_in(cx)
+        let child = cx
+            .create(session("bare", quiet).on("hello", |_, ()| out!("bare got hello")))
             .unwrap();
         out!("post: {}", posted(cx.post(child, "hello", ())));
     })
@@ -95,10 +92,11 @@ pub(crate) async fn play() {
 
     out!("== detach in _start: no create, no lose");
     session("old parent", |cx| {
-        session("loner", |cx| out!("detach: {}", i32::from(cx.detach_myself().is_ok())))
-            .create_in(cx)
-            .unwrap();
-        session("stays", quiet).create_in(cx).unwrap();
+        cx.create(session("loner", |cx| {
+            out!("detach: {}", i32::from(cx.detach_myself().is_ok()))
+        }))
+        .unwrap();
+        cx.create(session("stays", quiet)).unwrap();
     })
     .create(&kernel)
     .unwrap();
@@ -122,7 +120,7 @@ pub(crate) async fn play() {
         cx.yield_to("go", ());
     })
     .on("go", |cx, ()| {
-        let child = session("brief", |cx| cx.stop_all()).create_in(cx);
+        let child = cx.create(session("brief", |cx| cx.stop_all()));
         out!(
             "create returned {}",
             if child.is_ok() { "a session" } else { "nothing" }

@@ -41,7 +41,7 @@ pub(crate) async fn play() {
         cx.delay("timer", soon(20), "x");
         cx.sig_with("HELLO", "hello", "watcher");
         cx.signal(me, "HELLO", "signal").unwrap();
-        session("C", |_| ()).create_in(cx).unwrap();
+        cx.create(session("C", |_| ())).unwrap();
         let answer: &'static str = cx.call(me, "called", "3").unwrap();
         out!("called: {answer}");
     })
@@ -62,13 +62,15 @@ pub(crate) async fn play() {
             out!("_child {}: {}", child.reason, given(child.result))
         })
         .on("go", |cx, ()| {
-            let child = session("child", |_| ())
-                .on(START, |cx, ()| {
-                    named(cx.session_id(), "child");
-                    Reply("started")
-                })
-                .on(DEFAULT, |_, unhandled| Reply(format!("default of {}", unhandled.event)))
-                .create_in(cx)
+            let child = cx
+                .create(
+                    session("child", |_| ())
+                        .on(START, |cx, ()| {
+                            named(cx.session_id(), "child");
+                            Reply("started")
+                        })
+                        .on(DEFAULT, |_, unhandled| Reply(format!("default of {}", unhandled.event))),
+                )
                 .unwrap();
             let answer: String = cx.call(child, "question", ()).unwrap();
             out!("call: {answer}");

@@ -51,15 +51,16 @@ pub(crate) async fn play() {
     out!("== detach_myself");
     session("parent", go)
         .on("go", |cx, ()| {
-            session("child", |cx| cx.yield_to("leave", ()))
-                .on("leave", |cx, ()| {
-                    answer("detach_myself", cx.detach_myself());
-                    answer("once more", cx.detach_myself());
-                    cx.yield_to("done", ());
-                })
-                .on("done", |_, ()| out!("child is done"))
-                .create_in(cx)
-                .unwrap();
+            cx.create(
+                session("child", |cx| cx.yield_to("leave", ()))
+                    .on("leave", |cx, ()| {
+                        answer("detach_myself", cx.detach_myself());
+                        answer("once more", cx.detach_myself());
+                        cx.yield_to("done", ());
+                    })
+                    .on("done", |_, ()| out!("child is done")),
+            )
+            .unwrap();
             cx.yield_to("done", ());
         })
         .on("done", |_, ()| out!("parent is done"))
@@ -70,9 +71,8 @@ pub(crate) async fn play() {
     out!("== detach_child");
     session("parent", go)
         .on("go", |cx, ()| {
-            let child = session("child", lives(40))
-                .on("done", |_, ()| out!("child is done"))
-                .create_in(cx)
+            let child = cx
+                .create(session("child", lives(40)).on("done", |_, ()| out!("child is done")))
                 .unwrap();
             answer("detach_child", cx.detach_child(child));
             answer("once more", cx.detach_child(child));
@@ -89,17 +89,17 @@ pub(crate) async fn play() {
         .on("go", move |cx, ()| {
             let grandchild = Rc::new(Cell::new(None));
             let made = grandchild.clone();
-            session("parent", move |cx| {
-                let id = session("grandchild", lives(20))
-                    .on("done", |_, ()| ())
-                    .create_in(cx)
-                    .unwrap();
-                made.set(Some(id));
-                cx.alias_set("parent").unwrap();
-                cx.delay("done", soon(40), ());
-            })
-            .on("done", |cx, ()| cx.alias_remove("parent"))
-            .create_in(cx)
+            cx.create(
+                session("parent", move |cx| {
+                    let id = cx
+                        .create(session("grandchild", lives(20)).on("done", |_, ()| ()))
+                        .unwrap();
+                    made.set(Some(id));
+                    cx.alias_set("parent").unwrap();
+                    cx.delay("done", soon(40), ());
+                })
+                .on("done", |cx, ()| cx.alias_remove("parent")),
+            )
             .unwrap();
             let (me, kernel) = (cx.session_id(), cx.kernel_id());
             answer("a grandchild", cx.detach_child(grandchild.get().unwrap()));
@@ -117,15 +117,14 @@ pub(crate) async fn play() {
     out!("== the children of who leaves stay with it");
     session("top", go)
         .on("go", |cx, ()| {
-            session("middle", |cx| {
-                session("low", lives(20))
-                    .on("done", |_, ()| out!("low is done"))
-                    .create_in(cx)
-                    .unwrap();
-                cx.yield_to("leave", ());
-            })
-            .on("leave", |cx, ()| cx.detach_myself())
-            .create_in(cx)
+            cx.create(
+                session("middle", |cx| {
+                    cx.create(session("low", lives(20)).on("done", |_, ()| out!("low is done")))
+                        .unwrap();
+                    cx.yield_to("leave", ());
+                })
+                .on("leave", |cx, ()| cx.detach_myself()),
+            )
             .unwrap();
         })
         .create(&kernel)
@@ -135,15 +134,17 @@ pub(crate) async fn play() {
     out!("== while the two handlers run the tree is still the old one");
     session("parent", go)
         .on("go", |cx, ()| {
-            let child = session("child", lives(20))
-                .on("done", |_, ()| ())
-                .on("ask", |_, what: &'static str| Reply(format!("{what}: child answers")))
-                .on(PARENT, |cx, parent| {
-                    out!("child _parent {} to {}", nm(parent.old), nm(parent.new));
-                    let answer: String = cx.call(parent.old, "ask", "in _parent").unwrap();
-                    out!("{answer}");
-                })
-                .create_in(cx)
+            let child = cx
+                .create(
+                    session("child", lives(20))
+                        .on("done", |_, ()| ())
+                        .on("ask", |_, what: &'static str| Reply(format!("{what}: child answers")))
+                        .on(PARENT, |cx, parent| {
+                            out!("child _parent {} to {}", nm(parent.old), nm(parent.new));
+                            let answer: String = cx.call(parent.old, "ask", "in _parent").unwrap();
+                            out!("{answer}");
+                        }),
+                )
                 .unwrap();
             cx.detach_child(child)
         })
@@ -167,16 +168,18 @@ pub(crate) async fn play() {
     })
     .on("go", |cx, ()| {
         let me = cx.session_id();
-        let child = session("child", |cx| {
-            cx.sig("HELLO", "hello");
-            cx.delay("done", soon(20), ());
-        })
-        .on("hello", |_, signal: Signal| {
-            out!("child hears {}", signal.arg::<&str>().unwrap())
-        })
-        .on("done", |_, ()| ())
-        .create_in(cx)
-        .unwrap();
+        let child = cx
+            .create(
+                session("child", |cx| {
+                    cx.sig("HELLO", "hello");
+                    cx.delay("done", soon(20), ());
+                })
+                .on("hello", |_, signal: Signal| {
+                    out!("child hears {}", signal.arg::<&str>().unwrap())
+                })
+                .on("done", |_, ()| ()),
+            )
+            .unwrap();
         cx.signal(me, "HELLO", "one").unwrap();
         cx.yield_to("leave", child);
     })

@@ -2,7 +2,7 @@
 
 use super::{Cx, id_of, kernel, named, nm, or_undef, soon, told};
 use poe::event::{CHILD, ChildReason, PARENT, START, STOP};
-use poe::{Die, Failure, HandlerResult, Kernel, Reply, Session, SessionBuilder, Signal};
+use poe::{Failure, HandlerResult, Kernel, Reply, Session, SessionBuilder, Signal, inspect::Die};
 use std::cell::Cell;
 use std::fmt;
 use std::rc::Rc;
@@ -150,11 +150,11 @@ impl Family {
         p.kids = Some(Rc::new(move |cx| {
             let (mut c, d) = (c.clone(), d.clone());
             c.kids = Some(Rc::new(move |cx| {
-                session("D", d.clone()).create_in(cx).unwrap();
+                cx.create(session("D", d.clone())).unwrap();
             }));
-            session("C", c).create_in(cx).unwrap();
+            cx.create(session("C", c)).unwrap();
             if let Some(e) = e.clone() {
-                session("E", e).create_in(cx).unwrap();
+                cx.create(session("E", e)).unwrap();
             }
         }));
         session("P", p).create(kernel).unwrap();
@@ -282,14 +282,13 @@ fn the_record(kernel: &Kernel) {
         line.set(line!() - 1);
         cx.yield_to("value", ());
         cx.delay("timer", soon(10), ());
-        session(
+        cx.create(session(
             "child",
             Options {
                 life: Some(60),
                 ..Options::default()
             },
-        )
-        .create_in(cx)
+        ))
         .unwrap();
     };
     session(
@@ -353,9 +352,7 @@ async fn by_hand(kernel: &Kernel) {
     let sig = |cx: &mut Cx<'_>| cx.sig("DIE", "heard");
     let mut p = quiet(Options::default()).start(sig);
     p.kids = Some(Rc::new(move |cx| {
-        session("C", quiet(Options::default()).start(sig))
-            .on("heard", hears("C"))
-            .create_in(cx)
+        cx.create(session("C", quiet(Options::default()).start(sig)).on("heard", hears("C")))
             .unwrap();
     }));
     session("P", p).on("heard", hears("P")).create(kernel).unwrap();

@@ -66,11 +66,10 @@ pub(crate) async fn play() {
         .on(START, |cx, ()| {
             cx.alias_set("P").unwrap();
             cx.sig("DIE", "died");
-            booms("C", |_| {
+            cx.create(booms("C", |_| {
                 out!("C hears DIE");
                 trouble("second trouble")
-            })
-            .create_in(cx)
+            }))
             .unwrap();
         })
         .on("died", |cx, _: Signal| {
@@ -85,7 +84,7 @@ pub(crate) async fn play() {
     Session::builder(())
         .on(START, |cx, ()| {
             cx.sig("DIE", "died");
-            session("child").create_in(cx).unwrap();
+            cx.create(session("child")).unwrap();
             cx.yield_to("boom", ());
         })
         .on("boom", |cx, ()| {

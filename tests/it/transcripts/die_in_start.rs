@@ -13,26 +13,27 @@ fn family(kernel: &Kernel, who: &'static str) {
             cx.yield_to("after", ());
         })
         .on("go", move |cx, ()| {
-            let child = Session::builder(())
-                .on(START, |cx, ()| -> HandlerResult {
-                    out!("child _start");
-                    cx.sig("DIE", "died");
-                    cx.yield_to("event", ());
-                    Err(Failure::msg("start trouble"))
-                })
-                .on("event", |_, ()| out!("child event"))
-                .on("died", move |cx, signal: Signal| {
-                    let die = signal.die().unwrap();
-                    out!("child hears DIE: event {}, error {}", die.event, die.failure);
-                    if who == "child" {
-                        cx.sig_handled();
-                    }
-                })
-                .on(STOP, |_, ()| {
-                    out!("child _stop");
-                    Reply("stopped")
-                })
-                .create_in(cx);
+            let child = cx.create(
+                Session::builder(())
+                    .on(START, |cx, ()| -> HandlerResult {
+                        out!("child _start");
+                        cx.sig("DIE", "died");
+                        cx.yield_to("event", ());
+                        Err(Failure::msg("start trouble"))
+                    })
+                    .on("event", |_, ()| out!("child event"))
+                    .on("died", move |cx, signal: Signal| {
+                        let die = signal.die().unwrap();
+                        out!("child hears DIE: event {}, error {}", die.event, die.failure);
+                        if who == "child" {
+                            cx.sig_handled();
+                        }
+                    })
+                    .on(STOP, |_, ()| {
+                        out!("child _stop");
+                        Reply("stopped")
+                    }),
+            );
             out!(
                 "create returned {}",
                 if child.is_ok() { "a session" } else { "nothing" }

@@ -34,9 +34,7 @@ pub(crate) async fn play() {
     session("P")
         .on(START, |cx, ()| {
             cx.sig("DIE", "died");
-            fails("C", "stop of C")
-                .on(START, |cx, ()| cx.sig("DIE", "died"))
-                .create_in(cx)
+            cx.create(fails("C", "stop of C").on(START, |cx, ()| cx.sig("DIE", "died")))
                 .unwrap();
         })
         .create(&kernel)

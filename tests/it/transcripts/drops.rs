@@ -66,12 +66,13 @@ async fn heaps(kernel: &Kernel) {
     out!("== a heap goes before the parent's does, each behind its own _stop");
     session("P", |cx| {
         *cx.heap = Some(Thing("P's heap"));
-        session("C", |cx| {
-            *cx.heap = Some(Thing("C's heap"));
-            cx.delay("bye", soon(20), ());
-        })
-        .on("bye", |_, ()| out!("bye"))
-        .create_in(cx)
+        cx.create(
+            session("C", |cx| {
+                *cx.heap = Some(Thing("C's heap"));
+                cx.delay("bye", soon(20), ());
+            })
+            .on("bye", |_, ()| out!("bye")),
+        )
         .unwrap();
     })
     .on(CHILD, |_, child| out!("P _child {}", child.reason))
@@ -109,9 +110,8 @@ async fn killed(kernel: &Kernel) {
         .unwrap();
     session("killer", |cx| cx.yield_to("kill", ()))
         .on("kill", move |cx, ()| -> HandlerResult {
-            let victim = session("victim", |_| ())
-                .on("send", move |cx, ()| cx.post(other, TAKE, Thing("from it")))
-                .create_in(cx)?;
+            let victim =
+                cx.create(session("victim", |_| ()).on("send", move |cx, ()| cx.post(other, TAKE, Thing("from it"))))?;
             cx.signal(victim, "KILL", ())?;
             cx.post(victim, TAKE, Thing("to it"))?;
             cx.call::<(), ()>(victim, "send", ())?;

@@ -7,26 +7,27 @@ use poe::{Failure, HandlerResult, Kernel, Reply, Session};
 async fn one_run(kernel: &Kernel, die_on_bad_exit: bool, exit: u32) {
     Session::builder(())
         .on(START, move |cx, ()| -> HandlerResult {
-            Session::builder(())
-                .on(START, |cx, ()| -> HandlerResult {
-                    cx.refcount_increment(cx.session_id(), "running")?;
-                    cx.delay("ended", soon(10), ());
-                    Ok(())
-                })
-                .on("ended", |cx, ()| -> HandlerResult {
-                    out!("ended");
-                    cx.refcount_decrement(cx.session_id(), "running")?;
-                    Ok(())
-                })
-                .on(PARENT, |_, _| out!("_parent!"))
-                .on(STOP, move |_, ()| -> HandlerResult<Reply<&'static str>> {
-                    out!("inner _stop");
-                    if die_on_bad_exit && exit != 0 {
-                        return Err(Failure::msg("bad exit"));
-                    }
-                    Ok(Reply("fine"))
-                })
-                .create_in(cx)?;
+            cx.create(
+                Session::builder(())
+                    .on(START, |cx, ()| -> HandlerResult {
+                        cx.refcount_increment(cx.session_id(), "running")?;
+                        cx.delay("ended", soon(10), ());
+                        Ok(())
+                    })
+                    .on("ended", |cx, ()| -> HandlerResult {
+                        out!("ended");
+                        cx.refcount_decrement(cx.session_id(), "running")?;
+                        Ok(())
+                    })
+                    .on(PARENT, |_, _| out!("_parent!"))
+                    .on(STOP, move |_, ()| -> HandlerResult<Reply<&'static str>> {
+                        out!("inner _stop");
+                        if die_on_bad_exit && exit != 0 {
+                            return Err(Failure::msg("bad exit"));
+                        }
+                        Ok(Reply("fine"))
+                    }),
+            )?;
             Ok(())
         })
         .on(CHILD, |_, child| {
@@ -73,13 +74,14 @@ pub(crate) async fn play() {
     out!("== stop in a handler, and a failing _stop by it");
     Session::builder(())
         .on(START, |cx, ()| -> HandlerResult {
-            Session::builder(())
-                .on(START, |cx, ()| cx.alias_set("a"))
-                .on(STOP, |_, ()| -> HandlerResult {
-                    out!("child _stop");
-                    Err(Failure::msg("first"))
-                })
-                .create_in(cx)?;
+            cx.create(
+                Session::builder(())
+                    .on(START, |cx, ()| cx.alias_set("a"))
+                    .on(STOP, |_, ()| -> HandlerResult {
+                        out!("child _stop");
+                        Err(Failure::msg("first"))
+                    }),
+            )?;
             cx.yield_to("go", ());
             Ok(())
         })

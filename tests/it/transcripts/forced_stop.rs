@@ -25,7 +25,7 @@ fn session(name: &'static str) -> SessionBuilder<()> {
 async fn scene(steps: impl Fn(&mut Cx<'_>) -> HandlerResult + 'static) {
     let kernel = kernel();
     session("P")
-        .on(START, |cx, ()| session("S").create_in(cx).map(drop))
+        .on(START, |cx, ()| cx.create(session("S")).map(drop))
         .create(&kernel)
         .unwrap();
     session("Q")

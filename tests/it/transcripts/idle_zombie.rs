@@ -126,14 +126,15 @@ pub(crate) async fn play() {
     let start: Act = |cx| {
         let id = cx.session_id();
         cx.refcount_increment(id, "busy").unwrap();
-        Session::builder(())
-            .on(START, |cx, ()| cx.delay("release", soon(40), ()))
-            .on("release", move |cx, ()| {
-                out!("releases it: {}", cx.refcount_decrement(id, "busy").unwrap())
-            })
-            .on(STOP, |_, ()| ())
-            .create_in(cx)
-            .unwrap();
+        cx.create(
+            Session::builder(())
+                .on(START, |cx, ()| cx.delay("release", soon(40), ()))
+                .on("release", move |cx, ()| {
+                    out!("releases it: {}", cx.refcount_decrement(id, "busy").unwrap())
+                })
+                .on(STOP, |_, ()| ()),
+        )
+        .unwrap();
     };
     scenario(&kernel, "an extra reference means not idle", Does { start, ..NOTHING }).await;
     one_saves_all(&kernel).await;
@@ -150,12 +151,13 @@ async fn one_saves_all(kernel: &Kernel) {
     Session::builder(0)
         .on(START, move |cx, ()| {
             watch(cx, "parent");
-            Session::builder(0)
-                .on(START, move |cx, ()| watch(cx, "child"))
-                .on("heard", |_, signal: Signal| out!("child hears {}", signal.name()))
-                .on(STOP, |_, ()| out!("child stops"))
-                .create_in(cx)
-                .unwrap();
+            cx.create(
+                Session::builder(0)
+                    .on(START, move |cx, ()| watch(cx, "child"))
+                    .on("heard", |_, signal: Signal| out!("child hears {}", signal.name()))
+                    .on(STOP, |_, ()| out!("child stops")),
+            )
+            .unwrap();
         })
         .on("heard", |cx, signal: Signal| {
             out!("parent hears {}", signal.name());

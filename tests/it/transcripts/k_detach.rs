@@ -70,12 +70,11 @@ pub(crate) async fn play() {
     out!("== born");
     session("main".to_owned(), |cx| {
         for n in 1..=3 {
-            session(format!("c{n}"), move |cx| {
+            cx.create(session(format!("c{n}"), move |cx| {
                 for m in 1..=3 {
-                    session(format!("c{n}_{m}"), |_| ()).create_in(cx).unwrap();
+                    cx.create(session(format!("c{n}_{m}"), |_| ())).unwrap();
                 }
-            })
-            .create_in(cx)
+            }))
             .unwrap();
         }
         cx.delay("run_tests", soon(20), ());

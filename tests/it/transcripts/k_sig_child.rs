@@ -3,7 +3,7 @@
 use super::k_signals::{pid, sleeper};
 use super::*;
 use poe::event::{START, STOP};
-use poe::{Event, HandlerResult, ProcessExit, Session, Signal};
+use poe::{Event, HandlerResult, Session, Signal, unix::ProcessExit};
 use rustix::process::{Signal as Number, kill_process};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command};

@@ -77,16 +77,17 @@ async fn client_and_server(kernel: &Kernel) {
     out!("== two sessions that wait for each other are idle");
     Session::builder(())
         .on(START, |cx, ()| -> HandlerResult {
-            Session::builder(())
-                .on(START, |cx, ()| cx.alias_set("server"))
-                .on("do_thing", |cx, n: i32| -> HandlerResult {
-                    out!("do_thing {n}");
-                    let sender: SessionId = cx.sender();
-                    cx.post(sender, "thing_done", n)?;
-                    Ok(())
-                })
-                .on(STOP, |_, ()| out!("server _stop"))
-                .create_in(cx)?;
+            cx.create(
+                Session::builder(())
+                    .on(START, |cx, ()| cx.alias_set("server"))
+                    .on("do_thing", |cx, n: i32| -> HandlerResult {
+                        out!("do_thing {n}");
+                        let sender: SessionId = cx.sender();
+                        cx.post(sender, "thing_done", n)?;
+                        Ok(())
+                    })
+                    .on(STOP, |_, ()| out!("server _stop")),
+            )?;
             cx.post("server", "do_thing", 1)?;
             Ok(())
         })
@@ -145,7 +146,7 @@ fn generation(depth: usize, handler: &'static str) -> poe::SessionBuilder<()> {
             cx.sig("TERM", "term");
             cx.alias_set(name)?;
             if depth < 2 {
-                generation(depth + 1, handler).create_in(cx)?;
+                cx.create(generation(depth + 1, handler))?;
             }
             if depth == 0 {
                 cx.yield_to("send", ());

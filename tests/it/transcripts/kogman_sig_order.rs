@@ -23,7 +23,7 @@ impl Plan {
 
     fn start(&self, cx: &mut Cx<'_>, generation: u32) {
         if generation < self.generations {
-            chain(generation + 1, *self).create_in(cx).unwrap();
+            cx.create(chain(generation + 1, *self)).unwrap();
         }
         if self.watch.contains(&generation) {
             cx.sig(self.signal, self.by);

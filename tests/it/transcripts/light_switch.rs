@@ -41,9 +41,9 @@ async fn light(kernel: &Kernel) {
             .on("leave", |_, ()| out!("on: leave"))
             .on(DEFAULT, |_, _| ())
         })
-        .spawn(kernel)
+        .start(kernel)
         .unwrap();
-    switch.goto_state(&mut &*kernel, "initial", "start", ()).unwrap();
+    switch.goto_state(kernel, "initial", "start", ()).unwrap();
     Session::builder(0)
         .on(START, |cx, ()| -> HandlerResult {
             cx.alias_set("operator")?;
@@ -71,19 +71,17 @@ async fn brief(kernel: &Kernel) {
     out!("== one that stops itself in its first state");
     Session::builder(())
         .on(START, |cx, ()| -> HandlerResult {
-            let machine = Nfa::builder(())
-                .state("initial", |s| {
-                    s.on("start", |cx, ()| -> HandlerResult {
-                        cx.alias_set("brief")?;
-                        cx.stop();
-                        cx.yield_to("late", ());
-                        out!("start");
-                        Ok(())
-                    })
-                    .on("late", |_, ()| out!("late!"))
-                    .on(DEFAULT, |_, _| ())
+            let machine = cx.start(Nfa::builder(()).state("initial", |s| {
+                s.on("start", |cx, ()| -> HandlerResult {
+                    cx.alias_set("brief")?;
+                    cx.stop();
+                    cx.yield_to("late", ());
+                    out!("start");
+                    Ok(())
                 })
-                .spawn_in(cx)?;
+                .on("late", |_, ()| out!("late!"))
+                .on(DEFAULT, |_, _| ())
+            }))?;
             machine.goto_state(cx, "initial", "start", ())?;
             Ok(())
         })
@@ -148,9 +146,9 @@ async fn server(kernel: &Kernel) {
             })
             .on(DEFAULT, |_, _| ())
         })
-        .spawn(kernel)
+        .start(kernel)
         .unwrap();
-    server.goto_state(&mut &*kernel, "initial", "start", ()).unwrap();
+    server.goto_state(kernel, "initial", "start", ()).unwrap();
     Session::builder(vec![5_u64, 2, 1, 0])
         .on(START, |cx, ()| -> HandlerResult {
             cx.alias_set("client")?;

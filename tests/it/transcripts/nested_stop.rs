@@ -29,7 +29,7 @@ fn nest(n: u32, last: u32) -> SessionBuilder<()> {
         .on(START, move |cx, ()| {
             out!("{n} _start");
             if n < DEPTH {
-                nest(n + 1, last).create_in(cx).unwrap();
+                cx.create(nest(n + 1, last)).unwrap();
             }
             cx.delay("nonexistent", soon(3_600_000), ());
             cx.alias_set(&format!("test{n}")).unwrap();

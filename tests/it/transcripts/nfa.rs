@@ -2,7 +2,7 @@
 
 use super::{kernel, named, nm, soon};
 use poe::event::{CHILD, Child, ChildReason, DEFAULT, LEAVE, PARENT, SILENT, START, STOP};
-use poe::{HandlerResult, Kernel, Machine, Nfa, NfaBuilder, Session, Signal};
+use poe::{HandlerResult, Kernel, Machine, Nfa, Session, Signal, nfa::NfaBuilder};
 
 type S = &'static str;
 type Mx<'k> = Machine<'k, S, u32>;
@@ -83,7 +83,8 @@ pub(crate) async fn play() {
                 .on("b", say)
                 .on(LEAVE, never)
         })
-        .start(&kernel, "first", "enter", ())
+        .enter("first", "enter", ())
+        .start(&kernel)
         .unwrap();
     out!("goto has returned");
     kernel.run().await.unwrap();
@@ -105,7 +106,8 @@ pub(crate) async fn play() {
             .on(LEAVE, say)
         })
         .state("second", |s| s.on("hello", say).on("enter", never))
-        .start(&kernel, "first", "enter", ())
+        .enter("first", "enter", ())
+        .start(&kernel)
         .unwrap();
     kernel.run().await.unwrap();
 
@@ -137,7 +139,8 @@ pub(crate) async fn play() {
             })
             .on(LEAVE, say)
         })
-        .start(&kernel, "outer", "enter", ())
+        .enter("outer", "enter", ())
+        .start(&kernel)
         .unwrap();
     kernel.run().await.unwrap();
 
@@ -158,7 +161,8 @@ pub(crate) async fn play() {
                 Ok(())
             })
         })
-        .start(&kernel, "outer", "enter", ())
+        .enter("outer", "enter", ())
+        .start(&kernel)
         .unwrap();
     kernel.run().await.unwrap();
 
@@ -203,7 +207,8 @@ async fn immediate(kernel: &Kernel) {
             })
             .on(LEAVE, say)
         })
-        .start(kernel, "outer", "enter", ())
+        .enter("outer", "enter", ())
+        .start(kernel)
         .unwrap();
     out!("goto has returned");
     kernel.run().await.unwrap();
@@ -234,7 +239,8 @@ async fn look_up(kernel: &Kernel) {
                 assert!(cx.state_remove("shared"));
             })
         })
-        .start(kernel, "first", "enter", ())
+        .enter("first", "enter", ())
+        .start(kernel)
         .unwrap();
     kernel.run().await.unwrap();
 }
@@ -242,29 +248,31 @@ async fn look_up(kernel: &Kernel) {
 async fn wrong(kernel: &Kernel) {
     out!("== what goes wrong leaves the state as it is");
     catcher(kernel, |cx| {
-        machine()
-            .state("first", |s| {
-                s.on("enter", |cx, ()| -> HandlerResult {
-                    named(cx.session_id(), "M");
-                    cx.yield_to("unknown", ());
-                    cx.goto_state("nowhere", SILENT, ())?;
-                    cx.goto_state("second", "absent", ())?;
-                    cx.return_state(1)?;
-                    cx.yield_to("hello", ());
-                    Ok(())
+        cx.start(
+            machine()
+                .state("first", |s| {
+                    s.on("enter", |cx, ()| -> HandlerResult {
+                        named(cx.session_id(), "M");
+                        cx.yield_to("unknown", ());
+                        cx.goto_state("nowhere", SILENT, ())?;
+                        cx.goto_state("second", "absent", ())?;
+                        cx.return_state(1)?;
+                        cx.yield_to("hello", ());
+                        Ok(())
+                    })
+                    .on("hello", say)
+                    .on(LEAVE, never)
                 })
-                .on("hello", say)
-                .on(LEAVE, never)
-            })
-            .state("second", |s| s.on("enter", never))
-            .start_in(cx, "first", "enter", ())
-            .unwrap();
+                .state("second", |s| s.on("enter", never))
+                .enter("first", "enter", ()),
+        )
+        .unwrap();
     });
     kernel.run().await.unwrap();
 
     out!("== an event before the first state");
     catcher(kernel, |cx| {
-        let machine = machine().state("first", |s| s.on("hello", never)).spawn_in(cx).unwrap();
+        let machine = cx.start(machine().state("first", |s| s.on("hello", never))).unwrap();
         named(machine.id(), "M");
         cx.post(machine.id(), "hello", ()).unwrap();
     });
@@ -288,7 +296,8 @@ async fn stopping(kernel: &Kernel) {
             .on("lost", never)
             .on(LEAVE, never)
         })
-        .start(kernel, "first", "enter", ())
+        .enter("first", "enter", ())
+        .start(kernel)
         .unwrap();
     kernel.run().await.unwrap();
 
@@ -296,28 +305,31 @@ async fn stopping(kernel: &Kernel) {
     Session::builder(())
         .on(START, |cx, ()| {
             named(cx.session_id(), "P");
-            machine()
-                .state("first", |s| {
-                    s.on("enter", |cx, ()| {
-                        named(cx.session_id(), "M");
-                        Session::builder(())
-                            .on(START, |cx, ()| {
-                                named(cx.session_id(), "C");
-                                cx.delay("bye", soon(50), ());
-                            })
-                            .on(PARENT, |_, p| out!("C: parent {} to {}", nm(p.old), nm(p.new)))
-                            .on(STOP, |_, ()| out!("C stop"))
-                            .on("bye", |_, ()| ())
-                            .create_in(cx)
+            cx.start(
+                machine()
+                    .state("first", |s| {
+                        s.on("enter", |cx, ()| {
+                            named(cx.session_id(), "M");
+                            cx.create(
+                                Session::builder(())
+                                    .on(START, |cx, ()| {
+                                        named(cx.session_id(), "C");
+                                        cx.delay("bye", soon(50), ());
+                                    })
+                                    .on(PARENT, |_, p| out!("C: parent {} to {}", nm(p.old), nm(p.new)))
+                                    .on(STOP, |_, ()| out!("C stop"))
+                                    .on("bye", |_, ()| ()),
+                            )
                             .unwrap();
-                        cx.stop();
+                            cx.stop();
+                        })
+                        .on(CHILD, |_, child: Child| {
+                            out!("M: {} {}", child.reason, nm(child.session))
+                        })
                     })
-                    .on(CHILD, |_, child: Child| {
-                        out!("M: {} {}", child.reason, nm(child.session))
-                    })
-                })
-                .start_in(cx, "first", "enter", ())
-                .unwrap();
+                    .enter("first", "enter", ()),
+            )
+            .unwrap();
         })
         .on(CHILD, |_, child| {
             if child.reason != ChildReason::Create {

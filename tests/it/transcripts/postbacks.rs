@@ -96,24 +96,25 @@ pub(crate) async fn play() {
         let held: Vec<Answer> = ["1", "2"].map(|n| cx.postback(ANSWER, n)).into();
         let held = Rc::new(RefCell::new(held));
         let last = held.clone();
-        session("holder", |cx| {
-            cx.detach_myself().unwrap();
-            cx.delay("first", soon(20), ());
-        })
-        .on(PARENT, |_, _| ())
-        .on("first", move |cx, ()| {
-            out!("S is there: {}", is_there(cx.kernel, id));
-            held.borrow_mut().remove(0);
-            cx.delay("second", soon(20), ());
-        })
-        .on("second", move |cx, ()| {
-            out!("S is there: {}", is_there(cx.kernel, id));
-            sent(&last.borrow()[0], "last");
-            last.borrow_mut().clear();
-            cx.delay("third", soon(20), ());
-        })
-        .on("third", move |cx, ()| out!("S is there: {}", is_there(cx.kernel, id)))
-        .create_in(cx)
+        cx.create(
+            session("holder", |cx| {
+                cx.detach_myself().unwrap();
+                cx.delay("first", soon(20), ());
+            })
+            .on(PARENT, |_, _| ())
+            .on("first", move |cx, ()| {
+                out!("S is there: {}", is_there(cx.kernel, id));
+                held.borrow_mut().remove(0);
+                cx.delay("second", soon(20), ());
+            })
+            .on("second", move |cx, ()| {
+                out!("S is there: {}", is_there(cx.kernel, id));
+                sent(&last.borrow()[0], "last");
+                last.borrow_mut().clear();
+                cx.delay("third", soon(20), ());
+            })
+            .on("third", move |cx, ()| out!("S is there: {}", is_there(cx.kernel, id))),
+        )
         .unwrap();
     })
     .create(&kernel)

@@ -89,11 +89,10 @@ pub(crate) async fn play() {
     out!("== stop in a handler");
     session("parent", |cx| {
         cx.alias_set("parent").unwrap();
-        session("child", |cx| {
+        cx.create(session("child", |cx| {
             cx.alias_set("child").unwrap();
             cx.delay("event", soon(1_000_000), ());
-        })
-        .create_in(cx)
+        }))
         .unwrap();
         cx.yield_to("go", ());
         cx.yield_to("event", ());
@@ -115,11 +114,10 @@ pub(crate) async fn play() {
         out!("this session resolves: {}", if cx.is_alive(id) { "yes" } else { "no" });
         cx.yield_to("event", ());
         out!("post to itself: {}", posted(cx.post(id, "event", ())));
-        session("later", |cx| {
+        cx.create(session("later", |cx| {
             assert_eq!(nm(cx.sender()), "kernel");
             cx.yield_to("event", ());
-        })
-        .create_in(cx)
+        }))
         .unwrap();
         out!("the handler ends");
     })

@@ -4,7 +4,7 @@ use super::*;
 use poe::event::{START, STOP};
 use poe::filter::Line;
 use poe::wheel::{Input, Run, RunError};
-use poe::{Event, HandlerResult, ProcessExit, Session, WheelId};
+use poe::{Event, HandlerResult, Session, WheelId, unix::ProcessExit};
 use std::process::Command;
 
 const STDOUT: Event<Input<String>> = Event::new("stdout");

@@ -2,7 +2,10 @@
 
 use super::{Cx, soon};
 use poe::event::{START, STOP};
-use poe::{Kernel, SelectMode, Selected, Session, SessionBuilder, Watched};
+use poe::{
+    Kernel, Session, SessionBuilder,
+    unix::{SelectMode, Selected, Watched},
+};
 use std::cell::{Cell, RefCell};
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;

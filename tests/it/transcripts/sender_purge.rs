@@ -103,9 +103,10 @@ pub(crate) async fn play() {
     out!("== with stop everything goes");
     session("receiver", |cx| {
         cx.yield_to("go", ());
-        session("sender", |cx| cx.post("receiver", "hello", "never heard").unwrap())
-            .create_in(cx)
-            .unwrap();
+        cx.create(session("sender", |cx| {
+            cx.post("receiver", "hello", "never heard").unwrap()
+        }))
+        .unwrap();
     })
     .on("go", |cx, ()| {
         cx.stop_all();

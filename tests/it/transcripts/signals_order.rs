@@ -142,14 +142,14 @@ impl Forest {
         a.kids = Some(Rc::new(move |cx| {
             let (mut b, c) = (b.clone(), c.clone());
             b.kids = Some(Rc::new(move |cx| {
-                session("C", c.clone()).create_in(cx).unwrap();
+                cx.create(session("C", c.clone())).unwrap();
             }));
-            changed(session("B", b), change_b).create_in(cx).unwrap();
+            cx.create(changed(session("B", b), change_b)).unwrap();
         }));
         changed(session("A", a), change_a).create(kernel).unwrap();
         if let Some((mut d, e)) = de {
             d.kids = Some(Rc::new(move |cx| {
-                session("E", e.clone()).create_in(cx).unwrap();
+                cx.create(session("E", e.clone())).unwrap();
             }));
             session("D", d).create(kernel).unwrap();
         }
@@ -355,13 +355,11 @@ pub(crate) async fn play() {
 
     out!("== a session made meanwhile is not among those who stop");
     let c = say().heard(|cx, _| {
-        session("N", Options::default())
-            .on("bye", |cx, ()| {
-                out!("N's timer");
-                cx.alias_remove("N")
-            })
-            .create_in(cx)
-            .unwrap();
+        cx.create(session("N", Options::default()).on("bye", |cx, ()| {
+            out!("N's timer");
+            cx.alias_remove("N")
+        }))
+        .unwrap();
     });
     Forest { c, ..Forest::default() }.create(&kernel);
     plain("A", "TERM");

@@ -13,7 +13,7 @@ fn chain(n: u32, depth: u32, moo: Moo, term: Option<Term>) -> SessionBuilder<()>
     Session::builder(())
         .on(START, move |cx, ()| {
             if n < depth {
-                chain(n + 1, depth, moo, term).create_in(cx).unwrap();
+                cx.create(chain(n + 1, depth, moo, term)).unwrap();
             }
             cx.alias_set(&format!("s{n}")).unwrap();
             cx.sig_with("MOO", "moo", format!("own {n}"));

@@ -81,7 +81,7 @@ pub(crate) async fn play() {
     out!("== a parent follows its last child, behind all that were marked before");
     let three = |cx: &mut Cx<'_>| {
         for name in ["child 1", "child 2", "child 3"] {
-            plain(name).create_in(cx).unwrap();
+            cx.create(plain(name)).unwrap();
         }
     };
     session("P", three, |_| ()).create(&kernel).unwrap();
@@ -133,15 +133,14 @@ pub(crate) async fn play() {
     out!("== stopped while a child lives: gain, _parent, _stop, lose");
     session("P", |cx| cx.yield_to("go", ()), |_| ())
         .on("go", |cx, ()| {
-            let middle = session("M", |cx| cx.sig("TERM", "term"), |_| ())
-                .on("term", |cx, _: Signal| {
-                    session("C", lives(20), |_| ())
-                        .on("bye", |_, ()| out!("C says bye"))
-                        .create_in(cx)
-                        .unwrap();
-                    out!("M leaves TERM unhandled");
-                })
-                .create_in(cx)
+            let middle = cx
+                .create(
+                    session("M", |cx| cx.sig("TERM", "term"), |_| ()).on("term", |cx, _: Signal| {
+                        cx.create(session("C", lives(20), |_| ()).on("bye", |_, ()| out!("C says bye")))
+                            .unwrap();
+                        out!("M leaves TERM unhandled");
+                    }),
+                )
                 .unwrap();
             cx.signal(middle, "TERM", ()).unwrap();
         })
@@ -154,10 +153,10 @@ pub(crate) async fn play() {
     out!("== a session made in _stop goes to the parent without a word");
     let makes_late = |cx: &mut Cx<'_>| {
         let late = session("late", lives(20), |_| ()).on("bye", |_, ()| out!("late says bye"));
-        loud("late", late).create_in(cx).unwrap();
+        cx.create(loud("late", late)).unwrap();
     };
     let parent = session("P", |cx| cx.yield_to("go", ()), |_| ()).on("go", move |cx, ()| {
-        loud("S", session("S", |_| (), makes_late)).create_in(cx).unwrap();
+        cx.create(loud("S", session("S", |_| (), makes_late))).unwrap();
     });
     loud("P", parent).create(&kernel).unwrap();
     kernel.run().await.unwrap();
@@ -167,11 +166,10 @@ pub(crate) async fn play() {
         cx.alias_set("A").unwrap();
         let start = |cx: &mut Cx<'_>| {
             cx.alias_set("B").unwrap();
-            session("C", |cx| cx.alias_set("C").unwrap(), |_| ())
-                .create_in(cx)
+            cx.create(session("C", |cx| cx.alias_set("C").unwrap(), |_| ()))
                 .unwrap();
         };
-        session("B", start, |_| ()).create_in(cx).unwrap();
+        cx.create(session("B", start, |_| ())).unwrap();
         cx.yield_to("go", ());
         cx.yield_to("never", ());
     };
@@ -225,15 +223,16 @@ async fn what_works(kernel: &Kernel) {
     let dead = lost.clone();
     session("P", start, |_| ())
         .on("go", move |cx, ()| {
-            session("S", |_| (), stop)
-                .on("ask", |cx, ()| {
-                    out!("S answers {}", nm(cx.sender()));
-                    Reply("an answer")
-                })
-                .on("echo", |_, ()| out!("echo!"))
-                .on("timer", |_, ()| out!("timer!"))
-                .create_in(cx)
-                .unwrap();
+            cx.create(
+                session("S", |_| (), stop)
+                    .on("ask", |cx, ()| {
+                        out!("S answers {}", nm(cx.sender()));
+                        Reply("an answer")
+                    })
+                    .on("echo", |_, ()| out!("echo!"))
+                    .on("timer", |_, ()| out!("timer!")),
+            )
+            .unwrap();
         })
         .on("hello", |_, ()| out!("hello!"))
         .on(CHILD, move |cx, child| {

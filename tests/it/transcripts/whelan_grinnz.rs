@@ -77,21 +77,22 @@ async fn one_session(kernel: &Kernel) {
 fn family(kernel: &Kernel, child_watches: bool, child_handles: bool, parent: fn(&mut Cx<'_>) -> HandlerResult) {
     session("parent", move |cx| {
         cx.sig("DIE", "exception");
-        session("child", move |cx| {
-            if child_watches {
-                cx.sig("DIE", "exception");
-            }
-            cx.yield_to("throw", ());
-            Ok(())
-        })
-        .on("throw", |_, ()| fails("first error"))
-        .on("exception", move |cx, _: Signal| {
-            out!("child hears it");
-            if child_handles {
-                cx.sig_handled();
-            }
-        })
-        .create_in(cx)?;
+        cx.create(
+            session("child", move |cx| {
+                if child_watches {
+                    cx.sig("DIE", "exception");
+                }
+                cx.yield_to("throw", ());
+                Ok(())
+            })
+            .on("throw", |_, ()| fails("first error"))
+            .on("exception", move |cx, _: Signal| {
+                out!("child hears it");
+                if child_handles {
+                    cx.sig_handled();
+                }
+            }),
+        )?;
         Ok(())
     })
     .on("exception", move |cx, _: Signal| {

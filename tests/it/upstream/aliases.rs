@@ -2,7 +2,7 @@
 //! no aliases here, so a session of the test's takes its place.
 
 use crate::laws_kit::*;
-use poe::{HoldKind, SessionId};
+use poe::{SessionId, inspect::HoldKind};
 
 /// How many things hold that session, and its aliases.
 fn facts(cx: &Cx<'_>, id: SessionId) -> (usize, Vec<String>) {

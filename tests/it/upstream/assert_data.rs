@@ -2,7 +2,10 @@
 //! that is not known.
 
 use crate::laws_kit::*;
-use poe::{AnyArg, Invoke, Invoked, KernelRef, Name};
+use poe::{
+    AnyArg, KernelRef, Name,
+    extend::{Invoke, Invoked},
+};
 use std::rc::Rc;
 
 #[tokio::test(start_paused = true)]

@@ -64,7 +64,10 @@ async fn without_a_running_session_nothing_can_be_taken() {
 #[cfg(unix)]
 #[tokio::test]
 async fn without_a_running_session_no_descriptor_is_watched() {
-    use poe::{Event, Kernel, Selected, Session, Watched};
+    use poe::{
+        Event, Kernel, Session,
+        unix::{Selected, Watched},
+    };
     const READY: Event<Selected> = Event::new("ready");
     let kernel = Kernel::new();
     Session::builder(())

@@ -1,6 +1,6 @@
 //! What the tests of child processes share.
 
-use poe::{Event, Kernel, ProcessExit, Signal};
+use poe::{Event, Kernel, Signal, unix::ProcessExit};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 

@@ -27,39 +27,40 @@ fn accepted(
     }
     let (started, stopped, input, flushed) = (tally.clone(), tally.clone(), tally.clone(), tally.clone());
     let stream = Cell::new(Some(connection.stream));
-    Session::builder(Accepted::default())
-        .on(START, move |cx, ()| -> HandlerResult {
-            let stream = stream.take().expect("a session starts once");
-            let wheel = ReadWrite::builder(stream)
-                .input(Line::new(), LINE)
-                .error(ERROR)
-                .flushed(FLUSHED);
-            cx.heap.wheel = Some(wheel.start(cx)?);
-            started.add("acceptor server got client connection");
-            Ok(())
-        })
-        .on(LINE, move |cx, line| -> HandlerResult {
-            input.add("acceptor server received input");
-            cx.heap.quits = line.record == "quit";
-            if let Some(wheel) = &cx.heap.wheel {
-                wheel.put(format!("echo: {}", line.record))?;
-            }
-            Ok(())
-        })
-        .on(ERROR, |cx, error| {
-            assert!(error.is_eof(), "{error}");
-            cx.heap.wheel = None;
-        })
-        .on(FLUSHED, move |cx, _| {
-            flushed.add("acceptor server flushed output");
-            if cx.heap.quits {
+    cx.create(
+        Session::builder(Accepted::default())
+            .on(START, move |cx, ()| -> HandlerResult {
+                let stream = stream.take().expect("a session starts once");
+                let wheel = ReadWrite::builder(stream)
+                    .input(Line::new(), LINE)
+                    .error(ERROR)
+                    .flushed(FLUSHED);
+                cx.heap.wheel = Some(wheel.start(cx)?);
+                started.add("acceptor server got client connection");
+                Ok(())
+            })
+            .on(LINE, move |cx, line| -> HandlerResult {
+                input.add("acceptor server received input");
+                cx.heap.quits = line.record == "quit";
+                if let Some(wheel) = &cx.heap.wheel {
+                    wheel.put(format!("echo: {}", line.record))?;
+                }
+                Ok(())
+            })
+            .on(ERROR, |cx, error| {
+                assert!(error.is_eof(), "{error}");
                 cx.heap.wheel = None;
-            }
-        })
-        .on(STOP, move |_, ()| {
-            stopped.add("acceptor server stopped the client session")
-        })
-        .create_in(cx)?;
+            })
+            .on(FLUSHED, move |cx, _| {
+                flushed.add("acceptor server flushed output");
+                if cx.heap.quits {
+                    cx.heap.wheel = None;
+                }
+            })
+            .on(STOP, move |_, ()| {
+                stopped.add("acceptor server stopped the client session")
+            }),
+    )?;
     Ok(())
 }
 

@@ -50,32 +50,33 @@ async fn an_acceptor_with_one_client_and_a_server_with_four_serve_nine_each() {
             assert_eq!((one.now(), cx.listener().connections()), (1, 1));
             let (listener, gauge) = (cx.session_id(), one.clone());
             let stream = Cell::new(Some(connection.stream));
-            Session::builder(None::<ReadWrite>)
-                .on(START, move |cx, ()| -> HandlerResult {
-                    let stream = stream.take().expect("a session starts once");
-                    *cx.heap = Some(
-                        ReadWrite::builder(stream)
-                            .input(Line::new(), LINE)
-                            .error(ERROR)
-                            .start(cx)?,
-                    );
-                    Ok(())
-                })
-                .on(LINE, |cx, input| -> HandlerResult {
-                    if let Some(wheel) = &*cx.heap {
-                        wheel.put(format!("echo: {}", input.record))?;
-                    }
-                    Ok(())
-                })
-                .on(ERROR, move |cx, error| -> HandlerResult {
-                    assert!(error.is_eof(), "{error}");
-                    *cx.heap = None;
-                    gauge.down();
-                    // Not in `_stop`: what a session posts there goes with it.
-                    cx.post(listener, DISCONNECTED, ())?;
-                    Ok(())
-                })
-                .create_in(cx)?;
+            cx.create(
+                Session::builder(None::<ReadWrite>)
+                    .on(START, move |cx, ()| -> HandlerResult {
+                        let stream = stream.take().expect("a session starts once");
+                        *cx.heap = Some(
+                            ReadWrite::builder(stream)
+                                .input(Line::new(), LINE)
+                                .error(ERROR)
+                                .start(cx)?,
+                        );
+                        Ok(())
+                    })
+                    .on(LINE, |cx, input| -> HandlerResult {
+                        if let Some(wheel) = &*cx.heap {
+                            wheel.put(format!("echo: {}", input.record))?;
+                        }
+                        Ok(())
+                    })
+                    .on(ERROR, move |cx, error| -> HandlerResult {
+                        assert!(error.is_eof(), "{error}");
+                        *cx.heap = None;
+                        gauge.down();
+                        // Not in `_stop`: what a session posts there goes with it.
+                        cx.post(listener, DISCONNECTED, ())?;
+                        Ok(())
+                    }),
+            )?;
             Ok(())
         })
         .start(&kernel)

@@ -11,20 +11,17 @@ async fn a_session_that_detaches_itself_in_start_is_never_its_creators_child() {
         .on(START, |cx, ()| -> HandlerResult<Reply<()>> {
             named(cx.session_id(), "Parent");
             cx.alias_set("Parent")?;
-            life("Child", |cx| {
+            cx.create(life("Child", |cx| {
                 say("Child start");
                 cx.alias_set("Child").unwrap();
-            })
-            .create_in(cx)?;
-            life("Detached", |_| ())
-                .on(START, |cx, ()| -> HandlerResult {
-                    named(cx.session_id(), "Detached");
-                    say("Detached start");
-                    cx.alias_set("Detached")?;
-                    cx.detach_myself()?;
-                    Ok(())
-                })
-                .create_in(cx)?;
+            }))?;
+            cx.create(life("Detached", |_| ()).on(START, |cx, ()| -> HandlerResult {
+                named(cx.session_id(), "Detached");
+                say("Detached start");
+                cx.alias_set("Detached")?;
+                cx.detach_myself()?;
+                Ok(())
+            }))?;
             Ok(Reply(()))
         })
         .create(&kernel)

@@ -4,7 +4,10 @@
 use crate::laws_kit::{said, say};
 use poe::event::{START, STOP};
 use poe::testing::assert_no_leaks;
-use poe::{Context, Event, HandlerResult, Kernel, SelectMode, Selected, Session, Watched};
+use poe::{
+    Context, Event, HandlerResult, Kernel, Session,
+    unix::{SelectMode, Selected, Watched},
+};
 use std::os::unix::net::UnixStream;
 
 const READ: Event<Selected> = Event::new("event-rd");

@@ -5,7 +5,7 @@ use super::children::run;
 use crate::in_child::in_child;
 use crate::laws_kit::{said, say};
 use poe::event::{START, STOP};
-use poe::{Event, HandlerResult, Kernel, ProcessExit, Session, SessionId};
+use poe::{Event, HandlerResult, Kernel, Session, SessionId, unix::ProcessExit};
 use std::process::Command;
 use std::time::Duration;
 
@@ -19,22 +19,23 @@ async fn a_timer_a_held_session_and_a_childs_exit_work_together() {
     Session::builder(None)
         .on(START, |cx, ()| -> HandlerResult {
             let owner = cx.session_id();
-            let helper = Session::builder(())
-                .on(START, move |cx, ()| -> HandlerResult {
-                    cx.refcount_increment(cx.session_id(), "helper")?;
-                    let failing = Command::new("sh").args(["-c", "exit 3"]).spawn()?;
-                    Ok(cx.sig_child(failing, ENDED, owner)?)
-                })
-                .on(ENDED, |cx, exit| -> HandlerResult {
-                    let code = exit.status.and_then(|status| status.code());
-                    Ok(cx.post(exit.extra, EXIT, code)?)
-                })
-                .on("_shutdown", |cx, ()| -> HandlerResult {
-                    cx.refcount_decrement(cx.session_id(), "helper")?;
-                    Ok(())
-                })
-                .on(STOP, |_, ()| say("helper stop"))
-                .create_in(cx)?;
+            let helper = cx.create(
+                Session::builder(())
+                    .on(START, move |cx, ()| -> HandlerResult {
+                        cx.refcount_increment(cx.session_id(), "helper")?;
+                        let failing = Command::new("sh").args(["-c", "exit 3"]).spawn()?;
+                        Ok(cx.sig_child(failing, ENDED, owner)?)
+                    })
+                    .on(ENDED, |cx, exit| -> HandlerResult {
+                        let code = exit.status.and_then(|status| status.code());
+                        Ok(cx.post(exit.extra, EXIT, code)?)
+                    })
+                    .on("_shutdown", |cx, ()| -> HandlerResult {
+                        cx.refcount_decrement(cx.session_id(), "helper")?;
+                        Ok(())
+                    })
+                    .on(STOP, |_, ()| say("helper stop")),
+            )?;
             *cx.heap = Some(helper);
             cx.delay("timeout", Duration::from_secs(30), ());
             Ok(())

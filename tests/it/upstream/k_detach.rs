@@ -52,20 +52,21 @@ async fn the_old_parent_is_told_first_then_the_detached_then_destruction_in_orde
         .on("spawn_children", |cx, ()| -> HandlerResult {
             for n in ["1", "2", "3"] {
                 let alias = format!("a{n}");
-                session(n, &alias)
-                    .on(START, move |cx, ()| -> HandlerResult {
-                        cx.alias_set(&alias)?;
-                        cx.yield_to("spawn_grandchildren", ());
-                        Ok(())
-                    })
-                    .on("spawn_grandchildren", |cx, ()| -> HandlerResult {
-                        for n in ["1", "2", "3"] {
-                            let name = format!("a{}_{n}", *cx.heap);
-                            session(&name, &name).create_in(cx)?;
-                        }
-                        Ok(())
-                    })
-                    .create_in(cx)?;
+                cx.create(
+                    session(n, &alias)
+                        .on(START, move |cx, ()| -> HandlerResult {
+                            cx.alias_set(&alias)?;
+                            cx.yield_to("spawn_grandchildren", ());
+                            Ok(())
+                        })
+                        .on("spawn_grandchildren", |cx, ()| -> HandlerResult {
+                            for n in ["1", "2", "3"] {
+                                let name = format!("a{}_{n}", *cx.heap);
+                                cx.create(session(&name, &name))?;
+                            }
+                            Ok(())
+                        }),
+                )?;
             }
             cx.delay("run_tests", ms(500), ());
             Ok(())

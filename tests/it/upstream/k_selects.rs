@@ -4,7 +4,10 @@
 use crate::laws_kit::{ms, said, say};
 use poe::event::{START, STOP};
 use poe::testing::assert_no_leaks;
-use poe::{Context, Event, HandlerResult, Kernel, Selected, Session, Watched};
+use poe::{
+    Context, Event, HandlerResult, Kernel, Session,
+    unix::{Selected, Watched},
+};
 use std::collections::VecDeque;
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
@@ -86,7 +89,7 @@ fn chatter(socket: UnixStream, slave: bool) -> poe::SessionBuilder<Side> {
             let watched = cx.heap.watched.clone();
             cx.select_read(&watched, INPUT, ())?;
             if let Some(other) = other {
-                chatter(other, true).args(None::<UnixStream>).create_in(cx)?;
+                cx.create(chatter(other, true).args(None::<UnixStream>))?;
             }
             cx.select_write(&watched, OUTPUT, ())?;
             Ok(())

@@ -2,7 +2,7 @@
 
 use crate::in_child::in_child;
 use poe::event::{START, STOP};
-use poe::{Event, Kernel, ProcessExit, Session, Signal};
+use poe::{Event, Kernel, Session, Signal, unix::ProcessExit};
 use std::collections::HashSet;
 use std::process::{Child, Command, Stdio};
 

@@ -23,33 +23,34 @@ async fn run(kernel: &Kernel, exit: i32, die_on_bad_exit: bool) -> Result<(), Er
                 child: None,
                 exit: None,
             };
-            Session::builder(runner)
-                .on(START, |cx, ()| -> HandlerResult {
-                    cx.sig("CHLD", CHILD_ENDED);
-                    let exit = format!("exit {}", cx.heap.program);
-                    cx.heap.child = Some(Command::new("sh").args(["-c", &exit]).spawn()?);
-                    cx.refcount_increment(cx.session_id(), "running_processes")?;
-                    Ok(())
-                })
-                .on(CHILD_ENDED, |cx, signal| -> HandlerResult {
-                    let ended = signal.child().unwrap();
-                    let Some(mut child) = cx.heap.child.take_if(|child| child.id() == ended.pid) else {
-                        return Ok(());
-                    };
-                    cx.refcount_decrement(cx.session_id(), "running_processes")?;
-                    cx.sig_ignore("CHLD");
-                    cx.heap.exit = child.wait()?.code();
-                    Ok(())
-                })
-                .on(STOP, move |cx, ()| -> HandlerResult {
-                    assert!(cx.heap.child.is_none(), "a process is left");
-                    match cx.heap.exit {
-                        Some(0) => Ok(()),
-                        _ if die_on_bad_exit => Err(Failure::msg("bad exit")),
-                        _ => Ok(()),
-                    }
-                })
-                .create_in(cx)?;
+            cx.create(
+                Session::builder(runner)
+                    .on(START, |cx, ()| -> HandlerResult {
+                        cx.sig("CHLD", CHILD_ENDED);
+                        let exit = format!("exit {}", cx.heap.program);
+                        cx.heap.child = Some(Command::new("sh").args(["-c", &exit]).spawn()?);
+                        cx.refcount_increment(cx.session_id(), "running_processes")?;
+                        Ok(())
+                    })
+                    .on(CHILD_ENDED, |cx, signal| -> HandlerResult {
+                        let ended = signal.child().unwrap();
+                        let Some(mut child) = cx.heap.child.take_if(|child| child.id() == ended.pid) else {
+                            return Ok(());
+                        };
+                        cx.refcount_decrement(cx.session_id(), "running_processes")?;
+                        cx.sig_ignore("CHLD");
+                        cx.heap.exit = child.wait()?.code();
+                        Ok(())
+                    })
+                    .on(STOP, move |cx, ()| -> HandlerResult {
+                        assert!(cx.heap.child.is_none(), "a process is left");
+                        match cx.heap.exit {
+                            Some(0) => Ok(()),
+                            _ if die_on_bad_exit => Err(Failure::msg("bad exit")),
+                            _ => Ok(()),
+                        }
+                    }),
+            )?;
             Ok(())
         })
         .create(kernel)?;

@@ -12,8 +12,7 @@ fn first_life(kernel: &Kernel) {
             cx.alias_set(name).unwrap();
             cx.delay("never", ms(3_600_000), ());
             cx.refcount_increment(cx.session_id(), "held").unwrap();
-            life("child", |cx| cx.delay("never", ms(3_600_000), ()))
-                .create_in(cx)
+            cx.create(life("child", |cx| cx.delay("never", ms(3_600_000), ())))
                 .unwrap();
         })
         .on("never", |_, ()| say("never"))
@@ -49,9 +48,9 @@ async fn one_that_a_session_stopped_runs_on_with_what_is_made_then_and_again_lat
     life("stopper", go)
         .on("go", |cx, ()| -> HandlerResult {
             cx.stop_all();
-            life("work", |cx| cx.delay("done", ms(1000), ()))
-                .on("done", |_, ()| say("DONE in the same run"))
-                .create_in(cx)?;
+            cx.create(
+                life("work", |cx| cx.delay("done", ms(1000), ())).on("done", |_, ()| say("DONE in the same run")),
+            )?;
             Ok(())
         })
         .create(&kernel)

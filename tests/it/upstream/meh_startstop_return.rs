@@ -6,7 +6,7 @@ use crate::laws_kit::*;
 async fn child_events_carry_what_start_and_stop_answered() {
     let kernel = kernel();
     life("parent", go)
-        .on("go", |cx, ()| life("child", nothing).create_in(cx).map(|_| ()))
+        .on("go", |cx, ()| cx.create(life("child", nothing)).map(|_| ()))
         .create(&kernel)
         .unwrap();
     run(&kernel).await;

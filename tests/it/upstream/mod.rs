@@ -11,7 +11,7 @@
 //! | `t/10_units/03_base/15_kernel_internal.t` | `kernel_internal` (the count of idle items) | |
 //! | `t/10_units/03_base/16_nfa_usage.t` | `nfa_usage` | |
 //! | `t/10_units/03_base/17_detach_start.t` | `detach_start` | `creation` |
-//! | `t/10_units/06_queues/01_array.t` | `queue_array` | |
+//! | `t/10_units/06_queues/01_array.t` | – | cut: a queue for programs is not a kernel's business |
 //! | `t/10_units/07_exceptions/01_normal.t` | `exceptions_normal` | `whelan_grinnz` |
 //! | `t/10_units/07_exceptions/02_turn_off.t` | `exceptions_turn_off` | `exceptions_off` |
 //! | `t/10_units/07_exceptions/03_not_handled.t` | `exceptions_not_handled` | `whelan_grinnz` |
@@ -125,7 +125,6 @@ mod leolo_sig_die;
 mod meh_startstop_return;
 mod neyuki_detach;
 mod nfa_usage;
-mod queue_array;
 mod rt14444_arg1;
 mod rt19908_merlyn_stop;
 #[cfg(unix)]

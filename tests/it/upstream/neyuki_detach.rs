@@ -9,14 +9,12 @@ async fn a_child_that_detaches_itself_later_is_lost_then_told() {
     life("parent", go)
         .on("go", |cx, ()| -> HandlerResult {
             say("spawning");
-            life("child", go)
-                .on("go", |cx, ()| -> HandlerResult {
-                    say("detaching");
-                    cx.detach_myself()?;
-                    cx.yield_to("bye", ());
-                    Ok(())
-                })
-                .create_in(cx)?;
+            cx.create(life("child", go).on("go", |cx, ()| -> HandlerResult {
+                say("detaching");
+                cx.detach_myself()?;
+                cx.yield_to("bye", ());
+                Ok(())
+            }))?;
             cx.yield_to("bye", ());
             Ok(())
         })

@@ -3,7 +3,7 @@
 
 use crate::laws_kit::*;
 use poe::event::SILENT;
-use poe::{HandlerResult, Nfa, NfaBuilder};
+use poe::{HandlerResult, Nfa, nfa::NfaBuilder};
 
 fn basic() -> NfaBuilder<&'static str, ()> {
     Nfa::builder(()).state("initial", |s| s.on("start", |_, ()| say("started")))
@@ -12,10 +12,12 @@ fn basic() -> NfaBuilder<&'static str, ()> {
 #[tokio::test(start_paused = true)]
 async fn a_machine_needs_states() {
     let kernel = kernel();
-    let refused = Nfa::builder::<&str, ()>(()).spawn(&kernel).unwrap_err();
+    let refused = Nfa::builder::<&str, ()>(()).start(&kernel).unwrap_err();
     assert!(refused.to_string().contains("has no states"), "{refused}");
     assert!(refused.to_string().contains(file!()), "{refused}");
-    let refused = Nfa::builder::<&str, ()>(()).start(&kernel, "initial", "start", ());
+    let refused = Nfa::builder::<&str, ()>(())
+        .enter("initial", "start", ())
+        .start(&kernel);
     assert!(refused.unwrap_err().to_string().contains("has no state \"initial\""));
     assert_eq!(kernel.session_count(), 0);
 }
@@ -23,9 +25,9 @@ async fn a_machine_needs_states() {
 #[tokio::test(start_paused = true)]
 async fn the_first_state_and_its_entry_event_must_be_there() {
     let kernel = kernel();
-    let refused = basic().start(&kernel, "other", "start", ()).unwrap_err();
+    let refused = basic().enter("other", "start", ()).start(&kernel).unwrap_err();
     assert!(refused.to_string().contains("has no state \"other\""), "{refused}");
-    let refused = basic().start(&kernel, "initial", "enter", ()).unwrap_err();
+    let refused = basic().enter("initial", "enter", ()).start(&kernel).unwrap_err();
     let wanted = "cannot enter \"initial\" by `enter`, which has no handler there";
     assert!(refused.to_string().contains(wanted), "{refused}");
     assert_eq!(kernel.session_count(), 0);
@@ -35,10 +37,10 @@ async fn the_first_state_and_its_entry_event_must_be_there() {
 #[tokio::test(start_paused = true)]
 async fn the_most_basic_machine() {
     let kernel = kernel();
-    let machine = basic().spawn(&kernel).unwrap();
+    let machine = basic().start(&kernel).unwrap();
     assert!(kernel.is_alive(machine.id()));
     assert_eq!(machine.get_current_state(), None);
-    basic().start(&kernel, "initial", "start", ()).unwrap();
+    basic().enter("initial", "start", ()).start(&kernel).unwrap();
     run(&kernel).await;
     assert_eq!(said(), ["started"]);
 }
@@ -53,10 +55,10 @@ async fn a_runstate_is_of_any_type() {
                 Ok(())
             })
         })
-        .spawn(&kernel)
+        .start(&kernel)
         .unwrap();
-    machine.goto_state(&mut &kernel, "initial", "start", 2_u8).unwrap();
+    machine.goto_state(&kernel, "initial", "start", 2_u8).unwrap();
     assert_eq!(machine.with_runstate(|list| list.clone()), Some(vec![1, 2]));
-    machine.goto_state(&mut &kernel, "initial", SILENT, ()).unwrap();
+    machine.goto_state(&kernel, "initial", SILENT, ()).unwrap();
     run(&kernel).await;
 }

@@ -29,7 +29,8 @@ async fn a_light_is_on_after_each_odd_push_of_its_button() {
             .on("pushed", |cx, ()| cx.goto_state("off", "enter", cx.sender()))
             .on(DEFAULT, |_, _| ())
         })
-        .start(&kernel, "initial", "start", ())
+        .enter("initial", "start", ())
+        .start(&kernel)
         .unwrap();
     Session::builder(0_u32)
         .on(START, |cx, ()| -> HandlerResult {
@@ -64,8 +65,10 @@ async fn a_machine_that_stops_itself_in_its_first_state_is_gone() {
                 cx.stop();
             })
         })
-        .start(&kernel, "initial", "start", ())
-        .unwrap();
+        .enter("initial", "start", ())
+        .start(&kernel)
+        .unwrap()
+        .id();
     assert!(kernel.is_alive(id));
     run(&kernel).await;
     assert!(!kernel.is_alive(id));
@@ -124,7 +127,8 @@ async fn a_server_computes_fibonacci_numbers_in_a_state_that_it_calls() {
             })
             .on(DEFAULT, |_, _| ())
         })
-        .start(&kernel, "initial", "start", ())
+        .enter("initial", "start", ())
+        .start(&kernel)
         .unwrap();
     const WANTED: [(u64, u64); 10] = [
         (0, 0),
@@ -178,7 +182,7 @@ async fn handlers_set_at_run_time_options_postbacks_and_callbacks() {
 
                 // The callback finds this state still, the postback the next one.
                 let callback = cx.callback::<(), (), ()>("callback", ());
-                callback.call(cx, ())?;
+                callback.call(&mut *cx, ())?;
                 cx.postback("postback", ()).post(())?;
                 Ok(())
             })
@@ -196,7 +200,8 @@ async fn handlers_set_at_run_time_options_postbacks_and_callbacks() {
                 .on("callback", |_, ((), ()): ((), ())| say("callback too late"))
                 .on("postback", |_, ((), ()): ((), ())| say("postback"))
         })
-        .start(&kernel, "initial", "start", ())
+        .enter("initial", "start", ())
+        .start(&kernel)
         .unwrap();
     kernel.run().await.unwrap();
     assert_eq!(said(), ["callback", "postback", "wheel event happened"]);

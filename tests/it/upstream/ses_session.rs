@@ -318,7 +318,7 @@ fn nested(n: u32, ends: &Rc<Ends>) -> poe::SessionBuilder<Counted> {
     Session::builder(Counted(ends.clone()))
         .on(START, move |cx, ()| -> HandlerResult {
             if n < 4 {
-                nested(n + 1, &inner).create_in(cx)?;
+                cx.create(nested(n + 1, &inner))?;
             }
             cx.delay("nonexistent", ms(3_600_000), ());
             cx.alias_set(&format!("test{n}"))?;

@@ -3,7 +3,7 @@
 //! of the table.
 
 use crate::laws_kit::*;
-use poe::{HandlerResult, Kernel, SessionBuilder, SessionId, Snapshot};
+use poe::{HandlerResult, Kernel, SessionBuilder, SessionId, inspect::Snapshot};
 
 /// A session that lives on an alias of its name's, with the next of `names` for its child.
 fn chain(names: &'static [&'static str]) -> SessionBuilder<()> {
@@ -11,7 +11,7 @@ fn chain(names: &'static [&'static str]) -> SessionBuilder<()> {
     life(name, move |cx| {
         cx.alias_set(name).unwrap();
         if names.len() > 1 {
-            chain(&names[1..]).create_in(cx).unwrap();
+            cx.create(chain(&names[1..])).unwrap();
         }
     })
     .on("detach", |cx, ()| cx.detach_myself())
@@ -104,14 +104,16 @@ async fn a_stopped_middle_gives_its_child_to_its_parent_which_is_collected_then(
         .state("only", |s| {
             s.on("enter", |cx, ()| -> HandlerResult {
                 cx.alias_set("grand")?;
-                chain(&["great"]).create_in(cx)?;
+                cx.create(chain(&["great"]))?;
                 Ok(())
             })
             .on("stop", |cx, ()| cx.stop())
             .on(poe::event::CHILD, |_, _| ())
         })
-        .start(&kernel, "only", "enter", ())
-        .unwrap();
+        .enter("only", "enter", ())
+        .start(&kernel)
+        .unwrap()
+        .id();
     let s = settle(&kernel).await;
     let great = id(&s, "great");
     assert_eq!(s.get_session_parent(great), Some(machine));

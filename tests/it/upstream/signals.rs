@@ -2,7 +2,7 @@
 
 use crate::laws_kit::*;
 use poe::event::DEFAULT;
-use poe::{Kernel, Session, SessionBuilder, SessionId, Signal, SignalClass};
+use poe::{Kernel, Session, SessionBuilder, SessionId, Signal, inspect::SignalClass};
 use std::collections::BTreeMap;
 
 #[cfg(unix)]

@@ -30,21 +30,22 @@ async fn states_of(extra: Extra) -> Vec<String> {
             started.say(format!("server started{}", extras.listener_args));
             let log = client.clone();
             let (start, connect, input, flush) = (log.clone(), log.clone(), log.clone(), log.clone());
-            TcpClient::builder(cx.listener().local_addr().expect("an IP address"))
-                .started(move |_| start.say("client started"))
-                .connected(move |cx| {
-                    connect.say("client connected");
-                    cx.server().put("I am your new client!");
-                })
-                .server_input(move |cx, line| {
-                    input.say(format!("received from server: {line}"));
-                    if line == "Go away." {
-                        cx.yield_to(SHUTDOWN, ());
-                    }
-                })
-                .server_flushed(move |_| flush.say("client flushed"))
-                .start_in(cx)
-                .unwrap();
+            cx.start(
+                TcpClient::builder(cx.listener().local_addr().expect("an IP address"))
+                    .started(move |_| start.say("client started"))
+                    .connected(move |cx| {
+                        connect.say("client connected");
+                        cx.server().put("I am your new client!");
+                    })
+                    .server_input(move |cx, line| {
+                        input.say(format!("received from server: {line}"));
+                        if line == "Go away." {
+                            cx.yield_to(SHUTDOWN, ());
+                        }
+                    })
+                    .server_flushed(move |_| flush.say("client flushed")),
+            )
+            .unwrap();
         })
         .client_connected(move |cx| {
             connected.say(format!("client connected to server{}", *cx.heap));

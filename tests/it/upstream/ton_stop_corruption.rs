@@ -3,7 +3,10 @@
 use crate::laws_kit::{said, say};
 use poe::event::{START, STOP};
 use poe::testing::assert_no_leaks;
-use poe::{Event, HandlerResult, Kernel, Selected, Session, Watched};
+use poe::{
+    Event, HandlerResult, Kernel, Session,
+    unix::{Selected, Watched},
+};
 use std::time::Duration;
 
 const READABLE: Event<Selected> = Event::new("readable");

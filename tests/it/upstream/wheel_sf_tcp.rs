@@ -65,38 +65,39 @@ fn serves(cx: &mut poe::Context<'_, Option<SocketFactory>>, connection: Connecti
         put: usize,
         flushed: usize,
     }
-    Session::builder(Served::default())
-        .on(START, move |cx, ()| -> poe::HandlerResult {
-            let stream = stream.take().expect("a session starts once");
-            let wheel = ReadWrite::builder(stream)
-                .input(Line::new(), LINE)
-                .error(ERROR)
-                .flushed(FLUSHED);
-            cx.heap.wheel = Some(wheel.start(cx)?);
-            Ok(())
-        })
-        .on(LINE, |cx, input| -> poe::HandlerResult {
-            let turned = input.record.chars().map(|c| match c {
-                'a'..='m' | 'A'..='M' => (c as u8 + 13) as char,
-                'n'..='z' | 'N'..='Z' => (c as u8 - 13) as char,
-                other => other,
-            });
-            cx.heap.put += 1;
-            if let Some(wheel) = &cx.heap.wheel {
-                wheel.put(turned.collect::<String>())?;
-            }
-            Ok(())
-        })
-        .on(FLUSHED, |cx, _| cx.heap.flushed += 1)
-        .on(ERROR, |cx, error| {
-            say(format!("server: {} errno {:?}", error.operation(), error.errno()));
-            assert_eq!(
-                cx.heap.put, cx.heap.flushed,
-                "every answer was flushed before the next line came"
-            );
-            cx.heap.wheel = None;
-        })
-        .create_in(cx)?;
+    cx.create(
+        Session::builder(Served::default())
+            .on(START, move |cx, ()| -> poe::HandlerResult {
+                let stream = stream.take().expect("a session starts once");
+                let wheel = ReadWrite::builder(stream)
+                    .input(Line::new(), LINE)
+                    .error(ERROR)
+                    .flushed(FLUSHED);
+                cx.heap.wheel = Some(wheel.start(cx)?);
+                Ok(())
+            })
+            .on(LINE, |cx, input| -> poe::HandlerResult {
+                let turned = input.record.chars().map(|c| match c {
+                    'a'..='m' | 'A'..='M' => (c as u8 + 13) as char,
+                    'n'..='z' | 'N'..='Z' => (c as u8 - 13) as char,
+                    other => other,
+                });
+                cx.heap.put += 1;
+                if let Some(wheel) = &cx.heap.wheel {
+                    wheel.put(turned.collect::<String>())?;
+                }
+                Ok(())
+            })
+            .on(FLUSHED, |cx, _| cx.heap.flushed += 1)
+            .on(ERROR, |cx, error| {
+                say(format!("server: {} errno {:?}", error.operation(), error.errno()));
+                assert_eq!(
+                    cx.heap.put, cx.heap.flushed,
+                    "every answer was flushed before the next line came"
+                );
+                cx.heap.wheel = None;
+            }),
+    )?;
     Ok(())
 }
 

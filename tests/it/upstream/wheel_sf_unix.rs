@@ -25,32 +25,33 @@ struct Talk {
 fn serves(cx: &mut poe::Context<'_, Talk>, connection: Connection, log: &Log) -> HandlerResult {
     let stream = Cell::new(Some(connection.stream));
     let (stopped, failed) = (log.clone(), log.clone());
-    Session::builder(Talk::default())
-        .on(START, move |cx, ()| -> HandlerResult {
-            let stream = stream.take().expect("a session starts once");
-            let wheel = ReadWrite::builder(stream)
-                .input(Line::new(), LINE)
-                .error(ERROR)
-                .flushed(FLUSHED);
-            cx.heap.wheel = Some(wheel.start(cx)?);
-            Ok(())
-        })
-        .on(LINE, |cx, input| -> HandlerResult {
-            cx.heap.put += 1;
-            if let Some(wheel) = &cx.heap.wheel {
-                wheel.put(rot13(&input.record))?;
-            }
-            Ok(())
-        })
-        .on(FLUSHED, |cx, _| cx.heap.flushed += 1)
-        .on(ERROR, move |cx, error| {
-            failed.say(format!("served: errno {:?}", error.errno()));
-            cx.heap.wheel = None;
-        })
-        .on(STOP, move |cx, ()| {
-            stopped.say(format!("served: {} put, {} flushed", cx.heap.put, cx.heap.flushed))
-        })
-        .create_in(cx)?;
+    cx.create(
+        Session::builder(Talk::default())
+            .on(START, move |cx, ()| -> HandlerResult {
+                let stream = stream.take().expect("a session starts once");
+                let wheel = ReadWrite::builder(stream)
+                    .input(Line::new(), LINE)
+                    .error(ERROR)
+                    .flushed(FLUSHED);
+                cx.heap.wheel = Some(wheel.start(cx)?);
+                Ok(())
+            })
+            .on(LINE, |cx, input| -> HandlerResult {
+                cx.heap.put += 1;
+                if let Some(wheel) = &cx.heap.wheel {
+                    wheel.put(rot13(&input.record))?;
+                }
+                Ok(())
+            })
+            .on(FLUSHED, |cx, _| cx.heap.flushed += 1)
+            .on(ERROR, move |cx, error| {
+                failed.say(format!("served: errno {:?}", error.errno()));
+                cx.heap.wheel = None;
+            })
+            .on(STOP, move |cx, ()| {
+                stopped.say(format!("served: {} put, {} flushed", cx.heap.put, cx.heap.flushed))
+            }),
+    )?;
     Ok(())
 }
 

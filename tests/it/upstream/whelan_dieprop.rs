@@ -8,13 +8,14 @@ async fn a_die_reaches_the_child_then_the_parent_who_handles_it() {
     let kernel = kernel();
     life("parent", |cx| {
         cx.sig("DIE", "parent_exception");
-        life("child", |cx| {
-            cx.sig("DIE", "child_exception");
-            cx.yield_to("throw_exception", ());
-        })
-        .on("throw_exception", |_, ()| fail("goodbye sweet world"))
-        .on("child_exception", |_, _: Signal| say("child got exception"))
-        .create_in(cx)
+        cx.create(
+            life("child", |cx| {
+                cx.sig("DIE", "child_exception");
+                cx.yield_to("throw_exception", ());
+            })
+            .on("throw_exception", |_, ()| fail("goodbye sweet world"))
+            .on("child_exception", |_, _: Signal| say("child got exception")),
+        )
         .unwrap();
     })
     .on("parent_exception", |cx, _: Signal| {

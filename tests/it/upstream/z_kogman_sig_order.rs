@@ -17,7 +17,7 @@ fn chain(signal: &'static str, generations: Vec<Generation>) -> SessionBuilder<(
         .on(START, move |cx, ()| {
             say(format!("enter_start {name}"));
             if !younger.is_empty() {
-                chain(signal, younger.clone()).create_in(cx).unwrap();
+                cx.create(chain(signal, younger.clone())).unwrap();
             }
             if let Some(watched) = watches {
                 cx.sig(watched, watched);

@@ -6,7 +6,7 @@ use poe::{SessionBuilder, Signal};
 fn session(name: &'static str, nested: Option<&'static str>) -> SessionBuilder<()> {
     life(name, move |cx| {
         if let Some(nested) = nested {
-            session(nested, None).create_in(cx).unwrap();
+            cx.create(session(nested, None)).unwrap();
         }
         cx.sig("MOO", "got_signal");
         cx.delay("timed_out", ms(2000), ());

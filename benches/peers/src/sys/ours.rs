@@ -409,10 +409,10 @@ async fn echo_by_wheels() -> Sample {
             *cx.heap = Some(listener);
         })
         .on(CLIENT, move |cx, accepted| -> poe::HandlerResult {
-            Session::builder(None)
+            cx.create(Session::builder(None)
                 .inline_states(&client)
                 .args(accepted.stream)
-                .create_in(cx)?;
+                )?;
             Ok(())
         })
         .on(FAILED, |_, error| panic!("{error}"))

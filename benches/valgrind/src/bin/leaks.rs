@@ -178,7 +178,7 @@ fn work(cx: &mut Context<'_, Worker>, table: &States<Worker>, n: u32, at: u32) -
         FETCHED,
     );
     let never = cx.spawn(async { std::future::pending::<String>().await }, FETCHED);
-    let child = Session::builder(Worker {
+    let child = cx.create(Session::builder(Worker {
         timers: Vec::new(),
         backs: Vec::new(),
     })
@@ -187,7 +187,7 @@ fn work(cx: &mut Context<'_, Worker>, table: &States<Worker>, n: u32, at: u32) -
         cx.delay(TIMEOUT, Duration::from_micros(50), text_of(n));
         if n % 2 == 0 { cx.detach_myself() } else { Ok(()) }
     })
-    .create_in(cx)?;
+    )?;
     cx.refcount_increment(child, "parent's")?;
     cx.post(child, ASK, text_of(at))
         .map_err(|_| Failure::msg("the child is alive"))?;
@@ -266,7 +266,7 @@ fn machines(kernel: &Kernel) {
                 })
                 .on("note", |cx, note: String| *cx.runstate = note)
             })
-            .start(kernel, Light::Red, ENTER, 5)
+            .enter(Light::Red, ENTER, 5).start(kernel)
             .expect("a machine");
     }
 }

@@ -29,7 +29,7 @@ use std::panic::Location;
 ///         })
 ///     })
 ///     .state("settings", |s| s.on(ENTER, |cx, ()| cx.return_state("saved")))
-///     .start(&kernel, "menu", ENTER, ())?;
+///     .enter("menu", ENTER, ()).start(&kernel)?.id();
 /// kernel.run().await
 /// # }).unwrap();
 /// ```
@@ -60,7 +60,7 @@ impl<'k, S: Eq + Hash + Debug + 'static, R: 'static> Machine<'k, S, R> {
     ///         .on(LEAVE, |cx, ()| cx.runstate.push("left"))
     ///     })
     ///     .state("green", |s| s.on(ENTER, |cx, ()| assert_eq!(*cx.runstate, ["still red", "left"])))
-    ///     .start(&kernel, "red", ENTER, ())?;
+    ///     .enter("red", ENTER, ()).start(&kernel)?.id();
     /// kernel.run().await
     /// # }).unwrap();
     /// ```
@@ -90,8 +90,8 @@ impl<'k, S: Eq + Hash + Debug + 'static, R: 'static> Machine<'k, S, R> {
     ///             .on(ANSWER, |_, n| assert_eq!(n, 42))
     ///     })
     ///     .state("computes", |s| s.on(DOUBLE, |cx, n| cx.return_state(2 * n)))
-    ///     .start(&kernel, "asks", START, ())
-    ///     .unwrap();
+    ///     .enter("asks", START, ()).start(&kernel)
+    ///     .unwrap().id();
     /// kernel.run().await.unwrap();
     /// # });
     /// ```
@@ -131,12 +131,12 @@ impl<'k, S: Eq + Hash + Debug + 'static, R: 'static> Machine<'k, S, R> {
     /// Session::builder(Vec::new())
     ///     .on(START, |cx, ()| -> poe::HandlerResult {
     ///         let machine = Nfa::builder(()).state("only", |s| s.on(ENTER, |cx, ()| -> poe::HandlerResult {
-    ///             Session::builder(()).on(START, |cx, ()| cx.alias_set("orphan")).create_in(cx)?;
+    ///             cx.create(Session::builder(()).on(START, |cx, ()| cx.alias_set("orphan")))?;
     ///             cx.stop();
     ///             cx.yield_to("lost", ()); // behind it
     ///             Ok(())
     ///         }));
-    ///         machine.start_in(cx, "only", ENTER, ())?;
+    ///         cx.start(machine.enter("only", ENTER, ()))?.id();
     ///         cx.delay("late", Duration::from_millis(1), ());
     ///         Ok(())
     ///     })
@@ -190,7 +190,7 @@ impl<'k, S: Eq + Hash + Debug + 'static, R: 'static> Machine<'k, S, R> {
     ///         Ok(())
     ///     }))
     ///     .state("green", |s| s)
-    ///     .start(&kernel, "red", ENTER, ())?;
+    ///     .enter("red", ENTER, ()).start(&kernel)?.id();
     /// kernel.run().await
     /// # }).unwrap();
     /// ```
@@ -200,7 +200,7 @@ impl<'k, S: Eq + Hash + Debug + 'static, R: 'static> Machine<'k, S, R> {
         self.cell.state_at(self.state).map(|state| &**state)
     }
 
-    /// The last changes of the state, oldest first: as many as [`NfaBuilder::log`](crate::NfaBuilder::log) says.
+    /// The last changes of the state, oldest first: as many as [`NfaBuilder::log`](crate::nfa::NfaBuilder::log) says.
     #[must_use]
     pub fn transitions(&self) -> Vec<Transition<S>> {
         self.cell.history.list()

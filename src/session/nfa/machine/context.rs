@@ -2,8 +2,7 @@
 
 use super::super::cell::NfaCell;
 use crate::error::Error;
-use crate::kernel::invoke::sealed;
-use crate::kernel::{Caller, Core, KernelRef};
+use crate::kernel::{AtOnce, Core, KernelRef};
 use crate::session::context::Heap;
 use std::fmt::{self, Debug};
 use std::ops::Deref;
@@ -35,8 +34,8 @@ use std::ops::Deref;
 ///             assert_eq!(*cx.runstate, ["anna knocks at the shut door", "ben knocks at the open door"]);
 ///         })
 ///     })
-///     .spawn(&kernel)?;
-/// door.goto_state(&mut &kernel, "shut", SILENT, ())?;
+///     .start(&kernel)?;
+/// door.goto_state(&kernel, "shut", SILENT, ())?;
 /// kernel.post(door.id(), KNOCK, "anna")?;
 /// kernel.run().await
 /// # }).unwrap();
@@ -89,10 +88,11 @@ impl<S, R> Debug for Machine<'_, S, R> {
     }
 }
 
-impl<S: 'static, R: 'static> Caller for Machine<'_, S, R> {}
-impl<S: 'static, R: 'static> Caller for &mut Machine<'_, S, R> {}
+impl<S: 'static, R: 'static> AtOnce for Machine<'_, S, R> {
+    fn core(&self) -> &Core {
+        self.kernel.core
+    }
 
-impl<S: 'static, R: 'static> sealed::Caller for Machine<'_, S, R> {
     fn at_once<T>(&mut self, _what: &'static str, f: impl FnOnce(&Core) -> T) -> Result<T, Error> {
         /// Takes the run state back, also when a handler of a call to oneself panics.
         struct Lent<'a, S: 'static, R: 'static>(&'a NfaCell<S, R>, &'a mut Option<Box<R>>);
@@ -104,11 +104,5 @@ impl<S: 'static, R: 'static> sealed::Caller for Machine<'_, S, R> {
         self.cell.runstate.set(self.runstate.0.take());
         let _lent = Lent(self.cell, &mut self.runstate.0);
         Ok(f(self.kernel.core))
-    }
-}
-
-impl<S: 'static, R: 'static> sealed::Caller for &mut Machine<'_, S, R> {
-    fn at_once<T>(&mut self, what: &'static str, f: impl FnOnce(&Core) -> T) -> Result<T, Error> {
-        (**self).at_once(what, f)
     }
 }

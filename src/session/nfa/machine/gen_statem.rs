@@ -32,8 +32,8 @@ impl<S: Eq + Hash + Debug + 'static, R: 'static> Machine<'_, S, R> {
     ///         .on(JOB, |cx, n| cx.postpone(n))
     ///     })
     ///     .state("connected", |s| s.on(JOB, |_, n| assert_eq!(n, 7)))
-    ///     .start(&kernel, "connecting", START, ())
-    ///     .unwrap();
+    ///     .enter("connecting", START, ()).start(&kernel)
+    ///     .unwrap().id();
     /// kernel.run().await.unwrap();
     /// # });
     /// ```
@@ -79,7 +79,7 @@ impl<S: Eq + Hash + Debug + 'static, R: 'static> Machine<'_, S, R> {
     ///         })
     ///     })
     ///     .state("green", |s| s.on(CAR, |cx, car| assert_eq!(cx.postponed_count(), 3 - car)))
-    ///     .start(&kernel, "red", ENTER, ())?;
+    ///     .enter("red", ENTER, ()).start(&kernel)?.id();
     /// kernel.run().await
     /// # }).unwrap();
     /// ```
@@ -105,7 +105,7 @@ impl<S: Eq + Hash + Debug + 'static, R: 'static> Machine<'_, S, R> {
     ///             .on(LATE, |cx, ()| cx.goto_state("failed", ENTER, ()))
     ///     })
     ///     .state("failed", |s| s.on(ENTER, |cx, ()| cx.runstate.set(true)))
-    ///     .start(&kernel, "waiting", ENTER, ())?;
+    ///     .enter("waiting", ENTER, ()).start(&kernel)?.id();
     /// kernel.run().await?;
     /// assert!(failed.get());
     /// # Ok::<(), poe::Error>(()) }).unwrap();
@@ -135,7 +135,7 @@ impl<S: Eq + Hash + Debug + 'static, R: 'static> Machine<'_, S, R> {
     ///             assert!(!cx.state_timeout_clear(LATE));
     ///         })
     ///     })
-    ///     .start(&kernel, "waiting", ENTER, ())?;
+    ///     .enter("waiting", ENTER, ()).start(&kernel)?.id();
     /// kernel.run().await
     /// # }).unwrap();
     /// ```

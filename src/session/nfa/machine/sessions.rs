@@ -3,16 +3,11 @@
 use super::super::cell::Handler;
 use super::super::state::state_handler;
 use super::context::Machine;
-use crate::error::{CallError, Error};
-use crate::event::{Calls, EventName, assert_reply_type};
-use crate::id::SessionId;
-use crate::kernel::invoke::sealed;
-use crate::kernel::{Core, Target, call_at_once};
+use crate::event::{Calls, EventName};
 use crate::name::Name;
 use crate::session::IntoReply;
 use std::fmt::Debug;
 use std::hash::Hash;
-use std::panic::Location;
 use std::rc::Rc;
 
 /// What machines share with sessions.
@@ -38,106 +33,11 @@ use std::rc::Rc;
 ///             Ok(())
 ///         })
 ///     })
-///     .start(&kernel, "only", ENTER, ())?;
+///     .enter("only", ENTER, ()).start(&kernel)?.id();
 /// kernel.run().await
 /// # }).unwrap();
 /// ```
 impl<S: Eq + Hash + Debug + 'static, R: 'static> Machine<'_, S, R> {
-    /// Runs a session's handler now; see [`Context::call`](crate::Context::call).
-    ///
-    /// # Errors
-    /// As [`Context::call`](crate::Context::call).
-    #[track_caller]
-    pub fn call<'t, A: 'static, B: 'static>(
-        &mut self,
-        target: impl Into<Target<'t>>,
-        event: impl Calls<A, B>,
-        arg: A,
-    ) -> Result<B, CallError<A>> {
-        const { assert_reply_type::<B>() };
-        call_at_once(self, target.into(), event.key(), arg, Location::caller())
-    }
-
-    /// Makes the machine a child of the kernel; see [`Context::detach_myself`](crate::Context::detach_myself).
-    ///
-    /// # Errors
-    /// It is the kernel's child already (`EPERM`).
-    ///
-    /// ```
-    /// use poe::{Event, Kernel, Nfa, Session, event::{PARENT, START}};
-    /// const ENTER: Event<()> = Event::new("enter");
-    /// # tokio_test::block_on(async {
-    /// let kernel = Kernel::new();
-    /// Session::builder(())
-    ///     .on(START, |cx, ()| -> poe::HandlerResult {
-    ///         Nfa::builder(())
-    ///             .state("only", |s| {
-    ///                 s.on(ENTER, |cx, ()| cx.yield_to("go", ()))
-    ///                     .on("go", |cx, ()| cx.detach_myself())
-    ///                     .on(PARENT, |cx, parent| assert_eq!(parent.new, cx.kernel_id()))
-    ///             })
-    ///             .start_in(cx, "only", ENTER, ())?;
-    ///         Ok(())
-    ///     })
-    ///     .create(&kernel)?;
-    /// kernel.run().await
-    /// # }).unwrap();
-    /// ```
-    #[track_caller]
-    pub fn detach_myself(&mut self) -> Result<(), Error> {
-        let me = self.session_id();
-        let detached = sealed::Caller::at_once(self, "detaching", |core| core.detach(me, true))?;
-        self.kernel.core.logged("detach_myself", detached)
-    }
-
-    /// Makes a child of the machine a child of the kernel; see [`Context::detach_child`](crate::Context::detach_child).
-    ///
-    /// # Errors
-    /// There is no such session (`ESRCH`), or it is not a child of this one (`EPERM`).
-    ///
-    /// ```
-    /// use poe::{Event, Kernel, Nfa, Session, event::START};
-    /// const ENTER: Event<()> = Event::new("enter");
-    /// let kernel = Kernel::new();
-    /// Nfa::builder(())
-    ///     .state("only", |s| s.on(ENTER, |cx, ()| -> poe::HandlerResult {
-    ///         let worker = Session::builder(()).on(START, |cx, ()| cx.alias_set("worker"));
-    ///         let worker = worker.create_in(cx)?;
-    ///         Ok(cx.detach_child(worker)?)
-    ///     }))
-    ///     .start(&kernel, "only", ENTER, ())?;
-    /// let report = kernel.why_alive();
-    /// let parents: Vec<_> = report.sessions.iter().map(|session| session.parent).collect();
-    /// assert_eq!(parents, [kernel.id(), kernel.id()]);
-    /// # Ok::<(), poe::Error>(())
-    /// ```
-    #[track_caller]
-    pub fn detach_child(&mut self, child: SessionId) -> Result<(), Error> {
-        let detached = sealed::Caller::at_once(self, "detaching", |core| core.detach(child, false))?;
-        self.kernel.core.logged("detach_child", detached)
-    }
-
-    /// Stops every session of the kernel, as [`Context::stop_all`](crate::Context::stop_all) does.
-    ///
-    /// ```
-    /// use poe::{Event, Kernel, Nfa, Session, event::START};
-    /// const ENTER: Event<()> = Event::new("enter");
-    /// # tokio_test::block_on(async {
-    /// let kernel = Kernel::new();
-    /// Session::builder(()).on(START, |cx, ()| cx.alias_set("daemon")).create(&kernel)?;
-    /// Nfa::builder(())
-    ///     .state("last", |s| s.on(ENTER, |cx, ()| cx.stop_all()))
-    ///     .start(&kernel, "last", ENTER, ())?;
-    /// assert_eq!(kernel.session_count(), 0);
-    /// kernel.run().await
-    /// # }).unwrap();
-    /// ```
-    #[doc(alias = "stop")]
-    pub fn stop_all(&mut self) {
-        // A context is never busy.
-        let _ = sealed::Caller::at_once(self, "stop", Core::stop_all);
-    }
-
     /// Sets or replaces a handler that every state has, unless it has one of its own for that event.
     pub fn state<A: 'static, Ret: IntoReply>(
         &self,
