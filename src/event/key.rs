@@ -20,6 +20,8 @@ use std::marker::PhantomData;
 /// assert_eq!(ADD.name(), "add");
 /// # });
 /// ```
+#[doc(alias = "message")]
+#[doc(alias = "channel")]
 pub struct Event<A, R = ()> {
     name: &'static str,
     hash: u32,

@@ -7,6 +7,7 @@ use std::fmt;
 
 /// The argument of [`CHILD`](super::CHILD).
 #[derive(Debug)]
+#[doc(alias = "supervision")]
 pub struct Child {
     /// Why the event was sent.
     pub reason: ChildReason,

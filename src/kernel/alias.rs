@@ -75,6 +75,10 @@ impl KernelRef<'_> {
     /// # });
     /// ```
     #[track_caller]
+    #[doc(alias = "register")]
+    #[doc(alias = "registry")]
+    #[doc(alias = "name")]
+    #[doc(alias = "whereis")]
     pub fn alias_set(self, alias: &str) -> Result<(), Error> {
         let place = Location::caller();
         let slot = self.own_slot();

@@ -230,6 +230,9 @@ impl KernelBuilder {
     /// kernel.run().await // logs the failure, and goes on without the session
     /// # }).unwrap();
     /// ```
+    #[doc(alias = "supervisor")]
+    #[doc(alias = "supervision strategy")]
+    #[doc(alias = "let it crash")]
     pub fn on_failure(mut self, policy: OnFailure) -> Self {
         self.config.on_failure = policy;
         self

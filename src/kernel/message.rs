@@ -431,6 +431,11 @@ impl KernelRef<'_> {
     /// ```
     #[track_caller]
     #[inline]
+    #[doc(alias = "tell")]
+    #[doc(alias = "send")]
+    #[doc(alias = "notify")]
+    #[doc(alias = "do_send")]
+    #[doc(alias = "cast")]
     pub fn post<'t, A: 'static>(
         self,
         target: impl Into<Target<'t>>,
@@ -466,6 +471,8 @@ impl KernelRef<'_> {
     #[doc(alias = "yield")]
     #[track_caller]
     #[inline]
+    #[doc(alias = "send")]
+    #[doc(alias = "self")]
     pub fn yield_to<A: 'static>(self, event: impl Posts<A>, arg: A) {
         let core = self.core;
         // A session that was stopped in its own handler yields into nothing (law L87).
@@ -500,6 +507,11 @@ impl Kernel {
     /// # }).unwrap();
     /// ```
     #[track_caller]
+    #[doc(alias = "tell")]
+    #[doc(alias = "send")]
+    #[doc(alias = "notify")]
+    #[doc(alias = "do_send")]
+    #[doc(alias = "cast")]
     pub fn post<'t, A: 'static>(
         &self,
         target: impl Into<Target<'t>>,
@@ -534,6 +546,9 @@ impl Kernel {
     /// # Ok::<(), poe::Error>(())
     /// ```
     #[track_caller]
+    #[doc(alias = "request")]
+    #[doc(alias = "query")]
+    #[doc(alias = "send_and_wait")]
     pub fn call<'t, A: 'static, R: 'static>(
         &self,
         target: impl Into<Target<'t>>,

@@ -88,6 +88,12 @@ use std::rc::Rc;
 #[derive(Clone)]
 #[doc(alias = "POE::Kernel")]
 #[doc(alias = "$poe_kernel")]
+#[doc(alias = "event loop")]
+#[doc(alias = "reactor")]
+#[doc(alias = "scheduler")]
+#[doc(alias = "runtime")]
+#[doc(alias = "executor")]
+#[doc(alias = "actor system")]
 pub struct Kernel {
     owner: Rc<Owner>,
 }

@@ -128,6 +128,7 @@ impl Kernel {
     /// assert!(kernel.refcount_decrement(id, "mine").unwrap_err().is_no_such_tag());
     /// ```
     #[track_caller]
+    #[doc(alias = "keep_alive")]
     pub fn refcount_increment(&self, id: SessionId, tag: &str) -> Result<u64, Error> {
         let core = self.core();
         let count = core.refcount_increment(id, &Tag::user(tag), Location::caller());

@@ -83,6 +83,11 @@ impl SessionHold {
     /// # Errors
     /// [`PostError`] with the argument, when the session is gone.
     #[track_caller]
+    #[doc(alias = "tell")]
+    #[doc(alias = "send")]
+    #[doc(alias = "notify")]
+    #[doc(alias = "do_send")]
+    #[doc(alias = "cast")]
     pub fn post<A: 'static>(&self, event: impl Posts<A>, arg: A) -> Result<(), PostError<A>> {
         let (place, to) = (Location::caller(), self.session);
         match self.core.upgrade() {

@@ -180,6 +180,11 @@ impl Kernel {
     /// # Ok::<(), poe::Error>(()) }).unwrap();
     /// ```
     #[doc(alias = "KERNEL_SHUTDOWN")]
+    #[doc(alias = "graceful shutdown")]
+    #[doc(alias = "drain")]
+    #[doc(alias = "stop")]
+    #[doc(alias = "cancel")]
+    #[doc(alias = "CancellationToken")]
     pub async fn shutdown(&self, limit: Duration) -> ShutdownReport {
         let core = self.core();
         core.begin_shutdown(limit);
@@ -231,6 +236,9 @@ impl Kernel {
     /// assert!(report.is_clean(), "{report}");
     /// # Ok::<(), poe::Error>(()) }).unwrap();
     /// ```
+    #[doc(alias = "graceful shutdown")]
+    #[doc(alias = "ctrl_c")]
+    #[doc(alias = "select")]
     pub async fn serve_until<F: Future>(&self, end: F, limit: Duration) -> Result<ShutdownReport, Error> {
         let mut end = std::pin::pin!(end);
         let mut serve = self.serve();

@@ -332,6 +332,7 @@ impl KernelRef<'_> {
     /// Removes every timer of that name (POE's `alarm` or `delay` without a time); says how many there were.
     #[doc(alias = "alarm")]
     #[doc(alias = "delay")]
+    #[doc(alias = "cancel")]
     pub fn alarm_clear(self, event: impl EventName) -> usize {
         let cleared = self.core.clear_by_name(self, event.key());
         cleared.len()
@@ -345,6 +346,9 @@ impl KernelRef<'_> {
 
     /// Sets the one timer of that name to a while from now, in place of every other timer of the name.
     #[track_caller]
+    #[doc(alias = "sleep")]
+    #[doc(alias = "timeout")]
+    #[doc(alias = "run_later")]
     pub fn delay<A: 'static>(self, event: impl Posts<A>, after: impl Into<Delta>, arg: A) {
         let now = self.core.clock.now();
         drop(self.core.clear_by_name(self, event.key()));
@@ -364,6 +368,9 @@ impl KernelRef<'_> {
     /// It is late by as long as the machine was suspended meanwhile, where the monotonic clock stands still then, as on
     /// Linux; see the [guide](crate::guide::timers).
     #[track_caller]
+    #[doc(alias = "sleep_until")]
+    #[doc(alias = "deadline")]
+    #[doc(alias = "schedule")]
     pub fn alarm_set<A: 'static>(self, event: impl Posts<A>, when: SystemTime, arg: A) -> TimerId {
         let due = self.core.clock.due_at(when);
         let now = self.core.clock.now_if_due(due).unwrap_or(0);
@@ -374,6 +381,10 @@ impl KernelRef<'_> {
     /// Sets a timer to a while from now, by the monotonic clock. A negative while is due at once, ahead of all that waits.
     #[track_caller]
     #[inline]
+    #[doc(alias = "sleep")]
+    #[doc(alias = "timeout")]
+    #[doc(alias = "after")]
+    #[doc(alias = "send_after")]
     pub fn delay_set<A: 'static>(self, event: impl Posts<A>, after: impl Into<Delta>, arg: A) -> TimerId {
         let now = self.core.clock.now();
         let due = Clock::shifted(now, after.into().0);
@@ -450,6 +461,7 @@ impl KernelRef<'_> {
     /// # Ok::<(), poe::Error>(()) }).unwrap();
     /// ```
     #[track_caller]
+    #[doc(alias = "reset")]
     pub fn delay_adjust(self, id: TimerId, after: impl Into<Delta>) -> Result<SystemTime, Error> {
         let due = Clock::shifted(self.core.clock.now(), after.into().0);
         let moved = self.core.move_timer(self, id, |_| due);

@@ -36,6 +36,10 @@ use std::rc::Rc;
 /// ```
 #[doc(alias = "POE::Session")]
 #[derive(Debug)]
+#[doc(alias = "actor")]
+#[doc(alias = "task")]
+#[doc(alias = "process")]
+#[doc(alias = "GenServer")]
 pub struct Session(());
 
 impl Session {
@@ -270,6 +274,7 @@ impl<H: 'static, X: 'static> SessionBuilder<H, X> {
     /// There is no `_start` handler, and nothing is created (law L22); a handler is running (use
     /// [`cx.create(builder)`](Context::create)); the kernel is shutting down.
     #[track_caller]
+    #[doc(alias = "spawn")]
     pub fn create(self, kernel: &Kernel) -> Result<SessionId, Error> {
         self.create_by(&mut { kernel }, Location::caller())
     }

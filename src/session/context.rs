@@ -168,6 +168,8 @@ fn warn_of_unhandled(kernel: KernelRef<'_>) {
 /// kernel.run().await
 /// # }).unwrap();
 /// ```
+#[doc(alias = "actor context")]
+#[doc(alias = "ctx")]
 pub struct Context<'k, H: 'static, X: 'static = ()> {
     /// The session's heap.
     #[doc(alias = "HEAP")]

@@ -93,6 +93,9 @@ impl Drop for Hold {
 /// # });
 /// ```
 #[doc(alias = "postback")]
+#[doc(alias = "oneshot")]
+#[doc(alias = "callback")]
+#[doc(alias = "Sender")]
 pub struct Postback<M, A> {
     hold: Hold,
     mine: M,

@@ -16,6 +16,9 @@ use crate::error::Failure;
 /// # Ok::<(), poe::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[doc(alias = "respond")]
+#[doc(alias = "return value")]
+#[doc(alias = "oneshot")]
 pub struct Reply<T>(pub T);
 
 /// What a handler may return: nothing, `!`, a [`Reply`], or a `Result` of these whose error [`Failure`] can be made from.

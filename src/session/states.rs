@@ -33,6 +33,9 @@ pub(super) type Handler<H, X> = dyn Fn(&mut Context<'_, H, X>, &mut AnyArg) -> I
 /// assert_eq!(states.event_names(), ["add", "rename", "total"]);
 /// ```
 #[doc(alias = "inline_states")]
+#[doc(alias = "message handlers")]
+#[doc(alias = "mailbox")]
+#[doc(alias = "receive")]
 pub struct States<H: 'static, X: 'static = ()> {
     pub(super) table: Rc<Table<Handler<H, X>>>,
 }

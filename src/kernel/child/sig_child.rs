@@ -51,6 +51,8 @@ impl KernelRef<'_> {
     /// # }
     /// ```
     #[track_caller]
+    #[doc(alias = "wait")]
+    #[doc(alias = "waitpid")]
     pub fn sig_child<X: 'static>(
         self,
         process: impl Into<ChildProcess>,

@@ -56,6 +56,13 @@ use std::sync::Arc;
 /// kernel.run().await
 /// # }).unwrap();
 /// ```
+#[doc(alias = "Sender")]
+#[doc(alias = "channel")]
+#[doc(alias = "mpsc")]
+#[doc(alias = "inbox")]
+#[doc(alias = "actor ref")]
+#[doc(alias = "address")]
+#[doc(alias = "Recipient")]
 pub struct KernelHandle {
     inbox: Arc<Inbox>,
 }
@@ -134,6 +141,11 @@ impl KernelHandle {
     /// # Errors
     /// [`PostError`] with the argument, when the inbox is full, the kernel is gone, or a failure has ended its run.
     #[track_caller]
+    #[doc(alias = "tell")]
+    #[doc(alias = "send")]
+    #[doc(alias = "notify")]
+    #[doc(alias = "do_send")]
+    #[doc(alias = "cast")]
     pub fn post<'t, A: Send + 'static>(
         &self,
         target: impl Into<Target<'t>>,
@@ -195,6 +207,9 @@ impl KernelHandle {
     /// # }
     /// ```
     #[track_caller]
+    #[doc(alias = "request")]
+    #[doc(alias = "query")]
+    #[doc(alias = "send_and_wait")]
     pub fn call<'t, A: Send + 'static, R: Send + 'static>(
         &self,
         target: impl Into<Target<'t>>,
@@ -253,6 +268,7 @@ impl KernelHandle {
     /// # }
     /// ```
     #[track_caller]
+    #[doc(alias = "broadcast")]
     pub fn signal<'t, A: Send + 'static>(
         &self,
         target: impl Into<Target<'t>>,

@@ -100,6 +100,8 @@ impl Kernel {
     /// assert_eq!(client.await.unwrap().unwrap(), 42);
     /// # Ok::<(), poe::Error>(()) }).unwrap();
     /// ```
+    #[doc(alias = "block_on")]
+    #[doc(alias = "run_forever")]
     pub fn serve(&self) -> RunFuture<'_> {
         RunFuture::of(self.drive(Mode::Serve))
     }

@@ -37,6 +37,7 @@ impl KernelRef<'_> {
     /// # }).unwrap();
     /// ```
     #[track_caller]
+    #[doc(alias = "broadcast")]
     pub fn signal<'t, A: 'static>(
         self,
         target: impl Into<Target<'t>>,
@@ -69,6 +70,7 @@ impl Kernel {
     /// # }).unwrap();
     /// ```
     #[track_caller]
+    #[doc(alias = "broadcast")]
     pub fn signal<'t, A: 'static>(
         &self,
         target: impl Into<Target<'t>>,

@@ -56,6 +56,9 @@ impl KernelRef<'_> {
     ///
     /// # Panics
     /// For a signal of the system, in a Tokio runtime without its I/O driver.
+    #[doc(alias = "trap")]
+    #[doc(alias = "ctrl_c")]
+    #[doc(alias = "signal handler")]
     pub fn sig(self, signal: &str, event: impl Posts<Signal>) {
         self.sig_with(signal, event, ());
     }

@@ -273,6 +273,9 @@ impl KernelRef<'_> {
     /// # }).unwrap();
     /// ```
     #[must_use]
+    #[doc(alias = "JoinHandle")]
+    #[doc(alias = "leak")]
+    #[doc(alias = "debug")]
     pub fn why_alive(self) -> super::WhyAlive {
         self.core.why_alive()
     }

@@ -244,6 +244,9 @@ impl Kernel {
     /// # Ok::<(), poe::Error>(()) }).unwrap();
     /// ```
     #[must_use]
+    #[doc(alias = "JoinHandle")]
+    #[doc(alias = "leak")]
+    #[doc(alias = "debug")]
     pub fn why_alive(&self) -> WhyAlive {
         self.core().why_alive()
     }

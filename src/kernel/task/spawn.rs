@@ -56,6 +56,10 @@ impl KernelRef<'_> {
     /// # });
     /// ```
     #[track_caller]
+    #[doc(alias = "JoinHandle")]
+    #[doc(alias = "async")]
+    #[doc(alias = "await")]
+    #[doc(alias = "ask")]
     pub fn spawn<F>(self, future: F, event: impl Posts<F::Output>) -> TaskId
     where
         F: Future + 'static,
@@ -91,6 +95,10 @@ impl KernelRef<'_> {
     /// # });
     /// ```
     #[track_caller]
+    #[doc(alias = "stream")]
+    #[doc(alias = "select")]
+    #[doc(alias = "StreamExt")]
+    #[doc(alias = "subscribe")]
     pub fn attach<S>(self, stream: S, event: impl Posts<Option<S::Item>>) -> TaskId
     where
         S: Stream + 'static,
@@ -140,6 +148,9 @@ impl KernelRef<'_> {
     /// # }
     /// ```
     #[track_caller]
+    #[doc(alias = "spawn_blocking")]
+    #[doc(alias = "thread pool")]
+    #[doc(alias = "rayon")]
     pub fn blocking<T: Send + 'static>(
         self,
         work: impl FnOnce() -> T + Send + 'static,

@@ -52,6 +52,9 @@ use std::rc::{Rc, Weak};
 /// # }
 /// ```
 #[doc(alias = "POE::NFA")]
+#[doc(alias = "state machine")]
+#[doc(alias = "FSM")]
+#[doc(alias = "gen_statem")]
 pub struct Nfa<S: 'static, R: 'static> {
     pub(super) id: SessionId,
     pub(super) cell: Weak<NfaCell<S, R>>,
