@@ -84,7 +84,7 @@
 //! | feature | what it adds |
 //! |---|---|
 //! | `testing` | module `testing`, and Tokio's `test-util` with it; for `[dev-dependencies]` |
-//! | `serde` | [`Snapshot`] and its parts are `Serialize` |
+//! | `serde` | [`inspect::Snapshot`] and its parts are `Serialize` |
 //! | `codec` | module `codec`: tokio-util's codecs as filters, filters as codecs |
 //! | `regex` | `filter::Line::input_regexp`: lines that end with a pattern |
 //! | `reference` | `filter::Reference`: frames of serialized values, with zlib; needs one of the serializers |

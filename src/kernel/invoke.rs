@@ -183,7 +183,7 @@ impl<C: AtOnce> AtOnce for &mut C {
 /// What a session type of one's own runs other handlers with, in the middle of its own.
 ///
 /// It is to such a type what [`Context`](crate::Context) is to a session: it derefs to [`KernelRef`], has what runs handlers
-/// at once, and is a [`Caller`], so that sessions can be created in it. Those handlers may be the session's own: what its
+/// at once, and is a [`Caller`](crate::extend::Caller), so that sessions can be created in it. Those handlers may be the session's own: what its
 /// `invoke` holds meanwhile, it must be ready to be entered again without.
 ///
 /// ```
