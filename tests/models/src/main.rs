@@ -37,7 +37,7 @@ mod bridge {
 }
 
 use bridge::mailbox::{Door, Mailbox, Needs, Refusal};
-use bridge::wake::{WakeState, TaskWaker};
+use bridge::wake::{TaskWaker, WakeState};
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::sync::Arc;

@@ -409,10 +409,7 @@ async fn echo_by_wheels() -> Sample {
             *cx.heap = Some(listener);
         })
         .on(CLIENT, move |cx, accepted| -> poe::HandlerResult {
-            cx.create(Session::builder(None)
-                .inline_states(&client)
-                .args(accepted.stream)
-                )?;
+            cx.create(Session::builder(None).inline_states(&client).args(accepted.stream))?;
             Ok(())
         })
         .on(FAILED, |_, error| panic!("{error}"))

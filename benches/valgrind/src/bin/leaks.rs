@@ -10,7 +10,7 @@
 use poe::component::{TcpClient, TcpServer};
 use poe::event::{CHILD, START, STOP};
 use poe::filter::Line;
-use poe::{TimerId, Context, Event, Failure, HandlerResult, Kernel, Nfa, Postback, Reply, Session, Signal, States};
+use poe::{Context, Event, Failure, HandlerResult, Kernel, Nfa, Postback, Reply, Session, Signal, States, TimerId};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::rc::Rc;
@@ -178,15 +178,16 @@ fn work(cx: &mut Context<'_, Worker>, table: &States<Worker>, n: u32, at: u32) -
         FETCHED,
     );
     let never = cx.spawn(async { std::future::pending::<String>().await }, FETCHED);
-    let child = cx.create(Session::builder(Worker {
-        timers: Vec::new(),
-        backs: Vec::new(),
-    })
-    .inline_states(table)
-    .on(START, move |cx, ()| {
-        cx.delay(TIMEOUT, Duration::from_micros(50), text_of(n));
-        if n % 2 == 0 { cx.detach_myself() } else { Ok(()) }
-    })
+    let child = cx.create(
+        Session::builder(Worker {
+            timers: Vec::new(),
+            backs: Vec::new(),
+        })
+        .inline_states(table)
+        .on(START, move |cx, ()| {
+            cx.delay(TIMEOUT, Duration::from_micros(50), text_of(n));
+            if n % 2 == 0 { cx.detach_myself() } else { Ok(()) }
+        }),
     )?;
     cx.refcount_increment(child, "parent's")?;
     cx.post(child, ASK, text_of(at))
@@ -266,7 +267,8 @@ fn machines(kernel: &Kernel) {
                 })
                 .on("note", |cx, note: String| *cx.runstate = note)
             })
-            .enter(Light::Red, ENTER, 5).start(kernel)
+            .enter(Light::Red, ENTER, 5)
+            .start(kernel)
             .expect("a machine");
     }
 }
