@@ -229,7 +229,7 @@ impl Core {
     }
 
     /// The session that a call is for, and its object; the kernel has none.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn callee(&self, target: &Target<'_>) -> Option<(SessionId, Option<Rc<dyn Invoke>>)> {
         let sessions = self.sessions.borrow();
         let slot = match target {

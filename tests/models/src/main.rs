@@ -4,6 +4,7 @@
 //! The kernel's side is the loop of `src/kernel/run`: take the flag down, take what has come, register the waker, look at
 //! the flag again, sleep. A lost wake-up shows as a deadlock, which loom reports with the interleaving.
 
+#[allow(dead_code, reason = "a model does not need everything that a kernel does")]
 #[path = "../../../src/bridge"]
 mod bridge {
     pub(crate) mod mailbox;
