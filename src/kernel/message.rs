@@ -245,7 +245,7 @@ impl Core {
         target: Target<'_>,
         key: Key<'_>,
         arg: A,
-        place: &'static Location<'static>,
+        place: Place,
     ) -> Result<R, CallError<A>> {
         let refuse = |kind, arg| Err(CallError::new(key.as_str(), kind, arg));
         let (callee, object) = match self.callee(&target) {
@@ -575,7 +575,7 @@ impl Kernel {
     }
 }
 
-/// The one road to a synchronous call, for a kernel and for a context.
+/// Calls a handler now, for a kernel and for a context.
 pub(crate) fn call_at_once<A: 'static, R: 'static>(
     caller: &mut impl AtOnce,
     target: Target<'_>,
@@ -583,22 +583,9 @@ pub(crate) fn call_at_once<A: 'static, R: 'static>(
     arg: A,
     place: Place,
 ) -> Result<R, CallError<A>> {
-    let mut arg = Some(arg);
-    let done = caller.at_once("a call", |core| {
-        if core.is_too_deep() {
-            return Some(Err(CallError::new(
-                key.as_str(),
-                CallErrorKind::TooDeep(core.config.call_stack),
-                arg.take(),
-            )));
-        }
-        let arg = arg.take()?;
-        Some(core.call_from(core.active.session(), target, key, core.active.event(), arg, place))
-    });
-    match done {
-        Ok(Some(result)) => result,
-        _ => Err(CallError::new(key.as_str(), CallErrorKind::Busy, arg)),
-    }
+    through(caller, key, arg, |core, arg| {
+        core.call_from(core.active.session(), target, key, core.active.event(), arg, place)
+    })
 }
 
 /// The same for a call that contains the failure of its handler.
@@ -607,7 +594,20 @@ pub(crate) fn try_call_at_once<A: 'static, R: 'static>(
     target: Target<'_>,
     key: Key<'_>,
     arg: A,
-    place: &'static Location<'static>,
+    place: Place,
+) -> Result<R, CallError<A>> {
+    through(caller, key, arg, |core, arg| {
+        core.call_contained(target, key, arg, place)
+    })
+}
+
+/// The one road to a synchronous call: every heap is in its place meanwhile, and calls nested too deep are refused.
+#[inline(always)]
+fn through<A, R>(
+    caller: &mut impl AtOnce,
+    key: Key<'_>,
+    arg: A,
+    call: impl FnOnce(&Core, A) -> Result<R, CallError<A>>,
 ) -> Result<R, CallError<A>> {
     let mut arg = Some(arg);
     let done = caller.at_once("a call", |core| {
@@ -615,7 +615,7 @@ pub(crate) fn try_call_at_once<A: 'static, R: 'static>(
             let kind = CallErrorKind::TooDeep(core.config.call_stack);
             return Some(Err(CallError::new(key.as_str(), kind, arg.take())));
         }
-        Some(core.call_contained(target, key, arg.take()?, place))
+        Some(call(core, arg.take()?))
     });
     match done {
         Ok(Some(result)) => result,
