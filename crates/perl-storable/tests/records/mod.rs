@@ -5,30 +5,30 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-enum Thing {
+pub(crate) enum Thing {
     Scalar(String),
     Package(Vec<i64>),
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Record {
-    flag: bool,
-    small: i8,
-    integer: i64,
-    big: u64,
-    float: f64,
-    narrow: f32,
-    letter: char,
-    text: String,
-    maybe: Option<i32>,
-    list: Vec<Thing>,
-    map: BTreeMap<String, (u8, String)>,
-    numbers: BTreeMap<i32, Unit>,
-    deep: Vec<Vec<Option<String>>>,
+    pub(crate) flag: bool,
+    pub(crate) small: i8,
+    pub(crate) integer: i64,
+    pub(crate) big: u64,
+    pub(crate) float: f64,
+    pub(crate) narrow: f32,
+    pub(crate) letter: char,
+    pub(crate) text: String,
+    pub(crate) maybe: Option<i32>,
+    pub(crate) list: Vec<Thing>,
+    pub(crate) map: BTreeMap<String, (u8, String)>,
+    pub(crate) numbers: BTreeMap<i32, Unit>,
+    pub(crate) deep: Vec<Vec<Option<String>>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-enum Unit {
+pub(crate) enum Unit {
     One,
     Two(String),
     Three { a: i32, eb: Option<bool> },
