@@ -17,7 +17,7 @@ use futures_core::Stream;
 use poe::event::{EventKey, Posts};
 use poe::extend::{Flow, Source, SourceContext, WheelHandle};
 use poe::wheel::IoError;
-use poe::{Error, KernelRef, SessionId, WheelId};
+use poe::{Error, KernelRef, WheelId};
 use std::fmt;
 use std::io;
 use std::pin::Pin;
@@ -79,32 +79,12 @@ pub struct CursesBuilder {
     paste: bool,
 }
 
+wheel_methods!(Curses);
+
 impl Curses {
     /// Starts building a wheel on the process's terminal.
     pub fn builder() -> CursesBuilder {
         CursesBuilder::default()
-    }
-
-    /// Returns the wheel's ID, which its events carry.
-    #[doc(alias = "ID")]
-    #[must_use]
-    pub fn id(&self) -> WheelId {
-        self.wheel.id()
-    }
-
-    /// Returns the session that receives its events: the one that started it, or adopted it last.
-    #[must_use]
-    pub fn session_id(&self) -> SessionId {
-        self.wheel.session_id()
-    }
-
-    /// Moves the wheel to the session that is running; pass the handler's context. See [`WheelHandle::adopt`].
-    ///
-    /// # Errors
-    /// The session belongs to another kernel, or has been stopped; nothing is changed then.
-    #[track_caller]
-    pub fn adopt(&self, kernel: &KernelRef<'_>) -> Result<(), Error> {
-        self.wheel.adopt(kernel)
     }
 }
 

@@ -10,6 +10,36 @@
 //!
 //! Both wheels are written with the public extension point [`poe::extend::Source`].
 
+/// The methods that every wheel has, from the `WheelHandle` in its field `wheel`.
+#[cfg(any(feature = "readline", feature = "curses"))]
+macro_rules! wheel_methods {
+    ($wheel:ident) => {
+        impl $wheel {
+            /// Returns the wheel's ID, which its events carry.
+            #[doc(alias = "ID")]
+            #[must_use]
+            pub fn id(&self) -> ::poe::WheelId {
+                self.wheel.id()
+            }
+
+            /// Returns the session that receives its events: the one that started it, or adopted it last.
+            #[must_use]
+            pub fn session_id(&self) -> ::poe::SessionId {
+                self.wheel.session_id()
+            }
+
+            /// Moves the wheel to the session that is running; pass the handler's context. See
+            /// [`WheelHandle::adopt`](poe::extend::WheelHandle::adopt).
+            ///
+            /// # Errors
+            /// The session belongs to another kernel, or has been stopped; nothing is changed then.
+            #[track_caller]
+            pub fn adopt(&self, kernel: &::poe::KernelRef<'_>) -> Result<(), ::poe::Error> {
+                self.wheel.adopt(kernel)
+            }
+        }
+    };
+}
 mod claim;
 #[cfg(feature = "curses")]
 mod curses;

@@ -30,7 +30,7 @@ use history::SharedHistory;
 use poe::event::EventKey;
 use poe::extend::{Sleep, Source, SourceContext, WheelHandle};
 use poe::wheel::IoError;
-use poe::{Error, KernelRef, SessionId, WheelId};
+use poe::{Error, WheelId};
 use reedline::ExternalPrinter;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -241,32 +241,12 @@ pub struct ReadLine {
     _claim: Claim,
 }
 
+wheel_methods!(ReadLine);
+
 impl ReadLine {
     /// Starts building a wheel on the process's terminal.
     pub fn builder() -> ReadLineBuilder {
         ReadLineBuilder::default()
-    }
-
-    /// Returns the wheel's ID, which its events carry.
-    #[doc(alias = "ID")]
-    #[must_use]
-    pub fn id(&self) -> WheelId {
-        self.wheel.id()
-    }
-
-    /// Returns the session that receives its events: the one that started it, or adopted it last.
-    #[must_use]
-    pub fn session_id(&self) -> SessionId {
-        self.wheel.session_id()
-    }
-
-    /// Moves the wheel to the session that is running; pass the handler's context. See [`WheelHandle::adopt`].
-    ///
-    /// # Errors
-    /// The session belongs to another kernel, or has been stopped; nothing is changed then.
-    #[track_caller]
-    pub fn adopt(&self, kernel: &KernelRef<'_>) -> Result<(), Error> {
-        self.wheel.adopt(kernel)
     }
 
     /// Reads one line; its event has the result. During a read it only changes the prompt.
