@@ -14,6 +14,7 @@
 
 use super::reactor::register;
 use super::runtime::Home;
+use super::streams::read_descriptor;
 use super::worker::{BLOCK, Request, Worker};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{OFlags, fcntl_getfl};
@@ -161,7 +162,7 @@ impl Flow {
         match self.begin()? {
             Way::Ready(fd) => loop {
                 let mut guard = ready!(fd.poll_read_ready_mut(cx))?;
-                match rustix::io::read(guard.get_inner(), buffer.initialize_unfilled()) {
+                match read_descriptor(guard.get_inner(), buffer.initialize_unfilled()) {
                     Ok(read) => {
                         buffer.advance(read);
                         return Poll::Ready(Ok(()));
@@ -247,7 +248,7 @@ fn wait(fd: &OwnedFd, ready: PollFlags, woken: &PipeReader) -> io::Result<bool> 
 
 fn read(fd: &OwnedFd, buffer: &mut [u8]) -> io::Result<usize> {
     loop {
-        match rustix::io::read(fd, &mut *buffer) {
+        match read_descriptor(fd, &mut *buffer) {
             Err(Errno::INTR) => {}
             result => return Ok(result?),
         }

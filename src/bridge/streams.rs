@@ -3,6 +3,7 @@
 use super::files::set_nonblocking;
 use super::reactor::register_shared;
 use super::runtime::Home;
+use rustix::io::Errno;
 use std::cell::RefCell;
 use std::io;
 use std::net::Shutdown;
@@ -68,6 +69,18 @@ impl FdStream {
     }
 }
 
+/// Reads from a descriptor, to the very end.
+///
+/// Linux may refuse a read of a pseudo terminal with `EIO`, as at the end, although the program's last bytes are still on their
+/// way through the line discipline: they were written, and the program has ended, between the look at the buffer and the
+/// look at the other side. A second read has them, or fails in the same way.
+pub(super) fn read_descriptor(fd: impl AsFd + Copy, room: &mut [u8]) -> Result<usize, Errno> {
+    match rustix::io::read(fd, &mut *room) {
+        Err(Errno::IO) => rustix::io::read(fd, room),
+        read => read,
+    }
+}
+
 impl AsFd for FdStream {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
@@ -81,7 +94,7 @@ impl AsyncRead for FdStream {
         loop {
             let mut guard = ready!(fd.poll_read_ready(cx))?;
             let room = buf.initialize_unfilled();
-            match guard.try_io(|fd| Ok(rustix::io::read(fd.get_ref(), room)?)) {
+            match guard.try_io(|fd| Ok(read_descriptor(fd.get_ref(), room)?)) {
                 Ok(read) => {
                     buf.advance(read?);
                     return Poll::Ready(Ok(()));

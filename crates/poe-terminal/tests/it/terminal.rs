@@ -114,12 +114,8 @@ impl Terminal {
 /// Reads what is shown, and answers as a terminal does when it is asked where the cursor is.
 fn watch(pty: &Pty, screen: &Screen) {
     let mut buffer = [0; 4096];
-    loop {
-        let n = match (&*pty).read(&mut buffer) {
-            Ok(n) if n > 0 => n,
-            // The other end is closed.
-            _ => break,
-        };
+    // Linux may say that the other side is closed while its last bytes are on their way; a second read has them.
+    while let Ok(n @ 1..) = (&*pty).read(&mut buffer).or_else(|_| (&*pty).read(&mut buffer)) {
         for _ in buffer[..n].windows(4).filter(|w| *w == b"\x1b[6n") {
             let _ = (&*pty).write_all(b"\x1b[1;1R");
         }
