@@ -142,7 +142,6 @@ pub(crate) async fn serve(
         .client_input(|cx, line| heard(cx, &line))
         .state(SAID, |cx, text: Rc<str>| cx.client().put(&*text))
         .client_high(|cx| cx.client().abort())
-        .client_low(|_| ())
         .client_error(|cx, error| {
             if error.as_filter().is_some() {
                 cx.client().put(format!("! {error}"));

@@ -19,7 +19,7 @@ const SHUTTING_DOWN: Event<Signal> = Event::new("shutting down");
 struct Server {
     listener: Option<SocketFactory>,
     tls: tls::Acceptor,
-    clients: HashMap<WheelId, ReadWrite>,
+    clients: HashMap<WheelId, ReadWrite<bytes::Bytes>>,
 }
 
 fn start(cx: &mut Context<'_, Server>, address: String) -> HandlerResult {

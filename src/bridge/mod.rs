@@ -15,6 +15,7 @@ pub(crate) mod descriptor;
 #[cfg(unix)]
 pub(crate) mod files;
 pub(crate) mod mailbox;
+pub(crate) mod memory;
 pub(crate) mod moves;
 pub(crate) mod os_signals;
 #[cfg(unix)]

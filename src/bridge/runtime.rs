@@ -10,7 +10,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::runtime::{Handle, Id};
-use tokio::time::{Instant, Sleep, sleep_until};
+pub(crate) use tokio::time::Instant;
+use tokio::time::{Sleep, sleep_until};
 
 /// The runtime with which an object is registered.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -89,6 +90,11 @@ pub(crate) fn cannot_move(error: &io::Error) -> io::Error {
     )
 }
 
+/// The time by Tokio's clock, which tests may pause.
+pub(crate) fn now() -> Instant {
+    Instant::now()
+}
+
 /// A pause that continues in another runtime if its first runtime goes away.
 pub(crate) struct Pause {
     until: Instant,
@@ -107,11 +113,22 @@ impl Pause {
         let until = now
             .checked_add(time)
             .unwrap_or(now + Duration::from_secs(86_400 * 365 * 30));
+        Pause::until_instant(until)
+    }
+
+    /// # Panics
+    /// Outside a Tokio runtime that drives timers.
+    pub(crate) fn until_instant(until: Instant) -> Self {
         Pause {
             until,
             sleep: Box::pin(sleep_until(until)),
             home: Home::here(),
         }
+    }
+
+    /// When it is over.
+    pub(crate) fn until(&self) -> Instant {
+        self.until
     }
 }
 

@@ -10,7 +10,6 @@ use std::future::Future;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
-use std::rc::Rc;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 /// What a component keeps beside the heap of its session.
@@ -20,13 +19,13 @@ pub(super) trait Component: 'static {
 }
 
 /// A user's callback, whatever it returns.
-pub(super) type Callback<H, X, A> = Rc<dyn Fn(&mut Context<'_, H, X>, A) -> HandlerResult>;
+pub(super) type Callback<H, X, A> = Box<dyn Fn(&mut Context<'_, H, X>, A) -> HandlerResult>;
 
 pub(super) fn callback<H: 'static, X: Component, A: 'static, Ret: IntoReply>(
     name: &'static str,
     f: impl Fn(&mut Context<'_, H, X>, A) -> Ret + 'static,
 ) -> Callback<H, X, A> {
-    Rc::new(move |cx, arg| named(name, cx, |cx| f(cx, arg).into_reply().map(drop)))
+    Box::new(move |cx, arg| named(name, cx, |cx| f(cx, arg).into_reply().map(drop)))
 }
 
 pub(super) fn plain<H: 'static, X: Component, Ret: IntoReply>(
@@ -57,7 +56,7 @@ fn full_name(name: &str, component: &impl Component) -> String {
 }
 
 /// Makes of a socket the stream that is read and written, or refuses it.
-pub(super) type PreConnect<H, X> = Rc<dyn Fn(&mut Context<'_, H, X>, SocketStream) -> HandlerResult<PreConnecting>>;
+pub(super) type PreConnect<H, X> = Box<dyn Fn(&mut Context<'_, H, X>, SocketStream) -> HandlerResult<PreConnecting>>;
 
 pub(super) type PreConnecting = Pin<Box<dyn Future<Output = io::Result<WheelStream>>>>;
 
@@ -71,7 +70,7 @@ where
     Fut: Future<Output = io::Result<S>> + 'static,
     S: AsyncRead + AsyncWrite + 'static,
 {
-    Rc::new(move |cx, stream| {
+    Box::new(move |cx, stream| {
         let making = named(name, cx, |cx| Ok(f(cx, stream)))?;
         let making = named_future(name, cx, making);
         Ok(Box::pin(async move { Ok(whole(making.await?)) }))
@@ -118,11 +117,12 @@ impl<H: 'static, X: Wired> Drop for Callbacks<H, X> {
         drop_quietly(self.high.take());
         drop_quietly(self.low.take());
         drop_quietly(self.disconnected.take());
+        drop_quietly(self.stopped.take());
     }
 }
 
-impl<H: 'static, X: Wired> Callbacks<H, X> {
-    pub(super) fn new() -> Self {
+impl<H: 'static, X: Wired> Default for Callbacks<H, X> {
+    fn default() -> Self {
         Callbacks {
             pre_connect: None,
             connected: None,
@@ -135,7 +135,9 @@ impl<H: 'static, X: Wired> Callbacks<H, X> {
             stopped: None,
         }
     }
+}
 
+impl<H: 'static, X: Wired> Callbacks<H, X> {
     /// Whether any is set.
     pub(super) fn is_any(&self) -> bool {
         self.pre_connect.is_some()

@@ -3,18 +3,23 @@
 //! The end of a connection, whoever wants it, is the event [`SHUTDOWN`]: no more input, then what was put is written,
 //! then the `disconnected` callback runs, once, and the wheel goes.
 
-use super::callbacks::{Callback, Callbacks, Component, call, named};
+use super::callbacks::{Callback, Callbacks, Component, PreConnecting, call, named};
 use super::settings::Settings;
 use super::wire::Wire;
+use crate::bridge::runtime::{Pause, now};
 use crate::error::{Error, ErrorKind, HandlerResult, text_of};
 use crate::event::{Event, STOP};
 use crate::filter::Filter;
 use crate::id::WheelId;
 use crate::kernel::KernelRef;
 use crate::session::{Context, States};
-use crate::wheel::{Connection, IoError, ReadWrite, ReadWriteBuilder, WheelStream};
+use crate::wheel::{AnyReadWrite, Connection, IoError, Limits, ReadWrite, ReadWriteBuilder, WheelStream, check_marks};
+use std::future::{Future, poll_fn};
 use std::io;
+use std::pin::Pin;
 use std::rc::Rc;
+use std::task::Poll;
+use std::time::Duration;
 
 /// Ends a connection in good order: what was put before is written. To a server's listener: listen no more, but let the
 /// clients live on. Post it from anywhere.
@@ -64,8 +69,6 @@ pub(super) trait Wired: Component + Sized {
     type Filter: Filter;
     /// The wheel goes before the `disconnected` callback, and not behind it.
     const CLOSES_FIRST: bool;
-    /// What is at the other end, as the names of the callbacks have it.
-    const PEER: &'static str;
     fn wire(&self) -> &Wire<Self::Filter>;
 }
 
@@ -76,6 +79,22 @@ pub(super) fn give_up_alias(kernel: KernelRef<'_>, alias: &str) {
     }
 }
 
+/// Gives up what takes longer than a client may take for its first record.
+async fn within(limit: Option<Duration>, mut making: PreConnecting) -> io::Result<WheelStream> {
+    let Some(limit) = limit else { return making.await };
+    let mut timer = Pause::new(limit);
+    poll_fn(|cx| {
+        if let Poll::Ready(made) = making.as_mut().poll(cx) {
+            return Poll::Ready(made);
+        }
+        Pin::new(&mut timer).poll(cx).map(|()| {
+            let what = format!("it took longer than {limit:?} (`first_record_timeout`)");
+            Err(io::Error::new(io::ErrorKind::TimedOut, what))
+        })
+    })
+    .await
+}
+
 /// What is to happen when a connection is over.
 pub(super) type Ended<H, X> = Rc<dyn Fn(&mut Context<'_, H, X>) -> HandlerResult>;
 
@@ -83,54 +102,22 @@ pub(super) type Ended<H, X> = Rc<dyn Fn(&mut Context<'_, H, X>) -> HandlerResult
 pub(super) struct Plan<H: 'static, X: Wired> {
     pub(super) settings: Settings,
     pub(super) callbacks: Callbacks<H, X>,
-    pub(super) filter: Rc<dyn Fn() -> X::Filter>,
+    pub(super) filter: Box<dyn Fn() -> X::Filter>,
     /// Called at the end of each connection, behind `disconnected`.
     pub(super) ended: Option<Ended<H, X>>,
 }
 
 impl<H: 'static, X: Wired> Plan<H, X> {
-    /// What must hold for every connection, so that it is said before the first one.
-    pub(super) fn check(
-        settings: &Settings,
-        callbacks: &Callbacks<H, X>,
-        filter: &dyn Fn() -> X::Filter,
-        states: &States<H, X>,
-        reserved: &[&str],
-    ) -> Result<(), Error> {
+    /// Checks what must hold for every connection, before the first one.
+    pub(super) fn check(&self, states: &States<H, X>, reserved: &[&str]) -> Result<(), Error> {
         let invalid = |what: String| Err(ErrorKind::Invalid(what).into());
-        if let Err(error) = filter().check() {
+        if let Err(error) = (self.filter)().check() {
             return invalid(error.to_string());
         }
-        let (marks, high, low) = (
-            settings.marks.is_some(),
-            callbacks.high.is_some(),
-            callbacks.low.is_some(),
-        );
-        if marks || high || low {
-            let parts = [
-                (marks, "watermarks".to_owned()),
-                (high, format!("{}_high", X::PEER)),
-                (low, format!("{}_low", X::PEER)),
-            ];
-            let missing: Vec<_> = parts
-                .iter()
-                .filter(|(set, _)| !set)
-                .map(|(_, what)| format!("`{what}`"))
-                .collect();
-            if !missing.is_empty() {
-                let missing = missing.join(" and ");
-                return invalid(format!(
-                    "watermarks and the callbacks for high and low go together: add {missing}"
-                ));
-            }
+        if let Some((high, low)) = self.settings.marks {
+            check_marks(high, low)?;
         }
-        if let Some((high, low)) = settings.marks
-            && !(0 < low && low < high)
-        {
-            return invalid(format!(
-                "watermarks must be 0 < low < high, not low {low} and high {high}"
-            ));
-        }
+        self.settings.limits.check()?;
         let own = ["_start", "_stop", "shutdown"];
         match states
             .event_names()
@@ -148,10 +135,15 @@ impl<H: 'static, X: Wired> Plan<H, X> {
             stream, peer, wheel, ..
         } = connection;
         drop(cx.component().wire().peer.replace(Some(peer)));
+        cx.component()
+            .wire()
+            .since
+            .set(self.settings.limits.first.map(|_| now()));
         let Some(pre_connect) = &self.callbacks.pre_connect else {
             return self.connect(cx, ReadWrite::builder(stream));
         };
         let making = pre_connect(cx, stream)?;
+        let making = within(self.settings.limits.first, making);
         let task = cx.spawn(async move { (wheel, making.await) }, PRE_CONNECTED);
         cx.component().wire().pre.set(Some((task, wheel)));
         Ok(())
@@ -173,7 +165,11 @@ impl<H: 'static, X: Wired> Plan<H, X> {
 
     /// Makes the wheel, then calls `connected`.
     fn connect(&self, cx: &mut Context<'_, H, X>, builder: ReadWriteBuilder) -> HandlerResult {
-        let wheel = self.wheel(cx, builder)?;
+        let mut limits = self.settings.limits;
+        if let (Some(limit), Some(since)) = (limits.first, cx.component().wire().since.take()) {
+            limits.first = Some(limit.saturating_sub(now() - since));
+        }
+        let wheel = self.wheel(cx, builder, limits)?;
         let wire = cx.component().wire();
         wire.reset(wire.peer());
         wire.set_wheel(wheel);
@@ -182,16 +178,25 @@ impl<H: 'static, X: Wired> Plan<H, X> {
     }
 
     /// A wheel on a stream, by the settings.
-    pub(super) fn wheel(&self, cx: &mut Context<'_, H, X>, builder: ReadWriteBuilder) -> HandlerResult<ReadWrite> {
+    pub(super) fn wheel(
+        &self,
+        cx: &mut Context<'_, H, X>,
+        builder: ReadWriteBuilder,
+        limits: Limits,
+    ) -> HandlerResult<AnyReadWrite> {
         let filter = named("filter", cx, |_| Ok((self.filter)()))?;
-        let mut builder = builder.bare_input(filter, input::<X::Filter>()).error(ERROR);
+        let mut builder = builder
+            .bare_input(filter, input::<X::Filter>())
+            .error(ERROR)
+            .limits(limits);
         if self.callbacks.flushed.is_some() {
             builder = builder.flushed(FLUSHED);
         }
-        if let Some((high, low)) = self.settings.marks {
+        if let Some((high, low)) = self.marks() {
             builder = builder.watermarks(high, low).high(HIGH).low(LOW);
         }
-        Ok(builder.flush_timeout(self.settings.flush_timeout).start(cx)?)
+        let builder = builder.flush_timeout(self.settings.flush_timeout);
+        Ok(builder.start(cx)?.into_any())
     }
 
     /// Calls a callback of the connection, unless one has failed before.
@@ -295,8 +300,9 @@ impl<H: 'static, X: Wired> Plan<H, X> {
             None => error,
         };
         let too_long = error.as_filter().is_some_and(|e| e.is_too_long() || e.is_overflow());
-        let is_io = error.as_io().is_some();
-        let ends = (error.is_final() || too_long) && error.operation() == "read" || is_io;
+        let is_limit = error.is_limit();
+        let is_io = error.as_io().is_some() && !is_limit;
+        let ends = (error.is_final() || too_long) && error.operation() == "read" || is_io || is_limit;
         let wire = cx.component().wire();
         wire.broken.set(wire.broken.get() || is_io);
         let ends = ends && (self.settings.shutdown_on_error || wire.shutdown.get());

@@ -2,9 +2,10 @@
 
 use super::connection::{CUT, REFUSED, SHUTDOWN};
 use super::wire::Wire;
-use crate::filter::Filter;
+use crate::event::Posts;
+use crate::filter::{Filter, FilterError};
 use crate::kernel::KernelRef;
-use crate::wheel::{IoError, Level, PutError, PutErrorKind, ReadWrite, SocketName};
+use crate::wheel::{AnyReadWrite, IoError, Level, PutError, PutErrorKind, SocketName};
 use std::cell::OnceCell;
 use std::fmt;
 use std::net::SocketAddr;
@@ -43,7 +44,7 @@ pub struct Link<'k, F: Filter> {
     pub(super) kernel: KernelRef<'k>,
     /// Once they were asked for: handed out by reference, for as long as this is there.
     peer: OnceCell<SocketName>,
-    wheel: OnceCell<Rc<ReadWrite>>,
+    wheel: OnceCell<Rc<AnyReadWrite>>,
 }
 
 impl<'k, F: Filter> Link<'k, F> {
@@ -80,7 +81,6 @@ impl<'k, F: Filter> Link<'k, F> {
     ///         assert_eq!(error.operation(), "write");
     ///         cx.client().shutdown();
     ///     })
-    ///     .client_input(|_, _| ())
     ///     .start(&kernel)
     ///     .await?;
     /// TcpClient::builder(server.local_name())
@@ -127,7 +127,6 @@ impl<'k, F: Filter> Link<'k, F> {
     ///         }
     ///         Ok(())
     ///     })
-    ///     .client_input(|_, _| ())
     ///     .start(&kernel)
     ///     .await?;
     /// TcpClient::builder(server.local_name())
@@ -161,7 +160,6 @@ impl<'k, F: Filter> Link<'k, F> {
     ///         assert_eq!(refused.into_record().unwrap(), "too early");
     ///         cx.server().shutdown();
     ///     })
-    ///     .server_input(|_, _| ())
     ///     .start(&kernel)?;
     /// # kernel.run().await
     /// # }).unwrap();
@@ -178,7 +176,7 @@ impl<'k, F: Filter> Link<'k, F> {
     /// `disconnected` callback runs.
     #[track_caller]
     pub fn shutdown(&self) {
-        self.wire.shutdown.set(true);
+        self.wire.end_input();
         self.kernel.yield_to(SHUTDOWN, ());
     }
 
@@ -194,7 +192,6 @@ impl<'k, F: Filter> Link<'k, F> {
     ///         cx.client().put("which nobody reads");
     ///         cx.client().abort();
     ///     })
-    ///     .client_input(|_, _| ())
     ///     .start(&kernel)
     ///     .await?;
     /// TcpClient::builder(server.local_name())
@@ -206,7 +203,7 @@ impl<'k, F: Filter> Link<'k, F> {
     /// ```
     #[track_caller]
     pub fn abort(&self) {
-        self.wire.shutdown.set(true);
+        self.wire.end_input();
         self.kernel.yield_to(CUT, ());
     }
 
@@ -231,9 +228,59 @@ impl<'k, F: Filter> Link<'k, F> {
         self.peer()?.as_socket_addr()
     }
 
-    /// The wheel behind it, for what is not repeated here: pausing the input, marks, changing filters. (A change of the
-    /// output filter to one for other records makes `put` fail; change the input filter to one for other records
-    /// together with its event.) `None` before and after the connection.
+    /// Changes both filters of the connection for those of another protocol; each record comes as `event` from then on.
+    ///
+    /// Bytes that the old filter has not used move to the new one. The event is one of your own, added with
+    /// [`state`](super::TcpServerBuilder::state), and takes the bare record. What was put before keeps the form that it
+    /// has. A [`put`](Self::put) of a record of the old type is refused, and comes back to the error callback; put records
+    /// of the new type with [`put_any`](Self::put_any). A new connection, or an [upgrade](Self::upgrade), has the builder's
+    /// filter again.
+    ///
+    /// # Errors
+    /// The filter's settings make no sense, or there is no connection; nothing has changed then.
+    ///
+    /// ```
+    /// use poe::{Event, component::TcpServer, filter::Block};
+    /// use bytes::Bytes;
+    /// const BODY: Event<Bytes> = Event::new("body");
+    /// TcpServer::builder("127.0.0.1:0")
+    ///     .client_input(|cx, line: String| -> poe::HandlerResult {
+    ///         let length = line.trim_start_matches("LENGTH ").parse()?;
+    ///         Ok(cx.client().set_filter(Block::fixed(length), BODY)?)
+    ///     })
+    ///     .state(BODY, |cx, body| -> poe::HandlerResult {
+    ///         cx.client().put_any(body)?;
+    ///         Ok(cx.client().shutdown())
+    ///     });
+    /// ```
+    #[doc(alias = "set_input_filter")]
+    #[doc(alias = "set_output_filter")]
+    pub fn set_filter<G: Filter>(&self, filter: G, event: impl Posts<G::Input>) -> Result<(), FilterError> {
+        match self.wire.wheel() {
+            Some(wheel) if !self.wire.sealed.get() => {
+                wheel.set_bare_filter(filter, event)?;
+                self.wire.switched.set(true);
+                Ok(())
+            }
+            _ => Err(FilterError::custom(
+                "there is no connection whose filter could be changed",
+            )),
+        }
+    }
+
+    /// Puts a record of the type that the filter of the moment takes, since [`set_filter`](Self::set_filter).
+    ///
+    /// # Errors
+    /// The record, if it is of another type, if the connection has ended or is being upgraded, or if the filter has no form
+    /// for it.
+    pub fn put_any<T: 'static>(&self, record: T) -> Result<Level, PutError<T>> {
+        match self.wire.wheel() {
+            Some(wheel) if !self.wire.sealed.get() => wheel.put(record),
+            _ => Err(PutError::closed(record)),
+        }
+    }
+
+    /// The wheel behind it, for pausing the input, moving marks and more; `None` before and after the connection.
     ///
     /// ```
     /// # use poe::component::TcpServer;
@@ -244,7 +291,7 @@ impl<'k, F: Filter> Link<'k, F> {
     ///     .client_input(|cx, line| cx.client().put(line.repeat(1000)));
     /// ```
     #[must_use]
-    pub fn wheel(&self) -> Option<&ReadWrite> {
+    pub fn wheel(&self) -> Option<&AnyReadWrite> {
         fetched(&self.wheel, || self.wire.wheel()).map(|wheel| &**wheel)
     }
 }

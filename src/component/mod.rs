@@ -18,6 +18,7 @@ pub use kernel_pool::{
     AfterFailure, KernelPool, KernelPoolBuilder, PoolFailure, PoolHandle, PoolOutcome, PoolReport, PoolServer,
 };
 pub use link::Link;
+pub use settings::{NoCallbacks, WithCallbacks};
 pub use tcp_client::{Attempt, CONNECT, RECONNECT, Server, TcpClient, TcpClientBuilder};
 pub use tcp_server::{Client, DISCONNECTED, Listener, SET_CONCURRENCY, TcpServer, TcpServerBuilder};
 pub use upgrade::PlainStream;

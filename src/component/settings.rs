@@ -1,12 +1,33 @@
-//! What servers and clients have alike: the settings of a connection, with their defaults, and how they are set.
+//! What the builders of servers and clients share: the settings of a connection with their defaults, and the setters.
 
+use super::callbacks::Callbacks;
+use super::connection::{Plan, Wired};
 use crate::error::OnFailure;
 use crate::kernel::Invoke;
 use crate::session::{Session, SessionBuilder, States};
-use crate::wheel::FLUSH_TIMEOUT;
+use crate::wheel::{DEFAULT_MARKS, FLUSH_TIMEOUT, Limits};
 use std::fmt;
 use std::rc::Rc;
 use std::time::Duration;
+
+/// The state of a builder of a component that has no callback yet: its filter and its heap can still be chosen.
+#[derive(Debug)]
+pub enum NoCallbacks {}
+
+/// The state of a builder of a component that has a callback: the types that its callbacks are given are settled.
+#[derive(Debug)]
+pub enum WithCallbacks {}
+
+/// Whether the types that callbacks are given may still be changed.
+#[diagnostic::on_unimplemented(
+    message = "the filter and the heap of a component must be named before its first callback or state",
+    label = "a callback or a state stands before this call",
+    note = "they say what the callbacks are given: write `.filter(…)` and `.client_heap(…)` (or `.heap(…)` of a client) \
+            directly behind `builder(…)`, and the callbacks after them"
+)]
+pub trait BeforeCallbacks {}
+
+impl BeforeCallbacks for NoCallbacks {}
 
 /// All settings of a connection.
 #[derive(Clone, Debug)]
@@ -17,21 +38,23 @@ pub(super) struct Settings {
     pub(super) marks: Option<(usize, usize)>,
     /// End the connection after an error.
     pub(super) shutdown_on_error: bool,
-    /// How long a peer is heard out when the connection is closed.
+    /// How long to keep reading and discarding after the close, so that the peer sees FIN instead of RST.
     pub(super) linger: Duration,
     /// How long it may take nothing of what waits to be written then.
     pub(super) flush_timeout: Duration,
+    /// How long the peer may be silent, or take for a record.
+    pub(super) limits: Limits,
     /// Of the session that is the component.
     pub(super) alias: Option<String>,
     /// Options of its sessions.
     pub(super) options: Vec<(String, String)>,
     /// Of its sessions.
     pub(super) session_type: Option<SessionType>,
-    /// What a failure stops that nobody handles; that of its parent or of the kernel unless it is set.
+    /// What an unhandled failure stops; that of its parent or of the kernel unless it is set.
     pub(super) on_failure: Option<OnFailure>,
 }
 
-/// Makes of a session of the component's the object that the kernel is to run.
+/// Makes the object that the kernel runs from a session of the component.
 #[derive(Clone)]
 pub(super) struct SessionType(Rc<Around>);
 
@@ -50,7 +73,7 @@ impl fmt::Debug for SessionType {
 }
 
 impl Settings {
-    /// A session of the component's, as the settings want it.
+    /// Starts building a session of the component with these settings.
     pub(super) fn session<H: 'static, X: 'static>(
         &self,
         heap: H,
@@ -79,6 +102,7 @@ impl Default for Settings {
             shutdown_on_error: true,
             linger: Duration::from_secs(1),
             flush_timeout: FLUSH_TIMEOUT,
+            limits: Limits::default(),
             alias: None,
             options: Vec::new(),
             session_type: None,
@@ -87,100 +111,230 @@ impl Default for Settings {
     }
 }
 
-/// The methods that the builders of servers and of clients have alike, but for what is at the other end, by which the
-/// callbacks are named. The builder has the fields `settings`, `callbacks`, `states` and `stateful`; examples of these are in
-/// its own documentation.
+impl<H: 'static, X: Wired> Plan<H, X> {
+    pub(super) fn new(settings: Settings, filter: impl Fn() -> X::Filter + 'static) -> Self {
+        Plan {
+            settings,
+            callbacks: Callbacks::default(),
+            filter: Box::new(filter),
+            ended: None,
+        }
+    }
+
+    /// The high and the low mark, if the output is watched.
+    pub(super) fn marks(&self) -> Option<(usize, usize)> {
+        let watched = self.callbacks.high.is_some() || self.callbacks.low.is_some();
+        self.settings.marks.or(watched.then_some(DEFAULT_MARKS))
+    }
+}
+
+/// The setters that the builders of servers and of clients share; the callbacks are named for the peer. The builder has the
+/// fields `plan`, `states`, and a method `named` that returns it with the state [`WithCallbacks`].
 macro_rules! connection_settings {
     (
         $builder:ident, $component:ident, $peer:literal,
+        $pre_connect:ident = $pre_connect_alias:literal, $connected:ident = $connected_alias:literal,
+        $input:ident = $input_alias:literal, $disconnected:ident = $disconnected_alias:literal,
         $flushed:ident = $flushed_alias:literal, $error:ident = $error_alias:literal,
         $high:ident = $high_alias:literal, $low:ident = $low_alias:literal
     ) => {
-        impl<H: 'static, F: Filter> $builder<H, F> {
-            #[doc = concat!("Everything that was put for the ", $peer, " has been written.")]
-            #[doc(alias = $flushed_alias)]
-            pub fn $flushed<R: IntoReply>(mut self, f: impl Fn(&mut Context<'_, H, $component<F>>) -> R + 'static) -> Self {
-                self.callbacks.flushed = Some(plain(stringify!($flushed), f));
-                self
+        /// Callbacks of a connection. All are optional.
+        impl<H: 'static, F: Filter, S> $builder<H, F, S> {
+            #[doc = concat!("Turns the socket of the ", $peer, " into the stream that is read and written: the place for TLS.")]
+            ///
+            /// It runs as soon as there is a socket, and the connected callback comes when the future is done. An error refuses the
+            /// connection: a server's client sees the end of the connection and no callback runs; in a client it is a
+            /// connect error with the operation `preconnect`. What the future takes counts for
+            /// [`first_record_timeout`](Self::first_record_timeout), and in a client for its `connect_timeout`.
+            ///
+            /// ```
+            /// use poe::component::{TcpClient, TcpServer};
+            /// use tokio::io::AsyncWriteExt;
+            /// TcpServer::builder("0.0.0.0:7777").client_pre_connect(|cx, stream| {
+            ///     let local = cx.client().peer_addr().is_some_and(|peer| peer.ip().is_loopback());
+            ///     async move { if local { Ok(stream) } else { Err(std::io::ErrorKind::PermissionDenied.into()) } }
+            /// });
+            /// TcpClient::builder("localhost:7777").pre_connect(|_, mut stream| async move {
+            ///     stream.write_all(b"CONNECT example.org:80 HTTP/1.0\r\n\r\n").await?;
+            ///     Ok(stream)
+            /// });
+            /// ```
+            #[doc(alias = $pre_connect_alias)]
+            pub fn $pre_connect<Fut, T>(
+                mut self,
+                f: impl Fn(&mut Context<'_, H, $component<F>>, SocketStream) -> Fut + 'static,
+            ) -> $builder<H, F, WithCallbacks>
+            where
+                Fut: Future<Output = io::Result<T>> + 'static,
+                T: AsyncRead + AsyncWrite + 'static,
+            {
+                self.plan.callbacks.pre_connect = Some(pre_connect(stringify!($pre_connect), f));
+                self.named()
             }
 
-            #[doc = concat!("The connection has failed or ended, or the ", $peer, " has sent what is no record. Unless")]
-            /// [`shutdown_on_error`](Self::shutdown_on_error) is off the connection ends then, but for a single bad record
-            /// after which the filter can go on (not an over-long one: that ends it, too). Without this callback errors are
-            /// logged, but for the end of the input and a reset.
+            #[doc = concat!("Calls `f` when the ", $peer, " has connected. In a server it runs in the `_start` of the client's")]
+            /// session, unless a PreConnect callback was waited for.
+            #[doc(alias = $connected_alias)]
+            pub fn $connected<R: IntoReply>(
+                mut self,
+                f: impl Fn(&mut Context<'_, H, $component<F>>) -> R + 'static,
+            ) -> $builder<H, F, WithCallbacks> {
+                self.plan.callbacks.connected = Some(plain(stringify!($connected), f));
+                self.named()
+            }
+
+            #[doc = concat!("Calls `f` for each record that the ", $peer, " sends, until the end of the connection is asked for.")]
+            ///
+            /// Without this callback records are read and dropped, so that the end of the connection is noticed.
+            #[doc(alias = $input_alias)]
+            pub fn $input<R: IntoReply>(
+                mut self,
+                f: impl Fn(&mut Context<'_, H, $component<F>>, F::Input) -> R + 'static,
+            ) -> $builder<H, F, WithCallbacks> {
+                self.plan.callbacks.input = Some(callback(stringify!($input), f));
+                self.named()
+            }
+
+            #[doc = concat!("Calls `f` when the connection to the ", $peer, " is over: once for each that was connected.")]
+            ///
+            /// It also runs when the session is stopped from outside. A server's client session ends then, unless something
+            /// holds it: clear timers here ([`alarm_clear`](crate::KernelRef::alarm_clear)).
+            #[doc(alias = $disconnected_alias)]
+            pub fn $disconnected<R: IntoReply>(
+                mut self,
+                f: impl Fn(&mut Context<'_, H, $component<F>>) -> R + 'static,
+            ) -> $builder<H, F, WithCallbacks> {
+                self.plan.callbacks.disconnected = Some(plain(stringify!($disconnected), f));
+                self.named()
+            }
+
+            #[doc = concat!("Calls `f` when everything that was put for the ", $peer, " has been written.")]
+            #[doc(alias = $flushed_alias)]
+            pub fn $flushed<R: IntoReply>(
+                mut self,
+                f: impl Fn(&mut Context<'_, H, $component<F>>) -> R + 'static,
+            ) -> $builder<H, F, WithCallbacks> {
+                self.plan.callbacks.flushed = Some(plain(stringify!($flushed), f));
+                self.named()
+            }
+
+            #[doc = concat!("Calls `f` when the connection has failed or ended, and for bytes of the ", $peer, " that are not a record.")]
+            ///
+            /// Unless [`shutdown_on_error`](Self::shutdown_on_error) is off the connection ends then, except for a single
+            /// bad record after which the filter can go on (a record that is too long ends it). Without this callback
+            /// errors are logged, except the end of the input and a reset.
             #[doc(alias = $error_alias)]
             pub fn $error<R: IntoReply>(
                 mut self,
                 f: impl Fn(&mut Context<'_, H, $component<F>>, IoError) -> R + 'static,
-            ) -> Self {
-                self.callbacks.error = Some(callback(stringify!($error), f));
-                self
+            ) -> $builder<H, F, WithCallbacks> {
+                self.plan.callbacks.error = Some(callback(stringify!($error), f));
+                self.named()
             }
 
-            #[doc = concat!("What waits to be written to the ", $peer, " has reached the high mark of")]
+            #[doc = concat!("Calls `f` when the bytes that wait for the ", $peer, " reach the high mark of")]
             /// [`watermarks`](Self::watermarks).
             #[doc(alias = $high_alias)]
-            pub fn $high<R: IntoReply>(mut self, f: impl Fn(&mut Context<'_, H, $component<F>>) -> R + 'static) -> Self {
-                self.callbacks.high = Some(plain(stringify!($high), f));
-                self
+            pub fn $high<R: IntoReply>(
+                mut self,
+                f: impl Fn(&mut Context<'_, H, $component<F>>) -> R + 'static,
+            ) -> $builder<H, F, WithCallbacks> {
+                self.plan.callbacks.high = Some(plain(stringify!($high), f));
+                self.named()
             }
 
-            #[doc = concat!("What waits to be written to the ", $peer, " had reached the high mark, and has fallen to the low")]
-            /// one.
+            #[doc = concat!("Calls `f` when the bytes that wait for the ", $peer, " had reached the high mark, and fall to the low mark.")]
             #[doc(alias = $low_alias)]
-            pub fn $low<R: IntoReply>(mut self, f: impl Fn(&mut Context<'_, H, $component<F>>) -> R + 'static) -> Self {
-                self.callbacks.low = Some(plain(stringify!($low), f));
-                self
+            pub fn $low<R: IntoReply>(
+                mut self,
+                f: impl Fn(&mut Context<'_, H, $component<F>>) -> R + 'static,
+            ) -> $builder<H, F, WithCallbacks> {
+                self.plan.callbacks.low = Some(plain(stringify!($low), f));
+                self.named()
             }
 
-            /// Watches how much waits to be written, in bytes; `0 < low < high`. Goes with
-            #[doc = concat!("[`", $peer, "_high`](Self::", $peer, "_high) and [`", $peer, "_low`](Self::", $peer, "_low): all three or none.")]
-            #[doc(alias = "HighMark")]
-            #[doc(alias = "LowMark")]
-            pub fn watermarks(mut self, high: usize, low: usize) -> Self {
-                self.settings.marks = Some((high, low));
-                self
-            }
-
-            /// Adds a handler of one's own to the sessions of connections, beside the callbacks.
+            /// Adds a handler of your own to the sessions of connections, beside the callbacks.
             #[doc(alias = "InlineStates")]
             pub fn state<A: 'static, R: IntoReply>(
                 mut self,
                 event: impl Calls<A, R::Value>,
                 f: impl Fn(&mut Context<'_, H, $component<F>>, A) -> R + 'static,
-            ) -> Self {
+            ) -> $builder<H, F, WithCallbacks> {
                 self.states = self.states.on(event, f);
-                self.stateful = true;
-                self
+                self.named()
             }
 
-            /// Adds a table of handlers of one's own to them.
+            /// Adds a table of handlers of your own to the sessions of connections.
             #[doc(alias = "InlineStates")]
-            pub fn inline_states(mut self, states: &States<H, $component<F>>) -> Self {
+            pub fn inline_states(mut self, states: &States<H, $component<F>>) -> $builder<H, F, WithCallbacks> {
                 self.states = self.states.with(states);
-                self.stateful = true;
+                self.named()
+            }
+        }
+
+        /// Settings of a connection.
+        impl<H: 'static, F: Filter, S> $builder<H, F, S> {
+            /// Sets the marks for the bytes that wait to be written, `0 < low < high`; default none.
+            ///
+            /// At `high` a put reports [`Level::High`](crate::wheel::Level::High) and
+            #[doc = concat!("[`", $peer, "_high`](Self::", $peer, "_high) is called; back at `low`, [`", $peer, "_low`](Self::", $peer, "_low).")]
+            /// With one of these callbacks and no marks, the marks are 64 KiB and 16 KiB.
+            #[doc(alias = "HighMark")]
+            #[doc(alias = "LowMark")]
+            pub fn watermarks(mut self, high: usize, low: usize) -> Self {
+                self.plan.settings.marks = Some((high, low));
                 self
             }
 
-            /// Whether small writes leave at once (`TCP_NODELAY`); default true.
+            /// Ends a connection on which no byte has gone either way for this long; default none.
+            ///
+            #[doc = concat!("The error callback is told (`", $peer, "_error`, with an error that [says so](IoError::is_timeout)), what was")]
+            /// put is written, and the connection ends. The time stands still while your program has paused the input and
+            /// nothing waits to be written. With [`shutdown_on_error`](Self::shutdown_on_error) off the callback decides what
+            /// happens, and is called again after the next silence.
+            pub fn idle_timeout(mut self, limit: Duration) -> Self {
+                self.plan.settings.limits.idle = Some(limit);
+                self
+            }
+
+            #[doc = concat!("Ends a connection whose ", $peer, " has not sent a whole record this long after connecting; default none.")]
+            ///
+            /// The time begins with the socket, so that it limits a PreConnect callback (a TLS handshake), too. It ends the
+            /// connection as [`idle_timeout`](Self::idle_timeout) does.
+            pub fn first_record_timeout(mut self, limit: Duration) -> Self {
+                self.plan.settings.limits.first = Some(limit);
+                self
+            }
+
+            /// Ends a connection on which a record is incomplete for this long after its first byte; default none.
+            ///
+            /// It ends the connection as [`idle_timeout`](Self::idle_timeout) does. Use it against peers that send a byte now
+            /// and then ("slow loris"), whom an idle timeout does not stop.
+            pub fn record_timeout(mut self, limit: Duration) -> Self {
+                self.plan.settings.limits.record = Some(limit);
+                self
+            }
+
+            /// Sets whether small writes leave at once (`TCP_NODELAY`); default true.
             pub fn nodelay(mut self, nodelay: bool) -> Self {
-                self.settings.nodelay = nodelay;
+                self.plan.settings.nodelay = nodelay;
                 self
             }
 
-            /// Whether a connection ends after an error; default true.
+            /// Sets whether a connection ends after an error; default true.
             #[doc(alias = "ClientShutdownOnError")]
             pub fn shutdown_on_error(mut self, shutdown: bool) -> Self {
-                self.settings.shutdown_on_error = shutdown;
+                self.plan.settings.shutdown_on_error = shutdown;
                 self
             }
 
-            #[doc = concat!("How long we wait for the ", $peer, "'s end of a connection that we have ended, and drop what comes, so that the")]
-            #[doc = concat!("system does not reset the connection and the ", $peer, " loses what we wrote; default one second, zero: not at")]
-            /// all. The session lives until then; `disconnected` is called before. See
-            /// [`ReadWrite::close`](crate::wheel::ReadWrite::close) for how many wait at a time.
+            /// Sets how long to keep reading and discarding after the close, so that the peer sees FIN instead of RST.
+            ///
+            /// The default is one second; zero closes at once, and the peer may lose what was written last. The session lives
+            /// until then; the disconnected callback runs before. See [`ReadWrite::close`](crate::wheel::ReadWrite::close)
+            /// for how many connections wait at a time.
             pub fn linger(mut self, limit: Duration) -> Self {
-                self.settings.linger = limit;
+                self.plan.settings.linger = limit;
                 self
             }
 
@@ -189,7 +343,7 @@ macro_rules! connection_settings {
             /// is told how many bytes were not written ([`IoError::unwritten`](crate::wheel::IoError::unwritten)).
             /// [`Duration::MAX`] sets no limit.
             pub fn flush_timeout(mut self, limit: Duration) -> Self {
-                self.settings.flush_timeout = limit;
+                self.plan.settings.flush_timeout = limit;
                 self
             }
 
@@ -198,14 +352,14 @@ macro_rules! connection_settings {
             #[doc(alias = "SessionParams")]
             #[doc(alias = "options")]
             pub fn option(mut self, name: &str, value: impl ToString) -> Self {
-                self.settings.options.push((name.to_owned(), value.to_string()));
+                self.plan.settings.options.push((name.to_owned(), value.to_string()));
                 self
             }
 
-            /// Has the kernel run session types of one's own: for each session that the component makes (a server makes its
-            /// listener's first), the closure is given the session's own object and returns the one to run, which does a few
-            /// things by itself and leaves the rest to the other. See
-            /// [`SessionBuilder::session_type`](crate::SessionBuilder::session_type). What POE has as `SessionParams` is
+            /// Runs a session type of your own: the closure gets each session's object and returns the one to run.
+            ///
+            /// A server makes its listener's session first. See
+            /// [`SessionBuilder::session_type`](crate::SessionBuilder::session_type). What POE passes as `SessionParams` is
             /// captured by the closure.
             #[doc(alias = "SessionType")]
             #[doc(alias = "SessionParams")]
@@ -213,7 +367,14 @@ macro_rules! connection_settings {
                 mut self,
                 session_type: impl Fn(Rc<dyn Invoke>) -> Rc<dyn Invoke> + 'static,
             ) -> Self {
-                self.settings.session_type = Some(SessionType::new(session_type));
+                self.plan.settings.session_type = Some(SessionType::new(session_type));
+                self
+            }
+
+            /// Sets the alias of the component's session, which it gives up at a shutdown; default none.
+            #[doc(alias = "Alias")]
+            pub fn alias(mut self, alias: impl Into<String>) -> Self {
+                self.plan.settings.alias = Some(alias.into());
                 self
             }
         }

@@ -23,7 +23,7 @@ use crate::id::{TaskId, WheelId};
 use crate::kernel::KernelRef;
 use crate::name::HeldName;
 use crate::session::{Context, States};
-use crate::wheel::{Level, PutError, ReadWrite, WheelStream, whole};
+use crate::wheel::{Level, Limits, PutError, ReadWrite, WheelStream, whole};
 use std::fmt;
 use std::future::Future;
 use std::io;
@@ -274,6 +274,11 @@ impl<H: 'static, X: Wired> Plan<H, X> {
                 return Ok(());
             }
         };
+        // A record has come already: it has asked for the upgrade.
+        let limits = Limits {
+            first: None,
+            ..self.settings.limits
+        };
         let made = made.map(ReadWrite::on_stream);
         let builder = match made {
             Ok(builder) => builder,
@@ -283,7 +288,7 @@ impl<H: 'static, X: Wired> Plan<H, X> {
                 return Ok(());
             }
         };
-        let wheel = match self.wheel(cx, builder) {
+        let wheel = match self.wheel(cx, builder, limits) {
             Ok(wheel) => wheel,
             Err(failure) => {
                 cx.yield_to(LOST, ());

@@ -1,10 +1,11 @@
 //! One connection, as its session keeps it beside the heap.
 
 use super::upgrade::Upgrade;
+use crate::bridge::runtime::Instant;
 use crate::event::Event;
 use crate::filter::Filter;
 use crate::id::{TaskId, WheelId};
-use crate::wheel::{IoError, ReadWrite, SocketName};
+use crate::wheel::{AnyReadWrite, IoError, SocketName};
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -21,8 +22,10 @@ use std::time::Duration;
 /// | over: `disconnected` was called | none | no | yes |
 pub(super) struct Wire<F: Filter> {
     /// Shared with a [`Link`](super::link::Link) that was asked for it, so it is ended, not only dropped.
-    wheel: RefCell<Option<Rc<ReadWrite>>>,
+    wheel: RefCell<Option<Rc<AnyReadWrite>>>,
     pub(super) peer: RefCell<Option<SocketName>>,
+    /// When there was a socket, if the first record must come in time.
+    pub(super) since: Cell<Option<Instant>>,
     /// PreConnect is at work, on the connection of that wheel.
     pub(super) pre: Cell<Option<(TaskId, WheelId)>>,
     pub(super) upgrade: RefCell<Option<Box<Upgrade<F>>>>,
@@ -36,6 +39,8 @@ pub(super) struct Wire<F: Filter> {
     pub(super) failed: Cell<bool>,
     /// A record has come, of a wheel that is gone; see [`take_heard`](Self::take_heard).
     heard: Cell<bool>,
+    /// Records come as an event of the program's, which knows nothing of the end of the connection.
+    pub(super) switched: Cell<bool>,
     /// It waits for the output to be written.
     pub(super) finishing: Cell<bool>,
     /// Nothing can be written any more.
@@ -51,6 +56,7 @@ impl<F: Filter> Wire<F> {
         Wire {
             wheel: RefCell::default(),
             peer: RefCell::default(),
+            since: Cell::new(None),
             pre: Cell::new(None),
             upgrade: RefCell::default(),
             sealed: Cell::new(false),
@@ -58,6 +64,7 @@ impl<F: Filter> Wire<F> {
             shutdown: Cell::new(false),
             failed: Cell::new(false),
             heard: Cell::new(false),
+            switched: Cell::new(false),
             finishing: Cell::new(false),
             broken: Cell::new(false),
             refused: RefCell::default(),
@@ -65,11 +72,11 @@ impl<F: Filter> Wire<F> {
         }
     }
 
-    pub(super) fn wheel(&self) -> Option<Rc<ReadWrite>> {
+    pub(super) fn wheel(&self) -> Option<Rc<AnyReadWrite>> {
         self.wheel.borrow().clone()
     }
 
-    pub(super) fn set_wheel(&self, wheel: ReadWrite) {
+    pub(super) fn set_wheel(&self, wheel: AnyReadWrite) {
         self.wheel.replace(Some(Rc::new(wheel)));
     }
 
@@ -80,6 +87,16 @@ impl<F: Filter> Wire<F> {
     /// Whether there is a connection, and its end neither asked for nor met.
     pub(super) fn is_connected(&self) -> bool {
         self.up.get() && !self.shutdown.get() && !self.broken.get()
+    }
+
+    /// The end was asked for: no record reaches the program any more.
+    pub(super) fn end_input(&self) {
+        self.shutdown.set(true);
+        if self.switched.get()
+            && let Some(wheel) = self.wheel()
+        {
+            wheel.shutdown_input();
+        }
     }
 
     /// Whether PreConnect is at work on what that wheel has brought.
@@ -100,6 +117,7 @@ impl<F: Filter> Wire<F> {
             &self.shutdown,
             &self.failed,
             &self.heard,
+            &self.switched,
             &self.finishing,
             &self.broken,
         ] {
@@ -115,7 +133,7 @@ impl<F: Filter> Wire<F> {
         self.heard.take() || now
     }
 
-    pub(super) fn take_wheel(&self) -> Option<Rc<ReadWrite>> {
+    pub(super) fn take_wheel(&self) -> Option<Rc<AnyReadWrite>> {
         let wheel = self.wheel.take()?;
         self.heard.set(self.heard.get() || wheel.has_given());
         Some(wheel)

@@ -8,6 +8,7 @@ use super::{Config, Invoke, die, handle, os_signal, resource, task, trace};
 use super::{child, select};
 use crate::bridge::clock::Clock;
 use crate::bridge::deadline::Deadline;
+use crate::bridge::memory::Network;
 use crate::bridge::threads::Threads;
 use crate::bridge::wake::WakeState;
 use crate::id::{SessionId, WheelId};
@@ -20,8 +21,9 @@ use crate::resource::extrefs::Extrefs;
 use crate::resource::outside::Outside;
 use crate::resource::sessions::{KERNEL, Sessions};
 use crate::resource::signals::Signals;
+use std::any::Any;
 use std::cell::{Cell, OnceCell, RefCell};
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -59,6 +61,10 @@ pub struct Core {
     pub(crate) tasks: task::Tasks,
     /// For work that blocks.
     pub(crate) threads: Threads,
+    /// Servers in memory.
+    pub(crate) memory: Network,
+    /// Values of the program's, by the wheels that have them.
+    pub(super) tags: RefCell<HashMap<WheelId, Rc<dyn Any>>>,
     #[cfg(unix)]
     pub(super) selects: Rc<select::Selects>,
     pub(super) inbox: Arc<handle::Inbox>,
@@ -111,6 +117,8 @@ impl Core {
             children: RefCell::default(),
             #[cfg(unix)]
             processes: child::Processes::default(),
+            memory: Network::default(),
+            tags: RefCell::default(),
             threads: Threads::new(config.blocking_threads, config.virtual_time),
             tasks: task::Tasks::new(shared.clone(), tag),
             #[cfg(unix)]

@@ -29,6 +29,7 @@ mod select;
 mod shutdown;
 mod signal;
 mod snapshot;
+mod tags;
 pub(crate) mod task;
 mod timer;
 mod trace;

@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 /// | `[fe80::1%2]:7`, `[fe80::1%eth0]:7` | an IPv6 address on one interface, by its index or its name |
 /// | `localhost:7` | a name, looked up when it is used, without blocking the kernel |
 /// | `unix:/run/service` | a UNIX socket |
+/// | `memory:echo` | a server in this process and kernel, without the system: for tests under virtual time |
 ///
 /// An address prints as the text that it can be made from. Two things have no text: the flow
 /// label of an IPv6 address, and a path that is not UTF-8.
@@ -54,6 +55,8 @@ enum Kind {
     /// Any other text: using it fails.
     Text(String),
     Unix(PathBuf),
+    /// A server in memory, by its name.
+    Memory(String),
 }
 
 /// One address that an [`Address`] stands for.
@@ -96,7 +99,15 @@ impl Address {
         }
     }
 
-    /// Returns the address if no host name has to be looked up, which would block; `None` for such a name.
+    /// The name, if it is a server's in memory.
+    pub(crate) fn as_memory(&self) -> Option<&str> {
+        match &self.0 {
+            Kind::Memory(name) => Some(name),
+            _ => None,
+        }
+    }
+
+    /// The place, if no name of a host has to be looked up; that would block. Nothing for such a name.
     ///
     /// # Errors
     /// There is no such interface, or the text is not an address.
@@ -108,6 +119,9 @@ impl Address {
                 Some(scope(zone).map(|scope| Spot::Ip(SocketAddrV6::new(*ip, *port, 0, scope).into())))
             }
             Kind::Text(text) => Some(Err(unknown(text_error(text)))),
+            Kind::Memory(_) => Some(Err(unknown(
+                "an address in memory is for streams between parts of one kernel",
+            ))),
             Kind::Name { .. } => None,
         }
     }
@@ -194,6 +208,9 @@ impl From<String> for Address {
         if let Some(path) = text.strip_prefix("unix:") {
             return Address(Kind::Unix(path.into()));
         }
+        if let Some(name) = text.strip_prefix("memory:") {
+            return Address(Kind::Memory(name.to_owned()));
+        }
         if let Ok(addr) = text.parse() {
             return Address(Kind::Number(addr));
         }
@@ -270,6 +287,7 @@ impl From<SocketName> for Address {
         match name {
             SocketName::Ip(addr) => Address::from(addr),
             SocketName::Unix(path) => Address::from(path.unwrap_or_default()),
+            SocketName::Memory(name) => Address(Kind::Memory(name)),
         }
     }
 }
@@ -285,13 +303,16 @@ impl fmt::Display for Address {
         match &self.0 {
             Kind::Number(addr) => addr.fmt(f),
             Kind::Zone { ip, zone, port } => write!(f, "[{ip}%{zone}]:{port}"),
-            // Without brackets it would look like another form.
-            Kind::Name { host, port } if host.contains(':') || host.starts_with('[') || host == "unix" => {
+            // What looks like something else without brackets.
+            Kind::Name { host, port }
+                if host.contains(':') || host.starts_with('[') || host == "unix" || host == "memory" =>
+            {
                 write!(f, "[{host}]:{port}")
             }
             Kind::Name { host, port } => write!(f, "{host}:{port}"),
             Kind::Text(text) => f.write_str(text),
             Kind::Unix(path) => write!(f, "unix:{}", path.display()),
+            Kind::Memory(name) => write!(f, "memory:{name}"),
         }
     }
 }

@@ -12,6 +12,7 @@ use crate::kernel::task::{Purpose, Task};
 use crate::kernel::{Core, KernelRef};
 use crate::name::{HeldName, Name, NameIdx};
 use crate::wheel::pump::Record;
+use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
 
@@ -22,6 +23,27 @@ pub(crate) struct Base {
     /// The value exists and wants events.
     alive: Cell<bool>,
     core: Weak<Core>,
+    tag: Tag,
+}
+
+/// A value of the program's by which it knows the wheel, if it has given one.
+#[derive(Clone, Default)]
+pub(crate) struct Tag(Option<Rc<dyn Any>>);
+
+impl Tag {
+    pub(crate) fn new(value: impl Any) -> Self {
+        Tag(Some(Rc::new(value)))
+    }
+}
+
+impl Drop for Base {
+    fn drop(&mut self) {
+        if self.tag.0.is_some()
+            && let Some(core) = self.core.upgrade()
+        {
+            core.forget_tag(self.id);
+        }
+    }
 }
 
 impl Base {
@@ -33,7 +55,22 @@ impl Base {
             place: Cell::new(place),
             alive: Cell::new(true),
             core: kernel.core.weak(),
+            tag: Tag::default(),
         }
+    }
+
+    /// Lets the program find this value by the wheel's ID.
+    pub(crate) fn tagged(mut self, tag: Tag) -> Self {
+        if let (Some(value), Some(core)) = (&tag.0, self.core.upgrade()) {
+            core.keep_tag(self.id, value.clone());
+        }
+        self.tag = tag;
+        self
+    }
+
+    /// The program's value, if it is of that type.
+    pub(crate) fn tag<T: 'static>(&self) -> Option<Rc<T>> {
+        self.tag.0.clone()?.downcast().ok()
     }
 
     pub(crate) fn id(&self) -> WheelId {
@@ -98,6 +135,9 @@ impl Base {
     pub(crate) fn end(&self, tasks: impl IntoIterator<Item = TaskId>) {
         self.silence();
         if let Some(core) = self.core() {
+            if self.tag.0.is_some() {
+                core.forget_tag(self.id);
+            }
             for task in tasks {
                 core.cancel_task(task);
             }
@@ -160,10 +200,53 @@ pub(crate) fn set_event<N, A, K: Posts<A>>(
     drop(old);
 }
 
-/// Defines the methods that every wheel has: `wheel_methods!(Type, |wheel| base, tasks);`, or `Type<T>` with a parameter.
+/// The setter of a tag, of a builder that has a [`Tag`] in the named field.
+macro_rules! tag_setting {
+    ([$($param:ident),*] $builder:ty, $($tag:ident).+) => {
+        impl<$($param),*> $builder {
+            /// Gives the wheel a value by which your handlers know it; default none.
+            ///
+            /// [`cx.tag(id)`](crate::KernelRef::tag) returns it for the wheel's ID, which all of its events carry. It costs
+            /// nothing where it is not used.
+            ///
+            /// ```
+            /// use poe::{Event, Kernel, Session, event::START, filter::Line, wheel::{Input, ReadWrite}};
+            /// #[derive(Debug, PartialEq)]
+            /// enum Side { Client, Server }
+            /// const LINE: Event<Input<String>> = Event::new("line");
+            /// # tokio_test::block_on(async {
+            /// # let kernel = Kernel::new();
+            /// # let (peer, io) = tokio::io::duplex(64);
+            /// # tokio::io::AsyncWriteExt::write_all(&mut { peer }, b"hello\n").await.unwrap();
+            /// Session::builder(Vec::new())
+            ///     .on(START, |cx, io: tokio::io::DuplexStream| -> poe::HandlerResult {
+            ///         let wheel = ReadWrite::builder(io).tag(Side::Server).input(Line::new(), LINE).start(cx)?;
+            ///         cx.heap.push(wheel);
+            ///         Ok(())
+            ///     })
+            ///     .on(LINE, |cx, input| match cx.tag(input.wheel).as_deref() {
+            ///         Some(Side::Server) => cx.heap.clear(),
+            ///         other => panic!("a line of {other:?}"),
+            ///     })
+            /// #   .args(io)
+            ///     .create(&kernel)?;
+            /// # kernel.run().await
+            /// # }).unwrap();
+            /// ```
+            pub fn tag<V: 'static>(mut self, value: V) -> Self {
+                self.$($tag).+ = $crate::wheel::base::Tag::new(value);
+                self
+            }
+        }
+    };
+}
+pub(crate) use tag_setting;
+
+/// Defines the methods that every wheel has: `wheel_methods!(Type, |wheel| base, tasks);`, or `Type<T>` if it has a parameter,
+/// `Type<T: ?Sized>` if that need not be sized.
 macro_rules! wheel_methods {
-    ($wheel:ident $(<$param:ident>)?, |$this:ident| $base:expr, $tasks:expr) => {
-        impl $(<$param>)? $wheel $(<$param>)? {
+    ($wheel:ident $(<$param:ident $(: ?$sized:ident)?>)?, |$this:ident| $base:expr, $tasks:expr) => {
+        impl $(<$param $(: ?$sized)?>)? $wheel $(<$param>)? {
             /// Returns the wheel's ID, which its events carry.
             #[doc(alias = "ID")]
             #[must_use]
@@ -177,6 +260,13 @@ macro_rules! wheel_methods {
             pub fn session_id(&self) -> $crate::id::SessionId {
                 let $this = self;
                 $base.owner()
+            }
+
+            /// The value that its builder was given with `tag`, if it is of this type.
+            #[must_use]
+            pub fn tag<V: 'static>(&self) -> Option<::std::rc::Rc<V>> {
+                let $this = self;
+                $base.tag()
             }
 
             /// Moves the wheel to the session that is running; pass the handler's context. POE cannot do this.

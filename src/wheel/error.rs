@@ -67,6 +67,8 @@ pub struct IoError {
 enum IoErrorKind {
     Eof,
     Io(io::Error),
+    /// A time limit of the wheel.
+    Limit(io::Error),
     Filter(FilterError),
 }
 
@@ -96,6 +98,16 @@ impl IoError {
             wheel,
             subject: None,
             kind: IoErrorKind::Io(error),
+        }
+    }
+
+    /// A time limit that is over.
+    pub(crate) fn limit(wheel: WheelId, error: io::Error) -> Self {
+        IoError {
+            operation: "read",
+            wheel,
+            subject: None,
+            kind: IoErrorKind::Limit(error),
         }
     }
 
@@ -174,22 +186,38 @@ impl IoError {
         matches!(&self.kind, IoErrorKind::Io(e) if matches!(e.kind(), ConnectionReset | BrokenPipe | ConnectionAborted))
     }
 
-    /// Whether this direction is over: nothing more will be read, or written. Only some errors of filters are not final.
+    /// Whether a time limit is over: one of the wheel's ([`record_timeout`](super::ReadWriteBuilder::record_timeout) and
+    /// the like), or the system's for a peer that does not reply.
+    #[must_use]
+    #[doc(alias = "ETIMEDOUT")]
+    pub fn is_timeout(&self) -> bool {
+        self.as_io()
+            .is_some_and(|error| error.kind() == io::ErrorKind::TimedOut)
+    }
+
+    /// Whether a time limit of the wheel is over. The stream itself is well.
+    pub(crate) fn is_limit(&self) -> bool {
+        matches!(self.kind, IoErrorKind::Limit(_))
+    }
+
+    /// Whether nothing more will come (or go) in this direction. Only some errors of filters and the time limits of a wheel
+    /// leave it open.
     #[must_use]
     pub fn is_final(&self) -> bool {
         match &self.kind {
             IoErrorKind::Filter(error) => error.is_fatal(),
             // A file that cannot be opened is tried again.
             IoErrorKind::Io(_) => self.operation != "open",
+            IoErrorKind::Limit(_) => false,
             IoErrorKind::Eof => true,
         }
     }
 
-    /// Returns the system's error, if it is one.
+    /// Returns the system's error, or that of a time limit (of the kind `TimedOut`).
     #[must_use]
     pub fn as_io(&self) -> Option<&io::Error> {
         match &self.kind {
-            IoErrorKind::Io(error) => Some(error),
+            IoErrorKind::Io(error) | IoErrorKind::Limit(error) => Some(error),
             _ => None,
         }
     }
@@ -209,7 +237,7 @@ impl IoError {
         match &self.kind {
             IoErrorKind::Eof => Some(0),
             IoErrorKind::Io(error) => error.raw_os_error(),
-            IoErrorKind::Filter(_) => None,
+            IoErrorKind::Filter(_) | IoErrorKind::Limit(_) => None,
         }
     }
 }
@@ -244,7 +272,7 @@ impl fmt::Display for IoErrorKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             IoErrorKind::Eof => f.write_str("end of input"),
-            IoErrorKind::Io(error) => error.fmt(f),
+            IoErrorKind::Io(error) | IoErrorKind::Limit(error) => error.fmt(f),
             IoErrorKind::Filter(error) => error.fmt(f),
         }
     }
@@ -254,7 +282,7 @@ impl StdError for IoError {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         match &self.kind {
             IoErrorKind::Eof => None,
-            IoErrorKind::Io(error) => Some(error),
+            IoErrorKind::Io(error) | IoErrorKind::Limit(error) => Some(error),
             IoErrorKind::Filter(error) => Some(error),
         }
     }
@@ -386,6 +414,7 @@ impl StdError for SocketError {
 /// let refused = wheel.put("two\nlines").unwrap_err();
 /// assert_eq!(refused.as_filter().map(ToString::to_string).as_deref(), Some("more than one line"));
 ///
+/// let wheel = wheel.into_any(); // takes whatever its filter takes
 /// let refused = wheel.put(17_u8).unwrap_err();
 /// assert!(refused.is_wrong_type());
 /// assert_eq!(refused.into_record(), Some(17));

@@ -5,7 +5,7 @@
 //! | accept | [`Connection`] | a client was accepted |
 //! | error | [`SocketError`] | `accept` failed, and not because a client went away; once per episode |
 
-use super::base::{Base, wheel_methods};
+use super::base::{Base, Tag, tag_setting, wheel_methods};
 use super::error::SocketError;
 use super::socket::ListenSocket;
 use super::socket::accept::{AcceptState, Accepting};
@@ -63,6 +63,7 @@ pub struct ListenAcceptBuilder {
     accept: Option<HeldName>,
     error: Option<HeldName>,
     nodelay: bool,
+    tag: Tag,
 }
 
 impl ListenAccept {
@@ -74,6 +75,7 @@ impl ListenAccept {
             accept: None,
             error: None,
             nodelay: true,
+            tag: Tag::default(),
         }
     }
 
@@ -143,7 +145,7 @@ impl ListenAcceptBuilder {
     /// Starts the wheel for the session that is running; pass the handler's context.
     #[track_caller]
     pub fn start(self, kernel: &KernelRef<'_>) -> ListenAccept {
-        let base = Base::new(kernel, Location::caller());
+        let base = Base::new(kernel, Location::caller()).tagged(self.tag);
         let what = format!("ListenAccept {}", base.id());
         let state = AcceptState::new(base, self.accept, self.error, self.nodelay);
         state.set_local(self.listener.local_name());
@@ -155,6 +157,8 @@ impl ListenAcceptBuilder {
         ListenAccept { state, task }
     }
 }
+
+tag_setting!([] ListenAcceptBuilder, tag);
 
 impl fmt::Debug for ListenAcceptBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -25,8 +25,9 @@ pub use follow_tail::{FollowTail, FollowTailBuilder};
 pub use listen_accept::{ListenAccept, ListenAcceptBuilder};
 pub(crate) use pump::FLUSH_TIMEOUT;
 pub(crate) use pump::handle::{BoxedDuplex as WheelStream, whole};
+pub(crate) use pump::{DEFAULT_MARKS, Limits, check_marks};
 pub use pump::{Input, Level};
-pub use read_write::{Parts, ReadWrite, ReadWriteBuilder};
+pub use read_write::{AnyReadWrite, OwnFilter, Parts, ReadWrite, ReadWriteBuilder, RetypeError, SameFilter};
 #[cfg(all(unix, feature = "pty"))]
 pub use run::Winsize;
 #[cfg(unix)]

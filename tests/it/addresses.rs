@@ -83,7 +83,7 @@ fn texts_that_are_written_as_usual_come_back_as_they_were() {
 #[tokio::test]
 async fn a_zone_may_be_an_interface_by_name() {
     let bound = async |address: Address| {
-        let server = TcpServer::builder(address).client_input(|_, _: String| ());
+        let server = TcpServer::builder(address);
         server
             .start(&Kernel::new())
             .await
@@ -159,7 +159,6 @@ async fn a_unix_listener_that_stays_busy_is_given_up_at_the_limit() {
     let expected = format!("cannot connect to unix:{}: ", path.display());
     TcpClient::builder(&*path)
         .connect_timeout(Duration::from_millis(100))
-        .server_input(|_, _: String| ())
         .connect_error(move |_, error| {
             assert!(error.to_string().starts_with(&expected), "{error}");
             say(error.operation);

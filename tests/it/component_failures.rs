@@ -68,14 +68,12 @@ async fn each_callback_of_a_server_is_named_in_the_error() {
             server()
                 .client_input(|cx, line| cx.client().put(line))
                 .watermarks(2, 1)
-                .client_high(|_| on_purpose())
-                .client_low(|_| ()),
+                .client_high(|_| on_purpose()),
         ),
         (
             "client_error",
             server()
                 .filter(|| poe::filter::Line::new().max_length(1))
-                .client_input(|_, _| ())
                 .client_error(|_, _| on_purpose()),
         ),
         ("started", quiet().started(|_| on_purpose())),
@@ -84,11 +82,15 @@ async fn each_callback_of_a_server_is_named_in_the_error() {
                 .stopped(|_| on_purpose())
                 .client_disconnected(|cx| cx.post("echo", SHUTDOWN, ()))
         }),
-        ("acceptor", server().acceptor(|_, _| on_purpose())),
     ];
+    let mut started = Vec::new();
     for (name, builder) in cases {
         let kernel = Kernel::new();
-        let server = builder.start(&kernel).await.unwrap();
+        started.push((name, builder.start(&kernel).await.unwrap(), kernel));
+    }
+    let (kernel, acceptor) = (Kernel::new(), server().acceptor(|_, _| on_purpose()));
+    started.push(("acceptor", acceptor.start(&kernel).await.unwrap(), kernel));
+    for (name, server, kernel) in started {
         let error = failed(&kernel, &server).await;
         assert_eq!(callback(&error), format!("`{name}` of the server `echo`"));
         assert_eq!(error.failure().unwrap().to_string(), "on purpose");
@@ -104,7 +106,6 @@ async fn what_makes_heaps_and_filters_for_a_server_is_named_too() {
     let server = TcpServer::builder("127.0.0.1:0")
         .client_on_failure(OnFailure::StopKernel)
         .client_heap(|_| -> u8 { panic!("no heap") })
-        .client_input(|_, _| ())
         .start(&kernel)
         .await
         .unwrap();
@@ -121,7 +122,6 @@ async fn what_makes_heaps_and_filters_for_a_server_is_named_too() {
             assert!(made.get() < 2, "the first is looked at by `start`");
             poe::filter::Line::new()
         })
-        .client_input(|_, _| ())
         .start(&kernel)
         .await
         .unwrap();
@@ -146,7 +146,6 @@ async fn a_panic_of_pre_connect_is_named_wherever_it_is() {
                     Ok(stream)
                 }
             })
-            .client_input(|_, _| ())
             .start(&kernel)
             .await
             .unwrap();
@@ -190,7 +189,6 @@ async fn each_callback_of_a_client_is_named_in_the_error() {
                 .server_flushed(move |_| fails("server_flushed"))
                 .watermarks(2, 1)
                 .server_high(move |_| fails("server_high"))
-                .server_low(|_| ())
                 .server_error(move |_, _| fails("server_error"))
                 .disconnected(move |_| fails("disconnected"));
             if let Some(alias) = alias {
@@ -208,7 +206,6 @@ async fn each_callback_of_a_client_is_named_in_the_error() {
     let (kernel, addr) = (Kernel::new(), nobody(93));
     TcpClient::builder(addr)
         .connect_error(|_, _| on_purpose())
-        .server_input(|_, _| ())
         .start(&kernel)
         .unwrap();
     let error = within(kernel.run()).await.unwrap_err();
@@ -242,7 +239,6 @@ async fn a_die_handler_has_the_callback_the_event_and_the_cause() {
         .unwrap();
     TcpClient::builder(server.local_name())
         .connected(|cx| cx.server().put("one"))
-        .server_input(|_, _| ())
         .disconnected(move |_| server.shutdown())
         .start(&kernel)
         .unwrap();
@@ -276,7 +272,6 @@ async fn the_innermost_callback_is_named_and_a_state_has_its_own_name() {
         .started(|cx| cx.yield_to("a state", ()))
         .state("a state", |_, ()| on_purpose())
         .connect_error(|_, _: poe::wheel::SocketError| ())
-        .server_input(|_, _| ())
         .start(&kernel)
         .unwrap();
     let error = within(kernel.run()).await.unwrap_err();
@@ -298,7 +293,6 @@ async fn a_server_on_a_unix_socket_is_named_by_its_path() {
         .unwrap();
     TcpClient::builder(server.local_name())
         .connected(|cx| cx.server().put("hello"))
-        .server_input(|_, _| ())
         .start(&kernel)
         .unwrap();
     let error = within(kernel.run()).await.unwrap_err();
@@ -315,7 +309,6 @@ async fn a_failure_while_one_is_handled_keeps_the_first_ones_callback() {
         .started(|cx| cx.sig("DIE", DIED))
         .state(DIED, |_, _| Err::<(), _>(io::Error::other("once more")))
         .connect_error(|_, _| on_purpose())
-        .server_input(|_, _| ())
         .start(&kernel)
         .unwrap();
     let text = within(kernel.run()).await.unwrap_err().to_string();
@@ -354,7 +347,6 @@ async fn a_component_that_is_shut_down_twice_has_no_error_to_tell_of() {
     let kernel = Kernel::builder().assert_retvals(true).build();
     let server = TcpServer::builder("127.0.0.1:0")
         .alias("server")
-        .client_input(|_, _| ())
         .start(&kernel)
         .await
         .unwrap();
@@ -362,7 +354,6 @@ async fn a_component_that_is_shut_down_twice_has_no_error_to_tell_of() {
     let own = held.clone();
     let client = TcpClient::builder(server.local_name())
         .alias("client")
-        .server_input(|_, _| ())
         .connected(move |_| {
             let client: Option<TcpClient> = own.borrow_mut().take();
             let client = client.unwrap();

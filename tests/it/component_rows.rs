@@ -45,7 +45,6 @@ async fn st_p1_a_server_listens_in_several_places_of_several_families() {
             cx.client().put(family);
             cx.client().shutdown();
         })
-        .client_input(|_, _| ())
         .start(&kernel)
         .await
         .unwrap();
@@ -170,7 +169,6 @@ async fn st6_a_server_with_no_places_starts_paused_and_is_told_otherwise() {
             connected.add("connected");
             cx.client().shutdown();
         })
-        .client_input(|_, _| ())
         .start(&kernel)
         .await
         .unwrap();
@@ -229,7 +227,6 @@ async fn a_server_ends_its_clients_in_good_order_or_at_once() {
                         .put("a line that is long enough to fill the system's buffers sooner or later");
                 }
             })
-            .client_input(|_, _| ())
             .client_disconnected(move |_| gone.add("disconnected"))
             .start(&kernel)
             .await
@@ -313,7 +310,6 @@ async fn st_p10_watermarks_tell_of_a_slow_client_and_of_its_recovery() {
             low.say("low");
             cx.client().shutdown();
         })
-        .client_input(|_, _| ())
         .start(&kernel)
         .await
         .unwrap();
@@ -337,7 +333,6 @@ async fn ct3_connect_goes_to_another_server_and_reconnect_stays_there() {
     for name in ["first", "second"] {
         let server = TcpServer::builder("127.0.0.1:0")
             .client_connected(move |cx| cx.client().put(name))
-            .client_input(|_, _| ())
             .start(&kernel)
             .await
             .unwrap();
@@ -387,7 +382,6 @@ async fn ct_p4_connecting_times_out_exactly() {
             Ok(stream)
         })
         .connected(|_| panic!("connected"))
-        .server_input(|_, _| ())
         .connect_error(move |_, error| {
             assert!(error.is_timeout());
             let took = began.elapsed();
@@ -414,7 +408,6 @@ async fn ct5_pre_connect_that_refuses_is_a_connect_error() {
             drop(stream);
             Err::<SocketStream, _>(io::Error::other("not to my liking"))
         })
-        .server_input(|_, _| ())
         .connect_error(move |_, error| failed.say(error))
         .start(&kernel)
         .unwrap();
@@ -438,7 +431,6 @@ async fn a_client_comes_back_by_itself_until_it_is_told_to_end() {
         )
         .heap(0)
         .connected(move |_| l1.say("connected"))
-        .server_input(|_, _| ())
         .connect_error(move |cx, error| {
             assert!(error.is_refused());
             // The connection that was lost had brought a record, so the count starts over.
@@ -492,7 +484,6 @@ async fn a_client_gives_up_after_its_attempts_and_gives_its_alias_back() {
     TcpClient::builder(nobody(4))
         .alias("client")
         .backoff(Backoff::new().first(Duration::from_millis(1)).attempts(4))
-        .server_input(|_, _| ())
         .connect_error(move |_, _| failed.add("failed"))
         .start(&kernel)
         .unwrap();
@@ -507,7 +498,6 @@ async fn a_shutdown_from_disconnected_ends_the_coming_back() {
     let log = Log::default();
     let server = TcpServer::builder("127.0.0.1:0")
         .client_connected(|cx| cx.client().shutdown())
-        .client_input(|_, _| ())
         .start(&kernel)
         .await
         .unwrap();
@@ -515,7 +505,6 @@ async fn a_shutdown_from_disconnected_ends_the_coming_back() {
     TcpClient::builder(server.local_name())
         .backoff(Backoff::new().first(Duration::from_millis(1)))
         .heap(0)
-        .server_input(|_, _| ())
         .disconnected(move |cx| {
             gone.say("disconnected");
             *cx.heap += 1;
@@ -547,7 +536,6 @@ async fn a_shutdown_of_the_kernel_writes_what_clients_have_put() {
             connected.say("connected");
             is_up.set(true);
         })
-        .server_input(|_, _| ())
         .disconnected(move |_| gone.say("disconnected"))
         .start(&kernel)
         .unwrap();
@@ -575,7 +563,6 @@ async fn st_p15_options_reach_the_listener_and_the_clients() {
         .option("colour", "green")
         .started(move |cx| listener.say(format!("listener {:?}", cx.option("colour"))))
         .client_connected(|cx| cx.yield_to(TELL, ()))
-        .client_input(|_, _| ())
         .state(TELL, move |cx, ()| {
             client.say(format!("client {:?}", cx.option("colour")));
             cx.client().shutdown();
@@ -647,7 +634,6 @@ async fn st_p13_an_error_ends_the_connection_unless_it_is_not_to() {
         let [failed, gone] = std::array::from_fn(|_| log.clone());
         let server = TcpServer::builder("127.0.0.1:0")
             .shutdown_on_error(ends)
-            .client_input(|_, _| ())
             .client_error(move |cx, error| {
                 assert!(error.is_eof());
                 failed.say("the end");
@@ -690,7 +676,6 @@ async fn ct_p2_and_ct_p11_a_clients_end_its_states_and_its_options() {
             accepted.say(format!("from {}", peer.ip()));
             cx.client().put("hello");
         })
-        .client_input(|_, _| ())
         .start(&kernel)
         .await
         .unwrap();

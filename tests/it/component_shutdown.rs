@@ -60,7 +60,6 @@ async fn a_farewell_at_term_is_heard_whichever_session_is_older() {
                 cx.alias_set("client")
             })
             .client_disconnected(|cx| cx.alias_remove("client"))
-            .client_input(|_, _| ())
             .state(FAREWELL, |cx, ()| {
                 cx.client().put("* server going down");
                 cx.client().shutdown();
@@ -98,7 +97,6 @@ async fn a_clients_session_may_say_its_last_word_at_a_shutdown() {
             cx.sig(KERNEL_SHUTDOWN, DOWN);
             tell.send(()).unwrap();
         })
-        .client_input(|_, _| ())
         .state(DOWN, |cx, _| cx.client().put("* server going down"))
         .start(&kernel)
         .await
@@ -130,23 +128,15 @@ async fn components_below_a_session_drain_at_a_shutdown() {
         .on(START, move |cx, ()| -> poe::HandlerResult {
             cx.alias_set("the owner")?;
             let (from_server, from_client) = (tell.clone(), tell.clone());
-            let server = cx.start(
-                TcpServer::builder("127.0.0.1:0")
-                    .client_connected(move |cx| {
-                        (0..LINES).for_each(|n| cx.client().put(n.to_string()));
-                        from_server.send(()).unwrap();
-                    })
-                    .client_input(|_, _| ()),
-            )?;
+            let server = cx.start(TcpServer::builder("127.0.0.1:0").client_connected(move |cx| {
+                (0..LINES).for_each(|n| cx.client().put(n.to_string()));
+                from_server.send(()).unwrap();
+            }))?;
             *found.borrow_mut() = server.local_addr();
-            cx.start(
-                TcpClient::builder(peer_addr)
-                    .connected(move |cx| {
-                        (0..LINES).for_each(|n| cx.server().put(n.to_string()));
-                        from_client.send(()).unwrap();
-                    })
-                    .server_input(|_, _| ()),
-            )?;
+            cx.start(TcpClient::builder(peer_addr).connected(move |cx| {
+                (0..LINES).for_each(|n| cx.server().put(n.to_string()));
+                from_client.send(()).unwrap();
+            }))?;
             Ok(())
         })
         .create(&kernel)

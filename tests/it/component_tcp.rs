@@ -174,7 +174,6 @@ async fn a_graceful_shutdown_writes_what_was_put_before_it() {
             }
             cx.client().shutdown();
         })
-        .client_input(|_, _| ())
         .start(&kernel)
         .await
         .unwrap();
@@ -236,7 +235,6 @@ async fn sessions_of_clients_take_events_of_their_own() {
     let kernel = Kernel::new();
     let server = TcpServer::builder("127.0.0.1:0")
         .client_connected(|cx| cx.yield_to(SHOUT, String::from("welcome")))
-        .client_input(|_, _| ())
         .state(SHOUT, |cx, what: String| {
             cx.client().put(what.to_uppercase());
             cx.client().shutdown();
@@ -298,7 +296,6 @@ async fn a_client_whose_server_hangs_up_may_reconnect_from_disconnected() {
     let kernel = Kernel::new();
     let server = TcpServer::builder("127.0.0.1:0")
         .client_connected(|cx| cx.client().shutdown())
-        .client_input(|_, _| ())
         .start(&kernel)
         .await
         .unwrap();
@@ -307,7 +304,6 @@ async fn a_client_whose_server_hangs_up_may_reconnect_from_disconnected() {
     TcpClient::builder(server.local_name())
         .heap(0)
         .connected(move |_| connected.say("connected"))
-        .server_input(|_, _| ())
         .server_error(move |_, error| failed.say(error.to_string()))
         .disconnected(move |cx| {
             disconnected.say("disconnected");

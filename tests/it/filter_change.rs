@@ -84,11 +84,11 @@ fn reference() -> impl Filter<Input = Bytes, Output = Bytes> {
 
 #[derive(Default)]
 struct End {
-    wheel: Option<ReadWrite>,
+    wheel: Option<ReadWrite<Bytes>>,
     step: usize,
 }
 
-fn switch(wheel: &ReadWrite, mode: &str) -> Result<(), FilterError> {
+fn switch(wheel: &ReadWrite<Bytes>, mode: &str) -> Result<(), FilterError> {
     match mode {
         "line" => wheel.set_filter(Line::bytes(), INPUT),
         "stream" => wheel.set_filter(Raw::new(), INPUT),
@@ -123,7 +123,7 @@ fn end(io: DuplexStream) -> SessionBuilder<End> {
     })
 }
 
-fn wheel<'a>(cx: &'a Context<'_, End>) -> &'a ReadWrite {
+fn wheel<'a>(cx: &'a Context<'_, End>) -> &'a ReadWrite<Bytes> {
     cx.heap.wheel.as_ref().expect("the wheel is there")
 }
 

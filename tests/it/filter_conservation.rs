@@ -353,7 +353,7 @@ const WORDS: Event<Input<Vec<usize>>> = Event::new("words");
 const ERROR: Event<IoError> = Event::new("error");
 
 /// Which filter the wheel has next; after every so many records it is changed.
-fn change(wheel: &ReadWrite, to: usize) -> Result<(), poe::filter::FilterError> {
+fn change(wheel: &ReadWrite<Bytes>, to: usize) -> Result<(), poe::filter::FilterError> {
     let lines = || Line::bytes().literal("\n");
     match to % 5 {
         0 => wheel.set_input_filter(lines(), PIECE),
@@ -372,7 +372,7 @@ fn change(wheel: &ReadWrite, to: usize) -> Result<(), poe::filter::FilterError> 
 }
 
 struct Heap {
-    wheel: Option<ReadWrite>,
+    wheel: Option<ReadWrite<Bytes>>,
     changes: Vec<usize>,
     seen: usize,
 }

@@ -25,7 +25,7 @@ async fn served_by(addr: std::net::SocketAddr) -> String {
 
 fn who_am_i(
     server: poe::component::TcpServerBuilder<(), poe::filter::Line>,
-) -> poe::component::TcpServerBuilder<(), poe::filter::Line> {
+) -> poe::component::TcpServerBuilder<(), poe::filter::Line, poe::component::WithCallbacks> {
     server.client_input(|cx, _| {
         cx.client().put(std::thread::current().name().unwrap_or("?"));
         cx.client().shutdown();
@@ -97,13 +97,11 @@ async fn a_pools_server_ends_its_clients_in_good_order_and_counts_them() {
     let pool = KernelPool::new(2).unwrap();
     let server = pool
         .serve("127.0.0.1:0", |server| {
-            server
-                .client_connected(|cx| {
-                    for i in 0..20_000 {
-                        cx.client().put(format!("line {i}"));
-                    }
-                })
-                .client_input(|_, _| ())
+            server.client_connected(|cx| {
+                for i in 0..20_000 {
+                    cx.client().put(format!("line {i}"));
+                }
+            })
         })
         .await
         .unwrap();
@@ -128,8 +126,8 @@ async fn what_cannot_be_started_is_an_error_and_a_failed_kernel_goes_on() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let refused = pool.serve(taken.local_addr().unwrap(), who_am_i).await;
     assert!(refused.unwrap_err().to_string().contains("in use"));
-    let no_input = pool.serve("127.0.0.1:0", |server| server.concurrency(1)).await;
-    assert!(no_input.unwrap_err().to_string().contains("add `client_input`"));
+    let odd = pool.serve("127.0.0.1:0", |server| server.watermarks(1, 2)).await;
+    assert!(odd.unwrap_err().to_string().contains("0 < low < high"));
     // A session that fails with nobody to handle it stops the sessions of its kernel, not the kernel.
     pool.each(|kernel, number| async move {
         Session::builder(())
@@ -178,7 +176,7 @@ async fn the_same_code_serves_on_one_kernel() {
 
 fn fails_on_request(
     server: poe::component::TcpServerBuilder<(), poe::filter::Line>,
-) -> poe::component::TcpServerBuilder<(), poe::filter::Line> {
+) -> poe::component::TcpServerBuilder<(), poe::filter::Line, poe::component::WithCallbacks> {
     server.client_input(|cx, line| -> HandlerResult {
         if line == "fail" {
             return Err(Failure::msg("as asked"));

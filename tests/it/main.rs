@@ -7,6 +7,7 @@ mod calls;
 mod component_failures;
 #[cfg(unix)]
 mod component_isolation;
+mod component_limits;
 #[cfg(unix)]
 mod component_rows;
 #[cfg(unix)]

@@ -90,14 +90,12 @@ fn the_second_address_of_a_name_has_its_turn_while_the_first_is_silent() {
         let (kernel, connected, failed) = (Kernel::new(), told.clone(), told.clone());
         runtime.block_on(async {
             let server = TcpServer::builder(("127.0.0.2", addr.port()))
-                .client_input(|_, _: String| ())
                 .start(&kernel)
                 .await
                 .unwrap();
             let server = Rc::new(server);
             let (one, other) = (server.clone(), server);
             let mut client = TcpClient::builder(("two.test", addr.port()))
-                .server_input(|_, _: String| ())
                 .connected(move |cx| {
                     let peer = cx.server().peer().unwrap().to_string();
                     connected.borrow_mut().push(peer);
@@ -142,7 +140,6 @@ fn a_lookup_that_was_given_up_holds_neither_the_kernel_nor_the_exit() {
         TcpClient::builder("limited.test:80")
             .connect_timeout(Duration::from_millis(200))
             .connect_error(move |_, error| told.borrow_mut().push(error.to_string()))
-            .server_input(|_, _: String| ())
             .start(&kernel)
             .unwrap();
         Session::builder(None::<SocketFactory>)

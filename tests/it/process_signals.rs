@@ -82,7 +82,6 @@ async fn every_component(kernel: &Kernel) -> KernelPool {
         .unwrap();
     TcpClient::builder(server.local_addr().unwrap())
         .backoff(Backoff::new())
-        .server_input(|_, _| ())
         .start(kernel)
         .unwrap();
     let pool = KernelPool::new(1).unwrap();
@@ -130,11 +129,7 @@ async fn a_component_that_has_gone_leaves_no_handler_behind() {
 async fn a_service_with_a_server_ends_by_term() {
     in_child!(dies: Number::TERM);
     let kernel = Kernel::new();
-    TcpServer::builder("127.0.0.1:0")
-        .client_input(|_, _| ())
-        .start(&kernel)
-        .await
-        .unwrap();
+    TcpServer::builder("127.0.0.1:0").start(&kernel).await.unwrap();
     Session::builder(())
         .on(START, |cx, ()| cx.yield_to("tick", 0_u32))
         .on("tick", |cx, n: u32| {

@@ -107,7 +107,7 @@ fn wire(case: &Case) -> (Vec<Bytes>, Bytes) {
 
 #[derive(Default)]
 struct Heap {
-    wheel: Option<ReadWrite>,
+    wheel: Option<ReadWrite<Bytes>>,
     seen: Vec<Bytes>,
 }
 

@@ -3,7 +3,7 @@
 use crate::runtimes_kit::{FIRST_GOES, current_thread, switch, switch_to};
 use poe::event::START;
 use poe::filter::{Line, Raw};
-use poe::wheel::{Connection, Input, IoError, ReadWrite, SocketError, SocketFactory};
+use poe::wheel::{AnyReadWrite, Connection, Input, IoError, ReadWrite, SocketError, SocketFactory};
 use poe::{Event, HandlerResult, Kernel, Session};
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -216,12 +216,12 @@ fn a_stream_that_cannot_move_fails_and_the_error_names_the_cause() {
                 let ours = Cell::new(Some(ours));
                 let failed = Rc::new(Cell::new(0));
                 let count = failed.clone();
-                Session::builder(None::<ReadWrite>)
+                Session::builder(None::<AnyReadWrite>)
                     .on(START, move |cx, ()| -> HandlerResult {
                         let builder = ReadWrite::builder(ours.take().unwrap()).error(ERROR);
                         let wheel = match writes {
-                            true => builder.output(Raw::new()).start(cx)?,
-                            false => builder.input(Line::new(), LINE).start(cx)?,
+                            true => builder.output(Raw::new()).start(cx)?.into_any(),
+                            false => builder.input(Line::new(), LINE).start(cx)?.into_any(),
                         };
                         if writes {
                             // More than the system takes, and nobody reads it.

@@ -331,7 +331,6 @@ async fn ct_p11_a_client_has_a_session_type_with_its_parameters() {
     let log = Log::default();
     let server = TcpServer::builder("127.0.0.1:0")
         .client_connected(|cx| cx.client().put("hello"))
-        .client_input(|_, _: String| ())
         .start(&kernel)
         .await
         .unwrap();

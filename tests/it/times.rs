@@ -258,10 +258,8 @@ fn settings_take_times_of_any_size() {
                     .connect_timeout(span)
                     .linger(span)
                     .backoff(backoff);
-                let client = client.server_input(|_, _: String| ()).start(&kernel).unwrap();
-                let server = TcpServer::builder("127.0.0.1:0")
-                    .linger(span)
-                    .client_input(|_, _: String| ());
+                let client = client.start(&kernel).unwrap();
+                let server = TcpServer::builder("127.0.0.1:0").linger(span);
                 let server = server.start(&kernel).await.unwrap();
                 client.shutdown();
                 server.shutdown();

@@ -16,7 +16,7 @@ const ERROR: Event<IoError> = Event::new("error");
 /// A session that reads `stream` with this filter, without an error event, and lets the wheel go after a second.
 async fn read<F: Filter<Input = String>>(kernel: &Kernel, filter: F, stream: &'static [u8]) -> Result<(), poe::Error> {
     let (mut peer, ours) = duplex(4096);
-    Session::builder(None::<ReadWrite>)
+    Session::builder(None::<ReadWrite<F::Output>>)
         .on(START, |cx, (ours, filter): (DuplexStream, F)| -> poe::HandlerResult {
             *cx.heap = Some(ReadWrite::builder(ours).input(filter, LINE).start(cx)?);
             cx.delay("give up", 1.0, ());

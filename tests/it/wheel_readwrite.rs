@@ -1,10 +1,11 @@
 //! POE's `wheel_readwrite` (POE::Test::Loops) and the rows RW of the specification: what a ReadWrite tells, and when.
 
 use crate::laws_kit::{ms, said, say};
+use bytes::Bytes;
 use poe::event::{START, STOP};
 use poe::filter::{Line, Raw};
 use poe::testing::assert_no_leaks;
-use poe::wheel::{Input, IoError, ReadWrite, ReadWriteBuilder};
+use poe::wheel::{AnyReadWrite, Input, IoError, OwnFilter, ReadWrite, ReadWriteBuilder};
 use poe::{Context, Event, Kernel, Session, SessionBuilder, WheelId};
 use std::io;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufStream, DuplexStream, duplex};
@@ -16,9 +17,9 @@ pub(crate) const FLUSHED: Event<WheelId> = Event::new("flushed");
 pub(crate) const HIGH: Event<WheelId> = Event::new("high");
 pub(crate) const LOW: Event<WheelId> = Event::new("low");
 
-pub(crate) type Cx<'k> = Context<'k, Option<ReadWrite>>;
+pub(crate) type Cx<'k> = Context<'k, Option<AnyReadWrite>>;
 
-pub(crate) fn wheel<'a>(cx: &'a Cx<'_>) -> &'a ReadWrite {
+pub(crate) fn wheel<'a>(cx: &'a Cx<'_>) -> &'a AnyReadWrite {
     cx.heap.as_ref().expect("the wheel is there")
 }
 
@@ -35,15 +36,15 @@ pub(crate) fn told(error: &IoError) -> String {
 
 /// A session with a wheel on that stream. It says what it is told, and drops the wheel at the end of the input; its
 /// first event is `go`.
-pub(crate) fn talker(
+pub(crate) fn talker<O: 'static, C: 'static>(
     io: impl AsyncRead + AsyncWrite + 'static,
-    build: impl Fn(ReadWriteBuilder) -> ReadWriteBuilder + 'static,
-) -> SessionBuilder<Option<ReadWrite>> {
+    build: impl Fn(ReadWriteBuilder) -> ReadWriteBuilder<O, C> + 'static,
+) -> SessionBuilder<Option<AnyReadWrite>> {
     let io = std::cell::Cell::new(Some(io));
     Session::builder(None)
         .on(START, move |cx, ()| -> poe::HandlerResult {
             let builder = ReadWrite::builder(io.take().expect("a session starts once"));
-            *cx.heap = Some(build(builder.error(ERROR).flushed(FLUSHED)).start(cx)?);
+            *cx.heap = Some(build(builder.error(ERROR).flushed(FLUSHED)).start(cx)?.into_any());
             cx.yield_to("go", ());
             Ok(())
         })
@@ -66,13 +67,13 @@ pub(crate) fn lines(builder: ReadWriteBuilder) -> ReadWriteBuilder {
 }
 
 /// Runs the session to its end beside its peer.
-pub(crate) async fn beside<T>(session: SessionBuilder<Option<ReadWrite>>, peer: impl Future<Output = T>) -> T {
+pub(crate) async fn beside<T>(session: SessionBuilder<Option<AnyReadWrite>>, peer: impl Future<Output = T>) -> T {
     beside_on(&poe::testing::kernel(), session, peer).await
 }
 
 pub(crate) async fn beside_on<T>(
     kernel: &Kernel,
-    session: SessionBuilder<Option<ReadWrite>>,
+    session: SessionBuilder<Option<AnyReadWrite>>,
     peer: impl Future<Output = T>,
 ) -> T {
     session.create(kernel).unwrap();
@@ -118,8 +119,8 @@ async fn rw10_flushed_comes_once_per_drain() {
 
 /// A stream that waits before it is read, and how its session begins.
 fn full(
-    build: impl Fn(ReadWriteBuilder) -> ReadWriteBuilder + 'static,
-) -> (DuplexStream, SessionBuilder<Option<ReadWrite>>) {
+    build: impl Fn(ReadWriteBuilder<Bytes, OwnFilter>) -> ReadWriteBuilder<Bytes, OwnFilter> + 'static,
+) -> (DuplexStream, SessionBuilder<Option<AnyReadWrite>>) {
     let (peer, ours) = duplex(16);
     let session = talker(ours, move |b| {
         build(b.output(Raw::new()).watermarks(100, 20).high(HIGH).low(LOW))
@@ -131,7 +132,10 @@ fn full(
 /// wait for ever.
 #[tokio::test(start_paused = true)]
 async fn rw15_rw16_a_wheel_that_starts_full_tells_so() {
-    async fn tells(build: impl Fn(ReadWriteBuilder) -> ReadWriteBuilder + 'static, bytes: usize) -> Vec<String> {
+    async fn tells(
+        build: impl Fn(ReadWriteBuilder<Bytes, OwnFilter>) -> ReadWriteBuilder<Bytes, OwnFilter> + 'static,
+        bytes: usize,
+    ) -> Vec<String> {
         let (peer, session) = full(build);
         let session = session.on("go", |cx, ()| cx.delay("end", ms(1000), ()));
         assert_eq!(beside(session, all(peer)).await.len(), bytes);
@@ -149,7 +153,7 @@ fn replace(cx: &mut Cx<'_>) -> poe::HandlerResult {
     let wheel = cx.heap.take().expect("the wheel is there");
     let parts = wheel.into_parts::<DuplexStream>().expect("it is a duplex stream");
     let builder = ReadWrite::from_parts(parts).output(Raw::new()).watermarks(100, 20);
-    *cx.heap = Some(builder.high(HIGH).low(LOW).flushed(FLUSHED).start(cx)?);
+    *cx.heap = Some(builder.high(HIGH).low(LOW).flushed(FLUSHED).start(cx)?.into_any());
     cx.delay("end", ms(1000), ());
     Ok(())
 }
@@ -220,7 +224,7 @@ async fn rw18_the_next_wheel_flushes_the_stream() {
             let wheel = cx.heap.take().expect("the wheel is there");
             let parts = wheel.into_parts::<BufStream<DuplexStream>>().expect("it is one");
             assert!(parts.unwritten.is_empty(), "the stream has it");
-            *cx.heap = Some(ReadWrite::from_parts(parts).flushed(FLUSHED).start(cx)?);
+            *cx.heap = Some(ReadWrite::from_parts(parts).flushed(FLUSHED).start(cx)?.into_any());
             cx.delay("end", ms(1000), ());
             Ok(())
         })
@@ -273,8 +277,9 @@ async fn rw_p7_marks_that_make_no_sense_are_refused() {
             let builder = || ReadWrite::builder(tokio::io::join(tokio::io::empty(), tokio::io::sink()));
             assert!(ReadWrite::builder(io).watermarks(8, 8).low(LOW).start(cx).is_err());
             assert!(builder().watermarks(8, 0).start(cx).is_err());
-            assert!(builder().high(HIGH).start(cx).is_err());
-            assert!(builder().low(LOW).start(cx).is_err());
+            // Marks and their events need not come together.
+            assert!(builder().high(HIGH).start(cx).unwrap().set_high_mark(1 << 20).is_ok());
+            assert!(builder().low(LOW).start(cx).is_ok());
             let wheel = builder().watermarks(8, 3).start(cx).unwrap();
             assert!(wheel.set_high_mark(3).is_err());
             assert!(wheel.set_low_mark(8).is_err());
@@ -442,11 +447,11 @@ async fn dropping_the_wheel_closes_the_descriptor() {
 /// A wheel can be given away: its events go to the session that adopts it, which it holds alive from then on.
 #[tokio::test(start_paused = true)]
 async fn w2_an_adopted_wheel_tells_its_new_session_and_holds_that_one() {
-    const GIFT: Event<ReadWrite> = Event::new("gift");
+    const GIFT: Event<AnyReadWrite> = Event::new("gift");
     let kernel = poe::testing::kernel();
-    let heir = Session::builder(None::<ReadWrite>)
+    let heir = Session::builder(None::<AnyReadWrite>)
         .on(START, |cx, ()| cx.alias_set("heir"))
-        .on(GIFT, |cx, wheel: ReadWrite| -> poe::HandlerResult {
+        .on(GIFT, |cx, wheel: AnyReadWrite| -> poe::HandlerResult {
             wheel.adopt(cx)?;
             assert_eq!(wheel.session_id(), cx.session_id());
             *cx.heap = Some(wheel);
@@ -486,12 +491,12 @@ async fn w2_an_adopted_wheel_tells_its_new_session_and_holds_that_one() {
 /// What is there already comes as soon as the handler that made the wheel has returned, ahead of a gift that is only posted.
 #[tokio::test(start_paused = true)]
 async fn w2_a_wheel_changes_hands_before_its_first_record_by_call_only() {
-    const GIFT: Event<ReadWrite> = Event::new("gift");
+    const GIFT: Event<AnyReadWrite> = Event::new("gift");
     for (by_call, first) in [(true, "heir one"), (false, "giver one")] {
         let kernel = poe::testing::kernel();
-        let heir = Session::builder(None::<ReadWrite>)
+        let heir = Session::builder(None::<AnyReadWrite>)
             .on(START, |cx, ()| cx.alias_set("heir"))
-            .on(GIFT, |cx, wheel: ReadWrite| -> poe::HandlerResult {
+            .on(GIFT, |cx, wheel: AnyReadWrite| -> poe::HandlerResult {
                 cx.alias_remove("heir")?;
                 wheel.adopt(cx)?;
                 *cx.heap = Some(wheel);
@@ -507,10 +512,10 @@ async fn w2_a_wheel_changes_hands_before_its_first_record_by_call_only() {
         let (mut peer, ours) = duplex(64);
         peer.write_all(b"one\r\n").await.unwrap();
         let ours = std::cell::Cell::new(Some(ours));
-        let giver = Session::builder(None::<ReadWrite>)
+        let giver = Session::builder(None::<AnyReadWrite>)
             .on(START, move |cx, ()| -> poe::HandlerResult {
                 let builder = ReadWrite::builder(ours.take().expect("a session starts once"));
-                let wheel = lines(builder).error(ERROR).start(cx)?;
+                let wheel = lines(builder).error(ERROR).start(cx)?.into_any();
                 if by_call {
                     cx.call(heir, GIFT, wheel)?;
                 } else {
@@ -532,11 +537,11 @@ async fn w2_a_wheel_changes_hands_before_its_first_record_by_call_only() {
 /// Given away inside its own input event, the rest of the same read goes to the new session.
 #[tokio::test(start_paused = true)]
 async fn w2_a_wheel_that_is_adopted_while_it_delivers() {
-    const GIFT: Event<ReadWrite, ()> = Event::new("gift");
+    const GIFT: Event<AnyReadWrite, ()> = Event::new("gift");
     let kernel = poe::testing::kernel();
-    let heir = Session::builder(None::<ReadWrite>)
+    let heir = Session::builder(None::<AnyReadWrite>)
         .on(START, |cx, ()| cx.alias_set("heir"))
-        .on(GIFT, |cx, wheel: ReadWrite| -> poe::HandlerResult {
+        .on(GIFT, |cx, wheel: AnyReadWrite| -> poe::HandlerResult {
             cx.alias_remove("heir")?;
             wheel.adopt(cx)?;
             *cx.heap = Some(wheel);

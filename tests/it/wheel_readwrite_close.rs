@@ -8,7 +8,7 @@ use poe::component::{TcpClient, TcpServer};
 use poe::event::START;
 use poe::filter::Raw;
 use poe::testing::assert_no_leaks;
-use poe::wheel::{Input, IoError, ReadWrite, ReadWriteBuilder};
+use poe::wheel::{AnyReadWrite, Input, IoError, ReadWrite, ReadWriteBuilder};
 use poe::{Event, HandlerResult, KERNEL_SHUTDOWN, Kernel, Session, SessionBuilder, Signal};
 use std::cell::Cell;
 use std::io::{self, Write};
@@ -20,7 +20,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf, dup
 use tokio::time::{Instant, sleep};
 
 /// A session that closes its wheel as soon as it is there.
-fn closer(io: impl AsyncRead + AsyncWrite + 'static, linger: Duration) -> SessionBuilder<Option<ReadWrite>> {
+fn closer(io: impl AsyncRead + AsyncWrite + 'static, linger: Duration) -> SessionBuilder<Option<AnyReadWrite>> {
     talker(io, lines).on("go", move |cx, ()| -> poe::HandlerResult {
         let Some(wheel) = cx.heap.take() else { return Ok(()) };
         wheel.put("goodbye")?;
@@ -159,7 +159,7 @@ async fn a_wheel_that_is_written_to_while_it_reads_has_one_turn_in_a_slice() {
     let read = Rc::new(Cell::new(0));
     let (most, last, seen) = (Rc::new(Cell::new(0)), Cell::new(0), read.clone());
     let noted = most.clone();
-    Session::builder(None::<ReadWrite>)
+    Session::builder(None::<ReadWrite<bytes::Bytes>>)
         .on(START, |cx, io: Endless| -> HandlerResult {
             *cx.heap = Some(ReadWrite::builder(io).input(Raw::new(), READ).start(cx)?);
             cx.yield_to("again", ());

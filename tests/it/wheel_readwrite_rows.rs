@@ -398,7 +398,7 @@ async fn rw18_q4_q5_another_wheel_on_the_same_stream_goes_on_where_the_first_was
                 .error(ERROR)
                 .start(cx)?;
             assert_ne!(next.id(), first);
-            *cx.heap = Some(next);
+            *cx.heap = Some(next.into_any());
             Ok(())
         });
         let got = beside(session, async move {

@@ -593,7 +593,6 @@ async fn q24_settings_that_do_not_go_together_and_files_that_cannot_be_opened_ar
                 program().stdout(line(), OUT).redirect_stdout("/dev/null"),
                 program().stderr(line(), ERR).redirect_stderr("/dev/null"),
                 program().stdout(line(), OUT).redirect_output("/dev/null"),
-                program().high(STDIN),
                 program().watermarks(1, 2),
                 program().stdout(line().literal(""), OUT),
                 Run::callback(|_| Ok(())).user(1),

@@ -486,7 +486,6 @@ async fn a_server_survives_a_shortage_of_descriptors() {
             cx.client().put("hello");
             cx.client().shutdown();
         })
-        .client_input(|_, _| ())
         .start(&kernel)
         .await
         .unwrap();

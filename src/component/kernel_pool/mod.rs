@@ -268,11 +268,12 @@ impl KernelPool {
     ///
     /// # Errors
     /// As [`TcpServerBuilder::start`].
-    pub async fn serve<H, G, F>(&self, addr: impl Into<Address>, server: F) -> Result<PoolServer, Error>
+    pub async fn serve<H, G, S, F>(&self, addr: impl Into<Address>, server: F) -> Result<PoolServer, Error>
     where
         H: 'static,
         G: Filter,
-        F: Fn(TcpServerBuilder<(), Line>) -> TcpServerBuilder<H, G> + Send + Sync + 'static,
+        S: 'static,
+        F: Fn(TcpServerBuilder<(), Line>) -> TcpServerBuilder<H, G, S> + Send + Sync + 'static,
     {
         let addr = addr.into();
         let spread = Spread::bind(&addr, &Options::default(), self.workers.len()).await;

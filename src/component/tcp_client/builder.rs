@@ -3,10 +3,12 @@
 use super::session::{Role, retrying, states};
 use super::{Attempt, Server, TcpClient};
 use crate::component::backoff::Backoff;
-use crate::component::callbacks::{Callback, Callbacks, callback, plain, pre_connect};
+use crate::component::callbacks::{Callback, callback, plain, pre_connect};
 use crate::component::connection::Plan;
-use crate::component::settings::{SessionType, Settings, connection_settings};
-use crate::error::{Error, ErrorKind, OnFailure};
+use crate::component::settings::{
+    BeforeCallbacks, NoCallbacks, SessionType, Settings, WithCallbacks, connection_settings,
+};
+use crate::error::{Error, OnFailure};
 use crate::event::Calls;
 use crate::filter::{Filter, Line};
 use crate::kernel::{Core, Invoke, Kernel};
@@ -15,24 +17,28 @@ use crate::wheel::{Address, Domain, IoError, SocketError, SocketStream};
 use std::fmt;
 use std::future::Future;
 use std::io;
+use std::marker::PhantomData;
 use std::panic::Location;
 use std::rc::{Rc, Weak};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-/// Settings of a [`TcpClient`]. Name [`filter`](Self::filter) and [`heap`](Self::heap) first: they say what the handlers
-/// are given.
+/// Settings of a [`TcpClient`].
+///
+/// [`filter`](Self::filter) and [`heap`](Self::heap) come first, since they say what the callbacks are given: behind a
+/// callback or a [`state`](Self::state) they do not compile. The type parameter `S` keeps track of that.
 ///
 /// | setting | default |
 /// |---|---|
 /// | [`filter`](Self::filter) | [`Line::new`] |
 /// | [`heap`](Self::heap) | `()` |
-/// | [`server_input`](Self::server_input) | required |
-/// | [`server_error`](Self::server_error) | logs, but for the end of the input and a reset |
+/// | [`server_input`](Self::server_input) | reads records and drops them |
+/// | [`server_error`](Self::server_error) | logs, except the end of the input and a reset |
 /// | [`connect_error`](Self::connect_error) | logs |
 /// | [`pre_connect`](Self::pre_connect) | the socket as it is |
 /// | other callbacks | nothing |
 /// | [`connect_timeout`](Self::connect_timeout) | the system's own |
+/// | [`idle_timeout`](Self::idle_timeout), [`first_record_timeout`](Self::first_record_timeout), [`record_timeout`](Self::record_timeout) | none |
 /// | [`backoff`](Self::backoff) | does not connect again by itself |
 /// | [`on_failure`](Self::on_failure) | as the kernel |
 /// | [`bind`](Self::bind), [`domain`](Self::domain) | any address and port |
@@ -167,7 +173,6 @@ use tokio::io::{AsyncRead, AsyncWrite};
 ///         assert!(error.is_refused());
 ///         cx.yield_to("sulk", ());
 ///     })
-///     .server_input(|_, _| ())
 ///     .start(&kernel)?;
 /// kernel.run().await?;
 /// let log = log.borrow();
@@ -175,21 +180,27 @@ use tokio::io::{AsyncRead, AsyncWrite};
 /// # Ok::<(), poe::Error>(()) }).unwrap();
 /// ```
 #[must_use = "a client connects only after `start`"]
-pub struct TcpClientBuilder<H: 'static, F: Filter> {
+pub struct TcpClientBuilder<H: 'static, F: Filter, S = NoCallbacks> {
+    plan: Plan<H, Server<F>>,
+    states: States<H, Server<F>>,
+    heap: H,
+    goal: Goal,
+    attempts: Attempts<H, F>,
+    stage: PhantomData<S>,
+}
+
+/// What does not depend on the types of the connection.
+#[derive(Debug)]
+struct Goal {
     addr: Address,
     bind: Option<Address>,
     domain: Option<Domain>,
     timeout: Option<Duration>,
     backoff: Option<Backoff>,
-    settings: Settings,
-    filter: Rc<dyn Fn() -> F>,
-    heap: H,
-    callbacks: Callbacks<H, Server<F>>,
-    states: States<H, Server<F>>,
-    /// A state was added.
-    stateful: bool,
-    /// The filter or the heap was changed behind handlers for the old one.
-    misordered: bool,
+}
+
+/// The callbacks that a client has beside those of its connection.
+struct Attempts<H: 'static, F: Filter> {
     started: Option<Callback<H, Server<F>, ()>>,
     failed: Option<Callback<H, Server<F>, SocketError>>,
     connecting: Option<Callback<H, Server<F>, Attempt>>,
@@ -198,111 +209,79 @@ pub struct TcpClientBuilder<H: 'static, F: Filter> {
 
 impl TcpClientBuilder<(), Line> {
     pub(super) fn new(addr: Address) -> Self {
-        TcpClientBuilder {
+        let goal = Goal {
             addr,
             bind: None,
             domain: None,
             timeout: None,
             backoff: None,
-            settings: Settings::default(),
-            filter: Rc::new(Line::new),
-            heap: (),
-            callbacks: Callbacks::new(),
-            states: States::new(),
-            stateful: false,
-            misordered: false,
-            started: None,
-            failed: None,
-            connecting: None,
-            waiting: None,
-        }
+        };
+        Self::of(Plan::new(Settings::default(), Line::new), (), goal)
     }
 }
 
 impl<H: 'static, F: Filter> TcpClientBuilder<H, F> {
-    /// How bytes become records and back: makes a filter per connection.
-    /// A pair of filters reads by the first and writes by the second.
-    #[doc(alias = "Filter")]
-    pub fn filter<G: Filter>(self, filter: impl Fn() -> G + 'static) -> TcpClientBuilder<H, G> {
-        self.retype(Rc::new(filter), |heap| heap)
-    }
-
-    /// The session's heap.
-    #[doc(alias = "HEAP")]
-    pub fn heap<I: 'static>(self, heap: I) -> TcpClientBuilder<I, F> {
-        let filter = self.filter.clone();
-        self.retype(filter, |_| heap)
-    }
-
-    fn retype<I: 'static, G: Filter>(
-        self,
-        filter: Rc<dyn Fn() -> G>,
-        heap: impl FnOnce(H) -> I,
-    ) -> TcpClientBuilder<I, G> {
-        let handlers = self.callbacks.is_any()
-            || self.started.is_some()
-            || self.failed.is_some()
-            || self.connecting.is_some()
-            || self.waiting.is_some();
+    /// A builder without callbacks and states.
+    fn of(plan: Plan<H, Server<F>>, heap: H, goal: Goal) -> Self {
         TcpClientBuilder {
-            addr: self.addr,
-            bind: self.bind,
-            domain: self.domain,
-            timeout: self.timeout,
-            backoff: self.backoff,
-            settings: self.settings,
-            filter,
-            heap: heap(self.heap),
-            callbacks: Callbacks::new(),
+            plan,
             states: States::new(),
-            stateful: false,
-            misordered: self.misordered || self.stateful || handlers,
-            started: None,
-            failed: None,
-            connecting: None,
-            waiting: None,
+            heap,
+            goal,
+            attempts: Attempts {
+                started: None,
+                failed: None,
+                connecting: None,
+                waiting: None,
+            },
+            stage: PhantomData,
+        }
+    }
+}
+
+impl<H: 'static, F: Filter, S> TcpClientBuilder<H, F, S> {
+    /// Sets how bytes become records and back: the closure makes a filter per connection.
+    ///
+    /// Of a pair of filters the first reads and the second writes. Comes before the first callback.
+    #[doc(alias = "Filter")]
+    pub fn filter<G: Filter>(self, filter: impl Fn() -> G + 'static) -> TcpClientBuilder<H, G>
+    where
+        S: BeforeCallbacks,
+    {
+        TcpClientBuilder::of(Plan::new(self.plan.settings, filter), self.heap, self.goal)
+    }
+
+    /// Sets the heap of the session. Comes before the first callback.
+    #[doc(alias = "HEAP")]
+    pub fn heap<I: 'static>(self, heap: I) -> TcpClientBuilder<I, F>
+    where
+        S: BeforeCallbacks,
+    {
+        TcpClientBuilder::of(Plan::new(self.plan.settings, self.plan.filter), heap, self.goal)
+    }
+}
+
+impl<H: 'static, F: Filter, S> TcpClientBuilder<H, F, S> {
+    /// It has a callback.
+    fn named(self) -> TcpClientBuilder<H, F, WithCallbacks> {
+        TcpClientBuilder {
+            plan: self.plan,
+            states: self.states,
+            heap: self.heap,
+            goal: self.goal,
+            attempts: self.attempts,
+            stage: PhantomData,
         }
     }
 
     /// The session has started, and is about to connect. Runs inside its `_start`.
     #[doc(alias = "Started")]
-    pub fn started<R: IntoReply>(mut self, f: impl Fn(&mut Context<'_, H, Server<F>>) -> R + 'static) -> Self {
-        self.started = Some(plain("started", f));
-        self
-    }
-
-    /// Makes of the socket the stream that is read and written: the place for TLS, or for giving up, by an error. Runs
-    /// when the socket has connected; `connected` comes when the future is done. An error is a connect error with the
-    /// operation `preconnect`. What the future takes counts for the [limit](Self::connect_timeout).
-    ///
-    /// ```
-    /// use poe::component::TcpClient;
-    /// use tokio::io::AsyncWriteExt;
-    /// TcpClient::builder("localhost:7777")
-    ///     .pre_connect(|_, mut stream| async move {
-    ///         stream.write_all(b"CONNECT example.org:80 HTTP/1.0\r\n\r\n").await?;
-    ///         Ok(stream)
-    ///     })
-    ///     .server_input(|_, line| println!("{line}"));
-    /// ```
-    #[doc(alias = "PreConnect")]
-    pub fn pre_connect<Fut, S>(
+    pub fn started<R: IntoReply>(
         mut self,
-        f: impl Fn(&mut Context<'_, H, Server<F>>, SocketStream) -> Fut + 'static,
-    ) -> Self
-    where
-        Fut: Future<Output = io::Result<S>> + 'static,
-        S: AsyncRead + AsyncWrite + 'static,
-    {
-        self.callbacks.pre_connect = Some(pre_connect("pre_connect", f));
-        self
-    }
-
-    /// It has connected.
-    #[doc(alias = "Connected")]
-    pub fn connected<R: IntoReply>(mut self, f: impl Fn(&mut Context<'_, H, Server<F>>) -> R + 'static) -> Self {
-        self.callbacks.connected = Some(plain("connected", f));
-        self
+        f: impl Fn(&mut Context<'_, H, Server<F>>) -> R + 'static,
+    ) -> TcpClientBuilder<H, F, WithCallbacks> {
+        self.attempts.started = Some(plain("started", f));
+        self.named()
     }
 
     /// It could not connect; a timeout has the operation `connect` and [says so](SocketError::is_timeout). The session
@@ -312,35 +291,18 @@ impl<H: 'static, F: Filter> TcpClientBuilder<H, F> {
     pub fn connect_error<R: IntoReply>(
         mut self,
         f: impl Fn(&mut Context<'_, H, Server<F>>, SocketError) -> R + 'static,
-    ) -> Self {
-        self.failed = Some(callback("connect_error", f));
-        self
-    }
-
-    /// The server has sent a record. Not called any more once the connection is to end.
-    #[doc(alias = "ServerInput")]
-    pub fn server_input<R: IntoReply>(
-        mut self,
-        f: impl Fn(&mut Context<'_, H, Server<F>>, F::Input) -> R + 'static,
-    ) -> Self {
-        self.callbacks.input = Some(callback("server_input", f));
-        self
-    }
-
-    /// The connection is gone: once for each `connected`.
-    #[doc(alias = "Disconnected")]
-    pub fn disconnected<R: IntoReply>(mut self, f: impl Fn(&mut Context<'_, H, Server<F>>) -> R + 'static) -> Self {
-        self.callbacks.disconnected = Some(plain("disconnected", f));
-        self
+    ) -> TcpClientBuilder<H, F, WithCallbacks> {
+        self.attempts.failed = Some(callback("connect_error", f));
+        self.named()
     }
 
     /// Called for each attempt to connect, when it begins; the first is behind [`started`](Self::started).
     pub fn connecting<R: IntoReply>(
         mut self,
         f: impl Fn(&mut Context<'_, H, Server<F>>, Attempt) -> R + 'static,
-    ) -> Self {
-        self.connecting = Some(callback("connecting", f));
-        self
+    ) -> TcpClientBuilder<H, F, WithCallbacks> {
+        self.attempts.connecting = Some(callback("connecting", f));
+        self.named()
     }
 
     /// Called when a [`backoff`](Self::backoff) begins to wait for the next attempt, with how long that is.
@@ -351,9 +313,12 @@ impl<H: 'static, F: Filter> TcpClientBuilder<H, F> {
     ///     .backoff(Backoff::new())
     ///     .waiting(|_, next| println!("attempt {} follows in {:?}", next.number, next.delay));
     /// ```
-    pub fn waiting<R: IntoReply>(mut self, f: impl Fn(&mut Context<'_, H, Server<F>>, Attempt) -> R + 'static) -> Self {
-        self.waiting = Some(callback("waiting", f));
-        self
+    pub fn waiting<R: IntoReply>(
+        mut self,
+        f: impl Fn(&mut Context<'_, H, Server<F>>, Attempt) -> R + 'static,
+    ) -> TcpClientBuilder<H, F, WithCallbacks> {
+        self.attempts.waiting = Some(callback("waiting", f));
+        self.named()
     }
 
     /// Called when the client's session ends, for whatever reason, as the last of its callbacks. Runs inside its `_stop`.
@@ -368,15 +333,18 @@ impl<H: 'static, F: Filter> TcpClientBuilder<H, F> {
     /// let kernel = Kernel::new();
     /// let ended = Rc::new(Cell::new(false));
     /// let told = ended.clone();
-    /// TcpClient::builder(nobody).server_input(|_, _| ()).stopped(move |_| told.set(true)).start(&kernel)?;
+    /// TcpClient::builder(nobody).stopped(move |_| told.set(true)).start(&kernel)?;
     /// kernel.run().await?;
     /// assert!(ended.get());
     /// # Ok::<(), poe::Error>(()) }).unwrap();
     /// ```
     #[doc(alias = "Stopped")]
-    pub fn stopped<R: IntoReply>(mut self, f: impl Fn(&mut Context<'_, H, Server<F>>) -> R + 'static) -> Self {
-        self.callbacks.stopped = Some(plain("stopped", f));
-        self
+    pub fn stopped<R: IntoReply>(
+        mut self,
+        f: impl Fn(&mut Context<'_, H, Server<F>>) -> R + 'static,
+    ) -> TcpClientBuilder<H, F, WithCallbacks> {
+        self.plan.callbacks.stopped = Some(plain("stopped", f));
+        self.named()
     }
 
     /// Says what a failure of the client's callbacks and states stops that nobody handles; default that of the session or
@@ -395,21 +363,14 @@ impl<H: 'static, F: Filter> TcpClientBuilder<H, F> {
     ///     });
     /// ```
     pub fn on_failure(mut self, policy: OnFailure) -> Self {
-        self.settings.on_failure = Some(policy);
-        self
-    }
-
-    /// The session's alias; given up at a shutdown, taken again at a reconnect.
-    #[doc(alias = "Alias")]
-    pub fn alias(mut self, alias: impl Into<String>) -> Self {
-        self.settings.alias = Some(alias.into());
+        self.plan.settings.on_failure = Some(policy);
         self
     }
 
     /// How long connecting may take, looking the name up included.
     #[doc(alias = "ConnectTimeout")]
     pub fn connect_timeout(mut self, limit: Duration) -> Self {
-        self.timeout = Some(limit);
+        self.goal.timeout = Some(limit);
         self
     }
 
@@ -426,14 +387,14 @@ impl<H: 'static, F: Filter> TcpClientBuilder<H, F> {
     ///     .server_input(|_, line| println!("{line}"));
     /// ```
     pub fn backoff(mut self, backoff: Backoff) -> Self {
-        self.backoff = Some(backoff);
+        self.goal.backoff = Some(backoff);
         self
     }
 
     /// Uses only that kind of a name's addresses.
     #[doc(alias = "Domain")]
     pub fn domain(mut self, domain: Domain) -> Self {
-        self.domain = Some(domain);
+        self.goal.domain = Some(domain);
         self
     }
 
@@ -441,20 +402,24 @@ impl<H: 'static, F: Filter> TcpClientBuilder<H, F> {
     #[doc(alias = "BindAddress")]
     #[doc(alias = "BindPort")]
     pub fn bind(mut self, addr: impl Into<Address>) -> Self {
-        self.bind = Some(addr.into());
+        self.goal.bind = Some(addr.into());
         self
     }
 }
 
 connection_settings! {
     TcpClientBuilder, Server, "server",
+    pre_connect = "PreConnect",
+    connected = "Connected",
+    server_input = "ServerInput",
+    disconnected = "Disconnected",
     server_flushed = "ServerFlushed",
     server_error = "ServerError",
     server_high = "ServerHigh",
     server_low = "ServerLow"
 }
 
-impl<H: 'static, F: Filter> TcpClientBuilder<H, F> {
+impl<H: 'static, F: Filter, S> TcpClientBuilder<H, F, S> {
     /// Makes the session, below the kernel; it connects as soon as the kernel runs.
     ///
     /// When the kernel is shut down ([`Kernel::shutdown`]) the connection ends after what was put is written.
@@ -472,41 +437,25 @@ impl<H: 'static, F: Filter> TcpClientBuilder<H, F> {
         core: Weak<Core>,
         place: &'static Location<'static>,
     ) -> Result<TcpClient, Error> {
-        let invalid = |what: &str| Err(ErrorKind::Invalid(what.to_owned()).into());
-        if self.misordered {
-            return invalid("`filter` and `heap` say what the handlers are given: name them before any handler");
-        }
-        if self.callbacks.input.is_none() {
-            return invalid("a client needs to know what to do with what the server sends: add `server_input`");
-        }
         if let Some(core) = core.upgrade() {
-            core.check_alias(self.settings.alias.as_deref())?;
+            core.check_alias(self.plan.settings.alias.as_deref())?;
         }
-        Plan::check(
-            &self.settings,
-            &self.callbacks,
-            &*self.filter,
-            &self.states,
-            &["connect", "reconnect"],
-        )?;
-        let alias = self.settings.alias.clone();
-        let retry = self.backoff.map(|backoff| retrying(backoff, self.waiting));
+        self.plan.check(&self.states, &["connect", "reconnect"])?;
+        let (mut plan, goal, attempts) = (self.plan, self.goal, self.attempts);
+        let alias = plan.settings.alias.clone();
+        let retry = goal.backoff.map(|backoff| retrying(backoff, attempts.waiting));
+        plan.ended.clone_from(&retry);
         let client = Rc::new(Role {
-            plan: Rc::new(Plan {
-                settings: self.settings,
-                callbacks: self.callbacks,
-                filter: self.filter,
-                ended: retry.clone(),
-            }),
-            bind: self.bind,
-            domain: self.domain,
-            timeout: self.timeout,
+            plan: Rc::new(plan),
+            bind: goal.bind,
+            domain: goal.domain,
+            timeout: goal.timeout,
             retry,
-            started: self.started,
-            failed: self.failed,
-            connecting: self.connecting,
+            started: attempts.started,
+            failed: attempts.failed,
+            connecting: attempts.connecting,
         });
-        let server = Server::new(self.addr, alias);
+        let server = Server::new(goal.addr, alias);
         let states = states(&client, self.states);
         let session = client
             .plan
@@ -517,7 +466,7 @@ impl<H: 'static, F: Filter> TcpClientBuilder<H, F> {
     }
 }
 
-impl<H: 'static, F: Filter> Start for TcpClientBuilder<H, F> {
+impl<H: 'static, F: Filter, S> Start for TcpClientBuilder<H, F, S> {
     type Started = TcpClient;
 
     #[track_caller]
@@ -527,13 +476,11 @@ impl<H: 'static, F: Filter> Start for TcpClientBuilder<H, F> {
     }
 }
 
-impl<H, F: Filter> fmt::Debug for TcpClientBuilder<H, F> {
+impl<H, F: Filter, S> fmt::Debug for TcpClientBuilder<H, F, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TcpClientBuilder")
-            .field("addr", &self.addr)
-            .field("bind", &self.bind)
-            .field("timeout", &self.timeout)
-            .field("settings", &self.settings)
+            .field("goal", &self.goal)
+            .field("settings", &self.plan.settings)
             .finish_non_exhaustive()
     }
 }

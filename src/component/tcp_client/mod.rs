@@ -42,7 +42,6 @@ use std::time::Duration;
 ///             n => cx.delay(RECONNECT, Duration::from_millis(n), ()),
 ///         }
 ///     })
-///     .server_input(|_, _| ())
 ///     .start(&kernel)?;
 /// kernel.run().await
 /// # }).unwrap();
@@ -64,7 +63,6 @@ pub const RECONNECT: Event<()> = Event::new("reconnect");
 ///         false => cx.yield_to(CONNECT, Address::from("127.0.0.1:1")),
 ///         true => cx.server().shutdown(),
 ///     })
-///     .server_input(|_, _| ())
 ///     .start(&kernel)?;
 /// kernel.run().await
 /// # }).unwrap();
@@ -98,7 +96,6 @@ pub const CONNECT: Event<Address> = Event::new("connect");
 /// let kernel = Kernel::new();
 /// let greeter = |name: &'static str| TcpServer::builder("127.0.0.1:0")
 ///     .client_connected(move |cx| cx.client().put(name))
-///     .client_input(|_, _| ())
 ///     .start(&kernel);
 /// let (first, second) = (greeter("first").await?, greeter("second").await?);
 /// let heard = Rc::new(RefCell::new(Vec::new()));
@@ -302,7 +299,6 @@ impl<F: Filter> Component for Server<F> {
 impl<F: Filter> Wired for Server<F> {
     type Filter = F;
     const CLOSES_FIRST: bool = true;
-    const PEER: &'static str = "server";
     fn wire(&self) -> &Wire<F> {
         &self.wire
     }
@@ -434,7 +430,6 @@ impl<'k, H: 'static, F: Filter> Context<'k, H, Server<F>> {
 ///     .waiting(move |_, next| waits.borrow_mut().push(format!("{:?} until number {}", next.delay, next.number)))
 ///     .connecting(move |_, attempt| tries.borrow_mut().push(format!("number {}", attempt.number)))
 ///     .connect_error(|_, error| println!("{error}"))
-///     .server_input(|_, _| ())
 ///     .start(&kernel)?;
 /// kernel.run().await?;
 /// assert_eq!(*log.borrow(), ["number 1", "1ms until number 2", "number 2", "2ms until number 3", "number 3"]);

@@ -2,8 +2,11 @@
 
 use super::client::{Client, HeapMaker};
 use super::listener::Listener;
-use crate::component::callbacks::{Callback, Callbacks, callback, plain, pre_connect};
-use crate::component::settings::{SessionType, Settings, connection_settings};
+use crate::component::callbacks::{Callback, callback, plain, pre_connect};
+use crate::component::connection::Plan;
+use crate::component::settings::{
+    BeforeCallbacks, NoCallbacks, SessionType, Settings, WithCallbacks, connection_settings,
+};
 use crate::error::OnFailure;
 use crate::event::Calls;
 use crate::filter::{Filter, Line};
@@ -14,23 +17,28 @@ use crate::wheel::{Address, Connection, IoError, ListenSocket, SocketError, Sock
 use std::fmt;
 use std::future::Future;
 use std::io;
+use std::marker::PhantomData;
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-/// Settings of a [`TcpServer`](super::TcpServer). Name [`filter`](Self::filter) and [`client_heap`](Self::client_heap) first: they say what
-/// the handlers are given.
+/// Settings of a [`TcpServer`](super::TcpServer).
+///
+/// [`filter`](Self::filter) and [`client_heap`](Self::client_heap) come first, since they say what the callbacks are
+/// given: behind a callback or a [`state`](Self::state) they do not compile. The type parameter `S` keeps track of that.
 ///
 /// | setting | default |
 /// |---|---|
 /// | [`filter`](Self::filter) | [`Line::new`] |
 /// | [`client_heap`](Self::client_heap) | `()` |
-/// | [`client_input`](Self::client_input) or [`acceptor`](Self::acceptor) | one of them is required |
-/// | [`client_error`](Self::client_error) | logs, but for the end of the input and a reset |
+/// | [`client_input`](Self::client_input) | reads records and drops them |
+/// | [`client_error`](Self::client_error) | logs, except the end of the input and a reset |
 /// | [`client_pre_connect`](Self::client_pre_connect) | the socket as it is |
 /// | other callbacks | nothing |
-/// | [`error`](Self::error) | logs; what is no shortage closes the listener |
-/// | [`concurrency`](Self::concurrency) | unlimited |
+/// | [`acceptor`](Self::acceptor) | a session for each client |
+/// | [`error`](Self::error) | logs; any error other than running out of descriptors or memory closes the listener |
+/// | [`concurrency`](Self::concurrency), [`max_connections_per_ip`](Self::max_connections_per_ip) | unlimited |
+/// | [`idle_timeout`](Self::idle_timeout), [`first_record_timeout`](Self::first_record_timeout), [`record_timeout`](Self::record_timeout) | none |
 /// | [`backlog`](Self::backlog), [`reuse`](Self::reuse), [`nodelay`](Self::nodelay) | 4096, true, true |
 /// | [`shutdown_on_error`](Self::shutdown_on_error) | true |
 /// | [`client_on_failure`](Self::client_on_failure), [`on_failure`](Self::on_failure) | `StopSession`; as the kernel |
@@ -97,7 +105,6 @@ use tokio::io::{AsyncRead, AsyncWrite};
 ///     .client_high(|cx| println!("{:?} does not keep up", cx.client().peer()))
 ///     .client_low(|cx| cx.yield_to(MORE, ()))
 ///     .client_flushed(|cx| println!("all of it is written, {} to come", *cx.heap))
-///     .client_input(|_, _| ())
 ///     .start(&kernel)
 ///     .await?;
 /// TcpClient::builder(server.local_name())
@@ -212,19 +219,20 @@ use tokio::io::{AsyncRead, AsyncWrite};
 /// # }).unwrap();
 /// ```
 #[must_use = "a server listens only after `start`"]
-pub struct TcpServerBuilder<H: 'static, F: Filter> {
+pub struct TcpServerBuilder<H: 'static, F: Filter, S = NoCallbacks> {
+    pub(super) plan: Plan<H, Client<F>>,
+    pub(super) states: States<H, Client<F>>,
+    pub(super) heap: HeapMaker<H>,
+    pub(super) server: Server,
+    stage: PhantomData<S>,
+}
+
+/// What does not depend on the types of the clients.
+pub(super) struct Server {
     pub(super) places: Vec<Where>,
     pub(super) sockets: Options,
     pub(super) concurrency: usize,
-    pub(super) settings: Settings,
-    pub(super) filter: Rc<dyn Fn() -> F>,
-    pub(super) heap: HeapMaker<H>,
-    pub(super) callbacks: Callbacks<H, Client<F>>,
-    pub(super) states: States<H, Client<F>>,
-    /// A state was added.
-    pub(super) stateful: bool,
-    /// The filter or the heap was changed behind handlers for the old one.
-    pub(super) misordered: bool,
+    pub(super) per_ip: Option<usize>,
     /// Of the clients' sessions.
     pub(super) client_policy: OnFailure,
     pub(super) acceptor: Option<Callback<(), Listener, Connection>>,
@@ -243,27 +251,84 @@ pub(super) enum Where {
 impl TcpServerBuilder<(), Line> {
     /// Settings for a server that listens nowhere yet.
     pub(super) fn new() -> Self {
-        TcpServerBuilder {
+        let server = Server {
             places: Vec::new(),
             sockets: Options::default(),
             concurrency: usize::MAX,
-            settings: Settings::default(),
-            filter: Rc::new(Line::new),
-            heap: Rc::new(|_| ()),
-            callbacks: Callbacks::new(),
-            states: States::new(),
-            stateful: false,
-            misordered: false,
+            per_ip: None,
             client_policy: OnFailure::StopSession,
             acceptor: None,
             started: None,
             stopped: None,
             failed: None,
-        }
+        };
+        Self::of(Plan::new(Settings::default(), Line::new), Rc::new(|_| ()), server)
     }
 }
 
 impl<H: 'static, F: Filter> TcpServerBuilder<H, F> {
+    /// A builder without callbacks and states.
+    fn of(plan: Plan<H, Client<F>>, heap: HeapMaker<H>, server: Server) -> Self {
+        TcpServerBuilder {
+            plan,
+            states: States::new(),
+            heap,
+            server,
+            stage: PhantomData,
+        }
+    }
+}
+
+impl<H: 'static, F: Filter, S> TcpServerBuilder<H, F, S> {
+    /// Sets how each client's bytes become records and back: the closure makes a filter per connection.
+    ///
+    /// Of a pair of filters the first reads and the second writes. Comes before the first callback.
+    ///
+    /// ```
+    /// # use poe::{component::TcpServer, filter::{Line, Raw}};
+    /// TcpServer::builder("127.0.0.1:0")
+    ///     .filter(|| (Line::new(), Raw::new()))
+    ///     .client_input(|cx, line: String| cx.client().put(vec![b'x'; line.len()]));
+    /// ```
+    #[doc(alias = "ClientFilter")]
+    #[doc(alias = "ClientInputFilter")]
+    #[doc(alias = "ClientOutputFilter")]
+    pub fn filter<G: Filter>(self, filter: impl Fn() -> G + 'static) -> TcpServerBuilder<H, G>
+    where
+        S: BeforeCallbacks,
+    {
+        TcpServerBuilder::of(Plan::new(self.plan.settings, filter), self.heap, self.server)
+    }
+
+    /// Sets what makes the heap of each client's session; the closure is given the name of the client.
+    ///
+    /// Comes before the first callback.
+    #[doc(alias = "HEAP")]
+    #[doc(alias = "ClientArgs")]
+    pub fn client_heap<I: 'static>(self, heap: impl Fn(SocketName) -> I + 'static) -> TcpServerBuilder<I, F>
+    where
+        S: BeforeCallbacks,
+    {
+        TcpServerBuilder::of(
+            Plan::new(self.plan.settings, self.plan.filter),
+            Rc::new(heap),
+            self.server,
+        )
+    }
+}
+
+impl<H: 'static, F: Filter, S> TcpServerBuilder<H, F, S> {
+    /// It has a callback.
+    fn named(self) -> TcpServerBuilder<H, F, WithCallbacks> {
+        TcpServerBuilder {
+            plan: self.plan,
+            states: self.states,
+            heap: self.heap,
+            server: self.server,
+            stage: PhantomData,
+        }
+    }
+
     /// Listens there, too. A UNIX socket's path must not exist yet: it is not removed for you, neither before nor
     /// afterwards.
     ///
@@ -273,7 +338,7 @@ impl<H: 'static, F: Filter> TcpServerBuilder<H, F> {
     /// ```
     #[doc(alias = "Address")]
     pub fn listen(mut self, addr: impl Into<Address>) -> Self {
-        self.places.push(Where::At(addr.into()));
+        self.server.places.push(Where::At(addr.into()));
         self
     }
 
@@ -285,115 +350,12 @@ impl<H: 'static, F: Filter> TcpServerBuilder<H, F> {
     /// # let kernel = Kernel::new();
     /// let socket = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     /// let port = socket.local_addr().unwrap().port();
-    /// let server = TcpServer::builder("[::1]:0").listener(socket).client_input(|_, _| ()).start(&kernel).await?;
+    /// let server = TcpServer::builder("[::1]:0").listener(socket).start(&kernel).await?;
     /// assert!(server.local_names()[1].to_string().ends_with(&format!(":{port}")));
     /// # Ok::<(), poe::Error>(()) }).unwrap();
     /// ```
     pub fn listener(mut self, listener: impl Into<ListenSocket>) -> Self {
-        self.places.push(Where::On(listener.into()));
-        self
-    }
-
-    /// How each client's bytes become records and back: makes a filter per connection.
-    /// A pair of filters reads by the first and writes by the second.
-    ///
-    /// ```
-    /// # use poe::{component::TcpServer, filter::{Line, Raw}};
-    /// TcpServer::builder("127.0.0.1:0")
-    ///     .filter(|| (Line::new(), Raw::new()))
-    ///     .client_input(|cx, line: String| cx.client().put(vec![b'x'; line.len()]));
-    /// ```
-    #[doc(alias = "ClientFilter")]
-    #[doc(alias = "ClientInputFilter")]
-    #[doc(alias = "ClientOutputFilter")]
-    pub fn filter<G: Filter>(self, filter: impl Fn() -> G + 'static) -> TcpServerBuilder<H, G> {
-        let heap = self.heap.clone();
-        self.retype(Rc::new(filter), heap)
-    }
-
-    /// Makes a client's heap of its name, which prints as an address does.
-    #[doc(alias = "HEAP")]
-    #[doc(alias = "ClientArgs")]
-    pub fn client_heap<I: 'static>(self, heap: impl Fn(SocketName) -> I + 'static) -> TcpServerBuilder<I, F> {
-        let filter = self.filter.clone();
-        self.retype(filter, Rc::new(heap))
-    }
-
-    fn retype<I: 'static, G: Filter>(self, filter: Rc<dyn Fn() -> G>, heap: HeapMaker<I>) -> TcpServerBuilder<I, G> {
-        let misordered = self.misordered || self.stateful || self.callbacks.is_any();
-        TcpServerBuilder {
-            places: self.places,
-            sockets: self.sockets,
-            concurrency: self.concurrency,
-            settings: self.settings,
-            filter,
-            heap,
-            callbacks: Callbacks::new(),
-            states: States::new(),
-            stateful: false,
-            misordered,
-            client_policy: self.client_policy,
-            acceptor: self.acceptor,
-            started: self.started,
-            stopped: self.stopped,
-            failed: self.failed,
-        }
-    }
-
-    /// Makes of a client's socket the stream that is read and written: the place for TLS, for a greeting of another
-    /// protocol, or for refusing somebody, by an error. Runs when the client was accepted; `client_connected` comes when
-    /// the future is done. Who is refused sees the end of the connection, and no callback hears of it.
-    ///
-    /// The future counts as a client. It has no limit of its own: put `tokio::time::timeout` round it if it waits for the
-    /// client.
-    ///
-    /// ```
-    /// use poe::component::TcpServer;
-    /// TcpServer::builder("0.0.0.0:7777")
-    ///     .client_pre_connect(|cx, stream| {
-    ///         let local = cx.client().peer_addr().is_some_and(|peer| peer.ip().is_loopback());
-    ///         async move { if local { Ok(stream) } else { Err(std::io::ErrorKind::PermissionDenied.into()) } }
-    ///     })
-    ///     .client_input(|cx, line| cx.client().put(line));
-    /// ```
-    #[doc(alias = "ClientPreConnect")]
-    pub fn client_pre_connect<Fut, S>(
-        mut self,
-        f: impl Fn(&mut Context<'_, H, Client<F>>, SocketStream) -> Fut + 'static,
-    ) -> Self
-    where
-        Fut: Future<Output = io::Result<S>> + 'static,
-        S: AsyncRead + AsyncWrite + 'static,
-    {
-        self.callbacks.pre_connect = Some(pre_connect("client_pre_connect", f));
-        self
-    }
-
-    /// A client has connected. Runs inside its session's `_start`, unless PreConnect was waited for.
-    #[doc(alias = "ClientConnected")]
-    pub fn client_connected<R: IntoReply>(mut self, f: impl Fn(&mut Context<'_, H, Client<F>>) -> R + 'static) -> Self {
-        self.callbacks.connected = Some(plain("client_connected", f));
-        self
-    }
-
-    /// A client has sent a record. Not called any more once its connection is to end.
-    #[doc(alias = "ClientInput")]
-    pub fn client_input<R: IntoReply>(
-        mut self,
-        f: impl Fn(&mut Context<'_, H, Client<F>>, F::Input) -> R + 'static,
-    ) -> Self {
-        self.callbacks.input = Some(callback("client_input", f));
-        self
-    }
-
-    /// A client has gone: once for each that connected, also when its session is stopped from outside. The session ends
-    /// then, unless something holds it: clear timers here ([`alarm_clear`](crate::KernelRef::alarm_clear)).
-    #[doc(alias = "ClientDisconnected")]
-    pub fn client_disconnected<R: IntoReply>(
-        mut self,
-        f: impl Fn(&mut Context<'_, H, Client<F>>) -> R + 'static,
-    ) -> Self {
-        self.callbacks.disconnected = Some(plain("client_disconnected", f));
+        self.server.places.push(Where::On(listener.into()));
         self
     }
 }
@@ -415,14 +377,13 @@ impl<H: 'static, F: Filter> TcpServerBuilder<H, F> {
 ///     })
 ///     .error(|_, error| eprintln!("no client can be taken: {error}"))
 ///     .stopped(|cx| assert!(!cx.listener().is_listening()))
-///     .client_input(|_, _| ())
 ///     .start(&kernel)
 ///     .await?;
 /// assert!(kernel.resolve("greeter").is_some());
 /// kernel.run().await
 /// # }).unwrap();
 /// ```
-impl<H: 'static, F: Filter> TcpServerBuilder<H, F> {
+impl<H: 'static, F: Filter, S> TcpServerBuilder<H, F, S> {
     /// Takes connections oneself, in the listener's session, instead of a session for each. Goes with none of the
     /// `client_` callbacks. Tell the listener by
     /// [`DISCONNECTED`](super::DISCONNECTED) of each that has left, if there is a [limit](Self::concurrency); but not from
@@ -460,7 +421,6 @@ impl<H: 'static, F: Filter> TcpServerBuilder<H, F> {
     ///     .await?;
     /// TcpClient::builder(server.local_name())
     ///     .connected(|cx| cx.server().put("one line is enough"))
-    ///     .server_input(|_, _| ())
     ///     .disconnected(move |_| server.shutdown())
     ///     .start(&kernel)?;
     /// kernel.run().await
@@ -471,21 +431,21 @@ impl<H: 'static, F: Filter> TcpServerBuilder<H, F> {
         mut self,
         f: impl Fn(&mut Context<'_, (), Listener>, Connection) -> R + 'static,
     ) -> Self {
-        self.acceptor = Some(callback("acceptor", f));
+        self.server.acceptor = Some(callback("acceptor", f));
         self
     }
 
     /// The listener has started. Runs inside its `_start`.
     #[doc(alias = "Started")]
     pub fn started<R: IntoReply>(mut self, f: impl Fn(&mut Context<'_, (), Listener>) -> R + 'static) -> Self {
-        self.started = Some(plain("started", f));
+        self.server.started = Some(plain("started", f));
         self
     }
 
     /// The listener ends. Runs inside its `_stop`.
     #[doc(alias = "Stopped")]
     pub fn stopped<R: IntoReply>(mut self, f: impl Fn(&mut Context<'_, (), Listener>) -> R + 'static) -> Self {
-        self.stopped = Some(plain("stopped", f));
+        self.server.stopped = Some(plain("stopped", f));
         self
     }
 
@@ -496,7 +456,7 @@ impl<H: 'static, F: Filter> TcpServerBuilder<H, F> {
         mut self,
         f: impl Fn(&mut Context<'_, (), Listener>, SocketError) -> R + 'static,
     ) -> Self {
-        self.failed = Some(callback("error", f));
+        self.server.failed = Some(callback("error", f));
         self
     }
 
@@ -523,7 +483,6 @@ impl<H: 'static, F: Filter> TcpServerBuilder<H, F> {
     ///         .await?;
     ///     TcpClient::builder(server.local_name())
     ///         .connected(|cx| cx.server().put("not a number"))
-    ///         .server_input(|_, _| ())
     ///         .disconnected(move |_| server.shutdown())
     ///         .start(&kernel)?;
     ///     assert_eq!(kernel.run().await.is_err(), fails);
@@ -531,7 +490,7 @@ impl<H: 'static, F: Filter> TcpServerBuilder<H, F> {
     /// # Ok::<(), poe::Error>(()) }).unwrap();
     /// ```
     pub fn client_on_failure(mut self, policy: OnFailure) -> Self {
-        self.client_policy = policy;
+        self.server.client_policy = policy;
         self
     }
 
@@ -546,14 +505,7 @@ impl<H: 'static, F: Filter> TcpServerBuilder<H, F> {
     ///     .client_input(|cx, line| cx.client().put(line));
     /// ```
     pub fn on_failure(mut self, policy: OnFailure) -> Self {
-        self.settings.on_failure = Some(policy);
-        self
-    }
-
-    /// The listener's alias.
-    #[doc(alias = "Alias")]
-    pub fn alias(mut self, alias: impl Into<String>) -> Self {
-        self.settings.alias = Some(alias.into());
+        self.plan.settings.on_failure = Some(policy);
         self
     }
 
@@ -561,38 +513,66 @@ impl<H: 'static, F: Filter> TcpServerBuilder<H, F> {
     /// still counts. With 0 the server starts paused, until [`SET_CONCURRENCY`](super::SET_CONCURRENCY) says otherwise.
     #[doc(alias = "Concurrency")]
     pub fn concurrency(mut self, clients: usize) -> Self {
-        self.concurrency = clients;
+        self.server.concurrency = clients;
+        self
+    }
+
+    /// Sets how many connections one IP address may have at a time; default unlimited.
+    ///
+    /// A connection above the limit is closed as soon as it is accepted: the peer sees EOF or a reset, no callback runs, and
+    /// `debug!` logs it. An IPv6 client counts by its /64 network, which is what one customer of a provider gets. UNIX
+    /// sockets are not limited. It needs the component's client sessions: with an [`acceptor`](Self::acceptor) the
+    /// server does not start.
+    ///
+    /// ```
+    /// use poe::component::TcpServer;
+    /// use std::time::Duration;
+    /// TcpServer::builder("0.0.0.0:7777")
+    ///     .concurrency(1000)
+    ///     .max_connections_per_ip(10)
+    ///     .first_record_timeout(Duration::from_secs(10))
+    ///     .record_timeout(Duration::from_secs(30))
+    ///     .idle_timeout(Duration::from_secs(300))
+    ///     .client_input(|cx, line| cx.client().put(line));
+    /// ```
+    pub fn max_connections_per_ip(mut self, connections: usize) -> Self {
+        self.server.per_ip = Some(connections);
         self
     }
 
     /// How many clients may wait to be accepted, at most what the system allows; default 4096.
     #[doc(alias = "ListenQueue")]
     pub fn backlog(mut self, clients: u32) -> Self {
-        self.sockets.backlog = clients;
+        self.server.sockets.backlog = clients;
         self
     }
 
     /// Whether an address may be bound that an old connection still has (`SO_REUSEADDR`); default true.
     pub fn reuse(mut self, reuse: bool) -> Self {
-        self.sockets.reuse = reuse;
+        self.server.sockets.reuse = reuse;
         self
     }
 }
 
 connection_settings! {
     TcpServerBuilder, Client, "client",
+    client_pre_connect = "ClientPreConnect",
+    client_connected = "ClientConnected",
+    client_input = "ClientInput",
+    client_disconnected = "ClientDisconnected",
     client_flushed = "ClientFlushed",
     client_error = "ClientError",
     client_high = "ClientHigh",
     client_low = "ClientLow"
 }
 
-impl<H, F: Filter> fmt::Debug for TcpServerBuilder<H, F> {
+impl<H, F: Filter, S> fmt::Debug for TcpServerBuilder<H, F, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TcpServerBuilder")
-            .field("places", &self.places)
-            .field("concurrency", &self.concurrency)
-            .field("settings", &self.settings)
+            .field("places", &self.server.places)
+            .field("concurrency", &self.server.concurrency)
+            .field("max_connections_per_ip", &self.server.per_ip)
+            .field("settings", &self.plan.settings)
             .finish_non_exhaustive()
     }
 }

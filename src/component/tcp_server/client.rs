@@ -12,17 +12,21 @@ use crate::id::SessionId;
 use crate::session::{Context, States};
 use crate::wheel::{Connection, SocketName};
 use std::fmt;
+use std::net::IpAddr;
 use std::rc::Rc;
 
 /// Makes a client's heap of its name.
 pub(super) type HeapMaker<H> = Rc<dyn Fn(SocketName) -> H>;
 
-/// A client's place in the count.
-struct Place(Rc<Shared>);
+/// A client's place in the counts.
+struct Place {
+    shared: Rc<Shared>,
+    ip: Option<IpAddr>,
+}
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.0.left();
+        self.shared.left(self.ip);
     }
 }
 
@@ -54,9 +58,11 @@ impl<F: Filter> fmt::Debug for Client<F> {
 
 impl<F: Filter> Component for Client<F> {
     fn whose(&self) -> String {
-        let server = self.place.0.whose();
+        let server = self.place.shared.whose();
         match self.wire.peer() {
-            Some(peer) if peer != SocketName::Unix(None) => format!("{server} (client {peer})"),
+            Some(peer) if peer != SocketName::Unix(None) && peer != SocketName::Memory(String::new()) => {
+                format!("{server} (client {peer})")
+            }
             _ => server,
         }
     }
@@ -65,7 +71,6 @@ impl<F: Filter> Component for Client<F> {
 impl<F: Filter> Wired for Client<F> {
     type Filter = F;
     const CLOSES_FIRST: bool = false;
-    const PEER: &'static str = "client";
     fn wire(&self) -> &Wire<F> {
         &self.wire
     }
@@ -115,10 +120,15 @@ pub(super) fn client_maker<H: 'static, F: Filter>(
         })
         .on(SHUTDOWN, move |cx, ()| on_shutdown.shutdown(cx))
         .on(LOST, move |cx, ()| on_lost.shutdown(cx));
-    Rc::new(move |cx, connection| {
+    Box::new(move |cx, connection| {
         let shared = cx.component().shared.clone();
-        shared.joined();
-        let place = Place(shared);
+        let ip = connection.peer.as_socket_addr().map(|addr| addr.ip());
+        if !shared.joined(ip) {
+            let peer = tracing::field::display(&connection.peer);
+            tracing::debug!(target: "poe::wheels", session = %cx.session_id(), peer, "a client has too many connections already");
+            return Ok(());
+        }
+        let place = Place { shared, ip };
         let heap = match named("client_heap", cx, |_| Ok(heap(connection.peer.clone()))) {
             Ok(heap) => heap,
             Err(failure) => {

@@ -3,9 +3,7 @@
 use super::TcpServer;
 use super::builder::{TcpServerBuilder, Where};
 use super::client::client_maker;
-use super::listener::{Listener, Role, Shared, listener_states};
-use crate::component::connection::Plan;
-use crate::component::settings::Settings;
+use super::listener::{Listener, PerIp, Role, Shared, listener_states};
 use crate::error::{Error, ErrorKind};
 use crate::filter::Filter;
 use crate::kernel::{Core, Kernel};
@@ -18,7 +16,7 @@ use std::io;
 use std::panic::Location;
 use std::rc::{Rc, Weak};
 
-impl<H: 'static, F: Filter> TcpServerBuilder<H, F> {
+impl<H: 'static, F: Filter, S> TcpServerBuilder<H, F, S> {
     /// Binds, listens, and makes the listener's session, below the kernel. When it returns, clients can connect; they
     /// are served as soon as the kernel runs.
     ///
@@ -36,9 +34,10 @@ impl<H: 'static, F: Filter> TcpServerBuilder<H, F> {
             self.check(&kernel.core().weak())?;
             let threads = kernel.core().threads.clone();
             let mut listeners = Vec::new();
-            for place in &self.places {
+            for place in &self.server.places {
                 let listener = match place {
-                    Where::At(addr) => make::listen(addr.clone(), self.sockets.clone(), threads.clone())
+                    Where::At(addr) if addr.as_memory().is_some() => self.listen_in_memory(kernel.core(), addr)?,
+                    Where::At(addr) => make::listen(addr.clone(), self.server.sockets.clone(), threads.clone())
                         .await
                         .map_err(|failed| cannot_listen(addr, failed))?,
                     Where::On(listener) => listener.clone(),
@@ -49,36 +48,41 @@ impl<H: 'static, F: Filter> TcpServerBuilder<H, F> {
         }
     }
 
+    fn listen_in_memory(&self, core: &Core, addr: &Address) -> Result<ListenSocket, Error> {
+        let name = addr.as_memory().unwrap_or_default();
+        make::listen_in_memory(&core.memory, addr, name, &self.server.sockets)
+            .map_err(|failed| cannot_listen(addr, failed))
+    }
+
     /// What can be said before anything is bound.
     fn check(&self, core: &Weak<Core>) -> Result<(), Error> {
         let invalid = |what: &str| Err(ErrorKind::Invalid(what.to_owned()).into());
-        if self.misordered {
-            return invalid("`filter` and `client_heap` say what the handlers are given: name them before any handler");
-        }
-        let client = self.callbacks.is_any() || self.stateful;
-        match (&self.acceptor, client, &self.callbacks.input) {
-            (Some(_), true, _) => {
+        let clients = self.plan.callbacks.is_any() || !self.states.event_names().is_empty();
+        if self.server.acceptor.is_some() {
+            if clients {
                 return invalid(
                     "an `acceptor` makes its own sessions, to which the `client_` callbacks and states are nothing: \
                      leave out one or the other",
                 );
             }
-            (None, _, None) => {
+            if self.server.per_ip.is_some() {
                 return invalid(
-                    "a server needs to know what to do with its clients: add `client_input`, or an `acceptor`",
+                    "`max_connections_per_ip` counts the component's own client sessions, which an `acceptor` replaces: \
+                     leave out one or the other, and count in the acceptor",
                 );
             }
-            _ => {}
         }
         if let Some(core) = core.upgrade() {
-            if core.is_virtual() {
+            let real = |place: &Where| matches!(place, Where::At(addr) if addr.as_memory().is_none());
+            if core.is_virtual() && self.server.places.iter().any(real) {
                 return invalid(
-                    "a kernel on virtual time cannot use real sockets: use `Kernel::new`, or a `ReadWrite` over `tokio::io::duplex`",
+                    "a kernel on virtual time cannot use real sockets: use `Kernel::new`, or an address in memory such as \
+                     `memory:echo`",
                 );
             }
-            core.check_alias(self.settings.alias.as_deref())?;
+            core.check_alias(self.plan.settings.alias.as_deref())?;
         }
-        Plan::check(&self.settings, &self.callbacks, &*self.filter, &self.states, &[])
+        self.plan.check(&self.states, &[])
     }
 
     fn launch(
@@ -97,28 +101,20 @@ impl<H: 'static, F: Filter> TcpServerBuilder<H, F> {
             error,
             cure: "",
         })?;
-        let (settings, serves) = (self.settings.clone(), self.acceptor.is_none());
-        let acceptor = match self.acceptor {
-            Some(acceptor) => acceptor,
-            None => {
-                let plan = Plan {
-                    settings: Settings {
-                        on_failure: Some(self.client_policy),
-                        ..self.settings
-                    },
-                    callbacks: self.callbacks,
-                    filter: self.filter,
-                    ended: None,
-                };
-                client_maker(plan, self.heap, self.states)
-            }
-        };
+        let (server, settings) = (self.server, self.plan.settings.clone());
+        let serves = server.acceptor.is_none();
+        let acceptor = server.acceptor.unwrap_or_else(|| {
+            let mut plan = self.plan;
+            plan.settings.on_failure = Some(server.client_policy);
+            client_maker(plan, self.heap, self.states)
+        });
         let shared = Rc::new(Shared {
             alias: settings.alias.clone(),
             local,
             factories: RefCell::default(),
+            per_ip: server.per_ip.map(PerIp::new),
             connections: Cell::new(0),
-            limit: Cell::new(self.concurrency),
+            limit: Cell::new(server.concurrency),
         });
         let role = Role {
             acceptor,
@@ -127,7 +123,7 @@ impl<H: 'static, F: Filter> TcpServerBuilder<H, F> {
             place,
         };
         let listener = Listener { shared: shared.clone() };
-        let states = listener_states(role, self.started, self.stopped, self.failed);
+        let states = listener_states(role, server.started, server.stopped, server.failed);
         let session = settings.session((), listener, &states).args(listeners);
         let session = session.create_by(caller, place)?;
         Ok(TcpServer { core, session, shared })
@@ -135,7 +131,7 @@ impl<H: 'static, F: Filter> TcpServerBuilder<H, F> {
 }
 
 /// Inside a handler the address must be a number or a path: a name cannot be looked up without waiting.
-impl<H: 'static, F: Filter> Start for TcpServerBuilder<H, F> {
+impl<H: 'static, F: Filter, S> Start for TcpServerBuilder<H, F, S> {
     type Started = TcpServer;
 
     #[track_caller]
@@ -143,11 +139,12 @@ impl<H: 'static, F: Filter> Start for TcpServerBuilder<H, F> {
         let core = caller.core().weak();
         self.check(&core)?;
         let mut listeners = Vec::new();
-        for place in &self.places {
+        for place in &self.server.places {
             let listener = match place {
+                Where::At(addr) if addr.as_memory().is_some() => self.listen_in_memory(caller.core(), addr)?,
                 Where::At(addr) => match make::spot(addr).map_err(|failed| cannot_listen(addr, failed))? {
                     Some(spot) => {
-                        make::listen_at(&spot, &self.sockets).map_err(|failed| cannot_listen(addr, failed))?
+                        make::listen_at(&spot, &self.server.sockets).map_err(|failed| cannot_listen(addr, failed))?
                     }
                     None => {
                         let what = format!(

@@ -12,8 +12,10 @@ use crate::name::HeldName;
 use crate::session::{Context, States};
 use crate::wheel::{Connection, ListenSocket, SocketError, SocketFactory, SocketName};
 use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::panic::Location;
 use std::rc::Rc;
 
@@ -32,6 +34,56 @@ pub(super) struct Shared {
     /// Clients that live: one up per accepted connection, one down when its session is gone.
     pub(super) connections: Cell<usize>,
     pub(super) limit: Cell<usize>,
+    /// Counts the connections of each address, if they are limited.
+    pub(super) per_ip: Option<PerIp>,
+}
+
+/// The connections of each IP address.
+pub(super) struct PerIp {
+    limit: usize,
+    counts: RefCell<HashMap<IpAddr, usize>>,
+}
+
+impl PerIp {
+    pub(super) fn new(limit: usize) -> Self {
+        PerIp {
+            limit,
+            counts: RefCell::default(),
+        }
+    }
+
+    /// Counts a connection, unless its address has as many as it may have.
+    fn joined(&self, ip: IpAddr) -> bool {
+        let mut counts = self.counts.borrow_mut();
+        let count = counts.entry(customer(ip)).or_default();
+        let room = *count < self.limit;
+        *count += usize::from(room);
+        if *count == 0 {
+            counts.remove(&customer(ip));
+        }
+        room
+    }
+
+    fn left(&self, ip: IpAddr) {
+        let mut counts = self.counts.borrow_mut();
+        if let Entry::Occupied(mut count) = counts.entry(customer(ip)) {
+            *count.get_mut() -= 1;
+            if *count.get() == 0 {
+                count.remove();
+            }
+        }
+    }
+}
+
+/// What one customer of a provider has: an IPv4 address, or a /64 network of IPv6.
+fn customer(ip: IpAddr) -> IpAddr {
+    match ip.to_canonical() {
+        IpAddr::V6(ip) => {
+            let [a, b, c, d, ..] = ip.segments();
+            Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into()
+        }
+        ip => ip,
+    }
 }
 
 impl Shared {
@@ -77,12 +129,22 @@ impl Shared {
         }
     }
 
-    pub(super) fn joined(&self) {
+    /// Counts a client, unless its address has as many connections as it may have.
+    pub(super) fn joined(&self, ip: Option<IpAddr>) -> bool {
+        if let (Some(counts), Some(ip)) = (&self.per_ip, ip)
+            && !counts.joined(ip)
+        {
+            return false;
+        }
         self.connections.set(self.connections.get() + 1);
         self.balance();
+        true
     }
 
-    pub(super) fn left(&self) {
+    pub(super) fn left(&self, ip: Option<IpAddr>) {
+        if let (Some(counts), Some(ip)) = (&self.per_ip, ip) {
+            counts.left(ip);
+        }
         self.connections.set(self.connections.get().saturating_sub(1));
         self.balance();
     }
@@ -107,7 +169,6 @@ impl Shared {
 ///         cx.yield_to(SHUTDOWN, ());
 ///     })
 ///     .stopped(|cx| assert!(!cx.listener().is_listening()))
-///     .client_input(|_, _| ())
 ///     .start(&kernel)
 ///     .await?;
 /// kernel.run().await
@@ -225,7 +286,7 @@ pub(super) fn listener_states(
         })
         .on(ACCEPTED, move |cx, connection| {
             if !serves {
-                cx.component().shared.joined();
+                cx.component().shared.joined(None);
             }
             acceptor(cx, connection)
         })
@@ -252,7 +313,7 @@ pub(super) fn listener_states(
             cx.component().shared.limit.set(clients);
             cx.component().shared.balance();
         })
-        .on(DISCONNECTED, |cx, ()| cx.component().shared.left())
+        .on(DISCONNECTED, |cx, ()| cx.component().shared.left(None))
         .on(SHUTTING_DOWN, move |cx, _| {
             if serves {
                 // What was put must still be written: end each connection in good order, instead of being stopped.

@@ -36,12 +36,10 @@ use std::rc::{Rc, Weak};
 /// let server = TcpServer::builder("127.0.0.1:0")
 ///     .concurrency(0)                                         // clients wait
 ///     .client_connected(|cx| cx.client().shutdown())
-///     .client_input(|_, _| ())
 ///     .start(&kernel)
 ///     .await?;
 /// kernel.post(server.session_id(), SET_CONCURRENCY, 1000)?;
 /// TcpClient::builder(server.local_name())
-///     .server_input(|_, _| ())
 ///     .disconnected(move |_| server.shutdown())
 ///     .start(&kernel)?;
 /// kernel.run().await
@@ -98,7 +96,6 @@ const END_ALL: Event<bool> = Event::new("tcp_server_end_all");
 ///     let kernel = Kernel::new();
 ///     let server = TcpServer::builder("127.0.0.1:0")
 ///         .client_connected(|cx| cx.client().put("wait"))
-///         .client_input(|_, _| ())
 ///         .start(&kernel)
 ///         .await?;
 ///     let handle = server.clone();
@@ -156,7 +153,7 @@ impl TcpServer {
     /// # use poe::{Kernel, component::TcpServer};
     /// # tokio_test::block_on(async {
     /// # let kernel = Kernel::new();
-    /// let server = TcpServer::builder("127.0.0.1:0").client_input(|_, _| ()).start(&kernel).await?;
+    /// let server = TcpServer::builder("127.0.0.1:0").start(&kernel).await?;
     /// assert!(server.local_name().to_string().starts_with("127.0.0.1:"));
     /// # Ok::<(), poe::Error>(()) }).unwrap();
     /// ```
@@ -172,7 +169,7 @@ impl TcpServer {
     /// # use poe::{Kernel, component::TcpServer};
     /// # tokio_test::block_on(async {
     /// # let kernel = Kernel::new();
-    /// let server = TcpServer::builder("127.0.0.1:0").client_input(|_, _| ()).start(&kernel).await?;
+    /// let server = TcpServer::builder("127.0.0.1:0").start(&kernel).await?;
     /// let addr = server.local_addr().expect("it listens by IP");
     /// assert!(addr.ip().is_loopback() && addr.port() != 0);
     /// # Ok::<(), poe::Error>(()) }).unwrap();
@@ -189,7 +186,7 @@ impl TcpServer {
     /// # use poe::{Kernel, component::TcpServer};
     /// # tokio_test::block_on(async {
     /// # let kernel = Kernel::new();
-    /// let server = TcpServer::builder("127.0.0.1:0").listen("127.0.0.1:0").client_input(|_, _| ()).start(&kernel).await?;
+    /// let server = TcpServer::builder("127.0.0.1:0").listen("127.0.0.1:0").start(&kernel).await?;
     /// let names = server.local_names();
     /// assert_eq!(names.len(), 2);
     /// assert_ne!(names[0], names[1]); // each has a port of its own

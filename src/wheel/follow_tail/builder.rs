@@ -11,7 +11,7 @@ use crate::filter::{Filter, FilterError};
 use crate::id::WheelId;
 use crate::kernel::KernelRef;
 use crate::name::HeldName;
-use crate::wheel::base::Base;
+use crate::wheel::base::{Base, Tag, tag_setting};
 use crate::wheel::error::IoError;
 use crate::wheel::pump::{Input, Parser, TypedParser};
 use bytes::Bytes;
@@ -45,7 +45,10 @@ pub struct FollowTailBuilder {
     #[cfg(feature = "notify")]
     notified: bool,
     fault: Option<FilterError>,
+    tag: Tag,
 }
+
+tag_setting!([] FollowTailBuilder, tag);
 
 impl FollowTailBuilder {
     pub(super) fn new(target: Target) -> Self {
@@ -61,6 +64,7 @@ impl FollowTailBuilder {
             #[cfg(feature = "notify")]
             notified: false,
             fault: None,
+            tag: Tag::default(),
         }
     }
 
@@ -208,7 +212,7 @@ impl FollowTailBuilder {
             let why = "a kernel on virtual time follows plain files only";
             return Err(failed(std::io::Error::new(std::io::ErrorKind::Unsupported, why)));
         }
-        let base = Base::new(kernel, place);
+        let base = Base::new(kernel, place).tagged(self.tag);
         let name = format!("FollowTail {} (following {what})", base.id());
         let state = TailState::new(base, what.clone(), parser, self.flush, self.events);
         #[cfg(feature = "notify")]

@@ -130,7 +130,12 @@ impl<F: Filter> TypedParser<F> {
         }
     }
 
-    /// Makes a parser whose event takes the bare record: for sessions with one wheel.
+    /// Whether the filter's settings make sense.
+    pub(crate) fn check(&self) -> Result<(), FilterError> {
+        self.filter.check()
+    }
+
+    /// One whose event takes the bare record: for sessions with one wheel.
     pub(crate) fn bare(filter: F, event: impl Posts<F::Input>) -> Self {
         TypedParser {
             filter,
@@ -255,7 +260,9 @@ impl Filter for Entering {
 pub(crate) trait Formatter {
     /// Takes the record out of an `Option` of its type; leaves it there if it has another type.
     fn put(&mut self, record: &mut dyn Any, out: &mut BytesMut) -> Result<(), PutErrorKind>;
-    /// Returns the filter itself.
+    /// The type of the records that it takes.
+    fn takes(&self) -> TypeId;
+    /// The filter itself.
     fn filter(&mut self) -> &mut dyn Any;
 }
 
@@ -274,6 +281,9 @@ impl<F: Filter> Formatter for TypedFormatter<F> {
                 given: "",
             }),
         }
+    }
+    fn takes(&self) -> TypeId {
+        TypeId::of::<F::Output>()
     }
     fn filter(&mut self) -> &mut dyn Any {
         &mut self.0

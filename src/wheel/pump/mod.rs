@@ -17,6 +17,7 @@ mod closing;
 mod emit;
 mod erased;
 pub(crate) mod handle;
+mod limits;
 mod output;
 mod settings;
 mod state;
@@ -28,9 +29,10 @@ pub(crate) use emit::Events;
 pub(crate) use emit::log_unreported;
 pub use erased::Input;
 pub(crate) use erased::{Formatter, Parser, Record, TypedFormatter, TypedParser, follow};
+pub(crate) use limits::Limits;
 pub use output::Level;
 pub(crate) use output::PendingReports;
-pub(crate) use settings::{Settings, check_marks, watermark_settings};
+pub(crate) use settings::{DEFAULT_MARKS, Settings, check_marks, watermark_settings};
 #[cfg(unix)]
 pub(crate) use state::Part;
 pub(crate) use state::{Link, PumpState, Setup};
@@ -42,6 +44,7 @@ use crate::kernel::Core;
 use crate::kernel::task::Task;
 use closing::{Closing, Stall, give_up};
 use emit::{die, emit, emit_high, emit_low, report};
+use limits::Watch;
 use output::Sending;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -84,6 +87,10 @@ pub(crate) struct Pump {
     closing: Option<Closing>,
     /// Runs while the peer takes nothing of an output that is to be closed.
     stall: Option<Stall>,
+    /// The limits on the peer, if there are any …
+    watch: Option<Box<Watch>>,
+    /// … and whether a record was made since they were checked.
+    seen: bool,
     /// The runtime with which the stream is registered, if known …
     home: Home,
     /// … and the number of the kernel's change of runtime that it was noted at.
@@ -91,8 +98,10 @@ pub(crate) struct Pump {
 }
 
 impl Pump {
-    pub(crate) fn new(state: Rc<PumpState>) -> Self {
+    pub(crate) fn new(state: Rc<PumpState>, limits: Limits) -> Self {
         Pump {
+            watch: Watch::new(limits),
+            seen: false,
             state,
             ahead: None,
             resume: None,
@@ -157,6 +166,9 @@ impl Task for Pump {
                 core.pause_turn();
                 return Poll::Pending;
             }
+            if self.watch.is_some() {
+                let _gone: Option<()> = self.look_at_limits(&state, core, cx);
+            }
             // A handler of this poll may have changed the filter, for example at the end of the input, or resumed the input.
             if state.wants_turn.get() || state.reparse.get() {
                 cx.waker().wake_by_ref();
@@ -186,6 +198,23 @@ impl Pump {
     fn has_input_ended(&self, state: &PumpState) -> bool {
         let looked_at = self.ahead.is_none() && self.resume.is_none() && !self.ending && !state.reparse.get();
         state.is_input_shut() || (state.ended.get() && looked_at)
+    }
+
+    /// Tells of the limits that are over. `None`: the wheel is gone.
+    #[cold]
+    fn look_at_limits(&mut self, state: &PumpState, core: &Core, cx: &mut Context<'_>) -> Option<()> {
+        loop {
+            // A closed wheel has its own limits.
+            if !state.base.is_alive() || state.closing.get().is_some() {
+                return None;
+            }
+            let watch = self.watch.as_mut()?;
+            watch.note(state, std::mem::take(&mut self.seen));
+            match watch.poll(state, cx) {
+                Poll::Pending => return Some(()),
+                Poll::Ready(error) => report(state, core, error)?,
+            }
+        }
     }
 
     /// Another runtime may run the kernel now. A stream that cannot be registered with it fails.
@@ -342,6 +371,7 @@ impl Pump {
             state.seam.set(seam);
             core.count_step();
             self.appetite.has_read(read.len());
+            state.progress.set(true);
             let _ = guarded(state, core, || state.with_parser(|parser| parser.start(bytes)));
             Poll::Ready(Ok(read.len()))
         })
@@ -363,10 +393,12 @@ impl Pump {
                 None => return Some(()),
                 Some(Ok(())) => {
                     state.given.set(true);
+                    self.seen = true;
                     self.appetite.has_seen();
                     state.base.deliver_from(core, &mut place)?;
                 }
                 Some(Err(error)) => {
+                    self.seen = true;
                     self.appetite.has_seen();
                     state.broken.set(error.is_fatal());
                     report(state, core, IoError::filter("read", id, error))?;

@@ -117,7 +117,13 @@ impl PumpState {
     pub(super) fn flush(&self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
         let flushed = self.with_io(|io| {
             self.unflushed.set(true);
-            let write = |bytes: &[u8]| io.as_mut().poll_write(cx, bytes);
+            let write = |bytes: &[u8]| {
+                let written = io.as_mut().poll_write(cx, bytes);
+                if written.is_ready() {
+                    self.progress.set(true);
+                }
+                written
+            };
             if !ready!(Output::flush(&self.driver.output, write))? {
                 return Poll::Ready(Ok(false));
             }

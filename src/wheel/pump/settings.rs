@@ -2,6 +2,7 @@
 //! settings.
 
 use super::emit::Events;
+use super::limits::Limits;
 use crate::error::{Error, ErrorKind};
 use crate::filter::Filter;
 
@@ -11,6 +12,7 @@ pub(crate) struct Settings {
     pub(crate) events: Events,
     /// High and low mark, in bytes.
     pub(crate) marks: Option<(usize, usize)>,
+    pub(crate) limits: Limits,
     /// The first invalid setting; reported when the wheel is started.
     fault: Option<String>,
 }
@@ -32,16 +34,21 @@ impl Settings {
         if let Some(fault) = &self.fault {
             return Err(ErrorKind::Invalid(fault.clone()).into());
         }
-        match self.marks {
-            Some((high, low)) => check_marks(high, low),
-            None if self.events.high.is_some() || self.events.low.is_some() => {
-                Err(ErrorKind::Invalid("high and low events need watermarks".to_owned()).into())
-            }
-            None => Ok(()),
-        }
+        self.limits.check()?;
+        self.marks().map_or(Ok(()), |(high, low)| check_marks(high, low))
+    }
+
+    /// The high and the low mark, if the output is watched.
+    pub(crate) fn marks(&self) -> Option<(usize, usize)> {
+        let watched = self.events.high.is_some() || self.events.low.is_some();
+        self.marks.or(watched.then_some(DEFAULT_MARKS))
     }
 }
 
+/// The marks of an output that is watched, unless the program sets its own.
+pub(crate) const DEFAULT_MARKS: (usize, usize) = (64 * 1024, 16 * 1024);
+
+/// The rule for a high and a low mark.
 pub(crate) fn check_marks(high: usize, low: usize) -> Result<(), Error> {
     if 0 < low && low < high {
         return Ok(());
@@ -50,29 +57,32 @@ pub(crate) fn check_marks(high: usize, low: usize) -> Result<(), Error> {
     Err(ErrorKind::Invalid(what).into())
 }
 
-/// Defines the setters of the watermarks, for a builder whose field `settings` is [`Settings`].
+/// The setters of the watermarks, of a builder that has [`Settings`] in the named field.
 macro_rules! watermark_settings {
-    ($builder:ty) => {
-        impl $builder {
-            /// Watches the size of the output buffer, in bytes: the high event comes at `high`, the low event back at `low`.
+    ([$($param:ident),*] $builder:ty, $($settings:ident).+) => {
+        impl<$($param),*> $builder {
+            /// Sets the marks for the bytes that wait to be written, `0 < low < high`; default none.
+            ///
+            /// At `high` a put reports [`Level::High`]($crate::wheel::Level::High) and the [high event](Self::high) comes; back at
+            /// `low`, the [low event](Self::low). With one of these events and no marks, the marks are 64 KiB and 16 KiB.
             #[doc(alias = "HighMark")]
             #[doc(alias = "LowMark")]
             pub fn watermarks(mut self, high: usize, low: usize) -> Self {
-                self.settings.marks = Some((high, low));
+                self.$($settings).+.marks = Some((high, low));
                 self
             }
 
-            /// Sends this event when the high mark is reached; needs [`watermarks`](Self::watermarks).
+            /// Sends this event when the high mark of [`watermarks`](Self::watermarks) is reached.
             #[doc(alias = "HighEvent")]
             pub fn high(mut self, event: impl $crate::event::Posts<$crate::id::WheelId>) -> Self {
-                self.settings.events.high = Some($crate::name::HeldName::new(event.key()));
+                self.$($settings).+.events.high = Some($crate::name::HeldName::new(event.key()));
                 self
             }
 
-            /// Sends this event when the output buffer has fallen to the low mark; needs [`watermarks`](Self::watermarks).
+            /// Sends this event when the output had reached the high mark and falls to the low one.
             #[doc(alias = "LowEvent")]
             pub fn low(mut self, event: impl $crate::event::Posts<$crate::id::WheelId>) -> Self {
-                self.settings.events.low = Some($crate::name::HeldName::new(event.key()));
+                self.$($settings).+.events.low = Some($crate::name::HeldName::new(event.key()));
                 self
             }
         }

@@ -68,6 +68,8 @@ pub(crate) struct PumpState {
     pub(super) closing: Cell<Option<Duration>>,
     /// There was nothing to read when the stream was polled last.
     pub(crate) dry: Cell<bool>,
+    /// A byte was read or written, for the limits on the peer.
+    pub(super) progress: Cell<bool>,
     /// A record was delivered to the session.
     pub(crate) given: Cell<bool>,
     /// The task's poll is on the stack, so that it need not be scheduled.
@@ -153,6 +155,7 @@ impl PumpState {
             over: Cell::new(false),
             closing: Cell::new(None),
             dry: Cell::new(false),
+            progress: Cell::new(false),
             given: Cell::new(false),
             polling: Cell::new(false),
             wants_turn: Cell::new(false),
@@ -176,7 +179,17 @@ impl PumpState {
         }
     }
 
-    /// Uses the stream outside of its cell. `None` if it is in use up the stack, or gone.
+    /// The end of the wheel's value, at once.
+    pub(crate) fn end(&self) {
+        // A closed wheel's task goes on alone.
+        if self.base.is_alive()
+            && let Some(task) = self.task.take()
+        {
+            self.base.end([task]);
+        }
+    }
+
+    /// Uses the stream, out of its cell. Nothing if it is in use up the stack, or gone.
     pub(crate) fn with_io<T>(&self, f: impl FnOnce(&mut BoxedDuplex) -> T) -> Option<T> {
         let mut io = self.io.take()?;
         let result = f(&mut io);

@@ -1,6 +1,6 @@
 //! The settings of a ReadWrite, and its start.
 
-use super::ReadWrite;
+use super::{Owner, ReadWrite};
 use crate::driver::{BLOCK_SIZE, Driver};
 use crate::error::{Error, ErrorKind};
 use crate::event::Posts;
@@ -8,15 +8,16 @@ use crate::filter::{Filter, Line, Seam};
 use crate::id::WheelId;
 use crate::kernel::KernelRef;
 use crate::name::HeldName;
-use crate::wheel::base::Base;
+use crate::wheel::base::{Base, Tag, tag_setting};
 use crate::wheel::error::IoError;
 use crate::wheel::pump::handle::BoxedDuplex;
 use crate::wheel::pump::{
-    FLUSH_TIMEOUT, Formatter, Input, Parser, PendingReports, Pump, PumpState, Settings, Setup, TypedFormatter,
+    FLUSH_TIMEOUT, Formatter, Input, Limits, Parser, PendingReports, Pump, PumpState, Settings, Setup, TypedFormatter,
     TypedParser, watermark_settings,
 };
 use bytes::Bytes;
 use std::fmt;
+use std::marker::PhantomData;
 use std::panic::Location;
 use std::time::Duration;
 
@@ -32,6 +33,10 @@ use std::time::Duration;
 /// | [`auto_flush`](Self::auto_flush) | off: output is written when the handler returns |
 /// | [`flush_timeout`](Self::flush_timeout) | 30 s |
 /// | [`unread`](Self::unread), [`unwritten`](Self::unwritten) | nothing |
+/// | [`idle_timeout`](Self::idle_timeout), [`record_timeout`](Self::record_timeout) | none |
+/// | [`tag`](Self::tag) | none |
+///
+/// `O` is the type of the records that can be put: what the output filter takes, text if none is named.
 ///
 /// ```
 /// # use poe::{Event, Kernel, Session, WheelId, event::START, filter::{Line, Raw}};
@@ -46,7 +51,7 @@ use std::time::Duration;
 /// # let kernel = Kernel::new();
 /// # let transcript = Transcript::of(&kernel);
 /// # let (mut peer, ours) = tokio::io::duplex(64);
-/// # Session::builder(None::<ReadWrite>)
+/// # Session::builder(None::<ReadWrite<bytes::Bytes>>)
 /// # .on(START, |cx, io: DuplexStream| -> poe::HandlerResult {
 /// let wheel = ReadWrite::builder(io)
 ///     .input(Line::new(), LINE)
@@ -75,30 +80,59 @@ use std::time::Duration;
 /// # assert_eq!(text, "220 ready\r\nhello\r\n");
 /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
 /// ```
-#[must_use = "a wheel does nothing until `start` is called"]
-pub struct ReadWriteBuilder {
+#[must_use = "a wheel turns only after `start`"]
+pub struct ReadWriteBuilder<O = String, C = SameFilter> {
+    draft: Draft,
+    takes: PhantomData<fn(O) -> C>,
+}
+
+struct Draft {
     io: BoxedDuplex,
     parser: Option<Box<dyn Parser>>,
     formatter: Option<Box<dyn Formatter>>,
-    /// The output filter was set, and does not follow the input's.
-    chosen: bool,
     settings: Settings,
     block_size: usize,
     auto_flush: bool,
     flush_timeout: Duration,
     unread: Bytes,
     unwritten: Bytes,
-    pub(super) seam: Seam,
-    pub(super) reports: PendingReports,
+    seam: Seam,
+    reports: PendingReports,
+    tag: Tag,
+}
+
+/// The state of a builder whose output filter follows the input filter, so that [`ReadWriteBuilder::input`] chooses both.
+#[derive(Debug)]
+pub enum SameFilter {}
+
+/// The state of a builder whose output filter was chosen with [`ReadWriteBuilder::output`].
+#[derive(Debug)]
+pub enum OwnFilter {}
+
+/// What the wheel takes once an input filter is chosen.
+pub trait OutputChoice {
+    /// The type of the records that can be put.
+    type Takes<O, F: Filter>;
+    #[doc(hidden)]
+    const FOLLOWS: bool;
+}
+
+impl OutputChoice for SameFilter {
+    type Takes<O, F: Filter> = F::Output;
+    const FOLLOWS: bool = true;
+}
+
+impl OutputChoice for OwnFilter {
+    type Takes<O, F: Filter> = O;
+    const FOLLOWS: bool = false;
 }
 
 impl ReadWriteBuilder {
     pub(super) fn new(io: BoxedDuplex) -> Self {
-        ReadWriteBuilder {
+        ReadWriteBuilder::of(Draft {
             io,
             parser: None,
             formatter: None,
-            chosen: false,
             settings: Settings::default(),
             block_size: BLOCK_SIZE,
             auto_flush: false,
@@ -107,39 +141,95 @@ impl ReadWriteBuilder {
             unwritten: Bytes::new(),
             seam: Seam::new(),
             reports: PendingReports::default(),
-        }
+            tag: Tag::default(),
+        })
     }
 
-    /// Reads with this filter and sends each record as this event.
+    /// Goes on where another wheel on the same stream was.
+    pub(super) fn after(mut self, seam: Seam, reports: PendingReports) -> Self {
+        self.draft.seam = seam;
+        self.draft.reports = reports;
+        self
+    }
+}
+
+impl<O, C: OutputChoice> ReadWriteBuilder<O, C> {
+    /// Reads with this filter; each record comes as this event.
+    ///
+    /// It writes with the same filter, afresh, unless [`output`](Self::output) names another one.
     #[doc(alias = "InputEvent")]
     #[doc(alias = "InputFilter")]
     #[doc(alias = "Filter")]
-    pub fn input<F: Filter>(self, filter: F, event: impl Posts<Input<F::Input>>) -> Self {
-        let output = (!self.chosen).then(|| filter.fresh());
+    pub fn input<F: Filter>(
+        self,
+        filter: F,
+        event: impl Posts<Input<F::Input>>,
+    ) -> ReadWriteBuilder<C::Takes<O, F>, C> {
+        let output = C::FOLLOWS.then(|| filter.fresh());
         self.reads(filter, output, |filter| TypedParser::new(filter, event))
     }
 
     /// Like [`input`](Self::input), for an event that takes the bare record.
-    pub(crate) fn bare_input<F: Filter>(self, filter: F, event: impl Posts<F::Input>) -> Self {
-        let output = (!self.chosen).then(|| filter.fresh());
+    pub(crate) fn bare_input<F: Filter>(
+        self,
+        filter: F,
+        event: impl Posts<F::Input>,
+    ) -> ReadWriteBuilder<C::Takes<O, F>, C> {
+        let output = C::FOLLOWS.then(|| filter.fresh());
         self.reads(filter, output, |filter| TypedParser::bare(filter, event))
     }
 
-    fn reads<F: Filter>(mut self, filter: F, output: Option<F>, parser: impl FnOnce(F) -> TypedParser<F>) -> Self {
-        self.settings.check(&filter);
+    fn reads<F: Filter>(
+        mut self,
+        filter: F,
+        output: Option<F>,
+        parser: impl FnOnce(F) -> TypedParser<F>,
+    ) -> ReadWriteBuilder<C::Takes<O, F>, C> {
+        self.draft.settings.check(&filter);
         if let Some(output) = output {
-            self.formatter = Some(Box::new(TypedFormatter(output)));
+            self.draft.formatter = Some(Box::new(TypedFormatter(output)));
         }
-        self.parser = Some(Box::new(parser(filter)));
+        self.draft.parser = Some(Box::new(parser(filter)));
+        ReadWriteBuilder::of(self.draft)
+    }
+}
+
+impl<O, C> ReadWriteBuilder<O, C> {
+    fn of(draft: Draft) -> Self {
+        let takes = PhantomData;
+        ReadWriteBuilder { draft, takes }
+    }
+
+    /// Writes with this filter, whatever the input filter is.
+    #[doc(alias = "OutputFilter")]
+    pub fn output<F: Filter>(mut self, filter: F) -> ReadWriteBuilder<F::Output, OwnFilter> {
+        self.draft.settings.check(&filter);
+        self.draft.formatter = Some(Box::new(TypedFormatter(filter)));
+        ReadWriteBuilder::of(self.draft)
+    }
+
+    /// Ends nothing, but sends the error event, when a record is incomplete for this long after its first byte; default none.
+    ///
+    /// The error [says so](IoError::is_timeout) and counts the bytes so far; close the wheel to be rid of a peer that sends a
+    /// byte now and then. It comes once for each record. The time stands still while the input is paused. It needs a Tokio
+    /// runtime with timers.
+    pub fn record_timeout(mut self, limit: Duration) -> Self {
+        self.draft.settings.limits.record = Some(limit);
         self
     }
 
-    /// Writes with this filter.
-    #[doc(alias = "OutputFilter")]
-    pub fn output<F: Filter>(mut self, filter: F) -> Self {
-        self.settings.check(&filter);
-        self.formatter = Some(Box::new(TypedFormatter(filter)));
-        self.chosen = true;
+    /// Ends nothing, but sends the error event, when no byte has gone either way for this long; default none.
+    ///
+    /// The error [says so](IoError::is_timeout). It comes once for each silence. The time stands still while the input is
+    /// paused and nothing waits to be written. It needs a Tokio runtime with timers.
+    pub fn idle_timeout(mut self, limit: Duration) -> Self {
+        self.draft.settings.limits.idle = Some(limit);
+        self
+    }
+
+    /// All limits, as a component has them.
+    pub(crate) fn limits(mut self, limits: Limits) -> Self {
+        self.draft.settings.limits = limits;
         self
     }
 
@@ -149,14 +239,14 @@ impl ReadWriteBuilder {
     /// not UTF-8) at `warn!`, and the next one follows; a filter that cannot go on at `error!`, and nothing more is read.
     #[doc(alias = "ErrorEvent")]
     pub fn error(mut self, event: impl Posts<IoError>) -> Self {
-        self.settings.events.error = Some(HeldName::new(event.key()));
+        self.draft.settings.events.error = Some(HeldName::new(event.key()));
         self
     }
 
     /// Sends this event when everything that was put has been written.
     #[doc(alias = "FlushedEvent")]
     pub fn flushed(mut self, event: impl Posts<WheelId>) -> Self {
-        self.settings.events.flushed = Some(HeldName::new(event.key()));
+        self.draft.settings.events.flushed = Some(HeldName::new(event.key()));
         self
     }
 
@@ -165,7 +255,7 @@ impl ReadWriteBuilder {
     #[doc(alias = "BlockSize")]
     #[doc(alias = "POE::Driver::SysRW")]
     pub fn block_size(mut self, bytes: usize) -> Self {
-        self.block_size = bytes;
+        self.draft.block_size = bytes;
         self
     }
 
@@ -174,7 +264,7 @@ impl ReadWriteBuilder {
     /// It costs a system call for each put, and helps if a long handler would delay the output.
     #[doc(alias = "AutoFlush")]
     pub fn auto_flush(mut self, auto_flush: bool) -> Self {
-        self.auto_flush = auto_flush;
+        self.draft.auto_flush = auto_flush;
         self
     }
 
@@ -185,13 +275,13 @@ impl ReadWriteBuilder {
     /// [`TimedOut`](std::io::ErrorKind::TimedOut)) says how many bytes were not written. Without an error event that is logged.
     /// [`Duration::MAX`] sets no limit.
     pub fn flush_timeout(mut self, limit: Duration) -> Self {
-        self.flush_timeout = limit;
+        self.draft.flush_timeout = limit;
         self
     }
 
     /// Gives the wheel bytes that were read from the stream before, and come first.
     pub fn unread(mut self, bytes: impl Into<Bytes>) -> Self {
-        self.unread = bytes.into();
+        self.draft.unread = bytes.into();
         self
     }
 
@@ -199,7 +289,7 @@ impl ReadWriteBuilder {
     ///
     /// If they reach the high mark, the high event is sent.
     pub fn unwritten(mut self, bytes: impl AsRef<[u8]>) -> Self {
-        self.unwritten = Bytes::copy_from_slice(bytes.as_ref());
+        self.draft.unwritten = Bytes::copy_from_slice(bytes.as_ref());
         self
     }
 
@@ -208,51 +298,58 @@ impl ReadWriteBuilder {
     /// It reads and writes as soon as the handler returns.
     ///
     /// # Errors
-    /// A filter's settings are invalid; the block size is 0; the marks are not `0 < low < high`, or there is a high or low event without
-    /// them; the session has been stopped.
+    /// A filter's settings are invalid; the block size is 0; the marks are not `0 < low < high`; a time limit is zero; the
+    /// session has been stopped.
     #[track_caller]
-    pub fn start(self, kernel: &KernelRef<'_>) -> Result<ReadWrite, Error> {
+    pub fn start(self, kernel: &KernelRef<'_>) -> Result<ReadWrite<O>, Error> {
         let place = Location::caller();
-        self.settings.verdict()?;
+        let settings = self.draft.settings;
+        settings.verdict()?;
         kernel.own_slot()?;
-        if self.block_size == 0 {
+        if self.draft.block_size == 0 {
             return Err(ErrorKind::Invalid("a block size must be above 0".to_owned()).into());
         }
         let driver = Driver {
-            block_size: self.block_size,
+            block_size: self.draft.block_size,
             ..Driver::default()
         };
-        driver.put(&self.unwritten);
+        driver.put(&self.draft.unwritten);
         let setup = Setup {
-            io: self.io,
-            parser: self.parser,
-            formatter: self.formatter.unwrap_or_else(|| Box::new(TypedFormatter(Line::new()))),
-            events: self.settings.events,
-            marks: self.settings.marks,
+            io: self.draft.io,
+            parser: self.draft.parser,
+            formatter: self
+                .draft
+                .formatter
+                .unwrap_or_else(|| Box::new(TypedFormatter(Line::new()))),
+            marks: settings.marks(),
+            events: settings.events,
             driver,
-            auto_flush: self.auto_flush,
-            flush_timeout: self.flush_timeout,
+            auto_flush: self.draft.auto_flush,
+            flush_timeout: self.draft.flush_timeout,
         };
-        let state = PumpState::new(Base::new(kernel, place), setup);
-        state.seam.set(self.seam);
-        state.restore(self.reports);
-        if !self.unread.is_empty() {
-            state.with_parser(|parser| parser.start(&self.unread));
+        let state = PumpState::new(Base::new(kernel, place).tagged(self.draft.tag), setup);
+        state.seam.set(self.draft.seam);
+        state.restore(self.draft.reports);
+        if !self.draft.unread.is_empty() {
+            state.with_parser(|parser| parser.start(&self.draft.unread));
             state.note_reparse();
         }
         let what = format!("ReadWrite {}", state.base.id());
-        let task = state.base.start(&what, false, Box::new(Pump::new(state.clone())));
+        let task = state
+            .base
+            .start(&what, false, Box::new(Pump::new(state.clone(), settings.limits)));
         state.task.set(task);
-        Ok(ReadWrite { state })
+        Ok(ReadWrite::of(Owner(state)))
     }
 }
 
-watermark_settings!(ReadWriteBuilder);
+watermark_settings!([O, C] ReadWriteBuilder<O, C>, draft.settings);
+tag_setting!([O, C] ReadWriteBuilder<O, C>, draft.tag);
 
-impl fmt::Debug for ReadWriteBuilder {
+impl<O, C> fmt::Debug for ReadWriteBuilder<O, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ReadWriteBuilder")
-            .field("watermarks", &self.settings.marks)
+            .field("watermarks", &self.draft.settings.marks)
             .finish_non_exhaustive()
     }
 }

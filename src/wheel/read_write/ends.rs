@@ -3,19 +3,19 @@
 use super::ReadWrite;
 use std::time::Duration;
 
-impl ReadWrite {
+impl<O: ?Sized> ReadWrite<O> {
     /// Ends reading for good, without an event; bytes that were read and not delivered are dropped.
     ///
     /// A separate input handle is dropped. A local socket tells the peer, which a TCP socket cannot.
     pub fn shutdown_input(&self) {
-        self.state.shut_input();
-        self.state.schedule();
+        self.state().shut_input();
+        self.state().schedule();
     }
 
     /// Ends writing for good, without an event. Buffered output is *not* written: the peer sees the end of its input next.
     pub fn shutdown_output(&self) {
-        self.state.shut_output(false);
-        self.state.schedule();
+        self.state().shut_output(false);
+        self.state().schedule();
     }
 
     /// Ends writing once everything that was put has been written; nothing more can be put.
@@ -23,8 +23,8 @@ impl ReadWrite {
     /// There is no time limit: drop or [`close`](Self::close) the wheel when a peer that reads nothing has taken too long.
     #[doc(alias = "shutdown_output")]
     pub fn shutdown_output_after_flush(&self) {
-        self.state.shut_output(true);
-        self.state.schedule();
+        self.state().shut_output(true);
+        self.state().schedule();
     }
 
     /// Closes the connection in good order: writes the output, ends it, and drains the peer's input.
@@ -76,55 +76,50 @@ impl ReadWrite {
     /// Closes a wheel that others may share: it does nothing any more for them. A wheel that cannot be closed in good
     /// order ends at once.
     pub(crate) fn close_gently(&self, linger: Duration) {
-        let task = self.state.task.get().filter(|_| self.state.is_closable());
+        let task = self.state().task.get().filter(|_| self.state().is_closable());
         let Some(task) = task else { return self.end() };
-        self.state.base.silence();
-        self.state.shut_output(true);
-        self.state.close(linger);
-        if !self.state.is_polling() {
-            self.state.base.schedule(Some(task));
+        self.state().base.silence();
+        self.state().shut_output(true);
+        self.state().close(linger);
+        if !self.state().is_polling() {
+            self.state().base.schedule(Some(task));
         }
     }
 
     /// The wheel is about to be closed: from now on the flush timeout limits its output.
     pub(crate) fn limit_flush(&self) {
-        self.state.limit_flush();
+        self.state().limit_flush();
     }
 
     /// Reads the present input, even if the input is paused, until there is nothing left to read for the moment.
     pub(crate) fn read_out(&self) {
-        self.state.dry.set(false);
+        self.state().dry.set(false);
         self.resume_input();
     }
 
     /// Whether that is done.
     pub(crate) fn is_read_out(&self) -> bool {
-        self.state.dry.get() || self.state.is_input_over() || !self.state.listens()
+        self.state().dry.get() || self.state().is_input_over() || !self.state().listens()
     }
 
     /// Whether a record was delivered to the session, from any filter.
     pub(crate) fn has_given(&self) -> bool {
-        self.state.given.get()
+        self.state().given.get()
     }
 
     /// Neither reads nor delivers records any more; the handle stays open in both directions.
     pub(crate) fn stop_listening(&self) {
-        self.state.set_listens(false);
+        self.state().set_listens(false);
     }
 
     /// Sends a flushed event, also if nothing waits to be written.
     pub(crate) fn ask_flush(&self) {
-        self.state.ask_flush();
-        self.state.schedule();
+        self.state().ask_flush();
+        self.state().schedule();
     }
 
     /// Ends the wheel as dropping it does.
     pub(crate) fn end(&self) {
-        // A closed wheel's task goes on alone.
-        if self.state.base.is_alive()
-            && let Some(task) = self.state.task.take()
-        {
-            self.state.base.end([task]);
-        }
+        self.state().end();
     }
 }

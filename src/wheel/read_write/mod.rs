@@ -16,13 +16,16 @@ mod filters;
 mod output;
 mod parts;
 
-pub use builder::ReadWriteBuilder;
+pub use builder::{OwnFilter, ReadWriteBuilder, SameFilter};
+pub use filters::RetypeError;
 pub use parts::Parts;
 
 use super::base::wheel_methods;
 use super::error::PutError;
 use super::pump::{Level, PumpState, handle};
+use std::any::{Any, TypeId};
 use std::fmt;
+use std::marker::PhantomData;
 use std::rc::Rc;
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -91,9 +94,55 @@ use tokio::io::{AsyncRead, AsyncWrite};
 /// # Ok(()) }).create(&kernel)?;
 /// # kernel.run().await }).unwrap();
 /// ```
+///
+/// # What can be put
+///
+/// `O` is the type of the records that can be put; it is `String` unless the builder is given another filter, so that plain
+/// `ReadWrite` is a wheel for text. A wheel whose filters change between types in the middle of a protocol is
+/// [retyped](Self::retype), or [erased](AnyReadWrite).
 #[doc(alias = "POE::Wheel::ReadWrite")]
-pub struct ReadWrite {
-    state: Rc<PumpState>,
+pub struct ReadWrite<O: ?Sized = String> {
+    owner: Owner,
+    takes: PhantomData<fn(&O)>,
+}
+
+/// A [`ReadWrite`] whose output filter may be changed for one that takes other records.
+///
+/// It is made of any wheel with [`into_any`](ReadWrite::into_any). Its `put` compiles for every type, and gives a record that
+/// the filter of the moment does not take back in the error.
+///
+/// ```
+/// use poe::{Event, Kernel, Session, event::START, filter::{Block, Line, Raw}};
+/// use poe::wheel::{AnyReadWrite, Input, ReadWrite};
+/// use bytes::Bytes;
+/// # use tokio::io::{AsyncReadExt, DuplexStream};
+/// # tokio_test::block_on(async {
+/// # let kernel = Kernel::new();
+/// # let (mut peer, ours) = tokio::io::duplex(64);
+/// # Session::builder(()).on(START, |cx, io: DuplexStream| -> poe::HandlerResult {
+/// let wheel: AnyReadWrite = ReadWrite::builder(io).output(Line::new()).start(cx)?.into_any();
+/// wheel.put("text")?;
+/// let refused = wheel.put(Bytes::from_static(b"bytes")).unwrap_err();
+/// assert!(refused.is_wrong_type());
+/// wheel.set_output_filter(Raw::new())?;
+/// wheel.put(refused.into_record().expect("it was not used"))?;
+/// # wheel.flush();
+/// # Ok(()) }).args(ours).create(&kernel)?;
+/// # kernel.run().await?;
+/// # let mut text = String::new();
+/// # peer.read_to_string(&mut text).await?;
+/// # assert_eq!(text, "text\r\nbytes");
+/// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+/// ```
+pub type AnyReadWrite = ReadWrite<dyn Any>;
+
+/// The wheel ends when this is dropped.
+struct Owner(Rc<PumpState>);
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        self.0.end();
+    }
 }
 
 impl ReadWrite {
@@ -117,36 +166,74 @@ impl ReadWrite {
     pub(crate) fn on_stream(io: handle::BoxedDuplex) -> ReadWriteBuilder {
         ReadWriteBuilder::new(io)
     }
+}
 
-    /// Puts a record: the output filter turns it into bytes, which are written when the current handler returns.
+impl<O: 'static> ReadWrite<O> {
+    /// Puts a record, which is written when the current handler returns.
     ///
-    /// Outside handlers they are written when the kernel next runs. The record must have the type that the present output filter
-    /// takes; filters that take `String` or `Bytes` also accept a literal, and for `Bytes` a `String` or `Vec<u8>`.
+    /// The output filter turns it into bytes at once. Outside handlers they are written when the kernel next runs. A filter
+    /// that takes `String` also takes a literal, and one that takes `Bytes` also a literal, a `String` or a `Vec<u8>`.
+    /// There is no limit but memory: the result says whether the [high mark](ReadWriteBuilder::watermarks) is reached.
     ///
-    /// There is no limit but memory: the result says whether the [high mark](ReadWriteBuilder::watermarks)
-    /// is reached.
+    /// # Errors
+    /// The record, if the output is closed, or if the filter has no form for it.
+    pub fn put(&self, record: impl Into<O>) -> Result<Level, PutError<O>> {
+        self.state().put(record.into())
+    }
+}
+
+impl AnyReadWrite {
+    /// Puts a record of the type that the output filter of the moment takes; it is written when the current handler returns.
+    ///
+    /// A filter that takes `String` also takes a literal, and one that takes `Bytes` also a literal, a `String` or a
+    /// `Vec<u8>`.
     ///
     /// # Errors
     /// The record, if the output is closed, if the record has another type, or if the filter has no form for it.
     pub fn put<T: 'static>(&self, record: T) -> Result<Level, PutError<T>> {
-        self.state.put(record)
+        self.state().put(record)
+    }
+
+    /// Makes the type of the records that can be put known again.
+    ///
+    /// # Errors
+    /// The wheel itself, if its output filter takes other records.
+    pub fn into_typed<O: 'static>(self) -> Result<ReadWrite<O>, AnyReadWrite> {
+        let takes = self.state().with_formatter(|formatter| formatter.takes());
+        match takes == Some(TypeId::of::<O>()) {
+            true => Ok(ReadWrite::of(self.owner)),
+            false => Err(self),
+        }
+    }
+}
+
+impl<O: ?Sized> ReadWrite<O> {
+    fn of(owner: Owner) -> Self {
+        let takes = PhantomData;
+        ReadWrite { owner, takes }
+    }
+
+    /// Forgets the type of the records that can be put, so that the output filter may be changed for any other.
+    #[must_use]
+    pub fn into_any(self) -> AnyReadWrite {
+        ReadWrite::of(self.owner)
     }
 
     /// Stops reading. Records of the block that was read last are still delivered.
     pub fn pause_input(&self) {
-        self.state.pause(true);
+        self.state().pause(true);
     }
 
     /// Reads again, unless the input has ended.
     pub fn resume_input(&self) {
-        self.state.pause(false);
-        self.state.schedule();
+        self.state().pause(false);
+        self.state().schedule();
     }
 
     /// Whether the input is paused.
     #[must_use]
     pub fn is_input_paused(&self) -> bool {
-        self.state.is_paused()
+        self.state().is_paused()
     }
 
     /// Calls `f` with the input handle, for its own methods; `None` if it has another type, or is gone.
@@ -169,29 +256,29 @@ impl ReadWrite {
     /// ```
     #[doc(alias = "get_input_handle")]
     pub fn with_input_handle<H: 'static, T>(&self, f: impl FnOnce(&H) -> T) -> Option<T> {
-        self.state.with_io(|io| io.input()?.downcast_ref().map(f)).flatten()
+        self.state().with_io(|io| io.input()?.downcast_ref().map(f)).flatten()
     }
 
     /// Calls `f` with the output handle; see [`with_input_handle`](Self::with_input_handle).
     #[doc(alias = "get_output_handle")]
     pub fn with_output_handle<H: 'static, T>(&self, f: impl FnOnce(&H) -> T) -> Option<T> {
-        self.state.with_io(|io| io.output()?.downcast_ref().map(f)).flatten()
+        self.state().with_io(|io| io.output()?.downcast_ref().map(f)).flatten()
     }
 
     pub(super) fn state(&self) -> &Rc<PumpState> {
-        &self.state
+        &self.owner.0
     }
 }
 
-wheel_methods!(ReadWrite, |wheel| wheel.state.base, wheel.state.task.get());
+wheel_methods!(ReadWrite<O: ?Sized>, |wheel| wheel.state().base, wheel.state().task.get());
 
-impl Drop for ReadWrite {
-    fn drop(&mut self) {
-        self.end();
+impl<O> From<ReadWrite<O>> for AnyReadWrite {
+    fn from(wheel: ReadWrite<O>) -> Self {
+        wheel.into_any()
     }
 }
 
-impl fmt::Debug for ReadWrite {
+impl<O: ?Sized> fmt::Debug for ReadWrite<O> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ReadWrite")
             .field("id", &self.id())

@@ -29,14 +29,14 @@ impl ReadWrite {
     /// Set its events and filters as usual. If the other wheel has sent its high event and not the low one, this
     /// one sends that.
     pub fn from_parts<T: AsyncRead + AsyncWrite + 'static>(parts: Parts<T>) -> ReadWriteBuilder {
-        let mut builder = ReadWrite::builder(parts.io)
+        ReadWrite::builder(parts.io)
             .unread(parts.unread)
-            .unwritten(parts.unwritten);
-        builder.seam = parts.seam;
-        builder.reports = parts.reports;
-        builder
+            .unwritten(parts.unwritten)
+            .after(parts.seam, parts.reports)
     }
+}
 
+impl<O: ?Sized> ReadWrite<O> {
     /// Takes the wheel apart, without an event: the stream, the bytes not delivered, and the bytes not written.
     ///
     /// Use it to change the stream under the wheel, such as to TLS after a `STARTTLS`, or for another wheel on the same
@@ -72,8 +72,8 @@ impl ReadWrite {
     /// # kernel.run().await?;
     /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
     /// ```
-    pub fn into_parts<T: Unpin + 'static>(self) -> Result<Parts<T>, ReadWrite> {
-        let state = self.state.clone();
+    pub fn into_parts<T: Unpin + 'static>(self) -> Result<Parts<T>, Self> {
+        let state = self.state().clone();
         let Some(io) = state.take_io() else { return Err(self) };
         if io.input().is_none_or(|input| !input.is::<T>()) {
             state.put_back_io(io);

@@ -12,6 +12,7 @@ use crate::filter::Filter;
 use crate::id::WheelId;
 use crate::kernel::KernelRef;
 use crate::name::HeldName;
+use crate::wheel::base::{Tag, tag_setting};
 use crate::wheel::pump::{Formatter, Input, Parser, Settings, TypedFormatter, TypedParser, watermark_settings};
 use std::ffi::{OsStr, OsString};
 use std::fmt;
@@ -58,7 +59,10 @@ pub struct RunBuilder {
     pub(super) winsize: Option<Winsize>,
     #[cfg(feature = "pty")]
     pub(super) raw: bool,
+    pub(super) tag: Tag,
 }
+
+tag_setting!([] RunBuilder, tag);
 
 impl RunBuilder {
     pub(super) fn new(program: Program) -> Self {
@@ -81,6 +85,7 @@ impl RunBuilder {
             winsize: None,
             #[cfg(feature = "pty")]
             raw: true,
+            tag: Tag::default(),
         }
     }
 
@@ -304,7 +309,7 @@ impl RunBuilder {
     }
 }
 
-watermark_settings!(RunBuilder);
+watermark_settings!([] RunBuilder, settings);
 
 pub(super) enum Program {
     Command(Command),

@@ -13,7 +13,7 @@ use crate::filter::Line;
 use crate::id::Place;
 use crate::kernel::KernelRef;
 use crate::wheel::base::Base;
-use crate::wheel::pump::{Events, FLUSH_TIMEOUT, Pump, PumpState, Setup, TypedFormatter, handle};
+use crate::wheel::pump::{Events, FLUSH_TIMEOUT, Limits, Pump, PumpState, Setup, TypedFormatter, handle};
 use std::cell::{Cell, RefCell};
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -196,7 +196,7 @@ impl RunBuilder {
 
     /// Makes the wheel around the running program.
     fn connect(self, kernel: &KernelRef<'_>, place: Place, name: String, wanted: Wanted, launched: Launched) -> Run {
-        let base = Rc::new(Base::new(kernel, place));
+        let base = Rc::new(Base::new(kernel, place).tagged(self.tag));
         let what = format!("Run {}", base.id());
         let shared = Rc::new(ProgramState {
             base: base.clone(),
@@ -224,7 +224,7 @@ impl RunBuilder {
             }
             state
                 .task
-                .set(base.start(name, false, Box::new(Pump::new(state.clone()))));
+                .set(base.start(name, false, Box::new(Pump::new(state.clone(), Limits::default()))));
             state
         };
         let stdio = (wanted.stdin || wanted.stdout).then(|| {
@@ -237,8 +237,8 @@ impl RunBuilder {
                 formatter: self
                     .stdin
                     .unwrap_or_else(|| Box::new(TypedFormatter(Line::new().output_literal("\n")))),
+                marks: self.settings.marks(),
                 events: self.settings.events,
-                marks: self.settings.marks,
                 driver: crate::driver::Driver::default(),
                 auto_flush: false,
                 flush_timeout: FLUSH_TIMEOUT,

@@ -11,6 +11,7 @@ use super::super::error::SocketError;
 use super::super::socket_factory::Connection;
 use super::{Failed, SocketName, SocketStream};
 use crate::arg::AnyArg;
+use crate::bridge::memory::MemoryListener;
 use crate::bridge::moves::Again;
 use crate::bridge::runtime::{Home, Pause, cannot_move};
 use crate::kernel::Core;
@@ -42,6 +43,7 @@ enum Kind {
     Tcp(Rc<TcpListener>),
     #[cfg(unix)]
     Unix(Rc<UnixListener>),
+    Memory(Rc<MemoryListener>),
 }
 
 impl ListenSocket {
@@ -55,6 +57,7 @@ impl ListenSocket {
             Kind::Tcp(listener) => listener.local_addr().map(SocketName::Ip),
             #[cfg(unix)]
             Kind::Unix(listener) => listener.local_addr().map(|name| SocketName::of_unix(&name)),
+            Kind::Memory(listener) => Ok(SocketName::Memory(listener.name().to_owned())),
         }
     }
 
@@ -64,6 +67,7 @@ impl ListenSocket {
             Kind::Tcp(listener) => listener.again().map(ListenSocket::from),
             #[cfg(unix)]
             Kind::Unix(listener) => listener.again().map(ListenSocket::from),
+            Kind::Memory(_) => Ok(self.clone()),
         }
     }
 
@@ -78,7 +82,19 @@ impl ListenSocket {
                 let (stream, peer) = ready!(listener.poll_accept(cx))?;
                 Poll::Ready(Ok((stream.into(), SocketName::of_unix(&peer))))
             }
+            Kind::Memory(listener) => {
+                let (stream, peer) = ready!(listener.poll_accept(cx));
+                let peer = peer.map_or_else(|| SocketName::Memory(String::new()), SocketName::Ip);
+                let local = SocketName::Memory(listener.name().to_owned());
+                Poll::Ready(Ok((SocketStream::memory(stream, local, peer.clone()), peer)))
+            }
         }
+    }
+}
+
+impl From<MemoryListener> for ListenSocket {
+    fn from(listener: MemoryListener) -> Self {
+        ListenSocket(Kind::Memory(Rc::new(listener)))
     }
 }
 
@@ -114,6 +130,7 @@ impl fmt::Debug for ListenSocket {
             Kind::Tcp(listener) => listener.fmt(f),
             #[cfg(unix)]
             Kind::Unix(listener) => listener.fmt(f),
+            Kind::Memory(listener) => write!(f, "memory:{}", listener.name()),
         }
     }
 }

@@ -3,7 +3,8 @@
 use super::super::address::{Address, Spot};
 use super::accept::ListenSocket;
 use super::datagram::DatagramSocket;
-use super::{Domain, Failed};
+use super::{Domain, Failed, SocketName, SocketStream};
+use crate::bridge::memory::Network;
 use crate::bridge::threads::Threads;
 use socket2::{Protocol, Socket, Type};
 use std::io;
@@ -63,7 +64,27 @@ pub(crate) fn spot(addr: &Address) -> Result<Option<Spot>, Failed> {
     spot.map_err(|error| Failed::from(("getaddrinfo", error)).at(addr))
 }
 
-/// Uses the first address that works; the error is the last one's, with its address.
+/// A server in memory.
+pub(crate) fn listen_in_memory(
+    network: &Network,
+    addr: &Address,
+    name: &str,
+    options: &Options,
+) -> Result<ListenSocket, Failed> {
+    let listener = network.listen(name, options.backlog);
+    let listener = listener.map_err(|error| Failed::from(("listen", error)).at(addr))?;
+    Ok(listener.into())
+}
+
+/// A client of such a server.
+pub(crate) fn connect_in_memory(network: &Network, addr: &Address, name: &str) -> Result<SocketStream, Failed> {
+    let stream = network.connect(name, None);
+    let stream = stream.map_err(|error| Failed::from(("connect", error)).at(addr))?;
+    let (local, peer) = (SocketName::Memory(String::new()), SocketName::Memory(name.to_owned()));
+    Ok(SocketStream::memory(stream, local, peer))
+}
+
+/// Uses the first that will do; the error is the last one's, and names its place.
 fn first<T>(spots: Vec<Spot>, mut attempt: impl FnMut(&Spot) -> Result<T, Failed>) -> Result<T, Failed> {
     let mut failed = Failed::from(("getaddrinfo", io::ErrorKind::AddrNotAvailable.into()));
     for spot in spots {

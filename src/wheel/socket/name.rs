@@ -22,6 +22,8 @@ pub enum SocketName {
     Ip(SocketAddr),
     /// A UNIX socket, with its path if it has one.
     Unix(Option<PathBuf>),
+    /// A server in memory, with its name; a client of it has an empty one.
+    Memory(String),
 }
 
 impl SocketName {
@@ -30,7 +32,7 @@ impl SocketName {
     pub fn as_socket_addr(&self) -> Option<SocketAddr> {
         match self {
             SocketName::Ip(addr) => Some(*addr),
-            SocketName::Unix(_) => None,
+            SocketName::Unix(_) | SocketName::Memory(_) => None,
         }
     }
 
@@ -38,7 +40,7 @@ impl SocketName {
     #[must_use]
     pub fn as_path(&self) -> Option<&Path> {
         match self {
-            SocketName::Ip(_) => None,
+            SocketName::Ip(_) | SocketName::Memory(_) => None,
             SocketName::Unix(path) => path.as_deref(),
         }
     }
@@ -59,6 +61,10 @@ impl SocketName {
         match self {
             SocketName::Ip(addr) => Ok((*addr).into()),
             SocketName::Unix(Some(path)) => socket2::SockAddr::unix(path),
+            SocketName::Memory(_) => Err(io::Error::new(
+                io::ErrorKind::AddrNotAvailable,
+                "a server in memory takes no datagrams",
+            )),
             SocketName::Unix(None) => Err(io::Error::new(
                 io::ErrorKind::AddrNotAvailable,
                 "a UNIX socket without a path cannot be sent to",
@@ -85,6 +91,7 @@ impl fmt::Display for SocketName {
             SocketName::Ip(addr) => addr.fmt(f),
             SocketName::Unix(Some(path)) => write!(f, "unix:{}", path.display()),
             SocketName::Unix(None) => f.write_str("unix:"),
+            SocketName::Memory(name) => write!(f, "memory:{name}"),
         }
     }
 }

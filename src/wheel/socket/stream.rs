@@ -7,12 +7,12 @@ use std::fmt;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
 use tokio::net::TcpStream;
 #[cfg(unix)]
 use tokio::net::UnixStream;
 
-/// A connected Tokio socket, TCP or UNIX, for a [`ReadWrite`](super::super::ReadWrite) or a TLS handshake.
+/// A connected socket, TCP, UNIX or in memory, for a [`ReadWrite`](super::super::ReadWrite) or a TLS handshake.
 ///
 /// When another Tokio runtime polls it than the one it was made in, it registers there; so does every stream built on it.
 ///
@@ -36,6 +36,14 @@ enum Socket {
     Tcp(TcpStream),
     #[cfg(unix)]
     Unix(UnixStream),
+    Memory(Box<Memory>),
+}
+
+/// A connection in memory, with the names of both ends.
+struct Memory {
+    stream: DuplexStream,
+    local: SocketName,
+    peer: SocketName,
 }
 
 impl Socket {
@@ -44,6 +52,7 @@ impl Socket {
             Socket::Tcp(stream) => *stream = stream.again()?,
             #[cfg(unix)]
             Socket::Unix(stream) => *stream = stream.again()?,
+            Socket::Memory(_) => {}
         }
         Ok(())
     }
@@ -60,6 +69,7 @@ impl SocketStream {
             Socket::Tcp(stream) => stream.peer_addr().map(SocketName::Ip),
             #[cfg(unix)]
             Socket::Unix(stream) => stream.peer_addr().map(|name| SocketName::of_unix(&name)),
+            Socket::Memory(memory) => Ok(memory.peer.clone()),
         }
     }
 
@@ -73,6 +83,7 @@ impl SocketStream {
             Socket::Tcp(stream) => stream.local_addr().map(SocketName::Ip),
             #[cfg(unix)]
             Socket::Unix(stream) => stream.local_addr().map(|name| SocketName::of_unix(&name)),
+            Socket::Memory(memory) => Ok(memory.local.clone()),
         }
     }
 
@@ -83,6 +94,7 @@ impl SocketStream {
             Socket::Tcp(stream) => Some(stream),
             #[cfg(unix)]
             Socket::Unix(_) => None,
+            Socket::Memory(_) => None,
         }
     }
 
@@ -93,7 +105,6 @@ impl SocketStream {
     pub fn into_tcp(self) -> Result<TcpStream, SocketStream> {
         match self.socket {
             Socket::Tcp(stream) => Ok(stream),
-            #[cfg(unix)]
             socket => Err(SocketStream {
                 socket,
                 home: self.home,
@@ -107,7 +118,7 @@ impl SocketStream {
     pub fn as_unix(&self) -> Option<&UnixStream> {
         match &self.socket {
             Socket::Unix(stream) => Some(stream),
-            Socket::Tcp(_) => None,
+            Socket::Tcp(_) | Socket::Memory(_) => None,
         }
     }
 }
@@ -131,12 +142,12 @@ impl From<UnixStream> for SocketStream {
     }
 }
 
-#[cfg(unix)]
-impl std::os::fd::AsFd for SocketStream {
-    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
-        match &self.socket {
-            Socket::Tcp(stream) => stream.as_fd(),
-            Socket::Unix(stream) => stream.as_fd(),
+impl SocketStream {
+    /// One end of a connection in memory.
+    pub(crate) fn memory(stream: DuplexStream, local: SocketName, peer: SocketName) -> Self {
+        SocketStream {
+            socket: Socket::Memory(Box::new(Memory { stream, local, peer })),
+            home: Home::here(),
         }
     }
 }
@@ -147,6 +158,7 @@ impl fmt::Debug for SocketStream {
             Socket::Tcp(stream) => stream.fmt(f),
             #[cfg(unix)]
             Socket::Unix(stream) => stream.fmt(f),
+            Socket::Memory(memory) => memory.stream.fmt(f),
         }
     }
 }
@@ -159,6 +171,10 @@ macro_rules! polled {
             Socket::Tcp($stream) => $poll,
             #[cfg(unix)]
             Socket::Unix($stream) => $poll,
+            Socket::Memory(memory) => {
+                let $stream = &mut memory.stream;
+                $poll
+            }
         };
         poll_here(home, socket, poll, Socket::follow)
     }};
@@ -188,6 +204,7 @@ impl AsyncWrite for SocketStream {
             Socket::Tcp(stream) => stream.is_write_vectored(),
             #[cfg(unix)]
             Socket::Unix(stream) => stream.is_write_vectored(),
+            Socket::Memory(memory) => memory.stream.is_write_vectored(),
         }
     }
 

@@ -6,7 +6,7 @@ use crate::event::Posts;
 use crate::kernel::KernelRef;
 use crate::name::HeldName;
 use crate::wheel::address::Address;
-use crate::wheel::base::Base;
+use crate::wheel::base::{Base, Tag, tag_setting};
 use crate::wheel::error::SocketError;
 use crate::wheel::socket::Domain;
 use crate::wheel::socket::accept::AcceptState;
@@ -32,6 +32,7 @@ pub struct SocketFactoryBuilder<T = Connection> {
     options: Options,
     success: Option<HeldName>,
     failure: Option<HeldName>,
+    tag: Tag,
     brings: PhantomData<fn(T)>,
 }
 
@@ -42,6 +43,7 @@ impl<T: 'static> SocketFactoryBuilder<T> {
             options: Options::default(),
             success: None,
             failure: None,
+            tag: Tag::default(),
             brings: PhantomData,
         }
     }
@@ -95,7 +97,7 @@ impl<T: 'static> SocketFactoryBuilder<T> {
     /// It never fails: every error comes as a failure event.
     #[track_caller]
     pub fn start(self, kernel: &KernelRef<'_>) -> SocketFactory<T> {
-        let base = Base::new(kernel, Location::caller());
+        let base = Base::new(kernel, Location::caller()).tagged(self.tag);
         let state = AcceptState::new(base, self.success, self.failure, self.options.nodelay);
         let what = match &self.role {
             Role::Listen(addr) => format!("listening on {addr}"),
@@ -123,6 +125,8 @@ impl<T: 'static> SocketFactoryBuilder<T> {
         }
     }
 }
+
+tag_setting!([T] SocketFactoryBuilder<T>, tag);
 
 impl SocketFactoryBuilder<Connection> {
     /// Sets how many clients may wait to be accepted; default 4096, limited by the system.

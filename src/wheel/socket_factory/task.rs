@@ -32,8 +32,25 @@ pub(super) enum Begun {
 /// Runs the first step. A listener on a number is bound at once, so that its port is known when `start` returns; without a
 /// runtime that is not possible, and the task does it.
 pub(super) fn begin(core: &Core, role: Role, options: Options) -> Result<Begun, Failed> {
+    if let Role::Listen(addr) | Role::Connect(addr) = &role
+        && let Some(name) = addr.as_memory()
+    {
+        let phase = match &role {
+            Role::Listen(_) => Phase::Accepting(Accepting::new(make::listen_in_memory(
+                &core.memory,
+                addr,
+                name,
+                &options,
+            )?)),
+            _ => {
+                let stream = make::connect_in_memory(&core.memory, addr, name);
+                Phase::Connecting(addr.clone(), Box::pin(std::future::ready(stream)))
+            }
+        };
+        return Ok(Begun::Phase(phase));
+    }
     if core.is_virtual() {
-        let why = "a kernel on virtual time cannot use real sockets: use `Kernel::new`, or a `ReadWrite` over `tokio::io::duplex`";
+        let why = "a kernel on virtual time cannot use real sockets: use `Kernel::new`, or an address in memory such as `memory:echo`";
         return Err(("socket", io::Error::new(io::ErrorKind::Unsupported, why)).into());
     }
     let threads = core.threads.clone();

@@ -20,7 +20,7 @@ mod joined;
 use super::base::Base;
 use super::error::IoError;
 use super::pump::check_marks;
-use super::read_write::ReadWrite;
+use super::read_write::{AnyReadWrite, ReadWrite};
 use crate::error::Error;
 use crate::event::Posts;
 use crate::id::{SessionId, WheelId};
@@ -79,10 +79,10 @@ use std::time::Duration;
 /// # assert_eq!(got, "a question");
 /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
 /// ```
-pub fn splice(one: ReadWrite, other: ReadWrite) -> SpliceBuilder {
+pub fn splice<A: ?Sized, B: ?Sized>(one: ReadWrite<A>, other: ReadWrite<B>) -> SpliceBuilder {
     SpliceBuilder {
-        one,
-        other,
+        one: one.into_any(),
+        other: other.into_any(),
         marks: (65_536, 16_384),
         half_close: true,
         drain_timeout: Duration::from_secs(1),
@@ -93,8 +93,8 @@ pub fn splice(one: ReadWrite, other: ReadWrite) -> SpliceBuilder {
 /// Configures a [`Splice`]; see [`splice`].
 #[must_use = "a splice does nothing until `start` is called"]
 pub struct SpliceBuilder {
-    one: ReadWrite,
-    other: ReadWrite,
+    one: AnyReadWrite,
+    other: AnyReadWrite,
     marks: (usize, usize),
     half_close: bool,
     drain_timeout: Duration,
@@ -104,8 +104,8 @@ pub struct SpliceBuilder {
 /// Two joined wheels. Dropping it stops both at once and closes the streams.
 #[derive(Debug)]
 pub struct Splice {
-    one: ReadWrite,
-    other: ReadWrite,
+    one: AnyReadWrite,
+    other: AnyReadWrite,
     shared: Rc<SpliceState>,
 }
 

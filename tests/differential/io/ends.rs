@@ -25,7 +25,7 @@ pub(super) const READY: Event<Selected> = Event::new("ready");
 
 pub(super) enum Thing {
     Nothing,
-    Wheel(ReadWrite),
+    Wheel(ReadWrite<Bytes>),
     Factory(SocketFactory),
     Reader(PipeReader, Watched),
     Writer(PipeWriter, Watched),
@@ -120,8 +120,8 @@ pub(super) fn line_filter() -> Line<Bytes> {
 /// A wheel on that stream.
 pub(super) fn wheel(cx: &mut Cx<'_>, stream: impl AsyncRead + AsyncWrite + 'static) {
     let kind = cx.heap.kind.clone();
-    let mut builder = ReadWrite::builder(stream).error(ERROR);
-    builder = match kind.as_bytes()[0] {
+    let builder = ReadWrite::builder(stream).error(ERROR);
+    let mut builder = match kind.as_bytes()[0] {
         b's' => builder.input(Raw::new(), INPUT),
         b'b' => builder.input(Block::new(), INPUT),
         b'f' => builder.input(Block::fixed(5), INPUT),
@@ -278,7 +278,7 @@ fn wheel_action(cx: &mut Cx<'_>, name: &str, word: &str, count: usize) -> String
     let Thing::Wheel(wheel) = &end.thing else {
         return "-".to_owned();
     };
-    let put = |wheel: &ReadWrite, text: &str| {
+    let put = |wheel: &ReadWrite<Bytes>, text: &str| {
         let text = if end.filter == 's' {
             format!("{text}\n")
         } else {

@@ -71,7 +71,7 @@ fn quitter(
     alias: &'static str,
     name: &'static str,
     tally: &Tally,
-) -> poe::component::TcpClientBuilder<(), Line> {
+) -> poe::component::TcpClientBuilder<(), Line, poe::component::WithCallbacks> {
     let (connected, input, flushed, failed, gone) = (
         tally.clone(),
         tally.clone(),
@@ -126,7 +126,7 @@ async fn both_servers_serve_both_clients() {
         .client_pre_connect(move |cx, stream| {
             pre.add("server got pre-connect callback");
             assert_eq!(cx.client().peer(), Some(&stream.peer_name().unwrap()));
-            if stream.as_fd().try_clone_to_owned().is_ok() {
+            if stream.as_tcp().unwrap().as_fd().try_clone_to_owned().is_ok() {
                 pre.add("the argument is a socket");
             }
             async move { Ok(stream) }
@@ -149,7 +149,7 @@ async fn both_servers_serve_both_clients() {
     quitter(&by_acceptor, Line::new, "acceptor_server", "acceptor", &tally)
         .pre_connect(move |_, stream| {
             pre.add("acceptor pre connect");
-            if stream.as_fd().try_clone_to_owned().is_ok() {
+            if stream.as_tcp().unwrap().as_fd().try_clone_to_owned().is_ok() {
                 pre.add("acceptor has a socket");
             }
             async move { Ok(stream) }
@@ -192,37 +192,38 @@ fn refusal<T: std::fmt::Debug>(started: Result<T, poe::Error>) -> String {
 }
 
 #[tokio::test]
-async fn a_client_without_input_or_with_a_part_of_the_marks_says_what_to_add() {
+async fn a_client_needs_no_callback_and_no_pair_of_marks_and_callbacks() {
     let kernel = Kernel::new();
-    let client = || TcpClient::builder("127.0.0.1:9");
-    let error = refusal(client().connected(|_| ()).start(&kernel));
-    assert!(error.contains("add `server_input`"), "{error}");
-    let client = || client().server_input(|_, _| ());
-    let marks = [
-        (client().watermarks(256, 64), "add `server_high` and `server_low`"),
-        (client().server_high(|_| ()), "add `watermarks` and `server_low`"),
-        (client().server_low(|_| ()), "add `watermarks` and `server_high`"),
-        (client().watermarks(256, 64).server_low(|_| ()), "add `server_high`"),
-        (client().watermarks(256, 64).server_high(|_| ()), "add `server_low`"),
-        (client().server_high(|_| ()).server_low(|_| ()), "add `watermarks`"),
+    let nobody = crate::socket_kit::nobody(21);
+    let client = || TcpClient::builder(nobody);
+    client().start(&kernel).unwrap();
+    client().watermarks(256, 64).start(&kernel).unwrap();
+    client().server_high(|_| ()).start(&kernel).unwrap();
+    client().server_low(|_| ()).start(&kernel).unwrap();
+    client().watermarks(256, 64).server_low(|_| ()).start(&kernel).unwrap();
+    let error = refusal(client().watermarks(64, 256).start(&kernel));
+    assert!(error.contains("0 < low < high, "), "{error}");
+    for (builder, name) in [
+        (client().idle_timeout(std::time::Duration::ZERO), "`idle_timeout`"),
         (
-            client().watermarks(64, 256).server_high(|_| ()).server_low(|_| ()),
-            "0 < low < high",
+            client().first_record_timeout(std::time::Duration::ZERO),
+            "`first_record_timeout`",
         ),
-    ];
-    for (builder, what) in marks {
+        (client().record_timeout(std::time::Duration::ZERO), "`record_timeout`"),
+    ] {
         let error = refusal(builder.start(&kernel));
-        assert!(error.ends_with(what) || error.contains("0 < low < high, "), "{error}");
+        assert!(error.contains(name), "{error}");
     }
+    kernel.run().await.unwrap();
     assert_eq!(kernel.session_count(), 0, "a refused component leaves nothing behind");
 }
 
 #[tokio::test]
-async fn a_server_with_neither_or_both_of_acceptor_and_input_says_what_to_do() {
+async fn a_server_needs_no_callback_and_says_what_does_not_go_together() {
     let kernel = Kernel::new();
     let server = || TcpServer::builder("127.0.0.1:0");
-    let neither = refusal(server().client_connected(|_| ()).start(&kernel).await);
-    assert!(neither.contains("add `client_input`, or an `acceptor`"), "{neither}");
+    server().start(&kernel).await.unwrap().shutdown();
+    server().client_high(|_| ()).start(&kernel).await.unwrap().shutdown();
     let both = refusal(
         server()
             .client_input(|_, _| ())
@@ -233,31 +234,17 @@ async fn a_server_with_neither_or_both_of_acceptor_and_input_says_what_to_do() {
     assert!(both.contains("leave out one or the other"), "{both}");
     let a_part = refusal(server().client_flushed(|_| ()).acceptor(|_, _| ()).start(&kernel).await);
     assert!(a_part.contains("leave out one or the other"), "{a_part}");
-    let half = refusal(
+    let counted = refusal(
         server()
-            .client_input(|_, _| ())
-            .client_high(|_| ())
+            .max_connections_per_ip(1)
+            .acceptor(|_, _| ())
             .start(&kernel)
             .await,
     );
-    assert!(half.ends_with("add `watermarks` and `client_low`"), "{half}");
-    let late = refusal(
-        server()
-            .client_input(|_, _| ())
-            .filter(Line::bytes)
-            .client_input(|_, _| ())
-            .start(&kernel)
-            .await,
-    );
-    assert!(late.contains("name them before any handler"), "{late}");
-    let own = refusal(
-        server()
-            .client_input(|_, _| ())
-            .state("shutdown", |_, ()| ())
-            .start(&kernel)
-            .await,
-    );
+    assert!(counted.contains("`max_connections_per_ip`"), "{counted}");
+    let own = refusal(server().state("shutdown", |_, ()| ()).start(&kernel).await);
     assert!(own.contains("`shutdown` is the component's own"), "{own}");
+    kernel.run().await.unwrap();
     assert_eq!(kernel.session_count(), 0);
 }
 
@@ -269,7 +256,6 @@ async fn law37_a_server_that_cannot_start_leaves_no_socket_behind() {
     let first = crate::socket_kit::nobody(20);
     let started = TcpServer::builder(first)
         .listen(taken.local_addr().unwrap())
-        .client_input(|_, _| ())
         .start(&kernel)
         .await;
     let error = started.unwrap_err();

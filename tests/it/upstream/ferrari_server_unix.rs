@@ -11,7 +11,6 @@ async fn a_server_on_a_unix_socket_shuts_down_before_anybody_came() {
     let path = SocketPath::new("ferrari");
     TcpServer::builder(&*path.0)
         .alias("testserver")
-        .client_input(|_, _| ())
         .error(|_, error| panic!("{error}"))
         .start(&kernel)
         .await
