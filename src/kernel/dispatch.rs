@@ -7,7 +7,6 @@ use crate::error::Failure;
 use crate::id::{Place, SessionId};
 use crate::name::NameIdx;
 use crate::queue::event_queue::{Fired, Post};
-use crate::resource::sessions::KERNEL;
 use std::cell::Cell;
 use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
@@ -237,11 +236,8 @@ impl Core {
 
     /// A life-cycle event, sent by the kernel.
     pub(super) fn notify(&self, to: u32, name: NameIdx, arg: AnyArg) {
-        let answer = match to {
-            KERNEL => Some(arg),
-            to => self.dispatch_to(to, self.id(), name, NameIdx::NONE, arg, Location::caller(), false),
-        };
-        if let Some(mut value) = answer {
+        let reply = self.dispatch_to(to, self.id(), name, NameIdx::NONE, arg, Location::caller(), false);
+        if let Some(mut value) = reply {
             discard(&mut value);
         }
     }

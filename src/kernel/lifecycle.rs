@@ -42,12 +42,8 @@ impl Core {
         self.sessions.borrow_mut().get_mut(slot).starting = false;
         // Not the creator if the session detached itself in `_start` (law L25).
         let parent = self.sessions.borrow().parent(slot).unwrap_or(KERNEL);
-        let child = Child {
-            reason: ChildReason::Create,
-            session: id,
-            result,
-        };
-        self.notify(parent, NameIdx::CHILD, AnyArg::new(child));
+        let parent = self.sessions.borrow().id(parent);
+        self.notify_of_child(parent, ChildReason::Create, id, result);
         if self.sessions.borrow().resolve(id).is_some() {
             self.enqueue_known(slot, slot, NameIdx::GC, NameIdx::NONE, AnyArg::UNIT, place);
         }
@@ -74,12 +70,7 @@ impl Core {
             sessions.children(slot).map(|c| sessions.id(c)).collect()
         };
         for child in children {
-            let gain = Child {
-                reason: ChildReason::Gain,
-                session: child,
-                result: None,
-            };
-            self.notify_session(parent_id, NameIdx::CHILD, AnyArg::new(gain));
+            self.notify_of_child(parent_id, ChildReason::Gain, child, None);
             let child_slot = self.sessions.borrow().resolve(child);
             if let Some(child_slot) = child_slot {
                 self.notify(
@@ -95,22 +86,27 @@ impl Core {
         let active = self.active.session();
         let place = Location::caller();
         let result = self.dispatch_to(slot, active, NameIdx::STOP, NameIdx::NONE, AnyArg::UNIT, place, true);
-        let lose = Child {
-            reason: ChildReason::Lose,
-            session: id,
-            result,
-        };
-        self.notify_session(parent_id, NameIdx::CHILD, AnyArg::new(lose));
+        self.notify_of_child(parent_id, ChildReason::Lose, id, result);
         // A `stop` inside those handlers passes this session over, so it is still here.
         self.free_session(slot);
     }
 
-    /// A life-cycle event for a session that may be gone, by the handlers of those told before it; its slot may be another's.
-    fn notify_session(&self, to: SessionId, name: NameIdx, mut arg: AnyArg) {
-        let slot = self.sessions.borrow().resolve(to);
-        match slot {
-            Some(slot) => self.notify(slot, name, arg),
-            None => discard(&mut arg),
+    /// Sends `_child` to a parent. No event is built for the kernel, which has no handlers, nor for a parent that the handlers of
+    /// those told before have ended.
+    fn notify_of_child(&self, parent: SessionId, reason: ChildReason, session: SessionId, mut result: Option<AnyArg>) {
+        let told = match parent.is_kernel() {
+            true => None,
+            false => self.sessions.borrow().resolve(parent),
+        };
+        if let Some(told) = told {
+            let child = Child {
+                reason,
+                session,
+                result,
+            };
+            self.notify(told, NameIdx::CHILD, AnyArg::new(child));
+        } else if let Some(result) = &mut result {
+            discard(result);
         }
     }
 
@@ -184,12 +180,7 @@ impl Core {
         // (A `_start` that was posted is an event like others.)
         let starting = self.sessions.borrow().get(slot).starting && self.active.event() == NameIdx::START;
         if !(itself && starting) {
-            let lose = Child {
-                reason: ChildReason::Lose,
-                session: child,
-                result: None,
-            };
-            self.notify(parent, NameIdx::CHILD, AnyArg::new(lose));
+            self.notify_of_child(old, ChildReason::Lose, child, None);
         }
         if self.sessions.borrow().resolve(child).is_none() {
             return Ok(());
