@@ -322,7 +322,7 @@ def outputs():
         yield HERE / f"{p.name}.svg", p.plain(LIGHT)
         yield HERE / f"{p.name}-dark.svg", p.plain(DARK)
         yield HERE / f"{p.name}.inline.svg", p.inline()
-    data = {p.name: base64.b64encode(p.adaptive().encode()).decode() for p in pictures if p.name in ("slice", "failure", "tree")}
+    data = {p.name: base64.b64encode(p.adaptive().encode()).decode() for p in pictures if p.name not in ("layers",)}
     yield ROOT / "src/guide/pictures.md", "".join(f"[pic_{name}]: data:image/svg+xml;base64,{code}\n" for name, code in data.items())
 
 

@@ -1,6 +1,6 @@
 //! The policy for failures that no session handles.
 
-/// What is stopped when a handler fails and no session handles its `DIE` signal.
+/// Decides what stops when a handler fails and no session handles its `DIE` signal.
 ///
 /// Each session may have its own policy ([`SessionBuilder::on_failure`](crate::SessionBuilder::on_failure)). A session without
 /// one uses that of its nearest ancestor that has one, else the kernel's
@@ -10,6 +10,8 @@
 /// visits the descendants of the failed session, the session, and its ancestors. A handler that calls
 /// [`sig_handled`](crate::KernelRef::sig_handled) keeps all of them alive, and the policy does not matter. An unhandled failure is
 /// logged at the level ERROR and passed to the hook of [`Kernel::on_unhandled_failure`](crate::Kernel::on_unhandled_failure).
+///
+#[doc = include_str!("../../docs/pictures/failure.inline.svg")]
 ///
 /// ```
 /// use poe::{Kernel, OnFailure, Session, event::START};

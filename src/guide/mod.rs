@@ -13,6 +13,7 @@ macro_rules! chapters {
 }
 
 chapters! {
+    #[doc = include_str!("pictures.md")]
     from_tokio;
     events;
     #[doc = include_str!("pictures.md")]

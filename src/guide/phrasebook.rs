@@ -31,7 +31,10 @@ phrases! {
     nfa: "POE::NFA";
     #[cfg(unix)]
     read_write: "POE::Wheel::ReadWrite";
+    #[cfg(unix)]
+    filters: "POE::Wheel::ReadWrite, changing filters";
     socket_factory: "POE::Wheel::SocketFactory";
     #[cfg(unix)]
     follow_tail: "POE::Wheel::FollowTail";
+    tcp: "POE::Component::Server::TCP and Client::TCP";
 }

@@ -14,7 +14,9 @@ use std::fmt;
 use std::panic::Location;
 use std::rc::Rc;
 
-/// Where sessions come from; see [`Session::builder`].
+/// Builds sessions; see [`Session::builder`].
+///
+#[doc = include_str!("../../docs/pictures/life.inline.svg")]
 ///
 /// ```
 /// use poe::{Event, Kernel, Session, event::{START, STOP}};
@@ -43,7 +45,7 @@ use std::rc::Rc;
 pub struct Session(());
 
 impl Session {
-    /// A session with that heap, yet without handlers.
+    /// Starts building a session that owns `heap`.
     ///
     /// ```
     /// use poe::{Kernel, Session, event::{START, STOP}};

@@ -170,7 +170,16 @@ fn items() -> &'static BTreeMap<String, Vec<(&'static str, String)>> {
                 let Some(line) = line.trim_start().strip_prefix("pub ") else {
                     continue;
                 };
-                let kinds = ["struct ", "enum ", "trait ", "const ", "static ", "fn ", "async fn "];
+                let kinds = [
+                    "struct ",
+                    "enum ",
+                    "trait ",
+                    "type ",
+                    "const ",
+                    "static ",
+                    "fn ",
+                    "async fn ",
+                ];
                 if let Some((kind, rest)) = kinds.iter().find_map(|kind| Some((*kind, line.strip_prefix(kind)?))) {
                     let name: String = rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
                     items.entry(name).or_default().push((kind, short(&path)));

@@ -84,6 +84,8 @@ phrases! {
     #[cfg(unix)]
     children;
     #[cfg(unix)]
+    filters;
+    #[cfg(unix)]
     follow_tail;
     messages;
     nfa;
@@ -97,5 +99,6 @@ phrases! {
     #[cfg(unix)]
     signals;
     socket_factory;
+    tcp;
     timers;
 }

@@ -40,6 +40,7 @@ macro_rules! wheel_methods {
         }
     };
 }
+#[cfg(any(feature = "readline", feature = "curses"))]
 mod claim;
 #[cfg(feature = "curses")]
 mod curses;

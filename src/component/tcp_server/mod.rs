@@ -61,7 +61,9 @@ pub const DISCONNECTED: Event<()> = Event::new("disconnected");
 /// Ends the clients, too: now (true), or in good order.
 const END_ALL: Event<bool> = Event::new("tcp_server_end_all");
 
-/// A server for TCP and UNIX sockets (`POE::Component::Server::TCP`). This value only refers to it: dropping it changes nothing.
+/// A handle to a server for TCP and UNIX sockets (`POE::Component::Server::TCP`); dropping it changes nothing.
+///
+#[doc = include_str!("../../../docs/pictures/tree.inline.svg")]
 ///
 /// ```
 /// use poe::{Kernel, component::{TcpClient, TcpServer}, filter::Line};
@@ -76,8 +78,8 @@ const END_ALL: Event<bool> = Event::new("tcp_server_end_all");
 /// TcpClient::builder(server.local_name())
 ///     .server_input(move |cx, line| match &*line {
 ///         "hello" => cx.server().put("how are you?"),
-///         answer => {
-///             assert_eq!(answer, "HOW ARE YOU?");
+///         reply => {
+///             assert_eq!(reply, "HOW ARE YOU?");
 ///             cx.server().shutdown();
 ///             server.shutdown();
 ///         }
@@ -87,7 +89,7 @@ const END_ALL: Event<bool> = Event::new("tcp_server_end_all");
 /// # }).unwrap();
 /// ```
 ///
-/// A server that goes with its clients, at once or in good order:
+/// [`shutdown`](Self::shutdown) leaves the clients alone. To end them too, at once or after their output is written:
 ///
 /// ```
 /// use poe::{Kernel, component::{TcpClient, TcpServer}};
