@@ -1,7 +1,7 @@
 //! Alarms and delays: an egg timer for several eggs, on the terminal. Run it with `cargo run --example alarms`.
 //!
-//! Each egg has a timer of its own, by identifier; one timeout, by name, is put off by everything that happens. With an argument
-//! (`cargo run --example alarms -- 3`) a second of cooking takes so many milliseconds; without one, ten.
+//! Each egg has a separate timer, by ID; one timeout, by name, is set again by everything that happens. The argument is the
+//! length of a second of cooking in milliseconds (`cargo run --example alarms -- 3`); the default is ten.
 
 use poe::event::{START, STOP};
 use poe::{Event, Kernel, Session, TimerId};
@@ -15,54 +15,53 @@ const QUIET: Event<()> = Event::new("quiet");
 
 /// The cook's heap.
 struct Cook {
-    /// What a second of the recipe takes.
+    /// The length of a second of the recipe.
     second: Duration,
     /// The timer of each egg that is in the pot.
     pot: BTreeMap<&'static str, TimerId>,
-    told: fn(&str),
+    report: fn(&str),
 }
 
-/// A session that cooks three eggs, and says what happens.
-pub fn start_cook(kernel: &Kernel, second: Duration, told: fn(&str)) -> Result<(), poe::Error> {
+/// Starts a session that cooks three eggs and reports to `report`.
+pub fn start_cook(kernel: &Kernel, second: Duration, report: fn(&str)) -> Result<(), poe::Error> {
     Session::builder(Cook {
         second,
         pot: BTreeMap::new(),
-        told,
+        report,
     })
     .on(START, |cx, ()| {
         for (egg, seconds) in [("soft", 240), ("medium", 360), ("hard", 600)] {
             let id = cx.delay_set(READY, cx.heap.second * seconds, egg);
             cx.heap.pot.insert(egg, id);
         }
-        // What the recipe says beside: by identifiers that nobody needs again.
+        // Further steps of the recipe, by IDs that nobody needs again.
         cx.delay_add(COLD_WATER, cx.heap.second * 300, "medium");
         cx.delay_add(TAKE_OUT, cx.heap.second * 420, "hard");
         cx.delay(QUIET, cx.heap.second * 400, ());
     })
     .on(COLD_WATER, |cx, egg| -> poe::HandlerResult {
-        // It takes a minute longer than it would have taken.
         let longer = cx.heap.second * 60;
         cx.alarm_adjust(cx.heap.pot[egg], longer)?;
-        (cx.heap.told)(&format!("cold water: {egg} takes a minute longer"));
+        (cx.heap.report)(&format!("cold water: {egg} takes a minute longer"));
         Ok(())
     })
     .on(TAKE_OUT, |cx, egg| -> poe::HandlerResult {
-        // The timer comes back with all that it was set with.
+        // Returns the timer with its event, time and argument.
         let Some(id) = cx.heap.pot.remove(egg) else {
             return Ok(());
         };
         let alarm = cx.alarm_remove(id)?;
-        (cx.heap.told)(&format!("taken out before it was {}: {egg}", alarm.event));
+        (cx.heap.report)(&format!("taken out before it was {}: {egg}", alarm.event));
         Ok(())
     })
     .on(READY, |cx, egg| {
         cx.heap.pot.remove(egg);
-        (cx.heap.told)(&format!("ready: {egg}"));
-        // By name: in the place of the one that runs.
+        (cx.heap.report)(&format!("ready: {egg}"));
+        // By name: replaces the one that is set.
         cx.delay(QUIET, cx.heap.second * 400, ());
     })
-    .on(QUIET, |cx, ()| (cx.heap.told)("nothing has happened for a long time"))
-    .on(STOP, |cx, ()| (cx.heap.told)("the pot is empty"))
+    .on(QUIET, |cx, ()| (cx.heap.report)("nothing has happened for a long time"))
+    .on(STOP, |cx, ()| (cx.heap.report)("the pot is empty"))
     .create(kernel)?;
     Ok(())
 }

@@ -1,8 +1,8 @@
-//! A chat server: nicks, rooms, and no patience with those who do not read.
+//! A chat server with nicknames, rooms and limits.
 //!
 //! `cargo run --example chat_server -- 127.0.0.1:7777` prints `listening on ADDR` first. Talk to it with `nc`: a line is
 //! said to the room, `/nick NAME`, `/join ROOM`, `/who`, `/quit`. A client whose unread messages reach a megabyte is
-//! dropped, so that the others notice nothing and memory stays bounded. SIGINT and SIGTERM end it in good order.
+//! disconnected, and so is one that takes half a minute for a line. SIGINT and SIGTERM shut the server down.
 
 use poe::component::{Client, Link, SHUTDOWN, TcpServer};
 use poe::filter::Line;
@@ -13,10 +13,10 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-/// Something that somebody has said, as it is to be shown. One text for all who hear it.
+/// A message for the room, as it is shown. All members share one text.
 const SAID: Event<Rc<str>> = Event::new("said");
 
-/// The rooms: what all sessions share. Sessions run one at a time, so no other one looks meanwhile.
+/// The rooms, which all sessions share. Sessions run one at a time, so the `RefCell` is never borrowed twice.
 #[derive(Default)]
 struct Rooms(BTreeMap<String, BTreeMap<String, SessionId>>);
 
@@ -49,12 +49,12 @@ impl Rooms {
     }
 }
 
-/// Tells everybody in the speaker's room, the speaker too.
+/// Sends a text to everybody in the speaker's room, including the speaker.
 fn tell_room(cx: &Cx<'_>, what: &str) {
     let text: Rc<str> = what.into();
     let rooms = cx.heap.rooms.borrow();
     for member in rooms.0.get(&cx.heap.room).into_iter().flat_map(BTreeMap::values) {
-        // A client that is gone has left the room: the post cannot fail.
+        // A client leaves its room when it disconnects, so the session exists.
         let _ = cx.kernel.post(*member, SAID, text.clone());
     }
 }
@@ -78,7 +78,7 @@ fn is_name(name: &str) -> bool {
     (1..=20).contains(&name.len()) && name.chars().all(|c| c.is_alphanumeric() || c == '-' || c == '_')
 }
 
-fn heard(cx: &mut Cx<'_>, line: &str) {
+fn received(cx: &mut Cx<'_>, line: &str) {
     let refuse = |client: Link<'_, Line>, why: &str| client.put(format!("! {why}"));
     let (command, name) = line.split_once(' ').unwrap_or((line, ""));
     match command {
@@ -135,11 +135,12 @@ pub(crate) async fn serve(
             room: String::new(),
         })
         .watermarks(1 << 20, 1 << 16)
+        .record_timeout(Duration::from_secs(30))
         .client_connected(|cx| {
             cx.heap.nick = format!("guest-{}", cx.session_id());
             enter(cx, "lobby");
         })
-        .client_input(|cx, line| heard(cx, &line))
+        .client_input(|cx, line| received(cx, &line))
         .state(SAID, |cx, text: Rc<str>| cx.client().put(&*text))
         .client_high(|cx| cx.client().abort())
         .client_error(|cx, error| {

@@ -2,7 +2,7 @@
 //! `cargo run --example custom_filter`; it prints `listening on ADDRESS` and ends with Ctrl-C.
 //!
 //! A filter is a pure state machine, so it is tested without a kernel, bytes in and records out; the contract is on the page of
-//! [`Filter`]. By the `printf '5:hello,' | nc 127.0.0.1 PORT` of another terminal you see it at work.
+//! [`Filter`]. Try it with `printf '5:hello,' | nc 127.0.0.1 PORT` in another terminal.
 
 use bytes::{Buf, Bytes, BytesMut};
 use poe::component::TcpServer;
@@ -14,14 +14,14 @@ use std::time::Duration;
 #[derive(Debug)]
 pub struct Netstring {
     buffer: BytesMut,
-    /// The longest string that is taken.
+    /// The longest string that is accepted.
     limit: usize,
-    /// After an error nobody knows where the next string begins.
+    /// Set by an error, after which the beginning of the next string is unknown.
     broken: bool,
 }
 
 impl Netstring {
-    /// Strings of so many bytes at most.
+    /// Accepts strings of at most `limit` bytes.
     pub fn new(limit: usize) -> Self {
         Netstring {
             buffer: BytesMut::new(),
@@ -30,9 +30,9 @@ impl Netstring {
         }
     }
 
-    /// The length that the buffer begins with, and where the bytes begin; `None` if the colon is to come.
+    /// Parses the header: the length, and the offset of the first byte; `None` if the colon has not arrived.
     fn header(&self) -> Result<Option<(usize, usize)>, FilterError> {
-        // No more digits than the limit has, so that an endless number is refused early.
+        // At most as many digits as the limit has, so that an endless number is refused early.
         let most = self.limit.to_string().len();
         let head = &self.buffer[..self.buffer.len().min(most + 1)];
         let Some(colon) = head.iter().position(|byte| !byte.is_ascii_digit()) else {
@@ -47,7 +47,7 @@ impl Netstring {
             .and_then(|digits| digits.parse().ok());
         match length {
             Some(length) if head[colon] == b':' && length <= self.limit => Ok(Some((length, colon + 1))),
-            _ => Err(self.refuse("no netstring begins here")),
+            _ => Err(self.refuse("the bytes are not the beginning of a netstring")),
         }
     }
 
@@ -68,7 +68,7 @@ impl Filter for Netstring {
 
     fn next_record(&mut self) -> Result<Option<Bytes>, FilterError> {
         let parsed = if self.broken {
-            Err(self.refuse("broken before"))
+            Err(self.refuse("an earlier netstring was broken"))
         } else {
             self.header()
         };
@@ -86,7 +86,7 @@ impl Filter for Netstring {
         }
         if self.buffer[start + length] != b',' {
             self.broken = true;
-            return Err(self.refuse("no comma behind the bytes"));
+            return Err(self.refuse("there is no comma after the bytes"));
         }
         self.buffer.advance(start);
         let record = self.buffer.split_to(length).freeze();
@@ -115,7 +115,7 @@ impl Filter for Netstring {
     }
 }
 
-/// A server that gives each string back with its bytes the other way round.
+/// Starts a server that returns each string with its bytes in reverse order.
 pub async fn start_server(kernel: &Kernel, address: &str) -> Result<TcpServer, poe::Error> {
     TcpServer::builder(address)
         .filter(|| Netstring::new(1 << 20))

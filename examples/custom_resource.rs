@@ -1,8 +1,8 @@
-//! A custom resource, added from outside the crate: locks by name, which sessions hold, wait for and give back.
+//! A custom resource, added from outside the crate: named locks that sessions take, wait for and release.
 //!
 //! POE has this twice: `POE::Resource::*` are tables of what sessions hold, and `POE::API::*` mix new methods into the
-//! kernel. Here the table is a type that implements [`Resource`], and the methods are an extension trait. A session that
-//! holds a lock is alive by it; `why_alive` and snapshots tell of it, with the file and line that took it.
+//! kernel. Here the table is a type that implements [`Resource`], and the methods are an extension trait. A lock keeps the
+//! session that holds it alive; `why_alive` and snapshots show it, with the file and line that took it.
 //!
 //! Run it with `cargo run --example custom_resource`.
 
@@ -16,11 +16,11 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-/// What a session is sent when a lock is its own: the lock's name.
+/// Sent to a session that has got a lock; carries the lock's name.
 const LOCKED: Event<String> = Event::new("locked");
 const DONE: Event<String> = Event::new("done");
 
-/// The table: who holds which lock, and who waits for it. A kernel makes its own when it is first asked for.
+/// The table of locks. Each kernel makes one when it is first used.
 #[derive(Default)]
 struct Locks {
     by_name: RefCell<BTreeMap<String, Lock>>,
@@ -28,17 +28,17 @@ struct Locks {
 
 struct Lock {
     owner: SessionHold,
-    /// They hold their sessions, too: somebody who waits is not at his end.
+    /// Sessions that wait are kept alive as well.
     waiting: VecDeque<SessionHold>,
 }
 
 impl Lock {
-    /// Gives it to the next in line, which gets an event; false if there is none.
+    /// Gives the lock to the next session in line, which gets an event; false if there is none.
     fn pass_on(&mut self, name: &str) -> bool {
         while let Some(next) = self.waiting.pop_front() {
-            let told = next.post(LOCKED, name.to_owned()).is_ok();
+            let posted = next.post(LOCKED, name.to_owned()).is_ok();
             self.owner = next;
-            if told {
+            if posted {
                 return true;
             }
         }
@@ -57,7 +57,7 @@ impl Resource for Locks {
         }
     }
 
-    /// The session was stopped while it held something: the next in line has it.
+    /// A stopped session's locks go to the next in line.
     fn clear(&self, session: SessionId) {
         self.by_name.borrow_mut().retain(|name, lock| {
             lock.waiting.retain(|hold| hold.session() != session);
@@ -69,12 +69,12 @@ impl Resource for Locks {
     }
 }
 
-/// What handlers do with locks: `cx.lock("printer")`.
+/// The methods for handlers: `cx.lock("printer")`.
 trait LockApi {
-    /// Asks for a lock; `LOCKED` tells when it is the session's own.
+    /// Asks for a lock; the event `LOCKED` says when the session has it.
     fn lock(self, name: &str) -> poe::HandlerResult;
 
-    /// Gives a lock back, and has the next in line told.
+    /// Releases a lock, which the next session in line gets.
     fn unlock(self, name: &str) -> poe::HandlerResult;
 }
 
@@ -104,7 +104,9 @@ impl LockApi for KernelRef<'_> {
             .get_mut(name)
             .filter(|lock| lock.owner.session() == self.session_id())
         else {
-            return Err(poe::Failure::msg(format!("the lock `{name}` is not ours")));
+            return Err(poe::Failure::msg(format!(
+                "this session does not hold the lock `{name}`"
+            )));
         };
         if !lock.pass_on(name) {
             table.remove(name);
@@ -113,9 +115,9 @@ impl LockApi for KernelRef<'_> {
     }
 }
 
-/// What the rest of the program asks the kernel: POE::API's part.
+/// The methods for code outside handlers.
 trait LocksOfKernel {
-    /// The locks that are held, with their owners and how many wait.
+    /// Returns the locks that are held, with their owners and the number of waiting sessions.
     fn locks(&self) -> Vec<(String, SessionId, usize)>;
 }
 
@@ -129,7 +131,7 @@ impl LocksOfKernel for Kernel {
     }
 }
 
-/// Three sessions want the printer. Gives back what was reported on the way.
+/// Runs three sessions that want the printer. Returns the reports made meanwhile.
 pub(crate) async fn three_want_the_printer() -> Result<Vec<String>, poe::Error> {
     let kernel = Kernel::new();
     for name in ["first", "second", "third"] {

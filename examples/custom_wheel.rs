@@ -2,7 +2,7 @@
 //! `cargo run --example custom_wheel`.
 //!
 //! A wheel has two halves. [`Metronome`] is the value that a session keeps; dropping it ends the wheel. [`Beats`] is the
-//! source that the kernel polls; it emits the events. What both need is behind an `Rc`.
+//! source that the kernel polls; it emits the events. They share the interval through an `Rc`.
 
 use poe::extend::{Flow, Sleep, Source, SourceContext, WheelHandle};
 use poe::{Context, Error, Event, HandlerResult, Kernel, KernelRef, Session, event::START};
@@ -13,14 +13,14 @@ use std::rc::Rc;
 use std::task::{self, Poll};
 use std::time::Duration;
 
-/// The half that the session keeps.
+/// The half in the session's heap.
 pub(crate) struct Metronome {
     handle: WheelHandle,
     interval: Rc<Cell<Duration>>,
 }
 
 impl Metronome {
-    /// Starts a metronome for the session that is running; `beat` comes with the number of the beat.
+    /// Starts a metronome for the current session; the event `beat` carries the number of the beat.
     #[track_caller]
     pub(crate) fn start(kernel: &KernelRef<'_>, interval: Duration, beat: Event<u32>) -> Result<Self, Error> {
         let (sleep, interval) = (Sleep::new(interval), Rc::new(Cell::new(interval)));
@@ -37,7 +37,7 @@ impl Metronome {
     /// Changes the pace from now on.
     pub(crate) fn set_interval(&self, interval: Duration) {
         self.interval.set(interval);
-        self.handle.wake(); // the source has to look at it
+        self.handle.wake(); // so that the source reads it
     }
 }
 

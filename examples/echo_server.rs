@@ -2,7 +2,7 @@
 //!
 //! `cargo run --release --example echo_server -- 127.0.0.1:7777 [--max-line N]` prints `listening on ADDR` first. A line
 //! that is longer than the limit (default 64 KiB) gets a message on standard error and a closed connection. SIGINT and
-//! SIGTERM end the server in good order: what was put is written, then the connections close.
+//! SIGTERM shut the server down: queued output is written, then the connections close.
 
 use poe::component::TcpServer;
 use poe::filter::Line;

@@ -1,7 +1,7 @@
-//! Follows a log file and sends the lines that matter to a TCP server, across rotations and broken connections.
+//! Follows a log file and sends matching lines to a TCP server, across rotations and broken connections.
 //!
 //! `cargo run --example follow_log -- FILE HOST:PORT [WORD]` (on Unix) sends the lines of `FILE` that contain `WORD`, from
-//! now on. While the server is away they wait here, up to a limit; the oldest are dropped first, and how many is said.
+//! now on. While the server is away they are buffered up to a limit; the oldest are dropped first, and the number is reported.
 
 #![cfg_attr(not(unix), allow(unused))]
 
@@ -18,7 +18,7 @@ mod follower {
     use std::path::PathBuf;
     use std::time::Duration;
 
-    /// Lines that wait for a server that is away.
+    /// The most lines that are buffered while the server is away.
     const WAITING: usize = 10_000;
     const RETRY: Duration = Duration::from_millis(200);
 
@@ -31,7 +31,7 @@ mod follower {
     const HEARD: Event<Input<String>> = Event::new("heard");
     const FLUSHED: Event<WheelId> = Event::new("flushed");
     const BROKEN: Event<IoError> = Event::new("broken");
-    /// Ends it all, as soon as what was read has been sent.
+    /// Ends the session as soon as all lines read so far have been sent.
     const END: Event<()> = Event::new("end");
     const SHUTTING_DOWN: Event<Signal> = Event::new("shutting down");
 
@@ -85,7 +85,7 @@ mod follower {
                     send(cx);
                 }
             })
-            .on(ROTATED, |_, _| eprintln!("the file is another one now"))
+            .on(ROTATED, |_, _| eprintln!("the log was rotated"))
             .on(TAIL_FAILED, |_, error| eprintln!("{error}"))
             .on(CONNECT, |cx, ()| {
                 let factory = SocketFactory::connect(&cx.heap.server)
@@ -123,7 +123,7 @@ mod follower {
             .create(kernel)
     }
 
-    /// Sends what waits, for as long as the server keeps up.
+    /// Sends buffered lines until the output buffer is full.
     fn send(cx: &mut Cx<'_>) {
         let heap = &mut *cx.heap;
         if heap.waiting.len() > WAITING {
@@ -135,7 +135,7 @@ mod follower {
             while connection.buffered_bytes() < 65_536
                 && let Some(line) = heap.waiting.pop_front()
             {
-                // A line that cannot be put any more comes back, and waits for the next connection.
+                // A refused line is returned in the error, and waits for the next connection.
                 if let Err(refused) = connection.put(line) {
                     heap.waiting.extend(refused.into_record());
                     heap.waiting.rotate_right(1);
@@ -148,7 +148,7 @@ mod follower {
         }
     }
 
-    /// There is nothing left to send, but for what the connection still has to write.
+    /// Called when no line is left: closes the connection after its buffer is written.
     fn end(cx: &mut Cx<'_>) {
         match cx.heap.connection.take() {
             Some(connection) if connection.buffered_bytes() > 0 => cx.heap.connection = Some(connection),

@@ -1,7 +1,8 @@
-//! A queue of jobs: lines for the shell, so many of them at a time, each with a time limit, with progress as it comes.
+//! A queue of jobs: shell commands, a few at a time, each with a time limit, with progress as it comes.
 //!
 //! `cargo run --example job_queue -- [--at-once N] [--limit SECONDS] 'sleep 1; echo done' 'make' …` (on Unix). A job that
-//! takes too long is asked to end, and ended two seconds later if it will not. The exit status is 1 if a job failed.
+//! takes too long gets TERM, and KILL two seconds later. The exit status is 1 if a job failed. Each program's wheel has the number of
+//! its job as a tag, so that handlers find the job by the wheel's ID.
 
 #![cfg_attr(not(unix), allow(unused))]
 
@@ -18,7 +19,7 @@ mod queue {
     use std::rc::Rc;
     use std::time::Duration;
 
-    /// How long a job that was asked to end may take over it.
+    /// The time between TERM and KILL.
     const GRACE: Duration = Duration::from_secs(2);
 
     const NEXT: Event<()> = Event::new("next");
@@ -27,16 +28,16 @@ mod queue {
     const ENDED: Event<Exited> = Event::new("ended");
     const TOO_LATE: Event<WheelId> = Event::new("too late");
 
-    /// What has become of a job.
+    /// The result of a job.
     #[derive(Clone, Debug, PartialEq, Eq)]
     pub struct Outcome {
-        /// The line.
+        /// The shell command.
         pub job: String,
-        /// What it has written to standard output.
+        /// The lines that it wrote to standard output.
         pub lines: Vec<String>,
         /// `None` if it could not be started.
         pub code: Option<i32>,
-        /// It took longer than it may.
+        /// Whether it exceeded the limit.
         pub timed_out: bool,
     }
 
@@ -46,7 +47,7 @@ mod queue {
         }
     }
 
-    /// A job that runs. It is over when it has ended and everything that it has started has let go of its outputs.
+    /// A running job. It is over when the program has exited and all its outputs are closed, also by its children.
     struct Running {
         number: usize,
         wheel: Run,
@@ -65,7 +66,7 @@ mod queue {
 
     type Cx<'k> = Context<'k, Queue>;
 
-    /// Runs the jobs, at most `at_once` at a time, each for at most `limit`; says how it goes as it goes.
+    /// Runs the jobs, at most `at_once` at a time, each for at most `limit`; calls `progress` with each line of progress.
     pub async fn run_jobs(
         jobs: impl IntoIterator<Item = String>,
         at_once: usize,
@@ -96,14 +97,14 @@ mod queue {
             .on(START, |cx, ()| cx.yield_to(NEXT, ()))
             .on(NEXT, |cx, ()| start_some(cx))
             .on(OUTPUT, |cx, input| {
-                if let Some(number) = cx.heap.number(input.wheel) {
-                    cx.heap.say(number, &format!("| {}", input.record));
-                    cx.heap.outcomes[number].lines.push(input.record);
+                if let Some(number) = cx.tag::<usize>(input.wheel) {
+                    cx.heap.say(*number, &format!("| {}", input.record));
+                    cx.heap.outcomes[*number].lines.push(input.record);
                 }
             })
             .on(COMPLAINT, |cx, input| {
-                if let Some(number) = cx.heap.number(input.wheel) {
-                    cx.heap.say(number, &format!("! {}", input.record));
+                if let Some(number) = cx.tag::<usize>(input.wheel) {
+                    cx.heap.say(*number, &format!("! {}", input.record));
                 }
             })
             .on(TOO_LATE, |cx, wheel| {
@@ -118,10 +119,10 @@ mod queue {
                 let Some(running) = cx.heap.running.remove(&exited.wheel) else {
                     return;
                 };
-                // The alarm has fired if it took too long.
+                // After a timeout the timer is gone already.
                 let _ = cx.alarm_remove(running.alarm);
                 let outcome = &mut cx.heap.outcomes[running.number];
-                // A program that a signal has ended has no code; the shell would say 128 and more.
+                // A program that was ended by a signal has no exit code; shells report 128 or more.
                 outcome.code = exited.status.map(|status| status.code().unwrap_or(128));
                 let good = outcome.is_good();
                 cx.heap.say(running.number, if good { "is done" } else { "has failed" });
@@ -136,7 +137,7 @@ mod queue {
         while cx.heap.running.len() < cx.heap.at_once
             && let Some(number) = cx.heap.waiting.pop_front()
         {
-            let job = Run::shell(cx.heap.outcomes[number].job.clone()).no_stdin();
+            let job = Run::shell(cx.heap.outcomes[number].job.clone()).no_stdin().tag(number);
             let job = job.stdout(Line::lossy(), OUTPUT).stderr(Line::lossy(), COMPLAINT);
             match job.ended(ENDED).start(cx) {
                 Ok(wheel) => {
@@ -155,17 +156,13 @@ mod queue {
         if cx.heap.running.is_empty()
             && let Some(done) = cx.heap.done.take()
         {
-            // The caller may have gone.
+            // The caller may have been dropped.
             let _ = done.send(std::mem::take(&mut cx.heap.outcomes));
         }
         Ok(())
     }
 
     impl Queue {
-        fn number(&self, wheel: WheelId) -> Option<usize> {
-            self.running.get(&wheel).map(|running| running.number)
-        }
-
         fn say(&self, number: usize, what: &str) {
             let (left, all) = (self.waiting.len() + self.running.len(), self.outcomes.len());
             (self.progress)(&format!("[{}/{all}] job {}: {what}", all - left, number + 1));

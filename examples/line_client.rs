@@ -1,8 +1,8 @@
-//! A line client that comes back by itself.
+//! A line client that reconnects.
 //!
-//! `cargo run --example line_client -- 127.0.0.1:7777` sends each line of its standard input to the server and prints what
-//! it answers. While the server is away it waits for it, longer each time; lines that are typed meanwhile are sent when it
-//! is back. The end of the input ends the client, when everything is sent and answered: a second of silence says so.
+//! `cargo run --example line_client -- 127.0.0.1:7777` sends each line of its standard input to the server and prints the
+//! lines that it receives. When the server is away the client tries again, with growing delays, and sends the lines typed
+//! meanwhile. After the end of its input the client ends as soon as the server has sent nothing for a second.
 
 use poe::component::{Backoff, SHUTDOWN, Server, TcpClient};
 use poe::event::START;
@@ -12,13 +12,13 @@ use poe::{Context, Event, Kernel, Session};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-/// A line to be sent; nothing at the end of the input.
+/// A line to send; `None` at the end of the input.
 const TYPED: Event<Option<String>> = Event::new("typed");
 
 const LINE: Event<Input<String>> = Event::new("line");
 const OVER: Event<IoError> = Event::new("over");
 
-/// What waits until there is a connection.
+/// The lines that wait for a connection.
 #[derive(Default)]
 struct Typist {
     waiting: Vec<String>,
@@ -34,7 +34,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-/// Sends the lines to the server and shows what it answers.
+/// Sends the lines of `input` to the server, and calls `show` with each line that the server sends.
 pub(crate) async fn talk(
     address: Address,
     input: impl AsyncRead + AsyncWrite + 'static,
@@ -77,7 +77,7 @@ pub(crate) async fn talk(
             cx.heap.1 = input.map(|input| input.start(cx)).transpose()?;
             Ok(())
         })
-        // The client may have given up; then nobody wants what is typed.
+        // The client may have given up; then nobody takes the lines.
         .on(LINE, move |cx, line| match cx.post(client, TYPED, Some(line.record)) {
             Ok(()) => {}
             Err(_) => cx.heap.1 = None,
@@ -87,7 +87,7 @@ pub(crate) async fn talk(
                 eprintln!("not sent: {error}");
             } else {
                 cx.heap.1 = None;
-                // As above: a client that has given up needs no end.
+                // As above: the client may have given up.
                 let _ = cx.post(client, TYPED, None);
             }
         })
@@ -95,7 +95,7 @@ pub(crate) async fn talk(
     kernel.run().await
 }
 
-/// Once the input is over, the next silence is the end. A delay of the same name takes the place of the one before.
+/// After the end of the input, ends the client at the next silence. A delay replaces an earlier one of the same name.
 fn end_in_silence(cx: &Context<'_, Typist, Server<Line>>) {
     if cx.heap.over && cx.server().is_connected() {
         cx.delay(SHUTDOWN, SILENCE, ());

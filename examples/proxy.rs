@@ -1,7 +1,7 @@
-//! A TCP proxy: byte for byte, with backpressure both ways.
+//! A TCP proxy with backpressure in both directions.
 //!
-//! `cargo run --example proxy -- 127.0.0.1:7777 example.org:80` prints `listening on ADDR` first. No more than 64 KiB wait
-//! in each direction of a connection, however fast one side sends and however slowly the other reads. SIGINT and SIGTERM
+//! `cargo run --example proxy -- 127.0.0.1:7777 example.org:80` prints `listening on ADDR` first. At most 64 KiB are
+//! buffered in each direction of a connection, however fast one side sends and however slowly the other reads. SIGINT and SIGTERM
 //! end it.
 
 use poe::component::TcpServer;
@@ -18,7 +18,7 @@ const CONNECTED: Event<Connection> = Event::new("connected");
 const FAILED: Event<SocketError> = Event::new("failed");
 const ENDED: Event<Spliced> = Event::new("ended");
 
-/// The heap of a session that joins two connections: first what connects, then what joins.
+/// The heap of a session that joins two connections: first the connecting wheel, then the splice.
 #[derive(Default)]
 struct Joint {
     client: Cell<Option<SocketStream>>,
@@ -37,7 +37,7 @@ fn connected(cx: &mut Context<'_, Joint>, server: Connection) -> HandlerResult {
     Ok(())
 }
 
-/// A session for one client, which connects to the target and joins the two.
+/// Creates a session for one client, which connects to the target and joins the two streams.
 fn join(cx: &mut Context<'_, (), poe::component::Listener>, client: Connection, target: Address) -> HandlerResult {
     let heap = Joint {
         client: Cell::new(Some(client.stream)),

@@ -1,5 +1,5 @@
 //! A mail server that takes no mail, with STARTTLS: `starttls ADDRESS CERTIFICATE.pem KEY.pem`, then
-//! `openssl s_client -connect ADDRESS -starttls smtp`. It prints `listening on ADDRESS` first, and ends by SIGTERM or SIGINT.
+//! `openssl s_client -connect ADDRESS -starttls smtp`. It prints `listening on ADDRESS` first, and ends with SIGTERM or SIGINT.
 
 use poe::component::{Client, TcpServer};
 use poe::filter::Line;
@@ -8,7 +8,7 @@ use std::io;
 use std::time::Duration;
 
 const SECURED: Event<io::Result<()>> = Event::new("secured");
-/// How long a client may take to shake hands.
+/// The time limit of a TLS handshake, and of a client's first command.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 #[derive(Default)]
@@ -51,6 +51,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let kernel = Kernel::new();
     let server = TcpServer::builder(address)
         .client_heap(|_| Mailer::default())
+        .max_connections_per_ip(20)
+        .first_record_timeout(PATIENCE)
+        .idle_timeout(Duration::from_secs(300))
         .client_connected(|cx| cx.client().put("220 starttls ESMTP"))
         .client_input(move |cx, line| command(cx, &acceptor, &line))
         .state(SECURED, |cx, outcome| match outcome {

@@ -1,5 +1,5 @@
-//! A TLS server that answers each line with the same line. `tls_echo ADDRESS CERTIFICATE.pem KEY.pem`, then
-//! `openssl s_client -connect ADDRESS`. It prints `listening on ADDRESS` first, and ends by SIGTERM or SIGINT.
+//! A TLS server that sends each line back. `tls_echo ADDRESS CERTIFICATE.pem KEY.pem`, then
+//! `openssl s_client -connect ADDRESS`. It prints `listening on ADDRESS` first, and ends with SIGTERM or SIGINT.
 
 use poe::event::START;
 use poe::filter::Line;
@@ -41,8 +41,8 @@ fn secured(cx: &mut Context<'_, Server>, stream: io::Result<tls::ServerStream<So
                 .start(cx)?;
             cx.heap.clients.insert(wheel.id(), wheel);
         }
-        // One client's hand-shake is no concern of the others.
-        Err(error) => eprintln!("hand-shake: {error}"),
+        // The other clients are not affected.
+        Err(error) => eprintln!("handshake: {error}"),
     }
     Ok(())
 }
@@ -62,8 +62,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     Session::builder(server)
         .on(START, start)
         .on(CLIENT, |cx, client| {
-            let hand_shake = cx.heap.tls.accept(client.stream);
-            cx.spawn(hand_shake, SECURED);
+            let handshake = cx.heap.tls.accept(client.stream);
+            cx.spawn(handshake, SECURED);
         })
         .on(SECURED, secured)
         .on(LINE, |cx, input| -> HandlerResult {

@@ -1,8 +1,8 @@
 //! The tour: one kernel, and everything that can become an event on its queue.
 //!
-//! A TCP server on a free port answers three clients; a timer ticks; a future is awaited and its result arrives as an
-//! event; another thread posts. When all of that has happened the conductor closes the server, nothing is left that
-//! could happen, and `run` returns. Run it with `cargo run --example tour`.
+//! A TCP server on a free port talks to three clients; a timer ticks; a future is awaited and its output arrives as an
+//! event; another thread posts. When all of that has happened the conductor closes the server, nothing is left to
+//! wait for, and `run` returns. Run it with `cargo run --example tour`.
 
 use poe::component::{TcpClient, TcpServer};
 use poe::event::{START, STOP};
@@ -17,7 +17,7 @@ const FETCHED: Event<String> = Event::new("fetched");
 const HELLO: Event<std::thread::ThreadId> = Event::new("hello from a thread");
 const DONE: Event<&'static str> = Event::new("done");
 
-/// The conductor's heap: what it waits for, and what it will close.
+/// The conductor's heap: the things it waits for, and the server that it closes afterwards.
 struct Conductor {
     waiting_for: Vec<&'static str>,
     server: TcpServer,
@@ -37,7 +37,7 @@ struct Visitor {
 async fn main() -> Result<(), poe::Error> {
     let kernel = Kernel::new();
 
-    // A server: each connection is a session of its own, whose heap is made by `client_heap`.
+    // A server: each connection is a separate session, whose heap `client_heap` makes.
     let server = TcpServer::builder("127.0.0.1:0")
         .filter(Line::new)
         .client_heap(|address| Peer { address })
@@ -62,7 +62,7 @@ async fn main() -> Result<(), poe::Error> {
         cx.spawn(
             async {
                 tokio::time::sleep(Duration::from_millis(80)).await;
-                String::from("the answer of a slow service")
+                String::from("the reply of a slow service")
             },
             FETCHED,
         );

@@ -1,4 +1,4 @@
-//! A crossing as a state machine: lights that change by time, a button for pedestrians, and a fault that ends it.
+//! A traffic light as a state machine: timed changes, a button for pedestrians, and a fault that ends it.
 //!
 //! `cargo run --example traffic_light`
 
@@ -23,7 +23,7 @@ struct Crossing {
     walked: Vec<&'static str>,
 }
 
-/// Shows the light, and leaves it after a while unless something else does so before.
+/// Prints the light, and sets the timeout that leaves this state.
 fn show(cx: &mut Machine<'_, Light, Crossing>, millis: u64) {
     if let Some(light) = cx.get_current_state() {
         println!("{light:?}");
@@ -35,16 +35,16 @@ fn show(cx: &mut Machine<'_, Light, Crossing>, millis: u64) {
 async fn main() -> Result<(), poe::Error> {
     let kernel = Kernel::new();
     Nfa::builder(Crossing::default())
-        // In whatever state.
+        // In every state.
         .on(FAULT, |cx, ()| cx.goto_state(Light::Blinking, ENTER, ()))
         .state(Light::Red, |s| {
             s.on(ENTER, |cx, ()| -> poe::HandlerResult {
-                cx.alias_set("crossing")?; // again is as good as once
+                cx.alias_set("crossing")?; // setting it again does nothing
                 show(cx, 60);
                 Ok(())
             })
             .on(TIMER, |cx, ()| cx.goto_state(Light::Green, ENTER, ()))
-            // The cars stand: those who pushed the button walk, also those who did so before.
+            // The cars stand: pedestrians walk, also those whose events were postponed.
             .on(BUTTON, |cx, who| {
                 println!("  {who} walks");
                 cx.runstate.walked.push(who);

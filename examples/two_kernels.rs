@@ -1,4 +1,4 @@
-//! An echo server on several kernels, each on a thread of its own, which count their lines together.
+//! An echo server on several kernels, each on a separate thread, with a common count of lines.
 //!
 //! `cargo run --release --example two_kernels -- 127.0.0.1:7777 [KERNELS]` prints `listening on ADDR` first. The server is
 //! written as for one kernel. Each kernel has a counter session, and posts go from any kernel to any other: at the end of
@@ -11,7 +11,7 @@ use poe::{Event, Session, hosts};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// So many lines more.
+/// Adds to the number of lines.
 const COUNT: Event<u64> = Event::new("count");
 
 #[tokio::main(flavor = "current_thread")]
@@ -30,7 +30,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     .await
 }
 
-/// Serves until `end` completes, and shows how many lines there were, whenever that has changed.
+/// Serves until `end` completes, and calls `show` with the number of lines whenever it has changed.
 pub(crate) async fn serve(
     address: &str,
     kernels: usize,

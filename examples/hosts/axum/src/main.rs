@@ -1,8 +1,8 @@
 //! An existing multi-threaded Tokio service with a POE kernel beside it.
 //!
-//! The kernel lives on a thread of its own; axum's handlers run on the service's threads and ask a session through the
-//! `Send` handle. `GET /count` answers the total, `POST /add` with a number as the body adds it and answers the new total.
-//! SIGTERM or SIGINT ends both in good order.
+//! The kernel has its own thread; axum's handlers run on the service's threads and call a session through the
+//! `Send` handle. `GET /count` returns the total, `POST /add` with a number as the body adds it and returns the new total.
+//! SIGTERM or SIGINT shuts both down.
 
 use axum::Router;
 use axum::extract::State;
@@ -15,7 +15,7 @@ use std::time::Duration;
 const COUNT: Event<(), u64> = Event::new("count");
 const ADD: Event<u64, u64> = Event::new("add");
 
-/// Starts the kernel's thread and gives the way in, and the thread to wait for.
+/// Starts the kernel's thread; returns the handle to the kernel, and the thread to join.
 fn start_kernel() -> (KernelHandle, std::thread::JoinHandle<Result<(), poe::Error>>) {
     let (sender, receiver) = std::sync::mpsc::channel();
     let thread = std::thread::spawn(move || {

@@ -1,8 +1,8 @@
-//! Who can poll a kernel: every executor that takes a future which is not `Send`, as long as Tokio's drivers of timers
-//! and sockets run somewhere and their runtime is entered on the kernel's thread.
+//! Any executor that takes a `!Send` future can poll a kernel, as long as a Tokio runtime with timers and sockets runs
+//! somewhere and is entered on the kernel's thread.
 //!
-//! Each host here runs the same kernel: timers, a future, a line through a TCP server and back, a question from another
-//! thread. `glib` beside this package is a host that is a graphical program's loop.
+//! Each host here runs the same kernel: timers, a future, a line through a TCP server and back, a call from another
+//! thread. The package `glib` beside this one shows a host with a main loop for graphics.
 
 use futures::executor::LocalPool;
 use futures::task::LocalSpawnExt;

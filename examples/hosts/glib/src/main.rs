@@ -1,8 +1,8 @@
-//! A kernel inside a GLib main loop, as a GTK program has one: the loop polls the kernel's future on its own thread, so
-//! that handlers may touch whatever belongs to that thread. Tokio's drivers run elsewhere, on a runtime with one worker.
+//! A kernel inside a GLib main loop, as in a GTK program: the loop polls the kernel's future on its own thread, so
+//! that handlers may use widgets and other things of that thread. Tokio runs on a separate thread, a runtime with one worker.
 //!
-//! It needs GLib (`libglib2.0-dev`) but no display. It lets a session tick beside a timeout of GLib's own, sends lines
-//! through a TCP server of its own and back, answers a question from another thread, and ends.
+//! It needs GLib (`libglib2.0-dev`) but no display. A session ticks beside a GLib timeout, lines go through a TCP server
+//! and back, another thread makes a call, and the program ends.
 
 use glib::{ControlFlow, MainContext, MainLoop};
 use poe::component::{TcpClient, TcpServer};
@@ -17,7 +17,7 @@ const ECHOED: Event<String> = Event::new("echoed");
 const TOTAL: Event<(), usize> = Event::new("total");
 const DONE: Event<&'static str> = Event::new("done");
 
-/// A label in a window would be such a thing: it belongs to GLib's thread.
+/// Stands for a label in a window, which belongs to GLib's thread.
 #[derive(Clone, Default)]
 struct Label(Rc<RefCell<Vec<String>>>);
 
@@ -34,7 +34,7 @@ fn main() {
         .enable_all()
         .build()
         .expect("a runtime");
-    // Timers and sockets that are made on this thread find their drivers by this.
+    // So that timers and sockets made on this thread are registered with that runtime.
     let _entered = drivers.enter();
     let context = MainContext::default();
     let main_loop = MainLoop::new(Some(&context), false);
