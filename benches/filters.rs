@@ -6,7 +6,7 @@
 use bytes::{Bytes, BytesMut};
 use divan::Bencher;
 use divan::counter::BytesCount;
-use poe::filter::{Block, Filter, Layer, Line, Raw, RecordBlock, Stackable};
+use poe::filter::{Block, Filter, FilterExt, Layer, Line, Raw, RecordBlock, Stackable};
 
 const RECORDS: usize = 1024;
 

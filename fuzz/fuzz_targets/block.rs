@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use poe::filter::{Block, Filter};
+use poe::filter::{Block, Filter, FilterExt};
 
 /// A record, or the bytes of an error and whether it is fatal.
 type Seen = Result<Vec<u8>, (bool, Vec<u8>)>;

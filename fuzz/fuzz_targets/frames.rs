@@ -5,7 +5,7 @@
 
 use bytes::BytesMut;
 use libfuzzer_sys::fuzz_target;
-use poe::filter::{Cbor, Filter, Json, MsgPack, Reference, ReferenceLimits, Serializer, Storable};
+use poe::filter::{Cbor, Filter, FilterExt, Json, MsgPack, Reference, ReferenceLimits, Serializer, Storable};
 use serde_json::Value;
 
 const ITEMS: usize = 300;

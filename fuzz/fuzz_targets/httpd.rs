@@ -5,7 +5,7 @@
 
 use bytes::BytesMut;
 use libfuzzer_sys::fuzz_target;
-use poe::filter::Filter;
+use poe::filter::{Filter, FilterExt};
 use poe_http::{Httpd, Incoming};
 
 fuzz_target!(|data: &[u8]| {

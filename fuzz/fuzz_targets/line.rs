@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use poe::filter::{Filter, Line};
+use poe::filter::{Filter, FilterExt, Line};
 
 /// `None` is an error, with the bytes that it carries.
 type Seen = (Option<String>, Vec<u8>);

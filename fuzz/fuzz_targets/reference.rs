@@ -5,7 +5,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use perl_storable::{self as storable, Value};
-use poe::filter::{Filter, FilterError, Reference, Storable};
+use poe::filter::{Filter, FilterError, FilterExt, Reference, Storable};
 
 /// A record as its image, or an error: whether it is fatal, and the bytes it carries.
 type Seen = Result<Option<Vec<u8>>, (bool, Vec<u8>)>;

@@ -6,7 +6,7 @@ use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::{HeaderName, HeaderValue, Response, Version};
 use libfuzzer_sys::fuzz_target;
-use poe::filter::Filter;
+use poe::filter::{Filter, FilterExt};
 use poe_http::{Httpd, HttpdLimits, Incoming};
 
 fuzz_target!(|data: &[u8]| {

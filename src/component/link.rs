@@ -64,7 +64,7 @@ impl<'k, F: Filter> Link<'k, F> {
     ///
     /// ```
     /// use poe::component::{TcpClient, TcpServer};
-    /// use poe::filter::{Filter, FilterError, Line, Map};
+    /// use poe::filter::{Filter, FilterError, FilterExt, Line, Map};
     /// # use poe::Kernel;
     /// fn single(line: String) -> Result<String, FilterError> {
     ///     if line.contains('\n') { Err(FilterError::custom("two lines in one")) } else { Ok(line) }

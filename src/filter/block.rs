@@ -97,7 +97,7 @@ enum Framing {
 ///
 /// ```
 /// use bytes::{BufMut, BytesMut};
-/// use poe::filter::{Block, Filter};
+/// use poe::filter::{Block, FilterExt};
 /// let codec = (
 ///     |length: usize, out: &mut BytesMut| out.put_u16(length as u16),
 ///     |bytes: &[u8]| Ok(bytes.first_chunk().map(|length| (2, u16::from_be_bytes(*length).into()))),
@@ -135,7 +135,7 @@ where
 
 /// The default codec of [`Block::new`]: the length in decimal digits, and a NUL.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct DecimalLength;
+struct DecimalLength;
 
 impl LengthCodec for DecimalLength {
     fn encode(&self, length: usize, out: &mut BytesMut) {

@@ -10,12 +10,12 @@ use std::fmt;
 
 /// A filter and a [`Stage`] above it, as one filter.
 ///
-/// [`Filter::then`], [`map`](Filter::map) and [`grep`](Filter::grep) make one. All types are known, and nothing is boxed. For
+/// [`FilterExt::then`], [`map`](super::FilterExt::map) and [`grep`](super::FilterExt::grep) make one. All types are known, and nothing is boxed. For
 /// stacks that change at run time see [`Stackable`](super::Stackable). The pending bytes include the wire bytes of records that
 /// wait in the stage.
 ///
 /// ```
-/// use poe::filter::{Filter, Line, RecordBlock};
+/// use poe::filter::{Filter, FilterExt, Line, RecordBlock};
 /// let mut filter = Line::new()
 ///     .grep(|line| !line.starts_with('#'))
 ///     .map(|line| line.to_uppercase(), |line: String| line)

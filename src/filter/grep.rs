@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 type Holds<T> = Rc<dyn Fn(&T) -> bool>;
 
-/// Lets only some records through (`POE::Filter::Grep`); [`Filter::grep`](super::Filter::grep) makes one in place.
+/// Lets only some records through (`POE::Filter::Grep`); [`FilterExt::grep`](super::FilterExt::grep) makes one in place.
 ///
 /// A record that is rejected on input is dropped, and the next one follows at once. A record that is rejected on output is not
 /// put, which is not an error. `fresh` copies share the closures. Each direction can have its own closure, which can be changed.

@@ -8,7 +8,7 @@ use std::rc::Rc;
 type Get<A, B> = Rc<dyn Fn(A, &mut VecDeque<B>) -> Result<(), FilterError>>;
 type Put<C, D> = Rc<dyn Fn(C, &mut Vec<D>) -> Result<(), FilterError>>;
 
-/// Replaces records on input and output (`POE::Filter::Map`); [`Filter::map`](super::Filter::map) makes one in place.
+/// Replaces records on input and output (`POE::Filter::Map`); [`FilterExt::map`](super::FilterExt::map) makes one in place.
 ///
 /// `RawI` becomes `I` on input, `O` becomes `RawO` on output. `fresh` copies share the closures, which can be changed.
 /// If a closure makes nothing of a record, the next one follows at once. (POE waits for more input first.)

@@ -2,7 +2,7 @@
 //!
 //! | on the wire: bytes to records | above it: records to records | stacks |
 //! |---|---|---|
-//! | [`Line`], [`Block`], [`Raw`], `Httpd` (crate `poe-http`), your own [`Filter`] | [`Map`], [`Grep`], [`RecordBlock`], your own [`Stage`] | [`Chain`], typed, with [`Filter::then`]; [`Stackable`], edited at run time |
+//! | [`Line`], [`Block`], [`Raw`], `Httpd` (crate `poe-http`), your own [`Filter`] | [`Map`], [`Grep`], [`RecordBlock`], your own [`Stage`] | [`Chain`], typed, with [`FilterExt::then`]; [`Stackable`], edited at run time |
 //!
 //! With the feature `reference`, `Reference` sends data structures, frozen by `Storable` (which Perl's POE understands),
 //! `Json`, `MsgPack`, `Cbor`, or your own `Serializer`.
@@ -32,7 +32,7 @@ mod stackable;
 mod stage;
 mod traits;
 
-pub use block::{Block, BlockLimits, DecimalLength, LengthCodec};
+pub use block::{Block, BlockLimits, LengthCodec};
 pub use chain::Chain;
 pub use error::FilterError;
 pub use grep::Grep;
@@ -50,7 +50,8 @@ pub use reference::MsgPack;
 pub use reference::Storable;
 #[cfg(feature = "reference")]
 pub use reference::{Reference, ReferenceLimits, Serializer};
+#[doc(hidden)]
 pub use seam::Seam;
 pub use stackable::{Layer, Stackable};
 pub use stage::{ByteStage, Stage};
-pub use traits::Filter;
+pub use traits::{Filter, FilterExt};

@@ -7,7 +7,7 @@ use bytes::{Bytes, BytesMut};
 ///
 /// ```
 /// use bytes::BytesMut;
-/// use poe::filter::{Filter, Line, Raw};
+/// use poe::filter::{Filter, FilterExt, Line, Raw};
 /// let mut pair = (Line::new(), Raw::new());
 /// assert_eq!(pair.get(b"a line\r\n").remove(0).unwrap(), "a line");
 /// let mut out = BytesMut::new();

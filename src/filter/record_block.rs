@@ -9,7 +9,7 @@ use std::num::NonZeroUsize;
 ///
 /// ```
 /// use bytes::BytesMut;
-/// use poe::filter::{Filter, Line, RecordBlock};
+/// use poe::filter::{Filter, FilterExt, Line, RecordBlock};
 /// let mut pairs = Line::new().literal("\n").then(RecordBlock::new(2));
 /// let got = pairs.get(b"name\nvalue\nname 2\n");
 /// assert_eq!(got[0].as_ref().unwrap(), &["name", "value"]);

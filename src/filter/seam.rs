@@ -18,6 +18,7 @@ use super::Filter;
 /// body.feed(seam.trim(b"\nbody"));
 /// assert_eq!(body.next_record().unwrap().unwrap(), "body");
 /// ```
+#[doc(hidden)]
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Seam {
     /// Set in a switch; cleared with the first byte that is read after it.

@@ -7,7 +7,7 @@ use std::fmt;
 /// Turns records into records, above a [`Filter`].
 ///
 /// [`Map`](super::Map), [`Grep`](super::Grep) and [`RecordBlock`](super::RecordBlock) are stages. A stage has the methods of a
-/// filter, but is fed records instead of bytes. [`Filter::then`] puts one above a filter; the two together are a filter. A stage can
+/// filter, but is fed records instead of bytes. [`FilterExt::then`] puts one above a filter; the two together are a filter. A stage can
 /// also be used alone:
 ///
 /// ```
@@ -26,7 +26,7 @@ use std::fmt;
 /// # Implementing one
 ///
 /// ```
-/// use poe::filter::{Filter, FilterError, Line, Stage};
+/// use poe::filter::{Filter, FilterError, FilterExt, Line, Stage};
 /// use std::collections::VecDeque;
 ///
 /// /// Every n-th line is a sample; output is unchanged.
@@ -39,7 +39,6 @@ use std::fmt;
 ///     type Input = String;
 ///     type Output = String;
 ///     type RawOutput = String;
-///     const KEEPS: bool = false; // `None` says that nothing waits
 ///     fn feed(&mut self, line: String) { self.waiting.push_back(line) }
 ///     fn next_record(&mut self) -> Result<Option<String>, FilterError> {
 ///         self.check()?;
@@ -54,7 +53,6 @@ use std::fmt;
 ///     fn put(&mut self, line: String, under: &mut Vec<String>) -> Result<(), FilterError> { Ok(under.push(line)) }
 ///     fn waiting(&self) -> usize { self.waiting.len() }
 ///     fn take_pending(&mut self) -> Vec<String> { self.waiting.drain(..).collect() }
-///     fn owed(&self) -> Option<u8> { None } // as for all stages that know no bytes
 ///     fn fresh(&self) -> Self { Sample::of(self.n) }
 ///     fn check(&self) -> Result<(), FilterError> {
 ///         if self.n == 0 {
@@ -86,6 +84,7 @@ pub trait Stage: 'static {
     /// Whether records may still wait in the stage after [`next_record`](Self::next_record) has returned `None`.
     ///
     /// Then the caller keeps a copy of their wire bytes for a switch of filters. Leave it true unless you know better.
+    #[doc(hidden)]
     const KEEPS: bool = true;
 
     /// Appends a record to the waiting ones.
@@ -120,11 +119,13 @@ pub trait Stage: 'static {
     }
 
     /// Copies the first `units` waiting units as one record; `None` for all but [`ByteStage`], whose units are bytes.
+    #[doc(hidden)]
     fn front(&self, _units: usize) -> Option<Self::RawInput> {
         None
     }
 
     /// As [`Filter::owed`]; `None` for all but [`ByteStage`].
+    #[doc(hidden)]
     fn owed(&self) -> Option<u8> {
         None
     }
@@ -174,7 +175,7 @@ pub trait Stage: 'static {
 /// The rest of a frame of which a record was yielded is pending as a frame of its own, which the lower filter's `put` makes:
 ///
 /// ```
-/// use poe::filter::{Block, Filter, Line, ByteStage};
+/// use poe::filter::{Block, ByteStage, Filter, FilterExt, Line};
 /// let mut filter = Block::new().then(ByteStage(Line::new()));
 /// filter.feed(b"7\0one\ntwo");
 /// assert_eq!(filter.next_record().unwrap().unwrap(), "one");

@@ -12,7 +12,7 @@ use bytes::{Bytes, BytesMut};
 /// | feed | [`feed`](Self::feed) | bytes join the input buffer; nothing is parsed yet |
 /// | next | [`next_record`](Self::next_record) | one record leaves the buffer, or `None`: the rest needs more bytes |
 /// | pending | [`pending`](Self::pending) | the bytes of which no record was made; reading does not drain them |
-/// | switch | [`owed`](Self::owed), [`take_pending`](Self::take_pending) | the same bytes, drained, for the next filter |
+/// | switch | [`take_pending`](Self::take_pending) | the same bytes, drained, for the next filter |
 /// | put | [`put`](Self::put) | a record becomes bytes at the end of `out` |
 ///
 /// A filter is a pure state machine, and four laws hold for it:
@@ -45,14 +45,16 @@ use bytes::{Bytes, BytesMut};
 /// ```
 ///
 /// It follows that a filter must not take a frame's header out of its buffer before the frame is complete, and must not
-/// parse ahead of the record it returns: both would keep bytes from the next filter. [`Seam`](super::Seam) performs
-/// the switch for the reader of a stream, with the [owed](Self::owed) byte.
+/// parse ahead of the record it returns: both would keep bytes from the next filter. A wheel performs the switch, and also skips
+/// the LF of a CR LF whose CR ended the old filter's last line.
+///
+/// [`FilterExt`] has what every filter can do with these methods.
 ///
 /// # Implementing one
 ///
 /// ```
 /// use bytes::{Buf, Bytes, BytesMut};
-/// use poe::filter::{Filter, FilterError};
+/// use poe::filter::{Filter, FilterError, FilterExt};
 ///
 /// /// Pairs of bytes.
 /// struct Pairs(BytesMut);
@@ -125,9 +127,10 @@ pub trait Filter: 'static {
     /// Takes the records that were made together with one that was yielded. Always empty for most filters.
     ///
     /// A filter with a stage above it that makes several records from one (a flat [`Map`]) has such records between two calls of
-    /// [`next_record`](Self::next_record). No pending bytes stand for them, so take them before you change the filter; a wheel
-    /// delivers them before the records of the new filter. [`take_pending`](Self::take_pending) alone encodes them again
-    /// with `put`, if the types of the two directions are the same, or else drops them.
+    /// [`next_record`](Self::next_record). No pending bytes stand for them, so a wheel delivers them before the records of a new filter.
+    /// [`take_pending`](Self::take_pending) alone encodes them again with `put`, if the types of the two directions are the
+    /// same, or else drops them.
+    #[doc(hidden)]
     fn take_made(&mut self) -> Vec<Self::Input> {
         Vec::new()
     }
@@ -137,16 +140,7 @@ pub trait Filter: 'static {
     /// A filter that yields a record before it knows whether its terminator is complete (a line that ends in CR, when the
     /// LF of a CR LF may yet come) returns here the byte that it would skip. A switch of filters must skip it too, or the new
     /// filter's first byte is the old one's last. Never `Some` while bytes are pending.
-    ///
-    /// ```
-    /// use poe::filter::{Filter, Line};
-    /// let mut lines = Line::new();
-    /// lines.feed(b"one\r");
-    /// assert_eq!(lines.next_record().unwrap().unwrap(), "one"); // at once, because the peer may wait for a reply
-    /// assert_eq!(lines.owed(), Some(b'\n'));
-    /// lines.feed(b"\n");
-    /// assert!(lines.owed().is_none() && lines.next_record().unwrap().is_none());
-    /// ```
+    #[doc(hidden)]
     fn owed(&self) -> Option<u8> {
         None
     }
@@ -166,7 +160,10 @@ pub trait Filter: 'static {
     fn check(&self) -> Result<(), FilterError> {
         Ok(())
     }
+}
 
+/// What every [`Filter`] can do: have stages put above it, and take all records of a block of bytes at once.
+pub trait FilterExt: Filter {
     /// Puts a stage above this filter; the two are a filter. See [`Chain`].
     fn then<S>(self, stage: S) -> Chain<Self, S>
     where
@@ -180,7 +177,7 @@ pub trait Filter: 'static {
     ///
     /// ```
     /// use bytes::BytesMut;
-    /// use poe::filter::{Filter, Line};
+    /// use poe::filter::{Filter, FilterExt, Line};
     /// let mut lengths = Line::new().map(|line| line.len(), |length: usize| length.to_string());
     /// assert_eq!(lengths.get(b"four\n").remove(0).unwrap(), 4);
     /// let mut out = BytesMut::new();
@@ -212,7 +209,7 @@ pub trait Filter: 'static {
     /// `.into_iter().collect::<Result<Vec<_>, _>>()` stops at the first error instead.
     ///
     /// ```
-    /// use poe::filter::{Filter, Line};
+    /// use poe::filter::{FilterExt, Line};
     /// let mut lines = Line::new().get(b"one\r\n\xff\r\ntwo\r\nthr").into_iter();
     /// assert_eq!(lines.next().unwrap().unwrap(), "one");
     /// assert!(lines.next().unwrap().unwrap_err().is_invalid_utf8());
@@ -232,3 +229,5 @@ pub trait Filter: 'static {
         records
     }
 }
+
+impl<F: Filter> FilterExt for F {}

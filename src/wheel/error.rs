@@ -398,7 +398,7 @@ impl StdError for SocketError {
 /// type needs no bound.
 ///
 /// ```
-/// use poe::filter::{Filter, FilterError, Line, Map};
+/// use poe::filter::{Filter, FilterError, FilterExt, Line, Map};
 /// # use poe::{Kernel, Session, event::START, wheel::ReadWrite};
 /// # tokio_test::block_on(async {
 /// # let kernel = Kernel::new();

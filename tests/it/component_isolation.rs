@@ -2,7 +2,7 @@
 
 use crate::socket_kit::{Log, within};
 use poe::component::{Backoff, TcpClient, TcpServer, TcpServerBuilder};
-use poe::filter::{Filter, FilterError, Line};
+use poe::filter::{Filter, FilterError, FilterExt, Line};
 use poe::{Event, Failure, HandlerResult, Kernel, OnFailure, Signal};
 use std::cell::Cell;
 use std::net::SocketAddr;

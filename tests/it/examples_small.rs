@@ -2,7 +2,7 @@
 
 use crate::filter_kit::{good, seen};
 use poe::Kernel;
-use poe::filter::Filter;
+use poe::filter::{Filter, FilterExt};
 use std::cell::RefCell;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

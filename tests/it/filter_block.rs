@@ -5,7 +5,7 @@ use crate::filter_kit::{
     memory_is_bounded, put,
 };
 use bytes::{Buf, BufMut, Bytes, BytesMut};
-use poe::filter::{Block, Filter, FilterError};
+use poe::filter::{Block, Filter, FilterError, FilterExt};
 use proptest::prelude::*;
 
 fn big_endian() -> Block {

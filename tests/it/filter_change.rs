@@ -4,7 +4,7 @@
 use crate::filter_kit::{chunks, cuts, good, put};
 use bytes::Bytes;
 use poe::event::START;
-use poe::filter::{Block, Filter, FilterError, Json, Line, Raw, Reference, Seam};
+use poe::filter::{Block, Filter, FilterError, FilterExt, Json, Line, Raw, Reference, Seam};
 use poe::wheel::{Input, ReadWrite};
 use poe::{Context, Event, Session, SessionBuilder};
 use proptest::prelude::*;

@@ -3,7 +3,7 @@
 use crate::filter_kit::{a_switch_loses_nothing, battery, chunks_do_not_matter, cuts, good, put};
 use bytes::{Bytes, BytesMut};
 use poe::codec::{CodecFilter, FilterCodec};
-use poe::filter::{Block, Filter, Line};
+use poe::filter::{Block, Filter, FilterExt, Line};
 use proptest::prelude::*;
 use tokio_util::codec::{Decoder, Encoder, Framed, LengthDelimitedCodec, LinesCodec};
 

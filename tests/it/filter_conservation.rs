@@ -9,7 +9,7 @@ use bytes::Bytes;
 use poe::Event;
 use poe::event::START;
 use poe::filter::{
-    Block, ByteStage, Filter, FilterError, Grep, Layer, Line, Map, Raw, RecordBlock, Seam, Stackable, Stage,
+    Block, ByteStage, Filter, FilterError, FilterExt, Grep, Layer, Line, Map, Raw, RecordBlock, Seam, Stackable, Stage,
 };
 use poe::wheel::{Input, IoError, ReadWrite};
 use proptest::prelude::*;

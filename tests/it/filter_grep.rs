@@ -2,7 +2,7 @@
 //! types say here.
 
 use crate::filter_kit::{a_switch_loses_nothing, chunks_do_not_matter, cuts, stage_battery};
-use poe::filter::{Filter, Grep, Line, Stage};
+use poe::filter::{Filter, FilterExt, Grep, Line, Stage};
 use proptest::prelude::*;
 
 fn texts(words: &str) -> Vec<String> {

@@ -1,7 +1,7 @@
 //! What holds for every filter: upstream's `05_filters/TestFilter.pm`, and the laws of `Filter` as functions over any.
 
 use bytes::{Bytes, BytesMut};
-use poe::filter::{Filter, FilterError, Seam, Stage};
+use poe::filter::{Filter, FilterError, FilterExt, Seam, Stage};
 use proptest::prelude::*;
 use std::fmt::Debug;
 

@@ -2,7 +2,7 @@
 //! for every filter.
 
 use bytes::{Bytes, BytesMut};
-use poe::filter::{Filter, FilterError, Line, LineRecord, Raw, Seam};
+use poe::filter::{Filter, FilterError, FilterExt, Line, LineRecord, Raw, Seam};
 use proptest::prelude::*;
 
 /// The records of one read after the other, which must all be good.

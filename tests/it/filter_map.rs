@@ -2,7 +2,7 @@
 
 use crate::filter_kit::{a_switch_loses_nothing, chunks_do_not_matter, cuts, good, put, stage_battery};
 use bytes::BytesMut;
-use poe::filter::{Filter, FilterError, Line, Map, Stage};
+use poe::filter::{Filter, FilterError, FilterExt, Line, Map, Stage};
 use proptest::prelude::*;
 
 fn texts(words: &[&str]) -> Vec<String> {

@@ -1,7 +1,7 @@
 //! The pass-through filter: what upstream's `05_filters/08_stream.t` promises, and the laws that hold for every filter.
 
 use bytes::BytesMut;
-use poe::filter::{Filter, Raw};
+use poe::filter::{Filter, FilterExt, Raw};
 use proptest::prelude::*;
 
 const FODDER: [&str; 5] = ["a", "bc", "def", "ghij", "klmno"];

@@ -4,7 +4,7 @@ use crate::filter_kit::{
     a_fresh_copy_shares_nothing, a_switch_loses_nothing, chunks_do_not_matter, cuts, good, put, stage_battery,
 };
 use bytes::Bytes;
-use poe::filter::{Block, Filter, Line, Raw, RecordBlock, Seam, Stage};
+use poe::filter::{Block, Filter, FilterExt, Line, Raw, RecordBlock, Seam, Stage};
 use proptest::prelude::*;
 
 fn sent(blocks: &mut RecordBlock<u8>, lists: &[&[u8]]) -> Vec<u8> {

@@ -6,7 +6,9 @@ use crate::filter_kit::{
     put,
 };
 use bytes::BytesMut;
-use poe::filter::{Cbor, Filter, FilterError, Json, MsgPack, Reference, Serializer, Storable};
+use poe::filter::{
+    Cbor, Filter, FilterError, FilterExt, Json, MsgPack, Reference, ReferenceLimits, Serializer, Storable,
+};
 use poe::storable::{Settings, Value};
 use proptest::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -45,7 +47,7 @@ impl Serializer for Backwards {
         Ok(text.bytes().rev().collect())
     }
 
-    fn thaw(&self, bytes: &[u8]) -> Result<Thing, Cause> {
+    fn thaw(&self, bytes: &[u8], _: &ReferenceLimits) -> Result<Thing, Cause> {
         let text = String::from_utf8(bytes.iter().rev().copied().collect())?;
         match text.split_once('\0') {
             Some(("SCALAR", text)) => Ok(Thing::Scalar(text.to_owned())),

@@ -2,7 +2,7 @@
 
 use crate::filter_kit::{a_fresh_copy_shares_nothing, a_switch_loses_nothing, chunks_do_not_matter, cuts, good, put};
 use bytes::{Bytes, BytesMut};
-use poe::filter::{Block, ByteStage, Filter, Grep, Layer, Line, Map, RecordBlock, Stackable};
+use poe::filter::{Block, ByteStage, Filter, FilterExt, Grep, Layer, Line, Map, RecordBlock, Stackable};
 use proptest::prelude::*;
 
 fn parens() -> Map<String> {

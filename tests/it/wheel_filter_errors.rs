@@ -4,7 +4,7 @@
 use crate::laws_kit::{ms, said, say};
 use bytes::Bytes;
 use poe::event::START;
-use poe::filter::{Block, Filter, Line, Raw};
+use poe::filter::{Block, Filter, FilterExt, Line, Raw};
 use poe::wheel::{Input, IoError, ReadWrite};
 use poe::{Event, Kernel, Session};
 use tokio::io::{AsyncWriteExt, DuplexStream, duplex};

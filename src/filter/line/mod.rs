@@ -131,7 +131,7 @@ impl LineLimits {
 ///
 /// A peer may end its lines in CR and wait for a reply, so a CR at the end of a read ends its line at
 /// once. If the next read begins with LF, that LF is dropped, where POE yields an empty line. Until it comes it is
-/// [owed](super::Filter::owed), and a switch of filters must handle it; [`Seam`](super::Seam) does.
+/// owed, and a wheel that switches filters drops it for the new one, too.
 ///
 /// # Limits
 ///

@@ -1,7 +1,7 @@
 //! Tests of Line's memory and work.
 
 use super::Line;
-use crate::filter::Filter;
+use crate::filter::{Filter, FilterExt};
 
 #[test]
 fn an_idle_filter_holds_little_memory() {

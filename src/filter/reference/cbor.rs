@@ -60,11 +60,7 @@ impl<T: Serialize + DeserializeOwned + 'static> Serializer for Cbor<T> {
         Ok(bytes)
     }
 
-    fn thaw(&self, bytes: &[u8]) -> Result<T, Box<dyn Error + Send + Sync>> {
-        self.thaw_within(bytes, &ReferenceLimits::default())
-    }
-
-    fn thaw_within(&self, bytes: &[u8], limits: &ReferenceLimits) -> Result<T, Box<dyn Error + Send + Sync>> {
+    fn thaw(&self, bytes: &[u8], limits: &ReferenceLimits) -> Result<T, Box<dyn Error + Send + Sync>> {
         let budget = Rc::new(Budget::new(limits, usize::MAX));
         let mut rest = bytes;
         NEXT.set(Some(budget.clone()));

@@ -18,7 +18,7 @@ use std::sync::Arc;
 /// ```
 /// # #[cfg(feature = "storable")] {
 /// use bytes::BytesMut;
-/// use poe::filter::{Filter, Reference, Storable};
+/// use poe::filter::{Filter, FilterExt, Reference, Storable};
 /// use serde::{Deserialize, Serialize};
 /// #[derive(Serialize, Deserialize, Debug, PartialEq)]
 /// struct Job { id: u32, args: Vec<String> }
@@ -109,12 +109,12 @@ impl<S: Serializer> Reference<S> {
         let limits = &self.limits;
         let thawed = if self.compression {
             match zlib::inflate(&payload, limits.max_inflated) {
-                Ok(bytes) => self.serializer.thaw_within(&bytes, limits),
+                Ok(bytes) => self.serializer.thaw(&bytes, limits),
                 Err(Refused::TooLong) => return Err(FilterError::too_long(limits.max_inflated, payload)),
                 Err(Refused::Bad(what)) => Err(what.into()),
             }
         } else {
-            self.serializer.thaw_within(&payload, limits)
+            self.serializer.thaw(&payload, limits)
         };
         thawed.map_err(|cause| {
             if is_limit(&*cause) {

@@ -42,11 +42,7 @@ impl<T: Serialize + DeserializeOwned + 'static> Serializer for Json<T> {
         Ok(serde_json::to_vec(record)?)
     }
 
-    fn thaw(&self, bytes: &[u8]) -> Result<T, Box<dyn Error + Send + Sync>> {
-        self.thaw_within(bytes, &ReferenceLimits::default())
-    }
-
-    fn thaw_within(&self, bytes: &[u8], limits: &ReferenceLimits) -> Result<T, Box<dyn Error + Send + Sync>> {
+    fn thaw(&self, bytes: &[u8], limits: &ReferenceLimits) -> Result<T, Box<dyn Error + Send + Sync>> {
         let budget = Budget::new(limits, MAX_DEPTH);
         let mut reader = serde_json::Deserializer::from_slice(bytes);
         let record = budget.verdict(T::deserialize(Bounded::new(&mut reader, &budget)), |_| false)?;

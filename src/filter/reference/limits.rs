@@ -13,7 +13,7 @@ use std::fmt;
 ///
 /// ```
 /// # #[cfg(feature = "json")] {
-/// use poe::filter::{Filter, Json, Reference, ReferenceLimits};
+/// use poe::filter::{FilterExt, Json, Reference, ReferenceLimits};
 /// let limits = ReferenceLimits { max_items: 3, ..ReferenceLimits::default() };
 /// let mut filter = Reference::new(Json::<Vec<u8>>::new()).limits(limits);
 /// assert_eq!(filter.get(b"7\0[1,2,3]").remove(0).unwrap(), [1, 2, 3]);

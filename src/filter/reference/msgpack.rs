@@ -41,11 +41,7 @@ impl<T: Serialize + DeserializeOwned + 'static> Serializer for MsgPack<T> {
         Ok(rmp_serde::to_vec_named(record)?)
     }
 
-    fn thaw(&self, bytes: &[u8]) -> Result<T, Box<dyn Error + Send + Sync>> {
-        self.thaw_within(bytes, &ReferenceLimits::default())
-    }
-
-    fn thaw_within(&self, bytes: &[u8], limits: &ReferenceLimits) -> Result<T, Box<dyn Error + Send + Sync>> {
+    fn thaw(&self, bytes: &[u8], limits: &ReferenceLimits) -> Result<T, Box<dyn Error + Send + Sync>> {
         let budget = Budget::new(limits, usize::MAX);
         let mut rest = bytes;
         let mut reader = rmp_serde::Deserializer::new(&mut rest);

@@ -10,7 +10,7 @@ use std::error::Error;
 /// not panic, and must not use much more memory than their size.
 ///
 /// ```
-/// use poe::filter::{Filter, Reference, Serializer};
+/// use poe::filter::{FilterExt, Reference, ReferenceLimits, Serializer};
 /// type Cause = Box<dyn std::error::Error + Send + Sync>;
 ///
 /// /// Text, backwards.
@@ -20,7 +20,7 @@ use std::error::Error;
 ///     fn freeze(&self, record: &String) -> Result<Vec<u8>, Cause> {
 ///         Ok(record.chars().rev().collect::<String>().into_bytes())
 ///     }
-///     fn thaw(&self, bytes: &[u8]) -> Result<String, Cause> {
+///     fn thaw(&self, bytes: &[u8], _: &ReferenceLimits) -> Result<String, Cause> {
 ///         Ok(str::from_utf8(bytes)?.chars().rev().collect())
 ///     }
 /// }
@@ -39,24 +39,11 @@ pub trait Serializer: 'static {
     #[doc(alias = "nfreeze")]
     fn freeze(&self, record: &Self::Record) -> Result<Vec<u8>, Box<dyn Error + Send + Sync>>;
 
-    /// Returns the record of these bytes.
+    /// Returns the record of these bytes, within the filter's limits.
     ///
-    /// # Errors
-    /// The bytes are not a record.
-    fn thaw(&self, bytes: &[u8]) -> Result<Self::Record, Box<dyn Error + Send + Sync>>;
-
-    /// Thaws within the limits of the filter, which calls this method.
-    ///
-    /// Override it if bytes can become much larger in memory: obey `max_items` and `max_depth`, as the serializers of this
-    /// crate do. The default calls [`thaw`](Self::thaw).
+    /// If bytes can become much larger in memory, obey `max_items` and `max_depth`, as the serializers of this crate do.
     ///
     /// # Errors
     /// The bytes are not a record, or one that exceeds a limit.
-    fn thaw_within(
-        &self,
-        bytes: &[u8],
-        _limits: &ReferenceLimits,
-    ) -> Result<Self::Record, Box<dyn Error + Send + Sync>> {
-        self.thaw(bytes)
-    }
+    fn thaw(&self, bytes: &[u8], limits: &ReferenceLimits) -> Result<Self::Record, Box<dyn Error + Send + Sync>>;
 }

@@ -15,7 +15,7 @@ use std::marker::PhantomData;
 /// The record is any serde type, including [`Value`], which represents Perl's data: shared and blessed.
 ///
 /// ```
-/// use poe::filter::{Filter, Reference, Storable};
+/// use poe::filter::{FilterExt, Reference, Storable};
 /// use poe::storable::Value;
 /// let frame = b"14\0\x05\x0b\x03\0\0\0\x01\x08\x81\0\0\0\x01a";
 /// let mut filter = Reference::new(Storable::<Value>::new());
@@ -77,11 +77,7 @@ impl<T: Serialize + DeserializeOwned + 'static> Serializer for Storable<T> {
         Ok(self.settings.to_vec(record)?)
     }
 
-    fn thaw(&self, bytes: &[u8]) -> Result<T, Box<dyn Error + Send + Sync>> {
-        Ok(self.settings.from_slice(bytes)?)
-    }
-
-    fn thaw_within(&self, bytes: &[u8], limits: &ReferenceLimits) -> Result<T, Box<dyn Error + Send + Sync>> {
+    fn thaw(&self, bytes: &[u8], limits: &ReferenceLimits) -> Result<T, Box<dyn Error + Send + Sync>> {
         Ok(self.settings.clone().cap_items(limits.max_items).from_slice(bytes)?)
     }
 }

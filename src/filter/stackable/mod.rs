@@ -19,7 +19,7 @@ use std::marker::PhantomData;
 use std::rc::{Rc, Weak};
 
 /// A stack of filters and stages, wire side first (`POE::Filter::Stackable`), for those whose layers change while they
-/// are used. If yours do not, [`Filter::then`] is checked by the compiler and does not box each record.
+/// are used. If yours do not, [`FilterExt::then`] is checked by the compiler and does not box each record.
 ///
 /// The type is that of the records on the application's side: `I` in, `O` out. Layers are [`Layer`]s. The stack is
 /// checked as a whole before it is used: the first layer has to take bytes, each other what the one below gives, the
@@ -203,7 +203,7 @@ impl<I: 'static, O: 'static> Stackable<I, O> {
     /// The layers, to change their settings.
     ///
     /// ```
-    /// use poe::filter::{Filter, Grep, Layer, Line, Stackable};
+    /// use poe::filter::{FilterExt, Grep, Layer, Line, Stackable};
     /// let grep = Grep::code(|line: &String| line.starts_with('a'));
     /// let mut stack = Stackable::<String>::new([Layer::filter(Line::new()), Layer::stage(grep)]);
     /// for layer in stack.filters_mut() {

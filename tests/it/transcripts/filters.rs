@@ -1,7 +1,7 @@
 //! What each filter makes of bytes, and of records.
 
 use bytes::{Bytes, BytesMut};
-use poe::filter::{Block, Filter, Grep, Layer, Line, Map, Raw, RecordBlock, Stackable};
+use poe::filter::{Block, Filter, FilterExt, Grep, Layer, Line, Map, Raw, RecordBlock, Stackable};
 use poe_http::{Httpd, Incoming};
 
 fn quote(bytes: impl AsRef<[u8]>) -> String {

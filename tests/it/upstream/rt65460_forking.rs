@@ -5,7 +5,7 @@ use crate::laws_kit::{said, say};
 use crate::wheel_run::{CLOSE, EXIT, run, wheel};
 use bytes::BytesMut;
 use poe::event::START;
-use poe::filter::{Filter, Reference, Storable};
+use poe::filter::{Filter, FilterExt, Reference, Storable};
 use poe::wheel::{CallbackIo, Input, Run};
 use poe::{Event, HandlerResult, Kernel, Session};
 use std::io::{self, Read, Write};

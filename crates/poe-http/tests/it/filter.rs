@@ -5,7 +5,7 @@ use crate::filter_kit::{chunks, cuts, memory_is_bounded};
 use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, COOKIE};
 use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
-use poe::filter::{Filter, Raw};
+use poe::filter::{Filter, FilterExt, Raw};
 use poe_http::{Httpd, HttpdLimits, Incoming, Reason, Refused, keeps_alive};
 use proptest::prelude::*;
 
