@@ -1,18 +1,18 @@
-//! How long to wait before the next attempt.
+//! Delays between attempts.
 
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
-/// Waits that grow with each failure, up to a limit, and differ by chance, so that a thousand clients do not all come back
-/// in the same instant (`TcpClientBuilder::backoff`).
+/// Delays that grow with each failure, up to a limit, and are shortened at random, so that a thousand clients do not
+/// all reconnect at the same instant (`TcpClientBuilder::backoff`).
 ///
 /// | setting | default |
 /// |---|---|
 /// | [`first`](Self::first) | 500 ms |
 /// | [`longest`](Self::longest) | 30 s |
 /// | [`factor`](Self::factor) | 2 |
-/// | [`jitter`](Self::jitter) | 0.5: a wait is cut by up to a half of it |
-/// | [`attempts`](Self::attempts) | for ever |
+/// | [`jitter`](Self::jitter) | 0.5: a delay is shortened by up to a half |
+/// | [`attempts`](Self::attempts) | no limit |
 ///
 /// ```
 /// use poe::component::Backoff;
@@ -48,27 +48,27 @@ impl Default for Backoff {
 }
 
 impl Backoff {
-    /// The defaults.
+    /// Returns the default settings.
     #[must_use]
     pub fn new() -> Self {
         Backoff::default()
     }
 
-    /// The wait after the first failure.
+    /// Sets the delay after the first failure.
     #[must_use]
     pub fn first(mut self, wait: Duration) -> Self {
         self.first = wait;
         self
     }
 
-    /// No wait is longer than that.
+    /// Sets the longest delay.
     #[must_use]
     pub fn longest(mut self, wait: Duration) -> Self {
         self.longest = wait;
         self
     }
 
-    /// Each wait is that many times the one before; at least 1, which NaN counts as, too.
+    /// Sets by how much each delay is longer than the one before; at least 1, and NaN counts as 1.
     #[must_use]
     pub fn factor(mut self, factor: f64) -> Self {
         // The maximum of NaN and 1 is 1.
@@ -76,24 +76,24 @@ impl Backoff {
         self
     }
 
-    /// Which part of a wait may be cut off by chance, between 0 (none, which NaN counts as, too) and 1 (all of it).
+    /// Sets which part of a delay may be cut off at random, from 0 (nothing; also NaN) to 1 (all of it).
     #[must_use]
     pub fn jitter(mut self, part: f64) -> Self {
         self.jitter = if part.is_nan() { 0.0 } else { part.clamp(0.0, 1.0) };
         self
     }
 
-    /// Gives up after that many attempts in a row that have come to nothing; 0 counts as 1.
+    /// Gives up after this many failed attempts in a row; 0 counts as 1.
     #[must_use]
     pub fn attempts(mut self, attempts: u32) -> Self {
         self.attempts = Some(attempts);
         self
     }
 
-    /// The wait after that many failures in a row, the last one not counted; `None`: give up.
+    /// Returns the delay after `failures` earlier failures in a row; `None` to give up.
     #[must_use]
     pub fn wait(&self, failures: u32) -> Option<Duration> {
-        // The standard library's seed of hash maps is the one source of chance in it, and good enough for this.
+        // The seed of hash maps is the only source of randomness in the standard library, and good enough here.
         self.wait_by(failures, RandomState::new().hash_one(failures))
     }
 
@@ -117,7 +117,7 @@ impl Backoff {
     }
 }
 
-/// So many seconds, or the most that there can be.
+/// Converts seconds, limited to the longest duration.
 fn seconds(seconds: f64) -> Duration {
     Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)
 }

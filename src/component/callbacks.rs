@@ -1,4 +1,4 @@
-//! What a user has to say: the callbacks of a connection.
+//! The callbacks of a connection.
 
 use super::connection::Wired;
 use super::futures::caught;
@@ -12,13 +12,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-/// What a component keeps beside the heap of its session.
+/// The data that a component keeps beside the heap of its session.
 pub(super) trait Component: 'static {
-    /// Whose session it is, for a text: "the server `echo`".
+    /// Describes the session in texts: "the server `echo`".
     fn whose(&self) -> String;
 }
 
-/// A user's callback, whatever it returns.
+/// A user's callback, with its return value erased.
 pub(super) type Callback<H, X, A> = Box<dyn Fn(&mut Context<'_, H, X>, A) -> HandlerResult>;
 
 pub(super) fn callback<H: 'static, X: Component, A: 'static, Ret: IntoReply>(
@@ -35,8 +35,8 @@ pub(super) fn plain<H: 'static, X: Component, Ret: IntoReply>(
     callback(name, move |cx, ()| f(cx))
 }
 
-/// Runs what a user has given to a builder. The event that it failed at is the component's own, so a failure, and a panic,
-/// gets the name that the user knows.
+/// Runs a callback of the user. The failing event is internal to the component, so failures and panics are labelled
+/// with the callback's name.
 pub(super) fn named<H: 'static, X: Component, R>(
     name: &'static str,
     cx: &mut Context<'_, H, X>,
@@ -55,7 +55,7 @@ fn full_name(name: &str, component: &impl Component) -> String {
     format!("`{name}` of {}", component.whose())
 }
 
-/// Makes of a socket the stream that is read and written, or refuses it.
+/// Turns the socket into the stream of the connection, or rejects it.
 pub(super) type PreConnect<H, X> = Box<dyn Fn(&mut Context<'_, H, X>, SocketStream) -> HandlerResult<PreConnecting>>;
 
 pub(super) type PreConnecting = Pin<Box<dyn Future<Output = io::Result<WheelStream>>>>;
@@ -77,7 +77,7 @@ where
     })
 }
 
-/// A future whose panic has the name that the user knows. It is the session's task that panics, as any other may.
+/// A future whose panic is labelled with the callback's name. It runs in a task of the session, like any other.
 pub(super) fn named_future<H: 'static, X: Component, Fut: Future>(
     name: &'static str,
     cx: &Context<'_, H, X>,
@@ -92,7 +92,7 @@ pub(super) fn named_future<H: 'static, X: Component, Fut: Future>(
     }
 }
 
-/// What a user has asked to be told of. Nobody is told of what is `None`.
+/// The callbacks that the user has set.
 pub(super) struct Callbacks<H: 'static, X: Wired> {
     pub(super) pre_connect: Option<PreConnect<H, X>>,
     pub(super) connected: Option<Callback<H, X, ()>>,
@@ -102,12 +102,12 @@ pub(super) struct Callbacks<H: 'static, X: Wired> {
     pub(super) high: Option<Callback<H, X, ()>>,
     pub(super) low: Option<Callback<H, X, ()>>,
     pub(super) disconnected: Option<Callback<H, X, ()>>,
-    /// Of a client's session; a server's connections have none.
+    /// Only in a client's session; connections of a server have none.
     pub(super) stopped: Option<Callback<H, X, ()>>,
 }
 
 impl<H: 'static, X: Wired> Drop for Callbacks<H, X> {
-    /// Each by itself: what they have captured may panic when it is dropped, and two panics at once end the process.
+    /// Drops each one separately: captured values may panic when dropped, and two panics at once abort the process.
     fn drop(&mut self) {
         drop_quietly(self.pre_connect.take());
         drop_quietly(self.connected.take());
@@ -138,7 +138,7 @@ impl<H: 'static, X: Wired> Default for Callbacks<H, X> {
 }
 
 impl<H: 'static, X: Wired> Callbacks<H, X> {
-    /// Whether any is set.
+    /// Returns whether any callback is set.
     pub(super) fn is_any(&self) -> bool {
         self.pre_connect.is_some()
             || self.connected.is_some()

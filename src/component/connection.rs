@@ -1,7 +1,7 @@
-//! What TcpServer and TcpClient share: a session with one connection, its settings, callbacks and orderly end.
+//! The common part of TcpServer and TcpClient: a session with one connection, its settings, callbacks and its end.
 //!
-//! The end of a connection, whoever wants it, is the event [`SHUTDOWN`]: no more input, then what was put is written,
-//! then the `disconnected` callback runs, once, and the wheel goes.
+//! A connection ends with the event [`SHUTDOWN`], whatever the reason: input stops, queued output is written, the
+//! `disconnected` callback runs once, and the wheel is dropped.
 
 use super::callbacks::{Callback, Callbacks, Component, PreConnecting, call, named};
 use super::settings::Settings;
@@ -21,8 +21,8 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
-/// Ends a connection in good order: what was put before is written. To a server's listener: listen no more, but let the
-/// clients live on. Post it from anywhere.
+/// Ends a connection after its queued output is written. Posted to a server's listener it closes the listener and
+/// leaves the clients alone. Can be posted from anywhere.
 ///
 /// ```
 /// use poe::{Kernel, component::{SHUTDOWN, TcpServer}};
@@ -36,25 +36,25 @@ use std::time::Duration;
 /// ```
 pub const SHUTDOWN: Event<()> = Event::new("shutdown");
 
-/// Ends it at once.
+/// Ends a connection at once.
 pub(super) const CUT: Event<()> = Event::new("tcp_cut");
 
-/// The connection is lost: as [`SHUTDOWN`], but nobody has asked for it.
+/// The connection is lost. Same effect as [`SHUTDOWN`], but nobody asked for it.
 pub(super) const LOST: Event<()> = Event::new("tcp_lost");
 
-/// What PreConnect has made, of the connection that this wheel has brought.
+/// The result of PreConnect, with the ID of the wheel whose connection it belongs to.
 pub(super) const PRE_CONNECTED: Event<(WheelId, io::Result<WheelStream>)> = Event::new("tcp_pre_connected");
 
-/// A record could not be put; the record itself waits in the [`Wire`].
+/// A record was refused by `put`; the [`Wire`] keeps the record.
 pub(super) const REFUSED: Event<IoError> = Event::new("tcp_put_refused");
 
-/// Nothing can be written any more; what the peer had sent before is still read.
+/// Writing has failed; bytes that the peer sent earlier are still read.
 const READ_OUT: Event<u32> = Event::new("tcp_read_out");
 
-/// Slices in which such a connection is read: a peer that goes on sending is not heard for ever.
+/// How many slices such a connection is still read, so that a peer that keeps sending does not hold it open.
 const READ_OUT_SLICES: u32 = 256;
 
-/// The events of the wheel. The names of others in a user's states do not collide with these by accident.
+/// The wheel's events. The prefix avoids collisions with the names of a user's states.
 pub(super) const ERROR: Event<IoError> = Event::new("tcp_got_error");
 pub(super) const FLUSHED: Event<WheelId> = Event::new("tcp_got_flush");
 const HIGH: Event<WheelId> = Event::new("tcp_got_high");
@@ -64,22 +64,22 @@ pub(super) fn input<F: Filter>() -> Event<F::Input> {
     Event::new("tcp_got_input")
 }
 
-/// What a component keeps beside the heap, with a connection in it.
+/// The data beside the heap of a component that has a connection.
 pub(super) trait Wired: Component + Sized {
     type Filter: Filter;
-    /// The wheel goes before the `disconnected` callback, and not behind it.
+    /// Drops the wheel before the `disconnected` callback.
     const CLOSES_FIRST: bool;
     fn wire(&self) -> &Wire<Self::Filter>;
 }
 
-/// A component gives its alias up, which the user may have done before it: that is no error to tell of.
+/// Removes the component's alias. The user may have removed it already, which is not an error.
 pub(super) fn give_up_alias(kernel: KernelRef<'_>, alias: &str) {
     if let Some(slot) = kernel.slot() {
         let _ = kernel.core.alias_remove(slot, alias);
     }
 }
 
-/// Gives up what takes longer than a client may take for its first record.
+/// Fails a future that takes longer than the limit for the first record.
 async fn within(limit: Option<Duration>, mut making: PreConnecting) -> io::Result<WheelStream> {
     let Some(limit) = limit else { return making.await };
     let mut timer = Pause::new(limit);
@@ -95,20 +95,20 @@ async fn within(limit: Option<Duration>, mut making: PreConnecting) -> io::Resul
     .await
 }
 
-/// What is to happen when a connection is over.
+/// What happens when a connection is over.
 pub(super) type Ended<H, X> = Rc<dyn Fn(&mut Context<'_, H, X>) -> HandlerResult>;
 
-/// What a connection's session works by; the same for all that one builder makes.
+/// The settings of a connection's session; one value for all connections of one builder.
 pub(super) struct Plan<H: 'static, X: Wired> {
     pub(super) settings: Settings,
     pub(super) callbacks: Callbacks<H, X>,
     pub(super) filter: Box<dyn Fn() -> X::Filter>,
-    /// Called at the end of each connection, behind `disconnected`.
+    /// Called at the end of each connection, after `disconnected`.
     pub(super) ended: Option<Ended<H, X>>,
 }
 
 impl<H: 'static, X: Wired> Plan<H, X> {
-    /// Checks what must hold for every connection, before the first one.
+    /// Checks settings that are the same for every connection, before the first one.
     pub(super) fn check(&self, states: &States<H, X>, reserved: &[&str]) -> Result<(), Error> {
         let invalid = |what: String| Err(ErrorKind::Invalid(what).into());
         if let Err(error) = (self.filter)().check() {
@@ -129,7 +129,7 @@ impl<H: 'static, X: Wired> Plan<H, X> {
         }
     }
 
-    /// Takes a connection: PreConnect has it first, if there is one.
+    /// Takes over a connection; PreConnect runs first, if it is set.
     pub(super) fn take(&self, cx: &mut Context<'_, H, X>, connection: Connection) -> HandlerResult {
         let Connection {
             stream, peer, wheel, ..
@@ -149,7 +149,7 @@ impl<H: 'static, X: Wired> Plan<H, X> {
         Ok(())
     }
 
-    /// What PreConnect has made, unless that connection was given up meanwhile.
+    /// Handles the result of PreConnect, unless that connection was given up in the meantime.
     pub(super) fn pre_connected(
         &self,
         cx: &mut Context<'_, H, X>,
@@ -163,7 +163,7 @@ impl<H: 'static, X: Wired> Plan<H, X> {
         Ok(self.connect(cx, ReadWrite::on_stream(made?)))
     }
 
-    /// Makes the wheel, then calls `connected`.
+    /// Starts the wheel, then calls `connected`.
     fn connect(&self, cx: &mut Context<'_, H, X>, builder: ReadWriteBuilder) -> HandlerResult {
         let mut limits = self.settings.limits;
         if let (Some(limit), Some(since)) = (limits.first, cx.component().wire().since.take()) {
@@ -177,7 +177,7 @@ impl<H: 'static, X: Wired> Plan<H, X> {
         self.tell(cx, &self.callbacks.connected, ())
     }
 
-    /// A wheel on a stream, by the settings.
+    /// Starts a wheel on a stream, with the connection's settings.
     pub(super) fn wheel(
         &self,
         cx: &mut Context<'_, H, X>,
@@ -199,11 +199,11 @@ impl<H: 'static, X: Wired> Plan<H, X> {
         Ok(builder.start(cx)?.into_any())
     }
 
-    /// Calls a callback of the connection, unless one has failed before.
+    /// Calls a callback of the connection, unless an earlier one has failed.
     ///
-    /// A failure ends the connection: nothing more is read, and no callback is called but `disconnected`. What it does to
-    /// the session is for its `DIE` to decide, which is queued when the handler returns. Only then is the connection given
-    /// up, by a task's event, which comes behind it: a handler of `DIE` may still say goodbye.
+    /// A failure ends the connection: nothing more is read, and no callback but `disconnected` is called. The session's
+    /// fate is decided by its `DIE`, which is queued when the handler returns. The connection is given up afterwards,
+    /// by a task's event that is queued behind the `DIE`, so a handler of `DIE` can still write a last record.
     pub(super) fn tell<A: 'static>(
         &self,
         cx: &mut Context<'_, H, X>,
@@ -225,11 +225,11 @@ impl<H: 'static, X: Wired> Plan<H, X> {
         result
     }
 
-    /// Gives up what PreConnect or an upgrade is at work on.
+    /// Cancels a PreConnect or an upgrade that is under way.
     pub(super) fn let_go(&self, cx: &mut Context<'_, H, X>) {
         let wire = cx.component().wire();
         if let Some((task, _)) = wire.pre.take() {
-            // Its result may be on its way, and is dropped then.
+            // Its result may be queued already, and is dropped on arrival.
             let _ = cx.kernel.cancel(task);
         }
         let upgrade = wire.upgrade.take();
@@ -238,13 +238,13 @@ impl<H: 'static, X: Wired> Plan<H, X> {
         }
     }
 
-    /// Begins the end, and reaches it if nothing waits to be written.
+    /// Begins to end the connection, and ends it if no output waits.
     pub(super) fn shutdown(&self, cx: &mut Context<'_, H, X>) -> HandlerResult {
         self.let_go(cx);
         let wire = cx.component().wire();
         wire.shutdown.set(true);
         let Some(wheel) = wire.wheel() else {
-            // It had none because it was being upgraded.
+            // There is no wheel because of an upgrade.
             return if wire.up.get() { self.finish(cx) } else { Ok(()) };
         };
         wheel.shutdown_input();
@@ -258,7 +258,7 @@ impl<H: 'static, X: Wired> Plan<H, X> {
         Ok(())
     }
 
-    /// The end: `disconnected` is called, and the wheel goes.
+    /// Ends the connection: calls `disconnected` and drops the wheel.
     fn finish(&self, cx: &mut Context<'_, H, X>) -> HandlerResult {
         let result = if X::CLOSES_FIRST {
             self.close(cx);
@@ -279,7 +279,7 @@ impl<H: 'static, X: Wired> Plan<H, X> {
         cx.component().wire().close(self.settings.linger);
     }
 
-    /// Calls `disconnected`, unless it was called for this connection or there was none.
+    /// Calls `disconnected`, once per connection that was connected.
     fn disconnect(&self, cx: &mut Context<'_, H, X>) -> HandlerResult {
         if cx.component().wire().up.take() {
             return call(&self.callbacks.disconnected, cx);
@@ -287,7 +287,7 @@ impl<H: 'static, X: Wired> Plan<H, X> {
         Ok(())
     }
 
-    /// Ends the connection at once; what was put and not written is lost.
+    /// Ends the connection at once; output that is not written is lost.
     pub(super) fn abort(&self, cx: &mut Context<'_, H, X>) -> HandlerResult {
         self.let_go(cx);
         cx.component().wire().abort();
@@ -306,7 +306,7 @@ impl<H: 'static, X: Wired> Plan<H, X> {
         let wire = cx.component().wire();
         wire.broken.set(wire.broken.get() || is_io);
         let ends = ends && (self.settings.shutdown_on_error || wire.shutdown.get());
-        // What the peer had sent before a write failed is still to be read.
+        // Bytes that the peer sent before a write failed are still to be read.
         let readable = ends && is_io && error.operation() == "write" && !wire.shutdown.get();
         if ends && !readable {
             wire.shutdown.set(true);
@@ -329,7 +329,7 @@ impl<H: 'static, X: Wired> Plan<H, X> {
         self.tell(cx, &self.callbacks.error, error)
     }
 
-    /// A record that could not be put is at hand while the error callback runs.
+    /// Makes a refused record available while the error callback runs.
     fn got_refusal(&self, cx: &mut Context<'_, H, X>, error: IoError) -> HandlerResult {
         let wire = cx.component().wire();
         let record = wire.next_refused();
@@ -343,7 +343,7 @@ impl<H: 'static, X: Wired> Plan<H, X> {
         let wire = cx.component().wire();
         let reading = wire.wheel().is_some_and(|wheel| !wheel.is_read_out()) && !wire.failed.get();
         if wire.shutdown.get() {
-            // The end of the input was met, or the end was asked for.
+            // The input has ended, or the end of the connection was asked for.
         } else if reading && slices < READ_OUT_SLICES {
             cx.yield_to(READ_OUT, slices + 1);
         } else {
@@ -366,7 +366,7 @@ impl<H: 'static, X: Wired> Plan<H, X> {
         }
     }
 
-    /// Adds the handlers of a connection to a user's own.
+    /// Adds the handlers of a connection to the user's handlers.
     pub(super) fn states(plan: &Rc<Self>, user: States<H, X>) -> States<H, X> {
         let (on_input, on_error, on_flush) = (plan.clone(), plan.clone(), plan.clone());
         let (on_high, on_low, on_stop) = (plan.clone(), plan.clone(), plan.clone());
@@ -389,7 +389,7 @@ impl<H: 'static, X: Wired> Plan<H, X> {
             let result = on_cut.abort(cx);
             result.and(on_cut.end(cx))
         })
-        // A session that is stopped from outside has lost its connection all the same.
+        // A session that is stopped from outside loses its connection as well.
         .on(STOP, move |cx, ()| {
             let result = on_stop.disconnect(cx);
             let stopped = call(&on_stop.callbacks.stopped, cx);

@@ -1,11 +1,11 @@
-//! What components do with futures that are not tasks: catch a panic, and wait for the first of two.
+//! Helpers for futures that are not tasks: catch a panic, and wait for the first of two.
 
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::task::Poll;
 
-/// Waits for a future; a panic of it is an error.
+/// Waits for a future; a panic becomes an error.
 pub(super) async fn caught<F: Future>(future: F) -> std::thread::Result<F::Output> {
     let mut future = pin!(future);
     poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {

@@ -1,4 +1,4 @@
-//! The connection, as a handler of its session sees it.
+//! The connection, as handlers of its session see it.
 
 use super::connection::{CUT, REFUSED, SHUTDOWN};
 use super::wire::Wire;
@@ -11,7 +11,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::rc::Rc;
 
-/// The connection, as a handler of its session sees it: [`cx.client()`](crate::Context::client) in a server,
+/// The connection, as handlers see it: [`cx.client()`](crate::Context::client) in a server,
 /// [`cx.server()`](crate::Context::server) in a client.
 ///
 /// ```
@@ -42,7 +42,7 @@ use std::rc::Rc;
 pub struct Link<'k, F: Filter> {
     pub(super) wire: &'k Wire<F>,
     pub(super) kernel: KernelRef<'k>,
-    /// Once they were asked for: handed out by reference, for as long as this is there.
+    /// Names that are made on demand and returned by reference.
     peer: OnceCell<SocketName>,
     wheel: OnceCell<Rc<AnyReadWrite>>,
 }
@@ -57,10 +57,11 @@ impl<'k, F: Filter> Link<'k, F> {
         }
     }
 
-    /// Puts a record: it is written when the handler returns. On a connection that has ended it goes nowhere; a record
-    /// that the filter refuses, or that is of another type than the filter takes since it was changed, comes back as an error
-    /// to the error callback, where [`take_refused`](Self::take_refused) has it. See [`try_put`](Self::try_put), which returns it
-    /// at once.
+    /// Puts a record, which is written when the handler returns.
+    ///
+    /// On a connection that has ended the record is dropped. A record that the filter rejects, or that has another type
+    /// than a changed filter takes, is reported to the error callback, which gets it with
+    /// [`take_refused`](Self::take_refused). [`try_put`](Self::try_put) returns it at once instead.
     ///
     /// ```
     /// use poe::component::{TcpClient, TcpServer};
@@ -103,9 +104,9 @@ impl<'k, F: Filter> Link<'k, F> {
             .yield_to(REFUSED, IoError::filter("write", wheel.id(), kind.into_filter()));
     }
 
-    /// Takes the record that could not be put, in the error callback that is told of it.
+    /// Takes the record that could not be put; for use in the error callback.
     ///
-    /// It is `None` anywhere else, and for a record that the filter had taken apart before it failed.
+    /// It is `None` anywhere else, and for a record that the filter had partly consumed before it failed.
     ///
     /// ```
     /// use poe::{Kernel, component::{TcpClient, TcpServer}, filter::Line};
@@ -144,7 +145,7 @@ impl<'k, F: Filter> Link<'k, F> {
         self.wire.returned.take()
     }
 
-    /// Puts a record, and says whether the high mark is reached.
+    /// Puts a record, and returns whether the high mark is reached.
     ///
     /// # Errors
     /// The record, if the connection has ended or the filter has no form for it.
@@ -172,16 +173,18 @@ impl<'k, F: Filter> Link<'k, F> {
         }
     }
 
-    /// Ends the connection in good order: no input callback any more, what was put is written, and then the
-    /// `disconnected` callback runs.
+    /// Ends the connection after queued output is written.
+    ///
+    /// No input callback runs any more; `disconnected` runs when everything is written.
     #[track_caller]
     pub fn shutdown(&self) {
         self.wire.end_input();
         self.kernel.yield_to(SHUTDOWN, ());
     }
 
-    /// Ends the connection at once: what was put and not written is lost. The `disconnected` callback runs when the
-    /// handler has returned.
+    /// Ends the connection at once; output that is not written is lost.
+    ///
+    /// The `disconnected` callback runs when the handler has returned.
     ///
     /// ```
     /// use poe::{Kernel, component::{TcpClient, TcpServer}};
@@ -207,13 +210,13 @@ impl<'k, F: Filter> Link<'k, F> {
         self.kernel.yield_to(CUT, ());
     }
 
-    /// Whether there is a connection, and its end was not asked for.
+    /// Returns whether there is a connection whose end was not asked for.
     #[must_use]
     pub fn is_connected(&self) -> bool {
         self.wire.is_connected()
     }
 
-    /// The name of the other end, in any family; `None` before there was a connection.
+    /// Returns the peer's name, in any family; `None` before there was a connection.
     #[doc(alias = "remote_ip")]
     #[doc(alias = "remote_port")]
     #[must_use]
@@ -221,23 +224,23 @@ impl<'k, F: Filter> Link<'k, F> {
         fetched(&self.peer, || self.wire.peer())
     }
 
-    /// The IP address of the other end; `None` before there was a connection, and for UNIX sockets.
+    /// Returns the peer's IP address; `None` before there was a connection, and for UNIX sockets.
     #[doc(alias = "remote_addr")]
     #[must_use]
     pub fn peer_addr(&self) -> Option<SocketAddr> {
         self.peer()?.as_socket_addr()
     }
 
-    /// Changes both filters of the connection for those of another protocol; each record comes as `event` from then on.
+    /// Changes both filters of the connection; each record comes as `event` from then on.
     ///
-    /// Bytes that the old filter has not used move to the new one. The event is one of your own, added with
-    /// [`state`](super::TcpServerBuilder::state), and takes the bare record. What was put before keeps the form that it
-    /// has. A [`put`](Self::put) of a record of the old type is refused, and comes back to the error callback; put records
-    /// of the new type with [`put_any`](Self::put_any). A new connection, or an [upgrade](Self::upgrade), has the builder's
-    /// filter again.
+    /// Bytes that the old filter has not used move to the new one. `event` is an event of yours, added with
+    /// [`state`](super::TcpServerBuilder::state), and carries the bare record. Output that was put earlier is not
+    /// encoded again. A [`put`](Self::put) of a record of the old type is refused and reported to the error callback;
+    /// put records of the new type with [`put_any`](Self::put_any). A new connection, or an [upgrade](Self::upgrade),
+    /// has the builder's filter again.
     ///
     /// # Errors
-    /// The filter's settings make no sense, or there is no connection; nothing has changed then.
+    /// The filter's settings are invalid, or there is no connection; nothing has changed then.
     ///
     /// ```
     /// use poe::{Event, component::TcpServer, filter::Block};
@@ -268,11 +271,11 @@ impl<'k, F: Filter> Link<'k, F> {
         }
     }
 
-    /// Puts a record of the type that the filter of the moment takes, since [`set_filter`](Self::set_filter).
+    /// Puts a record of the type that the present filter takes, after [`set_filter`](Self::set_filter).
     ///
     /// # Errors
-    /// The record, if it is of another type, if the connection has ended or is being upgraded, or if the filter has no form
-    /// for it.
+    /// The record, if it has another type, if the connection has ended or is being upgraded, or if the filter cannot
+    /// encode it.
     pub fn put_any<T: 'static>(&self, record: T) -> Result<Level, PutError<T>> {
         match self.wire.wheel() {
             Some(wheel) if !self.wire.sealed.get() => wheel.put(record),
@@ -280,13 +283,13 @@ impl<'k, F: Filter> Link<'k, F> {
         }
     }
 
-    /// The wheel behind it, for pausing the input, moving marks and more; `None` before and after the connection.
+    /// Returns the wheel, to pause the input, move marks and more; `None` before and after the connection.
     ///
     /// ```
     /// # use poe::component::TcpServer;
     /// TcpServer::builder("127.0.0.1:0")
     ///     .watermarks(64 * 1024, 1024)
-    ///     .client_high(|cx| cx.client().wheel().unwrap().pause_input())   // who does not read is not heard
+    ///     .client_high(|cx| cx.client().wheel().unwrap().pause_input())   // the peer is not read while it does not read
     ///     .client_low(|cx| cx.client().wheel().unwrap().resume_input())
     ///     .client_input(|cx, line| cx.client().put(line.repeat(1000)));
     /// ```
@@ -296,7 +299,7 @@ impl<'k, F: Filter> Link<'k, F> {
     }
 }
 
-/// What is in the cell, or comes into it now.
+/// Returns the value in the cell, filled with `fetch` if it is empty.
 fn fetched<T>(cell: &OnceCell<T>, fetch: impl FnOnce() -> Option<T>) -> Option<&T> {
     if cell.get().is_none() {
         let _empty_before = cell.set(fetch()?);

@@ -1,4 +1,4 @@
-//! POE::Component: whole sessions ready made: a TCP server, and a TCP client; and kernels on several cores.
+//! Ready-made sessions (POE::Component): a TCP server, a TCP client, and kernels on several cores.
 
 mod backoff;
 mod callbacks;

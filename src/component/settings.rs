@@ -1,4 +1,4 @@
-//! What the builders of servers and clients share: the settings of a connection with their defaults, and the setters.
+//! The common settings of a connection, with their defaults and setters, for the builders of servers and clients.
 
 use super::callbacks::Callbacks;
 use super::connection::{Plan, Wired};
@@ -10,15 +10,15 @@ use std::fmt;
 use std::rc::Rc;
 use std::time::Duration;
 
-/// The state of a builder of a component that has no callback yet: its filter and its heap can still be chosen.
+/// The state of a builder without callbacks: its filter and its heap can still be chosen.
 #[derive(Debug)]
 pub enum NoCallbacks {}
 
-/// The state of a builder of a component that has a callback: the types that its callbacks are given are settled.
+/// The state of a builder with a callback: the types that callbacks get are fixed.
 #[derive(Debug)]
 pub enum WithCallbacks {}
 
-/// Whether the types that callbacks are given may still be changed.
+/// Implemented by the builder state in which the types of callbacks can still be changed.
 #[diagnostic::on_unimplemented(
     message = "the filter and the heap of a component must be named before its first callback or state",
     label = "a callback or a state stands before this call",
@@ -32,29 +32,29 @@ impl BeforeCallbacks for NoCallbacks {}
 /// All settings of a connection.
 #[derive(Clone, Debug)]
 pub(super) struct Settings {
-    /// Send small writes at once.
+    /// Whether small writes are sent at once.
     pub(super) nodelay: bool,
-    /// High and low, in bytes.
+    /// The high and the low mark, in bytes.
     pub(super) marks: Option<(usize, usize)>,
-    /// End the connection after an error.
+    /// Whether the connection ends after an error.
     pub(super) shutdown_on_error: bool,
     /// How long to keep reading and discarding after the close, so that the peer sees FIN instead of RST.
     pub(super) linger: Duration,
-    /// How long it may take nothing of what waits to be written then.
+    /// How long the peer may take no byte of the output after the end was asked for.
     pub(super) flush_timeout: Duration,
-    /// How long the peer may be silent, or take for a record.
+    /// The time limits of the peer.
     pub(super) limits: Limits,
-    /// Of the session that is the component.
+    /// The alias of the component's session.
     pub(super) alias: Option<String>,
-    /// Options of its sessions.
+    /// The options of its sessions.
     pub(super) options: Vec<(String, String)>,
-    /// Of its sessions.
+    /// The custom session type of its sessions.
     pub(super) session_type: Option<SessionType>,
-    /// What an unhandled failure stops; that of its parent or of the kernel unless it is set.
+    /// The failure policy; `None` for that of the parent or the kernel.
     pub(super) on_failure: Option<OnFailure>,
 }
 
-/// Makes the object that the kernel runs from a session of the component.
+/// Makes the object that the kernel runs, from a session of the component.
 #[derive(Clone)]
 pub(super) struct SessionType(Rc<Around>);
 
@@ -121,7 +121,7 @@ impl<H: 'static, X: Wired> Plan<H, X> {
         }
     }
 
-    /// The high and the low mark, if the output is watched.
+    /// The high and the low mark, if the output buffer is watched.
     pub(super) fn marks(&self) -> Option<(usize, usize)> {
         let watched = self.callbacks.high.is_some() || self.callbacks.low.is_some();
         self.settings.marks.or(watched.then_some(DEFAULT_MARKS))
@@ -142,10 +142,10 @@ macro_rules! connection_settings {
         impl<H: 'static, F: Filter, S> $builder<H, F, S> {
             #[doc = concat!("Turns the socket of the ", $peer, " into the stream that is read and written: the place for TLS.")]
             ///
-            /// It runs as soon as there is a socket, and the connected callback comes when the future is done. An error refuses the
-            /// connection: a server's client sees the end of the connection and no callback runs; in a client it is a
-            /// connect error with the operation `preconnect`. What the future takes counts for
-            /// [`first_record_timeout`](Self::first_record_timeout), and in a client for its `connect_timeout`.
+            /// It runs as soon as there is a socket; the connected callback runs when the future is done. An error
+            /// rejects the connection: a server's client sees the connection end and no callback runs; in a client it
+            /// is a connect error with the operation `preconnect`. The future counts towards
+            /// [`first_record_timeout`](Self::first_record_timeout), and in a client towards its `connect_timeout`.
             ///
             /// ```
             /// use poe::component::{TcpClient, TcpServer};
@@ -197,8 +197,8 @@ macro_rules! connection_settings {
 
             #[doc = concat!("Calls `f` when the connection to the ", $peer, " is over: once for each that was connected.")]
             ///
-            /// It also runs when the session is stopped from outside. A server's client session ends then, unless something
-            /// holds it: clear timers here ([`alarm_clear`](crate::KernelRef::alarm_clear)).
+            /// It also runs when the session is stopped from outside. A server's client session stops afterwards,
+            /// unless something holds it: clear timers here ([`alarm_clear`](crate::KernelRef::alarm_clear)).
             #[doc(alias = $disconnected_alias)]
             pub fn $disconnected<R: IntoReply>(
                 mut self,
@@ -232,7 +232,7 @@ macro_rules! connection_settings {
                 self.named()
             }
 
-            #[doc = concat!("Calls `f` when the bytes that wait for the ", $peer, " reach the high mark of")]
+            #[doc = concat!("Calls `f` when the output buffer for the ", $peer, " reaches the high mark of")]
             /// [`watermarks`](Self::watermarks).
             #[doc(alias = $high_alias)]
             pub fn $high<R: IntoReply>(
@@ -243,7 +243,7 @@ macro_rules! connection_settings {
                 self.named()
             }
 
-            #[doc = concat!("Calls `f` when the bytes that wait for the ", $peer, " had reached the high mark, and fall to the low mark.")]
+            #[doc = concat!("Calls `f` when the output buffer for the ", $peer, " falls to the low mark, after it had reached the high mark.")]
             #[doc(alias = $low_alias)]
             pub fn $low<R: IntoReply>(
                 mut self,
@@ -274,7 +274,7 @@ macro_rules! connection_settings {
 
         /// Settings of a connection.
         impl<H: 'static, F: Filter, S> $builder<H, F, S> {
-            /// Sets the marks for the bytes that wait to be written, `0 < low < high`; default none.
+            /// Sets the marks of the output buffer, in bytes, `0 < low < high`; default none.
             ///
             /// At `high` a put reports [`Level::High`](crate::wheel::Level::High) and
             #[doc = concat!("[`", $peer, "_high`](Self::", $peer, "_high) is called; back at `low`, [`", $peer, "_low`](Self::", $peer, "_low).")]
@@ -288,10 +288,10 @@ macro_rules! connection_settings {
 
             /// Ends a connection on which no byte has gone either way for this long; default none.
             ///
-            #[doc = concat!("The error callback is told (`", $peer, "_error`, with an error that [says so](IoError::is_timeout)), what was")]
-            /// put is written, and the connection ends. The time stands still while your program has paused the input and
-            /// nothing waits to be written. With [`shutdown_on_error`](Self::shutdown_on_error) off the callback decides what
-            /// happens, and is called again after the next silence.
+            #[doc = concat!("The error callback (`", $peer, "_error`) gets an error that [says so](IoError::is_timeout); then queued output is")]
+            /// written, and the connection ends. The time stands still while your program has paused the input and
+            /// no output waits. With [`shutdown_on_error`](Self::shutdown_on_error) off the connection stays, the callback
+            /// decides what happens, and it runs again after the next silence.
             pub fn idle_timeout(mut self, limit: Duration) -> Self {
                 self.plan.settings.limits.idle = Some(limit);
                 self
@@ -299,7 +299,7 @@ macro_rules! connection_settings {
 
             #[doc = concat!("Ends a connection whose ", $peer, " has not sent a whole record this long after connecting; default none.")]
             ///
-            /// The time begins with the socket, so that it limits a PreConnect callback (a TLS handshake), too. It ends the
+            /// The time begins with the socket, so it also limits a PreConnect callback (a TLS handshake). It ends the
             /// connection as [`idle_timeout`](Self::idle_timeout) does.
             pub fn first_record_timeout(mut self, limit: Duration) -> Self {
                 self.plan.settings.limits.first = Some(limit);
@@ -309,7 +309,7 @@ macro_rules! connection_settings {
             /// Ends a connection on which a record is incomplete for this long after its first byte; default none.
             ///
             /// It ends the connection as [`idle_timeout`](Self::idle_timeout) does. Use it against peers that send a byte now
-            /// and then ("slow loris"), whom an idle timeout does not stop.
+            /// and then ("slow loris"), which an idle timeout does not stop.
             pub fn record_timeout(mut self, limit: Duration) -> Self {
                 self.plan.settings.limits.record = Some(limit);
                 self
@@ -338,10 +338,11 @@ macro_rules! connection_settings {
                 self
             }
 
-            #[doc = concat!("How long the ", $peer, " may take nothing of what waits to be written when the connection ends; default")]
-            /// 30 seconds. Each byte that it takes starts the time anew. At its end the connection is reset, and the error callback
-            /// is told how many bytes were not written ([`IoError::unwritten`](crate::wheel::IoError::unwritten)).
-            /// [`Duration::MAX`] sets no limit.
+            #[doc = concat!("Sets how long the ", $peer, " may take no byte of the output when the connection ends; default 30 seconds.")]
+            ///
+            /// Each byte that it takes starts the time anew. When the time is over the connection is reset, and the error
+            /// callback gets an error with the number of bytes that were not written
+            /// ([`IoError::unwritten`](crate::wheel::IoError::unwritten)). [`Duration::MAX`] sets no limit.
             pub fn flush_timeout(mut self, limit: Duration) -> Self {
                 self.plan.settings.flush_timeout = limit;
                 self

@@ -1,14 +1,16 @@
-//! A connection whose stream is changed under it, as `STARTTLS` does.
+//! Changes the stream under a connection, for `STARTTLS`.
 //!
 //! | step | input | output |
 //! |---|---|---|
-//! | [`Link::upgrade`] | off; bytes that have come already end the connection | what was put is written; what is put from now on waits, and is not written at all if the upgrade fails |
-//! | the last byte is written | the stream leaves its wheel, which goes | waits |
-//! | the future is done | a new wheel with a new filter; paused until the event was handled | what waits is put |
+//! | [`Link::upgrade`] | off; bytes that have arrived already end the connection | output put earlier is written;
+//! output put from now on waits, and is dropped if the upgrade fails |
+//! | the last byte is written | the stream is taken from its wheel, which is dropped | waits |
+//! | the future is done | a new wheel with a new filter; paused until the user's event was handled | the waiting output
+//! is put |
 //!
-//! Bytes that came in clear text behind the command are not protected by what follows, and a peer that has to wait for
-//! the reply does not send any: an attacker does, so that they are taken for bytes of the protected session
-//! (CVE-2011-0411). They are never given to anybody.
+//! Bytes that arrived in clear text behind the command are not protected by TLS. An honest peer waits for the reply and
+//! sends none; an attacker injects some, so that they are taken for bytes of the protected session (CVE-2011-0411).
+//! They are never delivered.
 
 use super::callbacks::named_future;
 use super::connection::{FLUSHED, LOST, Plan, Wired};
@@ -35,9 +37,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// The output may have been written.
 const UPGRADE: Event<()> = Event::new("tcp_upgrade");
-/// What the future has made, of the stream of that wheel.
+/// The future's result, with the ID of the wheel that the stream came from.
 const UPGRADED: Event<(WheelId, io::Result<WheelStream>)> = Event::new("tcp_upgraded");
-/// The user's event was handled: that wheel may read.
+/// The user's event was handled: that wheel may read now.
 const RESUME: Event<WheelId> = Event::new("tcp_resume");
 
 type Making = Pin<Box<dyn Future<Output = io::Result<WheelStream>>>>;
@@ -45,28 +47,28 @@ type Make = Box<dyn FnOnce(PlainStream) -> Making>;
 
 /// An upgrade that is under way.
 pub(super) struct Upgrade<F: Filter> {
-    /// Told of the outcome.
+    /// The event that reports the outcome.
     event: HeldName,
     place: &'static Location<'static>,
     stage: Stage,
-    /// Put since it was asked for.
+    /// Records put since the upgrade was asked for.
     later: Vec<F::Output>,
 }
 
 enum Stage {
-    /// What was put before is being written.
+    /// Earlier output is being written.
     Flushing(Make),
-    /// The future is at work on the stream of that wheel.
+    /// The future runs, on the stream of that wheel.
     Working(TaskId, WheelId),
-    /// In between.
+    /// Between two states.
     Moving,
 }
 
 impl<F: Filter> Upgrade<F> {
-    /// The connection ends before it is done.
+    /// Fails the upgrade, because the connection ends first.
     pub(super) fn give_up(self, kernel: KernelRef<'_>) {
         if let Stage::Working(task, _) = self.stage {
-            // Its result may be on its way, and is dropped then.
+            // Its result may be queued already, and is dropped on arrival.
             let _ = kernel.cancel(task);
         }
         let ended = io::Error::new(
@@ -101,20 +103,20 @@ impl<F: Filter> Wire<F> {
 }
 
 impl<F: Filter> Link<'_, F> {
-    /// Changes the stream under the connection, for `STARTTLS` and the like; `event` tells when it is done or has failed.
+    /// Changes the stream under the connection, for `STARTTLS` and the like; `event` reports success or failure.
     ///
-    /// What was put before is written first. Then `f` is given the stream, and the stream that its future makes carries the
-    /// connection from then on, with the same session, heap and callbacks and a new filter of the builder's. What is put
-    /// meanwhile is written to the new stream. The event's handler runs before the first record from the new stream.
+    /// Output put earlier is written first. Then `f` gets the stream; the stream that its future returns replaces it.
+    /// Session, heap and callbacks stay, and the builder makes a new filter. Records put meanwhile are written to the
+    /// new stream. The event's handler runs before the first record of the new stream.
     ///
-    /// Bytes that the peer has sent behind the command are not given to anybody: they came in clear text, and a peer that
-    /// waits for your reply sends none. The upgrade fails because of them, and the connection ends.
+    /// Bytes that the peer has sent behind the command are not delivered: they came in clear text, and a peer that
+    /// waits for your reply sends none. They fail the upgrade and end the connection.
     ///
     /// # Errors
-    /// The event has the error of the future, or [`InvalidData`](io::ErrorKind::InvalidData) for bytes that came too early,
-    /// [`NotConnected`](io::ErrorKind::NotConnected), [`AlreadyExists`](io::ErrorKind::AlreadyExists) if an upgrade is under
-    /// way, [`ConnectionAborted`](io::ErrorKind::ConnectionAborted) if the connection ended meanwhile. The connection ends
-    /// after a failed upgrade. There is no time limit: put `tokio::time::timeout` round the future.
+    /// The event carries the error of the future; [`InvalidData`](io::ErrorKind::InvalidData) for bytes that came too
+    /// early; [`NotConnected`](io::ErrorKind::NotConnected); [`AlreadyExists`](io::ErrorKind::AlreadyExists) if an
+    /// upgrade is under way; [`ConnectionAborted`](io::ErrorKind::ConnectionAborted) if the connection ended meanwhile.
+    /// The connection ends after a failed upgrade. There is no time limit: wrap the future in `tokio::time::timeout`.
     ///
     /// ```
     /// use poe::{Event, component::{TcpClient, TcpServer}};
@@ -212,7 +214,7 @@ impl<H: 'static, X: Wired> Plan<H, X> {
     pub(super) fn upgrade_states(plan: &Rc<Self>, user: States<H, X>) -> States<H, X> {
         let on_upgraded = plan.clone();
         user.on(UPGRADE, |cx, ()| {
-            // Also if nothing waits: the stream itself may hold something.
+            // Needed even if nothing waits: the stream itself may hold buffered bytes.
             if let Some(wheel) = cx.component().wire().wheel() {
                 wheel.set_flushed_event(Some(FLUSHED));
                 wheel.ask_flush();
@@ -226,7 +228,7 @@ impl<H: 'static, X: Wired> Plan<H, X> {
         })
     }
 
-    /// Everything is written: takes the stream from its wheel, if it is to be upgraded.
+    /// Called when everything is written: takes the stream from its wheel, if an upgrade is under way.
     pub(super) fn flushed_for_upgrade(&self, cx: &mut Context<'_, H, X>) -> HandlerResult {
         let wire = cx.component().wire();
         let Some(mut upgrade) = wire.upgrade.take() else {
@@ -274,7 +276,7 @@ impl<H: 'static, X: Wired> Plan<H, X> {
                 return Ok(());
             }
         };
-        // A record has come already: it has asked for the upgrade.
+        // A record has come already: the one that asked for the upgrade.
         let limits = Limits {
             first: None,
             ..self.settings.limits
@@ -309,9 +311,9 @@ impl<H: 'static, X: Wired> Plan<H, X> {
     }
 }
 
-/// The stream of a connection, taken from under its wheel: what [`Link::upgrade`] gives to its closure.
+/// The stream of a connection, taken from its wheel, for the closure of [`Link::upgrade`].
 ///
-/// It reads and writes what the connection's stream did: the socket, or what PreConnect had made of it.
+/// It reads and writes the connection's stream: the socket, or the stream that PreConnect made of it.
 ///
 /// ```
 /// use poe::component::PlainStream;
@@ -326,7 +328,7 @@ impl<H: 'static, X: Wired> Plan<H, X> {
 /// ```
 pub struct PlainStream {
     io: WheelStream,
-    /// The rest of a newline that is still to come.
+    /// The part of a line end that has not arrived yet.
     seam: Seam,
     home: Home,
 }

@@ -1,4 +1,4 @@
-//! One connection, as its session keeps it beside the heap.
+//! The connection in a session's data, beside the heap.
 
 use super::upgrade::Upgrade;
 use crate::bridge::runtime::Instant;
@@ -11,41 +11,42 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::Duration;
 
-/// A connection, beside a session's heap. Handlers hold it by a shared reference, so everything in it is a cell.
+/// The connection beside a session's heap. Handlers have a shared reference to it, so every field is a cell.
 ///
 /// | state | `wheel` | `up` | `shutdown` |
 /// |---|---|---|---|
-/// | none yet, or PreConnect is at work (`pre`) | none | no | no |
+/// | none yet, or PreConnect runs (`pre`) | none | no | no |
 /// | connected | yes | yes | no |
 /// | its stream is being upgraded (`upgrade`) | none | yes | no |
 /// | its end was asked for, or it was lost | yes, while output waits | yes | yes |
 /// | over: `disconnected` was called | none | no | yes |
 pub(super) struct Wire<F: Filter> {
-    /// Shared with a [`Link`](super::link::Link) that was asked for it, so it is ended, not only dropped.
+    /// Shared with a [`Link`](super::link::Link) that was asked for it, so the wheel is ended explicitly and not by its
+    /// drop.
     wheel: RefCell<Option<Rc<AnyReadWrite>>>,
     pub(super) peer: RefCell<Option<SocketName>>,
-    /// When there was a socket, if the first record must come in time.
+    /// When the socket was made, if the first record has a time limit.
     pub(super) since: Cell<Option<Instant>>,
-    /// PreConnect is at work, on the connection of that wheel.
+    /// PreConnect runs, on the connection of that wheel.
     pub(super) pre: Cell<Option<(TaskId, WheelId)>>,
     pub(super) upgrade: RefCell<Option<Box<Upgrade<F>>>>,
-    /// An upgrade was asked for, so that nothing is put in clear text any more.
+    /// An upgrade was asked for, so nothing more is put in clear text.
     pub(super) sealed: Cell<bool>,
-    /// `connected` was called, and `disconnected` not yet.
+    /// `connected` was called, and `disconnected` was not yet.
     pub(super) up: Cell<bool>,
-    /// The end was asked for: no input callback any more (law 33).
+    /// The end was asked for: no further input callback (law 33).
     pub(super) shutdown: Cell<bool>,
-    /// A callback has failed: none is called any more but `disconnected`.
+    /// A callback has failed: only `disconnected` is still called.
     pub(super) failed: Cell<bool>,
-    /// A record has come, of a wheel that is gone; see [`take_heard`](Self::take_heard).
+    /// A record has come from a wheel that is gone; see [`take_heard`](Self::take_heard).
     heard: Cell<bool>,
-    /// Records come as an event of the program's, which knows nothing of the end of the connection.
+    /// Records come as an event of the program's, whose handler does not know about the end of the connection.
     pub(super) switched: Cell<bool>,
-    /// It waits for the output to be written.
+    /// The end waits for the output to be written.
     pub(super) finishing: Cell<bool>,
-    /// Nothing can be written any more.
+    /// Writing has failed.
     pub(super) broken: Cell<bool>,
-    /// Records that [`Link::put`](super::link::Link::put) could not put, each with an error event on its way.
+    /// Records that [`Link::put`](super::link::Link::put) could not put, each with an error event queued.
     refused: RefCell<VecDeque<Option<F::Output>>>,
     /// The record of the error event that is being handled.
     pub(super) returned: Cell<Option<F::Output>>,
@@ -84,7 +85,7 @@ impl<F: Filter> Wire<F> {
         self.peer.borrow().clone()
     }
 
-    /// Whether there is a connection, and its end neither asked for nor met.
+    /// Whether there is a connection that has neither ended nor been asked to.
     pub(super) fn is_connected(&self) -> bool {
         self.up.get() && !self.shutdown.get() && !self.broken.get()
     }
@@ -99,12 +100,12 @@ impl<F: Filter> Wire<F> {
         }
     }
 
-    /// Whether PreConnect is at work on what that wheel has brought.
+    /// Whether PreConnect runs on the connection of that wheel.
     pub(super) fn is_pre_connecting(&self, wheel: WheelId) -> bool {
         self.pre.get().is_some_and(|(_, current)| current == wheel)
     }
 
-    /// As new, with the name of the peer that it has or is about to have.
+    /// Resets everything, with the name of the peer that it has or is about to have.
     pub(super) fn reset(&self, peer: Option<SocketName>) {
         self.abort();
         drop(self.peer.replace(peer));
@@ -127,7 +128,7 @@ impl<F: Filter> Wire<F> {
         drop(refused);
     }
 
-    /// Whether a record has come since this was asked last.
+    /// Whether a record has come since the last call.
     pub(super) fn take_heard(&self) -> bool {
         let now = self.wheel().is_some_and(|wheel| wheel.has_given());
         self.heard.take() || now
@@ -139,31 +140,31 @@ impl<F: Filter> Wire<F> {
         Some(wheel)
     }
 
-    /// The wheel goes at once; what was put and not written is lost.
+    /// Drops the wheel at once; output that is not written is lost.
     pub(super) fn abort(&self) {
         if let Some(wheel) = self.take_wheel() {
             wheel.end();
         }
     }
 
-    /// The wheel goes when what was put is written; the peer is heard out for that long.
+    /// Drops the wheel when the output is written; the peer is read for that long, until it closes.
     pub(super) fn close(&self, linger: Duration) {
         if self.broken.get() {
             return self.abort();
         }
         if let Some(wheel) = self.take_wheel() {
-            // The callbacks are over: bytes that cannot be written are logged.
+            // The callbacks are over, so bytes that cannot be written are logged.
             wheel.set_error_event(None::<Event<IoError>>);
             wheel.close_gently(linger);
         }
     }
 
-    /// Keeps a record for the error callback that is told that it was refused.
+    /// Keeps a refused record for the error callback.
     pub(super) fn refuse(&self, record: Option<F::Output>) {
         self.refused.borrow_mut().push_back(record);
     }
 
-    /// The record of the next error event that says that one was refused.
+    /// Takes the record of the next error event about a refused one.
     pub(super) fn next_refused(&self) -> Option<F::Output> {
         self.refused.borrow_mut().pop_front().flatten()
     }

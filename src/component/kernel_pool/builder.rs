@@ -37,13 +37,13 @@ pub struct KernelPoolBuilder {
     pub(super) settings: Settings,
 }
 
-/// What each thread is given.
+/// The settings that each thread gets a copy of.
 #[derive(Clone)]
 pub(super) struct Settings {
     pub(super) kernel: Arc<dyn Fn(KernelBuilder) -> KernelBuilder + Send + Sync>,
     pub(super) setup: Option<Arc<Setup>>,
     pub(super) after_failure: AfterFailure,
-    /// So many restarts …
+    /// At most this many restarts …
     pub(super) restarts: usize,
     /// … within this time.
     pub(super) period: Duration,
@@ -65,10 +65,10 @@ impl KernelPoolBuilder {
         }
     }
 
-    /// Sets each kernel's own settings.
+    /// Sets the settings of each kernel.
     ///
-    /// The builder that the function is given has [`OnFailure::StopSession`] set, so that a failing session stops itself
-    /// and its descendants only.
+    /// The function gets a builder with [`OnFailure::StopSession`] set, so that a failing session stops only itself and
+    /// its descendants.
     pub fn kernel(mut self, settings: impl Fn(KernelBuilder) -> KernelBuilder + Send + Sync + 'static) -> Self {
         self.settings.kernel = Arc::new(move |kernel| settings(kernel.on_failure(OnFailure::StopSession)));
         self
@@ -84,25 +84,25 @@ impl KernelPoolBuilder {
         self
     }
 
-    /// Says what follows a failure that stopped all sessions of a kernel; default [`AfterFailure::Restart`].
+    /// Sets what follows a failure that stopped all sessions of a kernel; default [`AfterFailure::Restart`].
     ///
-    /// Such a failure is one of a session whose policy is [`OnFailure::StopKernel`]: a listener, a
-    /// [`TcpClient`](crate::component::TcpClient), or whatever a program has set so.
+    /// Such a failure comes from a session whose policy is [`OnFailure::StopKernel`]: a listener, a
+    /// [`TcpClient`](crate::component::TcpClient), or any session with that policy.
     pub fn after_failure(mut self, policy: AfterFailure) -> Self {
         self.settings.after_failure = policy;
         self
     }
 
-    /// How many restarts of a kernel there may be within a period; default 5 within 10 seconds. At the next one the kernel
-    /// is abandoned.
+    /// Sets how many restarts of a kernel are allowed within a period; default 5 within 10 seconds. The next failure
+    /// abandons the kernel.
     pub fn restarts(mut self, times: usize, period: Duration) -> Self {
         (self.settings.restarts, self.settings.period) = (times, period);
         self
     }
 
-    /// Calls a function for each failure, on the thread of the kernel that it happened on.
+    /// Calls a function for each failure, on the thread of the kernel where it happened.
     ///
-    /// [`KernelPool::next_failure`] tells the same to a future.
+    /// [`KernelPool::next_failure`] reports the same to a future.
     pub fn on_failure(mut self, hook: impl Fn(&PoolFailure) + Send + Sync + 'static) -> Self {
         self.settings.hook = Some(Arc::new(hook));
         self
@@ -111,7 +111,8 @@ impl KernelPoolBuilder {
     /// Starts the kernels' threads, and waits for their setup.
     ///
     /// # Errors
-    /// The system's: no thread, or no descriptors for its runtime; the error or panic of the setup. Nothing runs then.
+    /// The system's: no thread, or no descriptors for its runtime; the error or panic of the setup. No kernel runs
+    /// then.
     pub fn start(self) -> Result<KernelPool, Error> {
         KernelPool::launch(self)
     }

@@ -1,4 +1,4 @@
-//! How a pool and its kernels fail, how that is told, and how a shutdown went.
+//! Failures of a pool and its kernels, how they are reported, and the report of a shutdown.
 
 use crate::error::Error;
 use std::collections::VecDeque;
@@ -6,7 +6,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 
-/// What a [`KernelPool`](super::KernelPool) does with a kernel whose sessions were all stopped by a failure.
+/// Decides what a [`KernelPool`](super::KernelPool) does with a kernel whose sessions were all stopped by a failure.
 ///
 /// ```
 /// use poe::component::{AfterFailure, KernelPool};
@@ -17,13 +17,13 @@ use tokio::sync::Notify;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum AfterFailure {
-    /// The kernel's servers and its [`setup`](super::KernelPoolBuilder::setup) are started again, on the same kernel and the
+    /// Starts the kernel's servers and its [`setup`](super::KernelPoolBuilder::setup) again, on the same kernel and the
     /// same sockets: connections that wait in a backlog are served. After too many restarts within a period
-    /// ([`restarts`](super::KernelPoolBuilder::restarts)) it is done as with `Rebalance`.
+    /// ([`restarts`](super::KernelPoolBuilder::restarts)) acts like `Rebalance`.
     #[default]
     Restart,
-    /// Its sockets are closed, and the other kernels take the clients. (The system resets connections that were in the
-    /// backlog of such a socket.)
+    /// Closes the kernel's sockets; the other kernels take the clients. (The system resets connections in the backlogs
+    /// of those sockets.)
     Rebalance,
 }
 
@@ -52,7 +52,7 @@ pub struct PoolFailure {
     pub kernel: usize,
     /// What failed: the event, the session, and the cause.
     pub error: Error,
-    /// What became of the kernel.
+    /// The consequence for the kernel.
     pub outcome: PoolOutcome,
 }
 
@@ -62,7 +62,7 @@ impl fmt::Display for PoolFailure {
     }
 }
 
-/// What a failure has done to a kernel of a pool.
+/// The consequence of a failure for a kernel of a pool.
 ///
 /// ```
 /// use poe::component::PoolOutcome;
@@ -75,8 +75,8 @@ pub enum PoolOutcome {
     SessionStopped,
     /// All sessions were stopped, then the servers and the setup were started again.
     Restarted,
-    /// All sessions were stopped, and the servers stay away: by policy, after too many restarts, or because a restart
-    /// failed. The kernel takes posts, and new sessions and servers.
+    /// All sessions were stopped, and the servers stay closed: by policy, after too many restarts, or because a restart
+    /// failed. The kernel accepts posts, and new sessions and servers.
     Abandoned,
     /// The kernel's thread has ended.
     ThreadEnded,
@@ -95,10 +95,11 @@ impl fmt::Display for PoolOutcome {
 
 pub(super) type FailureHook = Arc<dyn Fn(&PoolFailure) + Send + Sync>;
 
-/// How many failures wait for [`KernelPool::next_failure`](super::KernelPool::next_failure); older ones go.
+/// How many failures are kept for [`KernelPool::next_failure`](super::KernelPool::next_failure); older ones are
+/// dropped.
 const KEPT: usize = 256;
 
-/// The way from the kernels' threads to the pool's owner.
+/// The channel of failures from the kernels' threads to the pool's owner.
 pub(super) struct Failures {
     waiting: Mutex<VecDeque<PoolFailure>>,
     arrived: Notify,
@@ -115,7 +116,7 @@ impl Failures {
     }
 
     fn waiting(&self) -> MutexGuard<'_, VecDeque<PoolFailure>> {
-        // Nothing panics while it is held.
+        // No code panics while the lock is held.
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -155,7 +156,7 @@ impl Failures {
     }
 }
 
-/// How a [`KernelPool::shutdown`](super::KernelPool::shutdown) went.
+/// The result of a [`KernelPool::shutdown`](super::KernelPool::shutdown).
 ///
 /// ```
 /// use poe::{KERNEL_SHUTDOWN, Session, component::KernelPool, event::START};
@@ -165,7 +166,7 @@ impl Failures {
 /// pool.each(|kernel, number| async move {
 ///     let session = Session::builder(()).on(START, |cx, ()| {
 ///         cx.delay("much later", Duration::from_secs(3600), ());
-///         cx.sig(KERNEL_SHUTDOWN, "shutting down"); // which only puts it off
+///         cx.sig(KERNEL_SHUTDOWN, "shutting down"); // which only postpones it
 ///     });
 ///     let session = session.on("shutting down", |cx, _: poe::Signal| cx.sig_handled());
 ///     if number == 1 { session.create(&kernel).map(drop) } else { Ok(()) }
@@ -179,13 +180,13 @@ impl Failures {
 /// ```
 #[derive(Debug)]
 pub struct PoolReport {
-    /// What was not clean, by the number of the kernel: a [`ShutdownReport`](crate::inspect::ShutdownReport) in words, or that
+    /// The problems, by the number of the kernel: a [`ShutdownReport`](crate::inspect::ShutdownReport) as text, or that
     /// its thread is gone.
     pub unclean: Vec<(usize, String)>,
 }
 
 impl PoolReport {
-    /// Whether all sessions of all kernels have ended by themselves in time.
+    /// Returns whether all sessions of all kernels ended by themselves in time.
     #[must_use]
     pub fn is_clean(&self) -> bool {
         self.unclean.is_empty()

@@ -1,7 +1,7 @@
-//! Many cores: one kernel on each of several threads, and servers that are spread over them.
+//! Several kernels on several threads, and servers that are spread over them.
 //!
-//! Each thread has a runtime and a kernel of its own; nothing is shared, and what is written for one kernel runs on each
-//! of them as it is. Sessions of different kernels talk by posts, through a [`PoolHandle`].
+//! Each thread has its own runtime and kernel. Nothing is shared, and code written for one kernel runs on each of them
+//! unchanged. Sessions of different kernels send posts to each other through a [`PoolHandle`].
 
 mod builder;
 mod failure;
@@ -32,7 +32,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use worker::{MakeServer, Order, ask, work};
 
-/// Several kernels, each on a thread of its own.
+/// Several kernels, each on a separate thread.
 ///
 /// ```
 /// use poe::component::KernelPool;
@@ -48,7 +48,7 @@ use worker::{MakeServer, Order, ask, work};
 /// # Ok::<(), poe::Error>(()) }).unwrap();
 /// ```
 ///
-/// Dropping it ends the kernels at once, and their sessions with them.
+/// Dropping it ends the kernels and their sessions at once.
 pub struct KernelPool {
     workers: Vec<Worker>,
     handle: PoolHandle,
@@ -62,7 +62,7 @@ struct Worker {
     ended: oneshot::Receiver<()>,
 }
 
-/// Posts to the sessions of any kernel of a pool: `Send`, `Sync`, cheap to clone, also into sessions.
+/// Posts to the sessions of any kernel of a pool: `Send`, `Sync`, cheap to clone; sessions may keep it.
 ///
 /// ```
 /// use poe::{Event, SessionId, component::PoolHandle};
@@ -79,19 +79,19 @@ struct Worker {
 pub struct PoolHandle(Arc<[KernelHandle]>);
 
 impl PoolHandle {
-    /// Posts to a session, whichever kernel it is of. An alias is known to one kernel alone: use
-    /// [`kernel`](Self::kernel) for it.
+    /// Posts to a session of any kernel of the pool. Aliases belong to one kernel: use [`kernel`](Self::kernel) for
+    /// them.
     ///
     /// # Errors
-    /// As [`KernelHandle::post`]; also, with the argument inside, if the session is of no kernel of this pool.
+    /// As [`KernelHandle::post`]; also, with the argument inside, if the session belongs to no kernel of this pool.
     #[track_caller]
     pub fn post<A: Send + 'static>(&self, to: SessionId, event: impl Posts<A>, arg: A) -> Result<(), PostError<A>> {
-        // Of another kernel altogether: the first one's handle says so.
+        // The session belongs to another kernel; the handle of the first one reports that.
         let kernel = self.0.iter().find(|k| k.kernel_id().kernel == to.kernel);
         kernel.unwrap_or(&self.0[0]).post(to, event, arg)
     }
 
-    /// The handle of one kernel, counted from 0: for aliases, and for calls.
+    /// Returns the handle of one kernel, counted from 0, for aliases and calls.
     ///
     /// ```
     /// use poe::{Event, Reply, Session, component::KernelPool, event::START};
@@ -112,7 +112,7 @@ impl PoolHandle {
         self.0.get(index)
     }
 
-    /// The handles of all kernels.
+    /// Returns the handles of all kernels.
     ///
     /// ```
     /// # use poe::component::KernelPool;
@@ -130,8 +130,8 @@ fn gone() -> Error {
 }
 
 impl KernelPool {
-    /// Starts that many kernels, at least one; [`available_parallelism`](thread::available_parallelism) says how many
-    /// there are cores for.
+    /// Starts `kernels` kernels, at least one; see [`available_parallelism`](thread::available_parallelism) for a good
+    /// number.
     ///
     /// # Errors
     /// As [`KernelPoolBuilder::start`].
@@ -139,7 +139,7 @@ impl KernelPool {
         Self::builder(kernels).start()
     }
 
-    /// Begins the settings of a pool with that many kernels, at least one.
+    /// Starts building a pool with that many kernels, at least one.
     ///
     /// ```
     /// use poe::component::KernelPool;
@@ -183,10 +183,10 @@ impl KernelPool {
         })
     }
 
-    /// Waits for the next failure on any kernel: of a session that was stopped for it, or of a kernel as a whole.
+    /// Waits for the next failure on any kernel, of a single session or of a kernel as a whole.
     ///
-    /// The newest 256 failures are kept until somebody asks. It may be dropped at any time without losing one; of several
-    /// tasks that wait, one is told.
+    /// The newest 256 failures are kept until they are asked for. Dropping the future loses none. If several tasks
+    /// wait, one of them gets the failure.
     ///
     /// ```
     /// use poe::component::KernelPool;
@@ -200,13 +200,13 @@ impl KernelPool {
         self.failures.next().await
     }
 
-    /// How many kernels there are.
+    /// Returns the number of kernels.
     #[must_use]
     pub fn kernels(&self) -> usize {
         self.workers.len()
     }
 
-    /// The way to post to them, for sessions and for other threads; it holds no kernel up.
+    /// Returns a handle that posts to all of them, for sessions and other threads; it keeps no kernel running.
     ///
     /// ```
     /// # use poe::component::KernelPool;
@@ -224,8 +224,8 @@ impl KernelPool {
         self.handle.clone()
     }
 
-    /// Does something on each kernel's thread, with the kernel and its number: makes sessions, starts servers. The
-    /// answers come in the kernels' order, when all are there.
+    /// Runs a function on each kernel's thread, with the kernel and its number, to make sessions or start servers.
+    /// Returns the results in the kernels' order, when all are there.
     ///
     /// ```
     /// use poe::{Event, Session, component::KernelPool, event::START};
@@ -245,8 +245,8 @@ impl KernelPool {
     /// ```
     ///
     /// # Errors
-    /// The first that one of them gave, also by a panic; the others have done their part all the same. If this future is
-    /// dropped, what is not done yet is dropped, too.
+    /// The first error or panic of the function; the other kernels have run it all the same. If this future is dropped,
+    /// unfinished work is dropped, too.
     pub async fn each<F, Fut, T>(&self, f: F) -> Result<Vec<T>, Error>
     where
         F: Fn(Kernel, usize) -> Fut + Send + Sync + 'static,
@@ -263,8 +263,8 @@ impl KernelPool {
         collect(asked.collect()).await
     }
 
-    /// Listens on an address, with a server on each kernel, made by the same function; each client is served by one of
-    /// them, as the system deals them out.
+    /// Listens on an address, with one server on each kernel, made by the same function. The system distributes the
+    /// clients.
     ///
     /// # Errors
     /// As [`TcpServerBuilder::start`].
@@ -304,10 +304,10 @@ impl KernelPool {
         Ok(PoolServer { local, number, workers })
     }
 
-    /// Ends all kernels in good order, as [`Kernel::shutdown`] does, and waits for their threads.
+    /// Shuts down all kernels, as [`Kernel::shutdown`] does, and waits for their threads.
     ///
-    /// It takes no longer than `limit` and a quarter of a second, whatever the kernels are at: work of [`each`](Self::each)
-    /// that is under way is given up, and a thread that a handler blocks is left behind, which the report says.
+    /// It takes at most `limit` and a quarter of a second, whatever the kernels do: unfinished work of
+    /// [`each`](Self::each) is given up, and a thread blocked by a handler is left behind, which the report says.
     pub async fn shutdown(self, limit: Duration) -> PoolReport {
         let asked = self.workers.iter().map(|worker| {
             let (answer, answered) = oneshot::channel();
@@ -315,7 +315,7 @@ impl KernelPool {
             let _ = worker.orders.send(Order::Shutdown(limit, answer));
             answered
         });
-        // All are asked before the first is waited for.
+        // All kernels are asked before the first one is waited for.
         let asked: Vec<_> = asked.collect();
         let mut over = Limit::after(limit.saturating_add(BLOCKED));
         let mut unclean = Vec::new();
@@ -333,7 +333,7 @@ impl KernelPool {
                         Ok(Some(report)) => unclean.push((index, report)),
                         Err(_) => unclean.push((index, gone().to_string())),
                     }
-                    // It has nothing left to do.
+                    // The thread has nothing left to do.
                     let _ = thread.join();
                 }
                 First::Right(()) => {
@@ -345,12 +345,12 @@ impl KernelPool {
     }
 }
 
-/// How much longer than its limit a shutdown waits for a thread to say that it has kept it.
+/// How much longer than its limit a shutdown waits for a thread to report.
 const BLOCKED: Duration = Duration::from_millis(250);
 
-/// Ready when the time is over, and from then on for ever.
+/// Ready when the time is over, and from then on always.
 ///
-/// A thread measures it, because the caller may be in any runtime, with a clock that stands still, or in none.
+/// A thread measures it, because the caller may be in any runtime, also one with a paused clock, or in none.
 enum Limit {
     Never,
     Waiting {

@@ -1,4 +1,4 @@
-//! A server that all kernels of a pool serve.
+//! A server that runs on all kernels of a pool.
 
 use super::worker::{Local, Order, ask};
 use crate::component::tcp_server::TcpServer;
@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use tokio::sync::mpsc;
 
-/// A server that a pool's kernels serve together. Dropping this value changes nothing.
+/// A server that the kernels of a pool serve together. Dropping this value changes nothing.
 ///
 /// ```
 /// use poe::component::KernelPool;
@@ -22,9 +22,9 @@ use tokio::sync::mpsc;
 /// let mut line = String::new();
 /// client.read_line(&mut line).await?;
 /// assert_eq!(line, "HELLO\r\n");
-/// assert_eq!(server.connections().await.iter().sum::<usize>(), 1); // one of the two has it
-/// server.shutdown();                                          // nobody else comes …
-/// server.shutdown_clients();                                  // … and who is there is let go
+/// assert_eq!(server.connections().await.iter().sum::<usize>(), 1); // one of the two kernels has it
+/// server.shutdown();                                          // no further client is accepted …
+/// server.shutdown_clients();                                  // … and the present ones are disconnected
 /// line.clear();
 /// assert_eq!(client.read_line(&mut line).await?, 0);
 /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
@@ -36,23 +36,23 @@ pub struct PoolServer {
 }
 
 impl PoolServer {
-    /// The address that it listens on, with the port that the system chose.
+    /// Returns the address that it listens on, with the port that the system chose.
     #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
         self.local
     }
 
-    /// Stops listening on every kernel; clients live on.
+    /// Stops listening on every kernel; clients stay connected.
     pub fn shutdown(&self) {
         self.tell(TcpServer::shutdown);
     }
 
-    /// The same, and each connection is ended in good order.
+    /// Stops listening, and ends each connection after its output is written.
     pub fn shutdown_clients(&self) {
         self.tell(TcpServer::shutdown_clients);
     }
 
-    /// How many clients each kernel has.
+    /// Returns the number of clients of each kernel.
     pub async fn connections(&self) -> Vec<usize> {
         let mut counts = Vec::new();
         for worker in &self.workers {
@@ -73,11 +73,11 @@ impl PoolServer {
                 if let Some(server) = local.server(number) {
                     what(&server);
                 }
-                // It is not to come back.
+                // So that a restart does not bring it back.
                 local.forget(number);
                 Box::pin(async {})
             }));
-            // A thread that is gone serves nobody.
+            // A thread that is gone serves no client.
             let _ = worker.send(order);
         }
     }

@@ -1,7 +1,7 @@
-//! A thread of a pool: it serves its kernel, carries out orders, and starts anew what a failure has stopped.
+//! A thread of a pool: it runs its kernel, carries out orders, and restarts servers after a failure.
 //!
-//! Orders run beside each other and beside the kernel, so that one that waits for ever holds up nothing; one whose caller has
-//! given up is dropped. User code in them may panic: that is an error of the order.
+//! Orders run concurrently with each other and with the kernel, so one that waits for ever delays nothing; an order
+//! whose caller has given up is dropped. A panic of user code in an order is an error of that order.
 
 use super::builder::Settings;
 use super::failure::{AfterFailure, Failures, PoolFailure, PoolOutcome};
@@ -33,27 +33,27 @@ pub(super) enum Order {
     Shutdown(Duration, oneshot::Sender<Option<String>>),
 }
 
-/// What a thread has.
+/// The state of a thread.
 pub(super) struct Local {
     pub(super) kernel: Kernel,
     pub(super) index: usize,
     settings: Settings,
     failures: Arc<Failures>,
     servers: RefCell<Vec<Served>>,
-    /// Failures of sessions that are yet to be told.
+    /// Failures of sessions that are not reported yet.
     heard: RefCell<Vec<Die>>,
     /// When the kernel was restarted.
     restarted: RefCell<VecDeque<Instant>>,
-    /// The first failure that has stopped all sessions.
+    /// The first failure that stopped all sessions.
     first: RefCell<Option<String>>,
 }
 
-/// A server, and what it takes to start it again.
+/// A server, and what is needed to start it again.
 struct Served {
-    /// By this number the pool knows it.
+    /// The pool's number for it.
     number: usize,
     server: TcpServer,
-    /// The same socket as the server's, so that its backlog outlives a failure; `None` once the server was shut down.
+    /// A clone of the server's socket, so that the backlog survives a failure; `None` once the server was shut down.
     socket: Option<TcpListener>,
     make: Arc<MakeServer>,
 }
@@ -82,7 +82,7 @@ pub(super) fn ask<T: Send + 'static>(
     replied
 }
 
-/// Runs user code, and makes an error of its panic.
+/// Runs user code, and turns a panic into an error.
 fn guarded<T: 'static>(what: &'static str, index: usize, f: impl FnOnce() -> Work<T>) -> Work<T> {
     let panicked = move |payload| {
         let failure = Failure::from_panic(payload).of_callback(|| format!("{what} (kernel {index})"));
@@ -132,7 +132,7 @@ impl Local {
         Some(served.server.clone())
     }
 
-    /// A server that was shut down does not come back.
+    /// A server that was shut down is not restarted.
     pub(super) fn forget(&self, number: usize) {
         for served in self
             .servers
@@ -180,7 +180,7 @@ impl Local {
         self.failures.tell(PoolFailure { kernel, error, outcome });
     }
 
-    /// Tells the failures of single sessions.
+    /// Reports the failures of single sessions.
     fn tell_heard(&self) {
         let heard = self.heard.take();
         for die in heard {
@@ -191,7 +191,7 @@ impl Local {
     /// A failure has stopped all sessions.
     async fn run_failed(&self, error: Error) {
         self.first.borrow_mut().get_or_insert_with(|| error.to_string());
-        // The last that was heard of is this one.
+        // The last reported failure is this one.
         drop(self.heard.borrow_mut().pop());
         self.tell_heard();
         let outcome = match self.settings.after_failure {
@@ -276,10 +276,10 @@ fn error_of(die: Die) -> Error {
     .into()
 }
 
-/// What a new thread says of itself.
+/// What a new thread reports of itself.
 pub(super) type Started = Result<KernelHandle, Error>;
 
-/// A thread's work. `_ended` is dropped when it is over.
+/// The main function of a thread. `_ended` is dropped when it is over.
 pub(super) fn work(
     index: usize,
     settings: Settings,
@@ -310,7 +310,7 @@ fn run(
         Ok(runtime) => runtime,
         Err(error) => {
             let operation = "building a runtime";
-            // Whoever makes the pool waits for this.
+            // The caller that makes the pool waits for this.
             let _ = started.send(Err(ErrorKind::Io { operation, error }.into()));
             return;
         }
@@ -327,7 +327,7 @@ fn run(
             restarted: RefCell::default(),
             first: RefCell::default(),
         });
-        // The hook must not keep what has the kernel.
+        // The hook must not keep its owner alive.
         let weak = Rc::downgrade(&local);
         local.kernel.on_unhandled_failure(move |die| {
             if let Some(local) = weak.upgrade() {
@@ -373,17 +373,18 @@ async fn serve(local: &Rc<Local>, mut orders: mpsc::UnboundedReceiver<Order>) {
         running.retain_mut(|order| order.as_mut().poll(cx).is_pending());
         Poll::Pending
     });
-    // Orders first; serving has no end. Both are dropped here, since a kernel that serves cannot be shut down by another.
+    // Orders first, because serving never ends. Both are dropped here, because a kernel that is being served cannot be
+    // shut down by another future.
     let last = match first(ordered, serving).await {
         First::Left(last) => last,
         First::Right(()) => None,
     };
-    // What is under way is given up; whoever waits for it is told so.
+    // Unfinished orders are given up, and their callers get an error.
     drop(running);
     if let Some((limit, reply)) = last {
         let report = local.kernel.shutdown(limit).await;
         let unclean = (!report.is_clean()).then(|| report.to_string());
-        // Nobody waits for it any more, perhaps.
+        // The caller may have given up.
         let _ = reply.send(unclean.or_else(|| local.first.take()));
     }
 }

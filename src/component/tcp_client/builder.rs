@@ -25,7 +25,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 /// Settings of a [`TcpClient`].
 ///
-/// [`filter`](Self::filter) and [`heap`](Self::heap) come first, since they say what the callbacks are given: behind a
+/// Call [`filter`](Self::filter) and [`heap`](Self::heap) first, because they determine what callbacks get: after a
 /// callback or a [`state`](Self::state) they do not compile. The type parameter `S` keeps track of that.
 ///
 /// | setting | default |
@@ -37,9 +37,9 @@ use tokio::io::{AsyncRead, AsyncWrite};
 /// | [`connect_error`](Self::connect_error) | logs |
 /// | [`pre_connect`](Self::pre_connect) | the socket as it is |
 /// | other callbacks | nothing |
-/// | [`connect_timeout`](Self::connect_timeout) | the system's own |
+/// | [`connect_timeout`](Self::connect_timeout) | the system's |
 /// | [`idle_timeout`](Self::idle_timeout), [`first_record_timeout`](Self::first_record_timeout), [`record_timeout`](Self::record_timeout) | none |
-/// | [`backoff`](Self::backoff) | does not connect again by itself |
+/// | [`backoff`](Self::backoff) | does not reconnect |
 /// | [`on_failure`](Self::on_failure) | as the kernel |
 /// | [`bind`](Self::bind), [`domain`](Self::domain) | any address and port |
 /// | [`nodelay`](Self::nodelay), [`shutdown_on_error`](Self::shutdown_on_error) | true |
@@ -82,7 +82,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 /// # }).unwrap();
 /// ```
 ///
-/// Handlers of one's own, and a server that is sent only as much as it takes:
+/// Custom handlers, and output limited to what the server reads:
 ///
 /// ```
 /// use poe::component::{Server, TcpClient, TcpServer};
@@ -99,7 +99,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 /// # }).start(&kernel).await?;
 /// # let addr = sink.local_name().clone();
 /// TcpClient::builder(addr)
-///     .heap(100)                                              // records that are still to be sent
+///     .heap(100)                                              // records still to send
 ///     .watermarks(64 * 1024, 1024)
 ///     .connected(|cx| cx.yield_to(MORE, ()))
 ///     .state(MORE, |cx, ()| -> poe::HandlerResult {
@@ -109,7 +109,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 ///         }
 ///         *cx.heap -= 1;
 ///         if !cx.server().try_put("x".repeat(50_000))?.is_high() {
-///             cx.yield_to(MORE, ());                          // or else `server_low` goes on
+///             cx.yield_to(MORE, ());                          // otherwise `server_low` continues
 ///         }
 ///         Ok(())
 ///     })
@@ -128,7 +128,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 /// # }).unwrap();
 /// ```
 ///
-/// A session type of one's own, which sees each event before the component does:
+/// A custom session type, which sees each event before the component does:
 ///
 /// ```
 /// # use poe::component::TcpClient;
@@ -189,7 +189,7 @@ pub struct TcpClientBuilder<H: 'static, F: Filter, S = NoCallbacks> {
     stage: PhantomData<S>,
 }
 
-/// What does not depend on the types of the connection.
+/// The settings that do not depend on the types of the connection.
 #[derive(Debug)]
 struct Goal {
     addr: Address,
@@ -199,7 +199,7 @@ struct Goal {
     backoff: Option<Backoff>,
 }
 
-/// The callbacks that a client has beside those of its connection.
+/// A client's callbacks beside those of its connection.
 struct Attempts<H: 'static, F: Filter> {
     started: Option<Callback<H, Server<F>, ()>>,
     failed: Option<Callback<H, Server<F>, SocketError>>,
@@ -221,7 +221,7 @@ impl TcpClientBuilder<(), Line> {
 }
 
 impl<H: 'static, F: Filter> TcpClientBuilder<H, F> {
-    /// A builder without callbacks and states.
+    /// Makes a builder without callbacks and states.
     fn of(plan: Plan<H, Server<F>>, heap: H, goal: Goal) -> Self {
         TcpClientBuilder {
             plan,
@@ -262,7 +262,7 @@ impl<H: 'static, F: Filter, S> TcpClientBuilder<H, F, S> {
 }
 
 impl<H: 'static, F: Filter, S> TcpClientBuilder<H, F, S> {
-    /// It has a callback.
+    /// Marks the builder: it has a callback.
     fn named(self) -> TcpClientBuilder<H, F, WithCallbacks> {
         TcpClientBuilder {
             plan: self.plan,
@@ -274,7 +274,7 @@ impl<H: 'static, F: Filter, S> TcpClientBuilder<H, F, S> {
         }
     }
 
-    /// The session has started, and is about to connect. Runs inside its `_start`.
+    /// Calls `f` when the session has started and is about to connect. Runs inside its `_start`.
     #[doc(alias = "Started")]
     pub fn started<R: IntoReply>(
         mut self,
@@ -284,9 +284,9 @@ impl<H: 'static, F: Filter, S> TcpClientBuilder<H, F, S> {
         self.named()
     }
 
-    /// It could not connect; a timeout has the operation `connect` and [says so](SocketError::is_timeout). The session
-    /// ends then, unless there is a [`backoff`](Self::backoff), or something else keeps it, such as a timer for
-    /// [`RECONNECT`](super::RECONNECT).
+    /// Calls `f` when it could not connect; a timeout has the operation `connect` and [says
+    /// so](SocketError::is_timeout). The session stops afterwards, unless there is a [`backoff`](Self::backoff), or
+    /// something else holds it, such as a timer for [`RECONNECT`](super::RECONNECT).
     #[doc(alias = "ConnectError")]
     pub fn connect_error<R: IntoReply>(
         mut self,
@@ -296,7 +296,7 @@ impl<H: 'static, F: Filter, S> TcpClientBuilder<H, F, S> {
         self.named()
     }
 
-    /// Called for each attempt to connect, when it begins; the first is behind [`started`](Self::started).
+    /// Calls `f` at the beginning of each attempt to connect; the first one comes after [`started`](Self::started).
     pub fn connecting<R: IntoReply>(
         mut self,
         f: impl Fn(&mut Context<'_, H, Server<F>>, Attempt) -> R + 'static,
@@ -305,7 +305,7 @@ impl<H: 'static, F: Filter, S> TcpClientBuilder<H, F, S> {
         self.named()
     }
 
-    /// Called when a [`backoff`](Self::backoff) begins to wait for the next attempt, with how long that is.
+    /// Calls `f` when a [`backoff`](Self::backoff) starts to wait for the next attempt, with the delay.
     ///
     /// ```
     /// use poe::component::{Backoff, TcpClient};
@@ -321,7 +321,7 @@ impl<H: 'static, F: Filter, S> TcpClientBuilder<H, F, S> {
         self.named()
     }
 
-    /// Called when the client's session ends, for whatever reason, as the last of its callbacks. Runs inside its `_stop`.
+    /// Calls `f` when the client's session stops, as the last of its callbacks. Runs inside its `_stop`.
     ///
     /// ```
     /// use poe::{Kernel, component::TcpClient};
@@ -347,8 +347,8 @@ impl<H: 'static, F: Filter, S> TcpClientBuilder<H, F, S> {
         self.named()
     }
 
-    /// Says what a failure of the client's callbacks and states stops that nobody handles; default that of the session or
-    /// kernel that it is started in, which is [`StopKernel`](OnFailure::StopKernel) for [`Kernel::new`].
+    /// Sets the policy for failures of the client's callbacks and states; default that of the session or kernel that
+    /// starts it, which is [`StopKernel`](OnFailure::StopKernel) for [`Kernel::new`].
     ///
     /// A connection whose callback has failed gets no further callback but [`disconnected`](Self::disconnected). If a
     /// handler of `DIE` keeps the session alive, a [`backoff`](Self::backoff) connects again.
@@ -356,7 +356,7 @@ impl<H: 'static, F: Filter, S> TcpClientBuilder<H, F, S> {
     /// ```
     /// use poe::{OnFailure, component::TcpClient};
     /// TcpClient::builder("localhost:7777")
-    ///     .on_failure(OnFailure::StopSession)                     // this client, but nobody else
+    ///     .on_failure(OnFailure::StopSession)                     // stops this client and nothing else
     ///     .server_input(|_, line| -> poe::HandlerResult {
     ///         println!("{}", line.parse::<u64>()?);
     ///         Ok(())
@@ -367,16 +367,18 @@ impl<H: 'static, F: Filter, S> TcpClientBuilder<H, F, S> {
         self
     }
 
-    /// How long connecting may take, looking the name up included.
+    /// Limits the time for connecting, including the lookup of the name.
     #[doc(alias = "ConnectTimeout")]
     pub fn connect_timeout(mut self, limit: Duration) -> Self {
         self.goal.timeout = Some(limit);
         self
     }
 
-    /// Connects again by itself after each failure and each lost connection, with waits that grow. It ends when it is
-    /// asked to ([`shutdown`](TcpClient::shutdown), [`Link::shutdown`](crate::component::Link::shutdown)), or when the
-    /// attempts are used up. A record from the server starts the waits over, unless the program says which connection was good:
+    /// Reconnects after each failure and each lost connection, with growing delays.
+    ///
+    /// The client ends when it is asked to ([`shutdown`](TcpClient::shutdown),
+    /// [`Link::shutdown`](crate::component::Link::shutdown)), or when the attempts are used up. A record from the
+    /// server resets the delays, unless the program says which connections were good:
     /// [`mark_good`](crate::Context::mark_good), [`mark_bad`](crate::Context::mark_bad).
     ///
     /// ```
@@ -391,14 +393,14 @@ impl<H: 'static, F: Filter, S> TcpClientBuilder<H, F, S> {
         self
     }
 
-    /// Uses only that kind of a name's addresses.
+    /// Uses only addresses of this family.
     #[doc(alias = "Domain")]
     pub fn domain(mut self, domain: Domain) -> Self {
         self.goal.domain = Some(domain);
         self
     }
 
-    /// Connects from that address, or port.
+    /// Connects from this address or port.
     #[doc(alias = "BindAddress")]
     #[doc(alias = "BindPort")]
     pub fn bind(mut self, addr: impl Into<Address>) -> Self {
@@ -420,12 +422,13 @@ connection_settings! {
 }
 
 impl<H: 'static, F: Filter, S> TcpClientBuilder<H, F, S> {
-    /// Makes the session, below the kernel; it connects as soon as the kernel runs.
+    /// Creates the session, below the kernel; it connects as soon as the kernel runs.
     ///
-    /// When the kernel is shut down ([`Kernel::shutdown`]) the connection ends after what was put is written.
+    /// When the kernel is shut down ([`Kernel::shutdown`]) the connection ends after its output is written.
     ///
     /// # Errors
-    /// Settings that make no sense; an alias that is taken; a handler is running (use [`cx.start(builder)`](crate::Context::start)).
+    /// Invalid settings; an alias that is taken; a handler is running (use
+    /// [`cx.start(builder)`](crate::Context::start)).
     #[track_caller]
     pub fn start(self, kernel: &Kernel) -> Result<TcpClient, Error> {
         self.start_by(&mut { kernel })

@@ -1,6 +1,7 @@
-//! POE::Component::Client::TCP: one session with a connection that it makes itself.
+//! A client (POE::Component::Client::TCP): one session with a connection that it makes.
 //!
-//! `started`, then `connected` or `connect_error`; between `connected` and `disconnected`, which come in pairs, the records.
+//! Callbacks: `started`, then `connected` or `connect_error`; records come between `connected` and `disconnected`,
+//! which are called in pairs.
 
 mod builder;
 mod session;
@@ -23,7 +24,7 @@ use std::panic::Location;
 use std::rc::Weak;
 use std::time::Duration;
 
-/// Connects again, to the same address; what was not written is lost. To a [`TcpClient`]'s session.
+/// Reconnects to the same address; output that is not written is lost. Post it to a [`TcpClient`]'s session.
 ///
 /// ```
 /// use poe::{Kernel, component::{RECONNECT, TcpClient}};
@@ -48,7 +49,7 @@ use std::time::Duration;
 /// ```
 pub const RECONNECT: Event<()> = Event::new("reconnect");
 
-/// Connects to another address, which [`RECONNECT`] uses from then on. To a [`TcpClient`]'s session.
+/// Connects to another address, which [`RECONNECT`] uses from then on. Post it to a [`TcpClient`]'s session.
 ///
 /// ```
 /// use poe::{Kernel, component::{CONNECT, TcpClient}, wheel::Address};
@@ -69,7 +70,7 @@ pub const RECONNECT: Event<()> = Event::new("reconnect");
 /// ```
 pub const CONNECT: Event<Address> = Event::new("connect");
 
-/// A client for TCP and UNIX sockets (`POE::Component::Client::TCP`). This value only refers to it: dropping it changes nothing.
+/// A handle to a client for TCP and UNIX sockets (`POE::Component::Client::TCP`); dropping it changes nothing.
 ///
 /// ```
 /// use poe::{Kernel, component::TcpClient};
@@ -87,7 +88,7 @@ pub const CONNECT: Event<Address> = Event::new("connect");
 /// # }).unwrap();
 /// ```
 ///
-/// What can be asked for from outside:
+/// Controlling a client from outside:
 ///
 /// ```
 /// use poe::{Kernel, component::{TcpClient, TcpServer}};
@@ -108,12 +109,12 @@ pub const CONNECT: Event<Address> = Event::new("connect");
 /// # let until = async move |count| while heard_by_then.borrow().len() < count { tokio::task::yield_now().await };
 /// let talk = async {
 /// #   until(1).await;
-///     client.reconnect();                                     // when it has heard from the first
+///     client.reconnect();                                     // after a line from the first server
 /// #   until(2).await;
-///     client.connect(second.local_name());                    // and once more
+///     client.connect(second.local_name());                    // once more
 /// #   until(3).await;
 ///     client.shutdown();
-///     client.abort();                                           // which changes nothing any more
+///     client.abort();                                           // has no effect any more
 /// #   servers.iter().for_each(TcpServer::shutdown_clients);
 /// };
 /// tokio::join!(async { kernel.run().await.unwrap() }, talk);
@@ -129,7 +130,7 @@ pub struct TcpClient {
 }
 
 impl TcpClient {
-    /// Settings for a client of the server at that address.
+    /// Starts building a client of the server at `addr`.
     #[doc(alias = "new")]
     #[doc(alias = "RemoteAddress")]
     #[doc(alias = "RemotePort")]
@@ -137,31 +138,31 @@ impl TcpClient {
         TcpClientBuilder::new(addr.into())
     }
 
-    /// The client's session.
+    /// Returns the ID of the client's session.
     #[must_use]
     pub fn session_id(&self) -> SessionId {
         self.session
     }
 
-    /// Ends the connection in good order, or the attempt to make one, or the wait for the next attempt.
+    /// Ends the connection after its output is written; also ends an attempt to connect, or the wait for the next one.
     #[track_caller]
     pub fn shutdown(&self) {
         self.post(&SHUTDOWN, ());
     }
 
-    /// The same at once: what was put and not written is lost.
+    /// Ends the connection or the attempt at once; output that is not written is lost.
     #[track_caller]
     pub fn abort(&self) {
         self.post(&CUT, ());
     }
 
-    /// Connects again; what was not written is lost.
+    /// Connects again; output that is not written is lost.
     #[track_caller]
     pub fn reconnect(&self) {
         self.post(&RECONNECT, ());
     }
 
-    /// Connects to another address; what was not written is lost.
+    /// Connects to another address; output that is not written is lost.
     #[track_caller]
     pub fn connect(&self, addr: impl Into<Address>) {
         self.post(&CONNECT, addr.into());
@@ -170,7 +171,7 @@ impl TcpClient {
     #[track_caller]
     fn post<A: 'static>(&self, event: &impl Posts<A>, arg: A) {
         if let Some(core) = self.core.upgrade() {
-            // It may have ended before.
+            // The session may have stopped before.
             let _ = core.post_from(None, self.session.into(), event.key(), arg, Location::caller());
         }
     }
@@ -182,7 +183,7 @@ impl fmt::Debug for TcpClient {
     }
 }
 
-/// What a [`TcpClient`] keeps beside the heap of its session: the `X` of its [`Context`].
+/// The data that a [`TcpClient`] keeps beside the heap of its session: the `X` of its [`Context`].
 ///
 /// [`cx.server()`](Context::server) is the connection in it, and `cx.heap` is the heap that
 /// [`heap`](TcpClientBuilder::heap) was given.
@@ -216,22 +217,22 @@ impl fmt::Debug for TcpClient {
 /// ```
 pub struct Server<F: Filter> {
     wire: Wire<F>,
-    /// Which it has while its end is not wanted.
+    /// The alias, as long as the client is not asked to end.
     alias: Option<String>,
     target: RefCell<Address>,
-    /// Alive while it connects.
+    /// The wheel that connects.
     factory: RefCell<Option<SocketFactory>>,
-    /// Set while it connects, if there is a limit.
+    /// The time limit of the attempt that is under way, if there is one.
     timer: Cell<Option<TimerId>>,
-    /// Set while it waits for its next attempt.
+    /// The timer for the next attempt.
     retry: Cell<Option<TimerId>>,
-    /// Attempts in a row that have brought no record.
+    /// Attempts in a row that brought no record.
     failures: Cell<u32>,
-    /// How long it waited for the attempt that is under way, or waits for the next one.
+    /// The delay before the present attempt, or before the next one.
     delay: Cell<Duration>,
-    /// What the program says of this connection: whether it was good.
+    /// Whether the program called this connection good or bad.
     verdict: Cell<Option<bool>>,
-    /// Nobody has asked for its end.
+    /// The end was not asked for.
     wanted: Cell<bool>,
 }
 
@@ -263,7 +264,7 @@ impl<F: Filter> Server<F> {
         }
     }
 
-    /// Whether it connects, by that wheel if it is named.
+    /// Whether it connects, with that wheel if one is given.
     fn is_connecting(&self, wheel: Option<WheelId>) -> bool {
         let factory = self.factory.borrow();
         factory
@@ -304,7 +305,7 @@ impl<F: Filter> Wired for Server<F> {
     }
 }
 
-/// Of a [`TcpClient`]'s session.
+/// Returns the client of a [`TcpClient`]'s session.
 ///
 /// ```
 /// use poe::{Kernel, component::{TcpClient, TcpServer}};
@@ -319,7 +320,7 @@ impl<F: Filter> Wired for Server<F> {
 ///         *cx.heap += 1;
 ///         match *cx.heap {
 ///             1 => cx.reconnect(),
-///             2 => cx.connect(&other),                        // another address
+///             2 => cx.connect(&other),                        // the other address
 ///             _ => cx.server().shutdown(),
 ///         }
 ///     })
@@ -341,20 +342,20 @@ impl<'k, H: 'static, F: Filter> Context<'k, H, Server<F>> {
         Link::new(&self.component().wire, self.kernel)
     }
 
-    /// Connects again, when this handler has returned; what was not written is lost. `disconnected` is called if there
-    /// is a connection.
+    /// Reconnects when this handler has returned; output that is not written is lost. `disconnected` runs if there is a
+    /// connection.
     #[track_caller]
     pub fn reconnect(&self) {
         self.yield_to(RECONNECT, ());
     }
 
-    /// Connects to another address, as [`reconnect`](Self::reconnect) does to the same.
+    /// Connects to another address, like [`reconnect`](Self::reconnect).
     #[track_caller]
     pub fn connect(&self, addr: impl Into<Address>) {
         self.yield_to(CONNECT, addr.into());
     }
 
-    /// The address that it is connected to, or connects to next.
+    /// Returns the address that it is connected to, or connects to next.
     ///
     /// ```
     /// use poe::component::TcpClient;
@@ -367,7 +368,7 @@ impl<'k, H: 'static, F: Filter> Context<'k, H, Server<F>> {
         self.component().target()
     }
 
-    /// Attempts in a row that have come to nothing: no record, or a connection that was [called bad](Self::mark_bad).
+    /// Returns the number of failed attempts in a row: without a record, or [marked bad](Self::mark_bad).
     ///
     /// ```
     /// use poe::component::TcpClient;
@@ -378,9 +379,9 @@ impl<'k, H: 'static, F: Filter> Context<'k, H, Server<F>> {
         self.component().failures.get()
     }
 
-    /// Calls this connection good: the waits of the [`backoff`](TcpClientBuilder::backoff) start over, now.
+    /// Marks this connection good: the delays of the [`backoff`](TcpClientBuilder::backoff) are reset now.
     ///
-    /// Without a word of yours a connection is good when it has brought a record. The last word counts.
+    /// By default a connection is good when it has brought a record. The last mark counts.
     ///
     /// ```
     /// use poe::component::{Backoff, TcpClient};
@@ -401,7 +402,8 @@ impl<'k, H: 'static, F: Filter> Context<'k, H, Server<F>> {
         self.component().failures.set(0);
     }
 
-    /// Calls this connection bad: its end counts as a failed attempt, whatever it has brought, and the next wait is longer.
+    /// Marks this connection bad: its end counts as a failed attempt, whatever it has brought, and the next delay is
+    /// longer.
     ///
     /// ```
     /// use poe::component::TcpClient;
@@ -412,8 +414,8 @@ impl<'k, H: 'static, F: Filter> Context<'k, H, Server<F>> {
     }
 }
 
-/// An attempt to connect, as [`connecting`](TcpClientBuilder::connecting) and [`waiting`](TcpClientBuilder::waiting) are
-/// told of it.
+/// An attempt to connect, as reported to [`connecting`](TcpClientBuilder::connecting) and
+/// [`waiting`](TcpClientBuilder::waiting).
 ///
 /// ```
 /// use poe::{Kernel, component::{Backoff, TcpClient}};

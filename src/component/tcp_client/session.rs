@@ -1,4 +1,4 @@
-//! The client's session: its attempts, its one connection, and the waits in between.
+//! The client's session: its attempts, its one connection, and the delays in between.
 
 use super::{Attempt, CONNECT, RECONNECT, Server};
 use crate::component::backoff::Backoff;
@@ -21,13 +21,13 @@ const FAILED: Event<SocketError> = Event::new("tcp_client_failed");
 const TIMED_OUT: Event<WheelId> = Event::new("tcp_client_timed_out");
 const SHUTTING_DOWN: Event<Signal> = Event::new("tcp_client_got_kernel_shutdown");
 
-/// What a client works by.
+/// The settings of a client.
 pub(super) struct Role<H: 'static, F: Filter> {
     pub(super) plan: Rc<Plan<H, Server<F>>>,
     pub(super) bind: Option<Address>,
     pub(super) domain: Option<Domain>,
     pub(super) timeout: Option<Duration>,
-    /// Sees to the next attempt, if there is to be one.
+    /// Prepares the next attempt, if there is to be one.
     pub(super) retry: Option<Retry<H, F>>,
     pub(super) started: Option<Callback<H, Server<F>, ()>>,
     pub(super) failed: Option<Callback<H, Server<F>, SocketError>>,
@@ -88,7 +88,7 @@ pub(super) fn states<H: 'static, F: Filter>(
             on_lost.plan.shutdown(cx)
         })
         .on(SHUTTING_DOWN, |cx, _| {
-            // What was put must still be written: end in good order, instead of being stopped.
+            // Queued output must still be written: end after that, instead of being stopped.
             cx.sig_handled();
             cx.yield_to(SHUTDOWN, ());
         })
@@ -99,7 +99,7 @@ pub(super) fn states<H: 'static, F: Filter>(
         })
 }
 
-/// A failure of the connection to the client's server.
+/// A failure of the connection to the server.
 fn of_target(target: Address, operation: &'static str, error: io::Error, wheel: WheelId) -> SocketError {
     SocketError {
         operation,
@@ -154,23 +154,23 @@ impl<H: 'static, F: Filter> Role<H, F> {
 
     fn stop_timer(&self, cx: Cx<'_, '_, H, F>) {
         if let Some(timer) = cx.component().timer.take() {
-            // It has gone off, if that is what ends the attempt.
+            // The timer has fired, if it ends this attempt.
             let _ = cx.alarm_remove_if_set(timer);
         }
     }
 
-    /// Ends the attempt to connect, if one is under way or waited for.
+    /// Cancels the attempt to connect that is under way or waited for.
     fn let_go(&self, cx: Cx<'_, '_, H, F>) {
         self.stop_timer(cx);
         if let Some(retry) = cx.component().retry.take() {
-            // It is what has brought us here, perhaps.
+            // This timer may be the event that is being handled.
             let _ = cx.alarm_remove_if_set(retry);
         }
         cx.component().set_factory(None);
         self.plan.let_go(cx);
     }
 
-    /// The end is wanted: no attempt any more, and no alias.
+    /// The end was asked for: makes no further attempt, and removes the alias.
     fn give_up(&self, cx: Cx<'_, '_, H, F>) {
         cx.component().wanted.set(false);
         self.let_go(cx);
@@ -178,7 +178,7 @@ impl<H: 'static, F: Filter> Role<H, F> {
     }
 
     fn failed(&self, cx: Cx<'_, '_, H, F>, error: SocketError) -> HandlerResult {
-        // A failure that was posted, of an attempt that was given up since.
+        // A failure event of an attempt that was given up since.
         let current = cx.component().is_connecting(Some(error.wheel));
         if !current && !cx.component().wire.is_pre_connecting(error.wheel) {
             return Ok(());
@@ -202,7 +202,7 @@ impl<H: 'static, F: Filter> Role<H, F> {
     fn reconnect(&self, cx: Cx<'_, '_, H, F>) -> HandlerResult {
         let server = cx.component();
         let pending = match server.retry.take() {
-            // Nothing to be removed: it is what has gone off.
+            // There is no timer to remove: it has fired.
             Some(retry) => cx.alarm_remove_if_set(retry).is_ok(),
             None => true,
         };
@@ -217,10 +217,10 @@ impl<H: 'static, F: Filter> Role<H, F> {
     }
 }
 
-/// What sees to the next attempt.
+/// Prepares the next attempt.
 pub(super) type Retry<H, F> = Ended<H, Server<F>>;
 
-/// Has the client connect again after the wait that is due.
+/// Reconnects after the delay that is due.
 pub(super) fn retrying<H: 'static, F: Filter>(
     backoff: Backoff,
     waiting: Option<Callback<H, Server<F>, Attempt>>,

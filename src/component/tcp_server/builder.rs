@@ -24,8 +24,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 /// Settings of a [`TcpServer`](super::TcpServer).
 ///
-/// [`filter`](Self::filter) and [`client_heap`](Self::client_heap) come first, since they say what the callbacks are
-/// given: behind a callback or a [`state`](Self::state) they do not compile. The type parameter `S` keeps track of that.
+/// Call [`filter`](Self::filter) and [`client_heap`](Self::client_heap) first, because they determine what callbacks
+/// get: after a callback or a [`state`](Self::state) they do not compile. The type parameter `S` keeps track of that.
 ///
 /// | setting | default |
 /// |---|---|
@@ -51,7 +51,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 /// let kernel = Kernel::new();
 /// let server = TcpServer::builder("127.0.0.1:0")
 ///     .filter(|| Line::new().max_length(1024))
-///     .client_heap(|_peer| 0_u32)                             // lines of this client
+///     .client_heap(|_peer| 0_u32)                             // the number of this client's lines
 ///     .alias("shout")
 ///     .concurrency(100)
 ///     .client_connected(|cx| cx.client().put("hello"))
@@ -76,7 +76,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 /// # }).unwrap();
 /// ```
 ///
-/// Handlers of one's own, and a client that is sent only as much as it takes:
+/// Custom handlers, and output limited to what the client reads:
 ///
 /// ```
 /// use poe::component::{Client, TcpClient, TcpServer};
@@ -87,7 +87,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 /// let kernel = Kernel::new();
 /// let others = States::<u32, Client<Line>>::new().on(DONE, |cx, ()| cx.client().shutdown());
 /// let server = TcpServer::builder("127.0.0.1:0")
-///     .client_heap(|_| 100)                                   // records that are still to be sent
+///     .client_heap(|_| 100)                                   // records still to send
 ///     .watermarks(64 * 1024, 1024)
 ///     .client_connected(|cx| cx.yield_to(MORE, ()))
 ///     .state(MORE, |cx, ()| -> poe::HandlerResult {
@@ -97,7 +97,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 ///         }
 ///         *cx.heap -= 1;
 ///         if !cx.client().try_put("x".repeat(50_000))?.is_high() {
-///             cx.yield_to(MORE, ());                          // or else `client_low` goes on
+///             cx.yield_to(MORE, ());                          // otherwise `client_low` continues
 ///         }
 ///         Ok(())
 ///     })
@@ -119,7 +119,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 /// # }).unwrap();
 /// ```
 ///
-/// What is no record is told, and ends nothing if the filter can go on:
+/// Bytes that are not a record are reported, and end nothing if the filter can continue:
 ///
 /// ```
 /// use poe::{Kernel, component::{TcpClient, TcpServer}, filter::Line};
@@ -127,7 +127,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 /// # tokio_test::block_on(async {
 /// let kernel = Kernel::new();
 /// let server = TcpServer::builder("127.0.0.1:0")
-///     .shutdown_on_error(false)                               // so the end of the input is ours to heed
+///     .shutdown_on_error(false)                               // so we handle the end of the input
 ///     .client_error(|cx, error| match error.as_filter() {
 ///         Some(wrong) if wrong.is_invalid_utf8() => cx.client().put("no text"),
 ///         _ => cx.client().shutdown(),
@@ -158,7 +158,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 /// # }).unwrap();
 /// ```
 ///
-/// A session type of your own, which sees each event before the component does, and what has come of it afterwards:
+/// A custom session type, which sees each event before the component does, and its result afterwards:
 ///
 /// ```
 /// use poe::component::{TcpClient, TcpServer};
@@ -210,7 +210,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 /// TcpClient::builder(server.local_name())
 ///     .connected(|cx| {
 ///         cx.server().put("21");
-///         cx.server().put("one");                             // which is no number
+///         cx.server().put("one");                             // which is not a number
 ///     })
 ///     .server_input(|_, reply| assert_eq!(reply, "42"))
 ///     .disconnected(move |_| server.shutdown())
@@ -227,13 +227,13 @@ pub struct TcpServerBuilder<H: 'static, F: Filter, S = NoCallbacks> {
     stage: PhantomData<S>,
 }
 
-/// What does not depend on the types of the clients.
+/// The settings that do not depend on the types of the clients.
 pub(super) struct Server {
     pub(super) places: Vec<Where>,
     pub(super) sockets: Options,
     pub(super) concurrency: usize,
     pub(super) per_ip: Option<usize>,
-    /// Of the clients' sessions.
+    /// The settings of the clients' sessions.
     pub(super) client_policy: OnFailure,
     pub(super) acceptor: Option<Callback<(), Listener, Connection>>,
     pub(super) started: Option<Callback<(), Listener, ()>>,
@@ -241,7 +241,7 @@ pub(super) struct Server {
     pub(super) failed: Option<Callback<(), Listener, SocketError>>,
 }
 
-/// Where it is to listen.
+/// The addresses to listen on.
 #[derive(Debug)]
 pub(super) enum Where {
     At(Address),
@@ -249,7 +249,7 @@ pub(super) enum Where {
 }
 
 impl TcpServerBuilder<(), Line> {
-    /// Settings for a server that listens nowhere yet.
+    /// Starts building a server without an address.
     pub(super) fn new() -> Self {
         let server = Server {
             places: Vec::new(),
@@ -267,7 +267,7 @@ impl TcpServerBuilder<(), Line> {
 }
 
 impl<H: 'static, F: Filter> TcpServerBuilder<H, F> {
-    /// A builder without callbacks and states.
+    /// Makes a builder without callbacks and states.
     fn of(plan: Plan<H, Client<F>>, heap: HeapMaker<H>, server: Server) -> Self {
         TcpServerBuilder {
             plan,
@@ -300,7 +300,7 @@ impl<H: 'static, F: Filter, S> TcpServerBuilder<H, F, S> {
         TcpServerBuilder::of(Plan::new(self.plan.settings, filter), self.heap, self.server)
     }
 
-    /// Sets what makes the heap of each client's session; the closure is given the name of the client.
+    /// Sets the function that makes the heap of each client's session; it gets the name of the client.
     ///
     /// Comes before the first callback.
     #[doc(alias = "HEAP")]
@@ -318,7 +318,7 @@ impl<H: 'static, F: Filter, S> TcpServerBuilder<H, F, S> {
 }
 
 impl<H: 'static, F: Filter, S> TcpServerBuilder<H, F, S> {
-    /// It has a callback.
+    /// Marks the builder: it has a callback.
     fn named(self) -> TcpServerBuilder<H, F, WithCallbacks> {
         TcpServerBuilder {
             plan: self.plan,
@@ -329,8 +329,8 @@ impl<H: 'static, F: Filter, S> TcpServerBuilder<H, F, S> {
         }
     }
 
-    /// Listens there, too. A UNIX socket's path must not exist yet: it is not removed for you, neither before nor
-    /// afterwards.
+    /// Adds an address to listen on. The path of a UNIX socket must not exist yet; the server does not remove it,
+    /// neither before nor afterwards.
     ///
     /// ```
     /// use poe::component::TcpServer;
@@ -342,7 +342,7 @@ impl<H: 'static, F: Filter, S> TcpServerBuilder<H, F, S> {
         self
     }
 
-    /// Takes clients from a socket that listens already, too: one of Tokio's, or one that the process was started with.
+    /// Adds a socket that listens already: one of Tokio's, or one that the process was started with.
     ///
     /// ```
     /// # use poe::{Kernel, component::TcpServer};
@@ -360,7 +360,7 @@ impl<H: 'static, F: Filter, S> TcpServerBuilder<H, F, S> {
     }
 }
 
-/// The listener's session.
+/// Adds a listening socket of any kind.
 ///
 /// ```
 /// use poe::{Kernel, component::{SHUTDOWN, TcpServer}};
@@ -368,12 +368,12 @@ impl<H: 'static, F: Filter, S> TcpServerBuilder<H, F, S> {
 /// let kernel = Kernel::new();
 /// TcpServer::builder("127.0.0.1:0")
 ///     .alias("greeter")
-///     .backlog(128)                                           // how many the system lets wait
+///     .backlog(128)                                           // the length of the system's backlog
 ///     .reuse(true)
-///     .concurrency(10)                                        // how many are served at a time
+///     .concurrency(10)                                        // the number of clients served at a time
 ///     .started(|cx| {
 ///         println!("listening on {}", cx.listener().local_name());
-///         cx.yield_to(SHUTDOWN, ());                          // so that this ends
+///         cx.yield_to(SHUTDOWN, ());                          // so that the example ends
 ///     })
 ///     .error(|_, error| eprintln!("no client can be taken: {error}"))
 ///     .stopped(|cx| assert!(!cx.listener().is_listening()))
@@ -384,12 +384,12 @@ impl<H: 'static, F: Filter, S> TcpServerBuilder<H, F, S> {
 /// # }).unwrap();
 /// ```
 impl<H: 'static, F: Filter, S> TcpServerBuilder<H, F, S> {
-    /// Takes connections oneself, in the listener's session, instead of a session for each. Goes with none of the
-    /// `client_` callbacks. Tell the listener by
-    /// [`DISCONNECTED`](super::DISCONNECTED) of each that has left, if there is a [limit](Self::concurrency); but not from
-    /// the `_stop` of a session of yours, since what is posted there goes with the session.
-    /// It may make sessions of any kind, such as an [`Nfa`](crate::Nfa). (A [`session_type`](Self::session_type) is for
-    /// the sessions that the component makes.)
+    /// Handles accepted connections in the listener's session, instead of making a session for each.
+    ///
+    /// It excludes the `client_` callbacks. If there is a [limit](Self::concurrency), post
+    /// [`DISCONNECTED`](super::DISCONNECTED) to the listener for each client that has left; but not from the `_stop` of
+    /// a session, because posts from there are dropped. The acceptor may make sessions of any kind, such as an
+    /// [`Nfa`](crate::Nfa). (A [`session_type`](Self::session_type) wraps the sessions that the component makes.)
     ///
     /// ```
     /// use poe::component::{DISCONNECTED, TcpClient, TcpServer};
@@ -435,22 +435,23 @@ impl<H: 'static, F: Filter, S> TcpServerBuilder<H, F, S> {
         self
     }
 
-    /// The listener has started. Runs inside its `_start`.
+    /// Calls `f` when the listener has started. Runs inside its `_start`.
     #[doc(alias = "Started")]
     pub fn started<R: IntoReply>(mut self, f: impl Fn(&mut Context<'_, (), Listener>) -> R + 'static) -> Self {
         self.server.started = Some(plain("started", f));
         self
     }
 
-    /// The listener ends. Runs inside its `_stop`.
+    /// Calls `f` when the listener ends. Runs inside its `_stop`.
     #[doc(alias = "Stopped")]
     pub fn stopped<R: IntoReply>(mut self, f: impl Fn(&mut Context<'_, (), Listener>) -> R + 'static) -> Self {
         self.server.stopped = Some(plain("stopped", f));
         self
     }
 
-    /// Accepting has failed. If it [is a shortage](SocketError::is_shortage), it is tried again by itself; otherwise that
-    /// socket is closed. Without this callback a failure is logged, and one that is no shortage closes the listener.
+    /// Calls `f` when accepting has failed. After a [shortage](SocketError::is_shortage) of descriptors or memory the
+    /// server tries again by itself; after any other error that socket is closed. Without this callback failures are
+    /// logged, and any other error closes the listener.
     #[doc(alias = "Error")]
     pub fn error<R: IntoReply>(
         mut self,
@@ -460,13 +461,12 @@ impl<H: 'static, F: Filter, S> TcpServerBuilder<H, F, S> {
         self
     }
 
-    /// Says what a failure of a client's callback or state stops that nobody handles; default
-    /// [`StopSession`](OnFailure::StopSession).
+    /// Sets the policy for failures of a client's callback or state; default [`StopSession`](OnFailure::StopSession).
     ///
-    /// By default that client loses its connection, and the other clients and the listener notice nothing. With
-    /// [`StopKernel`](OnFailure::StopKernel), POE's rule, it stops every session and ends the run. Under both a connection
-    /// whose callback has failed gets no further callback but [`client_disconnected`](Self::client_disconnected), also if a
-    /// handler of `DIE` keeps its session alive.
+    /// By default that client loses its connection; the other clients and the listener are not affected. With
+    /// [`StopKernel`](OnFailure::StopKernel), POE's rule, the failure stops every session and ends the run. Under both
+    /// policies a connection whose callback has failed gets no further callback but
+    /// [`client_disconnected`](Self::client_disconnected), also if a handler of `DIE` keeps its session alive.
     ///
     /// ```
     /// use poe::{Kernel, OnFailure, component::{TcpClient, TcpServer}};
@@ -494,13 +494,13 @@ impl<H: 'static, F: Filter, S> TcpServerBuilder<H, F, S> {
         self
     }
 
-    /// Says what a failure of the listener's callbacks stops that nobody handles; default that of the session or kernel
-    /// that the server is started in, which is [`StopKernel`](OnFailure::StopKernel) for [`Kernel::new`](crate::Kernel::new).
+    /// Sets the policy for failures of the listener's callbacks; default that of the session or kernel that starts the
+    /// server, which is [`StopKernel`](OnFailure::StopKernel) for [`Kernel::new`](crate::Kernel::new).
     ///
     /// ```
     /// use poe::{OnFailure, component::TcpServer};
     /// TcpServer::builder("127.0.0.1:0")
-    ///     .on_failure(OnFailure::StopSession)                     // the listener and its clients, but nobody else
+    ///     .on_failure(OnFailure::StopSession)                     // the listener and its clients, and nothing else
     ///     .started(|_| panic!("a bug"))
     ///     .client_input(|cx, line| cx.client().put(line));
     /// ```
@@ -509,8 +509,10 @@ impl<H: 'static, F: Filter, S> TcpServerBuilder<H, F, S> {
         self
     }
 
-    /// How many clients there may be at a time; others wait in the system's backlog. One that is [heard out](Self::linger)
-    /// still counts. With 0 the server starts paused, until [`SET_CONCURRENCY`](super::SET_CONCURRENCY) says otherwise.
+    /// Limits the number of clients at a time; others wait in the system's backlog.
+    ///
+    /// A connection that [lingers](Self::linger) still counts. With 0 the server starts paused, until
+    /// [`SET_CONCURRENCY`](super::SET_CONCURRENCY) changes it.
     #[doc(alias = "Concurrency")]
     pub fn concurrency(mut self, clients: usize) -> Self {
         self.server.concurrency = clients;
@@ -540,14 +542,14 @@ impl<H: 'static, F: Filter, S> TcpServerBuilder<H, F, S> {
         self
     }
 
-    /// How many clients may wait to be accepted, at most what the system allows; default 4096.
+    /// Sets how many clients may wait to be accepted, at most what the system allows; default 4096.
     #[doc(alias = "ListenQueue")]
     pub fn backlog(mut self, clients: u32) -> Self {
         self.server.sockets.backlog = clients;
         self
     }
 
-    /// Whether an address may be bound that an old connection still has (`SO_REUSEADDR`); default true.
+    /// Sets whether an address may be bound that an old connection still has (`SO_REUSEADDR`); default true.
     pub fn reuse(mut self, reuse: bool) -> Self {
         self.server.sockets.reuse = reuse;
         self

@@ -1,4 +1,4 @@
-//! The client: the session of one connection.
+//! A server's client: the session of one connection.
 
 use super::listener::{Listener, Shared};
 use crate::component::callbacks::{Callback, Component, named};
@@ -15,10 +15,10 @@ use std::fmt;
 use std::net::IpAddr;
 use std::rc::Rc;
 
-/// Makes a client's heap of its name.
+/// Makes a client's heap from the client's name.
 pub(super) type HeapMaker<H> = Rc<dyn Fn(SocketName) -> H>;
 
-/// A client's place in the counts.
+/// A client's entry in the counts.
 struct Place {
     shared: Rc<Shared>,
     ip: Option<IpAddr>,
@@ -30,7 +30,8 @@ impl Drop for Place {
     }
 }
 
-/// What a [`TcpServer`](super::TcpServer) keeps beside the heap of a client's session: the `X` of its [`Context`].
+/// The data that a [`TcpServer`](super::TcpServer) keeps beside the heap of a client's session: the `X` of its
+/// [`Context`].
 ///
 /// [`cx.client()`](Context::client) is the connection in it, and `cx.heap` is the heap that
 /// [`client_heap`](super::TcpServerBuilder::client_heap) has made.
@@ -99,7 +100,7 @@ impl<'k, H: 'static, F: Filter> Context<'k, H, Client<F>> {
     }
 }
 
-/// Makes the acceptor that gives each connection a session. The clients' table is built once.
+/// Makes the acceptor that creates a session for each connection. The table of handlers is built once.
 pub(super) fn client_maker<H: 'static, F: Filter>(
     plan: Plan<H, Client<F>>,
     heap: HeapMaker<H>,
@@ -112,7 +113,7 @@ pub(super) fn client_maker<H: 'static, F: Filter>(
         .on(START, move |cx, connection: Connection| on_start.take(cx, connection))
         .on(PRE_CONNECTED, move |cx, made| {
             on_pre_connected.pre_connected(cx, made).unwrap_or_else(|refused| {
-                // It was never connected, so no callback hears of it, and nothing holds the session any more.
+                // It was never connected, so no callback runs, and nothing holds the session any more.
                 let peer = cx.component().wire.peer().map(tracing::field::display);
                 tracing::debug!(target: "poe::wheels", peer, "a client is refused: {refused}");
                 Ok(())
@@ -147,14 +148,14 @@ pub(super) fn client_maker<H: 'static, F: Filter>(
 
 fn created(created: Result<SessionId, Error>) -> HandlerResult {
     match created {
-        // The system had it accepted before the listener was closed.
+        // The system had accepted it before the listener was closed.
         Err(error) if error.is_shutting_down() => Ok(()),
         created => Ok(created.map(drop)?),
     }
 }
 
-/// A client for whom there is no heap fails as one whose callback has failed, and so must not in the listener's session:
-/// it is a session that fails at once.
+/// If making the client's heap fails, this is a failure of the client, not of the listener. So a session is created
+/// that fails at once.
 fn stillborn<H: 'static, F: Filter>(
     cx: &mut Context<'_, (), Listener>,
     plan: &Plan<H, Client<F>>,

@@ -1,4 +1,4 @@
-//! How a server comes to be: its settings are checked, it listens, and the listener's session is made.
+//! Starts a server: checks the settings, listens, and creates the listener's session.
 
 use super::TcpServer;
 use super::builder::{TcpServerBuilder, Where};
@@ -17,16 +17,15 @@ use std::panic::Location;
 use std::rc::{Rc, Weak};
 
 impl<H: 'static, F: Filter, S> TcpServerBuilder<H, F, S> {
-    /// Binds, listens, and makes the listener's session, below the kernel. When it returns, clients can connect; they
-    /// are served as soon as the kernel runs.
+    /// Binds, listens, and creates the listener's session, below the kernel.
     ///
-    /// When the kernel is shut down ([`Kernel::shutdown`]) the listener closes and each connection ends after what was put
-    /// is written. The server watches no signal of the process: what `TERM` and `INT` do is for the program to say
-    /// ([`Kernel::serve_until`]).
+    /// When it returns, clients can connect; they are served as soon as the kernel runs. When the kernel is shut down
+    /// ([`Kernel::shutdown`]) the listener closes and each connection ends after its output is written. The server
+    /// watches no signal of the process: your program decides what `TERM` and `INT` do ([`Kernel::serve_until`]).
     ///
     /// # Errors
-    /// The system's, if it cannot listen there ([`Error::io`]); settings that make no sense; an alias that is taken; a
-    /// handler is running (use [`cx.start(builder)`](crate::Context::start)).
+    /// The system's, if it cannot listen there ([`Error::io`]); invalid settings; an alias that is taken; a handler is
+    /// running (use [`cx.start(builder)`](crate::Context::start)).
     #[track_caller]
     pub fn start(self, kernel: &Kernel) -> impl Future<Output = Result<TcpServer, Error>> {
         let place = Location::caller();
@@ -54,7 +53,7 @@ impl<H: 'static, F: Filter, S> TcpServerBuilder<H, F, S> {
             .map_err(|failed| cannot_listen(addr, failed))
     }
 
-    /// What can be said before anything is bound.
+    /// Checks everything that can be checked before binding.
     fn check(&self, core: &Weak<Core>) -> Result<(), Error> {
         let invalid = |what: &str| Err(ErrorKind::Invalid(what.to_owned()).into());
         let clients = self.plan.callbacks.is_any() || !self.states.event_names().is_empty();
@@ -130,7 +129,7 @@ impl<H: 'static, F: Filter, S> TcpServerBuilder<H, F, S> {
     }
 }
 
-/// Inside a handler the address must be a number or a path: a name cannot be looked up without waiting.
+/// Inside a handler the address must be numeric or a path: a name cannot be looked up without waiting.
 impl<H: 'static, F: Filter, S> Start for TcpServerBuilder<H, F, S> {
     type Started = TcpServer;
 
@@ -161,7 +160,7 @@ impl<H: 'static, F: Filter, S> Start for TcpServerBuilder<H, F, S> {
     }
 }
 
-/// The system does not say which address it was, and with several the user would have to guess.
+/// Adds the address to the system's error, because a server may have several.
 fn cannot_listen(addr: &Address, failed: Failed) -> Error {
     let Failed { operation, error, .. } = failed;
     let addr = addr.to_string();

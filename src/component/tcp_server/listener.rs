@@ -1,4 +1,4 @@
-//! The listener: the session with the listening wheels, and what it shares with its clients.
+//! The listener: the session with the listening wheels, and the data that it shares with its clients.
 
 use super::{DISCONNECTED, END_ALL, SET_CONCURRENCY};
 use crate::component::callbacks::{Callback, Component};
@@ -23,15 +23,15 @@ const ACCEPTED: Event<Connection> = Event::new("tcp_server_got_connection");
 const FAILED: Event<SocketError> = Event::new("tcp_server_got_failure");
 const SHUTTING_DOWN: Event<Signal> = Event::new("tcp_server_got_kernel_shutdown");
 
-/// What the listener, its clients and the `TcpServer` values share.
+/// Data shared by the listener, its clients and the `TcpServer` values.
 pub(super) struct Shared {
-    /// What it is called, also when it has given that up.
+    /// The alias, also when it has been removed.
     pub(super) alias: Option<String>,
-    /// Where it listens, or has listened; one at the least, since a builder begins with one.
+    /// The addresses it listens on, or has listened on; at least one, since a builder begins with one.
     pub(super) local: Vec<SocketName>,
-    /// One for each place. They go when the server is shut down, or its session ends.
+    /// One wheel for each address, until the server is shut down or its session stops.
     pub(super) factories: RefCell<Vec<SocketFactory>>,
-    /// Clients that live: one up per accepted connection, one down when its session is gone.
+    /// The number of clients: incremented for each accepted connection, decremented when its session is gone.
     pub(super) connections: Cell<usize>,
     pub(super) limit: Cell<usize>,
     /// Counts the connections of each address, if they are limited.
@@ -52,7 +52,7 @@ impl PerIp {
         }
     }
 
-    /// Counts a connection, unless its address has as many as it may have.
+    /// Counts a connection, unless its address has reached the limit.
     fn joined(&self, ip: IpAddr) -> bool {
         let mut counts = self.counts.borrow_mut();
         let count = counts.entry(customer(ip)).or_default();
@@ -75,7 +75,7 @@ impl PerIp {
     }
 }
 
-/// What one customer of a provider has: an IPv4 address, or a /64 network of IPv6.
+/// The unit that is counted, the network of one customer of a provider: an IPv4 address, or a /64 network of IPv6.
 fn customer(ip: IpAddr) -> IpAddr {
     match ip.to_canonical() {
         IpAddr::V6(ip) => {
@@ -92,7 +92,7 @@ impl Shared {
         drop(factories);
     }
 
-    /// One of its sockets is of no use any more.
+    /// One of its sockets has failed for good.
     fn close_one(&self, wheel: WheelId) {
         let mut factories = self.factories.borrow_mut();
         let at = factories.iter().position(|f| f.id() == wheel);
@@ -110,7 +110,7 @@ impl Shared {
         self.local.iter().find_map(SocketName::as_socket_addr)
     }
 
-    /// What it is called in a text.
+    /// Describes the server in texts.
     pub(super) fn whose(&self) -> String {
         match &self.alias {
             Some(alias) => format!("the server `{alias}`"),
@@ -118,7 +118,7 @@ impl Shared {
         }
     }
 
-    /// Pauses or resumes accepting, as the number of clients wants it.
+    /// Pauses or resumes accepting, depending on the number of clients.
     fn balance(&self) {
         for factory in &*self.factories.borrow() {
             if self.connections.get() >= self.limit.get() {
@@ -129,7 +129,7 @@ impl Shared {
         }
     }
 
-    /// Counts a client, unless its address has as many connections as it may have.
+    /// Counts a client, unless its address has reached the limit.
     pub(super) fn joined(&self, ip: Option<IpAddr>) -> bool {
         if let (Some(counts), Some(ip)) = (&self.per_ip, ip)
             && !counts.joined(ip)
@@ -150,10 +150,10 @@ impl Shared {
     }
 }
 
-/// The listener of a [`TcpServer`](super::TcpServer), as [`acceptor`](super::TcpServerBuilder::acceptor),
-/// [`started`](super::TcpServerBuilder::started) and the like see it: [`cx.listener()`](Context::listener).
+/// The listener of a [`TcpServer`](super::TcpServer), as its callbacks see it: [`cx.listener()`](Context::listener).
 ///
-/// Their context is a `Context<'_, (), Listener>`: the listener is kept beside the session's heap.
+/// Callbacks such as [`acceptor`](super::TcpServerBuilder::acceptor) and [`started`](super::TcpServerBuilder::started)
+/// get a `Context<'_, (), Listener>`: the listener is kept beside the session's heap.
 ///
 /// ```
 /// use poe::{Kernel, component::{SHUTDOWN, TcpServer}};
@@ -179,33 +179,33 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// What it listens on, with the port that the system chose; the first if there are several.
+    /// Returns the address it listens on, with the port that the system chose; the first if there are several.
     #[doc(alias = "getsockname")]
     #[must_use]
     pub fn local_name(&self) -> &SocketName {
         self.shared.local_name()
     }
 
-    /// The IP address it listens on, the first if there are several; `None` if there are UNIX sockets only.
+    /// Returns the IP address it listens on, the first if there are several; `None` if there are UNIX sockets only.
     #[doc(alias = "getsockname")]
     #[must_use]
     pub fn local_addr(&self) -> Option<SocketAddr> {
         self.shared.local_addr()
     }
 
-    /// All that it listens on, or has listened on, in the order in which they were given.
+    /// Returns all addresses that it listens on, or has listened on, in the order in which they were given.
     #[must_use]
     pub fn local_names(&self) -> &[SocketName] {
         &self.shared.local
     }
 
-    /// How many clients are connected.
+    /// Returns the number of connected clients.
     #[must_use]
     pub fn connections(&self) -> usize {
         self.shared.connections.get()
     }
 
-    /// Whether it still listens.
+    /// Returns whether it still listens.
     #[must_use]
     pub fn is_listening(&self) -> bool {
         !self.shared.factories.borrow().is_empty()
@@ -235,7 +235,7 @@ impl fmt::Debug for Listener {
 }
 
 impl<'k, H: 'static> Context<'k, H, Listener> {
-    /// The listener of a [`TcpServer`](super::TcpServer), in the callbacks of its own session.
+    /// Returns the listener of a [`TcpServer`](super::TcpServer), in the callbacks of its session.
     ///
     /// ```
     /// # use poe::component::TcpServer;
@@ -249,10 +249,10 @@ impl<'k, H: 'static> Context<'k, H, Listener> {
     }
 }
 
-/// What kind of listener it is.
+/// The kind of the listener.
 pub(super) struct Role {
     pub(super) acceptor: Callback<(), Listener, Connection>,
-    /// Connections are sessions of ours, which count themselves out.
+    /// Connections are sessions of this component, which count themselves out.
     pub(super) serves: bool,
     pub(super) nodelay: bool,
     pub(super) place: &'static Location<'static>,
@@ -316,11 +316,11 @@ pub(super) fn listener_states(
         .on(DISCONNECTED, |cx, ()| cx.component().shared.left(None))
         .on(SHUTTING_DOWN, move |cx, _| {
             if serves {
-                // What was put must still be written: end each connection in good order, instead of being stopped.
+                // Queued output must still be written: end each connection after that, instead of being stopped.
                 cx.sig_handled();
                 end_all(cx, &SHUTDOWN);
             } else {
-                // The connections are sessions of the program's, which watch the signal themselves if they have to.
+                // The connections belong to sessions of the program, which watch the signal themselves if they need to.
                 close_listener(cx);
             }
         })
@@ -328,11 +328,11 @@ pub(super) fn listener_states(
         .on(STOP, move |cx, ()| stopped.as_ref().map_or(Ok(()), |f| f(cx, ())))
 }
 
-/// Closes the listener and sends an event to each client.
+/// Closes the listener and posts an event to each client.
 fn end_all(cx: &mut Context<'_, (), Listener>, event: &Event<()>) {
     close_listener(cx);
     for client in cx.kernel.core.children_of(cx.session_id()) {
-        // None of them can be gone.
+        // All of them exist.
         let _ = cx
             .kernel
             .core

@@ -1,10 +1,11 @@
-//! POE::Component::Server::TCP: a session that listens, and one session per client, made by it and below it.
+//! A server (POE::Component::Server::TCP): a session that listens, and below it one session per client.
 //!
-//! | role | what it is |
+//! | role | meaning |
 //! |---|---|
-//! | listener | the session with the listening wheel; [`Listener`] lies beside its heap |
-//! | acceptor | what the listener does with a connection: makes a client's session, or the user's own [`acceptor`](TcpServerBuilder::acceptor) |
-//! | client | the session of one connection; [`Client`] lies beside the user's heap |
+//! | listener | the session with the listening wheels; [`Listener`] is kept beside its heap |
+//! | acceptor | what the listener does with a connection: creates a client's session, or runs the user's
+//! [`acceptor`](TcpServerBuilder::acceptor) |
+//! | client | the session of one connection; [`Client`] is kept beside the user's heap |
 
 mod builder;
 mod client;
@@ -27,7 +28,7 @@ use std::net::SocketAddr;
 use std::panic::Location;
 use std::rc::{Rc, Weak};
 
-/// Changes how many clients a server has at most; to the listener. At 0 it pauses.
+/// Changes the limit of clients; post it to the listener. 0 pauses the server.
 ///
 /// ```
 /// use poe::{Kernel, component::{SET_CONCURRENCY, TcpClient, TcpServer}};
@@ -47,18 +48,19 @@ use std::rc::{Rc, Weak};
 /// ```
 pub const SET_CONCURRENCY: Event<usize> = Event::new("set_concurrency");
 
-/// Tells a listener with an [`acceptor`](TcpServerBuilder::acceptor) of its own that a client has left; an example is there.
+/// Reports to a listener with a custom [`acceptor`](TcpServerBuilder::acceptor) that a client has left; see there for
+/// an example.
 ///
 /// ```
 /// # use poe::component::{DISCONNECTED, TcpServer};
 /// TcpServer::builder("127.0.0.1:0").concurrency(1).acceptor(|cx, connection| {
 ///     println!("{} is not served", connection.peer);
-///     cx.yield_to(DISCONNECTED, ());                          // and so makes room
+///     cx.yield_to(DISCONNECTED, ());                          // which makes room for another one
 /// });
 /// ```
 pub const DISCONNECTED: Event<()> = Event::new("disconnected");
 
-/// Ends the clients, too: now (true), or in good order.
+/// Ends the clients, too: at once (true), or after their output is written.
 const END_ALL: Event<bool> = Event::new("tcp_server_end_all");
 
 /// A handle to a server for TCP and UNIX sockets (`POE::Component::Server::TCP`); dropping it changes nothing.
@@ -122,7 +124,8 @@ pub struct TcpServer {
 }
 
 impl TcpServer {
-    /// Settings for a server on an address; port 0 is any free one. [`listen`](TcpServerBuilder::listen) adds others.
+    /// Starts building a server on an address; port 0 is any free one. [`listen`](TcpServerBuilder::listen) adds
+    /// others.
     #[doc(alias = "new")]
     #[doc(alias = "Address")]
     #[doc(alias = "Hostname")]
@@ -132,7 +135,7 @@ impl TcpServer {
         TcpServerBuilder::new().listen(addr)
     }
 
-    /// Settings for a server on a socket that listens already.
+    /// Starts building a server on a socket that listens already.
     ///
     /// ```
     /// # use poe::{Kernel, component::TcpServer};
@@ -148,8 +151,8 @@ impl TcpServer {
         TcpServerBuilder::new().listener(listener)
     }
 
-    /// What it listens on, with the port that the system chose; the first if there are several. It prints as an address,
-    /// and is one for a client.
+    /// Returns the address it listens on, with the port that the system chose; the first if there are several. It
+    /// prints as an address, and a client can connect to it.
     ///
     /// ```
     /// # use poe::{Kernel, component::TcpServer};
@@ -165,7 +168,8 @@ impl TcpServer {
         self.shared.local_name()
     }
 
-    /// The IP address that it listens on, the first if there are several; `None` if there are UNIX sockets only.
+    /// Returns the IP address that it listens on, the first if there are several; `None` if there are UNIX sockets
+    /// only.
     ///
     /// ```
     /// # use poe::{Kernel, component::TcpServer};
@@ -182,7 +186,7 @@ impl TcpServer {
         self.shared.local_addr()
     }
 
-    /// All that it listens on, in the order in which they were given.
+    /// Returns all addresses that it listens on, in the order in which they were given.
     ///
     /// ```
     /// # use poe::{Kernel, component::TcpServer};
@@ -191,7 +195,7 @@ impl TcpServer {
     /// let server = TcpServer::builder("127.0.0.1:0").listen("127.0.0.1:0").start(&kernel).await?;
     /// let names = server.local_names();
     /// assert_eq!(names.len(), 2);
-    /// assert_ne!(names[0], names[1]); // each has a port of its own
+    /// assert_ne!(names[0], names[1]); // each has a separate port
     /// # Ok::<(), poe::Error>(()) }).unwrap();
     /// ```
     #[doc(alias = "getsockname")]
@@ -200,34 +204,33 @@ impl TcpServer {
         &self.shared.local
     }
 
-    /// The listener's session.
+    /// Returns the ID of the listener's session.
     #[must_use]
     pub fn session_id(&self) -> SessionId {
         self.session
     }
 
-    /// How many clients are connected.
+    /// Returns the number of connected clients.
     #[must_use]
     pub fn connections(&self) -> usize {
         self.shared.connections.get()
     }
 
-    /// Listens no more and gives the alias up; clients live on. The port is free when this returns.
+    /// Stops listening and removes the alias; clients stay connected. The port is free when this returns.
     #[track_caller]
     pub fn shutdown(&self) {
         self.shared.close();
         self.post(&SHUTDOWN, ());
     }
 
-    /// The same, and each connection is ended in good order: no input any more, what was put is written, then the client
-    /// sees the end.
+    /// Stops listening, and ends each connection after its output is written; input stops at once.
     #[track_caller]
     pub fn shutdown_clients(&self) {
         self.shared.close();
         self.post(&END_ALL, false);
     }
 
-    /// The same, and each connection is ended at once: what was put and not written is lost.
+    /// Stops listening, and ends each connection at once; output that is not written is lost.
     #[track_caller]
     pub fn abort_clients(&self) {
         self.shared.close();
@@ -237,7 +240,7 @@ impl TcpServer {
     #[track_caller]
     fn post<A: 'static>(&self, event: &Event<A>, arg: A) {
         if let Some(core) = self.core.upgrade() {
-            // It may have ended before.
+            // The session may have stopped before.
             let _ = core.post_from(None, self.session.into(), event.key(), arg, Location::caller());
         }
     }
