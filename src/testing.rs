@@ -19,7 +19,7 @@
 //!         .unwrap();
 //! }
 //!
-//! // In a test of your own: #[tokio::test(start_paused = true)]
+//! // In your test: #[tokio::test(start_paused = true)]
 //! # tokio_test::block_on(async { tokio::time::pause();
 //! let kernel = testing::kernel();
 //! let transcript = Transcript::of(&kernel);
@@ -79,7 +79,7 @@ pub fn builder() -> KernelBuilder {
     builder
 }
 
-/// Tokio has no function for this, but a running clock is seen to advance.
+/// Tokio has no function for this; a running clock advances within the loop.
 fn clock_is_paused() -> bool {
     let virtual_start = tokio::time::Instant::now();
     let start = std::time::Instant::now();
@@ -99,7 +99,7 @@ fn clock_is_paused() -> bool {
 /// ```
 /// use poe::{component::TcpServer, testing};
 /// use tokio::io::{AsyncReadExt, AsyncWriteExt};
-/// // In a test of your own: #[tokio::test(start_paused = true)]
+/// // In your test: #[tokio::test(start_paused = true)]
 /// # tokio_test::block_on(async { tokio::time::pause();
 /// let kernel = testing::kernel();
 /// let server = TcpServer::builder("memory:echo")

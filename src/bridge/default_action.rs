@@ -10,7 +10,7 @@
 //! | another handler was installed | that handler is called, and nothing else happens |
 //! | a watching kernel was built with `keep_signal_handlers` | it is ignored, from then on |
 //!
-//! Only Linux tells, in `/proc`, which action was in force. Elsewhere every signal but `PIPE` counts as the first row.
+//! Only Linux reports, in `/proc`, which action was in force. Elsewhere every signal but `PIPE` counts as the first row.
 
 use rustix::process::Signal;
 use std::collections::BTreeMap;

@@ -1,6 +1,6 @@
-//! Connections in memory, within one kernel: who listens under which name, and who waits to be accepted.
+//! Connections in memory, within one kernel: the listeners by name, and the clients that wait to be accepted.
 //!
-//! Nothing here meets the system, so that servers and clients run under virtual time.
+//! Nothing here uses the operating system, so servers and clients run under virtual time.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
@@ -10,7 +10,7 @@ use std::rc::{Rc, Weak};
 use std::task::{Context, Poll, Waker};
 use tokio::io::DuplexStream;
 
-/// Bytes that may wait in each direction of a connection.
+/// The size of the buffer of each direction of a connection, in bytes.
 const ROOM: usize = 64 * 1024;
 
 /// The listeners of a kernel, by name.
@@ -24,14 +24,14 @@ struct Hub {
     waker: Cell<Option<Waker>>,
 }
 
-/// A listener in memory; its name is free again when it is dropped, and those who wait see the end of the connection.
+/// A listener in memory. Dropping it frees its name; clients that wait see the end of the connection.
 pub(crate) struct MemoryListener {
     hub: Rc<Hub>,
     network: Network,
 }
 
 impl Network {
-    /// Listens under a name; an empty one stands for any free one, as port 0 does.
+    /// Listens under a name; an empty one means any free name, like port 0.
     ///
     /// # Errors
     /// The name is taken.
@@ -59,10 +59,10 @@ impl Network {
         Ok(MemoryListener { hub, network })
     }
 
-    /// Connects to a listener, which sees this address, if it is given, as its client's.
+    /// Connects to a listener, which sees `from` as its client's address.
     ///
     /// # Errors
-    /// Nobody listens under that name, or too many wait already.
+    /// No listener has that name, or too many clients wait already.
     pub(crate) fn connect(&self, name: &str, from: Option<SocketAddr>) -> io::Result<DuplexStream> {
         let refused = |what: String| io::Error::new(io::ErrorKind::ConnectionRefused, what);
         let hub = self.0.borrow().get(name).and_then(Weak::upgrade);

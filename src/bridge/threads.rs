@@ -84,7 +84,7 @@ impl Threads {
 }
 
 impl Threads {
-    /// Runs work on a thread of its own, outside the limit, because it may take as long as a program runs.
+    /// Runs work on a separate thread, outside the limit, because it may take as long as a program runs.
     ///
     /// # Panics
     /// Under virtual time, outside a Tokio runtime.

@@ -1,4 +1,4 @@
-//! The values that the program has given to its wheels, found by the wheels' IDs.
+//! Tags: values that the program attached to its wheels, by the wheels' IDs.
 
 use super::{Core, KernelRef};
 use crate::id::WheelId;
@@ -19,7 +19,7 @@ impl Core {
 }
 
 impl KernelRef<'_> {
-    /// Returns the value that a wheel was given with `tag`, for the ID that its events carry.
+    /// Returns the value that was attached to a wheel with `tag`.
     ///
     /// It is `None` for a wheel without a tag, with one of another type, and for a wheel that is gone. See
     /// [`ReadWriteBuilder::tag`](crate::wheel::ReadWriteBuilder::tag) for an example.

@@ -99,7 +99,7 @@ impl Address {
         }
     }
 
-    /// The name, if it is a server's in memory.
+    /// Returns the name of a server in memory.
     pub(crate) fn as_memory(&self) -> Option<&str> {
         match &self.0 {
             Kind::Memory(name) => Some(name),
@@ -107,7 +107,7 @@ impl Address {
         }
     }
 
-    /// The place, if no name of a host has to be looked up; that would block. Nothing for such a name.
+    /// Returns the address if no host name has to be looked up, which would block; `None` for such a name.
     ///
     /// # Errors
     /// There is no such interface, or the text is not an address.

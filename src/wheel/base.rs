@@ -26,7 +26,7 @@ pub(crate) struct Base {
     tag: Tag,
 }
 
-/// A value of the program's by which it knows the wheel, if it has given one.
+/// The program's value for the wheel, if there is one.
 #[derive(Clone, Default)]
 pub(crate) struct Tag(Option<Rc<dyn Any>>);
 
@@ -68,7 +68,7 @@ impl Base {
         self
     }
 
-    /// The program's value, if it is of that type.
+    /// Returns the program's value, if it has that type.
     pub(crate) fn tag<T: 'static>(&self) -> Option<Rc<T>> {
         self.tag.0.clone()?.downcast().ok()
     }
@@ -204,10 +204,9 @@ pub(crate) fn set_event<N, A, K: Posts<A>>(
 macro_rules! tag_setting {
     ([$($param:ident),*] $builder:ty, $($tag:ident).+) => {
         impl<$($param),*> $builder {
-            /// Gives the wheel a value by which your handlers know it; default none.
+            /// Attaches a value to the wheel, by which your handlers recognize it; default none.
             ///
-            /// [`cx.tag(id)`](crate::KernelRef::tag) returns it for the wheel's ID, which all of its events carry. It costs
-            /// nothing where it is not used.
+            /// [`cx.tag(id)`](crate::KernelRef::tag) returns it for the wheel's ID, which all of its events carry.
             ///
             /// ```
             /// use poe::{Event, Kernel, Session, event::START, filter::Line, wheel::{Input, ReadWrite}};
@@ -262,7 +261,7 @@ macro_rules! wheel_methods {
                 $base.owner()
             }
 
-            /// The value that its builder was given with `tag`, if it is of this type.
+            /// Returns the value that its builder got with `tag`, if it has this type.
             #[must_use]
             pub fn tag<V: 'static>(&self) -> Option<::std::rc::Rc<V>> {
                 let $this = self;
@@ -271,7 +270,7 @@ macro_rules! wheel_methods {
 
             /// Moves the wheel to the session that is running; pass the handler's context. POE cannot do this.
             ///
-            /// Its events go to that session from now on, under the names that they have, and it keeps that session alive. Events that were
+            /// Its events go to that session from now on, under the same names, and it keeps that session alive. Events that were
             /// posted already still go to the old session.
             ///
             /// Hand the wheel over with [`call`](crate::Context::call), not with `post`: it delivers as soon as the giver's

@@ -195,7 +195,7 @@ impl IoError {
             .is_some_and(|error| error.kind() == io::ErrorKind::TimedOut)
     }
 
-    /// Whether a time limit of the wheel is over. The stream itself is well.
+    /// Whether a time limit of the wheel is over. The stream itself is intact.
     pub(crate) fn is_limit(&self) -> bool {
         matches!(self.kind, IoErrorKind::Limit(_))
     }
@@ -481,7 +481,7 @@ impl<T> PutError<T> {
         matches!(self.kind, PutErrorKind::WrongType { .. })
     }
 
-    /// Returns the filter's error, if it has no form for the record.
+    /// Returns the filter's error, if it cannot encode the record.
     pub fn as_filter(&self) -> Option<&FilterError> {
         match &self.kind {
             PutErrorKind::Filter(error) => Some(error),

@@ -15,7 +15,7 @@ use tokio::net::UnixStream;
 
 /// A stream that a wheel reads and writes.
 pub(crate) trait Duplex: AsyncRead + AsyncWrite {
-    /// Ends reading. The peer is told if that is possible.
+    /// Ends reading, and notifies the peer if that is possible.
     fn close_input(self: Pin<&mut Self>);
     /// The output was shut down. Drops a handle that has no other use.
     fn close_output(self: Pin<&mut Self>);
@@ -126,7 +126,7 @@ impl<T: AsyncRead + AsyncWrite + 'static> Duplex for Whole<T> {
             let io: &dyn Any = &self.io;
             let local = io.downcast_ref::<SocketStream>().and_then(SocketStream::as_unix);
             if let Some(stream) = local.or_else(|| io.downcast_ref::<UnixStream>()) {
-                // It fails if the peer is gone, and then there is nothing to tell.
+                // It fails if the peer is gone, which does not matter.
                 let _ = socket2::SockRef::from(stream).shutdown(std::net::Shutdown::Read);
             }
         }

@@ -1,13 +1,13 @@
-//! Time limits on a peer: for silence, for the first record, and for a record that does not become complete.
+//! Time limits on a peer: for silence, for the first record, and for an incomplete record.
 //!
-//! | limit | runs from | stands still | told again |
+//! | limit | runs from | stands still | reported again |
 //! |---|---|---|---|
-//! | idle | the last byte read or written | while the program holds the input back and no output waits | after the next byte |
-//! | first | the start of the wheel | while the program holds the input back | never |
-//! | record | the first byte of a record | while the program holds the input back | for the next record |
+//! | idle | the last byte read or written | while the program pauses the input and no output waits | after the next byte |
+//! | first | the start of the wheel | while the program pauses the input | never |
+//! | record | the first byte of a record | while the program pauses the input | for the next record |
 //!
-//! A wheel without limits has no [`Watch`]. A wheel with limits has one timer, which is armed for a deadline that may move
-//! away: it goes off early then, and is armed anew.
+//! A wheel without limits has no [`Watch`]. A wheel with limits has one timer. When the deadline moves later the timer is not
+//! changed: it fires early, and is set again.
 
 use super::state::PumpState;
 use crate::bridge::runtime::{Instant, Pause, now};
@@ -19,7 +19,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-/// The limits of a wheel, as its builder has them.
+/// The limits of a wheel.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Limits {
     pub(crate) idle: Option<Duration>,
@@ -55,26 +55,26 @@ enum Limit {
     Record,
 }
 
-/// What a wheel with limits knows of its peer.
+/// The state of a peer with limits.
 pub(super) struct Watch {
     limits: Limits,
-    /// The last byte went, or the input was let go on.
+    /// When the last byte was read or written, or the input was resumed.
     active: Instant,
-    /// The silence since then was told.
+    /// The silence since then was reported.
     told_idle: bool,
-    /// The first record must have come by then, if none has.
+    /// The deadline of the first record, until it has come.
     first: Option<Instant>,
-    /// The first byte of the incomplete record came.
+    /// When the first byte of the incomplete record came.
     began: Option<Instant>,
-    /// That it takes too long was told.
+    /// Its timeout was reported.
     told_record: bool,
-    /// The program holds the input back.
+    /// The program pauses the input.
     held: bool,
     timer: Option<Pause>,
 }
 
 impl Watch {
-    /// Nothing, if there is no limit.
+    /// Returns `None` if there is no limit.
     pub(super) fn new(limits: Limits) -> Option<Box<Self>> {
         limits.any().then(|| {
             let now = now();
@@ -91,7 +91,7 @@ impl Watch {
         })
     }
 
-    /// Notes what a poll of the wheel has done. `seen`: a record was made since the last time.
+    /// Records the progress of a poll of the wheel. `seen`: a record was made since the last call.
     pub(super) fn note(&mut self, state: &PumpState, seen: bool) {
         let now = now();
         if state.progress.take() {
@@ -133,7 +133,7 @@ impl Watch {
             if at <= now() {
                 return Poll::Ready(self.tell(state, limit));
             }
-            // A timer that goes off too early is cheaper than one for each byte.
+            // A timer that fires early is cheaper than setting one for each byte.
             let timer = match &mut self.timer {
                 Some(timer) if timer.until() <= at => timer,
                 other => other.insert(Pause::until_instant(at)),
@@ -145,7 +145,7 @@ impl Watch {
         }
     }
 
-    /// The limit that is over first.
+    /// Returns the next deadline.
     fn next(&self, state: &PumpState) -> Option<(Instant, Limit)> {
         let reads = state.is_reading();
         let idle = self

@@ -200,7 +200,7 @@ impl Pump {
         state.is_input_shut() || (state.ended.get() && looked_at)
     }
 
-    /// Tells of the limits that are over. `None`: the wheel is gone.
+    /// Reports the limits that are over. `None`: the wheel is gone.
     #[cold]
     fn look_at_limits(&mut self, state: &PumpState, core: &Core, cx: &mut Context<'_>) -> Option<()> {
         loop {

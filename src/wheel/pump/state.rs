@@ -41,7 +41,7 @@ pub(crate) struct PumpState {
     /// There is an input filter, and an event for its records.
     listens: Cell<bool>,
     paused: Cell<bool>,
-    /// A splice holds the input back as long as the other wheel has enough.
+    /// A splice pauses the input as long as the other wheel's buffer is full.
     throttled: Cell<bool>,
     /// The most bytes that the next read may take.
     block: Cell<usize>,
@@ -302,7 +302,7 @@ impl PumpState {
         self.listens.get()
     }
 
-    /// Lets a splice hold the input back, or go on.
+    /// Lets a splice pause or resume the input.
     pub(crate) fn throttle(&self, throttled: bool) {
         if self.throttled.replace(throttled) != throttled && !throttled {
             self.wants_turn.set(true);

@@ -36,7 +36,7 @@ use std::time::Duration;
 /// | [`idle_timeout`](Self::idle_timeout), [`record_timeout`](Self::record_timeout) | none |
 /// | [`tag`](Self::tag) | none |
 ///
-/// `O` is the type of the records that can be put: what the output filter takes, text if none is named.
+/// `O` is the type of the records that can be put: the type that the output filter takes; text without an output filter.
 ///
 /// ```
 /// # use poe::{Event, Kernel, Session, WheelId, event::START, filter::{Line, Raw}};
@@ -55,7 +55,7 @@ use std::time::Duration;
 /// # .on(START, |cx, io: DuplexStream| -> poe::HandlerResult {
 /// let wheel = ReadWrite::builder(io)
 ///     .input(Line::new(), LINE)
-///     .output(Raw::new()) // bytes as they are; else lines as well
+///     .output(Raw::new()) // raw bytes; without this, lines
 ///     .error(ERROR)
 ///     .flushed(FLUSHED)
 ///     .watermarks(8, 4).high(HIGH).low(LOW)
@@ -145,7 +145,7 @@ impl ReadWriteBuilder {
         })
     }
 
-    /// Goes on where another wheel on the same stream was.
+    /// Continues where another wheel on the same stream stopped.
     pub(super) fn after(mut self, seam: Seam, reports: PendingReports) -> Self {
         self.draft.seam = seam;
         self.draft.reports = reports;
@@ -156,7 +156,7 @@ impl ReadWriteBuilder {
 impl<O, C: OutputChoice> ReadWriteBuilder<O, C> {
     /// Reads with this filter; each record comes as this event.
     ///
-    /// It writes with the same filter, afresh, unless [`output`](Self::output) names another one.
+    /// It writes with a fresh copy of the same filter, unless [`output`](Self::output) sets another one.
     #[doc(alias = "InputEvent")]
     #[doc(alias = "InputFilter")]
     #[doc(alias = "Filter")]
@@ -208,26 +208,26 @@ impl<O, C> ReadWriteBuilder<O, C> {
         ReadWriteBuilder::of(self.draft)
     }
 
-    /// Ends nothing, but sends the error event, when a record is incomplete for this long after its first byte; default none.
+    /// Sends the error event when a record is incomplete for this long after its first byte; default none.
     ///
-    /// The error [says so](IoError::is_timeout) and counts the bytes so far; close the wheel to be rid of a peer that sends a
-    /// byte now and then. It comes once for each record. The time stands still while the input is paused. It needs a Tokio
-    /// runtime with timers.
+    /// The wheel goes on. The error [says so](IoError::is_timeout) and counts the bytes so far; close the wheel to get rid
+    /// of a peer that sends a byte now and then. It comes once for each record. The time stands still while the input is
+    /// paused. It needs a Tokio runtime with timers.
     pub fn record_timeout(mut self, limit: Duration) -> Self {
         self.draft.settings.limits.record = Some(limit);
         self
     }
 
-    /// Ends nothing, but sends the error event, when no byte has gone either way for this long; default none.
+    /// Sends the error event when no byte has gone either way for this long; default none.
     ///
-    /// The error [says so](IoError::is_timeout). It comes once for each silence. The time stands still while the input is
+    /// The wheel goes on. The error [says so](IoError::is_timeout). It comes once for each silence. The time stands still while the input is
     /// paused and nothing waits to be written. It needs a Tokio runtime with timers.
     pub fn idle_timeout(mut self, limit: Duration) -> Self {
         self.draft.settings.limits.idle = Some(limit);
         self
     }
 
-    /// All limits, as a component has them.
+    /// Sets all limits of a component.
     pub(crate) fn limits(mut self, limits: Limits) -> Self {
         self.draft.settings.limits = limits;
         self

@@ -13,7 +13,7 @@ use std::fmt;
 impl<O: 'static> ReadWrite<O> {
     /// Changes the output filter for another one that takes the same records.
     ///
-    /// Later puts use it; bytes that wait keep the form they have. For a filter that takes other records see
+    /// Later puts use it; output in the buffer is not encoded again. For a filter that takes other records see
     /// [`retype`](Self::retype).
     ///
     /// # Errors
@@ -94,7 +94,7 @@ impl<O: 'static> ReadWrite<O> {
 }
 
 impl AnyReadWrite {
-    /// Changes the output filter for any other; bytes that wait keep the form they have.
+    /// Changes the output filter for any other; output in the buffer is not encoded again.
     ///
     /// # Errors
     /// The filter's settings are invalid; nothing is changed then.
@@ -125,13 +125,13 @@ pub struct RetypeError<O: ?Sized = String> {
 }
 
 impl<O: ?Sized> RetypeError<O> {
-    /// The wheel, with the filter that it had.
+    /// Returns the wheel, with its old filter.
     #[must_use]
     pub fn into_wheel(self) -> ReadWrite<O> {
         self.wheel
     }
 
-    /// What is wrong with the new filter.
+    /// Returns the problem of the new filter.
     #[must_use]
     pub fn filter_error(&self) -> &FilterError {
         &self.error
@@ -166,11 +166,10 @@ impl<O: ?Sized> From<RetypeError<O>> for Failure {
 impl<O: ?Sized> ReadWrite<O> {
     /// Changes the output filter for one that takes other records.
     ///
-    /// The wheel that is returned is the same one: its ID, events, input filter, pending input and the bytes that wait
-    /// stay. Change the input filter with [`set_input_filter`](Self::set_input_filter) before or after.
+    /// The wheel that is returned is the same one: its ID, events, input filter, pending input and output buffer stay. Change the input filter with [`set_input_filter`](Self::set_input_filter) before or after.
     ///
     /// # Errors
-    /// The wheel, if the settings of the filter make no sense.
+    /// The wheel, if the settings of the filter are invalid.
     ///
     /// ```
     /// # use poe::{Event, Kernel, Session, event::START, filter::{Block, Line, Raw}, wheel::{Input, ReadWrite}};
@@ -180,7 +179,7 @@ impl<O: ?Sized> ReadWrite<O> {
     /// const LINE: Event<Input<String>> = Event::new("line");
     /// const BYTES: Event<Input<Bytes>> = Event::new("bytes");
     ///
-    /// /// A connection speaks in lines, until the peer says `BYTES`.
+    /// /// A connection uses lines, until the peer sends `BYTES`.
     /// enum Talk { Lines(ReadWrite), Bytes(ReadWrite<Bytes>), Over }
     /// # tokio_test::block_on(async {
     /// # let kernel = Kernel::new();

@@ -108,8 +108,8 @@ pub struct ReadWrite<O: ?Sized = String> {
 
 /// A [`ReadWrite`] whose output filter may be changed for one that takes other records.
 ///
-/// It is made of any wheel with [`into_any`](ReadWrite::into_any). Its `put` compiles for every type, and gives a record that
-/// the filter of the moment does not take back in the error.
+/// It is made of any wheel with [`into_any`](ReadWrite::into_any). Its `put` compiles for every type, and returns a record of a
+/// type that the present filter does not take inside the error.
 ///
 /// ```
 /// use poe::{Event, Kernel, Session, event::START, filter::{Block, Line, Raw}};
@@ -176,25 +176,25 @@ impl<O: 'static> ReadWrite<O> {
     /// There is no limit but memory: the result says whether the [high mark](ReadWriteBuilder::watermarks) is reached.
     ///
     /// # Errors
-    /// The record, if the output is closed, or if the filter has no form for it.
+    /// The record, if the output is closed, or if the filter cannot encode it.
     pub fn put(&self, record: impl Into<O>) -> Result<Level, PutError<O>> {
         self.state().put(record.into())
     }
 }
 
 impl AnyReadWrite {
-    /// Puts a record of the type that the output filter of the moment takes; it is written when the current handler returns.
+    /// Puts a record of the type that the present output filter takes; it is written when the current handler returns.
     ///
     /// A filter that takes `String` also takes a literal, and one that takes `Bytes` also a literal, a `String` or a
     /// `Vec<u8>`.
     ///
     /// # Errors
-    /// The record, if the output is closed, if the record has another type, or if the filter has no form for it.
+    /// The record, if the output is closed, if the record has another type, or if the filter cannot encode it.
     pub fn put<T: 'static>(&self, record: T) -> Result<Level, PutError<T>> {
         self.state().put(record)
     }
 
-    /// Makes the type of the records that can be put known again.
+    /// Returns the wheel as one that takes `O`, if its output filter does.
     ///
     /// # Errors
     /// The wheel itself, if its output filter takes other records.
@@ -213,7 +213,7 @@ impl<O: ?Sized> ReadWrite<O> {
         ReadWrite { owner, takes }
     }
 
-    /// Forgets the type of the records that can be put, so that the output filter may be changed for any other.
+    /// Erases the type of the records that can be put, so that the output filter may be changed for any other.
     #[must_use]
     pub fn into_any(self) -> AnyReadWrite {
         ReadWrite::of(self.owner)

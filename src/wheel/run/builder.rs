@@ -28,7 +28,7 @@ use std::process::Command;
 /// | [`conduit`](Self::conduit) | pipes |
 /// | [`error`](Self::error), [`close`](Self::close), [`exit`](Self::exit), [`ended`](Self::ended), [`stdin_flushed`](Self::stdin_flushed) | no event |
 /// | `winsize` | that of this process's terminal, if there is one |
-/// | [`process_group`](Self::process_group) | a group of its own |
+/// | [`process_group`](Self::process_group) | a separate group |
 ///
 /// ```
 /// use poe::{Event, filter::Line, wheel::{Input, Run}};
@@ -91,8 +91,7 @@ impl RunBuilder {
 
     /// Adds arguments.
     ///
-    /// To a shell line they are added with blanks between, for the shell to split again; a
-    /// function takes none.
+    /// They are appended to a shell line with blanks between, and split again by the shell. A function takes none.
     #[doc(alias = "ProgramArgs")]
     pub fn args<S: AsRef<OsStr>>(mut self, args: impl IntoIterator<Item = S>) -> Self {
         match &mut self.program {
@@ -252,9 +251,9 @@ impl RunBuilder {
         self
     }
 
-    /// Sets whether the program leads a process group of its own; default true.
+    /// Sets whether the program leads a separate process group; default true.
     ///
-    /// A program on a terminal leads a session of its own in any case.
+    /// A program on a terminal leads a separate session in any case.
     #[doc(alias = "NoSetPgrp")]
     #[doc(alias = "NoSetSid")]
     pub fn process_group(mut self, own: bool) -> Self {
@@ -280,10 +279,10 @@ impl RunBuilder {
             && (self.user.is_some() || self.group.is_some() || self.priority.is_some())
         {
             self.settings
-                .refuse("a function runs as this process does: no user, group or priority of its own");
+                .refuse("a function runs inside this process: it cannot have another user, group or priority");
         }
         if self.stderr.is_some() && !self.conduit.has_stderr() {
-            tracing::warn!(target: "poe::wheels", "a pseudo terminal has no standard error of its own: its event is ignored");
+            tracing::warn!(target: "poe::wheels", "a pseudo terminal has no separate standard error: its event is ignored");
             self.stderr = None;
         }
         #[cfg(feature = "pty")]

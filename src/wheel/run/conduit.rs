@@ -69,7 +69,7 @@ impl Conduit {
         }
     }
 
-    /// Whether standard error has a connection of its own.
+    /// Whether standard error has a separate connection.
     pub(super) fn has_stderr(self) -> bool {
         match self {
             #[cfg(feature = "pty")]

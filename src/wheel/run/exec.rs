@@ -1,7 +1,7 @@
 //! Starts a program: the only code that runs between fork and exec.
 //!
 //! Programs inherit the signals that a process ignores or blocks. A program that was started with
-//! `nohup`, or in the background of a script, would so make its own programs deaf to HUP, INT or QUIT. POE resets them, and so does
+//! `nohup`, or in the background of a script, would pass that on, and its programs would ignore HUP, INT or QUIT. POE resets them, and so does
 //! the hook here, on every conduit.
 //!
 //! Beside `bridge/reactor.rs` this is the only file with unsafe code: `pre_exec` is an unsafe function, and the system's signal
@@ -16,7 +16,7 @@ use std::process::{Child, Command};
 /// No system has a signal with a higher number.
 const LAST_SIGNAL: libc::c_int = 127;
 
-/// Starts the program with the system's default signal handling. On a terminal it leads a session of its own.
+/// Starts the program with the system's default signal handling. On a terminal it leads a separate session.
 ///
 /// The hook makes `std` fork and call `execvp`, where it would call `posix_spawnp` otherwise. The two differ: only `execvp` has
 /// `/bin/sh` run a script that does not begin with `#!` (of the known C libraries, musl's does not).

@@ -62,7 +62,7 @@ impl RunBuilder {
         Ok(self.connect(kernel, place, name, wanted, launched))
     }
 
-    /// Runs a program in a process of its own.
+    /// Runs a program in a separate process.
     fn spawn(&self, mut command: Command, name: &str, wanted: Wanted, away: Theirs) -> Result<Launched, Error> {
         if let Some(gid) = self.group {
             command.gid(gid);
@@ -121,7 +121,7 @@ impl RunBuilder {
         })
     }
 
-    /// Runs a function on a thread of its own.
+    /// Runs a function on a separate thread.
     fn call(&self, threads: &Threads, callback: Callback, wanted: Wanted, away: Theirs) -> io::Result<Launched> {
         let killed = KillFlag::new();
         let mut streams = Streams::default();

@@ -1,4 +1,4 @@
-//! POE::Wheel::Run: runs a program with events, in a process of its own or as a function beside the kernel.
+//! POE::Wheel::Run: runs a program with events, in a separate process or as a function beside the kernel.
 //!
 //! | event | argument | when |
 //! |---|---|---|

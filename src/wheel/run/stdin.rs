@@ -14,8 +14,8 @@ impl Run {
     /// limit but memory: the result says whether the [high mark](super::RunBuilder::watermarks) is reached.
     ///
     /// # Errors
-    /// The record, if standard input is closed or not the wheel's, if the record has another type, or if the filter has no form
-    /// for it.
+    /// The record, if standard input is closed or not the wheel's, if the record has another type, or if the filter cannot
+    /// encode it.
     pub fn put<T: 'static>(&self, record: T) -> Result<Level, PutError<T>> {
         match &self.stdio {
             Some(stdio) => stdio.put(record),

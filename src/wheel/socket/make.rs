@@ -64,7 +64,7 @@ pub(crate) fn spot(addr: &Address) -> Result<Option<Spot>, Failed> {
     spot.map_err(|error| Failed::from(("getaddrinfo", error)).at(addr))
 }
 
-/// A server in memory.
+/// Listens in memory.
 pub(crate) fn listen_in_memory(
     network: &Network,
     addr: &Address,
@@ -76,7 +76,7 @@ pub(crate) fn listen_in_memory(
     Ok(listener.into())
 }
 
-/// A client of such a server.
+/// Connects to a server in memory.
 pub(crate) fn connect_in_memory(network: &Network, addr: &Address, name: &str) -> Result<SocketStream, Failed> {
     let stream = network.connect(name, None);
     let stream = stream.map_err(|error| Failed::from(("connect", error)).at(addr))?;
@@ -84,7 +84,7 @@ pub(crate) fn connect_in_memory(network: &Network, addr: &Address, name: &str) -
     Ok(SocketStream::memory(stream, local, peer))
 }
 
-/// Uses the first that will do; the error is the last one's, and names its place.
+/// Returns the first success; the error is that of the last attempt, and names its address.
 fn first<T>(spots: Vec<Spot>, mut attempt: impl FnMut(&Spot) -> Result<T, Failed>) -> Result<T, Failed> {
     let mut failed = Failed::from(("getaddrinfo", io::ErrorKind::AddrNotAvailable.into()));
     for spot in spots {
