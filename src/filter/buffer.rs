@@ -8,24 +8,24 @@ const IDLE_CAPACITY: usize = 1024;
 /// Records from this size on may keep the whole allocation that they came in.
 const LARGE: usize = 16 * 1024;
 
-/// Fewer bytes are not worth a look at all of them at once.
+/// Shorter buffers are not tested for UTF-8 as a whole.
 const WORTH_TESTING: usize = 512;
 
-/// Appends that are not tested after bytes that were no text.
+/// How many appends are not tested after bytes that were not text.
 const DISTRUST: u8 = 32;
 
 /// A queue of bytes whose front moves without moving the bytes.
 #[derive(Default)]
 pub(super) struct Buffer {
-    /// All of them; empty while they are in `text`.
+    /// All bytes; empty while they are in `text`.
     bytes: Vec<u8>,
-    /// All of them, known to be UTF-8. Many short lines are cut out of it faster than each is looked at by itself.
+    /// All bytes, known to be UTF-8. Cutting many short lines out of it is faster than testing each line.
     text: String,
     /// Where the live bytes start; earlier ones are consumed and removed at the next append or release.
     head: usize,
-    /// Nobody has looked yet whether the bytes are text.
+    /// The bytes were not tested for UTF-8 yet.
     untested: bool,
-    /// So many appends are not to be tested, because an earlier one was no text.
+    /// How many further appends are not tested, because an earlier one was not text.
     distrust: u8,
 }
 
@@ -44,7 +44,8 @@ impl Buffer {
         &all[self.head..]
     }
 
-    /// The first `count` bytes as text, if all that was appended last is known to be text. They may be text if this is `None`.
+    /// Returns the first `count` bytes as text, if the bytes appended last are known to be text. After `None` they may
+    /// still be text.
     #[inline]
     pub(super) fn front_text(&mut self, count: usize) -> Option<&str> {
         if self.untested {
@@ -70,7 +71,7 @@ impl Buffer {
         }
     }
 
-    /// The bytes, to be changed.
+    /// Returns the bytes for changing them.
     fn change(&mut self) -> &mut Vec<u8> {
         if !self.text.is_empty() {
             self.bytes = std::mem::take(&mut self.text).into_bytes();

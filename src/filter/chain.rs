@@ -111,7 +111,7 @@ where
         bytes
     }
 
-    /// Returns the rest of a record that the stage has used in part, as a record of its own.
+    /// Returns the rest of a record that the stage has used in part, as a separate record.
     fn rest_here(&self) -> BytesMut {
         let mut bytes = BytesMut::new();
         let (unpaid, _) = self.ledger.unpaid();
@@ -209,7 +209,7 @@ where
             match record {
                 Ok(Some(record)) => {
                     if uncovered {
-                        // Some of it came with bytes that were removed with another record, so it gets bytes of its own.
+                        // Some of its bytes were removed with another record, so it gets separate ones.
                         let own = self.encode_copy(&record);
                         let at = self.ledger.cost();
                         if !own.is_empty() {

@@ -1,12 +1,14 @@
-//! What the records that wait in the stage of a [chain](super::Chain) cost on the wire, so that they can be given back as the bytes they came as.
+//! Counts the wire bytes of records that wait in the stage of a [chain](super::Chain), so that they can be restored as
+//! the bytes they came as.
 //!
-//! A record that is used in part is paid for by the first record that is made of it. As long as that one still waits further
-//! up, its bytes stand for the rest, too; afterwards nothing does, and the rest has to be put as a record of its own. *Tokens*
-//! tell which is the case: the unpaid rest has one, and the record that has the bytes holds it.
+//! When a record is used in part, all of its wire bytes are assigned to the first record made of it. As long as that
+//! one waits further up, its bytes also stand for the rest; after it has left, no bytes do, and the rest has to be
+//! encoded as a separate record. *Tokens* tell the two cases apart: the rest has one, and the record with the bytes
+//! holds it.
 
 use std::collections::VecDeque;
 
-/// One entry for each record that a stage was fed and has not used up.
+/// One entry for each record that a stage was fed and has not used completely.
 #[derive(Default)]
 pub(super) struct Ledger {
     entries: VecDeque<Entry>,
@@ -16,18 +18,19 @@ pub(super) struct Ledger {
 }
 
 struct Entry {
-    /// What the stage counts: records, or bytes of them.
+    /// The units that the stage counts: records, or bytes of them.
     units: usize,
-    /// Bytes on the wire.
+    /// The number of wire bytes.
     cost: usize,
-    /// The units are bytes on the wire themselves, and can be used one by one.
+    /// The units are wire bytes themselves, and can be used one by one.
     plain: bool,
-    /// Set when it was used in part and its bytes have gone on.
+    /// Set when the record was used in part and its bytes have moved on.
     token: u64,
     held: Held,
 }
 
-/// The tokens of the rests that a record's bytes stand for: some of them, and if there are more, a range with all of the others.
+/// The tokens of the rests that a record's bytes stand for: some of them, and, if there are more, a range that contains
+/// the others.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Held {
     few: [u64; 6],
@@ -63,12 +66,12 @@ impl Held {
     }
 }
 
-/// What leaves the ledger.
+/// The cost of the units that leave the ledger.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Paid {
     pub(super) cost: usize,
     pub(super) held: Held,
-    /// Without a cost: the token of the bytes that stand for it, as long as they wait.
+    /// For units without a cost: the token of the bytes that stand for them, as long as those wait.
     pub(super) token: u64,
 }
 
@@ -84,7 +87,7 @@ impl Tokens {
 }
 
 impl Ledger {
-    /// Bytes on the wire of all that waits.
+    /// Returns the wire bytes of everything that waits.
     pub(super) fn cost(&self) -> usize {
         self.cost
     }
@@ -105,7 +108,7 @@ impl Ledger {
         });
     }
 
-    /// Adds to what the last record cost: the second half of its terminator.
+    /// Adds to the cost of the last record, for the second half of its terminator.
     pub(super) fn add_to_last(&mut self, cost: usize) {
         if let Some(last) = self.entries.back_mut() {
             last.cost += cost;
@@ -113,20 +116,20 @@ impl Ledger {
         }
     }
 
-    /// How many units at the front have no bytes of their own, and the token of the first of them.
+    /// Returns the number of units at the front without bytes, and the token of the first of them.
     pub(super) fn unpaid(&self) -> (usize, u64) {
         let front = self.entries.iter().take_while(|entry| entry.cost == 0);
         let token = self.entries.front().map_or(0, |entry| entry.token);
         (front.map(|entry| entry.units).sum(), token)
     }
 
-    /// Whether a record that waits has the bytes of what this token is of.
+    /// Returns whether a waiting record holds the bytes of this token.
     pub(super) fn holds(&self, token: u64) -> bool {
         self.entries.iter().any(|entry| entry.held.has(token))
     }
 
-    /// Drops what was used until only so many units wait, from the front; returns what that cost. A record that is used
-    /// in part is paid for at once.
+    /// Removes used units from the front until `left` units wait, and returns their cost. The cost of a record that is
+    /// used in part is counted at once.
     pub(super) fn settle(&mut self, waiting: usize, tokens: &mut Tokens) -> Paid {
         let mut paid = Paid::default();
         while let Some(first) = self.entries.front_mut() {

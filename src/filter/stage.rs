@@ -64,7 +64,7 @@ use std::fmt;
 /// let mut filter = Line::new().then(Sample::of(2));
 /// let got: Vec<String> = filter.get(b"a\nb\nc\nd\n").into_iter().map(Result::unwrap).collect();
 /// assert_eq!(got, ["b", "d"]);
-/// assert!(filter.fresh().get(b"a\n").is_empty()); // it counts anew
+/// assert!(filter.fresh().get(b"a\n").is_empty()); // it starts counting again
 /// assert!(Line::new().then(Sample::of(0)).check().is_err());
 /// ```
 #[doc(alias = "POE::Filter")]

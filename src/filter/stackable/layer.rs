@@ -1,4 +1,4 @@
-//! A layer of a stack: a filter or a stage whose type is forgotten.
+//! A layer of a stack: a filter or a stage with an erased type.
 
 use crate::filter::{ByteStage, Filter, FilterError, Stage};
 use std::any::{Any, TypeId, type_name};
@@ -6,7 +6,7 @@ use std::fmt;
 
 pub(super) type Record = Box<dyn Any>;
 
-/// A filter or a stage whose type is forgotten, to be stacked.
+/// A filter or a stage with an erased type, for a stack.
 ///
 /// ```
 /// use poe::filter::{Layer, Line, RecordBlock};
@@ -22,23 +22,24 @@ pub(super) type Record = Box<dyn Any>;
 pub struct Layer(pub(super) Box<dyn Erased>);
 
 impl Layer {
-    /// A filter. It takes bytes, so it is the first, or stands on one that gives [`Bytes`](bytes::Bytes).
+    /// Makes a layer of a filter. It takes bytes, so it is the first layer, or stands on one that yields
+    /// [`Bytes`](bytes::Bytes).
     pub fn filter<F: Filter>(filter: F) -> Self {
         Layer(Box::new(Held(ByteStage(filter), type_name::<F>())))
     }
 
-    /// A stage.
+    /// Makes a layer of a stage.
     pub fn stage<S: Stage>(stage: S) -> Self {
         Layer(Box::new(Held(stage, type_name::<S>())))
     }
 
-    /// The name of the filter's type.
+    /// Returns the name of the filter's type.
     #[must_use]
     pub fn type_name(&self) -> &'static str {
         self.0.name()
     }
 
-    /// The filter, if it is of this type.
+    /// Returns the filter, if it has this type.
     #[must_use]
     pub fn downcast_ref<T: 'static>(&self) -> Option<&T> {
         let any = self.0.any();
@@ -46,7 +47,7 @@ impl Layer {
             .or_else(|| any.downcast_ref::<ByteStage<T>>().map(|bytes| &bytes.0))
     }
 
-    /// The filter, if it is of this type, to change its settings.
+    /// Returns the filter, if it has this type, to change its settings.
     #[must_use]
     pub fn downcast_mut<T: 'static>(&mut self) -> Option<&mut T> {
         if self.0.any().is::<T>() {
@@ -68,7 +69,7 @@ impl fmt::Debug for Layer {
     }
 }
 
-/// A type as its identity and its name.
+/// A type, by its identity and its name.
 #[derive(Clone, Copy)]
 pub(super) struct Kind(pub(super) TypeId, pub(super) &'static str);
 
@@ -78,7 +79,7 @@ impl Kind {
     }
 }
 
-/// A stage's types on its four sides.
+/// The four record types of a stage.
 pub(super) struct Kinds {
     pub(super) raw_input: Kind,
     pub(super) input: Kind,
@@ -88,7 +89,7 @@ pub(super) struct Kinds {
 
 pub(super) trait Erased {
     fn kinds(&self) -> Kinds;
-    /// A record of the type that it takes. The check of the stack rules out others.
+    /// Converts a record to the type that the layer takes. The check of the stack makes sure that it fits.
     fn start(&mut self, record: Record);
     fn next(&mut self) -> Result<Option<Record>, FilterError>;
     fn put(&mut self, record: Record, under: &mut Vec<Record>) -> Result<(), FilterError>;
@@ -105,7 +106,7 @@ pub(super) trait Erased {
     fn any_mut(&mut self) -> &mut dyn Any;
 }
 
-/// A stage, and the name of the type that the user knows.
+/// A stage, with the type name that the user knows.
 struct Held<S>(S, &'static str);
 
 impl<S: Stage> Erased for Held<S> {

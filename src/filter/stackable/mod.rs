@@ -1,4 +1,4 @@
-//! POE::Filter::Stackable: a stack of filters that is put together, and changed, at run time.
+//! POE::Filter::Stackable: a stack of filters that can be changed at run time.
 
 mod layer;
 mod origin;
@@ -18,12 +18,13 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::rc::{Rc, Weak};
 
-/// A stack of filters and stages, wire side first (`POE::Filter::Stackable`), for those whose layers change while they
-/// are used. If yours do not, [`FilterExt::then`] is checked by the compiler and does not box each record.
+/// A stack of filters and stages, wire side first (`POE::Filter::Stackable`), whose layers can be changed while it is
+/// used. If yours do not change, use [`FilterExt::then`], which the compiler checks and which does not box each record.
 ///
-/// The type is that of the records on the application's side: `I` in, `O` out. Layers are [`Layer`]s. The stack is
-/// checked as a whole before it is used: the first layer has to take bytes, each other what the one below gives, the
-/// last has to give `I`. Until they fit, as in the middle of a change, bytes wait. An empty stack passes [`Bytes`].
+/// The type has the records of the application's side: `I` is read, `O` is put. Layers are [`Layer`]s. The whole stack
+/// is checked before it is used: the first layer must take bytes, every other one must take the records of the one
+/// below, and the last one must yield `I`. While the layers do not fit, as in the middle of a change, bytes wait. An
+/// empty stack passes [`Bytes`].
 ///
 /// ```
 /// use poe::filter::{Filter, Grep, Layer, Line, Map, Stackable};
@@ -39,14 +40,14 @@ use std::rc::{Rc, Weak};
 ///
 /// # Changing it loses nothing
 ///
-/// The bytes that came are always those of the records given and those that are [pending](Filter::pending), in order. What a
-/// removed layer had not used is there for those that stay: bytes of the first go to the next, records of the last come out as
-/// they are. A layer that is put below gets the bytes that the one above had. (POE shows what is pending in the last layer, and drops the
-/// rest.)
+/// At any time the bytes that came are those of the records yielded and those that are [pending](Filter::pending), in
+/// this order. The unused input of a removed layer goes to the others: bytes of the first layer go to the next one,
+/// records of the last layer are yielded as they are. A layer that is added below gets the bytes of the one above. (POE
+/// shows only what is pending in the last layer, and drops the rest.)
 ///
-/// Pending are the bytes as they came, as long as nothing that was made of them was given away. If a record was given that is only a part of
-/// one below, such as a line of a block, each part that is left is pending as a record of its own, which the layers below put. Parts
-/// that they cannot put are pending without framing if they are bytes or text, and are lost otherwise.
+/// Pending bytes are the wire bytes, as long as nothing made of them was yielded. If a yielded record is only a part of
+/// one below, such as a line of a block, each remaining part is pending as a separate record, encoded by the layers
+/// below. Parts that these cannot encode are pending without framing if they are bytes or text, and are lost otherwise.
 ///
 /// ```
 /// use bytes::Bytes;
@@ -62,22 +63,23 @@ use std::rc::{Rc, Weak};
 /// ```
 #[doc(alias = "POE::Filter::Stackable")]
 pub struct Stackable<I = Bytes, O = I> {
-    /// Wire side first. What waits is, in the order of the stream: for each slot, from the last to the first, the records that it
-    /// has made and then those that its layer holds; and then `wire`. Each of them is on the wire what its [`Origin`] says, and all
-    /// operations move them without changing their order, so that nothing is lost or doubled.
+    /// The layers, wire side first. The waiting data are, in the order of the stream: for each slot, from the last to
+    /// the first, the records that it has made and then the records that its layer holds; then `wire`. The [`Origin`]
+    /// of each says which wire bytes it stands for. Operations move them without changing their order, so that nothing
+    /// is lost or doubled.
     slots: Vec<Slot>,
-    /// The bytes that the first layer has, if it is a filter, and those that no layer has seen.
+    /// The bytes in the first layer, if it is a filter, and the bytes that no layer has seen.
     wire: Buffer,
-    /// How many of `wire` the first layer has.
+    /// How many bytes of `wire` are in the first layer.
     seen: usize,
-    /// What a first layer that was removed would have swallowed, and the record that it belongs to.
+    /// The byte that a removed first layer would have skipped, and the record that it belongs to.
     owed: Option<(u8, Weak<Origin>)>,
     wire_level: Rc<Level>,
     totals: Rc<Totals>,
-    /// A layer was shifted away below records that wait.
+    /// A layer below waiting records was removed with `shift`.
     has_bare: bool,
-    /// What is pending, unless it is all in `wire`; made when somebody asks. It costs as many calls of [`put`](Filter::put) as there are
-    /// parts of records of which something has left, times the layers below them.
+    /// The pending bytes, unless all of them are in `wire`; computed on demand. The cost is one call of
+    /// [`put`](Filter::put) for each remaining part of a partly yielded record and each layer below it.
     shown: OnceCell<Vec<u8>>,
     record: PhantomData<fn(O) -> I>,
 }
@@ -106,13 +108,13 @@ impl<I: 'static, O: 'static> Stackable<I, O> {
         self.slots.push(Slot::new(layer, self.slots.len() + 1));
     }
 
-    /// Takes the layer on the application's side away. The records that it had not used come out as they are.
+    /// Removes the layer on the application's side. Its unused records are yielded as they are.
     ///
     /// ```
     /// use bytes::Bytes;
     /// use poe::filter::{Block, Filter, Layer, Line, Stackable};
     /// let mut stack = Stackable::<Bytes>::new([Layer::filter(Block::new()), Layer::filter(Line::bytes())]);
-    /// stack.feed(b"4\0a\nbc2\0de"); // two blocks, in which are a line and a half
+    /// stack.feed(b"4\0a\nbc2\0de"); // two blocks that contain one line and a half
     /// assert_eq!(stack.next_record().unwrap().unwrap(), "a");
     /// assert!(stack.pop().is_some()); // no lines any more
     /// assert_eq!(stack.next_record().unwrap().unwrap(), "bc");
@@ -121,7 +123,7 @@ impl<I: 'static, O: 'static> Stackable<I, O> {
     pub fn pop(&mut self) -> Option<Layer> {
         self.shown.take();
         if self.slots.last().is_some_and(|slot| !slot.made.is_empty()) {
-            // What the layer has made has no other form without it.
+            // The records that the layer has made cannot be represented without it.
             self.rewind();
         }
         if self.slots.len() == 1 {
@@ -137,7 +139,7 @@ impl<I: 'static, O: 'static> Stackable<I, O> {
         Some(slot.layer)
     }
 
-    /// Adds a layer on the wire's side. It gets the bytes that the first layer had so far.
+    /// Adds a layer on the wire's side. It gets the bytes that were in the first layer.
     pub fn unshift(&mut self, layer: Layer) {
         self.shown.take();
         self.free_first();
@@ -147,9 +149,9 @@ impl<I: 'static, O: 'static> Stackable<I, O> {
         self.slots.insert(0, Slot::new(layer, 1));
     }
 
-    /// Takes the layer on the wire's side away. The bytes that it had go to the next.
+    /// Removes the layer on the wire's side. Its bytes go to the next one.
     ///
-    /// What the next layer had got from it, and not used, is pending without the removed layer's framing from then on.
+    /// The unused input of the next layer is pending without the removed layer's framing from then on.
     ///
     /// ```
     /// use poe::filter::{Block, Filter, Layer, Line, Stackable};
@@ -195,12 +197,12 @@ impl<I: 'static, O: 'static> Stackable<I, O> {
         Some(removed.layer)
     }
 
-    /// The layers, wire side first.
+    /// Returns the layers, wire side first.
     pub fn filters(&self) -> impl DoubleEndedIterator<Item = &Layer> + ExactSizeIterator {
         self.slots.iter().map(|slot| &slot.layer)
     }
 
-    /// The layers, to change their settings.
+    /// Returns the layers, to change their settings.
     ///
     /// ```
     /// use poe::filter::{FilterExt, Grep, Layer, Line, Stackable};
@@ -218,20 +220,21 @@ impl<I: 'static, O: 'static> Stackable<I, O> {
         self.slots.iter_mut().map(|slot| &mut slot.layer)
     }
 
-    /// The names of the layers' types, wire side first.
+    /// Returns the type names of the layers, wire side first.
     #[must_use]
     pub fn filter_types(&self) -> Vec<&'static str> {
         self.filters().map(Layer::type_name).collect()
     }
 
-    /// Puts bytes in front of those that no layer has seen.
+    /// Inserts bytes in front of those that no layer has seen.
     fn put_back(&mut self, bytes: &[u8]) {
         if !bytes.is_empty() {
             self.wire.insert(0, bytes);
         }
     }
 
-    /// Takes everything that the first layer holds back to the wire, as if no layer had seen it. What it has made stays.
+    /// Moves everything that the first layer holds back to the wire, as if no layer had seen it. Records that it has
+    /// made stay.
     fn free_first(&mut self) {
         let Some(first) = self.slots.first() else { return };
         if let Some(owed) = first.layer.0.owed() {
@@ -252,7 +255,7 @@ impl<I: 'static, O: 'static> Stackable<I, O> {
         drop(first.layer.0.take_pending());
     }
 
-    /// Takes everything back to the wire that was not given away, as if it had just come.
+    /// Moves everything that was not yielded back to the wire, as if it had just arrived.
     fn rewind(&mut self) {
         self.shown.take();
         if let Some(first) = self.slots.first()
@@ -262,7 +265,7 @@ impl<I: 'static, O: 'static> Stackable<I, O> {
         {
             self.owed = Some((owed, Weak::new()));
         }
-        // Dropping a part changes what others stand for, so all are shown first.
+        // Dropping a part changes what others stand for, so all are encoded first.
         let (mut bytes, mut shown) = (Vec::new(), Vec::new());
         for at in (0..self.slots.len()).rev() {
             for item in std::mem::take(&mut self.slots[at].made) {
@@ -300,13 +303,13 @@ impl<I: 'static, O: 'static> Stackable<I, O> {
             let half = WireBytes::new(Bytes::copy_from_slice(&[owed]), &self.totals);
             first.swallow(Source::Wire(half));
         }
-        // A filter that is full, or broken, takes less.
+        // A filter that is full or broken takes less.
         self.wire
             .drop_back(unseen.saturating_sub(taken + usize::from(swallows.is_some())));
         self.seen += taken;
     }
 
-    /// Notes what the layer has used. Of a filter that is made of filters, what is left may not be as it came.
+    /// Records what the layer has used. With a filter made of filters, the rest may differ from the wire bytes.
     fn settle(&mut self, at: usize) {
         let leaves = self.slots.len() == 1;
         let slot = &mut self.slots[at];
@@ -333,7 +336,7 @@ impl<I: 'static, O: 'static> Stackable<I, O> {
         }
     }
 
-    /// Asks a layer for a record. One of the last layer is returned; others wait for the next layer.
+    /// Takes a record from a layer. One of the last layer is returned; others wait for the next layer.
     fn step(&mut self, at: usize) -> Result<Option<Record>, FilterError> {
         let given = self.slots[at].next();
         self.settle(at);
@@ -347,7 +350,7 @@ impl<I: 'static, O: 'static> Stackable<I, O> {
         let slot = &mut self.slots[at];
         let leaving = match given {
             Ok(Some(record)) => Ok(slot.add(record, leaves, &self.totals)),
-            // What the layer has dropped, or could not read.
+            // The input that the layer has dropped or could not parse.
             other => {
                 slot.drop_used();
                 other
@@ -384,7 +387,7 @@ impl<I: 'static, O: 'static> Stackable<I, O> {
         }
     }
 
-    /// Whether each layer takes what its neighbours give.
+    /// Checks that each layer takes the records of its neighbours.
     fn fit(&self) -> Result<(), FilterError> {
         let mut below = (Kind::of::<Bytes>(), Kind::of::<Bytes>());
         for slot in &self.slots {

@@ -1,31 +1,31 @@
-//! What the records that wait in a stack were made from, and so what they are on the wire.
+//! The origins of the records that wait in a stack, which determine their wire bytes.
 //!
-//! A record that waits between two layers, or inside one, has an [`Origin`]: the list of its [`Source`]s, which are bytes of
-//! the wire, or [`Part`]s of the records one level below. Each byte of the wire and each record is a source of one record
-//! only, unless it is split into parts. This gives three rules:
+//! A record that waits between two layers, or inside one, has an [`Origin`]: the list of its [`Source`]s, which are
+//! wire bytes, or [`Part`]s of records one level below. Each wire byte and each record is a source of one record only,
+//! unless it is split into parts. Three rules follow:
 //!
-//! 1. *Nothing of it has left:* as long as all parts of a record wait, they are on the wire what the whole record came as. The
-//!    first part stands for it, the others for nothing.
-//! 2. *Some of it has left:* when one part is dropped, because it was given away or a layer rejected it, the origin of the whole is
-//!    [spent](Origin::is_spent). From then on every part that still waits stands for itself: its [own](Own) content, put
-//!    through the layers below as a record.
-//! 3. *The layer below is gone:* when the layer that made the records of a level has been shifted away, their content is what is on the
-//!    wire ([`Level::is_bare`]).
+//! 1. *Nothing has left:* while all parts of a record wait, they stand for the wire bytes of the whole record. The
+//! first part stands for all of them, the others for none.
+//! 2. *Some of it has left:* when a part is dropped, because it was yielded or a layer rejected it, the origin of the
+//! whole is [spent](Origin::is_spent). From then on every waiting part stands for itself: its [own](Own) content,
+//! encoded as a record by the layers below.
+//! 3. *The layer below is gone:* when the layer that made the records of a level was removed with `shift`, their
+//! content is the wire bytes ([`Level::is_bare`]).
 //!
-//! Moving a part never changes what it stands for, and dropping one is the only way in which bytes leave. The rules are in
-//! [`Part::form`].
+//! Moving a part never changes what it stands for, and bytes leave only when a part is dropped. The rules are
+//! implemented in [`Part::form`].
 
 use super::layer::Record;
 use bytes::Bytes;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-/// Counts over all origins of a stack.
+/// Counters for all origins of a stack.
 #[derive(Default)]
 pub(super) struct Totals {
-    /// Bytes of the wire that are sources.
+    /// The number of wire bytes that are sources.
     wire: Cell<usize>,
-    /// Parts that stand for themselves, since something of their whole has left.
+    /// The number of parts that stand for themselves, because a part of their whole has left.
     rests: Cell<usize>,
 }
 
@@ -39,20 +39,20 @@ impl Totals {
     }
 }
 
-/// The place of the records that one layer makes; below the first layer, of the wire.
+/// The level of the records that one layer makes; the level below the first layer is the wire.
 #[derive(Default)]
 pub(super) struct Level {
-    /// How many layers are between it and the wire.
+    /// The number of layers between it and the wire.
     pub(super) depth: Cell<usize>,
-    /// The layer that made its records was shifted away: they are bytes of the wire.
+    /// The layer that made its records was removed with `shift`: they are wire bytes.
     pub(super) is_bare: Cell<bool>,
 }
 
-/// The content of a record, to put it anew.
+/// The content of a record, for encoding it again.
 #[derive(Clone)]
 pub(super) struct Own {
     pub(super) content: Bytes,
-    /// The record is a `String`.
+    /// Whether the record is a `String`.
     pub(super) is_text: bool,
     pub(super) level: Rc<Level>,
 }
@@ -66,13 +66,13 @@ impl Own {
         }
     }
 
-    /// The content of a record of bytes, without a copy.
+    /// Returns the content of a record of bytes, without a copy.
     pub(super) fn of(record: &Record, level: &Rc<Level>) -> Option<Self> {
         let content = record.downcast_ref::<Bytes>()?;
         Some(Own::new(content.clone(), level))
     }
 
-    /// The content of a record of bytes or text. Records of other types cannot be copied.
+    /// Copies the content of a record of bytes or text. Records of other types cannot be copied.
     pub(super) fn copied(record: &Record, level: &Rc<Level>) -> Option<Self> {
         Own::of(record, level).or_else(|| {
             let text = record.downcast_ref::<String>()?;
@@ -90,14 +90,14 @@ impl Own {
     }
 }
 
-/// Something that a record was made from.
+/// A source of a record.
 pub(super) enum Source {
     Wire(WireBytes),
     Part(Part),
 }
 
 impl Source {
-    /// Takes the first `count` bytes out of a source of which each byte can be used by itself.
+    /// Takes the first `count` bytes out of a source whose bytes can be used one by one.
     pub(super) fn split_front(&mut self, count: usize) -> Self {
         match self {
             Source::Wire(wire) => Source::Wire(WireBytes {
@@ -108,7 +108,7 @@ impl Source {
         }
     }
 
-    /// Its bytes, if it is a record of bytes or a part of one.
+    /// Returns its bytes, if it is a record of bytes or a part of one.
     pub(super) fn content(&self) -> Bytes {
         match self {
             Source::Wire(wire) => wire.bytes.clone(),
@@ -116,14 +116,14 @@ impl Source {
         }
     }
 
-    /// Notes that its content has, at the end, what is held elsewhere as a part of the record that it was used for.
+    /// Notes that its content ends with bytes that are held elsewhere as a part of the record that it was used for.
     pub(super) fn is_used_in_part(&mut self) {
         if let Source::Part(part) = self {
             part.has_more = true;
         }
     }
 
-    /// Whether it stands for bytes, itself or by another part of the same whole.
+    /// Returns whether it stands for wire bytes, itself or through another part of the same whole.
     fn has_form(&self) -> bool {
         match self {
             Source::Wire(_) => true,
@@ -132,13 +132,13 @@ impl Source {
     }
 }
 
-/// Copies, so that a short record does not keep the memory of a long read.
+/// Copies the bytes, so that a short record does not keep the memory of a long read.
 fn split_copy(bytes: &mut Bytes, count: usize) -> Bytes {
     let front = bytes.split_to(count.min(bytes.len()));
     Bytes::copy_from_slice(&front)
 }
 
-/// Bytes as they came.
+/// Wire bytes.
 pub(super) struct WireBytes {
     pub(super) bytes: Bytes,
     totals: Rc<Totals>,
@@ -160,9 +160,9 @@ impl Drop for WireBytes {
     }
 }
 
-/// What one record was made from.
+/// The sources of one record.
 pub(super) struct Origin {
-    /// Nothing once the origin is spent.
+    /// Empty once the origin is spent.
     sources: RefCell<Option<Vec<Source>>>,
     /// How many parts of the record wait; one, unless it was split.
     parts: Cell<usize>,
@@ -178,7 +178,7 @@ impl Origin {
         })
     }
 
-    /// The origin of a record of which something has left.
+    /// The origin of a record of which a part has left.
     pub(super) fn spent(totals: &Rc<Totals>) -> Rc<Self> {
         Rc::new(Origin {
             sources: RefCell::new(None),
@@ -191,7 +191,7 @@ impl Origin {
         self.sources.borrow().is_none()
     }
 
-    /// Adds bytes that turned out to belong to the record, such as the second half of its newline.
+    /// Adds bytes that turn out to belong to the record, such as the second half of its newline.
     pub(super) fn add(&self, source: Source) {
         if let Some(sources) = &mut *self.sources.borrow_mut() {
             sources.push(source);
@@ -202,21 +202,21 @@ impl Origin {
 /// A record, or a part of one.
 pub(super) struct Part {
     origin: Rc<Origin>,
-    /// It stands for the whole as long as that is not spent.
+    /// Stands for the whole as long as the whole is not spent.
     is_first: bool,
     /// What it stands for by itself, if that is known.
     own: Option<Own>,
-    /// Its content ends with what is not its own, so the third rule does not hold for it.
+    /// Its content ends with bytes that are not its own, so the third rule does not apply.
     has_more: bool,
 }
 
 impl Part {
-    /// The first part of a record, or all of it.
+    /// Makes the first part of a record, or the whole record.
     pub(super) fn first(origin: &Rc<Origin>, own: Option<Own>) -> Self {
         Part::new(origin, true, own)
     }
 
-    /// A part that follows others.
+    /// Makes a part that follows others.
     pub(super) fn another(origin: &Rc<Origin>, own: Option<Own>) -> Self {
         Part::new(origin, false, own)
     }
@@ -234,7 +234,7 @@ impl Part {
         }
     }
 
-    /// Takes the first `count` bytes of its content; the rest is this part from then on.
+    /// Takes the first `count` bytes of its content; this part keeps the rest.
     fn split_front(&mut self, count: usize) -> Self {
         let own = self.own.as_mut().map(|own| Own {
             content: split_copy(&mut own.content, count),
@@ -245,7 +245,8 @@ impl Part {
         front
     }
 
-    /// Calls one of the two for what it stands for, by the rules above; neither, if another part stands for it or it has no form.
+    /// Calls one of the two closures for the bytes it stands for, by the rules above; neither, if another part stands
+    /// for it or it has no wire form.
     pub(super) fn form(&self, own: impl FnOnce(&Own), sources: impl FnOnce(&[Source])) {
         let whole = self.origin.sources.borrow();
         match (&self.own, &*whole) {
@@ -255,7 +256,7 @@ impl Part {
         }
     }
 
-    /// Whether it stands for bytes, itself or by another part of the same whole.
+    /// Returns whether it stands for wire bytes, itself or through another part of the same whole.
     pub(super) fn has_form(&self) -> bool {
         self.own.is_some()
             || match &*self.origin.sources.borrow() {

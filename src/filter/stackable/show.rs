@@ -1,4 +1,4 @@
-//! What the records that wait in a stack are on the wire.
+//! Encodes the records that wait in a stack as wire bytes.
 
 use super::Stackable;
 use super::layer::Record;
@@ -7,7 +7,7 @@ use super::slot::Slot;
 use bytes::Bytes;
 
 impl<I: 'static, O: 'static> Stackable<I, O> {
-    /// Shows what a source stands for on the wire.
+    /// Appends the wire bytes of a source.
     fn show_source(&self, source: &Source, out: &mut Vec<u8>) {
         match source {
             Source::Wire(wire) => out.extend_from_slice(&wire.bytes),
@@ -42,7 +42,8 @@ impl<I: 'static, O: 'static> Stackable<I, O> {
         bytes
     }
 
-    /// Shows a record that is not needed any more. One that cannot be copied is put only now.
+    /// Appends the wire bytes of a record that is not needed any more. A record that cannot be copied is encoded only
+    /// here.
     pub(super) fn show_record(&self, record: Record, part: &Part, depth: usize, out: &mut Vec<u8>) {
         if part.has_form() {
             self.show_part(part, out);
@@ -51,7 +52,8 @@ impl<I: 'static, O: 'static> Stackable<I, O> {
         }
     }
 
-    /// Puts a record through the first `depth` layers. Nothing if they do not fit, or one of them refuses it.
+    /// Encodes a record with the first `depth` layers. Appends nothing if they do not fit, or one of them refuses the
+    /// record.
     fn encode(&self, record: Record, depth: usize) -> Option<Vec<u8>> {
         let mut records = vec![record];
         for slot in self.slots[..depth].iter().rev() {

@@ -1,4 +1,4 @@
-//! A layer in its place in a stack, with what it was fed with and what it has made.
+//! A layer in a stack, with its unused input and its output.
 
 use super::layer::{Layer, Record};
 use super::origin::{Level, Origin, Own, Part, Source, Totals};
@@ -18,7 +18,7 @@ pub(super) struct Item {
 /// A record inside a layer.
 pub(super) struct Held {
     pub(super) source: Source,
-    /// What the layer counts: records, or bytes of them.
+    /// The units that the layer counts: records, or bytes of them.
     pub(super) units: usize,
 }
 
@@ -26,19 +26,19 @@ pub(super) struct Slot {
     pub(super) layer: Layer,
     /// The layer is a filter: it takes bytes, and can use a record in part.
     pub(super) takes_bytes: bool,
-    /// What the layer was fed with and has not used, in order. The bytes of the wire that the first layer has, if it is a
-    /// filter, are not here but in the stack's buffer, behind these.
+    /// The unused input of the layer, in order. The wire bytes in a first layer that is a filter are not here but in
+    /// the stack's buffer, after these.
     pub(super) held: VecDeque<Held>,
     /// The sum of the units of `held`.
     pub(super) units: usize,
-    /// What the layer has used since it made a record.
+    /// The input that the layer has used since it made a record.
     pub(super) used: Vec<Source>,
-    /// Records that the layer has made, or that one above it gave back when it was popped.
+    /// Records that the layer has made, or that were returned by a removed layer above.
     pub(super) made: VecDeque<Item>,
     pub(super) level: Rc<Level>,
     /// The origin of the last record made, if it waits: a newline may yet be completed.
     pub(super) last: Weak<Origin>,
-    /// The origin of the last record that used something, if it waits: the layer may make more records of the same.
+    /// The origin of the last record that used input, if it waits: the layer may make more records of the same input.
     shared: Weak<Origin>,
 }
 
@@ -59,12 +59,12 @@ impl Slot {
         }
     }
 
-    /// Whether something waits in the layer or above it.
+    /// Returns whether data wait in the layer or above it.
     pub(super) fn is_empty(&self) -> bool {
         self.held.is_empty() && self.made.is_empty()
     }
 
-    /// Feeds the layer with a record. What it does not take is dropped.
+    /// Feeds the layer with a record. The part that it does not take is dropped.
     pub(super) fn feed(&mut self, record: Record, mut source: Source) {
         let content = record.downcast_ref::<Bytes>().filter(|_| self.takes_bytes);
         let length = content.map(Bytes::len);
@@ -83,7 +83,7 @@ impl Slot {
             self.held.push_back(Held { source, units });
             self.units += units;
         } else if !self.takes_bytes {
-            // A stage that does not count what it has taken.
+            // A stage that does not report what it has taken.
             self.used.push(source);
         }
     }
@@ -95,7 +95,7 @@ impl Slot {
         }
     }
 
-    /// Moves so many units from what is held to what is used; returns how many more there would have to be.
+    /// Moves this many units from the held input to the used input; returns how many are missing.
     pub(super) fn use_up(&mut self, mut count: usize) -> usize {
         while count > 0
             && let Some(front) = self.held.front_mut()
@@ -116,7 +116,7 @@ impl Slot {
         count
     }
 
-    /// Drops what the layer has used and made nothing of.
+    /// Drops the input that the layer has used without making a record.
     pub(super) fn drop_used(&mut self) {
         if !self.used.is_empty() {
             self.used.clear();
@@ -125,7 +125,7 @@ impl Slot {
         }
     }
 
-    /// Adds the records that the layer has made of what it has used. The first one is returned instead if it is about to leave the
+    /// Adds the records that the layer has made of the used input. The first one is returned instead if it leaves the
     /// stack.
     pub(super) fn add(&mut self, record: Record, leaves: bool, totals: &Rc<Totals>) -> Option<Record> {
         let more = self.layer.0.take_made();
@@ -163,7 +163,7 @@ impl Slot {
         None
     }
 
-    /// The origin of one more record that was made of the same.
+    /// Returns the origin of one more record made of the same input.
     fn another(&self, record: &Record, totals: &Rc<Totals>) -> Rc<Origin> {
         let shared = self.shared.upgrade().unwrap_or_else(|| Origin::spent(totals));
         let part = Part::another(&shared, Own::copied(record, &self.level));
@@ -174,7 +174,8 @@ impl Slot {
         self.made.push_back(Item { record, part, is_spare });
     }
 
-    /// Holds, after a filter that is made of filters used a record in part, the rest as that filter shows it: not as it came.
+    /// After a filter made of filters has used a record in part: holds the rest as that filter shows it, which may
+    /// differ from the wire bytes.
     pub(super) fn hold_rest(&mut self, level: &Rc<Level>, totals: &Rc<Totals>) {
         let units = self.layer.0.waiting();
         let rest = self.layer.0.front(units).and_then(|rest| rest.downcast::<Bytes>().ok());
@@ -190,7 +191,7 @@ impl Slot {
         self.units += units;
     }
 
-    /// Takes what waits in the layer, as the records that it was fed with.
+    /// Takes the waiting input of the layer, as the records that it was fed with.
     pub(super) fn take_back(&mut self, totals: &Rc<Totals>) -> Vec<Item> {
         let records = self.layer.0.take_pending();
         let mut held = std::mem::take(&mut self.held).into_iter().map(|held| held.source);
@@ -212,7 +213,7 @@ impl Slot {
                 .collect();
         }
         let mut items: Vec<Item> = records.into_iter().map(|record| item(record, held.next())).collect();
-        // A stage that counts otherwise: all else goes with its last record.
+        // A stage with another count: the rest goes with its last record.
         let more: Vec<Source> = held.collect();
         if !more.is_empty()
             && let Some(Item { record, part, .. }) = items.pop()
@@ -228,12 +229,12 @@ impl Slot {
         items
     }
 
-    /// The content of what the layer holds, for a layer that takes bytes.
+    /// Returns the content of the held input, for a layer that takes bytes.
     pub(super) fn held_bytes(&self) -> Vec<u8> {
         self.held.iter().flat_map(|held| held.source.content()).collect()
     }
 
-    /// Forgets everything that waits here.
+    /// Forgets all data in the slot.
     pub(super) fn clear(&mut self) {
         drop(self.layer.0.take_made());
         drop(self.layer.0.take_pending());
@@ -243,7 +244,7 @@ impl Slot {
         self.made.clear();
     }
 
-    /// Asks the layer for a record.
+    /// Takes a record from the layer.
     pub(super) fn next(&mut self) -> Result<Option<Record>, FilterError> {
         self.layer.0.next()
     }

@@ -1,14 +1,15 @@
-//! The menu of completions. A key that ends the line ends it, also while the menu is open: what is taken from the menu then is what the
-//! user has gone to in it, and nothing if that was nothing.
+//! The menu of completions. A key that ends the line also ends it while the menu is open. The line then contains the
+//! entry that the user has selected, if any.
 //!
-//! The editor's own menu takes its first entry by the key that would end the line, and the line goes on. So this one never says that it
-//! completes quickly, which is the only other way by which the editor has an entry taken, and takes a single entry itself.
+//! The editor's own menu would take its first entry with the key that ends the line, and the line would go on. So this
+//! menu never reports that it completes quickly, which is the editor's only other way to take an entry, and takes a
+//! single entry itself.
 
 use reedline::{ColumnarMenu, Completer, Editor, Menu, MenuEvent, Painter, Suggestion};
 
 pub(super) struct Choices {
     menu: ColumnarMenu,
-    /// The user has gone to an entry.
+    /// The user has selected an entry.
     is_chosen: bool,
 }
 
@@ -37,7 +38,7 @@ impl Menu for Choices {
                 self.is_chosen = false;
                 MenuEvent::Activate(false)
             }
-            // The editor believes that it has brought the entries up to date.
+            // The editor assumes that it has updated the entries.
             MenuEvent::Edit(_) => {
                 self.is_chosen = false;
                 MenuEvent::Edit(false)
@@ -57,7 +58,7 @@ impl Menu for Choices {
         false
     }
 
-    /// Asked when the menu opens, and when the user goes to the next entry.
+    /// Called when the menu opens, and when the user selects the next entry.
     fn can_partially_complete(&mut self, _: bool, editor: &mut Editor, completer: &mut dyn Completer) -> bool {
         if self.is_chosen {
             return false;

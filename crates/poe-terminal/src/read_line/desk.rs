@@ -1,6 +1,6 @@
-//! Where keys and the line meet. Keys are understood all together, as far as they have come, before the first of them does anything;
-//! so what is to be done to the line waits here for its turn, and the editor comes by. It does so in the guise of a menu with one
-//! entry, which the editor fills, takes and closes: the one place where it lets go of the line in between two keys.
+//! Connects keys and the line. All keys that have arrived are interpreted before the first of them takes effect, so
+//! changes of the line wait here for their turn. The editor gets at them through a menu with one entry, which it fills,
+//! takes and closes: the only place where the editor gives access to the line between two keys.
 
 use super::Typed;
 use super::editor::{Answer, show};
@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::mpsc::UnboundedSender;
 
-/// The menus: what waits, and two functions that give way to a menu of completions.
+/// The menus: one for waiting actions, and two for functions that give way to a menu of completions.
 const NEXT_OF_QUEUE: &str = "poe";
 const PREVIOUS_HISTORY: &str = "poe-previous";
 const NEXT_HISTORY: &str = "poe-next";
@@ -27,11 +27,11 @@ pub(super) type Settings = Arc<Mutex<BTreeMap<String, String>>>;
 
 pub(super) struct Desk {
     memory: Mutex<Memory>,
-    /// What keys have asked for and the line is to have done to it.
+    /// Actions on the line that keys have asked for.
     queue: Mutex<VecDeque<LineFunction>>,
-    /// Those of the read that goes on.
+    /// The keys of the present read.
     answers: Mutex<Option<UnboundedSender<Answer>>>,
-    /// A line has been begun, and no key been pressed.
+    /// A line was begun, and no key has been pressed yet.
     is_new: AtomicBool,
     history: SharedHistory,
     pub(super) settings: Settings,
@@ -62,7 +62,7 @@ impl Desk {
         }
     }
 
-    /// A read has begun. What is left of the keys that came behind the end of the last is not done.
+    /// Starts a read. Actions left over from keys after the end of the last line are dropped.
     pub(super) fn begin_line(&self, answers: &UnboundedSender<Answer>) {
         lock(&self.memory).begin_line();
         lock(&self.queue).clear();
@@ -83,13 +83,13 @@ impl Desk {
         lock(&self.settings).get(name).cloned()
     }
 
-    /// What has the editor come by for a function.
+    /// Makes the editor come here, for a function with a condition.
     pub(super) fn ask(&self, function: LineFunction) -> Does {
         lock(&self.queue).push_back(function);
         Does::Menu(NEXT_OF_QUEUE.to_owned())
     }
 
-    /// … and for one that needs no asking.
+    /// … and for a function without one.
     pub(super) fn previous_history() -> Does {
         Does::Menu(PREVIOUS_HISTORY.to_owned())
     }
@@ -98,10 +98,10 @@ impl Desk {
         Does::Menu(NEXT_HISTORY.to_owned())
     }
 
-    /// Shows lines above the one that is edited.
+    /// Shows lines above the line being edited.
     pub(super) fn say(&self, text: &str) {
         if self.printer.sender().try_send(text.to_owned()).is_err() {
-            // The queue is full of what the program has put.
+            // The queue is full of the program's texts.
             self.ding();
         }
     }
@@ -175,7 +175,7 @@ impl Desk {
     }
 }
 
-/// The editor notes a state after a change, not before it.
+/// The editor saves a state after a change, not before it.
 fn put(editor: &mut Editor, line: Line, undo: UndoBehavior) {
     editor.edit_buffer(
         |buffer| {
@@ -194,7 +194,7 @@ fn candidates(line: &Line, completer: &mut dyn Completer) -> (usize, Vec<String>
     (start, found.into_iter().map(|candidate| candidate.value).collect())
 }
 
-/// The home directory of a user, as the system's file of users has it; without a name, that of this user.
+/// Returns the home directory of a user, from the system's list of users; without a name, that of this user.
 fn home(user: &str) -> Option<String> {
     let own = if cfg!(windows) { "USERPROFILE" } else { "HOME" };
     if user.is_empty() {
@@ -218,7 +218,7 @@ fn home_in(users: &str, user: &str) -> Option<String> {
     })
 }
 
-/// The menus that the editor is to have.
+/// Returns the menus for the editor.
 pub(super) fn counters(desk: &Arc<Desk>) -> [ReedlineMenu; 3] {
     let counter = |name, function| {
         ReedlineMenu::EngineCompleter(Box::new(Counter {
@@ -236,10 +236,10 @@ pub(super) fn counters(desk: &Arc<Desk>) -> [ReedlineMenu; 3] {
     ]
 }
 
-/// A menu that is never seen.
+/// A menu that is never visible.
 struct Counter {
     desk: Arc<Desk>,
-    /// `None`: what waits.
+    /// `None`: the waiting actions.
     function: Option<LineFunction>,
     is_open: bool,
     name: &'static str,
@@ -252,7 +252,7 @@ impl Counter {
         let Some(function) = self.function.clone().or_else(waiting) else {
             return;
         };
-        // In a line of several lines the keys go up and down in it.
+        // In a text with several lines the keys move up and down in it.
         let mut moved = false;
         editor.edit_buffer(
             |buffer| match function {
@@ -304,7 +304,7 @@ impl Menu for Counter {
     }
 
     fn update_values(&mut self, editor: &mut Editor, completer: &mut dyn Completer) {
-        // A panic of the completer's must not leave it open.
+        // A panic of the completer must not leave it open.
         self.is_open = false;
         self.serve(editor, completer);
         self.is_open = true;

@@ -1,4 +1,4 @@
-//! The editor's thread: a line editor blocks, so it has a thread of its own, and does what it is told one thing after another.
+//! The editor's thread: a line editor blocks, so it has a separate thread, which carries out orders one by one.
 
 use super::choices::Choices;
 use super::desk::{Desk, counters, lock};
@@ -17,16 +17,16 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc::UnboundedSender;
 
-/// What a key has the editor hand out that gives the line up.
+/// The command that the editor returns when a key gives the line up.
 pub(super) const ABORT: &str = "abort";
 
 pub(super) const MENU: &str = "completions";
 
-/// How long the editor waits for a key before it looks for something to print, or for a reason to stop.
+/// How long the editor waits for a key before it checks for texts to print, or for a reason to stop.
 const POLL: Duration = Duration::from_millis(25);
 
 pub(super) enum Command {
-    /// Reads one line, and says what was typed.
+    /// Reads one line, and reports the result.
     Read(UnboundedSender<Answer>),
     Print(String),
     Clear,
@@ -37,15 +37,15 @@ pub(super) enum Answer {
     Failed(io::Error),
 }
 
-/// What the wheel and the thread both see.
+/// State shared by the wheel and the thread.
 pub(super) struct Shared {
     prompt: Mutex<String>,
     last_key: Mutex<Instant>,
-    /// Has the editor come out of its waiting.
+    /// Makes the editor stop waiting.
     interrupt: Arc<AtomicBool>,
     /// … because the screen is to be cleared …
     clear: AtomicBool,
-    /// … or because the wheel has gone.
+    /// … or because the wheel is gone.
     stop: AtomicBool,
 }
 
@@ -61,7 +61,7 @@ impl Shared {
     }
 
     pub(super) fn set_prompt(&self, prompt: &str) {
-        // Readline marks what has no width; here that is found out.
+        // Readline marks text without width; here it is detected.
         *lock(&self.prompt) = prompt.replace("\\[", "").replace("\\]", "");
     }
 
@@ -83,13 +83,13 @@ impl Shared {
         *lock(&self.last_key) = Instant::now();
     }
 
-    /// For how long no key has been pressed.
+    /// Returns how long no key has been pressed.
     pub(super) fn idle_for(&self) -> Duration {
         lock(&self.last_key).elapsed()
     }
 }
 
-/// The editor as the thread has it.
+/// The editor on its thread.
 pub(super) struct Setup {
     pub(super) keyboard: Keyboard,
     pub(super) desk: Arc<Desk>,
@@ -98,7 +98,7 @@ pub(super) struct Setup {
     pub(super) printer: ExternalPrinter<String>,
 }
 
-/// Starts the thread. What it gives back is closed when the thread is over and the terminal as it was.
+/// Starts the thread. The returned channel is closed when the thread has ended and the terminal is restored.
 pub(super) fn spawn(
     setup: Setup,
     shared: Arc<Shared>,
@@ -110,7 +110,7 @@ pub(super) fn spawn(
         let desk = setup.desk.clone();
         let mut editor = build(setup, &shared);
         while let Ok(command) = commands.recv() {
-            // What was put before the end is shown all the same.
+            // Texts that were put before the end are still shown.
             if !shared.stop.load(Ordering::Acquire) || matches!(command, Command::Print(_)) {
                 obey(&mut editor, &shared, &desk, command);
             }
@@ -129,7 +129,7 @@ fn build(setup: Setup, shared: &Arc<Shared>) -> Reedline {
         .with_external_printer(setup.printer)
         .with_poll_interval(POLL)
         .with_break_signal(shared.interrupt.clone())
-        // A menu with one entry takes it and is gone, as the desk's have it.
+        // A menu with one entry takes it and closes, as the desk's menus do.
         .with_quick_completions(true);
     for counter in counters(&setup.desk) {
         editor = editor.with_menu(counter);
@@ -150,7 +150,7 @@ fn build(setup: Setup, shared: &Arc<Shared>) -> Reedline {
 fn obey(editor: &mut Reedline, shared: &Arc<Shared>, desk: &Arc<Desk>, command: Command) {
     match command {
         Command::Read(answers) => {
-            // A completer is the user's code. Its panic must not leave the terminal raw.
+            // A completer is user code. Its panic must not leave the terminal raw.
             let read = catch_unwind(AssertUnwindSafe(|| read(editor, shared, desk, &answers)));
             if let Err(payload) = read {
                 drop_payload(payload);
@@ -199,7 +199,7 @@ fn read(editor: &mut Reedline, shared: &Arc<Shared>, desk: &Arc<Desk>, answers: 
     let _ = answers.send(answer);
 }
 
-/// Drops what a panic was thrown with. A payload may panic in its drop, and so may what that throws, but not for ever.
+/// Drops a panic's payload. A payload may panic in its drop, and so may the next payload, but not for ever.
 fn drop_payload(mut payload: Box<dyn std::any::Any + Send>) {
     for _ in 0..16 {
         match catch_unwind(AssertUnwindSafe(|| drop(payload))) {
@@ -207,17 +207,17 @@ fn drop_payload(mut payload: Box<dyn std::any::Any + Send>) {
             Err(next) => payload = next,
         }
     }
-    // It goes on for ever: leak the last one.
+    // It does not end: leak the last one.
     Box::leak(payload);
 }
 
-/// Leaves a line that is not finished: what was typed is gone, and the cursor stands on a line of its own.
+/// Leaves an unfinished line: the typed text is dropped, and the cursor is at the start of a new line.
 fn abandon(editor: &mut Reedline) {
     editor.run_edit_commands(&[EditCommand::Clear]);
     show("\r\n");
 }
 
-/// Writes to the terminal while no line is edited. If it has gone, the next read tells.
+/// Writes to the terminal while no line is edited. If the terminal is gone, the next read reports it.
 pub(super) fn show(text: &str) {
     let mut out = io::stdout().lock();
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
@@ -243,13 +243,14 @@ impl Prompt for SharedPrompt {
         "".into()
     }
 
-    /// Searches have a prompt of their own, above.
+    /// Searches have a separate prompt, above.
     fn render_prompt_history_search_indicator(&self, _: PromptHistorySearch) -> Cow<'_, str> {
         "".into()
     }
 }
 
-/// Shows the line as it is. A control character must not reach the terminal; what stands for it is as long, since the editor goes by
+/// Shows the line as it is. Control characters must not reach the terminal; their substitutes have the same length,
+/// because the editor counts bytes.
 /// bytes.
 struct Plain;
 

@@ -1,24 +1,24 @@
-//! The functions that keys can have, under readline's names.
+//! The functions that keys can be bound to, by their names in readline.
 
 use super::editor::{ABORT, MENU};
 use super::line::LineFunction;
 use reedline::{EditCommand as Edit, ReedlineEvent as Does};
 
-/// What a key does in a [`ReadLine`](super::ReadLine).
+/// The effect of a key in a [`ReadLine`](super::ReadLine).
 ///
 /// ```
 /// use poe_terminal::KeyBinding;
 /// let bindings = [
 ///     ("C-x", KeyBinding::Function("kill-whole-line".into())),
 ///     ("M-g", KeyBinding::Text("git ".into())),
-///     ("f1", KeyBinding::Event("help".into())), // comes as an input event, with the line as it stands
+///     ("f1", KeyBinding::Event("help".into())), // comes as an input event, with the present line
 /// ];
 /// # let _ = bindings;
 /// ```
 ///
 /// # Functions
-/// Names are readline's, in any case. A function that can do nothing rings the bell, as the setting `bell-style` says. What the keys are
-/// that have these functions, [`ReadLine`](super::ReadLine) lists.
+/// Names are readline's, in any case. A function that can do nothing rings the bell, according to the setting
+/// `bell-style`. [`ReadLine`](super::ReadLine) lists the keys that have these functions by default.
 ///
 /// | | |
 /// |---|---|
@@ -38,27 +38,27 @@ pub enum KeyBinding {
     /// Types a text.
     #[doc(alias = "insert-macro")]
     Text(String),
-    /// Tells the program, with [`Typed::Key`](super::Typed::Key) and this name; editing continues.
+    /// Sends the program [`Typed::Key`](super::Typed::Key) with this name; editing continues.
     #[doc(alias = "add_defun")]
     Event(String),
 }
 
-/// What is to be done for a key.
+/// The effect of a key.
 #[derive(Clone, Debug)]
 pub(super) enum Act {
-    /// The editor has it.
+    /// The editor carries it out.
     Editor(Does),
-    /// It is done to the line; given the digit argument, if there is one.
+    /// A change of the line, with the digit argument, if there is one.
     Line(fn(Option<i64>) -> LineFunction),
-    /// The program is told.
+    /// An event for the program.
     Tell(String),
-    /// It is about keys to come, or about what keys do.
+    /// A change of how further keys are interpreted.
     Keys(KeyFunction),
-    /// What vi's editor does for this key, of its command mode.
+    /// The effect of this key in vi's command mode.
     Vi(char),
 }
 
-/// What functions of keys there are.
+/// The kinds of functions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum KeyFunction {
     SelfInsert,
@@ -82,7 +82,7 @@ pub(super) enum KeyFunction {
     Ding,
 }
 
-/// What is done for a binding; `None` if there is no such function.
+/// Returns the effect of a binding; `None` if there is no such function.
 pub(super) fn act(binding: &KeyBinding) -> Option<Act> {
     match binding {
         KeyBinding::Function(name) => function(&name.to_ascii_lowercase()),
@@ -129,7 +129,7 @@ fn of_the_editor(name: &str) -> Option<Does> {
             return Some(match name {
                 "forward-char" => Does::UntilFound(vec![Does::MenuRight, Does::Right]),
                 "backward-char" => Does::UntilFound(vec![Does::MenuLeft, Does::Left]),
-                // These two are done to the line, unless a menu is there; who takes the event sees to that.
+                // These two change the line, unless a menu is open, which the receiver of the event handles.
                 "previous-history" => Does::UntilFound(vec![Does::MenuUp, Does::PreviousHistory]),
                 "next-history" => Does::UntilFound(vec![Does::MenuDown, Does::NextHistory]),
                 "clear-screen" => Does::ClearScreen,
@@ -223,7 +223,7 @@ fn of_vi(name: &str) -> Option<char> {
     })
 }
 
-/// The function that a negative argument makes of one.
+/// Returns the function that replaces this one with a negative argument.
 pub(super) fn opposite(name: &str) -> Option<&'static str> {
     const PAIRS: [(&str, &str); 8] = [
         ("forward-char", "backward-char"),
@@ -246,12 +246,12 @@ pub(super) fn opposite(name: &str) -> Option<&'static str> {
     })
 }
 
-/// The first time it completes as far as it can or shows what there is, then it goes through that.
+/// The first time it completes as far as possible or lists the candidates; then it cycles through them.
 fn complete() -> Does {
     Does::UntilFound(vec![Does::Menu(MENU.to_owned()), Does::MenuNext])
 }
 
-/// Whether what the editor does is killing, which is noted; what vi's `x` takes is not, as in POE.
+/// Whether the editor's command kills text, which is recorded; text removed by vi's `x` is not, as in POE.
 pub(super) fn kills(does: &Does) -> bool {
     match does {
         Does::Edit(commands) => commands.iter().any(|command| {

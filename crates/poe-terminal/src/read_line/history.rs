@@ -1,4 +1,4 @@
-//! The lines that the keys go back to. The editor's thread reads them while the wheel adds to them.
+//! The history. The editor's thread reads it while the wheel adds to it.
 
 use super::history_file;
 use poe::Error;
@@ -11,7 +11,7 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Lines that are kept in memory.
+/// The number of lines kept in memory.
 const LINES: usize = 10_000;
 
 #[derive(Clone)]
@@ -19,7 +19,7 @@ pub(super) struct SharedHistory(Arc<Mutex<FileBackedHistory>>);
 
 impl SharedHistory {
     pub(super) fn new() -> Self {
-        // It fails only for a size without end.
+        // It fails only for an infinite size.
         SharedHistory(Arc::new(Mutex::new(FileBackedHistory::new(LINES).unwrap_or_default())))
     }
 
@@ -42,7 +42,7 @@ impl SharedHistory {
         let _ = self.lock().clear();
     }
 
-    /// Adds the lines of a file that stand in the range; gives their number.
+    /// Adds the lines of a file within the range; returns their number.
     pub(super) fn read(&self, file: &Path, range: Range<usize>) -> Result<usize, Error> {
         let text = history_file::read(file)?;
         let text = String::from_utf8_lossy(&text);
@@ -57,7 +57,7 @@ impl SharedHistory {
 }
 
 impl History for SharedHistory {
-    /// What the editor saves of its own accord is not kept: history is never automatic.
+    /// Lines that the editor saves by itself are not kept: history is never automatic.
     fn save(&mut self, item: HistoryItem) -> Done<HistoryItem> {
         Ok(item)
     }

@@ -1,4 +1,4 @@
-//! The file that a history is kept in. It is never half written: what it had is there until all that takes its place is on the disk.
+//! The file of a history. It is never half written: the old content stays until all of the new content is on the disk.
 
 use poe::Error;
 use std::fs::{self, File, Metadata, OpenOptions};
@@ -6,7 +6,7 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// What the file has.
+/// Reads the file.
 pub(super) fn read(file: &Path) -> Result<Vec<u8>, Error> {
     fs::read(file).map_err(|error| failed("read", file, error))
 }
@@ -23,7 +23,7 @@ pub(super) fn truncate(file: &Path, keep: usize) -> Result<(), Error> {
     write(file, lines[lines.len().saturating_sub(keep)..].iter().copied())
 }
 
-/// Puts lines in the place of what the file has.
+/// Replaces the content of the file.
 pub(super) fn write<'a>(file: &Path, lines: impl Iterator<Item = &'a [u8]>) -> Result<(), Error> {
     let mut text = Vec::new();
     for line in lines {
@@ -58,13 +58,13 @@ fn replace(file: &Path, text: &[u8]) -> io::Result<()> {
     }
 }
 
-/// Where the links lead, also if nothing is there yet.
+/// Follows symbolic links, also to a file that does not exist yet.
 fn target(file: &Path) -> io::Result<PathBuf> {
     const MOST: usize = 40;
     let mut file = file.to_owned();
     for _ in 0..MOST {
         match fs::read_link(&file) {
-            // Of a relative one, from the folder that it stands in.
+            // A relative link starts in its folder.
             Ok(to) => file = file.parent().unwrap_or(Path::new("")).join(to),
             Err(_) => return Ok(file),
         }
@@ -72,18 +72,18 @@ fn target(file: &Path) -> io::Result<PathBuf> {
     Err(io::Error::other("too many symbolic links"))
 }
 
-/// The file as it is, which shows that we may write to it.
+/// Opens the existing file, which shows that this process may write to it.
 fn open(file: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true).write(true);
     #[cfg(unix)]
     {
         use std::os::unix::fs::OpenOptionsExt;
-        // A pipe that nobody reads is not waited for.
+        // Does not wait for the reader of a pipe.
         options.custom_flags(rustix::fs::OFlags::NONBLOCK.bits() as i32);
     }
     match options.open(file) {
-        // A device may be for writing alone.
+        // A device may be write-only.
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => options.read(false).open(file),
         opened => opened,
     }
@@ -99,7 +99,7 @@ fn has_other_names(_: &Metadata) -> bool {
     false
 }
 
-/// Writes another file in the same folder, which then takes the name.
+/// Writes another file in the same folder and renames it.
 fn beside(file: &Path, old: Option<&Metadata>, text: &[u8]) -> io::Result<()> {
     static NUMBER: AtomicU64 = AtomicU64::new(0);
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
@@ -127,7 +127,8 @@ fn beside(file: &Path, old: Option<&Metadata>, text: &[u8]) -> io::Result<()> {
         let _ = fs::remove_file(&new);
         return done;
     }
-    // The name is as lasting as the content. Not every system lets a folder be opened, and the file is whole in any case.
+    // Makes the name as durable as the content. Not every system can open a folder, and the file is complete in any
+    // case.
     #[cfg(unix)]
     if let Some(folder) = file.parent() {
         let folder = if folder.as_os_str().is_empty() {
@@ -140,7 +141,7 @@ fn beside(file: &Path, old: Option<&Metadata>, text: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-/// Gives a new file the owner and the mode of the one that it takes the place of.
+/// Gives a new file the owner and the mode of the one that it replaces.
 #[cfg(unix)]
 fn keep_owner(new: &File, old: &Metadata) -> io::Result<()> {
     use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -149,7 +150,7 @@ fn keep_owner(new: &File, old: &Metadata) -> io::Result<()> {
     if (found.uid(), found.gid()) != (old.uid(), old.gid())
         && std::os::unix::fs::fchown(new, Some(old.uid()), Some(old.gid())).is_err()
     {
-        // What was for its group is not for ours.
+        // Permissions of the old group must not apply to this process's group.
         mode &= !0o070;
     }
     new.set_permissions(fs::Permissions::from_mode(mode))
@@ -160,7 +161,7 @@ fn keep_owner(new: &File, old: &Metadata) -> io::Result<()> {
     new.set_permissions(old.permissions())
 }
 
-/// Writes over what the file has, and gives it that back if something fails.
+/// Overwrites the content of the file, and restores it if something fails.
 fn in_place(mut file: File, text: &[u8]) -> io::Result<()> {
     let mut old = Vec::new();
     file.read_to_end(&mut old)?;
@@ -171,7 +172,7 @@ fn in_place(mut file: File, text: &[u8]) -> io::Result<()> {
         file.sync_all()
     })();
     if done.is_err() {
-        // The room for as much as it had is its own.
+        // The space of the old content is already allocated.
         let back = text.len().min(old.len());
         let _ = file.seek(SeekFrom::Start(0)).and_then(|_| file.write_all(&old[..back]));
         let _ = file.set_len(old.len() as u64);
@@ -184,7 +185,7 @@ mod tests {
     use super::super::history::SharedHistory;
     use super::*;
 
-    /// A folder of its own, which goes with the test.
+    /// A separate folder, which is removed with the test.
     struct Folder(PathBuf);
 
     impl Folder {
@@ -259,7 +260,7 @@ mod tests {
         let folder = Folder::new("mode");
         let (file, link) = (folder.0.join("history"), folder.0.join("link"));
         let mode = |file: &Path| fs::metadata(file).unwrap().permissions().mode() & 0o777;
-        // To what is not there yet, by way of another.
+        // To a missing file, through another link.
         symlink("history", folder.0.join("far")).unwrap();
         symlink("far", &link).unwrap();
         write(&link, [b"new".as_slice()].into_iter()).unwrap();

@@ -5,43 +5,43 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Inclusions inside inclusions.
+/// The deepest nesting of inclusions.
 const DEPTH: usize = 10;
 
-/// What an init file says.
+/// The content of an init file.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Inputrc {
     /// Settings by lower-case name.
     pub(super) settings: BTreeMap<String, String>,
     pub(super) bindings: Vec<InitBinding>,
-    /// Where bindings go.
+    /// The keymap that bindings apply to.
     keymap: Option<String>,
 }
 
 /// One binding.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct InitBinding {
-    /// By `set keymap`; `None` is every one.
+    /// The keymap set with `set keymap`; `None` means all.
     pub(super) keymap: Option<String>,
-    /// As they are written.
+    /// The keys as they are written.
     pub(super) keys: String,
     pub(super) binding: KeyBinding,
 }
 
-/// What `$if` asks for.
+/// The values that `$if` tests.
 pub(super) struct Conditions<'a> {
     pub(super) app: &'a str,
     pub(super) term: &'a str,
 }
 
-/// The user's file: `$INPUTRC`, or `.inputrc` at home.
+/// Returns the user's file: `$INPUTRC`, or `.inputrc` in the home directory.
 pub(super) fn users_file() -> Option<PathBuf> {
     let named = std::env::var_os("INPUTRC").map(PathBuf::from);
     named.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".inputrc")))
 }
 
 impl Inputrc {
-    /// Reads a file; what cannot be read says nothing.
+    /// Reads a file; a file that cannot be read is empty.
     pub(super) fn read(&mut self, file: &Path, conditions: &Conditions<'_>) {
         self.read_nested(file, conditions, DEPTH);
     }
@@ -53,7 +53,7 @@ impl Inputrc {
     }
 
     fn parse(&mut self, text: &str, conditions: &Conditions<'_>, depth: usize) {
-        // Whether each open `$if` holds.
+        // The results of the open `$if`s.
         let mut open: Vec<bool> = Vec::new();
         for line in text.lines().map(str::trim) {
             if let Some(directive) = line.strip_prefix('$') {

@@ -1,9 +1,9 @@
-//! Keys, and the names that readline's users write them by.
+//! Keys, and their names in readline.
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use std::fmt;
 
-/// One stroke, written one way however the terminal has sent it.
+/// One stroke, in one normalized form for all terminals.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Key {
     pub(super) modifiers: KeyModifiers,
@@ -14,7 +14,7 @@ impl Key {
     pub(super) fn new(mut modifiers: KeyModifiers, mut code: KeyCode) -> Self {
         let alt = modifiers.contains(KeyModifiers::ALT);
         if let KeyCode::Char(c) = code {
-            // What AltGr types has both modifiers on Windows.
+            // AltGr sets both modifiers on Windows.
             if modifiers.contains(KeyModifiers::CONTROL) && !(cfg!(windows) && alt) {
                 code = control(c.to_ascii_lowercase());
                 if !matches!(code, KeyCode::Char(_)) {
@@ -38,12 +38,12 @@ impl Key {
         Key::plain(KeyCode::Char(c))
     }
 
-    /// As a terminal sends it: with the shift key in a capital letter.
+    /// Returns the stroke as a terminal sends it: with the shift key in a capital letter.
     pub(super) fn event(self) -> KeyEvent {
         KeyEvent::new(self.code, self.modifiers | self.shift())
     }
 
-    /// Where the editor looks for it in its tables: a capital letter is a small one with the shift key.
+    /// Returns the stroke as the editor's tables have it: a capital letter is a small one with the shift key.
     pub(super) fn in_table(self) -> (KeyModifiers, KeyCode) {
         let code = match self.code {
             KeyCode::Char(c) => KeyCode::Char(c.to_ascii_lowercase()),
@@ -59,7 +59,7 @@ impl Key {
         }
     }
 
-    /// The character that it types.
+    /// Returns the character that it types.
     pub(super) fn typed(self) -> Option<char> {
         match self.code {
             KeyCode::Char(c) if self.modifiers.is_empty() => Some(c),
@@ -67,7 +67,7 @@ impl Key {
         }
     }
 
-    /// What it inserts when it is quoted: of a control key the control character.
+    /// Returns what it inserts when it is quoted: the control character of a control key.
     pub(super) fn literal(self) -> Option<String> {
         let c = match self.code {
             KeyCode::Char(' ') if self.modifiers == KeyModifiers::CONTROL => '\0',
@@ -90,7 +90,7 @@ impl Key {
     }
 }
 
-/// A control key that is another key too, or has another name on the wire.
+/// Maps control keys that are another key as well, or have another name on the wire.
 fn control(c: char) -> KeyCode {
     match c {
         'i' => KeyCode::Tab,
@@ -112,7 +112,7 @@ impl From<KeyEvent> for Key {
     }
 }
 
-/// The name, as [`parse_keys`] reads it.
+/// Writes the name, as [`parse_keys`] reads it.
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (modifier, name) in [
@@ -136,7 +136,7 @@ impl fmt::Display for Key {
     }
 }
 
-/// Several keys, one after the other.
+/// Writes the names of several keys in a row.
 pub(super) fn display(keys: &[Key]) -> String {
     let names: Vec<String> = keys.iter().map(Key::to_string).collect();
     names.join(" ")
@@ -182,7 +182,7 @@ const MODIFIERS: &[(&str, KeyModifiers)] = &[
     ("\\e", KeyModifiers::ALT),
 ];
 
-/// What terminals send for keys that are no characters, behind an escape.
+/// The sequences that terminals send after an escape for keys that are not characters.
 const SEQUENCES: &[(&str, KeyCode)] = &[
     ("[A", KeyCode::Up),
     ("[B", KeyCode::Down),
@@ -218,7 +218,8 @@ const SEQUENCES: &[(&str, KeyCode)] = &[
     ("[24~", KeyCode::F(12)),
 ];
 
-/// One stroke or several: `C-x`, `M-x`, `C-xC-r`, `C-x C-r`, `up`, `f1`, one character, or, in quotes, `\C-x\M-y\e[A` and characters.
+/// Parses one stroke or several: `C-x`, `M-x`, `C-xC-r`, `C-x C-r`, `up`, `f1`, one character, or, in quotes,
+/// `\C-x\M-y\e[A` and characters.
 pub(super) fn parse_keys(text: &str) -> Option<Vec<Key>> {
     let quoted = text.len() > 1 && text.starts_with('"') && text.ends_with('"');
     let mut rest = if quoted { &text[1..text.len() - 1] } else { text };
@@ -226,7 +227,7 @@ pub(super) fn parse_keys(text: &str) -> Option<Vec<Key>> {
     while !rest.is_empty() {
         let (key, length) = parse_key(rest, quoted)?;
         rest = &rest[length..];
-        // A word that is no name is a slip rather than a sequence of letters.
+        // An unknown word is a mistake rather than a sequence of letters.
         if !quoted && !rest.is_empty() {
             if keys.is_empty() && key.modifiers.is_empty() {
                 return None;
@@ -238,7 +239,7 @@ pub(super) fn parse_keys(text: &str) -> Option<Vec<Key>> {
     (!keys.is_empty()).then_some(keys)
 }
 
-/// The first stroke, and how much of the text it takes.
+/// Parses the first stroke; returns it with its length in the text.
 fn parse_key(text: &str, quoted: bool) -> Option<(Key, usize)> {
     let mut modifiers = KeyModifiers::NONE;
     let mut rest = text;
@@ -263,7 +264,7 @@ fn parse_key(text: &str, quoted: bool) -> Option<(Key, usize)> {
         if let Some(code) = named(word) {
             return Some((Key::new(modifiers, code), length(rest) + word.len()));
         }
-        // A modifier of nothing.
+        // A modifier without a key.
         if MODIFIERS.iter().any(|(prefix, _)| word.eq_ignore_ascii_case(prefix)) {
             return None;
         }
@@ -301,7 +302,8 @@ fn named(word: &str) -> Option<KeyCode> {
     name.map(|(_, code)| *code).or(function)
 }
 
-/// A key that is no character, by what the terminal sends for it: `[A`, and `[1;5A` with the control key.
+/// Parses a key that is not a character, from the sequence that the terminal sends: `[A`, and `[1;5A` with the control
+/// key.
 fn sequence(text: &str, modifiers: KeyModifiers) -> Option<(Key, usize)> {
     let of = |sent: &str| SEQUENCES.iter().find(|(sequence, _)| sent.starts_with(sequence));
     if let Some((sequence, code)) = of(text) {

@@ -1,4 +1,5 @@
-//! What is made of keys before the editor sees them: strokes that belong together, counts, and functions that want the next key.
+//! Interprets keys before the editor sees them: strokes that belong together, counts, and functions that take the next
+//! key.
 
 use super::desk::{Desk, lock};
 use super::editor::{ABORT, Shared};
@@ -14,10 +15,10 @@ use reedline::{
 };
 use std::sync::Arc;
 
-/// The most often that a digit argument has something done.
+/// The largest digit argument; larger ones count as this.
 const MOST: i64 = 1000;
 
-/// The keys that one of the editor's modes gets, and what it says to them.
+/// The keys of one of the editor's modes, and the commands that the editor gets for them.
 pub(super) struct Keyboard {
     desk: Arc<Desk>,
     shared: Arc<Shared>,
@@ -26,7 +27,7 @@ pub(super) struct Keyboard {
     emacs: Emacs,
     vi: Vi,
     is_vi: bool,
-    /// Strokes of a binding that are not all there.
+    /// Strokes of a binding that is not complete yet.
     strokes: Vec<Key>,
     argument: Option<Argument>,
     waiting: Option<Waiting>,
@@ -36,7 +37,7 @@ pub(super) struct Keyboard {
     has_yanked: bool,
 }
 
-/// A digit argument as far as it is typed.
+/// The digits of an argument that were typed so far.
 #[derive(Clone, Copy, Default)]
 struct Argument {
     is_negative: bool,
@@ -50,7 +51,7 @@ impl Argument {
     }
 }
 
-/// A function that wants the next key.
+/// A function that takes the next key.
 enum Waiting {
     QuotedInsert(i64),
     CharacterSearch(i64),
@@ -163,7 +164,7 @@ impl Keyboard {
         }
     }
 
-    /// Whether the key, by itself, is one that ends the line.
+    /// Whether the key, by itself, ends the line.
     fn ends_line(&self, key: Key) -> bool {
         match self.keymaps.find(self.map(), &[key]) {
             Found::Bound(bound) => matches!(&bound.act, Act::Editor(does) if ends(does)),
@@ -174,7 +175,7 @@ impl Keyboard {
         }
     }
 
-    /// What the editor's mode says.
+    /// The command of the editor's mode.
     fn pass(&mut self, event: Event) -> Does {
         let Ok(event) = ReedlineRawEvent::try_from(event) else {
             return Does::None;
@@ -197,7 +198,7 @@ impl Keyboard {
         Does::None
     }
 
-    /// A key that has no binding but the editor's.
+    /// Handles a key that only the editor has a binding for.
     fn unbound(&mut self, said: Does) -> Does {
         self.has_yanked = false;
         let times = self.argument.take().map_or(1, Argument::value);
@@ -266,12 +267,12 @@ impl Keyboard {
             }
             Act::Tell(name) => self.ask(LineFunction::Tell(name.clone())),
             Act::Vi(c) => self.of_vi(*c),
-            // A count that is too big does not end the file.
+            // A count that is too large does not end the file.
             Act::Editor(Does::CtrlD) if times > 1 => {
                 let rest = self.repeat(Does::Edit(vec![Edit::Delete]), times - 1);
                 Does::Multiple(vec![self.end(Does::CtrlD), rest])
             }
-            // Any other count means nothing to a key that ends the line.
+            // Keys that end the line ignore any other count.
             Act::Editor(does) if ends(does) => self.end(does.clone()),
             Act::Editor(_) if times < 0 => self.refuse(),
             Act::Editor(Does::Edit(commands)) if matches!(commands[..], [Edit::InsertChar(_)]) => match commands[0] {
@@ -315,7 +316,7 @@ impl Keyboard {
                 return self.ask(LineFunction::YankPop(had_yanked));
             }
             KeyFunction::ReReadInitFile => {
-                // The program's bindings were right when the wheel was started.
+                // The program's bindings were checked when the wheel was started.
                 if let Ok(keys) = self.sources.read() {
                     lock(&self.desk.settings).clone_from(&keys.settings);
                     self.take(keys);
@@ -387,7 +388,7 @@ impl Keyboard {
         Does::None
     }
 
-    /// The key that a function has waited for.
+    /// Handles the key that a function has waited for.
     fn resume(&mut self, waiting: Waiting, key: Key) -> Does {
         match waiting {
             Waiting::QuotedInsert(times) => match (key.literal(), usize::try_from(times)) {
@@ -438,7 +439,8 @@ impl Keyboard {
         self.ask(LineFunction::Search(SearchStep::Begin { backward }))
     }
 
-    /// A key in a search: of the term, of the search, or one that ends it and does what it does otherwise.
+    /// Handles a key during a search: part of the term, a command of the search, or one that ends the search and then
+    /// has its usual effect.
     fn search(&mut self, key: Key) -> Does {
         let again = match self.keymaps.find(self.map(), &[key]) {
             Found::Bound(bound) => match bound.act {
@@ -465,7 +467,7 @@ impl Keyboard {
         self.ask(LineFunction::Search(step))
     }
 
-    /// Whether the key does nothing but end a search.
+    /// Whether the key only ends a search.
     fn ends_search(&self, key: Key) -> bool {
         let terminators = self.desk.setting("isearch-terminators");
         let terminators = terminators.unwrap_or_else(|| "C-[ C-j".to_owned());
@@ -487,8 +489,8 @@ impl Keyboard {
         self.repeat(said, 1)
     }
 
-    /// Accepts the line; vi's next begins in insert mode. With a menu open the first closes it, and takes what was chosen in it; without
-    /// one the first ends the line, and the second is not looked at.
+    /// Accepts the line; vi's next line begins in insert mode. If a menu is open, the first command closes it and takes
+    /// the selected entry; without a menu the first command ends the line, and the second is ignored.
     fn accept(&mut self) -> Does {
         if self.is_vi {
             self.vi_mode("insert");
@@ -496,7 +498,7 @@ impl Keyboard {
         Does::Multiple(vec![Does::Enter, Does::Enter])
     }
 
-    /// Does what ends the line. A menu that is open closes: the next line must not begin with it.
+    /// Ends the line. An open menu is closed, because the next line must not begin with it.
     fn end(&mut self, does: Does) -> Does {
         if matches!(does, Does::Enter | Does::Submit | Does::SubmitOrNewline) {
             return self.accept();
@@ -513,7 +515,7 @@ impl Keyboard {
         let _ = self.vi.handle_mode_specific_event(Does::ViChangeMode(mode.to_owned()));
     }
 
-    /// What the editor does, so many times, with what is killed noted.
+    /// Repeats a command of the editor, and records the text that it kills.
     fn repeat(&mut self, does: Does, times: i64) -> Does {
         let does = through_history(does);
         let kills = kills(&does);
@@ -533,7 +535,7 @@ impl Keyboard {
         Does::Multiple(all)
     }
 
-    /// A menu of completions gives way to a function; a selection stays only for what kills it.
+    /// A menu of completions gives way to a function; a selection stays only for functions that kill it.
     fn ask(&self, function: LineFunction) -> Does {
         let in_visual = self.edit_mode() == PromptEditMode::Vi(PromptViMode::Visual);
         let asked = self.desk.ask(function);
@@ -545,7 +547,7 @@ impl Keyboard {
     }
 }
 
-/// Whether it ends the line, or may (at the end of the file, which is in an empty line).
+/// Whether it ends the line, or may end it (the end of the file, in an empty line).
 fn ends(does: &Does) -> bool {
     match does {
         Does::Enter | Does::Submit | Does::SubmitOrNewline | Does::CtrlC | Does::CtrlD => true,
@@ -562,7 +564,7 @@ fn holds_search(does: &Does) -> bool {
     }
 }
 
-/// The editor's own way through the history looks for lines that begin like this one; POE's takes one after the other.
+/// The editor's own history commands look for lines with the same beginning; POE's go through the lines one by one.
 fn through_history(does: Does) -> Does {
     match does {
         Does::PreviousHistory | Does::Up => Desk::previous_history(),

@@ -1,4 +1,4 @@
-//! Which keys do what: the editor's own keys, those that POE has beside them, the init file's, the program's.
+//! The bindings of keys: the editor's, POE's additional ones, those of the init file and of the program.
 
 use super::functions::{Act, KeyBinding, KeyFunction, act};
 use super::inputrc::Inputrc;
@@ -7,10 +7,10 @@ use poe::Error;
 use reedline::{KeyCode, KeyModifiers, Keybindings, ReedlineEvent};
 use std::collections::HashMap;
 
-/// What the editor's tables have for a key that is looked up here.
+/// The editor's entry for a key that is looked up here.
 const OURS: &str = "ours";
 
-/// The tables there are.
+/// The tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Map {
     Emacs,
@@ -21,7 +21,7 @@ pub(super) enum Map {
 impl Map {
     const ALL: [Map; 3] = [Map::Emacs, Map::ViInsert, Map::ViCommand];
 
-    /// By readline's name.
+    /// A function, by its name in readline.
     pub(super) fn named(name: &str) -> Option<Self> {
         Some(match name.to_ascii_lowercase().as_str() {
             "emacs" | "emacs-standard" => Map::Emacs,
@@ -32,17 +32,17 @@ impl Map {
     }
 }
 
-/// What a key, or several in a row, are bound to.
+/// The binding of a key, or of several in a row.
 #[derive(Clone, Debug)]
 pub(super) struct Bound {
     pub(super) binding: KeyBinding,
     pub(super) act: Act,
 }
 
-/// What is found for the keys that have been pressed.
+/// The result of looking up the keys pressed so far.
 pub(super) enum Found<'a> {
     Bound(&'a Bound),
-    /// More are to come.
+    /// More keys must follow.
     Prefix,
     Nothing,
 }
@@ -53,7 +53,7 @@ pub(super) struct Keymaps([HashMap<Vec<Key>, Bound>; 3]);
 
 impl Keymaps {
     /// # Errors
-    /// A key or function of the program's that is not known.
+    /// An unknown key or function in a binding of the program.
     pub(super) fn new(rc: &Inputrc, bindings: &[(String, KeyBinding)], completes: bool) -> Result<Self, Error> {
         let mut maps = Keymaps::default();
         for (map, own) in [
@@ -65,13 +65,13 @@ impl Keymaps {
                 let _ = maps.bind(map, key, &KeyBinding::Function((*name).to_owned()));
             }
             if cfg!(not(windows)) && map == Map::Emacs {
-                // There it may be how a bracket is typed.
+                // This may be how a bracket is typed there.
                 let back = KeyBinding::Function("character-search-backward".to_owned());
                 let _ = maps.bind(map, "M-C-]", &back);
             }
         }
         for bound in &rc.bindings {
-            // What this editor does not have is not the program's fault.
+            // Functions that this editor lacks are not an error of the program.
             match bound.keymap.as_deref() {
                 None => maps.bind_in_all(&bound.keys, &bound.binding).unwrap_or_default(),
                 Some(name) => {
@@ -98,7 +98,8 @@ impl Keymaps {
         Map::ALL.into_iter().try_for_each(|map| self.bind(map, key, binding))
     }
 
-    /// The last binding holds: it takes the place of one that begins with these keys, and of one that they begin with.
+    /// The last binding counts: it replaces bindings that begin with these keys, and bindings that are the beginning of
+    /// them.
     fn bind(&mut self, map: Map, keys: &str, binding: &KeyBinding) -> Result<(), Error> {
         let Some(strokes) = parse_keys(keys) else {
             return Err(Error::invalid_setting(format!("`{keys}` is not a key")));
@@ -124,7 +125,7 @@ impl Keymaps {
         }
     }
 
-    /// Keys with a text, in order.
+    /// The bindings with a text, in order.
     pub(super) fn macros(&self, map: Map) -> Vec<(String, &str)> {
         let texts = self.0[map as usize]
             .iter()
@@ -137,14 +138,14 @@ impl Keymaps {
         texts
     }
 
-    /// The editor's table, with what it has and POE does not, and a mark at every key that a binding begins with.
+    /// The editor's table, with functions that POE lacks, and a mark at every key that begins a binding.
     pub(super) fn table(&self, map: Map) -> Keybindings {
         let mut table = match map {
             Map::Emacs => reedline::default_emacs_keybindings(),
             Map::ViInsert => reedline::default_vi_insert_keybindings(),
             Map::ViCommand => reedline::default_vi_normal_keybindings(),
         };
-        // It would start an editor of the environment's.
+        // It would start the editor named in the environment.
         table.remove_binding(KeyModifiers::CONTROL, KeyCode::Char('o'));
         for keys in self.0[map as usize].keys() {
             let (modifiers, code) = keys[0].in_table();
@@ -154,12 +155,12 @@ impl Keymaps {
     }
 }
 
-/// Whether the key that the editor has this for is to be looked up.
+/// Whether the key of this entry is to be looked up here.
 pub(super) fn is_ours(event: &ReedlineEvent) -> bool {
     matches!(event, ReedlineEvent::ExecuteHostCommand(mark) if mark == OURS)
 }
 
-/// POE's keys of emacs' mode, the mark of readline on C-@, and C-x C-x.
+/// POE's keys of emacs' mode, readline's mark on C-@, and C-x C-x.
 const EMACS: &[(&str, &str)] = &[
     ("C-@", "set-mark"),
     ("C-a", "beginning-of-line"),
@@ -247,7 +248,7 @@ const EMACS: &[(&str, &str)] = &[
     ("down", "next-history"),
 ];
 
-/// Those of vi's insert mode that the editor has not, or has otherwise.
+/// Keys of vi's insert mode that the editor lacks, or binds differently.
 const VI_INSERT: &[(&str, &str)] = &[
     ("C-g", "abort"),
     ("tab", "complete"),

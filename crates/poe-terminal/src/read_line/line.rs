@@ -1,9 +1,9 @@
-//! What functions that the editor does not have do to a line: on the text and the cursor alone, without a terminal.
+//! Functions that the editor lacks, which change the text and the cursor, without a terminal.
 
 use super::memory::Memory;
 use std::ops::Range;
 
-/// The text, and where in it (in bytes) the cursor is.
+/// The text, and the cursor's position in it in bytes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Line {
     pub(super) text: String,
@@ -34,7 +34,7 @@ impl Line {
         self.cursor = text.len();
     }
 
-    /// The nearest place at or before one in bytes.
+    /// Returns the nearest character boundary at or before a position.
     pub(super) fn place(&self, mut at: usize) -> usize {
         at = at.min(self.text.len());
         while !self.text.is_char_boundary(at) {
@@ -44,35 +44,35 @@ impl Line {
     }
 }
 
-/// A function that takes the line and what has gone before.
+/// A function of the line and of the history of earlier functions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum LineFunction {
-    /// Puts the mark at the cursor, or behind so many characters.
+    /// Sets the mark at the cursor, or at an offset in characters.
     SetMark(Option<i64>),
     ExchangePointAndMark,
     KillRegion,
     CopyRegionAsKill,
     DeleteHorizontalSpace,
-    /// Notes the line that the editor is about to kill something of …
+    /// Records the line before the editor kills a part of it …
     BeforeKill,
-    /// … and then what is gone.
+    /// … and then the killed part.
     AfterKill,
     Yank,
-    /// Whether a yank has just been done.
+    /// Whether the last function was a yank.
     YankPop(bool),
     YankLastArg(Option<i64>),
     YankNthArg(Option<i64>),
-    /// With a count it takes away a comment that is there.
+    /// With a count it removes an existing comment.
     InsertComment(Option<i64>),
     TildeExpand,
-    /// Types over what stands at the cursor.
+    /// Replaces the characters at the cursor.
     Overwrite(char),
     RevertLine,
     PreviousHistory,
     NextHistory,
     BeginningOfHistory,
     EndOfHistory,
-    /// To the line before, or behind, that begins like this one up to the cursor.
+    /// Goes to the previous or next line of the history that begins like this one up to the cursor.
     PrefixSearch {
         backward: bool,
     },
@@ -80,7 +80,7 @@ pub(super) enum LineFunction {
     PossibleCompletions,
     InsertCompletions,
     Debug,
-    /// Tells the program, by its event.
+    /// Sends the program its event.
     Tell(String),
 }
 
@@ -91,51 +91,51 @@ pub(super) enum SearchStep {
         backward: bool,
     },
     Key(char),
-    /// Takes back the last character.
+    /// Removes the last character.
     Rub,
     Again {
         backward: bool,
     },
-    /// The line stays as it was found.
+    /// Keeps the line that was found.
     End,
 }
 
-/// What came of a function, beside the line.
+/// The result of a function, beside the changed line.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
     Done,
-    /// It could not be done.
+    /// It was not possible.
     Ding,
-    /// Lines for the screen, above the one that is edited.
+    /// Lines for the screen, above the line being edited.
     Says(String),
-    /// It could not be done, and why.
+    /// It was not possible; the reason.
     Refuses(String),
 }
 
-/// What functions ask for.
+/// The environment of functions.
 pub(super) struct Around<'a> {
     pub(super) history: &'a [String],
     pub(super) setting: &'a dyn Fn(&str) -> Option<String>,
-    /// The home directory of a user; without a name, that of this user.
+    /// Returns the home directory of a user; without a name, that of this user.
     pub(super) home: &'a dyn Fn(&str) -> Option<String>,
-    /// What could stand in the place of the word that begins there.
+    /// Returns the candidates for the word that begins there.
     pub(super) candidates: (usize, Vec<String>),
     pub(super) columns: usize,
     pub(super) wheel: &'a str,
 }
 
 impl LineFunction {
-    /// Whether it wants [candidates](Around::candidates).
+    /// Whether it needs [candidates](Around::candidates).
     pub(super) fn completes(&self) -> bool {
         matches!(self, Self::PossibleCompletions | Self::InsertCompletions)
     }
 
-    /// Whether it wants the [history](Around::history).
+    /// Whether it needs the [history](Around::history).
     pub(super) fn looks_back(&self) -> bool {
         self.goes_through_history() || matches!(self, Self::YankLastArg(_) | Self::YankNthArg(_) | Self::RevertLine)
     }
 
-    /// Whether it shows another line, rather than changing this.
+    /// Whether it shows another line instead of changing this one.
     pub(super) fn goes_through_history(&self) -> bool {
         matches!(
             self,
@@ -186,7 +186,7 @@ impl LineFunction {
                 line.before().chars().count(),
                 around.columns
             )),
-            // Its event is the answer.
+            // Its event is the reply.
             Self::Tell(_) => Outcome::Done,
         }
     }
@@ -213,7 +213,7 @@ fn insert_comment(line: &mut Line, around: &Around<'_>, toggle: bool) -> Outcome
     Outcome::Done
 }
 
-/// The word at the cursor, from its last tilde on.
+/// Returns the word at the cursor, from its last tilde on.
 fn tilde_expand(line: &mut Line, around: &Around<'_>) -> Outcome {
     let start = line.before().trim_end_matches(|c: char| !c.is_whitespace()).len();
     let is_word = |c: char| c.is_alphanumeric() || c == '_';
@@ -266,7 +266,7 @@ mod tests {
     use super::LineFunction as Does;
     use super::*;
 
-    /// A line with its cursor, written `|`, and what has gone before.
+    /// A line with its cursor, written `|`, and the history of functions.
     struct Bench {
         line: Line,
         memory: Memory,
@@ -397,7 +397,7 @@ mod tests {
             bench.does(Does::AfterKill);
             assert_eq!(bench.memory.kills, [killed], "{before}");
         }
-        // Nothing is gone, or something has come.
+        // Nothing was removed, or something was added.
         for after in ["one|", "one two|"] {
             let mut bench = bench("one|", &[]);
             bench.does(Does::BeforeKill);
@@ -510,7 +510,7 @@ mod tests {
         bench.refuses(step(SearchStep::Again { backward: false }));
         bench.gives(step(SearchStep::End), "|cargo bench");
         assert_eq!(bench.memory.search_prompt(), None);
-        // The line found is where the history goes on.
+        // The history continues from the line that was found.
         bench.gives(Does::NextHistory, "ls|");
         bench.gives(Does::NextHistory, "new|");
         bench.gives(step(SearchStep::Begin { backward: false }), "new|");

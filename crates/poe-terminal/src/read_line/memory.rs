@@ -1,27 +1,27 @@
-//! What functions keep from one to the next: what was killed, the mark, where in the history the line is, and a search.
+//! State that functions share: killed texts, the mark, the position in the history, and a search.
 
 use super::line::{Around, Line, Outcome, SearchStep};
 use std::collections::VecDeque;
 use std::ops::Range;
 
-/// Killed texts that are kept.
+/// The number of killed texts that are kept.
 const KILLS: usize = 64;
 
-/// What is kept from one function to the next.
+/// State that is kept from one function to the next.
 #[derive(Debug, Default)]
 pub(super) struct Memory {
-    /// The newest last.
+    /// The newest is last.
     pub(super) kills: VecDeque<String>,
     pub(super) mark: usize,
     /// The line before a kill.
     before_kill: Option<Line>,
-    /// Where the last yank stands.
+    /// Where the last yank is.
     yanked: Range<usize>,
-    /// The line of the history that is shown; `None` is the new one.
+    /// The line of the history that is shown; `None` is the new line.
     at: Option<usize>,
-    /// The new line, while one of the history is shown.
+    /// The new line, while a line of the history is shown.
     held: String,
-    /// Stands while a search goes on.
+    /// Set during a search.
     search: Option<Search>,
 }
 
@@ -33,7 +33,7 @@ struct Search {
 }
 
 impl Memory {
-    /// Another line is begun; kills and the mark outlive it.
+    /// Starts another line; kills and the mark are kept.
     pub(super) fn begin_line(&mut self) {
         self.at = None;
         self.held.clear();
@@ -41,7 +41,7 @@ impl Memory {
         self.before_kill = None;
     }
 
-    /// What stands in the place of the prompt while a search goes on.
+    /// Returns the text shown in place of the prompt during a search.
     pub(super) fn search_prompt(&self) -> Option<String> {
         let search = self.search.as_ref()?;
         let direction = if search.backward { "reverse" } else { "forward" };
@@ -103,8 +103,8 @@ impl Memory {
         let Some(gone) = before.text.len().checked_sub(line.text.len()) else {
             return Outcome::Done;
         };
-        // What is gone stood where the cursor is now. Where the editor has moved it on, as vi's does from the end of a line, the first
-        // difference tells.
+        // The removed text was at the cursor. If the editor has moved the cursor, as vi's editor does at the end of a
+        // line, the first difference tells the position.
         let same = before.text.bytes().zip(line.text.bytes());
         let differs = same.take_while(|(a, b)| a == b).count();
         for start in [line.cursor, before.place(differs)] {
@@ -138,7 +138,7 @@ impl Memory {
         self.yank(line)
     }
 
-    /// An argument of the line before, the last if none is named.
+    /// Returns an argument of the previous line; the last one by default.
     pub(super) fn yank_arg(&mut self, line: &mut Line, around: &Around<'_>, nth: Option<i64>) -> Outcome {
         let before = self.index(around).checked_sub(1);
         let Some(before) = before.and_then(|at| around.history.get(at)) else {
@@ -158,7 +158,7 @@ impl Memory {
         Outcome::Done
     }
 
-    /// Where in the history the line is; the new one is behind its end.
+    /// Returns the position in the history; the new line comes after its end.
     fn index(&self, around: &Around<'_>) -> usize {
         let end = around.history.len();
         self.at.map_or(end, |at| at.min(end))

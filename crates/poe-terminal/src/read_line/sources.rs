@@ -1,4 +1,4 @@
-//! Where the meaning of keys comes from: the builder, the init file, the environment.
+//! The sources of bindings and settings: the builder, the init file, the environment.
 
 use super::functions::KeyBinding;
 use super::inputrc::{Conditions, Inputrc};
@@ -8,7 +8,7 @@ use poe::Error;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-/// What the keys are made from, which may be read again.
+/// The sources, which may be read again.
 pub(super) struct Sources {
     pub(super) mode: Option<ReadLineMode>,
     pub(super) inputrc: Option<PathBuf>,
@@ -18,7 +18,7 @@ pub(super) struct Sources {
     pub(super) completes: bool,
 }
 
-/// What the sources say.
+/// The result of reading the sources.
 pub(super) struct Keys {
     pub(super) keymaps: Keymaps,
     pub(super) is_vi: bool,
@@ -27,7 +27,7 @@ pub(super) struct Keys {
 
 impl Sources {
     /// # Errors
-    /// A key or function of the program's that is not known.
+    /// An unknown key or function in a binding of the program.
     pub(super) fn read(&self) -> Result<Keys, Error> {
         let mut rc = Inputrc::default();
         if let Some(file) = &self.inputrc {
