@@ -1,6 +1,7 @@
 //! POE::API::Peek, row by row: each test asks a snapshot what the row asks.
 
 use crate::laws_kit::{kernel, ms, nothing};
+use crate::peek_kit::Peek as _;
 use poe::event::{START, STOP};
 use poe::testing::assert_no_leaks;
 use poe::{

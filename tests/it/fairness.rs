@@ -3,6 +3,7 @@
 //! Nothing here measures time. Each flood lasts until its victim has done its part, so that a kernel that does not yield
 //! never ends; the test fails then after a minute.
 
+use crate::peek_kit::Peek as _;
 use poe::component::TcpServer;
 use poe::event::START;
 use poe::{Context, Event, Kernel, Session};

@@ -1,6 +1,7 @@
 //! Laws G: signals through the tree of sessions. Those of the operating system are in `os_signals`.
 
 use crate::laws_kit::*;
+use crate::peek_kit::Peek as _;
 use poe::{Event, HandlerResult, Kernel, SessionBuilder, Signal, inspect::SignalClass};
 use std::cell::Cell;
 use std::rc::Rc;

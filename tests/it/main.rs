@@ -72,6 +72,7 @@ mod own_resources;
 mod own_sessions;
 mod own_wheels;
 mod panicking_drops;
+mod peek_kit;
 mod perl_twins;
 mod phrasebook;
 #[cfg(unix)]

@@ -1,6 +1,7 @@
 //! Resources that are written outside the crate, the example's and smaller ones.
 
 use crate::laws_kit::{kernel, ms, named, run, said, say};
+use crate::peek_kit::Peek as _;
 use poe::event::{START, STOP};
 use poe::{
     Kernel, Session, SessionId,

@@ -2,6 +2,7 @@
 //! that a handler can do.
 
 use crate::laws_kit::{epoch, kernel, ms, run, said, say};
+use crate::peek_kit::Peek as _;
 use poe::event::{CHILD, Child, PARENT, START, STOP};
 use poe::{
     AnyArg, Event, Failure, Kernel, KernelRef, Name, Reply, Session, SessionId,

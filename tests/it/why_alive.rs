@@ -2,6 +2,7 @@
 //! the file and line that did it.
 
 use crate::laws_kit::{kernel, ms};
+use crate::peek_kit::Peek as _;
 use poe::event::{START, STOP};
 use poe::{Event, Kernel, Postback, Session, inspect::HoldKind};
 use std::cell::Cell;

@@ -75,7 +75,7 @@ use std::rc::Rc;
 /// assert!(cx.select_expedite_clear(&file));
 /// assert!(!cx.select_expedite_clear(&file)); // this session watches it no longer
 /// cx.select_clear(&file); // whatever is left
-/// # assert_eq!(cx.snapshot().handle_count(), 0);
+/// # assert_eq!(cx.snapshot().session(cx.session_id()).unwrap().files.len(), 0);
 /// # Ok(())
 /// # })
 /// # .on(READY, |_, _| panic!("nobody watches"))

@@ -222,7 +222,7 @@ impl Kernel {
     /// let kernel = Kernel::new();
     /// let id = Session::builder(()).on(START, |cx, ()| cx.delay("tick", 60.0, ())).create(&kernel)?;
     /// let snapshot = kernel.snapshot();
-    /// assert_eq!(snapshot.session_list(), [id]);
+    /// assert_eq!(snapshot.sessions[0].id, id);
     /// assert_eq!(snapshot.timers_of(id)[0].event, "tick");
     /// println!("{snapshot}"); // a report for people
     /// # Ok::<(), poe::Error>(())

@@ -12,8 +12,8 @@ use super::super::SelectMode;
 /// All that a kernel knows, at one moment, as plain data: POE::API::Peek.
 ///
 /// It is made by [`Kernel::snapshot`](crate::Kernel::snapshot) or, inside a handler, by
-/// [`KernelRef::snapshot`](crate::KernelRef::snapshot). It prints as a report, answers the questions of POE::API::Peek by its
-/// methods, and with the feature `serde` it serializes; identifiers are then their serial numbers (0 is the kernel) and
+/// [`KernelRef::snapshot`](crate::KernelRef::snapshot). It prints as a report. Each
+/// question of POE::API::Peek is a field or a method. With the feature `serde` it serializes; identifiers are then their serial numbers (0 is the kernel) and
 /// places `file:line`.
 ///
 /// ```
@@ -27,8 +27,8 @@ use super::super::SelectMode;
 ///     })
 ///     .create(&kernel).unwrap();
 /// let snapshot = kernel.snapshot();
-/// assert_eq!(snapshot.resolve_alias("logger"), Some(id));
-/// assert_eq!(snapshot.event_count_to(id), 2); // the timer, and the marker of a new session
+/// assert_eq!(snapshot.resolve("logger"), Some(id));
+/// assert_eq!(snapshot.session(id).unwrap().events_to, 2); // the timer, and the marker of a new session
 /// assert_eq!(snapshot.session(id).unwrap().heap_type, "alloc::string::String");
 /// println!("{snapshot}");
 /// ```
@@ -57,6 +57,7 @@ pub struct Snapshot {
     pub memory_size: usize,
     /// The sessions that are alive, the oldest first; the kernel is not among them.
     #[doc(alias = "session_list")]
+    #[doc(alias = "session_count")]
     pub sessions: Vec<SessionSnapshot>,
     /// What waits, in the order in which it would be dispatched.
     #[doc(alias = "event_queue_dump")]
@@ -100,9 +101,12 @@ pub struct SessionSnapshot {
     pub parent: SessionId,
     /// Its children, the oldest first.
     #[doc(alias = "get_session_children")]
+    #[doc(alias = "is_session_child")]
     pub children: Vec<SessionId>,
     /// Its aliases, sorted.
     #[doc(alias = "session_alias_list")]
+    #[doc(alias = "session_alias_count")]
+    #[doc(alias = "session_id_loggable")]
     pub aliases: Vec<String>,
     /// How many things keep it alive; at zero the next sweep takes it.
     #[doc(alias = "get_session_refcount")]
@@ -114,6 +118,7 @@ pub struct SessionSnapshot {
     pub memory_size: usize,
     /// The events that have a handler, sorted.
     #[doc(alias = "session_event_list")]
+    #[doc(alias = "event_list")]
     pub events: Vec<String>,
     /// Its options.
     pub options: BTreeMap<String, String>,
@@ -123,24 +128,32 @@ pub struct SessionSnapshot {
     /// Its `_stop` is under way.
     pub is_stopping: bool,
     /// Events that wait for it, timers included.
+    #[doc(alias = "event_count_to")]
     pub events_to: usize,
     /// Events that it has sent to others and that wait there.
+    #[doc(alias = "event_count_from")]
     pub events_from: usize,
     /// Reference counts that were taken by tag.
     #[doc(alias = "extref")]
+    #[doc(alias = "get_session_extref_count")]
     pub refcounts: Vec<Refcount>,
     /// Postbacks and callbacks that are alive, by the event that they deliver.
     pub postbacks: Vec<Refcount>,
     /// Descriptors that it watches, one entry for each mode. (A wheel's descriptors are the wheel's.)
+    #[doc(alias = "is_handle_tracked")]
+    #[doc(alias = "handle_count")]
     pub files: Vec<WatchedFile>,
     /// Its wheels.
     pub wheels: Vec<TaskSnapshot>,
     /// Its futures, streams and blocking calls.
     pub tasks: Vec<TaskSnapshot>,
     /// Processes whose end it awaits.
+    #[doc(alias = "session_pid_count")]
     pub pids: Vec<AwaitedProcess>,
     /// The signals that it watches, with the events that they become.
     #[doc(alias = "signals_watched_by_session")]
+    #[doc(alias = "signal_watchers")]
+    #[doc(alias = "is_signal_watched")]
     pub signals: BTreeMap<String, String>,
     /// All that keeps it alive, as [`why_alive`](crate::Kernel::why_alive) has it.
     pub holds: Vec<Hold>,

@@ -2,6 +2,7 @@
 //! no aliases here, so a session of the test's takes its place.
 
 use crate::laws_kit::*;
+use crate::peek_kit::Peek as _;
 use poe::{SessionId, inspect::HoldKind};
 
 /// How many things hold that session, and its aliases.

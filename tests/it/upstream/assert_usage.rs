@@ -4,6 +4,7 @@
 //! while its own handler still runs, and aliases.
 
 use crate::laws_kit::*;
+use crate::peek_kit::Peek as _;
 use poe::event::START;
 use poe::{HandlerResult, Signal};
 

@@ -1,6 +1,7 @@
 //! `t/20_resources/00_base/events.pm`: how many events wait for whom and from whom, and what clears timers and posts.
 
 use crate::laws_kit::*;
+use crate::peek_kit::Peek as _;
 use poe::{SessionId, TimerId};
 
 /// Events to a session and from it, and the references that it has.

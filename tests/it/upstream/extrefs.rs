@@ -1,6 +1,7 @@
 //! `t/20_resources/00_base/extrefs.pm`: counts by tag, each tag one reference however high its count is.
 
 use crate::laws_kit::*;
+use crate::peek_kit::Peek as _;
 
 #[tokio::test(start_paused = true)]
 async fn a_tag_is_one_reference_from_its_first_count_to_its_last() {

@@ -2,6 +2,7 @@
 //! watching takes. (Tied handles are Perl's; POE counts one reference per descriptor, ours one per descriptor and mode.)
 
 use crate::laws_kit::{said, say};
+use crate::peek_kit::Peek as _;
 use poe::event::{START, STOP};
 use poe::testing::assert_no_leaks;
 use poe::{

@@ -1,6 +1,7 @@
 //! `POE::Test::Loops::ses_session`. (What it asks of Perl's lists of arguments and of its offsets is types here.)
 
 use crate::laws_kit::*;
+use crate::peek_kit::Peek as _;
 use poe::event::{DEFAULT, START, STOP};
 use poe::{Callback, Event, HandlerResult, Postback, Reply, Session, States};
 use std::cell::Cell;

@@ -3,6 +3,7 @@
 //! of the table.
 
 use crate::laws_kit::*;
+use crate::peek_kit::Peek as _;
 use poe::{HandlerResult, Kernel, SessionBuilder, SessionId, inspect::Snapshot};
 
 /// A session that lives on an alias of its name's, with the next of `names` for its child.

@@ -1,6 +1,7 @@
 //! `t/20_resources/00_base/signals.pm`: who watches what, the classes of signals, what "handled" does, and who is freed.
 
 use crate::laws_kit::*;
+use crate::peek_kit::Peek as _;
 use poe::event::DEFAULT;
 use poe::{Kernel, Session, SessionBuilder, SessionId, Signal, inspect::SignalClass};
 use std::collections::BTreeMap;
