@@ -35,8 +35,8 @@ pub fn start_cook(kernel: &Kernel, second: Duration, report: fn(&str)) -> Result
             cx.heap.pot.insert(egg, id);
         }
         // Further steps of the recipe, by IDs that nobody needs again.
-        cx.delay_add(COLD_WATER, cx.heap.second * 300, "medium");
-        cx.delay_add(TAKE_OUT, cx.heap.second * 420, "hard");
+        cx.delay_set(COLD_WATER, cx.heap.second * 300, "medium");
+        cx.delay_set(TAKE_OUT, cx.heap.second * 420, "hard");
         cx.delay(QUIET, cx.heap.second * 400, ());
     })
     .on(COLD_WATER, |cx, egg| -> poe::HandlerResult {

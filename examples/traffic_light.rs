@@ -25,7 +25,7 @@ struct Crossing {
 
 /// Prints the light, and sets the timeout that leaves this state.
 fn show(cx: &mut Machine<'_, Light, Crossing>, millis: u64) {
-    if let Some(light) = cx.get_current_state() {
+    if let Some(light) = cx.current_state() {
         println!("{light:?}");
     }
     cx.state_timeout(TIMER, Duration::from_millis(millis), ());
@@ -80,7 +80,7 @@ async fn main() -> Result<(), poe::Error> {
     Session::builder(())
         .on(START, |cx, ()| {
             for (millis, who) in [(20, "Ann"), (80, "Bob"), (90, "Eve")] {
-                cx.delay_add("push", Duration::from_millis(millis), who);
+                cx.delay_set("push", Duration::from_millis(millis), who);
             }
             cx.delay("break", Duration::from_millis(200), ());
         })

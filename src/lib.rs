@@ -144,7 +144,7 @@ pub mod wheel;
 
 pub use arg::AnyArg;
 pub use error::{CallError, Error, Failure, HandlerResult, OnFailure, PostError};
-pub use event::Event;
+pub use event::key::Event;
 pub use id::{SessionId, TaskId, TimerId, WheelId};
 pub use kernel::{Delta, Kernel, KernelBuilder, KernelHandle, KernelRef, ReplyFuture, Signal, Target};
 pub use name::Name;

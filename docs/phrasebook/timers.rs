@@ -12,7 +12,7 @@ async fn main() -> Result<(), poe::Error> {
         .on(START, move |cx, ()| -> poe::HandlerResult {
             cx.delay(TIMEOUT, ms(10), ());
             cx.delay(TIMEOUT, ms(50), ()); // in its place
-            cx.delay_add(TICK, ms(20), "first");
+            cx.delay_set(TICK, ms(20), "first");
             let id = cx.delay_set(TICK, ms(10_000), "second");
             cx.delay_adjust(id, ms(30))?;
             cx.alarm_set(TICK, SystemTime::now() + ms(3_600_000), "never");

@@ -22,7 +22,7 @@ pub(crate) enum CallErrorKind {
     Unhandled(SessionId),
     Died(SessionId),
     Failed(Failure),
-    WrongAnswer {
+    WrongReply {
         expected: &'static str,
         got: &'static str,
     },
@@ -97,8 +97,8 @@ impl<A> CallError<A> {
     }
 
     /// The handler replied with another type than the key or the annotation expects.
-    pub fn is_wrong_answer(&self) -> bool {
-        matches!(self.kind, CallErrorKind::WrongAnswer { .. })
+    pub fn is_wrong_reply(&self) -> bool {
+        matches!(self.kind, CallErrorKind::WrongReply { .. })
     }
 
     /// A handler is running: inside it use `cx.call`, not a cloned [`Kernel`](crate::Kernel).
@@ -157,7 +157,7 @@ impl fmt::Display for CallErrorKind {
             CallErrorKind::Unhandled(id) => write!(f, "session {id} has no handler for it"),
             CallErrorKind::Died(id) => write!(f, "its handler in session {id} failed (the DIE signal has the cause)"),
             CallErrorKind::Failed(e) => e.fmt(f),
-            CallErrorKind::WrongAnswer { expected, got } => {
+            CallErrorKind::WrongReply { expected, got } => {
                 write!(f, "the reply is `{got}`, not `{expected}`")
             }
             CallErrorKind::Busy => f.write_str("the kernel is running a handler: call through the handler's context"),

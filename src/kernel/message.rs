@@ -271,7 +271,7 @@ impl Core {
                 let mut answer = answer.into_inner();
                 answer.take::<R>().ok_or_else(|| {
                     let (expected, got) = (std::any::type_name::<R>(), answer.type_name());
-                    CallError::new(key.as_str(), CallErrorKind::WrongAnswer { expected, got }, None)
+                    CallError::new(key.as_str(), CallErrorKind::WrongReply { expected, got }, None)
                 })
             }
             Invoked::Unhandled => refuse(CallErrorKind::Unhandled(callee), arg.take()),
@@ -344,7 +344,7 @@ impl Core {
                     Some(answer) => Ok(answer),
                     None => {
                         let (expected, got) = (std::any::type_name::<R>(), answer.type_name());
-                        refuse(CallErrorKind::WrongAnswer { expected, got }, None)
+                        refuse(CallErrorKind::WrongReply { expected, got }, None)
                     }
                 }
             }

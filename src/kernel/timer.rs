@@ -258,10 +258,10 @@ fn not_ours() -> Error {
 ///     .on(START, |cx, ()| {
 ///         cx.delay(NOTE, Duration::from_secs(60), "replaced");
 ///         cx.delay(NOTE, Duration::from_secs(10), "the one of its name");
-///         cx.delay_add(NOTE, 20.0, "one more");
-///         cx.alarm_add(NOTE, SystemTime::now() + Duration::from_secs(30), "and one by the wall clock");
-///         cx.delay_add(GIVE_UP, 1.0, ());
-///         cx.delay_add(GIVE_UP, 2.0, ());
+///         cx.delay_set(NOTE, 20.0, "one more");
+///         cx.alarm_set(NOTE, SystemTime::now() + Duration::from_secs(30), "and one by the wall clock");
+///         cx.delay_set(GIVE_UP, 1.0, ());
+///         cx.delay_set(GIVE_UP, 2.0, ());
 ///         assert_eq!(cx.alarm_clear(GIVE_UP), 2);
 ///     })
 ///     .on(NOTE, |cx, text| cx.heap.push(text))
@@ -338,12 +338,6 @@ impl KernelRef<'_> {
         cleared.len()
     }
 
-    /// Sets one more timer of that name to a wall time.
-    #[track_caller]
-    pub fn alarm_add<A: 'static>(self, event: impl Posts<A>, when: SystemTime, arg: A) {
-        self.alarm_set(event, when, arg);
-    }
-
     /// Sets the one timer of that name to a while from now, in place of every other timer of the name.
     #[track_caller]
     #[doc(alias = "sleep")]
@@ -357,17 +351,12 @@ impl KernelRef<'_> {
             .set_timer(self, event.key(), due, now, arg, Location::caller());
     }
 
-    /// Sets one more timer of that name to a while from now.
-    #[track_caller]
-    pub fn delay_add<A: 'static>(self, event: impl Posts<A>, after: impl Into<Delta>, arg: A) {
-        self.delay_set(event, after, arg);
-    }
-
     /// Sets a timer to a wall time, which is converted once: a later step of the wall clock does not move it (law L89).
     ///
     /// It is late by as long as the machine was suspended meanwhile, where the monotonic clock stands still then, as on
     /// Linux; see the [guide](crate::guide::timers).
     #[track_caller]
+    #[doc(alias = "alarm_add")]
     #[doc(alias = "sleep_until")]
     #[doc(alias = "deadline")]
     #[doc(alias = "schedule")]
@@ -384,6 +373,7 @@ impl KernelRef<'_> {
     #[doc(alias = "sleep")]
     #[doc(alias = "timeout")]
     #[doc(alias = "after")]
+    #[doc(alias = "delay_add")]
     #[doc(alias = "send_after")]
     pub fn delay_set<A: 'static>(self, event: impl Posts<A>, after: impl Into<Delta>, arg: A) -> TimerId {
         let now = self.core.clock.now();
@@ -441,8 +431,8 @@ impl KernelRef<'_> {
     /// Session::builder(None)
     ///     .on(START, |cx, ()| {
     ///         *cx.heap = Some(cx.delay_set(QUIET, 10.0, ()));
-    ///         cx.delay_add(INPUT, 5.0, ());
-    ///         cx.delay_add(INPUT, 12.0, ());
+    ///         cx.delay_set(INPUT, 5.0, ());
+    ///         cx.delay_set(INPUT, 12.0, ());
     ///     })
     ///     .on(INPUT, |cx, ()| -> poe::HandlerResult {
     ///         let quiet = cx.heap.unwrap();

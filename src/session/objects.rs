@@ -293,7 +293,7 @@ impl<H: 'static, X: 'static> Context<'_, H, X> {
 /// impl Button {
 ///     fn press(&self, cx: &mut Machine<'_, bool, u32>, (): ()) -> poe::HandlerResult {
 ///         *cx.runstate += 1;
-///         let on = cx.get_current_state() == Some(&true);
+///         let on = cx.current_state() == Some(&true);
 ///         cx.goto_state(!on, SILENT, ())
 ///     }
 ///     fn states(methods: NfaObjectStates<Button, bool, u32>) -> NfaObjectStates<Button, bool, u32> {
@@ -311,7 +311,7 @@ impl<H: 'static, X: 'static> Context<'_, H, X> {
 /// for _ in 0..3 {
 ///     kernel.call(lamp.id(), PRESS, ())?;
 /// }
-/// assert_eq!(lamp.get_current_state().as_deref(), Some(&true));
+/// assert_eq!(lamp.current_state().as_deref(), Some(&true));
 /// assert_eq!(lamp.with_runstate(|presses| *presses), Some(3));
 /// # Ok::<(), poe::Error>(())
 /// ```
@@ -363,9 +363,9 @@ impl<S: Eq + std::hash::Hash + fmt::Debug + 'static, R: 'static> NfaState<S, R> 
     ///     .immediate()
     ///     .start(&kernel)?;
     /// door.goto_state(&kernel, "closed", OPEN, 1111)?;
-    /// assert_eq!(door.get_current_state().as_deref(), Some(&"closed"));
+    /// assert_eq!(door.current_state().as_deref(), Some(&"closed"));
     /// kernel.call(door.id(), OPEN, 1234)?;
-    /// assert_eq!(door.get_current_state().as_deref(), Some(&"open"));
+    /// assert_eq!(door.current_state().as_deref(), Some(&"open"));
     /// # Ok::<(), poe::Error>(())
     /// ```
     #[doc(alias = "package_states")]

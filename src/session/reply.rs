@@ -2,7 +2,7 @@
 
 use crate::error::Failure;
 
-/// A handler's answer to a [`call`](crate::Context::call).
+/// A handler's reply to a [`call`](crate::Context::call).
 ///
 /// ```
 /// use poe::{Event, Kernel, Reply, Session, event::START};
@@ -36,8 +36,8 @@ pub struct Reply<T>(pub T);
 /// assert_eq!(length(None).into_reply().unwrap_err().to_string(), "no text");
 /// ```
 #[diagnostic::on_unimplemented(
-    message = "a handler cannot answer with `{Self}`",
-    label = "this is not an answer",
+    message = "a handler cannot reply with `{Self}`",
+    label = "this is not a reply",
     note = "return nothing, or wrap the value: `Reply(value)`",
     note = "a handler that uses `?` says so: `|cx, arg| -> poe::HandlerResult {{ .. Ok(()) }}`, or `-> poe::HandlerResult<Reply<T>>`",
     note = "handlers do not await: `cx.spawn(future, EVENT)` sends what a future gives as an event"
@@ -46,7 +46,7 @@ pub trait IntoReply {
     /// What the caller gets.
     type Value: 'static;
 
-    /// The answer, or the failure that becomes a `DIE`.
+    /// The reply, or the failure that becomes a `DIE`.
     ///
     /// # Errors
     /// The handler's own.

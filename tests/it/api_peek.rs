@@ -303,8 +303,8 @@ async fn the_dump_is_what_is_dispatched_then() {
             for n in 0..40_u64 {
                 match n % 4 {
                     0 => cx.yield_to("e", n),
-                    1 => cx.delay_add("e", ms(n * 7 % 11), n),
-                    2 => cx.delay_add("e", -1.0 / (n as f64), n),
+                    1 => drop(cx.delay_set("e", ms(n * 7 % 11), n)),
+                    2 => drop(cx.delay_set("e", -1.0 / (n as f64), n)),
                     _ => now_and_then(n),
                 }
             }

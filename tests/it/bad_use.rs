@@ -197,7 +197,7 @@ async fn an_answer_of_another_type_names_both() {
         .create(&kernel)
         .unwrap();
     let error = kernel.call(id, COUNT, 7).unwrap_err();
-    assert!(error.is_wrong_answer());
+    assert!(error.is_wrong_reply());
     assert_eq!(error.to_string(), "cannot call `count`: the reply is `&str`, not `u64`");
 }
 

@@ -254,13 +254,13 @@ async fn a_machine_tells_its_last_state_after_its_end() {
         .state("red", |s| s.on(ENTER, |cx, ()| cx.stop()).on(LEAVE, |_, ()| ()))
         .start(&kernel)
         .unwrap();
-    assert_eq!(machine.get_current_state(), None);
+    assert_eq!(machine.current_state(), None);
     machine.goto_state(&kernel, "blue", ENTER, ()).unwrap();
     let clone = machine.clone();
     kernel.run().await.unwrap();
     assert!(!kernel.is_alive(machine.id()));
     for machine in [machine, clone] {
-        assert_eq!(machine.get_current_state().as_deref(), Some(&"red"));
+        assert_eq!(machine.current_state().as_deref(), Some(&"red"));
         let kinds: Vec<_> = machine.transitions().iter().map(|t| t.kind).collect();
         assert_eq!(kinds, [TransitionKind::Start, TransitionKind::Goto]);
         assert_eq!(machine.with_runstate(|()| ()), None, "the run state is gone");
@@ -309,7 +309,7 @@ fn snapshots_take_time_in_proportion_to_what_there_is() {
     let busy = Session::builder(())
         .on(START, |cx, ()| {
             for n in 0..SESSIONS {
-                cx.delay_add(format!("timer {n}"), Duration::from_secs(3600), ());
+                cx.delay_set(format!("timer {n}"), Duration::from_secs(3600), ());
             }
         })
         .create(&kernel)

@@ -309,7 +309,7 @@ async fn a_remote_call_of_the_wrong_type_is_the_callers_error_and_no_die() {
     assert!(missing.is_unhandled());
     assert_eq!(missing.into_arg(), Some(7));
     assert!(nobody.await.unwrap_err().is_no_such_session());
-    assert!(answer.await.unwrap_err().is_wrong_answer());
+    assert!(answer.await.unwrap_err().is_wrong_reply());
 }
 
 #[tokio::test]

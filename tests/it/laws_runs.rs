@@ -89,9 +89,9 @@ async fn l89_two_alarms_for_one_instant_stay_in_order_and_an_alarm_is_a_wall_tim
     let kernel = kernel();
     let when = SystemTime::now() + ms(20);
     echo(move |cx| {
-        cx.alarm_add("first", when, ());
-        cx.delay_add("delay", ms(10), ());
-        cx.alarm_add("second", when, ());
+        cx.alarm_set("first", when, ());
+        cx.delay_set("delay", ms(10), ());
+        cx.alarm_set("second", when, ());
         let id = cx.alarm_set("third", when, ());
         // A move by nothing keeps its place among equals, and says the wall time.
         let due = cx.alarm_adjust(id, 0.0).unwrap();
@@ -149,8 +149,8 @@ async fn a_run_inside_a_run_is_refused() {
 async fn a_run_that_is_dropped_loses_nothing() {
     let kernel = kernel();
     life("S", |cx| {
-        cx.delay_add("tick", ms(10), 1_u32);
-        cx.delay_add("tick", ms(30), 2_u32);
+        cx.delay_set("tick", ms(10), 1_u32);
+        cx.delay_set("tick", ms(30), 2_u32);
     })
     .on("tick", |_, n: u32| say(n))
     .create(&kernel)

@@ -28,7 +28,7 @@ fn machine() -> NfaBuilder<State, Vec<u32>> {
 
 /// Says the event and the state that it is handled in.
 fn told(cx: &mut Mx<'_>, (): ()) {
-    say(format!("{} in {:?}", cx.event(), cx.get_current_state().unwrap()));
+    say(format!("{} in {:?}", cx.event(), cx.current_state().unwrap()));
 }
 
 #[tokio::test(start_paused = true)]
@@ -39,17 +39,17 @@ async fn l80_the_first_goto_acts_before_it_returns_and_later_ones_are_queued() {
         .state(Green, |s| s.on(ENTER, told).on("b", told))
         .start(&kernel)
         .unwrap();
-    assert_eq!(machine.get_current_state(), None);
+    assert_eq!(machine.current_state(), None);
     machine.goto_state(&kernel, Red, ENTER, ()).unwrap();
     assert_eq!(said(), ["enter in Red"]);
-    assert_eq!(machine.get_current_state(), Some(Rc::new(Red)));
+    assert_eq!(machine.current_state(), Some(Rc::new(Red)));
     kernel.post(machine.id(), "a", ()).unwrap();
     machine.goto_state(&kernel, Green, ENTER, ()).unwrap();
     kernel.post(machine.id(), "b", ()).unwrap();
     assert_eq!(said(), [""; 0]);
     run(&kernel).await;
     assert_eq!(said(), ["a in Red", "enter in Green", "b in Green"]);
-    assert_eq!(machine.get_current_state(), Some(Rc::new(Green)), "the last one");
+    assert_eq!(machine.current_state(), Some(Rc::new(Green)), "the last one");
     let gone = machine.goto_state(&kernel, Red, ENTER, ()).unwrap_err();
     assert!(gone.is_no_such_session());
 }
@@ -71,7 +71,7 @@ async fn l80_another_session_may_bring_a_machine_into_a_state() {
     let inside = machine.clone();
     echo(move |cx| {
         inside.goto_state(cx, Red, ENTER, ()).unwrap();
-        say(format!("{:?}", inside.get_current_state()));
+        say(format!("{:?}", inside.current_state()));
     })
     .create(&kernel)
     .unwrap();
@@ -257,7 +257,7 @@ async fn l83_with_immediate_the_old_handler_goes_on_in_the_new_state() {
                 say(format!(
                     "{:?} {:?} {:?}",
                     cx.state_of_event(),
-                    cx.get_current_state(),
+                    cx.current_state(),
                     cx.runstate
                 ));
                 let refused = cx.goto_state(Blue, ENTER, ()).unwrap_err();
@@ -445,7 +445,7 @@ async fn states_go_by_text_as_well_also_by_text_made_at_run_time() {
             s.on(ENTER, |cx, ()| cx.goto_state("two", ENTER, ()))
         })
         .state(format!("t{}", "wo"), |s| {
-            s.on(ENTER, |cx, ()| say(cx.get_current_state().unwrap()))
+            s.on(ENTER, |cx, ()| say(cx.current_state().unwrap()))
         })
         .enter("one".to_owned(), ENTER, ())
         .start(&kernel)

@@ -155,7 +155,7 @@ async fn it_does_all_that_runs_no_handler() {
         .on("_start", move |_, cx, _| {
             cx.alias_set("dynamic")?;
             cx.delay_set("timer", ms(5), ());
-            cx.alarm_add("past", epoch(1), ());
+            cx.alarm_set("past", epoch(1), ());
             cx.sig("USR1", "signal");
             cx.refcount_increment(cx.session_id(), "tag")?;
             cx.spawn(async { 7_u8 }, "spawned");

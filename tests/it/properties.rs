@@ -59,7 +59,7 @@ enum Op {
         to: usize,
         name: usize,
     },
-    /// `delay_set`, or `delay_add`, which is the same without an answer.
+    /// `delay_set`.
     Set {
         name: usize,
         after: i64,

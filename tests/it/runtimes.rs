@@ -35,8 +35,8 @@ fn timers_of_both_kinds() {
                 let count = rung.clone();
                 Session::builder(())
                     .on(START, |cx, ()| {
-                        cx.delay_add(DONE, 0.2, ());
-                        cx.delay_add(DONE, 0.25, ());
+                        cx.delay_set(DONE, 0.2, ());
+                        cx.delay_set(DONE, 0.25, ());
                     })
                     .on(DONE, move |_, ()| count.set(count.get() + 1))
                     .create(kernel)

@@ -34,7 +34,6 @@ enum When {
 #[derive(Clone, Copy, Debug)]
 enum How {
     Set,
-    Add,
     /// Set an hour ahead and moved.
     Adjust,
 }
@@ -119,7 +118,7 @@ fn any_when() -> impl Strategy<Value = When> {
 }
 
 fn any_timers() -> impl Strategy<Value = Vec<(When, How)>> {
-    let how = prop_oneof![Just(How::Set), Just(How::Add), Just(How::Adjust)];
+    let how = prop_oneof![Just(How::Set), Just(How::Adjust)];
     prop::collection::vec((any_when(), how), 1..12)
 }
 
@@ -139,10 +138,8 @@ fn timers_of_any_time_ring_in_order_or_not_yet() {
                     at.set(cx.alarm_remove(now)?.due);
                     for (n, (when, how)) in set.iter().enumerate() {
                         match (when, how) {
-                            (When::Wall(wall), How::Add) => cx.alarm_add(RANG, *wall, n),
                             (When::Wall(wall), _) => drop(cx.alarm_set(RANG, *wall, n)),
                             (_, How::Set) => drop(cx.delay_set(RANG, when.delta(), n)),
-                            (_, How::Add) => cx.delay_add(RANG, when.delta(), n),
                             (_, How::Adjust) => {
                                 let id = cx.delay_set(RANG, WINDOW * 2, n);
                                 cx.delay_adjust(id, when.delta())?;

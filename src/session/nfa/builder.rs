@@ -44,7 +44,7 @@ const LOG: usize = 16;
 /// for _ in 0..3 {
 ///     kernel.call(lamp.id(), PRESS, ())?;
 /// }
-/// assert_eq!(lamp.get_current_state().as_deref(), Some(&"on"));
+/// assert_eq!(lamp.current_state().as_deref(), Some(&"on"));
 /// assert_eq!(kernel.call(lamp.id(), COUNT, ())?, 2);
 /// assert_eq!(lamp.transitions().len(), 2); // of four
 /// # Ok::<(), poe::Error>(())

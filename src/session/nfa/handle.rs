@@ -85,9 +85,9 @@ impl Nfa<(), ()> {
 ///
 /// phone.goto_state(&kernel, "idle", SILENT, ())?;
 /// phone.call_state(&kernel, HUNG_UP, "talking", SILENT, ())?;
-/// assert_eq!(phone.get_current_state().as_deref(), Some(&"talking"));
+/// assert_eq!(phone.current_state().as_deref(), Some(&"talking"));
 /// phone.return_state(&kernel, 3_u32)?;
-/// assert_eq!(phone.get_current_state().as_deref(), Some(&"idle"));
+/// assert_eq!(phone.current_state().as_deref(), Some(&"idle"));
 /// assert_eq!(phone.with_runstate(|minutes| minutes.clone()), Some(vec![3]));
 /// let kinds: Vec<_> = phone.transitions().iter().map(|transition| transition.kind).collect();
 /// assert_eq!(kinds, [TransitionKind::Start, TransitionKind::Call, TransitionKind::Return]);
@@ -195,7 +195,8 @@ impl<S: Eq + Hash + Debug + 'static, R: 'static> Nfa<S, R> {
 
     /// Returns the current state, or the last one after the machine's end; `None` before the first.
     #[must_use]
-    pub fn get_current_state(&self) -> Option<Rc<S>> {
+    #[doc(alias = "get_current_state")]
+    pub fn current_state(&self) -> Option<Rc<S>> {
         self.history.state()
     }
 

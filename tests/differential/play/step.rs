@@ -119,7 +119,7 @@ pub(super) fn step<C: Hand>(cx: &mut C, world: &Rc<World>, line: &str) -> Result
             return ok();
         }
         "delay_add" => {
-            turn.delay_add(RINGS[at], halves(landing(world.now(), k)), world.token());
+            turn.delay_set(RINGS[at], halves(landing(world.now(), k)), world.token());
             return ok();
         }
         "delay_clear" => {
@@ -138,7 +138,7 @@ pub(super) fn step<C: Hand>(cx: &mut C, world: &Rc<World>, line: &str) -> Result
             return ok();
         }
         "alarm_add" => {
-            turn.alarm_add(RINGS[at], absolute().1, world.token());
+            turn.alarm_set(RINGS[at], absolute().1, world.token());
             return ok();
         }
         "alarm_set" => {

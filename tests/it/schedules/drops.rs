@@ -473,7 +473,7 @@ fn values_that_all_panic_when_dropped_are_all_dropped() {
             }
         })
         .on("timer", |cx, bad: Bad| {
-            cx.delay_add("later", Duration::from_secs(1), bad)
+            cx.delay_set("later", Duration::from_secs(1), bad);
         })
         .create(&kernel)
         .unwrap();

@@ -246,7 +246,7 @@ fn step(cx: &mut Cx<'_>, world: &Rc<World>, op: Op) -> Result<String, Failure> {
             return ok();
         }
         Op::DelayAdd(ring, after) => {
-            cx.delay_add(RINGS[ring], ms(after), world.token());
+            cx.delay_set(RINGS[ring], ms(after), world.token());
             return ok();
         }
         Op::DelaySet(ring, after) => {

@@ -101,7 +101,7 @@ fn by_id(cx: &mut Cx<'_>, foreign: TimerId) -> TimerId {
     out!("== all at once, in due order");
     cx.alarm_set("third", epoch(FAR + 3), "c");
     cx.alarm_set("first", epoch(FAR + 1), "a");
-    cx.alarm_add("second", epoch(FAR + 2), "b");
+    cx.alarm_set("second", epoch(FAR + 2), "b");
     cx.alarm_set("first_again", epoch(FAR + 1), "a a");
     cx.yield_to("posted", ());
     for alarm in cx.alarm_remove_all() {

@@ -42,18 +42,18 @@ pub(crate) async fn play() {
     .await;
     scenario(&kernel, "alarm_add adds", |cx| {
         let at = in_ms(20);
-        cx.alarm_add("ring", at, "1");
+        cx.alarm_set("ring", at, "1");
         done("alarm_add");
-        cx.alarm_add("ring", at, "2");
+        cx.alarm_set("ring", at, "2");
         done("alarm_add");
     })
     .await;
     scenario(&kernel, "alarm, alarm_add, alarm, alarm_add: the last two", |cx| {
         let at = in_ms(20);
         cx.alarm("ring", at, "1");
-        cx.alarm_add("ring", at, "2");
+        cx.alarm_set("ring", at, "2");
         cx.alarm("ring", at, "3");
-        cx.alarm_add("ring", at, "4");
+        cx.alarm_set("ring", at, "4");
     })
     .await;
     scenario(&kernel, "delay replaces delay", |cx| {
@@ -64,17 +64,17 @@ pub(crate) async fn play() {
     })
     .await;
     scenario(&kernel, "delay_add adds", |cx| {
-        cx.delay_add("ring", soon(20), "1");
+        cx.delay_set("ring", soon(20), "1");
         done("delay_add");
-        cx.delay_add("ring", soon(40), "2");
+        cx.delay_set("ring", soon(40), "2");
         done("delay_add");
     })
     .await;
     scenario(&kernel, "delay, delay_add, delay, delay_add: the last two", |cx| {
         cx.delay("ring", soon(20), "1");
-        cx.delay_add("ring", soon(20), "2");
+        cx.delay_set("ring", soon(20), "2");
         cx.delay("ring", soon(20), "3");
-        cx.delay_add("ring", soon(40), "4");
+        cx.delay_set("ring", soon(40), "4");
     })
     .await;
     scenario(&kernel, "alarm without a time only clears", |cx| {
@@ -92,8 +92,8 @@ pub(crate) async fn play() {
     })
     .await;
     scenario(&kernel, "clearing does not ask who set it", |cx| {
-        cx.alarm_add("ring", in_ms(20), "alarm_add");
-        cx.delay_add("ring", soon(20), "delay_add");
+        cx.alarm_set("ring", in_ms(20), "alarm_add");
+        cx.delay_set("ring", soon(20), "delay_add");
         cx.alarm_set("ring", in_ms(20), "alarm_set");
         cx.delay_set("ring", soon(20), "delay_set");
         cx.delay("ring", soon(30), "delay, alone");

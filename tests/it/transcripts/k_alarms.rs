@@ -20,15 +20,15 @@ const PATHS: [Path; 10] = [
     }),
     ("three", |cx| {
         let at = at();
-        cx.alarm_add("three", at, "3.1");
-        cx.alarm_add("three", at, "3.2");
+        cx.alarm_set("three", at, "3.1");
+        cx.alarm_set("three", at, "3.2");
     }),
     ("four", |cx| {
         let at = at();
         cx.alarm("four", at, "4.1");
-        cx.alarm_add("four", at, "4.2");
+        cx.alarm_set("four", at, "4.2");
         cx.alarm("four", at, "4.3");
-        cx.alarm_add("four", at, "4.4");
+        cx.alarm_set("four", at, "4.4");
     }),
     ("five", |cx| {
         cx.alarm("five", at(), "5.1");
@@ -40,14 +40,14 @@ const PATHS: [Path; 10] = [
         cx.delay("seven", soon(10), "7.2");
     }),
     ("eight", |cx| {
-        cx.delay_add("eight", soon(10), "8.1");
-        cx.delay_add("eight", soon(10), "8.2");
+        cx.delay_set("eight", soon(10), "8.1");
+        cx.delay_set("eight", soon(10), "8.2");
     }),
     ("nine", |cx| {
         cx.delay("nine", soon(10), "9.1");
-        cx.delay_add("nine", soon(10), "9.2");
+        cx.delay_set("nine", soon(10), "9.2");
         cx.delay("nine", soon(10), "9.3");
-        cx.delay_add("nine", soon(10), "9.4");
+        cx.delay_set("nine", soon(10), "9.4");
     }),
     ("ten", |cx| {
         cx.delay("ten", soon(10), "10.1");
@@ -62,7 +62,7 @@ fn among_many(cx: &mut Cx<'_>) -> HandlerResult {
     cx.alarm_adjust(first, -1.0)?;
     cx.alarm_adjust(third, 1.0)?;
     for n in 0..200 {
-        cx.alarm_add(format!("fill {}", n % 7), epoch(BASE + 1 + n * 7919 % 299), ());
+        cx.alarm_set(format!("fill {}", n % 7), epoch(BASE + 1 + n * 7919 % 299), ());
     }
     for n in [100, 200, 300, 50, 150, 250, 350, 75, 175] {
         cx.alarm(format!("at {n}"), epoch(BASE + n), ());

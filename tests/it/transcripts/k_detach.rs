@@ -60,7 +60,7 @@ fn run_tests(cx: &mut Cx<'_>) -> HandlerResult {
         "c1_1", "c2_2", "c1_3", "c1", "c3_3", "c3", "c2", "c2_3", "c2_1", "c1_2", "c3_1", "c3_2", "main",
     ];
     for (n, name) in (1..).zip(order) {
-        cx.delay_add("end", soon(20 * n), name);
+        cx.delay_set("end", soon(20 * n), name);
     }
     Ok(())
 }

@@ -13,7 +13,7 @@ fn facts(cx: &Mx<'_>) -> String {
         "{} in {} (now {}) from {}",
         cx.event(),
         cx.state_of_event().unwrap(),
-        cx.get_current_state().unwrap(),
+        cx.current_state().unwrap(),
         nm(cx.sender())
     )
 }
@@ -72,7 +72,7 @@ pub(crate) async fn play() {
                 cx.yield_to("a", ());
                 cx.goto_state("second", "enter", 7)?;
                 cx.yield_to("b", ());
-                out!("the handler goes on in {}", cx.get_current_state().unwrap());
+                out!("the handler goes on in {}", cx.current_state().unwrap());
                 Ok(())
             })
             .on("a", say)
@@ -182,7 +182,7 @@ async fn immediate(kernel: &Kernel) {
                 cx.yield_to("later", ());
                 cx.goto_state("second", "enter", 1)?;
                 let (event, was) = (cx.event(), cx.state_of_event().unwrap());
-                out!("[R1] back in {event} of {was}, now {}", cx.get_current_state().unwrap());
+                out!("[R1] back in {event} of {was}, now {}", cx.current_state().unwrap());
                 Ok(())
             })
             .on(LEAVE, say)
@@ -191,7 +191,7 @@ async fn immediate(kernel: &Kernel) {
             s.on("enter", |cx, _: i32| -> HandlerResult {
                 say(cx, ());
                 cx.call_state::<_, S>("answer", "third", "enter", ())?;
-                out!("second goes on, now {}", cx.get_current_state().unwrap());
+                out!("second goes on, now {}", cx.current_state().unwrap());
                 Ok(())
             })
             .on("answer", |cx, answer: S| out!("{}, got {answer}", facts(cx)))
@@ -202,7 +202,7 @@ async fn immediate(kernel: &Kernel) {
             s.on("enter", |cx, ()| -> HandlerResult {
                 say(cx, ());
                 cx.return_state("an answer")?;
-                out!("third goes on, now {}", cx.get_current_state().unwrap());
+                out!("third goes on, now {}", cx.current_state().unwrap());
                 Ok(())
             })
             .on(LEAVE, say)
@@ -290,7 +290,7 @@ async fn stopping(kernel: &Kernel) {
                 cx.yield_to("hello", ());
                 cx.stop();
                 cx.yield_to("lost", ());
-                out!("still in {}", cx.get_current_state().unwrap());
+                out!("still in {}", cx.current_state().unwrap());
             })
             .on("hello", say)
             .on("lost", never)

@@ -25,9 +25,9 @@ async fn without_a_running_session_nothing_can_be_taken() {
             let delay = cx.delay_set("timer", ms(1), ());
             assert!(cx.delay_adjust(delay, ms(1)).unwrap_err().is_no_such_timer());
             cx.alarm("timer", epoch(1), ());
-            cx.alarm_add("timer", epoch(1), ());
+            cx.alarm_set("timer", epoch(1), ());
             cx.delay("timer", ms(1), ());
-            cx.delay_add("timer", ms(1), ());
+            cx.delay_set("timer", ms(1), ());
             assert_eq!(cx.alarm_clear("timer"), 0);
             assert!(cx.alarm_remove_all().is_empty());
 

@@ -27,7 +27,7 @@ async fn a_timer_is_an_event_to_its_session_and_none_from_it() {
     settled(move |cx| {
         let me = cx.session_id();
         assert_eq!(counts(cx, me), (0, 0, 0));
-        cx.alarm_add("event", epoch(0), ());
+        cx.alarm_set("event", epoch(0), ());
         assert_eq!(counts(cx, me), (1, 0, 1));
         assert_eq!(counts(cx, stranger), (0, 0, 0));
         let snapshot = cx.snapshot();

@@ -38,8 +38,8 @@ async fn a_second_alarm_supersedes_the_first() {
 async fn added_alarms_ring_in_order() {
     let rang = paths("three", |cx| {
         let at = wait();
-        cx.alarm_add("three", at, "3.1");
-        cx.alarm_add("three", at, "3.2");
+        cx.alarm_set("three", at, "3.1");
+        cx.alarm_set("three", at, "3.2");
     });
     assert_eq!(rang.await, ["3.1", "3.2"]);
 }
@@ -49,9 +49,9 @@ async fn alarm_clears_added_ones_and_alarm_add_adds_to_it() {
     let rang = paths("four", |cx| {
         let at = wait();
         cx.alarm("four", at, "4.1");
-        cx.alarm_add("four", at, "4.2");
+        cx.alarm_set("four", at, "4.2");
         cx.alarm("four", at, "4.3");
-        cx.alarm_add("four", at, "4.4");
+        cx.alarm_set("four", at, "4.4");
     });
     assert_eq!(rang.await, ["4.3", "4.4"]);
 }
@@ -77,15 +77,15 @@ async fn delays_ring_supersede_and_add_like_alarms() {
     });
     assert_eq!(rang.await, ["7.2"]);
     let rang = paths("eight", |cx| {
-        cx.delay_add("eight", ms(500), "8.1");
-        cx.delay_add("eight", ms(500), "8.2");
+        cx.delay_set("eight", ms(500), "8.1");
+        cx.delay_set("eight", ms(500), "8.2");
     });
     assert_eq!(rang.await, ["8.1", "8.2"]);
     let rang = paths("nine", |cx| {
         cx.delay("nine", ms(500), "9.1");
-        cx.delay_add("nine", ms(500), "9.2");
+        cx.delay_set("nine", ms(500), "9.2");
         cx.delay("nine", ms(500), "9.3");
-        cx.delay_add("nine", ms(500), "9.4");
+        cx.delay_set("nine", ms(500), "9.4");
     });
     assert_eq!(rang.await, ["9.3", "9.4"]);
 }

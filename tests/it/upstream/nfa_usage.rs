@@ -39,7 +39,7 @@ async fn the_most_basic_machine() {
     let kernel = kernel();
     let machine = basic().start(&kernel).unwrap();
     assert!(kernel.is_alive(machine.id()));
-    assert_eq!(machine.get_current_state(), None);
+    assert_eq!(machine.current_state(), None);
     basic().enter("initial", "start", ()).start(&kernel).unwrap();
     run(&kernel).await;
     assert_eq!(said(), ["started"]);

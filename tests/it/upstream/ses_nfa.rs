@@ -193,7 +193,7 @@ async fn handlers_set_at_run_time_options_postbacks_and_callbacks() {
         .state("listen", |s| {
             s.on("send", |cx, ()| cx.yield_to("test_wheel_event", ()))
                 .on("happened", |cx, ()| {
-                    assert_eq!(cx.get_current_state(), cx.state_of_event());
+                    assert_eq!(cx.current_state(), cx.state_of_event());
                     assert_eq!(*cx.runstate, ["anything"]);
                     say("wheel event happened");
                 })

@@ -154,7 +154,7 @@ fn work(cx: &mut Context<'_, Worker>, table: &States<Worker>, n: u32, at: u32) -
         let id = cx.delay_set(TIMEOUT, Duration::from_secs(3600), text("never"));
         cx.heap.timers.push(id);
     }
-    cx.delay_add(TIMEOUT, Duration::from_micros(u64::from(n) * 10), text("soon"));
+    cx.delay_set(TIMEOUT, Duration::from_micros(u64::from(n) * 10), text("soon"));
     for id in std::mem::take(&mut cx.heap.timers) {
         cx.alarm_adjust(id, Duration::from_secs(1))?;
         drop(cx.alarm_remove(id)?);

@@ -23,7 +23,7 @@ use std::panic::Location;
 /// Nfa::builder(())
 ///     .state("menu", |s| {
 ///         s.on(ENTER, |cx, ()| cx.call_state(BACK, "settings", ENTER, ())).on(BACK, |cx, saved| {
-///             assert_eq!((saved, cx.get_current_state()), ("saved", Some(&"menu")));
+///             assert_eq!((saved, cx.current_state()), ("saved", Some(&"menu")));
 ///             let log: Vec<_> = cx.transitions().iter().map(ToString::to_string).collect();
 ///             assert_eq!(log[1..], [r#"call "menu" -> "settings" (enter)"#, r#"return "settings" -> "menu" (back)"#]);
 ///         })
@@ -169,12 +169,13 @@ impl<'k, S: Eq + Hash + Debug + 'static, R: 'static> Machine<'k, S, R> {
 
     /// The state that the machine is in; `None` before the first.
     #[must_use]
-    pub fn get_current_state(&self) -> Option<&'k S> {
+    #[doc(alias = "get_current_state")]
+    pub fn current_state(&self) -> Option<&'k S> {
         self.cell.state_at(self.cell.current.get()).map(|state| &**state)
     }
 
     /// The state that the machine was in when this handler began: another one than
-    /// [`get_current_state`](Self::get_current_state) after a change with the option `immediate`.
+    /// [`current_state`](Self::current_state) after a change with the option `immediate`.
     ///
     /// ```
     /// use poe::{Event, Kernel, Nfa, event::SILENT};
@@ -186,7 +187,7 @@ impl<'k, S: Eq + Hash + Debug + 'static, R: 'static> Machine<'k, S, R> {
     ///     .state("red", |s| s.on(ENTER, |cx, ()| -> poe::HandlerResult {
     ///         cx.goto_state("green", SILENT, ())?;
     ///         assert_eq!(cx.state_of_event(), Some(&"red"));
-    ///         assert_eq!(cx.get_current_state(), Some(&"green"));
+    ///         assert_eq!(cx.current_state(), Some(&"green"));
     ///         Ok(())
     ///     }))
     ///     .state("green", |s| s)

@@ -17,7 +17,7 @@ use std::ops::Deref;
 /// const KNOCK: Event<&'static str> = Event::new("knock");
 ///
 /// fn knock(cx: &mut Machine<'_, &'static str, Vec<String>>, who: &'static str) {
-///     let state = cx.get_current_state().copied().unwrap_or("nowhere");
+///     let state = cx.current_state().copied().unwrap_or("nowhere");
 ///     cx.runstate.push(format!("{who} knocks at the {state} door"));
 ///     if who == "anna" {
 ///         cx.yield_to("friend", ());
