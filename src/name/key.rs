@@ -68,6 +68,9 @@ impl<'a> Key<'a> {
 /// The text of `NameIdx::CALL`.
 pub(super) const CALL: &str = "_call of a handle";
 
+/// The text of `NameIdx::THEN`.
+pub(crate) const THEN: &str = "poe_then";
+
 /// FNV-1a, folded to 32 bits: computable in a `const`, good enough for identifiers.
 pub(crate) const fn hash(text: &str) -> u32 {
     let bytes = text.as_bytes();

@@ -13,7 +13,7 @@ mod table;
 mod text;
 
 pub(crate) use held::HeldName;
-pub(crate) use key::{Key, hash};
+pub(crate) use key::{Key, THEN, hash};
 pub(crate) use signal::signal_name;
 pub(crate) use table::{NameIdx, Names};
 pub use text::Name;

@@ -36,6 +36,8 @@ impl NameIdx {
     pub(crate) const CALL: NameIdx = NameIdx(8);
     /// Stands for the caller of an event that another thread sent. Handlers never see this name.
     pub(crate) const REMOTE: NameIdx = NameIdx(9);
+    /// A continuation, as an event of its session.
+    pub(crate) const THEN: NameIdx = NameIdx(10);
 
     /// Whether it names one of the kernel's own queue items.
     #[inline]
@@ -50,7 +52,7 @@ impl NameIdx {
 }
 
 /// Names that live as long as the table, which keeps one reference to each.
-const PERMANENT: [&str; 10] = [
+const PERMANENT: [&str; 11] = [
     "",
     "_start",
     "_stop",
@@ -61,6 +63,7 @@ const PERMANENT: [&str; 10] = [
     "_garbage_collect",
     super::key::CALL,
     "_sent by a handle",
+    super::key::THEN,
 ];
 
 struct Record {

@@ -3,6 +3,7 @@
 use super::options::Options;
 use super::reply::IntoReply;
 use super::states::{Handler, States, Table, TableSlot, erase};
+use super::then::ContextThen;
 use crate::arg::AnyArg;
 use crate::error::{Error, Failure, drop_quietly};
 use crate::event::{Calls, EventName, Unhandled};
@@ -56,6 +57,22 @@ impl<H: 'static, X: 'static> SessionCell<H, X> {
         handler(&mut cx, arg)
     }
 
+    /// The same for a continuation.
+    pub(super) fn enter_once(
+        &self,
+        kernel: KernelRef<'_>,
+        then: impl FnOnce(&mut Context<'_, H, X>) -> Invoked,
+    ) -> Invoked {
+        let Some(heap) = self.heap.take() else {
+            return heap_in_use();
+        };
+        then(&mut Context {
+            heap: Heap(Some(heap)),
+            kernel,
+            cell: self,
+        })
+    }
+
     /// An event that no handler is for, or one that is to be logged.
     #[cold]
     #[inline(never)]
@@ -73,6 +90,11 @@ impl<H: 'static, X: 'static> SessionCell<H, X> {
         }
         if let Some(handler) = found {
             return self.enter(handler, kernel, arg);
+        }
+        if kernel.frame.event.get() == NameIdx::THEN
+            && let Some(then) = arg.take::<ContextThen<H, X>>()
+        {
+            return self.enter_once(kernel, then.into_inner());
         }
         let Some(handler) = table.find(NameIdx::DEFAULT) else {
             if flags.default {

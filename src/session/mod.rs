@@ -9,6 +9,7 @@ mod options;
 mod postback;
 mod reply;
 mod states;
+mod then;
 
 pub use builder::{Session, SessionBuilder};
 pub use caller::{Caller, Start};

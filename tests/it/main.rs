@@ -17,6 +17,7 @@ mod component_tcp;
 mod component_upgrade;
 mod conformance;
 mod contexts;
+mod continuations;
 #[cfg(unix)]
 mod descriptors;
 mod deviations;

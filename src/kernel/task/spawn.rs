@@ -65,15 +65,7 @@ impl KernelRef<'_> {
         F: Future + 'static,
         F::Output: 'static,
     {
-        let owner = self.frame.session;
-        self.start(event, |event, place| {
-            Box::new(SpawnTask {
-                future: Box::pin(future),
-                owner,
-                event,
-                place,
-            })
-        })
+        self.spawn_as(future, event, AnyArg::new)
     }
 
     /// Reads a stream: each item comes as an event with `Some(item)`, its end with `None`. One item is in flight at a
@@ -104,16 +96,7 @@ impl KernelRef<'_> {
         S: Stream + 'static,
         S::Item: 'static,
     {
-        let owner = self.frame.session;
-        self.start(event, |event, place| {
-            Box::new(StreamTask {
-                stream: Box::pin(stream),
-                owner,
-                event,
-                place,
-                in_flight: None,
-            })
-        })
+        self.attach_as(stream, event, AnyArg::new)
     }
 
     /// Runs blocking work on a thread of the kernel's; its result comes as an event.
@@ -156,16 +139,7 @@ impl KernelRef<'_> {
         work: impl FnOnce() -> T + Send + 'static,
         event: impl Posts<T>,
     ) -> TaskId {
-        let owner = self.frame.session;
-        let job = self.core.threads.run(work);
-        self.start(event, |event, place| {
-            Box::new(BlockingTask {
-                job,
-                owner,
-                event,
-                place,
-            })
-        })
+        self.blocking_as(work, event, AnyArg::new)
     }
 
     /// Ends a task of [`spawn`](Self::spawn), [`attach`](Self::attach) or [`blocking`](Self::blocking) and drops it at
@@ -198,17 +172,87 @@ impl KernelRef<'_> {
     }
 }
 
-struct SpawnTask<F> {
+/// The same with the function that makes the event's argument of what the work gives.
+impl KernelRef<'_> {
+    #[track_caller]
+    pub(crate) fn spawn_as<F, A>(
+        self,
+        future: F,
+        event: impl Posts<A>,
+        wrap: impl FnOnce(F::Output) -> AnyArg + 'static,
+    ) -> TaskId
+    where
+        F: Future + 'static,
+    {
+        let owner = self.frame.session;
+        self.start(event, |event, place| {
+            Box::new(SpawnTask {
+                future: Box::pin(future),
+                wrap: Some(wrap),
+                owner,
+                event,
+                place,
+            })
+        })
+    }
+
+    #[track_caller]
+    pub(crate) fn attach_as<S, A>(
+        self,
+        stream: S,
+        event: impl Posts<A>,
+        wrap: impl Fn(Option<S::Item>) -> AnyArg + 'static,
+    ) -> TaskId
+    where
+        S: Stream + 'static,
+    {
+        let owner = self.frame.session;
+        self.start(event, |event, place| {
+            Box::new(StreamTask {
+                stream: Box::pin(stream),
+                wrap,
+                owner,
+                event,
+                place,
+                in_flight: None,
+            })
+        })
+    }
+
+    #[track_caller]
+    pub(crate) fn blocking_as<T: Send + 'static, A>(
+        self,
+        work: impl FnOnce() -> T + Send + 'static,
+        event: impl Posts<A>,
+        wrap: impl FnOnce(T) -> AnyArg + 'static,
+    ) -> TaskId {
+        let owner = self.frame.session;
+        let job = self.core.threads.run(work);
+        self.start(event, |event, place| {
+            Box::new(BlockingTask {
+                job,
+                wrap: Some(wrap),
+                owner,
+                event,
+                place,
+            })
+        })
+    }
+}
+
+struct SpawnTask<F, W> {
     future: Pin<Box<F>>,
+    /// Makes the argument, once.
+    wrap: Option<W>,
     owner: SessionId,
     event: HeldName,
     place: Place,
 }
 
-impl<F> Task for SpawnTask<F>
+impl<F, W> Task for SpawnTask<F, W>
 where
     F: Future,
-    F::Output: 'static,
+    W: FnOnce(F::Output) -> AnyArg,
 {
     fn is_guest(&self) -> bool {
         true
@@ -216,13 +260,16 @@ where
 
     fn poll(&mut self, core: &Core, cx: &mut Context<'_>) -> Poll<()> {
         self.future.as_mut().poll(cx).map(|output| {
-            core.deliver(self.owner, &self.event, AnyArg::new(output), self.place);
+            if let Some(wrap) = self.wrap.take() {
+                core.deliver(self.owner, &self.event, wrap(output), self.place);
+            }
         })
     }
 }
 
-struct StreamTask<S> {
+struct StreamTask<S, W> {
     stream: Pin<Box<S>>,
+    wrap: W,
     owner: SessionId,
     event: HeldName,
     place: Place,
@@ -230,10 +277,10 @@ struct StreamTask<S> {
     in_flight: Option<u64>,
 }
 
-impl<S> Task for StreamTask<S>
+impl<S, W> Task for StreamTask<S, W>
 where
     S: Stream,
-    S::Item: 'static,
+    W: Fn(Option<S::Item>) -> AnyArg,
 {
     fn is_guest(&self) -> bool {
         true
@@ -253,7 +300,7 @@ where
             Poll::Pending => Poll::Pending,
             Poll::Ready(item) => {
                 let over = item.is_none();
-                core.deliver(self.owner, &self.event, AnyArg::new(item), self.place);
+                core.deliver(self.owner, &self.event, (self.wrap)(item), self.place);
                 if over {
                     return Poll::Ready(());
                 }
@@ -265,18 +312,21 @@ where
     }
 }
 
-struct BlockingTask<T> {
+struct BlockingTask<T, W> {
     job: Job<T>,
+    wrap: Option<W>,
     owner: SessionId,
     event: HeldName,
     place: Place,
 }
 
-impl<T: 'static> Task for BlockingTask<T> {
+impl<T: 'static, W: FnOnce(T) -> AnyArg> Task for BlockingTask<T, W> {
     fn poll(&mut self, core: &Core, cx: &mut Context<'_>) -> Poll<()> {
         Pin::new(&mut self.job).poll(cx).map(|result| match result {
             Ok(value) => {
-                core.deliver(self.owner, &self.event, AnyArg::new(value), self.place);
+                if let Some(wrap) = self.wrap.take() {
+                    core.deliver(self.owner, &self.event, wrap(value), self.place);
+                }
             }
             Err(lost) => {
                 let failure = match lost {

@@ -11,6 +11,7 @@ use crate::kernel::{Frame, Invoke, Invoked, KernelRef};
 use crate::name::{HeldName, Key, Name, NameIdx};
 use crate::session::options::Options;
 use crate::session::states::{Table, TableSlot};
+use crate::session::then::MachineThen;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::fmt::Debug;
@@ -240,6 +241,14 @@ impl<S: StateKey, R: 'static> NfaCell<S, R> {
         {
             return self.change(kernel, change);
         }
+        if name == NameIdx::THEN
+            && let Some(then) = arg.take::<MachineThen<S, R>>()
+        {
+            return match Machine::enter(self, kernel) {
+                Some(mut cx) => then.into_inner()(&mut cx),
+                None => in_use(),
+            };
+        }
         self.handle(kernel, arg)
     }
 
@@ -292,7 +301,7 @@ impl<S: StateKey, R: 'static> NfaCell<S, R> {
     fn run(&self, kernel: KernelRef<'_>, handler: &Rc<Handler<S, R>>, arg: &mut AnyArg) -> Invoked {
         match Machine::enter(self, kernel) {
             Some(mut cx) => handler(&mut cx, arg),
-            None => Invoked::Failed(Failure::msg("the machine's run state is in use further up the stack")),
+            None => in_use(),
         }
     }
 
@@ -418,6 +427,11 @@ impl<S: StateKey, R: 'static> NfaCell<S, R> {
         drop_quietly(arg);
         invoked
     }
+}
+
+#[cold]
+fn in_use() -> Invoked {
+    Invoked::Failed(Failure::msg("the machine's run state is in use further up the stack"))
 }
 
 #[cold]
