@@ -146,7 +146,7 @@ pub use arg::AnyArg;
 pub use error::{CallError, Error, Failure, HandlerResult, OnFailure, PostError};
 pub use event::key::Event;
 pub use id::{SessionId, TaskId, TimerId, WheelId};
-pub use kernel::{Delta, Kernel, KernelBuilder, KernelHandle, KernelRef, ReplyFuture, Signal, Target};
+pub use kernel::{DeferredReply, Delta, Kernel, KernelBuilder, KernelHandle, KernelRef, ReplyFuture, Signal, Target};
 pub use name::Name;
 #[cfg(feature = "storable")]
 pub use perl_storable as storable;

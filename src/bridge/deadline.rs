@@ -31,14 +31,7 @@ impl Deadline {
     /// # Panics
     /// Outside a Tokio runtime, or in one without its time and I/O drivers.
     pub(crate) fn poll(&mut self, clock: &Clock, due: u64, slack: u64, cx: &mut Context<'_>) -> Poll<()> {
-        if self.home.has_moved() {
-            self.armed = None;
-            self.sleep = None;
-            #[cfg(target_os = "linux")]
-            {
-                self.timer = None;
-            }
-        }
+        self.move_in();
         // A timer for a time beyond the scale: it never fires.
         if due >= LAST {
             self.disarm();
@@ -49,6 +42,27 @@ impl Deadline {
             return self.poll_timer(clock, due.saturating_add(slack), cx);
         }
         self.poll_sleep(clock, due.saturating_add(slack), cx)
+    }
+
+    /// The same with Tokio's timer, which rounds up to a millisecond and needs no descriptor of its own.
+    pub(crate) fn poll_coarse(&mut self, clock: &Clock, due: u64, cx: &mut Context<'_>) -> Poll<()> {
+        self.move_in();
+        if due >= LAST {
+            return Poll::Pending;
+        }
+        self.poll_sleep(clock, due, cx)
+    }
+
+    /// Drops what is registered with another runtime.
+    fn move_in(&mut self) {
+        if self.home.has_moved() {
+            self.armed = None;
+            self.sleep = None;
+            #[cfg(target_os = "linux")]
+            {
+                self.timer = None;
+            }
+        }
     }
 
     fn disarm(&mut self) {

@@ -33,6 +33,10 @@ pub(crate) enum CallErrorKind {
     WrongArgument(Box<WrongArgument>),
     TimedOut(Duration),
     NoRuntime,
+    /// The session replies later, and the caller cannot wait.
+    Deferred(SessionId),
+    /// The session has dropped the reply that it owed.
+    Dropped(SessionId),
     Ended,
     Closed,
 }
@@ -136,6 +140,19 @@ impl<A> CallError<A> {
         matches!(self.kind, CallErrorKind::NoRuntime)
     }
 
+    /// The handler [replies later](crate::KernelRef::defer_reply), and a synchronous call cannot wait.
+    ///
+    /// Use [`ask`](crate::KernelRef::ask) inside a kernel, and [`KernelHandle::call`](crate::KernelHandle::call) from outside.
+    /// The handler has run; its reply goes nowhere.
+    pub fn is_deferred(&self) -> bool {
+        matches!(self.kind, CallErrorKind::Deferred(_))
+    }
+
+    /// The session dropped its [`DeferredReply`](crate::DeferredReply), or stopped before it replied.
+    pub fn is_dropped(&self) -> bool {
+        matches!(self.kind, CallErrorKind::Dropped(_))
+    }
+
     /// The kernel behind the [`KernelHandle`](crate::KernelHandle) is gone, its run has ended, or it dropped the call.
     pub fn is_closed(&self) -> bool {
         matches!(self.kind, CallErrorKind::Closed | CallErrorKind::Ended)
@@ -168,6 +185,11 @@ impl fmt::Display for CallErrorKind {
             CallErrorKind::NoRuntime => f.write_str(
                 "its timeout needs a timer: await it inside a Tokio runtime with its time driver (`enable_all`)",
             ),
+            CallErrorKind::Deferred(id) => write!(
+                f,
+                "session {id} replies later, and this call cannot wait: use `ask`, or call through a `KernelHandle`"
+            ),
+            CallErrorKind::Dropped(id) => write!(f, "session {id} dropped its reply, or stopped before it replied"),
             CallErrorKind::Ended => f.write_str("the kernel's run has ended"),
             CallErrorKind::Closed => f.write_str("the kernel is gone"),
         }

@@ -1,5 +1,6 @@
 //! One event to one handler: who is active meanwhile, and what a failure does.
 
+use super::deferred::Origin;
 use super::handle::Queued;
 use super::{Active, Core, Frame, Invoke, Invoked, KernelRef};
 use crate::arg::AnyArg;
@@ -217,7 +218,7 @@ impl Core {
         } else if name == NameIdx::CALL
             && let Some(call) = arg.take::<Queued>()
         {
-            call.run(self, to, place);
+            call.run(self, to, Origin { sender, caller, place });
         } else if to.is_kernel() && name != NameIdx::GC {
             self.tell_swallowed_post(name, sender, place);
         }

@@ -1,5 +1,6 @@
 //! Messages: post, yield, call, and how a target is found.
 
+use super::deferred::is_promise;
 use super::{AtOnce, Core, Frame, Invoke, Invoked, Kernel, KernelRef};
 use crate::arg::AnyArg;
 use crate::error::{CallError, CallErrorKind, PostError, PostErrorKind, Wanted, drop_quietly};
@@ -269,10 +270,11 @@ impl Core {
         match invoked {
             Invoked::Returned => {
                 let mut answer = answer.into_inner();
-                answer.take::<R>().ok_or_else(|| {
-                    let (expected, got) = (std::any::type_name::<R>(), answer.type_name());
-                    CallError::new(key.as_str(), CallErrorKind::WrongReply { expected, got }, None)
-                })
+                match answer.take::<R>() {
+                    Some(answer) if !is_promise(&answer) => Ok(answer),
+                    Some(_) => refuse(CallErrorKind::Deferred(callee), None),
+                    None => refuse(Core::no_reply::<R>(callee, answer), None),
+                }
             }
             Invoked::Unhandled => refuse(CallErrorKind::Unhandled(callee), arg.take()),
             Invoked::Failed(failure) => {
@@ -341,11 +343,9 @@ impl Core {
             Invoked::Returned => {
                 let mut answer = answer.into_inner();
                 match answer.take::<R>() {
-                    Some(answer) => Ok(answer),
-                    None => {
-                        let (expected, got) = (std::any::type_name::<R>(), answer.type_name());
-                        refuse(CallErrorKind::WrongReply { expected, got }, None)
-                    }
+                    Some(answer) if !is_promise(&answer) => Ok(answer),
+                    Some(_) => refuse(CallErrorKind::Deferred(callee), None),
+                    None => refuse(Core::no_reply::<R>(callee, answer), None),
                 }
             }
             Invoked::Unhandled => refuse(CallErrorKind::Unhandled(callee), arg.take()),

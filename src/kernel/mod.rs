@@ -5,11 +5,13 @@
 
 mod active;
 mod alias;
+mod ask;
 mod assert;
 mod builder;
 #[cfg(unix)]
 mod child;
 mod core;
+mod deferred;
 mod die;
 mod dispatch;
 mod extension;
@@ -41,6 +43,7 @@ pub use builder::KernelBuilder;
 #[cfg(unix)]
 pub use child::{ChildProcess, ProcessExit};
 pub(crate) use core::Core;
+pub use deferred::{DeferredReply, PendingReply};
 pub use die::Die;
 pub use handle::{DeadLetter, KernelHandle, ReplyFuture};
 pub(crate) use invoke::AtOnce;

@@ -130,7 +130,7 @@ impl fmt::Debug for SessionHold {
 }
 
 impl Core {
-    fn resource<R: Resource + Default>(&self) -> Rc<R> {
+    pub(super) fn resource<R: Resource + Default>(&self) -> Rc<R> {
         if let Some(resource) = self.resources.find() {
             return resource;
         }
@@ -147,7 +147,7 @@ impl Core {
         made
     }
 
-    fn hold_session(&self, id: SessionId, place: Place) -> Result<SessionHold, Error> {
+    pub(super) fn hold_session(&self, id: SessionId, place: Place) -> Result<SessionHold, Error> {
         let slot = self.sessions.borrow().resolve(id).filter(|_| !id.is_kernel());
         let Some(slot) = slot else {
             return Err(ErrorKind::NoSuchSession(id.to_string()).into());

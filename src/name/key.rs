@@ -66,7 +66,7 @@ impl<'a> Key<'a> {
 }
 
 /// The text of `NameIdx::CALL`.
-pub(super) const CALL: &str = "_call of a handle";
+pub(super) const CALL: &str = "_call";
 
 /// The text of `NameIdx::THEN`.
 pub(crate) const THEN: &str = "poe_then";

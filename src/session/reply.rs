@@ -1,6 +1,9 @@
 //! What a handler may return.
 
+use crate::arg::AnyArg;
 use crate::error::Failure;
+use crate::kernel::{KernelRef, PendingReply};
+use std::any::TypeId;
 
 /// A handler's reply to a [`call`](crate::Context::call).
 ///
@@ -21,7 +24,7 @@ use crate::error::Failure;
 #[doc(alias = "oneshot")]
 pub struct Reply<T>(pub T);
 
-/// What a handler may return: nothing, `!`, a [`Reply`], or a `Result` of these whose error [`Failure`] can be made from.
+/// What a handler may return: nothing, `!`, a [`Reply`], a [`PendingReply`], or a `Result` of these with an error for [`Failure`].
 ///
 /// ```
 /// use poe::{Failure, HandlerResult, Reply, States, extend::IntoReply};
@@ -51,6 +54,21 @@ pub trait IntoReply {
     /// # Errors
     /// The handler's own.
     fn into_reply(self) -> Result<Self::Value, Failure>;
+
+    /// Leaves the reply for whoever waits for it, if it is more than `()`.
+    #[doc(hidden)]
+    #[inline(always)]
+    fn leave(self, kernel: KernelRef<'_>) -> Result<(), Failure>
+    where
+        Self: Sized,
+    {
+        let value = self.into_reply()?;
+        // `()` is what an answer is without being set.
+        if TypeId::of::<Self::Value>() != TypeId::of::<()>() && kernel.is_asked() {
+            kernel.set_reply(AnyArg::new(value));
+        }
+        Ok(())
+    }
 }
 
 impl IntoReply for () {
@@ -74,6 +92,24 @@ impl<T: IntoReply, E: Into<Failure>> IntoReply for Result<T, E> {
     #[inline]
     fn into_reply(self) -> Result<T::Value, Failure> {
         self.map_err(Into::into)?.into_reply()
+    }
+
+    #[inline(always)]
+    fn leave(self, kernel: KernelRef<'_>) -> Result<(), Failure> {
+        self.map_err(Into::into)?.leave(kernel)
+    }
+}
+
+impl<R: 'static> IntoReply for PendingReply<R> {
+    type Value = R;
+
+    fn into_reply(self) -> Result<R, Failure> {
+        Err(Failure::msg("the reply comes later: only a kernel can wait for it"))
+    }
+
+    fn leave(self, kernel: KernelRef<'_>) -> Result<(), Failure> {
+        PendingReply::leave(self, kernel);
+        Ok(())
     }
 }
 

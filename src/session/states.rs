@@ -7,7 +7,7 @@ use crate::error::{Failure, WrongArgument, drop_each_quietly};
 use crate::event::Calls;
 use crate::kernel::{Invoked, KernelRef};
 use crate::name::{Key, Name, NameIdx, Names};
-use std::any::{TypeId, type_name};
+use std::any::type_name;
 use std::fmt;
 use std::rc::Rc;
 
@@ -155,14 +155,8 @@ where
 /// What came of a handler that returned.
 #[inline(always)]
 pub(super) fn answered<R: IntoReply>(kernel: KernelRef<'_>, reply: R) -> Invoked {
-    match reply.into_reply() {
-        Ok(value) => {
-            // `()` is what an answer is without being set.
-            if TypeId::of::<R::Value>() != TypeId::of::<()>() && kernel.is_asked() {
-                kernel.set_reply(AnyArg::new(value));
-            }
-            Invoked::Returned
-        }
+    match reply.leave(kernel) {
+        Ok(()) => Invoked::Returned,
         Err(failure) => Invoked::Failed(failure),
     }
 }

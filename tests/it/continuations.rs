@@ -202,7 +202,7 @@ async fn a_machine_has_continuations_in_every_state() {
         .state("asking", |s| {
             s.on(ENTER, |cx, ()| {
                 cx.spawn_then(sleep(ms(10)), |cx, ()| {
-                    let state = cx.get_current_state().copied().unwrap();
+                    let state = cx.current_state().copied().unwrap();
                     cx.runstate.push(state);
                     say(format!("{:?}", *cx.runstate));
                 });

@@ -52,6 +52,8 @@ mod hosts;
 #[cfg(unix)]
 mod in_child;
 mod kernel_pool;
+#[cfg(target_os = "linux")]
+mod late_replies;
 mod laws_call;
 mod laws_creation;
 mod laws_die;
@@ -64,7 +66,6 @@ mod laws_queue;
 mod laws_runs;
 mod laws_signals;
 mod laws_stopping;
-#[cfg(target_os = "linux")]
 mod names;
 mod nfa;
 #[cfg(unix)]

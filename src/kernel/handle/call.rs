@@ -4,10 +4,12 @@
 //! when it dispatches the call, the caller when its time is over or the kernel is gone.
 
 use super::letter::SendName;
+use crate::arg::AnyArg;
 use crate::error::{CallError, CallErrorKind, drop_quietly, quietly};
-use crate::id::{Place, SessionId};
+use crate::id::SessionId;
 use crate::kernel::Core;
-use crate::name::{Key, NameIdx};
+use crate::kernel::deferred::{Origin, Ran, Waiter};
+use crate::name::{Key, Name};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// The argument of a call that was not dispatched yet.
@@ -37,55 +39,93 @@ impl<A> Drop for Pending<A> {
     }
 }
 
-pub(in crate::kernel) trait RemoteCall: Send {
-    /// Runs the handler and replies, unless the caller has given up.
-    fn run(self: Box<Self>, core: &Core, callee: SessionId, place: Place);
-    /// Replies that no handler will run.
-    fn refuse(self: Box<Self>, kind: CallErrorKind);
-    fn event(&self) -> Key<'_>;
+/// A call that is an event of the queue: by a handle, or an `ask`.
+pub(in crate::kernel) trait QueuedCall {
+    /// Runs the handler and sees to the reply, unless the caller has given up.
+    fn run(self: Box<Self>, core: &Core, callee: SessionId, origin: Origin);
+    /// Tells the caller that no handler will run.
+    fn refuse(self: Box<Self>, core: &Core, kind: CallErrorKind);
+    fn event(&self) -> Name;
 }
 
-/// What stands in the queue, with the name [`NameIdx::CALL`].
-pub(in crate::kernel) struct Queued(pub(super) Box<dyn RemoteCall>);
+/// What stands in the queue, with the name [`NameIdx::CALL`](crate::name::NameIdx::CALL).
+pub(in crate::kernel) struct Queued(pub(in crate::kernel) Box<dyn QueuedCall>);
 
 impl Queued {
-    pub(in crate::kernel) fn run(self, core: &Core, callee: SessionId, place: Place) {
-        self.0.run(core, callee, place);
+    pub(in crate::kernel) fn run(self, core: &Core, callee: SessionId, origin: Origin) {
+        self.0.run(core, callee, origin);
     }
 
-    pub(in crate::kernel) fn event(&self) -> &str {
-        self.0.event().as_str()
+    pub(in crate::kernel) fn event(&self) -> Name {
+        self.0.event()
     }
 }
 
 pub(super) struct Call<A, R> {
     pub(super) event: SendName,
     pub(super) arg: Pending<A>,
-    pub(super) reply: tokio::sync::oneshot::Sender<Result<R, CallError<A>>>,
+    pub(super) reply: Reply<A, R>,
 }
+
+type Reply<A, R> = tokio::sync::oneshot::Sender<Result<R, CallError<A>>>;
 
 /// Replies. Whoever asked may have gone away, so that the reply is dropped here; and its waker is not ours.
 fn send<T>(reply: tokio::sync::oneshot::Sender<T>, result: T) {
     quietly("a reply to another thread panicked", || drop(reply.send(result)));
 }
 
-impl<A: Send + 'static, R: Send + 'static> RemoteCall for Call<A, R> {
-    fn run(self: Box<Self>, core: &Core, callee: SessionId, place: Place) {
+impl<A: Send + 'static, R: Send + 'static> QueuedCall for Call<A, R> {
+    fn run(self: Box<Self>, core: &Core, callee: SessionId, origin: Origin) {
         let Call { event, arg, reply } = *self;
-        if let Some(arg) = arg.take() {
-            let result = core.call_from::<A, R>(core.id(), callee.into(), event.key(), NameIdx::REMOTE, arg, place);
-            send(reply, result);
+        let Some(arg) = arg.take() else { return };
+        if callee.is_kernel() {
+            let result = core.call_from(callee, callee.into(), event.key(), origin.caller, arg, origin.place);
+            return send(reply, result);
+        }
+        match core.run_queued_call(callee, event.key(), arg, origin) {
+            Ran::Replied(value) => send(reply, reply_of(event.key(), value)),
+            Ran::Refused(kind, arg) => send(reply, Err(CallError::new(event.key().as_str(), kind, arg))),
+            Ran::Deferred(token) => token.wait(core, Box::new(Remote { event, reply })),
         }
     }
 
-    fn refuse(self: Box<Self>, kind: CallErrorKind) {
+    fn refuse(self: Box<Self>, _: &Core, kind: CallErrorKind) {
         let Call { event, arg, reply } = *self;
         if let Some(arg) = arg.take() {
             send(reply, Err(CallError::new(event.key().as_str(), kind, Some(arg))));
         }
     }
 
-    fn event(&self) -> Key<'_> {
-        self.event.key()
+    fn event(&self) -> Name {
+        self.event.key().to_name()
+    }
+}
+
+/// The reply if it has the type that the caller expects.
+pub(in crate::kernel) fn reply_of<A, R: 'static>(event: Key<'_>, mut value: AnyArg) -> Result<R, CallError<A>> {
+    value.take::<R>().ok_or_else(|| {
+        let (expected, got) = (std::any::type_name::<R>(), value.type_name());
+        CallError::new(event.as_str(), CallErrorKind::WrongReply { expected, got }, None)
+    })
+}
+
+/// A caller on another thread who waits for a reply that comes later.
+struct Remote<A, R> {
+    event: SendName,
+    reply: Reply<A, R>,
+}
+
+impl<A: 'static, R: 'static> Waiter for Remote<A, R> {
+    fn is_waiting(&self) -> bool {
+        !self.reply.is_closed()
+    }
+
+    fn give(self: Box<Self>, _: &Core, reply: Result<AnyArg, CallErrorKind>) {
+        let event = self.event.key();
+        let result = match reply {
+            Ok(value) => reply_of(event, value),
+            Err(kind) => Err(CallError::new(event.as_str(), kind, None)),
+        };
+        send(self.reply, result);
     }
 }

@@ -144,7 +144,7 @@ impl Core {
     pub(in crate::kernel) fn tell_lost(&self, lost: Lost) {
         match lost {
             Lost::Letter(letter) => self.send_dead_letter(letter),
-            Lost::Call(call, callee) => call.0.refuse(CallErrorKind::NoSuchSession(Wanted::Id(callee))),
+            Lost::Call(call, callee) => call.0.refuse(self, CallErrorKind::NoSuchSession(Wanted::Id(callee))),
             Lost::Failure(die) => self.report_failure(&die, "its session was stopped before the DIE was dispatched"),
         }
     }

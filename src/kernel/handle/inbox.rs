@@ -9,6 +9,7 @@ use crate::bridge::mailbox::{Door, Mailbox, Refusal};
 use crate::bridge::wake::WakeState;
 use crate::error::{CallErrorKind, PostErrorKind, drop_quietly, quietly};
 use crate::kernel::Core;
+use crate::kernel::deferred::Origin;
 use crate::kernel::dispatch::discard;
 use crate::name::{Key, NameIdx};
 use crate::resource::sessions::KERNEL;
@@ -183,9 +184,12 @@ impl Core {
                 sent,
             } => match self.resolve(&target.target()) {
                 // It has no handlers, and nothing to wait for.
-                Some(KERNEL) => call.run(self, self.id(), place),
+                Some(KERNEL) => {
+                    let (sender, caller) = (self.id(), NameIdx::REMOTE);
+                    call.run(self, sender, Origin { sender, caller, place });
+                }
                 Some(to) => self.enqueue_sent(to, Key::CALL, NameIdx::REMOTE, AnyArg::new(Queued(call)), place, sent),
-                None => call.refuse(CallErrorKind::NoSuchSession(target.target().wanted())),
+                None => call.refuse(self, CallErrorKind::NoSuchSession(target.target().wanted())),
             },
             Letter::Run(work) => quietly("a value panicked in a message from another thread", || work(self)),
         }
@@ -198,7 +202,7 @@ impl Core {
         let door = if failed { Door::Failed } else { Door::NoCalls };
         for letter in self.take_all(door) {
             match letter {
-                Letter::Call { call, .. } => call.refuse(CallErrorKind::Ended),
+                Letter::Call { call, .. } => call.refuse(self, CallErrorKind::Ended),
                 other => self.take_in(other),
             }
         }
@@ -223,7 +227,7 @@ impl Core {
                     post.arg.into_any(),
                     post.place,
                 ))),
-                Letter::Call { call, .. } => call.refuse(CallErrorKind::Closed),
+                Letter::Call { call, .. } => call.refuse(self, CallErrorKind::Closed),
                 Letter::Run(work) => drop_quietly(work),
             }
         }

@@ -1,6 +1,6 @@
 //! What lies in the inbox: messages that may cross threads.
 
-use super::call::RemoteCall;
+use super::call::QueuedCall;
 use crate::arg::SendArg;
 use crate::id::{Place, SessionId};
 use crate::kernel::{Core, Target};
@@ -66,7 +66,7 @@ pub(in crate::kernel) enum Letter {
     Signal(Post),
     Call {
         target: SendTarget,
-        call: Box<dyn RemoteCall>,
+        call: Box<dyn QueuedCall + Send>,
         place: Place,
         sent: u64,
     },

@@ -7,7 +7,7 @@ mod kernel_handle;
 mod letter;
 mod reply_future;
 
-pub(super) use call::Queued;
+pub(super) use call::{Queued, QueuedCall, reply_of};
 pub use dead_letter::DeadLetter;
 pub(super) use dead_letter::{DeadLetterHook, Lost};
 pub(super) use inbox::Inbox;

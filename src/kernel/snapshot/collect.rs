@@ -72,7 +72,7 @@ impl Core {
                 None => (EventType::User, name),
             },
             NameIdx::CALL => match post.arg.downcast_ref::<Queued>() {
-                Some(call) => (EventType::Call, call.event().to_owned()),
+                Some(call) => (EventType::Call, call.event().to_string()),
                 None => (EventType::User, name),
             },
             NameIdx::GC => (EventType::GarbageCollect, name),
