@@ -349,7 +349,7 @@ macro_rules! connection_settings {
             }
 
             /// Sets an option of the component's sessions, such as `trace`: see
-            /// [`Context::set_option`](crate::Context::set_option).
+            /// [`KernelRef::set_option`](crate::KernelRef::set_option).
             #[doc(alias = "SessionParams")]
             #[doc(alias = "options")]
             pub fn option(mut self, name: &str, value: impl ToString) -> Self {

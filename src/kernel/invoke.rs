@@ -158,6 +158,10 @@ mod sealed {
     use super::{Core, Error};
 
     /// What seals `Caller`.
+    #[diagnostic::on_unimplemented(
+        message = "handlers cannot be called from `{Self}`",
+        note = "outside a handler pass `&kernel`; inside pass the handler's context: `cx`, or `&mut *cx` if it is used again"
+    )]
     pub trait AtOnce {
         #[doc(hidden)]
         fn core(&self) -> &Core;

@@ -1,6 +1,6 @@
 //! What a handler is given of the kernel: who it is, what came from whom, and everything that runs no handler.
 
-use super::{Core, Target};
+use super::{Core, Invoke, Target};
 use crate::arg::AnyArg;
 use crate::error::{Error, ErrorKind};
 use crate::id::{Place, SessionId};
@@ -301,5 +301,59 @@ impl std::fmt::Debug for KernelRef<'_> {
             .field("event", &self.event())
             .field("sender", &self.frame.sender)
             .finish()
+    }
+}
+
+/// The session's options.
+///
+/// ```
+/// use poe::{Kernel, Session, event::START};
+/// # tokio_test::block_on(async {
+/// let kernel = Kernel::new();
+/// Session::builder(())
+///     .option("colour", "red")
+///     .on(START, |cx, ()| {
+///         assert_eq!(cx.option("colour").as_deref(), Some("red"));
+///         assert_eq!(cx.set_option("Debug", "on"), None); // it had no value yet
+///         assert_eq!(cx.option("debug").as_deref(), Some("1"));
+///         assert_eq!(cx.remove_option("colour").as_deref(), Some("red"));
+///         assert_eq!(cx.option("colour"), None);
+///     })
+///     .create(&kernel)?;
+/// kernel.run().await
+/// # }).unwrap();
+/// ```
+impl KernelRef<'_> {
+    /// Sets an option of this session, and returns its old value.
+    ///
+    /// Names are lower-cased; `on`, `yes` and `true` become `1`, `off`, `no` and `false` become `0`. A session heeds `trace`
+    /// (log each dispatch), `debug` (warn when a handler is replaced) and `default` (warn when an event finds no handler), a
+    /// machine `immediate` as well; others are for the program. A custom session type decides itself
+    /// ([`Invoke::set_option`](crate::extend::Invoke::set_option)).
+    #[doc(alias = "option")]
+    pub fn set_option(self, name: &str, value: impl ToString) -> Option<String> {
+        self.own_object()?.set_option(name, Some(&value.to_string()))
+    }
+
+    /// Deletes an option of this session, and returns its old value.
+    #[doc(alias = "option")]
+    pub fn remove_option(self, name: &str) -> Option<String> {
+        self.own_object()?.set_option(name, None)
+    }
+
+    /// Returns the value of an option of this session.
+    #[must_use]
+    pub fn option(self, name: &str) -> Option<String> {
+        let (name, options) = (name.to_lowercase(), self.own_object()?.options());
+        options
+            .into_iter()
+            .find(|(own, _)| *own == name)
+            .map(|(_, value)| value)
+    }
+
+    /// Returns the session that is running, as the kernel has it; `None` after it was stopped.
+    fn own_object(self) -> Option<Rc<dyn Invoke>> {
+        let sessions = self.core.sessions.borrow();
+        sessions.object(sessions.resolve(self.frame.session)?)
     }
 }

@@ -202,7 +202,7 @@ impl<H: 'static, X: 'static> SessionBuilder<H, X> {
         self
     }
 
-    /// Sets an option: see [`Context::set_option`].
+    /// Sets an option: see [`KernelRef::set_option`](crate::KernelRef::set_option).
     #[doc(alias = "options")]
     pub fn option(self, name: &str, value: impl ToString) -> Self {
         self.options.set(name, Some(&value.to_string()));

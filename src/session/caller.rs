@@ -7,7 +7,7 @@ use crate::arg::AnyArg;
 use crate::error::{CallError, Error};
 use crate::event::{Calls, assert_reply_type};
 use crate::id::SessionId;
-use crate::kernel::{AtOnce, Core, Invoke, Kernel, Nested, Target, call_at_once, create_at_once, try_call_at_once};
+use crate::kernel::{AtOnce, Core, Invoke, Nested, Target, call_at_once, create_at_once, try_call_at_once};
 use std::fmt::Debug;
 use std::hash::Hash;
 use std::panic::Location;
@@ -16,7 +16,7 @@ use std::rc::Rc;
 /// A place from which handlers can be called synchronously: `&Kernel` while no handler runs, or a handler's context.
 ///
 /// Creating, starting, calling, detaching and stopping run handlers before they return, as in POE. A context lends its heap
-/// back to its session meanwhile. A cloned [`Kernel`] cannot do that from inside a handler, where another context has the
+/// back to its session meanwhile. A cloned [`Kernel`](crate::Kernel) cannot do that from inside a handler, where another context has the
 /// heap; it gives an error there ([`Error::is_busy`]).
 ///
 /// It is for helpers that programs and handlers share. Contexts have the same methods themselves. The trait is sealed.
@@ -41,10 +41,6 @@ use std::rc::Rc;
 /// kernel.run().await
 /// # }).unwrap();
 /// ```
-#[diagnostic::on_unimplemented(
-    message = "handlers cannot be called from `{Self}`",
-    note = "outside a handler pass `&kernel`; inside pass the handler's context: `cx`, or `&mut *cx` if it is used again"
-)]
 pub trait Caller: AtOnce + Sized {
     /// Creates a session, as a child of the caller's, and runs its `_start`.
     ///
@@ -64,6 +60,15 @@ pub trait Caller: AtOnce + Sized {
         builder.start_by(self)
     }
 
+    /// Creates a session of a custom type, as a child of the caller's: see [`Kernel::session_alloc`](crate::Kernel::session_alloc).
+    ///
+    /// # Errors
+    /// As [`Kernel::session_alloc`](crate::Kernel::session_alloc).
+    #[track_caller]
+    fn session_alloc(&mut self, session: Rc<dyn Invoke>, args: AnyArg) -> Result<SessionId, Error> {
+        create_at_once(self, session, args, None, Location::caller())
+    }
+
     /// Runs a session's handler now and returns its reply: see [`Context::call`].
     ///
     /// # Errors
@@ -80,11 +85,7 @@ pub trait Caller: AtOnce + Sized {
     }
 }
 
-impl Caller for &Kernel {}
-impl Caller for Nested<'_> {}
-impl<H: 'static, X: 'static> Caller for Context<'_, H, X> {}
-impl<S: 'static, R: 'static> Caller for Machine<'_, S, R> {}
-impl<C: Caller> Caller for &mut C {}
+impl<C: AtOnce> Caller for C {}
 
 /// A builder of something that lives in a session of its own: a machine, a server, a client, a component of yours.
 ///
@@ -149,15 +150,6 @@ macro_rules! caller_methods {
             #[track_caller]
             pub fn start<B: Start>(&mut self, builder: B) -> Result<B::Started, Error> {
                 builder.start_by(self)
-            }
-
-            /// Creates a session of a custom type as a child of this one: see [`Kernel::session_alloc`].
-            ///
-            /// # Errors
-            /// As [`Kernel::session_alloc`], but never busy.
-            #[track_caller]
-            pub fn session_alloc(&mut self, session: Rc<dyn Invoke>, args: AnyArg) -> Result<SessionId, Error> {
-                create_at_once(self, session, args, None, Location::caller())
             }
 
             /// Runs a session's handler now, ahead of everything that waits, and returns its reply (laws L12 to L17).

@@ -354,7 +354,7 @@ impl<'k, H: 'static, X: 'static> Context<'k, H, X> {
 ///             assert!(cx.state_remove("count")); // once is enough
 ///             assert!(!cx.state_remove("count"));
 ///         });
-///         assert_eq!(cx.event_names(), ["_start", "_stop", "count"]);
+///         assert_eq!(cx.event_names_of(cx.session_id()), ["_start", "_stop", "count"]);
 ///     })
 ///     .on(STOP, |cx, ()| assert_eq!(*cx.heap, 5))
 ///     .create(&kernel)?;
@@ -380,52 +380,5 @@ impl<H: 'static, X: 'static> Context<'_, H, X> {
     #[doc(alias = "state")]
     pub fn state_remove(&self, event: impl EventName) -> bool {
         self.cell.change_table(|table| table.remove(event.key()))
-    }
-
-    /// The names that have a handler in this session, sorted.
-    #[must_use]
-    pub fn event_names(&self) -> Vec<Name> {
-        self.cell.table.get().event_names()
-    }
-}
-
-/// The session's options.
-///
-/// ```
-/// use poe::{Kernel, Session, event::START};
-/// # tokio_test::block_on(async {
-/// let kernel = Kernel::new();
-/// Session::builder(())
-///     .option("colour", "red")
-///     .on(START, |cx, ()| {
-///         assert_eq!(cx.option("colour").as_deref(), Some("red"));
-///         assert_eq!(cx.set_option("Debug", "on"), None); // it had no value yet
-///         assert_eq!(cx.option("debug").as_deref(), Some("1"));
-///         assert_eq!(cx.remove_option("colour").as_deref(), Some("red"));
-///         assert_eq!(cx.option("colour"), None);
-///     })
-///     .create(&kernel)?;
-/// kernel.run().await
-/// # }).unwrap();
-/// ```
-impl<H: 'static, X: 'static> Context<'_, H, X> {
-    /// Sets an option of this session and gives its old value. Names are lower-cased; `on`, `yes` and `true` become
-    /// `1`, `off`, `no` and `false` become `0`. The session heeds `trace` (log each dispatch), `debug` (warn when a
-    /// handler is replaced) and `default` (warn when an event finds no handler); others are the program's own.
-    #[doc(alias = "option")]
-    pub fn set_option(&self, name: &str, value: impl ToString) -> Option<String> {
-        self.cell.options.set(name, Some(&value.to_string()))
-    }
-
-    /// Deletes an option and gives its old value.
-    #[doc(alias = "option")]
-    pub fn remove_option(&self, name: &str) -> Option<String> {
-        self.cell.options.set(name, None)
-    }
-
-    /// The value of an option.
-    #[must_use]
-    pub fn option(&self, name: &str) -> Option<String> {
-        self.cell.options.get(name)
     }
 }

@@ -6,7 +6,6 @@ mod descriptor;
 mod error;
 #[cfg(unix)]
 mod follow_tail;
-mod listen_accept;
 mod pump;
 mod read_write;
 #[cfg(unix)]
@@ -22,7 +21,6 @@ pub(crate) use error::PutErrorKind;
 pub use error::{IoError, PutError, SocketError};
 #[cfg(unix)]
 pub use follow_tail::{FollowTail, FollowTailBuilder};
-pub use listen_accept::{ListenAccept, ListenAcceptBuilder};
 pub(crate) use pump::FLUSH_TIMEOUT;
 pub(crate) use pump::handle::{BoxedDuplex as WheelStream, whole};
 pub(crate) use pump::{DEFAULT_MARKS, Limits, check_marks};

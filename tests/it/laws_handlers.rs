@@ -75,7 +75,10 @@ async fn l60_a_changed_handler_gets_what_is_queued_already() {
         });
     })
     .on("last", |cx, ()| {
-        say(format!("{:?}", cx.event_names().iter().any(|n| n == "step")))
+        say(format!(
+            "{:?}",
+            cx.event_names_of(cx.session_id()).iter().any(|n| n == "step")
+        ))
     })
     .create(&kernel)
     .unwrap();

@@ -8,9 +8,7 @@ use crate::runtimes_kit::{current_thread, switch};
 use poe::component::{TcpClient, TcpServer};
 use poe::event::START;
 use poe::filter::Line;
-use poe::wheel::{
-    Connection, Datagram, Exited, FollowTail, Input, IoError, ListenAccept, Packet, ReadWrite, Run, SocketFactory,
-};
+use poe::wheel::{Connection, Datagram, Exited, FollowTail, Input, IoError, Packet, ReadWrite, Run, SocketFactory};
 use poe::{
     Event, HandlerResult, Kernel, Session, Signal,
     unix::{ProcessExit, Selected, Watched},
@@ -263,10 +261,10 @@ fn listeners_and_wheels_on_sockets() {
             let addr = listener.local_addr().unwrap();
             let path = std::env::temp_dir().join(format!("poe-runtimes-{}-{}", std::process::id(), addr.port()));
             let local = path.clone();
-            Session::builder((None::<ListenAccept>, None::<SocketFactory>, Vec::<ReadWrite>::new(), 0))
+            Session::builder((None::<SocketFactory>, None::<SocketFactory>, Vec::<ReadWrite>::new(), 0))
                 .on(START, move |cx, ()| -> HandlerResult {
                     let listener = tokio::net::TcpListener::from_std(listener.try_clone()?)?;
-                    cx.heap.0 = Some(ListenAccept::builder(listener).accept(CONNECTED).start(cx));
+                    cx.heap.0 = Some(SocketFactory::on(listener).success(CONNECTED).start(cx));
                     cx.heap.1 = Some(SocketFactory::listen(local.as_path()).success(CONNECTED).start(cx));
                     Ok(())
                 })

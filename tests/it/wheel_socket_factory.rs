@@ -4,7 +4,7 @@
 use crate::in_child::in_child;
 use crate::socket_kit::{Log, SocketPath, Tally, nobody, run, run_with};
 use poe::event::START;
-use poe::wheel::{Connection, Datagram, ListenAccept, SocketError, SocketFactory};
+use poe::wheel::{Connection, Datagram, SocketError, SocketFactory};
 use poe::{Event, Kernel, Session};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::cell::RefCell;
@@ -402,12 +402,12 @@ async fn la2_a_listener_that_is_none_fails_once_and_lets_its_session_go() {
         .unwrap();
     socket.set_nonblocking(true).unwrap();
     let listener = Rc::new(tokio::net::TcpListener::from_std(socket.into()).unwrap());
-    Session::builder(None::<ListenAccept>)
+    Session::builder(None::<SocketFactory>)
         .on(START, move |cx, ()| {
             *cx.heap = Some(
-                ListenAccept::builder(listener.clone())
-                    .accept(CLIENT)
-                    .error(FAILED)
+                SocketFactory::on(listener.clone())
+                    .success(CLIENT)
+                    .failure(FAILED)
                     .start(cx),
             );
         })

@@ -100,7 +100,7 @@ impl<S: Eq + Hash + Debug + 'static, R: 'static> NfaBuilder<S, R> {
         self
     }
 
-    /// Sets an option: see [`Machine::set_option`].
+    /// Sets an option: see [`KernelRef::set_option`](crate::KernelRef::set_option).
     #[doc(alias = "options")]
     pub fn option(self, name: &str, value: impl ToString) -> Self {
         self.options.set(name, Some(&value.to_string()));

@@ -1,4 +1,4 @@
-//! Accepting clients: shared by SocketFactory and ListenAccept.
+//! Accepting clients.
 //!
 //! An error of `accept` is one of three kinds. *The peer's*: this client is gone; accept the next one. *A
 //! shortage* (no descriptors, no memory): every further try fails at once, so accepting pauses and is tried again by a

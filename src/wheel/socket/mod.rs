@@ -1,4 +1,4 @@
-//! Sockets of SocketFactory, ListenAccept and the TCP components: names, streams, datagrams, making them,
+//! Sockets of SocketFactory and the TCP components: names, streams, datagrams, making them,
 //! and accepting clients.
 
 pub(crate) mod accept;

@@ -100,12 +100,13 @@ impl<T: 'static> SocketFactoryBuilder<T> {
         let base = Base::new(kernel, Location::caller()).tagged(self.tag);
         let state = AcceptState::new(base, self.success, self.failure, self.options.nodelay);
         let what = match &self.role {
+            Role::On(_) => "listening".to_owned(),
             Role::Listen(addr) => format!("listening on {addr}"),
             Role::Connect(addr) => format!("connecting to {addr}"),
             Role::Datagram(Some(addr)) => format!("datagrams to {addr}"),
             Role::Datagram(None) => "datagrams".to_owned(),
         };
-        let listens = matches!(self.role, Role::Listen(_));
+        let listens = matches!(self.role, Role::Listen(_) | Role::On(_));
         match begin(kernel.core, self.role, self.options) {
             Ok(Begun::Phase(phase)) => {
                 if let Phase::Accepting(accepting) = &phase {

@@ -76,6 +76,36 @@ impl SocketFactory {
         SocketFactoryBuilder::new(Role::Listen(addr.into()))
     }
 
+    /// Starts building a wheel that accepts connections on a socket that listens already (`POE::Wheel::ListenAccept`).
+    ///
+    /// Use it for a socket that another program has passed to this one, or that needs options which the builder does not have.
+    /// Dropping the wheel does not close a socket that you share: give it an `Rc` and keep one.
+    ///
+    /// ```
+    /// use poe::{Event, Kernel, Session, event::START, wheel::{Connection, SocketFactory}};
+    /// use std::rc::Rc;
+    /// const CLIENT: Event<Connection> = Event::new("client");
+    /// # tokio_test::block_on(async {
+    /// let kernel = Kernel::new();
+    /// let listener = Rc::new(tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap());
+    /// let addr = listener.local_addr().unwrap();
+    /// std::thread::spawn(move || std::net::TcpStream::connect(addr));
+    /// Session::builder(None::<SocketFactory>)
+    ///     .on(START, move |cx, ()| *cx.heap = Some(SocketFactory::on(listener.clone()).success(CLIENT).start(cx)))
+    ///     .on(CLIENT, |cx, client| {
+    ///         println!("{} is here", client.peer);
+    ///         *cx.heap = None;
+    ///     })
+    ///     .create(&kernel)?;
+    /// kernel.run().await
+    /// # }).unwrap();
+    /// ```
+    #[doc(alias = "POE::Wheel::ListenAccept")]
+    #[doc(alias = "ListenAccept")]
+    pub fn on(listener: impl Into<ListenSocket>) -> SocketFactoryBuilder {
+        SocketFactoryBuilder::new(Role::On(listener.into()))
+    }
+
     /// Starts building a wheel that connects to an address.
     ///
     /// If it is a name with several addresses, all of them are tried, IPv6 and IPv4 alternating: the next one when one

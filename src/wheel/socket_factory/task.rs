@@ -18,6 +18,8 @@ use std::task::{Context, Poll, ready};
 #[derive(Clone, Debug)]
 pub(super) enum Role {
     Listen(Address),
+    /// A socket that listens already.
+    On(ListenSocket),
     Connect(Address),
     Datagram(Option<Address>),
 }
@@ -49,13 +51,14 @@ pub(super) fn begin(core: &Core, role: Role, options: Options) -> Result<Begun, 
         };
         return Ok(Begun::Phase(phase));
     }
-    if core.is_virtual() {
+    if core.is_virtual() && !matches!(role, Role::On(_)) {
         let why = "a kernel on virtual time cannot use real sockets: use `Kernel::new`, or an address in memory such as `memory:echo`";
         return Err(("socket", io::Error::new(io::ErrorKind::Unsupported, why)).into());
     }
     let threads = core.threads.clone();
     let in_runtime = tokio::runtime::Handle::try_current().is_ok();
     let phase = match role {
+        Role::On(listener) => Phase::Accepting(Accepting::new(listener)),
         Role::Listen(addr) => match make::spot(&addr)? {
             Some(spot) if in_runtime => Phase::Accepting(Accepting::new(make::listen_at(&spot, &options)?)),
             _ => Phase::Binding(Box::pin(make::listen(addr, options, threads))),

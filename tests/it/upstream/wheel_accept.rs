@@ -3,7 +3,7 @@
 
 use crate::socket_kit::{Tally, run};
 use poe::event::START;
-use poe::wheel::{Connection, ListenAccept, SocketError, SocketFactory};
+use poe::wheel::{Connection, SocketError, SocketFactory};
 use poe::{Event, Kernel, Session};
 use std::rc::Rc;
 
@@ -18,18 +18,18 @@ async fn five_clients_are_taken_and_the_socket_outlives_the_wheel() {
     let socket = Rc::new(tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap());
     let addr = socket.local_addr().unwrap();
     let (listener, accepts) = (socket.clone(), tally.clone());
-    Session::builder(None::<ListenAccept>)
+    Session::builder(None::<SocketFactory>)
         .on(START, move |cx, ()| {
-            let wheel = ListenAccept::builder(listener.clone())
-                .accept("got_connection_nonexistent")
-                .error("got_error_nonexistent")
+            let wheel = SocketFactory::on(listener.clone())
+                .success("got_connection_nonexistent")
+                .failure("got_error_nonexistent")
                 .start(cx);
-            wheel.set_accept_event(CLIENT);
-            wheel.set_error_event(FAILED);
+            wheel.set_success_event(CLIENT);
+            wheel.set_failure_event(FAILED);
             *cx.heap = Some(wheel);
         })
         .on(CLIENT, move |cx, client| {
-            assert_eq!(Some(client.wheel), cx.heap.as_ref().map(ListenAccept::id));
+            assert_eq!(Some(client.wheel), cx.heap.as_ref().map(SocketFactory::id));
             assert_eq!(client.peer, client.stream.peer_name().unwrap());
             accepts.add("accepted");
             if accepts.of("accepted") == CLIENTS {

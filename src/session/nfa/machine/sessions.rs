@@ -4,7 +4,6 @@ use super::super::cell::Handler;
 use super::super::state::state_handler;
 use super::context::Machine;
 use crate::event::{Calls, EventName};
-use crate::name::Name;
 use crate::session::IntoReply;
 use std::fmt::Debug;
 use std::hash::Hash;
@@ -22,7 +21,7 @@ use std::rc::Rc;
 ///     .state("only", |s| {
 ///         s.on(ENTER, |cx, ()| -> poe::HandlerResult {
 ///             cx.state(COUNT, |cx, ()| Reply(*cx.runstate)); // in every state, from now on
-///             assert_eq!(cx.event_names(), ["count", "enter"]);
+///             assert_eq!(cx.event_names_of(cx.session_id()), ["count", "enter"]);
 ///             let me = cx.session_id();
 ///             assert_eq!(cx.call(me, COUNT, ())?, 7);
 ///             assert!(cx.state_remove("count"));
@@ -55,30 +54,5 @@ impl<S: Eq + Hash + Debug + 'static, R: 'static> Machine<'_, S, R> {
     #[doc(alias = "state")]
     pub fn state_remove(&self, event: impl EventName) -> bool {
         self.cell.internal.change(|table| table.remove(event.key()))
-    }
-
-    /// The names that have a handler in any state, sorted.
-    #[must_use]
-    pub fn event_names(&self) -> Vec<Name> {
-        crate::kernel::Invoke::event_names(self.cell)
-    }
-
-    /// Sets an option and gives its old value; spelled as by [`Context::set_option`](crate::Context::set_option). A
-    /// machine heeds `trace`, `debug` and `immediate`.
-    #[doc(alias = "option")]
-    pub fn set_option(&self, name: &str, value: impl ToString) -> Option<String> {
-        self.cell.options.set(name, Some(&value.to_string()))
-    }
-
-    /// Deletes an option and gives its old value.
-    #[doc(alias = "option")]
-    pub fn remove_option(&self, name: &str) -> Option<String> {
-        self.cell.options.set(name, None)
-    }
-
-    /// The value of an option.
-    #[must_use]
-    pub fn option(&self, name: &str) -> Option<String> {
-        self.cell.options.get(name)
     }
 }
