@@ -1,6 +1,8 @@
 //! Errors that wheels report: a failed operation, the end of the input, and a record that could not be put.
 
 use super::address::Address;
+#[cfg(unix)]
+use super::run::StdStream;
 use super::socket::accept::Trouble;
 use crate::error::{Error, ErrorKind, Failure, bind_advice};
 use crate::filter::FilterError;
@@ -9,6 +11,9 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::io;
 use std::time::Duration;
+
+#[cfg(unix)]
+const EIO: i32 = rustix::io::Errno::IO.raw_os_error();
 
 /// The argument of a wheel's error event: the operation, the wheel, and the cause.
 ///
@@ -60,6 +65,9 @@ pub struct IoError {
     wheel: WheelId,
     /// The subject of the error, if it has a name.
     subject: Option<Box<str>>,
+    /// The program's stream, of a `Run`.
+    #[cfg(unix)]
+    stream: Option<StdStream>,
     kind: IoErrorKind,
 }
 
@@ -73,15 +81,35 @@ enum IoErrorKind {
 }
 
 impl IoError {
+    fn of(operation: &'static str, wheel: WheelId, kind: IoErrorKind) -> Self {
+        IoError {
+            operation,
+            wheel,
+            subject: None,
+            #[cfg(unix)]
+            stream: None,
+            kind,
+        }
+    }
+
+    /// Notes the program's stream.
+    #[cfg(unix)]
+    pub(crate) fn on(mut self, stream: StdStream) -> Self {
+        self.stream = Some(stream);
+        self
+    }
+
+    /// Returns the program's stream, in the error events of a [`Run`](super::Run).
+    #[cfg(unix)]
+    #[must_use]
+    pub fn stream(&self) -> Option<StdStream> {
+        self.stream
+    }
+
     /// The end of a custom wheel's input.
     #[must_use]
     pub fn eof(wheel: WheelId) -> Self {
-        IoError {
-            operation: "read",
-            wheel,
-            subject: None,
-            kind: IoErrorKind::Eof,
-        }
+        IoError::of("read", wheel, IoErrorKind::Eof)
     }
 
     /// Makes the error of a custom wheel, for its session's error event.
@@ -93,31 +121,16 @@ impl IoError {
     }
 
     pub(crate) fn io(operation: &'static str, wheel: WheelId, error: io::Error) -> Self {
-        IoError {
-            operation,
-            wheel,
-            subject: None,
-            kind: IoErrorKind::Io(error),
-        }
+        IoError::of(operation, wheel, IoErrorKind::Io(error))
     }
 
     /// A time limit that is over.
     pub(crate) fn limit(wheel: WheelId, error: io::Error) -> Self {
-        IoError {
-            operation: "read",
-            wheel,
-            subject: None,
-            kind: IoErrorKind::Limit(error),
-        }
+        IoError::of("read", wheel, IoErrorKind::Limit(error))
     }
 
     pub(crate) fn filter(operation: &'static str, wheel: WheelId, error: FilterError) -> Self {
-        IoError {
-            operation,
-            wheel,
-            subject: None,
-            kind: IoErrorKind::Filter(error),
-        }
+        IoError::of(operation, wheel, IoErrorKind::Filter(error))
     }
 
     /// The peer of a closing connection has taken nothing for too long.
@@ -141,11 +154,6 @@ impl IoError {
     pub fn about(mut self, subject: impl Into<Box<str>>) -> Self {
         self.subject = Some(subject.into());
         self
-    }
-
-    /// Returns the cause alone, for texts with another order.
-    pub(crate) fn cause(&self) -> impl fmt::Display + '_ {
-        &self.kind
     }
 
     /// Returns the name of the subject, if it has one.
@@ -172,9 +180,15 @@ impl IoError {
         self.wheel
     }
 
-    /// Whether the peer has ended its output, after whole records or inside one.
+    /// Whether the peer or the program has ended its output, after whole records or inside one.
+    ///
+    /// The system reports the end of a terminal as `EIO`, which [`errno`](Self::errno) returns unchanged.
     #[must_use]
     pub fn is_eof(&self) -> bool {
+        #[cfg(unix)]
+        if self.stream.is_some() && self.operation == "read" && self.errno() == Some(EIO) {
+            return true;
+        }
         matches!(self.kind, IoErrorKind::Eof)
     }
 
@@ -244,6 +258,14 @@ impl IoError {
 
 impl fmt::Display for IoError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        #[cfg(unix)]
+        if let Some(stream) = self.stream {
+            write!(f, "{stream}")?;
+            if let Some(program) = &self.subject {
+                write!(f, " of {program}")?;
+            }
+            return write!(f, ": {}: {}", self.operation, self.kind);
+        }
         f.write_str(self.operation)?;
         if let Some(subject) = &self.subject {
             write!(f, " {subject}")?;

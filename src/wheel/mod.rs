@@ -30,8 +30,7 @@ pub use read_write::{AnyReadWrite, OwnFilter, Parts, ReadWrite, ReadWriteBuilder
 pub use run::Winsize;
 #[cfg(unix)]
 pub use run::{
-    CallbackIo, CallbackStdin, CallbackStdout, Conduit, Exited, KillFlag, Redirect, Run, RunBuilder, RunError,
-    StdStream,
+    CallbackIo, CallbackStdin, CallbackStdout, Conduit, Exited, KillFlag, Redirect, Run, RunBuilder, StdStream,
 };
 pub use socket::{DatagramSocket, Domain, ListenSocket, Packet, SocketName, SocketStream};
 pub(crate) use socket::{Failed, Spread, make};

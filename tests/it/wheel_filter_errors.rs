@@ -196,10 +196,10 @@ async fn filters_can_be_changed_again_and_again_at_the_end_of_input() {
 mod programs {
     use super::*;
     use poe::WheelId;
-    use poe::wheel::{FollowTail, Run, RunError};
+    use poe::wheel::{FollowTail, IoError, Run};
 
     const CLOSED: Event<WheelId> = Event::new("closed");
-    const FAILED: Event<RunError> = Event::new("failed");
+    const FAILED: Event<IoError> = Event::new("failed");
 
     async fn within_a_minute(kernel: &Kernel) {
         let run = tokio::time::timeout(ms(60_000), kernel.run()).await;
@@ -258,7 +258,7 @@ mod programs {
             })
             .on(LINE, |_, line| say(line.record))
             .on(FAILED, |cx, failed| -> poe::HandlerResult {
-                assert!(failed.error.is_eof());
+                assert!(failed.is_eof());
                 Ok(cx.heap.as_ref().unwrap().set_stdout_filter(Raw::new(), RAW)?)
             })
             .on(RAW, |_, rest| say(rest.record.escape_ascii()))

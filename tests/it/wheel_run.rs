@@ -6,7 +6,7 @@ use crate::wheel_follow_tail::Folder;
 use poe::event::START;
 use poe::filter::{Line, Raw};
 use poe::testing::assert_no_leaks;
-use poe::wheel::{CallbackIo, Conduit, Exited, Input, Redirect, Run, RunBuilder, RunError, StdStream};
+use poe::wheel::{CallbackIo, Conduit, Exited, Input, IoError, Redirect, Run, RunBuilder, StdStream};
 use poe::{Context, Event, Kernel, Session, SessionBuilder, WheelId};
 use std::collections::VecDeque;
 use std::fs::File;
@@ -18,7 +18,7 @@ use std::time::Duration;
 pub(crate) const OUT: Event<Input<String>> = Event::new("stdout");
 pub(crate) const ERR: Event<Input<String>> = Event::new("stderr");
 pub(crate) const STDIN: Event<WheelId> = Event::new("stdin");
-pub(crate) const ERROR: Event<RunError> = Event::new("error");
+pub(crate) const ERROR: Event<IoError> = Event::new("error");
 pub(crate) const CLOSE: Event<WheelId> = Event::new("close");
 pub(crate) const EXIT: Event<Exited> = Event::new("exit");
 
@@ -30,13 +30,13 @@ pub(crate) async fn run(kernel: &Kernel) {
     assert_no_leaks(kernel);
 }
 
-fn told(error: &RunError) -> String {
-    let what = match error.error.errno() {
+fn told(error: &IoError) -> String {
+    let what = match error.errno() {
         Some(0) => "end".to_owned(),
         Some(errno) => io::Error::from_raw_os_error(errno).kind().to_string(),
         None => "filter".to_owned(),
     };
-    format!("{} {} {what}", error.stream, error.error.operation())
+    format!("{} {} {what}", error.stream().unwrap(), error.operation())
 }
 
 fn status(exited: &Exited) -> String {
@@ -719,7 +719,7 @@ async fn q21_an_output_that_is_discarded_and_events_that_are_renamed_do_not_dist
             // One output has ended; POE would begin to count anew here.
             "STDERR read end" => {
                 wheel(cx).set_close_event(Some(CLOSED));
-                wheel(cx).set_error_event(None::<Event<RunError>>);
+                wheel(cx).set_error_event(None::<Event<IoError>>);
                 wheel(cx).discard_stdout();
                 wheel(cx).put("go").unwrap();
             }

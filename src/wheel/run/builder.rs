@@ -5,7 +5,7 @@ use super::conduit::Conduit;
 use super::redirect::{Redirect, RedirectStderr};
 #[cfg(feature = "pty")]
 use super::terminal::Winsize;
-use super::{Exited, Names, Run, RunError};
+use super::{Exited, Names, Run};
 use crate::error::Error;
 use crate::event::Posts;
 use crate::filter::Filter;
@@ -13,6 +13,7 @@ use crate::id::WheelId;
 use crate::kernel::KernelRef;
 use crate::name::HeldName;
 use crate::wheel::base::{Tag, tag_setting};
+use crate::wheel::error::IoError;
 use crate::wheel::pump::{Formatter, Input, Parser, Settings, TypedFormatter, TypedParser, watermark_settings};
 use std::ffi::{OsStr, OsString};
 use std::fmt;
@@ -155,7 +156,7 @@ impl RunBuilder {
     /// Without it they are silent, except errors of filters, which are logged: a rejected record (a line that is not
     /// UTF-8) at `warn!`, and the next one follows; a filter that cannot go on at `error!`, and that output is closed.
     #[doc(alias = "ErrorEvent")]
-    pub fn error(mut self, event: impl Posts<RunError>) -> Self {
+    pub fn error(mut self, event: impl Posts<IoError>) -> Self {
         self.names.error = Some(HeldName::new(event.key()));
         self
     }

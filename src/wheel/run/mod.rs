@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | stdout, stderr | [`Input`](super::Input) | a record was read |
 //! | stdin flushed | [`WheelId`](crate::WheelId) | everything that was put has been written |
-//! | error | [`RunError`] | an output has ended, an operation failed, or a filter rejected bytes |
+//! | error | [`IoError`] | an output has ended, an operation failed, or a filter rejected bytes |
 //! | close | [`WheelId`](crate::WheelId) | all outputs have ended; the last of these events except for the exit |
 //! | exit | [`Exited`] | the program has ended |
 //! | ended | [`Exited`] | the program has ended and all outputs have ended: the last event of all |
@@ -30,12 +30,13 @@ mod terminal;
 pub use builder::RunBuilder;
 pub use callback::{CallbackIo, CallbackStdin, CallbackStdout, KillFlag};
 pub use conduit::Conduit;
-pub use events::{Exited, RunError, StdStream};
+pub use events::{Exited, StdStream};
 pub use redirect::Redirect;
 #[cfg(feature = "pty")]
 pub use terminal::Winsize;
 
 use super::base::{set_event, wheel_methods};
+use super::error::IoError;
 use super::pump::PumpState;
 use crate::event::Posts;
 use crate::id::WheelId;
@@ -203,7 +204,7 @@ impl Run {
 
     /// Changes the event for errors; `None` stops it.
     #[doc(alias = "event")]
-    pub fn set_error_event<K: Posts<RunError>>(&self, event: Option<K>) {
+    pub fn set_error_event<K: Posts<IoError>>(&self, event: Option<K>) {
         set_event(&self.shared.names, |names| &mut names.error, event);
     }
 

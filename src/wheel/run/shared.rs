@@ -1,6 +1,6 @@
 //! The state that a Run's value and its tasks share, and the events of its pumps.
 
-use super::{RunError, StdStream};
+use super::StdStream;
 use crate::arg::AnyArg;
 use crate::error::drop_quietly;
 use crate::id::TaskId;
@@ -53,7 +53,7 @@ impl pump::Part for RunPart {
         match event {
             Some(event) => {
                 let error = error.about(&*self.shared.program);
-                base.deliver(core, event, AnyArg::new(RunError { stream, error }))
+                base.deliver(core, event, AnyArg::new(error.on(stream)))
             }
             None => {
                 pump::log_unreported(base, "Run", &error);

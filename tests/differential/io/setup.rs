@@ -4,7 +4,7 @@ use super::ends::{CONNECTED, End, FAILED, FLUSHED, READY, Thing, created, end, l
 use super::world::{Class, Io, Listener, Where};
 use bytes::Bytes;
 use poe::event::START;
-use poe::wheel::{Descriptor, Exited, Input, Run, RunError, SocketFactory, StdStream};
+use poe::wheel::{Descriptor, Exited, Input, IoError, Run, SocketFactory, StdStream};
 use poe::{
     Context, Event, HandlerResult, Kernel, SessionBuilder, WheelId,
     unix::{ProcessExit, Watched},
@@ -18,7 +18,7 @@ type Cx<'k> = Context<'k, End>;
 
 const OUT: Event<Input<Bytes>> = Event::new("out");
 const ERR: Event<Input<Bytes>> = Event::new("err");
-const RUN_ERROR: Event<RunError> = Event::new("run_error");
+const RUN_ERROR: Event<IoError> = Event::new("run_error");
 const CLOSED: Event<WheelId> = Event::new("closed");
 const EXITED: Event<Exited> = Event::new("exited");
 const CHILD_EXITED: Event<ProcessExit> = Event::new("child_exited");
@@ -93,13 +93,13 @@ fn runner(io: &Rc<Io>, number: usize) -> SessionBuilder<End> {
             part(cx, "err", String::from_utf8_lossy(&input.record).into_owned());
         })
         .on(RUN_ERROR, move |cx, error| {
-            let stream = match error.stream {
+            let stream = match error.stream().unwrap() {
                 StdStream::Stdin => "in",
                 StdStream::Stdout => "out",
                 StdStream::Stderr => "err",
             };
-            let errno = error.error.errno().unwrap_or(-1);
-            part(cx, stream, format!("error {} {errno}", error.error.operation()));
+            let errno = error.errno().unwrap_or(-1);
+            part(cx, stream, format!("error {} {errno}", error.operation()));
         })
         .on(CLOSED, move |cx, _| {
             part(cx, "out", "closed".to_owned());

@@ -3,14 +3,14 @@
 use super::*;
 use poe::event::{START, STOP};
 use poe::filter::Line;
-use poe::wheel::{Input, Run, RunError};
+use poe::wheel::{Input, IoError, Run};
 use poe::{Event, HandlerResult, Session, WheelId, unix::ProcessExit};
 use std::process::Command;
 
 const STDOUT: Event<Input<String>> = Event::new("stdout");
 const STDERR: Event<Input<String>> = Event::new("stderr");
 const FLUSHED: Event<WheelId> = Event::new("flushed");
-const ERROR: Event<RunError> = Event::new("error");
+const ERROR: Event<IoError> = Event::new("error");
 const CLOSE: Event<WheelId> = Event::new("close");
 const REAPED: Event<ProcessExit> = Event::new("reaped");
 
@@ -54,10 +54,10 @@ async fn program(title: &str, script: &'static str, quiet: bool, then: fn(&Run, 
         .on(ERROR, move |cx, failed| {
             let what = match () {
                 () if failed.is_eof() => "end",
-                () if failed.error.is_reset() => "EPIPE",
+                () if failed.is_reset() => "EPIPE",
                 () => "another",
             };
-            let line = format!("{} {} {what}", failed.stream, failed.error.operation());
+            let line = format!("{} {} {what}", failed.stream().unwrap(), failed.operation());
             out!("{line}");
             tell(&cx.heap, &line);
         })
