@@ -301,7 +301,7 @@ impl<H: 'static, X: Wired> Plan<H, X> {
         };
         let too_long = error.as_filter().is_some_and(|e| e.is_too_long() || e.is_overflow());
         let is_limit = error.is_limit();
-        let is_io = error.as_io().is_some() && !is_limit;
+        let is_io = error.os_error().is_some() && !is_limit;
         let ends = (error.is_final() || too_long) && error.operation() == "read" || is_io || is_limit;
         let wire = cx.component().wire();
         wire.broken.set(wire.broken.get() || is_io);

@@ -31,7 +31,7 @@ const EIO: i32 = rustix::io::Errno::IO.raw_os_error();
 ///         assert_eq!(no_text.bytes(), b"caf\xe9"); // one line of many
 ///         assert!(!error.is_final() && error.errno().is_none());
 ///     } else if error.is_reset() {
-///         assert_eq!(error.as_io().map(io::Error::kind), Some(io::ErrorKind::ConnectionReset));
+///         assert_eq!(error.os_error().map(io::Error::kind), Some(io::ErrorKind::ConnectionReset));
 ///     } else {
 ///         assert!(error.is_eof() && error.errno() == Some(0));
 ///     }
@@ -144,7 +144,7 @@ impl IoError {
     /// It is 0 for every other error. See [`ReadWriteBuilder::flush_timeout`](super::ReadWriteBuilder::flush_timeout).
     #[must_use]
     pub fn unwritten(&self) -> usize {
-        let cause = self.as_io().and_then(io::Error::get_ref);
+        let cause = self.os_error().and_then(io::Error::get_ref);
         let unwritten = cause.and_then(|cause| cause.downcast_ref::<Unwritten>());
         unwritten.map_or(0, |unwritten| unwritten.bytes)
     }
@@ -205,7 +205,7 @@ impl IoError {
     #[must_use]
     #[doc(alias = "ETIMEDOUT")]
     pub fn is_timeout(&self) -> bool {
-        self.as_io()
+        self.os_error()
             .is_some_and(|error| error.kind() == io::ErrorKind::TimedOut)
     }
 
@@ -229,7 +229,7 @@ impl IoError {
 
     /// Returns the system's error, or that of a time limit (of the kind `TimedOut`).
     #[must_use]
-    pub fn as_io(&self) -> Option<&io::Error> {
+    pub fn os_error(&self) -> Option<&io::Error> {
         match &self.kind {
             IoErrorKind::Io(error) | IoErrorKind::Limit(error) => Some(error),
             _ => None,
@@ -337,7 +337,7 @@ impl StdError for IoError {
 /// # })
 /// # .on(FAILED, move |cx, failed| {
 /// // What the failure event of a wheel that connects there brings:
-/// assert_eq!((failed.operation, advice(&failed)), ("connect", "is the server running?"));
+/// assert_eq!((failed.operation(), advice(&failed)), ("connect", "is the server running?"));
 /// assert!(failed.to_string().starts_with(&format!("cannot connect to {addr}: ")));
 /// #     *cx.heap = None;
 /// # })
@@ -346,22 +346,50 @@ impl StdError for IoError {
 /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
 /// ```
 #[derive(Debug)]
-#[non_exhaustive]
 #[doc(alias = "FailureEvent")]
 pub struct SocketError {
-    /// The operation that failed.
-    pub operation: &'static str,
-    /// The system's error.
-    pub error: io::Error,
-    /// The wheel that reports it.
-    pub wheel: WheelId,
-    /// The address: the peer's, or the one to bind or to listen on.
-    ///
-    /// `None` only for a datagram socket that has neither.
-    pub address: Option<Address>,
+    operation: &'static str,
+    error: io::Error,
+    wheel: WheelId,
+    address: Option<Address>,
 }
 
 impl SocketError {
+    pub(crate) fn new(operation: &'static str, error: io::Error, wheel: WheelId, address: Option<Address>) -> Self {
+        SocketError {
+            operation,
+            error,
+            wheel,
+            address,
+        }
+    }
+
+    /// Returns the operation that failed.
+    #[must_use]
+    pub fn operation(&self) -> &'static str {
+        self.operation
+    }
+
+    /// Returns the system's error.
+    #[must_use]
+    pub fn os_error(&self) -> &io::Error {
+        &self.error
+    }
+
+    /// Returns the wheel that reports the error.
+    #[must_use]
+    pub fn wheel(&self) -> WheelId {
+        self.wheel
+    }
+
+    /// Returns the address: the peer's, or the one to bind or to listen on.
+    ///
+    /// `None` only for a datagram socket that has neither.
+    #[must_use]
+    pub fn address(&self) -> Option<&Address> {
+        self.address.as_ref()
+    }
+
     /// Whether the timeout expired.
     #[doc(alias = "ETIMEDOUT")]
     #[must_use]

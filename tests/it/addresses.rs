@@ -161,7 +161,7 @@ async fn a_unix_listener_that_stays_busy_is_given_up_at_the_limit() {
         .connect_timeout(Duration::from_millis(100))
         .connect_error(move |_, error| {
             assert!(error.to_string().starts_with(&expected), "{error}");
-            say(error.operation);
+            say(error.operation());
         })
         .start(&kernel)
         .unwrap();
@@ -260,9 +260,9 @@ async fn every_error_of_a_socket_names_its_address() {
                 });
             })
             .on(FAILED, move |cx, error| {
-                assert_eq!(error.address.as_ref(), Some(&expected), "{error}");
+                assert_eq!(error.address(), Some(&expected), "{error}");
                 assert!(error.to_string().contains(&expected.to_string()), "{error}");
-                say(error.operation);
+                say(error.operation());
                 *cx.heap = None;
             })
             .create(&kernel)

@@ -116,7 +116,7 @@ async fn names_in_memory_are_free_taken_or_chosen() {
     TcpClient::builder("memory:nobody")
         .connect_error(move |_, error| {
             assert!(error.is_refused());
-            noted.add(error.operation);
+            noted.add(error.operation());
         })
         .start(&kernel)
         .unwrap();

@@ -386,7 +386,7 @@ async fn ct_p4_connecting_times_out_exactly() {
             assert!(error.is_timeout());
             let took = began.elapsed();
             assert!(took >= Duration::from_millis(120), "{took:?}");
-            failed.say(error.operation);
+            failed.say(error.operation());
         })
         .disconnected(|_| panic!("it was never connected"))
         .start(&kernel)
@@ -598,7 +598,7 @@ async fn st_p4_an_error_of_accept_is_told_or_ends_the_listener() {
         });
         if told {
             let failed = log.clone();
-            builder = builder.error(move |_, error| failed.say(error.operation));
+            builder = builder.error(move |_, error| failed.say(error.operation()));
         }
         let server = builder.start(&kernel).await.unwrap();
         let addr = server.local_addr().unwrap();

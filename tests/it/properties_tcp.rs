@@ -201,7 +201,7 @@ proptest! {
                 })
                 // A peer that resets at once may do so before its connection is noticed: that attempt was accepted as well.
                 .connect_error(|cx, error| {
-                    if error.error.kind() != std::io::ErrorKind::ConnectionRefused {
+                    if error.os_error().kind() != std::io::ErrorKind::ConnectionRefused {
                         cx.reconnect();
                     }
                 })

@@ -301,7 +301,7 @@ fn a_peer_that_takes_nothing_does_not_keep_a_failed_splice() {
         |ended, _, other, side| {
             assert_eq!(ended.failed, Some(side));
             assert_eq!(*other.written.borrow(), b"last");
-            let lost = ended.errors[1].as_io().expect("what is lost is told");
+            let lost = ended.errors[1].os_error().expect("what is lost is told");
             assert_eq!(lost.kind(), io::ErrorKind::TimedOut);
         },
     );
@@ -312,7 +312,7 @@ fn a_peer_that_takes_nothing_does_not_keep_a_failed_splice() {
         false,
         |ended, stalled, _, side| {
             assert_eq!(ended.failed, Some(side));
-            assert_eq!(ended.errors[0].as_io().unwrap().kind(), io::ErrorKind::TimedOut);
+            assert_eq!(ended.errors[0].os_error().unwrap().kind(), io::ErrorKind::TimedOut);
             assert_eq!(*stalled.written.borrow(), b"last");
         },
     );
@@ -380,7 +380,7 @@ fn a_splice_survives_any_fault_of_its_streams() {
         };
         match first_fault {
             None => {
-                let late = |e: &poe::wheel::IoError| e.as_io().is_some_and(|e| e.kind() == io::ErrorKind::TimedOut);
+                let late = |e: &poe::wheel::IoError| e.os_error().is_some_and(|e| e.kind() == io::ErrorKind::TimedOut);
                 prop_assert!(ended.errors.iter().all(late), "{:?}", ended.errors);
                 prop_assert_eq!(ended.failed.is_none(), ended.errors.is_empty());
             }

@@ -55,7 +55,7 @@ fn shouter(acceptor: Acceptor, io: DuplexStream) -> SessionBuilder<Option<ReadWr
             },
         )
         .on(ERROR, |cx, error| {
-            say(match error.as_io() {
+            say(match error.os_error() {
                 Some(error) => format!("{:?}", error.kind()),
                 None => "end".to_owned(),
             });

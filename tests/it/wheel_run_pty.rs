@@ -123,7 +123,7 @@ async fn ru6_the_end_of_a_terminal_is_eio() {
         say(format!(
             "{} {:?}",
             failed.stream().unwrap(),
-            failed.as_io().unwrap().raw_os_error()
+            failed.os_error().unwrap().raw_os_error()
         ));
     })
     .create(&kernel)

@@ -34,7 +34,7 @@ fn listening(kernel: &Kernel, log: &Log) -> (Rc<RefCell<Option<SocketFactory>>>,
             cx.heap.push(client.stream);
         })
         .on(FAILED, move |_, error| {
-            failed.say(format!("{} shortage {}", error.operation, error.is_shortage()))
+            failed.say(format!("{} shortage {}", error.operation(), error.is_shortage()))
         })
         .create(kernel)
         .unwrap();
@@ -148,7 +148,7 @@ async fn sf1_what_is_wrong_at_once_is_posted_behind_what_is_queued() {
             *cx.heap = Some(SocketFactory::listen(addr).success(CLIENT).failure(FAILED).start(cx));
         })
         .on("queued", move |_, ()| queued.say("queued"))
-        .on(FAILED, move |_, error| failed.say(error.operation))
+        .on(FAILED, move |_, error| failed.say(error.operation()))
         .create(&kernel)
         .unwrap();
     run(&kernel).await;
@@ -171,7 +171,7 @@ async fn sf3_a_name_that_nobody_knows_is_address_not_available() {
             })
             .on(FAILED, move |cx, error| {
                 assert!(error.to_string().contains(name), "{error}");
-                failed.say(format!("{} {:?}", error.operation, error.error.kind()));
+                failed.say(format!("{} {:?}", error.operation(), error.os_error().kind()));
                 *cx.heap = None;
             })
             .create(&kernel)
@@ -308,7 +308,7 @@ async fn sf_p4_an_address_is_shared_by_those_who_say_so() {
                 cx.heap.push(datagram.socket);
             })
             .on(FAILED, move |_, error| {
-                failed.say(format!("{} {:?}", error.operation, error.error.kind()))
+                failed.say(format!("{} {:?}", error.operation(), error.os_error().kind()))
             })
             .create(&kernel)
             .unwrap();
@@ -340,7 +340,7 @@ async fn sf_p5_our_end_is_bound_where_it_was_asked_for() {
                 Ok(())
             })
             .on(FAILED, move |_, error| {
-                failed.say(format!("{} {:?}", error.operation, error.error.kind()))
+                failed.say(format!("{} {:?}", error.operation(), error.os_error().kind()))
             })
             .create(&kernel)
             .unwrap();
@@ -412,7 +412,7 @@ async fn la2_a_listener_that_is_none_fails_once_and_lets_its_session_go() {
             );
         })
         .on(FAILED, move |_, error| {
-            failed.say(format!("{} {}", error.operation, error.is_shortage()))
+            failed.say(format!("{} {}", error.operation(), error.is_shortage()))
         })
         .create(&kernel)
         .unwrap();

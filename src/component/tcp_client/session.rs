@@ -101,12 +101,7 @@ pub(super) fn states<H: 'static, F: Filter>(
 
 /// A failure of the connection to the server.
 fn of_target(target: Address, operation: &'static str, error: io::Error, wheel: WheelId) -> SocketError {
-    SocketError {
-        operation,
-        error,
-        wheel,
-        address: Some(target),
-    }
+    SocketError::new(operation, error, wheel, Some(target))
 }
 
 type Cx<'a, 'k, H, F> = &'a mut Context<'k, H, Server<F>>;
@@ -179,8 +174,8 @@ impl<H: 'static, F: Filter> Role<H, F> {
 
     fn failed(&self, cx: Cx<'_, '_, H, F>, error: SocketError) -> HandlerResult {
         // A failure event of an attempt that was given up since.
-        let current = cx.component().is_connecting(Some(error.wheel));
-        if !current && !cx.component().wire.is_pre_connecting(error.wheel) {
+        let current = cx.component().is_connecting(Some(error.wheel()));
+        if !current && !cx.component().wire.is_pre_connecting(error.wheel()) {
             return Ok(());
         }
         self.fail(cx, error)

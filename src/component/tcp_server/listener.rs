@@ -293,7 +293,7 @@ pub(super) fn listener_states(
         .on(FAILED, move |cx, error| {
             let shortage = error.is_shortage();
             if !shortage {
-                cx.component().shared.close_one(error.wheel);
+                cx.component().shared.close_one(error.wheel());
             }
             match &failed {
                 Some(callback) => callback(cx, error),

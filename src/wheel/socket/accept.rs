@@ -198,12 +198,13 @@ impl AcceptState {
 
     fn error(&self, failed: Failed) -> AnyArg {
         let local = || self.local.borrow().as_ref().map(Address::from);
-        AnyArg::new(SocketError {
-            operation: failed.operation,
-            error: failed.error,
-            wheel: self.base.id(),
-            address: failed.address.or_else(local),
-        })
+        let address = failed.address.or_else(local);
+        AnyArg::new(SocketError::new(
+            failed.operation,
+            failed.error,
+            self.base.id(),
+            address,
+        ))
     }
 }
 

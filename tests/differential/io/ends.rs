@@ -99,8 +99,8 @@ pub(super) fn end(io: &Rc<Io>, number: usize, kind: &str) -> SessionBuilder<End>
         .on(FAILED, |cx, error| {
             cx.heap.say(format!(
                 "failed {} {}",
-                error.operation,
-                error.error.raw_os_error().unwrap_or(-1)
+                error.operation(),
+                error.os_error().raw_os_error().unwrap_or(-1)
             ));
             cx.heap.thing = Thing::Nothing;
         })

@@ -28,7 +28,7 @@ async fn a_refused_connection_is_told_once_and_the_run_ends() {
         .alias("client")
         .connected(|_| panic!("nobody is there"))
         .connect_error(move |cx, error| -> HandlerResult {
-            assert_eq!((error.operation, error.is_refused()), ("connect", true));
+            assert_eq!((error.operation(), error.is_refused()), ("connect", true));
             errors.add("connect error");
             cx.post("watcher", "shutdown", ())?;
             // POE keeps the alias, and so the session, until it is told to shut down.

@@ -26,7 +26,7 @@ async fn port_zero_of_a_name_fails_promptly() {
         })
         .on(UP, |_, _| panic!("nobody has port 0"))
         .on(DOWN, move |cx, error| {
-            assert_eq!(error.operation, "connect");
+            assert_eq!(error.operation(), "connect");
             down.add("failed");
             *cx.heap = None;
             cx.alarm_remove_all();

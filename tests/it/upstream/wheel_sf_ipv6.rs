@@ -74,7 +74,7 @@ async fn a_domain_that_a_name_has_no_address_of_is_a_failure_of_the_look_up() {
     let failed = tally.clone();
     TcpClient::builder("127.0.0.1:9")
         .domain(Domain::Inet6)
-        .connect_error(move |_, error| failed.add(format!("{} {:?}", error.operation, error.error.kind())))
+        .connect_error(move |_, error| failed.add(format!("{} {:?}", error.operation(), error.os_error().kind())))
         .start(&kernel)
         .unwrap();
     run(&kernel).await;

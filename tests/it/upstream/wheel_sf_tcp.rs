@@ -49,9 +49,9 @@ fn tries(make: impl Fn() -> poe::wheel::SocketFactoryBuilder + 'static) -> poe::
             *cx.heap = None;
         })
         .on(FAILED, |cx, error| {
-            assert_eq!(Some(error.wheel), cx.heap.as_ref().map(SocketFactory::id));
-            say(format!("{} {:?}", error.operation, error.error.kind()));
-            assert!(error.error.raw_os_error().is_some_and(|errno| errno > 0));
+            assert_eq!(Some(error.wheel()), cx.heap.as_ref().map(SocketFactory::id));
+            say(format!("{} {:?}", error.operation(), error.os_error().kind()));
+            assert!(error.os_error().raw_os_error().is_some_and(|errno| errno > 0));
             *cx.heap = None;
         })
 }

@@ -133,7 +133,7 @@ async fn failure_of(make: impl Fn() -> poe::wheel::SocketFactoryBuilder + 'stati
         })
         .on(CONNECTED, |_, _| panic!("connected"))
         .on(FAILED, move |_, error| {
-            said.say(format!("{} {:?}", error.operation, error.error.kind()))
+            said.say(format!("{} {:?}", error.operation(), error.os_error().kind()))
         })
         .create(&kernel)
         .unwrap();
