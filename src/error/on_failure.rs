@@ -30,6 +30,7 @@
 /// # }).unwrap();
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum OnFailure {
     /// Every session is stopped, and [`Kernel::run`](crate::Kernel::run) returns the failure. This is POE's rule (law L69).
     #[default]

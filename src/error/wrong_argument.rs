@@ -6,6 +6,7 @@ use std::fmt;
 ///
 /// If the only difference is the type of a number literal, the text says so.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct WrongArgument {
     /// The event.
     pub event: String,

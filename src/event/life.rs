@@ -8,6 +8,7 @@ use std::fmt;
 /// The argument of [`CHILD`](super::CHILD).
 #[derive(Debug)]
 #[doc(alias = "supervision")]
+#[non_exhaustive]
 pub struct Child {
     /// Why the event was sent.
     pub reason: ChildReason,
@@ -46,6 +47,7 @@ impl fmt::Display for ChildReason {
 
 /// The argument of [`PARENT`](super::PARENT).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub struct Parent {
     /// The parent until now.
     pub old: SessionId,
@@ -72,6 +74,7 @@ pub struct Parent {
 /// # });
 /// ```
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Unhandled {
     /// The event's name.
     pub event: Name,

@@ -145,6 +145,7 @@ pub trait Invoke: 'static {
 /// # Ok::<(), poe::Error>(())
 /// ```
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum Invoked {
     /// It ran.
     Returned,

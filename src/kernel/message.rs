@@ -24,6 +24,7 @@ use std::rc::Rc;
 /// assert!(matches!(Target::from(kernel.id()), Target::Id(_)));
 /// ```
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub enum Target<'a> {
     /// By ID.
     Id(SessionId),

@@ -40,6 +40,7 @@ pub(super) struct Shutdown {
 /// # Ok::<(), poe::Error>(()) }).unwrap();
 /// ```
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct ShutdownReport {
     /// The sessions that were still alive at the limit and were stopped then, with what kept them.
     pub stopped: Vec<SessionHolds>,

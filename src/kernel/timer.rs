@@ -80,6 +80,7 @@ impl From<f64> for Delta {
 /// # }).unwrap();
 /// ```
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Timer {
     /// Its ID, which is dead now.
     pub id: TimerId,

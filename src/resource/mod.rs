@@ -30,6 +30,7 @@ use std::panic::Location;
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
 pub struct Hold {
     /// The kind of the reason.
     pub kind: HoldKind,

@@ -258,6 +258,7 @@ async fn a_failure_in_start_follows_the_policy_and_the_parent_still_hears_of_the
                 assert_eq!(ended.unwrap_err().failure().unwrap().to_string(), "in _start");
                 assert!(lines.contains(&"hook: _start in child: in _start".to_owned()));
             }
+            _ => unreachable!("there are two policies"),
         }
     }
 }

@@ -108,7 +108,7 @@ async fn l62_what_has_no_handler_goes_to_default_with_its_name_and_argument() {
     let kernel = kernel();
     let id = Session::builder(())
         .on(START, |cx, ()| cx.yield_to("unknown", 5_u32))
-        .on(DEFAULT, |cx, Unhandled { event, arg }: Unhandled| {
+        .on(DEFAULT, |cx, Unhandled { event, arg, .. }: Unhandled| {
             assert_eq!(cx.event(), "_default");
             if event == "_stop" {
                 say("_stop");

@@ -54,6 +54,7 @@ impl Invoke for Special {
             Invoked::Returned => "",
             Invoked::Unhandled => " unhandled",
             Invoked::Failed(_) => " failed",
+            other => panic!("{other:?}"),
         };
         self.log.say(format!("{} {event}{came}", self.mark));
         invoked

@@ -41,6 +41,7 @@ pub enum Incoming {
 
 /// A request that the filter does not accept, with the error response to put.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Refused {
     /// An error page; with `Connection: close` if this is the last response.
     pub response: Response<Bytes>,

@@ -28,6 +28,7 @@ const EVENTS: usize = 256;
 
 /// The argument of a [`Curses`] input event: a key, the mouse, or a size (crossterm's event), and the wheel.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct CursesInput {
     /// The key, mouse event or size.
     pub event: Event,

@@ -179,6 +179,7 @@ impl Failures {
 /// # Ok::<(), poe::Error>(()) }).unwrap();
 /// ```
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct PoolReport {
     /// The problems, by the number of the kernel: a [`ShutdownReport`](crate::inspect::ShutdownReport) as text, or that
     /// its thread is gone.

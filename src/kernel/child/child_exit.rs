@@ -18,7 +18,7 @@ use std::process::ExitStatus;
 ///         Ok(cx.sig_child(child, ENDED, "the worker")?)
 ///     })
 ///     .on(ENDED, |cx, exit| {
-///         let ProcessExit { pid, status, extra } = exit;
+///         let ProcessExit { pid, status, extra, .. } = exit;
 ///         assert_eq!((Some(pid), extra), (cx.heap.take(), "the worker"));
 ///         // Reaped by the kernel, to which it was given away, so that the status is known.
 ///         assert_eq!(status.unwrap().to_string(), "signal: 9 (SIGKILL)");
@@ -29,6 +29,7 @@ use std::process::ExitStatus;
 /// # }
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ProcessExit<X = ()> {
     /// The process's number, as [`Child::id`](std::process::Child::id) gives it.
     pub pid: u32,

@@ -30,7 +30,7 @@ use tracing::level_filters::LevelFilter;
 /// kernel.on_dead_letter(move |letter| kept.borrow_mut().push(letter));
 /// kernel.handle().post("nobody", JOB, 7).unwrap();
 /// kernel.serve().await?; // takes in what has come; nobody is left who could send more
-/// let DeadLetter { target, event, arg, place } = letters.borrow_mut().remove(0);
+/// let DeadLetter { target, event, arg, place, .. } = letters.borrow_mut().remove(0);
 /// assert_eq!(target, "no session has the alias `nobody`");
 /// assert_eq!(event, "job");
 /// assert_eq!(arg.downcast::<u32>().unwrap(), 7); // nothing is lost
@@ -38,6 +38,7 @@ use tracing::level_filters::LevelFilter;
 /// # Ok::<(), poe::Error>(()) }).unwrap();
 /// ```
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct DeadLetter {
     /// For whom it was, and what kept it from there, in words.
     pub target: String,

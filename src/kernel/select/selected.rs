@@ -83,6 +83,7 @@ impl SelectMode {
 /// # }
 /// ```
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Selected<X = ()> {
     /// The descriptor that is ready.
     pub handle: Watched,

@@ -228,6 +228,7 @@ pub struct QueuedEvent {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
+#[non_exhaustive]
 pub enum EventId {
     /// A post, by its number among the posts of its kernel.
     Post(u64),

@@ -20,6 +20,7 @@ use std::panic::Location;
 /// println!("{why}");
 /// ```
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct WhyAlive {
     /// One entry per session, oldest first.
     pub sessions: Vec<SessionHolds>,
@@ -81,6 +82,7 @@ impl fmt::Display for WhyAlive {
 /// # Ok::<(), poe::Error>(())
 /// ```
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct SessionHolds {
     /// Which.
     pub session: SessionId,

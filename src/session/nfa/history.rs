@@ -27,6 +27,7 @@ use std::time::SystemTime;
 /// # });
 /// ```
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Transition<S> {
     /// How it came about.
     pub kind: TransitionKind,

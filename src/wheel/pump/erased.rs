@@ -13,6 +13,7 @@ use std::collections::VecDeque;
 /// The argument of an input event: a record, and the wheel that read it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[doc(alias = "InputEvent")]
+#[non_exhaustive]
 pub struct Input<T> {
     /// The record that the filter made of the bytes.
     pub record: T,

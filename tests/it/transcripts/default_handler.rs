@@ -47,7 +47,7 @@ pub(crate) async fn play() {
     })
     .on("known", |_, ()| out!("known!"))
     .on(DEFAULT, |cx, unhandled| {
-        let Unhandled { event, arg } = unhandled;
+        let Unhandled { event, arg, .. } = unhandled;
         out!("{} for {event} ({}), sender {}", cx.event(), args(arg), nm(cx.sender()));
         Reply("from _default")
     })

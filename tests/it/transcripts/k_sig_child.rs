@@ -10,14 +10,10 @@ use std::process::{Child, Command};
 
 const ENDED: Event<ProcessExit<&'static str>> = Event::new("ended");
 
-fn told(name: &str, sender: SessionId, exit: &ProcessExit<&str>, of: u32) {
+fn told<X>(name: &str, sender: SessionId, exit: &ProcessExit<X>, extra: &str, of: u32) {
     let which = if exit.pid == of { "that one" } else { "another" };
     let status = exit.status.unwrap().into_raw();
-    out!(
-        "{name}: CHLD, {which}, status {status} ({}) from {}",
-        exit.extra,
-        nm(sender)
-    );
+    out!("{name}: CHLD, {which}, status {status} ({}) from {}", extra, nm(sender));
 }
 
 fn watcher(kernel: &Kernel, name: &'static str, of: u32, own: &'static str, start: impl Fn(&mut Cx<'_>) + 'static) {
@@ -27,7 +23,7 @@ fn watcher(kernel: &Kernel, name: &'static str, of: u32, own: &'static str, star
             start(cx);
             Ok(())
         })
-        .on(ENDED, move |cx, exit| told(name, cx.sender(), &exit, of))
+        .on(ENDED, move |cx, exit| told(name, cx.sender(), &exit, exit.extra, of))
         .on(STOP, move |_, ()| out!("{name} _stop"))
         .create(kernel)
         .unwrap();
@@ -58,8 +54,7 @@ pub(crate) async fn play() {
         })
         .on("kill", move |_, ()| kill_process(pid(of), Number::KILL).unwrap())
         .on("ended", move |cx, signal: Signal| {
-            let ProcessExit { pid, status, .. } = *signal.child().unwrap();
-            told("blanket", cx.sender(), &ProcessExit { pid, status, extra: "" }, of);
+            told("blanket", cx.sender(), signal.child().unwrap(), "", of);
         })
         .on(STOP, |_, ()| out!("blanket _stop"))
         .create(&kernel)

@@ -54,6 +54,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The argument of an input event: the result of a [`get`](ReadLine::get), and the wheel.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ReadLineInput {
     /// The result.
     pub typed: Typed,
