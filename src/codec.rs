@@ -3,6 +3,7 @@
 //! [`CodecFilter`] turns any `Decoder` and `Encoder` into a filter, so that a protocol written for Tokio can be used in a
 //! wheel. [`FilterCodec`] turns any filter into both, so that a filter can be used in `Framed`.
 
+use crate::debug::debug_fields;
 use crate::filter::{Filter, FilterError};
 use bytes::{Buf, Bytes, BytesMut};
 use std::error::Error;
@@ -161,14 +162,10 @@ where
     }
 }
 
-impl<C: fmt::Debug, T> fmt::Debug for CodecFilter<C, T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("CodecFilter")
-            .field("codec", &self.codec)
-            .field("pending", &self.wire.len())
-            .finish()
-    }
-}
+debug_fields!([C: fmt::Debug, T] CodecFilter<C, T>, "CodecFilter", |this| {
+    codec: this.codec,
+    pending: this.wire.len(),
+});
 
 /// A filter as a Tokio `Decoder` and `Encoder`, for `Framed` and the like.
 ///

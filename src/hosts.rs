@@ -90,9 +90,9 @@
 //! | searching for a loop: `use`, import, environment, a loaded module | none: the host is whatever polls |
 
 use crate::bridge::os_signals::Arrivals;
+use crate::debug::debug_fields;
 use crate::error::{Error, ErrorKind};
 pub use crate::kernel::RunFuture;
-use std::fmt;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
@@ -169,8 +169,4 @@ impl Future for Terminated {
     }
 }
 
-impl fmt::Debug for Terminated {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Terminated").finish_non_exhaustive()
-    }
-}
+debug_fields!([] Terminated, "Terminated", |_this| { .. });

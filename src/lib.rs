@@ -115,6 +115,7 @@ pub mod component;
 ))]
 #[doc = include_str!("../docs/conformance.md")]
 pub mod conformance {}
+mod debug;
 mod driver;
 mod error;
 pub mod event;

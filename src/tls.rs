@@ -17,6 +17,7 @@
 
 use crate::bridge::moves::mover;
 use crate::bridge::runtime::{Home, Pause, cannot_move, explained};
+use crate::debug::debug_fields;
 use crate::error::{Error, ErrorKind};
 use std::fmt;
 use std::future::{Future, poll_fn};
@@ -275,18 +276,6 @@ impl From<Arc<ClientConfig>> for Connector {
     }
 }
 
-impl fmt::Debug for Acceptor {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Acceptor")
-            .field("handshake_limit", &self.limit)
-            .finish_non_exhaustive()
-    }
-}
+debug_fields!([] Acceptor, "Acceptor", |this| { handshake_limit: this.limit, .. });
 
-impl fmt::Debug for Connector {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Connector")
-            .field("handshake_limit", &self.limit)
-            .finish_non_exhaustive()
-    }
-}
+debug_fields!([] Connector, "Connector", |this| { handshake_limit: this.limit, .. });

@@ -2,12 +2,12 @@
 
 use super::connection::{CUT, REFUSED, SHUTDOWN};
 use super::wire::Wire;
+use crate::debug::debug_fields;
 use crate::event::Posts;
 use crate::filter::{Filter, FilterError};
 use crate::kernel::KernelRef;
 use crate::wheel::{AnyReadWrite, IoError, Level, PutError, PutErrorKind, SocketName};
 use std::cell::OnceCell;
-use std::fmt;
 use std::net::SocketAddr;
 use std::rc::Rc;
 
@@ -307,12 +307,8 @@ fn fetched<T>(cell: &OnceCell<T>, fetch: impl FnOnce() -> Option<T>) -> Option<&
     cell.get()
 }
 
-impl<F: Filter> fmt::Debug for Link<'_, F> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Link")
-            .field("peer", &self.wire.peer())
-            .field("wheel", &self.wire.wheel())
-            .field("shutdown", &self.wire.shutdown.get())
-            .finish()
-    }
-}
+debug_fields!([F: Filter] Link<'_, F>, "Link", |this| {
+    peer: this.wire.peer(),
+    wheel: this.wire.wheel(),
+    shutdown: this.wire.shutdown.get(),
+});

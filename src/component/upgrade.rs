@@ -18,6 +18,7 @@ use super::link::Link;
 use super::wire::Wire;
 use crate::arg::AnyArg;
 use crate::bridge::runtime::{Home, poll_here};
+use crate::debug::debug_fields;
 use crate::error::HandlerResult;
 use crate::event::{Event, Posts};
 use crate::filter::{Filter, Seam};
@@ -26,7 +27,6 @@ use crate::kernel::KernelRef;
 use crate::name::HeldName;
 use crate::session::{Context, States};
 use crate::wheel::{Level, Limits, PutError, ReadWrite, WheelStream, whole};
-use std::fmt;
 use std::future::Future;
 use std::io;
 use std::panic::Location;
@@ -371,8 +371,4 @@ impl AsyncWrite for PlainStream {
     }
 }
 
-impl fmt::Debug for PlainStream {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PlainStream").finish_non_exhaustive()
-    }
-}
+debug_fields!([] PlainStream, "PlainStream", |_this| { .. });

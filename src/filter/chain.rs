@@ -3,6 +3,7 @@
 use super::buffer::Buffer;
 use super::ledger::{Held, Ledger, Paid, Tokens};
 use super::{Filter, FilterError, Stage};
+use crate::debug::debug_fields;
 use bytes::{Bytes, BytesMut};
 use std::any::Any;
 use std::cell::OnceCell;
@@ -364,12 +365,8 @@ where
     }
 }
 
-impl<F: fmt::Debug, S: Stage + fmt::Debug> fmt::Debug for Chain<F, S> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Chain")
-            .field("filter", &self.filter)
-            .field("stage", &self.stage)
-            .field("kept", &self.ledger.cost())
-            .finish()
-    }
-}
+debug_fields!([F: fmt::Debug, S: Stage + fmt::Debug] Chain<F, S>, "Chain", |this| {
+    filter: this.filter,
+    stage: this.stage,
+    kept: this.ledger.cost(),
+});

@@ -1,8 +1,8 @@
 //! POE::Filter::Grep: only the records that a closure accepts.
 
 use super::{FilterError, Stage};
+use crate::debug::debug_fields;
 use std::collections::VecDeque;
-use std::fmt;
 use std::rc::Rc;
 
 type Holds<T> = Rc<dyn Fn(&T) -> bool>;
@@ -121,8 +121,4 @@ impl<I: 'static, O: 'static> Stage for Grep<I, O> {
     }
 }
 
-impl<I, O> fmt::Debug for Grep<I, O> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Grep").field("waiting", &self.waiting.len()).finish()
-    }
-}
+debug_fields!([I, O] Grep<I, O>, "Grep", |this| { waiting: this.waiting.len() });

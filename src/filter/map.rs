@@ -1,8 +1,8 @@
 //! POE::Filter::Map: replaces each record with the result of a closure.
 
 use super::{FilterError, Stage};
+use crate::debug::debug_fields;
 use std::collections::VecDeque;
-use std::fmt;
 use std::rc::Rc;
 
 type Get<A, B> = Rc<dyn Fn(A, &mut VecDeque<B>) -> Result<(), FilterError>>;
@@ -177,11 +177,7 @@ impl<RawI: 'static, I: 'static, O: 'static, RawO: 'static> Stage for Map<RawI, I
     }
 }
 
-impl<RawI, I, O, RawO> fmt::Debug for Map<RawI, I, O, RawO> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Map")
-            .field("waiting", &self.waiting.len())
-            .field("ready", &self.ready.len())
-            .finish()
-    }
-}
+debug_fields!([RawI, I, O, RawO] Map<RawI, I, O, RawO>, "Map", |this| {
+    waiting: this.waiting.len(),
+    ready: this.ready.len(),
+});

@@ -2,8 +2,8 @@
 
 use super::buffer::Buffer;
 use super::{Filter, FilterError};
+use crate::debug::debug_fields;
 use bytes::{Bytes, BytesMut};
-use std::fmt;
 
 /// Passes bytes through: a record is everything in the buffer (`POE::Filter::Stream`).
 ///
@@ -63,8 +63,4 @@ impl Filter for Raw {
     }
 }
 
-impl fmt::Debug for Raw {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Raw").field("pending", &self.buffer.len()).finish()
-    }
-}
+debug_fields!([] Raw, "Raw", |this| { pending: this.buffer.len() });

@@ -1,8 +1,8 @@
 //! POE::Filter::RecordBlock: groups several records into one.
 
 use super::{FilterError, Stage};
+use crate::debug::debug_fields;
 use std::collections::VecDeque;
-use std::fmt;
 use std::num::NonZeroUsize;
 
 /// Groups records into lists of a fixed size, and takes lists apart again (`POE::Filter::RecordBlock`).
@@ -132,13 +132,9 @@ impl<I: 'static, O: 'static> Stage for RecordBlock<I, O> {
     }
 }
 
-impl<I, O> fmt::Debug for RecordBlock<I, O> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RecordBlock")
-            .field("size", &self.size)
-            .field("check_put", &self.check_put)
-            .field("waiting", &self.waiting.len())
-            .field("leaving", &self.leaving.len())
-            .finish()
-    }
-}
+debug_fields!([I, O] RecordBlock<I, O>, "RecordBlock", |this| {
+    size: this.size,
+    check_put: this.check_put,
+    waiting: this.waiting.len(),
+    leaving: this.leaving.len(),
+});

@@ -1,13 +1,13 @@
 //! Resources from outside the crate (POE::Resource): one of each type per kernel, made when it is first asked for.
 
 use super::{Core, Kernel, KernelRef, Target};
+use crate::debug::debug_fields;
 use crate::error::{Error, ErrorKind, PostError, PostErrorKind, quietly};
 use crate::event::Posts;
 use crate::id::{Place, SessionId};
 use crate::resource::{Hold, HoldKind, Resource};
 use std::any::{Any, TypeId};
 use std::cell::RefCell;
-use std::fmt;
 use std::panic::Location;
 use std::rc::{Rc, Weak};
 
@@ -120,14 +120,7 @@ impl Drop for SessionHold {
     }
 }
 
-impl fmt::Debug for SessionHold {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SessionHold")
-            .field("session", &self.session)
-            .field("place", &self.place)
-            .finish()
-    }
-}
+debug_fields!([] SessionHold, "SessionHold", |this| { session: this.session, place: this.place });
 
 impl Core {
     pub(super) fn resource<R: Resource + Default>(&self) -> Rc<R> {

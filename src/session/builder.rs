@@ -5,6 +5,7 @@ use super::options::Options;
 use super::reply::IntoReply;
 use super::states::States;
 use crate::arg::AnyArg;
+use crate::debug::debug_fields;
 use crate::error::{Error, ErrorKind, OnFailure};
 use crate::event::Calls;
 use crate::id::SessionId;
@@ -301,11 +302,8 @@ impl<H: 'static, X: 'static> SessionBuilder<H, X> {
     }
 }
 
-impl<H: fmt::Debug, X> fmt::Debug for SessionBuilder<H, X> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SessionBuilder")
-            .field("heap", &self.heap)
-            .field("states", &self.states)
-            .finish_non_exhaustive()
-    }
-}
+debug_fields!([H: fmt::Debug, X] SessionBuilder<H, X>, "SessionBuilder", |this| {
+    heap: this.heap,
+    states: this.states,
+    ..
+});

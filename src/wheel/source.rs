@@ -10,6 +10,7 @@
 use super::base::{Base, wheel_methods};
 use crate::arg::AnyArg;
 use crate::bridge::runtime::{Home, Pause};
+use crate::debug::debug_fields;
 use crate::error::{Error, Failure, drop_quietly};
 use crate::event::Posts;
 use crate::id::{SessionId, TaskId, WheelId};
@@ -186,14 +187,7 @@ impl SourceContext<'_> {
     }
 }
 
-impl fmt::Debug for SourceContext<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SourceContext")
-            .field("id", &self.id())
-            .field("session", &self.session_id())
-            .finish_non_exhaustive()
-    }
-}
+debug_fields!([] SourceContext<'_>, "SourceContext", |this| { id: this.id(), session: this.session_id(), .. });
 
 /// A pause for sources: Tokio's sleep, which moves to the next runtime that polls the kernel. It follows virtual time.
 pub struct Sleep(Pause);

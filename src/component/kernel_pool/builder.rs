@@ -2,9 +2,9 @@
 
 use super::KernelPool;
 use super::failure::{AfterFailure, FailureHook, PoolFailure};
+use crate::debug::debug_fields;
 use crate::error::{Error, OnFailure};
 use crate::kernel::{Kernel, KernelBuilder};
-use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -118,13 +118,10 @@ impl KernelPoolBuilder {
     }
 }
 
-impl fmt::Debug for KernelPoolBuilder {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("KernelPoolBuilder")
-            .field("kernels", &self.kernels)
-            .field("after_failure", &self.settings.after_failure)
-            .field("restarts", &self.settings.restarts)
-            .field("period", &self.settings.period)
-            .finish_non_exhaustive()
-    }
-}
+debug_fields!([] KernelPoolBuilder, "KernelPoolBuilder", |this| {
+    kernels: this.kernels,
+    after_failure: this.settings.after_failure,
+    restarts: this.settings.restarts,
+    period: this.settings.period,
+    ..
+});

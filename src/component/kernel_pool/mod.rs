@@ -14,6 +14,7 @@ pub use server::PoolServer;
 
 use super::futures::{First, first};
 use super::tcp_server::{TcpServer, TcpServerBuilder};
+use crate::debug::debug_fields;
 use crate::error::{Error, ErrorKind, PostError};
 use crate::event::Posts;
 use crate::filter::{Filter, Line};
@@ -22,7 +23,6 @@ use crate::kernel::{Kernel, KernelHandle};
 use crate::wheel::make::Options;
 use crate::wheel::{Address, Spread};
 use failure::Failures;
-use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -396,13 +396,7 @@ impl Future for Limit {
     }
 }
 
-impl fmt::Debug for KernelPool {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("KernelPool")
-            .field("kernels", &self.kernels())
-            .finish_non_exhaustive()
-    }
-}
+debug_fields!([] KernelPool, "KernelPool", |this| { kernels: this.kernels(), .. });
 
 fn next_number() -> usize {
     use std::sync::atomic::{AtomicUsize, Ordering};

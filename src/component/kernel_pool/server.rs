@@ -2,7 +2,7 @@
 
 use super::worker::{Local, Order, ask};
 use crate::component::tcp_server::TcpServer;
-use std::fmt;
+use crate::debug::debug_fields;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use tokio::sync::mpsc;
@@ -83,10 +83,4 @@ impl PoolServer {
     }
 }
 
-impl fmt::Debug for PoolServer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PoolServer")
-            .field("local_addr", &self.local)
-            .finish_non_exhaustive()
-    }
-}
+debug_fields!([] PoolServer, "PoolServer", |this| { local_addr: this.local, .. });

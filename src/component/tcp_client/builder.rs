@@ -8,13 +8,13 @@ use crate::component::connection::Plan;
 use crate::component::settings::{
     BeforeCallbacks, NoCallbacks, SessionType, Settings, WithCallbacks, connection_settings,
 };
+use crate::debug::debug_fields;
 use crate::error::{Error, OnFailure};
 use crate::event::Calls;
 use crate::filter::{Filter, Line};
 use crate::kernel::{Core, Invoke, Kernel};
 use crate::session::{Caller, Context, IntoReply, Start, States};
 use crate::wheel::{Address, Domain, IoError, SocketError, SocketStream};
-use std::fmt;
 use std::future::Future;
 use std::io;
 use std::marker::PhantomData;
@@ -479,11 +479,8 @@ impl<H: 'static, F: Filter, S> Start for TcpClientBuilder<H, F, S> {
     }
 }
 
-impl<H, F: Filter, S> fmt::Debug for TcpClientBuilder<H, F, S> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TcpClientBuilder")
-            .field("goal", &self.goal)
-            .field("settings", &self.plan.settings)
-            .finish_non_exhaustive()
-    }
-}
+debug_fields!([H, F: Filter, S] TcpClientBuilder<H, F, S>, "TcpClientBuilder", |this| {
+    goal: this.goal,
+    settings: this.plan.settings,
+    ..
+});

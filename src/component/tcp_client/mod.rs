@@ -12,6 +12,7 @@ use super::callbacks::Component;
 use super::connection::{CUT, SHUTDOWN, Wired};
 use super::link::Link;
 use super::wire::Wire;
+use crate::debug::debug_fields;
 use crate::event::{Event, Posts};
 use crate::filter::{Filter, Line};
 use crate::id::{SessionId, TimerId, WheelId};
@@ -19,7 +20,6 @@ use crate::kernel::Core;
 use crate::session::Context;
 use crate::wheel::{Address, SocketFactory};
 use std::cell::{Cell, RefCell};
-use std::fmt;
 use std::panic::Location;
 use std::rc::Weak;
 use std::time::Duration;
@@ -177,11 +177,7 @@ impl TcpClient {
     }
 }
 
-impl fmt::Debug for TcpClient {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TcpClient").field("session", &self.session).finish()
-    }
-}
+debug_fields!([] TcpClient, "TcpClient", |this| { session: this.session });
 
 /// The data that a [`TcpClient`] keeps beside the heap of its session: the `X` of its [`Context`].
 ///
@@ -278,15 +274,12 @@ impl<F: Filter> Server<F> {
     }
 }
 
-impl<F: Filter> fmt::Debug for Server<F> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Server")
-            .field("target", &self.target())
-            .field("connected", &self.wire.is_connected())
-            .field("failures", &self.failures.get())
-            .finish_non_exhaustive()
-    }
-}
+debug_fields!([F: Filter] Server<F>, "Server", |this| {
+    target: this.target(),
+    connected: this.wire.is_connected(),
+    failures: this.failures.get(),
+    ..
+});
 
 impl<F: Filter> Component for Server<F> {
     fn whose(&self) -> String {

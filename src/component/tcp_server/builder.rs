@@ -7,6 +7,7 @@ use crate::component::connection::Plan;
 use crate::component::settings::{
     BeforeCallbacks, NoCallbacks, SessionType, Settings, WithCallbacks, connection_settings,
 };
+use crate::debug::debug_fields;
 use crate::error::OnFailure;
 use crate::event::Calls;
 use crate::filter::{Filter, Line};
@@ -14,7 +15,6 @@ use crate::kernel::Invoke;
 use crate::session::{Context, IntoReply, States};
 use crate::wheel::make::Options;
 use crate::wheel::{Address, Connection, IoError, ListenSocket, SocketError, SocketName, SocketStream};
-use std::fmt;
 use std::future::Future;
 use std::io;
 use std::marker::PhantomData;
@@ -568,13 +568,10 @@ connection_settings! {
     client_low = "ClientLow"
 }
 
-impl<H, F: Filter, S> fmt::Debug for TcpServerBuilder<H, F, S> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TcpServerBuilder")
-            .field("places", &self.server.places)
-            .field("concurrency", &self.server.concurrency)
-            .field("max_connections_per_ip", &self.server.per_ip)
-            .field("settings", &self.plan.settings)
-            .finish_non_exhaustive()
-    }
-}
+debug_fields!([H, F: Filter, S] TcpServerBuilder<H, F, S>, "TcpServerBuilder", |this| {
+    places: this.server.places,
+    concurrency: this.server.concurrency,
+    max_connections_per_ip: this.server.per_ip,
+    settings: this.plan.settings,
+    ..
+});

@@ -5,13 +5,13 @@ use crate::component::callbacks::{Callback, Component, named};
 use crate::component::connection::{LOST, PRE_CONNECTED, Plan, SHUTDOWN, Wired};
 use crate::component::link::Link;
 use crate::component::wire::Wire;
+use crate::debug::debug_fields;
 use crate::error::{Error, Failure, HandlerResult};
 use crate::event::START;
 use crate::filter::Filter;
 use crate::id::SessionId;
 use crate::session::{Context, States};
 use crate::wheel::{Connection, SocketName};
-use std::fmt;
 use std::net::IpAddr;
 use std::rc::Rc;
 
@@ -49,13 +49,7 @@ pub struct Client<F: Filter> {
     place: Place,
 }
 
-impl<F: Filter> fmt::Debug for Client<F> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Client")
-            .field("peer", &self.wire.peer())
-            .finish_non_exhaustive()
-    }
-}
+debug_fields!([F: Filter] Client<F>, "Client", |this| { peer: this.wire.peer(), .. });
 
 impl<F: Filter> Component for Client<F> {
     fn whose(&self) -> String {

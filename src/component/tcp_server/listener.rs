@@ -3,6 +3,7 @@
 use super::{DISCONNECTED, END_ALL, SET_CONCURRENCY};
 use crate::component::callbacks::{Callback, Component};
 use crate::component::connection::{CUT, SHUTDOWN, give_up_alias};
+use crate::debug::debug_fields;
 use crate::error::HandlerResult;
 use crate::event::{Event, Keyed, START, STOP};
 use crate::id::WheelId;
@@ -14,7 +15,6 @@ use crate::wheel::{Connection, ListenSocket, SocketError, SocketFactory, SocketN
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::panic::Location;
 use std::rc::Rc;
@@ -224,15 +224,12 @@ impl Drop for Listener {
     }
 }
 
-impl fmt::Debug for Listener {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Listener")
-            .field("local_names", &self.local_names())
-            .field("connections", &self.connections())
-            .field("listening", &self.is_listening())
-            .finish_non_exhaustive()
-    }
-}
+debug_fields!([] Listener, "Listener", |this| {
+    local_names: this.local_names(),
+    connections: this.connections(),
+    listening: this.is_listening(),
+    ..
+});
 
 impl<'k, H: 'static> Context<'k, H, Listener> {
     /// Returns the listener of a [`TcpServer`](super::TcpServer), in the callbacks of its session.

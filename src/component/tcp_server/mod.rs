@@ -17,13 +17,13 @@ pub use client::Client;
 pub use listener::Listener;
 
 use super::connection::SHUTDOWN;
+use crate::debug::debug_fields;
 use crate::event::{Event, Keyed};
 use crate::filter::Line;
 use crate::id::SessionId;
 use crate::kernel::Core;
 use crate::wheel::{Address, ListenSocket, SocketName};
 use listener::Shared;
-use std::fmt;
 use std::net::SocketAddr;
 use std::panic::Location;
 use std::rc::{Rc, Weak};
@@ -246,12 +246,8 @@ impl TcpServer {
     }
 }
 
-impl fmt::Debug for TcpServer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TcpServer")
-            .field("local_names", &self.local_names())
-            .field("session", &self.session)
-            .field("connections", &self.connections())
-            .finish()
-    }
-}
+debug_fields!([] TcpServer, "TcpServer", |this| {
+    local_names: this.local_names(),
+    session: this.session,
+    connections: this.connections(),
+});

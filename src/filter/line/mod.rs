@@ -11,17 +11,17 @@ mod tests;
 
 pub use record::LineRecord;
 
-#[cfg(feature = "regex")]
 use super::FilterError;
 use super::buffer::Buffer;
 #[cfg(feature = "regex")]
 use super::pattern::Pattern;
+#[cfg(feature = "regex")]
+use crate::debug::debug_fields;
 use bytes::Bytes;
 #[cfg(feature = "regex")]
 use matches::Search;
 #[cfg(not(feature = "regex"))]
 use no_pattern::{Pattern, Search};
-use std::fmt;
 use std::marker::PhantomData;
 #[cfg(feature = "regex")]
 use std::sync::Arc;
@@ -347,18 +347,14 @@ impl Default for Line<Bytes> {
     }
 }
 
-impl<T> fmt::Debug for Line<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Line")
-            .field("input", &self.setting)
-            .field("now", &self.terminator)
-            .field("output", &format_args!("\"{}\"", self.output.escape_ascii()))
-            .field("pending", &self.buffer.len())
-            .field("owed", &self.owed.map(char::from))
-            .field("discarding", &self.discarding)
-            .field("overflowed", &self.overflowed)
-            .field("max_length", &self.limits.max_length)
-            .field("max_buffer", &self.max_buffer)
-            .finish()
-    }
-}
+debug_fields!([T] Line<T>, "Line", |this| {
+    input: this.setting,
+    now: this.terminator,
+    output: format_args!("\"{}\"", this.output.escape_ascii()),
+    pending: this.buffer.len(),
+    owed: this.owed.map(char::from),
+    discarding: this.discarding,
+    overflowed: this.overflowed,
+    max_length: this.limits.max_length,
+    max_buffer: this.max_buffer,
+});

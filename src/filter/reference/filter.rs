@@ -3,10 +3,10 @@
 use super::limits::Exceeded;
 use super::zlib::{self, Refused};
 use super::{ReferenceLimits, Serializer};
+use crate::debug::debug_fields;
 use crate::filter::{Block, Filter, FilterError};
 use bytes::{Bytes, BytesMut};
 use std::error::Error;
-use std::fmt;
 use std::sync::Arc;
 
 /// Sends and receives data structures (`POE::Filter::Reference`).
@@ -180,13 +180,9 @@ impl<S: Serializer> Filter for Reference<S> {
     }
 }
 
-impl<S> fmt::Debug for Reference<S> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Reference")
-            .field("serializer", &std::any::type_name::<S>())
-            .field("compression", &self.compression)
-            .field("limits", &self.limits)
-            .field("pending", &self.frames.pending().len())
-            .finish()
-    }
-}
+debug_fields!([S] Reference<S>, "Reference", |this| {
+    serializer: std::any::type_name::<S>(),
+    compression: this.compression,
+    limits: this.limits,
+    pending: this.frames.pending().len(),
+});

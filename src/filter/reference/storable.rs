@@ -1,13 +1,13 @@
 //! Perl's Storable for POE::Filter::Reference, the default serializer.
 
 use super::{ReferenceLimits, Serializer};
+use crate::debug::debug_fields;
 use perl_storable::Settings;
 #[cfg(doc)]
 use perl_storable::Value;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::error::Error;
-use std::fmt;
 use std::marker::PhantomData;
 
 /// Freezes records as images of Perl's Storable (`nfreeze`).
@@ -61,14 +61,7 @@ impl<T> Default for Storable<T> {
     }
 }
 
-impl<T> fmt::Debug for Storable<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Storable")
-            .field("record", &std::any::type_name::<T>())
-            .field("settings", &self.settings)
-            .finish()
-    }
-}
+debug_fields!([T] Storable<T>, "Storable", |this| { record: std::any::type_name::<T>(), settings: this.settings });
 
 impl<T: Serialize + DeserializeOwned + 'static> Serializer for Storable<T> {
     type Record = T;

@@ -3,10 +3,10 @@
 use super::driver_lock::DriverLock;
 use super::running::Running;
 use super::{Mode, Role};
+use crate::debug::debug_fields;
 use crate::error::{Error, ErrorKind};
 use crate::kernel::Kernel;
 use std::cell::Cell;
-use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -40,11 +40,7 @@ impl Future for RunFuture<'_> {
     }
 }
 
-impl fmt::Debug for RunFuture<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RunFuture").finish_non_exhaustive()
-    }
-}
+debug_fields!([] RunFuture<'_>, "RunFuture", |_this| { .. });
 
 impl Kernel {
     /// Runs until nothing can happen any more, as POE does: when no event waits, nothing is watched, spawned or held by

@@ -5,6 +5,7 @@ use super::source::{self, Source, Start, Target};
 use super::state::{Events, Flush, TailState};
 use super::task::TailTask;
 use crate::arg::AnyArg;
+use crate::debug::debug_fields;
 use crate::error::{Error, ErrorKind};
 use crate::event::Posts;
 use crate::filter::{Filter, FilterError};
@@ -15,7 +16,6 @@ use crate::wheel::base::{Base, Tag, tag_setting};
 use crate::wheel::error::IoError;
 use crate::wheel::pump::{Input, Parser, TypedParser};
 use bytes::Bytes;
-use std::fmt;
 use std::panic::Location;
 use std::rc::Rc;
 use std::time::Duration;
@@ -229,11 +229,8 @@ impl FollowTailBuilder {
     }
 }
 
-impl fmt::Debug for FollowTailBuilder {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("FollowTailBuilder")
-            .field("target", &self.target)
-            .field("poll_interval", &self.interval)
-            .finish_non_exhaustive()
-    }
-}
+debug_fields!([] FollowTailBuilder, "FollowTailBuilder", |this| {
+    target: this.target,
+    poll_interval: this.interval,
+    ..
+});

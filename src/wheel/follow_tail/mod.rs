@@ -19,13 +19,13 @@ mod task;
 use super::base::{set_event, wheel_methods};
 use super::error::IoError;
 use super::pump::{Input, TypedParser};
+use crate::debug::debug_fields;
 use crate::event::Posts;
 use crate::filter::{Filter, FilterError};
 use crate::id::{TaskId, WheelId};
 use bytes::Bytes;
 use source::Target;
 use state::TailState;
-use std::fmt;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -183,11 +183,4 @@ impl Drop for FollowTail {
     }
 }
 
-impl fmt::Debug for FollowTail {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("FollowTail")
-            .field("id", &self.id())
-            .field("tell", &self.position())
-            .finish_non_exhaustive()
-    }
-}
+debug_fields!([] FollowTail, "FollowTail", |this| { id: this.id(), tell: this.position(), .. });

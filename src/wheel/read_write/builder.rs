@@ -1,6 +1,7 @@
 //! The settings of a ReadWrite, and its start.
 
 use super::{Owner, ReadWrite};
+use crate::debug::debug_fields;
 use crate::driver::{BLOCK_SIZE, Driver};
 use crate::error::{Error, ErrorKind};
 use crate::event::Posts;
@@ -16,7 +17,6 @@ use crate::wheel::pump::{
     TypedParser, watermark_settings,
 };
 use bytes::Bytes;
-use std::fmt;
 use std::marker::PhantomData;
 use std::panic::Location;
 use std::time::Duration;
@@ -346,10 +346,4 @@ impl<O, C> ReadWriteBuilder<O, C> {
 watermark_settings!([O, C] ReadWriteBuilder<O, C>, draft.settings);
 tag_setting!([O, C] ReadWriteBuilder<O, C>, draft.tag);
 
-impl<O, C> fmt::Debug for ReadWriteBuilder<O, C> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ReadWriteBuilder")
-            .field("watermarks", &self.draft.settings.marks)
-            .finish_non_exhaustive()
-    }
-}
+debug_fields!([O, C] ReadWriteBuilder<O, C>, "ReadWriteBuilder", |this| { watermarks: this.draft.settings.marks, .. });

@@ -1,6 +1,7 @@
 //! The filters of a ReadWrite: changing and accessing them.
 
 use super::{AnyReadWrite, ReadWrite};
+use crate::debug::debug_fields;
 use crate::error::{Error, ErrorKind, Failure};
 use crate::event::Posts;
 use crate::filter::{Filter, FilterError};
@@ -138,13 +139,7 @@ impl<O: ?Sized> RetypeError<O> {
     }
 }
 
-impl<O: ?Sized> fmt::Debug for RetypeError<O> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RetypeError")
-            .field("error", &self.error)
-            .finish_non_exhaustive()
-    }
-}
+debug_fields!([O: ?Sized] RetypeError<O>, "RetypeError", |this| { error: this.error, .. });
 
 impl<O: ?Sized> fmt::Display for RetypeError<O> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

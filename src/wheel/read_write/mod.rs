@@ -23,8 +23,8 @@ pub use parts::Parts;
 use super::base::wheel_methods;
 use super::error::PutError;
 use super::pump::{Level, PumpState, handle};
+use crate::debug::debug_fields;
 use std::any::{Any, TypeId};
-use std::fmt;
 use std::marker::PhantomData;
 use std::rc::Rc;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -278,13 +278,10 @@ impl<O> From<ReadWrite<O>> for AnyReadWrite {
     }
 }
 
-impl<O: ?Sized> fmt::Debug for ReadWrite<O> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ReadWrite")
-            .field("id", &self.id())
-            .field("buffered_bytes", &self.buffered_bytes())
-            .field("paused", &self.is_input_paused())
-            .field("output_closed", &self.is_output_closed())
-            .finish_non_exhaustive()
-    }
-}
+debug_fields!([O: ?Sized] ReadWrite<O>, "ReadWrite", |this| {
+    id: this.id(),
+    buffered_bytes: this.buffered_bytes(),
+    paused: this.is_input_paused(),
+    output_closed: this.is_output_closed(),
+    ..
+});

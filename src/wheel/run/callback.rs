@@ -1,6 +1,6 @@
 //! Programs that are functions: they run beside the kernel as blocking work, with pipes in memory.
 
-use std::fmt;
+use crate::debug::debug_fields;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::unix::process::ExitStatusExt;
@@ -147,17 +147,9 @@ impl Write for CallbackStdout {
     }
 }
 
-impl fmt::Debug for CallbackStdin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("CallbackStdin").finish_non_exhaustive()
-    }
-}
+debug_fields!([] CallbackStdin, "CallbackStdin", |_this| { .. });
 
-impl fmt::Debug for CallbackStdout {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("CallbackStdout").finish_non_exhaustive()
-    }
-}
+debug_fields!([] CallbackStdout, "CallbackStdout", |_this| { .. });
 
 /// Waits on this thread, which is one for blocking work. The future may need only wakers, and no reactor.
 fn wait_for<F: Future>(future: F) -> F::Output {

@@ -38,13 +38,13 @@ pub use terminal::Winsize;
 use super::base::{set_event, wheel_methods};
 use super::error::IoError;
 use super::pump::PumpState;
+use crate::debug::debug_fields;
 use crate::event::Posts;
 use crate::id::WheelId;
 use builder::Program;
 use ending::Ending;
 use shared::{Names, ProgramState, RunPart};
 use std::ffi::OsString;
-use std::fmt;
 use std::io;
 use std::process::Command;
 use std::rc::Rc;
@@ -232,17 +232,14 @@ impl Drop for Run {
     }
 }
 
-impl fmt::Debug for Run {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Run")
-            .field("id", &self.id())
-            .field("pid", &self.pid())
-            .field("running", &self.is_running())
-            .field("outputs", &self.shared.outputs.get())
-            .field("buffered_bytes", &self.buffered_bytes())
-            .finish_non_exhaustive()
-    }
-}
+debug_fields!([] Run, "Run", |this| {
+    id: this.id(),
+    pid: this.pid(),
+    running: this.is_running(),
+    outputs: this.shared.outputs.get(),
+    buffered_bytes: this.buffered_bytes(),
+    ..
+});
 
 fn pause(state: Option<&PumpState>, paused: bool) {
     if let Some(state) = state {

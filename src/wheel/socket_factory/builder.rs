@@ -2,6 +2,7 @@
 
 use super::task::{Begun, Phase, Role, begin, datagram};
 use super::{Connection, Datagram, SocketFactory};
+use crate::debug::debug_fields;
 use crate::event::Posts;
 use crate::kernel::KernelRef;
 use crate::name::HeldName;
@@ -11,7 +12,6 @@ use crate::wheel::error::SocketError;
 use crate::wheel::socket::Domain;
 use crate::wheel::socket::accept::AcceptState;
 use crate::wheel::socket::make::Options;
-use std::fmt;
 use std::marker::PhantomData;
 use std::panic::Location;
 use std::time::Duration;
@@ -154,11 +154,8 @@ impl SocketFactoryBuilder<Datagram> {
     }
 }
 
-impl<T> fmt::Debug for SocketFactoryBuilder<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SocketFactoryBuilder")
-            .field("role", &self.role)
-            .field("options", &self.options)
-            .finish_non_exhaustive()
-    }
-}
+debug_fields!([T] SocketFactoryBuilder<T>, "SocketFactoryBuilder", |this| {
+    role: this.role,
+    options: this.options,
+    ..
+});

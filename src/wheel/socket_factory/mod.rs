@@ -19,11 +19,11 @@ use super::base::{Base, wheel_methods};
 use super::error::SocketError;
 use super::socket::accept::{AcceptState, Accepting};
 use super::socket::{ListenSocket, SocketName};
+use crate::debug::debug_fields;
 use crate::event::Posts;
 use crate::id::{Place, TaskId};
 use crate::kernel::KernelRef;
 use crate::name::HeldName;
-use std::fmt;
 use std::marker::PhantomData;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -208,12 +208,9 @@ impl<T> Drop for SocketFactory<T> {
     }
 }
 
-impl<T> fmt::Debug for SocketFactory<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SocketFactory")
-            .field("id", &self.id())
-            .field("local_name", &self.local_name())
-            .field("paused", &self.state.paused.get())
-            .finish_non_exhaustive()
-    }
-}
+debug_fields!([T] SocketFactory<T>, "SocketFactory", |this| {
+    id: this.id(),
+    local_name: this.local_name(),
+    paused: this.state.paused.get(),
+    ..
+});

@@ -21,6 +21,7 @@ use super::base::Base;
 use super::error::IoError;
 use super::pump::check_marks;
 use super::read_write::{AnyReadWrite, ReadWrite};
+use crate::debug::debug_fields;
 use crate::error::Error;
 use crate::event::Posts;
 use crate::id::{SessionId, WheelId};
@@ -28,7 +29,6 @@ use crate::kernel::KernelRef;
 use crate::name::HeldName;
 use joined::{SpliceState, Stage};
 use std::cell::{Cell, RefCell};
-use std::fmt;
 use std::panic::Location;
 use std::rc::Rc;
 use std::time::Duration;
@@ -251,17 +251,14 @@ impl Splice {
     }
 }
 
-impl fmt::Debug for SpliceBuilder {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SpliceBuilder")
-            .field("one", &self.one)
-            .field("other", &self.other)
-            .field("marks", &self.marks)
-            .field("half_close", &self.half_close)
-            .field("drain_timeout", &self.drain_timeout)
-            .finish_non_exhaustive()
-    }
-}
+debug_fields!([] SpliceBuilder, "SpliceBuilder", |this| {
+    one: this.one,
+    other: this.other,
+    marks: this.marks,
+    half_close: this.half_close,
+    drain_timeout: this.drain_timeout,
+    ..
+});
 
 impl Drop for Splice {
     fn drop(&mut self) {
