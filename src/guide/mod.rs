@@ -47,6 +47,8 @@ chapters_if! {
     unix: processes;
     unix: signals;
     feature = "testing": testing;
+    // Its programs are compiled with the crate poe-ikc.
+    all(unix, not(doctest)): kernels;
 }
 
 pub mod phrasebook;

@@ -128,3 +128,36 @@ async fn without_its_kernel_a_handle_is_closed() {
     assert!(waiting.await.unwrap_err().is_closed());
     assert_eq!(handle.post("anybody", ADD, 1).unwrap_err().into_arg(), 1);
 }
+
+#[tokio::test]
+async fn a_message_that_a_handler_sends_to_its_own_kernel_comes_before_idle() {
+    use poe::event::START;
+    use poe::filter::Line;
+    use poe::wheel::{IoError, ReadWrite};
+    let kernel = Kernel::new();
+    let handle = kernel.handle();
+    let (ours, theirs) = tokio::io::duplex(64);
+    drop(theirs);
+    poe::Session::builder(None::<ReadWrite>)
+        .on(START, |cx, io: tokio::io::DuplexStream| -> poe::HandlerResult {
+            cx.alias_set("reader")?;
+            *cx.heap = Some(
+                ReadWrite::builder(io)
+                    .input(Line::new(), "line")
+                    .error("eof")
+                    .start(cx)?,
+            );
+            Ok(())
+        })
+        // The wheel is all that keeps the kernel busy, and this is the phase in which it calls itself idle.
+        .on("eof", move |cx, _: IoError| {
+            *cx.heap = None;
+            handle.post("reader", ADD, 1).map_err(|error| error.to_string())
+        })
+        .on(ADD, |_, n| say(n))
+        .args(ours)
+        .create(&kernel)
+        .unwrap();
+    run(&kernel).await;
+    assert_eq!(said(), ["1"]);
+}

@@ -434,6 +434,8 @@ impl Core {
         }
         self.queue.borrow().len() == 0
             && self.tasks.count() == 0
+            // A handler of this I/O phase may have sent a message with a handle.
+            && !self.shared.wants_attention()
             && self.extrefs.borrow().session_count() == 0
             && self.outside.borrow().is_empty()
             && self.sessions.borrow().count() > 0

@@ -1,0 +1,239 @@
+//! Messages that come in: requests, replies, error reports, and what a responder replies to by itself.
+
+use crate::calls::Call;
+use crate::channel::Channel;
+use crate::error::{INVOCATION, RemoteError, RemoteErrorKind};
+use crate::hub::{Hub, REPLY};
+use crate::monitor::Occurrence;
+use crate::payload::Payload;
+use crate::publish::{Closed, Request};
+use crate::sender;
+use crate::specifier::Specifier;
+use crate::wire::{Format, Head, Params, WireError};
+use poe::extend::Nested;
+use poe::storable::Value;
+use std::rc::Rc;
+
+/// What IKC's error report contains: the text, the kernel that was addressed, and the phase.
+type Report = (String, String, String);
+
+impl Hub {
+    /// Takes a frame of a connection.
+    ///
+    /// # Errors
+    /// It is not a message: the connection is to be dropped.
+    pub(crate) fn incoming(
+        self: &Rc<Self>,
+        cx: &mut Nested<'_>,
+        channel: &Rc<Channel>,
+        frame: &[u8],
+    ) -> Result<(), WireError> {
+        self.count(|counters| counters.received += 1);
+        self.codec.read(channel.format(), frame, |head, params| {
+            self.message(cx, channel, head, params)
+        })
+    }
+
+    fn message(self: &Rc<Self>, cx: &mut Nested<'_>, channel: &Rc<Channel>, head: Head, params: Params<'_>) {
+        let (Some(session), Some(event)) = (head.event.session(), head.event.event()) else {
+            let text = format!("{} isn't a valid specifier", head.event);
+            return self.refuse(cx, channel, &head, "request", text);
+        };
+        if session == "IKC" {
+            match event {
+                "ping" => return self.reply(channel, &head, "IKC", Some(&"PONG")),
+                "do_you_have" => return self.do_you_have(cx, channel, &head, params),
+                "remote_error" => return self.remote_error(cx, channel, params),
+                _ => {}
+            }
+            if let Some(id) = event.strip_prefix(REPLY) {
+                return self.take_reply(cx, channel, id, &head, params);
+            }
+        }
+        // The door is taken out, since a handler may publish and retract.
+        let door = self.published.borrow().door(session, event);
+        let door = match door {
+            Ok(door) => door,
+            Err(Closed::Session) => {
+                let text = format!("Session '{session}' is not available for remote kernels");
+                return self.refuse(cx, channel, &head, "check", text);
+            }
+            Err(Closed::Event) => {
+                let text = format!("Session '{session}' has not published state '{event}'");
+                return self.refuse(cx, channel, &head, "check", text);
+            }
+        };
+        let Ok(target) = cx.alias_resolve(session) else {
+            let text = format!("Unknown session '{session}'");
+            return self.refuse(cx, channel, &head, "resolve", text);
+        };
+        let request = match door.open(&params) {
+            Ok(request) => request,
+            Err(error) => {
+                let text = format!("the event does not take this value: {error}");
+                return self.refuse(cx, channel, &head, INVOCATION, text);
+            }
+        };
+        match self.run(cx, channel, &head, request, target) {
+            Ok(reply) => self.reply(channel, &head, session, reply.as_deref()),
+            Err(text) => self.refuse(cx, channel, &head, INVOCATION, text),
+        }
+    }
+
+    /// Runs the handler, with a stand-in of the sender as its sender if the sender can be replied to.
+    fn run(
+        self: &Rc<Self>,
+        cx: &mut Nested<'_>,
+        channel: &Rc<Channel>,
+        head: &Head,
+        request: Box<dyn Request>,
+        target: poe::SessionId,
+    ) -> Result<Option<Box<dyn Payload>>, String> {
+        let Some(from) = &head.from else {
+            return request.run(cx, target);
+        };
+        match sender::of(self, cx, channel, from) {
+            Some(sender) => {
+                let run = cx.call(sender, sender::RUN, sender::Job { request, target });
+                run.unwrap_or_else(|error| Err(error.to_string()))
+            }
+            None => request.run(cx, target),
+        }
+    }
+
+    /// Sends the reply of a call. `None` is a reply of nothing, which Perl's kernels do not send.
+    fn reply(&self, channel: &Channel, head: &Head, session: &str, reply: Option<&dyn Payload>) {
+        let Some(rsvp) = &head.rsvp else { return };
+        let back = self.head_to(rsvp.clone(), Some(self.own(session)));
+        match reply {
+            Some(reply) if head.want_list == Some(true) && channel.format() == Format::Storable => {
+                match reply.reply_list(&self.codec, &back) {
+                    Ok(frame) => self.send_reply(channel, frame),
+                    Err(error) => tracing::warn!(target: "poe::ikc", "the reply to {rsvp} is lost: {error}"),
+                }
+            }
+            Some(reply) => self.send_back(channel, &back, reply),
+            None if channel.format() == Format::MsgPack || channel.is_own() => self.send_back(channel, &back, &()),
+            None => {}
+        }
+    }
+
+    fn send_reply(&self, channel: &Channel, frame: Vec<u8>) {
+        if let Err(error) = self.send(channel, frame.into()) {
+            tracing::warn!(target: "poe::ikc", "a reply is lost: {error}");
+        }
+    }
+
+    /// Whether a session, or an event of it, is published: a peer wants to subscribe.
+    fn do_you_have(&self, cx: &mut Nested<'_>, channel: &Channel, head: &Head, params: Params<'_>) {
+        let asked: Specifier = match params.decode::<(Specifier, Value)>() {
+            Ok((asked, _)) => asked,
+            Err(error) => return self.refuse(cx, channel, head, INVOCATION, error.to_string()),
+        };
+        let has = asked
+            .session()
+            .is_some_and(|session| self.published.borrow().has(session, asked.event()));
+        if !has {
+            let refusal = format!("Refused subscription {asked}");
+            return self.reply(channel, head, "IKC", Some(&refusal));
+        }
+        let kernel = asked.kernel().unwrap_or(&self.id).to_owned();
+        let granted = Specifier {
+            kernel: Some(kernel),
+            ..asked
+        };
+        self.reply(channel, head, "IKC", Some(&(granted, self.id.clone())));
+    }
+
+    fn take_reply(self: &Rc<Self>, cx: &mut Nested<'_>, channel: &Channel, id: &str, head: &Head, params: Params<'_>) {
+        let call = id
+            .parse()
+            .ok()
+            .and_then(|id| self.calls.borrow_mut().take(id, channel.number));
+        let Some(call) = call else {
+            self.count(|counters| counters.unexpected_replies += 1);
+            tracing::debug!(target: "poe::ikc", "{} sent a reply that nobody waits for: {}", channel.peer.borrow(), head.event);
+            return;
+        };
+        if head.is_error {
+            match params.decode::<Report>() {
+                Ok((text, _, phase)) => {
+                    self.count(|counters| counters.errors += 1);
+                    self.tell_remote(cx, channel, &phase, &text);
+                    self.fail(cx, call, RemoteErrorKind::Refused { phase, text });
+                }
+                Err(error) => self.fail(cx, call, RemoteErrorKind::WrongReply(error.to_string())),
+            }
+        } else {
+            (call.complete)(cx, Ok(params));
+        }
+        self.settle();
+    }
+
+    /// An error report of the peer. Perl's say only which target they are about.
+    fn remote_error(self: &Rc<Self>, cx: &mut Nested<'_>, channel: &Channel, params: Params<'_>) {
+        let Ok((text, _, phase)) = params.decode::<Report>() else {
+            self.count(|counters| counters.refused += 1);
+            return;
+        };
+        self.count(|counters| counters.errors += 1);
+        self.tell_remote(cx, channel, &phase, &text);
+        let Some(target) = target_of(&text) else { return };
+        let call = self.calls.borrow_mut().take_oldest(channel.number, target);
+        if let Some(call) = call {
+            self.fail(cx, call, RemoteErrorKind::Refused { phase, text });
+            self.settle();
+        }
+    }
+
+    fn fail(&self, cx: &mut Nested<'_>, call: Call, kind: RemoteErrorKind) {
+        call.fail(cx, kind);
+    }
+
+    fn tell_remote(&self, cx: &mut Nested<'_>, channel: &Channel, phase: &str, text: &str) {
+        let what = Occurrence::Error {
+            operation: format!("remote-{phase}"),
+            text: text.to_owned(),
+        };
+        self.monitors.tell(**cx, &channel.names.borrow(), &what);
+    }
+
+    /// Refuses a request: monitors are told, and the peer, unless the message was itself an error report.
+    fn refuse(&self, cx: &mut Nested<'_>, channel: &Channel, head: &Head, phase: &str, reason: String) {
+        self.count(|counters| counters.refused += 1);
+        let from = head.from.as_ref().map(|from| format!(" sent by {from}"));
+        let text = format!("{reason}.  Request {}{}", head.event, from.unwrap_or_default());
+        let what = Occurrence::Error {
+            operation: format!("local-{phase}"),
+            text: text.clone(),
+        };
+        self.monitors.tell(**cx, &channel.names.borrow(), &what);
+        if head.is_error {
+            return;
+        }
+        let kernel = head.event.kernel().unwrap_or_default().to_owned();
+        let report: Report = (text, kernel, phase.to_owned());
+        // Our own peers get it in place of the reply; Perl's responder where it expects errors.
+        let to = match &head.rsvp {
+            Some(rsvp) if channel.format() == Format::MsgPack || channel.is_own() => rsvp.clone(),
+            _ => Specifier::new(&**channel.peer.borrow(), "IKC", "remote_error"),
+        };
+        let mut back = self.head_to(to, None);
+        back.is_error = true;
+        self.send_back(channel, &back, &report);
+    }
+}
+
+/// The target in the text of an error report: `….  Request poe://K/S/E sent by …`.
+fn target_of(text: &str) -> Option<&str> {
+    let (_, target) = text.rsplit_once(".  Request ")?;
+    Some(target.split_once(" sent by ").map_or(target, |(target, _)| target))
+}
+
+impl RemoteError {
+    /// The peer refuses a subscription.
+    pub(crate) fn refused(to: &str, text: String) -> Self {
+        let phase = "check".to_owned();
+        RemoteError::new(to, RemoteErrorKind::Refused { phase, text })
+    }
+}

@@ -1,0 +1,231 @@
+//! Errors: of sending, of the remote side, and of setting up.
+
+use crate::specifier::AddressError;
+use crate::wire::WireError;
+use std::fmt;
+use std::io;
+use std::time::Duration;
+
+/// A message that was not sent. It hands the argument back.
+pub struct SendError<A> {
+    to: String,
+    kind: SendErrorKind,
+    arg: A,
+}
+
+#[derive(Debug)]
+pub(crate) enum SendErrorKind {
+    Address(AddressError),
+    UnknownKernel,
+    Many,
+    Full(usize),
+    Wire(WireError),
+    Ended,
+}
+
+impl<A> SendError<A> {
+    pub(crate) fn new(to: &str, kind: SendErrorKind, arg: A) -> Self {
+        let to = to.to_owned();
+        SendError { to, kind, arg }
+    }
+
+    /// Returns the argument.
+    pub fn into_arg(self) -> A {
+        self.arg
+    }
+
+    /// The text is not the address of a session.
+    pub fn is_bad_address(&self) -> bool {
+        matches!(self.kind, SendErrorKind::Address(_))
+    }
+
+    /// No kernel of that name is connected.
+    pub fn is_unknown_kernel(&self) -> bool {
+        matches!(self.kind, SendErrorKind::UnknownKernel)
+    }
+
+    /// The peer does not read fast enough, or too much waits already. Try again later.
+    pub fn is_full(&self) -> bool {
+        matches!(self.kind, SendErrorKind::Full(_))
+    }
+
+    /// The argument cannot be serialized, or is longer than a frame.
+    pub fn is_unserializable(&self) -> bool {
+        matches!(self.kind, SendErrorKind::Wire(_))
+    }
+
+    /// This [`Ikc`](crate::Ikc) was shut down, or its kernel has ended.
+    pub fn is_closed(&self) -> bool {
+        matches!(self.kind, SendErrorKind::Ended)
+    }
+}
+
+impl fmt::Display for SendErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            SendErrorKind::Address(error) => error.fmt(f),
+            SendErrorKind::UnknownKernel => f.write_str("no kernel of that name is connected"),
+            SendErrorKind::Many => f.write_str("a call goes to one kernel: post to `*` instead"),
+            SendErrorKind::Full(limit) => {
+                write!(
+                    f,
+                    "more than {limit} wait already (limits of `IkcBuilder`): try again later"
+                )
+            }
+            SendErrorKind::Wire(error) => error.fmt(f),
+            SendErrorKind::Ended => f.write_str("this Ikc was shut down"),
+        }
+    }
+}
+
+impl<A> fmt::Display for SendError<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "cannot send to `{}`: {}", self.to, self.kind)
+    }
+}
+
+impl<A> fmt::Debug for SendError<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SendError({self})")
+    }
+}
+
+impl<A> From<SendError<A>> for poe::Failure {
+    fn from(error: SendError<A>) -> Self {
+        poe::Failure::msg(error.to_string())
+    }
+}
+
+/// Why a call, a subscription or a ping got no reply.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RemoteError {
+    to: String,
+    kind: RemoteErrorKind,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum RemoteErrorKind {
+    TimedOut(Duration),
+    Lost,
+    WrongReply(String),
+    Refused { phase: String, text: String },
+}
+
+impl RemoteError {
+    pub(crate) fn new(to: impl Into<String>, kind: RemoteErrorKind) -> Self {
+        RemoteError { to: to.into(), kind }
+    }
+
+    /// The reply did not come in time. The handler may have run.
+    ///
+    /// Perl's kernels never reply if the handler returns undef.
+    #[must_use]
+    pub fn is_timed_out(&self) -> bool {
+        matches!(self.kind, RemoteErrorKind::TimedOut(_))
+    }
+
+    /// The connection ended before the reply came. The handler may have run.
+    #[must_use]
+    pub fn is_lost(&self) -> bool {
+        matches!(self.kind, RemoteErrorKind::Lost)
+    }
+
+    /// The reply came, and does not fit the type.
+    #[must_use]
+    pub fn is_wrong_reply(&self) -> bool {
+        matches!(self.kind, RemoteErrorKind::WrongReply(_))
+    }
+
+    /// The peer refused the request: the event is not published, or the session does not exist. No handler ran.
+    #[must_use]
+    pub fn is_refused(&self) -> bool {
+        matches!(&self.kind, RemoteErrorKind::Refused { phase, .. } if phase != INVOCATION)
+    }
+
+    /// The handler does not take the argument, or failed.
+    #[must_use]
+    pub fn is_failed(&self) -> bool {
+        matches!(&self.kind, RemoteErrorKind::Refused { phase, .. } if phase == INVOCATION)
+    }
+}
+
+/// The phase of an error report that comes from running the handler.
+pub(crate) const INVOCATION: &str = "invocation";
+
+impl fmt::Display for RemoteError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let to = &self.to;
+        match &self.kind {
+            RemoteErrorKind::TimedOut(limit) => write!(f, "no reply from `{to}` within {limit:?}"),
+            RemoteErrorKind::Lost => write!(f, "the connection to `{to}` ended before the reply came"),
+            RemoteErrorKind::WrongReply(why) => write!(f, "the reply of `{to}` is of another type: {why}"),
+            RemoteErrorKind::Refused { phase, text } => write!(f, "`{to}` reports an error ({phase}): {text}"),
+        }
+    }
+}
+
+impl std::error::Error for RemoteError {}
+
+/// A listener or a connection that could not be set up.
+#[derive(Debug)]
+pub struct IkcError {
+    what: String,
+    cause: IkcErrorKind,
+}
+
+#[derive(Debug)]
+pub(crate) enum IkcErrorKind {
+    Io(io::Error),
+    Insecure,
+    Ended,
+}
+
+impl IkcError {
+    pub(crate) fn new(what: impl Into<String>, cause: IkcErrorKind) -> Self {
+        IkcError {
+            what: what.into(),
+            cause,
+        }
+    }
+
+    pub(crate) fn io(what: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
+        |error| IkcError::new(what, IkcErrorKind::Io(error))
+    }
+
+    /// Returns the system's error, if it is one.
+    #[must_use]
+    pub fn as_io(&self) -> Option<&io::Error> {
+        match &self.cause {
+            IkcErrorKind::Io(error) => Some(error),
+            _ => None,
+        }
+    }
+
+    /// The address is not local, and the protocol has neither encryption nor authentication.
+    #[must_use]
+    pub fn is_insecure(&self) -> bool {
+        matches!(self.cause, IkcErrorKind::Insecure)
+    }
+}
+
+impl fmt::Display for IkcError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "cannot {}: ", self.what)?;
+        match &self.cause {
+            IkcErrorKind::Io(error) => error.fmt(f),
+            IkcErrorKind::Insecure => f.write_str(
+                "the address is not local, and the protocol has neither encryption nor authentication: tunnel it, or say `insecure()`",
+            ),
+            IkcErrorKind::Ended => f.write_str("this Ikc was shut down"),
+        }
+    }
+}
+
+impl std::error::Error for IkcError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match &self.cause {
+            IkcErrorKind::Io(error) => Some(error),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,527 @@
+//! The inside of an `Ikc`: its tables, and the way of a message to its connections.
+
+use crate::calls::{Call, Calls, Complete};
+use crate::channel::{Channel, Undelivered};
+use crate::error::{RemoteErrorKind, SendErrorKind};
+use crate::monitor::{Monitors, Occurrence};
+use crate::net::{Incoming, Redial};
+use crate::payload::{Encoders, Payload};
+use crate::publish::Publications;
+use crate::specifier::Specifier;
+use crate::wire::{Codec, Form, Format, Head, PROXY, Peer};
+use bytes::Bytes;
+use poe::Event;
+use poe::extend::Nested;
+use poe::{KernelHandle, KernelRef, SessionId};
+use std::cell::{Cell, RefCell};
+use std::collections::{HashMap, VecDeque};
+use std::rc::Rc;
+use std::time::Duration;
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+/// What is to be done in the responder's session, because it needs the kernel.
+pub(crate) enum Job {
+    /// A message to this kernel itself.
+    Loop(Bytes),
+    /// A listening socket, or a connection.
+    Start(Incoming),
+    /// A connection is over: its listener may accept another one, or it is to be made again.
+    Gone {
+        listener: Option<SessionId>,
+        redial: Option<Box<Redial>>,
+    },
+    /// A call was made, or the last one is over: set or remove the timer.
+    Timer,
+    Unsubscribe(Specifier),
+    Shutdown,
+}
+
+pub(crate) const WORK: Event<()> = Event::new("work");
+
+/// Ends a proxy.
+pub(crate) const END: Event<()> = Event::new("_ikc_end");
+
+/// What bounds an `Ikc`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bounds {
+    pub(crate) channels: usize,
+    pub(crate) calls: usize,
+    pub(crate) proxies: usize,
+    pub(crate) output: usize,
+    pub(crate) unreachable: usize,
+    pub(crate) handshake: Duration,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Bounds {
+            channels: 1024,
+            calls: 65_536,
+            proxies: 1024,
+            output: 64 * 1024 * 1024,
+            unreachable: 0,
+            handshake: Duration::from_secs(30),
+        }
+    }
+}
+
+/// What has happened so far: see [`Ikc::counters`](crate::Ikc::counters).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Counters {
+    /// Messages sent to other kernels and to this one.
+    pub sent: u64,
+    /// Messages received.
+    pub received: u64,
+    /// Requests that were refused: malformed, not published, no such session, or failed in their handler.
+    pub refused: u64,
+    /// Error reports received.
+    pub errors: u64,
+    /// Replies that nobody waits for: too late, from the wrong peer, or invented.
+    pub unexpected_replies: u64,
+    /// Connections dropped because of what the peer sent, or did not send in time.
+    pub dropped: u64,
+    /// Connections refused because there were too many.
+    pub turned_away: u64,
+}
+
+/// A post to a kernel that is not connected.
+struct Waiting {
+    head: Head,
+    payload: Box<dyn Payload>,
+}
+
+pub(crate) struct Hub {
+    pub(crate) id: String,
+    pub(crate) name: String,
+    pub(crate) aliases: Vec<String>,
+    pub(crate) formats: Vec<Format>,
+    pub(crate) bounds: Bounds,
+    pub(crate) codec: Codec,
+    pub(crate) published: RefCell<Publications>,
+    pub(crate) encoders: RefCell<Encoders>,
+    pub(crate) monitors: Monitors,
+    pub(crate) calls: RefCell<Calls>,
+    pub(crate) counters: Cell<Counters>,
+    /// Proxies by their address, `poe://kernel/session`, with the connection that they use.
+    pub(crate) proxies: RefCell<HashMap<String, (SessionId, u64)>>,
+    /// Connections that may be addressed, and the one to this kernel itself, by number.
+    channels: RefCell<HashMap<u64, Rc<Channel>>>,
+    names: RefCell<HashMap<String, u64>>,
+    /// The first kernel that connected, while it is there.
+    default: Cell<Option<u64>>,
+    waiting: RefCell<VecDeque<Waiting>>,
+    awaited: RefCell<Vec<(String, oneshot::Sender<()>)>>,
+    /// All connections, also those in their handshake.
+    pub(crate) open: Cell<usize>,
+    serial: Cell<u64>,
+    pub(crate) jobs: RefCell<VecDeque<Job>>,
+    rung: Cell<bool>,
+    /// How to reach the responder's session. `None` when it has ended.
+    pub(crate) door: RefCell<Option<(KernelHandle, SessionId)>>,
+    pub(crate) sessions: RefCell<Vec<SessionId>>,
+}
+
+impl Hub {
+    pub(crate) fn new(
+        id: String,
+        name: String,
+        aliases: Vec<String>,
+        formats: Vec<Format>,
+        bounds: Bounds,
+        codec: Codec,
+    ) -> Self {
+        let own = Rc::new(Channel::to_self());
+        let names = [&id, &name]
+            .into_iter()
+            .chain(&aliases)
+            .map(|name| (name.clone(), own.number));
+        Hub {
+            names: RefCell::new(names.collect()),
+            channels: RefCell::new([(own.number, own)].into()),
+            id,
+            name,
+            aliases,
+            formats,
+            bounds,
+            codec,
+            published: RefCell::default(),
+            encoders: RefCell::default(),
+            monitors: Monitors::default(),
+            calls: RefCell::default(),
+            counters: Cell::default(),
+            proxies: RefCell::default(),
+            default: Cell::new(None),
+            waiting: RefCell::default(),
+            awaited: RefCell::default(),
+            open: Cell::new(0),
+            serial: Cell::new(0),
+            jobs: RefCell::default(),
+            rung: Cell::new(false),
+            door: RefCell::new(None),
+            sessions: RefCell::default(),
+        }
+    }
+
+    pub(crate) fn count(&self, change: impl FnOnce(&mut Counters)) {
+        let mut counters = self.counters.get();
+        change(&mut counters);
+        self.counters.set(counters);
+    }
+
+    /// The number of a new connection; the one to this kernel itself has 0.
+    pub(crate) fn next_number(&self) -> u64 {
+        self.serial.set(self.serial.get() + 1);
+        self.serial.get()
+    }
+
+    /// Queues work for the responder's session; false if it has ended.
+    pub(crate) fn ring(&self, job: Job) -> bool {
+        let door = self.door.borrow();
+        let Some((handle, responder)) = &*door else {
+            return false;
+        };
+        self.jobs.borrow_mut().push_back(job);
+        if self.rung.get() {
+            return true;
+        }
+        let rung = handle.post(*responder, WORK, ()).is_ok();
+        self.rung.set(rung);
+        rung
+    }
+
+    /// Takes the next job. After the last one the bell can be rung again.
+    pub(crate) fn next_job(&self) -> Option<Job> {
+        let job = self.jobs.borrow_mut().pop_front();
+        if job.is_none() {
+            self.rung.set(false);
+        }
+        job
+    }
+
+    /// The names under which this kernel tells of itself.
+    pub(crate) fn own_names(&self) -> Vec<String> {
+        [&self.id, &self.name]
+            .into_iter()
+            .chain(&self.aliases)
+            .cloned()
+            .collect()
+    }
+
+    /// The connections to a kernel: by name, all, or the default one.
+    fn route(&self, kernel: Option<&str>) -> Vec<Rc<Channel>> {
+        let channels = self.channels.borrow();
+        match kernel {
+            Some("*") => {
+                let mut all: Vec<_> = channels.values().cloned().collect();
+                all.sort_by_key(|channel| channel.number);
+                all
+            }
+            Some(name) => {
+                let number = self.names.borrow().get(name).copied();
+                number
+                    .and_then(|number| channels.get(&number))
+                    .cloned()
+                    .into_iter()
+                    .collect()
+            }
+            None => self
+                .default
+                .get()
+                .and_then(|number| channels.get(&number))
+                .cloned()
+                .into_iter()
+                .collect(),
+        }
+    }
+
+    /// The connection that a name means at present.
+    pub(crate) fn channel_to(&self, kernel: Option<&str>) -> Option<Rc<Channel>> {
+        self.route(kernel).into_iter().next()
+    }
+
+    pub(crate) fn is_connected(&self, kernel: &str) -> bool {
+        self.names.borrow().contains_key(kernel)
+    }
+
+    /// The names of all kernels that are connected, without this one's.
+    pub(crate) fn kernels(&self) -> Vec<String> {
+        let names = self.names.borrow();
+        let mut others: Vec<_> = names
+            .iter()
+            .filter(|(_, number)| **number != 0)
+            .map(|(name, _)| name.clone())
+            .collect();
+        others.sort();
+        others
+    }
+
+    /// Where replies to a session go: to one of its aliases that is published.
+    pub(crate) fn sender(&self, kernel: KernelRef<'_>, session: SessionId) -> Option<Specifier> {
+        let published = self.published.borrow();
+        let aliases = kernel.alias_list_of(session).ok()?;
+        let alias = aliases.iter().find(|alias| published.has(alias, None))?;
+        Some(self.own(alias))
+    }
+
+    /// The address of a session of this kernel, as a sender.
+    pub(crate) fn own(&self, session: &str) -> Specifier {
+        Specifier::new(&self.id, session, PROXY)
+    }
+
+    /// Sends a message to all connections that its target means; returns to how many.
+    pub(crate) fn post(&self, head: &Head, payload: &dyn Payload) -> Result<usize, SendErrorKind> {
+        let kernel = head.event.kernel();
+        let channels = self.route(kernel);
+        if channels.is_empty() {
+            return Err(SendErrorKind::UnknownKernel);
+        }
+        let mut frames: [Option<Bytes>; 2] = [None, None];
+        let mut sent = 0;
+        let mut failed = None;
+        for channel in channels {
+            let frame = &mut frames[channel.format() as usize];
+            let frame = match frame {
+                Some(frame) => frame.clone(),
+                None => frame
+                    .insert(
+                        payload
+                            .frame(&self.codec, channel.format(), head)
+                            .map_err(SendErrorKind::Wire)?
+                            .into(),
+                    )
+                    .clone(),
+            };
+            match self.send(&channel, frame) {
+                Ok(()) => sent += 1,
+                Err(error) => failed = Some(error),
+            }
+        }
+        match failed {
+            Some(error) if sent == 0 => Err(error),
+            _ => Ok(sent),
+        }
+    }
+
+    /// Sends a message on one connection.
+    pub(crate) fn send(&self, channel: &Channel, frame: Bytes) -> Result<(), SendErrorKind> {
+        let sent = if channel.is_own() {
+            // As bytes: each queued message is bounded by the frame's limit.
+            let queued = self.jobs.borrow().len();
+            if queued >= self.bounds.calls {
+                return Err(SendErrorKind::Full(self.bounds.calls));
+            }
+            self.ring(Job::Loop(frame)).then_some(()).ok_or(SendErrorKind::Ended)
+        } else {
+            channel.put(frame, self.bounds.output).map_err(|error| match error {
+                Undelivered::Closed => SendErrorKind::UnknownKernel,
+                Undelivered::Full => SendErrorKind::Full(self.bounds.output),
+            })
+        };
+        if sent.is_ok() {
+            self.count(|counters| counters.sent += 1);
+        }
+        sent
+    }
+
+    /// Sends a message on one connection that no caller waits for: what fails is logged.
+    pub(crate) fn send_back(&self, channel: &Channel, head: &Head, payload: &dyn Payload) {
+        let sent = match payload.frame(&self.codec, channel.format(), head) {
+            Ok(frame) => self.send(channel, frame.into()),
+            Err(error) => Err(SendErrorKind::Wire(error)),
+        };
+        if let Err(error) = sent {
+            tracing::warn!(target: "poe::ikc", "a message to {} is lost: {error}", head.event);
+        }
+    }
+
+    /// Keeps a post for a kernel that is not connected; gives the payload back if that is not wanted, or too many wait.
+    pub(crate) fn keep(&self, head: Head, payload: Box<dyn Payload>) -> Result<(), SendErrorKind> {
+        let mut waiting = self.waiting.borrow_mut();
+        if waiting.len() >= self.bounds.unreachable {
+            return Err(SendErrorKind::Full(self.bounds.unreachable));
+        }
+        waiting.push_back(Waiting { head, payload });
+        Ok(())
+    }
+
+    pub(crate) fn has_room_to_keep(&self) -> bool {
+        self.waiting.borrow().len() < self.bounds.unreachable
+    }
+
+    /// Sends a call: the reply, or the reason why there is none, goes to `complete`.
+    pub(crate) fn call(
+        &self,
+        mut head: Head,
+        payload: &dyn Payload,
+        timeout: Duration,
+        hold: Option<poe::extend::SessionHold>,
+        complete: Complete,
+    ) -> Result<(), SendErrorKind> {
+        if head.event.kernel() == Some("*") {
+            return Err(SendErrorKind::Many);
+        }
+        let channels = self.route(head.event.kernel());
+        let channel = channels.first().ok_or(SendErrorKind::UnknownKernel)?;
+        if self.calls.borrow().len() >= self.bounds.calls {
+            return Err(SendErrorKind::Full(self.bounds.calls));
+        }
+        let id = self.calls.borrow_mut().next();
+        head.rsvp = Some(Specifier::new(&self.id, "IKC", format!("{REPLY}{id}")));
+        let frame = payload
+            .frame(&self.codec, channel.format(), &head)
+            .map_err(SendErrorKind::Wire)?;
+        self.send(channel, frame.into())?;
+        let call = Call {
+            channel: channel.number,
+            to: head.event.to_string(),
+            timeout,
+            complete,
+            _hold: hold,
+        };
+        if self.calls.borrow_mut().add(id, call, Instant::now() + timeout) {
+            self.ring(Job::Timer);
+        }
+        Ok(())
+    }
+
+    /// A connection is ready: its peer may be addressed.
+    pub(crate) fn register(&self, kernel: KernelRef<'_>, channel: &Rc<Channel>, peer: &Peer, seen: Option<String>) {
+        channel.set_ready(peer);
+        let mut claimed = peer.names.clone();
+        claimed.extend(seen.filter(|seen| !peer.names.contains(seen)));
+        // A name that somebody has stays his: replies go by connection, so the newcomer loses nothing else.
+        let (names, taken): (Vec<_>, Vec<_>) = {
+            let known = self.names.borrow();
+            claimed.into_iter().partition(|name| !known.contains_key(name))
+        };
+        for name in &names {
+            self.names.borrow_mut().insert(name.clone(), channel.number);
+        }
+        self.channels.borrow_mut().insert(channel.number, channel.clone());
+        if self.default.get().is_none() {
+            self.default.set(Some(channel.number));
+        }
+        *channel.names.borrow_mut() = names.clone();
+        let tell = |what| self.monitors.tell(kernel, &names, &what);
+        for name in taken {
+            tracing::warn!(target: "poe::ikc", "a peer calls itself `{name}`, which another kernel is called");
+            tell(Occurrence::Error {
+                operation: "register".to_owned(),
+                text: format!("the name `{name}` is taken"),
+            });
+        }
+        tell(Occurrence::Register { pid: peer.pid });
+        tell(Occurrence::ChannelReady);
+        self.send_kept();
+        let mut awaited = self.awaited.borrow_mut();
+        let (now, later) = awaited
+            .drain(..)
+            .partition::<Vec<_>, _>(|(name, _)| names.contains(name));
+        *awaited = later;
+        drop(awaited);
+        for (_, told) in now {
+            let _ = told.send(());
+        }
+    }
+
+    /// Sends what was kept for kernels that are there now, in order.
+    fn send_kept(&self) {
+        let kept = self.waiting.take();
+        for post in kept {
+            match self.post(&post.head, &*post.payload) {
+                Ok(_) => {}
+                Err(SendErrorKind::UnknownKernel) => self.waiting.borrow_mut().push_back(post),
+                Err(error) => tracing::warn!(target: "poe::ikc", "a kept post to {} is lost: {error}", post.head.event),
+            }
+        }
+    }
+
+    /// A connection is over, for that reason.
+    pub(crate) fn unregister(&self, cx: &mut Nested<'_>, channel: &Channel, operation: &str, reason: &str) {
+        if self.channels.borrow_mut().remove(&channel.number).is_none() {
+            return;
+        }
+        let names = channel.names.take();
+        for name in &names {
+            self.names.borrow_mut().remove(name);
+        }
+        if self.default.get() == Some(channel.number) {
+            let next = self
+                .channels
+                .borrow()
+                .keys()
+                .copied()
+                .filter(|number| *number != 0)
+                .min();
+            self.default.set(next);
+        }
+        let kernel = **cx;
+        let tell = |what| self.monitors.tell(kernel, &names, &what);
+        tell(Occurrence::Error {
+            operation: operation.to_owned(),
+            text: reason.to_owned(),
+        });
+        tell(Occurrence::ChannelClosed);
+        tell(Occurrence::Unregister);
+        let lost = self.calls.borrow_mut().take_all(Some(channel.number));
+        for call in lost {
+            call.fail(cx, RemoteErrorKind::Lost);
+        }
+        let proxies: Vec<_> = self
+            .proxies
+            .borrow()
+            .iter()
+            .filter(|(_, (_, number))| *number == channel.number)
+            .map(|(_, (id, _))| *id)
+            .collect();
+        for proxy in proxies {
+            let _ = cx.post(proxy, END, ());
+        }
+        self.settle();
+    }
+
+    /// The last call may be over: its timer must not keep the kernel running.
+    pub(crate) fn settle(&self) {
+        if self.calls.borrow().len() == 0 {
+            self.ring(Job::Timer);
+        }
+    }
+
+    /// Becomes ready when a kernel of that name is connected.
+    pub(crate) fn awaited(&self, name: &str) -> Option<oneshot::Receiver<()>> {
+        if self.is_connected(name) {
+            return None;
+        }
+        let (told, wait) = oneshot::channel();
+        let mut awaited = self.awaited.borrow_mut();
+        awaited.retain(|(_, told)| !told.is_closed());
+        awaited.push((name.to_owned(), told));
+        Some(wait)
+    }
+
+    /// The end of the responder: nothing can be sent any more.
+    pub(crate) fn end(&self) {
+        let jobs = self.jobs.take();
+        drop(jobs);
+        drop(self.door.take());
+        drop(self.awaited.take());
+        drop(self.waiting.take());
+        let calls = self.calls.borrow_mut().take_all(None);
+        drop(calls);
+    }
+
+    /// The head of a message to an event of this connection's peer.
+    pub(crate) fn head_to(&self, event: Specifier, from: Option<Specifier>) -> Head {
+        Head {
+            event,
+            form: Form::Hash,
+            from,
+            ..Head::default()
+        }
+    }
+}
+
+/// The events that replies to this kernel's calls come back to; a number follows.
+pub(crate) const REPLY: &str = "IKC:reply ";

@@ -1,0 +1,604 @@
+//! What programs have of it: `Ikc` and its builder.
+
+use crate::error::{IkcError, IkcErrorKind, RemoteError, RemoteErrorKind, SendError, SendErrorKind};
+use crate::hub::{Bounds, Counters, Hub, Job};
+use crate::monitor::Notice;
+use crate::net::{Bind, Dial, Incoming, Redial, Transport};
+use crate::payload::Payload;
+use crate::publish::{Publications, Publish};
+use crate::responder;
+use crate::specifier::Specifier;
+use crate::subscribe::{Subscription, subscribed};
+use crate::wire::{Codec, Form, Format, Head, Protocol};
+use poe::event::{Calls, EventKey, EventName, Posts};
+use poe::wheel::SocketName;
+use poe::{Kernel, KernelRef};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::fmt;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::Instant;
+
+/// Configures an [`Ikc`].
+///
+/// | setting | default |
+/// |---|---|
+/// | [`publish`](Self::publish) | nothing can be reached |
+/// | [`alias`](Self::alias) | none beside the name |
+/// | [`perl_only`](Self::perl_only) | MessagePack between peers of this crate, Storable with Perl |
+/// | [`max_frame`](Self::max_frame) | 16 MiB |
+/// | [`max_items`](Self::max_items) | 1 048 576 elements, keys and values in a message |
+/// | [`max_connections`](Self::max_connections) | 1024 |
+/// | [`max_calls`](Self::max_calls) | 65 536 waiting for replies |
+/// | [`max_proxies`](Self::max_proxies) | 1024 |
+/// | [`max_output`](Self::max_output) | 64 MiB unread by a peer |
+/// | [`keep_unreachable`](Self::keep_unreachable) | posts to a kernel that is not connected are errors |
+/// | [`handshake_timeout`](Self::handshake_timeout) | 30 s, for a handshake and for the rest of an incomplete frame |
+#[must_use = "nothing happens until `start` is called"]
+pub struct IkcBuilder {
+    name: String,
+    aliases: Vec<String>,
+    published: Publications,
+    formats: Vec<Format>,
+    bounds: Bounds,
+    max_frame: usize,
+    max_items: usize,
+}
+
+impl IkcBuilder {
+    /// Publishes events of the session with this alias. The session may be created later.
+    ///
+    /// ```
+    /// use poe::{Event, Kernel};
+    /// use poe_ikc::Ikc;
+    /// const ADD: Event<(i64, i64), i64> = Event::new("add");
+    /// const NOTE: Event<String> = Event::new("note");
+    /// let kernel = Kernel::new();
+    /// let ikc = Ikc::builder("Pulse").publish("test", |p| p.event(ADD).event(NOTE)).start(&kernel)?;
+    /// assert_eq!(ikc.published(), [("test".to_owned(), vec!["add".to_owned(), "note".to_owned()])]);
+    /// # Ok::<(), poe::Error>(())
+    /// ```
+    pub fn publish(mut self, session: &str, events: impl FnOnce(Publish) -> Publish) -> Self {
+        self.published.add(session, events(Publish::default()));
+        self
+    }
+
+    /// Adds a name of this kernel.
+    #[doc(alias = "aliases")]
+    pub fn alias(mut self, name: impl Into<String>) -> Self {
+        self.aliases.push(name.into());
+        self
+    }
+
+    /// Offers Storable alone in the handshake. A Perl server warns about the other serializer, which it does not have.
+    pub fn perl_only(mut self) -> Self {
+        self.formats = vec![Format::Storable];
+        self
+    }
+
+    /// Sets the longest frame in bytes, in both directions.
+    pub fn max_frame(mut self, bytes: usize) -> Self {
+        self.max_frame = bytes;
+        self
+    }
+
+    /// Sets how many elements, keys and values a message may have together.
+    pub fn max_items(mut self, items: usize) -> Self {
+        self.max_items = items;
+        self
+    }
+
+    /// Sets how many connections there may be. Further peers wait, or are turned away if they are not one listener's.
+    pub fn max_connections(mut self, connections: usize) -> Self {
+        self.bounds.channels = connections.max(1);
+        self
+    }
+
+    /// Sets how many calls may wait for their replies, and how many messages of this kernel to itself may wait.
+    pub fn max_calls(mut self, calls: usize) -> Self {
+        self.bounds.calls = calls;
+        self
+    }
+
+    /// Sets how many subscriptions there may be.
+    pub fn max_proxies(mut self, proxies: usize) -> Self {
+        self.bounds.proxies = proxies;
+        self
+    }
+
+    /// Sets how many bytes may wait for a peer to read them; more is an error of the sender.
+    pub fn max_output(mut self, bytes: usize) -> Self {
+        self.bounds.output = bytes;
+        self
+    }
+
+    /// Keeps up to this many posts to kernels that are not connected, until they are.
+    ///
+    /// They are sent in order when a kernel of that name connects. Calls are never kept.
+    pub fn keep_unreachable(mut self, posts: usize) -> Self {
+        self.bounds.unreachable = posts;
+        self
+    }
+
+    /// Sets how long a handshake may last, and how long the rest of a frame may take.
+    pub fn handshake_timeout(mut self, limit: Duration) -> Self {
+        self.bounds.handshake = limit;
+        self
+    }
+
+    /// Starts it: a session with the alias `IKC`, as in POE.
+    ///
+    /// # Errors
+    /// The alias is taken: a kernel has one `Ikc`.
+    pub fn start(self, kernel: &Kernel) -> Result<Ikc, poe::Error> {
+        let codec = Codec::new(self.max_frame, self.max_items);
+        let hub = Hub::new(kernel_id(), self.name, self.aliases, self.formats, self.bounds, codec);
+        hub.published.replace(self.published);
+        let hub = Rc::new(hub);
+        responder::start(kernel, &hub)?;
+        Ok(Ikc { hub })
+    }
+}
+
+impl fmt::Debug for IkcBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("IkcBuilder")
+            .field("name", &self.name)
+            .field("published", &self.published.all())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A name that no other kernel has, made as in POE: host, time, process, number.
+fn kernel_id() -> String {
+    static SERIAL: AtomicU32 = AtomicU32::new(1);
+    let seconds = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |time| time.as_secs());
+    let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
+    #[cfg(unix)]
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    #[cfg(not(unix))]
+    let host = std::env::var("COMPUTERNAME").unwrap_or_else(|_| "localhost".to_owned());
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.');
+    let host: String = host.chars().map(|c| if is_plain(c) { c } else { '_' }).collect();
+    format!("{host}-{:08x}-{:08x}-{serial:08x}", seconds as u32, std::process::id())
+}
+
+/// Communication with other kernels: publish, post, call, subscribe, monitor.
+///
+/// It is a handle, cheap to clone, for handlers and for the program around the kernel. Its session has the alias `IKC` and keeps
+/// nothing alive by itself.
+///
+/// ```
+/// use poe::{Event, Kernel, Reply, Session, event::START};
+/// use poe_ikc::{Ikc, RemoteError};
+/// use std::time::Duration;
+/// const ADD: Event<(u64, u64), u64> = Event::new("add");
+/// const SUM: Event<Result<u64, RemoteError>> = Event::new("sum");
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), poe::Error> {
+/// let kernel = Kernel::new();
+/// let ikc = Ikc::builder("Pulse").publish("test", |p| p.event(ADD)).start(&kernel)?;
+/// Session::builder(())
+///     .on(START, |cx, ()| cx.alias_set("test"))
+///     .on(ADD, |_, (a, b)| Reply(a + b))
+///     .create(&kernel)?;
+/// Session::builder(ikc)
+///     .on(START, |cx, ()| -> poe::HandlerResult {
+///         // In this kernel here; `poe://Other/test` is in another one.
+///         Ok(cx.heap.call(cx, "poe://Pulse/test", ADD, (20, 22), SUM, Duration::from_secs(1))?)
+///     })
+///     .on(SUM, |_, sum| assert_eq!(sum, Ok(42)))
+///     .create(&kernel)?;
+/// kernel.run().await
+/// # }
+/// ```
+#[doc(alias = "POE::Component::IKC::Responder")]
+#[derive(Clone)]
+pub struct Ikc {
+    hub: Rc<Hub>,
+}
+
+impl Ikc {
+    /// Starts building one. Other kernels address this kernel with `name`.
+    pub fn builder(name: impl Into<String>) -> IkcBuilder {
+        IkcBuilder {
+            name: name.into(),
+            aliases: Vec::new(),
+            published: Publications::default(),
+            formats: vec![Format::MsgPack, Format::Storable],
+            bounds: Bounds::default(),
+            max_frame: 16 * 1024 * 1024,
+            max_items: 1024 * 1024,
+        }
+    }
+
+    /// Returns the name of this kernel that no other kernel has.
+    #[doc(alias = "ID")]
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.hub.id
+    }
+
+    /// Returns the name that the builder was given.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.hub.name
+    }
+
+    /// Returns the names of the kernels that are connected, sorted.
+    #[must_use]
+    pub fn kernels(&self) -> Vec<String> {
+        self.hub.kernels()
+    }
+
+    /// Returns what has happened so far, in numbers.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        self.hub.counters.get()
+    }
+
+    /// Returns how many calls wait for their replies.
+    #[must_use]
+    pub fn pending_calls(&self) -> usize {
+        self.hub.calls.borrow().len()
+    }
+
+    /// Publishes more events of a session.
+    pub fn publish(&self, session: &str, events: impl FnOnce(Publish) -> Publish) {
+        let publish = events(Publish::default());
+        self.hub.published.borrow_mut().add(session, publish);
+    }
+
+    /// Takes events of a session back; false if none of them was published. Peers are not told.
+    pub fn retract(&self, session: &str, events: &[&str]) -> bool {
+        self.hub.published.borrow_mut().retract(session, Some(events))
+    }
+
+    /// Takes all events of a session back; false if none was published.
+    #[doc(alias = "retract")]
+    pub fn retract_session(&self, session: &str) -> bool {
+        self.hub.published.borrow_mut().retract(session, None)
+    }
+
+    /// Returns what is published: sessions and their events, sorted.
+    #[must_use]
+    pub fn published(&self) -> Vec<(String, Vec<String>)> {
+        self.hub.published.borrow().all()
+    }
+
+    /// Allows arguments of this type in posts to proxies and to senders in other kernels.
+    ///
+    /// Those get events of any type, which is known only at run time. Text, numbers, unit, [`Args`](crate::Args) and
+    /// [`Value`](poe::storable::Value) are allowed already.
+    pub fn sends<A: Serialize + 'static>(&self) {
+        self.hub.encoders.borrow_mut().add::<A>();
+    }
+
+    /// Posts an event to a session of another kernel, or of this one; returns to how many kernels it was sent.
+    ///
+    /// The kernel `*` is all that are connected, and this one. That the message is sent does not mean that it is handled. A refusal by the
+    /// peer is told to monitors.
+    ///
+    /// # Errors
+    /// No such kernel is connected (unless [`keep_unreachable`](IkcBuilder::keep_unreachable) keeps the post, which is 0), the peer does not read, or the argument cannot be serialized.
+    pub fn post<A: Serialize + 'static>(&self, to: &str, event: impl Posts<A>, arg: A) -> Result<usize, SendError<A>> {
+        self.post_as(None, to, event.name(), arg)
+    }
+
+    /// Posts an event as the running session, so that the handler can post to its sender.
+    ///
+    /// That works only if one of the session's aliases is published, because only what is published can be reached.
+    ///
+    /// # Errors
+    /// As [`post`](Self::post).
+    pub fn post_from<A: Serialize + 'static>(
+        &self,
+        cx: &KernelRef<'_>,
+        to: &str,
+        event: impl Posts<A>,
+        arg: A,
+    ) -> Result<usize, SendError<A>> {
+        let from = self.hub.sender(*cx, cx.session_id());
+        self.post_as(from, to, event.name(), arg)
+    }
+
+    fn post_as<A: Serialize + 'static>(
+        &self,
+        from: Option<Specifier>,
+        to: &str,
+        event: &str,
+        arg: A,
+    ) -> Result<usize, SendError<A>> {
+        let target = match Specifier::of_session(to) {
+            Ok(target) => target.with_event(event),
+            Err(error) => return Err(SendError::new(to, SendErrorKind::Address(error), arg)),
+        };
+        let head = Head {
+            event: target,
+            form: Form::Text,
+            from,
+            ..Head::default()
+        };
+        match self.hub.post(&head, &arg) {
+            Ok(sent) => Ok(sent),
+            Err(SendErrorKind::UnknownKernel) if self.hub.bounds.unreachable > 0 => {
+                if !self.hub.has_room_to_keep() {
+                    return Err(SendError::new(
+                        to,
+                        SendErrorKind::Full(self.hub.bounds.unreachable),
+                        arg,
+                    ));
+                }
+                let kept = self.hub.keep(head, Box::new(arg));
+                debug_assert!(kept.is_ok(), "there was room");
+                Ok(0)
+            }
+            Err(kind) => Err(SendError::new(to, kind, arg)),
+        }
+    }
+
+    /// Calls a handler in another kernel, or in this one. Its reply is posted to the running session as `reply`.
+    ///
+    /// Exactly one event comes: the reply, or the reason why there is none. The session is kept alive until then.
+    ///
+    /// # Errors
+    /// As [`post`](Self::post), and if too many calls wait already. No event comes then.
+    pub fn call<A, R>(
+        &self,
+        cx: &KernelRef<'_>,
+        to: &str,
+        event: impl Calls<A, R>,
+        arg: A,
+        reply: impl Posts<Result<R, RemoteError>>,
+        timeout: Duration,
+    ) -> Result<(), SendError<A>>
+    where
+        A: Serialize + 'static,
+        R: DeserializeOwned + 'static,
+    {
+        let target = match Specifier::of_session(to) {
+            Ok(target) => target.with_event(event.name()),
+            Err(error) => return Err(SendError::new(to, SendErrorKind::Address(error), arg)),
+        };
+        let (session, reply, text) = (cx.session_id(), EventKey::new(reply), target.to_string());
+        let complete = Box::new(
+            move |cx: &mut poe::extend::Nested<'_>, params: Result<crate::wire::Params<'_>, RemoteError>| {
+                let result = params.and_then(|params| {
+                    let decoded = params.decode::<R>();
+                    decoded.map_err(|error| RemoteError::new(text, RemoteErrorKind::WrongReply(error.to_string())))
+                });
+                // The session may have been stopped all the same.
+                let _ = cx.post(session, &reply, result);
+            },
+        );
+        match self.send_call(cx, target, &arg, timeout, complete) {
+            Ok(()) => Ok(()),
+            Err(kind) => Err(SendError::new(to, kind, arg)),
+        }
+    }
+
+    fn send_call(
+        &self,
+        cx: &KernelRef<'_>,
+        target: Specifier,
+        payload: &dyn Payload,
+        timeout: Duration,
+        complete: crate::calls::Complete,
+    ) -> Result<(), SendErrorKind> {
+        let from = self.hub.sender(*cx, cx.session_id());
+        let head = Head {
+            event: target,
+            form: Form::Text,
+            from,
+            ..Head::default()
+        };
+        let hold = cx.hold_session(cx.session_id()).ok();
+        self.hub.call(head, payload, timeout, hold, complete)
+    }
+
+    /// Subscribes to a session of another kernel, `poe://kernel/session`. A proxy for it appears, and is the argument of `subscribed`.
+    ///
+    /// What is posted to the proxy, or to its address as an alias, goes to that session: also with a
+    /// [`KernelHandle`](poe::KernelHandle). Types other than text and numbers have to be allowed with [`sends`](Self::sends). The proxy
+    /// ends with the connection.
+    ///
+    /// # Errors
+    /// As [`call`](Self::call), with the address given back.
+    pub fn subscribe(
+        &self,
+        cx: &KernelRef<'_>,
+        to: &str,
+        event: impl Posts<Result<Subscription, RemoteError>>,
+        timeout: Duration,
+    ) -> Result<(), SendError<String>> {
+        let address = match Specifier::of_session(to) {
+            Ok(address) => address,
+            Err(error) => return Err(SendError::new(to, SendErrorKind::Address(error), to.to_owned())),
+        };
+        let target = Specifier {
+            session: Some("IKC".to_owned()),
+            event: Some("do_you_have".to_owned()),
+            ..address.clone()
+        };
+        // Perl has all parts, and the empty string where there is none.
+        let asked = Specifier {
+            event: Some(String::new()),
+            ..address.clone()
+        };
+        let question = (asked, self.hub.id.clone());
+        let (session, event, hub) = (cx.session_id(), EventKey::new(event), self.hub.clone());
+        let complete = Box::new(
+            move |cx: &mut poe::extend::Nested<'_>, params: Result<crate::wire::Params<'_>, RemoteError>| {
+                let granted = params.and_then(|params| match params.decode::<(Specifier, String)>() {
+                    Ok(_) => match hub.channel_to(address.kernel()) {
+                        Some(channel) => subscribed(&hub, cx, &channel, address),
+                        None => Err(RemoteError::new(address.to_string(), RemoteErrorKind::Lost)),
+                    },
+                    Err(error) => {
+                        let text = params.decode::<String>().unwrap_or_else(|_| error.to_string());
+                        Err(RemoteError::refused(&address.to_string(), text))
+                    }
+                });
+                let _ = cx.post(session, &event, granted);
+            },
+        );
+        let sent = self.send_call(cx, target, &question, timeout, complete);
+        sent.map_err(|kind| SendError::new(to, kind, to.to_owned()))
+    }
+
+    /// Ends a subscription; false if there is none. The peer is not told.
+    pub fn unsubscribe(&self, address: &str) -> bool {
+        let Ok(address) = Specifier::of_session(address) else {
+            return false;
+        };
+        self.hub.proxies.borrow().contains_key(&address.to_string()) && self.hub.ring(Job::Unsubscribe(address))
+    }
+
+    /// Asks another kernel whether it is there. The argument of `pong` is the time that the reply took.
+    ///
+    /// # Errors
+    /// As [`call`](Self::call), with the name given back.
+    pub fn ping(
+        &self,
+        cx: &KernelRef<'_>,
+        kernel: &str,
+        pong: impl Posts<Result<Duration, RemoteError>>,
+        timeout: Duration,
+    ) -> Result<(), SendError<String>> {
+        let target = Specifier::new(kernel, "IKC", "ping");
+        let (session, pong, began) = (cx.session_id(), EventKey::new(pong), Instant::now());
+        let complete = Box::new(
+            move |cx: &mut poe::extend::Nested<'_>, params: Result<crate::wire::Params<'_>, RemoteError>| {
+                let _ = cx.post(session, &pong, params.map(|_| began.elapsed()));
+            },
+        );
+        let sent = self.send_call(cx, target, &"PING", timeout, complete);
+        sent.map_err(|kind| SendError::new(kernel, kind, kernel.to_owned()))
+    }
+
+    /// Has the running session told what happens to a kernel: connections, subscriptions, errors. `*` is all kernels.
+    ///
+    /// A later call for the same name replaces the event.
+    pub fn monitor(&self, cx: &KernelRef<'_>, kernel: &str, event: impl Posts<Notice>) {
+        self.hub
+            .monitors
+            .set(cx.session_id(), kernel, Some(EventKey::new(event)));
+    }
+
+    /// Ends what [`monitor`](Self::monitor) began.
+    #[doc(alias = "monitor")]
+    pub fn unmonitor(&self, cx: &KernelRef<'_>, kernel: &str) {
+        self.hub.monitors.set(cx.session_id(), kernel, None);
+    }
+
+    /// Listens for other kernels; returns the address.
+    ///
+    /// Connections are accepted while the kernel runs.
+    ///
+    /// # Errors
+    /// The system's, or the address is not local (see [`Bind::insecure`]).
+    pub fn listen(&self, bind: Bind) -> impl Future<Output = Result<SocketName, IkcError>> + use<> {
+        let hub = self.hub.clone();
+        async move {
+            let (concurrency, protocol) = (bind.concurrency, bind.protocol);
+            let (socket, name, path) = bind.open().await?;
+            let incoming = Incoming::Listener {
+                socket,
+                path,
+                concurrency,
+                protocol,
+            };
+            start(&hub, incoming).map(|()| name)
+        }
+    }
+
+    /// Connects to another kernel, and returns when the socket is connected.
+    ///
+    /// The handshake follows while the kernel runs; [`registered`](Self::registered) waits for its end, monitors are told.
+    ///
+    /// # Errors
+    /// The system's, or the address is not local (see [`Dial::insecure`]).
+    pub fn connect(&self, dial: Dial) -> impl Future<Output = Result<(), IkcError>> + use<> {
+        let hub = self.hub.clone();
+        async move {
+            let transport = dial.open().await?;
+            let protocol = dial.protocol;
+            let redial = dial.backoff.is_some().then(|| Box::new(Redial { dial, failures: 0 }));
+            start(
+                &hub,
+                Incoming::Connection {
+                    transport,
+                    is_client: true,
+                    protocol,
+                    redial,
+                },
+            )
+        }
+    }
+
+    /// Talks to another kernel over a stream of any kind, such as a pipe, TLS, or memory in a test.
+    ///
+    /// One side is the client, the other the server. It only decides who speaks first.
+    ///
+    /// # Errors
+    /// This `Ikc` was shut down.
+    pub fn attach(&self, stream: impl AsyncRead + AsyncWrite + 'static, is_client: bool) -> Result<(), IkcError> {
+        let transport = Transport::Other(Box::pin(stream));
+        let (protocol, redial) = (Protocol::Ikc0, None);
+        start(
+            &self.hub,
+            Incoming::Connection {
+                transport,
+                is_client,
+                protocol,
+                redial,
+            },
+        )
+    }
+
+    /// Waits until a kernel of that name is connected. The kernel must be running meanwhile.
+    ///
+    /// # Errors
+    /// This `Ikc` was shut down.
+    pub fn registered(&self, kernel: &str) -> impl Future<Output = Result<(), IkcError>> + use<> {
+        let wait = self.hub.awaited(kernel);
+        let what = format!("wait for the kernel `{kernel}`");
+        async move {
+            match wait {
+                Some(wait) => wait.await.map_err(|_| IkcError::new(what, IkcErrorKind::Ended)),
+                None => Ok(()),
+            }
+        }
+    }
+
+    /// Closes all listeners and connections when their output is written, ends subscriptions, and tells monitors.
+    ///
+    /// [`Kernel::shutdown`] does the same. Pending calls fail with [`RemoteError::is_lost`].
+    pub fn shutdown(&self) {
+        self.hub.ring(Job::Shutdown);
+    }
+}
+
+fn start(hub: &Hub, incoming: Incoming) -> Result<(), IkcError> {
+    match hub.ring(Job::Start(incoming)) {
+        true => Ok(()),
+        false => Err(IkcError::new("start a connection", IkcErrorKind::Ended)),
+    }
+}
+
+impl fmt::Debug for Ikc {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ikc")
+            .field("name", &self.hub.name)
+            .field("id", &self.hub.id)
+            .field("kernels", &self.kernels())
+            .field("pending_calls", &self.pending_calls())
+            .finish()
+    }
+}

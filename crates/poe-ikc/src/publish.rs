@@ -1,0 +1,162 @@
+//! What other kernels may reach: published sessions and their events.
+
+use crate::payload::Payload;
+use crate::wire::{Params, WireError};
+use poe::event::{Calls, EventName};
+use poe::extend::Nested;
+use poe::{CallError, SessionId};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::any::TypeId;
+use std::collections::HashMap;
+use std::fmt;
+use std::marker::PhantomData;
+use std::rc::Rc;
+
+/// The events of a session that other kernels may reach: what the closure of [`IkcBuilder::publish`](crate::IkcBuilder::publish) fills.
+#[derive(Default)]
+#[must_use = "it is returned from the closure"]
+pub struct Publish {
+    pub(crate) doors: HashMap<String, Rc<dyn Door>>,
+}
+
+impl Publish {
+    /// Publishes an event, with the types of its key.
+    ///
+    /// A request whose value does not fit the argument's type is refused, and so is one whose handler takes another type. A call
+    /// is replied to with what the handler returns. Perl's rule is that a call of a handler that returns nothing gets no reply; it
+    /// holds for `()` on connections to Perl.
+    pub fn event<A, R>(mut self, event: impl Calls<A, R>) -> Self
+    where
+        A: DeserializeOwned + 'static,
+        R: Serialize + 'static,
+    {
+        let name: Rc<str> = event.name().into();
+        let key = name.to_string();
+        self.doors.insert(
+            key,
+            Rc::new(Typed::<A, R> {
+                name,
+                types: PhantomData,
+            }),
+        );
+        self
+    }
+}
+
+impl fmt::Debug for Publish {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.doors.keys()).finish()
+    }
+}
+
+/// A published event.
+pub(crate) trait Door {
+    /// Decodes a request's value.
+    fn open(&self, params: &Params<'_>) -> Result<Box<dyn Request>, WireError>;
+}
+
+/// A request whose value is decoded.
+pub(crate) trait Request {
+    /// Runs the handler; returns its reply, which is `None` for unit.
+    fn run(self: Box<Self>, cx: &mut Nested<'_>, target: SessionId) -> Result<Option<Box<dyn Payload>>, String>;
+}
+
+struct Typed<A, R> {
+    name: Rc<str>,
+    types: PhantomData<fn(A) -> R>,
+}
+
+impl<A: DeserializeOwned + 'static, R: Serialize + 'static> Door for Typed<A, R> {
+    fn open(&self, params: &Params<'_>) -> Result<Box<dyn Request>, WireError> {
+        Ok(Box::new(Decoded::<A, R> {
+            name: self.name.clone(),
+            arg: params.decode()?,
+            reply: PhantomData,
+        }))
+    }
+}
+
+struct Decoded<A, R> {
+    name: Rc<str>,
+    arg: A,
+    reply: PhantomData<fn() -> R>,
+}
+
+impl<A: 'static, R: Serialize + 'static> Request for Decoded<A, R> {
+    fn run(self: Box<Self>, cx: &mut Nested<'_>, target: SessionId) -> Result<Option<Box<dyn Payload>>, String> {
+        match cx.try_call::<A, R>(target, &*self.name, self.arg) {
+            Ok(_) if TypeId::of::<R>() == TypeId::of::<()>() => Ok(None),
+            Ok(reply) => Ok(Some(Box::new(reply))),
+            Err(error) => Err(describe(&error)),
+        }
+    }
+}
+
+fn describe<A>(error: &CallError<A>) -> String {
+    match error.failure() {
+        Some(failure) => failure.to_string(),
+        None => error.to_string(),
+    }
+}
+
+/// All that is published, by session.
+#[derive(Default)]
+pub(crate) struct Publications(HashMap<String, HashMap<String, Rc<dyn Door>>>);
+
+/// Why a request does not get in; the texts are Perl's.
+pub(crate) enum Closed {
+    Session,
+    Event,
+}
+
+impl Publications {
+    pub(crate) fn add(&mut self, session: &str, publish: Publish) {
+        self.0.entry(session.to_owned()).or_default().extend(publish.doors);
+    }
+
+    /// Takes events back, or the whole session; false if it was not published.
+    pub(crate) fn retract(&mut self, session: &str, events: Option<&[&str]>) -> bool {
+        let Some(events) = events else {
+            return self.0.remove(session).is_some();
+        };
+        let Some(doors) = self.0.get_mut(session) else {
+            return false;
+        };
+        let before = doors.len();
+        doors.retain(|name, _| !events.contains(&&**name));
+        let changed = doors.len() < before;
+        if doors.is_empty() {
+            self.0.remove(session);
+        }
+        changed
+    }
+
+    pub(crate) fn has(&self, session: &str, event: Option<&str>) -> bool {
+        match (self.0.get(session), event) {
+            (Some(doors), Some(event)) => doors.contains_key(event),
+            (found, None) => found.is_some(),
+            (None, _) => false,
+        }
+    }
+
+    pub(crate) fn door(&self, session: &str, event: &str) -> Result<Rc<dyn Door>, Closed> {
+        let doors = self.0.get(session).ok_or(Closed::Session)?;
+        doors.get(event).cloned().ok_or(Closed::Event)
+    }
+
+    pub(crate) fn all(&self) -> Vec<(String, Vec<String>)> {
+        let names = |doors: &HashMap<String, Rc<dyn Door>>| {
+            let mut names: Vec<String> = doors.keys().cloned().collect();
+            names.sort();
+            names
+        };
+        let mut all: Vec<_> = self
+            .0
+            .iter()
+            .map(|(session, doors)| (session.clone(), names(doors)))
+            .collect();
+        all.sort();
+        all
+    }
+}

@@ -1,0 +1,10 @@
+//! Kernels that talk to one another: in memory, over sockets, with hostile peers, and with Perl.
+
+mod captured;
+mod hostile;
+mod kit;
+mod loopback;
+mod pairs;
+mod properties;
+mod sockets;
+mod vectors;
