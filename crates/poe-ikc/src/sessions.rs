@@ -10,7 +10,7 @@ use bytes::Bytes;
 use poe::Event;
 use poe::event::{START, STOP};
 use poe::filter::{Block, Filter, Line, Raw};
-use poe::wheel::{Connection, Input, IoError, ListenAccept, ListenSocket, ReadWrite, SocketError};
+use poe::wheel::{Connection, Input, IoError, ListenSocket, ReadWrite, SocketError, SocketFactory};
 use poe::{Context, Error, OnFailure, Session, SessionId, TimerId};
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -34,7 +34,7 @@ const LINGER: Duration = Duration::from_secs(2);
 
 struct Listener {
     hub: Rc<Hub>,
-    wheel: Option<ListenAccept>,
+    wheel: Option<SocketFactory>,
     socket: Option<ListenSocket>,
     path: Option<PathBuf>,
     open: usize,
@@ -96,9 +96,9 @@ fn listening(listener: Listener) -> poe::SessionBuilder<Listener> {
         .on(START, |cx, ()| {
             let socket = cx.heap.socket.take();
             let wheel = socket.map(|socket| {
-                ListenAccept::builder(socket)
-                    .accept(CLIENT)
-                    .error(LISTENER_FAILED)
+                SocketFactory::on(socket)
+                    .success(CLIENT)
+                    .failure(LISTENER_FAILED)
                     .start(cx)
             });
             cx.heap.wheel = wheel;

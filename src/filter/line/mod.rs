@@ -15,7 +15,6 @@ use super::FilterError;
 use super::buffer::Buffer;
 #[cfg(feature = "regex")]
 use super::pattern::Pattern;
-#[cfg(feature = "regex")]
 use crate::debug::debug_fields;
 use bytes::Bytes;
 #[cfg(feature = "regex")]
