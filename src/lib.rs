@@ -122,6 +122,7 @@ pub mod event;
 pub mod extend;
 pub mod filter;
 pub mod guide;
+pub mod handle;
 pub mod hosts;
 mod id;
 pub mod inspect;

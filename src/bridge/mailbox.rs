@@ -2,8 +2,9 @@
 
 use super::sync::{AtomicUsize, Mutex, MutexGuard, Ordering};
 use super::wake::WakeState;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, PoisonError};
+use std::task::{Poll, Waker};
 
 /// Which letters are accepted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -54,6 +55,45 @@ struct Slots<L, U> {
     door: Door,
     /// The kernel was woken and has not looked yet: one wake-up for everything that comes until then.
     announced: bool,
+    /// Senders that wait for room, by the order in which they came. While there is one, letters wait or a sender is called.
+    senders: BTreeMap<Place, Waker>,
+    /// Senders that were woken, and have not come back yet. There is room for them, unless others who do not wait have taken it.
+    called: BTreeSet<Place>,
+    next_place: u64,
+}
+
+/// A sender's place in the line for room.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Place(u64);
+
+impl<L, U> Slots<L, U> {
+    /// Whether letters of that kind are let in at all.
+    fn admit(&self, needs: Needs) -> Result<(), Refusal> {
+        match self.door {
+            Door::Open => Ok(()),
+            Door::NoCalls if needs == Needs::Kernel => Ok(()),
+            Door::NoCalls | Door::Failed => Err(Refusal::Ended),
+            Door::Closed => Err(Refusal::Closed),
+        }
+    }
+
+    /// Calls senders, until so many have been called and have not come back: the first in line first.
+    fn call_senders(&mut self, most: usize) -> Vec<Waker> {
+        let mut woken = Vec::new();
+        while self.called.len() < most
+            && let Some((place, waker)) = self.senders.pop_first()
+        {
+            self.called.insert(place);
+            woken.push(waker);
+        }
+        woken
+    }
+
+    /// A sender comes back, or gives up. True if it was called.
+    fn leave(&mut self, place: Place) -> bool {
+        self.senders.remove(&place);
+        self.called.remove(&place)
+    }
 }
 
 impl<L, U> Mailbox<L, U> {
@@ -65,6 +105,9 @@ impl<L, U> Mailbox<L, U> {
                 urgent: Vec::new(),
                 door: Door::Open,
                 announced: false,
+                senders: BTreeMap::new(),
+                called: BTreeSet::new(),
+                next_place: 0,
             }),
             capacity,
             handles: AtomicUsize::new(0),
@@ -115,12 +158,7 @@ impl<L, U> Mailbox<L, U> {
     pub(crate) fn put(&self, needs: Needs, write: impl FnOnce() -> L) -> Result<(), Refusal> {
         let announced = {
             let mut slots = self.slots();
-            match slots.door {
-                Door::Open => {}
-                Door::NoCalls if needs == Needs::Kernel => {}
-                Door::NoCalls | Door::Failed => return Err(Refusal::Ended),
-                Door::Closed => return Err(Refusal::Closed),
-            }
+            slots.admit(needs)?;
             if slots.waiting.len() >= self.capacity {
                 return Err(Refusal::Full(self.capacity));
             }
@@ -131,6 +169,67 @@ impl<L, U> Mailbox<L, U> {
             self.shared.notify();
         }
         Ok(())
+    }
+
+    /// Adds a letter as soon as there is room and no other sender is ahead in the line. `place` is the sender's place, once it
+    /// has waited; a sender that gives up calls [`leave_line`](Self::leave_line).
+    pub(crate) fn poll_put(
+        &self,
+        needs: Needs,
+        place: &mut Option<Place>,
+        waker: &Waker,
+        write: impl FnOnce() -> L,
+    ) -> Poll<Result<(), Refusal>> {
+        let announced = {
+            let mut slots = self.slots();
+            let was_called = place.is_some_and(|place| slots.leave(place));
+            if let Err(refusal) = slots.admit(needs) {
+                *place = None;
+                return Poll::Ready(Err(refusal));
+            }
+            // The room of those who were called is theirs, and a newcomer is behind all who wait.
+            let ahead = match was_called {
+                true => 0,
+                false => slots
+                    .called
+                    .len()
+                    .max(if slots.senders.is_empty() { 0 } else { self.capacity }),
+            };
+            if slots.waiting.len() + ahead >= self.capacity {
+                let own = match *place {
+                    Some(own) => own,
+                    None => {
+                        let own = Place(slots.next_place);
+                        slots.next_place += 1;
+                        *place.insert(own)
+                    }
+                };
+                slots.senders.insert(own, waker.clone());
+                return Poll::Pending;
+            }
+            *place = None;
+            slots.waiting.push_back(write());
+            std::mem::replace(&mut slots.announced, true)
+        };
+        if !announced {
+            self.shared.notify();
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// A sender has given up. If it was called, the next one comes in its stead.
+    pub(crate) fn leave_line(&self, place: Place) {
+        let woken = {
+            let mut slots = self.slots();
+            match slots.leave(place) {
+                true => {
+                    let most = slots.called.len() + 1;
+                    slots.call_senders(most)
+                }
+                false => Vec::new(),
+            }
+        };
+        woken.into_iter().for_each(Waker::wake);
     }
 
     /// Adds an urgent letter, which acts as soon as the kernel looks, also in the middle of a slice.
@@ -170,6 +269,16 @@ impl<L, U> Mailbox<L, U> {
         let mut slots = self.slots();
         slots.announced = false;
         std::mem::swap(&mut slots.waiting, into);
+        if !slots.senders.is_empty() {
+            self.make_room(slots);
+        }
+    }
+
+    #[cold]
+    fn make_room(&self, mut slots: MutexGuard<'_, Slots<L, U>>) {
+        let woken = slots.call_senders(self.capacity);
+        drop(slots);
+        woken.into_iter().for_each(Waker::wake);
     }
 
     pub(crate) fn take_urgent(&self) -> Vec<U> {
@@ -180,6 +289,11 @@ impl<L, U> Mailbox<L, U> {
     pub(crate) fn shut(&self, door: Door) -> (Vec<U>, VecDeque<L>) {
         let mut slots = self.slots();
         slots.door = door;
-        (std::mem::take(&mut slots.urgent), std::mem::take(&mut slots.waiting))
+        let taken = (std::mem::take(&mut slots.urgent), std::mem::take(&mut slots.waiting));
+        // There is room for some, or they are to hear that there will be none.
+        let woken = slots.call_senders(usize::MAX);
+        drop(slots);
+        woken.into_iter().for_each(Waker::wake);
+        taken
     }
 }

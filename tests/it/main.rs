@@ -47,6 +47,7 @@ mod filter_recordblock;
 mod filter_reference;
 mod filter_stackable;
 mod handles;
+mod handles_later;
 mod handles_order;
 mod hosts;
 #[cfg(unix)]

@@ -28,6 +28,11 @@ impl<A> Pending<A> {
     pub(super) fn take(&self) -> Option<A> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
+
+    /// Whether neither side has taken it.
+    pub(super) fn is_there(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
 }
 
 impl<A> Drop for Pending<A> {

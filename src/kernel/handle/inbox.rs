@@ -145,7 +145,7 @@ impl Core {
     }
 
     #[inline]
-    fn take_in_post(&self, post: Post) {
+    pub(super) fn take_in_post(&self, post: Post) {
         let Post {
             target,
             event,

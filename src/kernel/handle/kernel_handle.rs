@@ -3,6 +3,7 @@
 use super::call::{Call, Pending};
 use super::inbox::Inbox;
 use super::letter::{Letter, Post, SendName, SendTarget};
+use super::post_wait::PostWait;
 use super::reply_future::ReplyFuture;
 use crate::arg::SendArg;
 use crate::bridge::mailbox::{Door, Needs};
@@ -64,7 +65,7 @@ use std::sync::Arc;
 #[doc(alias = "address")]
 #[doc(alias = "Recipient")]
 pub struct KernelHandle {
-    inbox: Arc<Inbox>,
+    pub(super) inbox: Arc<Inbox>,
 }
 
 impl Clone for KernelHandle {
@@ -172,6 +173,52 @@ impl KernelHandle {
         match (put, arg) {
             (Err(kind), Some(arg)) => Err(PostError::new(event.key().as_str(), kind.into(), arg)),
             _ => Ok(()),
+        }
+    }
+
+    /// Posts an event and waits for room if the inbox is full, where [`post`](Self::post) gives the argument back.
+    ///
+    /// Those who wait get their turns in the order in which they came. The post is sent when the future is polled, and not at all
+    /// if it is dropped before its end.
+    ///
+    /// # Errors
+    /// [`PostError`] with the argument, when the kernel is gone or a failure has ended its run, also while it waits.
+    ///
+    /// ```
+    /// use poe::{Event, Kernel, Session, event::START};
+    /// const LINE: Event<String> = Event::new("line");
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), poe::Error> {
+    /// let kernel = Kernel::builder().inbox_capacity(2).build();
+    /// let log = Session::builder(Vec::new())
+    ///     .on(START, |_, ()| ())
+    ///     .on(LINE, |cx, line| cx.heap.push(line))
+    ///     .create(&kernel)?;
+    /// let handle = kernel.handle();
+    /// let writer = async move {
+    ///     for n in 0..100 {
+    ///         handle.post_wait(log, LINE, format!("line {n}")).await?; // as fast as the kernel takes them in
+    ///     }
+    ///     Ok(())
+    /// };
+    /// let (served, written) = tokio::join!(kernel.serve(), writer);
+    /// served.and(written)
+    /// # }
+    /// ```
+    #[track_caller]
+    #[doc(alias = "backpressure")]
+    #[doc(alias = "send")]
+    pub fn post_wait<'t, A: Send + 'static>(
+        &self,
+        target: impl Into<Target<'t>>,
+        event: impl Posts<A>,
+        arg: A,
+    ) -> impl Future<Output = Result<(), PostError<A>>> + Send {
+        PostWait {
+            inbox: &self.inbox,
+            post: Some((SendTarget::new(target.into()), SendName::new(event.key()), arg)),
+            place: Location::caller(),
+            line: None,
         }
     }
 

@@ -2,14 +2,17 @@
 
 mod call;
 mod dead_letter;
+mod delayed;
 mod inbox;
 mod kernel_handle;
 mod letter;
+mod post_wait;
 mod reply_future;
 
 pub(super) use call::{Queued, QueuedCall, reply_of};
 pub use dead_letter::DeadLetter;
 pub(super) use dead_letter::{DeadLetterHook, Lost};
+pub use delayed::DelayedPost;
 pub(super) use inbox::Inbox;
 pub use kernel_handle::KernelHandle;
 pub(super) use letter::Letter;

@@ -63,7 +63,9 @@ impl Core {
     fn kind_of(&self, post: &Post, timer: bool) -> (EventType, String) {
         let name = self.names.name(post.name).to_string();
         if timer {
-            return (EventType::Alarm, name);
+            // Those of the kernel's own do work for an event that has a name.
+            let kernels = post.arg.downcast_ref::<Queued>().filter(|_| post.name == NameIdx::CALL);
+            return (EventType::Alarm, kernels.map_or(name, |own| own.event().to_string()));
         }
         // A user's event may have one of the kernel's names, but not what the kernel sends by it.
         match post.name {

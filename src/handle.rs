@@ -1,0 +1,3 @@
+//! What methods of a [`KernelHandle`](crate::KernelHandle) return, beside [`ReplyFuture`](crate::ReplyFuture).
+
+pub use crate::kernel::DelayedPost;
