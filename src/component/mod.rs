@@ -1,10 +1,11 @@
-//! Ready-made sessions (POE::Component): a TCP server, a TCP client, and kernels on several cores.
+//! Ready-made sessions (POE::Component): a TCP server, a TCP client, and kernels on threads.
 
 mod backoff;
 mod callbacks;
 mod connection;
 mod futures;
 mod kernel_pool;
+mod kernel_thread;
 mod link;
 mod settings;
 mod tcp_client;
@@ -17,6 +18,7 @@ pub use connection::SHUTDOWN;
 pub use kernel_pool::{
     AfterFailure, KernelPool, KernelPoolBuilder, PoolFailure, PoolHandle, PoolOutcome, PoolReport, PoolServer,
 };
+pub use kernel_thread::KernelThread;
 pub use link::Link;
 pub use settings::{NoCallbacks, WithCallbacks};
 pub use tcp_client::{Attempt, CONNECT, RECONNECT, Server, TcpClient, TcpClientBuilder};

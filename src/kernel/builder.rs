@@ -82,8 +82,8 @@ pub(crate) struct Config {
     /// Report handlers that run longer than this many nanoseconds; `u64::MAX` for never.
     pub(crate) slow_nanos: u64,
     pub(crate) catch_exceptions: bool,
-    /// The policy of sessions that have none and inherit none.
-    pub(crate) on_failure: OnFailure,
+    /// The policy of sessions that have none and inherit none; `StopKernel` unless set.
+    pub(crate) on_failure: Option<OnFailure>,
     /// New sessions have the option `default`.
     pub(crate) assert_states: bool,
     /// An error that a method returns is a panic.
@@ -111,7 +111,7 @@ impl Default for Config {
             timer_slack: 0,
             slow_nanos: u64::MAX,
             catch_exceptions: true,
-            on_failure: OnFailure::StopKernel,
+            on_failure: None,
             assert_states: false,
             assert_retvals: false,
             assert_data: false,
@@ -121,6 +121,12 @@ impl Default for Config {
             call_stack: CALL_STACK,
             virtual_time: false,
         }
+    }
+}
+
+impl Config {
+    pub(super) fn on_failure(&self) -> OnFailure {
+        self.on_failure.unwrap_or(OnFailure::StopKernel)
     }
 }
 
@@ -234,7 +240,7 @@ impl KernelBuilder {
     #[doc(alias = "supervision strategy")]
     #[doc(alias = "let it crash")]
     pub fn on_failure(mut self, policy: OnFailure) -> Self {
-        self.config.on_failure = policy;
+        self.config.on_failure = Some(policy);
         self
     }
 

@@ -194,7 +194,7 @@ impl Core {
         let Some(mut slot) = sessions.resolve(session) else {
             let departed = self.die.departed.borrow();
             let found = departed.iter().find(|(id, _)| *id == session);
-            return found.map_or(self.config.on_failure, |(_, policy)| *policy);
+            return found.map_or(self.config.on_failure(), |(_, policy)| *policy);
         };
         loop {
             if let Some(policy) = sessions.get(slot).on_failure {
@@ -202,7 +202,7 @@ impl Core {
             }
             match sessions.parent(slot) {
                 Some(parent) => slot = parent,
-                None => return self.config.on_failure,
+                None => return self.config.on_failure(),
             }
         }
     }
@@ -210,7 +210,7 @@ impl Core {
     /// Remembers the policies of sessions that are about to be stopped while handlers of theirs may be running.
     pub(super) fn remember_policies(&self, sessions: &[SessionId]) {
         let mut departed: Vec<_> = sessions.iter().map(|id| (*id, self.policy_of(*id))).collect();
-        departed.retain(|(_, policy)| *policy != self.config.on_failure);
+        departed.retain(|(_, policy)| *policy != self.config.on_failure());
         *self.die.departed.borrow_mut() = departed;
     }
 

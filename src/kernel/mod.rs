@@ -27,6 +27,7 @@ mod os_signal;
 mod refcount;
 mod resource;
 mod run;
+mod run_for;
 mod runtime;
 #[cfg(unix)]
 mod select;

@@ -53,6 +53,7 @@ mod hosts;
 #[cfg(unix)]
 mod in_child;
 mod kernel_pool;
+mod kernel_thread;
 #[cfg(target_os = "linux")]
 mod late_replies;
 mod laws_call;
