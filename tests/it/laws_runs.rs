@@ -34,6 +34,34 @@ async fn l86_it_runs_again_also_after_a_failure_and_ids_go_on() {
     assert_eq!(said(), ["first stop", "second stop", "third stop"]);
 }
 
+/// What a run without sessions finds in the queue, it drops: a signal for everybody does not meet the sessions of the next run.
+#[tokio::test(start_paused = true)]
+async fn l86_a_signal_that_nobody_was_left_for_is_not_for_the_next_run() {
+    for in_slices in [false, true] {
+        let kernel = kernel();
+        let first = life("A", |_| {})
+            .on("stop all", |cx, ()| cx.stop_all())
+            .create(&kernel)
+            .unwrap();
+        kernel.signal(kernel.id(), "INT", ()).unwrap();
+        kernel.call::<(), ()>(first, "stop all", ()).unwrap();
+        if in_slices {
+            assert!(!kernel.run_one_timeslice().await.unwrap());
+        } else {
+            kernel.run().await.unwrap();
+        }
+        assert!(kernel.snapshot().queue.is_empty());
+        life("B", |cx| {
+            cx.delay("work", ms(1), ());
+        })
+        .on("work", |_, ()| say("B works"))
+        .create(&kernel)
+        .unwrap();
+        kernel.run().await.unwrap();
+        assert_eq!(said(), ["A stop", "B works", "B stop"]);
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn l87_after_stop_the_rest_of_the_handler_speaks_for_the_kernel() {
     let kernel = kernel();

@@ -105,7 +105,7 @@ my @aliases = qw(huey dewey louie);
 my @signals = qw(HELLO TERM INT UIDESTROY IDLE ZOMBIE DIE);
 my @rings   = qw(ring rang);
 my @states  = qw(first second bare);
-use constant { KERNEL_PICKED => 8, ROUND => 10_000 };
+use constant { KERNEL_PICKED => 8, ROUND => 10_000, SLICES => 300 };
 
 my (@script, @sessions, @timers, $tokens, $stops, $die_sent);
 our ($in_signal, $in_stop, $in_life, $in_leave, $firing, $spawning);
@@ -518,7 +518,12 @@ sub play {
 # Slice after slice to the end of a run; says where each ended that did something.
 sub slices {
   my $goes_on = 1;
-  while ($goes_on) {
+  # A machine that is told of IDLE is told in each slice, for ever.
+  for (my $slices = 0; $goes_on; $slices++) {
+    if ($slices == SLICES) {
+      say_line 'and so on';
+      return;
+    }
     my $before = $said;
     my $ok = eval { $goes_on = $kernel->run_one_timeslice; 1 };
     my $error = $@;

@@ -63,6 +63,7 @@ impl Kernel {
             // What has come for nobody is looked at in any case.
             let nothing = !core.run.is_paused() && !core.shared.wants_attention();
             if core.sessions.borrow().count() == 0 && nothing && !core.busy.get() {
+                core.discard_queue();
                 return core.take_error().map_or(Ok(()), Err);
             }
             self.drive(Mode::Run).await
@@ -126,6 +127,7 @@ impl Kernel {
     /// ```
     pub async fn run_one_timeslice(&self) -> Result<bool, Error> {
         if self.session_count() == 0 && !self.core().busy.get() {
+            self.core().discard_queue();
             return self.core().take_error().map_or(Ok(false), Err);
         }
         self.drive(Mode::Slice).await?;

@@ -135,6 +135,12 @@ impl Core {
             return;
         }
         self.run.over.set(true);
+        self.discard_queue();
+    }
+
+    /// Drops what is queued for the kernel itself when a run ends without sessions, so that a later run begins with an empty
+    /// queue (as POE's `_finalize_kernel` does).
+    pub(in crate::kernel) fn discard_queue(&self) {
         let events = self.queue.borrow_mut().drain();
         self.tell_purged(&events, KERNEL);
         for entry in &events {

@@ -10,16 +10,40 @@ use poe::{
     nfa::{NfaBuilder, NfaState},
 };
 use std::cell::RefCell;
+use std::ops::{Deref, DerefMut};
 use std::rc::Rc;
 
 pub(super) struct Life {
     pub(super) world: Rc<World>,
-    pub(super) backs: Vec<Rc<RefCell<Option<Back>>>>,
+    pub(super) backs: Backs,
     pub(super) heeds_die: bool,
     /// Watches ZOMBIE and UIDESTROY …
     pub(super) heeds_ends: bool,
     /// … and says that each signal is handled, but DIE.
     pub(super) handles: bool,
+}
+
+/// Postbacks and callbacks of a heap. Perl frees an array from its end, so these go in the same order.
+#[derive(Default)]
+pub(super) struct Backs(Vec<Rc<RefCell<Option<Back>>>>);
+
+impl Deref for Backs {
+    type Target = Vec<Rc<RefCell<Option<Back>>>>;
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
+impl DerefMut for Backs {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.0
+    }
+}
+
+impl Drop for Backs {
+    fn drop(&mut self) {
+        while self.0.pop().is_some() {}
+    }
 }
 
 pub(super) type Cx<'k> = Context<'k, Life>;
@@ -259,7 +283,7 @@ macro_rules! common {
 pub(super) fn session(world: &Rc<World>, kind: &str) -> SessionBuilder<Life> {
     let heap = Life {
         world: world.clone(),
-        backs: Vec::new(),
+        backs: Backs::default(),
         heeds_die: kind.contains('h'),
         heeds_ends: kind.contains('z'),
         handles: kind.contains('z'),
@@ -298,7 +322,7 @@ pub(super) fn session(world: &Rc<World>, kind: &str) -> SessionBuilder<Life> {
 pub(super) fn machine(world: &Rc<World>, kind: &str) -> NfaBuilder<&'static str, Life> {
     let life = Life {
         world: world.clone(),
-        backs: Vec::new(),
+        backs: Backs::default(),
         heeds_die: kind.contains('h'),
         heeds_ends: kind.contains('z'),
         handles: kind.contains('z'),

@@ -59,9 +59,13 @@ fn outside(kernel: &Kernel, world: &Rc<World>, line: &str) -> Result<String, Err
     })
 }
 
-/// Slice after slice to the end of a run; says where each ended that did something.
+/// A run is over after that many slices (as in `differential.pl`).
+const SLICES: usize = 300;
+
+/// Slice after slice to the end of a run; says where each ended that did something. A machine that is told of IDLE is told in each
+/// slice, for ever.
 async fn slices(kernel: &Kernel, world: &World) -> Result<(), Error> {
-    loop {
+    for _ in 0..SLICES {
         let before = world.log.borrow().len();
         let goes_on = kernel.run_one_timeslice().await;
         if world.log.borrow().len() > before {
@@ -71,6 +75,8 @@ async fn slices(kernel: &Kernel, world: &World) -> Result<(), Error> {
             return Ok(());
         }
     }
+    world.say("and so on".to_owned());
+    Ok(())
 }
 
 /// A run of the kernel, until nothing more happens; how it ended, and who is left.
