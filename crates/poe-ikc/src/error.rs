@@ -108,6 +108,7 @@ pub(crate) enum RemoteErrorKind {
     TimedOut(Duration),
     Lost,
     WrongReply(String),
+    Unsent(String),
     Refused { phase: String, text: String },
 }
 
@@ -136,6 +137,12 @@ impl RemoteError {
         matches!(self.kind, RemoteErrorKind::WrongReply(_))
     }
 
+    /// The argument cannot be serialized; only [`Lite`](crate::Lite) has this error.
+    #[must_use]
+    pub fn is_unsent(&self) -> bool {
+        matches!(self.kind, RemoteErrorKind::Unsent(_))
+    }
+
     /// The peer refused the request: the event is not published, or the session does not exist. No handler ran.
     #[must_use]
     pub fn is_refused(&self) -> bool {
@@ -159,6 +166,7 @@ impl fmt::Display for RemoteError {
             RemoteErrorKind::TimedOut(limit) => write!(f, "no reply from `{to}` within {limit:?}"),
             RemoteErrorKind::Lost => write!(f, "the connection to `{to}` ended before the reply came"),
             RemoteErrorKind::WrongReply(why) => write!(f, "the reply of `{to}` is of another type: {why}"),
+            RemoteErrorKind::Unsent(why) => write!(f, "nothing was sent to `{to}`: {why}"),
             RemoteErrorKind::Refused { phase, text } => write!(f, "`{to}` reports an error ({phase}): {text}"),
         }
     }

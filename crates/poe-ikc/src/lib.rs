@@ -82,6 +82,7 @@ mod dispatch;
 mod error;
 mod hub;
 mod ikc;
+mod lite;
 mod monitor;
 mod net;
 mod payload;
@@ -106,6 +107,7 @@ pub use args::Args;
 pub use error::{IkcError, RemoteError, SendError};
 pub use hub::Counters;
 pub use ikc::{Ikc, IkcBuilder};
+pub use lite::Lite;
 pub use monitor::{Notice, Occurrence};
 #[cfg(unix)]
 pub use net::IkcUnix;

@@ -26,6 +26,8 @@ impl Publish {
     /// A request whose value does not fit the argument's type is refused, and so is one whose handler takes another type. A call
     /// is replied to with what the handler returns. Perl's rule is that a call of a handler that returns nothing gets no reply; it
     /// holds for `()` on connections to Perl.
+    ///
+    /// The handler must reply before it returns: one that defers its reply is reported to the peer as a failure.
     pub fn event<A, R>(mut self, event: impl Calls<A, R>) -> Self
     where
         A: DeserializeOwned + 'static,

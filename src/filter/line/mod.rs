@@ -11,6 +11,7 @@ mod tests;
 
 pub use record::LineRecord;
 
+#[cfg(feature = "regex")]
 use super::FilterError;
 use super::buffer::Buffer;
 #[cfg(feature = "regex")]

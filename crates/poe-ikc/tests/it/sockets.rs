@@ -116,6 +116,50 @@ async fn a_unix_socket_belongs_to_its_user_and_a_dead_one_is_replaced() {
     std::fs::remove_dir_all(folder).unwrap();
 }
 
+#[test]
+fn a_blocking_client_posts_calls_and_is_told_why_not() {
+    use poe_ikc::Lite;
+    let (address, stop, thread) = serve(|| IkcTcp::bind("127.0.0.1:0"));
+    let mut lite = Lite::connect_tcp(&address, "Script", LONG).unwrap();
+    assert_eq!(lite.call("test", ADD, (40, 2)), Ok(42));
+    assert!(lite.call::<_, i64>("test", "secret", 1).unwrap_err().is_refused());
+    assert!(lite.call::<_, i64>("test", "add", "text").unwrap_err().is_failed());
+    assert!(
+        lite.call::<_, String>("test", "add", (1, 2))
+            .unwrap_err()
+            .is_wrong_reply()
+    );
+    lite.post("test", ADD, (1, 1)).unwrap();
+    assert!(lite.ping().unwrap() < LONG && !lite.server().is_empty());
+    drop(stop);
+    thread.join().unwrap();
+    assert!(lite.call("test", ADD, (40, 2)).unwrap_err().is_lost());
+    assert!(lite.post("test", ADD, (40, 2)).unwrap_err().is_lost());
+    assert!(
+        Lite::connect_tcp(&address, "Script", LONG)
+            .unwrap_err()
+            .as_io()
+            .is_some()
+    );
+}
+
+#[test]
+fn a_blocking_client_waits_no_longer_than_its_time() {
+    use poe_ikc::Lite;
+    use std::io::{Read, Write};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let thread = std::thread::spawn(move || {
+        let (mut peer, _) = listener.accept().unwrap();
+        peer.write_all(b"SETUP KERNEL=mute;FREEZER=Storable;PID=1\r\n").unwrap();
+        let _ = peer.read_to_end(&mut Vec::new());
+    });
+    let mut lite = Lite::connect_tcp(&address, "Script", Duration::from_millis(200)).unwrap();
+    assert!(lite.call("test", ADD, (40, 2)).unwrap_err().is_timed_out());
+    drop(lite);
+    thread.join().unwrap();
+}
+
 #[tokio::test]
 async fn addresses_of_other_machines_have_to_be_asked_for() {
     let kernel = Kernel::new();
