@@ -84,9 +84,13 @@ impl MemoryListener {
         &self.hub.name
     }
 
+    /// Accepts a client that waits already.
+    pub(crate) fn take_waiting(&self) -> Option<(DuplexStream, Option<SocketAddr>)> {
+        self.hub.waiting.borrow_mut().pop_front()
+    }
+
     pub(crate) fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<(DuplexStream, Option<SocketAddr>)> {
-        let next = self.hub.waiting.borrow_mut().pop_front();
-        match next {
+        match self.take_waiting() {
             Some(client) => Poll::Ready(client),
             None => {
                 self.hub.waker.set(Some(cx.waker().clone()));

@@ -103,7 +103,8 @@ async fn names_in_memory_are_free_taken_or_chosen() {
     for server in [&first, &any, &other] {
         server.shutdown();
     }
-    assert_eq!(rest(waits).await, "", "it was never accepted");
+    // It was accepted when its server closed, and goes now.
+    drop(waits);
     server()
         .start(&kernel)
         .await

@@ -71,6 +71,8 @@ mod laws_stopping;
 mod names;
 mod nfa;
 #[cfg(unix)]
+mod no_reset;
+#[cfg(unix)]
 mod os_signals;
 mod own_resources;
 mod own_sessions;

@@ -117,10 +117,16 @@ pub(super) fn client_maker<H: 'static, F: Filter>(
         .on(LOST, move |cx, ()| on_lost.shutdown(cx));
     Box::new(move |cx, connection| {
         let shared = cx.component().shared.clone();
+        if cx.kernel.core.is_shutting_down() {
+            // It waited in the backlog when the listener closed, and no session can be made for it now.
+            connection.stream.hang_up();
+            return Ok(());
+        }
         let ip = connection.peer.as_socket_addr().map(|addr| addr.ip());
         if !shared.joined(ip) {
             let peer = tracing::field::display(&connection.peer);
             tracing::debug!(target: "poe::wheels", session = %cx.session_id(), peer, "a client has too many connections already");
+            connection.stream.hang_up();
             return Ok(());
         }
         let place = Place { shared, ip };

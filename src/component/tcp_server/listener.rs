@@ -87,9 +87,14 @@ fn customer(ip: IpAddr) -> IpAddr {
 }
 
 impl Shared {
+    /// Stops listening. The listener's session is sent the clients that are connected and not accepted yet, within the limit;
+    /// the others see the end of their connections.
     pub(super) fn close(&self) {
         let factories = self.factories.take();
-        drop(factories);
+        let mut room = self.limit.get().saturating_sub(self.connections.get());
+        for factory in factories {
+            room -= factory.close(room);
+        }
     }
 
     /// One of its sockets has failed for good.
@@ -220,7 +225,9 @@ impl Component for Listener {
 
 impl Drop for Listener {
     fn drop(&mut self) {
-        self.shared.close();
+        // Its session is gone, which could take the clients that wait.
+        let factories = self.shared.factories.take();
+        drop(factories);
     }
 }
 

@@ -217,6 +217,10 @@ impl TcpServer {
     }
 
     /// Stops listening and removes the alias; clients stay connected. The port is free when this returns.
+    ///
+    /// Clients that are connected and wait in the system's backlog are served, as far as the server's limits allow; the others
+    /// see the end of their connections. This does not hold for a [`listener`](TcpServerBuilder::listener) that you have
+    /// passed in, because another process may accept from it.
     #[track_caller]
     pub fn shutdown(&self) {
         self.shared.close();

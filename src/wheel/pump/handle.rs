@@ -2,6 +2,7 @@
 
 use crate::bridge::moves::mover;
 use crate::wheel::SocketStream;
+use crate::wheel::socket::backlog::read_away;
 use pin_project_lite::pin_project;
 use std::any::Any;
 use std::io;
@@ -28,6 +29,18 @@ pub(crate) trait Duplex: AsyncRead + AsyncWrite {
         if let Some(socket) = self.output().and_then(tcp_socket) {
             // It fails if the connection is gone, and then there is nothing to reset.
             let _ = socket2::SockRef::from(socket).set_linger(Some(Duration::ZERO));
+        }
+    }
+    /// Discards the input that has arrived, before the stream is closed: otherwise the system resets the connection, and
+    /// the peer loses output.
+    fn read_away(&self) {
+        let Some(output) = self.output() else { return };
+        if let Some(socket) = tcp_socket(output) {
+            read_away(&socket2::SockRef::from(socket));
+        }
+        #[cfg(unix)]
+        if let Some(socket) = unix_socket(output) {
+            read_away(&socket2::SockRef::from(socket));
         }
     }
     /// Registers the stream with the current runtime.
@@ -80,6 +93,12 @@ fn tcp_socket(io: &dyn Any) -> Option<&TcpStream> {
     plain(io)
 }
 
+#[cfg(unix)]
+fn unix_socket(io: &dyn Any) -> Option<&UnixStream> {
+    let local = io.downcast_ref::<SocketStream>().and_then(SocketStream::as_unix);
+    local.or_else(|| io.downcast_ref())
+}
+
 /// Registers a stream of a known type with the current runtime. A stream of another type moves by itself, or has the errors
 /// of its own runtime there.
 fn follow<T: 'static>(io: Pin<&mut T>) -> io::Result<()> {
@@ -123,9 +142,7 @@ impl<T: AsyncRead + AsyncWrite + 'static> Duplex for Whole<T> {
         // A TCP peer would not notice it, and its data could not be drained in `close` any more.
         #[cfg(unix)]
         {
-            let io: &dyn Any = &self.io;
-            let local = io.downcast_ref::<SocketStream>().and_then(SocketStream::as_unix);
-            if let Some(stream) = local.or_else(|| io.downcast_ref::<UnixStream>()) {
+            if let Some(stream) = unix_socket(&self.io) {
                 // It fails if the peer is gone, which does not matter.
                 let _ = socket2::SockRef::from(stream).shutdown(std::net::Shutdown::Read);
             }

@@ -120,7 +120,11 @@ impl Pump {
 impl Drop for Pump {
     fn drop(&mut self) {
         self.state.over.set(true);
-        drop(self.state.take_io());
+        let io = self.state.take_io();
+        let ended = self.state.ended.get() || self.end.is_some() || self.state.sending.get() == Sending::Failed;
+        if let Some(io) = io.filter(|_| !ended) {
+            io.read_away();
+        }
         let link = self.state.link.take();
         if let Some(link) = link {
             link.drained(&self.state);

@@ -9,6 +9,7 @@ use super::super::address::Address;
 use super::super::base::Base;
 use super::super::error::SocketError;
 use super::super::socket_factory::Connection;
+use super::backlog::WAITING;
 use super::{Failed, SocketName, SocketStream};
 use crate::arg::AnyArg;
 use crate::bridge::memory::MemoryListener;
@@ -20,10 +21,12 @@ use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::future::Future;
 use std::io;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
+use tokio::io::DuplexStream;
 use tokio::net::TcpListener;
 #[cfg(unix)]
 use tokio::net::UnixListener;
@@ -36,10 +39,14 @@ const RETRY: Duration = Duration::from_millis(100);
 
 /// A listening Tokio socket, TCP or UNIX, owned or shared as an `Rc`.
 #[derive(Clone)]
-pub struct ListenSocket(Kind);
+pub struct ListenSocket {
+    kind: Kind,
+    /// This crate has bound it, so nobody else accepts from it.
+    private: bool,
+}
 
 #[derive(Clone)]
-enum Kind {
+pub(super) enum Kind {
     Tcp(Rc<TcpListener>),
     #[cfg(unix)]
     Unix(Rc<UnixListener>),
@@ -47,13 +54,17 @@ enum Kind {
 }
 
 impl ListenSocket {
+    fn of(kind: Kind) -> Self {
+        ListenSocket { kind, private: false }
+    }
+
     /// Returns the listening address.
     ///
     /// # Errors
     /// The system's.
     #[doc(alias = "getsockname")]
     pub fn local_name(&self) -> io::Result<SocketName> {
-        match &self.0 {
+        match &self.kind {
             Kind::Tcp(listener) => listener.local_addr().map(SocketName::Ip),
             #[cfg(unix)]
             Kind::Unix(listener) => listener.local_addr().map(|name| SocketName::of_unix(&name)),
@@ -63,16 +74,43 @@ impl ListenSocket {
 
     /// Returns the same socket, registered with the current runtime.
     fn again(&self) -> io::Result<ListenSocket> {
-        match &self.0 {
+        match &self.kind {
             Kind::Tcp(listener) => listener.again().map(ListenSocket::from),
             #[cfg(unix)]
             Kind::Unix(listener) => listener.again().map(ListenSocket::from),
             Kind::Memory(_) => Ok(self.clone()),
         }
+        .map(|socket| socket.private(self.private))
+    }
+
+    /// Notes whether this crate has bound the socket.
+    pub(super) fn private(self, private: bool) -> Self {
+        ListenSocket { private, ..self }
+    }
+
+    pub(super) fn is_private(&self) -> bool {
+        self.private
+    }
+
+    pub(super) fn kind(&self) -> &Kind {
+        &self.kind
+    }
+
+    /// Names the two ends of a connection in memory.
+    pub(super) fn in_memory(&self, (stream, peer): (DuplexStream, Option<SocketAddr>)) -> (SocketStream, SocketName) {
+        let local = match &self.kind {
+            Kind::Memory(listener) => listener.name().to_owned(),
+            _ => String::new(),
+        };
+        let peer = peer.map_or_else(|| SocketName::Memory(String::new()), SocketName::Ip);
+        (
+            SocketStream::memory(stream, SocketName::Memory(local), peer.clone()),
+            peer,
+        )
     }
 
     fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<(SocketStream, SocketName)>> {
-        match &self.0 {
+        match &self.kind {
             Kind::Tcp(listener) => {
                 let (stream, peer) = ready!(listener.poll_accept(cx))?;
                 Poll::Ready(Ok((stream.into(), SocketName::Ip(peer))))
@@ -82,19 +120,14 @@ impl ListenSocket {
                 let (stream, peer) = ready!(listener.poll_accept(cx))?;
                 Poll::Ready(Ok((stream.into(), SocketName::of_unix(&peer))))
             }
-            Kind::Memory(listener) => {
-                let (stream, peer) = ready!(listener.poll_accept(cx));
-                let peer = peer.map_or_else(|| SocketName::Memory(String::new()), SocketName::Ip);
-                let local = SocketName::Memory(listener.name().to_owned());
-                Poll::Ready(Ok((SocketStream::memory(stream, local, peer.clone()), peer)))
-            }
+            Kind::Memory(listener) => listener.poll_accept(cx).map(|accepted| Ok(self.in_memory(accepted))),
         }
     }
 }
 
 impl From<MemoryListener> for ListenSocket {
     fn from(listener: MemoryListener) -> Self {
-        ListenSocket(Kind::Memory(Rc::new(listener)))
+        Self::of(Kind::Memory(Rc::new(listener))).private(true)
     }
 }
 
@@ -106,7 +139,7 @@ impl From<TcpListener> for ListenSocket {
 
 impl From<Rc<TcpListener>> for ListenSocket {
     fn from(listener: Rc<TcpListener>) -> Self {
-        ListenSocket(Kind::Tcp(listener))
+        Self::of(Kind::Tcp(listener))
     }
 }
 
@@ -120,13 +153,13 @@ impl From<UnixListener> for ListenSocket {
 #[cfg(unix)]
 impl From<Rc<UnixListener>> for ListenSocket {
     fn from(listener: Rc<UnixListener>) -> Self {
-        ListenSocket(Kind::Unix(listener))
+        Self::of(Kind::Unix(listener))
     }
 }
 
 impl fmt::Debug for ListenSocket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0 {
+        match &self.kind {
             Kind::Tcp(listener) => listener.fmt(f),
             #[cfg(unix)]
             Kind::Unix(listener) => listener.fmt(f),
@@ -143,6 +176,8 @@ pub(crate) struct AcceptState {
     pub(crate) nodelay: bool,
     pub(crate) paused: Cell<bool>,
     pub(crate) local: RefCell<Option<SocketName>>,
+    /// The socket that the task accepts from, until it is closed.
+    listener: RefCell<Option<ListenSocket>>,
 }
 
 impl AcceptState {
@@ -154,6 +189,7 @@ impl AcceptState {
             nodelay,
             paused: Cell::new(false),
             local: RefCell::default(),
+            listener: RefCell::default(),
         })
     }
 
@@ -196,6 +232,34 @@ impl AcceptState {
         }
     }
 
+    /// Posts the clients that are connected and not accepted yet, as many as there is room for; returns their number.
+    pub(crate) fn post_waiting(&self, room: usize) -> usize {
+        let (Some(core), Some(listener)) = (self.base.core(), self.listener.borrow().clone()) else {
+            return 0;
+        };
+        let waiting = std::iter::from_fn(|| listener.take_waiting()).take(room.min(WAITING));
+        waiting
+            .map(|(stream, peer)| self.post_success(&core, self.connection(stream, peer)))
+            .count()
+    }
+
+    fn connection(&self, stream: SocketStream, peer: SocketName) -> AnyArg {
+        if let Some(tcp) = stream.as_tcp() {
+            // Fails only on a connection that is gone, which its reader will see.
+            let _ = tcp.set_nodelay(self.nodelay);
+        }
+        let wheel = self.base.id();
+        AnyArg::new(Connection { stream, peer, wheel })
+    }
+
+    /// The end of accepting: those who still wait see the end of their connections.
+    fn close(&self) {
+        let listener = self.listener.take();
+        if let Some(listener) = listener {
+            listener.refuse_waiting();
+        }
+    }
+
     fn error(&self, failed: Failed) -> AnyArg {
         let local = || self.local.borrow().as_ref().map(Address::from);
         let address = failed.address.or_else(local);
@@ -209,6 +273,7 @@ impl AcceptState {
 }
 
 pub(crate) struct Accepting {
+    state: Rc<AcceptState>,
     listener: ListenSocket,
     /// The rest of this turn's batch, if the turn has paused in it.
     left: usize,
@@ -220,8 +285,11 @@ pub(crate) struct Accepting {
 }
 
 impl Accepting {
-    pub(crate) fn new(listener: ListenSocket) -> Self {
+    pub(crate) fn new(state: &Rc<AcceptState>, listener: ListenSocket) -> Self {
+        state.set_local(listener.local_name());
+        drop(state.listener.replace(Some(listener.clone())));
         Accepting {
+            state: state.clone(),
             listener,
             retry: None,
             left: 0,
@@ -230,15 +298,15 @@ impl Accepting {
         }
     }
 
-    pub(crate) fn local_name(&self) -> io::Result<SocketName> {
-        self.listener.local_name()
-    }
-
     /// Ready when the listener cannot be used any more.
-    pub(crate) fn poll(&mut self, state: &AcceptState, core: &Core, cx: &mut Context<'_>) -> Poll<()> {
+    pub(crate) fn poll(&mut self, core: &Core, cx: &mut Context<'_>) -> Poll<()> {
+        let state = &*self.state;
         if self.home.has_moved() {
             match self.listener.again() {
-                Ok(listener) => self.listener = listener,
+                Ok(listener) => {
+                    drop(state.listener.replace(Some(listener.clone())));
+                    self.listener = listener;
+                }
                 Err(error) => {
                     // No descriptor now, perhaps later.
                     self.home = Home::default();
@@ -264,12 +332,7 @@ impl Accepting {
             let going_on = match ready!(self.listener.poll_accept(cx)) {
                 Ok((stream, peer)) => {
                     self.failing = false;
-                    if let Some(tcp) = stream.as_tcp() {
-                        // Fails only on a connection that is gone, which its reader will see.
-                        let _ = tcp.set_nodelay(state.nodelay);
-                    }
-                    let wheel = state.base.id();
-                    state.succeed(core, AnyArg::new(Connection { stream, peer, wheel }))
+                    state.succeed(core, state.connection(stream, peer))
                 }
                 Err(error) => match Trouble::of(&error) {
                     Trouble::Peer => Some(()),
@@ -298,6 +361,12 @@ impl Accepting {
         }
         cx.waker().wake_by_ref();
         Poll::Pending
+    }
+}
+
+impl Drop for Accepting {
+    fn drop(&mut self) {
+        self.state.close();
     }
 }
 

@@ -104,7 +104,8 @@ pub(super) fn no_unix<T>() -> Result<T, Failed> {
 
 /// Binds and listens.
 pub(crate) fn listen_at(spot: &Spot, options: &Options) -> Result<ListenSocket, Failed> {
-    bind_and_listen(spot, options).map_err(|failed| failed.at(&spot.clone().into()))
+    let listener = bind_and_listen(spot, options).map_err(|failed| failed.at(&spot.clone().into()))?;
+    Ok(listener.private(true))
 }
 
 fn bind_and_listen(spot: &Spot, options: &Options) -> Result<ListenSocket, Failed> {

@@ -2,6 +2,7 @@
 //! and accepting clients.
 
 pub(crate) mod accept;
+pub(crate) mod backlog;
 mod connect;
 mod datagram;
 pub(crate) mod make;

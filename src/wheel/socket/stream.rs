@@ -1,6 +1,7 @@
 //! A connected stream socket of any family.
 
 use super::SocketName;
+use super::backlog::read_away;
 use crate::bridge::moves::Again;
 use crate::bridge::runtime::{Home, poll_here};
 use std::fmt;
@@ -143,6 +144,16 @@ impl From<UnixStream> for SocketStream {
 }
 
 impl SocketStream {
+    /// Closes a connection that is refused: the peer sees the end, and no reset, whatever it has sent until now.
+    pub(crate) fn hang_up(self) {
+        match &self.socket {
+            Socket::Tcp(stream) => read_away(&stream.into()),
+            #[cfg(unix)]
+            Socket::Unix(stream) => read_away(&stream.into()),
+            Socket::Memory(_) => {}
+        }
+    }
+
     /// One end of a connection in memory.
     pub(crate) fn memory(stream: DuplexStream, local: SocketName, peer: SocketName) -> Self {
         SocketStream {

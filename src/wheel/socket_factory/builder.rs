@@ -1,6 +1,6 @@
 //! The settings of a SocketFactory, and its start.
 
-use super::task::{Begun, Phase, Role, begin, datagram};
+use super::task::{Begun, Role, begin, datagram};
 use super::{Connection, Datagram, SocketFactory};
 use crate::debug::debug_fields;
 use crate::event::Posts;
@@ -107,13 +107,8 @@ impl<T: 'static> SocketFactoryBuilder<T> {
             Role::Datagram(None) => "datagrams".to_owned(),
         };
         let listens = matches!(self.role, Role::Listen(_) | Role::On(_));
-        match begin(kernel.core, self.role, self.options) {
-            Ok(Begun::Phase(phase)) => {
-                if let Phase::Accepting(accepting) = &phase {
-                    state.set_local(accepting.local_name());
-                }
-                SocketFactory::start_task(state, &what, listens, phase)
-            }
+        match begin(kernel.core, &state, self.role, self.options) {
+            Ok(Begun::Phase(phase)) => SocketFactory::start_task(state, &what, listens, phase),
             Ok(Begun::Datagram(socket)) => {
                 let made = datagram(&state, socket);
                 state.post_success(kernel.core, made);

@@ -129,6 +129,11 @@ impl SocketFactory {
         }
     }
 
+    /// Stops listening. Posts the clients in the backlog first, as many as there is room for, and returns their number.
+    pub(crate) fn close(self, room: usize) -> usize {
+        self.state.post_waiting(room)
+    }
+
     /// Makes a wheel that listens on a socket that is bound already.
     pub(crate) fn on_listener(
         listener: ListenSocket,
@@ -139,8 +144,7 @@ impl SocketFactory {
     ) -> Self {
         let (success, failure) = events;
         let state = AcceptState::new(Base::new(kernel, place), Some(success), Some(failure), nodelay);
-        state.set_local(listener.local_name());
-        let phase = Phase::Accepting(Accepting::new(listener));
+        let phase = Phase::Accepting(Accepting::new(&state, listener));
         Self::start_task(state, "listening", true, phase)
     }
 }

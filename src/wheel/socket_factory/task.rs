@@ -33,17 +33,15 @@ pub(super) enum Begun {
 
 /// Runs the first step. A listener on a number is bound at once, so that its port is known when `start` returns; without a
 /// runtime that is not possible, and the task does it.
-pub(super) fn begin(core: &Core, role: Role, options: Options) -> Result<Begun, Failed> {
+pub(super) fn begin(core: &Core, state: &Rc<AcceptState>, role: Role, options: Options) -> Result<Begun, Failed> {
     if let Role::Listen(addr) | Role::Connect(addr) = &role
         && let Some(name) = addr.as_memory()
     {
         let phase = match &role {
-            Role::Listen(_) => Phase::Accepting(Accepting::new(make::listen_in_memory(
-                &core.memory,
-                addr,
-                name,
-                &options,
-            )?)),
+            Role::Listen(_) => Phase::Accepting(Accepting::new(
+                state,
+                make::listen_in_memory(&core.memory, addr, name, &options)?,
+            )),
             _ => {
                 let stream = make::connect_in_memory(&core.memory, addr, name);
                 Phase::Connecting(addr.clone(), Box::pin(std::future::ready(stream)))
@@ -58,9 +56,9 @@ pub(super) fn begin(core: &Core, role: Role, options: Options) -> Result<Begun, 
     let threads = core.threads.clone();
     let in_runtime = tokio::runtime::Handle::try_current().is_ok();
     let phase = match role {
-        Role::On(listener) => Phase::Accepting(Accepting::new(listener)),
+        Role::On(listener) => Phase::Accepting(Accepting::new(state, listener)),
         Role::Listen(addr) => match make::spot(&addr)? {
-            Some(spot) if in_runtime => Phase::Accepting(Accepting::new(make::listen_at(&spot, &options)?)),
+            Some(spot) if in_runtime => Phase::Accepting(Accepting::new(state, make::listen_at(&spot, &options)?)),
             _ => Phase::Binding(Box::pin(make::listen(addr, options, threads))),
         },
         Role::Connect(addr) => {
@@ -120,11 +118,10 @@ impl Task for FactoryTask {
     fn poll(&mut self, core: &Core, cx: &mut Context<'_>) -> Poll<()> {
         loop {
             let made = match &mut self.phase {
-                Phase::Accepting(accepting) => return accepting.poll(&self.state, core, cx),
+                Phase::Accepting(accepting) => return accepting.poll(core, cx),
                 Phase::Binding(binding) => match ready!(binding.as_mut().poll(cx)) {
                     Ok(listener) => {
-                        self.state.set_local(listener.local_name());
-                        self.phase = Phase::Accepting(Accepting::new(listener));
+                        self.phase = Phase::Accepting(Accepting::new(&self.state, listener));
                         continue;
                     }
                     Err(failed) => Err(failed),
