@@ -50,6 +50,14 @@ enum Kind {
     Pairs,
     /// Lines as text, which are bytes again.
     Text,
+    /// Filters that are made of filters: chains, and stacks.
+    LinesOfStream,
+    LinesOfFixed,
+    FixedOfLines,
+    HalvesOfLines,
+    LinesOfBlocks,
+    StackOfLines,
+    EmptyStack,
 }
 
 impl Kind {
@@ -61,6 +69,16 @@ impl Kind {
             Kind::Fixed => Layer::filter(Block::fixed(3)),
             Kind::All => Layer::stage(Grep::code(|_: &Bytes| true)),
             Kind::Halves => Layer::stage(halves()),
+            Kind::LinesOfStream => Layer::filter(Raw::new().then(ByteStage(lines()))),
+            Kind::LinesOfFixed => Layer::filter(Block::fixed(3).then(ByteStage(lines()))),
+            Kind::FixedOfLines => Layer::filter(lines().then(ByteStage(Block::fixed(2)))),
+            Kind::HalvesOfLines => Layer::filter(lines().then(halves())),
+            Kind::LinesOfBlocks => Layer::filter(Raw::new().then(ByteStage(Block::fixed(5))).then(ByteStage(lines()))),
+            Kind::StackOfLines => Layer::filter(Stackable::<Bytes>::new([
+                Layer::filter(Block::fixed(4)),
+                Layer::filter(lines()),
+            ])),
+            Kind::EmptyStack => Layer::filter(Stackable::<Bytes>::new([])),
             Kind::Pairs => {
                 let apart = Map::flat(|pair: Vec<Bytes>| pair, |record: Bytes| [vec![record]]);
                 return vec![Layer::stage(RecordBlock::<Bytes>::new(2)), Layer::stage(apart)];
@@ -82,6 +100,15 @@ fn kind() -> impl Strategy<Value = Kind> {
     prop_oneof![
         6 => prop::sample::select(vec![Kind::Line, Kind::Stream, Kind::Fixed, Kind::All, Kind::Halves]),
         1 => prop::sample::select(vec![Kind::Pairs, Kind::Text]),
+        2 => prop::sample::select(vec![
+            Kind::LinesOfStream,
+            Kind::LinesOfFixed,
+            Kind::FixedOfLines,
+            Kind::HalvesOfLines,
+            Kind::LinesOfBlocks,
+            Kind::StackOfLines,
+            Kind::EmptyStack,
+        ]),
     ]
 }
 

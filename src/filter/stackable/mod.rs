@@ -252,6 +252,7 @@ impl<I: 'static, O: 'static> Stackable<I, O> {
         let first = &mut self.slots[0];
         first.held.clear();
         first.units = 0;
+        first.has_rest = false;
         drop(first.layer.0.take_pending());
     }
 
@@ -309,21 +310,13 @@ impl<I: 'static, O: 'static> Stackable<I, O> {
         self.seen += taken;
     }
 
-    /// Records what the layer has used. With a filter made of filters, the rest may differ from the wire bytes.
+    /// Records what the layer has used.
     fn settle(&mut self, at: usize) {
         let leaves = self.slots.len() == 1;
         let slot = &mut self.slots[at];
         let seen = if at == 0 { self.seen } else { 0 };
-        let used = (slot.units + seen).saturating_sub(slot.layer.0.waiting());
-        if used == 0 {
-            return;
-        }
-        let has_rest = slot.takes_bytes && slot.layer.0.has_rest();
-        let more = slot.use_up(if has_rest { slot.units + seen } else { used });
-        if has_rest {
-            // Of their content, the rest is still held.
-            slot.used.iter_mut().for_each(Source::is_used_in_part);
-        }
+        let used = slot.count_used(&self.wire.as_slice()[..seen]);
+        let more = slot.use_up(used);
         if more == 0 || at > 0 {
             return;
         }

@@ -116,13 +116,6 @@ impl Source {
         }
     }
 
-    /// Notes that its content ends with bytes that are held elsewhere as a part of the record that it was used for.
-    pub(super) fn is_used_in_part(&mut self) {
-        if let Source::Part(part) = self {
-            part.has_more = true;
-        }
-    }
-
     /// Returns whether it stands for wire bytes, itself or through another part of the same whole.
     fn has_form(&self) -> bool {
         match self {
@@ -206,8 +199,9 @@ pub(super) struct Part {
     is_first: bool,
     /// What it stands for by itself, if that is known.
     own: Option<Own>,
-    /// Its content ends with bytes that are not its own, so the third rule does not apply.
-    has_more: bool,
+    /// Its content is also the end of the content of what the whole was made from, which stands for it until the whole is
+    /// spent. So the third rule does not apply.
+    is_rest: bool,
 }
 
 impl Part {
@@ -221,6 +215,13 @@ impl Part {
         Part::new(origin, false, own)
     }
 
+    /// The part of a record that a filter made of filters has not used, as that filter shows it.
+    pub(super) fn rest(origin: &Rc<Origin>, own: Own) -> Self {
+        let mut rest = Part::new(origin, false, Some(own));
+        rest.is_rest = true;
+        rest
+    }
+
     fn new(origin: &Rc<Origin>, is_first: bool, own: Option<Own>) -> Self {
         origin.parts.set(origin.parts.get() + 1);
         if origin.is_spent() {
@@ -230,7 +231,7 @@ impl Part {
             origin: origin.clone(),
             is_first,
             own,
-            has_more: false,
+            is_rest: false,
         }
     }
 
@@ -240,7 +241,8 @@ impl Part {
             content: split_copy(&mut own.content, count),
             ..own.clone()
         });
-        let front = Part::new(&self.origin, self.is_first, own);
+        let mut front = Part::new(&self.origin, self.is_first, own);
+        front.is_rest = self.is_rest;
         self.is_first = false;
         front
     }
@@ -250,7 +252,7 @@ impl Part {
     pub(super) fn form(&self, own: impl FnOnce(&Own), sources: impl FnOnce(&[Source])) {
         let whole = self.origin.sources.borrow();
         match (&self.own, &*whole) {
-            (Some(content), whole) if whole.is_none() || content.level.is_bare.get() && !self.has_more => own(content),
+            (Some(content), whole) if whole.is_none() || content.level.is_bare.get() && !self.is_rest => own(content),
             (_, Some(whole)) if self.is_first => sources(whole),
             _ => {}
         }

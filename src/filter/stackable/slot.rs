@@ -40,6 +40,8 @@ pub(super) struct Slot {
     pub(super) last: Weak<Origin>,
     /// The origin of the last record that used input, if it waits: the layer may make more records of the same input.
     shared: Weak<Origin>,
+    /// The layer is a filter made of filters, which had the rest of a record when it was asked last.
+    pub(super) has_rest: bool,
 }
 
 impl Slot {
@@ -56,6 +58,7 @@ impl Slot {
             level: Rc::new(level),
             last: Weak::new(),
             shared: Weak::new(),
+            has_rest: false,
         }
     }
 
@@ -114,6 +117,28 @@ impl Slot {
             count -= units;
         }
         count
+    }
+
+    /// Returns how much the layer has used of what it holds, with the bytes of `wire` behind it.
+    ///
+    /// A filter made of filters may show what is left in another form than it came in: with other framing, or put anew. Then all of it
+    /// is used, and the rest is to be [held anew](Self::hold_rest).
+    pub(super) fn count_used(&mut self, wire: &[u8]) -> usize {
+        let has = self.units + wire.len();
+        let has_rest = self.takes_bytes && self.layer.0.has_rest();
+        let had_rest = std::mem::replace(&mut self.has_rest, has_rest);
+        let waiting = self.layer.0.waiting();
+        if !has_rest && !had_rest {
+            return has.saturating_sub(waiting);
+        }
+        let left = self
+            .layer
+            .0
+            .front(waiting)
+            .and_then(|left| left.downcast::<Bytes>().ok());
+        let left = left.map(|left| *left).unwrap_or_default();
+        let came = [&self.held_bytes(), wire].concat();
+        if came.ends_with(&left) { has - left.len() } else { has }
     }
 
     /// Drops the input that the layer has used without making a record.
@@ -183,7 +208,7 @@ impl Slot {
             return;
         };
         let origin = self.last.upgrade().unwrap_or_else(|| Origin::spent(totals));
-        let part = Part::another(&origin, Some(Own::new(*rest, level)));
+        let part = Part::rest(&origin, Own::new(*rest, level));
         self.held.push_front(Held {
             source: Source::Part(part),
             units,
@@ -242,6 +267,7 @@ impl Slot {
         self.units = 0;
         self.used.clear();
         self.made.clear();
+        self.has_rest = false;
     }
 
     /// Takes a record from the layer.
