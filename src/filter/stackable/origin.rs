@@ -5,12 +5,12 @@
 //! unless it is split into parts. Three rules follow:
 //!
 //! 1. *Nothing has left:* while all parts of a record wait, they stand for the wire bytes of the whole record. The
-//! first part stands for all of them, the others for none.
+//!    first part stands for all of them, the others for none.
 //! 2. *Some of it has left:* when a part is dropped, because it was yielded or a layer rejected it, the origin of the
-//! whole is [spent](Origin::is_spent). From then on every waiting part stands for itself: its [own](Own) content,
-//! encoded as a record by the layers below.
+//!    whole is [spent](Origin::is_spent). From then on every waiting part stands for itself: its [own](Own) content,
+//!    encoded as a record by the layers below.
 //! 3. *The layer below is gone:* when the layer that made the records of a level was removed with `shift`, their
-//! content is the wire bytes ([`Level::is_bare`]).
+//!    content is the wire bytes ([`Level::is_bare`]).
 //!
 //! Moving a part never changes what it stands for, and bytes leave only when a part is dropped. The rules are
 //! implemented in [`Part::form`].
