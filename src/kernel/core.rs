@@ -3,7 +3,7 @@
 use super::active::ActiveCell;
 use super::extension::Extensions;
 use super::run::RunState;
-use super::{Config, Invoke, die, handle, os_signal, resource, task, trace};
+use super::{Config, Invoke, die, handle, os_signal, resource, supervise, task, trace};
 #[cfg(unix)]
 use super::{child, select};
 use crate::bridge::clock::Clock;
@@ -80,6 +80,7 @@ pub struct Core {
     pub(super) runtimes: super::runtime::Runtimes,
     pub(super) run: RunState,
     pub(super) die: die::DieState,
+    pub(super) supervision: supervise::Supervision,
     /// How often the signal that is being dispatched was handled; `None` outside.
     pub(super) handled: Cell<Option<u32>>,
     pub(super) observer: trace::Observer,
@@ -135,6 +136,7 @@ impl Core {
             runtimes: super::runtime::Runtimes::default(),
             run: RunState::default(),
             die: die::DieState::default(),
+            supervision: supervise::Supervision::default(),
             handled: Cell::new(None),
             observer: trace::Observer::new(&config),
             next_wheel: Cell::new(1),

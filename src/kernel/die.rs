@@ -162,6 +162,7 @@ impl Core {
             return;
         }
         if let Some(slot) = slot.filter(|_| !fatal) {
+            self.note_failure(&die, false);
             self.enqueue_die(slot, die);
             return;
         }
@@ -170,6 +171,7 @@ impl Core {
             OnFailure::StopSession => {
                 let stopped = slot.is_none_or(|slot| self.sessions.borrow().get(slot).stopping);
                 if stopped {
+                    self.note_failure(&die, true);
                     self.report_failure(&die, "its session is stopped already");
                 } else {
                     // In a handler of DIE: its session is stopped when the DIE has visited everybody.
@@ -304,7 +306,7 @@ impl Core {
         };
         match die.filter(|_| !handled) {
             Some(die) if visit.policy == OnFailure::StopKernel => {
-                self.stop_because_of_die(stopped);
+                self.stop_because_of_die(Some(die), stopped);
                 // What was thrown while it was handled is told together with it (law L70).
                 let failure = match self.die.take() {
                     Some(thrown) => die.failure.followed_by(&thrown.die.failure),
@@ -324,7 +326,7 @@ impl Core {
                 self.fail_sessions(&Die { failure, ..die.clone() }, stopped);
             }
             // Sent by a program, without a record (law L71).
-            None if !handled => self.stop_because_of_die(stopped),
+            None if !handled => self.stop_because_of_die(None, stopped),
             None => {}
         }
         for die in seconds {
@@ -337,13 +339,13 @@ impl Core {
     /// `OnFailure::StopSession`: the failed session and its descendants.
     fn fail_sessions(&self, die: &Die, sessions: &[SessionId]) {
         self.log_failure(die, "the session and its descendants are stopped");
-        self.stop_because_of_die(sessions);
+        self.stop_because_of_die(Some(die), sessions);
         self.tell_failure_hook(die);
     }
 
-    fn stop_because_of_die(&self, sessions: &[SessionId]) {
+    fn stop_because_of_die(&self, die: Option<&Die>, sessions: &[SessionId]) {
         let _burying = self.burying(true);
-        self.stop_touched("DIE", sessions);
+        self.stop_touched("DIE", die, sessions);
     }
 }
 

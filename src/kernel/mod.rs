@@ -34,6 +34,7 @@ mod select;
 mod shutdown;
 mod signal;
 mod snapshot;
+mod supervise;
 mod tags;
 pub(crate) mod task;
 mod timer;
@@ -67,6 +68,7 @@ pub use snapshot::{
     AwaitedProcess, EventId, EventType, QueuedEvent, Refcount, SessionHolds, SessionSnapshot, Snapshot, TaskSnapshot,
     WatchedFile, WhyAlive,
 };
+pub(crate) use supervise::{KeptPost, Stopped};
 pub use timer::{Delta, Timer};
 #[cfg(feature = "testing")]
 pub(crate) use trace::Dispatched;

@@ -58,7 +58,7 @@ impl Core {
         Ok(change.count)
     }
 
-    fn slot_of(&self, id: SessionId) -> Result<u32, Error> {
+    pub(super) fn slot_of(&self, id: SessionId) -> Result<u32, Error> {
         let slot = self.sessions.borrow().resolve(id).filter(|_| !id.is_kernel());
         slot.ok_or_else(|| ErrorKind::NoSuchSession(id.to_string()).into())
     }

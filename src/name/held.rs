@@ -16,6 +16,15 @@ impl HeldName {
         HeldName { names, idx }
     }
 
+    /// Takes another reference to a name that is in use.
+    pub(crate) fn of(names: &Rc<Names>, idx: NameIdx) -> Self {
+        names.retain(idx);
+        HeldName {
+            names: names.clone(),
+            idx,
+        }
+    }
+
     pub(crate) fn idx(&self) -> NameIdx {
         self.idx
     }

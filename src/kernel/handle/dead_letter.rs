@@ -191,7 +191,7 @@ impl Core {
         self.send_dead_letter(DeadLetter::of(target, event, arg, place));
     }
 
-    fn send_dead_letter(&self, letter: DeadLetter) {
+    pub(in crate::kernel) fn send_dead_letter(&self, letter: DeadLetter) {
         log_quietly(|| LetterLog::of(&letter).warn());
         self.give_dead_letter(letter);
     }

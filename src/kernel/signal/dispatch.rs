@@ -9,7 +9,7 @@ use crate::kernel::dispatch::discard;
 use crate::kernel::{Core, Die};
 use crate::name::NameIdx;
 use crate::resource::sessions::KERNEL;
-use crate::resource::signals::SignalClass;
+use crate::resource::signals::{KERNEL_SHUTDOWN, SignalClass};
 
 impl Core {
     /// Takes a signal to its target and all below it, the deepest generation first, and then stops whom its class and
@@ -23,6 +23,9 @@ impl Core {
         let to = self.sessions.borrow().id(target);
         tracing::trace!(target: "poe::signals", %signal, %to, "dispatch");
         let mut touched = self.tree_of(target);
+        if signal == KERNEL_SHUTDOWN {
+            self.leave_to_supervisors(&mut touched);
+        }
         let below = touched.len();
         let policy = if is_die && target != KERNEL {
             self.policy_of(to)
@@ -85,7 +88,7 @@ impl Core {
             };
             self.end_of_die(&visit, arg.downcast_ref(), handled > 0);
         } else if condemned {
-            self.stop_touched(&signal, &touched);
+            self.stop_touched(&signal, None, &touched);
         }
         // Their last owners may be here, and their drops may panic.
         drop_each_quietly(watchers);
@@ -106,8 +109,9 @@ impl Core {
         found.into_iter().rev().map(|slot| sessions.id(slot)).collect()
     }
 
-    /// Stops those whom a signal has visited, as far as they are still there.
-    pub(in crate::kernel) fn stop_touched(&self, signal: &str, touched: &[SessionId]) {
+    /// Stops those whom a signal has visited, as far as they are still there; a DIE, because of this failure.
+    pub(in crate::kernel) fn stop_touched(&self, signal: &str, die: Option<&Die>, touched: &[SessionId]) {
+        let noted = self.ending(signal, die, touched);
         for id in touched {
             tracing::trace!(target: "poe::signals", %signal, session = %id, "stops");
             if id.is_kernel() {
@@ -119,6 +123,7 @@ impl Core {
                 self.stop_session(slot);
             }
         }
+        self.ended(noted);
     }
 
     /// The kernel is the last that IDLE visits: if nobody has found anything to do by then, it is the turn of ZOMBIE.

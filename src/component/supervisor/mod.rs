@@ -1,0 +1,215 @@
+//! Supervisors: sessions that start others in order, restart them after a failure, and stop them in reverse order.
+//!
+//! | file | what it has |
+//! |---|---|
+//! | `tree.rs` | the decisions, without a kernel: what is started and stopped next |
+//! | `session.rs` | the supervisor's session, which carries them out |
+//! | `keeper.rs` | the posts to an alias whose child is down |
+//! | `spec.rs`, `builder.rs`, `starter.rs`, `report.rs` | what a program says, and what it is told |
+//! | `program.rs` | the session of a child that is a program |
+
+mod builder;
+mod keeper;
+#[cfg(unix)]
+mod program;
+mod report;
+mod session;
+mod spec;
+mod starter;
+mod tree;
+
+pub use builder::SupervisorBuilder;
+pub use report::{ChildChange, ChildEnd, ChildFailure, ChildReport, NextStep, SupervisorEnd};
+pub use spec::{ChildSpec, Restart, Strategy};
+pub use starter::Starter;
+
+use crate::error::{Error, ErrorKind};
+use crate::id::SessionId;
+use crate::kernel::Core;
+use session::Supervision;
+use std::fmt;
+use std::rc::{Rc, Weak};
+use std::time::Duration;
+
+/// Starts children in order, restarts them after failures, and stops them in reverse order.
+///
+/// A supervisor is a session, and its children are sessions below it: sessions of yours, machines, components, programs, other
+/// supervisors. This value only refers to it: dropping it changes nothing. OTP's `supervisor` is the model.
+///
+/// - A failed child is restarted, with others if the [`Strategy`] says so, at once or after its [`backoff`](ChildSpec::backoff). Too many restarts
+///   within a [period](SupervisorBuilder::intensity) are a failure of the supervisor itself: its children are stopped and its own supervisor decides. A
+///   supervisor without one raises `DIE`, so the kernel's policy applies ([`OnFailure`](crate::OnFailure)).
+/// - A failure of a child stops that child only: its policy is [`OnFailure::StopSession`](crate::OnFailure::StopSession), unless it has its own.
+/// - [`Kernel::shutdown`](crate::Kernel::shutdown) and [`Supervisor::shutdown`] stop the children in reverse order, one after the other, each
+///   with its [limit](ChildSpec::shutdown).
+/// - It ends when it has no children left, like any session. One that waits for [`start_child`](Self::start_child) has an
+///   [alias](SupervisorBuilder::alias).
+///
+/// ```
+/// use poe::{Event, Kernel, Session, SessionId, component::{ChildSpec, Restart, Starter, Strategy, Supervisor}, event::START};
+/// use std::time::Duration;
+/// const WORK: Event<u32> = Event::new("work");
+/// fn start_worker(cx: &mut Starter<'_>) -> Result<SessionId, poe::Error> {
+///     let restarts = cx.restarts();
+///     cx.create(
+///         Session::builder(())
+///             .on(START, move |cx, ()| cx.delay(WORK, Duration::from_millis(1), restarts as u32))
+///             .on(WORK, |_, restarts| assert!(restarts == 2, "not ready yet")), // fails twice
+///     )
+/// }
+/// # tokio_test::block_on(async {
+/// let kernel = Kernel::new();
+/// Supervisor::builder(Strategy::OneForOne)
+///     .intensity(5, Duration::from_secs(10))
+///     .child(ChildSpec::new("worker", start_worker).restart(Restart::Transient))
+///     .on_report(|report| println!("{report}"))
+///     .start(&kernel)?;
+/// kernel.run().await // the third worker ends by itself, and so does its supervisor
+/// # }).unwrap();
+/// ```
+#[doc(alias = "OTP")]
+#[doc(alias = "restart")]
+#[derive(Clone)]
+pub struct Supervisor {
+    core: Weak<Core>,
+    session: SessionId,
+    supervision: Rc<Supervision>,
+}
+
+/// A supervisor's child, as [`Supervisor::children`] lists it.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct ChildStatus {
+    /// Its name.
+    pub name: Rc<str>,
+    /// What it does now.
+    pub state: ChildState,
+    /// How often it was restarted.
+    pub restarts: u64,
+    /// Its last failure, if it has ever failed.
+    pub last_failure: Option<ChildFailure>,
+}
+
+/// What a supervisor's child does now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ChildState {
+    /// It has ended, or was never started.
+    Down,
+    /// It is restarted after this time.
+    Waiting(Duration),
+    /// It is being started; the children after it wait.
+    Starting,
+    /// It runs, as this session.
+    Running(SessionId),
+    /// It was asked to end, and its time is not over yet.
+    Stopping(SessionId),
+}
+
+impl Supervisor {
+    /// Starts building a supervisor.
+    pub fn builder(strategy: Strategy) -> SupervisorBuilder {
+        SupervisorBuilder::new(strategy)
+    }
+
+    /// Returns the supervisor's session.
+    #[must_use]
+    pub fn session_id(&self) -> SessionId {
+        self.session
+    }
+
+    /// Lists the children in the order in which they are started.
+    #[must_use]
+    pub fn children(&self) -> Vec<ChildStatus> {
+        let now = self.core.upgrade().map(|core| session::now(&core));
+        self.supervision.statuses(now.unwrap_or_default())
+    }
+
+    /// Returns the session of a child that runs.
+    #[must_use]
+    pub fn child(&self, name: &str) -> Option<SessionId> {
+        let children = self.children();
+        children.iter().find_map(|child| match child.state {
+            ChildState::Running(session) if &*child.name == name => Some(session),
+            _ => None,
+        })
+    }
+
+    /// Adds a child behind the others, and starts it.
+    ///
+    /// It is started in its turn, after what the supervisor does already; reports tell when. If it cannot be started, it is
+    /// forgotten.
+    ///
+    /// # Errors
+    /// The supervisor has ended or is being shut down; it has a child of that name.
+    #[track_caller]
+    pub fn start_child(&self, spec: ChildSpec) -> Result<(), Error> {
+        self.supervision.check_new(&spec)?;
+        self.order(|supervision| supervision.add(spec))
+    }
+
+    /// Stops a child and keeps its description, for [`restart_child`](Self::restart_child).
+    ///
+    /// # Errors
+    /// The supervisor has ended or is being shut down; it has no child of that name.
+    #[doc(alias = "terminate_child")]
+    pub fn stop_child(&self, name: &str) -> Result<(), Error> {
+        self.order(|supervision| supervision.with_child(name, |tree, key| tree.stop(key)))
+    }
+
+    /// Starts a child that is down; no effect on one that runs.
+    ///
+    /// # Errors
+    /// As [`stop_child`](Self::stop_child).
+    pub fn restart_child(&self, name: &str) -> Result<(), Error> {
+        self.order(|supervision| supervision.with_child(name, |tree, key| tree.start(key)))
+    }
+
+    /// Stops a child and forgets it.
+    ///
+    /// # Errors
+    /// As [`stop_child`](Self::stop_child).
+    #[doc(alias = "delete_child")]
+    pub fn remove_child(&self, name: &str) -> Result<(), Error> {
+        self.order(|supervision| supervision.with_child(name, |tree, key| tree.remove(key)))
+    }
+
+    /// Stops the children in reverse order, each with its limit, and then the supervisor.
+    ///
+    /// It returns at once. A start that is under way is given up. No effect if the supervisor has ended.
+    pub fn shutdown(&self) {
+        let _ = self.order(|supervision| {
+            supervision.shut_down();
+            Ok(())
+        });
+    }
+
+    /// Returns how the supervisor ended, or `None` while it runs or stops its children.
+    #[must_use]
+    pub fn outcome(&self) -> Option<SupervisorEnd> {
+        self.supervision.outcome()
+    }
+
+    /// Does something with the children, and wakes the session, which carries it out.
+    #[track_caller]
+    fn order(&self, f: impl FnOnce(&Supervision) -> Result<(), Error>) -> Result<(), Error> {
+        let core = self.core.upgrade().filter(|_| self.outcome().is_none());
+        let core = core.ok_or_else(|| ended(&self.supervision.name))?;
+        f(&self.supervision)?;
+        session::wake(&core, self.session);
+        Ok(())
+    }
+}
+
+fn ended(name: &str) -> Error {
+    ErrorKind::Invalid(format!("the supervisor `{name}` has ended")).into()
+}
+
+impl fmt::Debug for Supervisor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Supervisor")
+            .field("name", &self.supervision.name)
+            .field("session", &self.session)
+            .field("children", &self.children())
+            .finish()
+    }
+}
