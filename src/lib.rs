@@ -51,6 +51,7 @@
 //! | name events | [`Event`], typed keys; [`event`] has the life-cycle events |
 //! | post and call from other threads | [`KernelHandle`] |
 //! | serve and connect | [`component`]: [`TcpServer`](component::TcpServer), [`TcpClient`](component::TcpClient), [`KernelPool`](component::KernelPool) |
+//! | restart what has failed | [`component::Supervisor`]: strategies, limits, backoff; see [`guide::supervision`] |
 //! | do other I/O | [`wheel`]: streams, sockets, files, programs; [`filter`]: bytes to records and back |
 //! | find out why a session lives | [`Kernel::why_alive`], [`Kernel::snapshot`] |
 //! | test on virtual time | `testing` (feature) |

@@ -24,8 +24,8 @@ pub use kernel_thread::KernelThread;
 pub use link::Link;
 pub use settings::{NoCallbacks, WithCallbacks};
 pub use supervisor::{
-    ChildChange, ChildEnd, ChildFailure, ChildReport, ChildSpec, ChildState, ChildStatus, NextStep, Restart, Starter, Strategy,
-    Supervisor, SupervisorBuilder, SupervisorEnd,
+    ChildChange, ChildEnd, ChildFailure, ChildReport, ChildSpec, ChildState, ChildStatus, NextStep, Restart, Starter,
+    Strategy, Supervisor, SupervisorBuilder, SupervisorEnd,
 };
 pub use tcp_client::{Attempt, CONNECT, RECONNECT, Server, TcpClient, TcpClientBuilder};
 pub use tcp_server::{Client, DISCONNECTED, Listener, SET_CONCURRENCY, TcpServer, TcpServerBuilder};

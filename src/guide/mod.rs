@@ -25,6 +25,7 @@ chapters! {
     state_machines;
     #[doc = include_str!("pictures.md")]
     errors;
+    supervision;
     embedding;
     migration;
     #[doc = include_str!("pictures.md")]

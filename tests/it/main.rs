@@ -102,6 +102,7 @@ mod socket_kit;
 mod splice_faults;
 #[cfg(unix)]
 mod started_so;
+mod supervisor;
 mod tasks;
 mod testing;
 mod tidy;

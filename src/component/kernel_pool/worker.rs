@@ -6,11 +6,11 @@
 use super::builder::Settings;
 use super::failure::{AfterFailure, Failures, PoolFailure, PoolOutcome};
 use crate::component::futures::{First, caught, first};
+use crate::component::intensity::Intensity;
 use crate::component::tcp_server::TcpServer;
 use crate::error::{Error, ErrorKind, Failure, OnFailure, drop_quietly};
 use crate::kernel::{Die, Kernel, KernelHandle};
 use std::cell::RefCell;
-use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
 use std::net::TcpListener;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -42,8 +42,9 @@ pub(super) struct Local {
     servers: RefCell<Vec<Served>>,
     /// Failures of sessions that are not reported yet.
     heard: RefCell<Vec<Die>>,
-    /// When the kernel was restarted.
-    restarted: RefCell<VecDeque<Instant>>,
+    /// The restarts of the kernel, counted from `began`.
+    restarts: RefCell<Intensity>,
+    began: Instant,
     /// The first failure that stopped all sessions.
     first: RefCell<Option<String>>,
 }
@@ -202,19 +203,7 @@ impl Local {
     }
 
     fn may_restart(&self) -> bool {
-        let now = Instant::now();
-        let mut restarted = self.restarted.borrow_mut();
-        while restarted
-            .front()
-            .is_some_and(|at| now.duration_since(*at) > self.settings.period)
-        {
-            restarted.pop_front();
-        }
-        let may = restarted.len() < self.settings.restarts;
-        if may {
-            restarted.push_back(now);
-        }
-        may
+        self.restarts.borrow_mut().allows(self.began.elapsed())
     }
 
     async fn restart(&self) -> PoolOutcome {
@@ -317,6 +306,7 @@ fn run(
     };
     runtime.block_on(async {
         let builder = (settings.kernel)(Kernel::builder().on_failure(OnFailure::StopSession));
+        let restarts = Intensity::new(settings.restarts, settings.period);
         let local = Rc::new(Local {
             kernel: builder.build(),
             index,
@@ -324,7 +314,8 @@ fn run(
             failures,
             servers: RefCell::default(),
             heard: RefCell::default(),
-            restarted: RefCell::default(),
+            restarts: RefCell::new(restarts),
+            began: Instant::now(),
             first: RefCell::default(),
         });
         // The hook must not keep its owner alive.

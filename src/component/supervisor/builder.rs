@@ -4,8 +4,10 @@ use super::Supervisor;
 use super::report::ChildReport;
 use super::session::{Settings, launch};
 use super::spec::{ChildSpec, Strategy};
+use super::starter::Starter;
 use crate::error::Error;
 use crate::event::Event;
+use crate::id::SessionId;
 use crate::kernel::{Kernel, Target};
 use crate::session::{Caller, Start};
 use std::fmt;
@@ -37,6 +39,7 @@ impl SupervisorBuilder {
                 children: Vec::new(),
                 hook: None,
                 subscribers: Vec::new(),
+                parent: None,
             },
         }
     }
@@ -63,14 +66,7 @@ impl SupervisorBuilder {
         self
     }
 
-    pub(super) fn named_if_unnamed(mut self, name: &Rc<str>) -> Self {
-        if self.settings.alias.is_none() {
-            self.settings.name.get_or_insert_with(|| name.clone());
-        }
-        self
-    }
-
-    /// Gives the supervisor's session an alias. Under [`Kernel::serve`] it keeps a supervisor without children alive.
+    /// Gives the supervisor's session an alias.
     pub fn alias(mut self, alias: impl Into<Rc<str>>) -> Self {
         self.settings.alias = Some(alias.into());
         self
@@ -117,6 +113,19 @@ impl SupervisorBuilder {
     #[track_caller]
     pub fn start(self, kernel: &Kernel) -> Result<Supervisor, Error> {
         self.start_by(&mut { kernel })
+    }
+}
+
+impl SupervisorBuilder {
+    /// Starts it as the child of another supervisor, which hears of a failed start when all that was started has ended.
+    pub(super) fn start_below(mut self, starter: &mut Starter<'_>, name: &Rc<str>) -> Result<SessionId, Error> {
+        if self.settings.alias.is_none() {
+            self.settings.name.get_or_insert_with(|| name.clone());
+        }
+        self.settings.parent = Some(starter.supervisor_id());
+        let supervisor = launch(self.settings, starter, Location::caller())?;
+        starter.is_pending = !supervisor.supervision.is_up();
+        Ok(supervisor.session_id())
     }
 }
 

@@ -42,8 +42,8 @@ use std::time::Duration;
 /// - A failure of a child stops that child only: its policy is [`OnFailure::StopSession`](crate::OnFailure::StopSession), unless it has its own.
 /// - [`Kernel::shutdown`](crate::Kernel::shutdown) and [`Supervisor::shutdown`] stop the children in reverse order, one after the other, each
 ///   with its [limit](ChildSpec::shutdown).
-/// - It ends when it has no children left, like any session. One that waits for [`start_child`](Self::start_child) has an
-///   [alias](SupervisorBuilder::alias).
+/// - Without children it waits for [`start_child`](Self::start_child), as a session with an alias waits: [`Kernel::run`](crate::Kernel::run)
+///   ends it when nothing else can happen in the kernel.
 ///
 /// ```
 /// use poe::{Event, Kernel, Session, SessionId, component::{ChildSpec, Restart, Starter, Strategy, Supervisor}, event::START};
@@ -64,7 +64,7 @@ use std::time::Duration;
 ///     .child(ChildSpec::new("worker", start_worker).restart(Restart::Transient))
 ///     .on_report(|report| println!("{report}"))
 ///     .start(&kernel)?;
-/// kernel.run().await // the third worker ends by itself, and so does its supervisor
+/// kernel.run().await // the third worker ends by itself; nothing is left to do
 /// # }).unwrap();
 /// ```
 #[doc(alias = "OTP")]

@@ -85,7 +85,7 @@ pub struct ChildFailure {
 pub enum NextStep {
     /// Nothing: the child stays down.
     Nothing,
-    /// The child is started again after this time, which is zero without a back-off.
+    /// The child is started again after this time, which is zero without a backoff.
     Restart {
         /// How long it waits.
         after: Duration,
@@ -97,7 +97,7 @@ pub enum NextStep {
 /// How a supervisor ended.
 #[derive(Clone, Debug)]
 pub enum SupervisorEnd {
-    /// Its session ended because it had no children any more, or was stopped together with them.
+    /// Its session was stopped, together with its children: by a signal, or because the kernel had nothing left to do.
     Normal,
     /// It was shut down, and so were its children.
     AskedFor,

@@ -25,7 +25,9 @@ const STEP: Event<()> = Event::new("supervisor_step");
 const TICK: Event<()> = Event::new("supervisor_tick");
 const PREPARED: Event<(Key, Result<ReadyFn, Failure>)> = Event::new("supervisor_prepared");
 /// Behind the DIE of a `_start`, if it failed.
-const CONFIRM: Event<(Key, SessionId)> = Event::new("supervisor_confirm");
+const CONFIRM: Event<SessionId> = Event::new("supervisor_confirm");
+/// From a supervisor to its own: all of its children run.
+const UP: Event<SessionId> = Event::new("supervisor_up");
 const ASKED: Event<Signal> = Event::new("supervisor_asked");
 
 pub(super) type Hook = Rc<dyn Fn(&ChildReport)>;
@@ -39,12 +41,17 @@ pub(super) struct Settings {
     pub(super) children: Vec<ChildSpec>,
     pub(super) hook: Option<Hook>,
     pub(super) subscribers: Vec<(Target<'static>, Event<ChildReport>)>,
+    /// The supervisor above, if there is one.
+    pub(super) parent: Option<SessionId>,
 }
 
 /// What a supervisor's session and its [`Supervisor`]s share. Nothing of it is borrowed while user code runs.
 pub(super) struct Supervision {
     pub(super) name: Rc<str>,
-    alias: Option<Rc<str>>,
+    /// What the program has asked for, else one that nobody else has. It keeps the session alive while it has no children, as
+    /// long as anything can happen (law L90).
+    alias: RefCell<Option<Rc<str>>>,
+    parent: Option<SessionId>,
     tree: RefCell<Tree>,
     /// The children that have an alias.
     mailboxes: RefCell<HashMap<Key, Rc<Mailbox>>>,
@@ -80,7 +87,8 @@ pub(super) fn launch(settings: Settings, caller: &mut impl Caller, place: Place)
     }
     let supervision = Rc::new(Supervision {
         name,
-        alias: settings.alias,
+        alias: RefCell::new(settings.alias),
+        parent: settings.parent,
         tree: RefCell::new(tree),
         mailboxes: RefCell::default(),
         preparing: RefCell::default(),
@@ -94,9 +102,14 @@ pub(super) fn launch(settings: Settings, caller: &mut impl Caller, place: Place)
         let supervision = supervision.clone();
         move |cx: Cx<'_, '_>| f(&supervision, cx)
     };
-    let (start, step, tick) = (handler(Supervision::begin), handler(Supervision::drive), handler(Supervision::drive));
+    let (start, step, tick) = (
+        handler(Supervision::begin),
+        handler(Supervision::drive),
+        handler(Supervision::drive),
+    );
     let (asked, stop) = (handler(Supervision::asked), handler(Supervision::stopped));
-    let (lost, prepared, confirmed) = (supervision.clone(), supervision.clone(), supervision.clone());
+    let (lost, prepared) = (supervision.clone(), supervision.clone());
+    let (confirmed, up) = (supervision.clone(), supervision.clone());
     let session = Session::builder(())
         .on(START, move |cx, ()| start(cx))
         .on(STEP, move |cx, ()| step(cx))
@@ -105,7 +118,8 @@ pub(super) fn launch(settings: Settings, caller: &mut impl Caller, place: Place)
         .on(STOP, move |cx, ()| stop(cx))
         .on(CHILD, move |cx, child: Child| lost.child(cx, &child))
         .on(PREPARED, move |cx, (key, ready)| prepared.prepared(cx, key, ready))
-        .on(CONFIRM, move |cx, (key, session)| confirmed.confirmed(cx, key, session))
+        .on(CONFIRM, move |cx, session| confirmed.confirmed(cx, session))
+        .on(UP, move |cx, session| up.confirmed(cx, session))
         .create_by(caller, place)?;
     if let Some((child, failure)) = supervision.tell_failed_start() {
         let name = &supervision.name;
@@ -128,13 +142,19 @@ fn taken(supervisor: &str, child: &str) -> Error {
 
 /// The kernel's time.
 pub(super) fn now(core: &Core) -> Duration {
-    Duration::from_nanos(core.now())
+    Duration::from_nanos(core.clock.now())
 }
 
 #[track_caller]
 pub(super) fn wake(core: &Core, session: SessionId) {
     // It may have ended.
-    let _ = core.post_from(None, session.into(), crate::event::Keyed::key(&STEP), (), Location::caller());
+    let _ = core.post_from(
+        None,
+        session.into(),
+        crate::event::Keyed::key(&STEP),
+        (),
+        Location::caller(),
+    );
 }
 
 impl Supervision {
@@ -195,6 +215,10 @@ impl Supervision {
         self.outcome.borrow().clone()
     }
 
+    pub(super) fn is_up(&self) -> bool {
+        self.tree.borrow().is_up()
+    }
+
     fn tell_failed_start(&self) -> Option<(Rc<str>, Failure)> {
         self.is_told.get().then(|| self.tree.borrow().failed_start()).flatten()
     }
@@ -202,9 +226,10 @@ impl Supervision {
     // The session's handlers.
 
     fn begin(&self, cx: Cx<'_, '_>) -> HandlerResult {
-        if let Some(alias) = &self.alias {
-            cx.alias_set(alias)?;
-        }
+        let alias = self.alias.borrow().clone();
+        let alias = alias.unwrap_or_else(|| format!("supervisor {}", cx.session_id()).into());
+        cx.alias_set(&alias)?;
+        self.alias.replace(Some(alias));
         cx.sig(KERNEL_SHUTDOWN, ASKED);
         cx.kernel.core.supervises(cx.session_id(), true);
         self.tree.borrow_mut().begin();
@@ -237,16 +262,13 @@ impl Supervision {
             return;
         }
         let (core, session) = (cx.kernel.core, child.session);
-        let key = self.tree.borrow().of_session(session).map(|child| child.key);
-        let Some(key) = key else { return };
+        if self.tree.borrow().of_session(session).is_none() {
+            return;
+        }
         for post in core.take_posts_of_others(session) {
             core.bury_kept(post, format!("session {session} has stopped"));
         }
-        let mailbox = self.mailboxes.borrow().get(&key).cloned();
-        if let Some(mailbox) = mailbox {
-            core.take_alias(session, mailbox.alias());
-            self.keep_posts(cx, &mailbox);
-        }
+        self.take_alias_back(cx, session);
         let end = match core.why_stopped(session) {
             Some(Stopped::Failed(die)) => ChildEnd::Failed(ChildFailure::of_die(&die)),
             Some(Stopped::Signal(signal)) if signal == KERNEL_SHUTDOWN => ChildEnd::AskedFor { killed: false },
@@ -265,17 +287,21 @@ impl Supervision {
         }
         match ready {
             Ok(ready) => self.create(cx, key, ready),
-            Err(failure) => self.tree.borrow_mut().started(key, Err(failure), true, now(cx.kernel.core)),
+            Err(failure) => self
+                .tree
+                .borrow_mut()
+                .started(key, Err(failure), true, now(cx.kernel.core)),
         }
         self.drive(cx)
     }
 
-    fn confirmed(&self, cx: Cx<'_, '_>, key: Key, session: SessionId) -> HandlerResult {
-        let now = now(cx.kernel.core);
-        let is_it = |child: &super::tree::Child| child.state == State::Starting(Some(session));
-        let waits = self.tree.borrow().child(key).is_some_and(is_it);
-        if waits {
-            self.tree.borrow_mut().started(key, Ok(session), true, now);
+    /// The start of a child was not over when its function returned, and has succeeded.
+    fn confirmed(&self, cx: Cx<'_, '_>, session: SessionId) -> HandlerResult {
+        let key = self.tree.borrow().of_session(session).map(|child| child.key);
+        if let Some(key) = key {
+            let mailbox = self.mailboxes.borrow().get(&key).cloned();
+            let posts = mailbox.map_or_else(VecDeque::new, |mailbox| mailbox.take(cx.kernel.core));
+            self.is_there(cx, key, session, posts);
         }
         self.drive(cx)
     }
@@ -292,13 +318,22 @@ impl Supervision {
                     let task = self.preparing.borrow_mut().remove(&key);
                     task.map(|task| cx.cancel(task));
                 }
-                Action::Ask(session) => cx.kernel.core.ask_to_end(session),
+                Action::Ask(session) => {
+                    self.take_alias_back(cx, session);
+                    cx.kernel.core.ask_to_end(session);
+                }
                 Action::Kill(session) => AtOnce::at_once(cx, "killing", |core| core.kill_tree(session))?,
                 Action::Tell {
                     child,
                     restarts,
                     change,
                 } => self.tell(cx, child, restarts, change),
+                Action::Up => {
+                    if let Some(parent) = self.parent {
+                        // It may be ending.
+                        let _ = cx.post(parent, UP, cx.session_id());
+                    }
+                }
                 Action::End(ending) => over = Some(ending),
             }
         }
@@ -316,14 +351,19 @@ impl Supervision {
     /// All children have ended; nothing keeps the session any more.
     fn end(&self, cx: Cx<'_, '_>, ending: Ending) -> HandlerResult {
         cx.sig_ignore(KERNEL_SHUTDOWN);
-        if let Some(alias) = &self.alias {
+        let alias = self.alias.take();
+        if let Some(alias) = &alias {
             cx.kernel.core.take_alias(cx.session_id(), alias);
         }
         let (outcome, result) = match ending {
             Ending::Asked => (SupervisorEnd::AskedFor, Ok(())),
             Ending::Failed(failure) => {
                 let failure = Failure::msg(format!("the supervisor `{}` gives up: {failure}", self.name));
-                let result = if self.is_told.get() { Ok(()) } else { Err(failure.clone()) };
+                let result = if self.is_told.get() {
+                    Ok(())
+                } else {
+                    Err(failure.clone())
+                };
                 (SupervisorEnd::Failed(failure), result)
             }
         };
@@ -348,7 +388,10 @@ impl Supervision {
                 Ok(future) => {
                     let prepared = async move {
                         let prepared = caught(future).await;
-                        (key, prepared.unwrap_or_else(|payload| Err(Failure::from_panic(payload))))
+                        (
+                            key,
+                            prepared.unwrap_or_else(|payload| Err(Failure::from_panic(payload))),
+                        )
                     };
                     let task = cx.spawn(prepared, PREPARED);
                     self.preparing.borrow_mut().insert(key, task);
@@ -361,8 +404,8 @@ impl Supervision {
     fn failed_to_start(&self, cx: Cx<'_, '_>, key: Key, failure: Failure) {
         let now = now(cx.kernel.core);
         self.tree.borrow_mut().started(key, Err(failure), true, now);
-        // The error of `start` tells of it, and not a failure of the session.
-        let failed = self.in_start.get() && self.tree.borrow().failed_start().is_some();
+        // The error of `start` tells of it, and not a failure of the session, unless another supervisor waits for that.
+        let failed = self.in_start.get() && self.parent.is_none() && self.tree.borrow().failed_start().is_some();
         self.is_told.set(self.is_told.get() || failed);
     }
 
@@ -374,43 +417,59 @@ impl Supervision {
             (child.spec.clone(), child.restarts + u64::from(child.has_run()))
         };
         let mailbox = self.mailboxes.borrow().get(&key).cloned();
-        let posts = mailbox.as_ref().map(|mailbox| mailbox.take(cx.kernel.core));
-        let created = cx.nested(|nested| {
+        let mut posts = mailbox
+            .as_ref()
+            .map_or_else(VecDeque::new, |mailbox| mailbox.take(cx.kernel.core));
+        let (created, is_pending) = cx.nested(|nested| {
             let mut starter = Starter {
                 kernel: **nested,
                 name: &spec.name,
                 starts,
+                is_pending: false,
             };
             let run = AssertUnwindSafe(|| ready(&mut starter));
-            catch_unwind(run).unwrap_or_else(|payload| Err(Failure::from_panic(payload)))
+            let created = catch_unwind(run).unwrap_or_else(|payload| Err(Failure::from_panic(payload)));
+            (created, starter.is_pending)
         });
-        let created = created.and_then(|session| self.adopt(cx, session, &spec).map(|()| session));
-        let session = match created {
-            Ok(session) => session,
-            Err(failure) => {
-                if let (Some(mailbox), Some(posts)) = (mailbox, posts) {
-                    mailbox.put_back(cx.kernel.core, posts);
-                    self.keep_posts(cx, &mailbox);
-                }
-                return self.failed_to_start(cx, key, failure);
-            }
-        };
+        let created = created.and_then(|session| self.adopt(cx, session).map(|()| session));
         let core = cx.kernel.core;
-        let sure = !core.has_failed_to_start(session);
-        if !sure {
-            cx.yield_to(CONFIRM, (key, session));
+        // Otherwise another event says more.
+        let is_sure = |session: &SessionId| !is_pending && !core.has_failed_to_start(*session);
+        let sure = created.as_ref().is_ok_and(is_sure);
+        if let Some(mailbox) = mailbox.filter(|_| !sure) {
+            mailbox.put_back(core, std::mem::take(&mut posts));
+            self.keep_posts(cx, &mailbox);
         }
-        self.tree.borrow_mut().started(key, Ok(session), sure, now(core));
-        self.deliver(core, session, posts.unwrap_or_default());
+        match created {
+            Ok(session) if sure => self.is_there(cx, key, session, posts),
+            Ok(session) => {
+                if !is_pending {
+                    cx.yield_to(CONFIRM, session);
+                }
+                self.tree.borrow_mut().started(key, Ok(session), false, now(core));
+            }
+            Err(failure) => self.failed_to_start(cx, key, failure),
+        }
     }
 
-    fn deliver(&self, core: &Core, session: SessionId, posts: VecDeque<KeptPost>) {
+    /// A child has been started: gives its session the alias and what was posted to it.
+    fn is_there(&self, cx: Cx<'_, '_>, key: Key, session: SessionId, posts: VecDeque<KeptPost>) {
+        let core = cx.kernel.core;
+        let mailbox = self.mailboxes.borrow().get(&key).cloned();
+        if let Some(mailbox) = mailbox
+            && let Err(error) = core.give_alias(session, mailbox.alias(), Location::caller())
+        {
+            mailbox.put_back(core, posts);
+            core.ask_to_end(session);
+            return self.failed_to_start(cx, key, error.into());
+        }
+        self.tree.borrow_mut().started(key, Ok(session), true, now(core));
         for post in posts {
             core.post_kept(session, post);
         }
     }
 
-    fn adopt(&self, cx: Cx<'_, '_>, session: SessionId, spec: &ChildSpec) -> Result<(), Failure> {
+    fn adopt(&self, cx: Cx<'_, '_>, session: SessionId) -> Result<(), Failure> {
         let core = cx.kernel.core;
         if !core.is_child_of(session, cx.session_id()) {
             return Err(Failure::msg(format!(
@@ -418,16 +477,7 @@ impl Supervision {
             )));
         }
         core.isolate(session);
-        match &spec.alias {
-            Some(alias) => {
-                let given = core.give_alias(session, alias, Location::caller());
-                given.map_err(|error| {
-                    core.ask_to_end(session);
-                    error.into()
-                })
-            }
-            None => Ok(()),
-        }
+        Ok(())
     }
 
     // Aliases.
@@ -441,6 +491,19 @@ impl Supervision {
             mailbox
         });
         if mailbox.keeper().is_none() {
+            self.keep_posts(cx, &mailbox);
+        }
+    }
+
+    /// From now on a child's session does not get what is posted to its alias, and the alias does not keep it alive.
+    fn take_alias_back(&self, cx: Cx<'_, '_>, session: SessionId) {
+        let mailbox = {
+            let (tree, mailboxes) = (self.tree.borrow(), self.mailboxes.borrow());
+            tree.of_session(session)
+                .and_then(|child| mailboxes.get(&child.key).cloned())
+        };
+        if let Some(mailbox) = mailbox.filter(|mailbox| mailbox.keeper().is_none()) {
+            cx.kernel.core.take_alias(session, mailbox.alias());
             self.keep_posts(cx, &mailbox);
         }
     }

@@ -5,7 +5,6 @@ use super::starter::Starter;
 use crate::component::backoff::Backoff;
 use crate::error::Failure;
 use crate::id::SessionId;
-use crate::session::Start;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -95,10 +94,7 @@ impl ChildSpec {
         name: impl Into<Rc<str>>,
         start: impl Fn(&mut Starter<'_>) -> Result<SessionId, E> + 'static,
     ) -> Self {
-        ChildSpec::with(
-            name.into(),
-            How::Now(Rc::new(move |cx| start(cx).map_err(Into::into))),
-        )
+        ChildSpec::with(name.into(), How::Now(Rc::new(move |cx| start(cx).map_err(Into::into))))
     }
 
     /// Describes a child that needs asynchronous work before each start.
@@ -147,7 +143,7 @@ impl ChildSpec {
 
     /// Describes a supervisor as a child. It has no limit for its shutdown, since its own children have theirs.
     ///
-    /// When it gives up, it has failed, and this supervisor restarts it or gives up as well.
+    /// It is started when all of its children are; until then the children after it wait. When it gives up, it has failed, and this supervisor restarts it or gives up as well.
     ///
     /// ```
     /// use poe::component::{ChildSpec, Strategy, Supervisor};
@@ -160,10 +156,7 @@ impl ChildSpec {
     pub fn supervisor(name: impl Into<Rc<str>>, make: impl Fn() -> SupervisorBuilder + 'static) -> Self {
         let name: Rc<str> = name.into();
         let own = name.clone();
-        let start = move |cx: &mut Starter<'_>| -> Result<SessionId, Failure> {
-            let supervisor = make().named_if_unnamed(&own).start_by(cx)?;
-            Ok(supervisor.session_id())
-        };
+        let start = move |cx: &mut Starter<'_>| -> Result<SessionId, Failure> { Ok(make().start_below(cx, &own)?) };
         let mut spec = ChildSpec::with(name, How::Now(Rc::new(start)));
         spec.is_supervisor = true;
         spec
@@ -206,7 +199,7 @@ impl ChildSpec {
     /// Sets how long the supervisor waits before a restart; default not at all.
     ///
     /// The wait grows with each failure in a row; a child that has run for the period of the supervisor's intensity starts again with the first wait.
-    /// When the back-off's attempts are used up, the supervisor gives up.
+    /// When the backoff's attempts are used up, the supervisor gives up.
     pub fn backoff(mut self, backoff: Backoff) -> Self {
         self.backoff = Some(backoff);
         self

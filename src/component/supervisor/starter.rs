@@ -14,6 +14,8 @@ pub struct Starter<'s> {
     pub(super) kernel: KernelRef<'s>,
     pub(super) name: &'s str,
     pub(super) starts: u64,
+    /// The session says itself when it is started.
+    pub(super) is_pending: bool,
 }
 
 impl Starter<'_> {

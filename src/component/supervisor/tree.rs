@@ -32,6 +32,8 @@ pub(super) struct Tree {
     aim: Aim,
     /// What is to be told before anything else is done.
     told: VecDeque<Action>,
+    /// All children were started.
+    up: bool,
     /// The name and failure of the child that kept the supervisor from starting.
     failed_start: Option<(Rc<str>, Failure)>,
     next_key: Key,
@@ -43,7 +45,7 @@ pub(super) struct Child {
     pub(super) state: State,
     /// How often it was restarted.
     pub(super) restarts: u64,
-    /// Failures without a long life in between, for the back-off.
+    /// Failures without a long life in between, for the backoff.
     in_a_row: u32,
     /// It has run, so the next start is a restart.
     ran: bool,
@@ -131,6 +133,8 @@ pub(super) enum Action {
         restarts: u64,
         change: ChildChange,
     },
+    /// All children were started, for the first time.
+    Up,
     /// Every child has ended.
     End(Ending),
 }
@@ -145,6 +149,7 @@ impl Tree {
             work: None,
             aim: Aim::Run,
             told: VecDeque::new(),
+            up: false,
             failed_start: None,
             next_key: 1,
         }
@@ -192,6 +197,10 @@ impl Tree {
     /// The child that is, or was a moment ago, that session.
     pub(super) fn of_session(&self, session: SessionId) -> Option<&Child> {
         self.children.iter().find(|child| child.session() == Some(session))
+    }
+
+    pub(super) fn is_up(&self) -> bool {
+        self.up
     }
 
     pub(super) fn is_ending(&self) -> bool {
@@ -322,9 +331,12 @@ impl Tree {
     }
 
     /// When [`next`](Self::next) has something to do without anything else happening.
+    ///
+    /// A wait that is over while something is under way has to wait for its end: a time in the past would be asked for again and
+    /// again.
     pub(super) fn next_due(&self) -> Option<Duration> {
         let dues = self.children.iter().filter_map(|child| match child.state {
-            State::Waiting(due) => Some(due),
+            State::Waiting(due) if self.work.is_none() => Some(due),
             State::Stopping { due, killed: false, .. } => due,
             _ => None,
         });
@@ -382,9 +394,14 @@ impl Tree {
     }
 
     fn next_step_of_stopped(&self, key: Key, now: Duration) -> NextStep {
-        let temporary = self.child(key).is_none_or(|child| child.spec.restart == Restart::Temporary);
+        let temporary = self
+            .child(key)
+            .is_none_or(|child| child.spec.restart == Restart::Temporary);
         match &self.work {
-            Some(Work::Stop { then: Then::Start(_, due), .. }) if !temporary => NextStep::Restart {
+            Some(Work::Stop {
+                then: Then::Start(_, due),
+                ..
+            }) if !temporary => NextStep::Restart {
                 after: due.saturating_sub(now),
             },
             _ => NextStep::Nothing,
@@ -393,7 +410,13 @@ impl Tree {
 
     /// A child is down because its group, or the supervisor, is stopped.
     fn settle_stopped(&mut self, key: Key) {
-        let restarts = matches!(&self.work, Some(Work::Stop { then: Then::Start(..), .. }));
+        let restarts = matches!(
+            &self.work,
+            Some(Work::Stop {
+                then: Then::Start(..),
+                ..
+            })
+        );
         if let Some(child) = self.child_mut(key) {
             child.expected = restarts && child.spec.restart != Restart::Temporary;
             if child.spec.restart == Restart::Temporary {
@@ -422,12 +445,18 @@ impl Tree {
     }
 
     fn go_on_starting(&mut self, mut left: VecDeque<Key>, why: Why) -> Option<Option<Action>> {
-        if self.children.iter().any(|child| matches!(child.state, State::Starting(_))) {
+        if self
+            .children
+            .iter()
+            .any(|child| matches!(child.state, State::Starting(_)))
+        {
             self.work = Some(Work::Start { left, why });
             return None;
         }
         let Some(key) = left.pop_front() else {
-            return Some(None);
+            let first = why == Why::First;
+            self.up |= first;
+            return Some(first.then_some(Action::Up));
         };
         self.work = Some(Work::Start { left, why });
         let child = self.child_mut(key);
@@ -445,13 +474,23 @@ impl Tree {
         child.state = State::Down;
         let name = child.spec.name.clone();
         // A shutdown may have taken the place of the start.
-        let Some(Work::Start { why, .. }) = &self.work else { return };
+        let Some(Work::Start { why, .. }) = &self.work else {
+            return;
+        };
         match *why {
             Why::First => {
                 let next = NextStep::GiveUp;
-                self.tell(key, ChildChange::StartFailed { failure: failure.clone(), next });
+                self.tell(
+                    key,
+                    ChildChange::StartFailed {
+                        failure: failure.clone(),
+                        next,
+                    },
+                );
                 self.failed_start = Some((name.clone(), failure.clone()));
-                self.end(Ending::Failed(Failure::msg(format!("its child `{name}` could not be started: {failure}"))));
+                self.end(Ending::Failed(Failure::msg(format!(
+                    "its child `{name}` could not be started: {failure}"
+                ))));
             }
             Why::Added | Why::Asked => {
                 let (added, next) = (*why == Why::Added, NextStep::Nothing);
@@ -464,7 +503,10 @@ impl Tree {
             }
             Why::Again => {
                 self.work = None;
-                self.restart(key, &failure.to_string(), now, |next| ChildChange::StartFailed { failure: failure.clone(), next });
+                self.restart(key, &failure.to_string(), now, |next| ChildChange::StartFailed {
+                    failure: failure.clone(),
+                    next,
+                });
             }
         }
     }
@@ -474,7 +516,9 @@ impl Tree {
             Message::Exit(key) => {
                 let Some(child) = self.child_mut(key) else { return };
                 // Gone if its group was stopped meanwhile.
-                let Some((session, end)) = child.exit.take() else { return };
+                let Some((session, end)) = child.exit.take() else {
+                    return;
+                };
                 let returns = match (child.spec.restart, &end) {
                     (Restart::Permanent, _) | (Restart::Transient, ChildEnd::Failed(_)) => true,
                     (Restart::Transient | Restart::Temporary, _) => false,
@@ -527,7 +571,9 @@ impl Tree {
                 false => format!("more than {times} restarts within {period:?}"),
                 true => format!("{attempts} failures in a row"),
             };
-            self.end(Ending::Failed(Failure::msg(format!("{limit}; the last was of its child `{name}`: {why}"))));
+            self.end(Ending::Failed(Failure::msg(format!(
+                "{limit}; the last was of its child `{name}`: {why}"
+            ))));
             return;
         };
         self.tell(key, change(NextStep::Restart { after }));

@@ -67,16 +67,23 @@ async fn lines() -> Vec<String> {
     let mut lines = Vec::new();
 
     let mut scene = Scene::new(&mut lines, "start order");
-    let supervisor = scene.supervisor(Strategy::OneForOne, &["a", "b", "c"]).start(&scene.kernel).unwrap();
+    let supervisor = scene
+        .supervisor(Strategy::OneForOne, &["a", "b", "c"])
+        .start(&scene.kernel)
+        .unwrap();
     scene.settle().await;
     scene.show(&supervisor);
     lines = scene.end(&supervisor).await;
 
     let mut scene = Scene::new(&mut lines, "failed start of the second");
     scene.world.bad_starts.borrow_mut().insert("b".into(), 1);
-    let failed = scene.supervisor(Strategy::OneForOne, &["a", "b", "c"]).start(&scene.kernel);
+    let failed = scene
+        .supervisor(Strategy::OneForOne, &["a", "b", "c"])
+        .start(&scene.kernel);
     scene.settle().await;
-    scene.lines.push(if failed.is_err() { "error" } else { "ok" }.to_owned());
+    scene
+        .lines
+        .push(if failed.is_err() { "error" } else { "ok" }.to_owned());
     lines = scene.lines;
 
     for strategy in [Strategy::OneForOne, Strategy::OneForAll, Strategy::RestForOne] {
@@ -86,7 +93,10 @@ async fn lines() -> Vec<String> {
             Strategy::RestForOne => "rest_for_one",
         };
         let mut scene = Scene::new(&mut lines, title);
-        let supervisor = scene.supervisor(strategy, &["a", "b", "c"]).start(&scene.kernel).unwrap();
+        let supervisor = scene
+            .supervisor(strategy, &["a", "b", "c"])
+            .start(&scene.kernel)
+            .unwrap();
         scene.settle().await;
         scene.kill("b").await;
         scene.show(&supervisor);
@@ -98,7 +108,10 @@ async fn lines() -> Vec<String> {
         .child(scene.world.leaf("a").restart(Restart::Transient))
         .child(scene.world.leaf("b").restart(Restart::Transient))
         .child(scene.world.leaf("t").restart(Restart::Temporary));
-    let supervisor = supervisor.intensity(1, Duration::from_secs(5)).start(&scene.kernel).unwrap();
+    let supervisor = supervisor
+        .intensity(1, Duration::from_secs(5))
+        .start(&scene.kernel)
+        .unwrap();
     scene.settle().await;
     scene.lines.push("end a".to_owned());
     scene.world.tell(&scene.kernel, "a", END);
@@ -109,7 +122,10 @@ async fn lines() -> Vec<String> {
     lines = scene.end(&supervisor).await;
 
     let mut scene = Scene::new(&mut lines, "intensity");
-    let supervisor = scene.supervisor(Strategy::OneForOne, &["a", "b", "c"]).start(&scene.kernel).unwrap();
+    let supervisor = scene
+        .supervisor(Strategy::OneForOne, &["a", "b", "c"])
+        .start(&scene.kernel)
+        .unwrap();
     scene.settle().await;
     scene.kill("b").await;
     scene.kill("b").await;
@@ -128,7 +144,10 @@ async fn lines() -> Vec<String> {
             .child(world.leaf("b"))
     });
     let outer = Supervisor::builder(Strategy::RestForOne).intensity(1, Duration::from_secs(5));
-    let outer = outer.child(scene.world.leaf("x")).child(inner).child(scene.world.leaf("y"));
+    let outer = outer
+        .child(scene.world.leaf("x"))
+        .child(inner)
+        .child(scene.world.leaf("y"));
     let supervisor = outer.start(&scene.kernel).unwrap();
     scene.settle().await;
     scene.kill("a").await;
@@ -136,8 +155,15 @@ async fn lines() -> Vec<String> {
     lines = scene.end(&supervisor).await;
 
     let mut scene = Scene::new(&mut lines, "shutdown order");
-    scene.world.drains.borrow_mut().insert("b".into(), Duration::from_millis(20));
-    let supervisor = scene.supervisor(Strategy::RestForOne, &["a", "b", "c", "d"]).start(&scene.kernel).unwrap();
+    scene
+        .world
+        .drains
+        .borrow_mut()
+        .insert("b".into(), Duration::from_millis(20));
+    let supervisor = scene
+        .supervisor(Strategy::RestForOne, &["a", "b", "c", "d"])
+        .start(&scene.kernel)
+        .unwrap();
     scene.settle().await;
     lines = scene.end(&supervisor).await;
 
@@ -153,7 +179,10 @@ async fn lines() -> Vec<String> {
     lines = scene.end(&supervisor).await;
 
     let mut scene = Scene::new(&mut lines, "dynamic children");
-    let supervisor = scene.supervisor(Strategy::OneForOne, &["a"]).start(&scene.kernel).unwrap();
+    let supervisor = scene
+        .supervisor(Strategy::OneForOne, &["a"])
+        .start(&scene.kernel)
+        .unwrap();
     scene.settle().await;
     supervisor.start_child(scene.world.leaf("d")).unwrap();
     scene.settle().await;
@@ -187,7 +216,10 @@ async fn lines() -> Vec<String> {
 #[ignore = "needs Erlang"]
 async fn supervisors_do_what_erlangs_supervisor_does_line_by_line() {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/supervisor/supervisor.escript");
-    let output = Command::new("escript").arg(script).output().expect("escript is installed");
+    let output = Command::new("escript")
+        .arg(script)
+        .output()
+        .expect("escript is installed");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let theirs = String::from_utf8(output.stdout).unwrap();
     let theirs: Vec<&str> = theirs.lines().collect();

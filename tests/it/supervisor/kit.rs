@@ -10,7 +10,7 @@ use std::time::Duration;
 
 pub(crate) const FAIL: Event<()> = Event::new("fail");
 pub(crate) const END: Event<()> = Event::new("end");
-const ASKED: Event<Signal> = Event::new("asked");
+pub(crate) const ASKED: Event<Signal> = Event::new("asked");
 const LIFE: Event<()> = Event::new("life");
 const DONE: Event<()> = Event::new("done");
 

@@ -8,7 +8,7 @@ use poe::component::{Restart, Strategy};
 pub(crate) struct LeafPlan {
     pub(crate) name: String,
     pub(crate) restart: Restart,
-    /// The first wait of its back-off, which doubles up to eight times of it.
+    /// The first wait of its backoff, which doubles up to eight times of it.
     pub(crate) backoff: Option<u64>,
     /// The time that it takes to end when it is asked to, and the limit for it.
     pub(crate) drain: u64,
