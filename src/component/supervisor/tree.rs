@@ -514,6 +514,7 @@ impl Tree {
     fn handle(&mut self, message: Message, now: Duration) {
         match message {
             Message::Exit(key) => {
+                let period = self.intensity.period();
                 let Some(child) = self.child_mut(key) else { return };
                 // Gone if its group was stopped meanwhile.
                 let Some((session, end)) = child.exit.take() else {
@@ -533,10 +534,8 @@ impl Tree {
                     }
                     return;
                 }
-                if now.saturating_sub(child.since) >= self.intensity.period() {
-                    if let Some(child) = self.child_mut(key) {
-                        child.in_a_row = 0;
-                    }
+                if now.saturating_sub(child.since) >= period {
+                    child.in_a_row = 0;
                 }
                 let why = end.to_string();
                 self.restart(key, &why, now, |next| ChildChange::Ended {

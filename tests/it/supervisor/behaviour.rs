@@ -233,7 +233,10 @@ async fn siblings_wait_for_a_child_that_is_prepared() {
         "b",
         move || {
             first.log.push("prepare b");
-            async { Ok::<_, std::io::Error>(tokio::time::sleep(Duration::from_secs(1)).await) }
+            async {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                Ok::<_, std::io::Error>(())
+            }
         },
         move |cx, ()| later.start(cx, "b"),
     );
