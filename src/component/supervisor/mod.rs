@@ -92,6 +92,7 @@ pub struct ChildStatus {
 
 /// What a supervisor's child does now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum ChildState {
     /// It has ended, or was never started.
     Down,

@@ -30,6 +30,7 @@ pub struct ChildReport {
 
 /// What happened to a child.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub enum ChildChange {
     /// It runs.
     Started {
@@ -56,6 +57,7 @@ pub enum ChildChange {
 
 /// Why a child ended.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub enum ChildEnd {
     /// By itself: nothing kept its session alive any more.
     Normal,
@@ -82,6 +84,7 @@ pub struct ChildFailure {
 
 /// What a supervisor does after the end of a child.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum NextStep {
     /// Nothing: the child stays down.
     Nothing,
@@ -96,6 +99,7 @@ pub enum NextStep {
 
 /// How a supervisor ended.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub enum SupervisorEnd {
     /// Its session was stopped, together with its children: by a signal, or because the kernel had nothing left to do.
     Normal,

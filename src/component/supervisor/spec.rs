@@ -16,6 +16,7 @@ use std::time::Duration;
 #[doc(alias = "one_for_all")]
 #[doc(alias = "rest_for_one")]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Strategy {
     /// Only that child.
     #[default]
@@ -28,6 +29,7 @@ pub enum Strategy {
 
 /// When a supervisor restarts a child that has ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Restart {
     /// Always.
     #[default]

@@ -81,8 +81,6 @@ impl AtOnce for Starter<'_> {
     }
 }
 
-impl Caller for Starter<'_> {}
-
 impl fmt::Debug for Starter<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Starter")

@@ -90,7 +90,7 @@ async fn lines() -> Vec<String> {
         let title = match strategy {
             Strategy::OneForOne => "one_for_one",
             Strategy::OneForAll => "one_for_all",
-            Strategy::RestForOne => "rest_for_one",
+            _ => "rest_for_one",
         };
         let mut scene = Scene::new(&mut lines, title);
         let supervisor = scene

@@ -192,7 +192,7 @@ impl Model {
                 Ok(())
             }
             Restart::Transient if !failed => Ok(()),
-            Restart::Permanent | Restart::Transient => {
+            _ => {
                 if self.now - child.since >= sup.plan.period {
                     child.failures = 0;
                 }
@@ -230,7 +230,7 @@ impl Model {
             let (from, to) = match sup.plan.strategy {
                 Strategy::OneForOne => (at, at + 1),
                 Strategy::OneForAll => (0, sup.children.len()),
-                Strategy::RestForOne => (at, sup.children.len()),
+                _ => (at, sup.children.len()),
             };
             let mut group: Vec<Child> = sup.children.drain(from..to).collect();
             for child in group.iter_mut().rev() {

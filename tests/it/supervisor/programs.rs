@@ -24,7 +24,7 @@ fn note(ends: &Ends) -> impl Fn(&ChildReport) + use<> {
     move |report| match &report.change {
         ChildChange::Ended { end, .. } => ends.borrow_mut().push(end.to_string()),
         ChildChange::StartFailed { failure, .. } => ends.borrow_mut().push(failure.to_string()),
-        ChildChange::Started { .. } => {}
+        _ => {}
     }
 }
 
