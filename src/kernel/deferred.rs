@@ -296,10 +296,10 @@ impl KernelRef<'_> {
     ///     })
     ///     .create(&kernel)?;
     /// let handle = kernel.handle();
-    /// let client = async move { handle.call("fetcher", FETCH, "example.org").await };
-    /// let (served, page) = tokio::join!(kernel.serve(), client);
-    /// served?;
-    /// assert_eq!(page.unwrap(), "<page of example.org>");
+    /// let client = async move {
+    ///     assert_eq!(handle.call("fetcher", FETCH, "example.org").await.unwrap(), "<page of example.org>");
+    /// };
+    /// kernel.serve_until(client, Duration::from_secs(1)).await?;
     /// # Ok::<(), poe::Error>(()) }).unwrap();
     /// ```
     #[track_caller]

@@ -403,7 +403,7 @@ fn code_in_documents_hides_no_line_and_names_its_language() {
 #[test]
 fn readmes_excerpt_is_from_the_example_beside_axum() {
     let (readme, of_axum) = (read("README.md"), "examples/hosts/axum/src");
-    let example = read(&format!("{of_axum}/counter.rs")) + &read(&format!("{of_axum}/web.rs"));
+    let example = read(format!("{of_axum}/counter.rs")) + &read(format!("{of_axum}/web.rs"));
     let excerpts: Vec<&str> = readme
         .split("```rust,ignore\n")
         .skip(1)

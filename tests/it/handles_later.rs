@@ -20,9 +20,12 @@ async fn is_pending(future: &mut (impl Future + Unpin)) -> bool {
     poll_fn(|cx| Poll::Ready(Pin::new(&mut *future).poll(cx).is_pending())).await
 }
 
+/// When each note came, in milliseconds, and what it said.
+type Notes = Rc<RefCell<Vec<(u64, u32)>>>;
+
 /// Notes what it gets, and when, in milliseconds.
-fn notebook(kernel: &Kernel) -> (SessionId, Rc<RefCell<Vec<(u64, u32)>>>) {
-    let notes: Rc<RefCell<Vec<(u64, u32)>>> = Rc::default();
+fn notebook(kernel: &Kernel) -> (SessionId, Notes) {
+    let notes = Notes::default();
     let (log, began) = (notes.clone(), Instant::now());
     let id = Session::builder(())
         .on(START, |cx, ()| cx.alias_set("notebook"))

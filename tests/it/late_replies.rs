@@ -48,7 +48,10 @@ fn asker(pages: &'static [u32], timeout: Duration) -> poe::SessionBuilder<()> {
         })
         .on(FETCHED, |_, reply| match reply {
             Ok(page) => say(page),
-            Err(error) => say(format!("{}; {:?}", error.to_string(), error.into_arg())),
+            Err(error) => {
+                let text = error.to_string();
+                say(format!("{text}; {:?}", error.into_arg()));
+            }
         })
 }
 

@@ -185,24 +185,25 @@ impl KernelHandle {
     /// [`PostError`] with the argument, when the kernel is gone or a failure has ended its run, also while it waits.
     ///
     /// ```
-    /// use poe::{Event, Kernel, Session, event::START};
+    /// use poe::{Event, Kernel, Session, event::{START, STOP}};
+    /// use std::time::Duration;
     /// const LINE: Event<String> = Event::new("line");
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), poe::Error> {
     /// let kernel = Kernel::builder().inbox_capacity(2).build();
-    /// let log = Session::builder(Vec::new())
-    ///     .on(START, |_, ()| ())
-    ///     .on(LINE, |cx, line| cx.heap.push(line))
+    /// Session::builder(0)
+    ///     .on(START, |cx, ()| cx.alias_set("log"))
+    ///     .on(LINE, |cx, _| *cx.heap += 1)
+    ///     .on(STOP, |cx, ()| assert_eq!(*cx.heap, 100))
     ///     .create(&kernel)?;
     /// let handle = kernel.handle();
     /// let writer = async move {
     ///     for n in 0..100 {
-    ///         handle.post_wait(log, LINE, format!("line {n}")).await?; // as fast as the kernel takes them in
+    ///         handle.post_wait("log", LINE, format!("line {n}")).await.unwrap(); // as fast as the kernel takes them in
     ///     }
-    ///     Ok(())
     /// };
-    /// let (served, written) = tokio::join!(kernel.serve(), writer);
-    /// served.and(written)
+    /// kernel.serve_until(writer, Duration::from_secs(1)).await?;
+    /// # Ok(())
     /// # }
     /// ```
     #[track_caller]
