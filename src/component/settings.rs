@@ -20,10 +20,10 @@ pub enum WithCallbacks {}
 
 /// Implemented by the builder state in which the types of callbacks can still be changed.
 #[diagnostic::on_unimplemented(
-    message = "the filter and the heap of a component must be named before its first callback or state",
-    label = "a callback or a state stands before this call",
-    note = "they say what the callbacks are given: write `.filter(…)` and `.client_heap(…)` (or `.heap(…)` of a client) \
-            directly behind `builder(…)`, and the callbacks after them"
+    message = "the filter and the heap of a component must be set before its first callback or state",
+    label = "a callback or a state was set before this call",
+    note = "they determine what callbacks get: write `.filter(…)` and `.client_heap(…)` (in a client: `.heap(…)`) \
+            directly after `builder(…)`, and the callbacks after them"
 )]
 pub trait BeforeCallbacks {}
 

@@ -102,8 +102,8 @@ pub trait Posts<A>: Keyed {}
 
 /// A key for an event that carries an `A` and is replied to with an `R`.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` is not a key for an event that carries `{A}` and has the reply `{R}`",
-    note = "the handler must return what the key says: `Reply(value)` for an `Event<{A}, {R}>`, nothing for an `Event<{A}>`"
+    message = "`{Self}` is not a key for an event that carries `{A}` and whose reply is `{R}`",
+    note = "the handler must return the type of the key: `Reply(value)` for an `Event<{A}, {R}>`, nothing for an `Event<{A}>`"
 )]
 pub trait Calls<A, R>: Posts<A> {}
 

@@ -1,6 +1,6 @@
 //! The phrasebook: what the synopses of POE's manual pages show, in Perl and in Rust, side by side.
 //!
-//! Each pair prints the same; the tests run both and compare.
+//! Both programs of a pair print the same; the tests run them and compare.
 
 macro_rules! phrases {
     ($($(#[$only:meta])* $name:ident: $page:literal;)*) => {$(
@@ -36,5 +36,7 @@ phrases! {
     socket_factory: "POE::Wheel::SocketFactory";
     #[cfg(unix)]
     follow_tail: "POE::Wheel::FollowTail";
+    #[cfg(unix)]
+    run: "POE::Wheel::Run";
     tcp: "POE::Component::Server::TCP and Client::TCP";
 }

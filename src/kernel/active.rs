@@ -1,4 +1,4 @@
-//! Who is at work: what each dispatch sets and each post reads.
+//! The active session and event: set by each dispatch, read by each post.
 
 use crate::id::SessionId;
 use crate::name::NameIdx;

@@ -1,4 +1,5 @@
-//! Aliases: names for sessions. One keeps its session alive, but only as long as something else can still act (law L90).
+//! Aliases: names of sessions. An alias keeps its session alive, but only as long as something else can still act (law
+//! L90).
 
 use super::{Core, KernelRef, Target};
 use crate::error::{Error, ErrorKind};
@@ -56,10 +57,10 @@ impl Core {
 }
 
 impl KernelRef<'_> {
-    /// Gives the session a name by which others can reach it; no effect if it has that name already.
+    /// Gives the session a name that others can post to; no effect if it has that name already.
     ///
     /// # Errors
-    /// The name is another session's (`EEXIST`); the session has been stopped.
+    /// Another session has the name (`EEXIST`); the session has been stopped.
     ///
     /// ```
     /// use poe::{Kernel, Session, event::START};
@@ -86,10 +87,10 @@ impl KernelRef<'_> {
         self.core.logged("alias_set", set)
     }
 
-    /// Takes one of the session's own names away. Events that were posted by it still arrive.
+    /// Removes one of the session's names. Events posted with it still arrive.
     ///
     /// # Errors
-    /// Nobody has it (`ESRCH`); another session has it (`EPERM`).
+    /// No session has it (`ESRCH`); another session has it (`EPERM`).
     ///
     /// ```
     /// use poe::{Event, Kernel, Session, event::{START, STOP}};
@@ -118,10 +119,10 @@ impl KernelRef<'_> {
         self.core.logged("alias_remove", removed)
     }
 
-    /// The session that has an alias, or the one of that ID if it is alive.
+    /// Returns the session that has an alias, or the session with that ID if it is alive.
     ///
     /// # Errors
-    /// There is none (decision D1: POE leaves the reason out).
+    /// There is none (decision D1: POE gives no reason).
     ///
     /// ```
     /// use poe::{Kernel, Session, event::START};
@@ -148,7 +149,7 @@ impl KernelRef<'_> {
         self.core.logged("alias_resolve", found)
     }
 
-    /// The session's aliases, sorted.
+    /// Returns the session's aliases, sorted.
     ///
     /// ```
     /// use poe::{Kernel, Session, event::START};
@@ -175,7 +176,7 @@ impl KernelRef<'_> {
             .map_or_else(Vec::new, |slot| self.core.aliases.borrow().list(slot))
     }
 
-    /// Another session's aliases, sorted.
+    /// Returns another session's aliases, sorted.
     ///
     /// # Errors
     /// There is no such session.

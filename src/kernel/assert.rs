@@ -1,4 +1,4 @@
-//! The kernel's checks of itself and of its users (POE's ASSERT_*): each names the culprit.
+//! Checks of the kernel's tables and of its use (POE's ASSERT_*).
 
 use super::{Core, Die, Kernel, KernelBuilder};
 use crate::error::{Error, ErrorKind, Failure};
@@ -11,8 +11,7 @@ use std::panic::Location;
 use tracing::Level;
 
 impl Core {
-    /// Passes a method's result on. An error is told to whoever listens to `poe::retvals`, and with `assert_retvals` it
-    /// is a panic.
+    /// Returns a method's result. An error is traced on the target `poe::retvals`; with `assert_retvals` it is a panic.
     #[track_caller]
     #[inline(always)]
     pub(crate) fn logged<T, E: Display>(&self, method: &'static str, result: Result<T, E>) -> Result<T, E> {
@@ -112,8 +111,8 @@ impl Kernel {
     /// ```
     ///
     /// # Errors
-    /// They contradict each other, which is a mistake of this crate: the text says whose entries they are, and where they
-    /// were made.
+    /// They contradict each other, which is a bug of this crate. The text names the entries and the lines that made
+    /// them.
     #[doc(alias = "ASSERT_DATA")]
     pub fn check(&self) -> Result<(), Error> {
         self.core().check_data()
@@ -139,27 +138,31 @@ impl Kernel {
 /// # Ok::<(), poe::Error>(()) }).unwrap();
 /// ```
 impl KernelBuilder {
-    /// POE's `ASSERT_RETVALS`; default false. With true an error that a method of [`KernelRef`](crate::KernelRef), of a context or of [`Kernel`]
-    /// is about to return is a panic there, which names the method, the file and the line; in a handler it becomes a
-    /// `DIE`. It is for programs that do not look at results: a post to nobody, an alias that is taken, a timer that has
-    /// fired.
+    /// Makes returned errors panics (POE's `ASSERT_RETVALS`); default false.
+    ///
+    /// An error that a method of [`KernelRef`](crate::KernelRef), of a context or of [`Kernel`] would return becomes a
+    /// panic that names the method, the file and the line; in a handler that is a `DIE`. It is for programs that ignore
+    /// results: a post to a missing session, an alias that is taken, a timer that has fired.
     #[doc(alias = "ASSERT_RETVALS")]
     pub fn assert_retvals(mut self, assert: bool) -> Self {
         self.config.assert_retvals = assert;
         self
     }
 
-    /// POE's `ASSERT_STATES`; default false. With true every new session has the option `default`, and so warns of events
-    /// that it has no handler for; what is set for a session itself goes first.
+    /// Sets the option `default` for every new session (POE's `ASSERT_STATES`); default false.
+    ///
+    /// Such a session warns of events without a handler. Options set for a session itself take precedence.
     #[doc(alias = "ASSERT_STATES")]
     pub fn assert_states(mut self, assert: bool) -> Self {
         self.config.assert_states = assert;
         self
     }
 
-    /// POE's `ASSERT_DATA`, `ASSERT_EVENTS` and `ASSERT_FILES`; default false. With true the kernel compares its tables
-    /// after each slice ([`Kernel::check`]), and a contradiction ends the run with an error that names the culprit. It
-    /// takes time that grows with all that waits: for tests.
+    /// Compares the kernel's tables after each slice (POE's `ASSERT_DATA`, `ASSERT_EVENTS` and `ASSERT_FILES`); default
+    /// false.
+    ///
+    /// A contradiction ends the run with an error ([`Kernel::check`]). The check takes time that grows with the number
+    /// of entries: it is for tests.
     #[doc(alias = "ASSERT_DATA")]
     #[doc(alias = "ASSERT_EVENTS")]
     #[doc(alias = "ASSERT_FILES")]
@@ -168,9 +171,11 @@ impl KernelBuilder {
         self
     }
 
-    /// Takes the settings that the environment has, as POE does: `POE_CATCH_EXCEPTIONS`, `POE_ASSERT_DATA` (also by
-    /// `POE_ASSERT_EVENTS` or `POE_ASSERT_FILES`), `POE_ASSERT_RETVALS`, `POE_ASSERT_STATES`, and `POE_ASSERT_DEFAULT` for
-    /// all of those that are not set themselves. Empty and `0` are false. Nothing is read unless this is called.
+    /// Reads settings from the environment, as POE does.
+    ///
+    /// The variables are `POE_CATCH_EXCEPTIONS`, `POE_ASSERT_DATA` (or `POE_ASSERT_EVENTS`, `POE_ASSERT_FILES`),
+    /// `POE_ASSERT_RETVALS`, `POE_ASSERT_STATES`, and `POE_ASSERT_DEFAULT` for all of those that are not set. Empty and
+    /// `0` are false. Without this call no variable is read.
     ///
     /// ```
     /// let kernel = poe::Kernel::builder().environment().build();

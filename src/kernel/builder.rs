@@ -1,4 +1,4 @@
-//! A kernel's settings. (Those of its checks, POE's ASSERT_*, are in `assert.rs`.)
+//! The settings of a kernel. (Those of its checks, POE's ASSERT_*, are in `assert.rs`.)
 
 use super::{Core, Kernel, Owner};
 use crate::error::OnFailure;
@@ -21,29 +21,32 @@ use std::time::Duration;
 /// assert!(handle.post("worker", "job", 2).unwrap_err().is_full());
 /// ```
 ///
-/// # What POE's constants have become
+/// # POE's constants
 ///
-/// POE's switches are constants of a program's compilation, which write to the standard error. Here traces are `tracing`
-/// events, at the level TRACE, of a target per subsystem; a subscriber says what is heard and where it goes, and costs
-/// nothing while there is none. Checks are settings of the kernel.
+/// POE's switches are constants of a program's compilation, and write to standard error. Here traces are `tracing`
+/// events at the level TRACE, with one target per subsystem; a subscriber decides what is shown. They cost nothing
+/// without a subscriber. Checks are settings of the kernel.
 ///
-/// | POE | here | what it tells or checks |
+/// | POE | here | what it shows or checks |
 /// |---|---|---|
 /// | `TRACE_DEFAULT` | every target: the filter `poe=trace` | |
-/// | `TRACE_EVENTS` | `poe::events`, `poe::timers` | each post, each timer that is set and how long from then it is due, each dispatch, with file and line; events that no handler gets (DEBUG) |
+/// | `TRACE_EVENTS` | `poe::events`, `poe::timers` | each post, each timer that is set and its delay, each dispatch,
+/// with file and line; events without a handler (DEBUG) |
 /// | `TRACE_FILES` | `poe::files` | watchers that are set, removed, paused, resumed; each readiness |
-/// | `TRACE_REFCNT` | `poe::refcnt` | what holds a session from now on or no longer, and its count then |
+/// | `TRACE_REFCNT` | `poe::refcnt` | each hold on a session that begins or ends, with the count |
 /// | `TRACE_RETVALS` | `poe::retvals` | each error that a method returns, with the file and line of the call |
 /// | `TRACE_SESSIONS` | `poe::sessions` | sessions that begin, stop and are freed; handlers that fail (DEBUG); the options' logs (INFO, WARN) |
-/// | `TRACE_SIGNALS` | `poe::signals` | watchers set and removed, arrivals, each delivery, whom a signal stops |
-/// | `TRACE_DESTROY` | `poe::destroy` | of a session that is taken apart: the heap's type, options, handlers, what still held it |
+/// | `TRACE_SIGNALS` | `poe::signals` | watchers set and removed, arrivals, each delivery, the sessions that a signal
+/// stops |
+/// | `TRACE_DESTROY` | `poe::destroy` | each session that is freed: the heap's type, options, handlers, remaining holds
+/// |
 /// | `TRACE_FILENAME` | the subscriber's writer | |
 /// | `TRACE_PROFILE`, `TRACE_STATISTICS` | (without effect in POE, too) `poe::slow` | see [`report_slow_handlers`](Self::report_slow_handlers) |
 /// | `ASSERT_DEFAULT` | all three of those below | |
 /// | `ASSERT_DATA`, `ASSERT_EVENTS`, `ASSERT_FILES` | [`assert_data`](Self::assert_data), [`Kernel::check`] | that the kernel's tables agree |
 /// | `ASSERT_RETVALS` | [`assert_retvals`](Self::assert_retvals) | that no method fails |
 /// | `ASSERT_STATES` | [`assert_states`](Self::assert_states) | that each event finds a handler |
-/// | `ASSERT_USAGE` | the types | what is left, such as an unknown ID, is an error that names it, in every build |
+/// | `ASSERT_USAGE` | the types | other mistakes, such as an unknown ID, are errors in every build |
 /// | `POE_`*name* in the environment | [`environment`](Self::environment) | |
 ///
 /// ```
@@ -137,41 +140,41 @@ impl KernelBuilder {
         self
     }
 
-    /// How many pieces of work the kernel does at most before it yields to its host; default 1024, at least 1.
+    /// Sets how many pieces of work the kernel does before it yields to its host; default 1024, at least 1.
     ///
-    /// An event, a record, a read, an accept, a poll of a task, and a message from another thread are one piece each. What
-    /// bounds the wait of other tasks is [`slice`](Self::slice); this only spares the kernel from reading the clock for each.
+    /// An event, a record, a read, an accept, a poll of a task, and a message from another thread are one piece each.
+    /// The [`slice`](Self::slice) bounds how long other tasks wait; this setting only saves readings of the clock.
     ///
-    /// A yield is a pause and changes no order. With 1, the exact mode, the host's I/O is polled after every event, for about
-    /// thirty times the price of an event; what becomes ready by that still waits for the next slice.
+    /// A yield is a pause and changes no order. With 1, the exact mode, the host's I/O is polled after every event, for
+    /// about thirty times the price of an event; what becomes ready meanwhile still waits for the next slice.
     pub fn budget(mut self, events: u32) -> Self {
         self.config.budget = events.max(1);
         self
     }
 
-    /// How long the kernel works at most, whatever it does, before it yields to its host; default 100 µs. One handler that
-    /// takes longer is not interrupted.
+    /// Sets how long the kernel works before it yields to its host; default 100 µs. A single handler that takes longer
+    /// is not interrupted.
     pub fn slice(mut self, limit: Duration) -> Self {
         self.config.slice_nanos = nanos(limit);
         self
     }
 
-    /// How much later than asked for a timer may be woken for; default 0. From 1 ms on, Tokio's own coarse timers are
-    /// used instead of a timerfd: fewer wake-ups, later timers.
+    /// Sets how much later than due a timer may fire; default 0. From 1 ms on, Tokio's coarse timers replace the
+    /// timerfd: fewer wake-ups, later timers.
     pub fn timer_slack(mut self, slack: Duration) -> Self {
         self.config.timer_slack = nanos(slack);
         self
     }
 
-    /// Warns, by a `tracing` event of target `poe::slow`, of each handler that runs longer than this; default never.
-    /// It costs two readings of the clock per event.
+    /// Warns of each handler that runs longer than this, with a `tracing` event of the target `poe::slow`; default
+    /// never. It costs two readings of the clock per event.
     pub fn report_slow_handlers(mut self, longer_than: Duration) -> Self {
         self.config.slow_nanos = nanos(longer_than);
         self
     }
 
-    /// POE's `CATCH_EXCEPTIONS`; default true. With false a failing handler raises no `DIE`: all sessions are stopped
-    /// and [`Kernel::run`] returns the failure (law L68).
+    /// Sets whether a failing handler raises `DIE` (POE's `CATCH_EXCEPTIONS`); default true. With false all sessions
+    /// are stopped, and [`Kernel::run`] returns the failure (law L68).
     ///
     /// ```
     /// use poe::{Kernel, Session, Signal, event::START};
@@ -196,12 +199,12 @@ impl KernelBuilder {
         self
     }
 
-    /// Leaves a signal of the system without effect once the last session that watched it is gone.
+    /// Keeps a system signal without effect after the last session that watched it is gone.
     ///
-    /// Without this the signal's default action is back then: `TERM` and `INT` end the process. Use it in a program that
-    /// takes such a signal itself, with Tokio or another crate, and begins to do so after a session of the kernel has.
-    /// (A handler that stood before is noticed, on Linux, and has the same effect.) It is for the whole process, and for
-    /// good: a signal that such a kernel has watched never gets its default action back.
+    /// By default the signal's default action is restored then: `TERM` and `INT` end the process. Use this setting in a
+    /// program that handles such a signal itself, with Tokio or another crate, and starts to do so after a session of
+    /// the kernel has. (On Linux an earlier handler is detected, with the same effect.) It applies to the whole
+    /// process, permanently: a signal that such a kernel has watched never gets its default action back.
     ///
     /// ```
     /// # #[cfg(unix)] {
@@ -213,7 +216,7 @@ impl KernelBuilder {
     ///     .on("on usr1", |_, _: Signal| ())
     ///     .create(&kernel)?;
     /// kernel.run().await?;
-    /// // Nobody watches any more. Without the setting this would end the process.
+    /// // No watcher is left. Without the setting this would end the process.
     /// rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::USR1).unwrap();
     /// # Ok::<(), poe::Error>(()) }).unwrap();
     /// # }
@@ -223,17 +226,17 @@ impl KernelBuilder {
         self
     }
 
-    /// Sets what an unhandled failure stops: everything (the default, as in POE), or the session that failed.
+    /// Sets what stops after an unhandled failure: every session (the default, as in POE), or the failed session.
     ///
-    /// It is the policy of sessions that have none of their own and inherit none; see [`OnFailure`]. With
-    /// [`catch_exceptions(false)`](Self::catch_exceptions) no policy counts: each failure ends the run.
+    /// It is the policy of sessions that neither have nor inherit one; see [`OnFailure`]. With
+    /// [`catch_exceptions(false)`](Self::catch_exceptions) no policy applies: each failure ends the run.
     ///
     /// ```
     /// use poe::{Kernel, OnFailure, Session, event::START};
     /// # tokio_test::block_on(async {
     /// let kernel = Kernel::builder().on_failure(OnFailure::StopSession).build();
     /// Session::builder(()).on(START, |_, ()| panic!("a bug")).create(&kernel)?;
-    /// kernel.run().await // logs the failure, and goes on without the session
+    /// kernel.run().await // logs the failure, and continues without the session
     /// # }).unwrap();
     /// ```
     #[doc(alias = "supervisor")]
@@ -244,17 +247,18 @@ impl KernelBuilder {
         self
     }
 
-    /// How many messages of [`KernelHandle`](crate::KernelHandle)s may wait; default 65 536. A post to a full inbox is refused.
+    /// Sets how many messages of [`KernelHandle`](crate::KernelHandle)s may wait; default 65 536. A post to a full
+    /// inbox is refused.
     pub fn inbox_capacity(mut self, messages: usize) -> Self {
         self.config.inbox = messages.max(1);
         self
     }
 
-    /// The number of threads for work that blocks at most; default 64, at least 1.
+    /// Sets the maximum number of threads for blocking work; default 64, at least 1.
     ///
-    /// They run what is given to [`blocking`](crate::KernelRef::blocking) and look up the names of hosts. Work that finds all of
-    /// them busy waits for its turn. They are started when they are needed, end when they have been idle for 10 seconds, and
-    /// never keep the process from exiting. A kernel in virtual time uses Tokio's threads instead, whatever is set here.
+    /// They run the work of [`blocking`](crate::KernelRef::blocking) and look up host names. Work waits while all of
+    /// them are busy. Threads are started on demand, end after 10 idle seconds, and never keep the process from
+    /// exiting. On virtual time the kernel uses Tokio's threads, and this setting has no effect.
     ///
     /// ```
     /// use poe::{Event, Kernel, Session, event::START};
@@ -273,13 +277,13 @@ impl KernelBuilder {
         self
     }
 
-    /// How many bytes of the thread's stack nested handlers may use; default 1 MiB, on Windows 512 KiB.
+    /// Limits the stack that nested handlers may use, in bytes; default 1 MiB, on Windows 512 KiB.
     ///
-    /// A handler that calls, creates a session or detaches one runs other handlers before it returns. Beyond this limit
-    /// such a request is refused ([`CallError::is_too_deep`](crate::CallError::is_too_deep)), so that a recursion without
-    /// an end is an error and not a stack overflow, which would end the process. Threads that Rust starts have a stack
-    /// of 2 MiB, a main thread mostly 8 MiB (on Windows 1 MiB): raise the limit only together with the stack, and leave
-    /// room for one handler and for what the host has on the stack already.
+    /// A handler that calls, creates a session or detaches one runs other handlers before it returns. Beyond the limit
+    /// such a request is refused ([`CallError::is_too_deep`](crate::CallError::is_too_deep)), so that an endless
+    /// recursion is an error and not a stack overflow, which would end the process. Threads that Rust starts have a
+    /// stack of 2 MiB, a main thread mostly 8 MiB (on Windows 1 MiB): raise the limit only together with the stack, and
+    /// leave room for one handler and for the host.
     ///
     /// ```
     /// use poe::{Event, Kernel, Session, event::START};

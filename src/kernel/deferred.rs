@@ -28,7 +28,7 @@ use std::panic::Location;
 use std::rc::{Rc, Weak};
 use std::time::Duration;
 
-/// Whoever waits for a late reply.
+/// The caller that waits for a late reply.
 pub(in crate::kernel) trait Waiter {
     /// Whether it still waits.
     fn is_waiting(&self) -> bool;

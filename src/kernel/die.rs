@@ -1,11 +1,12 @@
-//! Failures of handlers: the `DIE` signal, the policy for one that nobody handles, and what ends a run (laws L66 to L71).
+//! Failures of handlers: the `DIE` signal, the policy for unhandled ones, and the end of a run (laws L66 to L71).
 //!
 //! | A handler fails | then |
 //! |---|---|
-//! | in `_stop` (L37), or after `stop` in the same handler (L70) | nobody is asked; the policy applies at once |
+//! | in `_stop` (L37), or after `stop` in the same handler (L70) | no `DIE` is raised; the policy applies at once |
 //! | with catching off (L68) | the run ends, whatever the policy is |
-//! | in a handler of `DIE` (L70) | the policy of *its* session applies, when the DIE has visited everybody |
-//! | anywhere else | `DIE` is queued behind what waits (L66) and visits descendants, session, ancestors (L67); if nobody handles it, the policy applies |
+//! | in a handler of `DIE` (L70) | the policy of *its* session applies, when the DIE has visited all sessions |
+//! | anywhere else | `DIE` is queued behind waiting events (L66) and visits descendants, session, ancestors (L67); if
+//! no session handles it, the policy applies |
 //!
 //! The policy is looked up only after a failure, so that it costs nothing before.
 
@@ -19,7 +20,7 @@ use std::cell::{Cell, RefCell};
 use std::panic::Location;
 use std::rc::Rc;
 
-/// What a `DIE` signal tells: which handler failed, how, and who had sent the event.
+/// The contents of a `DIE` signal: the handler that failed, its failure, and the sender of the event.
 ///
 /// ```
 /// use poe::{Kernel, Session, Signal, event::START};
@@ -43,8 +44,8 @@ use std::rc::Rc;
 /// ```
 #[derive(Clone, Debug)]
 pub struct Die {
-    /// What the handler returned, or its panic. If it was a component's, it also has the
-    /// [name of the callback](Failure::callback).
+    /// The error that the handler returned, or its panic. If it was a component's callback, it also has the [name of
+    /// the callback](Failure::callback).
     #[doc(alias = "error_str")]
     pub failure: Failure,
     /// The event whose handler failed.
@@ -52,13 +53,13 @@ pub struct Die {
     /// The session that failed.
     #[doc(alias = "dest_session")]
     pub session: SessionId,
-    /// The event's sender, which may be gone by now.
+    /// The event's sender, which may have stopped since.
     #[doc(alias = "source_session")]
     pub sender: SessionId,
     /// What the sender was handling when it sent the event.
     #[doc(alias = "from_state")]
     pub caller_state: Option<Name>,
-    /// Where it sent it.
+    /// The line that sent the event.
     pub place: &'static Location<'static>,
 }
 
@@ -361,13 +362,14 @@ pub(super) struct DieVisit<'a> {
 }
 
 impl Kernel {
-    /// Calls `hook` with each failure that nobody handled; a later hook replaces it.
+    /// Calls `hook` with each unhandled failure; a later hook replaces it.
     ///
-    /// It is called once for a failure, under both policies ([`OnFailure`]): under `StopSession` after the session and its
-    /// descendants have stopped, under `StopKernel` before all sessions are stopped. A failure whose session was stopped
-    /// for another reason before its `DIE` was dispatched counts as unhandled, too. Without a hook the failures are only logged, at the level ERROR.
+    /// It is called once per failure, under both policies ([`OnFailure`]): under `StopSession` after the session and
+    /// its descendants have stopped, under `StopKernel` before all sessions are stopped. A failure whose session stops
+    /// for another reason before its `DIE` is dispatched counts as unhandled. Without a hook failures are only logged,
+    /// at the level ERROR.
     ///
-    /// The hook belongs to the kernel: do not keep a clone of the kernel in it, which would keep both for ever.
+    /// The hook belongs to the kernel: a clone of the kernel in it would keep both alive for ever.
     ///
     /// ```
     /// use poe::{Kernel, OnFailure, Session, event::START};

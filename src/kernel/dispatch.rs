@@ -1,4 +1,4 @@
-//! One event to one handler: who is active meanwhile, and what a failure does.
+//! Dispatches one event to one handler: the active session and event, and the consequences of a failure.
 
 use super::deferred::Origin;
 use super::handle::Queued;

@@ -1,4 +1,4 @@
-//! The kernel's name, and data that programs and satellites keep with a kernel.
+//! The kernel's name, and data that programs and other crates keep with a kernel.
 
 use super::{Core, Kernel};
 use crate::error::drop_each_quietly;
@@ -64,7 +64,7 @@ impl Core {
 }
 
 impl Kernel {
-    /// Returns the kernel's name: what the builder was given, else one that no other kernel has.
+    /// Returns the kernel's name: the builder's, or else a unique one.
     ///
     /// ```
     /// use poe::Kernel;
@@ -77,10 +77,11 @@ impl Kernel {
         self.core().name()
     }
 
-    /// Returns this kernel's value of a type, made with `default` when it is first asked for.
+    /// Returns this kernel's value of a type, made with `default` at the first use.
     ///
-    /// It is per-kernel data of programs and satellites, as long as the kernel lives. It must not keep a `Kernel`, because neither
-    /// would ever be dropped. A [`Resource`](crate::extend::Resource) is more: it keeps sessions alive.
+    /// It is per-kernel data of programs and other crates, which lives as long as the kernel. It must not contain a
+    /// `Kernel`, because neither would ever be dropped. To keep sessions alive use a
+    /// [`Resource`](crate::extend::Resource).
     ///
     /// ```
     /// use poe::Kernel;

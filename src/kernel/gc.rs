@@ -1,4 +1,4 @@
-//! When sessions end: the sweep, and the one place where reference counts of all tables meet.
+//! The end of sessions: the sweep, and the sum of the reference counts of all tables.
 
 use super::Core;
 use super::handle::Lost;
@@ -26,7 +26,7 @@ impl Core {
                 }
                 sessions.take_marked(&mut round);
             }
-            // The round is a snapshot, as POE's is: who is revived by another's `_stop` in it goes all the same.
+            // The round is a snapshot, as in POE: a session that is revived by another's `_stop` in it stops all the same.
             for id in round.drain(..) {
                 let slot = self.sessions.borrow().resolve(id);
                 if let Some(slot) = slot {

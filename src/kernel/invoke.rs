@@ -1,4 +1,4 @@
-//! The seam between the kernel and whatever kind of session it runs: `POE::Session`, `POE::NFA`, or one of a user's own.
+//! The interface between the kernel and the kinds of sessions: `POE::Session`, `POE::NFA`, and custom ones.
 
 use super::{Core, Kernel, KernelRef};
 use crate::arg::AnyArg;
@@ -10,13 +10,13 @@ use std::rc::Rc;
 
 /// A kind of session, as the kernel sees it.
 ///
-/// The kernel holds one `Rc<dyn Invoke>` per session and calls it with nothing of its own borrowed. A handler may run
-/// while another one of the same session is still on the stack (a session that calls a session that calls it back).
+/// The kernel holds one `Rc<dyn Invoke>` per session, and borrows nothing while it calls it. A handler may run while
+/// another one of the same session is still on the stack (a session that calls a session that calls it back).
 ///
 /// ```
 /// use poe::{AnyArg, Kernel, Name, KernelRef, extend::{Invoke, Invoked}};
 ///
-/// /// A session that counts whatever it is sent.
+/// /// A session that counts its events.
 /// struct Counter(std::cell::Cell<u64>);
 ///
 /// impl Invoke for Counter {
@@ -37,7 +37,7 @@ use std::rc::Rc;
 /// assert_eq!(n, 2); // `_start` was the first
 /// ```
 ///
-/// One that has options, and says more of itself to a [`Snapshot`](crate::inspect::Snapshot):
+/// A type with options, which describes itself in a [`Snapshot`](crate::inspect::Snapshot):
 ///
 /// ```
 /// # use poe::{AnyArg, Kernel, Name, KernelRef, extend::{Invoke, Invoked}};
@@ -86,28 +86,28 @@ pub trait Invoke: 'static {
     /// reply with [`KernelRef::set_reply`]. A panic is caught by the kernel, and raised as `DIE` like a failure.
     fn invoke(&self, kernel: KernelRef<'_>, arg: &mut AnyArg) -> Invoked;
 
-    /// The names that have a handler, in any order: for introspection.
+    /// Returns the names that have a handler, in any order, for introspection.
     fn event_names(&self) -> Vec<Name>;
 
-    /// What a [`Snapshot`](crate::inspect::Snapshot) calls the session's heap; the type of session itself unless it says otherwise.
+    /// Returns the type of the heap for a [`Snapshot`](crate::inspect::Snapshot); by default the type of the session
+    /// itself.
     fn heap_type(&self) -> &'static str {
         std::any::type_name::<Self>()
     }
 
-    /// Bytes of the heap, without what it points to.
+    /// Returns the size of the heap in bytes, without what it points to.
     fn heap_size(&self) -> usize {
         size_of_val(self)
     }
 
-    /// The session's options, in any order; none unless it has any.
+    /// Returns the session's options, in any order; empty by default.
     #[doc(alias = "option")]
     fn options(&self) -> Vec<(String, String)> {
         Vec::new()
     }
 
-    /// Sets an option, or deletes it with `None`, and gives its old value; of no effect in a session without options.
-    /// The kernel sets `default` in new sessions if it was built so
-    /// ([`assert_states`](crate::KernelBuilder::assert_states)).
+    /// Sets an option, or deletes it with `None`, and returns its old value; no effect in a session without options.
+    /// The kernel sets `default` in new sessions with [`assert_states`](crate::KernelBuilder::assert_states).
     #[doc(alias = "option")]
     fn set_option(&self, name: &str, value: Option<&str>) -> Option<String> {
         let _ = (name, value);
@@ -115,7 +115,7 @@ pub trait Invoke: 'static {
     }
 }
 
-/// What came of invoking a handler.
+/// The result of invoking a handler.
 ///
 /// ```
 /// use poe::{AnyArg, Event, Failure, Kernel, Name, KernelRef, extend::{Invoke, Invoked}};
@@ -147,18 +147,18 @@ pub trait Invoke: 'static {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Invoked {
-    /// It ran.
+    /// A handler ran.
     Returned,
-    /// There is none, nor a default; the argument was left in its place.
+    /// There is no handler and no default one; the argument was left in its place.
     Unhandled,
-    /// It failed.
+    /// The handler failed.
     Failed(Failure),
 }
 
 mod sealed {
     use super::{Core, Error};
 
-    /// What seals `Caller`.
+    /// Seals `Caller`.
     #[diagnostic::on_unimplemented(
         message = "handlers cannot be called from `{Self}`",
         note = "outside a handler pass `&kernel`; inside pass the handler's context: `cx`, or `&mut *cx` if it is used again"
@@ -185,11 +185,11 @@ impl<C: AtOnce> AtOnce for &mut C {
     }
 }
 
-/// What a session type of one's own runs other handlers with, in the middle of its own.
+/// Lets a custom session type run other handlers from its own `invoke`.
 ///
-/// It is to such a type what [`Context`](crate::Context) is to a session: it derefs to [`KernelRef`], has what runs handlers
-/// at once, and is a [`Caller`](crate::extend::Caller), so that sessions can be created in it. Those handlers may be the session's own: what its
-/// `invoke` holds meanwhile, it must be ready to be entered again without.
+/// It is to such a type what [`Context`](crate::Context) is to a session: it derefs to [`KernelRef`], runs handlers at
+/// once, and is a [`Caller`](crate::extend::Caller), so sessions can be created with it. These handlers may belong to
+/// the same session, so `invoke` may be entered again meanwhile.
 ///
 /// ```
 /// use poe::{AnyArg, Event, Kernel, Name, Reply, Session, KernelRef, event::START, extend::{Invoke, Invoked}};
@@ -221,11 +221,11 @@ pub struct Nested<'k> {
 }
 
 impl<'k> KernelRef<'k> {
-    /// What a session type of one's own runs other handlers with: `session` is the object itself, on which the kernel has
-    /// called [`invoke`](Invoke::invoke).
+    /// Returns what a custom session type runs other handlers with; `session` is the object itself, whose
+    /// [`invoke`](Invoke::invoke) the kernel has called.
     ///
     /// # Errors
-    /// Busy: it is not the object of the session that is running, or that session is gone.
+    /// Busy: it is not the object of the running session, or that session is gone.
     ///
     /// ```
     /// # use poe::{AnyArg, Event, Kernel, Name, KernelRef, extend::{Invoke, Invoked}};
@@ -236,7 +236,7 @@ impl<'k> KernelRef<'k> {
     /// impl Invoke for Asker {
     ///     fn invoke(&self, kernel: KernelRef<'_>, _: &mut AnyArg) -> Invoked {
     ///         if kernel.event() == "ask" {
-    ///             assert!(kernel.nested(&Other).unwrap_err().is_busy()); // only the object that is running gets it
+    ///             assert!(kernel.nested(&Other).unwrap_err().is_busy()); // only the running object gets it
     ///             let Ok(mut nested) = kernel.nested(self) else { return Invoked::Unhandled };
     ///             let told = nested.call(kernel.session_id(), TELL, ()).unwrap(); // enters this object again
     ///             kernel.set_reply(AnyArg::new(told + 1));

@@ -1,4 +1,5 @@
-//! What a handler is given of the kernel: who it is, what came from whom, and everything that runs no handler.
+//! The kernel as a handler sees it: the current event and its sender, and every operation that does not call another
+//! handler.
 
 use super::{Core, Invoke, Target};
 use crate::arg::AnyArg;
@@ -17,15 +18,14 @@ pub(crate) struct Frame<'f> {
     /// The event that was being handled when this one was made.
     pub(crate) caller: NameIdx,
     pub(crate) place: Place,
-    /// Where whoever waits for the handler wants its answer, so that no value travels up through every layer by copies.
-    /// Nobody waits for a posted event's.
+    /// Where the caller waits for the reply, so that no value is copied through every layer. `None` for a posted event.
     pub(crate) answer: Option<&'f Cell<AnyArg>>,
 }
 
-/// The kernel as the session that is running sees it: all that runs no handler at once.
+/// The kernel as the running session sees it: every operation that does not call another handler.
 ///
-/// It is `Copy` and apart from the heap, so that a loop over the heap may post as it goes. A [`Context`](crate::Context)
-/// derefs to it; wheels are given it.
+/// It is `Copy` and separate from the heap, so a loop over the heap may post. A [`Context`](crate::Context) derefs to
+/// it; wheels take it.
 ///
 /// ```
 /// use poe::{Event, Kernel, Session, event::{START, STOP}};
@@ -52,7 +52,7 @@ pub struct KernelRef<'k> {
     pub(crate) frame: &'k Frame<'k>,
 }
 
-/// Who is running, and where the event has come from:
+/// The running session, and the origin of the event:
 ///
 /// ```
 /// use poe::{Event, Kernel, Session, event::{START, STOP}};
@@ -76,22 +76,22 @@ pub struct KernelRef<'k> {
 /// # }).unwrap();
 /// ```
 impl<'k> KernelRef<'k> {
-    /// The session that is running.
+    /// Returns the running session.
     #[doc(alias = "SESSION")]
     #[must_use]
     pub fn session_id(self) -> SessionId {
         by_parts(&self.frame.session)
     }
 
-    /// The name of the event that is being handled; `_default` if that is what handles it.
+    /// Returns the name of the event that is being handled; `_default` in that handler.
     #[doc(alias = "STATE")]
     #[must_use]
     pub fn event(self) -> Name {
         self.core.names.name(self.frame.event.get())
     }
 
-    /// Who sent it: the poster or caller; the session itself for timers and I/O; the kernel for signals and life-cycle
-    /// events; the creator for `_start` (law L65).
+    /// Returns the sender: the poster or caller; the session itself for timers and I/O; the kernel for signals and
+    /// life-cycle events; the creator for `_start` (law L65).
     #[doc(alias = "SENDER")]
     #[must_use]
     #[inline]
@@ -99,7 +99,7 @@ impl<'k> KernelRef<'k> {
         by_parts(&self.frame.sender)
     }
 
-    /// The event that was being handled when this one was sent; `None` for what did not come from a handler (law L64).
+    /// Returns the event whose handler sent this one; `None` if it was not sent by a handler (law L64).
     #[doc(alias = "CALLER_STATE")]
     #[must_use]
     pub fn caller_state(self) -> Option<Name> {
@@ -109,7 +109,7 @@ impl<'k> KernelRef<'k> {
             .then(|| self.core.names.name(self.frame.caller))
     }
 
-    /// The file and line that sent it.
+    /// Returns the file and line that sent the event.
     #[doc(alias = "CALLER_FILE")]
     #[doc(alias = "CALLER_LINE")]
     #[must_use]
@@ -117,8 +117,8 @@ impl<'k> KernelRef<'k> {
         self.frame.place
     }
 
-    /// Leaves the answer of the handler that is running, for whoever called it: what a session type of one's own does
-    /// before it returns [`Invoked::Returned`](crate::extend::Invoked::Returned). Without it the answer is `()`.
+    /// Sets the reply of the running handler: a custom session type calls it before it returns
+    /// [`Invoked::Returned`](crate::extend::Invoked::Returned). Without it the reply is `()`.
     ///
     /// ```
     /// use poe::{AnyArg, Event, Kernel, Name, KernelRef, extend::{Invoke, Invoked}};
@@ -139,7 +139,7 @@ impl<'k> KernelRef<'k> {
     /// let kernel = Kernel::new();
     /// let id = kernel.session_alloc(std::rc::Rc::new(Measure), AnyArg::new(()))?;
     /// assert_eq!(kernel.call(id, LENGTH, String::from("four"))?, 4);
-    /// let () = kernel.call(id, "something else", 4)?; // no answer is `()`
+    /// let () = kernel.call(id, "something else", 4)?; // without a reply it is `()`
     /// # Ok::<(), poe::Error>(())
     /// ```
     #[inline(always)]
@@ -156,7 +156,8 @@ impl<'k> KernelRef<'k> {
         self.frame.answer.is_some()
     }
 
-    /// The event that the kernel is dispatching: during a call to oneself still the outer one (law L13).
+    /// Returns the event that the kernel is dispatching: during a call of a session to itself still the outer one (law
+    /// L13).
     ///
     /// ```
     /// use poe::{Event, Kernel, Session, event::START};
@@ -179,7 +180,7 @@ impl<'k> KernelRef<'k> {
         self.core.active_event()
     }
 
-    /// The session for which the kernel is at work: the running one, or the kernel itself once the handler has called
+    /// Returns the session that the kernel works for: the running one, or the kernel itself once the handler has called
     /// `stop` (law L87).
     ///
     /// ```
@@ -204,13 +205,13 @@ impl<'k> KernelRef<'k> {
         self.core.active.session()
     }
 
-    /// The kernel's ID, for use as a target.
+    /// Returns the kernel's ID, for use as a target.
     #[must_use]
     pub fn kernel_id(self) -> SessionId {
         self.core.id()
     }
 
-    /// Events that wait in the kernel, timers included.
+    /// Returns the number of waiting events, timers included.
     ///
     /// ```
     /// use poe::{Kernel, Session, event::START};
@@ -234,7 +235,7 @@ impl<'k> KernelRef<'k> {
         self.core.queue.borrow().len()
     }
 
-    /// Whether that session is alive.
+    /// Returns whether a session is alive.
     #[doc(alias = "ID_id_to_session")]
     #[must_use]
     pub fn is_alive(self, id: SessionId) -> bool {

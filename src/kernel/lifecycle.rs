@@ -1,4 +1,4 @@
-//! How sessions begin, end, and change parents: laws L18 to L39.
+//! How sessions start, stop, and change parents: laws L18 to L39.
 
 use super::dispatch::discard;
 use super::{Active, AtOnce, Core, Invoke, Kernel, Target};
@@ -209,7 +209,7 @@ impl Core {
 /// # Ok::<(), poe::Error>(()) }).unwrap();
 /// ```
 impl Kernel {
-    /// Enters a session of a kind of one's own; `Session::builder` and `Nfa::builder` come here in the end.
+    /// Creates a session of a custom type. `Session::builder` and `Nfa::builder` use it, too.
     ///
     /// # Errors
     /// Busy, inside a handler; shutting down.
@@ -218,7 +218,7 @@ impl Kernel {
     /// use poe::{AnyArg, Kernel, Name, KernelRef, extend::{Invoke, Invoked}};
     /// use std::{cell::RefCell, rc::Rc};
     ///
-    /// /// Keeps the names of all that it is sent.
+    /// /// Keeps the names of all its events.
     /// #[derive(Default)]
     /// struct Recorder(RefCell<Vec<String>>);
     ///
@@ -245,11 +245,12 @@ impl Kernel {
         create_at_once(&mut { self }, session, args, None, Location::caller())
     }
 
-    /// Stops every session, children first; each gets its `_stop`, and the queue is empty afterwards (law L87).
-    /// Under [`serve`](Kernel::serve) that ends the serving.
+    /// Stops every session, children first. Each runs its `_stop`, and the queue is empty afterwards (law L87).
     ///
-    /// A `_stop` that fails or panics does not keep the others from theirs, and is no error of this: the run that is under
-    /// way, or the next one, ends with it.
+    /// Under [`serve`](Kernel::serve) that ends the run.
+    ///
+    /// A `_stop` that fails or panics does not prevent those of the others, and is not an error of this method: the run
+    /// that is under way, or the next one, returns it.
     ///
     /// # Errors
     /// Busy, inside a handler: use [`Context::stop_all`](crate::Context::stop_all).
@@ -280,20 +281,20 @@ impl Kernel {
         AtOnce::at_once(&mut { self }, "stop", Core::stop_all)
     }
 
-    /// Whether that session is alive.
+    /// Returns whether a session is alive.
     #[doc(alias = "ID_id_to_session")]
     #[must_use]
     pub fn is_alive(&self, id: SessionId) -> bool {
         self.core().sessions.borrow().resolve(id).is_some()
     }
 
-    /// The ID of the session with that serial number, as printed in logs.
+    /// Returns the ID of the session with that serial number, as printed in logs.
     #[must_use]
     pub fn session_by_number(&self, serial: u64) -> Option<SessionId> {
         self.core().sessions.borrow().find(serial)
     }
 
-    /// The session that has an alias, or the one of that ID if it is alive.
+    /// Returns the session that has an alias, or the session with that ID if it is alive.
     #[doc(alias = "alias_resolve")]
     #[must_use]
     pub fn resolve<'t>(&self, target: impl Into<Target<'t>>) -> Option<SessionId> {

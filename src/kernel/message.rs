@@ -1,4 +1,4 @@
-//! Messages: post, yield, call, and how a target is found.
+//! Messages: post, yield, call, and the lookup of targets.
 
 use super::deferred::is_promise;
 use super::{AtOnce, Core, Frame, Invoke, Invoked, Kernel, KernelRef};
@@ -15,7 +15,7 @@ use std::mem::ManuallyDrop;
 use std::panic::Location;
 use std::rc::Rc;
 
-/// Where a message goes: a session by its ID, or whoever has an alias; made from either by `into`.
+/// The target of a message: a session's ID or an alias; `into` makes it from either.
 ///
 /// ```
 /// use poe::{Kernel, Target};
@@ -82,7 +82,7 @@ impl Core {
         }
     }
 
-    /// The slot of whoever sends now: the active session, or the kernel when there is none (any more).
+    /// The slot of the present sender: the active session, or the kernel when there is none (any more).
     pub(crate) fn active_slot(&self) -> u32 {
         self.sessions.borrow().resolve(self.active.session()).unwrap_or(KERNEL)
     }
@@ -401,11 +401,12 @@ fn kernel_reply<R: 'static>() -> Option<R> {
 }
 
 impl KernelRef<'_> {
-    /// Queues an event for a session, named by ID or alias; the target is found now, its handler when the event's turn
-    /// has come (law L8). Never blocks and is not bounded (law L10).
+    /// Queues an event for a session, given by ID or alias. Never blocks, and has no limit (law L10).
+    ///
+    /// The target is looked up now, its handler when the event is delivered (law L8).
     ///
     /// # Errors
-    /// [`PostError`] with the argument, when the target is not there. A post to the kernel itself is swallowed.
+    /// [`PostError`] with the argument, when the target does not exist. A post to the kernel itself is dropped.
     ///
     /// ```
     /// use poe::{Event, Kernel, Session, event::{START, STOP}};
@@ -461,7 +462,7 @@ impl KernelRef<'_> {
     ///     .on(COUNT, |cx, n| {
     ///         cx.heap.push(n);
     ///         if n > 1 {
-    ///             cx.yield_to(COUNT, n - 1); // others have their turn in between
+    ///             cx.yield_to(COUNT, n - 1); // other sessions have their turns in between
     ///         }
     ///     })
     ///     .on(STOP, |cx, ()| assert_eq!(*cx.heap, [3, 2, 1]))
@@ -489,10 +490,10 @@ impl KernelRef<'_> {
 }
 
 impl Kernel {
-    /// Queues an event for a session from outside of it, with the kernel (or the session that is running) as sender.
+    /// Queues an event for a session from outside a handler; the sender is the kernel (or the running session).
     ///
     /// # Errors
-    /// [`PostError`] with the argument, when the target is not there.
+    /// [`PostError`] with the argument, when the target does not exist.
     ///
     /// ```
     /// use poe::{Event, Kernel, Session, event::START};
@@ -524,11 +525,11 @@ impl Kernel {
         core.logged("post", posted)
     }
 
-    /// Runs a session's handler now and gives its answer, with the kernel as sender. Inside a handler use
+    /// Runs a session's handler now and returns its reply; the sender is the kernel. Inside a handler use
     /// [`Context::call`](crate::Context::call).
     ///
     /// # Errors
-    /// [`CallError`]: no such session (with the argument), no handler, a failed handler, an answer of another type, or
+    /// [`CallError`]: no such session (with the argument), no handler, a failed handler, a reply of another type, or
     /// busy, when a handler is running.
     ///
     /// ```
@@ -540,7 +541,7 @@ impl Kernel {
     ///     .on(START, |_, ()| ())
     ///     .on(ADD, |_, (a, b)| Reply(a + b))
     ///     .create(&kernel)?;
-    /// assert_eq!(kernel.call(adder, ADD, (2, 3))?, 5); // the kernel need not run for that
+    /// assert_eq!(kernel.call(adder, ADD, (2, 3))?, 5); // the kernel need not run for this
     /// let refused = kernel.call(adder, SUBTRACT, (3, 2)).unwrap_err();
     /// assert!(refused.is_unhandled());
     /// assert_eq!(refused.into_arg(), Some((3, 2)));

@@ -1,7 +1,7 @@
-//! POE::Kernel: one event queue, the sessions it serves, and what they hold.
+//! POE::Kernel: one event queue, the sessions it serves, and the resources that they hold.
 //!
-//! `Core` is everything inside; [`Kernel`] is the owner's handle to it, [`KernelRef`] what a running handler sees of it, and
-//! [`KernelHandle`] what other threads see. The files follow the headings of POE::Kernel's manual.
+//! `Core` is the inside; [`Kernel`] is the owner's handle to it, [`KernelRef`] is for running handlers, and
+//! [`KernelHandle`] for other threads. The files follow the headings of POE::Kernel's manual.
 
 mod active;
 mod alias;
@@ -79,12 +79,12 @@ pub(crate) use crate::resource::signals::KERNEL_SHUTDOWN;
 use std::fmt;
 use std::rc::Rc;
 
-/// The kernel: owner of an event queue and of the sessions that live by it.
+/// The kernel: owner of an event queue and of its sessions.
 ///
-/// Bound to its thread (`!Send`), as its sessions are; other threads use a [`KernelHandle`]. A clone is the same
-/// kernel. When the last clone is dropped, every session's heap is dropped without running a handler, and what was
-/// still alive is logged as a warning. (A clone kept in a heap of its own session would therefore keep both for ever:
-/// handlers have the kernel in their context, and need none.)
+/// It stays on its thread (`!Send`), as its sessions do; other threads use a [`KernelHandle`]. A clone is the same
+/// kernel. When the last clone is dropped, every heap is dropped without running a handler, and sessions that were
+/// still alive are logged as a warning. (A clone in a session's own heap would therefore keep both for ever: handlers
+/// have the kernel in their context and need none.)
 ///
 /// ```
 /// use poe::{Kernel, Session, event::START};
@@ -118,13 +118,13 @@ impl Drop for Owner {
 }
 
 impl Kernel {
-    /// A kernel with the default settings and no session.
+    /// Makes a kernel with the default settings and no session.
     #[must_use]
     pub fn new() -> Self {
         Self::builder().build()
     }
 
-    /// Settings for a kernel.
+    /// Starts building a kernel.
     pub fn builder() -> KernelBuilder {
         KernelBuilder {
             config: Config::default(),
@@ -135,14 +135,14 @@ impl Kernel {
         &self.owner.core
     }
 
-    /// The kernel's own ID: the sender of what comes from outside, and a target to which every post is swallowed.
+    /// Returns the kernel's own ID: the sender of messages from outside, and a target that drops every post.
     ///
     /// ```
     /// let kernel = poe::Kernel::new();
     /// assert!(kernel.id().is_kernel());
-    /// kernel.post(kernel.id(), "anything", ())?; // swallowed
-    /// kernel.signal(kernel.id(), "TERM", ())?; // for everybody
-    /// assert_ne!(kernel.id(), poe::Kernel::new().id()); // kernels do not take each other's
+    /// kernel.post(kernel.id(), "anything", ())?; // dropped
+    /// kernel.signal(kernel.id(), "TERM", ())?; // for all sessions
+    /// assert_ne!(kernel.id(), poe::Kernel::new().id()); // IDs of another kernel are refused
     /// # Ok::<(), poe::Error>(())
     /// ```
     #[doc(alias = "ID")]
@@ -151,7 +151,7 @@ impl Kernel {
         self.core().id()
     }
 
-    /// The session whose handler is running, or the kernel's own ID when none is.
+    /// Returns the session whose handler is running, or the kernel's own ID when none is.
     ///
     /// ```
     /// use poe::{Kernel, Session, event::START};
@@ -171,7 +171,7 @@ impl Kernel {
         self.core().active.session()
     }
 
-    /// How many sessions are alive.
+    /// Returns the number of sessions that are alive.
     ///
     /// ```
     /// use poe::{Kernel, Session, event::START};
@@ -198,7 +198,7 @@ impl Default for Kernel {
 }
 
 impl fmt::Debug for Kernel {
-    /// Counts, for someone with a stuck program; [`Kernel::why_alive`] says more.
+    /// Prints counts, for debugging a stuck program; [`Kernel::why_alive`] prints more.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let core = self.core();
         f.debug_struct("Kernel")

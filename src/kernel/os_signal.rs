@@ -1,6 +1,6 @@
-//! Signals of the operating system become the kernel's own, for everybody (law L53), as long as a session watches.
+//! Signals of the operating system become signals to all sessions (law L53), as long as a session watches.
 //!
-//! The listener of a signal is a task of the kernel's, which keeps no session and no run alive.
+//! The listener of a signal is a task of the kernel, which keeps no session and no run alive.
 
 use super::task::{Purpose, Task};
 use super::{Core, Kernel};
@@ -152,8 +152,8 @@ impl Core {
 }
 
 impl Kernel {
-    /// The signals of the operating system that sessions may watch, sorted, without `SIG`: all but those that no handler
-    /// can catch, and those that the processor raises for a faulty instruction.
+    /// Returns the signals of the operating system that sessions may watch, sorted, without `SIG`: all but those that
+    /// no handler can catch, and those that the processor raises for a faulty instruction.
     ///
     /// ```
     /// # #[cfg(unix)]

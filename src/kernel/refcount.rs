@@ -1,4 +1,4 @@
-//! Reference counts that programs take, and the one tag of them that all postbacks of a session share.
+//! Reference counts that programs take, and the one tag that all postbacks of a session share.
 
 use super::{Core, Kernel, KernelRef};
 use crate::error::{Error, ErrorKind};
@@ -91,8 +91,8 @@ impl Core {
 /// # }).unwrap();
 /// ```
 impl KernelRef<'_> {
-    /// Raises a session's count of that tag and gives the new count. A count above zero keeps the session alive. Any
-    /// session may raise any other's, by its ID.
+    /// Increments a session's count with this tag and returns the new count. A count above zero keeps the session
+    /// alive. Any session may increment the counts of another, by its ID.
     ///
     /// # Errors
     /// There is no such session.
@@ -102,10 +102,10 @@ impl KernelRef<'_> {
         self.core.logged("refcount_increment", count)
     }
 
-    /// Lowers a session's count of that tag and gives the new count; at zero the tag is gone.
+    /// Decrements a session's count with this tag and returns the new count; at zero the tag is gone.
     ///
     /// # Errors
-    /// There is no such session, or it holds no such tag (decision D5: a count does not go below zero).
+    /// There is no such session, or it has no such tag (decision D5: a count does not go below zero).
     #[track_caller]
     pub fn refcount_decrement(self, id: SessionId, tag: &str) -> Result<u64, Error> {
         let count = self.core.refcount_decrement(id, &Tag::user(tag));
@@ -114,7 +114,7 @@ impl KernelRef<'_> {
 }
 
 impl Kernel {
-    /// Raises a session's count of that tag from outside: see [`KernelRef::refcount_increment`].
+    /// Increments a session's count from outside a handler: see [`KernelRef::refcount_increment`].
     ///
     /// # Errors
     /// There is no such session.
@@ -135,10 +135,10 @@ impl Kernel {
         core.logged("refcount_increment", count)
     }
 
-    /// Lowers a session's count of that tag from outside: see [`KernelRef::refcount_decrement`].
+    /// Decrements a session's count from outside a handler: see [`KernelRef::refcount_decrement`].
     ///
     /// # Errors
-    /// There is no such session, or it holds no such tag.
+    /// There is no such session, or it has no such tag.
     ///
     /// ```
     /// use poe::{Kernel, Session, event::START};

@@ -1,4 +1,4 @@
-//! Resources from outside the crate (POE::Resource): one of each type per kernel, made when it is first asked for.
+//! Resources from outside the crate (POE::Resource): one of each type per kernel, made at the first use.
 
 use super::{Core, Kernel, KernelRef, Target};
 use crate::debug::debug_fields;
@@ -34,10 +34,10 @@ impl Resources {
     }
 }
 
-/// One reason more for a session to live, until it is dropped: what a [`Resource`] keeps in its entries.
+/// A guard that keeps a session alive: a [`Resource`] keeps it in its entries.
 ///
-/// It is made by [`KernelRef::hold_session`] or [`Kernel::hold_session`]. While there is one the kernel is not idle, as with
-/// a reference count. When its session is stopped all the same it holds nothing any more.
+/// Made with [`KernelRef::hold_session`] or [`Kernel::hold_session`]. While it exists the kernel is not idle, as with a
+/// reference count. After its session was stopped it holds nothing.
 ///
 /// ```
 /// use poe::{Event, Kernel, Session, event::{START, STOP}};
@@ -49,9 +49,9 @@ impl Resources {
 ///     .on(EXPIRED, |cx, what| *cx.heap = what)
 ///     .on(STOP, |cx, ()| assert_eq!(*cx.heap, "the lease"))
 ///     .create(&kernel)?;
-/// let hold = kernel.hold_session(id)?; // what an entry of a resource keeps
+/// let hold = kernel.hold_session(id)?; // an entry of a resource keeps it
 /// assert_eq!(hold.session(), id);
-/// let line = hold.report("lease", "printer"); // what the resource's `holds` tells of the entry
+/// let line = hold.report("lease", "printer"); // the resource's `holds` reports the entry
 /// assert_eq!(line.to_string(), format!("lease `printer` ({}:{})", hold.place().file(), hold.place().line()));
 /// hold.post(EXPIRED, "the lease")?;
 /// drop(hold); // with the entry
@@ -65,20 +65,20 @@ pub struct SessionHold {
 }
 
 impl SessionHold {
-    /// The session that it holds.
+    /// Returns the session that it holds.
     #[must_use]
     pub fn session(&self) -> SessionId {
         self.session
     }
 
-    /// The file and line that took it.
+    /// Returns the file and line that took it.
     #[must_use]
     pub fn place(&self) -> Place {
         self.place
     }
 
-    /// Queues an event for the session: how a resource tells it of something. The sender is the session that is running,
-    /// or the kernel.
+    /// Queues an event for the session, so that a resource can notify it. The sender is the running session, or the
+    /// kernel.
     ///
     /// # Errors
     /// [`PostError`] with the argument, when the session is gone.
@@ -100,7 +100,7 @@ impl SessionHold {
         }
     }
 
-    /// A line for [`Resource::holds`]: of that sort, by that name, taken where this was.
+    /// Makes a line for [`Resource::holds`], with this kind and name, and the place that took the hold.
     #[must_use]
     pub fn report(&self, kind: &'static str, name: impl Into<String>) -> Hold {
         Hold {
@@ -205,8 +205,8 @@ impl Core {
 }
 
 impl Kernel {
-    /// The kernel's own resource of that type, made when it is first asked for. It is by this that another crate adds a
-    /// kind of resource to kernels: see [`Resource`].
+    /// Returns the kernel's resource of this type, made at the first use. Other crates add kinds of resources to
+    /// kernels with it: see [`Resource`].
     ///
     /// ```
     /// use poe::{Kernel, SessionId, extend::Resource, inspect::Hold};
@@ -228,7 +228,7 @@ impl Kernel {
         self.core().resource()
     }
 
-    /// Keeps a session alive until what this gives is dropped: for resources of other crates. (Programs have
+    /// Keeps a session alive until the returned guard is dropped, for resources of other crates. (Programs use
     /// [`refcount_increment`](Self::refcount_increment).)
     ///
     /// # Errors
@@ -303,14 +303,14 @@ impl Kernel {
 /// # }).unwrap();
 /// ```
 impl KernelRef<'_> {
-    /// The kernel's own resource of that type: see [`Kernel::resource`].
+    /// Returns the kernel's resource of this type: see [`Kernel::resource`].
     #[doc(alias = "POE::Resource")]
     #[must_use]
     pub fn resource<R: Resource + Default>(self) -> Rc<R> {
         self.core.resource()
     }
 
-    /// Keeps a session alive until what this gives is dropped: see [`Kernel::hold_session`].
+    /// Keeps a session alive until the returned guard is dropped: see [`Kernel::hold_session`].
     ///
     /// # Errors
     /// There is no such session.

@@ -1,4 +1,4 @@
-//! The Tokio runtimes that a kernel has to do with: the one that polls it, and one of its own for programs without any.
+//! The Tokio runtime that polls a kernel, and a private one for programs without a runtime.
 
 use super::Core;
 use crate::bridge::runtime::Home;

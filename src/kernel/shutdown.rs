@@ -1,4 +1,4 @@
-//! Ordered shutdown with a deadline: listeners close, sessions are asked to end, those that do not are stopped.
+//! Shutdown with a limit: listeners close, sessions are asked to end, and those that do not are stopped.
 
 use super::{Core, Kernel, SessionHolds, WhyAlive};
 use crate::arg::AnyArg;
@@ -18,7 +18,7 @@ pub(super) struct Shutdown {
     stopped: Option<WhyAlive>,
 }
 
-/// How a [`Kernel::shutdown`] went.
+/// The result of a [`Kernel::shutdown`].
 ///
 /// ```
 /// use poe::{KERNEL_SHUTDOWN, Session, Signal, event::START, testing};
@@ -42,24 +42,24 @@ pub(super) struct Shutdown {
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct ShutdownReport {
-    /// The sessions that were still alive at the limit and were stopped then, with what kept them.
+    /// The sessions that were still alive at the limit and were stopped, with what kept them alive.
     pub stopped: Vec<SessionHolds>,
-    /// The error with which the run ended. A `run` or `serve` that was under way answers with it, too.
+    /// The error with which the run ended. A `run` or `serve` that was under way returns it, too.
     pub error: Option<Error>,
-    /// How long after its limit the shutdown ended; zero if it was in time. A handler that blocks delays it, and so does a
-    /// host that does not poll the kernel.
+    /// How long after its limit the shutdown ended; zero if it was in time. Late means that a handler blocked, or that
+    /// the host did not poll the kernel.
     pub late: Duration,
 }
 
 impl ShutdownReport {
-    /// There was nothing to shut down.
+    /// Makes the report of a kernel with nothing to shut down.
     const CLEAN: Self = ShutdownReport {
         stopped: Vec::new(),
         error: None,
         late: Duration::ZERO,
     };
 
-    /// Whether every session ended by itself in time.
+    /// Returns whether every session ended by itself in time.
     #[must_use]
     pub fn is_clean(&self) -> bool {
         self.stopped.is_empty() && self.error.is_none() && self.late.is_zero()
@@ -129,7 +129,7 @@ impl Core {
         self.shared.notify();
     }
 
-    /// Stops who is left when the limit has passed.
+    /// Stops the remaining sessions when the limit has passed.
     pub(super) fn check_shutdown(&self) {
         if self.clock.now_if_due(self.shutdown_due()).is_none() {
             return;
@@ -158,16 +158,16 @@ impl Core {
 }
 
 impl Kernel {
-    /// Ends the kernel's work in order, within a limit.
+    /// Shuts the kernel down in order, within a limit.
     ///
-    /// Listeners close, each tree of sessions gets the signal [`KERNEL_SHUTDOWN`], and no session can be created any more.
-    /// A tree in which nobody handles the signal stops at once. Posts still run, so that the others can finish; components
-    /// write what is buffered and close their connections. At the limit every session that is left is stopped. Every
-    /// `_stop` runs.
+    /// Listeners close, each tree of sessions gets the signal [`KERNEL_SHUTDOWN`], and no new session can be created. A
+    /// tree in which no session handles the signal stops at once. Posts still run, so that the others can finish;
+    /// components write buffered output and close their connections. At the limit every remaining session is stopped.
+    /// Every `_stop` runs.
     ///
-    /// Call it alone or beside a `run` or `serve` that is under way: it drives the kernel itself, and so needs nobody to
-    /// poll that one, which ends with it. Afterwards the kernel is as new. If it is dropped before its end, the run goes on
-    /// and shuts the kernel down; the report is kept for the next shutdown, and until then no session can be created.
+    /// Call it alone or beside a `run` or `serve` that is under way: it drives the kernel itself, and that run ends
+    /// with it. Afterwards the kernel is like a new one. If the shutdown is dropped before its end, the run shuts the
+    /// kernel down; the report is kept for the next shutdown, and until then no session can be created.
     ///
     /// ```
     /// use poe::{Kernel, Session, event::START};
@@ -218,13 +218,13 @@ impl Kernel {
 
     /// Serves until a future completes, then shuts down within a limit: the main loop of a service.
     ///
-    /// The future is polled beside [`serve`](Self::serve) and may be anything: [`hosts::terminated`](crate::hosts::terminated)
-    /// for a program that ends at `TERM` or Ctrl-C, a channel, a timeout. Its output is not used. It is dropped when the
-    /// shutdown is over, so that a second `TERM` does not cut the shutdown short. If `serve` ends first, there is nothing
-    /// left to shut down, and the report is clean.
+    /// The future is polled beside [`serve`](Self::serve) and may be anything:
+    /// [`hosts::terminated`](crate::hosts::terminated) for a program that ends at `TERM` or Ctrl-C, a channel, a
+    /// timeout. Its output is not used. It is dropped after the shutdown, so a second `TERM` does not cut the shutdown
+    /// short. If `serve` ends first, nothing is left to shut down, and the report is clean.
     ///
     /// # Errors
-    /// Those of [`serve`](Self::serve), as long as the future has not completed; afterwards the report has them.
+    /// Those of [`serve`](Self::serve), as long as the future has not completed; afterwards the report contains them.
     ///
     /// ```
     /// use poe::{Kernel, component::TcpServer};

@@ -1,4 +1,4 @@
-//! Timers: POE's alarms (at a wall time) and delays (after a while), by name and by ID.
+//! Timers: POE's alarms (at a wall time) and delays (after a duration), by name and by ID.
 //!
 //! A timer belongs to the session that set it. By name: [`alarm`](KernelRef::alarm) and [`delay`](KernelRef::delay) replace every
 //! timer of that name, the `_add` forms do not. By ID: the `_set` forms give an [`TimerId`] for adjusting and removing.
@@ -22,9 +22,8 @@ use std::time::{Duration, SystemTime};
 
 /// A signed span of time, made from a [`Duration`] or from seconds as `f64`.
 ///
-/// Seconds may be negative. NaN counts as zero. A span that reaches beyond the kernel's scale (438 years after the kernel
-/// was made), infinity included, means never: the timer stays set and does not fire. A span that reaches far into the past
-/// means now.
+/// Seconds may be negative. NaN counts as zero. A span beyond the kernel's scale (438 years after the kernel was made),
+/// infinity included, means never: the timer stays set and does not fire. A span far into the past means now.
 ///
 /// ```
 /// use poe::{TimerId, Event, KernelRef};
@@ -59,7 +58,7 @@ impl From<f64> for Delta {
     }
 }
 
-/// A timer that was removed before it fired: everything that was given when it was set.
+/// A timer that was removed before it fired, with everything it was set with.
 ///
 /// ```
 /// use poe::{Event, Session, event::{START, STOP}, testing, inspect::Timer};
@@ -70,7 +69,7 @@ impl From<f64> for Delta {
 ///     .on(START, |cx, ()| -> poe::HandlerResult {
 ///         let id = cx.delay_set(NOTE, 60.0, String::from("hello"));
 ///         let Timer { event, arg, .. } = cx.alarm_remove(id)?;
-///         cx.yield_to(&event, arg); // now instead of then, whatever it is
+///         cx.yield_to(&event, arg); // now instead, whatever its type
 ///         Ok(())
 ///     })
 ///     .on(NOTE, |cx, text| cx.heap.push(text))
@@ -82,13 +81,13 @@ impl From<f64> for Delta {
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Timer {
-    /// Its ID, which is dead now.
+    /// Its ID, which is not valid any more.
     pub id: TimerId,
     /// The event that it would have sent.
     pub event: Name,
     /// When it was due, on the wall clock, also for delays (decision D3).
     pub due: SystemTime,
-    /// The argument, to be downcast or posted on.
+    /// The argument, to downcast or to post again.
     pub arg: AnyArg,
 }
 
@@ -300,8 +299,9 @@ fn not_ours() -> Error {
 /// # }).unwrap();
 /// ```
 impl KernelRef<'_> {
-    /// Sets the one timer of that name to a wall time, in place of every other timer of the name, whatever set it.
-    /// Posted events of the name are not touched. A time that is past is due at once, ahead of all that waits.
+    /// Sets the one timer of that name to a wall time; it replaces every other timer of the name.
+    ///
+    /// Posted events of the name stay. A time in the past is due at once, ahead of all waiting posts.
     ///
     /// ```
     /// use poe::{Event, Session, event::{START, STOP}, testing};
@@ -330,7 +330,7 @@ impl KernelRef<'_> {
         self.alarm_set(event, when, arg);
     }
 
-    /// Removes every timer of that name (POE's `alarm` or `delay` without a time); says how many there were.
+    /// Removes every timer of that name (POE's `alarm` or `delay` without a time); returns their number.
     #[doc(alias = "alarm")]
     #[doc(alias = "delay")]
     #[doc(alias = "cancel")]
@@ -339,7 +339,7 @@ impl KernelRef<'_> {
         cleared.len()
     }
 
-    /// Sets the one timer of that name to a while from now, in place of every other timer of the name.
+    /// Sets the one timer of that name to a duration from now; it replaces every other timer of the name.
     #[track_caller]
     #[doc(alias = "sleep")]
     #[doc(alias = "timeout")]
@@ -354,8 +354,8 @@ impl KernelRef<'_> {
 
     /// Sets a timer to a wall time, which is converted once: a later step of the wall clock does not move it (law L89).
     ///
-    /// It is late by as long as the machine was suspended meanwhile, where the monotonic clock stands still then, as on
-    /// Linux; see the [guide](crate::guide::timers).
+    /// If the machine is suspended meanwhile, the timer is late by that time where the monotonic clock stands still, as
+    /// on Linux; see the [guide](crate::guide::timers).
     #[track_caller]
     #[doc(alias = "alarm_add")]
     #[doc(alias = "sleep_until")]
@@ -368,7 +368,8 @@ impl KernelRef<'_> {
             .set_timer(self, event.key(), due, now, arg, Location::caller())
     }
 
-    /// Sets a timer to a while from now, by the monotonic clock. A negative while is due at once, ahead of all that waits.
+    /// Sets a timer to a duration from now, by the monotonic clock. A negative one is due at once, ahead of all waiting
+    /// posts.
     #[track_caller]
     #[inline]
     #[doc(alias = "sleep")]
@@ -383,8 +384,8 @@ impl KernelRef<'_> {
             .set_timer(self, event.key(), due, now, arg, Location::caller())
     }
 
-    /// Moves a timer by a signed span and gives its new wall time. Zero leaves it in its place among equals; any other
-    /// move puts it behind those that are due at the same time (law L3).
+    /// Moves a timer by a signed span and returns its new wall time. Zero keeps its position among equal times; any
+    /// other span puts it behind those that are due at the same time (law L3).
     ///
     /// # Errors
     /// No such timer (`ESRCH`); another session's (`EPERM`).
@@ -418,10 +419,10 @@ impl KernelRef<'_> {
         self.core.logged("alarm_adjust", moved)
     }
 
-    /// Moves a timer to a while from now and gives its new wall time.
+    /// Moves a timer to a duration from now and returns its new wall time.
     ///
     /// # Errors
-    /// No such timer; another session's (decision D2: POE is silent about both).
+    /// No such timer; another session's (decision D2: POE does not report either).
     ///
     /// ```
     /// use poe::{Event, Session, event::{START, STOP}, testing};
@@ -459,7 +460,7 @@ impl KernelRef<'_> {
         self.core.logged("delay_adjust", moved)
     }
 
-    /// Removes a timer and gives it back.
+    /// Removes a timer and returns it.
     ///
     /// # Errors
     /// There is no such timer in this kernel, or it has fired (`ESRCH`); it belongs to another session (`EPERM`).
@@ -523,7 +524,7 @@ impl KernelRef<'_> {
         }
     }
 
-    /// Removes every timer of the session and gives them back, in due order.
+    /// Removes every timer of the session and returns them, in due order.
     ///
     /// ```
     /// use poe::{Kernel, Session, event::START};

@@ -1,7 +1,7 @@
-//! What the kernel tells of itself: `tracing` events by subsystem (POE's TRACE_*), slow handlers, and transcripts.
+//! The kernel's `tracing` events by subsystem (POE's TRACE_*), slow handlers, and transcripts.
 //!
-//! The targets stand in the documentation of [`KernelBuilder`](super::KernelBuilder). Where nobody listens a trace costs
-//! one load and one comparison; those of each single event are asked for once a poll.
+//! The documentation of [`KernelBuilder`](super::KernelBuilder) lists the targets. Without a subscriber a trace costs
+//! one load and one comparison; whether single events are traced is asked once per poll.
 
 use super::{Config, Core, Frame};
 use crate::error::log_quietly;

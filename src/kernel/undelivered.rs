@@ -1,4 +1,4 @@
-//! Events that no handler gets: told at level DEBUG, so that a misspelt name or a session that is gone can be found.
+//! Logs events without a handler at the level DEBUG, so that misspelt names and missing sessions can be found.
 
 use super::{Core, Frame, KernelRef};
 use crate::error::{Wanted, log_quietly};
@@ -9,7 +9,7 @@ use std::fmt::Display;
 use tracing::Level;
 
 impl Core {
-    /// A session has no handler for an event. Those of its life cycle are for whoever wants them.
+    /// A session has no handler for an event. Life-cycle events without a handler are normal.
     #[cold]
     #[inline(never)]
     pub(super) fn tell_unhandled(&self, frame: &Frame<'_>, name: NameIdx) {

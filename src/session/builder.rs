@@ -1,4 +1,4 @@
-//! Making sessions.
+//! Creating sessions.
 
 use super::context::{Context, SessionCell};
 use super::options::Options;
@@ -68,13 +68,14 @@ impl Session {
 
     /// Starts building a session that keeps `component` beside its heap, for components built on sessions.
     ///
-    /// Handlers reach it with [`Context::component`], as a shared reference: what changes in it is a `Cell`. A component
-    /// adds methods to `Context<'_, H, X>` with an extension trait, so that `cx.heap` is the user's heap and nothing else.
+    /// Handlers reach it with [`Context::component`], as a shared reference, so its changing parts are cells. A
+    /// component adds methods to `Context<'_, H, X>` with an extension trait, so that `cx.heap` is the user's heap and
+    /// nothing else.
     ///
     /// ```
     /// use poe::{Context, Kernel, Session, event::{START, STOP}};
     /// use std::cell::Cell;
-    /// /// What a component counts for its user.
+    /// /// The counter of a component.
     /// #[derive(Default)]
     /// struct Meter(Cell<u64>);
     /// trait Metered<'k> {
@@ -112,7 +113,7 @@ impl Session {
     }
 }
 
-/// A session about to be created.
+/// A session before it is created.
 ///
 /// ```
 /// use poe::{Event, Kernel, Reply, Session, States, event::START};
@@ -127,7 +128,7 @@ impl Session {
 /// let plain = Session::builder(0).inline_states(&counting).args(5_u64).create(&kernel)?;
 /// let double = Session::builder(0)
 ///     .inline_states(&counting)
-///     .on(ADD, |cx, n| *cx.heap += 2 * n) // in place of the table's
+///     .on(ADD, |cx, n| *cx.heap += 2 * n) // replaces the one of the table
 ///     .args(5_u64)
 ///     .option("default", true) // warns of events without a handler
 ///     .create(&kernel)?;
@@ -149,11 +150,12 @@ pub struct SessionBuilder<H: 'static, X: 'static = ()> {
     on_failure: Option<OnFailure>,
 }
 
-/// Makes of the session's own object the one that the kernel is to run.
+/// Wraps the session's object in the one that the kernel runs.
 type SessionType = dyn FnOnce(Rc<dyn Invoke>) -> Rc<dyn Invoke>;
 
 impl<H: 'static, X: 'static> SessionBuilder<H, X> {
-    /// Adds the handlers of a table, in place of earlier ones of the same names. Sessions made with one table share it.
+    /// Adds the handlers of a table; they replace earlier ones of the same names. Sessions made with one table share
+    /// it.
     pub fn inline_states(mut self, states: &States<H, X>) -> Self {
         self.states = Some(match self.states {
             Some(own) => own.with(states),
@@ -167,7 +169,7 @@ impl<H: 'static, X: 'static> SessionBuilder<H, X> {
         self
     }
 
-    /// Adds a handler, in place of an earlier one of the same name.
+    /// Adds a handler; it replaces an earlier one of the same name.
     pub fn on<A: 'static, Ret: IntoReply>(
         self,
         event: impl Calls<A, Ret::Value>,
@@ -176,13 +178,13 @@ impl<H: 'static, X: 'static> SessionBuilder<H, X> {
         self.map_states(|states| states.on(event, handler))
     }
 
-    /// The argument of `_start`; `()` unless given.
+    /// Sets the argument of `_start`; default `()`.
     pub fn args<A: 'static>(mut self, args: A) -> Self {
         self.args = AnyArg::new(args);
         self
     }
 
-    /// Sets what an unhandled failure of this session stops, and of its descendants without a policy of their own.
+    /// Sets the policy for unhandled failures of this session, and of its descendants without a policy.
     ///
     /// Without it the session takes the policy of its nearest ancestor that has one, and then the kernel's
     /// ([`KernelBuilder::on_failure`](crate::KernelBuilder::on_failure)). It is in force from `_start` on.
@@ -195,7 +197,7 @@ impl<H: 'static, X: 'static> SessionBuilder<H, X> {
     ///     .on(START, |_, ()| panic!("a bug"))
     ///     .on_failure(OnFailure::StopSession)
     ///     .create(&kernel)?;
-    /// kernel.run().await // the failure is logged, and stops nobody else
+    /// kernel.run().await // the failure is logged, and stops no other session
     /// # }).unwrap();
     /// ```
     pub fn on_failure(mut self, policy: OnFailure) -> Self {
@@ -210,13 +212,15 @@ impl<H: 'static, X: 'static> SessionBuilder<H, X> {
         self
     }
 
-    /// Has the kernel run another object in place of the session's own: a session type of one's own, which does a few
-    /// things by itself and leaves the rest to the session that it is given. It is what a subclass of POE::Session is; its
-    /// parameters are what the closure brings along. A later one takes the place of an earlier one.
+    /// Replaces the object that the kernel runs: a custom session type, which handles some events itself and passes the
+    /// others to the session that the closure gets.
     ///
-    /// Everything of the session goes through that object: life-cycle events, posts, timers, I/O, and calls, also those to
-    /// itself. What it does not do with an event, the session does not do either. It has all of [`Invoke`]'s methods to
-    /// pass on, or else a snapshot tells of the object in place of the session.
+    /// It corresponds to a subclass of POE::Session; captured values are its parameters. A later call replaces an
+    /// earlier one.
+    ///
+    /// Everything of the session goes through that object: life-cycle events, posts, timers, I/O, and calls, also those
+    /// of the session to itself. Events that it does not pass on do not reach the session. It should pass on all
+    /// methods of [`Invoke`], or else snapshots describe the object instead of the session.
     ///
     /// ```
     /// use poe::{AnyArg, Event, Kernel, Name, Reply, Session, KernelRef, event::START, extend::{Invoke, Invoked}};

@@ -1,4 +1,4 @@
-//! Running other handlers at once: what contexts, machines, custom session types and the kernel have in common.
+//! Running other handlers at once: common to contexts, machines, custom session types and the kernel.
 
 use super::SessionBuilder;
 use super::context::Context;
@@ -54,7 +54,7 @@ pub trait Caller: AtOnce + Sized {
     /// Starts a machine or a component, whose session is a child of the caller's.
     ///
     /// # Errors
-    /// As the builder's own `start`.
+    /// As the builder's `start`.
     #[track_caller]
     fn start<B: Start>(&mut self, builder: B) -> Result<B::Started, Error> {
         builder.start_by(self)
@@ -87,9 +87,9 @@ pub trait Caller: AtOnce + Sized {
 
 impl<C: AtOnce> Caller for C {}
 
-/// A builder of something that lives in a session of its own: a machine, a server, a client, a component of yours.
+/// A builder of something with its own session: a machine, a server, a client, a component of yours.
 ///
-/// It is what `cx.start(builder)` takes. Outside of handlers such builders have a `start(&kernel)`, which may be `async`.
+/// `cx.start(builder)` takes it. For code outside handlers such builders have a `start(&kernel)`, which may be `async`.
 ///
 /// ```
 /// use poe::{Error, Event, Kernel, Session, SessionId, event::START, extend::{Caller, Start}};
@@ -116,13 +116,14 @@ impl<C: AtOnce> Caller for C {}
 /// # }).unwrap();
 /// ```
 pub trait Start {
-    /// What the program has of it.
+    /// The program's handle to it.
     type Started;
 
-    /// Starts it, its session as a child of the caller's. Mark the implementation `#[track_caller]` if it reports places.
+    /// Starts it; its session is a child of the caller's. Mark the implementation `#[track_caller]` if it reports
+    /// places.
     ///
     /// # Errors
-    /// Settings that cannot work, or the system's error.
+    /// Invalid settings, or the system's error.
     #[track_caller]
     fn start_by(self, caller: &mut impl Caller) -> Result<Self::Started, Error>;
 }
@@ -146,24 +147,27 @@ macro_rules! caller_methods {
             /// Starts a machine or a component, whose session is a child of this one.
             ///
             /// # Errors
-            /// As the builder's own `start`.
+            /// As the builder's `start`.
             #[track_caller]
             pub fn start<B: Start>(&mut self, builder: B) -> Result<B::Started, Error> {
                 builder.start_by(self)
             }
 
-            /// Runs a session's handler now, ahead of everything that waits, and returns its reply (laws L12 to L17).
+            /// Runs a session's handler now, ahead of all waiting events, and returns its reply (laws L12 to L17).
             ///
-            /// It may call back, also into this session. With a bare name say the reply's type, or the build stops:
-            /// `let () = cx.call("server", "ping", ())?`. `call::<AnyArg, AnyArg>(id, name, arg)` is the dynamic call, for any
+            /// Posts that are queued already have not been delivered yet: a call overtakes them. The handler may call
+            /// back, also into this session. With a bare name annotate the reply's type, or the build fails: `let () =
+            /// cx.call("server", "ping", ())?`. `call::<AnyArg, AnyArg>(id, name, arg)` is the dynamic call, for any
             /// argument and any reply.
             ///
             /// # Errors
-            /// [`CallError`]: no such session (with the argument), no handler, a failed handler, a reply of another type. In
-            /// another session a failed handler has its `DIE` on the way; in a call to oneself the failure is inside, for `?`.
+            /// [`CallError`]: no such session (with the argument), no handler, a failed handler, a reply of another
+            /// type. After a failure in another session its `DIE` is queued; in a call of a session to itself the
+            /// failure is inside the error, for `?`.
             ///
             /// # Panics
-            /// When a handler of the session itself panics: a call to oneself is a bare invocation (law L13).
+            /// When a handler of the session itself panics: a call of a session to itself is a bare invocation (law
+            /// L13).
             #[track_caller]
             #[inline]
             #[doc(alias = "ask")]
@@ -182,8 +186,8 @@ macro_rules! caller_methods {
             /// It is for calls whose event or argument comes from elsewhere, such as remote requests.
             ///
             /// # Errors
-            /// As [`call`](Self::call), with these differences: after a failure [`CallError::failure`] says why; if the handler
-            /// does not take the argument's type, [`CallError::is_wrong_argument`] is true and
+            /// As [`call`](Self::call), with these differences: after a failure [`CallError::failure`] returns the
+            /// reason; if the handler does not take the argument's type, [`CallError::is_wrong_argument`] is true and
             /// [`CallError::into_arg`] returns the argument.
             #[track_caller]
             pub fn try_call<'t, A: 'static, B: 'static>(
@@ -217,11 +221,11 @@ macro_rules! caller_methods {
                 self.core().logged("detach_child", detached)
             }
 
-            /// Stops every session of the kernel, this one included, children first; each gets its `_stop`.
+            /// Stops every session of the kernel, including this one, children first; each runs its `_stop`.
             ///
-            /// Afterwards the kernel is the active session: sessions that this handler still creates are its children, run,
-            /// and get what is posted to them as from it. What the handler sets for its own session goes nowhere, and
-            /// methods that return errors say that the session was stopped (law L87).
+            /// Afterwards the kernel is the active session: sessions that this handler still creates are its children
+            /// and run, with the kernel as the sender of posts to them. Timers and the like that the handler sets for
+            /// its own session are dropped, and methods that return errors say that the session was stopped (law L87).
             #[doc(alias = "stop")]
             pub fn stop_all(&mut self) {
                 // A context is never busy.

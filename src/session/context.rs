@@ -1,4 +1,4 @@
-//! The context of a running handler: its heap, the kernel as it sees it, and what runs other handlers at once.
+//! The context of a running handler: its heap, its view of the kernel, and the methods that run other handlers at once.
 
 use super::options::Options;
 use super::reply::IntoReply;
@@ -163,15 +163,15 @@ fn warn_of_unhandled(kernel: KernelRef<'_>) {
     );
 }
 
-/// What a handler is given: its session's heap, and the kernel.
+/// The first argument of a handler: its session's heap, and the kernel.
 ///
-/// It derefs to [`KernelRef`], so that `cx.post(..)`, `cx.yield_to(..)`, `cx.delay_set(..)` and all that runs no handler are at hand;
-/// here are the methods that run handlers before they return. While they do, the heap is back in the session, so that
-/// those handlers may be the session's own.
+/// It derefs to [`KernelRef`], which has `cx.post(..)`, `cx.yield_to(..)`, `cx.delay_set(..)` and all other operations
+/// that do not run a handler. The methods here run handlers before they return. The heap is back in the session
+/// meanwhile, so these handlers may belong to the same session.
 ///
-/// `H` is the type of your heap, also in the callbacks of components. `X` is what a component keeps beside it in the
-/// session: `()` in your own sessions, [`Client`](crate::component::Client) in those of a
-/// [`TcpServer`](crate::component::TcpServer)'s clients. Methods such as `cx.client()` come with it.
+/// `H` is the type of your heap, also in the callbacks of components. `X` is the data of a component beside it: `()` in
+/// your own sessions, [`Client`](crate::component::Client) in those of a [`TcpServer`](crate::component::TcpServer)'s
+/// clients. Methods such as `cx.client()` come with it.
 ///
 /// ```
 /// use poe::{Event, Kernel, Reply, Session, event::START};
@@ -196,13 +196,13 @@ pub struct Context<'k, H: 'static, X: 'static = ()> {
     /// The session's heap.
     #[doc(alias = "HEAP")]
     pub heap: Heap<H>,
-    /// The kernel, apart from the heap and `Copy`.
+    /// The kernel, separate from the heap and `Copy`.
     #[doc(alias = "KERNEL")]
     pub kernel: KernelRef<'k>,
     cell: &'k SessionCell<H, X>,
 }
 
-/// A session's heap in the hands of its running handler; derefs to it.
+/// A session's heap, lent to its running handler; derefs to it.
 ///
 /// ```
 /// use poe::{Kernel, Session, event::START};
@@ -316,7 +316,8 @@ impl<H: 'static, X: 'static> AtOnce for Context<'_, H, X> {
 }
 
 impl<'k, H: 'static, X: 'static> Context<'k, H, X> {
-    /// Returns what the session's component keeps beside the heap: see [`Session::builder_with`](crate::Session::builder_with).
+    /// Returns the data of the session's component, beside the heap: see
+    /// [`Session::builder_with`](crate::Session::builder_with).
     ///
     /// It borrows the session and not the context, so it can be held while the heap is borrowed.
     ///
@@ -376,7 +377,7 @@ impl<H: 'static, X: 'static> Context<'_, H, X> {
     }
 
     /// Removes a handler of this session; false if there was none. Events of that name go to `_default` from now on, or
-    /// nowhere.
+    /// are dropped.
     #[doc(alias = "state")]
     pub fn state_remove(&self, event: impl EventName) -> bool {
         self.cell.change_table(|table| table.remove(event.key()))

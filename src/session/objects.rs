@@ -1,4 +1,4 @@
-//! Handlers that are methods of an object (POE's `object_states`), and handlers that come as a set (`package_states`).
+//! Handlers that are methods of an object (POE's `object_states`), and sets of handlers (`package_states`).
 
 use super::builder::SessionBuilder;
 use super::context::Context;
@@ -11,7 +11,7 @@ use crate::name::Key;
 use std::fmt;
 use std::rc::Rc;
 
-/// The methods of one object that become handlers: what [`States::object_states`] has its closure fill.
+/// The methods of one object that become handlers, for the closure of [`States::object_states`].
 ///
 /// ```
 /// use poe::{Context, Event, ObjectStates, States};
@@ -25,7 +25,7 @@ use std::rc::Rc;
 ///     fn close(&self, cx: &mut Context<'_, bool>, (): ()) {
 ///         *cx.heap = false;
 ///     }
-///     /// What a table takes from a door, in one place for all tables.
+///     /// The handlers of a door, in one place for all tables.
 ///     fn states(methods: ObjectStates<Door, bool>) -> ObjectStates<Door, bool> {
 ///         methods.on(OPEN, Door::open).on(CLOSE, Door::close)
 ///     }
@@ -39,8 +39,8 @@ pub struct ObjectStates<T: ?Sized + 'static, H: 'static, X: 'static = ()> {
 }
 
 impl<T: ?Sized + 'static, H: 'static, X: 'static> ObjectStates<T, H, X> {
-    /// Makes a method the handler of an event, in place of an earlier one of that event. A closure that is given the
-    /// object first will do, too.
+    /// Makes a method the handler of an event; it replaces an earlier one of that event. A closure that takes the
+    /// object first works, too.
     #[must_use]
     pub fn on<A: 'static, Ret: IntoReply>(
         mut self,
@@ -59,9 +59,9 @@ impl<T: ?Sized, H, X> fmt::Debug for ObjectStates<T, H, X> {
     }
 }
 
-/// A set of handlers that any session can take in whose heap has what they need: POE's `package_states`.
+/// A set of handlers for any session whose heap has what they need: POE's `package_states`.
 ///
-/// A package is written against a bound and not against a heap, so that it can come from another crate.
+/// A package is written for a trait bound and not for a heap, so that it can come from another crate.
 ///
 /// ```
 /// use poe::{Event, Kernel, Package, Session, States, event::START};
@@ -89,13 +89,15 @@ impl<T: ?Sized, H, X> fmt::Debug for ObjectStates<T, H, X> {
 /// ```
 #[doc(alias = "package_states")]
 pub trait Package<H: 'static, X: 'static = ()> {
-    /// The handlers.
+    /// Returns the handlers.
     fn states(&self) -> States<H, X>;
 }
 
 impl<H: 'static, X: 'static> States<H, X> {
-    /// Adds methods of an object as handlers, in place of earlier ones of the same events. The table shares the object
-    /// with whoever else has it: one object may serve many sessions, and many objects one session.
+    /// Adds methods of an object as handlers; they replace earlier ones of the same events.
+    ///
+    /// The table shares the object with its other owners: one object may serve many sessions, and many objects one
+    /// session.
     ///
     /// ```
     /// use poe::{Context, Event, Reply, States};
@@ -127,7 +129,7 @@ impl<H: 'static, X: 'static> States<H, X> {
         methods(ObjectStates { object, states: self }).states
     }
 
-    /// Adds a package's handlers, in place of earlier ones of the same events.
+    /// Adds a package's handlers; they replace earlier ones of the same events.
     ///
     /// ```
     /// use poe::{Package, Reply, States};
@@ -145,7 +147,7 @@ impl<H: 'static, X: 'static> States<H, X> {
         self.with(&package.states())
     }
 
-    /// The handlers of those events alone: POE's list of method names.
+    /// Returns the handlers of these events only: POE's list of method names.
     ///
     /// # Errors
     /// There is no handler of one of them.
@@ -165,7 +167,7 @@ impl<H: 'static, X: 'static> States<H, X> {
         Ok(chosen)
     }
 
-    /// The same handlers, of which that of `method` is for `event` from now on: POE's pairs of event and method.
+    /// Returns the same handlers, with that of `method` bound to `event`: POE's pairs of event and method.
     ///
     /// # Errors
     /// There is no handler of `method`.
@@ -192,7 +194,7 @@ impl<H: 'static, X: 'static> SessionBuilder<H, X> {
     /// Adds methods of an object as handlers: see [`States::object_states`].
     ///
     /// ```
-    /// // One journal, two sessions that write in it.
+    /// // One journal, and two sessions that write to it.
     /// use poe::{Context, Kernel, Session, event::START};
     /// use std::{cell::RefCell, rc::Rc};
     /// #[derive(Default)]
@@ -237,7 +239,7 @@ impl<H: 'static, X: 'static> SessionBuilder<H, X> {
     /// let id = Session::builder(())
     ///     .on(START, |_, ()| ())
     ///     .package_states(&Clock)
-    ///     .on("hour", |_, ()| Reply(13_u8)) // in place of the package's
+    ///     .on("hour", |_, ()| Reply(13_u8)) // replaces the package's
     ///     .create(&kernel)?;
     /// assert_eq!(kernel.call::<_, u8>(id, "hour", ())?, 13);
     /// assert_eq!(kernel.call::<_, u8>(id, "minute", ())?, 30);
@@ -249,7 +251,7 @@ impl<H: 'static, X: 'static> SessionBuilder<H, X> {
 }
 
 impl<H: 'static, X: 'static> Context<'_, H, X> {
-    /// Sets or replaces a handler of this session by a method of an object: see [`state`](Self::state).
+    /// Sets or replaces a handler of this session with a method of an object: see [`state`](Self::state).
     ///
     /// ```
     /// use poe::{Context, Kernel, Session, event::{START, STOP}};
@@ -283,7 +285,7 @@ impl<H: 'static, X: 'static> Context<'_, H, X> {
     }
 }
 
-/// The methods of one object that become handlers of one state: what [`NfaState::object_states`] has its closure fill.
+/// The methods of one object that become handlers of one state, for the closure of [`NfaState::object_states`].
 ///
 /// ```
 /// // The same methods in more than one state.
@@ -321,7 +323,7 @@ pub struct NfaObjectStates<T: ?Sized + 'static, S: 'static, R: 'static> {
 }
 
 impl<T: ?Sized + 'static, S: Eq + std::hash::Hash + fmt::Debug + 'static, R: 'static> NfaObjectStates<T, S, R> {
-    /// Makes a method the handler of an event in this state, in place of an earlier one of that event.
+    /// Makes a method the handler of an event in this state; it replaces an earlier one of that event.
     #[must_use]
     pub fn on<A: 'static, Ret: IntoReply>(
         mut self,
@@ -341,7 +343,7 @@ impl<T: ?Sized, S, R> fmt::Debug for NfaObjectStates<T, S, R> {
 }
 
 impl<S: Eq + std::hash::Hash + fmt::Debug + 'static, R: 'static> NfaState<S, R> {
-    /// Adds methods of an object as handlers of this state, in place of earlier ones of the same events.
+    /// Adds methods of an object as handlers of this state; they replace earlier ones of the same events.
     ///
     /// A reusable set of a state's handlers, POE's `package_states`, is a function from `NfaState` to `NfaState`, which
     /// [`NfaBuilder::state`](crate::nfa::NfaBuilder::state) takes as it is.

@@ -1,4 +1,4 @@
-//! A session's options: `trace`, `debug` and `default`, which the session itself heeds, and any of a user's own.
+//! A session's options: `trace`, `debug` and `default`, which the session reads, and the user's.
 
 use std::cell::{Cell, RefCell};
 

@@ -1,4 +1,4 @@
-//! Postbacks and callbacks: events as values, for code that knows nothing of sessions (laws L72 to L74).
+//! Postbacks and callbacks: events as values, for code without access to sessions (laws L72 to L74).
 
 use super::Caller;
 use crate::error::{CallError, PostError};
@@ -73,7 +73,8 @@ impl Drop for Hold {
     }
 }
 
-/// A value that posts an event to the session that made it, with what it was made with and what it is called with.
+/// A value that posts an event to the session that made it, with a value from the session and one from the caller.
+///
 /// It keeps the session alive until it is dropped or [weakened](Self::weaken).
 ///
 /// ```
@@ -106,7 +107,7 @@ impl<M: Clone + 'static, A: 'static> Postback<M, A> {
     /// Posts the event. The sender is the session that is active now, or the kernel.
     ///
     /// # Errors
-    /// [`PostError`] with the argument, when the session is dead (POE does nothing then, silently).
+    /// [`PostError`] with the argument, when the session has stopped (POE ignores that silently).
     #[track_caller]
     pub fn post(&self, arg: A) -> Result<(), PostError<A>> {
         let name = self.hold.name();
@@ -124,7 +125,7 @@ impl<M: Clone + 'static, A: 'static> Postback<M, A> {
         .map_err(|refused| refused.map(argument))
     }
 
-    /// Lets go of the session now: the postback still posts as long as the session lives, but no longer keeps it alive.
+    /// Releases the session now: the postback still posts as long as the session lives, but no longer keeps it alive.
     ///
     /// ```
     /// use poe::{Event, Kernel, Session, event::START};
@@ -138,7 +139,7 @@ impl<M: Clone + 'static, A: 'static> Postback<M, A> {
     ///     .on(START, move |cx, ()| *give.borrow_mut() = Some(cx.postback(DONE, "job 1").weaken()))
     ///     .on(DONE, |_, (job, n)| println!("{job}: {n}"))
     ///     .create(&kernel)?;
-    /// kernel.run().await?; // ends, for the postback keeps nobody
+    /// kernel.run().await?; // ends, because the postback keeps nothing alive
     /// let postback = given.take().unwrap();
     /// assert_eq!(postback.post(42).unwrap_err().into_arg(), 42);
     /// # Ok::<(), poe::Error>(()) }).unwrap();
@@ -151,7 +152,7 @@ impl<M: Clone + 'static, A: 'static> Postback<M, A> {
 }
 
 impl<M: Clone, A> Clone for Postback<M, A> {
-    /// A clone holds the session on its own account.
+    /// A clone holds the session separately.
     fn clone(&self) -> Self {
         Postback {
             hold: self.hold.clone(),
@@ -174,7 +175,7 @@ fn argument<M, A>((mine, arg): (M, A)) -> A {
     arg
 }
 
-/// Like a [`Postback`], but it calls: the handler runs at once, and its answer comes back.
+/// Like a [`Postback`], but it calls: the handler runs at once, and its reply is returned.
 ///
 /// ```
 /// use poe::{Event, Kernel, Reply, Session, event::START};
@@ -200,10 +201,10 @@ pub struct Callback<M, A, R> {
 }
 
 impl<M: Clone + 'static, A: 'static, R: 'static> Callback<M, A, R> {
-    /// Runs the handler and gives its answer. `caller` is `&kernel`, or inside a handler its context.
+    /// Runs the handler and returns its reply. `caller` is `&kernel`, or a handler's context.
     ///
     /// # Errors
-    /// [`CallError`], as [`Context::call`](crate::Context::call); of a dead session with the argument.
+    /// [`CallError`], as [`Context::call`](crate::Context::call); with the argument, if the session has stopped.
     #[track_caller]
     pub fn call(&self, mut caller: impl Caller, arg: A) -> Result<R, CallError<A>> {
         const { assert_reply_type::<R>() };
@@ -219,7 +220,7 @@ impl<M: Clone + 'static, A: 'static, R: 'static> Callback<M, A, R> {
         .map_err(|refused| refused.map(argument))
     }
 
-    /// Lets go of the session now, as [`Postback::weaken`].
+    /// Releases the session now, like [`Postback::weaken`].
     ///
     /// ```
     /// use poe::{Event, Kernel, Reply, Session, event::START};
@@ -235,7 +236,7 @@ impl<M: Clone + 'static, A: 'static, R: 'static> Callback<M, A, R> {
     ///     .create(&kernel)?;
     /// let add_two = given.take().unwrap();
     /// assert_eq!(add_two.call(&kernel, 3)?, 5);
-    /// kernel.run().await?; // ends, for the callback keeps nobody
+    /// kernel.run().await?; // ends, because the callback keeps nothing alive
     /// assert!(add_two.call(&kernel, 3).unwrap_err().is_no_such_session());
     /// # Ok::<(), poe::Error>(()) }).unwrap();
     /// ```
@@ -247,7 +248,7 @@ impl<M: Clone + 'static, A: 'static, R: 'static> Callback<M, A, R> {
 }
 
 impl<M: Clone, A, R> Clone for Callback<M, A, R> {
-    /// A clone holds the session on its own account.
+    /// A clone holds the session separately.
     fn clone(&self) -> Self {
         Callback {
             hold: self.hold.clone(),
@@ -263,7 +264,7 @@ impl<M, A, R> fmt::Debug for Callback<M, A, R> {
     }
 }
 
-/// A [`Postback`] for other threads. Dropping it lets go of the session as soon as the kernel looks at its inbox.
+/// A [`Postback`] for other threads. Dropping it releases the session as soon as the kernel reads its inbox.
 ///
 /// ```
 /// use poe::{Event, Kernel, Session, event::START};
@@ -380,13 +381,13 @@ impl<M, A> SendPostback<M, A> {
 /// # }).unwrap();
 /// ```
 impl KernelRef<'_> {
-    /// A value that posts `event` to this session, with `mine` and what it is given then.
+    /// Makes a value that posts `event` to this session, with `mine` and the caller's value.
     #[track_caller]
     pub fn postback<M: Clone + 'static, A: 'static>(self, event: impl Posts<(M, A)>, mine: M) -> Postback<M, A> {
         Postback::of(self, event.key(), mine, Location::caller())
     }
 
-    /// A value that calls `event` of this session, with `mine` and what it is given then.
+    /// Makes a value that calls `event` of this session, with `mine` and the caller's value.
     #[track_caller]
     pub fn callback<M: Clone + 'static, A: 'static, R: 'static>(
         self,
@@ -396,7 +397,7 @@ impl KernelRef<'_> {
         Callback::of(self, event.key(), mine, Location::caller())
     }
 
-    /// A postback for other threads.
+    /// Makes a postback for other threads.
     #[doc(alias = "postback")]
     #[track_caller]
     pub fn send_postback<M: Clone + Send + 'static, A: Send + 'static>(

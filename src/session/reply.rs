@@ -1,4 +1,4 @@
-//! What a handler may return.
+//! The return types of handlers.
 
 use crate::arg::AnyArg;
 use crate::error::Failure;
@@ -39,23 +39,23 @@ pub struct Reply<T>(pub T);
 /// assert_eq!(length(None).into_reply().unwrap_err().to_string(), "no text");
 /// ```
 #[diagnostic::on_unimplemented(
-    message = "a handler cannot reply with `{Self}`",
-    label = "this is not a reply",
-    note = "return nothing, or wrap the value: `Reply(value)`",
-    note = "a handler that uses `?` says so: `|cx, arg| -> poe::HandlerResult {{ .. Ok(()) }}`, or `-> poe::HandlerResult<Reply<T>>`",
-    note = "handlers do not await: `cx.spawn(future, EVENT)` sends what a future gives as an event"
+    message = "a handler cannot return `{Self}`",
+    label = "not the return type of a handler",
+    note = "return nothing, or wrap the value for the caller: `Reply(value)`",
+    note = "name the return type of a handler that uses `?`: `|cx, arg| -> poe::HandlerResult {{ .. Ok(()) }}`, or `-> poe::HandlerResult<Reply<T>>`",
+    note = "handlers cannot be async: `cx.spawn(future, EVENT)` sends the output of a future as an event"
 )]
 pub trait IntoReply {
-    /// What the caller gets.
+    /// The value that the caller gets.
     type Value: 'static;
 
     /// The reply, or the failure that becomes a `DIE`.
     ///
     /// # Errors
-    /// The handler's own.
+    /// The handler's.
     fn into_reply(self) -> Result<Self::Value, Failure>;
 
-    /// Leaves the reply for whoever waits for it, if it is more than `()`.
+    /// Leaves the reply for the waiting caller, if it is more than `()`.
     #[doc(hidden)]
     #[inline(always)]
     fn leave(self, kernel: KernelRef<'_>) -> Result<(), Failure>
@@ -63,7 +63,7 @@ pub trait IntoReply {
         Self: Sized,
     {
         let value = self.into_reply()?;
-        // `()` is what an answer is without being set.
+        // A reply that is not set is `()`.
         if TypeId::of::<Self::Value>() != TypeId::of::<()>() && kernel.is_asked() {
             kernel.set_reply(AnyArg::new(value));
         }

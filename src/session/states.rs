@@ -1,4 +1,4 @@
-//! State tables: which handler an event's name finds. Shared by all sessions that are made with them.
+//! Tables of handlers by the names of events, shared by all sessions that are made with them.
 
 use super::context::{Context, SessionCell};
 use super::reply::IntoReply;
@@ -16,11 +16,11 @@ pub(super) type Handler<H, X> = dyn Fn(&mut Context<'_, H, X>, &mut AnyArg) -> I
 
 /// A table of handlers for sessions with a heap `H` (POE's `inline_states`).
 ///
-/// Name the heap's type first, and the closures' types are inferred: `cx` from the table, the argument from the key, or
-/// from an annotation where the key is a bare name. A later handler of the same name replaces the earlier one. Making
-/// many sessions with one table shares it.
+/// Write the heap's type first, and the closures' types are inferred: `cx` from the table, the argument from the key,
+/// or from an annotation if the key is a bare name. A later handler replaces an earlier one of the same name. Sessions
+/// made with one table share it.
 ///
-/// `X` is what a component keeps beside the heap, and `()` for your own sessions: see [`Context`].
+/// `X` is the data of a component beside the heap, and `()` for your own sessions: see [`Context`].
 ///
 /// ```
 /// use poe::{Event, Reply, States};
@@ -172,7 +172,7 @@ pub(super) fn wrong_argument(kernel: KernelRef<'_>, expected: &'static str, arg:
 }
 
 impl<H: 'static, X: 'static> States<H, X> {
-    /// An empty table.
+    /// Makes an empty table.
     #[must_use]
     pub fn new() -> Self {
         States {
@@ -180,8 +180,10 @@ impl<H: 'static, X: 'static> States<H, X> {
         }
     }
 
-    /// Adds a handler, in place of an earlier one of the same name. It is an `Fn`: what changes lives in the heap, so
-    /// that a session may be entered again while one of its handlers is still on the stack.
+    /// Adds a handler; it replaces an earlier one of the same name.
+    ///
+    /// A handler is an `Fn`: changing state belongs in the heap, because a session may be entered again while one of
+    /// its handlers is on the stack.
     #[must_use]
     pub fn on<A: 'static, Ret: IntoReply>(
         mut self,
@@ -192,7 +194,7 @@ impl<H: 'static, X: 'static> States<H, X> {
         self
     }
 
-    /// Adds every handler of another table, in place of earlier ones of the same names.
+    /// Adds every handler of another table; they replace earlier ones of the same names.
     ///
     /// ```
     /// use poe::{Event, Kernel, Reply, Session, States, event::START};
@@ -217,7 +219,7 @@ impl<H: 'static, X: 'static> States<H, X> {
         self
     }
 
-    /// The names that have a handler, sorted.
+    /// Returns the names that have a handler, sorted.
     #[must_use]
     pub fn event_names(&self) -> Vec<Name> {
         self.table.event_names()

@@ -2,7 +2,8 @@
 
 use std::process::ExitStatus;
 
-/// The end of a process: what [`KernelRef::sig_child`](crate::KernelRef::sig_child)'s event carries, and the signal `CHLD` ([`Signal::child`](crate::Signal::child)).
+/// The end of a process: the argument of the event of [`KernelRef::sig_child`](crate::KernelRef::sig_child), and of the
+/// signal `CHLD` ([`Signal::child`](crate::Signal::child)).
 ///
 /// ```
 /// use poe::{Event, Kernel, Session, event::{START, STOP}, unix::ProcessExit};
@@ -20,7 +21,7 @@ use std::process::ExitStatus;
 ///     .on(ENDED, |cx, exit| {
 ///         let ProcessExit { pid, status, extra, .. } = exit;
 ///         assert_eq!((Some(pid), extra), (cx.heap.take(), "the worker"));
-///         // Reaped by the kernel, to which it was given away, so that the status is known.
+///         // The kernel was given the child and reaps it, so the status is known.
 ///         assert_eq!(status.unwrap().to_string(), "signal: 9 (SIGKILL)");
 ///     })
 ///     .on(STOP, |cx, ()| assert!(cx.heap.is_none()))
@@ -31,11 +32,11 @@ use std::process::ExitStatus;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ProcessExit<X = ()> {
-    /// The process's number, as [`Child::id`](std::process::Child::id) gives it.
+    /// The process's number, as returned by [`Child::id`](std::process::Child::id).
     pub pid: u32,
-    /// How it ended ([`ExitStatusExt::into_raw`](std::os::unix::process::ExitStatusExt::into_raw) is POE's `$?`). `None` if somebody else had reaped it before the
-    /// kernel could look, or if it was no child of this process.
+    /// How it ended ([`ExitStatusExt::into_raw`](std::os::unix::process::ExitStatusExt::into_raw) is POE's `$?`).
+    /// `None` if other code reaped it before the kernel could look, or if it was not a child of this process.
     pub status: Option<ExitStatus>,
-    /// What the watcher was made with.
+    /// The value that the watcher was made with.
     pub extra: X,
 }

@@ -1,15 +1,16 @@
-//! Which process is awaited.
+//! The process to wait for.
 
 use std::process::Child;
 
-/// Which process [`KernelRef::sig_child`](crate::KernelRef::sig_child) awaits: a number, or a [`Child`] that the kernel is to reap.
+/// The process that [`KernelRef::sig_child`](crate::KernelRef::sig_child) waits for: a number, or a [`Child`] that the
+/// kernel reaps.
 ///
 /// ```
 /// use poe::unix::ChildProcess;
 /// let child = std::process::Command::new("true").spawn().unwrap();
 /// let pid = child.id();
-/// assert_eq!(ChildProcess::from(child).id(), pid); // given away: nobody else can wait for it
-/// assert_eq!(ChildProcess::from(pid).id(), pid); // only looked at: its owner still waits for it
+/// assert_eq!(ChildProcess::from(child).id(), pid); // given away: no other code can wait for it
+/// assert_eq!(ChildProcess::from(pid).id(), pid); // only watched: its owner still waits for it
 /// ```
 #[derive(Debug)]
 pub struct ChildProcess(pub(super) Which);
@@ -21,7 +22,7 @@ pub(super) enum Which {
 }
 
 impl ChildProcess {
-    /// The process's number.
+    /// Returns the process's number.
     #[must_use]
     pub fn id(&self) -> u32 {
         match &self.0 {

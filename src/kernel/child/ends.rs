@@ -1,4 +1,4 @@
-//! Who is told of a process's end (laws L55 to L57).
+//! Notifies watchers of the end of a process (laws L55 to L57).
 
 use super::ProcessExit;
 use crate::arg::AnyArg;
@@ -36,7 +36,7 @@ impl Core {
         true
     }
 
-    /// Tells those who await this process, and then whoever watches CHLD (law L56).
+    /// Notifies the sessions that wait for this process, and then those that watch CHLD (law L56).
     fn process_ended(&self, pid: u32, status: Option<ExitStatus>) {
         tracing::trace!(target: "poe::signals", pid, ?status, "a process has ended");
         let awaiters = self.children.borrow_mut().take(pid);

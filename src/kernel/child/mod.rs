@@ -1,7 +1,8 @@
 //! The ends of child processes: `sig_child`, and the signal CHLD (laws L55 to L57).
 //!
-//! Nobody's child is stolen. The end of a process is seen by a pidfd (elsewhere than on Linux by SIGCHLD), its status is read
-//! without reaping it, and only a [`Child`](std::process::Child) that was given away is reaped here.
+//! No child is taken from its owner. The end of a process is seen with a pidfd (with SIGCHLD on other systems than
+//! Linux), its status is read without reaping it, and only a [`Child`](std::process::Child) that was given away is
+//! reaped here.
 
 mod child_exit;
 mod child_process;

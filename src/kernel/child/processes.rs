@@ -1,4 +1,4 @@
-//! The processes that are awaited, or are the kernel's to reap, and the task that waits for one.
+//! The processes that are watched, or owned by the kernel, and the task that waits for one.
 
 use crate::bridge::files::Readiness;
 use crate::bridge::processes::{ProcessState, end_of, process_state};

@@ -1,4 +1,4 @@
-//! Awaiting a process (POE's `sig_child`).
+//! Waiting for a process (POE's `sig_child`).
 
 use super::child_process::Which;
 use super::{ChildProcess, ProcessExit};
@@ -16,19 +16,22 @@ use std::panic::Location;
 
 /// Child processes (on Unix only).
 impl KernelRef<'_> {
-    /// Delivers `event`, once, when a process ends (laws L55, L56). That keeps the session alive, and the kernel from being
-    /// idle, until then. A process that has ended already, and was not reaped, is told of as well.
+    /// Delivers `event`, once, when a process ends (laws L55, L56). Until then the session stays alive, and the kernel
+    /// is not idle.
     ///
-    /// By its number, a process is only looked at: whoever started it waits for it as ever. A
-    /// [`std::process::Child`] that is given away is reaped by the kernel, also if the session ends before it; such of its
-    /// pipes as were not taken out before are closed. A second wait of the same session for the same process replaces the event and extra.
+    /// The event also comes for a process that has ended already and was not reaped.
     ///
-    /// Any process can be awaited on Linux; of one that is no child of this one the status is not known, and waiting for it
-    /// does not keep the kernel from being idle.
+    /// A process given by its number is only watched: the code that started it still waits for it. A
+    /// [`std::process::Child`] that is given away is reaped by the kernel, also if the session stops before; its pipes
+    /// are closed, unless they were taken out before. A second wait of the same session for the same process replaces
+    /// the event and extra.
+    ///
+    /// On Linux any process can be watched. If it is not a child of this process its status is not known, and waiting
+    /// for it does not keep the kernel from being idle.
     ///
     /// # Errors
-    /// There is no such process ([`Error::is_no_such_process`]); the session has been stopped (a child that is given away is
-    /// reaped all the same); the kernel is on virtual time.
+    /// There is no such process ([`Error::is_no_such_process`]); the session has been stopped (a child that is given
+    /// away is reaped all the same); the kernel is on virtual time.
     ///
     /// ```
     /// use poe::{Event, Kernel, Session, event::{START, STOP}, unix::ProcessExit};
@@ -79,7 +82,7 @@ impl KernelRef<'_> {
         self.core.logged("sig_child", awaited)
     }
 
-    /// Awaits a process no longer; false if this session did not.
+    /// Stops waiting for a process; false if this session did not wait for it.
     ///
     /// ```
     /// use poe::{Event, Kernel, Session, event::START, unix::ProcessExit};

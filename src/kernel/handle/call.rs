@@ -1,7 +1,7 @@
-//! A call from another thread on its way: in the inbox, and then as an event in the queue.
+//! A call from another thread: in the inbox, and then as an event in the queue.
 //!
-//! The argument stays with both sides until a handler gets it, so that whoever gives up first has it: the kernel takes it
-//! when it dispatches the call, the caller when its time is over or the kernel is gone.
+//! Both sides share the argument until a handler gets it, so that the side that gives up first has it: the kernel takes
+//! it when it dispatches the call, the caller when its time is over or the kernel is gone.
 
 use super::letter::SendName;
 use crate::arg::AnyArg;
@@ -74,7 +74,7 @@ pub(super) struct Call<A, R> {
 
 type Reply<A, R> = tokio::sync::oneshot::Sender<Result<R, CallError<A>>>;
 
-/// Replies. Whoever asked may have gone away, so that the reply is dropped here; and its waker is not ours.
+/// Replies. If the caller is gone the reply is dropped here; the caller's waker is foreign code.
 fn send<T>(reply: tokio::sync::oneshot::Sender<T>, result: T) {
     quietly("a reply to another thread panicked", || drop(reply.send(result)));
 }

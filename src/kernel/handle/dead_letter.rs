@@ -1,4 +1,4 @@
-//! Messages whose target is not there when they are taken in.
+//! Messages whose target does not exist when they are taken in.
 
 use super::call::Queued;
 use crate::arg::AnyArg;
@@ -15,9 +15,10 @@ use tracing::level_filters::LevelFilter;
 
 /// A message that did not reach a handler.
 ///
-/// These become dead letters: a post of a [`KernelHandle`](crate::KernelHandle) or [`SendPostback`](crate::extend::SendPostback) whose session is not there when the kernel
-/// takes it in, has no handler for the event, takes another type, or stops first; a signal of a handle to a session that is
-/// not there; and every event to or from a session that a failure stops, timers included ([`OnFailure`](crate::OnFailure)).
+/// These become dead letters: a post of a [`KernelHandle`](crate::KernelHandle) or
+/// [`SendPostback`](crate::extend::SendPostback) whose session does not exist when the kernel takes the post in, has no
+/// handler for the event, takes another type, or stops first; a signal of a handle to a session that does not exist;
+/// and every event to or from a session that a failure stops, timers included ([`OnFailure`](crate::OnFailure)).
 ///
 /// ```
 /// use poe::{Event, Kernel, inspect::DeadLetter};
@@ -29,7 +30,7 @@ use tracing::level_filters::LevelFilter;
 /// let kept = letters.clone();
 /// kernel.on_dead_letter(move |letter| kept.borrow_mut().push(letter));
 /// kernel.handle().post("nobody", JOB, 7).unwrap();
-/// kernel.serve().await?; // takes in what has come; nobody is left who could send more
+/// kernel.serve().await?; // takes in all messages; no handle is left that could send more
 /// let DeadLetter { target, event, arg, place, .. } = letters.borrow_mut().remove(0);
 /// assert_eq!(target, "no session has the alias `nobody`");
 /// assert_eq!(event, "job");
@@ -40,13 +41,13 @@ use tracing::level_filters::LevelFilter;
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct DeadLetter {
-    /// For whom it was, and what kept it from there, in words.
+    /// The target and the reason, as text.
     pub target: String,
     /// The event.
     pub event: Name,
     /// Its argument.
     pub arg: AnyArg,
-    /// Where it was posted.
+    /// The line that posted it.
     pub place: &'static Location<'static>,
 }
 
@@ -69,7 +70,7 @@ pub(in crate::kernel) enum Lost {
     Letter(DeadLetter),
     /// A call by a handle, whose caller gets an error.
     Call(Queued, SessionId),
-    /// A DIE that nobody was asked to handle.
+    /// A DIE that no session was asked to handle.
     Failure(Die),
 }
 
@@ -256,12 +257,11 @@ impl LetterLog {
 impl Kernel {
     /// Calls `hook` with each message that did not reach a handler; a later hook replaces it.
     ///
-    /// [`DeadLetter`] says which these are. Without a hook they are only logged, at the level WARN. The hook runs between
+    /// [`DeadLetter`] lists them. Without a hook they are only logged, at the level WARN. The hook runs between
     /// handlers.
     ///
-    /// It belongs to the kernel: a clone of the kernel in it would keep both for ever. A `KernelHandle` in it keeps
-    /// neither, but counts for [`serve`](Kernel::serve): it is a handle that is not dropped until another hook takes this
-    /// one's place.
+    /// It belongs to the kernel: a clone of the kernel in it would keep both alive for ever. A `KernelHandle` in it
+    /// keeps neither alive, but [`serve`](Kernel::serve) counts it as a handle, until another hook replaces this one.
     ///
     /// ```
     /// use poe::{Event, Kernel};
@@ -277,7 +277,7 @@ impl Kernel {
     ///     }
     /// });
     /// let handle = kernel.handle();
-    /// handle.post("nobody", JOB, 3).unwrap(); // refused only if the inbox is full or the kernel gone
+    /// handle.post("nobody", JOB, 3).unwrap(); // refused only if the inbox is full or the kernel is gone
     /// handle.post("nobody", JOB, 4).unwrap();
     /// drop(handle);
     /// kernel.serve().await?;

@@ -1,4 +1,4 @@
-//! The inbox: letters in from any thread, out in the kernel's I/O phase.
+//! The inbox: any thread adds letters, the kernel takes them out in its I/O phase.
 
 use super::call::Queued;
 use super::dead_letter::{DeadLetter, Lost};
@@ -195,8 +195,8 @@ impl Core {
         }
     }
 
-    /// A run has ended: everybody who waits in the inbox is told so, and so is whoever calls from now on. Posts may wait for
-    /// another run, unless a failure has ended this one.
+    /// A run has ended: calls in the inbox, and later ones, get an error. Posts wait for another run, unless a failure has
+    /// ended this one.
     pub(crate) fn end_inbox(&self, failed: bool) {
         self.run.inbox_shut.set(true);
         let door = if failed { Door::Failed } else { Door::NoCalls };

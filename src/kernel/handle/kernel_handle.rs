@@ -1,4 +1,4 @@
-//! What a program has of a kernel on another thread.
+//! A handle to a kernel on another thread.
 
 use super::call::{Call, Pending};
 use super::inbox::Inbox;
@@ -23,21 +23,22 @@ use std::sync::Arc;
 ///
 /// # Order and time
 ///
-/// What one thread sends through a handle and its clones arrives in the order in which it was sent, calls and signals
-/// included; only `KILL` overtakes. A message joins the tail of the kernel's queue when the kernel takes it in, but it is dated when it was sent: a
-/// timer that was due later does not overtake it, even if the kernel was busy meanwhile. (Under virtual time it is dated when
-/// the kernel takes it in.)
+/// Messages that one thread sends through a handle and its clones arrive in the order in which they were sent, calls
+/// and signals included; only `KILL` overtakes. A message joins the tail of the kernel's queue when the kernel takes it
+/// in, with the time when it was sent: a timer that was due later does not overtake it, even if the kernel was busy
+/// meanwhile. (On virtual time it gets the time when the kernel takes it in.)
 ///
-/// # Messages that nobody gets
+/// # Messages without a receiver
 ///
-/// A post never fails at the receiver's side: if the session or the event is missing, if the argument is of another type than the handler
-/// takes, or if the session stops first, the message is logged and goes to the hook of [`Kernel::on_dead_letter`]. A call
-/// gets an error.
+/// A post never fails on the receiver's side: if the session or the event is missing, if the argument is of another
+/// type than the handler takes, or if the session stops first, the message is logged and goes to the hook of
+/// [`Kernel::on_dead_letter`]. A call gets an error.
 ///
 /// # When the run ends
 ///
-/// After a failure has ended the run, everything is refused at once, and calls that wait get an error. After a run that ended without one,
-/// calls are refused, and posts wait for the next run. Both end when the kernel is run again or a session is created.
+/// After a failure has ended the run, every message is refused at once, and waiting calls get an error. After a run
+/// that ended without one, calls are refused, and posts wait for the next run. Both states end when the kernel is run
+/// again or a session is created.
 ///
 /// ```
 /// use poe::{Event, Kernel, Session, event::START};
@@ -90,7 +91,7 @@ impl fmt::Debug for KernelHandle {
 }
 
 impl Kernel {
-    /// A handle for other threads.
+    /// Returns a handle for other threads.
     ///
     /// ```
     /// use poe::{Event, Kernel, Session, event::{START, STOP}};
@@ -136,8 +137,9 @@ impl KernelHandle {
 
     /// Posts an event from any thread. Never blocks.
     ///
-    /// The target is looked up when the kernel takes the message in. If it is not there then, if it has no handler for the event
-    /// or one that takes another type, or if it stops first, the message is a dead letter (see [`Kernel::on_dead_letter`]).
+    /// The target is looked up when the kernel takes the message in. If it does not exist then, if it has no handler
+    /// for the event or one that takes another type, or if it stops first, the message is a dead letter (see
+    /// [`Kernel::on_dead_letter`]).
     ///
     /// # Errors
     /// [`PostError`] with the argument, when the inbox is full, the kernel is gone, or a failure has ended its run.
@@ -225,12 +227,16 @@ impl KernelHandle {
 
     /// Calls a session's handler and gives its reply, as a future.
     ///
-    /// The call is sent at once, not when the future is polled. It is an event in the kernel's queue: the handler has seen
-    /// everything that this thread has sent through the handle before. [`ReplyFuture::timeout`] limits the wait.
+    /// The call is sent at once, not when the future is polled. It is an event in the kernel's queue: the handler has
+    /// seen everything that this thread has sent through the handle before. [`ReplyFuture::timeout`] limits the wait.
+    ///
+    /// The kernel must be running, or be run later, by another task: a task that awaits a call before its own
+    /// `kernel.run()` waits for ever. There use [`Kernel::call`].
     ///
     /// # Errors
-    /// [`CallError`](crate::CallError): what can go wrong with [`Kernel::call`]; the session stopped before the call was
-    /// dispatched; the inbox is full; the kernel is gone or its run has ended. No call waits for a kernel that has ended. The error has the argument, unless a handler has got it.
+    /// [`CallError`](crate::CallError): the errors of [`Kernel::call`]; the session stopped before the call was
+    /// dispatched; the inbox is full; the kernel is gone or its run has ended. No call waits for a kernel that has
+    /// ended. The error has the argument, unless a handler got it.
     ///
     /// ```
     /// use poe::{Event, Kernel, Reply, Session, event::START};
@@ -285,14 +291,14 @@ impl KernelHandle {
         ReplyFuture::new(event.key().as_str(), arg, put.map(|()| replied).map_err(Into::into))
     }
 
-    /// Raises a signal from any thread; to [`kernel_id`](Self::kernel_id), for everybody.
+    /// Raises a signal from any thread; the target [`kernel_id`](Self::kernel_id) means all sessions.
     ///
-    /// A signal joins the queue behind everything that was sent before it. Only `KILL` overtakes: it takes effect as soon as
-    /// the kernel's future is polled, also between the records of one read and in a generation that never ends.
+    /// A signal joins the queue behind everything that was sent before it. Only `KILL` overtakes: it takes effect as
+    /// soon as the kernel's future is polled, also between the records of one read and in an endless generation.
     ///
     /// # Errors
-    /// [`PostError`] with the argument, when the inbox is full, the kernel is gone, or a failure has ended its run. (A target
-    /// that is not there makes the signal a dead letter.)
+    /// [`PostError`] with the argument, when the inbox is full, the kernel is gone, or a failure has ended its run. (A
+    /// missing target makes the signal a dead letter.)
     ///
     /// ```
     /// use poe::{Kernel, Session, Signal, event::{START, STOP}};
@@ -310,7 +316,7 @@ impl KernelHandle {
     /// let handle = kernel.handle();
     /// std::thread::spawn(move || {
     ///     handle.signal("server", "reload", 7_u32).unwrap();
-    ///     handle.signal(handle.kernel_id(), "TERM", ()).unwrap(); // for everybody, and the kernel's own end
+    ///     handle.signal(handle.kernel_id(), "TERM", ()).unwrap(); // for all sessions, which also ends the run
     /// });
     /// kernel.serve().await
     /// # }
@@ -361,14 +367,14 @@ impl KernelHandle {
         }
     }
 
-    /// The kernel's ID, for use as a target.
+    /// Returns the kernel's ID, for use as a target.
     ///
     /// ```
     /// let kernel = poe::Kernel::new();
     /// let handle = kernel.handle();
     /// assert_eq!(handle.kernel_id(), kernel.id());
-    /// handle.signal(handle.kernel_id(), "TERM", ()).unwrap(); // for everybody
-    /// handle.post(handle.kernel_id(), "anything", ()).unwrap(); // swallowed: the kernel has no handlers
+    /// handle.signal(handle.kernel_id(), "TERM", ()).unwrap(); // for all sessions
+    /// handle.post(handle.kernel_id(), "anything", ()).unwrap(); // dropped: the kernel has no handlers
     /// ```
     #[must_use]
     pub fn kernel_id(&self) -> SessionId {
@@ -379,13 +385,13 @@ impl KernelHandle {
         }
     }
 
-    /// Whether the kernel is gone.
+    /// Returns whether the kernel is gone.
     ///
     /// ```
     /// let kernel = poe::Kernel::new();
     /// let handle = kernel.handle();
     /// assert!(!handle.is_closed());
-    /// drop(kernel); // the handle does not keep it
+    /// drop(kernel); // the handle does not keep it alive
     /// assert!(handle.is_closed());
     /// let refused = handle.post("worker", "job", 7).unwrap_err();
     /// assert!(refused.is_closed());

@@ -1,4 +1,4 @@
-//! What lies in the inbox: messages that may cross threads.
+//! The contents of the inbox: messages that may cross threads.
 
 use super::call::QueuedCall;
 use crate::arg::SendArg;

@@ -1,4 +1,4 @@
-//! The kernel's door for other threads: an inbox that is swapped whole, and one wake-up for all that waits in it.
+//! Messages from other threads: an inbox that is swapped as a whole, and one wake-up for all messages in it.
 
 mod call;
 mod dead_letter;

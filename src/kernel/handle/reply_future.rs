@@ -24,12 +24,12 @@ use tokio::time::{Sleep, sleep};
 ///     .create(&kernel)?;
 /// let handle = kernel.handle();
 /// let first: ReplyFuture<u32, u32> = handle.call("doubler", DOUBLE, 1);
-/// let second = handle.call("doubler", DOUBLE, 2); // both are under way, neither was awaited
+/// let second = handle.call("doubler", DOUBLE, 2); // both are sent, neither is awaited yet
 /// tokio::select! {
 ///     answers = async { tokio::join!(first, second) } => {
 ///         assert_eq!((answers.0.unwrap(), answers.1.unwrap()), (2, 4));
 ///     }
-///     served = kernel.serve() => served?, // does not end: it could be asked for more
+///     served = kernel.serve() => served?, // does not end, because the handle could still send
 /// }
 /// # Ok(())
 /// # }
@@ -84,11 +84,11 @@ impl<A, R> ReplyFuture<A, R> {
         }
     }
 
-    /// Limits how long to wait for the reply, from now on.
+    /// Limits how long to wait for the reply, counted from now.
     ///
-    /// When the time is over the future gives an error ([`CallError::is_timed_out`]). A call that was not dispatched by then is
-    /// withdrawn: no handler will run, and the error has the argument. A handler that has got it runs to its end, and its
-    /// reply is dropped.
+    /// When the time is over the future returns an error ([`CallError::is_timed_out`]). A call that was not dispatched
+    /// by then is withdrawn: no handler will run, and the error has the argument. A handler that got it runs to its
+    /// end, and its reply is dropped.
     ///
     /// It uses the timer of the Tokio runtime in which this method is called, or else of the one in which the future is
     /// polled. Without one, or if its time driver is off, the call is withdrawn and fails with [`CallError::is_no_runtime`].
@@ -98,7 +98,7 @@ impl<A, R> ReplyFuture<A, R> {
     /// use std::time::Duration;
     /// const COUNT: Event<u8, u64> = Event::new("count");
     /// # tokio_test::block_on(async { tokio::time::pause();
-    /// let kernel = Kernel::new(); // which nobody runs
+    /// let kernel = Kernel::new(); // which is not running
     /// let reply = kernel.handle().call("counter", COUNT, 7).timeout(Duration::from_millis(50)).await;
     /// let error = reply.unwrap_err();
     /// assert!(error.is_timed_out());

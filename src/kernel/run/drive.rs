@@ -1,4 +1,4 @@
-//! `run`, `serve`, and the ways to run by pieces.
+//! `run`, `serve`, and the ways to run step by step.
 
 use super::driver_lock::DriverLock;
 use super::running::Running;
@@ -11,10 +11,10 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-/// A kernel that runs: the future of [`Kernel::run`] and [`Kernel::serve`]. It stays on its thread.
+/// A running kernel: the future of [`Kernel::run`] and [`Kernel::serve`]. It stays on its thread.
 ///
-/// It is boxed, once a run, so that whoever sends it to another thread by mistake is told of this type, and not of every cell
-/// inside the kernel.
+/// It is boxed, once per run, so that the compiler names this type when it is sent to another thread by mistake, and not every
+/// cell inside the kernel.
 ///
 /// ```
 /// # tokio_test::block_on(async {
@@ -43,20 +43,22 @@ impl Future for RunFuture<'_> {
 debug_fields!([] RunFuture<'_>, "RunFuture", |_this| { .. });
 
 impl Kernel {
-    /// Runs until nothing can happen any more, as POE does: when no event waits, nothing is watched, spawned or held by
-    /// a reference count, the signal IDLE (and, if it is handled in vain, ZOMBIE) ends the sessions that are left.
-    /// Without sessions it returns at once. It may be called again, with new sessions.
+    /// Runs until nothing can happen any more.
+    ///
+    /// When no event waits, and nothing is watched, spawned or held by a reference count, the signal IDLE (and, if
+    /// handlers of it start nothing, ZOMBIE) stops the remaining sessions, as in POE. Without sessions it returns at
+    /// once. It may be called again, with new sessions.
     ///
     /// The sessions and their work belong to the kernel, not to this future: dropping it (in a `select!`, by a timeout)
-    /// loses nothing, and a later `run` goes on where it stopped. It is `!Send`: await it on a current-thread runtime,
-    /// in a `LocalSet`, or on a thread of its own. The runtime needs its time and I/O drivers (`enable_all`).
+    /// loses nothing, and a later `run` continues. It is `!Send`: await it on a current-thread runtime, in a
+    /// `LocalSet`, or on a separate thread. The runtime needs its time and I/O drivers (`enable_all`).
     ///
     /// # Errors
-    /// The failure of a handler whose `DIE` nobody handled, after every session had its `_stop`; or that the kernel is
-    /// running already.
+    /// The failure of a handler whose `DIE` no session handled, after every session has run its `_stop`; or that the
+    /// kernel is running already.
     ///
     /// # Panics
-    /// Outside a Tokio runtime, as soon as there is a timer to wait for.
+    /// Outside a Tokio runtime, as soon as there is a timer to wait for; in a runtime without its time and I/O drivers.
     pub fn run(&self) -> RunFuture<'_> {
         RunFuture::of(async {
             let core = self.core();
@@ -70,10 +72,11 @@ impl Kernel {
         })
     }
 
-    /// Runs like [`run`](Self::run), but stays up while nothing happens: for a kernel inside a service, which waits for
-    /// messages by its [`KernelHandle`](crate::KernelHandle). Ends at [`stop_all`](Self::stop_all) or
-    /// [`shutdown`](Self::shutdown), by a terminal signal to the kernel that nobody handles, or when the last handle is
-    /// dropped and no session is left.
+    /// Runs like [`run`](Self::run), but does not end when nothing happens: for a kernel inside a service, which waits
+    /// for messages of its [`KernelHandle`](crate::KernelHandle)s.
+    ///
+    /// It ends at [`stop_all`](Self::stop_all) or [`shutdown`](Self::shutdown), after a terminal signal to the kernel
+    /// that no session handles, or when the last handle is dropped and no session is left.
     ///
     /// # Errors
     /// As [`run`](Self::run).
@@ -103,8 +106,9 @@ impl Kernel {
         RunFuture::of(self.drive(Mode::Serve))
     }
 
-    /// Runs one slice: waits until something is due or ready, dispatches that, and sweeps. False when no session is
-    /// left. It does not arm the escalation from IDLE to ZOMBIE (law L43).
+    /// Runs one slice: waits until something is due or ready, dispatches it, and sweeps. False when no session is left.
+    ///
+    /// It does not start the escalation from IDLE to ZOMBIE (law L43).
     ///
     /// # Errors
     /// As [`run`](Self::run); inside a handler, that the kernel is running.
@@ -120,7 +124,7 @@ impl Kernel {
     ///     .create(&kernel)?;
     /// let mut slices = 0;
     /// while kernel.run_one_timeslice().await? {
-    ///     slices += 1; // here the program does what is its own
+    ///     slices += 1; // the program does its own work here
     /// }
     /// assert_eq!(slices, 3); // what a handler posts belongs to the next slice
     /// # Ok::<(), poe::Error>(()) }).unwrap();
@@ -134,7 +138,7 @@ impl Kernel {
         Ok(true)
     }
 
-    /// Runs slices while the flag is set and sessions are left; the flag is looked at before each.
+    /// Runs slices while the flag is set and sessions are left; the flag is read before each.
     ///
     /// # Errors
     /// As [`run`](Self::run).
@@ -151,14 +155,14 @@ impl Kernel {
     ///     .on("work", move |cx, ()| {
     ///         *cx.heap += 1;
     ///         flag.set(*cx.heap < 3);
-    ///         cx.yield_to("work", ()); // for ever, if it goes by the session
+    ///         cx.yield_to("work", ()); // the session alone would go on for ever
     ///     })
     ///     .on(STOP, |cx, ()| assert_eq!(*cx.heap, 3))
     ///     .create(&kernel)?;
     /// kernel.run_while(&busy).await?;
-    /// assert_eq!(kernel.session_count(), 1); // it waits, and a later run would go on
+    /// assert_eq!(kernel.session_count(), 1); // it waits, and a later run would continue
     /// kernel.stop_all()?;
-    /// kernel.run().await // tells what went wrong in a `_stop`
+    /// kernel.run().await // reports a failed `_stop`
     /// # }).unwrap();
     /// ```
     pub async fn run_while(&self, flag: &Cell<bool>) -> Result<(), Error> {
@@ -168,13 +172,14 @@ impl Kernel {
         Ok(())
     }
 
-    /// Runs like [`run`](Self::run) in a program without a Tokio runtime, in a current-thread one that the kernel keeps.
+    /// Runs like [`run`](Self::run) in a program without a Tokio runtime, on a current-thread runtime that the kernel
+    /// keeps.
     ///
-    /// Sessions that are created before, outside of any runtime, are created inside that one: their `_start` may make wheels and
-    /// servers. It may be called again, and what is left of an earlier call goes on.
+    /// Sessions that were created before, outside any runtime, are created inside that one: their `_start` may make
+    /// wheels and servers. It may be called again, and continues where the last call stopped.
     ///
     /// # Errors
-    /// As [`run`](Self::run), and the system's when it refuses the runtime.
+    /// As [`run`](Self::run), and the system's, when the runtime cannot be made.
     ///
     /// # Panics
     /// Inside a Tokio runtime, which must not be blocked.

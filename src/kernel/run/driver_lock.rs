@@ -1,4 +1,4 @@
-//! The right to drive the kernel, when a shutdown does it in the place of a run.
+//! The right to drive the kernel, which a shutdown takes from a run.
 
 use super::Role;
 use crate::kernel::Core;

@@ -1,9 +1,9 @@
-//! What sessions spawn or attach, polled on a cooperative budget whatever the host is.
+//! Polls the futures and streams of sessions on a cooperative budget, whatever the host is.
 //!
-//! Tokio's I/O, channels and timers return `Pending` now and then although they are ready, so that a task that always has
-//! something to do lets others run. They count that on the budget of the task that polls them. Where the kernel is polled
-//! by Tokio it is the host's task that has one. Other executors set none, and there a single `tokio::io::copy` would never
-//! return; so there each poll is made by a task of a `LocalSet`, which has a budget of its own.
+//! Tokio's I/O, channels and timers sometimes return `Pending` although they are ready, so that a task that always has
+//! work lets others run. They count on the budget of the task that polls them. If Tokio polls the kernel, the host's
+//! task has a budget. Other executors set none, and there a single `tokio::io::copy` would never return; so each poll
+//! is made by a task of a `LocalSet`, which has a budget.
 
 use crate::id::TaskId;
 use crate::kernel::Core;

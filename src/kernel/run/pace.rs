@@ -1,4 +1,4 @@
-//! When the kernel yields to its host.
+//! Decides when the kernel yields to its host.
 //!
 //! Every piece of work counts: an event, a record, a read, an accept, a poll of a task, a message of another thread. The
 //! kernel yields when it has done [`budget`](crate::KernelBuilder::budget) pieces, or worked for the time of its

@@ -1,4 +1,4 @@
-//! What holds as long as a run lives, and as long as its poll is on the stack.
+//! State that holds during a run, or during a poll of it.
 
 use super::Mode;
 use crate::error::{Error, ErrorKind};

@@ -1,4 +1,4 @@
-//! Slices, one after the other, in as many polls as it takes.
+//! Runs slices, in as many polls as necessary.
 
 use super::guests::Budget;
 use super::running::Polling;

@@ -1,4 +1,4 @@
-//! Where a kernel's running stands, for all that it has to do with.
+//! The position of a run, for the code that depends on it.
 
 use super::guests::Guests;
 use super::pace::Pace;
@@ -29,7 +29,7 @@ pub(crate) enum At {
 pub(crate) struct RunState {
     /// A future of `run` or `serve` is alive.
     pub(crate) running: Cell<bool>,
-    /// A future is alive and its poll is not on the stack: whoever gives the kernel something to do must wake it.
+    /// A future is alive and its poll is not on the stack: code that gives the kernel work must wake it.
     pub(crate) asleep: Cell<bool>,
     /// The kernel watches IDLE, as it does under `run` only (law L43).
     pub(crate) idle_watch: Cell<bool>,

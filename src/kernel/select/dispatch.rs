@@ -1,4 +1,4 @@
-//! The events of the descriptors that are ready.
+//! Dispatches the events of ready descriptors.
 
 use super::SelectMode;
 use super::watch::{Selects, Watch};

@@ -1,4 +1,4 @@
-//! Watching descriptors, pausing that and ending it (POE's `select` and its kin).
+//! Watching descriptors, pausing, and clearing (POE's `select` methods).
 
 use super::watch::{Watch, WatchTask};
 use super::{SelectMode, Selected, Watched};
@@ -84,13 +84,14 @@ use std::rc::Rc;
 /// # }
 /// ```
 impl KernelRef<'_> {
-    /// Delivers `event`, in the I/O phase of each slice and ahead of the queue, for as long as there is something to
-    /// read: bytes, the end, or an error (laws L75, L79). A regular file always has.
+    /// Delivers `event` while the descriptor can be read: bytes, the end, or an error (laws L75, L79).
     ///
-    /// A second call for the same descriptor replaces event and extra, and resumes it.
+    /// It comes in the I/O phase of each slice, ahead of the queue. A regular file is always readable.
+    ///
+    /// A second call for the same descriptor replaces event and extra, and resumes the watcher.
     ///
     /// # Errors
-    /// The session has been stopped; the kernel is on virtual time. (The system's refusal comes as a `DIE`.)
+    /// The session has been stopped; the kernel is on virtual time. (A refusal of the system raises `DIE`.)
     #[track_caller]
     pub fn select_read<X: Clone + 'static>(
         self,
@@ -101,7 +102,7 @@ impl KernelRef<'_> {
         self.select_mode(file, SelectMode::Read, event.key(), extra, Location::caller())
     }
 
-    /// The same for as long as there is room to write.
+    /// Delivers `event` while the descriptor can be written.
     ///
     /// # Errors
     /// As [`select_read`](Self::select_read).
@@ -141,7 +142,7 @@ impl KernelRef<'_> {
         self.select_mode(file, SelectMode::Write, event.key(), extra, Location::caller())
     }
 
-    /// The same for as long as there is urgent data.
+    /// Delivers `event` while the descriptor has urgent data.
     ///
     /// # Errors
     /// As [`select_read`](Self::select_read).
@@ -178,7 +179,7 @@ impl KernelRef<'_> {
         self.select_mode(file, SelectMode::Expedite, event.key(), extra, Location::caller())
     }
 
-    /// Sets or clears all three at once.
+    /// Sets or clears all three watchers at once.
     ///
     /// # Errors
     /// As [`select_read`](Self::select_read).
@@ -241,14 +242,14 @@ impl KernelRef<'_> {
         self.core.logged("select", watched)
     }
 
-    /// Stops watching for something to read, also if that is found ready already (law L76); false if this session did
-    /// not watch.
+    /// Stops watching for reading, also if the descriptor is ready already (law L76); false if this session did not
+    /// watch.
     #[doc(alias = "select_read")]
     pub fn select_read_clear(self, file: &Watched) -> bool {
         self.core.unwatch(self.frame.session, file, SelectMode::Read)
     }
 
-    /// Stops watching for room to write.
+    /// Stops watching for writing.
     #[doc(alias = "select_write")]
     pub fn select_write_clear(self, file: &Watched) -> bool {
         self.core.unwatch(self.frame.session, file, SelectMode::Write)
@@ -268,22 +269,22 @@ impl KernelRef<'_> {
         self.select_expedite_clear(file);
     }
 
-    /// Holds back the events of something to read, those of every session that watches it (law L78); false if none does.
+    /// Pauses the read events of every session that watches the descriptor (law L78); false if none does.
     pub fn select_pause_read(self, file: &Watched) -> bool {
         self.core.pause_files(file, SelectMode::Read, true)
     }
 
-    /// Lets them come again; what came meanwhile is seen then. False if no session watches.
+    /// Resumes the read events; readiness that came meanwhile is seen then. False if no session watches.
     pub fn select_resume_read(self, file: &Watched) -> bool {
         self.core.pause_files(file, SelectMode::Read, false)
     }
 
-    /// Holds back the events of room to write.
+    /// Pauses the write events.
     pub fn select_pause_write(self, file: &Watched) -> bool {
         self.core.pause_files(file, SelectMode::Write, true)
     }
 
-    /// Lets them come again.
+    /// Resumes the write events.
     pub fn select_resume_write(self, file: &Watched) -> bool {
         self.core.pause_files(file, SelectMode::Write, false)
     }

@@ -1,9 +1,9 @@
-//! What a descriptor is watched for, and what its event brings.
+//! The modes of watching a descriptor, and the argument of its event.
 
 use super::Watched;
 use crate::bridge::files::Want;
 
-/// What a descriptor may be ready for.
+/// The mode in which a descriptor is watched.
 ///
 /// ```
 /// use poe::{Event, Kernel, Session, event::START, unix::{SelectMode, Selected, Watched}};
@@ -37,10 +37,11 @@ pub enum SelectMode {
     /// Bytes, the end, or an error can be read.
     #[doc(alias = "MODE_RD")]
     Read,
-    /// There is room, or an error can be met.
+    /// It can be written, or has an error.
     #[doc(alias = "MODE_WR")]
     Write,
-    /// Urgent (out-of-band) data has come. On other systems than Linux and Android only a wake-up for reading tells of it.
+    /// Urgent (out-of-band) data has come. On other systems than Linux and Android only a wake-up for reading reports
+    /// it.
     #[doc(alias = "MODE_EX")]
     Expedite,
 }
@@ -73,7 +74,7 @@ impl SelectMode {
 ///         Ok(())
 ///     })
 ///     .on(READABLE, |cx, Selected { handle, extra: n, .. }| -> poe::HandlerResult {
-///         assert_eq!(cx.heap[n].read(&mut [0; 80])?, 0); // of the one that is ready
+///         assert_eq!(cx.heap[n].read(&mut [0; 80])?, 0); // the one that is ready
 ///         cx.select_read_clear(&handle);
 ///         Ok(())
 ///     })
@@ -87,8 +88,8 @@ impl SelectMode {
 pub struct Selected<X = ()> {
     /// The descriptor that is ready.
     pub handle: Watched,
-    /// For what.
+    /// The mode.
     pub mode: SelectMode,
-    /// What the watcher was made with.
+    /// The value that the watcher was made with.
     pub extra: X,
 }

@@ -1,4 +1,4 @@
-//! The watchers of a kernel, each with the task by which it holds its session and waits.
+//! The watchers of a kernel, each with the task that holds its session and waits.
 
 use super::dispatch::Round;
 use super::watched::{FileKey, GroupKey};

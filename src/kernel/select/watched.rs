@@ -8,10 +8,10 @@ use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
 
-/// A descriptor that sessions watch: a duplicate of one's own, so that closing that one first does no harm.
+/// A descriptor that sessions watch. It is a duplicate, so the original may be closed first.
 ///
-/// A clone is the same descriptor. What sessions share (pausing is for all of them) is this value and not the number:
-/// two made from one file are two.
+/// A clone is the same descriptor. Sessions share this value and not the number (pausing applies to all of them): two
+/// values made from one file are different.
 ///
 /// ```
 /// use poe::{Event, Kernel, Session, event::START, unix::{Selected, Watched}};
@@ -48,8 +48,8 @@ struct Inner {
 }
 
 impl Watched {
-    /// Duplicates the descriptor and makes it non-blocking, as POE does; that concerns the original as well, and is never
-    /// undone.
+    /// Duplicates the descriptor and makes it non-blocking, as POE does. The original becomes non-blocking as well,
+    /// permanently.
     ///
     /// # Errors
     /// The system's, when it has no descriptor left.
@@ -79,7 +79,7 @@ impl AsFd for Watched {
 }
 
 impl PartialEq for Watched {
-    /// Whether they are clones of one.
+    /// Returns whether both are clones of one value.
     fn eq(&self, other: &Self) -> bool {
         Rc::ptr_eq(&self.0, &other.0)
     }

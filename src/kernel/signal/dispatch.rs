@@ -1,4 +1,4 @@
-//! A signal's way through the tree of sessions, and whom it stops at its end.
+//! A signal's way through the tree of sessions, and the sessions that it stops at its end.
 
 use super::{Raised, Signal};
 use crate::arg::AnyArg;

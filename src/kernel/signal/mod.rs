@@ -11,7 +11,7 @@ use crate::arg::AnyArg;
 use crate::name::Name;
 use std::rc::Rc;
 
-/// What a signal's watcher is given.
+/// The argument of a signal's event.
 ///
 /// ```
 /// use poe::{Event, Kernel, Session, Signal, event::{START, STOP}};
@@ -61,25 +61,25 @@ pub struct Signal {
 /// # }).unwrap();
 /// ```
 impl Signal {
-    /// The signal's name: `TERM`, `IDLE`, `DIE`, one of your own.
+    /// Returns the signal's name: `TERM`, `IDLE`, `DIE`, or a custom one.
     #[must_use]
     pub fn name(&self) -> &Name {
         &self.name
     }
 
-    /// What the signal was raised with, if it is an `A`.
+    /// Returns the argument that the signal was raised with, if it is an `A`.
     #[must_use]
     pub fn arg<A: 'static>(&self) -> Option<&A> {
         self.arg.downcast_ref()
     }
 
-    /// What the watcher gave to [`KernelRef::sig_with`](crate::KernelRef::sig_with), if it is an `A`.
+    /// Returns the value that the watcher gave to [`KernelRef::sig_with`](crate::KernelRef::sig_with), if it is an `A`.
     #[must_use]
     pub fn extra<A: 'static>(&self) -> Option<&A> {
         self.extra.downcast_ref()
     }
 
-    /// Which child process has ended, if this is a `CHLD` that tells.
+    /// Returns the child process that has ended, if this is a `CHLD` that says so.
     ///
     /// ```
     /// use poe::{Event, Kernel, Session, Signal, event::{START, STOP}};
@@ -92,13 +92,13 @@ impl Signal {
     /// Session::builder(Some(child))
     ///     .on(START, |cx, ()| {
     ///         cx.sig("CHLD", ON_CHLD);
-    ///         cx.alias_set("watcher") // watching alone keeps no session
+    ///         cx.alias_set("watcher") // watching alone keeps no session alive
     ///     })
     ///     .on(ON_CHLD, |cx, signal| -> poe::HandlerResult {
     ///         let (mut child, exit) = (cx.heap.take().unwrap(), signal.child().unwrap());
     ///         assert_eq!(exit.pid, child.id());
     ///         assert_eq!(exit.status.unwrap().code(), Some(3));
-    ///         assert_eq!(child.wait()?.code(), Some(3)); // not reaped: that is its owner's as ever
+    ///         assert_eq!(child.wait()?.code(), Some(3)); // not reaped: its owner does that
     ///         Ok(())
     ///     })
     ///     .on(STOP, |cx, ()| assert!(cx.heap.is_none()))
@@ -113,7 +113,7 @@ impl Signal {
         self.arg()
     }
 
-    /// The record of a failed handler, if this is a `DIE`.
+    /// Returns the record of the failed handler, if this is a `DIE`.
     #[must_use]
     pub fn die(&self) -> Option<&Die> {
         self.arg()

@@ -1,4 +1,4 @@
-//! Raising signals: each is an event of the kernel's own until its turn has come.
+//! Raising signals: each is an event of the kernel until it is dispatched.
 
 use crate::arg::AnyArg;
 use crate::error::{PostError, PostErrorKind};
@@ -10,10 +10,10 @@ use std::panic::Location;
 use std::rc::Rc;
 
 impl KernelRef<'_> {
-    /// Queues a signal for a session and all below it; to the kernel, for everybody (law L45).
+    /// Queues a signal for a session and all its descendants; the kernel's ID means all sessions (law L45).
     ///
     /// # Errors
-    /// [`PostError`] with the argument, when the target is not there.
+    /// [`PostError`] with the argument, when the target does not exist.
     ///
     /// ```
     /// use poe::{Event, Kernel, Session, Signal, event::{START, STOP}};
@@ -28,7 +28,7 @@ impl KernelRef<'_> {
     ///             .on(STOP, |cx, ()| assert_eq!(*cx.heap, 3));
     ///         cx.create(child)?;
     ///         cx.signal(cx.session_id(), "news", 1_u32)?; // for this session and the child
-    ///         cx.signal(cx.kernel_id(), "news", 2_u32)?; // for everybody
+    ///         cx.signal(cx.kernel_id(), "news", 2_u32)?; // for all sessions
     ///         assert_eq!(cx.signal("nobody", "news", 4_u32).unwrap_err().into_arg(), 4);
     ///         Ok(())
     ///     })
@@ -50,10 +50,10 @@ impl KernelRef<'_> {
 }
 
 impl Kernel {
-    /// Queues a signal for a session and all below it; to [`Kernel::id`], for everybody.
+    /// Queues a signal for a session and all its descendants; [`Kernel::id`] means all sessions.
     ///
     /// # Errors
-    /// [`PostError`] with the argument, when the target is not there.
+    /// [`PostError`] with the argument, when the target does not exist.
     ///
     /// ```
     /// use poe::{Kernel, Session, event::START};
@@ -65,7 +65,7 @@ impl Kernel {
     /// kernel.signal(kernel.session_by_number(1).unwrap(), "TERM", ())?; // for that one
     /// kernel.run_one_timeslice().await?;
     /// assert_eq!(kernel.session_count(), 1);
-    /// kernel.signal(kernel.id(), "TERM", ())?; // for everybody: nobody handles it, and all is over
+    /// kernel.signal(kernel.id(), "TERM", ())?; // for all sessions: no session handles it, and all stop
     /// kernel.run().await
     /// # }).unwrap();
     /// ```

@@ -1,4 +1,4 @@
-//! Watching signals, and answering for them.
+//! Watching signals, and handling them.
 
 use super::Signal;
 use crate::arg::AnyArg;
@@ -11,26 +11,27 @@ use crate::resource::signals::Watcher;
 use std::rc::Rc;
 
 impl KernelRef<'_> {
-    /// Watches a signal: from now on it comes as an event. A session has one watcher for a signal; a later one replaces
-    /// it. Watching does not keep the session alive (law L27).
+    /// Watches a signal: from now on it comes as an event. Watching does not keep the session alive (law L27).
     ///
-    /// Any name will do. A signal of the operating system ([`Kernel::safe_signals`](crate::Kernel::safe_signals): `INT`, `USR1` …)
-    /// is received from the first watcher in the process to the last, and goes to all sessions, as if it was sent to the kernel
-    /// (law L53). It has one name, with or without `SIG` (`USR1` and `SIGUSR1` are the same signal, and [`Signal::name`] is
-    /// `USR1`). Case counts: `usr1` is a signal of your own, which the system never sends.
+    /// A session has one watcher for a signal; a later one replaces it.
+    ///
+    /// Any name is valid. A signal of the operating system ([`Kernel::safe_signals`](crate::Kernel::safe_signals):
+    /// `INT`, `USR1` …) is received from the first watcher in the process to the last, and goes to all sessions, as if
+    /// it were sent to the kernel (law L53). It has one name, with or without `SIG` (`USR1` and `SIGUSR1` are the same
+    /// signal, and [`Signal::name`] is `USR1`). Case counts: `usr1` is a custom signal, which the system never sends.
     ///
     /// Equal signals of the system that come close together are one, and none is received on virtual time. A signal that the
     /// process ignores from its start, such as `HUP` under `nohup` or `INT` in a background job, is received like any other.
     ///
-    /// After the last watcher the signal does what it did before the first: its default action, or nothing if it was ignored,
-    /// or what another handler in the process does. Exceptions are on
-    /// [`KernelBuilder::keep_signal_handlers`](crate::KernelBuilder::keep_signal_handlers). What was there before is known on Linux
-    /// only; elsewhere it counts as the default action. The default action of `IO` does not come back.
+    /// After the last watcher is gone the signal has its earlier effect: its default action, none if it was ignored, or
+    /// another handler of the process. For exceptions see
+    /// [`KernelBuilder::keep_signal_handlers`](crate::KernelBuilder::keep_signal_handlers). The earlier effect is known
+    /// on Linux only; elsewhere it counts as the default action. The default action of `IO` is not restored.
     ///
-    /// `CHLD` comes once for each child process that ends, with a `ProcessExit` in [`Signal::arg`], whoever
-    /// started it; it is not reaped by that. (Where the system does not list its children, that is elsewhere than on
-    /// Linux, only those of `sig_child` are told of, and for others it comes without an argument.) A child whose owner
-    /// is waiting for it may be gone before it can be told of.
+    /// `CHLD` comes once for each child process that ends, with a `ProcessExit` in [`Signal::arg`], whichever code
+    /// started it; this does not reap the child. (Where the system does not list its children, which is everywhere but
+    /// on Linux, only those of `sig_child` are reported, and for others it comes without an argument.) A child may be
+    /// reaped by its owner before it can be reported.
     ///
     /// ```
     /// use poe::{Event, Kernel, Session, Signal, event::START};
@@ -63,7 +64,7 @@ impl KernelRef<'_> {
         self.sig_with(signal, event, ());
     }
 
-    /// The same with an argument of the watcher's own, which each event carries as [`Signal::extra`].
+    /// Watches a signal with an extra value, which each event carries as [`Signal::extra`].
     ///
     /// ```
     /// use poe::{Event, Kernel, Session, Signal, event::{START, STOP}};
@@ -100,7 +101,7 @@ impl KernelRef<'_> {
         }
     }
 
-    /// Watches a signal no longer; harmless if it was not watched.
+    /// Stops watching a signal; no effect if it was not watched.
     ///
     /// ```
     /// use poe::{Event, Kernel, Session, Signal, event::{START, STOP}};
@@ -131,8 +132,9 @@ impl KernelRef<'_> {
         }
     }
 
-    /// Marks the signal that is being dispatched as handled, so that a terminal one stops nobody. No effect outside a
-    /// dispatch, so not in an event that a signal's handler only posted (law L50).
+    /// Marks the signal that is being dispatched as handled, so that a terminal one stops no session.
+    ///
+    /// It has no effect outside a dispatch, so not in an event that a signal's handler posted (law L50).
     ///
     /// ```
     /// use poe::{Event, Session, Signal, event::{START, STOP}};

@@ -1,4 +1,4 @@
-//! Gathering a snapshot. What sessions say of themselves is asked with nothing borrowed: it may be a user's code.
+//! Gathers a snapshot. Sessions are asked with nothing borrowed, because their code may be the user's.
 
 use super::super::handle::Queued;
 use super::super::signal::Raised;
@@ -216,8 +216,8 @@ impl Said {
 }
 
 impl Kernel {
-    /// All that the kernel knows, as plain data. It takes time that grows with the number of events and sessions; what
-    /// it costs otherwise is nothing.
+    /// Returns everything that the kernel knows, as plain data. It takes time that grows with the number of events and
+    /// sessions, and costs nothing otherwise.
     ///
     /// ```
     /// use poe::{Kernel, Session, event::START};
@@ -236,7 +236,7 @@ impl Kernel {
 }
 
 impl KernelRef<'_> {
-    /// All that the kernel knows, as plain data, seen from inside a handler: see [`Kernel::snapshot`].
+    /// Returns everything that the kernel knows, as plain data, inside a handler: see [`Kernel::snapshot`].
     ///
     /// ```
     /// use poe::{Kernel, Session, event::START};
@@ -257,7 +257,7 @@ impl KernelRef<'_> {
         self.core.snapshot()
     }
 
-    /// What keeps each session alive: see [`Kernel::why_alive`].
+    /// Returns what keeps each session alive: see [`Kernel::why_alive`].
     ///
     /// ```
     /// use poe::{Session, event::{START, STOP}};

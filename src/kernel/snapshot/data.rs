@@ -1,4 +1,4 @@
-//! What a snapshot consists of. All of it is owned, so that it can be kept, compared, printed and sent to other threads.
+//! The parts of a snapshot. They are owned values, to keep, compare, print and send to other threads.
 
 use crate::id::{SessionId, TaskId, TimerId};
 use crate::resource::{Hold, HoldKind};
@@ -9,7 +9,7 @@ use std::time::SystemTime;
 #[cfg(unix)]
 use super::super::SelectMode;
 
-/// All that a kernel knows, at one moment, as plain data: POE::API::Peek.
+/// Everything that a kernel knows, at one moment, as plain data: POE::API::Peek.
 ///
 /// It is made by [`Kernel::snapshot`](crate::Kernel::snapshot) or, inside a handler, by
 /// [`KernelRef::snapshot`](crate::KernelRef::snapshot). It prints as a report. Each
@@ -40,26 +40,26 @@ pub struct Snapshot {
     /// The kernel's own ID.
     #[doc(alias = "id")]
     pub kernel_id: SessionId,
-    /// A future of `run` or `serve` is alive. (POE::API::Peek says so always, by a mistake.)
+    /// Whether a future of `run` or `serve` is alive. (POE::API::Peek always says so, by mistake.)
     #[doc(alias = "is_kernel_running")]
     pub is_running: bool,
-    /// What drives the kernel.
+    /// The driver of the kernel.
     pub which_loop: &'static str,
-    /// Whose handler is running; the kernel when none is.
+    /// The session whose handler is running; the kernel when none is.
     #[doc(alias = "current_session")]
     pub active_session: SessionId,
     /// The event that is being handled.
     pub active_event: Option<String>,
-    /// What keeps the kernel itself, counted as for a session: its children, and the events that it has sent.
+    /// The holds of the kernel itself, counted as for a session: its children, and the events that it has sent.
     pub kernel_refcount: usize,
     /// Bytes that the kernel's tables take, without what heaps and arguments point to.
     #[doc(alias = "kernel_memory_size")]
     pub memory_size: usize,
-    /// The sessions that are alive, the oldest first; the kernel is not among them.
+    /// The sessions that are alive, oldest first, without the kernel.
     #[doc(alias = "session_list")]
     #[doc(alias = "session_count")]
     pub sessions: Vec<SessionSnapshot>,
-    /// What waits, in the order in which it would be dispatched.
+    /// The waiting events, in the order of their dispatch.
     #[doc(alias = "event_queue_dump")]
     #[doc(alias = "event_queue")]
     pub queue: Vec<QueuedEvent>,
@@ -94,7 +94,7 @@ pub struct Snapshot {
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct SessionSnapshot {
-    /// Which.
+    /// The session's ID.
     pub id: SessionId,
     /// Its parent.
     #[doc(alias = "get_session_parent")]
@@ -108,10 +108,10 @@ pub struct SessionSnapshot {
     #[doc(alias = "session_alias_count")]
     #[doc(alias = "session_id_loggable")]
     pub aliases: Vec<String>,
-    /// How many things keep it alive; at zero the next sweep takes it.
+    /// The number of holds that keep it alive; at zero the next sweep stops it.
     #[doc(alias = "get_session_refcount")]
     pub refcount: usize,
-    /// The type of its heap, a machine's run state, or a session type of one's own.
+    /// The type of its heap, of a machine's run state, or of a custom session.
     pub heap_type: &'static str,
     /// Bytes of the heap and the kernel's entries for the session, without what the heap points to.
     #[doc(alias = "session_memory_size")]
@@ -122,15 +122,15 @@ pub struct SessionSnapshot {
     pub events: Vec<String>,
     /// Its options.
     pub options: BTreeMap<String, String>,
-    /// Where it was created.
+    /// The line that created it.
     #[cfg_attr(feature = "serde", serde(serialize_with = "crate::resource::serialize_place"))]
     pub place: &'static Location<'static>,
-    /// Its `_stop` is under way.
+    /// Whether its `_stop` is running.
     pub is_stopping: bool,
     /// Events that wait for it, timers included.
     #[doc(alias = "event_count_to")]
     pub events_to: usize,
-    /// Events that it has sent to others and that wait there.
+    /// Events that it has sent to other sessions and that wait there.
     #[doc(alias = "event_count_from")]
     pub events_from: usize,
     /// Reference counts that were taken by tag.
@@ -147,7 +147,7 @@ pub struct SessionSnapshot {
     pub wheels: Vec<TaskSnapshot>,
     /// Its futures, streams and blocking calls.
     pub tasks: Vec<TaskSnapshot>,
-    /// Processes whose end it awaits.
+    /// Processes whose end it waits for.
     #[doc(alias = "session_pid_count")]
     pub pids: Vec<AwaitedProcess>,
     /// The signals that it watches, with the events that they become.
@@ -155,7 +155,7 @@ pub struct SessionSnapshot {
     #[doc(alias = "signal_watchers")]
     #[doc(alias = "is_signal_watched")]
     pub signals: BTreeMap<String, String>,
-    /// All that keeps it alive, as [`why_alive`](crate::Kernel::why_alive) has it.
+    /// Everything that keeps it alive, as in [`why_alive`](crate::Kernel::why_alive).
     pub holds: Vec<Hold>,
 }
 
@@ -183,27 +183,27 @@ pub struct SessionSnapshot {
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct QueuedEvent {
-    /// What the queue knows it by.
+    /// Its ID in the queue.
     pub id: EventId,
-    /// Its place: 0 is dispatched first.
+    /// Its position: 0 is dispatched first.
     pub index: usize,
-    /// When it is due, if it is a timer. A post is due at once and carries no time of its own.
+    /// When it is due, if it is a timer. A post is due at once and has no time.
     #[doc(alias = "priority")]
     pub due: Option<SystemTime>,
-    /// Its name; of a signal, the signal's.
+    /// Its name; for a signal, the signal's name.
     pub event: String,
-    /// Who sent it.
+    /// The sender.
     pub source: SessionId,
-    /// Whom it is for.
+    /// The target.
     pub destination: SessionId,
-    /// Of which kind it is.
+    /// The kind of event.
     pub kind: EventType,
-    /// Where it was posted or set.
+    /// The line that posted or set it.
     #[cfg_attr(feature = "serde", serde(serialize_with = "crate::resource::serialize_place"))]
     pub place: &'static Location<'static>,
 }
 
-/// What the queue knows an event by; never reissued.
+/// The ID of an event in the queue; never reissued.
 ///
 /// ```
 /// use poe::{Kernel, Session, event::START, inspect::EventId};
@@ -236,8 +236,8 @@ pub enum EventId {
     Timer(TimerId),
 }
 
-/// The kinds of events that can stand in the queue. Calls inside the kernel, life-cycle events and those of files are delivered without
-/// standing there, and nobody polls for the ends of processes.
+/// The kinds of events in the queue. Calls inside the kernel, life-cycle events and those of files are delivered
+/// without being queued, and the ends of processes are not polled.
 ///
 /// ```
 /// use poe::{Kernel, Session, event::START, inspect::EventType};
@@ -267,7 +267,7 @@ pub enum EventType {
     /// A signal on its way through the tree.
     #[doc(alias = "ET_SIGNAL")]
     Signal,
-    /// What gives a new session time until the first sweep behind it.
+    /// The marker that keeps a new session alive until the next sweep.
     #[doc(alias = "ET_GC")]
     GarbageCollect,
     /// A timer.
@@ -276,7 +276,7 @@ pub enum EventType {
 }
 
 impl EventType {
-    /// The word that POE::API::Peek has for it.
+    /// Returns the word of POE::API::Peek for it.
     ///
     /// ```
     /// use poe::inspect::EventType;
@@ -315,11 +315,11 @@ impl EventType {
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Refcount {
-    /// What it is called.
+    /// The tag.
     pub tag: String,
-    /// How often it was taken.
+    /// The count.
     pub count: usize,
-    /// Where it was last raised.
+    /// The line that last incremented it.
     #[cfg_attr(feature = "serde", serde(serialize_with = "crate::resource::serialize_place"))]
     pub place: &'static Location<'static>,
 }
@@ -354,14 +354,14 @@ pub struct Refcount {
 pub struct WatchedFile {
     /// The number of the [`Watched`](crate::unix::Watched), which is a duplicate of the program's own descriptor.
     pub descriptor: i32,
-    /// What it waits for.
+    /// The mode.
     #[cfg(unix)]
     pub mode: SelectMode,
-    /// The event that it becomes.
+    /// The event that it sends.
     pub event: String,
-    /// It was paused.
+    /// Whether it is paused.
     pub is_paused: bool,
-    /// Where it was set.
+    /// The line that set it.
     #[cfg_attr(feature = "serde", serde(serialize_with = "crate::resource::serialize_place"))]
     pub place: &'static Location<'static>,
 }
@@ -392,13 +392,13 @@ pub struct WatchedFile {
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct TaskSnapshot {
-    /// What cancels it.
+    /// The ID, to cancel it.
     pub id: TaskId,
-    /// Which of these.
+    /// The kind of task.
     pub kind: HoldKind,
-    /// The event that it becomes, or a wheel's type and ID.
+    /// The event of its result, or a wheel's type and ID.
     pub name: String,
-    /// Where it was started.
+    /// The line that started it.
     #[cfg_attr(feature = "serde", serde(serialize_with = "crate::resource::serialize_place"))]
     pub place: &'static Location<'static>,
 }
@@ -432,11 +432,11 @@ pub struct TaskSnapshot {
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct AwaitedProcess {
-    /// Its number.
+    /// The process's number.
     pub pid: u32,
-    /// The event that its end becomes.
+    /// The event that its end sends.
     pub event: String,
-    /// Where it was asked for.
+    /// The line that asked for it.
     #[cfg_attr(feature = "serde", serde(serialize_with = "crate::resource::serialize_place"))]
     pub place: &'static Location<'static>,
 }

@@ -1,5 +1,5 @@
-//! Looking inside (POE::API::Peek): everything that a kernel knows as plain data, and the answer to the session that
-//! will not stop.
+//! Introspection (POE::API::Peek): everything that a kernel knows as plain data, and the reasons why a session does not
+//! stop.
 
 mod collect;
 mod data;

@@ -1,4 +1,4 @@
-//! What is found in a snapshot by an ID or an alias.
+//! Lookups in a snapshot, by ID or alias.
 
 use super::super::Target;
 use super::data::{EventType, QueuedEvent, SessionSnapshot, Snapshot};

@@ -1,4 +1,4 @@
-//! What is alive, and why: the kernel's answer to the session that will not stop.
+//! The sessions that are alive, and why: for sessions that do not stop.
 
 use super::super::{Core, Kernel};
 use crate::id::{Place, SessionId};
@@ -9,7 +9,7 @@ use std::collections::hash_map::Entry;
 use std::fmt;
 use std::panic::Location;
 
-/// Every session that is alive, with everything that keeps it so; empty when none is. Prints as a report for people.
+/// Every session that is alive, with everything that keeps it alive; empty when none is. Prints as a report for people.
 ///
 /// ```
 /// use poe::{Kernel, Session, event::START};
@@ -27,7 +27,7 @@ pub struct WhyAlive {
 }
 
 impl WhyAlive {
-    /// Whether no session is alive.
+    /// Returns whether no session is alive.
     ///
     /// ```
     /// use poe::{Kernel, Session, event::START};
@@ -84,15 +84,15 @@ impl fmt::Display for WhyAlive {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct SessionHolds {
-    /// Which.
+    /// The session's ID.
     pub session: SessionId,
     /// Its aliases, sorted.
     pub aliases: Vec<Name>,
     /// Its parent.
     pub parent: SessionId,
-    /// Where it was created.
+    /// The line that created it.
     pub place: &'static Location<'static>,
-    /// What keeps it alive; empty for one that the next sweep will take.
+    /// Its holds; empty if the next sweep stops it.
     pub holds: Vec<Hold>,
 }
 
@@ -111,7 +111,7 @@ impl fmt::Display for SessionHolds {
             self.place.line()
         )?;
         if self.holds.is_empty() {
-            return f.write_str(", is kept by nothing: the next sweep takes it");
+            return f.write_str(": nothing keeps it alive, the next sweep stops it");
         }
         f.write_str(", is kept alive by")?;
         for hold in &self.holds {
@@ -230,7 +230,7 @@ impl Core {
 }
 
 impl Kernel {
-    /// Says of every session that is alive what keeps it so: each event, timer, alias, child, reference count,
+    /// Lists every session that is alive with what keeps it alive: each event, timer, alias, child, reference count,
     /// postback, task and wheel, with its name, its number, and the file and line that took it.
     ///
     /// ```

@@ -1,4 +1,4 @@
-//! What tasks bring to their sessions.
+//! Delivers the results of tasks to their sessions.
 
 use crate::arg::AnyArg;
 use crate::error::{Failure, drop_quietly};

@@ -1,11 +1,11 @@
 //! The kernel's own tasks: futures, streams and blocking work of sessions, and the I/O of wheels.
 //!
-//! The kernel's future polls them, in its I/O phase, each by a waker of its own; no host needs `spawn_local`. A task is
-//! out of its slot while it is polled, so that whatever it runs may cancel it or start others.
+//! The kernel's future polls them in its I/O phase, each with its own waker; the host needs no `spawn_local`. A task is
+//! out of its slot while it is polled, so the code that it runs may cancel it or start others.
 //!
-//! A task that was woken has one turn in the next I/O phase. A wheel that was put something is polled besides, as soon as
-//! the handler returns, and only writes then ([`Core::is_turn`]). A turn that is too long for the pace pauses between two
-//! records ([`Core::pause_turn`]), and is taken up again before anything else of the kernel runs.
+//! A task that was woken has one turn in the next I/O phase. A wheel with new output is polled as soon as the handler
+//! returns as well, and only writes then ([`Core::is_turn`]). A turn that is too long for the pace pauses between two
+//! records ([`Core::pause_turn`]), and continues before anything else of the kernel runs.
 
 mod deliver;
 mod poll;

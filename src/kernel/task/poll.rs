@@ -1,4 +1,4 @@
-//! Tasks begin, are polled, and end.
+//! The start, the polls and the end of tasks.
 
 use super::{Purpose, Task};
 use crate::error::{Failure, drop_quietly};

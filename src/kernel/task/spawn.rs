@@ -1,4 +1,4 @@
-//! Work of sessions: futures, streams, and what would block.
+//! Work of sessions: futures, streams, and blocking work.
 
 use super::{Purpose, Task};
 use crate::arg::AnyArg;
@@ -36,8 +36,9 @@ impl KernelRef<'_> {
         })
     }
 
-    /// Runs a future beside the sessions; its output comes as an event. It keeps the session alive until then, and is
-    /// dropped with it. Its panic is a `DIE` of the session.
+    /// Runs a future beside the sessions; its output comes as an event.
+    ///
+    /// It keeps the session alive until then, and is dropped with it. A panic in it is a `DIE` of the session.
     ///
     /// ```
     /// use poe::{Event, Kernel, Session, event::{START, STOP}};
@@ -68,8 +69,10 @@ impl KernelRef<'_> {
         self.spawn_as(future, event, AnyArg::new)
     }
 
-    /// Reads a stream: each item comes as an event with `Some(item)`, its end with `None`. One item is in flight at a
-    /// time: the stream is polled again when the last one has been dispatched, so that it cannot flood the queue.
+    /// Reads a stream: each item comes as an event with `Some(item)`, its end with `None`.
+    ///
+    /// One item is in flight at a time: the stream is polled again when the last one has been dispatched, so that it
+    /// cannot flood the queue.
     ///
     /// ```
     /// use poe::{Event, Kernel, Session, event::{START, STOP}};
@@ -99,14 +102,14 @@ impl KernelRef<'_> {
         self.attach_as(stream, event, AnyArg::new)
     }
 
-    /// Runs blocking work on a thread of the kernel's; its result comes as an event.
+    /// Runs blocking work on a thread of the kernel; its result comes as an event.
     ///
-    /// At most [`blocking_threads`](crate::KernelBuilder::blocking_threads) work at a time, the rest waits its turn.
-    /// Cancelling forgets the result, and work that has not begun does not begin. Work that has begun cannot be stopped, but
-    /// it keeps neither the kernel nor the process: a program that has given it up may exit.
+    /// At most [`blocking_threads`](crate::KernelBuilder::blocking_threads) work at a time; the rest waits. Cancelling
+    /// drops the result, and work that has not begun. Work that has begun cannot be stopped, but it keeps neither the
+    /// kernel nor the process alive: a program that has given it up may exit.
     ///
-    /// A panic of the work, or a system that refuses the thread, is a `DIE` of the session. A kernel in virtual time uses
-    /// Tokio's threads, because a paused clock stands still while those are busy.
+    /// A panic of the work, or a refusal of the system to start a thread, is a `DIE` of the session. On virtual time
+    /// the kernel uses Tokio's threads, because a paused clock stands still while those are busy.
     ///
     /// # Panics
     /// Under virtual time, outside a Tokio runtime.
@@ -119,7 +122,7 @@ impl KernelRef<'_> {
     /// let kernel = Kernel::new();
     /// Session::builder(String::new())
     ///     .on(START, |cx, ()| {
-    ///         cx.blocking(|| std::fs::read_to_string("Cargo.toml"), READ); // on a thread where waiting harms nobody
+    ///         cx.blocking(|| std::fs::read_to_string("Cargo.toml"), READ); // on a thread that may block
     ///     })
     ///     .on(READ, |cx, text| -> poe::HandlerResult {
     ///         *cx.heap = text?;
@@ -142,8 +145,8 @@ impl KernelRef<'_> {
         self.blocking_as(work, event, AnyArg::new)
     }
 
-    /// Ends a task of [`spawn`](Self::spawn), [`attach`](Self::attach) or [`blocking`](Self::blocking) and drops it at
-    /// once; false if it was over. A result that was posted already still arrives.
+    /// Cancels a task of [`spawn`](Self::spawn), [`attach`](Self::attach) or [`blocking`](Self::blocking) and drops it
+    /// at once; false if it was over. A result that was posted already still arrives.
     ///
     /// ```
     /// use poe::{Event, Session, event::START};
@@ -159,7 +162,7 @@ impl KernelRef<'_> {
     ///     .on(ANSWER, |_, _| panic!("there is none"))
     ///     .on("too late", |cx, ()| {
     ///         if let Some(task) = cx.heap.take() {
-    ///             assert!(cx.cancel(task)); // the future is dropped now, and does not keep the session
+    ///             assert!(cx.cancel(task)); // the future is dropped now, and keeps the session no longer
     ///             assert!(!cx.cancel(task));
     ///         }
     ///     })

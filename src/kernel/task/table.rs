@@ -15,7 +15,7 @@ pub(crate) struct Tasks {
     tag: u32,
     shared: Arc<WakeState>,
     pub(super) slots: RefCell<Vec<Option<Slot>>>,
-    /// The youngest task of each session, by the session's slot: whoever ends must not look through the tasks of all.
+    /// The youngest task of each session, by the session's slot, so that the end of a session looks at its own tasks only.
     youngest: RefCell<Vec<u32>>,
     free: RefCell<Vec<u32>>,
     serial: Cell<u64>,
@@ -432,7 +432,7 @@ impl Resource for Tasks {
         self.each(session.slot, |_, slot| {
             let purpose = &slot.purpose;
             let lingers = if slot.lingers {
-                ", closed: its peer is heard out"
+                ", closed: reading until the peer closes"
             } else {
                 ""
             };

@@ -1,4 +1,4 @@
-//! Making state machines.
+//! Creating state machines.
 
 use super::cell::{Entry, Handler, Move, NfaCell, Plan, Tables};
 use super::handle::Nfa;
@@ -17,10 +17,10 @@ use std::hash::Hash;
 use std::panic::Location;
 use std::rc::Rc;
 
-/// Transitions that a machine remembers unless it is told otherwise.
+/// The number of transitions that a machine remembers by default.
 const LOG: usize = 16;
 
-/// A state machine about to be made; see [`Nfa::builder`].
+/// A state machine before it is started; see [`Nfa::builder`].
 ///
 /// ```
 /// use poe::{Event, Kernel, Nfa, Reply, event::SILENT};
@@ -75,7 +75,7 @@ impl<S: Eq + Hash + Debug + 'static, R: 'static> NfaBuilder<S, R> {
         }
     }
 
-    /// Adds a state, in place of an earlier one of the same name.
+    /// Adds a state; it replaces an earlier one of the same name.
     #[doc(alias = "inline_states")]
     pub fn state(mut self, state: S, handlers: impl FnOnce(NfaState<S, R>) -> NfaState<S, R>) -> Self {
         let table = handlers(NfaState::new()).table;
@@ -90,7 +90,7 @@ impl<S: Eq + Hash + Debug + 'static, R: 'static> NfaBuilder<S, R> {
         self
     }
 
-    /// Adds a handler that every state has, unless it has one of its own for that event.
+    /// Adds a handler for every state that has no handler of its own for that event.
     pub fn on<A: 'static, Ret: IntoReply>(
         mut self,
         event: impl Calls<A, Ret::Value>,
@@ -107,18 +107,19 @@ impl<S: Eq + Hash + Debug + 'static, R: 'static> NfaBuilder<S, R> {
         self
     }
 
-    /// Changes of the state take effect before the method that asks for them returns (law L83).
+    /// Makes changes of the state take effect before the method that asks for them returns (law L83).
     pub fn immediate(self) -> Self {
         self.option("immediate", 1)
     }
 
-    /// How many changes of the state are remembered, the newest ones; default 16, 0 for none.
+    /// Sets how many transitions are remembered, the newest ones; default 16, 0 for none.
     pub fn log(mut self, transitions: usize) -> Self {
         self.log = transitions;
         self
     }
 
-    /// Sets what an unhandled failure of the machine stops: see [`SessionBuilder::on_failure`](crate::SessionBuilder::on_failure).
+    /// Sets the policy for unhandled failures of the machine: see
+    /// [`SessionBuilder::on_failure`](crate::SessionBuilder::on_failure).
     ///
     /// ```
     /// use poe::{Event, Kernel, Nfa, OnFailure};
@@ -139,8 +140,8 @@ impl<S: Eq + Hash + Debug + 'static, R: 'static> NfaBuilder<S, R> {
 
     /// Sets the state that the machine enters when it starts, before `start` returns (law L80).
     ///
-    /// Without it the machine is in no state until [`Nfa::goto_state`] brings it into one; if nothing does, it stops at the
-    /// next sweep.
+    /// Without it the machine is in no state until [`Nfa::goto_state`] is called; if that does not happen, it stops at
+    /// the next sweep.
     pub fn enter<A: 'static>(mut self, state: S, event: impl Posts<A>, args: A) -> Self {
         self.first = Some((state, Entry::new(event.key(), AnyArg::new(args))));
         self
@@ -149,9 +150,9 @@ impl<S: Eq + Hash + Debug + 'static, R: 'static> NfaBuilder<S, R> {
     /// Starts the machine as a child of the kernel. Inside a handler use [`cx.start(builder)`](crate::Context::start).
     ///
     /// # Errors
-    /// It has no states, or not the one it is to [`enter`](Self::enter), or that one has no handler of the entry event, and
-    /// nothing is made; a handler is running; the kernel is shutting down. A failure of the entry event's handler is a
-    /// `DIE`, as one in a session's `_start` is.
+    /// It has no states, or not the one to [`enter`](Self::enter), or that one has no handler of the entry event, and
+    /// nothing is created; a handler is running; the kernel is shutting down. A failure of the entry event's handler is
+    /// a `DIE`, like one in a session's `_start`.
     ///
     /// ```
     /// use poe::{Event, Kernel, Nfa, Session, event::{SILENT, START}};
@@ -164,7 +165,7 @@ impl<S: Eq + Hash + Debug + 'static, R: 'static> NfaBuilder<S, R> {
     /// assert!(machine().enter("other", SILENT, ()).start(&kernel).is_err());
     /// assert!(machine().enter("only", "unknown", ()).start(&kernel).is_err());
     /// assert_eq!(kernel.session_count(), 1);
-    /// // A session with a machine in its heap, which it tells what to do.
+    /// // A session with a machine in its heap, which it controls.
     /// Session::builder(None)
     ///     .on(START, move |cx, ()| -> poe::HandlerResult {
     ///         let own = cx.start(machine().immediate())?;

@@ -1,4 +1,4 @@
-//! A machine as the kernel holds it: how an event finds its handler (law L84), and how the state changes (laws L80 to L83).
+//! A machine as the kernel runs it: the lookup of handlers (law L84), and the changes of its state (laws L80 to L83).
 
 use super::history::{History, Transition, TransitionKind};
 use super::machine::Machine;

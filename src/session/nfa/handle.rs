@@ -1,4 +1,4 @@
-//! A machine from outside: what the rest of the program has of one.
+//! A machine as the rest of the program sees it.
 
 use super::builder::NfaBuilder;
 use super::cell::{Entry, Move, NfaCell, event_of};
@@ -17,16 +17,16 @@ use std::rc::{Rc, Weak};
 
 /// A state machine (POE::NFA): a session whose handlers depend on the state that it is in.
 ///
-/// States are named by values of any type that is `Eq + Hash + Debug`: an enum, or text. Each has handlers of its own;
-/// the builder's [`on`](NfaBuilder::on) adds such as all states share. A handler asks for another state by
+/// States are values of any type that is `Eq + Hash + Debug`: an enum, or text. Each has its own handlers; the
+/// builder's [`on`](NfaBuilder::on) adds handlers for all states. A handler changes the state with
 /// [`goto_state`](crate::Machine::goto_state), [`call_state`](crate::Machine::call_state) and
 /// [`return_state`](crate::Machine::return_state). `R`, the run state, is to a machine what the heap is to a session.
 ///
-/// An event looks for the current state's handler, then for a shared one, then for the state's
-/// [`DEFAULT`](crate::event::DEFAULT); found nowhere it is a failure (law L84), but `_child` and `_parent` are not.
-/// A machine is told neither `_start` nor `_stop`.
+/// An event is handled by the current state's handler, else by a shared one, else by the state's
+/// [`DEFAULT`](crate::event::DEFAULT). Without any of them it is a failure (law L84), except for `_child` and
+/// `_parent`. A machine gets neither `_start` nor `_stop`.
 ///
-/// As a value an `Nfa` is a machine seen from outside. It keeps nothing alive.
+/// An `Nfa` value is a handle to the machine. It keeps nothing alive.
 ///
 /// ```
 /// use poe::{Event, Kernel, Nfa, event::LEAVE};
@@ -63,7 +63,7 @@ pub struct Nfa<S: 'static, R: 'static> {
 }
 
 impl Nfa<(), ()> {
-    /// A machine with that run state, yet without states.
+    /// Starts building a machine with that run state.
     pub fn builder<S: Eq + Hash + Debug + 'static, R: 'static>(runstate: R) -> NfaBuilder<S, R> {
         NfaBuilder::new(runstate)
     }
@@ -98,18 +98,18 @@ impl Nfa<(), ()> {
 /// # Ok::<(), poe::Error>(()) }).unwrap();
 /// ```
 impl<S: Eq + Hash + Debug + 'static, R: 'static> Nfa<S, R> {
-    /// The machine as a session.
+    /// Returns the machine's session.
     #[doc(alias = "ID")]
     #[must_use]
     pub fn id(&self) -> SessionId {
         self.id
     }
 
-    /// Brings the machine into a state: at once if it is in none yet, or with its option `immediate`; else as an event
-    /// behind those that wait (law L80). See [`Machine::goto_state`](crate::Machine::goto_state).
+    /// Brings the machine into a state: at once if it is in none yet, or with its option `immediate`; otherwise with an
+    /// event behind those that wait (law L80). See [`Machine::goto_state`](crate::Machine::goto_state).
     ///
     /// # Errors
-    /// The machine is gone; or what it did at once failed, which is its `DIE`.
+    /// The machine is gone; or a change that takes effect at once has failed, which raises its `DIE`.
     #[track_caller]
     pub fn goto_state<A: 'static>(
         &self,
@@ -123,7 +123,7 @@ impl<S: Eq + Hash + Debug + 'static, R: 'static> Nfa<S, R> {
         Ok(self.ask(&mut caller, Move::Goto { state, entry }, Location::caller())?)
     }
 
-    /// See [`Machine::call_state`](crate::Machine::call_state).
+    /// Enters a state like a subroutine: see [`Machine::call_state`](crate::Machine::call_state).
     ///
     /// # Errors
     /// As [`goto_state`](Self::goto_state).
@@ -141,7 +141,7 @@ impl<S: Eq + Hash + Debug + 'static, R: 'static> Nfa<S, R> {
         Ok(self.ask(&mut caller, Move::Push { back, state, entry }, Location::caller())?)
     }
 
-    /// See [`Machine::return_state`](crate::Machine::return_state).
+    /// Returns from a state: see [`Machine::return_state`](crate::Machine::return_state).
     ///
     /// # Errors
     /// As [`goto_state`](Self::goto_state).
@@ -151,7 +151,7 @@ impl<S: Eq + Hash + Debug + 'static, R: 'static> Nfa<S, R> {
         Ok(self.ask(&mut caller, Move::Pop { args }, Location::caller())?)
     }
 
-    /// Ends the machine, behind the events that wait; see [`Machine::stop`](crate::Machine::stop).
+    /// Ends the machine, behind the waiting events; see [`Machine::stop`](crate::Machine::stop).
     ///
     /// # Errors
     /// The machine is gone.
@@ -200,7 +200,7 @@ impl<S: Eq + Hash + Debug + 'static, R: 'static> Nfa<S, R> {
         self.history.state()
     }
 
-    /// Looks into the run state; `None` while one of the machine's handlers has it, and after its end.
+    /// Calls `f` with the run state; `None` while one of the machine's handlers has it, and after its end.
     #[doc(alias = "get_runstate")]
     pub fn with_runstate<T>(&self, look: impl FnOnce(&mut R) -> T) -> Option<T> {
         let cell = self.cell.upgrade()?;
@@ -210,13 +210,13 @@ impl<S: Eq + Hash + Debug + 'static, R: 'static> Nfa<S, R> {
         Some(seen)
     }
 
-    /// Returns the last changes of the state, oldest first; also after the machine's end.
+    /// Returns the last transitions, oldest first; also after the machine's end.
     #[must_use]
     pub fn transitions(&self) -> Vec<Transition<S>> {
         self.history.list()
     }
 
-    /// The names that have a handler in any state, sorted.
+    /// Returns the names that have a handler in any state, sorted.
     #[must_use]
     pub fn event_names(&self) -> Vec<Name> {
         let cell = self.cell.upgrade();

@@ -1,4 +1,4 @@
-//! The last transitions of a machine, for people and for tests.
+//! The last transitions of a machine, for logs and tests.
 
 use crate::name::Name;
 use std::cell::RefCell;
@@ -8,7 +8,7 @@ use std::panic::Location;
 use std::rc::Rc;
 use std::time::SystemTime;
 
-/// One change of a machine's state, as its log keeps it: see [`Machine::transitions`](crate::Machine::transitions).
+/// One transition of a machine, as recorded: see [`Machine::transitions`](crate::Machine::transitions).
 ///
 /// ```
 /// use poe::{Event, Kernel, Nfa};
@@ -29,7 +29,7 @@ use std::time::SystemTime;
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Transition<S> {
-    /// How it came about.
+    /// The cause.
     pub kind: TransitionKind,
     /// The state before; `None` at the start.
     pub from: Option<Rc<S>>,
@@ -37,7 +37,7 @@ pub struct Transition<S> {
     pub to: Rc<S>,
     /// The entry event, if there was one.
     pub event: Option<Name>,
-    /// When.
+    /// The time.
     pub at: SystemTime,
     /// The line that asked for it.
     pub place: &'static Location<'static>,
@@ -56,7 +56,7 @@ impl<S> Clone for Transition<S> {
     }
 }
 
-/// What made a machine change its state.
+/// The cause of a transition.
 ///
 /// ```
 /// use poe::{Event, Kernel, Nfa, event::SILENT, nfa::TransitionKind};
@@ -76,7 +76,7 @@ impl<S> Clone for Transition<S> {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
 #[non_exhaustive]
 pub enum TransitionKind {
-    /// The first state of all.
+    /// The first state.
     Start,
     /// [`goto_state`](crate::Machine::goto_state).
     Goto,

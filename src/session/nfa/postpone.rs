@@ -1,8 +1,8 @@
-//! Postponed events: what a state cannot deal with waits here until the state changes, as in OTP's gen_statem.
+//! Postponed events: events that a state cannot handle wait here until the state changes, as in OTP's gen_statem.
 //!
-//! A change of the state puts all that was postponed, oldest first, ahead of everything queued. What is postponed again
-//! waits for the next change, in its old place. These events hold nobody: a machine that nothing else keeps alive can
-//! not change its state any more.
+//! A change of the state moves all postponed events, oldest first, ahead of everything queued. An event that is
+//! postponed again waits for the next change, at its old position. These events hold no session: a machine that nothing
+//! else keeps alive cannot change its state any more.
 
 use crate::arg::AnyArg;
 use crate::error::drop_each_quietly;

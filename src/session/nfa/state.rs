@@ -19,7 +19,7 @@ use std::rc::Rc;
 /// use poe::{Event, Kernel, Nfa, Reply, event::SILENT, nfa::NfaState};
 /// const SIZE: Event<(), usize> = Event::new("size");
 ///
-/// /// What more than one state has.
+/// /// Handlers of more than one state.
 /// fn sized(state: NfaState<&'static str, Vec<u8>>) -> NfaState<&'static str, Vec<u8>> {
 ///     state.on(SIZE, |cx, ()| Reply(cx.runstate.len()))
 /// }
@@ -37,13 +37,13 @@ pub struct NfaState<S: 'static, R: 'static> {
 }
 
 impl<S: Eq + Hash + Debug + 'static, R: 'static> NfaState<S, R> {
-    /// A state without handlers.
+    /// Makes a state without handlers.
     #[must_use]
     pub fn new() -> Self {
         NfaState { table: Table::new() }
     }
 
-    /// Adds a handler, in place of an earlier one of the same name.
+    /// Adds a handler; it replaces an earlier one of the same name.
     #[must_use]
     pub fn on<A: 'static, Ret: IntoReply>(
         mut self,
@@ -54,7 +54,7 @@ impl<S: Eq + Hash + Debug + 'static, R: 'static> NfaState<S, R> {
         self
     }
 
-    /// Postpones that event while the machine is in this state: see [`Machine::postpone`].
+    /// Postpones this event while the machine is in this state: see [`Machine::postpone`].
     ///
     /// ```
     /// use poe::{Event, Kernel, Nfa, event::SILENT};
@@ -83,7 +83,7 @@ impl<S: Eq + Hash + Debug + 'static, R: 'static> NfaState<S, R> {
         self.postponing(Key::new(event))
     }
 
-    /// Postpones every event that has no handler in this state and none that all states share.
+    /// Postpones every event that has neither a handler in this state nor a shared one.
     ///
     /// ```
     /// use poe::{Event, Kernel, Nfa, event::SILENT};
@@ -97,7 +97,7 @@ impl<S: Eq + Hash + Debug + 'static, R: 'static> NfaState<S, R> {
     ///     .state("nobody", |s| {
     ///         s.postpone_others()
     ///             .on(ENTER, |cx, ()| {
-    ///                 cx.yield_to("read", "mail"); // nobody could read it yet
+    ///                 cx.yield_to("read", "mail"); // no handler could read it yet
     ///                 cx.yield_to(LOGIN, "root");
     ///             })
     ///             .on(LOGIN, |cx, who| {

@@ -100,6 +100,7 @@ pub use builder::FollowTailBuilder;
 /// # Ok::<(), poe::Error>(()) }).unwrap();
 /// ```
 #[doc(alias = "POE::Wheel::FollowTail")]
+#[must_use = "dropping the wheel stops it: keep it in the heap"]
 pub struct FollowTail {
     state: Rc<TailState>,
     task: Option<TaskId>,

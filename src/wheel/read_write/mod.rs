@@ -101,6 +101,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 /// `ReadWrite` is a wheel for text. A wheel whose filters change between types in the middle of a protocol is
 /// [retyped](Self::retype), or [erased](AnyReadWrite).
 #[doc(alias = "POE::Wheel::ReadWrite")]
+#[must_use = "dropping the wheel stops it: keep it in the heap"]
 pub struct ReadWrite<O: ?Sized = String> {
     owner: Owner,
     takes: PhantomData<fn(&O)>,

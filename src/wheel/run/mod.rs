@@ -86,6 +86,7 @@ use std::rc::Rc;
 /// # Ok::<(), poe::Error>(()) }).unwrap();
 /// ```
 #[doc(alias = "POE::Wheel::Run")]
+#[must_use = "dropping the wheel stops it: keep it in the heap"]
 pub struct Run {
     shared: Rc<ProgramState>,
     /// Standard input and output, as far as they are the wheel's.

@@ -60,6 +60,7 @@ pub use builder::SocketFactoryBuilder;
 /// # }).unwrap();
 /// ```
 #[doc(alias = "POE::Wheel::SocketFactory")]
+#[must_use = "dropping the wheel stops it: keep it in the heap"]
 pub struct SocketFactory<T = Connection> {
     state: Rc<AcceptState>,
     task: Option<TaskId>,

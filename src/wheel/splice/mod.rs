@@ -103,6 +103,7 @@ pub struct SpliceBuilder {
 
 /// Two joined wheels. Dropping it stops both at once and closes the streams.
 #[derive(Debug)]
+#[must_use = "dropping the wheel stops it: keep it in the heap"]
 pub struct Splice {
     one: AnyReadWrite,
     other: AnyReadWrite,

@@ -37,13 +37,14 @@ impl<'k, S: Eq + Hash + Debug + 'static, R: 'static> Machine<'k, S, R> {
     /// Goes to another state: the old one's [`LEAVE`](crate::event::LEAVE) handler runs, then the new one's handler of
     /// the entry event, if that is not [`SILENT`](crate::event::SILENT) (law L81).
     ///
-    /// The change is queued behind the events that wait already, and this handler runs on in the old state. With the
-    /// option `immediate`, or while the machine is in no state yet, all that happens before this returns (laws L80, L83).
+    /// The change is queued behind the waiting events, and this handler continues in the old state. With the option
+    /// `immediate`, or while the machine is in no state yet, the whole change happens before this returns (laws L80,
+    /// L83).
     ///
     /// # Errors
-    /// Only where it acts at once: there is no such state, or it has no handler of the entry event, and the machine
-    /// stays where it is; or one of the two handlers failed. Queued, these are failures of the queued change and raise
-    /// `DIE`.
+    /// Only if it takes effect at once: there is no such state, or it has no handler of the entry event, and the
+    /// machine keeps its state; or one of the two handlers failed. For a queued change these are failures of that
+    /// change and raise `DIE`.
     ///
     /// ```
     /// use poe::{Event, Kernel, Nfa, event::LEAVE};
@@ -53,7 +54,7 @@ impl<'k, S: Eq + Hash + Debug + 'static, R: 'static> Machine<'k, S, R> {
     /// Nfa::builder(Vec::new())
     ///     .state("red", |s| {
     ///         s.on(ENTER, |cx, ()| -> poe::HandlerResult {
-    ///             cx.goto_state("green", ENTER, ())?; // once this handler and what waits are done
+    ///             cx.goto_state("green", ENTER, ())?; // after this handler and the waiting events
     ///             cx.runstate.push("still red");
     ///             Ok(())
     ///         })
@@ -72,7 +73,7 @@ impl<'k, S: Eq + Hash + Debug + 'static, R: 'static> Machine<'k, S, R> {
     }
 
     /// Goes to another state from which [`return_state`](Self::return_state) comes back to this one, with the event
-    /// `back` (if that is a bare name, say what it carries: `cx.call_state::<_, u32>("answer", ..)`). Calls nest (law L82).
+    /// `back`. If that is a bare name, annotate its type: `cx.call_state::<_, u32>("done", ..)`. Calls nest (law L82).
     ///
     /// # Errors
     /// As [`goto_state`](Self::goto_state).
@@ -108,7 +109,7 @@ impl<'k, S: Eq + Hash + Debug + 'static, R: 'static> Machine<'k, S, R> {
         self.ask(Move::Push { back, state, entry }, Location::caller())
     }
 
-    /// Goes back to the state that has called this one, where the event it has named is delivered with `args`.
+    /// Goes back to the state that called this one, where the event that it named is delivered with `args`.
     ///
     /// # Errors
     /// As [`goto_state`](Self::goto_state); or no state was called.
@@ -118,11 +119,11 @@ impl<'k, S: Eq + Hash + Debug + 'static, R: 'static> Machine<'k, S, R> {
         self.ask(Move::Pop { args }, Location::caller())
     }
 
-    /// Ends the machine, whatever keeps it alive, as soon as the events that wait already have been delivered. No
-    /// handler of its own is told, what is queued behind is lost, its children go to its parent.
+    /// Ends the machine as soon as the waiting events have been delivered, whatever keeps it alive. None of its
+    /// handlers is called, later events are dropped, and its children go to its parent.
     ///
     /// ```
-    /// // What the machine leaves behind goes to its parent.
+    /// // The parent adopts the machine's children.
     /// use poe::{Event, Kernel, Nfa, Session, event::{CHILD, START, STOP}};
     /// use std::time::Duration;
     /// const ENTER: Event<()> = Event::new("enter");
@@ -167,14 +168,14 @@ impl<'k, S: Eq + Hash + Debug + 'static, R: 'static> Machine<'k, S, R> {
         Ok(())
     }
 
-    /// The state that the machine is in; `None` before the first.
+    /// Returns the state that the machine is in; `None` before the first.
     #[must_use]
     #[doc(alias = "get_current_state")]
     pub fn current_state(&self) -> Option<&'k S> {
         self.cell.state_at(self.cell.current.get()).map(|state| &**state)
     }
 
-    /// The state that the machine was in when this handler began: another one than
+    /// Returns the state that the machine was in when this handler began: it differs from
     /// [`current_state`](Self::current_state) after a change with the option `immediate`.
     ///
     /// ```
@@ -201,7 +202,7 @@ impl<'k, S: Eq + Hash + Debug + 'static, R: 'static> Machine<'k, S, R> {
         self.cell.state_at(self.state).map(|state| &**state)
     }
 
-    /// The last changes of the state, oldest first: as many as [`NfaBuilder::log`](crate::nfa::NfaBuilder::log) says.
+    /// Returns the last transitions, oldest first, as many as [`NfaBuilder::log`](crate::nfa::NfaBuilder::log) allows.
     #[must_use]
     pub fn transitions(&self) -> Vec<Transition<S>> {
         self.cell.history.list()

@@ -1,4 +1,4 @@
-//! The context itself: it has the run state out, and puts it back.
+//! The context itself: it takes the run state out of the machine, and puts it back.
 
 use super::super::cell::NfaCell;
 use crate::error::Error;
@@ -7,10 +7,10 @@ use crate::session::context::Heap;
 use std::fmt::{self, Debug};
 use std::ops::Deref;
 
-/// What a state machine's handler is given: the run state, the kernel, and the machine itself.
+/// The first argument of a state machine's handler: the run state, the kernel, and the machine.
 ///
-/// It derefs to [`KernelRef`], as a session's [`Context`](crate::Context) does. `S` is what states are named by, `R` the run
-/// state. See [`Nfa`](crate::Nfa) for what a machine is.
+/// It derefs to [`KernelRef`], like a session's [`Context`](crate::Context). `S` is the type of the states, `R` the run
+/// state. See [`Nfa`](crate::Nfa).
 ///
 /// ```
 /// use poe::{Event, Kernel, Machine, Nfa, event::SILENT};
@@ -42,11 +42,11 @@ use std::ops::Deref;
 /// ```
 #[doc(alias = "MACHINE")]
 pub struct Machine<'k, S: 'static, R: 'static> {
-    /// What the machine keeps through all its states.
+    /// The data that the machine keeps through all its states.
     #[doc(alias = "RUNSTATE")]
     #[doc(alias = "get_runstate")]
     pub runstate: Heap<R>,
-    /// The kernel, apart from the run state and `Copy`.
+    /// The kernel, separate from the run state and `Copy`.
     #[doc(alias = "KERNEL")]
     pub kernel: KernelRef<'k>,
     pub(super) cell: &'k NfaCell<S, R>,

@@ -1,4 +1,4 @@
-//! What OTP's gen_statem has and POE has not: postponed events, and timers that end with their state.
+//! Features of OTP's gen_statem that POE lacks: postponed events, and timers that end with their state.
 
 use super::super::postpone::Postponed;
 use super::context::Machine;
@@ -11,11 +11,11 @@ use std::hash::Hash;
 
 /// What OTP's gen_statem has and POE has not.
 impl<S: Eq + Hash + Debug + 'static, R: 'static> Machine<'_, S, R> {
-    /// Delivers the event that is being handled once more, with `arg`, when the state has changed: ahead of all that is
-    /// queued, and after what was postponed before it. In a `_default` handler, what it was given says which event.
+    /// Delivers the present event once more, with `arg`, when the state has changed: ahead of everything queued, and
+    /// after earlier postponed events. In a `_default` handler the argument says which event it is.
     ///
-    /// A postponed event keeps nobody alive. Its sender and its place stay what they were; one that was called has had
-    /// its answer. Going to the state that the machine is in already is no change.
+    /// A postponed event keeps no session alive. Its sender and its place stay the same; the caller of a call has its
+    /// reply already. Entering the same state again is not a change.
     ///
     /// ```
     /// use poe::{Event, Kernel, Nfa, event::SILENT};
@@ -60,7 +60,7 @@ impl<S: Eq + Hash + Debug + 'static, R: 'static> Machine<'_, S, R> {
         });
     }
 
-    /// How many events are postponed.
+    /// Returns the number of postponed events.
     ///
     /// ```
     /// use poe::{Event, Kernel, Nfa, event::SILENT};
@@ -88,8 +88,8 @@ impl<S: Eq + Hash + Debug + 'static, R: 'static> Machine<'_, S, R> {
         self.cell.postponed.len()
     }
 
-    /// Sets a timer that ends with the state: if the machine goes to another one before it is due, it is removed. There
-    /// is one per event; setting it again replaces it.
+    /// Sets a timer that ends with the state: it is removed when the machine goes to another state. There is one per
+    /// event; setting it again replaces it.
     ///
     /// ```
     /// use poe::{Event, Kernel, Nfa};

@@ -1,4 +1,4 @@
-//! What machines share with sessions.
+//! The common methods of machines and sessions.
 
 use super::super::cell::Handler;
 use super::super::state::state_handler;
@@ -37,7 +37,7 @@ use std::rc::Rc;
 /// # }).unwrap();
 /// ```
 impl<S: Eq + Hash + Debug + 'static, R: 'static> Machine<'_, S, R> {
-    /// Sets or replaces a handler that every state has, unless it has one of its own for that event.
+    /// Sets or replaces a handler for every state that has no handler of its own for that event.
     pub fn state<A: 'static, Ret: IntoReply>(
         &self,
         event: impl Calls<A, Ret::Value>,
@@ -50,7 +50,7 @@ impl<S: Eq + Hash + Debug + 'static, R: 'static> Machine<'_, S, R> {
         }
     }
 
-    /// Removes a handler that every state has; false if there was none.
+    /// Removes a handler of all states; false if there was none.
     #[doc(alias = "state")]
     pub fn state_remove(&self, event: impl EventName) -> bool {
         self.cell.internal.change(|table| table.remove(event.key()))

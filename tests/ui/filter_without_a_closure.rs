@@ -1,4 +1,4 @@
-//! Each connection has a filter of its own, so a server is told how to make one.
+//! Each connection has a separate filter, so a server takes a closure that makes one.
 use poe::component::TcpServer;
 use poe::filter::Line;
 

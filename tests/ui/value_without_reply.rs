@@ -1,4 +1,4 @@
-//! A handler returns a bare value. The hint says how to answer.
+//! A handler returns a bare value. The hint says how to reply.
 
 use poe::{Session, event::START};
 

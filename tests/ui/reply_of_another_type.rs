@@ -1,4 +1,4 @@
-//! The key promises a number, the handler answers with a text.
+//! The key's reply is a number, the handler replies with a text.
 
 use poe::{Event, Reply, States};
 
