@@ -1,4 +1,4 @@
-//! Addresses: their texts, zones of IPv6, and what the errors of sockets say of them.
+//! Addresses: their texts, zones of IPv6, and the texts of socket errors.
 
 use crate::laws_kit::{said, say};
 use crate::properties::check;
@@ -78,7 +78,7 @@ fn texts_that_are_written_as_usual_come_back_as_they_were() {
     assert_eq!(Address::from(("::1%1", 0)), Address::from("[::1%1]:0"));
 }
 
-/// The zone may be a name or an index; what is wrong is the address, which no interface has.
+/// The zone may be a name or an index; the error is about the address, which no interface has.
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn a_zone_may_be_an_interface_by_name() {
@@ -112,7 +112,7 @@ async fn a_zone_may_be_an_interface_by_name() {
     );
 }
 
-/// A UNIX listener with a backlog of one that is busy for a while: its clients wait, as those of TCP do.
+/// A UNIX listener with a backlog of one that is busy for a while: its clients wait, like TCP clients.
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn clients_of_a_busy_unix_listener_wait_for_it() {
@@ -170,7 +170,7 @@ async fn a_unix_listener_that_stays_busy_is_given_up_at_the_limit() {
     std::fs::remove_file(&path).unwrap();
 }
 
-/// A name is looked up, and each of its addresses has its turn: nobody listens on `[::1]` here.
+/// A name is looked up, and each of its addresses is tried: nothing listens on `[::1]` here.
 #[tokio::test]
 async fn a_name_is_connected_to_by_the_address_that_replies() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -199,7 +199,7 @@ async fn a_name_is_connected_to_by_the_address_that_replies() {
     assert_eq!(said(), [format!("127.0.0.1:{port}")]);
 }
 
-/// What failed, and for which address: of each operation that can be made to fail.
+/// The operation and the address of each failure that can be provoked.
 #[tokio::test]
 async fn every_error_of_a_socket_names_its_address() {
     let busy = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

@@ -1,4 +1,4 @@
-//! POE::API::Peek, row by row: each test asks a snapshot what the row asks.
+//! POE::API::Peek, row by row: each test puts the row's question to a snapshot.
 
 use crate::laws_kit::{kernel, ms, nothing};
 use crate::peek_kit::Peek as _;
@@ -12,7 +12,7 @@ use std::time::Duration;
 
 const PING: Event<()> = Event::new("ping");
 
-/// A session that lives by a timer of a minute.
+/// A session that a timer of a minute keeps alive.
 fn lasting(start: impl Fn(&mut Context<'_, ()>) + 'static) -> SessionBuilder<()> {
     Session::builder(())
         .on(START, move |cx, ()| {
@@ -24,7 +24,7 @@ fn lasting(start: impl Fn(&mut Context<'_, ()>) + 'static) -> SessionBuilder<()>
         .on(STOP, |_, ()| ())
 }
 
-/// Dispatches what waits, so that new sessions have lost their markers.
+/// Dispatches waiting events, so that new sessions have lost their markers.
 async fn settle(kernel: &Kernel) {
     assert!(kernel.run_one_timeslice().await.unwrap());
 }
@@ -245,7 +245,7 @@ async fn event_count_to_and_from_count_an_event_to_oneself_once() {
     .unwrap();
     kernel.post(parent, PING, ()).unwrap();
     let snapshot = kernel.snapshot();
-    // A timer each; the sender its post to itself, and its marker.
+    // Each has a timer; the sender also has its post to itself, and its marker.
     assert_eq!(snapshot.event_count_to("sender"), 3);
     assert_eq!(snapshot.event_count_from("sender"), 2);
     assert_eq!(snapshot.event_count_to(alone), 2);
@@ -322,7 +322,7 @@ async fn the_dump_is_what_is_dispatched_then() {
     assert_eq!(places, dispatched);
 }
 
-/// Moves the clock now and then, so that timers are overdue when others are set.
+/// Advances the clock at times, so that timers are overdue when others are set.
 fn now_and_then(n: u64) {
     if n % 10 == 3 {
         crate::laws_kit::busy(1);

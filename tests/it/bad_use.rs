@@ -1,4 +1,4 @@
-//! Bad use gets a clear word: each mistake, and the exact text that a person reads. What must not even compile is in
+//! Misuse: each mistake, and the exact text of its error. Mistakes that do not compile are in
 //! `tests/ui`.
 
 use poe::component::TcpServer;
@@ -15,19 +15,19 @@ const GREET: Event<String> = Event::new("greet");
 const COUNT: Event<u8, u64> = Event::new("count");
 const GO: Event<()> = Event::new("go");
 
-/// A session that does nothing and is not kept.
+/// A session that does nothing and that nothing keeps alive.
 fn idle(kernel: &Kernel) -> SessionId {
     Session::builder(()).on(START, |_, ()| ()).create(kernel).unwrap()
 }
 
-/// A session that was alive once.
+/// A session that has stopped.
 async fn dead(kernel: &Kernel) -> SessionId {
     let id = idle(kernel);
     kernel.run().await.unwrap();
     id
 }
 
-/// Runs `f` in a handler, whose session it makes.
+/// Runs `f` in a handler of a new session.
 async fn in_handler(kernel: &Kernel, f: impl Fn(&mut poe::Context<'_, ()>) + 'static) {
     Session::builder(())
         .on(START, move |cx, ()| f(cx))
@@ -68,7 +68,7 @@ async fn a_post_to_an_unknown_alias_comes_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_to_nobody_comes_back() {
+async fn a_call_to_a_missing_session_returns_its_argument() {
     let kernel = testing::kernel();
     let id = dead(&kernel).await;
     let refused = kernel.call(id, COUNT, 7).unwrap_err();
@@ -99,7 +99,7 @@ async fn a_call_without_a_handler_comes_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_identifier_of_another_kernel_names_nobody() {
+async fn an_identifier_of_another_kernel_finds_nothing() {
     let (kernel, other) = (testing::kernel(), testing::kernel());
     let (id, foreign) = (idle(&kernel), idle(&other));
     assert_eq!(id.get(), foreign.get());
@@ -141,7 +141,7 @@ async fn an_argument_of_the_wrong_type_by_a_bare_name_names_event_types_and_plac
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_wrong_argument_that_nobody_handles_ends_the_run_with_the_same_words() {
+async fn an_unhandled_wrong_argument_ends_the_run_with_the_same_text() {
     let kernel = testing::kernel();
     Session::builder(())
         .on(START, |cx, ()| cx.yield_to("add", (1, 2)))
@@ -155,7 +155,7 @@ async fn a_wrong_argument_that_nobody_handles_ends_the_run_with_the_same_words()
     assert!(text.starts_with(expected), "{text}");
 }
 
-/// A number that says nothing of its type is the usual cause, and the text knows it.
+/// A number literal without a type is the usual cause, which the text mentions.
 #[tokio::test(start_paused = true)]
 async fn a_literal_of_the_wrong_type_has_its_remedy_in_the_error() {
     async fn text<Sent: Copy + 'static, Taken: 'static>(arg: Sent) -> String {
@@ -181,7 +181,7 @@ async fn a_literal_of_the_wrong_type_has_its_remedy_in_the_error() {
         text::<_, f32>(0.5).await,
         "a float literal is `f64` unless it says otherwise: use a typed key, or write `0.5_f32`)"
     );
-    // Where something else is wrong, too, or no literal is to blame:
+    // If something else is wrong, too, or no literal is the cause:
     assert_eq!(text::<_, (u64, String)>((5, "five")).await, "");
     assert_eq!(text::<_, u32>(Some(5)).await, "");
     assert_eq!(text::<_, i32>(5_u32).await, "");
@@ -189,7 +189,7 @@ async fn a_literal_of_the_wrong_type_has_its_remedy_in_the_error() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_answer_of_another_type_names_both() {
+async fn a_reply_of_another_type_names_both() {
     let kernel = testing::kernel();
     let id = Session::builder(())
         .on(START, |_, ()| ())
@@ -351,7 +351,7 @@ async fn run_inside_a_handler_is_refused() {
             panic!("it waits")
         };
         assert!(result.unwrap_err().is_already_running());
-        // … and as work that the kernel itself polls.
+        // … and in work that the kernel itself polls.
         let (inner, count) = (inner.clone(), count.clone());
         let inside = async move {
             assert!(inner.run().await.unwrap_err().is_already_running());
@@ -402,7 +402,7 @@ async fn what_runs_handlers_is_busy_through_a_cloned_kernel_inside_a_handler() {
             "the kernel is running a handler: stop calls handlers, so it must go through that handler's context"
         );
 
-        // What only queues is welcome, and so is the context's own way.
+        // Operations that only queue are allowed, and so are the context's methods.
         inner.post(target, COUNT, 8).unwrap();
         assert_eq!(cx.call(target, COUNT, 7).unwrap(), 7);
         cx.create(Session::builder(()).on(START, |_, ()| ())).unwrap();
@@ -474,8 +474,8 @@ async fn an_address_that_is_taken_or_has_no_port_is_named() {
     }
 }
 
-/// What must not compile, and what the compiler says then. Its words change from version to version, so they are
-/// compared with the one that they were written for only.
+/// Programs that must not compile, with the compiler's messages. They change from version to version, so they are
+/// compared only with the version that they were written for.
 #[test]
 #[ignore = "it builds the crate once more, which takes half a minute: the full check asks for it"]
 fn what_must_not_compile_does_not_and_says_why() {

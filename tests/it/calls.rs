@@ -1,4 +1,4 @@
-//! Calls, identifiers and introspection under misuse: what a program does wrong is an error, and never the end of the process.
+//! Misuse of calls, identifiers and introspection: mistakes of a program are errors, and never end the process.
 
 use poe::event::{LEAVE, START, STOP};
 use poe::{
@@ -13,7 +13,7 @@ const ENTER: Event<()> = Event::new("enter");
 const TICK: Event<()> = Event::new("tick");
 const DEEP: Event<u32, u32> = Event::new("deep");
 
-/// Runs a test on a thread of the size that Rust gives threads, in which an unlimited recursion would end the process.
+/// Runs a test on a thread with Rust's default stack, where an unlimited recursion would end the process.
 fn on_a_thread(test: impl FnOnce() + Send + 'static) {
     std::thread::Builder::new()
         .stack_size(2 << 20)
@@ -62,7 +62,7 @@ async fn identifiers_of_another_kernel_name_nothing() {
     here.run().await.unwrap();
 }
 
-/// Law L16: the kernel swallows what it is called with, as POE's does.
+/// Law L16: the kernel accepts and drops any call, as in POE.
 #[test]
 fn a_call_to_the_kernel_is_no_failure() {
     const X: Event<()> = Event::new("x");
@@ -75,7 +75,7 @@ fn a_call_to_the_kernel_is_no_failure() {
         .on(START, move |cx, ()| -> HandlerResult {
             cx.call(cx.kernel_id(), X, ())?;
             let () = cx.call(cx.kernel_id(), "anything", ())?;
-            // A reply that the kernel cannot give is an error still, with the argument.
+            // A reply of a type that the kernel cannot make is an error, with the argument.
             assert!(cx.call(cx.kernel_id(), TEXT, ()).unwrap_err().is_unhandled());
             flag.set(true);
             Ok(())
@@ -110,7 +110,7 @@ fn calls_nested_too_deep_are_an_error() {
             .unwrap();
         let deepest = kernel.call(id, DEEP, 0).unwrap();
         assert!(deepest > 30, "{deepest}");
-        // The limit is of the stack, so nothing of it is used up.
+        // The limit is about the stack, so nothing is used up.
         assert!(kernel.call(id, DEEP, 0).unwrap().abs_diff(deepest) < 5);
     });
 }
@@ -267,7 +267,7 @@ async fn a_machine_tells_its_last_state_after_its_end() {
     }
 }
 
-/// What needs a name alone takes any key, whatever it carries.
+/// Methods that need only a name take any key, whatever its argument is.
 #[tokio::test(start_paused = true)]
 async fn what_needs_a_name_alone_takes_any_key() {
     const WITH_TEXT: Event<String, u32> = Event::new("with text");

@@ -1,5 +1,5 @@
-//! A failure in a component's callback names the callback, and whose it is, as the program has named them: the event is the
-//! component's own and says nothing to whoever wrote the callback.
+//! A failure in a component's callback names the callback and its component as the program knows them, because the failing
+//! event is internal to the component.
 
 use crate::socket_kit::{Log, nobody, run, within};
 #[cfg(unix)]
@@ -17,10 +17,10 @@ fn on_purpose() -> HandlerResult {
     Err(Failure::msg("on purpose"))
 }
 
-/// Runs to the failure that ends it, with somebody who connects, sends a line and reads on.
+/// Runs to the failure that ends it, beside a client that connects, sends a line and keeps reading.
 async fn failed(kernel: &Kernel, server: &TcpServer) -> Error {
     let talk = async {
-        // The server may have gone before anybody comes, and goes while somebody is there.
+        // The server may be gone before a client comes, or go while one is connected.
         let mut stream = TcpStream::connect(server.local_addr().unwrap()).await?;
         let peer = stream.local_addr()?;
         let _ = stream.write_all(b"hello\n").await;
@@ -46,7 +46,7 @@ fn callback(error: &Error) -> String {
 }
 
 #[tokio::test]
-async fn each_callback_of_a_server_is_named_in_the_error() {
+async fn each_callback_of_a_server_is_in_the_text_of_the_error() {
     let server = || {
         TcpServer::builder("127.0.0.1:0")
             .alias("echo")
@@ -101,7 +101,7 @@ async fn each_callback_of_a_server_is_named_in_the_error() {
 }
 
 #[tokio::test]
-async fn what_makes_heaps_and_filters_for_a_server_is_named_too() {
+async fn the_makers_of_heaps_and_filters_of_a_server_are_in_the_text_too() {
     let kernel = Kernel::new();
     let server = TcpServer::builder("127.0.0.1:0")
         .client_on_failure(OnFailure::StopKernel)
@@ -133,7 +133,7 @@ async fn what_makes_heaps_and_filters_for_a_server_is_named_too() {
 }
 
 #[tokio::test]
-async fn a_panic_of_pre_connect_is_named_wherever_it_is() {
+async fn a_panic_of_pre_connect_is_labelled_in_the_closure_and_in_the_future() {
     for early in [true, false] {
         let kernel = Kernel::new();
         let server = TcpServer::builder("127.0.0.1:0")
@@ -158,7 +158,7 @@ async fn a_panic_of_pre_connect_is_named_wherever_it_is() {
 }
 
 #[tokio::test]
-async fn each_callback_of_a_client_is_named_in_the_error() {
+async fn each_callback_of_a_client_is_in_the_text_of_the_error() {
     for alias in [Some("ann"), None] {
         for name in [
             "started",
@@ -212,7 +212,7 @@ async fn each_callback_of_a_client_is_named_in_the_error() {
     assert_eq!(callback(&error), format!("`connect_error` of the client of {addr}"));
 }
 
-/// The failure itself is told as it is, for whoever passes it on; its cause can be got at.
+/// The failure itself keeps its text and its cause.
 #[tokio::test]
 async fn a_die_handler_has_the_callback_the_event_and_the_cause() {
     let kernel = Kernel::new();
@@ -246,9 +246,9 @@ async fn a_die_handler_has_the_callback_the_event_and_the_cause() {
     assert_eq!(log.lines(), ["tcp_got_input: invalid digit found in string"]);
 }
 
-/// A callback that is reached by way of another is the one that failed; a state of the user's is no callback.
+/// If one callback leads to another, the inner one is reported as failed; a state of the user is not a callback.
 #[tokio::test]
-async fn the_innermost_callback_is_named_and_a_state_has_its_own_name() {
+async fn the_innermost_callback_is_reported_and_a_state_by_its_own_name() {
     let kernel = Kernel::new();
     let server = TcpServer::builder("127.0.0.1:0")
         .client_on_failure(OnFailure::StopKernel)
@@ -279,10 +279,10 @@ async fn the_innermost_callback_is_named_and_a_state_has_its_own_name() {
     assert_eq!(error.to_string(), "event `a state` of session 1 failed: on purpose");
 }
 
-/// A server that has no alias goes by what it listens on; a client that has no name is not named.
+/// A server without an alias is labelled with its address; a client without a name has no label.
 #[cfg(unix)]
 #[tokio::test]
-async fn a_server_on_a_unix_socket_is_named_by_its_path() {
+async fn a_server_on_a_unix_socket_is_labelled_with_its_path() {
     let kernel = Kernel::new();
     let path = crate::socket_kit::SocketPath::new("fails");
     let server = TcpServer::builder(&*path.0)
@@ -300,7 +300,7 @@ async fn a_server_on_a_unix_socket_is_named_by_its_path() {
     assert_eq!(error.failure().unwrap().callback(), Some(&*name));
 }
 
-/// L70: two failures in one, the first one's.
+/// L70: a failure during a failure is reported with the first one.
 #[tokio::test]
 async fn a_failure_while_one_is_handled_keeps_the_first_ones_callback() {
     let kernel = Kernel::new();
@@ -341,7 +341,7 @@ async fn the_trace_of_a_failure_names_the_callback() {
     );
 }
 
-/// An alias that is given up already is nobody's mistake.
+/// An alias that was removed already is not an error.
 #[tokio::test]
 async fn a_component_that_is_shut_down_twice_has_no_error_to_tell_of() {
     let kernel = Kernel::builder().assert_retvals(true).build();

@@ -1,4 +1,4 @@
-//! A failure in a client's callback costs that client its connection; the other clients and the listener notice nothing.
+//! A failure in a client's callback ends that client's connection; the other clients and the listener are not affected.
 
 use crate::socket_kit::{Log, within};
 use poe::component::{Backoff, TcpClient, TcpServer, TcpServerBuilder};
@@ -12,7 +12,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 const DIED: Event<Signal> = Event::new("died");
-/// What the client of whom something fails says.
+/// The line that makes a client's callback fail.
 const BAD: &str = "bad";
 
 fn fails(panics: bool) -> HandlerResult {
@@ -29,7 +29,7 @@ async fn say(addr: SocketAddr, text: &str) -> TcpStream {
     stream
 }
 
-/// Everything until the end of the connection, which may be a reset.
+/// Reads until the end of the connection, which may be a reset.
 async fn rest(mut stream: TcpStream) -> String {
     let (mut text, mut block) = (String::new(), [0; 256]);
     while let Ok(read @ 1..) = stream.read(&mut block).await {
@@ -46,7 +46,7 @@ async fn line(stream: &mut TcpStream) -> String {
     text.trim_end().to_owned()
 }
 
-/// With a good client before, during and after the one whose callback fails; the failures that the hook was told of.
+/// Runs a good client before, during and after the one whose callback fails; returns the failures reported to the hook.
 async fn survives<H: 'static, F: Filter, S: 'static>(builder: TcpServerBuilder<H, F, S>) -> Vec<String> {
     let kernel = Kernel::new();
     let failures = Log::default();
@@ -80,7 +80,7 @@ fn server() -> TcpServerBuilder<(), Line> {
     TcpServer::builder("127.0.0.1:0")
 }
 
-/// Answers good clients; tells of the others to whom it may concern.
+/// Replies to good clients, and logs the others.
 fn echo(cx: &mut poe::Context<'_, (), poe::component::Client<Line>>, text: String) {
     cx.client().put(text.to_uppercase());
 }
@@ -167,7 +167,7 @@ async fn a_failure_or_panic_of_any_callback_of_a_client_ends_that_client_alone()
     }
 }
 
-/// What is called before there is a connection at all.
+/// Callbacks that run before there is a connection.
 #[tokio::test]
 async fn the_makers_of_a_client_fail_for_that_client_alone() {
     fn second() -> impl Fn() -> bool {
@@ -183,7 +183,7 @@ async fn the_makers_of_a_client_fail_for_that_client_alone() {
         .client_input(echo);
     assert_eq!(survives(heap).await, ["`client_heap`"]);
 
-    // The filter is made once more, when the server starts, to be looked at.
+    // The filter is made once more when the server starts, for the check of its settings.
     let made = Cell::new(0);
     let filter = server()
         .filter(move || {
@@ -234,8 +234,8 @@ async fn a_filter_that_panics_costs_its_own_connection() {
     assert_eq!(survives(filter).await.len(), 1);
 }
 
-/// Whoever handles the DIE keeps the session; the connection gets no callback any more but `client_disconnected`, and ends
-/// when what was put is written.
+/// A handler of the DIE keeps the session; the connection gets no further callback but `client_disconnected`, and ends
+/// when its output is written.
 #[tokio::test]
 async fn a_connection_whose_callback_failed_gets_no_further_callback_but_disconnected() {
     for handles in [true, false] {
@@ -280,7 +280,7 @@ async fn a_connection_whose_callback_failed_gets_no_further_callback_but_disconn
     }
 }
 
-/// A client's failure stops the kernel unless it is told otherwise; then it stops that client.
+/// By default a failure of a `TcpClient` stops the kernel; with `StopSession` it stops that client.
 #[tokio::test]
 async fn a_tcp_client_has_the_policy_that_it_is_given() {
     for (policy, ends) in [(None, true), (Some(OnFailure::StopSession), false)] {
@@ -308,7 +308,7 @@ async fn a_tcp_client_has_the_policy_that_it_is_given() {
     }
 }
 
-/// A client that lives on after its failure has lost its connection, and comes back by its backoff.
+/// A client that survives its failure has lost its connection, and reconnects with its backoff.
 #[tokio::test]
 async fn a_client_that_handles_its_failure_connects_again() {
     let kernel = Kernel::new();
@@ -337,7 +337,7 @@ async fn a_client_that_handles_its_failure_connects_again() {
     within(kernel.run()).await.unwrap();
 }
 
-/// A record of the type that the filter took before it was changed is handed back, and a record that the new filter gives
+/// A record of the old filter's type is returned after the change, and a record of the new filter
 /// counts for the backoff.
 #[tokio::test]
 async fn a_record_of_the_old_type_is_handed_back_after_a_switch_of_the_filter() {
@@ -385,7 +385,7 @@ async fn a_record_of_the_old_type_is_handed_back_after_a_switch_of_the_filter() 
 }
 
 #[tokio::test]
-async fn a_client_is_heard_from_also_by_a_filter_that_was_switched() {
+async fn a_record_of_a_changed_filter_resets_the_backoff() {
     const BYTES: Event<poe::wheel::Input<bytes::Bytes>> = Event::new("bytes");
     let kernel = Kernel::new();
     let server = server()
@@ -409,7 +409,7 @@ async fn a_client_is_heard_from_also_by_a_filter_that_was_switched() {
         .server_input(|_, _| unreachable!())
         .state(BYTES, move |cx, _| {
             *cx.heap += 1;
-            // The connection is lost, and nobody has asked for that.
+            // The connection is lost, not ended on request.
             cx.server().wheel().unwrap().shutdown_output();
             if *cx.heap == 3 {
                 cx.server().shutdown();
@@ -423,7 +423,7 @@ async fn a_client_is_heard_from_also_by_a_filter_that_was_switched() {
     assert_eq!(numbers.lines(), ["1", "2", "2"]);
 }
 
-/// What the program says of a connection counts more than the records that it has brought.
+/// The program's verdict on a connection counts more than the records that it brought.
 #[tokio::test]
 async fn a_connection_called_bad_lengthens_the_wait_and_one_called_good_shortens_it() {
     let kernel = Kernel::new();
@@ -455,7 +455,7 @@ async fn a_connection_called_bad_lengthens_the_wait_and_one_called_good_shortens
     assert_eq!(waits.lines()[..4], ["1ms 2", "2ms 3", "4ms 4", "1ms 2"]);
 }
 
-/// What a client had sent before a write to it failed still reaches the callback.
+/// Bytes that a client sent before a write to it failed still reach the callback.
 #[cfg(unix)]
 #[tokio::test]
 async fn what_came_before_a_write_failed_reaches_the_callback() {

@@ -19,7 +19,7 @@ const fn secs(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-/// What was noted, with the second of the virtual clock.
+/// A log with the seconds of the virtual clock.
 #[derive(Clone)]
 struct Notes(Rc<RefCell<Vec<String>>>, Instant);
 
@@ -162,9 +162,9 @@ async fn a_silent_connection_ends_after_the_idle_timeout_and_an_active_one_does_
     );
 }
 
-/// A peer that sends but does not read holds nothing up, and one whose input is paused by the program is not called silent.
+/// A peer that sends but does not read blocks nothing, and one whose input the program has paused does not count as silent.
 #[tokio::test(start_paused = true)]
-async fn the_idle_timeout_stands_still_while_the_program_holds_the_input_back_and_nothing_waits() {
+async fn the_idle_timeout_stands_still_while_the_input_is_paused_and_no_output_waits() {
     let kernel = testing::kernel();
     let notes = Notes::new();
     let ends = notes.clone();
@@ -196,7 +196,7 @@ async fn the_idle_timeout_stands_still_while_the_program_holds_the_input_back_an
         server.shutdown();
     })
     .await;
-    // The one that takes nothing of what waits: ten seconds of silence, and five to write what waits.
+    // The peer that takes no output: ten seconds of silence, and five for writing the rest.
     assert_eq!(notes.taken(), ["15 gone", "1010 gone"]);
 }
 
@@ -258,7 +258,7 @@ async fn a_peer_that_sends_a_byte_now_and_then_does_not_outlast_the_record_timeo
         .unwrap();
     let mut peer = connect(&kernel, "memory:echo").unwrap();
     beside(&kernel, async {
-        // Records that are whole in time, though never together with their last byte alone.
+        // Records that are complete in time, although bytes arrive slowly.
         for _ in 0..20 {
             peer.write_all(b"a").await.unwrap();
             sleep(secs(4)).await;
@@ -276,7 +276,7 @@ async fn a_peer_that_sends_a_byte_now_and_then_does_not_outlast_the_record_timeo
     assert_eq!(noted[0], expected);
 }
 
-/// On a bare wheel the error says so once for each record, and ends nothing (gap G12).
+/// On a bare wheel the error comes once for each record, and ends nothing (gap G12).
 #[tokio::test(start_paused = true)]
 async fn a_wheel_tells_of_each_record_that_takes_too_long() {
     const LINE: Event<Input<String>> = Event::new("line");
@@ -314,7 +314,7 @@ async fn a_wheel_tells_of_each_record_that_takes_too_long() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_address_has_so_many_connections_at_a_time_and_no_more() {
+async fn an_address_is_limited_in_its_connections_at_a_time() {
     let kernel = testing::kernel();
     let server = TcpServer::builder("memory:echo")
         .max_connections_per_ip(2)
@@ -347,7 +347,7 @@ async fn an_address_has_so_many_connections_at_a_time_and_no_more() {
     .await;
 }
 
-/// Gap G11: a connection whose filter is changed goes on in another protocol, and a record of the old type is told of.
+/// Gap G11: a connection with a changed filter continues in another protocol, and a record of the old type is reported.
 #[tokio::test(start_paused = true)]
 async fn the_filter_of_a_connection_is_changed_for_one_of_another_type() {
     const TEXT: Event<String> = Event::new("text");

@@ -1,4 +1,4 @@
-//! The rows of the TCP components (ST, CT) and the verdicts of their quirks (Q25 to Q28), as far as POE's own tests do not
+//! The rows of the TCP components (ST, CT) and the decisions on their quirks (Q25 to Q28), as far as POE's own tests do not
 //! have them.
 
 use crate::socket_kit::{Log, SocketPath, Tally, alone, nobody, run, run_with};
@@ -74,7 +74,7 @@ async fn st_p1_a_server_listens_in_several_places_of_several_families() {
     tally.is(&[("IPv4", 2), ("IPv6", 1), ("UNIX", 1)]);
 }
 
-/// ST.p6 and ST7: who is refused has no callback and sees the end.
+/// ST.p6 and ST7: a rejected client has no callback and sees the end of the connection.
 #[tokio::test]
 async fn st_p6_pre_connect_refuses_waits_and_makes_another_stream() {
     let kernel = Kernel::new();
@@ -117,7 +117,7 @@ async fn st_p6_pre_connect_refuses_waits_and_makes_another_stream() {
         assert_eq!((server.connections(), log.lines().len()), (1, 0), "PreConnect waits");
         stream.write_all(b"ichello\r\n").await.unwrap();
         assert_eq!(all_of(&mut stream).await, "hello\r\n");
-        // Somebody whose PreConnect is at work when the server ends.
+        // A client whose PreConnect is under way when the server ends.
         let mut waiting = TcpStream::connect(addr).await.unwrap();
         waiting.write_all(b"ma").await.unwrap();
         while server.connections() == 0 {
@@ -133,7 +133,7 @@ async fn st_p6_pre_connect_refuses_waits_and_makes_another_stream() {
     assert_eq!(log.lines(), ["connected", "hello", "disconnected"]);
 }
 
-/// ST.p12: one filter for each direction, and each says its own type.
+/// ST.p12: one filter for each direction, each with its own type.
 #[tokio::test]
 async fn st_p12_filters_per_direction() {
     let kernel = Kernel::new();
@@ -156,9 +156,9 @@ async fn st_p12_filters_per_direction() {
     run_with(&kernel, talk).await;
 }
 
-/// Q26: a limit of 0 starts paused.
+/// Q26: with a limit of 0 the server starts paused.
 #[tokio::test]
-async fn st6_a_server_with_no_places_starts_paused_and_is_told_otherwise() {
+async fn st6_a_server_with_concurrency_zero_starts_paused_until_it_is_changed() {
     let kernel = Kernel::new();
     let tally = Tally::default();
     let connected = tally.clone();
@@ -186,7 +186,7 @@ async fn st6_a_server_with_no_places_starts_paused_and_is_told_otherwise() {
     tally.is(&[("connected", 1)]);
 }
 
-/// ST8: in POE the client may lose what was flushed.
+/// ST8: in POE the client may lose output that was flushed.
 #[tokio::test]
 async fn st8_a_client_that_is_still_sending_when_we_close_loses_nothing() {
     let kernel = Kernel::new();
@@ -252,7 +252,7 @@ async fn a_server_ends_its_clients_in_good_order_or_at_once() {
             }
             for stream in &mut streams {
                 let mut all = Vec::new();
-                // Cut off, it may be reset.
+                // An aborted connection may be reset.
                 let ended = stream.read_to_end(&mut all).await;
                 let lines = all.iter().filter(|c| **c == b'\n').count();
                 match now {
@@ -367,7 +367,7 @@ async fn ct3_connect_goes_to_another_server_and_reconnect_stays_there() {
     assert_eq!(log.lines(), [once("first"), once("second"), once("second")].concat());
 }
 
-/// Q27: the timeout is meant to the millisecond. PreConnect counts, or a server that says nothing would hang a client.
+/// Q27: the timeout is exact to the millisecond. It covers PreConnect, or a silent server would block a client for ever.
 #[tokio::test]
 async fn ct_p4_connecting_times_out_exactly() {
     let kernel = Kernel::new();
@@ -395,7 +395,7 @@ async fn ct_p4_connecting_times_out_exactly() {
     assert_eq!(log.lines(), ["connect"]);
 }
 
-/// CT5: POE is silent.
+/// CT5: POE reports nothing.
 #[tokio::test]
 async fn ct5_pre_connect_that_refuses_is_a_connect_error() {
     let kernel = Kernel::new();
@@ -417,7 +417,7 @@ async fn ct5_pre_connect_that_refuses_is_a_connect_error() {
 }
 
 #[tokio::test]
-async fn a_client_comes_back_by_itself_until_it_is_told_to_end() {
+async fn a_client_reconnects_until_it_is_shut_down() {
     let kernel = Kernel::new();
     let log = Log::default();
     let addr = nobody(3);
@@ -433,7 +433,7 @@ async fn a_client_comes_back_by_itself_until_it_is_told_to_end() {
         .connected(move |_| l1.say("connected"))
         .connect_error(move |cx, error| {
             assert!(error.is_refused());
-            // The connection that was lost had brought a record, so the count starts over.
+            // The lost connection had brought a record, so the count starts over.
             l2.say(format!("failure {}", cx.failures()));
         })
         .disconnected(move |_| l3.say("disconnected"))
@@ -453,7 +453,7 @@ async fn a_client_comes_back_by_itself_until_it_is_told_to_end() {
             let lines = log.lines().into_iter().skip(before);
             lines.filter(|l| !l.starts_with("failure")).collect()
         };
-        // The second connection stays until the client has told of it, so that there is no third.
+        // The second connection stays until the client has reported it, so that there is no third.
         let mut streams = Vec::new();
         for told in [1, 3] {
             let (mut stream, _) = listener.accept().await.unwrap();
@@ -477,7 +477,7 @@ async fn a_client_comes_back_by_itself_until_it_is_told_to_end() {
 }
 
 #[tokio::test]
-async fn a_client_gives_up_after_its_attempts_and_gives_its_alias_back() {
+async fn a_client_gives_up_after_its_attempts_and_removes_its_alias() {
     let kernel = Kernel::new();
     let tally = Tally::default();
     let failed = tally.clone();
@@ -491,7 +491,7 @@ async fn a_client_gives_up_after_its_attempts_and_gives_its_alias_back() {
     tally.is(&[("failed", 4)]);
 }
 
-/// A client that is asked to end inside a lost connection's callbacks does not come back.
+/// A client that is asked to end inside a lost connection's callbacks does not reconnect.
 #[tokio::test]
 async fn a_shutdown_from_disconnected_ends_the_coming_back() {
     let kernel = Kernel::new();
@@ -519,7 +519,7 @@ async fn a_shutdown_from_disconnected_ends_the_coming_back() {
     assert_eq!(log.lines(), ["disconnected"; 3]);
 }
 
-/// On a shutdown of the kernel, what was put is written by servers and by clients.
+/// On a shutdown of the kernel, servers and clients write their queued output.
 #[tokio::test]
 async fn a_shutdown_of_the_kernel_writes_what_clients_have_put() {
     let kernel = Kernel::new();
@@ -552,7 +552,7 @@ async fn a_shutdown_of_the_kernel_writes_what_clients_have_put() {
     assert_eq!(log.lines(), ["connected", "disconnected"]);
 }
 
-/// ST.p14, ST.p15: states of one's own, and options of the sessions.
+/// ST.p14, ST.p15: custom states, and options of the sessions.
 #[tokio::test]
 async fn st_p15_options_reach_the_listener_and_the_clients() {
     const TELL: Event<()> = Event::new("tell");
@@ -579,13 +579,13 @@ async fn st_p15_options_reach_the_listener_and_the_clients() {
     assert_eq!(log.lines(), ["listener Some(\"green\")", "client Some(\"green\")"]);
 }
 
-/// ST.p4: an error of one socket is told, and that socket is closed; without the callback all of the listener is.
+/// ST.p4: an error of one socket is reported, and that socket is closed; without the callback the whole listener is.
 #[tokio::test]
-async fn st_p4_an_error_of_accept_is_told_or_ends_the_listener() {
+async fn st_p4_an_error_of_accept_is_reported_or_ends_the_listener() {
     for told in [true, false] {
         let kernel = Kernel::new();
         let log = Log::default();
-        // Bound, and never told to listen: `accept` says EINVAL.
+        // Bound, but not listening: `accept` returns EINVAL.
         let broken = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
         broken
             .bind(&"127.0.0.1:0".parse::<std::net::SocketAddr>().unwrap().into())
@@ -624,7 +624,7 @@ async fn st_p4_an_error_of_accept_is_told_or_ends_the_listener() {
     }
 }
 
-/// ST.p13: a client that has said all it has to say is let go, or not.
+/// ST.p13: a connection ends with the client's output, or not.
 #[tokio::test]
 async fn st_p13_an_error_ends_the_connection_unless_it_is_not_to() {
     const LATER: Event<()> = Event::new("later");
@@ -661,7 +661,7 @@ async fn st_p13_an_error_ends_the_connection_unless_it_is_not_to() {
     }
 }
 
-/// CT.p2, CT.p11: our end of a client's connection, the family of a name's addresses, states of one's own, options.
+/// CT.p2, CT.p11: the local end of a client's connection, the family of a name's addresses, custom states, options.
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn ct_p2_and_ct_p11_a_clients_end_its_states_and_its_options() {
@@ -702,9 +702,9 @@ async fn ct_p2_and_ct_p11_a_clients_end_its_states_and_its_options() {
     assert_eq!(log.lines(), ["from 127.77.0.6", "client Some(\"green\")", "table"]);
 }
 
-/// A thousand clients with requests in flight: each gets every answer that was put before the shutdown, then the end.
+/// A thousand clients with requests in flight: each gets every reply that was put before the shutdown, then the end.
 #[tokio::test]
-async fn a_shutdown_under_load_gives_a_thousand_clients_every_answer() {
+async fn a_shutdown_under_load_sends_a_thousand_clients_every_reply() {
     const CLIENTS: usize = 1000;
     let kernel = Kernel::new();
     let answered = Rc::new(Cell::new(0));
@@ -714,7 +714,7 @@ async fn a_shutdown_under_load_gives_a_thousand_clients_every_answer() {
             count.set(count.get() + 1);
             cx.client().put(format!("answer to {line}"));
         })
-        // The clients talk until they have heard everything, which may take longer than the default.
+        // The clients read until they have everything, which may take longer than the default.
         .linger(Duration::from_secs(170))
         .client_error(|_, _| ())
         .start(&kernel)
@@ -728,7 +728,7 @@ async fn a_shutdown_under_load_gives_a_thousand_clients_every_answer() {
             let ends = client_ends.clone();
             async move {
                 let (mut reader, mut writer) = TcpStream::connect(addr).await.unwrap().into_split();
-                // Who still waits in the backlog when the listener closes is reset by the system.
+                // Clients that still wait in the backlog when the listener closes are reset by the system.
                 while server.connections() < CLIENTS {
                     pause(5).await;
                 }

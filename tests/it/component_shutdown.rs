@@ -20,7 +20,7 @@ async fn within<F: Future>(future: F) -> F::Output {
     tokio::time::timeout(3 * LIMIT, future).await.expect("it ends in time")
 }
 
-/// All that a client reads until the server ends the connection.
+/// Reads until the server ends the connection.
 async fn all_of(addr: SocketAddr) -> String {
     let mut text = String::new();
     let mut stream = TcpStream::connect(addr).await.unwrap();
@@ -28,9 +28,9 @@ async fn all_of(addr: SocketAddr) -> String {
     text
 }
 
-/// What a program does at TERM is the program's own, whether it was there before the server or not.
+/// The program decides what TERM does, whether it watched before the server started or not.
 #[tokio::test]
-async fn a_farewell_at_term_is_heard_whichever_session_is_older() {
+async fn a_farewell_at_term_is_sent_whichever_session_is_older() {
     fn watcher(kernel: &Kernel) {
         Session::builder(())
             .on(START, |cx, ()| {
@@ -47,7 +47,7 @@ async fn a_farewell_at_term_is_heard_whichever_session_is_older() {
             .unwrap();
     }
     for watcher_first in [true, false] {
-        // It watches the TERM of the process, too, which has other tests; their handler is not to be taken from them.
+        // It watches the TERM of the process, too, which other tests use; their handler must stay.
         let kernel = Kernel::builder().keep_signal_handlers().build();
         if watcher_first {
             watcher(&kernel);
@@ -87,7 +87,7 @@ async fn a_farewell_at_term_is_heard_whichever_session_is_older() {
     }
 }
 
-/// The session of a client watches the signal, says its last word, and the server ends the connection behind it.
+/// The session of a client watches the signal and sends a last line, and the server ends the connection after it.
 #[tokio::test]
 async fn a_clients_session_may_say_its_last_word_at_a_shutdown() {
     let kernel = Kernel::new();
@@ -114,7 +114,7 @@ async fn a_clients_session_may_say_its_last_word_at_a_shutdown() {
     assert!(TcpStream::connect(server.local_addr().unwrap()).await.is_err());
 }
 
-/// A server and a client inside a tree of sessions drain as well, and the tree is not cut off meanwhile.
+/// A server and a client inside a tree of sessions drain as well, and the tree is not stopped meanwhile.
 #[tokio::test]
 async fn components_below_a_session_drain_at_a_shutdown() {
     const LINES: usize = 20_000;
@@ -158,7 +158,7 @@ async fn components_below_a_session_drain_at_a_shutdown() {
     assert_eq!([by_server.lines().count(), by_client.lines().count()], [LINES; 2]);
 }
 
-/// With an `acceptor` the connections are the program's sessions: what watches the signal goes on, and the listener closes.
+/// With an `acceptor` the connections are the program's sessions: those that watch the signal go on, and the listener closes.
 #[tokio::test]
 async fn a_listener_closes_at_a_shutdown_and_leaves_the_rest_to_the_programs_sessions() {
     struct Heap(Option<ReadWrite>);

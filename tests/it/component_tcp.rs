@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// Whatever hangs fails instead.
+/// Fails instead of hanging.
 async fn within<F: Future>(work: F) -> F::Output {
     tokio::time::timeout(Duration::from_secs(20), work)
         .await
@@ -30,7 +30,7 @@ impl Log {
     }
 }
 
-/// A server that echoes lines in upper case and notes what happens to its clients.
+/// A server that echoes lines in upper case and logs its clients' events.
 async fn shouting(kernel: &Kernel, log: &Log) -> TcpServer {
     let (connected, input, flushed, disconnected) = (log.clone(), log.clone(), log.clone(), log.clone());
     TcpServer::builder("127.0.0.1:0")
@@ -191,7 +191,7 @@ async fn a_graceful_shutdown_writes_what_was_put_before_it() {
 }
 
 #[tokio::test]
-async fn concurrency_is_never_exceeded_and_everybody_is_served() {
+async fn concurrency_is_never_exceeded_and_every_client_is_served() {
     let kernel = Kernel::new();
     let (now, most, served) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(0)), Rc::new(Cell::new(0)));
     let (n1, n2, m1, s1) = (now.clone(), now.clone(), most.clone(), served.clone());
@@ -321,7 +321,7 @@ async fn a_client_whose_server_hangs_up_may_reconnect_from_disconnected() {
     assert!(kernel.why_alive().is_empty());
 }
 
-/// The error comes with the filter's own words, before `disconnected`, and to that client's session only.
+/// The error has the filter's text, and comes before `disconnected`, to that client's session only.
 #[tokio::test]
 async fn an_over_long_line_closes_its_connection_with_one_error_event() {
     let kernel = Kernel::new();
@@ -358,7 +358,7 @@ async fn an_over_long_line_closes_its_connection_with_one_error_event() {
 
 #[tokio::test]
 async fn a_server_that_shuts_down_frees_its_port_at_once_and_its_clients_live_on() {
-    // Not where the other tests get their ports, so that none of them takes this one meanwhile.
+    // An address that other tests do not use, so that none of them takes this port meanwhile.
     let alone = if cfg!(target_os = "linux") {
         "127.84.1.10:0"
     } else {
@@ -389,7 +389,7 @@ async fn a_server_that_shuts_down_frees_its_port_at_once_and_its_clients_live_on
         stream.read_exact(&mut got).await.unwrap();
         assert_eq!(&got, b"after\r\n");
         assert_eq!((server.connections(), disconnected.get()), (1, 0));
-        // A second time is as good as the first.
+        // A second call has no further effect.
         server.shutdown();
     };
     within(async { tokio::join!(talk, kernel.run()) }).await.1.unwrap();

@@ -25,7 +25,7 @@ struct Mailer {
     lines: u32,
 }
 
-/// Says what it hears, and is secured when it is asked to be; tells of it in the log.
+/// Echoes lines, upgrades to TLS on request, and logs both.
 async fn mailer(kernel: &Kernel, acceptor: Acceptor, log: &Log) -> TcpServer {
     let (input, secured, gone, failed) = (log.clone(), log.clone(), log.clone(), log.clone());
     let builder = TcpServer::builder("127.0.0.1:0")
@@ -85,7 +85,7 @@ async fn a_server_goes_on_under_tls_with_the_same_heap_and_callbacks() {
         assert_eq!(lines(&mut plain, 2).await, ["220 hello", "EHLO"]);
         plain.write_all(b"STARTTLS\r\n").await.unwrap();
         assert_eq!(lines(&mut plain, 1).await, ["220 ready"]);
-        // Nothing more comes in clear text, however long one waits.
+        // Nothing more comes in clear text, however long the test waits.
         let early = tokio::time::timeout(Duration::from_millis(100), plain.fill_buf()).await;
         assert!(early.is_err(), "{early:?}");
         let secret = connector.connect("localhost", plain.into_inner()).await.unwrap();
@@ -113,9 +113,9 @@ async fn a_server_goes_on_under_tls_with_the_same_heap_and_callbacks() {
     assert_eq!(log.lines(), expected);
 }
 
-/// Commands that an attacker puts behind STARTTLS are not taken for commands of the secured peer (CVE-2011-0411).
+/// Commands that an attacker appends to STARTTLS are not taken for commands of the secured peer (CVE-2011-0411).
 #[tokio::test]
-async fn bytes_that_come_behind_the_command_are_given_to_nobody() {
+async fn bytes_that_come_behind_the_command_are_not_delivered() {
     for cut in [false, true] {
         let (acceptor, _) = keys();
         let (kernel, log) = (Kernel::new(), Log::default());
@@ -140,9 +140,9 @@ async fn bytes_that_come_behind_the_command_are_given_to_nobody() {
     }
 }
 
-/// … and what comes after the reply but is no TLS fails the handshake.
+/// … and bytes after the reply that are not TLS fail the handshake.
 #[tokio::test]
-async fn a_failed_handshake_is_told_and_ends_the_connection() {
+async fn a_failed_handshake_is_reported_and_ends_the_connection() {
     let (acceptor, _) = keys();
     let (kernel, log) = (Kernel::new(), Log::default());
     let server = mailer(&kernel, acceptor, &log).await;
@@ -168,7 +168,7 @@ async fn a_failed_handshake_is_told_and_ends_the_connection() {
 
 /// A shutdown does not wait for a peer that never begins the handshake.
 #[tokio::test]
-async fn a_shutdown_gives_an_upgrade_up() {
+async fn a_shutdown_cancels_an_upgrade() {
     let (acceptor, _) = keys();
     let (kernel, log) = (Kernel::new(), Log::default());
     let server = mailer(&kernel, acceptor, &log).await;
@@ -192,7 +192,7 @@ async fn a_shutdown_gives_an_upgrade_up() {
     assert_eq!(ends, ["ConnectionAborted", "disconnected"]);
 }
 
-/// Both sides by the components, through a stream that was there before: an upgrade can also be undone.
+/// Both components upgrade, and go back to the earlier stream: an upgrade can be undone.
 #[tokio::test]
 async fn a_client_is_upgraded_as_a_server_is() {
     let (acceptor, connector) = keys();
@@ -240,9 +240,9 @@ async fn a_client_is_upgraded_as_a_server_is() {
     assert_eq!(heard.lines(), expected);
 }
 
-/// What cannot be upgraded says why; the panic of an upgrade is the connection's failure and nobody else's.
+/// An impossible upgrade reports the reason; a panic in an upgrade is a failure of that connection only.
 #[tokio::test]
-async fn upgrades_that_make_no_sense_are_told() {
+async fn upgrades_that_are_not_possible_are_reported() {
     let (kernel, log) = (Kernel::new(), Log::default());
     let (told, gone) = (log.clone(), log.clone());
     let failures = Log::default();

@@ -1,4 +1,4 @@
-//! docs/conformance.md names nothing that is not there, and leaves nothing out.
+//! Checks that docs/conformance.md names existing things only, and that it is complete.
 //!
 //! The documentation build checks the links; this checks the tests that are named, the items that are not linked because they are not
 //! public, and that every row of the specification has its line.
@@ -152,7 +152,7 @@ fn items() -> BTreeSet<String> {
     found
 }
 
-/// What stands in code spans of a cell and looks like an item's path.
+/// The code spans of a cell that look like an item's path.
 fn paths(cell: &str) -> Vec<&str> {
     let spans = cell.split('`').skip(1).step_by(2);
     spans

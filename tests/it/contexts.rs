@@ -1,4 +1,4 @@
-//! One context type: `cx.heap` is the user's heap in every session, and a component's part lies beside it.
+//! One context type: `cx.heap` is the user's heap in every session, beside a component's data.
 
 use poe::component::{Client, Listener, SHUTDOWN, Server, TcpClient, TcpServer};
 use poe::event::{START, STOP};
@@ -157,7 +157,7 @@ async fn functions_name_the_contexts_of_components() {
     assert_eq!(book.0.get(), 1);
 }
 
-/// The wheel of a connection that ends while a handler looks at it does nothing any more, and keeps no session.
+/// The wheel of a connection that ends while a handler holds it does nothing any more, and keeps no session alive.
 #[tokio::test]
 async fn a_connection_that_ends_while_its_wheel_is_held_is_over() {
     let kernel = Kernel::new();

@@ -1,4 +1,4 @@
-//! Existing descriptors as streams for wheels: pipes, terminals, plain files, devices; and what was given up holds nothing.
+//! Existing descriptors as streams for wheels: pipes, terminals, plain files, devices; and cancelled reads.
 
 use crate::laws_kit::{said, say};
 use poe::event::START;
@@ -23,7 +23,7 @@ async fn run(kernel: &Kernel) {
     ran.expect("it ends").unwrap();
 }
 
-/// A session that says the lines of a descriptor.
+/// A session that logs the lines of a descriptor.
 fn says_lines(
     fd: impl Into<OwnedFd>,
     begins: impl Fn(&mut Context<'_, Option<ReadWrite>>) + 'static,
@@ -106,7 +106,7 @@ async fn a_device_and_a_socket_are_read() {
     assert_eq!(lines_of(ours).await, ["by a socket"]);
 }
 
-/// What comes after the wheel has gone is there for whoever reads next: nothing sits in a read of its own any more.
+/// Input that comes after the wheel is gone is there for the next reader: no read of the wheel is pending.
 #[tokio::test]
 async fn a_read_that_is_given_up_takes_no_bytes() {
     let (mut input, mut output) = std::io::pipe().unwrap();
@@ -126,7 +126,7 @@ async fn a_read_that_is_given_up_takes_no_bytes() {
     assert_eq!(rest, "later");
 }
 
-/// A terminal, and the master of one, which must not be opened once more: that would make another terminal.
+/// A terminal, and the master of one, which must not be opened again: that would make another terminal.
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn both_ends_of_a_terminal_are_read() {
@@ -219,7 +219,7 @@ async fn what_is_put_is_written_before_the_end() {
     std::fs::remove_file(&path).unwrap();
 }
 
-/// A program that gives up all that could hold it, run as a process whose end is timed: it must not wait for its input, a
+/// A program that cancels everything, run as a process whose end is timed: it must not wait for its input, a
 /// lookup that nobody replies to, or blocking work.
 #[test]
 fn nothing_that_was_given_up_holds_the_exit() {
@@ -254,7 +254,7 @@ fn nothing_that_was_given_up_holds_the_exit() {
     }
 }
 
-/// Not a test of its own: the process of the one above.
+/// Not a separate test: the process of the one above.
 #[tokio::test]
 #[ignore = "run by nothing_that_was_given_up_holds_the_exit"]
 async fn in_a_process_that_gives_up() {

@@ -1,4 +1,4 @@
-//! Where we deviate from POE in small things, each beside what POE does (looked up by running it).
+//! Small deviations from POE, each beside POE's behaviour (observed by running it).
 
 use crate::laws_kit::{busy, kernel, life, ms, run, said, say};
 use poe::event::START;
@@ -36,7 +36,7 @@ async fn l06_a_timer_set_into_the_past_goes_before_posts_of_its_slice() {
     assert_eq!(said(), ["T2", "T", "A", "B", "S stop"]);
 }
 
-/// POE gives the other lines of that read after `shutdown_input` all the same, and what a new filter sees in the rest.
+/// After `shutdown_input` POE still delivers the other lines of that read, and records that a new filter finds in the rest.
 #[tokio::test(start_paused = true)]
 async fn rw12_what_was_read_stays_in_the_filter_after_shutdown_input() {
     let kernel = kernel();
@@ -72,7 +72,7 @@ async fn rw12_what_was_read_stays_in_the_filter_after_shutdown_input() {
     assert_eq!(said(), ["one"]);
 }
 
-/// The way to have the rest of the read, as POE gives it.
+/// How to get the rest of the read, as in POE.
 #[tokio::test(start_paused = true)]
 async fn rw12_pause_input_gives_the_rest_of_the_read() {
     let kernel = kernel();
@@ -100,7 +100,7 @@ async fn rw12_pause_input_gives_the_rest_of_the_read() {
     assert_eq!(said(), ["one", "two", "three"]);
 }
 
-/// POE's `shutdown` does nothing to a pipe, which stays open as long as the wheel. Ours closes its end, so that the other learns of
+/// POE's `shutdown` does nothing to a pipe, which stays open as long as the wheel. Ours closes its end, so that the other end sees
 /// it.
 #[tokio::test]
 async fn rw12_shutting_down_a_direction_closes_its_pipe() {
@@ -138,7 +138,7 @@ async fn rw12_shutting_down_a_direction_closes_its_pipe() {
     ran.unwrap();
 }
 
-/// POE: `create` gives the session, too, but the next `call` of anybody throws its failure, although that call's handler replies; once
+/// POE: `create` returns the session, too, but the next `call` of any session throws its failure, although that call's handler replies; once
 /// caught it is forgotten, and the program goes on.
 #[tokio::test(start_paused = true)]
 async fn l15_without_catching_a_failed_start_ends_the_run_and_does_not_come_out_of_the_next_call() {

@@ -19,14 +19,14 @@ async fn job_queue_keeps_its_limits_and_tells_how_it_goes() {
     let jobs = [
         "echo one; echo oops >&2",
         "exit 3",
-        // It ignores that it is asked to end.
+        // It ignores TERM.
         "trap '' TERM; while :; do sleep 0.05; done",
         "echo four",
     ];
     let told = Rc::new(RefCell::new(Vec::new()));
     let progress = told.clone();
     let began = Instant::now();
-    // Long enough for those that are to end in time, beside whatever else the machine does.
+    // Long enough for the jobs that end in time, also on a busy machine.
     let run = job_queue::run_jobs(jobs.map(str::to_owned), 2, Duration::from_millis(1500), move |line| {
         progress.borrow_mut().push(line.to_owned());
     });
@@ -64,7 +64,7 @@ async fn job_queue_keeps_its_limits_and_tells_how_it_goes() {
     }
 }
 
-/// Jobs that print Latin-1, and any other bytes, are jobs like all others.
+/// Jobs may print Latin-1, and any other bytes.
 #[tokio::test]
 async fn job_queue_survives_whatever_its_jobs_print() {
     let jobs = [

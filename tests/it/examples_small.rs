@@ -75,7 +75,7 @@ async fn custom_filter_serves() {
         let mut answer = [0; 14];
         stream.read_exact(&mut answer).await.unwrap();
         assert_eq!(&answer, b"5:olleh,3:cba,");
-        // What is no netstring ends the connection.
+        // Bytes that are not a netstring end the connection.
         stream.write_all(b"hello").await.unwrap();
         assert_eq!(stream.read(&mut answer).await.unwrap(), 0);
     };

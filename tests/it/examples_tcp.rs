@@ -91,9 +91,9 @@ async fn chat_server_has_nicks_and_rooms_and_drops_who_does_not_read() {
             ann.hears("only the lobby").await;
             bob.say("/who").await;
             assert_eq!(bob.hears("* in ").await, "* in garden: bob");
-            // Somebody who never reads, and a flood of messages: he is dropped, and ann notices only that he has left.
+            // A client that never reads, and a flood of messages: it is disconnected, and ann sees only that it has left.
             let deaf = Chatter::come(addr, "deaf").await;
-            // The system would take tens of megabytes for him.
+            // The system would buffer tens of megabytes for it.
             socket2::SockRef::from(deaf.0.get_ref())
                 .set_recv_buffer_size(65_536)
                 .unwrap();
@@ -118,7 +118,7 @@ async fn chat_server_has_nicks_and_rooms_and_drops_who_does_not_read() {
             let ((), left) = tokio::join!(flood, listen);
             assert!(left && heard == 20_000, "{heard} lines heard");
             drop(deaf);
-            // A line without an end costs its connection, and nobody else's.
+            // An endless line ends its own connection and no other.
             let mut endless = TcpStream::connect(addr).await.unwrap();
             let _ = endless.write_all(&vec![b'y'; 100_000]).await;
             let mut answer = Vec::new();
@@ -184,7 +184,7 @@ async fn line_client_shows_lines_of_any_bytes() {
 }
 
 #[tokio::test]
-async fn line_client_comes_back_and_sends_what_was_typed_meanwhile() {
+async fn line_client_reconnects_and_sends_the_lines_typed_meanwhile() {
     let addr = crate::socket_kit::nobody(30);
     let shown = Arc::new(Mutex::new(Vec::new()));
     let show = shown.clone();
@@ -207,7 +207,7 @@ async fn line_client_comes_back_and_sends_what_was_typed_meanwhile() {
             stream.write_all(format!("{answer}: {line}").as_bytes()).await.unwrap();
             if answer == "second" {
                 drop(typed);
-                // Its silence is the end.
+                // A silence ends it.
                 assert_eq!(stream.read_line(&mut line).await.unwrap(), 0);
                 break;
             }
@@ -222,7 +222,7 @@ async fn line_client_comes_back_and_sends_what_was_typed_meanwhile() {
     );
 }
 
-/// An echo server on plain Tokio, which reads only when it is told to.
+/// An echo server on plain Tokio, which reads only on request.
 async fn echo(listener: tokio::net::TcpListener, go: oneshot::Receiver<()>) {
     let (mut stream, _) = listener.accept().await.unwrap();
     let _ = go.await;
@@ -242,7 +242,7 @@ async fn proxy_passes_every_byte_and_holds_back_who_is_too_fast() {
         |addr| async {
             let (mut reader, mut writer) = TcpStream::connect(addr).await.unwrap().into_split();
             let data: Vec<u8> = (0..40_000_000_u32).map(|i| (i / 7) as u8).collect();
-            // Nobody reads at the other end: what fits into the systems' buffers and 64 KiB of ours goes, no more.
+            // The other end does not read: only the system's buffers and 64 KiB of ours are filled.
             let mut sent = 0;
             while let Ok(n) = tokio::time::timeout(Duration::from_millis(300), writer.write(&data[sent..])).await {
                 sent += n.unwrap();

@@ -1,4 +1,4 @@
-//! The policy for failures that nobody handles: `OnFailure`.
+//! The policy for unhandled failures: `OnFailure`.
 
 use crate::in_child::in_child;
 use crate::laws_kit::*;
@@ -14,12 +14,12 @@ fn with_policy(policy: OnFailure) -> Kernel {
     poe::testing::builder().on_failure(policy).build()
 }
 
-/// A session that hears of each DIE, and lives for 50 ms if nothing stops it.
+/// A session that watches DIE, and lives for 50 ms if nothing stops it.
 fn hears(name: &'static str, handles: bool) -> SessionBuilder<()> {
     hears_of_die(name, handles, 50)
 }
 
-/// Keeps what the hook for unhandled failures is told: whose, by which event, and what.
+/// Records the calls of the hook for unhandled failures: session, event, and text.
 fn watch_failures(kernel: &Kernel) {
     kernel.on_unhandled_failure(|die| say(format!("hook: {} in {}: {}", die.event, nm(die.session), die.failure)));
 }
@@ -531,7 +531,7 @@ async fn an_alias_of_a_failed_session_is_free_and_it_can_be_started_again() {
 
 type Letter = (String, Option<u64>, String);
 
-/// What the hook for dead letters was given: the event, its number, and whose it was.
+/// Records the dead letters: the event, its number, and its target.
 fn letters(kernel: &Kernel) -> Rc<RefCell<Vec<Letter>>> {
     let letters = Rc::new(RefCell::new(Vec::new()));
     let put = letters.clone();
@@ -600,7 +600,7 @@ async fn what_the_purge_takes_from_a_session_that_just_ends_is_dropped_as_ever()
 }
 
 #[tokio::test(start_paused = true)]
-async fn under_stop_kernel_everybodys_queued_events_are_dead_letters() {
+async fn under_stop_kernel_the_queued_events_of_all_sessions_are_dead_letters() {
     let kernel = with_policy(StopKernel);
     let letters = letters(&kernel);
     let other = life("other", lives(50)).on(JOB, |_, n| say(n)).create(&kernel).unwrap();
@@ -623,7 +623,7 @@ async fn under_stop_kernel_everybodys_queued_events_are_dead_letters() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_failure_whose_session_is_stopped_before_its_die_is_dispatched_is_told_of() {
+async fn a_failure_is_reported_when_its_session_stops_before_its_die() {
     let kernel = with_policy(StopSession);
     watch_failures(&kernel);
     let id = life("S", nothing)

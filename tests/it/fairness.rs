@@ -1,4 +1,4 @@
-//! The kernel yields to its host whatever it is doing: beside a flood the host's tasks, other clients and timers still run.
+//! The kernel always yields to its host: beside a flood the host's tasks, other clients and timers still run.
 //!
 //! Nothing here measures time. Each flood lasts until its victim has done its part, so that a kernel that does not yield
 //! never ends; the test fails then after a minute.
@@ -24,7 +24,7 @@ const ENDED: Event<()> = Event::new("ended");
 /// Far more than any of these takes.
 const DEADLINE: Duration = Duration::from_secs(60);
 
-/// Runs a test on a thread of its own, so that one that never yields fails instead of hanging.
+/// Runs a test on a separate thread, so that one that never yields fails instead of hanging.
 fn in_time<T: Send + 'static>(test: impl FnOnce() -> T + Send + 'static) -> T {
     let (tell, told) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
@@ -49,7 +49,7 @@ fn on_tokio<F: Future<Output = ()>>(test: impl FnOnce() -> F + Send + 'static) {
     });
 }
 
-/// A host's own timer, a few times.
+/// A timer of the host, a few times.
 async fn host_timer() {
     for _ in 0..10 {
         tokio::time::sleep(Duration::from_millis(1)).await;
@@ -226,7 +226,7 @@ fn a_host_that_has_no_budget_left_polls_the_kernels_tasks_all_the_same() {
     });
 }
 
-/// Sends lines until it is told to stop.
+/// Sends lines until it is stopped.
 fn flood(addr: SocketAddr, until: Arc<AtomicBool>) -> std::thread::JoinHandle<()> {
     std::thread::spawn(move || {
         let mut stream = TcpStream::connect(addr).unwrap();
@@ -239,7 +239,7 @@ fn flood(addr: SocketAddr, until: Arc<AtomicBool>) -> std::thread::JoinHandle<()
     })
 }
 
-/// Has its lines echoed, one after the other, and then stops the flood.
+/// Sends lines and reads the echoes, one after the other, and then stops the flood.
 fn ask(addr: SocketAddr, until: Arc<AtomicBool>) {
     let mut stream = TcpStream::connect(addr).unwrap();
     stream.set_nodelay(true).unwrap();
@@ -381,7 +381,7 @@ fn kill_by_a_handle_overtakes_a_full_inbox() {
     });
 }
 
-/// Messages that come faster than they are handled: the host runs, timers ring, and what waits is bounded.
+/// Messages that come faster than they are handled: the host runs, timers fire, and the inbox is bounded.
 #[test]
 fn beside_a_flood_of_messages_timers_ring_and_the_queue_stays_bounded() {
     const CAPACITY: usize = 1000;
@@ -535,10 +535,10 @@ mod unix {
         });
     }
 
-    /// Law L77, where the reactor is on another thread and wakes each watcher by itself: what one is told of, all are told
-    /// of, before any of them is told again.
+    /// Law L77, with the reactor on another thread that wakes each watcher separately: each readiness is reported to all
+    /// before any of them gets the next one.
     #[test]
-    fn l77_watchers_of_one_file_are_told_in_turn_on_every_host() {
+    fn l77_watchers_of_one_file_get_events_in_turn_on_every_host() {
         const READABLE: Event<Selected> = Event::new("readable");
         const WRITE: Event<u32> = Event::new("write");
         const BYTES: u32 = 100;

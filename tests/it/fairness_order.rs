@@ -21,7 +21,7 @@ fn kernel(budget: u32) -> Kernel {
     poe::testing::builder().budget(budget).slice(Duration::MAX).build()
 }
 
-/// A session with a wheel that says what it reads, and posts it.
+/// A session with a wheel that logs and posts its lines.
 fn reader(kernel: &Kernel, name: &'static str, io: DuplexStream) {
     let io = Cell::new(Some(io));
     Session::builder(None::<ReadWrite>)
@@ -165,7 +165,7 @@ struct Program {
     /// Bytes that the stream between two sessions holds, and a wheel reads at once.
     room: usize,
     block: usize,
-    /// What each event does, in turn, for as long as there is fuel.
+    /// The actions of the events, in turn, as long as there is fuel.
     steps: Vec<Vec<Step>>,
     fuel: u32,
     budget: u32,
@@ -190,7 +190,7 @@ fn programs() -> impl Strategy<Value = Program> {
         })
 }
 
-/// What all sessions of a program share.
+/// The state shared by all sessions of a program.
 struct World {
     program: Program,
     at: Cell<usize>,

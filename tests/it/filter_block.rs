@@ -1,4 +1,4 @@
-//! Frames: what upstream's `05_filters/01_block.t` promises, the quirks that are mended, and the laws of filters.
+//! Frames: upstream's `05_filters/01_block.t`, the corrected quirks, and the laws of filters.
 
 use crate::filter_kit::{
     a_fresh_copy_shares_nothing, a_switch_loses_nothing, all, battery, chunks_do_not_matter, cuts, good,

@@ -52,7 +52,7 @@ const HANDSHAKES: [&str; 33] = [
     "done",
 ];
 
-/// The same without streams, which take all that is there, whoever it is for.
+/// The same without raw streams, which take all bytes, also those for the next filter.
 const GLUED: [&str; 19] = [
     "do line",
     "kyriel",
@@ -246,7 +246,7 @@ fn a_whole_record_and_a_part_of_one() {
     assert!(block.pending().is_empty());
 }
 
-/// What a record is put with, and got with.
+/// The filter that a record is put with, and the one that reads it.
 #[derive(Clone, Copy, Debug)]
 enum Mode {
     Line,
@@ -314,7 +314,7 @@ fn modes() -> impl Strategy<Value = Mode> {
 }
 
 proptest! {
-    /// Every record has a filter of its own, the reads end anywhere, and each record comes out as it went in.
+    /// Every record has a separate filter, the reads end anywhere, and each record comes out unchanged.
     #[test]
     fn a_filter_for_each_record(records in prop::collection::vec((modes(), "[a-z\t]{0,9}"), 1..12), cuts in cuts()) {
         let wire: Vec<u8> = records.iter().flat_map(|(mode, record)| mode.put(record)).collect();

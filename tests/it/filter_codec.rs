@@ -39,7 +39,7 @@ fn an_error_of_the_codec_stands_in_the_place_of_a_frame() {
     assert_eq!(records[2].as_ref().unwrap(), "two");
 }
 
-/// One that never gets anywhere.
+/// A codec that never makes progress.
 struct Stuck;
 
 impl Decoder for Stuck {

@@ -1,7 +1,7 @@
-//! Bytes in are the bytes of the records that were given and those that are pending, in order: for every filter, chain and
-//! stack, whatever is fed, got, pushed, popped, shifted, unshifted and switched, and wherever a record was used in part.
+//! The input bytes are those of the delivered records and the pending ones, in order: for every filter, chain and
+//! stack, for every sequence of feed, get, push, pop, shift, unshift and switch, also when a record was used in part.
 //!
-//! The streams have letters and what filters put round them: newlines, and lengths of blocks. Only the letters are compared.
+//! The streams have letters and the framing of filters: newlines, and lengths of blocks. Only the letters are compared.
 
 use crate::filter_kit::{cuts, put};
 use crate::laws_kit::{said, say};
@@ -38,7 +38,7 @@ fn halves() -> Map<Bytes> {
     )
 }
 
-/// What is put into a stack: a layer, or two that belong together.
+/// A part of a stack: a layer, or two that belong together.
 #[derive(Clone, Copy, Debug)]
 enum Kind {
     Line,
@@ -120,7 +120,7 @@ enum Op {
     Pop,
     Shift,
     Unshift(Kind),
-    /// What is pending goes to a new stack.
+    /// The pending bytes go to a new stack.
     Switch(Vec<Kind>),
 }
 
@@ -227,7 +227,7 @@ fn stack_conserves(
     Ok(())
 }
 
-/// Feeds, gets and switches; the records' letters are those of the stream.
+/// Feeds, gets and switches; the letters of the records are those of the stream.
 fn conserves<F>(
     make: &F,
     stream: &[u8],
@@ -379,7 +379,7 @@ const PIECE: Event<Input<Bytes>> = Event::new("piece");
 const WORDS: Event<Input<Vec<usize>>> = Event::new("words");
 const ERROR: Event<IoError> = Event::new("error");
 
-/// Which filter the wheel has next; after every so many records it is changed.
+/// The wheel's next filter; it is changed after every `every` records.
 fn change(wheel: &ReadWrite<Bytes>, to: usize) -> Result<(), poe::filter::FilterError> {
     let lines = || Line::bytes().literal("\n");
     match to % 5 {
@@ -468,9 +468,9 @@ proptest! {
     }
 }
 
-/// Found at random: what a stage has made waits behind what the layer above gave back.
+/// Found at random: records of a stage wait behind those that the layer above returned.
 #[test]
-fn what_a_removed_stage_has_made_comes_behind_what_was_returned() {
+fn the_records_of_a_removed_stage_come_behind_the_returned_ones() {
     let mut stack = Stackable::<Bytes>::new([Kind::Halves, Kind::Line].into_iter().flat_map(Kind::layers));
     stack.feed(b"\n\n\n\na\n");
     assert_eq!(stack.next_record().unwrap().unwrap(), "");
@@ -571,7 +571,7 @@ fn the_work_of_a_stack_is_linear_in_what_comes() {
     assert!(small >= 4000 && large <= 4 * small + 100, "{small} calls, then {large}");
 }
 
-/// Layers that come and go above or below what waits do not have it parsed again.
+/// Layers that come and go above or below waiting records do not make them be parsed again.
 #[test]
 fn a_change_of_a_stack_costs_the_same_whatever_waits() {
     let work = |lines: usize| {

@@ -1,5 +1,5 @@
-//! Records let through or not: what upstream's `05_filters/02_grep.t` promises. What it says of wrong arguments, the
-//! types say here.
+//! Filtered records: upstream's `05_filters/02_grep.t`. Its checks of wrong arguments are done by
+//! types here.
 
 use crate::filter_kit::{a_switch_loses_nothing, chunks_do_not_matter, cuts, stage_battery};
 use poe::filter::{Filter, FilterExt, Grep, Line, Stage};

@@ -1,4 +1,4 @@
-//! What holds for every filter: upstream's `05_filters/TestFilter.pm`, and the laws of `Filter` as functions over any.
+//! Tests for every filter: upstream's `05_filters/TestFilter.pm`, and the laws of `Filter` as generic functions.
 
 use bytes::{Bytes, BytesMut};
 use poe::filter::{Filter, FilterError, FilterExt, Seam, Stage};
@@ -112,7 +112,7 @@ where
     let mut parts = make.fresh();
     let mut records = Vec::new();
     for read in chunks(stream, cuts) {
-        // What follows a fatal error is nobody's.
+        // Bytes after a fatal error belong to no record.
         if records
             .last()
             .is_none_or(|record: &Seen<F::Input>| !matches!(record, Err((true, ..))))
@@ -192,7 +192,7 @@ where
     Ok(())
 }
 
-/// Law: memory is bounded by the limit, however much comes.
+/// Law: the limit bounds the memory, whatever the input is.
 pub(crate) fn memory_is_bounded<F: Filter>(make: &F, stream: &[u8], limit: usize) -> Result<(), TestCaseError> {
     let mut filter = make.fresh();
     for _ in 0..20 {

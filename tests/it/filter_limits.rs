@@ -1,4 +1,4 @@
-//! Text that is not UTF-8, the default limits, and what decoding may make of a small frame.
+//! Text that is not UTF-8, the default limits, and the size of decoded frames.
 
 use crate::filter_kit::{all, chunks_do_not_matter, cuts, good, put};
 use bytes::{Bytes, BytesMut};
@@ -132,7 +132,7 @@ fn a_second_value_in_a_frame_is_an_error() {
 
 /// Records of each size that zlib's window and our steps could stumble over, in any cut.
 #[test]
-fn what_is_compressed_comes_back_whatever_its_size() {
+fn compressed_data_of_any_size_comes_back() {
     let noise = |length: usize| -> String {
         let mut state = 1_u32;
         let mut next = || {
@@ -276,7 +276,7 @@ fn shape() -> impl Strategy<Value = Shape> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Counting changes nothing of what serde's types can be.
+    /// Counting works with all of serde's types.
     #[test]
     fn records_of_all_kinds_come_back(shapes in prop::collection::vec(shape(), 0..4)) {
         fn back<S: Serializer>(serializer: S, record: &S::Record) -> Result<(), TestCaseError>

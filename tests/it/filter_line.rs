@@ -1,4 +1,4 @@
-//! Lines in, lines out: what upstream's `05_filters/04_line.t` promises, what POE was seen to do, and the laws that hold
+//! Lines: upstream's `05_filters/04_line.t`, POE's observed behaviour, and the laws that hold
 //! for every filter.
 
 use bytes::{Bytes, BytesMut};

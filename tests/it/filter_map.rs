@@ -1,4 +1,4 @@
-//! Records replaced: what upstream's `05_filters/05_map.t` promises. What it says of wrong arguments, the types say here.
+//! Replaced records: upstream's `05_filters/05_map.t`. Its checks of wrong arguments are done by types here.
 
 use crate::filter_kit::{a_switch_loses_nothing, chunks_do_not_matter, cuts, good, put, stage_battery};
 use bytes::BytesMut;

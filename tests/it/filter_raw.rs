@@ -1,4 +1,4 @@
-//! The pass-through filter: what upstream's `05_filters/08_stream.t` promises, and the laws that hold for every filter.
+//! The pass-through filter: upstream's `05_filters/08_stream.t`, and the laws that hold for every filter.
 
 use bytes::BytesMut;
 use poe::filter::{Filter, FilterExt, Raw};
@@ -23,7 +23,7 @@ fn all_that_is_buffered_is_one_record() {
 }
 
 #[test]
-fn get_gives_one_record_and_nothing_for_nothing() {
+fn get_returns_one_record_and_nothing_for_empty_input() {
     let mut filter = Raw::new();
     let records = filter.get(b"abc");
     assert_eq!(records.len(), 1);
@@ -61,7 +61,7 @@ fn a_fresh_copy_has_no_input() {
 }
 
 #[test]
-fn it_owes_nothing_and_its_settings_are_always_right() {
+fn it_skips_no_byte_and_its_settings_are_always_valid() {
     assert_eq!(started().owed(), None);
     assert!(Raw::new().check().is_ok());
 }

@@ -1,4 +1,4 @@
-//! Records in groups: what upstream's `05_filters/06_recordblock.t` promises, and that waiting records are not lost.
+//! Groups of records: upstream's `05_filters/06_recordblock.t`, and that waiting records are not lost.
 
 use crate::filter_kit::{
     a_fresh_copy_shares_nothing, a_switch_loses_nothing, chunks_do_not_matter, cuts, good, put, stage_battery,

@@ -1,4 +1,4 @@
-//! Frozen data: what upstream's `05_filters/07_reference.t` and `51_reference_die.t` promise, errors in the stream, limits,
+//! Frozen data: upstream's `05_filters/07_reference.t` and `51_reference_die.t`, errors in the stream, limits,
 //! the laws of filters, and every serializer both ways.
 
 use crate::filter_kit::{
@@ -30,7 +30,7 @@ fn things() -> Vec<Thing> {
     ]
 }
 
-/// Upstream's own serializer: parts joined by NULs, and all of it backwards.
+/// Upstream's serializer: parts joined by NULs, in reverse.
 struct Backwards;
 
 impl Serializer for Backwards {
@@ -202,7 +202,7 @@ fn a_cut_zlib_stream_is_an_error() {
     assert!(!error.is_fatal() && error.to_string().contains("follow"), "{error}");
 }
 
-/// `51_reference_die`: what the serializer does not like comes back as an error, and nothing dies.
+/// `51_reference_die`: data that the serializer rejects is an error, and nothing dies.
 #[test]
 fn the_serializer_refuses_to_thaw() {
     let mut filter = Reference::new(Backwards);
@@ -215,7 +215,7 @@ fn the_serializer_refuses_to_thaw() {
 }
 
 #[test]
-fn what_cannot_be_frozen_leaves_nothing_behind() {
+fn a_value_that_cannot_be_frozen_leaves_nothing_in_the_output() {
     let mut filter = Reference::new(Json::<BTreeMap<Vec<u8>, u8>>::new());
     let mut out = BytesMut::from("before");
     let error: FilterError = filter.put(BTreeMap::from([(vec![1], 1)]), &mut out).unwrap_err();

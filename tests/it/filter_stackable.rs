@@ -1,4 +1,4 @@
-//! Stacks: what upstream's `05_filters/50_stackable.t` promises, and that changing one loses nothing.
+//! Stacks: upstream's `05_filters/50_stackable.t`, and that changing one loses nothing.
 
 use crate::filter_kit::{a_fresh_copy_shares_nothing, a_switch_loses_nothing, chunks_do_not_matter, cuts, good, put};
 use bytes::{Bytes, BytesMut};
@@ -88,7 +88,7 @@ fn what_came_while_the_stack_was_incomplete_waits() {
 }
 
 #[test]
-fn a_fresh_stack_has_filters_of_its_own() {
+fn a_fresh_stack_has_separate_filters() {
     let mut stack = stack();
     assert!(stack.get(b"1!").is_empty());
     let mut copy = stack.fresh();
@@ -170,7 +170,7 @@ fn half_a_newline_is_swallowed_wherever_its_line_is() {
 }
 
 #[test]
-fn half_a_newline_of_a_rejected_line_is_nobodys() {
+fn half_a_newline_of_a_rejected_line_belongs_to_no_line() {
     let mut stack = stack_of_pairs();
     assert!(stack.get(b"1\nb\r").is_empty());
     assert!(stack.get(b"\n").is_empty());

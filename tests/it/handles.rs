@@ -78,7 +78,7 @@ async fn a_call_is_answered_and_a_dead_target_is_said() {
 }
 
 #[tokio::test]
-async fn a_message_for_nobody_is_a_dead_letter() {
+async fn a_message_for_a_missing_session_is_a_dead_letter() {
     let kernel = Kernel::new();
     let letters = Rc::new(RefCell::new(Vec::new()));
     let put = letters.clone();

@@ -1,4 +1,4 @@
-//! Messages from other threads: their order, their dates, and what becomes of those that nobody gets.
+//! Messages from other threads: their order, their times, and undelivered ones.
 
 use crate::laws_kit::*;
 use poe::event::START;
@@ -18,7 +18,7 @@ use std::time::Duration;
 const ADD: Event<u64> = Event::new("add");
 const TOTAL: Event<(), u64> = Event::new("total");
 
-/// A session `sum` that adds and tells its total, for as long as nobody stops it.
+/// A session `sum` that adds and returns its total, until it is stopped.
 fn sum(kernel: &Kernel) -> poe::SessionId {
     Session::builder(0_u64)
         .on(START, |cx, ()| {
@@ -118,10 +118,10 @@ async fn a_call_is_an_event_of_the_queue_behind_what_waits_and_holds_its_session
     assert_eq!(said(), ["total", "S stop"]);
 }
 
-// What nobody gets.
+// Undelivered messages.
 
 #[tokio::test]
-async fn a_post_of_the_wrong_type_is_a_dead_letter_and_stops_nobody() {
+async fn a_post_of_the_wrong_type_is_a_dead_letter_and_stops_no_session() {
     for failing in [OnFailure::StopKernel, OnFailure::StopSession] {
         let kernel = Kernel::builder().on_failure(failing).build();
         let letters = letters(&kernel);
@@ -234,7 +234,7 @@ async fn an_accepted_post_whose_session_stops_first_is_a_dead_letter() {
 }
 
 #[tokio::test]
-async fn what_comes_when_nobody_is_left_is_a_dead_letter_of_the_next_run() {
+async fn a_message_after_the_last_session_is_a_dead_letter_of_the_next_run() {
     let kernel = Kernel::new();
     let letters = letters(&kernel);
     let handle = kernel.handle();
@@ -350,7 +350,7 @@ async fn after_a_run_that_failed_everything_is_refused_at_once_with_its_argument
         let refused = handle.post(target, ADD, 7).unwrap_err();
         assert!(refused.is_closed() && refused.into_arg() == 7);
     }
-    // A new session is something to run for.
+    // A new session makes a run possible again.
     sum(&kernel);
     handle.post("sum", ADD, 1).unwrap();
     let total = handle.call("sum", TOTAL, ());
@@ -424,7 +424,7 @@ async fn a_call_whose_session_stops_first_gets_an_error_with_its_argument() {
     };
     let (run, ()) = tokio::join!(kernel.run(), ran);
     run.unwrap();
-    // One that stands in the queue behind the DIE.
+    // A call in the queue behind the DIE.
     let kernel = Kernel::builder().on_failure(OnFailure::StopSession).build();
     let handle = kernel.handle();
     let kept = Rc::new(RefCell::new(None));

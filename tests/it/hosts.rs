@@ -6,7 +6,7 @@ use std::time::Duration;
 
 const DOUBLE: Event<u32, u32> = Event::new("double");
 
-/// A kernel on real time whose session doubles numbers until it is told to go.
+/// A kernel on real time whose session doubles numbers until it is asked to end.
 fn doubler() -> Kernel {
     let kernel = Kernel::new();
     Session::builder(())
@@ -24,7 +24,7 @@ fn doubler() -> Kernel {
     kernel
 }
 
-/// Asks the kernel from another thread, and lets its session go.
+/// Calls the kernel from another thread, and ends its session.
 fn ask(kernel: &Kernel) -> std::thread::JoinHandle<u32> {
     let handle = kernel.handle();
     std::thread::spawn(move || {
@@ -95,7 +95,7 @@ fn a_local_set_in_a_multi_threaded_runtime() {
 }
 
 #[test]
-fn a_thread_of_its_own_inside_a_service() {
+fn a_separate_thread_inside_a_service() {
     let service = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()

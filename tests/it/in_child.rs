@@ -1,4 +1,4 @@
-//! Tests of what is global to a process (signals, children, descriptor limits) run in a process of their own: this test
+//! Tests of process-wide state (signals, children, descriptor limits) run in a separate process: this test
 //! binary once more, with the one test. It leads a process group, has a deadline, and nothing of its group outlives it.
 
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
@@ -13,10 +13,10 @@ pub(crate) const MARK: &str = "POE_TEST_IN_CHILD";
 /// Longer than any test takes beside a loaded machine's other work.
 const DEADLINE: Duration = Duration::from_secs(180);
 
-/// What became of a test's own process.
+/// The result of a test's separate process.
 pub(crate) struct Ended {
     pub(crate) status: ExitStatus,
-    /// A signal has stopped it meanwhile, and it was sent CONT.
+    /// A signal has stopped it meanwhile, and it was continued with CONT.
     pub(crate) was_stopped: bool,
     pub(crate) stdout: String,
     pub(crate) stderr: String,
@@ -33,7 +33,7 @@ pub(crate) fn is_in_child(name: &str) -> bool {
     std::env::var(MARK).is_ok_and(|mark| mark == name)
 }
 
-/// Runs the test `name` in a process of its own; true in that process, where it is to do its work.
+/// Runs the test `name` in a separate process; true in that process, where it does its work.
 pub(crate) fn is_child(name: &str) -> bool {
     if is_in_child(name) {
         return true;
@@ -48,7 +48,7 @@ pub(crate) fn is_child(name: &str) -> bool {
     false
 }
 
-/// The same for a test whose process is to end by a signal.
+/// The same for a test whose process ends by a signal.
 pub(crate) fn is_child_that_dies(name: &str, of: Signal) -> bool {
     if is_in_child(name) {
         return true;
@@ -64,7 +64,7 @@ pub(crate) fn is_child_that_dies(name: &str, of: Signal) -> bool {
     false
 }
 
-/// Runs the test `name` in a process of its own to its end, however that comes.
+/// Runs the test `name` in a separate process to its end, however it ends.
 pub(crate) fn run(name: &str, set: impl FnOnce(&mut Command)) -> Ended {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(arguments(name));
@@ -94,7 +94,7 @@ pub(crate) fn output(command: &mut Command, name: &str) -> Ended {
     }
 }
 
-/// What this test binary is to be told to run that one test.
+/// The arguments that make this test binary run that one test.
 pub(crate) fn arguments(name: &str) -> [&str; 5] {
     let name_in_binary = name.split_once("::").map_or(name, |(_, rest)| rest);
     [
@@ -135,7 +135,7 @@ fn wait(child: &mut Child, name: &str) -> (ExitStatus, bool) {
     }
 }
 
-/// Runs the rest of a test function in a process of its own. With `dies: SIGNAL` that must end by the signal.
+/// Runs the rest of a test function in a separate process. With `dies: SIGNAL` that must end by the signal.
 macro_rules! in_child {
     () => {
         if !$crate::in_child::is_child($crate::in_child::this_test!()) {

@@ -1,4 +1,4 @@
-//! Kernels on several threads: servers spread over them, posts between them, their common end.
+//! Kernels on several threads: servers spread over them, posts between them, their shutdown.
 
 use crate::socket_kit::within;
 use poe::component::{AfterFailure, KernelPool, PoolHandle, PoolOutcome, TcpServer};
@@ -17,7 +17,7 @@ const DONE: Event<tokio::sync::mpsc::UnboundedSender<u32>> = Event::new("done");
 /// A request to a server that says which thread it is on.
 async fn served_by(addr: std::net::SocketAddr) -> String {
     let mut stream = TcpStream::connect(addr).await.unwrap();
-    stream.write_all(b"who are you?\r\n").await.unwrap();
+    stream.write_all(b"which kernel?\r\n").await.unwrap();
     let mut all = String::new();
     stream.read_to_string(&mut all).await.unwrap();
     all
@@ -121,7 +121,7 @@ async fn a_pools_server_ends_its_clients_in_good_order_and_counts_them() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_started_is_an_error_and_a_failed_kernel_goes_on() {
+async fn a_failed_start_is_an_error_and_a_failed_kernel_goes_on() {
     let pool = KernelPool::new(2).unwrap();
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let refused = pool.serve(taken.local_addr().unwrap(), who_am_i).await;
@@ -196,7 +196,7 @@ async fn ask(addr: std::net::SocketAddr, line: &str) -> String {
     all
 }
 
-/// A session that stops everything on its kernel when it is told to.
+/// A session that stops everything on its kernel on request.
 const FAIL: Event<()> = Event::new("fail");
 
 fn fragile(kernel: &Kernel) -> Result<SessionId, poe::Error> {
@@ -208,7 +208,7 @@ fn fragile(kernel: &Kernel) -> Result<SessionId, poe::Error> {
 }
 
 #[tokio::test]
-async fn a_client_that_fails_takes_nothing_else_along() {
+async fn a_failing_client_affects_nothing_else() {
     let pool = KernelPool::new(2).unwrap();
     let server = pool.serve("127.0.0.1:0", fails_on_request).await.unwrap();
     within(async {
@@ -381,7 +381,7 @@ async fn a_shutdown_keeps_its_limit_beside_work_that_never_ends() {
     assert!(began.elapsed() < Duration::from_secs(20));
 }
 
-/// The thread that counts the limit is told when it is not wanted any more.
+/// The thread that measures the limit ends when it is not needed any more.
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn the_limit_of_a_shutdown_leaves_no_thread_behind() {

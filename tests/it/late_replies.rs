@@ -522,7 +522,7 @@ fn jobs() -> impl Strategy<Value = Vec<Job>> {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
-    /// Whoever asks gets exactly one outcome, at the time at which it is certain, and nothing is left.
+    /// Each request gets exactly one outcome, as soon as it is certain, and nothing is left.
     #[test]
     fn each_question_has_one_outcome_at_its_time(jobs in jobs()) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();

@@ -6,7 +6,7 @@ use poe::{Context, Failure, HandlerResult, Reply, Session, SessionId, Signal};
 use std::cell::Cell;
 use std::rc::Rc;
 
-/// Who is active, in which event; who sent it, from which event.
+/// The active session and event, and the sender and its event.
 fn facts<H>(cx: &Context<'_, H>) -> String {
     let event = cx.active_event().map_or_else(|| "-".to_owned(), |e| e.to_string());
     let caller = cx.caller_state().map_or_else(|| "-".to_owned(), |e| e.to_string());
@@ -82,7 +82,7 @@ async fn l13_a_call_to_oneself_is_a_bare_invocation() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn l14_a_call_gives_the_handlers_value_or_says_that_nobody_is_there() {
+async fn l14_a_call_returns_the_handlers_value_or_that_there_is_no_session() {
     let kernel = kernel();
     let dead = life("dead", nothing).create(&kernel).unwrap();
     run(&kernel).await;
@@ -138,7 +138,7 @@ async fn l15_a_failure_in_another_session_does_not_come_back() {
     assert_eq!(said(), ["A goes on", "A stop", "DIE in B: throws sent by A", "B stop"]);
 }
 
-/// The other half of the law: with catching off the failure comes out of `call`, and the caller may go on.
+/// The other half of the law: with catching off `call` returns the failure, and the caller may go on.
 #[tokio::test(start_paused = true)]
 async fn l15_without_catching_the_failure_comes_out_of_call() {
     let kernel = poe::testing::builder().catch_exceptions(false).build();
@@ -157,7 +157,7 @@ async fn l15_without_catching_the_failure_comes_out_of_call() {
     assert_eq!(said()[0], "trouble");
 }
 
-/// What is posted to the kernel is swallowed. POE's `call` gives 0; ours says that nobody handles it, since an answer has
+/// Posts to the kernel are dropped. POE's `call` returns 0; ours returns an error, because a reply has
 /// a type.
 #[tokio::test(start_paused = true)]
 async fn l16_the_kernel_is_a_target() {

@@ -1,11 +1,11 @@
-//! Laws C: how a session comes into being.
+//! Laws C: the creation of sessions.
 
 use crate::laws_kit::*;
 use poe::event::{CHILD, ChildReason, DEFAULT, START, STOP};
 use poe::{HandlerResult, Session, Signal};
 
 #[tokio::test(start_paused = true)]
-async fn l18_start_then_the_parent_is_told_then_create_returns() {
+async fn l18_start_then_the_parents_child_event_then_create_returns() {
     let kernel = kernel();
     life("P", |cx| {
         let child = cx
@@ -175,7 +175,7 @@ async fn l25_detaching_in_start_is_neither_created_nor_lost() {
     assert_eq!(said(), ["old stop", "loner stop"]);
 }
 
-/// Only the `_start` of the creation counts: one that was posted comes when the parent has long been told.
+/// Only the `_start` of the creation counts: a posted one comes long after the parent's `_child`.
 #[tokio::test(start_paused = true)]
 async fn l25_detaching_in_a_posted_start_is_a_loss() {
     let kernel = kernel();

@@ -4,7 +4,7 @@ use crate::laws_kit::*;
 use poe::event::{START, STOP};
 use poe::{HandlerResult, Kernel, Session, SessionBuilder, Signal};
 
-/// A session that hears of each DIE, and lives for 5 ms if nothing stops it.
+/// A session that watches DIE, and lives for 5 ms if nothing stops it.
 fn hears(name: &'static str, handles: bool) -> SessionBuilder<()> {
     hears_of_die(name, handles, 5)
 }

@@ -1,4 +1,4 @@
-//! Laws G: how a handler is found, and what it is told of its event.
+//! Laws G: the lookup of handlers, and the information about an event.
 
 use crate::laws_kit::*;
 use poe::event::{DEFAULT, START, STOP, Unhandled};
@@ -8,7 +8,7 @@ use std::rc::Rc;
 
 const ASK: Event<u32, u32> = Event::new("ask");
 
-/// An argument or answer that tells of its end.
+/// An argument or reply that logs its drop.
 #[derive(Debug, Clone)]
 struct Told(&'static str);
 
@@ -104,7 +104,7 @@ async fn l61_a_life_cycle_event_may_be_posted_and_runs_its_handler() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn l62_what_has_no_handler_goes_to_default_with_its_name_and_argument() {
+async fn l62_an_event_without_a_handler_goes_to_default_with_its_name_and_argument() {
     let kernel = kernel();
     let id = Session::builder(())
         .on(START, |cx, ()| cx.yield_to("unknown", 5_u32))
@@ -179,7 +179,7 @@ async fn l64_the_caller_state_is_the_event_in_which_an_item_was_made() {
             cx.call::<_, ()>(me, "made", "call").unwrap();
             cx.call::<_, ()>(me, "calls on", ()).unwrap();
         })
-        // In a chain of calls to oneself it stays the outer event.
+        // In a chain of calls of a session to itself it stays the outer event.
         .on("calls on", |cx, ()| {
             let me = cx.session_id();
             cx.call::<_, ()>(me, "made", "inner call").unwrap();

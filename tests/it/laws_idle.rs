@@ -5,7 +5,7 @@ use poe::event::START;
 use poe::{Context, Session, SessionBuilder, Signal};
 use std::time::Duration;
 
-/// A session with an alias that tells of IDLE (and how often) and ZOMBIE, and does what is given on IDLE.
+/// A session with an alias that logs IDLE (with a count) and ZOMBIE, and runs an action on IDLE.
 fn listener(idle: impl Fn(&mut Context<'_, u32>) + 'static) -> SessionBuilder<u32> {
     Session::builder(0)
         .on(START, |cx, ()| {
@@ -92,7 +92,7 @@ async fn l42_zombie_comes_when_handling_idle_was_in_vain() {
     .unwrap();
     run(&kernel).await;
     assert_eq!(said(), ["idle 1", "event", "idle 2", "zombie", "stop"]);
-    // A post alone does not save who did not handle IDLE.
+    // A post alone does not save a session that did not handle IDLE.
     listener(|cx| cx.yield_to("event", ())).create(&kernel).unwrap();
     run(&kernel).await;
     assert_eq!(said(), ["idle 1", "stop"]);
@@ -115,7 +115,7 @@ async fn l43_slices_from_outside_never_make_a_zombie() {
 /// The half about extra references; that a paused or dead watched descriptor is not idle either belongs to the tests of
 /// what watches them.
 #[tokio::test(start_paused = true)]
-async fn l44_a_reference_that_nobody_works_for_is_never_idle() {
+async fn l44_a_reference_count_keeps_the_kernel_from_idle() {
     let kernel = kernel();
     let id = listener(|_| ()).create(&kernel).unwrap();
     kernel.refcount_increment(id, "forgotten").unwrap();

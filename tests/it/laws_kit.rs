@@ -1,4 +1,4 @@
-//! What the tests of laws share: a kernel on virtual time, a log, and sessions that write into it.
+//! The kit of the tests of laws: a kernel on virtual time, a log, and sessions that write into it.
 //!
 //! The log and the names of sessions belong to the thread, and each test has one of its own.
 
@@ -23,18 +23,18 @@ pub(crate) fn kernel() -> Kernel {
     poe::testing::kernel()
 }
 
-/// One that polls its host after each event, as POE does between generations.
+/// A kernel that polls its host after each event, as POE does between generations.
 pub(crate) fn exact_kernel() -> Kernel {
     poe::testing::builder().budget(1).build()
 }
 
-/// Runs to the end, which must be a good one and leave nothing.
+/// Runs to the end, which must succeed and leave no session.
 pub(crate) async fn run(kernel: &Kernel) {
     kernel.run().await.unwrap();
     assert_no_leaks(kernel);
 }
 
-/// Runs to the end and gives the failure that nobody handled.
+/// Runs to the end and returns the unhandled failure.
 pub(crate) async fn run_to_failure(kernel: &Kernel) -> String {
     let error = kernel.run().await.unwrap_err();
     assert_no_leaks(kernel);
@@ -45,7 +45,7 @@ pub(crate) fn say(line: impl ToString) {
     SAID.with_borrow_mut(|said| said.push(line.to_string()));
 }
 
-/// What was said since the last call.
+/// Returns the log since the last call.
 pub(crate) fn said() -> Vec<String> {
     SAID.take()
 }
@@ -61,7 +61,7 @@ pub(crate) fn named(id: SessionId, name: &str) {
     NAMES.with_borrow_mut(|names| names.insert(id, name.to_owned()));
 }
 
-/// A session whose other events are said by name.
+/// A session that logs its other events by name.
 pub(crate) fn echo(start: impl Fn(&mut Cx<'_>) + 'static) -> SessionBuilder<()> {
     Session::builder(())
         .on(START, move |cx, ()| start(cx))
@@ -71,7 +71,7 @@ pub(crate) fn echo(start: impl Fn(&mut Cx<'_>) + 'static) -> SessionBuilder<()> 
         .on(DEFAULT, |_, unhandled| say(unhandled.event))
 }
 
-/// A session that tells of its life by its name, which is its alias only if `start` makes it so.
+/// A session that logs its life cycle under its name, which is its alias only if `start` sets it.
 pub(crate) fn life(name: &'static str, start: impl Fn(&mut Cx<'_>) + 'static) -> SessionBuilder<()> {
     Session::builder(())
         .on(START, move |cx, ()| {
@@ -149,7 +149,7 @@ pub(crate) fn busy(millis: u64) {
     assert!(poll_once(tokio::time::advance(ms(millis))).is_none());
 }
 
-/// The future's answer, if it has one at once.
+/// The future's output, if it is ready at once.
 pub(crate) fn poll_once<F: Future>(future: F) -> Option<F::Output> {
     let future = std::pin::pin!(future);
     match future.poll(&mut Waiting::from_waker(Waker::noop())) {

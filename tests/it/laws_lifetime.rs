@@ -1,4 +1,4 @@
-//! Laws D: what keeps a session alive, and when that is looked at.
+//! Laws D: the holds of a session, and when they are checked.
 
 use crate::laws_kit::*;
 use poe::event::STOP;
@@ -8,7 +8,7 @@ use std::rc::Rc;
 
 const ANSWER: Event<((), ())> = Event::new("answer");
 
-/// What holds the session that `name` goes by, once its own marker has gone.
+/// The holds of the session `name`, once its marker is gone.
 async fn holds(kernel: &Kernel, name: &str) -> Vec<HoldKind> {
     kernel.run_one_timeslice().await.unwrap();
     let why = kernel.why_alive();
@@ -137,7 +137,7 @@ async fn l29_the_latest_mark_goes_first_and_a_parent_follows_in_the_next_round()
     assert_eq!(said(), ["Q stop", "c2 stop", "c1 stop", "P stop"]);
 }
 
-/// A round of the sweep is a snapshot: who is revived by another's `_stop` in it goes all the same (settled point a).
+/// A round of the sweep is a snapshot: a session that is revived by another's `_stop` in it stops all the same (settled point a).
 #[tokio::test(start_paused = true)]
 async fn l29_a_revival_inside_the_sweep_is_too_late() {
     let kernel = kernel();

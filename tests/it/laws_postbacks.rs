@@ -11,7 +11,7 @@ const SUM: Event<(u32, u32), u32> = Event::new("sum");
 
 type Kept<T> = Rc<RefCell<Option<T>>>;
 
-/// A session that puts a postback into `kept` and says what comes by it.
+/// A session that puts a postback into `kept` and logs its events.
 fn maker(kept: &Kept<Postback<&'static str, u32>>) -> poe::SessionBuilder<()> {
     let kept = kept.clone();
     life("M", move |cx| *kept.borrow_mut() = Some(cx.postback(DONE, "mine"))).on(DONE, |cx, (mine, n)| {
@@ -49,7 +49,7 @@ async fn l72_each_live_postback_holds_its_session_once_and_lets_go_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn l73_a_postback_posts_what_it_was_made_and_called_with_as_whoever_is_active() {
+async fn l73_a_postback_posts_both_values_with_the_active_session_as_sender() {
     let kernel = kernel();
     let kept = Kept::default();
     maker(&kept).create(&kernel).unwrap();
@@ -63,7 +63,7 @@ async fn l73_a_postback_posts_what_it_was_made_and_called_with_as_whoever_is_act
 }
 
 #[tokio::test(start_paused = true)]
-async fn l73_a_callback_calls_at_once_and_gives_the_answer() {
+async fn l73_a_callback_calls_at_once_and_returns_the_reply() {
     let kernel = kernel();
     let kept: Kept<Callback<u32, u32, u32>> = Kept::default();
     let put = kept.clone();
@@ -82,7 +82,7 @@ async fn l73_a_callback_calls_at_once_and_gives_the_answer() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn l74_after_its_sessions_death_it_does_nothing_and_says_so() {
+async fn l74_after_its_session_stopped_it_returns_an_error() {
     let kernel = kernel();
     let kept = Kept::default();
     maker(&kept).create(&kernel).unwrap();

@@ -144,7 +144,7 @@ async fn l06_due_is_measured_once_when_the_queue_phase_begins() {
     }
 }
 
-/// A clock that stands still shows it: what is set for this very instant does not run before the sweep.
+/// Shown with a paused clock: a timer for the present instant does not run before the sweep.
 #[tokio::test(start_paused = true)]
 async fn l06_a_timer_set_for_this_instant_belongs_to_the_next_slice() {
     for kernel in [kernel(), exact_kernel()] {
@@ -192,7 +192,7 @@ async fn l08_a_target_is_an_alias_or_an_id_and_neither_is_taken_for_the_other() 
     };
     let one = life("one", with_alias).create(&kernel).unwrap();
     let two = life("two", |cx| {
-        // An alias that nobody has is an error that says so (D1).
+        // An unknown alias is an error that says so (D1).
         assert!(cx.alias_resolve("1").unwrap_err().is_no_such_session());
         assert_eq!(cx.alias_resolve("2").unwrap().get(), 1);
         cx.delay("bye", ms(10), ());
@@ -207,7 +207,7 @@ async fn l08_a_target_is_an_alias_or_an_id_and_neither_is_taken_for_the_other() 
     assert_eq!(kernel.session_by_number(2), Some(two));
     kernel.signal(two, "KILL", ()).unwrap();
     kernel.run_one_timeslice().await.unwrap();
-    // The ID of a session that has ended finds nobody, whoever has an alias of that spelling.
+    // The ID of a session that has stopped finds no session, whatever alias has the same spelling.
     assert_eq!([kernel.resolve("2"), kernel.resolve(two)], [Some(one), None]);
     assert_eq!(kernel.session_by_number(2), None);
     assert!(kernel.post(two, "bye", ()).unwrap_err().is_no_such_session());

@@ -1,4 +1,4 @@
-//! Laws L: running, ending, and running again; what dropping a run means.
+//! Laws L: running, ending, running again, and dropping a run.
 
 use crate::laws_kit::*;
 use poe::event::{START, STOP};
@@ -121,7 +121,7 @@ async fn l89_two_alarms_for_one_instant_stay_in_order_and_an_alarm_is_a_wall_tim
         cx.delay_set("delay", ms(10), ());
         cx.alarm_set("second", when, ());
         let id = cx.alarm_set("third", when, ());
-        // A move by nothing keeps its place among equals, and says the wall time.
+        // Moving by zero keeps the position among equals, and returns the wall time.
         let due = cx.alarm_adjust(id, 0.0).unwrap();
         let apart = due.duration_since(when).unwrap_or_else(|e| e.duration());
         assert!(apart < ms(2), "{apart:?} apart");
@@ -237,7 +237,7 @@ async fn shutdown_waits_for_those_who_end_and_stops_the_rest_at_its_limit() {
     assert_eq!(kernel.session_count(), 0);
 }
 
-/// Someone who ends by himself when he is asked to, and someone who does not.
+/// A session that ends when it is asked to, and one that does not.
 fn quick_and_stubborn(kernel: &poe::Kernel) {
     life("quick", |cx| {
         cx.sig(KERNEL_SHUTDOWN, "term");
@@ -260,7 +260,7 @@ fn quick_and_stubborn(kernel: &poe::Kernel) {
 
 /// As in a hand-made `select` that goes on to the shutdown with the other future still in its hands.
 #[tokio::test(start_paused = true)]
-async fn shutdown_needs_nobody_to_poll_the_run_that_is_under_way() {
+async fn shutdown_does_not_need_the_run_under_way_to_be_polled() {
     let kernel = kernel();
     for serve in [true, false] {
         quick_and_stubborn(&kernel);
@@ -271,7 +271,7 @@ async fn shutdown_needs_nobody_to_poll_the_run_that_is_under_way() {
         let report = shutdown.await.expect("the limit holds");
         assert_eq!((report.stopped.len(), began.elapsed()), (1, ms(100)), "{report}");
         assert_eq!(said(), ["quick stop", "stubborn stop"]);
-        // The run ends when somebody looks, even if there is something new to do.
+        // The run ends at the next poll, even if there is new work.
         let late = life("late", lives(20)).create(&kernel).unwrap();
         poll_once(&mut run).expect("it has ended").unwrap();
         kernel.run().await.unwrap();
@@ -280,9 +280,9 @@ async fn shutdown_needs_nobody_to_poll_the_run_that_is_under_way() {
     }
 }
 
-/// There is nobody to be stopped, but somebody who waits for sessions to come.
+/// There is no session to stop, but a `serve` that waits for sessions.
 #[tokio::test(start_paused = true)]
-async fn a_shutdown_ends_a_kernel_that_serves_nobody() {
+async fn a_shutdown_ends_a_kernel_without_sessions() {
     let kernel = kernel();
     let both = async { tokio::join!(kernel.serve(), kernel.shutdown(ms(100))) };
     let (served, report) = tokio::time::timeout(ms(1000), both).await.expect("it ends");
@@ -321,7 +321,7 @@ async fn a_shutdown_that_is_given_up_leaves_its_work_to_the_run() {
     run.await.unwrap();
 }
 
-/// The run is a task of its own: it waits for the shutdown, and is woken by its end.
+/// The run is a separate task: it waits for the shutdown, and is woken by its end.
 #[tokio::test(start_paused = true)]
 async fn shutdown_and_run_may_be_tasks_of_their_own() {
     let kernel = std::rc::Rc::new(kernel());
@@ -340,7 +340,7 @@ async fn shutdown_and_run_may_be_tasks_of_their_own() {
 
 /// Nothing is lost of a failure, and nothing is left of it.
 #[tokio::test(start_paused = true)]
-async fn a_failure_during_a_shutdown_is_told_by_the_report_and_by_the_run() {
+async fn a_failure_during_a_shutdown_is_in_the_report_and_returned_by_the_run() {
     let kernel = kernel();
     let fails = |kernel: &poe::Kernel| {
         life("fails", |cx| {

@@ -8,7 +8,7 @@ use std::rc::Rc;
 
 const HEARD: Event<Signal> = Event::new("heard");
 
-/// A session of that name that says which signals it hears, and handles none.
+/// A session of that name that logs signals, and handles none.
 fn hears(name: &'static str, signals: &'static [&'static str]) -> SessionBuilder<()> {
     life(name, move |cx| {
         for signal in signals {
@@ -23,7 +23,7 @@ fn hears(name: &'static str, signals: &'static [&'static str]) -> SessionBuilder
     .on(HEARD, move |_, signal| say(format!("{name} hears {}", signal.name())))
 }
 
-/// The tree A(B(C)), D(E), all of which hear `signals`.
+/// The tree A(B(C)), D(E); all of them watch `signals`.
 fn tree(kernel: &Kernel, signals: &'static [&'static str]) {
     hears("A", signals)
         .on("grow", move |cx, ()| {
@@ -93,7 +93,7 @@ async fn l46_the_deepest_generation_first_and_the_target_last() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn l46_whoever_does_not_watch_is_touched_all_the_same() {
+async fn l46_a_signal_touches_sessions_that_do_not_watch_it() {
     let kernel = kernel();
     life("A", lives(50)).create(&kernel).unwrap();
     kernel.signal("nobody", "TERM", ()).unwrap_err();
@@ -220,7 +220,7 @@ async fn l51_unhandled_terminal_stops_all_that_it_touched_children_first() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn l51_nobody_can_mask_a_zombie() {
+async fn l51_no_handler_can_mask_a_zombie() {
     let kernel = kernel();
     hears("A", &["UIDESTROY"])
         .on(HEARD, |cx, _| cx.sig_handled())
@@ -324,7 +324,7 @@ async fn a_signal_of_the_system_has_one_name_everywhere() {
         assert!(refused.to_string().contains(&format!("`{name}`")), "{refused}");
     }
     assert_eq!(SignalClass::of("SIGKILL"), SignalClass::Terminal);
-    // Other names are names of the program's own.
+    // Other names are custom signals.
     let kernel = kernel();
     hears("A", &["usr1", "SIGreload"]).create(&kernel).unwrap();
     for raised in ["USR1", "SIGUSR1", "reload", "usr1", "SIGreload", "SIGusr1"] {

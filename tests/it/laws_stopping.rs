@@ -6,7 +6,7 @@ use poe::{HandlerResult, Kernel, Signal};
 use std::cell::Cell;
 use std::rc::Rc;
 
-/// P with M as its child, where M is killed while it has a child C, which was made too late to be told of the signal.
+/// P with M as its child, where M is killed while it has a child C, which was created too late for the signal.
 fn middle_is_killed(kernel: &Kernel) {
     life("P", go)
         .on("go", |cx, ()| {
@@ -251,7 +251,7 @@ async fn l37_a_failure_in_stop_is_no_die_and_comes_out_of_run() {
     assert_eq!(run_to_failure(&kernel).await, "stop of S");
     assert_eq!(said(), ["stop of S", "timer", "other stop"]);
 
-    // A later one takes the place of an earlier one.
+    // A later one replaces an earlier one.
     dies("second", "second").create(&kernel).unwrap();
     dies("first", "first").create(&kernel).unwrap();
     assert_eq!(run_to_failure(&kernel).await, "second");
@@ -336,9 +336,9 @@ async fn l39_detaching_tells_the_old_parent_then_the_child_and_moves_last() {
     );
 }
 
-/// The parent of a session that is being stopped may be gone before it can be told, and its place another's.
+/// The parent of a stopping session may be gone before its `_child`, and its slot may belong to another session.
 #[tokio::test(start_paused = true)]
-async fn l32_nobody_is_told_of_the_child_of_a_parent_that_is_gone() {
+async fn l32_no_child_event_comes_for_a_parent_that_is_gone() {
     let kernel = kernel();
     life("P", |cx| {
         cx.create(life("C", lives(20)).on(STOP, |cx, ()| {

@@ -1,4 +1,4 @@
-//! Names of hosts as the system resolves them: tests in a mount namespace that has hosts and a name server of its own.
+//! Host names as the system resolves them: tests in a mount namespace with its own hosts file and name server.
 
 use crate::in_child::{MARK, arguments, is_in_child, output, this_test};
 use poe::component::{TcpClient, TcpServer};
@@ -61,7 +61,7 @@ fn output_of(command: &mut Command) -> Option<std::process::ExitStatus> {
     command.output().ok().map(|output| output.status)
 }
 
-/// A listener that takes nobody, whose queue is full: whoever connects hears nothing.
+/// A listener that accepts no client, with a full queue: connecting to it takes for ever.
 fn silent() -> (Vec<Socket>, SocketAddr) {
     let socket = || Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     let listener = socket();
@@ -126,7 +126,7 @@ fn a_lookup_that_was_given_up_holds_neither_the_kernel_nor_the_exit() {
     ) {
         return;
     }
-    // A name server that hears and says nothing. Its port is for root alone.
+    // A name server that never replies. Only root may use its port.
     let Ok(server) = UdpSocket::bind("127.0.0.9:53") else {
         eprintln!("left out: no name server can be made here");
         return;

@@ -26,7 +26,7 @@ fn machine() -> NfaBuilder<State, Vec<u32>> {
     Nfa::builder(Vec::new())
 }
 
-/// Says the event and the state that it is handled in.
+/// Logs the event and the state in which it is handled.
 fn told(cx: &mut Mx<'_>, (): ()) {
     say(format!("{} in {:?}", cx.event(), cx.current_state().unwrap()));
 }
@@ -679,7 +679,7 @@ async fn a_failing_postponed_event_is_its_own_failure() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn postponed_events_keep_nobody_alive_and_are_dropped_with_the_machine() {
+async fn postponed_events_keep_no_session_alive_and_are_dropped_with_the_machine() {
     let kernel = kernel();
     let witness = Rc::new(());
     let id = machine()

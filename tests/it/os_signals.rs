@@ -1,5 +1,5 @@
-//! Laws G again: signals of the operating system, and the ends of child processes. Each test has a process of its own,
-//! and the real clock; it waits for nothing but what it has set going, and not for ever.
+//! Laws G again: signals of the operating system, and the ends of child processes. Each test has a separate process,
+//! and the real clock; it waits only for what it has started, with a deadline.
 
 use crate::in_child::in_child;
 use crate::laws_kit::{life, ms, said, say};
@@ -41,7 +41,7 @@ fn sh(script: &str) -> Child {
         .unwrap()
 }
 
-/// A child that ends when it is told to, by the end of its standard input.
+/// A child that ends with its standard input.
 fn waiting(code: u8) -> Child {
     let script = format!("read line; exit {code}");
     Command::new("sh")
@@ -52,7 +52,7 @@ fn waiting(code: u8) -> Child {
 }
 
 #[tokio::test]
-async fn l53_a_watched_signal_of_the_system_is_for_everybody() {
+async fn l53_a_watched_signal_of_the_system_goes_to_all_sessions() {
     in_child!();
     let kernel = Kernel::new();
     for name in ["A", "B"] {
@@ -88,7 +88,7 @@ async fn l53_a_watched_signal_of_the_system_is_for_everybody() {
 }
 
 #[tokio::test]
-async fn l53_a_signal_that_has_come_is_told_of_before_the_kernel_calls_itself_idle() {
+async fn l53_a_signal_that_has_come_is_delivered_before_the_kernel_is_idle() {
     in_child!();
     // The system gives the signal to whichever thread it likes, and that may take a while. Tokio's action is the older one, so
     // when this one has been taken the signal has come.
@@ -125,7 +125,7 @@ async fn l53_a_signal_that_has_come_is_told_of_before_the_kernel_calls_itself_id
 }
 
 #[tokio::test]
-async fn l53_a_terminal_signal_of_the_system_stops_everybody() {
+async fn l53_a_terminal_signal_of_the_system_stops_all_sessions() {
     in_child!();
     let kernel = Kernel::new();
     life("A", |cx| {
@@ -219,13 +219,13 @@ async fn l55_two_sessions_on_one_process_both_hear_and_once() {
     }
     run(&kernel).await;
     assert_eq!(said(), ["A: true Some(3) A", "B: true Some(3) B", "B stop", "A stop"]);
-    // It was looked at, and is still its owner's to wait for.
+    // It was only watched, and its owner can still wait for it.
     let mut child = child;
     assert_eq!(child.wait().unwrap().code(), Some(3));
 }
 
 #[tokio::test]
-async fn l55_watching_again_replaces_the_event_and_the_first_is_not_owed_a_reference() {
+async fn l55_watching_again_replaces_the_event_and_releases_the_first_reference() {
     in_child!();
     let kernel = Kernel::new();
     life("A", |cx| {
@@ -241,7 +241,7 @@ async fn l55_watching_again_replaces_the_event_and_the_first_is_not_owed_a_refer
     assert_eq!(said(), ["second", "A stop"]);
 }
 
-/// Whom nobody can be told of is not awaited; but a child that was given to the kernel is no zombie for that.
+/// A child without a live watcher is not waited for; but a child that was given to the kernel does not become a zombie.
 #[tokio::test]
 async fn a_stopped_session_awaits_no_child_and_the_kernel_reaps_it() {
     in_child!();
@@ -271,7 +271,7 @@ async fn a_stopped_session_awaits_no_child_and_the_kernel_reaps_it() {
 }
 
 #[tokio::test]
-async fn l55_an_end_before_the_watch_is_told_as_long_as_nobody_has_reaped() {
+async fn l55_an_end_before_the_watch_is_reported_unless_the_child_was_reaped() {
     in_child!();
     let kernel = Kernel::new();
     let mut early = sh("exit 4");

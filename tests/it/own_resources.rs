@@ -98,7 +98,7 @@ async fn a_stopped_session_is_taken_out_of_every_resource() {
     let kept = kernel.resource::<Kept>();
     assert_eq!(*kept.cleared.borrow(), [2, 1], "each is told once, after `_stop`");
     assert!(kept.holds.borrow().is_empty());
-    // It holds nothing any more; dropping it is harmless, also when another session has the place.
+    // It holds nothing any more; dropping it is harmless, also when another session has the slot.
     let another = quiet("c").create(&kernel).unwrap();
     let refs = kernel.snapshot().get_session_refcount(another);
     drop(stray);
@@ -134,7 +134,7 @@ async fn a_hold_that_no_resource_tells_of_shows_all_the_same() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_kernel_has_resources_of_its_own() {
+async fn each_kernel_has_separate_resources() {
     let (one, other) = (kernel(), kernel());
     let id = quiet("a").create(&one).unwrap();
     keep(&one, id, "x");
@@ -147,7 +147,7 @@ async fn each_kernel_has_resources_of_its_own() {
     assert!(kept.holds.borrow().is_empty());
 }
 
-/// A resource that fails at all it is asked.
+/// A resource whose methods all panic.
 #[derive(Default)]
 struct Broken;
 
@@ -162,7 +162,7 @@ impl Resource for Broken {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_resource_that_panics_harms_nobody() {
+async fn a_resource_that_panics_harms_no_session() {
     let kernel = kernel();
     let _broken = kernel.resource::<Broken>();
     let id = quiet("a").create(&kernel).unwrap();

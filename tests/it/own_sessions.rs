@@ -1,4 +1,4 @@
-//! A session type that is written outside the crate: handlers by name at run time, options, a heap of any type, and all
+//! A session type written outside the crate: handlers by name at run time, options, a heap of any type, and everything
 //! that a handler can do.
 
 use crate::laws_kit::{epoch, kernel, ms, run, said, say};
@@ -16,7 +16,7 @@ const DOUBLE: Event<u64, u64> = Event::new("double");
 
 type Handler = Rc<dyn Fn(&Dynamic, &mut Nested<'_>, &mut AnyArg) -> Result<AnyArg, Failure>>;
 
-/// Handlers in a map, which change at run time; the heap is what POE's is, a table of anything.
+/// Handlers in a map, which change at run time; the heap is a table of any values, as in POE.
 #[derive(Default)]
 struct Dynamic {
     handlers: RefCell<BTreeMap<String, Handler>>,
@@ -272,13 +272,13 @@ async fn its_failures_and_panics_are_dies() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nobody_nests_past_the_heap_of_a_session() {
+async fn no_nesting_gets_past_the_heap_of_a_session() {
     let kernel = kernel();
     let other = Rc::new(Dynamic::default().on("_start", |_, _, _| nothing()));
     let id = kernel.session_alloc(other.clone(), AnyArg::new(())).unwrap();
     Session::builder(())
         .on(START, move |cx, ()| {
-            // Another session's object does not stand for this one.
+            // Another session's object is not accepted for this one.
             assert!(cx.kernel.nested(&*other).unwrap_err().is_busy());
             assert!(cx.is_alive(id));
         })

@@ -16,7 +16,7 @@ const ITEM: Event<u32> = Event::new("item");
 const GIVE: Event<Wheel> = Event::new("give");
 const PUT: Event<u32> = Event::new("put");
 
-/// What the two halves of the wheel share: a queue that `put` fills and the source empties.
+/// The shared state of the wheel's two halves: a queue that `put` fills and the source empties.
 #[derive(Default)]
 struct Shared {
     items: RefCell<VecDeque<u32>>,
@@ -350,7 +350,7 @@ async fn sleeps_follow_virtual_time_and_a_source_that_is_ready_lets_its_session_
 }
 
 #[test]
-fn a_source_hears_of_a_new_runtime_once_and_goes_on_there() {
+fn a_source_sees_a_new_runtime_once_and_continues_there() {
     let kernel = Kernel::new();
     let kept = Rc::new(RefCell::new(None));
     let shared = kept.clone();

@@ -8,7 +8,7 @@ use poe::{Event, Failure, HandlerResult, Kernel, Nfa, OnFailure, Reply, Session,
 use std::cell::Cell;
 use std::rc::Rc;
 
-/// Its drop panics with a payload whose drop panics, so often as it says.
+/// Its drop panics with a payload whose drop panics, the given number of times.
 struct Payload(u32);
 
 impl Drop for Payload {
@@ -172,7 +172,7 @@ async fn a_handler_that_panics_with_a_bomb_is_a_failure_like_others() {
     assert_eq!(said(), ["panicked: a panic without a text", "S stop"]);
 }
 
-/// An error whose text cannot be had, and whose drop panics.
+/// An error whose `Display` panics, and whose drop panics.
 #[derive(Debug)]
 struct Unspeakable;
 
@@ -191,7 +191,7 @@ impl Drop for Unspeakable {
 }
 
 #[test]
-fn an_error_whose_display_panics_under_a_subscriber_takes_nothing_along() {
+fn an_error_whose_display_panics_under_a_subscriber_affects_nothing_else() {
     in_child!();
     let trace = crate::traced::Trace::of("poe=trace");
     let runtime = tokio::runtime::Builder::new_current_thread()

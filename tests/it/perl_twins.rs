@@ -10,7 +10,7 @@ use std::future::Future;
 use std::path::PathBuf;
 use std::process::Command;
 
-/// Lines that this crate answers otherwise on purpose: scenario, title (empty for any), Perl's line, ours (empty for none).
+/// Lines that differ on purpose: scenario, title (empty for any), Perl's line, ours (empty for none).
 const DEVIATIONS: &[(&str, &str, &str, &str)] = &[
     // D1: a failure says why.
     (
@@ -91,7 +91,7 @@ const DEVIATIONS: &[(&str, &str, &str, &str)] = &[
     ),
     // D4: a second watch of the same descriptor replaces the event of the first.
     ("selects", "", "  [D4] first event", "  [D4] second event"),
-    // R1: what a handler is given does not change under it.
+    // R1: a handler's argument does not change while it runs.
     (
         "nfa",
         "",
@@ -100,7 +100,7 @@ const DEVIATIONS: &[(&str, &str, &str, &str)] = &[
     ),
     // A failed call says so; POE leaves errno at 0.
     ("call_rules", "", "call: undef, error none", "call: undef, error died"),
-    // Filters: the quirks that are mended. A newline cut in two is one.
+    // Filters: the corrected quirks. A newline that is cut in two counts once.
     (
         "filters",
         "",

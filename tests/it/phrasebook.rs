@@ -1,4 +1,4 @@
-//! The guide's phrasebook: each Rust program prints what stands there, and so does its Perl twin.
+//! The guide's phrasebook: each Rust program prints its text file, and so does its Perl twin.
 
 use crate::in_child;
 use std::path::PathBuf;
@@ -17,7 +17,7 @@ fn expected(name: &str) -> String {
     std::fs::read_to_string(file(name, "txt")).unwrap()
 }
 
-/// Runs the test `name` in a process of its own, since its program prints to the process's output.
+/// Runs the test `name` in a separate process, because its program prints to the process's output.
 fn program_prints(name: &str, test: &str) {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(in_child::arguments(test)).env(MARK, test);
@@ -93,6 +93,8 @@ phrases! {
     postbacks;
     #[cfg(unix)]
     read_write;
+    #[cfg(unix)]
+    run;
     #[cfg(unix)]
     selects;
     session;

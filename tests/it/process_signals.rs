@@ -1,5 +1,5 @@
-//! What the crate does to the signals of the process: nothing unless it is asked to, and nothing that stays. Each test has
-//! a process of its own; many of them must end by a signal, and by one that is not ignored in a background job or under `nohup`.
+//! The crate's effect on the signals of the process: none unless it is asked for, and nothing permanent. Each test has
+//! a separate process; many of them must end by a signal that is not ignored in a background job or under `nohup`.
 
 use crate::in_child::{Ended, in_child, is_in_child, run, this_test};
 use crate::laws_kit::{life, ms, poll_once};
@@ -124,7 +124,7 @@ async fn a_component_that_has_gone_leaves_no_handler_behind() {
     die_of(Number::TERM);
 }
 
-/// A service without a thought for signals ends by them, whatever components it has.
+/// A service without signal handling ends by signals, whatever components it has.
 #[tokio::test]
 async fn a_service_with_a_server_ends_by_term() {
     in_child!(dies: Number::TERM);
@@ -263,7 +263,7 @@ async fn keep_signal_handlers_leaves_a_signal_without_effect() {
     }
 }
 
-/// Each signal that may be watched does after its last watcher what it did before the first.
+/// After its last watcher each signal has the effect that it had before the first.
 #[tokio::test]
 async fn each_signal_is_after_its_last_watcher_what_it_was_before_the_first() {
     const SIGNAL: &str = "POE_TEST_SIGNAL";
@@ -308,10 +308,10 @@ fn signal_hook_number(name: &str) -> Number {
     Number::from_named_raw(raw.unwrap()).unwrap()
 }
 
-/// As from `nohup`, or from a script that starts the program in the background: who asks for a signal gets it, and nobody
-/// else's process ends by it.
+/// As from `nohup`, or from a script that starts the program in the background: watchers get the signal, and no
+/// other process ends by it.
 #[tokio::test]
-async fn a_signal_that_is_ignored_from_the_start_comes_to_who_watches_it_and_is_ignored_afterwards() {
+async fn a_signal_ignored_from_the_start_reaches_its_watchers_and_is_ignored_afterwards() {
     let name = this_test!();
     if !is_in_child(name) {
         let ended = run(name, |command| {
@@ -390,7 +390,7 @@ fn terminated_needs_a_runtime_and_says_so() {
 
 /// TERM comes again while the shutdown is under way, as from `timeout`, and does not cut it short.
 #[tokio::test]
-async fn serve_until_terminated_finishes_its_work_and_gives_the_default_action_back() {
+async fn serve_until_terminated_finishes_its_work_and_restores_the_default_action() {
     in_child!(dies: Number::TERM);
     let kernel = Kernel::new();
     Session::builder(())
@@ -462,7 +462,7 @@ async fn a_signal_of_the_process_may_be_watched_with_sig_before_its_name() {
     die_of(Number::USR2);
 }
 
-/// Who watches `usr2` waits for a signal that never comes; the log says so.
+/// A watcher of `usr2` waits for a signal that never comes; the log says so.
 #[tokio::test]
 async fn a_lookalike_of_a_signal_is_logged() {
     in_child!();

@@ -9,7 +9,7 @@ use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRu
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-/// Checks a property by so many random cases. A failure prints the seed; `POE_SEED` makes it come again.
+/// Checks a property with random cases. A failure prints the seed; `POE_SEED` repeats it.
 pub(crate) fn check<S: Strategy>(cases: u32, strategy: S, test: impl Fn(S::Value) -> Result<(), TestCaseError>)
 where
     S::Value: std::fmt::Debug,
@@ -110,10 +110,10 @@ fn op() -> impl Strategy<Value = Op> {
     ]
 }
 
-/// What each handler in turn does.
+/// The actions of the handlers, in turn.
 type Script = Vec<Vec<Op>>;
 
-/// What is seen of a run: deliveries, and what removals gave back.
+/// The observations of a run: deliveries, and the results of removals.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Seen {
     Delivered {
@@ -126,7 +126,7 @@ enum Seen {
     Removed(Vec<(usize, u64)>),
 }
 
-/// The naive twin of the queue.
+/// The naive model of the queue.
 #[derive(Default)]
 struct Model {
     now: i64,
@@ -283,7 +283,7 @@ impl Model {
     }
 }
 
-/// The real thing, driven by the same script.
+/// The real kernel, driven by the same script.
 struct Real {
     script: Script,
     next: Cell<usize>,

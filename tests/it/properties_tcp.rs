@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// What a client does, step by step.
+/// The steps of a client.
 #[derive(Clone, Debug)]
 enum Step {
     /// Sends so many lines.
@@ -30,7 +30,7 @@ enum End {
     HalfClose,
     /// Reads to the end after having asked for it.
     Quit,
-    /// Goes without a word.
+    /// Drops the connection.
     Close,
     /// Resets the connection.
     Reset,
@@ -62,7 +62,7 @@ async fn behave(addr: std::net::SocketAddr, plan: Vec<Step>, end: End) {
     let mut stream = TcpStream::connect(addr).await.unwrap();
     let (mut whole, mut part, mut quit) = (0, false, false);
     for step in plan {
-        // The server may have closed meanwhile: a failed write is its good right.
+        // The server may have closed meanwhile, so a write may fail.
         let sent = match step {
             Step::Lines(n) => {
                 if !quit {
@@ -108,7 +108,7 @@ async fn behave(addr: std::net::SocketAddr, plan: Vec<Step>, end: End) {
             let _ = stream.shutdown().await;
             let mut all = String::new();
             stream.read_to_string(&mut all).await.unwrap();
-            // Law 31: everything that was put before the end has come. Law 33: nothing was heard after it.
+            // Law 31: everything that was put before the end has arrived. Law 33: no input was delivered after it.
             let answers = all.lines().filter(|line| *line == "answer").count();
             let farewell = all.lines().filter(|line| *line == "farewell").count();
             assert_eq!((answers, farewell), (whole, if quit { FAREWELL } else { 0 }), "{end:?}");
@@ -171,7 +171,7 @@ proptest! {
                 server.shutdown();
             };
             run_with(&kernel, talk).await;
-            // Somebody who has reset the connection before it was accepted may never have been seen.
+            // A client that reset the connection before it was accepted may never have been seen.
             assert!(tally.of("connected") <= count);
             assert_eq!(tally.of("connected"), tally.of("disconnected"));
             assert!(gauge.most() <= limit, "{} at once", gauge.most());

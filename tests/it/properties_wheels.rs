@@ -1,4 +1,4 @@
-//! Law 1 over a whole wheel: wherever reads cut the stream and whenever the filters change, every byte is one record's.
+//! Law 1 over a whole wheel: wherever reads cut the stream and whenever the filters change, every byte belongs to one record.
 //!
 //! The stream is a sequence of records, each of which says which filter the next one wants. The handler changes the filter
 //! accordingly, or makes another wheel on the same stream; the peer writes in pieces of any size, with and without pauses.
@@ -18,7 +18,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 const TEXT: Event<Input<Bytes>> = Event::new("text");
 const ERROR: Event<IoError> = Event::new("error");
 
-/// The filters that take turns; each record's first byte is the next one's.
+/// The filters that take turns; each record's first byte names the next one.
 const KINDS: [u8; 4] = *b"nbvf";
 const FIXED: usize = 5;
 
@@ -67,7 +67,7 @@ fn cases() -> impl Strategy<Value = Case> {
         })
 }
 
-/// The records as the handlers should see them, and the bytes that are them.
+/// The records as the handlers should see them, and their bytes.
 fn wire(case: &Case) -> (Vec<Bytes>, Bytes) {
     let mut out = BytesMut::new();
     let mut expected = Vec::new();

@@ -137,7 +137,7 @@ async fn our_client_talks_to_a_perl_server() {
     perl_server(true).await;
 }
 
-/// Whatever hangs fails instead.
+/// Fails instead of hanging.
 async fn within<F: Future>(work: F) -> F::Output {
     tokio::time::timeout(Duration::from_secs(20), work)
         .await

@@ -1,4 +1,4 @@
-//! One kernel, run by one Tokio runtime after another: whatever it has registered with the first goes on in the second.
+//! One kernel, run by one Tokio runtime after another: everything registered with the first continues in the second.
 //!
 //! Each test sets something up in a first runtime, runs the kernel there for a moment, and then in a second one, of each
 //! flavour, with the first dropped or standing still. What it waits for must come there.
@@ -46,7 +46,7 @@ fn timers_of_both_kinds() {
     }
 }
 
-/// The case that used to turn in circles: the second run must wait, and not look again and again.
+/// A case that used to spin: the second run must wait instead of polling again and again.
 #[test]
 fn run_blocking_may_be_called_again() {
     let kernel = Kernel::new();
@@ -416,7 +416,7 @@ fn files_and_pipes_that_are_followed() {
     }
 }
 
-/// A future that waits by a runtime that is gone fails, and says why.
+/// A future that waits for a runtime that is gone fails with the reason.
 #[test]
 fn a_future_bound_to_a_runtime_that_is_gone_is_a_failure_that_names_the_cause() {
     let kernel = Kernel::new();

@@ -5,7 +5,7 @@ use poe::{Kernel, Session};
 use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
 
-/// What runs the kernel after the first runtime.
+/// The runtime that runs the kernel after the first one.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Second {
     Same,

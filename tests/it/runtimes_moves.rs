@@ -21,7 +21,7 @@ const ERROR: Event<IoError> = Event::new("error");
 const CONNECTED: Event<Connection> = Event::new("connected");
 const FAILED: Event<SocketError> = Event::new("failed");
 
-/// A listener whose queue is full: connecting to it waits until somebody is taken from there.
+/// A listener with a full queue: connecting to it waits until a client is accepted.
 fn busy_listener() -> (TcpListener, Vec<std::net::TcpStream>) {
     use socket2::{Domain, Socket, Type};
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
@@ -164,7 +164,7 @@ fn a_name_that_is_being_looked_up() {
     );
 }
 
-/// A stream of somebody else's: nobody can register it anew.
+/// A stream of a foreign type, which cannot be registered again.
 struct Foreign(tokio::net::UnixStream);
 
 impl Foreign {
@@ -370,7 +370,7 @@ mod tls {
         (acceptor, Connector::from_pem(certificate.as_bytes()).unwrap())
     }
 
-    /// A client on a thread of its own: shakes hands early or when it is told to go, then says "late" and reads to the end.
+    /// A client on a separate thread: shakes hands early or on request, then sends "late" and reads to the end.
     struct Client {
         go: std::sync::mpsc::Sender<()>,
         heard: Checked<String>,
@@ -520,7 +520,7 @@ mod tls {
         }
     }
 
-    /// The hand-shake is over before the change of the runtime, or in the middle.
+    /// The handshake is over before the change of the runtime, or under way.
     #[test]
     fn connections_that_are_upgraded() {
         const UPGRADED: Event<io::Result<()>> = Event::new("upgraded");

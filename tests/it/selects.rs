@@ -1,4 +1,4 @@
-//! Laws K: file watchers. Pipes and sockets need the real clock: each test has a deadline, and waits for no time but its own.
+//! Laws K: file watchers. Pipes and sockets need the real clock: each test has a deadline.
 
 use crate::laws_kit::{life, ms, named, nm, said, say};
 use poe::event::{START, STOP};
@@ -67,7 +67,7 @@ async fn l75_an_unread_descriptor_has_its_event_in_every_slice_ahead_of_the_queu
 }
 
 #[tokio::test]
-async fn l75_what_is_read_away_comes_no_more_until_there_is_more() {
+async fn l75_a_descriptor_that_was_emptied_is_not_reported_until_there_is_more() {
     let kernel = Kernel::new();
     let (reader, writer, watched) = pipe("one");
     Session::builder((reader, Some(writer)))
@@ -376,7 +376,7 @@ async fn a_descriptor_that_is_always_ready_does_not_shut_out_the_host() {
         .on(READABLE, |_, _| ())
         .create(&kernel)
         .unwrap();
-    // The host's own timer ends it.
+    // A timer of the host ends it.
     assert!(tokio::time::timeout(ms(10), kernel.run()).await.is_err());
     kernel.stop_all().unwrap();
     said();

@@ -11,7 +11,7 @@ const ADD: Event<u32> = Event::new("add");
 const TOTAL: Event<(), u32> = Event::new("total");
 const LINE: Event<String> = Event::new("line");
 
-/// An object whose methods are handlers: it keeps more than any one session does.
+/// An object whose methods are handlers; it is shared by several sessions.
 #[derive(Default)]
 struct Account {
     entries: RefCell<Vec<(u64, u32)>>,
@@ -323,7 +323,7 @@ async fn warned_of_unhandled(kernel: Kernel, option: Option<&str>) -> Vec<String
     let mut session = Session::builder(())
         .on(START, |cx, ()| {
             cx.yield_to("unknown", ());
-            // A signal is no event: nobody warns of it.
+            // A signal is not an event: there is no warning.
             cx.signal(cx.session_id(), "USR1", ()).unwrap();
         })
         .on(STOP, |_, ()| ());

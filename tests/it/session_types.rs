@@ -1,4 +1,4 @@
-//! Session types of one's own that are put round a session: what a subclass of POE::Session is, and the components' `SessionType`
+//! Custom session types that wrap a session: a subclass of POE::Session, and the components' `SessionType`
 //! and `SessionParams` (ST.p15, CT.p11).
 
 use crate::laws_kit;
@@ -19,7 +19,7 @@ const DIED: Event<Signal> = Event::new("died");
 const FAIL: Event<()> = Event::new("fail");
 const POSTED: Event<()> = Event::new("posted");
 
-/// A session that answers one question by itself, doubles a number on its way, and notes what else it is sent.
+/// A session type that replies to one event itself, doubles a number on its way, and logs other events.
 struct Special {
     session: Rc<dyn Invoke>,
     mark: &'static str,
@@ -40,7 +40,7 @@ impl Special {
 impl Invoke for Special {
     fn invoke(&self, turn: KernelRef<'_>, arg: &mut AnyArg) -> Invoked {
         let event = turn.event();
-        if event == "who are you" {
+        if event == "identify" {
             turn.set_reply(AnyArg::new(self.mark));
             return Invoked::Returned;
         }
@@ -62,7 +62,7 @@ impl Invoke for Special {
 
     fn event_names(&self) -> Vec<Name> {
         let mut names = self.session.event_names();
-        names.push(Name::from("who are you"));
+        names.push(Name::from("identify"));
         names
     }
 
@@ -94,7 +94,7 @@ async fn a_subclass_of_session_is_asked_first_and_leaves_the_rest_to_the_session
             let me = cx.session_id();
             // The heap is lent to a handler of its own, through the type of its own.
             assert_eq!(cx.call(me, ADD, 10)?, 22);
-            assert_eq!(cx.call::<_, &str>(me, "who are you", ())?, "a");
+            assert_eq!(cx.call::<_, &str>(me, "identify", ())?, "a");
             cx.yield_to(POSTED, ());
             cx.post("special", "nothing for it", 7_u8)?;
             Ok(Reply("started"))
@@ -127,7 +127,7 @@ async fn a_subclass_of_session_is_asked_first_and_leaves_the_rest_to_the_session
     let session = snapshot.session(id).unwrap();
     assert_eq!(session.heap_type, "u64");
     assert_eq!(session.options["colour"], "green");
-    assert!(session.events.iter().any(|event| event == "who are you"));
+    assert!(session.events.iter().any(|event| event == "identify"));
     laws_kit::run(&kernel).await;
     // They are noted when they are over, so the call is ahead of the handler that it was made in.
     let noted = [
@@ -238,10 +238,7 @@ async fn st_p15_a_session_type_is_of_the_listener_and_of_each_client() {
         .unwrap();
     let made = |log: &Log| log.lines().iter().filter(|line| *line == "server made").count();
     assert_eq!(made(&log), 1, "the listener's");
-    assert_eq!(
-        kernel.call::<_, &str>("the server", "who are you", ()).unwrap(),
-        "server"
-    );
+    assert_eq!(kernel.call::<_, &str>("the server", "identify", ()).unwrap(), "server");
     let talk = async {
         for clients in 1..=2 {
             let mut stream = TcpStream::connect(server.local_addr().unwrap()).await.unwrap();
@@ -311,7 +308,7 @@ async fn st_p15_a_client_of_a_session_type_does_all_that_a_client_does() {
         let session = snapshot.session(client.get().expect("it has started")).unwrap();
         assert_eq!(session.heap_type, "u64");
         assert_eq!(session.options["colour"], "red");
-        assert!(session.events.iter().any(|event| event == "who are you"));
+        assert!(session.events.iter().any(|event| event == "identify"));
         stream.write_all(b"all in all\n").await.unwrap();
         let mut said = String::new();
         stream.read_to_string(&mut said).await.unwrap();
@@ -355,10 +352,7 @@ async fn ct_p11_a_client_has_a_session_type_with_its_parameters() {
         })
         .start(&kernel)
         .unwrap();
-    assert_eq!(
-        kernel.call::<_, &str>("the client", "who are you", ()).unwrap(),
-        "client"
-    );
+    assert_eq!(kernel.call::<_, &str>("the client", "identify", ()).unwrap(), "client");
     run(&kernel).await;
     let lines = log.lines();
     let tally = |wanted: &str| lines.iter().filter(|line| *line == wanted).count();

@@ -1,4 +1,4 @@
-//! What the tests of sockets share. They run on the real clock, each under a deadline.
+//! The kit of the socket tests. They run on the real clock, each with a deadline.
 
 use poe::Kernel;
 use poe::testing::assert_no_leaks;
@@ -8,17 +8,17 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
-/// What takes longer hangs, also beside a loaded machine's other work.
+/// A test that takes longer hangs, also on a busy machine.
 const LIMIT: Duration = Duration::from_secs(180);
 
-/// Whatever hangs fails instead.
+/// Fails instead of hanging.
 pub(crate) async fn within<F: Future>(work: F) -> F::Output {
     tokio::time::timeout(LIMIT, work)
         .await
         .expect("it should have ended by now")
 }
 
-/// Runs to the end, which must be a good one and leave nothing.
+/// Runs to the end, which must succeed and leave no session.
 pub(crate) async fn run(kernel: &Kernel) {
     run_with(kernel, async {}).await;
 }
@@ -34,7 +34,7 @@ pub(crate) async fn run_with<F: Future>(kernel: &Kernel, work: F) -> F::Output {
     done
 }
 
-/// Where nobody but one test listens, so that a port that was just let go is not taken by another.
+/// An address for one test only, so that a port that was just released is not taken by another.
 pub(crate) fn alone(number: u8) -> String {
     if cfg!(target_os = "linux") {
         format!("127.84.2.{number}:0")
@@ -43,7 +43,7 @@ pub(crate) fn alone(number: u8) -> String {
     }
 }
 
-/// An address of this machine where nobody listens.
+/// An address of this machine where nothing listens.
 pub(crate) fn nobody(number: u8) -> SocketAddr {
     let unused = std::net::TcpListener::bind(alone(number)).unwrap();
     unused.local_addr().unwrap()
@@ -62,7 +62,7 @@ impl Tally {
         self.0.borrow().get(what).copied().unwrap_or(0)
     }
 
-    /// Exactly that has happened, and as often.
+    /// Asserts that exactly these things have happened, this often.
     #[track_caller]
     pub(crate) fn is(&self, expected: &[(&str, usize)]) {
         let expected: BTreeMap<String, usize> = expected.iter().map(|(what, n)| ((*what).to_owned(), *n)).collect();
@@ -70,7 +70,7 @@ impl Tally {
     }
 }
 
-/// Lines in the order in which they were said.
+/// Lines in the order in which they were logged.
 #[derive(Clone, Default)]
 pub(crate) struct Log(Rc<RefCell<Vec<String>>>);
 

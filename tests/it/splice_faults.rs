@@ -20,7 +20,7 @@ use tokio::time::{Instant, Sleep};
 
 const ENDED: Event<Spliced> = Event::new("ended");
 
-/// How a peer's output goes on once it has said everything.
+/// How a peer's output continues after its data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Last {
     End,
@@ -28,7 +28,7 @@ enum Last {
     Silence,
 }
 
-/// What becomes of a write, and of the shutdown.
+/// The results of writes, and of the shutdown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Takes {
     Everything,

@@ -1,4 +1,4 @@
-//! Tests of what a process inherits run in a process of their own that was started in a certain way: this test binary once more, with
+//! Tests of what a process inherits run in a separate process that was started in a certain way: this test binary once more, with
 //! the one test, behind a command.
 
 use std::io::Read;
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 pub(crate) const MARK: &str = "POE_TEST_STARTED_SO";
 
-/// No test takes that long, also beside others that do nothing but compute.
+/// No test takes that long, also on a busy machine.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(120);
 
 /// The end of a process, which is killed, and its group with it, if it takes longer than the deadline.
@@ -65,7 +65,7 @@ pub(crate) fn is_started_by(command: &[&str], name: &str) -> bool {
     false
 }
 
-/// Runs the rest of a test function in a process of its own that a command has started.
+/// Runs the rest of a test function in a separate process that a command has started.
 macro_rules! started_by {
     ($($command:expr),+) => {
         fn here() {}

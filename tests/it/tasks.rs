@@ -69,7 +69,7 @@ async fn a_task_that_panics_is_its_sessions_die() {
     assert_eq!(said(), ["panicked: in the task", "S stop"]);
 }
 
-/// Says that it was dropped.
+/// Logs its drop.
 struct Guard;
 
 impl Drop for Guard {

@@ -1,4 +1,4 @@
-//! What the source says of itself, checked: the layers of ARCHITECTURE.md, the satellites' independence, and that each law has its test.
+//! Checks of the source: the layers of ARCHITECTURE.md, the independence of satellites, and a test for each law.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -173,7 +173,7 @@ fn satellites_have_no_import_cycles() {
 }
 
 #[test]
-fn perl_storable_has_nothing_of_poe() {
+fn perl_storable_does_not_depend_on_poe() {
     let manifest = fs::read_to_string(root().join("crates/perl-storable/Cargo.toml")).unwrap();
     assert!(!manifest.contains("poe"));
     let sources = files("crates/perl-storable/src");

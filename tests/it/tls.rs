@@ -1,4 +1,4 @@
-//! TLS under a ReadWrite: whatever holds for a plain stream holds for an encrypted one, and a cut is no end.
+//! TLS under a ReadWrite: it behaves like a plain stream, and a truncation is not an end.
 
 use crate::laws_kit::{ms, said, say};
 use poe::event::START;
@@ -23,7 +23,7 @@ fn keys() -> (Acceptor, Connector) {
     (acceptor, Connector::from_pem(certificate.as_bytes()).unwrap())
 }
 
-/// A session that shakes hands, upper-cases lines, and says what it hears.
+/// A session that shakes hands, upper-cases lines, and logs them.
 fn shouter(acceptor: Acceptor, io: DuplexStream) -> SessionBuilder<Option<ReadWrite>> {
     let io = std::cell::Cell::new(Some(io));
     Session::builder(None)
@@ -108,7 +108,7 @@ async fn lines_go_there_and_back() {
     assert_eq!((said.len(), &*said[200]), (201, "end"));
 }
 
-/// Nobody can pass off a cut connection for a whole one: without a goodbye it is an error, after all that came.
+/// A truncated connection is not taken for a complete one: without a TLS close it is an error, after all data.
 #[tokio::test(start_paused = true)]
 async fn a_cut_is_an_error_and_not_the_end() {
     let (acceptor, connector) = keys();
@@ -136,7 +136,7 @@ async fn a_hand_shake_that_fails_is_an_event_on_both_sides() {
     assert_eq!(refused.unwrap_err().kind(), io::ErrorKind::InvalidData);
     assert_eq!(said(), ["hand-shake: InvalidData"]);
 
-    // Somebody who speaks no TLS.
+    // A client without TLS.
     let (mut peer, ours) = duplex(4096);
     beside(shouter(keys().0, ours), async move {
         peer.write_all(b"GET / HTTP/1.0\r\n\r\n").await.unwrap();

@@ -1,4 +1,4 @@
-//! What the crate says by `tracing`, caught for the test that runs on this thread.
+//! Captures the crate's `tracing` events for the test on this thread.
 //!
 //! Such a test runs in a process of its own (`in_child`): what `tracing` keeps of who listens is global, and a place that another
 //! test comes by for the first time while a subscriber is entered may be taken for one that nobody listens to.
@@ -27,7 +27,7 @@ pub(crate) struct Trace {
 }
 
 impl Trace {
-    /// Listens to what the filter says, such as `poe::events=trace`.
+    /// Captures the events of a filter, such as `poe::events=trace`.
     pub(crate) fn of(filter: &str) -> Self {
         let caught = Caught::default();
         let writer = caught.clone();

@@ -1,5 +1,5 @@
-//! POE's TRACE_* and ASSERT_*: what is told to whom, and which check names whom. `tracing-sane-exit` asks that a traced
-//! kernel ends as one that is not.
+//! POE's TRACE_* and ASSERT_*: the traces of each target, and the texts of the checks. `tracing-sane-exit` asks that a traced
+//! kernel ends like one that is not.
 
 use crate::laws_kit::{kernel, ms, run};
 use crate::traced::Trace;
@@ -52,7 +52,7 @@ fn in_order(lines: &[String], wanted: &[&str]) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn events_are_told_when_they_are_posted_and_when_they_are_dispatched() {
+async fn events_are_traced_when_they_are_posted_and_when_they_are_dispatched() {
     #[cfg(unix)]
     crate::in_child::in_child!();
     let lines = traced("poe::events=trace").await;
@@ -70,7 +70,7 @@ async fn events_are_told_when_they_are_posted_and_when_they_are_dispatched() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn timers_are_told_when_they_are_set() {
+async fn timers_are_traced_when_they_are_set() {
     #[cfg(unix)]
     crate::in_child::in_child!();
     let lines = traced("poe::timers=trace").await;
@@ -102,7 +102,7 @@ async fn timers_are_told_when_they_are_set() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn reference_counts_are_told_with_what_holds_and_what_is_left() {
+async fn reference_counts_are_traced_with_the_hold_and_the_rest() {
     #[cfg(unix)]
     crate::in_child::in_child!();
     let lines = traced("poe::refcnt=trace").await;
@@ -121,7 +121,7 @@ async fn reference_counts_are_told_with_what_holds_and_what_is_left() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn sessions_are_told_from_birth_to_end() {
+async fn sessions_are_traced_from_creation_to_end() {
     #[cfg(unix)]
     crate::in_child::in_child!();
     let wanted = ["created session=1", "stopping session=1", "freed session=1"];
@@ -129,7 +129,7 @@ async fn sessions_are_told_from_birth_to_end() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn signals_are_told_from_the_watcher_to_whom_they_stop() {
+async fn signals_are_traced_from_the_watcher_to_the_sessions_that_they_stop() {
     #[cfg(unix)]
     crate::in_child::in_child!();
     let trace = Trace::of("poe::signals=trace");
@@ -152,7 +152,7 @@ async fn signals_are_told_from_the_watcher_to_whom_they_stop() {
 
 #[cfg(unix)]
 #[tokio::test]
-async fn files_are_told_from_the_watcher_to_its_end() {
+async fn files_are_traced_from_the_watcher_to_its_end() {
     #[cfg(unix)]
     crate::in_child::in_child!();
     use poe::unix::{Selected, Watched};
@@ -199,7 +199,7 @@ async fn a_session_that_is_destroyed_tells_what_it_was() {
     assert!(lines[0].contains(wanted), "{lines:?}");
 }
 
-/// A session that makes one mistake after another, and does not look.
+/// A session that makes one mistake after another, and ignores the results.
 async fn mistakes(kernel: &Kernel) -> Result<(), poe::Error> {
     let other = Session::builder(())
         .on(START, |cx, ()| {
@@ -244,7 +244,7 @@ const MISTAKES: [&str; 5] = [
 ];
 
 #[tokio::test(start_paused = true)]
-async fn return_values_that_are_errors_are_told_with_the_place_of_the_call() {
+async fn returned_errors_are_traced_with_the_place_of_the_call() {
     #[cfg(unix)]
     crate::in_child::in_child!();
     let trace = Trace::of("poe::retvals=trace");
@@ -290,7 +290,7 @@ async fn assert_retvals_outside_of_handlers_is_a_panic_of_the_caller() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn assert_data_finds_nothing_in_a_kernel_that_is_whole() {
+async fn assert_data_finds_nothing_in_a_consistent_kernel() {
     let kernel = poe::testing::builder().budget(1).assert_data(true).build();
     busy_session().create(&kernel).unwrap();
     let parent = Session::builder(())

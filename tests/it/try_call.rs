@@ -1,4 +1,4 @@
-//! What an author of a satellite crate needs: calls that contain failures, contexts without a heap, names and data of a kernel.
+//! Needs of an author of a satellite crate: calls that contain failures, contexts without a heap, names and data of a kernel.
 
 use crate::laws_kit::{kernel, said, say};
 use poe::event::START;

@@ -1,4 +1,4 @@
-//! An event that no handler gets is told of at level DEBUG, with its name, session, sender and place, whatever the reason.
+//! An event without a handler is logged at level DEBUG, with its name, session, sender and place, whatever the reason.
 
 use crate::in_child::in_child;
 use crate::laws_kit::{go, kernel, life, lives, ms, run};
@@ -37,7 +37,7 @@ fn lost(trace: &Trace) -> Vec<String> {
 const NO_HANDLER: &str = "the session has no handler for it";
 
 #[tokio::test(start_paused = true)]
-async fn an_event_without_a_handler_is_told_of() {
+async fn an_event_without_a_handler_is_logged() {
     in_child!();
     let trace = Trace::of("poe=debug");
     let kernel = kernel();
@@ -105,7 +105,7 @@ fn lives_a_little(cx: &mut poe::Context<'_, ()>, _: ()) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_event_for_nobody_is_told_of() {
+async fn an_event_for_a_missing_session_is_logged() {
     in_child!();
     let trace = Trace::of("poe=debug");
     let kernel = kernel();
@@ -148,7 +148,7 @@ async fn an_event_for_nobody_is_told_of() {
 
 /// What waits for a session goes with it, and what it has sent (L9).
 #[tokio::test(start_paused = true)]
-async fn an_event_whose_session_ends_before_its_turn_is_told_of() {
+async fn an_event_whose_session_stops_before_its_turn_is_logged() {
     in_child!();
     let trace = Trace::of("poe=debug");
     let kernel = kernel();
@@ -161,7 +161,7 @@ async fn an_event_whose_session_ends_before_its_turn_is_told_of() {
             cx.delay("later", ms(5), ());
             cx.yield_to("soon", ());
             cx.post(other, "from A", ()).unwrap();
-            // A signal is the kernel's own business.
+            // A signal without a watcher is normal.
             cx.signal(cx.session_id(), "unheard", ()).unwrap();
             cx.stop_all();
         })
@@ -183,7 +183,7 @@ async fn an_event_whose_session_ends_before_its_turn_is_told_of() {
 
 /// A machine refuses what its state does not know, and that is a failure; what it has put off goes with it.
 #[tokio::test(start_paused = true)]
-async fn what_a_machine_has_postponed_is_told_of_when_it_ends() {
+async fn the_postponed_events_of_a_machine_are_logged_when_it_ends() {
     in_child!();
     const CAR: Event<u32> = Event::new("car");
     let trace = Trace::of("poe=debug");
@@ -205,7 +205,7 @@ async fn what_a_machine_has_postponed_is_told_of_when_it_ends() {
 
 #[cfg(unix)]
 #[tokio::test]
-async fn an_event_of_a_wheel_or_a_child_without_a_handler_is_told_of() {
+async fn an_event_of_a_wheel_or_a_child_without_a_handler_is_logged() {
     in_child!();
     let trace = Trace::of("poe=debug");
     let kernel = Kernel::new();

@@ -1,4 +1,4 @@
-//! What a wheel does with records that its filter refuses when no error event tells of them, and with a filter that is
+//! Records that a wheel's filter rejects without an error event, and filters that are
 //! changed at the end of the input.
 
 use crate::laws_kit::{ms, said, say};
@@ -225,7 +225,7 @@ mod programs {
     }
 
     #[tokio::test]
-    async fn a_run_whose_filter_cannot_go_on_still_tells_that_it_is_closed() {
+    async fn a_run_whose_filter_cannot_continue_still_sends_its_close_event() {
         let kernel = Kernel::new();
         Session::builder(None::<Run>)
             .on(START, |cx, ()| -> poe::HandlerResult {

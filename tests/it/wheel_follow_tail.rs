@@ -1,5 +1,5 @@
 //! POE's wheel_tail, bingos-, pipe- and whjackson-followtail, z_rt54319_bazerka_followtail, and the rows FT of the
-//! specification: what a FollowTail tells of files that grow, shrink, go and come.
+//! specification: the events of a FollowTail for files that grow, shrink, go and come.
 
 use crate::laws_kit::{ms, said, say};
 use bytes::Bytes;
@@ -23,7 +23,7 @@ const IDLE: Event<WheelId> = Event::new("idle");
 
 type Cx<'k> = Context<'k, Option<FollowTail>>;
 
-/// A folder of its own, which goes with the test.
+/// A separate folder, which is removed with the test.
 pub(crate) struct Folder(PathBuf);
 
 impl Folder {
@@ -51,7 +51,7 @@ fn append(path: impl AsRef<Path>, text: &str) {
     file.write_all(text.as_bytes()).unwrap();
 }
 
-/// A session that says what its wheel tells. What it does beyond that is in `then`, by what was said; at the very
+/// A session that logs the events of its wheel. Further actions are in `then`, by the logged text; at the very
 /// beginning, when the wheel has been started, by "begun".
 fn follower(
     build: impl FnOnce() -> FollowTailBuilder + 'static,
@@ -86,7 +86,7 @@ fn lines(path: &Path) -> FollowTailBuilder {
     FollowTail::builder(path).input(Line::new(), LINE)
 }
 
-/// One whose wheel goes at that sign.
+/// A session that drops its wheel at that text.
 fn until(
     sign: &'static str,
     build: impl FnOnce() -> FollowTailBuilder + 'static,
@@ -564,7 +564,7 @@ async fn a_look_that_fails_ends_the_wheel_and_the_session_with_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_directory_in_the_files_place_is_told_of_once_and_waited_out() {
+async fn a_directory_in_place_of_the_file_is_reported_once_and_waited_out() {
     let folder = Folder::new();
     let log = folder.path("log");
     let path = log.clone();
@@ -640,7 +640,7 @@ async fn law1_a_change_of_filter_loses_nothing_and_doubles_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn law15_a_wheel_that_is_dropped_by_its_own_record_says_nothing_more() {
+async fn law15_a_wheel_dropped_by_the_handler_of_its_record_sends_nothing_more() {
     let folder = Folder::new();
     let path = folder.path("log");
     append(&path, "a\nb\nc\n");

@@ -322,7 +322,7 @@ async fn rw3_a_switch_of_filters_in_mid_stream_loses_no_byte() {
     }
 }
 
-/// The end of the input is told once, what is no record is kept, and the output goes on.
+/// The end of the input is reported once, bytes that are not a record stay pending, and the output goes on.
 #[tokio::test(start_paused = true)]
 async fn rw7_after_the_end_of_the_input_the_wheel_still_writes() {
     let (peer, ours) = duplex(1024);
@@ -401,7 +401,7 @@ async fn an_over_long_line_is_an_error_event_after_the_lines_before_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn rw7_a_reset_is_told_once_after_every_line_that_had_come() {
+async fn rw7_a_reset_is_reported_once_after_every_line_that_had_come() {
     let io = tokio_test::io::Builder::new()
         .read(b"one\r\ntwo\r\nth")
         .read(b"ree\r\nhalf")
@@ -412,7 +412,7 @@ async fn rw7_a_reset_is_told_once_after_every_line_that_had_come() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn rw8_a_failed_write_is_told_once_and_puts_are_refused_from_then_on() {
+async fn rw8_a_failed_write_is_reported_once_and_puts_are_refused_from_then_on() {
     let io = tokio_test::io::Builder::new()
         .write_error(io::ErrorKind::BrokenPipe.into())
         .wait(ms(10_000))

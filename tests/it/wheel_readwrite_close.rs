@@ -1,4 +1,4 @@
-//! The orderly end of a wheel: who is heard out, for how long, and how many at a time.
+//! The end of a wheel after `close`: which peers are still read, for how long, and how many at a time.
 
 use crate::laws_kit::{ms, said, say};
 use crate::socket_kit::{Log, run_with};
@@ -85,7 +85,7 @@ async fn a_silent_peer_is_waited_for_until_it_ends_or_the_time_is_over() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_linger_of_zero_waits_for_nobody() {
+async fn a_linger_of_zero_does_not_wait() {
     let (peer, ours) = duplex(64);
     let began = Instant::now();
     beside(closer(ours, Duration::ZERO), async {}).await;
@@ -118,7 +118,7 @@ impl AsyncWrite for Endless {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_peer_that_does_not_stop_is_not_heard_out() {
+async fn a_peer_that_does_not_stop_is_not_read_for_ever() {
     let read = Rc::new(Cell::new(0));
     beside(closer(Endless(read.clone()), ms(60_000)), async {}).await;
     assert!((16 << 20..17 << 20).contains(&read.get()), "{} bytes", read.get());
@@ -213,7 +213,7 @@ async fn a_kernel_hears_out_1024_at_a_time() {
 
 /// Its wheel has done all that it had to: nobody is stopped before the end of its work.
 #[tokio::test(start_paused = true)]
-async fn a_shutdown_at_its_limit_does_not_complain_of_whoever_is_only_heard_out() {
+async fn a_shutdown_at_its_limit_does_not_report_closed_connections() {
     let kernel = poe::testing::kernel();
     let (mut peer, ours) = duplex(64);
     talker(ours, lines)
@@ -232,7 +232,7 @@ async fn a_shutdown_at_its_limit_does_not_complain_of_whoever_is_only_heard_out(
         sleep(ms(10)).await;
         let why = kernel.why_alive().to_string();
         assert!(
-            why.contains("ReadWrite") && why.contains("its peer is heard out"),
+            why.contains("ReadWrite") && why.contains("reading until the peer closes"),
             "{why}"
         );
         let began = Instant::now();

@@ -33,7 +33,7 @@ fn reset(peer: TcpStream) {
 
 /// Law 11 on a real reset: the system may take back what was not read, but what was read is whole, and half a line is none.
 #[tokio::test]
-async fn a_peer_that_resets_in_mid_line_is_told_once() {
+async fn a_reset_in_mid_line_is_reported_once() {
     let (mut peer, ours) = connection();
     let session = talker(ours, lines).on(LINE, |cx, input| {
         say(input.record);
@@ -133,7 +133,7 @@ async fn rw9_law_10_both_directions_of_a_dead_socket_fail_once() {
     .await;
     let mut said = said();
     said.sort();
-    // The system tells a reset to whoever asks first, and to the other one a broken pipe or an end.
+    // The system reports a reset to the first end that asks, and a broken pipe or an end of input to the other.
     assert_eq!(said.len(), 2, "{said:?}");
     assert!(
         said[0].starts_with("read ") && said[1].starts_with("write "),
@@ -141,7 +141,7 @@ async fn rw9_law_10_both_directions_of_a_dead_socket_fail_once() {
     );
 }
 
-/// A reader that does not read: whoever heeds the marks keeps no more than the high one, and all arrives in the end.
+/// A reader that does not read: a writer that obeys the marks buffers at most the high mark, and everything arrives in the end.
 #[tokio::test]
 async fn a_slow_reader_costs_no_more_memory_than_the_high_mark() {
     const TOTAL: usize = 40_000;

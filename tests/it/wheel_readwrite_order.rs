@@ -7,7 +7,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 
 /// The peer takes none of what is put after the flush, so nothing else could bring the event about.
 #[tokio::test(start_paused = true)]
-async fn a_flush_by_the_handler_of_a_record_is_told_ahead_of_the_next_record() {
+async fn a_flush_by_the_handler_of_a_record_is_reported_ahead_of_the_next_record() {
     let (mut peer, ours) = duplex(32);
     let session = talker(ours, lines).on(LINE, |cx, input| {
         match input.record.as_str() {
@@ -32,7 +32,7 @@ async fn a_flush_by_the_handler_of_a_record_is_told_ahead_of_the_next_record() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn marks_that_a_handler_crosses_are_told_ahead_of_the_next_record() {
+async fn marks_that_a_handler_crosses_are_reported_ahead_of_the_next_record() {
     let (mut peer, ours) = duplex(64);
     let session = talker(ours, |b| lines(b).watermarks(8, 4).high(HIGH).low(LOW)).on(LINE, |cx, input| {
         match input.record.as_str() {
@@ -53,7 +53,7 @@ async fn marks_that_a_handler_crosses_are_told_ahead_of_the_next_record() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_write_error_of_auto_flush_is_told_ahead_of_the_next_record() {
+async fn a_write_error_of_auto_flush_is_reported_ahead_of_the_next_record() {
     let (mut peer, ours) = duplex(64);
     peer.write_all(b"one\ntwo\n").await.unwrap();
     drop(peer);

@@ -496,7 +496,7 @@ async fn w7_a_filter_that_panics_is_a_die_of_the_session() {
 /// W1, W4, W5 and steinert-passed-wheel: IDs go up and are not reused; a wheel that nobody keeps never fires; one that is
 /// passed in an event dies cleanly with it.
 #[tokio::test(start_paused = true)]
-async fn w1_w4_w5_ids_and_wheels_that_nobody_keeps() {
+async fn w1_w4_w5_ids_and_wheels_that_are_not_kept() {
     let kernel = poe::testing::kernel();
     Session::builder(())
         .on(START, |cx, ()| -> poe::HandlerResult {
@@ -526,9 +526,9 @@ async fn w1_w4_w5_ids_and_wheels_that_nobody_keeps() {
     assert_no_leaks(&kernel);
 }
 
-/// W2, law 16: whoever puts, the owner is told.
+/// W2, law 16: the owner gets the events, whichever session puts.
 #[tokio::test(start_paused = true)]
-async fn w2_law_16_the_owner_is_told_whoever_puts() {
+async fn w2_law_16_the_owner_gets_the_events_whichever_session_puts() {
     const PUT: Event<Rc<ReadWrite>> = Event::new("put");
     let (peer, ours) = duplex(64);
     let kernel = poe::testing::kernel();

@@ -838,7 +838,7 @@ async fn ru_p13_p14_user_group_and_priority_are_the_programs() {
 async fn the_program_has_its_three_streams_and_no_other_of_our_descriptors() {
     in_child!();
     let _ours = (File::open("/dev/null").unwrap(), io::pipe().unwrap());
-    // Some may have been left open to us by whoever started the test, and those go on to the program.
+    // The process that started the test may have left some open, and those are inherited by the program.
     let listed = |text: String| {
         text.split_whitespace()
             .map(str::to_owned)
@@ -896,7 +896,7 @@ async fn ru17_a_wheel_that_goes_ends_the_programs_input_and_does_not_kill_it() {
 }
 
 #[tokio::test]
-async fn law28_no_zombie_is_left_whoever_goes_first() {
+async fn law28_no_zombie_is_left_whichever_ends_first() {
     in_child!();
     let before = descriptors();
     let kernel = Kernel::new();
@@ -1013,7 +1013,7 @@ async fn rt47966_sixty_runs_that_end_at_once_are_all_told_of_and_leave_nothing()
 }
 
 #[tokio::test]
-async fn nobody_elses_child_is_stolen() {
+async fn no_child_is_taken_from_its_owner() {
     in_child!();
     let mut std_child = Command::new("sh").args(["-c", "exit 7"]).spawn().unwrap();
     let mut tokio_child = tokio::process::Command::new("sh")

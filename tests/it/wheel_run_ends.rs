@@ -142,7 +142,7 @@ async fn stop_kills_members_that_hold_no_output() {
     until("the member is gone", || !is_running(number)).await;
 }
 
-/// Whoever ends by TERM within the grace time is not killed, and nothing waits for the rest of the time.
+/// A program that ends with TERM within the grace time is not killed, and nothing waits for the rest of the time.
 #[tokio::test]
 async fn stop_is_over_as_soon_as_the_group_has_gone() {
     let polite = "trap 'echo bye; exit 0' TERM; (trap 'sleep 0.2; echo bye, too; exit 0' TERM; echo ready; while :; do sleep 0.05; done) & wait";

@@ -54,7 +54,7 @@ async fn until(log: &Log, lines: usize) {
 }
 
 #[tokio::test]
-async fn law22_a_paused_listener_takes_nobody_and_then_serves_the_backlog_in_order() {
+async fn law22_a_paused_listener_accepts_no_client_and_then_serves_the_backlog_in_order() {
     let kernel = Kernel::new();
     let log = Log::default();
     let order = Log::default();
@@ -160,7 +160,7 @@ async fn sf1_what_is_wrong_at_once_is_posted_behind_what_is_queued() {
 }
 
 #[tokio::test]
-async fn sf3_a_name_that_nobody_knows_is_address_not_available() {
+async fn sf3_an_unknown_name_is_address_not_available() {
     let kernel = Kernel::new();
     let log = Log::default();
     for name in ["no-such-name.invalid:80", "127.0.0.1:70000", "no port"] {
@@ -301,7 +301,7 @@ async fn sf_p4_an_address_is_shared_by_those_who_say_so() {
                     builder.success(MADE).failure(FAILED).start(cx)
                 };
                 let first = bound("127.0.0.1:0".parse::<SocketAddr>().unwrap());
-                bound(first.local_addr().expect("bound at once"));
+                drop(bound(first.local_addr().expect("bound at once")));
             })
             .on(MADE, move |cx, datagram| {
                 made.say("made");
@@ -395,7 +395,7 @@ async fn la2_a_listener_that_is_none_fails_once_and_lets_its_session_go() {
     let kernel = Kernel::new();
     let log = Log::default();
     let failed = log.clone();
-    // Bound, and never told to listen: `accept` says EINVAL.
+    // Bound, but not listening: `accept` returns EINVAL.
     let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
     socket
         .bind(&"127.0.0.1:0".parse::<SocketAddr>().unwrap().into())

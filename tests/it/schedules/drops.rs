@@ -439,7 +439,7 @@ async fn run(script: Script, budget: u32, end: End) -> Result<(), TestCaseError>
 }
 
 #[test]
-fn whatever_sessions_do_nothing_is_left_and_every_value_is_dropped_once() {
+fn random_sessions_leave_nothing_and_drop_every_value_once() {
     // At most 40 steps.
     let script = prop::collection::vec(prop::collection::vec(op(), 0..5), 1..10);
     let end = prop_oneof![2 => Just(End::Release), 1 => Just(End::Stop), 1 => Just(End::Drop)];

@@ -118,7 +118,7 @@ async fn run(script: Script, budget: u32) -> Result<(), TestCaseError> {
         }
         let why = kernel.why_alive();
         let alive: Vec<Alive> = why.sessions.iter().map(checks::alive).collect();
-        prop_assert_eq!(alive, model.alive(), "who is left\n{}", why);
+        prop_assert_eq!(alive, model.alive(), "the sessions that are left\n{}", why);
         checks::held(&why)?;
         if kernel.session_count() == 0 {
             break;

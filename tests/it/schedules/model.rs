@@ -617,7 +617,7 @@ impl Model {
         }
     }
 
-    /// Whoever posts by that frame now: the session, or the kernel in its place.
+    /// The present sender of posts in that frame: the session, or the kernel in its place.
     fn post_told(&mut self, me: Id, to: Option<Id>, event: &'static str, arg: Arg) -> String {
         match to {
             Some(to) if self.is_alive(to) => {
@@ -645,10 +645,10 @@ impl Model {
         if !self.is_alive(to) {
             return Ok("gone".into());
         }
-        // Whoever is active calls: the kernel, after a `stop` (law L87).
+        // The active session calls: the kernel, after a `stop` (law L87).
         let (me, by) = (self.active, self.active_event);
         if to == me {
-            // A bare invocation: who is active stays, errors go to the caller, panics through it (law L13).
+            // A bare invocation: the active session stays, errors go to the caller, panics through it (law L13).
             let heap = self.heap(to);
             heap.depth += 1;
             let result = self.invoke(to, me, "asked", by, Arg::Token(token)).expect("a handler");

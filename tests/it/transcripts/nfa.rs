@@ -1,4 +1,4 @@
-//! State machines: when the state changes, who is told, and where an event finds its handler.
+//! State machines: when the state changes, which handlers run, and where an event finds its handler.
 
 use super::{kernel, named, nm, soon};
 use poe::event::{CHILD, Child, ChildReason, DEFAULT, LEAVE, PARENT, SILENT, START, STOP};

@@ -9,7 +9,7 @@ use poe::{
 use std::rc::Rc;
 
 #[tokio::test(start_paused = true)]
-async fn a_target_that_is_nobody_is_refused() {
+async fn a_missing_target_is_refused() {
     let kernel = kernel();
     life("S", |cx| {
         let refused = cx.signal("moo", "signal", 7).unwrap_err();

@@ -142,7 +142,7 @@ async fn without_a_running_session_no_wheel_starts() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_alias_may_be_anothers_or_nobodys() {
+async fn an_alias_may_belong_to_another_session_or_to_none() {
     let kernel = kernel();
     life("owner", |cx| cx.alias_set("moo").unwrap())
         .create(&kernel)

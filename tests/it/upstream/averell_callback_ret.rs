@@ -7,7 +7,7 @@ use poe::{Callback, Event, Reply, Session};
 const ANSWER: Event<((), ()), u32> = Event::new("callback_event");
 
 #[tokio::test(start_paused = true)]
-async fn a_callback_gives_what_its_handler_answers() {
+async fn a_callback_returns_the_reply_of_its_handler() {
     let kernel = kernel();
     Session::builder(None::<Callback<(), (), u32>>)
         .on(START, |cx, ()| {

@@ -7,7 +7,7 @@ use poe::{HandlerResult, Kernel, Session};
 use std::time::Duration;
 
 #[tokio::test]
-async fn a_refused_connection_is_told_once_and_the_run_ends() {
+async fn a_refused_connection_is_reported_once_and_the_run_ends() {
     let kernel = Kernel::new();
     let tally = Tally::default();
     Session::builder(())

@@ -4,7 +4,7 @@ use crate::laws_kit::*;
 use poe::Signal;
 
 #[tokio::test(start_paused = true)]
-async fn a_watcher_that_does_not_handle_it_saves_nobody() {
+async fn a_watcher_that_does_not_handle_it_saves_no_session() {
     let kernel = kernel();
     life("S", |cx| {
         cx.sig("DIE", "mock_death");

@@ -42,7 +42,7 @@ async fn aliases_are_set_again_resolved_and_listed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_removed_alias_holds_nobody_until_idle() {
+async fn a_removed_alias_holds_no_session_until_idle() {
     let kernel = kernel();
     life("S", |cx| {
         cx.alias_set("a_sample_alias").unwrap();

@@ -41,7 +41,7 @@ fn session(id: &str, alias: &str) -> SessionBuilder<String> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_old_parent_is_told_first_then_the_detached_then_destruction_in_order() {
+async fn the_old_parent_first_then_the_detached_then_destruction_in_order() {
     let kernel = kernel();
     session("main", "main")
         .on(START, |cx, ()| -> HandlerResult {

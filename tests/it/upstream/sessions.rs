@@ -137,7 +137,7 @@ async fn a_stopped_middle_gives_its_child_to_its_parent_which_is_collected_then(
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_does_not_exist_is_nobodys_parent_child_or_target() {
+async fn a_missing_session_is_no_parent_child_or_target() {
     let stranger = life("stranger", nothing).create(&kernel()).unwrap();
     let kernel = kernel();
     let s = kernel.snapshot();

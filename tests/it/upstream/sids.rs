@@ -33,7 +33,7 @@ async fn ids_count_from_one_resolve_while_their_session_lives_and_are_not_given_
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_id_of_another_kernel_is_nobodys() {
+async fn an_id_of_another_kernel_finds_no_session() {
     let (one, two) = (kernel(), kernel());
     let of_one = life("one", nothing).create(&one).unwrap();
     let of_two = life("two", nothing).create(&two).unwrap();

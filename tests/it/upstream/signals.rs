@@ -1,4 +1,4 @@
-//! `t/20_resources/00_base/signals.pm`: who watches what, the classes of signals, what "handled" does, and who is freed.
+//! `t/20_resources/00_base/signals.pm`: the watchers, the classes of signals, the effect of "handled", and the sessions that are freed.
 
 use crate::laws_kit::*;
 use crate::peek_kit::Peek as _;

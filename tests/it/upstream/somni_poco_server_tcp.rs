@@ -1,5 +1,5 @@
 //! `t/90_regression/somni-poco-server-tcp.t`: the order of the callbacks of both components, four times: plain, with a
-//! port, with arguments for the callbacks, with states of one's own. 43 facts, of which the order is what counts.
+//! port, with arguments for the callbacks, with custom states. 43 facts, of which the order is what counts.
 
 use crate::socket_kit::{Log, run, within};
 use poe::component::{SHUTDOWN, TcpClient, TcpServer};

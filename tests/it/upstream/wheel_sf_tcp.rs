@@ -31,7 +31,7 @@ const ALONE: &str = if cfg!(target_os = "linux") {
     "127.0.0.1:0"
 };
 
-/// An address of this machine where nobody listens.
+/// An address of this machine where nothing listens.
 fn nobody() -> SocketAddr {
     let unused = std::net::TcpListener::bind(ALONE).unwrap();
     unused.local_addr().unwrap()

@@ -92,7 +92,7 @@ async fn and_two_unix_datagram_sockets() {
 
 /// SF8: with a peer the socket is connected, and hears of nobody else.
 #[tokio::test]
-async fn a_connected_datagram_socket_has_a_peer_and_hears_nobody_else() {
+async fn a_connected_datagram_socket_receives_from_its_peer_only() {
     let kernel = Kernel::new();
     let log = Log::default();
     let friend = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();

@@ -9,7 +9,7 @@ use std::process::Child;
 use std::rc::Rc;
 
 #[tokio::test]
-async fn one_is_closed_the_other_killed_and_both_are_told_of() {
+async fn one_is_closed_the_other_killed_and_both_are_reported() {
     in_child!();
     let kernel = Kernel::new();
     let told = Rc::new(Cell::new((0, 0)));

@@ -84,7 +84,7 @@ async fn five_clients_and_every_one_of_their_events() {
     }
     let gone = of_server.clone();
     let listener = server.clone();
-    // Whoever sees the last client go shuts the server down.
+    // The session that sees the last client leave shuts the server down.
     poe::Session::builder(())
         .on(poe::event::START, |cx, ()| cx.alias_set("server"))
         .on("all are gone", move |_, ()| {
