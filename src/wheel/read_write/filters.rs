@@ -127,7 +127,6 @@ pub struct RetypeError<O: ?Sized = String> {
 
 impl<O: ?Sized> RetypeError<O> {
     /// Returns the wheel, with its old filter.
-    #[must_use]
     pub fn into_wheel(self) -> ReadWrite<O> {
         self.wheel
     }

@@ -215,7 +215,6 @@ impl<O: ?Sized> ReadWrite<O> {
     }
 
     /// Erases the type of the records that can be put, so that the output filter may be changed for any other.
-    #[must_use]
     pub fn into_any(self) -> AnyReadWrite {
         ReadWrite::of(self.owner)
     }
