@@ -219,6 +219,7 @@ pub struct QueuedEvent {
 ///     match event.id {
 ///         EventId::Post(number) => println!("{} is post {number} of this kernel", event.event),
 ///         EventId::Timer(id) => println!("{} can be removed by {id}", event.event),
+///         _ => {}
 ///     }
 /// }
 /// # kernel.stop_all()?;

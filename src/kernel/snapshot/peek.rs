@@ -10,7 +10,7 @@ use crate::id::SessionId;
 /// use poe::{Event, Kernel, Session, event::START};
 /// const LINE: Event<&'static str> = Event::new("line");
 /// let kernel = Kernel::new();
-/// let log = Session::builder(()).alias("log").on(START, |_, ()| ()).create(&kernel)?;
+/// let log = Session::builder(()).on(START, |cx, ()| cx.alias_set("log")).create(&kernel)?;
 /// let id = Session::builder(())
 ///     .on(START, move |cx, ()| -> poe::HandlerResult {
 ///         cx.delay("tick", 60.0, ());
