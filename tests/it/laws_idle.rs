@@ -112,6 +112,29 @@ async fn l43_slices_from_outside_never_make_a_zombie() {
     assert_eq!(said(), ["idle 1", "idle 2", "idle 3", "idle 4", "stop"]);
 }
 
+/// Law L6's exception holds for the slice of IDLE as for others.
+#[tokio::test(start_paused = true)]
+async fn l6_a_timer_that_a_handler_of_idle_sets_into_the_past_runs_in_its_slice() {
+    let kernel = kernel();
+    listener(|cx| {
+        if *cx.heap == 1 {
+            cx.sig_handled();
+            cx.delay("overdue", -1.0, ());
+        }
+    })
+    .on("overdue", |_, ()| say("overdue"))
+    .create(&kernel)
+    .unwrap();
+    let mut lines = said();
+    while lines.is_empty() {
+        assert!(kernel.run_one_timeslice().await.unwrap());
+        lines = said();
+    }
+    assert_eq!(lines, ["idle 1", "overdue"]);
+    kernel.stop_all().unwrap();
+    said();
+}
+
 /// The half about extra references; that a paused or dead watched descriptor is not idle either belongs to the tests of
 /// what watches them.
 #[tokio::test(start_paused = true)]

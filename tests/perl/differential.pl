@@ -84,6 +84,18 @@ my $stuck = 'nothing can happen any more';
     goto &$rethrow unless POE::Kernel::CATCH_EXCEPTIONS && (caller 1)[3] eq 'POE::Kernel::call';
   };
 
+  # A DIE that waits holds its sender, so that the sender's heap, and what is in it, outlives the session. With us it only says who that was.
+  my $enqueue = \&POE::Kernel::_data_ev_enqueue;
+  *POE::Kernel::_data_ev_enqueue = sub {
+    my $etc = $_[5];
+    if (ref $etc eq 'ARRAY' && @$etc && !ref $etc->[0] && ($etc->[0] // '') eq 'DIE' && ref $etc->[1] eq 'HASH') {
+      my $sender = $etc->[1]{source_session};
+      $etc->[1]{source_session} = bless \(my $id = $sender->ID), 'Sender' if ref $sender && $sender != $POE::Kernel::poe_kernel;
+    }
+    goto &$enqueue;
+  };
+  *Sender::ID = sub { ${ $_[0] } };
+
   # With catching off POE throws a failure that is pending already out of the next call (L15). With us it ends the run only.
   unless (POE::Kernel::CATCH_EXCEPTIONS) {
     my $call = \&POE::Kernel::call;

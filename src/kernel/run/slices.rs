@@ -214,7 +214,7 @@ impl Core {
                         return Some(Go::Yield);
                     }
                     self.kernel_signal(KERNEL, "IDLE", AnyArg::UNIT);
-                    0
+                    self.clock.now()
                 } else {
                     return match self.wait(cx) {
                         // The host's I/O driver may have something for us, and a file that stays ready is no haste.
