@@ -11,7 +11,7 @@ use std::fmt;
 
 /// A filter and a [`Stage`] above it, as one filter.
 ///
-/// [`FilterExt::then`], [`map`](super::FilterExt::map) and [`grep`](super::FilterExt::grep) make one. All types are known, and nothing is boxed. For
+/// [`FilterExt::then`](crate::filter::FilterExt::then), [`map`](super::FilterExt::map) and [`grep`](super::FilterExt::grep) make one. All types are known, and nothing is boxed. For
 /// stacks that change at run time see [`Stackable`](super::Stackable). The pending bytes include the wire bytes of records that
 /// wait in the stage.
 ///

@@ -7,7 +7,7 @@ use std::fmt;
 /// Turns records into records, above a [`Filter`].
 ///
 /// [`Map`](super::Map), [`Grep`](super::Grep) and [`RecordBlock`](super::RecordBlock) are stages. A stage has the methods of a
-/// filter, but is fed records instead of bytes. [`FilterExt::then`] puts one above a filter; the two together are a filter. A stage can
+/// filter, but is fed records instead of bytes. [`FilterExt::then`](crate::filter::FilterExt::then) puts one above a filter; the two together are a filter. A stage can
 /// also be used alone:
 ///
 /// ```

@@ -19,7 +19,7 @@ use std::marker::PhantomData;
 use std::rc::{Rc, Weak};
 
 /// A stack of filters and stages, wire side first (`POE::Filter::Stackable`), whose layers can be changed while it is
-/// used. If yours do not change, use [`FilterExt::then`], which the compiler checks and which does not box each record.
+/// used. If yours do not change, use [`FilterExt::then`](crate::filter::FilterExt::then), which the compiler checks and which does not box each record.
 ///
 /// The type has the records of the application's side: `I` is read, `O` is put. Layers are [`Layer`]s. The whole stack
 /// is checked before it is used: the first layer must take bytes, every other one must take the records of the one
