@@ -1,5 +1,6 @@
 //! What programs have of it: `Ikc` and its builder.
 
+use crate::calls::Complete;
 use crate::error::{IkcError, IkcErrorKind, RemoteError, RemoteErrorKind, SendError, SendErrorKind};
 use crate::hub::{Bounds, Counters, Hub, Job};
 use crate::monitor::Notice;
@@ -9,7 +10,7 @@ use crate::publish::{Publications, Publish};
 use crate::responder;
 use crate::specifier::Specifier;
 use crate::subscribe::{Subscription, subscribed};
-use crate::wire::{Codec, Form, Format, Head, Protocol};
+use crate::wire::{Codec, Format, Head, Protocol};
 use poe::event::{Calls, EventKey, EventName, Posts};
 use poe::wheel::SocketName;
 use poe::{Kernel, KernelRef};
@@ -321,7 +322,6 @@ impl Ikc {
         };
         let head = Head {
             event: target,
-            form: Form::Text,
             from,
             ..Head::default()
         };
@@ -367,16 +367,14 @@ impl Ikc {
             Err(error) => return Err(SendError::new(to, SendErrorKind::Address(error), arg)),
         };
         let (session, reply, text) = (cx.session_id(), EventKey::new(reply), target.to_string());
-        let complete = Box::new(
-            move |cx: &mut poe::extend::Nested<'_>, params: Result<crate::wire::Params<'_>, RemoteError>| {
-                let result = params.and_then(|params| {
-                    let decoded = params.decode::<R>();
-                    decoded.map_err(|error| RemoteError::new(text, RemoteErrorKind::WrongReply(error.to_string())))
-                });
-                // The session may have been stopped all the same.
-                let _ = cx.post(session, &reply, result);
-            },
-        );
+        let complete: Complete = Box::new(move |cx, params| {
+            let result = params.and_then(|params| {
+                let decoded = params.decode::<R>();
+                decoded.map_err(|error| RemoteError::new(text, RemoteErrorKind::WrongReply(error.to_string())))
+            });
+            // The session may have been stopped all the same.
+            let _ = cx.post(session, &reply, result);
+        });
         match self.send_call(cx, target, &arg, timeout, complete) {
             Ok(()) => Ok(()),
             Err(kind) => Err(SendError::new(to, kind, arg)),
@@ -389,12 +387,11 @@ impl Ikc {
         target: Specifier,
         payload: &dyn Payload,
         timeout: Duration,
-        complete: crate::calls::Complete,
+        complete: Complete,
     ) -> Result<(), SendErrorKind> {
         let from = self.hub.sender(*cx, cx.session_id());
         let head = Head {
             event: target,
-            form: Form::Text,
             from,
             ..Head::default()
         };
@@ -433,21 +430,19 @@ impl Ikc {
         };
         let question = (asked, self.hub.id.clone());
         let (session, event, hub) = (cx.session_id(), EventKey::new(event), self.hub.clone());
-        let complete = Box::new(
-            move |cx: &mut poe::extend::Nested<'_>, params: Result<crate::wire::Params<'_>, RemoteError>| {
-                let granted = params.and_then(|params| match params.decode::<(Specifier, String)>() {
-                    Ok(_) => match hub.channel_to(address.kernel()) {
-                        Some(channel) => subscribed(&hub, cx, &channel, address),
-                        None => Err(RemoteError::new(address.to_string(), RemoteErrorKind::Lost)),
-                    },
-                    Err(error) => {
-                        let text = params.decode::<String>().unwrap_or_else(|_| error.to_string());
-                        Err(RemoteError::refused(&address.to_string(), text))
-                    }
-                });
-                let _ = cx.post(session, &event, granted);
-            },
-        );
+        let complete: Complete = Box::new(move |cx, params| {
+            let granted = params.and_then(|params| match params.decode::<(Specifier, String)>() {
+                Ok(_) => match hub.channel_to(address.kernel()) {
+                    Some(channel) => subscribed(&hub, cx, &channel, address),
+                    None => Err(RemoteError::new(address.to_string(), RemoteErrorKind::Lost)),
+                },
+                Err(error) => {
+                    let text = params.decode::<String>().unwrap_or_else(|_| error.to_string());
+                    Err(RemoteError::refused(&address.to_string(), text))
+                }
+            });
+            let _ = cx.post(session, &event, granted);
+        });
         let sent = self.send_call(cx, target, &question, timeout, complete);
         sent.map_err(|kind| SendError::new(to, kind, to.to_owned()))
     }
@@ -473,11 +468,9 @@ impl Ikc {
     ) -> Result<(), SendError<String>> {
         let target = Specifier::new(kernel, "IKC", "ping");
         let (session, pong, began) = (cx.session_id(), EventKey::new(pong), Instant::now());
-        let complete = Box::new(
-            move |cx: &mut poe::extend::Nested<'_>, params: Result<crate::wire::Params<'_>, RemoteError>| {
-                let _ = cx.post(session, &pong, params.map(|_| began.elapsed()));
-            },
-        );
+        let complete: Complete = Box::new(move |cx, params| {
+            let _ = cx.post(session, &pong, params.map(|_| began.elapsed()));
+        });
         let sent = self.send_call(cx, target, &"PING", timeout, complete);
         sent.map_err(|kind| SendError::new(kernel, kind, kernel.to_owned()))
     }

@@ -88,6 +88,23 @@ struct Frame<'a, P> {
     wantarray: Option<bool>,
 }
 
+impl<'a, P> Frame<'a, P> {
+    fn of(head: &'a Head, params: P) -> Self {
+        Frame {
+            event: match head.form {
+                Form::Text => Target::Text(head.event.to_string()),
+                Form::Hash | Form::Arguments => Target::Hash(&head.event),
+                Form::Proxied => Target::Own(head.event.clone().with_event(PROXY)),
+            },
+            from: &head.from,
+            is_error: head.is_error.then_some(1),
+            params,
+            rsvp: &head.rsvp,
+            wantarray: head.want_list,
+        }
+    }
+}
+
 #[derive(Serialize)]
 #[serde(untagged)]
 enum Target<'a> {
@@ -167,45 +184,13 @@ impl Codec {
     }
 
     fn write_storable<P: Serialize + ?Sized>(&self, head: &Head, params: &P) -> Result<Vec<u8>, WireError> {
-        let event = match head.form {
-            Form::Text => Target::Text(head.event.to_string()),
-            Form::Hash | Form::Arguments => Target::Hash(&head.event),
-            Form::Proxied => Target::Own(head.event.clone().with_event(PROXY)),
-        };
-        let is_error = head.is_error.then_some(1);
-        let (from, rsvp, wantarray) = (&head.from, &head.rsvp, head.want_list);
         let written = match head.form {
             Form::Proxied => {
                 let name = head.event.event().unwrap_or_default();
-                let params = (name, shape::AsList(params));
-                self.settings.to_vec(&Frame {
-                    event,
-                    from,
-                    is_error,
-                    params,
-                    rsvp,
-                    wantarray,
-                })
+                self.settings.to_vec(&Frame::of(head, (name, shape::AsList(params))))
             }
-            Form::Arguments => {
-                let params = shape::AsList(params);
-                self.settings.to_vec(&Frame {
-                    event,
-                    from,
-                    is_error,
-                    params,
-                    rsvp,
-                    wantarray,
-                })
-            }
-            _ => self.settings.to_vec(&Frame {
-                event,
-                from,
-                is_error,
-                params,
-                rsvp,
-                wantarray,
-            }),
+            Form::Arguments => self.settings.to_vec(&Frame::of(head, shape::AsList(params))),
+            Form::Text | Form::Hash => self.settings.to_vec(&Frame::of(head, params)),
         };
         written.map_err(WireError::new)
     }
