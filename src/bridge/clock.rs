@@ -181,6 +181,13 @@ impl Clock {
         (i128::from(now) + delta).clamp(0, i128::from(LAST)) as u64
     }
 
+    /// Returns the kernel time `span` after `now`, or the end of the scale.
+    #[inline]
+    pub(crate) fn after(now: u64, span: Duration) -> u64 {
+        // The longest `Duration` is within `LARGEST_SHIFT`.
+        Clock::shifted(now, span.as_nanos() as i128)
+    }
+
     /// Returns the kept offset; computes it if there is none.
     fn offset(&self) -> i64 {
         match self.wall_offset.get() {

@@ -148,12 +148,17 @@ impl KernelBuilder {
         self.config.on_failure.get_or_insert(OnFailure::StopSession);
         let (orders, ordered) = oneshot::channel();
         let (sender, ended) = oneshot::channel();
-        let label = name.to_owned();
+        let work = Work {
+            builder: self,
+            name: name.to_owned(),
+            setup,
+            ready,
+            ordered,
+        };
         let thread = std::thread::Builder::new()
             .name(name.to_owned())
             .spawn(move || {
-                let result = run(self, &label, setup, ready, ordered);
-                drop(sender.send(result));
+                drop(sender.send(work.run()));
             })
             .map_err(|error| ErrorKind::IoOf {
                 what: format!("cannot start the thread of the kernel `{name}`"),
@@ -174,81 +179,83 @@ fn lost(name: &str) -> Error {
     ErrorKind::Invalid(format!("the thread of the kernel `{name}` ended during its setup")).into()
 }
 
-/// The thread's work.
-fn run<F>(
+/// What the thread does.
+struct Work<F> {
     builder: KernelBuilder,
-    name: &str,
+    name: String,
     setup: F,
     ready: Ready,
     ordered: oneshot::Receiver<Duration>,
-) -> Result<(), Error>
-where
-    F: AsyncFnOnce(&Kernel) -> Result<(), Error>,
-{
-    let mut runtime = tokio::runtime::Builder::new_current_thread();
-    runtime.enable_all();
-    #[cfg(feature = "testing")]
-    runtime.start_paused(builder.config.virtual_time);
-    let runtime = match runtime.build() {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            let operation = "building a runtime";
-            ready(Err(ErrorKind::Io { operation, error }.into()));
-            return Ok(());
-        }
-    };
-    let result = runtime.block_on(serve(builder, name, setup, ready, ordered));
-    // Blocking work of Tokio's that somebody has left behind keeps nobody.
-    runtime.shutdown_background();
-    result
 }
 
-async fn serve<F>(
-    builder: KernelBuilder,
-    name: &str,
-    setup: F,
-    ready: Ready,
-    ordered: oneshot::Receiver<Duration>,
-) -> Result<(), Error>
+impl<F> Work<F>
 where
     F: AsyncFnOnce(&Kernel) -> Result<(), Error>,
 {
-    let kernel = builder.build();
-    let handle = kernel.handle();
-    let mut serving = kernel.serve();
-    // The kernel runs beside its setup, which may wait for its sessions.
-    let set_up = match first(caught(setup(&kernel)), &mut serving).await {
-        First::Left(Ok(done)) => done,
-        First::Left(Err(payload)) => {
-            let failure = Failure::from_panic(payload);
-            Err(ErrorKind::Invalid(format!("the setup of the kernel `{name}` {failure}")).into())
-        }
-        First::Right(ended) => ended.and_then(|()| {
-            let why = format!("the run of the kernel `{name}` ended during its setup");
-            Err(ErrorKind::Invalid(why).into())
-        }),
-    };
-    if let Err(error) = set_up {
-        ready(Err(error));
-        return Ok(());
+    fn run(self) -> Result<(), Error> {
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        runtime.enable_all();
+        #[cfg(feature = "testing")]
+        runtime.start_paused(self.builder.config.virtual_time);
+        let runtime = match runtime.build() {
+            Ok(runtime) => runtime,
+            Err(error) => {
+                let operation = "building a runtime";
+                (self.ready)(Err(ErrorKind::Io { operation, error }.into()));
+                return Ok(());
+            }
+        };
+        let result = runtime.block_on(self.serve());
+        // Blocking work of Tokio's that somebody has left behind keeps nobody.
+        runtime.shutdown_background();
+        result
     }
-    ready(Ok(handle));
-    let order = async {
-        match ordered.await {
-            Ok(limit) => limit,
-            // The owner is gone, and the thread goes on by itself.
-            Err(_) => std::future::pending().await,
+
+    async fn serve(self) -> Result<(), Error> {
+        let Work {
+            builder,
+            name,
+            setup,
+            ready,
+            ordered,
+        } = self;
+        let kernel = builder.build();
+        let handle = kernel.handle();
+        let mut serving = kernel.serve();
+        // The kernel runs beside its setup, which may wait for its sessions.
+        let set_up = match first(caught(setup(&kernel)), &mut serving).await {
+            First::Left(Ok(done)) => done,
+            First::Left(Err(payload)) => {
+                let failure = Failure::from_panic(payload);
+                Err(ErrorKind::Invalid(format!("the setup of the kernel `{name}` {failure}")).into())
+            }
+            First::Right(ended) => ended.and_then(|()| {
+                let why = format!("the run of the kernel `{name}` ended during its setup");
+                Err(ErrorKind::Invalid(why).into())
+            }),
+        };
+        if let Err(error) = set_up {
+            ready(Err(error));
+            return Ok(());
         }
-    };
-    let limit = match first(order, &mut serving).await {
-        First::Left(limit) => limit,
-        First::Right(ended) => return ended,
-    };
-    drop(serving);
-    let report = kernel.shutdown(limit).await;
-    match report {
-        report if report.is_clean() => Ok(()),
-        crate::kernel::ShutdownReport { error: Some(error), .. } => Err(error),
-        report => Err(ErrorKind::Invalid(format!("the kernel `{name}` did not end by itself: {report}")).into()),
+        ready(Ok(handle));
+        let order = async {
+            match ordered.await {
+                Ok(limit) => limit,
+                // The owner is gone, and the thread goes on by itself.
+                Err(_) => std::future::pending().await,
+            }
+        };
+        let limit = match first(order, &mut serving).await {
+            First::Left(limit) => limit,
+            First::Right(ended) => return ended,
+        };
+        drop(serving);
+        let report = kernel.shutdown(limit).await;
+        match report {
+            report if report.is_clean() => Ok(()),
+            crate::kernel::ShutdownReport { error: Some(error), .. } => Err(error),
+            report => Err(ErrorKind::Invalid(format!("the kernel `{name}` did not end by itself: {report}")).into()),
+        }
     }
 }

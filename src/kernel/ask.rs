@@ -17,7 +17,6 @@ use crate::name::{HeldName, Key, Name, NameIdx};
 use crate::resource::HoldKind;
 use std::cell::{Cell, RefCell};
 use std::marker::PhantomData;
-use std::num::NonZeroU64;
 use std::panic::Location;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -211,16 +210,12 @@ impl KernelRef<'_> {
         let task = AskTask {
             question: question.clone(),
             limit: timeout,
-            due: Clock::shifted(core.clock.now(), timeout.as_nanos().min(1 << 90) as i128),
+            due: Clock::after(core.clock.now(), timeout),
             timer: Deadline::default(),
         };
         let Some(task) = core.start_task(purpose, Box::new(task)) else {
             // The session was stopped in its own handler: nobody asks.
-            return TaskId {
-                serial: NonZeroU64::MAX,
-                slot: u32::MAX,
-                kernel: core.tag(),
-            };
+            return core.no_task();
         };
         question.asking.set(Some(Asking {
             session,

@@ -409,10 +409,15 @@ impl Core {
         if reply.is::<Token>() {
             return CallErrorKind::Deferred(callee);
         }
-        CallErrorKind::WrongReply {
-            expected: type_name::<R>(),
-            got: reply.type_name(),
-        }
+        wrong_reply::<R>(&reply)
+    }
+}
+
+/// What a caller is told of a reply that is not of the type `R`.
+pub(in crate::kernel) fn wrong_reply<R>(reply: &AnyArg) -> CallErrorKind {
+    CallErrorKind::WrongReply {
+        expected: type_name::<R>(),
+        got: reply.type_name(),
     }
 }
 

@@ -106,8 +106,7 @@ impl Core {
         if !events.iter().any(|event| self.may_be_told(event)) {
             let (to_it, from_it): (Vec<&Entry>, Vec<&Entry>) = events.iter().partition(|e| e.to == slot);
             for entry in to_it.into_iter().chain(from_it) {
-                self.release_ends(entry.to, entry.from);
-                self.names.release_pair(entry.name, entry.caller);
+                self.release_entry(entry.to, entry.from, entry.name, entry.caller);
             }
             return (events, Vec::new());
         }
@@ -130,8 +129,7 @@ impl Core {
                 Ok(one) => lost.push(one),
                 Err(entry) => silent.push(entry),
             }
-            self.release_ends(to, from);
-            self.names.release_pair(name, caller);
+            self.release_entry(to, from, name, caller);
         }
         (silent, lost)
     }

@@ -11,7 +11,6 @@ use crate::name::{HeldName, Name};
 use crate::queue::heap::HeapId;
 use crate::resource::HoldKind;
 use std::cell::Cell;
-use std::num::NonZeroU64;
 use std::panic::Location;
 use std::rc::{Rc, Weak};
 use std::task::{Context, Poll};
@@ -155,10 +154,6 @@ impl KernelRef<'_> {
             ticks.set(core, Clock::shifted(core.clock.now(), i128::from(period)));
         }
         // A session that was stopped in its own handler starts nothing; the ID names nothing then.
-        task.unwrap_or(TaskId {
-            serial: NonZeroU64::MAX,
-            slot: u32::MAX,
-            kernel: core.tag(),
-        })
+        task.unwrap_or_else(|| core.no_task())
     }
 }

@@ -166,6 +166,12 @@ impl Core {
         self.sessions.borrow_mut().release_ends(to, from);
     }
 
+    /// Releases all that an entry held which has left the queue: its ends, and its names.
+    pub(super) fn release_entry(&self, to: u32, from: u32, name: NameIdx, caller: NameIdx) {
+        self.release_ends(to, from);
+        self.names.release_pair(name, caller);
+    }
+
     /// Posts as the session of `frame`, or as the active one.
     #[inline(always)]
     pub(crate) fn post_from<A: 'static>(

@@ -46,7 +46,7 @@ impl Kernel {
 
     async fn at_most(&self, time: Duration, mut running: RunFuture<'_>) -> Result<bool, Error> {
         let clock = &self.core().clock;
-        let due = Clock::shifted(clock.now(), time.as_nanos().min(1 << 90) as i128);
+        let due = Clock::after(clock.now(), time);
         let mut timer = Deadline::default();
         poll_fn(|cx| match Pin::new(&mut running).poll(cx) {
             Poll::Ready(ended) => Poll::Ready(ended.map(|()| true)),

@@ -108,7 +108,7 @@ impl Core {
     }
 
     fn begin_shutdown(&self, limit: Duration) {
-        let due = Clock::shifted(self.clock.now(), limit.as_nanos() as i128);
+        let due = Clock::after(self.clock.now(), limit);
         {
             let mut shutdown = self.run.shutdown.borrow_mut();
             if let Some(running) = &mut *shutdown {
@@ -189,7 +189,7 @@ impl Kernel {
     pub async fn shutdown(&self, limit: Duration) -> ShutdownReport {
         let core = self.core();
         core.begin_shutdown(limit);
-        let due = Clock::shifted(core.clock.now(), limit.as_nanos() as i128);
+        let due = Clock::after(core.clock.now(), limit);
         let idle = self.session_count() == 0;
         let mut error = None;
         while core.is_shutting_down() && self.session_count() > 0 {

@@ -234,8 +234,7 @@ impl Core {
                 // Back again; the order of these is kept, and nothing else was posted meanwhile.
                 self.enqueue_known(entry.to, entry.from, entry.name, entry.caller, arg, entry.place);
             }
-            self.release_ends(entry.to, entry.from);
-            self.names.release_pair(entry.name, entry.caller);
+            self.release_entry(entry.to, entry.from, entry.name, entry.caller);
         }
         posts
     }

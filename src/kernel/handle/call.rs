@@ -8,11 +8,11 @@ use crate::arg::AnyArg;
 use crate::error::{CallError, CallErrorKind, drop_quietly, quietly};
 use crate::id::SessionId;
 use crate::kernel::Core;
-use crate::kernel::deferred::{Origin, Ran, Waiter};
+use crate::kernel::deferred::{Origin, Ran, Waiter, wrong_reply};
 use crate::name::{Key, Name};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// The argument of a call that was not dispatched yet.
+/// What both sides share until one of them takes it: the argument of a call that was not dispatched yet, the timer of a post.
 pub(super) struct Pending<A>(Arc<Mutex<Option<A>>>);
 
 impl<A> Pending<A> {
@@ -20,18 +20,31 @@ impl<A> Pending<A> {
         Pending(Arc::new(Mutex::new(Some(arg))))
     }
 
+    /// One that is not there yet: see [`put`](Self::put).
+    pub(super) fn empty() -> Self {
+        Pending(Arc::default())
+    }
+
+    pub(super) fn put(&self, value: A) {
+        *self.lock() = Some(value);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<A>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub(super) fn share(&self) -> Self {
         Pending(self.0.clone())
     }
 
-    /// The argument, if the other side has not taken it.
+    /// The value, if the other side has not taken it.
     pub(super) fn take(&self) -> Option<A> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.lock().take()
     }
 
     /// Whether neither side has taken it.
     pub(super) fn is_there(&self) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+        self.lock().is_some()
     }
 }
 
@@ -108,10 +121,9 @@ impl<A: Send + 'static, R: Send + 'static> QueuedCall for Call<A, R> {
 
 /// The reply if it has the type that the caller expects.
 pub(in crate::kernel) fn reply_of<A, R: 'static>(event: Key<'_>, mut value: AnyArg) -> Result<R, CallError<A>> {
-    value.take::<R>().ok_or_else(|| {
-        let (expected, got) = (std::any::type_name::<R>(), value.type_name());
-        CallError::new(event.as_str(), CallErrorKind::WrongReply { expected, got }, None)
-    })
+    value
+        .take::<R>()
+        .ok_or_else(|| CallError::new(event.as_str(), wrong_reply::<R>(&value), None))
 }
 
 /// A caller on another thread who waits for a reply that comes later.

@@ -15,7 +15,7 @@ use crate::name::Name;
 use crate::queue::heap::HeapId;
 use std::fmt;
 use std::panic::Location;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 /// A post that waits for its time, on the kernel: see [`KernelHandle::post_after`].
@@ -25,14 +25,8 @@ pub struct DelayedPost<A> {
     inbox: Arc<Inbox>,
     event: String,
     arg: Pending<A>,
-    timer: Timer,
-}
-
-/// The kernel's timer, once it is set.
-type Timer = Arc<Mutex<Option<HeapId>>>;
-
-fn timer_in(timer: &Timer) -> Option<HeapId> {
-    timer.lock().unwrap_or_else(PoisonError::into_inner).take()
+    /// The kernel's timer, once it is set.
+    timer: Pending<HeapId>,
 }
 
 impl<A> DelayedPost<A> {
@@ -41,9 +35,9 @@ impl<A> DelayedPost<A> {
     /// It takes effect at once: when this returns an argument, the event is never posted.
     pub fn cancel(self) -> Option<A> {
         let arg = self.arg.take()?;
-        let timer = self.timer.clone();
+        let timer = self.timer.share();
         self.inbox.put_always(Box::new(move |core| {
-            if let Some(id) = timer_in(&timer) {
+            if let Some(id) = timer.take() {
                 core.remove_kernel_timer(id);
             }
         }));
@@ -63,12 +57,12 @@ struct Delayed<A> {
     event: SendName,
     arg: Pending<A>,
     place: Place,
-    timer: Timer,
+    timer: Pending<HeapId>,
 }
 
 impl<A: Send + 'static> Due for Delayed<A> {
     fn fire(self: Box<Self>, core: &Core) {
-        timer_in(&self.timer);
+        self.timer.take();
         if let Some(arg) = self.arg.take() {
             core.take_in_post(Post {
                 target: self.target,
@@ -124,9 +118,8 @@ impl KernelHandle {
         arg: A,
     ) -> Result<DelayedPost<A>, PostError<A>> {
         let sent = self.inbox.clock.now();
-        let after = after.as_nanos().min(1 << 90) as i128;
         // Under virtual time only the kernel knows when it was sent.
-        let due = move |core: &Core| Clock::shifted(sent.min(core.clock.now()), after);
+        let due = move |core: &Core| Clock::after(sent.min(core.clock.now()), after);
         self.post_delayed(target.into(), event, arg, due, Location::caller())
     }
 
@@ -157,20 +150,20 @@ impl KernelHandle {
         due: impl FnOnce(&Core) -> u64 + Send + 'static,
         place: Place,
     ) -> Result<DelayedPost<A>, PostError<A>> {
-        let (arg, timer) = (Pending::new(arg), Timer::default());
+        let (arg, timer) = (Pending::new(arg), Pending::empty());
         let delayed = Delayed {
             target: SendTarget::new(target),
             event: SendName::new(event.key()),
             arg: arg.share(),
             place,
-            timer: timer.clone(),
+            timer: timer.share(),
         };
-        let set = timer.clone();
+        let set = timer.share();
         let put = self.inbox.mailbox.put(Needs::Kernel, || {
             Letter::Run(Box::new(move |core: &Core| {
                 if delayed.arg.is_there() {
                     let id = core.set_kernel_timer(due(core), Box::new(delayed), place);
-                    *set.lock().unwrap_or_else(PoisonError::into_inner) = Some(id);
+                    set.put(id);
                 }
             }))
         });

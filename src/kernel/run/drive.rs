@@ -5,7 +5,7 @@ use super::running::Running;
 use super::{Mode, Role};
 use crate::debug::debug_fields;
 use crate::error::{Error, ErrorKind};
-use crate::kernel::Kernel;
+use crate::kernel::{Core, Kernel};
 use std::cell::Cell;
 use std::future::Future;
 use std::pin::Pin;
@@ -65,8 +65,7 @@ impl Kernel {
             // What has come for nobody is looked at in any case.
             let nothing = !core.run.is_paused() && !core.shared.wants_attention();
             if core.sessions.borrow().count() == 0 && nothing && !core.busy.get() {
-                core.discard_queue();
-                return core.take_error().map_or(Ok(()), Err);
+                return core.end_without_sessions();
             }
             self.drive(Mode::Run).await
         })
@@ -131,8 +130,7 @@ impl Kernel {
     /// ```
     pub async fn run_one_timeslice(&self) -> Result<bool, Error> {
         if self.session_count() == 0 && !self.core().busy.get() {
-            self.core().discard_queue();
-            return self.core().take_error().map_or(Ok(false), Err);
+            return self.core().end_without_sessions().map(|()| false);
         }
         self.drive(Mode::Slice).await?;
         Ok(true)
@@ -227,5 +225,13 @@ impl Kernel {
         };
         drop(lock);
         error.map_or(Ok(()), Err)
+    }
+}
+
+impl Core {
+    /// The end of a run that finds no session: nothing queued is left for a later one.
+    fn end_without_sessions(&self) -> Result<(), Error> {
+        self.discard_queue();
+        self.take_error().map_or(Ok(()), Err)
     }
 }

@@ -149,9 +149,7 @@ impl Core {
         let events = self.queue.borrow_mut().drain();
         self.tell_purged(&events, KERNEL);
         for entry in &events {
-            self.release_ends(entry.to, entry.from);
-            self.names.release(entry.name);
-            self.names.release(entry.caller);
+            self.release_entry(entry.to, entry.from, entry.name, entry.caller);
         }
         drop_each_quietly(events);
     }

@@ -5,6 +5,7 @@ use crate::error::{Failure, drop_quietly};
 use crate::id::{Place, SessionId, TaskId};
 use crate::kernel::Core;
 use crate::resource::HoldKind;
+use std::num::NonZeroU64;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::{Context, Poll};
 
@@ -17,6 +18,15 @@ impl Core {
         let id = self.tasks.insert(purpose, body);
         self.wake_host();
         Some(id)
+    }
+
+    /// The ID for a session that was stopped in its own handler, and so starts nothing: it names no task.
+    pub(crate) fn no_task(&self) -> TaskId {
+        TaskId {
+            serial: NonZeroU64::MAX,
+            slot: u32::MAX,
+            kernel: self.tag(),
+        }
     }
 
     /// Ends a task; false if it is over already. Its drop may run user code, so nothing is borrowed then.

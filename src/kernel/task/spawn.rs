@@ -11,7 +11,6 @@ use crate::name::HeldName;
 use crate::resource::HoldKind;
 use futures_core::Stream;
 use std::future::Future;
-use std::num::NonZeroU64;
 use std::panic::Location;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -29,11 +28,9 @@ impl KernelRef<'_> {
         };
         let body = make(HeldName::new(event.key()), place);
         // A session that was stopped in its own handler starts nothing; the ID names nothing then.
-        self.core.start_task(purpose, body).unwrap_or(TaskId {
-            serial: NonZeroU64::MAX,
-            slot: u32::MAX,
-            kernel: self.core.tag(),
-        })
+        self.core
+            .start_task(purpose, body)
+            .unwrap_or_else(|| self.core.no_task())
     }
 
     /// Runs a future beside the sessions; its output comes as an event.

@@ -196,7 +196,7 @@ impl Task for StopTask {
                 continue;
             }
             let until = match self.reaped.get() {
-                true => self.due.min(Clock::shifted(now, self.look.as_nanos() as i128)),
+                true => self.due.min(Clock::after(now, self.look)),
                 false => self.due,
             };
             // A millisecond does not matter here.
