@@ -1,0 +1,49 @@
+//! Components for programs on [`poe`]: what many of them need beside sockets and sessions.
+//!
+//! | component | what it does | Perl's |
+//! |---|---|---|
+//! | [`JobQueue`] | does jobs, a few at a time, the most urgent first: futures, threads or sessions | POE::Component::JobQueue |
+//!
+//! Each is configured with a builder, whose `start(&kernel)` starts it from outside of handlers. In a handler, or as the child of a
+//! [`Supervisor`](poe::component::Supervisor), `cx.start(builder)` does. What is returned is a handle, which is cheap to clone and does not
+//! keep the component alive. The handle's methods take the context of the handler that calls them. From elsewhere, post the component's events
+//! to its session.
+//!
+//! A component is a session. It lives as long as anything can happen in its kernel, shows in snapshots, and ends with [`SHUTDOWN`], with the
+//! kernel's shutdown, or with its supervisor. Results come as events, exactly one for each request that was accepted; the session
+//! that has asked is kept alive until then.
+//!
+//! ```
+//! use poe::{Kernel, component::{ChildSpec, Strategy, Supervisor}};
+//! use poe_tools::JobQueue;
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), poe::Error> {
+//! let kernel = Kernel::new();
+//! let thumbnails = ChildSpec::new("thumbnails", |cx| {
+//!     let queue = JobQueue::blocking(|image: Vec<u8>| image.len()).workers(2);
+//!     Ok::<_, poe::Error>(cx.start(queue)?.session_id())
+//! });
+//! Supervisor::builder(Strategy::OneForOne).child(thumbnails.alias("thumbnails")).start(&kernel)?;
+//! kernel.run().await
+//! # }
+//! ```
+//!
+//! # Bounds
+//!
+//! | what grows | limit | what happens there |
+//! |---|---|---|
+//! | jobs that run | [`JobQueueBuilder::workers`], 8 | the others wait |
+//! | jobs that wait | [`JobQueueBuilder::capacity`], 65 536 | an error that gives the job back |
+//! | the time of a job | [`JobQueueBuilder::time_limit`], none | it is given up |
+
+mod job_queue;
+mod life;
+mod panics;
+
+// The README's code, compiled and run with the other examples.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}
+
+pub use job_queue::{JobDone, JobError, JobId, JobQueue, JobQueueBuilder, JobRefused, JobResult};
+pub use life::SHUTDOWN;
