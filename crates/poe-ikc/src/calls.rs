@@ -64,9 +64,9 @@ impl Calls {
         first
     }
 
-    /// Takes a call whose reply came on this connection.
-    pub(crate) fn take(&mut self, id: u64, channel: u64) -> Option<Call> {
-        if self.pending.get(&id)?.channel != channel {
+    /// Takes a call if its reply may come from there.
+    pub(crate) fn take(&mut self, id: u64, is_from: impl FnOnce(u64) -> bool) -> Option<Call> {
+        if !is_from(self.pending.get(&id)?.channel) {
             return None;
         }
         self.pending.remove(&id)

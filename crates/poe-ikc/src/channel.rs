@@ -1,6 +1,6 @@
 //! A connection, as the tables have it.
 
-use crate::wire::{Format, Peer};
+use crate::wire::{Format, Head, Peer};
 use bytes::Bytes;
 use poe::SessionId;
 use poe::wheel::ReadWrite;
@@ -19,12 +19,18 @@ pub(crate) struct Channel {
     /// Stand-ins for sessions of the peer that have sent something, by kernel and session. Oldest first goes when there are too many.
     pub(crate) senders: RefCell<HashMap<(String, String), SessionId>>,
     format: Cell<Format>,
+    /// Where messages go in place of a wheel.
+    #[cfg(feature = "nats")]
+    pub(crate) subjects: Option<crate::nats::Outlet>,
 }
 
 /// Why a frame was not put.
 pub(crate) enum Undelivered {
     Closed,
     Full,
+    /// The server takes no longer messages than this.
+    #[cfg(feature = "nats")]
+    TooLong(usize),
 }
 
 impl Channel {
@@ -36,7 +42,27 @@ impl Channel {
             wheel: RefCell::new(None),
             senders: RefCell::default(),
             format: Cell::new(Format::Storable),
+            #[cfg(feature = "nats")]
+            subjects: None,
         }
+    }
+
+    /// A way to kernels on NATS.
+    #[cfg(feature = "nats")]
+    pub(crate) fn on_nats(number: u64, subjects: crate::nats::Outlet) -> Self {
+        Channel {
+            format: Cell::new(Format::MsgPack),
+            subjects: Some(subjects),
+            ..Channel::new(number)
+        }
+    }
+
+    /// Whether it is not a connection of its own, but a kernel on NATS.
+    pub(crate) fn is_on_nats(&self) -> bool {
+        #[cfg(feature = "nats")]
+        return self.subjects.is_some();
+        #[cfg(not(feature = "nats"))]
+        false
     }
 
     /// Storable serves it, because that keeps a `Value` as it is.
@@ -57,7 +83,13 @@ impl Channel {
         *self.peer.borrow_mut() = peer.names.first().cloned().unwrap_or_default();
     }
 
-    pub(crate) fn put(&self, frame: Bytes, limit: usize) -> Result<(), Undelivered> {
+    pub(crate) fn put(&self, head: &Head, frame: Bytes, limit: usize) -> Result<(), Undelivered> {
+        #[cfg(feature = "nats")]
+        if let Some(subjects) = &self.subjects {
+            return subjects.put(head, frame, limit);
+        }
+        #[cfg(not(feature = "nats"))]
+        let _ = head;
         let wheel = self.wheel.borrow();
         let Some(wheel) = &*wheel else {
             return Err(Undelivered::Closed);

@@ -108,7 +108,7 @@ impl Hub {
         match reply {
             Some(reply) if head.want_list == Some(true) && channel.format() == Format::Storable => {
                 match reply.reply_list(&self.codec, &back) {
-                    Ok(frame) => self.send_reply(channel, frame),
+                    Ok(frame) => self.send_reply(channel, &back, frame),
                     Err(error) => tracing::warn!(target: "poe::ikc", "the reply to {rsvp} is lost: {error}"),
                 }
             }
@@ -118,8 +118,8 @@ impl Hub {
         }
     }
 
-    fn send_reply(&self, channel: &Channel, frame: Vec<u8>) {
-        if let Err(error) = self.send(channel, frame.into()) {
+    fn send_reply(&self, channel: &Channel, head: &Head, frame: Vec<u8>) {
+        if let Err(error) = self.send(channel, head, frame.into()) {
             tracing::warn!(target: "poe::ikc", "a reply is lost: {error}");
         }
     }
@@ -145,11 +145,23 @@ impl Hub {
         self.reply(channel, head, "IKC", Some(&(granted, self.id.clone())));
     }
 
+    /// Whether a call to any kernel on NATS may have gone to that one.
+    fn is_any_of(&self, called: u64, channel: &Channel) -> bool {
+        #[cfg(feature = "nats")]
+        if channel.is_on_nats() {
+            return self
+                .grid
+                .borrow()
+                .as_ref()
+                .is_some_and(|grid| grid.any.number == called);
+        }
+        let _ = (called, channel);
+        false
+    }
+
     fn take_reply(self: &Rc<Self>, cx: &mut Nested<'_>, channel: &Channel, id: &str, head: &Head, params: Params<'_>) {
-        let call = id
-            .parse()
-            .ok()
-            .and_then(|id| self.calls.borrow_mut().take(id, channel.number));
+        let is_from = |called| called == channel.number || self.is_any_of(called, channel);
+        let call = id.parse().ok().and_then(|id| self.calls.borrow_mut().take(id, is_from));
         let Some(call) = call else {
             self.count(|counters| counters.unexpected_replies += 1);
             tracing::debug!(target: "poe::ikc", "{} sent a reply that nobody waits for: {}", channel.peer.borrow(), head.event);

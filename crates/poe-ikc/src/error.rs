@@ -109,7 +109,12 @@ pub(crate) enum RemoteErrorKind {
     Lost,
     WrongReply(String),
     Unsent(String),
-    Refused { phase: String, text: String },
+    #[cfg(feature = "nats")]
+    NoResponder,
+    Refused {
+        phase: String,
+        text: String,
+    },
 }
 
 impl RemoteError {
@@ -135,6 +140,13 @@ impl RemoteError {
     #[must_use]
     pub fn is_wrong_reply(&self) -> bool {
         matches!(self.kind, RemoteErrorKind::WrongReply(_))
+    }
+
+    /// No kernel on NATS takes the event. No handler ran.
+    #[cfg(feature = "nats")]
+    #[must_use]
+    pub fn is_no_responder(&self) -> bool {
+        matches!(self.kind, RemoteErrorKind::NoResponder)
     }
 
     /// The argument cannot be serialized; only [`Lite`](crate::Lite) has this error.
@@ -167,6 +179,10 @@ impl fmt::Display for RemoteError {
             RemoteErrorKind::Lost => write!(f, "the connection to `{to}` ended before the reply came"),
             RemoteErrorKind::WrongReply(why) => write!(f, "the reply of `{to}` is of another type: {why}"),
             RemoteErrorKind::Unsent(why) => write!(f, "nothing was sent to `{to}`: {why}"),
+            #[cfg(feature = "nats")]
+            RemoteErrorKind::NoResponder => {
+                write!(f, "no kernel takes `{to}`: is it published, and its kernel running?")
+            }
             RemoteErrorKind::Refused { phase, text } => write!(f, "`{to}` reports an error ({phase}): {text}"),
         }
     }
@@ -186,6 +202,8 @@ pub(crate) enum IkcErrorKind {
     Io(io::Error),
     Insecure,
     Ended,
+    #[cfg(feature = "nats")]
+    Nats(Box<dyn std::error::Error + Send + Sync>),
 }
 
 impl IkcError {
@@ -225,6 +243,8 @@ impl fmt::Display for IkcError {
                 "the address is not local, and the protocol has neither encryption nor authentication: tunnel it, or say `insecure()`",
             ),
             IkcErrorKind::Ended => f.write_str("this Ikc was shut down"),
+            #[cfg(feature = "nats")]
+            IkcErrorKind::Nats(error) => error.fmt(f),
         }
     }
 }

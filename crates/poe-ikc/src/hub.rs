@@ -8,6 +8,8 @@ use crate::net::{Incoming, Redial};
 use crate::payload::{Encoders, Payload};
 use crate::publish::Publications;
 use crate::specifier::Specifier;
+#[cfg(feature = "nats")]
+use crate::wire::WireError;
 use crate::wire::{Codec, Form, Format, Head, PROXY, Peer};
 use bytes::Bytes;
 use poe::Event;
@@ -35,6 +37,12 @@ pub(crate) enum Job {
     Timer,
     Unsubscribe(Specifier),
     Shutdown,
+    /// A connection to a NATS server.
+    #[cfg(feature = "nats")]
+    Join(Box<crate::nats::Joined>),
+    /// What is published has changed.
+    #[cfg(feature = "nats")]
+    Published,
 }
 
 pub(crate) const WORK: Event<()> = Event::new("work");
@@ -84,6 +92,8 @@ pub struct Counters {
     pub dropped: u64,
     /// Connections refused because there were too many.
     pub turned_away: u64,
+    /// Posts on NATS for which there was no kernel.
+    pub unclaimed: u64,
 }
 
 /// A post to a kernel that is not connected.
@@ -121,6 +131,8 @@ pub(crate) struct Hub {
     /// How to reach the responder's session. `None` when it has ended.
     pub(crate) door: RefCell<Option<(KernelHandle, SessionId)>>,
     pub(crate) sessions: RefCell<Vec<SessionId>>,
+    #[cfg(feature = "nats")]
+    pub(crate) grid: RefCell<Option<Rc<crate::nats::Grid>>>,
 }
 
 impl Hub {
@@ -161,6 +173,8 @@ impl Hub {
             rung: Cell::new(false),
             door: RefCell::new(None),
             sessions: RefCell::default(),
+            #[cfg(feature = "nats")]
+            grid: RefCell::new(None),
         }
     }
 
@@ -213,9 +227,20 @@ impl Hub {
     fn route(&self, kernel: Option<&str>) -> Vec<Rc<Channel>> {
         let channels = self.channels.borrow();
         match kernel {
-            Some("*") => {
-                let mut all: Vec<_> = channels.values().cloned().collect();
+            #[cfg(feature = "nats")]
+            Some("*") if self.grid.borrow().is_some() => {
+                self.grid.borrow().iter().map(|grid| grid.any.clone()).collect()
+            }
+            Some("*" | "**") => {
+                // Kernels on NATS get it from there, once.
+                let mut all: Vec<_> = channels
+                    .values()
+                    .filter(|channel| !channel.is_on_nats())
+                    .cloned()
+                    .collect();
                 all.sort_by_key(|channel| channel.number);
+                #[cfg(feature = "nats")]
+                all.extend(self.grid.borrow().iter().map(|grid| grid.all.clone()));
                 all
             }
             Some(name) => {
@@ -293,7 +318,7 @@ impl Hub {
                     )
                     .clone(),
             };
-            match self.send(&channel, frame) {
+            match self.send(&channel, head, frame) {
                 Ok(()) => sent += 1,
                 Err(error) => failed = Some(error),
             }
@@ -305,7 +330,7 @@ impl Hub {
     }
 
     /// Sends a message on one connection.
-    pub(crate) fn send(&self, channel: &Channel, frame: Bytes) -> Result<(), SendErrorKind> {
+    pub(crate) fn send(&self, channel: &Channel, head: &Head, frame: Bytes) -> Result<(), SendErrorKind> {
         let sent = if channel.is_own() {
             // As bytes: each queued message is bounded by the frame's limit.
             let queued = self.jobs.borrow().len();
@@ -314,9 +339,13 @@ impl Hub {
             }
             self.ring(Job::Loop(frame)).then_some(()).ok_or(SendErrorKind::Ended)
         } else {
-            channel.put(frame, self.bounds.output).map_err(|error| match error {
+            channel.put(head, frame, self.bounds.output).map_err(|error| match error {
                 Undelivered::Closed => SendErrorKind::UnknownKernel,
                 Undelivered::Full => SendErrorKind::Full(self.bounds.output),
+                #[cfg(feature = "nats")]
+                Undelivered::TooLong(limit) => SendErrorKind::Wire(WireError::new(format!(
+                    "the message is longer than the NATS server takes ({limit} bytes): send it in parts, or raise the server's `max_payload`"
+                ))),
             })
         };
         if sent.is_ok() {
@@ -328,7 +357,7 @@ impl Hub {
     /// Sends a message on one connection that no caller waits for: what fails is logged.
     pub(crate) fn send_back(&self, channel: &Channel, head: &Head, payload: &dyn Payload) {
         let sent = match payload.frame(&self.codec, channel.format(), head) {
-            Ok(frame) => self.send(channel, frame.into()),
+            Ok(frame) => self.send(channel, head, frame.into()),
             Err(error) => Err(SendErrorKind::Wire(error)),
         };
         if let Err(error) = sent {
@@ -359,11 +388,11 @@ impl Hub {
         hold: Option<poe::extend::SessionHold>,
         complete: Complete,
     ) -> Result<(), SendErrorKind> {
-        if head.event.kernel() == Some("*") {
-            return Err(SendErrorKind::Many);
-        }
         let channels = self.route(head.event.kernel());
         let channel = channels.first().ok_or(SendErrorKind::UnknownKernel)?;
+        if head.event.kernel() == Some("**") || channel.is_own() && head.event.kernel() == Some("*") {
+            return Err(SendErrorKind::Many);
+        }
         if self.calls.borrow().len() >= self.bounds.calls {
             return Err(SendErrorKind::Full(self.bounds.calls));
         }
@@ -372,7 +401,7 @@ impl Hub {
         let frame = payload
             .frame(&self.codec, channel.format(), &head)
             .map_err(SendErrorKind::Wire)?;
-        self.send(channel, frame.into())?;
+        self.send(channel, &head, frame.into())?;
         let call = Call {
             channel: channel.number,
             to: head.event.to_string(),
@@ -480,6 +509,26 @@ impl Hub {
             let _ = cx.post(proxy, END, ());
         }
         self.settle();
+    }
+
+    /// A name that nobody has any more becomes that of another kernel which claims it.
+    #[cfg(feature = "nats")]
+    pub(crate) fn inherit(&self, kernel: KernelRef<'_>, channel: &Channel, claimed: &[String], pid: Option<u32>) {
+        for name in claimed.iter().filter(|name| !self.is_connected(name)) {
+            self.names.borrow_mut().insert(name.clone(), channel.number);
+            channel.names.borrow_mut().push(name.clone());
+            let registered = Occurrence::Register { pid };
+            self.monitors
+                .tell_each(kernel, std::slice::from_ref(name), false, &registered);
+        }
+    }
+
+    /// What is published has changed: kernels on NATS are to reach it.
+    pub(crate) fn publish_changed(&self) {
+        #[cfg(feature = "nats")]
+        if self.grid.borrow().is_some() {
+            self.ring(Job::Published);
+        }
     }
 
     /// The last call may be over: its timer must not keep the kernel running.

@@ -202,7 +202,7 @@ fn kernel_id() -> String {
 #[doc(alias = "POE::Component::IKC::Responder")]
 #[derive(Clone)]
 pub struct Ikc {
-    hub: Rc<Hub>,
+    pub(crate) hub: Rc<Hub>,
 }
 
 impl Ikc {
@@ -254,17 +254,22 @@ impl Ikc {
     pub fn publish(&self, session: &str, events: impl FnOnce(Publish) -> Publish) {
         let publish = events(Publish::default());
         self.hub.published.borrow_mut().add(session, publish);
+        self.hub.publish_changed();
     }
 
     /// Takes events of a session back; false if none of them was published. Peers are not told.
     pub fn retract(&self, session: &str, events: &[&str]) -> bool {
-        self.hub.published.borrow_mut().retract(session, Some(events))
+        let retracted = self.hub.published.borrow_mut().retract(session, Some(events));
+        self.hub.publish_changed();
+        retracted
     }
 
     /// Takes all events of a session back; false if none was published.
     #[doc(alias = "retract")]
     pub fn retract_session(&self, session: &str) -> bool {
-        self.hub.published.borrow_mut().retract(session, None)
+        let retracted = self.hub.published.borrow_mut().retract(session, None);
+        self.hub.publish_changed();
+        retracted
     }
 
     /// Returns what is published: sessions and their events, sorted.
@@ -283,7 +288,7 @@ impl Ikc {
 
     /// Posts an event to a session of another kernel, or of this one; returns to how many kernels it was sent.
     ///
-    /// The kernel `*` is all that are connected, and this one. That the message is sent does not mean that it is handled. A refusal by the
+    /// The kernel `**` is all that are connected, and this one; so is `*`, unless NATS [joins](crate::Ikc::join) kernels. That the message is sent does not mean that it is handled. A refusal by the
     /// peer is told to monitors.
     ///
     /// # Errors

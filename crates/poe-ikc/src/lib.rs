@@ -69,6 +69,10 @@
 //! | a post to a kernel that is not connected | an error that gives the argument back, or kept ([`IkcBuilder::keep_unreachable`]) |
 //! | a peer that does not read | an error above [`IkcBuilder::max_output`] |
 //!
+//! # Many kernels
+//!
+//! With the feature `nats` kernels talk over a [NATS](https://nats.io) server: `Ikc::join`, in the module `nats`.
+//!
 //! # Perl's values
 //!
 //! An event from Perl has one value, of any structure, which must fit the argument's type. Events through a proxy have a list of
@@ -84,6 +88,8 @@ mod hub;
 mod ikc;
 mod lite;
 mod monitor;
+#[cfg(feature = "nats")]
+pub mod nats;
 mod net;
 mod payload;
 mod publish;

@@ -74,6 +74,11 @@ impl Monitors {
 
     /// Tells the monitors of a kernel; `names` are all of its names, first its ID.
     pub(crate) fn tell(&self, kernel: KernelRef<'_>, names: &[String], what: &Occurrence) {
+        self.tell_each(kernel, names, true, what);
+    }
+
+    /// Tells the monitors of names, of which the first is an ID or not.
+    pub(crate) fn tell_each(&self, kernel: KernelRef<'_>, names: &[String], first_is_id: bool, what: &Occurrence) {
         let mut gone = false;
         // Posts run no code of the user's.
         for monitor in self.0.borrow().iter() {
@@ -84,7 +89,7 @@ impl Monitors {
                 let notice = Notice {
                     monitored: monitor.kernel.clone(),
                     kernel: name.clone(),
-                    is_id: index == 0,
+                    is_id: first_is_id && index == 0,
                     what: what.clone(),
                 };
                 gone |= kernel.post(monitor.session, &monitor.event, notice).is_err();

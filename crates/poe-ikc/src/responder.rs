@@ -134,6 +134,21 @@ fn work(cx: &mut Context<'_, Responder>, hub: &Rc<Hub>, job: Job) {
             }
         }
         Job::Shutdown => shut_down(cx),
+        #[cfg(feature = "nats")]
+        Job::Join(joined) => {
+            if is_over {
+                return;
+            }
+            if let Err(error) = crate::nats::start(cx, hub, *joined) {
+                tracing::warn!(target: "poe::ikc", "{error}");
+            }
+        }
+        #[cfg(feature = "nats")]
+        Job::Published => {
+            if let Some(grid) = &*hub.grid.borrow() {
+                grid.publish_again(cx.kernel);
+            }
+        }
     }
 }
 

@@ -109,7 +109,7 @@ pub(crate) fn send(
             let mut head = hub.head_to(to.clone().with_event(&*unhandled.event), from);
             head.form = form;
             let frame = payload.frame(&hub.codec, channel.format(), &head);
-            match frame.map(|frame| hub.send(channel, frame.into())) {
+            match frame.map(|frame| hub.send(channel, &head, frame.into())) {
                 Ok(Ok(())) => return,
                 Ok(Err(error)) => error.to_string(),
                 Err(error) => error.to_string(),

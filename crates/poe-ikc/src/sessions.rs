@@ -82,7 +82,7 @@ pub(crate) fn start<H: 'static>(cx: &mut Context<'_, H>, hub: &Rc<Hub>, incoming
     Ok(())
 }
 
-fn track<H>(cx: &Context<'_, H>, hub: &Hub, id: SessionId) {
+pub(crate) fn track<H>(cx: &Context<'_, H>, hub: &Hub, id: SessionId) {
     let mut sessions = hub.sessions.borrow_mut();
     if sessions.len() > 64 && sessions.len() > 2 * hub.open.get() {
         sessions.retain(|id| cx.is_alive(*id));

@@ -8,8 +8,8 @@ use std::str::FromStr;
 
 /// The address of an event in another kernel: `poe://kernel/session/event`.
 ///
-/// Each part may be missing. Without a kernel it is the default one, the first that connected. The kernel `*` is
-/// every kernel that is connected, the local one included.
+/// Each part may be missing. Without a kernel it is the default one, the first that connected. The kernel `**` is
+/// every kernel that is connected, the local one included; so is `*`, except that on NATS it is any one kernel that publishes the event.
 ///
 /// ```
 /// use poe_ikc::Specifier;
@@ -113,9 +113,9 @@ fn is_word(c: char) -> bool {
     c.is_alphanumeric() || c == '_' || c == '-' || c == ' '
 }
 
-/// A kernel's name in an address: `*`, words, `host:port`, `unix:path`.
+/// A kernel's name in an address: `*`, `**`, words, `host:port`, `unix:path`.
 fn is_kernel(text: &str) -> bool {
-    text == "*" || (!text.is_empty() && text.chars().all(|c| is_word(c) || c == '.' || c == ':'))
+    matches!(text, "*" | "**") || (!text.is_empty() && text.chars().all(|c| is_word(c) || c == '.' || c == ':'))
 }
 
 fn is_part(text: &str) -> bool {

@@ -4,6 +4,8 @@ mod captured;
 mod hostile;
 mod kit;
 mod loopback;
+#[cfg(all(unix, feature = "nats"))]
+mod nats;
 mod pairs;
 mod properties;
 mod sockets;

@@ -1,0 +1,72 @@
+//! Kernels that talk to one another over a NATS server.
+//!
+//! [`Ikc::join`] connects to a server, and with it to all kernels that have joined there under the same prefix. The same
+//! [`Ikc`] serves: each kernel is addressed with its name, calls and posts, proxies, monitors and pings work as over a socket.
+//!
+//! | address | who gets it |
+//! |---|---|
+//! | `poe://name/session` | the kernel of that name; if several have it, the first that came |
+//! | `poe://*/session` | one of the kernels that publish the event, chosen by the server |
+//! | `poe://**/session` | all kernels that publish it, this one included |
+//!
+//! A call that no kernel takes fails at once ([`RemoteError::is_no_responder`](crate::RemoteError::is_no_responder)); a post that
+//! none takes is told to monitors and [counted](crate::Counters::unclaimed).
+//!
+//! Every kernel has an entry in a bucket of JetStream, which it renews three times in [`IkcNats::presence`]. A kernel whose entry
+//! is not renewed is gone: monitors are told, and calls to it fail.
+
+mod grid;
+mod outlet;
+mod presence;
+mod session;
+mod settings;
+mod subjects;
+
+pub use settings::IkcNats;
+
+pub(crate) use grid::Grid;
+pub(crate) use outlet::Outlet;
+pub(crate) use session::{Joined, start};
+
+use crate::error::IkcError;
+use crate::hub::Job;
+use crate::{Ikc, error::IkcErrorKind};
+
+impl Ikc {
+    /// Joins the kernels that are connected to a NATS server, and returns when this one is connected.
+    ///
+    /// It finds the others while the kernel runs; [`registered`](Self::registered) waits for one. An `Ikc` joins once.
+    ///
+    /// ```no_run
+    /// use poe::{Event, Kernel, Reply, Session, event::START};
+    /// use poe_ikc::{Ikc, nats::IkcNats};
+    /// const ADD: Event<(i64, i64), i64> = Event::new("add");
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// // Any number of processes run this, and share the calls to `poe://*/calc`.
+    /// let kernel = Kernel::new();
+    /// let ikc = Ikc::builder("worker").publish("calc", |p| p.event(ADD)).start(&kernel)?;
+    /// Session::builder(())
+    ///     .on(START, |cx, ()| cx.alias_set("calc"))
+    ///     .on(ADD, |_, (a, b)| Reply(a + b))
+    ///     .create(&kernel)?;
+    /// ikc.join(IkcNats::connect("127.0.0.1:4222")).await?;
+    /// kernel.run().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// The connection, JetStream is not enabled, the address is not local (see [`IkcNats::insecure`]), this `Ikc` has joined already or
+    /// was shut down.
+    pub fn join(&self, nats: IkcNats) -> impl Future<Output = Result<(), IkcError>> + use<> {
+        let hub = self.hub.clone();
+        async move {
+            let joined = nats.open(&hub).await?;
+            match hub.ring(Job::Join(Box::new(joined))) {
+                true => Ok(()),
+                false => Err(IkcError::new("join kernels on NATS", IkcErrorKind::Ended)),
+            }
+        }
+    }
+}

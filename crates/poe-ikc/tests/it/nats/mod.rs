@@ -1,0 +1,5 @@
+//! Kernels on a real NATS server. `.ci/nats-peers` has what takes several processes.
+
+mod messages;
+mod outages;
+pub(crate) mod server;
