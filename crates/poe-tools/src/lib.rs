@@ -2,6 +2,7 @@
 //!
 //! | component | what it does | Perl's |
 //! |---|---|---|
+//! | [`DirWatch`] | reports new, modified, removed, renamed and unchanged files | POE::Component::DirWatch, DirWatch::Object |
 //! | [`JobQueue`] | does jobs, a few at a time, the most urgent first: futures, threads or sessions | POE::Component::JobQueue |
 //!
 //! Each is configured with a builder, whose `start(&kernel)` starts it from outside of handlers. In a handler, or as the child of a
@@ -28,14 +29,24 @@
 //! # }
 //! ```
 //!
+//! # Features
+//!
+//! | feature | what it adds |
+//! |---|---|
+//! | `notify` | [`DirWatch`] is woken by the system's file events, beside its polling |
+//!
 //! # Bounds
 //!
 //! | what grows | limit | what happens there |
 //! |---|---|---|
+//! | files that are listed | [`DirWatchBuilder::max_entries`], 100 000 | an error event, and no report |
+//! | reports of a listing | 256 in the queue | the next are posted when these are handled, and then the directory is listed again |
+//! | listings that file events wake | one per [`DirWatchBuilder::confirm`], 50 ms | |
 //! | jobs that run | [`JobQueueBuilder::workers`], 8 | the others wait |
 //! | jobs that wait | [`JobQueueBuilder::capacity`], 65 536 | an error that gives the job back |
 //! | the time of a job | [`JobQueueBuilder::time_limit`], none | it is given up |
 
+mod dir_watch;
 mod job_queue;
 mod life;
 mod panics;
@@ -45,5 +56,6 @@ mod panics;
 #[doc = include_str!("../README.md")]
 mod readme {}
 
+pub use dir_watch::{DirWatch, DirWatchBuilder, DirWatchError, FileChange};
 pub use job_queue::{JobDone, JobError, JobId, JobQueue, JobQueueBuilder, JobRefused, JobResult};
 pub use life::SHUTDOWN;

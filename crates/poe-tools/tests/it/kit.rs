@@ -20,6 +20,14 @@ impl Log {
     pub(crate) fn lines(&self) -> Vec<String> {
         self.0.borrow().clone()
     }
+
+    pub(crate) fn len(&self) -> usize {
+        self.0.borrow().len()
+    }
+
+    pub(crate) fn clear(&self) {
+        self.0.borrow_mut().clear();
+    }
 }
 
 /// Runs a test on a paused clock.

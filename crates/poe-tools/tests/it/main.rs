@@ -1,4 +1,5 @@
 //! Each component against a model, or with what may go wrong.
 
+mod dir_watch;
 mod job_queue;
 mod kit;
