@@ -1,0 +1,6 @@
+//! The tests of poe-irc: the filter by itself, and clients against a small server in memory, on virtual time.
+
+mod client;
+mod filter;
+mod kit;
+mod plugins;
