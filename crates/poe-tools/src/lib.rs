@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | [`DirWatch`] | reports new, modified, removed, renamed and unchanged files | POE::Component::DirWatch, DirWatch::Object |
 //! | [`JobQueue`] | does jobs, a few at a time, the most urgent first: futures, threads or sessions | POE::Component::JobQueue |
+//! | [`PubSub`] | passes on what one session publishes to all that have subscribed | POE::Component::PubSub |
 //!
 //! Each is configured with a builder, whose `start(&kernel)` starts it from outside of handlers. In a handler, or as the child of a
 //! [`Supervisor`](poe::component::Supervisor), `cx.start(builder)` does. What is returned is a handle, which is cheap to clone and does not
@@ -45,11 +46,14 @@
 //! | jobs that run | [`JobQueueBuilder::workers`], 8 | the others wait |
 //! | jobs that wait | [`JobQueueBuilder::capacity`], 65 536 | an error that gives the job back |
 //! | the time of a job | [`JobQueueBuilder::time_limit`], none | it is given up |
+//! | topics | [`PubSubBuilder::max_topics`], 1024 | an error |
+//! | subscribers of a topic | [`PubSubBuilder::max_subscribers`], 4096 | an error |
 
 mod dir_watch;
 mod job_queue;
 mod life;
 mod panics;
+mod pub_sub;
 
 // The README's code, compiled and run with the other examples.
 #[cfg(doctest)]
@@ -59,3 +63,4 @@ mod readme {}
 pub use dir_watch::{DirWatch, DirWatchBuilder, DirWatchError, FileChange};
 pub use job_queue::{JobDone, JobError, JobId, JobQueue, JobQueueBuilder, JobRefused, JobResult};
 pub use life::SHUTDOWN;
+pub use pub_sub::{PubSub, PubSubBuilder, PubSubError, PubSubRefused, TopicInfo};

@@ -3,3 +3,4 @@
 mod dir_watch;
 mod job_queue;
 mod kit;
+mod pub_sub;
