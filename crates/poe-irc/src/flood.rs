@@ -87,6 +87,11 @@ impl Queue {
         }
     }
 
+    /// Forgets what the registration has cost: servers count from its end.
+    pub(crate) fn forgive(&mut self) {
+        self.paid = None;
+    }
+
     /// Takes the next message, or says how long to wait for it; `Ok(None)` if there is none.
     pub(crate) fn pop(&mut self, now: Instant) -> Result<Option<Message>, Duration> {
         let Some((_, bytes)) = self.waiting.front() else {

@@ -300,6 +300,7 @@ fn registered(cx: Cx<'_, '_>, irc: &Irc) {
     cx.alarm_clear(REGISTER_LIMIT);
     cx.mark_good();
     let shared = &irc.0;
+    shared.queue.borrow_mut().forgive();
     cx.delay(TICK, shared.settings.ping, ());
     if let Some(interval) = shared.settings.reclaim {
         cx.delay(RECLAIM, interval, ());
