@@ -17,6 +17,12 @@ impl NameIdx {
         self.0 & COUNTED != 0
     }
 
+    /// What a small table can be indexed by; names that were first used together differ in it.
+    #[inline]
+    pub(crate) fn low_bits(self) -> usize {
+        self.0 as usize
+    }
+
     #[inline]
     fn index(self) -> usize {
         (self.0 & !COUNTED) as usize

@@ -2,7 +2,7 @@
 
 use super::options::Options;
 use super::reply::IntoReply;
-use super::states::{Handler, States, Table, TableSlot, erase};
+use super::states::{Handler, States, TableSlot, erase};
 use super::then::ContextThen;
 use crate::arg::AnyArg;
 use crate::error::{Error, Failure, drop_quietly};
@@ -11,8 +11,8 @@ use crate::kernel::{AtOnce, Core, Invoke, Invoked, KernelRef};
 use crate::name::{Name, NameIdx};
 use std::cell::Cell;
 use std::fmt;
+use std::mem::ManuallyDrop;
 use std::ops::{Deref, DerefMut};
-use std::rc::Rc;
 
 /// A session as the kernel holds it: its heap, while no handler has it, and its table.
 pub(super) struct SessionCell<H: 'static, X: 'static> {
@@ -43,53 +43,31 @@ impl<H: 'static, X: 'static> Drop for SessionCell<H, X> {
 }
 
 impl<H: 'static, X: 'static> SessionCell<H, X> {
-    /// Gives the handler the heap for as long as it runs.
-    #[inline(always)]
-    fn enter(&self, handler: &Rc<Handler<H, X>>, kernel: KernelRef<'_>, arg: &mut AnyArg) -> Invoked {
-        let Some(heap) = self.heap.take() else {
-            return heap_in_use();
-        };
-        let mut cx = Context {
-            heap: Heap(Some(heap)),
-            kernel,
-            cell: self,
-        };
-        handler(&mut cx, arg)
-    }
-
-    /// The same for a continuation.
+    /// Gives a continuation the heap for as long as it runs.
     pub(super) fn enter_once(
         &self,
         kernel: KernelRef<'_>,
         then: impl FnOnce(&mut Context<'_, H, X>) -> Invoked,
     ) -> Invoked {
-        let Some(heap) = self.heap.take() else {
-            return heap_in_use();
-        };
-        then(&mut Context {
-            heap: Heap(Some(heap)),
-            kernel,
-            cell: self,
-        })
+        match Context::enter(self, kernel) {
+            Some(mut cx) => then(&mut cx),
+            None => heap_in_use(),
+        }
     }
 
-    /// An event that no handler is for, or one that is to be logged.
+    /// The long way: a session that is traced, an event that no handler is for, a table that a running handler has changed.
     #[cold]
     #[inline(never)]
-    fn invoke_otherwise(
-        &self,
-        found: Option<&Rc<Handler<H, X>>>,
-        table: &Table<Handler<H, X>>,
-        kernel: KernelRef<'_>,
-        arg: &mut AnyArg,
-    ) -> Invoked {
+    fn invoke_otherwise(&self, kernel: KernelRef<'_>, arg: &mut AnyArg) -> Invoked {
+        self.settle();
+        let table = self.table.get();
         let flags = self.options.flags();
         if flags.trace {
             let (session, place) = (kernel.session_id(), kernel.caller_place());
             tracing::info!(target: "poe::sessions", "{session} -> {} (from {place})", kernel.event());
         }
-        if let Some(handler) = found {
-            return self.enter(handler, kernel, arg);
+        if let Some(handler) = table.find(kernel.frame.event.get()) {
+            return handler(kernel, arg, self);
         }
         if kernel.frame.event.get() == NameIdx::THEN
             && let Some(then) = arg.take::<ContextThen<H, X>>()
@@ -111,24 +89,49 @@ impl<H: 'static, X: 'static> SessionCell<H, X> {
             arg: given,
         });
         kernel.frame.event.set(NameIdx::DEFAULT);
-        self.enter(handler, kernel, arg)
+        handler(kernel, arg, self)
+    }
+
+    /// A table that handlers have changed takes its place, unless one of them is still running.
+    #[cold]
+    #[inline(never)]
+    fn settle(&self) {
+        if self.table.settle() {
+            self.options.set_changed(false);
+        }
+    }
+}
+
+/// What follows a handler, also one that panics: a table that it has changed takes its place, and the old one is dropped.
+struct Settles<'a, H: 'static, X: 'static>(&'a SessionCell<H, X>);
+
+impl<H: 'static, X: 'static> Drop for Settles<'_, H, X> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        if !self.0.options.are_usual() {
+            self.0.settle();
+        }
     }
 }
 
 #[cold]
 #[inline(never)]
-fn heap_in_use() -> Invoked {
+pub(super) fn heap_in_use() -> Invoked {
     Invoked::Failed(Failure::msg("the session's heap is in use further up the stack"))
 }
 
 impl<H: 'static, X: 'static> Invoke for SessionCell<H, X> {
     #[inline]
     fn invoke(&self, kernel: KernelRef<'_>, arg: &mut AnyArg) -> Invoked {
-        let table = self.table.get();
-        match table.find(kernel.frame.event.get()) {
-            Some(handler) if !self.options.is_traced() => self.enter(handler, kernel, arg),
-            found => self.invoke_otherwise(found, &table, kernel, arg),
+        if self.options.are_usual() {
+            // Dropped in the reverse order: the table is not borrowed any more when it is settled.
+            let _settles = Settles(self);
+            let table = self.table.borrow();
+            if let Some(handler) = table.find(kernel.frame.event.get()) {
+                return handler(kernel, arg, self);
+            }
         }
+        self.invoke_otherwise(kernel, arg)
     }
 
     fn event_names(&self) -> Vec<Name> {
@@ -269,12 +272,26 @@ impl<H: fmt::Display> fmt::Display for Heap<H> {
     }
 }
 
+impl<'k, H: 'static, X: 'static> Context<'k, H, X> {
+    /// Takes the heap for as long as a handler runs; `None` if it is taken further up the stack.
+    #[inline(always)]
+    pub(super) fn enter(cell: &'k SessionCell<H, X>, kernel: KernelRef<'k>) -> Option<Self> {
+        let heap = cell.heap.take()?;
+        Some(Context {
+            heap: Heap(Some(heap)),
+            kernel,
+            cell,
+        })
+    }
+}
+
 impl<H: 'static, X: 'static> Drop for Context<'_, H, X> {
     /// Puts the heap back, also when the handler panics.
     #[inline]
     fn drop(&mut self) {
         if let Some(heap) = self.heap.0.take() {
-            self.cell.heap.set(Some(heap));
+            // Nothing is in there, because we had the heap.
+            let _nothing = ManuallyDrop::new(self.cell.heap.replace(Some(heap)));
         }
     }
 }
@@ -306,10 +323,11 @@ impl<H: 'static, X: 'static> AtOnce for Context<'_, H, X> {
         impl<H, X> Drop for Lent<'_, H, X> {
             #[inline]
             fn drop(&mut self) {
-                *self.1 = self.0.heap.take();
+                // What it replaces is nothing, because the heap was lent.
+                let _nothing = ManuallyDrop::new(std::mem::replace(self.1, self.0.heap.take()));
             }
         }
-        self.cell.heap.set(self.heap.0.take());
+        let _nothing = ManuallyDrop::new(self.cell.heap.replace(self.heap.0.take()));
         let _lent = Lent(self.cell, &mut self.heap.0);
         Ok(f(self.kernel.core))
     }

@@ -9,6 +9,8 @@ pub(super) struct Options {
     /// Set lazily: most sessions have none.
     values: RefCell<Option<Box<Values>>>,
     flags: Cell<Flags>,
+    /// `trace`, or a changed table: events of this session take the long way.
+    unusual: Cell<bool>,
 }
 
 /// The options that are looked at per event.
@@ -17,6 +19,8 @@ pub(super) struct Flags {
     pub(super) trace: bool,
     pub(super) debug: bool,
     pub(super) default: bool,
+    /// A handler that is running has changed the session's table.
+    changed: bool,
 }
 
 impl Options {
@@ -25,9 +29,22 @@ impl Options {
         self.flags.get()
     }
 
-    #[inline]
-    pub(super) fn is_traced(&self) -> bool {
-        self.flags.get().trace
+    /// Whether the session is neither traced nor has a changed table: one look for each event.
+    #[inline(always)]
+    pub(super) fn are_usual(&self) -> bool {
+        !self.unusual.get()
+    }
+
+    pub(super) fn set_changed(&self, changed: bool) {
+        self.set_flags(Flags {
+            changed,
+            ..self.flags.get()
+        });
+    }
+
+    fn set_flags(&self, flags: Flags) {
+        self.flags.set(flags);
+        self.unusual.set(flags.trace || flags.changed);
     }
 
     pub(super) fn get(&self, name: &str) -> Option<String> {
@@ -59,10 +76,11 @@ impl Options {
             old
         };
         let on = |name| self.get(name).is_some_and(|v| v != "0" && !v.is_empty());
-        self.flags.set(Flags {
+        self.set_flags(Flags {
             trace: on("trace"),
             debug: on("debug"),
             default: on("default"),
+            ..self.flags.get()
         });
         old
     }

@@ -1,6 +1,6 @@
 //! Tables of handlers by the names of events, shared by all sessions that are made with them.
 
-use super::context::{Context, SessionCell};
+use super::context::{Context, SessionCell, heap_in_use};
 use super::reply::IntoReply;
 use crate::arg::AnyArg;
 use crate::error::{Failure, WrongArgument, drop_each_quietly};
@@ -8,11 +8,14 @@ use crate::event::Calls;
 use crate::kernel::{Invoked, KernelRef};
 use crate::name::{Key, Name, NameIdx, Names};
 use std::any::type_name;
+use std::cell::{Ref, RefCell};
 use std::fmt;
 use std::rc::Rc;
 
-/// A handler with its types erased.
-pub(super) type Handler<H, X> = dyn Fn(&mut Context<'_, H, X>, &mut AnyArg) -> Invoked;
+/// A handler with its types erased. It makes its own context, so that the parts of one stay in registers.
+///
+/// It stands in a box inside its `Rc`: a call then needs no arithmetic to find where a `dyn` value begins in an `Rc`.
+pub(super) type Handler<H, X> = Box<dyn Fn(KernelRef<'_>, &mut AnyArg, &SessionCell<H, X>) -> Invoked>;
 
 /// A table of handlers for sessions with a heap `H` (POE's `inline_states`).
 ///
@@ -44,45 +47,60 @@ pub struct States<H: 'static, X: 'static = ()> {
 /// without its types: those of sessions and of state machines differ in their contexts.
 pub(super) struct Table<F: ?Sized> {
     names: Rc<Names>,
-    /// Sorted, and parallel to `handlers`: a look-up reads nothing else.
-    keys: Vec<NameIdx>,
-    handlers: Vec<Rc<F>>,
+    /// Sorted by name.
+    entries: Vec<(NameIdx, Rc<F>)>,
+    /// Where an entry may stand, by the lowest bits of its name's index. Indices are given out in a row, so nearly all are right.
+    hints: [u8; HINTS],
 }
 
-/// Up to so many handlers are searched one after the other: a series of events of one name is predicted then, which the steps of a
-/// binary search are not.
-const LINEAR: usize = 32;
+const HINTS: usize = 16;
 
 impl<F: ?Sized> Table<F> {
     pub(super) fn new() -> Self {
         Table {
             names: Names::current(),
-            keys: Vec::new(),
-            handlers: Vec::new(),
+            entries: Vec::new(),
+            hints: [0; HINTS],
         }
     }
 
     #[inline]
     pub(super) fn find(&self, name: NameIdx) -> Option<&Rc<F>> {
-        let at = if self.keys.len() <= LINEAR {
-            self.keys.iter().position(|k| *k == name)?
-        } else {
-            self.keys.binary_search(&name).ok()?
-        };
-        self.handlers.get(at)
+        let hint = self.hints[name.low_bits() % HINTS];
+        match self.entries.get(usize::from(hint)) {
+            Some((key, handler)) if *key == name => Some(handler),
+            _ => self.search(name),
+        }
+    }
+
+    #[inline(never)]
+    fn search(&self, name: NameIdx) -> Option<&Rc<F>> {
+        let at = self.position(name).ok()?;
+        self.entries.get(at).map(|(_, handler)| handler)
+    }
+
+    fn position(&self, name: NameIdx) -> Result<usize, usize> {
+        self.entries.binary_search_by_key(&name, |(key, _)| *key)
+    }
+
+    /// Makes the hints anew after an entry has come or gone. Of two names with one hint the first has it.
+    fn hint(&mut self) {
+        for (at, (key, _)) in self.entries.iter().enumerate().rev() {
+            self.hints[key.low_bits() % HINTS] = u8::try_from(at).unwrap_or(u8::MAX);
+        }
     }
 
     /// Sets or replaces a handler; the old one comes back, so that the caller drops it with nothing borrowed.
     pub(super) fn set(&mut self, key: Key<'_>, handler: Rc<F>) -> Option<Rc<F>> {
         let name = self.names.acquire(key);
-        match self.keys.binary_search(&name) {
+        match self.position(name) {
             Ok(at) => {
                 self.names.release(name);
-                Some(std::mem::replace(&mut self.handlers[at], handler))
+                Some(std::mem::replace(&mut self.entries[at].1, handler))
             }
             Err(at) => {
-                self.keys.insert(at, name);
-                self.handlers.insert(at, handler);
+                self.entries.insert(at, (name, handler));
+                self.hint();
                 None
             }
         }
@@ -90,21 +108,22 @@ impl<F: ?Sized> Table<F> {
 
     pub(super) fn remove(&mut self, key: Key<'_>) -> Option<Rc<F>> {
         let name = self.names.lookup(key)?;
-        let at = self.keys.binary_search(&name).ok()?;
-        self.keys.remove(at);
+        let at = self.position(name).ok()?;
+        let (_, handler) = self.entries.remove(at);
+        self.hint();
         self.names.release(name);
-        Some(self.handlers.remove(at))
+        Some(handler)
     }
 
     pub(super) fn event_names(&self) -> Vec<Name> {
-        let mut names: Vec<Name> = self.keys.iter().map(|k| self.names.name(*k)).collect();
+        let mut names: Vec<Name> = self.entries.iter().map(|(key, _)| self.names.name(*key)).collect();
         names.sort();
         names
     }
 
     /// Takes over every handler of another table.
     fn extend(&mut self, other: &Table<F>) {
-        for (key, handler) in other.keys.iter().zip(&other.handlers) {
+        for (key, handler) in &other.entries {
             let name = other.names.name(*key);
             drop(self.set(Key::new(&name), handler.clone()));
         }
@@ -113,24 +132,24 @@ impl<F: ?Sized> Table<F> {
 
 impl<F: ?Sized> Clone for Table<F> {
     fn clone(&self) -> Self {
-        for key in &self.keys {
+        for (key, _) in &self.entries {
             self.names.retain(*key);
         }
         Table {
             names: self.names.clone(),
-            keys: self.keys.clone(),
-            handlers: self.handlers.clone(),
+            entries: self.entries.clone(),
+            hints: self.hints,
         }
     }
 }
 
 impl<F: ?Sized> Drop for Table<F> {
     fn drop(&mut self) {
-        for key in &self.keys {
+        for (key, _) in &self.entries {
             self.names.release(*key);
         }
         // What a closure has captured is the user's: the drops of two may panic.
-        drop_each_quietly(std::mem::take(&mut self.handlers));
+        drop_each_quietly(std::mem::take(&mut self.entries));
     }
 }
 
@@ -143,13 +162,18 @@ where
     A: 'static,
     Ret: IntoReply,
 {
-    Rc::new(move |cx: &mut Context<'_, H, X>, arg: &mut AnyArg| {
-        let Some(arg) = arg.take::<A>() else {
-            return wrong_argument(cx.kernel, type_name::<A>(), arg);
-        };
-        let reply = f(cx, arg);
-        answered(cx.kernel, reply)
-    })
+    Rc::new(Box::new(
+        move |kernel: KernelRef<'_>, arg: &mut AnyArg, cell: &SessionCell<H, X>| {
+            let Some(mut cx) = Context::enter(cell, kernel) else {
+                return heap_in_use();
+            };
+            let Some(arg) = arg.take::<A>() else {
+                return wrong_argument(kernel, type_name::<A>(), arg);
+            };
+            let reply = f(&mut cx, arg);
+            answered(kernel, reply)
+        },
+    ))
 }
 
 /// What came of a handler that returned.
@@ -211,7 +235,7 @@ impl<H: 'static, X: 'static> States<H, X> {
     /// ```
     #[must_use]
     pub fn with(mut self, other: &States<H, X>) -> Self {
-        if self.table.keys.is_empty() {
+        if self.table.entries.is_empty() {
             self.table = other.table.clone();
         } else {
             Rc::make_mut(&mut self.table).extend(&other.table);
@@ -274,28 +298,73 @@ impl<H: 'static, X: 'static> SessionCell<H, X> {
         &self,
         change: impl FnOnce(&mut Table<Handler<H, X>>) -> Option<Rc<Handler<H, X>>>,
     ) -> bool {
-        self.table.change(change)
+        let replaced = self.table.change(change);
+        self.options.set_changed(self.table.has_next());
+        replaced
     }
 }
 
-/// The slot for a session's table: taken out while it is changed, so that nothing is borrowed when a closure is dropped.
-pub(super) struct TableSlot<F: ?Sized>(std::cell::RefCell<Rc<Table<F>>>);
+/// The slot for a session's table.
+///
+/// A handler runs with the table borrowed, which costs less than a reference to it. A change that it makes meanwhile is made to a
+/// copy, `next`, which takes the table's place when no handler of the session runs any more ([`settle`](Self::settle)). Until then
+/// all look-ups must go by [`get`](Self::get). No closure is dropped while anything here is being written to.
+pub(super) struct TableSlot<F: ?Sized> {
+    table: RefCell<Rc<Table<F>>>,
+    next: RefCell<Option<Rc<Table<F>>>>,
+}
 
 impl<F: ?Sized> TableSlot<F> {
     pub(super) fn new(table: Rc<Table<F>>) -> Self {
-        TableSlot(std::cell::RefCell::new(table))
+        TableSlot {
+            table: RefCell::new(table),
+            next: RefCell::new(None),
+        }
     }
 
+    /// Borrows the table for a handler that is going to run; it is the latest unless there is a next one.
+    #[inline(always)]
+    pub(super) fn borrow(&self) -> Ref<'_, Rc<Table<F>>> {
+        self.table.borrow()
+    }
+
+    /// Returns the latest table.
     #[inline]
     pub(super) fn get(&self) -> Rc<Table<F>> {
-        self.0.borrow().clone()
+        match &*self.next.borrow() {
+            Some(next) => next.clone(),
+            None => self.table.borrow().clone(),
+        }
+    }
+
+    pub(super) fn has_next(&self) -> bool {
+        self.next.borrow().is_some()
+    }
+
+    /// Puts the next table in its place, unless a handler has the old one borrowed. True if there is no next table any more.
+    pub(super) fn settle(&self) -> bool {
+        let old = match self.table.try_borrow_mut() {
+            Ok(mut table) => self.next.take().map(|next| std::mem::replace(&mut *table, next)),
+            Err(_) => return false,
+        };
+        drop(old);
+        true
     }
 
     /// Changes the table, or a copy of it if others share it. True if that let go of a handler.
     pub(super) fn change(&self, change: impl FnOnce(&mut Table<F>) -> Option<Rc<F>>) -> bool {
-        let mut table = self.0.replace(Rc::new(Table::new()));
+        let is_free = self.table.try_borrow_mut().is_ok();
+        let mut table = match self.next.take() {
+            Some(next) => next,
+            None if is_free => self.table.replace(Rc::new(Table::new())),
+            None => self.table.borrow().clone(),
+        };
         let old = change(Rc::make_mut(&mut table));
-        drop(self.0.replace(table));
+        if is_free {
+            drop(self.table.replace(table));
+        } else {
+            drop(self.next.replace(Some(table)));
+        }
         let replaced = old.is_some();
         drop(old);
         replaced
