@@ -74,8 +74,9 @@ impl<A: Any> Erased for Refillable<A> {
 macro_rules! kinds {
     ($($variant:ident($ty:ty)),* $(,)?) => {
         enum Repr<B> {
-            $($variant($ty),)*
+            // The two that need dropping come first, so that one comparison tells them from the others.
             Boxed(B),
+            $($variant($ty),)*
         }
 
         impl<B> Repr<B> {
@@ -165,11 +166,11 @@ macro_rules! kinds {
 }
 
 kinds! {
-    Unit(()), Bool(bool), Char(char),
+    String(String), Unit(()), Bool(bool), Char(char),
     U8(u8), U16(u16), U32(u32), U64(u64), Usize(usize),
     I8(i8), I16(i16), I32(i32), I64(i64), Isize(isize), F64(f64),
     Session(SessionId), Wheel(WheelId), Timer(TimerId), Task(TaskId),
-    Str(&'static str), String(String),
+    Str(&'static str),
     PairU64((u64, u64)), PairU32((u32, u32)),
 }
 
@@ -202,6 +203,12 @@ impl AnyArg {
         } else {
             self.0 = Repr::Boxed(Box::new(Refillable(Some(value))));
         }
+    }
+
+    /// Returns `()`. Unlike a copy of [`UNIT`](Self::UNIT) it is written as no more than a tag.
+    #[inline(always)]
+    pub(crate) fn nothing() -> Self {
+        AnyArg(Repr::Unit(()))
     }
 
     pub(crate) const UNIT: AnyArg = AnyArg(Repr::Unit(()));

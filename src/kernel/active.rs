@@ -64,6 +64,14 @@ impl ActiveCell {
         self.event.set(NameIdx::NONE);
     }
 
+    /// A handler begins.
+    #[inline(always)]
+    pub(super) fn enter(&self, serial: u64, slot: u32, event: NameIdx) {
+        self.serial.set(serial);
+        self.slot.set(slot);
+        self.event.set(event);
+    }
+
     #[inline]
     pub(super) fn set(&self, active: Active) {
         self.serial.set(active.session.serial);

@@ -70,7 +70,7 @@ impl Core {
     fn check_ends(&self, culprits: &mut Vec<String>) {
         let sessions = self.sessions.borrow();
         let gone = |slot: u32| slot != KERNEL && sessions.id(slot).get() == u64::MAX;
-        for waiting in self.queue.borrow().in_order() {
+        for waiting in self.queue().in_order() {
             let post = waiting.post();
             if gone(post.to) || gone(post.from) {
                 let (name, place) = (self.names.name(post.name), post.place);

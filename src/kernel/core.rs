@@ -2,17 +2,19 @@
 
 use super::active::ActiveCell;
 use super::extension::Extensions;
+use super::flags::Flags;
 use super::run::RunState;
-use super::{Config, Invoke, die, handle, os_signal, resource, supervise, task, trace};
+use super::{Config, Invoke, Invoked, KernelRef, die, handle, os_signal, resource, supervise, task, trace};
 #[cfg(unix)]
 use super::{child, select};
+use crate::arg::AnyArg;
 use crate::bridge::clock::Clock;
 use crate::bridge::deadline::Deadline;
 use crate::bridge::memory::Network;
 use crate::bridge::threads::Threads;
 use crate::bridge::wake::WakeState;
 use crate::id::{SessionId, WheelId};
-use crate::name::Names;
+use crate::name::{Name, Names};
 use crate::queue::event_queue::EventQueue;
 use crate::resource::aliases::Aliases;
 #[cfg(unix)]
@@ -22,7 +24,7 @@ use crate::resource::outside::Outside;
 use crate::resource::sessions::{KERNEL, Sessions};
 use crate::resource::signals::Signals;
 use std::any::Any;
-use std::cell::{Cell, OnceCell, RefCell};
+use std::cell::{Cell, OnceCell, Ref, RefCell, RefMut};
 use std::collections::{HashMap, VecDeque};
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
@@ -36,13 +38,14 @@ pub struct Core {
     me: Weak<Core>,
     /// Tells this kernel's identifiers from those of others in the process.
     tag: u32,
+    pub(crate) flags: Flags,
     pub(super) config: Config,
     pub(super) catching: Cell<bool>,
     pub(crate) names: Rc<Names>,
     pub(crate) clock: Clock,
     pub(crate) shared: Arc<WakeState>,
+    /// The sessions, and the queue of events.
     pub(crate) sessions: RefCell<Sessions<Rc<dyn Invoke>>>,
-    pub(super) queue: RefCell<EventQueue>,
     pub(super) aliases: RefCell<Aliases>,
     pub(super) extrefs: RefCell<Extrefs>,
     /// What other crates' resources hold …
@@ -89,6 +92,19 @@ pub struct Core {
     read_buffer: Cell<Option<Box<[u8]>>>,
 }
 
+/// The object of what is no session: the kernel, and free slots.
+struct Nobody;
+
+impl Invoke for Nobody {
+    fn invoke(&self, _: KernelRef<'_>, _: &mut AnyArg) -> Invoked {
+        Invoked::Unhandled
+    }
+
+    fn event_names(&self) -> Vec<Name> {
+        Vec::new()
+    }
+}
+
 static KERNELS: AtomicU32 = AtomicU32::new(1);
 
 /// Bytes that one read of a wheel takes at most (POE's default block size).
@@ -99,13 +115,13 @@ impl Core {
         let tag = KERNELS.fetch_add(1, Ordering::Relaxed);
         let shared = Arc::new(WakeState::default());
         let clock = Self::clock_for(&config);
+        let flags = Flags::default();
         Rc::new_cyclic(|me| Core {
             me: me.clone(),
             tag,
             catching: Cell::new(config.catch_exceptions),
             names: Names::current(),
-            sessions: RefCell::new(Sessions::new(tag)),
-            queue: RefCell::new(EventQueue::new()),
+            sessions: RefCell::new(Sessions::new(tag, Rc::new(Nobody))),
             aliases: RefCell::default(),
             extrefs: RefCell::default(),
             outside: RefCell::default(),
@@ -121,9 +137,9 @@ impl Core {
             memory: Network::default(),
             tags: RefCell::default(),
             threads: Threads::new(config.blocking_threads, config.virtual_time),
-            tasks: task::Tasks::new(shared.clone(), tag),
+            tasks: task::Tasks::new(shared.clone(), tag, &flags),
             #[cfg(unix)]
-            selects: Rc::default(),
+            selects: Rc::new(select::Selects::new(&flags)),
             letters: RefCell::default(),
             inbox: handle::Inbox::new(shared.clone(), config.inbox, clock.to_send(), tag),
             clock,
@@ -134,14 +150,15 @@ impl Core {
             busy: Cell::new(false),
             stack_floor: Cell::new(0),
             runtimes: super::runtime::Runtimes::default(),
-            run: RunState::default(),
-            die: die::DieState::default(),
+            run: RunState::new(&flags),
+            die: die::DieState::new(&flags),
             supervision: supervise::Supervision::default(),
             handled: Cell::new(None),
-            observer: trace::Observer::new(&config),
+            observer: trace::Observer::new(&config, &flags),
             next_wheel: Cell::new(1),
             read_buffer: Cell::new(None),
             config,
+            flags,
         })
     }
 
@@ -157,6 +174,16 @@ impl Core {
     #[cfg(not(feature = "testing"))]
     fn clock_for(_: &Config) -> Clock {
         Clock::system()
+    }
+
+    #[inline]
+    pub(crate) fn queue(&self) -> Ref<'_, EventQueue> {
+        Ref::map(self.sessions.borrow(), |sessions| &sessions.queue)
+    }
+
+    #[inline]
+    pub(crate) fn queue_mut(&self) -> RefMut<'_, EventQueue> {
+        RefMut::map(self.sessions.borrow_mut(), |sessions| &mut sessions.queue)
     }
 
     pub(crate) fn weak(&self) -> Weak<Core> {

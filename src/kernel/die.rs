@@ -10,6 +10,7 @@
 //!
 //! The policy is looked up only after a failure, so that it costs nothing before.
 
+use super::flags::{self, Flag, Flags};
 use super::{Core, Frame, Kernel};
 use crate::arg::AnyArg;
 use crate::error::{Error, ErrorKind, Failure, OnFailure, drop_quietly, log_quietly, quietly};
@@ -72,11 +73,10 @@ struct Fatal {
 
 pub(crate) type FailureHook = Rc<dyn Fn(&Die)>;
 
-#[derive(Default)]
 pub(super) struct DieState {
     fatal: RefCell<Option<Fatal>>,
-    /// `fatal` is set: looked at after each event.
-    is_fatal: Cell<bool>,
+    /// `fatal` is set.
+    is_fatal: Flag,
     /// A shutdown has told of it; the run that it ends may yet do so.
     told: Cell<bool>,
     /// Failures of the handlers of the DIE that is being dispatched, of sessions whose policy is `StopSession`.
@@ -100,6 +100,18 @@ impl From<&Die> for Error {
 }
 
 impl DieState {
+    pub(super) fn new(flags: &Flags) -> Self {
+        DieState {
+            fatal: RefCell::default(),
+            is_fatal: Flag::new(flags, flags::FATAL),
+            told: Cell::default(),
+            seconds: RefCell::default(),
+            burying: Cell::default(),
+            departed: RefCell::default(),
+            hook: RefCell::default(),
+        }
+    }
+
     #[inline]
     pub(super) fn is_fatal(&self) -> bool {
         self.is_fatal.get()

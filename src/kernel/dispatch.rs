@@ -7,7 +7,6 @@ use crate::arg::AnyArg;
 use crate::error::Failure;
 use crate::id::{Place, SessionId};
 use crate::name::NameIdx;
-use crate::queue::event_queue::{Fired, Post};
 use std::cell::Cell;
 use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
@@ -115,77 +114,60 @@ impl Core {
         }
     }
 
-    /// Dispatches what the queue gave: a signal, the marker of a new session, or an event for a handler.
+    /// Dispatches an event of the loop, where no other handler is on the stack, to the object of its receiver.
+    ///
+    /// The active session is left as it was in the handler: the loop sets it to none when something else than the next event follows.
     #[inline(always)]
-    pub(crate) fn dispatch_post(&self, post: Post) {
-        let Post {
-            to,
-            from,
-            name,
-            caller,
-            place,
-            mut arg,
-        } = post;
-        let (object, session, sender) = {
-            let mut sessions = self.sessions.borrow_mut();
-            let sender = sessions.id(from);
-            let (object, session) = sessions.take_event(to, from);
-            (object, session, sender)
-        };
-        match object {
-            Some(object) if !name.is_internal() => {
-                let frame = Frame {
-                    session,
-                    event: Cell::new(name),
-                    sender,
-                    caller,
-                    place,
-                    answer: None,
-                };
-                if self.is_watching() {
-                    self.dispatch_watched(object, &frame, &mut arg);
-                } else {
-                    self.dispatch_plain(object, &frame, &mut arg);
-                }
-            }
-            object => {
-                // A signal may end the session, whose heap must go with it and not with a look of ours.
-                drop(object);
-                self.dispatch_internal((session, sender), name, caller, place, &mut arg);
-            }
+    pub(super) fn dispatch_post(&self, object: Rc<dyn Invoke>, frame: &Frame<'_>, arg: &mut ManuallyDrop<AnyArg>) {
+        let name = frame.event.get();
+        if name.is_plain(frame.caller) && !self.is_watching() {
+            self.dispatch_plain(object, frame, arg);
+        } else {
+            self.dispatch_otherwise(object, frame, arg);
         }
-        self.names.release_pair(name, caller);
         // Nearly every argument has been taken by now, or needs no dropping: one look for both.
         if arg.is_heavy() {
-            discard_boxed(&mut ManuallyDrop::into_inner(arg));
-        }
-        if self.die.is_fatal() {
-            self.stop_failed();
+            self.drop_untaken(arg);
         }
     }
 
-    /// [`dispatch`](Self::dispatch) from the loop, where no other handler is on the stack and nobody listens.
+    /// An event with a constant as its name, of which nobody hears but its receiver.
     #[inline(always)]
     fn dispatch_plain(&self, object: Rc<dyn Invoke>, frame: &Frame<'_>, arg: &mut AnyArg) {
         let name = frame.event.get();
-        self.active.set(Active {
-            session: frame.session,
-            event: name,
-        });
+        self.active.enter(frame.session.serial, frame.session.slot, name);
         match catch_unwind(AssertUnwindSafe(|| object.invoke(KernelRef { core: self, frame }, arg))) {
             Ok(Invoked::Returned) => {}
             otherwise => self.post_failed(otherwise, frame, name, arg),
         }
         drop_object(object);
-        self.active.set_idle();
+    }
+
+    /// All other events: those that somebody watches, those with names of the run time, and the kernel's own items.
+    #[inline(never)]
+    fn dispatch_otherwise(&self, object: Rc<dyn Invoke>, frame: &Frame<'_>, arg: &mut AnyArg) {
+        let name = frame.event.get();
+        if name.is_internal() || frame.session.is_kernel() {
+            // A signal may end the session, whose heap must go with it and not with a look of ours.
+            drop(object);
+            self.active.set_idle();
+            self.dispatch_internal(frame, name, arg);
+        } else if self.is_watching() {
+            self.active.set_idle();
+            let invoked = self.dispatch(object, frame, arg, false);
+            self.unhandled_letter(&invoked, frame, name, arg);
+        } else {
+            self.dispatch_plain(object, frame, arg);
+        }
+        self.names.release_pair(name, frame.caller);
     }
 
     #[cold]
     #[inline(never)]
-    fn dispatch_watched(&self, object: Rc<dyn Invoke>, frame: &Frame<'_>, arg: &mut AnyArg) {
-        let name = frame.event.get();
-        let invoked = self.dispatch(object, frame, arg, false);
-        self.unhandled_letter(&invoked, frame, name, arg);
+    fn drop_untaken(&self, arg: &mut ManuallyDrop<AnyArg>) {
+        self.active.set_idle();
+        let arg = std::mem::replace(&mut **arg, AnyArg::UNIT);
+        crate::error::drop_quietly(arg);
     }
 
     #[cold]
@@ -195,44 +177,36 @@ impl Core {
         match &invoked {
             Invoked::Returned => {}
             Invoked::Failed(failure) => self.handler_failed(failure, frame, name, arg, false),
+            Invoked::Unhandled if frame.session.is_kernel() => {
+                self.active.set_idle();
+                return self.tell_swallowed_post(name, frame.sender, frame.place);
+            }
             Invoked::Unhandled => self.tell_unhandled(frame, name),
         }
         self.unhandled_letter(&invoked, frame, name, arg);
     }
 
-    /// The kernel's own queue items.
+    /// The kernel's own queue items, and what is posted to the kernel.
     #[cold]
     #[inline(never)]
-    fn dispatch_internal(
-        &self,
-        (to, sender): (SessionId, SessionId),
-        name: NameIdx,
-        caller: NameIdx,
-        place: Place,
-        arg: &mut AnyArg,
-    ) {
+    fn dispatch_internal(&self, frame: &Frame<'_>, name: NameIdx, arg: &mut AnyArg) {
+        let to = frame.session;
         // A marker only gave a new session time until the first sweep behind it (law L23).
         if name == NameIdx::SIGNAL {
             // The event of a signal carries the signal's name where others have their caller.
-            self.dispatch_signal(to.slot, caller, std::mem::take(arg), place);
+            self.dispatch_signal(to.slot, frame.caller, std::mem::take(arg), frame.place);
         } else if name == NameIdx::CALL
             && let Some(call) = arg.take::<Queued>()
         {
-            call.run(self, to, Origin { sender, caller, place });
+            let origin = Origin {
+                sender: frame.sender,
+                caller: frame.caller,
+                place: frame.place,
+            };
+            call.run(self, to, origin);
         } else if to.is_kernel() && name != NameIdx::GC {
-            self.tell_swallowed_post(name, sender, place);
+            self.tell_swallowed_post(name, frame.sender, frame.place);
         }
-    }
-
-    /// The same for a timer, which is on its session's list yet.
-    #[inline(never)]
-    pub(crate) fn dispatch_timer(&self, post: Post, fired: &Fired) {
-        {
-            let mut sessions = self.sessions.borrow_mut();
-            let record = sessions.get_mut(post.to);
-            self.queue.borrow_mut().unlink_fired(&mut record.first_timer, fired);
-        }
-        self.dispatch_post(post);
     }
 
     /// A life-cycle event, sent by the kernel.

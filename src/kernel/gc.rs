@@ -89,9 +89,8 @@ impl Core {
         let mut events = Vec::new();
         {
             let mut sessions = self.sessions.borrow_mut();
-            let mut queue = self.queue.borrow_mut();
             let refs = sessions.refs(slot);
-            let record = sessions.get_mut(slot);
+            let (record, queue) = sessions.with_queue(slot);
             while let Some(id) = record.first_timer {
                 match queue.remove_timer(&mut record.first_timer, id) {
                     Some(removed) => events.push(removed.entry.into()),
@@ -149,7 +148,7 @@ impl Core {
             });
         }
         // Out of the queue first, all at once: looking for each session's events in it would take the square of it.
-        let queued = self.queue.borrow_mut().drain();
+        let queued = self.queue_mut().drain();
         let (silent, lost) = self.release_each(queued, |entry| entry.to);
         self.tell_all_lost(lost);
         let slots: Vec<u32> = self.sessions.borrow().slots().collect();
@@ -162,7 +161,7 @@ impl Core {
         drop_each_quietly(silent);
         self.extensions.clear();
         // What those drops have posted meanwhile.
-        let late = self.queue.borrow_mut().drain();
+        let late = self.queue_mut().drain();
         for entry in &late {
             self.names.release_pair(entry.name, entry.caller);
         }

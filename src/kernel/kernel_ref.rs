@@ -232,7 +232,7 @@ impl<'k> KernelRef<'k> {
     #[doc(alias = "get_event_count")]
     #[must_use]
     pub fn event_count(self) -> usize {
-        self.core.queue.borrow().len()
+        self.core.queue().len()
     }
 
     /// Returns whether a session is alive.

@@ -1,6 +1,7 @@
 //! Messages: post, yield, call, and the lookup of targets.
 
 use super::deferred::is_promise;
+use super::flags;
 use super::{AtOnce, Core, Frame, Invoke, Invoked, Kernel, KernelRef};
 use crate::arg::AnyArg;
 use crate::error::{CallError, CallErrorKind, PostError, PostErrorKind, Wanted, drop_quietly};
@@ -100,12 +101,27 @@ impl Core {
     /// The entry is made where it is stored, from its parts: see [`ActiveCell`](super::active::ActiveCell) for why.
     #[inline(always)]
     fn push<A: 'static>(&self, to: u32, from: u32, name: NameIdx, caller: NameIdx, place: Place, arg: A) {
-        if self.is_watching() {
-            self.trace_post(to, from, name, place);
-        }
-        let mut queue = self.queue.borrow_mut();
+        self.push_into(&mut self.queue_mut(), to, from, name, caller, place, arg);
+        self.tell_of_post(to, from, name, place);
+    }
+
+    #[inline(always)]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the fields of one event; a struct would be built to be taken apart"
+    )]
+    fn push_into<A: 'static>(
+        &self,
+        queue: &mut EventQueue,
+        to: u32,
+        from: u32,
+        name: NameIdx,
+        caller: NameIdx,
+        place: Place,
+        arg: A,
+    ) {
         if queue.next_due() != u64::MAX {
-            self.stamp(&mut queue);
+            self.stamp(queue);
         }
         queue.post(Post {
             to,
@@ -115,7 +131,22 @@ impl Core {
             place,
             arg: ManuallyDrop::new(AnyArg::new(arg)),
         });
-        drop(queue);
+    }
+
+    /// What must follow a post when nothing is borrowed any more: subscribers hear of it, and a host that sleeps is woken.
+    #[inline(always)]
+    fn tell_of_post(&self, to: u32, from: u32, name: NameIdx, place: Place) {
+        if self.flags.get() & (flags::WATCHING | flags::ASLEEP) != 0 {
+            self.tell_of_post_slowly(to, from, name, place);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn tell_of_post_slowly(&self, to: u32, from: u32, name: NameIdx, place: Place) {
+        if self.is_watching() {
+            self.trace_post(to, from, name, place);
+        }
         self.wake_host();
     }
 
@@ -130,7 +161,7 @@ impl Core {
         if self.is_watching() {
             self.trace_post(to, KERNEL, name, place);
         }
-        let mut queue = self.queue.borrow_mut();
+        let mut queue = self.queue_mut();
         if queue.next_due() <= sent
             && let Some(now) = self.clock.now_if_due(queue.next_due())
         {
@@ -191,13 +222,13 @@ impl Core {
                         let id = self.sessions.borrow().id(slot);
                         self.post_to(frame, id, key, arg, place)
                     }
-                    None => Err(self.refuse(key, &Target::Alias(alias), arg, place)),
+                    None => Err(self.refuse(key.as_str(), &Target::Alias(alias), arg, place)),
                 }
             }
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn post_to<A: 'static>(
         &self,
         frame: Option<&Frame<'_>>,
@@ -209,7 +240,7 @@ impl Core {
         let mut sessions = self.sessions.borrow_mut();
         let Some(to) = sessions.resolve(target) else {
             drop(sessions);
-            return Err(self.refuse(key, &Target::Id(target), arg, place));
+            return Err(self.refuse(key.as_str(), &Target::Id(target), arg, place));
         };
         // Also what is sent to the kernel, which has no handlers (law L16), holds its sender until it is its turn.
         // A session that was stopped in its own handler posts as the kernel (law L87).
@@ -221,23 +252,24 @@ impl Core {
                 sessions.retain_both(to, active.slot, active.serial, speaks)
             }
         };
-        drop(sessions);
         let caller = self.active.event();
         let name = self.names.acquire_pair(key, caller);
-        self.push(to, from, name, caller, place, arg);
+        self.push_into(&mut sessions.queue, to, from, name, caller, place, arg);
+        drop(sessions);
+        self.tell_of_post(to, from, name, place);
         Ok(())
     }
 
     #[cold]
     #[inline(never)]
-    fn refuse<A>(&self, key: Key<'_>, target: &Target<'_>, arg: A, place: Place) -> PostError<A> {
+    fn refuse<A>(&self, event: &str, target: &Target<'_>, arg: A, place: Place) -> PostError<A> {
         let wanted = target.wanted();
-        self.tell_unreachable(key, &wanted, place);
-        PostError::new(key.as_str(), PostErrorKind::NoSuchSession(wanted), arg)
+        self.tell_unreachable(event, &wanted, place);
+        PostError::new(event, PostErrorKind::NoSuchSession(wanted), arg)
     }
 
     /// The session that a call is for, and its object; the kernel has none.
-    #[inline(always)]
+    #[inline(never)]
     pub(crate) fn callee(&self, target: &Target<'_>) -> Option<(SessionId, Option<Rc<dyn Invoke>>)> {
         let sessions = self.sessions.borrow();
         let slot = match target {
@@ -296,6 +328,7 @@ impl Core {
     }
 
     /// Runs a handler now and gives its answer (laws L12 to L16).
+    #[inline(always)]
     pub(crate) fn call_from<A: 'static, R: 'static>(
         &self,
         from: SessionId,
@@ -305,58 +338,92 @@ impl Core {
         arg: A,
         place: Place,
     ) -> Result<R, CallError<A>> {
-        let refuse = |kind, arg| Err(CallError::new(key.as_str(), kind, arg));
-        let (callee, object) = match self.callee(&target) {
-            Some((callee, Some(object))) => (callee, object),
-            // Only the kernel has no object. It handles nothing, which is no failure (law L16): POE gives 0.
-            Some((kernel, None)) => {
-                self.tell_swallowed(key, from, place);
-                return match kernel_reply() {
-                    Some(reply) => {
-                        drop_quietly(arg);
-                        Ok(reply)
-                    }
-                    None => refuse(CallErrorKind::Unhandled(kernel), Some(arg)),
-                };
-            }
-            None => {
-                // Of all errors this one is the caller's mistake, and not what a handler makes of the call.
-                let wanted = target.wanted();
-                self.tell_unreachable(key, &wanted, place);
-                let error = CallError::new(key.as_str(), CallErrorKind::NoSuchSession(wanted), Some(arg));
-                self.trace_error("call", &error, place);
-                return Err(error);
-            }
+        let known = match &target {
+            Target::Id(id) => self.sessions.borrow().object_of(*id).map(|object| (*id, object)),
+            Target::Alias(_) => None,
         };
-        let active = self.active.get();
+        let (callee, object) = match known {
+            Some(known) => known,
+            None => match self.callee(&target) {
+                Some((callee, Some(object))) => (callee, object),
+                Some((kernel, None)) => return self.call_kernel(kernel, from, key.as_str(), arg, place),
+                None => return Err(self.no_callee(&target, key.as_str(), arg, place)),
+            },
+        };
         let name = self.names.acquire(key);
-        let mut arg = AnyArg::new(arg);
-        let answer = Cell::new(AnyArg::UNIT);
+        let mut arg = Spare::new(AnyArg::new(arg));
+        let mut answer = Spare::new(AnyArg::nothing());
         let frame = Frame {
             session: callee,
             event: Cell::new(name),
             sender: from,
             caller,
             place,
-            answer: Some(&answer),
+            answer: Some(&answer.0),
         };
-        let invoked = if callee == active.session {
-            self.invoke_self(object, &frame, &mut arg)
+        let invoked = if callee == self.active.session() {
+            self.invoke_self(object, &frame, arg.get())
         } else {
-            self.dispatch(object, &frame, &mut arg, false)
+            self.dispatch(object, &frame, arg.get(), false)
         };
         self.names.release(name);
-        match invoked {
-            Invoked::Returned => {
-                let mut answer = answer.into_inner();
-                match answer.take::<R>() {
-                    Some(answer) if !is_promise(&answer) => Ok(answer),
-                    Some(_) => refuse(CallErrorKind::Deferred(callee), None),
-                    None => refuse(Core::no_reply::<R>(callee, answer), None),
-                }
+        if let Invoked::Returned = invoked {
+            match answer.get().take::<R>() {
+                Some(reply) if !is_promise(&reply) => Ok(reply),
+                Some(_) => Err(CallError::new(key.as_str(), CallErrorKind::Deferred(callee), None)),
+                None => Err(no_reply::<A, R>(key.as_str(), callee, std::mem::take(answer.get()))),
             }
-            Invoked::Unhandled => refuse(CallErrorKind::Unhandled(callee), arg.take()),
-            Invoked::Failed(failure) if self.is_undeliverable(&failure, &frame, &arg) => {
+        } else {
+            Err(self.call_failed(invoked, &frame, key.as_str(), arg.get()))
+        }
+    }
+
+    /// Only the kernel has no object. It handles nothing, which is no failure (law L16): POE gives 0.
+    #[cold]
+    #[inline(never)]
+    fn call_kernel<A, R: 'static>(
+        &self,
+        kernel: SessionId,
+        from: SessionId,
+        event: &str,
+        arg: A,
+        place: Place,
+    ) -> Result<R, CallError<A>> {
+        self.tell_swallowed(event, from, place);
+        match kernel_reply() {
+            Some(reply) => {
+                drop_quietly(arg);
+                Ok(reply)
+            }
+            None => Err(CallError::new(event, CallErrorKind::Unhandled(kernel), Some(arg))),
+        }
+    }
+
+    /// Of all errors this one is the caller's mistake, and not what a handler makes of the call.
+    #[cold]
+    #[inline(never)]
+    fn no_callee<A>(&self, target: &Target<'_>, event: &str, arg: A, place: Place) -> CallError<A> {
+        let wanted = target.wanted();
+        self.tell_unreachable(event, &wanted, place);
+        let error = CallError::new(event, CallErrorKind::NoSuchSession(wanted), Some(arg));
+        self.trace_error("call", &error, place);
+        error
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn call_failed<A: 'static>(
+        &self,
+        invoked: Invoked,
+        frame: &Frame<'_>,
+        event: &str,
+        arg: &mut AnyArg,
+    ) -> CallError<A> {
+        let callee = frame.session;
+        let refuse = |kind, arg| CallError::new(event, kind, arg);
+        match invoked {
+            Invoked::Returned | Invoked::Unhandled => refuse(CallErrorKind::Unhandled(callee), arg.take()),
+            Invoked::Failed(failure) if self.is_undeliverable(&failure, frame, arg) => {
                 let wrong = failure.wrong_type().cloned();
                 let kind = wrong.map_or(CallErrorKind::Died(callee), |wrong| {
                     CallErrorKind::WrongArgument(Box::new(wrong))
@@ -390,6 +457,42 @@ impl Core {
         let event = self.active.event();
         (event != NameIdx::NONE).then(|| self.names.name(event))
     }
+}
+
+#[cold]
+#[inline(never)]
+fn no_reply<A, R>(event: &str, callee: SessionId, reply: AnyArg) -> CallError<A> {
+    CallError::new(event, Core::no_reply::<R>(callee, reply), None)
+}
+
+/// An argument or a reply that was nearly always taken in the end, and needs no dropping: one look tells.
+struct Spare(ManuallyDrop<Cell<AnyArg>>);
+
+impl Spare {
+    #[inline(always)]
+    fn new(value: AnyArg) -> Self {
+        Spare(ManuallyDrop::new(Cell::new(value)))
+    }
+
+    #[inline(always)]
+    fn get(&mut self) -> &mut AnyArg {
+        self.0.get_mut()
+    }
+}
+
+impl Drop for Spare {
+    #[inline(always)]
+    fn drop(&mut self) {
+        if self.get().is_heavy() {
+            drop_heavy(self.get());
+        }
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn drop_heavy(value: &mut AnyArg) {
+    drop(std::mem::take(value));
 }
 
 /// What the kernel replies to whatever it is called with: nothing, or 0 where a number is expected.
@@ -438,7 +541,7 @@ impl KernelRef<'_> {
     /// # }).unwrap();
     /// ```
     #[track_caller]
-    #[inline]
+    #[inline(always)]
     #[doc(alias = "tell")]
     #[doc(alias = "send")]
     #[doc(alias = "notify")]
@@ -478,20 +581,24 @@ impl KernelRef<'_> {
     /// ```
     #[doc(alias = "yield")]
     #[track_caller]
-    #[inline]
+    #[inline(always)]
     #[doc(alias = "send")]
     #[doc(alias = "self")]
     pub fn yield_to<A: 'static>(self, event: impl Posts<A>, arg: A) {
         let core = self.core;
         // A session that was stopped in its own handler yields into nothing (law L87).
-        let Some(slot) = core.sessions.borrow_mut().hold_self(self.frame.session) else {
-            self.tell_ended(event.key(), Location::caller());
+        let mut sessions = core.sessions.borrow_mut();
+        let Some(slot) = sessions.hold_self(self.frame.session) else {
+            drop(sessions);
+            self.tell_ended(event.key().as_str(), Location::caller());
             return;
         };
         let caller = core.active.event();
         let name = core.names.acquire_pair(event.key(), caller);
         let place = Location::caller();
-        core.push(slot, slot, name, caller, place, arg);
+        core.push_into(&mut sessions.queue, slot, slot, name, caller, place, arg);
+        drop(sessions);
+        core.tell_of_post(slot, slot, name, place);
     }
 }
 
@@ -584,6 +691,7 @@ impl Kernel {
 }
 
 /// Calls a handler now, for a kernel and for a context.
+#[inline(always)]
 pub(crate) fn call_at_once<A: 'static, R: 'static>(
     caller: &mut impl AtOnce,
     target: Target<'_>,

@@ -15,6 +15,7 @@ mod deferred;
 mod die;
 mod dispatch;
 mod extension;
+pub(crate) mod flags;
 mod gc;
 mod handle;
 mod interval;
@@ -203,7 +204,7 @@ impl fmt::Debug for Kernel {
         let core = self.core();
         f.debug_struct("Kernel")
             .field("sessions", &self.session_count())
-            .field("events", &core.queue.try_borrow().map_or(0, |q| q.len()))
+            .field("events", &core.sessions.try_borrow().map_or(0, |s| s.queue.len()))
             .field("tasks", &core.tasks.count())
             .field("running", &core.run.running.get())
             .finish()

@@ -111,14 +111,14 @@ impl Core {
             drop(sessions);
             self.names.release(name);
             self.names.release(caller);
-            kernel.tell_ended(key, place);
+            kernel.tell_ended(key.as_str(), place);
             return self.alarm_id(HeapId {
                 serial: NonZeroU64::MAX,
                 slot: u32::MAX,
             });
         };
         sessions.hold(slot);
-        let record = sessions.get_mut(slot);
+        let (record, queue) = sessions.with_queue(slot);
         let post = Post {
             to: slot,
             from: slot,
@@ -127,10 +127,7 @@ impl Core {
             place,
             arg: ManuallyDrop::new(AnyArg::new(arg)),
         };
-        let id = self
-            .queue
-            .borrow_mut()
-            .set_timer(&mut record.first_timer, post, due, now);
+        let id = queue.set_timer(&mut record.first_timer, post, due, now);
         drop(sessions);
         if self.is_watching() {
             self.trace_timer(slot, name, place, due);
@@ -181,8 +178,7 @@ impl Core {
     fn clear_timers(&self, slot: u32, name: Option<NameIdx>) -> Vec<Timer> {
         let removed: Vec<Removed> = {
             let mut sessions = self.sessions.borrow_mut();
-            let mut queue = self.queue.borrow_mut();
-            let record = sessions.get_mut(slot);
+            let (record, queue) = sessions.with_queue(slot);
             let ids: Vec<HeapId> = queue
                 .timers_of(record.first_timer)
                 .into_iter()
@@ -215,21 +211,21 @@ impl Core {
         id: TimerId,
         due: impl FnOnce(u64) -> u64,
     ) -> Result<SystemTime, Error> {
-        let mut queue = self.queue.borrow_mut();
+        let mut sessions = self.sessions.borrow_mut();
         let Some(known) = self.timer_of(id) else {
             return Err(no_such_alarm(id));
         };
-        let Some((old, entry)) = queue.timer(known) else {
+        let Some((old, entry)) = sessions.queue.timer(known) else {
             return Err(no_such_alarm(id));
         };
-        if self.sessions.borrow().id(entry.to) != kernel.frame.session {
+        if sessions.id(entry.to) != kernel.frame.session {
             return Err(not_ours());
         }
         let due = due(old);
         // Only a timer that is overdue where it is put needs the true time, to date the posts before it.
         let now = self.clock.now_if_due(due).unwrap_or(0);
-        queue.set_due(known, due, now);
-        drop(queue);
+        sessions.queue.set_due(known, due, now);
+        drop(sessions);
         self.wake_host();
         Ok(self.clock.wall(due))
     }
@@ -500,18 +496,18 @@ impl KernelRef<'_> {
         let core = self.core;
         let removed = 'removed: {
             let mut sessions = core.sessions.borrow_mut();
-            let mut queue = core.queue.borrow_mut();
             let Some(known) = core.timer_of(id) else {
                 break 'removed Err(no_such_alarm(id));
             };
-            let Some((_, entry)) = queue.timer(known) else {
+            let Some((_, entry)) = sessions.queue.timer(known) else {
                 break 'removed Err(no_such_alarm(id));
             };
             let slot = entry.to;
             if sessions.id(slot) != self.frame.session {
                 break 'removed Err(not_ours());
             }
-            let removed = queue.remove_timer(&mut sessions.get_mut(slot).first_timer, known);
+            let (record, queue) = sessions.with_queue(slot);
+            let removed = queue.remove_timer(&mut record.first_timer, known);
             sessions.release(slot);
             removed.ok_or_else(|| no_such_alarm(id))
         };

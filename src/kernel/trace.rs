@@ -3,12 +3,13 @@
 //! The documentation of [`KernelBuilder`](super::KernelBuilder) lists the targets. Without a subscriber a trace costs
 //! one load and one comparison; whether single events are traced is asked once per poll.
 
+use super::flags::{self, Flag, Flags};
 use super::{Config, Core, Frame};
 use crate::error::log_quietly;
 use crate::id::{Place, SessionId};
 use crate::name::NameIdx;
 use crate::resource::{Hold, HoldKind};
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::rc::Rc;
 use tracing::Level;
 
@@ -26,17 +27,16 @@ pub(crate) struct Dispatched<'a> {
 type Hook = Rc<dyn Fn(&Dispatched<'_>)>;
 
 pub(super) struct Observer {
-    /// Somebody listens: a `tracing` subscriber, a hook, or the watch for slow handlers. It is the one thing that each
-    /// event looks at, and brought up to date whenever the kernel is made, is polled, or runs a handler for somebody outside.
-    watching: Cell<bool>,
+    /// Brought up to date whenever the kernel is made, is polled, or runs a handler for somebody outside.
+    watching: Flag,
     slow: u64,
     hook: RefCell<Option<Hook>>,
 }
 
 impl Observer {
-    pub(super) fn new(config: &Config) -> Self {
+    pub(super) fn new(config: &Config, flags: &Flags) -> Self {
         Observer {
-            watching: Cell::new(false),
+            watching: Flag::new(flags, flags::WATCHING),
             slow: config.slow_nanos,
             hook: RefCell::default(),
         }

@@ -3,7 +3,7 @@
 use super::{Core, Frame, KernelRef};
 use crate::error::{Wanted, log_quietly};
 use crate::id::{Place, SessionId};
-use crate::name::{Key, NameIdx};
+use crate::name::NameIdx;
 use crate::queue::event_queue::Entry;
 use std::fmt::Display;
 use tracing::Level;
@@ -29,12 +29,12 @@ impl Core {
     /// Nobody is there to whom an event was posted, or whom a call was for.
     #[cold]
     #[inline(never)]
-    pub(super) fn tell_unreachable(&self, event: Key<'_>, target: &Wanted, place: Place) {
+    pub(super) fn tell_unreachable(&self, event: &str, target: &Wanted, place: Place) {
         if tells() {
             let sender = self.active.session();
             match target {
-                Wanted::Id(id) => tell(event.as_str(), id, sender, place, "the session has ended, or never was"),
-                Wanted::Alias(alias) => tell(event.as_str(), alias, sender, place, "no session has the alias"),
+                Wanted::Id(id) => tell(event, id, sender, place, "the session has ended, or never was"),
+                Wanted::Alias(alias) => tell(event, alias, sender, place, "no session has the alias"),
             }
         }
     }
@@ -42,9 +42,9 @@ impl Core {
     /// The kernel swallows what it is sent (law L16).
     #[cold]
     #[inline(never)]
-    pub(super) fn tell_swallowed(&self, event: Key<'_>, sender: SessionId, place: Place) {
+    pub(super) fn tell_swallowed(&self, event: &str, sender: SessionId, place: Place) {
         if tells() {
-            tell(event.as_str(), &self.id(), sender, place, "the kernel has no handlers");
+            tell(event, &self.id(), sender, place, "the kernel has no handlers");
         }
     }
 
@@ -84,10 +84,10 @@ impl KernelRef<'_> {
     /// A session that was stopped in its own handler sends nothing to itself any more (law L87).
     #[cold]
     #[inline(never)]
-    pub(super) fn tell_ended(self, event: Key<'_>, place: Place) {
+    pub(super) fn tell_ended(self, event: &str, place: Place) {
         if tells() {
             let session = self.frame.session;
-            tell(event.as_str(), &session, session, place, "the session has ended");
+            tell(event, &session, session, place, "the session has ended");
         }
     }
 

@@ -39,6 +39,13 @@ impl<'a> Key<'a> {
         }
     }
 
+    pub(super) fn hashed(text: &'a str, hash: u32) -> Self {
+        Key {
+            text: KeyText::Borrowed(text),
+            hash,
+        }
+    }
+
     /// Returns the name's text.
     #[must_use]
     #[inline]
@@ -50,6 +57,7 @@ impl<'a> Key<'a> {
     }
 
     /// Returns the key itself, if its text is `'static`.
+    #[inline]
     pub(crate) fn as_fixed(self) -> Option<Key<'static>> {
         match self.text {
             KeyText::Fixed(text) => Some(Key::fixed(text, self.hash)),

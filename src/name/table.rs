@@ -8,7 +8,8 @@ use std::rc::Rc;
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, PartialOrd, Ord)]
 pub(crate) struct NameIdx(u32);
 
-/// Set in the index of a name that is removed with its last use.
+/// Set in the index of a name that is removed with its last use, and of the kernel's own queue items: an event with such a name,
+/// or with such a caller, takes the long way.
 const COUNTED: u32 = 1 << 31;
 
 impl NameIdx {
@@ -36,10 +37,10 @@ impl NameIdx {
     pub(crate) const PARENT: NameIdx = NameIdx(4);
     pub(crate) const DEFAULT: NameIdx = NameIdx(5);
     /// The kernel's own queue items; no handler can be registered for them.
-    pub(crate) const SIGNAL: NameIdx = NameIdx(6);
-    pub(crate) const GC: NameIdx = NameIdx(7);
+    pub(crate) const SIGNAL: NameIdx = NameIdx(6 | COUNTED);
+    pub(crate) const GC: NameIdx = NameIdx(7 | COUNTED);
     /// A call by a `KernelHandle`, as a queue item.
-    pub(crate) const CALL: NameIdx = NameIdx(8);
+    pub(crate) const CALL: NameIdx = NameIdx(8 | COUNTED);
     /// Stands for the caller of an event that another thread sent. Handlers never see this name.
     pub(crate) const REMOTE: NameIdx = NameIdx(9);
     /// A continuation, as an event of its session.
@@ -49,6 +50,12 @@ impl NameIdx {
     #[inline]
     pub(crate) fn is_internal(self) -> bool {
         self.0.wrapping_sub(NameIdx::SIGNAL.0) <= NameIdx::CALL.0 - NameIdx::SIGNAL.0
+    }
+
+    /// Whether an event of that name, made in a handler of the event `caller`, is like most: neither name is counted.
+    #[inline(always)]
+    pub(crate) fn is_plain(self, caller: NameIdx) -> bool {
+        (self.0 | caller.0) & COUNTED == 0
     }
 
     /// Whether it can be shown as the event that the sender was handling.
@@ -125,6 +132,10 @@ impl Names {
         for text in PERMANENT {
             table.insert(Key::fixed(text, hash(text)));
         }
+        // Their uses are not counted all the same.
+        for own in [NameIdx::SIGNAL, NameIdx::GC, NameIdx::CALL] {
+            table.records[own.index()].idx = own;
+        }
         let nothing = Recent {
             address: 0,
             length: 0,
@@ -144,23 +155,30 @@ impl Names {
         if recent.address == text.as_ptr().addr() && recent.length as usize == text.len() {
             return recent.idx;
         }
-        self.acquire_slowly(key)
+        // By parts, so that no key is built in memory for this.
+        match key.as_fixed() {
+            Some(constant) => self.acquire_constant(constant.as_str(), key.hash),
+            None => self.acquire_text(text, key.hash),
+        }
     }
 
+    #[cold]
     #[inline(never)]
-    fn acquire_slowly(&self, key: Key<'_>) -> NameIdx {
-        let idx = self.table.borrow_mut().acquire(key);
-        if let Some(constant) = key.as_fixed()
-            && !idx.is_counted()
-        {
-            let text = constant.as_str();
-            self.recent[key.hash as usize % RECENT].set(Recent {
+    fn acquire_constant(&self, text: &'static str, hash: u32) -> NameIdx {
+        let idx = self.table.borrow_mut().acquire(Key::fixed(text, hash));
+        if !idx.is_counted() || idx.is_internal() {
+            self.recent[hash as usize % RECENT].set(Recent {
                 address: text.as_ptr().addr(),
                 length: u32::try_from(text.len()).unwrap_or(u32::MAX),
                 idx,
             });
         }
         idx
+    }
+
+    #[inline(never)]
+    fn acquire_text(&self, text: &str, hash: u32) -> NameIdx {
+        self.table.borrow_mut().acquire(Key::hashed(text, hash))
     }
 
     /// Takes the references of a queued event: one to its own name, one to its caller's.
@@ -202,7 +220,9 @@ impl Names {
 
     #[cold]
     fn retain_counted(&self, idx: NameIdx) {
-        self.table.borrow_mut().records[idx.index()].uses += 1;
+        if !idx.is_internal() {
+            self.table.borrow_mut().records[idx.index()].uses += 1;
+        }
     }
 
     /// Releases one reference.
@@ -269,7 +289,7 @@ impl Table {
 
     /// Releases one use of a name, if its uses are counted.
     fn release(&mut self, idx: NameIdx) {
-        if !idx.is_counted() {
+        if !idx.is_counted() || idx.is_internal() {
             return;
         }
         let record = &mut self.records[idx.index()];

@@ -1,6 +1,6 @@
 //! The kernel's pending events in one exact order: due time first, then order of arrival.
 //!
-//! Two lanes make one queue. Events that are due now stand in a ring, first in, first out; later ones stand in an
+//! Two lanes make one queue. Events that are due now stand in a [ring](Ring), first in, first out; later ones stand in an
 //! indexed heap, from which a timer is really removed. The next event is the smaller of the two fronts.
 //!
 //! A ring entry carries no time of its own. Posts come in *runs* of one time stamp, and a new run begins only when the
@@ -11,11 +11,13 @@
 
 use super::heap::{HeapId, TimerHeap};
 use super::index::PostIndex;
+use super::ring::Ring;
 use crate::arg::AnyArg;
 use crate::id::Place;
 use crate::name::NameIdx;
 use std::collections::VecDeque;
 use std::mem::ManuallyDrop;
+use std::panic::Location;
 
 /// A queued event.
 #[derive(Debug)]
@@ -38,6 +40,20 @@ pub(crate) struct Entry<A = AnyArg> {
 /// A value that must be dropped when a lane cannot grow would be built elsewhere first, and the copy of bytes just written in
 /// smaller pieces costs more than all the rest of a post. The code that takes an entry out must drop its argument.
 pub(crate) type Post = Entry<ManuallyDrop<AnyArg>>;
+
+impl Post {
+    /// What stands where no post does.
+    pub(super) fn nothing() -> Self {
+        Post {
+            to: DEAD,
+            from: DEAD,
+            name: NameIdx::NONE,
+            caller: NameIdx::NONE,
+            place: Location::caller(),
+            arg: ManuallyDrop::new(AnyArg::UNIT),
+        }
+    }
+}
 
 impl From<Post> for Entry {
     fn from(post: Post) -> Self {
@@ -131,9 +147,9 @@ pub(crate) struct Generation {
 }
 
 pub(crate) struct EventQueue {
-    ring: VecDeque<Post>,
-    /// Ring position of the front entry; counts every post that ever left.
-    head: u64,
+    ring: Ring,
+    /// There are purged entries, or more than one run: the one thing that is looked at before each event.
+    untidy: bool,
     /// Purged entries that still stand in the ring.
     dead: usize,
     /// For the ends of many sessions while many events wait.
@@ -152,8 +168,8 @@ pub(crate) struct EventQueue {
 impl EventQueue {
     pub(crate) fn new() -> Self {
         EventQueue {
-            ring: VecDeque::new(),
-            head: 0,
+            ring: Ring::new(),
+            untidy: false,
             dead: 0,
             index: PostIndex::default(),
             runs: VecDeque::from([Run {
@@ -175,12 +191,12 @@ impl EventQueue {
 
     /// Returns the position behind the last post, for [`has_passed`](Self::has_passed) later.
     pub(crate) fn position(&self) -> u64 {
-        self.head + self.ring.len() as u64
+        self.ring.tail()
     }
 
     /// Whether everything that was posted before that position has left the ring.
     pub(crate) fn has_passed(&self, position: u64) -> bool {
-        self.head >= position
+        self.ring.head() >= position
     }
 
     /// Whether a post waits, which is due already.
@@ -198,13 +214,13 @@ impl EventQueue {
     /// Appends a post to the current run. Call [`stamp`](Self::stamp) first if a timer has become due.
     #[inline(always)]
     pub(crate) fn post(&mut self, post: Post) {
-        self.ring.push_back(post);
+        self.ring.push(post);
     }
 
     /// Begins a new run at `now`, because a timer is due by then: later posts go behind it, earlier ones stay ahead of it.
     #[cold]
     pub(crate) fn stamp(&mut self, now: u64) {
-        let start = self.head + self.ring.len() as u64;
+        let start = self.ring.tail();
         self.order += 1;
         let order = self.order;
         match self.runs.back_mut() {
@@ -215,6 +231,7 @@ impl EventQueue {
             Some(last) => {
                 let time = last.time.max(now);
                 self.runs.push_back(Run { start, time, order });
+                self.untidy = true;
             }
             None => self.runs.push_back(Run {
                 start,
@@ -312,7 +329,7 @@ impl EventQueue {
     #[inline]
     pub(crate) fn generation(&self, now: u64) -> Generation {
         Generation {
-            end: self.head + self.ring.len() as u64,
+            end: self.ring.tail(),
             now,
             order: self.order,
         }
@@ -321,26 +338,30 @@ impl EventQueue {
     /// Returns the lane of the next event of the generation.
     #[inline(always)]
     pub(crate) fn next(&mut self, generation: Generation) -> Next {
-        if self.dead > 0 {
-            self.skip_dead();
+        if self.untidy {
+            self.tidy();
         }
-        let posted = self.head < generation.end && !self.ring.is_empty();
         // A post of the next generation, too, goes before a timer that was set behind it for this very instant.
         if self.next_due <= generation.now && self.is_timer_next(generation) {
             return Next::Timer;
         }
-        if posted { Next::Post } else { Next::Nothing }
+        // A generation ends where the ring did when it began, or before.
+        match self.ring.head() < generation.end {
+            true => Next::Post,
+            false => Next::Nothing,
+        }
+    }
+
+    /// Returns the first post in its place, when it is [next](Self::next). Take its argument, and then [pass](Self::pass) it.
+    #[inline(always)]
+    pub(crate) fn first_post(&mut self) -> Option<&mut Post> {
+        self.ring.first_mut()
     }
 
     /// Removes the first post.
-    #[inline]
-    pub(crate) fn pop_post(&mut self) -> Option<Post> {
-        let entry = self.ring.pop_front()?;
-        self.head += 1;
-        if self.runs.len() > 1 {
-            self.drop_old_runs();
-        }
-        Some(entry)
+    #[inline(always)]
+    pub(crate) fn pass(&mut self) {
+        self.ring.advance();
     }
 
     /// Removes the first timer from the heap. It is still on its session's list: [`unlink_fired`](Self::unlink_fired) removes it.
@@ -378,20 +399,22 @@ impl EventQueue {
 
     /// Returns the run of the ring's front entry.
     fn front_run(&self) -> Option<&Run> {
-        self.runs.iter().take_while(|r| r.start <= self.head).last()
+        self.runs.iter().take_while(|r| r.start <= self.ring.head()).last()
     }
 
     fn drop_old_runs(&mut self) {
-        while self.runs.len() > 1 && self.runs[1].start <= self.head {
+        while self.runs.len() > 1 && self.runs[1].start <= self.ring.head() {
             self.runs.pop_front();
         }
+        self.untidy = self.dead > 0 || self.runs.len() > 1;
     }
 
+    /// Removes purged entries from the front, and the stamps of posts that have left.
     #[cold]
-    fn skip_dead(&mut self) {
-        while self.ring.front().is_some_and(|e| e.to == DEAD) {
-            self.ring.pop_front();
-            self.head += 1;
+    #[inline(never)]
+    fn tidy(&mut self) {
+        while self.ring.first().is_some_and(|e| e.to == DEAD) {
+            self.ring.advance();
             self.dead -= 1;
         }
         self.drop_old_runs();
@@ -403,42 +426,36 @@ impl EventQueue {
     #[must_use]
     pub(crate) fn purge(&mut self, session: u32) -> Vec<Entry> {
         let mut out = Vec::new();
-        let (head, length) = (self.head, self.ring.len());
+        let (head, length) = (self.ring.head(), self.ring.len());
         let mut bury = |entry: &mut Post| {
             if entry.to != DEAD && (entry.to == session || entry.from == session) {
-                let corpse = Post {
-                    to: DEAD,
-                    from: DEAD,
-                    name: NameIdx::NONE,
-                    caller: NameIdx::NONE,
-                    place: entry.place,
-                    arg: ManuallyDrop::new(AnyArg::UNIT),
-                };
-                out.push(std::mem::replace(entry, corpse).into());
+                out.push(std::mem::replace(entry, Post::nothing()).into());
             }
         };
         if self.index.is_wanted(length) {
             let ring = &self.ring;
             self.index.update(head, length, |from| {
-                let posts = (from..).zip(ring.range((from - head) as usize..));
+                let posts = (from..).zip(ring.from(from));
                 posts
                     .filter(|(_, post)| post.to != DEAD)
                     .map(|(at, post)| (at, post.to, post.from))
             });
-            let positions = self.index.take(session).into_iter();
-            for at in positions.filter_map(|at| at.checked_sub(head)) {
-                self.ring.get_mut(at as usize).map(&mut bury);
+            for at in self.index.take(session) {
+                self.ring.get_mut(at).map(&mut bury);
             }
         } else {
-            self.ring.iter_mut().for_each(bury);
+            for at in head..self.ring.tail() {
+                self.ring.get_mut(at).map(&mut bury);
+            }
         }
         self.dead += out.len();
+        self.untidy |= !out.is_empty();
         out
     }
 
     /// Returns the waiting posts, in order.
     pub(crate) fn posts(&self) -> impl Iterator<Item = &Post> {
-        self.ring.iter().filter(|e| e.to != DEAD)
+        self.ring.from(self.ring.head()).filter(|e| e.to != DEAD)
     }
 
     /// Returns everything that waits, in the order in which it would be dispatched if every timer were due.
@@ -447,7 +464,8 @@ impl EventQueue {
         let mut timers = self.timers.sorted().into_iter().peekable();
         let mut runs = self.runs.iter().peekable();
         let mut stamp = (0, 0);
-        for (at, post) in (self.head..).zip(&self.ring) {
+        let head = self.ring.head();
+        for (at, post) in (head..).zip(self.ring.from(head)) {
             while let Some(run) = runs.next_if(|run| run.start <= at) {
                 stamp = (run.time, run.order);
             }
@@ -482,8 +500,15 @@ impl EventQueue {
             .into_iter()
             .map(|(_, _, t)| t.entry.into())
             .collect();
-        self.head += self.ring.len() as u64;
-        out.extend(self.ring.drain(..).filter(|e| e.to != DEAD).map(Entry::from));
+        while !self.ring.is_empty()
+            && let Some(post) = self.ring.first_mut()
+        {
+            let post = std::mem::replace(post, Post::nothing());
+            self.ring.advance();
+            if post.to != DEAD {
+                out.push(post.into());
+            }
+        }
         self.dead = 0;
         self.next_due = u64::MAX;
         self.drop_old_runs();

@@ -3,3 +3,4 @@
 pub(crate) mod event_queue;
 pub(crate) mod heap;
 mod index;
+mod ring;

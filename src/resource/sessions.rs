@@ -5,10 +5,23 @@
 //!
 //! A session whose count falls to zero is *marked*: the next sweep tests it. A mark does not decide anything, because the
 //! count may rise again before the sweep.
+//!
+//! # The ends of an event that is being handled
+//!
+//! POE releases the references of an event just before it calls the handler: first the receiver's, then the sender's. Doing so would mark a
+//! session that posts to itself, and two that reply to each other, with every event. So the loop releases late:
+//!
+//! | | at [`take_event`](Sessions::take_event) | at [`release_event`](Sessions::release_event), after the handler |
+//! |---|---|---|
+//! | receiver | stays held, as `receiver`; nobody sees that hold | released, and marked as of before the handler if it was the last |
+//! | another sender | released; `sender` if that was the last | marked as of before the handler, if still nothing holds it |
+//!
+//! The date of a mark leaves room for two earlier ones: marks are counted in threes.
 
 use super::{Hold, HoldKind, Resource};
 use crate::error::OnFailure;
 use crate::id::{Place, SessionId};
+use crate::queue::event_queue::EventQueue;
 use crate::queue::heap::HeapId;
 use std::panic::Location;
 
@@ -40,12 +53,16 @@ pub(crate) struct Record<O> {
     pub(crate) on_failure: Option<OnFailure>,
     /// The head of its list of timers, which the queue links.
     pub(crate) first_timer: Option<HeapId>,
-    /// `None` once the session is freed.
-    object: Option<O>,
+    /// The session's, or nobody in the records of the kernel and of sessions that are freed.
+    object: O,
     place: Place,
 }
 
 pub(crate) struct Sessions<O> {
+    /// The kernel's queue stands here so that an event borrows one cell.
+    pub(crate) queue: EventQueue,
+    /// The object of records without a session; it has no handlers.
+    nobody: O,
     records: Vec<Record<O>>,
     free: Vec<u32>,
     /// Sessions alive, without the kernel.
@@ -53,30 +70,35 @@ pub(crate) struct Sessions<O> {
     next_serial: u64,
     marks: Vec<u32>,
     mark: u64,
-    /// A mark that is not made yet (0 for none), and its session.
-    dated: u64,
-    dated_slot: u32,
-    dated_serial: u64,
+    /// The receiver of the event that is being handled, or the kernel, which has one reference more meanwhile.
+    receiver: u32,
+    /// That event's sender, if nothing held it any more; else the kernel.
+    sender: u32,
+    /// The last mark that was made before that event was taken out.
+    date: u64,
     kernel: u32,
 }
 
 impl<O: Clone> Sessions<O> {
     /// Makes a table with the kernel's record in slot 0.
     #[track_caller]
-    pub(crate) fn new(kernel: u32) -> Self {
+    pub(crate) fn new(kernel: u32, nobody: O) -> Self {
         let mut table = Sessions {
+            queue: EventQueue::new(),
+            nobody,
             records: Vec::new(),
             free: Vec::new(),
             count: 0,
             next_serial: 1,
             marks: Vec::new(),
             mark: 0,
-            dated: 0,
-            dated_slot: KERNEL,
-            dated_serial: 0,
+            receiver: KERNEL,
+            sender: KERNEL,
+            date: 0,
             kernel,
         };
-        let root = table.blank(0, NONE, Location::caller());
+        let mut root = table.blank(0, NONE, Location::caller());
+        root.refs = 1;
         table.records.push(root);
         table
     }
@@ -97,7 +119,7 @@ impl<O: Clone> Sessions<O> {
             starting: false,
             on_failure: None,
             first_timer: None,
-            object: None,
+            object: self.nobody.clone(),
             place,
         }
     }
@@ -107,7 +129,7 @@ impl<O: Clone> Sessions<O> {
         let serial = self.next_serial;
         self.next_serial += 1;
         let mut record = self.blank(serial, NONE, place);
-        record.object = Some(object);
+        record.object = object;
         record.starting = true;
         let slot = match self.free.pop() {
             Some(slot) => {
@@ -131,12 +153,18 @@ impl<O: Clone> Sessions<O> {
 
     /// Frees a record that has no children and returns its object, whose drop is user code.
     #[must_use]
-    pub(crate) fn free(&mut self, slot: u32) -> Option<O> {
+    pub(crate) fn free(&mut self, slot: u32) -> O {
         self.orphan(slot);
+        if slot == self.receiver {
+            self.rest();
+        }
+        if slot == self.sender {
+            self.sender = KERNEL;
+        }
         let record = &mut self.records[slot as usize];
         record.serial = u64::MAX;
         record.refs = 0;
-        let object = record.object.take();
+        let object = std::mem::replace(&mut record.object, self.nobody.clone());
         self.count -= 1;
         self.free.push(slot);
         object
@@ -195,6 +223,12 @@ impl<O: Clone> Sessions<O> {
         &mut self.records[slot as usize]
     }
 
+    /// Returns a record together with the queue, which has its timers.
+    #[inline]
+    pub(crate) fn with_queue(&mut self, slot: u32) -> (&mut Record<O>, &mut EventQueue) {
+        (&mut self.records[slot as usize], &mut self.queue)
+    }
+
     /// Returns the slot of an identifier, if its session is alive (the kernel always is).
     #[inline]
     pub(crate) fn resolve(&self, id: SessionId) -> Option<u32> {
@@ -221,15 +255,17 @@ impl<O: Clone> Sessions<O> {
     #[inline]
     pub(crate) fn object_of(&self, id: SessionId) -> Option<O> {
         let record = self.records.get(id.slot as usize)?;
-        if record.serial != id.serial || id.kernel != self.kernel {
+        if record.serial != id.serial || id.kernel != self.kernel || id.slot == KERNEL {
             return None;
         }
-        record.object.clone()
+        Some(record.object.clone())
     }
 
+    /// Returns the object of a slot; the kernel has none, nor has a slot that is free.
     #[inline]
     pub(crate) fn object(&self, slot: u32) -> Option<O> {
-        self.records[slot as usize].object.clone()
+        let record = &self.records[slot as usize];
+        (slot != KERNEL && record.serial != u64::MAX).then(|| record.object.clone())
     }
 
     pub(crate) fn place(&self, slot: u32) -> Place {
@@ -275,7 +311,7 @@ impl<O: Clone> Sessions<O> {
     }
 
     pub(crate) fn refs(&self, slot: u32) -> u32 {
-        self.records[slot as usize].refs
+        self.records[slot as usize].refs - u32::from(slot == self.receiver)
     }
 
     /// Adds the references of a queued event: to its receiver, and to its sender if that is another session.
@@ -293,10 +329,15 @@ impl<O: Clone> Sessions<O> {
     /// returns true.
     #[inline(always)]
     pub(crate) fn retain_both(&mut self, to: u32, from: u32, from_serial: u64, speaks: impl FnOnce() -> bool) -> u32 {
-        let sender = &self.records[from as usize];
-        let itself = sender.serial == from_serial && (!sender.passed_over || speaks());
-        let from = if itself { from } else { KERNEL };
-        self.hold_ends(to, from);
+        let sender = &mut self.records[from as usize];
+        if sender.serial != from_serial || (sender.passed_over && !speaks()) {
+            self.hold_ends(to, KERNEL);
+            return KERNEL;
+        }
+        if from != to {
+            sender.refs += 1;
+        }
+        self.records[to as usize].refs += 1;
         from
     }
 
@@ -311,55 +352,68 @@ impl<O: Clone> Sessions<O> {
         Some(id.slot)
     }
 
-    /// Takes an event out for dispatch: releases its references, and returns the session that handles it.
+    /// Takes an event out for dispatch: returns the receiver's object and serial, and the sender's serial.
     ///
-    /// If that was the last reference to the receiver, its mark is only dated here, and made once its handler has returned without
-    /// giving it another: a session that posts to itself would be marked with every event.
+    /// Follow it with [`release_event`](Self::release_event) once its handler has returned.
     #[inline(always)]
-    pub(crate) fn take_event(&mut self, to: u32, from: u32) -> (Option<O>, SessionId) {
-        self.confirm_mark();
-        let kernel = self.kernel;
-        let receiver = &mut self.records[to as usize];
-        let session = SessionId {
-            serial: receiver.serial,
-            slot: to,
-            kernel,
-        };
-        receiver.refs -= 1;
-        if receiver.refs == 0 {
-            self.mark += 1;
-            self.dated = self.mark;
-            self.dated_slot = to;
-            self.dated_serial = session.serial;
+    pub(crate) fn take_event(&mut self, to: u32, from: u32) -> (O, u64, u64) {
+        self.date = self.mark;
+        self.receiver = to;
+        let receiver = &self.records[to as usize];
+        let (object, serial) = (receiver.object.clone(), receiver.serial);
+        if from == to {
+            return (object, serial, serial);
         }
-        let object = receiver.object.clone();
-        if from != to {
-            self.release(from);
+        let sender = &mut self.records[from as usize];
+        let sender_serial = sender.serial;
+        sender.refs -= 1;
+        if sender.refs == 0 {
+            self.sender = from;
         }
-        (object, session)
+        (object, serial, sender_serial)
     }
 
-    /// Makes the mark that the last event of the loop has dated, if its session still exists, nothing holds it, and
-    /// it has no later mark. Must be called when no handler runs.
-    #[inline]
-    fn confirm_mark(&mut self) {
-        if self.dated != 0 {
-            let date = std::mem::take(&mut self.dated);
-            let record = &self.records[self.dated_slot as usize];
-            if record.refs == 0 && record.serial == self.dated_serial && self.dated_slot != KERNEL {
-                self.mark_as_of(date);
+    /// Releases what the event that was handled last still holds. Follow it with [`take_event`](Self::take_event) or
+    /// [`rest`](Self::rest).
+    #[inline(always)]
+    pub(crate) fn release_event(&mut self) {
+        let record = &mut self.records[self.receiver as usize];
+        record.refs -= 1;
+        if record.refs == 0 && self.receiver != KERNEL {
+            self.mark_as_of(self.receiver, self.date + 1);
+        }
+        if self.sender != KERNEL {
+            let sender = std::mem::replace(&mut self.sender, KERNEL);
+            if self.records[sender as usize].refs == 0 {
+                self.mark_as_of(sender, self.date + 2);
             }
         }
     }
 
+    /// No event is being handled.
+    #[inline]
+    pub(crate) fn rest(&mut self) {
+        self.receiver = KERNEL;
+        self.records[KERNEL as usize].refs += 1;
+    }
+
+    /// Releases what the last event still holds, and no event follows it at once.
+    #[inline]
+    pub(crate) fn settle(&mut self) {
+        self.release_event();
+        self.rest();
+    }
+
     #[cold]
-    fn mark_as_of(&mut self, date: u64) {
-        let record = &mut self.records[self.dated_slot as usize];
-        // It may be in the list with an older mark, which no longer counts.
+    #[inline(never)]
+    fn mark_as_of(&mut self, slot: u32, date: u64) {
+        self.mark += 3;
+        let record = &mut self.records[slot as usize];
+        // It may be in the list with an older mark, which no longer counts, or have got a later one in the handler.
         record.mark = record.mark.max(date);
         if !record.marked {
             record.marked = true;
-            self.marks.push(self.dated_slot);
+            self.marks.push(slot);
         }
     }
 
@@ -393,7 +447,8 @@ impl<O: Clone> Sessions<O> {
             record.serial
         );
         record.refs -= count;
-        if record.refs == 0 {
+        // The hold of the event that is being handled does not count.
+        if record.refs <= 1 && (record.refs == 0 || slot == self.receiver) {
             self.mark(slot);
         }
     }
@@ -403,7 +458,7 @@ impl<O: Clone> Sessions<O> {
         if slot == KERNEL {
             return;
         }
-        self.mark += 1;
+        self.mark += 3;
         let record = &mut self.records[slot as usize];
         record.mark = self.mark;
         if !record.marked {
@@ -416,7 +471,6 @@ impl<O: Clone> Sessions<O> {
     /// other are marked with every event.
     #[inline]
     pub(crate) fn settle_marks(&mut self) -> bool {
-        self.confirm_mark();
         while let Some(slot) = self.marks.last() {
             let record = &mut self.records[*slot as usize];
             if record.refs == 0 {
@@ -431,7 +485,7 @@ impl<O: Clone> Sessions<O> {
     /// Whether a sweep may have something to do.
     #[inline]
     pub(crate) fn has_marks(&mut self) -> bool {
-        self.confirm_mark();
+        self.settle();
         !self.marks.is_empty()
     }
 

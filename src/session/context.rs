@@ -316,12 +316,12 @@ impl<H: 'static, X: 'static> AtOnce for Context<'_, H, X> {
         self.kernel.core
     }
 
-    #[inline]
+    #[inline(always)]
     fn at_once<T>(&mut self, _what: &'static str, f: impl FnOnce(&Core) -> T) -> Result<T, Error> {
         /// Takes the heap back, also when a handler of a call to oneself panics.
         struct Lent<'a, H: 'static, X: 'static>(&'a SessionCell<H, X>, &'a mut Option<Box<H>>);
         impl<H, X> Drop for Lent<'_, H, X> {
-            #[inline]
+            #[inline(always)]
             fn drop(&mut self) {
                 // What it replaces is nothing, because the heap was lent.
                 let _nothing = ManuallyDrop::new(std::mem::replace(self.1, self.0.heap.take()));

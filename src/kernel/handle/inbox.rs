@@ -82,7 +82,7 @@ impl Core {
         if self.take_rest(true)
             && self.letters.borrow().is_empty()
             && self.shared.wants_attention()
-            && self.queue.borrow().len() < self.config.inbox
+            && self.queue().len() < self.config.inbox
         {
             self.empty_inbox();
             self.take_rest(true);
@@ -155,7 +155,7 @@ impl Core {
         } = post;
         match self.resolve(&target.target()) {
             Some(KERNEL) => {
-                self.tell_swallowed(event.key(), self.id(), place);
+                self.tell_swallowed(event.key().as_str(), self.id(), place);
                 discard(&mut arg.into_any());
             }
             Some(to) => self.enqueue_sent(to, event.key(), NameIdx::REMOTE, arg.into_any(), place, sent),

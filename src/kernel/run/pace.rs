@@ -61,12 +61,18 @@ impl Pace {
     /// Counts a piece of work that is usually short: an event, a record, a message.
     #[inline(always)]
     pub(crate) fn step(&self, core: &Core) {
+        if self.count() {
+            self.check(core, false);
+        }
+    }
+
+    /// Counts such a piece without more. If true, [`check`](Self::check) must be called.
+    #[inline(always)]
+    pub(super) fn count(&self) -> bool {
         // A check leaves at least one; what is done after the pace is spent is looked at each time.
         let until_check = self.until_check.get() - 1;
         self.until_check.set(until_check);
-        if until_check == 0 {
-            self.check(core, false);
-        }
+        until_check == 0
     }
 
     /// Counts a piece of work that may take long, and reads the clock: a system call, a poll of a task.
@@ -78,7 +84,7 @@ impl Pace {
     /// `long`: the piece that was counted last may have taken long, and says nothing about those that follow.
     #[cold]
     #[inline(never)]
-    fn check(&self, core: &Core, long: bool) {
+    pub(super) fn check(&self, core: &Core, long: bool) {
         let now = core.clock.now();
         let done = (self.planned.get() - self.until_check.get()).max(1);
         let slice = core.config.slice_nanos;

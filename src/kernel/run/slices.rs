@@ -5,11 +5,16 @@ use super::running::Polling;
 use super::state::At;
 use super::{Mode, Role, Step};
 use crate::arg::AnyArg;
-use crate::kernel::Core;
-use crate::queue::event_queue::{Generation, Next};
-use crate::resource::sessions::KERNEL;
+use crate::kernel::{Core, Frame, Invoke, flags};
+use crate::name::NameIdx;
+use crate::queue::event_queue::{Generation, Next, Post};
+use crate::resource::sessions::{KERNEL, Sessions};
+use std::cell::Cell;
 use std::future::{Future, poll_fn};
+use std::mem::ManuallyDrop;
+use std::panic::Location;
 use std::pin::pin;
+use std::rc::Rc;
 use std::task::{Context, Poll};
 
 /// Why the loop has stopped.
@@ -225,12 +230,14 @@ impl Core {
                 }
             }
         };
-        let generation = self.queue.borrow().generation(now);
+        let generation = self.queue().generation(now);
         self.run.at.set(At::Queue(generation));
         None
     }
 
     /// Dispatches what is left of a generation, and of those that follow while nothing else wants to be done.
+    ///
+    /// ARCHITECTURE.md tells the way of one post through here.
     #[inline(never)]
     fn run_generations(&self, generation: &mut Generation, mode: Mode) -> Ran {
         if self.tasks.is_intake_cut() {
@@ -239,64 +246,103 @@ impl Core {
                 cut => return cut,
             }
         }
-        while !self.run.pace.is_spent() {
-            let mut queue = self.queue.borrow_mut();
-            let mut next = queue.next(*generation);
+        if self.run.pace.is_spent() {
+            return Ran::Spent;
+        }
+        let mut at = *generation;
+        // One for all events: what is the same for them is written once.
+        let mut frame = Frame {
+            session: self.id(),
+            event: Cell::new(NameIdx::NONE),
+            sender: self.id(),
+            caller: NameIdx::NONE,
+            place: Location::caller(),
+            answer: None,
+        };
+        let ran = loop {
+            let mut sessions = self.sessions.borrow_mut();
+            sessions.release_event();
+            let mut next = sessions.queue.next(at);
             if next == Next::Nothing {
-                drop(queue);
-                match self.next_generation(mode) {
-                    Some(next) => *generation = next,
-                    None => return Ran::ToTheEnd,
+                if let Some(generation) = self.next_generation(&mut sessions, mode) {
+                    at = generation;
+                    next = sessions.queue.next(at);
                 }
-                queue = self.queue.borrow_mut();
-                next = queue.next(*generation);
             }
-            match next {
-                Next::Post => {
-                    let Some(entry) = queue.pop_post() else {
-                        return Ran::ToTheEnd;
-                    };
-                    drop(queue);
-                    self.dispatch_post(entry);
-                }
-                Next::Timer => {
-                    let Some((entry, fired)) = queue.pop_timer() else {
-                        return Ran::ToTheEnd;
-                    };
-                    drop(queue);
-                    self.dispatch_timer(entry, &fired);
-                }
-                Next::Nothing => continue,
+            let (to, from, name, caller, place, mut arg);
+            if next == Next::Post
+                && let Some(post) = sessions.queue.first_post()
+            {
+                // Field by field, as it was written: see `ActiveCell`.
+                (to, from, name, caller, place) = (post.to, post.from, post.name, post.caller, post.place);
+                arg = std::mem::replace(&mut post.arg, ManuallyDrop::new(AnyArg::nothing()));
+                sessions.queue.pass();
+            } else if next == Next::Timer
+                && let Some(post) = take_timer(&mut sessions)
+            {
+                (to, from, name, caller, place) = (post.to, post.from, post.name, post.caller, post.place);
+                arg = post.arg;
+            } else {
+                sessions.rest();
+                break Ran::ToTheEnd;
             }
-            self.run.pace.step(self);
-            if self.tasks.has_intake() {
-                match self.poll_intake() {
-                    Ran::ToTheEnd => {}
-                    cut => return cut,
-                }
+            let (object, serial, sender) = sessions.take_event(to, from);
+            drop(sessions);
+            frame.session.serial = serial;
+            frame.session.slot = to;
+            frame.event.set(name);
+            frame.sender.serial = sender;
+            frame.sender.slot = from;
+            frame.caller = caller;
+            frame.place = place;
+            self.dispatch_post(object, &frame, &mut arg);
+            let check = self.run.pace.count();
+            if (check || self.flags.get() & (flags::FATAL | flags::INTAKE) != 0)
+                && let Some(ran) = self.between_events(check)
+            {
+                break ran;
+            }
+        };
+        self.active.set_idle();
+        *generation = at;
+        ran
+    }
+
+    /// Does what cannot wait for the end of the generation. Returns how the generation is left, if it is.
+    #[cold]
+    #[inline(never)]
+    fn between_events(&self, check: bool) -> Option<Ran> {
+        self.sessions.borrow_mut().settle();
+        self.active.set_idle();
+        if self.die.is_fatal() {
+            self.stop_failed();
+        }
+        if check {
+            self.run.pace.check(self, false);
+        }
+        if self.tasks.has_intake() {
+            match self.poll_intake() {
+                Ran::ToTheEnd => {}
+                cut => return Some(cut),
             }
         }
-        Ran::Spent
+        self.run.pace.is_spent().then_some(Ran::Spent)
     }
 
     /// The next slice's generation, where nothing but its queue phase has anything to do: the short way round for
     /// sessions that keep the queue busy.
-    #[inline]
-    fn next_generation(&self, mode: Mode) -> Option<Generation> {
+    #[inline(always)]
+    fn next_generation(&self, sessions: &mut Sessions<Rc<dyn Invoke>>, mode: Mode) -> Option<Generation> {
+        // Ready files, new tasks, the end of the run or of the kernel.
         if mode == Mode::Slice
+            || self.flags.get() & !flags::WATCHING != 0
             || self.shared.wants_attention()
-            || self.tasks.has_intake()
-            || self.has_ready_files()
-            || self.run.over.get()
-            || self.is_shutting_down()
-            || self.sessions.borrow_mut().settle_marks()
+            || sessions.settle_marks()
+            || !sessions.queue.has_posts()
         {
             return None;
         }
-        let queue = self.queue.borrow();
-        if !queue.has_posts() {
-            return None;
-        }
+        let queue = &sessions.queue;
         // The posts of the generation that has just ended have looked at the clock, if a timer was pending.
         let now = self.clock.now_if_due_cached(queue.next_due());
         // A timer that this generation's handlers set in the past belongs to it, so its time is never "none".
@@ -394,7 +440,7 @@ impl Core {
     /// not read: a time that has passed will do for the timers that handlers are going to set in the past (law L6).
     #[inline]
     fn due_now(&self) -> Option<u64> {
-        let queue = self.queue.borrow();
+        let queue = self.queue();
         let next = queue.next_due();
         if queue.has_posts() {
             let now = if next == u64::MAX {
@@ -420,7 +466,7 @@ impl Core {
             return false;
         }
         match mode {
-            Mode::Run | Mode::Slice => !self.queue.borrow().has_posts(),
+            Mode::Run | Mode::Slice => !self.queue().has_posts(),
             Mode::Serve => {
                 self.run.stop_asked.get() || self.is_shutting_down() || self.inbox.is_abandoned() || self.die.is_fatal()
             }
@@ -432,7 +478,7 @@ impl Core {
         if mode == Mode::Serve && !self.is_shutting_down() {
             return false;
         }
-        self.queue.borrow().len() == 0
+        self.queue().len() == 0
             && self.tasks.count() == 0
             // A handler of this I/O phase may have sent a message with a handle.
             && !self.shared.wants_attention()
@@ -453,7 +499,7 @@ impl Core {
     /// Waits for the next timer or for a waker. Ready means: look again.
     fn wait(&self, cx: &mut Context<'_>) -> Poll<()> {
         // A timer that set itself while the clock moved on must not be slept on by an old reading: `poll` reads anew.
-        let due = self.queue.borrow().next_due().min(self.shutdown_due());
+        let due = self.queue().next_due().min(self.shutdown_due());
         let polled = self
             .deadline
             .borrow_mut()
@@ -463,4 +509,13 @@ impl Core {
         }
         Poll::Pending
     }
+}
+
+/// Takes the first timer out of the queue and off its session's list.
+#[inline(never)]
+fn take_timer(sessions: &mut Sessions<Rc<dyn Invoke>>) -> Option<Post> {
+    let (post, fired) = sessions.queue.pop_timer()?;
+    let (record, queue) = sessions.with_queue(post.to);
+    queue.unlink_fired(&mut record.first_timer, &fired);
+    Some(post)
 }

@@ -2,6 +2,7 @@
 
 use super::guests::Guests;
 use super::pace::Pace;
+use crate::kernel::flags::{self, Flag, Flags};
 use crate::kernel::shutdown::Shutdown;
 use crate::queue::event_queue::Generation;
 use std::cell::{Cell, RefCell};
@@ -25,18 +26,17 @@ pub(crate) enum At {
 }
 
 /// Where `run` stands.
-#[derive(Default)]
 pub(crate) struct RunState {
     /// A future of `run` or `serve` is alive.
     pub(crate) running: Cell<bool>,
     /// A future is alive and its poll is not on the stack: code that gives the kernel work must wake it.
-    pub(crate) asleep: Cell<bool>,
+    pub(crate) asleep: Flag,
     /// The kernel watches IDLE, as it does under `run` only (law L43).
     pub(crate) idle_watch: Cell<bool>,
     /// The host has had a turn since something was due.
     pub(crate) host_asked: Cell<bool>,
     /// A signal has stopped the kernel itself: the run is over.
-    pub(crate) over: Cell<bool>,
+    pub(crate) over: Flag,
     /// `stop` was called, which ends `serve`.
     pub(crate) stop_asked: Cell<bool>,
     /// How far the slice has come.
@@ -63,7 +63,7 @@ pub(crate) struct RunState {
     /// The inbox does not take in everything, because the last run has ended.
     pub(crate) inbox_shut: Cell<bool>,
     /// `shutdown` is set.
-    pub(crate) shutting_down: Cell<bool>,
+    pub(crate) shutting_down: Flag,
     /// The epoch of the shutdown that drives the kernel in the place of a run; 0 if none does.
     pub(crate) driver: Cell<u64>,
     /// The last epoch given out.
@@ -73,6 +73,33 @@ pub(crate) struct RunState {
 }
 
 impl RunState {
+    pub(crate) fn new(flags: &Flags) -> Self {
+        RunState {
+            running: Cell::default(),
+            asleep: Flag::new(flags, flags::ASLEEP),
+            idle_watch: Cell::default(),
+            host_asked: Cell::default(),
+            over: Flag::new(flags, flags::OVER),
+            stop_asked: Cell::default(),
+            at: Cell::default(),
+            pace: Pace::default(),
+            told_files: Cell::default(),
+            took_messages: Cell::default(),
+            looked_at_inbox: Cell::default(),
+            taken_in: Cell::default(),
+            is_turn: Cell::default(),
+            pausing: Cell::default(),
+            paused: Cell::default(),
+            guests: RefCell::default(),
+            shutdown: RefCell::default(),
+            inbox_shut: Cell::default(),
+            shutting_down: Flag::new(flags, flags::SHUTTING_DOWN),
+            driver: Cell::default(),
+            epochs: Cell::default(),
+            waiting: RefCell::default(),
+        }
+    }
+
     /// A slice has begun and has not ended.
     pub(crate) fn is_paused(&self) -> bool {
         !matches!(self.at.get(), At::Start)

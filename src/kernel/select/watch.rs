@@ -7,6 +7,7 @@ use crate::arg::AnyArg;
 use crate::bridge::files::Readiness;
 use crate::error::{Failure, log_quietly};
 use crate::id::{Place, SessionId, TaskId};
+use crate::kernel::flags::{self, Flag, Flags};
 use crate::kernel::task::Task;
 use crate::kernel::{Core, WatchedFile};
 use crate::name::HeldName;
@@ -47,7 +48,6 @@ impl Watch {
 }
 
 /// All watchers of a kernel.
-#[derive(Default)]
 pub(crate) struct Selects {
     /// By descriptor and mode, one per session.
     table: RefCell<HashMap<FileKey, Vec<Rc<Watch>>>>,
@@ -55,12 +55,22 @@ pub(crate) struct Selects {
     groups: RefCell<HashMap<GroupKey, Vec<Rc<Watch>>>>,
     pub(super) ready: RefCell<Vec<Rc<Watch>>>,
     /// `ready` has entries, or a round is not over.
-    pub(super) has_ready: Cell<bool>,
+    pub(super) has_ready: Flag,
     /// The I/O phase that tells of the files that are ready, while it is paused.
     pub(super) round: RefCell<Option<Round>>,
 }
 
 impl Selects {
+    pub(crate) fn new(flags: &Flags) -> Self {
+        Selects {
+            table: RefCell::default(),
+            groups: RefCell::default(),
+            ready: RefCell::default(),
+            has_ready: Flag::new(flags, flags::READY_FILES),
+            round: RefCell::default(),
+        }
+    }
+
     pub(super) fn mark_ready(&self, watch: &Rc<Watch>) {
         if !watch.gone.get() && !watch.ready.replace(true) {
             self.ready.borrow_mut().push(watch.clone());

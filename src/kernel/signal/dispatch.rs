@@ -128,7 +128,7 @@ impl Core {
 
     /// The kernel is the last that IDLE visits: if nobody has found anything to do by then, it is the turn of ZOMBIE.
     fn kernel_watches(&self, signal: &str) {
-        if signal == "IDLE" && self.run.idle_watch.get() && self.queue.borrow().len() == 0 && self.tasks.count() == 0 {
+        if signal == "IDLE" && self.run.idle_watch.get() && self.queue().len() == 0 && self.tasks.count() == 0 {
             self.kernel_signal(KERNEL, "ZOMBIE", AnyArg::UNIT);
         }
     }
@@ -146,7 +146,7 @@ impl Core {
     /// Drops what is queued for the kernel itself when a run ends without sessions, so that a later run begins with an empty
     /// queue (as POE's `_finalize_kernel` does).
     pub(in crate::kernel) fn discard_queue(&self) {
-        let events = self.queue.borrow_mut().drain();
+        let events = self.queue_mut().drain();
         self.tell_purged(&events, KERNEL);
         for entry in &events {
             self.release_entry(entry.to, entry.from, entry.name, entry.caller);

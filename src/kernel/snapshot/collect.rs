@@ -31,7 +31,7 @@ impl Core {
             active_session: self.active.session(),
             active_event: self.active_event().map(|name| name.to_string()),
             kernel_refcount: self.sessions.borrow().refs(crate::resource::sessions::KERNEL) as usize,
-            memory_size: size_of::<Core>() + self.queue.borrow().memory_size() + self.sessions.borrow().memory_size(),
+            memory_size: size_of::<Core>() + self.queue().memory_size() + self.sessions.borrow().memory_size(),
             sessions,
             queue,
         }
@@ -39,7 +39,7 @@ impl Core {
 
     fn queued_events(&self) -> Vec<QueuedEvent> {
         let sessions = self.sessions.borrow();
-        let queue = self.queue.borrow();
+        let queue = &sessions.queue;
         let events = queue.in_order().into_iter().enumerate().map(|(index, waiting)| {
             let (id, due, post) = match waiting {
                 Waiting::Post(number, post) => (EventId::Post(number), None, post),

@@ -147,7 +147,7 @@ impl Core {
     /// The posts that wait, with the sessions that they hold. One look at the queue serves all sessions.
     fn posts_by_session(&self) -> HashMap<u32, Vec<Held>> {
         let mut found: HashMap<u32, Vec<Held>> = HashMap::new();
-        for e in self.queue.borrow().posts() {
+        for e in self.queue().posts() {
             let kind = match e.name {
                 NameIdx::GC if e.from == e.to => HoldKind::Creation,
                 _ => HoldKind::Event,
@@ -203,7 +203,7 @@ impl Core {
         let mut found = posts;
         {
             let first = self.sessions.borrow().get(slot).first_timer;
-            let queue = self.queue.borrow();
+            let queue = self.queue();
             found.extend(
                 queue
                     .timers_of(first)

@@ -288,7 +288,7 @@ where
 
     fn poll(&mut self, core: &Core, cx: &mut Context<'_>) -> Poll<()> {
         if let Some(position) = self.in_flight {
-            if !core.queue.borrow().has_passed(position) {
+            if !core.queue().has_passed(position) {
                 // The item waits in the queue: look again when this slice is over.
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
@@ -304,7 +304,7 @@ where
                 if over {
                     return Poll::Ready(());
                 }
-                self.in_flight = Some(core.queue.borrow().position());
+                self.in_flight = Some(core.queue().position());
                 cx.waker().wake_by_ref();
                 Poll::Pending
             }

@@ -3,6 +3,7 @@
 use super::{Purpose, Task};
 use crate::bridge::wake::{TaskWaker, WakeState};
 use crate::id::{Place, SessionId, TaskId};
+use crate::kernel::flags::{self, Flag, Flags};
 use crate::resource::{Hold, HoldKind, Resource};
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -25,8 +26,8 @@ pub(crate) struct Tasks {
     lingering: Cell<usize>,
     /// Tasks to be polled as soon as the current handler returns: new futures, and wheels that have something to write.
     intake: RefCell<Vec<u64>>,
-    /// `intake` is not empty: looked at after each event.
-    has_intake: Cell<bool>,
+    /// `intake` is not empty.
+    has_intake: Flag,
     /// The part of the intake that is being polled …
     taken: RefCell<VecDeque<u64>>,
     /// … which round of it this is …
@@ -73,7 +74,7 @@ fn key(slot: u32, serial: NonZeroU64) -> u64 {
 }
 
 impl Tasks {
-    pub(crate) fn new(shared: Arc<WakeState>, tag: u32) -> Self {
+    pub(crate) fn new(shared: Arc<WakeState>, tag: u32, flags: &Flags) -> Self {
         Tasks {
             tag,
             shared,
@@ -84,7 +85,7 @@ impl Tasks {
             count: Cell::new(0),
             lingering: Cell::new(0),
             intake: RefCell::default(),
-            has_intake: Cell::new(false),
+            has_intake: Flag::new(flags, flags::INTAKE),
             taken: RefCell::default(),
             rounds: Cell::new(0),
             is_cut: Cell::new(false),
@@ -492,7 +493,7 @@ mod tests {
         /// Whatever becomes of tasks, each session has its own, the oldest first; one that moved comes last.
         #[test]
         fn each_session_has_its_own_tasks(steps in prop::collection::vec(step(), 1..80)) {
-            let tasks = Tasks::new(Arc::default(), 1);
+            let tasks = Tasks::new(Arc::default(), 1, &Flags::default());
             let mut model: Vec<(u32, TaskId)> = Vec::new();
             for step in steps {
                 match step {
