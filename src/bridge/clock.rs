@@ -218,6 +218,7 @@ impl Clock {
     }
 
     /// Converts a kernel time to wall time with the offset of the last alarm, without reading the clocks.
+    #[inline]
     pub(crate) fn wall(&self, due: u64) -> SystemTime {
         let soon = i64::try_from(due).ok().and_then(|due| due.checked_add(self.offset()));
         match soon.and_then(|nanos| u64::try_from(nanos).ok()) {

@@ -19,4 +19,6 @@ pub use wrong_argument::WrongArgument;
 pub(crate) use call::CallErrorKind;
 pub(crate) use kind::{ErrorKind, bind_advice};
 pub(crate) use post::{PostErrorKind, Wanted};
-pub(crate) use quiet::{Teardown, drop_each_quietly, drop_payload, drop_quietly, log_quietly, quietly, text_of};
+pub(crate) use quiet::{
+    Teardown, drop_all_quietly, drop_each_quietly, drop_payload, drop_quietly, log_quietly, quietly, text_of,
+};

@@ -20,6 +20,14 @@ pub(crate) fn drop_each_quietly<T>(values: impl IntoIterator<Item = T>) {
     values.into_iter().for_each(drop_quietly);
 }
 
+/// The same for a list that is nearly always empty.
+#[inline]
+pub(crate) fn drop_all_quietly<T>(values: Vec<T>) {
+    if !values.is_empty() {
+        drop_each_quietly(values);
+    }
+}
+
 /// Runs user code that is not a handler. Its panic raises no `DIE`; it is logged with the text `what`.
 pub(crate) fn quietly(what: &'static str, code: impl FnOnce()) {
     if let Err(payload) = catch_unwind(AssertUnwindSafe(code)) {

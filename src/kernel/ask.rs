@@ -232,7 +232,7 @@ impl KernelRef<'_> {
             }
             _ => {
                 let arg = question.take_arg();
-                core.tell_unreachable(event.key(), &target.wanted(), place);
+                core.tell_unreachable(event.key().as_str(), &target.wanted(), place);
                 question.fail(core, CallErrorKind::NoSuchSession(target.wanted()), arg);
             }
         }

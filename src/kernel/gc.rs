@@ -2,7 +2,7 @@
 
 use super::Core;
 use super::handle::Lost;
-use crate::error::{Teardown, drop_each_quietly, drop_quietly};
+use crate::error::{Teardown, drop_all_quietly, drop_each_quietly, drop_quietly};
 use crate::queue::event_queue::Entry;
 use crate::resource::sessions::KERNEL;
 use tracing::level_filters::LevelFilter;
@@ -44,10 +44,12 @@ impl Core {
         self.trace_destroy(slot);
         self.clear_resources(id);
         let parent = self.sessions.borrow().parent(slot).unwrap_or(KERNEL);
-        let children: Vec<u32> = self.sessions.borrow().children(slot).collect();
-        self.sessions.borrow_mut().orphan(slot);
-        for child in children {
-            self.sessions.borrow_mut().move_child(child, parent);
+        {
+            let mut sessions = self.sessions.borrow_mut();
+            sessions.orphan(slot);
+            while let Some(child) = sessions.oldest_child(slot) {
+                sessions.move_child(child, parent);
+            }
         }
         let watchers = self.signals.borrow_mut().clear(slot);
         self.settle_listeners();
@@ -73,13 +75,13 @@ impl Core {
             sessions.free(slot)
         };
         self.trace_session("freed", id);
-        drop_each_quietly(tasks);
-        drop_each_quietly(awaiters);
-        drop_each_quietly(events);
-        for lost in lost {
-            self.tell_lost(lost);
+        drop_all_quietly(tasks);
+        drop_all_quietly(awaiters);
+        drop_all_quietly(events);
+        if !lost.is_empty() {
+            lost.into_iter().for_each(|lost| self.tell_lost(lost));
         }
-        drop_each_quietly(watchers);
+        drop_all_quietly(watchers);
         drop_quietly(object);
     }
 

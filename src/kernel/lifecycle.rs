@@ -30,19 +30,25 @@ impl Core {
             drop(object.set_option("default", Some("1")));
         }
         let creator = self.active_slot();
-        let creator_id = self.sessions.borrow().id(creator);
-        let id = self.sessions.borrow_mut().allocate(creator, object, place);
-        self.sessions.borrow_mut().get_mut(id.slot).on_failure = on_failure;
+        let (creator_id, id) = {
+            let mut sessions = self.sessions.borrow_mut();
+            let id = sessions.allocate(creator, object, place);
+            sessions.get_mut(id.slot).on_failure = on_failure;
+            (sessions.id(creator), id)
+        };
         self.trace_session("created", id);
         self.trace_held(creator, HoldKind::Child, "a session");
         let result = self.dispatch_to(id.slot, creator_id, NameIdx::START, NameIdx::NONE, args, place, false);
-        let Some(slot) = self.sessions.borrow().resolve(id) else {
-            return Ok(id);
+        let (slot, parent) = {
+            let mut sessions = self.sessions.borrow_mut();
+            let Some(slot) = sessions.resolve(id) else {
+                return Ok(id);
+            };
+            sessions.get_mut(slot).starting = false;
+            // Not the creator if the session detached itself in `_start` (law L25).
+            let parent = sessions.parent(slot).unwrap_or(KERNEL);
+            (slot, sessions.id(parent))
         };
-        self.sessions.borrow_mut().get_mut(slot).starting = false;
-        // Not the creator if the session detached itself in `_start` (law L25).
-        let parent = self.sessions.borrow().parent(slot).unwrap_or(KERNEL);
-        let parent = self.sessions.borrow().id(parent);
         self.notify_of_child(parent, ChildReason::Create, id, result);
         if self.sessions.borrow().resolve(id).is_some() {
             self.enqueue_known(slot, slot, NameIdx::GC, NameIdx::NONE, AnyArg::UNIT, place);
@@ -52,36 +58,17 @@ impl Core {
 
     /// Ends a session: its children are passed on, `_stop` runs, its parent is told, everything it held is let go.
     pub(crate) fn stop_session(&self, slot: u32) {
-        {
+        let (id, parent_id) = {
             let mut sessions = self.sessions.borrow_mut();
-            let record = sessions.get_mut(slot);
-            if std::mem::replace(&mut record.stopping, true) {
+            if std::mem::replace(&mut sessions.get_mut(slot).stopping, true) {
                 return;
             }
-        }
-        let (id, parent) = {
-            let sessions = self.sessions.borrow();
-            (sessions.id(slot), sessions.parent(slot).unwrap_or(KERNEL))
+            let parent = sessions.parent(slot).unwrap_or(KERNEL);
+            (sessions.id(slot), sessions.id(parent))
         };
         self.trace_session("stopping", id);
-        let parent_id = self.sessions.borrow().id(parent);
-        let children: Vec<SessionId> = {
-            let sessions = self.sessions.borrow();
-            sessions.children(slot).map(|c| sessions.id(c)).collect()
-        };
-        for child in children {
-            self.notify_of_child(parent_id, ChildReason::Gain, child, None);
-            let child_slot = self.sessions.borrow().resolve(child);
-            if let Some(child_slot) = child_slot {
-                self.notify(
-                    child_slot,
-                    NameIdx::PARENT,
-                    AnyArg::new(Parent {
-                        old: id,
-                        new: parent_id,
-                    }),
-                );
-            }
+        if self.sessions.borrow().oldest_child(slot).is_some() {
+            self.pass_children(slot, id, parent_id);
         }
         let active = self.active.session();
         let place = Location::caller();
@@ -89,6 +76,23 @@ impl Core {
         self.notify_of_child(parent_id, ChildReason::Lose, id, result);
         // A `stop` inside those handlers passes this session over, so it is still here.
         self.free_session(slot);
+    }
+
+    /// Tells the parent of a session that ends, and its children, of each other.
+    #[inline(never)]
+    fn pass_children(&self, slot: u32, id: SessionId, parent: SessionId) {
+        let children: Vec<SessionId> = {
+            let sessions = self.sessions.borrow();
+            sessions.children(slot).map(|c| sessions.id(c)).collect()
+        };
+        for child in children {
+            self.notify_of_child(parent, ChildReason::Gain, child, None);
+            let child_slot = self.sessions.borrow().resolve(child);
+            if let Some(child_slot) = child_slot {
+                let change = Parent { old: id, new: parent };
+                self.notify(child_slot, NameIdx::PARENT, AnyArg::new(change));
+            }
+        }
     }
 
     /// Sends `_child` to a parent. No event is built for the kernel, which has no handlers, nor for a parent that the handlers of

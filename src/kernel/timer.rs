@@ -499,10 +499,9 @@ impl KernelRef<'_> {
             let Some(known) = core.timer_of(id) else {
                 break 'removed Err(no_such_alarm(id));
             };
-            let Some((_, entry)) = sessions.queue.timer(known) else {
+            let Some(slot) = sessions.queue.timer_owner(known) else {
                 break 'removed Err(no_such_alarm(id));
             };
-            let slot = entry.to;
             if sessions.id(slot) != self.frame.session {
                 break 'removed Err(not_ours());
             }

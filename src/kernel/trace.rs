@@ -12,6 +12,7 @@ use crate::resource::{Hold, HoldKind};
 use std::cell::RefCell;
 use std::rc::Rc;
 use tracing::Level;
+use tracing::level_filters::LevelFilter;
 
 /// One dispatch, as a transcript records it.
 #[cfg_attr(not(feature = "testing"), allow(dead_code))]
@@ -63,7 +64,7 @@ impl Core {
 
     #[inline(always)]
     pub(crate) fn is_watching(&self) -> bool {
-        self.observer.watching.get()
+        self.flags.get() & flags::WATCHING != 0
     }
 
     /// The kernel's time, which a transcript counts from.
@@ -153,7 +154,16 @@ impl Core {
         self.trace_released(to, HoldKind::Timer, event);
     }
 
+    #[inline]
     pub(super) fn trace_session(&self, what: &'static str, id: SessionId) {
+        if LevelFilter::current() >= LevelFilter::TRACE {
+            self.trace_session_slowly(what, id);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn trace_session_slowly(&self, what: &'static str, id: SessionId) {
         if tracing::enabled!(target: "poe::sessions", Level::TRACE) {
             log_quietly(|| tracing::trace!(target: "poe::sessions", session = %id, "{what}"));
         }
@@ -163,7 +173,7 @@ impl Core {
     /// subscriber is told: it is a user's code.
     #[inline]
     pub(super) fn trace_held(&self, slot: u32, kind: HoldKind, name: &str) {
-        if tracing::enabled!(target: "poe::refcnt", Level::TRACE) {
+        if LevelFilter::current() >= LevelFilter::TRACE {
             self.trace_refcnt("held", slot, kind, name);
         }
     }
@@ -171,7 +181,7 @@ impl Core {
     /// … or by one thing less.
     #[inline]
     pub(super) fn trace_released(&self, slot: u32, kind: HoldKind, name: &str) {
-        if tracing::enabled!(target: "poe::refcnt", Level::TRACE) {
+        if LevelFilter::current() >= LevelFilter::TRACE {
             self.trace_refcnt("released", slot, kind, name);
         }
     }
@@ -179,6 +189,9 @@ impl Core {
     #[cold]
     #[inline(never)]
     fn trace_refcnt(&self, what: &'static str, slot: u32, kind: HoldKind, name: &str) {
+        if !tracing::enabled!(target: "poe::refcnt", Level::TRACE) {
+            return;
+        }
         let (session, refs) = {
             let sessions = self.sessions.borrow();
             (sessions.id(slot), sessions.refs(slot))
@@ -187,7 +200,16 @@ impl Core {
     }
 
     /// What a session was, before it is taken apart.
+    #[inline]
     pub(super) fn trace_destroy(&self, slot: u32) {
+        if LevelFilter::current() >= LevelFilter::TRACE {
+            self.trace_destroy_slowly(slot);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn trace_destroy_slowly(&self, slot: u32) {
         if !tracing::enabled!(target: "poe::destroy", Level::TRACE) {
             return;
         }

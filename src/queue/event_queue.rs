@@ -245,6 +245,7 @@ impl EventQueue {
     ///
     /// Its posts were made at an unknown time since its stamp. With the latest date, a timer that is overdue when it is set goes
     /// before them, one that is due just now goes behind them, and none that was pending when they were made changes its position.
+    #[inline(always)]
     fn date_current_run(&mut self, now: u64) {
         if let Some(last) = self.runs.back_mut() {
             last.time = last.time.max(now.min(self.next_due.saturating_sub(1)));
@@ -276,11 +277,19 @@ impl EventQueue {
     }
 
     /// Returns the timer's due time and event.
+    #[inline]
     pub(crate) fn timer(&self, id: HeapId) -> Option<(u64, &Post)> {
         self.timers.get(id).map(|(due, t)| (due, &t.entry))
     }
 
+    /// Returns the slot of the session whose timer it is.
+    #[inline(always)]
+    pub(crate) fn timer_owner(&self, id: HeapId) -> Option<u32> {
+        self.timers.item(id).map(|t| t.entry.to)
+    }
+
     /// Moves a timer. At its own due time it keeps its position; otherwise it goes behind its equals.
+    #[inline(always)]
     pub(crate) fn set_due(&mut self, id: HeapId, due: u64, now: u64) -> bool {
         self.date_current_run(now);
         self.order += 1;
@@ -301,6 +310,7 @@ impl EventQueue {
         })
     }
 
+    #[inline(always)]
     fn unlink(&mut self, first: &mut Option<HeapId>, links: Links) {
         if let Some(timer) = self.timers.item_mut(links.next) {
             timer.links.previous = links.previous;
@@ -352,16 +362,10 @@ impl EventQueue {
         }
     }
 
-    /// Returns the first post in its place, when it is [next](Self::next). Take its argument, and then [pass](Self::pass) it.
+    /// Removes the first post, when it is [next](Self::next), and returns its place, from which the caller must take the argument.
     #[inline(always)]
-    pub(crate) fn first_post(&mut self) -> Option<&mut Post> {
-        self.ring.first_mut()
-    }
-
-    /// Removes the first post.
-    #[inline(always)]
-    pub(crate) fn pass(&mut self) {
-        self.ring.advance();
+    pub(crate) fn pass_post(&mut self) -> Option<&mut Post> {
+        self.ring.pass()
     }
 
     /// Removes the first timer from the heap. It is still on its session's list: [`unlink_fired`](Self::unlink_fired) removes it.
@@ -414,7 +418,7 @@ impl EventQueue {
     #[inline(never)]
     fn tidy(&mut self) {
         while self.ring.first().is_some_and(|e| e.to == DEAD) {
-            self.ring.advance();
+            self.ring.pass();
             self.dead -= 1;
         }
         self.drop_old_runs();
@@ -501,10 +505,9 @@ impl EventQueue {
             .map(|(_, _, t)| t.entry.into())
             .collect();
         while !self.ring.is_empty()
-            && let Some(post) = self.ring.first_mut()
+            && let Some(post) = self.ring.pass()
         {
             let post = std::mem::replace(post, Post::nothing());
-            self.ring.advance();
             if post.to != DEAD {
                 out.push(post.into());
             }

@@ -282,6 +282,11 @@ impl<O: Clone> Sessions<O> {
         (parent != NONE).then_some(parent)
     }
 
+    pub(crate) fn oldest_child(&self, slot: u32) -> Option<u32> {
+        let oldest = self.records[slot as usize].oldest;
+        (oldest != NONE).then_some(oldest)
+    }
+
     /// Returns the children, oldest first.
     pub(crate) fn children(&self, slot: u32) -> impl Iterator<Item = u32> {
         let mut at = self.records[slot as usize].oldest;
@@ -379,14 +384,22 @@ impl<O: Clone> Sessions<O> {
     pub(crate) fn release_event(&mut self) {
         let record = &mut self.records[self.receiver as usize];
         record.refs -= 1;
-        if record.refs == 0 && self.receiver != KERNEL {
-            self.mark_as_of(self.receiver, self.date + 1);
+        if record.refs == 0 {
+            self.mark_receiver();
         }
         if self.sender != KERNEL {
             let sender = std::mem::replace(&mut self.sender, KERNEL);
             if self.records[sender as usize].refs == 0 {
                 self.mark_as_of(sender, self.date + 2);
             }
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn mark_receiver(&mut self) {
+        if self.receiver != KERNEL {
+            self.mark_as_of(self.receiver, self.date + 1);
         }
     }
 
@@ -469,8 +482,13 @@ impl<O: Clone> Sessions<O> {
 
     /// Whether a sweep has something to do. Removes marks that have no effect any more: two sessions that post to each
     /// other are marked with every event.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn settle_marks(&mut self) -> bool {
+        !self.marks.is_empty() && self.drop_stale_marks()
+    }
+
+    #[inline(never)]
+    fn drop_stale_marks(&mut self) -> bool {
         while let Some(slot) = self.marks.last() {
             let record = &mut self.records[*slot as usize];
             if record.refs == 0 {

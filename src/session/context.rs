@@ -55,6 +55,19 @@ impl<H: 'static, X: 'static> SessionCell<H, X> {
         }
     }
 
+    /// An event whose handler is not where the hint says, if there is one.
+    #[inline(never)]
+    fn invoke_searching(&self, kernel: KernelRef<'_>, arg: &mut AnyArg) -> Invoked {
+        if self.options.are_usual() {
+            let _settles = Settles(self);
+            let table = self.table.borrow();
+            if let Some(handler) = table.find(kernel.frame.event.get()) {
+                return handler(kernel, arg, self);
+            }
+        }
+        self.invoke_otherwise(kernel, arg)
+    }
+
     /// The long way: a session that is traced, an event that no handler is for, a table that a running handler has changed.
     #[cold]
     #[inline(never)]
@@ -127,11 +140,11 @@ impl<H: 'static, X: 'static> Invoke for SessionCell<H, X> {
             // Dropped in the reverse order: the table is not borrowed any more when it is settled.
             let _settles = Settles(self);
             let table = self.table.borrow();
-            if let Some(handler) = table.find(kernel.frame.event.get()) {
+            if let Some(handler) = table.hinted(kernel.frame.event.get()) {
                 return handler(kernel, arg, self);
             }
         }
-        self.invoke_otherwise(kernel, arg)
+        self.invoke_searching(kernel, arg)
     }
 
     fn event_names(&self) -> Vec<Name> {

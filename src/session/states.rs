@@ -64,17 +64,17 @@ impl<F: ?Sized> Table<F> {
         }
     }
 
-    #[inline]
-    pub(super) fn find(&self, name: NameIdx) -> Option<&Rc<F>> {
+    /// Returns the handler if it stands where the hint says.
+    #[inline(always)]
+    pub(super) fn hinted(&self, name: NameIdx) -> Option<&Rc<F>> {
         let hint = self.hints[name.low_bits() % HINTS];
         match self.entries.get(usize::from(hint)) {
             Some((key, handler)) if *key == name => Some(handler),
-            _ => self.search(name),
+            _ => None,
         }
     }
 
-    #[inline(never)]
-    fn search(&self, name: NameIdx) -> Option<&Rc<F>> {
+    pub(super) fn find(&self, name: NameIdx) -> Option<&Rc<F>> {
         let at = self.position(name).ok()?;
         self.entries.get(at).map(|(_, handler)| handler)
     }

@@ -259,6 +259,7 @@ impl Core {
             place: Location::caller(),
             answer: None,
         };
+        let flags: &Cell<u32> = &self.flags;
         let ran = loop {
             let mut sessions = self.sessions.borrow_mut();
             sessions.release_event();
@@ -269,23 +270,22 @@ impl Core {
                     next = sessions.queue.next(at);
                 }
             }
-            let (to, from, name, caller, place, mut arg);
-            if next == Next::Post
-                && let Some(post) = sessions.queue.first_post()
-            {
-                // Field by field, as it was written: see `ActiveCell`.
-                (to, from, name, caller, place) = (post.to, post.from, post.name, post.caller, post.place);
-                arg = std::mem::replace(&mut post.arg, ManuallyDrop::new(AnyArg::nothing()));
-                sessions.queue.pass();
-            } else if next == Next::Timer
-                && let Some(post) = take_timer(&mut sessions)
-            {
-                (to, from, name, caller, place) = (post.to, post.from, post.name, post.caller, post.place);
-                arg = post.arg;
-            } else {
+            let mut timer;
+            let post = match next {
+                Next::Post => sessions.queue.pass_post(),
+                Next::Timer => {
+                    timer = take_timer(&mut sessions);
+                    timer.as_mut()
+                }
+                Next::Nothing => None,
+            };
+            let Some(post) = post else {
                 sessions.rest();
                 break Ran::ToTheEnd;
-            }
+            };
+            // Field by field, as it was written: see `ActiveCell`.
+            let (to, from, name, caller, place) = (post.to, post.from, post.name, post.caller, post.place);
+            let mut arg = std::mem::replace(&mut post.arg, ManuallyDrop::new(AnyArg::nothing()));
             let (object, serial, sender) = sessions.take_event(to, from);
             drop(sessions);
             frame.session.serial = serial;
@@ -297,7 +297,7 @@ impl Core {
             frame.place = place;
             self.dispatch_post(object, &frame, &mut arg);
             let check = self.run.pace.count();
-            if (check || self.flags.get() & (flags::FATAL | flags::INTAKE) != 0)
+            if (check || flags.get() & (flags::FATAL | flags::INTAKE) != 0)
                 && let Some(ran) = self.between_events(check)
             {
                 break ran;

@@ -100,6 +100,16 @@ impl<T> TimerHeap<T> {
         self.root().map(due_of)
     }
 
+    /// Returns an item without asking when it is due.
+    #[inline]
+    pub(crate) fn item(&self, id: HeapId) -> Option<&T> {
+        let slot = self.slots.get(id.slot as usize)?;
+        match slot.serial == id.serial {
+            true => slot.item.as_ref(),
+            false => None,
+        }
+    }
+
     /// Returns the due time and the order of arrival of the earliest item, to compare with the front of
     /// another lane.
     #[inline]
@@ -203,6 +213,7 @@ impl<T> TimerHeap<T> {
     }
 
     /// Removes an item's key from the heap, and leaves the item in its slot: it is moved once, at the very end.
+    #[inline(always)]
     fn unkey(&mut self, id: HeapId) -> Option<u64> {
         let slot = self.slots.get(id.slot as usize)?;
         if slot.serial != id.serial || slot.item.is_none() {
