@@ -65,7 +65,7 @@ impl PostIndex {
 mod tests {
     use crate::arg::AnyArg;
     use crate::name::NameIdx;
-    use crate::queue::event_queue::{EventQueue, Post};
+    use crate::queue::event_queue::{EventQueue, Next, Post};
     use proptest::prelude::*;
     use std::mem::ManuallyDrop;
     use std::panic::Location;
@@ -110,8 +110,10 @@ mod tests {
                         for _ in 0..count {
                             let generation = queue.generation(0);
                             // Skips purged entries, as the loop does.
-                            queue.next(generation);
-                            let popped = queue.pop_post().map(|post| (post.to, post.from));
+                            let popped = match queue.next(generation) {
+                                Next::Post => queue.pass_post().map(|post| (post.to, post.from)),
+                                Next::Timer | Next::Nothing => None,
+                            };
                             let expected = (!model.is_empty()).then(|| model.remove(0));
                             prop_assert_eq!(popped, expected);
                         }
