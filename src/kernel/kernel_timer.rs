@@ -47,8 +47,8 @@ impl Core {
             place,
             arg: ManuallyDrop::new(AnyArg::new(Queued(Box::new(Timed(what))))),
         };
-        let first = &mut sessions.get_mut(KERNEL).first_timer;
-        let id = self.queue.borrow_mut().set_timer(first, post, due, now);
+        let (record, queue) = sessions.with_queue(KERNEL);
+        let id = queue.set_timer(&mut record.first_timer, post, due, now);
         drop(sessions);
         self.wake_host();
         id
@@ -58,10 +58,8 @@ impl Core {
     pub(in crate::kernel) fn remove_kernel_timer(&self, id: HeapId) {
         let removed = {
             let mut sessions = self.sessions.borrow_mut();
-            let removed = self
-                .queue
-                .borrow_mut()
-                .remove_timer(&mut sessions.get_mut(KERNEL).first_timer, id);
+            let (record, queue) = sessions.with_queue(KERNEL);
+            let removed = queue.remove_timer(&mut record.first_timer, id);
             if removed.is_some() {
                 sessions.release(KERNEL);
             }
