@@ -215,10 +215,10 @@ impl Core {
         let Some(slot) = self.sessions.borrow().resolve(session) else {
             return Vec::new();
         };
-        if !self.queue.borrow().posts().any(|post| post.to == slot) {
+        if !self.queue().posts().any(|post| post.to == slot) {
             return Vec::new();
         }
-        let entries = self.queue.borrow_mut().purge(slot);
+        let entries = self.queue_mut().purge(slot);
         let mut posts = Vec::new();
         for mut entry in entries {
             let arg = std::mem::take(&mut entry.arg);
