@@ -92,7 +92,7 @@ pub struct Core {
     read_buffer: Cell<Option<Box<[u8]>>>,
 }
 
-/// The object of what is no session: the kernel, and free slots.
+/// The object of the kernel and of free slots, which are not sessions.
 struct Nobody;
 
 impl Invoke for Nobody {

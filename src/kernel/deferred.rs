@@ -387,30 +387,21 @@ impl Core {
                 Some(token) => Ran::Deferred(token),
                 None => Ran::Replied(reply),
             },
-            Invoked::Unhandled => Ran::Refused(CallErrorKind::Unhandled(callee), arg.take()),
-            Invoked::Failed(failure) if self.is_undeliverable(&failure, &frame, &arg) => {
-                let kind = match failure.wrong_type() {
-                    Some(wrong) => CallErrorKind::WrongArgument(Box::new(wrong.clone())),
-                    None => CallErrorKind::Died(callee),
-                };
-                Ran::Refused(kind, arg.take())
+            failed => {
+                let (kind, arg) = self.call_failed(failed, &frame, &mut arg);
+                Ran::Refused(kind, arg)
             }
-            Invoked::Failed(failure) => match self.die.take_if_not_catching(self.catching.get()) {
-                // Without catching the failure is the caller's to meet, and no longer the kernel's (law L15).
-                true => Ran::Refused(CallErrorKind::Failed(failure), None),
-                false => Ran::Refused(CallErrorKind::Died(callee), None),
-            },
         }
     }
+}
 
-    /// What a synchronous caller is told of a reply that is not of the type `R`.
-    #[cold]
-    pub(super) fn no_reply<R>(callee: SessionId, reply: AnyArg) -> CallErrorKind {
-        if reply.is::<Token>() {
-            return CallErrorKind::Deferred(callee);
-        }
-        wrong_reply::<R>(&reply)
+/// What a synchronous caller is told of a reply that is not of the type `R`.
+#[cold]
+pub(super) fn no_reply<R>(callee: SessionId, reply: &AnyArg) -> CallErrorKind {
+    if reply.is::<Token>() {
+        return CallErrorKind::Deferred(callee);
     }
+    wrong_reply::<R>(reply)
 }
 
 /// What a caller is told of a reply that is not of the type `R`.

@@ -8,6 +8,7 @@ mod alias;
 mod ask;
 mod assert;
 mod builder;
+mod call;
 #[cfg(unix)]
 mod child;
 mod core;
@@ -45,6 +46,7 @@ mod undelivered;
 pub(crate) use active::Active;
 pub(crate) use builder::Config;
 pub use builder::KernelBuilder;
+pub(crate) use call::{call_at_once, try_call_at_once};
 #[cfg(unix)]
 pub use child::{ChildProcess, ProcessExit};
 pub(crate) use core::Core;
@@ -57,7 +59,6 @@ pub(crate) use kernel_ref::Frame;
 pub use kernel_ref::KernelRef;
 pub(crate) use lifecycle::create_at_once;
 pub use message::Target;
-pub(crate) use message::{call_at_once, try_call_at_once};
 pub(crate) use refcount::postback_tag;
 pub use resource::SessionHold;
 pub use run::RunFuture;
