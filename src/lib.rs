@@ -120,16 +120,50 @@ mod debug;
 mod driver;
 mod error;
 pub mod event;
-pub mod extend;
+pub mod extend {
+    //! What you extend the crate with: custom wheels, session types, resources, and components built on sessions.
+    //!
+    //! Applications seldom need these. A [`Source`] is the I/O of a wheel that is written outside of this crate;
+    //! `examples/custom_wheel.rs` has one in forty lines. [`Invoke`] is a custom session type, and [`Nested`] is what it calls other
+    //! handlers with. [`Resource`] and [`SessionHold`] are for things that keep sessions alive. [`Caller`] and [`Start`] are for
+    //! helpers and components that are used both inside handlers and outside of them.
+
+    pub use crate::kernel::{Invoke, Invoked, Nested, PendingReply, SessionHold};
+    pub use crate::resource::Resource;
+    pub use crate::session::{Caller, Heap, IntoReply, SendPostback, Start};
+    pub use crate::wheel::source::{Flow, Sleep, Source, SourceContext, WheelHandle};
+}
 pub mod filter;
 pub mod guide;
-pub mod handle;
+pub mod handle {
+    //! What methods of a [`KernelHandle`](crate::KernelHandle) return, beside [`ReplyFuture`](crate::ReplyFuture).
+
+    pub use crate::kernel::DelayedPost;
+}
 pub mod hosts;
 mod id;
-pub mod inspect;
+pub mod inspect {
+    //! What you look at while a kernel runs, and after it: snapshots, what keeps sessions alive, dead letters, reports.
+    //!
+    //! [`Kernel::snapshot`](crate::Kernel::snapshot) returns everything as data: sessions with their parents and handlers, queued
+    //! events, timers, signals, files and processes. [`Kernel::why_alive`](crate::Kernel::why_alive) lists what keeps each session
+    //! alive, with file and line.
+
+    pub use crate::error::WrongArgument;
+    pub use crate::kernel::{
+        AwaitedProcess, DeadLetter, Die, EventId, EventType, QueuedEvent, Refcount, SessionHolds, SessionSnapshot,
+        ShutdownReport, Snapshot, TaskSnapshot, Timer, WatchedFile, WhyAlive,
+    };
+    pub use crate::resource::signals::SignalClass;
+    pub use crate::resource::{Hold, HoldKind};
+}
 mod kernel;
 mod name;
-pub mod nfa;
+pub mod nfa {
+    //! The parts of state machines: builder, states, and transitions. [`Nfa`](crate::Nfa) and [`Machine`](crate::Machine) are in the root.
+
+    pub use crate::session::{NfaBuilder, NfaObjectStates, NfaState, Transition, TransitionKind};
+}
 mod queue;
 // The README's code, compiled and run with the other examples.
 #[cfg(doctest)]
@@ -142,12 +176,16 @@ pub mod testing;
 #[cfg(feature = "tls")]
 pub mod tls;
 #[cfg(unix)]
-pub mod unix;
+pub mod unix {
+    //! Children of the process and watched file descriptors (Unix).
+
+    pub use crate::kernel::{ChildProcess, ProcessExit, SelectMode, Selected, Watched};
+}
 pub mod wheel;
 
 pub use arg::AnyArg;
 pub use error::{CallError, Error, Failure, HandlerResult, OnFailure, PostError};
-pub use event::key::Event;
+pub use event::Event;
 pub use id::{SessionId, TaskId, TimerId, WheelId};
 pub use kernel::{DeferredReply, Delta, Kernel, KernelBuilder, KernelHandle, KernelRef, ReplyFuture, Signal, Target};
 pub use name::Name;

@@ -15,17 +15,15 @@
 //! If a peer ends the connection without `close_notify`, the wheel reports an error
 //! ([`UnexpectedEof`](std::io::ErrorKind::UnexpectedEof)) and not the end of the input, because an attacker may have cut it short.
 
-use crate::bridge::moves::mover;
-use crate::bridge::runtime::{Home, Pause, cannot_move, explained};
+use crate::bridge::runtime::{Home, Pause, cannot_move, explained, mover};
 use crate::debug::debug_fields;
 use crate::error::{Error, ErrorKind};
-use std::fmt;
 use std::future::{Future, poll_fn};
-use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
+use std::{fmt, io};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::rustls::crypto::CryptoProvider;
 use tokio_rustls::rustls::pki_types::pem::PemObject;

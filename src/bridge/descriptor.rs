@@ -15,7 +15,7 @@
 use super::reactor::register;
 use super::runtime::Home;
 use super::streams::read_descriptor;
-use super::worker::{BLOCK, Request, Worker};
+use super::threads::{BLOCK, Request, Worker};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{OFlags, fcntl_getfl};
 use rustix::io::Errno;

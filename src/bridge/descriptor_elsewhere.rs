@@ -2,7 +2,7 @@
 //!
 //! A read that is given up takes the next input: this system cannot cancel it. Nothing waits for the thread.
 
-use super::worker::{BLOCK, Request, Worker};
+use super::threads::{BLOCK, Request, Worker};
 use std::fmt;
 use std::io::{self, Read, Write};
 use std::sync::mpsc;

@@ -4,7 +4,6 @@
 //! wake-ups; the kernel's future does the rest when its host polls it.
 
 pub(crate) mod clock;
-pub(crate) mod deadline;
 #[cfg(unix)]
 mod default_action;
 #[cfg(unix)]
@@ -16,7 +15,6 @@ pub(crate) mod descriptor;
 pub(crate) mod files;
 pub(crate) mod mailbox;
 pub(crate) mod memory;
-pub(crate) mod moves;
 pub(crate) mod os_signals;
 #[cfg(unix)]
 pub(crate) mod processes;
@@ -30,4 +28,3 @@ pub(crate) mod streams;
 mod sync;
 pub(crate) mod threads;
 pub(crate) mod wake;
-mod worker;

@@ -1,6 +1,11 @@
-//! Delays between attempts.
+//! Delays between attempts, and how many attempts there may be within a period.
 
+use std::collections::VecDeque;
+use std::future::{Future, poll_fn};
 use std::hash::{BuildHasher, RandomState};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::task::Poll;
 use std::time::Duration;
 
 /// Delays that grow with each failure, up to a limit, and are shortened at random, so that a thousand clients do not
@@ -120,6 +125,91 @@ impl Backoff {
 /// Converts seconds, limited to the longest duration.
 fn seconds(seconds: f64) -> Duration {
     Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)
+}
+
+// Helpers for futures that are not tasks: catch a panic, and wait for the first of two.
+/// Waits for a future; a panic becomes an error.
+pub(super) async fn caught<F: Future>(future: F) -> std::thread::Result<F::Output> {
+    let mut future = pin!(future);
+    poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
+        Ok(polled) => polled.map(Ok),
+        Err(payload) => Poll::Ready(Err(payload)),
+    })
+    .await
+}
+
+/// The output of the future that was ready first.
+pub(super) enum First<A, B> {
+    Left(A),
+    Right(B),
+}
+
+/// Waits for one of two futures, and drops the other. The left one is polled first.
+pub(super) async fn first<A: Future, B: Future>(left: A, right: B) -> First<A::Output, B::Output> {
+    let (mut left, mut right) = (pin!(left), pin!(right));
+    poll_fn(|cx| {
+        if let Poll::Ready(output) = left.as_mut().poll(cx) {
+            return Poll::Ready(First::Left(output));
+        }
+        right.as_mut().poll(cx).map(First::Right)
+    })
+    .await
+}
+
+// How many restarts there may be within a period.
+/// A sliding window over the times of restarts.
+#[derive(Clone, Debug)]
+pub(super) struct Intensity {
+    /// So many restarts …
+    times: usize,
+    /// … within this time.
+    period: Duration,
+    /// When the last ones were, the oldest first; never more than `times`.
+    at: VecDeque<Duration>,
+}
+
+impl Intensity {
+    pub(super) fn new(times: usize, period: Duration) -> Self {
+        Intensity {
+            times,
+            period,
+            at: VecDeque::new(),
+        }
+    }
+
+    pub(super) fn times(&self) -> usize {
+        self.times
+    }
+
+    pub(super) fn period(&self) -> Duration {
+        self.period
+    }
+
+    /// Notes a restart at `now`, counted from any fixed time. Returns false if it is one too many.
+    pub(super) fn allows(&mut self, now: Duration) -> bool {
+        while self.at.front().is_some_and(|at| now.saturating_sub(*at) > self.period) {
+            self.at.pop_front();
+        }
+        let allowed = self.at.len() < self.times;
+        if allowed {
+            self.at.push_back(now);
+        }
+        allowed
+    }
+}
+
+#[cfg(test)]
+mod intensity_tests {
+    use super::*;
+
+    #[test]
+    fn a_restart_counts_for_the_period_and_not_longer() {
+        let seconds = Duration::from_secs;
+        let mut intensity = Intensity::new(2, seconds(10));
+        let allowed = [0, 5, 10, 11, 14, 15, 16].map(|at| intensity.allows(seconds(at)));
+        assert_eq!(allowed, [true, true, false, true, false, false, true]);
+        assert!(!Intensity::new(0, seconds(10)).allows(seconds(0)));
+    }
 }
 
 #[cfg(test)]

@@ -3,9 +3,8 @@
 //! A connection ends with the event [`SHUTDOWN`], whatever the reason: input stops, queued output is written, the
 //! `disconnected` callback runs once, and the wheel is dropped.
 
-use super::callbacks::{Callback, Callbacks, Component, PreConnecting, call, named};
+use super::callbacks::{Callback, Callbacks, Component, PreConnecting, Wire, call, named};
 use super::settings::Settings;
-use super::wire::Wire;
 use crate::bridge::runtime::{Pause, now};
 use crate::error::{Error, ErrorKind, HandlerResult, text_of};
 use crate::event::{Event, STOP};

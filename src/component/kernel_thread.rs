@@ -2,7 +2,7 @@
 //!
 //! The thread has a current-thread runtime. It sets up and serves its kernel, and listens for one order: to shut down.
 
-use super::futures::{First, caught, first};
+use super::backoff::{First, caught, first};
 use crate::error::{Error, ErrorKind, Failure, OnFailure};
 use crate::kernel::{Kernel, KernelBuilder, KernelHandle};
 use std::fmt;

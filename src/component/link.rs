@@ -1,7 +1,7 @@
 //! The connection, as handlers of its session see it.
 
+use super::callbacks::Wire;
 use super::connection::{CUT, REFUSED, SHUTDOWN};
-use super::wire::Wire;
 use crate::debug::debug_fields;
 use crate::event::Posts;
 use crate::filter::{Filter, FilterError};

@@ -3,8 +3,6 @@
 mod backoff;
 mod callbacks;
 mod connection;
-mod futures;
-mod intensity;
 mod kernel_pool;
 mod kernel_thread;
 mod link;
@@ -13,7 +11,6 @@ mod supervisor;
 mod tcp_client;
 mod tcp_server;
 mod upgrade;
-mod wire;
 
 pub use backoff::Backoff;
 pub use connection::SHUTDOWN;

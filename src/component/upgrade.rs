@@ -12,10 +12,9 @@
 //! sends none; an attacker injects some, so that they are taken for bytes of the protected session (CVE-2011-0411).
 //! They are never delivered.
 
-use super::callbacks::named_future;
+use super::callbacks::{Wire, named_future};
 use super::connection::{FLUSHED, LOST, Plan, Wired};
 use super::link::Link;
-use super::wire::Wire;
 use crate::arg::AnyArg;
 use crate::bridge::runtime::{Home, poll_here};
 use crate::debug::debug_fields;

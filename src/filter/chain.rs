@@ -1,7 +1,6 @@
 //! A filter with a stage above it: the typed stack.
 
-use super::buffer::Buffer;
-use super::ledger::{Held, Ledger, Paid, Tokens};
+use super::buffer::{Buffer, Held, Ledger, Paid, Tokens};
 use super::{Filter, FilterError, Stage};
 use crate::debug::debug_fields;
 use bytes::{Bytes, BytesMut};

@@ -16,18 +16,13 @@ mod block;
 mod buffer;
 mod chain;
 mod error;
-mod grep;
-mod ledger;
 mod line;
 mod map;
-mod pair;
 #[cfg(feature = "regex")]
 mod pattern;
 mod raw;
-mod record_block;
 #[cfg(feature = "reference")]
 mod reference;
-mod seam;
 mod stackable;
 mod stage;
 mod traits;
@@ -35,11 +30,9 @@ mod traits;
 pub use block::{Block, BlockLimits, LengthCodec};
 pub use chain::Chain;
 pub use error::FilterError;
-pub use grep::Grep;
 pub use line::{Line, LineLimits, LineRecord};
-pub use map::Map;
+pub use map::{Grep, Map};
 pub use raw::Raw;
-pub use record_block::RecordBlock;
 #[cfg(feature = "cbor")]
 pub use reference::Cbor;
 #[cfg(feature = "json")]
@@ -50,8 +43,8 @@ pub use reference::MsgPack;
 pub use reference::Storable;
 #[cfg(feature = "reference")]
 pub use reference::{Reference, ReferenceLimits, Serializer};
-#[doc(hidden)]
-pub use seam::Seam;
 pub use stackable::{Layer, Stackable};
-pub use stage::{ByteStage, Stage};
+pub use stage::{ByteStage, RecordBlock, Stage};
+#[doc(hidden)]
+pub use traits::Seam;
 pub use traits::{Filter, FilterExt};

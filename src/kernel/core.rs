@@ -1,26 +1,22 @@
 //! The inside of a kernel, by its parts, and what belongs to none of them.
 
-use super::active::ActiveCell;
-use super::extension::Extensions;
+use super::extension::{ActiveCell, Extensions};
 use super::flags::Flags;
 use super::run::RunState;
 use super::{Config, Invoke, Invoked, KernelRef, die, handle, os_signal, resource, supervise, task, trace};
 #[cfg(unix)]
 use super::{child, select};
 use crate::arg::AnyArg;
-use crate::bridge::clock::Clock;
-use crate::bridge::deadline::Deadline;
+use crate::bridge::clock::{Clock, Deadline};
 use crate::bridge::memory::Network;
 use crate::bridge::threads::Threads;
 use crate::bridge::wake::WakeState;
 use crate::id::{SessionId, WheelId};
 use crate::name::{Name, Names};
 use crate::queue::event_queue::EventQueue;
-use crate::resource::aliases::Aliases;
 #[cfg(unix)]
 use crate::resource::children::Children;
-use crate::resource::extrefs::Extrefs;
-use crate::resource::outside::Outside;
+use crate::resource::extrefs::{Aliases, Extrefs, Outside};
 use crate::resource::sessions::{KERNEL, Sessions};
 use crate::resource::signals::Signals;
 use std::any::Any;
@@ -80,7 +76,7 @@ pub struct Core {
     pub(crate) busy: Cell<bool>,
     /// Nested handlers must not use the stack beyond this address. It is never read through.
     pub(super) stack_floor: Cell<usize>,
-    pub(super) runtimes: super::runtime::Runtimes,
+    pub(super) runtimes: super::shutdown::Runtimes,
     pub(super) run: RunState,
     pub(super) die: die::DieState,
     pub(super) supervision: supervise::Supervision,
@@ -149,7 +145,7 @@ impl Core {
             active: ActiveCell::new(tag),
             busy: Cell::new(false),
             stack_floor: Cell::new(0),
-            runtimes: super::runtime::Runtimes::default(),
+            runtimes: super::shutdown::Runtimes::default(),
             run: RunState::new(&flags),
             die: die::DieState::new(&flags),
             supervision: supervise::Supervision::default(),

@@ -1,9 +1,12 @@
 //! The kernel's name, and data that programs and other crates keep with a kernel.
 
-use super::{Core, Kernel};
+use super::{Core, Kernel, KernelRef};
 use crate::error::drop_each_quietly;
+use crate::id::{SessionId, WheelId};
+use crate::name::NameIdx;
+use crate::resource::sessions::KERNEL;
 use std::any::{Any, TypeId};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -94,5 +97,107 @@ impl Kernel {
     #[must_use]
     pub fn extension<T: Default + 'static>(&self) -> Rc<T> {
         self.core().extensions.find_or_default()
+    }
+}
+
+// Tags: values that the program attached to its wheels, by the wheels' IDs.
+impl Core {
+    pub(crate) fn keep_tag(&self, wheel: WheelId, value: Rc<dyn Any>) {
+        let old = self.tags.borrow_mut().insert(wheel, value);
+        drop(old);
+    }
+
+    pub(crate) fn forget_tag(&self, wheel: WheelId) {
+        // The value is dropped when the table is no longer borrowed.
+        let old = self.tags.borrow_mut().remove(&wheel);
+        drop(old);
+    }
+}
+
+impl KernelRef<'_> {
+    /// Returns the value that was attached to a wheel with `tag`.
+    ///
+    /// It is `None` for a wheel without a tag, with one of another type, and for a wheel that is gone. See
+    /// [`ReadWriteBuilder::tag`](crate::wheel::ReadWriteBuilder::tag) for an example.
+    #[must_use]
+    pub fn tag<T: 'static>(self, wheel: WheelId) -> Option<Rc<T>> {
+        let value = self.core.tags.borrow().get(&wheel).cloned();
+        value?.downcast().ok()
+    }
+}
+
+// The active session and event: set by each dispatch, read by each post.
+/// The session and event that are being handled.
+#[derive(Clone, Copy)]
+pub(crate) struct Active {
+    pub(crate) session: SessionId,
+    /// `NameIdx::NONE` outside handlers.
+    pub(crate) event: NameIdx,
+}
+
+/// [`Active`] field by field, each read as it was written. A copy of the whole is loaded in wider pieces than it was stored
+/// in, and a load that spans two stores waits for both to leave the processor's store buffer; that cost more than the
+/// rest of a dispatch. The same goes for everything else that an event's way leads through.
+pub(crate) struct ActiveCell {
+    serial: Cell<u64>,
+    slot: Cell<u32>,
+    kernel: u32,
+    event: Cell<NameIdx>,
+}
+
+impl ActiveCell {
+    pub(super) fn new(kernel: u32) -> Self {
+        ActiveCell {
+            serial: Cell::new(0),
+            slot: Cell::new(KERNEL),
+            kernel,
+            event: Cell::new(NameIdx::NONE),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn session(&self) -> SessionId {
+        SessionId {
+            serial: self.serial.get(),
+            slot: self.slot.get(),
+            kernel: self.kernel,
+        }
+    }
+
+    /// `NameIdx::NONE` outside handlers.
+    #[inline]
+    pub(crate) fn event(&self) -> NameIdx {
+        self.event.get()
+    }
+
+    #[inline]
+    pub(super) fn get(&self) -> Active {
+        Active {
+            session: self.session(),
+            event: self.event(),
+        }
+    }
+
+    /// Nobody, outside handlers.
+    #[inline]
+    pub(super) fn set_idle(&self) {
+        self.serial.set(0);
+        self.slot.set(KERNEL);
+        self.event.set(NameIdx::NONE);
+    }
+
+    /// A handler begins.
+    #[inline(always)]
+    pub(super) fn enter(&self, serial: u64, slot: u32, event: NameIdx) {
+        self.serial.set(serial);
+        self.slot.set(slot);
+        self.event.set(event);
+    }
+
+    #[inline]
+    pub(super) fn set(&self, active: Active) {
+        self.serial.set(active.session.serial);
+        self.slot.set(active.session.slot);
+        self.event.set(active.event);
     }
 }

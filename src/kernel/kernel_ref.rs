@@ -279,7 +279,7 @@ impl<'k> KernelRef<'k> {
     }
 }
 
-/// A copy in the steps by which it was written a moment ago: see [`ActiveCell`](super::active::ActiveCell).
+/// A copy in the steps by which it was written a moment ago: see [`ActiveCell`](super::extension::ActiveCell).
 #[inline(always)]
 fn by_parts(id: &SessionId) -> SessionId {
     SessionId {

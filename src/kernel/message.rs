@@ -1,7 +1,6 @@
 //! Messages: post, yield, call, and the lookup of targets.
 
-use super::flags;
-use super::{Core, Frame, Kernel, KernelRef};
+use super::{Core, Frame, Kernel, KernelRef, flags};
 use crate::arg::AnyArg;
 use crate::error::{PostError, PostErrorKind, Wanted};
 use crate::event::Posts;
@@ -95,7 +94,7 @@ impl Core {
 
     /// The last step of every post: behind all that was posted before, and behind every timer that is due by now.
     ///
-    /// The entry is made where it is stored, from its parts: see [`ActiveCell`](super::active::ActiveCell) for why.
+    /// The entry is made where it is stored, from its parts: see [`ActiveCell`](super::extension::ActiveCell) for why.
     #[inline(always)]
     fn push<A: 'static>(&self, to: u32, from: u32, name: NameIdx, caller: NameIdx, place: Place, arg: A) {
         self.push_into(&mut self.queue_mut(), to, from, name, caller, place, arg);

@@ -3,7 +3,6 @@
 //! `Core` is the inside; [`Kernel`] is the owner's handle to it, [`KernelRef`] is for running handlers, and
 //! [`KernelHandle`] for other threads. The files follow the headings of POE::Kernel's manual.
 
-mod active;
 mod alias;
 mod ask;
 mod assert;
@@ -19,31 +18,25 @@ mod extension;
 pub(crate) mod flags;
 mod gc;
 mod handle;
-mod interval;
 mod invoke;
 mod kernel_ref;
 mod kernel_timer;
 mod lifecycle;
 mod message;
 mod os_signal;
-mod refcount;
 mod resource;
 mod run;
-mod run_for;
-mod runtime;
 #[cfg(unix)]
 mod select;
 mod shutdown;
 mod signal;
 mod snapshot;
 mod supervise;
-mod tags;
 pub(crate) mod task;
 mod timer;
 mod trace;
-mod undelivered;
 
-pub(crate) use active::Active;
+pub(crate) use alias::postback_tag;
 pub(crate) use builder::Config;
 pub use builder::KernelBuilder;
 pub(crate) use call::{call_at_once, try_call_at_once};
@@ -52,6 +45,7 @@ pub use child::{ChildProcess, ProcessExit};
 pub(crate) use core::Core;
 pub use deferred::{DeferredReply, PendingReply};
 pub use die::Die;
+pub(crate) use extension::Active;
 pub use handle::{DeadLetter, DelayedPost, KernelHandle, ReplyFuture};
 pub(crate) use invoke::AtOnce;
 pub use invoke::{Invoke, Invoked, Nested};
@@ -59,7 +53,6 @@ pub(crate) use kernel_ref::Frame;
 pub use kernel_ref::KernelRef;
 pub(crate) use lifecycle::create_at_once;
 pub use message::Target;
-pub(crate) use refcount::postback_tag;
 pub use resource::SessionHold;
 pub use run::RunFuture;
 #[cfg(unix)]

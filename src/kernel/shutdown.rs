@@ -1,16 +1,20 @@
 //! Shutdown with a limit: listeners close, sessions are asked to end, and those that do not are stopped.
 
-use super::{Core, Kernel, SessionHolds, WhyAlive};
+use super::{Core, Kernel, RunFuture, SessionHolds, WhyAlive};
 use crate::arg::AnyArg;
-use crate::bridge::clock::Clock;
+use crate::bridge::clock::{Clock, Deadline};
+use crate::bridge::runtime::Home;
 use crate::error::Error;
 use crate::resource::sessions::KERNEL;
 use crate::resource::signals::KERNEL_SHUTDOWN;
-use std::fmt;
+use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
+use std::{fmt, io};
+use tokio::runtime::{Builder, Handle, Runtime};
 
 pub(super) struct Shutdown {
     due: u64,
@@ -253,5 +257,125 @@ impl Kernel {
             Some(result) => result.map(|()| ShutdownReport::CLEAN),
             None => Ok(self.shutdown(limit).await),
         }
+    }
+}
+
+// The Tokio runtime that polls a kernel, and a private one for programs without a runtime.
+#[derive(Default)]
+pub(super) struct Runtimes {
+    /// The runtime that polled the kernel last.
+    home: Cell<Home>,
+    /// Counts the changes of it: what a task registered before the last one must be registered anew.
+    epoch: Cell<u32>,
+    /// Made when it is first needed, for `run_blocking` and for handlers that run before it.
+    own: RefCell<Option<Rc<Runtime>>>,
+}
+
+impl Core {
+    /// The kernel's own runtime.
+    ///
+    /// # Errors
+    /// The system's, when it refuses one.
+    pub(super) fn own_runtime(&self) -> io::Result<Rc<Runtime>> {
+        if let Some(runtime) = &*self.runtimes.own.borrow() {
+            return Ok(runtime.clone());
+        }
+        let runtime = Rc::new(Builder::new_current_thread().enable_all().build()?);
+        self.runtimes.own.replace(Some(runtime.clone()));
+        Ok(runtime)
+    }
+
+    /// The runtime to be entered for handlers that run outside of any, so that they can make wheels and servers; `run_blocking`
+    /// drives it later, and if another runtime runs the kernel, what was registered moves there.
+    #[inline]
+    pub(super) fn runtime_outside(&self) -> Option<Rc<Runtime>> {
+        match Handle::try_current() {
+            Ok(_) => None,
+            // The virtual clock is that of the runtime that the kernel was made in.
+            Err(_) if self.is_virtual() => None,
+            Err(_) => self.own_runtime().ok(),
+        }
+    }
+
+    /// At the beginning of each poll: in another runtime than before every task is polled, and registers there what it has.
+    #[inline]
+    pub(super) fn follow_runtime(&self) {
+        let before = self.runtimes.home.get();
+        let mut home = before;
+        if home.has_moved() {
+            self.runtimes.home.set(home);
+            if before != Home::default() {
+                self.runtime_changed();
+            }
+        }
+    }
+
+    #[cold]
+    fn runtime_changed(&self) {
+        self.runtimes.epoch.set(self.runtimes.epoch.get() + 1);
+        tracing::debug!(target: "poe::sessions", "another Tokio runtime runs the kernel now");
+        self.tasks.wake_all();
+    }
+
+    /// How often the runtime has changed.
+    #[inline]
+    pub(crate) fn runtime_epoch(&self) -> u32 {
+        self.runtimes.epoch.get()
+    }
+
+    /// Lets go of the kernel's own runtime without waiting for it: we may be inside of another one.
+    pub(super) fn drop_own_runtime(&self) {
+        let own = self.runtimes.own.take();
+        if let Some(runtime) = own.and_then(Rc::into_inner) {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+// Runs that end after a while.
+impl Kernel {
+    /// Runs like [`run`](Self::run), but returns after that time at the latest; true if the run has ended by itself.
+    ///
+    /// Nothing is lost: sessions that are left go on in the next run. The time is the kernel's, so it follows virtual time.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    ///
+    /// ```
+    /// use poe::{Session, event::START, testing};
+    /// use std::time::Duration;
+    /// # tokio_test::block_on(async { tokio::time::pause();
+    /// let kernel = testing::kernel();
+    /// Session::builder(())
+    ///     .on(START, |cx, ()| cx.delay("end", Duration::from_secs(60), ()))
+    ///     .on("end", |_, ()| println!("a minute is over"))
+    ///     .create(&kernel)?;
+    /// assert!(!kernel.run_for(Duration::from_secs(59)).await?);
+    /// assert!(kernel.run_for(Duration::from_secs(59)).await?); // returns after a second
+    /// # Ok::<(), poe::Error>(()) }).unwrap();
+    /// ```
+    pub async fn run_for(&self, time: Duration) -> Result<bool, Error> {
+        self.at_most(time, self.run()).await
+    }
+
+    /// Serves like [`serve`](Self::serve), but returns after that time at the latest; true if the serving has ended by itself.
+    ///
+    /// Nothing is shut down: see [`serve_until`](Self::serve_until) for that.
+    ///
+    /// # Errors
+    /// As [`serve`](Self::serve).
+    pub async fn serve_for(&self, time: Duration) -> Result<bool, Error> {
+        self.at_most(time, self.serve()).await
+    }
+
+    async fn at_most(&self, time: Duration, mut running: RunFuture<'_>) -> Result<bool, Error> {
+        let clock = &self.core().clock;
+        let due = Clock::after(clock.now(), time);
+        let mut timer = Deadline::default();
+        poll_fn(|cx| match Pin::new(&mut running).poll(cx) {
+            Poll::Ready(ended) => Poll::Ready(ended.map(|()| true)),
+            Poll::Pending => timer.poll(clock, due, 0, cx).map(|()| Ok(false)),
+        })
+        .await
     }
 }

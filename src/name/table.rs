@@ -74,9 +74,9 @@ const PERMANENT: [&str; 11] = [
     "_default",
     "_signal",
     "_garbage_collect",
-    super::key::CALL,
+    super::CALL,
     "_sent by a handle",
-    super::key::THEN,
+    super::THEN,
 ];
 
 struct Record {

@@ -10,8 +10,7 @@
 //! Nothing here reads a clock or drops a user's value: times come in as arguments, entries go out by value.
 
 use super::heap::{HeapId, TimerHeap};
-use super::index::PostIndex;
-use super::ring::Ring;
+use super::ring::{PostIndex, Ring};
 use crate::arg::AnyArg;
 use crate::id::Place;
 use crate::name::NameIdx;

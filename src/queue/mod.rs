@@ -2,5 +2,4 @@
 
 pub(crate) mod event_queue;
 pub(crate) mod heap;
-mod index;
 mod ring;

@@ -3,11 +3,9 @@
 //! A table knows its own kind only: no table sees another, and none counts references. Its methods return which references
 //! were taken or released; the kernel applies them to the one count per session, in `kernel/gc.rs`.
 
-pub(crate) mod aliases;
 #[cfg(unix)]
 pub(crate) mod children;
 pub(crate) mod extrefs;
-pub(crate) mod outside;
 pub(crate) mod sessions;
 pub(crate) mod signals;
 

@@ -1,9 +1,8 @@
 //! Creating sessions.
 
 use super::context::{Context, SessionCell};
-use super::options::Options;
-use super::reply::IntoReply;
-use super::states::States;
+use super::postback::IntoReply;
+use super::states::{Options, States};
 use crate::arg::AnyArg;
 use crate::debug::debug_fields;
 use crate::error::{Error, ErrorKind, OnFailure};

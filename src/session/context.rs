@@ -1,8 +1,7 @@
 //! The context of a running handler: its heap, its view of the kernel, and the methods that run other handlers at once.
 
-use super::options::Options;
-use super::reply::IntoReply;
-use super::states::{Handler, States, TableSlot, erase};
+use super::postback::IntoReply;
+use super::states::{Handler, Options, States, TableSlot, erase};
 use super::then::ContextThen;
 use crate::arg::AnyArg;
 use crate::error::{Error, Failure, drop_quietly};

@@ -5,9 +5,7 @@ mod caller;
 mod context;
 mod nfa;
 mod objects;
-mod options;
 mod postback;
-mod reply;
 mod states;
 mod then;
 
@@ -16,6 +14,5 @@ pub use caller::{Caller, Start};
 pub use context::{Context, Heap};
 pub use nfa::{Machine, Nfa, NfaBuilder, NfaState, Transition, TransitionKind};
 pub use objects::{NfaObjectStates, ObjectStates, Package};
-pub use postback::{Callback, Postback, SendPostback};
-pub use reply::{IntoReply, Reply};
+pub use postback::{Callback, IntoReply, Postback, Reply, SendPostback};
 pub use states::States;

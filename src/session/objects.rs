@@ -3,7 +3,7 @@
 use super::builder::SessionBuilder;
 use super::context::Context;
 use super::nfa::{Machine, NfaState};
-use super::reply::IntoReply;
+use super::postback::IntoReply;
 use super::states::States;
 use crate::error::{Error, ErrorKind};
 use crate::event::Calls;

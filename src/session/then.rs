@@ -6,7 +6,7 @@
 
 use super::context::Context;
 use super::nfa::Machine;
-use super::reply::IntoReply;
+use super::postback::IntoReply;
 use crate::arg::AnyArg;
 use crate::event::Event;
 use crate::id::TaskId;

@@ -3,16 +3,16 @@
 //! Orders run concurrently with each other and with the kernel, so one that waits for ever delays nothing; an order
 //! whose caller has given up is dropped. A panic of user code in an order is an error of that order.
 
-use super::builder::Settings;
+use super::super::backoff::{First, Intensity, caught, first};
+use super::super::tcp_server::TcpServer;
+use super::Settings;
 use super::failure::{AfterFailure, Failures, PoolFailure, PoolOutcome};
-use crate::component::futures::{First, caught, first};
-use crate::component::intensity::Intensity;
-use crate::component::tcp_server::TcpServer;
+use crate::debug::debug_fields;
 use crate::error::{Error, ErrorKind, Failure, OnFailure, drop_quietly};
 use crate::kernel::{Die, Kernel, KernelHandle};
 use std::cell::RefCell;
 use std::future::{Future, poll_fn};
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
@@ -379,3 +379,82 @@ async fn serve(local: &Rc<Local>, mut orders: mpsc::UnboundedReceiver<Order>) {
         let _ = reply.send(unclean.or_else(|| local.first.take()));
     }
 }
+
+// A server that runs on all kernels of a pool.
+/// A server that the kernels of a pool serve together. Dropping this value changes nothing.
+///
+/// ```
+/// use poe::component::KernelPool;
+/// use tokio::{io::{AsyncBufReadExt, AsyncWriteExt, BufReader}, net::TcpStream};
+/// # tokio_test::block_on(async {
+/// let pool = KernelPool::new(2)?;
+/// let server = pool
+///     .serve("127.0.0.1:0", |server| server.client_input(|cx, line| cx.client().put(line.to_uppercase())))
+///     .await?;
+/// let mut client = BufReader::new(TcpStream::connect(server.local_addr()).await?);
+/// client.write_all(b"hello\n").await?;
+/// let mut line = String::new();
+/// client.read_line(&mut line).await?;
+/// assert_eq!(line, "HELLO\r\n");
+/// assert_eq!(server.connections().await.iter().sum::<usize>(), 1); // one of the two kernels has it
+/// server.shutdown();                                          // no further client is accepted …
+/// server.shutdown_clients();                                  // … and the present ones are disconnected
+/// line.clear();
+/// assert_eq!(client.read_line(&mut line).await?, 0);
+/// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+/// ```
+pub struct PoolServer {
+    pub(super) local: SocketAddr,
+    pub(super) number: usize,
+    pub(super) workers: Vec<mpsc::UnboundedSender<Order>>,
+}
+
+impl PoolServer {
+    /// Returns the address that it listens on, with the port that the system chose.
+    #[must_use]
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local
+    }
+
+    /// Stops listening on every kernel; clients stay connected.
+    pub fn shutdown(&self) {
+        self.tell(TcpServer::shutdown);
+    }
+
+    /// Stops listening, and ends each connection after its output is written.
+    pub fn shutdown_clients(&self) {
+        self.tell(TcpServer::shutdown_clients);
+    }
+
+    /// Returns the number of clients of each kernel.
+    pub async fn connections(&self) -> Vec<usize> {
+        let mut counts = Vec::new();
+        for worker in &self.workers {
+            let number = self.number;
+            let asked = ask(worker, move |local: Rc<Local>| {
+                let count = local.server(number).map_or(0, |server| server.connections());
+                Box::pin(async move { Ok(count) })
+            });
+            counts.push(asked.await.unwrap_or(Ok(0)).unwrap_or(0));
+        }
+        counts
+    }
+
+    fn tell(&self, what: fn(&TcpServer)) {
+        for worker in &self.workers {
+            let number = self.number;
+            let order = Order::Run(Box::new(move |local: Rc<Local>| {
+                if let Some(server) = local.server(number) {
+                    what(&server);
+                }
+                // So that a restart does not bring it back.
+                local.forget(number);
+                Box::pin(async {})
+            }));
+            // A thread that is gone serves no client.
+            let _ = worker.send(order);
+        }
+    }
+}
+
+debug_fields!([] PoolServer, "PoolServer", |this| { local_addr: this.local, .. });

@@ -1,10 +1,8 @@
 //! The settings of a supervisor.
 
-use super::Supervisor;
-use super::report::ChildReport;
 use super::session::{Settings, launch};
-use super::spec::{ChildSpec, Strategy};
-use super::starter::Starter;
+use super::spec::{ChildSpec, Starter, Strategy};
+use super::{ChildReport, Supervisor};
 use crate::error::Error;
 use crate::event::Event;
 use crate::id::SessionId;

@@ -1,7 +1,6 @@
 //! A child that is a program: the session that has its wheel.
 
-use super::spec::ChildSpec;
-use super::starter::Starter;
+use super::spec::{ChildSpec, Starter};
 use crate::error::{Failure, HandlerResult};
 use crate::event::{Event, START, STOP};
 use crate::kernel::{KERNEL_SHUTDOWN, Signal};

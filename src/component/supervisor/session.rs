@@ -1,14 +1,14 @@
 //! The supervisor's session: it carries out what the tree decides, and tells the tree what happened.
 
 use super::keeper::{Keeper, Mailbox};
-use super::report::{ChildChange, ChildEnd, ChildFailure, ChildReport, NextStep, SupervisorEnd};
-use super::spec::{ChildSpec, How, ReadyFn, StartFn, Strategy};
-use super::starter::Starter;
+use super::spec::{ChildSpec, How, ReadyFn, StartFn, Starter, Strategy};
 use super::tree::{Action, Ending, Key, State, Tree};
-use super::{ChildState, ChildStatus, Supervisor, ended};
+use super::{
+    ChildChange, ChildEnd, ChildFailure, ChildReport, ChildState, ChildStatus, NextStep, Supervisor, SupervisorEnd,
+    ended,
+};
 use crate::arg::AnyArg;
-use crate::component::futures::caught;
-use crate::component::intensity::Intensity;
+use crate::component::backoff::{Intensity, caught};
 use crate::error::{Error, ErrorKind, Failure, HandlerResult, drop_quietly, log_quietly, quietly};
 use crate::event::{CHILD, Child, ChildReason, Event, START, STOP};
 use crate::id::{Place, SessionId, TaskId};

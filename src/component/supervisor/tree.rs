@@ -10,9 +10,9 @@
 //!
 //! A child that waits for its restart blocks nobody. Only a shutdown does not wait for its turn.
 
-use super::report::{ChildChange, ChildEnd, ChildFailure, NextStep};
 use super::spec::{ChildSpec, Restart, Strategy};
-use crate::component::intensity::Intensity;
+use super::{ChildChange, ChildEnd, ChildFailure, NextStep};
+use crate::component::backoff::Intensity;
 use crate::error::Failure;
 use crate::id::SessionId;
 use std::collections::VecDeque;

@@ -8,10 +8,9 @@ mod session;
 
 pub use builder::TcpClientBuilder;
 
-use super::callbacks::Component;
+use super::callbacks::{Component, Wire};
 use super::connection::{CUT, SHUTDOWN, Wired};
 use super::link::Link;
-use super::wire::Wire;
 use crate::debug::debug_fields;
 use crate::event::{Event, Posts};
 use crate::filter::{Filter, Line};

@@ -1,6 +1,6 @@
 //! The settings of a server.
 
-use super::client::{Client, HeapMaker};
+use super::launch::{Client, HeapMaker};
 use super::listener::Listener;
 use crate::component::callbacks::{Callback, callback, plain, pre_connect};
 use crate::component::connection::Plan;

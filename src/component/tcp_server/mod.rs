@@ -8,12 +8,11 @@
 //! | client | the session of one connection; [`Client`] is kept beside the user's heap |
 
 mod builder;
-mod client;
 mod launch;
 mod listener;
 
 pub use builder::TcpServerBuilder;
-pub use client::Client;
+pub use launch::Client;
 pub use listener::Listener;
 
 use super::connection::SHUTDOWN;

@@ -1,31 +1,25 @@
 //! POE::Filter::Line: cuts input into lines without their terminators, and ends each output line with a terminator.
 
-mod filter;
 #[cfg(feature = "regex")]
 mod matches;
-mod record;
 mod search;
-mod terminator;
 #[cfg(test)]
 mod tests;
 
-pub use record::LineRecord;
-
-#[cfg(feature = "regex")]
-use super::FilterError;
 use super::buffer::Buffer;
 #[cfg(feature = "regex")]
 use super::pattern::Pattern;
+use super::{Filter, FilterError};
 use crate::debug::debug_fields;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 #[cfg(feature = "regex")]
 use matches::Search;
 #[cfg(not(feature = "regex"))]
 use no_pattern::{Pattern, Search};
+use search::{Found, Terminator};
 use std::marker::PhantomData;
 #[cfg(feature = "regex")]
 use std::sync::Arc;
-use terminator::Terminator;
 
 /// Without the feature `regex` no filter has a pattern.
 #[cfg(not(feature = "regex"))]
@@ -358,3 +352,191 @@ debug_fields!([T] Line<T>, "Line", |this| {
     max_length: this.limits.max_length,
     max_buffer: this.max_buffer,
 });
+
+// Implements [`Filter`] for Line.
+impl<T: LineRecord> Filter for Line<T> {
+    type Input = T;
+    type Output = T;
+
+    fn feed(&mut self, mut bytes: &[u8]) {
+        if let (Some(second), Some((&next, rest))) = (self.owed, bytes.split_first()) {
+            self.owed = None;
+            if next == second {
+                bytes = rest;
+                if let (Terminator::Autodetect, &Terminator::One(first)) = (&self.setting, &self.terminator) {
+                    self.terminator = Terminator::Two([first, second]);
+                }
+            }
+        }
+        if self.overflowed {
+            return;
+        }
+        let room = self.max_buffer.saturating_sub(self.buffer.len());
+        if bytes.len() > room {
+            self.overflowed = true;
+            bytes = &bytes[..room];
+        }
+        self.buffer.append(bytes);
+    }
+
+    fn next_record(&mut self) -> Result<Option<T>, FilterError> {
+        self.check()?;
+        loop {
+            match self.find() {
+                Found::Line { rest, .. } if self.discarding => {
+                    self.discarding = false;
+                    self.scanned = 0;
+                    self.buffer.consume(rest);
+                }
+                Found::Line { line, rest } => {
+                    let record = if line > self.limits.max_length {
+                        Err(FilterError::too_long(
+                            self.limits.max_length,
+                            self.buffer.copy_front(self.limits.max_length),
+                        ))
+                    } else if T::IS_TEXT
+                        && let Some(text) = self.buffer.front_text(line)
+                    {
+                        Ok(Some(T::from_text(text)))
+                    } else {
+                        T::from_line(&self.buffer.as_slice()[..line], self.lossy).map(Some)
+                    };
+                    self.scanned = 0;
+                    self.buffer.consume(rest);
+                    return record;
+                }
+                Found::More { content } if !self.discarding && content > self.limits.max_length => {
+                    let head = self.buffer.copy_front(self.limits.max_length);
+                    self.discarding = true;
+                    self.discard(content);
+                    return Err(FilterError::too_long(self.limits.max_length, head));
+                }
+                Found::More { content } => {
+                    if self.discarding {
+                        self.discard(content);
+                    }
+                    if self.overflowed {
+                        return Err(FilterError::overflow(self.max_buffer, self.restart()));
+                    }
+                    self.buffer.release();
+                    return Ok(None);
+                }
+            }
+        }
+    }
+
+    fn put(&mut self, record: T, out: &mut BytesMut) -> Result<(), FilterError> {
+        self.check()?;
+        let bytes = record.bytes();
+        out.reserve(bytes.len() + self.output.len());
+        out.extend_from_slice(bytes);
+        out.extend_from_slice(&self.output);
+        Ok(())
+    }
+
+    fn pending(&self) -> &[u8] {
+        self.buffer.as_slice()
+    }
+
+    fn take_pending(&mut self) -> Bytes {
+        self.overflowed = false;
+        self.restart()
+    }
+
+    fn owed(&self) -> Option<u8> {
+        self.owed
+    }
+
+    fn fresh(&self) -> Self {
+        Line {
+            setting: self.setting.clone(),
+            terminator: self.setting.clone(),
+            output: self.output.clone(),
+            limits: self.limits,
+            max_buffer: self.max_buffer,
+            lossy: self.lossy,
+            fault: self.fault,
+            ..Self::with_defaults()
+        }
+    }
+
+    fn check(&self) -> Result<(), FilterError> {
+        self.fault
+            .map_or(Ok(()), |what| Err(FilterError::invalid_setting(what)))
+    }
+}
+
+impl<T: LineRecord> Line<T> {
+    /// Empties the filter as if the stream began here; the detected newline stays.
+    fn restart(&mut self) -> Bytes {
+        if self.owed.take().is_some() && matches!(self.setting, Terminator::Autodetect) {
+            // Half a newline is not certain enough to be kept.
+            self.terminator = Terminator::Autodetect;
+        }
+        self.scanned = 0;
+        self.search = None;
+        self.discarding = false;
+        self.buffer.take()
+    }
+}
+
+// The record types of Line.
+/// The record types of [`Line`](Line): `String` and [`Bytes`]. Sealed.
+pub trait LineRecord: sealed::Sealed {}
+
+impl LineRecord for String {}
+
+impl LineRecord for Bytes {}
+
+mod sealed {
+    use super::{Bytes, FilterError};
+
+    pub trait Sealed: Sized + 'static {
+        /// A line that is known to be text need not be looked at again.
+        const IS_TEXT: bool;
+        fn from_text(text: &str) -> Self;
+        fn from_line(bytes: &[u8], lossy: bool) -> Result<Self, FilterError>;
+        fn bytes(&self) -> &[u8];
+    }
+
+    impl Sealed for String {
+        const IS_TEXT: bool = true;
+
+        #[inline(always)]
+        fn from_text(text: &str) -> Self {
+            text.to_owned()
+        }
+
+        // A `Result` that goes through memory is read back in other pieces than it was written in, which stalls.
+        #[inline(always)]
+        fn from_line(bytes: &[u8], lossy: bool) -> Result<Self, FilterError> {
+            match str::from_utf8(bytes) {
+                Ok(text) => Ok(text.to_owned()),
+                Err(_) if lossy => Ok(String::from_utf8_lossy(bytes).into_owned()),
+                Err(cause) => Err(FilterError::invalid_utf8(cause, Bytes::copy_from_slice(bytes))),
+            }
+        }
+
+        fn bytes(&self) -> &[u8] {
+            self.as_bytes()
+        }
+    }
+
+    impl Sealed for Bytes {
+        const IS_TEXT: bool = false;
+
+        fn from_text(text: &str) -> Self {
+            Bytes::copy_from_slice(text.as_bytes())
+        }
+
+        // A copy, because a slice of the read buffer would keep all of it in memory as long as one line lives.
+        #[inline(always)]
+        fn from_line(bytes: &[u8], _: bool) -> Result<Self, FilterError> {
+            Ok(Bytes::copy_from_slice(bytes))
+        }
+
+        fn bytes(&self) -> &[u8] {
+            self
+        }
+    }
+}

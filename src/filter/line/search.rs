@@ -1,7 +1,8 @@
 //! The search for the end of a line, which continues where the last one stopped.
 
-use super::terminator::Terminator;
-use super::{Line, LineRecord};
+use super::{Line, LineRecord, Pattern};
+use memchr::memmem::Finder;
+use std::fmt;
 use std::sync::Arc;
 
 const CR: u8 = b'\r';
@@ -134,6 +135,45 @@ mod tests {
         fn the_first_newline_is_found_wherever_it_is(bytes in proptest::collection::vec(
             prop_oneof![40 => Just(b'x'), 1 => Just(CR), 1 => Just(LF), 1 => 9..15_u8, 1 => Just(0x8a), 2 => any::<u8>()], 0..200)) {
             prop_assert_eq!(find_newline(&bytes), bytes.iter().position(|byte| matches!(*byte, CR | LF)));
+        }
+    }
+}
+
+// The terminators of lines.
+#[derive(Clone)]
+pub(super) enum Terminator {
+    Newline,
+    Autodetect,
+    One(u8),
+    Two([u8; 2]),
+    Long(Arc<Finder<'static>>),
+    #[cfg_attr(not(feature = "regex"), allow(dead_code))]
+    Regexp(Arc<Pattern>),
+    /// An empty literal. The fault prevents a search for it.
+    Missing,
+}
+
+impl Terminator {
+    pub(super) fn literal(bytes: &[u8]) -> Self {
+        match *bytes {
+            [] => Terminator::Missing,
+            [byte] => Terminator::One(byte),
+            [first, second] => Terminator::Two([first, second]),
+            _ => Terminator::Long(Arc::new(Finder::new(bytes).into_owned())),
+        }
+    }
+}
+
+impl fmt::Debug for Terminator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Terminator::Newline => f.write_str("any newline"),
+            Terminator::Autodetect => f.write_str("to be detected"),
+            Terminator::One(byte) => write!(f, "\"{}\"", byte.escape_ascii()),
+            Terminator::Two(bytes) => write!(f, "\"{}\"", bytes.escape_ascii()),
+            Terminator::Long(finder) => write!(f, "\"{}\"", finder.needle().escape_ascii()),
+            Terminator::Regexp(pattern) => write!(f, "/{}/", pattern.as_str()),
+            Terminator::Missing => f.write_str("\"\""),
         }
     }
 }

@@ -2,7 +2,6 @@
 
 mod layer;
 mod origin;
-mod show;
 mod slot;
 
 pub use layer::Layer;

@@ -1,8 +1,7 @@
 //! Posts for later: a timer of the kernel's own, set from another thread.
 
 use super::call::Pending;
-use super::inbox::Inbox;
-use super::letter::{Letter, Post, SendName, SendTarget};
+use super::inbox::{Inbox, Letter, Post, SendName, SendTarget};
 use crate::arg::SendArg;
 use crate::bridge::clock::Clock;
 use crate::bridge::mailbox::Needs;

@@ -1,19 +1,21 @@
 //! The inbox: any thread adds letters, the kernel takes them out in its I/O phase.
 
-use super::call::Queued;
+use super::super::deferred::Origin;
+use super::super::dispatch::discard;
+use super::super::{Core, Target};
+use super::call::{Queued, QueuedCall};
 use super::dead_letter::{DeadLetter, Lost};
-use super::letter::{Letter, Post};
-use crate::arg::AnyArg;
+use crate::arg::{AnyArg, SendArg};
 use crate::bridge::clock::SendClock;
-use crate::bridge::mailbox::{Door, Mailbox, Refusal};
+use crate::bridge::mailbox::{Door, Mailbox, Needs, Place as Line, Refusal};
 use crate::bridge::wake::WakeState;
-use crate::error::{CallErrorKind, PostErrorKind, drop_quietly, quietly};
-use crate::kernel::Core;
-use crate::kernel::deferred::Origin;
-use crate::kernel::dispatch::discard;
+use crate::error::{CallErrorKind, PostError, PostErrorKind, drop_quietly, quietly};
+use crate::id::{Place, SessionId};
 use crate::name::{Key, NameIdx};
 use crate::resource::sessions::KERNEL;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 pub(crate) struct Inbox {
     pub(super) mailbox: Mailbox<Letter, Post>,
@@ -232,5 +234,119 @@ impl Core {
             }
         }
         self.tell_all_lost(lost);
+    }
+}
+
+// The contents of the inbox: messages that may cross threads.
+/// A name that may cross threads.
+pub(in crate::kernel) enum SendName {
+    Fixed(Key<'static>),
+    Owned(Box<str>),
+}
+
+impl SendName {
+    pub(super) fn new(key: Key<'_>) -> Self {
+        match key.as_fixed() {
+            Some(key) => SendName::Fixed(key),
+            None => SendName::Owned(key.as_str().into()),
+        }
+    }
+
+    pub(super) fn key(&self) -> Key<'_> {
+        match self {
+            SendName::Fixed(key) => *key,
+            SendName::Owned(text) => Key::new(text),
+        }
+    }
+}
+
+/// A target that may cross threads.
+pub(in crate::kernel) enum SendTarget {
+    Id(SessionId),
+    Alias(Box<str>),
+}
+
+impl SendTarget {
+    pub(super) fn new(target: Target<'_>) -> Self {
+        match target {
+            Target::Id(id) => SendTarget::Id(id),
+            Target::Alias(alias) => SendTarget::Alias(alias.into()),
+        }
+    }
+
+    pub(super) fn target(&self) -> Target<'_> {
+        match self {
+            SendTarget::Id(id) => Target::Id(*id),
+            SendTarget::Alias(alias) => Target::from(&**alias),
+        }
+    }
+}
+
+pub(in crate::kernel) struct Post {
+    pub(super) target: SendTarget,
+    pub(super) event: SendName,
+    pub(super) arg: SendArg,
+    pub(super) place: Place,
+    /// When it was sent, on the kernel's scale.
+    pub(super) sent: u64,
+}
+
+/// What lies in the inbox. All but `Run` only joins the queue when the kernel takes it in.
+pub(in crate::kernel) enum Letter {
+    Post(Post),
+    /// Its event is the signal's name.
+    Signal(Post),
+    Call {
+        target: SendTarget,
+        call: Box<dyn QueuedCall + Send>,
+        place: Place,
+        sent: u64,
+    },
+    /// The kernel's own work, such as the release of a postback.
+    Run(Box<dyn FnOnce(&Core) + Send>),
+}
+
+// Posts that wait for room in the inbox.
+pub(super) struct PostWait<'h, A> {
+    pub(super) inbox: &'h Inbox,
+    /// Until it is posted.
+    pub(super) post: Option<(SendTarget, SendName, A)>,
+    pub(super) place: Place,
+    /// Its place in the line, once it waits.
+    pub(super) line: Option<Line>,
+}
+
+impl<A> Unpin for PostWait<'_, A> {}
+
+impl<A: Send + 'static> Future for PostWait<'_, A> {
+    type Output = Result<(), PostError<A>>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        let put = this
+            .inbox
+            .mailbox
+            .poll_put(Needs::Kernel, &mut this.line, cx.waker(), || match this.post.take() {
+                Some((target, event, arg)) => Letter::Post(Post {
+                    target,
+                    event,
+                    arg: SendArg::new(arg),
+                    place: this.place,
+                    sent: this.inbox.clock.now(),
+                }),
+                None => unreachable!("a future is not polled after its end"),
+            });
+        put.map_err(|refusal| match this.post.take() {
+            Some((_, event, arg)) => PostError::new(event.key().as_str(), refusal.into(), arg),
+            None => unreachable!("a refused post still has its argument"),
+        })
+    }
+}
+
+impl<A> Drop for PostWait<'_, A> {
+    fn drop(&mut self) {
+        if let Some(line) = self.line.take() {
+            self.inbox.mailbox.leave_line(line);
+        }
     }
 }

@@ -1,9 +1,7 @@
 //! Runs slices, in as many polls as necessary.
 
-use super::guests::Budget;
-use super::running::Polling;
-use super::state::At;
-use super::{Mode, Role, Step};
+use super::drive::Budget;
+use super::{At, Mode, Polling, Role, Step};
 use crate::arg::AnyArg;
 use crate::kernel::{Core, Frame, Invoke, flags};
 use crate::name::NameIdx;
@@ -264,11 +262,11 @@ impl Core {
             let mut sessions = self.sessions.borrow_mut();
             sessions.release_event();
             let mut next = sessions.queue.next(at);
-            if next == Next::Nothing {
-                if let Some(generation) = self.next_generation(&mut sessions, mode) {
-                    at = generation;
-                    next = sessions.queue.next(at);
-                }
+            if next == Next::Nothing
+                && let Some(generation) = self.next_generation(&mut sessions, mode)
+            {
+                at = generation;
+                next = sessions.queue.next(at);
             }
             let mut timer;
             let post = match next {

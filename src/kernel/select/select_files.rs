@@ -1,7 +1,6 @@
 //! Watching descriptors, pausing, and clearing (POE's `select` methods).
 
-use super::watch::{Watch, WatchTask};
-use super::{SelectMode, Selected, Watched};
+use super::{SelectMode, Selected, Watch, WatchTask, Watched};
 use crate::arg::AnyArg;
 use crate::error::{Error, ErrorKind};
 use crate::event::Posts;

@@ -1,15 +1,17 @@
 //! Signals: POE's own, through the tree of sessions, deepest first (laws L45 to L52).
 
-mod dispatch;
 mod raise;
-mod watch;
+
+use super::{Die, KernelRef};
+use crate::arg::AnyArg;
+use crate::bridge::os_signals::SAFE;
+use crate::error::drop_quietly;
+use crate::event::Posts;
+use crate::name::{HeldName, Name, signal_name};
+use crate::resource::signals::Watcher;
+use std::rc::Rc;
 
 pub(super) use raise::Raised;
-
-use super::Die;
-use crate::arg::AnyArg;
-use crate::name::Name;
-use std::rc::Rc;
 
 /// The argument of a signal's event.
 ///
@@ -117,5 +119,172 @@ impl Signal {
     #[must_use]
     pub fn die(&self) -> Option<&Die> {
         self.arg()
+    }
+}
+
+// Watching signals, and handling them.
+impl KernelRef<'_> {
+    /// Watches a signal: from now on it comes as an event. Watching does not keep the session alive (law L27).
+    ///
+    /// A session has one watcher for a signal; a later one replaces it.
+    ///
+    /// Any name is valid. A signal of the operating system ([`Kernel::safe_signals`](crate::Kernel::safe_signals):
+    /// `INT`, `USR1` …) is received from the first watcher in the process to the last, and goes to all sessions, as if
+    /// it were sent to the kernel (law L53). It has one name, with or without `SIG` (`USR1` and `SIGUSR1` are the same
+    /// signal, and [`Signal::name`] is `USR1`). Case counts: `usr1` is a custom signal, which the system never sends.
+    ///
+    /// Equal signals of the system that come close together are one, and none is received on virtual time. A signal that the
+    /// process ignores from its start, such as `HUP` under `nohup` or `INT` in a background job, is received like any other.
+    ///
+    /// After the last watcher is gone the signal has its earlier effect: its default action, none if it was ignored, or
+    /// another handler of the process. For exceptions see
+    /// [`KernelBuilder::keep_signal_handlers`](crate::KernelBuilder::keep_signal_handlers). The earlier effect is known
+    /// on Linux only; elsewhere it counts as the default action. The default action of `IO` is not restored.
+    ///
+    /// `CHLD` comes once for each child process that ends, with a `ProcessExit` in [`Signal::arg`], whichever code
+    /// started it; this does not reap the child. (Where the system does not list its children, which is everywhere but
+    /// on Linux, only those of `sig_child` are reported, and for others it comes without an argument.) A child may be
+    /// reaped by its owner before it can be reported.
+    ///
+    /// ```
+    /// use poe::{Event, Kernel, Session, Signal, event::START};
+    /// const ON_INT: Event<Signal> = Event::new("on int");
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), poe::Error> {
+    /// let kernel = Kernel::new();
+    /// Session::builder(())
+    ///     .on(START, |cx, ()| {
+    ///         cx.sig("INT", ON_INT);
+    ///         cx.alias_set("server")
+    ///     })
+    ///     .on(ON_INT, |cx, _| {
+    ///         println!("interrupted: a last word");
+    ///         // Not handled: INT is terminal, and every session stops.
+    ///         let _ = cx;
+    ///     })
+    ///     .create(&kernel)?;
+    /// # kernel.signal(kernel.id(), "INT", ()).unwrap();
+    /// kernel.run().await
+    /// # }
+    /// ```
+    ///
+    /// # Panics
+    /// For a signal of the system, in a Tokio runtime without its I/O driver.
+    #[doc(alias = "trap")]
+    #[doc(alias = "ctrl_c")]
+    #[doc(alias = "signal handler")]
+    pub fn sig(self, signal: &str, event: impl Posts<Signal>) {
+        self.sig_with(signal, event, ());
+    }
+
+    /// Watches a signal with an extra value, which each event carries as [`Signal::extra`].
+    ///
+    /// ```
+    /// use poe::{Event, Kernel, Session, Signal, event::{START, STOP}};
+    /// const ON_SIGNAL: Event<Signal> = Event::new("on signal");
+    /// # tokio_test::block_on(async {
+    /// let kernel = Kernel::new();
+    /// let id = Session::builder(Vec::new())
+    ///     .on(START, |cx, ()| {
+    ///         cx.sig_with("reload", ON_SIGNAL, "app.toml");
+    ///         cx.sig_with("rotate", ON_SIGNAL, "app.log");
+    ///     })
+    ///     .on(ON_SIGNAL, |cx, signal| cx.heap.extend(signal.extra::<&str>().copied()))
+    ///     .on(STOP, |cx, ()| assert_eq!(*cx.heap, ["app.log", "app.toml"]))
+    ///     .create(&kernel)?;
+    /// kernel.signal(id, "rotate", ())?;
+    /// kernel.signal(id, "reload", ())?;
+    /// kernel.run().await
+    /// # }).unwrap();
+    /// ```
+    #[doc(alias = "sig")]
+    pub fn sig_with<X: 'static>(self, signal: &str, event: impl Posts<Signal>, extra: X) {
+        if let Some(slot) = self.slot() {
+            let watcher = Watcher {
+                event: HeldName::new(event.key()),
+                extra: Rc::new(AnyArg::new(extra)),
+            };
+            let signal = signal_name(signal);
+            let session = self.frame.session;
+            tell_of_lookalike(signal);
+            tracing::trace!(target: "poe::signals", signal, %session, event = event.key().as_str(), "watched");
+            let old = self.core.signals.borrow_mut().watch(slot, signal, watcher);
+            drop_quietly(old);
+            self.core.listen(self.frame.session, signal);
+        }
+    }
+
+    /// Stops watching a signal; no effect if it was not watched.
+    ///
+    /// ```
+    /// use poe::{Event, Kernel, Session, Signal, event::{START, STOP}};
+    /// const ON_RELOAD: Event<Signal> = Event::new("on reload");
+    /// # tokio_test::block_on(async {
+    /// let kernel = Kernel::new();
+    /// let id = Session::builder(0)
+    ///     .on(START, |cx, ()| cx.sig("reload", ON_RELOAD))
+    ///     .on(ON_RELOAD, |cx, _| {
+    ///         *cx.heap += 1;
+    ///         cx.sig_ignore("reload");
+    ///     })
+    ///     .on(STOP, |cx, ()| assert_eq!(*cx.heap, 1))
+    ///     .create(&kernel)?;
+    /// kernel.signal(id, "reload", ())?;
+    /// kernel.signal(id, "reload", ())?; // finds no watcher any more
+    /// kernel.run().await
+    /// # }).unwrap();
+    /// ```
+    #[doc(alias = "sig")]
+    pub fn sig_ignore(self, signal: &str) {
+        if let Some(slot) = self.slot() {
+            let (signal, session) = (signal_name(signal), self.frame.session);
+            tracing::trace!(target: "poe::signals", signal, %session, "ignored");
+            let old = self.core.signals.borrow_mut().ignore(slot, signal);
+            self.core.settle_listeners();
+            drop_quietly(old);
+        }
+    }
+
+    /// Marks the signal that is being dispatched as handled, so that a terminal one stops no session.
+    ///
+    /// It has no effect outside a dispatch, so not in an event that a signal's handler posted (law L50).
+    ///
+    /// ```
+    /// use poe::{Event, Session, Signal, event::{START, STOP}};
+    /// const ON_TERM: Event<Signal> = Event::new("on TERM");
+    /// # tokio_test::block_on(async { tokio::time::pause();
+    /// let kernel = poe::testing::kernel();
+    /// let server = Session::builder(Vec::new())
+    ///     .on(START, |cx, ()| {
+    ///         cx.sig("TERM", ON_TERM);
+    ///         cx.delay("work", 3600.0, ());
+    ///     })
+    ///     .on(ON_TERM, |cx, _| {
+    ///         cx.heap.push("goodbye");
+    ///         cx.sig_handled(); // it ends when it likes
+    ///         cx.delay("work", 1.0, ());
+    ///     })
+    ///     .on("work", |cx, ()| cx.heap.push("the last piece"))
+    ///     .on(STOP, |cx, ()| assert_eq!(*cx.heap, ["goodbye", "the last piece"]))
+    ///     .create(&kernel)?;
+    /// kernel.signal(server, "TERM", ())?;
+    /// kernel.run().await
+    /// # }).unwrap();
+    /// ```
+    pub fn sig_handled(self) {
+        if let Some(count) = self.core.handled.get() {
+            self.core.handled.set(Some(count + 1));
+        }
+    }
+}
+
+/// Case counts in names of signals; who has overlooked that waits for a signal that never comes.
+fn tell_of_lookalike(signal: &str) {
+    if tracing::enabled!(target: "poe::signals", tracing::Level::DEBUG) {
+        let upper = signal.to_uppercase();
+        let name = signal_name(&upper);
+        if name != signal && SAFE.contains(&name) {
+            tracing::debug!(target: "poe::signals", signal, "a signal of the program's own is watched; the system's is {name}");
+        }
     }
 }

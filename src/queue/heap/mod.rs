@@ -15,13 +15,9 @@
 //! ID holds its slot, an item cannot be moved down the table of slots, so one that stays in a
 //! high slot keeps the memory below it.
 
-mod keys;
-mod slots;
 #[cfg(test)]
 mod tests;
 
-use keys::{LANES, Line, ROOT, due_of, pack, slot_of};
-use slots::{Slot, Vacant};
 use std::num::NonZeroU64;
 
 /// Items by due time, then by order of arrival, each reachable by its ID.
@@ -280,3 +276,274 @@ impl<T> TimerHeap<T> {
         drained
     }
 }
+
+// The heap's keys, and their positions.
+impl<T> TimerHeap<T> {
+    #[inline]
+    fn root(&self) -> Option<u128> {
+        // The first line stays when its keys are gone, so the length does not follow from it.
+        if self.len == 0 { None } else { Some(self.key(ROOT)) }
+    }
+
+    #[inline]
+    fn key(&self, position: usize) -> u128 {
+        self.lines[position / LANES].0[position % LANES]
+    }
+
+    #[inline]
+    fn position_of(&self, slot: u32) -> usize {
+        self.links[slot as usize] as usize
+    }
+
+    #[inline]
+    fn id_of(&self, key: u128) -> HeapId {
+        HeapId {
+            serial: self.slots[slot_of(key)].serial,
+            slot: key as u32,
+        }
+    }
+
+    #[inline]
+    fn read(&self, key: u128) -> Option<(u64, HeapId, &T)> {
+        let slot = &self.slots[slot_of(key)];
+        let id = HeapId {
+            serial: slot.serial,
+            slot: key as u32,
+        };
+        slot.item.as_ref().map(|item| (due_of(key), id, item))
+    }
+
+    fn keys(&self) -> impl Iterator<Item = u128> {
+        self.lines.iter().flat_map(|line| line.0).filter(|&key| key != NO_KEY)
+    }
+
+    #[inline]
+    fn set_key(&mut self, position: usize, key: u128) {
+        self.lines[position / LANES].0[position % LANES] = key;
+        self.links[slot_of(key)] = position as u32;
+    }
+
+    /// Stores a key at a position whose own key is gone, or further up or down.
+    #[inline]
+    fn sift(&mut self, position: usize, key: u128) {
+        if position > ROOT && key < self.key(parent(position)) {
+            self.sift_up(position, key);
+        } else {
+            self.sift_down(position, key);
+        }
+    }
+
+    #[inline]
+    fn sift_up(&mut self, mut position: usize, key: u128) {
+        while position > ROOT {
+            let above = parent(position);
+            let other = self.key(above);
+            if other <= key {
+                break;
+            }
+            self.set_key(position, other);
+            position = above;
+        }
+        self.set_key(position, key);
+    }
+
+    #[inline]
+    fn sift_down(&mut self, mut position: usize, key: u128) {
+        // Past the last line there are no children, and in it the lanes without a key stop the
+        // descent by themselves.
+        while let Some(Line(lanes)) = self.lines.get(child_line(position)) {
+            let low = usize::from(lanes[1] < lanes[0]);
+            let high = 2 + usize::from(lanes[3] < lanes[2]);
+            let lane = if lanes[high] < lanes[low] { high } else { low };
+            let other = lanes[lane];
+            if other >= key {
+                break;
+            }
+            self.set_key(position, other);
+            position = child_line(position) * LANES + lane;
+        }
+        self.set_key(position, key);
+    }
+
+    /// Removes the last leaf and returns its key, which the caller stores where a key is gone, unless it is that
+    /// key itself.
+    #[inline]
+    fn take_last(&mut self) -> u128 {
+        self.len -= 1;
+        let position = self.len + ROOT;
+        let lane = &mut self.lines[position / LANES].0[position % LANES];
+        let key = std::mem::replace(lane, NO_KEY);
+        // The first line stays, though its first lanes are never used.
+        self.lines.truncate((position + ROOT) / LANES);
+        key
+    }
+
+    /// Returns the 32 bits that stand for an order of arrival in a key.
+    #[inline]
+    fn sequence(&mut self, order: u64) -> u32 {
+        u32::try_from(order.wrapping_sub(self.base)).unwrap_or_else(|_| self.renumber(order))
+    }
+
+    /// Numbers the keys from 0 in their present order, and returns the next number, for
+    /// `order`.
+    #[cold]
+    fn renumber(&mut self, order: u64) -> u32 {
+        let mut keys: Vec<u128> = self.keys().collect();
+        keys.sort_unstable();
+        // Sorted keys are a heap.
+        for (rank, key) in keys.into_iter().enumerate() {
+            self.set_key(rank + ROOT, pack(due_of(key), rank as u32, key as u32));
+        }
+        self.base = order.wrapping_sub(self.len as u64);
+        self.len as u32
+    }
+}
+
+/// Four keys, in one cache line.
+#[derive(Clone, Copy)]
+#[repr(C, align(64))]
+struct Line([u128; LANES]);
+
+impl Line {
+    const EMPTY: Line = Line([NO_KEY; LANES]);
+}
+
+#[inline]
+fn pack(due: u64, sequence: u32, slot: u32) -> u128 {
+    u128::from(due) << 64 | u128::from(sequence) << 32 | u128::from(slot)
+}
+
+#[inline]
+fn due_of(key: u128) -> u64 {
+    (key >> 64) as u64
+}
+
+#[inline]
+fn slot_of(key: u128) -> usize {
+    key as u32 as usize
+}
+
+#[inline]
+fn parent(position: usize) -> usize {
+    position / LANES + 2
+}
+
+#[inline]
+fn child_line(position: usize) -> usize {
+    position - 2
+}
+
+/// Children of a node, and keys in a line.
+const LANES: usize = 4;
+
+/// The position of the root.
+///
+/// A position is a lane counted from the start of the first line; with the root
+/// in lane 3, the children of the node at position p are exactly line p - 2.
+const ROOT: usize = 3;
+
+/// Greater than every key, because no slot has this number.
+const NO_KEY: u128 = u128::MAX;
+
+// The heap's table of slots, which hold the items, and the chains of vacant slots.
+impl<T> TimerHeap<T> {
+    #[inline(always)]
+    fn fill_slot(&mut self, slot: Slot<T>) -> u32 {
+        let half = usize::from(self.vacant[LOWER].first == NO_SLOT);
+        let vacant = &mut self.vacant[half];
+        let index = vacant.first;
+        if index == NO_SLOT {
+            return self.add_slot(slot);
+        }
+        vacant.first = self.links[index as usize];
+        vacant.count -= 1;
+        // The slot was empty, so no drop runs code.
+        self.slots[index as usize] = slot;
+        index
+    }
+
+    fn add_slot(&mut self, slot: Slot<T>) -> u32 {
+        let index = self.slots.len();
+        // Both slots and positions are kept in 32 bits, and positions begin at 3.
+        assert!(index < NO_SLOT as usize - LANES, "a heap has room for no more items");
+        self.slots.push(slot);
+        self.links.push(NO_SLOT);
+        // The halves may change here, and only here and in `trim`, because no slot is vacant.
+        self.split = self.slots.len() / 2;
+        index as u32
+    }
+
+    /// Takes back a slot whose item and key are gone.
+    #[inline]
+    fn vacate(&mut self, slot: u32) {
+        let half = usize::from(slot as usize >= self.split);
+        let vacant = &mut self.vacant[half];
+        self.links[slot as usize] = vacant.first;
+        vacant.first = slot;
+        vacant.count += 1;
+        if self.vacant[UPPER].count == self.slots.len() - self.split && self.slots.len() >= 2 * KEPT_SLOTS {
+            self.trim();
+        }
+    }
+
+    /// Gives back the memory of the upper half of the table of slots, which is vacant, and as much of the lower
+    /// one as is.
+    ///
+    /// The number of calls until the table has to grow or can be trimmed again is proportional to its
+    /// length, so the cost of a call is constant on average.
+    #[cold]
+    fn trim(&mut self) {
+        let filled = self.slots[..self.split]
+            .iter()
+            .rposition(|slot| slot.item.is_some())
+            .map_or(0, |last| last + 1);
+        let kept = filled.max(KEPT_SLOTS);
+        self.slots.truncate(kept);
+        self.links.truncate(kept);
+        // Room to grow remains, so that a heap that shrinks and grows in turn does not allocate each time.
+        self.slots.shrink_to(2 * kept);
+        self.links.shrink_to(2 * kept);
+        self.lines.shrink_to(2 * kept / LANES + 1);
+
+        self.split = kept / 2;
+        self.vacant = [Vacant::NONE; 2];
+        for index in (0..kept).rev().filter(|&index| self.slots[index].item.is_none()) {
+            let vacant = &mut self.vacant[usize::from(index >= self.split)];
+            self.links[index] = vacant.first;
+            vacant.first = index as u32;
+            vacant.count += 1;
+        }
+    }
+}
+
+/// One item. A vacant slot has none, and keeps the serial of the last one.
+struct Slot<T> {
+    serial: NonZeroU64,
+    /// The full order of arrival, of which the key has 32 bits.
+    order: u64,
+    item: Option<T>,
+}
+
+/// A chain of vacant slots through `links`.
+#[derive(Clone, Copy)]
+struct Vacant {
+    first: u32,
+    count: usize,
+}
+
+impl Vacant {
+    const NONE: Vacant = Vacant {
+        first: NO_SLOT,
+        count: 0,
+    };
+}
+
+/// The end of a chain of vacant slots.
+const NO_SLOT: u32 = u32::MAX;
+
+/// A table of slots that is less than twice as long is not trimmed.
+const KEPT_SLOTS: usize = 1024;
+
+/// Indices of [`TimerHeap::vacant`].
+const LOWER: usize = 0;
+const UPPER: usize = 1;

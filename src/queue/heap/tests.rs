@@ -1,7 +1,6 @@
 //! Compares the heap with a sorted list, and checks its use of memory.
 
-use super::slots::KEPT_SLOTS;
-use super::*;
+use super::{KEPT_SLOTS, *};
 use proptest::prelude::*;
 
 /// A heap, and the list of items that it should contain.

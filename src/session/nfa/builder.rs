@@ -1,15 +1,14 @@
 //! Creating state machines.
 
+use super::Nfa;
 use super::cell::{Entry, Handler, Move, NfaCell, Plan, Tables};
-use super::handle::Nfa;
 use super::machine::Machine;
 use super::state::{NfaState, state_handler};
 use crate::arg::AnyArg;
 use crate::error::{Error, ErrorKind, OnFailure};
 use crate::event::{Calls, Posts};
 use crate::kernel::{Kernel, create_at_once};
-use crate::session::options::Options;
-use crate::session::states::Table;
+use crate::session::states::{Options, Table};
 use crate::session::{Caller, IntoReply, Start};
 use std::collections::HashMap;
 use std::fmt::{self, Debug};

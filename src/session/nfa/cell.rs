@@ -1,16 +1,14 @@
 //! A machine as the kernel runs it: the lookup of handlers (law L84), and the changes of its state (laws L80 to L83).
 
-use super::history::{History, Transition, TransitionKind};
 use super::machine::Machine;
-use super::postpone::Queue;
+use super::state::{History, Queue, Transition, TransitionKind};
 use crate::arg::AnyArg;
 use crate::error::{Failure, drop_quietly};
 use crate::event::{Event, Keyed, LEAVE, Unhandled};
 use crate::id::TimerId;
 use crate::kernel::{Frame, Invoke, Invoked, KernelRef};
 use crate::name::{HeldName, Key, Name, NameIdx};
-use crate::session::options::Options;
-use crate::session::states::{Table, TableSlot};
+use crate::session::states::{Options, Table, TableSlot};
 use crate::session::then::MachineThen;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;

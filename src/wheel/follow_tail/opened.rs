@@ -3,14 +3,22 @@
 //! The size that the system reports is not trusted: for a file under `/proc` it is 0, whatever the file contains, and under `/sys` it is
 //! more than that. So it is only a hint where a read can tell the truth.
 
-use super::ahead::Ahead;
+use super::super::base::Base;
+use super::super::pump::{Parser, follow};
 use super::source::{Seen, Start};
-use super::state::TailState;
+use crate::arg::AnyArg;
+use crate::bridge::threads::Job;
 use crate::driver::BLOCK_SIZE;
+use crate::id::WheelId;
 use crate::kernel::Core;
+use crate::name::HeldName;
+use bytes::Bytes;
+use std::cell::{Cell, RefCell};
 use std::fs::{File, Metadata};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::{FileExt, FileTypeExt};
+use std::pin::Pin;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
@@ -234,4 +242,151 @@ pub(super) fn feed(state: &TailState, mut bytes: &[u8]) {
         bytes = rest;
     }
     state.with_parser(|parser| parser.start(bytes));
+}
+
+// Reads on a thread while a file has more than one block to read.
+//
+// A read of a file that was not read lately waits for the disk, for another machine, or for memory, and the whole
+// kernel would wait with it. So the kernel's thread reads only bytes that are certainly cached: mostly the end of a file, which
+// has just been written. A block that filled the buffer shows that there is more, and a thread reads on from there,
+// one block ahead of the session.
+#[derive(Default)]
+pub(super) struct Ahead {
+    reading: Option<Job<Block>>,
+    /// The buffer of the last block, for the next one but one.
+    spare: Vec<u8>,
+}
+
+struct Block {
+    buffer: Vec<u8>,
+    read: io::Result<usize>,
+}
+
+impl Ahead {
+    /// Passes the block at `offset` to `f`, and starts to read the next one if this one is full.
+    ///
+    /// Ready with 0 at the end of the file, or if there is no thread: then the caller reads.
+    pub(super) fn poll_read(
+        &mut self,
+        core: &Core,
+        file: &Arc<File>,
+        offset: u64,
+        cx: &mut Context<'_>,
+        f: impl FnOnce(&[u8]),
+    ) -> Poll<io::Result<usize>> {
+        let spare = &mut self.spare;
+        let reading = self
+            .reading
+            .get_or_insert_with(|| start(core, file, offset, std::mem::take(spare)));
+        let done = ready!(Pin::new(reading).poll(cx));
+        self.reading = None;
+        let Ok(Block { buffer, read }) = done else {
+            return Poll::Ready(Ok(0));
+        };
+        let read = read?;
+        if read == BLOCK_SIZE {
+            let next = start(core, file, offset + read as u64, std::mem::take(&mut self.spare));
+            self.reading = Some(next);
+        }
+        f(&buffer[..read]);
+        self.spare = buffer;
+        Poll::Ready(Ok(read))
+    }
+}
+
+fn start(core: &Core, file: &Arc<File>, offset: u64, mut buffer: Vec<u8>) -> Job<Block> {
+    let file = file.clone();
+    core.threads.run(move || {
+        buffer.resize(BLOCK_SIZE, 0);
+        let read = loop {
+            match file.read_at(&mut buffer, offset) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break Ok(0),
+                read => break read,
+            }
+        };
+        Block { buffer, read }
+    })
+}
+
+// The state that a FollowTail's value and its task share: the filter, the events, the position.
+/// Makes an event's argument from the bytes of an unfinished record.
+pub(super) type Flush = Rc<dyn Fn(Bytes, WheelId) -> Option<AnyArg>>;
+
+/// The names of all events except the input's.
+#[derive(Default)]
+pub(super) struct Events {
+    pub(super) error: Option<HeldName>,
+    pub(super) reset: Option<HeldName>,
+    pub(super) idle: Option<HeldName>,
+}
+
+/// The state that the wheel's value and its task share.
+pub(super) struct TailState {
+    pub(super) base: Base,
+    /// The name of the file in errors.
+    pub(super) what: String,
+    /// Empty while the filter is in use.
+    parser: Cell<Option<Box<dyn Parser>>>,
+    /// Belongs to the filter that the wheel was made with; removed when that is changed.
+    pub(super) flush: RefCell<Option<Flush>>,
+    pub(super) events: RefCell<Events>,
+    /// Where reading continues, if the file is open and has positions.
+    pub(super) offset: Cell<Option<u64>>,
+    /// A new filter may see records in the bytes of the old one.
+    pub(super) reparse: Cell<bool>,
+    /// The byte that the old filter would have skipped next.
+    pub(super) skip_next: Cell<Option<u8>>,
+}
+
+impl TailState {
+    pub(super) fn new(
+        base: Base,
+        what: String,
+        parser: Box<dyn Parser>,
+        flush: Option<Flush>,
+        events: Events,
+    ) -> Rc<Self> {
+        Rc::new(TailState {
+            base,
+            what,
+            parser: Cell::new(Some(parser)),
+            flush: RefCell::new(flush),
+            events: RefCell::new(events),
+            offset: Cell::new(None),
+            reparse: Cell::new(false),
+            skip_next: Cell::new(None),
+        })
+    }
+
+    /// Uses the filter outside of its cell. `None` if it is in use up the stack.
+    pub(super) fn with_parser<T>(&self, f: impl FnOnce(&mut dyn Parser) -> T) -> Option<T> {
+        let mut parser = self.parser.take()?;
+        let result = f(&mut *parser);
+        match self.parser.take() {
+            None => self.parser.set(Some(parser)),
+            Some(newer) => drop(self.join(parser, newer)),
+        }
+        Some(result)
+    }
+
+    /// Replaces the filter; the caller drops the old one.
+    pub(super) fn set_parser(&self, next: Box<dyn Parser>) -> Option<Box<dyn Parser>> {
+        self.reparse.set(true);
+        match self.parser.take() {
+            Some(old) => Some(self.join(old, next)),
+            None => {
+                self.parser.set(Some(next));
+                None
+            }
+        }
+    }
+
+    fn join(&self, mut old: Box<dyn Parser>, next: Box<dyn Parser>) -> Box<dyn Parser> {
+        let mut next = follow(&mut *old, next, self.base.id());
+        self.skip_next.set(old.owed().or(self.skip_next.get()));
+        next.start(&old.take_pending());
+        self.parser.set(Some(next));
+        old
+    }
 }

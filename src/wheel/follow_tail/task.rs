@@ -6,12 +6,10 @@
 
 use super::super::error::IoError;
 use super::super::pump::{Record, log_unreported};
-use super::opened::{Got, Opened, feed};
+use super::opened::{Events, Got, Opened, TailState, feed};
 use super::source::{Hint, Seen, Source, Start, Stream, has_content, open};
-use super::state::{Events, TailState};
 use crate::arg::AnyArg;
-use crate::bridge::clock::Clock;
-use crate::bridge::deadline::Deadline;
+use crate::bridge::clock::{Clock, Deadline};
 use crate::error::drop_quietly;
 use crate::kernel::Core;
 use crate::kernel::task::Task;

@@ -9,10 +9,13 @@
 //! A wheel without limits has no [`Watch`]. A wheel with limits has one timer. When the deadline moves later the timer is not
 //! changed: it fires early, and is set again.
 
+use super::super::IoError;
+use super::handle::Events;
 use super::state::PumpState;
 use crate::bridge::runtime::{Instant, Pause, now};
+use crate::driver::BLOCK_SIZE;
 use crate::error::{Error, ErrorKind};
-use crate::wheel::IoError;
+use crate::filter::Filter;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
@@ -190,3 +193,159 @@ impl Watch {
         IoError::limit(state.base.id(), io::Error::new(io::ErrorKind::TimedOut, text))
     }
 }
+
+// The size of one read.
+//
+// Nothing else of the kernel runs between the records of one read. A block of 64 KiB can hold 32 768 lines, whose handlers
+// would make other wheels wait for long. So the next block is sized by the records of the last one. It depends on the
+// bytes alone, and never on time or on the kernel's budget, so that the same input gives the same order of events.
+/// The number of records of one read to aim at: as many as a slice has time for.
+const RECORDS: usize = 1024;
+
+/// The least bytes that a read takes, however small the records are.
+const LEAST: usize = 16_384;
+
+pub(crate) struct Appetite {
+    block: usize,
+    /// Bytes of the last read, and the records seen since.
+    bytes: usize,
+    records: usize,
+}
+
+impl Appetite {
+    pub(crate) fn new() -> Self {
+        Appetite {
+            block: BLOCK_SIZE,
+            bytes: 0,
+            records: 0,
+        }
+    }
+
+    /// Returns how many bytes the next read may take, at most `most`.
+    pub(crate) fn next(&mut self, most: usize) -> usize {
+        if self.records > RECORDS {
+            self.block = (self.bytes * RECORDS / self.records).clamp(LEAST, BLOCK_SIZE);
+        } else if self.bytes >= self.block && self.records * 2 <= RECORDS {
+            // A whole block, and room for twice the records.
+            self.block = (self.block * 2).min(BLOCK_SIZE);
+        }
+        (self.bytes, self.records) = (0, 0);
+        self.block.min(most)
+    }
+
+    pub(crate) fn has_read(&mut self, bytes: usize) {
+        self.bytes = bytes;
+    }
+
+    pub(crate) fn has_seen(&mut self) {
+        self.records += 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blocks_shrink_with_small_records_and_grow_with_large_ones() {
+        let mut appetite = Appetite::new();
+        let mut read = |records: usize| {
+            let block = appetite.next(BLOCK_SIZE);
+            appetite.has_read(block);
+            (0..records).for_each(|_| appetite.has_seen());
+            block
+        };
+        assert_eq!(read(32_768), BLOCK_SIZE);
+        assert_eq!(read(1024), LEAST, "1024 records would be 2 KiB");
+        assert_eq!(read(10), LEAST, "1024 records are what is aimed at");
+        assert_eq!(read(0), 2 * LEAST, "a whole block with few records");
+        assert_eq!(read(1200), 4 * LEAST);
+        assert_eq!(read(1), 4 * LEAST * 1024 / 1200);
+    }
+}
+
+// Settings that the builders of ReadWrite and Run share: the events of the output, and the check of the
+// settings.
+/// The settings of a wheel that is not started yet.
+#[derive(Default)]
+pub(crate) struct Settings {
+    pub(crate) events: Events,
+    /// High and low mark, in bytes.
+    pub(crate) marks: Option<(usize, usize)>,
+    pub(crate) limits: Limits,
+    /// The first invalid setting; reported when the wheel is started.
+    fault: Option<String>,
+}
+
+impl Settings {
+    /// Checks a filter's settings.
+    pub(crate) fn check<F: Filter>(&mut self, filter: &F) {
+        if let Err(error) = filter.check() {
+            self.refuse(&error.to_string());
+        }
+    }
+
+    pub(crate) fn refuse(&mut self, why: &str) {
+        self.fault.get_or_insert_with(|| why.to_owned());
+    }
+
+    /// Checks all settings together.
+    pub(crate) fn verdict(&self) -> Result<(), Error> {
+        if let Some(fault) = &self.fault {
+            return Err(ErrorKind::Invalid(fault.clone()).into());
+        }
+        self.limits.check()?;
+        self.marks().map_or(Ok(()), |(high, low)| check_marks(high, low))
+    }
+
+    /// The high and the low mark, if the output is watched.
+    pub(crate) fn marks(&self) -> Option<(usize, usize)> {
+        let watched = self.events.high.is_some() || self.events.low.is_some();
+        self.marks.or(watched.then_some(DEFAULT_MARKS))
+    }
+}
+
+/// The marks of an output that is watched, unless the program sets its own.
+pub(crate) const DEFAULT_MARKS: (usize, usize) = (64 * 1024, 16 * 1024);
+
+/// The rule for a high and a low mark.
+pub(crate) fn check_marks(high: usize, low: usize) -> Result<(), Error> {
+    if 0 < low && low < high {
+        return Ok(());
+    }
+    let what = format!("watermarks must be 0 < low < high, not low {low} and high {high}");
+    Err(ErrorKind::Invalid(what).into())
+}
+
+/// The setters of the watermarks, of a builder that has [`Settings`] in the named field.
+macro_rules! watermark_settings {
+    ([$($param:ident),*] $builder:ty, $($settings:ident).+) => {
+        impl<$($param),*> $builder {
+            /// Sets the marks for the bytes that wait to be written, `0 < low < high`; default none.
+            ///
+            /// At `high` a put reports [`Level::High`]($crate::wheel::Level::High) and the [high event](Self::high) comes; back at
+            /// `low`, the [low event](Self::low). With one of these events and no marks, the marks are 64 KiB and 16 KiB.
+            #[doc(alias = "HighMark")]
+            #[doc(alias = "LowMark")]
+            pub fn watermarks(mut self, high: usize, low: usize) -> Self {
+                self.$($settings).+.marks = Some((high, low));
+                self
+            }
+
+            /// Sends this event when the high mark of [`watermarks`](Self::watermarks) is reached.
+            #[doc(alias = "HighEvent")]
+            pub fn high(mut self, event: impl $crate::event::Posts<$crate::id::WheelId>) -> Self {
+                self.$($settings).+.events.high = Some($crate::name::HeldName::new(event.key()));
+                self
+            }
+
+            /// Sends this event when the output had reached the high mark and falls to the low one.
+            #[doc(alias = "LowEvent")]
+            pub fn low(mut self, event: impl $crate::event::Posts<$crate::id::WheelId>) -> Self {
+                self.$($settings).+.events.low = Some($crate::name::HeldName::new(event.key()));
+                self
+            }
+        }
+    };
+}
+pub(crate) use watermark_settings;

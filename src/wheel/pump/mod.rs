@@ -12,27 +12,23 @@
 //!
 //! After a handler that put something, or changed the filter, the task is polled for that alone, and reads nothing.
 
-mod appetite;
-mod closing;
-mod emit;
 mod erased;
 pub(crate) mod handle;
 mod limits;
 mod output;
-mod settings;
 mod state;
 
-pub(crate) use appetite::Appetite;
-pub(crate) use closing::FLUSH_TIMEOUT;
-pub(crate) use emit::Events;
-#[cfg(unix)]
-pub(crate) use emit::log_unreported;
 pub use erased::Input;
 pub(crate) use erased::{Formatter, Parser, Record, TypedFormatter, TypedParser, follow};
+pub(crate) use handle::Events;
+#[cfg(unix)]
+pub(crate) use handle::log_unreported;
+pub(crate) use limits::Appetite;
 pub(crate) use limits::Limits;
+pub(crate) use limits::{DEFAULT_MARKS, Settings, check_marks, watermark_settings};
+pub(crate) use output::FLUSH_TIMEOUT;
 pub use output::Level;
 pub(crate) use output::PendingReports;
-pub(crate) use settings::{DEFAULT_MARKS, Settings, check_marks, watermark_settings};
 #[cfg(unix)]
 pub(crate) use state::Part;
 pub(crate) use state::{Link, PumpState, Setup};
@@ -42,10 +38,9 @@ use crate::bridge::runtime::{Home, cannot_move, explained};
 use crate::error::Failure;
 use crate::kernel::Core;
 use crate::kernel::task::Task;
-use closing::{Closing, Stall, give_up};
-use emit::{die, emit, emit_high, emit_low, report};
+use handle::{die, emit, emit_high, emit_low, report};
 use limits::Watch;
-use output::Sending;
+use output::{Closing, Sending, Stall, give_up};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;

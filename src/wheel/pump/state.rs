@@ -1,8 +1,7 @@
 //! The state that a wheel's value and its task share: flags, filters, the stream, and the output buffer.
 
-use super::emit::Events;
 use super::erased::{Entering, Formatter, Leaving, Parser, follow};
-use super::handle::BoxedDuplex;
+use super::handle::{BoxedDuplex, Events};
 use super::output::Sending;
 use crate::driver::{BLOCK_SIZE, Driver};
 use crate::filter::{Filter, Raw, Seam};

@@ -13,12 +13,10 @@
 mod builder;
 mod ends;
 mod filters;
-mod output;
-mod parts;
 
 pub use builder::{OwnFilter, ReadWriteBuilder, SameFilter};
+pub use ends::Parts;
 pub use filters::RetypeError;
-pub use parts::Parts;
 
 use super::base::wheel_methods;
 use super::error::PutError;

@@ -1,8 +1,7 @@
 //! The settings of a Run.
 
 use super::callback::Callback;
-use super::conduit::Conduit;
-use super::redirect::{Redirect, RedirectStderr};
+use super::conduit::{Conduit, Redirect, RedirectStderr};
 #[cfg(feature = "pty")]
 use super::terminal::Winsize;
 use super::{Exited, Names, Run};

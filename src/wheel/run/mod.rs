@@ -16,38 +16,32 @@ mod builder;
 mod callback;
 mod conduit;
 mod ending;
-mod events;
 mod exec;
-mod filters;
 mod launch;
-mod redirect;
-mod shared;
-mod signals;
-mod stdin;
 #[cfg(feature = "pty")]
 mod terminal;
 
-pub use builder::RunBuilder;
-pub use callback::{CallbackIo, CallbackStdin, CallbackStdout, KillFlag};
-pub use conduit::Conduit;
-pub use events::{Exited, StdStream};
-pub use redirect::Redirect;
-#[cfg(feature = "pty")]
-pub use terminal::Winsize;
-
 use super::base::{set_event, wheel_methods};
-use super::error::IoError;
-use super::pump::PumpState;
+use super::error::{IoError, PutError};
+use super::pump::{Input, Level, PumpState, TypedFormatter, TypedParser};
 use crate::debug::debug_fields;
 use crate::event::Posts;
+use crate::filter::{Filter, FilterError};
 use crate::id::WheelId;
 use builder::Program;
-use ending::Ending;
-use shared::{Names, ProgramState, RunPart};
+use bytes::{Bytes, BytesMut};
+use ending::{Ending, Names, ProgramState, RunPart};
 use std::ffi::OsString;
 use std::io;
 use std::process::Command;
 use std::rc::Rc;
+
+pub use builder::RunBuilder;
+pub use callback::{CallbackIo, CallbackStdin, CallbackStdout, KillFlag};
+pub use conduit::{Conduit, Redirect};
+pub use ending::{Exited, StdStream};
+#[cfg(feature = "pty")]
+pub use terminal::Winsize;
 
 /// Runs a program (`POE::Wheel::Run`, on Unix).
 ///
@@ -246,5 +240,195 @@ fn pause(state: Option<&PumpState>, paused: bool) {
     if let Some(state) = state {
         state.pause(paused);
         state.schedule();
+    }
+}
+
+// The filters of a Run's streams.
+impl Run {
+    /// Changes the filter of standard input, for later puts.
+    ///
+    /// # Errors
+    /// The filter's settings are invalid; nothing is changed then.
+    pub fn set_stdin_filter<F: Filter>(&self, filter: F) -> Result<(), FilterError> {
+        filter.check()?;
+        if let Some(stdio) = &self.stdio {
+            stdio.set_formatter(Box::new(TypedFormatter(filter)));
+        }
+        Ok(())
+    }
+
+    /// Changes the filter of standard output, and the event with it.
+    ///
+    /// Bytes that the old filter has not used move to the
+    /// new one; records in them come directly after the current handler. Unlike in POE, nothing is lost and nothing
+    /// comes twice.
+    ///
+    /// # Errors
+    /// The filter's settings are invalid; nothing is changed then. An output that is not the wheel's is skipped.
+    #[doc(alias = "event")]
+    pub fn set_stdout_filter<F: Filter>(
+        &self,
+        filter: F,
+        event: impl Posts<Input<F::Input>>,
+    ) -> Result<(), FilterError> {
+        set_filter(self.stdio.as_deref().filter(|stdio| stdio.has_parser()), filter, event)
+    }
+
+    /// Changes the filter of standard error; see [`set_stdout_filter`](Self::set_stdout_filter).
+    ///
+    /// # Errors
+    /// As [`set_stdout_filter`](Self::set_stdout_filter).
+    #[doc(alias = "event")]
+    pub fn set_stderr_filter<F: Filter>(
+        &self,
+        filter: F,
+        event: impl Posts<Input<F::Input>>,
+    ) -> Result<(), FilterError> {
+        set_filter(self.stderr.as_deref(), filter, event)
+    }
+
+    /// Changes the filters of standard input and output to one protocol.
+    ///
+    /// # Errors
+    /// As [`set_stdout_filter`](Self::set_stdout_filter).
+    pub fn set_stdio_filter<F: Filter>(
+        &self,
+        filter: F,
+        event: impl Posts<Input<F::Input>>,
+    ) -> Result<(), FilterError> {
+        let input = filter.fresh();
+        self.set_stdout_filter(filter, event)?;
+        self.set_stdin_filter(input)
+    }
+
+    /// Reads standard output and drops it, until [`set_stdout_filter`](Self::set_stdout_filter); its end is still reported.
+    #[doc(alias = "event")]
+    pub fn discard_stdout(&self) {
+        let _: Result<(), FilterError> = self.set_stdout_filter(Discard, "");
+    }
+
+    /// Reads standard error and drops it; see [`discard_stdout`](Self::discard_stdout).
+    #[doc(alias = "event")]
+    pub fn discard_stderr(&self) {
+        let _: Result<(), FilterError> = self.set_stderr_filter(Discard, "");
+    }
+
+    /// Copies the bytes of standard output of which its filter has made no record.
+    #[doc(alias = "get_stdout_filter")]
+    #[must_use]
+    pub fn stdout_pending(&self) -> Bytes {
+        pending(self.stdio.as_deref())
+    }
+
+    /// Copies the bytes of standard error of which its filter has made no record.
+    #[doc(alias = "get_stderr_filter")]
+    #[must_use]
+    pub fn stderr_pending(&self) -> Bytes {
+        pending(self.stderr.as_deref())
+    }
+}
+
+fn set_filter<F: Filter>(
+    state: Option<&PumpState>,
+    filter: F,
+    event: impl Posts<Input<F::Input>>,
+) -> Result<(), FilterError> {
+    filter.check()?;
+    if let Some(state) = state {
+        drop(state.set_parser(Box::new(TypedParser::new(filter, event))));
+        state.schedule();
+    }
+    Ok(())
+}
+
+fn pending(state: Option<&PumpState>) -> Bytes {
+    state
+        .and_then(|state| state.with_parser(|parser| Bytes::copy_from_slice(parser.pending())))
+        .unwrap_or_default()
+}
+
+/// The filter of a discarded output.
+struct Discard;
+
+impl Filter for Discard {
+    type Input = ();
+    type Output = ();
+    fn feed(&mut self, _: &[u8]) {}
+    fn next_record(&mut self) -> Result<Option<()>, FilterError> {
+        Ok(None)
+    }
+    fn put(&mut self, (): (), _: &mut BytesMut) -> Result<(), FilterError> {
+        Ok(())
+    }
+    fn pending(&self) -> &[u8] {
+        &[]
+    }
+    fn take_pending(&mut self) -> Bytes {
+        Bytes::new()
+    }
+    fn fresh(&self) -> Self {
+        Discard
+    }
+}
+
+// Standard input of a Run's program: puts, the buffer, and the end.
+impl Run {
+    /// Puts a record: the filter of standard input turns it into bytes, which are written when the current handler returns.
+    ///
+    /// The record must have the type that the filter takes; filters that take `String` or `Bytes` also accept a literal. There is no
+    /// limit but memory: the result says whether the [high mark](RunBuilder::watermarks) is reached.
+    ///
+    /// # Errors
+    /// The record, if standard input is closed or not the wheel's, if the record has another type, or if the filter cannot
+    /// encode it.
+    pub fn put<T: 'static>(&self, record: T) -> Result<Level, PutError<T>> {
+        match &self.stdio {
+            Some(stdio) => stdio.put(record),
+            None => Err(PutError::closed(record)),
+        }
+    }
+
+    /// Ends standard input at once; buffered bytes are not written.
+    ///
+    /// The program sees the end of its input, unless it is on a terminal, which has no end. Later puts are refused.
+    pub fn shutdown_stdin(&self) {
+        self.shut_stdin(false);
+    }
+
+    /// Ends standard input when everything that was put has been written.
+    #[doc(alias = "shutdown_stdin")]
+    pub fn shutdown_stdin_after_flush(&self) {
+        self.shut_stdin(true);
+    }
+
+    fn shut_stdin(&self, flush: bool) {
+        if let Some(stdio) = &self.stdio {
+            stdio.shut_output(flush);
+            stdio.schedule();
+        }
+    }
+
+    /// Returns the number of bytes not yet written.
+    #[doc(alias = "get_driver_out_octets")]
+    #[must_use]
+    pub fn buffered_bytes(&self) -> usize {
+        self.stdio.as_ref().map_or(0, |stdio| stdio.buffered_bytes())
+    }
+
+    /// Returns the number of records not wholly written.
+    #[doc(alias = "get_driver_out_messages")]
+    #[must_use]
+    pub fn out_messages(&self) -> usize {
+        self.stdio
+            .as_ref()
+            .map_or(0, |stdio| stdio.driver.output.borrow().messages())
+    }
+
+    /// Changes the event for flushes of standard input; `None` stops it.
+    #[doc(alias = "event")]
+    pub fn set_stdin_event<K: Posts<WheelId>>(&self, event: Option<K>) {
+        if let Some(stdio) = &self.stdio {
+            set_event(&stdio.events, |events| &mut events.flushed, event);
+        }
     }
 }

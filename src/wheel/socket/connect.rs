@@ -7,17 +7,15 @@
 use super::super::address::{Address, Spot};
 use super::make::{Options, source, sources, tcp_socket};
 use super::{Failed, SocketStream};
-use crate::bridge::moves::Again;
-use crate::bridge::runtime::{Home, Pause, poll_here};
+use crate::bridge::runtime::{Again, Home, Pause, poll_here};
 use crate::bridge::threads::Threads;
 use std::collections::VecDeque;
-use std::fmt;
 use std::future::{Future, poll_fn};
-use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::Poll;
 use std::time::Duration;
+use std::{fmt, io};
 use tokio::net::TcpStream;
 #[cfg(any(unix, test))]
 use tokio::time::Instant;

@@ -1,16 +1,14 @@
 //! Datagram sockets, UDP or UNIX.
 
 use super::SocketName;
-use crate::bridge::moves::Again;
-use crate::bridge::runtime::{Home, cannot_move};
+use crate::bridge::runtime::{Again, Home, cannot_move};
 use bytes::Bytes;
 use futures_core::Stream;
 use std::cell::{Cell, RefCell};
-use std::fmt;
-use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
+use std::{fmt, io};
 use tokio::io::ReadBuf;
 use tokio::net::UdpSocket;
 #[cfg(unix)]

@@ -1,3 +1,0 @@
-//! What methods of a [`KernelHandle`](crate::KernelHandle) return, beside [`ReplyFuture`](crate::ReplyFuture).
-
-pub use crate::kernel::DelayedPost;
