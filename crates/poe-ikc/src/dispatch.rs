@@ -17,6 +17,12 @@ use std::rc::Rc;
 /// What IKC's error report contains: the text, the kernel that was addressed, and the phase.
 type Report = (String, String, String);
 
+/// Why a request is not done: the phase of IKC's error report, and a reason.
+pub(crate) struct Refusal {
+    pub(crate) phase: &'static str,
+    pub(crate) text: String,
+}
+
 impl Hub {
     /// Takes a frame of a connection.
     ///
@@ -50,33 +56,54 @@ impl Hub {
                 return self.take_reply(cx, channel, id, &head, params);
             }
         }
+        match self.request(cx, channel, &head, params) {
+            Ok(reply) => {
+                let session = head.event.session().unwrap_or_default().to_owned();
+                self.reply(channel, &head, &session, reply.as_deref());
+            }
+            Err(Refusal { phase, text }) => self.refuse(cx, channel, &head, phase, text),
+        }
+    }
+
+    /// Runs the handler that a request means, if it is published; returns the reply.
+    pub(crate) fn request(
+        self: &Rc<Self>,
+        cx: &mut Nested<'_>,
+        channel: &Rc<Channel>,
+        head: &Head,
+        params: Params<'_>,
+    ) -> Result<Option<Box<dyn Payload>>, Refusal> {
+        let refused = |phase, text| Err(Refusal { phase, text });
+        let (Some(session), Some(event)) = (head.event.session(), head.event.event()) else {
+            return refused("request", format!("{} isn't a valid specifier", head.event));
+        };
         // The door is taken out, since a handler may publish and retract.
         let door = self.published.borrow().door(session, event);
         let door = match door {
             Ok(door) => door,
             Err(Closed::Session) => {
-                let text = format!("Session '{session}' is not available for remote kernels");
-                return self.refuse(cx, channel, &head, "check", text);
+                return refused(
+                    "check",
+                    format!("Session '{session}' is not available for remote kernels"),
+                );
             }
             Err(Closed::Event) => {
-                let text = format!("Session '{session}' has not published state '{event}'");
-                return self.refuse(cx, channel, &head, "check", text);
+                return refused(
+                    "check",
+                    format!("Session '{session}' has not published state '{event}'"),
+                );
             }
         };
         let Ok(target) = cx.alias_resolve(session) else {
-            let text = format!("Unknown session '{session}'");
-            return self.refuse(cx, channel, &head, "resolve", text);
+            return refused("resolve", format!("Unknown session '{session}'"));
         };
         let request = match door.open(&params) {
             Ok(request) => request,
-            Err(error) => {
-                let text = format!("the event does not take this value: {error}");
-                return self.refuse(cx, channel, &head, INVOCATION, text);
-            }
+            Err(error) => return refused(INVOCATION, format!("the event does not take this value: {error}")),
         };
-        match self.run(cx, channel, &head, request, target) {
-            Ok(reply) => self.reply(channel, &head, session, reply.as_deref()),
-            Err(text) => self.refuse(cx, channel, &head, INVOCATION, text),
+        match self.run(cx, channel, head, request, target) {
+            Ok(reply) => Ok(reply),
+            Err(text) => refused(INVOCATION, text),
         }
     }
 

@@ -21,6 +21,9 @@ pub(crate) enum SendErrorKind {
     Full(usize),
     Wire(WireError),
     Ended,
+    /// Durable posts are not set up.
+    #[cfg(feature = "nats")]
+    NoStore,
 }
 
 impl<A> SendError<A> {
@@ -65,7 +68,7 @@ impl fmt::Display for SendErrorKind {
         match self {
             SendErrorKind::Address(error) => error.fmt(f),
             SendErrorKind::UnknownKernel => f.write_str("no kernel of that name is connected"),
-            SendErrorKind::Many => f.write_str("a call goes to one kernel: post to `*` instead"),
+            SendErrorKind::Many => f.write_str("this goes to one kernel: post to all instead"),
             SendErrorKind::Full(limit) => {
                 write!(
                     f,
@@ -74,6 +77,8 @@ impl fmt::Display for SendErrorKind {
             }
             SendErrorKind::Wire(error) => error.fmt(f),
             SendErrorKind::Ended => f.write_str("this Ikc was shut down"),
+            #[cfg(feature = "nats")]
+            SendErrorKind::NoStore => f.write_str("durable posts need `Ikc::join` with `IkcNats::durable`"),
         }
     }
 }
@@ -111,6 +116,13 @@ pub(crate) enum RemoteErrorKind {
     Unsent(String),
     #[cfg(feature = "nats")]
     NoResponder,
+    #[cfg(feature = "nats")]
+    NotStored {
+        text: String,
+        is_full: bool,
+    },
+    #[cfg(feature = "nats")]
+    Unacknowledged,
     Refused {
         phase: String,
         text: String,
@@ -140,6 +152,27 @@ impl RemoteError {
     #[must_use]
     pub fn is_wrong_reply(&self) -> bool {
         matches!(self.kind, RemoteErrorKind::WrongReply(_))
+    }
+
+    /// The server refuses to store a durable post. Nothing is stored.
+    #[cfg(feature = "nats")]
+    #[must_use]
+    pub fn is_not_stored(&self) -> bool {
+        matches!(self.kind, RemoteErrorKind::NotStored { .. })
+    }
+
+    /// The server has not said in time whether a durable post is stored. Post it again with the same ID to be sure.
+    #[cfg(feature = "nats")]
+    #[must_use]
+    pub fn is_unacknowledged(&self) -> bool {
+        matches!(self.kind, RemoteErrorKind::Unacknowledged)
+    }
+
+    /// The server has no more room for durable posts: see [`Store::max_bytes`](crate::nats::Store::max_bytes). Nothing is stored.
+    #[cfg(feature = "nats")]
+    #[must_use]
+    pub fn is_store_full(&self) -> bool {
+        matches!(self.kind, RemoteErrorKind::NotStored { is_full: true, .. })
     }
 
     /// No kernel on NATS takes the event. No handler ran.
@@ -179,6 +212,15 @@ impl fmt::Display for RemoteError {
             RemoteErrorKind::Lost => write!(f, "the connection to `{to}` ended before the reply came"),
             RemoteErrorKind::WrongReply(why) => write!(f, "the reply of `{to}` is of another type: {why}"),
             RemoteErrorKind::Unsent(why) => write!(f, "nothing was sent to `{to}`: {why}"),
+            #[cfg(feature = "nats")]
+            RemoteErrorKind::NotStored { text, .. } => write!(f, "the post to `{to}` is not stored: {text}"),
+            #[cfg(feature = "nats")]
+            RemoteErrorKind::Unacknowledged => {
+                write!(
+                    f,
+                    "the server has not acknowledged the post to `{to}` in time; it may be stored"
+                )
+            }
             #[cfg(feature = "nats")]
             RemoteErrorKind::NoResponder => {
                 write!(f, "no kernel takes `{to}`: is it published, and its kernel running?")

@@ -94,6 +94,12 @@ pub struct Counters {
     pub turned_away: u64,
     /// Posts on NATS for which there was no kernel.
     pub unclaimed: u64,
+    /// Durable posts that this kernel has handled without a failure.
+    pub durable_handled: u64,
+    /// Durable posts that came to this kernel although they had been delivered before, here or elsewhere.
+    pub durable_redelivered: u64,
+    /// Durable posts that this kernel has put to the dead letters.
+    pub dead_letters: u64,
 }
 
 /// A post to a kernel that is not connected.
@@ -557,6 +563,8 @@ impl Hub {
         drop(self.door.take());
         drop(self.awaited.take());
         drop(self.waiting.take());
+        #[cfg(feature = "nats")]
+        drop(self.grid.take());
         let calls = self.calls.borrow_mut().take_all(None);
         drop(calls);
     }

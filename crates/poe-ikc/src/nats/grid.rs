@@ -1,8 +1,10 @@
 //! The kernels that a NATS server connects, and the messages that come from them.
 
+use super::intake::Delivery;
 use super::outlet::{Outlet, Wire};
 use super::presence::Record;
 use super::session::SYNC;
+use super::store::Publisher;
 use super::subjects::{Awaited, text, token};
 use crate::channel::Channel;
 use crate::error::RemoteErrorKind;
@@ -17,6 +19,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::Duration;
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 /// The most kernels that have sent something and are not known yet. Each is forgotten when it was silent for the time of its presence.
@@ -37,6 +40,13 @@ pub(crate) struct Grid {
     pub(crate) any: Rc<Channel>,
     pub(crate) all: Rc<Channel>,
     pub(crate) session: Cell<Option<SessionId>>,
+    /// Durable posts on their way to the server, if they are set up.
+    pub(super) publisher: Option<Rc<Publisher>>,
+    /// The durable post that is being handled.
+    pub(super) delivery: RefCell<Option<Delivery>>,
+    /// Sessions that take durable posts.
+    pub(super) intakes: Cell<usize>,
+    pub(super) intake_ended: Notify,
     /// The token of this kernel.
     own: String,
     /// By token.
@@ -46,13 +56,17 @@ pub(crate) struct Grid {
 }
 
 impl Grid {
-    pub(crate) fn new(hub: &Hub, wire: Rc<Wire>, presence: Duration) -> Self {
+    pub(super) fn new(hub: &Hub, wire: Rc<Wire>, presence: Duration, publisher: Option<Rc<Publisher>>) -> Self {
         let way = |base| Rc::new(Channel::on_nats(hub.next_number(), Outlet::new(&wire, base)));
         Grid {
             any: way(wire.subjects.any()),
             all: way(wire.subjects.all()),
             presence,
             session: Cell::new(None),
+            publisher,
+            delivery: RefCell::new(None),
+            intakes: Cell::new(0),
+            intake_ended: Notify::new(),
             own: token(&hub.id),
             members: RefCell::default(),
             strangers: RefCell::default(),
@@ -117,13 +131,29 @@ impl Grid {
         }
     }
 
+    /// Where a durable post goes that nobody can handle.
+    pub(super) fn dead_subject(&self, subject: &str) -> Option<String> {
+        self.wire.subjects.dead(subject)
+    }
+
+    /// Waits until everything is handled, stored and written.
+    pub(super) async fn flush(&self) {
+        while self.intakes.get() > 0 {
+            self.intake_ended.notified().await;
+        }
+        if let Some(publisher) = &self.publisher {
+            publisher.flush().await;
+        }
+        self.wire.flush().await;
+    }
+
     fn way_to(&self, hub: &Hub, token: &str) -> Rc<Channel> {
         let outlet = Outlet::new(&self.wire, self.wire.subjects.to(token));
         Rc::new(Channel::on_nats(hub.next_number(), outlet))
     }
 
     /// The way back to a kernel.
-    fn channel_of(&self, hub: &Hub, cx: &Nested<'_>, token: &str) -> Rc<Channel> {
+    pub(super) fn channel_of(&self, hub: &Hub, cx: &Nested<'_>, token: &str) -> Rc<Channel> {
         if let Some(member) = self.members.borrow().get(token) {
             return member.channel.clone();
         }

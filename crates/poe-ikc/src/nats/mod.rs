@@ -15,14 +15,19 @@
 //! Every kernel has an entry in a bucket of JetStream, which it renews three times in [`IkcNats::presence`]. A kernel whose entry
 //! is not renewed is gone: monitors are told, and calls to it fail.
 
+mod client;
 mod grid;
+mod intake;
 mod outlet;
 mod presence;
 mod session;
 mod settings;
+mod store;
 mod subjects;
 
+pub use intake::{Delivery, DurablePost, Take};
 pub use settings::IkcNats;
+pub use store::{Store, Stored};
 
 pub(crate) use grid::Grid;
 pub(crate) use outlet::Outlet;
@@ -31,6 +36,9 @@ pub(crate) use session::{Joined, start};
 use crate::error::IkcError;
 use crate::hub::Job;
 use crate::{Ikc, error::IkcErrorKind};
+
+/// An `Ikc` has one connection to NATS.
+const JOINED: &str = "this Ikc has joined already";
 
 impl Ikc {
     /// Joins the kernels that are connected to a NATS server, and returns when this one is connected.
@@ -63,10 +71,15 @@ impl Ikc {
         let hub = self.hub.clone();
         async move {
             let joined = nats.open(&hub).await?;
-            match hub.ring(Job::Join(Box::new(joined))) {
-                true => Ok(()),
-                false => Err(IkcError::new("join kernels on NATS", IkcErrorKind::Ended)),
+            let (grid, what) = (joined.grid().clone(), "join kernels on NATS");
+            if hub.grid.borrow().is_some() {
+                return Err(IkcError::new(what, IkcErrorKind::Nats(JOINED.into())));
             }
+            if !hub.ring(Job::Join(Box::new(joined))) {
+                return Err(IkcError::new(what, IkcErrorKind::Ended));
+            }
+            *hub.grid.borrow_mut() = Some(grid);
+            Ok(())
         }
     }
 }

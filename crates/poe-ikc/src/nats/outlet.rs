@@ -4,6 +4,7 @@ use super::subjects::{Subjects, token};
 use crate::channel::Undelivered;
 use crate::hub::REPLY;
 use crate::wire::Head;
+use async_nats::jetstream::AckKind;
 use async_nats::{Client, Subject};
 use bytes::Bytes;
 use futures_util::FutureExt as _;
@@ -19,7 +20,7 @@ const MAX_KNOWN: usize = 1024;
 struct Out {
     subject: Subject,
     /// Tells the receiver who has sent it, and the server where to say that there is no receiver.
-    reply: Subject,
+    reply: Option<Subject>,
     payload: Bytes,
 }
 
@@ -68,6 +69,17 @@ impl Wire {
         Ok(())
     }
 
+    /// Says what became of a durable post. As many of these wait as posts are in flight.
+    pub(crate) fn acknowledge(&self, to: &Subject, kind: AckKind) {
+        let out = Out {
+            subject: to.clone(),
+            reply: None,
+            payload: kind.into(),
+        };
+        // Without it the post is delivered again.
+        let _ = self.put(out, usize::MAX);
+    }
+
     /// Hands on what waits, in order, as long as the client lives.
     pub(crate) async fn hand_on(self: Rc<Self>) {
         loop {
@@ -101,10 +113,11 @@ impl Wire {
 /// Whether the client has taken the message.
 async fn publish(client: &Client, out: &Out) -> bool {
     let (subject, payload) = (out.subject.clone(), out.payload.clone());
-    client
-        .publish_with_reply(subject, out.reply.clone(), payload)
-        .await
-        .is_ok()
+    let sent = match &out.reply {
+        Some(reply) => client.publish_with_reply(subject, reply.clone(), payload).await,
+        None => client.publish(subject, payload).await,
+    };
+    sent.is_ok()
 }
 
 /// Subjects of a message, and where the server says that nobody takes it.
@@ -147,7 +160,7 @@ impl Outlet {
         };
         let out = Out {
             subject,
-            reply,
+            reply: Some(reply),
             payload,
         };
         self.wire.put(out, limit)

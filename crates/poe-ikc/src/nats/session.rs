@@ -2,13 +2,16 @@
 //!
 //! It reads what the server sends, keeps this kernel's entry, and watches those of the others.
 
+use super::client::Dialer;
 use super::grid::Grid;
+use super::intake::{self, Source};
 use super::presence::{self, Bucket, Record};
+use super::store::Settled;
 use crate::error::IkcError;
 use crate::hub::Hub;
 use crate::monitor::Occurrence;
 use crate::sessions::{CLOSE, track};
-use async_nats::jetstream::kv;
+use async_nats::jetstream::{self, kv};
 use async_nats::{Message, Subscriber};
 use futures_util::StreamExt as _;
 use futures_util::stream;
@@ -36,6 +39,7 @@ const WATCHING: Event<Result<kv::Watch, IkcError>> = Event::new("watching");
 const TICK: Event<()> = Event::new("tick");
 const ANNOUNCED: Event<Result<Option<kv::Store>, String>> = Event::new("announced");
 const HAPPENED: Event<Option<async_nats::Event>> = Event::new("happened");
+const SETTLED: Event<Option<Vec<Settled>>> = Event::new("settled");
 const LEFT: Event<()> = Event::new("left");
 
 type Watched = Result<kv::Entry, kv::WatcherError>;
@@ -50,6 +54,29 @@ pub(crate) struct Joined {
     pub(super) inbox: Subscriber,
     pub(super) watch: kv::Watch,
     pub(super) happened: mpsc::Receiver<async_nats::Event>,
+    pub(super) durable: Option<Durable>,
+}
+
+impl Joined {
+    pub(super) fn grid(&self) -> &Rc<Grid> {
+        &self.grid
+    }
+}
+
+/// What durable posts need.
+pub(crate) struct Durable {
+    pub(super) context: jetstream::Context,
+    pub(super) dialer: Dialer,
+    pub(super) settled: mpsc::UnboundedReceiver<Settled>,
+    pub(super) sources: Vec<Source>,
+}
+
+/// What is attached when the session starts.
+struct Starting {
+    inbox: Subscriber,
+    watch: kv::Watch,
+    happened: mpsc::Receiver<async_nats::Event>,
+    durable: Option<Durable>,
 }
 
 struct Link {
@@ -57,7 +84,7 @@ struct Link {
     grid: Rc<Grid>,
     bucket: Bucket,
     kernels: kv::Store,
-    starting: Option<(Subscriber, kv::Watch, mpsc::Receiver<async_nats::Event>)>,
+    starting: Option<Starting>,
     /// What is published: the tasks that read the messages to any kernel and to all. None while the subscription is made.
     published: HashMap<Name, Option<[TaskId; 2]>>,
     watching: Option<TaskId>,
@@ -81,19 +108,20 @@ pub(crate) fn start<H: 'static>(cx: &mut Context<'_, H>, hub: &Rc<Hub>, joined: 
         inbox,
         watch,
         happened,
+        durable,
     } = joined;
-    if hub.grid.borrow().is_some() {
-        tracing::warn!(target: "poe::ikc", "this Ikc has joined kernels on NATS already");
-        return Ok(());
-    }
-    *hub.grid.borrow_mut() = Some(grid.clone());
     let now = Instant::now();
     let link = Link {
         hub: hub.clone(),
         grid: grid.clone(),
         bucket,
         kernels,
-        starting: Some((inbox, watch, happened)),
+        starting: Some(Starting {
+            inbox,
+            watch,
+            happened,
+            durable,
+        }),
         published: HashMap::new(),
         watching: None,
         tasks: Vec::new(),
@@ -113,10 +141,16 @@ pub(crate) fn start<H: 'static>(cx: &mut Context<'_, H>, hub: &Rc<Hub>, joined: 
 fn linking(link: Link) -> poe::SessionBuilder<Link> {
     Session::builder(link)
         .on_failure(OnFailure::StopSession)
-        .on(START, |cx, ()| {
-            let Some((inbox, watch, mut happened)) = cx.heap.starting.take() else {
-                return;
+        .on(START, |cx, ()| -> poe::HandlerResult {
+            let Some(starting) = cx.heap.starting.take() else {
+                return Ok(());
             };
+            let Starting {
+                inbox,
+                watch,
+                mut happened,
+                durable,
+            } = starting;
             let events = stream::poll_fn(move |cx| happened.poll_recv(cx));
             let wire = cx.heap.grid.wire.clone();
             cx.heap.tasks = vec![
@@ -127,11 +161,20 @@ fn linking(link: Link) -> poe::SessionBuilder<Link> {
             cx.heap.watching = Some(cx.attach(watch, ENTRY));
             synchronize(cx);
             tick(cx);
+            match durable {
+                Some(durable) => start_durable(cx, durable),
+                None => Ok(()),
+            }
         })
         .on(MESSAGES, |cx, batch| {
             let (hub, grid) = (cx.heap.hub.clone(), cx.heap.grid.clone());
             for message in batch.unwrap_or_default() {
                 cx.nested(|cx| grid.incoming(&hub, cx, &message));
+            }
+        })
+        .on(SETTLED, |cx, settled| {
+            for Settled { complete, result } in settled.into_iter().flatten() {
+                cx.nested(|cx| complete(cx, result));
             }
         })
         .on(SYNC, |cx, ()| synchronize(cx))
@@ -186,8 +229,39 @@ fn linking(link: Link) -> poe::SessionBuilder<Link> {
         .on(STOP, |cx, ()| {
             let (hub, grid) = (cx.heap.hub.clone(), cx.heap.grid.clone());
             cx.nested(|cx| grid.leave(&hub, cx));
+            end_publisher(cx);
             drop(hub.grid.take());
         })
+}
+
+fn start_durable(cx: &mut Context<'_, Link>, durable: Durable) -> poe::HandlerResult {
+    let Durable {
+        context,
+        dialer,
+        mut settled,
+        sources,
+    } = durable;
+    let (hub, grid) = (cx.heap.hub.clone(), cx.heap.grid.clone());
+    if let Some(publisher) = &grid.publisher {
+        let settled = stream::poll_fn(move |cx| settled.poll_recv(cx));
+        let tasks = [
+            cx.spawn(publisher.clone().run(dialer), LEFT),
+            cx.attach(settled.ready_chunks(BATCH), SETTLED),
+        ];
+        cx.heap.tasks.extend(tasks);
+    }
+    for source in sources {
+        intake::start(cx, &hub, &grid, &context, source)?;
+    }
+    Ok(())
+}
+
+/// Tells the senders of posts that are not stored yet.
+fn end_publisher(cx: &mut Context<'_, Link>) {
+    let unstored = cx.heap.grid.publisher.as_ref().map(|publisher| publisher.end());
+    for Settled { complete, result } in unstored.into_iter().flatten() {
+        cx.nested(|cx| complete(cx, result));
+    }
 }
 
 fn tell(cx: &Context<'_, Link>, operation: &str, text: String) {
@@ -340,10 +414,10 @@ fn close(cx: &mut Context<'_, Link>) {
     let (hub, grid) = (cx.heap.hub.clone(), cx.heap.grid.clone());
     cx.nested(|cx| grid.leave(&hub, cx));
     cx.alarm_remove_all();
-    let (kernels, wire, key) = (cx.heap.kernels.clone(), grid.wire.clone(), grid.own_token().to_owned());
+    let (kernels, flushed, key) = (cx.heap.kernels.clone(), grid.clone(), grid.own_token().to_owned());
     let leaving = async move {
         let leave = async {
-            wire.flush().await;
+            flushed.flush().await;
             let _ = kernels.delete(&key).await;
         };
         let _ = tokio::time::timeout(LINGER, leave).await;
@@ -354,6 +428,7 @@ fn close(cx: &mut Context<'_, Link>) {
         cx.cancel(task);
     }
     cx.spawn_then(leaving, |cx, ()| {
+        end_publisher(cx);
         let tasks = std::mem::take(&mut cx.heap.tasks);
         for task in tasks {
             cx.cancel(task);

@@ -1,9 +1,12 @@
 //! How to connect to a server.
 
+use super::client::Dialer;
 use super::grid::Grid;
+use super::intake::{Source, Take};
 use super::outlet::Wire;
 use super::presence::{self, Bucket};
-use super::session::Joined;
+use super::session::{Durable, Joined};
+use super::store::{Publisher, Store};
 use super::subjects::Subjects;
 use crate::error::{IkcError, IkcErrorKind};
 use crate::hub::Hub;
@@ -19,6 +22,8 @@ use tokio::sync::mpsc;
 /// |---|---|
 /// | [`prefix`](Self::prefix) | `poe`: kernels with the same prefix find one another |
 /// | [`presence`](Self::presence) | 10 s until a kernel that is not heard of is gone |
+/// | [`durable`](Self::durable) | no durable posts |
+/// | [`take`](Self::take) | this kernel takes no durable posts |
 /// | [`options`](Self::options) | the client's defaults: no credentials |
 /// | [`insecure`](Self::insecure) | only addresses of this machine, or `tls://` |
 #[must_use = "give it to `Ikc::join`"]
@@ -28,6 +33,8 @@ pub struct IkcNats {
     insecure: bool,
     prefix: String,
     presence: Duration,
+    store: Option<Store>,
+    takes: Vec<(String, Take)>,
 }
 
 impl IkcNats {
@@ -39,6 +46,8 @@ impl IkcNats {
             insecure: false,
             prefix: "poe".to_owned(),
             presence: Duration::from_secs(10),
+            store: None,
+            takes: Vec::new(),
         }
     }
 
@@ -72,6 +81,22 @@ impl IkcNats {
         self
     }
 
+    /// Sets up durable posts: [`Ikc::durable`](crate::Ikc::durable). The server makes a stream for them, and one for dead letters.
+    pub fn durable(mut self, store: Store) -> Self {
+        self.store = Some(store);
+        self
+    }
+
+    /// Takes the durable posts to a published session: those to any kernel and those to this one's name.
+    ///
+    /// It implies [`durable`](Self::durable), with the defaults if that is not called. All kernels that take a session's posts need the
+    /// same settings.
+    pub fn take(mut self, session: impl Into<String>, take: Take) -> Self {
+        self.store.get_or_insert_default();
+        self.takes.push((session.into(), take));
+        self
+    }
+
     /// Allows a server on another machine without TLS. Every machine on the way can read and change everything.
     pub fn insecure(mut self) -> Self {
         self.insecure = true;
@@ -83,7 +108,7 @@ impl IkcNats {
         let what = format!("join kernels on the NATS server {}", self.servers.join(", "));
         let nats = |error: async_nats::Error| IkcError::new(&*what, IkcErrorKind::Nats(error));
         if hub.grid.borrow().is_some() {
-            return Err(nats("this Ikc has joined already".into()));
+            return Err(nats(super::JOINED.into()));
         }
         let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
         if self.prefix.is_empty() || !self.prefix.chars().all(is_plain) {
@@ -104,6 +129,10 @@ impl IkcNats {
             servers.push(server);
         }
         let (events, happened) = mpsc::channel(256);
+        let dialer = Dialer {
+            servers: servers.clone(),
+            options: self.options.clone().name(&hub.id).skip_subject_validation(true),
+        };
         let mut options = self.options;
         if !self.insecure {
             // A server may tell of others, which nobody has looked at.
@@ -117,8 +146,35 @@ impl IkcNats {
                 let _ = events.try_send(event);
                 std::future::ready(())
             });
-        let client = options.connect(servers).await.map_err(|error| nats(error.into()))?;
+        let client = options
+            .connect(&servers[..])
+            .await
+            .map_err(|error| nats(error.into()))?;
         let context = async_nats::jetstream::new(client.clone());
+        let mut durable = None;
+        let mut publisher = None;
+        if let Some(store) = &self.store {
+            store.open(&context, &self.prefix).await.map_err(nats)?;
+            let (sender, settled) = mpsc::unbounded_channel();
+            publisher = Some(Rc::new(Publisher::new(
+                &self.prefix,
+                &hub.id,
+                store.max_unstored,
+                sender,
+            )));
+            let sources = self.takes.iter().flat_map(|(session, take)| {
+                [
+                    Source::any(&self.prefix, session, take),
+                    Source::own(&self.prefix, &hub.name, session, take),
+                ]
+            });
+            durable = Some(Durable {
+                context: context.clone(),
+                dialer,
+                settled,
+                sources: sources.collect(),
+            });
+        }
         let bucket = Bucket {
             context,
             name: format!("{}-kernels", self.prefix),
@@ -133,7 +189,8 @@ impl IkcNats {
         let watch = presence::watch(&kernels).await?;
         let wire = Rc::new(Wire::new(client, subjects));
         Ok(Joined {
-            grid: Rc::new(Grid::new(hub, wire, self.presence)),
+            grid: Rc::new(Grid::new(hub, wire, self.presence, publisher)),
+            durable,
             bucket,
             kernels,
             inbox,

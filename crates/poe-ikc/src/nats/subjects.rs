@@ -6,6 +6,9 @@
 //! | `PREFIX.any.SESSION.EVENT` | one of the kernels that publish the event: a queue group |
 //! | `PREFIX.all.SESSION.EVENT` | all kernels that publish it |
 //!
+//! | `PREFIX.post.any.SESSION.EVENT`, `PREFIX.post.to.NAME.SESSION.EVENT` | the stream of durable posts |
+//! | `PREFIX.dead.` and the same | the stream of dead letters |
+//!
 //! Each part is a [`token`]. The reply subject of a message tells who has sent it: `PREFIX.to.KERNEL.call.NUMBER` for a call,
 //! `PREFIX.to.KERNEL.post.` with the target for a post, `PREFIX.to.KERNEL.reply` for a reply. The server says there if nobody takes the
 //! message.
@@ -54,6 +57,12 @@ impl Subjects {
 
     pub(crate) fn all(&self) -> String {
         format!("{}.all.", self.prefix)
+    }
+
+    /// Where a durable post goes that nobody can handle.
+    pub(crate) fn dead(&self, post: &str) -> Option<String> {
+        let rest = post.strip_prefix(&*self.prefix)?.strip_prefix(".post.")?;
+        Some(format!("{}.dead.{rest}", self.prefix))
     }
 
     /// All messages to this kernel.

@@ -1,5 +1,6 @@
 //! Kernels on a real NATS server. `.ci/nats-peers` has what takes several processes.
 
+mod durable;
 mod messages;
 mod outages;
 pub(crate) mod server;

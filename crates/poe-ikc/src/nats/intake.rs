@@ -1,0 +1,585 @@
+//! Durable posts on their way from the server to handlers.
+//!
+//! A session asks the server for as many posts as it has room for, handles them, and says what became of each.
+
+use super::grid::Grid;
+use super::store::Stored;
+use super::subjects::token;
+use crate::error::{INVOCATION, RemoteError, SendError, SendErrorKind};
+use crate::hub::Hub;
+use crate::monitor::Occurrence;
+use crate::sessions::CLOSE;
+use crate::wire::{Format, Head};
+use crate::{Ikc, Specifier};
+use async_nats::header::NATS_MESSAGE_ID;
+use async_nats::jetstream::consumer::{AckPolicy, PullConsumer, pull};
+use async_nats::jetstream::{self, AckKind};
+use async_nats::{HeaderMap, Subject};
+use futures_util::StreamExt as _;
+use futures_util::stream;
+use poe::component::Backoff;
+use poe::event::{EventKey, EventName, Posts, START, STOP};
+use poe::{Context, Event, KernelRef, OnFailure, Session};
+use serde::Serialize;
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::time::Duration;
+use tokio::sync::{Notify, mpsc};
+use tokio::time::Instant;
+
+/// How many posts are handled before the kernel does something else.
+const BATCH: usize = 32;
+
+/// How long the server keeps a request for posts.
+const PULL: Duration = Duration::from_secs(5);
+
+/// How a kernel takes the durable posts to a session: for [`IkcNats::take`](super::IkcNats::take).
+///
+/// A post is acknowledged when its handler has returned without a failure. Otherwise, and if the kernel dies meanwhile, it is delivered
+/// again, here or to another kernel that takes the session's posts.
+///
+/// | setting | default |
+/// |---|---|
+/// | [`in_flight`](Self::in_flight) | 64 posts at a time |
+/// | [`in_order`](Self::in_order) | several posts are under way in all kernels together |
+/// | [`patience`](Self::patience) | 30 s until a post that is not acknowledged is delivered again |
+/// | [`tries`](Self::tries) | 5 until a post is a dead letter |
+/// | [`backoff`](Self::backoff) | 0.5 s, 1 s, 2 s … up to 60 s between tries |
+#[derive(Clone, Debug)]
+#[must_use = "give it to `IkcNats::take`"]
+pub struct Take {
+    in_flight: usize,
+    in_order: bool,
+    patience: Duration,
+    tries: u32,
+    backoff: Backoff,
+}
+
+impl Default for Take {
+    fn default() -> Self {
+        Take {
+            in_flight: 64,
+            in_order: false,
+            patience: Duration::from_secs(30),
+            tries: 5,
+            backoff: Backoff::new()
+                .first(Duration::from_millis(500))
+                .longest(Duration::from_secs(60))
+                .attempts(u32::MAX),
+        }
+    }
+}
+
+impl Take {
+    /// Makes one with the defaults.
+    pub fn new() -> Self {
+        Take::default()
+    }
+
+    /// Sets how many posts this kernel has at a time. The others stay with the server.
+    pub fn in_flight(mut self, posts: usize) -> Self {
+        self.in_flight = posts.max(1);
+        self
+    }
+
+    /// Handles one post at a time in all kernels together, so that each is over before the next begins, failures and
+    /// repetitions included.
+    pub fn in_order(mut self) -> Self {
+        self.in_order = true;
+        self
+    }
+
+    /// Sets after which time a post that is not acknowledged is delivered again.
+    ///
+    /// It must be longer than the handlers of as many posts as are in flight take together.
+    pub fn patience(mut self, limit: Duration) -> Self {
+        self.patience = limit.max(Duration::from_millis(100));
+        self
+    }
+
+    /// Sets how often a post is tried until it becomes a dead letter.
+    pub fn tries(mut self, tries: u32) -> Self {
+        self.tries = tries.max(1);
+        self
+    }
+
+    /// Sets the waits between tries.
+    pub fn backoff(mut self, backoff: Backoff) -> Self {
+        self.backoff = backoff;
+        self
+    }
+}
+
+/// Which posts a session takes: those to any kernel, or those to this one.
+#[derive(Clone)]
+pub(super) struct Source {
+    pub(super) stream: String,
+    pub(super) consumer: String,
+    pub(super) filter: String,
+    pub(super) take: Take,
+}
+
+impl Source {
+    pub(super) fn any(prefix: &str, session: &str, take: &Take) -> Self {
+        let session = token(session);
+        Source {
+            stream: format!("{prefix}-posts"),
+            consumer: format!("any-{session}"),
+            filter: format!("{prefix}.post.any.{session}.>"),
+            take: take.clone(),
+        }
+    }
+
+    pub(super) fn own(prefix: &str, kernel: &str, session: &str, take: &Take) -> Self {
+        let (kernel, session) = (token(kernel), token(session));
+        Source {
+            stream: format!("{prefix}-posts"),
+            consumer: format!("to-{kernel}-{session}"),
+            filter: format!("{prefix}.post.to.{kernel}.{session}.>"),
+            take: take.clone(),
+        }
+    }
+
+    async fn open(&self, context: &jetstream::Context) -> Result<PullConsumer, async_nats::Error> {
+        let config = pull::Config {
+            durable_name: Some(self.consumer.clone()),
+            filter_subject: self.filter.clone(),
+            ack_policy: AckPolicy::Explicit,
+            ack_wait: self.take.patience,
+            max_deliver: -1,
+            max_ack_pending: if self.take.in_order { 1 } else { 20_000 },
+            ..pull::Config::default()
+        };
+        Ok(context.create_consumer_on_stream(config, &*self.stream).await?)
+    }
+}
+
+/// A durable post as its handler sees it: see [`Ikc::delivery`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Delivery {
+    /// The ID that the sender gave it, or one that no other post has.
+    pub id: String,
+    /// Its number among all durable posts of the server, as in [`Stored`].
+    pub sequence: u64,
+    /// How often it has been delivered, this time included. A server that was killed may have forgotten some.
+    pub tries: u32,
+}
+
+/// A post as it comes from the server.
+struct Arrival {
+    message: async_nats::Message,
+    /// Where to say what became of it.
+    ack: Subject,
+    sequence: u64,
+    tries: u32,
+}
+
+const ARRIVED: Event<Option<Vec<Arrival>>> = Event::new("arrived");
+/// What the server knows of a consumer is asked for this often while IDs are remembered.
+const SWEEPS: u32 = 4;
+
+const ENDED: Event<()> = Event::new("ended");
+
+struct Intake {
+    hub: Rc<Hub>,
+    grid: Rc<Grid>,
+    context: jetstream::Context,
+    source: Source,
+    /// Posts that were asked for and are not over.
+    room: Rc<Room>,
+    /// What ends when no more posts are taken.
+    tasks: Vec<poe::TaskId>,
+}
+
+/// How many posts may be asked for.
+struct Room {
+    free: std::cell::Cell<usize>,
+    more: Notify,
+}
+
+impl Room {
+    fn give_back(&self, posts: usize) {
+        self.free.set(self.free.get() + posts);
+        self.more.notify_one();
+    }
+}
+
+/// Starts a session that takes posts.
+pub(super) fn start<H: 'static>(
+    cx: &mut Context<'_, H>,
+    hub: &Rc<Hub>,
+    grid: &Rc<Grid>,
+    context: &jetstream::Context,
+    source: Source,
+) -> Result<(), poe::Error> {
+    grid.intakes.set(grid.intakes.get() + 1);
+    let room = Rc::new(Room {
+        free: std::cell::Cell::new(if source.take.in_order { 1 } else { source.take.in_flight }),
+        more: Notify::new(),
+    });
+    let intake = Intake {
+        hub: hub.clone(),
+        grid: grid.clone(),
+        context: context.clone(),
+        source,
+        room,
+        tasks: Vec::new(),
+    };
+    let id = cx.create(taking(intake))?;
+    crate::sessions::track(cx, hub, id);
+    Ok(())
+}
+
+fn taking(intake: Intake) -> poe::SessionBuilder<Intake> {
+    Session::builder(intake)
+        .on_failure(OnFailure::StopSession)
+        .on(START, |cx, ()| {
+            let (sender, mut receiver) = mpsc::unbounded_channel();
+            let fetching = fetch(
+                cx.heap.context.clone(),
+                cx.heap.source.clone(),
+                cx.heap.room.clone(),
+                sender,
+            );
+            let sweeping = sweep(cx.heap.context.clone(), cx.heap.source.clone());
+            cx.heap.tasks = vec![cx.spawn(fetching, ENDED), cx.spawn(sweeping, ENDED)];
+            let arrivals = stream::poll_fn(move |cx| receiver.poll_recv(cx));
+            cx.attach(arrivals.ready_chunks(BATCH), ARRIVED);
+        })
+        .on(ARRIVED, |cx, arrivals| {
+            for arrival in arrivals.into_iter().flatten() {
+                deliver(cx, arrival);
+            }
+        })
+        .on(ENDED, |_, ()| {})
+        // What has come is still handled.
+        .on(CLOSE, |cx, ()| {
+            let tasks = std::mem::take(&mut cx.heap.tasks);
+            for task in tasks {
+                cx.cancel(task);
+            }
+        })
+        .on(STOP, |cx, ()| {
+            let grid = &cx.heap.grid;
+            grid.intakes.set(grid.intakes.get() - 1);
+            grid.intake_ended.notify_waiters();
+        })
+}
+
+/// Asks for posts, as many as there is room for, until it is cancelled.
+async fn fetch(context: jetstream::Context, source: Source, room: Rc<Room>, arrivals: mpsc::UnboundedSender<Arrival>) {
+    let pause = Duration::from_millis(250);
+    loop {
+        let consumer = match source.open(&context).await {
+            Ok(consumer) => consumer,
+            Err(error) => {
+                tracing::debug!(target: "poe::ikc", "the consumer `{}` on NATS: {error}", source.consumer);
+                tokio::time::sleep(pause).await;
+                continue;
+            }
+        };
+        while pull(&consumer, &room, &arrivals).await {}
+        tokio::time::sleep(pause).await;
+    }
+}
+
+/// Asks once; false if the consumer is to be opened again.
+async fn pull(consumer: &PullConsumer, room: &Room, arrivals: &mpsc::UnboundedSender<Arrival>) -> bool {
+    while room.free.get() == 0 {
+        room.more.notified().await;
+    }
+    let batch = consumer.batch().max_messages(room.free.get()).expires(PULL).messages();
+    let Ok(mut batch) = batch.await else { return false };
+    loop {
+        // The server ends the request in time; one that is gone does not.
+        let next = tokio::time::timeout(PULL + Duration::from_secs(2), batch.next()).await;
+        match next {
+            Ok(Some(Ok(message))) => {
+                let info = message.info().map(|info| (info.stream_sequence, info.delivered));
+                let Ok((sequence, delivered)) = info else { continue };
+                let (message, ack) = (message.message.clone(), message.reply.clone());
+                let Some(ack) = ack else { continue };
+                room.free.set(room.free.get().saturating_sub(1));
+                let arrival = Arrival {
+                    message,
+                    ack,
+                    sequence,
+                    tries: u32::try_from(delivered).unwrap_or(u32::MAX),
+                };
+                if arrivals.send(arrival).is_err() {
+                    return false;
+                }
+            }
+            Ok(None) => return true,
+            Ok(Some(Err(_))) | Err(_) => return false,
+        }
+    }
+}
+
+/// Deletes posts that are handled, when their IDs need not be known any more. All kernels that take the posts do it.
+async fn sweep(context: jetstream::Context, source: Source) {
+    let mut floors: VecDeque<(Instant, u64)> = VecDeque::new();
+    let mut window = Duration::from_secs(1);
+    let mut swept = 0;
+    loop {
+        tokio::time::sleep(window / SWEEPS).await;
+        let asked = Instant::now();
+        let Ok(stream) = context.get_stream(&*source.stream).await else {
+            continue;
+        };
+        window = stream
+            .cached_info()
+            .config
+            .duplicate_window
+            .max(Duration::from_millis(100));
+        let consumer = stream.consumer_info(&*source.consumer).await;
+        floors.extend(consumer.ok().map(|info| (asked, info.ack_floor.stream_sequence)));
+        let mut old = None;
+        while floors.front().is_some_and(|(asked, _)| asked.elapsed() > window) {
+            old = floors.pop_front();
+        }
+        let Some((_, floor)) = old.filter(|(_, floor)| *floor > swept) else {
+            continue;
+        };
+        let purged = stream.purge().filter(&*source.filter).sequence(floor + 1).await;
+        if purged.is_ok() {
+            swept = floor;
+        }
+    }
+}
+
+/// Runs the handler of a post, and says what became of it.
+fn deliver(cx: &mut Context<'_, Intake>, arrival: Arrival) {
+    let (hub, grid) = (cx.heap.hub.clone(), cx.heap.grid.clone());
+    let take = &cx.heap.source.take;
+    let (tries, wait) = (take.tries, take.backoff.wait(arrival.tries).unwrap_or_default());
+    if arrival.tries > 1 {
+        hub.count(|counters| counters.durable_redelivered += 1);
+    }
+    if arrival.tries > tries {
+        // Its handler has ended the process each time, or took too long.
+        bury(cx, arrival, "it was not acknowledged in any of its tries".to_owned());
+        return;
+    }
+    let payload = arrival.message.payload.clone();
+    let id = arrival
+        .message
+        .headers
+        .as_ref()
+        .and_then(|headers| headers.get(NATS_MESSAGE_ID));
+    let delivery = Delivery {
+        id: id.map(|id| id.as_str().to_owned()).unwrap_or_default(),
+        sequence: arrival.sequence,
+        tries: arrival.tries,
+    };
+    let before = grid.delivery.replace(Some(delivery));
+    let outcome = hub.codec.read(Format::MsgPack, &payload, |head, params| {
+        let from = head.from.as_ref().and_then(Specifier::kernel).map(token);
+        cx.nested(|cx| {
+            let channel = grid.channel_of(&hub, cx, from.as_deref().unwrap_or_default());
+            hub.request(cx, &channel, &head, params).map(drop)
+        })
+    });
+    grid.delivery.replace(before);
+    match outcome {
+        Ok(Ok(())) => {
+            hub.count(|counters| counters.durable_handled += 1);
+            grid.wire.acknowledge(&arrival.ack, AckKind::Ack);
+        }
+        Ok(Err(refusal)) => {
+            let text = format!("{} ({})", refusal.text, refusal.phase);
+            failed(cx, &text);
+            if arrival.tries >= tries {
+                bury(cx, arrival, text);
+                return;
+            }
+            grid.wire.acknowledge(&arrival.ack, AckKind::Nak(Some(wait)));
+        }
+        Err(error) => {
+            bury(cx, arrival, format!("it is not a message ({INVOCATION}): {error}"));
+            return;
+        }
+    }
+    cx.heap.room.give_back(1);
+}
+
+fn failed(cx: &Context<'_, Intake>, text: &str) {
+    let hub = &cx.heap.hub;
+    hub.count(|counters| counters.refused += 1);
+    let what = Occurrence::Error {
+        operation: "durable".to_owned(),
+        text: text.to_owned(),
+    };
+    hub.monitors.tell(cx.kernel, &hub.own_names(), &what);
+}
+
+/// Puts a post to the dead letters, and takes it off the stream when that is done. If it fails, the post is delivered again.
+fn bury(cx: &mut Context<'_, Intake>, arrival: Arrival, reason: String) {
+    tracing::warn!(target: "poe::ikc", "a durable post to {} becomes a dead letter: {reason}", arrival.message.subject);
+    let (context, grid) = (cx.heap.context.clone(), cx.heap.grid.clone());
+    let Arrival {
+        message, ack, tries, ..
+    } = arrival;
+    let burying = async move {
+        let subject = grid.dead_subject(&message.subject)?;
+        let mut headers = message.headers.unwrap_or_default();
+        let plain: String = reason.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+        headers.insert("Poe-Reason", &*plain);
+        headers.insert("Poe-Tries", tries.to_string());
+        let stored = context
+            .publish_with_headers(subject, headers, message.payload)
+            .await
+            .ok()?;
+        stored.await.ok()?;
+        grid.wire.acknowledge(&ack, AckKind::Term);
+        Some(())
+    };
+    cx.spawn_then(burying, |cx, buried| {
+        if buried.is_some() {
+            cx.heap.hub.count(|counters| counters.dead_letters += 1);
+        }
+        cx.heap.room.give_back(1);
+    });
+}
+
+/// A durable post that is being made: see [`Ikc::durable`].
+#[must_use = "nothing is posted until `post` is called"]
+#[derive(Debug)]
+pub struct DurablePost<'i> {
+    ikc: &'i Ikc,
+    to: String,
+    id: Option<String>,
+    timeout: Duration,
+}
+
+impl Ikc {
+    /// Makes a post that is stored by the NATS server until a handler has handled it.
+    ///
+    /// The address is `poe://*/session`, any kernel that [takes](super::IkcNats::take) the session's durable posts, or
+    /// `poe://name/session`, the kernel of that name, which need not be running.
+    ///
+    /// ```no_run
+    /// use poe::{Event, Session, event::START};
+    /// use poe_ikc::nats::{IkcNats, Store, Stored, Take};
+    /// use poe_ikc::{Ikc, RemoteError};
+    /// const RESIZE: Event<String> = Event::new("resize");
+    /// const STORED: Event<Result<Stored, RemoteError>> = Event::new("stored");
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let kernel = poe::Kernel::new();
+    /// let ikc = Ikc::builder("web").start(&kernel)?;
+    /// ikc.join(IkcNats::connect("127.0.0.1:4222").durable(Store::new())).await?;
+    /// Session::builder(ikc)
+    ///     .on(START, |cx, ()| -> poe::HandlerResult {
+    ///         Ok(cx.heap.durable("poe://*/images").post(cx, RESIZE, "cat.png".to_owned(), STORED)?)
+    ///     })
+    ///     .on(STORED, |_, stored| match stored {
+    ///         Ok(stored) => println!("{} will be done", stored.id),
+    ///         Err(error) => eprintln!("{error}"),
+    ///     })
+    ///     .create(&kernel)?;
+    /// kernel.run().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn durable(&self, to: impl Into<String>) -> DurablePost<'_> {
+        DurablePost {
+            ikc: self,
+            to: to.into(),
+            id: None,
+            timeout: Duration::from_secs(60),
+        }
+    }
+}
+
+impl Ikc {
+    /// Returns the durable post that is being handled; `None` in handlers of anything else.
+    ///
+    /// A handler may be given a post twice: it can tell that from the ID.
+    #[must_use]
+    pub fn delivery(&self) -> Option<Delivery> {
+        self.hub.grid.borrow().as_ref()?.delivery.borrow().clone()
+    }
+}
+
+impl DurablePost<'_> {
+    /// Sets the post's ID. The server stores a post with the same ID once, within [`Store::duplicates`](super::Store::duplicates).
+    pub fn id(mut self, id: impl Into<String>) -> Self {
+        self.id = Some(id.into());
+        self
+    }
+
+    /// Sets how long to try to have it stored; 60 s by default.
+    pub fn timeout(mut self, limit: Duration) -> Self {
+        self.timeout = limit;
+        self
+    }
+
+    /// Posts it. When the server has stored it, the running session gets `stored`, or the reason why it is not stored.
+    ///
+    /// Posts of one kernel are stored in the order in which they are made.
+    ///
+    /// # Errors
+    /// The address, durable posts are not [set up](super::IkcNats::durable), too many wait already, or the argument cannot be
+    /// serialized. No event comes then.
+    pub fn post<A: Serialize + 'static>(
+        self,
+        cx: &KernelRef<'_>,
+        event: impl Posts<A>,
+        arg: A,
+        stored: impl Posts<Result<Stored, RemoteError>>,
+    ) -> Result<(), SendError<A>> {
+        let (session, stored) = (cx.session_id(), EventKey::new(stored));
+        let hold = cx.hold_session(session).ok();
+        let complete: super::store::Complete = Box::new(move |cx, result| {
+            // The session may have been stopped all the same.
+            let _ = cx.post(session, &stored, result);
+            drop(hold);
+        });
+        match self.add(cx, event.name(), &arg, complete) {
+            Ok(()) => Ok(()),
+            Err((to, kind)) => Err(SendError::new(&to, kind, arg)),
+        }
+    }
+
+    fn add<A: Serialize + 'static>(
+        self,
+        cx: &KernelRef<'_>,
+        event: &str,
+        arg: &A,
+        complete: super::store::Complete,
+    ) -> Result<(), (String, SendErrorKind)> {
+        let DurablePost { ikc, to, id, timeout } = self;
+        let hub = &ikc.hub;
+        let target = match Specifier::of_session(&to) {
+            Ok(target) => target.with_event(event),
+            Err(error) => return Err((to, SendErrorKind::Address(error))),
+        };
+        if target.kernel() == Some("**") {
+            return Err((to, SendErrorKind::Many));
+        }
+        let grid = hub.grid.borrow();
+        let Some(publisher) = grid.as_ref().and_then(|grid| grid.publisher.as_ref()) else {
+            return Err((to, SendErrorKind::NoStore));
+        };
+        let head = Head {
+            event: target.clone(),
+            from: hub.sender(*cx, cx.session_id()),
+            ..Head::default()
+        };
+        let payload = match hub.codec.write(Format::MsgPack, &head, arg) {
+            Ok(payload) => payload.into(),
+            Err(error) => return Err((to, SendErrorKind::Wire(error))),
+        };
+        let post = super::store::NewPost {
+            id,
+            to: target,
+            payload,
+            headers: HeaderMap::new(),
+            timeout,
+            complete,
+        };
+        publisher.add(post).map_err(|kind| (to, kind))
+    }
+}
