@@ -3,6 +3,8 @@
 //! | component | what it does | Perl's |
 //! |---|---|---|
 //! | [`DirWatch`] | reports new, modified, removed, renamed and unchanged files | POE::Component::DirWatch, DirWatch::Object |
+//! | [`Generic`] | makes the calls of an object that blocks asynchronous, on a thread for it alone | POE::Component::Generic |
+//! | `GenericProcess` | the same in a child process, over POE::Filter::Reference, on Unix | POE::Component::Generic |
 //! | [`JobQueue`] | does jobs, a few at a time, the most urgent first: futures, threads or sessions | POE::Component::JobQueue |
 //! | [`PubSub`] | passes on what one session publishes to all that have subscribed | POE::Component::PubSub |
 //!
@@ -34,6 +36,7 @@
 //!
 //! | feature | what it adds |
 //! |---|---|
+//! | `process` (on by default) | `GenericProcess`, `serve_process` |
 //! | `notify` | [`DirWatch`] is woken by the system's file events, beside its polling |
 //!
 //! # Bounds
@@ -43,6 +46,10 @@
 //! | files that are listed | [`DirWatchBuilder::max_entries`], 100 000 | an error event, and no report |
 //! | reports of a listing | 256 in the queue | the next are posted when these are handled, and then the directory is listed again |
 //! | listings that file events wake | one per [`DirWatchBuilder::confirm`], 50 ms | |
+//! | calls of an object that wait | [`GenericBuilder::capacity`], `GenericProcessBuilder::capacity`, 1024 | an error that gives the call back |
+//! | requests that a process does not read | `GenericProcessBuilder::max_output`, 64 MiB | the same |
+//! | a reply of a process | `GenericProcessBuilder::limits`, 16 MiB and 1 048 576 items | the process is killed |
+//! | the time of a request | `GenericProcessBuilder::time_limit`, none | the process is killed |
 //! | jobs that run | [`JobQueueBuilder::workers`], 8 | the others wait |
 //! | jobs that wait | [`JobQueueBuilder::capacity`], 65 536 | an error that gives the job back |
 //! | the time of a job | [`JobQueueBuilder::time_limit`], none | it is given up |
@@ -50,6 +57,7 @@
 //! | subscribers of a topic | [`PubSubBuilder::max_subscribers`], 4096 | an error |
 
 mod dir_watch;
+mod generic;
 mod job_queue;
 mod life;
 mod panics;
@@ -61,6 +69,11 @@ mod pub_sub;
 mod readme {}
 
 pub use dir_watch::{DirWatch, DirWatchBuilder, DirWatchError, FileChange};
+pub use generic::{Generic, GenericBuilder, GenericError, GenericRefused};
+#[cfg(all(unix, feature = "process"))]
+pub use generic::{GenericProcess, GenericProcessBuilder};
+#[cfg(feature = "process")]
+pub use generic::{serve_process, serve_process_on};
 pub use job_queue::{JobDone, JobError, JobId, JobQueue, JobQueueBuilder, JobRefused, JobResult};
 pub use life::SHUTDOWN;
 pub use pub_sub::{PubSub, PubSubBuilder, PubSubError, PubSubRefused, TopicInfo};

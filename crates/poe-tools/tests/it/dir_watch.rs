@@ -1,6 +1,6 @@
 //! DirWatch: ten thousand files that change at random against a model, and what each setting does.
 
-use crate::kit::{LONG, Log, finish, virtually};
+use crate::kit::{LONG, Log, virtually};
 use poe::event::START;
 use poe::{Event, Kernel, Session, SessionBuilder, testing};
 use poe_tools::{DirWatch, DirWatchBuilder, DirWatchError, FileChange};
@@ -464,7 +464,7 @@ async fn file_events_wake_a_watch_long_before_its_interval() {
         tokio::time::sleep(Duration::from_millis(300)).await;
         fs::write(path.join("a"), "").unwrap();
     };
-    tokio::join!(finish(&kernel), write);
+    tokio::join!(crate::kit::finish(&kernel), write);
     assert_eq!(log.lines(), ["a"]);
 }
 
