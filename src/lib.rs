@@ -95,6 +95,9 @@
 //! | `tls` | module `tls`: rustls under a wheel or a component |
 //! | `ring`, `aws-lc-rs` | a crypto provider for `tls`, where the application installs none |
 
+// Where there are no sockets, parts of the wheels and of the bridge have no user.
+#![cfg_attr(target_family = "wasm", allow(dead_code, unused_imports))]
+
 mod arg;
 mod bridge;
 #[cfg(feature = "codec")]

@@ -15,7 +15,8 @@
 //! If a peer ends the connection without `close_notify`, the wheel reports an error
 //! ([`UnexpectedEof`](std::io::ErrorKind::UnexpectedEof)) and not the end of the input, because an attacker may have cut it short.
 
-use crate::bridge::runtime::{Home, Pause, cannot_move, explained, mover};
+use crate::bridge::moves::mover;
+use crate::bridge::runtime::{Home, Pause, cannot_move, explained};
 use crate::debug::debug_fields;
 use crate::error::{Error, ErrorKind};
 use std::future::{Future, poll_fn};

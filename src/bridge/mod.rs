@@ -15,6 +15,8 @@ pub(crate) mod descriptor;
 pub(crate) mod files;
 pub(crate) mod mailbox;
 pub(crate) mod memory;
+#[cfg(not(target_family = "wasm"))]
+pub(crate) mod moves;
 pub(crate) mod os_signals;
 #[cfg(unix)]
 pub(crate) mod processes;

@@ -1,5 +1,6 @@
 //! POE::Wheel: I/O as events. A wheel lives in a heap, sends its events to the session that made it, and stops when dropped.
 
+#[cfg(not(target_family = "wasm"))]
 mod address;
 mod base;
 mod descriptor;
@@ -10,15 +11,18 @@ mod pump;
 mod read_write;
 #[cfg(unix)]
 mod run;
+#[cfg(not(target_family = "wasm"))]
 mod socket;
+#[cfg(not(target_family = "wasm"))]
 mod socket_factory;
 pub(crate) mod source;
 mod splice;
 
+#[cfg(not(target_family = "wasm"))]
 pub use address::Address;
 pub use descriptor::Descriptor;
 pub(crate) use error::PutErrorKind;
-pub use error::{IoError, PutError, SocketError};
+pub use error::{IoError, PutError};
 #[cfg(unix)]
 pub use follow_tail::{FollowTail, FollowTailBuilder};
 pub(crate) use pump::FLUSH_TIMEOUT;
@@ -32,7 +36,10 @@ pub use run::Winsize;
 pub use run::{
     CallbackIo, CallbackStdin, CallbackStdout, Conduit, Exited, KillFlag, Redirect, Run, RunBuilder, StdStream,
 };
-pub use socket::{DatagramSocket, Domain, ListenSocket, Packet, SocketName, SocketStream};
+#[cfg(not(target_family = "wasm"))]
+pub use socket::{DatagramSocket, Domain, ListenSocket, Packet, SocketError, SocketName, SocketStream};
+#[cfg(not(target_family = "wasm"))]
 pub(crate) use socket::{Failed, Spread, make};
+#[cfg(not(target_family = "wasm"))]
 pub use socket_factory::{Connection, Datagram, SocketFactory, SocketFactoryBuilder};
 pub use splice::{Splice, SpliceBuilder, SpliceSide, Spliced, splice};

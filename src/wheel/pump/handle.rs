@@ -1,12 +1,10 @@
 //! The stream under a wheel: one handle for both directions, or one for each.
 
-use super::super::SocketStream;
 use super::super::base::Base;
 use super::super::error::IoError;
-use super::super::socket::backlog::read_away;
+use super::sockets::{self, follow};
 use super::state::PumpState;
 use crate::arg::AnyArg;
-use crate::bridge::runtime::mover;
 use crate::error::{Failure, drop_quietly, text_of};
 use crate::filter::FilterError;
 use crate::kernel::Core;
@@ -16,11 +14,7 @@ use std::any::Any;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
-#[cfg(unix)]
-use tokio::net::UnixStream;
 
 /// A stream that a wheel reads and writes.
 pub(crate) trait Duplex: AsyncRead + AsyncWrite {
@@ -34,21 +28,15 @@ pub(crate) trait Duplex: AsyncRead + AsyncWrite {
     fn into_any(self: Pin<Box<Self>>) -> Box<dyn Any>;
     /// Discards the bytes that the system still has to send: the peer of a TCP connection sees a reset.
     fn abort(self: Pin<&mut Self>) {
-        if let Some(socket) = self.output().and_then(tcp_socket) {
-            // It fails if the connection is gone, and then there is nothing to reset.
-            let _ = socket2::SockRef::from(socket).set_linger(Some(Duration::ZERO));
+        if let Some(output) = self.output() {
+            sockets::reset(output);
         }
     }
     /// Discards the input that has arrived, before the stream is closed: otherwise the system resets the connection, and
     /// the peer loses output.
     fn read_away(&self) {
-        let Some(output) = self.output() else { return };
-        if let Some(socket) = tcp_socket(output) {
-            read_away(&socket2::SockRef::from(socket));
-        }
-        #[cfg(unix)]
-        if let Some(socket) = unix_socket(output) {
-            read_away(&socket2::SockRef::from(socket));
+        if let Some(output) = self.output() {
+            sockets::discard_input(output);
         }
     }
     /// Registers the stream with the current runtime.
@@ -74,50 +62,6 @@ pub(crate) fn pair(input: impl AsyncRead + 'static, output: impl AsyncWrite + 's
 pub(crate) fn unwrap<T: Unpin + 'static>(io: BoxedDuplex) -> Option<T> {
     let whole = io.into_any().downcast::<Pin<Box<Whole<T>>>>().ok()?;
     Some(Pin::into_inner(*whole).io)
-}
-
-/// Returns the TCP socket under a stream of a known type.
-fn tcp_socket(io: &dyn Any) -> Option<&TcpStream> {
-    fn plain(io: &dyn Any) -> Option<&TcpStream> {
-        let tcp = io.downcast_ref::<SocketStream>().and_then(SocketStream::as_tcp);
-        tcp.or_else(|| io.downcast_ref())
-    }
-    #[cfg(feature = "tls")]
-    {
-        use tokio_rustls::{client, server};
-        fn under<S: Any>(io: &S) -> &dyn Any {
-            io
-        }
-        macro_rules! encrypted {
-            ($($stream:ty),*) => {$(
-                if let Some(stream) = io.downcast_ref::<$stream>() {
-                    return plain(under(stream.get_ref().0));
-                }
-            )*};
-        }
-        encrypted!(client::TlsStream<SocketStream>, server::TlsStream<SocketStream>);
-        encrypted!(client::TlsStream<TcpStream>, server::TlsStream<TcpStream>);
-    }
-    plain(io)
-}
-
-#[cfg(unix)]
-fn unix_socket(io: &dyn Any) -> Option<&UnixStream> {
-    let local = io.downcast_ref::<SocketStream>().and_then(SocketStream::as_unix);
-    local.or_else(|| io.downcast_ref())
-}
-
-/// Registers a stream of a known type with the current runtime. A stream of another type moves by itself, or has the errors
-/// of its own runtime there.
-fn follow<T: 'static>(io: Pin<&mut T>) -> io::Result<()> {
-    match mover::<T>() {
-        Some(follow) => follow(io),
-        None => {
-            let stream = std::any::type_name::<T>();
-            tracing::debug!(target: "poe::wheels", stream, "a stream stays with the Tokio runtime that it was made in");
-            Ok(())
-        }
-    }
 }
 
 pin_project! {
@@ -148,13 +92,7 @@ impl<T: AsyncWrite> AsyncWrite for Whole<T> {
 impl<T: AsyncRead + AsyncWrite + 'static> Duplex for Whole<T> {
     fn close_input(self: Pin<&mut Self>) {
         // A TCP peer would not notice it, and its data could not be drained in `close` any more.
-        #[cfg(unix)]
-        {
-            if let Some(stream) = unix_socket(&self.io) {
-                // It fails if the peer is gone, which does not matter.
-                let _ = socket2::SockRef::from(stream).shutdown(std::net::Shutdown::Read);
-            }
-        }
+        sockets::end_input(&self.io);
     }
     fn close_output(self: Pin<&mut Self>) {}
     fn input(&self) -> Option<&dyn Any> {

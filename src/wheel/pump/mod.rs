@@ -16,6 +16,11 @@ mod erased;
 pub(crate) mod handle;
 mod limits;
 mod output;
+#[cfg(not(target_family = "wasm"))]
+mod sockets;
+#[cfg(target_family = "wasm")]
+#[path = "sockets_elsewhere.rs"]
+mod sockets;
 mod state;
 
 pub use erased::Input;

@@ -7,13 +7,14 @@
 
 use super::super::address::Address;
 use super::super::base::Base;
-use super::super::error::SocketError;
 use super::super::socket_factory::Connection;
 use super::backlog::WAITING;
+use super::error::{SocketError, Trouble};
 use super::{Failed, SocketName, SocketStream};
 use crate::arg::AnyArg;
 use crate::bridge::memory::MemoryListener;
-use crate::bridge::runtime::{Again, Home, Pause, cannot_move};
+use crate::bridge::moves::Again;
+use crate::bridge::runtime::{Home, Pause, cannot_move};
 use crate::kernel::Core;
 use crate::name::HeldName;
 use std::cell::{Cell, RefCell};
@@ -365,90 +366,5 @@ impl Accepting {
 impl Drop for Accepting {
     fn drop(&mut self) {
         self.state.close();
-    }
-}
-
-/// The cause of an error of `accept`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Trouble {
-    /// The client went away before it was accepted; the listener is intact.
-    Peer,
-    /// A resource is used up, or the cause is unknown: later it may work again.
-    Shortage,
-    /// It is not a listening socket, or not any more.
-    Listener,
-}
-
-impl Trouble {
-    pub(crate) fn of(error: &io::Error) -> Self {
-        #[cfg(unix)]
-        if let Some(trouble) = error.raw_os_error().and_then(Self::of_errno) {
-            return trouble;
-        }
-        use io::ErrorKind::{
-            ConnectionAborted, ConnectionReset, HostUnreachable, Interrupted, InvalidInput, NetworkDown,
-            NetworkUnreachable, NotConnected, WouldBlock,
-        };
-        match error.kind() {
-            ConnectionAborted | ConnectionReset | HostUnreachable | Interrupted | NetworkDown | NetworkUnreachable
-            | WouldBlock => Trouble::Peer,
-            InvalidInput | NotConnected => Trouble::Listener,
-            _ => Trouble::Shortage,
-        }
-    }
-
-    #[cfg(unix)]
-    fn of_errno(errno: i32) -> Option<Self> {
-        use rustix::io::Errno;
-        let errno = Errno::from_raw_os_error(errno);
-        // Linux reports errors of the new connection through `accept`; its manual says to treat them as EAGAIN.
-        let peer = [
-            Errno::PROTO,
-            Errno::HOSTDOWN,
-            Errno::NOPROTOOPT,
-            Errno::PERM,
-            Errno::SPIPE,
-        ];
-        let listener = [
-            Errno::BADF,
-            Errno::NOTSOCK,
-            Errno::INVAL,
-            Errno::OPNOTSUPP,
-            Errno::FAULT,
-        ];
-        if peer.contains(&errno) {
-            Some(Trouble::Peer)
-        } else if listener.contains(&errno) {
-            Some(Trouble::Listener)
-        } else {
-            None
-        }
-    }
-}
-
-#[cfg(all(test, unix))]
-mod tests {
-    use super::*;
-    use rustix::io::Errno;
-
-    #[test]
-    fn errors_of_accept_are_sorted_by_whose_trouble_they_are() {
-        let of = |errno: Errno| Trouble::of(&errno.into());
-        for errno in [
-            Errno::CONNABORTED,
-            Errno::AGAIN,
-            Errno::INTR,
-            Errno::PROTO,
-            Errno::NETUNREACH,
-            Errno::SPIPE,
-        ] {
-            assert_eq!(of(errno), Trouble::Peer, "{errno}");
-        }
-        for errno in [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM] {
-            assert_eq!(of(errno), Trouble::Shortage, "{errno}");
-        }
-        for errno in [Errno::BADF, Errno::INVAL, Errno::NOTSOCK, Errno::OPNOTSUPP] {
-            assert_eq!(of(errno), Trouble::Listener, "{errno}");
-        }
     }
 }

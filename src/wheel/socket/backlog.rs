@@ -11,7 +11,8 @@
 //! So a listener that this crate has bound accepts those who wait before it closes, and a connection reads its input away. A
 //! listener that the program has passed in is closed as it is: another process may accept from the same socket.
 
-use super::accept::{Kind, ListenSocket, Trouble};
+use super::accept::{Kind, ListenSocket};
+use super::error::Trouble;
 use super::{SocketName, SocketStream};
 use socket2::{SockRef, Socket};
 use std::io;

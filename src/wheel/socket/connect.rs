@@ -7,7 +7,8 @@
 use super::super::address::{Address, Spot};
 use super::make::{Options, source, sources, tcp_socket};
 use super::{Failed, SocketStream};
-use crate::bridge::runtime::{Again, Home, Pause, poll_here};
+use crate::bridge::moves::Again;
+use crate::bridge::runtime::{Home, Pause, poll_here};
 use crate::bridge::threads::Threads;
 use std::collections::VecDeque;
 use std::future::{Future, poll_fn};

@@ -1,7 +1,8 @@
 //! Datagram sockets, UDP or UNIX.
 
 use super::SocketName;
-use crate::bridge::runtime::{Again, Home, cannot_move};
+use crate::bridge::moves::Again;
+use crate::bridge::runtime::{Home, cannot_move};
 use bytes::Bytes;
 use futures_core::Stream;
 use std::cell::{Cell, RefCell};

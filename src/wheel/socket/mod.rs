@@ -5,11 +5,13 @@ pub(crate) mod accept;
 pub(crate) mod backlog;
 mod connect;
 mod datagram;
+mod error;
 pub(crate) mod make;
 mod spread;
 
 use super::address::Address;
-use crate::bridge::runtime::{Again, Home, poll_here};
+use crate::bridge::moves::Again;
+use crate::bridge::runtime::{Home, poll_here};
 use backlog::read_away;
 use std::fmt;
 use std::io::{self, IoSlice};
@@ -22,6 +24,7 @@ use tokio::net::UnixStream;
 
 pub use accept::ListenSocket;
 pub use datagram::{DatagramSocket, Packet};
+pub use error::SocketError;
 pub use make::{Domain, SocketName};
 pub(crate) use spread::Spread;
 

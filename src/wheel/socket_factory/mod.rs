@@ -12,7 +12,7 @@
 
 use super::address::Address;
 use super::base::{Base, Tag, tag_setting, wheel_methods};
-use super::error::SocketError;
+use super::socket::SocketError;
 use super::socket::accept::{AcceptState, Accepting};
 use super::socket::make::{self, Options};
 use super::socket::{DatagramSocket, Domain, Failed, ListenSocket, SocketName, SocketStream};
