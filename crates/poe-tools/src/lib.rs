@@ -2,6 +2,7 @@
 //!
 //! | component | what it does | Perl's |
 //! |---|---|---|
+//! | `Cron` | posts events at times of the calendar | POE::Component::Cron, Schedule |
 //! | [`DirWatch`] | reports new, modified, removed, renamed and unchanged files | POE::Component::DirWatch, DirWatch::Object |
 //! | [`Generic`] | makes the calls of an object that blocks asynchronous, on a thread for it alone | POE::Component::Generic |
 //! | `GenericProcess` | the same in a child process, over POE::Filter::Reference, on Unix | POE::Component::Generic |
@@ -36,6 +37,7 @@
 //!
 //! | feature | what it adds |
 //! |---|---|
+//! | `cron` (on by default) | `Cron` |
 //! | `process` (on by default) | `GenericProcess`, `serve_process` |
 //! | `notify` | [`DirWatch`] is woken by the system's file events, beside its polling |
 //!
@@ -43,6 +45,8 @@
 //!
 //! | what grows | limit | what happens there |
 //! |---|---|---|
+//! | entries of a Cron | `CronBuilder::max_entries`, 4096 | an error |
+//! | times that a late event stands for | 1000 are counted | more are not |
 //! | files that are listed | [`DirWatchBuilder::max_entries`], 100 000 | an error event, and no report |
 //! | reports of a listing | 256 in the queue | the next are posted when these are handled, and then the directory is listed again |
 //! | listings that file events wake | one per [`DirWatchBuilder::confirm`], 50 ms | |
@@ -56,6 +60,8 @@
 //! | topics | [`PubSubBuilder::max_topics`], 1024 | an error |
 //! | subscribers of a topic | [`PubSubBuilder::max_subscribers`], 4096 | an error |
 
+#[cfg(feature = "cron")]
+mod cron;
 mod dir_watch;
 mod generic;
 mod job_queue;
@@ -68,6 +74,8 @@ mod pub_sub;
 #[doc = include_str!("../README.md")]
 mod readme {}
 
+#[cfg(feature = "cron")]
+pub use cron::{Cron, CronBuilder, CronEntry, CronError, CronTick, MissedRuns};
 pub use dir_watch::{DirWatch, DirWatchBuilder, DirWatchError, FileChange};
 pub use generic::{Generic, GenericBuilder, GenericError, GenericRefused};
 #[cfg(all(unix, feature = "process"))]
