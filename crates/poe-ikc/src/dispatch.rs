@@ -9,7 +9,7 @@ use crate::payload::Payload;
 use crate::publish::{Closed, Request};
 use crate::sender;
 use crate::specifier::Specifier;
-use crate::wire::{Format, Head, Params, WireError};
+use crate::wire::{Fence, Format, Head, Params, WireError};
 use poe::extend::Nested;
 use poe::storable::Value;
 use std::rc::Rc;
@@ -59,7 +59,11 @@ impl Hub {
         match self.request(cx, channel, &head, params) {
             Ok(reply) => {
                 let session = head.event.session().unwrap_or_default().to_owned();
-                self.reply(channel, &head, &session, reply.as_deref());
+                // The handler may have taken longer than the lease.
+                match self.addressed(&head) {
+                    Ok(_) => self.reply(channel, &head, &session, reply.as_deref()),
+                    Err(Refusal { phase, text }) => self.refuse(cx, channel, &head, phase, text),
+                }
             }
             Err(Refusal { phase, text }) => self.refuse(cx, channel, &head, phase, text),
         }
@@ -74,6 +78,8 @@ impl Hub {
         params: Params<'_>,
     ) -> Result<Option<Box<dyn Payload>>, Refusal> {
         let refused = |phase, text| Err(Refusal { phase, text });
+        self.admit(head)?;
+        self.addressed(head)?;
         let (Some(session), Some(event)) = (head.event.session(), head.event.event()) else {
             return refused("request", format!("{} isn't a valid specifier", head.event));
         };
@@ -131,7 +137,8 @@ impl Hub {
     /// Sends the reply of a call. `None` is a reply of nothing, which Perl's kernels do not send.
     fn reply(&self, channel: &Channel, head: &Head, session: &str, reply: Option<&dyn Payload>) {
         let Some(rsvp) = &head.rsvp else { return };
-        let back = self.head_to(rsvp.clone(), Some(self.own(session)));
+        let mut back = self.head_to(rsvp.clone(), Some(self.own(session)));
+        back.fence = self.addressed(head).ok().flatten();
         match reply {
             Some(reply) if head.want_list == Some(true) && channel.format() == Format::Storable => {
                 match reply.reply_list(&self.codec, &back) {
@@ -172,6 +179,26 @@ impl Hub {
         self.reply(channel, head, "IKC", Some(&(granted, self.id.clone())));
     }
 
+    /// Refuses a message whose sender's lease is over.
+    fn admit(&self, head: &Head) -> Result<(), Refusal> {
+        #[cfg(feature = "nats")]
+        if let Some(fence) = &head.fence {
+            return self.grid.borrow().as_ref().map_or(Ok(()), |grid| grid.admit(fence));
+        }
+        let _ = head;
+        Ok(())
+    }
+
+    /// Refuses a message to a name that this kernel does not hold; returns the lease of one that it holds.
+    fn addressed(&self, head: &Head) -> Result<Option<Fence>, Refusal> {
+        #[cfg(feature = "nats")]
+        if let (Some(grid), Some(name)) = (&*self.grid.borrow(), head.event.kernel()) {
+            return grid.addressed(name);
+        }
+        let _ = head;
+        Ok(None)
+    }
+
     /// Whether a call to any kernel on NATS may have gone to that one.
     fn is_any_of(&self, called: u64, channel: &Channel) -> bool {
         #[cfg(feature = "nats")]
@@ -194,7 +221,10 @@ impl Hub {
             tracing::debug!(target: "poe::ikc", "{} sent a reply that nobody waits for: {}", channel.peer.borrow(), head.event);
             return;
         };
-        if head.is_error {
+        if let Err(Refusal { phase, text }) = self.admit(head) {
+            let phase = phase.to_owned();
+            self.fail(cx, call, RemoteErrorKind::Refused { phase, text });
+        } else if head.is_error {
             match params.decode::<Report>() {
                 Ok((text, _, phase)) => {
                     self.count(|counters| counters.errors += 1);

@@ -21,6 +21,9 @@ pub(crate) enum SendErrorKind {
     Full(usize),
     Wire(WireError),
     Ended,
+    /// The lease is over.
+    #[cfg(feature = "nats")]
+    NotHeld,
     /// Durable posts are not set up.
     #[cfg(feature = "nats")]
     NoStore,
@@ -57,6 +60,12 @@ impl<A> SendError<A> {
         matches!(self.kind, SendErrorKind::Wire(_))
     }
 
+    /// The [`Lease`](crate::nats::Lease) is not held any more. Nothing was sent.
+    #[cfg(feature = "nats")]
+    pub fn is_lease_lost(&self) -> bool {
+        matches!(self.kind, SendErrorKind::NotHeld)
+    }
+
     /// This [`Ikc`](crate::Ikc) was shut down, or its kernel has ended.
     pub fn is_closed(&self) -> bool {
         matches!(self.kind, SendErrorKind::Ended)
@@ -68,7 +77,7 @@ impl fmt::Display for SendErrorKind {
         match self {
             SendErrorKind::Address(error) => error.fmt(f),
             SendErrorKind::UnknownKernel => f.write_str("no kernel of that name is connected"),
-            SendErrorKind::Many => f.write_str("this goes to one kernel: post to all instead"),
+            SendErrorKind::Many => f.write_str("a call goes to one kernel, and so does a durable post: post instead"),
             SendErrorKind::Full(limit) => {
                 write!(
                     f,
@@ -77,6 +86,8 @@ impl fmt::Display for SendErrorKind {
             }
             SendErrorKind::Wire(error) => error.fmt(f),
             SendErrorKind::Ended => f.write_str("this Ikc was shut down"),
+            #[cfg(feature = "nats")]
+            SendErrorKind::NotHeld => f.write_str("the lease is not held any more"),
             #[cfg(feature = "nats")]
             SendErrorKind::NoStore => f.write_str("durable posts need `Ikc::join` with `IkcNats::durable`"),
         }
@@ -194,12 +205,23 @@ impl RemoteError {
         matches!(&self.kind, RemoteErrorKind::Refused { phase, .. } if phase != INVOCATION)
     }
 
+    /// A lease is in the way: the kernel does not hold the name that was addressed, or the sender's lease is over. No handler ran.
+    #[cfg(feature = "nats")]
+    #[must_use]
+    pub fn is_lease_lost(&self) -> bool {
+        matches!(&self.kind, RemoteErrorKind::Refused { phase, .. } if phase == LEASE)
+    }
+
     /// The handler does not take the argument, or failed.
     #[must_use]
     pub fn is_failed(&self) -> bool {
         matches!(&self.kind, RemoteErrorKind::Refused { phase, .. } if phase == INVOCATION)
     }
 }
+
+/// The phase of an error report about a lease.
+#[cfg(feature = "nats")]
+pub(crate) const LEASE: &str = "lease";
 
 /// The phase of an error report that comes from running the handler.
 pub(crate) const INVOCATION: &str = "invocation";

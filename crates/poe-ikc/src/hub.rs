@@ -251,6 +251,8 @@ impl Hub {
             }
             Some(name) => {
                 let number = self.names.borrow().get(name).copied();
+                #[cfg(feature = "nats")]
+                let number = number.or_else(|| self.grid.borrow().as_ref()?.number_of_holder(name));
                 number
                     .and_then(|number| channels.get(&number))
                     .cloned()

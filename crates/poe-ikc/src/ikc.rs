@@ -10,7 +10,7 @@ use crate::publish::{Publications, Publish};
 use crate::responder;
 use crate::specifier::Specifier;
 use crate::subscribe::{Subscription, subscribed};
-use crate::wire::{Codec, Format, Head, Protocol};
+use crate::wire::{Codec, Fence, Format, Head, Protocol};
 use poe::event::{Calls, EventKey, EventName, Posts};
 use poe::wheel::SocketName;
 use poe::{Kernel, KernelRef};
@@ -294,7 +294,7 @@ impl Ikc {
     /// # Errors
     /// No such kernel is connected (unless [`keep_unreachable`](IkcBuilder::keep_unreachable) keeps the post, which is 0), the peer does not read, or the argument cannot be serialized.
     pub fn post<A: Serialize + 'static>(&self, to: &str, event: impl Posts<A>, arg: A) -> Result<usize, SendError<A>> {
-        self.post_as(None, to, event.name(), arg)
+        self.post_as(None, to, event.name(), arg, Head::default())
     }
 
     /// Posts an event as the running session, so that the handler can post to its sender.
@@ -311,7 +311,23 @@ impl Ikc {
         arg: A,
     ) -> Result<usize, SendError<A>> {
         let from = self.hub.sender(*cx, cx.session_id());
-        self.post_as(from, to, event.name(), arg)
+        self.post_as(from, to, event.name(), arg, Head::default())
+    }
+
+    /// Posts as the holder of a lease.
+    #[cfg(feature = "nats")]
+    pub(crate) fn post_fenced<A: Serialize + 'static>(
+        &self,
+        to: &str,
+        event: impl Posts<A>,
+        arg: A,
+        fence: Fence,
+    ) -> Result<usize, SendError<A>> {
+        let rest = Head {
+            fence: Some(fence),
+            ..Head::default()
+        };
+        self.post_as(None, to, event.name(), arg, rest)
     }
 
     fn post_as<A: Serialize + 'static>(
@@ -320,6 +336,7 @@ impl Ikc {
         to: &str,
         event: &str,
         arg: A,
+        rest: Head,
     ) -> Result<usize, SendError<A>> {
         let target = match Specifier::of_session(to) {
             Ok(target) => target.with_event(event),
@@ -328,7 +345,7 @@ impl Ikc {
         let head = Head {
             event: target,
             from,
-            ..Head::default()
+            ..rest
         };
         match self.hub.post(&head, &arg) {
             Ok(sent) => Ok(sent),
@@ -367,6 +384,25 @@ impl Ikc {
         A: Serialize + 'static,
         R: DeserializeOwned + 'static,
     {
+        self.call_fenced(cx, to, event, arg, reply, timeout, None)
+    }
+
+    /// Calls as the holder of a lease, if there is one.
+    #[allow(clippy::too_many_arguments, reason = "those of a call, and the lease")]
+    pub(crate) fn call_fenced<A, R>(
+        &self,
+        cx: &KernelRef<'_>,
+        to: &str,
+        event: impl Calls<A, R>,
+        arg: A,
+        reply: impl Posts<Result<R, RemoteError>>,
+        timeout: Duration,
+        fence: Option<Fence>,
+    ) -> Result<(), SendError<A>>
+    where
+        A: Serialize + 'static,
+        R: DeserializeOwned + 'static,
+    {
         let target = match Specifier::of_session(to) {
             Ok(target) => target.with_event(event.name()),
             Err(error) => return Err(SendError::new(to, SendErrorKind::Address(error), arg)),
@@ -380,7 +416,7 @@ impl Ikc {
             // The session may have been stopped all the same.
             let _ = cx.post(session, &reply, result);
         });
-        match self.send_call(cx, target, &arg, timeout, complete) {
+        match self.send_call(cx, target, &arg, timeout, complete, fence) {
             Ok(()) => Ok(()),
             Err(kind) => Err(SendError::new(to, kind, arg)),
         }
@@ -393,11 +429,13 @@ impl Ikc {
         payload: &dyn Payload,
         timeout: Duration,
         complete: Complete,
+        fence: Option<Fence>,
     ) -> Result<(), SendErrorKind> {
         let from = self.hub.sender(*cx, cx.session_id());
         let head = Head {
             event: target,
             from,
+            fence,
             ..Head::default()
         };
         let hold = cx.hold_session(cx.session_id()).ok();
@@ -448,7 +486,7 @@ impl Ikc {
             });
             let _ = cx.post(session, &event, granted);
         });
-        let sent = self.send_call(cx, target, &question, timeout, complete);
+        let sent = self.send_call(cx, target, &question, timeout, complete, None);
         sent.map_err(|kind| SendError::new(to, kind, to.to_owned()))
     }
 
@@ -476,7 +514,7 @@ impl Ikc {
         let complete: Complete = Box::new(move |cx, params| {
             let _ = cx.post(session, &pong, params.map(|_| began.elapsed()));
         });
-        let sent = self.send_call(cx, target, &"PING", timeout, complete);
+        let sent = self.send_call(cx, target, &"PING", timeout, complete, None);
         sent.map_err(|kind| SendError::new(kernel, kind, kernel.to_owned()))
     }
 

@@ -101,7 +101,8 @@ pub(crate) fn start(kernel: &Kernel, hub: &Rc<Hub>) -> Result<(), poe::Error> {
 fn work(cx: &mut Context<'_, Responder>, hub: &Rc<Hub>, job: Job) {
     let is_over = hub.door.borrow().is_none();
     match job {
-        Job::Start(_) | Job::Gone { .. } if is_over => {}
+        // Calls that still wait end with their connections: a timer would keep the kernel running.
+        Job::Start(_) | Job::Gone { .. } | Job::Timer if is_over => {}
         Job::Loop(frame) => {
             let own = cx.heap.own.clone();
             let taken = cx.nested(|cx| hub.incoming(cx, &own, &frame));

@@ -1,17 +1,19 @@
 //! The kernels that a NATS server connects, and the messages that come from them.
 
 use super::intake::Delivery;
+use super::lease::Leases;
 use super::outlet::{Outlet, Wire};
 use super::presence::Record;
 use super::session::SYNC;
 use super::store::Publisher;
 use super::subjects::{Awaited, text, token};
 use crate::channel::Channel;
-use crate::error::RemoteErrorKind;
+use crate::dispatch::Refusal;
+use crate::error::{LEASE, RemoteErrorKind};
 use crate::hub::Hub;
 use crate::monitor::Occurrence;
 use crate::sender;
-use crate::wire::{Format, Peer};
+use crate::wire::{Fence, Format, Peer};
 use async_nats::{Message, StatusCode};
 use poe::extend::Nested;
 use poe::{KernelRef, SessionId};
@@ -42,6 +44,8 @@ pub(crate) struct Grid {
     pub(crate) session: Cell<Option<SessionId>>,
     /// Durable posts on their way to the server, if they are set up.
     pub(super) publisher: Option<Rc<Publisher>>,
+    /// Unique names, if they are set up.
+    pub(super) leases: Option<Rc<Leases>>,
     /// The durable post that is being handled.
     pub(super) delivery: RefCell<Option<Delivery>>,
     /// Sessions that take durable posts.
@@ -56,7 +60,13 @@ pub(crate) struct Grid {
 }
 
 impl Grid {
-    pub(super) fn new(hub: &Hub, wire: Rc<Wire>, presence: Duration, publisher: Option<Rc<Publisher>>) -> Self {
+    pub(super) fn new(
+        hub: &Hub,
+        wire: Rc<Wire>,
+        presence: Duration,
+        publisher: Option<Rc<Publisher>>,
+        leases: Option<Rc<Leases>>,
+    ) -> Self {
         let way = |base| Rc::new(Channel::on_nats(hub.next_number(), Outlet::new(&wire, base)));
         Grid {
             any: way(wire.subjects.any()),
@@ -64,6 +74,7 @@ impl Grid {
             presence,
             session: Cell::new(None),
             publisher,
+            leases,
             delivery: RefCell::new(None),
             intakes: Cell::new(0),
             intake_ended: Notify::new(),
@@ -128,6 +139,42 @@ impl Grid {
                 hub.monitors.tell(**cx, &hub.own_names(), &what);
             }
             None => {}
+        }
+    }
+
+    /// The connection to the kernel that holds a name.
+    pub(crate) fn number_of_holder(&self, name: &str) -> Option<u64> {
+        let holder = self.leases.as_ref()?.holder(name)?;
+        if holder == self.own {
+            return Some(0);
+        }
+        Some(self.members.borrow().get(&holder)?.channel.number)
+    }
+
+    /// Refuses a message of a holder if a later one has been heard of.
+    pub(crate) fn admit(&self, fence: &Fence) -> Result<(), Refusal> {
+        let admitted = self.leases.as_ref().map_or(Ok(()), |leases| leases.admit(fence));
+        admitted.map_err(|highest| Refusal {
+            phase: LEASE,
+            text: format!(
+                "the lease {} of `{}` is over: {highest} has been seen",
+                fence.number, fence.name
+            ),
+        })
+    }
+
+    /// Refuses a message to a name that this kernel has not got; returns its lease if it has.
+    pub(crate) fn addressed(&self, name: &str) -> Result<Option<Fence>, Refusal> {
+        match self.leases.as_ref().and_then(|leases| leases.number_of(name)) {
+            None => Ok(None),
+            Some(Ok(number)) => Ok(Some(Fence {
+                name: name.to_owned(),
+                number,
+            })),
+            Some(Err(())) => Err(Refusal {
+                phase: LEASE,
+                text: format!("this kernel does not hold the name `{name}`"),
+            }),
         }
     }
 

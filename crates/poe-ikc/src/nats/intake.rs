@@ -3,6 +3,7 @@
 //! A session asks the server for as many posts as it has room for, handles them, and says what became of each.
 
 use super::grid::Grid;
+use super::lease::Lease;
 use super::store::Stored;
 use super::subjects::token;
 use crate::error::{INVOCATION, RemoteError, SendError, SendErrorKind};
@@ -451,6 +452,7 @@ pub struct DurablePost<'i> {
     to: String,
     id: Option<String>,
     timeout: Duration,
+    lease: Option<Lease>,
 }
 
 impl Ikc {
@@ -489,6 +491,7 @@ impl Ikc {
             to: to.into(),
             id: None,
             timeout: Duration::from_secs(60),
+            lease: None,
         }
     }
 }
@@ -513,6 +516,11 @@ impl DurablePost<'_> {
     /// Sets how long to try to have it stored; 60 s by default.
     pub fn timeout(mut self, limit: Duration) -> Self {
         self.timeout = limit;
+        self
+    }
+
+    pub(super) fn held_by(mut self, lease: Lease) -> Self {
+        self.lease = Some(lease);
         self
     }
 
@@ -550,7 +558,17 @@ impl DurablePost<'_> {
         arg: &A,
         complete: super::store::Complete,
     ) -> Result<(), (String, SendErrorKind)> {
-        let DurablePost { ikc, to, id, timeout } = self;
+        let DurablePost {
+            ikc,
+            to,
+            id,
+            timeout,
+            lease,
+        } = self;
+        let fence = match lease.map(|lease| lease.fence()).transpose() {
+            Ok(fence) => fence,
+            Err(kind) => return Err((to, kind)),
+        };
         let hub = &ikc.hub;
         let target = match Specifier::of_session(&to) {
             Ok(target) => target.with_event(event),
@@ -566,6 +584,7 @@ impl DurablePost<'_> {
         let head = Head {
             event: target.clone(),
             from: hub.sender(*cx, cx.session_id()),
+            fence,
             ..Head::default()
         };
         let payload = match hub.codec.write(Format::MsgPack, &head, arg) {

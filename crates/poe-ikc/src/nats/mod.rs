@@ -18,6 +18,7 @@
 mod client;
 mod grid;
 mod intake;
+mod lease;
 mod outlet;
 mod presence;
 mod session;
@@ -26,6 +27,7 @@ mod store;
 mod subjects;
 
 pub use intake::{Delivery, DurablePost, Take};
+pub use lease::{Claim, Lease, LeaseLost};
 pub use settings::IkcNats;
 pub use store::{Store, Stored};
 

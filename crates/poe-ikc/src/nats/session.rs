@@ -5,6 +5,7 @@
 use super::client::Dialer;
 use super::grid::Grid;
 use super::intake::{self, Source};
+use super::lease;
 use super::presence::{self, Bucket, Record};
 use super::store::Settled;
 use crate::error::IkcError;
@@ -55,6 +56,7 @@ pub(crate) struct Joined {
     pub(super) watch: kv::Watch,
     pub(super) happened: mpsc::Receiver<async_nats::Event>,
     pub(super) durable: Option<Durable>,
+    pub(super) lease_setup: Option<lease::Setup>,
 }
 
 impl Joined {
@@ -77,6 +79,7 @@ struct Starting {
     watch: kv::Watch,
     happened: mpsc::Receiver<async_nats::Event>,
     durable: Option<Durable>,
+    lease_setup: Option<lease::Setup>,
 }
 
 struct Link {
@@ -109,6 +112,7 @@ pub(crate) fn start<H: 'static>(cx: &mut Context<'_, H>, hub: &Rc<Hub>, joined: 
         watch,
         happened,
         durable,
+        lease_setup,
     } = joined;
     let now = Instant::now();
     let link = Link {
@@ -121,6 +125,7 @@ pub(crate) fn start<H: 'static>(cx: &mut Context<'_, H>, hub: &Rc<Hub>, joined: 
             watch,
             happened,
             durable,
+            lease_setup,
         }),
         published: HashMap::new(),
         watching: None,
@@ -150,6 +155,7 @@ fn linking(link: Link) -> poe::SessionBuilder<Link> {
                 watch,
                 mut happened,
                 durable,
+                lease_setup,
             } = starting;
             let events = stream::poll_fn(move |cx| happened.poll_recv(cx));
             let wire = cx.heap.grid.wire.clone();
@@ -161,6 +167,10 @@ fn linking(link: Link) -> poe::SessionBuilder<Link> {
             cx.heap.watching = Some(cx.attach(watch, ENTRY));
             synchronize(cx);
             tick(cx);
+            let (hub, grid) = (cx.heap.hub.clone(), cx.heap.grid.clone());
+            if let (Some(leases), Some(setup)) = (&grid.leases, lease_setup) {
+                lease::start(cx, &hub, leases, setup)?;
+            }
             match durable {
                 Some(durable) => start_durable(cx, durable),
                 None => Ok(()),

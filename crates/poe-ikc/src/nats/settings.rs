@@ -3,11 +3,12 @@
 use super::client::Dialer;
 use super::grid::Grid;
 use super::intake::{Source, Take};
+use super::lease;
 use super::outlet::Wire;
 use super::presence::{self, Bucket};
 use super::session::{Durable, Joined};
 use super::store::{Publisher, Store};
-use super::subjects::Subjects;
+use super::subjects::{Subjects, token};
 use crate::error::{IkcError, IkcErrorKind};
 use crate::hub::Hub;
 use async_nats::{ConnectOptions, ServerAddr};
@@ -24,6 +25,7 @@ use tokio::sync::mpsc;
 /// | [`presence`](Self::presence) | 10 s until a kernel that is not heard of is gone |
 /// | [`durable`](Self::durable) | no durable posts |
 /// | [`take`](Self::take) | this kernel takes no durable posts |
+/// | [`leases`](Self::leases) | no unique names |
 /// | [`options`](Self::options) | the client's defaults: no credentials |
 /// | [`insecure`](Self::insecure) | only addresses of this machine, or `tls://` |
 #[must_use = "give it to `Ikc::join`"]
@@ -35,6 +37,7 @@ pub struct IkcNats {
     presence: Duration,
     store: Option<Store>,
     takes: Vec<(String, Take)>,
+    leases: Option<Duration>,
 }
 
 impl IkcNats {
@@ -48,6 +51,7 @@ impl IkcNats {
             presence: Duration::from_secs(10),
             store: None,
             takes: Vec::new(),
+            leases: None,
         }
     }
 
@@ -94,6 +98,14 @@ impl IkcNats {
     pub fn take(mut self, session: impl Into<String>, take: Take) -> Self {
         self.store.get_or_insert_default();
         self.takes.push((session.into(), take));
+        self
+    }
+
+    /// Sets up unique names ([`Ikc::claim`](crate::Ikc::claim)): a holder that is not heard of for this long loses its name.
+    ///
+    /// At least a second. All kernels with one prefix need the same value.
+    pub fn leases(mut self, limit: Duration) -> Self {
+        self.leases = Some(limit.max(Duration::from_secs(1)));
         self
     }
 
@@ -175,6 +187,18 @@ impl IkcNats {
                 sources: sources.collect(),
             });
         }
+        let mut leases = None;
+        let mut lease_setup = None;
+        if let Some(max_age) = self.leases {
+            let bucket = Bucket {
+                context: context.clone(),
+                name: format!("{}-leases", self.prefix),
+                max_age,
+            };
+            let (opened, setup) = lease::open(bucket, &token(&hub.id)).await?;
+            leases = Some(Rc::new(opened));
+            lease_setup = Some(setup);
+        }
         let bucket = Bucket {
             context,
             name: format!("{}-kernels", self.prefix),
@@ -189,7 +213,8 @@ impl IkcNats {
         let watch = presence::watch(&kernels).await?;
         let wire = Rc::new(Wire::new(client, subjects));
         Ok(Joined {
-            grid: Rc::new(Grid::new(hub, wire, self.presence, publisher)),
+            grid: Rc::new(Grid::new(hub, wire, self.presence, publisher, leases)),
+            lease_setup,
             durable,
             bucket,
             kernels,

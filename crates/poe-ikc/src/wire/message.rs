@@ -69,6 +69,17 @@ pub struct Head {
     pub want_list: Option<bool>,
     /// Whether the message reports an error.
     pub is_error: bool,
+    /// The lease with which it is sent; only MessagePack has it.
+    pub fence: Option<Fence>,
+}
+
+/// A name that one kernel at a time holds, and the number of its lease. Later holders have higher numbers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fence {
+    /// The name.
+    pub name: String,
+    /// The number.
+    pub number: u64,
 }
 
 /// The name of an event that contains the real event and its arguments.
@@ -239,6 +250,7 @@ fn read_storable<'d>(root: Node<'d, 'd>) -> Result<(Head, Body<'d>), WireError> 
         rsvp: address("rsvp")?,
         want_list: flag("wantarray"),
         is_error: flag("is_error").unwrap_or(false),
+        fence: None,
     };
     let mut params = root.field("params");
     if head.event.event.as_deref() == Some(PROXY) {

@@ -10,7 +10,7 @@ mod msgpack;
 mod shape;
 
 pub use handshake::{Handshake, HandshakeError, Identity, Peer, Progress, Protocol};
-pub use message::{Codec, Form, Format, Head, Params, WireError};
+pub use message::{Codec, Fence, Form, Format, Head, Params, WireError};
 
 pub(crate) use handshake::MAX_LINE;
 pub(crate) use message::{PROXY, as_perl_list};

@@ -1,7 +1,7 @@
-//! The head of a message in MessagePack: `[target, from, rsvp, flags]`, an address as `[kernel, session, event]` or nil. The value
-//! follows it.
+//! The head of a message in MessagePack: `[target, from, rsvp, flags]`, an address as `[kernel, session, event]` or nil. A message of the
+//! holder of a lease has `[name, number]` as a fifth part. The value follows the head.
 
-use super::message::{Form, Head, WireError};
+use super::message::{Fence, Form, Head, WireError};
 use crate::specifier::Specifier;
 use rmp::{decode, encode};
 
@@ -15,7 +15,8 @@ const TO_MEMORY: &str = "a vector takes all bytes";
 
 pub(super) fn head(head: &Head) -> Vec<u8> {
     let mut out = Vec::with_capacity(128);
-    encode::write_array_len(&mut out, 4).expect(TO_MEMORY);
+    let parts = if head.fence.is_some() { 5 } else { 4 };
+    encode::write_array_len(&mut out, parts).expect(TO_MEMORY);
     address(&mut out, Some(&head.event));
     address(&mut out, head.from.as_ref());
     address(&mut out, head.rsvp.as_ref());
@@ -26,6 +27,11 @@ pub(super) fn head(head: &Head) -> Vec<u8> {
         Some(true) => WANTS_LIST,
     };
     encode::write_uint(&mut out, u64::from(flags)).expect(TO_MEMORY);
+    if let Some(fence) = &head.fence {
+        encode::write_array_len(&mut out, 2).expect(TO_MEMORY);
+        encode::write_str(&mut out, &fence.name).expect(TO_MEMORY);
+        encode::write_uint(&mut out, fence.number).expect(TO_MEMORY);
+    }
     out
 }
 
@@ -45,13 +51,18 @@ fn address(out: &mut Vec<u8>, address: Option<&Specifier>) {
 
 /// Reads the head; returns it and the bytes of the value.
 pub(super) fn read_head(mut bytes: &[u8]) -> Result<(Head, &[u8]), WireError> {
-    if array(&mut bytes)? != 4 {
-        return Err(WireError::new("the head of a message has four parts"));
+    let parts = array(&mut bytes)?;
+    if !matches!(parts, 4 | 5) {
+        return Err(WireError::new("the head of a message has four or five parts"));
     }
     let event = read_address(&mut bytes)?.ok_or_else(|| WireError::new("the message has no target"))?;
     let from = read_address(&mut bytes)?;
     let rsvp = read_address(&mut bytes)?;
     let flags: u8 = decode::read_int(&mut bytes).map_err(|_| WireError::new("a message has no flags"))?;
+    let fence = match parts {
+        5 => Some(read_fence(&mut bytes)?),
+        _ => None,
+    };
     let head = Head {
         event,
         form: Form::Hash,
@@ -62,8 +73,18 @@ pub(super) fn read_head(mut bytes: &[u8]) -> Result<(Head, &[u8]), WireError> {
             wanted => Some(wanted & WANTS_LIST != 0),
         },
         is_error: flags & IS_ERROR != 0,
+        fence,
     };
     Ok((head, bytes))
+}
+
+fn read_fence(bytes: &mut &[u8]) -> Result<Fence, WireError> {
+    if array(bytes)? != 2 {
+        return Err(WireError::new("a lease has two parts"));
+    }
+    let name = text(bytes)?.ok_or_else(|| WireError::new("a lease has no name"))?;
+    let number = decode::read_int(bytes).map_err(|_| WireError::new("a lease has no number"))?;
+    Ok(Fence { name, number })
 }
 
 fn array(bytes: &mut &[u8]) -> Result<u32, WireError> {

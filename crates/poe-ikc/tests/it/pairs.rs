@@ -329,6 +329,30 @@ async fn a_call_without_a_reply_times_out_at_its_time() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_call_during_a_shutdown_fails_and_its_time_keeps_nothing_running() {
+    let client = side(Ikc::builder("Cli").perl_only());
+    let server = side(Ikc::builder("Pulse"));
+    join(&client, &server);
+    let ikc = client.ikc.clone();
+    Session::builder(client.log.clone())
+        .on(START, |cx, ()| cx.alias_set("main"))
+        .on(GO, move |cx, ()| -> poe::HandlerResult {
+            ikc.shutdown();
+            ikc.call::<_, ()>(cx, "poe://Pulse/test", "note", "x".to_owned(), "over", LONG)?;
+            Ok(())
+        })
+        .on("over", |cx, over: Result<(), RemoteError>| {
+            cx.heap.add(format!("lost: {}", over.unwrap_err().is_lost()));
+        })
+        .create(&client.kernel)
+        .unwrap();
+    let began = tokio::time::Instant::now();
+    go(&client, &server).await;
+    assert!(began.elapsed() < LONG, "{:?}", began.elapsed());
+    assert_eq!(client.log.lines(), ["lost: true"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn kept_posts_are_sent_in_order_when_the_kernel_connects_and_are_bounded() {
     let client = side(Ikc::builder("Cli").keep_unreachable(3));
     let server = side(Ikc::builder("Pulse"));

@@ -23,7 +23,7 @@ prop_compose! {
         is_error in any::<bool>(),
         form in prop_oneof![Just(Form::Text), Just(Form::Hash)],
     ) -> Head {
-        Head { event, form, from, rsvp, want_list, is_error }
+        Head { event, form, from, rsvp, want_list, is_error, fence: None }
     }
 }
 
