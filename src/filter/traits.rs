@@ -329,9 +329,14 @@ impl Seam {
     ///
     /// `old` is at a boundary afterwards. Records that `next` can already see come from its `next_record`.
     pub fn switch<A: Filter + ?Sized, B: Filter + ?Sized>(&mut self, old: &mut A, next: &mut B) {
-        // A second switch before any input must not forget the byte of the first one.
-        self.owed = old.owed().or(self.owed);
+        self.leave(old.owed());
         next.feed(&old.take_pending());
+    }
+
+    /// Notes the byte that a filter would have skipped, before its pending bytes are taken.
+    pub(crate) fn leave(&mut self, owed: Option<u8>) {
+        // A second switch before any input must not forget the byte of the first one.
+        self.owed = owed.or(self.owed);
     }
 
     /// Returns the part of this read that is for the filter: all of it, or all but its first byte.

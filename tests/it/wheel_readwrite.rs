@@ -233,6 +233,36 @@ async fn rw18_the_next_wheel_flushes_the_stream() {
     assert_eq!(said(), ["flushed"]);
 }
 
+/// RW15, RW16: a handler of a record that puts past the high mark and writes everything at once hears of both marks, and of
+/// the high one first. The next time up it hears of them again.
+#[tokio::test(start_paused = true)]
+async fn both_marks_are_reported_in_order_when_a_handler_writes_all_that_it_has_put_rw15_rw16() {
+    let (mut peer, ours) = duplex(1024);
+    let session = talker(ours, |b| {
+        b.input(Line::new(), LINE).watermarks(100, 20).high(HIGH).low(LOW)
+    })
+    .on(LINE, |cx, input| {
+        say(input.record);
+        let level = wheel(cx).put("x".repeat(150)).unwrap();
+        assert!(level.is_high());
+        wheel(cx).flush();
+        assert_eq!(wheel(cx).buffered_bytes(), 0);
+    });
+    let got = beside(session, async move {
+        peer.write_all(b"one\ntwo\n").await.unwrap();
+        peer.shutdown().await.unwrap();
+        all(peer).await
+    })
+    .await;
+    assert_eq!(got.len(), 2 * 152);
+    assert_eq!(
+        said(),
+        [
+            "one", "high", "low", "flushed", "two", "high", "low", "flushed", "read end"
+        ]
+    );
+}
+
 /// High is told once on the way up, low once on the way down, in turn (POE tells of neither reliably: RW15, RW16).
 #[tokio::test(start_paused = true)]
 async fn rw15_rw16_the_watermarks_alternate() {

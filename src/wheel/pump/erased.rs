@@ -202,61 +202,6 @@ impl<F: Filter> Parser for TypedParser<F> {
     }
 }
 
-/// The old side of a switch, as [`Seam`] needs it.
-pub(super) struct Leaving(pub(super) Box<dyn Parser>);
-
-impl Filter for Leaving {
-    type Input = ();
-    type Output = ();
-    fn feed(&mut self, bytes: &[u8]) {
-        self.0.start(bytes);
-    }
-    fn next_record(&mut self) -> Result<Option<()>, FilterError> {
-        Ok(None)
-    }
-    fn put(&mut self, (): (), _: &mut BytesMut) -> Result<(), FilterError> {
-        Ok(())
-    }
-    fn pending(&self) -> &[u8] {
-        self.0.pending()
-    }
-    fn take_pending(&mut self) -> Bytes {
-        self.0.take_pending()
-    }
-    fn owed(&self) -> Option<u8> {
-        self.0.owed()
-    }
-    fn fresh(&self) -> Self {
-        unreachable!("the old side of a switch is not copied")
-    }
-}
-
-/// The new side of a switch.
-pub(super) struct Entering(pub(super) Box<dyn Parser>);
-
-impl Filter for Entering {
-    type Input = ();
-    type Output = ();
-    fn feed(&mut self, bytes: &[u8]) {
-        self.0.start(bytes);
-    }
-    fn next_record(&mut self) -> Result<Option<()>, FilterError> {
-        Ok(None)
-    }
-    fn put(&mut self, (): (), _: &mut BytesMut) -> Result<(), FilterError> {
-        Ok(())
-    }
-    fn pending(&self) -> &[u8] {
-        self.0.pending()
-    }
-    fn take_pending(&mut self) -> Bytes {
-        self.0.take_pending()
-    }
-    fn fresh(&self) -> Self {
-        unreachable!("the new side of a switch is not copied")
-    }
-}
-
 /// A type-erased output filter.
 pub(crate) trait Formatter {
     /// Takes the record out of an `Option` of its type; leaves it there if it has another type.

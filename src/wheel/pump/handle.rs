@@ -2,6 +2,7 @@
 
 use super::super::base::Base;
 use super::super::error::IoError;
+use super::input::Reading;
 use super::sockets::{self, follow};
 use super::state::PumpState;
 use crate::arg::AnyArg;
@@ -198,24 +199,6 @@ pub(super) fn emit(state: &PumpState, core: &Core, which: impl FnOnce(&Events) -
     }
 }
 
-pub(super) fn emit_high(state: &PumpState, core: &Core) -> Option<()> {
-    if state.high_due.take() {
-        emit(state, core, |events| &events.high)?;
-    }
-    Some(())
-}
-
-pub(super) fn emit_low(state: &PumpState, core: &Core) -> Option<()> {
-    if let Some((_, low)) = state.marks.get()
-        && state.high.get()
-        && state.buffered_bytes() <= low
-    {
-        state.high.set(false);
-        emit(state, core, |events| &events.low)?;
-    }
-    Some(())
-}
-
 /// Dispatches an error event. Without one, an error of the filter is logged; others are silent.
 ///
 /// A filter that cannot go on ends the input then, because no handler could replace it.
@@ -223,7 +206,8 @@ pub(super) fn report(state: &PumpState, core: &Core, error: IoError) -> Option<(
     if let Some(part) = state.part.get() {
         let ends_input = error.as_filter().is_some_and(FilterError::is_fatal) && !part.has_error_event();
         part.failed(core, error)?;
-        if ends_input && !state.ended.replace(true) {
+        if ends_input && !state.reading.get().has_ended() {
+            state.update_reading(Reading::end);
             state.shut_input();
             part.ended(core)?;
         }

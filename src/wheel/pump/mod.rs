@@ -11,9 +11,44 @@
 //! pauses between two records, and continues there ([`Resume`]).
 //!
 //! After a handler that put something, or changed the filter, the task is polled for that alone, and reads nothing.
+//!
+//! # The two sides
+//!
+//! Each side is a small state machine without I/O, which is tested by itself: [`input::Reading`] and [`output::Writing`].
+//! A request of a method or a result of the stream moves it; what it then allows is all that the rest asks.
+//!
+//! The reading side has a state of the stream, a state of the filter, and two pauses (the program's, and a splice's):
+//!
+//! | stream | next | read | records delivered |
+//! |---|---|---|---|
+//! | open | end or error of the stream → ended; `shutdown_input` → shut | unless paused | yes, also while paused |
+//! | ended | `shutdown_input` → shut | no | those that came before the end, also by a new filter |
+//! | shut | nothing | no | no |
+//!
+//! | filter | next | read | records delivered |
+//! |---|---|---|---|
+//! | records | its event is taken away → no event; a fatal error or a panic → broken | yes | yes |
+//! | no event | an event, or a new filter → records | no | no |
+//! | broken | a new filter → records | no | no |
+//!
+//! The writing side has a state of the output and one of the watermarks:
+//!
+//! | output | next | put | a write pass |
+//! |---|---|---|---|
+//! | open | end with flush → finishing, without → shutting; a failed write → failed | yes | writes what waits |
+//! | finishing | all is written → shutting; end without flush → shutting; a failed write → failed | no | writes what waits |
+//! | shutting | the stream is shut down → shut | no | shuts the stream down |
+//! | shut, failed | nothing | no | nothing |
+//!
+//! | mark | next |
+//! |---|---|
+//! | low | a put that reaches the high mark → high, due |
+//! | high, due | the high event is sent → high |
+//! | high | the buffer falls to the low mark: the low event is sent → low |
 
 mod erased;
 pub(crate) mod handle;
+mod input;
 mod limits;
 mod output;
 #[cfg(not(target_family = "wasm"))]
@@ -38,38 +73,15 @@ pub(crate) use output::PendingReports;
 pub(crate) use state::Part;
 pub(crate) use state::{Link, PumpState, Setup};
 
-use super::error::IoError;
-use crate::bridge::runtime::{Home, cannot_move, explained};
-use crate::error::Failure;
+use crate::bridge::runtime::{Home, cannot_move};
 use crate::kernel::Core;
 use crate::kernel::task::Task;
-use handle::{die, emit, emit_high, emit_low, report};
+use handle::report;
+use input::{End, Resume};
 use limits::Watch;
-use output::{Closing, Sending, Stall, give_up};
-use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use output::{Closing, Stall, emit_high};
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
-use tokio::io::ReadBuf;
-
-/// The most write passes in one poll: each can be caused by the events of the one before.
-const PASSES: usize = 8;
-
-/// Where a poll that paused between two records continues.
-#[derive(Clone, Copy)]
-enum Resume {
-    /// A poll between two events: the records of a new filter.
-    Output,
-    /// A turn: the records before its read. If they belong to a block read ahead, it was full or not.
-    Old(Option<bool>),
-    /// A turn: the records of its read, which filled the block or did not.
-    New(bool),
-}
-
-enum End {
-    Eof,
-    Error(io::Error),
-}
+use std::task::{Context, Poll};
 
 /// The wheel's task.
 pub(crate) struct Pump {
@@ -121,7 +133,7 @@ impl Drop for Pump {
     fn drop(&mut self) {
         self.state.over.set(true);
         let io = self.state.take_io();
-        let ended = self.state.ended.get() || self.end.is_some() || self.state.sending.get() == Sending::Failed;
+        let ended = self.state.reading.get().has_ended() || self.end.is_some() || self.state.writing.get().has_failed();
         if let Some(io) = io.filter(|_| !ended) {
             io.read_away();
         }
@@ -187,8 +199,7 @@ impl Task for Pump {
         if let Some(linger) = state.closing.get() {
             return self.poll_close(&state, linger, core, cx);
         }
-        let sent = matches!(state.sending.get(), Sending::Shut | Sending::Failed);
-        if sent && self.has_input_ended(&state) {
+        if state.writing.get().is_over() && self.has_input_ended(&state) {
             Poll::Ready(())
         } else {
             Poll::Pending
@@ -197,13 +208,6 @@ impl Task for Pump {
 }
 
 impl Pump {
-    /// Nothing more comes from the stream, and a filter set at its end has seen all bytes. If the output
-    /// is over, too, the wheel keeps nothing alive.
-    fn has_input_ended(&self, state: &PumpState) -> bool {
-        let looked_at = self.ahead.is_none() && self.resume.is_none() && !self.ending && !state.reparse.get();
-        state.is_input_shut() || (state.ended.get() && looked_at)
-    }
-
     /// Reports the limits that are over. `None`: the wheel is gone.
     #[cold]
     fn look_at_limits(&mut self, state: &PumpState, core: &Core, cx: &mut Context<'_>) -> Option<()> {
@@ -258,305 +262,5 @@ impl Pump {
             self.end_part(state, core)?;
         }
         self.write(state, core, cx)
-    }
-
-    /// A turn, or the rest of one. `None`: the wheel is gone, stop at once.
-    fn turn(&mut self, state: &PumpState, core: &Core, cx: &mut Context<'_>) -> Option<()> {
-        let whole = match self.resume.take() {
-            Some(Resume::New(whole)) => {
-                self.records(state, core, Resume::New(whole))?;
-                Some(whole)
-            }
-            resume => {
-                let (resumed, mut block) = match resume {
-                    Some(Resume::Old(block)) => (true, block),
-                    other => (other.is_some(), None),
-                };
-                if !resumed {
-                    emit_high(state, core)?;
-                }
-                let ahead = self.ahead.is_some() && !state.is_paused();
-                if resumed || state.reparse.take() || ahead {
-                    block = block.or(self.ahead.take());
-                    self.records(state, core, Resume::Old(block))?;
-                    if self.resume.is_some() {
-                        return Some(());
-                    }
-                }
-                if self.ending {
-                    self.end_part(state, core)?;
-                }
-                self.write(state, core, cx)?;
-                if self.ahead.is_none()
-                    && state.is_reading()
-                    && let Some(end) = self.end.take()
-                {
-                    self.end_input(state, core, end)?;
-                    return self.write(state, core, cx);
-                }
-                match block {
-                    // This turn's block was read ahead.
-                    Some(_) => block,
-                    None => self.read_block(state, core, cx)?,
-                }
-            }
-        };
-        let Some(whole) = whole.filter(|_| self.resume.is_none()) else {
-            return Some(());
-        };
-        self.write(state, core, cx)?;
-        if self.ahead.is_some() || !state.is_reading() {
-            return Some(());
-        }
-        if whole {
-            // There is certainly more; others first.
-            cx.waker().wake_by_ref();
-            return Some(());
-        }
-        let block = self.appetite.next(state.block());
-        match self.read(state, core, cx, block) {
-            Poll::Pending => self.armed = true,
-            Poll::Ready(read) => {
-                match read {
-                    Ok(bytes) => self.ahead = Some(bytes == block),
-                    Err(end) => self.end = Some(end),
-                }
-                cx.waker().wake_by_ref();
-            }
-        }
-        Some(())
-    }
-
-    /// The read of a turn, and its records. Returns whether it filled the block; `None` inside if there is nothing more to do.
-    fn read_block(&mut self, state: &PumpState, core: &Core, cx: &mut Context<'_>) -> Option<Option<bool>> {
-        if self.ahead.is_some() || !state.is_reading() {
-            return Some(None);
-        }
-        let block = self.appetite.next(state.block());
-        let Poll::Ready(read) = self.read(state, core, cx, block) else {
-            self.armed = true;
-            return Some(None);
-        };
-        match read {
-            Ok(bytes) => {
-                let whole = bytes == block;
-                self.records(state, core, Resume::New(whole))?;
-                Some(Some(whole))
-            }
-            Err(end) => {
-                self.end_input(state, core, end)?;
-                self.write(state, core, cx)?;
-                Some(None)
-            }
-        }
-    }
-
-    /// Reads once, straight into the filter.
-    fn read(&mut self, state: &PumpState, core: &Core, cx: &mut Context<'_>, block: usize) -> Poll<Result<usize, End>> {
-        core.with_read_buffer(|buffer| {
-            let mut buffer = ReadBuf::new(&mut buffer[..block]);
-            loop {
-                let Some(read) = state.with_io(|io| io.as_mut().poll_read(cx, &mut buffer)) else {
-                    return Poll::Pending;
-                };
-                state.dry.set(read.is_pending());
-                match ready!(read) {
-                    Ok(()) => break,
-                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                    Err(error) => return Poll::Ready(Err(End::Error(explained(error)))),
-                }
-            }
-            let read = buffer.filled();
-            if read.is_empty() {
-                return Poll::Ready(Err(End::Eof));
-            }
-            let mut seam = state.seam.get();
-            let bytes = seam.trim(read);
-            state.seam.set(seam);
-            core.count_step();
-            self.appetite.has_read(read.len());
-            state.progress.set(true);
-            let _ = guarded(state, core, || state.with_parser(|parser| parser.start(bytes)));
-            Poll::Ready(Ok(read.len()))
-        })
-    }
-
-    /// Delivers the records in the filter. If the kernel must yield before their end, `self.resume` says where to continue.
-    fn records(&mut self, state: &PumpState, core: &Core, resume: Resume) -> Option<()> {
-        self.resume = None;
-        let id = state.base.id();
-        let mut place = Record::NONE;
-        loop {
-            if state.is_input_shut() || state.broken.get() || !state.listens() {
-                return Some(());
-            }
-            let next = guarded(state, core, || {
-                state.with_parser(|parser| parser.next(id, &mut place)).flatten()
-            });
-            match next.flatten() {
-                None => return Some(()),
-                Some(Ok(())) => {
-                    state.given.set(true);
-                    self.seen = true;
-                    self.appetite.has_seen();
-                    state.base.deliver_from(core, &mut place)?;
-                }
-                Some(Err(error)) => {
-                    self.seen = true;
-                    self.appetite.has_seen();
-                    state.broken.set(error.is_fatal());
-                    report(state, core, IoError::filter("read", id, error))?;
-                    // Errors without an event are work, too.
-                    core.count_step();
-                }
-            }
-            if state.acted.take() {
-                emit_acted(state, core)?;
-            }
-            if core.must_yield() {
-                self.resume = Some(resume);
-                return Some(());
-            }
-        }
-    }
-
-    fn end_input(&mut self, state: &PumpState, core: &Core, end: End) -> Option<()> {
-        state.ended.set(true);
-        let link = state.link.borrow().clone();
-        if let Some(link) = link {
-            link.ended(state);
-        }
-        let error = match end {
-            End::Eof => IoError::eof(state.base.id()),
-            End::Error(error) => IoError::io("read", state.base.id(), error),
-        };
-        report(state, core, error)?;
-        self.ending = state.part.get().is_some();
-        self.end_part(state, core)
-    }
-
-    /// Tells the wheel's other pumps of the end of the input, unless a filter set at the end still has bytes of the
-    /// old one to parse.
-    fn end_part(&mut self, state: &PumpState, core: &Core) -> Option<()> {
-        if state.reparse.get() || self.ahead.is_some() || self.resume.is_some() {
-            return Some(());
-        }
-        if std::mem::take(&mut self.ending)
-            && let Some(part) = state.part.get()
-        {
-            state.shut_input();
-            return part.ended(core);
-        }
-        Some(())
-    }
-
-    /// Writes the output, reports it, and writes the output of the handlers that this calls.
-    fn write(&mut self, state: &PumpState, core: &Core, cx: &mut Context<'_>) -> Option<()> {
-        for _ in 0..PASSES {
-            if let Some(error) = state.write_error.take() {
-                return report(state, core, IoError::io("write", state.base.id(), error));
-            }
-            match state.sending.get() {
-                Sending::Shut | Sending::Failed => return Some(()),
-                Sending::Shutting => {
-                    let shut = state.with_io(|io| {
-                        let shut = ready!(io.as_mut().poll_shutdown(cx));
-                        io.as_mut().close_output();
-                        Poll::Ready(shut)
-                    });
-                    if let Some(Poll::Ready(shut)) = shut {
-                        state.sending.set(Sending::Shut);
-                        drained(state);
-                        if let Err(error) = shut {
-                            report_shutdown(state, error);
-                        }
-                    }
-                    return Some(());
-                }
-                Sending::Open | Sending::Finishing => {}
-            }
-            let waiting = state.buffered_bytes() > 0;
-            if !waiting && !state.unflushed.get() && !state.flush_due.get() {
-                if state.sending.get() == Sending::Open {
-                    return Some(());
-                }
-                state.sending.set(Sending::Shutting);
-                continue;
-            }
-            let written = state.flush(cx);
-            if let Poll::Ready(Err(error)) = written {
-                state.sending.set(Sending::Failed);
-                drained(state);
-                return report(state, core, IoError::io("write", state.base.id(), error));
-            }
-            drained(state);
-            emit_low(state, core)?;
-            match written {
-                Poll::Ready(Ok(true)) => {}
-                Poll::Ready(_) => break,
-                Poll::Pending if state.finishing.get() && self.poll_stall(state, cx).is_ready() => {
-                    return report(state, core, give_up(state));
-                }
-                Poll::Pending => return Some(()),
-            }
-            if state.buffered_bytes() == 0 {
-                state.flush_due.set(false);
-                emit(state, core, |events| &events.flushed)?;
-            }
-            emit_high(state, core)?;
-        }
-        cx.waker().wake_by_ref();
-        Some(())
-    }
-}
-
-/// Sends the events of what the last handler did with the wheel's methods, ahead of the next record: an error of a write, marks
-/// that were crossed, and a flush after which nothing was put.
-#[cold]
-fn emit_acted(state: &PumpState, core: &Core) -> Option<()> {
-    if let Some(error) = state.write_error.take() {
-        drained(state);
-        return report(state, core, IoError::io("write", state.base.id(), error));
-    }
-    emit_low(state, core)?;
-    let open = matches!(state.sending.get(), Sending::Open | Sending::Finishing);
-    if open && state.flush_due.get() && !state.unflushed.get() && state.buffered_bytes() == 0 {
-        state.flush_due.set(false);
-        drained(state);
-        emit(state, core, |events| &events.flushed)?;
-    }
-    emit_high(state, core)
-}
-
-/// Tells a splice that the output's end did not reach the peer. Without a splice there is nothing to report: the peer is gone.
-fn report_shutdown(state: &PumpState, error: io::Error) {
-    // A peer that has ended its side may have closed its socket, which some systems report here.
-    let gone = state.ended.get() && error.kind() == io::ErrorKind::NotConnected;
-    let link = state.link.borrow().clone();
-    if let Some(link) = link
-        && !gone
-    {
-        link.failed(IoError::io("shutdown", state.base.id(), error));
-    }
-}
-
-/// Tells a splice the state of the output.
-fn drained(state: &PumpState) {
-    let link = state.link.borrow().clone();
-    if let Some(link) = link {
-        link.drained(state);
-    }
-}
-
-/// Uses the input filter. A panic of it is a `DIE` of the session, like a handler's, and the end of the input;
-/// the output goes on.
-fn guarded<T>(state: &PumpState, core: &Core, f: impl FnOnce() -> Option<T>) -> Option<Option<T>> {
-    match catch_unwind(AssertUnwindSafe(f)) {
-        Ok(result) => Some(result),
-        Err(payload) => {
-            state.broken.set(true);
-            die(state, core, &Failure::from_panic(payload));
-            None
-        }
     }
 }

@@ -1,10 +1,11 @@
 //! The state that a wheel's value and its task share: flags, filters, the stream, and the output buffer.
 
-use super::erased::{Entering, Formatter, Leaving, Parser, follow};
+use super::erased::{Formatter, Parser, follow};
 use super::handle::{BoxedDuplex, Events};
-use super::output::Sending;
+use super::input::Reading;
+use super::output::Writing;
 use crate::driver::{BLOCK_SIZE, Driver};
-use crate::filter::{Filter, Raw, Seam};
+use crate::filter::Seam;
 use crate::id::TaskId;
 use crate::kernel::Core;
 use crate::name::Name;
@@ -31,36 +32,22 @@ pub(crate) struct PumpState {
     pub(crate) events: RefCell<Events>,
     /// High and low mark, if the wheel has marks.
     pub(crate) marks: Cell<Option<(usize, usize)>>,
-    /// The output has reached the high mark and not yet fallen to the low one.
-    pub(super) high: Cell<bool>,
-    /// … and the high event was not sent yet.
-    pub(super) high_due: Cell<bool>,
     /// A method has crossed the high mark or written; the events are sent directly after the handler that called it.
     pub(super) acted: Cell<bool>,
-    /// There is an input filter, and an event for its records.
-    listens: Cell<bool>,
-    paused: Cell<bool>,
-    /// A splice pauses the input as long as the other wheel's buffer is full.
-    throttled: Cell<bool>,
+    /// The state of the reading side.
+    pub(super) reading: Cell<Reading>,
+    /// The state of the writing side.
+    pub(super) writing: Cell<Writing>,
     /// The most bytes that the next read may take.
     block: Cell<usize>,
-    /// The end of the input, or an error, was reported.
-    pub(super) ended: Cell<bool>,
-    /// Set in `shutdown_input`.
-    input_shut: Cell<bool>,
-    /// The filter cannot go on.
-    pub(super) broken: Cell<bool>,
-    pub(super) sending: Cell<Sending>,
     /// The error of a write outside the task, which is to be reported.
     pub(super) write_error: Cell<Option<io::Error>>,
-    /// Something was written that the stream may still hold.
-    pub(super) unflushed: Cell<bool>,
     /// Each put into an empty queue is written at once.
     pub(super) auto_flush: bool,
     /// How long the peer may take no bytes of the output when the connection is closed.
     flush_timeout: Duration,
     /// The flush timeout counts, though the wheel is not closed yet.
-    pub(super) finishing: Cell<bool>,
+    pub(super) flush_limited: Cell<bool>,
     /// The task and the stream are gone.
     pub(super) over: Cell<bool>,
     /// Set in `close`: how long to drain the peer's input.
@@ -129,7 +116,8 @@ impl PumpState {
             base: base.into(),
             task: Cell::new(None),
             io: Cell::new(Some(setup.io)),
-            listens: Cell::new(setup.parser.is_some()),
+            reading: Cell::new(Reading::new(setup.parser.is_some())),
+            writing: Cell::new(Writing::new()),
             parser: Cell::new(setup.parser),
             formatter: Cell::new(Some(setup.formatter)),
             seam: Cell::new(Seam::new()),
@@ -137,20 +125,11 @@ impl PumpState {
             driver: setup.driver,
             events: RefCell::new(setup.events),
             marks: Cell::new(setup.marks),
-            high: Cell::new(false),
-            high_due: Cell::new(false),
             acted: Cell::new(false),
-            paused: Cell::new(false),
-            throttled: Cell::new(false),
-            ended: Cell::new(false),
-            input_shut: Cell::new(false),
-            broken: Cell::new(false),
-            sending: Cell::new(Sending::Open),
             write_error: Cell::new(None),
-            unflushed: Cell::new(false),
             auto_flush: setup.auto_flush,
             flush_timeout: setup.flush_timeout,
-            finishing: Cell::new(false),
+            flush_limited: Cell::new(false),
             over: Cell::new(false),
             closing: Cell::new(None),
             dry: Cell::new(false),
@@ -211,18 +190,20 @@ impl PumpState {
     }
 
     pub(crate) fn pause(&self, paused: bool) {
-        self.paused.set(paused);
+        self.update_reading(|reading| reading.pause(paused));
         if !paused {
             self.wants_turn.set(true);
         }
     }
 
     pub(crate) fn is_paused(&self) -> bool {
-        self.paused.get()
+        self.reading.get().is_paused()
     }
 
     pub(crate) fn shut_input(&self) {
-        if !self.input_shut.replace(true) {
+        let was_shut = self.reading.get().is_shut();
+        self.update_reading(Reading::shut);
+        if !was_shut {
             self.with_io(|io| io.as_mut().close_input());
         }
     }
@@ -232,13 +213,9 @@ impl PumpState {
         self.polling.get()
     }
 
-    pub(super) fn is_input_shut(&self) -> bool {
-        self.input_shut.get()
-    }
-
     /// Whether no input will be read any more.
     pub(crate) fn is_input_over(&self) -> bool {
-        self.over.get() || self.ended.get() || self.input_shut.get() || self.broken.get()
+        self.over.get() || self.reading.get().is_over()
     }
 
     /// Stops all events, but writes the output and ends the connection in good order.
@@ -248,7 +225,7 @@ impl PumpState {
 
     /// The wheel is about to be closed: from now on the flush timeout limits its output.
     pub(crate) fn limit_flush(&self) {
-        self.finishing.set(true);
+        self.flush_limited.set(true);
         self.schedule();
     }
 
@@ -258,13 +235,12 @@ impl PumpState {
 
     /// Whether there is a stream that can still be closed in good order.
     pub(crate) fn is_closable(&self) -> bool {
-        !self.over.get() && self.sending.get() != Sending::Failed
+        !self.over.get() && !self.writing.get().has_failed()
     }
 
     /// Changes the input filter; pending bytes move into the new one. The caller drops the old one.
     pub(crate) fn set_parser(&self, next: Box<dyn Parser>) -> Option<impl Sized + use<>> {
-        self.broken.set(false);
-        self.listens.set(true);
+        self.update_reading(Reading::set_filter);
         self.note_reparse();
         match self.parser.take() {
             Some(old) => Some(self.join(old, next)),
@@ -277,12 +253,12 @@ impl PumpState {
 
     /// Returns the input filter's pending bytes, for the next reader of the stream.
     pub(crate) fn leave(&self) -> (Bytes, Seam) {
-        let Some(old) = self.parser.take() else {
-            return (Bytes::new(), self.seam.get());
+        let mut seam = self.seam.get();
+        let Some(mut old) = self.parser.take() else {
+            return (Bytes::new(), seam);
         };
-        let (mut old, mut next, mut seam) = (Leaving(old), Raw::new(), self.seam.get());
-        seam.switch(&mut old, &mut next);
-        (next.take_pending(), seam)
+        seam.leave(old.owed());
+        (old.take_pending(), seam)
     }
 
     /// Notes that the filter may see records without new bytes.
@@ -293,17 +269,19 @@ impl PumpState {
 
     /// Sets whether records have an event.
     pub(crate) fn set_listens(&self, listens: bool) {
-        self.listens.set(listens);
+        self.update_reading(|reading| reading.set_event(listens));
         self.note_reparse();
     }
 
     pub(crate) fn listens(&self) -> bool {
-        self.listens.get()
+        self.reading.get().has_event()
     }
 
     /// Lets a splice pause or resume the input.
     pub(crate) fn throttle(&self, throttled: bool) {
-        if self.throttled.replace(throttled) != throttled && !throttled {
+        let before = self.reading.get();
+        self.reading.set(before.throttle(throttled));
+        if before.is_throttled() && !throttled {
             self.wants_turn.set(true);
             self.schedule();
         }
@@ -319,13 +297,13 @@ impl PumpState {
     }
 
     /// Lets `next` follow `old`.
-    fn join(&self, mut old: Box<dyn Parser>, next: Box<dyn Parser>) -> Leaving {
-        let next = follow(&mut *old, next, self.base.id());
-        let (mut old, mut next) = (Leaving(old), Entering(next));
+    fn join(&self, mut old: Box<dyn Parser>, next: Box<dyn Parser>) -> Box<dyn Parser> {
+        let mut next = follow(&mut *old, next, self.base.id());
         let mut seam = self.seam.get();
-        seam.switch(&mut old, &mut next);
+        seam.leave(old.owed());
+        next.start(&old.take_pending());
         self.seam.set(seam);
-        self.parser.set(Some(next.0));
+        self.parser.set(Some(next));
         old
     }
 
@@ -373,7 +351,14 @@ impl PumpState {
 
     /// Whether a filter waits for input that may come.
     pub(super) fn is_reading(&self) -> bool {
-        let closed = self.paused.get() || self.throttled.get() || self.ended.get() || self.input_shut.get();
-        !closed && !self.broken.get() && self.listens.get()
+        self.reading.get().reads()
+    }
+
+    pub(super) fn update_reading(&self, change: impl FnOnce(Reading) -> Reading) {
+        self.reading.set(change(self.reading.get()));
+    }
+
+    pub(super) fn update_writing(&self, change: impl FnOnce(Writing) -> Writing) {
+        self.writing.set(change(self.writing.get()));
     }
 }
