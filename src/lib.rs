@@ -150,12 +150,13 @@ pub mod inspect {
     //!
     //! [`Kernel::snapshot`](crate::Kernel::snapshot) returns everything as data: sessions with their parents and handlers, queued
     //! events, timers, signals, files and processes. [`Kernel::why_alive`](crate::Kernel::why_alive) lists what keeps each session
-    //! alive, with file and line.
+    //! alive, with file and line. A program that shows a running kernel uses an [`Observer`], as the crate `poe-inspector` does.
 
     pub use crate::error::WrongArgument;
     pub use crate::kernel::{
-        AwaitedProcess, DeadLetter, Die, EventId, EventType, QueuedEvent, Refcount, SessionHolds, SessionSnapshot,
-        ShutdownReport, Snapshot, TaskSnapshot, Timer, WatchedFile, WhyAlive,
+        AwaitedProcess, DeadLetter, Die, Dispatch, EventId, EventType, KernelStats, Look, LookFuture, Observation,
+        Observer, Outcome, QueuedEvent, Refcount, SessionHolds, SessionPage, SessionRow, SessionSnapshot,
+        ShutdownReport, Snapshot, TaskPage, TaskSnapshot, Timer, WatchedFile, WhyAlive,
     };
     pub use crate::resource::signals::SignalClass;
     pub use crate::resource::{Hold, HoldKind};

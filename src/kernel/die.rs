@@ -281,6 +281,7 @@ impl Core {
     #[cold]
     pub(super) fn report_failure(&self, die: &Die, consequence: &str) {
         self.log_failure(die, consequence);
+        self.tell_observers_of_failure(die, consequence);
         self.tell_failure_hook(die);
     }
 
@@ -351,7 +352,9 @@ impl Core {
 
     /// `OnFailure::StopSession`: the failed session and its descendants.
     fn fail_sessions(&self, die: &Die, sessions: &[SessionId]) {
-        self.log_failure(die, "the session and its descendants are stopped");
+        let consequence = "the session and its descendants are stopped";
+        self.log_failure(die, consequence);
+        self.tell_observers_of_failure(die, consequence);
         self.stop_because_of_die(Some(die), sessions);
         self.tell_failure_hook(die);
     }

@@ -19,7 +19,7 @@ impl Core {
     pub(crate) fn dispatch(&self, object: Rc<dyn Invoke>, frame: &Frame<'_>, arg: &mut AnyArg, fatal: bool) -> Invoked {
         let started = if self.is_watching() {
             self.observe(frame, true);
-            self.slow_start()
+            self.time_handler()
         } else {
             0
         };
@@ -30,13 +30,13 @@ impl Core {
             event: name,
         });
         let result = catch_unwind(AssertUnwindSafe(|| object.invoke(KernelRef { core: self, frame }, arg)));
-        if started != 0 {
-            self.report_if_slow(started, frame);
-        }
         let invoked = match result {
             Ok(invoked) => invoked,
             Err(payload) => failed(payload),
         };
+        if started != 0 {
+            self.handler_returned(started, frame, &invoked);
+        }
         match &invoked {
             Invoked::Returned => {}
             Invoked::Failed(failure) => self.handler_failed(failure, frame, name, arg, fatal),
@@ -50,9 +50,12 @@ impl Core {
 
     /// Invokes a session's handler, with the session as the active one, and raises nothing if it fails.
     pub(super) fn invoke_contained(&self, object: Rc<dyn Invoke>, frame: &Frame<'_>, arg: &mut AnyArg) -> Invoked {
-        if self.is_watching() {
+        let started = if self.is_watching() {
             self.observe(frame, true);
-        }
+            self.time_handler()
+        } else {
+            0
+        };
         let before = self.active.get();
         self.active.set(Active {
             session: frame.session,
@@ -60,6 +63,9 @@ impl Core {
         });
         let result = catch_unwind(AssertUnwindSafe(|| object.invoke(KernelRef { core: self, frame }, arg)));
         let invoked = result.unwrap_or_else(failed);
+        if started != 0 {
+            self.handler_returned(started, frame, &invoked);
+        }
         drop_object(object);
         self.active.set(before);
         invoked

@@ -166,6 +166,7 @@ impl Core {
         }
         drop_each_quietly(silent);
         self.extensions.clear();
+        self.observer.observers.clear();
         // What those drops have posted meanwhile.
         let late = self.queue_mut().drain();
         for entry in &late {

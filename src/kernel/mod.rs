@@ -23,6 +23,7 @@ mod kernel_ref;
 mod kernel_timer;
 mod lifecycle;
 mod message;
+mod observe;
 mod os_signal;
 mod resource;
 mod run;
@@ -53,6 +54,7 @@ pub(crate) use kernel_ref::Frame;
 pub use kernel_ref::KernelRef;
 pub(crate) use lifecycle::create_at_once;
 pub use message::Target;
+pub use observe::{Dispatch, Look, LookFuture, Observation, Observer, Outcome};
 pub use resource::SessionHold;
 pub use run::RunFuture;
 #[cfg(unix)]
@@ -60,8 +62,8 @@ pub use select::{SelectMode, Selected, Watched};
 pub use shutdown::ShutdownReport;
 pub use signal::Signal;
 pub use snapshot::{
-    AwaitedProcess, EventId, EventType, QueuedEvent, Refcount, SessionHolds, SessionSnapshot, Snapshot, TaskSnapshot,
-    WatchedFile, WhyAlive,
+    AwaitedProcess, EventId, EventType, KernelStats, QueuedEvent, Refcount, SessionHolds, SessionPage, SessionRow,
+    SessionSnapshot, Snapshot, TaskPage, TaskSnapshot, WatchedFile, WhyAlive,
 };
 pub(crate) use supervise::{KeptPost, Stopped};
 pub use timer::{Delta, Timer};

@@ -4,7 +4,8 @@
 //! one load and one comparison; whether single events are traced is asked once per poll.
 
 use super::flags::{self, Flag, Flags};
-use super::{Config, Core, Frame};
+use super::observe::Observers;
+use super::{Config, Core, Frame, Invoked};
 use crate::error::log_quietly;
 use crate::id::{Place, SessionId};
 use crate::name::NameIdx;
@@ -32,6 +33,7 @@ pub(super) struct Observer {
     watching: Flag,
     slow: u64,
     hook: RefCell<Option<Hook>>,
+    pub(super) observers: Observers,
 }
 
 impl Observer {
@@ -40,6 +42,7 @@ impl Observer {
             watching: Flag::new(flags, flags::WATCHING),
             slow: config.slow_nanos,
             hook: RefCell::default(),
+            observers: Observers::default(),
         }
     }
 }
@@ -58,7 +61,8 @@ impl Core {
         let traced = tracing::enabled!(target: "poe::events", Level::TRACE)
             || tracing::enabled!(target: "poe::timers", Level::TRACE)
             || tracing::enabled!(target: "poe::refcnt", Level::TRACE);
-        let watching = traced || self.observer.slow != u64::MAX || self.observer.hook.borrow().is_some();
+        let wanted = self.observer.observers.refresh();
+        let watching = wanted || traced || self.observer.slow != u64::MAX || self.observer.hook.borrow().is_some();
         self.observer.watching.set(watching);
     }
 
@@ -230,18 +234,22 @@ impl Core {
         }
     }
 
-    /// When a handler begins, if anybody wants to know.
-    pub(super) fn slow_start(&self) -> u64 {
-        if self.observer.slow == u64::MAX {
+    /// When a handler begins, if anybody wants to know; never 0 then.
+    pub(super) fn time_handler(&self) -> u64 {
+        if self.observer.slow == u64::MAX && !self.observer.observers.want_dispatches() {
             0
         } else {
-            self.clock.now()
+            self.clock.now().max(1)
         }
     }
 
+    /// A handler has returned: reports it if it was slow, and tells observers.
     #[cold]
-    pub(super) fn report_if_slow(&self, started: u64, frame: &Frame<'_>) {
+    pub(super) fn handler_returned(&self, started: u64, frame: &Frame<'_>, invoked: &Invoked) {
         let took = self.clock.now().saturating_sub(started);
+        if self.observer.observers.want_dispatches() {
+            self.tell_dispatched(started, took, frame, invoked);
+        }
         if took > self.observer.slow {
             tracing::warn!(
                 target: "poe::slow",

@@ -188,6 +188,33 @@ impl EventQueue {
         self.ring.len() - self.dead + self.timers.len()
     }
 
+    /// Returns the number of timers that are set.
+    pub(crate) fn timer_count(&self) -> usize {
+        self.timers.len()
+    }
+
+    /// Returns how many posts ever left the ring.
+    pub(crate) fn dispatched(&self) -> u64 {
+        self.ring.head()
+    }
+
+    /// Returns how many timers were ever set.
+    pub(crate) fn timers_set(&self) -> u64 {
+        self.serial
+    }
+
+    /// Returns the waiting posts, in order, with their numbers.
+    pub(crate) fn numbered_posts(&self) -> impl Iterator<Item = (u64, &Post)> {
+        let head = self.ring.head();
+        (head..).zip(self.ring.from(head)).filter(|(_, post)| post.to != DEAD)
+    }
+
+    /// Returns the timers that are due first, in order.
+    pub(crate) fn first_timers(&self, limit: usize) -> Vec<Waiting<'_>> {
+        let first = self.timers.first(limit).into_iter();
+        first.filter_map(|(due, id)| self.waiting_timer(due, id)).collect()
+    }
+
     /// Returns the position behind the last post, for [`has_passed`](Self::has_passed) later.
     pub(crate) fn position(&self) -> u64 {
         self.ring.tail()

@@ -302,7 +302,17 @@ impl<O: Clone> Sessions<O> {
 
     /// Returns all sessions but the kernel, in slot order.
     pub(crate) fn slots(&self) -> impl Iterator<Item = u32> {
-        (1..self.records.len() as u32).filter(|s| self.records[*s as usize].serial != u64::MAX)
+        self.slots_from(1)
+    }
+
+    /// The same, from a slot on.
+    pub(crate) fn slots_from(&self, from: u32) -> impl Iterator<Item = u32> {
+        (from.max(1)..self.records.len() as u32).filter(|s| self.records[*s as usize].serial != u64::MAX)
+    }
+
+    /// Returns the number of sessions that were ever created, without the kernel.
+    pub(crate) fn created(&self) -> u64 {
+        self.next_serial - 1
     }
 
     /// Returns the bytes of memory that the table uses.

@@ -72,6 +72,7 @@ mod names;
 mod nfa;
 #[cfg(unix)]
 mod no_reset;
+mod observed;
 #[cfg(unix)]
 mod os_signals;
 mod own_resources;

@@ -547,6 +547,7 @@ impl Supervision {
             change,
         };
         log(&report);
+        cx.kernel.core.tell_observers_of(&report);
         if let Some(hook) = &self.hook {
             quietly("the hook for reports of a supervisor panicked", || hook(&report));
         }

@@ -216,6 +216,7 @@ impl Core {
     }
 
     fn give_dead_letter(&self, letter: DeadLetter) {
+        self.tell_observers_of_letter(&letter);
         let hook: Option<DeadLetterHook> = self.dead_letters.borrow().clone();
         quietly("the hook for dead letters panicked", || match hook {
             Some(hook) => hook(letter),

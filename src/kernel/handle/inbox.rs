@@ -19,7 +19,7 @@ use std::task::{Context, Poll};
 
 pub(crate) struct Inbox {
     pub(super) mailbox: Mailbox<Letter, Post>,
-    pub(super) clock: SendClock,
+    pub(in crate::kernel) clock: SendClock,
     pub(super) kernel: u32,
 }
 
@@ -35,6 +35,16 @@ impl Inbox {
     /// No handle is left that could put anything in.
     pub(crate) fn is_abandoned(&self) -> bool {
         self.mailbox.is_abandoned()
+    }
+
+    /// Whether the kernel is gone.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.mailbox.door() == Door::Closed
+    }
+
+    /// The number of messages that were not taken in yet.
+    pub(crate) fn len(&self) -> usize {
+        self.mailbox.len()
     }
 
     /// Lets in only what `door` says from now on, and gives out what was not taken in yet.

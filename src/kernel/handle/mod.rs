@@ -8,7 +8,7 @@ mod inbox;
 
 use super::{Core, Kernel, Target};
 use crate::arg::SendArg;
-use crate::bridge::mailbox::{Door, Needs};
+use crate::bridge::mailbox::Needs;
 use crate::error::PostError;
 use crate::event::{Calls, Posts, assert_reply_type};
 use crate::id::SessionId;
@@ -410,6 +410,6 @@ impl KernelHandle {
     /// ```
     #[must_use]
     pub fn is_closed(&self) -> bool {
-        self.inbox.mailbox.door() == Door::Closed
+        self.inbox.is_closed()
     }
 }

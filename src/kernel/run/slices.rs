@@ -67,6 +67,15 @@ impl Core {
         // Nobody need wake a future that is being polled.
         self.shared.unregister();
         self.refresh_watching();
+        let began = self.time_poll();
+        let step = self.poll_slices(mode, cx);
+        if began != 0 {
+            self.tell_polled(began);
+        }
+        step
+    }
+
+    fn poll_slices(&self, mode: Mode, cx: &mut Context<'_>) -> Poll<Step> {
         let _polling = Polling::enter(self);
         self.clock.refresh_coarse();
         self.run.pace.begin(self);

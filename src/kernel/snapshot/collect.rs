@@ -40,26 +40,30 @@ impl Core {
     }
 
     fn queued_events(&self) -> Vec<QueuedEvent> {
+        let queue = self.queue();
+        let events = queue.in_order().into_iter().enumerate();
+        events
+            .map(|(index, waiting)| self.queued_event(index, &waiting))
+            .collect()
+    }
+
+    pub(super) fn queued_event(&self, index: usize, waiting: &Waiting<'_>) -> QueuedEvent {
         let sessions = self.sessions.borrow();
-        let queue = &sessions.queue;
-        let events = queue.in_order().into_iter().enumerate().map(|(index, waiting)| {
-            let (id, due, post) = match waiting {
-                Waiting::Post(number, post) => (EventId::Post(number), None, post),
-                Waiting::Timer(id, due, post) => (EventId::Timer(self.alarm_id(id)), Some(self.clock.wall(due)), post),
-            };
-            let (kind, event) = self.kind_of(post, due.is_some());
-            QueuedEvent {
-                id,
-                index,
-                due,
-                event,
-                source: sessions.id(post.from),
-                destination: sessions.id(post.to),
-                kind,
-                place: post.place,
-            }
-        });
-        events.collect()
+        let (id, due, post) = match *waiting {
+            Waiting::Post(number, post) => (EventId::Post(number), None, post),
+            Waiting::Timer(id, due, post) => (EventId::Timer(self.alarm_id(id)), Some(self.clock.wall(due)), post),
+        };
+        let (kind, event) = self.kind_of(post, due.is_some());
+        QueuedEvent {
+            id,
+            index,
+            due,
+            event,
+            source: sessions.id(post.from),
+            destination: sessions.id(post.to),
+            kind,
+            place: post.place,
+        }
     }
 
     fn kind_of(&self, post: &Post, timer: bool) -> (EventType, String) {
@@ -93,28 +97,48 @@ impl Core {
                 found.entry(event.source).or_default().events_from += 1;
             }
         }
-        let sessions = self.sessions.borrow();
-        for (session, signal, event) in self.signals.borrow().all() {
-            let signals = &mut found.entry(sessions.id(session)).or_default().signals;
-            signals.insert(signal.to_string(), event.to_string());
-        }
-        #[cfg(unix)]
-        for (session, file) in self.selects.all() {
-            found.entry(session).or_default().files.push(file);
-        }
-        #[cfg(unix)]
-        for (pid, awaiter) in self.children.borrow().all() {
-            let pids = &mut found.entry(sessions.id(awaiter.session)).or_default().pids;
-            pids.push(AwaitedProcess {
-                pid,
-                event: awaiter.event.name().to_string(),
-                place: awaiter.place,
-            });
-        }
+        self.group_others(None, |session, add| add(found.entry(session).or_default()));
         found
     }
 
-    fn session_snapshot(
+    /// What sessions have beside events: of one session, or of all.
+    pub(super) fn group_others(
+        &self,
+        only: Option<SessionId>,
+        mut own: impl FnMut(SessionId, &mut dyn FnMut(&mut Grouped)),
+    ) {
+        let wanted = |session: SessionId| only.is_none_or(|only| only == session);
+        let sessions = self.sessions.borrow();
+        for (session, signal, event) in self.signals.borrow().all() {
+            let session = sessions.id(session);
+            if wanted(session) {
+                own(session, &mut |own| {
+                    own.signals.insert(signal.to_string(), event.to_string());
+                });
+            }
+        }
+        #[cfg(unix)]
+        for (session, file) in self.selects.all() {
+            if wanted(session) {
+                own(session, &mut |own| own.files.push(file.clone()));
+            }
+        }
+        #[cfg(unix)]
+        for (pid, awaiter) in self.children.borrow().all() {
+            let session = sessions.id(awaiter.session);
+            if wanted(session) {
+                own(session, &mut |own| {
+                    own.pids.push(AwaitedProcess {
+                        pid,
+                        event: awaiter.event.name().to_string(),
+                        place: awaiter.place,
+                    });
+                });
+            }
+        }
+    }
+
+    pub(super) fn session_snapshot(
         &self,
         why: SessionHolds,
         grouped: &mut HashMap<SessionId, Grouped>,
@@ -188,12 +212,12 @@ fn counts(holds: &[Hold], kind: HoldKind) -> Vec<Refcount> {
 
 /// What the tables of all sessions have of one.
 #[derive(Default)]
-struct Grouped {
-    events_to: usize,
-    events_from: usize,
-    signals: BTreeMap<String, String>,
-    files: Vec<WatchedFile>,
-    pids: Vec<AwaitedProcess>,
+pub(super) struct Grouped {
+    pub(super) events_to: usize,
+    pub(super) events_from: usize,
+    pub(super) signals: BTreeMap<String, String>,
+    pub(super) files: Vec<WatchedFile>,
+    pub(super) pids: Vec<AwaitedProcess>,
 }
 
 /// What a session says of itself.
@@ -404,7 +428,7 @@ type Held = (HoldKind, NameIdx, Place);
 impl Core {
     pub(crate) fn why_alive(&self) -> WhyAlive {
         let slots: Vec<u32> = self.sessions.borrow().slots().collect();
-        let mut posts = self.posts_by_session();
+        let mut posts = self.posts_by_session(None);
         let mut processes = self.processes_by_session();
         let mut sessions: Vec<_> = slots
             .into_iter()
@@ -421,10 +445,24 @@ impl Core {
         WhyAlive { sessions }
     }
 
-    /// The posts that wait, with the sessions that they hold. One look at the queue serves all sessions.
-    fn posts_by_session(&self) -> HashMap<u32, Vec<Held>> {
+    /// Of one session.
+    pub(super) fn why_alive_of(&self, slot: u32) -> Option<SessionHolds> {
+        self.sessions.borrow().object(slot)?;
+        let posts = self.posts_by_session(Some(slot)).remove(&slot).unwrap_or_default();
+        let processes = self.processes_by_session().remove(&slot).unwrap_or_default();
+        let mut found = self.holds_of(slot, posts, processes);
+        // Asked last and with nothing borrowed: these are not ours.
+        self.outside_holds(slot, found.session, &mut found.holds);
+        Some(found)
+    }
+
+    /// The posts that wait, with the sessions that they hold; of one session, or of all. One look at the queue serves all sessions.
+    fn posts_by_session(&self, only: Option<u32>) -> HashMap<u32, Vec<Held>> {
         let mut found: HashMap<u32, Vec<Held>> = HashMap::new();
         for e in self.queue().posts() {
+            if only.is_some_and(|slot| e.to != slot && e.from != slot) {
+                continue;
+            }
             let kind = match e.name {
                 NameIdx::GC if e.from == e.to => HoldKind::Creation,
                 _ => HoldKind::Event,

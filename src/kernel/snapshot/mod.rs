@@ -2,6 +2,7 @@
 //! stop.
 
 mod collect;
+mod pages;
 mod peek;
 
 #[cfg(unix)]
@@ -13,6 +14,7 @@ use std::panic::Location;
 use std::time::SystemTime;
 
 pub use collect::{SessionHolds, WhyAlive};
+pub use pages::{KernelStats, SessionPage, SessionRow, TaskPage};
 
 // The parts of a snapshot. They are owned values, to keep, compare, print and send to other threads.
 /// Everything that a kernel knows, at one moment, as plain data: POE::API::Peek.

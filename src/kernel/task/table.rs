@@ -422,6 +422,20 @@ impl Tasks {
         }
     }
 
+    /// Calls `f` with up to `limit` tasks, from a slot on, and returns where the rest begins.
+    pub(crate) fn each_from(&self, from: u32, limit: usize, mut f: impl FnMut(TaskId, &Purpose)) -> Option<u32> {
+        let slots = self.slots.borrow();
+        let found = slots.iter().enumerate().skip(from as usize);
+        let found = found.filter_map(|(index, slot)| slot.as_ref().map(|slot| (index as u32, slot)));
+        for (taken, (index, slot)) in found.enumerate() {
+            if taken == limit {
+                return Some(index);
+            }
+            f(self.id(slot.serial, index), &slot.purpose);
+        }
+        None
+    }
+
     /// Calls `f` for each task of a session.
     pub(crate) fn each_of(&self, session: u32, mut f: impl FnMut(TaskId, &Purpose)) {
         self.each(session, |id, slot| f(id, &slot.purpose));

@@ -250,7 +250,16 @@ impl<T> TimerHeap<T> {
 
     /// Returns all items' times and IDs, in the order in which they would be popped.
     pub(crate) fn sorted(&self) -> Vec<(u64, HeapId)> {
+        self.first(usize::MAX)
+    }
+
+    /// Returns the first items in the order in which they would be popped. It looks at every key, and sorts only those.
+    pub(crate) fn first(&self, limit: usize) -> Vec<(u64, HeapId)> {
         let mut keys: Vec<u128> = self.keys().collect();
+        if limit < keys.len() {
+            keys.select_nth_unstable(limit);
+            keys.truncate(limit);
+        }
         keys.sort_unstable();
         keys.into_iter().map(|key| (due_of(key), self.id_of(key))).collect()
     }
