@@ -131,7 +131,7 @@ pub mod extend {
     //! handlers with. [`Resource`] and [`SessionHold`] are for things that keep sessions alive. [`Caller`] and [`Start`] are for
     //! helpers and components that are used both inside handlers and outside of them.
 
-    pub use crate::kernel::{Invoke, Invoked, Nested, PendingReply, SessionHold};
+    pub use crate::kernel::{Called, Invoke, Invoked, LateReply, Nested, PendingReply, SessionHold};
     pub use crate::resource::Resource;
     pub use crate::session::{Caller, Heap, IntoReply, SendPostback, Start};
     pub use crate::wheel::source::{Flow, Sleep, Source, SourceContext, WheelHandle};

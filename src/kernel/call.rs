@@ -1,8 +1,8 @@
 //! Calls: a handler runs now, and its reply or its failure comes back.
 
-use super::deferred::{is_promise, no_reply};
+use super::deferred::{LateReply, is_promise, no_reply};
 use super::message::Target;
-use super::{AtOnce, Core, Frame, Invoke, Invoked, Kernel, KernelRef};
+use super::{AtOnce, Core, Frame, Invoke, Invoked, Kernel, KernelRef, Nested};
 use crate::arg::AnyArg;
 use crate::error::{CallError, CallErrorKind, drop_quietly};
 use crate::event::{Calls, assert_reply_type};
@@ -25,14 +25,15 @@ impl Core {
         slot.map(|slot| (sessions.id(slot), sessions.object(slot)))
     }
 
-    /// Runs a handler now and keeps its failure from going further: no `DIE`, the failure is in the error.
-    fn call_contained<A: 'static, R: 'static>(
+    /// Runs a handler now and keeps its failure from going further: no `DIE`, the failure is in the error. The reply is read by `read`.
+    fn call_contained<A: 'static, T>(
         &self,
         target: Target<'_>,
         key: Key<'_>,
         arg: A,
         place: Place,
-    ) -> Result<R, CallError<A>> {
+        read: impl FnOnce(Key<'_>, SessionId, &mut AnyArg) -> Result<T, CallError<A>>,
+    ) -> Result<T, CallError<A>> {
         let refuse = |kind, arg| Err(CallError::new(key.as_str(), kind, arg));
         let (callee, object) = match self.callee(&target) {
             Some((callee, Some(object))) => (callee, object),
@@ -53,7 +54,7 @@ impl Core {
         let invoked = self.invoke_contained(object, &frame, &mut arg);
         self.names.release(name);
         match invoked {
-            Invoked::Returned => read_reply(key, callee, &mut reply.into_inner()),
+            Invoked::Returned => read(key, callee, &mut reply.into_inner()),
             Invoked::Unhandled => refuse(CallErrorKind::Unhandled(callee), arg.take()),
             Invoked::Failed(failure) => {
                 let arg = arg.take();
@@ -326,8 +327,79 @@ pub(crate) fn try_call_at_once<A: 'static, R: 'static>(
     place: Place,
 ) -> Result<R, CallError<A>> {
     through(caller, key, arg, |core, arg| {
-        core.call_contained(target, key, arg, place)
+        core.call_contained(target, key, arg, place, read_reply)
     })
+}
+
+/// What came of a call by [`Nested::try_call_late`].
+#[derive(Debug)]
+pub enum Called<R> {
+    /// The handler has replied.
+    Replied(R),
+    /// The handler has deferred its reply.
+    Late(LateReply<R>),
+}
+
+impl Nested<'_> {
+    /// Calls a handler as [`try_call`](Self::try_call) does. A reply that the handler [defers](KernelRef::defer_reply) is no error: take it when
+    /// it is sent, with [`LateReply::then`].
+    ///
+    /// # Errors
+    /// As [`try_call`](Self::try_call), but [`CallError::is_deferred`].
+    ///
+    /// ```
+    /// use poe::extend::Called;
+    /// use poe::{DeferredReply, Event, Kernel, Session, event::START};
+    /// use std::cell::Cell;
+    /// use std::rc::Rc;
+    /// const SLOW: Event<(), u32> = Event::new("slow");
+    /// const SEND: Event<()> = Event::new("send");
+    /// # tokio_test::block_on(async {
+    /// let kernel = Kernel::new();
+    /// let slow = Session::builder(None::<DeferredReply<u32>>)
+    ///     .on(START, |_, ()| ())
+    ///     .on(SLOW, |cx, ()| {
+    ///         let (reply, pending) = cx.defer_reply();
+    ///         *cx.heap = Some(reply);
+    ///         cx.yield_to(SEND, ());
+    ///         pending
+    ///     })
+    ///     .on(SEND, |cx, ()| drop(cx.heap.take().map(|reply| reply.send(42))))
+    ///     .create(&kernel)?;
+    /// let got = Rc::new(Cell::new(0));
+    /// let told = got.clone();
+    /// Session::builder(())
+    ///     .on(START, move |cx, ()| {
+    ///         let told = told.clone();
+    ///         let kernel = cx.kernel;
+    ///         match cx.nested(|cx| cx.try_call_late(slow, SLOW, ())) {
+    ///             Ok(Called::Late(reply)) => reply.then(kernel, move |reply| told.set(reply.unwrap())),
+    ///             other => panic!("{other:?}"),
+    ///         }
+    ///     })
+    ///     .create(&kernel)?;
+    /// kernel.run().await?;
+    /// assert_eq!(got.get(), 42);
+    /// # Ok::<(), poe::Error>(()) }).unwrap();
+    /// ```
+    #[track_caller]
+    pub fn try_call_late<'t, A: 'static, R: 'static>(
+        &mut self,
+        target: impl Into<Target<'t>>,
+        event: impl Calls<A, R>,
+        arg: A,
+    ) -> Result<Called<R>, CallError<A>> {
+        const { assert_reply_type::<R>() };
+        let (target, key, place) = (target.into(), event.key(), Location::caller());
+        through(self, key, arg, |core, arg| {
+            core.call_contained(target, key, arg, place, |key, callee, reply| {
+                match LateReply::taken(key, reply) {
+                    Some(late) => Ok(Called::Late(late)),
+                    None => read_reply(key, callee, reply).map(Called::Replied),
+                }
+            })
+        })
+    }
 }
 
 /// The one road to a synchronous call: every heap is in its place meanwhile, and calls nested too deep are refused.

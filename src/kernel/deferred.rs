@@ -15,10 +15,10 @@
 use super::{Core, Frame, KernelRef};
 use crate::arg::AnyArg;
 use crate::bridge::clock::Clock;
-use crate::error::{CallErrorKind, drop_quietly};
+use crate::error::{CallError, CallErrorKind, drop_quietly};
 use crate::id::{Place, SessionId};
 use crate::kernel::{Invoked, SessionHold};
-use crate::name::{Key, Name, NameIdx};
+use crate::name::{HeldName, Key, Name, NameIdx};
 use crate::resource::{Hold, Resource};
 use std::any::{Any, type_name};
 use std::cell::{Cell, RefCell};
@@ -336,6 +336,71 @@ impl KernelRef<'_> {
             },
             pending,
         )
+    }
+}
+
+/// A reply that comes later, for a caller that takes it: see [`Nested::try_call_late`](super::Nested::try_call_late).
+///
+/// Dropping it gives the reply up: its sender gets the value back.
+#[must_use = "dropping it gives the reply up"]
+pub struct LateReply<R> {
+    token: Token,
+    event: HeldName,
+    reply: PhantomData<fn() -> R>,
+}
+
+impl<R: 'static> LateReply<R> {
+    /// Takes the promise that a handler has left in place of its reply.
+    #[inline]
+    pub(super) fn taken(key: Key<'_>, reply: &mut AnyArg) -> Option<Self> {
+        if !reply.is_boxed() {
+            return None;
+        }
+        Some(LateReply {
+            token: reply.take::<Token>()?,
+            event: HeldName::new(key),
+            reply: PhantomData,
+        })
+    }
+
+    /// Runs the closure with the reply when it is sent, or with the reason why there will be none. It may run at once.
+    ///
+    /// It runs inside the sender's handler, so it should only hand the reply on.
+    pub fn then(self, kernel: KernelRef<'_>, then: impl FnOnce(Result<R, CallError<()>>) + 'static) {
+        let waiter = Then {
+            event: self.event,
+            then,
+            reply: PhantomData,
+        };
+        self.token.wait(kernel.core, Box::new(waiter));
+    }
+}
+
+impl<R> fmt::Debug for LateReply<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "LateReply({})", self.event.name())
+    }
+}
+
+struct Then<R, F> {
+    event: HeldName,
+    then: F,
+    reply: PhantomData<fn() -> R>,
+}
+
+impl<R: 'static, F: FnOnce(Result<R, CallError<()>>)> Waiter for Then<R, F> {
+    fn is_waiting(&self) -> bool {
+        true
+    }
+
+    fn give(self: Box<Self>, _: &Core, reply: Result<AnyArg, CallErrorKind>) {
+        let event = self.event.name();
+        let key = Key::new(&event);
+        let refuse = |kind| CallError::new(key.as_str(), kind, None);
+        (self.then)(match reply {
+            Ok(value) => value.downcast::<R>().map_err(|value| refuse(wrong_reply::<R>(&value))),
+            Err(kind) => Err(refuse(kind)),
+        });
     }
 }
 

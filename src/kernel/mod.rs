@@ -40,11 +40,12 @@ mod trace;
 pub(crate) use alias::postback_tag;
 pub(crate) use builder::Config;
 pub use builder::KernelBuilder;
+pub use call::Called;
 pub(crate) use call::{call_at_once, try_call_at_once};
 #[cfg(unix)]
 pub use child::{ChildProcess, ProcessExit};
 pub(crate) use core::Core;
-pub use deferred::{DeferredReply, PendingReply};
+pub use deferred::{DeferredReply, LateReply, PendingReply};
 pub use die::Die;
 pub(crate) use extension::Active;
 pub use handle::{DeadLetter, DelayedPost, KernelHandle, ReplyFuture};

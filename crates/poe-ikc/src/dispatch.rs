@@ -3,10 +3,10 @@
 use crate::calls::Call;
 use crate::channel::Channel;
 use crate::error::{INVOCATION, RemoteError, RemoteErrorKind};
-use crate::hub::{Hub, REPLY};
+use crate::hub::{Hub, Job, REPLY};
 use crate::monitor::Occurrence;
 use crate::payload::Payload;
-use crate::publish::{Closed, Request};
+use crate::publish::{Closed, Ran, Replied, Request, TakeReply};
 use crate::sender;
 use crate::specifier::Specifier;
 use crate::wire::{Fence, Format, Head, Params, WireError};
@@ -57,15 +57,38 @@ impl Hub {
             }
         }
         match self.request(cx, channel, &head, params) {
-            Ok(reply) => {
-                let session = head.event.session().unwrap_or_default().to_owned();
-                // The handler may have taken longer than the lease.
-                match self.addressed(&head) {
-                    Ok(_) => self.reply(channel, &head, &session, reply.as_deref()),
-                    Err(Refusal { phase, text }) => self.refuse(cx, channel, &head, phase, text),
-                }
+            Ok(Replied::Now(reply)) => self.settled(cx, channel, &head, Ok(reply)),
+            Ok(Replied::Later(reply)) if head.rsvp.is_some() => {
+                let (hub, channel) = (self.clone(), channel.clone());
+                let take: TakeReply = Box::new(move |reply| {
+                    // In a turn of its own: this is the handler that sends the reply.
+                    hub.ring(Job::Replied(channel, Box::new(head), reply));
+                });
+                reply.then(**cx, take);
             }
+            // Nobody waits: the sender of the reply is told when it sends it.
+            Ok(Replied::Later(_)) => {}
             Err(Refusal { phase, text }) => self.refuse(cx, channel, &head, phase, text),
+        }
+    }
+
+    /// A request is done: its reply, or the reason why there is none, is sent.
+    pub(crate) fn settled(
+        &self,
+        cx: &mut Nested<'_>,
+        channel: &Channel,
+        head: &Head,
+        reply: Result<Option<Box<dyn Payload>>, String>,
+    ) {
+        let session = head.event.session().unwrap_or_default();
+        // The handler may have taken longer than the lease.
+        let reply = match self.addressed(head) {
+            Ok(_) => reply.map_err(|text| (INVOCATION, text)),
+            Err(Refusal { phase, text }) => Err((phase, text)),
+        };
+        match reply {
+            Ok(reply) => self.reply(channel, head, session, reply.as_deref()),
+            Err((phase, text)) => self.refuse(cx, channel, head, phase, text),
         }
     }
 
@@ -76,7 +99,7 @@ impl Hub {
         channel: &Rc<Channel>,
         head: &Head,
         params: Params<'_>,
-    ) -> Result<Option<Box<dyn Payload>>, Refusal> {
+    ) -> Result<Replied, Refusal> {
         let refused = |phase, text| Err(Refusal { phase, text });
         self.admit(head)?;
         self.addressed(head)?;
@@ -121,7 +144,7 @@ impl Hub {
         head: &Head,
         request: Box<dyn Request>,
         target: poe::SessionId,
-    ) -> Result<Option<Box<dyn Payload>>, String> {
+    ) -> Ran {
         let Some(from) = &head.from else {
             return request.run(cx, target);
         };

@@ -36,6 +36,8 @@ pub(crate) enum Job {
     /// A call was made, or the last one is over: set or remove the timer.
     Timer,
     Unsubscribe(Specifier),
+    /// A handler has sent the reply that it owed.
+    Replied(Rc<Channel>, Box<Head>, Result<Option<Box<dyn Payload>>, String>),
     Shutdown,
     /// A connection to a NATS server.
     #[cfg(feature = "nats")]

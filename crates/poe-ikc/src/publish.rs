@@ -3,8 +3,8 @@
 use crate::payload::Payload;
 use crate::wire::{Params, WireError};
 use poe::event::{Calls, EventName};
-use poe::extend::Nested;
-use poe::{CallError, SessionId};
+use poe::extend::{Called, LateReply, Nested};
+use poe::{CallError, KernelRef, SessionId};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::any::TypeId;
@@ -27,7 +27,7 @@ impl Publish {
     /// is replied to with what the handler returns. Perl's rule is that a call of a handler that returns nothing gets no reply; it
     /// holds for `()` on connections to Perl.
     ///
-    /// The handler must reply before it returns: one that defers its reply is reported to the peer as a failure.
+    /// A handler may [defer](poe::KernelRef::defer_reply) its reply; one that drops it is reported to the peer as a failure.
     pub fn event<A, R>(mut self, event: impl Calls<A, R>) -> Self
     where
         A: DeserializeOwned + 'static,
@@ -60,8 +60,38 @@ pub(crate) trait Door {
 
 /// A request whose value is decoded.
 pub(crate) trait Request {
-    /// Runs the handler; returns its reply, which is `None` for unit.
-    fn run(self: Box<Self>, cx: &mut Nested<'_>, target: SessionId) -> Result<Option<Box<dyn Payload>>, String>;
+    /// Runs the handler.
+    fn run(self: Box<Self>, cx: &mut Nested<'_>, target: SessionId) -> Ran;
+}
+
+/// What came of a request: a reply, or why there is none.
+pub(crate) type Ran = Result<Replied, String>;
+
+pub(crate) enum Replied {
+    /// `None` is unit.
+    Now(Option<Box<dyn Payload>>),
+    Later(Box<dyn Later>),
+}
+
+/// Takes a reply that comes later.
+pub(crate) type TakeReply = Box<dyn FnOnce(Result<Option<Box<dyn Payload>>, String>)>;
+
+/// A reply that comes later, of a type that is known only here.
+pub(crate) trait Later {
+    fn then(self: Box<Self>, kernel: KernelRef<'_>, take: TakeReply);
+}
+
+impl<R: Serialize + 'static> Later for LateReply<R> {
+    fn then(self: Box<Self>, kernel: KernelRef<'_>, take: TakeReply) {
+        LateReply::then(*self, kernel, |reply| match reply {
+            Ok(reply) => take(Ok(as_payload(reply))),
+            Err(error) => take(Err(describe(&error))),
+        });
+    }
+}
+
+fn as_payload<R: Serialize + 'static>(reply: R) -> Option<Box<dyn Payload>> {
+    (TypeId::of::<R>() != TypeId::of::<()>()).then(|| Box::new(reply) as Box<dyn Payload>)
 }
 
 struct Typed<A, R> {
@@ -86,10 +116,10 @@ struct Decoded<A, R> {
 }
 
 impl<A: 'static, R: Serialize + 'static> Request for Decoded<A, R> {
-    fn run(self: Box<Self>, cx: &mut Nested<'_>, target: SessionId) -> Result<Option<Box<dyn Payload>>, String> {
-        match cx.try_call::<A, R>(target, &*self.name, self.arg) {
-            Ok(_) if TypeId::of::<R>() == TypeId::of::<()>() => Ok(None),
-            Ok(reply) => Ok(Some(Box::new(reply))),
+    fn run(self: Box<Self>, cx: &mut Nested<'_>, target: SessionId) -> Ran {
+        match cx.try_call_late::<A, R>(target, &*self.name, self.arg) {
+            Ok(Called::Replied(reply)) => Ok(Replied::Now(as_payload(reply))),
+            Ok(Called::Late(reply)) => Ok(Replied::Later(Box::new(reply))),
             Err(error) => Err(describe(&error)),
         }
     }

@@ -134,6 +134,7 @@ fn work(cx: &mut Context<'_, Responder>, hub: &Rc<Hub>, job: Job) {
                 let _ = cx.post(proxy, END, ());
             }
         }
+        Job::Replied(channel, head, reply) => cx.nested(|cx| hub.settled(cx, &channel, &head, reply)),
         Job::Shutdown => shut_down(cx),
         #[cfg(feature = "nats")]
         Job::Join(joined) => {

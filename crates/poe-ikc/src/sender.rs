@@ -6,8 +6,8 @@
 use crate::channel::Channel;
 use crate::hub::Hub;
 use crate::monitor::Occurrence;
-use crate::payload::{Payload, proxied_form};
-use crate::publish::Request;
+use crate::payload::proxied_form;
+use crate::publish::{Ran, Request};
 use crate::specifier::Specifier;
 use crate::wire::{Form, PROXY};
 use poe::Event;
@@ -21,8 +21,6 @@ pub(crate) struct Job {
     pub(crate) request: Box<dyn Request>,
     pub(crate) target: SessionId,
 }
-
-type Ran = Result<Option<Box<dyn Payload>>, String>;
 
 pub(crate) const RUN: Event<Job, Ran> = Event::new("IKC:run");
 const HELD: &str = "IKC: a sender in another kernel";

@@ -9,6 +9,7 @@ use super::subjects::token;
 use crate::error::{INVOCATION, RemoteError, SendError, SendErrorKind};
 use crate::hub::Hub;
 use crate::monitor::Occurrence;
+use crate::publish::{Replied, TakeReply};
 use crate::sessions::CLOSE;
 use crate::wire::{Format, Head};
 use crate::{Ikc, Specifier};
@@ -22,7 +23,7 @@ use poe::component::Backoff;
 use poe::event::{EventKey, EventName, Posts, START, STOP};
 use poe::{Context, Event, KernelRef, OnFailure, Session};
 use serde::Serialize;
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::sync::{Notify, mpsc};
@@ -36,7 +37,7 @@ const PULL: Duration = Duration::from_secs(5);
 
 /// How a kernel takes the durable posts to a session: for [`IkcNats::take`](super::IkcNats::take).
 ///
-/// A post is acknowledged when its handler has returned without a failure. Otherwise, and if the kernel dies meanwhile, it is delivered
+/// A post is acknowledged when its handler has returned without a failure, or has sent the reply that it has deferred. Otherwise, and if the kernel dies meanwhile, it is delivered
 /// again, here or to another kernel that takes the session's posts.
 ///
 /// | setting | default |
@@ -180,6 +181,8 @@ const ARRIVED: Event<Option<Vec<Arrival>>> = Event::new("arrived");
 /// What the server knows of a consumer is asked for this often while IDs are remembered.
 const SWEEPS: u32 = 4;
 
+const REPLIED: Event<Option<(String, Result<(), String>)>> = Event::new("replied");
+const PROGRESS: Event<()> = Event::new("progress");
 const ENDED: Event<()> = Event::new("ended");
 
 struct Intake {
@@ -189,6 +192,12 @@ struct Intake {
     source: Source,
     /// Posts that were asked for and are not over.
     room: Rc<Room>,
+    /// Posts whose handlers have deferred their replies, by where to say what became of them.
+    deferred: HashMap<String, Arrival>,
+    replies: mpsc::UnboundedSender<(String, Result<(), String>)>,
+    replied: Option<mpsc::UnboundedReceiver<(String, Result<(), String>)>>,
+    replying: Option<poe::TaskId>,
+    closes: bool,
     /// What ends when no more posts are taken.
     tasks: Vec<poe::TaskId>,
 }
@@ -219,12 +228,18 @@ pub(super) fn start<H: 'static>(
         free: std::cell::Cell::new(if source.take.in_order { 1 } else { source.take.in_flight }),
         more: Notify::new(),
     });
+    let (replies, replied) = mpsc::unbounded_channel();
     let intake = Intake {
         hub: hub.clone(),
         grid: grid.clone(),
         context: context.clone(),
         source,
         room,
+        deferred: HashMap::new(),
+        replies,
+        replied: Some(replied),
+        replying: None,
+        closes: false,
         tasks: Vec::new(),
     };
     let id = cx.create(taking(intake))?;
@@ -237,6 +252,11 @@ fn taking(intake: Intake) -> poe::SessionBuilder<Intake> {
         .on_failure(OnFailure::StopSession)
         .on(START, |cx, ()| {
             let (sender, mut receiver) = mpsc::unbounded_channel();
+            if let Some(mut replied) = cx.heap.replied.take() {
+                let replies = stream::poll_fn(move |cx| replied.poll_recv(cx));
+                cx.heap.replying = Some(cx.attach(replies, REPLIED));
+            }
+            cx.delay_set(PROGRESS, cx.heap.source.take.patience / 3, ());
             let fetching = fetch(
                 cx.heap.context.clone(),
                 cx.heap.source.clone(),
@@ -249,13 +269,36 @@ fn taking(intake: Intake) -> poe::SessionBuilder<Intake> {
             cx.attach(arrivals.ready_chunks(BATCH), ARRIVED);
         })
         .on(ARRIVED, |cx, arrivals| {
+            let is_last = arrivals.is_none();
             for arrival in arrivals.into_iter().flatten() {
                 deliver(cx, arrival);
+            }
+            if is_last {
+                close_if_done(cx);
+            }
+        })
+        .on(REPLIED, |cx, replied| {
+            if let Some((ack, done)) = replied
+                && let Some(arrival) = cx.heap.deferred.remove(&ack)
+            {
+                settled(cx, arrival, done);
+            }
+            close_if_done(cx);
+        })
+        // A reply may be owed for longer than the server waits.
+        .on(PROGRESS, |cx, ()| {
+            for arrival in cx.heap.deferred.values() {
+                cx.heap.grid.wire.acknowledge(&arrival.ack, AckKind::Progress);
+            }
+            if !cx.heap.closes {
+                cx.delay_set(PROGRESS, cx.heap.source.take.patience / 3, ());
             }
         })
         .on(ENDED, |_, ()| {})
         // What has come is still handled.
         .on(CLOSE, |cx, ()| {
+            cx.heap.closes = true;
+            cx.alarm_remove_all();
             let tasks = std::mem::take(&mut cx.heap.tasks);
             for task in tasks {
                 cx.cancel(task);
@@ -266,6 +309,16 @@ fn taking(intake: Intake) -> poe::SessionBuilder<Intake> {
             grid.intakes.set(grid.intakes.get() - 1);
             grid.intake_ended.notify_waiters();
         })
+}
+
+/// When no more posts come, and no reply is owed any more, the session ends.
+fn close_if_done(cx: &mut Context<'_, Intake>) {
+    if cx.heap.closes
+        && cx.heap.deferred.is_empty()
+        && let Some(task) = cx.heap.replying.take()
+    {
+        cx.cancel(task);
+    }
 }
 
 /// Asks for posts, as many as there is room for, until it is cancelled.
@@ -353,8 +406,7 @@ async fn sweep(context: jetstream::Context, source: Source) {
 /// Runs the handler of a post, and says what became of it.
 fn deliver(cx: &mut Context<'_, Intake>, arrival: Arrival) {
     let (hub, grid) = (cx.heap.hub.clone(), cx.heap.grid.clone());
-    let take = &cx.heap.source.take;
-    let (tries, wait) = (take.tries, take.backoff.wait(arrival.tries).unwrap_or_default());
+    let tries = cx.heap.source.take.tries;
     if arrival.tries > 1 {
         hub.count(|counters| counters.durable_redelivered += 1);
     }
@@ -379,27 +431,42 @@ fn deliver(cx: &mut Context<'_, Intake>, arrival: Arrival) {
         let from = head.from.as_ref().and_then(Specifier::kernel).map(token);
         cx.nested(|cx| {
             let channel = grid.channel_of(&hub, cx, from.as_deref().unwrap_or_default());
-            hub.request(cx, &channel, &head, params).map(drop)
+            hub.request(cx, &channel, &head, params)
         })
     });
     grid.delivery.replace(before);
     match outcome {
-        Ok(Ok(())) => {
+        Ok(Ok(Replied::Now(_))) => settled(cx, arrival, Ok(())),
+        Ok(Ok(Replied::Later(reply))) => {
+            let (replies, ack) = (cx.heap.replies.clone(), arrival.ack.clone());
+            cx.heap.deferred.insert(ack.to_string(), arrival);
+            let take: TakeReply = Box::new(move |reply| {
+                let _ = replies.send((ack.to_string(), reply.map(drop)));
+            });
+            reply.then(cx.kernel, take);
+        }
+        Ok(Err(refusal)) => settled(cx, arrival, Err(format!("{} ({})", refusal.text, refusal.phase))),
+        Err(error) => bury(cx, arrival, format!("it is not a message ({INVOCATION}): {error}")),
+    }
+}
+
+/// A handler is done with a post, perhaps later.
+fn settled(cx: &mut Context<'_, Intake>, arrival: Arrival, done: Result<(), String>) {
+    let (hub, grid) = (cx.heap.hub.clone(), cx.heap.grid.clone());
+    let take = &cx.heap.source.take;
+    match done {
+        Ok(()) => {
             hub.count(|counters| counters.durable_handled += 1);
             grid.wire.acknowledge(&arrival.ack, AckKind::Ack);
         }
-        Ok(Err(refusal)) => {
-            let text = format!("{} ({})", refusal.text, refusal.phase);
+        Err(text) => {
+            let wait = take.backoff.wait(arrival.tries).unwrap_or_default();
+            let is_last = arrival.tries >= take.tries;
             failed(cx, &text);
-            if arrival.tries >= tries {
-                bury(cx, arrival, text);
-                return;
+            if is_last {
+                return bury(cx, arrival, text);
             }
             grid.wire.acknowledge(&arrival.ack, AckKind::Nak(Some(wait)));
-        }
-        Err(error) => {
-            bury(cx, arrival, format!("it is not a message ({INVOCATION}): {error}"));
-            return;
         }
     }
     cx.heap.room.give_back(1);

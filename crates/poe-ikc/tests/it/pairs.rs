@@ -410,3 +410,54 @@ async fn a_star_reaches_every_kernel_and_this_one() {
         assert_eq!(side.log.lines(), ["note all"]);
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_deferred_reply_comes_when_it_is_sent_and_one_that_is_dropped_is_a_failure() {
+    for perl_only in [false, true] {
+        let builder = Ikc::builder("Cli");
+        let client = side(if perl_only { builder.perl_only() } else { builder });
+        let server = side(Ikc::builder("Pulse").publish("slow", |p| p.event(SLOW)));
+        join(&client, &server);
+        Session::builder(())
+            .on(START, |cx, ()| cx.alias_set("slow"))
+            .on(SLOW, |cx, seconds| {
+                let (reply, pending) = cx.defer_reply();
+                cx.spawn_then(tokio::time::sleep(Duration::from_secs(seconds)), move |_, ()| {
+                    if seconds < 5 {
+                        reply.send(seconds * 100);
+                    }
+                });
+                pending
+            })
+            .create(&server.kernel)
+            .unwrap();
+        let ikc = client.ikc.clone();
+        Session::builder(client.log.clone())
+            .on(START, |cx, ()| cx.alias_set("main"))
+            .on(GO, move |cx, ()| -> poe::HandlerResult {
+                for seconds in [3, 1, 5, 2] {
+                    ikc.call(cx, "poe://Pulse/slow", SLOW, seconds, SLEPT, LONG)?;
+                }
+                // Nobody waits for the reply to a post.
+                ikc.post("poe://Pulse/slow", "slow", 4_u64)?;
+                Ok(())
+            })
+            .on(SLEPT, {
+                let ikc = client.ikc.clone();
+                move |cx, slept| match slept {
+                    Ok(slept) => cx.heap.add(slept.to_string()),
+                    Err(error) => {
+                        cx.heap.add(format!("failed: {}", error.is_failed()));
+                        ikc.shutdown();
+                    }
+                }
+            })
+            .create(&client.kernel)
+            .unwrap();
+        go(&client, &server).await;
+        assert_eq!(client.log.lines(), ["100", "200", "300", "failed: true"]);
+    }
+}
+
+const SLOW: Event<u64, u64> = Event::new("slow");
+const SLEPT: Event<Result<u64, RemoteError>> = Event::new("slept");

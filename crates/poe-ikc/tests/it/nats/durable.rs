@@ -347,3 +347,50 @@ async fn a_server_that_is_killed_again_and_again_loses_no_post_and_changes_no_or
     assert!(first.is_sorted_by(|a, b| a < b), "the first deliveries are in order");
     assert_eq!(worker.ikc.counters().durable_handled, handled.borrow().len() as u64);
 }
+
+#[tokio::test]
+#[ignore = "needs nats-server"]
+async fn a_post_whose_handler_defers_its_reply_is_over_when_that_is_sent() {
+    let server = Server::start();
+    let (sender, _) = sender("sender", "poe://*/work");
+    sender.ikc.join(nats(&server).durable(Store::new())).await.unwrap();
+    let kernel = Kernel::new();
+    let ikc = Ikc::builder("worker")
+        .publish("work", |p| p.event(JOB))
+        .start(&kernel)
+        .unwrap();
+    let jobs: Rc<RefCell<Vec<u32>>> = Rc::default();
+    let done = jobs.clone();
+    Session::builder(())
+        .on(START, |cx, ()| cx.alias_set("work"))
+        .on(JOB, move |cx, job| {
+            let again = done.borrow().contains(&job);
+            done.borrow_mut().push(job);
+            let (reply, pending) = cx.defer_reply();
+            // Longer than the server's patience. The first try of job 1 drops its reply.
+            cx.spawn_then(tokio::time::sleep(Duration::from_millis(1500)), move |_, ()| {
+                if job != 1 || again {
+                    reply.send(());
+                }
+            });
+            pending
+        })
+        .create(&kernel)
+        .unwrap();
+    let worker = Side {
+        kernel,
+        ikc,
+        log: Rc::default(),
+    };
+    let take = quick().patience(Duration::from_millis(500)).in_flight(4);
+    worker.ikc.join(nats(&server).take("work", take)).await.unwrap();
+    let acts = async {
+        sender.kernel.post("main", POST, (0, 6)).unwrap();
+        until("some are under way", || jobs.borrow().len() == 4).await;
+        assert_eq!(worker.ikc.counters().durable_handled, 0);
+        until("all are handled", || worker.ikc.counters().durable_handled == 6).await;
+    };
+    during(&[&sender, &worker], acts).await;
+    let count = |wanted| jobs.borrow().iter().filter(|job| **job == wanted).count();
+    assert_eq!([0, 1, 2, 3, 4, 5].map(count), [1, 2, 1, 1, 1, 1]);
+}
