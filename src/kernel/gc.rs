@@ -11,6 +11,21 @@ use std::fmt::Display;
 use tracing::Level;
 use tracing::level_filters::LevelFilter;
 
+/// Events that are out of the queue, and have released what they held.
+struct Released {
+    silent: Vec<Entry>,
+    /// Those that somebody is to be told of.
+    lost: Vec<Lost>,
+}
+
+/// The events of a session that has ended.
+struct Purged {
+    to_it: Released,
+    from_it: Released,
+    /// Of what it has sent, if something was also sent to it.
+    receivers: Vec<SessionId>,
+}
+
 impl Core {
     /// Stops every session that nothing keeps alive, the last marked first, until no mark is left (laws L28, L29).
     #[inline]
@@ -65,11 +80,7 @@ impl Core {
         released += (awaiters.len() + tasks.len()) as u32;
         // What is left now is events.
         let queued = self.sessions.borrow().refs(slot) - released;
-        let (events, lost) = if queued > 0 {
-            self.purge(slot)
-        } else {
-            Default::default()
-        };
+        let purged = (queued > 0).then(|| self.purge(slot));
         let object = {
             let mut sessions = self.sessions.borrow_mut();
             debug_assert!(
@@ -81,17 +92,15 @@ impl Core {
         self.trace_session("freed", id);
         drop_all_quietly(tasks);
         drop_all_quietly(awaiters);
-        drop_all_quietly(events);
-        if !lost.is_empty() {
-            lost.into_iter().for_each(|lost| self.tell_lost(lost));
+        if let Some(purged) = purged {
+            self.drop_purged(purged);
         }
         drop_all_quietly(watchers);
         drop_quietly(object);
     }
 
-    /// Takes every event to and from a session out of the queue (law L9); the other ends let go of them. The second half are
-    /// those that somebody is to be told of.
-    fn purge(&self, slot: u32) -> (Vec<Entry>, Vec<Lost>) {
+    /// Takes every event to and from a session out of the queue (law L9); the other ends let go of them.
+    fn purge(&self, slot: u32) -> Purged {
         let mut events = Vec::new();
         {
             let mut sessions = self.sessions.borrow_mut();
@@ -108,24 +117,52 @@ impl Core {
             }
         }
         self.tell_purged(&events, slot);
-        if !events.iter().any(|event| self.may_be_told(event)) {
-            let (to_it, from_it): (Vec<&Entry>, Vec<&Entry>) = events.iter().partition(|e| e.to == slot);
-            for entry in to_it.into_iter().chain(from_it) {
-                self.release_entry(entry.to, entry.from, entry.name, entry.caller);
-            }
-            return (events, Vec::new());
-        }
         let (to_it, from_it): (Vec<Entry>, Vec<Entry>) = events.into_iter().partition(|e| e.to == slot);
-        self.release_each(to_it.into_iter().chain(from_it), |_| slot)
+        let receivers = match to_it.is_empty() {
+            true => Vec::new(),
+            false => {
+                let sessions = self.sessions.borrow();
+                from_it.iter().map(|entry| sessions.id(entry.to)).collect()
+            }
+        };
+        Purged {
+            to_it: self.release_each(to_it, |_| slot),
+            from_it: self.release_each(from_it, |_| slot),
+            receivers,
+        }
     }
 
-    /// Releases what these events hold, in their order. Returns those that nobody is told of, and those that are reported as lost because
-    /// the session `gone` is gone.
-    fn release_each(
-        &self,
-        events: impl IntoIterator<Item = Entry>,
-        gone: impl Fn(&Entry) -> u32,
-    ) -> (Vec<Entry>, Vec<Lost>) {
+    /// Drops what was purged, when the session is in no table any more. A postback in an event to the session holds another one:
+    /// POE lets go of that before the receivers of the session's own events, so these get a later mark, and are collected earlier.
+    fn drop_purged(&self, purged: Purged) {
+        self.drop_released(purged.to_it);
+        for id in purged.receivers {
+            let mut sessions = self.sessions.borrow_mut();
+            if let Some(slot) = sessions.resolve(id) {
+                sessions.mark_again(slot);
+            }
+        }
+        self.drop_released(purged.from_it);
+    }
+
+    fn drop_released(&self, released: Released) {
+        drop_all_quietly(released.silent);
+        for lost in released.lost {
+            self.tell_lost(lost);
+        }
+    }
+
+    /// Releases what these events hold, in their order. Somebody is told of those that go with the session `gone`.
+    fn release_each(&self, events: Vec<Entry>, gone: impl Fn(&Entry) -> u32) -> Released {
+        if !events.iter().any(|event| self.may_be_told(event)) {
+            for entry in &events {
+                self.release_entry(entry.to, entry.from, entry.name, entry.caller);
+            }
+            return Released {
+                silent: events,
+                lost: Vec::new(),
+            };
+        }
         let (mut silent, mut lost) = (Vec::new(), Vec::new());
         for entry in events {
             let (to, from, name, caller) = (entry.to, entry.from, entry.name, entry.caller);
@@ -136,7 +173,7 @@ impl Core {
             }
             self.release_entry(to, from, name, caller);
         }
-        (silent, lost)
+        Released { silent, lost }
     }
 
     /// The end of the kernel: no handler runs, every heap is dropped, no cycle of references stays.
@@ -155,7 +192,7 @@ impl Core {
         }
         // Out of the queue first, all at once: looking for each session's events in it would take the square of it.
         let queued = self.queue_mut().drain();
-        let (silent, lost) = self.release_each(queued, |entry| entry.to);
+        let Released { silent, lost } = self.release_each(queued, |entry| entry.to);
         self.tell_all_lost(lost);
         let slots: Vec<u32> = self.sessions.borrow().slots().collect();
         // Children first, so that nobody is moved about.

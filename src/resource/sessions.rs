@@ -476,6 +476,13 @@ impl<O: Clone> Sessions<O> {
         }
     }
 
+    /// Makes the mark of a session that nothing holds the latest one.
+    pub(crate) fn mark_again(&mut self, slot: u32) {
+        if self.records[slot as usize].refs == 0 {
+            self.mark(slot);
+        }
+    }
+
     #[inline]
     fn mark(&mut self, slot: u32) {
         if slot == KERNEL {

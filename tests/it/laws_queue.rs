@@ -2,7 +2,7 @@
 
 use crate::laws_kit::*;
 use poe::event::{START, STOP};
-use poe::{Session, Signal};
+use poe::{Session, SessionId, Signal};
 use std::cell::Cell;
 use std::rc::Rc;
 use std::time::SystemTime;
@@ -270,6 +270,39 @@ async fn l09_freeing_a_session_purges_what_it_sent_and_what_it_was_sent() {
         said(),
         ["sender stop", "from the healthy one", "healthy stop", "receiver stop"]
     );
+}
+
+/// What holds a session was in an event that goes with another one: its mark comes before those of the receivers of what that one
+/// has sent, whose marks are later, and which go first (law L29). Found by a random program (seed 20261210, 30728).
+#[tokio::test(start_paused = true)]
+async fn l09_a_postback_in_a_purged_event_is_let_go_before_what_the_session_has_sent() {
+    for ended_by in ["KILL", "DIE"] {
+        let kernel = kernel();
+        let receiver = life("receiver", |_| ()).create(&kernel).unwrap();
+        let giver = life("giver", |_| ())
+            .on("give", |cx, to: SessionId| {
+                let postback = cx.postback("back", ()) as poe::Postback<(), ()>;
+                cx.post(to, "given", postback)
+            })
+            .create(&kernel)
+            .unwrap();
+        let ending = Session::builder(())
+            .on(START, |_, ()| ())
+            .on("go", move |cx, ()| {
+                cx.call::<_, ()>(giver, "give", cx.session_id()).unwrap();
+                cx.post("nobody", "gone", ()).unwrap_err();
+            })
+            .on(STOP, move |cx, ()| {
+                say("ending stop");
+                cx.post(receiver, "hello", ()).unwrap();
+            })
+            .create(&kernel)
+            .unwrap();
+        kernel.post(ending, "go", ()).unwrap();
+        kernel.signal(ending, ended_by, ()).unwrap();
+        run(&kernel).await;
+        assert_eq!(said(), ["ending stop", "receiver stop", "giver stop"], "{ended_by}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
