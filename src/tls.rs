@@ -184,7 +184,12 @@ impl Acceptor {
     where
         S: AsyncRead + AsyncWrite + Unpin + 'static,
     {
-        shaken(self.limit, Home::here(), self.inner.accept(stream), Accept::get_mut)
+        shaken(
+            self.limit,
+            Home::of_a_given(),
+            self.inner.accept(stream),
+            Accept::get_mut,
+        )
     }
 }
 
@@ -247,7 +252,7 @@ impl Connector {
         S: AsyncRead + AsyncWrite + Unpin + 'static,
     {
         let name = ServerName::try_from(server.to_owned());
-        let (inner, limit, home) = (self.inner.clone(), self.limit, Home::here());
+        let (inner, limit, home) = (self.inner.clone(), self.limit, Home::of_a_given());
         async move {
             let name = name.map_err(|e| io::Error::new(io::ErrorKind::InvalidInput, e))?;
             shaken(limit, home, inner.connect(name, stream), Connect::get_mut).await

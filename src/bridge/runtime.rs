@@ -7,12 +7,16 @@
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::runtime::{Handle, Id};
 use tokio::time::{Sleep, sleep_until};
 
 pub(crate) use tokio::time::Instant;
+
+/// Whether a kernel of this process has been run by more than one runtime.
+static SEVERAL: AtomicBool = AtomicBool::new(false);
 
 /// The runtime with which an object is registered.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -22,6 +26,22 @@ impl Home {
     /// Returns the current runtime, if there is one.
     pub(crate) fn here() -> Self {
         Home(Handle::try_current().ok().map(|runtime| runtime.id()))
+    }
+
+    /// The home of a stream that the caller has made, who knows when and where.
+    ///
+    /// As long as every kernel has had one runtime it is the current one. After that nobody can tell: then the stream is registered
+    /// anew at its first poll. (A stream that was accepted in the first runtime may become a wheel in the second.)
+    pub(crate) fn of_a_given() -> Self {
+        match SEVERAL.load(Ordering::Relaxed) {
+            true => Home::default(),
+            false => Home::here(),
+        }
+    }
+
+    /// Notes that a kernel of this process is run by a second runtime.
+    pub(crate) fn there_are_several() {
+        SEVERAL.store(true, Ordering::Relaxed);
     }
 
     /// Returns true once after each change of the runtime. Outside of any runtime nothing moves.

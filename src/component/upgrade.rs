@@ -249,7 +249,7 @@ impl<H: 'static, X: Wired> Plan<H, X> {
             Some((io, unread, seam)) if unread.is_empty() => PlainStream {
                 io,
                 seam,
-                home: Home::here(),
+                home: Home::of_a_given(),
             },
             taken => {
                 let unread = taken.map_or(0, |(_, unread, _)| unread.len());

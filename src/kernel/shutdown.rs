@@ -312,6 +312,7 @@ impl Core {
 
     #[cold]
     fn runtime_changed(&self) {
+        Home::there_are_several();
         self.runtimes.epoch.set(self.runtimes.epoch.get() + 1);
         tracing::debug!(target: "poe::sessions", "another Tokio runtime runs the kernel now");
         self.tasks.wake_all();

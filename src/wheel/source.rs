@@ -244,7 +244,7 @@ impl WheelHandle {
         let listener = source.is_listener();
         let body = SourceTask {
             base: self.base.clone(),
-            home: Home::here(),
+            home: Home::of_a_given(),
             source,
         };
         let what = format!("{} {}", self.label, self.base.id());

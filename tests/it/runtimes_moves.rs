@@ -100,6 +100,85 @@ fn a_tcp_connection_that_is_being_made() {
     );
 }
 
+/// A stream that is made in the first runtime, and given to a wheel only in the second: nobody sees where it was registered.
+#[test]
+fn streams_that_become_wheels_later() {
+    use poe::wheel::SocketStream;
+    use tokio::net::{TcpStream, UnixStream};
+    const MAKE: Event<()> = Event::new("make");
+    struct Heap {
+        given: Option<Given>,
+        wheel: Option<ReadWrite>,
+    }
+    enum Given {
+        Tcp(TcpStream),
+        Unix(UnixStream),
+        Later(TcpStream),
+    }
+    for kind in 0..3 {
+        switch(
+            Kernel::new,
+            |kernel| {
+                let (given, peer): (_, Box<dyn Write + Send>) = if kind == 1 {
+                    let (ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+                    ours.set_nonblocking(true).unwrap();
+                    (Given::Unix(UnixStream::from_std(ours).unwrap()), Box::new(theirs))
+                } else {
+                    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+                    let theirs = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+                    let (ours, _) = listener.accept().unwrap();
+                    ours.set_nonblocking(true).unwrap();
+                    let ours = TcpStream::from_std(ours).unwrap();
+                    let given = if kind == 0 {
+                        Given::Tcp(ours)
+                    } else {
+                        Given::Later(ours)
+                    };
+                    (given, Box::new(theirs))
+                };
+                let heap = Heap {
+                    given: Some(given),
+                    wheel: None,
+                };
+                let id = Session::builder(heap)
+                    .on(START, |cx, ()| {
+                        cx.refcount_increment(cx.session_id(), "has a stream").map(drop)
+                    })
+                    .on(MAKE, |cx, ()| -> HandlerResult {
+                        cx.refcount_decrement(cx.session_id(), "has a stream")?;
+                        let wheel = match cx.heap.given.take().expect("once") {
+                            Given::Tcp(stream) => ReadWrite::builder(stream).input(Line::new(), LINE).start(cx)?,
+                            Given::Unix(stream) => ReadWrite::builder(stream).input(Line::new(), LINE).start(cx)?,
+                            Given::Later(stream) => {
+                                let stream = SocketStream::from(stream);
+                                ReadWrite::builder(stream).input(Line::new(), LINE).start(cx)?
+                            }
+                        };
+                        cx.heap.wheel = Some(wheel);
+                        Ok(())
+                    })
+                    .on(LINE, |cx, line| -> HandlerResult {
+                        assert_eq!(line.record, "late");
+                        cx.heap.wheel = None;
+                        Ok(())
+                    })
+                    .create(kernel)
+                    .unwrap();
+                (kernel.handle(), id, RefCell::new(Some(peer)))
+            },
+            |(handle, id, peer)| {
+                handle.post(*id, MAKE, ()).unwrap();
+                // It comes when the wheel waits, so that only a wake-up can tell of it.
+                let mut peer = peer.borrow_mut().take().unwrap();
+                std::thread::spawn(move || {
+                    std::thread::sleep(Duration::from_millis(50));
+                    peer.write_all(b"late\n").unwrap();
+                });
+            },
+        );
+    }
+}
+
 #[test]
 fn a_connection_to_a_busy_unix_listener() {
     switch(

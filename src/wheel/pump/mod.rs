@@ -123,7 +123,7 @@ impl Pump {
             ending: false,
             closing: None,
             stall: None,
-            home: Home::here(),
+            home: Home::of_a_given(),
             epoch: None,
         }
     }

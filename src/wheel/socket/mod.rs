@@ -170,7 +170,7 @@ impl From<TcpStream> for SocketStream {
     fn from(stream: TcpStream) -> Self {
         SocketStream {
             socket: Socket::Tcp(stream),
-            home: Home::here(),
+            home: Home::of_a_given(),
         }
     }
 }
@@ -180,7 +180,7 @@ impl From<UnixStream> for SocketStream {
     fn from(stream: UnixStream) -> Self {
         SocketStream {
             socket: Socket::Unix(stream),
-            home: Home::here(),
+            home: Home::of_a_given(),
         }
     }
 }
