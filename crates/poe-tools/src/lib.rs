@@ -7,7 +7,9 @@
 //! | [`Generic`] | makes the calls of an object that blocks asynchronous, on a thread for it alone | POE::Component::Generic |
 //! | `GenericProcess` | the same in a child process, over POE::Filter::Reference, on Unix | POE::Component::Generic |
 //! | [`JobQueue`] | does jobs, a few at a time, the most urgent first: futures, threads or sessions | POE::Component::JobQueue |
+//! | `Ping` | sends ICMP echo requests | POE::Component::Client::Ping |
 //! | [`PubSub`] | passes on what one session publishes to all that have subscribed | POE::Component::PubSub |
+//! | [`Resolver`] | looks up names, with the system or with name servers | POE::Component::Resolver, Client::DNS |
 //!
 //! Each is configured with a builder, whose `start(&kernel)` starts it from outside of handlers. In a handler, or as the child of a
 //! [`Supervisor`](poe::component::Supervisor), `cx.start(builder)` does. What is returned is a handle, which is cheap to clone and does not
@@ -39,6 +41,8 @@
 //! |---|---|
 //! | `cron` (on by default) | `Cron` |
 //! | `process` (on by default) | `GenericProcess`, `serve_process` |
+//! | `ping` (on by default) | `Ping` |
+//! | `dns` | [`Resolver`] asks name servers itself, for records of every type |
 //! | `notify` | [`DirWatch`] is woken by the system's file events, beside its polling |
 //!
 //! # Bounds
@@ -57,6 +61,11 @@
 //! | jobs that run | [`JobQueueBuilder::workers`], 8 | the others wait |
 //! | jobs that wait | [`JobQueueBuilder::capacity`], 65 536 | an error that gives the job back |
 //! | the time of a job | [`JobQueueBuilder::time_limit`], none | it is given up |
+//! | look-ups at a time, and that wait | [`ResolverBuilder::parallel`], 16, [`ResolverBuilder::capacity`], 4096 | the others wait; an error |
+//! | the time of a look-up | [`ResolverBuilder::timeout`], 30 s | an error event |
+//! | names in the cache | `ResolverBuilder::cache`, 1024 | the oldest go |
+//! | echo requests on their way, and all | `PingBuilder::parallel`, 64, `PingBuilder::capacity`, 4096 | the others wait; an error |
+//! | the time of an echo request | `PingBuilder::timeout`, 1 s, and `PingBuilder::retries`, 1 | an error event |
 //! | topics | [`PubSubBuilder::max_topics`], 1024 | an error |
 //! | subscribers of a topic | [`PubSubBuilder::max_subscribers`], 4096 | an error |
 
@@ -67,7 +76,10 @@ mod generic;
 mod job_queue;
 mod life;
 mod panics;
+#[cfg(feature = "ping")]
+mod ping;
 mod pub_sub;
+mod resolver;
 
 // The README's code, compiled and run with the other examples.
 #[cfg(doctest)]
@@ -84,4 +96,9 @@ pub use generic::{GenericProcess, GenericProcessBuilder};
 pub use generic::{serve_process, serve_process_on};
 pub use job_queue::{JobDone, JobError, JobId, JobQueue, JobQueueBuilder, JobRefused, JobResult};
 pub use life::SHUTDOWN;
+#[cfg(feature = "ping")]
+pub use ping::{Ping, PingBuilder, PingError, PingRefused, Pong};
 pub use pub_sub::{PubSub, PubSubBuilder, PubSubError, PubSubRefused, TopicInfo};
+#[cfg(feature = "dns")]
+pub use resolver::DnsRecord;
+pub use resolver::{ResolveError, Resolver, ResolverBuilder};

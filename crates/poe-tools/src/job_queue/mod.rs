@@ -9,7 +9,7 @@ pub use outcome::{JobDone, JobError, JobRefused, JobResult};
 use outcome::Asker;
 use poe::event::{EventKey, Posts};
 use poe::extend::{Caller, Nested, Start};
-use poe::{Error, Event, Kernel, KernelRef, SessionId, Target};
+use poe::{Error, Event, Kernel, KernelRef, SessionId, Target, TaskId};
 use session::{CANCEL, Settings, Shared, Source, WAKE};
 use std::fmt;
 use std::rc::Rc;
@@ -198,6 +198,26 @@ impl<J: 'static, R: 'static> JobQueue<J, R> {
         cx.spawn(async move { result.await.unwrap_or_else(|_| JobDone::lost(id)) }, done);
         self.wake(cx);
         Ok(id)
+    }
+
+    /// Adds a job whose end comes as something else to the running session.
+    #[track_caller]
+    pub(crate) fn enqueue_as<T: 'static>(
+        &self,
+        cx: &KernelRef<'_>,
+        job: J,
+        end: impl FnOnce(Result<R, JobError>) -> T + 'static,
+        done: impl Posts<T>,
+    ) -> Result<TaskId, JobRefused<J>> {
+        if let Some(why) = self.shared.refusal() {
+            return Err(JobRefused::new(job, why));
+        }
+        let (sender, result) = oneshot::channel();
+        let id = self.shared.push(job, 0, Asker::Task(sender));
+        let ended = async move { end(result.await.unwrap_or_else(|_| JobDone::lost(id)).result) };
+        let task = cx.spawn(ended, done);
+        self.wake(cx);
+        Ok(task)
     }
 
     /// Gives up a job, which ends with [`JobError::is_cancelled`]; false if it is over.

@@ -6,4 +6,7 @@ mod dir_watch;
 mod generic;
 mod job_queue;
 mod kit;
+#[cfg(feature = "ping")]
+mod ping;
 mod pub_sub;
+mod resolver;
