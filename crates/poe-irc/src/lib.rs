@@ -31,7 +31,7 @@
 //! |---|---|
 //! | registration | `CAP LS 302`, `PASS`, `NICK`, `USER`; a time limit; servers without capabilities work as well |
 //! | capabilities | requests what is wanted and offered ([`IrcBuilder::capability`]); `CAP NEW` and `DEL` while connected |
-//! | SASL | [`PLAIN` and `EXTERNAL`](Sasl); a refusal ends the connection. Passwords need TLS unless you say otherwise |
+//! | SASL | [`PLAIN`, `EXTERNAL`](Sasl) and, with the feature `scram`, `SCRAM-SHA-256`; a refusal ends the connection. Passwords need TLS unless you say otherwise |
 //! | TLS | rustls, with the feature `tls` and [`IrcBuilder::tls`](IrcBuilder) |
 //! | nickname | other ones if it is in use; asks for the wanted one until the client has it |
 //! | connection lost | connects to the next server after a growing delay, enters the channels again |

@@ -12,6 +12,7 @@
 //! A server without capabilities sends 001 in the phase `Listing`.
 
 use crate::message::Message;
+use crate::sasl::Exchange;
 use crate::settings::Settings;
 use crate::text::Text;
 use std::collections::{BTreeMap, BTreeSet};
@@ -43,6 +44,7 @@ pub(crate) struct Conn {
     /// Nicknames that were refused.
     refused: u32,
     authenticated: bool,
+    exchange: Option<Exchange>,
     /// Something came since the last tick.
     pub(crate) heard: bool,
     pub(crate) pinged: bool,
@@ -110,12 +112,25 @@ impl Conn {
     pub(crate) fn take(&mut self, settings: &Settings, message: &Message) -> Step {
         match message.command() {
             "CAP" => self.cap(settings, message),
-            "AUTHENTICATE" if self.phase == Phase::Authenticating && message.arg(0) == "+" => {
-                let parts = settings.sasl.as_ref().map(|sasl| sasl.reply()).unwrap_or_default();
-                Step::of(parts.iter().map(|part| Message::new("AUTHENTICATE", [part])).collect())
+            "AUTHENTICATE" if self.phase == Phase::Authenticating => {
+                let part = message.arg(0);
+                let step = self
+                    .exchange
+                    .as_mut()
+                    .map(|exchange| exchange.step(&part.to_str_lossy()));
+                match step {
+                    Some(Ok(parts)) => {
+                        Step::of(parts.iter().map(|part| Message::new("AUTHENTICATE", [part])).collect())
+                    }
+                    Some(Err(why)) => Step::fail(format!("SASL: {why}")),
+                    None => Step::default(),
+                }
             }
             // 907: already authenticated.
             "903" | "907" if self.phase == Phase::Authenticating => {
+                if !self.exchange.take().is_some_and(|exchange| exchange.is_proved()) {
+                    return Step::fail("SASL: the server has not proved that it knows the account");
+                }
                 self.authenticated = true;
                 self.finish()
             }
@@ -231,6 +246,10 @@ impl Conn {
         match &settings.sasl {
             Some(sasl) if self.enabled.contains("sasl") => {
                 self.phase = Phase::Authenticating;
+                match sasl.begin() {
+                    Ok(exchange) => self.exchange = Some(exchange),
+                    Err(why) => return Step::fail(format!("SASL: {why}")),
+                }
                 Step::of(vec![Message::new("AUTHENTICATE", [sasl.name()])])
             }
             _ => self.finish_or_fail(settings),

@@ -282,7 +282,7 @@ fn got(cx: Cx<'_, '_>, message: Message) {
     let shared = {
         let mut state = irc.0.state.borrow_mut();
         if message.command() == "001" {
-            state.nick = message.arg(0);
+            state.nick = message.arg(0).detached();
         }
         state.apply(&message)
     };

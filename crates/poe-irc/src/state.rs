@@ -1,4 +1,4 @@
-//! Channels and users, as the server tells of them.
+//! Channels and users, as the server tells of them. What is kept is a copy, which does not hold the memory of a whole line with its tags.
 
 use crate::events::ModeChange;
 use crate::isupport::{Isupport, ModeKind};
@@ -156,7 +156,7 @@ impl State {
         let member = channel.members.entry(key.clone()).or_insert_with(|| {
             self.members += 1;
             Member {
-                nick: nick.clone(),
+                nick: nick.detached(),
                 ranks: String::new(),
             }
         });
@@ -164,7 +164,7 @@ impl State {
             member.ranks = ranks.to_owned();
         }
         let user = self.users.entry(key).or_default();
-        user.nick = nick.clone();
+        user.nick = nick.detached();
     }
 
     fn leave(&mut self, channel: &Text, nick: &Text) {
@@ -197,8 +197,9 @@ impl State {
     fn learn(&mut self, source: &Source, with: impl FnOnce(&mut User)) {
         let key = self.key(&source.nick());
         if let Some(user) = self.users.get_mut(&key) {
-            user.user = source.user().or(user.user.take());
-            user.host = source.host().or(user.host.take());
+            let known = (user.user.take(), user.host.take());
+            user.user = source.user().map(|name| name.detached()).or(known.0);
+            user.host = source.host().map(|host| host.detached()).or(known.1);
             with(user);
         }
     }
@@ -211,20 +212,17 @@ impl State {
         let nick = source.nick();
         let is_own = self.is_own(&nick);
         if is_own && source.host().is_some() {
-            self.source = Some(source.clone());
+            self.source = Some(Source::new(source.as_text().detached()));
         }
         let account = message.tags().get("account").filter(|account| !account.is_empty());
-        self.learn(source, |user| {
-            if account.is_some() {
-                user.account = account;
-            }
-        });
+        let account = account.map(|account| account.detached());
+        self.learn(source, |user| user.account = account.clone().or(user.account.take()));
         match message.command() {
             "JOIN" => {
                 let channel = message.arg(0);
                 if is_own && self.channels.len() < self.max_channels {
                     let entry = Channel {
-                        name: channel.clone(),
+                        name: channel.detached(),
                         ..Channel::default()
                     };
                     let key = self.key(&channel);
@@ -232,13 +230,10 @@ impl State {
                     self.channels.insert(key, entry);
                 }
                 self.enter(&channel, &nick, "");
-                let account = message.params().get(1).filter(|account| *account != "*").cloned();
-                let extended = message.params().len() > 1;
-                self.learn(source, |user| {
-                    if extended {
-                        user.account = account;
-                    }
-                });
+                // With `extended-join` the account, or `*` for none.
+                let extended = message.params().get(1).map(Text::detached);
+                let known = extended.or(account).filter(|account| *account != "*");
+                self.learn(source, |user| user.account = known.or(user.account.take()));
             }
             "PART" => self.leave(&message.arg(0), &nick),
             "KICK" => self.leave(&message.arg(0), &message.arg(1)),
@@ -252,7 +247,7 @@ impl State {
                 return shared;
             }
             "NICK" => {
-                let (to, shared) = (message.arg(0), self.channels_of(&nick));
+                let (to, shared) = (message.arg(0).detached(), self.channels_of(&nick));
                 if is_own {
                     self.nick = to.clone();
                     self.source = None;
@@ -273,11 +268,11 @@ impl State {
                 self.learn(source, |user| user.is_away = away);
             }
             "ACCOUNT" => {
-                let account = Some(message.arg(0)).filter(|account| *account != "*");
+                let account = Some(message.arg(0).detached()).filter(|account| *account != "*");
                 self.learn(source, |user| user.account = account);
             }
             "CHGHOST" => {
-                let (user, host) = (message.arg(0), message.arg(1));
+                let (user, host) = (message.arg(0).detached(), message.arg(1).detached());
                 self.learn(source, |known| (known.user, known.host) = (Some(user), Some(host)));
                 if is_own {
                     self.source = None;
@@ -304,7 +299,7 @@ impl State {
             Some(331) => self.set_topic(&arg(1), Text::default()),
             Some(332) => self.set_topic(&arg(1), arg(2)),
             Some(352) => {
-                let (channel, user, host, nick, flags) = (arg(1), arg(2), arg(3), arg(5), arg(6));
+                let (channel, user, host, nick, flags) = (arg(1), arg(2).detached(), arg(3).detached(), arg(5), arg(6));
                 if self.member(&channel, &nick).is_none() {
                     return;
                 }
@@ -336,7 +331,7 @@ impl State {
     fn set_topic(&mut self, channel: &Text, topic: Text) {
         let key = self.key(channel);
         if let Some(channel) = self.channels.get_mut(&key) {
-            channel.topic = Some(topic).filter(|topic| !topic.is_empty());
+            channel.topic = Some(topic.detached()).filter(|topic| !topic.is_empty());
         }
     }
 
@@ -374,7 +369,9 @@ impl State {
                     }
                 }
                 _ if change.set => {
-                    channel.modes.insert(change.mode, change.param.clone());
+                    channel
+                        .modes
+                        .insert(change.mode, change.param.as_ref().map(Text::detached));
                 }
                 _ => {
                     channel.modes.remove(&change.mode);
@@ -410,4 +407,51 @@ pub(crate) fn mode_changes(isupport: &Isupport, in_channel: bool, params: &[Text
         });
     }
     changes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::State;
+    use crate::message::Message;
+
+    #[test]
+    fn what_is_kept_of_a_user_does_not_hold_the_line() {
+        let mut state = State::new("bot".into(), 10, 10);
+        state.apply(&":bot!u@h JOIN #poe".parse().unwrap());
+        let line = format!("@account=ann;x={} :ann!user@host JOIN #poe", "x".repeat(8000));
+        let message: Message = line.parse().unwrap();
+        state.apply(&message);
+        drop(message);
+        let user = state.users.remove(&b"ann"[..]).unwrap();
+        for kept in [Some(user.nick), user.user, user.host, user.account] {
+            let memory = kept.unwrap().into_bytes().try_into_mut().unwrap();
+            assert!(memory.capacity() < 64);
+        }
+        let member = state
+            .channels
+            .get_mut(&b"#poe"[..])
+            .unwrap()
+            .members
+            .remove(&b"ann"[..])
+            .unwrap();
+        assert!(member.nick.into_bytes().try_into_mut().unwrap().capacity() < 64);
+    }
+
+    #[test]
+    fn tables_have_limits() {
+        let mut state = State::new("bot".into(), 2, 10);
+        for channel in ["#a", "#b", "#c"] {
+            state.apply(&format!(":bot!u@h JOIN {channel}").parse().unwrap());
+        }
+        assert_eq!(state.channels(), ["#a", "#b"]);
+        for n in 0..100 {
+            state.apply(&format!(":n{n}!u@h JOIN #a").parse().unwrap());
+            state.apply(&format!(":s 353 bot = #b :x{n} @y{n}").parse().unwrap());
+        }
+        assert_eq!((state.members, state.users.len()), (10, 9));
+        for channel in ["#a", "#b"] {
+            state.apply(&format!(":bot!u@h PART {channel}").parse().unwrap());
+        }
+        assert_eq!((state.members, state.users.len()), (0, 0));
+    }
 }

@@ -44,6 +44,11 @@ impl Text {
         self.0
     }
 
+    /// Returns a copy that does not keep the memory of the line it came in.
+    pub(crate) fn detached(&self) -> Text {
+        self.as_bytes().into()
+    }
+
     /// Whether there are no bytes.
     #[must_use]
     pub fn is_empty(&self) -> bool {

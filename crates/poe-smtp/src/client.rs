@@ -2,6 +2,7 @@
 
 use lettre::address::Envelope;
 use lettre::transport::smtp::authentication::Credentials;
+#[cfg(feature = "tls")]
 use lettre::transport::smtp::client::Tls;
 use lettre::transport::smtp::extension::ClientId;
 use lettre::{AsyncSmtpTransport, AsyncTransport, Tokio1Executor};
@@ -151,6 +152,7 @@ impl SmtpClient {
             timeout: Duration::from_secs(60),
             concurrency: 4,
             queue: 1000,
+            #[cfg(feature = "tls")]
             tls: Tls::None,
             host,
             #[cfg(feature = "tls")]
@@ -187,6 +189,7 @@ pub struct SmtpClientBuilder {
     timeout: Duration,
     concurrency: usize,
     queue: usize,
+    #[cfg(feature = "tls")]
     tls: Tls,
     #[cfg(feature = "tls")]
     fault: Option<String>,
@@ -287,12 +290,20 @@ impl SmtpClientBuilder {
         self.start_by(&mut { kernel })
     }
 
+    fn is_secret(&self) -> bool {
+        #[cfg(feature = "tls")]
+        if !matches!(self.tls, Tls::None) {
+            return true;
+        }
+        self.plaintext_passwords
+    }
+
     fn check(&self) -> Result<(), Error> {
         #[cfg(feature = "tls")]
         if let Some(fault) = &self.fault {
             return Err(Error::invalid_setting(fault.clone()));
         }
-        if self.credentials.is_some() && matches!(self.tls, Tls::None) && !self.plaintext_passwords {
+        if self.credentials.is_some() && !self.is_secret() {
             return Err(Error::invalid_setting(
                 "SMTP credentials need TLS: set `starttls` or `implicit_tls`, or `allow_plaintext_passwords`",
             ));
@@ -323,8 +334,11 @@ impl Start for SmtpClientBuilder {
         let mut transport = Transport::builder_dangerous(self.host)
             .port(self.port)
             .hello_name(ClientId::Domain(hello))
-            .timeout(Some(self.timeout))
-            .tls(self.tls);
+            .timeout(Some(self.timeout));
+        #[cfg(feature = "tls")]
+        {
+            transport = transport.tls(self.tls);
+        }
         if let Some(credentials) = self.credentials {
             transport = transport.credentials(credentials);
         }

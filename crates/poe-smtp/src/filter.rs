@@ -187,7 +187,15 @@ impl SmtpFilter {
             }
             return None;
         };
-        let line = self.take(self.scanned + at + 1).freeze();
+        let end = self.scanned + at + 1;
+        if end > self.limits.line && self.mode == Mode::Command {
+            // Whether its end is sound is found next.
+            self.buffer.advance(end - 2);
+            self.scanned = 0;
+            self.mode = Mode::LongLine;
+            return Some(SmtpInput::LongLine);
+        }
+        let line = self.take(end).freeze();
         let was_long = self.mode == Mode::LongLine;
         self.mode = Mode::Command;
         let Some(text) = line.strip_suffix(b"\r\n") else {
@@ -195,9 +203,6 @@ impl SmtpFilter {
         };
         if was_long {
             return self.next_line();
-        }
-        if line.len() > self.limits.line {
-            return Some(SmtpInput::LongLine);
         }
         if text.contains(&b'\r') {
             return Some(self.violation(Violation::BareCr));

@@ -149,7 +149,7 @@ impl Irc {
         let folded = self.0.state.borrow().isupport.casemapping().fold(channel.as_bytes());
         let mut rejoin = self.0.rejoin.borrow_mut();
         if rejoin.len() < self.0.settings.limits.channels || rejoin.contains_key(&folded) {
-            let entry = rejoin.entry(folded).or_insert_with(|| (channel.clone(), None));
+            let entry = rejoin.entry(folded).or_insert_with(|| (channel.detached(), None));
             entry.1 = key.or(entry.1.take());
         }
     }

@@ -139,7 +139,8 @@ impl Irc {
     /// [unregisters](Self::unregister) or the client ends.
     ///
     /// Give a key of [`events`](crate::events), or a bare name such as `"irc_376"`, whose argument is a
-    /// [`Numeric`](crate::events::Numeric), or `"irc_wallops"`, whose argument is the [`Message`].
+    /// [`Numeric`](crate::events::Numeric), or `"irc_wallops"`, whose argument is the
+    /// [`Message`](crate::Message).
     pub fn register(&self, cx: &KernelRef<'_>, event: impl EventName) {
         self.listen(*cx, Some(event.name().to_owned()));
     }

@@ -4,3 +4,4 @@ mod client;
 mod filter;
 mod kit;
 mod plugins;
+mod supervised;

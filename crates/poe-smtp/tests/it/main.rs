@@ -5,3 +5,4 @@ mod client;
 mod filter;
 mod kit;
 mod server;
+mod supervised;
