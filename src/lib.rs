@@ -93,6 +93,8 @@
 //! | `pty` | `wheel::Run` on pseudo terminals (Unix) |
 //! | `notify` | `wheel::FollowTail` is woken by the system's file events, beside its polling |
 //! | `tls` | module `tls`: rustls under a wheel or a component |
+//! | `metrics` | the kernel's figures through the facade `metrics`: [`KernelBuilder::metrics`] |
+//! | `spans` | a `tracing` span for each dispatch, whose parent is the span of the code that posted |
 //! | `ring`, `aws-lc-rs` | a crypto provider for `tls`, where the application installs none |
 
 // Where there are no sockets, parts of the wheels and of the bridge have no user.
@@ -153,6 +155,8 @@ pub mod inspect {
     //! alive, with file and line. A program that shows a running kernel uses an [`Observer`], as the crate `poe-inspector` does.
 
     pub use crate::error::WrongArgument;
+    #[cfg(feature = "metrics")]
+    pub use crate::kernel::Metrics;
     pub use crate::kernel::{
         AwaitedProcess, DeadLetter, Die, Dispatch, EventId, EventType, KernelStats, Look, LookFuture, Observation,
         Observer, Outcome, QueuedEvent, Refcount, SessionHolds, SessionPage, SessionRow, SessionSnapshot,

@@ -26,6 +26,7 @@ chapters! {
     #[doc = include_str!("pictures.md")]
     errors;
     supervision;
+    observing;
     embedding;
     migration;
     #[doc = include_str!("pictures.md")]

@@ -103,6 +103,8 @@ pub(crate) struct Config {
     pub(crate) call_stack: usize,
     #[cfg_attr(not(feature = "testing"), allow(dead_code))]
     pub(crate) virtual_time: bool,
+    #[cfg(feature = "metrics")]
+    pub(crate) metrics: Option<super::Metrics>,
 }
 
 impl Default for Config {
@@ -123,6 +125,8 @@ impl Default for Config {
             blocking_threads: 64,
             call_stack: CALL_STACK,
             virtual_time: false,
+            #[cfg(feature = "metrics")]
+            metrics: None,
         }
     }
 }
@@ -170,6 +174,15 @@ impl KernelBuilder {
     /// never. It costs two readings of the clock per event.
     pub fn report_slow_handlers(mut self, longer_than: Duration) -> Self {
         self.config.slow_nanos = nanos(longer_than);
+        self
+    }
+
+    /// Has the kernel tell its figures to the `metrics` facade (feature `metrics`); see [`Metrics`](crate::inspect::Metrics) for their names.
+    ///
+    /// The recorder must be installed before the kernel is built. Without this setting nothing is counted.
+    #[cfg(feature = "metrics")]
+    pub fn metrics(mut self, metrics: super::Metrics) -> Self {
+        self.config.metrics = Some(metrics);
         self
     }
 

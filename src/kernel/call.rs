@@ -178,11 +178,12 @@ impl Core {
     /// A call to oneself is a bare invocation: the active event stays, and a failure or panic goes straight to the
     /// caller (law L13).
     fn invoke_self(&self, object: Rc<dyn super::Invoke>, frame: &Frame<'_>, arg: &mut AnyArg) -> Invoked {
-        if self.is_watching() {
-            self.observe(frame, false);
-        }
         let name = frame.event.get();
+        let observed = self.is_listening().then(|| self.begin_observed(frame, false));
         let invoked = object.invoke(KernelRef { core: self, frame }, arg);
+        if let Some(observed) = observed {
+            self.end_observed(observed, frame, &invoked);
+        }
         if let Invoked::Unhandled = invoked {
             self.tell_unhandled(frame, name);
         }

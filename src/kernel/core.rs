@@ -83,6 +83,10 @@ pub struct Core {
     /// How often the signal that is being dispatched was handled; `None` outside.
     pub(super) handled: Cell<Option<u32>>,
     pub(super) observer: trace::Observer,
+    #[cfg(feature = "metrics")]
+    pub(super) meters: super::metrics::Meters,
+    #[cfg(feature = "spans")]
+    pub(super) spans: super::spans::Spans,
     next_wheel: Cell<u64>,
     /// The one read buffer of all wheels, out while one of them reads.
     read_buffer: Cell<Option<Box<[u8]>>>,
@@ -151,6 +155,10 @@ impl Core {
             supervision: supervise::Supervision::default(),
             handled: Cell::new(None),
             observer: trace::Observer::new(&config, &flags),
+            #[cfg(feature = "metrics")]
+            meters: super::metrics::Meters::new(&config, &flags),
+            #[cfg(feature = "spans")]
+            spans: super::spans::Spans::new(&flags),
             next_wheel: Cell::new(1),
             read_buffer: Cell::new(None),
             config,

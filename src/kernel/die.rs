@@ -10,6 +10,7 @@
 //!
 //! The policy is looked up only after a failure, so that it costs nothing before.
 
+use super::count::Count;
 use super::flags::{self, Flag, Flags};
 use super::{Core, Frame, Kernel};
 use crate::arg::AnyArg;
@@ -168,6 +169,7 @@ impl Core {
     }
 
     pub(super) fn raise_die(&self, die: Die, fatal: bool) {
+        self.count(Count::Failure);
         let slot = self.sessions.borrow().resolve(die.session);
         if !self.catching.get() {
             // Law L68; a caller may yet take it back (law L15).

@@ -2,7 +2,8 @@
 
 use super::deferred::Origin;
 use super::handle::Queued;
-use super::{Active, Core, Frame, Invoke, Invoked, KernelRef};
+use super::trace::Observed;
+use super::{Active, Core, Frame, Invoke, Invoked, KernelRef, flags};
 use crate::arg::AnyArg;
 use crate::error::Failure;
 use crate::id::{Place, SessionId};
@@ -17,12 +18,19 @@ impl Core {
     /// fatal error where POE has it so: in `_stop` and in DIE handlers (`fatal`), after `stop`, and with catching off.
     #[inline(always)]
     pub(crate) fn dispatch(&self, object: Rc<dyn Invoke>, frame: &Frame<'_>, arg: &mut AnyArg, fatal: bool) -> Invoked {
-        let started = if self.is_watching() {
-            self.observe(frame, true);
-            self.time_handler()
-        } else {
-            0
-        };
+        let observed = self.is_listening().then(|| self.begin_observed(frame, true));
+        self.dispatch_observed(object, frame, arg, fatal, observed)
+    }
+
+    #[inline(always)]
+    fn dispatch_observed(
+        &self,
+        object: Rc<dyn Invoke>,
+        frame: &Frame<'_>,
+        arg: &mut AnyArg,
+        fatal: bool,
+        observed: Option<Observed>,
+    ) -> Invoked {
         let name = frame.event.get();
         let before = self.active.get();
         self.active.set(Active {
@@ -34,8 +42,8 @@ impl Core {
             Ok(invoked) => invoked,
             Err(payload) => failed(payload),
         };
-        if started != 0 {
-            self.handler_returned(started, frame, &invoked);
+        if let Some(observed) = observed {
+            self.end_observed(observed, frame, &invoked);
         }
         match &invoked {
             Invoked::Returned => {}
@@ -50,12 +58,7 @@ impl Core {
 
     /// Invokes a session's handler, with the session as the active one, and raises nothing if it fails.
     pub(super) fn invoke_contained(&self, object: Rc<dyn Invoke>, frame: &Frame<'_>, arg: &mut AnyArg) -> Invoked {
-        let started = if self.is_watching() {
-            self.observe(frame, true);
-            self.time_handler()
-        } else {
-            0
-        };
+        let observed = self.is_listening().then(|| self.begin_observed(frame, true));
         let before = self.active.get();
         self.active.set(Active {
             session: frame.session,
@@ -63,8 +66,8 @@ impl Core {
         });
         let result = catch_unwind(AssertUnwindSafe(|| object.invoke(KernelRef { core: self, frame }, arg)));
         let invoked = result.unwrap_or_else(failed);
-        if started != 0 {
-            self.handler_returned(started, frame, &invoked);
+        if let Some(observed) = observed {
+            self.end_observed(observed, frame, &invoked);
         }
         drop_object(object);
         self.active.set(before);
@@ -126,7 +129,7 @@ impl Core {
     #[inline(always)]
     pub(super) fn dispatch_post(&self, object: Rc<dyn Invoke>, frame: &Frame<'_>, arg: &mut ManuallyDrop<AnyArg>) {
         let name = frame.event.get();
-        if name.is_plain(frame.caller) && !self.is_watching() {
+        if name.is_plain(frame.caller) && (!self.is_listening() || self.is_counted_only()) {
             self.dispatch_plain(object, frame, arg);
         } else {
             self.dispatch_otherwise(object, frame, arg);
@@ -153,19 +156,40 @@ impl Core {
     #[inline(never)]
     fn dispatch_otherwise(&self, object: Rc<dyn Invoke>, frame: &Frame<'_>, arg: &mut AnyArg) {
         let name = frame.event.get();
+        if self.is_listening() {
+            self.look_for_mark();
+            if self.is_spanned() {
+                self.find_cause();
+            }
+        }
         if name.is_internal() || frame.session.is_kernel() {
             // A signal may end the session, whose heap must go with it and not with a look of ours.
             drop(object);
             self.active.set_idle();
+            let _cause = self.is_spanned().then(|| self.enter_cause());
             self.dispatch_internal(frame, name, arg);
-        } else if self.is_watching() {
-            self.active.set_idle();
-            let invoked = self.dispatch(object, frame, arg, false);
-            self.unhandled_letter(&invoked, frame, name, arg);
+        } else if self.is_listening() {
+            // Most events are only counted.
+            let timed = self.count_dispatch();
+            if timed || self.flags.get() & (flags::WATCHING | flags::SPANNED) != 0 {
+                self.dispatch_told(object, frame, arg, timed);
+            } else {
+                self.dispatch_plain(object, frame, arg);
+            }
         } else {
             self.dispatch_plain(object, frame, arg);
         }
         self.names.release_pair(name, frame.caller);
+    }
+
+    /// An event that listeners are told of, or that is timed.
+    #[inline(never)]
+    fn dispatch_told(&self, object: Rc<dyn Invoke>, frame: &Frame<'_>, arg: &mut AnyArg, timed: bool) {
+        let name = frame.event.get();
+        self.active.set_idle();
+        let observed = self.begin_counted(frame, true, timed);
+        let invoked = self.dispatch_observed(object, frame, arg, false, Some(observed));
+        self.unhandled_letter(&invoked, frame, name, arg);
     }
 
     #[cold]

@@ -20,6 +20,17 @@ pub(crate) const READY_FILES: u32 = 16;
 pub(crate) const OVER: u32 = 32;
 /// A shutdown is under way.
 pub(crate) const SHUTTING_DOWN: u32 = 64;
+/// Dispatches are counted and sampled (feature `metrics`).
+pub(crate) const METERED: u32 = 128;
+/// The next post is to be marked for its waiting time.
+pub(crate) const PROBING: u32 = 256;
+/// Dispatches have spans (feature `spans`).
+pub(crate) const SPANNED: u32 = 512;
+
+/// A dispatch is to be told to somebody.
+pub(crate) const LISTENING: u32 = WATCHING | METERED | SPANNED;
+/// The bits that give the loop nothing to do between two events.
+pub(crate) const QUIET: u32 = LISTENING | PROBING;
 
 /// One bit of the word, which its owner uses like a `Cell<bool>`.
 pub(crate) struct Flag {

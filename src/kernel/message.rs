@@ -1,5 +1,6 @@
 //! Messages: post, yield, call, and the lookup of targets.
 
+use super::spans::Cause;
 use super::{Core, Frame, Kernel, KernelRef, flags};
 use crate::arg::AnyArg;
 use crate::error::{PostError, PostErrorKind, Wanted};
@@ -69,6 +70,9 @@ impl Target<'_> {
     }
 }
 
+/// With any of these a post is told to somebody.
+const TOLD: u32 = flags::WATCHING | flags::SPANNED | flags::PROBING | flags::ASLEEP;
+
 impl Core {
     /// The slot behind a target.
     #[inline]
@@ -132,7 +136,7 @@ impl Core {
     /// What must follow a post when nothing is borrowed any more: subscribers hear of it, and a host that sleeps is woken.
     #[inline(always)]
     fn tell_of_post(&self, to: u32, from: u32, name: NameIdx, place: Place) {
-        if self.flags.get() & (flags::WATCHING | flags::ASLEEP) != 0 {
+        if self.flags.get() & (TOLD) != 0 {
             self.tell_of_post_slowly(to, from, name, place);
         }
     }
@@ -140,10 +144,21 @@ impl Core {
     #[cold]
     #[inline(never)]
     fn tell_of_post_slowly(&self, to: u32, from: u32, name: NameIdx, place: Place) {
+        self.watch_post(None, Cause::here);
         if self.is_watching() {
             self.trace_post(to, from, name, place);
         }
         self.wake_host();
+    }
+
+    /// Notes the cause of the last post, and marks it, where somebody wants that.
+    fn watch_post(&self, sent: Option<u64>, cause: impl FnOnce() -> Cause) {
+        if self.is_spanned() {
+            self.note_cause(cause());
+        }
+        if self.flags.get() & flags::PROBING != 0 {
+            self.mark_post(sent);
+        }
     }
 
     /// Queues what another thread has sent: behind all that was posted before, dated when it was sent. So a timer that was due
@@ -151,7 +166,20 @@ impl Core {
     ///
     /// A post joins the current run, and with it the time of the last post; a new run begins at the time of sending if a
     /// timer was due by then, and [`Queue::stamp`] does not let it be earlier than the run before (law L2).
-    pub(super) fn enqueue_sent(&self, to: u32, key: Key<'_>, caller: NameIdx, arg: AnyArg, place: Place, sent: u64) {
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the fields of one event; a struct would be built to be taken apart"
+    )]
+    pub(super) fn enqueue_sent(
+        &self,
+        to: u32,
+        key: Key<'_>,
+        caller: NameIdx,
+        arg: AnyArg,
+        place: Place,
+        sent: u64,
+        cause: Cause,
+    ) {
         let name = self.names.acquire(key);
         self.hold_ends(to, KERNEL);
         if self.is_watching() {
@@ -172,6 +200,7 @@ impl Core {
             arg: ManuallyDrop::new(arg),
         });
         drop(queue);
+        self.watch_post(Some(sent), || cause);
         self.wake_host();
     }
 

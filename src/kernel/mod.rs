@@ -11,6 +11,7 @@ mod call;
 #[cfg(unix)]
 mod child;
 mod core;
+pub(crate) mod count;
 mod deferred;
 mod die;
 mod dispatch;
@@ -23,6 +24,8 @@ mod kernel_ref;
 mod kernel_timer;
 mod lifecycle;
 mod message;
+#[cfg_attr(not(feature = "metrics"), path = "no_metrics.rs")]
+mod metrics;
 mod observe;
 mod os_signal;
 mod resource;
@@ -32,6 +35,8 @@ mod select;
 mod shutdown;
 mod signal;
 mod snapshot;
+#[cfg_attr(not(feature = "spans"), path = "no_spans.rs")]
+mod spans;
 mod supervise;
 pub(crate) mod task;
 mod timer;
@@ -55,6 +60,8 @@ pub(crate) use kernel_ref::Frame;
 pub use kernel_ref::KernelRef;
 pub(crate) use lifecycle::create_at_once;
 pub use message::Target;
+#[cfg(feature = "metrics")]
+pub use metrics::Metrics;
 pub use observe::{Dispatch, Look, LookFuture, Observation, Observer, Outcome};
 pub use resource::SessionHold;
 pub use run::RunFuture;

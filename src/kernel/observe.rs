@@ -4,6 +4,7 @@
 
 use super::deferred::Origin;
 use super::handle::{Inbox, Queued, QueuedCall};
+use super::spans::Cause;
 use super::{Core, DeadLetter, Die, Frame, Invoked, Kernel, KernelHandle};
 use crate::arg::AnyArg;
 use crate::error::{CallErrorKind, Failure, drop_quietly, quietly};
@@ -127,7 +128,7 @@ impl Observation {
         self.inbox.put_always(Box::new(move |core| {
             let sent = sent.min(core.clock.now());
             let probe = AnyArg::new(Queued(Box::new(Probe { sent, reply })));
-            core.enqueue_sent(KERNEL, Key::CALL, NameIdx::REMOTE, probe, place, sent);
+            core.enqueue_sent(KERNEL, Key::CALL, NameIdx::REMOTE, probe, place, sent, Cause::default());
         }));
         LookFuture(receiver)
     }

@@ -6,7 +6,7 @@
 //! How late a timer may be on each system, and what a suspend of the machine does to it, is in the guide
 //! ([`timers`](crate::guide::timers)).
 
-use super::{Core, KernelRef};
+use super::{Core, KernelRef, flags};
 use crate::arg::AnyArg;
 use crate::bridge::clock::Clock;
 use crate::error::{Error, ErrorKind};
@@ -129,8 +129,8 @@ impl Core {
         };
         let id = queue.set_timer(&mut record.first_timer, post, due, now);
         drop(sessions);
-        if self.is_watching() {
-            self.trace_timer(slot, name, place, due);
+        if self.flags.get() & flags::LISTENING != 0 {
+            self.watch_timer(id, slot, name, place, due);
         }
         self.wake_host();
         self.alarm_id(id)

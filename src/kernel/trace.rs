@@ -9,6 +9,7 @@ use super::{Config, Core, Frame, Invoked};
 use crate::error::log_quietly;
 use crate::id::{Place, SessionId};
 use crate::name::NameIdx;
+use crate::queue::heap::HeapId;
 use crate::resource::{Hold, HoldKind};
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -24,6 +25,16 @@ pub(crate) struct Dispatched<'a> {
     pub(crate) event: &'a str,
     pub(crate) sender: SessionId,
     pub(crate) place: Place,
+}
+
+/// What is to be done when a handler has returned that listeners were told of.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Observed {
+    /// When it was called, if that counts.
+    started: u64,
+    slow: bool,
+    timed: bool,
+    spanned: bool,
 }
 
 type Hook = Rc<dyn Fn(&Dispatched<'_>)>;
@@ -64,6 +75,65 @@ impl Core {
         let wanted = self.observer.observers.refresh();
         let watching = wanted || traced || self.observer.slow != u64::MAX || self.observer.hook.borrow().is_some();
         self.observer.watching.set(watching);
+        self.refresh_spans();
+    }
+
+    /// Whether anything is to be done about a dispatch besides calling the handler.
+    #[inline(always)]
+    pub(crate) fn is_listening(&self) -> bool {
+        self.flags.get() & flags::LISTENING != 0
+    }
+
+    /// What listeners do before a handler is called. [`end_observed`](Self::end_observed) follows with the result.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn begin_observed(&self, frame: &Frame<'_>, queued: bool) -> Observed {
+        let timed = self.count_dispatch();
+        self.begin_counted(frame, queued, timed)
+    }
+
+    /// The same for a dispatch that is counted already.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn begin_counted(&self, frame: &Frame<'_>, queued: bool, timed: bool) -> Observed {
+        if self.is_watching() {
+            self.observe(frame, queued);
+        }
+        let spanned = self.is_spanned();
+        if spanned {
+            self.enter_span(frame, queued);
+        }
+        if timed {
+            self.begin_sample();
+        }
+        let slow = self.observer.slow != u64::MAX || self.observer.observers.want_dispatches();
+        Observed {
+            started: if slow || timed { self.clock.now() } else { 0 },
+            slow,
+            timed,
+            spanned,
+        }
+    }
+
+    /// What listeners do when the handler has returned.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn end_observed(&self, observed: Observed, frame: &Frame<'_>, invoked: &Invoked) {
+        if observed.slow || observed.timed {
+            let took = self.clock.now().saturating_sub(observed.started);
+            if self.observer.observers.want_dispatches() {
+                self.tell_dispatched(observed.started, took, frame, invoked);
+            }
+            if took > self.observer.slow {
+                self.report_slow(took, frame);
+            }
+            if observed.timed {
+                self.end_sample(took, frame);
+            }
+        }
+        if observed.spanned {
+            self.leave_span(invoked);
+        }
     }
 
     #[inline(always)]
@@ -78,8 +148,7 @@ impl Core {
     }
 
     /// Tells those who listen of a dispatch.
-    #[cold]
-    pub(crate) fn observe(&self, frame: &Frame<'_>, queued: bool) {
+    fn observe(&self, frame: &Frame<'_>, queued: bool) {
         if tracing::enabled!(target: "poe::events", Level::TRACE) {
             self.trace_dispatch(frame, queued);
         }
@@ -141,7 +210,16 @@ impl Core {
 
     #[cold]
     #[inline(never)]
-    pub(super) fn trace_timer(&self, to: u32, name: NameIdx, place: Place, due: u64) {
+    pub(super) fn watch_timer(&self, id: HeapId, to: u32, name: NameIdx, place: Place, due: u64) {
+        if self.is_spanned() {
+            self.note_timer_cause(id);
+        }
+        if self.is_watching() {
+            self.trace_timer(to, name, place, due);
+        }
+    }
+
+    fn trace_timer(&self, to: u32, name: NameIdx, place: Place, due: u64) {
         let event = self.names.name(name);
         if tracing::enabled!(target: "poe::timers", Level::TRACE) {
             let session = self.sessions.borrow().id(to);
@@ -234,31 +312,14 @@ impl Core {
         }
     }
 
-    /// When a handler begins, if anybody wants to know; never 0 then.
-    pub(super) fn time_handler(&self) -> u64 {
-        if self.observer.slow == u64::MAX && !self.observer.observers.want_dispatches() {
-            0
-        } else {
-            self.clock.now().max(1)
-        }
-    }
-
-    /// A handler has returned: reports it if it was slow, and tells observers.
-    #[cold]
-    pub(super) fn handler_returned(&self, started: u64, frame: &Frame<'_>, invoked: &Invoked) {
-        let took = self.clock.now().saturating_sub(started);
-        if self.observer.observers.want_dispatches() {
-            self.tell_dispatched(started, took, frame, invoked);
-        }
-        if took > self.observer.slow {
-            tracing::warn!(
-                target: "poe::slow",
-                session = %frame.session,
-                event = %self.names.name(frame.event.get()),
-                place = %frame.place,
-                micros = took / 1000,
-                "a handler held up the kernel"
-            );
-        }
+    fn report_slow(&self, took: u64, frame: &Frame<'_>) {
+        tracing::warn!(
+            target: "poe::slow",
+            session = %frame.session,
+            event = %self.names.name(frame.event.get()),
+            place = %frame.place,
+            micros = took / 1000,
+            "a handler held up the kernel"
+        );
     }
 }

@@ -162,6 +162,9 @@ pub(crate) struct EventQueue {
     serial: u64,
     /// Due time of the first timer, or `u64::MAX`. Each post reads it.
     next_due: u64,
+    /// The timer that was taken out last, for its span.
+    #[cfg(feature = "spans")]
+    fired: Option<HeapId>,
 }
 
 impl EventQueue {
@@ -169,6 +172,8 @@ impl EventQueue {
         EventQueue {
             ring: Ring::new(),
             untidy: false,
+            #[cfg(feature = "spans")]
+            fired: None,
             dead: 0,
             index: PostIndex::default(),
             runs: VecDeque::from([Run {
@@ -223,6 +228,21 @@ impl EventQueue {
     /// Whether everything that was posted before that position has left the ring.
     pub(crate) fn has_passed(&self, position: u64) -> bool {
         self.ring.head() >= position
+    }
+
+    /// Returns the position behind the last post that was taken out.
+    #[cfg_attr(
+        not(any(feature = "metrics", feature = "spans")),
+        expect(dead_code, reason = "for those who watch")
+    )]
+    pub(crate) fn passed(&self) -> u64 {
+        self.ring.head()
+    }
+
+    /// Returns the number of posts that wait.
+    #[cfg_attr(not(feature = "metrics"), expect(dead_code, reason = "for those who watch"))]
+    pub(crate) fn post_count(&self) -> usize {
+        self.ring.len() - self.dead
     }
 
     /// Whether a post waits, which is due already.
@@ -396,9 +416,25 @@ impl EventQueue {
 
     /// Removes the first timer from the heap. It is still on its session's list: [`unlink_fired`](Self::unlink_fired) removes it.
     pub(crate) fn pop_timer(&mut self) -> Option<(Post, Fired)> {
-        let (_, _, timer) = self.timers.pop()?;
+        let (_, _id, timer) = self.timers.pop()?;
+        #[cfg(feature = "spans")]
+        {
+            self.fired = Some(_id);
+        }
         self.next_due = self.timers.next_due().unwrap_or(u64::MAX);
         Some((timer.entry, Fired { links: timer.links }))
+    }
+
+    /// Returns the timer that was taken out last, once.
+    #[cfg(feature = "spans")]
+    pub(crate) fn take_fired(&mut self) -> Option<HeapId> {
+        self.fired.take()
+    }
+
+    /// Whether a timer is set.
+    #[cfg(feature = "spans")]
+    pub(crate) fn has_timer(&self, id: HeapId) -> bool {
+        self.timers.get(id).is_some()
     }
 
     /// Removes a timer that has left the heap from its session's list, which begins at `first`.

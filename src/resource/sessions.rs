@@ -277,6 +277,12 @@ impl<O: Clone> Sessions<O> {
         self.count
     }
 
+    /// Returns how many sessions there have been.
+    #[cfg_attr(not(feature = "metrics"), expect(dead_code, reason = "for those who watch"))]
+    pub(crate) fn born(&self) -> u64 {
+        self.next_serial - 1
+    }
+
     pub(crate) fn parent(&self, slot: u32) -> Option<u32> {
         let parent = self.records[slot as usize].parent;
         (parent != NONE).then_some(parent)

@@ -68,6 +68,8 @@ mod laws_queue;
 mod laws_runs;
 mod laws_signals;
 mod laws_stopping;
+#[cfg(feature = "metrics")]
+mod metrics;
 mod names;
 mod nfa;
 #[cfg(unix)]
@@ -100,6 +102,8 @@ mod selects;
 mod session_states;
 mod session_types;
 mod socket_kit;
+#[cfg(feature = "spans")]
+mod spans;
 mod splice_faults;
 #[cfg(unix)]
 mod started_so;

@@ -12,6 +12,7 @@ use crate::component::backoff::{Intensity, caught};
 use crate::error::{Error, ErrorKind, Failure, HandlerResult, drop_quietly, log_quietly, quietly};
 use crate::event::{CHILD, Child, ChildReason, Event, START, STOP};
 use crate::id::{Place, SessionId, TaskId};
+use crate::kernel::count::Count;
 use crate::kernel::{AtOnce, Core, KERNEL_SHUTDOWN, KeptPost, Signal, Stopped, Target};
 use crate::session::{Caller, Context, Session};
 use std::cell::{Cell, RefCell};
@@ -548,6 +549,9 @@ impl Supervision {
         };
         log(&report);
         cx.kernel.core.tell_observers_of(&report);
+        if restarts > 0 && matches!(report.change, ChildChange::Started { .. }) {
+            cx.kernel.core.count(Count::Restart);
+        }
         if let Some(hook) = &self.hook {
             quietly("the hook for reports of a supervisor panicked", || hook(&report));
         }

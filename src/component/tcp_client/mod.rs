@@ -229,6 +229,8 @@ pub struct Server<F: Filter> {
     verdict: Cell<Option<bool>>,
     /// The end was not asked for.
     wanted: Cell<bool>,
+    /// There was an attempt to connect before.
+    attempted: Cell<bool>,
 }
 
 impl<F: Filter> Server<F> {
@@ -244,6 +246,7 @@ impl<F: Filter> Server<F> {
             delay: Cell::new(Duration::ZERO),
             verdict: Cell::new(None),
             wanted: Cell::new(true),
+            attempted: Cell::new(false),
         }
     }
 

@@ -10,6 +10,7 @@ use crate::filter::Filter;
 use crate::id::WheelId;
 use crate::kernel::KERNEL_SHUTDOWN;
 use crate::kernel::Signal;
+use crate::kernel::count::Count;
 use crate::session::{Context, States};
 use crate::wheel::{Address, Connection, Domain, SocketError, SocketFactory};
 use std::io;
@@ -141,6 +142,9 @@ impl<H: 'static, F: Filter> Role<H, F> {
         server.timer.set(timer);
         server.set_factory(Some(factory));
         server.verdict.set(None);
+        if server.attempted.replace(true) {
+            cx.kernel.core.count(Count::Reconnect);
+        }
         match &self.connecting {
             Some(callback) => callback(cx, cx.component().attempt()),
             None => Ok(()),

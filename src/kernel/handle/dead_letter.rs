@@ -4,6 +4,7 @@ use super::call::Queued;
 use crate::arg::AnyArg;
 use crate::error::{CallErrorKind, Failure, Wanted, drop_quietly, log_quietly, quietly};
 use crate::id::{Place, SessionId};
+use crate::kernel::count::Count;
 use crate::kernel::gc::log_elsewhere;
 use crate::kernel::signal::Raised;
 use crate::kernel::{Core, Die, Frame, Invoked, Kernel, Target};
@@ -217,6 +218,7 @@ impl Core {
 
     fn give_dead_letter(&self, letter: DeadLetter) {
         self.tell_observers_of_letter(&letter);
+        self.count(Count::DeadLetter);
         let hook: Option<DeadLetterHook> = self.dead_letters.borrow().clone();
         quietly("the hook for dead letters panicked", || match hook {
             Some(hook) => hook(letter),

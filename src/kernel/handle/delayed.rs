@@ -9,6 +9,7 @@ use crate::error::PostError;
 use crate::event::Posts;
 use crate::id::Place;
 use crate::kernel::kernel_timer::Due;
+use crate::kernel::spans::Cause;
 use crate::kernel::{Core, KernelHandle, Target};
 use crate::name::Name;
 use crate::queue::heap::HeapId;
@@ -57,6 +58,7 @@ struct Delayed<A> {
     arg: Pending<A>,
     place: Place,
     timer: Pending<HeapId>,
+    cause: Cause,
 }
 
 impl<A: Send + 'static> Due for Delayed<A> {
@@ -69,6 +71,7 @@ impl<A: Send + 'static> Due for Delayed<A> {
                 arg: SendArg::new(arg),
                 place: self.place,
                 sent: core.clock.now(),
+                cause: self.cause,
             });
         }
     }
@@ -156,6 +159,7 @@ impl KernelHandle {
             arg: arg.share(),
             place,
             timer: timer.share(),
+            cause: Cause::here(),
         };
         let set = timer.share();
         let put = self.inbox.mailbox.put(Needs::Kernel, || {

@@ -2,6 +2,7 @@
 
 use super::super::deferred::Origin;
 use super::super::dispatch::discard;
+use super::super::spans::Cause;
 use super::super::{Core, Target};
 use super::call::{Queued, QueuedCall};
 use super::dead_letter::{DeadLetter, Lost};
@@ -164,13 +165,14 @@ impl Core {
             arg,
             place,
             sent,
+            cause,
         } = post;
         match self.resolve(&target.target()) {
             Some(KERNEL) => {
                 self.tell_swallowed(event.key().as_str(), self.id(), place);
                 discard(&mut arg.into_any());
             }
-            Some(to) => self.enqueue_sent(to, event.key(), NameIdx::REMOTE, arg.into_any(), place, sent),
+            Some(to) => self.enqueue_sent(to, event.key(), NameIdx::REMOTE, arg.into_any(), place, sent, cause),
             None => self.dead_letter(&target.target(), event.key(), arg.into_any(), place),
         }
     }
@@ -185,8 +187,9 @@ impl Core {
                 arg,
                 place,
                 sent,
+                cause,
             }) => match self.resolve(&target.target()) {
-                Some(to) => self.enqueue_sent_signal(to, event.key().as_str(), arg.into_any(), place, sent),
+                Some(to) => self.enqueue_sent_signal(to, event.key().as_str(), arg.into_any(), place, sent, cause),
                 None => self.dead_letter(&target.target(), event.key(), arg.into_any(), place),
             },
             Letter::Call {
@@ -194,13 +197,22 @@ impl Core {
                 call,
                 place,
                 sent,
+                cause,
             } => match self.resolve(&target.target()) {
                 // It has no handlers, and nothing to wait for.
                 Some(KERNEL) => {
                     let (sender, caller) = (self.id(), NameIdx::REMOTE);
                     call.run(self, sender, Origin { sender, caller, place });
                 }
-                Some(to) => self.enqueue_sent(to, Key::CALL, NameIdx::REMOTE, AnyArg::new(Queued(call)), place, sent),
+                Some(to) => self.enqueue_sent(
+                    to,
+                    Key::CALL,
+                    NameIdx::REMOTE,
+                    AnyArg::new(Queued(call)),
+                    place,
+                    sent,
+                    cause,
+                ),
                 None => call.refuse(self, CallErrorKind::NoSuchSession(target.target().wanted())),
             },
             Letter::Run(work) => quietly("a value panicked in a message from another thread", || work(self)),
@@ -299,6 +311,7 @@ pub(in crate::kernel) struct Post {
     pub(super) place: Place,
     /// When it was sent, on the kernel's scale.
     pub(super) sent: u64,
+    pub(super) cause: Cause,
 }
 
 /// What lies in the inbox. All but `Run` only joins the queue when the kernel takes it in.
@@ -311,6 +324,7 @@ pub(in crate::kernel) enum Letter {
         call: Box<dyn QueuedCall + Send>,
         place: Place,
         sent: u64,
+        cause: Cause,
     },
     /// The kernel's own work, such as the release of a postback.
     Run(Box<dyn FnOnce(&Core) + Send>),
@@ -321,6 +335,7 @@ pub(super) struct PostWait<'h, A> {
     pub(super) inbox: &'h Inbox,
     /// Until it is posted.
     pub(super) post: Option<(SendTarget, SendName, A)>,
+    pub(super) cause: Cause,
     pub(super) place: Place,
     /// Its place in the line, once it waits.
     pub(super) line: Option<Line>,
@@ -343,6 +358,7 @@ impl<A: Send + 'static> Future for PostWait<'_, A> {
                     arg: SendArg::new(arg),
                     place: this.place,
                     sent: this.inbox.clock.now(),
+                    cause: std::mem::take(&mut this.cause),
                 }),
                 None => unreachable!("a future is not polled after its end"),
             });

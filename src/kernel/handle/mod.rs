@@ -6,6 +6,7 @@ mod dead_letter;
 mod delayed;
 mod inbox;
 
+use super::spans::Cause;
 use super::{Core, Kernel, Target};
 use crate::arg::SendArg;
 use crate::bridge::mailbox::Needs;
@@ -172,6 +173,7 @@ impl KernelHandle {
             Location::caller(),
         );
         let sent = self.inbox.clock.now();
+        let cause = Cause::here();
         let mut arg = Some(arg);
         let put = self.inbox.mailbox.put(Needs::Kernel, || match arg.take() {
             Some(arg) => Letter::Post(Post {
@@ -180,6 +182,7 @@ impl KernelHandle {
                 arg: SendArg::new(arg),
                 place,
                 sent,
+                cause,
             }),
             None => unreachable!("a letter is written once"),
         });
@@ -231,6 +234,7 @@ impl KernelHandle {
         PostWait {
             inbox: &self.inbox,
             post: Some((SendTarget::new(target.into()), SendName::new(event.key()), arg)),
+            cause: Cause::here(),
             place: Location::caller(),
             line: None,
         }
@@ -287,6 +291,7 @@ impl KernelHandle {
             Location::caller(),
             self.inbox.clock.now(),
         );
+        let cause = Cause::here();
         let (reply, replied) = tokio::sync::oneshot::channel();
         let arg = Pending::new(arg);
         let put = self.inbox.mailbox.put(Needs::Run, || Letter::Call {
@@ -298,6 +303,7 @@ impl KernelHandle {
             }),
             place,
             sent,
+            cause,
         });
         ReplyFuture::new(event.key().as_str(), arg, put.map(|()| replied).map_err(Into::into))
     }
@@ -345,6 +351,7 @@ impl KernelHandle {
             Location::caller(),
             self.inbox.clock.now(),
         );
+        let cause = Cause::here();
         let mut arg = Some(arg);
         if signal_name(signal) == "KILL" {
             let put = self.inbox.mailbox.put_urgent(|| match arg.take() {
@@ -354,6 +361,7 @@ impl KernelHandle {
                     arg: SendArg::new(arg),
                     place,
                     sent,
+                    cause,
                 },
                 None => unreachable!("a letter is written once"),
             });
@@ -369,6 +377,7 @@ impl KernelHandle {
                 arg: SendArg::new(arg),
                 place,
                 sent,
+                cause,
             }),
             None => unreachable!("a letter is written once"),
         });

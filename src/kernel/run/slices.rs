@@ -62,7 +62,7 @@ impl Core {
         }
     }
 
-    /// As many slices as the pace allows.
+    /// As many slices as the pace allows, and what is told afterwards.
     fn poll_run(&self, mode: Mode, cx: &mut Context<'_>) -> Poll<Step> {
         // Nobody need wake a future that is being polled.
         self.shared.unregister();
@@ -72,6 +72,7 @@ impl Core {
         if began != 0 {
             self.tell_polled(began);
         }
+        self.tell_meters();
         step
     }
 
@@ -342,7 +343,7 @@ impl Core {
     fn next_generation(&self, sessions: &mut Sessions<Rc<dyn Invoke>>, mode: Mode) -> Option<Generation> {
         // Ready files, new tasks, the end of the run or of the kernel.
         if mode == Mode::Slice
-            || self.flags.get() & !flags::WATCHING != 0
+            || self.flags.get() & !flags::QUIET != 0
             || self.shared.wants_attention()
             || sessions.settle_marks()
             || !sessions.queue.has_posts()

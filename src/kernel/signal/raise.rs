@@ -2,6 +2,7 @@
 
 use super::super::die::DieVisit;
 use super::super::dispatch::discard;
+use super::super::spans::Cause;
 use super::super::{Core, Die, Kernel, KernelRef, Target};
 use super::Signal;
 use crate::arg::AnyArg;
@@ -131,12 +132,20 @@ impl Core {
     }
 
     /// The same from another thread, dated when it was sent.
-    pub(in crate::kernel) fn enqueue_sent_signal(&self, to: u32, signal: &str, arg: AnyArg, place: Place, sent: u64) {
+    pub(in crate::kernel) fn enqueue_sent_signal(
+        &self,
+        to: u32,
+        signal: &str,
+        arg: AnyArg,
+        place: Place,
+        sent: u64,
+        cause: Cause,
+    ) {
         let raised = Raised {
             name: Name::from(signal_name(signal)),
             arg: Rc::new(arg),
         };
-        self.enqueue_sent(to, Key::SIGNAL, NameIdx::NONE, AnyArg::new(raised), place, sent);
+        self.enqueue_sent(to, Key::SIGNAL, NameIdx::NONE, AnyArg::new(raised), place, sent, cause);
     }
 
     /// Delivers a signal now, and not in its turn.

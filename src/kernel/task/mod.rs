@@ -107,6 +107,12 @@ impl Core {
         let slot = self.sessions.borrow().resolve(purpose.owner)?;
         self.sessions.borrow_mut().hold(slot);
         self.trace_held(slot, purpose.kind, &purpose.what);
+        // A wheel's I/O belongs to nobody's trace.
+        let body = if purpose.kind == HoldKind::Task {
+            self.in_span(body)
+        } else {
+            body
+        };
         let id = self.tasks.insert(purpose, body);
         self.wake_host();
         Some(id)

@@ -412,9 +412,8 @@ impl<S: StateKey, R: 'static> NfaCell<S, R> {
             place: kernel.frame.place,
             answer: None,
         };
-        if kernel.core.is_watching() {
-            kernel.core.observe(&frame, false);
-        }
+        let core = kernel.core;
+        let observed = core.is_listening().then(|| core.begin_observed(&frame, false));
         let invoked = self.handle(
             KernelRef {
                 core: kernel.core,
@@ -422,6 +421,9 @@ impl<S: StateKey, R: 'static> NfaCell<S, R> {
             },
             &mut arg,
         );
+        if let Some(observed) = observed {
+            core.end_observed(observed, &frame, &invoked);
+        }
         drop_quietly(arg);
         invoked
     }

@@ -236,6 +236,11 @@ fn is_not_seekable(error: &io::Error) -> bool {
 
 /// Feeds the filter, without a byte that belonged to the previous filter.
 pub(super) fn feed(state: &TailState, mut bytes: &[u8]) {
+    if cfg!(feature = "metrics")
+        && let Some(core) = state.base.core()
+    {
+        core.count_traffic("FollowTail", crate::kernel::count::Traffic::ReadBytes, bytes.len());
+    }
     if let Some((first, rest)) = bytes.split_first()
         && state.skip_next.take() == Some(*first)
     {

@@ -12,6 +12,7 @@ use crate::arg::AnyArg;
 use crate::bridge::clock::{Clock, Deadline};
 use crate::error::drop_quietly;
 use crate::kernel::Core;
+use crate::kernel::count::Traffic;
 use crate::kernel::task::Task;
 use crate::name::{HeldName, NameIdx};
 use std::io::{self, IsTerminal, Read};
@@ -410,7 +411,10 @@ impl TailTask {
             let next = state.with_parser(|parser| parser.next(state.base.id(), &mut place));
             match next.flatten() {
                 None => return Some(()),
-                Some(Ok(())) => state.base.deliver_from(core, &mut place)?,
+                Some(Ok(())) => {
+                    core.count_traffic("FollowTail", Traffic::ReadRecords, 1);
+                    state.base.deliver_from(core, &mut place)?;
+                }
                 Some(Err(error)) => {
                     self.broken = error.is_fatal();
                     report(state, core, IoError::filter("read", state.base.id(), error))?;

@@ -9,6 +9,7 @@ use super::state::PumpState;
 use crate::bridge::runtime::explained;
 use crate::error::Failure;
 use crate::kernel::Core;
+use crate::kernel::count::Traffic;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::{Context, Poll, ready};
@@ -282,6 +283,7 @@ impl Pump {
             let bytes = seam.trim(read);
             state.seam.set(seam);
             core.count_step();
+            core.count_traffic(state.kind(), Traffic::ReadBytes, read.len());
             self.appetite.has_read(read.len());
             state.progress.set(true);
             let _ = guarded(state, core, || state.with_parser(|parser| parser.start(bytes)));
@@ -307,6 +309,7 @@ impl Pump {
                     state.given.set(true);
                     self.seen = true;
                     self.appetite.has_seen();
+                    core.count_traffic(state.kind(), Traffic::ReadRecords, 1);
                     state.base.deliver_from(core, &mut place)?;
                 }
                 Some(Err(error)) => {

@@ -7,6 +7,7 @@ use super::state::PumpState;
 use crate::bridge::runtime::{Pause, explained};
 use crate::driver::Output;
 use crate::kernel::Core;
+use crate::kernel::count::Traffic;
 use bytes::BytesMut;
 use std::any::type_name;
 use std::future::Future;
@@ -195,6 +196,7 @@ impl PumpState {
         match result {
             Some(Ok(())) => {
                 let level = self.level();
+                self.count(Traffic::WrittenRecords, 1);
                 if self.buffered_bytes() != before {
                     if before == 0 && self.auto_flush {
                         self.write_now();
@@ -209,6 +211,15 @@ impl PumpState {
             }
             Some(Err(kind)) => Err(PutError::new(kind, record)),
             None => Err(PutError::new(PutErrorKind::Busy, record)),
+        }
+    }
+
+    /// Counts output, if the kernel counts at all.
+    fn count(&self, what: Traffic, amount: usize) {
+        if cfg!(feature = "metrics")
+            && let Some(core) = self.base.core()
+        {
+            core.count_traffic(self.kind(), what, amount);
         }
     }
 
@@ -249,12 +260,14 @@ impl PumpState {
 
     /// Writes until the system has all bytes, or it would block. `Ok(false)`: there is more, but others wait.
     pub(super) fn flush(&self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
+        let mut taken = 0;
         let flushed = self.with_io(|io| {
             self.update_writing(|writing| writing.wrote(false));
             let write = |bytes: &[u8]| {
                 let written = io.as_mut().poll_write(cx, bytes);
-                if written.is_ready() {
+                if let Poll::Ready(written) = &written {
                     self.progress.set(true);
+                    taken += written.as_ref().map_or(0, |bytes| *bytes);
                 }
                 written
             };
@@ -265,6 +278,7 @@ impl PumpState {
             self.update_writing(|writing| writing.wrote(true));
             Poll::Ready(Ok(true))
         });
+        self.count(Traffic::WrittenBytes, taken);
         flushed.unwrap_or(Poll::Pending).map_err(explained)
     }
 

@@ -184,6 +184,11 @@ impl PumpState {
         self.io.take()
     }
 
+    /// The kind of the wheel, for its counters.
+    pub(super) fn kind(&self) -> &'static str {
+        if self.part.get().is_some() { "Run" } else { "ReadWrite" }
+    }
+
     /// Gives the stream back, to a wheel that could not be taken apart.
     pub(crate) fn put_back_io(&self, io: BoxedDuplex) {
         self.io.set(Some(io));

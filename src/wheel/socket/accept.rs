@@ -16,6 +16,7 @@ use crate::bridge::memory::MemoryListener;
 use crate::bridge::moves::Again;
 use crate::bridge::runtime::{Home, Pause, cannot_move};
 use crate::kernel::Core;
+use crate::kernel::count::Count;
 use crate::name::HeldName;
 use std::cell::{Cell, RefCell};
 use std::future::Future;
@@ -238,6 +239,7 @@ impl AcceptState {
         };
         let waiting = std::iter::from_fn(|| listener.take_waiting()).take(room.min(WAITING));
         waiting
+            .inspect(|_| core.count(Count::Accept))
             .map(|(stream, peer)| self.post_success(&core, self.connection(stream, peer)))
             .count()
     }
@@ -331,6 +333,7 @@ impl Accepting {
             let going_on = match ready!(self.listener.poll_accept(cx)) {
                 Ok((stream, peer)) => {
                     self.failing = false;
+                    core.count(Count::Accept);
                     state.succeed(core, state.connection(stream, peer))
                 }
                 Err(error) => match Trouble::of(&error) {

@@ -5,11 +5,15 @@
 //! have the same count, nothing may depend on how long anything takes: the kernel's slice is an hour, and timers are
 //! too far apart for a slow machine to change their order.
 
+use metrics::{Counter, Gauge, Histogram, HistogramFn, Key, KeyName, Metadata, Recorder, SharedString, Unit};
 use poe::event::{START, STOP};
-use poe::{Event, Kernel, Reply, Session, SessionId, States};
+use poe::inspect::Metrics;
+use poe::{Event, Kernel, KernelBuilder, Reply, Session, SessionId, States};
 use std::cell::Cell;
 use std::hint::black_box;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 const TICK: Event<u64> = Event::new("tick");
@@ -22,11 +26,12 @@ const GO: Event<()> = Event::new("go");
 /// A workload's name, what it is, how often it does what it is about, and the function.
 type Workload = (&'static str, &'static str, u64, fn(u64));
 
-const WORKLOADS: [Workload; 9] = [
+const WORKLOADS: [Workload; 10] = [
     ("W1", "a post to oneself", 20_000, |n| post_to_oneself(n, 0)),
     ("W1p", "the same, 10 000 timers pending", 20_000, |n| {
         post_to_oneself(n, 10_000)
     }),
+    ("W1m", "the same, with metrics", 20_000, post_with_metrics),
     ("W2", "a round trip of posts", 10_000, round_trip),
     ("W3", "a call", 20_000, call),
     ("W4", "a session's life with ten yields", 2_000, lives),
@@ -59,7 +64,43 @@ fn measured(work: &mut dyn FnMut()) {
 
 /// A kernel whose turns end by their number of events alone.
 fn kernel() -> Kernel {
-    Kernel::builder().slice(Duration::from_secs(3600)).build()
+    settings().build()
+}
+
+fn settings() -> KernelBuilder {
+    Kernel::builder().slice(Duration::from_secs(3600))
+}
+
+/// A recorder whose figures are atomic numbers: the least that one can do.
+struct Atomics;
+
+struct Sum(AtomicU64);
+
+impl HistogramFn for Sum {
+    fn record(&self, value: f64) {
+        self.0.fetch_add((value * 1e9) as u64, Relaxed);
+    }
+}
+
+impl Recorder for Atomics {
+    fn describe_counter(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+    fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+    fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+    fn register_counter(&self, _: &Key, _: &Metadata<'_>) -> Counter {
+        Counter::from_arc(Arc::new(AtomicU64::new(0)))
+    }
+    fn register_gauge(&self, _: &Key, _: &Metadata<'_>) -> Gauge {
+        Gauge::from_arc(Arc::new(AtomicU64::new(0)))
+    }
+    fn register_histogram(&self, _: &Key, _: &Metadata<'_>) -> Histogram {
+        Histogram::from_arc(Arc::new(Sum(AtomicU64::new(0))))
+    }
+}
+
+fn post_with_metrics(n: u64) {
+    metrics::with_local_recorder(&Atomics, || {
+        post_to_oneself_in(&settings().metrics(Metrics::new()).build(), n, 0);
+    });
 }
 
 fn run_counted(kernel: &Kernel) {
@@ -86,7 +127,10 @@ fn delays(n: u64) -> impl Iterator<Item = Duration> {
 }
 
 fn post_to_oneself(n: u64, pending: u64) {
-    let kernel = kernel();
+    post_to_oneself_in(&kernel(), n, pending);
+}
+
+fn post_to_oneself_in(kernel: &Kernel, n: u64, pending: u64) {
     Session::builder(0_u64)
         .on(START, move |cx, ()| {
             for delay in delays(pending) {
@@ -103,9 +147,9 @@ fn post_to_oneself(n: u64, pending: u64) {
                 cx.stop_all();
             }
         })
-        .create(&kernel)
+        .create(kernel)
         .expect("a session");
-    run_counted(&kernel);
+    run_counted(kernel);
 }
 
 fn round_trip(n: u64) {
