@@ -107,7 +107,7 @@ impl Hub {
             return refused("request", format!("{} isn't a valid specifier", head.event));
         };
         // The door is taken out, since a handler may publish and retract.
-        let door = self.published.borrow().door(session, event);
+        let door = self.published.borrow().door(&channel.names.borrow(), session, event);
         let door = match door {
             Ok(door) => door,
             Err(Closed::Session) => {
@@ -187,9 +187,11 @@ impl Hub {
             Ok((asked, _)) => asked,
             Err(error) => return self.refuse(cx, channel, head, INVOCATION, error.to_string()),
         };
-        let has = asked
-            .session()
-            .is_some_and(|session| self.published.borrow().has(session, asked.event()));
+        let has = asked.session().is_some_and(|session| {
+            self.published
+                .borrow()
+                .has_for(&channel.names.borrow(), session, asked.event())
+        });
         if !has {
             let refusal = format!("Refused subscription {asked}");
             return self.reply(channel, head, "IKC", Some(&refusal));

@@ -304,7 +304,7 @@ impl fmt::Display for IkcError {
         match &self.cause {
             IkcErrorKind::Io(error) => error.fmt(f),
             IkcErrorKind::Insecure => f.write_str(
-                "the address is not local, and the protocol has neither encryption nor authentication: tunnel it, or say `insecure()`",
+                "the address is not local, and the protocol has neither encryption nor authentication: set up TLS (feature `tls`), or say `insecure()`",
             ),
             IkcErrorKind::Ended => f.write_str("this Ikc was shut down"),
             #[cfg(feature = "nats")]

@@ -67,6 +67,15 @@ impl IkcBuilder {
         self
     }
 
+    /// Publishes events of a session to the kernel of one name alone. Others are refused as if they were not published.
+    ///
+    /// Calling it again for the same events adds a name. It is as good as names are: those of peers with [`Bind::tls`] are their
+    /// certificates'; any other peer may claim any name that is free.
+    pub fn publish_to(mut self, peer: &str, session: &str, events: impl FnOnce(Publish) -> Publish) -> Self {
+        self.published.add_for(peer, session, events(Publish::default()));
+        self
+    }
+
     /// Adds a name of this kernel.
     #[doc(alias = "aliases")]
     pub fn alias(mut self, name: impl Into<String>) -> Self {
@@ -543,12 +552,16 @@ impl Ikc {
         let hub = self.hub.clone();
         async move {
             let (concurrency, protocol) = (bind.concurrency, bind.protocol);
+            #[cfg(feature = "tls")]
+            let tls = bind.tls.clone();
             let (socket, name, path) = bind.open().await?;
             let incoming = Incoming::Listener {
                 socket,
                 path,
                 concurrency,
                 protocol,
+                #[cfg(feature = "tls")]
+                tls,
             };
             start(&hub, incoming).map(|()| name)
         }

@@ -56,8 +56,8 @@
 //! session here. No serializer runs code.
 //!
 //! The protocol has neither authentication nor encryption: a peer may claim any name that is free. So [`IkcTcp`] accepts addresses of this
-//! machine alone unless you say `insecure()`, and [`IkcUnix`] sockets are open to this user alone. [`Ikc::attach`] takes any other stream, such
-//! as TLS with client certificates.
+//! machine alone, unless TLS tells who a peer is (`Bind::tls` and `Dial::tls`, with the feature `tls`) or you say `insecure()`, and [`IkcUnix`]
+//! sockets are open to this user alone. [`Ikc::attach`] takes any other stream.
 //!
 //! # Delivery
 //!
@@ -98,6 +98,8 @@ mod sender;
 mod sessions;
 mod specifier;
 mod subscribe;
+#[cfg(feature = "tls")]
+mod tls;
 pub mod wire;
 
 // The README's code, compiled and run with the other examples.

@@ -10,12 +10,12 @@ use std::path::{Path, PathBuf};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 #[cfg(unix)]
-use tokio::net::{UnixListener, UnixStream};
+use tokio::net::{UnixListener, UnixSocket, UnixStream};
 
 /// Perl's IKC over TCP.
 ///
-/// The protocol has neither encryption nor authentication, so only addresses of this machine are accepted, unless you say
-/// [`insecure`](Bind::insecure).
+/// The protocol has neither encryption nor authentication, so only addresses of this machine are accepted, unless you set up TLS
+/// (`Bind::tls` and `Dial::tls`, with the feature `tls`) or say [`insecure`](Bind::insecure).
 #[doc(alias = "POE::Component::IKC::Server")]
 #[doc(alias = "POE::Component::IKC::Client")]
 #[derive(Debug)]
@@ -79,6 +79,8 @@ impl fmt::Display for Place {
 pub struct Bind {
     place: Place,
     insecure: bool,
+    #[cfg(feature = "tls")]
+    pub(crate) tls: Option<crate::tls::Server>,
     pub(crate) concurrency: usize,
     pub(crate) protocol: Protocol,
 }
@@ -88,6 +90,8 @@ impl Bind {
         Bind {
             place,
             insecure: false,
+            #[cfg(feature = "tls")]
+            tls: None,
             concurrency: usize::MAX,
             protocol: Protocol::Ikc0,
         }
@@ -105,6 +109,28 @@ impl Bind {
         self
     }
 
+    /// Accepts peers with TLS alone, on any address. Configure the acceptor to demand certificates of its clients.
+    ///
+    /// The closure gets the certificates that a client has presented, its own first, and returns the names that it may have, or `None` to refuse
+    /// it. Other names that it claims mean nothing here, so that [`publish_to`](crate::IkcBuilder::publish_to) can be relied upon.
+    #[cfg(feature = "tls")]
+    pub fn tls(
+        mut self,
+        acceptor: poe::tls::Acceptor,
+        names: impl Fn(&[poe::tls::rustls::pki_types::CertificateDer<'_>]) -> Option<Vec<String>> + 'static,
+    ) -> Self {
+        self.tls = Some(crate::tls::Server::new(acceptor, names));
+        self
+    }
+
+    fn is_open_to_all(&self) -> bool {
+        #[cfg(feature = "tls")]
+        if self.tls.is_some() {
+            return true;
+        }
+        self.insecure
+    }
+
     /// Allows an address that other machines can reach. Anybody who connects can send to everything that is published, and read it.
     pub fn insecure(mut self) -> Self {
         self.insecure = true;
@@ -115,7 +141,7 @@ impl Bind {
         let what = format!("listen on {}", self.place);
         match &self.place {
             Place::Tcp(address) => {
-                let addresses = resolve(address, &what, self.insecure).await?;
+                let addresses = resolve(address, &what, self.is_open_to_all()).await?;
                 let socket = TcpListener::bind(&*addresses).await.map_err(IkcError::io(what))?;
                 let local = socket
                     .local_addr()
@@ -140,24 +166,37 @@ impl Bind {
 #[cfg(unix)]
 fn bind_unix(path: &Path) -> std::io::Result<UnixListener> {
     use std::io::ErrorKind;
-    use std::os::unix::fs::{FileTypeExt, PermissionsExt};
-    let socket = match UnixListener::bind(path) {
+    use std::os::unix::fs::FileTypeExt;
+    let socket = match bind_private(path) {
         Err(error) if error.kind() == ErrorKind::AddrInUse => {
             let is_socket = std::fs::symlink_metadata(path)?.file_type().is_socket();
             let left = std::os::unix::net::UnixStream::connect(path);
             match left {
                 Err(refused) if is_socket && refused.kind() == ErrorKind::ConnectionRefused => {
                     std::fs::remove_file(path)?;
-                    UnixListener::bind(path)?
+                    bind_private(path)?
                 }
                 _ => return Err(error),
             }
         }
         bound => bound?,
     };
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
     Ok(socket)
 }
+
+/// Nobody can connect before the socket listens, and then it is this user's alone.
+#[cfg(unix)]
+fn bind_private(path: &Path) -> std::io::Result<UnixListener> {
+    use std::os::unix::fs::PermissionsExt;
+    let socket = UnixSocket::new_stream()?;
+    socket.bind(path)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
+    socket.listen(BACKLOG)
+}
+
+/// How many connections wait in the system until they are accepted.
+#[cfg(unix)]
+const BACKLOG: u32 = 1024;
 
 async fn resolve(address: &str, what: &str, insecure: bool) -> Result<Vec<SocketAddr>, IkcError> {
     let addresses: Vec<_> = tokio::net::lookup_host(address)
@@ -186,6 +225,8 @@ async fn resolve(address: &str, what: &str, insecure: bool) -> Result<Vec<Socket
 pub struct Dial {
     place: Place,
     insecure: bool,
+    #[cfg(feature = "tls")]
+    tls: Option<crate::tls::Client>,
     pub(crate) protocol: Protocol,
     pub(crate) backoff: Option<Backoff>,
 }
@@ -195,6 +236,8 @@ impl Dial {
         Dial {
             place,
             insecure: false,
+            #[cfg(feature = "tls")]
+            tls: None,
             protocol: Protocol::Ikc0,
             backoff: None,
         }
@@ -213,6 +256,27 @@ impl Dial {
         self
     }
 
+    /// Connects with TLS. The server's certificate must be valid for `host`, and the server may have these names alone.
+    #[cfg(feature = "tls")]
+    pub fn tls(
+        mut self,
+        connector: poe::tls::Connector,
+        host: impl Into<String>,
+        names: impl IntoIterator<Item = impl Into<String>>,
+    ) -> Self {
+        let names = names.into_iter().map(Into::into).collect();
+        self.tls = Some(crate::tls::Client::new(connector, host.into(), names));
+        self
+    }
+
+    fn is_open_to_all(&self) -> bool {
+        #[cfg(feature = "tls")]
+        if self.tls.is_some() {
+            return true;
+        }
+        self.insecure
+    }
+
     /// Allows an address of another machine. Every machine on the way can read and change everything.
     pub fn insecure(mut self) -> Self {
         self.insecure = true;
@@ -223,9 +287,13 @@ impl Dial {
         let what = format!("connect to {}", self.place);
         match &self.place {
             Place::Tcp(address) => {
-                let addresses = resolve(address, &what, self.insecure).await?;
-                let stream = TcpStream::connect(&*addresses).await.map_err(IkcError::io(what))?;
+                let addresses = resolve(address, &what, self.is_open_to_all()).await?;
+                let stream = TcpStream::connect(&*addresses).await.map_err(IkcError::io(&*what))?;
                 let _ = stream.set_nodelay(true);
+                #[cfg(feature = "tls")]
+                if let Some(tls) = &self.tls {
+                    return tls.connect(stream.into()).await.map_err(IkcError::io(what));
+                }
                 Ok(Transport::Socket(stream.into()))
             }
             #[cfg(unix)]
@@ -259,13 +327,23 @@ impl<T: AsyncRead + AsyncWrite> Duplex for T {}
 pub(crate) enum Transport {
     Socket(SocketStream),
     Other(std::pin::Pin<Box<dyn Duplex>>),
+    /// An encrypted stream, both ends' names, and the names that the peer may have.
+    #[cfg(feature = "tls")]
+    Tls {
+        stream: std::pin::Pin<Box<dyn Duplex>>,
+        ends: (Option<String>, Option<String>),
+        allowed: Vec<String>,
+    },
 }
 
 impl Transport {
     /// The names that IKC has for both ends: ours, which we tell, and the peer's, which it is addressed with.
     pub(crate) fn names(&self, is_client: bool) -> (Option<String>, Option<String>) {
-        let Transport::Socket(stream) = self else {
-            return (None, None);
+        let stream = match self {
+            Transport::Socket(stream) => stream,
+            Transport::Other(_) => return (None, None),
+            #[cfg(feature = "tls")]
+            Transport::Tls { ends, .. } => return ends.clone(),
         };
         let (local, peer) = (stream.local_name().ok(), stream.peer_name().ok());
         match (&local, &peer) {
@@ -319,6 +397,8 @@ pub(crate) enum Incoming {
         path: Option<PathBuf>,
         concurrency: usize,
         protocol: Protocol,
+        #[cfg(feature = "tls")]
+        tls: Option<crate::tls::Server>,
     },
     Connection {
         transport: Transport,

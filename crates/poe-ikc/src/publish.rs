@@ -134,7 +134,22 @@ fn describe<A>(error: &CallError<A>) -> String {
 
 /// All that is published, by session.
 #[derive(Default)]
-pub(crate) struct Publications(HashMap<String, HashMap<String, Rc<dyn Door>>>);
+pub(crate) struct Publications(HashMap<String, HashMap<String, Entry>>);
+
+/// A published event, and the peers that may reach it: all if there is no list.
+struct Entry {
+    door: Rc<dyn Door>,
+    peers: Option<Vec<String>>,
+}
+
+impl Entry {
+    fn is_for(&self, names: &[String]) -> bool {
+        match &self.peers {
+            Some(peers) => names.iter().any(|name| peers.contains(name)),
+            None => true,
+        }
+    }
+}
 
 /// Why a request does not get in; the texts are Perl's.
 pub(crate) enum Closed {
@@ -144,7 +159,29 @@ pub(crate) enum Closed {
 
 impl Publications {
     pub(crate) fn add(&mut self, session: &str, publish: Publish) {
-        self.0.entry(session.to_owned()).or_default().extend(publish.doors);
+        let doors = publish
+            .doors
+            .into_iter()
+            .map(|(name, door)| (name, Entry { door, peers: None }));
+        self.0.entry(session.to_owned()).or_default().extend(doors);
+    }
+
+    /// Publishes events to one peer, and those to whom they are published already.
+    pub(crate) fn add_for(&mut self, peer: &str, session: &str, publish: Publish) {
+        let known = self.0.entry(session.to_owned()).or_default();
+        for (name, door) in publish.doors {
+            let before = known.remove(&name).map(|entry| entry.peers);
+            let peers = match before {
+                // To all.
+                Some(None) => None,
+                before => {
+                    let mut peers = before.flatten().unwrap_or_default();
+                    peers.push(peer.to_owned());
+                    Some(peers)
+                }
+            };
+            known.insert(name, Entry { door, peers });
+        }
     }
 
     /// Takes events back, or the whole session; false if it was not published.
@@ -172,13 +209,24 @@ impl Publications {
         }
     }
 
-    pub(crate) fn door(&self, session: &str, event: &str) -> Result<Rc<dyn Door>, Closed> {
+    /// Whether a session, or an event of it, is published to a peer of these names.
+    pub(crate) fn has_for(&self, names: &[String], session: &str, event: Option<&str>) -> bool {
+        let doors = self.0.get(session);
+        doors.is_some_and(|doors| match event {
+            Some(event) => doors.get(event).is_some_and(|entry| entry.is_for(names)),
+            None => doors.values().any(|entry| entry.is_for(names)),
+        })
+    }
+
+    /// The event for a peer of these names.
+    pub(crate) fn door(&self, names: &[String], session: &str, event: &str) -> Result<Rc<dyn Door>, Closed> {
         let doors = self.0.get(session).ok_or(Closed::Session)?;
-        doors.get(event).cloned().ok_or(Closed::Event)
+        let entry = doors.get(event).filter(|entry| entry.is_for(names));
+        entry.map(|entry| entry.door.clone()).ok_or(Closed::Event)
     }
 
     pub(crate) fn all(&self) -> Vec<(String, Vec<String>)> {
-        let names = |doors: &HashMap<String, Rc<dyn Door>>| {
+        let names = |doors: &HashMap<String, Entry>| {
             let mut names: Vec<String> = doors.keys().cloned().collect();
             names.sort();
             names

@@ -25,6 +25,8 @@ const LISTENER_FAILED: Event<SocketError> = Event::new("listener_failed");
 pub(crate) const CLIENT_GONE: Event<()> = Event::new("client_gone");
 
 const LINE: Event<Input<Bytes>> = Event::new("line");
+#[cfg(feature = "tls")]
+const SECURED: Event<std::io::Result<Transport>> = Event::new("secured");
 const FRAME: Event<Input<Bytes>> = Event::new("frame");
 const FAILED: Event<IoError> = Event::new("failed");
 const LATE: Event<()> = Event::new("late");
@@ -40,6 +42,8 @@ struct Listener {
     open: usize,
     concurrency: usize,
     protocol: Protocol,
+    #[cfg(feature = "tls")]
+    tls: Option<crate::tls::Server>,
 }
 
 /// Starts what the program has asked for, from the responder's session.
@@ -50,6 +54,8 @@ pub(crate) fn start<H: 'static>(cx: &mut Context<'_, H>, hub: &Rc<Hub>, incoming
             path,
             concurrency,
             protocol,
+            #[cfg(feature = "tls")]
+            tls,
         } => {
             let listener = Listener {
                 hub: hub.clone(),
@@ -59,6 +65,8 @@ pub(crate) fn start<H: 'static>(cx: &mut Context<'_, H>, hub: &Rc<Hub>, incoming
                 open: 0,
                 concurrency: concurrency.min(hub.bounds.channels),
                 protocol,
+                #[cfg(feature = "tls")]
+                tls,
             };
             cx.create(listening(listener))?
         }
@@ -91,7 +99,10 @@ pub(crate) fn track<H>(cx: &Context<'_, H>, hub: &Hub, id: SessionId) {
 }
 
 fn listening(listener: Listener) -> poe::SessionBuilder<Listener> {
-    Session::builder(listener)
+    let builder = Session::builder(listener);
+    #[cfg(feature = "tls")]
+    let builder = builder.on(SECURED, secured);
+    builder
         .on_failure(OnFailure::StopSession)
         .on(START, |cx, ()| {
             let socket = cx.heap.socket.take();
@@ -103,22 +114,19 @@ fn listening(listener: Listener) -> poe::SessionBuilder<Listener> {
             });
             cx.heap.wheel = wheel;
         })
-        .on(CLIENT, |cx, client| {
+        .on(CLIENT, |cx, client| -> poe::HandlerResult {
             cx.heap.open += 1;
             if cx.heap.open >= cx.heap.concurrency
                 && let Some(wheel) = &cx.heap.wheel
             {
                 wheel.pause_accept();
             }
-            let hub = cx.heap.hub.clone();
-            let opened = Opened {
-                transport: Transport::Socket(client.stream),
-                is_client: false,
-                protocol: cx.heap.protocol,
-                redial: None,
-                listener: Some(cx.session_id()),
-            };
-            connect(cx, &hub, opened)
+            #[cfg(feature = "tls")]
+            if let Some(tls) = cx.heap.tls.clone() {
+                cx.spawn(tls.accept(client.stream), SECURED);
+                return Ok(());
+            }
+            accepted(cx, Transport::Socket(client.stream))
         })
         .on(CLIENT_GONE, |cx, ()| {
             cx.heap.open = cx.heap.open.saturating_sub(1);
@@ -144,6 +152,41 @@ fn listening(listener: Listener) -> poe::SessionBuilder<Listener> {
         })
 }
 
+fn accepted(cx: &mut Context<'_, Listener>, transport: Transport) -> poe::HandlerResult {
+    let hub = cx.heap.hub.clone();
+    let opened = Opened {
+        transport,
+        is_client: false,
+        protocol: cx.heap.protocol,
+        redial: None,
+        listener: Some(cx.session_id()),
+    };
+    connect(cx, &hub, opened)?;
+    Ok(())
+}
+
+/// A client has shaken hands, or has failed to.
+#[cfg(feature = "tls")]
+fn secured(cx: &mut Context<'_, Listener>, secured: std::io::Result<Transport>) -> poe::HandlerResult {
+    match secured {
+        // The listener is closed meanwhile.
+        Ok(_) if cx.heap.wheel.is_none() => Ok(()),
+        Ok(transport) => accepted(cx, transport),
+        Err(error) => {
+            let hub = &cx.heap.hub;
+            hub.count(|counters| counters.dropped += 1);
+            tracing::warn!(target: "poe::ikc", "a client is dropped: {error}");
+            let what = Occurrence::Error {
+                operation: "handshake".to_owned(),
+                text: error.to_string(),
+            };
+            hub.monitors.tell(cx.kernel, std::slice::from_ref(&hub.id), &what);
+            cx.post(cx.session_id(), CLIENT_GONE, ())?;
+            Ok(())
+        }
+    }
+}
+
 struct Opened {
     transport: Transport,
     is_client: bool,
@@ -161,6 +204,8 @@ struct Link {
     first_line: Option<String>,
     /// The name that the peer has from where it is.
     seen: Option<String>,
+    /// The names that the peer may have, if it has shown a certificate.
+    allowed: Option<Vec<String>>,
     limit: Option<TimerId>,
     redial: Option<Box<Redial>>,
     listener: Option<SessionId>,
@@ -183,6 +228,11 @@ fn connect<H: 'static>(cx: &mut Context<'_, H>, hub: &Rc<Hub>, opened: Opened) -
         return Ok(());
     }
     let (local, seen) = transport.names(is_client);
+    let allowed = match &transport {
+        #[cfg(feature = "tls")]
+        Transport::Tls { allowed, .. } => Some(allowed.clone()),
+        _ => None,
+    };
     let mut names = hub.own_names();
     names.extend(local);
     let ours = Identity {
@@ -203,6 +253,7 @@ fn connect<H: 'static>(cx: &mut Context<'_, H>, hub: &Rc<Hub>, opened: Opened) -
         handshake: Some(handshake),
         first_line,
         seen,
+        allowed,
         limit: None,
         redial,
         listener,
@@ -220,6 +271,8 @@ fn linking(link: Link) -> poe::SessionBuilder<Link> {
             let wheel = match cx.heap.transport.take() {
                 Some(Transport::Socket(stream)) => wheel(cx, stream)?,
                 Some(Transport::Other(stream)) => wheel(cx, stream)?,
+                #[cfg(feature = "tls")]
+                Some(Transport::Tls { stream, .. }) => wheel(cx, stream)?,
                 None => return Ok(()),
             };
             *cx.heap.channel.wheel.borrow_mut() = Some(wheel);
@@ -325,11 +378,23 @@ fn finish_handshake(cx: &mut Context<'_, Link>) -> poe::HandlerResult {
     if let Some(redial) = &mut cx.heap.redial {
         redial.failures = 0;
     }
-    let seen = cx.heap.seen.take();
-    cx.heap
-        .hub
-        .register(cx.kernel, &cx.heap.channel, handshake.peer(), seen);
+    let (seen, allowed) = (cx.heap.seen.take(), cx.heap.allowed.take());
+    let mut peer = handshake.peer().clone();
+    if let Some(allowed) = allowed {
+        // Its ID is made from time and process, and is nobody's name.
+        let id = peer.names.first().cloned();
+        peer.names
+            .retain(|name| allowed.contains(name) || Some(name) == id.as_ref() && is_id(name));
+    }
+    cx.heap.hub.register(cx.kernel, &cx.heap.channel, &peer, seen);
     Ok(())
+}
+
+/// Whether a name is an ID as POE makes them, `host-time-process-number`, and so none that a program chooses.
+fn is_id(name: &str) -> bool {
+    let mut parts = name.rsplit('-');
+    let is_number = |part: &str| part.len() == 8 && part.bytes().all(|b| b.is_ascii_hexdigit());
+    (0..3).all(|_| parts.next().is_some_and(is_number)) && parts.next().is_some()
 }
 
 /// Ends a connection whose peer does not keep to the protocol.

@@ -9,4 +9,6 @@ mod nats;
 mod pairs;
 mod properties;
 mod sockets;
+#[cfg(feature = "tls")]
+mod tls;
 mod vectors;
