@@ -160,7 +160,7 @@ pub mod inspect {
     pub use crate::kernel::{
         AwaitedProcess, DeadLetter, Die, Dispatch, EventId, EventType, KernelStats, Look, LookFuture, Observation,
         Observer, Outcome, QueuedEvent, Refcount, SessionHolds, SessionPage, SessionRow, SessionSnapshot,
-        ShutdownReport, Snapshot, TaskPage, TaskSnapshot, Timer, WatchedFile, WhyAlive,
+        ShutdownReport, Snapshot, StreamSnapshot, TaskPage, TaskSnapshot, Timer, WatchedFile, WhyAlive,
     };
     pub use crate::resource::signals::SignalClass;
     pub use crate::resource::{Hold, HoldKind};

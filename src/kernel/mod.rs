@@ -71,7 +71,7 @@ pub use shutdown::ShutdownReport;
 pub use signal::Signal;
 pub use snapshot::{
     AwaitedProcess, EventId, EventType, KernelStats, QueuedEvent, Refcount, SessionHolds, SessionPage, SessionRow,
-    SessionSnapshot, Snapshot, TaskPage, TaskSnapshot, WatchedFile, WhyAlive,
+    SessionSnapshot, Snapshot, StreamSnapshot, TaskPage, TaskSnapshot, WatchedFile, WhyAlive,
 };
 pub(crate) use supervise::{KeptPost, Stopped};
 pub use timer::{Delta, Timer};

@@ -328,3 +328,59 @@ async fn an_observation_keeps_neither_kernel_nor_service_alive() {
     drop(kernel);
     assert!(observation.is_closed());
 }
+
+#[tokio::test]
+async fn a_snapshot_has_what_a_wheel_has_read_and_written() {
+    use poe::filter::Line;
+    use poe::wheel::{Input, ReadWrite};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    const LINE: Event<Input<String>> = Event::new("line");
+    let kernel = Kernel::new();
+    let observation = kernel.observe(Watch(Rc::default()));
+    let (mine, mut peer) = tokio::io::duplex(8);
+    let stream = Cell::new(Some(mine));
+    Session::builder(None)
+        .on(START, move |cx, ()| -> HandlerResult {
+            let wheel = ReadWrite::builder(stream.take().unwrap())
+                .input(Line::new(), LINE)
+                .watermarks(1000, 10);
+            *cx.heap = Some(wheel.start(cx)?);
+            Ok(())
+        })
+        .on(LINE, |cx, input| {
+            let text = "x".repeat(98);
+            if let Some(wheel) = &mut *cx.heap {
+                wheel.put(text).unwrap();
+                wheel.pause_input();
+            }
+            drop(input);
+        })
+        .create(&kernel)
+        .unwrap();
+    let talk = async {
+        peer.write_all(b"go\r\n").await.unwrap();
+        let mut first = [0; 5];
+        peer.read_exact(&mut first).await.unwrap();
+        loop {
+            let page = observation.look(|kernel| kernel.tasks(0, 10)).await.unwrap();
+            let seen = page.tasks[0].1.stream.unwrap();
+            assert_eq!((seen.bytes_read, seen.high_mark, seen.is_paused), (4, Some(1000), true));
+            assert_eq!(seen.bytes_written as usize + seen.buffered, 100, "{seen:?}");
+            if seen.bytes_written >= 8 {
+                assert!(seen.bytes_written <= 13, "the peer has taken no more: {seen:?}");
+                break;
+            }
+        }
+        observation
+            .look(|kernel| {
+                kernel
+                    .handle()
+                    .signal(kernel.session_by_number(1).unwrap(), "KILL", ())
+                    .unwrap()
+            })
+            .await
+            .unwrap();
+    };
+    let (ran, ()) = tokio::join!(kernel.run(), talk);
+    ran.unwrap();
+}

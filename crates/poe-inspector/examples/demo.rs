@@ -184,7 +184,8 @@ fn start_feed(cx: &mut Starter<'_>) -> Result<SessionId, poe::Error> {
         Session::builder(())
             .on(START, |cx, ()| -> HandlerResult {
                 cx.alias_set("feed")?;
-                Ok(cx.delay(TICK, Duration::from_millis(50), 1))
+                cx.delay(TICK, Duration::from_millis(50), 1);
+                Ok(())
             })
             .on(TICK, |cx, n| -> HandlerResult {
                 if n == 600 {
@@ -203,7 +204,8 @@ fn start_auditor(cx: &mut Starter<'_>) -> Result<SessionId, poe::Error> {
         Session::builder(())
             .on(START, |cx, ()| -> HandlerResult {
                 cx.alias_set("auditor")?;
-                Ok(cx.delay(AUDIT, Duration::from_secs(4), ()))
+                cx.delay(AUDIT, Duration::from_secs(4), ());
+                Ok(())
             })
             .on(AUDIT, |cx, ()| {
                 std::thread::sleep(Duration::from_millis(12));

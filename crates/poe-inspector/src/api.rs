@@ -198,7 +198,7 @@ async fn of_kernel(server: &Rc<Server>, view: Rc<View>, rest: &[&str], query: &P
                     let tasks = page.tasks.iter().map(|(session, task)| {
                         object!({
                             "session": session, "session_name": tree::name(last.as_deref(), *session),
-                            "id": task.id, "kind": task.kind, "name": task.name, "place": place(task.place),
+                            "id": task.id, "kind": task.kind, "name": task.name, "place": place(task.place), "stream": task.stream,
                         })
                     });
                     json(&object!({ "total": stats.tasks, "next": page.next, "tasks": tasks.collect::<Vec<_>>() }))

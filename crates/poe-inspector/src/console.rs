@@ -447,14 +447,18 @@ async fn wheels(view: &Rc<View>) -> Result<String, Silent> {
     let mut text = format!("{} wheels, futures and streams\n", stats.tasks);
     for (session, task) in &page.tasks {
         let session = name(last.as_deref(), *session);
-        let _ = writeln!(
-            text,
-            "  {} {}  {}  {session}  {}",
-            task.kind,
-            task.id,
-            task.name,
-            place(task.place)
-        );
+        let _ = write!(text, "  {} {}  {}  {session}", task.kind, task.id, task.name);
+        if let Some(stream) = task.stream {
+            let _ = write!(
+                text,
+                "  {} bytes read, {} written, {} wait{}",
+                stream.bytes_read,
+                stream.bytes_written,
+                stream.buffered,
+                if stream.is_paused { ", paused" } else { "" }
+            );
+        }
+        let _ = writeln!(text, "  {}", place(task.place));
     }
     Ok(text)
 }

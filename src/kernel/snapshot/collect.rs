@@ -185,14 +185,9 @@ impl Core {
 
     fn tasks_of(&self, slot: u32, wanted: impl Fn(HoldKind) -> bool) -> Vec<TaskSnapshot> {
         let mut found = Vec::new();
-        self.tasks.each_of(slot, |id, purpose| {
-            if wanted(purpose.kind) {
-                found.push(TaskSnapshot {
-                    id,
-                    kind: purpose.kind,
-                    name: purpose.what.to_string(),
-                    place: purpose.place,
-                });
+        self.tasks.each_of(slot, |task| {
+            if wanted(task.kind) {
+                found.push(task);
             }
         });
         found.sort_by_key(|task| task.id);

@@ -410,6 +410,25 @@ pub struct TaskSnapshot {
     /// The line that started it.
     #[cfg_attr(feature = "serde", serde(serialize_with = "crate::resource::serialize_place"))]
     pub place: &'static Location<'static>,
+    /// The bytes of a wheel with a stream; `None` for others, and while the wheel itself is calling a handler.
+    pub stream: Option<StreamSnapshot>,
+}
+
+/// What a wheel has read and written, and what waits: see [`TaskSnapshot::stream`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct StreamSnapshot {
+    /// Bytes that were read so far.
+    pub bytes_read: u64,
+    /// Bytes that were written so far.
+    pub bytes_written: u64,
+    /// Bytes that wait to be written.
+    pub buffered: usize,
+    /// From when on the session is told to stop writing, if the wheel has marks.
+    pub high_mark: Option<usize>,
+    /// Whether the input is paused.
+    pub is_paused: bool,
 }
 
 /// A process whose end is awaited by `sig_child`.

@@ -209,15 +209,9 @@ impl Core {
 
     fn task_page(&self, from: u32, limit: usize) -> TaskPage {
         let mut tasks = Vec::new();
-        let next = self.tasks.each_from(from, limit, |id, purpose| {
-            let task = TaskSnapshot {
-                id,
-                kind: purpose.kind,
-                name: purpose.what.to_string(),
-                place: purpose.place,
-            };
-            tasks.push((purpose.owner, task));
-        });
+        let next = self
+            .tasks
+            .each_from(from, limit, |task, purpose| tasks.push((purpose.owner, task)));
         TaskPage { tasks, next }
     }
 

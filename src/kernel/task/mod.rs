@@ -10,7 +10,7 @@
 mod table;
 
 use super::dispatch::discard;
-use super::{Core, Die, Frame, KernelRef};
+use super::{Core, Die, Frame, KernelRef, StreamSnapshot};
 use crate::arg::AnyArg;
 use crate::bridge::threads::{Job, Lost};
 use crate::error::{Failure, drop_quietly};
@@ -32,6 +32,11 @@ pub(super) use table::Tasks;
 pub(crate) trait Task {
     /// Ready when it is over. Nothing of the kernel is borrowed, so it may dispatch events.
     fn poll(&mut self, core: &Core, cx: &mut Context<'_>) -> Poll<()>;
+
+    /// The bytes of a wheel with a stream, for snapshots.
+    fn stream(&self) -> Option<StreamSnapshot> {
+        None
+    }
 
     /// Whether it runs code of its session, which must be polled on a cooperative budget.
     fn is_guest(&self) -> bool {

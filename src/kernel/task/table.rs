@@ -3,6 +3,7 @@
 use super::{Purpose, Task};
 use crate::bridge::wake::{TaskWaker, WakeState};
 use crate::id::{Place, SessionId, TaskId};
+use crate::kernel::TaskSnapshot;
 use crate::kernel::flags::{self, Flag, Flags};
 use crate::resource::{Hold, HoldKind, Resource};
 use std::cell::{Cell, RefCell};
@@ -58,6 +59,19 @@ pub(super) struct Slot {
     /// Its neighbours among the tasks of its session.
     older: u32,
     younger: u32,
+}
+
+impl Slot {
+    /// A task that is being polled, or that polls, has no stream to look at.
+    fn snapshot(&self, id: TaskId) -> TaskSnapshot {
+        TaskSnapshot {
+            id,
+            kind: self.purpose.kind,
+            name: self.purpose.what.to_string(),
+            place: self.purpose.place,
+            stream: self.body.as_ref().and_then(|(body, _)| body.stream()),
+        }
+    }
 }
 
 /// No task, where a slot is asked for.
@@ -423,7 +437,7 @@ impl Tasks {
     }
 
     /// Calls `f` with up to `limit` tasks, from a slot on, and returns where the rest begins.
-    pub(crate) fn each_from(&self, from: u32, limit: usize, mut f: impl FnMut(TaskId, &Purpose)) -> Option<u32> {
+    pub(crate) fn each_from(&self, from: u32, limit: usize, mut f: impl FnMut(TaskSnapshot, &Purpose)) -> Option<u32> {
         let slots = self.slots.borrow();
         let found = slots.iter().enumerate().skip(from as usize);
         let found = found.filter_map(|(index, slot)| slot.as_ref().map(|slot| (index as u32, slot)));
@@ -431,14 +445,14 @@ impl Tasks {
             if taken == limit {
                 return Some(index);
             }
-            f(self.id(slot.serial, index), &slot.purpose);
+            f(slot.snapshot(self.id(slot.serial, index)), &slot.purpose);
         }
         None
     }
 
     /// Calls `f` for each task of a session.
-    pub(crate) fn each_of(&self, session: u32, mut f: impl FnMut(TaskId, &Purpose)) {
-        self.each(session, |id, slot| f(id, &slot.purpose));
+    pub(crate) fn each_of(&self, session: u32, mut f: impl FnMut(TaskSnapshot)) {
+        self.each(session, |id, slot| f(slot.snapshot(id)));
     }
 }
 
@@ -541,7 +555,7 @@ mod tests {
                 prop_assert_eq!(tasks.count(), model.len());
                 for owner in 1..5 {
                     let mut found = Vec::new();
-                    tasks.each_of(owner, |id, _| found.push(id));
+                    tasks.each_of(owner, |task| found.push(task.id));
                     let of_it: Vec<TaskId> = model.iter().filter(|(of, _)| *of == owner).map(|(_, id)| *id).collect();
                     prop_assert_eq!(found, of_it);
                 }

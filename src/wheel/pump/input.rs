@@ -286,6 +286,7 @@ impl Pump {
             core.count_traffic(state.kind(), Traffic::ReadBytes, read.len());
             self.appetite.has_read(read.len());
             state.progress.set(true);
+            state.read.set(state.read.get() + read.len() as u64);
             let _ = guarded(state, core, || state.with_parser(|parser| parser.start(bytes)));
             Poll::Ready(Ok(read.len()))
         })

@@ -74,8 +74,8 @@ pub(crate) use state::Part;
 pub(crate) use state::{Link, PumpState, Setup};
 
 use crate::bridge::runtime::{Home, cannot_move};
-use crate::kernel::Core;
 use crate::kernel::task::Task;
+use crate::kernel::{Core, StreamSnapshot};
 use handle::report;
 use input::{End, Resume};
 use limits::Watch;
@@ -161,6 +161,10 @@ impl Drop for Polling<'_> {
 }
 
 impl Task for Pump {
+    fn stream(&self) -> Option<StreamSnapshot> {
+        Some(self.state.stream_snapshot())
+    }
+
     fn poll(&mut self, core: &Core, cx: &mut Context<'_>) -> Poll<()> {
         let state = self.state.clone();
         let _polling = Polling::enter(&state);

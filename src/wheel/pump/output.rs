@@ -278,6 +278,7 @@ impl PumpState {
             self.update_writing(|writing| writing.wrote(true));
             Poll::Ready(Ok(true))
         });
+        self.written.set(self.written.get() + taken as u64);
         self.count(Traffic::WrittenBytes, taken);
         flushed.unwrap_or(Poll::Pending).map_err(explained)
     }

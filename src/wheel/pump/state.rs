@@ -7,7 +7,7 @@ use super::output::Writing;
 use crate::driver::{BLOCK_SIZE, Driver};
 use crate::filter::Seam;
 use crate::id::TaskId;
-use crate::kernel::Core;
+use crate::kernel::{Core, StreamSnapshot};
 use crate::name::Name;
 use crate::wheel::base::Base;
 use bytes::Bytes;
@@ -54,6 +54,9 @@ pub(crate) struct PumpState {
     pub(super) closing: Cell<Option<Duration>>,
     /// There was nothing to read when the stream was polled last.
     pub(crate) dry: Cell<bool>,
+    /// Bytes that were read and written so far.
+    pub(super) read: Cell<u64>,
+    pub(super) written: Cell<u64>,
     /// A byte was read or written, for the limits on the peer.
     pub(super) progress: Cell<bool>,
     /// A record was delivered to the session.
@@ -133,6 +136,8 @@ impl PumpState {
             over: Cell::new(false),
             closing: Cell::new(None),
             dry: Cell::new(false),
+            read: Cell::new(0),
+            written: Cell::new(0),
             progress: Cell::new(false),
             given: Cell::new(false),
             polling: Cell::new(false),
@@ -198,6 +203,17 @@ impl PumpState {
         self.update_reading(|reading| reading.pause(paused));
         if !paused {
             self.wants_turn.set(true);
+        }
+    }
+
+    /// What a snapshot shows of the wheel.
+    pub(super) fn stream_snapshot(&self) -> StreamSnapshot {
+        StreamSnapshot {
+            bytes_read: self.read.get(),
+            bytes_written: self.written.get(),
+            buffered: self.buffered_bytes(),
+            high_mark: self.marks.get().map(|(high, _)| high),
+            is_paused: self.is_paused(),
         }
     }
 

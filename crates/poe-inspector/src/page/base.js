@@ -29,6 +29,11 @@ function number(n) {
   return n < 1e6 ? (n / 1e3).toFixed(0) + "k" : (n / 1e6).toFixed(n < 1e7 ? 2 : 1) + "M";
 }
 
+function bytes(n) {
+  if (n < 1000) return `${n}\u202fB`;
+  return n < 1e6 ? `${(n / 1e3).toFixed(1)}\u202fkB` : n < 1e9 ? `${(n / 1e6).toFixed(1)}\u202fMB` : `${(n / 1e9).toFixed(2)}\u202fGB`;
+}
+
 /** Microseconds, with a unit. */
 function span(us) {
   if (us === null || us === undefined) return ["–", ""];

@@ -33,7 +33,7 @@ async function loadSession() {
   const tasks = found.wheels.concat(found.tasks);
   if (tasks.length) {
     parts.push(part("Wheels and tasks", String(tasks.length), h("table", {}, ...tasks.map((task) =>
-      h("tr", {}, h("td", {}, task.kind), h("td.event", {}, task.name), h("td.n.narrow", {}, "#" + task.id), at(task.place, "td"))))));
+      h("tr", {}, h("td", {}, task.kind), h("td.event", {}, task.name), flow(task.stream), at(task.place, "td"))))));
   }
   if (found.files.length || found.pids.length) {
     parts.push(part("Files and processes", "", h("table", {},
@@ -66,6 +66,23 @@ async function sessionEnded(pane, id) {
   if (next && String(next.id) !== id) pane.append(h("p", {}, "Its name now belongs to ", link(next.id, `session ${next.id}`), "."));
   else if (name && !next) return;
   pane.dataset.ended = id;
+}
+
+/** What a wheel has read and written; what waits is drawn as a part of its high mark. */
+function flow(stream) {
+  const cell = h("td.n");
+  if (!stream) return cell;
+  cell.append(`↓ ${bytes(stream.bytes_read)}  ↑ ${bytes(stream.bytes_written)}`);
+  const notes = [];
+  if (stream.is_paused) notes.push("paused");
+  if (stream.buffered) notes.push(`${bytes(stream.buffered)} wait`);
+  if (notes.length) cell.append(h("div.notice", {}, notes.join(", ")));
+  if (stream.buffered && stream.high_mark) {
+    const bar = h("i");
+    bar.style.width = Math.min(100, (stream.buffered / stream.high_mark) * 100) + "%";
+    cell.append(h("div.meter", { title: `${bytes(stream.buffered)} of the high mark of ${bytes(stream.high_mark)}` }, bar));
+  }
+  return cell;
 }
 
 function whyAlive(holds) {
@@ -256,8 +273,8 @@ async function loadHandlers() {
 
 async function loadWheels() {
   const [wheels, queue] = await Promise.all([get(`${kernelPath()}/wheels?limit=200`), get(`${kernelPath()}/queue?limit=50`)]);
-  const head = h("tr", {}, h("th", {}, "Kind"), h("th", {}, "What"), h("th", {}, "Session"), h("th.at", {}, "Made at"));
-  const rows = wheels.tasks.map((task) => h("tr", {}, h("td", {}, task.kind), h("td.event", {}, task.name), h("td", {}, link(task.session, task.session_name)), at(task.place, "td")));
+  const head = h("tr", {}, h("th", {}, "Kind"), h("th", {}, "What"), h("th", {}, "Session"), h("th.n", {}, "Read, written"), h("th.at", {}, "Made at"));
+  const rows = wheels.tasks.map((task) => h("tr", {}, h("td", {}, task.kind), h("td.event", {}, task.name), h("td", {}, link(task.session, task.session_name)), flow(task.stream), at(task.place, "td")));
   const waiting = queue.events.map((event) => h("tr", {}, h("td", {}, event.kind), h("td.event", {}, event.event), h("td", {}, link(event.from, event.from_name), " → ", link(event.to, event.to_name)), at(event.place, "td")));
   panes.wheels.node.replaceChildren(
     part("Queue", `${number(queue.total)} wait`, waiting.length ? h("table", {}, ...waiting) : h("p.meta", {}, "Nothing waits at this moment.")),

@@ -153,7 +153,8 @@ pub(crate) fn sessions_of(kernel: &Kernel, sessions: u32) -> Result<(), poe::Err
     Session::builder(())
         .on(START, |cx, ()| -> HandlerResult {
             cx.alias_set("clock")?;
-            Ok(cx.delay(TICK, Duration::from_millis(10), 0))
+            cx.delay(TICK, Duration::from_millis(10), 0);
+            Ok(())
         })
         .on(TICK, |cx, n| -> HandlerResult {
             cx.delay(TICK, Duration::from_millis(10), n + 1);
