@@ -23,6 +23,7 @@ mod descriptors;
 mod deviations;
 mod documents;
 #[cfg(unix)]
+mod examples_layers;
 mod examples_processes;
 mod examples_small;
 mod examples_tcp;

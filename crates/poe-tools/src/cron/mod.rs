@@ -10,12 +10,13 @@ use plan::Plan;
 use poe::event::{EventKey, Posts, START, STOP};
 use poe::extend::{Caller, Resource, SessionHold, Start};
 use poe::inspect::Hold;
-use poe::{Context, Error, Event, Kernel, KernelRef, OnFailure, Session, SessionId};
+use poe::{Context, Error, Event, Kernel, KernelRef, OnFailure, Session, SessionId, TaskId};
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::rc::{Rc, Weak};
 use std::str::FromStr;
 use std::time::{Duration, SystemTime};
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 const CHECK: Event<()> = Event::new("poe_tools_cron_check");
@@ -107,6 +108,9 @@ struct Shared {
     closed: Cell<bool>,
     /// Both clocks at the last look.
     last: Cell<Option<(Timestamp, Instant)>>,
+    /// The wait for the next look, which ends early when the last entry has gone: so that it keeps no kernel running.
+    waits: Cell<Option<TaskId>>,
+    emptied: Rc<Notify>,
 }
 
 struct Entry {
@@ -163,6 +167,7 @@ impl Cron {
     /// Removes an entry; false if there is none. An event that is queued already still comes.
     pub fn remove(&self, entry: CronEntry) -> bool {
         let removed = self.shared.plan.borrow_mut().remove(entry.0);
+        self.shared.tell_if_empty();
         removed.is_some()
     }
 
@@ -208,6 +213,13 @@ impl Shared {
     fn clear(&self) {
         let removed = self.plan.borrow_mut().remove_unless(|_| false);
         drop(removed);
+        self.tell_if_empty();
+    }
+
+    fn tell_if_empty(&self) {
+        if self.plan.borrow().len() == 0 {
+            self.emptied.notify_one();
+        }
     }
 }
 
@@ -242,11 +254,17 @@ fn check(cx: &mut Context<'_, Rc<Shared>>) {
             drop(over);
         }
     }
-    cx.alarm_clear(CHECK);
+    if let Some(waits) = shared.waits.take() {
+        cx.cancel(waits);
+    }
     let next = shared.plan.borrow().next();
     if let Some(next) = next {
         let wait = Duration::try_from(next.duration_since(now)).unwrap_or_default();
-        cx.delay(CHECK, wait.min(LATE / 2), ());
+        let emptied = shared.emptied.clone();
+        let waiting = async move {
+            let _ = tokio::time::timeout(wait.min(LATE / 2), emptied.notified()).await;
+        };
+        shared.waits.set(Some(cx.spawn(waiting, CHECK)));
     }
 }
 
@@ -360,6 +378,8 @@ impl Start for CronBuilder {
             max_entries: self.max_entries,
             closed: Cell::new(false),
             last: Cell::new(None),
+            waits: Cell::new(None),
+            emptied: Rc::default(),
         });
         let alias = self.alias;
         let session = Session::builder(shared.clone())
@@ -379,7 +399,9 @@ impl Start for CronBuilder {
         let session = life::ends(session, |cx| {
             cx.heap.closed.set(true);
             cx.heap.clear();
-            cx.alarm_remove_all();
+            if let Some(waits) = cx.heap.waits.take() {
+                cx.cancel(waits);
+            }
             life::end(cx);
         });
         let session = caller.create(session)?;

@@ -14,11 +14,14 @@ use socket2::{Domain, Protocol, Socket, Type};
 use std::cell::{Cell, RefCell, RefMut};
 use std::collections::HashMap;
 use std::fmt;
+use std::future::poll_fn;
 use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 use tokio::net::UdpSocket;
 use tokio::sync::{Semaphore, oneshot};
@@ -201,11 +204,15 @@ impl Shared {
             if let Err(error) = icmp.socket.send_to(&request, SocketAddr::new(address, icmp.port)).await {
                 return Err(failed(error));
             }
-            let replied = tokio::select! {
-                biased;
-                replied = reply => replied.ok(),
-                error = icmp.read() => return Err(failed(error)),
-                () = tokio::time::sleep_until(sent + self.settings.timeout) => None,
+            let (mut reply, mut read) = (pin!(reply), pin!(icmp.read()));
+            let raced = poll_fn(|cx| match reply.as_mut().poll(cx) {
+                Poll::Ready(reply) => Poll::Ready(Ok(reply.ok())),
+                Poll::Pending => read.as_mut().poll(cx).map(Err),
+            });
+            let replied = match tokio::time::timeout_at(sent + self.settings.timeout, raced).await {
+                Ok(Ok(replied)) => replied,
+                Ok(Err(error)) => return Err(failed(error)),
+                Err(_elapsed) => None,
             };
             if let Some((at, ttl)) = replied {
                 return Ok(Pong {

@@ -3,6 +3,8 @@
 #[cfg(feature = "cron")]
 mod cron;
 mod dir_watch;
+#[cfg(feature = "cron")]
+mod example;
 mod generic;
 mod job_queue;
 mod kit;
