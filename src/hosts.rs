@@ -82,8 +82,8 @@
 //! | `loop_run` | [`run`](crate::Kernel::run), and [`serve`](crate::Kernel::serve) inside a service |
 //! | `loop_halt` | the future is ready |
 //! | `loop_resume_time_watcher`, `loop_reset_time_watcher`, `loop_pause_time_watcher` | one wake-up for the head of the queue, set when the future waits: a timerfd on Linux, Tokio's sleep elsewhere and on virtual time |
-//! | `loop_watch_filehandle`, `loop_ignore_filehandle` | a task of the kernel that waits in Tokio's reactor ([`select_read`](crate::KernelRef::select_read)); the level is checked before each event |
-//! | `loop_pause_filehandle`, `loop_resume_filehandle` | the task stays and is skipped ([`select_pause_read`](crate::KernelRef::select_pause_read)) |
+//! | `loop_watch_filehandle`, `loop_ignore_filehandle` | a task of the kernel that waits in Tokio's reactor ([`select`](crate::KernelRef::select)); the level is checked before each event |
+//! | `loop_pause_filehandle`, `loop_resume_filehandle` | the task stays and is skipped ([`select_pause`](crate::KernelRef::select_pause)) |
 //! | `loop_watch_signal`, `loop_ignore_signal`, `loop_ignore_all_signals` | Tokio's signal streams, from the first watcher to the last ([`sig`](crate::KernelRef::sig)); then the system's default action is back |
 //! | `loop_attach_uidestroy` | none: there is no toolkit. A program raises `UIDESTROY` itself ([`signal`](crate::KernelRef::signal)); it is non-maskable as in POE |
 //! | hang-up, error, invalid descriptor | ready for whatever is watched; a descriptor cannot become invalid, because the watcher has a duplicate |

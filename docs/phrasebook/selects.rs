@@ -1,4 +1,4 @@
-use poe::{Event, Kernel, Session, event::START, unix::{Selected, Watched}};
+use poe::{Event, Kernel, Session, event::START, unix::{SelectMode, Selected, Watched}};
 use std::io::{PipeReader, PipeWriter, Read, Write};
 
 const READABLE: Event<Selected<&str>> = Event::new("readable");
@@ -15,12 +15,12 @@ async fn main() -> Result<(), poe::Error> {
     let (reader, writer) = std::io::pipe().expect("no pipe");
     Session::builder(Heap { reader, writer: Some(writer) })
         .on(START, |cx, ()| -> poe::HandlerResult {
-            cx.select_read(&Watched::new(&cx.heap.reader)?, READABLE, "extra")?;
-            cx.select_write(&Watched::new(cx.heap.writer.as_ref().unwrap())?, WRITABLE, ())?;
+            cx.select(&Watched::new(&cx.heap.reader)?, SelectMode::Read, READABLE, "extra")?;
+            cx.select(&Watched::new(cx.heap.writer.as_ref().unwrap())?, SelectMode::Write, WRITABLE, ())?;
             Ok(())
         })
         .on(WRITABLE, |cx, ready| -> poe::HandlerResult {
-            cx.select_write_clear(&ready.handle);
+            cx.select_clear(&ready.handle, SelectMode::Write);
             if let Some(mut writer) = cx.heap.writer.take() {
                 writer.write_all(b"bytes")?;
             }
@@ -34,7 +34,7 @@ async fn main() -> Result<(), poe::Error> {
                 return Ok(());
             }
             println!("the end");
-            cx.select_read_clear(&ready.handle);
+            cx.select_clear(&ready.handle, SelectMode::Read);
             Ok(())
         })
         .create(&kernel)?;

@@ -373,14 +373,14 @@ async fn handles_are_tracked_by_mode_and_counted_once() {
     let (one, other) = (Watched::new(one).unwrap(), Watched::new(other).unwrap());
     let watched = (one.clone(), other.clone());
     let both = lasting(move |cx| {
-        cx.select_read(&watched.0, READY, ()).unwrap();
-        cx.select_write(&watched.0, READY, ()).unwrap();
-        cx.select_read(&watched.1, READY, ()).unwrap();
-        assert!(cx.select_pause_read(&watched.1));
+        cx.select(&watched.0, SelectMode::Read, READY, ()).unwrap();
+        cx.select(&watched.0, SelectMode::Write, READY, ()).unwrap();
+        cx.select(&watched.1, SelectMode::Read, READY, ()).unwrap();
+        assert!(cx.select_pause(&watched.1, SelectMode::Read));
     });
     let both = both.create(&kernel).unwrap();
     let shared = one.clone();
-    let single = lasting(move |cx| cx.select_read(&shared, READY, ()).unwrap());
+    let single = lasting(move |cx| cx.select(&shared, SelectMode::Read, READY, ()).unwrap());
     let single = single.create(&kernel).unwrap();
     let snapshot = kernel.snapshot();
     assert!(snapshot.is_handle_tracked(&one, SelectMode::Read));

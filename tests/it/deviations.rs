@@ -6,7 +6,7 @@ use poe::filter::{Line, Raw};
 use poe::wheel::{Input, ReadWrite};
 use poe::{
     Event, Failure, HandlerResult, Kernel, Session,
-    unix::{Selected, Watched},
+    unix::{SelectMode, Selected, Watched},
 };
 use std::io::Write;
 use std::time::Duration;
@@ -175,7 +175,7 @@ async fn l75_files_come_after_tasks_in_the_io_phase() {
     peer.write_all(b"one\n").await.unwrap();
     Session::builder(None::<ReadWrite>)
         .on(START, move |cx, io: DuplexStream| -> HandlerResult {
-            cx.select_read(&file, "file", ())?;
+            cx.select(&file, SelectMode::Read, "file", ())?;
             *cx.heap = Some(ReadWrite::builder(io).input(Line::new(), LINE).start(cx)?);
             Ok(())
         })
@@ -185,7 +185,7 @@ async fn l75_files_come_after_tasks_in_the_io_phase() {
         })
         .on("file", |cx, selected: Selected| {
             say("file");
-            cx.select_read_clear(&selected.handle);
+            cx.select_clear(&selected.handle, SelectMode::Read);
         })
         .args(ours)
         .create(&kernel)

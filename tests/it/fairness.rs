@@ -430,7 +430,7 @@ mod unix {
     use poe::wheel::{FollowTail, Input, Run};
     use poe::{
         HandlerResult, Signal, WheelId,
-        unix::{Selected, Watched},
+        unix::{SelectMode, Selected, Watched},
     };
     use std::io::Read;
 
@@ -523,7 +523,7 @@ mod unix {
                 Session::builder(())
                     .on(START, move |cx, ()| -> HandlerResult {
                         cx.delay(TICK, Duration::from_millis(1), 5);
-                        Ok(cx.select_read(&watched, READABLE, ())?)
+                        Ok(cx.select(&watched, SelectMode::Read, READABLE, ())?)
                     })
                     .on(READABLE, |_, _| ())
                     .on(TICK, tick)
@@ -555,7 +555,7 @@ mod unix {
                 };
                 let (reader, told) = (reader.clone(), shared.clone());
                 Session::builder(())
-                    .on(START, move |cx, ()| cx.select_read(&watched, READABLE, ()))
+                    .on(START, move |cx, ()| cx.select(&watched, SelectMode::Read, READABLE, ()))
                     .on(READABLE, move |_, _| -> HandlerResult {
                         told.borrow_mut().push(who);
                         if who == 1 {

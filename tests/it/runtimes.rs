@@ -11,7 +11,7 @@ use poe::filter::Line;
 use poe::wheel::{Connection, Datagram, Exited, FollowTail, Input, IoError, Packet, ReadWrite, Run, SocketFactory};
 use poe::{
     Event, HandlerResult, Kernel, Session, Signal,
-    unix::{ProcessExit, Selected, Watched},
+    unix::{ProcessExit, SelectMode, Selected, Watched},
 };
 use std::cell::{Cell, RefCell};
 use std::io::{Read, Write};
@@ -198,9 +198,9 @@ fn watched_files() {
             let (ours, theirs) = UnixStream::pair().unwrap();
             let ours = Watched::new(ours).unwrap();
             Session::builder(())
-                .on(START, move |cx, ()| cx.select_read(&ours, "readable", ()))
+                .on(START, move |cx, ()| cx.select(&ours, SelectMode::Read, "readable", ()))
                 .on("readable", |cx, selected: Selected| {
-                    assert!(cx.select_read_clear(&selected.handle));
+                    assert!(cx.select_clear(&selected.handle, SelectMode::Read));
                 })
                 .create(kernel)
                 .unwrap();

@@ -38,7 +38,7 @@ async fn l75_an_unread_descriptor_has_its_event_in_every_slice_ahead_of_the_queu
     let reads = Cell::new(0);
     life("A", move |cx| {
         cx.yield_to("chain", 1);
-        cx.select_read(&watched, READABLE, ()).unwrap();
+        cx.select(&watched, SelectMode::Read, READABLE, ()).unwrap();
     })
     .on(READABLE, move |cx, selected: Selected| {
         assert_eq!(cx.sender(), cx.session_id());
@@ -47,7 +47,7 @@ async fn l75_an_unread_descriptor_has_its_event_in_every_slice_ahead_of_the_queu
         say("readable");
         reads.set(reads.get() + 1);
         if reads.get() == 4 {
-            assert!(cx.select_read_clear(&selected.handle));
+            assert!(cx.select_clear(&selected.handle, SelectMode::Read));
         }
     })
     .on("chain", |cx, n: i32| {
@@ -71,13 +71,13 @@ async fn l75_a_descriptor_that_was_emptied_is_not_reported_until_there_is_more()
     let kernel = Kernel::new();
     let (reader, writer, watched) = pipe("one");
     Session::builder((reader, Some(writer)))
-        .on(START, move |cx, ()| cx.select_read(&watched, READABLE, ()))
+        .on(START, move |cx, ()| cx.select(&watched, SelectMode::Read, READABLE, ()))
         .on(READABLE, |cx, selected| {
             let mut bytes = [0; 10];
             let n = cx.heap.0.read(&mut bytes).unwrap();
             say(String::from_utf8_lossy(&bytes[..n]));
             match n {
-                0 => assert!(cx.select_read_clear(&selected.handle)),
+                0 => assert!(cx.select_clear(&selected.handle, SelectMode::Read)),
                 _ => cx.delay("more", ms(5), ()),
             }
         })
@@ -100,12 +100,12 @@ async fn l76_a_reader_that_drops_the_writers_watch_suppresses_its_event() {
     far.write_all(b"x").unwrap();
     let watched = Watched::new(&near).unwrap();
     life("A", move |cx| {
-        cx.select_write(&watched, WRITABLE, ()).unwrap();
-        cx.select_read(&watched, READABLE, ()).unwrap();
+        cx.select(&watched, SelectMode::Write, WRITABLE, ()).unwrap();
+        cx.select(&watched, SelectMode::Read, READABLE, ()).unwrap();
     })
     .on(READABLE, |cx, selected: Selected| {
         say("readable");
-        cx.select_clear(&selected.handle);
+        cx.select_clear(&selected.handle, None);
     })
     .on(WRITABLE, |_, _| say("never"))
     .create(&kernel)
@@ -120,13 +120,15 @@ async fn l76_a_session_that_is_stopped_by_another_watcher_gets_no_event_more() {
     let (_reader, _writer, watched) = pipe("x");
     for name in ["A", "B"] {
         let watched = watched.clone();
-        life(name, move |cx| cx.select_read(&watched, READABLE, ()).unwrap())
-            .on(READABLE, move |cx, _| {
-                say(name);
-                cx.stop_all();
-            })
-            .create(&kernel)
-            .unwrap();
+        life(name, move |cx| {
+            cx.select(&watched, SelectMode::Read, READABLE, ()).unwrap()
+        })
+        .on(READABLE, move |cx, _| {
+            say(name);
+            cx.stop_all();
+        })
+        .create(&kernel)
+        .unwrap();
     }
     run(&kernel).await;
     assert_eq!(said(), ["A", "B stop", "A stop"]);
@@ -140,33 +142,35 @@ async fn l77_each_session_gets_each_readiness_and_one_may_leave_and_join_again()
         let watched = watched.clone();
         move |cx| {
             cx.alias_set("A").unwrap();
-            cx.select_read(&watched, READABLE, ()).unwrap();
+            cx.select(&watched, SelectMode::Read, READABLE, ()).unwrap();
         }
     })
     .on(READABLE, |cx, selected: Selected| {
         say("A");
-        assert!(cx.select_read_clear(&selected.handle));
-        assert!(!cx.select_read_clear(&selected.handle));
+        assert!(cx.select_clear(&selected.handle, SelectMode::Read));
+        assert!(!cx.select_clear(&selected.handle, SelectMode::Read));
     })
     .on("again", |cx, watched: Watched| {
-        cx.select_read(&watched, READABLE, ()).unwrap();
+        cx.select(&watched, SelectMode::Read, READABLE, ()).unwrap();
         cx.alias_remove("A").unwrap();
     })
     .create(&kernel)
     .unwrap();
     let count = Cell::new(0);
-    life("B", move |cx| cx.select_read(&watched, READABLE, ()).unwrap())
-        .on(READABLE, move |cx, selected: Selected| {
-            say("B");
-            count.set(count.get() + 1);
-            match count.get() {
-                1 => cx.post("A", "again", selected.handle).unwrap(),
-                2 => {}
-                _ => assert!(cx.select_read_clear(&selected.handle)),
-            }
-        })
-        .create(&kernel)
-        .unwrap();
+    life("B", move |cx| {
+        cx.select(&watched, SelectMode::Read, READABLE, ()).unwrap()
+    })
+    .on(READABLE, move |cx, selected: Selected| {
+        say("B");
+        count.set(count.get() + 1);
+        match count.get() {
+            1 => cx.post("A", "again", selected.handle).unwrap(),
+            2 => {}
+            _ => assert!(cx.select_clear(&selected.handle, SelectMode::Read)),
+        }
+    })
+    .create(&kernel)
+    .unwrap();
     run(&kernel).await;
     let mut told = said();
     told.retain(|line| line.len() == 1);
@@ -183,25 +187,27 @@ async fn l78_a_pause_is_for_all_sessions_and_a_resume_shows_the_backlog() {
     let resumed = Rc::new(Cell::new(false));
     for name in ["A", "B"] {
         let (watched, resumed) = (watched.clone(), resumed.clone());
-        life(name, move |cx| cx.select_read(&watched, READABLE, ()).unwrap())
-            .on(READABLE, move |cx, selected: Selected| {
-                assert!(resumed.get());
-                say(name);
-                cx.select_read_clear(&selected.handle);
-            })
-            .create(&kernel)
-            .unwrap();
+        life(name, move |cx| {
+            cx.select(&watched, SelectMode::Read, READABLE, ()).unwrap()
+        })
+        .on(READABLE, move |cx, selected: Selected| {
+            assert!(resumed.get());
+            say(name);
+            cx.select_clear(&selected.handle, SelectMode::Read);
+        })
+        .create(&kernel)
+        .unwrap();
     }
     life("C", move |cx| {
-        assert!(cx.select_pause_read(&watched));
-        assert!(!cx.select_pause_write(&watched));
-        assert!(!cx.select_resume_write(&watched));
+        assert!(cx.select_pause(&watched, SelectMode::Read));
+        assert!(!cx.select_pause(&watched, SelectMode::Write));
+        assert!(!cx.select_resume(&watched, SelectMode::Write));
         cx.delay("resume", ms(10), watched.clone());
     })
     .on("resume", move |cx, watched: Watched| {
         say("resume");
         resumed.set(true);
-        assert!(cx.select_resume_read(&watched));
+        assert!(cx.select_resume(&watched, SelectMode::Read));
     })
     .create(&kernel)
     .unwrap();
@@ -216,13 +222,13 @@ async fn l78_selecting_again_resumes() {
     let kernel = Kernel::new();
     let (_reader, _writer, watched) = pipe("x");
     life("A", move |cx| {
-        cx.select_read(&watched, READABLE, ()).unwrap();
-        assert!(cx.select_pause_read(&watched));
-        cx.select_read(&watched, READABLE, ()).unwrap();
+        cx.select(&watched, SelectMode::Read, READABLE, ()).unwrap();
+        assert!(cx.select_pause(&watched, SelectMode::Read));
+        cx.select(&watched, SelectMode::Read, READABLE, ()).unwrap();
     })
     .on(READABLE, |cx, selected: Selected| {
         say("readable");
-        cx.select_clear(&selected.handle);
+        cx.select_clear(&selected.handle, None);
     })
     .create(&kernel)
     .unwrap();
@@ -235,13 +241,13 @@ async fn d4_selecting_again_replaces_event_and_extra() {
     let kernel = Kernel::new();
     let (_reader, _writer, watched) = pipe("x");
     life("A", move |cx| {
-        cx.select_read(&watched, "old", 1).unwrap();
-        cx.select_read(&watched, "new", "two").unwrap();
+        cx.select(&watched, SelectMode::Read, "old", 1).unwrap();
+        cx.select(&watched, SelectMode::Read, "new", "two").unwrap();
     })
     .on("old", |_, _: Selected<i32>| say("never"))
     .on("new", |cx, selected: Selected<&'static str>| {
         say(selected.extra);
-        cx.select_clear(&selected.handle);
+        cx.select_clear(&selected.handle, None);
     })
     .create(&kernel)
     .unwrap();
@@ -256,14 +262,15 @@ async fn l79_a_regular_file_is_always_ready() {
     let watched = Watched::new(&file).unwrap();
     let events = Cell::new(0);
     life("A", move |cx| {
-        cx.select(&watched, Some(READABLE), Some(WRITABLE), None, ()).unwrap();
+        cx.select(&watched, SelectMode::Read, READABLE, ()).unwrap();
+        cx.select(&watched, SelectMode::Write, WRITABLE, ()).unwrap();
     })
     .on(READABLE, |_, _| say("readable"))
     .on(WRITABLE, move |cx, selected: Selected| {
         say("writable");
         events.set(events.get() + 1);
         if events.get() == 2 {
-            cx.select_clear(&selected.handle);
+            cx.select_clear(&selected.handle, None);
         }
     })
     .create(&kernel)
@@ -283,7 +290,7 @@ async fn l79_a_writer_learns_that_the_reader_has_gone() {
         .on(START, move |cx, ()| {
             named(cx.session_id(), "A");
             cx.delay("close", ms(5), ());
-            cx.select_write(&watched, WRITABLE, ())
+            cx.select(&watched, SelectMode::Write, WRITABLE, ())
         })
         .on("close", |cx, ()| {
             say("close");
@@ -291,7 +298,7 @@ async fn l79_a_writer_learns_that_the_reader_has_gone() {
         })
         .on(WRITABLE, |cx, selected| {
             say(format!("writable {}", nm(cx.session_id())));
-            cx.select_clear(&selected.handle);
+            cx.select_clear(&selected.handle, None);
         })
         .on(STOP, |_, ()| ())
         .create(&kernel)
@@ -309,7 +316,7 @@ async fn urgent_data_is_expedited() {
     let (near, _) = listener.accept().unwrap();
     let watched = Watched::new(&near).unwrap();
     life("A", move |cx| {
-        cx.select_expedite(&watched, READABLE, ()).unwrap();
+        cx.select(&watched, SelectMode::Expedite, READABLE, ()).unwrap();
         cx.delay("send", ms(5), ());
     })
     .on("send", move |_, ()| {
@@ -318,7 +325,7 @@ async fn urgent_data_is_expedited() {
     })
     .on(READABLE, |cx, selected: Selected| {
         say(format!("{:?}", selected.mode));
-        assert!(cx.select_expedite_clear(&selected.handle));
+        assert!(cx.select_clear(&selected.handle, SelectMode::Expedite));
     })
     .create(&kernel)
     .unwrap();
@@ -331,8 +338,8 @@ async fn a_watcher_keeps_its_session_also_paused_and_says_so_with_file_and_line(
     let kernel = Kernel::new();
     let (_reader, _writer, watched) = pipe("");
     let id = life("A", move |cx| {
-        cx.select_read(&watched, READABLE, ()).unwrap();
-        cx.select_pause_read(&watched);
+        cx.select(&watched, SelectMode::Read, READABLE, ()).unwrap();
+        cx.select_pause(&watched, SelectMode::Read);
     })
     .create(&kernel)
     .unwrap();
@@ -358,7 +365,7 @@ async fn a_kernel_on_virtual_time_refuses_real_descriptors() {
     let kernel = poe::testing::kernel();
     let (_reader, _writer, watched) = pipe("x");
     life("A", move |cx| {
-        let error = cx.select_read(&watched, READABLE, ()).unwrap_err();
+        let error = cx.select(&watched, SelectMode::Read, READABLE, ()).unwrap_err();
         assert_eq!(error.io().unwrap().kind(), std::io::ErrorKind::Unsupported);
     })
     .create(&kernel)
@@ -372,10 +379,12 @@ async fn a_descriptor_that_is_always_ready_does_not_shut_out_the_host() {
     let kernel = Kernel::new();
     let file = std::fs::File::open("Cargo.toml").unwrap();
     let watched = Watched::new(&file).unwrap();
-    life("A", move |cx| cx.select_read(&watched, READABLE, ()).unwrap())
-        .on(READABLE, |_, _| ())
-        .create(&kernel)
-        .unwrap();
+    life("A", move |cx| {
+        cx.select(&watched, SelectMode::Read, READABLE, ()).unwrap()
+    })
+    .on(READABLE, |_, _| ())
+    .create(&kernel)
+    .unwrap();
     // A timer of the host ends it.
     assert!(tokio::time::timeout(ms(10), kernel.run()).await.is_err());
     kernel.stop_all().unwrap();
@@ -392,10 +401,12 @@ async fn an_extra_whose_clone_panics_is_a_die_of_its_session() {
     }
     let kernel = Kernel::new();
     let (_reader, _writer, watched) = pipe("x");
-    life("A", move |cx| cx.select_read(&watched, "readable", Bomb).unwrap())
-        .on("readable", |_, _: Selected<Bomb>| say("never"))
-        .create(&kernel)
-        .unwrap();
+    life("A", move |cx| {
+        cx.select(&watched, SelectMode::Read, "readable", Bomb).unwrap()
+    })
+    .on("readable", |_, _: Selected<Bomb>| say("never"))
+    .create(&kernel)
+    .unwrap();
     let error = kernel.run().await.unwrap_err();
     assert_eq!(error.failure().unwrap().to_string(), "panicked: no clone");
     assert_no_leaks(&kernel);

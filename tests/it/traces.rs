@@ -155,7 +155,7 @@ async fn signals_are_traced_from_the_watcher_to_the_sessions_that_they_stop() {
 async fn files_are_traced_from_the_watcher_to_its_end() {
     #[cfg(unix)]
     crate::in_child::in_child!();
-    use poe::unix::{Selected, Watched};
+    use poe::unix::{SelectMode, Selected, Watched};
     const READY: Event<Selected> = Event::new("ready");
     let trace = Trace::of("poe::files=trace");
     let kernel = Kernel::new();
@@ -164,11 +164,13 @@ async fn files_are_traced_from_the_watcher_to_its_end() {
     Session::builder(Watched::new(reader).unwrap())
         .on(START, |cx, ()| -> HandlerResult {
             let watched = cx.heap.clone();
-            cx.select_read(&watched, READY, ())?;
-            assert!(cx.select_pause_read(&watched) && cx.select_resume_read(&watched));
+            cx.select(&watched, SelectMode::Read, READY, ())?;
+            assert!(cx.select_pause(&watched, SelectMode::Read) && cx.select_resume(&watched, SelectMode::Read));
             Ok(())
         })
-        .on(READY, |cx, selected| assert!(cx.select_read_clear(&selected.handle)))
+        .on(READY, |cx, selected| {
+            assert!(cx.select_clear(&selected.handle, SelectMode::Read))
+        })
         .create(&kernel)
         .unwrap();
     tokio::time::timeout(ms(10_000), kernel.run()).await.unwrap().unwrap();

@@ -104,7 +104,7 @@ async fn a_leaked_reference_count() {
 #[cfg(unix)]
 #[tokio::test]
 async fn a_closed_descriptor_that_is_watched() {
-    use poe::unix::{Selected, Watched};
+    use poe::unix::{SelectMode, Selected, Watched};
     use std::os::unix::net::UnixStream;
     const READABLE: Event<Selected> = Event::new("readable");
     let kernel = Kernel::new();
@@ -115,12 +115,14 @@ async fn a_closed_descriptor_that_is_watched() {
         .on(START, move |cx, ()| -> poe::HandlerResult {
             let watched = Watched::new(cx.heap.as_ref().unwrap())?;
             at.set(line!() + 1);
-            cx.select_read(&watched, READABLE, ())?;
+            cx.select(&watched, SelectMode::Read, READABLE, ())?;
             cx.yield_to("close", ());
             Ok(())
         })
         .on("close", |cx, ()| *cx.heap = None)
-        .on(READABLE, |cx, selected| assert!(cx.select_read_clear(&selected.handle)))
+        .on(READABLE, |cx, selected| {
+            assert!(cx.select_clear(&selected.handle, SelectMode::Read))
+        })
         .create(&kernel)
         .unwrap();
     let ended = tokio::time::timeout(ms(50), kernel.run()).await;

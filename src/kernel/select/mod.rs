@@ -306,7 +306,7 @@ impl Drop for WatchTask {
 /// values made from one file are different.
 ///
 /// ```
-/// use poe::{Event, Kernel, Session, event::START, unix::{Selected, Watched}};
+/// use poe::{Event, Kernel, Session, event::START, unix::{SelectMode, Selected, Watched}};
 /// use std::io::{Read, Write};
 /// const READABLE: Event<Selected<&'static str>> = Event::new("readable");
 ///
@@ -315,11 +315,11 @@ impl Drop for WatchTask {
 /// let kernel = Kernel::new();
 /// let (reader, mut writer) = std::io::pipe().unwrap();
 /// Session::builder(reader)
-///     .on(START, |cx, ()| cx.select_read(&Watched::new(&*cx.heap)?, READABLE, "extra"))
+///     .on(START, |cx, ()| cx.select(&Watched::new(&*cx.heap)?, SelectMode::Read, READABLE, "extra"))
 ///     .on(READABLE, |cx, selected| {
 ///         let mut bytes = [0; 80];
 ///         match cx.heap.read(&mut bytes) {
-///             Ok(0) => assert!(cx.select_read_clear(&selected.handle)), // the end
+///             Ok(0) => assert!(cx.select_clear(&selected.handle, SelectMode::Read)), // the end
 ///             Ok(n) => println!("{n} bytes, {}", selected.extra),
 ///             Err(error) => println!("{error}"),
 ///         }
@@ -405,14 +405,14 @@ type GroupKey = (FileId, SelectMode);
 /// Session::builder(near)
 ///     .on(START, |cx, ()| {
 ///         let file = Watched::new(&*cx.heap)?;
-///         cx.select_read(&file, READY, ())?;
-///         cx.select_write(&file, READY, ())
+///         cx.select(&file, SelectMode::Read, READY, ())?;
+///         cx.select(&file, SelectMode::Write, READY, ())
 ///     })
 ///     .on(READY, |cx, selected| match selected.mode {
-///         SelectMode::Read => assert!(cx.select_read_clear(&selected.handle)), // the end can be read
+///         SelectMode::Read => assert!(cx.select_clear(&selected.handle, SelectMode::Read)), // the end can be read
 ///         other => {
 ///             assert_eq!(other, SelectMode::Write); // an error can be met
-///             cx.select_write_clear(&selected.handle);
+///             cx.select_clear(&selected.handle, SelectMode::Write);
 ///         }
 ///     })
 ///     .create(&kernel)?;
@@ -448,7 +448,7 @@ impl SelectMode {
 /// The argument of a watcher's event.
 ///
 /// ```
-/// use poe::{Event, Kernel, Session, event::START, unix::{Selected, Watched}};
+/// use poe::{Event, Kernel, Session, event::START, unix::{SelectMode, Selected, Watched}};
 /// use std::io::Read;
 /// const READABLE: Event<Selected<usize>> = Event::new("readable");
 /// # #[tokio::main(flavor = "current_thread")]
@@ -458,13 +458,13 @@ impl SelectMode {
 /// Session::builder(vec![a, b]) // two pipes at their ends
 ///     .on(START, |cx, ()| -> poe::HandlerResult {
 ///         for (n, reader) in cx.heap.iter().enumerate() {
-///             cx.kernel.select_read(&Watched::new(reader)?, READABLE, n)?;
+///             cx.kernel.select(&Watched::new(reader)?, SelectMode::Read, READABLE, n)?;
 ///         }
 ///         Ok(())
 ///     })
 ///     .on(READABLE, |cx, Selected { handle, extra: n, .. }| -> poe::HandlerResult {
 ///         assert_eq!(cx.heap[n].read(&mut [0; 80])?, 0); // the one that is ready
-///         cx.select_read_clear(&handle);
+///         cx.select_clear(&handle, SelectMode::Read);
 ///         Ok(())
 ///     })
 ///     .create(&kernel)?;

@@ -18,7 +18,7 @@ use std::rc::Rc;
 /// [`spawn`](KernelRef::spawn) with Tokio's own I/O.)
 ///
 /// ```
-/// # use poe::{Event, Kernel, Session, event::{START, STOP}, unix::{Selected, Watched}};
+/// # use poe::{Event, Kernel, Session, event::{START, STOP}, unix::{SelectMode, Selected, Watched}};
 /// # use std::io::{Read, Write};
 /// const READABLE: Event<Selected> = Event::new("readable");
 /// const GO_ON: Event<Watched> = Event::new("go on");
@@ -31,19 +31,19 @@ use std::rc::Rc;
 /// Session::builder((reader, String::new()))
 ///     .on(START, |cx, ()| -> poe::HandlerResult {
 ///         let file = Watched::new(&cx.heap.0)?;
-///         cx.select_read(&file, READABLE, ())?;
-///         assert!(cx.select_pause_read(&file)); // the session lives on, and nothing comes
+///         cx.select(&file, SelectMode::Read, READABLE, ())?;
+///         assert!(cx.select_pause(&file, SelectMode::Read)); // the session lives on, and nothing comes
 ///         cx.yield_to(GO_ON, file);
 ///         Ok(())
 ///     })
 ///     .on(GO_ON, |cx, file| {
 ///         cx.heap.1 += "resumed: ";
-///         assert!(cx.select_resume_read(&file));
+///         assert!(cx.select_resume(&file, SelectMode::Read));
 ///     })
 ///     .on(READABLE, |cx, selected| -> poe::HandlerResult {
 ///         let (reader, text) = &mut *cx.heap;
 ///         reader.read_to_string(text)?;
-///         assert!(cx.select_read_clear(&selected.handle)); // or its end would be told of in every slice
+///         assert!(cx.select_clear(&selected.handle, SelectMode::Read)); // or its end would be told of in every slice
 ///         Ok(())
 ///     })
 ///     .on(STOP, |cx, ()| assert_eq!(cx.heap.1, "resumed: hello"))
@@ -56,7 +56,7 @@ use std::rc::Rc;
 /// Each mode of a descriptor is for itself:
 ///
 /// ```
-/// # use poe::{Event, Kernel, Session, event::START, unix::{Selected, Watched}};
+/// # use poe::{Event, Kernel, Session, event::START, unix::{SelectMode, Selected, Watched}};
 /// # const READY: Event<Selected> = Event::new("ready");
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), poe::Error> {
@@ -65,15 +65,15 @@ use std::rc::Rc;
 /// # Session::builder(stream)
 /// # .on(START, |cx, ()| -> poe::HandlerResult {
 /// let file = Watched::new(&*cx.heap)?;
-/// assert!(!cx.select_pause_write(&file)); // nobody watches it in that mode
-/// cx.select_write(&file, READY, ())?;
-/// cx.select_expedite(&file, READY, ())?;
-/// assert!(cx.select_pause_write(&file)); // there is nothing to write …
-/// assert!(cx.select_resume_write(&file)); // … and now there is
-/// assert!(cx.select_write_clear(&file));
-/// assert!(cx.select_expedite_clear(&file));
-/// assert!(!cx.select_expedite_clear(&file)); // this session watches it no longer
-/// cx.select_clear(&file); // whatever is left
+/// assert!(!cx.select_pause(&file, SelectMode::Write)); // nobody watches it in that mode
+/// cx.select(&file, SelectMode::Write, READY, ())?;
+/// cx.select(&file, SelectMode::Expedite, READY, ())?;
+/// assert!(cx.select_pause(&file, SelectMode::Write)); // there is nothing to write …
+/// assert!(cx.select_resume(&file, SelectMode::Write)); // … and now there is
+/// assert!(cx.select_clear(&file, SelectMode::Write));
+/// assert!(cx.select_clear(&file, SelectMode::Expedite));
+/// assert!(!cx.select_clear(&file, SelectMode::Expedite)); // this session watches it no longer
+/// cx.select_clear(&file, None); // whatever is left
 /// # assert_eq!(cx.snapshot().session(cx.session_id()).unwrap().files.len(), 0);
 /// # Ok(())
 /// # })
@@ -83,31 +83,17 @@ use std::rc::Rc;
 /// # }
 /// ```
 impl KernelRef<'_> {
-    /// Delivers `event` while the descriptor can be read: bytes, the end, or an error (laws L75, L79).
+    /// Delivers `event` while the descriptor is ready in that mode: bytes, the end, or an error (laws L75, L79).
     ///
     /// It comes in the I/O phase of each slice, ahead of the queue. A regular file is always readable.
     ///
-    /// A second call for the same descriptor replaces event and extra, and resumes the watcher.
+    /// A second call for the same descriptor and mode replaces event and extra, and resumes the watcher.
     ///
     /// # Errors
     /// The session has been stopped; the kernel is on virtual time. (A refusal of the system raises `DIE`.)
-    #[track_caller]
-    pub fn select_read<X: Clone + 'static>(
-        self,
-        file: &Watched,
-        event: impl Posts<Selected<X>>,
-        extra: X,
-    ) -> Result<(), Error> {
-        self.select_mode(file, SelectMode::Read, event.key(), extra, Location::caller())
-    }
-
-    /// Delivers `event` while the descriptor can be written.
-    ///
-    /// # Errors
-    /// As [`select_read`](Self::select_read).
     ///
     /// ```
-    /// use poe::{Event, Kernel, Session, event::START, unix::{Selected, Watched}};
+    /// use poe::{Event, Kernel, Session, event::START, unix::{SelectMode, Selected, Watched}};
     /// use std::io::{Read, Write};
     /// const ROOM: Event<Selected> = Event::new("room");
     /// # #[tokio::main(flavor = "current_thread")]
@@ -115,13 +101,13 @@ impl KernelRef<'_> {
     /// let kernel = Kernel::new();
     /// let (mut reader, writer) = std::io::pipe()?;
     /// Session::builder((writer, &b"a long text"[..]))
-    ///     .on(START, |cx, ()| cx.select_write(&Watched::new(&cx.heap.0)?, ROOM, ()))
+    ///     .on(START, |cx, ()| cx.select(&Watched::new(&cx.heap.0)?, SelectMode::Write, ROOM, ()))
     ///     .on(ROOM, |cx, selected| -> poe::HandlerResult {
     ///         let (writer, rest) = &mut *cx.heap;
     ///         let written = writer.write(&rest[..rest.len().min(4)])?;
     ///         *rest = &rest[written..];
     ///         if rest.is_empty() {
-    ///             cx.select_write_clear(&selected.handle); // there will be room for a long time
+    ///             cx.select_clear(&selected.handle, SelectMode::Write); // there will be room for a long time
     ///         }
     ///         Ok(())
     ///     })
@@ -131,161 +117,55 @@ impl KernelRef<'_> {
     /// # Ok(())
     /// # }
     /// ```
+    #[doc(alias = "select_read")]
+    #[doc(alias = "select_write")]
+    #[doc(alias = "select_expedite")]
     #[track_caller]
-    pub fn select_write<X: Clone + 'static>(
-        self,
-        file: &Watched,
-        event: impl Posts<Selected<X>>,
-        extra: X,
-    ) -> Result<(), Error> {
-        self.select_mode(file, SelectMode::Write, event.key(), extra, Location::caller())
-    }
-
-    /// Delivers `event` while the descriptor has urgent data.
-    ///
-    /// # Errors
-    /// As [`select_read`](Self::select_read).
-    ///
-    /// ```
-    /// use poe::{Event, Kernel, Session, event::{START, STOP}, unix::{Selected, Watched}};
-    /// use std::net::{TcpListener, TcpStream};
-    /// const URGENT: Event<Selected> = Event::new("urgent");
-    /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// let kernel = Kernel::new();
-    /// let listener = TcpListener::bind("127.0.0.1:0")?;
-    /// let client = TcpStream::connect(listener.local_addr()?)?;
-    /// Session::builder((listener.accept()?.0, 0))
-    ///     .on(START, |cx, ()| cx.select_expedite(&Watched::new(&cx.heap.0)?, URGENT, ()))
-    ///     .on(URGENT, |cx, selected| {
-    ///         cx.heap.1 += 1;
-    ///         cx.select_expedite_clear(&selected.handle);
-    ///     })
-    ///     .on(STOP, |cx, ()| assert_eq!(cx.heap.1, 1))
-    ///     .create(&kernel)?;
-    /// socket2::SockRef::from(&client).send_out_of_band(b"!")?;
-    /// kernel.run().await?;
-    /// # Ok(())
-    /// # }
-    /// ```
-    #[track_caller]
-    pub fn select_expedite<X: Clone + 'static>(
-        self,
-        file: &Watched,
-        event: impl Posts<Selected<X>>,
-        extra: X,
-    ) -> Result<(), Error> {
-        self.select_mode(file, SelectMode::Expedite, event.key(), extra, Location::caller())
-    }
-
-    /// Sets or clears all three watchers at once.
-    ///
-    /// # Errors
-    /// As [`select_read`](Self::select_read).
-    ///
-    /// ```
-    /// use poe::{Event, Kernel, Session, event::{START, STOP}, unix::{SelectMode, Selected, Watched}};
-    /// const READY: Event<Selected> = Event::new("ready");
-    /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// let kernel = Kernel::new();
-    /// let (near, far) = std::os::unix::net::UnixStream::pair()?;
-    /// drop(far); // so there is its end to be read, and an error to be met by writing
-    /// Session::builder((near, Vec::new()))
-    ///     .on(START, |cx, ()| cx.select(&Watched::new(&cx.heap.0)?, Some(READY), Some(READY), None, ()))
-    ///     .on(READY, |cx, selected| {
-    ///         cx.heap.1.push(selected.mode);
-    ///         if cx.heap.1.len() == 2 {
-    ///             cx.select_clear(&selected.handle); // or `select` with three times `None`
-    ///         }
-    ///     })
-    ///     .on(STOP, |cx, ()| assert_eq!(cx.heap.1, [SelectMode::Read, SelectMode::Write]))
-    ///     .create(&kernel)?;
-    /// kernel.run().await?;
-    /// # Ok(())
-    /// # }
-    /// ```
-    #[track_caller]
-    pub fn select<X: Clone + 'static, K: Posts<Selected<X>>>(
-        self,
-        file: &Watched,
-        read: Option<K>,
-        write: Option<K>,
-        expedite: Option<K>,
-        extra: X,
-    ) -> Result<(), Error> {
-        let place = Location::caller();
-        let modes = [SelectMode::Read, SelectMode::Write, SelectMode::Expedite];
-        for (mode, event) in modes.into_iter().zip([read, write, expedite]) {
-            match event {
-                Some(event) => self.select_mode(file, mode, event.key(), extra.clone(), place)?,
-                None => {
-                    self.core.unwatch(self.frame.session, file, mode);
-                }
-            }
-        }
-        Ok(())
-    }
-
-    #[track_caller]
-    fn select_mode<X: Clone + 'static>(
+    pub fn select<X: Clone + 'static>(
         self,
         file: &Watched,
         mode: SelectMode,
-        key: Key<'_>,
+        event: impl Posts<Selected<X>>,
         extra: X,
-        place: Place,
     ) -> Result<(), Error> {
+        let place = Location::caller();
         let alive = self.own_slot();
-        let watched = alive.and_then(|_| self.core.watch(self.frame.session, file, mode, key, extra, place));
+        let watched = alive.and_then(|_| {
+            self.core
+                .watch(self.frame.session, file, mode, event.key(), extra, place)
+        });
         self.core.logged("select", watched)
     }
 
-    /// Stops watching for reading, also if the descriptor is ready already (law L76); false if this session did not
-    /// watch.
-    #[doc(alias = "select_read")]
-    pub fn select_read_clear(self, file: &Watched) -> bool {
-        self.core.unwatch(self.frame.session, file, SelectMode::Read)
-    }
-
-    /// Stops watching for writing.
-    #[doc(alias = "select_write")]
-    pub fn select_write_clear(self, file: &Watched) -> bool {
-        self.core.unwatch(self.frame.session, file, SelectMode::Write)
-    }
-
-    /// Stops watching for urgent data.
-    #[doc(alias = "select_expedite")]
-    pub fn select_expedite_clear(self, file: &Watched) -> bool {
-        self.core.unwatch(self.frame.session, file, SelectMode::Expedite)
-    }
-
-    /// Stops watching the descriptor for anything.
+    /// Stops watching the descriptor in one mode, or (`None`) in all, also if it is ready already (law L76).
+    ///
+    /// Returns false if this session did not watch it so.
     #[doc(alias = "select")]
-    pub fn select_clear(self, file: &Watched) {
-        self.select_read_clear(file);
-        self.select_write_clear(file);
-        self.select_expedite_clear(file);
+    #[doc(alias = "select_read")]
+    #[doc(alias = "select_write")]
+    #[doc(alias = "select_expedite")]
+    pub fn select_clear(self, file: &Watched, mode: impl Into<Option<SelectMode>>) -> bool {
+        let unwatch = |mode| self.core.unwatch(self.frame.session, file, mode);
+        match mode.into() {
+            Some(mode) => unwatch(mode),
+            None => [SelectMode::Read, SelectMode::Write, SelectMode::Expedite]
+                .map(unwatch)
+                .contains(&true),
+        }
     }
 
-    /// Pauses the read events of every session that watches the descriptor (law L78); false if none does.
-    pub fn select_pause_read(self, file: &Watched) -> bool {
-        self.core.pause_files(file, SelectMode::Read, true)
+    /// Pauses these events of every session that watches the descriptor (law L78); false if none does.
+    #[doc(alias = "select_pause_read")]
+    #[doc(alias = "select_pause_write")]
+    pub fn select_pause(self, file: &Watched, mode: SelectMode) -> bool {
+        self.core.pause_files(file, mode, true)
     }
 
-    /// Resumes the read events; readiness that came meanwhile is seen then. False if no session watches.
-    pub fn select_resume_read(self, file: &Watched) -> bool {
-        self.core.pause_files(file, SelectMode::Read, false)
-    }
-
-    /// Pauses the write events.
-    pub fn select_pause_write(self, file: &Watched) -> bool {
-        self.core.pause_files(file, SelectMode::Write, true)
-    }
-
-    /// Resumes the write events.
-    pub fn select_resume_write(self, file: &Watched) -> bool {
-        self.core.pause_files(file, SelectMode::Write, false)
+    /// Resumes the events; readiness that came meanwhile is seen then. False if no session watches.
+    #[doc(alias = "select_resume_read")]
+    #[doc(alias = "select_resume_write")]
+    pub fn select_resume(self, file: &Watched, mode: SelectMode) -> bool {
+        self.core.pause_files(file, mode, false)
     }
 }
 

@@ -345,8 +345,8 @@ pub struct Refcount {
 /// let id = Session::builder(())
 ///     .on(START, move |cx, ()| -> poe::HandlerResult {
 ///         let file = Watched::new(&reader)?;
-///         cx.select_read(&file, READABLE, ())?;
-///         cx.select_pause_read(&file);
+///         cx.select(&file, SelectMode::Read, READABLE, ())?;
+///         cx.select_pause(&file, SelectMode::Read);
 ///         Ok(())
 ///     })
 ///     .create(&kernel)?;

@@ -8,7 +8,7 @@ use poe::filter::{Block, Line, Raw};
 use poe::wheel::{Connection, Input, IoError, ReadWrite, Run, SocketError, SocketFactory};
 use poe::{
     Context, Event, HandlerResult, Kernel, Session, SessionBuilder, WheelId,
-    unix::{Selected, Watched},
+    unix::{SelectMode, Selected, Watched},
 };
 use std::io::{PipeReader, PipeWriter, Read, Write};
 use std::rc::Rc;
@@ -218,8 +218,8 @@ fn action(cx: &mut Cx<'_>, line: &str) {
         note_cut(cx);
         match std::mem::replace(&mut cx.heap.thing, Thing::Nothing) {
             // Who watches is not known by the descriptor.
-            Thing::Reader(_, watched) => drop(kernel.select_read_clear(&watched)),
-            Thing::Writer(_, watched) => drop(kernel.select_write_clear(&watched)),
+            Thing::Reader(_, watched) => drop(kernel.select_clear(&watched, SelectMode::Read)),
+            Thing::Writer(_, watched) => drop(kernel.select_clear(&watched, SelectMode::Write)),
             _ => {}
         }
         "ok".to_owned()
@@ -233,9 +233,9 @@ fn action(cx: &mut Cx<'_>, line: &str) {
             },
             Thing::Reader(_, watched) => {
                 match name {
-                    "sel_pause" => drop(kernel.select_pause_read(watched)),
-                    "sel_resume" => drop(kernel.select_resume_read(watched)),
-                    "sel_again" => kernel.select_read(watched, READY, ()).expect("it watches"),
+                    "sel_pause" => drop(kernel.select_pause(watched, SelectMode::Read)),
+                    "sel_resume" => drop(kernel.select_resume(watched, SelectMode::Read)),
+                    "sel_again" => kernel.select(watched, SelectMode::Read, READY, ()).expect("it watches"),
                     _ => return told(cx, "-"),
                 }
                 "ok".to_owned()
@@ -251,8 +251,8 @@ fn action(cx: &mut Cx<'_>, line: &str) {
                             Err(error) => return told(cx, &error.raw_os_error().unwrap_or(-1).to_string()),
                         }
                     }
-                    "sel_pause" => drop(kernel.select_pause_write(watched)),
-                    "sel_resume" => drop(kernel.select_resume_write(watched)),
+                    "sel_pause" => drop(kernel.select_pause(watched, SelectMode::Write)),
+                    "sel_resume" => drop(kernel.select_resume(watched, SelectMode::Write)),
                     _ => return told(cx, "-"),
                 }
                 "ok".to_owned()
@@ -408,7 +408,7 @@ fn ready(cx: &mut Cx<'_>, selected: &Selected) -> HandlerResult {
             match reader.read(&mut bytes) {
                 Ok(0) => {
                     cx.heap.say("read the end");
-                    cx.select_read_clear(&watched.clone());
+                    cx.select_clear(&watched.clone(), SelectMode::Read);
                     cx.heap.thing = Thing::Nothing;
                 }
                 Ok(n) => cx.heap.say(format!("read {}", String::from_utf8_lossy(&bytes[..n]))),
@@ -419,7 +419,7 @@ fn ready(cx: &mut Cx<'_>, selected: &Selected) -> HandlerResult {
         }
         _ => {
             cx.heap.say("writable");
-            cx.select_pause_write(&selected.handle);
+            cx.select_pause(&selected.handle, SelectMode::Write);
         }
     }
     Ok(())

@@ -7,7 +7,7 @@ use poe::event::START;
 use poe::wheel::{Descriptor, Exited, Input, IoError, Run, SocketFactory, StdStream};
 use poe::{
     Context, Event, HandlerResult, Kernel, SessionBuilder, WheelId,
-    unix::{ProcessExit, Watched},
+    unix::{ProcessExit, SelectMode, Watched},
 };
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
@@ -222,7 +222,7 @@ pub(super) fn act_by_line(kernel: &Kernel, io: &Rc<Io>, line: &str) -> String {
                 Box::new(move |cx| {
                     let reader = reader.take().expect("once");
                     let watched = Watched::new(&reader).expect("a descriptor");
-                    cx.select_read(&watched, READY, ()).expect("it watches");
+                    cx.select(&watched, SelectMode::Read, READY, ()).expect("it watches");
                     cx.heap.thing = Thing::Reader(reader, watched);
                 }),
             );
@@ -231,7 +231,7 @@ pub(super) fn act_by_line(kernel: &Kernel, io: &Rc<Io>, line: &str) -> String {
                 Box::new(move |cx| {
                     let writer = writer.take().expect("once");
                     let watched = Watched::new(&writer).expect("a descriptor");
-                    cx.select_write(&watched, READY, ()).expect("it watches");
+                    cx.select(&watched, SelectMode::Write, READY, ()).expect("it watches");
                     cx.heap.thing = Thing::Writer(writer, watched);
                 }),
             );

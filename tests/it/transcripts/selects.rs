@@ -53,7 +53,7 @@ pub(crate) async fn play() {
     let reader = Watched::new(&reader).unwrap();
     let (watched, reads) = (reader.clone(), counter());
     session(move |cx| {
-        cx.select_read(&watched, "readable", ("extra", 7)).unwrap();
+        cx.select(&watched, SelectMode::Read, "readable", ("extra", 7)).unwrap();
         cx.yield_to("chain", 1);
     })
     .on("readable", move |cx, ready: Selected<(&'static str, i32)>| {
@@ -64,7 +64,7 @@ pub(crate) async fn play() {
             mode(ready.mode)
         );
         if reads.get() == 4 {
-            cx.select_read_clear(&ready.handle);
+            cx.select_clear(&ready.handle, SelectMode::Read);
         }
     })
     .on("chain", |cx, n: i32| {
@@ -79,12 +79,12 @@ pub(crate) async fn play() {
 
     out!("== what a handle's handler posts runs in the same slice");
     let reads = counter();
-    session(move |cx| cx.select_read(&reader, "readable", ()).unwrap())
+    session(move |cx| cx.select(&reader, SelectMode::Read, "readable", ()).unwrap())
         .on("readable", move |cx, ready: Selected| {
             out!("  readable {}", next(&reads));
             cx.yield_to("posted", reads.get());
             if reads.get() == 2 {
-                cx.select_read_clear(&ready.handle);
+                cx.select_clear(&ready.handle, SelectMode::Read);
             }
         })
         .on("posted", |cx, n: u32| {
@@ -100,11 +100,11 @@ pub(crate) async fn play() {
     out!("== a regular file is always ready");
     let file = std::fs::File::open(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml")).unwrap();
     let (watched, reads) = (Watched::new(&file).unwrap(), counter());
-    session(move |cx| cx.select_read(&watched, "readable", ()).unwrap())
+    session(move |cx| cx.select(&watched, SelectMode::Read, "readable", ()).unwrap())
         .on("readable", move |cx, ready: Selected| {
             out!("  readable");
             if next(&reads) == 3 {
-                cx.select_read_clear(&ready.handle);
+                cx.select_clear(&ready.handle, SelectMode::Read);
             }
         })
         .create(&kernel)
@@ -117,18 +117,18 @@ pub(crate) async fn play() {
     let start = watched.clone();
     session(move |cx| {
         cx.sig("IDLE", "idle");
-        cx.select_read(&start, "event", ()).unwrap();
+        cx.select(&start, SelectMode::Read, "event", ()).unwrap();
         cx.delay("timer", soon(20), ());
     })
     .on("idle", |_, _: poe::Signal| out!("never!"))
     .on("timer", move |cx, ()| {
         if next(&rounds) == 1 {
             out!("  pause");
-            cx.select_pause_read(&watched);
+            cx.select_pause(&watched, SelectMode::Read);
             cx.delay("timer", soon(20), ());
         } else {
             out!("  clear");
-            cx.select_read_clear(&watched);
+            cx.select_clear(&watched, SelectMode::Read);
         }
     })
     .create(&kernel)
@@ -145,14 +145,14 @@ async fn sockets(kernel: &Kernel) {
     out!("== readers before writers, whichever was watched first");
     let (file, writes) = (again(), counter());
     session(move |cx| {
-        cx.select_write(&file, "writable", ()).unwrap();
-        cx.select_read(&file, "readable", ()).unwrap();
+        cx.select(&file, SelectMode::Write, "writable", ()).unwrap();
+        cx.select(&file, SelectMode::Read, "readable", ()).unwrap();
     })
     .on("readable", |_, _: Selected| out!("  readable"))
     .on("writable", move |cx, ready: Selected| {
         out!("  writable");
         if next(&writes) == 2 {
-            cx.select_clear(&ready.handle);
+            cx.select_clear(&ready.handle, None);
         }
     })
     .create(kernel)
@@ -162,11 +162,12 @@ async fn sockets(kernel: &Kernel) {
     out!("== a reader's handler takes the write watch away");
     let file = again();
     session(move |cx| {
-        cx.select(&file, Some("readable"), Some("writable"), None, ()).unwrap();
+        cx.select(&file, SelectMode::Read, "readable", ()).unwrap();
+        cx.select(&file, SelectMode::Write, "writable", ()).unwrap();
     })
     .on("readable", |cx, ready: Selected| {
         out!("  readable");
-        cx.select_clear(&ready.handle);
+        cx.select_clear(&ready.handle, None);
     })
     .on("writable", |_, _: Selected| out!("never!"))
     .create(kernel)
@@ -176,18 +177,27 @@ async fn sockets(kernel: &Kernel) {
     out!("== paused and resumed");
     let (file, same) = (again(), again());
     session(move |cx| {
-        cx.select_read(&file, "readable", ()).unwrap();
-        out!("  pause read: {}", i32::from(cx.select_pause_read(&file)));
-        out!("  pause write: {}", i32::from(cx.select_pause_write(&file)));
-        out!("  resume write: {}", i32::from(cx.select_resume_write(&file)));
+        cx.select(&file, SelectMode::Read, "readable", ()).unwrap();
+        out!("  pause read: {}", i32::from(cx.select_pause(&file, SelectMode::Read)));
+        out!(
+            "  pause write: {}",
+            i32::from(cx.select_pause(&file, SelectMode::Write))
+        );
+        out!(
+            "  resume write: {}",
+            i32::from(cx.select_resume(&file, SelectMode::Write))
+        );
         cx.delay("resume", soon(20), ());
     })
     .on("resume", move |cx, ()| {
-        out!("  resume read: {}", i32::from(cx.select_resume_read(&same)));
+        out!(
+            "  resume read: {}",
+            i32::from(cx.select_resume(&same, SelectMode::Read))
+        );
     })
     .on("readable", |cx, ready: Selected| {
         out!("  readable");
-        cx.select_read_clear(&ready.handle);
+        cx.select_clear(&ready.handle, SelectMode::Read);
     })
     .create(kernel)
     .unwrap();
@@ -196,14 +206,14 @@ async fn sockets(kernel: &Kernel) {
     out!("== selecting again");
     let file = again();
     session(move |cx| {
-        cx.select_read(&file, "first", ()).unwrap();
-        cx.select_pause_read(&file);
-        cx.select_read(&file, "second", ()).unwrap();
+        cx.select(&file, SelectMode::Read, "first", ()).unwrap();
+        cx.select_pause(&file, SelectMode::Read);
+        cx.select(&file, SelectMode::Read, "second", ()).unwrap();
     })
     .on("first", |_, _: Selected| out!("never!"))
     .on("second", |cx, ready: Selected| {
         out!("  [D4] second event");
-        cx.select_read_clear(&ready.handle);
+        cx.select_clear(&ready.handle, SelectMode::Read);
     })
     .create(kernel)
     .unwrap();
@@ -215,11 +225,11 @@ async fn sockets(kernel: &Kernel) {
     assert_eq!((&near).read(&mut bytes).unwrap(), 1);
     let (file, reads) = (again(), counter());
     let near = RefCell::new(near);
-    session(move |cx| cx.select_read(&file, "readable", ()).unwrap())
+    session(move |cx| cx.select(&file, SelectMode::Read, "readable", ()).unwrap())
         .on("readable", move |cx, ready: Selected| {
             out!("  read {}", near.borrow_mut().read(&mut [0; 10]).unwrap());
             if next(&reads) == 2 {
-                cx.select_read_clear(&ready.handle);
+                cx.select_clear(&ready.handle, SelectMode::Read);
             }
         })
         .create(kernel)

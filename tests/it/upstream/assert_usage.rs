@@ -67,7 +67,7 @@ async fn without_a_running_session_nothing_can_be_taken() {
 async fn without_a_running_session_no_descriptor_is_watched() {
     use poe::{
         Event, Kernel, Session,
-        unix::{Selected, Watched},
+        unix::{SelectMode, Selected, Watched},
     };
     const READY: Event<Selected> = Event::new("ready");
     let kernel = Kernel::new();
@@ -79,18 +79,17 @@ async fn without_a_running_session_no_descriptor_is_watched() {
             cx.stop_all();
             // There is nobody to be told, so nothing is watched.
             for refused in [
-                cx.select_read(&file, READY, ()),
-                cx.select_write(&file, READY, ()),
-                cx.select_expedite(&file, READY, ()),
-                cx.select(&file, Some(READY), Some(READY), Some(READY), ()),
+                cx.select(&file, SelectMode::Read, READY, ()),
+                cx.select(&file, SelectMode::Write, READY, ()),
+                cx.select(&file, SelectMode::Expedite, READY, ()),
             ] {
                 let refused = refused.unwrap_err();
                 assert!(refused.is_no_such_session(), "{refused}");
                 assert!(refused.to_string().ends_with("(it was stopped)"), "{refused}");
             }
             assert_eq!(cx.snapshot().handle_count(), 0);
-            assert!(!cx.select_pause_read(&file) && !cx.select_resume_read(&file));
-            assert!(!cx.select_pause_write(&file) && !cx.select_resume_write(&file));
+            assert!(!cx.select_pause(&file, SelectMode::Read) && !cx.select_resume(&file, SelectMode::Read));
+            assert!(!cx.select_pause(&file, SelectMode::Write) && !cx.select_resume(&file, SelectMode::Write));
             say("asked");
             Ok(())
         })

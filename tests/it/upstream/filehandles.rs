@@ -78,13 +78,13 @@ async fn two_descriptors_in_three_modes_added_paused_and_removed() {
         let (a, b) = (Watched::new(&a)?, Watched::new(&b)?);
         let base = refs(cx);
 
-        cx.select_read(&a, READ, ())?;
+        cx.select(&a, SelectMode::Read, READ, ())?;
         assert_eq!((modes(cx, &a), refs(cx)), ("r".to_owned(), base + 1));
-        cx.select_read(&b, READ, ())?;
+        cx.select(&b, SelectMode::Read, READ, ())?;
         assert_eq!((modes(cx, &b), refs(cx)), ("r".to_owned(), base + 2));
-        cx.select_write(&a, WRITE, ())?;
+        cx.select(&a, SelectMode::Write, WRITE, ())?;
         assert_eq!(modes(cx, &a), "rw");
-        cx.select_expedite(&b, EXPEDITE, ())?;
+        cx.select(&b, SelectMode::Expedite, EXPEDITE, ())?;
         assert_eq!((modes(cx, &a), modes(cx, &b)), ("rw".to_owned(), "rx".to_owned()));
         let all = refs(cx);
         assert!(all >= base + 2);
@@ -106,22 +106,22 @@ async fn two_descriptors_in_three_modes_added_paused_and_removed() {
         assert_eq!(snapshot.session_handle_count(cx.session_id()), 2);
         assert_eq!(snapshot.session_handle_count("nonexistent"), 0);
 
-        assert!(cx.select_pause_read(&a));
+        assert!(cx.select_pause(&a, SelectMode::Read));
         assert_eq!((modes(cx, &a), refs(cx)), ("Rw".to_owned(), all));
-        assert!(cx.select_resume_read(&a));
+        assert!(cx.select_resume(&a, SelectMode::Read));
         assert_eq!((modes(cx, &a), refs(cx)), ("rw".to_owned(), all));
 
-        assert!(cx.select_read_clear(&a));
+        assert!(cx.select_clear(&a, SelectMode::Read));
         assert_eq!(modes(cx, &a), "w");
-        assert!(cx.select_write_clear(&a));
+        assert!(cx.select_clear(&a, SelectMode::Write));
         assert_eq!(modes(cx, &a), "");
         assert!(!cx.snapshot().is_handle_tracked(&a, SelectMode::Write));
         let only_b = refs(cx);
-        assert!(!cx.select_read_clear(&a), "it is gone already");
-        assert!(!cx.select_read_clear(&stranger));
+        assert!(!cx.select_clear(&a, SelectMode::Read), "it is gone already");
+        assert!(!cx.select_clear(&stranger, SelectMode::Read));
         assert_eq!(refs(cx), only_b);
 
-        cx.select_clear(&b);
+        cx.select_clear(&b, None);
         assert_eq!((modes(cx, &b), refs(cx)), (String::new(), base));
         Ok(())
     })
@@ -134,22 +134,22 @@ async fn a_regular_file_in_two_modes_and_watching_again_resumes() {
         let base = refs(cx);
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
         let file = Watched::new(std::fs::File::open(path)?)?;
-        cx.select_read(&file, READ, ())?;
-        cx.select_write(&file, WRITE, ())?;
+        cx.select(&file, SelectMode::Read, READ, ())?;
+        cx.select(&file, SelectMode::Write, WRITE, ())?;
         assert_eq!(modes(cx, &file), "rw");
         let both = refs(cx);
-        assert!(cx.select_pause_read(&file));
+        assert!(cx.select_pause(&file, SelectMode::Read));
         assert_eq!(modes(cx, &file), "Rw");
-        cx.select_read(&file, READ, ())?;
+        cx.select(&file, SelectMode::Read, READ, ())?;
         assert_eq!((modes(cx, &file), refs(cx)), ("rw".to_owned(), both));
 
         // Another handle of the same file is a descriptor of its own.
         let duplicate = Watched::new(&file)?;
-        cx.select_read(&duplicate, READ, ())?;
+        cx.select(&duplicate, SelectMode::Read, READ, ())?;
         assert_eq!(cx.snapshot().handle_count(), 2);
-        cx.select_clear(&duplicate);
+        cx.select_clear(&duplicate, None);
 
-        assert!(cx.select_read_clear(&file) && cx.select_write_clear(&file));
+        assert!(cx.select_clear(&file, SelectMode::Read) && cx.select_clear(&file, SelectMode::Write));
         assert_eq!((modes(cx, &file), refs(cx)), (String::new(), base));
         Ok(())
     })
@@ -162,7 +162,9 @@ async fn all_watches_go_with_their_session() {
     in_session(|cx| {
         let (a, b) = UnixStream::pair()?;
         for file in [Watched::new(&a)?, Watched::new(&b)?] {
-            cx.select(&file, Some(READ), Some(WRITE), Some(EXPEDITE), ())?;
+            cx.select(&file, SelectMode::Read, READ, ())?;
+            cx.select(&file, SelectMode::Write, WRITE, ())?;
+            cx.select(&file, SelectMode::Expedite, EXPEDITE, ())?;
         }
         assert_eq!(cx.snapshot().handle_count(), 2);
         cx.signal(cx.session_id(), "TERM", ())?;
@@ -182,13 +184,13 @@ async fn a_paused_descriptor_holds_its_session_and_is_silent() {
     in_session(|cx| {
         let (a, _b) = UnixStream::pair()?;
         let a = Watched::new(&a)?;
-        cx.select_write(&a, WRITE, ())?;
-        assert!(cx.select_pause_write(&a));
+        cx.select(&a, SelectMode::Write, WRITE, ())?;
+        assert!(cx.select_pause(&a, SelectMode::Write));
         let held = refs(cx);
         assert!(held > 0);
         cx.state("later", move |cx, ()| {
             assert_eq!(modes(cx, &a), "W");
-            assert!(cx.select_write_clear(&a));
+            assert!(cx.select_clear(&a, SelectMode::Write));
         });
         cx.delay("later", std::time::Duration::from_millis(20), ());
         Ok(())

@@ -6,7 +6,7 @@ use poe::event::{START, STOP};
 use poe::testing::assert_no_leaks;
 use poe::{
     Context, Event, HandlerResult, Kernel, Session,
-    unix::{Selected, Watched},
+    unix::{SelectMode, Selected, Watched},
 };
 use std::collections::VecDeque;
 use std::io::{Read, Write};
@@ -48,10 +48,10 @@ fn output(cx: &mut Context<'_, Side>, selected: Selected) -> HandlerResult {
         Some(message) => {
             cx.heap.socket.write_all(message.as_bytes())?;
             if message == "quit" {
-                assert!(cx.select_write_clear(&selected.handle));
+                assert!(cx.select_clear(&selected.handle, SelectMode::Write));
             }
         }
-        None => assert!(cx.select_pause_write(&selected.handle)),
+        None => assert!(cx.select_pause(&selected.handle, SelectMode::Write)),
     }
     Ok(())
 }
@@ -64,21 +64,21 @@ fn input(cx: &mut Context<'_, Side>, selected: Selected) -> HandlerResult {
         b"ping" => {
             cx.heap.chats += 1;
             cx.heap.queue.push_back("pong");
-            assert!(cx.select_resume_write(&handle));
+            assert!(cx.select_resume(&handle, SelectMode::Write));
         }
         b"pong" => {
             cx.heap.chats += 1;
             let over = cx.heap.chats == CHATS;
             cx.heap.queue.push_back(if over { "quit" } else { "ping" });
-            assert!(cx.select_resume_write(&handle));
+            assert!(cx.select_resume(&handle, SelectMode::Write));
             if over {
-                assert!(cx.select_read_clear(&handle));
+                assert!(cx.select_clear(&handle, SelectMode::Read));
             } else {
-                assert!(cx.select_pause_read(&handle));
+                assert!(cx.select_pause(&handle, SelectMode::Read));
                 cx.delay("resume", ms(5), ());
             }
         }
-        _ => cx.select_clear(&handle),
+        _ => assert!(cx.select_clear(&handle, None)),
     }
     Ok(())
 }
@@ -87,16 +87,18 @@ fn chatter(socket: UnixStream, slave: bool) -> poe::SessionBuilder<Side> {
     Session::builder(Side::new(socket, slave))
         .on(START, |cx, other: Option<UnixStream>| -> HandlerResult {
             let watched = cx.heap.watched.clone();
-            cx.select_read(&watched, INPUT, ())?;
+            cx.select(&watched, SelectMode::Read, INPUT, ())?;
             if let Some(other) = other {
                 cx.create(chatter(other, true).args(None::<UnixStream>))?;
             }
-            cx.select_write(&watched, OUTPUT, ())?;
+            cx.select(&watched, SelectMode::Write, OUTPUT, ())?;
             Ok(())
         })
         .on(INPUT, input)
         .on(OUTPUT, output)
-        .on("resume", |cx, ()| assert!(cx.select_resume_read(&cx.heap.watched)))
+        .on("resume", |cx, ()| {
+            assert!(cx.select_resume(&cx.heap.watched, SelectMode::Read))
+        })
         .on(STOP, |cx, ()| {
             assert_eq!(cx.heap.chats, CHATS);
             say(if cx.heap.slave { "slave" } else { "master" });
@@ -143,11 +145,11 @@ async fn a_watch_is_added_removed_added_and_all_are_cleared_in_one_handler() {
     let watched = Watched::new(&reader).unwrap();
     Session::builder(())
         .on(START, move |cx, ()| -> HandlerResult {
-            cx.select_read(&watched, INPUT, ())?;
-            cx.select_write(&watched, OUTPUT, ())?;
-            assert!(cx.select_write_clear(&watched));
-            cx.select_write(&watched, OUTPUT, ())?;
-            cx.select_clear(&watched);
+            cx.select(&watched, SelectMode::Read, INPUT, ())?;
+            cx.select(&watched, SelectMode::Write, OUTPUT, ())?;
+            assert!(cx.select_clear(&watched, SelectMode::Write));
+            cx.select(&watched, SelectMode::Write, OUTPUT, ())?;
+            cx.select_clear(&watched, None);
             Ok(())
         })
         .on(INPUT, |_, _| say("never"))

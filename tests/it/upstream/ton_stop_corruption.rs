@@ -5,7 +5,7 @@ use poe::event::{START, STOP};
 use poe::testing::assert_no_leaks;
 use poe::{
     Event, HandlerResult, Kernel, Session,
-    unix::{Selected, Watched},
+    unix::{SelectMode, Selected, Watched},
 };
 use std::time::Duration;
 
@@ -16,12 +16,12 @@ async fn stops(stop_watching: bool) {
     let (reader, writer) = std::io::pipe().unwrap();
     Session::builder(())
         .on(START, move |cx, ()| -> HandlerResult {
-            Ok(cx.select_read(&Watched::new(&reader)?, READABLE, ())?)
+            Ok(cx.select(&Watched::new(&reader)?, SelectMode::Read, READABLE, ())?)
         })
         .on(READABLE, move |cx, selected| {
             say("readable");
             if stop_watching {
-                assert!(cx.select_read_clear(&selected.handle));
+                assert!(cx.select_clear(&selected.handle, SelectMode::Read));
             }
             cx.stop_all();
         })
