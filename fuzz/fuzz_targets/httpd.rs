@@ -42,7 +42,7 @@ fuzz_target!(|data: &[u8]| {
     assert_eq!(parts.take_pending(), pending);
 });
 
-/// What is told of, in order; pieces of a body are joined.
+/// The reported parts, in order; pieces of a body are joined.
 fn told(filter: &mut Httpd, read: &[u8], limit: usize, told: &mut Vec<(String, Vec<u8>)>) {
     for record in filter.get(read) {
         match record.expect("nothing that comes breaks the filter") {

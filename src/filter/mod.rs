@@ -18,8 +18,6 @@ mod chain;
 mod error;
 mod line;
 mod map;
-#[cfg(feature = "regex")]
-mod pattern;
 mod raw;
 #[cfg(feature = "reference")]
 mod reference;

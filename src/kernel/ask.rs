@@ -121,7 +121,7 @@ impl<A: 'static, R: 'static> Waiter for Waits<A, R> {
     }
 }
 
-/// The task of who asks.
+/// The task that waits for the reply of an `ask`.
 struct AskTask<A, R> {
     question: Rc<Question<A, R>>,
     limit: Duration,

@@ -33,7 +33,7 @@ impl Core {
         assert!(!self.config.assert_retvals, "{method} at {place} failed: {error}");
     }
 
-    /// Compares every session's count with what is there to be counted, and looks for entries of sessions that are gone.
+    /// Compares every session's count with its entries in the tables, and looks for entries of sessions that are gone.
     pub(super) fn check_data(&self) -> Result<(), Error> {
         let mut culprits = Vec::new();
         for session in self.why_alive().sessions {

@@ -460,7 +460,7 @@ impl Core {
     }
 }
 
-/// What a synchronous caller is told of a reply that is not of the type `R`.
+/// The error of a synchronous call whose reply is not of the type `R`.
 #[cold]
 pub(super) fn no_reply<R>(callee: SessionId, reply: &AnyArg) -> CallErrorKind {
     if reply.is::<Token>() {
@@ -469,7 +469,7 @@ pub(super) fn no_reply<R>(callee: SessionId, reply: &AnyArg) -> CallErrorKind {
     wrong_reply::<R>(reply)
 }
 
-/// What a caller is told of a reply that is not of the type `R`.
+/// The error of a call whose reply is not of the type `R`.
 pub(in crate::kernel) fn wrong_reply<R>(reply: &AnyArg) -> CallErrorKind {
     CallErrorKind::WrongReply {
         expected: type_name::<R>(),

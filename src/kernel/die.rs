@@ -78,7 +78,7 @@ pub(super) struct DieState {
     fatal: RefCell<Option<Fatal>>,
     /// `fatal` is set.
     is_fatal: Flag,
-    /// A shutdown has told of it; the run that it ends may yet do so.
+    /// A shutdown has reported it; the run that it ends may still do so.
     told: Cell<bool>,
     /// Failures of the handlers of the DIE that is being dispatched, of sessions whose policy is `StopSession`.
     seconds: RefCell<Vec<Die>>,
@@ -323,7 +323,7 @@ impl Core {
         match die.filter(|_| !handled) {
             Some(die) if visit.policy == OnFailure::StopKernel => {
                 self.stop_because_of_die(Some(die), stopped);
-                // What was thrown while it was handled is told together with it (law L70).
+                // Failures that came while it was handled are reported together with it (law L70).
                 let failure = match self.die.take() {
                     Some(thrown) => die.failure.followed_by(&thrown.die.failure),
                     None => die.failure.clone(),
@@ -367,7 +367,7 @@ impl Core {
     }
 }
 
-/// Whom a DIE has visited.
+/// The sessions that a DIE has visited.
 pub(super) struct DieVisit<'a> {
     pub(super) target: SessionId,
     /// The target's policy, as of the beginning.

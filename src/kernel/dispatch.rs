@@ -163,7 +163,7 @@ impl Core {
             }
         }
         if name.is_internal() || frame.session.is_kernel() {
-            // A signal may end the session, whose heap must go with it and not with a look of ours.
+            // A signal may end the session; its heap must be dropped with it, and not by this loop.
             drop(object);
             self.active.set_idle();
             let _cause = self.is_spanned().then(|| self.enter_cause());
@@ -216,7 +216,7 @@ impl Core {
         self.unhandled_letter(&invoked, frame, name, arg);
     }
 
-    /// The kernel's own queue items, and what is posted to the kernel.
+    /// The kernel's own queue items, and events that are posted to the kernel.
     #[cold]
     #[inline(never)]
     fn dispatch_internal(&self, frame: &Frame<'_>, name: NameIdx, arg: &mut AnyArg) {

@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
-/// The word, which the kernel and those who own its bits share.
+/// The word, shared by the kernel and the owners of its bits.
 pub(crate) type Flags = Rc<Cell<u32>>;
 
 /// Somebody listens: a `tracing` subscriber, a hook, or the watch for slow handlers.

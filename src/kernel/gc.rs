@@ -152,7 +152,7 @@ impl Core {
         }
     }
 
-    /// Releases what these events hold, in their order. Somebody is told of those that go with the session `gone`.
+    /// Releases what these events hold, in their order. Those that go with the session `gone` are reported.
     fn release_each(&self, events: Vec<Entry>, gone: impl Fn(&Entry) -> u32) -> Released {
         if !events.iter().any(|event| self.may_be_told(event)) {
             for entry in &events {
@@ -254,7 +254,7 @@ impl Core {
         }
     }
 
-    /// Nobody is there to whom an event was posted, or whom a call was for.
+    /// The target of a post or of a call does not exist.
     #[cold]
     #[inline(never)]
     pub(super) fn tell_unreachable(&self, event: &str, target: &Wanted, place: Place) {
@@ -267,7 +267,7 @@ impl Core {
         }
     }
 
-    /// The kernel swallows what it is sent (law L16).
+    /// The kernel swallows events that are sent to it (law L16).
     #[cold]
     #[inline(never)]
     pub(super) fn tell_swallowed(&self, event: &str, sender: SessionId, place: Place) {

@@ -65,7 +65,7 @@ impl Core {
         id
     }
 
-    /// Removes one that has not fired, and drops what it would have done.
+    /// Removes a timer that has not fired, and drops its action.
     pub(in crate::kernel) fn remove_kernel_timer(&self, id: HeapId) {
         let removed = {
             let mut sessions = self.sessions.borrow_mut();

@@ -56,7 +56,7 @@ impl Core {
         Ok(id)
     }
 
-    /// Ends a session: its children are passed on, `_stop` runs, its parent is told, everything it held is let go.
+    /// Ends a session: passes its children on, runs `_stop`, sends its parent `_child`, and releases everything that it held.
     pub(crate) fn stop_session(&self, slot: u32) {
         let (id, parent_id) = {
             let mut sessions = self.sessions.borrow_mut();
@@ -159,7 +159,7 @@ impl Core {
         })
     }
 
-    /// Gives a session to the kernel: by itself, or by its parent. The old parent is told first, then the child; the
+    /// Makes a session a child of the kernel, at its own wish or its parent's. The old parent's event comes first, then the child's; the
     /// tree changes last (law L39).
     pub(crate) fn detach(&self, child: SessionId, itself: bool) -> Result<(), Error> {
         if self.is_too_deep() {

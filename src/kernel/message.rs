@@ -133,7 +133,7 @@ impl Core {
         });
     }
 
-    /// What must follow a post when nothing is borrowed any more: subscribers hear of it, and a host that sleeps is woken.
+    /// The rest of a post, when nothing is borrowed any more: reports it to subscribers, and wakes a host that sleeps.
     #[inline(always)]
     fn tell_of_post(&self, to: u32, from: u32, name: NameIdx, place: Place) {
         if self.flags.get() & (TOLD) != 0 {
@@ -267,7 +267,7 @@ impl Core {
             drop(sessions);
             return Err(self.refuse(key.as_str(), &Target::Id(target), arg, place));
         };
-        // Also what is sent to the kernel, which has no handlers (law L16), holds its sender until it is its turn.
+        // An event to the kernel, which has no handlers (law L16), holds its sender until its turn comes, too.
         // A session that was stopped in its own handler posts as the kernel (law L87).
         let speaks = || !self.active.session().is_kernel();
         let from = match frame {

@@ -178,7 +178,7 @@ impl Core {
         }
     }
 
-    /// What resources hold a session by; and, should they not tell of all, where the rest was taken.
+    /// The holds of resources on a session; and where the others were taken, if the resources do not list all.
     pub(super) fn outside_holds(&self, slot: u32, id: SessionId, holds: &mut Vec<Hold>) {
         let mut places = self.outside.borrow().places(slot);
         for resource in self.resources.all() {

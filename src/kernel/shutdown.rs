@@ -138,7 +138,7 @@ impl Core {
         if self.clock.now_if_due(self.shutdown_due()).is_none() {
             return;
         }
-        // Those that wait for a peer's goodbye have done what they had to; nobody need hear of them.
+        // Tasks that wait for a peer to close have done their work and are not reported.
         for task in self.tasks.lingerers() {
             self.cancel_task(task);
         }
@@ -150,7 +150,7 @@ impl Core {
         self.stop_all();
     }
 
-    /// The kernel is as new, and a run that is under way ends. Gives those who had to be stopped.
+    /// The kernel is as new, and a run that is under way ends. Returns the sessions that had to be stopped.
     fn end_shutdown(&self) -> Option<WhyAlive> {
         self.run.shutting_down.set(false);
         if self.run.running.get() {
@@ -297,7 +297,7 @@ impl Core {
         }
     }
 
-    /// At the beginning of each poll: in another runtime than before every task is polled, and registers there what it has.
+    /// At the beginning of each poll: in another runtime than before every task is polled and registers its parts there.
     #[inline]
     pub(super) fn follow_runtime(&self) {
         let before = self.runtimes.home.get();

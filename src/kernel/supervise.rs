@@ -17,7 +17,7 @@ pub(super) struct Supervision {
     supervisors: RefCell<Vec<SessionId>>,
     /// What is stopping sessions now; the innermost last.
     endings: RefCell<Vec<Ending>>,
-    /// The last failure in a `_stop`. Its session's parent is told right afterwards.
+    /// The last failure in a `_stop`. The session's parent gets its `_child` event right afterwards.
     failed_stop: RefCell<Option<Die>>,
     /// The session whose `_start` failed last; its DIE is queued.
     failed_start: Cell<Option<SessionId>>,
@@ -85,7 +85,7 @@ impl Core {
         let target = tree.last().copied();
         tree.retain(|id| {
             let mut slot = sessions.resolve(*id);
-            // The target itself may be a supervisor's child; what counts is who stands between the two.
+            // The target itself may be a supervisor's child; what counts is the session between the two.
             while let Some(at) = slot.filter(|_| Some(*id) != target) {
                 let parent = sessions.parent(at).filter(|parent| *parent != KERNEL);
                 let parent_id = parent.map(|parent| sessions.id(parent));
@@ -256,7 +256,7 @@ impl Core {
         self.enqueue_known(slot, from, event.idx(), caller.idx(), arg, place);
     }
 
-    /// Makes a dead letter of a post; `target` says for whom it was, and what kept it from there.
+    /// Makes a dead letter of a post; `target` names the addressee and the reason why it was not delivered.
     pub(crate) fn bury_kept(&self, post: KeptPost, target: String) {
         let KeptPost { event, arg, place, .. } = post;
         self.send_dead_letter(DeadLetter {

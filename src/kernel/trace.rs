@@ -67,7 +67,7 @@ impl Core {
         self.refresh_watching();
     }
 
-    /// Looks anew who listens.
+    /// Updates whether a subscriber or a transcript listens.
     pub(crate) fn refresh_watching(&self) {
         let traced = tracing::enabled!(target: "poe::events", Level::TRACE)
             || tracing::enabled!(target: "poe::timers", Level::TRACE)
@@ -147,7 +147,7 @@ impl Core {
         self.clock.now()
     }
 
-    /// Tells those who listen of a dispatch.
+    /// Reports a dispatch to those that listen.
     fn observe(&self, frame: &Frame<'_>, queued: bool) {
         if tracing::enabled!(target: "poe::events", Level::TRACE) {
             self.trace_dispatch(frame, queued);

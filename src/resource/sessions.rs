@@ -47,7 +47,7 @@ pub(crate) struct Record<O> {
     pub(crate) stopping: bool,
     /// A `stop_all` found it during its `_stop`. In handlers that are called from now on it is still a sender.
     pub(crate) passed_over: bool,
-    /// Its first `_start` is running, so its parent was not told of it yet.
+    /// Its first `_start` is running, so its parent has had no `_child` event for it yet.
     pub(crate) starting: bool,
     /// Its own policy for failures; without one it has its nearest ancestor's.
     pub(crate) on_failure: Option<OnFailure>,

@@ -59,7 +59,7 @@ impl<T: ?Sized, H, X> fmt::Debug for ObjectStates<T, H, X> {
     }
 }
 
-/// A set of handlers for any session whose heap has what they need: POE's `package_states`.
+/// A set of handlers for any session whose heap has the fields that they use: POE's `package_states`.
 ///
 /// A package is written for a trait bound and not for a heap, so that it can come from another crate.
 ///

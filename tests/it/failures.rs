@@ -75,10 +75,10 @@ async fn an_unhandled_failure_stops_its_session_and_descendants_and_tells_the_an
     let expected = [
         "failing create grandchild (grandchild started)",
         // The order of DIE (law L67) …
-        "grandchild hears of failing: on purpose",
-        "failing hears of failing: on purpose",
-        "parent hears of failing: on purpose",
-        "grandparent hears of failing: on purpose",
+        "grandchild gets DIE of failing: on purpose",
+        "failing gets DIE of failing: on purpose",
+        "parent gets DIE of failing: on purpose",
+        "grandparent gets DIE of failing: on purpose",
         // … and that of stopping (law L32), children first.
         "grandchild stop",
         "failing lose grandchild (grandchild stopped)",
@@ -112,7 +112,10 @@ async fn under_both_policies_who_handles_a_die_keeps_all_alive() {
             let lines = said();
             assert!(!lines.iter().any(|line| line.starts_with("hook")), "{lines:?}");
             assert_eq!(
-                lines.iter().filter(|line| line.contains(" hears of failing: ")).count(),
+                lines
+                    .iter()
+                    .filter(|line| line.contains(" gets DIE of failing: "))
+                    .count(),
                 4
             );
         }
@@ -437,7 +440,7 @@ async fn l15_a_failed_call_to_another_is_the_callees_die_and_the_caller_lives() 
     run(&kernel).await;
     let lines = [
         "died: true, alive: true",
-        "callee hears of callee: on purpose",
+        "callee gets DIE of callee: on purpose",
         "callee stop",
         "hook: fail in callee: on purpose",
         "caller stop",

@@ -318,7 +318,7 @@ fn a_timer_set_in_the_past_for_ever_lets_the_host_run_and_shutdown_holds_its_lim
         endless_generation(&kernel);
         beside(&kernel, host_timer()).await;
         let report = kernel.shutdown(Duration::from_millis(20)).await;
-        // The signal is behind that generation, so that the session did not hear of it.
+        // The signal is behind that generation, so the session did not get it.
         assert_eq!(report.stopped.len(), 1, "{report}");
         assert_eq!(kernel.session_count(), 0);
     });

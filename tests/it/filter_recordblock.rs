@@ -81,7 +81,7 @@ fn without_it_everything_leaves_and_what_waited_first() {
     blocks.set_checkput(true);
     assert_eq!(sent(&mut blocks, &[&[7]]), [0; 0]);
     blocks.set_checkput(false);
-    assert_eq!(left(&blocks), [0; 0], "as in POE: it is there, but not told of");
+    assert_eq!(left(&blocks), [0; 0], "as in POE: it is there, but not reported");
     assert_eq!(sent(&mut blocks, &[&[8]]), [7, 8]);
 }
 

@@ -87,7 +87,7 @@ async fn sessions_of_different_kernels_post_to_each_other() {
         .post(players[0], PING, (handle.clone(), players.clone(), 0))
         .unwrap();
     assert_eq!(within(finished.recv()).await, Some(LAPS));
-    // They hold themselves, so they have to be stopped: the report says whom and why.
+    // They hold themselves, so they have to be stopped: the report names them, with the reason.
     let report = within(pool.shutdown(Duration::from_millis(20))).await;
     assert!(report.is_clean() || report.unclean.len() == 3, "{report}");
 }

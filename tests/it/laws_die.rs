@@ -52,7 +52,7 @@ async fn l66_a_panic_and_a_wrong_argument_take_the_same_road() {
         .unwrap();
     run(&kernel).await;
     let said = said();
-    assert_eq!(said[0], "S hears of S: panicked: ouch");
+    assert_eq!(said[0], "S gets DIE of S: panicked: ouch");
     assert!(said[1].contains("u32") && said[1].contains("str"), "{}", said[1]);
     assert_eq!(said[2..], ["S stop"]);
 }
@@ -90,7 +90,7 @@ async fn l67_die_goes_down_and_across_then_up_but_not_to_siblings() {
     let heard: Vec<_> = said().into_iter().filter(|l| l.contains("hears")).collect();
     assert_eq!(
         heard,
-        ["grandchild", "elder", "parent", "grandparent"].map(|n| format!("{n} hears of elder: on purpose"))
+        ["grandchild", "elder", "parent", "grandparent"].map(|n| format!("{n} gets DIE of elder: on purpose"))
     );
 }
 

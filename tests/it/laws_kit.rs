@@ -112,7 +112,7 @@ pub(crate) fn hears_of_die(name: &'static str, handles: bool, millis: u64) -> Se
     })
     .on("die", move |cx, signal: Signal| {
         let die = signal.die().unwrap();
-        say(format!("{name} hears of {}: {}", nm(die.session), die.failure));
+        say(format!("{name} gets DIE of {}: {}", nm(die.session), die.failure));
         if handles {
             cx.sig_handled();
         }

@@ -440,7 +440,7 @@ async fn watching_kernel_shutdown_installs_no_handler() {
     assert_ne!(caught(), before);
 }
 
-/// With SIG and without it is the same signal, and the process is told of it.
+/// With SIG and without it is the same signal, and the default action is off.
 #[tokio::test]
 async fn a_signal_of_the_process_may_be_watched_with_sig_before_its_name() {
     in_child!(dies: Number::USR2);

@@ -215,7 +215,7 @@ impl Model {
         }
     }
 
-    /// Removes timers of a session and tells of them in order.
+    /// Removes timers of a session and lists them in order.
     fn remove(&mut self, session: usize, wanted: impl Fn(&Item) -> bool) -> Vec<(usize, u64)> {
         let order = self.order();
         let chosen: Vec<usize> = order

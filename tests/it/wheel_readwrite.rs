@@ -128,7 +128,7 @@ fn full(
     (peer, session.on("end", |cx, ()| *cx.heap = None))
 }
 
-/// RW15, RW16: a wheel that has enough to write from its start is at its high mark; who waits for the low one must not
+/// RW15, RW16: a wheel that has enough to write from its start is at its high mark; a program that waits for the low one must not
 /// wait for ever.
 #[tokio::test(start_paused = true)]
 async fn rw15_rw16_a_wheel_that_starts_full_tells_so() {
@@ -158,7 +158,7 @@ fn replace(cx: &mut Cx<'_>) -> poe::HandlerResult {
     Ok(())
 }
 
-/// RW15, RW16, RW18: the wheel before has told of the high mark, so the one after it tells of the low mark, once.
+/// RW15, RW16, RW18: the first wheel has reported the high mark, so the next one reports the low mark, once.
 #[tokio::test(start_paused = true)]
 async fn rw15_rw16_rw18_the_next_wheel_tells_of_the_low_mark() {
     // While as much waits as at first.
@@ -233,8 +233,8 @@ async fn rw18_the_next_wheel_flushes_the_stream() {
     assert_eq!(said(), ["flushed"]);
 }
 
-/// RW15, RW16: a handler of a record that puts past the high mark and writes everything at once hears of both marks, and of
-/// the high one first. The next time up it hears of them again.
+/// RW15, RW16: a handler of a record that puts past the high mark and writes everything at once gets both events, the
+/// high one first, and gets them again the next time.
 #[tokio::test(start_paused = true)]
 async fn both_marks_are_reported_in_order_when_a_handler_writes_all_that_it_has_put_rw15_rw16() {
     let (mut peer, ours) = duplex(1024);
@@ -263,7 +263,7 @@ async fn both_marks_are_reported_in_order_when_a_handler_writes_all_that_it_has_
     );
 }
 
-/// High is told once on the way up, low once on the way down, in turn (POE tells of neither reliably: RW15, RW16).
+/// The high event comes once on the way up, the low one once on the way down, in turn (POE sends neither reliably: RW15, RW16).
 #[tokio::test(start_paused = true)]
 async fn rw15_rw16_the_watermarks_alternate() {
     fn fill(cx: &mut Cx<'_>) {

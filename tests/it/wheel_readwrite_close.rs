@@ -395,7 +395,7 @@ async fn a_closed_wheel_gives_up_a_stream_that_cannot_send_its_end() {
     assert_eq!(said(), ["stopped at 30s"]);
 }
 
-/// The end of a component's connection: its error callback hears of the bytes, and the peer sees a reset.
+/// The end of a component's connection: its error callback gets the number of bytes, and the peer sees a reset.
 #[tokio::test]
 async fn a_server_gives_up_a_client_that_reads_nothing() {
     const BYTES: usize = 32 << 20;

@@ -101,7 +101,7 @@ async fn rw9_a_wheel_with_both_directions_over_keeps_nothing_alive() {
     }
 }
 
-/// RW9, laws 10 and 12: a dead socket fails once for each direction, and no flush is told of after that.
+/// RW9, laws 10 and 12: a dead socket fails once for each direction, and no flushed event comes after that.
 #[tokio::test]
 async fn rw9_law_10_both_directions_of_a_dead_socket_fail_once() {
     let (peer, ours) = connection();

@@ -219,7 +219,7 @@ async fn w3_rw6_events_are_renamed_at_run_time_and_a_pause_stays_a_pause() {
     assert_eq!(said(), expected);
 }
 
-/// RW11: a flush writes what it can at once, and tells of it after the handler, also when nothing waited (law 8: once).
+/// RW11: a flush writes what it can at once, and its event comes after the handler, also when nothing waited (law 8: once).
 #[tokio::test(start_paused = true)]
 async fn rw11_flush_writes_at_once_and_tells_after_the_handler() {
     let (mut peer, ours) = duplex(1024);
@@ -507,7 +507,7 @@ async fn w1_w4_w5_ids_and_wheels_that_are_not_kept() {
             drop(first);
             let third = make()?;
             assert!(third.id() > second.id() && third.id() != freed);
-            // Not kept: its peer is gone, but nobody hears of it.
+            // Not kept: its peer is gone, but no event says so.
             let _ = ReadWrite::builder(duplex(8).0)
                 .input(Line::new(), LINE)
                 .error(ERROR)

@@ -1,4 +1,4 @@
-//! POE's wheel_run, and the rows RU of the specification: what a Run tells of its program, and what becomes of it.
+//! POE's wheel_run, and the rows RU of the specification: the events of a Run about its program, and the program's end.
 
 use crate::in_child::in_child;
 use crate::laws_kit::{said, say};
@@ -458,7 +458,7 @@ async fn rt56417_wheel_run_a_program_that_is_not_there_is_an_error_of_start() {
     drop(kernel);
     // Law 37: no descriptor and no child is left behind.
     assert_eq!((descriptors(), children()), (before, 0));
-    // The shell tells of it by the status, as POE does.
+    // The shell reports it with its status, as in POE.
     let told = play(talker(|| both(Run::shell("/COMPLETELY/MADE/UP/PATH")), until_over())).await;
     assert!(
         told.contains(&"exit 127".to_owned()) && told[0].starts_with("err "),
@@ -997,7 +997,7 @@ async fn rt47966_sixty_runs_that_end_at_once_are_all_told_of_and_leave_nothing()
         })
         .on(CHILD, move |cx, signal| {
             let exit = signal.child().unwrap();
-            assert!(cx.heap.remove(&exit.pid).is_some(), "told of twice, or a stranger");
+            assert!(cx.heap.remove(&exit.pid).is_some(), "reported twice, or unknown");
             count.set(count.get() + 1);
             if cx.heap.is_empty() {
                 cx.sig_ignore("CHLD");

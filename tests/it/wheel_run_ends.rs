@@ -386,7 +386,7 @@ async fn a_program_that_outlives_the_run_is_reaped() {
     assert_eq!((said(), children()), (vec!["exit status: 2".to_owned()], 0));
 }
 
-/// A run that is given up in the middle and taken up later: the end of a program in between is told of, with its status, though it was
+/// A run that is given up in the middle and taken up later: the end of a program in between is reported, with its status, though it was
 /// reaped meanwhile.
 #[tokio::test]
 async fn a_program_that_ends_between_two_runs_is_reaped_and_told_of() {

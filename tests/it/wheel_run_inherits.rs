@@ -47,7 +47,7 @@ async fn output_of(program: Command, conduit: Conduit) -> (Vec<String>, Exited) 
     let lines = said()
         .into_iter()
         .filter_map(|what| Some(what.strip_prefix("out ")?.trim_end().to_owned()));
-    (lines.collect(), ended.get().expect("it was told of"))
+    (lines.collect(), ended.get().expect("its end was reported"))
 }
 
 /// The signals that a program of ours has blocked and ignored, on each conduit.
@@ -117,7 +117,7 @@ async fn ru18_signals_that_we_were_started_to_block_are_not_blocked_for_our_prog
         own_signals()
     );
     expect_default_signals().await;
-    // Our own SIGCHLD does not arrive, and the end is told of all the same.
+    // Our own SIGCHLD does not arrive, and the end is reported all the same.
     let mut exit = Command::new("sh");
     exit.args(["-c", "exit 3"]);
     let (_, exited) = output_of(exit, Conduit::Pipe).await;
@@ -161,7 +161,7 @@ async fn the_status_of_a_program_is_known_though_we_were_started_to_ignore_chld(
     let kernel = Kernel::new();
     Session::builder(())
         .on(START, |cx, ()| {
-            // One that cannot be run has no end to be told of.
+            // A program that cannot be run has no end to report.
             let error = Run::builder(Command::new("/made/up")).start(cx).unwrap_err();
             assert_eq!(error.io().unwrap().kind(), std::io::ErrorKind::NotFound);
         })

@@ -374,7 +374,7 @@ async fn sf_p7_the_backlog_is_as_long_as_it_was_asked_for() {
             .unwrap();
         let addr = wheel.borrow().as_ref().and_then(SocketFactory::local_addr).unwrap();
         let talk = async {
-            // Whom the system has no place for it lets wait.
+            // A client for which the system has no place waits.
             let client = || tokio::time::timeout(Duration::from_millis(500), TcpStream::connect(addr));
             let clients = futures_util::future::join_all((0..CLIENTS).map(|_| client())).await;
             let up = clients.iter().filter(|client| matches!(client, Ok(Ok(_)))).count();
@@ -389,7 +389,7 @@ async fn sf_p7_the_backlog_is_as_long_as_it_was_asked_for() {
     }
 }
 
-/// LA2: a socket that cannot be accepted from is told of once, and the wheel is over.
+/// LA2: a socket that cannot be accepted from is reported once, and the wheel is over.
 #[tokio::test]
 async fn la2_a_listener_that_is_none_fails_once_and_lets_its_session_go() {
     let kernel = Kernel::new();
@@ -442,7 +442,7 @@ fn limit_descriptors(most: u64) {
     setrlimit(Resource::Nofile, new).unwrap();
 }
 
-/// Q16: POE spins. Here it rests, and one event tells of the episode, however many tries it takes.
+/// Q16: POE spins. Here it rests, and one event reports the episode, however many tries it takes.
 #[tokio::test]
 async fn sf7_descriptors_are_exhausted_and_come_back() {
     in_child!();

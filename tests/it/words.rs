@@ -5,7 +5,7 @@ use std::fs;
 use std::path::PathBuf;
 
 /// What is not written any more, and what to write. Matched without regard to case.
-const GIVEN_UP: [(&str, &str); 20] = [
+const GIVEN_UP: [(&str, &str); 25] = [
     ("octet", "byte"),
     ("whoever", "the caller, the peer, every session that"),
     ("one's own", "your own, custom, separate"),
@@ -26,6 +26,11 @@ const GIVEN_UP: [(&str, &str); 20] = [
     ("back-off", "backoff"),
     ("is kept by nothing", "nothing keeps it alive"),
     ("the one that is mended", "the one that receives fixes"),
+    ("is told of", "is reported, is notified of"),
+    ("are told of", "are reported, are notified of"),
+    ("tells of", "reports"),
+    ("hears of", "gets the event, is notified of"),
+    ("hear of ", "get the event, are notified of"),
 ];
 
 /// A line that may have a word that was given up: an alias for searching, a name on the wire or of another crate.

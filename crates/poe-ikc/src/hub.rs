@@ -222,7 +222,7 @@ impl Hub {
         job
     }
 
-    /// The names under which this kernel tells of itself.
+    /// The names that this kernel announces.
     pub(crate) fn own_names(&self) -> Vec<String> {
         [&self.id, &self.name]
             .into_iter()

@@ -1,4 +1,4 @@
-//! Channels and users, as the server tells of them. What is kept is a copy, which does not hold the memory of a whole line with its tags.
+//! Channels and users, as the server reports them. What is kept is a copy, which does not hold the memory of a whole line with its tags.
 
 use crate::events::ModeChange;
 use crate::isupport::{Isupport, ModeKind};
@@ -187,7 +187,7 @@ impl State {
         }
     }
 
-    /// Drops a user with whom the client shares no channel any more.
+    /// Drops a user that shares no channel with the client any more.
     fn forget(&mut self, key: &[u8]) {
         if !self.channels.values().any(|channel| channel.members.contains_key(key)) {
             self.users.remove(key);

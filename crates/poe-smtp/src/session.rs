@@ -95,7 +95,7 @@ impl Conn {
         }
     }
 
-    /// Changes what handlers are told of the client from now on.
+    /// Changes what handlers see of the client from now on.
     fn change(&mut self, f: impl FnOnce(&mut Peer)) {
         f(Rc::make_mut(&mut self.peer));
     }

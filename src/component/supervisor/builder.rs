@@ -115,7 +115,7 @@ impl SupervisorBuilder {
 }
 
 impl SupervisorBuilder {
-    /// Starts it as the child of another supervisor, which hears of a failed start when all that was started has ended.
+    /// Starts it as the child of another supervisor, which gets the error of a failed start when all that was started has ended.
     pub(super) fn start_below(mut self, starter: &mut Starter<'_>, name: &Rc<str>) -> Result<SessionId, Error> {
         if self.settings.alias.is_none() {
             self.settings.name.get_or_insert_with(|| name.clone());

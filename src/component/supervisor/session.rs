@@ -405,7 +405,7 @@ impl Supervision {
     fn failed_to_start(&self, cx: Cx<'_, '_>, key: Key, failure: Failure) {
         let now = now(cx.kernel.core);
         self.tree.borrow_mut().started(key, Err(failure), true, now);
-        // The error of `start` tells of it, and not a failure of the session, unless another supervisor waits for that.
+        // The error of `start` reports it, and not a failure of the session, unless another supervisor waits for that.
         let failed = self.in_start.get() && self.parent.is_none() && self.tree.borrow().failed_start().is_some();
         self.is_told.set(self.is_told.get() || failed);
     }

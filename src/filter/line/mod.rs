@@ -1,21 +1,17 @@
 //! POE::Filter::Line: cuts input into lines without their terminators, and ends each output line with a terminator.
 
 #[cfg(feature = "regex")]
-mod matches;
+mod pattern;
 mod search;
-#[cfg(test)]
-mod tests;
 
 use super::buffer::Buffer;
-#[cfg(feature = "regex")]
-use super::pattern::Pattern;
 use super::{Filter, FilterError};
 use crate::debug::debug_fields;
 use bytes::{Bytes, BytesMut};
-#[cfg(feature = "regex")]
-use matches::Search;
 #[cfg(not(feature = "regex"))]
 use no_pattern::{Pattern, Search};
+#[cfg(feature = "regex")]
+use pattern::{Pattern, Search};
 use search::{Found, Terminator};
 use std::marker::PhantomData;
 #[cfg(feature = "regex")]

@@ -2,13 +2,9 @@
 
 #[cfg(any(feature = "json", feature = "msgpack", feature = "cbor"))]
 mod bounded;
-#[cfg(feature = "cbor")]
-mod cbor;
-#[cfg(feature = "json")]
-mod json;
+#[cfg(any(feature = "json", feature = "msgpack", feature = "cbor"))]
+mod formats;
 mod limits;
-#[cfg(feature = "msgpack")]
-mod msgpack;
 #[cfg(feature = "storable")]
 mod storable;
 mod zlib;
@@ -22,12 +18,12 @@ use std::sync::Arc;
 use zlib::Refused;
 
 #[cfg(feature = "cbor")]
-pub use cbor::Cbor;
+pub use formats::Cbor;
 #[cfg(feature = "json")]
-pub use json::Json;
-pub use limits::ReferenceLimits;
+pub use formats::Json;
 #[cfg(feature = "msgpack")]
-pub use msgpack::MsgPack;
+pub use formats::MsgPack;
+pub use limits::ReferenceLimits;
 #[cfg(feature = "storable")]
 pub use storable::Storable;
 

@@ -126,13 +126,13 @@ struct Known {
     ended: Vec<EndHook>,
 }
 
-/// Called with what is known of how a process ended; it runs no handler.
+/// Called with the process's status as far as it is known; it runs no handler.
 pub(crate) type EndHook = Box<dyn FnOnce(Option<ExitStatus>)>;
 
 #[derive(Default)]
 pub(crate) struct Processes {
     known: RefCell<BTreeMap<u32, Known>>,
-    /// Those whose end has been told, and which their owners have not reaped yet.
+    /// Children whose end has been reported, and which their owners have not reaped yet.
     told: RefCell<BTreeSet<u32>>,
 }
 
@@ -229,7 +229,7 @@ impl Core {
     }
 
     /// A run is over, or is given up: children that go on are reaped when they end, though nobody polls the kernel then. The next
-    /// run tells of them.
+    /// run reports them.
     pub(crate) fn leave_children(&self) {
         let children: Vec<OwnChild> = {
             let known = self.processes.known.borrow();
@@ -238,7 +238,7 @@ impl Core {
         reap_later(children);
     }
 
-    /// Has a wheel told of the end of a child that was adopted; false if it was reaped already.
+    /// Reports the end of an adopted child to a wheel; false if it was reaped already.
     pub(crate) fn on_child_end(&self, pid: u32, hook: EndHook) -> bool {
         match self.processes.known.borrow_mut().get_mut(&pid) {
             Some(known) if known.child.is_some() => {

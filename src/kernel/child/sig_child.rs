@@ -169,7 +169,7 @@ fn cannot_await(pid: u32, error: io::Error) -> Error {
 
 // Notifies watchers of the end of a process (laws L55 to L57).
 impl Core {
-    /// Tells of a process's end if it has come; `sure` if it has, whatever else can be found out. True if it was told.
+    /// Reports the end of a process if it has come; `sure`: it certainly has. Returns whether it was reported.
     pub(super) fn look_at_process(&self, pid: u32, sure: bool) -> bool {
         let (given, ours) = {
             let known = self.processes.known.borrow();
@@ -222,7 +222,7 @@ impl Core {
         self.settle_listeners();
     }
 
-    /// SIGCHLD has come, or somebody has begun to watch it: tells of every child that has ended and was not told of.
+    /// SIGCHLD has come, or somebody has begun to watch it: reports every child that has ended and was not reported yet.
     pub(crate) fn children_may_have_ended(&self, arrived: bool) {
         let pids: Vec<u32> = self.processes.known.borrow().keys().copied().collect();
         let mut told = false;

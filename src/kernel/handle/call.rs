@@ -133,7 +133,7 @@ pub(in crate::kernel) fn reply_of<A, R: 'static>(event: Key<'_>, mut value: AnyA
         .ok_or_else(|| CallError::new(event.as_str(), wrong_reply::<R>(&value), None))
 }
 
-/// A caller on another thread who waits for a reply that comes later.
+/// A caller on another thread that waits for a deferred reply.
 struct Remote<A, R> {
     event: SendName,
     reply: Reply<A, R>,

@@ -53,7 +53,7 @@ pub struct DeadLetter {
 }
 
 impl DeadLetter {
-    /// One whose target is not there.
+    /// A letter whose target does not exist.
     pub(super) fn of(target: &Target<'_>, event: Key<'_>, arg: AnyArg, place: Place) -> Self {
         DeadLetter {
             target: target.wanted().to_string(),
@@ -85,7 +85,7 @@ impl Core {
             || self.die.burying.get()
     }
 
-    /// What is to be told of an event that goes with a session (law L9), if anything: that of a DIE, and of every event if a
+    /// The report about an event that is lost with its session (law L9), if any: about a DIE always, and about every event if a
     /// failure stops the session.
     pub(in crate::kernel) fn lost(&self, mut entry: Entry, stopped: u32) -> Result<Lost, Entry> {
         if entry.name == NameIdx::SIGNAL {
@@ -143,7 +143,7 @@ impl Core {
         }
     }
 
-    /// Tells of an event that is lost; its argument's drop is user code, and so is the hook.
+    /// Reports an event that is lost; its argument's drop is user code, and so is the hook.
     pub(in crate::kernel) fn tell_lost(&self, lost: Lost) {
         match lost {
             Lost::Letter(letter) => self.send_dead_letter(letter),
@@ -198,7 +198,7 @@ impl Core {
         self.give_dead_letter(letter);
     }
 
-    /// Tells of what waited when the kernel was dropped. The log comes from another thread.
+    /// Reports the letters that waited when the kernel was dropped. The log comes from another thread.
     pub(in crate::kernel) fn tell_all_lost(&self, lost: Vec<Lost>) {
         log_elsewhere(LevelFilter::WARN, || {
             let letters = lost.iter().filter_map(|one| match one {

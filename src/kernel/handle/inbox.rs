@@ -143,7 +143,7 @@ impl Core {
         }
     }
 
-    /// All letters that were not delivered, the oldest first; `door` lets in only what it says from now on.
+    /// Returns all letters that were not delivered, the oldest first; from now on `door` decides what comes in.
     fn take_all(&self, door: Door) -> Vec<Letter> {
         let untaken = self.letters.take();
         untaken.into_iter().chain(self.inbox.shut(door)).collect()

@@ -194,7 +194,7 @@ impl KernelHandle {
 
     /// Posts an event and waits for room if the inbox is full, where [`post`](Self::post) gives the argument back.
     ///
-    /// Those who wait get their turns in the order in which they came. The post is sent when the future is polled, and not at all
+    /// Waiting senders get their turns in the order in which they came. The post is sent when the future is polled, and not at all
     /// if it is dropped before its end.
     ///
     /// # Errors

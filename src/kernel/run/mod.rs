@@ -3,7 +3,7 @@
 //! 1. The I/O phase. Messages from other threads are taken in. Then the tasks that were ready when the phase began take
 //!    their turns, in the order in which they became ready: one read, one batch of accepts, one item of a stream each.
 //!    I/O events run their handlers now, ahead of the queue. A sweep follows. Then the watchers of files that are ready
-//!    are told: readers, writers, expedited (law L5). What becomes ready meanwhile, or again, waits for the next slice.
+//!    get their events: readers, writers, expedited (law L5). What becomes ready meanwhile, or again, waits for the next slice.
 //! 2. If nothing is queued, watched, held or spawned, the signal IDLE is queued (laws L40 to L44).
 //! 3. If nothing is due, the future arms the wake-up for the first timer and waits.
 //! 4. What is due now is the slice's *generation*: its events are dispatched in order. What they post belongs to the
@@ -128,7 +128,7 @@ pub(crate) enum At {
     Messages,
     /// I/O phase: the tasks that were ready take their turns.
     Tasks,
-    /// I/O phase: the watchers whose files are ready are told.
+    /// I/O phase: the watchers of ready files get their events.
     Files,
     /// The rest of this generation is to be dispatched.
     Queue(Generation),
@@ -336,7 +336,7 @@ impl Pace {
     /// Counts such a piece without more. If true, [`check`](Self::check) must be called.
     #[inline(always)]
     fn count(&self) -> bool {
-        // A check leaves at least one; what is done after the pace is spent is looked at each time.
+        // A check leaves at least one step; once the pace is spent, the clock is read at each step.
         let until_check = self.until_check.get() - 1;
         self.until_check.set(until_check);
         until_check == 0

@@ -243,7 +243,7 @@ impl Core {
         None
     }
 
-    /// Dispatches what is left of a generation, and of those that follow while nothing else wants to be done.
+    /// Dispatches the rest of a generation, and the ones that follow while nothing else is to be done.
     ///
     /// ARCHITECTURE.md tells the way of one post through here.
     #[inline(never)]
@@ -258,7 +258,7 @@ impl Core {
             return Ran::Spent;
         }
         let mut at = *generation;
-        // One for all events: what is the same for them is written once.
+        // One frame for all events: the fields that do not differ are written once.
         let mut frame = Frame {
             session: self.id(),
             event: Cell::new(NameIdx::NONE),
@@ -431,7 +431,7 @@ impl Core {
         true
     }
 
-    /// A file's watcher is told in this slice.
+    /// A file's watcher gets its event in this slice.
     #[cfg(unix)]
     pub(crate) fn note_told_files(&self) {
         self.run.told_files.set(true);
@@ -497,7 +497,7 @@ impl Core {
     }
 
     /// Whether the host is to have a turn before the kernel calls itself idle: a signal of the system may have come that
-    /// only the host's I/O driver can tell of. Once for each time that it would be idle.
+    /// only the host's I/O driver can report. Once for each time that it would be idle.
     fn must_ask_host(&self) -> bool {
         let ask = self.listens() && !self.run.host_asked.get();
         self.run.host_asked.set(ask);

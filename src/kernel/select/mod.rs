@@ -166,12 +166,12 @@ impl Watch {
 pub(crate) struct Selects {
     /// By descriptor and mode, one per session.
     table: RefCell<HashMap<FileKey, Vec<Rc<Watch>>>>,
-    /// By file and mode: those that are asked together, so that each of them is told of what one of them is told of.
+    /// By file and mode: the watchers that are asked together, so that each of them gets the readiness that one of them sees.
     groups: RefCell<HashMap<GroupKey, Vec<Rc<Watch>>>>,
     ready: RefCell<Vec<Rc<Watch>>>,
     /// `ready` has entries, or a round is not over.
     has_ready: Flag,
-    /// The I/O phase that tells of the files that are ready, while it is paused.
+    /// The rest of the I/O phase's ready files, while it is paused.
     round: RefCell<Option<Round>>,
 }
 
@@ -193,7 +193,7 @@ impl Selects {
         }
     }
 
-    /// Takes the watchers that may be ready, and those of the same files, whose own wake-ups may be still to come.
+    /// Takes the watchers that may be ready, and the others of the same files, whose wake-ups may not have come yet.
     fn take_ready(&self) -> Vec<Rc<Watch>> {
         let mut ready = self.ready.take();
         let groups = self.groups.borrow();

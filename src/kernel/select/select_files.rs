@@ -43,7 +43,7 @@ use std::rc::Rc;
 ///     .on(READABLE, |cx, selected| -> poe::HandlerResult {
 ///         let (reader, text) = &mut *cx.heap;
 ///         reader.read_to_string(text)?;
-///         assert!(cx.select_clear(&selected.handle, SelectMode::Read)); // or its end would be told of in every slice
+///         assert!(cx.select_clear(&selected.handle, SelectMode::Read)); // or the end would be reported in every slice
 ///         Ok(())
 ///     })
 ///     .on(STOP, |cx, ()| assert_eq!(cx.heap.1, "resumed: hello"))

@@ -278,7 +278,7 @@ impl KernelRef<'_> {
     }
 }
 
-/// Case counts in names of signals; who has overlooked that waits for a signal that never comes.
+/// Case counts in names of signals; a program that overlooks this waits for a signal that never comes.
 fn tell_of_lookalike(signal: &str) {
     if tracing::enabled!(target: "poe::signals", tracing::Level::DEBUG) {
         let upper = signal.to_uppercase();

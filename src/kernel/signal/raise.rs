@@ -180,7 +180,7 @@ impl Core {
 
 // A signal's way through the tree of sessions, and the sessions that it stops at its end.
 impl Core {
-    /// Takes a signal to its target and all below it, the deepest generation first, and then stops whom its class and
+    /// Takes a signal to its target and all below it, the deepest generation first, and then stops the sessions that its class and
     /// the handlers' word condemn.
     pub(crate) fn dispatch_signal(&self, target: u32, caller: NameIdx, arg: AnyArg, place: Place) {
         let Ok(Raised { name: signal, arg }) = arg.downcast::<Raised>() else {
@@ -277,7 +277,7 @@ impl Core {
         found.into_iter().rev().map(|slot| sessions.id(slot)).collect()
     }
 
-    /// Stops those whom a signal has visited, as far as they are still there; a DIE, because of this failure.
+    /// Stops the sessions that a signal has visited, if they still exist; a DIE, because of this failure.
     pub(in crate::kernel) fn stop_touched(&self, signal: &str, die: Option<&Die>, touched: &[SessionId]) {
         let noted = self.ending(signal, die, touched);
         for id in touched {
@@ -311,7 +311,7 @@ impl Core {
         self.discard_queue();
     }
 
-    /// Drops what is queued for the kernel itself when a run ends without sessions, so that a later run begins with an empty
+    /// Drops the events that are queued for the kernel itself when a run ends without sessions, so that a later run begins with an empty
     /// queue (as POE's `_finalize_kernel` does).
     pub(in crate::kernel) fn discard_queue(&self) {
         let events = self.queue_mut().drain();

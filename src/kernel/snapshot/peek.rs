@@ -28,7 +28,7 @@ use std::fmt;
 /// assert_eq!(session.parent, snapshot.kernel_id);
 /// assert_eq!(session.events, ["_start"]);
 /// assert_eq!(session.signals["reload"], "on reload");
-/// assert_eq!(session.events_from, 1); // `line`: what it sends itself does not count
+/// assert_eq!(session.events_from, 1); // `line`: events to itself do not count
 /// let log = snapshot.session("log").unwrap();
 /// assert_eq!((log.aliases.len(), log.refcounts.len()), (1, 1));
 /// assert_eq!(log.events_to, 2); // `line`, and the marker of a new session

@@ -44,7 +44,7 @@ pub(crate) trait Task {
     }
 }
 
-/// What a task is called in reports, and whom it holds.
+/// The name of a task in reports, and the session that it holds.
 pub(crate) struct Purpose {
     pub(crate) owner: SessionId,
     pub(crate) kind: HoldKind,
@@ -198,7 +198,7 @@ impl Core {
     }
 
     /// Whether the task that is polled has its turn in the I/O phase, and may read and run handlers. Otherwise it is polled
-    /// for what it has to write, between two events.
+    /// for its output, between two events.
     #[inline]
     pub(crate) fn is_turn(&self) -> bool {
         self.run.is_turn.get()

@@ -1,4 +1,4 @@
-//! The table of a kernel's tasks: whose each is, and which are to be polled.
+//! The table of a kernel's tasks: the owner of each, and which are to be polled.
 
 use super::{Purpose, Task};
 use crate::bridge::wake::{TaskWaker, WakeState};
@@ -35,7 +35,7 @@ pub(crate) struct Tasks {
     rounds: Cell<u8>,
     /// … and whether that was cut by a pause.
     is_cut: Cell<bool>,
-    /// Those whose turn in this I/O phase is still to come.
+    /// Tasks that have not had their turn in this I/O phase.
     turns: RefCell<VecDeque<u64>>,
     /// A task of a session's own code that goes first in the next poll, which has a budget for it.
     held: Cell<Option<u64>>,
@@ -224,7 +224,7 @@ impl Tasks {
         self.link(&mut slots, slot);
         drop(slots);
         match first_turn {
-            // This may wake the host, whose code must not find the table in use.
+            // This may wake the host, and its code must not find the table in use.
             Some(waker) => waker.wake(),
             None => self.put_in(key(slot, serial)),
         }
@@ -309,7 +309,7 @@ impl Tasks {
         Some(slot)
     }
 
-    /// The waker of a task, for who does some of its work in its stead; nothing if it is over.
+    /// The waker of a task, for code that does some of the task's work. `None` if the task is over.
     pub(crate) fn waker(&self, id: TaskId) -> Option<Waker> {
         let slots = self.slots.borrow();
         let slot = slots.get(id.slot as usize)?.as_ref()?;
@@ -337,7 +337,7 @@ impl Tasks {
         }
     }
 
-    /// Has the task polled as soon as the current handler returns: for what it has to write, or to wait for.
+    /// Has the task polled as soon as the current handler returns, for its output or its timers.
     pub(crate) fn schedule(&self, id: TaskId) {
         let mut slots = self.slots.borrow_mut();
         if let Some(Some(slot)) = slots.get_mut(id.slot as usize)

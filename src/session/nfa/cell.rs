@@ -97,7 +97,7 @@ pub(super) struct NfaCell<S: 'static, R: 'static> {
     pub(super) options: Options,
     /// None before the first `goto_state`.
     pub(super) current: Cell<Option<usize>>,
-    /// Where `return_state` goes, and what it says there.
+    /// The state that `return_state` goes to, and the event that it sends there.
     stack: RefCell<Vec<(Option<usize>, Option<HeldName>)>>,
     pub(super) postponed: Queue,
     /// Timers that end with the state, by their events; those that have fired stay until then.
@@ -227,7 +227,7 @@ impl<S: StateKey, R: 'static> NfaCell<S, R> {
             let (session, place) = (kernel.session_id(), kernel.caller_place());
             tracing::info!(target: "poe::sessions", "{session} -> {} (from {place})", kernel.event());
         }
-        // A machine is told neither of its beginning nor of its end; entry and leave events do that.
+        // A machine has no `_start` and `_stop`; its entry and leave events take their place.
         if name == NameIdx::START || name == NameIdx::STOP {
             if name == NameIdx::STOP {
                 self.postponed.tell_lost(kernel);

@@ -1,4 +1,4 @@
-//! POE::NFA: a session whose handlers depend on the state that it is in; here as the rest of the program sees it.
+//! POE::NFA: a session whose handlers depend on the state that it is in; this file is what the rest of the program sees of it.
 
 mod builder;
 mod cell;

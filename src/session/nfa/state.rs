@@ -370,7 +370,7 @@ impl Queue {
         }
     }
 
-    /// Delivers what is ready, each as an event of its own: a failure is the event's own, and ends no other.
+    /// Delivers the postponed events that are ready, each as a separate event: a failure is that event's, and stops no other.
     pub(super) fn deliver(&self, kernel: KernelRef<'_>) {
         if self.ready.borrow().is_empty() || self.delivering.replace(true) {
             return;

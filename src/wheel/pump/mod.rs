@@ -54,8 +54,23 @@ mod output;
 #[cfg(not(target_family = "wasm"))]
 mod sockets;
 #[cfg(target_family = "wasm")]
-#[path = "sockets_elsewhere.rs"]
-mod sockets;
+mod sockets {
+    //! The same where there are no sockets: streams are in memory.
+
+    use std::any::Any;
+    use std::io;
+    use std::pin::Pin;
+
+    pub(super) fn reset(_: &dyn Any) {}
+
+    pub(super) fn discard_input(_: &dyn Any) {}
+
+    pub(super) fn end_input(_: &dyn Any) {}
+
+    pub(super) fn follow<T: 'static>(_: Pin<&mut T>) -> io::Result<()> {
+        Ok(())
+    }
+}
 mod state;
 
 pub use erased::Input;
@@ -64,9 +79,8 @@ pub(crate) use handle::Events;
 #[cfg(unix)]
 pub(crate) use handle::log_unreported;
 pub(crate) use limits::Appetite;
-pub(crate) use limits::Limits;
 pub(crate) use limits::{DEFAULT_MARKS, Settings, check_marks, watermark_settings};
-pub(crate) use output::FLUSH_TIMEOUT;
+pub(crate) use limits::{FLUSH_TIMEOUT, Limits};
 pub use output::Level;
 pub(crate) use output::PendingReports;
 #[cfg(unix)]
@@ -78,8 +92,8 @@ use crate::kernel::task::Task;
 use crate::kernel::{Core, StreamSnapshot};
 use handle::report;
 use input::{End, Resume};
-use limits::Watch;
-use output::{Closing, Stall, emit_high};
+use limits::{Closing, Stall, Watch};
+use output::emit_high;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 

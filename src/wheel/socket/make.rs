@@ -7,7 +7,7 @@ use super::{Failed, SocketStream};
 use crate::bridge::memory::Network;
 use crate::bridge::threads::Threads;
 use socket2::{Protocol, Socket, Type};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener as StdListener};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use std::{fmt, io};
@@ -373,4 +373,72 @@ impl Domain {
             Domain::Inet6 => addr.is_ipv6(),
         }
     }
+}
+
+/// Listening sockets for one address, one for each of several threads.
+///
+/// On Linux each is a separate socket (`SO_REUSEPORT`), among which the system distributes the clients by their address.
+/// Elsewhere that option means something else; there all are the same socket, and the first to accept takes the client.
+pub(crate) struct Spread {
+    local: SocketAddr,
+    listeners: Vec<StdListener>,
+}
+
+/// Whether the system distributes clients among the sockets of one address.
+const DEALS: bool = cfg!(any(target_os = "linux", target_os = "android"));
+
+impl Spread {
+    pub(crate) async fn bind(addr: &Address, options: &Options, count: usize) -> Result<Spread, Failed> {
+        let mut failed = Failed::from(("getaddrinfo", io::ErrorKind::AddrNotAvailable.into()));
+        // It belongs to no kernel.
+        let threads = Threads::new(1, false);
+        for spot in options.resolve(addr, &threads).await? {
+            let Spot::Ip(addr) = spot else {
+                let what = "one UNIX socket cannot be spread over several kernels";
+                return Err(Failed::from((
+                    "domain",
+                    io::Error::new(io::ErrorKind::Unsupported, what),
+                )));
+            };
+            match Self::bind_at(addr, options, count) {
+                Ok(spread) => return Ok(spread),
+                Err(error) => failed = error,
+            }
+        }
+        Err(failed)
+    }
+
+    fn bind_at(addr: SocketAddr, options: &Options, count: usize) -> Result<Spread, Failed> {
+        let first = listen_here(addr, options)?;
+        let local = first.local_addr().map_err(|e| ("getsockname", e))?;
+        let mut listeners = vec![first];
+        while listeners.len() < count {
+            let next = match DEALS {
+                true => listen_here(local, options)?,
+                false => listeners[0].try_clone().map_err(|e| ("socket", e))?,
+            };
+            listeners.push(next);
+        }
+        Ok(Spread { local, listeners })
+    }
+
+    pub(crate) fn into_parts(self) -> (SocketAddr, Vec<StdListener>) {
+        (self.local, self.listeners)
+    }
+}
+
+fn listen_here(addr: SocketAddr, options: &Options) -> Result<StdListener, Failed> {
+    use socket2::{Domain, Protocol, Socket, Type};
+    let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP));
+    let socket = socket.map_err(|e| ("socket", e))?;
+    socket.set_nonblocking(true).map_err(|e| ("socket", e))?;
+    socket
+        .set_reuse_address(options.reuse && cfg!(unix))
+        .map_err(|e| ("setsockopt", e))?;
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    socket.set_reuse_port(true).map_err(|e| ("setsockopt", e))?;
+    socket.bind(&addr.into()).map_err(|e| ("bind", e))?;
+    let backlog = i32::try_from(options.backlog).unwrap_or(i32::MAX);
+    socket.listen(backlog).map_err(|e| ("listen", e))?;
+    Ok(socket.into())
 }

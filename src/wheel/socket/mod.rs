@@ -7,7 +7,6 @@ mod connect;
 mod datagram;
 mod error;
 pub(crate) mod make;
-mod spread;
 
 use super::address::Address;
 use crate::bridge::moves::Again;
@@ -25,8 +24,8 @@ use tokio::net::UnixStream;
 pub use accept::ListenSocket;
 pub use datagram::{DatagramSocket, Packet};
 pub use error::SocketError;
+pub(crate) use make::Spread;
 pub use make::{Domain, SocketName};
-pub(crate) use spread::Spread;
 
 /// An operation that failed, and its address.
 #[derive(Debug)]

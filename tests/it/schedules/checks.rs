@@ -20,7 +20,7 @@ pub(super) fn alive(session: &SessionHolds) -> Alive {
     }
 }
 
-/// Between slices nobody is alive whom nothing holds (laws L26, L28), and the tree has no gaps.
+/// Between slices no session is alive that nothing holds (laws L26, L28), and the tree has no gaps.
 pub(super) fn held(why: &WhyAlive) -> Result<(), TestCaseError> {
     for session in &why.sessions {
         prop_assert!(!session.holds.is_empty(), "{}", session);

@@ -5,7 +5,7 @@ use poe::event::{START, STOP};
 use poe::{CallError, Context, Failure, HandlerResult, PostError, Reply, Session, SessionBuilder, SessionId, Signal};
 use std::cell::Cell;
 
-/// Who runs, as what, sent by whom, during which event.
+/// The session and handler that run, the sender, and the event during which it was called.
 fn facts<H>(cx: &Context<'_, H>) -> String {
     format!(
         "{}.{}: sender {}, caller state {}, active {} {}",

@@ -14,7 +14,7 @@ type Starts = Rc<dyn Fn(&mut Cx<'_>)>;
 struct Options {
     watch: bool,
     handle: bool,
-    /// It tells of its end.
+    /// It reports its end.
     quiet: bool,
     /// Milliseconds, 20 unless given.
     life: Option<u64>,

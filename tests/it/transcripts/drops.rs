@@ -6,7 +6,7 @@ use poe::event::{CHILD, START, STOP};
 use poe::{Context, Event, HandlerResult, Kernel, Postback, Session, SessionBuilder};
 use std::rc::Rc;
 
-/// It tells of its end.
+/// It reports its end.
 struct Thing(&'static str);
 
 impl Drop for Thing {

@@ -1,4 +1,4 @@
-//! Who goes after a session that was stopped by a signal: its parent, and those whom its events have held.
+//! The sessions that stop after one that a signal has stopped: its parent, and those that its events have held.
 
 use super::{Cx, kernel};
 use poe::event::{CHILD, PARENT, START, STOP};

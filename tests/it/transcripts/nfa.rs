@@ -7,7 +7,7 @@ use poe::{HandlerResult, Kernel, Machine, Nfa, Session, Signal, nfa::NfaBuilder}
 type S = &'static str;
 type Mx<'k> = Machine<'k, S, u32>;
 
-/// What is handled in which state, sent by whom.
+/// The events that are handled, with state and sender.
 fn facts(cx: &Mx<'_>) -> String {
     format!(
         "{} in {} (now {}) from {}",

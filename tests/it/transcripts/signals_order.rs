@@ -156,7 +156,7 @@ impl Forest {
     }
 }
 
-/// A's timer is told of.
+/// A's timer is reported.
 fn a_tells_bye(builder: SessionBuilder<()>) -> SessionBuilder<()> {
     builder.on("bye", |cx, ()| {
         out!("A's timer");

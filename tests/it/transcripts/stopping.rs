@@ -45,7 +45,7 @@ fn session(
         })
 }
 
-/// Tells of created children, too.
+/// Reports created children, too.
 fn loud(name: &'static str, builder: SessionBuilder<()>) -> SessionBuilder<()> {
     builder.on(CHILD, move |cx, child| {
         out!("{name} _child {}, sender {}", child_facts(child), nm(cx.sender()))

@@ -1,4 +1,4 @@
-//! `t/20_resources/00_base/events.pm`: how many events wait for whom and from whom, and what clears timers and posts.
+//! `t/20_resources/00_base/events.pm`: how many events wait, by target and by sender, and what clears timers and posts.
 
 use crate::laws_kit::*;
 use crate::peek_kit::Peek as _;

@@ -1,4 +1,4 @@
-//! `t/20_resources/00_base/filehandles.pm`: what is watched in which mode, in which state, for whom, and the references that
+//! `t/20_resources/00_base/filehandles.pm`: which files are watched in which mode and state, for which session, and the references that
 //! watching takes. (Tied handles are Perl's; POE counts one reference per descriptor, ours one per descriptor and mode.)
 
 use crate::laws_kit::{said, say};

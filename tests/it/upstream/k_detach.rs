@@ -17,7 +17,7 @@ fn alias_of(cx: &mut Cx<'_>, id: SessionId) -> String {
     cx.call(id, GET_ALIAS, ()).unwrap()
 }
 
-/// A session that answers to two names, and tells of its children and parents by asking them for theirs.
+/// A session with two aliases. It names its children and parents by asking them for their names.
 fn session(id: &str, alias: &str) -> SessionBuilder<String> {
     let alias = alias.to_owned();
     Session::builder(id.to_owned())

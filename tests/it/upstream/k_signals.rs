@@ -1,4 +1,4 @@
-//! POE's k_signals: eight children killed and told of by CHLD, a client and a server that end by IDLE, USR1 and PIPE.
+//! POE's k_signals: eight children killed and reported by CHLD, a client and a server that end by IDLE, USR1 and PIPE.
 //! The scenario is the transcript of the same name, which is compared with Perl's line by line; here are its counts.
 
 use crate::in_child::in_child;

@@ -32,7 +32,7 @@ async fn sixty_children_that_end_at_once_are_all_told_of() {
         })
         .on(CHILD_ENDED, move |cx, signal| {
             let exit = signal.child().unwrap();
-            assert!(cx.heap.0.remove(&exit.pid), "told of twice, or a stranger");
+            assert!(cx.heap.0.remove(&exit.pid), "reported twice, or unknown");
             count.set(cx.heap.0.len());
             if cx.heap.0.is_empty() {
                 cx.alias_remove("keeps it").unwrap();

@@ -1,4 +1,4 @@
-//! POE's suzman_windows: CHLD tells of a child that POE has not started.
+//! POE's suzman_windows: CHLD reports a child that POE has not started.
 
 use super::children::{CHILD_ENDED, run};
 use crate::in_child::in_child;
@@ -27,7 +27,7 @@ async fn chld_tells_of_a_child_that_poe_has_not_started() {
             cx.sig_ignore("CHLD");
             flag.set(true);
         })
-        .on("timeout", |_, ()| panic!("not told of"))
+        .on("timeout", |_, ()| panic!("the end of the child was not reported"))
         .on(STOP, |cx, ()| {
             if let Some(child) = &mut *cx.heap {
                 child.wait().unwrap();

@@ -90,7 +90,7 @@ async fn and_two_unix_datagram_sockets() {
     throw([(&*a.0).into(), (&*b.0).into()]).await;
 }
 
-/// SF8: with a peer the socket is connected, and hears of nobody else.
+/// SF8: with a peer the socket is connected, and receives from nobody else.
 #[tokio::test]
 async fn a_connected_datagram_socket_receives_from_its_peer_only() {
     let kernel = Kernel::new();

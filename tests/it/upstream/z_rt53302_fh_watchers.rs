@@ -1,4 +1,4 @@
-//! `POE::Test::Loops::z_rt53302_fh_watchers`: five TCP clients at once; every connection, line, flush and end is told of,
+//! `POE::Test::Loops::z_rt53302_fh_watchers`: five TCP clients at once; every connection, line, flush and end is reported,
 //! although descriptors are used again and again.
 
 use poe::Kernel;

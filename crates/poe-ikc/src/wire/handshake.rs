@@ -23,7 +23,7 @@ pub enum Protocol {
     Ikc,
 }
 
-/// What a peer tells of itself.
+/// What a peer announces about itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Identity {
     /// The kernel's names, first the one that no other kernel has.

@@ -266,7 +266,7 @@ impl Log {
     }
 }
 
-/// A session that is told of everything that a client tells of.
+/// A session that gets every event of a client.
 pub(crate) fn listener(kernel: &Kernel, irc: &Irc, log: &Log) {
     let said = |what: &'static str| {
         move |cx: &mut Context<'_, Log>, said: Said| {

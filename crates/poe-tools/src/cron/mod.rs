@@ -268,7 +268,7 @@ fn check(cx: &mut Context<'_, Rc<Shared>>) {
     }
 }
 
-/// All of a kernel: they report which sessions they hold, and hear of ends.
+/// All of a kernel: they report which sessions they hold, and are notified of ends.
 #[derive(Default)]
 struct Crons(RefCell<Vec<Weak<Shared>>>);
 

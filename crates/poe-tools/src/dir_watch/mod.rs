@@ -27,7 +27,7 @@ use tokio::time::Instant;
 /// wake. So nothing is lost where the system has no such events, as on network file systems, or drops them.
 ///
 /// Each change is one event. It is reported when two listings, [`confirm`](DirWatchBuilder::confirm) apart, agree on it. So a program that reads the
-/// file then has its last content, or hears of it again. A file that is replaced with a rename is modified once, and a rename to a free name is
+/// file then has its last content, or gets another event for it. A file that is replaced with a rename is modified once, and a rename to a free name is
 /// one event too, if [`renamed`](DirWatchBuilder::renamed) is asked for. Several changes between two reports are one: the difference. A file that
 /// keeps changing is reported once per interval, at least every half second.
 ///

@@ -400,7 +400,7 @@ fn post_all<T: Clone + 'static>(cx: &KernelRef<'_>, subscribers: &Subscribers, v
     sent + usize::from(cx.post(*last, last_event, value).is_ok())
 }
 
-/// All of a kernel, which are told of the end of each session.
+/// All of a kernel, which are notified of the end of each session.
 #[derive(Default)]
 struct Buses(RefCell<Vec<Weak<Topics>>>);
 

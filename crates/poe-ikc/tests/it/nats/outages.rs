@@ -122,7 +122,7 @@ async fn posts_while_the_server_is_away_are_kept_or_told_to_be_lost_and_subscrip
             asked.ikc.post("poe://Pulse/test", NOTE, number.to_string()).unwrap();
         }
         server.again();
-        // The sender may be back before the receiver: the server tells of each post that has no receiver yet.
+        // The sender may be back before the receiver: the server reports each post that has no receiver yet.
         let kept = || -> Vec<u32> { pulse.log.borrow().iter().filter_map(|note| note.parse().ok()).collect() };
         until("each post is handled, or told to be lost", || {
             kept().len() + asked.ikc.counters().unclaimed as usize == 5000

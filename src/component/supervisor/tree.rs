@@ -8,10 +8,9 @@
 //! | `Start` | each child in it, in order, runs | nothing; after a failed start the supervisor gives up, or restarts |
 //! | none | – | a child whose wait is over starts, with its group; the next message is handled |
 //!
-//! A child that waits for its restart blocks nobody. Only a shutdown does not wait for its turn. `starts` and `stops` carry out the two kinds of work.
+//! A child that waits for its restart blocks nobody. Only a shutdown does not wait for its turn. `work.rs` carries out both kinds.
 
-mod starts;
-mod stops;
+mod work;
 
 use super::spec::{ChildSpec, Restart, Strategy};
 use super::{ChildChange, ChildEnd, ChildFailure, NextStep};
