@@ -182,7 +182,7 @@ impl Core {
         self.names.release_pair(name, frame.caller);
     }
 
-    /// An event that listeners are told of, or that is timed.
+    /// An event that is reported to listeners, or that is timed.
     #[inline(never)]
     fn dispatch_told(&self, object: Rc<dyn Invoke>, frame: &Frame<'_>, arg: &mut AnyArg, timed: bool) {
         let name = frame.event.get();

@@ -124,7 +124,7 @@ impl Total {
     }
 }
 
-/// A gauge that is told of changes only.
+/// A gauge that is set at changes only.
 struct Level {
     gauge: Gauge,
     told: Cell<usize>,

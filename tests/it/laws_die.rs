@@ -87,7 +87,7 @@ async fn l67_die_goes_down_and_across_then_up_but_not_to_siblings() {
     let kernel = kernel();
     family(&kernel, "grandparent");
     run(&kernel).await;
-    let heard: Vec<_> = said().into_iter().filter(|l| l.contains("hears")).collect();
+    let heard: Vec<_> = said().into_iter().filter(|l| l.contains("gets DIE")).collect();
     assert_eq!(
         heard,
         ["grandchild", "elder", "parent", "grandparent"].map(|n| format!("{n} gets DIE of elder: on purpose"))

@@ -123,7 +123,7 @@ async fn an_observer_sees_each_dispatch_that_it_wants_and_no_more() {
             .contains(&"dead letter: work, no session has the alias `worker`".to_owned())
     );
 
-    // When it is removed it is dropped, and hears of nothing.
+    // When it is removed it is dropped, and gets nothing more.
     observation.end();
     testing::run_for(&kernel, Duration::from_millis(1)).await.unwrap();
     assert_eq!(Rc::strong_count(&notes), 1);
