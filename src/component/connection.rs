@@ -310,7 +310,7 @@ impl<H: 'static, X: Wired> Plan<H, X> {
         if ends && !readable {
             wire.shutdown.set(true);
         }
-        let result = self.told_of_error(cx, error);
+        let result = self.report_error(cx, error);
         if readable && let Some(wheel) = wire.wheel() {
             wheel.read_out();
             cx.yield_to(READ_OUT, 0);
@@ -320,7 +320,7 @@ impl<H: 'static, X: Wired> Plan<H, X> {
         result
     }
 
-    fn told_of_error(&self, cx: &mut Context<'_, H, X>, error: IoError) -> HandlerResult {
+    fn report_error(&self, cx: &mut Context<'_, H, X>, error: IoError) -> HandlerResult {
         if self.callbacks.error.is_none() && !error.is_eof() && !error.is_reset() {
             let peer = cx.component().wire().peer().map(tracing::field::display);
             tracing::warn!(target: "poe::wheels", session = %cx.session_id(), peer, "{}", text_of(&error));
@@ -333,7 +333,7 @@ impl<H: 'static, X: Wired> Plan<H, X> {
         let wire = cx.component().wire();
         let record = wire.next_refused();
         drop(wire.returned.replace(record));
-        let result = self.told_of_error(cx, error);
+        let result = self.report_error(cx, error);
         drop(wire.returned.take());
         result
     }

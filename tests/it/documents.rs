@@ -341,7 +341,9 @@ fn every_relative_link_of_a_document_leads_to_a_file_and_a_heading() {
             );
         }
         for target in targets {
-            if target.starts_with("https://") || target.starts_with("mailto:") {
+            // Items of a crate whose page its README is: rustdoc checks these.
+            let is_item = target.contains("::");
+            if is_item || target.starts_with("https://") || target.starts_with("mailto:") {
                 continue;
             }
             looked += 1;

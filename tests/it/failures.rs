@@ -16,7 +16,7 @@ fn with_policy(policy: OnFailure) -> Kernel {
 
 /// A session that watches DIE, and lives for 50 ms if nothing stops it.
 fn hears(name: &'static str, handles: bool) -> SessionBuilder<()> {
-    hears_of_die(name, handles, 50)
+    watches_die(name, handles, 50)
 }
 
 /// Records the calls of the hook for unhandled failures: session, event, and text.
@@ -222,7 +222,7 @@ async fn stop_kernel_of_one_session_ends_the_run_of_a_kernel_that_would_isolate(
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_failure_in_start_follows_the_policy_and_the_parent_still_hears_of_the_creation() {
+async fn a_failure_in_start_follows_the_policy_and_the_parent_still_gets_child_create() {
     for policy in [StopKernel, StopSession] {
         let kernel = with_policy(StopSession);
         watch_failures(&kernel);
@@ -466,7 +466,7 @@ async fn with_catching_off_no_policy_counts() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_that_fails_with_catching_off_is_not_told_of() {
+async fn a_call_that_fails_with_catching_off_is_not_reported() {
     let kernel = poe::testing::builder().catch_exceptions(false).build();
     watch_failures(&kernel);
     let callee = life("callee", lives(5))

@@ -6,7 +6,7 @@ use poe::{HandlerResult, Kernel, Session, SessionBuilder, Signal};
 
 /// A session that watches DIE, and lives for 5 ms if nothing stops it.
 fn hears(name: &'static str, handles: bool) -> SessionBuilder<()> {
-    hears_of_die(name, handles, 5)
+    watches_die(name, handles, 5)
 }
 
 #[tokio::test(start_paused = true)]

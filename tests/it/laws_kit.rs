@@ -105,7 +105,7 @@ fn given(result: Option<AnyArg>) -> String {
 }
 
 /// A session that says which DIE it hears, handles it if it is to, fails by `fail`, and lives for that long if nothing stops it.
-pub(crate) fn hears_of_die(name: &'static str, handles: bool, millis: u64) -> SessionBuilder<()> {
+pub(crate) fn watches_die(name: &'static str, handles: bool, millis: u64) -> SessionBuilder<()> {
     life(name, move |cx| {
         cx.sig("DIE", "die");
         cx.delay("bye", ms(millis), ());

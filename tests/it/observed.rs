@@ -130,7 +130,7 @@ async fn an_observer_sees_each_dispatch_that_it_wants_and_no_more() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_observer_hears_of_a_supervisors_children() {
+async fn an_observer_sees_a_supervisors_children() {
     let kernel = testing::kernel();
     let notes = Rc::new(Notes::default());
     let _observation = kernel.observe(Watch(notes.clone()));

@@ -72,7 +72,7 @@ async fn an_event_without_a_handler_is_logged() {
 
 /// And what has a handler, or an option or `_default` for one, is not; nor are the events of a session's life.
 #[tokio::test(start_paused = true)]
-async fn an_event_that_is_handled_is_not_told_of() {
+async fn an_event_that_is_handled_is_not_reported() {
     in_child!();
     let trace = Trace::of("poe=debug");
     let kernel = kernel();

@@ -52,7 +52,7 @@ async fn a_filter_that_cannot_go_on_ends_neither_the_session_nor_the_run() {
 
 #[cfg(unix)]
 #[tokio::test(flavor = "current_thread", start_paused = true)]
-async fn what_no_error_event_tells_of_is_logged() {
+async fn errors_without_an_error_event_are_logged() {
     crate::in_child::in_child!();
     let trace = crate::traced::Trace::of("poe::wheels=warn");
     let kernel = poe::testing::kernel();

@@ -131,7 +131,7 @@ fn full(
 /// RW15, RW16: a wheel that has enough to write from its start is at its high mark; a program that waits for the low one must not
 /// wait for ever.
 #[tokio::test(start_paused = true)]
-async fn rw15_rw16_a_wheel_that_starts_full_tells_so() {
+async fn rw15_rw16_a_wheel_that_starts_full_reports_its_high_mark() {
     async fn tells(
         build: impl Fn(ReadWriteBuilder<Bytes, OwnFilter>) -> ReadWriteBuilder<Bytes, OwnFilter> + 'static,
         bytes: usize,
@@ -160,7 +160,7 @@ fn replace(cx: &mut Cx<'_>) -> poe::HandlerResult {
 
 /// RW15, RW16, RW18: the first wheel has reported the high mark, so the next one reports the low mark, once.
 #[tokio::test(start_paused = true)]
-async fn rw15_rw16_rw18_the_next_wheel_tells_of_the_low_mark() {
+async fn rw15_rw16_rw18_the_next_wheel_reports_the_low_mark() {
     // While as much waits as at first.
     let (peer, session) = full(|b| b);
     let session = session
@@ -476,7 +476,7 @@ async fn dropping_the_wheel_closes_the_descriptor() {
 
 /// A wheel can be given away: its events go to the session that adopts it, which it holds alive from then on.
 #[tokio::test(start_paused = true)]
-async fn w2_an_adopted_wheel_tells_its_new_session_and_holds_that_one() {
+async fn w2_an_adopted_wheel_sends_its_events_to_its_new_session_and_holds_it() {
     const GIFT: Event<AnyReadWrite> = Event::new("gift");
     let kernel = poe::testing::kernel();
     let heir = Session::builder(None::<AnyReadWrite>)

@@ -187,7 +187,7 @@ async fn a_wheel_that_is_written_to_while_it_reads_has_one_turn_in_a_slice() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_kernel_hears_out_1024_at_a_time() {
+async fn a_kernel_drains_1024_closed_connections_at_a_time() {
     let kernel = poe::testing::kernel();
     let peers: Vec<_> = (0..1100)
         .map(|_| {
@@ -251,7 +251,7 @@ async fn a_shutdown_at_its_limit_does_not_report_closed_connections() {
 
 /// A server's client that does not end its side is told as gone at once, and counts until it is.
 #[tokio::test]
-async fn a_server_counts_a_client_that_it_hears_out() {
+async fn a_server_counts_a_client_that_it_still_drains() {
     let kernel = Kernel::new();
     let log = Log::default();
     let gone = log.clone();
@@ -287,7 +287,7 @@ async fn a_server_counts_a_client_that_it_hears_out() {
 const ERROR: Event<IoError> = Event::new("error");
 
 /// A session that puts 1000 bytes, closes its wheel and says what it is told, and when.
-fn closer_that_hears(
+fn reporting_closer(
     io: impl AsyncRead + AsyncWrite + 'static,
     set: impl Fn(ReadWriteBuilder) -> ReadWriteBuilder + 'static,
 ) -> SessionBuilder<()> {
@@ -307,7 +307,7 @@ fn closer_that_hears(
 async fn a_closed_wheel_gives_up_a_peer_that_takes_nothing() {
     for (limit, at) in [(None, "30s"), (Some(ms(7000)), "7s"), (Some(Duration::ZERO), "0ns")] {
         let (_never_reads, ours) = duplex(64);
-        let session = closer_that_hears(ours, move |wheel| match limit {
+        let session = reporting_closer(ours, move |wheel| match limit {
             Some(limit) => wheel.error(ERROR).flush_timeout(limit),
             None => wheel.error(ERROR),
         });
@@ -325,7 +325,7 @@ async fn a_closed_wheel_gives_up_a_peer_that_takes_nothing() {
 async fn a_closed_wheel_writes_for_as_long_as_its_peer_takes_something() {
     let (mut peer, ours) = duplex(64);
     let kernel = poe::testing::kernel();
-    closer_that_hears(ours, |wheel| wheel.error(ERROR))
+    reporting_closer(ours, |wheel| wheel.error(ERROR))
         .create(&kernel)
         .unwrap();
     let reads = async {
@@ -349,7 +349,7 @@ async fn a_closed_wheel_writes_for_as_long_as_its_peer_takes_something() {
 async fn a_closed_wheel_without_a_limit_waits_for_its_peer() {
     let (mut peer, ours) = duplex(64);
     let kernel = poe::testing::kernel();
-    closer_that_hears(ours, |wheel| wheel.error(ERROR).flush_timeout(Duration::MAX))
+    reporting_closer(ours, |wheel| wheel.error(ERROR).flush_timeout(Duration::MAX))
         .create(&kernel)
         .unwrap();
     let reads = async {
@@ -388,7 +388,7 @@ impl AsyncWrite for NeverShut {
 async fn a_closed_wheel_gives_up_a_stream_that_cannot_send_its_end() {
     let (_never_reads, ours) = duplex(64);
     let kernel = poe::testing::kernel();
-    closer_that_hears(NeverShut(ours), |wheel| wheel)
+    reporting_closer(NeverShut(ours), |wheel| wheel)
         .create(&kernel)
         .unwrap();
     kernel.run().await.unwrap();

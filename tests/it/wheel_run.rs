@@ -969,7 +969,7 @@ async fn a_program_that_ignores_term_is_killed_at_the_deadline() {
 }
 
 #[tokio::test]
-async fn rt47966_sixty_runs_that_end_at_once_are_all_told_of_and_leave_nothing() {
+async fn rt47966_sixty_runs_that_end_at_once_are_all_reported_and_leave_nothing() {
     in_child!();
     const N: usize = 60;
     const CHILD: Event<poe::Signal> = Event::new("child");

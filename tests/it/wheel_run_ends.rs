@@ -389,7 +389,7 @@ async fn a_program_that_outlives_the_run_is_reaped() {
 /// A run that is given up in the middle and taken up later: the end of a program in between is reported, with its status, though it was
 /// reaped meanwhile.
 #[tokio::test]
-async fn a_program_that_ends_between_two_runs_is_reaped_and_told_of() {
+async fn a_program_that_ends_between_two_runs_is_reaped_and_reported() {
     in_child!();
     let kernel = Kernel::new();
     Session::builder(None::<Run>)

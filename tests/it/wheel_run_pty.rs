@@ -243,7 +243,7 @@ async fn converse(program: Command, raw: bool, steps: &'static [(&'static str, &
 }
 
 #[tokio::test]
-async fn a_shell_on_a_terminal_has_job_control_and_hears_of_new_sizes() {
+async fn a_shell_on_a_terminal_has_job_control_and_sees_new_sizes() {
     let mut bash = Command::new("bash");
     bash.args(["--norc", "--noprofile", "-i"]);
     // What is typed is shown as well, and so is written otherwise than what is awaited.

@@ -288,7 +288,7 @@ async fn w4_dropping_a_wheel_that_connects_sends_nothing_and_ends_its_session() 
 /// SF.p4: whether several sockets may have one address. For listeners it is on, or a server could not be started again.
 #[cfg(unix)]
 #[tokio::test]
-async fn sf_p4_an_address_is_shared_by_those_who_say_so() {
+async fn sf_p4_an_address_is_shared_by_sockets_that_allow_it() {
     const MADE: Event<Datagram> = Event::new("made");
     for reuse in [true, false] {
         let kernel = Kernel::new();
@@ -391,7 +391,7 @@ async fn sf_p7_the_backlog_is_as_long_as_it_was_asked_for() {
 
 /// LA2: a socket that cannot be accepted from is reported once, and the wheel is over.
 #[tokio::test]
-async fn la2_a_listener_that_is_none_fails_once_and_lets_its_session_go() {
+async fn la2_a_socket_that_does_not_listen_fails_once_and_lets_its_session_go() {
     let kernel = Kernel::new();
     let log = Log::default();
     let failed = log.clone();

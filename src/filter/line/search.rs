@@ -180,7 +180,7 @@ impl fmt::Debug for Terminator {
 
 /// Tests of a filter's memory and work.
 #[cfg(test)]
-mod tests {
+mod memory {
     use crate::filter::Line;
     use crate::filter::{Filter, FilterExt};
 

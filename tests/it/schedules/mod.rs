@@ -139,7 +139,7 @@ async fn run(script: Script, budget: u32) -> Result<(), TestCaseError> {
 }
 
 #[test]
-fn whatever_sessions_do_it_happens_as_the_laws_say() {
+fn random_programs_follow_the_laws() {
     let budget = prop_oneof![Just(1_u32), Just(3), Just(1024)];
     check(5000, (script::script(), budget), |(script, budget)| {
         paused_runtime().block_on(run(script, budget))

@@ -37,7 +37,7 @@ async fn unknown_sessions_have_no_id_and_no_references() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn timers_that_are_gone_or_anothers_are_neither_moved_nor_removed() {
+async fn timers_that_are_gone_or_of_another_session_are_neither_moved_nor_removed() {
     let kernel = kernel();
     let owner = Session::builder(None)
         .on(START, |cx, ()| {

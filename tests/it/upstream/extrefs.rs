@@ -67,7 +67,7 @@ async fn all_counts_go_with_their_session() {
 
 /// Of one kind of count POE's traps tell nothing: each session has its own tags.
 #[tokio::test(start_paused = true)]
-async fn a_tag_is_its_sessions_own() {
+async fn a_tag_belongs_to_one_session() {
     let kernel = kernel();
     let [a, b] = ["A", "B"].map(|name| life(name, nothing).create(&kernel).unwrap());
     assert_eq!(kernel.refcount_increment(a, "tag").unwrap(), 1);

@@ -5,7 +5,7 @@ use poe::event::START;
 use poe::{Failure, HandlerResult, Session, Signal};
 
 #[tokio::test(start_paused = true)]
-async fn both_texts_reach_who_runs_the_kernel() {
+async fn both_texts_reach_the_caller_of_run() {
     let kernel = kernel();
     Session::builder(())
         .on(START, |cx, ()| -> HandlerResult {

@@ -42,7 +42,7 @@ async fn a_kernel_that_was_stopped_from_outside_runs_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_that_a_session_stopped_runs_on_with_what_is_made_then_and_again_later() {
+async fn a_kernel_that_a_session_stopped_runs_again_with_new_sessions() {
     let kernel = kernel();
     first_life(&kernel);
     life("stopper", go)

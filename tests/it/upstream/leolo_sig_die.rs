@@ -10,7 +10,7 @@ const SCALAR: Event<(), i32> = Event::new("scalar_ctx");
 const ARRAY: Event<(), Vec<i32>> = Event::new("array_ctx");
 
 #[tokio::test(start_paused = true)]
-async fn calls_give_what_their_handlers_answer_and_an_error_leaves_run_plain() {
+async fn calls_return_the_replies_of_their_handlers_and_an_error_leaves_run_plain() {
     let kernel = poe::testing::builder().catch_exceptions(false).build();
     Session::builder(())
         .on(START, |cx, ()| cx.yield_to("step2", ()))

@@ -3,7 +3,7 @@
 use crate::laws_kit::*;
 
 #[tokio::test(start_paused = true)]
-async fn child_events_carry_what_start_and_stop_answered() {
+async fn child_events_carry_the_replies_of_start_and_stop() {
     let kernel = kernel();
     life("parent", go)
         .on("go", |cx, ()| cx.create(life("child", nothing)).map(|_| ()))

@@ -4,7 +4,7 @@ use crate::laws_kit::*;
 use poe::HandlerResult;
 
 #[tokio::test(start_paused = true)]
-async fn a_child_that_detaches_itself_later_is_lost_then_told() {
+async fn a_child_that_detaches_itself_later_is_lost_before_it_is_notified() {
     let kernel = kernel();
     life("parent", go)
         .on("go", |cx, ()| -> HandlerResult {

@@ -10,7 +10,7 @@ use std::process::Child;
 use std::rc::Rc;
 
 #[tokio::test]
-async fn sixty_children_that_end_at_once_are_all_told_of() {
+async fn sixty_children_that_end_at_once_are_all_reported() {
     in_child!();
     const N: usize = 60;
     let kernel = Kernel::new();

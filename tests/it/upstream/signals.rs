@@ -141,7 +141,7 @@ async fn survives(signal: &'static str, watches: bool, handles: bool) -> bool {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_is_freed_by_which_class() {
+async fn each_class_of_signal_stops_its_sessions() {
     for (signal, unwatched, watched, handled) in [
         ("nonexistent", true, true, true),
         ("QUIT", false, false, true),

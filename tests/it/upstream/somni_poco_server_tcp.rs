@@ -115,7 +115,7 @@ async fn the_callbacks_come_in_order() {
 }
 
 #[tokio::test]
-async fn so_they_do_with_arguments() {
+async fn the_callbacks_come_in_order_with_arguments() {
     let extra = Extra {
         listener_args: ": ARRAY HASH SCALAR none",
         client_args: ": none SCALAR HASH ARRAY",
@@ -125,7 +125,7 @@ async fn so_they_do_with_arguments() {
 }
 
 #[tokio::test]
-async fn so_they_do_with_states_of_ones_own() {
+async fn the_callbacks_come_in_order_with_custom_states() {
     let extra = Extra {
         states: true,
         ..Extra::default()
@@ -215,7 +215,7 @@ async fn callbacks() -> String {
 }
 
 #[tokio::test]
-async fn each_side_hears_its_callbacks_in_order() {
+async fn each_side_gets_its_callbacks_in_order() {
     let said = callbacks().await;
     let of = |side: &str| said.lines().filter_map(|l| l.strip_prefix(side)).collect::<Vec<_>>();
     let server = [

@@ -39,7 +39,7 @@ async fn a_wheel_as_an_argument_dies_in_time() {
 
 /// Its handler may even answer with it: nobody asked, so the answer is dropped.
 #[tokio::test(start_paused = true)]
-async fn and_so_does_one_that_is_given_back() {
+async fn a_wheel_that_is_returned_dies_in_time() {
     let kernel = kernel();
     let (near, _far) = tokio::io::duplex(64);
     let near = std::cell::Cell::new(Some(near));

@@ -10,7 +10,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 #[tokio::test]
-async fn chld_tells_of_a_child_that_poe_has_not_started() {
+async fn chld_reports_a_child_that_poe_has_not_started() {
     in_child!();
     let kernel = Kernel::new();
     let handled = Rc::new(Cell::new(false));

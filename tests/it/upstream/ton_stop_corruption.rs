@@ -41,6 +41,6 @@ async fn stop_in_a_descriptors_handler_gives_exactly_one_stop() {
 }
 
 #[tokio::test]
-async fn also_while_the_descriptor_is_still_watched() {
+async fn stop_with_a_watched_descriptor_gives_exactly_one_stop() {
     stops(false).await;
 }

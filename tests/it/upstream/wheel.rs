@@ -15,7 +15,7 @@ fn wheel(cx: &Context<'_, Vec<WheelId>>) -> Result<ReadWrite, poe::Error> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_first_is_one_and_a_freed_one_is_not_given_again() {
+async fn wheel_ids_start_at_one_and_are_not_reissued() {
     let kernel = kernel();
     Session::builder(Vec::new())
         .on(START, |cx, ()| -> HandlerResult {
@@ -38,7 +38,7 @@ async fn the_first_is_one_and_a_freed_one_is_not_given_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn every_kernel_counts_its_own() {
+async fn every_kernel_counts_its_wheels_separately() {
     for _ in 0..2 {
         let kernel = kernel();
         Session::builder(Vec::new())

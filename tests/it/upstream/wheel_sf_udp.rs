@@ -85,7 +85,7 @@ async fn so_do_two_over_ipv6() {
 }
 
 #[tokio::test]
-async fn and_two_unix_datagram_sockets() {
+async fn two_unix_datagram_sockets_throw_ten_datagrams_each_way() {
     let (a, b) = (SocketPath::new("udp-a"), SocketPath::new("udp-b"));
     throw([(&*a.0).into(), (&*b.0).into()]).await;
 }
