@@ -115,10 +115,8 @@ sub session {
       input   => sub { came($end, 'input', $_[ARG0]) },
       other   => sub { came($end, 'other', $_[ARG0]) },
       flushed => sub {
-        # Where ends react to each other, how often that is so depends on whose turn it is when.
-        my $log = $logs{ sprintf '%02d writes', $end->{number} } ||= [];
-        @$log = grep { $_ ne 'flushed now' } @$log if $reacted;
-        push @$log, 'flushed now';
+        unflushed($end);
+        push @{ $logs{ sprintf '%02d writes', $end->{number} } }, 'flushed now';
       },
       error   => sub {
         of_end($end, $_[ARG0] eq 'write' ? 'writes' : '', "error $_[ARG0] " . errnum(@_[ARG0, ARG1]));
@@ -221,10 +219,19 @@ sub action {
   return;
 }
 
+# Where ends react to each other, how often all is written depends on whose turn it is when: only the last time counts, after the last put.
+sub unflushed {
+  my $end = shift;
+  my $part = sprintf '%02d writes', $end->{number};
+  return unless $reacted && $logs{$part};
+  @{ $logs{$part} } = grep { $_ ne 'flushed now' } @{ $logs{$part} };
+  delete $logs{$part} unless @{ $logs{$part} };
+}
+
 sub wheel_action {
   my ($end, $name, $word, $count) = @_;
   my $wheel = $end->{wheel};
-  my $put = sub { my $text = shift; $text .= "\n" if $end->{filter} eq 's'; $wheel->put($text) };
+  my $put = sub { my $text = shift; unflushed($end); $text .= "\n" if $end->{filter} eq 's'; $wheel->put($text) };
   return '-' if $name =~ /^(put|many|bytes|flush)$/ && ($end->{shut} || $end->{failed} && !$end->{reacting});
   return '-' if $name eq 'flush' && $end->{failed};
   # A pipe would stay open.

@@ -278,7 +278,9 @@ fn wheel_action(cx: &mut Cx<'_>, name: &str, word: &str, count: usize) -> String
     let Thing::Wheel(wheel) = &end.thing else {
         return "-".to_owned();
     };
+    let (io, number) = (end.io.clone(), end.number);
     let put = |wheel: &ReadWrite<Bytes>, text: &str| {
+        io.unflushed(number);
         let text = if end.filter == 's' {
             format!("{text}\n")
         } else {

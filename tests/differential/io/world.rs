@@ -94,16 +94,24 @@ impl Io {
         self.say(format!("{end:02} {part}").trim_end(), line);
     }
 
-    /// All has been written. Where ends react to each other, how often that is so depends on who has his turn when.
+    /// All has been written.
     pub(super) fn flushed(&self, end: usize) {
-        if self.reacted.get() {
-            let who = format!("{end:02} writes");
-            let mut logs = self.logs.borrow_mut();
-            let log = logs.entry(who).or_default();
+        self.unflushed(end);
+        self.of_end(end, "writes", "flushed now".to_owned());
+    }
+
+    /// Where ends react to each other, how often all is written depends on who has his turn when: only the last time counts, after the
+    /// last put.
+    pub(super) fn unflushed(&self, end: usize) {
+        let who = format!("{end:02} writes");
+        let mut logs = self.logs.borrow_mut();
+        if self.reacted.get()
+            && let Some(log) = logs.get_mut(&who)
+        {
             log.retain(|line| line != "flushed now");
-            log.push("flushed now".to_owned());
-        } else {
-            self.of_end(end, "writes", "flushed now".to_owned());
+            if log.is_empty() {
+                logs.remove(&who);
+            }
         }
     }
 
