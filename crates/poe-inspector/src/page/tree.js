@@ -31,10 +31,13 @@ async function loadTree() {
   if (view.picture) return loadPicture();
   const [offset, limit] = visible();
   const number = ++tree.asked;
+  const shape = treePath(0, 0);
   const reply = await get(treePath(offset, limit));
   if (number !== tree.asked) return;
+  // Lines elsewhere stay until they are asked for again, so that scrolling back shows them at once.
+  if (shape !== tree.shape || reply.total !== tree.total || tree.lines.size > 5000) tree.lines.clear();
+  tree.shape = shape;
   tree.total = reply.total;
-  tree.lines.clear();
   reply.lines.forEach((line, i) => tree.lines.set(offset + i, line));
   say($("count"), number_of(reply));
   showRows();
