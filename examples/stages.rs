@@ -40,6 +40,9 @@ pub struct Request<'a, 'k, R> {
     reply: oneshot::Sender<R>,
 }
 
+/// The session, the event and its argument, and the receiver of the reply.
+pub type Posted<Q, R> = (SessionId, Event<Envelope<Q, R>>, Envelope<Q, R>, oneshot::Receiver<R>);
+
 /// The stage has given a request up.
 #[derive(Debug, PartialEq, Eq)]
 pub struct GivenUp;
@@ -86,7 +89,7 @@ impl<Q: 'static, R: 'static> Stage<Q, R> {
     const EVENT: Event<Envelope<Q, R>> = Event::new("request");
 
     /// What a session posts to the stage's session to ask it, with the receiver of the reply.
-    pub fn event(self, question: Q) -> (SessionId, Event<Envelope<Q, R>>, Envelope<Q, R>, oneshot::Receiver<R>) {
+    pub fn event(self, question: Q) -> Posted<Q, R> {
         let (sender, reply) = oneshot::channel();
         (self.session, Self::EVENT, Envelope(question, sender), reply)
     }
