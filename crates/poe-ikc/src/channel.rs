@@ -21,7 +21,13 @@ pub(crate) struct Channel {
     format: Cell<Format>,
     /// Where messages go in place of a wheel.
     #[cfg(feature = "nats")]
-    pub(crate) subjects: Option<crate::nats::Outlet>,
+    pub(crate) subjects: Option<Box<dyn Outlet>>,
+}
+
+/// Where the messages to a kernel go that has no connection of its own.
+#[cfg(feature = "nats")]
+pub(crate) trait Outlet {
+    fn put(&self, head: &Head, frame: Bytes, limit: usize) -> Result<(), Undelivered>;
 }
 
 /// Why a frame was not put.
@@ -49,10 +55,10 @@ impl Channel {
 
     /// A way to kernels on NATS.
     #[cfg(feature = "nats")]
-    pub(crate) fn on_nats(number: u64, subjects: crate::nats::Outlet) -> Self {
+    pub(crate) fn on_nats(number: u64, subjects: impl Outlet + 'static) -> Self {
         Channel {
             format: Cell::new(Format::MsgPack),
-            subjects: Some(subjects),
+            subjects: Some(Box::new(subjects)),
             ..Channel::new(number)
         }
     }

@@ -2,7 +2,7 @@
 
 use crate::calls::Call;
 use crate::channel::Channel;
-use crate::error::{INVOCATION, RemoteError, RemoteErrorKind};
+use crate::error::{INVOCATION, Refusal, RemoteError, RemoteErrorKind};
 use crate::hub::{Hub, Job, REPLY};
 use crate::monitor::Occurrence;
 use crate::payload::Payload;
@@ -16,12 +16,6 @@ use std::rc::Rc;
 
 /// What IKC's error report contains: the text, the kernel that was addressed, and the phase.
 type Report = (String, String, String);
-
-/// Why a request is not done: the phase of IKC's error report, and a reason.
-pub(crate) struct Refusal {
-    pub(crate) phase: &'static str,
-    pub(crate) text: String,
-}
 
 impl Hub {
     /// Takes a frame of a connection.
@@ -232,7 +226,7 @@ impl Hub {
                 .grid
                 .borrow()
                 .as_ref()
-                .is_some_and(|grid| grid.any.number == called);
+                .is_some_and(|grid| grid.any().number == called);
         }
         let _ = (called, channel);
         false

@@ -321,3 +321,9 @@ impl std::error::Error for IkcError {
         }
     }
 }
+
+/// Why a request is not done: the phase of IKC's error report, and a reason.
+pub(crate) struct Refusal {
+    pub(crate) phase: &'static str,
+    pub(crate) text: String,
+}

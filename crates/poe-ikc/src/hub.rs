@@ -2,15 +2,17 @@
 
 use crate::calls::{Call, Calls, Complete};
 use crate::channel::{Channel, Undelivered};
+#[cfg(feature = "nats")]
+use crate::error::Refusal;
 use crate::error::{RemoteErrorKind, SendErrorKind};
 use crate::monitor::{Monitors, Occurrence};
 use crate::net::{Incoming, Redial};
 use crate::payload::{Encoders, Payload};
 use crate::publish::Publications;
 use crate::specifier::Specifier;
-#[cfg(feature = "nats")]
-use crate::wire::WireError;
 use crate::wire::{Codec, Form, Format, Head, PROXY, Peer};
+#[cfg(feature = "nats")]
+use crate::wire::{Fence, WireError};
 use bytes::Bytes;
 use poe::Event;
 use poe::extend::Nested;
@@ -21,6 +23,23 @@ use std::rc::Rc;
 use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
+
+/// Kernels that share one connection, as the tables know them.
+#[cfg(feature = "nats")]
+pub(crate) trait Cluster: std::any::Any {
+    /// The way to any kernel that publishes an event.
+    fn any(&self) -> &Rc<Channel>;
+    /// The way to all that do.
+    fn all(&self) -> &Rc<Channel>;
+    /// The connection to the kernel that holds a name.
+    fn number_of_holder(&self, name: &str) -> Option<u64>;
+    /// Refuses a message of a holder if a later one has been heard of.
+    fn admit(&self, fence: &Fence) -> Result<(), Refusal>;
+    /// Refuses a message to a name that this kernel does not hold; returns the lease of one that it holds.
+    fn addressed(&self, name: &str) -> Result<Option<Fence>, Refusal>;
+    /// Makes what is published reachable.
+    fn publish_again(&self, kernel: KernelRef<'_>);
+}
 
 /// What is to be done in the responder's session, because it needs the kernel.
 pub(crate) enum Job {
@@ -39,9 +58,9 @@ pub(crate) enum Job {
     /// A handler has sent the reply that it owed.
     Replied(Rc<Channel>, Box<Head>, Result<Option<Box<dyn Payload>>, String>),
     Shutdown,
-    /// A connection to a NATS server.
+    /// Sessions that were set up outside of handlers.
     #[cfg(feature = "nats")]
-    Join(Box<crate::nats::Joined>),
+    Create(Box<dyn FnOnce(&mut Nested<'_>) -> Result<(), poe::Error>>),
     /// What is published has changed.
     #[cfg(feature = "nats")]
     Published,
@@ -140,7 +159,7 @@ pub(crate) struct Hub {
     pub(crate) door: RefCell<Option<(KernelHandle, SessionId)>>,
     pub(crate) sessions: RefCell<Vec<SessionId>>,
     #[cfg(feature = "nats")]
-    pub(crate) grid: RefCell<Option<Rc<crate::nats::Grid>>>,
+    pub(crate) grid: RefCell<Option<Rc<dyn Cluster>>>,
 }
 
 impl Hub {
@@ -237,7 +256,7 @@ impl Hub {
         match kernel {
             #[cfg(feature = "nats")]
             Some("*") if self.grid.borrow().is_some() => {
-                self.grid.borrow().iter().map(|grid| grid.any.clone()).collect()
+                self.grid.borrow().iter().map(|grid| grid.any().clone()).collect()
             }
             Some("*" | "**") => {
                 // Kernels on NATS get it from there, once.
@@ -248,7 +267,7 @@ impl Hub {
                     .collect();
                 all.sort_by_key(|channel| channel.number);
                 #[cfg(feature = "nats")]
-                all.extend(self.grid.borrow().iter().map(|grid| grid.all.clone()));
+                all.extend(self.grid.borrow().iter().map(|grid| grid.all().clone()));
                 all
             }
             Some(name) => {

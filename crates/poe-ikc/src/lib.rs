@@ -80,6 +80,7 @@
 //! [`Value`](poe::storable::Value) any value.
 
 mod args;
+mod builder;
 mod calls;
 mod channel;
 mod dispatch;
@@ -98,8 +99,6 @@ mod sender;
 mod sessions;
 mod specifier;
 mod subscribe;
-#[cfg(feature = "tls")]
-mod tls;
 pub mod wire;
 
 // The README's code, compiled and run with the other examples.
@@ -112,9 +111,10 @@ mod readme {}
 mod guide {}
 
 pub use args::Args;
+pub use builder::IkcBuilder;
 pub use error::{IkcError, RemoteError, SendError};
 pub use hub::Counters;
-pub use ikc::{Ikc, IkcBuilder};
+pub use ikc::Ikc;
 pub use lite::Lite;
 pub use monitor::{Notice, Occurrence};
 #[cfg(unix)]

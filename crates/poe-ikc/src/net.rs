@@ -1,5 +1,8 @@
 //! Where connections come from: TCP and UNIX sockets, listening and connecting.
 
+#[cfg(feature = "tls")]
+pub(crate) mod tls;
+
 use crate::error::{IkcError, IkcErrorKind};
 use crate::wire::Protocol;
 use poe::component::Backoff;
@@ -80,7 +83,7 @@ pub struct Bind {
     place: Place,
     insecure: bool,
     #[cfg(feature = "tls")]
-    pub(crate) tls: Option<crate::tls::Server>,
+    pub(crate) tls: Option<tls::Server>,
     pub(crate) concurrency: usize,
     pub(crate) protocol: Protocol,
 }
@@ -119,7 +122,7 @@ impl Bind {
         acceptor: poe::tls::Acceptor,
         names: impl Fn(&[poe::tls::rustls::pki_types::CertificateDer<'_>]) -> Option<Vec<String>> + 'static,
     ) -> Self {
-        self.tls = Some(crate::tls::Server::new(acceptor, names));
+        self.tls = Some(tls::Server::new(acceptor, names));
         self
     }
 
@@ -226,7 +229,7 @@ pub struct Dial {
     place: Place,
     insecure: bool,
     #[cfg(feature = "tls")]
-    tls: Option<crate::tls::Client>,
+    tls: Option<tls::Client>,
     pub(crate) protocol: Protocol,
     pub(crate) backoff: Option<Backoff>,
 }
@@ -265,7 +268,7 @@ impl Dial {
         names: impl IntoIterator<Item = impl Into<String>>,
     ) -> Self {
         let names = names.into_iter().map(Into::into).collect();
-        self.tls = Some(crate::tls::Client::new(connector, host.into(), names));
+        self.tls = Some(tls::Client::new(connector, host.into(), names));
         self
     }
 
@@ -398,7 +401,7 @@ pub(crate) enum Incoming {
         concurrency: usize,
         protocol: Protocol,
         #[cfg(feature = "tls")]
-        tls: Option<crate::tls::Server>,
+        tls: Option<tls::Server>,
     },
     Connection {
         transport: Transport,

@@ -137,11 +137,8 @@ fn work(cx: &mut Context<'_, Responder>, hub: &Rc<Hub>, job: Job) {
         Job::Replied(channel, head, reply) => cx.nested(|cx| hub.settled(cx, &channel, &head, reply)),
         Job::Shutdown => shut_down(cx),
         #[cfg(feature = "nats")]
-        Job::Join(joined) => {
-            if is_over {
-                return;
-            }
-            if let Err(error) = crate::nats::start(cx, hub, *joined) {
+        Job::Create(create) => {
+            if !is_over && let Err(error) = cx.nested(|cx| create(cx)) {
                 tracing::warn!(target: "poe::ikc", "{error}");
             }
         }

@@ -11,7 +11,7 @@ use poe::Event;
 use poe::event::{START, STOP};
 use poe::filter::{Block, Filter, Line, Raw};
 use poe::wheel::{Connection, Input, IoError, ListenSocket, ReadWrite, SocketError, SocketFactory};
-use poe::{Context, Error, OnFailure, Session, SessionId, TimerId};
+use poe::{Context, Error, KernelRef, OnFailure, Session, SessionId, TimerId};
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
@@ -43,7 +43,7 @@ struct Listener {
     concurrency: usize,
     protocol: Protocol,
     #[cfg(feature = "tls")]
-    tls: Option<crate::tls::Server>,
+    tls: Option<crate::net::tls::Server>,
 }
 
 /// Starts what the program has asked for, from the responder's session.
@@ -86,14 +86,14 @@ pub(crate) fn start<H: 'static>(cx: &mut Context<'_, H>, hub: &Rc<Hub>, incoming
             return connect(cx, hub, opened);
         }
     };
-    track(cx, hub, id);
+    track(cx.kernel, hub, id);
     Ok(())
 }
 
-pub(crate) fn track<H>(cx: &Context<'_, H>, hub: &Hub, id: SessionId) {
+pub(crate) fn track(kernel: KernelRef<'_>, hub: &Hub, id: SessionId) {
     let mut sessions = hub.sessions.borrow_mut();
     if sessions.len() > 64 && sessions.len() > 2 * hub.open.get() {
-        sessions.retain(|id| cx.is_alive(*id));
+        sessions.retain(|id| kernel.is_alive(*id));
     }
     sessions.push(id);
 }
@@ -260,7 +260,7 @@ fn connect<H: 'static>(cx: &mut Context<'_, H>, hub: &Rc<Hub>, opened: Opened) -
     };
     hub.open.set(hub.open.get() + 1);
     let id = cx.create(linking(link))?;
-    track(cx, hub, id);
+    track(cx.kernel, hub, id);
     Ok(())
 }
 

@@ -8,15 +8,15 @@ use super::session::SYNC;
 use super::store::Publisher;
 use super::subjects::{Awaited, text, token};
 use crate::channel::Channel;
-use crate::dispatch::Refusal;
-use crate::error::{LEASE, RemoteErrorKind};
-use crate::hub::Hub;
+use crate::error::{LEASE, Refusal, RemoteErrorKind};
+use crate::hub::{Cluster, Hub};
 use crate::monitor::Occurrence;
 use crate::sender;
 use crate::wire::{Fence, Format, Peer};
 use async_nats::{Message, StatusCode};
 use poe::extend::Nested;
 use poe::{KernelRef, SessionId};
+use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -39,8 +39,8 @@ pub(crate) struct Grid {
     pub(crate) wire: Rc<Wire>,
     pub(crate) presence: Duration,
     /// The way to any kernel that publishes an event, and to all that do.
-    pub(crate) any: Rc<Channel>,
-    pub(crate) all: Rc<Channel>,
+    any: Rc<Channel>,
+    all: Rc<Channel>,
     pub(crate) session: Cell<Option<SessionId>>,
     /// Durable posts on their way to the server, if they are set up.
     pub(super) publisher: Option<Rc<Publisher>>,
@@ -89,13 +89,6 @@ impl Grid {
         &self.own
     }
 
-    /// Makes what is published reachable.
-    pub(crate) fn publish_again(&self, kernel: KernelRef<'_>) {
-        if let Some(session) = self.session.get() {
-            let _ = kernel.post(session, SYNC, ());
-        }
-    }
-
     /// Takes a message from the server.
     pub(crate) fn incoming(&self, hub: &Rc<Hub>, cx: &mut Nested<'_>, message: &Message) {
         if message.status == Some(StatusCode::NO_RESPONDERS) {
@@ -139,42 +132,6 @@ impl Grid {
                 hub.monitors.tell(**cx, &hub.own_names(), &what);
             }
             None => {}
-        }
-    }
-
-    /// The connection to the kernel that holds a name.
-    pub(crate) fn number_of_holder(&self, name: &str) -> Option<u64> {
-        let holder = self.leases.as_ref()?.holder(name)?;
-        if holder == self.own {
-            return Some(0);
-        }
-        Some(self.members.borrow().get(&holder)?.channel.number)
-    }
-
-    /// Refuses a message of a holder if a later one has been heard of.
-    pub(crate) fn admit(&self, fence: &Fence) -> Result<(), Refusal> {
-        let admitted = self.leases.as_ref().map_or(Ok(()), |leases| leases.admit(fence));
-        admitted.map_err(|highest| Refusal {
-            phase: LEASE,
-            text: format!(
-                "the lease {} of `{}` is over: {highest} has been seen",
-                fence.number, fence.name
-            ),
-        })
-    }
-
-    /// Refuses a message to a name that this kernel has not got; returns its lease if it has.
-    pub(crate) fn addressed(&self, name: &str) -> Result<Option<Fence>, Refusal> {
-        match self.leases.as_ref().and_then(|leases| leases.number_of(name)) {
-            None => Ok(None),
-            Some(Ok(number)) => Ok(Some(Fence {
-                name: name.to_owned(),
-                number,
-            })),
-            Some(Err(())) => Err(Refusal {
-                phase: LEASE,
-                text: format!("this kernel does not hold the name `{name}`"),
-            }),
         }
     }
 
@@ -329,4 +286,59 @@ impl Grid {
         }
         sender::end_all(cx, &self.any);
     }
+}
+
+impl Cluster for Grid {
+    fn any(&self) -> &Rc<Channel> {
+        &self.any
+    }
+
+    fn all(&self) -> &Rc<Channel> {
+        &self.all
+    }
+
+    fn publish_again(&self, kernel: KernelRef<'_>) {
+        if let Some(session) = self.session.get() {
+            let _ = kernel.post(session, SYNC, ());
+        }
+    }
+
+    fn number_of_holder(&self, name: &str) -> Option<u64> {
+        let holder = self.leases.as_ref()?.holder(name)?;
+        if holder == self.own {
+            return Some(0);
+        }
+        Some(self.members.borrow().get(&holder)?.channel.number)
+    }
+
+    fn admit(&self, fence: &Fence) -> Result<(), Refusal> {
+        let admitted = self.leases.as_ref().map_or(Ok(()), |leases| leases.admit(fence));
+        admitted.map_err(|highest| Refusal {
+            phase: LEASE,
+            text: format!(
+                "the lease {} of `{}` is over: {highest} has been seen",
+                fence.number, fence.name
+            ),
+        })
+    }
+
+    fn addressed(&self, name: &str) -> Result<Option<Fence>, Refusal> {
+        match self.leases.as_ref().and_then(|leases| leases.number_of(name)) {
+            None => Ok(None),
+            Some(Ok(number)) => Ok(Some(Fence {
+                name: name.to_owned(),
+                number,
+            })),
+            Some(Err(())) => Err(Refusal {
+                phase: LEASE,
+                text: format!("this kernel does not hold the name `{name}`"),
+            }),
+        }
+    }
+}
+
+/// What an `Ikc` that has joined knows.
+pub(super) fn of(hub: &Hub) -> Option<Rc<Grid>> {
+    let cluster: Rc<dyn Any> = hub.grid.borrow().clone()?;
+    cluster.downcast().ok()
 }

@@ -3,26 +3,23 @@
 //! A session asks the server for as many posts as it has room for, handles them, and says what became of each.
 
 use super::grid::Grid;
-use super::lease::Lease;
-use super::store::Stored;
 use super::subjects::token;
-use crate::error::{INVOCATION, RemoteError, SendError, SendErrorKind};
+use crate::Specifier;
+use crate::error::INVOCATION;
 use crate::hub::Hub;
 use crate::monitor::Occurrence;
 use crate::publish::{Replied, TakeReply};
 use crate::sessions::CLOSE;
-use crate::wire::{Format, Head};
-use crate::{Ikc, Specifier};
+use crate::wire::Format;
+use async_nats::Subject;
 use async_nats::header::NATS_MESSAGE_ID;
 use async_nats::jetstream::consumer::{AckPolicy, PullConsumer, pull};
 use async_nats::jetstream::{self, AckKind};
-use async_nats::{HeaderMap, Subject};
 use futures_util::StreamExt as _;
 use futures_util::stream;
 use poe::component::Backoff;
-use poe::event::{EventKey, EventName, Posts, START, STOP};
-use poe::{Context, Event, KernelRef, OnFailure, Session};
-use serde::Serialize;
+use poe::event::{START, STOP};
+use poe::{Context, Event, OnFailure, Session};
 use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 use std::time::Duration;
@@ -156,13 +153,13 @@ impl Source {
     }
 }
 
-/// A durable post as its handler sees it: see [`Ikc::delivery`].
+/// A durable post as its handler sees it: see [`Ikc::delivery`](crate::Ikc::delivery).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Delivery {
     /// The ID that the sender gave it, or one that no other post has.
     pub id: String,
-    /// Its number among all durable posts of the server, as in [`Stored`].
+    /// Its number among all durable posts of the server, as in [`Stored`](super::Stored).
     pub sequence: u64,
     /// How often it has been delivered, this time included. A server that was killed may have forgotten some.
     pub tries: u32,
@@ -243,7 +240,7 @@ pub(super) fn start<H: 'static>(
         tasks: Vec::new(),
     };
     let id = cx.create(taking(intake))?;
-    crate::sessions::track(cx, hub, id);
+    crate::sessions::track(cx.kernel, hub, id);
     Ok(())
 }
 
@@ -509,163 +506,4 @@ fn bury(cx: &mut Context<'_, Intake>, arrival: Arrival, reason: String) {
         }
         cx.heap.room.give_back(1);
     });
-}
-
-/// A durable post that is being made: see [`Ikc::durable`].
-#[must_use = "nothing is posted until `post` is called"]
-#[derive(Debug)]
-pub struct DurablePost<'i> {
-    ikc: &'i Ikc,
-    to: String,
-    id: Option<String>,
-    timeout: Duration,
-    lease: Option<Lease>,
-}
-
-impl Ikc {
-    /// Makes a post that is stored by the NATS server until a handler has handled it.
-    ///
-    /// The address is `poe://*/session`, any kernel that [takes](super::IkcNats::take) the session's durable posts, or
-    /// `poe://name/session`, the kernel of that name, which need not be running.
-    ///
-    /// ```no_run
-    /// use poe::{Event, Session, event::START};
-    /// use poe_ikc::nats::{IkcNats, Store, Stored, Take};
-    /// use poe_ikc::{Ikc, RemoteError};
-    /// const RESIZE: Event<String> = Event::new("resize");
-    /// const STORED: Event<Result<Stored, RemoteError>> = Event::new("stored");
-    /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// let kernel = poe::Kernel::new();
-    /// let ikc = Ikc::builder("web").start(&kernel)?;
-    /// ikc.join(IkcNats::connect("127.0.0.1:4222").durable(Store::new())).await?;
-    /// Session::builder(ikc)
-    ///     .on(START, |cx, ()| -> poe::HandlerResult {
-    ///         Ok(cx.heap.durable("poe://*/images").post(cx, RESIZE, "cat.png".to_owned(), STORED)?)
-    ///     })
-    ///     .on(STORED, |_, stored| match stored {
-    ///         Ok(stored) => println!("{} will be done", stored.id),
-    ///         Err(error) => eprintln!("{error}"),
-    ///     })
-    ///     .create(&kernel)?;
-    /// kernel.run().await?;
-    /// # Ok(())
-    /// # }
-    /// ```
-    pub fn durable(&self, to: impl Into<String>) -> DurablePost<'_> {
-        DurablePost {
-            ikc: self,
-            to: to.into(),
-            id: None,
-            timeout: Duration::from_secs(60),
-            lease: None,
-        }
-    }
-}
-
-impl Ikc {
-    /// Returns the durable post that is being handled; `None` in handlers of anything else.
-    ///
-    /// A handler may be given a post twice: it can tell that from the ID.
-    #[must_use]
-    pub fn delivery(&self) -> Option<Delivery> {
-        self.hub.grid.borrow().as_ref()?.delivery.borrow().clone()
-    }
-}
-
-impl DurablePost<'_> {
-    /// Sets the post's ID. The server stores a post with the same ID once, within [`Store::duplicates`](super::Store::duplicates).
-    pub fn id(mut self, id: impl Into<String>) -> Self {
-        self.id = Some(id.into());
-        self
-    }
-
-    /// Sets how long to try to have it stored; 60 s by default.
-    pub fn timeout(mut self, limit: Duration) -> Self {
-        self.timeout = limit;
-        self
-    }
-
-    pub(super) fn held_by(mut self, lease: Lease) -> Self {
-        self.lease = Some(lease);
-        self
-    }
-
-    /// Posts it. When the server has stored it, the running session gets `stored`, or the reason why it is not stored.
-    ///
-    /// Posts of one kernel are stored in the order in which they are made.
-    ///
-    /// # Errors
-    /// The address, durable posts are not [set up](super::IkcNats::durable), too many wait already, or the argument cannot be
-    /// serialized. No event comes then.
-    pub fn post<A: Serialize + 'static>(
-        self,
-        cx: &KernelRef<'_>,
-        event: impl Posts<A>,
-        arg: A,
-        stored: impl Posts<Result<Stored, RemoteError>>,
-    ) -> Result<(), SendError<A>> {
-        let (session, stored) = (cx.session_id(), EventKey::new(stored));
-        let hold = cx.hold_session(session).ok();
-        let complete: super::store::Complete = Box::new(move |cx, result| {
-            // The session may have been stopped all the same.
-            let _ = cx.post(session, &stored, result);
-            drop(hold);
-        });
-        match self.add(cx, event.name(), &arg, complete) {
-            Ok(()) => Ok(()),
-            Err((to, kind)) => Err(SendError::new(&to, kind, arg)),
-        }
-    }
-
-    fn add<A: Serialize + 'static>(
-        self,
-        cx: &KernelRef<'_>,
-        event: &str,
-        arg: &A,
-        complete: super::store::Complete,
-    ) -> Result<(), (String, SendErrorKind)> {
-        let DurablePost {
-            ikc,
-            to,
-            id,
-            timeout,
-            lease,
-        } = self;
-        let fence = match lease.map(|lease| lease.fence()).transpose() {
-            Ok(fence) => fence,
-            Err(kind) => return Err((to, kind)),
-        };
-        let hub = &ikc.hub;
-        let target = match Specifier::of_session(&to) {
-            Ok(target) => target.with_event(event),
-            Err(error) => return Err((to, SendErrorKind::Address(error))),
-        };
-        if target.kernel() == Some("**") {
-            return Err((to, SendErrorKind::Many));
-        }
-        let grid = hub.grid.borrow();
-        let Some(publisher) = grid.as_ref().and_then(|grid| grid.publisher.as_ref()) else {
-            return Err((to, SendErrorKind::NoStore));
-        };
-        let head = Head {
-            event: target.clone(),
-            from: hub.sender(*cx, cx.session_id()),
-            fence,
-            ..Head::default()
-        };
-        let payload = match hub.codec.write(Format::MsgPack, &head, arg) {
-            Ok(payload) => payload.into(),
-            Err(error) => return Err((to, SendErrorKind::Wire(error))),
-        };
-        let post = super::store::NewPost {
-            id,
-            to: target,
-            payload,
-            headers: HeaderMap::new(),
-            timeout,
-            complete,
-        };
-        publisher.add(post).map_err(|kind| (to, kind))
-    }
 }

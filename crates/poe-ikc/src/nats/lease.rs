@@ -12,8 +12,8 @@
 //! entry ends at the server. A process that was paused between looking at the clock and sending may still send later than that. So each
 //! message of a holder has the number, and who has seen a higher one refuses it.
 
+use super::hold::{Record, compete};
 use super::presence::Bucket;
-use super::subjects::token;
 use crate::error::{IkcError, IkcErrorKind, SendErrorKind};
 use crate::hub::Hub;
 use crate::monitor::Occurrence;
@@ -24,58 +24,33 @@ use async_nats::jetstream::kv;
 use futures_util::stream;
 use poe::event::{Calls, EventKey, Posts, START, STOP};
 use poe::{Context, Event, KernelRef, OnFailure, Session, SessionId};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::fmt;
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::sync::{Notify, mpsc};
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::Instant;
 
 /// The most names of leases whose numbers are remembered.
 const MAX_FENCES: usize = 16 * 1024;
 
-/// The entry of a lease.
-#[derive(Debug, Serialize, Deserialize)]
-struct Record {
-    /// The token of the holder's kernel.
-    holder: String,
-    /// Tells claims of one kernel apart.
-    claim: u64,
-    /// The number; 0 in the first entry, whose revision it is.
-    number: u64,
-}
-
-impl Record {
-    fn read(entry: &kv::Entry) -> Option<Self> {
-        let mut record: Record = rmp_serde::from_slice(&entry.value).ok()?;
-        if record.number == 0 {
-            record.number = entry.revision;
-        }
-        Some(record)
-    }
-
-    fn to_bytes(&self) -> bytes::Bytes {
-        rmp_serde::to_vec(self).expect("text and numbers can be written").into()
-    }
-}
-
 /// What a claim and its task share.
-struct Shared {
-    name: String,
-    claim: u64,
+pub(super) struct Shared {
+    pub(super) name: String,
+    pub(super) claim: u64,
     session: SessionId,
     event: EventKey<Result<Lease, LeaseLost>>,
     /// The number, while the lease is held.
-    number: Cell<Option<u64>>,
-    until: Cell<Instant>,
-    is_released: Cell<bool>,
-    wake: Notify,
+    pub(super) number: Cell<Option<u64>>,
+    pub(super) until: Cell<Instant>,
+    pub(super) is_released: Cell<bool>,
+    pub(super) wake: Notify,
 }
 
 impl Shared {
-    fn holds(&self, number: u64) -> bool {
+    pub(super) fn holds(&self, number: u64) -> bool {
         self.number.get() == Some(number) && Instant::now() < self.until.get()
     }
 
@@ -242,8 +217,8 @@ struct Holder {
 
 /// The leases that a kernel knows of.
 pub(super) struct Leases {
-    ttl: Duration,
-    own: String,
+    pub(super) ttl: Duration,
+    pub(super) own: String,
     serial: Cell<u64>,
     claims: mpsc::UnboundedSender<Rc<Shared>>,
     /// Claims of this kernel, by name.
@@ -324,7 +299,7 @@ pub(super) async fn open(bucket: Bucket, own: &str) -> Result<(Leases, Setup), I
     Ok((leases, setup))
 }
 
-enum Change {
+pub(super) enum Change {
     Held(u64),
     Lost(u64, &'static str),
     /// The claim is over.
@@ -373,7 +348,7 @@ pub(super) fn start<H: 'static>(
         left: false,
     };
     let id = cx.create(keeping(keeper))?;
-    track(cx, hub, id);
+    track(cx.kernel, hub, id);
     Ok(())
 }
 
@@ -394,14 +369,14 @@ fn keeping(keeper: Keeper) -> poe::SessionBuilder<Keeper> {
         })
         .on(CLAIMED, |cx, claim| {
             let Some(claim) = claim else { return };
-            let compete = compete(
+            let competing = compete(
                 claim,
                 cx.heap.leases.clone(),
                 cx.heap.bucket.clone(),
                 cx.heap.store.clone(),
                 cx.heap.changes.clone(),
             );
-            cx.spawn(compete, ENDED);
+            cx.spawn(competing, ENDED);
         })
         .on(CHANGED, |cx, changed| {
             if let Some((claim, change)) = changed {
@@ -544,132 +519,6 @@ fn tell(cx: &mut Context<'_, Keeper>, claim: &Rc<Shared>, change: Change) {
     let _ = cx.post(claim.session, &claim.event, told);
 }
 
-/// Gets the lease, keeps it, and gets it again when it is lost, until the claim is dropped.
-async fn compete(
-    claim: Rc<Shared>,
-    leases: Rc<Leases>,
-    bucket: Bucket,
-    mut store: kv::Store,
-    changes: mpsc::UnboundedSender<(Rc<Shared>, Change)>,
-) {
-    let key = token(&claim.name);
-    let part = leases.ttl / 4;
-    let record = |number| Record {
-        holder: leases.own.clone(),
-        claim: claim.claim,
-        number,
-    };
-    while !claim.is_released.get() {
-        let sent = Instant::now();
-        let made = timeout(leases.ttl, store.create(&key, record(0).to_bytes())).await;
-        let revision = match made {
-            Ok(Ok(revision)) => revision,
-            Ok(Err(error)) => {
-                // An entry of ours whose confirmation was lost ends by itself, and the next one has a higher number.
-                if error.kind() != kv::CreateErrorKind::AlreadyExists
-                    && let Ok(anew) = bucket.open().await
-                {
-                    store = anew;
-                }
-                tokio::select! {
-                    () = claim.wake.notified() => {}
-                    () = sleep(part) => {}
-                }
-                continue;
-            }
-            Err(_) => continue,
-        };
-        claim.until.set(sent + leases.ttl * 9 / 10);
-        if !claim.holds_from(revision) {
-            continue;
-        }
-        let _ = leases.admit(&Fence {
-            name: claim.name.clone(),
-            number: revision,
-        });
-        let _ = changes.send((claim.clone(), Change::Held(revision)));
-        let (revision, lost) = keep(&claim, &store, &key, revision, &record(revision), leases.ttl).await;
-        claim.number.set(None);
-        match lost {
-            Some((number, why)) => {
-                let _ = changes.send((claim.clone(), Change::Lost(number, why)));
-            }
-            // Nobody else can have made it meanwhile, or the revision were another.
-            None => {
-                let _ = timeout(part, store.delete_expect_revision(&key, Some(revision))).await;
-            }
-        }
-    }
-    let _ = changes.send((claim, Change::Released));
-}
-
-impl Shared {
-    /// Begins to hold; false if the time is over already.
-    fn holds_from(&self, number: u64) -> bool {
-        self.number.set(Some(number));
-        let holds = self.holds(number);
-        if !holds {
-            self.number.set(None);
-        }
-        holds
-    }
-}
-
-/// Renews a lease until the claim is dropped, or the lease is lost: then returns its number, and why.
-async fn keep(
-    claim: &Shared,
-    store: &kv::Store,
-    key: &str,
-    number: u64,
-    record: &Record,
-    ttl: Duration,
-) -> (u64, Option<(u64, &'static str)>) {
-    let part = ttl / 4;
-    let mut revision = number;
-    let mut next = Instant::now() + part;
-    loop {
-        tokio::select! {
-            () = claim.wake.notified() => {
-                if claim.is_released.get() {
-                    return (revision, None);
-                }
-            }
-            () = sleep_until(next.min(claim.until.get())) => {}
-        }
-        let sent = Instant::now();
-        if sent >= claim.until.get() {
-            return (revision, Some((number, "it was not renewed in time")));
-        }
-        if sent < next {
-            continue;
-        }
-        let left = claim.until.get() - sent;
-        match timeout(left, store.update(key, record.to_bytes(), revision)).await {
-            Ok(Ok(renewed)) => {
-                revision = renewed;
-                claim.until.set(sent + ttl * 9 / 10);
-                next = Instant::now() + part;
-            }
-            Ok(Err(error)) if error.kind() == kv::UpdateErrorKind::WrongLastRevision => {
-                // A renewal whose confirmation was lost has made the entry that is there.
-                match timeout(left, store.entry(key)).await {
-                    Ok(Ok(Some(entry))) if is_ours(&entry, record) => revision = entry.revision,
-                    Ok(Ok(_)) => return (revision, Some((number, "another kernel has the name"))),
-                    _ => next = Instant::now() + part / 4,
-                }
-            }
-            _ => next = Instant::now() + part / 4,
-        }
-    }
-}
-
-fn is_ours(entry: &kv::Entry, record: &Record) -> bool {
-    entry.operation == kv::Operation::Put
-        && Record::read(entry).is_some_and(|there| {
-            there.holder == record.holder && there.claim == record.claim && there.number == record.number
-        })
-}
-
 impl Ikc {
     /// Claims a name that one kernel at a time holds. When this one gets it, the running session is told with a [`Lease`], and when it loses it
     /// with a [`LeaseLost`]. The claim lasts until it is dropped.
@@ -718,7 +567,7 @@ impl Ikc {
     ) -> Result<Claim, IkcError> {
         let what = format!("claim the name `{name}`");
         let error = |why: &str| IkcError::new(&*what, IkcErrorKind::Nats(why.into()));
-        let grid = self.hub.grid.borrow();
+        let grid = super::grid::of(&self.hub);
         let Some(leases) = grid.as_ref().and_then(|grid| grid.leases.as_ref()) else {
             return Err(error("leases need `Ikc::join` with `IkcNats::leases`"));
         };

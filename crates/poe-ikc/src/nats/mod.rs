@@ -17,27 +17,27 @@
 
 mod client;
 mod grid;
+mod hold;
 mod intake;
 mod lease;
 mod outlet;
+mod post;
 mod presence;
 mod session;
 mod settings;
 mod store;
 mod subjects;
 
-pub use intake::{Delivery, DurablePost, Take};
+pub use intake::{Delivery, Take};
 pub use lease::{Claim, Lease, LeaseLost};
+pub use post::DurablePost;
 pub use settings::IkcNats;
 pub use store::{Store, Stored};
-
-pub(crate) use grid::Grid;
-pub(crate) use outlet::Outlet;
-pub(crate) use session::{Joined, start};
 
 use crate::error::IkcError;
 use crate::hub::Job;
 use crate::{Ikc, error::IkcErrorKind};
+use poe::extend::Nested;
 
 /// An `Ikc` has one connection to NATS.
 const JOINED: &str = "this Ikc has joined already";
@@ -77,7 +77,9 @@ impl Ikc {
             if hub.grid.borrow().is_some() {
                 return Err(IkcError::new(what, IkcErrorKind::Nats(JOINED.into())));
             }
-            if !hub.ring(Job::Join(Box::new(joined))) {
+            let joining = hub.clone();
+            let create = Box::new(move |cx: &mut Nested<'_>| session::start(cx, &joining, joined));
+            if !hub.ring(Job::Create(create)) {
                 return Err(IkcError::new(what, IkcErrorKind::Ended));
             }
             *hub.grid.borrow_mut() = Some(grid);

@@ -1,7 +1,7 @@
 //! The way of a message from this kernel to the server.
 
 use super::subjects::{Subjects, token};
-use crate::channel::Undelivered;
+use crate::channel::{self, Undelivered};
 use crate::hub::REPLY;
 use crate::wire::Head;
 use async_nats::jetstream::AckKind;
@@ -143,7 +143,7 @@ impl Outlet {
         }
     }
 
-    pub(crate) fn put(&self, head: &Head, payload: Bytes, limit: usize) -> Result<(), Undelivered> {
+    fn send(&self, head: &Head, payload: Bytes, limit: usize) -> Result<(), Undelivered> {
         let session = head.event.session().unwrap_or_default();
         let event = head.event.event().unwrap_or_default();
         let called = head.rsvp.as_ref().and_then(|rsvp| rsvp.event()?.strip_prefix(REPLY));
@@ -182,5 +182,11 @@ impl Outlet {
         let events = known.entry(session.to_owned()).or_default();
         events.insert(event.to_owned(), pair.clone());
         pair
+    }
+}
+
+impl channel::Outlet for Outlet {
+    fn put(&self, head: &Head, frame: Bytes, limit: usize) -> Result<(), Undelivered> {
+        self.send(head, frame, limit)
     }
 }

@@ -17,6 +17,7 @@ use async_nats::{Message, Subscriber};
 use futures_util::StreamExt as _;
 use futures_util::stream;
 use poe::event::{START, STOP};
+use poe::extend::Nested;
 use poe::{Context, Error, Event, OnFailure, Session, TaskId};
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -48,7 +49,7 @@ type Watched = Result<kv::Entry, kv::WatcherError>;
 type Name = (String, String);
 
 /// What was set up before the session starts.
-pub(crate) struct Joined {
+pub(super) struct Joined {
     pub(super) grid: Rc<Grid>,
     pub(super) bucket: Bucket,
     pub(super) kernels: kv::Store,
@@ -66,7 +67,7 @@ impl Joined {
 }
 
 /// What durable posts need.
-pub(crate) struct Durable {
+pub(super) struct Durable {
     pub(super) context: jetstream::Context,
     pub(super) dialer: Dialer,
     pub(super) settled: mpsc::UnboundedReceiver<Settled>,
@@ -103,7 +104,7 @@ struct Link {
 }
 
 /// Starts the session, as a child of the responder's.
-pub(crate) fn start<H: 'static>(cx: &mut Context<'_, H>, hub: &Rc<Hub>, joined: Joined) -> Result<(), Error> {
+pub(super) fn start(cx: &mut Nested<'_>, hub: &Rc<Hub>, joined: Joined) -> Result<(), Error> {
     let Joined {
         grid,
         bucket,
@@ -139,7 +140,7 @@ pub(crate) fn start<H: 'static>(cx: &mut Context<'_, H>, hub: &Rc<Hub>, joined: 
     };
     let id = cx.create(linking(link))?;
     grid.session.set(Some(id));
-    track(cx, hub, id);
+    track(**cx, hub, id);
     Ok(())
 }
 

@@ -116,7 +116,7 @@ impl IkcNats {
     }
 
     /// Connects, and makes what the server does not have yet.
-    pub(crate) async fn open(self, hub: &Rc<Hub>) -> Result<Joined, IkcError> {
+    pub(super) async fn open(self, hub: &Rc<Hub>) -> Result<Joined, IkcError> {
         let what = format!("join kernels on the NATS server {}", self.servers.join(", "));
         let nats = |error: async_nats::Error| IkcError::new(&*what, IkcErrorKind::Nats(error));
         if hub.grid.borrow().is_some() {
