@@ -69,7 +69,7 @@ impl IkcBuilder {
 
     /// Publishes events of a session to the kernel of one name alone. Others are refused as if they were not published.
     ///
-    /// Calling it again for the same events adds a name. It is as good as names are: those of peers with [`Bind::tls`] are their
+    /// Calling it again for the same events adds a name. It is as good as names are: those of peers with `Bind::tls` are their
     /// certificates'; any other peer may claim any name that is free.
     pub fn publish_to(mut self, peer: &str, session: &str, events: impl FnOnce(Publish) -> Publish) -> Self {
         self.published.add_for(peer, session, events(Publish::default()));

@@ -133,7 +133,7 @@ impl Ikc {
 
     /// Posts an event to a session of another kernel, or of this one; returns to how many kernels it was sent.
     ///
-    /// The kernel `**` is all that are connected, and this one; so is `*`, unless NATS [joins](crate::Ikc::join) kernels. That the message is sent does not mean that it is handled. A refusal by the
+    /// The kernel `**` is all that are connected, and this one; so is `*`, unless NATS joins kernels (`Ikc::join`). That the message is sent does not mean that it is handled. A refusal by the
     /// peer is told to monitors.
     ///
     /// # Errors
@@ -464,7 +464,7 @@ impl Ikc {
 
     /// Closes all listeners and connections when their output is written, ends subscriptions, and tells monitors.
     ///
-    /// [`Kernel::shutdown`] does the same. Pending calls fail with [`RemoteError::is_lost`].
+    /// [`Kernel::shutdown`](poe::Kernel::shutdown) does the same. Pending calls fail with [`RemoteError::is_lost`].
     pub fn shutdown(&self) {
         self.hub.ring(Job::Shutdown);
     }
