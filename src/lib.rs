@@ -158,9 +158,10 @@ pub mod inspect {
     #[cfg(feature = "metrics")]
     pub use crate::kernel::Metrics;
     pub use crate::kernel::{
-        AwaitedProcess, DeadLetter, Die, Dispatch, EventId, EventType, KernelStats, Look, LookFuture, Observation,
-        Observer, Outcome, QueuedEvent, Refcount, SessionHolds, SessionPage, SessionRow, SessionSnapshot,
-        ShutdownReport, Snapshot, StreamSnapshot, TaskPage, TaskSnapshot, Timer, WatchedFile, WhyAlive,
+        AwaitedProcess, DeadLetter, Die, Dispatch, EventId, EventType, InboxState, KernelStats, Look, LookFuture,
+        Observation, Observer, Outcome, QueuedEvent, Refcount, SessionEnd, SessionHolds, SessionPage, SessionRow,
+        SessionSnapshot, ShutdownReport, Snapshot, StreamSnapshot, TaskPage, TaskSnapshot, Timer, WatchedFile,
+        WhyAlive,
     };
     pub use crate::resource::signals::SignalClass;
     pub use crate::resource::{Hold, HoldKind};

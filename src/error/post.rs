@@ -20,6 +20,8 @@ pub struct PostError<A> {
 pub(crate) enum PostErrorKind {
     NoSuchSession(Wanted),
     Full(usize),
+    /// The inbox of a session, and how many posts it takes.
+    SessionFull(SessionId, usize),
     Ended,
     Closed,
 }
@@ -29,6 +31,13 @@ pub(crate) enum PostErrorKind {
 pub(crate) enum Wanted {
     Id(SessionId),
     Alias(String),
+}
+
+fn session_full(session: SessionId, capacity: usize, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    write!(
+        f,
+        "the inbox of session {session} is full ({capacity} posts); try again later"
+    )
 }
 
 impl<A> PostError<A> {
@@ -60,9 +69,9 @@ impl<A> PostError<A> {
         matches!(self.kind, PostErrorKind::NoSuchSession(_))
     }
 
-    /// The inbox of a [`KernelHandle`](crate::KernelHandle) is full: try again later.
+    /// The inbox of a [`KernelHandle`](crate::KernelHandle), or that of the [session](crate::SessionBuilder::inbox), is full: try again later.
     pub fn is_full(&self) -> bool {
-        matches!(self.kind, PostErrorKind::Full(_))
+        matches!(self.kind, PostErrorKind::Full(_) | PostErrorKind::SessionFull(..))
     }
 
     /// The kernel behind the [`KernelHandle`](crate::KernelHandle) is gone, or a failure ended its run.
@@ -83,6 +92,7 @@ impl fmt::Display for PostErrorKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             PostErrorKind::NoSuchSession(w) => w.fmt(f),
+            PostErrorKind::SessionFull(session, n) => session_full(*session, *n, f),
             PostErrorKind::Full(n) => write!(f, "the kernel's inbox is full ({n} messages); try again later"),
             PostErrorKind::Ended => f.write_str("a failure has ended the kernel's run"),
             PostErrorKind::Closed => f.write_str("the kernel is gone"),
@@ -145,6 +155,7 @@ pub(crate) enum CallErrorKind {
     /// Handlers were nested deeper than this many bytes of stack.
     TooDeep(usize),
     Full(usize),
+    SessionFull(SessionId, usize),
     WrongArgument(Box<WrongArgument>),
     TimedOut(Duration),
     NoRuntime,
@@ -230,9 +241,9 @@ impl<A> CallError<A> {
         matches!(self.kind, CallErrorKind::TooDeep(_))
     }
 
-    /// The inbox of a [`KernelHandle`](crate::KernelHandle) is full.
+    /// The inbox of a [`KernelHandle`](crate::KernelHandle), or that of the [session](crate::SessionBuilder::inbox), is full.
     pub fn is_full(&self) -> bool {
-        matches!(self.kind, CallErrorKind::Full(_))
+        matches!(self.kind, CallErrorKind::Full(_) | CallErrorKind::SessionFull(..))
     }
 
     /// A [`KernelHandle`](crate::KernelHandle) or `try_call` sent an argument of a type that the handler does not take.
@@ -294,6 +305,7 @@ impl fmt::Display for CallErrorKind {
             }
             CallErrorKind::Busy => f.write_str("the kernel is running a handler: call through the handler's context"),
             CallErrorKind::TooDeep(limit) => too_deep(*limit, f),
+            CallErrorKind::SessionFull(session, n) => session_full(*session, *n, f),
             CallErrorKind::Full(n) => write!(f, "the kernel's inbox is full ({n} messages); try again later"),
             CallErrorKind::WrongArgument(wrong) => wrong.fmt(f),
             CallErrorKind::TimedOut(limit) => write!(f, "no reply within {limit:?}"),

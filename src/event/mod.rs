@@ -474,3 +474,16 @@ pub struct Unhandled {
     /// The event's argument. An [`AnyArg`] can be posted again as it is.
     pub arg: AnyArg,
 }
+
+/// What happens to a post for a session whose inbox is full: see [`SessionBuilder::inbox`](crate::SessionBuilder::inbox).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Overflow {
+    /// The post that waits longest becomes a dead letter: for values of which the latest counts.
+    DropOldest,
+    /// The new post becomes a dead letter.
+    DropNewest,
+    /// The sender gets its argument back with an error. A post of a [`KernelHandle`](crate::KernelHandle), and one of the session to itself,
+    /// has no sender that could get it, and becomes a dead letter.
+    Refuse,
+}

@@ -80,6 +80,8 @@ pub struct Core {
     pub(super) run: RunState,
     pub(super) die: die::DieState,
     pub(super) supervision: supervise::Supervision,
+    pub(super) ends: super::ended::EndWatchers,
+    pub(super) inboxes: super::session_inbox::SessionInboxes,
     /// How often the signal that is being dispatched was handled; `None` outside.
     pub(super) handled: Cell<Option<u32>>,
     pub(super) observer: trace::Observer,
@@ -153,6 +155,8 @@ impl Core {
             run: RunState::new(&flags),
             die: die::DieState::new(&flags),
             supervision: supervise::Supervision::default(),
+            ends: super::ended::EndWatchers::default(),
+            inboxes: super::session_inbox::SessionInboxes::default(),
             handled: Cell::new(None),
             observer: trace::Observer::new(&config, &flags),
             #[cfg(feature = "metrics")]

@@ -12,7 +12,7 @@
 
 use super::count::Count;
 use super::flags::{self, Flag, Flags};
-use super::{Core, Frame, Kernel};
+use super::{Core, Frame, Kernel, Stopped};
 use crate::arg::AnyArg;
 use crate::error::{Error, ErrorKind, Failure, OnFailure, drop_quietly, log_quietly, quietly};
 use crate::id::SessionId;
@@ -132,6 +132,16 @@ impl DieState {
     pub(super) fn tell_error(&self) -> Option<Error> {
         self.told.set(self.is_fatal.get());
         self.fatal.borrow().as_ref().map(|fatal| Error::from(&fatal.die))
+    }
+
+    /// Why a session is stopped at the end of the run.
+    pub(super) fn why_stopped(&self, session: SessionId) -> Option<Stopped> {
+        let fatal = self.fatal.borrow();
+        let die = &fatal.as_ref()?.die;
+        Some(match die.session == session {
+            true => Stopped::Failed(die.clone()),
+            false => Stopped::Signal(Name::from_static("DIE")),
+        })
     }
 
     /// Drops what was told, where no run will tell it any more.

@@ -26,11 +26,13 @@ pub(crate) const METERED: u32 = 128;
 pub(crate) const PROBING: u32 = 256;
 /// Dispatches have spans (feature `spans`).
 pub(crate) const SPANNED: u32 = 512;
+/// Some session has a limited inbox.
+pub(crate) const BOUNDED: u32 = 1024;
 
 /// A dispatch is to be told to somebody.
 pub(crate) const LISTENING: u32 = WATCHING | METERED | SPANNED;
 /// The bits that give the loop nothing to do between two events.
-pub(crate) const QUIET: u32 = LISTENING | PROBING;
+pub(crate) const QUIET: u32 = LISTENING | PROBING | BOUNDED;
 
 /// One bit of the word, which its owner uses like a `Cell<bool>`.
 pub(crate) struct Flag {

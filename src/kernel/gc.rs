@@ -62,6 +62,7 @@ impl Core {
         let id = self.sessions.borrow().id(slot);
         self.trace_destroy(slot);
         self.clear_resources(id);
+        self.forget_inbox(slot);
         let parent = self.sessions.borrow().parent(slot).unwrap_or(KERNEL);
         {
             let mut sessions = self.sessions.borrow_mut();

@@ -73,9 +73,13 @@ impl Core {
         let active = self.active.session();
         let place = Location::caller();
         let result = self.dispatch_to(slot, active, NameIdx::STOP, NameIdx::NONE, AnyArg::UNIT, place, true);
+        let end = self.are_ends_watched().then(|| self.end_of(id));
         self.notify_of_child(parent_id, ChildReason::Lose, id, result);
         // A `stop` inside those handlers passes this session over, so it is still here.
         self.free_session(slot);
+        if let Some(end) = end {
+            self.tell_end(id, &end);
+        }
     }
 
     /// Tells the parent of a session that ends, and its children, of each other.

@@ -71,7 +71,7 @@ impl Target<'_> {
 }
 
 /// With any of these a post is told to somebody.
-const TOLD: u32 = flags::WATCHING | flags::SPANNED | flags::PROBING | flags::ASLEEP;
+const TOLD: u32 = flags::WATCHING | flags::SPANNED | flags::PROBING | flags::ASLEEP | flags::BOUNDED;
 
 impl Core {
     /// The slot behind a target.
@@ -102,7 +102,9 @@ impl Core {
     #[inline(always)]
     fn push<A: 'static>(&self, to: u32, from: u32, name: NameIdx, caller: NameIdx, place: Place, arg: A) {
         self.push_into(&mut self.queue_mut(), to, from, name, caller, place, arg);
-        self.tell_of_post(to, from, name, place);
+        if self.flags.get() & (TOLD & !flags::BOUNDED) != 0 {
+            self.tell_of_post_slowly(to, from, name, place);
+        }
     }
 
     #[inline(always)]
@@ -134,11 +136,22 @@ impl Core {
     }
 
     /// The rest of a post, when nothing is borrowed any more: reports it to subscribers, and wakes a host that sleeps.
+    ///
+    /// False if the post was refused, with its argument in [`take_refused`](Self::take_refused).
     #[inline(always)]
-    fn tell_of_post(&self, to: u32, from: u32, name: NameIdx, place: Place) {
-        if self.flags.get() & (TOLD) != 0 {
-            self.tell_of_post_slowly(to, from, name, place);
+    fn tell_of_post(&self, to: u32, from: u32, name: NameIdx, place: Place) -> bool {
+        self.flags.get() & TOLD == 0 || self.admit_post(to, from, name, place)
+    }
+
+    /// False if the post was taken out again, because the receiver's inbox is full.
+    #[cold]
+    #[inline(never)]
+    fn admit_post(&self, to: u32, from: u32, name: NameIdx, place: Place) -> bool {
+        if self.flags.get() & flags::BOUNDED != 0 && self.bound_post(to) {
+            return false;
         }
+        self.tell_of_post_slowly(to, from, name, place);
+        true
     }
 
     #[cold]
@@ -201,6 +214,9 @@ impl Core {
         });
         drop(queue);
         self.watch_post(Some(sent), || cause);
+        if name != NameIdx::SIGNAL {
+            self.bound_sent(to);
+        }
         self.wake_host();
     }
 
@@ -281,7 +297,11 @@ impl Core {
         let name = self.names.acquire_pair(key, caller);
         self.push_into(&mut sessions.queue, to, from, name, caller, place, arg);
         drop(sessions);
-        self.tell_of_post(to, from, name, place);
+        if !self.tell_of_post(to, from, name, place)
+            && let Some((arg, kind)) = self.take_refused()
+        {
+            return Err(PostError::new(key.as_str(), kind, arg));
+        }
         Ok(())
     }
 
@@ -388,7 +408,9 @@ impl KernelRef<'_> {
         let place = Location::caller();
         core.push_into(&mut sessions.queue, slot, slot, name, caller, place, arg);
         drop(sessions);
-        core.tell_of_post(slot, slot, name, place);
+        if !core.tell_of_post(slot, slot, name, place) {
+            core.bury_refused(slot, event.key(), place);
+        }
     }
 }
 

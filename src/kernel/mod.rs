@@ -15,6 +15,7 @@ pub(crate) mod count;
 mod deferred;
 mod die;
 mod dispatch;
+mod ended;
 mod extension;
 pub(crate) mod flags;
 mod gc;
@@ -32,6 +33,7 @@ mod resource;
 mod run;
 #[cfg(unix)]
 mod select;
+mod session_inbox;
 mod shutdown;
 mod signal;
 mod snapshot;
@@ -52,6 +54,7 @@ pub use child::{ChildProcess, ProcessExit};
 pub(crate) use core::Core;
 pub use deferred::{DeferredReply, LateReply, PendingReply};
 pub use die::Die;
+pub use ended::SessionEnd;
 pub(crate) use extension::Active;
 pub use handle::{DeadLetter, DelayedPost, KernelHandle, ReplyFuture};
 pub(crate) use invoke::AtOnce;
@@ -67,6 +70,7 @@ pub use resource::SessionHold;
 pub use run::RunFuture;
 #[cfg(unix)]
 pub use select::{SelectMode, Selected, Watched};
+pub use session_inbox::InboxState;
 pub use shutdown::ShutdownReport;
 pub use signal::Signal;
 pub use snapshot::{

@@ -72,7 +72,7 @@ impl Core {
     }
 
     fn has_supervisors(&self) -> bool {
-        !self.supervision.supervisors.borrow().is_empty()
+        !self.supervision.supervisors.borrow().is_empty() || self.are_ends_watched()
     }
 
     /// Takes the descendants of supervisors out of the sessions that `KERNEL_SHUTDOWN` visits.

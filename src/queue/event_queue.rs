@@ -230,6 +230,35 @@ impl EventQueue {
         self.ring.head() >= position
     }
 
+    /// Returns the positions behind the waiting posts to a session.
+    pub(crate) fn positions_of(&self, session: u32) -> VecDeque<u64> {
+        let head = self.ring.head();
+        let posts = (head..).zip(self.ring.from(head));
+        posts
+            .filter(|(_, post)| post.to == session)
+            .map(|(at, _)| at + 1)
+            .collect()
+    }
+
+    /// Whether the post before that position waits, and is for that session.
+    pub(crate) fn is_post_to(&self, position: u64, session: u32) -> bool {
+        let post = self.ring.get(position.wrapping_sub(1));
+        post.is_some_and(|post| post.to == session)
+    }
+
+    /// Removes the post before that position.
+    #[must_use]
+    pub(crate) fn take_post(&mut self, position: u64) -> Option<Entry> {
+        let post = self
+            .ring
+            .get_mut(position.wrapping_sub(1))
+            .filter(|post| post.to != DEAD)?;
+        let post = std::mem::replace(post, Post::nothing());
+        self.dead += 1;
+        self.untidy = true;
+        Some(post.into())
+    }
+
     /// Returns the position behind the last post that was taken out.
     #[cfg_attr(
         not(any(feature = "metrics", feature = "spans")),

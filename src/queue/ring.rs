@@ -125,6 +125,13 @@ impl Ring {
     }
 
     /// Returns the post at a position, if it has not left the ring.
+    pub(super) fn get(&self, position: u64) -> Option<&Post> {
+        match (self.head..self.tail).contains(&position) {
+            true => self.places.get(self.place(position)),
+            false => None,
+        }
+    }
+
     pub(super) fn get_mut(&mut self, position: u64) -> Option<&mut Post> {
         let place = self.place(position);
         match (self.head..self.tail).contains(&position) {

@@ -6,7 +6,7 @@ use super::states::{Options, States};
 use crate::arg::AnyArg;
 use crate::debug::debug_fields;
 use crate::error::{Error, ErrorKind, OnFailure};
-use crate::event::Calls;
+use crate::event::{Calls, Overflow};
 use crate::id::SessionId;
 use crate::kernel::{AtOnce, Invoke, Kernel, create_at_once};
 use crate::name::NameIdx;
@@ -108,6 +108,7 @@ impl Session {
             options: Options::default(),
             session_type: None,
             on_failure: None,
+            inbox: None,
         }
     }
 }
@@ -147,6 +148,7 @@ pub struct SessionBuilder<H: 'static, X: 'static = ()> {
     options: Options,
     session_type: Option<Box<SessionType>>,
     on_failure: Option<OnFailure>,
+    inbox: Option<(usize, Overflow)>,
 }
 
 /// Wraps the session's object in the one that the kernel runs.
@@ -201,6 +203,37 @@ impl<H: 'static, X: 'static> SessionBuilder<H, X> {
     /// ```
     pub fn on_failure(mut self, policy: OnFailure) -> Self {
         self.on_failure = Some(policy);
+        self
+    }
+
+    /// Limits how many posts may wait for the session, and says what happens to more; unlimited by default.
+    ///
+    /// Posts and yields of sessions count, and posts and calls of handles; timers, signals and I/O do not. A post that is dropped becomes a
+    /// dead letter ([`Kernel::on_dead_letter`]), a call that finds no room fails with
+    /// [`CallError::is_full`](crate::CallError::is_full). The limit is in force when `_start` has returned. [`Kernel::why_alive`] shows how full the
+    /// inbox is.
+    ///
+    /// ```
+    /// use poe::{Event, Kernel, Session, event::{Overflow, START, STOP}};
+    /// const PRICE: Event<u32> = Event::new("price");
+    /// # tokio_test::block_on(async {
+    /// let kernel = Kernel::new();
+    /// let screen = Session::builder(Vec::new())
+    ///     .inbox(2, Overflow::DropOldest) // only the latest prices count
+    ///     .on(START, |_, ()| ())
+    ///     .on(PRICE, |cx, price| cx.heap.push(price))
+    ///     .on(STOP, |cx, ()| assert_eq!(*cx.heap, [4, 5]))
+    ///     .create(&kernel)?;
+    /// for price in 1..=5 {
+    ///     kernel.post(screen, PRICE, price)?;
+    /// }
+    /// kernel.run().await
+    /// # }).unwrap();
+    /// ```
+    #[doc(alias = "mailbox")]
+    #[doc(alias = "backpressure")]
+    pub fn inbox(mut self, posts: usize, overflow: Overflow) -> Self {
+        self.inbox = Some((posts, overflow));
         self
     }
 
@@ -301,7 +334,11 @@ impl<H: 'static, X: 'static> SessionBuilder<H, X> {
             Some(session_type) => session_type(session),
             None => session,
         };
-        create_at_once(caller, object, self.args, self.on_failure, place)
+        let session = create_at_once(caller, object, self.args, self.on_failure, place)?;
+        if let Some((capacity, overflow)) = self.inbox {
+            caller.core().limit_inbox(session, capacity, overflow);
+        }
+        Ok(session)
     }
 }
 

@@ -53,6 +53,7 @@ mod handles_order;
 mod hosts;
 #[cfg(unix)]
 mod in_child;
+mod inboxes;
 mod kernel_pool;
 mod kernel_thread;
 #[cfg(target_os = "linux")]

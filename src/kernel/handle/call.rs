@@ -277,6 +277,7 @@ impl<A, R> Future for ReplyFuture<A, R> {
             Err(refused) => {
                 let kind = match refused {
                     PostErrorKind::Full(n) => CallErrorKind::Full(*n),
+                    PostErrorKind::SessionFull(session, n) => CallErrorKind::SessionFull(*session, *n),
                     PostErrorKind::Ended => CallErrorKind::Ended,
                     PostErrorKind::Closed | PostErrorKind::NoSuchSession(_) => CallErrorKind::Closed,
                 };

@@ -6,6 +6,7 @@ mod dead_letter;
 mod delayed;
 mod inbox;
 
+use super::ended::{SessionEnd, WatchEnd};
 use super::spans::Cause;
 use super::{Core, Kernel, Target};
 use crate::arg::SendArg;
@@ -306,6 +307,63 @@ impl KernelHandle {
             cause,
         });
         ReplyFuture::new(event.key().as_str(), arg, put.map(|()| replied).map_err(Into::into))
+    }
+
+    /// Waits for the end of a session, and tells how it has ended.
+    ///
+    /// It joins the queue like a [call](Self::call): a session that an earlier post of this handle creates is found. The target is looked up once, so
+    /// it is about one session and not about the next one with that alias. [`ReplyFuture::timeout`] limits the wait.
+    ///
+    /// # Errors
+    /// [`CallError`](crate::CallError): the session does not exist, or has ended already; the inbox is full; the kernel is gone.
+    ///
+    /// ```
+    /// use poe::{Event, Kernel, OnFailure, Session, event::START, inspect::SessionEnd};
+    /// const WORK: Event<()> = Event::new("work");
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), poe::Error> {
+    /// let kernel = Kernel::builder().on_failure(OnFailure::StopSession).build();
+    /// Session::builder(())
+    ///     .on(START, |cx, ()| cx.alias_set("worker"))
+    ///     .on(WORK, |_, ()| -> poe::HandlerResult { Err("out of paper".into()) })
+    ///     .create(&kernel)?;
+    /// let handle = kernel.handle();
+    /// let client = async {
+    ///     let ended = handle.ended("worker");
+    ///     handle.post("worker", WORK, ()).unwrap();
+    ///     match ended.await.unwrap() {
+    ///         SessionEnd::Failed { failure, event, .. } => assert_eq!(format!("{event}: {failure}"), "work: out of paper"),
+    ///         end => panic!("{end}"),
+    ///     }
+    /// };
+    /// kernel.serve_until(client, std::time::Duration::from_secs(1)).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[track_caller]
+    #[doc(alias = "monitor")]
+    #[doc(alias = "wait_for_shutdown")]
+    #[doc(alias = "join")]
+    pub fn ended<'t>(&self, target: impl Into<Target<'t>>) -> ReplyFuture<(), SessionEnd> {
+        let (target, place, sent) = (
+            SendTarget::new(target.into()),
+            Location::caller(),
+            self.inbox.clock.now(),
+        );
+        let (reply, replied) = tokio::sync::oneshot::channel();
+        let arg = Pending::new(());
+        let wanted = arg.share();
+        let put = self.inbox.mailbox.put(Needs::Run, || Letter::Call {
+            target,
+            call: Box::new(WatchEnd {
+                is_wanted: move || wanted.take().is_some(),
+                reply,
+            }),
+            place,
+            sent,
+            cause: Cause::default(),
+        });
+        ReplyFuture::new("ended", arg, put.map(|()| replied).map_err(Into::into))
     }
 
     /// Raises a signal from any thread; the target [`kernel_id`](Self::kernel_id) means all sessions.

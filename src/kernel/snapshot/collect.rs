@@ -2,7 +2,7 @@
 
 use super::super::handle::Queued;
 use super::super::signal::Raised;
-use super::super::{Core, Invoke, Kernel, KernelRef};
+use super::super::{Core, InboxState, Invoke, Kernel, KernelRef};
 use super::{
     AwaitedProcess, EventId, EventType, QueuedEvent, Refcount, SessionSnapshot, Snapshot, TaskSnapshot, WatchedFile,
 };
@@ -390,6 +390,8 @@ pub struct SessionHolds {
     pub place: &'static Location<'static>,
     /// Its holds; empty if the next sweep stops it.
     pub holds: Vec<Hold>,
+    /// Its inbox, if it has a [limit](crate::SessionBuilder::inbox).
+    pub inbox: Option<InboxState>,
 }
 
 impl fmt::Display for SessionHolds {
@@ -406,6 +408,9 @@ impl fmt::Display for SessionHolds {
             self.place.file(),
             self.place.line()
         )?;
+        if let Some(inbox) = &self.inbox {
+            write!(f, ", inbox: {inbox}")?;
+        }
         if self.holds.is_empty() {
             return f.write_str(": nothing keeps it alive, the next sweep stops it");
         }
@@ -505,6 +510,7 @@ impl Core {
             parent: sessions.id(sessions.parent(slot).unwrap_or(crate::resource::sessions::KERNEL)),
             place: sessions.place(slot),
             holds,
+            inbox: self.inbox_state(slot),
         }
     }
 
