@@ -142,6 +142,9 @@ impl Level {
 #[derive(Default)]
 pub(crate) struct Meters(Option<Box<Inner>>);
 
+/// The name of a kind of wheels, and its counters.
+type KindOfWheel = (&'static str, [Option<Counter>; 4]);
+
 struct Inner {
     settings: Metrics,
     labels: Vec<Label>,
@@ -166,7 +169,7 @@ struct Inner {
     sessions: Level,
     inbox: Level,
     counts: [Counter; 5],
-    wheels: RefCell<Vec<(&'static str, [Option<Counter>; 4])>>,
+    wheels: RefCell<Vec<KindOfWheel>>,
 }
 
 impl Inner {
