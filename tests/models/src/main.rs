@@ -233,8 +233,80 @@ fn a_full_mailbox_refuses() {
     assert!(letters.len() <= 2);
 }
 
+/// Puts a letter as soon as there is room, as `post_wait` does.
+fn put_waiting(mailbox: &Letters, letter: (u8, u8)) -> Result<(), Refusal> {
+    let mut place = None;
+    loom::future::block_on(poll_fn(|cx| {
+        mailbox.poll_put(Needs::Kernel, &mut place, cx.waker(), || letter)
+    }))
+}
+
+/// Two senders wait for the one place of a full mailbox: both are woken in the end, and the mailbox never holds more than one letter.
+fn waiting_senders_all_get_room() {
+    let mailbox = mailbox(1);
+    mailbox.put(Needs::Kernel, || (9, 9)).unwrap();
+    let threads = [0, 1].map(|thread| {
+        let mailbox = mailbox.clone();
+        loom::thread::spawn(move || put_waiting(&mailbox, (thread, 0)).unwrap())
+    });
+    let mut all = Vec::new();
+    run_kernel(&mailbox.shared, || {
+        let mut letters = VecDeque::new();
+        mailbox.take(&mut letters);
+        assert!(letters.len() <= 1, "{letters:?}");
+        all.extend(letters);
+        all.len() == 3
+    });
+    assert_eq!(all[0], (9, 9));
+    threads.into_iter().for_each(|thread| thread.join().unwrap());
+}
+
+/// A sender gives up, perhaps just when it is called: the one behind it gets the room.
+fn a_sender_that_gives_up_passes_the_room_on() {
+    let mailbox = mailbox(1);
+    mailbox.put(Needs::Kernel, || (9, 9)).unwrap();
+    let mut place = None;
+    let waiting = mailbox.poll_put(Needs::Kernel, &mut place, Waker::noop(), || (0, 0));
+    assert_eq!(waiting, Poll::Pending);
+    let gives_up = {
+        let mailbox = mailbox.clone();
+        loom::thread::spawn(move || mailbox.leave_line(place.unwrap()))
+    };
+    let waits = {
+        let mailbox = mailbox.clone();
+        loom::thread::spawn(move || put_waiting(&mailbox, (1, 0)).unwrap())
+    };
+    let mut all = Vec::new();
+    run_kernel(&mailbox.shared, || {
+        let mut letters = VecDeque::new();
+        mailbox.take(&mut letters);
+        all.extend(letters);
+        all.len() == 2
+    });
+    assert_eq!(all, [(9, 9), (1, 0)]);
+    gives_up.join().unwrap();
+    waits.join().unwrap();
+}
+
+/// The kernel goes while senders wait: each is told, or its letter is among those that were not taken.
+fn the_end_of_the_kernel_wakes_waiting_senders() {
+    let mailbox = mailbox(1);
+    mailbox.put(Needs::Kernel, || (9, 9)).unwrap();
+    let threads = [0, 1].map(|thread| {
+        let mailbox = mailbox.clone();
+        loom::thread::spawn(move || put_waiting(&mailbox, (thread, 0)))
+    });
+    let mut letters = VecDeque::new();
+    mailbox.take(&mut letters);
+    let (_, rest) = mailbox.shut(Door::Closed);
+    let sent = threads.map(|thread| thread.join().unwrap());
+    let accepted = sent.iter().filter(|sent| sent.is_ok()).count();
+    assert_eq!(rest.len(), accepted);
+    assert!(sent.iter().all(|sent| matches!(sent, Ok(()) | Err(Refusal::Closed))));
+}
+
 fn main() {
-    let models: [(&str, fn()); 7] = [
+    let models: [(&str, fn()); 10] = [
         ("wakes are not lost", wakes_are_not_lost),
         ("a wake during the poll counts", a_wake_during_the_poll_counts),
         ("letters arrive in order", letters_arrive_in_order),
@@ -245,6 +317,15 @@ fn main() {
             a_call_at_the_end_of_the_run_is_not_lost,
         ),
         ("a full mailbox refuses", a_full_mailbox_refuses),
+        ("waiting senders all get room", waiting_senders_all_get_room),
+        (
+            "a sender that gives up passes the room on",
+            a_sender_that_gives_up_passes_the_room_on,
+        ),
+        (
+            "the end of the kernel wakes waiting senders",
+            the_end_of_the_kernel_wakes_waiting_senders,
+        ),
     ];
     for (name, model) in models {
         let tried = Arc::new(std::sync::atomic::AtomicUsize::new(0));
