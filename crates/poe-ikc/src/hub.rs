@@ -41,6 +41,9 @@ pub(crate) trait Cluster: std::any::Any {
     fn publish_again(&self, kernel: KernelRef<'_>);
 }
 
+/// Creates a session, with nothing of the hub borrowed.
+pub(crate) type Creation = Box<dyn FnOnce(&mut Nested<'_>) -> Result<(), poe::Error>>;
+
 /// What is to be done in the responder's session, because it needs the kernel.
 pub(crate) enum Job {
     /// A message to this kernel itself.
@@ -60,7 +63,7 @@ pub(crate) enum Job {
     Shutdown,
     /// Sessions that were set up outside of handlers.
     #[cfg(feature = "nats")]
-    Create(Box<dyn FnOnce(&mut Nested<'_>) -> Result<(), poe::Error>>),
+    Create(Creation),
     /// What is published has changed.
     #[cfg(feature = "nats")]
     Published,
