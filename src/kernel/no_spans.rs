@@ -12,6 +12,11 @@ impl Cause {
     pub(crate) fn here() -> Self {
         Cause
     }
+
+    #[inline(always)]
+    pub(crate) fn none() -> Self {
+        Cause
+    }
 }
 
 #[expect(clippy::unused_self, reason = "the methods of the other file")]

@@ -128,7 +128,7 @@ impl Observation {
         self.inbox.put_always(Box::new(move |core| {
             let sent = sent.min(core.clock.now());
             let probe = AnyArg::new(Queued(Box::new(Probe { sent, reply })));
-            core.enqueue_sent(KERNEL, Key::CALL, NameIdx::REMOTE, probe, place, sent, Cause::default());
+            core.enqueue_sent(KERNEL, Key::CALL, NameIdx::REMOTE, probe, place, sent, Cause::none());
         }));
         LookFuture(receiver)
     }

@@ -29,6 +29,10 @@ thread_local! {
 pub(crate) struct Cause(Option<(Span, u32)>);
 
 impl Cause {
+    pub(crate) fn none() -> Self {
+        Cause(None)
+    }
+
     /// The span of the running code, if it has one and somebody wants spans.
     pub(crate) fn here() -> Self {
         if !wanted() {

@@ -260,10 +260,6 @@ impl EventQueue {
     }
 
     /// Returns the position behind the last post that was taken out.
-    #[cfg_attr(
-        not(any(feature = "metrics", feature = "spans")),
-        expect(dead_code, reason = "for those who watch")
-    )]
     pub(crate) fn passed(&self) -> u64 {
         self.ring.head()
     }

@@ -42,6 +42,7 @@ pub(crate) trait Cluster: std::any::Any {
 }
 
 /// Creates a session, with nothing of the hub borrowed.
+#[cfg(feature = "nats")]
 pub(crate) type Creation = Box<dyn FnOnce(&mut Nested<'_>) -> Result<(), poe::Error>>;
 
 /// What is to be done in the responder's session, because it needs the kernel.

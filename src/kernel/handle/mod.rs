@@ -361,7 +361,7 @@ impl KernelHandle {
             }),
             place,
             sent,
-            cause: Cause::default(),
+            cause: Cause::none(),
         });
         ReplyFuture::new("ended", arg, put.map(|()| replied).map_err(Into::into))
     }
