@@ -93,7 +93,7 @@
 //! | `pty` | `wheel::Run` on pseudo terminals (Unix) |
 //! | `notify` | `wheel::FollowTail` is woken by the system's file events, beside its polling |
 //! | `tls` | module `tls`: rustls under a wheel or a component |
-//! | `metrics` | the kernel's figures through the facade `metrics`: [`KernelBuilder::metrics`] |
+//! | `metrics` | the kernel's figures through the facade `metrics`: `KernelBuilder::metrics` |
 //! | `spans` | a `tracing` span for each dispatch, whose parent is the span of the code that posted |
 //! | `ring`, `aws-lc-rs` | a crypto provider for `tls`, where the application installs none |
 

@@ -398,7 +398,7 @@ pub const LEAVE: Reserved<()> = Reserved(Event::new("leave"));
 pub const SILENT: Reserved<()> = Reserved(Event::new(""));
 
 // Arguments of life-cycle events: children, parents, and events without a handler.
-/// The argument of [`CHILD`](CHILD).
+/// The argument of [`CHILD`].
 #[derive(Debug)]
 #[doc(alias = "supervision")]
 #[non_exhaustive]
@@ -413,7 +413,7 @@ pub struct Child {
     pub result: Option<AnyArg>,
 }
 
-/// Why a [`CHILD`](CHILD) event was sent.
+/// Why a [`CHILD`] event was sent.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
 pub enum ChildReason {
     /// The active session created it.
@@ -438,7 +438,7 @@ impl fmt::Display for ChildReason {
     }
 }
 
-/// The argument of [`PARENT`](PARENT).
+/// The argument of [`PARENT`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct Parent {
@@ -448,7 +448,7 @@ pub struct Parent {
     pub new: SessionId,
 }
 
-/// The argument of [`DEFAULT`](DEFAULT): an event that has no handler.
+/// The argument of [`DEFAULT`]: an event that has no handler.
 ///
 /// ```
 /// use poe::{Kernel, Session, event::{DEFAULT, START}};
