@@ -323,7 +323,8 @@ fn files_are_reported_when_they_are_unchanged_and_at_each_interval_while_they_ar
             9000: |folder, watch, cx| watch.shutdown(cx),
         },
     );
-    // Those of each span between two steps; how many looks there are in a span is not what is tested.
+    // Only the names of each span between two steps: with `notify` the system's event, which comes in real time, may cause a look
+    // before the virtual clock has gone on to the next one.
     let mut spans = vec![std::collections::BTreeSet::new()];
     for report in reports {
         match report.starts_with("- ") {
