@@ -1,11 +1,69 @@
-//! A ring of events: a power of two of places, and two positions that only grow. The index of a long ring finds the posts of one
+//! The events as they are queued, and a ring of them: a power of two of places, and two positions that only grow. The index of a long ring finds the posts of one
 //! session.
 //!
 //! The place of a position is its lowest bits, so neither end ever wraps. Entries have no destructor, and are written and read in
 //! their places, field by field: see [`Post`].
 
-use super::event_queue::Post;
+use crate::arg::AnyArg;
+use crate::id::Place;
+use crate::name::NameIdx;
 use std::collections::HashMap;
+use std::mem::ManuallyDrop;
+use std::panic::Location;
+
+/// A queued event.
+#[derive(Debug)]
+pub(crate) struct Entry<A = AnyArg> {
+    /// Slot of the receiver, or [`DEAD`] once the event was purged.
+    pub(crate) to: u32,
+    /// Slot of the sender.
+    pub(crate) from: u32,
+    /// The event's name; the entry holds one reference to it.
+    pub(crate) name: NameIdx,
+    /// The event that was being handled when this one was made; the entry holds one reference to it, too.
+    pub(crate) caller: NameIdx,
+    /// Where it was posted.
+    pub(crate) place: Place,
+    pub(crate) arg: A,
+}
+
+/// An entry as the lanes hold it, without a destructor, so that it can be made in its place there.
+///
+/// A value that must be dropped when a lane cannot grow would be built elsewhere first, and the copy of bytes just written in
+/// smaller pieces costs more than all the rest of a post. The code that takes an entry out must drop its argument.
+pub(crate) type Post = Entry<ManuallyDrop<AnyArg>>;
+
+impl Post {
+    /// What stands where no post does.
+    pub(super) fn nothing() -> Self {
+        Post {
+            to: DEAD,
+            from: DEAD,
+            name: NameIdx::NONE,
+            caller: NameIdx::NONE,
+            place: Location::caller(),
+            arg: ManuallyDrop::new(AnyArg::UNIT),
+        }
+    }
+}
+
+impl From<Post> for Entry {
+    fn from(post: Post) -> Self {
+        Entry {
+            to: post.to,
+            from: post.from,
+            name: post.name,
+            caller: post.caller,
+            place: post.place,
+            arg: ManuallyDrop::into_inner(post.arg),
+        }
+    }
+}
+
+const _: () = assert!(size_of::<Entry>() <= 48, "W6 pays for every byte here");
+
+/// No receiver: the entry was purged and only keeps its position in the ring.
+pub(super) const DEAD: u32 = u32::MAX;
 
 /// First in, first out. A position is the number of all posts that were pushed before.
 pub(super) struct Ring {

@@ -7,45 +7,17 @@
 // A global allocator is an unsafe trait. This one only counts and passes everything on to the system's.
 #![allow(unsafe_code)]
 
+#[path = "../counting.rs"]
+mod counting;
+
+use counting::allocated;
 use poe::component::{TcpClient, TcpServer};
 use poe::event::{CHILD, START, STOP};
 use poe::filter::Line;
 use poe::{Context, Event, Failure, HandlerResult, Kernel, Nfa, Postback, Reply, Session, Signal, States, TimerId};
-use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
-
-struct Counting;
-
-/// Bytes that are allocated, by all threads.
-static LIVE: AtomicI64 = AtomicI64::new(0);
-/// Blocks that are.
-static BLOCKS: AtomicI64 = AtomicI64::new(0);
-
-// SAFETY: every method passes its arguments on to the system's allocator unchanged, whose contract is the same.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        LIVE.fetch_add(layout.size() as i64, Ordering::Relaxed);
-        BLOCKS.fetch_add(1, Ordering::Relaxed);
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
-        LIVE.fetch_sub(layout.size() as i64, Ordering::Relaxed);
-        BLOCKS.fetch_sub(1, Ordering::Relaxed);
-        unsafe { System.dealloc(at, layout) }
-    }
-
-    unsafe fn realloc(&self, at: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        LIVE.fetch_add(size as i64 - layout.size() as i64, Ordering::Relaxed);
-        unsafe { System.realloc(at, layout, size) }
-    }
-}
-
-#[global_allocator]
-static COUNTING: Counting = Counting;
 
 /// How far the heap may be from where it was: nothing grows by as little as one byte in a round.
 const SLACK: i64 = 512;
@@ -66,12 +38,12 @@ fn main() {
     for _ in 0..2 {
         round();
     }
-    let before = (LIVE.load(Ordering::Relaxed), BLOCKS.load(Ordering::Relaxed));
+    let before = allocated();
     println!("before: {} bytes in {} blocks", before.0, before.1);
     for _ in 0..rounds {
         round();
     }
-    let after = (LIVE.load(Ordering::Relaxed), BLOCKS.load(Ordering::Relaxed));
+    let after = allocated();
     println!("after {rounds} rounds: {} bytes in {} blocks", after.0, after.1);
     if (after.0 - before.0).abs() > SLACK {
         eprintln!("the heap is not where it was");

@@ -9,6 +9,10 @@
 // A global allocator is an unsafe trait. This one only counts and passes everything on to the system's.
 #![allow(unsafe_code)]
 
+#[path = "../counting.rs"]
+mod counting;
+
+use counting::allocated;
 use poe::component::{Backoff, ChildSpec, Starter, Strategy, Supervisor, TcpServer};
 use poe::event::START;
 use poe::filter::Line;
@@ -16,7 +20,6 @@ use poe::wheel::{Exited, FollowTail, Input, IoError, Run};
 use poe::{
     Context, Error, Event, HandlerResult, KERNEL_SHUTDOWN, Kernel, Reply, Session, SessionId, Signal, TaskId, WheelId,
 };
-use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
@@ -25,37 +28,9 @@ use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use tokio::time::MissedTickBehavior;
-
-struct Counting;
-
-static LIVE: AtomicI64 = AtomicI64::new(0);
-static BLOCKS: AtomicI64 = AtomicI64::new(0);
-
-// SAFETY: every method passes its arguments on to the system's allocator unchanged, whose contract is the same.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        LIVE.fetch_add(layout.size() as i64, Ordering::Relaxed);
-        BLOCKS.fetch_add(1, Ordering::Relaxed);
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
-        LIVE.fetch_sub(layout.size() as i64, Ordering::Relaxed);
-        BLOCKS.fetch_sub(1, Ordering::Relaxed);
-        unsafe { System.dealloc(at, layout) }
-    }
-
-    unsafe fn realloc(&self, at: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        LIVE.fetch_add(size as i64 - layout.size() as i64, Ordering::Relaxed);
-        unsafe { System.realloc(at, layout, size) }
-    }
-}
-
-#[global_allocator]
-static COUNTING: Counting = Counting;
 
 /// What was done, so that a soak that has stood still fails.
 #[derive(Default)]
@@ -231,9 +206,10 @@ fn look(kernel: &Kernel, late: Duration) -> Sample {
     };
     let me = std::process::id();
     let children = fs::read_to_string(format!("/proc/{me}/task/{me}/children")).unwrap_or_default();
+    let (live, blocks) = allocated();
     Sample {
-        live: LIVE.load(Ordering::Relaxed),
-        blocks: BLOCKS.load(Ordering::Relaxed),
+        live,
+        blocks,
         resident: field("VmRSS:").unwrap_or_default(),
         descriptors: fs::read_dir("/proc/self/fd").map_or(0, |all| all.count() as i64),
         threads: field("Threads:").unwrap_or_default(),
