@@ -194,6 +194,7 @@ impl Clock {
     }
 
     /// Returns the kept offset; computes it if there is none.
+    #[inline]
     fn offset(&self) -> i64 {
         match self.wall_offset.get() {
             0 => self.fresh_offset(),
@@ -202,6 +203,8 @@ impl Clock {
     }
 
     /// Computes the offset from both clocks.
+    #[cold]
+    #[inline(never)]
     fn fresh_offset(&self) -> i64 {
         let fresh = match &self.source {
             Source::Tokio { .. } => nanos_since_epoch(self.wall_base).saturating_sub(ORIGIN as i64),

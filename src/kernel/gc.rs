@@ -73,6 +73,21 @@ impl Core {
         }
         let watchers = self.signals.borrow_mut().clear(slot);
         self.settle_listeners();
+        // Without references no table has anything of it, which debug builds check.
+        let is_held = self.sessions.borrow().refs(slot) > 0 || cfg!(debug_assertions);
+        let drop_held = is_held.then(|| self.take_held(slot, id));
+        let object = self.sessions.borrow_mut().free(slot);
+        self.trace_session("freed", id);
+        if let Some(drop_held) = drop_held {
+            drop_held();
+        }
+        drop_all_quietly(watchers);
+        drop_quietly(object);
+    }
+
+    /// Takes what holds a session out of every table, and returns what drops it.
+    #[inline(never)]
+    fn take_held(&self, slot: u32, id: SessionId) -> impl FnOnce() {
         let mut released = self.aliases.borrow_mut().clear(slot);
         released += self.extrefs.borrow_mut().clear(slot);
         released += self.outside.borrow_mut().clear(slot);
@@ -82,22 +97,17 @@ impl Core {
         // What is left now is events.
         let queued = self.sessions.borrow().refs(slot) - released;
         let purged = (queued > 0).then(|| self.purge(slot));
-        let object = {
-            let mut sessions = self.sessions.borrow_mut();
-            debug_assert!(
-                sessions.refs(slot) == released,
-                "session {id} is freed with unexplained references"
-            );
-            sessions.free(slot)
-        };
-        self.trace_session("freed", id);
-        drop_all_quietly(tasks);
-        drop_all_quietly(awaiters);
-        if let Some(purged) = purged {
-            self.drop_purged(purged);
+        debug_assert!(
+            self.sessions.borrow().refs(slot) == released,
+            "session {id} is freed with unexplained references"
+        );
+        move || {
+            drop_all_quietly(tasks);
+            drop_all_quietly(awaiters);
+            if let Some(purged) = purged {
+                self.drop_purged(purged);
+            }
         }
-        drop_all_quietly(watchers);
-        drop_quietly(object);
     }
 
     /// Takes every event to and from a session out of the queue (law L9); the other ends let go of them.

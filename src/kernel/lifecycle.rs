@@ -39,19 +39,25 @@ impl Core {
         self.trace_session("created", id);
         self.trace_held(creator, HoldKind::Child, "a session");
         let result = self.dispatch_to(id.slot, creator_id, NameIdx::START, NameIdx::NONE, args, place, false);
-        let (slot, parent) = {
-            let mut sessions = self.sessions.borrow_mut();
-            let Some(slot) = sessions.resolve(id) else {
-                return Ok(id);
-            };
-            sessions.get_mut(slot).starting = false;
-            // Not the creator if the session detached itself in `_start` (law L25).
-            let parent = sessions.parent(slot).unwrap_or(KERNEL);
-            (slot, sessions.id(parent))
+        let mut sessions = self.sessions.borrow_mut();
+        let Some((record, _)) = sessions.own_with_queue(id) else {
+            return Ok(id);
         };
-        self.notify_of_child(parent, ChildReason::Create, id, result);
-        if self.sessions.borrow().resolve(id).is_some() {
-            self.enqueue_known(slot, slot, NameIdx::GC, NameIdx::NONE, AnyArg::UNIT, place);
+        record.starting = false;
+        // Not the creator if the session detached itself in `_start` (law L25).
+        let parent = sessions.parent(id.slot).unwrap_or(KERNEL);
+        // The kernel is not told, and a result in place needs no drop.
+        if parent != KERNEL || result.as_ref().is_some_and(AnyArg::is_heavy) {
+            let parent = sessions.id(parent);
+            drop(sessions);
+            self.notify_of_child(parent, ChildReason::Create, id, result);
+            sessions = self.sessions.borrow_mut();
+        }
+        // The marker that keeps a new session until the first sweep behind it (law L23). Its names are not counted.
+        if let Some(slot) = sessions.hold_self(id) {
+            self.push_into(&mut sessions.queue, slot, slot, NameIdx::GC, NameIdx::NONE, place, ());
+            drop(sessions);
+            self.tell_of_post(slot, slot, NameIdx::GC, place);
         }
         Ok(id)
     }

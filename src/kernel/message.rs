@@ -112,7 +112,7 @@ impl Core {
         clippy::too_many_arguments,
         reason = "the fields of one event; a struct would be built to be taken apart"
     )]
-    fn push_into<A: 'static>(
+    pub(super) fn push_into<A: 'static>(
         &self,
         queue: &mut EventQueue,
         to: u32,
@@ -139,7 +139,7 @@ impl Core {
     ///
     /// False if the post was refused, with its argument in [`take_refused`](Self::take_refused).
     #[inline(always)]
-    fn tell_of_post(&self, to: u32, from: u32, name: NameIdx, place: Place) -> bool {
+    pub(super) fn tell_of_post(&self, to: u32, from: u32, name: NameIdx, place: Place) -> bool {
         self.flags.get() & TOLD == 0 || self.admit_post(to, from, name, place)
     }
 

@@ -106,7 +106,7 @@ impl Core {
         let caller = self.active.event();
         self.names.retain(caller);
         let mut sessions = self.sessions.borrow_mut();
-        let Some(slot) = sessions.resolve(kernel.frame.session) else {
+        let Some((record, queue)) = sessions.own_with_queue(kernel.frame.session) else {
             // The session was stopped in its own handler: the timer goes nowhere, its ID names nothing.
             drop(sessions);
             self.names.release(name);
@@ -117,8 +117,8 @@ impl Core {
                 slot: u32::MAX,
             });
         };
-        sessions.hold(slot);
-        let (record, queue) = sessions.with_queue(slot);
+        let slot = kernel.frame.session.slot;
+        record.hold();
         let post = Post {
             to: slot,
             from: slot,
@@ -129,11 +129,20 @@ impl Core {
         };
         let id = queue.set_timer(&mut record.first_timer, post, due, now);
         drop(sessions);
-        if self.flags.get() & flags::LISTENING != 0 {
+        if self.flags.get() & (flags::LISTENING | flags::ASLEEP) != 0 {
+            self.tell_of_timer(id, slot, name, place, due);
+        }
+        self.alarm_id(id)
+    }
+
+    /// What must follow a timer when nothing is borrowed any more: subscribers hear of it, and a host that sleeps is woken.
+    #[cold]
+    #[inline(never)]
+    fn tell_of_timer(&self, id: HeapId, slot: u32, name: NameIdx, place: Place, due: u64) {
+        if self.is_listening() {
             self.watch_timer(id, slot, name, place, due);
         }
         self.wake_host();
-        self.alarm_id(id)
     }
 
     /// The public identifier of a timer: the queue knows nothing of kernels.
@@ -218,7 +227,7 @@ impl Core {
         let Some((old, entry)) = sessions.queue.timer(known) else {
             return Err(no_such_alarm(id));
         };
-        if sessions.id(entry.to) != kernel.frame.session {
+        if entry.to != kernel.frame.session.slot || !sessions.is_alive(kernel.frame.session) {
             return Err(not_ours());
         }
         let due = due(old);
@@ -502,10 +511,10 @@ impl KernelRef<'_> {
             let Some(slot) = sessions.queue.timer_owner(known) else {
                 break 'removed Err(no_such_alarm(id));
             };
-            if sessions.id(slot) != self.frame.session {
+            let session = self.frame.session;
+            let Some((record, queue)) = sessions.own_with_queue(session).filter(|_| slot == session.slot) else {
                 break 'removed Err(not_ours());
-            }
-            let (record, queue) = sessions.with_queue(slot);
+            };
             let removed = queue.remove_timer(&mut record.first_timer, known);
             sessions.release(slot);
             removed.ok_or_else(|| no_such_alarm(id))

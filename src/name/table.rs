@@ -204,6 +204,7 @@ impl Names {
     }
 
     /// Releases a pair and returns the event's name.
+    #[inline(always)]
     pub(crate) fn take_pair(&self, name: NameIdx, caller: NameIdx) -> Name {
         let text = self.name(name);
         self.release_pair(name, caller);
@@ -243,6 +244,7 @@ impl Names {
         self.table.borrow().find(key)
     }
 
+    #[inline]
     pub(crate) fn name(&self, idx: NameIdx) -> Name {
         self.table.borrow().records[idx.index()].name.clone()
     }

@@ -95,8 +95,10 @@ pub(crate) struct EventQueue {
     dead: usize,
     /// For the ends of many sessions while many events wait.
     index: PostIndex,
-    /// Never empty; the next post joins the last one.
-    runs: VecDeque<Run>,
+    /// The run that the next post joins …
+    run: Run,
+    /// … and those before it which still have posts.
+    older: VecDeque<Run>,
     timers: TimerHeap<Timer>,
     /// Arrival counter over both lanes; moves with every timer and every run.
     order: u64,
@@ -118,11 +120,12 @@ impl EventQueue {
             fired: None,
             dead: 0,
             index: PostIndex::default(),
-            runs: VecDeque::from([Run {
+            run: Run {
                 start: 0,
                 time: 0,
                 order: 0,
-            }]),
+            },
+            older: VecDeque::new(),
             timers: TimerHeap::new(),
             order: 0,
             serial: 0,
@@ -235,22 +238,15 @@ impl EventQueue {
     pub(crate) fn stamp(&mut self, now: u64) {
         let start = self.ring.tail();
         self.order += 1;
-        let order = self.order;
-        match self.runs.back_mut() {
-            Some(last) if last.start == start => {
-                last.time = last.time.max(now);
-                last.order = order;
-            }
-            Some(last) => {
-                let time = last.time.max(now);
-                self.runs.push_back(Run { start, time, order });
-                self.untidy = true;
-            }
-            None => self.runs.push_back(Run {
-                start,
-                time: now,
-                order,
-            }),
+        let run = Run {
+            start,
+            time: self.run.time.max(now),
+            order: self.order,
+        };
+        let last = std::mem::replace(&mut self.run, run);
+        if last.start != start {
+            self.older.push_back(last);
+            self.untidy = true;
         }
     }
 
@@ -260,9 +256,7 @@ impl EventQueue {
     /// before them, one that is due just now goes behind them, and none that was pending when they were made changes its position.
     #[inline(always)]
     fn date_current_run(&mut self, now: u64) {
-        if let Some(last) = self.runs.back_mut() {
-            last.time = last.time.max(now.min(self.next_due.saturating_sub(1)));
-        }
+        self.run.time = self.run.time.max(now.min(self.next_due.saturating_sub(1)));
     }
 
     /// Sets a timer. `first` is the head of the session's list of timers, which the caller stores.
@@ -301,26 +295,22 @@ impl EventQueue {
         self.timers.item(id).map(|t| t.entry.to)
     }
 
-    /// Moves a timer. At its own due time it keeps its position; otherwise it goes behind its equals.
+    /// Moves a timer, which there must be. At its own due time it keeps its position; otherwise it goes behind its equals.
     #[inline(always)]
-    pub(crate) fn set_due(&mut self, id: HeapId, due: u64, now: u64) -> bool {
+    pub(crate) fn set_due(&mut self, id: HeapId, due: u64, now: u64) {
         self.date_current_run(now);
         self.order += 1;
-        let found = self.timers.set_due(id, due, self.order);
-        self.next_due = self.timers.next_due().unwrap_or(u64::MAX);
-        found
+        self.timers.set_due(id.slot, due, self.order);
+        self.next_due = self.timers.next_due();
     }
 
     #[inline(always)]
     pub(crate) fn remove_timer(&mut self, first: &mut Option<HeapId>, id: HeapId) -> Option<Removed> {
-        let (due, timer) = self.timers.remove(id)?;
-        self.next_due = self.timers.next_due().unwrap_or(u64::MAX);
-        self.unlink(first, timer.links);
-        Some(Removed {
-            id,
-            due,
-            entry: timer.entry,
-        })
+        let due = self.timers.unkey(id)?;
+        self.next_due = self.timers.next_due();
+        let Timer { entry, links } = self.timers.take(id.slot)?;
+        self.unlink(first, links);
+        Some(Removed { id, due, entry })
     }
 
     #[inline(always)]
@@ -375,6 +365,15 @@ impl EventQueue {
         }
     }
 
+    /// The same at the beginning of a generation, with posts waiting and right after [`next`](Self::next).
+    #[inline(always)]
+    pub(crate) fn first(&mut self, generation: Generation) -> Next {
+        match self.untidy || self.next_due <= generation.now {
+            true => self.next(generation),
+            false => Next::Post,
+        }
+    }
+
     /// Removes the first post, when it is [next](Self::next), and returns its place, from which the caller must take the argument.
     #[inline(always)]
     pub(crate) fn pass_post(&mut self) -> Option<&mut Post> {
@@ -388,7 +387,7 @@ impl EventQueue {
         {
             self.fired = Some(_id);
         }
-        self.next_due = self.timers.next_due().unwrap_or(u64::MAX);
+        self.next_due = self.timers.next_due();
         Some((timer.entry, Fired { links: timer.links }))
     }
 
@@ -432,14 +431,18 @@ impl EventQueue {
 
     /// Returns the run of the ring's front entry.
     fn front_run(&self) -> Option<&Run> {
-        self.runs.iter().take_while(|r| r.start <= self.ring.head()).last()
+        self.runs().take_while(|r| r.start <= self.ring.head()).last()
+    }
+
+    fn runs(&self) -> impl Iterator<Item = &Run> {
+        self.older.iter().chain([&self.run])
     }
 
     fn drop_old_runs(&mut self) {
-        while self.runs.len() > 1 && self.runs[1].start <= self.ring.head() {
-            self.runs.pop_front();
+        while self.runs().nth(1).is_some_and(|run| run.start <= self.ring.head()) {
+            self.older.pop_front();
         }
-        self.untidy = self.dead > 0 || self.runs.len() > 1;
+        self.untidy = self.dead > 0 || !self.older.is_empty();
     }
 
     /// Removes purged entries from the front, and the stamps of posts that have left.
@@ -495,7 +498,7 @@ impl EventQueue {
     pub(crate) fn in_order(&self) -> Vec<Waiting<'_>> {
         let mut out = Vec::with_capacity(self.len());
         let mut timers = self.timers.sorted().into_iter().peekable();
-        let mut runs = self.runs.iter().peekable();
+        let mut runs = self.runs().peekable();
         let mut stamp = (0, 0);
         let head = self.ring.head();
         for (at, post) in (head..).zip(self.ring.from(head)) {

@@ -58,6 +58,13 @@ pub(crate) struct Record<O> {
     place: Place,
 }
 
+impl<O> Record<O> {
+    #[inline]
+    pub(crate) fn hold(&mut self) {
+        self.refs += 1;
+    }
+}
+
 pub(crate) struct Sessions<O> {
     /// The kernel's queue stands here so that an event borrows one cell.
     pub(crate) queue: EventQueue,
@@ -227,6 +234,22 @@ impl<O: Clone> Sessions<O> {
     #[inline]
     pub(crate) fn with_queue(&mut self, slot: u32) -> (&mut Record<O>, &mut EventQueue) {
         (&mut self.records[slot as usize], &mut self.queue)
+    }
+
+    /// The same for a session of this kernel, if it is alive.
+    #[inline(always)]
+    pub(crate) fn own_with_queue(&mut self, id: SessionId) -> Option<(&mut Record<O>, &mut EventQueue)> {
+        match self.records.get_mut(id.slot as usize) {
+            Some(record) if record.serial == id.serial => Some((record, &mut self.queue)),
+            _ => None,
+        }
+    }
+
+    /// Whether a session of this kernel is alive.
+    #[inline(always)]
+    pub(crate) fn is_alive(&self, id: SessionId) -> bool {
+        let record = self.records.get(id.slot as usize);
+        record.is_some_and(|record| record.serial == id.serial)
     }
 
     /// Returns the slot of an identifier, if its session is alive (the kernel always is).

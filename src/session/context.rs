@@ -4,19 +4,18 @@ use super::postback::IntoReply;
 use super::states::{Handler, Options, States, TableSlot, erase};
 use super::then::ContextThen;
 use crate::arg::AnyArg;
-use crate::error::{Error, Failure, drop_quietly};
+use crate::error::{Error, Failure, quietly};
 use crate::event::{Calls, EventName, Unhandled};
 use crate::kernel::{AtOnce, Core, Invoke, Invoked, KernelRef};
 use crate::name::{Name, NameIdx};
-use std::cell::Cell;
+use std::cell::{RefCell, RefMut};
 use std::fmt;
 use std::mem::ManuallyDrop;
 use std::ops::{Deref, DerefMut};
 
 /// A session as the kernel holds it: its heap, while no handler has it, and its table.
 pub(super) struct SessionCell<H: 'static, X: 'static> {
-    /// Empty while a handler's context has the heap.
-    heap: Cell<Option<Box<H>>>,
+    heap: HeapCell<H>,
     /// What a component keeps beside the heap; shared by all contexts of the session, so it is never taken out.
     component: X,
     pub(super) table: TableSlot<Handler<H, X>>,
@@ -26,7 +25,7 @@ pub(super) struct SessionCell<H: 'static, X: 'static> {
 impl<H, X> SessionCell<H, X> {
     pub(super) fn new(heap: H, component: X, states: States<H, X>, options: Options) -> Self {
         SessionCell {
-            heap: Cell::new(Some(Box::new(heap))),
+            heap: HeapCell::new(heap),
             component,
             table: TableSlot::new(states.table),
             options,
@@ -34,10 +33,32 @@ impl<H, X> SessionCell<H, X> {
     }
 }
 
-impl<H: 'static, X: 'static> Drop for SessionCell<H, X> {
-    /// The heap goes by itself: its drop may panic, and so may those of the other parts.
+/// The place of a heap, borrowed while a handler's context has it.
+pub(super) struct HeapCell<H>(RefCell<Option<H>>);
+
+impl<H> HeapCell<H> {
+    pub(super) fn new(heap: H) -> Self {
+        HeapCell(RefCell::new(Some(heap)))
+    }
+
+    /// Borrows the heap; `None` if it is borrowed.
+    #[inline(always)]
+    pub(super) fn lend(&self) -> Option<RefMut<'_, H>> {
+        RefMut::filter_map(self.0.try_borrow_mut().ok()?, Option::as_mut).ok()
+    }
+
+    /// Drops the heap by itself: its drop may panic, and so may those of a session's other parts.
+    pub(super) fn clear(&mut self) {
+        let heap = self.0.get_mut();
+        if std::mem::needs_drop::<H>() && heap.is_some() {
+            quietly("a value panicked while it was dropped", || *heap = None);
+        }
+    }
+}
+
+impl<H> Drop for HeapCell<H> {
     fn drop(&mut self) {
-        drop_quietly(self.heap.take());
+        self.clear();
     }
 }
 
@@ -210,7 +231,7 @@ fn warn_of_unhandled(kernel: KernelRef<'_>) {
 pub struct Context<'k, H: 'static, X: 'static = ()> {
     /// The session's heap.
     #[doc(alias = "HEAP")]
-    pub heap: Heap<H>,
+    pub heap: Heap<'k, H>,
     /// The kernel, separate from the heap and `Copy`.
     #[doc(alias = "KERNEL")]
     pub kernel: KernelRef<'k>,
@@ -243,9 +264,34 @@ pub struct Context<'k, H: 'static, X: 'static = ()> {
 /// kernel.run().await
 /// # }).unwrap();
 /// ```
-pub struct Heap<H>(pub(super) Option<Box<H>>);
+pub struct Heap<'k, H>(Option<RefMut<'k, H>>);
 
-impl<H> Deref for Heap<H> {
+impl<'k, H> Heap<'k, H> {
+    /// Takes the heap for as long as a handler runs; `None` if it is taken further up the stack.
+    #[inline(always)]
+    pub(super) fn enter(cell: &'k HeapCell<H>) -> Option<Self> {
+        Some(Heap(Some(cell.lend()?)))
+    }
+
+    /// Runs `f` while the heap is back in its place.
+    #[inline(always)]
+    pub(super) fn lent<T>(&mut self, cell: &'k HeapCell<H>, f: impl FnOnce() -> T) -> T {
+        /// Takes the heap again, also when a handler of a call to oneself panics.
+        struct Lent<'a, 'k, H>(&'k HeapCell<H>, &'a mut Option<RefMut<'k, H>>);
+        impl<H> Drop for Lent<'_, '_, H> {
+            #[inline(always)]
+            fn drop(&mut self) {
+                // What it replaces is nothing, because the heap was lent.
+                let _nothing = ManuallyDrop::new(std::mem::replace(self.1, self.0.lend()));
+            }
+        }
+        drop(self.0.take());
+        let _lent = Lent(cell, &mut self.0);
+        f()
+    }
+}
+
+impl<H> Deref for Heap<'_, H> {
     type Target = H;
     #[inline]
     fn deref(&self) -> &H {
@@ -256,7 +302,7 @@ impl<H> Deref for Heap<H> {
     }
 }
 
-impl<H> DerefMut for Heap<H> {
+impl<H> DerefMut for Heap<'_, H> {
     #[inline]
     fn deref_mut(&mut self) -> &mut H {
         match &mut self.0 {
@@ -272,13 +318,13 @@ fn lent() -> ! {
     unreachable!("the heap is lent to another handler of the session")
 }
 
-impl<H: fmt::Debug> fmt::Debug for Heap<H> {
+impl<H: fmt::Debug> fmt::Debug for Heap<'_, H> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         (**self).fmt(f)
     }
 }
 
-impl<H: fmt::Display> fmt::Display for Heap<H> {
+impl<H: fmt::Display> fmt::Display for Heap<'_, H> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         (**self).fmt(f)
     }
@@ -288,23 +334,11 @@ impl<'k, H: 'static, X: 'static> Context<'k, H, X> {
     /// Takes the heap for as long as a handler runs; `None` if it is taken further up the stack.
     #[inline(always)]
     pub(super) fn enter(cell: &'k SessionCell<H, X>, kernel: KernelRef<'k>) -> Option<Self> {
-        let heap = cell.heap.take()?;
         Some(Context {
-            heap: Heap(Some(heap)),
+            heap: Heap::enter(&cell.heap)?,
             kernel,
             cell,
         })
-    }
-}
-
-impl<H: 'static, X: 'static> Drop for Context<'_, H, X> {
-    /// Puts the heap back, also when the handler panics.
-    #[inline]
-    fn drop(&mut self) {
-        if let Some(heap) = self.heap.0.take() {
-            // Nothing is in there, because we had the heap.
-            let _nothing = ManuallyDrop::new(self.cell.heap.replace(Some(heap)));
-        }
     }
 }
 
@@ -330,18 +364,8 @@ impl<H: 'static, X: 'static> AtOnce for Context<'_, H, X> {
 
     #[inline(always)]
     fn at_once<T>(&mut self, _what: &'static str, f: impl FnOnce(&Core) -> T) -> Result<T, Error> {
-        /// Takes the heap back, also when a handler of a call to oneself panics.
-        struct Lent<'a, H: 'static, X: 'static>(&'a SessionCell<H, X>, &'a mut Option<Box<H>>);
-        impl<H, X> Drop for Lent<'_, H, X> {
-            #[inline(always)]
-            fn drop(&mut self) {
-                // What it replaces is nothing, because the heap was lent.
-                let _nothing = ManuallyDrop::new(std::mem::replace(self.1, self.0.heap.take()));
-            }
-        }
-        let _nothing = ManuallyDrop::new(self.cell.heap.replace(self.heap.0.take()));
-        let _lent = Lent(self.cell, &mut self.heap.0);
-        Ok(f(self.kernel.core))
+        let (cell, core) = (self.cell, self.kernel.core);
+        Ok(self.heap.lent(&cell.heap, || f(core)))
     }
 }
 

@@ -268,7 +268,7 @@ impl<H: 'static, X: 'static> States<H, X> {
     }
 
     pub(super) fn has(&self, name: NameIdx) -> bool {
-        self.table.find(name).is_some()
+        self.table.hinted(name).is_some() || self.table.find(name).is_some()
     }
 }
 

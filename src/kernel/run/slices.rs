@@ -276,7 +276,7 @@ impl Core {
                 && let Some(generation) = self.next_generation(&mut sessions, mode)
             {
                 at = generation;
-                next = sessions.queue.next(at);
+                next = sessions.queue.first(at);
             }
             let mut timer;
             let post = match next {

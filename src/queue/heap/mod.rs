@@ -38,6 +38,8 @@ pub(crate) struct TimerHeap<T> {
     /// Where the upper half of `slots` begins. It is set when the table grows, when no slot is
     /// vacant, and when it is trimmed.
     split: usize,
+    /// How many slots the upper half has, if they are worth giving back when all of them are vacant; else `usize::MAX`.
+    spare: usize,
     /// The vacant slots of the lower and of the upper half. Items go to the lower half first, so
     /// that the upper one falls vacant in the end, even if there never is a moment without items,
     /// and its memory can be given back.
@@ -73,6 +75,7 @@ impl<T> TimerHeap<T> {
             slots: Vec::new(),
             links: Vec::new(),
             split: 0,
+            spare: usize::MAX,
             vacant: [Vacant::NONE; 2],
             base: 0,
         }
@@ -89,11 +92,10 @@ impl<T> TimerHeap<T> {
         self.len == 0
     }
 
-    /// Returns when the earliest item is due. The kernel asks this for every event, so it reads the root
-    /// and nothing else.
+    /// Returns when the earliest item is due; `u64::MAX` without items, because lanes without a key hold the greatest one.
     #[inline]
-    pub(crate) fn next_due(&self) -> Option<u64> {
-        self.root().map(due_of)
+    pub(crate) fn next_due(&self) -> u64 {
+        self.lines.first().map_or(u64::MAX, |line| due_of(line.0[ROOT]))
     }
 
     /// Returns an item without asking when it is due.
@@ -123,11 +125,12 @@ impl<T> TimerHeap<T> {
     pub(crate) fn push(&mut self, due: u64, order: u64, serial: u64, item: T) -> HeapId {
         let serial = NonZeroU64::new(serial).expect("a serial is not zero");
         let sequence = self.sequence(order);
-        let slot = self.fill_slot(Slot {
-            serial,
-            order,
-            item: Some(item),
-        });
+        let slot = self.vacant_slot();
+        // In its place, field by field: a whole slot would be built elsewhere and copied.
+        let place = &mut self.slots[slot as usize];
+        place.serial = serial;
+        place.order = order;
+        place.item = Some(item);
         let position = self.len + ROOT;
         if position / LANES == self.lines.len() {
             self.lines.push(Line::EMPTY);
@@ -203,14 +206,21 @@ impl<T> TimerHeap<T> {
     #[inline(always)]
     pub(crate) fn remove(&mut self, id: HeapId) -> Option<(u64, T)> {
         let due = self.unkey(id)?;
-        let item = self.slots[id.slot as usize].item.take()?;
-        self.vacate(id.slot);
-        Some((due, item))
+        Some((due, self.take(id.slot)?))
     }
 
-    /// Removes an item's key from the heap, and leaves the item in its slot: it is moved once, at the very end.
+    /// Takes an item whose key is gone out of its slot.
     #[inline(always)]
-    fn unkey(&mut self, id: HeapId) -> Option<u64> {
+    pub(crate) fn take(&mut self, slot: u32) -> Option<T> {
+        let item = self.slots[slot as usize].item.take()?;
+        self.vacate(slot);
+        Some(item)
+    }
+
+    /// Removes an item's key from the heap, and leaves the item in its slot until it is [taken](Self::take): it is moved once, at
+    /// the very end. Returns when it was due.
+    #[inline(always)]
+    pub(crate) fn unkey(&mut self, id: HeapId) -> Option<u64> {
         let slot = self.slots.get(id.slot as usize)?;
         if slot.serial != id.serial || slot.item.is_none() {
             return None;
@@ -224,22 +234,19 @@ impl<T> TimerHeap<T> {
         Some(due_of(key))
     }
 
-    /// Moves an item to another time, behind its equals as if it had arrived now.
+    /// Moves the item of a filled slot to another time, behind its equals as if it had arrived now.
     ///
     /// An item that is due at that time already keeps its position among its equals, and `order` is not
-    /// used. Returns whether there is such an item.
-    #[inline]
-    pub(crate) fn set_due(&mut self, id: HeapId, due: u64, order: u64) -> bool {
-        match self.get(id) {
-            None => return false,
-            Some((now, _)) if now == due => return true,
-            Some(_) => {}
+    /// used.
+    #[inline(always)]
+    pub(crate) fn set_due(&mut self, slot: u32, due: u64, order: u64) {
+        if due_of(self.key(self.position_of(slot))) == due {
+            return;
         }
         // Numbering anew may move the key: its position is read after this.
         let sequence = self.sequence(order);
-        self.slots[id.slot as usize].order = order;
-        self.sift(self.position_of(id.slot), pack(due, sequence, id.slot));
-        true
+        self.slots[slot as usize].order = order;
+        self.sift(self.position_of(slot), pack(due, sequence, slot));
     }
 
     #[cfg(test)]
@@ -333,7 +340,7 @@ impl<T> TimerHeap<T> {
     }
 
     /// Stores a key at a position whose own key is gone, or further up or down.
-    #[inline]
+    #[inline(always)]
     fn sift(&mut self, position: usize, key: u128) {
         if position > ROOT && key < self.key(parent(position)) {
             self.sift_up(position, key);
@@ -342,7 +349,7 @@ impl<T> TimerHeap<T> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn sift_up(&mut self, mut position: usize, key: u128) {
         while position > ROOT {
             let above = parent(position);
@@ -457,42 +464,63 @@ const NO_KEY: u128 = u128::MAX;
 // The heap's table of slots, which hold the items, and the chains of vacant slots.
 impl<T> TimerHeap<T> {
     #[inline(always)]
-    fn fill_slot(&mut self, slot: Slot<T>) -> u32 {
-        let half = usize::from(self.vacant[LOWER].first == NO_SLOT);
-        let vacant = &mut self.vacant[half];
-        let index = vacant.first;
-        if index == NO_SLOT {
-            return self.add_slot(slot);
+    fn vacant_slot(&mut self) -> u32 {
+        loop {
+            let half = usize::from(self.vacant[LOWER].first == NO_SLOT);
+            let vacant = &mut self.vacant[half];
+            let slot = vacant.first;
+            if slot != NO_SLOT {
+                vacant.first = self.links[slot as usize];
+                vacant.count -= 1;
+                return slot;
+            }
+            self.add_slots();
         }
-        vacant.first = self.links[index as usize];
-        vacant.count -= 1;
-        // The slot was empty, so no drop runs code.
-        self.slots[index as usize] = slot;
-        index
     }
 
-    fn add_slot(&mut self, slot: Slot<T>) -> u32 {
-        let index = self.slots.len();
+    /// Adds slots when none is vacant: some at a time.
+    #[cold]
+    #[inline(never)]
+    fn add_slots(&mut self) {
+        let old = self.slots.len();
         // Both slots and positions are kept in 32 bits, and positions begin at 3.
-        assert!(index < NO_SLOT as usize - LANES, "a heap has room for no more items");
-        self.slots.push(slot);
-        self.links.push(NO_SLOT);
+        let limit = NO_SLOT as usize - LANES;
+        assert!(old < limit, "a heap has room for no more items");
+        let new = (old + (old / 8).clamp(LANES, 64)).min(limit);
+        self.slots.resize_with(new, Slot::vacant);
+        self.links.resize(new, NO_SLOT);
         // The halves may change here, and only here and in `trim`, because no slot is vacant.
-        self.split = self.slots.len() / 2;
-        index as u32
+        self.halve(new);
+        for slot in (old..new).rev() {
+            self.chain(slot as u32);
+        }
     }
 
     /// Takes back a slot whose item and key are gone.
     #[inline]
     fn vacate(&mut self, slot: u32) {
-        let half = usize::from(slot as usize >= self.split);
-        let vacant = &mut self.vacant[half];
+        self.chain(slot);
+        if self.vacant[UPPER].count == self.spare {
+            self.trim();
+        }
+    }
+
+    /// Halves a table of that length.
+    fn halve(&mut self, length: usize) {
+        self.split = length / 2;
+        self.spare = match length >= 2 * KEPT_SLOTS {
+            true => length - self.split,
+            false => usize::MAX,
+        };
+    }
+
+    /// Makes a slot the first of the vacant ones in its half.
+    #[inline(always)]
+    fn chain(&mut self, slot: u32) {
+        let vacant = &mut self.vacant[usize::from(slot as usize >= self.split)];
         self.links[slot as usize] = vacant.first;
         vacant.first = slot;
         vacant.count += 1;
-        if self.vacant[UPPER].count == self.slots.len() - self.split && self.slots.len() >= 2 * KEPT_SLOTS {
-            self.trim();
-        }
     }
 
     /// Gives back the memory of the upper half of the table of slots, which is vacant, and as much of the lower
@@ -514,13 +542,12 @@ impl<T> TimerHeap<T> {
         self.links.shrink_to(2 * kept);
         self.lines.shrink_to(2 * kept / LANES + 1);
 
-        self.split = kept / 2;
+        self.halve(kept);
         self.vacant = [Vacant::NONE; 2];
-        for index in (0..kept).rev().filter(|&index| self.slots[index].item.is_none()) {
-            let vacant = &mut self.vacant[usize::from(index >= self.split)];
-            self.links[index] = vacant.first;
-            vacant.first = index as u32;
-            vacant.count += 1;
+        for slot in (0..kept).rev() {
+            if self.slots[slot].item.is_none() {
+                self.chain(slot as u32);
+            }
         }
     }
 }
@@ -531,6 +558,17 @@ struct Slot<T> {
     /// The full order of arrival, of which the key has 32 bits.
     order: u64,
     item: Option<T>,
+}
+
+impl<T> Slot<T> {
+    /// A slot that never had an item. No item has its serial.
+    fn vacant() -> Self {
+        Slot {
+            serial: NonZeroU64::MAX,
+            order: 0,
+            item: None,
+        }
+    }
 }
 
 /// A chain of vacant slots through `links`.

@@ -8,6 +8,7 @@ use crate::event::{Event, Keyed, LEAVE, Unhandled};
 use crate::id::TimerId;
 use crate::kernel::{Frame, Invoke, Invoked, KernelRef};
 use crate::name::{HeldName, Key, Name, NameIdx};
+use crate::session::context::HeapCell;
 use crate::session::states::{Options, Table, TableSlot};
 use crate::session::then::MachineThen;
 use std::cell::{Cell, RefCell};
@@ -89,8 +90,7 @@ const RESERVED: [&str; 4] = [
 ];
 
 pub(super) struct NfaCell<S: 'static, R: 'static> {
-    /// Empty while a handler's context has it.
-    pub(super) runstate: Cell<Option<Box<R>>>,
+    pub(super) runstate: HeapCell<R>,
     pub(super) plan: Plan<S, R>,
     /// Handlers that every state has, unless it has one of its own; changed by `state`.
     pub(super) internal: TableSlot<Handler<S, R>>,
@@ -114,7 +114,7 @@ pub(super) struct NfaCell<S: 'static, R: 'static> {
 impl<S: 'static, R: 'static> Drop for NfaCell<S, R> {
     /// The run state and the postponed events go by themselves: their drops may panic, and so may those of the other parts.
     fn drop(&mut self) {
-        drop_quietly(self.runstate.take());
+        self.runstate.clear();
         self.postponed.clear();
     }
 }
@@ -185,7 +185,7 @@ impl<S: StateKey, R: 'static> NfaCell<S, R> {
         log: usize,
     ) -> Self {
         NfaCell {
-            runstate: Cell::new(Some(Box::new(runstate))),
+            runstate: HeapCell::new(runstate),
             plan,
             internal: TableSlot::new(internal),
             options,

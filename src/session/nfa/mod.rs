@@ -208,10 +208,8 @@ impl<S: Eq + Hash + Debug + 'static, R: 'static> Nfa<S, R> {
     #[doc(alias = "get_runstate")]
     pub fn with_runstate<T>(&self, look: impl FnOnce(&mut R) -> T) -> Option<T> {
         let cell = self.cell.upgrade()?;
-        let mut runstate = cell.runstate.take()?;
-        let seen = look(&mut runstate);
-        cell.runstate.set(Some(runstate));
-        Some(seen)
+        let mut runstate = cell.runstate.lend()?;
+        Some(look(&mut runstate))
     }
 
     /// Returns the last transitions, oldest first; also after the machine's end.

@@ -253,7 +253,7 @@ pub struct Machine<'k, S: 'static, R: 'static> {
     /// The data that the machine keeps through all its states.
     #[doc(alias = "RUNSTATE")]
     #[doc(alias = "get_runstate")]
-    pub runstate: Heap<R>,
+    pub runstate: Heap<'k, R>,
     /// The kernel, separate from the run state and `Copy`.
     #[doc(alias = "KERNEL")]
     pub kernel: KernelRef<'k>,
@@ -266,20 +266,11 @@ impl<'k, S, R> Machine<'k, S, R> {
     /// None while the run state is out.
     pub(in crate::session::nfa) fn enter(cell: &'k NfaCell<S, R>, kernel: KernelRef<'k>) -> Option<Self> {
         Some(Machine {
-            runstate: Heap(Some(cell.runstate.take()?)),
+            runstate: Heap::enter(&cell.runstate)?,
             kernel,
             cell,
             state: cell.current.get(),
         })
-    }
-}
-
-impl<S: 'static, R: 'static> Drop for Machine<'_, S, R> {
-    /// Puts the run state back, also when the handler panics.
-    fn drop(&mut self) {
-        if let Some(runstate) = self.runstate.0.take() {
-            self.cell.runstate.set(Some(runstate));
-        }
     }
 }
 
@@ -302,16 +293,8 @@ impl<S: 'static, R: 'static> AtOnce for Machine<'_, S, R> {
     }
 
     fn at_once<T>(&mut self, _what: &'static str, f: impl FnOnce(&Core) -> T) -> Result<T, Error> {
-        /// Takes the run state back, also when a handler of a call to oneself panics.
-        struct Lent<'a, S: 'static, R: 'static>(&'a NfaCell<S, R>, &'a mut Option<Box<R>>);
-        impl<S, R> Drop for Lent<'_, S, R> {
-            fn drop(&mut self) {
-                *self.1 = self.0.runstate.take();
-            }
-        }
-        self.cell.runstate.set(self.runstate.0.take());
-        let _lent = Lent(self.cell, &mut self.runstate.0);
-        Ok(f(self.kernel.core))
+        let (cell, core) = (self.cell, self.kernel.core);
+        Ok(self.runstate.lent(&cell.runstate, || f(core)))
     }
 }
 
