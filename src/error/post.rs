@@ -11,6 +11,11 @@ use std::time::Duration;
 /// Turn it into [`Error`] or [`Failure`] with `?`. It does not implement `std::error::Error`, so that the argument's type
 /// needs no bound.
 pub struct PostError<A> {
+    /// In a box, so that the result of a post fits into a register.
+    refused: Box<Refused<A>>,
+}
+
+struct Refused<A> {
     event: String,
     kind: PostErrorKind,
     arg: A,
@@ -42,49 +47,51 @@ fn session_full(session: SessionId, capacity: usize, f: &mut fmt::Formatter<'_>)
 
 impl<A> PostError<A> {
     pub(crate) fn new(event: &str, kind: PostErrorKind, arg: A) -> Self {
+        let event = event.to_owned();
         PostError {
-            event: event.to_owned(),
-            kind,
-            arg,
+            refused: Box::new(Refused { event, kind, arg }),
         }
     }
 
     /// Returns the argument that was not delivered.
     pub fn into_arg(self) -> A {
-        self.arg
+        self.refused.arg
     }
 
     /// Returns the same error with the argument replaced by `f(argument)`.
     pub fn map<B>(self, f: impl FnOnce(A) -> B) -> PostError<B> {
+        let Refused { event, kind, arg } = *self.refused;
         PostError {
-            event: self.event,
-            kind: self.kind,
-            arg: f(self.arg),
+            refused: Box::new(Refused {
+                event,
+                kind,
+                arg: f(arg),
+            }),
         }
     }
 
     /// The target session does not exist, or no longer exists (POE's `ESRCH`).
     #[doc(alias = "ESRCH")]
     pub fn is_no_such_session(&self) -> bool {
-        matches!(self.kind, PostErrorKind::NoSuchSession(_))
+        matches!(self.refused.kind, PostErrorKind::NoSuchSession(_))
     }
 
     /// The inbox of a [`KernelHandle`](crate::KernelHandle), or that of the [session](crate::SessionBuilder::inbox), is full: try again later.
     pub fn is_full(&self) -> bool {
-        matches!(self.kind, PostErrorKind::Full(_) | PostErrorKind::SessionFull(..))
+        matches!(
+            self.refused.kind,
+            PostErrorKind::Full(_) | PostErrorKind::SessionFull(..)
+        )
     }
 
     /// The kernel behind the [`KernelHandle`](crate::KernelHandle) is gone, or a failure ended its run.
     pub fn is_closed(&self) -> bool {
-        matches!(self.kind, PostErrorKind::Closed | PostErrorKind::Ended)
+        matches!(self.refused.kind, PostErrorKind::Closed | PostErrorKind::Ended)
     }
 
     fn without_arg(self) -> Error {
-        ErrorKind::Post {
-            event: self.event,
-            kind: self.kind,
-        }
-        .into()
+        let Refused { event, kind, .. } = *self.refused;
+        ErrorKind::Post { event, kind }.into()
     }
 }
 
@@ -111,7 +118,7 @@ impl fmt::Display for Wanted {
 
 impl<A> fmt::Display for PostError<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "cannot post `{}`: {}", self.event, self.kind)
+        write!(f, "cannot post `{}`: {}", self.refused.event, self.refused.kind)
     }
 }
 
@@ -136,8 +143,13 @@ impl<A> From<PostError<A>> for Failure {
 // The error of a call that returned no reply.
 /// A call that returned no reply. It hands the argument back where no handler took it.
 pub struct CallError<A> {
+    /// In a box, so that the result of a call fits into registers.
+    missed: Box<Missed<A>>,
+}
+
+struct Missed<A> {
     event: String,
-    pub(crate) kind: CallErrorKind,
+    kind: CallErrorKind,
     arg: Option<A>,
 }
 
@@ -177,37 +189,39 @@ impl<A> CallError<A> {
     }
 
     pub(crate) fn new(event: &str, kind: CallErrorKind, arg: Option<A>) -> Self {
+        let event = event.to_owned();
         CallError {
-            event: event.to_owned(),
-            kind,
-            arg,
+            missed: Box::new(Missed { event, kind, arg }),
         }
     }
 
     /// Returns the argument, unless a handler took it.
     pub fn into_arg(self) -> Option<A> {
-        self.arg
+        self.missed.arg
     }
 
     /// Returns the same error with the argument replaced by `f(argument)`.
     pub fn map<B>(self, f: impl FnOnce(A) -> B) -> CallError<B> {
+        let Missed { event, kind, arg } = *self.missed;
         CallError {
-            event: self.event,
-            kind: self.kind,
-            arg: self.arg.map(f),
+            missed: Box::new(Missed {
+                event,
+                kind,
+                arg: arg.map(f),
+            }),
         }
     }
 
     /// The target session does not exist, or no longer exists (POE's `ESRCH`).
     #[doc(alias = "ESRCH")]
     pub fn is_no_such_session(&self) -> bool {
-        matches!(self.kind, CallErrorKind::NoSuchSession(_))
+        matches!(self.missed.kind, CallErrorKind::NoSuchSession(_))
     }
 
     /// The session has neither a handler for this event nor a `_default` (decision D6 of the conformance table).
     #[doc(alias = "ENOSYS")]
     pub fn is_unhandled(&self) -> bool {
-        matches!(self.kind, CallErrorKind::Unhandled(_))
+        matches!(self.missed.kind, CallErrorKind::Unhandled(_))
     }
 
     /// The handler failed or panicked.
@@ -215,12 +229,12 @@ impl<A> CallError<A> {
     /// If it belongs to another session, that session is sent a `DIE` signal (law L15). In a call to the calling session
     /// itself this error contains the failure, and `?` passes it on (law L13).
     pub fn is_died(&self) -> bool {
-        matches!(self.kind, CallErrorKind::Died(_) | CallErrorKind::Failed(_))
+        matches!(self.missed.kind, CallErrorKind::Died(_) | CallErrorKind::Failed(_))
     }
 
     /// Returns the failure of the handler, if the error contains it: after `try_call`, and in a call to oneself.
     pub fn failure(&self) -> Option<&Failure> {
-        match &self.kind {
+        match &self.missed.kind {
             CallErrorKind::Failed(failure) => Some(failure),
             _ => None,
         }
@@ -228,22 +242,25 @@ impl<A> CallError<A> {
 
     /// The handler replied with another type than the key or the annotation expects.
     pub fn is_wrong_reply(&self) -> bool {
-        matches!(self.kind, CallErrorKind::WrongReply { .. })
+        matches!(self.missed.kind, CallErrorKind::WrongReply { .. })
     }
 
     /// A handler is running: inside it use `cx.call`, not a cloned [`Kernel`](crate::Kernel).
     pub fn is_busy(&self) -> bool {
-        matches!(self.kind, CallErrorKind::Busy)
+        matches!(self.missed.kind, CallErrorKind::Busy)
     }
 
     /// The calls were nested deeper than [`call_stack`](crate::KernelBuilder::call_stack) allows; no handler ran.
     pub fn is_too_deep(&self) -> bool {
-        matches!(self.kind, CallErrorKind::TooDeep(_))
+        matches!(self.missed.kind, CallErrorKind::TooDeep(_))
     }
 
     /// The inbox of a [`KernelHandle`](crate::KernelHandle), or that of the [session](crate::SessionBuilder::inbox), is full.
     pub fn is_full(&self) -> bool {
-        matches!(self.kind, CallErrorKind::Full(_) | CallErrorKind::SessionFull(..))
+        matches!(
+            self.missed.kind,
+            CallErrorKind::Full(_) | CallErrorKind::SessionFull(..)
+        )
     }
 
     /// A [`KernelHandle`](crate::KernelHandle) or `try_call` sent an argument of a type that the handler does not take.
@@ -251,19 +268,19 @@ impl<A> CallError<A> {
     /// No handler ran, and no `DIE` is raised: a mistake on another thread does not stop a session. (In a call inside the kernel a
     /// wrong argument is a failure of the called handler, see [`is_died`](Self::is_died).)
     pub fn is_wrong_argument(&self) -> bool {
-        matches!(self.kind, CallErrorKind::WrongArgument(_))
+        matches!(self.missed.kind, CallErrorKind::WrongArgument(_))
     }
 
     /// The reply did not come within the limit of [`ReplyFuture::timeout`](crate::ReplyFuture::timeout).
     ///
     /// The error has the argument if the call was withdrawn in time, and not if a handler had taken it.
     pub fn is_timed_out(&self) -> bool {
-        matches!(self.kind, CallErrorKind::TimedOut(_))
+        matches!(self.missed.kind, CallErrorKind::TimedOut(_))
     }
 
     /// A call with a timeout was awaited outside of a Tokio runtime with a time driver.
     pub fn is_no_runtime(&self) -> bool {
-        matches!(self.kind, CallErrorKind::NoRuntime)
+        matches!(self.missed.kind, CallErrorKind::NoRuntime)
     }
 
     /// The handler [replies later](crate::KernelRef::defer_reply), and a synchronous call cannot wait.
@@ -271,23 +288,23 @@ impl<A> CallError<A> {
     /// Use [`ask`](crate::KernelRef::ask) inside a kernel, and [`KernelHandle::call`](crate::KernelHandle::call) from outside.
     /// The handler has run; its reply goes nowhere.
     pub fn is_deferred(&self) -> bool {
-        matches!(self.kind, CallErrorKind::Deferred(_))
+        matches!(self.missed.kind, CallErrorKind::Deferred(_))
     }
 
     /// The session dropped its [`DeferredReply`](crate::DeferredReply), or stopped before it replied.
     pub fn is_dropped(&self) -> bool {
-        matches!(self.kind, CallErrorKind::Dropped(_))
+        matches!(self.missed.kind, CallErrorKind::Dropped(_))
     }
 
     /// The kernel behind the [`KernelHandle`](crate::KernelHandle) is gone, its run has ended, or it dropped the call.
     pub fn is_closed(&self) -> bool {
-        matches!(self.kind, CallErrorKind::Closed | CallErrorKind::Ended)
+        matches!(self.missed.kind, CallErrorKind::Closed | CallErrorKind::Ended)
     }
 
     fn without_arg(self) -> Error {
         ErrorKind::Call {
-            event: self.event,
-            kind: self.kind,
+            event: self.missed.event,
+            kind: self.missed.kind,
         }
         .into()
     }
@@ -334,7 +351,7 @@ pub(super) fn too_deep(limit: usize, f: &mut fmt::Formatter<'_>) -> fmt::Result 
 
 impl<A> fmt::Display for CallError<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "cannot call `{}`: {}", self.event, self.kind)
+        write!(f, "cannot call `{}`: {}", self.missed.event, self.missed.kind)
     }
 }
 
@@ -352,9 +369,10 @@ impl<A> From<CallError<A>> for Error {
 
 impl<A> From<CallError<A>> for Failure {
     fn from(error: CallError<A>) -> Self {
-        match error.kind {
+        let Missed { event, kind, .. } = *error.missed;
+        match kind {
             CallErrorKind::Failed(failure) => failure,
-            _ => Failure::from(error.without_arg()),
+            kind => Failure::from(Error::from(ErrorKind::Call { event, kind })),
         }
     }
 }

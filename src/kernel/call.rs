@@ -108,7 +108,7 @@ impl Core {
         };
         self.names.release(name);
         if let Invoked::Returned = invoked {
-            read_reply(key, callee, reply.get())
+            read_reply(key, frame.session, reply.get())
         } else {
             let (kind, arg) = self.call_failed(invoked, &frame, arg.get());
             Err(CallError::new(key.as_str(), kind, arg))

@@ -57,7 +57,7 @@ impl Core {
         if let Some(slot) = sessions.hold_self(id) {
             self.push_into(&mut sessions.queue, slot, slot, NameIdx::GC, NameIdx::NONE, place, ());
             drop(sessions);
-            self.tell_of_post(slot, slot, NameIdx::GC, place);
+            self.tell_of_own(slot, slot, NameIdx::GC, place);
         }
         Ok(id)
     }

@@ -102,6 +102,12 @@ impl Core {
     #[inline(always)]
     fn push<A: 'static>(&self, to: u32, from: u32, name: NameIdx, caller: NameIdx, place: Place, arg: A) {
         self.push_into(&mut self.queue_mut(), to, from, name, caller, place, arg);
+        self.tell_of_own(to, from, name, place);
+    }
+
+    /// The rest of an event of the kernel's own, which no inbox refuses, when nothing is borrowed any more.
+    #[inline(always)]
+    pub(super) fn tell_of_own(&self, to: u32, from: u32, name: NameIdx, place: Place) {
         if self.flags.get() & (TOLD & !flags::BOUNDED) != 0 {
             self.tell_of_post_slowly(to, from, name, place);
         }
@@ -139,7 +145,7 @@ impl Core {
     ///
     /// False if the post was refused, with its argument in [`take_refused`](Self::take_refused).
     #[inline(always)]
-    pub(super) fn tell_of_post(&self, to: u32, from: u32, name: NameIdx, place: Place) -> bool {
+    fn tell_of_post(&self, to: u32, from: u32, name: NameIdx, place: Place) -> bool {
         self.flags.get() & TOLD == 0 || self.admit_post(to, from, name, place)
     }
 
@@ -279,20 +285,15 @@ impl Core {
         place: Place,
     ) -> Result<(), PostError<A>> {
         let mut sessions = self.sessions.borrow_mut();
-        let Some(to) = sessions.resolve(target) else {
-            drop(sessions);
-            return Err(self.refuse(key.as_str(), &Target::Id(target), arg, place));
-        };
         // An event to the kernel, which has no handlers (law L16), holds its sender until its turn comes, too.
         // A session that was stopped in its own handler posts as the kernel (law L87).
         let speaks = || !self.active.session().is_kernel();
-        let from = match frame {
-            Some(frame) => sessions.retain_both(to, frame.session.slot, frame.session.serial, speaks),
-            None => {
-                let active = self.active.session();
-                sessions.retain_both(to, active.slot, active.serial, speaks)
-            }
+        let sender = frame.map_or_else(|| self.active.session(), |frame| frame.session);
+        let Some(from) = sessions.hold_post(target, sender.slot, sender.serial, speaks) else {
+            drop(sessions);
+            return Err(self.refuse(key.as_str(), &Target::Id(target), arg, place));
         };
+        let to = target.slot;
         let caller = self.active.event();
         let name = self.names.acquire_pair(key, caller);
         self.push_into(&mut sessions.queue, to, from, name, caller, place, arg);

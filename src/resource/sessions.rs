@@ -367,22 +367,33 @@ impl<O: Clone> Sessions<O> {
         }
     }
 
-    /// Adds the same references for a sender given in parts, and returns the sender's slot.
+    /// Adds the same references for a post to a session by its identifier, from one given in parts, and returns the sender's slot;
+    /// `None` if there is no such receiver.
     ///
     /// If the sender is gone the kernel is the sender. A session that `stop_all` has found in its `_stop` is the sender if `speaks`
     /// returns true.
     #[inline(always)]
-    pub(crate) fn retain_both(&mut self, to: u32, from: u32, from_serial: u64, speaks: impl FnOnce() -> bool) -> u32 {
-        let sender = &mut self.records[from as usize];
-        if sender.serial != from_serial || (sender.passed_over && !speaks()) {
-            self.hold_ends(to, KERNEL);
-            return KERNEL;
+    pub(crate) fn hold_post(
+        &mut self,
+        to: SessionId,
+        from: u32,
+        from_serial: u64,
+        speaks: impl FnOnce() -> bool,
+    ) -> Option<u32> {
+        let receiver = self.records.get_mut(to.slot as usize)?;
+        if receiver.serial != to.serial || to.kernel != self.kernel {
+            return None;
         }
-        if from != to {
+        receiver.refs += 1;
+        let sender = &mut self.records[from as usize];
+        let (sender, from) = match sender.serial != from_serial || (sender.passed_over && !speaks()) {
+            true => (&mut self.records[KERNEL as usize], KERNEL),
+            false => (sender, from),
+        };
+        if from != to.slot {
             sender.refs += 1;
         }
-        self.records[to as usize].refs += 1;
-        from
+        Some(from)
     }
 
     /// Adds the reference of an event to oneself; `None` if the session is gone.
