@@ -26,7 +26,7 @@ const GO: Event<()> = Event::new("go");
 /// A workload's name, what it is, how often it does what it is about, and the function.
 type Workload = (&'static str, &'static str, u64, fn(u64));
 
-const WORKLOADS: [Workload; 10] = [
+const WORKLOADS: [Workload; 12] = [
     ("W1", "a post to oneself", 20_000, |n| post_to_oneself(n, 0)),
     ("W1p", "the same, 10 000 timers pending", 20_000, |n| {
         post_to_oneself(n, 10_000)
@@ -39,6 +39,8 @@ const WORKLOADS: [Workload; 10] = [
     ("W5b", "a delay cancelled", 20_000, cancel),
     ("W5c", "a delay adjusted", 20_000, adjust),
     ("W6", "a post to one of a thousand", 20_000, fan_out),
+    ("W8", "a post from another thread, taken in and handled", 20_000, from_a_thread),
+    ("W8t", "the same with Tokio's channel", 20_000, from_a_thread_by_a_channel),
 ];
 
 fn main() {
@@ -264,6 +266,42 @@ fn adjust(n: u64) {
             }
         });
     });
+}
+
+/// The receiver's side: the thread has sent everything, and has ended, when the count begins.
+fn from_a_thread(n: u64) {
+    let kernel = kernel();
+    let id = Session::builder(0_u64)
+        .on(START, |_, ()| ())
+        .on(TICK, move |cx, by| {
+            *cx.heap += by;
+            if *cx.heap == n {
+                cx.stop_all();
+            }
+        })
+        .create(&kernel)
+        .expect("a session");
+    let handle = kernel.handle();
+    let sender = std::thread::spawn(move || (0..n).try_for_each(|_| handle.post(id, TICK, 1)));
+    sender.join().expect("no panic").expect("the inbox has room");
+    run_counted(&kernel);
+    assert_eq!(kernel.session_count(), 0);
+}
+
+fn from_a_thread_by_a_channel(n: u64) {
+    let (sender, mut receiver) = tokio::sync::mpsc::unbounded_channel::<u64>();
+    let sender = std::thread::spawn(move || (0..n).try_for_each(|_| sender.send(1)));
+    sender.join().expect("no panic").expect("the receiver is alive");
+    let runtime = runtime();
+    let mut sum = 0;
+    measured(&mut || {
+        runtime.block_on(async {
+            while let Some(by) = receiver.recv().await {
+                sum += by;
+            }
+        });
+    });
+    assert_eq!(sum, n);
 }
 
 fn fan_out(n: u64) {
