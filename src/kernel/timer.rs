@@ -135,7 +135,7 @@ impl Core {
         self.alarm_id(id)
     }
 
-    /// What must follow a timer when nothing is borrowed any more: subscribers hear of it, and a host that sleeps is woken.
+    /// The rest of a timer that was set, when nothing is borrowed any more: reports it to subscribers, and wakes a host that sleeps.
     #[cold]
     #[inline(never)]
     fn tell_of_timer(&self, id: HeapId, slot: u32, name: NameIdx, place: Place, due: u64) {
