@@ -2,7 +2,8 @@
 
 use crate::laws_kit::*;
 use crate::peek_kit::Peek as _;
-use poe::{Event, HandlerResult, Kernel, SessionBuilder, Signal, inspect::SignalClass};
+use poe::event::{START, STOP};
+use poe::{Event, HandlerResult, Kernel, Reply, Session, SessionBuilder, Signal, inspect::SignalClass};
 use std::cell::Cell;
 use std::rc::Rc;
 
@@ -48,6 +49,44 @@ fn tree(kernel: &Kernel, signals: &'static [&'static str]) {
 
 fn heard() -> Vec<String> {
     said().into_iter().filter(|line| line.contains("hears")).collect()
+}
+
+/// A child's heap keeps the giver alive, an event of its parent's the receiver. The child is stopped first, and its heap is dropped
+/// when both have been: the giver's mark is the later one, so it is collected first (law L29). Found by a random program
+/// (seed 20261302, 20535).
+#[tokio::test(start_paused = true)]
+async fn l29_heaps_of_signaled_sessions_are_dropped_when_all_have_been_stopped() {
+    type Given = poe::Postback<(), ()>;
+    for signal in ["TERM", "KILL", "DIE", "UIDESTROY"] {
+        let kernel = kernel();
+        let receiver = life("receiver", |_| ()).create(&kernel).unwrap();
+        let giver = life("giver", |_| ())
+            .on("give", |cx, ()| Reply(cx.postback("back", ()) as Given))
+            .create(&kernel)
+            .unwrap();
+        let parent = Session::builder(())
+            .on(START, |_, ()| ())
+            .on("go", move |cx, ()| -> HandlerResult {
+                let child = Session::builder(None::<Given>)
+                    .on(START, move |cx, ()| {
+                        *cx.heap = Some(cx.call(giver, "give", ()).unwrap())
+                    })
+                    .on(STOP, |_, ()| say("child stop"));
+                cx.create(child)?;
+                Ok(cx.post(receiver, "hello", ())?)
+            })
+            .on(STOP, |_, ()| say("parent stop"))
+            .create(&kernel)
+            .unwrap();
+        kernel.post(parent, "go", ()).unwrap();
+        kernel.signal(parent, signal, ()).unwrap();
+        run(&kernel).await;
+        assert_eq!(
+            said(),
+            ["child stop", "parent stop", "giver stop", "receiver stop"],
+            "{signal}"
+        );
+    }
 }
 
 #[tokio::test(start_paused = true)]

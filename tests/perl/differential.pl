@@ -186,8 +186,10 @@ my %handlers = (
   back  => sub { batch(@_[ 1, 4, 5, 6, 9, 3 ], [ $_[10][0], $_[11][0] ]) },
   asked => sub { my $token = $_[10]; batch(@_[ 1, 4, 5, 6, 9, 3 ], [$token]); return $token },
   backed => sub { my $token = $_[11][0]; batch(@_[ 1, 4, 5, 6, 9, 3 ], [ $_[10][0], $token ]); return $token },
+  # A gift is moved, as it is here: POE would keep the event's arguments, and with them the postback, until the handler has returned.
   given => sub {
     push @{ $_[3]{backs} }, $_[10];
+    $_[10] = undef;
     batch(@_[ 1, 4, 5, 6, 9, 3 ], []);
   },
   heard => sub {

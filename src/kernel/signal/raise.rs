@@ -278,8 +278,18 @@ impl Core {
     }
 
     /// Stops the sessions that a signal has visited, if they still exist; a DIE, because of this failure.
+    ///
+    /// Their heaps are dropped when all have been stopped, the target's last: POE has the sessions in its lists until then. What a
+    /// heap holds keeps others alive, so this decides in which order those are collected.
     pub(in crate::kernel) fn stop_touched(&self, signal: &str, die: Option<&Die>, touched: &[SessionId]) {
         let noted = self.ending(signal, die, touched);
+        let target = die.map(|die| die.session);
+        let mut objects = Vec::with_capacity(touched.len());
+        {
+            let sessions = self.sessions.borrow();
+            let (last, first): (Vec<SessionId>, Vec<SessionId>) = touched.iter().partition(|id| Some(**id) == target);
+            objects.extend(first.into_iter().chain(last).filter_map(|id| sessions.object_of(id)));
+        }
         for id in touched {
             tracing::trace!(target: "poe::signals", %signal, session = %id, "stops");
             if id.is_kernel() {
@@ -291,6 +301,7 @@ impl Core {
                 self.stop_session(slot);
             }
         }
+        drop_each_quietly(objects);
         self.ended(noted);
     }
 
