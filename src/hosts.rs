@@ -27,7 +27,7 @@
 //! # Which hosts are tested
 //!
 //! `tests/it/hosts.rs` tests the first five with timers, tasks and calls from another thread. The others are
-//! packages under `examples/hosts`, which the repository's full check runs.
+//! packages under `examples/hosts`, which the repository's checks run: the windows and WebAssembly with `.ci/long`.
 //!
 //! | host | what to know |
 //! |---|---|
@@ -37,7 +37,11 @@
 //! | a separate thread inside a service | the service uses a [`KernelHandle`](crate::KernelHandle) |
 //! | an executor that knows nothing of Tokio | enters a runtime that is driven elsewhere |
 //! | a `LocalRuntime`, and executors of other crates | `examples/hosts/executors` |
-//! | GLib's main loop (GTK) | like any other executor; handlers may touch objects of the loop's thread |
+//! | GLib's main loop | like any other executor; handlers may touch objects of the loop's thread |
+//! | GTK 4, a window in GLib's main loop | `examples/hosts/gtk4`. Signals of widgets are posts of a [`KernelHandle`](crate::KernelHandle), because GTK may call while a handler runs |
+//! | winit; any loop that takes events from other threads | `examples/hosts/winit`. The waker sends the loop an event, and the loop polls when it comes |
+//! | smol | `examples/hosts/executors`: `smol::block_on` and its `LocalExecutor` |
+//! | WebAssembly, `wasm32-wasip1` under Node | `examples/hosts/wasm`: queue, sessions, timers and futures on a current-thread runtime with `enable_time`; there are no sockets, signals and processes |
 //! | axum | the service runs beside the kernel, and calls it through a handle |
 //!
 //! One runtime may run the kernel after another. Timers, signals, children, servers, wheels, pending connections and known
@@ -85,7 +89,7 @@
 //! | `loop_watch_filehandle`, `loop_ignore_filehandle` | a task of the kernel that waits in Tokio's reactor ([`select`](crate::KernelRef::select)); the level is checked before each event |
 //! | `loop_pause_filehandle`, `loop_resume_filehandle` | the task stays and is skipped ([`select_pause`](crate::KernelRef::select_pause)) |
 //! | `loop_watch_signal`, `loop_ignore_signal`, `loop_ignore_all_signals` | Tokio's signal streams, from the first watcher to the last ([`sig`](crate::KernelRef::sig)); then the system's default action is back |
-//! | `loop_attach_uidestroy` | none: there is no toolkit. A program raises `UIDESTROY` itself ([`signal`](crate::KernelRef::signal)); it is non-maskable as in POE |
+//! | `loop_attach_uidestroy` | none: a window's handler for its close raises `UIDESTROY` ([`KernelHandle::signal`](crate::KernelHandle::signal)), as `examples/hosts/gtk4` does; it is non-maskable as in POE |
 //! | hang-up, error, invalid descriptor | ready for whatever is watched; a descriptor cannot become invalid, because the watcher has a duplicate |
 //! | searching for a loop: `use`, import, environment, a loaded module | none: the host is whatever polls |
 

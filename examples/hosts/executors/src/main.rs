@@ -66,6 +66,22 @@ fn main() {
         }
         pool.run();
     });
+    host(
+        "two kernels and a timer of smol's in its LocalExecutor, the drivers elsewhere",
+        || {
+            let drivers = elsewhere(1);
+            let _entered = drivers.enter();
+            let executor = smol::LocalExecutor::new();
+            let kernels = [executor.spawn(serves()), executor.spawn(serves())];
+            let slept = executor.spawn(smol::Timer::after(Duration::from_millis(5)));
+            smol::block_on(executor.run(async {
+                for kernel in kernels {
+                    kernel.await;
+                }
+                slept.await;
+            }));
+        },
+    );
 }
 
 fn host(name: &str, run: impl FnOnce()) {
