@@ -26,6 +26,7 @@ pub use connection::SHUTDOWN;
 #[cfg(not(target_family = "wasm"))]
 pub use kernel_pool::{
     AfterFailure, KernelPool, KernelPoolBuilder, PoolFailure, PoolHandle, PoolOutcome, PoolReport, PoolServer,
+    Published,
 };
 pub use kernel_thread::KernelThread;
 #[cfg(not(target_family = "wasm"))]

@@ -86,6 +86,7 @@ mod panicking_drops;
 mod peek_kit;
 mod perl_twins;
 mod phrasebook;
+mod pool_names;
 #[cfg(unix)]
 mod process_signals;
 mod properties;

@@ -78,6 +78,8 @@ pub enum PoolOutcome {
     /// All sessions were stopped, and the servers stay closed: by policy, after too many restarts, or because a restart
     /// failed. The kernel accepts posts, and new sessions and servers.
     Abandoned,
+    /// All sessions were stopped, and the [supervisor](crate::component::ChildSpec::kernel) decides what follows.
+    LeftToSupervisor,
     /// The kernel's thread has ended.
     ThreadEnded,
 }
@@ -88,6 +90,7 @@ impl fmt::Display for PoolOutcome {
             PoolOutcome::SessionStopped => "its session was stopped",
             PoolOutcome::Restarted => "its sessions were stopped and its servers started again",
             PoolOutcome::Abandoned => "its sessions were stopped and its servers are gone",
+            PoolOutcome::LeftToSupervisor => "its sessions were stopped; its supervisor decides",
             PoolOutcome::ThreadEnded => "its thread has ended",
         })
     }

@@ -1,19 +1,20 @@
 //! Several kernels on several threads, and servers that are spread over them.
 //!
 //! Each thread has its own runtime and kernel. Nothing is shared, and code written for one kernel runs on each of them
-//! unchanged. Sessions of different kernels send posts to each other through a [`PoolHandle`].
+//! unchanged. Sessions of different kernels send posts to each other through a [`PoolHandle`], which knows their names and
+//! subscriptions (`directory.rs`).
 
+mod directory;
 mod failure;
+mod handle;
 mod worker;
 
 use super::backoff::{First, first};
 use super::tcp_server::{TcpServer, TcpServerBuilder};
 use crate::debug::debug_fields;
-use crate::error::{Error, ErrorKind, OnFailure, PostError};
-use crate::event::Posts;
+use crate::error::{Error, ErrorKind, OnFailure};
 use crate::filter::{Filter, Line};
-use crate::id::SessionId;
-use crate::kernel::{Kernel, KernelBuilder, KernelHandle};
+use crate::kernel::{Kernel, KernelBuilder};
 use crate::wheel::make::Options;
 use crate::wheel::{Address, Spread};
 use failure::{FailureHook, Failures};
@@ -24,10 +25,12 @@ use std::task::{Context, Poll, ready};
 use std::thread;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
-use worker::{MakeServer, Order, ask, work};
+use worker::{Beginning, MakeServer, Order, Posting, ask, work};
 
 pub use failure::{AfterFailure, PoolFailure, PoolOutcome, PoolReport};
+pub use handle::{PoolHandle, Published};
 pub use worker::PoolServer;
+pub(crate) use worker::{KernelEnd, KernelFailure, PoolKernel};
 
 /// Several kernels, each on a separate thread.
 ///
@@ -57,69 +60,6 @@ struct Worker {
     thread: thread::JoinHandle<()>,
     /// Closed when the thread has nothing more to do.
     ended: oneshot::Receiver<()>,
-}
-
-/// Posts to the sessions of any kernel of a pool: `Send`, `Sync`, cheap to clone; sessions may keep it.
-///
-/// ```
-/// use poe::{Event, SessionId, component::PoolHandle};
-/// const SAID: Event<String> = Event::new("said");
-/// fn tell_all(pool: &PoolHandle, members: &[SessionId], what: &str) {
-///     for member in members {
-///         if let Err(refused) = pool.post(*member, SAID, what.to_owned()) {
-///             eprintln!("{refused}"); // its kernel is gone, or its inbox is full
-///         }
-///     }
-/// }
-/// ```
-#[derive(Clone, Debug)]
-pub struct PoolHandle(Arc<[KernelHandle]>);
-
-impl PoolHandle {
-    /// Posts to a session of any kernel of the pool. Aliases belong to one kernel: use [`kernel`](Self::kernel) for
-    /// them.
-    ///
-    /// # Errors
-    /// As [`KernelHandle::post`]; also, with the argument inside, if the session belongs to no kernel of this pool.
-    #[track_caller]
-    pub fn post<A: Send + 'static>(&self, to: SessionId, event: impl Posts<A>, arg: A) -> Result<(), PostError<A>> {
-        // The session belongs to another kernel; the handle of the first one reports that.
-        let kernel = self.0.iter().find(|k| k.kernel_id().kernel == to.kernel);
-        kernel.unwrap_or(&self.0[0]).post(to, event, arg)
-    }
-
-    /// Returns the handle of one kernel, counted from 0, for aliases and calls.
-    ///
-    /// ```
-    /// use poe::{Event, Reply, Session, component::KernelPool, event::START};
-    /// const NUMBER: Event<(), usize> = Event::new("number");
-    /// # tokio_test::block_on(async {
-    /// let pool = KernelPool::new(2)?;
-    /// pool.each(|kernel, number| async move {
-    ///     let session = Session::builder(number).on(START, |cx, ()| cx.alias_set("who"));
-    ///     session.on(NUMBER, |cx, ()| Reply(*cx.heap)).create(&kernel)
-    /// })
-    /// .await?;
-    /// assert_eq!(pool.handle().kernel(1).unwrap().call("who", NUMBER, ()).await?, 1);
-    /// assert!(pool.handle().kernel(2).is_none());
-    /// # Ok::<(), poe::Error>(()) }).unwrap();
-    /// ```
-    #[must_use]
-    pub fn kernel(&self, index: usize) -> Option<&KernelHandle> {
-        self.0.get(index)
-    }
-
-    /// Returns the handles of all kernels.
-    ///
-    /// ```
-    /// # use poe::component::KernelPool;
-    /// let pool = KernelPool::new(3)?;
-    /// assert_eq!(pool.handle().iter().count(), 3);
-    /// # Ok::<(), poe::Error>(())
-    /// ```
-    pub fn iter(&self) -> impl Iterator<Item = &KernelHandle> {
-        self.0.iter()
-    }
 }
 
 fn gone() -> Error {
@@ -153,11 +93,14 @@ impl KernelPool {
         let mut starting = Vec::new();
         for index in 0..builder.kernels.max(1) {
             let (orders, received) = mpsc::unbounded_channel();
-            let (started, start) = std::sync::mpsc::sync_channel(1);
+            let (built, start) = std::sync::mpsc::sync_channel(1);
+            let (go, going) = std::sync::mpsc::sync_channel(1);
+            let (ready, set_up) = std::sync::mpsc::sync_channel(1);
+            let beginning = Beginning { built, going, ready };
             let (ending, ended) = oneshot::channel();
             let (settings, told) = (builder.settings.clone(), failures.clone());
             let thread = thread::Builder::new().name(format!("poe-{index}")).spawn(move || {
-                work(index, settings, told, &started, received);
+                work(index, settings, told, beginning, received);
                 drop::<oneshot::Sender<()>>(ending);
             });
             let thread = thread.map_err(|error| ErrorKind::Io {
@@ -165,14 +108,23 @@ impl KernelPool {
                 error,
             })?;
             let worker = Worker { orders, thread, ended };
-            starting.push((worker, start));
+            starting.push((worker, start, go, set_up));
         }
-        let (mut workers, mut handles) = (Vec::new(), Vec::new());
-        for (worker, start) in starting {
+        let mut handles = Vec::new();
+        for (_, start, ..) in &starting {
             handles.push(start.recv().map_err(|_| gone())??);
+        }
+        // A setup may use the whole pool, so it begins when all kernels are there.
+        let handle = PoolHandle::new(handles);
+        for (_, _, go, _) in &starting {
+            // A thread that is gone tells nothing either.
+            let _ = go.send(handle.clone());
+        }
+        let mut workers = Vec::new();
+        for (worker, _, _, set_up) in starting {
+            set_up.recv().map_err(|_| gone())??;
             workers.push(worker);
         }
-        let handle = PoolHandle(handles.into());
         Ok(KernelPool {
             workers,
             handle,
@@ -195,6 +147,16 @@ impl KernelPool {
     /// ```
     pub async fn next_failure(&self) -> PoolFailure {
         self.failures.next().await
+    }
+
+    /// The kernel of that number, for a supervisor.
+    pub(crate) fn kernel(&self, number: usize) -> Option<PoolKernel> {
+        let worker = self.workers.get(number)?;
+        Some(PoolKernel::new(
+            number,
+            self.handle.clone(),
+            Posting::to(&worker.orders),
+        ))
     }
 
     /// Returns the number of kernels.
@@ -253,7 +215,7 @@ impl KernelPool {
         let f = Arc::new(f);
         let asked = self.workers.iter().map(|worker| {
             let f = f.clone();
-            ask(&worker.orders, move |local| {
+            ask(&Posting::to(&worker.orders), move |local| {
                 Box::pin(f(local.kernel.clone(), local.index))
             })
         });
@@ -292,12 +254,12 @@ impl KernelPool {
         let number = next_number();
         let asked = self.workers.iter().zip(listeners).map(|(worker, socket)| {
             let make = make.clone();
-            ask(&worker.orders, move |local| {
+            ask(&Posting::to(&worker.orders), move |local| {
                 Box::pin(async move { local.serve(number, socket, make).await })
             })
         });
         collect(asked.collect()).await?;
-        let workers = self.workers.iter().map(|worker| worker.orders.clone()).collect();
+        let workers = self.workers.iter().map(|worker| Posting::to(&worker.orders)).collect();
         Ok(PoolServer { local, number, workers })
     }
 
@@ -499,6 +461,9 @@ impl KernelPoolBuilder {
 
     /// Sets how many restarts of a kernel are allowed within a period; default 5 within 10 seconds. The next failure
     /// abandons the kernel.
+    ///
+    /// For a kernel that is the [child of a supervisor](crate::component::ChildSpec::kernel) this and
+    /// [`after_failure`](Self::after_failure) do not count: the supervisor decides.
     pub fn restarts(mut self, times: usize, period: Duration) -> Self {
         (self.settings.restarts, self.settings.period) = (times, period);
         self

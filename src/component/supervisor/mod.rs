@@ -7,15 +7,20 @@
 //! | `keeper.rs` | the posts to an alias whose child is down |
 //! | `spec.rs`, `builder.rs`, `starter.rs`, `report.rs` | what a program says, and what it is told |
 //! | `program.rs` | the session of a child that is a program |
+//! | `kernel.rs` | the session of a child that is a kernel of a pool |
 
 mod builder;
 mod keeper;
+#[cfg(not(target_family = "wasm"))]
+mod kernel;
 #[cfg(unix)]
 mod program;
 mod session;
 mod spec;
 mod tree;
 
+#[cfg(not(target_family = "wasm"))]
+use super::kernel_pool::KernelFailure;
 use crate::error::{Error, ErrorKind, Failure};
 use crate::id::SessionId;
 use crate::kernel::{Core, Die};
@@ -316,6 +321,19 @@ pub enum SupervisorEnd {
 
 impl ChildFailure {
     fn of_die(die: &Die) -> Self {
+        // What failed in another kernel says where.
+        #[cfg(not(target_family = "wasm"))]
+        if let Some(there) = die
+            .failure
+            .source()
+            .and_then(|cause| cause.downcast_ref::<KernelFailure>())
+        {
+            return ChildFailure {
+                failure: there.failure.clone(),
+                event: there.event.as_ref().map(|(event, _)| Name::from(event.as_str())),
+                place: there.event.as_ref().map(|(_, place)| *place),
+            };
+        }
         ChildFailure {
             failure: die.failure.clone(),
             event: Some(die.event.clone()),

@@ -7,7 +7,7 @@ use super::super::Core;
 use super::super::deferred::{Origin, Ran, Waiter, wrong_reply};
 use super::inbox::SendName;
 use crate::arg::AnyArg;
-use crate::error::{CallError, CallErrorKind, PostErrorKind, drop_payload, drop_quietly, quietly};
+use crate::error::{CallError, CallErrorKind, PostErrorKind, Wanted, drop_payload, drop_quietly, quietly};
 use crate::id::SessionId;
 use crate::name::{Key, Name};
 use std::fmt;
@@ -229,6 +229,11 @@ impl<A, R> ReplyFuture<A, R> {
         }
     }
 
+    /// A call of a name that nobody has.
+    pub(crate) fn to_nobody(event: &str, wanted: Wanted, arg: A) -> Self {
+        Self::new(event, Pending::new(arg), Err(PostErrorKind::NoSuchSession(wanted)))
+    }
+
     /// Limits how long to wait for the reply, counted from now.
     ///
     /// When the time is over the future returns an error ([`CallError::is_timed_out`]). A call that was not dispatched
@@ -279,7 +284,8 @@ impl<A, R> Future for ReplyFuture<A, R> {
                     PostErrorKind::Full(n) => CallErrorKind::Full(*n),
                     PostErrorKind::SessionFull(session, n) => CallErrorKind::SessionFull(*session, *n),
                     PostErrorKind::Ended => CallErrorKind::Ended,
-                    PostErrorKind::Closed | PostErrorKind::NoSuchSession(_) => CallErrorKind::Closed,
+                    PostErrorKind::Closed => CallErrorKind::Closed,
+                    PostErrorKind::NoSuchSession(wanted) => CallErrorKind::NoSuchSession(wanted.clone()),
                 };
                 return Poll::Ready(Err(this.fail(kind)));
             }

@@ -6,6 +6,7 @@ mod behaviour;
 mod erlang;
 #[cfg(feature = "testing")]
 mod example;
+mod kernels;
 #[cfg(feature = "testing")]
 mod kit;
 #[cfg(feature = "testing")]

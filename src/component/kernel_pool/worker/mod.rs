@@ -2,24 +2,34 @@
 //!
 //! Orders run concurrently with each other and with the kernel, so one that waits for ever delays nothing; an order
 //! whose caller has given up is dropped. A panic of user code in an order is an error of that order.
+//!
+//! A kernel may be lent to a supervisor (`lease.rs`). Then its failures end the lease, and it is down until the supervisor starts it again.
+
+mod lease;
+mod server;
 
 use super::super::backoff::{First, Intensity, caught, first};
 use super::super::tcp_server::TcpServer;
 use super::Settings;
+use super::directory::Member;
 use super::failure::{AfterFailure, Failures, PoolFailure, PoolOutcome};
-use crate::debug::debug_fields;
+use super::handle::PoolHandle;
 use crate::error::{Error, ErrorKind, Failure, OnFailure, drop_quietly};
 use crate::kernel::{Die, Kernel, KernelHandle};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
-use std::net::{SocketAddr, TcpListener};
+use std::net::TcpListener;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot};
+
+pub(crate) use lease::{KernelEnd, KernelFailure, PoolKernel};
+pub use server::PoolServer;
 
 pub(super) type Done = Pin<Box<dyn Future<Output = ()>>>;
 
@@ -31,6 +41,23 @@ pub(super) type MakeServer = dyn Fn(Kernel, TcpListener) -> Work<TcpServer> + Se
 pub(super) enum Order {
     Run(Box<dyn FnOnce(Rc<Local>) -> Done + Send>),
     Shutdown(Duration, oneshot::Sender<Option<String>>),
+}
+
+/// Sends orders to a thread, and keeps it no longer than the pool does.
+#[derive(Clone)]
+pub(super) struct Posting(mpsc::WeakUnboundedSender<Order>);
+
+impl Posting {
+    pub(super) fn to(orders: &mpsc::UnboundedSender<Order>) -> Self {
+        Posting(orders.downgrade())
+    }
+
+    /// No effect if the thread is gone, which drops what the order has.
+    fn send(&self, order: Order) {
+        if let Some(orders) = self.0.upgrade() {
+            let _ = orders.send(order);
+        }
+    }
 }
 
 /// The state of a thread.
@@ -47,6 +74,10 @@ pub(super) struct Local {
     began: Instant,
     /// The first failure that stopped all sessions.
     first: RefCell<Option<String>>,
+    /// The supervisor that has the kernel as a child, while it runs.
+    lease: RefCell<Option<lease::Lease>>,
+    /// The sessions of the setup and the servers are there. A supervisor's kernel is down between two lives.
+    is_up: Cell<bool>,
 }
 
 /// A server, and what is needed to start it again.
@@ -60,7 +91,7 @@ struct Served {
 }
 
 pub(super) fn ask<T: Send + 'static>(
-    worker: &mpsc::UnboundedSender<Order>,
+    worker: &Posting,
     f: impl FnOnce(Rc<Local>) -> Work<T> + Send + 'static,
 ) -> oneshot::Receiver<Result<T, Error>> {
     let (mut reply, replied) = oneshot::channel();
@@ -78,8 +109,7 @@ pub(super) fn ask<T: Send + 'static>(
             }
         })
     }));
-    // A thread that is gone drops the other end.
-    let _ = worker.send(order);
+    worker.send(order);
     replied
 }
 
@@ -193,9 +223,10 @@ impl Local {
     async fn run_failed(&self, error: Error) {
         self.first.borrow_mut().get_or_insert_with(|| error.to_string());
         // The last reported failure is this one.
-        drop(self.heard.borrow_mut().pop());
+        let die = self.heard.borrow_mut().pop();
         self.tell_heard();
         let outcome = match self.settings.after_failure {
+            _ if self.lease.borrow().is_some() => self.fail_lease(die, &error),
             AfterFailure::Restart if self.may_restart() => self.restart().await,
             _ => self.abandon(),
         };
@@ -207,41 +238,43 @@ impl Local {
     }
 
     async fn restart(&self) -> PoolOutcome {
-        let restarted = async {
-            self.set_up().await?;
-            let again: Vec<_> = {
-                let servers = self.servers.borrow();
-                let again = servers.iter().filter_map(|served| {
-                    let socket = served.socket.as_ref()?.try_clone();
-                    Some((served.number, socket, served.make.clone()))
-                });
-                again.collect()
-            };
-            for (number, socket, make) in again {
-                let socket = socket.map_err(|error| ErrorKind::Io {
-                    operation: "listen",
-                    error,
-                })?;
-                let server = self.start_server(&socket, &make).await?;
-                let mut servers = self.servers.borrow_mut();
-                let served = servers.iter_mut().find(|served| served.number == number);
-                if let Some(served) = served {
-                    if served.socket.is_none() {
-                        // It was shut down meanwhile.
-                        server.shutdown();
-                    }
-                    served.server = server;
-                }
-            }
-            Ok::<(), Error>(())
-        };
-        match restarted.await {
+        match self.start_again().await {
             Ok(()) => PoolOutcome::Restarted,
             Err(error) => {
                 tracing::error!(target: "poe::sessions", kernel = self.index, "the restart failed: {error}");
                 self.abandon()
             }
         }
+    }
+
+    /// Runs the setup, and starts the servers on the sockets that they had.
+    async fn start_again(&self) -> Result<(), Error> {
+        self.set_up().await?;
+        let again: Vec<_> = {
+            let servers = self.servers.borrow();
+            let again = servers.iter().filter_map(|served| {
+                let socket = served.socket.as_ref()?.try_clone();
+                Some((served.number, socket, served.make.clone()))
+            });
+            again.collect()
+        };
+        for (number, socket, make) in again {
+            let socket = socket.map_err(|error| ErrorKind::Io {
+                operation: "listen",
+                error,
+            })?;
+            let server = self.start_server(&socket, &make).await?;
+            let mut servers = self.servers.borrow_mut();
+            let served = servers.iter_mut().find(|served| served.number == number);
+            if let Some(served) = served {
+                if served.socket.is_none() {
+                    // It was shut down meanwhile.
+                    server.shutdown();
+                }
+                served.server = server;
+            }
+        }
+        Ok(())
     }
 
     /// Closes the sockets, so that the system gives the clients to other kernels.
@@ -265,19 +298,26 @@ fn error_of(die: Die) -> Error {
     .into()
 }
 
-/// What a new thread reports of itself.
-pub(super) type Started = Result<KernelHandle, Error>;
+/// What a new thread reports of itself, and waits for.
+pub(super) struct Beginning {
+    /// The kernel is there.
+    pub(super) built: SyncSender<Result<KernelHandle, Error>>,
+    /// All kernels of the pool are there.
+    pub(super) going: Receiver<PoolHandle>,
+    /// The setup is over.
+    pub(super) ready: SyncSender<Result<(), Error>>,
+}
 
 /// The main function of a thread. `_ended` is dropped when it is over.
 pub(super) fn work(
     index: usize,
     settings: Settings,
     failures: Arc<Failures>,
-    started: &std::sync::mpsc::SyncSender<Started>,
+    beginning: Beginning,
     orders: mpsc::UnboundedReceiver<Order>,
 ) {
     let told = failures.clone();
-    let run = AssertUnwindSafe(|| run(index, settings, failures, started, orders));
+    let run = AssertUnwindSafe(|| run(index, settings, failures, beginning, orders));
     if let Err(payload) = catch_unwind(run) {
         let failure = Failure::from_panic(payload);
         told.tell(PoolFailure {
@@ -292,7 +332,7 @@ fn run(
     index: usize,
     settings: Settings,
     failures: Arc<Failures>,
-    started: &std::sync::mpsc::SyncSender<Started>,
+    beginning: Beginning,
     orders: mpsc::UnboundedReceiver<Order>,
 ) {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
@@ -300,7 +340,7 @@ fn run(
         Err(error) => {
             let operation = "building a runtime";
             // The caller that makes the pool waits for this.
-            let _ = started.send(Err(ErrorKind::Io { operation, error }.into()));
+            let _ = beginning.built.send(Err(ErrorKind::Io { operation, error }.into()));
             return;
         }
     };
@@ -317,6 +357,8 @@ fn run(
             restarts: RefCell::new(restarts),
             began: Instant::now(),
             first: RefCell::default(),
+            lease: RefCell::default(),
+            is_up: Cell::new(true),
         });
         // The hook must not keep its owner alive.
         let weak = Rc::downgrade(&local);
@@ -325,29 +367,44 @@ fn run(
                 local.heard.borrow_mut().push(die.clone());
             }
         });
+        let _ = beginning.built.send(Ok(local.kernel.handle()));
+        // Without it another thread could not be started, and there is no pool.
+        let Ok(pool) = beginning.going.recv() else { return };
+        local.kernel.resource::<Member>().joins(pool);
         let ready = local.set_up().await;
         let failed = ready.is_err();
-        let _ = started.send(ready.map(|()| local.kernel.handle()));
+        let _ = beginning.ready.send(ready);
         if !failed {
             serve(&local, orders).await;
         }
     });
 }
 
+/// Runs the kernel until it is idle, a failure has ended its run, or its supervisor wants it to end.
+async fn serve_once(local: &Rc<Local>) {
+    let served = {
+        let mut serving = pin!(local.kernel.serve());
+        let served = poll_fn(|cx| {
+            let polled = serving.as_mut().poll(cx);
+            if polled.is_pending() {
+                local.tell_heard();
+            }
+            polled
+        });
+        first(poll_fn(|cx| local.poll_lease(cx)), served).await
+    };
+    // The run is dropped, because a shutdown drives the kernel itself.
+    match served {
+        First::Left(wish) => local.take_down(wish).await,
+        First::Right(Ok(())) => {}
+        First::Right(Err(error)) => local.run_failed(error).await,
+    }
+}
+
 async fn serve(local: &Rc<Local>, mut orders: mpsc::UnboundedReceiver<Order>) {
     let serving = async {
         loop {
-            let mut serving = pin!(local.kernel.serve());
-            let served = poll_fn(|cx| {
-                let polled = serving.as_mut().poll(cx);
-                if polled.is_pending() {
-                    local.tell_heard();
-                }
-                polled
-            });
-            if let Err(error) = served.await {
-                local.run_failed(error).await;
-            }
+            serve_once(local).await;
             tokio::task::yield_now().await;
         }
     };
@@ -373,88 +430,11 @@ async fn serve(local: &Rc<Local>, mut orders: mpsc::UnboundedReceiver<Order>) {
     // Unfinished orders are given up, and their callers get an error.
     drop(running);
     if let Some((limit, reply)) = last {
+        local.finish_kill().await;
         let report = local.kernel.shutdown(limit).await;
+        local.end_lease();
         let unclean = (!report.is_clean()).then(|| report.to_string());
         // The caller may have given up.
         let _ = reply.send(unclean.or_else(|| local.first.take()));
     }
 }
-
-// A server that runs on all kernels of a pool.
-/// A server that the kernels of a pool serve together. Dropping this value changes nothing.
-///
-/// ```
-/// use poe::component::KernelPool;
-/// use tokio::{io::{AsyncBufReadExt, AsyncWriteExt, BufReader}, net::TcpStream};
-/// # tokio_test::block_on(async {
-/// let pool = KernelPool::new(2)?;
-/// let server = pool
-///     .serve("127.0.0.1:0", |server| server.client_input(|cx, line| cx.client().put(line.to_uppercase())))
-///     .await?;
-/// let mut client = BufReader::new(TcpStream::connect(server.local_addr()).await?);
-/// client.write_all(b"hello\n").await?;
-/// let mut line = String::new();
-/// client.read_line(&mut line).await?;
-/// assert_eq!(line, "HELLO\r\n");
-/// assert_eq!(server.connections().await.iter().sum::<usize>(), 1); // one of the two kernels has it
-/// server.shutdown();                                          // no further client is accepted …
-/// server.shutdown_clients();                                  // … and the present ones are disconnected
-/// line.clear();
-/// assert_eq!(client.read_line(&mut line).await?, 0);
-/// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
-/// ```
-pub struct PoolServer {
-    pub(super) local: SocketAddr,
-    pub(super) number: usize,
-    pub(super) workers: Vec<mpsc::UnboundedSender<Order>>,
-}
-
-impl PoolServer {
-    /// Returns the address that it listens on, with the port that the system chose.
-    #[must_use]
-    pub fn local_addr(&self) -> SocketAddr {
-        self.local
-    }
-
-    /// Stops listening on every kernel; clients stay connected.
-    pub fn shutdown(&self) {
-        self.tell(TcpServer::shutdown);
-    }
-
-    /// Stops listening, and ends each connection after its output is written.
-    pub fn shutdown_clients(&self) {
-        self.tell(TcpServer::shutdown_clients);
-    }
-
-    /// Returns the number of clients of each kernel.
-    pub async fn connections(&self) -> Vec<usize> {
-        let mut counts = Vec::new();
-        for worker in &self.workers {
-            let number = self.number;
-            let asked = ask(worker, move |local: Rc<Local>| {
-                let count = local.server(number).map_or(0, |server| server.connections());
-                Box::pin(async move { Ok(count) })
-            });
-            counts.push(asked.await.unwrap_or(Ok(0)).unwrap_or(0));
-        }
-        counts
-    }
-
-    fn tell(&self, what: fn(&TcpServer)) {
-        for worker in &self.workers {
-            let number = self.number;
-            let order = Order::Run(Box::new(move |local: Rc<Local>| {
-                if let Some(server) = local.server(number) {
-                    what(&server);
-                }
-                // So that a restart does not bring it back.
-                local.forget(number);
-                Box::pin(async {})
-            }));
-            // A thread that is gone serves no client.
-            let _ = worker.send(order);
-        }
-    }
-}
-
-debug_fields!([] PoolServer, "PoolServer", |this| { local_addr: this.local, .. });
