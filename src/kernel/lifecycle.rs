@@ -74,7 +74,7 @@ impl Core {
         };
         self.trace_session("stopping", id);
         if self.sessions.borrow().oldest_child(slot).is_some() {
-            self.pass_children(slot, id, parent_id);
+            self.pass_children(slot, parent_id);
         }
         let active = self.active.session();
         let place = Location::caller();
@@ -90,17 +90,21 @@ impl Core {
 
     /// Tells the parent of a session that ends, and its children, of each other.
     #[inline(never)]
-    fn pass_children(&self, slot: u32, id: SessionId, parent: SessionId) {
+    fn pass_children(&self, slot: u32, parent: SessionId) {
         let children: Vec<SessionId> = {
             let sessions = self.sessions.borrow();
             sessions.children(slot).map(|c| sessions.id(c)).collect()
         };
         for child in children {
             self.notify_of_child(parent, ChildReason::Gain, child, None);
-            let child_slot = self.sessions.borrow().resolve(child);
-            if let Some(child_slot) = child_slot {
-                let change = Parent { old: id, new: parent };
-                self.notify(child_slot, NameIdx::PARENT, AnyArg::new(change));
+            let told = {
+                let sessions = self.sessions.borrow();
+                let slot = sessions.resolve(child);
+                // Another than this session, if the new parent's handler has moved the child meanwhile.
+                slot.map(|slot| (slot, sessions.id(sessions.parent(slot).unwrap_or(KERNEL))))
+            };
+            if let Some((slot, old)) = told {
+                self.notify(slot, NameIdx::PARENT, AnyArg::new(Parent { old, new: parent }));
             }
         }
     }

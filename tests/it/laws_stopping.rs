@@ -2,7 +2,7 @@
 
 use crate::laws_kit::*;
 use poe::event::{CHILD, ChildReason, START, STOP};
-use poe::{HandlerResult, Kernel, Signal};
+use poe::{HandlerResult, Kernel, Session, Signal};
 use std::cell::Cell;
 use std::rc::Rc;
 
@@ -37,6 +37,49 @@ async fn l32_gain_parent_stop_lose() {
             "C stop",
             "P lose C (C stopped)",
             "P stop"
+        ]
+    );
+}
+
+/// The new parent's handler moves the child before the child is told: POE looks up its old parent then (found by a random program,
+/// seed 20261304, 26738).
+#[tokio::test(start_paused = true)]
+async fn l32_a_child_that_is_moved_by_its_new_parent_is_told_of_the_parent_that_it_has_then() {
+    let kernel = kernel();
+    Session::builder(())
+        .on(START, |cx, ()| {
+            named(cx.session_id(), "P");
+            go(cx);
+        })
+        .on("go", |cx, ()| -> HandlerResult {
+            let middle = cx.create(life("M", |cx| cx.sig("TERM", "term")).on("term", |cx, _: Signal| {
+                let child = life("C", lives(20)).on("leave", |cx, ()| cx.detach_myself().unwrap());
+                cx.create(child).unwrap();
+                said();
+            }))?;
+            Ok(cx.signal(middle, "TERM", ())?)
+        })
+        .on(CHILD, |cx, child| {
+            say(format!("P {} {}", child.reason, nm(child.session)));
+            if child.reason == ChildReason::Gain {
+                cx.call::<(), ()>(child.session, "leave", ()).unwrap();
+            }
+        })
+        .on(STOP, |_, ()| say("P stop"))
+        .create(&kernel)
+        .unwrap();
+    run(&kernel).await;
+    assert_eq!(
+        said(),
+        [
+            "P gain C",
+            "M lose C (undef)",
+            "C parent M to kernel",
+            "C parent kernel to P",
+            "M stop",
+            "P lose M",
+            "P stop",
+            "C stop"
         ]
     );
 }
