@@ -1,8 +1,8 @@
 //! The transcripts of `tests/it/transcripts` against those that POE 1.370 itself prints, by `tests/perl`.
 //!
 //! `transcript_NAME` plays a scenario on virtual time and compares it with a golden text; `perl_twin_NAME` (ignored:
-//! it needs Perl's POE) plays it on the real clock and compares it with what Perl prints now, and so keeps the golden
-//! text honest: `cargo test --test it -- --ignored perl_twin`. With `POE_TWIN_WRITE=1` it writes the golden text anew,
+//! it needs Perl's POE) compares it with what Perl prints now, and so keeps the golden text honest. Perl's clock is virtual then
+//! (tests/perl/VirtualClock.pm); where processes are waited for, both play on the real clock: `cargo test --test it -- --ignored perl_twin`. With `POE_TWIN_WRITE=1` it writes the golden text anew,
 //! from Perl's output. The two may differ in what [`DEVIATIONS`], [`OMITTED`] and the tag `[type]` say, and in no other line.
 
 use crate::transcripts;
@@ -264,15 +264,26 @@ fn against_golden<F: Future>(name: &str, scenario: impl FnOnce() -> F) {
     compare(&play(true, scenario), &golden, "the golden text");
 }
 
-fn against_perl<F: Future>(name: &str, scenario: impl FnOnce() -> F) {
+#[derive(Clone, Copy, PartialEq)]
+enum Clock {
+    Virtual,
+    /// For what waits for other processes.
+    Real,
+}
+
+fn against_perl<F: Future>(name: &str, clock: Clock, scenario: impl FnOnce() -> F) {
     let script = in_tests(&format!("perl/{name}.pl"));
-    let ran = crate::in_child::output(Command::new("perl").arg(&script), "Perl's POE");
+    let mut perl = Command::new("perl");
+    if clock == Clock::Virtual {
+        perl.arg("-I").arg(in_tests("perl")).arg("-MVirtualClock");
+    }
+    let ran = crate::in_child::output(perl.arg(&script), "Perl's POE");
     assert!(ran.status.success(), "{script:?} failed: {}", ran.stderr);
     let perl = expected(name, &ran.stdout);
     if std::env::var_os("POE_TWIN_WRITE").is_some() {
         std::fs::write(golden_path(name), perl.join("\n") + "\n").unwrap();
     }
-    compare(&play(false, scenario), &perl, "Perl's POE");
+    compare(&play(clock == Clock::Virtual, scenario), &perl, "Perl's POE");
     let golden = std::fs::read_to_string(golden_path(name)).unwrap();
     let golden: Vec<String> = golden.lines().map(str::to_owned).collect();
     compare(&golden, &perl, "Perl's POE in the golden text");
@@ -288,7 +299,7 @@ macro_rules! twins {
         #[test]
         #[ignore = "needs Perl's POE; .ci/run installs it and runs these"]
         fn $twin() {
-            against_perl(stringify!($name), transcripts::$name::play);
+            against_perl(stringify!($name), Clock::Virtual, transcripts::$name::play);
         }
     )*};
 }
@@ -352,7 +363,7 @@ macro_rules! twins_of_processes {
         #[ignore = "needs Perl's POE; .ci/run installs it and runs these"]
         fn $twin() {
             crate::in_child::in_child!();
-            against_perl(stringify!($name), transcripts::$name::play);
+            against_perl(stringify!($name), Clock::Real, transcripts::$name::play);
         }
     )*};
 }
