@@ -173,6 +173,24 @@ impl Acceptor {
         self
     }
 
+    /// Sets the application protocols that the server offers (ALPN), the preferred one first; default none.
+    #[must_use]
+    pub fn alpn<P: AsRef<[u8]>>(mut self, protocols: impl IntoIterator<Item = P>) -> Self {
+        let mut config = ServerConfig::clone(self.inner.config());
+        config.alpn_protocols = protocols
+            .into_iter()
+            .map(|protocol| protocol.as_ref().to_vec())
+            .collect();
+        self.inner = TlsAcceptor::from(Arc::new(config));
+        self
+    }
+
+    /// Returns the application protocols that the server offers (ALPN).
+    #[must_use]
+    pub fn protocols(&self) -> &[Vec<u8>] {
+        &self.inner.config().alpn_protocols
+    }
+
     /// Performs the server's handshake on an accepted stream.
     ///
     /// Bytes that were read from the stream before must not be part of the handshake.
@@ -237,6 +255,12 @@ impl Connector {
     pub fn handshake_limit(mut self, limit: Duration) -> Self {
         self.limit = limit;
         self
+    }
+
+    /// Returns the configuration, for a client that makes its streams itself.
+    #[must_use]
+    pub fn config(&self) -> &Arc<ClientConfig> {
+        self.inner.config()
     }
 
     /// Performs the client's handshake on a connected stream.

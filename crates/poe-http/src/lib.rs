@@ -51,16 +51,24 @@
 //!
 //! In Perl this is `POE::Filter::HTTPD`. The differences stand in the conformance table of the main crate.
 
+#[cfg(feature = "server")]
+mod body;
 mod buffer;
 mod chunks;
 mod filter;
 mod head;
 mod incoming;
 mod response;
+#[cfg(feature = "server")]
+mod server;
 
+#[cfg(feature = "server")]
+pub use body::{Body, BodyAborted, BodyError, BodySender, NotSent, ReceivedBody};
 pub use filter::Httpd;
 pub use incoming::{HttpdLimits, Incoming, Refused};
 pub use response::{Reason, keeps_alive};
+#[cfg(feature = "server")]
+pub use server::*;
 
 // The README's code, compiled with the other examples.
 #[cfg(doctest)]

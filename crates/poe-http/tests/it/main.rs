@@ -6,3 +6,5 @@ mod filter;
 #[path = "../../../../tests/it/filter_kit.rs"]
 mod filter_kit;
 mod leolo;
+#[cfg(all(feature = "websocket", feature = "files"))]
+mod server;
