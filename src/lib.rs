@@ -95,6 +95,7 @@
 //! | `tls` | module `tls`: rustls under a wheel or a component |
 //! | `metrics` | the kernel's figures through the facade `metrics`: `KernelBuilder::metrics` |
 //! | `spans` | a `tracing` span for each dispatch, whose parent is the span of the code that posted |
+//! | `tower` | calls of a session's handler as a `tower::Service`: `KernelHandle::service` |
 //! | `ring`, `aws-lc-rs` | a crypto provider for `tls`, where the application installs none |
 
 // Where there are no sockets, parts of the wheels and of the bridge have no user.
@@ -144,6 +145,8 @@ pub mod handle {
     //! What methods of a [`KernelHandle`](crate::KernelHandle) return, beside [`ReplyFuture`](crate::ReplyFuture).
 
     pub use crate::kernel::DelayedPost;
+    #[cfg(feature = "tower")]
+    pub use crate::kernel::{CallService, ServiceFuture};
 }
 pub mod hosts;
 mod id;

@@ -217,6 +217,44 @@ impl<L, U> Mailbox<L, U> {
         Poll::Ready(Ok(()))
     }
 
+    /// Waits for room as [`poll_put`](Self::poll_put) does, and keeps it for the sender, as for one that was called: until
+    /// [`leave_line`](Self::leave_line).
+    #[cfg(feature = "tower")]
+    pub(crate) fn poll_room(
+        &self,
+        needs: Needs,
+        place: &mut Option<Place>,
+        waker: &Waker,
+    ) -> Poll<Result<(), Refusal>> {
+        let mut slots = self.slots();
+        let was_called = place.is_some_and(|place| slots.leave(place));
+        if let Err(refusal) = slots.admit(needs) {
+            *place = None;
+            return Poll::Ready(Err(refusal));
+        }
+        let own = match *place {
+            Some(own) => own,
+            None => {
+                let own = Place(slots.next_place);
+                slots.next_place += 1;
+                *place.insert(own)
+            }
+        };
+        let ahead = match was_called {
+            true => 0,
+            false => slots
+                .called
+                .len()
+                .max(if slots.senders.is_empty() { 0 } else { self.capacity }),
+        };
+        if slots.waiting.len() + ahead >= self.capacity {
+            slots.senders.insert(own, waker.clone());
+            return Poll::Pending;
+        }
+        slots.called.insert(own);
+        Poll::Ready(Ok(()))
+    }
+
     /// A sender has given up. If it was called, the next one comes in its stead.
     pub(crate) fn leave_line(&self, place: Place) {
         let woken = {

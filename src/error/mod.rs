@@ -154,10 +154,17 @@ impl Error {
         matches!(&*self.0, ErrorKind::AlreadyRunning)
     }
 
-    /// A handler failed and no session handled its `DIE` signal.
+    /// A handler failed: no session handled its `DIE` signal, or the error is that of a call of the handler.
     #[must_use]
     pub fn is_died(&self) -> bool {
-        matches!(&*self.0, ErrorKind::Died { .. })
+        matches!(
+            &*self.0,
+            ErrorKind::Died { .. }
+                | ErrorKind::Call {
+                    kind: CallErrorKind::Died(_) | CallErrorKind::Failed(_),
+                    ..
+                }
+        )
     }
 
     /// Returns the failure that no session handled, if there is one.

@@ -56,6 +56,8 @@ pub use deferred::{DeferredReply, LateReply, PendingReply};
 pub use die::Die;
 pub use ended::SessionEnd;
 pub(crate) use extension::Active;
+#[cfg(feature = "tower")]
+pub use handle::{CallService, ServiceFuture};
 pub use handle::{DeadLetter, DelayedPost, KernelHandle, ReplyFuture};
 pub(crate) use invoke::AtOnce;
 pub use invoke::{Invoke, Invoked, Nested};

@@ -117,6 +117,8 @@ mod tidy;
 mod times;
 #[cfg(feature = "ring")]
 mod tls;
+#[cfg(feature = "tower")]
+mod tower_service;
 mod traced;
 mod traces;
 mod transcripts;

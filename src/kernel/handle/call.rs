@@ -270,6 +270,17 @@ impl<A, R> ReplyFuture<A, R> {
     }
 }
 
+/// Why a call was not taken in.
+pub(super) fn refused(why: &PostErrorKind) -> CallErrorKind {
+    match why {
+        PostErrorKind::Full(n) => CallErrorKind::Full(*n),
+        PostErrorKind::SessionFull(session, n) => CallErrorKind::SessionFull(*session, *n),
+        PostErrorKind::Ended => CallErrorKind::Ended,
+        PostErrorKind::Closed => CallErrorKind::Closed,
+        PostErrorKind::NoSuchSession(wanted) => CallErrorKind::NoSuchSession(wanted.clone()),
+    }
+}
+
 impl<A, R> Unpin for ReplyFuture<A, R> {}
 
 impl<A, R> Future for ReplyFuture<A, R> {
@@ -279,14 +290,8 @@ impl<A, R> Future for ReplyFuture<A, R> {
         let this = &mut *self;
         let replied = match &mut this.replied {
             Ok(replied) => replied,
-            Err(refused) => {
-                let kind = match refused {
-                    PostErrorKind::Full(n) => CallErrorKind::Full(*n),
-                    PostErrorKind::SessionFull(session, n) => CallErrorKind::SessionFull(*session, *n),
-                    PostErrorKind::Ended => CallErrorKind::Ended,
-                    PostErrorKind::Closed => CallErrorKind::Closed,
-                    PostErrorKind::NoSuchSession(wanted) => CallErrorKind::NoSuchSession(wanted.clone()),
-                };
+            Err(why) => {
+                let kind = refused(why);
                 return Poll::Ready(Err(this.fail(kind)));
             }
         };

@@ -5,6 +5,8 @@ mod call;
 mod dead_letter;
 mod delayed;
 mod inbox;
+#[cfg(feature = "tower")]
+mod service;
 
 use super::ended::{SessionEnd, WatchEnd};
 use super::spans::Cause;
@@ -28,6 +30,8 @@ pub use dead_letter::DeadLetter;
 pub(super) use dead_letter::{DeadLetterHook, Lost};
 pub use delayed::DelayedPost;
 pub(super) use inbox::{Inbox, Letter};
+#[cfg(feature = "tower")]
+pub use service::{CallService, ServiceFuture};
 
 // A handle to a kernel on another thread.
 /// A handle to a kernel for other threads and tasks: `Send`, `Sync`, cheap to clone.
