@@ -155,7 +155,8 @@ sub came {
   (my $text = $record) =~ tr{\n\0}{/_};
   my $is_stream = $end->{filter} eq 's';
   of_end($end, '', $is_stream ? "stream $text" : "$event $text");
-  return if $is_stream || $text !~ /^r(\d+)$/;
+  # One digit: of a number that is too long Perl would make the index of the last one.
+  return if $is_stream || $text !~ /^r(\d)$/;
   my $lines = $reactions[$1] or return;
   # Once for each end, so that a program ends.
   return if $end->{reacted}{$1}++;
