@@ -991,7 +991,9 @@ impl Model {
         let parent = self.session(id).parent;
         for child in self.children(id) {
             self.tell_parent(parent, "gain", child, Outcome::Unhandled);
-            self.dispatch(child, KERNEL, "_parent", NONE, Arg::Parent(id, parent), false);
+            // The new parent's handler may have moved the child.
+            let old = self.sessions.get(&child).map_or(id, |s| s.parent);
+            self.dispatch(child, KERNEL, "_parent", NONE, Arg::Parent(old, parent), false);
         }
         let active = self.active;
         let result = self.dispatch(id, active, "_stop", NONE, Arg::Unit, true);
