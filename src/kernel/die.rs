@@ -332,7 +332,7 @@ impl Core {
         };
         match die.filter(|_| !handled) {
             Some(die) if visit.policy == OnFailure::StopKernel => {
-                self.stop_because_of_die(Some(die), stopped);
+                self.stop_because_of_die(Some(die), visit.target, stopped);
                 // Failures that came while it was handled are reported together with it (law L70).
                 let failure = match self.die.take() {
                     Some(thrown) => die.failure.followed_by(&thrown.die.failure),
@@ -352,7 +352,7 @@ impl Core {
                 self.fail_sessions(&Die { failure, ..die.clone() }, stopped);
             }
             // Sent by a program, without a record (law L71).
-            None if !handled => self.stop_because_of_die(None, stopped),
+            None if !handled => self.stop_because_of_die(None, visit.target, stopped),
             None => {}
         }
         for die in seconds {
@@ -367,13 +367,13 @@ impl Core {
         let consequence = "the session and its descendants are stopped";
         self.log_failure(die, consequence);
         self.tell_observers_of_failure(die, consequence);
-        self.stop_because_of_die(Some(die), sessions);
+        self.stop_because_of_die(Some(die), die.session, sessions);
         self.tell_failure_hook(die);
     }
 
-    fn stop_because_of_die(&self, die: Option<&Die>, sessions: &[SessionId]) {
+    fn stop_because_of_die(&self, die: Option<&Die>, target: SessionId, sessions: &[SessionId]) {
         let _burying = self.burying(true);
-        self.stop_touched("DIE", die, sessions);
+        self.stop_touched("DIE", die, target, sessions);
     }
 }
 

@@ -175,7 +175,7 @@ impl Core {
     pub(crate) fn kill_tree(&self, session: SessionId) {
         let slot = self.sessions.borrow().resolve(session);
         if let Some(slot) = slot {
-            self.stop_touched("KILL", None, &self.tree_of(slot));
+            self.stop_touched("KILL", None, session, &self.tree_of(slot));
         }
     }
 

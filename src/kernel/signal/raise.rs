@@ -256,7 +256,7 @@ impl Core {
             };
             self.end_of_die(&visit, arg.downcast_ref(), handled > 0);
         } else if condemned {
-            self.stop_touched(&signal, None, &touched);
+            self.stop_touched(&signal, None, to, &touched);
         }
         // Their last owners may be here, and their drops may panic.
         drop_each_quietly(watchers);
@@ -281,13 +281,18 @@ impl Core {
     ///
     /// Their heaps are dropped when all have been stopped, the target's last: POE has the sessions in its lists until then. What a
     /// heap holds keeps others alive, so this decides in which order those are collected.
-    pub(in crate::kernel) fn stop_touched(&self, signal: &str, die: Option<&Die>, touched: &[SessionId]) {
+    pub(in crate::kernel) fn stop_touched(
+        &self,
+        signal: &str,
+        die: Option<&Die>,
+        target: SessionId,
+        touched: &[SessionId],
+    ) {
         let noted = self.ending(signal, die, touched);
-        let target = die.map(|die| die.session);
         let mut objects = Vec::with_capacity(touched.len());
         {
             let sessions = self.sessions.borrow();
-            let (last, first): (Vec<SessionId>, Vec<SessionId>) = touched.iter().partition(|id| Some(**id) == target);
+            let (last, first): (Vec<SessionId>, Vec<SessionId>) = touched.iter().partition(|id| **id == target);
             objects.extend(first.into_iter().chain(last).filter_map(|id| sessions.object_of(id)));
         }
         for id in touched {

@@ -1135,12 +1135,20 @@ impl Model {
             _ => false,
         };
         if condemned {
+            // The heaps go when all have been stopped, the target's last.
+            let held = touched.iter().copied().filter(|id| *id != target).chain([target]);
+            let held: Vec<Id> = held.filter(|id| *id != KERNEL && self.is_alive(*id)).collect();
+            held.iter().for_each(|id| self.heap(*id).depth += 1);
             for id in touched {
                 if id == KERNEL {
                     self.stop_kernel();
                 } else if self.is_alive(id) {
                     self.stop_session(id);
                 }
+            }
+            for id in held {
+                self.heap(id).depth -= 1;
+                self.drop_heap_of_the_dead(id);
             }
         }
         if handled == 0
