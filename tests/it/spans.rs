@@ -1,4 +1,6 @@
 //! A span for each dispatch, under the span of the code that posted.
+//!
+//! Each test runs in a process of its own, for the reason that `traced` gives.
 
 use crate::laws_kit::ms;
 use poe::event::{START, STOP};
@@ -118,6 +120,8 @@ impl Collector {
 
 #[test]
 fn a_dispatch_is_under_the_span_of_its_poster_across_posts_timers_futures_and_calls() {
+    #[cfg(unix)]
+    crate::in_child::in_child!();
     let collector = Collector::default();
     collector.run(async {
         let kernel = testing::kernel();
@@ -170,6 +174,8 @@ fn a_dispatch_is_under_the_span_of_its_poster_across_posts_timers_futures_and_ca
 
 #[test]
 fn the_span_of_a_handles_user_is_the_parent_of_posts_calls_and_signals() {
+    #[cfg(unix)]
+    crate::in_child::in_child!();
     let collector = Collector::default();
     collector.run(async {
         let kernel = testing::kernel();
@@ -215,7 +221,11 @@ fn the_span_of_a_handles_user_is_the_parent_of_posts_calls_and_signals() {
 
 #[test]
 fn spans_go_on_in_another_kernel() {
+    #[cfg(unix)]
+    crate::in_child::in_child!();
     let collector = Collector::default();
+    // Where there is one subscriber alone `tracing` asks the thread that comes by a place first, and that one may have none.
+    let _second = tracing::Dispatch::new(tracing::subscriber::NoSubscriber::default());
     let dispatch = tracing::Dispatch::new(collector.subscriber());
     let inner = dispatch.clone();
     let (other, thread) = Kernel::builder()
@@ -256,6 +266,8 @@ fn spans_go_on_in_another_kernel() {
 
 #[test]
 fn a_failed_handler_marks_its_span() {
+    #[cfg(unix)]
+    crate::in_child::in_child!();
     let collector = Collector::default();
     collector.run(async {
         let kernel = testing::builder().on_failure(OnFailure::StopSession).build();
@@ -281,6 +293,8 @@ fn a_failed_handler_marks_its_span() {
 
 #[test]
 fn an_endless_chain_keeps_a_bounded_number_of_spans_open() {
+    #[cfg(unix)]
+    crate::in_child::in_child!();
     let collector = Collector::default();
     collector.run(async {
         let kernel = testing::kernel();
@@ -314,6 +328,8 @@ fn an_endless_chain_keeps_a_bounded_number_of_spans_open() {
 
 #[test]
 fn removed_timers_and_purged_posts_leave_no_span_open() {
+    #[cfg(unix)]
+    crate::in_child::in_child!();
     let collector = Collector::default();
     collector.run(async {
         let kernel = testing::kernel();
@@ -339,6 +355,8 @@ fn removed_timers_and_purged_posts_leave_no_span_open() {
 
 #[test]
 fn without_a_subscriber_that_wants_them_there_are_no_spans() {
+    #[cfg(unix)]
+    crate::in_child::in_child!();
     let collector = Collector::default();
     let filtered = collector
         .clone()
