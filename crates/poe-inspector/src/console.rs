@@ -1,5 +1,6 @@
 //! The text console: lines in, text out (POE's DebugShell).
 
+use crate::command::{Action, Command};
 use crate::fetch::table;
 use crate::guard::is_equal;
 use crate::orders;
@@ -116,16 +117,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Console<S> {
             let Some(line) = tokio::time::timeout(IDLE, self.line()).await?? else {
                 return Ok(());
             };
-            let mut words = line.split_whitespace();
-            let Some(command) = words.next() else { continue };
-            if matches!(command, "quit" | "exit" | "q") {
-                return Ok(());
-            }
-            if is_http(&line) {
-                // A page cannot be made to talk to a console.
-                return Ok(());
-            }
-            let rest = line.trim_start()[command.len()..].trim();
+            let (command, rest) = match Command::of(&line) {
+                Command::Nothing => continue,
+                Command::Quit => return Ok(()),
+                Command::Do { name, rest } => (name, rest),
+            };
             match command {
                 "stream" => self.stream(rest).await?,
                 "top" => self.top().await?,
@@ -216,15 +212,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Console<S> {
         if !self.may_act {
             return "actions need a token, or a UNIX socket\n".to_owned();
         }
-        let mut words = rest.splitn(3, char::is_whitespace);
-        let to = Value::String(words.next().unwrap_or("").to_owned());
-        let second = words.next().unwrap_or("");
+        let Action { to, what, arg } = Action::of(rest);
+        let to = Value::String(to.to_owned());
         let done = match command {
-            "post" => match serde_json::from_str(words.next().unwrap_or("null")) {
-                Ok(arg) => orders::post(&self.server, view, &to, second, arg).await,
+            "post" => match serde_json::from_str(arg) {
+                Ok(arg) => orders::post(&self.server, view, &to, what, arg).await,
                 Err(error) => return format!("the argument is not JSON: {error}\n"),
             },
-            "signal" => orders::signal(&self.server, view, &to, second).await,
+            "signal" => orders::signal(&self.server, view, &to, what).await,
             _ => orders::stop(&self.server, view, &to).await,
         };
         match done {
@@ -286,10 +281,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Console<S> {
             }
         }
     }
-}
-
-fn is_http(line: &str) -> bool {
-    line.ends_with("HTTP/1.1") || line.ends_with("HTTP/1.0")
 }
 
 fn event_line(seen: &Seen, table: Option<&Table>) -> String {

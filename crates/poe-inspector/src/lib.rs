@@ -3,11 +3,13 @@
 mod action;
 mod api;
 mod beat;
+mod command;
 mod console;
 mod door;
 mod error;
 mod fetch;
 mod guard;
+mod host;
 mod inspector;
 mod listen;
 mod log;

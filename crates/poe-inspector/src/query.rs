@@ -1,4 +1,6 @@
 //! The query of a request, and percent-encoding.
+//!
+//! The fuzz target `inspector` includes this file as it is, so it imports nothing of the crate.
 
 use std::collections::HashMap;
 
