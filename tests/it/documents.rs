@@ -421,6 +421,25 @@ fn readmes_excerpt_is_from_the_example_beside_axum() {
 }
 
 #[test]
+fn the_guides_blocks_on_metrics_and_spans_are_from_an_example_that_ci_compiles_and_tests() {
+    let trimmed = |text: &str| text.lines().map(str::trim).collect::<Vec<_>>().join("\n");
+    let example = trimmed(&read("examples/hosts/observed/src/main.rs"));
+    let chapter = read("docs/guide/observing.md");
+    let blocks: Vec<&str> = chapter
+        .split("```rust,ignore\n")
+        .skip(1)
+        .filter_map(|rest| rest.split("```").next())
+        .collect();
+    assert_eq!(blocks.len(), 2, "other code of the chapter is compiled");
+    for block in blocks {
+        assert!(
+            example.contains(trimmed(block).trim()),
+            "the example does not have\n{block}"
+        );
+    }
+}
+
+#[test]
 fn links_are_found_where_they_are() {
     let text = "see [`a`][`B::c`], [d](e.md), [`F`] and `[HEAP]`, `@_[KERNEL]`, [no link] x[1]\n";
     let reference = |label: &str| Link::Reference(label.to_owned());
