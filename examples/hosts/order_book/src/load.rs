@@ -14,10 +14,10 @@ pub struct Measured {
     pub rate: f64,
 }
 
-pub async fn run(address: SocketAddr, connections: u64, requests: u64) -> std::io::Result<Measured> {
+pub async fn run(address: SocketAddr, connections: u64, requests: u64, pause: Duration) -> std::io::Result<Measured> {
     let began = Instant::now();
     let clients: Vec<_> = (0..connections)
-        .map(|number| tokio::spawn(client(address, number, requests)))
+        .map(|number| tokio::spawn(client(address, number, requests, pause)))
         .collect();
     let mut times = Vec::new();
     for client in clients {
@@ -33,7 +33,7 @@ pub async fn run(address: SocketAddr, connections: u64, requests: u64) -> std::i
     })
 }
 
-async fn client(address: SocketAddr, number: u64, requests: u64) -> std::io::Result<Vec<Duration>> {
+async fn client(address: SocketAddr, number: u64, requests: u64, pause: Duration) -> std::io::Result<Vec<Duration>> {
     let mut stream = TcpStream::connect(address).await?;
     stream.set_nodelay(true)?;
     let mut times = Vec::new();
@@ -58,6 +58,9 @@ async fn client(address: SocketAddr, number: u64, requests: u64) -> std::io::Res
             }
         }
         times.push(sent.elapsed());
+        if !pause.is_zero() {
+            tokio::time::sleep(pause).await;
+        }
     }
     Ok(times)
 }

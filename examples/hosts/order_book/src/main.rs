@@ -1,7 +1,7 @@
 //! One order book behind axum three times: as a POE session (`ours.rs`), as a Tokio task, as a kameo actor.
 //!
 //! `poe-order-book serve [ADDRESS]` serves the first one. `poe-order-book bench [ROUNDS]` measures all three in turn over HTTP: sixteen
-//! connections, each with one request after another.
+//! connections, each with one request after another, without a pause, which fills all cores, and with pauses.
 
 mod book;
 mod kameo_actor;
@@ -61,21 +61,26 @@ async fn bench(rounds: usize) -> Outcome {
         ("Tokio task", listen(tokio_task::routes(tokio_task::start())).await?),
         ("kameo actor", listen(kameo_actor::routes(actor)).await?),
     ];
-    let mut measured = [const { Vec::new() }; 3];
-    for _ in 0..rounds {
-        for ((_, address), measured) in systems.iter().zip(&mut measured) {
-            measured.push(load::run(*address, 16, 1000).await?);
+    for (what, requests, pause) in [
+        ("without a pause", 1000, Duration::ZERO),
+        ("with pauses of 5 ms", 200, Duration::from_millis(5)),
+    ] {
+        let mut measured = [const { Vec::new() }; 3];
+        for _ in 0..rounds {
+            for ((_, address), measured) in systems.iter().zip(&mut measured) {
+                measured.push(load::run(*address, 16, requests, pause).await?);
+            }
         }
-    }
-    println!("| system | p50, µs | p99, µs | requests/s |\n|---|---|---|---|");
-    for ((name, _), rounds) in systems.iter().zip(&mut measured) {
-        let median = |of: fn(&load::Measured) -> f64| {
-            let mut all: Vec<f64> = rounds.iter().map(of).collect();
-            all.sort_by(f64::total_cmp);
-            all[all.len() / 2]
-        };
-        let (p50, p99, rate) = (median(|m| m.p50), median(|m| m.p99), median(|m| m.rate));
-        println!("| {name} | {p50:.0} | {p99:.0} | {rate:.0} |");
+        println!("| {what} | p50, µs | p99, µs | requests/s |\n|---|---|---|---|");
+        for ((name, _), rounds) in systems.iter().zip(&measured) {
+            let median = |of: fn(&load::Measured) -> f64| {
+                let mut all: Vec<f64> = rounds.iter().map(of).collect();
+                all.sort_by(f64::total_cmp);
+                all[all.len() / 2]
+            };
+            let (p50, p99, rate) = (median(|m| m.p50), median(|m| m.p99), median(|m| m.rate));
+            println!("| {name} | {p50:.0} | {p99:.0} | {rate:.0} |");
+        }
     }
     thread.shutdown(Duration::from_secs(5)).await?;
     Ok(())
