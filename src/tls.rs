@@ -257,10 +257,22 @@ impl Connector {
         self
     }
 
-    /// Returns the configuration, for a client that makes its streams itself.
+    /// Sets the application protocols that the client offers (ALPN), the preferred one first; default none.
     #[must_use]
-    pub fn config(&self) -> &Arc<ClientConfig> {
-        self.inner.config()
+    pub fn alpn<P: AsRef<[u8]>>(mut self, protocols: impl IntoIterator<Item = P>) -> Self {
+        let mut config = ClientConfig::clone(self.inner.config());
+        config.alpn_protocols = protocols
+            .into_iter()
+            .map(|protocol| protocol.as_ref().to_vec())
+            .collect();
+        self.inner = TlsConnector::from(Arc::new(config));
+        self
+    }
+
+    /// Returns the application protocols that the client offers (ALPN).
+    #[must_use]
+    pub fn protocols(&self) -> &[Vec<u8>] {
+        &self.inner.config().alpn_protocols
     }
 
     /// Performs the client's handshake on a connected stream.

@@ -51,7 +51,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .route(Method::PUT, "/echo", echo)
         .get("/later/{ms}", |cx, exchange| {
             match exchange.param("ms").map(str::parse) {
-                Some(Ok(ms)) => cx.delay(LATER, Duration::from_millis(ms), exchange),
+                Some(Ok(ms)) => {
+                    cx.delay_set(LATER, Duration::from_millis(ms), exchange);
+                }
                 _ => exchange.status(StatusCode::BAD_REQUEST),
             };
         })

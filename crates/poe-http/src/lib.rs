@@ -51,10 +51,12 @@
 //!
 //! In Perl this is `POE::Filter::HTTPD`. The differences stand in the conformance table of the main crate.
 
-#[cfg(feature = "server")]
+#[cfg(any(feature = "client", feature = "server"))]
 mod body;
 mod buffer;
 mod chunks;
+#[cfg(feature = "client")]
+mod client;
 mod filter;
 mod head;
 mod incoming;
@@ -62,8 +64,10 @@ mod response;
 #[cfg(feature = "server")]
 mod server;
 
-#[cfg(feature = "server")]
+#[cfg(any(feature = "client", feature = "server"))]
 pub use body::{Body, BodyAborted, BodyError, BodySender, NotSent, ReceivedBody};
+#[cfg(feature = "client")]
+pub use client::{HttpClient, HttpClientBuilder, HttpError, HttpPool, HttpRequest, Progress};
 pub use filter::Httpd;
 pub use incoming::{HttpdLimits, Incoming, Refused};
 pub use response::{Reason, keeps_alive};

@@ -12,12 +12,14 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+type BoxError = Box<dyn Error + Send + Sync>;
+
 /// The body of a message that comes in, as a stream of chunks.
 ///
 /// It is a [`Stream`], so `cx.attach(body, CHUNK)` delivers each chunk as an event, and it is an [`http_body::Body`]. Nothing is read from the
 /// connection ahead of the program: a peer that sends faster than the chunks are taken is held back by TCP or by HTTP/2's windows.
 pub struct ReceivedBody {
-    inner: Incoming,
+    inner: Inner,
     /// The bytes that may still come.
     left: u64,
     limit: u64,
@@ -26,10 +28,54 @@ pub struct ReceivedBody {
     timer: Option<Sleep>,
 }
 
+enum Inner {
+    Hyper(Incoming),
+    /// A layer has made something of it.
+    #[cfg(feature = "client")]
+    Other(super::Body),
+}
+
+impl Inner {
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        match self {
+            Inner::Hyper(body) => Pin::new(body).poll_frame(cx).map_err(Into::into),
+            #[cfg(feature = "client")]
+            Inner::Other(body) => Pin::new(body).poll_frame(cx),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Inner::Hyper(body) => body.size_hint(),
+            #[cfg(feature = "client")]
+            Inner::Other(body) => body.size_hint(),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Inner::Hyper(body) => body.is_end_stream(),
+            #[cfg(feature = "client")]
+            Inner::Other(body) => body.is_end_stream(),
+        }
+    }
+}
+
 impl ReceivedBody {
+    #[cfg(feature = "client")]
+    pub(crate) fn of_layers(body: super::Body, limit: u64, silence: Duration) -> Self {
+        ReceivedBody {
+            inner: Inner::Other(body),
+            left: limit,
+            limit,
+            silence,
+            timer: None,
+        }
+    }
+
     pub(crate) fn new(inner: Incoming, limit: u64, silence: Duration) -> Self {
         ReceivedBody {
-            inner,
+            inner: Inner::Hyper(inner),
             left: limit,
             limit,
             silence,
@@ -55,7 +101,12 @@ impl ReceivedBody {
     ///
     /// # Errors
     /// It is too large, the peer was silent for too long, or the connection has failed.
-    pub async fn collect(mut self) -> Result<Bytes, BodyError> {
+    pub async fn collect(self) -> Result<Bytes, BodyError> {
+        self.collect_with(|_| {}).await
+    }
+
+    /// Reads the rest of the body, and tells the bytes so far with each chunk.
+    pub(crate) async fn collect_with(mut self, mut told: impl FnMut(u64)) -> Result<Bytes, BodyError> {
         if self.is_too_large() {
             return Err(BodyError::too_large(self.limit));
         }
@@ -63,6 +114,7 @@ impl ReceivedBody {
         let mut rest = BytesMut::new();
         while let Some(chunk) = std::future::poll_fn(|cx| self.poll_chunk(cx)).await {
             let chunk = chunk?;
+            told(self.limit - self.left);
             if first.is_empty() {
                 first = chunk;
             } else {
@@ -77,7 +129,7 @@ impl ReceivedBody {
 
     fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
         loop {
-            match Pin::new(&mut self.inner).poll_frame(cx) {
+            match self.inner.poll_frame(cx) {
                 Poll::Ready(Some(Ok(frame))) => {
                     self.timer = None;
                     // Trailers have no meaning here.
@@ -145,7 +197,7 @@ pub struct BodyError(Kind);
 enum Kind {
     TooLarge(u64),
     Silent(Duration),
-    Connection(hyper::Error),
+    Connection(BoxError),
 }
 
 impl BodyError {
@@ -179,7 +231,7 @@ impl fmt::Display for BodyError {
 impl Error for BodyError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match &self.0 {
-            Kind::Connection(error) => Some(error),
+            Kind::Connection(error) => Some(&**error),
             _ => None,
         }
     }

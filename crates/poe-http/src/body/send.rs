@@ -51,6 +51,16 @@ impl Body {
         (BodySender { channel, finished }, body)
     }
 
+    /// Copies a body that is bytes, for another attempt.
+    #[cfg(feature = "client")]
+    pub(crate) fn try_clone(&self) -> Option<Self> {
+        match &self.0 {
+            Kind::Empty => Some(Body::empty()),
+            Kind::Full(bytes) => Some(bytes.clone().into()),
+            Kind::Channel(..) | Kind::Other(_) => None,
+        }
+    }
+
     /// Takes a body of another kind.
     pub fn new<B>(body: B) -> Self
     where

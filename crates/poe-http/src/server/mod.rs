@@ -48,7 +48,9 @@ use std::rc::Rc;
 ///         *cx.heap += 1;
 ///         match exchange.param("customer") {
 ///             Some("nobody") => exchange.status(StatusCode::FORBIDDEN),
-///             _ => cx.delay(WORKED, std::time::Duration::from_millis(10), exchange), // the reply comes later
+///             _ => {
+///                 cx.delay_set(WORKED, std::time::Duration::from_millis(10), exchange); // the reply comes later
+///             }
 ///         }
 ///     })
 ///     .state(WORKED, |cx, exchange| exchange.text(format!("order {}\n", *cx.heap)))

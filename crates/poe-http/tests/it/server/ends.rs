@@ -13,7 +13,7 @@ fn slow() -> HttpServerBuilder<(), poe::component::WithCallbacks> {
     builder()
         .get("/", |_, exchange| exchange.text("hello"))
         .get("/slow", |cx, exchange| {
-            cx.delay(LATER, Duration::from_secs(10), exchange)
+            cx.delay_set(LATER, Duration::from_secs(10), exchange);
         })
         .state(LATER, |_, exchange| exchange.text("slow"))
 }

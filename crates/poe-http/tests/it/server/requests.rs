@@ -23,7 +23,7 @@ async fn a_reply_may_come_now_or_later_from_another_handler() {
         })
         .get("/later/{ms}", |cx, exchange| {
             let ms = exchange.param("ms").unwrap().parse().unwrap();
-            cx.delay(LATER, Duration::from_millis(ms), exchange);
+            cx.delay_set(LATER, Duration::from_millis(ms), exchange);
         })
         .state(LATER, |cx, exchange| {
             *cx.heap += 10;
@@ -171,7 +171,9 @@ async fn paths_and_methods_without_a_route_are_told() {
 #[tokio::test(start_paused = true)]
 async fn a_client_that_closes_its_sending_side_gets_its_reply() {
     let server = builder()
-        .get("/", |cx, exchange| cx.delay(LATER, Duration::from_secs(1), exchange))
+        .get("/", |cx, exchange| {
+            cx.delay_set(LATER, Duration::from_secs(1), exchange);
+        })
         .state(LATER, |_, exchange| exchange.text("still here"));
     serving(server, async |kernel, _| {
         let mut client = connect(kernel);
