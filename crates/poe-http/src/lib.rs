@@ -1,4 +1,15 @@
-//! HTTP/1 for servers, for [`poe`]: a filter that reads requests and writes responses, with the types of the crate [`http`].
+//! HTTP for [`poe`], with the types of the crate [`http`]: a server and a client on hyper, and a pure filter.
+//!
+//! | you want | use | feature |
+//! |---|---|---|
+//! | a service: HTTP/1.1 and HTTP/2, TLS, routes, streams, WebSockets, tower services beside sessions | `HttpServer` | `server`, with `websocket`, `files`, `tls` |
+//! | responses as events: a pool, TLS, redirections, proxies, progress | `HttpClient` | `client`, with `tls` |
+//! | HTTP/1 inside a server of your own, with nothing but a parser | [`Httpd`] | none |
+//!
+//! `tls` uses the crypto provider that the application has installed, and `ring` brings one. No feature is on by default.
+#![cfg_attr(all(feature = "server", feature = "client", feature = "websocket"), doc = include_str!("guide.md"))]
+//!
+//! # The filter
 //!
 //! [`Httpd`] is a [`Filter`](poe::filter::Filter), so it works under a [`TcpServer`](poe::component::TcpServer), under a
 //! [`ReadWrite`](poe::wheel::ReadWrite) wheel, and by itself, without a kernel or I/O:
@@ -37,13 +48,13 @@
 //! # }
 //! ```
 //!
-//! # What you have to do
+//! ## What you have to do
 //!
 //! A filter is pure: it has no clock, no connection and no session. So it adds no `Date`, it does not close a connection
 //! ([`keeps_alive`] tells when you should), and it does not know that a response belongs to HEAD. A timeout on slow
 //! clients is a setting of the component.
 //!
-//! # Limits
+//! ## Limits
 //!
 //! [`HttpdLimits`] has all limits, each with its default and the status with which a request beyond it is refused.
 //! [`Httpd`] says which requests are refused for other reasons: above all, every request that two readers could understand

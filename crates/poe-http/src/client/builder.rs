@@ -98,7 +98,7 @@ impl HttpClientBuilder {
                 http2_only: false,
             },
             proxies: None,
-            tls: Tls::default(),
+            tls: Default::default(),
             custom: None,
             layers: None,
             alias: None,

@@ -30,8 +30,10 @@ pub(super) type Custom = Arc<dyn Fn(Uri) -> Boxed<io::Result<Box<dyn Duplex>>> +
 
 #[cfg(feature = "tls")]
 pub(super) type Tls = Option<poe::tls::Connector>;
+/// Without the feature there is no connector.
 #[cfg(not(feature = "tls"))]
-pub(super) type Tls = ();
+#[derive(Clone, Default)]
+pub(super) struct Tls;
 
 #[derive(Clone)]
 pub(super) struct Connect {
@@ -116,7 +118,7 @@ impl Connect {
 
     #[cfg(not(feature = "tls"))]
     async fn encrypted(&self, _: &Uri, _: Box<dyn Duplex>) -> Result<Stream, HttpError> {
-        let () = self.tls;
+        let Tls = self.tls;
         Err(ErrorKind::NoTls.into())
     }
 }

@@ -3,8 +3,10 @@
 use crate::body::BodyError;
 use http::Uri;
 use std::error::Error;
+use std::fmt;
+#[cfg(feature = "tls")]
+use std::io;
 use std::time::Duration;
-use std::{fmt, io};
 
 /// Why a request has no response, or not all of one.
 ///
@@ -18,7 +20,8 @@ pub(super) enum ErrorKind {
     NoTls,
     Connect(Box<dyn Error + Send + Sync>),
     ConnectTimeout(Duration),
-    Tls(#[allow(dead_code, reason = "without the feature `tls`")] io::Error),
+    #[cfg(feature = "tls")]
+    Tls(io::Error),
     Timeout(Duration),
     Connection(Box<dyn Error + Send + Sync>),
     Body(BodyError),
@@ -46,6 +49,7 @@ impl HttpError {
                             ErrorKind::Scheme(uri) => ErrorKind::Scheme(uri.clone()),
                             ErrorKind::NoTls => ErrorKind::NoTls,
                             ErrorKind::ConnectTimeout(limit) => ErrorKind::ConnectTimeout(*limit),
+                            #[cfg(feature = "tls")]
                             ErrorKind::Tls(error) => ErrorKind::Tls(io::Error::new(error.kind(), error.to_string())),
                             ErrorKind::Connect(error) => ErrorKind::Connect(chain(&**error).into()),
                             other => ErrorKind::Connection(other.to_string().into()),
@@ -69,8 +73,12 @@ impl HttpError {
     /// Whether no connection could be made, for whatever reason.
     #[must_use]
     pub fn is_connect(&self) -> bool {
-        use ErrorKind::{Connect, ConnectTimeout, NoTls, Scheme, Tls};
-        matches!(&*self.0, Connect(_) | ConnectTimeout(_) | NoTls | Scheme(_) | Tls(_))
+        match &*self.0 {
+            ErrorKind::Connect(_) | ErrorKind::ConnectTimeout(_) | ErrorKind::NoTls | ErrorKind::Scheme(_) => true,
+            #[cfg(feature = "tls")]
+            ErrorKind::Tls(_) => true,
+            _ => false,
+        }
     }
 
     /// Whether connecting, the whole request, or a silence in the body took too long.
@@ -131,6 +139,7 @@ impl fmt::Display for ErrorKind {
             ErrorKind::ConnectTimeout(limit) => {
                 write!(f, "cannot connect: it took longer than `connect_timeout`, {limit:?}")
             }
+            #[cfg(feature = "tls")]
             ErrorKind::Tls(error) => write!(f, "cannot connect: TLS: {error}"),
             ErrorKind::Timeout(limit) => write!(f, "the request took longer than its `timeout`, {limit:?}"),
             ErrorKind::Connection(error) => write!(f, "the request has failed: {error}"),
@@ -154,6 +163,7 @@ impl Error for HttpError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match &*self.0 {
             ErrorKind::Connect(error) | ErrorKind::Connection(error) => Some(&**error),
+            #[cfg(feature = "tls")]
             ErrorKind::Tls(error) => Some(error),
             ErrorKind::Body(error) => Some(error),
             _ => None,

@@ -88,7 +88,7 @@ impl HttpServerBuilder<()> {
             started: None,
             stopped: None,
             limits: HttpLimits::default(),
-            tls: Tls::default(),
+            tls: Default::default(),
             alias: None,
             on_failure: None,
             fault: None,

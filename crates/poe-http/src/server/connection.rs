@@ -56,6 +56,16 @@ enum Stage {
     Serving(Pin<Box<Hyper>>),
 }
 
+impl Stage {
+    fn serving(&mut self) -> Option<&mut Pin<Box<Hyper>>> {
+        match self {
+            Stage::Serving(hyper) => Some(hyper),
+            #[cfg(feature = "tls")]
+            Stage::Handshake(_) => None,
+        }
+    }
+}
+
 impl Connecting {
     pub(super) fn new(serve: Serve, stream: SocketStream, tls: &Tls) -> Self {
         let (meter, streams) = (Arc::new(Meter::default()), Streams::default());
@@ -66,7 +76,7 @@ impl Connecting {
         };
         #[cfg(not(feature = "tls"))]
         let stage = {
-            let () = tls;
+            let Tls = tls;
             Stage::Serving(serve.on(&streams, Wire::plain(stream, meter.clone())))
         };
         Connecting {
@@ -94,7 +104,7 @@ enum Delivered {
 impl Connecting {
     /// Polls hyper and the streams that it has spawned.
     fn poll_hyper(&mut self, waker: &mut Context<'_>) -> Poll<()> {
-        let Stage::Serving(hyper) = &mut self.stage else {
+        let Some(hyper) = self.stage.serving() else {
             return Poll::Pending;
         };
         self.serve.shared.current.replace(Some(self.serve.client.clone()));
@@ -188,10 +198,8 @@ impl Connecting {
     /// Lets the connection end with what is under way.
     fn tell_to_end(&mut self, now: Instant) {
         self.told_to_end = true;
-        match &mut self.stage {
-            Stage::Serving(hyper) => hyper.as_mut().graceful_shutdown(),
-            #[cfg(feature = "tls")]
-            Stage::Handshake(_) => {}
+        if let Some(hyper) = self.stage.serving() {
+            hyper.as_mut().graceful_shutdown();
         }
         self.clock.ending = Some(now + LAST_WORDS);
     }

@@ -56,8 +56,10 @@ pub struct Http {
 
 #[cfg(feature = "tls")]
 pub(super) type Tls = Option<poe::tls::Acceptor>;
+/// Without the feature there is no acceptor.
 #[cfg(not(feature = "tls"))]
-pub(super) type Tls = ();
+#[derive(Default)]
+pub(super) struct Tls;
 
 impl Http {
     pub(super) fn new(shared: Rc<Shared>, routes: Routes, alias: Option<String>, tls: Tls) -> Self {
