@@ -4,14 +4,17 @@
 //! nats-server --jetstream
 //! cargo run -p poe-ikc --features nats --example cluster -- node one 127.0.0.1:4222    # and two, three …
 //! cargo run -p poe-ikc --features nats --example cluster -- give me 127.0.0.1:4222 1000
+//! cargo run -p poe-ikc --features nats --example cluster -- watch 127.0.0.1:4222
 //! ```
+//!
+//! `watch` calls the node `one` again and again, and prints what comes of it and which kernels come and go.
 //!
 //! Kill a node with SIGKILL, or the server, and start it again: each job is done at least once.
 
 use poe::event::START;
 use poe::{Event, Kernel, Session, Signal};
 use poe_ikc::nats::{Claim, IkcNats, Lease, LeaseLost, Store, Stored, Take};
-use poe_ikc::{Ikc, RemoteError};
+use poe_ikc::{Ikc, Notice, Occurrence, RemoteError};
 use std::time::Duration;
 
 /// Who gives the job, and its number.
@@ -20,6 +23,9 @@ const LEADS: Event<String> = Event::new("leads");
 const LEASE: Event<Result<Lease, LeaseLost>> = Event::new("lease");
 const STORED: Event<Result<Stored, RemoteError>> = Event::new("stored");
 const END: Event<Signal> = Event::new("end");
+const ASK: Event<()> = Event::new("ask");
+const ASKED: Event<Result<(), RemoteError>> = Event::new("asked");
+const NOTICE: Event<Notice> = Event::new("notice");
 
 /// A giver waits when this many of its jobs are not stored yet.
 const WINDOW: u32 = 1000;
@@ -30,7 +36,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["node", name, server] => node(name, server).await,
         ["give", name, server, jobs] => give(name, server, jobs.parse()?).await,
-        _ => Err("say `node NAME SERVER` or `give NAME SERVER JOBS`".into()),
+        ["watch", server] => watch(server).await,
+        _ => Err("say `node NAME SERVER`, `give NAME SERVER JOBS` or `watch SERVER`".into()),
     }
 }
 
@@ -134,6 +141,47 @@ async fn give(name: &str, server: &str, jobs: u32) -> Result<(), Box<dyn std::er
             cx.heap.give(&kernel)
         })
         .create(&kernel)?;
+    kernel.run().await?;
+    Ok(())
+}
+
+async fn watch(server: &str) -> Result<(), Box<dyn std::error::Error>> {
+    let kernel = Kernel::new();
+    let ikc = Ikc::builder("watcher").start(&kernel)?;
+    ikc.join(IkcNats::connect(server).presence(Duration::from_secs(3)))
+        .await?;
+    Session::builder(ikc)
+        .on(START, |cx, ()| -> poe::HandlerResult {
+            cx.sig("TERM", END);
+            cx.heap.monitor(cx, "*", NOTICE);
+            cx.yield_to(ASK, ());
+            Ok(())
+        })
+        .on(ASK, |cx, ()| {
+            cx.delay_set(ASK, Duration::from_millis(200), ());
+            let limit = Duration::from_millis(500);
+            let asked = cx.heap.call(cx, "poe://one/work", LEADS, "?".to_owned(), ASKED, limit);
+            if asked.is_err() {
+                println!("unknown");
+            }
+        })
+        .on(ASKED, |_, asked| match asked {
+            Ok(()) => println!("replied"),
+            Err(error) if error.is_timed_out() => println!("late"),
+            Err(error) => println!("failed {error}"),
+        })
+        .on(NOTICE, |_, notice| match notice.what {
+            Occurrence::Register { .. } => println!("there {}", notice.kernel),
+            Occurrence::Unregister => println!("gone {}", notice.kernel),
+            _ => {}
+        })
+        .on(END, |cx, _| {
+            cx.sig_handled();
+            cx.alarm_remove_all();
+            cx.heap.shutdown();
+        })
+        .create(&kernel)?;
+    println!("joined");
     kernel.run().await?;
     Ok(())
 }
