@@ -70,7 +70,8 @@ macro_rules! phrases {
             let tested = [$(stringify!($name)),*];
             for entry in std::fs::read_dir(file("", "").parent().unwrap().join("phrasebook")).unwrap() {
                 let path = entry.unwrap().path();
-                if path.extension().is_some_and(|extension| extension == "md") {
+                // Those of a satellite are tested there.
+                if path.is_dir() || path.extension().is_some_and(|extension| extension == "md") {
                     continue;
                 }
                 let name = path.file_stem().unwrap().to_str().unwrap();
