@@ -1,10 +1,10 @@
-//! Any bytes as a message of IKC, in both serializers: an error, or a message that can be written and read again as the same.
+//! Any bytes as a message of IKC, in both serializers, or of POE::TIKC: an error, or a message; IKC's can be written and read again as the same.
 
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 use poe_ikc::Args;
-use poe_ikc::wire::{Codec, Form, Format};
+use poe_ikc::wire::{Codec, Form, Format, Tikc};
 
 fuzz_target!(|data: &[u8]| {
     let Some((&choice, frame)) = data.split_first() else {
@@ -16,6 +16,13 @@ fuzz_target!(|data: &[u8]| {
         Format::MsgPack
     };
     let codec = Codec::default();
+    if choice & 2 != 0 {
+        let _ = codec.read_tikc(frame, |message| match message {
+            Tikc::Post { args, .. } => drop(args.decode::<Args>()),
+            Tikc::Setup(_) | Tikc::Remove(_) => {}
+        });
+        return;
+    }
     let read = codec.read(format, frame, |head, params| {
         let _ = params.decode::<(i64, String)>();
         let _ = params.decode::<Vec<Option<bool>>>();

@@ -5,12 +5,13 @@
 //! cargo run -p poe-ikc --example pulse -- ask 127.0.0.1:7111
 //! ```
 //!
-//! The client calls, posts as a session that the server can post back to, subscribes, and ends. An address with a `/` is a UNIX socket.
+//! `serve` takes the number of connections at a time after the address; `lite` in place of `ask` is the client without a kernel, of which
+//! there are two kinds. The client calls, posts as a session that the server can post back to, subscribes, and ends. An address with a `/` is a UNIX socket.
 
 use poe::event::START;
 use poe::storable::Value;
 use poe::{Event, Kernel, Reply, Session};
-use poe_ikc::{Args, Bind, Dial, Ikc, IkcTcp, IkcUnix, Notice, RemoteError, Subscription};
+use poe_ikc::{Args, AsyncLite, Bind, Dial, Ikc, IkcTcp, IkcUnix, Lite, Notice, RemoteError, Subscription};
 use std::time::Duration;
 
 const ADD: Event<Args, i64> = Event::new("add");
@@ -33,9 +34,11 @@ const LIMIT: Duration = Duration::from_secs(10);
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["serve", address] => serve(address).await,
+        ["serve", address] => serve(bind(address)).await,
+        ["serve", address, connections] => serve(bind(address).concurrency(connections.parse()?)).await,
         ["ask", address] => ask(address).await,
-        _ => Err("say `serve ADDRESS` or `ask ADDRESS`".into()),
+        ["lite", address] => lite(address).await,
+        _ => Err("say `serve ADDRESS [CONNECTIONS]`, `ask ADDRESS` or `lite ADDRESS`".into()),
     }
 }
 
@@ -64,7 +67,7 @@ fn shown(value: &Value) -> String {
     value.to_text().unwrap_or_else(|| format!("{value:?}"))
 }
 
-async fn serve(address: &str) -> Result<(), Box<dyn std::error::Error>> {
+async fn serve(bind: Bind) -> Result<(), Box<dyn std::error::Error>> {
     let kernel = Kernel::new();
     let events = |p: poe_ikc::Publish| {
         p.event(ADD)
@@ -111,7 +114,7 @@ async fn serve(address: &str) -> Result<(), Box<dyn std::error::Error>> {
         .on("stop", |cx, ()| cx.heap.shutdown())
         .on(MONITOR, |_, notice| println!("{}: {:?}", notice.kernel, notice.what))
         .create(&kernel)?;
-    println!("listening on {}", ikc.listen(bind(address)).await?);
+    println!("listening on {}", ikc.listen(bind).await?);
     kernel.run().await?;
     Ok(())
 }
@@ -159,4 +162,34 @@ async fn ask(address: &str) -> Result<(), Box<dyn std::error::Error>> {
     let (ran, went) = tokio::join!(kernel.run(), go);
     ran?;
     went
+}
+
+/// The same without a kernel: first on a thread that blocks, then in async code.
+async fn lite(address: &str) -> Result<(), Box<dyn std::error::Error>> {
+    let place = address.to_owned();
+    let blocking = tokio::task::spawn_blocking(move || {
+        let mut lite = match path(&place) {
+            Some(path) => Lite::connect_unix(path, "Blocking", LIMIT),
+            None => Lite::connect_tcp(&place, "Blocking", LIMIT),
+        }
+        .map_err(|error| error.to_string())?;
+        lite.post("test", NOTE, "from a thread".into())
+            .map_err(|error| error.to_string())?;
+        println!("sum: {:?}", lite.call("test", ADD, Args::from([20.into(), 22.into()])));
+        println!("pong: {}", lite.ping().is_ok());
+        Ok::<_, String>(())
+    });
+    blocking.await??;
+    let lite = match path(address) {
+        Some(path) => AsyncLite::connect_unix(path, "Async", LIMIT).await?,
+        None => AsyncLite::connect_tcp(address, "Async", LIMIT).await?,
+    };
+    let sums = (1..=3).map(|n| lite.call("test", ADD, Args::from([n.into(), n.into()])));
+    println!("sums: {:?}", futures_util::future::join_all(sums).await);
+    let secret = lite.call::<_, i64>("test", "secret", ()).await;
+    println!("refused: {}", secret.is_err_and(|error| error.is_refused()));
+    println!("pong: {}", lite.ping().await.is_ok());
+    lite.post("test", "stop", ()).await?;
+    // Or the runtime ends before it is written.
+    Ok(lite.flush().await?)
 }

@@ -1,9 +1,11 @@
 //! What an `Ikc` is made with.
 
 use crate::Ikc;
-use crate::hub::{Bounds, Hub};
+use crate::bounds::Bounds;
+use crate::hub::Hub;
 use crate::publish::{Publications, Publish};
 use crate::responder;
+use crate::trace::TraceContext;
 use crate::wire::{Codec, Format};
 use poe::Kernel;
 use std::fmt;
@@ -35,6 +37,7 @@ pub struct IkcBuilder {
     bounds: Bounds,
     max_frame: usize,
     max_items: usize,
+    trace: TraceContext,
 }
 
 impl IkcBuilder {
@@ -47,6 +50,7 @@ impl IkcBuilder {
             bounds: Bounds::default(),
             max_frame: 16 * 1024 * 1024,
             max_items: 1024 * 1024,
+            trace: TraceContext::default(),
         }
     }
 
@@ -139,13 +143,47 @@ impl IkcBuilder {
         self
     }
 
+    /// Has the context of spans travel with messages, so that a trace goes on in the other kernel.
+    ///
+    /// `inject` writes the context of the span in which a message is sent, such as W3C's `traceparent`; a text longer than 512 bytes is not
+    /// sent. `extract` gives it to the span of the request in the receiving kernel, before the handler runs. Spans are made while a
+    /// subscriber wants the target `poe::spans`; with poe's feature `spans` the handler's is a child of the request's. Without these functions the
+    /// text is the number of the sender's span, and only a field. Peers in Perl get none.
+    ///
+    /// ```
+    /// use poe_ikc::Ikc;
+    /// // With OpenTelemetry, `inject` and `extract` call a propagator.
+    /// let builder = Ikc::builder("Pulse").trace_context(
+    ///     |span| span.id().map(|id| format!("00-trace-{:016x}-01", id.into_u64())),
+    ///     |span, context| drop(span.record("poe.parent", context)),
+    /// );
+    /// # drop(builder);
+    /// ```
+    pub fn trace_context(
+        mut self,
+        inject: impl Fn(&tracing::Span) -> Option<String> + 'static,
+        extract: impl Fn(&tracing::Span, &str) + 'static,
+    ) -> Self {
+        self.trace = TraceContext::new(inject, extract);
+        self
+    }
+
     /// Starts it: a session with the alias `IKC`, as in POE.
     ///
     /// # Errors
     /// The alias is taken: a kernel has one `Ikc`.
     pub fn start(self, kernel: &Kernel) -> Result<Ikc, poe::Error> {
         let codec = Codec::new(self.max_frame, self.max_items);
-        let hub = Hub::new(kernel_id(), self.name, self.aliases, self.formats, self.bounds, codec);
+        let id = kernel_id();
+        let hub = Hub::new(
+            id,
+            self.name,
+            self.aliases,
+            self.formats,
+            self.bounds,
+            codec,
+            self.trace,
+        );
         hub.published.replace(self.published);
         let hub = Rc::new(hub);
         responder::start(kernel, &hub)?;

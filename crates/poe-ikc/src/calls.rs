@@ -18,14 +18,21 @@ pub(crate) struct Call {
     pub(crate) to: String,
     pub(crate) timeout: Duration,
     pub(crate) complete: Complete,
+    /// The caller's, in which the reply is taken.
+    pub(crate) span: tracing::Span,
     /// The caller lives until the reply comes.
     pub(crate) _hold: Option<SessionHold>,
 }
 
 impl Call {
+    pub(crate) fn end(self, cx: &mut Nested<'_>, reply: Result<Params<'_>, RemoteError>) {
+        let _entered = self.span.enter();
+        (self.complete)(cx, reply);
+    }
+
     pub(crate) fn fail(self, cx: &mut Nested<'_>, kind: RemoteErrorKind) {
-        let error = RemoteError::new(self.to, kind);
-        (self.complete)(cx, Err(error));
+        let error = RemoteError::new(&*self.to, kind);
+        self.end(cx, Err(error));
     }
 }
 

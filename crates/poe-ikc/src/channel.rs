@@ -1,11 +1,13 @@
 //! A connection, as the tables have it.
 
 use crate::wire::{Format, Head, Peer};
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use poe::SessionId;
 use poe::wheel::ReadWrite;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::fmt::Write;
+use std::rc::Rc;
 
 pub(crate) struct Channel {
     /// 0 is the connection of this kernel to itself.
@@ -18,6 +20,12 @@ pub(crate) struct Channel {
     pub(crate) wheel: RefCell<Option<ReadWrite<Bytes>>>,
     /// Stand-ins for sessions of the peer that have sent something, by kernel and session. Oldest first goes when there are too many.
     pub(crate) senders: RefCell<HashMap<(String, String), SessionId>>,
+    /// Frames that wait for the queue to come round, so that one write takes them all.
+    unsent: RefCell<BytesMut>,
+    /// A read of this connection is being handled. The wheel writes what is put meanwhile at once.
+    is_reading: Cell<bool>,
+    /// The last head that came, and its bytes: a peer that posts again has the same.
+    pub(crate) last_head: RefCell<Option<(Bytes, Rc<Head>)>>,
     format: Cell<Format>,
     /// Where messages go in place of a wheel.
     #[cfg(feature = "nats")]
@@ -28,6 +36,17 @@ pub(crate) struct Channel {
 #[cfg(feature = "nats")]
 pub(crate) trait Outlet {
     fn put(&self, head: &Head, frame: Bytes, limit: usize) -> Result<(), Undelivered>;
+}
+
+/// Where a frame is that was put.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Put {
+    /// On its way, or behind what is: a read is being handled.
+    Written,
+    /// It waits for [`Channel::flush`], behind others.
+    Behind,
+    /// It is the first that waits.
+    First,
 }
 
 /// Why a frame was not put.
@@ -47,6 +66,9 @@ impl Channel {
             peer: RefCell::default(),
             wheel: RefCell::new(None),
             senders: RefCell::default(),
+            unsent: RefCell::default(),
+            is_reading: Cell::new(false),
+            last_head: RefCell::default(),
             format: Cell::new(Format::Storable),
             #[cfg(feature = "nats")]
             subjects: None,
@@ -89,10 +111,10 @@ impl Channel {
         *self.peer.borrow_mut() = peer.names.first().cloned().unwrap_or_default();
     }
 
-    pub(crate) fn put(&self, head: &Head, frame: Bytes, limit: usize) -> Result<(), Undelivered> {
+    pub(crate) fn put(&self, head: &Head, frame: Bytes, limit: usize) -> Result<Put, Undelivered> {
         #[cfg(feature = "nats")]
         if let Some(subjects) = &self.subjects {
-            return subjects.put(head, frame, limit);
+            return subjects.put(head, frame, limit).map(|()| Put::Written);
         }
         #[cfg(not(feature = "nats"))]
         let _ = head;
@@ -100,9 +122,42 @@ impl Channel {
         let Some(wheel) = &*wheel else {
             return Err(Undelivered::Closed);
         };
-        if wheel.buffered_bytes() > limit {
+        if wheel.is_output_closed() {
+            return Err(Undelivered::Closed);
+        }
+        let mut unsent = self.unsent.borrow_mut();
+        if wheel.buffered_bytes() + unsent.len() > limit {
             return Err(Undelivered::Full);
         }
-        wheel.put(frame).map(drop).map_err(|_| Undelivered::Closed)
+        let was_empty = unsent.is_empty();
+        // Writing to memory cannot fail.
+        let _ = write!(&mut *unsent, "{}\0", frame.len());
+        unsent.extend_from_slice(&frame);
+        drop(unsent);
+        Ok(match self.is_reading.get() {
+            true => Put::Written,
+            false if was_empty => Put::First,
+            false => Put::Behind,
+        })
+    }
+
+    /// Gives the wheel what waits.
+    pub(crate) fn flush(&self) {
+        let unsent = self.unsent.borrow_mut().split();
+        if let Some(wheel) = &*self.wheel.borrow()
+            && !unsent.is_empty()
+        {
+            // A connection that is closed meanwhile has its error event on the way.
+            let _ = wheel.put(unsent.freeze());
+        }
+    }
+
+    /// Handles a read: the wheel writes together what is put meanwhile.
+    pub(crate) fn while_reading<T>(&self, handle: impl FnOnce() -> T) -> T {
+        self.is_reading.set(true);
+        let handled = handle();
+        self.is_reading.set(false);
+        self.flush();
+        handled
     }
 }

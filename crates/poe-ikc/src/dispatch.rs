@@ -9,7 +9,9 @@ use crate::payload::Payload;
 use crate::publish::{Closed, Ran, Replied, Request, TakeReply};
 use crate::sender;
 use crate::specifier::Specifier;
+use crate::tikc;
 use crate::wire::{Fence, Format, Head, Params, WireError};
+use bytes::Bytes;
 use poe::extend::Nested;
 use poe::storable::Value;
 use std::rc::Rc;
@@ -18,6 +20,30 @@ use std::rc::Rc;
 type Report = (String, String, String);
 
 impl Hub {
+    /// Takes the frames of a read.
+    ///
+    /// # Errors
+    /// One is not a message: the connection is to be dropped.
+    pub(crate) fn take(
+        self: &Rc<Self>,
+        cx: &mut Nested<'_>,
+        channel: &Rc<Channel>,
+        is_tikc: bool,
+        frames: &[Bytes],
+    ) -> Result<(), WireError> {
+        for frame in frames {
+            // A handler may have closed it.
+            if channel.wheel.borrow().is_none() {
+                return Ok(());
+            }
+            match is_tikc {
+                true => tikc::incoming(self, cx, channel, frame)?,
+                false => self.incoming(cx, channel, frame)?,
+            }
+        }
+        Ok(())
+    }
+
     /// Takes a frame of a connection.
     ///
     /// # Errors
@@ -29,40 +55,59 @@ impl Hub {
         frame: &[u8],
     ) -> Result<(), WireError> {
         self.count(|counters| counters.received += 1);
-        self.codec.read(channel.format(), frame, |head, params| {
-            self.message(cx, channel, head, params)
+        let format = channel.format();
+        let last = match &*channel.last_head.borrow() {
+            Some((bytes, head)) if format == Format::MsgPack && frame.starts_with(bytes) => {
+                Some((head.clone(), bytes.len()))
+            }
+            _ => None,
+        };
+        if let Some((head, length)) = last {
+            self.message(cx, channel, &head, Params::msgpack(&self.codec, &frame[length..]));
+            return Ok(());
+        }
+        self.codec.read(format, frame, |head, params| {
+            let head = Rc::new(head);
+            // A call's is not the next one's.
+            if let Some(length) = params.head_length(frame)
+                && head.rsvp.is_none()
+            {
+                let bytes = Bytes::copy_from_slice(&frame[..length]);
+                *channel.last_head.borrow_mut() = Some((bytes, head.clone()));
+            }
+            self.message(cx, channel, &head, params);
         })
     }
 
-    fn message(self: &Rc<Self>, cx: &mut Nested<'_>, channel: &Rc<Channel>, head: Head, params: Params<'_>) {
+    fn message(self: &Rc<Self>, cx: &mut Nested<'_>, channel: &Rc<Channel>, head: &Head, params: Params<'_>) {
         let (Some(session), Some(event)) = (head.event.session(), head.event.event()) else {
             let text = format!("{} isn't a valid specifier", head.event);
-            return self.refuse(cx, channel, &head, "request", text);
+            return self.refuse(cx, channel, head, "request", text);
         };
         if session == "IKC" {
             match event {
-                "ping" => return self.reply(channel, &head, "IKC", Some(&"PONG")),
-                "do_you_have" => return self.do_you_have(cx, channel, &head, params),
+                "ping" => return self.reply(channel, head, "IKC", Some(&"PONG")),
+                "do_you_have" => return self.do_you_have(cx, channel, head, params),
                 "remote_error" => return self.remote_error(cx, channel, params),
                 _ => {}
             }
             if let Some(id) = event.strip_prefix(REPLY) {
-                return self.take_reply(cx, channel, id, &head, params);
+                return self.take_reply(cx, channel, id, head, params);
             }
         }
-        match self.request(cx, channel, &head, params) {
-            Ok(Replied::Now(reply)) => self.settled(cx, channel, &head, Ok(reply)),
+        match self.request(cx, channel, head, params) {
+            Ok(Replied::Now(reply)) => self.settled(cx, channel, head, Ok(reply)),
             Ok(Replied::Later(reply)) if head.rsvp.is_some() => {
-                let (hub, channel) = (self.clone(), channel.clone());
+                let (hub, channel, head) = (self.clone(), channel.clone(), Box::new(head.clone()));
                 let take: TakeReply = Box::new(move |reply| {
                     // In a turn of its own: this is the handler that sends the reply.
-                    hub.ring(Job::Replied(channel, Box::new(head), reply));
+                    hub.ring(Job::Replied(channel, head, reply));
                 });
                 reply.then(**cx, take);
             }
             // Nobody waits: the sender of the reply is told when it sends it.
             Ok(Replied::Later(_)) => {}
-            Err(Refusal { phase, text }) => self.refuse(cx, channel, &head, phase, text),
+            Err(Refusal { phase, text }) => self.refuse(cx, channel, head, phase, text),
         }
     }
 
@@ -70,7 +115,7 @@ impl Hub {
     pub(crate) fn settled(
         &self,
         cx: &mut Nested<'_>,
-        channel: &Channel,
+        channel: &Rc<Channel>,
         head: &Head,
         reply: Result<Option<Box<dyn Payload>>, String>,
     ) {
@@ -139,6 +184,7 @@ impl Hub {
         request: Box<dyn Request>,
         target: poe::SessionId,
     ) -> Ran {
+        let _entered = self.trace.request(head).entered();
         let Some(from) = &head.from else {
             return request.run(cx, target);
         };
@@ -152,7 +198,7 @@ impl Hub {
     }
 
     /// Sends the reply of a call. `None` is a reply of nothing, which Perl's kernels do not send.
-    fn reply(&self, channel: &Channel, head: &Head, session: &str, reply: Option<&dyn Payload>) {
+    fn reply(&self, channel: &Rc<Channel>, head: &Head, session: &str, reply: Option<&dyn Payload>) {
         let Some(rsvp) = &head.rsvp else { return };
         let mut back = self.head_to(rsvp.clone(), Some(self.own(session)));
         back.fence = self.addressed(head).ok().flatten();
@@ -169,14 +215,14 @@ impl Hub {
         }
     }
 
-    fn send_reply(&self, channel: &Channel, head: &Head, frame: Vec<u8>) {
+    fn send_reply(&self, channel: &Rc<Channel>, head: &Head, frame: Vec<u8>) {
         if let Err(error) = self.send(channel, head, frame.into()) {
             tracing::warn!(target: "poe::ikc", "a reply is lost: {error}");
         }
     }
 
     /// Whether a session, or an event of it, is published: a peer wants to subscribe.
-    fn do_you_have(&self, cx: &mut Nested<'_>, channel: &Channel, head: &Head, params: Params<'_>) {
+    fn do_you_have(&self, cx: &mut Nested<'_>, channel: &Rc<Channel>, head: &Head, params: Params<'_>) {
         let asked: Specifier = match params.decode::<(Specifier, Value)>() {
             Ok((asked, _)) => asked,
             Err(error) => return self.refuse(cx, channel, head, INVOCATION, error.to_string()),
@@ -219,7 +265,7 @@ impl Hub {
     }
 
     /// Whether a call to any kernel on NATS may have gone to that one.
-    fn is_any_of(&self, called: u64, channel: &Channel) -> bool {
+    fn is_any_of(&self, called: u64, channel: &Rc<Channel>) -> bool {
         #[cfg(feature = "nats")]
         if channel.is_on_nats() {
             return self
@@ -232,7 +278,14 @@ impl Hub {
         false
     }
 
-    fn take_reply(self: &Rc<Self>, cx: &mut Nested<'_>, channel: &Channel, id: &str, head: &Head, params: Params<'_>) {
+    fn take_reply(
+        self: &Rc<Self>,
+        cx: &mut Nested<'_>,
+        channel: &Rc<Channel>,
+        id: &str,
+        head: &Head,
+        params: Params<'_>,
+    ) {
         let is_from = |called| called == channel.number || self.is_any_of(called, channel);
         let call = id.parse().ok().and_then(|id| self.calls.borrow_mut().take(id, is_from));
         let Some(call) = call else {
@@ -253,13 +306,13 @@ impl Hub {
                 Err(error) => self.fail(cx, call, RemoteErrorKind::WrongReply(error.to_string())),
             }
         } else {
-            (call.complete)(cx, Ok(params));
+            call.end(cx, Ok(params));
         }
         self.settle();
     }
 
     /// An error report of the peer. Perl's say only which target they are about.
-    fn remote_error(self: &Rc<Self>, cx: &mut Nested<'_>, channel: &Channel, params: Params<'_>) {
+    fn remote_error(self: &Rc<Self>, cx: &mut Nested<'_>, channel: &Rc<Channel>, params: Params<'_>) {
         let Ok((text, _, phase)) = params.decode::<Report>() else {
             self.count(|counters| counters.refused += 1);
             return;
@@ -278,7 +331,7 @@ impl Hub {
         call.fail(cx, kind);
     }
 
-    fn tell_remote(&self, cx: &mut Nested<'_>, channel: &Channel, phase: &str, text: &str) {
+    fn tell_remote(&self, cx: &mut Nested<'_>, channel: &Rc<Channel>, phase: &str, text: &str) {
         let what = Occurrence::Error {
             operation: format!("remote-{phase}"),
             text: text.to_owned(),
@@ -287,7 +340,7 @@ impl Hub {
     }
 
     /// Refuses a request: monitors are told, and the peer, unless the message was itself an error report.
-    fn refuse(&self, cx: &mut Nested<'_>, channel: &Channel, head: &Head, phase: &str, reason: String) {
+    fn refuse(&self, cx: &mut Nested<'_>, channel: &Rc<Channel>, head: &Head, phase: &str, reason: String) {
         self.count(|counters| counters.refused += 1);
         let from = head.from.as_ref().map(|from| format!(" sent by {from}"));
         let text = format!("{reason}.  Request {}{}", head.event, from.unwrap_or_default());
@@ -313,7 +366,7 @@ impl Hub {
 }
 
 /// The target in the text of an error report: `….  Request poe://K/S/E sent by …`.
-fn target_of(text: &str) -> Option<&str> {
+pub(crate) fn target_of(text: &str) -> Option<&str> {
     let (_, target) = text.rsplit_once(".  Request ")?;
     Some(target.split_once(" sent by ").map_or(target, |(target, _)| target))
 }

@@ -1,7 +1,8 @@
 //! The inside of an `Ikc`: its tables, and the way of a message to its connections.
 
+use crate::bounds::{Bounds, Counters};
 use crate::calls::{Call, Calls, Complete};
-use crate::channel::{Channel, Undelivered};
+use crate::channel::{Channel, Put, Undelivered};
 #[cfg(feature = "nats")]
 use crate::error::Refusal;
 use crate::error::{RemoteErrorKind, SendErrorKind};
@@ -10,10 +11,12 @@ use crate::net::{Incoming, Redial};
 use crate::payload::{Encoders, Payload};
 use crate::publish::Publications;
 use crate::specifier::Specifier;
+use crate::tikc::Table;
+use crate::trace::{self, TraceContext};
 use crate::wire::{Codec, Form, Format, Head, PROXY, Peer};
 #[cfg(feature = "nats")]
 use crate::wire::{Fence, WireError};
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use poe::Event;
 use poe::extend::Nested;
 use poe::{KernelHandle, KernelRef, SessionId};
@@ -56,6 +59,8 @@ pub(crate) enum Job {
         listener: Option<SessionId>,
         redial: Option<Box<Redial>>,
     },
+    /// Frames of a connection wait to be written.
+    Flush(Rc<Channel>),
     /// A call was made, or the last one is over: set or remove the timer.
     Timer,
     Unsubscribe(Specifier),
@@ -75,58 +80,6 @@ pub(crate) const WORK: Event<()> = Event::new("work");
 /// Ends a proxy.
 pub(crate) const END: Event<()> = Event::new("_ikc_end");
 
-/// What bounds an `Ikc`.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Bounds {
-    pub(crate) channels: usize,
-    pub(crate) calls: usize,
-    pub(crate) proxies: usize,
-    pub(crate) output: usize,
-    pub(crate) unreachable: usize,
-    pub(crate) handshake: Duration,
-}
-
-impl Default for Bounds {
-    fn default() -> Self {
-        Bounds {
-            channels: 1024,
-            calls: 65_536,
-            proxies: 1024,
-            output: 64 * 1024 * 1024,
-            unreachable: 0,
-            handshake: Duration::from_secs(30),
-        }
-    }
-}
-
-/// What has happened so far: see [`Ikc::counters`](crate::Ikc::counters).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Counters {
-    /// Messages sent to other kernels and to this one.
-    pub sent: u64,
-    /// Messages received.
-    pub received: u64,
-    /// Requests that were refused: malformed, not published, no such session, or failed in their handler.
-    pub refused: u64,
-    /// Error reports received.
-    pub errors: u64,
-    /// Replies that nobody waits for: too late, from the wrong peer, or invented.
-    pub unexpected_replies: u64,
-    /// Connections dropped because of what the peer sent, or did not send in time.
-    pub dropped: u64,
-    /// Connections refused because there were too many.
-    pub turned_away: u64,
-    /// Posts on NATS for which there was no kernel.
-    pub unclaimed: u64,
-    /// Durable posts that this kernel has handled without a failure.
-    pub durable_handled: u64,
-    /// Durable posts that came to this kernel although they had been delivered before, here or elsewhere.
-    pub durable_redelivered: u64,
-    /// Durable posts that this kernel has put to the dead letters.
-    pub dead_letters: u64,
-}
-
 /// A post to a kernel that is not connected.
 struct Waiting {
     head: Head,
@@ -140,6 +93,7 @@ pub(crate) struct Hub {
     pub(crate) formats: Vec<Format>,
     pub(crate) bounds: Bounds,
     pub(crate) codec: Codec,
+    pub(crate) trace: TraceContext,
     pub(crate) published: RefCell<Publications>,
     pub(crate) encoders: RefCell<Encoders>,
     pub(crate) monitors: Monitors,
@@ -153,6 +107,8 @@ pub(crate) struct Hub {
     /// The first kernel that connected, while it is there.
     default: Cell<Option<u64>>,
     waiting: RefCell<VecDeque<Waiting>>,
+    /// Where messages are written.
+    scratch: RefCell<BytesMut>,
     awaited: RefCell<Vec<(String, oneshot::Sender<()>)>>,
     /// All connections, also those in their handshake.
     pub(crate) open: Cell<usize>,
@@ -162,6 +118,7 @@ pub(crate) struct Hub {
     /// How to reach the responder's session. `None` when it has ended.
     pub(crate) door: RefCell<Option<(KernelHandle, SessionId)>>,
     pub(crate) sessions: RefCell<Vec<SessionId>>,
+    pub(crate) tikc: Table,
     #[cfg(feature = "nats")]
     pub(crate) grid: RefCell<Option<Rc<dyn Cluster>>>,
 }
@@ -174,6 +131,7 @@ impl Hub {
         formats: Vec<Format>,
         bounds: Bounds,
         codec: Codec,
+        trace: TraceContext,
     ) -> Self {
         let own = Rc::new(Channel::to_self());
         let names = [&id, &name]
@@ -189,6 +147,7 @@ impl Hub {
             formats,
             bounds,
             codec,
+            trace,
             published: RefCell::default(),
             encoders: RefCell::default(),
             monitors: Monitors::default(),
@@ -197,6 +156,7 @@ impl Hub {
             proxies: RefCell::default(),
             default: Cell::new(None),
             waiting: RefCell::default(),
+            scratch: RefCell::default(),
             awaited: RefCell::default(),
             open: Cell::new(0),
             serial: Cell::new(0),
@@ -204,6 +164,7 @@ impl Hub {
             rung: Cell::new(false),
             door: RefCell::new(None),
             sessions: RefCell::default(),
+            tikc: Table::default(),
             #[cfg(feature = "nats")]
             grid: RefCell::new(None),
         }
@@ -254,9 +215,22 @@ impl Hub {
             .collect()
     }
 
+    /// The connection to one kernel: by name, or the default one.
+    fn route_to_one(&self, kernel: Option<&str>) -> Option<Rc<Channel>> {
+        let number = match kernel {
+            None => self.default.get(),
+            Some(name) => {
+                let number = self.names.borrow().get(name).copied();
+                #[cfg(feature = "nats")]
+                let number = number.or_else(|| self.grid.borrow().as_ref()?.number_of_holder(name));
+                number
+            }
+        };
+        self.channels.borrow().get(&number?).cloned()
+    }
+
     /// The connections to a kernel: by name, all, or the default one.
     fn route(&self, kernel: Option<&str>) -> Vec<Rc<Channel>> {
-        let channels = self.channels.borrow();
         match kernel {
             #[cfg(feature = "nats")]
             Some("*") if self.grid.borrow().is_some() => {
@@ -264,6 +238,7 @@ impl Hub {
             }
             Some("*" | "**") => {
                 // Kernels on NATS get it from there, once.
+                let channels = self.channels.borrow();
                 let mut all: Vec<_> = channels
                     .values()
                     .filter(|channel| !channel.is_on_nats())
@@ -274,29 +249,25 @@ impl Hub {
                 all.extend(self.grid.borrow().iter().map(|grid| grid.all().clone()));
                 all
             }
-            Some(name) => {
-                let number = self.names.borrow().get(name).copied();
-                #[cfg(feature = "nats")]
-                let number = number.or_else(|| self.grid.borrow().as_ref()?.number_of_holder(name));
-                number
-                    .and_then(|number| channels.get(&number))
-                    .cloned()
-                    .into_iter()
-                    .collect()
-            }
-            None => self
-                .default
-                .get()
-                .and_then(|number| channels.get(&number))
-                .cloned()
-                .into_iter()
-                .collect(),
+            one => self.route_to_one(one).into_iter().collect(),
         }
+    }
+
+    /// Writes a message, into memory that is used again when the frame is written.
+    fn frame(&self, format: Format, head: &Head, payload: &dyn Payload) -> Result<Bytes, SendErrorKind> {
+        let mut scratch = self.scratch.borrow_mut();
+        payload
+            .frame(&self.codec, format, head, &mut scratch)
+            .map_err(SendErrorKind::Wire)?;
+        Ok(scratch.split().freeze())
     }
 
     /// The connection that a name means at present.
     pub(crate) fn channel_to(&self, kernel: Option<&str>) -> Option<Rc<Channel>> {
-        self.route(kernel).into_iter().next()
+        match kernel {
+            Some("*" | "**") => self.route(kernel).into_iter().next(),
+            one => self.route_to_one(one),
+        }
     }
 
     pub(crate) fn is_connected(&self, kernel: &str) -> bool {
@@ -331,6 +302,10 @@ impl Hub {
     /// Sends a message to all connections that its target means; returns to how many.
     pub(crate) fn post(&self, head: &Head, payload: &dyn Payload) -> Result<usize, SendErrorKind> {
         let kernel = head.event.kernel();
+        if !matches!(kernel, Some("*" | "**")) {
+            let channel = self.route_to_one(kernel).ok_or(SendErrorKind::UnknownKernel)?;
+            return self.send_one(&channel, head, payload).map(|()| 1);
+        }
         let channels = self.route(kernel);
         if channels.is_empty() {
             return Err(SendErrorKind::UnknownKernel);
@@ -342,14 +317,7 @@ impl Hub {
             let frame = &mut frames[channel.format() as usize];
             let frame = match frame {
                 Some(frame) => frame.clone(),
-                None => frame
-                    .insert(
-                        payload
-                            .frame(&self.codec, channel.format(), head)
-                            .map_err(SendErrorKind::Wire)?
-                            .into(),
-                    )
-                    .clone(),
+                None => frame.insert(self.frame(channel.format(), head, payload)?).clone(),
             };
             match self.send(&channel, head, frame) {
                 Ok(()) => sent += 1,
@@ -363,7 +331,7 @@ impl Hub {
     }
 
     /// Sends a message on one connection.
-    pub(crate) fn send(&self, channel: &Channel, head: &Head, frame: Bytes) -> Result<(), SendErrorKind> {
+    pub(crate) fn send(&self, channel: &Rc<Channel>, head: &Head, frame: Bytes) -> Result<(), SendErrorKind> {
         let sent = if channel.is_own() {
             // As bytes: each queued message is bounded by the frame's limit.
             let queued = self.jobs.borrow().len();
@@ -372,7 +340,13 @@ impl Hub {
             }
             self.ring(Job::Loop(frame)).then_some(()).ok_or(SendErrorKind::Ended)
         } else {
-            channel.put(head, frame, self.bounds.output).map_err(|error| match error {
+            let put = channel.put(head, frame, self.bounds.output);
+            if let Ok(Put::First) = put
+                && !self.ring(Job::Flush(channel.clone()))
+            {
+                channel.flush();
+            }
+            put.map(drop).map_err(|error| match error {
                 Undelivered::Closed => SendErrorKind::UnknownKernel,
                 Undelivered::Full => SendErrorKind::Full(self.bounds.output),
                 #[cfg(feature = "nats")]
@@ -387,13 +361,20 @@ impl Hub {
         sent
     }
 
+    /// Writes and sends a message on one connection.
+    pub(crate) fn send_one(
+        &self,
+        channel: &Rc<Channel>,
+        head: &Head,
+        payload: &dyn Payload,
+    ) -> Result<(), SendErrorKind> {
+        let frame = self.frame(channel.format(), head, payload)?;
+        self.send(channel, head, frame)
+    }
+
     /// Sends a message on one connection that no caller waits for: what fails is logged.
-    pub(crate) fn send_back(&self, channel: &Channel, head: &Head, payload: &dyn Payload) {
-        let sent = match payload.frame(&self.codec, channel.format(), head) {
-            Ok(frame) => self.send(channel, head, frame.into()),
-            Err(error) => Err(SendErrorKind::Wire(error)),
-        };
-        if let Err(error) = sent {
+    pub(crate) fn send_back(&self, channel: &Rc<Channel>, head: &Head, payload: &dyn Payload) {
+        if let Err(error) = self.send_one(channel, head, payload) {
             tracing::warn!(target: "poe::ikc", "a message to {} is lost: {error}", head.event);
         }
     }
@@ -421,8 +402,8 @@ impl Hub {
         hold: Option<poe::extend::SessionHold>,
         complete: Complete,
     ) -> Result<(), SendErrorKind> {
-        let channels = self.route(head.event.kernel());
-        let channel = channels.first().ok_or(SendErrorKind::UnknownKernel)?;
+        let channel = self.channel_to(head.event.kernel());
+        let channel = channel.ok_or(SendErrorKind::UnknownKernel)?;
         if head.event.kernel() == Some("**") || channel.is_own() && head.event.kernel() == Some("*") {
             return Err(SendErrorKind::Many);
         }
@@ -431,15 +412,14 @@ impl Hub {
         }
         let id = self.calls.borrow_mut().next();
         head.rsvp = Some(Specifier::new(&self.id, "IKC", format!("{REPLY}{id}")));
-        let frame = payload
-            .frame(&self.codec, channel.format(), &head)
-            .map_err(SendErrorKind::Wire)?;
-        self.send(channel, &head, frame.into())?;
+        let frame = self.frame(channel.format(), &head, payload)?;
+        self.send(&channel, &head, frame)?;
         let call = Call {
             channel: channel.number,
             to: head.event.to_string(),
             timeout,
             complete,
+            span: trace::here(),
             _hold: hold,
         };
         if self.calls.borrow_mut().add(id, call, Instant::now() + timeout) {

@@ -1,11 +1,12 @@
 //! What programs have of it: `Ikc`.
 
+use crate::bounds::Counters;
 use crate::builder::IkcBuilder;
 use crate::calls::Complete;
 use crate::error::{IkcError, IkcErrorKind, RemoteError, RemoteErrorKind, SendError, SendErrorKind};
-use crate::hub::{Counters, Hub, Job};
+use crate::hub::{Hub, Job};
 use crate::monitor::Notice;
-use crate::net::{Bind, Dial, Incoming, Redial, Transport};
+use crate::net::{Bind, Dial, Incoming, Redial, Speech, Transport};
 use crate::payload::Payload;
 use crate::publish::Publish;
 use crate::specifier::Specifier;
@@ -190,6 +191,7 @@ impl Ikc {
         let head = Head {
             event: target,
             from,
+            trace: self.hub.trace.here(),
             ..rest
         };
         match self.hub.post(&head, &arg) {
@@ -281,6 +283,7 @@ impl Ikc {
             event: target,
             from,
             fence,
+            trace: self.hub.trace.here(),
             ..Head::default()
         };
         let hold = cx.hold_session(cx.session_id()).ok();
@@ -387,7 +390,7 @@ impl Ikc {
     pub fn listen(&self, bind: Bind) -> impl Future<Output = Result<SocketName, IkcError>> + use<> {
         let hub = self.hub.clone();
         async move {
-            let (concurrency, protocol) = (bind.concurrency, bind.protocol);
+            let (concurrency, speech) = (bind.concurrency, bind.speech);
             #[cfg(feature = "tls")]
             let tls = bind.tls.clone();
             let (socket, name, path) = bind.open().await?;
@@ -395,7 +398,7 @@ impl Ikc {
                 socket,
                 path,
                 concurrency,
-                protocol,
+                speech,
                 #[cfg(feature = "tls")]
                 tls,
             };
@@ -413,14 +416,14 @@ impl Ikc {
         let hub = self.hub.clone();
         async move {
             let transport = dial.open().await?;
-            let protocol = dial.protocol;
+            let speech = dial.speech;
             let redial = dial.backoff.is_some().then(|| Box::new(Redial { dial, failures: 0 }));
             start(
                 &hub,
                 Incoming::Connection {
                     transport,
                     is_client: true,
-                    protocol,
+                    speech,
                     redial,
                 },
             )
@@ -435,13 +438,13 @@ impl Ikc {
     /// This `Ikc` was shut down.
     pub fn attach(&self, stream: impl AsyncRead + AsyncWrite + 'static, is_client: bool) -> Result<(), IkcError> {
         let transport = Transport::Other(Box::pin(stream));
-        let (protocol, redial) = (Protocol::Ikc0, None);
+        let (speech, redial) = (Speech::Ikc(Protocol::Ikc0), None);
         start(
             &self.hub,
             Incoming::Connection {
                 transport,
                 is_client,
-                protocol,
+                speech,
                 redial,
             },
         )

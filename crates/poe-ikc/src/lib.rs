@@ -80,6 +80,7 @@
 //! [`Value`](poe::storable::Value) any value.
 
 mod args;
+mod bounds;
 mod builder;
 mod calls;
 mod channel;
@@ -99,6 +100,8 @@ mod sender;
 mod sessions;
 mod specifier;
 mod subscribe;
+mod tikc;
+mod trace;
 pub mod wire;
 
 // The README's code, compiled and run with the other examples.
@@ -111,11 +114,12 @@ mod readme {}
 mod guide {}
 
 pub use args::Args;
+pub use bounds::Counters;
 pub use builder::IkcBuilder;
 pub use error::{IkcError, RemoteError, SendError};
-pub use hub::Counters;
+
 pub use ikc::Ikc;
-pub use lite::Lite;
+pub use lite::{AsyncLite, Lite};
 pub use monitor::{Notice, Occurrence};
 #[cfg(unix)]
 pub use net::IkcUnix;

@@ -85,7 +85,14 @@ pub struct Bind {
     #[cfg(feature = "tls")]
     pub(crate) tls: Option<tls::Server>,
     pub(crate) concurrency: usize,
-    pub(crate) protocol: Protocol,
+    pub(crate) speech: Speech,
+}
+
+/// What is spoken on a connection.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Speech {
+    Ikc(Protocol),
+    Tikc,
 }
 
 impl Bind {
@@ -96,7 +103,7 @@ impl Bind {
             #[cfg(feature = "tls")]
             tls: None,
             concurrency: usize::MAX,
-            protocol: Protocol::Ikc0,
+            speech: Speech::Ikc(Protocol::Ikc0),
         }
     }
 
@@ -108,7 +115,18 @@ impl Bind {
 
     /// Sets the handshake. Perl's versions up to 0.2200 have the old one alone.
     pub fn protocol(mut self, protocol: Protocol) -> Self {
-        self.protocol = protocol;
+        self.speech = Speech::Ikc(protocol);
+        self
+    }
+
+    /// Speaks POE::TIKC in place of IKC, for programs that have it.
+    ///
+    /// The published sessions appear in the clients under their aliases, and the clients' sessions here; each is posted to like a local
+    /// session. The clients see one another's sessions, too. Calls have no reply, and nobody learns of a refusal.
+    #[doc(alias = "POE::TIKC")]
+    #[doc(alias = "create_server")]
+    pub fn tikc(mut self) -> Self {
+        self.speech = Speech::Tikc;
         self
     }
 
@@ -230,7 +248,7 @@ pub struct Dial {
     insecure: bool,
     #[cfg(feature = "tls")]
     tls: Option<tls::Client>,
-    pub(crate) protocol: Protocol,
+    pub(crate) speech: Speech,
     pub(crate) backoff: Option<Backoff>,
 }
 
@@ -241,14 +259,21 @@ impl Dial {
             insecure: false,
             #[cfg(feature = "tls")]
             tls: None,
-            protocol: Protocol::Ikc0,
+            speech: Speech::Ikc(Protocol::Ikc0),
             backoff: None,
         }
     }
 
     /// Sets the handshake.
     pub fn protocol(mut self, protocol: Protocol) -> Self {
-        self.protocol = protocol;
+        self.speech = Speech::Ikc(protocol);
+        self
+    }
+
+    /// Speaks POE::TIKC in place of IKC: see [`Bind::tikc`]. Perl's clients connect again after 2 s.
+    #[doc(alias = "create_client")]
+    pub fn tikc(mut self) -> Self {
+        self.speech = Speech::Tikc;
         self
     }
 
@@ -399,14 +424,14 @@ pub(crate) enum Incoming {
         socket: ListenSocket,
         path: Option<PathBuf>,
         concurrency: usize,
-        protocol: Protocol,
+        speech: Speech,
         #[cfg(feature = "tls")]
         tls: Option<tls::Server>,
     },
     Connection {
         transport: Transport,
         is_client: bool,
-        protocol: Protocol,
+        speech: Speech,
         redial: Option<Box<Redial>>,
     },
 }

@@ -2,6 +2,7 @@
 
 use crate::args::Args;
 use crate::wire::{Codec, Form, Format, Head, WireError, as_perl_list};
+use bytes::BytesMut;
 use poe::AnyArg;
 use poe::storable::Value;
 use serde::Serialize;
@@ -10,16 +11,23 @@ use std::collections::HashMap;
 
 /// Something that can be the value of a message.
 pub(crate) trait Payload {
-    /// Writes the message.
-    fn frame(&self, codec: &Codec, format: Format, head: &Head) -> Result<Vec<u8>, WireError>;
+    /// Writes the message behind what is there.
+    fn frame(&self, codec: &Codec, format: Format, head: &Head, out: &mut BytesMut) -> Result<(), WireError>;
+
+    /// Writes an event of POE::TIKC.
+    fn tikc(&self, codec: &Codec, alias: &str, event: &str) -> Result<Vec<u8>, WireError>;
 
     /// Writes a reply to Perl's `call` in list context.
     fn reply_list(&self, codec: &Codec, head: &Head) -> Result<Vec<u8>, WireError>;
 }
 
 impl<P: Serialize> Payload for P {
-    fn frame(&self, codec: &Codec, format: Format, head: &Head) -> Result<Vec<u8>, WireError> {
-        codec.write(format, head, self)
+    fn frame(&self, codec: &Codec, format: Format, head: &Head, out: &mut BytesMut) -> Result<(), WireError> {
+        codec.write_into(format, head, self, out)
+    }
+
+    fn tikc(&self, codec: &Codec, alias: &str, event: &str) -> Result<Vec<u8>, WireError> {
+        codec.write_tikc_post(alias, event, self)
     }
 
     fn reply_list(&self, codec: &Codec, head: &Head) -> Result<Vec<u8>, WireError> {

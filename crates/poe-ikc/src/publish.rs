@@ -225,6 +225,19 @@ impl Publications {
         entry.map(|entry| entry.door.clone()).ok_or(Closed::Event)
     }
 
+    /// The sessions of which something is published to all peers.
+    pub(crate) fn open_to_all(&self) -> Vec<String> {
+        let is_open = |events: &HashMap<String, Entry>| events.values().any(|entry| entry.peers.is_none());
+        let mut open: Vec<String> = self
+            .0
+            .iter()
+            .filter(|(_, events)| is_open(events))
+            .map(|(session, _)| session.clone())
+            .collect();
+        open.sort();
+        open
+    }
+
     pub(crate) fn all(&self) -> Vec<(String, Vec<String>)> {
         let names = |doors: &HashMap<String, Entry>| {
             let mut names: Vec<String> = doors.keys().cloned().collect();

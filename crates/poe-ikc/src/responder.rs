@@ -68,7 +68,7 @@ pub(crate) fn start(kernel: &Kernel, hub: &Rc<Hub>) -> Result<(), poe::Error> {
             _ if cx.heap.hub.door.borrow().is_none() => Ok(()),
             Ok(transport) => {
                 let hub = cx.heap.hub.clone();
-                let protocol = redial.dial.protocol;
+                let speech = redial.dial.speech;
                 let redial = Some(redial);
                 sessions::start(
                     cx,
@@ -76,7 +76,7 @@ pub(crate) fn start(kernel: &Kernel, hub: &Rc<Hub>) -> Result<(), poe::Error> {
                     Incoming::Connection {
                         transport,
                         is_client: true,
-                        protocol,
+                        speech,
                         redial,
                     },
                 )
@@ -123,6 +123,7 @@ fn work(cx: &mut Context<'_, Responder>, hub: &Rc<Hub>, job: Job) {
                 dial_later(cx, redial);
             }
         }
+        Job::Flush(channel) => channel.flush(),
         Job::Timer => set_timer(cx),
         Job::Unsubscribe(address) => {
             let proxy = hub

@@ -92,7 +92,7 @@ pub(crate) fn end_all(cx: &Nested<'_>, channel: &Channel) {
 pub(crate) fn send(
     hub: &Hub,
     kernel: poe::KernelRef<'_>,
-    channel: &Channel,
+    channel: &Rc<Channel>,
     to: &Specifier,
     from: Option<Specifier>,
     form: Form,
@@ -106,10 +106,8 @@ pub(crate) fn send(
         Ok(payload) => {
             let mut head = hub.head_to(to.clone().with_event(&*unhandled.event), from);
             head.form = form;
-            let frame = payload.frame(&hub.codec, channel.format(), &head);
-            match frame.map(|frame| hub.send(channel, &head, frame.into())) {
-                Ok(Ok(())) => return,
-                Ok(Err(error)) => error.to_string(),
+            match hub.send_one(channel, &head, &*payload) {
+                Ok(()) => return,
                 Err(error) => error.to_string(),
             }
         }

@@ -3,13 +3,14 @@
 use crate::channel::Channel;
 use crate::hub::{Hub, Job};
 use crate::monitor::Occurrence;
-use crate::net::{Incoming, Redial, Transport};
+use crate::net::{Incoming, Redial, Speech, Transport};
 use crate::sender;
-use crate::wire::{Handshake, Identity, Progress, Protocol};
+use crate::tikc;
+use crate::wire::{Frames, Handshake, Identity, Progress};
 use bytes::Bytes;
 use poe::Event;
 use poe::event::{START, STOP};
-use poe::filter::{Block, Filter, Line, Raw};
+use poe::filter::{Line, Raw};
 use poe::wheel::{Connection, Input, IoError, ListenSocket, ReadWrite, SocketError, SocketFactory};
 use poe::{Context, Error, KernelRef, OnFailure, Session, SessionId, TimerId};
 use std::path::PathBuf;
@@ -27,7 +28,7 @@ pub(crate) const CLIENT_GONE: Event<()> = Event::new("client_gone");
 const LINE: Event<Input<Bytes>> = Event::new("line");
 #[cfg(feature = "tls")]
 const SECURED: Event<std::io::Result<Transport>> = Event::new("secured");
-const FRAME: Event<Input<Bytes>> = Event::new("frame");
+const FRAMES: Event<Input<Vec<Bytes>>> = Event::new("frames");
 const FAILED: Event<IoError> = Event::new("failed");
 const LATE: Event<()> = Event::new("late");
 
@@ -41,7 +42,7 @@ struct Listener {
     path: Option<PathBuf>,
     open: usize,
     concurrency: usize,
-    protocol: Protocol,
+    speech: Speech,
     #[cfg(feature = "tls")]
     tls: Option<crate::net::tls::Server>,
 }
@@ -53,7 +54,7 @@ pub(crate) fn start<H: 'static>(cx: &mut Context<'_, H>, hub: &Rc<Hub>, incoming
             socket,
             path,
             concurrency,
-            protocol,
+            speech,
             #[cfg(feature = "tls")]
             tls,
         } => {
@@ -64,7 +65,7 @@ pub(crate) fn start<H: 'static>(cx: &mut Context<'_, H>, hub: &Rc<Hub>, incoming
                 path,
                 open: 0,
                 concurrency: concurrency.min(hub.bounds.channels),
-                protocol,
+                speech,
                 #[cfg(feature = "tls")]
                 tls,
             };
@@ -73,13 +74,13 @@ pub(crate) fn start<H: 'static>(cx: &mut Context<'_, H>, hub: &Rc<Hub>, incoming
         Incoming::Connection {
             transport,
             is_client,
-            protocol,
+            speech,
             redial,
         } => {
             let opened = Opened {
                 transport,
                 is_client,
-                protocol,
+                speech,
                 redial,
                 listener: None,
             };
@@ -157,7 +158,7 @@ fn accepted(cx: &mut Context<'_, Listener>, transport: Transport) -> poe::Handle
     let opened = Opened {
         transport,
         is_client: false,
-        protocol: cx.heap.protocol,
+        speech: cx.heap.speech,
         redial: None,
         listener: Some(cx.session_id()),
     };
@@ -190,7 +191,7 @@ fn secured(cx: &mut Context<'_, Listener>, secured: std::io::Result<Transport>) 
 struct Opened {
     transport: Transport,
     is_client: bool,
-    protocol: Protocol,
+    speech: Speech,
     redial: Option<Box<Redial>>,
     listener: Option<SessionId>,
 }
@@ -201,6 +202,8 @@ struct Link {
     channel: Rc<Channel>,
     transport: Option<Transport>,
     handshake: Option<Handshake>,
+    /// POE::TIKC is spoken, and whether this is the client.
+    tikc: Option<bool>,
     first_line: Option<String>,
     /// The name that the peer has from where it is.
     seen: Option<String>,
@@ -215,7 +218,7 @@ fn connect<H: 'static>(cx: &mut Context<'_, H>, hub: &Rc<Hub>, opened: Opened) -
     let Opened {
         transport,
         is_client,
-        protocol,
+        speech,
         redial,
         listener,
     } = opened;
@@ -240,17 +243,20 @@ fn connect<H: 'static>(cx: &mut Context<'_, H>, hub: &Rc<Hub>, opened: Opened) -
         formats: hub.formats.clone(),
         pid: std::process::id(),
     };
-    let (handshake, first_line) = if is_client {
-        let (handshake, line) = Handshake::client(ours, protocol);
-        (handshake, Some(line))
-    } else {
-        (Handshake::server(ours, protocol), None)
+    let (handshake, first_line) = match speech {
+        Speech::Tikc => (None, None),
+        Speech::Ikc(protocol) if is_client => {
+            let (handshake, line) = Handshake::client(ours, protocol);
+            (Some(handshake), Some(line))
+        }
+        Speech::Ikc(protocol) => (Some(Handshake::server(ours, protocol)), None),
     };
     let link = Link {
         hub: hub.clone(),
         channel: Rc::new(Channel::new(hub.next_number())),
         transport: Some(transport),
-        handshake: Some(handshake),
+        tikc: matches!(speech, Speech::Tikc).then_some(is_client),
+        handshake,
         first_line,
         seen,
         allowed,
@@ -276,6 +282,14 @@ fn linking(link: Link) -> poe::SessionBuilder<Link> {
                 None => return Ok(()),
             };
             *cx.heap.channel.wheel.borrow_mut() = Some(wheel);
+            if let Some(is_client) = cx.heap.tikc {
+                cut_frames(cx)?;
+                if let Some(redial) = &mut cx.heap.redial {
+                    redial.failures = 0;
+                }
+                tikc::connected(&cx.heap.hub, &cx.heap.channel, is_client);
+                return Ok(());
+            }
             cx.heap.limit = Some(cx.delay_set(LATE, cx.heap.hub.bounds.handshake, ()));
             if let Some(line) = cx.heap.first_line.take() {
                 say(cx, &line);
@@ -299,9 +313,10 @@ fn linking(link: Link) -> poe::SessionBuilder<Link> {
                 Err(error) => drop_peer(cx, "handshake", &error.to_string()),
             }
         })
-        .on(FRAME, |cx, frame| {
+        .on(FRAMES, |cx, frames| {
             let (hub, channel) = (cx.heap.hub.clone(), cx.heap.channel.clone());
-            let taken = cx.nested(|cx| hub.incoming(cx, &channel, &frame.record));
+            let is_tikc = cx.heap.tikc.is_some();
+            let taken = cx.nested(|cx| channel.while_reading(|| hub.take(cx, &channel, is_tikc, &frames.record)));
             if let Err(error) = taken {
                 drop_peer(cx, "channel-thaw", &error.to_string());
             }
@@ -369,12 +384,7 @@ fn finish_handshake(cx: &mut Context<'_, Link>) -> poe::HandlerResult {
     if let Some(limit) = cx.heap.limit.take() {
         let _ = cx.alarm_remove(limit);
     }
-    let longest = cx.heap.hub.codec.max_frame();
-    if let Some(wheel) = &*cx.heap.channel.wheel.borrow() {
-        let frames = Block::new().max_length(longest).max_buffer(2 * longest + 64);
-        wheel.set_output_filter(frames.fresh())?;
-        wheel.set_input_filter(frames, FRAME)?;
-    }
+    cut_frames(cx)?;
     if let Some(redial) = &mut cx.heap.redial {
         redial.failures = 0;
     }
@@ -387,6 +397,15 @@ fn finish_handshake(cx: &mut Context<'_, Link>) -> poe::HandlerResult {
             .retain(|name| allowed.contains(name) || Some(name) == id.as_ref() && is_id(name));
     }
     cx.heap.hub.register(cx.kernel, &cx.heap.channel, &peer, seen);
+    Ok(())
+}
+
+fn cut_frames(cx: &Context<'_, Link>) -> poe::HandlerResult {
+    let longest = cx.heap.hub.codec.max_frame();
+    if let Some(wheel) = &*cx.heap.channel.wheel.borrow() {
+        // The channel writes the lengths itself.
+        wheel.set_input_filter(Frames::new(longest), FRAMES)?;
+    }
     Ok(())
 }
 
@@ -418,6 +437,7 @@ fn end(cx: &mut Context<'_, Link>, operation: &str, text: &str, linger: Duration
         let _ = cx.alarm_remove(limit);
     }
     let (hub, channel) = (cx.heap.hub.clone(), cx.heap.channel.clone());
+    channel.flush();
     let wheel = channel.wheel.take();
     if wheel.is_some() && cx.heap.handshake.take().is_some() {
         let names = [cx.heap.seen.clone().unwrap_or_default()];
@@ -434,5 +454,6 @@ fn end(cx: &mut Context<'_, Link>, operation: &str, text: &str, linger: Duration
     cx.nested(|cx| {
         hub.unregister(cx, &channel, operation, text);
         sender::end_all(cx, &channel);
+        tikc::ended(&hub, cx, &channel);
     });
 }

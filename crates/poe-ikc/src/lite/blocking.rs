@@ -1,8 +1,8 @@
 //! A blocking client without a kernel: `Lite`.
 
+use super::client::{Client, Inbox, Incoming, Message, is_about};
 use crate::error::{IkcError, RemoteError, RemoteErrorKind};
-use crate::specifier::Specifier;
-use crate::wire::{Codec, Form, Format, Handshake, HandshakeError, Head, Identity, Protocol};
+use bytes::Bytes;
 use poe::event::{Calls, EventName, Posts};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -30,13 +30,9 @@ use std::time::{Duration, Instant};
 #[doc(alias = "POE::Component::IKC::ClientLite")]
 pub struct Lite {
     stream: Stream,
-    name: String,
-    server: String,
-    format: Format,
-    codec: Codec,
+    client: Client,
     timeout: Duration,
-    /// Bytes that came and were not used.
-    pending: Vec<u8>,
+    inbox: Inbox,
     serial: u64,
     is_broken: bool,
 }
@@ -100,132 +96,61 @@ impl Lite {
         Self::start(Stream::Unix(stream), name, timeout).map_err(IkcError::io(what))
     }
 
-    fn start(stream: Stream, name: &str, timeout: Duration) -> io::Result<Self> {
-        let ours = Identity {
-            names: vec![name.to_owned()],
-            formats: vec![Format::MsgPack, Format::Storable],
-            pid: std::process::id(),
-        };
-        let (mut handshake, first) = Handshake::client(ours, Protocol::Ikc0);
-        let mut lite = Lite {
-            stream,
-            name: name.to_owned(),
-            server: String::new(),
-            format: Format::Storable,
-            codec: Codec::default(),
-            timeout,
-            pending: Vec::new(),
-            serial: 0,
-            is_broken: false,
-        };
-        let deadline = Instant::now() + timeout;
-        let invalid = |error: HandshakeError| io::Error::new(io::ErrorKind::InvalidData, error);
-        lite.stream.write_all(format!("{first}\r\n").as_bytes())?;
+    fn start(mut stream: Stream, name: &str, timeout: Duration) -> io::Result<Self> {
+        let (mut handshake, first) = Client::greet(name);
+        let (mut inbox, deadline) = (Inbox::default(), Instant::now() + timeout);
+        stream.write_all(format!("{first}\r\n").as_bytes())?;
         loop {
-            let line = lite.line(deadline)?;
-            let progress = handshake.line(&line).map_err(invalid)?;
+            let line = loop {
+                match inbox.line()? {
+                    Some(line) => break line,
+                    None => fill(&mut inbox, &mut stream, deadline)?,
+                }
+            };
+            let progress = handshake
+                .line(&line)
+                .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
             if let Some(line) = progress.send {
-                lite.stream.write_all(format!("{line}\r\n").as_bytes())?;
+                stream.write_all(format!("{line}\r\n").as_bytes())?;
             }
             if progress.done {
                 break;
             }
         }
-        let peer = handshake.peer();
-        lite.format = peer.format;
-        lite.server = peer.names.first().cloned().unwrap_or_default();
-        Ok(lite)
+        Ok(Lite {
+            stream,
+            client: Client::new(name, handshake.peer()),
+            timeout,
+            inbox,
+            serial: 0,
+            is_broken: false,
+        })
     }
 
     /// Returns the name that the server calls its ID.
     #[must_use]
     pub fn server(&self) -> &str {
-        &self.server
+        &self.client.server
     }
 
-    /// Reads more bytes into `pending`.
-    fn fill(&mut self, deadline: Instant) -> io::Result<()> {
-        let left = deadline.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return Err(io::ErrorKind::TimedOut.into());
-        }
-        self.stream.set_read_timeout(left)?;
-        let mut block = [0; 16 * 1024];
-        match self.stream.read(&mut block) {
-            Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
-            Ok(read) => {
-                self.pending.extend_from_slice(&block[..read]);
-                Ok(())
-            }
-            // A timeout of the socket has one name or the other.
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(io::ErrorKind::TimedOut.into()),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(()),
-            Err(error) => Err(error),
-        }
-    }
-
-    fn line(&mut self, deadline: Instant) -> io::Result<String> {
+    fn frame(&mut self, deadline: Instant) -> io::Result<Bytes> {
         loop {
-            if let Some(end) = self.pending.iter().position(|byte| *byte == b'\n') {
-                let line: Vec<u8> = self.pending.drain(..=end).collect();
-                return Ok(String::from_utf8_lossy(&line).trim_end_matches(['\r', '\n']).to_owned());
+            match self.inbox.frame(self.client.max_frame())? {
+                Some(frame) => return Ok(frame),
+                None => fill(&mut self.inbox, &mut self.stream, deadline)?,
             }
-            if self.pending.len() > crate::wire::MAX_LINE {
-                return Err(io::Error::new(
-                    io::ErrorKind::InvalidData,
-                    "a line of the handshake is too long",
-                ));
-            }
-            self.fill(deadline)?;
         }
     }
 
-    fn frame(&mut self, deadline: Instant) -> io::Result<Vec<u8>> {
-        let invalid = || io::Error::new(io::ErrorKind::InvalidData, "the server sent bytes that are not a frame");
-        loop {
-            if let Some(nul) = self.pending.iter().take(20).position(|byte| *byte == 0) {
-                let length = str::from_utf8(&self.pending[..nul])
-                    .ok()
-                    .and_then(|digits| digits.parse::<usize>().ok());
-                let length = length
-                    .filter(|length| *length <= self.codec.max_frame())
-                    .ok_or_else(invalid)?;
-                if self.pending.len() > nul + length {
-                    let frame = self.pending[nul + 1..=nul + length].to_vec();
-                    self.pending.drain(..=nul + length);
-                    return Ok(frame);
-                }
-            } else if self.pending.len() >= 20 {
-                return Err(invalid());
-            }
-            self.fill(deadline)?;
-        }
-    }
-
-    fn head(&self, session: &str, event: &str) -> Head {
-        let mut from = Specifier::new(&*self.name, "IKCLite", "");
-        from.event = None;
-        Head {
-            event: Specifier::new(&*self.server, session, event),
-            form: Form::Text,
-            from: Some(from),
-            ..Head::default()
-        }
-    }
-
-    fn send<A: Serialize>(&mut self, head: &Head, arg: &A) -> Result<(), RemoteError> {
-        let to = head.event.to_string();
+    fn send(&mut self, message: &Message) -> Result<(), RemoteError> {
+        let lost = || RemoteError::new(&*message.to, RemoteErrorKind::Lost);
         if self.is_broken {
-            return Err(RemoteError::new(to, RemoteErrorKind::Lost));
+            return Err(lost());
         }
-        let frame = self.codec.write(self.format, head, arg);
-        let frame = frame.map_err(|error| RemoteError::new(&*to, RemoteErrorKind::Unsent(error.to_string())))?;
-        let sent = self
-            .stream
-            .write_all(&[frame.len().to_string().as_bytes(), b"\0", &frame].concat());
+        let sent = self.stream.write_all(&message.bytes);
         // A frame that was written in part cannot be continued.
         self.is_broken = sent.is_err();
-        sent.map_err(|_| RemoteError::new(to, RemoteErrorKind::Lost))
+        sent.map_err(|_| lost())
     }
 
     /// Posts an event to a session of the server.
@@ -233,8 +158,8 @@ impl Lite {
     /// # Errors
     /// The argument cannot be serialized, or the connection is lost.
     pub fn post<A: Serialize>(&mut self, session: &str, event: impl Posts<A>, arg: A) -> Result<(), RemoteError> {
-        let head = self.head(session, event.name());
-        self.send(&head, &arg)
+        let message = self.client.message(session, event.name(), &arg, None)?;
+        self.send(&message)
     }
 
     /// Calls a handler of the server and waits for its reply.
@@ -247,12 +172,9 @@ impl Lite {
         R: DeserializeOwned + 'static,
     {
         self.serial += 1;
-        let response = format!("response{}", self.serial);
-        let mut head = self.head(session, event.name());
-        head.rsvp = Some(Specifier::new(&*self.name, "IKCLite", &*response));
-        head.want_list = Some(false);
-        self.send(&head, &arg)?;
-        let to = head.event.to_string();
+        let message = self.client.message(session, event.name(), &arg, Some(self.serial))?;
+        self.send(&message)?;
+        let to = &*message.to;
         let deadline = Instant::now() + self.timeout;
         loop {
             let frame = self.frame(deadline).map_err(|error| {
@@ -263,31 +185,18 @@ impl Lite {
                 } else {
                     RemoteErrorKind::Lost
                 };
-                RemoteError::new(&*to, kind)
+                RemoteError::new(to, kind)
             })?;
-            let read = self.codec.read(self.format, &frame, |reply, params| {
-                let is_ours = reply.event.event() == Some(&*response);
-                let is_report = reply.is_error && (is_ours || reply.event.event() == Some("remote_error"));
-                if is_report {
-                    let report = params.decode::<(String, String, String)>();
-                    let kind = match report {
-                        Ok((text, _, phase)) => RemoteErrorKind::Refused { phase, text },
-                        Err(error) => RemoteErrorKind::WrongReply(error.to_string()),
-                    };
-                    return Some(Err(RemoteError::new(&*to, kind)));
+            match self.client.incoming(&frame) {
+                Ok(Incoming::Reply(id)) if id == self.serial => return self.client.reply(to, &frame),
+                Ok(Incoming::Report { text, phase }) if is_about(&text, to) => {
+                    return Err(RemoteError::new(to, RemoteErrorKind::Refused { phase, text }));
                 }
-                // Anything else is the reply to a call that was given up.
-                is_ours.then(|| {
-                    let reply = params.decode::<R>();
-                    reply.map_err(|error| RemoteError::new(&*to, RemoteErrorKind::WrongReply(error.to_string())))
-                })
-            });
-            match read {
-                Ok(Some(reply)) => return reply,
-                Ok(None) => {}
+                // The reply to a call that was given up.
+                Ok(_) => {}
                 Err(_) => {
                     self.is_broken = true;
-                    return Err(RemoteError::new(&*to, RemoteErrorKind::Lost));
+                    return Err(RemoteError::new(to, RemoteErrorKind::Lost));
                 }
             }
         }
@@ -307,9 +216,28 @@ impl Lite {
 impl fmt::Debug for Lite {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Lite")
-            .field("name", &self.name)
-            .field("server", &self.server)
-            .field("format", &self.format)
+            .field("client", &self.client)
             .finish_non_exhaustive()
+    }
+}
+
+/// Reads more bytes.
+fn fill(inbox: &mut Inbox, stream: &mut Stream, deadline: Instant) -> io::Result<()> {
+    let left = deadline.saturating_duration_since(Instant::now());
+    if left.is_zero() {
+        return Err(io::ErrorKind::TimedOut.into());
+    }
+    stream.set_read_timeout(left)?;
+    let mut block = [0; 16 * 1024];
+    match stream.read(&mut block) {
+        Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
+        Ok(read) => {
+            inbox.extend(&block[..read]);
+            Ok(())
+        }
+        // A timeout of the socket has one name or the other.
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(io::ErrorKind::TimedOut.into()),
+        Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(()),
+        Err(error) => Err(error),
     }
 }

@@ -152,6 +152,7 @@ impl DurablePost<'_> {
             event: target.clone(),
             from: hub.sender(*cx, cx.session_id()),
             fence,
+            trace: hub.trace.here(),
             ..Head::default()
         };
         let payload = match hub.codec.write(Format::MsgPack, &head, arg) {

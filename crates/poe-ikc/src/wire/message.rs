@@ -3,6 +3,7 @@
 use super::{msgpack, shape};
 use crate::args::Args;
 use crate::specifier::Specifier;
+use bytes::{BufMut, BytesMut};
 use poe::filter::{MsgPack, ReferenceLimits, Serializer as _};
 use poe::storable::{self, Document, Kind, Node, Settings, Value};
 use serde::de::DeserializeOwned;
@@ -71,6 +72,8 @@ pub struct Head {
     pub is_error: bool,
     /// The lease with which it is sent; only MessagePack has it.
     pub fence: Option<Fence>,
+    /// The context of the sender's span, of at most 512 bytes; only MessagePack has it.
+    pub trace: Option<String>,
 }
 
 /// A name that one kernel at a time holds, and the number of its lease. Later holders have higher numbers.
@@ -177,21 +180,49 @@ impl Codec {
     /// # Errors
     /// The value cannot be serialized, or the message is longer than the longest frame.
     pub fn write<P: Serialize + ?Sized>(&self, format: Format, head: &Head, params: &P) -> Result<Vec<u8>, WireError> {
-        let frame = match format {
-            Format::Storable => self.write_storable(head, params)?,
+        let mut frame = BytesMut::new();
+        self.write_into(format, head, params, &mut frame)?;
+        Ok(frame.into())
+    }
+
+    /// Writes a message behind what is there; nothing is written if it fails.
+    pub(crate) fn write_into<P: Serialize + ?Sized>(
+        &self,
+        format: Format,
+        head: &Head,
+        params: &P,
+        out: &mut BytesMut,
+    ) -> Result<(), WireError> {
+        let begin = out.len();
+        let written = match format {
+            Format::Storable => self
+                .write_storable(head, params)
+                .map(|frame| out.extend_from_slice(&frame)),
             Format::MsgPack => {
-                let mut frame = msgpack::head(head);
-                rmp_serde::encode::write_named(&mut frame, params).map_err(WireError::new)?;
-                frame
+                let mut out = out.writer();
+                msgpack::head(&mut out, head);
+                rmp_serde::encode::write_named(&mut out, params).map_err(WireError::new)
             }
         };
-        if frame.len() > self.limits.max_frame {
-            let (length, limit) = (frame.len(), self.limits.max_frame);
-            return Err(WireError::new(format!(
-                "the message has {length} bytes, more than a frame may have ({limit}): send it in parts, or raise `max_frame`"
-            )));
+        let written = written.and_then(|()| self.check_length(&out[begin..]));
+        if written.is_err() {
+            out.truncate(begin);
         }
-        Ok(frame)
+        written
+    }
+
+    pub(super) fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    pub(super) fn check_length(&self, frame: &[u8]) -> Result<(), WireError> {
+        let (length, limit) = (frame.len(), self.limits.max_frame);
+        if length <= limit {
+            return Ok(());
+        }
+        Err(WireError::new(format!(
+            "the message has {length} bytes, more than a frame may have ({limit}): send it in parts, or raise `max_frame`"
+        )))
     }
 
     fn write_storable<P: Serialize + ?Sized>(&self, head: &Head, params: &P) -> Result<Vec<u8>, WireError> {
@@ -251,6 +282,7 @@ fn read_storable<'d>(root: Node<'d, 'd>) -> Result<(Head, Body<'d>), WireError> 
         want_list: flag("wantarray"),
         is_error: flag("is_error").unwrap_or(false),
         fence: None,
+        trace: None,
     };
     let mut params = root.field("params");
     if head.event.event.as_deref() == Some(PROXY) {
@@ -281,7 +313,27 @@ enum Body<'m> {
     MsgPack(&'m [u8]),
 }
 
-impl Params<'_> {
+impl<'m> Params<'m> {
+    /// A value in MessagePack.
+    pub(crate) fn msgpack(codec: &'m Codec, bytes: &'m [u8]) -> Self {
+        let body = Body::MsgPack(bytes);
+        Params { codec, body }
+    }
+
+    /// How many bytes of the frame are before the value in MessagePack.
+    pub(crate) fn head_length(&self, frame: &[u8]) -> Option<usize> {
+        match self.body {
+            Body::MsgPack(rest) => Some(frame.len() - rest.len()),
+            Body::Storable { .. } => None,
+        }
+    }
+
+    /// A list of arguments.
+    pub(super) fn list(codec: &'m Codec, root: Option<Node<'m, 'm>>) -> Self {
+        let body = Body::Storable { root, is_list: true };
+        Params { codec, body }
+    }
+
     /// Decodes the value.
     ///
     /// The arguments of a proxied event are a list. One argument is the value itself, if the type allows it; several

@@ -4,13 +4,17 @@
 //! ([`poe::filter::Block`] does that framing), which [`Codec`] reads and writes. Applications do not need this module; relays,
 //! tests and other transports do.
 
+mod frames;
 mod handshake;
 mod message;
 mod msgpack;
 mod shape;
+mod tikc;
 
 pub use handshake::{Handshake, HandshakeError, Identity, Peer, Progress, Protocol};
 pub use message::{Codec, Fence, Form, Format, Head, Params, WireError};
+pub use tikc::Tikc;
 
+pub(crate) use frames::Frames;
 pub(crate) use handshake::MAX_LINE;
 pub(crate) use message::{PROXY, as_perl_list};

@@ -7,11 +7,17 @@ use poe::{Event, Session};
 use poe_ikc::wire::{Codec, Form, Format, Head};
 use poe_ikc::{Ikc, IkcBuilder, Notice, Occurrence, RemoteError, Specifier};
 use serde::Serialize;
+use std::cell::Cell;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 
 const SETUP: &str = "SETUP KERNEL=evil-1,Evil;FREEZER=Storable;PID=7\r\n";
 const MONITOR: Event<Notice> = Event::new("monitor");
+
+/// How many messages a flood has; `.ci/long` sets a million.
+fn many() -> u64 {
+    std::env::var("POE_MANY").map_or(20_000, |many| many.parse().unwrap())
+}
 
 /// A connection to a side, as a peer that writes whatever it likes.
 fn peer(side: &Side) -> DuplexStream {
@@ -275,7 +281,7 @@ async fn invented_replies_unpublished_events_and_errors_about_errors_are_counted
 
 #[tokio::test(start_paused = true)]
 async fn a_flood_of_subscriptions_and_senders_leaves_no_trace() {
-    let server = side(Ikc::builder("Pulse"));
+    let (server, many) = (side(Ikc::builder("Pulse")), many());
     while_peer(&server, async {
         let mut evil = peer(&server);
         evil.write_all(SETUP.as_bytes()).await.unwrap();
@@ -286,7 +292,7 @@ async fn a_flood_of_subscriptions_and_senders_leaves_no_trace() {
         };
         let writer = async {
             let asked = (Specifier::new("Pulse", "test", ""), "evil-1");
-            for n in 0..20_000 {
+            for n in 0..many {
                 let receipt = Specifier::new("evil-1", "IKC", format!("IKC:receipt {n}"));
                 let have = Specifier::new("Pulse", "IKC", "do_you_have");
                 to_peer.write_all(&message(have, Some(receipt), &asked)).await.unwrap();
@@ -314,7 +320,7 @@ async fn a_flood_of_subscriptions_and_senders_leaves_no_trace() {
         tokio::join!(reader, writer);
     })
     .await;
-    assert_eq!(server.ikc.counters().received, 22_000);
+    assert_eq!(server.ikc.counters().received, many + 2000);
 }
 
 #[tokio::test(start_paused = true)]
@@ -417,4 +423,61 @@ async fn there_are_no_more_connections_than_allowed() {
         server.ikc.registered("Evil").await.unwrap();
     })
     .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_sends_frames_without_end_keeps_nobody_waiting() {
+    const SUM: Event<Result<i64, RemoteError>> = Event::new("sum");
+    let (server, many) = (side(Ikc::builder("Pulse")), many());
+    let honest = side(Ikc::builder("Honest"));
+    join(&honest, &server);
+    let (ikc, log) = (honest.ikc.clone(), honest.log.clone());
+    Session::builder(0)
+        .on(START, |cx, ()| cx.alias_set("main"))
+        .on(GO, {
+            let ikc = ikc.clone();
+            move |cx, ()| ikc.call(cx, "poe://Pulse/test", ADD, (40, 2), SUM, LONG)
+        })
+        .on(SUM, move |cx, sum| -> poe::HandlerResult {
+            assert_eq!(sum, Ok(42));
+            *cx.heap += 1;
+            if *cx.heap == 100 {
+                log.add("all");
+                ikc.shutdown();
+                return Ok(());
+            }
+            Ok(ikc.call(cx, "poe://Pulse/test", ADD, (40, 2), SUM, LONG)?)
+        })
+        .create(&honest.kernel)
+        .unwrap();
+    let written = Cell::new(0);
+    let flood = async {
+        let mut evil = peer(&server);
+        evil.write_all(SETUP.as_bytes()).await.unwrap();
+        server.ikc.registered("evil-1").await.unwrap();
+        server.ikc.registered("Honest").await.unwrap();
+        honest.kernel.post("main", GO, ()).unwrap();
+        let (mut from_peer, mut to_peer) = tokio::io::split(evil);
+        let secret = message(Specifier::new("Pulse", "test", "secret"), None, &1);
+        let writer = async {
+            // It goes on for as long as the other has calls to make.
+            while written.get() < many || honest.log.lines().is_empty() {
+                to_peer.write_all(&secret).await.unwrap();
+                written.set(written.get() + 1);
+            }
+            to_peer.shutdown().await.unwrap();
+        };
+        let reader = async {
+            let mut sink = vec![0; 64 * 1024];
+            while from_peer.read(&mut sink).await.is_ok_and(|read| read > 0) {}
+        };
+        tokio::join!(writer, reader);
+    };
+    let honest_too = async {
+        tokio::join!(while_peer(&server, flood), honest.kernel.run()).1.unwrap();
+    };
+    honest_too.await;
+    assert_eq!(honest.log.lines(), ["all"]);
+    let counted = server.ikc.counters();
+    assert_eq!((counted.refused, counted.dropped), (written.get(), 0));
 }

@@ -7,8 +7,11 @@ mod loopback;
 #[cfg(all(unix, feature = "nats"))]
 mod nats;
 mod pairs;
+mod phrasebook;
 mod properties;
 mod sockets;
+mod spans;
+mod tikc;
 #[cfg(feature = "tls")]
 mod tls;
 mod vectors;

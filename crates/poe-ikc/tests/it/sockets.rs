@@ -160,6 +160,64 @@ fn a_blocking_client_waits_no_longer_than_its_time() {
     thread.join().unwrap();
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_async_client_calls_from_many_tasks_and_is_told_why_not() {
+    use poe_ikc::AsyncLite;
+    let (address, stop, thread) = serve(|| IkcTcp::bind("127.0.0.1:0"));
+    let lite = AsyncLite::connect_tcp(&address, "Service", LONG).await.unwrap();
+    let sums = (0..200_i64).map(|n| {
+        let lite = lite.clone();
+        tokio::spawn(async move { (n, lite.call("test", ADD, (n, 1)).await) })
+    });
+    for sum in sums.collect::<Vec<_>>() {
+        let (n, sum) = sum.await.unwrap();
+        assert_eq!(sum, Ok(n + 1));
+    }
+    assert!(lite.call::<_, i64>("test", "secret", 1).await.unwrap_err().is_refused());
+    assert!(
+        lite.call::<_, i64>("test", "add", "text")
+            .await
+            .unwrap_err()
+            .is_failed()
+    );
+    let wrong = lite.call::<_, String>("test", "add", (1, 2)).await.unwrap_err();
+    assert!(wrong.is_wrong_reply());
+    lite.post("test", ADD, (1, 1)).await.unwrap();
+    assert!(lite.ping().await.unwrap() < LONG && !lite.server().is_empty());
+    drop(stop);
+    thread.join().unwrap();
+    assert!(lite.call("test", ADD, (40, 2)).await.unwrap_err().is_lost());
+    let refused = AsyncLite::connect_tcp(&address, "Service", LONG).await.unwrap_err();
+    assert!(refused.as_io().is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_async_client_forgets_calls_that_are_over_or_given_up_and_ends_with_its_last_clone() {
+    use poe_ikc::AsyncLite;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let (ours, mut mute) = tokio::io::duplex(64 * 1024);
+    let peer = tokio::spawn(async move {
+        mute.write_all(b"SETUP KERNEL=mute;FREEZER=Storable;PID=1\r\n")
+            .await
+            .unwrap();
+        let mut sent = Vec::new();
+        mute.read_to_end(&mut sent).await.unwrap();
+        String::from_utf8_lossy(&sent).into_owned()
+    });
+    let lite = AsyncLite::attach(ours, "Service", Duration::from_secs(3))
+        .await
+        .unwrap();
+    let call = lite.call("test", ADD, (40, 2));
+    assert!(call.await.unwrap_err().is_timed_out());
+    let given_up = lite.call("test", ADD, (40, 2));
+    assert!(tokio::time::timeout(Duration::from_secs(1), given_up).await.is_err());
+    assert!(format!("{lite:?}").contains("pending_calls: 0"), "{lite:?}");
+    lite.post("test", NOTE, "the last".to_owned()).await.unwrap();
+    lite.flush().await.unwrap();
+    drop(lite);
+    assert!(peer.await.unwrap().contains("the last"));
+}
+
 #[tokio::test]
 async fn addresses_of_other_machines_have_to_be_asked_for() {
     let kernel = Kernel::new();

@@ -2,7 +2,7 @@
 
 use crate::captured::VECTORS;
 use poe::storable::{self, Settings, Value};
-use poe_ikc::wire::{Codec, Form, Format, Handshake, Head, Identity, Protocol};
+use poe_ikc::wire::{Codec, Form, Format, Handshake, Head, Identity, Protocol, Tikc};
 use poe_ikc::{Args, Specifier};
 use serde::Serialize;
 
@@ -234,6 +234,38 @@ fn the_messages_of_tikc_are_read_and_written() {
     for number in 25..=27 {
         let value = storable::thaw(&bytes(number)).unwrap();
         assert_eq!(canonical.freeze(&value).unwrap(), bytes(number), "V{number}");
+    }
+    let codec = Codec::default();
+    let said = |number| {
+        let read = codec.read_tikc(&bytes(number), |message| match message {
+            Tikc::Setup(aliases) => format!("setup {aliases:?}"),
+            Tikc::Remove(aliases) => format!("remove {aliases:?}"),
+            Tikc::Post { alias, event, args } => {
+                let args: (String, (i64, i64)) = args.decode().unwrap();
+                format!("post {alias} {event} {args:?}")
+            }
+        });
+        read.unwrap()
+    };
+    let (client, server) = (["clisess".to_owned()], ["srvsess".to_owned()]);
+    assert_eq!(said(25), format!("setup {client:?}"));
+    assert_eq!(
+        codec.write_tikc_aliases(Some("server"), &client, false).unwrap(),
+        bytes(25)
+    );
+    assert_eq!(said(26), format!("setup {server:?}"));
+    assert_eq!(
+        codec.write_tikc_aliases(Some("client"), &server, false).unwrap(),
+        bytes(26)
+    );
+    assert_eq!(said(27), "post srvsess hello (\"a\", (1, 2))");
+    assert_eq!(
+        codec.write_tikc_post("srvsess", "hello", &("a", [1, 2])).unwrap(),
+        bytes(27)
+    );
+    // `[1, 2]` is a tuple to serde, and the second argument all the same.
+    for bad in [b"" as &[u8], b"\x05\x0b\x02\0\0\0\0", &bytes(27)[..30]] {
+        assert!(codec.read_tikc(bad, |_| ()).is_err());
     }
 }
 
