@@ -1,6 +1,7 @@
 //! Calls that wait for their replies.
 
 use crate::error::{RemoteError, RemoteErrorKind};
+use crate::specifier::Specifier;
 use crate::wire::Params;
 use poe::extend::{Nested, SessionHold};
 use std::cmp::Reverse;
@@ -8,14 +9,14 @@ use std::collections::{BinaryHeap, HashMap};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// What becomes of a reply.
-pub(crate) type Complete = Box<dyn FnOnce(&mut Nested<'_>, Result<Params<'_>, RemoteError>)>;
+/// What becomes of a reply of that target.
+pub(crate) type Complete = Box<dyn FnOnce(&mut Nested<'_>, &Specifier, Result<Params<'_>, RemoteError>)>;
 
 pub(crate) struct Call {
     /// The connection that it was sent on. A reply from another one is not its reply.
     pub(crate) channel: u64,
-    /// The target, as text.
-    pub(crate) to: String,
+    /// The target.
+    pub(crate) to: Specifier,
     pub(crate) timeout: Duration,
     pub(crate) complete: Complete,
     /// The caller's, in which the reply is taken.
@@ -27,11 +28,11 @@ pub(crate) struct Call {
 impl Call {
     pub(crate) fn end(self, cx: &mut Nested<'_>, reply: Result<Params<'_>, RemoteError>) {
         let _entered = self.span.enter();
-        (self.complete)(cx, reply);
+        (self.complete)(cx, &self.to, reply);
     }
 
     pub(crate) fn fail(self, cx: &mut Nested<'_>, kind: RemoteErrorKind) {
-        let error = RemoteError::new(&*self.to, kind);
+        let error = RemoteError::new(self.to.to_string(), kind);
         self.end(cx, Err(error));
     }
 }
@@ -84,7 +85,7 @@ impl Calls {
         let matching = self
             .pending
             .iter()
-            .filter(|(_, call)| call.channel == channel && call.to == to);
+            .filter(|(_, call)| call.channel == channel && call.to.to_string() == to);
         let oldest = *matching.map(|(id, _)| id).min()?;
         self.pending.remove(&oldest)
     }

@@ -1,12 +1,11 @@
 //! A connection, as the tables have it.
 
-use crate::wire::{Format, Head, Peer};
+use crate::wire::{Format, Head, Peer, put_length};
 use bytes::{Bytes, BytesMut};
 use poe::SessionId;
 use poe::wheel::ReadWrite;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
-use std::fmt::Write;
 use std::rc::Rc;
 
 pub(crate) struct Channel {
@@ -130,8 +129,7 @@ impl Channel {
             return Err(Undelivered::Full);
         }
         let was_empty = unsent.is_empty();
-        // Writing to memory cannot fail.
-        let _ = write!(&mut *unsent, "{}\0", frame.len());
+        put_length(frame.len(), &mut unsent);
         unsent.extend_from_slice(&frame);
         drop(unsent);
         Ok(match self.is_reading.get() {

@@ -200,7 +200,9 @@ impl Hub {
     /// Sends the reply of a call. `None` is a reply of nothing, which Perl's kernels do not send.
     fn reply(&self, channel: &Rc<Channel>, head: &Head, session: &str, reply: Option<&dyn Payload>) {
         let Some(rsvp) = &head.rsvp else { return };
-        let mut back = self.head_to(rsvp.clone(), Some(self.own(session)));
+        // Perl's `call` says whose reply it is; our own peers know.
+        let from = (channel.format() == Format::Storable).then(|| self.own(session));
+        let mut back = self.head_to(rsvp.clone(), from);
         back.fence = self.addressed(head).ok().flatten();
         match reply {
             Some(reply) if head.want_list == Some(true) && channel.format() == Format::Storable => {

@@ -10,7 +10,7 @@ use crate::monitor::{Monitors, Occurrence};
 use crate::net::{Incoming, Redial};
 use crate::payload::{Encoders, Payload};
 use crate::publish::Publications;
-use crate::specifier::Specifier;
+use crate::specifier::{AddressError, Specifier};
 use crate::tikc::Table;
 use crate::trace::{self, TraceContext};
 use crate::wire::{Codec, Form, Format, Head, PROXY, Peer};
@@ -21,7 +21,7 @@ use poe::Event;
 use poe::extend::Nested;
 use poe::{KernelHandle, KernelRef, SessionId};
 use std::cell::{Cell, RefCell};
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -102,11 +102,13 @@ pub(crate) struct Hub {
     /// Proxies by their address, `poe://kernel/session`, with the connection that they use.
     pub(crate) proxies: RefCell<HashMap<String, (SessionId, u64)>>,
     /// Connections that may be addressed, and the one to this kernel itself, by number.
-    channels: RefCell<HashMap<u64, Rc<Channel>>>,
+    channels: RefCell<BTreeMap<u64, Rc<Channel>>>,
     names: RefCell<HashMap<String, u64>>,
     /// The first kernel that connected, while it is there.
     default: Cell<Option<u64>>,
     waiting: RefCell<VecDeque<Waiting>>,
+    /// The last target of a plain post, with the head that means it.
+    plain: RefCell<Option<(String, Rc<Head>)>>,
     /// Where messages are written.
     scratch: RefCell<BytesMut>,
     awaited: RefCell<Vec<(String, oneshot::Sender<()>)>>,
@@ -156,6 +158,7 @@ impl Hub {
             proxies: RefCell::default(),
             default: Cell::new(None),
             waiting: RefCell::default(),
+            plain: RefCell::default(),
             scratch: RefCell::default(),
             awaited: RefCell::default(),
             open: Cell::new(0),
@@ -239,12 +242,12 @@ impl Hub {
             Some("*" | "**") => {
                 // Kernels on NATS get it from there, once.
                 let channels = self.channels.borrow();
+                #[cfg_attr(not(feature = "nats"), allow(unused_mut))]
                 let mut all: Vec<_> = channels
                     .values()
                     .filter(|channel| !channel.is_on_nats())
                     .cloned()
                     .collect();
-                all.sort_by_key(|channel| channel.number);
                 #[cfg(feature = "nats")]
                 all.extend(self.grid.borrow().iter().map(|grid| grid.all().clone()));
                 all
@@ -297,6 +300,23 @@ impl Hub {
     /// The address of a session of this kernel, as a sender.
     pub(crate) fn own(&self, session: &str) -> Specifier {
         Specifier::new(&self.id, session, PROXY)
+    }
+
+    /// The head of a post that says nothing but its target. A program posts to the same one again and again.
+    pub(crate) fn plain_head(&self, to: &str, event: &str) -> Result<Rc<Head>, AddressError> {
+        if let Some((known, head)) = &*self.plain.borrow()
+            && known == to
+            && head.event.event.as_deref() == Some(event)
+        {
+            return Ok(head.clone());
+        }
+        let event = Specifier::of_session(to)?.with_event(event);
+        let head = Rc::new(Head {
+            event,
+            ..Head::default()
+        });
+        *self.plain.borrow_mut() = Some((to.to_owned(), head.clone()));
+        Ok(head)
     }
 
     /// Sends a message to all connections that its target means; returns to how many.
@@ -411,12 +431,15 @@ impl Hub {
             return Err(SendErrorKind::Full(self.bounds.calls));
         }
         let id = self.calls.borrow_mut().next();
-        head.rsvp = Some(Specifier::new(&self.id, "IKC", format!("{REPLY}{id}")));
+        let mut rsvp = Specifier::new("", "IKC", format!("{REPLY}{id}"));
+        // Between peers of this crate a reply goes to where the call came from.
+        rsvp.kernel = (channel.format() == Format::Storable).then(|| self.id.clone());
+        head.rsvp = Some(rsvp);
         let frame = self.frame(channel.format(), &head, payload)?;
         self.send(&channel, &head, frame)?;
         let call = Call {
             channel: channel.number,
-            to: head.event.to_string(),
+            to: head.event,
             timeout,
             complete,
             span: trace::here(),

@@ -140,7 +140,7 @@ impl Ikc {
     /// # Errors
     /// No such kernel is connected (unless [`keep_unreachable`](IkcBuilder::keep_unreachable) keeps the post, which is 0), the peer does not read, or the argument cannot be serialized.
     pub fn post<A: Serialize + 'static>(&self, to: &str, event: impl Posts<A>, arg: A) -> Result<usize, SendError<A>> {
-        self.post_as(None, to, event.name(), arg, Head::default())
+        self.post_as(None, to, event.name(), arg, None)
     }
 
     /// Posts an event as the running session, so that the handler can post to its sender.
@@ -157,7 +157,7 @@ impl Ikc {
         arg: A,
     ) -> Result<usize, SendError<A>> {
         let from = self.hub.sender(*cx, cx.session_id());
-        self.post_as(from, to, event.name(), arg, Head::default())
+        self.post_as(from, to, event.name(), arg, None)
     }
 
     /// Posts as the holder of a lease.
@@ -169,11 +169,7 @@ impl Ikc {
         arg: A,
         fence: Fence,
     ) -> Result<usize, SendError<A>> {
-        let rest = Head {
-            fence: Some(fence),
-            ..Head::default()
-        };
-        self.post_as(None, to, event.name(), arg, rest)
+        self.post_as(None, to, event.name(), arg, Some(fence))
     }
 
     fn post_as<A: Serialize + 'static>(
@@ -182,18 +178,21 @@ impl Ikc {
         to: &str,
         event: &str,
         arg: A,
-        rest: Head,
+        fence: Option<Fence>,
     ) -> Result<usize, SendError<A>> {
-        let target = match Specifier::of_session(to) {
-            Ok(target) => target.with_event(event),
+        let mut head = match self.hub.plain_head(to, event) {
+            Ok(head) => head,
             Err(error) => return Err(SendError::new(to, SendErrorKind::Address(error), arg)),
         };
-        let head = Head {
-            event: target,
-            from,
-            trace: self.hub.trace.here(),
-            ..rest
-        };
+        let trace = self.hub.trace.here();
+        if from.is_some() || fence.is_some() || trace.is_some() {
+            head = Rc::new(Head {
+                from,
+                fence,
+                trace,
+                ..(*head).clone()
+            });
+        }
         match self.hub.post(&head, &arg) {
             Ok(sent) => Ok(sent),
             Err(SendErrorKind::UnknownKernel) if self.hub.bounds.unreachable > 0 => {
@@ -204,7 +203,7 @@ impl Ikc {
                         arg,
                     ));
                 }
-                let kept = self.hub.keep(head, Box::new(arg));
+                let kept = self.hub.keep((*head).clone(), Box::new(arg));
                 debug_assert!(kept.is_ok(), "there was room");
                 Ok(0)
             }
@@ -254,11 +253,12 @@ impl Ikc {
             Ok(target) => target.with_event(event.name()),
             Err(error) => return Err(SendError::new(to, SendErrorKind::Address(error), arg)),
         };
-        let (session, reply, text) = (cx.session_id(), EventKey::new(reply), target.to_string());
-        let complete: Complete = Box::new(move |cx, params| {
+        let (session, reply) = (cx.session_id(), EventKey::new(reply));
+        let complete: Complete = Box::new(move |cx, to, params| {
             let result = params.and_then(|params| {
                 let decoded = params.decode::<R>();
-                decoded.map_err(|error| RemoteError::new(text, RemoteErrorKind::WrongReply(error.to_string())))
+                decoded
+                    .map_err(|error| RemoteError::new(to.to_string(), RemoteErrorKind::WrongReply(error.to_string())))
             });
             // The session may have been stopped all the same.
             let _ = cx.post(session, &reply, result);
@@ -321,7 +321,7 @@ impl Ikc {
         };
         let question = (asked, self.hub.id.clone());
         let (session, event, hub) = (cx.session_id(), EventKey::new(event), self.hub.clone());
-        let complete: Complete = Box::new(move |cx, params| {
+        let complete: Complete = Box::new(move |cx, _, params| {
             let granted = params.and_then(|params| match params.decode::<(Specifier, String)>() {
                 Ok(_) => match hub.channel_to(address.kernel()) {
                     Some(channel) => subscribed(&hub, cx, &channel, address),
@@ -359,7 +359,7 @@ impl Ikc {
     ) -> Result<(), SendError<String>> {
         let target = Specifier::new(kernel, "IKC", "ping");
         let (session, pong, began) = (cx.session_id(), EventKey::new(pong), Instant::now());
-        let complete: Complete = Box::new(move |cx, params| {
+        let complete: Complete = Box::new(move |cx, _, params| {
             let _ = cx.post(session, &pong, params.map(|_| began.elapsed()));
         });
         let sent = self.send_call(cx, target, &"PING", timeout, complete, None);

@@ -321,7 +321,9 @@ async fn carry(
                 return;
             }
             bytes.clear();
-            flushed.drain(..).for_each(|told| drop(told.send(())));
+            for told in flushed.drain(..) {
+                let _ = told.send(());
+            }
         }
         let _ = writing.shutdown().await;
     });

@@ -75,3 +75,32 @@ impl Filter for Frames {
         self.block.check()
     }
 }
+
+/// Writes what precedes a frame: its length in decimal, and a NUL.
+pub(crate) fn put_length(mut length: usize, out: &mut BytesMut) {
+    let (mut header, mut at) = ([0; 21], 20);
+    loop {
+        at -= 1;
+        // The remainder of ten is a digit.
+        header[at] = b'0' + (length % 10) as u8;
+        length /= 10;
+        if length == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(&header[at..]);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_length_is_written_in_decimal_with_a_nul() {
+        for length in [0, 9, 10, 1234, usize::MAX] {
+            let mut out = BytesMut::new();
+            put_length(length, &mut out);
+            assert_eq!(out, format!("{length}\0").as_bytes());
+        }
+    }
+}

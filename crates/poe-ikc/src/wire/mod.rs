@@ -15,6 +15,6 @@ pub use handshake::{Handshake, HandshakeError, Identity, Peer, Progress, Protoco
 pub use message::{Codec, Fence, Form, Format, Head, Params, WireError};
 pub use tikc::Tikc;
 
-pub(crate) use frames::Frames;
+pub(crate) use frames::{Frames, put_length};
 pub(crate) use handshake::MAX_LINE;
 pub(crate) use message::{PROXY, as_perl_list};
