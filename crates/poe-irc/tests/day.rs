@@ -80,7 +80,11 @@ async fn a_day_leaves_no_memory_behind() {
     let (bytes, blocks) = hours[2];
     let (last_bytes, last_blocks) = hours[23];
     assert!(last_bytes <= bytes + 512 && last_blocks <= blocks + 4, "{hours:?}");
-    assert!(net.connections.get() >= 3 + 24 + 24, "{} connections", net.connections.get());
+    assert!(
+        net.connections.get() >= 3 + 24 + 24,
+        "{} connections",
+        net.connections.get()
+    );
     for bot in &bots {
         bot.quit("the day is over");
     }

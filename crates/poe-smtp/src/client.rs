@@ -1,17 +1,18 @@
 //! The client: a session that sends mails with lettre, a few at a time.
 
 use lettre::address::Envelope;
-use lettre::transport::smtp::authentication::Credentials;
+use lettre::transport::smtp::authentication::{Credentials, DEFAULT_MECHANISMS};
+use lettre::transport::smtp::client::AsyncSmtpConnection;
 #[cfg(feature = "tls")]
 use lettre::transport::smtp::client::Tls;
 use lettre::transport::smtp::extension::ClientId;
-use lettre::{AsyncSmtpTransport, AsyncTransport, Tokio1Executor};
 use poe::component::SHUTDOWN;
 use poe::event::START;
 use poe::extend::{Caller, Start};
 use poe::{Context, DeferredReply, Error, Event, HandlerResult, KERNEL_SHUTDOWN, Kernel, Session, SessionId, Signal};
 use std::collections::VecDeque;
 use std::fmt;
+use std::rc::Rc;
 use std::time::Duration;
 
 /// Sends a mail that was built with [`lettre`]; the reply is what became of it.
@@ -24,7 +25,6 @@ pub const SEND_RAW: Event<(Envelope, Vec<u8>), Result<Sent, SendError>> = Event:
 
 const KERNEL_ENDS: Event<Signal> = Event::new("smtp_client_kernel_shutdown");
 
-type Transport = AsyncSmtpTransport<Tokio1Executor>;
 type Outcome = Result<Sent, SendError>;
 
 /// A server has taken a mail.
@@ -122,8 +122,49 @@ fn finish(reply: DeferredReply<Outcome>, outcome: Outcome) {
     }
 }
 
+/// How to connect.
+struct Door {
+    host: String,
+    port: u16,
+    hello: ClientId,
+    credentials: Option<Credentials>,
+    timeout: Duration,
+    #[cfg(feature = "tls")]
+    tls: Tls,
+}
+
+impl Door {
+    async fn connect(&self) -> Result<AsyncSmtpConnection, lettre::transport::smtp::Error> {
+        #[cfg(feature = "tls")]
+        let implicit = match &self.tls {
+            Tls::Wrapper(parameters) => Some(parameters.clone()),
+            _ => None,
+        };
+        #[cfg(not(feature = "tls"))]
+        let implicit = None;
+        let server = (self.host.as_str(), self.port);
+        let mut connection =
+            AsyncSmtpConnection::connect_tokio1(server, Some(self.timeout), &self.hello, implicit, None).await?;
+        #[cfg(feature = "tls")]
+        if let Tls::Required(parameters) = &self.tls {
+            connection.starttls(parameters.clone(), &self.hello).await?;
+        }
+        if let Some(credentials) = &self.credentials {
+            connection.auth(DEFAULT_MECHANISMS, credentials).await?;
+        }
+        Ok(connection)
+    }
+}
+
+/// A connection, and how many mails it has carried.
+struct Carrier {
+    connection: AsyncSmtpConnection,
+    mails: u32,
+}
+
 struct Mailer {
-    transport: Transport,
+    door: Rc<Door>,
+    mails_per_connection: u32,
     waiting: VecDeque<Job>,
     sending: usize,
     concurrency: usize,
@@ -134,7 +175,7 @@ struct Mailer {
 
 /// A client that sends mails through a server, with [`lettre`]; dropping the handle changes nothing.
 ///
-/// Each mail has a connection of its own. See the [crate's page](crate) for an example.
+/// While mails wait, a connection carries one after the other. See the [crate's page](crate) for an example.
 #[doc(alias = "POE::Component::Client::SMTP")]
 #[derive(Clone, Copy, Debug)]
 pub struct SmtpClient(SessionId);
@@ -151,6 +192,7 @@ impl SmtpClient {
             plaintext_passwords: false,
             timeout: Duration::from_secs(60),
             concurrency: 4,
+            mails_per_connection: 100,
             queue: 1000,
             #[cfg(feature = "tls")]
             tls: Tls::None,
@@ -177,6 +219,7 @@ impl SmtpClient {
 /// | `starttls`, `implicit_tls` (feature `tls`) | plain TCP |
 /// | [`timeout`](Self::timeout) | 60 s for each command |
 /// | [`concurrency`](Self::concurrency) | 4 mails at a time |
+/// | [`mails_per_connection`](Self::mails_per_connection) | 100 |
 /// | [`queue`](Self::queue) | 1000 mails |
 #[must_use = "a client sends only after `start`"]
 pub struct SmtpClientBuilder {
@@ -188,6 +231,7 @@ pub struct SmtpClientBuilder {
     plaintext_passwords: bool,
     timeout: Duration,
     concurrency: usize,
+    mails_per_connection: u32,
     queue: usize,
     #[cfg(feature = "tls")]
     tls: Tls,
@@ -266,7 +310,15 @@ impl SmtpClientBuilder {
         self
     }
 
-    /// Sets how many mails are sent at a time.
+    /// Sets how many mails a connection carries, if so many wait; 1 gives each mail a new connection.
+    ///
+    /// A connection is closed when no mail waits for it. After a mail that failed, the next one has a new connection.
+    pub fn mails_per_connection(mut self, mails: u32) -> Self {
+        self.mails_per_connection = mails.max(1);
+        self
+    }
+
+    /// Sets how many mails are sent at a time, each on a separate connection.
     pub fn concurrency(mut self, mails: usize) -> Self {
         self.concurrency = mails.max(1);
         self
@@ -331,19 +383,18 @@ impl Start for SmtpClientBuilder {
     fn start_by(self, caller: &mut impl Caller) -> Result<SmtpClient, Error> {
         self.check()?;
         let hello = self.hello.unwrap_or_else(|| "localhost".to_owned());
-        let mut transport = Transport::builder_dangerous(self.host)
-            .port(self.port)
-            .hello_name(ClientId::Domain(hello))
-            .timeout(Some(self.timeout));
-        #[cfg(feature = "tls")]
-        {
-            transport = transport.tls(self.tls);
-        }
-        if let Some(credentials) = self.credentials {
-            transport = transport.credentials(credentials);
-        }
+        let door = Door {
+            host: self.host,
+            port: self.port,
+            hello: ClientId::Domain(hello),
+            credentials: self.credentials,
+            timeout: self.timeout,
+            #[cfg(feature = "tls")]
+            tls: self.tls,
+        };
         let mailer = Mailer {
-            transport: transport.build(),
+            door: Rc::new(door),
+            mails_per_connection: self.mails_per_connection,
             waiting: VecDeque::new(),
             sending: 0,
             concurrency: self.concurrency,
@@ -394,32 +445,62 @@ fn take(cx: Cx<'_, '_>, job: Job) {
     send(cx);
 }
 
+/// Sends what waits, as far as there may be connections.
 fn send(cx: Cx<'_, '_>) {
     while cx.heap.sending < cx.heap.concurrency {
         let Some(job) = cx.heap.waiting.pop_front() else {
             return;
         };
         cx.heap.sending += 1;
-        let transport = cx.heap.transport.clone();
-        let sending = async move {
-            let sent = transport.send_raw(&job.envelope, &job.mail).await;
-            (job, sent)
-        };
-        cx.spawn_then(sending, |cx, (job, sent)| {
-            cx.heap.sending -= 1;
-            match sent {
-                Ok(response) => {
-                    let sent = Sent {
-                        code: response.code().into(),
-                        text: response.message().collect::<Vec<_>>().join("\n"),
-                    };
-                    finish(job.reply, Ok(sent));
-                }
-                Err(error) => job.fail(SendErrorKind::Transport(error)),
-            }
-            send(cx);
-        });
+        carry(cx, job, None);
     }
+}
+
+/// Sends a mail, on a connection that has carried others or on a new one.
+fn carry(cx: Cx<'_, '_>, job: Job, carrier: Option<Carrier>) {
+    let door = cx.heap.door.clone();
+    let sending = async move {
+        let mut carrier = match carrier {
+            Some(carrier) => carrier,
+            None => match door.connect().await {
+                Ok(connection) => Carrier { connection, mails: 0 },
+                Err(error) => return (job, Err(error), None),
+            },
+        };
+        let sent = carrier.connection.send(&job.envelope, &job.mail).await;
+        carrier.mails += 1;
+        (job, sent, Some(carrier))
+    };
+    cx.spawn_then(sending, |cx, (job, sent, carrier)| {
+        match sent {
+            Ok(response) => {
+                let sent = Sent {
+                    code: response.code().into(),
+                    text: response.message().collect::<Vec<_>>().join("\n"),
+                };
+                finish(job.reply, Ok(sent));
+            }
+            Err(error) => job.fail(SendErrorKind::Transport(error)),
+        }
+        let most = cx.heap.mails_per_connection;
+        // After an error lettre has closed the connection.
+        let good = carrier.filter(|carrier| !carrier.connection.has_broken());
+        match good {
+            Some(carrier) if carrier.mails < most && !cx.heap.waiting.is_empty() => {
+                if let Some(next) = cx.heap.waiting.pop_front() {
+                    carry(cx, next, Some(carrier));
+                }
+            }
+            over => {
+                cx.heap.sending -= 1;
+                if let Some(mut carrier) = over {
+                    // QUIT; its reply changes nothing.
+                    cx.spawn_then(async move { carrier.connection.abort().await }, |_, ()| ());
+                }
+                send(cx);
+            }
+        }
+    });
 }
 
 fn end(cx: Cx<'_, '_>) {

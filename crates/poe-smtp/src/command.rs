@@ -153,8 +153,7 @@ mod tests {
         assert_eq!(parse(b"AUTH LOGIN"), Ok(Command::AuthLogin(String::new())));
         assert_eq!(parse(b"AUTH CRAM-MD5"), Ok(Command::OtherAuth));
         for (line, code) in [
-            (&b"BDAT 10"[..], 502),
-            (b"XYZ", 500),
+            (&b"XYZ"[..], 500),
             (b"", 500),
             (b"EHLO", 501),
             (b"MAIL FROM:<\xe4@b.test>", 500),

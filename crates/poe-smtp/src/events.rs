@@ -138,7 +138,7 @@ pub const AUTH: Event<Auth, SmtpReply> = Event::new("smtp_auth");
 pub const MAIL: Event<Mail, SmtpReply> = Event::new("smtp_mail");
 /// `RCPT TO`.
 pub const RCPT: Event<Rcpt, SmtpReply> = Event::new("smtp_rcpt");
-/// The end of `DATA`.
+/// The end of `DATA`, or of the last `BDAT`.
 #[doc(alias = "gotDATA")]
 pub const MESSAGE: Event<Message, SmtpReply> = Event::new("smtp_message");
 /// The connection is over. It is posted, and has no reply.

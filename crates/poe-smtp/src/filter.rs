@@ -2,7 +2,8 @@
 //!
 //! | mode | input | leaves it with |
 //! |---|---|---|
-//! | command | a line that ends in CR LF | a violation |
+//! | command | a line that ends in CR LF | `BDAT`: chunk; a violation |
+//! | chunk | the bytes behind `BDAT` | its end: command; a chunk over the limit: over |
 //! | data, at first in [`SmtpFilter::mail`] | a mail, up to CR LF `.` CR LF | its end: command; a violation |
 //! | over | nothing: what comes is dropped | – |
 
@@ -26,6 +27,15 @@ pub enum SmtpInput {
     Mail(Bytes),
     /// A mail over the limit, all of which was dropped.
     LongMail,
+    /// A part of a mail, sent with `BDAT`: any bytes.
+    Chunk {
+        /// The part.
+        data: Bytes,
+        /// Whether the mail ends with it.
+        is_last: bool,
+    },
+    /// A part that would be over the limit alone. Nothing that follows is read.
+    LongChunk,
     /// Bytes that servers disagree about. Nothing that follows is read.
     Violation(Violation),
 }
@@ -40,6 +50,8 @@ pub enum Violation {
     BareCr,
     /// A NUL in a command.
     Nul,
+    /// `BDAT` without a size: where the next command begins is not known.
+    NoChunkSize,
 }
 
 impl fmt::Display for Violation {
@@ -48,6 +60,7 @@ impl fmt::Display for Violation {
             Violation::BareLf => "a bare LF",
             Violation::BareCr => "a bare CR",
             Violation::Nul => "a NUL",
+            Violation::NoChunkSize => "BDAT without a size",
         })
     }
 }
@@ -72,6 +85,8 @@ impl Default for SmtpLimits {
 }
 
 /// The server's side of SMTP: lines and mails to records, and replies to bytes.
+///
+/// A `BDAT` comes with its bytes as one [`SmtpInput::Chunk`].
 ///
 /// When you have put a reply 354 continue with [`SmtpFilter::mail`], which reads one mail and then lines. CR LF alone ends a line, everywhere: a bare LF or CR is a [`Violation`], and what follows it is not read. That is the cure for SMTP smuggling, where `LF . LF` ends a mail for
 /// one server and not for the other.
@@ -107,7 +122,17 @@ enum Mode {
     /// The rest of a line that was too long.
     LongLine,
     Data(At, Size),
+    Chunk(Chunk),
     Over,
+}
+
+/// A chunk that has not arrived as a whole. Its command is still in the buffer, so that pending bytes are those of the wire.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Chunk {
+    /// The length of the command.
+    begin: usize,
+    end: usize,
+    is_last: bool,
 }
 
 /// Where in a mail the next byte is.
@@ -195,6 +220,11 @@ impl SmtpFilter {
             self.mode = Mode::LongLine;
             return Some(SmtpInput::LongLine);
         }
+        if self.mode == Mode::Command
+            && let Some(chunk) = bdat(&self.buffer[..end])
+        {
+            return self.begin_chunk(chunk, end);
+        }
         let line = self.take(end).freeze();
         let was_long = self.mode == Mode::LongLine;
         self.mode = Mode::Command;
@@ -211,6 +241,33 @@ impl SmtpFilter {
             return Some(self.violation(Violation::Nul));
         }
         Some(SmtpInput::Line(line.slice(..text.len())))
+    }
+
+    fn begin_chunk(&mut self, sized: Option<(usize, bool)>, begin: usize) -> Option<SmtpInput> {
+        match sized {
+            None => Some(self.violation(Violation::NoChunkSize)),
+            Some((size, _)) if size > self.limits.mail => {
+                self.drop_all();
+                self.mode = Mode::Over;
+                Some(SmtpInput::LongChunk)
+            }
+            Some((size, is_last)) => {
+                let end = begin + size;
+                self.next_chunk(Chunk { begin, end, is_last })
+            }
+        }
+    }
+
+    fn next_chunk(&mut self, chunk: Chunk) -> Option<SmtpInput> {
+        if self.buffer.len() < chunk.end {
+            self.mode = Mode::Chunk(chunk);
+            return None;
+        }
+        self.mode = Mode::Command;
+        Some(SmtpInput::Chunk {
+            data: self.take(chunk.end).freeze().slice(chunk.begin..),
+            is_last: chunk.is_last,
+        })
     }
 
     fn next_mail(&mut self, mut at: At, mut size: Size) -> Option<SmtpInput> {
@@ -263,6 +320,28 @@ impl SmtpFilter {
     }
 }
 
+/// The size of the chunk that a line announces, and whether it is the last one; `Some(None)` if the line is a `BDAT` that says neither.
+///
+/// A line with a bare CR or LF is none, and found to be a violation.
+fn bdat(line: &[u8]) -> Option<Option<(usize, bool)>> {
+    let line = std::str::from_utf8(line.strip_suffix(b"\r\n")?).ok()?;
+    let mut words = line.split(' ').filter(|word| !word.is_empty());
+    if line.contains('\r') || !words.next()?.eq_ignore_ascii_case("BDAT") {
+        return None;
+    }
+    let size = words
+        .next()
+        .filter(|size| size.bytes().all(|digit| digit.is_ascii_digit()));
+    // A size that is too large for the type is too large for every limit.
+    let size = size.map(|digits| digits.parse().unwrap_or(usize::MAX));
+    let is_last = match (words.next(), words.next()) {
+        (None, _) => Some(false),
+        (Some(last), None) if last.eq_ignore_ascii_case("LAST") => Some(true),
+        _ => None,
+    };
+    Some(size.zip(is_last))
+}
+
 /// Removes the line that ends the mail, and a dot at the beginning of each line that has one.
 fn unstuffed(mut mail: BytesMut) -> Bytes {
     mail.truncate(mail.len() - 3);
@@ -305,6 +384,7 @@ impl Filter for SmtpFilter {
         let record = match self.mode {
             Mode::Command | Mode::LongLine => self.next_line(),
             Mode::Data(at, size) => self.next_mail(at, size),
+            Mode::Chunk(chunk) => self.next_chunk(chunk),
             Mode::Over => None,
         };
         if self.buffer.is_empty() && self.buffer.capacity() > IDLE_CAPACITY {

@@ -33,13 +33,15 @@
 //!
 //! | | |
 //! |---|---|
-//! | commands | `EHLO`, `HELO`, `MAIL`, `RCPT`, `DATA`, `RSET`, `NOOP`, `QUIT`, `HELP`, `VRFY` (252); parsed with `smtp-proto` |
+//! | commands | `EHLO`, `HELO`, `MAIL`, `RCPT`, `DATA`, `BDAT`, `RSET`, `NOOP`, `QUIT`, `HELP`, `VRFY` (252); parsed with `smtp-proto` |
 //! | `PIPELINING` | commands are handled one after the other, and replied to in order |
 //! | `SIZE`, `8BITMIME`, `ENHANCEDSTATUSCODES` | offered; a mail keeps its bytes |
+//! | `CHUNKING` | the parts of a mail make one [`MESSAGE`](events::MESSAGE). A line end that is missing at its end is added |
 //! | `STARTTLS`, TLS from the beginning | with the feature `tls`: `tls` and `implicit_tls` of [`SmtpServerBuilder`]. Commands sent before the handshake are refused (CVE-2011-0411) |
 //! | `AUTH PLAIN LOGIN` | your session checks passwords: [`events::AUTH`]. Offered on encrypted connections alone unless you say otherwise |
 //! | dot-stuffing | removed |
-//! | smuggling | CR LF alone ends a line. A bare LF or CR, or a command that comes before the reply 354, ends the connection |
+//! | smuggling | CR LF alone ends a line. A bare LF or CR, also in parts, or a command that comes before the reply 354, ends the connection |
+//! | the end | when the kernel, or a supervisor, shuts the server down each client is told 421 |
 //! | no handler | for [`RCPT`](events::RCPT) or [`MESSAGE`](events::MESSAGE): no mail is taken. You do not become a relay by forgetting something |
 //! | a handler that fails, or does not reply in time | 451, so the client tries again later |
 //!
@@ -48,7 +50,7 @@
 //! # Sending
 //!
 //! With the feature `client`, `SmtpClient` is a session that sends mails with `lettre`: ask it with `SEND`. It sends a few at a time, and each mail's outcome is a
-//! reply, with the mail if it was not sent.
+//! reply, with the mail if it was not sent. While mails wait, a connection carries one after the other.
 //!
 //! # Bounds
 //!
@@ -56,6 +58,7 @@
 //! |---|---|---|
 //! | a line | [`SmtpLimits::line`], 12 288 bytes | 500; dropped as it arrives |
 //! | a mail | [`SmtpLimits::mail`], 10 MiB | 552; dropped as it arrives |
+//! | a part of a mail (`BDAT`) | the same | 552, and the end; a mail in parts needs up to twice the limit |
 //! | recipients | [`SmtpServerBuilder::recipients`], 100 | 452 |
 //! | commands that wait for a reply | those of one read, 64 KiB | not read |
 //! | refused commands, `AUTH` included | [`SmtpServerBuilder::errors`], 10 | 421, and the end |
@@ -64,7 +67,7 @@
 //! | a command or mail that comes slowly | [`SmtpServerBuilder::mail_timeout`], 10 min | the end |
 //! | the TLS handshake | 10 s | the end |
 //!
-//! So a server holds at most the mails of all its connections: with the defaults 1 GiB. Set lower limits where that is too much.
+//! So a server holds at most the mails of all its connections: with the defaults 1 GiB, or 2 GiB if all come in parts. Set lower limits where that is too much.
 //!
 //! # Under a supervisor
 //!

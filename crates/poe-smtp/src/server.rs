@@ -56,7 +56,10 @@ impl SmtpServer {
         self.0.shutdown();
     }
 
-    /// Ends all connections after their output is written.
+    /// Listens no more, and ends all connections after their output is written.
+    ///
+    /// Clients are not told why. With [`Kernel::shutdown`] each gets the reply 421, and so it does with the signal
+    /// [`KERNEL_SHUTDOWN`](poe::KERNEL_SHUTDOWN) to [`session_id`](Self::session_id), which a supervisor sends.
     pub fn shutdown_clients(&self) {
         self.0.shutdown_clients();
     }

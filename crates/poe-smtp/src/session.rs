@@ -7,6 +7,7 @@
 //! | a reply is owed (`owed`) | waits in `inputs`; reading is paused | the reply, an error, or the time limit |
 //! | a dialog of `AUTH` (`dialog`) | the next line is a part of it | the last part, or `*` |
 //! | data, after 354 | the next input is a mail | its end |
+//! | chunks (`body`) | `BDAT` adds to the mail | the last one, `RSET`, or a mail over the limit |
 //! | TLS is being set up | nothing comes | the handshake |
 //! | closing | dropped | – |
 //!
@@ -14,15 +15,16 @@
 
 use crate::command::{self, Command};
 use crate::events::*;
-use crate::filter::{SmtpFilter, SmtpInput};
+use crate::filter::{SmtpFilter, SmtpInput, Violation};
 use crate::reply::SmtpReply;
 use crate::settings::Settings;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use bytes::{Bytes, BytesMut};
 use poe::component::{Client, NoCallbacks, TcpServerBuilder, WithCallbacks};
 use poe::event::Calls;
 use poe::wheel::SocketName;
-use poe::{CallError, Context, Event, TaskId};
+use poe::{CallError, Context, Event, KERNEL_SHUTDOWN, Signal, TaskId};
 use std::collections::VecDeque;
 use std::io;
 use std::rc::Rc;
@@ -38,6 +40,8 @@ const RCPT_ASKED: Event<Asked<Rcpt>> = Event::new("smtp_server_rcpt_asked");
 const MESSAGE_ASKED: Event<Asked<Message>> = Event::new("smtp_server_message_asked");
 /// What comes behind the first 354.
 const INPUT: Event<SmtpInput> = Event::new("smtp_server_input");
+/// The kernel, or a supervisor, shuts the server down.
+const CLOSING: Event<Signal> = Event::new("smtp_server_closing");
 const SECURED: Event<io::Result<()>> = Event::new("smtp_server_secured");
 
 /// A connection.
@@ -49,6 +53,8 @@ pub(crate) struct Conn {
     dialog: Option<Dialog>,
     sender: Option<String>,
     recipients: Vec<String>,
+    /// What `BDAT` has brought of the mail.
+    body: Option<BytesMut>,
     errors: u32,
     mails: usize,
     is_closing: bool,
@@ -89,6 +95,7 @@ impl Conn {
             dialog: None,
             sender: None,
             recipients: Vec::new(),
+            body: None,
             errors: 0,
             mails: 0,
             is_closing: false,
@@ -103,6 +110,7 @@ impl Conn {
     fn reset(&mut self) {
         self.sender = None;
         self.recipients = Vec::new();
+        self.body = None;
     }
 }
 
@@ -113,17 +121,24 @@ pub(crate) fn with_callbacks(
         .client_connected(|cx| {
             let session = cx.session_id();
             cx.heap.change(|peer| peer.session = Some(session));
+            cx.sig(KERNEL_SHUTDOWN, CLOSING);
             let peer = cx.heap.peer.clone();
             ask(cx, CONNECT, Connect { peer }, CONNECT_ASKED, Step::Connect);
         })
         .client_input(got)
         .state(INPUT, got)
+        .state(CLOSING, |cx, _| {
+            cx.sig_handled();
+            if !cx.heap.is_closing {
+                forget_reply(cx);
+                let text = format!("4.3.2 {} shuts down", cx.heap.settings.hostname);
+                close(cx, SmtpReply::new(421, text));
+            }
+        })
         .client_disconnected(|cx| {
+            forget_reply(cx);
             let conn = &mut *cx.heap;
             conn.is_closing = true;
-            if let Some((task, _)) = conn.owed.take() {
-                cx.kernel.cancel(task);
-            }
             let over = Disconnect {
                 peer: conn.peer.clone(),
                 mails: conn.mails,
@@ -149,6 +164,13 @@ pub(crate) fn with_callbacks(
             }
             Err(error) => tracing::info!(target: "poe::smtp", "{:?}: TLS: {error}", cx.client().peer()),
         })
+}
+
+/// The client is not waited for any more.
+fn forget_reply(cx: Cx<'_, '_>) {
+    if let Some((task, _)) = cx.heap.owed.take() {
+        cx.kernel.cancel(task);
+    }
 }
 
 /// Asks the program's session; its reply comes as an event.
@@ -178,28 +200,14 @@ fn work(cx: Cx<'_, '_>) {
                 Err((code, text)) => refuse(cx, code, text),
             },
             SmtpInput::LongLine => refuse(cx, 500, "5.5.2 the line is too long"),
-            SmtpInput::Mail(data) => {
-                let conn = &mut *cx.heap;
-                let message = Message {
-                    peer: conn.peer.clone(),
-                    sender: conn.sender.take().unwrap_or_default(),
-                    recipients: std::mem::take(&mut conn.recipients),
-                    data,
-                };
-                ask(cx, MESSAGE, message, MESSAGE_ASKED, Step::Message);
-            }
+            SmtpInput::Mail(data) => whole_mail(cx, data),
             SmtpInput::LongMail => {
                 cx.heap.reset();
-                let limit = cx.heap.settings.limits.mail;
-                refuse(cx, 552, format!("5.3.4 a mail has at most {limit} bytes"));
+                refuse_with(cx, too_large(&cx.heap.settings));
             }
-            SmtpInput::Violation(violation) => {
-                tracing::info!(target: "poe::smtp", "{:?}: {violation}", cx.client().peer());
-                close(
-                    cx,
-                    SmtpReply::new(554, format!("5.6.11 {violation} is refused: lines end in CR LF")),
-                );
-            }
+            SmtpInput::Chunk { data, is_last } => take_chunk(cx, &data, is_last),
+            SmtpInput::LongChunk => close(cx, too_large(&cx.heap.settings)),
+            SmtpInput::Violation(violation) => break_off(cx, violation),
         }
     }
     let is_waiting = cx.heap.owed.is_some();
@@ -209,6 +217,65 @@ fn work(cx: Cx<'_, '_>) {
             false => wheel.resume_input(),
         }
     }
+}
+
+fn too_large(settings: &Settings) -> SmtpReply {
+    SmtpReply::new(552, format!("5.3.4 a mail has at most {} bytes", settings.limits.mail))
+}
+
+fn break_off(cx: Cx<'_, '_>, violation: Violation) {
+    tracing::info!(target: "poe::smtp", "{:?}: {violation}", cx.client().peer());
+    let cure = match violation {
+        Violation::NoChunkSize => "",
+        _ => ": lines end in CR LF",
+    };
+    close(cx, SmtpReply::new(554, format!("5.6.11 {violation} is refused{cure}")));
+}
+
+fn whole_mail(cx: Cx<'_, '_>, data: Bytes) {
+    let conn = &mut *cx.heap;
+    let message = Message {
+        peer: conn.peer.clone(),
+        sender: conn.sender.take().unwrap_or_default(),
+        recipients: std::mem::take(&mut conn.recipients),
+        data,
+    };
+    ask(cx, MESSAGE, message, MESSAGE_ASKED, Step::Message);
+}
+
+/// Takes a part of a mail. What comes without recipients, or behind a mail that was too large, is dropped and refused.
+fn take_chunk(cx: Cx<'_, '_>, data: &[u8], is_last: bool) {
+    let conn = &mut *cx.heap;
+    if conn.recipients.is_empty() {
+        return refuse(cx, 503, "5.5.1 say MAIL and RCPT first");
+    }
+    let body = conn.body.get_or_insert_default();
+    if body.len() + data.len() > conn.settings.limits.mail {
+        conn.reset();
+        return refuse_with(cx, too_large(&cx.heap.settings));
+    }
+    body.extend_from_slice(data);
+    if !is_last {
+        return put(cx, 250, format!("2.0.0 {} bytes", data.len()));
+    }
+    let mut body = conn.body.take().unwrap_or_default();
+    if !body.is_empty() && !body.ends_with(b"\n") {
+        body.extend_from_slice(if body.ends_with(b"\r") { b"\n" } else { b"\r\n" });
+    }
+    // A relay would send it behind DATA, where these are read differently by different servers.
+    match bare_end(&body) {
+        Some(violation) => break_off(cx, violation),
+        None => whole_mail(cx, body.freeze()),
+    }
+}
+
+/// A CR without an LF, or an LF without a CR.
+fn bare_end(mail: &[u8]) -> Option<Violation> {
+    memchr::memchr2_iter(b'\r', b'\n', mail).find_map(|at| match mail[at] {
+        b'\r' if mail.get(at + 1) != Some(&b'\n') => Some(Violation::BareCr),
+        b'\n' if at == 0 || mail[at - 1] != b'\r' => Some(Violation::BareLf),
+        _ => None,
+    })
 }
 
 fn put(cx: Cx<'_, '_>, code: u16, text: impl Into<String>) {
@@ -268,14 +335,11 @@ fn obey(cx: Cx<'_, '_>, command: Command) {
         _ if peer.helo.is_empty() => refuse(cx, 503, "5.5.1 say EHLO first"),
         _ if settings.require_tls && !peer.is_tls => refuse(cx, 530, "5.7.0 say STARTTLS first"),
         _ if settings.require_auth && peer.account.is_none() => refuse(cx, 530, "5.7.0 authenticate first"),
-        Command::Mail { .. } if cx.heap.sender.is_some() => refuse(cx, 503, "5.5.1 a mail has begun already"),
-        Command::Mail { size, .. } if size > settings.limits.mail => {
-            refuse(
-                cx,
-                552,
-                format!("5.3.4 a mail has at most {} bytes", settings.limits.mail),
-            );
+        Command::Mail { .. } | Command::Rcpt(_) | Command::Data if cx.heap.body.is_some() => {
+            refuse(cx, 503, "5.5.1 a mail in parts has begun: send BDAT, or RSET");
         }
+        Command::Mail { .. } if cx.heap.sender.is_some() => refuse(cx, 503, "5.5.1 a mail has begun already"),
+        Command::Mail { size, .. } if size > settings.limits.mail => refuse_with(cx, too_large(&settings)),
         Command::Mail { sender, size, is_8bit } => {
             let step = Step::Mail { sender: sender.clone() };
             let mail = Mail {
@@ -336,6 +400,7 @@ fn greeting(conn: &Conn, is_extended: bool) -> String {
         lines.push("PIPELINING".to_owned());
         lines.push(format!("SIZE {}", settings.limits.mail));
         lines.push("8BITMIME".to_owned());
+        lines.push("CHUNKING".to_owned());
         lines.push("ENHANCEDSTATUSCODES".to_owned());
         if settings.has_tls() && !peer.is_tls {
             lines.push("STARTTLS".to_owned());

@@ -134,3 +134,84 @@ async fn passwords_need_tls() {
     assert!(builder().start(&kernel).unwrap_err().to_string().contains("need TLS"));
     builder().allow_plaintext_passwords().start(&kernel).unwrap();
 }
+
+/// A session that counts connections and takes every mail but those to `no@here.test`.
+fn counting(kernel: &Kernel, log: &Log) {
+    use poe::Reply;
+    use poe_smtp::{SmtpReply, events};
+    Session::builder(log.clone())
+        .on(START, |cx, ()| cx.alias_set("mail"))
+        .on(events::CONNECT, |cx, _| {
+            cx.heap.add("connected");
+            Reply(SmtpReply::ok())
+        })
+        .on(events::RCPT, |_, rcpt| {
+            Reply(match rcpt.recipient.as_str() {
+                "no@here.test" => SmtpReply::refuse("nobody"),
+                _ => SmtpReply::ok(),
+            })
+        })
+        .on(events::MESSAGE, |_, _| Reply(SmtpReply::ok()))
+        .on(events::DISCONNECT, |cx, over| {
+            cx.heap.add(format!("carried {}", over.mails))
+        })
+        .create(kernel)
+        .unwrap();
+}
+
+#[tokio::test]
+async fn a_connection_carries_what_waits_up_to_its_limit_and_is_left_after_a_failure() {
+    for (to, limit, carried) in [
+        (vec!["a@here.test"; 7], 100, vec![7]),
+        (vec!["a@here.test"; 7], 3, vec![1, 3, 3]),
+        (vec!["a@here.test"; 3], 1, vec![1, 1, 1]),
+        (
+            vec!["a@here.test", "no@here.test", "a@here.test", "a@here.test"],
+            100,
+            vec![1, 2],
+        ),
+    ] {
+        let (kernel, log) = (Kernel::new(), Log::default());
+        counting(&kernel, &log);
+        let server = SmtpServer::builder("127.0.0.1:0", "mail").alias("server");
+        let server = server.start(&kernel).await.unwrap();
+        let mailer = SmtpClient::builder("mailer", "127.0.0.1")
+            .port(server.local_addr().unwrap().port())
+            .concurrency(1)
+            .mails_per_connection(limit);
+        mailer.start(&kernel).unwrap();
+        let mails: Vec<Message> = to.iter().map(|to| mail(to)).collect();
+        let session = Session::builder(mails.len()).on(START, move |cx, ()| {
+            for mail in &mails {
+                cx.ask("mailer", SEND, mail.clone(), SENT, LIMIT);
+            }
+        });
+        session
+            .on(SENT, |cx, _| -> poe::HandlerResult {
+                *cx.heap -= 1;
+                if *cx.heap == 0 {
+                    cx.post("mailer", SHUTDOWN, ())?;
+                    cx.post("server", SHUTDOWN, ())?;
+                }
+                Ok(())
+            })
+            .create(&kernel)
+            .unwrap();
+        tokio::time::timeout(LIMIT, kernel.run())
+            .await
+            .expect("it ends")
+            .unwrap();
+        let lines = log.take();
+        assert_eq!(
+            lines.iter().filter(|line| *line == "connected").count(),
+            carried.len(),
+            "{lines:?}"
+        );
+        let mut mails: Vec<usize> = lines
+            .iter()
+            .filter_map(|line| line.strip_prefix("carried ")?.parse().ok())
+            .collect();
+        mails.sort_unstable();
+        assert_eq!(mails, carried, "{lines:?}");
+    }
+}

@@ -120,6 +120,8 @@ proptest! {
     fn chunks_do_not_matter(
         bytes in proptest::collection::vec(prop_oneof![
             2 => Just(b"\r\n".to_vec()), 2 => Just(b".".to_vec()), 1 => Just(b"\r\n.\r\n".to_vec()),
+            1 => (0..9_usize, any::<bool>())
+                .prop_map(|(size, last)| format!("BDAT {size}{}\r\n", if last { " LAST" } else { "" }).into_bytes()),
             1 => (0..130_usize).prop_map(|n| vec![b'x'; n]), 1 => any::<u8>().prop_map(|b| vec![b]),
         ], 0..40),
         is_data in any::<bool>(),

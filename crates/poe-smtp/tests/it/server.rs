@@ -1,6 +1,6 @@
 //! The server: order, pipelining, replies that come later, refusals, AUTH, limits.
 
-use crate::kit::{Talk, server, with};
+use crate::kit::{Log, Talk, mailbox, server, with};
 use poe_smtp::{SmtpLimits, SmtpServer};
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ async fn a_mail_is_taken_and_the_next_one() {
         talk.send("EHLO a.test\r\n").await;
         assert_eq!(
             talk.reply().await,
-            "250-mx.test|250-PIPELINING|250-SIZE 10485760|250-8BITMIME|250 ENHANCEDSTATUSCODES"
+            "250-mx.test|250-PIPELINING|250-SIZE 10485760|250-8BITMIME|250-CHUNKING|250 ENHANCEDSTATUSCODES"
         );
         for n in 0..2 {
             assert_eq!(talk.code("MAIL FROM:<a@a.test> SIZE=20 BODY=8BITMIME").await, "250");
@@ -251,4 +251,131 @@ async fn nobody_becomes_a_relay_by_forgetting_a_handler() {
         ran = kernel.run() => panic!("{ran:?}"),
     }
     server.shutdown();
+}
+
+/// RFC 3030: the parts of a mail are one mail, whatever the reads are, and what is sent behind one is the next command.
+#[tokio::test(start_paused = true)]
+async fn a_mail_in_parts_is_taken() {
+    let log = with(server(), async |kernel| {
+        let mut talk = Talk::new(kernel);
+        talk.begin().await;
+        talk.send("BDAT 7\r\nMAIL FR").await;
+        assert_eq!(talk.reply().await, "250 2.0.0 7 bytes");
+        // Behind a first part no other recipient or DATA.
+        for line in ["RCPT TO:<c@here.test>", "DATA", "MAIL FROM:<x@x.test>"] {
+            assert_eq!(talk.code(line).await, "503", "{line}");
+        }
+        for byte in "bdat 0\r\nBDAT 8  last\r\nOM\r\n.\r\nx".bytes() {
+            talk.send([byte]).await;
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        assert_eq!(talk.reply().await, "250 2.0.0 0 bytes");
+        assert_eq!(talk.reply().await, "250 2.0.0 queued");
+        // A mail that a RSET takes back, and one behind it, in one write.
+        talk.send("MAIL FROM:<a@a.test>\r\nRCPT TO:<b@here.test>\r\nBDAT 3\r\noneRSET\r\nMAIL FROM:<a@a.test>\r\nRCPT TO:<b@here.test>\r\nBDAT 5 LAST\r\ntwo\r\nNOOP\r\n")
+            .await;
+        for code in ["250", "250", "250", "250", "250", "250", "250", "250"] {
+            assert_eq!(&talk.reply().await[..3], code);
+        }
+    })
+    .await;
+    let mails: Vec<&String> = log.iter().filter(|line| line.starts_with("message")).collect();
+    assert_eq!(
+        mails,
+        [
+            "message a@a.test [\"b@here.test\"] \"MAIL FROM\\r\\n.\\r\\nx\\r\\n\"",
+            "message a@a.test [\"b@here.test\"] \"two\\r\\n\""
+        ]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn parts_that_are_refused_are_not_read_as_commands() {
+    let mut limits = SmtpLimits::default();
+    limits.mail = 100;
+    let log = with(server().limits(limits), async |kernel| {
+        let mut talk = Talk::new(kernel);
+        talk.reply().await;
+        assert_eq!(talk.code("EHLO a.test").await, "250");
+        // Nobody to send it to: its bytes are dropped, also where they look like commands.
+        talk.send("BDAT 6\r\nQUIT\r\nNOOP\r\n").await;
+        assert_eq!(&talk.reply().await[..3], "503");
+        assert_eq!(&talk.reply().await[..3], "250");
+        // Parts that are too large together end the mail, and what the client sends on is refused.
+        assert_eq!(talk.code("MAIL FROM:<a@a.test>").await, "250");
+        assert_eq!(talk.code("RCPT TO:<b@here.test>").await, "250");
+        talk.send(format!(
+            "BDAT 60\r\n{0}BDAT 60\r\n{0}BDAT 60 LAST\r\n{0}",
+            "x".repeat(60)
+        ))
+        .await;
+        for code in ["250", "552", "503"] {
+            assert_eq!(&talk.reply().await[..3], code);
+        }
+        // One that is too large alone is not awaited.
+        talk.send("BDAT 101\r\nNOOP\r\n").await;
+        assert_eq!(&talk.reply().await[..3], "552");
+        assert_eq!(talk.reply().await, "");
+        for (parts, reply) in [
+            ("BDAT\r\nNOOP\r\n", "554 5.6.11 BDAT without a size is refused"),
+            ("BDAT -1 LAST\r\nNOOP\r\n", "554 5.6.11 BDAT without a size is refused"),
+            ("BDAT 1 2 LAST\r\nNOOP\r\n", "554 5.6.11 BDAT without a size is refused"),
+            (
+                "BDAT 99999999999999999999999 LAST\r\nNOOP\r\n",
+                "552 5.3.4 a mail has at most 100 bytes",
+            ),
+        ] {
+            let mut talk = Talk::new(kernel);
+            talk.begin().await;
+            talk.send(parts).await;
+            assert_eq!(talk.reply().await, reply, "{parts:?}");
+            assert_eq!(talk.reply().await, "", "{parts:?}");
+        }
+        // A bare line end, also across two parts, would be read differently by the next server.
+        for parts in [
+            "BDAT 5 LAST\r\na\n.\r\n",
+            "BDAT 2\r\na\rBDAT 3 LAST\r\nb\r\n",
+            "BDAT 1\r\naBDAT 2 LAST\r\n\nb",
+        ] {
+            let mut talk = Talk::new(kernel);
+            talk.begin().await;
+            talk.send(parts).await;
+            let mut last = talk.reply().await;
+            if last.starts_with("250") {
+                last = talk.reply().await;
+            }
+            assert!(last.starts_with("554 5.6.11 a bare "), "{last} {parts:?}");
+            assert_eq!(talk.reply().await, "", "{parts:?}");
+        }
+    })
+    .await;
+    assert!(log.iter().all(|line| !line.starts_with("message")), "{log:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn clients_are_told_when_the_kernel_shuts_down() {
+    let kernel = poe::testing::kernel();
+    mailbox(&kernel, &Log::default());
+    let _server = server().start(&kernel).await.unwrap();
+    let talks = async {
+        let (mut idle, mut sending, mut waiting) = (Talk::new(&kernel), Talk::new(&kernel), Talk::new(&kernel));
+        idle.reply().await;
+        sending.begin().await;
+        assert_eq!(sending.code("DATA").await, "354");
+        sending.send("half a mail\r\n").await;
+        waiting.begin().await;
+        waiting.send("RCPT TO:<slow@here.test>\r\n").await;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let shutdown = kernel.shutdown(Duration::from_secs(10));
+        let told = async {
+            for talk in [&mut idle, &mut sending, &mut waiting] {
+                assert_eq!(talk.reply().await, "421 4.3.2 mx.test shuts down");
+                assert_eq!(talk.reply().await, "");
+            }
+        };
+        tokio::join!(shutdown, told);
+    };
+    let (ran, ()) = tokio::join!(kernel.run(), talks);
+    ran.unwrap();
+    poe::testing::assert_no_leaks(&kernel);
 }

@@ -39,6 +39,7 @@ async fn a_client_is_asked_to_try_later_while_the_session_is_started_again() {
         assert_eq!(talk.code("RCPT TO:<boom@here.test>").await, "451");
         assert_eq!(talk.code("RCPT TO:<c@here.test>").await, "250");
         supervisor.shutdown();
+        assert_eq!(talk.reply().await, "421 4.3.2 localhost shuts down");
         assert_eq!(talk.reply().await, "");
     };
     tokio::join!(async { kernel.run().await.unwrap() }, talk);
