@@ -5,7 +5,7 @@
 use bytes::BytesMut;
 use libfuzzer_sys::fuzz_target;
 use poe::filter::{Filter, FilterExt};
-use poe_irc::{IrcFilter, IrcLimits, ctcp};
+use poe_irc::{DccOffer, IrcFilter, IrcLimits, ctcp};
 
 fuzz_target!(|data: &[u8]| {
     let Some((&cut, lines)) = data.split_first() else {
@@ -21,7 +21,13 @@ fuzz_target!(|data: &[u8]| {
     assert_eq!(format!("{whole:?}"), format!("{parts:?}"));
     assert!(other.pending().len() < 128 + 64);
     for message in whole.into_iter().flatten() {
-        let _ = message.params().first().map(|text| ctcp::parse(text.as_bytes()));
+        if let Some((_, text)) = message.params().first().and_then(|text| ctcp::parse(text.as_bytes()))
+            && let Some(offer) = DccOffer::parse(&text)
+            // In quotes a backslash before a quote has another meaning.
+            && !text.as_bytes().contains(&b'\\')
+        {
+            assert_eq!(DccOffer::parse(&offer.to_text()), Some(offer));
+        }
         for (key, value) in message.tags().iter() {
             assert!(key.len() + value.len() < 64);
         }

@@ -1,5 +1,6 @@
 //! The settings of a client, and its start.
 
+use crate::dcc::Dcc;
 use crate::filter::IrcFilter;
 use crate::flood::Flood;
 use crate::irc::{Irc, Plugin};
@@ -45,6 +46,7 @@ impl IrcClient {
 /// | [`register_timeout`](Self::register_timeout) | 1 min |
 /// | [`ctcp_version`](Self::ctcp_version) | the name of this crate |
 /// | [`limits`](Self::limits) | [`ClientLimits`] |
+/// | [`dcc`](Self::dcc) | off |
 /// | [`on_failure`](Self::on_failure) | as the kernel |
 #[must_use = "a client connects only after `start`"]
 pub struct IrcBuilder {
@@ -106,6 +108,7 @@ impl IrcBuilder {
                 register_limit: Duration::from_secs(60),
                 version: Some(concat!("poe-irc ", env!("CARGO_PKG_VERSION")).into()),
                 limits: ClientLimits::default(),
+                dcc: None,
             },
             plaintext_passwords: false,
             alias: None,
@@ -243,6 +246,13 @@ impl IrcBuilder {
     /// Sets the limits.
     pub fn limits(mut self, limits: ClientLimits) -> Self {
         self.settings.limits = limits;
+        self
+    }
+
+    /// Allows direct connections between users: files and private conversations. Each is accepted, or offered, by your program.
+    #[doc(alias = "POE::Component::IRC::Plugin::DCC")]
+    pub fn dcc(mut self, dcc: Dcc) -> Self {
+        self.settings.dcc = Some(dcc);
         self
     }
 

@@ -27,6 +27,7 @@ pub(crate) enum IrcErrorKind {
     Malformed(Malformed),
     TooLong { bytes: usize, limit: usize },
     Eaten(String),
+    Dcc(&'static str),
 }
 
 impl IrcError {
@@ -56,6 +57,12 @@ impl IrcError {
     #[must_use]
     pub fn is_eaten(&self) -> bool {
         matches!(self.0.0, IrcErrorKind::Eaten(_))
+    }
+
+    /// Whether a direct connection was refused: they are off, or it breaks a limit.
+    #[must_use]
+    pub fn is_dcc(&self) -> bool {
+        matches!(self.0.0, IrcErrorKind::Dcc(_))
     }
 
     /// Returns the message that was not sent.
@@ -90,6 +97,7 @@ impl fmt::Display for IrcError {
                     "cannot send {command}: it has {bytes} bytes, and the limit is {limit}"
                 )
             }
+            IrcErrorKind::Dcc(why) => write!(f, "no direct connection: {why}"),
             IrcErrorKind::Eaten(plugin) => write!(f, "{command} is not sent: the plugin `{plugin}` has consumed it"),
         }
     }

@@ -1,5 +1,6 @@
 //! The events that a client posts to registered sessions, as typed keys.
 
+use crate::dcc::{DccInfo, DccOffer};
 use crate::message::{Message, Source};
 use crate::tags::Tags;
 use crate::text::Text;
@@ -170,6 +171,36 @@ pub struct Disconnected {
     pub was_registered: bool,
 }
 
+/// Somebody asks for a direct connection, or to go on with a file. Nothing happens unless your program accepts it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct DccRequest {
+    /// Who.
+    pub from: Source,
+    /// What for.
+    pub offer: DccOffer,
+}
+
+/// A line of a private conversation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct DccLine {
+    /// The connection.
+    pub info: DccInfo,
+    /// What was said.
+    pub text: Text,
+}
+
+/// A direct connection, or an offer of one, has failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct DccFailure {
+    /// The connection.
+    pub info: DccInfo,
+    /// Why.
+    pub error: String,
+}
+
 macro_rules! events {
     ($($(#[$doc:meta])* $key:ident = $name:literal, $variant:ident($arg:ty);)*) => {
         $($(#[$doc])* #[doc(alias = $name)] pub const $key: Event<$arg> = Event::new($name);)*
@@ -249,6 +280,20 @@ events! {
     SOCKETERR = "irc_socketerr", SocketErr(String);
     /// The client will connect again after this time.
     RECONNECTING = "irc_reconnecting", Reconnecting(Duration);
+    /// Somebody asks for a direct connection; with [`IrcBuilder::dcc`](crate::IrcBuilder::dcc) alone, otherwise it is a [`CTCP`].
+    DCC_REQUEST = "irc_dcc_request", DccRequest(DccRequest);
+    /// A direct connection is open.
+    DCC_START = "irc_dcc_start", DccStart(DccInfo);
+    /// Somebody has said something in a private conversation.
+    DCC_CHAT = "irc_dcc_chat", DccChat(DccLine);
+    /// More of a file has arrived here.
+    DCC_GET = "irc_dcc_get", DccGet(DccInfo);
+    /// More of a file has arrived at the other end.
+    DCC_SEND = "irc_dcc_send", DccSend(DccInfo);
+    /// A direct connection has ended well.
+    DCC_DONE = "irc_dcc_done", DccDone(DccInfo);
+    /// A direct connection, or an offer of one, has failed.
+    DCC_ERROR = "irc_dcc_error", DccError(DccFailure);
     /// The client has ended and will not connect again.
     SHUTDOWN = "irc_shutdown", Shutdown(());
 }

@@ -39,6 +39,7 @@
 //! | flood control | RFC 1459's rule: [`Flood`]; long text is cut into messages that fit |
 //! | state | channels, members with ranks, topics, modes, users: [`Irc::channel`], [`Irc::member`], [`Irc::user`]; names are compared as the server does ([`CaseMapping`]) |
 //! | CTCP | requests and replies as events; replies to `VERSION`, `PING` and `CLIENTINFO` |
+//! | direct connections (DCC) | files, also resumed, and private conversations, when you allow them with [`IrcBuilder::dcc`]; each is offered or accepted by your program |
 //! | plugins | see events before sessions, and commands before the server; consume or change them: [`Plugin`] |
 //! | the end | [`Irc::quit`], [`Kernel::shutdown`](poe::Kernel::shutdown): `QUIT`, [`SHUTDOWN`](events::SHUTDOWN), and the session stops |
 //!
@@ -61,6 +62,10 @@
 //! | automatic CTCP replies | none while other output waits | dropped |
 //! | nicknames that are refused | 20, beside [`IrcBuilder::other_nick`]'s | a new connection, after the delay |
 //! | registration, connecting | 60 s, 30 s | the same |
+//! | direct connections and offers | [`Dcc::transfers`], 8 | refused with [`IrcError::is_dcc`] |
+//! | a file that is received | what was offered, and [`Dcc::max_file`], 4 GiB | [`DCC_ERROR`](events::DCC_ERROR) |
+//! | a line of a private conversation | 8 KiB | dropped, logged |
+//! | an offer, a silent connection | [`Dcc::offer_timeout`], [`Dcc::idle_timeout`], 5 min | [`DCC_ERROR`](events::DCC_ERROR) |
 //! | silence | twice [`IrcBuilder::ping_interval`] | the same |
 //!
 //! # Under a supervisor
@@ -77,6 +82,7 @@ pub mod ctcp;
 pub mod events;
 
 mod builder;
+mod dcc;
 mod error;
 mod filter;
 mod flood;
@@ -97,6 +103,7 @@ mod text;
 mod readme {}
 
 pub use builder::{IrcBuilder, IrcClient};
+pub use dcc::{Dcc, DccId, DccInfo, DccKind, DccOffer};
 pub use error::IrcError;
 pub use events::IrcEvent;
 pub use filter::{IrcFilter, IrcLimits};

@@ -9,6 +9,7 @@
 //! | no more attempts, or the end | `irc_shutdown`; nothing holds the session any more, so it stops |
 
 use crate::ctcp;
+use crate::dcc::{self, DccOffer};
 use crate::events::*;
 use crate::filter::IrcFilter;
 use crate::irc::{Ask, Irc};
@@ -32,7 +33,7 @@ const KERNEL_ENDS: Event<Signal> = Event::new("irc_client_kernel_shutdown");
 /// How long the server may take to close the connection after `QUIT`.
 const QUIT_TIME: Duration = Duration::from_secs(5);
 
-type Cx<'a, 'k> = &'a mut Context<'k, Irc, Server<IrcFilter>>;
+pub(crate) type Cx<'a, 'k> = &'a mut Context<'k, Irc, Server<IrcFilter>>;
 
 pub(crate) fn with_callbacks(
     builder: TcpClientBuilder<Irc, IrcFilter, NoCallbacks>,
@@ -186,6 +187,7 @@ fn end(cx: Cx<'_, '_>, irc: &Irc) {
 }
 
 fn woken(cx: Cx<'_, '_>) {
+    dcc::work(cx);
     let irc = cx.heap.clone();
     match irc.0.ask.get() {
         Ask::Nothing => flush(cx),
@@ -292,6 +294,9 @@ fn got(cx: Cx<'_, '_>, message: Message) {
     follow_channels(&irc, &message);
     if let Some(event) = translate(&irc, &message, shared) {
         irc.emit(cx.kernel, &event);
+        if let IrcEvent::DccRequest(request) = &event {
+            dcc::follow(cx, &irc, &request.from, &request.offer);
+        }
     }
     react(cx, &irc, &message);
 }
@@ -403,7 +408,7 @@ fn translate(irc: &Irc, message: &Message, channels: Vec<Text>) -> Option<IrcEve
     }
     let who = message.source().cloned().unwrap_or_else(|| Source::new(""));
     Some(match message.command() {
-        "PRIVMSG" | "NOTICE" => return said(&state, message, who),
+        "PRIVMSG" | "NOTICE" => return said(&state, message, who, irc.0.settings.dcc.is_some()),
         "JOIN" => IrcEvent::Join(Joined {
             who,
             channel: arg(0),
@@ -454,12 +459,19 @@ fn translate(irc: &Irc, message: &Message, channels: Vec<Text>) -> Option<IrcEve
     })
 }
 
-fn said(state: &crate::state::State, message: &Message, from: Source) -> Option<IrcEvent> {
+fn said(state: &crate::state::State, message: &Message, from: Source, allows_dcc: bool) -> Option<IrcEvent> {
     let (target, text) = (message.arg(0), message.arg(1));
     let request = ctcp::parse(text.as_bytes());
     let is_notice = message.command() == "NOTICE";
     let is_action = !is_notice && request.as_ref().is_some_and(|(command, _)| command == "ACTION");
     if let (Some((command, text)), false) = (&request, is_action) {
+        let offer = match command.as_str() {
+            "DCC" if allows_dcc && !is_notice && state.is_own(&target) => DccOffer::parse(text),
+            _ => None,
+        };
+        if let Some(offer) = offer {
+            return Some(IrcEvent::DccRequest(DccRequest { from, offer }));
+        }
         let ctcp = Ctcp {
             from,
             target,

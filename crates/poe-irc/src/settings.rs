@@ -1,5 +1,6 @@
 //! What a client is told when it is built, and its limits.
 
+use crate::dcc::Dcc;
 use crate::filter::IrcLimits;
 use crate::flood::Flood;
 use crate::sasl::Sasl;
@@ -50,4 +51,5 @@ pub(crate) struct Settings {
     pub(crate) register_limit: Duration,
     pub(crate) version: Option<Text>,
     pub(crate) limits: ClientLimits,
+    pub(crate) dcc: Option<Dcc>,
 }

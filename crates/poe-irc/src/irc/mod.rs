@@ -55,6 +55,7 @@ pub(crate) struct Shared {
     pub(crate) ask: Cell<Ask>,
     pub(crate) quit_text: RefCell<Text>,
     pub(crate) ended: Cell<bool>,
+    pub(crate) dcc: crate::dcc::Table,
 }
 
 /// A channel's name and its key.
@@ -125,6 +126,7 @@ impl Irc {
             ask: Cell::default(),
             quit_text: RefCell::default(),
             ended: Cell::new(false),
+            dcc: crate::dcc::Table::default(),
             settings,
         }))
     }
