@@ -233,7 +233,7 @@ impl Irc {
         Ok(id)
     }
 
-    /// Offers a file to somebody. Whoever connects first gets it.
+    /// Offers a file to somebody. The first peer that connects gets it.
     ///
     /// What becomes of it comes as [`DCC_START`](crate::events::DCC_START), [`DCC_SEND`](crate::events::DCC_SEND),
     /// [`DCC_DONE`](crate::events::DCC_DONE) or [`DCC_ERROR`](crate::events::DCC_ERROR).
