@@ -159,3 +159,19 @@ impl Channel {
         handled
     }
 }
+
+/// The connections that speak POE::TIKC, and the sessions behind them.
+#[derive(Default)]
+pub(crate) struct TikcTable {
+    pub(crate) channels: RefCell<Vec<Rc<Channel>>>,
+    /// By alias: the connection, and the proxy.
+    pub(crate) aliases: RefCell<HashMap<String, (Rc<Channel>, SessionId)>>,
+}
+
+impl TikcTable {
+    pub(crate) fn others(&self, channel: &Channel) -> Vec<Rc<Channel>> {
+        let channels = self.channels.borrow();
+        let others = channels.iter().filter(|other| other.number != channel.number);
+        others.cloned().collect()
+    }
+}

@@ -2,7 +2,7 @@
 
 use crate::bounds::{Bounds, Counters};
 use crate::calls::{Call, Calls, Complete};
-use crate::channel::{Channel, Put, Undelivered};
+use crate::channel::{Channel, Put, TikcTable, Undelivered};
 #[cfg(feature = "nats")]
 use crate::error::Refusal;
 use crate::error::{RemoteErrorKind, SendErrorKind};
@@ -11,7 +11,6 @@ use crate::net::{Incoming, Redial};
 use crate::payload::{Encoders, Payload};
 use crate::publish::Publications;
 use crate::specifier::{AddressError, Specifier};
-use crate::tikc::Table;
 use crate::trace::{self, TraceContext};
 use crate::wire::{Codec, Form, Format, Head, PROXY, Peer};
 #[cfg(feature = "nats")]
@@ -120,7 +119,7 @@ pub(crate) struct Hub {
     /// How to reach the responder's session. `None` when it has ended.
     pub(crate) door: RefCell<Option<(KernelHandle, SessionId)>>,
     pub(crate) sessions: RefCell<Vec<SessionId>>,
-    pub(crate) tikc: Table,
+    pub(crate) tikc: TikcTable,
     #[cfg(feature = "nats")]
     pub(crate) grid: RefCell<Option<Rc<dyn Cluster>>>,
 }
@@ -167,7 +166,7 @@ impl Hub {
             rung: Cell::new(false),
             door: RefCell::new(None),
             sessions: RefCell::default(),
-            tikc: Table::default(),
+            tikc: TikcTable::default(),
             #[cfg(feature = "nats")]
             grid: RefCell::new(None),
         }

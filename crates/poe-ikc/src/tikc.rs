@@ -11,25 +11,7 @@ use crate::wire::{Head, Params, Tikc, WireError};
 use poe::event::{DEFAULT, START, Unhandled};
 use poe::extend::Nested;
 use poe::{Session, SessionId};
-use std::cell::RefCell;
-use std::collections::HashMap;
 use std::rc::Rc;
-
-/// The connections that speak it, and the sessions behind them.
-#[derive(Default)]
-pub(crate) struct Table {
-    channels: RefCell<Vec<Rc<Channel>>>,
-    /// By alias: the connection, and the proxy.
-    aliases: RefCell<HashMap<String, (Rc<Channel>, SessionId)>>,
-}
-
-impl Table {
-    fn others(&self, channel: &Channel) -> Vec<Rc<Channel>> {
-        let channels = self.channels.borrow();
-        let others = channels.iter().filter(|other| other.number != channel.number);
-        others.cloned().collect()
-    }
-}
 
 /// A connection is there: its peer is told which sessions there are.
 pub(crate) fn connected(hub: &Hub, channel: &Rc<Channel>, is_client: bool) {
