@@ -82,7 +82,9 @@ pub mod ctcp;
 pub mod events;
 
 mod builder;
+mod connections;
 mod dcc;
+mod direct;
 mod error;
 mod filter;
 mod flood;

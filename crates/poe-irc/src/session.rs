@@ -9,16 +9,17 @@
 //! | no more attempts, or the end | `irc_shutdown`; nothing holds the session any more, so it stops |
 
 use crate::ctcp;
-use crate::dcc::{self, DccOffer};
+use crate::dcc::DccOffer;
+use crate::direct;
 use crate::events::*;
 use crate::filter::IrcFilter;
-use crate::irc::{Ask, Irc};
+use crate::irc::{Ask, Cx, Irc};
 use crate::message::{Message, Source};
 use crate::state::mode_changes;
 use crate::text::Text;
-use poe::component::{CONNECT, NoCallbacks, Server, TcpClientBuilder, WithCallbacks};
+use poe::component::{CONNECT, NoCallbacks, TcpClientBuilder, WithCallbacks};
 use poe::wheel::{IoError, SocketError};
-use poe::{Context, Event, KERNEL_SHUTDOWN, Signal};
+use poe::{Event, KERNEL_SHUTDOWN, Signal};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -32,8 +33,6 @@ const KERNEL_ENDS: Event<Signal> = Event::new("irc_client_kernel_shutdown");
 
 /// How long the server may take to close the connection after `QUIT`.
 const QUIT_TIME: Duration = Duration::from_secs(5);
-
-pub(crate) type Cx<'a, 'k> = &'a mut Context<'k, Irc, Server<IrcFilter>>;
 
 pub(crate) fn with_callbacks(
     builder: TcpClientBuilder<Irc, IrcFilter, NoCallbacks>,
@@ -187,7 +186,7 @@ fn end(cx: Cx<'_, '_>, irc: &Irc) {
 }
 
 fn woken(cx: Cx<'_, '_>) {
-    dcc::work(cx);
+    direct::work(cx);
     let irc = cx.heap.clone();
     match irc.0.ask.get() {
         Ask::Nothing => flush(cx),
@@ -295,7 +294,7 @@ fn got(cx: Cx<'_, '_>, message: Message) {
     if let Some(event) = translate(&irc, &message, shared) {
         irc.emit(cx.kernel, &event);
         if let IrcEvent::DccRequest(request) = &event {
-            dcc::follow(cx, &irc, &request.from, &request.offer);
+            direct::follow(cx, &irc, &request.from, &request.offer);
         }
     }
     react(cx, &irc, &message);

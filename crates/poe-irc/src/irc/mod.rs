@@ -24,6 +24,9 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
+/// The context of the client's session.
+pub(crate) type Cx<'a, 'k> = &'a mut poe::Context<'k, Irc, poe::component::Server<crate::filter::IrcFilter>>;
+
 /// A handle to an IRC client; clones are the same client, and dropping one changes nothing.
 ///
 /// It sends commands, tells what is known of channels and users, and has the plugins. Commands wait in a queue for
@@ -55,7 +58,7 @@ pub(crate) struct Shared {
     pub(crate) ask: Cell<Ask>,
     pub(crate) quit_text: RefCell<Text>,
     pub(crate) ended: Cell<bool>,
-    pub(crate) dcc: crate::dcc::Table,
+    pub(crate) dcc: crate::connections::Table,
 }
 
 /// A channel's name and its key.
@@ -126,7 +129,7 @@ impl Irc {
             ask: Cell::default(),
             quit_text: RefCell::default(),
             ended: Cell::new(false),
-            dcc: crate::dcc::Table::default(),
+            dcc: crate::connections::Table::default(),
             settings,
         }))
     }

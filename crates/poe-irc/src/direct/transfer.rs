@@ -9,11 +9,11 @@
 //! | open, sending: one block is read from the file, put, and flushed, then the next is read | the receiver has told that it has all, or closes |
 //! | open, conversation | the end |
 
-use super::{Begin, Dcc, DccId, DccInfo, DccKind, DccOffer, Live};
+use crate::connections::{Begin, Live};
+use crate::dcc::{Dcc, DccId, DccInfo, DccKind, DccOffer};
 use crate::events::{DccFailure, DccLine, DccRequest, IrcEvent};
-use crate::irc::Irc;
+use crate::irc::{Cx as ClientCx, Irc};
 use crate::message::Source;
-use crate::session::Cx as ClientCx;
 use crate::text::Text;
 use bytes::Bytes;
 use poe::event::{START, STOP};
