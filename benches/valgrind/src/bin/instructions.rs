@@ -39,8 +39,18 @@ const WORKLOADS: [Workload; 12] = [
     ("W5b", "a delay cancelled", 20_000, cancel),
     ("W5c", "a delay adjusted", 20_000, adjust),
     ("W6", "a post to one of a thousand", 20_000, fan_out),
-    ("W8", "a post from another thread, taken in and handled", 20_000, from_a_thread),
-    ("W8t", "the same with Tokio's channel", 20_000, from_a_thread_by_a_channel),
+    (
+        "W8",
+        "a post from another thread, taken in and handled",
+        20_000,
+        from_a_thread,
+    ),
+    (
+        "W8t",
+        "the same with Tokio's channel",
+        20_000,
+        from_a_thread_by_a_channel,
+    ),
 ];
 
 fn main() {
