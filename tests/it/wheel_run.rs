@@ -647,6 +647,8 @@ async fn a_full_disk_under_a_redirect_is_the_programs_error_and_loses_us_nothing
 
 #[tokio::test]
 async fn ru11_a_program_that_has_left_breaks_standard_input_once() {
+    // Another test's program has a copy of the pipe's reading end from its fork until its exec: what is written meanwhile is taken.
+    in_child!();
     let session = talker(
         || {
             Run::shell("exec 0<&-; echo ready; sleep 1000")

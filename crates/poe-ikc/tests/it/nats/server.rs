@@ -63,6 +63,30 @@ impl Server {
         let id = self.child.as_ref().unwrap().id().to_string();
         let sent = Command::new("kill").args([&format!("-{name}"), &id]).status().unwrap();
         assert!(sent.success());
+        if name == "STOP" {
+            wait_until_stopped(&id);
+        }
+    }
+}
+
+/// Waits until all threads of the server are stopped: beside other work one may go on for a while, and reply.
+fn wait_until_stopped(id: &str) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let is_stopped = |stat: &str| {
+        stat.rsplit(')')
+            .next()
+            .is_some_and(|rest| rest.trim_start().starts_with('T'))
+    };
+    loop {
+        let mut threads = std::fs::read_dir(format!("/proc/{id}/task")).unwrap();
+        if threads.all(|thread| {
+            let stat = std::fs::read_to_string(thread.unwrap().path().join("stat"));
+            stat.is_ok_and(|stat| is_stopped(&stat))
+        }) {
+            return;
+        }
+        assert!(Instant::now() < deadline, "the server is not stopped");
+        std::thread::sleep(Duration::from_millis(5));
     }
 }
 
