@@ -4,7 +4,6 @@ use crate::body::BodyError;
 use http::Uri;
 use std::error::Error;
 use std::fmt;
-#[cfg(feature = "tls")]
 use std::io;
 use std::time::Duration;
 
@@ -24,6 +23,8 @@ pub(super) enum ErrorKind {
     Tls(io::Error),
     Timeout(Duration),
     Connection(Box<dyn Error + Send + Sync>),
+    /// The connection ended before anything of the response came: a server may close one that is idle just when a request is on its way.
+    Ended(Box<dyn Error + Send + Sync>),
     Body(BodyError),
     Redirects(usize),
     Full(usize),
@@ -42,8 +43,10 @@ impl HttpError {
         match error.downcast::<hyper_util::client::legacy::Error>() {
             Ok(error) => {
                 let is_connect = error.is_connect();
+                let mut has_ended = false;
                 let mut source = error.source();
                 while let Some(inner) = source {
+                    has_ended |= ends_without_response(inner);
                     if let Some(HttpError(kind)) = inner.downcast_ref::<HttpError>() {
                         return match &**kind {
                             ErrorKind::Scheme(uri) => ErrorKind::Scheme(uri.clone()),
@@ -58,9 +61,11 @@ impl HttpError {
                     }
                     source = inner.source();
                 }
+                let text = chain(&*error).into();
                 match is_connect {
-                    true => ErrorKind::Connect(chain(&*error).into()).into(),
-                    false => ErrorKind::Connection(chain(&*error).into()).into(),
+                    true => ErrorKind::Connect(text).into(),
+                    false if has_ended => ErrorKind::Ended(text).into(),
+                    false => ErrorKind::Connection(text).into(),
                 }
             }
             Err(error) => match error.downcast::<HttpError>() {
@@ -68,6 +73,11 @@ impl HttpError {
                 Err(error) => ErrorKind::Connection(error).into(),
             },
         }
+    }
+
+    /// Whether the connection ended before anything of the response came. Whether the server has seen the request is not known.
+    pub(super) fn has_ended(&self) -> bool {
+        matches!(&*self.0, ErrorKind::Ended(_))
     }
 
     /// Whether no connection could be made, for whatever reason.
@@ -116,6 +126,17 @@ impl HttpError {
     }
 }
 
+fn ends_without_response(error: &(dyn Error + 'static)) -> bool {
+    let by_hyper = error
+        .downcast_ref::<hyper::Error>()
+        .is_some_and(|error| error.is_incomplete_message() || error.is_canceled() || error.is_closed());
+    by_hyper
+        || error.downcast_ref::<io::Error>().is_some_and(|error| {
+            use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset};
+            matches!(error.kind(), BrokenPipe | ConnectionAborted | ConnectionReset)
+        })
+}
+
 /// The texts of an error and its causes.
 fn chain(error: &(dyn Error + 'static)) -> String {
     let mut text = error.to_string();
@@ -142,7 +163,7 @@ impl fmt::Display for ErrorKind {
             #[cfg(feature = "tls")]
             ErrorKind::Tls(error) => write!(f, "cannot connect: TLS: {error}"),
             ErrorKind::Timeout(limit) => write!(f, "the request took longer than its `timeout`, {limit:?}"),
-            ErrorKind::Connection(error) => write!(f, "the request has failed: {error}"),
+            ErrorKind::Connection(error) | ErrorKind::Ended(error) => write!(f, "the request has failed: {error}"),
             ErrorKind::Body(error) => write!(f, "the response is not whole: {error}"),
             ErrorKind::Redirects(limit) => {
                 write!(f, "there were more than {limit} redirections, the limit of `redirects`")
@@ -162,7 +183,7 @@ impl fmt::Display for HttpError {
 impl Error for HttpError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match &*self.0 {
-            ErrorKind::Connect(error) | ErrorKind::Connection(error) => Some(&**error),
+            ErrorKind::Connect(error) | ErrorKind::Connection(error) | ErrorKind::Ended(error) => Some(&**error),
             #[cfg(feature = "tls")]
             ErrorKind::Tls(error) => Some(error),
             ErrorKind::Body(error) => Some(error),

@@ -56,6 +56,8 @@ impl<'a> HttpRequest<'a> {
     /// Sends it. The event comes to the running session, with `tag`, when the whole response is there, or the reason why it is not.
     ///
     /// The request is a task of that session, which it keeps alive: [`cancel`](KernelRef::cancel) gives it up, and no event follows.
+    /// Where the connection ends before anything of the response has come, because the server has closed one that was idle, the request is sent
+    /// once more, if its method is idempotent (RFC 9110, 9.2.2) and its body is empty or in memory.
     #[track_caller]
     #[doc(alias = "cancel")]
     pub fn send<T: 'static>(
@@ -190,7 +192,15 @@ impl UnderWay {
             let transport = shared.transport.borrow().clone().ok_or(ErrorKind::Closed)?;
             let (parts, body) = request.into_parts();
             let (saved, copy) = (parts.clone(), body.try_clone());
-            let response = transport(Request::from_parts(parts, body)).await?;
+            let mut response = transport(Request::from_parts(parts, body)).await;
+            if response.as_ref().is_err_and(HttpError::has_ended)
+                && saved.method.is_idempotent()
+                && let Some(copy) = copy.as_ref().and_then(Body::try_clone)
+            {
+                // The server has closed an idle connection when the request was on its way to it (RFC 9110, 9.2.2): once more.
+                response = transport(Request::from_parts(saved.clone(), copy)).await;
+            }
+            let response = response?;
             drop(permit);
             let next = match limit {
                 0 => None,

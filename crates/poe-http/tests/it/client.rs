@@ -11,8 +11,11 @@ use poe_http::{
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
-use tokio::io::DuplexStream;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::sync::{mpsc, oneshot};
 
 type Reply = Result<Response<Bytes>, HttpError>;
@@ -428,6 +431,62 @@ async fn a_connection_that_the_server_closes_while_idle_is_replaced() {
     })
     .await;
     assert_eq!(log.0.take(), ["1 200 hello", "2 200 hello"]);
+}
+
+/// A peer that replies once on each connection, and closes it when the next request has come.
+async fn replies_once(mut stream: DuplexStream) {
+    for reply in ["HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok", ""] {
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            match stream.read_u8().await {
+                Ok(byte) => head.push(byte),
+                Err(_) => return,
+            }
+        }
+        stream.write_all(reply.as_bytes()).await.unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_meets_the_end_of_its_connection_is_sent_again_if_that_is_harmless() {
+    let kernel = testing::kernel();
+    let connections = Arc::new(AtomicUsize::new(0));
+    let counted = connections.clone();
+    let client = HttpClient::builder().connect_with(move |_| {
+        counted.fetch_add(1, Relaxed);
+        let (near, far) = tokio::io::duplex(1024);
+        tokio::spawn(replies_once(far));
+        std::future::ready(io::Result::Ok(near))
+    });
+    let log = Log::default();
+    let notes = log.clone();
+    Session::builder(client.start(&kernel).unwrap())
+        .on(START, |cx, ()| {
+            cx.heap.request(get("/")).send(cx, 1, GOT);
+        })
+        .on(GOT, move |cx, (tag, reply): (u32, Reply)| {
+            match &reply {
+                Ok(reply) => notes.add(format!("{tag} {}", reply.status())),
+                Err(error) => notes.add(format!("{tag} {error}")),
+            }
+            match tag {
+                1 => {
+                    cx.heap.request(get("/")).send(cx, 2, GOT);
+                }
+                2 => {
+                    let post = Request::post("http://test/").body("once").unwrap();
+                    cx.heap.request(post).send(cx, 3, GOT);
+                }
+                _ => {}
+            }
+        })
+        .create(&kernel)
+        .unwrap();
+    kernel.run().await.unwrap();
+    let log = log.0.take();
+    assert_eq!(log[..2], ["1 200 OK", "2 200 OK"]);
+    assert!(log[2].starts_with("3 the request has failed: "), "{log:?}");
+    assert_eq!(connections.load(Relaxed), 2);
 }
 
 #[tokio::test]
