@@ -361,6 +361,15 @@ impl Model {
         }
     }
 
+    /// The latest mark is for a session that nothing holds.
+    fn mark_again(&mut self, id: Id) {
+        let mark = self.mark + 1;
+        if let Some(s) = self.sessions.get_mut(&id).filter(|s| s.refs == 0) {
+            self.mark = mark;
+            s.marked = Some(mark);
+        }
+    }
+
     fn release_refs(&mut self, to: Id, from: Id) {
         self.let_go(to);
         if from != to {
@@ -1018,16 +1027,17 @@ impl Model {
         let mut purged: Vec<Item> = purged;
         purged.sort_by_key(|i| (i.timer.is_none(), i.due, i.order));
         self.sessions.remove(&id);
-        // Those to it, then those from it.
-        for item in purged.iter().filter(|i| i.to == id) {
+        // Those to it, then those from it. What is in the first is dropped before the receivers of the others are let go (laws L9, L29).
+        let (to_it, from_it): (Vec<Item>, Vec<Item>) = purged.into_iter().partition(|i| i.to == id);
+        for item in to_it.iter().chain(&from_it) {
             self.release_refs(item.to, item.from);
         }
-        for item in purged.iter().filter(|i| i.to != id) {
-            self.release_refs(item.to, item.from);
+        let any_to_it = !to_it.is_empty();
+        to_it.into_iter().for_each(|item| self.drop_arg(item.arg));
+        for item in from_it.iter().filter(|_| any_to_it) {
+            self.mark_again(item.to);
         }
-        for item in purged {
-            self.drop_arg(item.arg);
-        }
+        from_it.into_iter().for_each(|item| self.drop_arg(item.arg));
         self.drop_heap_of_the_dead(id);
     }
 
