@@ -89,6 +89,44 @@ impl<L, U> Slots<L, U> {
         woken
     }
 
+    /// Ready when the sender may have room, and in line until then: no other sender is ahead. A sender that is refused leaves the line.
+    fn poll_turn(
+        &mut self,
+        needs: Needs,
+        capacity: usize,
+        place: &mut Option<Place>,
+        waker: &Waker,
+    ) -> Poll<Result<(), Refusal>> {
+        let was_called = place.is_some_and(|place| self.leave(place));
+        if let Err(refusal) = self.admit(needs) {
+            *place = None;
+            return Poll::Ready(Err(refusal));
+        }
+        // The room of those who were called is theirs, and a newcomer is behind all who wait.
+        let ahead = match was_called {
+            true => 0,
+            false => self
+                .called
+                .len()
+                .max(if self.senders.is_empty() { 0 } else { capacity }),
+        };
+        if self.waiting.len() + ahead >= capacity {
+            let own = self.place(place);
+            self.senders.insert(own, waker.clone());
+            return Poll::Pending;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// The sender's place, a new one behind all others if it has none.
+    fn place(&mut self, place: &mut Option<Place>) -> Place {
+        *place.get_or_insert_with(|| {
+            let own = Place(self.next_place);
+            self.next_place += 1;
+            own
+        })
+    }
+
     /// A sender comes back, or gives up. True if it was called.
     fn leave(&mut self, place: Place) -> bool {
         self.senders.remove(&place);
@@ -182,30 +220,8 @@ impl<L, U> Mailbox<L, U> {
     ) -> Poll<Result<(), Refusal>> {
         let announced = {
             let mut slots = self.slots();
-            let was_called = place.is_some_and(|place| slots.leave(place));
-            if let Err(refusal) = slots.admit(needs) {
-                *place = None;
+            if let Err(refusal) = std::task::ready!(slots.poll_turn(needs, self.capacity, place, waker)) {
                 return Poll::Ready(Err(refusal));
-            }
-            // The room of those who were called is theirs, and a newcomer is behind all who wait.
-            let ahead = match was_called {
-                true => 0,
-                false => slots
-                    .called
-                    .len()
-                    .max(if slots.senders.is_empty() { 0 } else { self.capacity }),
-            };
-            if slots.waiting.len() + ahead >= self.capacity {
-                let own = match *place {
-                    Some(own) => own,
-                    None => {
-                        let own = Place(slots.next_place);
-                        slots.next_place += 1;
-                        *place.insert(own)
-                    }
-                };
-                slots.senders.insert(own, waker.clone());
-                return Poll::Pending;
             }
             *place = None;
             slots.waiting.push_back(write());
@@ -227,32 +243,12 @@ impl<L, U> Mailbox<L, U> {
         waker: &Waker,
     ) -> Poll<Result<(), Refusal>> {
         let mut slots = self.slots();
-        let was_called = place.is_some_and(|place| slots.leave(place));
-        if let Err(refusal) = slots.admit(needs) {
-            *place = None;
-            return Poll::Ready(Err(refusal));
+        let turn = std::task::ready!(slots.poll_turn(needs, self.capacity, place, waker));
+        if turn.is_ok() {
+            let own = slots.place(place);
+            slots.called.insert(own);
         }
-        let own = match *place {
-            Some(own) => own,
-            None => {
-                let own = Place(slots.next_place);
-                slots.next_place += 1;
-                *place.insert(own)
-            }
-        };
-        let ahead = match was_called {
-            true => 0,
-            false => slots
-                .called
-                .len()
-                .max(if slots.senders.is_empty() { 0 } else { self.capacity }),
-        };
-        if slots.waiting.len() + ahead >= self.capacity {
-            slots.senders.insert(own, waker.clone());
-            return Poll::Pending;
-        }
-        slots.called.insert(own);
-        Poll::Ready(Ok(()))
+        Poll::Ready(turn)
     }
 
     /// A sender has given up. If it was called, the next one comes in its stead.
