@@ -157,14 +157,11 @@ impl Error {
     /// A handler failed: no session handled its `DIE` signal, or the error is that of a call of the handler.
     #[must_use]
     pub fn is_died(&self) -> bool {
-        matches!(
-            &*self.0,
-            ErrorKind::Died { .. }
-                | ErrorKind::Call {
-                    kind: CallErrorKind::Died(_) | CallErrorKind::Failed(_),
-                    ..
-                }
-        )
+        match &*self.0 {
+            ErrorKind::Died { .. } => true,
+            ErrorKind::Call { kind, .. } => kind.is_died(),
+            _ => false,
+        }
     }
 
     /// Returns the failure that no session handled, if there is one.

@@ -179,6 +179,13 @@ pub(crate) enum CallErrorKind {
     Closed,
 }
 
+impl CallErrorKind {
+    /// The handler failed or panicked.
+    pub(super) fn is_died(&self) -> bool {
+        matches!(self, CallErrorKind::Died(_) | CallErrorKind::Failed(_))
+    }
+}
+
 impl<A> CallError<A> {
     pub(crate) fn no_such_session(event: &str, session: SessionId, arg: A) -> Self {
         Self::new(event, CallErrorKind::NoSuchSession(Wanted::Id(session)), Some(arg))
@@ -229,7 +236,7 @@ impl<A> CallError<A> {
     /// If it belongs to another session, that session is sent a `DIE` signal (law L15). In a call to the calling session
     /// itself this error contains the failure, and `?` passes it on (law L13).
     pub fn is_died(&self) -> bool {
-        matches!(self.missed.kind, CallErrorKind::Died(_) | CallErrorKind::Failed(_))
+        self.missed.kind.is_died()
     }
 
     /// Returns the failure of the handler, if the error contains it: after `try_call`, and in a call to oneself.

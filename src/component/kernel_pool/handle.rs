@@ -133,14 +133,12 @@ impl PoolHandle {
     #[doc(alias = "registry")]
     #[doc(alias = "whereis")]
     pub fn alias_set(&self, kernel: KernelRef<'_>, name: &str) -> Result<(), Error> {
-        let hold = kernel.hold_session(kernel.session_id())?;
-        self.member(kernel)?.enter(hold, What::Name(name.to_owned()))
+        self.enter(kernel, What::Name(name.to_owned()))
     }
 
     /// Removes a name of the running session; returns false if it did not have that name.
     pub fn alias_remove(&self, kernel: KernelRef<'_>, name: &str) -> bool {
-        let member = self.member(kernel);
-        member.is_ok_and(|member| member.leave(kernel.session_id(), &What::Name(name.to_owned())))
+        self.leave(kernel, &What::Name(name.to_owned()))
     }
 
     /// Returns the session of the pool that has a name.
@@ -158,14 +156,12 @@ impl PoolHandle {
     /// The session has been stopped; its kernel does not belong to this pool.
     #[track_caller]
     pub fn subscribe(&self, kernel: KernelRef<'_>, topic: impl EventName) -> Result<(), Error> {
-        let hold = kernel.hold_session(kernel.session_id())?;
-        self.member(kernel)?.enter(hold, What::Topic(topic.name().to_owned()))
+        self.enter(kernel, What::Topic(topic.name().to_owned()))
     }
 
     /// Ends a subscription of the running session; returns false if it had none. What was published before still arrives.
     pub fn unsubscribe(&self, kernel: KernelRef<'_>, topic: impl EventName) -> bool {
-        let member = self.member(kernel);
-        member.is_ok_and(|member| member.leave(kernel.session_id(), &What::Topic(topic.name().to_owned())))
+        self.leave(kernel, &What::Topic(topic.name().to_owned()))
     }
 
     /// Posts a value to all sessions that have subscribed to the event, on all kernels, in the order in which they subscribed.
@@ -187,6 +183,17 @@ impl PoolHandle {
             }
         }
         published
+    }
+
+    #[track_caller]
+    fn enter(&self, kernel: KernelRef<'_>, what: What) -> Result<(), Error> {
+        let hold = kernel.hold_session(kernel.session_id())?;
+        self.member(kernel)?.enter(hold, what)
+    }
+
+    fn leave(&self, kernel: KernelRef<'_>, what: &What) -> bool {
+        let member = self.member(kernel);
+        member.is_ok_and(|member| member.leave(kernel.session_id(), what))
     }
 
     fn member(&self, kernel: KernelRef<'_>) -> Result<std::rc::Rc<Member>, Error> {

@@ -289,12 +289,14 @@ impl Core {
         touched: &[SessionId],
     ) {
         let noted = self.ending(signal, die, touched);
-        let mut objects = Vec::with_capacity(touched.len());
-        {
+        let objects: Vec<_> = {
             let sessions = self.sessions.borrow();
-            let (last, first): (Vec<SessionId>, Vec<SessionId>) = touched.iter().partition(|id| **id == target);
-            objects.extend(first.into_iter().chain(last).filter_map(|id| sessions.object_of(id)));
-        }
+            let others = touched.iter().filter(|id| **id != target);
+            others
+                .chain([&target])
+                .filter_map(|id| sessions.object_of(*id))
+                .collect()
+        };
         for id in touched {
             tracing::trace!(target: "poe::signals", %signal, session = %id, "stops");
             if id.is_kernel() {

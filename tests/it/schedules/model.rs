@@ -351,18 +351,14 @@ impl Model {
     }
 
     fn let_go(&mut self, id: Id) {
-        let mark = self.mark + 1;
         if let Some(s) = self.sessions.get_mut(&id) {
             s.refs -= 1;
-            if s.refs == 0 {
-                self.mark = mark;
-                s.marked = Some(mark);
-            }
+            self.mark_if_free(id);
         }
     }
 
     /// The latest mark is for a session that nothing holds.
-    fn mark_again(&mut self, id: Id) {
+    fn mark_if_free(&mut self, id: Id) {
         let mark = self.mark + 1;
         if let Some(s) = self.sessions.get_mut(&id).filter(|s| s.refs == 0) {
             self.mark = mark;
@@ -1035,7 +1031,7 @@ impl Model {
         let any_to_it = !to_it.is_empty();
         to_it.into_iter().for_each(|item| self.drop_arg(item.arg));
         for item in from_it.iter().filter(|_| any_to_it) {
-            self.mark_again(item.to);
+            self.mark_if_free(item.to);
         }
         from_it.into_iter().for_each(|item| self.drop_arg(item.arg));
         self.drop_heap_of_the_dead(id);
